@@ -1,0 +1,1 @@
+//! SPNEGO, NTLMv2, key derivation, signing, sealing and the users file.

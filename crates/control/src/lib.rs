@@ -1,0 +1,1 @@
+//! The control API plain data, shared by server and client.

@@ -1,0 +1,1 @@
+//! The tokio shell: listeners, connections, handlers, pipes, administration.

@@ -1,0 +1,1 @@
+//! Spawned servers and real peers, scripted clients, the reference model.

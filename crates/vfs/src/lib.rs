@@ -1,0 +1,1 @@
+//! Backends that hold the files: local directories and memory.
