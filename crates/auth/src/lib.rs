@@ -1,1 +1,36 @@
-//! SPNEGO, NTLMv2, key derivation, signing, sealing and the users file.
+//! Logon and message protection: SPNEGO, NTLMv2, key derivation, signing, sealing and the users file.
+//!
+//! A logon is a pure function of what came in: [`Acceptor::step`] turns a token into the next
+//! token, an identity or a refusal; the time is passed in and randomness comes through [`Random`].
+//! Only [`users`] touches files.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+pub mod acceptor;
+mod bytes;
+mod der;
+mod gmac;
+pub mod initiator;
+pub mod kdf;
+pub mod limits;
+pub mod ntlm;
+pub mod preauth;
+pub mod random;
+pub mod sealing;
+pub mod signing;
+pub mod spnego;
+pub mod users;
+
+pub use acceptor::{
+    Acceptor, AcceptorConfig, AccountRecord, Accounts, Identity, IdentityKind, Logon, Refusal, Step,
+};
+pub use initiator::{ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions};
+pub use kdf::{CipherKey, SessionKeys};
+pub use preauth::PreauthHash;
+pub use random::{Random, RandomFailed, SystemRandom};
+pub use sealing::{Cipher, SealingError, SealingKey};
+pub use signing::{SigningAlgorithm, SigningError, SigningKey};
+pub use users::UserDb;

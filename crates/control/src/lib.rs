@@ -1,1 +1,42 @@
 //! The control API plain data, shared by server and client.
+//!
+//! Version 1 is HTTP/1.1 with JSON bodies, served on a Unix socket ([`places`]) and on the pipe
+//! `\PIPE\shareward`. [`route`] is the table of its routes. Lists come as [`Page`]s; a refusal of any
+//! kind is an [`Error`] with the HTTP status [`Error::http_status`].
+//!
+//! What a server cannot tell about an entry is `null`: [`Session`] and [`OpenFile`] are also what
+//! the client makes of MS-SRVS answers, which know less.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+pub mod address;
+mod error;
+mod file;
+pub mod limits;
+mod page;
+pub mod places;
+mod refusal;
+pub mod route;
+mod server;
+mod session;
+mod share;
+mod timestamp;
+
+pub use error::{Error, number};
+pub use file::{Access, FileQuery, LockRange, OpenFile, permission};
+pub use page::{Ended, Page};
+pub use refusal::{Refusal, RefusalKind, RefusalQuery};
+pub use server::ServerInfo;
+pub use session::{CloseSessions, Session, SessionQuery, SessionShare};
+pub use share::{Connection, ConnectionQuery, Share, ShareKind};
+pub use timestamp::Timestamp;
+
+/// The version of the JSON, in every page and in every `--json` output. It rises only when a field
+/// changes its meaning or goes away; new fields come without notice and are to be ignored.
+pub const SCHEMA: u32 = 1;
+
+/// The media type of every body.
+pub const MEDIA_TYPE: &str = "application/json";

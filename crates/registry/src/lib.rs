@@ -1,1 +1,92 @@
-//! The state: connections, sessions, tree connects, opens, files, shares. Synchronous; time is passed in; no I/O.
+//! The state: connections, sessions, tree connects, opens, files, shares. Synchronous; time is
+//! passed in; no I/O.
+//!
+//! [`State`] is a plain structure that contains no synchronization of its own: its policy is tested
+//! without tasks. [`Registry`] puts it behind one lock. Whatever a change obliges the caller to do
+//! outside that lock (handles to drop, breaks to send, requests to answer) is in the [`Effects`] it
+//! returns.
+//!
+//! The vocabulary is the specification's (MS-SMB2 3.3.1, MS-SRVS 3.1.1); how files behave is MS-FSA.
+//!
+//! How a request goes through here:
+//! - a connection is added, negotiated, and in the end disconnected ([`State::add_connection`],
+//!   [`State::connection_negotiated`], [`State::disconnect`]);
+//! - a session is created in progress, becomes valid, and ends in [`State::close_session`], whoever
+//!   ends it;
+//! - CREATE resolves a name without side effects, then asks [`State::admit`], and only when granted
+//!   creates or truncates;
+//! - READ and WRITE look at [`OpenShared`] and, where the file has byte-range locks, ask
+//!   [`State::check_io`];
+//! - every open ends in [`State::close_open`], whoever ends it;
+//! - time passes through [`State::poll_timeout`] and [`State::handle_timeout`].
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod admit;
+mod caching;
+mod close;
+mod connection;
+mod deadlines;
+mod durable;
+mod effects;
+mod events;
+mod file;
+mod ids;
+mod invariants;
+mod lease;
+pub mod limits;
+mod lock;
+mod open;
+mod ranges;
+mod refusals;
+mod session;
+mod share;
+mod snapshot;
+mod state;
+mod statistics;
+mod time;
+mod tree;
+
+pub use admit::{Admission, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
+pub use caching::{AcknowledgeLeaseError, AcknowledgeOplockError, Readiness};
+pub use connection::{ConnectionDetails, ConnectionInfo};
+pub use durable::{DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected};
+pub use effects::{
+    BreakKind, BreakNotice, Cancelled, CloseReason, Dropped, Effects, EndReason, Outcome, SessionEnded, TreeEnded,
+};
+pub use events::{Event, EventKind, Events};
+pub use file::{FileKey, FileShared, FileSummary, Target};
+pub use ids::{ConnectionId, LeaseId, RequestKey};
+pub use limits::{LimitReached, Limits};
+pub use lock::{Guard, Registry};
+pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
+pub use ranges::{IoRefused, LockElement, LockError, LockOutcome, RangeLock};
+pub use refusals::{Refusal, RefusalKind, RefusalOpen};
+pub use session::{Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
+pub use share::{ShareDefinition, ShareExists, ShareKind};
+pub use snapshot::{
+    ConnectionSnapshot, FileFilter, FileSnapshot, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter,
+    TreeSnapshot,
+};
+pub use state::State;
+pub use statistics::{Statistics, StatisticsSnapshot};
+pub use time::Time;
+pub use tree::{TreeConnectError, TreeInfo};
+
+/// What the server attaches to each object: the registry carries these and gives them back, and
+/// never looks inside.
+///
+/// Each is meant to be cheap to clone (an `Arc`, a channel's sender).
+pub trait Shell: 'static {
+    /// What is attached to a connection: a way to reach its task.
+    type Connection: Clone;
+    /// What is attached to a session: its keys and identity.
+    type Session: Clone;
+    /// What is attached to a tree connect: the share it reaches.
+    type Tree: Clone;
+    /// What is attached to an open: `Open.LocalOpen` of MS-SMB2 3.3.1.10, the handle of the store.
+    type Open: Clone;
+}

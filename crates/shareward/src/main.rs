@@ -1,1 +1,25 @@
-fn main() {}
+//! One program under two names: as `net` it is the commands alone, as `shareward` also the server
+//! and its own commands. `shareward net session` and `shareward session` are `net session`.
+#![forbid(unsafe_code)]
+
+mod administration;
+mod applets;
+mod cli;
+mod exit;
+mod failure;
+mod messages;
+mod output;
+mod prompt;
+
+use std::process::ExitCode;
+
+use output::Console;
+
+fn main() -> ExitCode {
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let program = words.next().unwrap_or_default();
+    let words: Vec<String> = words.collect();
+    let mut console = Console::standard();
+    let outcome = applets::dispatch(applets::Family::of_program(&program), &words, &mut console);
+    failure::conclude(outcome, &mut console).into()
+}

@@ -1,1 +1,30 @@
-//! Spawned servers and real peers, scripted clients, the reference model.
+//! Spawned servers and real peers for tests, and nothing that links the server: what is tested here is
+//! the binary a user runs.
+//!
+//! - [`Subject`]: the server under test, ours or (`SHAREWARD_TEST_SUBJECT=samba`) Samba's, over the same [`Setup`].
+//! - [`Shareward`] and [`Samba`]: one of them, where a test needs to know which.
+//! - [`peer`]: smbclient, rpcclient, `net rpc`, smbtorture, impacket and the kernel client, each as one call that
+//!   returns an [`Output`].
+//! - [`need`] skips a test loudly where a peer is not installed.
+#![forbid(unsafe_code)]
+
+pub mod peer;
+pub mod torture;
+
+mod daemon;
+mod limits;
+mod need;
+mod output;
+mod places;
+mod samba;
+mod setup;
+mod shareward;
+mod subject;
+
+pub use need::{is_root, need, skip};
+pub use output::{Output, run};
+pub use places::{repository, shareward_binary};
+pub use samba::Samba;
+pub use setup::{RunAs, Setup, Share, User};
+pub use shareward::Shareward;
+pub use subject::Subject;

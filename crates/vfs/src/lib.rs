@@ -1,1 +1,28 @@
 //! Backends that hold the files: local directories and memory.
+//!
+//! A [`Backend`] is one share's tree; it opens names into [`Handle`]s. Every call is synchronous and may block,
+//! except where its documentation says otherwise, so callers run them on a blocking pool. Nothing here knows
+//! sessions, share modes, locks or NTSTATUS: opening has no side effects, and what an open was granted is
+//! decided by the caller (MS-SMB2 3.3.5.9).
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+pub mod backend;
+pub mod error;
+pub mod fold;
+pub mod handle;
+pub mod limits;
+#[cfg(target_os = "linux")]
+pub mod local;
+pub mod mem;
+pub mod path;
+pub mod stat;
+
+pub use backend::{Actor, Backend, Capabilities, Identity, Opened, Space, Volume, Wanted};
+pub use error::{Error, Result};
+pub use handle::{DirectoryCursor, Entry, EntryWanted, Handle, SetTimes, StreamInfo, Xattr};
+pub use path::RelativePath;
+pub use stat::{Kind, Stat};

@@ -1,0 +1,570 @@
+//! The server's side of a logon (RFC 4178 4.2; MS-NLMP 3.2.5; MS-SMB2 3.3.5.5.3).
+//!
+//! ```text
+//!                    SPNEGO, NTLMSSP not first or no token
+//!   Start ───────────────────────────────────────────────► Selected
+//!     │ SPNEGO with NEGOTIATE, raw NEGOTIATE                  │ NEGOTIATE
+//!     └───────────────► Challenged ◄─────────────────────────┘
+//!                            │ AUTHENTICATE
+//!                            ▼
+//!                        Finished (also after every refusal)
+//! ```
+
+use core::fmt;
+use std::sync::Arc;
+
+use thiserror::Error;
+use wire::FileTime;
+use zeroize::Zeroizing;
+
+use crate::limits::{MAX_RESPONSE_AGE, MAX_TOKEN};
+use crate::ntlm::av_pair::ClientChallenge;
+use crate::ntlm::{
+    self, Authenticate, AvFlags, AvId, AvPairs, Challenge, Negotiate, NegotiateFlags, NtlmError, NtlmSeal,
+    Sender, compute,
+};
+use crate::random::{Random, RandomFailed, SystemRandom};
+use crate::spnego::{self, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
+
+/// How the server presents itself, and whom it takes without a password.
+#[derive(Clone, Debug, Default)]
+pub struct AcceptorConfig {
+    /// The server's NetBIOS name, in upper case.
+    pub netbios_name: String,
+    /// The server's DNS name.
+    pub dns_name: String,
+    /// The NetBIOS name of its domain or workgroup; empty means the server's own name.
+    pub domain: String,
+    /// The DNS name of its domain; empty where there is none.
+    pub dns_domain: String,
+    /// Takes the anonymous logon.
+    pub allow_anonymous: bool,
+    /// Takes users that do not exist as guests. A known user's wrong password stays refused.
+    pub guest_for_unknown: bool,
+}
+
+/// Who may log on: the users file, or a test's table.
+pub trait Accounts {
+    /// The account `user` of `domain`, the names as the client wrote them; none without such an
+    /// account or without a password hash in it.
+    fn nt_hash(&self, domain: &str, user: &str) -> Option<AccountRecord>;
+}
+
+/// What the acceptor needs to know about an account.
+#[derive(Clone)]
+pub struct AccountRecord {
+    /// The account's name as the database writes it.
+    pub name: String,
+    /// The NT hash of its password.
+    pub nt_hash: [u8; 16],
+    /// The account is disabled, or is not a user's.
+    pub disabled: bool,
+    /// The account is locked out.
+    pub locked_out: bool,
+}
+
+/// What a token led to.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this token and wait for the next (STATUS_MORE_PROCESSING_REQUIRED).
+    Continue(Vec<u8>),
+    /// The logon succeeded.
+    Done(Box<Logon>),
+    /// The logon failed; `token` may go with the error.
+    Refused {
+        /// Why; for the log and for the choice of a status.
+        reason: Refusal,
+        /// The SPNEGO reject, where the client speaks SPNEGO.
+        token: Option<Vec<u8>>,
+    },
+}
+
+/// A successful logon.
+pub struct Logon {
+    /// The last token to send; empty for raw NTLM.
+    pub token: Vec<u8>,
+    /// Who it is.
+    pub identity: Identity,
+    /// `ExportedSessionKey` (MS-NLMP 3.1.1.1); zeros for a guest, with whom nothing is shared.
+    pub session_key: [u8; 16],
+}
+
+/// Who logged on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The account's name as the database writes it; what a guest called itself; empty when anonymous.
+    pub user: String,
+    /// The domain the client named.
+    pub domain: String,
+    /// What kind of logon it is.
+    pub kind: IdentityKind,
+    /// The name the client's computer gave itself; nobody checked it.
+    pub workstation: Option<String>,
+}
+
+/// The kinds of logon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IdentityKind {
+    /// Nobody (SMB2_SESSION_FLAG_IS_NULL).
+    Anonymous,
+    /// A guest (SMB2_SESSION_FLAG_IS_GUEST).
+    Guest,
+    /// An account that proved its password.
+    User,
+}
+
+/// Why a logon is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+pub enum Refusal {
+    /// The anonymous logon, where it is not allowed.
+    #[error("anonymous logons are not allowed")]
+    AnonymousNotAllowed,
+    /// A MIC that was promised or demanded is missing, or one is wrong (MS-NLMP 3.2.5.1.2; RFC 4178 5).
+    #[error("a message integrity code is missing or wrong")]
+    BadMic,
+    /// The password is right but the account is disabled.
+    #[error("the account is disabled")]
+    Disabled,
+    /// The system gave no random bytes.
+    #[error("the server has no random bytes")]
+    Internal,
+    /// The password is right but the account is locked out.
+    #[error("the account is locked out")]
+    LockedOut,
+    /// A token is not what the protocol asks for at this point.
+    #[error("the security token is malformed")]
+    Malformed,
+    /// The client does not offer NTLMSSP.
+    #[error("no common authentication mechanism")]
+    NoCommonMechanism,
+    /// There is no such account.
+    #[error("no such user")]
+    NoSuchUser,
+    /// The response is of NTLMv1 or LM.
+    #[error("the client used NTLMv1 or LM")]
+    NotNtlmV2,
+    /// A token came after the exchange had ended.
+    #[error("the logon had already ended")]
+    OutOfOrder,
+    /// The response's time is not the challenge's, or too far from the server's.
+    #[error("the response is too old or too new")]
+    StaleResponse,
+    /// The password is wrong.
+    #[error("wrong password")]
+    WrongPassword,
+}
+
+/// One logon, from the first token to the last.
+pub struct Acceptor {
+    config: Arc<AcceptorConfig>,
+    random: Box<dyn Random>,
+    state: State,
+}
+
+impl Acceptor {
+    /// A logon that has not begun.
+    pub fn new(config: impl Into<Arc<AcceptorConfig>>) -> Self {
+        Self::with_random(config, Box::new(SystemRandom))
+    }
+
+    /// As [`Acceptor::new`] with a random source of the caller's.
+    pub fn with_random(config: impl Into<Arc<AcceptorConfig>>, random: Box<dyn Random>) -> Self {
+        Self { config: config.into(), random, state: State::Start }
+    }
+
+    /// The token for the server's NEGOTIATE response (MS-SMB2 2.2.4 `Buffer`).
+    pub fn offer() -> Vec<u8> {
+        spnego::server_offer(&[Mechanism::NtlmSsp])
+    }
+
+    /// Takes the client's next token. `now` must not be [`FileTime::NONE`].
+    pub fn step(&mut self, token: &[u8], accounts: &dyn Accounts, now: FileTime) -> Step {
+        let state = core::mem::replace(&mut self.state, State::Finished);
+        let spnego = match &state {
+            State::Start => !ntlm::is_raw(token),
+            State::Selected(_) => true,
+            State::Challenged(exchange) => exchange.framing.is_spnego(),
+            State::Finished => false,
+        };
+        self.advance(state, token, accounts, now).unwrap_or_else(|reason| Step::Refused {
+            reason,
+            token: spnego.then(|| {
+                NegTokenResp { state: Some(NegState::Reject), ..NegTokenResp::default() }.encode()
+            }),
+        })
+    }
+
+    fn advance(
+        &mut self,
+        state: State,
+        token: &[u8],
+        accounts: &dyn Accounts,
+        now: FileTime,
+    ) -> Result<Step, Refusal> {
+        if token.len() > MAX_TOKEN {
+            return Err(Refusal::Malformed);
+        }
+        match state {
+            State::Start if ntlm::is_raw(token) => self.challenge(token, Framing::Raw, now),
+            State::Start => self.select(token, now),
+            State::Selected(negotiation) => {
+                let response = expect_response(token)?;
+                let negotiate = response.token.ok_or(Refusal::Malformed)?;
+                self.challenge(&negotiate, Framing::Spnego(negotiation), now)
+            }
+            State::Challenged(exchange) => self.authenticate(exchange, token, accounts, now),
+            State::Finished => Err(Refusal::OutOfOrder),
+        }
+    }
+
+    /// Chooses NTLMSSP from the client's offer (RFC 4178 4.2.1, 5).
+    fn select(&mut self, token: &[u8], now: FileTime) -> Result<Step, Refusal> {
+        let Token::Init(init) = Token::decode(token).map_err(|_| Refusal::Malformed)? else {
+            return Err(Refusal::Malformed);
+        };
+        let NegTokenInit { mechanisms, mechanism_list, token, .. } = init;
+        if !mechanisms.contains(&Mechanism::NtlmSsp) {
+            return Err(Refusal::NoCommonMechanism);
+        }
+        let preferred = mechanisms.first() == Some(&Mechanism::NtlmSsp);
+        let mut negotiation = Negotiation { mechanism_list, mic_required: !preferred, announced: false };
+        if let Some(negotiate) = token.filter(|_| preferred) {
+            return self.challenge(&negotiate, Framing::Spnego(negotiation), now);
+        }
+        negotiation.announced = true;
+        let answer = NegTokenResp {
+            state: Some(if preferred { NegState::AcceptIncomplete } else { NegState::RequestMic }),
+            mechanism: Some(Mechanism::NtlmSsp),
+            ..NegTokenResp::default()
+        };
+        self.state = State::Selected(negotiation);
+        Ok(Step::Continue(answer.encode()))
+    }
+
+    /// Answers a NEGOTIATE message with a CHALLENGE (MS-NLMP 3.2.5.1.1).
+    fn challenge(&mut self, negotiate: &[u8], framing: Framing, now: FileTime) -> Result<Step, Refusal> {
+        let asked = Negotiate::decode(negotiate)?.flags;
+        let charset = if asked.contains(NegotiateFlags::UNICODE) {
+            NegotiateFlags::UNICODE
+        } else if asked.contains(NegotiateFlags::OEM) {
+            NegotiateFlags::OEM
+        } else {
+            return Err(Refusal::Malformed);
+        };
+        let mut server_challenge = [0; 8];
+        self.random.fill(&mut server_challenge)?;
+        let flags = (asked & ECHOED_FLAGS) | charset | ALWAYS_FLAGS;
+        let message = Challenge {
+            flags,
+            challenge: server_challenge,
+            target_name: self.config.netbios_name.clone(),
+            target_info: Some(self.target_info(now)),
+        }
+        .encode();
+        let token = match &framing {
+            Framing::Raw => message.clone(),
+            Framing::Spnego(negotiation) => NegTokenResp {
+                state: Some(NegState::AcceptIncomplete),
+                mechanism: (!negotiation.announced).then_some(Mechanism::NtlmSsp),
+                token: Some(message.clone()),
+                mechanism_list_mic: None,
+            }
+            .encode(),
+        };
+        self.state = State::Challenged(Exchange {
+            framing,
+            negotiate: negotiate.to_vec(),
+            challenge: message,
+            server_challenge,
+            issued: now,
+        });
+        Ok(Step::Continue(token))
+    }
+
+    fn target_info(&self, now: FileTime) -> AvPairs {
+        let config = &*self.config;
+        let domain = if config.domain.is_empty() { &config.netbios_name } else { &config.domain };
+        let mut pairs = AvPairs::default();
+        pairs.push_text(AvId::NB_DOMAIN_NAME, domain);
+        pairs.push_text(AvId::NB_COMPUTER_NAME, &config.netbios_name);
+        pairs.push_text(AvId::DNS_DOMAIN_NAME, &config.dns_domain);
+        pairs.push_text(AvId::DNS_COMPUTER_NAME, &config.dns_name);
+        pairs.push(AvId::TIMESTAMP, now.0.to_le_bytes().to_vec());
+        pairs
+    }
+
+    /// Judges an AUTHENTICATE message (MS-NLMP 3.2.5.1.2).
+    fn authenticate(
+        &mut self,
+        exchange: Exchange,
+        token: &[u8],
+        accounts: &dyn Accounts,
+        now: FileTime,
+    ) -> Result<Step, Refusal> {
+        let (bytes, list_mic) = match &exchange.framing {
+            Framing::Raw => (token.to_vec(), None),
+            Framing::Spnego(_) => {
+                let response = expect_response(token)?;
+                (response.token.ok_or(Refusal::Malformed)?, response.mechanism_list_mic)
+            }
+        };
+        let message = Authenticate::decode(&bytes)?;
+        let verified = if message.is_anonymous() {
+            self.verify_anonymous(&message)?
+        } else {
+            let parsed = V2Response::parse(&message.nt_response)?;
+            self.verify_user(&exchange, &message, &bytes, parsed, accounts, now)?
+        };
+        let token = match &exchange.framing {
+            Framing::Raw => Vec::new(),
+            Framing::Spnego(negotiation) => {
+                let mic = verified.mechanism_list_mic(negotiation, &message, list_mic)?;
+                NegTokenResp {
+                    state: Some(NegState::AcceptCompleted),
+                    mechanism_list_mic: mic,
+                    ..NegTokenResp::default()
+                }
+                .encode()
+            }
+        };
+        let Authenticate { domain, workstation, .. } = message;
+        Ok(Step::Done(Box::new(Logon {
+            token,
+            identity: Identity {
+                user: verified.user,
+                domain,
+                kind: verified.kind,
+                workstation: Some(workstation).filter(|name| !name.is_empty()),
+            },
+            session_key: *verified.session_key,
+        })))
+    }
+
+    fn verify_anonymous(&self, message: &Authenticate) -> Result<Verified, Refusal> {
+        if !self.config.allow_anonymous {
+            return Err(Refusal::AnonymousNotAllowed);
+        }
+        Ok(Verified {
+            user: String::new(),
+            kind: IdentityKind::Anonymous,
+            session_key: exported_key(message, &[0; 16])?,
+        })
+    }
+
+    /// Everything is computed for an unknown user too, with a hash nobody knows the password of:
+    /// how long a refusal takes must not tell which names exist.
+    fn verify_user(
+        &mut self,
+        exchange: &Exchange,
+        message: &Authenticate,
+        bytes: &[u8],
+        response: V2Response<'_>,
+        accounts: &dyn Accounts,
+        now: FileTime,
+    ) -> Result<Verified, Refusal> {
+        let mut stand_in = Zeroizing::new([0; 16]);
+        self.random.fill(stand_in.as_mut_slice())?;
+        let account = accounts.nt_hash(&message.domain, &message.user);
+        let hash = Zeroizing::new(account.as_ref().map_or(*stand_in, |account| account.nt_hash));
+
+        let key = Zeroizing::new(compute::response_key(&hash, &message.user, &message.domain));
+        let proof = compute::proof(&key, &exchange.server_challenge, response.blob);
+        let proven = compute::equal(&proof, response.proof);
+        let base_key = Zeroizing::new(compute::session_base_key(&key, &proof));
+        let session_key = exported_key(message, &base_key)?;
+        let mic = compute::mic(&session_key, &exchange.negotiate, &exchange.challenge, bytes);
+        let mic_right = message.mic.is_some_and(|claimed| compute::equal(&mic, &claimed));
+
+        let Some(account) = account else {
+            return if self.config.guest_for_unknown {
+                Ok(Verified {
+                    user: message.user.clone(),
+                    kind: IdentityKind::Guest,
+                    session_key: Zeroizing::new([0; 16]),
+                })
+            } else {
+                Err(Refusal::NoSuchUser)
+            };
+        };
+        if !proven {
+            return Err(Refusal::WrongPassword);
+        }
+        let client = &response.client;
+        if client.pairs.flags().contains(AvFlags::MIC_PRESENT) && !mic_right {
+            return Err(Refusal::BadMic);
+        }
+        let echoes_another = client.pairs.timestamp().is_some_and(|echo| echo != exchange.issued);
+        if echoes_another || client.timestamp.0.abs_diff(now.0) > MAX_RESPONSE_AGE {
+            return Err(Refusal::StaleResponse);
+        }
+        if account.locked_out {
+            return Err(Refusal::LockedOut);
+        }
+        if account.disabled {
+            return Err(Refusal::Disabled);
+        }
+        Ok(Verified { user: account.name, kind: IdentityKind::User, session_key })
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Start => "Start",
+            State::Selected(_) => "Selected",
+            State::Challenged(_) => "Challenged",
+            State::Finished => "Finished",
+        };
+        f.debug_struct("Acceptor").field("state", &state).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AccountRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, disabled, locked_out, .. } = self;
+        f.debug_struct("AccountRecord")
+            .field("name", name)
+            .field("disabled", disabled)
+            .field("locked_out", locked_out)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Logon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Logon").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl From<NtlmError> for Refusal {
+    fn from(error: NtlmError) -> Self {
+        match error {
+            NtlmError::Malformed => Self::Malformed,
+        }
+    }
+}
+
+impl From<RandomFailed> for Refusal {
+    fn from(_: RandomFailed) -> Self {
+        Self::Internal
+    }
+}
+
+enum State {
+    Start,
+    Selected(Negotiation),
+    Challenged(Exchange),
+    Finished,
+}
+
+enum Framing {
+    Raw,
+    Spnego(Negotiation),
+}
+
+impl Framing {
+    const fn is_spnego(&self) -> bool {
+        matches!(self, Self::Spnego(_))
+    }
+}
+
+struct Negotiation {
+    mechanism_list: Vec<u8>,
+    /// NTLMSSP was not the client's first choice, so the list must be protected (RFC 4178 5).
+    mic_required: bool,
+    /// `supportedMech` has been sent.
+    announced: bool,
+}
+
+struct Exchange {
+    framing: Framing,
+    negotiate: Vec<u8>,
+    challenge: Vec<u8>,
+    server_challenge: [u8; 8],
+    issued: FileTime,
+}
+
+struct Verified {
+    user: String,
+    kind: IdentityKind,
+    session_key: Zeroizing<[u8; 16]>,
+}
+
+impl Verified {
+    /// Checks the client's `mechListMIC` and makes the server's, which answers one.
+    fn mechanism_list_mic(
+        &self,
+        negotiation: &Negotiation,
+        message: &Authenticate,
+        claimed: Option<Vec<u8>>,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        if self.kind == IdentityKind::Guest {
+            return Ok(None);
+        }
+        let Some(claimed) = claimed else {
+            // Nobody is there to be protected in an anonymous logon.
+            let needed = negotiation.mic_required && self.kind == IdentityKind::User;
+            return if needed { Err(Refusal::BadMic) } else { Ok(None) };
+        };
+        let context = |sender| NtlmSeal::new(message.flags, &self.session_key, sender).ok_or(Refusal::BadMic);
+        if !context(Sender::Client)?.verify(&negotiation.mechanism_list, &claimed) {
+            return Err(Refusal::BadMic);
+        }
+        Ok(Some(context(Sender::Server)?.sign(&negotiation.mechanism_list).to_vec()))
+    }
+}
+
+/// `NTLMv2_RESPONSE` (MS-NLMP 2.2.2.8).
+struct V2Response<'a> {
+    proof: &'a [u8; 16],
+    blob: &'a [u8],
+    client: ClientChallenge,
+}
+
+impl<'a> V2Response<'a> {
+    fn parse(response: &'a [u8]) -> Result<Self, Refusal> {
+        // Nothing but an LM or LMv2 response, or the 24 bytes of NTLMv1 (MS-NLMP 2.2.2.6).
+        if matches!(response.len(), 0 | 24) {
+            return Err(Refusal::NotNtlmV2);
+        }
+        let (proof, blob) = response.split_first_chunk::<16>().ok_or(Refusal::Malformed)?;
+        Ok(Self { proof, blob, client: ClientChallenge::decode(blob)? })
+    }
+}
+
+fn expect_response(token: &[u8]) -> Result<NegTokenResp, Refusal> {
+    match Token::decode(token) {
+        Ok(Token::Response(response)) if response.state != Some(NegState::Reject) => Ok(response),
+        _ => Err(Refusal::Malformed),
+    }
+}
+
+/// `ExportedSessionKey` from the key exchange key (MS-NLMP 3.2.5.1.2).
+fn exported_key(message: &Authenticate, exchange_key: &[u8; 16]) -> Result<Zeroizing<[u8; 16]>, Refusal> {
+    if !message.flags.contains(NegotiateFlags::KEY_EXCHANGE) {
+        return Ok(Zeroizing::new(*exchange_key));
+    }
+    let encrypted =
+        message.encrypted_session_key.as_slice().try_into().map_err(|_| Refusal::Malformed)?;
+    Ok(Zeroizing::new(compute::exchange_key(exchange_key, encrypted)))
+}
+
+/// What the challenge grants when the client asks for it.
+const ECHOED_FLAGS: NegotiateFlags = NegotiateFlags(
+    NegotiateFlags::SIGN.0
+        | NegotiateFlags::SEAL.0
+        | NegotiateFlags::ALWAYS_SIGN.0
+        | NegotiateFlags::EXTENDED_SESSION_SECURITY.0
+        | NegotiateFlags::KEY_128.0
+        | NegotiateFlags::KEY_56.0
+        | NegotiateFlags::KEY_EXCHANGE.0,
+);
+
+/// What every challenge says.
+const ALWAYS_FLAGS: NegotiateFlags = NegotiateFlags(
+    NegotiateFlags::REQUEST_TARGET.0
+        | NegotiateFlags::NTLM.0
+        | NegotiateFlags::TARGET_TYPE_SERVER.0
+        | NegotiateFlags::TARGET_INFO.0
+        | NegotiateFlags::VERSION.0,
+);

@@ -1,0 +1,447 @@
+//! The client's side of a logon (RFC 4178 4.2; MS-NLMP 3.1.5).
+
+use core::fmt;
+
+use thiserror::Error;
+use wire::FileTime;
+use zeroize::Zeroizing;
+
+use crate::ntlm::av_pair::ClientChallenge;
+use crate::ntlm::message::MIC_OFFSET;
+use crate::ntlm::{
+    Authenticate, AvFlags, AvId, AvPairs, Challenge, Negotiate, NegotiateFlags, NtlmError, NtlmSeal, Sender,
+    compute,
+};
+use crate::random::{Random, RandomFailed, SystemRandom};
+use crate::spnego::{Malformed, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
+
+/// Who logs on.
+#[derive(Clone)]
+pub struct Credentials {
+    user: String,
+    domain: String,
+    /// None for the anonymous logon.
+    nt_hash: Option<Zeroizing<[u8; 16]>>,
+}
+
+impl Credentials {
+    /// A user with a password.
+    pub fn password(user: impl Into<String>, domain: impl Into<String>, password: &str) -> Self {
+        Self::nt_hash(user, domain, compute::nt_hash(password))
+    }
+
+    /// A user with the NT hash of a password.
+    pub fn nt_hash(user: impl Into<String>, domain: impl Into<String>, nt_hash: [u8; 16]) -> Self {
+        Self { user: user.into(), domain: domain.into(), nt_hash: Some(Zeroizing::new(nt_hash)) }
+    }
+
+    /// Nobody.
+    pub const fn anonymous() -> Self {
+        Self { user: String::new(), domain: String::new(), nt_hash: None }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, domain, .. } = self;
+        f.debug_struct("Credentials").field("user", user).field("domain", domain).finish_non_exhaustive()
+    }
+}
+
+/// What a client may do differently. The defaults are what Windows does, except that Kerberos is not
+/// offered.
+#[derive(Clone, Debug)]
+pub struct InitiatorOptions {
+    /// Speaks NTLM without SPNEGO around it.
+    pub raw_ntlmssp: bool,
+    /// Offers Kerberos first, without a token for it.
+    pub offer_kerberos_first: bool,
+    /// Sends the first NTLM message with the offer.
+    pub optimistic_token: bool,
+    /// Sends the MIC of the AUTHENTICATE message.
+    pub send_mic: bool,
+    /// Sends `mechListMIC`.
+    pub send_mech_list_mic: bool,
+    /// Sends the server's target information back inside the response.
+    pub send_target_info: bool,
+    /// Offers the exchange of a session key of its own.
+    pub key_exchange: bool,
+    /// The name this computer gives itself.
+    pub workstation: String,
+    /// The time put into the response when the server sends none.
+    pub now: FileTime,
+}
+
+impl Default for InitiatorOptions {
+    fn default() -> Self {
+        Self {
+            raw_ntlmssp: false,
+            offer_kerberos_first: false,
+            optimistic_token: true,
+            send_mic: true,
+            send_mech_list_mic: true,
+            send_target_info: true,
+            key_exchange: true,
+            workstation: String::new(),
+            now: FileTime::NONE,
+        }
+    }
+}
+
+/// What a step led to.
+pub enum ClientStep {
+    /// Send this token.
+    Token(Vec<u8>),
+    /// The logon is complete on this side.
+    Done {
+        /// `ExportedSessionKey` (MS-NLMP 3.1.1.1).
+        session_key: [u8; 16],
+    },
+}
+
+impl fmt::Debug for ClientStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(token) => f.debug_tuple("Token").field(&token.len()).finish(),
+            Self::Done { .. } => f.debug_struct("Done").finish_non_exhaustive(),
+        }
+    }
+}
+
+/// Why a logon does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum InitiatorError {
+    /// The server's `mechListMIC` is wrong, or missing where it was due.
+    #[error("the server's message integrity code is missing or wrong")]
+    BadMic,
+    /// The server's token is not what the protocol asks for at this point.
+    #[error("the server's security token is malformed")]
+    Malformed,
+    /// The server chose a mechanism that is not NTLMSSP.
+    #[error("no common authentication mechanism")]
+    NoCommonMechanism,
+    /// A step was asked for after the logon had ended.
+    #[error("the logon had already ended")]
+    OutOfOrder,
+    /// The system gave no random bytes.
+    #[error("no random bytes to be had")]
+    Random,
+    /// The server rejected the negotiation.
+    #[error("the server rejected the authentication")]
+    Rejected,
+    /// The server does not offer what NTLMv2 with session security needs.
+    #[error("the server's NTLM is too old to be safe")]
+    TooWeak,
+}
+
+/// One logon, from the first token to the last: `step(None)`, then a step for every token of the
+/// server. The last token may be empty.
+pub struct Initiator {
+    credentials: Credentials,
+    target: String,
+    options: InitiatorOptions,
+    random: Box<dyn Random>,
+    state: State,
+}
+
+impl Initiator {
+    /// A logon of `credentials` at the server named `target`.
+    pub fn new(credentials: Credentials, target: impl Into<String>) -> Self {
+        Self {
+            credentials,
+            target: target.into(),
+            options: InitiatorOptions::default(),
+            random: Box::new(SystemRandom),
+            state: State::Start,
+        }
+    }
+
+    /// The same with other options.
+    #[must_use]
+    pub fn with_options(mut self, options: InitiatorOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// The same with a random source of the caller's.
+    #[must_use]
+    pub fn with_random(mut self, random: Box<dyn Random>) -> Self {
+        self.random = random;
+        self
+    }
+
+    /// The session key, once the AUTHENTICATE message is made.
+    pub fn session_key(&self) -> Option<[u8; 16]> {
+        match &self.state {
+            State::Authenticated(session) => Some(*session.key),
+            _ => None,
+        }
+    }
+
+    /// Takes the server's token, none at first, and gives the next.
+    pub fn step(&mut self, token: Option<&[u8]>) -> Result<ClientStep, InitiatorError> {
+        match core::mem::replace(&mut self.state, State::Finished) {
+            State::Start => Ok(ClientStep::Token(self.begin())),
+            State::Negotiating(negotiation) => {
+                self.answer(negotiation, token.ok_or(InitiatorError::Malformed)?).map(ClientStep::Token)
+            }
+            State::Authenticated(session) => {
+                session.accept(token.unwrap_or_default())?;
+                Ok(ClientStep::Done { session_key: *session.key })
+            }
+            State::Finished => Err(InitiatorError::OutOfOrder),
+        }
+    }
+
+    fn begin(&mut self) -> Vec<u8> {
+        let mut flags = WANTED_FLAGS;
+        if self.options.key_exchange {
+            flags |= NegotiateFlags::KEY_EXCHANGE;
+        }
+        let negotiate = Negotiate { flags }.encode();
+        if self.options.raw_ntlmssp {
+            self.state = State::Negotiating(Negotiation {
+                token: negotiate.clone(),
+                mechanism_list: None,
+                sent: true,
+                mic_required: false,
+            });
+            return negotiate;
+        }
+        let mut mechanisms = vec![Mechanism::NtlmSsp];
+        if self.options.offer_kerberos_first {
+            mechanisms.insert(0, Mechanism::Kerberos);
+        }
+        let sent = self.options.optimistic_token && !self.options.offer_kerberos_first;
+        let init = NegTokenInit::new(mechanisms, sent.then(|| negotiate.clone()));
+        let bytes = init.encode();
+        self.state = State::Negotiating(Negotiation {
+            token: negotiate,
+            mechanism_list: Some(init.mechanism_list),
+            sent,
+            mic_required: false,
+        });
+        bytes
+    }
+
+    fn answer(&mut self, mut negotiation: Negotiation, token: &[u8]) -> Result<Vec<u8>, InitiatorError> {
+        if negotiation.mechanism_list.is_none() {
+            return self.authenticate(negotiation, token);
+        }
+        let response = expect_response(token)?;
+        negotiation.mic_required |= response.state == Some(NegState::RequestMic);
+        if response.mechanism.is_some_and(|mechanism| mechanism != Mechanism::NtlmSsp) {
+            return Err(InitiatorError::NoCommonMechanism);
+        }
+        match response.token {
+            Some(challenge) if negotiation.sent => self.authenticate(negotiation, &challenge),
+            None if !negotiation.sent => {
+                negotiation.sent = true;
+                let answer =
+                    NegTokenResp { token: Some(negotiation.token.clone()), ..NegTokenResp::default() }.encode();
+                self.state = State::Negotiating(negotiation);
+                Ok(answer)
+            }
+            _ => Err(InitiatorError::Malformed),
+        }
+    }
+
+    /// Answers the CHALLENGE with an AUTHENTICATE message (MS-NLMP 3.1.5.1.2).
+    fn authenticate(
+        &mut self,
+        negotiation: Negotiation,
+        challenge_bytes: &[u8],
+    ) -> Result<Vec<u8>, InitiatorError> {
+        let challenge = Challenge::decode(challenge_bytes)?;
+        let mut flags = challenge.flags & (WANTED_FLAGS | NegotiateFlags::KEY_EXCHANGE);
+        if !flags.contains(NegotiateFlags::UNICODE | NegotiateFlags::EXTENDED_SESSION_SECURITY) {
+            return Err(InitiatorError::TooWeak);
+        }
+        if !self.options.key_exchange {
+            flags = flags.without(NegotiateFlags::KEY_EXCHANGE);
+        }
+        let mut message = Authenticate {
+            flags,
+            workstation: self.options.workstation.clone(),
+            ..Authenticate::default()
+        };
+        let exchange_key = match self.credentials.nt_hash.clone() {
+            None => {
+                message.flags |= NegotiateFlags::ANONYMOUS;
+                message.lm_response = vec![0];
+                Zeroizing::new([0; 16])
+            }
+            Some(nt_hash) => self.respond(&challenge, &nt_hash, &mut message)?,
+        };
+        let mut key = exchange_key.clone();
+        if flags.contains(NegotiateFlags::KEY_EXCHANGE) {
+            self.random.fill(key.as_mut_slice())?;
+            message.encrypted_session_key = compute::exchange_key(&exchange_key, &key).to_vec();
+        }
+        let mut bytes = message.encode();
+        if message.mic.is_some() {
+            let mic = compute::mic(&key, &negotiation.token, challenge_bytes, &bytes);
+            if let Some(place) = bytes.get_mut(MIC_OFFSET..MIC_OFFSET + 16) {
+                place.copy_from_slice(&mic);
+            }
+        }
+        let mut session =
+            Session { flags, key, mechanism_list: negotiation.mechanism_list, mic_due: negotiation.mic_required };
+        let Some(list) = &session.mechanism_list else {
+            self.state = State::Authenticated(session);
+            return Ok(bytes);
+        };
+        let mechanism_list_mic = if self.options.send_mech_list_mic {
+            session.mic_due = true;
+            Some(session.context(Sender::Client)?.sign(list).to_vec())
+        } else {
+            None
+        };
+        self.state = State::Authenticated(session);
+        Ok(NegTokenResp { token: Some(bytes), mechanism_list_mic, ..NegTokenResp::default() }.encode())
+    }
+
+    /// Fills in who logs on and the NTLMv2 responses; gives the key exchange key.
+    fn respond(
+        &mut self,
+        challenge: &Challenge,
+        nt_hash: &[u8; 16],
+        message: &mut Authenticate,
+    ) -> Result<Zeroizing<[u8; 16]>, InitiatorError> {
+        let mut client_challenge = [0; 8];
+        self.random.fill(&mut client_challenge)?;
+        let offered = challenge.target_info.as_ref();
+        let timestamp = offered.and_then(AvPairs::timestamp);
+        let mut pairs = AvPairs::default();
+        if let Some(offered) = offered.filter(|_| self.options.send_target_info) {
+            pairs = offered.clone();
+            if self.options.send_mic {
+                let flags = pairs.flags() | AvFlags::MIC_PRESENT;
+                pairs.set(AvId::FLAGS, flags.0.to_le_bytes().to_vec());
+                message.mic = Some([0; 16]);
+            }
+            pairs.set(AvId::CHANNEL_BINDINGS, vec![0; 16]);
+            pairs.set(AvId::TARGET_NAME, crate::bytes::utf16le(&format!("cifs/{}", self.target)));
+        }
+        let blob = ClientChallenge {
+            timestamp: timestamp.unwrap_or(self.options.now),
+            challenge: client_challenge,
+            pairs,
+        }
+        .encode();
+        let Credentials { user, domain, .. } = &self.credentials;
+        let key = Zeroizing::new(compute::response_key(nt_hash, user, domain));
+        let proof = compute::proof(&key, &challenge.challenge, &blob);
+        message.nt_response = [proof.as_slice(), &blob].concat();
+        message.lm_response = if timestamp.is_some() {
+            vec![0; 24]
+        } else {
+            compute::lm_response(&key, &challenge.challenge, &client_challenge).to_vec()
+        };
+        message.user.clone_from(user);
+        message.domain.clone_from(domain);
+        Ok(Zeroizing::new(compute::session_base_key(&key, &proof)))
+    }
+}
+
+impl fmt::Debug for Initiator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Initiator")
+            .field("credentials", &self.credentials)
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+impl From<Malformed> for InitiatorError {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl From<NtlmError> for InitiatorError {
+    fn from(error: NtlmError) -> Self {
+        match error {
+            NtlmError::Malformed => Self::Malformed,
+        }
+    }
+}
+
+impl From<RandomFailed> for InitiatorError {
+    fn from(_: RandomFailed) -> Self {
+        Self::Random
+    }
+}
+
+enum State {
+    Start,
+    Negotiating(Negotiation),
+    Authenticated(Session),
+    Finished,
+}
+
+struct Negotiation {
+    /// The NEGOTIATE message.
+    token: Vec<u8>,
+    /// The DER of the offered mechanisms; none without SPNEGO.
+    mechanism_list: Option<Vec<u8>>,
+    /// The NEGOTIATE message has been sent.
+    sent: bool,
+    /// The server asked for the MIC of the list.
+    mic_required: bool,
+}
+
+struct Session {
+    flags: NegotiateFlags,
+    key: Zeroizing<[u8; 16]>,
+    mechanism_list: Option<Vec<u8>>,
+    mic_due: bool,
+}
+
+impl Session {
+    fn context(&self, sender: Sender) -> Result<NtlmSeal, InitiatorError> {
+        NtlmSeal::new(self.flags, &self.key, sender).ok_or(InitiatorError::TooWeak)
+    }
+
+    /// Judges the server's last token. A server that says nothing more has accepted by its status.
+    fn accept(&self, token: &[u8]) -> Result<(), InitiatorError> {
+        let Some(list) = &self.mechanism_list else {
+            return if token.is_empty() { Ok(()) } else { Err(InitiatorError::Malformed) };
+        };
+        if token.is_empty() {
+            return Ok(());
+        }
+        let response = expect_response(token)?;
+        if !matches!(response.state, None | Some(NegState::AcceptCompleted)) {
+            return Err(InitiatorError::Malformed);
+        }
+        match response.mechanism_list_mic {
+            Some(mic) if self.context(Sender::Server)?.verify(list, &mic) => Ok(()),
+            Some(_) => Err(InitiatorError::BadMic),
+            None => Ok(()),
+        }
+    }
+}
+
+fn expect_response(token: &[u8]) -> Result<NegTokenResp, InitiatorError> {
+    match Token::decode(token)? {
+        Token::Response(NegTokenResp { state: Some(NegState::Reject), .. }) => Err(InitiatorError::Rejected),
+        Token::Response(response) => Ok(response),
+        Token::Init(_) => Err(InitiatorError::Malformed),
+    }
+}
+
+/// What the client asks for; without a key exchange unless that is wanted.
+const WANTED_FLAGS: NegotiateFlags = NegotiateFlags(
+    NegotiateFlags::UNICODE.0
+        | NegotiateFlags::REQUEST_TARGET.0
+        | NegotiateFlags::SIGN.0
+        | NegotiateFlags::SEAL.0
+        | NegotiateFlags::NTLM.0
+        | NegotiateFlags::ALWAYS_SIGN.0
+        | NegotiateFlags::EXTENDED_SESSION_SECURITY.0
+        | NegotiateFlags::TARGET_INFO.0
+        | NegotiateFlags::VERSION.0
+        | NegotiateFlags::KEY_128.0
+        | NegotiateFlags::KEY_56.0,
+);

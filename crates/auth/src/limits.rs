@@ -1,0 +1,29 @@
+//! The bounds of this crate, each with its reason.
+
+/// Bytes of one security token: the buffer's length field in SESSION_SETUP is 16 bits wide
+/// (MS-SMB2 2.2.5), so nothing longer can arrive.
+pub const MAX_TOKEN: usize = 0xffff;
+
+/// Mechanisms in one `MechTypeList`; Windows offers four.
+pub const MAX_MECHANISMS: usize = 32;
+
+/// AV pairs in one list; MS-NLMP 2.2.2.1 defines eleven.
+pub const MAX_AV_PAIRS: usize = 64;
+
+/// UTF-16 units of a user, domain or workstation name: Windows' longest account name form is 104
+/// (a UPN 1024), and an unbounded one would be copied into every session record.
+pub const MAX_NAME: usize = 1024;
+
+/// Hundreds of nanoseconds an NTLMv2 response may be older or newer than the server's clock: the
+/// 36 hours of `MaxLifetime` (MS-NLMP 3.1.1.1).
+pub const MAX_RESPONSE_AGE: u64 = 36 * 3600 * 10_000_000;
+
+/// Messages sealed with one key. The counter in the nonce is 64 bits wide; stopping well before it
+/// wraps leaves room for every thread that is sealing at that moment.
+pub const MAX_SEALED_MESSAGES: u64 = u64::MAX - 0xffff_ffff;
+
+/// Bytes of a users file: about half a million accounts, and a bound for a path given by mistake.
+pub const MAX_USERS_FILE: u64 = 64 * 1024 * 1024;
+
+/// Characters of an account name in the users file (MS-SAMR 3.1.1.8.4 allows 20; Samba more).
+pub const MAX_ACCOUNT_NAME: usize = 256;

@@ -1,0 +1,24 @@
+//! Where challenges and keys come from.
+
+use thiserror::Error;
+
+/// A source of unpredictable bytes; tests give a fixed one.
+pub trait Random: Send + Sync {
+    /// Fills `out`.
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed>;
+}
+
+/// The operating system's generator.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemRandom;
+
+impl Random for SystemRandom {
+    fn fill(&mut self, out: &mut [u8]) -> Result<(), RandomFailed> {
+        aws_lc_rs::rand::fill(out).map_err(|_| RandomFailed)
+    }
+}
+
+/// The generator gave nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("no random bytes to be had")]
+pub struct RandomFailed;

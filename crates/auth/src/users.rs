@@ -1,0 +1,481 @@
+//! The users file, in Samba's smbpasswd format:
+//! `name:uid:LM hash:NT hash:[flags]:LCT-last change time:`
+//!
+//! Lines that are not changed are written back byte for byte: comments, blank lines, unknown flags
+//! and whatever follows the known fields.
+
+use core::fmt;
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+use wire::FileTime;
+use zeroize::Zeroizing;
+
+use crate::acceptor::{AccountRecord, Accounts};
+use crate::bytes::upper;
+use crate::limits::{MAX_ACCOUNT_NAME, MAX_USERS_FILE};
+pub use crate::ntlm::compute::nt_hash;
+
+/// The accounts of a users file.
+#[derive(Clone, Default)]
+pub struct UserDb {
+    lines: Vec<Line>,
+    /// From the name in upper case to the place in `lines`.
+    index: BTreeMap<String, usize>,
+}
+
+/// One account.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name as the file writes it.
+    pub name: String,
+    /// The Unix user id.
+    pub uid: u32,
+    /// The NT hash; none in an account without a password.
+    pub nt_hash: Option<[u8; 16]>,
+    /// The flags between the brackets.
+    pub flags: AccountFlags,
+    /// When the password was last set; [`FileTime::NONE`] where the file does not say.
+    pub last_change: FileTime,
+}
+
+impl User {
+    /// Whether the account is a user's and not disabled.
+    pub fn is_enabled(&self) -> bool {
+        self.flags.contains('U') && !self.flags.contains('D')
+    }
+}
+
+/// The letters between the brackets: U user, D disabled, N no password needed, X password never
+/// expires, L locked out, W and S and I machine accounts, H home directory needed; others are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccountFlags(String);
+
+impl AccountFlags {
+    /// Whether this letter is set.
+    pub fn contains(&self, flag: char) -> bool {
+        self.0.contains(flag)
+    }
+
+    /// Sets or clears this letter.
+    pub fn set(&mut self, flag: char, on: bool) {
+        self.0.retain(|other| other != flag);
+        if on && flag.is_ascii_alphabetic() {
+            self.0.push(flag);
+        }
+    }
+
+    /// The letters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What is wrong with a line of the file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("line {line}: {problem}")]
+pub struct ParseError {
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub problem: Problem,
+}
+
+/// The faults a line can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// The flags are not between brackets.
+    #[error("the account flags are not of the form [U]")]
+    BadFlags,
+    /// A hash field has not 32 hexadecimal digits and is none of the known words.
+    #[error("the NT hash is not 32 hexadecimal digits")]
+    BadHash,
+    /// The name is empty or too long, or has a character that cannot be in one.
+    #[error("the account name is not acceptable")]
+    BadName,
+    /// The last change time is not `LCT-` and eight hexadecimal digits.
+    #[error("the last change time is not of the form LCT-00000000")]
+    BadTime,
+    /// The user id is no number.
+    #[error("the user id is not a number")]
+    BadUid,
+    /// An earlier line has the account already.
+    #[error("the account is listed twice")]
+    Duplicate,
+    /// Too few fields.
+    #[error("fewer than four fields")]
+    MissingFields,
+    /// The line is not UTF-8.
+    #[error("not UTF-8 text")]
+    NotUtf8,
+}
+
+/// Why a file is not read.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// The operating system refused.
+    #[error("cannot read {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Its error.
+        source: io::Error,
+    },
+    /// A line is wrong.
+    #[error("{}: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        source: ParseError,
+    },
+    /// The file is larger than any list of users.
+    #[error("{} is too large for a users file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// What the administrator should hear about a file that was read all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Warning {
+    /// Others than the owner can read the hashes, which are as good as passwords.
+    #[error("the users file has mode {mode:o}: others than its owner have access, make it 600")]
+    Exposed {
+        /// The permission bits.
+        mode: u32,
+    },
+}
+
+/// Why an account is not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ChangeError {
+    /// The name is empty or too long, or has a character that cannot be in one.
+    #[error("the account name is not acceptable")]
+    BadName,
+    /// There is such an account already.
+    #[error("the account exists already")]
+    Exists,
+    /// There is no such account.
+    #[error("no such account")]
+    NoSuchUser,
+}
+
+impl UserDb {
+    /// Reads the text of a file.
+    pub fn parse(text: &str) -> Result<Self, ParseError> {
+        let mut db = Self::default();
+        for (number, raw) in text.split_inclusive('\n').enumerate() {
+            let fault = |problem| ParseError { line: number + 1, problem };
+            let content = raw.trim_end_matches(['\n', '\r']);
+            let user = if is_comment(content) { None } else { Some(parse_line(content).map_err(fault)?) };
+            if let Some(user) = &user
+                && db.index.insert(upper(&user.name), db.lines.len()).is_some()
+            {
+                return Err(fault(Problem::Duplicate));
+            }
+            db.lines.push(Line { raw: Zeroizing::new(raw.to_owned()), user });
+        }
+        Ok(db)
+    }
+
+    /// The text to write.
+    pub fn to_text(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(self.lines.iter().map(|line| line.raw.len()).sum()));
+        for line in &self.lines {
+            text.push_str(&line.raw);
+        }
+        text
+    }
+
+    /// Reads a file, and tells whether others can read it too.
+    pub fn load(path: &Path) -> Result<(Self, Option<Warning>), LoadError> {
+        let io = |source| LoadError::Io { path: path.to_owned(), source };
+        let file = File::open(path).map_err(io)?;
+        let metadata = file.metadata().map_err(io)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(metadata.len().min(MAX_USERS_FILE) as usize));
+        file.take(MAX_USERS_FILE + 1).read_to_end(&mut bytes).map_err(io)?;
+        if bytes.len() as u64 > MAX_USERS_FILE {
+            return Err(LoadError::TooLarge { path: path.to_owned() });
+        }
+        let parse = |source| LoadError::Parse { path: path.to_owned(), source };
+        let text = core::str::from_utf8(&bytes).map_err(|error| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            parse(ParseError { line, problem: Problem::NotUtf8 })
+        })?;
+        Ok((Self::parse(text).map_err(parse)?, exposure(&metadata)))
+    }
+
+    /// Replaces the file: a reader finds the old or the new one, whole, whatever happens meanwhile.
+    /// The new one has mode 0600.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        // A symbolic link stays one: what it points to is replaced.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut temporary_name = std::ffi::OsString::from(".");
+        temporary_name.push(name);
+        temporary_name.push(format!(".{}.new", std::process::id()));
+        let temporary = directory.join(temporary_name);
+        let written = self.write_new(&temporary).and_then(|()| fs::rename(&temporary, &path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+            return written;
+        }
+        sync_directory(directory)
+    }
+
+    fn write_new(&self, path: &Path) -> io::Result<()> {
+        // Left over from a process of the same id that died here.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path)?;
+        file.write_all(self.to_text().as_bytes())?;
+        file.sync_all()
+    }
+
+    /// The accounts in the order of the file.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.lines.iter().filter_map(|line| line.user.as_ref())
+    }
+
+    /// The account of this name, in any case.
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.lines.get(*self.index.get(&upper(name))?)?.user.as_ref()
+    }
+
+    /// Adds an enabled account at the end.
+    pub fn add(&mut self, name: &str, uid: u32, password: &str, now: FileTime) -> Result<(), ChangeError> {
+        if !is_name(name) {
+            return Err(ChangeError::BadName);
+        }
+        if self.user(name).is_some() {
+            return Err(ChangeError::Exists);
+        }
+        let user = User {
+            name: name.to_owned(),
+            uid,
+            nt_hash: Some(nt_hash(password)),
+            flags: AccountFlags("U".to_owned()),
+            last_change: now,
+        };
+        if let Some(last) = self.lines.last_mut()
+            && !last.raw.ends_with('\n')
+        {
+            last.raw.push('\n');
+        }
+        self.index.insert(upper(name), self.lines.len());
+        self.lines.push(Line { raw: format_line(&user, None), user: Some(user) });
+        Ok(())
+    }
+
+    /// Sets the password of an account.
+    pub fn set_password(&mut self, name: &str, password: &str, now: FileTime) -> Result<(), ChangeError> {
+        self.change(name, |user| {
+            user.nt_hash = Some(nt_hash(password));
+            user.flags.set('N', false);
+            user.last_change = now;
+        })
+    }
+
+    /// Enables or disables an account.
+    pub fn set_enabled(&mut self, name: &str, enabled: bool) -> Result<(), ChangeError> {
+        self.change(name, |user| user.flags.set('D', !enabled))
+    }
+
+    /// Removes an account.
+    pub fn delete(&mut self, name: &str) -> Result<(), ChangeError> {
+        let place = self.index.remove(&upper(name)).ok_or(ChangeError::NoSuchUser)?;
+        if place < self.lines.len() {
+            self.lines.remove(place);
+        }
+        for other in self.index.values_mut().filter(|other| **other > place) {
+            *other -= 1;
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, name: &str, edit: impl FnOnce(&mut User)) -> Result<(), ChangeError> {
+        let place = self.index.get(&upper(name)).ok_or(ChangeError::NoSuchUser)?;
+        let line = self.lines.get_mut(*place).ok_or(ChangeError::NoSuchUser)?;
+        let user = line.user.as_mut().ok_or(ChangeError::NoSuchUser)?;
+        edit(user);
+        line.raw = format_line(user, Some(&line.raw));
+        Ok(())
+    }
+}
+
+impl Accounts for UserDb {
+    /// The domain is not looked at: like Windows outside a domain, the server takes every domain it
+    /// does not know for its own.
+    fn nt_hash(&self, _domain: &str, user: &str) -> Option<AccountRecord> {
+        let user = self.user(user)?;
+        Some(AccountRecord {
+            name: user.name.clone(),
+            nt_hash: user.nt_hash?,
+            disabled: !user.is_enabled(),
+            locked_out: user.flags.contains('L'),
+        })
+    }
+}
+
+impl fmt::Debug for UserDb {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.users().map(|user| &user.name)).finish()
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, uid, flags, last_change, .. } = self;
+        f.debug_struct("User")
+            .field("name", name)
+            .field("uid", uid)
+            .field("flags", flags)
+            .field("last_change", last_change)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for AccountFlags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}]", self.0)
+    }
+}
+
+#[derive(Clone)]
+struct Line {
+    /// The line with its end.
+    raw: Zeroizing<String>,
+    user: Option<User>,
+}
+
+fn is_comment(content: &str) -> bool {
+    let content = content.trim_start();
+    content.is_empty() || content.starts_with('#')
+}
+
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty()
+        && name.chars().count() <= MAX_ACCOUNT_NAME
+        && !name.starts_with('#')
+        && !name.starts_with(char::is_whitespace)
+        && !name.contains(|c: char| c == ':' || c.is_control())
+}
+
+fn parse_line(content: &str) -> Result<User, Problem> {
+    let mut fields = content.split(':');
+    let mut next = || fields.next();
+    let name = next().unwrap_or_default();
+    let (Some(uid), Some(_lm), Some(nt)) = (next(), next(), next()) else {
+        return Err(Problem::MissingFields);
+    };
+    if !is_name(name) {
+        return Err(Problem::BadName);
+    }
+    // Samba writes 4294967295 and, in old files, -1 where there is no Unix user.
+    let uid = uid.parse().or_else(|_| uid.parse::<i32>().map(|uid| uid as u32)).map_err(|_| Problem::BadUid)?;
+    let flags = match next() {
+        Some(field) if field.starts_with('[') => parse_flags(field)?,
+        None | Some("") => AccountFlags("U".to_owned()),
+        Some(_) => return Err(Problem::BadFlags),
+    };
+    let last_change = match next() {
+        Some(field) if field.starts_with("LCT-") => parse_time(field)?,
+        _ => FileTime::NONE,
+    };
+    Ok(User { name: name.to_owned(), uid, nt_hash: parse_hash(nt)?, flags, last_change })
+}
+
+fn parse_flags(field: &str) -> Result<AccountFlags, Problem> {
+    let inner = field.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(Problem::BadFlags)?;
+    Ok(AccountFlags(inner.chars().filter(|flag| !flag.is_whitespace()).collect()))
+}
+
+fn parse_time(field: &str) -> Result<FileTime, Problem> {
+    let digits = field.strip_prefix("LCT-").unwrap_or_default();
+    let seconds = u32::from_str_radix(digits, 16).map_err(|_| Problem::BadTime)?;
+    Ok(FileTime::from_unix(i64::from(seconds), 0))
+}
+
+/// The hash, or none where the field says that there is no password or that it does not count.
+fn parse_hash(field: &str) -> Result<Option<[u8; 16]>, Problem> {
+    if field.starts_with("NO PASSWORD") || field.starts_with('*') || field.starts_with("XXXX") {
+        return Ok(None);
+    }
+    let (digits, rest) = field.as_bytes().as_chunks::<2>();
+    let mut hash = [0; 16];
+    if digits.len() != hash.len() || !rest.is_empty() {
+        return Err(Problem::BadHash);
+    }
+    for (byte, [high, low]) in hash.iter_mut().zip(digits) {
+        let digit = |digit: &u8| char::from(*digit).to_digit(16).ok_or(Problem::BadHash);
+        *byte = (digit(high)? << 4 | digit(low)?) as u8;
+    }
+    Ok(Some(hash))
+}
+
+/// The line of `user`. Of the line it replaces, what follows the known fields and the line's end stay;
+/// the LM hash goes, as it belongs to another password.
+fn format_line(user: &User, old: Option<&str>) -> Zeroizing<String> {
+    use core::fmt::Write as _;
+
+    let (content, end) = match old {
+        Some(old) => old.split_at(old.trim_end_matches(['\n', '\r']).len()),
+        None => ("", "\n"),
+    };
+    let trailer = content.splitn(7, ':').nth(6).unwrap_or_default();
+    let mut line = Zeroizing::new(String::with_capacity(128));
+    let _ = write!(line, "{}:{}:{NO_HASH}:", user.name, user.uid);
+    match &user.nt_hash {
+        Some(hash) => hash.iter().for_each(|byte| {
+            let _ = write!(line, "{byte:02X}");
+        }),
+        None => line.push_str(NO_HASH),
+    }
+    let seconds = user.last_change.to_unix().0;
+    let seconds = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
+    let _ = write!(line, ":[{:<11}]:LCT-{seconds:08X}:{trailer}{end}", user.flags.0);
+    line
+}
+
+#[cfg(unix)]
+fn exposure(metadata: &fs::Metadata) -> Option<Warning> {
+    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions()) & 0o7777;
+    (mode & 0o077 != 0).then_some(Warning::Exposed { mode })
+}
+
+#[cfg(not(unix))]
+fn exposure(_metadata: &fs::Metadata) -> Option<Warning> {
+    None
+}
+
+#[cfg(unix)]
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_directory(_directory: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// What stands in place of a hash that does not exist.
+const NO_HASH: &str = "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX";
+
+#[cfg(test)]
+mod tests;

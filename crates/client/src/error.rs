@@ -1,0 +1,77 @@
+//! Why a call failed.
+
+use std::io;
+use std::path::PathBuf;
+
+use control::number;
+
+/// Why a call failed. Every kind has a number ([`Error::number`]), the one that NET would show.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server answered with a refusal.
+    #[error("{0}")]
+    Refused(#[from] control::Error),
+    /// No server listens at any of the sockets.
+    #[error("no server listens at {}", list(.sockets))]
+    NotStarted {
+        /// The sockets that were tried.
+        sockets: Vec<PathBuf>,
+    },
+    /// The socket is there, but not for this user.
+    #[error("{} may not be opened", .socket.display())]
+    NotPermitted {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(#[source] io::Error),
+    /// The server took too long.
+    #[error("no answer within {} seconds", crate::limits::REQUEST_TIME_MAX.as_secs())]
+    TimedOut,
+    /// The answer is not one of this API.
+    #[error("the answer cannot be understood: {0}")]
+    Nonsense(String),
+}
+
+impl Error {
+    /// The number, of Win32 or of NET.
+    pub fn number(&self) -> u32 {
+        match self {
+            Self::Refused(error) => error.code,
+            Self::NotStarted { .. } => number::SERVER_NOT_STARTED,
+            Self::NotPermitted { .. } => number::ACCESS_DENIED,
+            Self::Broken(_) => ERROR_UNEXP_NET_ERR,
+            Self::TimedOut => ERROR_TIMEOUT,
+            Self::Nonsense(_) => ERROR_BAD_NET_RESP,
+        }
+    }
+
+    /// What the server says itself, where it says anything.
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::Refused(error) => Some(&error.message),
+            _ => None,
+        }
+    }
+
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Refused(error) => error.hint.clone(),
+            Self::NotStarted { .. } => Some(format!("{self}; 'shareward serve' starts one")),
+            Self::NotPermitted { .. } => {
+                Some(format!("{self}; ask as root or as the user the server runs as"))
+            }
+            Self::Broken(_) | Self::TimedOut | Self::Nonsense(_) => Some(self.to_string()),
+        }
+    }
+}
+
+const ERROR_BAD_NET_RESP: u32 = 58;
+const ERROR_UNEXP_NET_ERR: u32 = 59;
+const ERROR_TIMEOUT: u32 = 1460;
+
+fn list(sockets: &[PathBuf]) -> String {
+    sockets.iter().map(|socket| socket.display().to_string()).collect::<Vec<_>>().join(" or ")
+}

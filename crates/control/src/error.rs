@@ -1,0 +1,80 @@
+//! Refusals of the API.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The numbers (`NET_API_STATUS`, MS-SRVS 2.2.2.10 and MS-ERREF 2.2) that the API answers with.
+pub mod number {
+    /// ERROR_ACCESS_DENIED.
+    pub const ACCESS_DENIED: u32 = 5;
+    /// ERROR_NOT_SUPPORTED.
+    pub const NOT_SUPPORTED: u32 = 50;
+    /// ERROR_BAD_NETPATH.
+    pub const BAD_NETPATH: u32 = 53;
+    /// ERROR_INVALID_PARAMETER.
+    pub const INVALID_PARAMETER: u32 = 87;
+    /// ERROR_INVALID_LEVEL.
+    pub const INVALID_LEVEL: u32 = 124;
+    /// NERR_ServerNotStarted.
+    pub const SERVER_NOT_STARTED: u32 = 2114;
+    /// NERR_InternalError.
+    pub const INTERNAL_ERROR: u32 = 2140;
+    /// NERR_UserNotFound.
+    pub const USER_NOT_FOUND: u32 = 2221;
+    /// NERR_NetNameNotFound.
+    pub const NET_NAME_NOT_FOUND: u32 = 2310;
+    /// NERR_ClientNameNotFound.
+    pub const CLIENT_NAME_NOT_FOUND: u32 = 2312;
+    /// NERR_FileIdNotFound.
+    pub const FILE_ID_NOT_FOUND: u32 = 2314;
+}
+
+/// The body of every answer whose HTTP status is not a success.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Error {
+    /// The number, of Win32 or of NET.
+    pub code: u32,
+    /// One sentence.
+    pub message: String,
+    /// What to do about it, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// An error without a hint.
+    pub fn new(code: u32, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The HTTP status that goes with the number.
+    pub fn http_status(&self) -> u16 {
+        match self.code {
+            number::ACCESS_DENIED => 403,
+            number::INVALID_PARAMETER => 400,
+            number::NET_NAME_NOT_FOUND
+            | number::CLIENT_NAME_NOT_FOUND
+            | number::FILE_ID_NOT_FOUND
+            | number::USER_NOT_FOUND => 404,
+            number::NOT_SUPPORTED | number::INVALID_LEVEL => 501,
+            number::SERVER_NOT_STARTED => 503,
+            _ => 500,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,87 @@
+//! Sessions (`Session` of MS-SMB2 3.3.1.8; `SESSION_INFO_502` of MS-SRVS 2.2.4.15).
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ShareKind, Timestamp};
+
+/// One session.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// `Session.SessionGlobalId`; unknown over MS-SRVS, where computer and user name a session.
+    pub id: Option<u32>,
+    /// The client's address as text: no backslashes, IPv6 without brackets. A server of another
+    /// make may give a name.
+    pub computer: String,
+    /// The client's host name, where the server knows it.
+    pub computer_name: Option<String>,
+    /// The account; empty for an anonymous session.
+    pub user: String,
+    /// The account's domain.
+    pub domain: Option<String>,
+    /// What the client says it is (`sesi502_cltype_name`); SMB2 clients say nothing.
+    pub client_type: Option<String>,
+    /// Opens of the session.
+    pub opens: u32,
+    /// When the session was set up.
+    pub connected_at: Option<Timestamp>,
+    /// Seconds since then.
+    pub active_seconds: u64,
+    /// Seconds since the last request.
+    pub idle_seconds: u64,
+    /// Whether the account was replaced by the guest account.
+    pub guest: bool,
+    /// Whether nobody authenticated.
+    pub anonymous: bool,
+    /// The dialect, as "3.1.1".
+    pub dialect: Option<String>,
+    /// Whether requests must be signed.
+    pub signed: Option<bool>,
+    /// Whether the session is encrypted.
+    pub encrypted: Option<bool>,
+    /// The cipher of an encrypted session, as "AES-128-GCM".
+    pub cipher: Option<String>,
+    /// The signing algorithm of a signed session, as "AES-128-GMAC".
+    pub signing: Option<String>,
+    /// The transport, as "tcp".
+    pub transport: Option<String>,
+    /// The shares the session is connected to.
+    #[serde(default)]
+    pub shares: Vec<SessionShare>,
+}
+
+/// A share that a session is connected to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionShare {
+    /// The share's name.
+    pub name: String,
+    /// What is shared.
+    pub kind: ShareKind,
+    /// Opens of the session on this share.
+    pub opens: u32,
+}
+
+/// The filters of `GET /v1/sessions`; all that are given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SessionQuery {
+    /// The account, in any case; `DOMAIN\user` compares the domain too.
+    pub user: Option<String>,
+    /// The client's address or host name ([`crate::address::same_computer`]).
+    pub client: Option<String>,
+    /// Only ids above this one.
+    pub after: Option<u64>,
+    /// Entries of the page.
+    pub limit: Option<u32>,
+}
+
+/// The body of `POST /v1/sessions/close`: the sessions of a computer, of a user, or of both
+/// (NetrSessionDel, MS-SRVS 3.1.4.6). At least one is to be given. Answered with
+/// [`crate::Ended`], or with 2312 where nothing matched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CloseSessions {
+    /// As [`SessionQuery::client`].
+    pub computer: Option<String>,
+    /// As [`SessionQuery::user`].
+    pub user: Option<String>,
+}

@@ -1,0 +1,89 @@
+//! Shares and the connections to them (MS-SRVS 2.2.4.2, 2.2.4.26).
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// What is shared (`STYPE_*`, MS-SRVS 2.2.2.4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShareKind {
+    /// A directory.
+    #[default]
+    Disk,
+    /// A printer.
+    Print,
+    /// A communication device.
+    Comm,
+    /// Named pipes.
+    Ipc,
+    /// A kind this version does not know.
+    #[serde(other)]
+    Unknown,
+}
+
+/// One share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The name.
+    pub name: String,
+    /// What is shared.
+    pub kind: ShareKind,
+    /// Whether it is hidden or there for the system itself (`STYPE_SPECIAL`).
+    #[serde(default)]
+    pub special: bool,
+    /// The directory on the server.
+    pub path: Option<String>,
+    /// The remark.
+    pub comment: String,
+    /// Connections now.
+    pub uses: u32,
+    /// Connections at most; none for no limit.
+    pub uses_max: Option<u32>,
+    /// Whether nobody may write.
+    pub read_only: Option<bool>,
+    /// Whether clients must encrypt.
+    pub encrypt: Option<bool>,
+    /// What clients may cache: "manual", "documents", "programs" or "none".
+    pub caching: Option<String>,
+}
+
+/// One connection of a session to a share: a tree connect (MS-SMB2 3.3.1.9; `CONNECTION_INFO_1` of
+/// MS-SRVS 2.2.4.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connection {
+    /// `TreeConnect.TreeGlobalId`.
+    pub id: u32,
+    /// The share.
+    pub share: String,
+    /// What is shared.
+    pub kind: ShareKind,
+    /// Opens on this connection.
+    pub opens: u32,
+    /// The account; empty for an anonymous session.
+    pub user: String,
+    /// The client's address, as [`crate::Session::computer`].
+    pub computer: Option<String>,
+    /// The session, by its `SessionGlobalId`.
+    pub session_id: Option<u32>,
+    /// When it was made.
+    pub connected_at: Option<Timestamp>,
+    /// Seconds since then.
+    pub active_seconds: u64,
+}
+
+/// The filters of `GET /v1/connections`; all that are given must match.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConnectionQuery {
+    /// As [`crate::SessionQuery::user`].
+    pub user: Option<String>,
+    /// As [`crate::SessionQuery::client`].
+    pub client: Option<String>,
+    /// The share, in any case.
+    pub share: Option<String>,
+    /// Only ids above this one.
+    pub after: Option<u64>,
+    /// Entries of the page.
+    pub limit: Option<u32>,
+}

@@ -1,0 +1,154 @@
+//! Connections (MS-SMB2 3.3.1.7).
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use wire::{Dialect, Guid, SessionGlobalId};
+
+use crate::events::EventKind;
+use crate::{ConnectionId, Effects, EndReason, LimitReached, RequestKey, Shell, State, Time};
+
+pub(crate) struct Connection<S: Shell> {
+    pub(crate) peer: SocketAddr,
+    pub(crate) client_name: Arc<str>,
+    pub(crate) client_guid: Guid,
+    pub(crate) dialect: Option<Dialect>,
+    pub(crate) created: Time,
+    pub(crate) sessions: BTreeSet<SessionGlobalId>,
+    pub(crate) waiting: BTreeSet<RequestKey>,
+    pub(crate) attached: S::Connection,
+}
+
+/// What NEGOTIATE settled (MS-SMB2 3.3.5.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionDetails {
+    /// `Connection.ClientGuid`; all zeroes for a client of dialect 2.0.2.
+    pub client_guid: Guid,
+    /// `Connection.Dialect`.
+    pub dialect: Dialect,
+    /// The client's name where it gave one; else it goes by its address.
+    pub client_name: Option<Arc<str>>,
+}
+
+/// What the registry knows of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionInfo {
+    /// Its id.
+    pub id: ConnectionId,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// The name to show for the client.
+    pub client_name: Arc<str>,
+    /// `Connection.ClientGuid`.
+    pub client_guid: Guid,
+    /// `Connection.Dialect`, once negotiated.
+    pub dialect: Option<Dialect>,
+    /// `Connection.CreationTime`.
+    pub created: Time,
+    /// How many sessions it carries.
+    pub sessions: usize,
+}
+
+impl<S: Shell> State<S> {
+    /// Takes in a new transport connection (MS-SMB2 3.3.5.1).
+    pub fn add_connection(
+        &mut self,
+        peer: SocketAddr,
+        attached: S::Connection,
+        now: Time,
+    ) -> Result<ConnectionId, LimitReached> {
+        if self.connections.len() >= self.limits.connections {
+            return Err(LimitReached::Connections);
+        }
+        self.last_connection = self.last_connection.saturating_add(1);
+        let id = ConnectionId(self.last_connection);
+        let connection = Connection {
+            peer,
+            client_name: peer.ip().to_canonical().to_string().into(),
+            client_guid: Guid::default(),
+            dialect: None,
+            created: now,
+            sessions: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            attached,
+        };
+        self.events.push(now, EventKind::ConnectionUp { connection: id, client: connection.client_name.clone() });
+        self.connections.insert(id, connection);
+        Ok(id)
+    }
+
+    /// Records what NEGOTIATE settled (MS-SMB2 3.3.5.4). A connection that is gone stays gone.
+    pub fn connection_negotiated(&mut self, id: ConnectionId, details: ConnectionDetails) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.client_guid = details.client_guid;
+            connection.dialect = Some(details.dialect);
+            if let Some(name) = details.client_name {
+                connection.client_name = name;
+            }
+        }
+    }
+
+    /// Ends a connection (MS-SMB2 3.3.7.1): its waiting requests are dropped without an answer, its
+    /// sessions without another channel end, durable opens stay behind.
+    pub fn disconnect(&mut self, id: ConnectionId, now: Time) -> Effects<S> {
+        let mut effects = Effects::none();
+        let Some(connection) = self.connections.get(&id) else {
+            return effects;
+        };
+        for request in connection.waiting.clone() {
+            self.forget_waiting(request, now, &mut effects);
+        }
+        let sessions = self.connections.get(&id).map(|it| it.sessions.clone()).unwrap_or_default();
+        for session in sessions {
+            effects.merge(self.unbind(session, id, now));
+        }
+        self.connections.remove(&id);
+        self.events.push(now, EventKind::ConnectionDown { connection: id });
+        effects
+    }
+
+    /// Asks for connections to be torn down: all whose client goes by this name or address, or all.
+    /// Their state goes when the server reports them as [disconnected](Self::disconnect).
+    pub fn connections_of(&self, client: Option<&str>) -> Vec<(ConnectionId, S::Connection)> {
+        self.connections
+            .iter()
+            .filter(|(_, it)| client.is_none_or(|name| it.client_name.eq_ignore_ascii_case(name)))
+            .map(|(id, it)| (*id, it.attached.clone()))
+            .collect()
+    }
+
+    /// What is known of a connection.
+    pub fn connection(&self, id: ConnectionId) -> Option<ConnectionInfo> {
+        self.connections.get(&id).map(|it| it.info(id))
+    }
+
+    fn unbind(&mut self, session: SessionGlobalId, connection: ConnectionId, now: Time) -> Effects<S> {
+        let Some(found) = self.sessions.get_mut(&session) else {
+            return Effects::none();
+        };
+        if found.channels.len() > 1 {
+            found.channels.retain(|channel| *channel != connection);
+            if let Some(found) = self.connections.get_mut(&connection) {
+                found.sessions.remove(&session);
+            }
+            return Effects::none();
+        }
+        let id = found.session_id;
+        self.close_session(id, EndReason::ConnectionLost, now).unwrap_or_default()
+    }
+}
+
+impl<S: Shell> Connection<S> {
+    pub(crate) fn info(&self, id: ConnectionId) -> ConnectionInfo {
+        ConnectionInfo {
+            id,
+            peer: self.peer,
+            client_name: self.client_name.clone(),
+            client_guid: self.client_guid,
+            dialect: self.dialect,
+            created: self.created,
+            sessions: self.sessions.len(),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What happens when nothing else does: breaks nobody acknowledges, durable opens nobody claims.
+
+use std::collections::BTreeSet;
+
+use wire::FileGlobalId;
+
+use crate::{CloseReason, Effects, LeaseId, Shell, State, Time};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Deadline {
+    OplockBreak(FileGlobalId),
+    LeaseBreak(LeaseId),
+    Durable(FileGlobalId),
+}
+
+/// Deadlines in order of time. Whoever sets one keeps its time, to take it back.
+#[derive(Debug, Default)]
+pub(crate) struct Deadlines {
+    set: BTreeSet<(Time, Deadline)>,
+}
+
+impl Deadlines {
+    pub(crate) fn set(&mut self, at: Time, what: Deadline) {
+        self.set.insert((at, what));
+    }
+
+    pub(crate) fn clear(&mut self, at: Time, what: Deadline) {
+        self.set.remove(&(at, what));
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.set.len()
+    }
+
+    pub(crate) fn contains(&self, at: Time, what: Deadline) -> bool {
+        self.set.contains(&(at, what))
+    }
+
+    fn next(&self) -> Option<(Time, Deadline)> {
+        self.set.first().copied()
+    }
+}
+
+impl<S: Shell> State<S> {
+    /// When [`handle_timeout`](Self::handle_timeout) is next to be called; ask again after every change.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        self.deadlines.next().map(|(at, _)| at)
+    }
+
+    /// Lets time pass: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1, 3.3.6.5),
+    /// durable opens whose client did not come back are closed (MS-SMB2 3.3.6.2).
+    pub fn handle_timeout(&mut self, now: Time) -> Effects<S> {
+        let mut effects = Effects::none();
+        while let Some((at, deadline)) = self.deadlines.next()
+            && at <= now
+        {
+            self.deadlines.clear(at, deadline);
+            match deadline {
+                Deadline::OplockBreak(open) => self.oplock_break_timed_out(open, now, &mut effects),
+                Deadline::LeaseBreak(lease) => self.lease_break_timed_out(lease, now, &mut effects),
+                Deadline::Durable(open) => self.end_open(open, CloseReason::DurableExpired, now, &mut effects),
+            }
+        }
+        effects
+    }
+}

@@ -1,0 +1,271 @@
+//! What a state change obliges the server to do outside the lock, as data.
+
+use std::sync::Arc;
+
+use wire::{FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
+
+use crate::{RequestKey, Shell, Target};
+
+/// What must happen outside the lock. One type for every change, so that they can be merged.
+///
+/// The order of the fields is the order in which to act: breaks go out before anything that could
+/// delay them, handles are released before those who wait for them try again.
+#[must_use = "breaks, releases and answers get lost with it"]
+#[derive(Debug)]
+pub struct Effects<S: Shell> {
+    /// Breaks to send.
+    pub breaks: Vec<BreakNotice<S>>,
+    /// Handles to release, in order.
+    pub dropped: Vec<Dropped<S>>,
+    /// Waiting requests to answer now, unsuccessfully.
+    pub cancelled: Vec<Cancelled>,
+    /// Waiting lock requests that hold their lock now.
+    pub granted: Vec<RequestKey>,
+    /// Requests that waited for breaks and should try again.
+    pub retry: Vec<RequestKey>,
+    /// Tree connects that ended.
+    pub trees_ended: Vec<TreeEnded<S>>,
+    /// Sessions that ended.
+    pub sessions_ended: Vec<SessionEnded<S>>,
+    /// Connections to tear down.
+    pub disconnected: Vec<S::Connection>,
+}
+
+impl<S: Shell> Effects<S> {
+    /// Nothing to do.
+    pub const fn none() -> Self {
+        Self {
+            breaks: Vec::new(),
+            dropped: Vec::new(),
+            cancelled: Vec::new(),
+            granted: Vec::new(),
+            retry: Vec::new(),
+            trees_ended: Vec::new(),
+            sessions_ended: Vec::new(),
+            disconnected: Vec::new(),
+        }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.breaks.is_empty()
+            && self.dropped.is_empty()
+            && self.cancelled.is_empty()
+            && self.granted.is_empty()
+            && self.retry.is_empty()
+            && self.trees_ended.is_empty()
+            && self.sessions_ended.is_empty()
+            && self.disconnected.is_empty()
+    }
+
+    /// Adds what `later` asks for.
+    pub fn merge(&mut self, later: Self) {
+        self.breaks.extend(later.breaks);
+        self.dropped.extend(later.dropped);
+        self.cancelled.extend(later.cancelled);
+        self.granted.extend(later.granted);
+        self.retry.extend(later.retry);
+        self.trees_ended.extend(later.trees_ended);
+        self.sessions_ended.extend(later.sessions_ended);
+        self.disconnected.extend(later.disconnected);
+    }
+}
+
+impl<S: Shell> Default for Effects<S> {
+    fn default() -> Self {
+        Self::none()
+    }
+}
+
+/// A break notification to send (MS-SMB2 3.3.4.6, 3.3.4.7).
+#[derive(Clone, Debug)]
+pub struct BreakNotice<S: Shell> {
+    /// The connections it may be sent on; one is enough.
+    pub connections: Vec<S::Connection>,
+    /// The session whose keys sign or seal it.
+    pub session: S::Session,
+    /// That session's id.
+    pub session_id: SessionId,
+    /// What is broken.
+    pub kind: BreakKind,
+}
+
+/// What a break notification says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakKind {
+    /// An oplock break (MS-SMB2 2.2.23.1).
+    Oplock {
+        /// The open that holds it.
+        file_id: FileId,
+        /// The level it is broken to.
+        level: OplockLevel,
+    },
+    /// A lease break (MS-SMB2 2.2.23.2).
+    Lease {
+        /// `LeaseKey`.
+        key: Guid,
+        /// `CurrentLeaseState`.
+        current: LeaseState,
+        /// `NewLeaseState`.
+        new: LeaseState,
+        /// SMB2_NOTIFY_BREAK_LEASE_FLAG_ACK_REQUIRED.
+        ack_required: bool,
+        /// `NewEpoch`: zero for a lease of version 1.
+        epoch: u16,
+    },
+}
+
+/// An open that has ended: its handle is to be released outside the lock.
+#[derive(Clone, Debug)]
+pub struct Dropped<S: Shell> {
+    /// `Open.FileGlobalId`.
+    pub global_id: FileGlobalId,
+    /// `Open.FileId` and `Open.DurableFileId`.
+    pub file_id: FileId,
+    /// What the server attached.
+    pub attached: S::Open,
+    /// What was open.
+    pub target: Target,
+    /// The share it was in.
+    pub share: Arc<str>,
+    /// Its path in the share when it ended.
+    pub path: Arc<str>,
+    /// The file is to be removed now: a delete was pending and this was its last open
+    /// (MS-FSA 2.1.5.4).
+    pub delete_on_close_now: bool,
+    /// Why it ended.
+    pub reason: CloseReason,
+}
+
+/// Why an open ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CloseReason {
+    /// The client's CLOSE (MS-SMB2 3.3.5.10).
+    ClientClose = 1,
+    /// Its tree connect ended (MS-SMB2 3.3.5.8).
+    TreeDisconnect = 2,
+    /// Its session ended by LOGOFF (MS-SMB2 3.3.5.6).
+    Logoff = 3,
+    /// Its connection was lost (MS-SMB2 3.3.7.1).
+    ConnectionLost = 4,
+    /// An administrator closed it or its session (MS-SMB2 3.3.4.17, MS-SRVS 3.1.4.2).
+    Administrator = 5,
+    /// It was durable and its client did not come back in time (MS-SMB2 3.3.6.2).
+    DurableExpired = 6,
+    /// It was durable, without a client, and somebody else wanted the file.
+    DurableConflict = 7,
+    /// Its share was removed (MS-SMB2 3.3.4.14).
+    ShareRemoved = 8,
+    /// Its session expired or was replaced by a newer one of the same client.
+    SessionReplaced = 9,
+    /// The server shuts down (MS-SMB2 3.3.4.22).
+    Shutdown = 10,
+    /// The server granted it and could not carry the CREATE through.
+    CreateFailed = 11,
+}
+
+impl CloseReason {
+    /// Every reason, in order of its number.
+    pub const ALL: [Self; 11] = [
+        Self::ClientClose,
+        Self::TreeDisconnect,
+        Self::Logoff,
+        Self::ConnectionLost,
+        Self::Administrator,
+        Self::DurableExpired,
+        Self::DurableConflict,
+        Self::ShareRemoved,
+        Self::SessionReplaced,
+        Self::Shutdown,
+        Self::CreateFailed,
+    ];
+
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u8 == number)
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// LOGOFF (MS-SMB2 3.3.5.6).
+    Logoff = 1,
+    /// Its last connection was lost (MS-SMB2 3.3.7.1).
+    ConnectionLost = 2,
+    /// An administrator ended it (MS-SRVS 3.1.4.6).
+    Administrator = 3,
+    /// Its client came back with a new session that names this one as previous (MS-SMB2 3.3.5.5.3).
+    PreviousSession = 4,
+    /// Its authentication expired for good (MS-SMB2 3.3.6.3).
+    Expired = 5,
+    /// Its authentication failed before it became valid (MS-SMB2 3.3.5.5.3).
+    LogonFailed = 6,
+    /// The server shuts down (MS-SMB2 3.3.4.22).
+    Shutdown = 7,
+}
+
+impl EndReason {
+    /// Why the opens of a session that ends for this reason end.
+    pub const fn of_opens(self) -> CloseReason {
+        match self {
+            Self::Logoff => CloseReason::Logoff,
+            Self::ConnectionLost => CloseReason::ConnectionLost,
+            Self::Administrator => CloseReason::Administrator,
+            Self::PreviousSession | Self::Expired | Self::LogonFailed => CloseReason::SessionReplaced,
+            Self::Shutdown => CloseReason::Shutdown,
+        }
+    }
+
+    /// Whether durable opens outlive a session that ends for this reason.
+    pub const fn keeps_durable_opens(self) -> bool {
+        matches!(self, Self::Logoff | Self::ConnectionLost | Self::PreviousSession | Self::Expired)
+    }
+}
+
+/// A waiting request to answer now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancelled {
+    /// The request.
+    pub request: RequestKey,
+    /// What to answer.
+    pub outcome: Outcome,
+}
+
+/// How a waiting request ended unsuccessfully.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was cancelled: STATUS_CANCELLED.
+    Cancelled,
+    /// The open whose lock it wanted ended: STATUS_RANGE_NOT_LOCKED, as Windows answers.
+    HandleClosed,
+    /// The session or tree connect it belongs to ended.
+    SessionEnded,
+}
+
+/// A tree connect that has ended.
+#[derive(Clone, Debug)]
+pub struct TreeEnded<S: Shell> {
+    /// `TreeConnect.TreeGlobalId`.
+    pub global_id: TreeGlobalId,
+    /// `TreeConnect.TreeId`.
+    pub tree_id: TreeId,
+    /// The session's id.
+    pub session_id: SessionId,
+    /// What the server attached.
+    pub attached: S::Tree,
+}
+
+/// A session that has ended.
+#[derive(Clone, Debug)]
+pub struct SessionEnded<S: Shell> {
+    /// `Session.SessionGlobalId`.
+    pub global_id: SessionGlobalId,
+    /// `Session.SessionId`.
+    pub session_id: SessionId,
+    /// What the server attached.
+    pub attached: S::Session,
+    /// The connections it was bound to, which are to forget it.
+    pub connections: Vec<S::Connection>,
+    /// Why it ended.
+    pub reason: EndReason,
+}

@@ -1,0 +1,108 @@
+//! The event stream: what happened, for those who watch.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use wire::{FileGlobalId, SessionGlobalId, TreeGlobalId};
+
+use crate::{CloseReason, ConnectionId, EndReason, RefusalKind, Shell, State, Time};
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its place in the stream: rising by one, from one.
+    pub seq: u64,
+    /// When.
+    pub time: Time,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are the objects the event is about, named for what they are")]
+pub enum EventKind {
+    /// A transport connection was accepted.
+    ConnectionUp { connection: ConnectionId, client: Arc<str> },
+    /// A transport connection ended.
+    ConnectionDown { connection: ConnectionId },
+    /// A session became valid.
+    SessionUp { session: SessionGlobalId, user: Arc<str>, client: Arc<str> },
+    /// A session ended.
+    SessionDown { session: SessionGlobalId, user: Arc<str>, client: Arc<str>, reason: EndReason },
+    /// A session connected to a share.
+    TreeUp { tree: TreeGlobalId, session: SessionGlobalId, share: Arc<str> },
+    /// A tree connect ended.
+    TreeDown { tree: TreeGlobalId, session: SessionGlobalId, share: Arc<str> },
+    /// A file or pipe was opened.
+    Opened { file: FileGlobalId, session: SessionGlobalId, share: Arc<str>, path: Arc<str> },
+    /// An open ended.
+    Closed { file: FileGlobalId, share: Arc<str>, path: Arc<str>, reason: CloseReason },
+    /// A durable open lost its client and waits.
+    Orphaned { file: FileGlobalId, share: Arc<str>, path: Arc<str> },
+    /// A durable open was claimed by its client.
+    Reclaimed { file: FileGlobalId, session: SessionGlobalId, share: Arc<str>, path: Arc<str> },
+    /// Somebody wanted a file or a range and was refused.
+    Refused { kind: RefusalKind, share: Arc<str>, path: Arc<str>, user: Arc<str>, blocker: Option<FileGlobalId> },
+    /// A client was asked to give up caching.
+    BreakSent { file: FileGlobalId, share: Arc<str>, path: Arc<str> },
+    /// A client did not answer a break in time.
+    BreakTimedOut { file: FileGlobalId, share: Arc<str>, path: Arc<str> },
+    /// A share was added.
+    ShareAdded { share: Arc<str> },
+    /// A share was removed.
+    ShareRemoved { share: Arc<str> },
+}
+
+/// A part of the event stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// The events, in order.
+    pub events: Vec<Event>,
+    /// How many between the one asked for and the first of these are no longer remembered.
+    pub lost: u64,
+    /// What to ask for next time.
+    pub last_seq: u64,
+}
+
+pub(crate) struct EventLog {
+    ring: VecDeque<Event>,
+    capacity: usize,
+    last_seq: u64,
+}
+
+impl EventLog {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { ring: VecDeque::new(), capacity, last_seq: 0 }
+    }
+
+    pub(crate) fn push(&mut self, time: Time, kind: EventKind) {
+        self.last_seq = self.last_seq.saturating_add(1);
+        if self.capacity == 0 {
+            return;
+        }
+        if self.ring.len() >= self.capacity {
+            self.ring.pop_front();
+        }
+        self.ring.push_back(Event { seq: self.last_seq, time, kind });
+    }
+}
+
+impl<S: Shell> State<S> {
+    /// The events after the one with this number, at most `limit`; zero asks for all that are
+    /// remembered.
+    pub fn events_after(&self, seq: u64, limit: usize) -> Events {
+        let log = &self.events;
+        let first = log.ring.front().map_or(log.last_seq.saturating_add(1), |event| event.seq);
+        let lost = first.saturating_sub(seq.saturating_add(1));
+        let skip = usize::try_from(seq.saturating_add(1).saturating_sub(first)).unwrap_or(usize::MAX);
+        let events: Vec<Event> = log.ring.iter().skip(skip).take(limit).cloned().collect();
+        let last_seq = events.last().map_or(seq.max(first.saturating_sub(1)), |event| event.seq);
+        Events { events, lost, last_seq }
+    }
+
+    /// The number of the latest event: where a reader starts who wants only what comes.
+    pub fn last_event(&self) -> u64 {
+        self.events.last_seq
+    }
+}

@@ -1,0 +1,285 @@
+//! Files: what stands beside the opens of one stream (MS-FSA 2.1.1.5), and carries their share modes,
+//! byte-range locks, caching and the pending delete.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use wire::{AccessMask, FileGlobalId, ShareAccess};
+
+use crate::ranges::Ranges;
+use crate::share::ShareKey;
+use crate::{LeaseId, NotFound, OpenRef, RequestKey, Shell, State};
+
+/// A stream of a file, the same however it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileKey {
+    /// The device.
+    pub device: u64,
+    /// The inode on it.
+    pub inode: u64,
+    /// The stream: zero for the unnamed one, else what the server derives from its name.
+    pub stream: u64,
+}
+
+/// What an open is an open of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// A file, directory or stream of the store.
+    File(FileKey),
+    /// A named pipe: shared by nobody, but administrators see it.
+    Pipe(Arc<str>),
+}
+
+impl Target {
+    /// The file's key.
+    pub const fn file(&self) -> Option<FileKey> {
+        match self {
+            Self::File(key) => Some(*key),
+            Self::Pipe(_) => None,
+        }
+    }
+}
+
+/// The part of a file that READ and WRITE look at without the registry's lock.
+#[derive(Debug, Default)]
+pub struct FileShared {
+    lock_count: AtomicU32,
+    cachers: AtomicU32,
+}
+
+impl FileShared {
+    /// How many byte-range locks are held on it. Nobody needs to ask about locks while it is zero.
+    pub fn lock_count(&self) -> u32 {
+        self.lock_count.load(Relaxed)
+    }
+
+    /// How many oplocks and leases let somebody cache it.
+    pub fn cachers(&self) -> u32 {
+        self.cachers.load(Relaxed)
+    }
+
+    pub(crate) fn set_lock_count(&self, count: usize) {
+        self.lock_count.store(u32::try_from(count).unwrap_or(u32::MAX), Relaxed);
+    }
+
+    pub(crate) fn set_cachers(&self, count: usize) {
+        self.cachers.store(u32::try_from(count).unwrap_or(u32::MAX), Relaxed);
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct File {
+    pub(crate) shared: Arc<FileShared>,
+    pub(crate) opens: BTreeSet<FileGlobalId>,
+    pub(crate) share_mode: ShareMode,
+    pub(crate) delete_pending: bool,
+    /// The opens that hold an oplock (no lease).
+    pub(crate) oplocks: BTreeSet<FileGlobalId>,
+    /// The leases on it that are not empty-handed or that still have opens.
+    pub(crate) leases: BTreeSet<LeaseId>,
+    pub(crate) ranges: Ranges,
+    /// Requests that wait for breaks on it.
+    pub(crate) waiting: Vec<RequestKey>,
+}
+
+/// A file at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileSummary {
+    /// How many opens it has.
+    pub opens: usize,
+    /// A delete is pending: it goes with the last of them.
+    pub delete_pending: bool,
+    /// How many byte-range locks are held on it.
+    pub locks: usize,
+}
+
+/// The access that takes part in sharing (MS-FSA 2.1.5.1.2): opens with none of it neither conflict
+/// nor are conflicted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sharing {
+    reads: bool,
+    writes: bool,
+    deletes: bool,
+    share: ShareAccess,
+}
+
+impl Sharing {
+    pub(crate) fn of(access: AccessMask, share: ShareAccess) -> Self {
+        Self {
+            reads: access.intersects(AccessMask::READ_DATA | AccessMask::EXECUTE),
+            writes: access.intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA),
+            deletes: access.contains(AccessMask::DELETE),
+            share,
+        }
+    }
+
+    const fn counts(self) -> bool {
+        self.reads || self.writes || self.deletes
+    }
+
+    /// Whether two opens of one file cannot be at the same time.
+    pub(crate) const fn conflicts_with(self, other: Self) -> bool {
+        self.counts() && other.counts() && (self.is_denied_by(other) || other.is_denied_by(self))
+    }
+
+    const fn is_denied_by(self, other: Self) -> bool {
+        self.reads && !other.share.contains(ShareAccess::READ)
+            || self.writes && !other.share.contains(ShareAccess::WRITE)
+            || self.deletes && !other.share.contains(ShareAccess::DELETE)
+    }
+}
+
+/// The share modes of all opens of a file as counts, so that admission does not look at each of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ShareMode {
+    opens: u32,
+    readers: u32,
+    writers: u32,
+    deleters: u32,
+    share_read: u32,
+    share_write: u32,
+    share_delete: u32,
+}
+
+impl ShareMode {
+    pub(crate) const fn conflicts_with(self, new: Sharing) -> bool {
+        new.counts()
+            && (new.reads && self.share_read < self.opens
+                || new.writes && self.share_write < self.opens
+                || new.deletes && self.share_delete < self.opens
+                || self.readers > 0 && !new.share.contains(ShareAccess::READ)
+                || self.writers > 0 && !new.share.contains(ShareAccess::WRITE)
+                || self.deleters > 0 && !new.share.contains(ShareAccess::DELETE))
+    }
+
+    pub(crate) fn add(&mut self, sharing: Sharing) {
+        self.each(sharing, |count| *count = count.saturating_add(1));
+    }
+
+    pub(crate) fn remove(&mut self, sharing: Sharing) {
+        self.each(sharing, |count| *count = count.saturating_sub(1));
+    }
+
+    fn each(&mut self, sharing: Sharing, change: impl Fn(&mut u32)) {
+        if !sharing.counts() {
+            return;
+        }
+        change(&mut self.opens);
+        for (applies, count) in [
+            (sharing.reads, &mut self.readers),
+            (sharing.writes, &mut self.writers),
+            (sharing.deletes, &mut self.deleters),
+            (sharing.share.contains(ShareAccess::READ), &mut self.share_read),
+            (sharing.share.contains(ShareAccess::WRITE), &mut self.share_write),
+            (sharing.share.contains(ShareAccess::DELETE), &mut self.share_delete),
+        ] {
+            if applies {
+                change(count);
+            }
+        }
+    }
+}
+
+impl<S: Shell> State<S> {
+    /// Marks the file of an open to be deleted with its last open, or takes that back (MS-FSA
+    /// 2.1.5.15.3, FileDispositionInformation). That it may be deleted has been checked by the server;
+    /// others' handle caching is broken by [`break_handle_caching`](Self::break_handle_caching).
+    pub fn set_delete_pending(&mut self, open: impl Into<OpenRef>, pending: bool) -> Result<(), NotFound> {
+        let key = self.file_of(open.into())?;
+        self.files.get_mut(&key).ok_or(NotFound)?.delete_pending = pending;
+        Ok(())
+    }
+
+    /// Whether a delete of this file is pending.
+    pub fn is_delete_pending(&self, file: FileKey) -> bool {
+        self.files.get(&file).is_some_and(|it| it.delete_pending)
+    }
+
+    /// The opens of a file and what follows from them; none if nobody has it open.
+    pub fn file_summary(&self, file: FileKey) -> Option<FileSummary> {
+        self.files.get(&file).map(|it| FileSummary {
+            opens: it.opens.len(),
+            delete_pending: it.delete_pending,
+            locks: it.ranges.len(),
+        })
+    }
+
+    /// The open of a file that keeps others from having `access` and leaving `share`, if there is one:
+    /// what a rename over a file, a delete or a set-size by path must ask first.
+    pub fn share_conflict(&self, file: FileKey, access: AccessMask, share: ShareAccess) -> Option<FileGlobalId> {
+        let found = self.files.get(&file)?;
+        let wanted = Sharing::of(access, share);
+        if !found.share_mode.conflicts_with(wanted) {
+            return None;
+        }
+        found
+            .opens
+            .iter()
+            .find(|id| self.opens.get(id).is_some_and(|open| open.sharing().conflicts_with(wanted)))
+            .copied()
+    }
+
+    /// Records that a file was renamed: every open of it in that share shows the new path.
+    pub fn rename(&mut self, open: impl Into<OpenRef>, new_path: &str) -> Result<(), NotFound> {
+        let id = self.open_global(open.into())?;
+        let renamed = self.opens.get(&id).ok_or(NotFound)?;
+        let share = renamed.share.clone();
+        let path: std::sync::Arc<str> = new_path.into();
+        let ids: Vec<FileGlobalId> = match renamed.target.file().and_then(|key| self.files.get(&key)) {
+            Some(file) => file.opens.iter().copied().collect(),
+            None => vec![id],
+        };
+        for id in ids {
+            if let Some(open) = self.opens.get_mut(&id)
+                && open.share == share
+            {
+                open.path = path.clone();
+            }
+        }
+        Ok(())
+    }
+
+    /// The opens of what lies below a directory of a share, or has other streams open there: what
+    /// stands in the way of its rename. Looks at every open.
+    pub fn opens_below(&self, share: &str, directory: &str) -> Vec<FileGlobalId> {
+        let share = ShareKey::new(share);
+        self.opens
+            .iter()
+            .filter(|(_, open)| open.share == share && below(&open.path, directory).is_some())
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
+    /// Records that a directory was renamed: what is open below it shows its new path.
+    pub fn rename_below(&mut self, share: &str, old: &str, new: &str) {
+        for id in self.opens_below(share, old) {
+            if let Some(open) = self.opens.get_mut(&id)
+                && let Some(rest) = below(&open.path, old)
+            {
+                open.path = format!("{new}\\{rest}").into();
+            }
+        }
+    }
+
+    pub(crate) fn file_of(&self, open: OpenRef) -> Result<FileKey, NotFound> {
+        let id = self.open_global(open)?;
+        self.opens.get(&id).and_then(|open| open.target.file()).ok_or(NotFound)
+    }
+}
+
+impl<S: Shell> crate::open::Open<S> {
+    pub(crate) fn sharing(&self) -> Sharing {
+        Sharing::of(self.access, self.share_access)
+    }
+}
+
+/// What of `path` lies below `directory` (empty for the share's root), compared without regard to case.
+pub(crate) fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
+    if directory.is_empty() {
+        return (!path.is_empty()).then_some(path);
+    }
+    let (head, rest) = path.split_at_checked(directory.len())?;
+    let rest = rest.strip_prefix('\\')?;
+    (!rest.is_empty() && head.to_lowercase() == directory.to_lowercase()).then_some(rest)
+}

@@ -1,0 +1,139 @@
+//! Every table and queue of the registry has a bound. What does not fit is refused with
+//! [`LimitReached`], which the server answers as INSUFFICIENT_RESOURCES or TOO_MANY_OPENED_FILES.
+
+/// Connections at once: what the default descriptor limit of a busy server sustains.
+pub const CONNECTIONS: usize = 65_536;
+
+/// Sessions at once. More than one per connection on average, for terminal servers.
+pub const SESSIONS: usize = 131_072;
+
+/// Sessions of one connection: a terminal server has one for each of its users.
+pub const SESSIONS_PER_CONNECTION: usize = 1_024;
+
+/// Tree connects of one session: a client uses one for each share.
+pub const TREES_PER_SESSION: usize = 1_024;
+
+/// Opens at once: the descriptors a process may have on a server tuned for it.
+pub const OPENS: usize = 1_048_576;
+
+/// Opens of one session: 16,384 files is Windows' own limit for one client's connection.
+pub const OPENS_PER_SESSION: usize = 65_536;
+
+/// Byte-range locks of one open; a database takes some hundred.
+pub const LOCKS_PER_OPEN: usize = 8_192;
+
+/// Byte-range locks of one file: a lock is compared with each of them.
+pub const LOCKS_PER_FILE: usize = 32_768;
+
+/// Requests of one connection that wait (for a lock or for a break): each is answered with an
+/// interim response and held; a client's credits are of this size.
+pub const WAITING_PER_CONNECTION: usize = 8_192;
+
+/// Shares: an administrator's list, far beyond what anybody defines by hand.
+pub const SHARES: usize = 16_384;
+
+/// Recent refusals remembered for the question "why can't I open this?".
+pub const REFUSALS: usize = 1_024;
+
+/// Events kept for readers of the event stream: some seconds of a very busy server.
+pub const EVENTS: usize = 16_384;
+
+/// How long a client has to acknowledge a break (MS-SMB2 3.3.2.1, 3.3.2.5: 35 seconds in Windows).
+pub const BREAK_TIMEOUT_MS: u64 = 35_000;
+
+/// How long a durable open of the first kind waits for its client. MS-SMB2 leaves this to the server;
+/// Windows waits 16 minutes, but a file nobody uses is in the way for everybody else.
+pub const DURABLE_V1_TIMEOUT_MS: u64 = 120_000;
+
+/// How long a durable open of the second kind waits when the client names no time (MS-SMB2
+/// 3.3.5.9.10: 60 seconds in Windows).
+pub const DURABLE_V2_TIMEOUT_MS: u64 = 60_000;
+
+/// The longest time a durable open of the second kind waits (MS-SMB2 3.3.5.9.10: 300 seconds in
+/// Windows).
+pub const DURABLE_V2_TIMEOUT_MAX_MS: u64 = 300_000;
+
+/// The bounds in force; the default is the constants of this module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// [`CONNECTIONS`].
+    pub connections: usize,
+    /// [`SESSIONS`].
+    pub sessions: usize,
+    /// [`SESSIONS_PER_CONNECTION`].
+    pub sessions_per_connection: usize,
+    /// [`TREES_PER_SESSION`].
+    pub trees_per_session: usize,
+    /// [`OPENS`].
+    pub opens: usize,
+    /// [`OPENS_PER_SESSION`].
+    pub opens_per_session: usize,
+    /// [`LOCKS_PER_OPEN`].
+    pub locks_per_open: usize,
+    /// [`LOCKS_PER_FILE`].
+    pub locks_per_file: usize,
+    /// [`WAITING_PER_CONNECTION`].
+    pub waiting_per_connection: usize,
+    /// [`SHARES`].
+    pub shares: usize,
+    /// [`REFUSALS`].
+    pub refusals: usize,
+    /// [`EVENTS`].
+    pub events: usize,
+    /// [`BREAK_TIMEOUT_MS`].
+    pub break_timeout_ms: u64,
+    /// [`DURABLE_V1_TIMEOUT_MS`].
+    pub durable_v1_timeout_ms: u64,
+    /// [`DURABLE_V2_TIMEOUT_MS`].
+    pub durable_v2_timeout_ms: u64,
+    /// [`DURABLE_V2_TIMEOUT_MAX_MS`].
+    pub durable_v2_timeout_max_ms: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: CONNECTIONS,
+            sessions: SESSIONS,
+            sessions_per_connection: SESSIONS_PER_CONNECTION,
+            trees_per_session: TREES_PER_SESSION,
+            opens: OPENS,
+            opens_per_session: OPENS_PER_SESSION,
+            locks_per_open: LOCKS_PER_OPEN,
+            locks_per_file: LOCKS_PER_FILE,
+            waiting_per_connection: WAITING_PER_CONNECTION,
+            shares: SHARES,
+            refusals: REFUSALS,
+            events: EVENTS,
+            break_timeout_ms: BREAK_TIMEOUT_MS,
+            durable_v1_timeout_ms: DURABLE_V1_TIMEOUT_MS,
+            durable_v2_timeout_ms: DURABLE_V2_TIMEOUT_MS,
+            durable_v2_timeout_max_ms: DURABLE_V2_TIMEOUT_MAX_MS,
+        }
+    }
+}
+
+/// The bound that stood in the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitReached {
+    /// [`Limits::connections`].
+    Connections,
+    /// [`Limits::sessions`].
+    Sessions,
+    /// [`Limits::sessions_per_connection`].
+    SessionsPerConnection,
+    /// [`Limits::trees_per_session`].
+    TreesPerSession,
+    /// [`Limits::opens`].
+    Opens,
+    /// [`Limits::opens_per_session`].
+    OpensPerSession,
+    /// [`Limits::locks_per_open`].
+    LocksPerOpen,
+    /// [`Limits::locks_per_file`].
+    LocksPerFile,
+    /// [`Limits::waiting_per_connection`].
+    WaitingPerConnection,
+    /// [`Limits::shares`].
+    Shares,
+}

@@ -1,0 +1,91 @@
+//! The one lock.
+//!
+//! A `std` mutex and not an asynchronous one: everything done under it is a few table lookups, nothing
+//! waits while it is held, and a task that is suspended can therefore never hold it. What has to wait
+//! (releasing a handle, sending a break) is in the [`Effects`](crate::Effects) and happens after the
+//! guard is gone. The lock is a leaf: whoever holds it takes no other lock.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::{Shell, State};
+
+/// [`State`] behind one lock.
+#[derive(Debug)]
+pub struct Registry<S: Shell> {
+    state: Mutex<State<S>>,
+}
+
+impl<S: Shell> Registry<S> {
+    /// Puts a state behind the lock.
+    pub const fn new(state: State<S>) -> Self {
+        Self { state: Mutex::new(state) }
+    }
+
+    /// Takes the lock; `purpose` names the holder in the report of the feature `lock-report`.
+    ///
+    /// A holder that panicked leaves the state as it was at that moment: each change is complete in
+    /// itself up to a panic, and a server that refused everybody would lose more.
+    pub fn lock(&self, purpose: &'static str) -> Guard<'_, S> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        Guard { state, _report: Report::start(purpose) }
+    }
+}
+
+/// The state, exclusively; given back when dropped.
+#[derive(Debug)]
+pub struct Guard<'a, S: Shell> {
+    state: MutexGuard<'a, State<S>>,
+    _report: Report,
+}
+
+impl<S: Shell> Deref for Guard<'_, S> {
+    type Target = State<S>;
+
+    fn deref(&self) -> &State<S> {
+        &self.state
+    }
+}
+
+impl<S: Shell> DerefMut for Guard<'_, S> {
+    fn deref_mut(&mut self) -> &mut State<S> {
+        &mut self.state
+    }
+}
+
+#[cfg(feature = "lock-report")]
+#[derive(Debug)]
+struct Report {
+    purpose: &'static str,
+    since: std::time::Instant,
+}
+
+#[cfg(feature = "lock-report")]
+impl Report {
+    fn start(purpose: &'static str) -> Self {
+        Self { purpose, since: std::time::Instant::now() }
+    }
+}
+
+#[cfg(feature = "lock-report")]
+impl Drop for Report {
+    #[expect(clippy::print_stderr, reason = "a debugging aid that must not depend on the logger")]
+    fn drop(&mut self) {
+        const HELD_MS_MAX: u128 = 1;
+        let held = self.since.elapsed();
+        if held.as_millis() >= HELD_MS_MAX {
+            eprintln!("registry lock held {held:?} by {:?}", self.purpose);
+        }
+    }
+}
+
+#[cfg(not(feature = "lock-report"))]
+#[derive(Debug)]
+struct Report;
+
+#[cfg(not(feature = "lock-report"))]
+impl Report {
+    const fn start(_purpose: &'static str) -> Self {
+        Self
+    }
+}

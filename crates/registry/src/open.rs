@@ -1,0 +1,294 @@
+//! Opens (MS-SMB2 3.3.1.10), the objects everything here is about.
+//!
+//! ```text
+//!                      1 admit
+//!                         |
+//!                         v         2 connection lost, logoff
+//!        +------------- Live ----------(durable)----------> Orphan
+//!        |                ^                                  | | |
+//!        |                +------------ 3 reconnect ---------+ | |
+//!        | 4 close_open, tree_disconnect, close_session,       | | 5 handle_timeout
+//!        |   remove_share, shutdown                            | | 6 a conflicting admit
+//!        v                                                     v v
+//!      Closed <------------------- 4 --------------------------+-+
+//! ```
+//!
+//! 1. [`State::admit`]: the only way in. Refused, it leaves nothing behind but the refusal log.
+//! 2. `State::orphan_open` (durable.rs), called by [`State::close_session`] for opens that are durable
+//!    and still hold a batch oplock or a handle lease (MS-SMB2 3.3.7.1). The open keeps its share modes,
+//!    locks and caching; it has no session, tree connect or connection, and a deadline.
+//! 3. [`State::reconnect`] (MS-SMB2 3.3.5.9.7, 3.3.5.9.12): a new volatile id, a new session.
+//! 4. `State::end_open` (close.rs): the only way out, with a [`CloseReason`]; everything public that
+//!    closes calls it.
+//! 5. `State::end_open` with [`CloseReason::DurableExpired`].
+//! 6. `State::end_open` with [`CloseReason::DurableConflict`]: a break has nobody to go to.
+//!
+//! Closed is not kept: the open leaves the tables, and [`OpenShared::closed`] tells those who still
+//! hold the `Arc`.
+//!
+//! Lock order: there is one lock (lock.rs), and it is a leaf. [`OpenShared`], [`SessionShared`] and
+//! [`FileShared`] are atomics: they are written under the lock or by their owner, and read by anybody.
+//!
+//! [`SessionShared`]: crate::SessionShared
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use wire::{AccessMask, FileGlobalId, FileId, LeaseState, OplockLevel, SessionGlobalId, SessionId, ShareAccess, TreeGlobalId};
+
+use crate::caching::Caching;
+use crate::durable::Durable;
+use crate::share::ShareKey;
+use crate::{CloseReason, ConnectionId, FileShared, Shell, State, Target, Time};
+
+pub(crate) struct Open<S: Shell> {
+    pub(crate) file_id: FileId,
+    /// None while it is an orphan.
+    pub(crate) home: Option<Home>,
+    pub(crate) target: Target,
+    pub(crate) share: ShareKey,
+    pub(crate) share_name: Arc<str>,
+    pub(crate) path: Arc<str>,
+    pub(crate) access: AccessMask,
+    pub(crate) share_access: ShareAccess,
+    pub(crate) is_directory: bool,
+    pub(crate) delete_on_close: bool,
+    pub(crate) caching: Caching,
+    pub(crate) durable: Option<Durable>,
+    pub(crate) owner: Arc<Owner>,
+    pub(crate) created: Time,
+    /// How many byte-range locks it holds: derived, for the limit and for administrators.
+    pub(crate) locks: usize,
+    /// How many of its requests wait for a lock: derived, so that a close need not look for them.
+    pub(crate) waiting_locks: usize,
+    pub(crate) shared: Arc<OpenShared>,
+    pub(crate) attached: S::Open,
+}
+
+/// `Open.Session`, `Open.TreeConnect`, `Open.Connection`: all or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Home {
+    pub(crate) session: SessionGlobalId,
+    pub(crate) tree: TreeGlobalId,
+    pub(crate) connection: ConnectionId,
+}
+
+/// Whose an open is; kept with it because it may outlive its session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) user: Arc<str>,
+    pub(crate) domain: Arc<str>,
+    pub(crate) client: Arc<str>,
+}
+
+/// There is no such object: it never was, or it is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotFound;
+
+/// An open, by either of its names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenRef {
+    /// As a request names it.
+    FileId(FileId),
+    /// As an administrator names it.
+    Global(FileGlobalId),
+}
+
+impl From<FileId> for OpenRef {
+    fn from(id: FileId) -> Self {
+        Self::FileId(id)
+    }
+}
+
+impl From<FileGlobalId> for OpenRef {
+    fn from(id: FileGlobalId) -> Self {
+        Self::Global(id)
+    }
+}
+
+/// The part of an open that READ and WRITE touch without the registry's lock.
+#[derive(Debug)]
+pub struct OpenShared {
+    closed: AtomicU8,
+    last_io: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+    oplock: AtomicU8,
+    lease: Option<Arc<AtomicU8>>,
+    /// The file's part.
+    pub file: Arc<FileShared>,
+}
+
+impl OpenShared {
+    pub(crate) fn new(file: Arc<FileShared>, lease: Option<Arc<AtomicU8>>, now: Time) -> Self {
+        Self {
+            closed: AtomicU8::new(0),
+            last_io: AtomicU64::new(now.0),
+            bytes_read: AtomicU64::new(0),
+            bytes_written: AtomicU64::new(0),
+            oplock: AtomicU8::new(0),
+            lease,
+            file,
+        }
+    }
+
+    /// Why the open has ended; none while it lives. A request looks here after it has found its open,
+    /// because an administrator may have been quicker.
+    pub fn closed(&self) -> Option<CloseReason> {
+        CloseReason::from_number(self.closed.load(Relaxed))
+    }
+
+    /// Records a READ.
+    pub fn count_read(&self, bytes: u64, now: Time) {
+        self.bytes_read.fetch_add(bytes, Relaxed);
+        self.last_io.store(now.0, Relaxed);
+    }
+
+    /// Records a WRITE.
+    pub fn count_written(&self, bytes: u64, now: Time) {
+        self.bytes_written.fetch_add(bytes, Relaxed);
+        self.last_io.store(now.0, Relaxed);
+    }
+
+    /// When data last went through it; when it was opened, if none did.
+    pub fn last_io(&self) -> Time {
+        Time(self.last_io.load(Relaxed))
+    }
+
+    /// Bytes read through it.
+    pub fn bytes_read(&self) -> u64 {
+        self.bytes_read.load(Relaxed)
+    }
+
+    /// Bytes written through it.
+    pub fn bytes_written(&self) -> u64 {
+        self.bytes_written.load(Relaxed)
+    }
+
+    /// Whether READ and WRITE must ask [`State::check_io`]: the file has byte-range locks.
+    pub fn has_locks(&self) -> bool {
+        self.file.lock_count() != 0
+    }
+
+    /// Whether a change of the data must call [`State::break_for_write`]: others may cache them. To be
+    /// asked when the change has reached the store and before it is answered, so that who begins to
+    /// cache in between is told as well.
+    pub fn write_needs_break(&self) -> bool {
+        let leased = self.lease.as_ref().is_some_and(|state| state.load(Relaxed) != 0);
+        let exclusive = self.oplock.load(Relaxed) > OplockLevel::LEVEL_II.0;
+        self.file.cachers() > u32::from(leased || exclusive)
+    }
+
+    pub(crate) fn close(&self, reason: CloseReason) {
+        self.closed.store(reason as u8, Relaxed);
+    }
+
+    pub(crate) fn set_oplock(&self, level: OplockLevel) {
+        self.oplock.store(level.0, Relaxed);
+    }
+}
+
+/// What the registry knows of an open.
+#[derive(Clone, Debug)]
+pub struct OpenInfo<S: Shell> {
+    /// `Open.FileGlobalId`.
+    pub global_id: FileGlobalId,
+    /// `Open.FileId` and `Open.DurableFileId`.
+    pub file_id: FileId,
+    /// What is open.
+    pub target: Target,
+    /// The share.
+    pub share: Arc<str>,
+    /// The path in it, which a rename changes.
+    pub path: Arc<str>,
+    /// `Open.GrantedAccess`.
+    pub access: AccessMask,
+    /// What others are left.
+    pub share_access: ShareAccess,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// The session, unless it is an orphan.
+    pub session: Option<SessionGlobalId>,
+    /// `Open.OplockLevel`.
+    pub oplock: OplockLevel,
+    /// The state of its lease.
+    pub lease: LeaseState,
+    /// What requests touch.
+    pub shared: Arc<OpenShared>,
+    /// What the server attached.
+    pub attached: S::Open,
+}
+
+impl<S: Shell> State<S> {
+    /// The open a request names; none if it is gone or another session's (MS-SMB2 3.3.5.10 and all the
+    /// others: "locate the open in Session.OpenTable").
+    pub fn open_of(&self, session: SessionId, id: FileId) -> Option<OpenInfo<S>> {
+        let global_id = self.open_global(id.into()).ok()?;
+        let session = self.session_global(session).ok()?;
+        let open = self.opens.get(&global_id)?;
+        (open.home?.session == session).then(|| self.open_info(global_id, open))
+    }
+
+    /// What is known of an open.
+    pub fn open(&self, id: impl Into<OpenRef>) -> Option<OpenInfo<S>> {
+        let global_id = self.open_global(id.into()).ok()?;
+        self.opens.get(&global_id).map(|open| self.open_info(global_id, open))
+    }
+
+    pub(crate) fn open_global(&self, id: OpenRef) -> Result<FileGlobalId, NotFound> {
+        let global_id = match id {
+            OpenRef::Global(id) => id,
+            OpenRef::FileId(id) => *self.volatile_ids.get(&id.volatile).ok_or(NotFound)?,
+        };
+        let open = self.opens.get(&global_id).ok_or(NotFound)?;
+        match id {
+            OpenRef::FileId(id) if open.file_id != id => Err(NotFound),
+            _ => Ok(global_id),
+        }
+    }
+
+    fn open_info(&self, global_id: FileGlobalId, open: &Open<S>) -> OpenInfo<S> {
+        let (oplock, lease) = self.caching_of(open);
+        OpenInfo {
+            global_id,
+            file_id: open.file_id,
+            target: open.target.clone(),
+            share: open.share_name.clone(),
+            path: open.path.clone(),
+            access: open.access,
+            share_access: open.share_access,
+            is_directory: open.is_directory,
+            session: open.home.map(|home| home.session),
+            oplock,
+            lease,
+            shared: open.shared.clone(),
+            attached: open.attached.clone(),
+        }
+    }
+}
+
+/// Opens by a 64-bit id that the registry issued. The ids are spread by [`WireIds`](crate::ids::WireIds)
+/// already, and nobody else chooses what is in the table, so the id is its own hash.
+pub(crate) type IdMap = HashMap<u64, FileGlobalId, BuildHasherDefault<IssuedIdHasher>>;
+
+/// See [`IdMap`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct IssuedIdHasher(u64);
+
+impl Hasher for IssuedIdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
+    }
+}

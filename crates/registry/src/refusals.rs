@@ -1,0 +1,121 @@
+//! Recent refusals: who wanted what, and whose open stood in the way.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use wire::{AccessMask, FileGlobalId, ShareAccess};
+
+use crate::events::EventKind;
+use crate::{Shell, State, Time};
+
+/// A request that another open (or a limit) stood in the way of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// When.
+    pub time: Time,
+    /// Why.
+    pub kind: RefusalKind,
+    /// Who asked.
+    pub user: Arc<str>,
+    /// From where.
+    pub client: Arc<str>,
+    /// The share.
+    pub share: Arc<str>,
+    /// The path in it.
+    pub path: Arc<str>,
+    /// The access asked for.
+    pub access: AccessMask,
+    /// What others were to be left.
+    pub share_access: ShareAccess,
+    /// The range asked for, where it was one.
+    pub range: Option<(u64, u64)>,
+    /// The open that stood in the way, as it was then; it may be gone.
+    pub blocker: Option<RefusalOpen>,
+}
+
+/// Why something was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// STATUS_SHARING_VIOLATION.
+    SharingViolation,
+    /// STATUS_DELETE_PENDING.
+    DeletePending,
+    /// STATUS_LOCK_NOT_GRANTED, or a wait for a lock.
+    LockConflict,
+    /// STATUS_FILE_LOCK_CONFLICT.
+    IoConflict,
+    /// A lease key that names another file.
+    LeaseKeyInUse,
+    /// Too many opens.
+    LimitReached,
+}
+
+/// The open that stood in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusalOpen {
+    /// Its id, for `net file`.
+    pub global_id: FileGlobalId,
+    /// Whose it is.
+    pub user: Arc<str>,
+    /// From where.
+    pub client: Arc<str>,
+    /// Under which path it was opened.
+    pub path: Arc<str>,
+    /// The access it has.
+    pub access: AccessMask,
+    /// What it leaves others.
+    pub share_access: ShareAccess,
+}
+
+pub(crate) struct RefusalLog {
+    ring: VecDeque<Refusal>,
+    capacity: usize,
+}
+
+impl RefusalLog {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { ring: VecDeque::new(), capacity }
+    }
+
+    fn push(&mut self, refusal: Refusal) {
+        if self.capacity == 0 {
+            return;
+        }
+        if self.ring.len() >= self.capacity {
+            self.ring.pop_front();
+        }
+        self.ring.push_back(refusal);
+    }
+}
+
+impl<S: Shell> State<S> {
+    /// The refusals that are remembered, the latest first.
+    pub fn refusals(&self) -> Vec<Refusal> {
+        self.refusals.ring.iter().rev().cloned().collect()
+    }
+
+    pub(crate) fn refuse(&mut self, refusal: Refusal) {
+        self.events.push(
+            refusal.time,
+            EventKind::Refused {
+                kind: refusal.kind,
+                share: refusal.share.clone(),
+                path: refusal.path.clone(),
+                user: refusal.user.clone(),
+                blocker: refusal.blocker.as_ref().map(|open| open.global_id),
+            },
+        );
+        self.refusals.push(refusal);
+    }
+
+    pub(crate) fn refusal_open(&self, id: FileGlobalId) -> Option<RefusalOpen> {
+        self.opens.get(&id).map(|open| RefusalOpen {
+            global_id: id,
+            user: open.owner.user.clone(),
+            client: open.owner.client.clone(),
+            path: open.path.clone(),
+            access: open.access,
+            share_access: open.share_access,
+        })
+    }
+}

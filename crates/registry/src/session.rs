@@ -1,0 +1,253 @@
+//! Sessions (MS-SMB2 3.3.1.8).
+//!
+//! ```text
+//!   create_session          session_valid
+//!        |   1   InProgress ------2-----> Valid <---4--- reauthenticated
+//!        +-----> |    |                   |  ^ \
+//!                |    5 close_session     |  |  3 expire_session
+//!                |    v                   |  4   v
+//!                +-> (gone) <------5------+--+- Expired
+//! ```
+//!
+//! 1 [`State::create_session`]; 2 [`State::session_valid`]; 3 [`State::expire_session`];
+//! 4 [`State::session_valid`] again (MS-SMB2 3.3.5.5.3, reauthentication);
+//! 5 [`State::close_session`](crate::State::close_session), the only way out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+
+use wire::{SessionGlobalId, SessionId, TreeGlobalId, TreeId};
+
+use crate::events::EventKind;
+use crate::statistics::count;
+use crate::{ConnectionId, LimitReached, NotFound, Shell, State, Time};
+
+pub(crate) struct Session<S: Shell> {
+    pub(crate) session_id: SessionId,
+    pub(crate) state: SessionState,
+    pub(crate) identity: Identity,
+    pub(crate) client_name: Arc<str>,
+    pub(crate) channels: Vec<ConnectionId>,
+    pub(crate) created: Time,
+    pub(crate) trees: BTreeMap<TreeId, TreeGlobalId>,
+    pub(crate) last_tree: u32,
+    /// Opens of all its trees: derived, for the limit and for administrators.
+    pub(crate) open_count: usize,
+    pub(crate) shared: Arc<SessionShared>,
+    pub(crate) attached: S::Session,
+}
+
+/// `Session.State` (MS-SMB2 3.3.1.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SessionState {
+    /// Authentication goes on.
+    InProgress,
+    /// It may be used.
+    Valid,
+    /// Its authentication has expired: nothing but reauthentication and closing is served.
+    Expired,
+}
+
+/// Who a session belongs to, known once it is valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// `Session.UserName`; empty for the anonymous user.
+    pub user: Arc<str>,
+    /// The domain or server the account belongs to.
+    pub domain: Arc<str>,
+    /// The rest that shows.
+    pub flags: SessionFlags,
+}
+
+/// What kind of session it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionFlags {
+    /// `Session.IsAnonymous`.
+    pub anonymous: bool,
+    /// `Session.IsGuest`; SESS_GUEST of MS-SRVS 2.2.4.12.
+    pub guest: bool,
+    /// `Session.EncryptData`.
+    pub encrypted: bool,
+    /// `Session.SigningRequired`.
+    pub signed: bool,
+}
+
+/// The part of a session that requests touch without the registry's lock.
+#[derive(Debug, Default)]
+pub struct SessionShared {
+    ended: AtomicU8,
+    last_active: AtomicU64,
+}
+
+impl SessionShared {
+    /// Records that the user did something. ECHO is nothing of the user's and does not call this.
+    pub fn touch(&self, now: Time) {
+        self.last_active.store(now.0, Relaxed);
+    }
+
+    /// When the user last did something: `Session.IdleTime`.
+    pub fn last_active(&self) -> Time {
+        Time(self.last_active.load(Relaxed))
+    }
+
+    /// Whether the session has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed) != 0
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.store(1, Relaxed);
+    }
+}
+
+/// What the registry knows of a session.
+#[derive(Clone, Debug)]
+pub struct SessionInfo<S: Shell> {
+    /// `Session.SessionId`.
+    pub session_id: SessionId,
+    /// `Session.SessionGlobalId`.
+    pub global_id: SessionGlobalId,
+    /// `Session.State`.
+    pub state: SessionState,
+    /// Who it belongs to.
+    pub identity: Identity,
+    /// The connections it is bound to: `Session.ChannelList`.
+    pub channels: Vec<ConnectionId>,
+    /// How many opens it has.
+    pub opens: usize,
+    /// What requests touch.
+    pub shared: Arc<SessionShared>,
+    /// What the server attached.
+    pub attached: S::Session,
+}
+
+impl<S: Shell> State<S> {
+    /// Begins a session on a connection, in progress (MS-SMB2 3.3.5.5.1). `attach` makes what the
+    /// server keeps with it, knowing its ids.
+    pub fn create_session(
+        &mut self,
+        connection: ConnectionId,
+        attach: impl FnOnce(SessionId, SessionGlobalId, &Arc<SessionShared>) -> S::Session,
+        now: Time,
+    ) -> Result<SessionInfo<S>, LimitReached> {
+        if self.sessions.len() >= self.limits.sessions {
+            return Err(LimitReached::Sessions);
+        }
+        let Some(carrier) = self.connections.get_mut(&connection) else {
+            return Err(LimitReached::Connections);
+        };
+        if carrier.sessions.len() >= self.limits.sessions_per_connection {
+            return Err(LimitReached::SessionsPerConnection);
+        }
+        let sessions = &self.sessions;
+        let global_id =
+            SessionGlobalId(self.session_globals.issue(|id| sessions.contains_key(&SessionGlobalId(id))));
+        let session_id = SessionId(self.wire_ids.issue());
+        let shared = Arc::new(SessionShared::default());
+        shared.touch(now);
+        let session = Session {
+            session_id,
+            state: SessionState::InProgress,
+            identity: Identity::default(),
+            client_name: carrier.client_name.clone(),
+            channels: vec![connection],
+            created: now,
+            trees: BTreeMap::new(),
+            last_tree: 0,
+            open_count: 0,
+            attached: attach(session_id, global_id, &shared),
+            shared,
+        };
+        carrier.sessions.insert(global_id);
+        let info = session.info(global_id);
+        self.session_ids.insert(session_id, global_id);
+        self.sessions.insert(global_id, session);
+        Ok(info)
+    }
+
+    /// Makes a session valid: its authentication succeeded, for the first time or again (MS-SMB2
+    /// 3.3.5.5.3). `attached` replaces what the server keeps with it, where given.
+    pub fn session_valid(
+        &mut self,
+        id: SessionId,
+        identity: Identity,
+        attached: Option<S::Session>,
+        now: Time,
+    ) -> Result<(), NotFound> {
+        let global_id = self.session_global(id)?;
+        let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
+        let first = session.state == SessionState::InProgress;
+        session.state = SessionState::Valid;
+        session.identity = identity;
+        session.shared.touch(now);
+        if let Some(name) = session
+            .channels
+            .first()
+            .and_then(|it| self.connections.get(it))
+            .map(|connection| connection.client_name.clone())
+        {
+            session.client_name = name;
+        }
+        if let Some(attached) = attached {
+            session.attached = attached;
+        }
+        if first {
+            count(&self.statistics.session_opens);
+            let (user, client) = (session.identity.user.clone(), session.client_name.clone());
+            self.events.push(now, EventKind::SessionUp { session: global_id, user, client });
+        }
+        Ok(())
+    }
+
+    /// Marks a session's authentication as expired (MS-SMB2 3.3.6.3); its opens stay.
+    pub fn expire_session(&mut self, id: SessionId) -> Result<(), NotFound> {
+        let global_id = self.session_global(id)?;
+        let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
+        if session.state == SessionState::Valid {
+            session.state = SessionState::Expired;
+        }
+        Ok(())
+    }
+
+    /// Binds a session to one more connection (MS-SMB2 3.3.5.5.2); what the protocol asks to be the
+    /// same has been compared by the server.
+    pub fn bind_session(&mut self, id: SessionId, connection: ConnectionId) -> Result<(), NotFound> {
+        let global_id = self.session_global(id)?;
+        let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
+        let carrier = self.connections.get_mut(&connection).ok_or(NotFound)?;
+        if carrier.sessions.insert(global_id) {
+            session.channels.push(connection);
+        }
+        Ok(())
+    }
+
+    /// What is known of a session.
+    pub fn session(&self, id: SessionId) -> Option<SessionInfo<S>> {
+        self.session_global(id).ok().and_then(|id| self.session_by_global_id(id))
+    }
+
+    /// What is known of a session, by the administrator's id.
+    pub fn session_by_global_id(&self, id: SessionGlobalId) -> Option<SessionInfo<S>> {
+        self.sessions.get(&id).map(|it| it.info(id))
+    }
+
+    pub(crate) fn session_global(&self, id: SessionId) -> Result<SessionGlobalId, NotFound> {
+        self.session_ids.get(&id).copied().ok_or(NotFound)
+    }
+}
+
+impl<S: Shell> Session<S> {
+    fn info(&self, global_id: SessionGlobalId) -> SessionInfo<S> {
+        SessionInfo {
+            session_id: self.session_id,
+            global_id,
+            state: self.state,
+            identity: self.identity.clone(),
+            channels: self.channels.clone(),
+            opens: self.open_count,
+            shared: self.shared.clone(),
+            attached: self.attached.clone(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Shares (MS-SMB2 3.3.1.6, MS-SRVS 3.1.1.7).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use wire::TreeGlobalId;
+
+use crate::events::EventKind;
+use crate::{CloseReason, Effects, LimitReached, NotFound, Shell, State, Time};
+
+/// What an administrator defines (MS-SRVS 2.2.4.26 SHARE_INFO_502).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareDefinition {
+    /// `shi502_netname`: compared without regard to case.
+    pub name: Arc<str>,
+    /// `shi502_type`.
+    pub kind: ShareKind,
+    /// `shi502_path`.
+    pub path: Arc<str>,
+    /// `shi502_remark`.
+    pub remark: Arc<str>,
+    /// `shi502_max_uses`; none for no bound.
+    pub max_uses: Option<u32>,
+    /// `shi1005_flags` (MS-SRVS 2.2.4.29), which the registry carries and does not read.
+    pub flags: u32,
+    /// STYPE_SPECIAL: left out of what ordinary users see.
+    pub hidden: bool,
+}
+
+/// STYPE_* without its flags (MS-SRVS 2.2.2.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ShareKind {
+    /// STYPE_DISKTREE.
+    Disk,
+    /// STYPE_PRINTQ.
+    Print,
+    /// STYPE_IPC.
+    Pipe,
+}
+
+/// There is a share of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShareExists {
+    /// There is one: NERR_DuplicateShare.
+    Duplicate,
+    /// There are too many.
+    LimitReached(LimitReached),
+}
+
+/// A share's name in the form it is compared in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ShareKey(Arc<str>);
+
+impl ShareKey {
+    pub(crate) fn new(name: &str) -> Self {
+        Self(name.to_lowercase().into())
+    }
+}
+
+pub(crate) struct Share {
+    pub(crate) definition: ShareDefinition,
+    /// `Share.CurrentUses` is its length.
+    pub(crate) uses: BTreeSet<TreeGlobalId>,
+}
+
+impl<S: Shell> State<S> {
+    /// Adds a share (MS-SMB2 3.3.4.13).
+    pub fn add_share(&mut self, definition: ShareDefinition, now: Time) -> Result<(), ShareExists> {
+        let key = ShareKey::new(&definition.name);
+        if self.shares.contains_key(&key) {
+            return Err(ShareExists::Duplicate);
+        }
+        if self.shares.len() >= self.limits.shares {
+            return Err(ShareExists::LimitReached(LimitReached::Shares));
+        }
+        self.events.push(now, EventKind::ShareAdded { share: definition.name.clone() });
+        self.shares.insert(key, Share { definition, uses: BTreeSet::new() });
+        Ok(())
+    }
+
+    /// Replaces a share's definition (MS-SMB2 3.3.4.15); who is connected stays connected.
+    pub fn replace_share(&mut self, definition: ShareDefinition) -> Result<(), NotFound> {
+        let share = self.shares.get_mut(&ShareKey::new(&definition.name)).ok_or(NotFound)?;
+        share.definition = definition;
+        Ok(())
+    }
+
+    /// Removes a share and ends its tree connects with their opens (MS-SMB2 3.3.4.14).
+    pub fn remove_share(&mut self, name: &str, now: Time) -> Result<Effects<S>, NotFound> {
+        let key = ShareKey::new(name);
+        let share = self.shares.get(&key).ok_or(NotFound)?;
+        let mut effects = Effects::none();
+        for tree in share.uses.clone() {
+            self.end_tree(tree, CloseReason::ShareRemoved, now, &mut effects);
+        }
+        for open in self.orphans_of(&key) {
+            self.end_open(open, CloseReason::ShareRemoved, now, &mut effects);
+        }
+        if let Some(share) = self.shares.remove(&key) {
+            self.events.push(now, EventKind::ShareRemoved { share: share.definition.name });
+        }
+        Ok(effects)
+    }
+
+    /// A share's definition.
+    pub fn share(&self, name: &str) -> Option<&ShareDefinition> {
+        self.shares.get(&ShareKey::new(name)).map(|it| &it.definition)
+    }
+
+    /// The definitions of all shares, by name.
+    pub fn shares(&self) -> impl Iterator<Item = &ShareDefinition> {
+        self.shares.values().map(|it| &it.definition)
+    }
+}

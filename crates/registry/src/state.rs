@@ -1,0 +1,120 @@
+//! The tables.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
+
+use crate::connection::Connection;
+use crate::deadlines::Deadlines;
+use crate::events::EventLog;
+use crate::file::{File, FileKey};
+use crate::ids::{GlobalIds, WireIds, mix};
+use crate::lease::Lease;
+use crate::open::{IdMap, Open};
+use crate::ranges::Waiting;
+use crate::refusals::RefusalLog;
+use crate::session::Session;
+use crate::share::{Share, ShareKey};
+use crate::tree::Tree;
+use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
+
+/// All shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps
+/// it.
+///
+/// Every object is owned by exactly one table, keyed by its administrator's id (so that listings are
+/// in order and can be resumed); everything else refers to it by that id. The other maps are indexes
+/// and say what they exist for.
+pub struct State<S: Shell> {
+    pub(crate) limits: Limits,
+    pub(crate) statistics: Arc<Statistics>,
+
+    pub(crate) connections: BTreeMap<ConnectionId, Connection<S>>,
+    pub(crate) sessions: BTreeMap<SessionGlobalId, Session<S>>,
+    pub(crate) trees: BTreeMap<TreeGlobalId, Tree<S>>,
+    pub(crate) opens: BTreeMap<FileGlobalId, Open<S>>,
+    pub(crate) shares: BTreeMap<ShareKey, Share>,
+    pub(crate) files: HashMap<FileKey, File>,
+    pub(crate) leases: HashMap<LeaseId, Lease>,
+
+    /// Sessions by the id in the header of every request.
+    pub(crate) session_ids: HashMap<SessionId, SessionGlobalId>,
+    /// Opens by the volatile part of their id: what requests name.
+    pub(crate) volatile_ids: IdMap,
+    /// Durable opens by the persistent part of their id: what a reconnect names.
+    pub(crate) durable_ids: IdMap,
+    /// Durable opens of the second kind by client and create GUID: what a replay names.
+    pub(crate) create_guids: HashMap<(Guid, Guid), FileGlobalId>,
+    /// What waits, by request: what CANCEL names.
+    pub(crate) waiting: HashMap<RequestKey, Waiting>,
+    /// What happens when nothing else does.
+    pub(crate) deadlines: Deadlines,
+
+    pub(crate) refusals: RefusalLog,
+    pub(crate) events: EventLog,
+
+    pub(crate) last_connection: u64,
+    pub(crate) session_globals: GlobalIds,
+    pub(crate) tree_globals: GlobalIds,
+    pub(crate) file_globals: GlobalIds,
+    pub(crate) wire_ids: WireIds,
+    pub(crate) persistent_ids: WireIds,
+}
+
+impl<S: Shell> State<S> {
+    /// An empty state. `seed` keys the ids on the wire: it should come from the system's random source.
+    pub fn new(limits: Limits, seed: u64, now: Time) -> Self {
+        Self {
+            statistics: Arc::new(Statistics::new(now)),
+            connections: BTreeMap::new(),
+            sessions: BTreeMap::new(),
+            trees: BTreeMap::new(),
+            opens: BTreeMap::new(),
+            shares: BTreeMap::new(),
+            files: HashMap::new(),
+            leases: HashMap::new(),
+            session_ids: HashMap::new(),
+            volatile_ids: IdMap::default(),
+            durable_ids: IdMap::default(),
+            create_guids: HashMap::new(),
+            waiting: HashMap::new(),
+            deadlines: Deadlines::default(),
+            refusals: RefusalLog::new(limits.refusals),
+            events: EventLog::new(limits.events),
+            last_connection: 0,
+            session_globals: GlobalIds::starting_after(0),
+            tree_globals: GlobalIds::starting_after(0),
+            file_globals: GlobalIds::starting_after(0),
+            wire_ids: WireIds::new(mix(seed)),
+            persistent_ids: WireIds::new(mix(seed ^ u64::MAX)),
+            limits,
+        }
+    }
+
+    /// The counters, which anybody may touch without the lock.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+
+    /// The bounds in force.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// How many connections, sessions, tree connects and opens there are.
+    pub fn counts(&self) -> (usize, usize, usize, usize) {
+        (self.connections.len(), self.sessions.len(), self.trees.len(), self.opens.len())
+    }
+}
+
+impl<S: Shell> std::fmt::Debug for State<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (connections, sessions, trees, opens) = self.counts();
+        f.debug_struct("State")
+            .field("connections", &connections)
+            .field("sessions", &sessions)
+            .field("trees", &trees)
+            .field("opens", &opens)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! The server's counters (MS-SRVS 2.2.4.39 STAT_SERVER_0), as atomics that anybody may touch without
+//! the lock.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::Time;
+
+macro_rules! statistics {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Counters since the server started.
+        #[derive(Debug, Default)]
+        pub struct Statistics {
+            started: AtomicU64,
+            $($(#[$doc])* pub $name: AtomicU64,)*
+        }
+
+        /// The counters at one moment.
+        #[derive(Clone, Debug, Default, PartialEq, Eq)]
+        pub struct StatisticsSnapshot {
+            /// `sts0_start`: when counting began.
+            pub started: Time,
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Statistics {
+            /// The counters now.
+            pub fn snapshot(&self) -> StatisticsSnapshot {
+                StatisticsSnapshot {
+                    started: Time(self.started.load(Relaxed)),
+                    $($name: self.$name.load(Relaxed),)*
+                }
+            }
+
+            /// Sets every counter to zero (MS-SRVS 3.1.4.36, STATSOPT_CLR).
+            pub fn clear(&self, now: Time) {
+                self.started.store(now.0, Relaxed);
+                $(self.$name.store(0, Relaxed);)*
+            }
+        }
+    };
+}
+
+statistics! {
+    /// `sts0_fopens`: files opened.
+    file_opens,
+    /// `sts0_devopens`: pipes and devices opened.
+    device_opens,
+    /// `sts0_jobsqueued`: print jobs.
+    jobs_queued,
+    /// `sts0_sopens`: sessions started.
+    session_opens,
+    /// `sts0_stimedout`: sessions ended because they were idle or expired.
+    sessions_timed_out,
+    /// `sts0_serrorout`: sessions ended by a lost connection or another error.
+    sessions_errored_out,
+    /// `sts0_pwerrors`: wrong passwords.
+    password_errors,
+    /// `sts0_permerrors`: access denied.
+    permission_errors,
+    /// `sts0_syserrors`: errors of the server's own.
+    system_errors,
+    /// `sts0_bytessent`.
+    bytes_sent,
+    /// `sts0_bytesrcvd`.
+    bytes_received,
+    /// Microseconds all answered requests took, for `sts0_avresponse`.
+    response_us,
+    /// Requests answered, for `sts0_avresponse`.
+    responses,
+    /// Opens refused: sharing violations, pending deletes, lease keys.
+    opens_refused,
+    /// Byte-range lock and I/O requests refused by a lock.
+    lock_conflicts,
+    /// Oplock and lease breaks sent.
+    breaks_sent,
+    /// Breaks that were not acknowledged in time.
+    breaks_timed_out,
+}
+
+impl Statistics {
+    /// Counters at zero.
+    pub fn new(now: Time) -> Self {
+        let statistics = Self::default();
+        statistics.clear(now);
+        statistics
+    }
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}

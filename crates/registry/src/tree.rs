@@ -1,0 +1,123 @@
+//! Tree connects (MS-SMB2 3.3.1.9).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
+
+use crate::events::EventKind;
+use crate::share::{ShareKey, ShareKind};
+use crate::{LimitReached, NotFound, Shell, State, Time};
+
+pub(crate) struct Tree<S: Shell> {
+    pub(crate) tree_id: TreeId,
+    pub(crate) session: SessionGlobalId,
+    pub(crate) share: ShareKey,
+    pub(crate) share_name: Arc<str>,
+    pub(crate) created: Time,
+    pub(crate) opens: BTreeSet<FileGlobalId>,
+    pub(crate) attached: S::Tree,
+}
+
+/// What the registry knows of a tree connect.
+#[derive(Clone, Debug)]
+pub struct TreeInfo<S: Shell> {
+    /// `TreeConnect.TreeId`.
+    pub tree_id: TreeId,
+    /// `TreeConnect.TreeGlobalId`.
+    pub global_id: TreeGlobalId,
+    /// The share's name as it was defined.
+    pub share: Arc<str>,
+    /// The share's kind.
+    pub kind: ShareKind,
+    /// `TreeConnect.OpenCount`.
+    pub opens: usize,
+    /// What the server attached.
+    pub attached: S::Tree,
+}
+
+/// Why a tree connect was refused (MS-SMB2 3.3.5.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TreeConnectError {
+    /// There is no such session.
+    SessionGone,
+    /// There is no share of this name.
+    NoSuchShare,
+    /// The share has as many users as it may (`Share.MaxUses`): STATUS_REQUEST_NOT_ACCEPTED.
+    ShareFull,
+    /// A limit stood in the way.
+    LimitReached(LimitReached),
+}
+
+impl<S: Shell> State<S> {
+    /// Connects a session to a share (MS-SMB2 3.3.5.7). `attach` makes what the server keeps with it.
+    pub fn tree_connect(
+        &mut self,
+        session: SessionId,
+        share: &str,
+        attach: impl FnOnce(TreeId, TreeGlobalId) -> S::Tree,
+        now: Time,
+    ) -> Result<TreeInfo<S>, TreeConnectError> {
+        let session_global = self.session_global(session).map_err(|_| TreeConnectError::SessionGone)?;
+        let key = ShareKey::new(share);
+        let target = self.shares.get_mut(&key).ok_or(TreeConnectError::NoSuchShare)?;
+        let owner = self.sessions.get_mut(&session_global).ok_or(TreeConnectError::SessionGone)?;
+        if owner.trees.len() >= self.limits.trees_per_session {
+            return Err(TreeConnectError::LimitReached(LimitReached::TreesPerSession));
+        }
+        if target.definition.max_uses.is_some_and(|max| target.uses.len() >= max as usize) {
+            return Err(TreeConnectError::ShareFull);
+        }
+        let trees = &self.trees;
+        let global_id = TreeGlobalId(self.tree_globals.issue(|id| trees.contains_key(&TreeGlobalId(id))));
+        let tree_id = loop {
+            owner.last_tree = owner.last_tree.wrapping_add(1);
+            let id = TreeId(owner.last_tree);
+            if id.0 != 0 && id.0 != u32::MAX && !owner.trees.contains_key(&id) {
+                break id;
+            }
+        };
+        let tree = Tree {
+            tree_id,
+            session: session_global,
+            share_name: target.definition.name.clone(),
+            share: key,
+            created: now,
+            opens: BTreeSet::new(),
+            attached: attach(tree_id, global_id),
+        };
+        target.uses.insert(global_id);
+        owner.trees.insert(tree_id, global_id);
+        let info = tree.info(global_id, target.definition.kind);
+        let kind = EventKind::TreeUp { tree: global_id, session: session_global, share: tree.share_name.clone() };
+        self.trees.insert(global_id, tree);
+        self.events.push(now, kind);
+        Ok(info)
+    }
+
+    /// What is known of a session's tree connect.
+    pub fn tree(&self, session: SessionId, tree: TreeId) -> Option<TreeInfo<S>> {
+        let id = self.tree_global(session, tree).ok()?;
+        let found = self.trees.get(&id)?;
+        let share = self.shares.get(&found.share)?;
+        Some(found.info(id, share.definition.kind))
+    }
+
+    pub(crate) fn tree_global(&self, session: SessionId, tree: TreeId) -> Result<TreeGlobalId, NotFound> {
+        let session = self.session_global(session)?;
+        self.sessions.get(&session).and_then(|it| it.trees.get(&tree)).copied().ok_or(NotFound)
+    }
+}
+
+impl<S: Shell> Tree<S> {
+    fn info(&self, global_id: TreeGlobalId, kind: ShareKind) -> TreeInfo<S> {
+        TreeInfo {
+            tree_id: self.tree_id,
+            global_id,
+            share: self.share_name.clone(),
+            kind,
+            opens: self.opens.len(),
+            attached: self.attached.clone(),
+        }
+    }
+}

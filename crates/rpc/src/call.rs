@@ -1,0 +1,94 @@
+//! What all calls have in common, so that a client can make any of them and a server refuse any.
+
+use crate::fault::Fault;
+use crate::ndr::{NdrError, Parameter, Reader, Writer};
+use crate::win32::Win32Error;
+
+/// The parameters of one direction of a call.
+pub trait Stub: Sized {
+    /// Writes the parameters in order.
+    fn write_stub(&self, to: &mut Writer);
+
+    /// Reads the parameters in order.
+    fn read_stub(from: &mut Reader<'_>) -> Result<Self, NdrError>;
+
+    /// The stub of a PDU.
+    fn encode(&self) -> Vec<u8> {
+        let mut to = Writer::default();
+        self.write_stub(&mut to);
+        to.finish()
+    }
+
+    /// Reads a stub. Octets behind the last parameter are padding and ignored.
+    fn decode(stub: &[u8]) -> Result<Self, NdrError> {
+        Self::read_stub(&mut Reader::new(stub))
+    }
+}
+
+/// A request, and with it the call.
+pub trait Call: Stub {
+    /// The operation number.
+    const OPNUM: u16;
+
+    /// The specification's name.
+    const NAME: &'static str;
+
+    /// What it is answered with.
+    type Response: Response;
+
+    /// The response that refuses this request: nothing in it but the level and the status.
+    fn refuse(&self, status: Win32Error) -> Self::Response;
+}
+
+/// A response, which ends with the call's return value.
+pub trait Response: Stub {
+    /// The return value.
+    fn status(&self) -> Win32Error;
+}
+
+/// A union that knows its level.
+pub trait Leveled {
+    /// The information level.
+    fn level(&self) -> u32;
+}
+
+/// A parameter `Level` and, right behind it, the union that `switch_is(Level)` selects.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WithLevel<T>(pub T);
+
+impl<T: Parameter + Leveled> Parameter for WithLevel<T> {
+    fn write_whole(&self, to: &mut Writer) {
+        to.u32(self.0.level());
+        self.0.write_whole(to);
+    }
+
+    fn read_whole(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        let level = from.u32()?;
+        let union = T::read_whole(from)?;
+        if union.level() == level {
+            Ok(Self(union))
+        } else {
+            Err(NdrError::Discriminant { level, discriminant: union.level() })
+        }
+    }
+}
+
+/// Why a request or response cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// The interface has no such operation, or it is not implemented.
+    #[error("operation {0} is not known")]
+    Opnum(u16),
+    /// The stub is not what the operation's parameters look like.
+    #[error(transparent)]
+    Stub(#[from] NdrError),
+}
+
+impl From<DecodeError> for Fault {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Opnum(_) => Self::OP_RANGE_ERROR,
+            DecodeError::Stub(_) => Self::BAD_STUB_DATA,
+        }
+    }
+}

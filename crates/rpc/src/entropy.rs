@@ -1,0 +1,142 @@
+//! Arbitrary values of everything that is declared, made from random octets, for the round trips.
+
+use crate::ndr::{BufferSized, SizedBuffer};
+use crate::win32::Win32Error;
+
+/// A source of choices; when it is exhausted, every choice is 0.
+pub(crate) struct Entropy<'a>(pub(crate) &'a [u8]);
+
+impl Entropy<'_> {
+    pub(crate) fn octet(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::from(self.octet()) % bound
+    }
+}
+
+pub(crate) trait Any {
+    fn any(from: &mut Entropy<'_>) -> Self;
+}
+
+impl Any for u32 {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        u32::from_le_bytes([from.octet(), from.octet(), from.octet(), from.octet()])
+    }
+}
+
+impl Any for u16 {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        u16::from_le_bytes([from.octet(), from.octet()])
+    }
+}
+
+impl Any for u8 {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        from.octet()
+    }
+}
+
+impl Any for Win32Error {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(Any::any(from))
+    }
+}
+
+impl Any for String {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        let alphabet = ['a', 'Z', '\\', '$', ':', ' ', 'é', 'Ω', '漢', '🦀', '\u{fffd}'];
+        let length = from.below(9);
+        (0..length).map(|_| alphabet[from.below(alphabet.len())]).collect()
+    }
+}
+
+impl<T: Any> Any for Option<T> {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        (from.octet() & 1 == 1).then(|| T::any(from))
+    }
+}
+
+impl<T: Any> Any for Vec<T> {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        let length = from.below(6);
+        (0..length).map(|_| T::any(from)).collect()
+    }
+}
+
+impl Any for SizedBuffer {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(Any::any(from))
+    }
+}
+
+impl Any for BufferSized {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(Any::any(from))
+    }
+}
+
+impl<T: Any> Any for crate::call::WithLevel<T> {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(Any::any(from))
+    }
+}
+
+macro_rules! any_struct {
+    ($name:ident { $($field:ident,)* }) => {
+        impl $crate::entropy::Any for $name {
+            fn any(_from: &mut $crate::entropy::Entropy<'_>) -> Self {
+                Self { $($field: $crate::entropy::Any::any(_from),)* }
+            }
+        }
+    };
+}
+
+macro_rules! any_levels {
+    ($name:ident { $($variant:ident,)* }) => {
+        impl $crate::entropy::Any for $name {
+            fn any(from: &mut $crate::entropy::Entropy<'_>) -> Self {
+                let makers: &[fn(&mut $crate::entropy::Entropy<'_>) -> Self] = &[
+                    $(|from| Self::$variant($crate::entropy::Any::any(from)),)*
+                    |from| Self::Absent(Self::LEVELS[from.below(Self::LEVELS.len())]),
+                    |_| Self::Absent(77),
+                ];
+                makers[from.below(makers.len())](from)
+            }
+        }
+    };
+}
+
+macro_rules! any_interface {
+    ($($variant:ident,)*) => {
+        impl $crate::entropy::Any for Request {
+            fn any(from: &mut $crate::entropy::Entropy<'_>) -> Self {
+                let makers: &[fn(&mut $crate::entropy::Entropy<'_>) -> Self] =
+                    &[$(|from| Self::$variant($crate::entropy::Any::any(from)),)*];
+                makers[from.below(makers.len())](from)
+            }
+        }
+
+        impl $crate::entropy::Any for Response {
+            fn any(from: &mut $crate::entropy::Entropy<'_>) -> Self {
+                let makers: &[fn(&mut $crate::entropy::Entropy<'_>) -> Self] =
+                    &[$(|from| Self::$variant($crate::entropy::Any::any(from)),)*];
+                makers[from.below(makers.len())](from)
+            }
+        }
+
+        /// The operation that a response answers.
+        #[cfg(test)]
+        impl Response {
+            fn opnum(&self) -> u16 {
+                let variants = [$(stringify!($variant)),*];
+                let shown = format!("{self:?}");
+                let name = shown.split('(').next().unwrap();
+                Request::OPNUMS[variants.iter().position(|variant| *variant == name).unwrap()]
+            }
+        }
+    };
+}

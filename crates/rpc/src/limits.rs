@@ -1,0 +1,33 @@
+//! The limits of an association, each with its reason and what happens when it is reached.
+
+/// The fragment size offered and sent at most, in octets. Windows offers 5840 (four TCP segments);
+/// a client that offers less gets less.
+pub const FRAGMENT_OFFERED_MAX: u16 = 5840;
+
+/// What every implementation must be able to receive (C706 12.6.3.1, `MustRecvFragSize`). An offer
+/// below it is taken for this.
+pub const FRAGMENT_MUST_RECEIVE: u16 = 1432;
+
+/// A whole request's stub, in octets. The largest legitimate one carries a security descriptor
+/// (64 KiB) and some names. Beyond: fault `nca_s_fault_remote_no_memory`, the fragments are dropped.
+pub const REQUEST_STUB_MAX: usize = 1 << 20;
+
+/// Presentation contexts of one association. Windows' clients propose three at most, one of them the
+/// feature negotiation. Beyond: `provider_rejection`, `local_limit_exceeded`.
+pub const CONTEXTS_MAX: usize = 16;
+
+/// Calls answered and not yet read from the pipe. A client that reads never has more than one.
+/// Beyond: the association breaks.
+pub const CALLS_UNREAD_MAX: usize = 64;
+
+/// Octets of responses not yet read above which further calls are not executed. Beyond: fault
+/// `nca_s_server_too_busy`. One response alone may be larger: how much a call returns is the
+/// dispatcher's to bound.
+pub const RESPONSE_BYTES_UNREAD_MAX: usize = 8 << 20;
+
+/// A whole response's stub that a client takes, in octets: a million files with long paths. Beyond:
+/// the call fails.
+pub const RESPONSE_STUB_MAX: usize = 512 << 20;
+
+/// Information levels and buffers: the range of `OutbufLen` (MS-SRVS 3.1.4.30). Beyond: bad stub data.
+pub const OUTBUF_LEN_MAX: u32 = 64_000;

@@ -1,0 +1,213 @@
+//! The types that fields and parameters are made of.
+
+use super::{Ndr, NdrError, Parameter, Reader, Writer};
+use crate::win32::Win32Error;
+
+impl Ndr for u32 {
+    const MIN: usize = 4;
+
+    fn write(&self, to: &mut Writer) {
+        to.u32(*self);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.u32()
+    }
+}
+
+/// The return value of a call.
+impl Ndr for Win32Error {
+    const MIN: usize = 4;
+
+    fn write(&self, to: &mut Writer) {
+        to.u32(self.0);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.u32().map(Self)
+    }
+}
+
+/// `[unique] DWORD*`.
+impl Parameter for Option<u32> {
+    fn write_whole(&self, to: &mut Writer) {
+        to.pointer(self.is_some());
+        if let Some(value) = self {
+            to.u32(*value);
+        }
+    }
+
+    fn read_whole(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        if from.pointer()? { from.u32().map(Some) } else { Ok(None) }
+    }
+}
+
+/// `[string] WCHAR*` as a parameter: a reference pointer, of which nothing is written.
+impl Parameter for String {
+    fn write_whole(&self, to: &mut Writer) {
+        to.string(self);
+    }
+
+    fn read_whole(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.string()
+    }
+}
+
+/// `[string, unique] WCHAR*`.
+impl Ndr for Option<String> {
+    const MIN: usize = 4;
+
+    fn write(&self, to: &mut Writer) {
+        to.pointer(self.is_some());
+    }
+
+    fn write_deferred(&self, to: &mut Writer) {
+        if let Some(text) = self {
+            to.string(text);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        Ok(from.pointer()?.then(String::new))
+    }
+
+    fn read_deferred(&mut self, from: &mut Reader<'_>) -> Result<(), NdrError> {
+        if let Some(text) = self {
+            *text = from.string()?;
+        }
+        Ok(())
+    }
+}
+
+/// Octets that a reference pointer leads to: `[out, size_is(n)] unsigned char*` as a parameter.
+impl Parameter for Vec<u8> {
+    fn write_whole(&self, to: &mut Writer) {
+        to.count(self.len());
+        to.octets(self);
+    }
+
+    fn read_whole(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        read_octets(from)
+    }
+}
+
+/// Two-octet units that a reference pointer leads to: `[out, size_is(n)] WCHAR*` as a parameter.
+impl Parameter for Vec<u16> {
+    fn write_whole(&self, to: &mut Writer) {
+        to.count(self.len());
+        for unit in self {
+            to.u16(*unit);
+        }
+    }
+
+    fn read_whole(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        let count = from.u32()?;
+        let octets = from.octets(count.checked_mul(2).ok_or(NdrError::Count(count))?)?;
+        Ok(octets.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect())
+    }
+}
+
+/// A size and then a unique pointer to that many octets: a security descriptor (MS-SRVS 2.2.4.26).
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct SizedBuffer(pub Option<Vec<u8>>);
+
+impl Ndr for SizedBuffer {
+    const MIN: usize = 8;
+
+    fn write(&self, to: &mut Writer) {
+        to.count(self.0.as_ref().map_or(0, Vec::len));
+        to.pointer(self.0.is_some());
+    }
+
+    fn write_deferred(&self, to: &mut Writer) {
+        if let Some(octets) = &self.0 {
+            octets.write_whole(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        let _size = from.u32()?;
+        Ok(Self(from.pointer()?.then(Vec::new)))
+    }
+
+    fn read_deferred(&mut self, from: &mut Reader<'_>) -> Result<(), NdrError> {
+        if let Some(octets) = &mut self.0 {
+            *octets = read_octets(from)?;
+        }
+        Ok(())
+    }
+}
+
+/// A unique pointer to octets and then their size: a transport address (MS-SRVS 2.2.4.93).
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct BufferSized(pub Option<Vec<u8>>);
+
+impl Ndr for BufferSized {
+    const MIN: usize = 8;
+
+    fn write(&self, to: &mut Writer) {
+        to.pointer(self.0.is_some());
+        to.count(self.0.as_ref().map_or(0, Vec::len));
+    }
+
+    fn write_deferred(&self, to: &mut Writer) {
+        if let Some(octets) = &self.0 {
+            octets.write_whole(to);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        let present = from.pointer()?;
+        let _size = from.u32()?;
+        Ok(Self(present.then(Vec::new)))
+    }
+
+    fn read_deferred(&mut self, from: &mut Reader<'_>) -> Result<(), NdrError> {
+        if let Some(octets) = &mut self.0 {
+            *octets = read_octets(from)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_octets(from: &mut Reader<'_>) -> Result<Vec<u8>, NdrError> {
+    let count = from.u32()?;
+    from.octets(count).map(<[u8]>::to_vec)
+}
+
+/// Writes a `..._CONTAINER`: the number of entries and a pointer to them, and then the entries.
+/// Without entries the pointer is NULL, as Windows answers.
+pub fn write_container<T: Ndr>(entries: &[T], to: &mut Writer) {
+    to.count(entries.len());
+    to.pointer(!entries.is_empty());
+    if entries.is_empty() {
+        return;
+    }
+    to.count(entries.len());
+    for entry in entries {
+        entry.write(to);
+    }
+    for entry in entries {
+        entry.write_deferred(to);
+    }
+}
+
+/// Reads what [`write_container`] writes.
+pub fn read_container<T: Ndr>(from: &mut Reader<'_>) -> Result<Vec<T>, NdrError> {
+    let entries_read = from.u32()?;
+    if !from.pointer()? {
+        return Ok(Vec::new());
+    }
+    let count = from.count(T::MIN)?;
+    if u32::try_from(count) != Ok(entries_read) {
+        return Err(NdrError::Count(entries_read));
+    }
+    let mut entries = Vec::with_capacity(count);
+    for _ in 0..count {
+        entries.push(T::read(from)?);
+    }
+    for entry in &mut entries {
+        entry.read_deferred(from)?;
+    }
+    Ok(entries)
+}

@@ -1,0 +1,109 @@
+//! The codes that the calls of MS-SRVS and MS-WKST return (`NET_API_STATUS`, MS-ERREF 2.2).
+
+use core::fmt;
+
+macro_rules! win32_errors {
+    ($($(#[$doc:meta])* $name:ident = $value:literal, $symbol:literal;)*) => {
+        impl Win32Error {
+            $($(#[$doc])* pub const $name: Self = Self($value);)*
+
+            /// The symbol of the Windows headers, if it is one of those above.
+            pub const fn symbol(self) -> Option<&'static str> {
+                match self {
+                    $(Self::$name => Some($symbol),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// A Win32 or network management error code; 0 is success.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Win32Error(pub u32);
+
+win32_errors! {
+    /// Done.
+    SUCCESS = 0, "NERR_Success";
+    /// The file or the object is not there.
+    FILE_NOT_FOUND = 2, "ERROR_FILE_NOT_FOUND";
+    /// The caller may not.
+    ACCESS_DENIED = 5, "ERROR_ACCESS_DENIED";
+    /// Memory ran out.
+    NOT_ENOUGH_MEMORY = 8, "ERROR_NOT_ENOUGH_MEMORY";
+    /// The request is not supported.
+    NOT_SUPPORTED = 50, "ERROR_NOT_SUPPORTED";
+    /// The network path was not found.
+    BAD_NETPATH = 53, "ERROR_BAD_NETPATH";
+    /// The network resource is no longer available.
+    DEV_NOT_EXIST = 55, "ERROR_DEV_NOT_EXIST";
+    /// The network name cannot be found.
+    BAD_NET_NAME = 67, "ERROR_BAD_NET_NAME";
+    /// A parameter is wrong.
+    INVALID_PARAMETER = 87, "ERROR_INVALID_PARAMETER";
+    /// The call is not implemented.
+    CALL_NOT_IMPLEMENTED = 120, "ERROR_CALL_NOT_IMPLEMENTED";
+    /// The name is not valid.
+    INVALID_NAME = 123, "ERROR_INVALID_NAME";
+    /// There is no such information level.
+    INVALID_LEVEL = 124, "ERROR_INVALID_LEVEL";
+    /// There is more than fits.
+    MORE_DATA = 234, "ERROR_MORE_DATA";
+    /// Nothing more to enumerate.
+    NO_MORE_ITEMS = 259, "ERROR_NO_MORE_ITEMS";
+    /// The account does not exist.
+    NONE_MAPPED = 1332, "ERROR_NONE_MAPPED";
+    /// The workstation service is not running.
+    NET_NOT_STARTED = 2102, "NERR_NetNotStarted";
+    /// The server is not known.
+    UNKNOWN_SERVER = 2103, "NERR_UnknownServer";
+    /// The server service is not running.
+    SERVER_NOT_STARTED = 2114, "NERR_ServerNotStarted";
+    /// The device is not shared.
+    UNKNOWN_DEV_DIR = 2116, "NERR_UnknownDevDir";
+    /// The share exists already.
+    DUPLICATE_SHARE = 2118, "NERR_DuplicateShare";
+    /// The buffer is too small for one entry.
+    BUF_TOO_SMALL = 2123, "NERR_BufTooSmall";
+    /// The user is not known.
+    USER_NOT_FOUND = 2221, "NERR_UserNotFound";
+    /// No such share.
+    NET_NAME_NOT_FOUND = 2310, "NERR_NetNameNotFound";
+    /// The device is not shared.
+    DEVICE_NOT_SHARED = 2311, "NERR_DeviceNotShared";
+    /// No session from that client.
+    CLIENT_NAME_NOT_FOUND = 2312, "NERR_ClientNameNotFound";
+    /// No open with that id.
+    FILE_ID_NOT_FOUND = 2314, "NERR_FileIdNotFound";
+    /// The computer name is not valid.
+    INVALID_COMPUTER = 2351, "NERR_InvalidComputer";
+}
+
+impl Win32Error {
+    /// Whether the call did what was asked.
+    pub const fn is_success(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Success, or the code as an error.
+    pub const fn ok(self) -> Result<(), Self> {
+        if self.is_success() { Ok(()) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for Win32Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.symbol() {
+            Some(symbol) => write!(f, "{symbol} ({})", self.0),
+            None => write!(f, "system error {}", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for Win32Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Win32Error {}

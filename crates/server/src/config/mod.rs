@@ -1,0 +1,154 @@
+//! The server's settings: what `shareward.toml` says, with its defaults filled in.
+
+mod parse;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
+
+/// All settings of a server.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The server's NetBIOS-like name, at most 15 characters.
+    pub name: String,
+    /// The comment that administrators see (`sv101_comment`).
+    pub comment: String,
+    /// Where to listen.
+    pub listen: Vec<SocketAddr>,
+    /// The users, in smbpasswd format.
+    pub users_file: PathBuf,
+    /// The control API's Unix socket; none to have none.
+    pub control_socket: Option<PathBuf>,
+    /// What outlives a restart.
+    pub state_directory: PathBuf,
+    /// Users that may administer the server.
+    pub administrators: Vec<String>,
+    /// Whether clients must sign.
+    pub signing: Signing,
+    /// Whether clients must seal, for every share.
+    pub encryption: Encryption,
+    /// The lowest and the highest dialect spoken.
+    pub dialects: (wire::Dialect, wire::Dialect),
+    /// Whether each session acts with its user's Unix identity; only root can.
+    pub unix_identities: bool,
+    /// The shares, in the order of the file; IPC$ is not among them.
+    pub shares: Vec<ShareSettings>,
+}
+
+/// One `[[share]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareSettings {
+    /// The share's name.
+    pub name: String,
+    /// The directory it shares.
+    pub path: PathBuf,
+    /// The remark that administrators and browsers see.
+    pub remark: String,
+    /// Whether nobody may write.
+    pub read_only: bool,
+    /// Whether guests and anonymous callers may use it.
+    pub guest: bool,
+    /// Whether clients must seal.
+    pub encrypt: bool,
+    /// Whether it is left out of browse lists.
+    pub hidden: bool,
+    /// Tree connects at the same time; none for no limit.
+    pub max_users: Option<u32>,
+    /// Who may use it: empty for every user that can log on.
+    pub users: Vec<String>,
+}
+
+/// Whether clients must sign (MS-SMB2 3.3.3, `RequireMessageSigning`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signing {
+    /// Messages are signed where the client asks for it.
+    #[default]
+    Enabled,
+    /// Messages that are neither signed nor sealed are refused.
+    Required,
+}
+
+/// Whether clients must seal (MS-SMB2 3.3.3, `EncryptData`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encryption {
+    /// Sealing is not offered.
+    Off,
+    /// Clients may seal; shares may demand it.
+    #[default]
+    Enabled,
+    /// Clients are told to seal, and refused where they can't.
+    Required,
+}
+
+impl Settings {
+    /// The settings of a server that nothing is said about, with the conventional places: the
+    /// system's for root, the XDG directories for an ordinary user (`environment` looks up a variable).
+    pub fn conventional(root: bool, environment: impl Fn(&str) -> Option<String>) -> Self {
+        let places = Places::conventional(root, environment);
+        Self {
+            name: default_name(),
+            comment: String::from("Shareward"),
+            listen: vec![SocketAddr::from(([0, 0, 0, 0], SMB_PORT)), SocketAddr::from(([0u16; 8], SMB_PORT))],
+            users_file: places.config.join("users"),
+            control_socket: Some(places.runtime.join("control.sock")),
+            state_directory: places.state,
+            administrators: Vec::new(),
+            signing: Signing::default(),
+            encryption: Encryption::default(),
+            dialects: (wire::Dialect::SMB202, wire::Dialect::SMB311),
+            unix_identities: root,
+            shares: Vec::new(),
+        }
+    }
+}
+
+/// The conventional directories.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Where `shareward.toml` and `users` are.
+    pub config: PathBuf,
+    /// Where the control socket is.
+    pub runtime: PathBuf,
+    /// Where what outlives a restart is.
+    pub state: PathBuf,
+}
+
+impl Places {
+    /// The system's directories for root, the XDG directories for an ordinary user.
+    pub fn conventional(root: bool, environment: impl Fn(&str) -> Option<String>) -> Self {
+        if root {
+            return Self {
+                config: PathBuf::from("/etc/shareward"),
+                runtime: PathBuf::from("/run/shareward"),
+                state: PathBuf::from("/var/lib/shareward"),
+            };
+        }
+        let home = PathBuf::from(environment("HOME").unwrap_or_else(|| String::from("/")));
+        let place = |variable: &str, below_home: &str| {
+            let set = environment(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+            set.unwrap_or_else(|| home.join(below_home)).join("shareward")
+        };
+        let state = place("XDG_STATE_HOME", ".local/state");
+        let runtime = match environment("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()) {
+            Some(path) => path.join("shareward"),
+            None => state.clone(),
+        };
+        Self { config: place("XDG_CONFIG_HOME", ".config"), runtime, state }
+    }
+}
+
+/// The port of SMB over direct TCP (MS-SMB2 2.1).
+pub const SMB_PORT: u16 = 445;
+
+/// Longest server name: a NetBIOS name without its suffix byte.
+pub const MAX_NAME: usize = 15;
+
+/// The machine's name as a NetBIOS name.
+fn default_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let first = host.split('.').next().unwrap_or_default();
+    let name: String =
+        first.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(MAX_NAME).collect();
+    if name.is_empty() { String::from("SHAREWARD") } else { name.to_ascii_uppercase() }
+}

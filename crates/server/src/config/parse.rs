@@ -1,0 +1,341 @@
+//! `shareward.toml` into [`Settings`], with line and column for whatever is wrong.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use wire::Dialect;
+
+use super::{Encryption, MAX_NAME, SMB_PORT, Settings, ShareSettings, Signing};
+
+/// What is wrong with a configuration, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads a configuration over `defaults`. Relative paths are below `base`, the file's directory.
+/// Pure: whether a directory exists is not looked at.
+pub fn parse(text: &str, base: &Path, defaults: Settings) -> Result<Settings, Vec<ConfigError>> {
+    let file: File = toml::from_str(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        vec![located(text, at, error.message().to_owned())]
+    })?;
+    let mut reader = Reader { text, base, errors: Vec::new() };
+    let settings = reader.settings(file, defaults);
+    if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    server: ServerTable,
+    #[serde(default, rename = "share")]
+    shares: Vec<ShareTable>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServerTable {
+    name: Option<Spanned<String>>,
+    comment: Option<Spanned<String>>,
+    listen: Option<Vec<Spanned<String>>>,
+    users_file: Option<Spanned<PathBuf>>,
+    control_socket: Option<Spanned<PathBuf>>,
+    state_dir: Option<Spanned<PathBuf>>,
+    administrators: Option<Vec<Spanned<String>>>,
+    signing: Option<Spanned<String>>,
+    encryption: Option<Spanned<String>>,
+    min_dialect: Option<Spanned<String>>,
+    max_dialect: Option<Spanned<String>>,
+    unix_identities: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShareTable {
+    name: Spanned<String>,
+    path: Spanned<PathBuf>,
+    #[serde(default)]
+    remark: Option<Spanned<String>>,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    guest: bool,
+    #[serde(default)]
+    encrypt: bool,
+    #[serde(default)]
+    hidden: bool,
+    max_users: Option<Spanned<u32>>,
+    #[serde(default)]
+    users: Vec<Spanned<String>>,
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    base: &'a Path,
+    errors: Vec<ConfigError>,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self, file: File, mut settings: Settings) -> Settings {
+        let table = file.server;
+        if let Some(name) = table.name {
+            self.server_name(&name);
+            settings.name = name.into_inner();
+        }
+        if let Some(comment) = table.comment {
+            self.text_of("comment", &comment, MAX_REMARK);
+            settings.comment = comment.into_inner();
+        }
+        if let Some(listen) = table.listen {
+            settings.listen = listen.iter().flat_map(|address| self.addresses(address)).collect();
+        }
+        if let Some(path) = table.users_file {
+            settings.users_file = self.path(path);
+        }
+        if let Some(path) = table.control_socket {
+            settings.control_socket =
+                if path.get_ref().as_os_str().is_empty() { None } else { Some(self.path(path)) };
+        }
+        if let Some(path) = table.state_dir {
+            settings.state_directory = self.path(path);
+        }
+        if let Some(administrators) = table.administrators {
+            settings.administrators = administrators.into_iter().map(Spanned::into_inner).collect();
+        }
+        if let Some(word) = table.signing {
+            let words = [("enabled", Signing::Enabled), ("required", Signing::Required)];
+            settings.signing = self.word("signing", &word, &words).unwrap_or_default();
+        }
+        if let Some(word) = table.encryption {
+            let words = [
+                ("off", Encryption::Off),
+                ("enabled", Encryption::Enabled),
+                ("required", Encryption::Required),
+            ];
+            settings.encryption = self.word("encryption", &word, &words).unwrap_or_default();
+        }
+        if let Some(word) = &table.min_dialect {
+            settings.dialects.0 = self.word("min_dialect", word, &DIALECTS).unwrap_or(settings.dialects.0);
+        }
+        if let Some(word) = &table.max_dialect {
+            settings.dialects.1 = self.word("max_dialect", word, &DIALECTS).unwrap_or(settings.dialects.1);
+        }
+        if settings.dialects.0 > settings.dialects.1
+            && let Some(word) = table.min_dialect.as_ref().or(table.max_dialect.as_ref())
+        {
+            self.error(word, String::from("min_dialect is above max_dialect"));
+        }
+        settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
+        for share in file.shares {
+            let share = self.share(share, &settings.shares);
+            settings.shares.extend(share);
+        }
+        settings
+    }
+
+    fn share(&mut self, table: ShareTable, before: &[ShareSettings]) -> Option<ShareSettings> {
+        if let Err(message) = check_share_name(table.name.get_ref()) {
+            self.error(&table.name, message);
+            return None;
+        }
+        if before.iter().any(|share| share.name.eq_ignore_ascii_case(table.name.get_ref())) {
+            self.error(&table.name, format!("share {:?} is there twice", table.name.get_ref()));
+            return None;
+        }
+        if let Some(remark) = &table.remark {
+            self.text_of("remark", remark, MAX_REMARK);
+        }
+        if let Some(max_users) = table.max_users.as_ref().filter(|max| *max.get_ref() == 0) {
+            self.error(max_users, String::from("max_users must be at least 1"));
+        }
+        Some(ShareSettings {
+            path: self.path(table.path),
+            remark: table.remark.map(Spanned::into_inner).unwrap_or_default(),
+            read_only: table.read_only,
+            guest: table.guest,
+            encrypt: table.encrypt,
+            hidden: table.hidden || table.name.get_ref().ends_with('$'),
+            max_users: table.max_users.map(Spanned::into_inner),
+            users: table.users.into_iter().map(Spanned::into_inner).collect(),
+            name: table.name.into_inner(),
+        })
+    }
+
+    fn server_name(&mut self, name: &Spanned<String>) {
+        let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let length = name.get_ref().len();
+        if length == 0 || length > MAX_NAME || !name.get_ref().chars().all(good) {
+            self.error(name, format!("a server name is 1 to {MAX_NAME} letters, digits, '-' or '_'"));
+        }
+    }
+
+    fn text_of(&mut self, what: &str, text: &Spanned<String>, limit: usize) {
+        if text.get_ref().chars().count() > limit {
+            self.error(text, format!("{what} is longer than {limit} characters"));
+        }
+    }
+
+    fn addresses(&mut self, text: &Spanned<String>) -> Vec<SocketAddr> {
+        match listen_addresses(text.get_ref()) {
+            Ok(addresses) => addresses,
+            Err(message) => {
+                self.error(text, message);
+                Vec::new()
+            }
+        }
+    }
+
+    fn path(&self, path: Spanned<PathBuf>) -> PathBuf {
+        self.base.join(path.into_inner())
+    }
+
+    fn word<T: Copy>(&mut self, what: &str, word: &Spanned<String>, words: &[(&str, T)]) -> Option<T> {
+        let found = words.iter().find(|(name, _)| name.eq_ignore_ascii_case(word.get_ref()));
+        if found.is_none() {
+            let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();
+            self.error(word, format!("{what} is one of {}", names.join(", ")));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    fn error<T>(&mut self, at: &Spanned<T>, message: String) {
+        self.errors.push(located(self.text, at.span().start, message));
+    }
+}
+
+/// The addresses that a `listen` entry or `--listen` names: an address or host name, with or
+/// without a port (`127.0.0.1`, `[::1]:4450`, `localhost:4450`, `::`, `:4450` for every address).
+pub fn listen_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(vec![address]);
+    }
+    if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, SMB_PORT)]);
+    }
+    if let Some(port) = text.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
+        return Ok(vec![SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0u16; 8], port))]);
+    }
+    let resolved = match text.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => text.to_socket_addrs(),
+        _ => (text, SMB_PORT).to_socket_addrs(),
+    };
+    match resolved {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(format!("{text:?} is no address to listen on: {error}")),
+    }
+}
+
+/// Whether a share may be called so (MS-SRVS 2.2.4.22 and the characters no client can send).
+pub fn check_share_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.chars().count() > MAX_SHARE_NAME {
+        return Err(format!("a share name has 1 to {MAX_SHARE_NAME} characters"));
+    }
+    if let Some(bad) = name.chars().find(|c| c.is_control() || "\\/[]:|<>+=;,*?\"".contains(*c)) {
+        return Err(format!("a share name cannot have {bad:?}"));
+    }
+    if RESERVED_SHARES.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+        return Err(format!("{name} is reserved"));
+    }
+    Ok(())
+}
+
+fn located(text: &str, offset: usize, message: String) -> ConfigError {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    ConfigError {
+        line: before.matches('\n').count() + 1,
+        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        message,
+    }
+}
+
+/// Longest share name, characters (MS-SRVS 2.2.4.22: NNLEN).
+const MAX_SHARE_NAME: usize = 80;
+
+/// Longest remark or comment, characters (MAXCOMMENTSZ).
+const MAX_REMARK: usize = 256;
+
+/// Names that mean something else to every client.
+const RESERVED_SHARES: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
+
+const DIALECTS: [(&str, Dialect); 5] = [
+    ("2.0.2", Dialect::SMB202),
+    ("2.1", Dialect::SMB210),
+    ("3.0", Dialect::SMB300),
+    ("3.0.2", Dialect::SMB302),
+    ("3.1.1", Dialect::SMB311),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Settings, Vec<ConfigError>> {
+        let defaults = Settings::conventional(false, |_| None);
+        parse(text, Path::new("/etc/shareward"), defaults)
+    }
+
+    fn errors(text: &str) -> Vec<String> {
+        read(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_empty_file_is_the_conventional_server() {
+        let settings = read("").unwrap();
+        assert!(settings.shares.is_empty());
+        assert_eq!(settings.listen.len(), 2);
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let settings = read(
+            "[server]\nname = 'ATTIC'\nlisten = ['127.0.0.1:4450', '::1']\nencryption = 'required'\n\
+             users_file = 'people'\ncontrol_socket = ''\n\n[[share]]\nname = 'data'\npath = '/srv/data'\n\
+             max_users = 3\nusers = ['ann']\n\n[[share]]\nname = 'secret$'\npath = 'x'\n",
+        )
+        .unwrap();
+        assert_eq!(settings.listen, ["127.0.0.1:4450".parse().unwrap(), "[::1]:445".parse().unwrap()]);
+        assert_eq!(settings.users_file, Path::new("/etc/shareward/people"));
+        assert_eq!(settings.control_socket, None);
+        assert_eq!(settings.encryption, Encryption::Required);
+        assert_eq!(settings.shares[0].max_users, Some(3));
+        assert!(settings.shares[1].hidden && !settings.shares[0].hidden);
+        assert_eq!(settings.shares[1].path, Path::new("/etc/shareward/x"));
+    }
+
+    #[test]
+    fn errors_have_line_and_column_and_come_together() {
+        assert_eq!(
+            errors("[server]\nsigning = 'maybe'\nname = 'much too long a name'\n"),
+            [
+                "3:8: a server name is 1 to 15 letters, digits, '-' or '_'",
+                "2:11: signing is one of enabled, required"
+            ]
+        );
+        assert!(errors("[server]\nnmae = 'x'\n")[0].starts_with("2:1: unknown field `nmae`"));
+        assert!(errors("[server\n")[0].starts_with("1:8: "));
+        assert_eq!(
+            errors("[[share]]\nname='a'\npath='/'\n[[share]]\nname='A'\npath='/'\n"),
+            ["5:6: share \"A\" is there twice"]
+        );
+        assert_eq!(errors("[[share]]\nname='IPC$'\npath='/'\n"), ["2:6: IPC$ is reserved"]);
+    }
+}

@@ -1,0 +1,129 @@
+//! One frame of answers being built: room for what goes before, the messages of a compound with
+//! their padding and signatures, and the seal around all of it (MS-SMB2 3.3.4.1).
+
+use std::sync::Arc;
+
+use wire::header::{Header, TransformHeader};
+
+use super::output::{Answer, Tail};
+use crate::session::Session;
+
+/// A frame of answers under construction.
+pub(crate) struct AnswerBuilder {
+    bytes: Vec<u8>,
+    /// Where the message being built starts.
+    base: usize,
+    /// The messages that are finished: where they start and who signs them.
+    finished: Vec<Finished>,
+    tail: Option<Tail>,
+    seal: Option<Arc<Session>>,
+}
+
+struct Finished {
+    base: usize,
+    signer: Option<Arc<Session>>,
+}
+
+impl AnswerBuilder {
+    /// A frame without messages, in a buffer that may be used again; sealed for `seal`.
+    pub(crate) fn new(mut bytes: Vec<u8>, seal: Option<Arc<Session>>) -> Self {
+        bytes.clear();
+        bytes.resize(FRAME_PREFIX + if seal.is_some() { TransformHeader::SIZE } else { 0 }, 0);
+        let base = bytes.len();
+        Self { bytes, base, finished: Vec::new(), tail: None, seal }
+    }
+
+    /// Starts the next message: its header is still to come, its body may be appended to [`Self::body`].
+    pub(crate) fn begin(&mut self) {
+        if let Some(previous) = self.finished.last() {
+            let start = previous.base;
+            let length = (self.bytes.len() - start).next_multiple_of(8);
+            self.bytes.resize(start + length, 0);
+            let next = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+            let field = start + Header::NEXT_COMMAND_OFFSET;
+            if let Some(field) = self.bytes.get_mut(field..field + 4) {
+                field.copy_from_slice(&next);
+            }
+        }
+        self.base = self.bytes.len();
+        self.bytes.resize(self.base + Header::SIZE, 0);
+    }
+
+    /// The buffer, whose end is the end of the message being built.
+    pub(crate) fn body(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Where the message being built starts in [`Self::body`].
+    pub(crate) fn base(&self) -> usize {
+        self.base
+    }
+
+    /// Forgets the body of the message being built.
+    pub(crate) fn clear_body(&mut self) {
+        self.bytes.truncate(self.base + Header::SIZE);
+        self.tail = None;
+    }
+
+    /// Whether [`Self::set_tail`] may be used: nothing has to be computed over the content.
+    pub(crate) fn may_have_tail(&self) -> bool {
+        self.seal.is_none() && self.finished.is_empty()
+    }
+
+    /// Ends the frame with file content that is not in memory.
+    pub(crate) fn set_tail(&mut self, tail: Tail) {
+        self.tail = Some(tail);
+    }
+
+    /// Ends the message being built with its header. A signer signs it once its padding is known.
+    pub(crate) fn finish(&mut self, header: &Header, signer: Option<Arc<Session>>) {
+        if let Some(room) = self.bytes.get_mut(self.base..self.base + Header::SIZE) {
+            room.copy_from_slice(&header.to_bytes());
+        }
+        self.finished.push(Finished { base: self.base, signer });
+    }
+
+    /// The message that was finished last, as it is on the wire but for its signature.
+    pub(crate) fn last_message(&self) -> &[u8] {
+        self.finished.last().and_then(|last| self.bytes.get(last.base..)).unwrap_or_default()
+    }
+
+    /// Takes out the messages that are finished, as a frame of their own; the message being built
+    /// becomes the first of a new frame. None if there is nothing to take out.
+    pub(crate) fn split(&mut self, spare: Vec<u8>) -> Option<Answer> {
+        if self.finished.is_empty() {
+            return None;
+        }
+        let rest = self.bytes.split_off(self.base);
+        let mut next = Self::new(spare, self.seal.clone());
+        next.base = next.bytes.len();
+        next.bytes.extend_from_slice(&rest);
+        std::mem::replace(self, next).complete()
+    }
+
+    /// The whole frame, signed and sealed; none if it has no message.
+    pub(crate) fn complete(mut self) -> Option<Answer> {
+        if self.finished.is_empty() {
+            return None;
+        }
+        let mut end = self.bytes.len();
+        for message in self.finished.iter().rev() {
+            if let (Some(signer), Some(bytes)) = (&message.signer, self.bytes.get_mut(message.base..end)) {
+                signer.sign(bytes);
+            }
+            end = message.base;
+        }
+        if let Some(session) = &self.seal {
+            let (transform, payload) = self.bytes.get_mut(FRAME_PREFIX..)?.split_first_chunk_mut()?;
+            // Without a fresh nonce nothing may be sent under this key.
+            session.seal(transform, payload).ok()?;
+        }
+        let length = self.bytes.len() - FRAME_PREFIX + self.tail.as_ref().map_or(0, |tail| tail.length);
+        let length = u32::try_from(length).ok()?;
+        *self.bytes.first_chunk_mut::<FRAME_PREFIX>()? = length.to_be_bytes();
+        Some(Answer { bytes: self.bytes, tail: self.tail })
+    }
+}
+
+/// The length before each frame, bytes (MS-SMB2 2.1).
+const FRAME_PREFIX: usize = 4;

@@ -1,0 +1,238 @@
+//! A frame to its answers: the common part of MS-SMB2 3.3.5.2, before and after each command's own.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use wire::header::{Command, Compound, Header, HeaderFlags, PacketKind, TreeOrAsync};
+use wire::msg::error::ErrorResponse;
+use wire::{DecodeError, Dialect, MessageId, NtStatus, SessionId};
+
+use super::request::Outcome;
+use super::unseal;
+use super::{Answer, AnswerBuilder, Chain, Connection, Request};
+use crate::handlers;
+use crate::limits;
+use crate::session::Session;
+use crate::shell::Break;
+
+/// Why the server ends a connection at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Violation {
+    /// MS-SMB2 3.3.5.2.1: a sealed frame that cannot be opened.
+    BadSeal,
+    /// MS-SMB2 3.3.5.2.3: a message id that was not granted, or was used.
+    BadMessageId,
+    /// MS-SMB2 3.3.5.2: the header is none.
+    Malformed(DecodeError),
+    /// MS-SMB2 3.3.5.2: a command before NEGOTIATE.
+    NotNegotiated,
+    /// MS-SMB2 3.3.5.4, 3.3.5.15.12: a second NEGOTIATE, or one that was tampered with.
+    Negotiation,
+    /// MS-SMB2 3.3.5.2: a response.
+    Response,
+    /// SMB1, beyond the one NEGOTIATE that MS-SMB2 3.3.5.3 answers.
+    Smb1,
+}
+
+/// Handles the requests of one frame. None: nothing is to be answered (CANCEL).
+pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<Option<Answer>, Violation> {
+    let (frame, seal) = match PacketKind::of(&frame).map_err(Violation::Malformed)? {
+        PacketKind::Smb2 => (frame.freeze(), None),
+        PacketKind::Encrypted => {
+            let (frame, session) = unseal::unseal(connection, frame)?;
+            (frame, Some(session))
+        }
+        PacketKind::Smb1 => return handlers::negotiate::handle_smb1(connection, &frame),
+        // Never negotiated (MS-SMB2 3.3.5.2.13).
+        PacketKind::Compressed => return Err(Violation::Malformed(DecodeError::ProtocolId)),
+    };
+    let mut answer = AnswerBuilder::new(connection.buffer(), seal.clone());
+    let mut chain = Chain::default();
+    let mut messages = Compound::new(&frame).peekable();
+    let mut position = 0;
+    while let Some(message) = messages.next() {
+        let (header, message) = message.map_err(Violation::Malformed)?;
+        if header.is_response() {
+            return Err(Violation::Response);
+        }
+        if position == limits::MAX_COMPOUND {
+            break;
+        }
+        let exempt = header.command == Command::CANCEL;
+        if !exempt && !connection.take_message_ids(&header) {
+            return Err(Violation::BadMessageId);
+        }
+        let mut request = Request {
+            connection,
+            header,
+            message,
+            frame: &frame,
+            sealed: seal.is_some(),
+            last: messages.peek().is_none(),
+            session: None,
+            tree: None,
+            chain: &mut chain,
+            signer: None,
+            credits_granted: false,
+        };
+        if exempt {
+            connection.pending.cancel(header.async_id(), header.message_id);
+            continue;
+        }
+        answer.begin();
+        let outcome = match prepare(&mut request, seal.as_ref(), position) {
+            Ok(()) => handlers::handle(&mut request, &mut answer).await,
+            Err(Refusal::Status(status)) => Err(status),
+            Err(Refusal::Violation(violation)) => return Err(violation),
+        };
+        finish(&mut request, &mut answer, outcome)?;
+        position += 1;
+    }
+    Ok(answer.complete())
+}
+
+enum Refusal {
+    Status(NtStatus),
+    Violation(Violation),
+}
+
+impl From<NtStatus> for Refusal {
+    fn from(status: NtStatus) -> Self {
+        Self::Status(status)
+    }
+}
+
+/// What is checked before any command (MS-SMB2 3.3.5.2.4 to 3.3.5.2.11).
+fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>, position: usize) -> Result<(), Refusal> {
+    let command = request.header.command;
+    if command == Command::NEGOTIATE {
+        return match request.connection.negotiated.get() {
+            Some(_) => Err(Refusal::Violation(Violation::Negotiation)),
+            None => Ok(()),
+        };
+    }
+    let Some(negotiated) = request.connection.negotiated.get() else {
+        return Err(Refusal::Violation(Violation::NotNegotiated));
+    };
+    if request.header.is_related() {
+        if position == 0 {
+            return Err(NtStatus::INVALID_PARAMETER.into());
+        }
+        request.header.session_id = request.chain.session_id;
+        if let TreeOrAsync::Tree { tree_id, .. } = &mut request.header.tree {
+            *tree_id = request.chain.tree_id;
+        }
+    } else {
+        *request.chain = Chain {
+            session_id: request.header.session_id,
+            tree_id: request.header.tree_id().unwrap_or_default(),
+            ..Chain::default()
+        };
+    }
+    if command == Command::SESSION_SETUP
+        || (command == Command::ECHO && request.header.session_id == SessionId(0))
+    {
+        return Ok(());
+    }
+    let session = request
+        .connection
+        .session(request.header.session_id)
+        .ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let Some(established) = session.established() else {
+        return Err(NtStatus::USER_SESSION_DELETED.into());
+    };
+    if let Some(sealed_for) = seal {
+        // MS-SMB2 3.3.5.2.1: the session inside must be the one of the transform header.
+        if !Arc::ptr_eq(sealed_for, &session) {
+            return Err(NtStatus::USER_SESSION_DELETED.into());
+        }
+    } else {
+        if request.header.is_signed() {
+            let message = signed_part(&request.header, request.message);
+            if !session.verify(message) {
+                return Err(NtStatus::ACCESS_DENIED.into());
+            }
+            request.signer = Some(Arc::clone(&session));
+        } else if established.must_sign {
+            return Err(NtStatus::ACCESS_DENIED.into());
+        }
+        if established.must_seal && negotiated.dialect >= Dialect::SMB300 {
+            return Err(NtStatus::ACCESS_DENIED.into());
+        }
+    }
+    // A client that only probes is idle all the same.
+    if command != Command::ECHO {
+        session.touch(request.connection.server.now());
+    }
+    let tree_needed = !matches!(
+        command,
+        Command::LOGOFF | Command::TREE_CONNECT | Command::ECHO | Command::OPLOCK_BREAK
+    );
+    if tree_needed {
+        let tree_id = request.header.tree_id().ok_or(NtStatus::NETWORK_NAME_DELETED)?;
+        let tree = session.tree(tree_id).ok_or(NtStatus::NETWORK_NAME_DELETED)?;
+        if tree.must_seal() && seal.is_none() && command != Command::TREE_DISCONNECT {
+            request.session = Some(session);
+            return Err(NtStatus::ACCESS_DENIED.into());
+        }
+        request.tree = Some(tree);
+    }
+    request.session = Some(session);
+    Ok(())
+}
+
+/// A signature covers the message with its padding.
+fn signed_part<'a>(header: &Header, message: &'a [u8]) -> &'a [u8] {
+    let length = usize::try_from(header.next_command).ok().filter(|&next| next != 0).unwrap_or(message.len());
+    message.get(..length).unwrap_or(message)
+}
+
+/// Writes the header of an answer, or all of one that has only a status (MS-SMB2 3.3.4.4).
+fn finish(request: &mut Request<'_>, answer: &mut AnswerBuilder, outcome: Outcome) -> Result<(), Violation> {
+    let status = match outcome {
+        Ok(status) => status,
+        Err(status) => {
+            answer.clear_body();
+            let base = answer.base();
+            ErrorResponse::default().encode(answer.body(), base);
+            status
+        }
+    };
+    if status.is_error() {
+        tracing::trace!(conn = request.connection.id.0, command = ?request.header.command, ?status);
+        if request.header.command == Command::CREATE {
+            request.chain.create_error = Some(status);
+        }
+    }
+    let credits =
+        if request.credits_granted { 0 } else { request.connection.grant_credits(request.header.credits) };
+    let mut header = request.header.response(status, credits);
+    // The status tells the client not to trust the session, whose key may be gone.
+    let signer = request.signer.take().filter(|_| !request.sealed && status != NtStatus::USER_SESSION_DELETED);
+    if signer.is_some() {
+        header.flags |= HeaderFlags::SIGNED;
+    }
+    answer.finish(&header, signer);
+    handlers::answered(request, status, answer.last_message());
+    Ok(())
+}
+
+/// An OPLOCK_BREAK notification (MS-SMB2 3.3.4.6, 3.3.4.7).
+pub(crate) fn break_notification(connection: &Connection, notice: &Break) -> Option<Answer> {
+    let seal = notice.session.clone().filter(|session| session.seals());
+    let mut answer = AnswerBuilder::new(connection.buffer(), seal);
+    answer.begin();
+    let base = answer.base();
+    notice.encode(answer.body(), base);
+    let header = Header {
+        command: Command::OPLOCK_BREAK,
+        flags: HeaderFlags::SERVER_TO_REDIR,
+        message_id: MessageId(u64::MAX),
+        ..Header::default()
+    };
+    answer.finish(&header, None);
+    answer.complete()
+}
+
+/// What a frame is made of once it is in the clear.
+pub(crate) type ClearFrame = (Bytes, Arc<Session>);

@@ -1,0 +1,270 @@
+//! One client connection: its task, which alone reads and writes the socket.
+//!
+//! Requests are handled in the order of arrival until they have to wait; from then on they run side
+//! by side with later ones (MS-SMB2 3.3.4.2) and are answered as they finish. Other tasks reach a
+//! connection through its [`Link`] only.
+
+mod answer;
+mod dispatch;
+mod input;
+mod output;
+mod pending;
+mod request;
+mod sequence;
+mod unseal;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
+
+use auth::preauth::PreauthHash;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use registry::ConnectionId;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use wire::SessionId;
+
+pub(crate) use answer::AnswerBuilder;
+pub(crate) use dispatch::Violation;
+pub(crate) use output::{Answer, Tail};
+pub(crate) use pending::Pending;
+pub(crate) use request::{Chain, Outcome, Request};
+
+use crate::handlers::negotiate::Negotiated;
+use crate::limits;
+use crate::server::Server;
+use crate::session::Session;
+use input::{FrameReader, InputEnd};
+use output::Output;
+use pending::PendingRequests;
+use sequence::SequenceWindow;
+
+/// What a connection's requests share.
+pub(crate) struct Connection {
+    pub(crate) server: Arc<Server>,
+    pub(crate) id: ConnectionId,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) link: Arc<Link>,
+    /// What NEGOTIATE settled; empty before it.
+    pub(crate) negotiated: OnceLock<Negotiated>,
+    pub(crate) pending: PendingRequests,
+    /// Sessions by id as this connection has used them; the registry's word is final.
+    sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
+    output: Mutex<Output>,
+    sequence: Mutex<SequenceWindow>,
+    /// `Connection.PreauthIntegrityHashValue` (3.1.1).
+    preauth: Mutex<PreauthHash>,
+    /// Whether a session was ever valid here.
+    authenticated: AtomicBool,
+}
+
+/// How other tasks reach a connection.
+#[derive(Debug)]
+pub struct Link {
+    events: mpsc::UnboundedSender<Event>,
+}
+
+/// What other tasks ask of a connection. The queue is unbounded, but what enters it is not: at most
+/// one break for each open and one end for each session.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Tell the client to give up caching.
+    Break(Box<crate::shell::Break>),
+    /// The session is over.
+    SessionEnded(SessionId),
+    /// Stop serving the connection.
+    Close,
+}
+
+impl Link {
+    /// Asks; a connection that is over does not listen any more.
+    pub(crate) fn send(&self, event: Event) {
+        let _ = self.events.send(event);
+    }
+}
+
+/// Serves a connection until its end.
+pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
+    let Ok(local) = socket.local_addr() else { return };
+    let _ = socket.set_nodelay(true);
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let link = Arc::new(Link { events });
+    let now = server.now();
+    let Ok(id) = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now) else {
+        tracing::debug!("connection refused: too many");
+        return;
+    };
+    let connection = Connection {
+        server: Arc::clone(&server),
+        id,
+        peer,
+        local,
+        link,
+        negotiated: OnceLock::new(),
+        pending: PendingRequests::default(),
+        sessions: Mutex::default(),
+        output: Mutex::default(),
+        sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
+        preauth: Mutex::default(),
+        authenticated: AtomicBool::new(false),
+    };
+    tracing::debug!(conn = id.0, "connected");
+    let end = run(&connection, &socket, &mut inbox).await;
+    tracing::debug!(conn = id.0, ?end, "disconnected");
+    let effects = server.registry.lock("disconnect").disconnect(id, server.now());
+    server.apply(effects);
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+#[expect(dead_code, reason = "the values are for the log")]
+enum End {
+    Input(InputEnd),
+    Output(std::io::Error),
+    Violation(dispatch::Violation),
+    Asked,
+    NoLogon,
+}
+
+async fn run(
+    connection: &Connection,
+    socket: &TcpStream,
+    inbox: &mut mpsc::UnboundedReceiver<Event>,
+) -> End {
+    let mut reader = FrameReader::default();
+    let mut waiting = FuturesUnordered::new();
+    let logon_deadline = tokio::time::sleep(limits::UNAUTHENTICATED_TIMEOUT);
+    tokio::pin!(logon_deadline);
+    loop {
+        let frame_limit = connection.frame_limit();
+        let mut more = false;
+        for handled in 0.. {
+            if handled == limits::BATCH_REQUESTS || connection.output().waiting() > limits::BATCH_BYTES {
+                more = true;
+                break;
+            }
+            let frame = match reader.next_frame(connection.frame_limit()) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(end) => return End::Input(end),
+            };
+            let mut answer = Box::pin(dispatch::process(connection, frame));
+            match poll_once(answer.as_mut()).await {
+                Poll::Ready(Ok(answer)) => connection.push(answer),
+                Poll::Ready(Err(violation)) => {
+                    // What is answered already still goes out.
+                    let _ = connection.output().write(socket);
+                    return End::Violation(violation);
+                }
+                Poll::Pending => waiting.push(answer),
+            }
+        }
+        let drained = match connection.output().write(socket) {
+            Ok(drained) => drained,
+            Err(error) => return End::Output(error),
+        };
+        if more && drained {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        let may_read = !more && connection.output().waiting() < limits::OUTPUT_HIGH_WATER;
+        tokio::select! {
+            ready = socket.readable(), if may_read => {
+                if let Err(error) = ready {
+                    return End::Input(InputEnd::Io(error));
+                }
+                if let Err(end) = reader.fill(socket, frame_limit) {
+                    return End::Input(end);
+                }
+            }
+            ready = socket.writable(), if !drained => {
+                if let Err(error) = ready {
+                    return End::Output(error);
+                }
+            }
+            Some(done) = waiting.next(), if !waiting.is_empty() => match done {
+                Ok(answer) => connection.push(answer),
+                Err(violation) => return End::Violation(violation),
+            },
+            Some(event) = inbox.recv() => match event {
+                Event::Break(notice) => connection.push(dispatch::break_notification(connection, &notice)),
+                Event::SessionEnded(id) => connection.forget_session(id),
+                Event::Close => return End::Asked,
+            },
+            () = &mut logon_deadline, if !connection.is_authenticated() => return End::NoLogon,
+        }
+    }
+}
+
+/// Polls a future once.
+async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+impl Connection {
+    /// Queues a frame.
+    pub(crate) fn push(&self, answer: Option<Answer>) {
+        if let Some(answer) = answer {
+            self.output().push(answer);
+        }
+    }
+
+    /// A buffer for an answer.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.output().buffer()
+    }
+
+    /// The session of a request (MS-SMB2 3.3.5.2.9), if it is alive.
+    pub(crate) fn session(&self, id: SessionId) -> Option<Arc<Session>> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&id).filter(|session| !session.has_ended()).map(Arc::clone)
+    }
+
+    /// Remembers a session that belongs to this connection.
+    pub(crate) fn remember_session(&self, session: Arc<Session>) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(session.id(), session);
+    }
+
+    /// Forgets a session that is over.
+    pub(crate) fn forget_session(&self, id: SessionId) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Takes the message ids of a request; false ends the connection.
+    pub(crate) fn take_message_ids(&self, header: &wire::header::Header) -> bool {
+        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        sequence.take(header.message_id, header.credit_charge)
+    }
+
+    /// Grants credits for an answer.
+    pub(crate) fn grant_credits(&self, requested: u16) -> u16 {
+        self.sequence.lock().unwrap_or_else(PoisonError::into_inner).grant(requested)
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `Connection.PreauthIntegrityHashValue`.
+    pub(crate) fn preauth(&self) -> MutexGuard<'_, PreauthHash> {
+        self.preauth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that somebody has logged on.
+    pub(crate) fn set_authenticated(&self) {
+        self.authenticated.store(true, Ordering::Relaxed);
+    }
+
+    fn is_authenticated(&self) -> bool {
+        self.authenticated.load(Ordering::Relaxed)
+    }
+
+    fn frame_limit(&self) -> usize {
+        if self.is_authenticated() { limits::MAX_FRAME } else { limits::MAX_FRAME_UNAUTHENTICATED }
+    }
+}

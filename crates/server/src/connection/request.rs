@@ -1,0 +1,117 @@
+//! One request as its handler sees it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wire::header::{Header, TreeOrAsync};
+use wire::{Dialect, FileId, NtStatus, SessionId, TreeId};
+
+use super::{AnswerBuilder, Connection, Pending};
+use crate::open::Open;
+use crate::session::Session;
+use crate::tree::Tree;
+
+/// What a handler returns: the status of an answer whose body it wrote, or of one without a body.
+pub(crate) type Outcome = Result<NtStatus, NtStatus>;
+
+/// A request, with what was looked up for it.
+pub(crate) struct Request<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) header: Header,
+    /// The message from its header on, padding included.
+    pub(crate) message: &'a [u8],
+    /// The frame that [`Self::message`] is part of, for work that outlives the borrow.
+    pub(crate) frame: &'a Bytes,
+    /// Whether the frame was sealed.
+    pub(crate) sealed: bool,
+    /// Whether it is the last of its compound.
+    pub(crate) last: bool,
+    pub(crate) session: Option<Arc<Session>>,
+    pub(crate) tree: Option<Arc<Tree>>,
+    pub(crate) chain: &'a mut Chain,
+    /// Who signs the answer.
+    pub(crate) signer: Option<Arc<Session>>,
+    /// Whether an interim answer has granted this request's credits.
+    pub(crate) credits_granted: bool,
+}
+
+/// What related requests of a compound take from those before them (MS-SMB2 3.3.5.2.7.2).
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    pub(crate) session_id: SessionId,
+    pub(crate) tree_id: TreeId,
+    pub(crate) file: Option<FileId>,
+    /// Why the file is not there.
+    pub(crate) create_error: Option<NtStatus>,
+}
+
+impl<'a> Request<'a> {
+    /// The session, which dispatch has looked up for every command that needs one.
+    pub(crate) fn session(&self) -> Result<&Arc<Session>, NtStatus> {
+        self.session.as_ref().ok_or(NtStatus::USER_SESSION_DELETED)
+    }
+
+    /// The tree connect, which dispatch has looked up for every command that needs one.
+    pub(crate) fn tree(&self) -> Result<&Arc<Tree>, NtStatus> {
+        self.tree.as_ref().ok_or(NtStatus::NETWORK_NAME_DELETED)
+    }
+
+    /// The open that the request's `FileId` names (MS-SMB2 3.3.5.10 and its siblings).
+    pub(crate) fn open(&mut self, id: FileId) -> Result<Arc<Open>, NtStatus> {
+        let id = if self.header.is_related() {
+            if let Some(status) = self.chain.create_error {
+                return Err(status);
+            }
+            self.chain.file.unwrap_or(id)
+        } else {
+            id
+        };
+        let open = self.session()?.open(id).ok_or(NtStatus::FILE_CLOSED)?;
+        if !Arc::ptr_eq(open.tree(), self.tree()?) {
+            return Err(NtStatus::FILE_CLOSED);
+        }
+        self.chain.file = Some(id);
+        open.touch(self.connection.server.now());
+        Ok(open)
+    }
+
+    /// Whether the credits paid are enough for this much payload either way (MS-SMB2 3.3.5.2.5).
+    pub(crate) fn check_charge(&self, bytes: u32) -> Result<(), NtStatus> {
+        let multi_credit = self.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB210);
+        let paid = if multi_credit { u32::from(self.header.credit_charge.max(1)) } else { 1 };
+        if bytes.saturating_sub(1) / CREDIT_BYTES < paid { Ok(()) } else { Err(NtStatus::INVALID_PARAMETER) }
+    }
+
+    /// Tells the client that the answer will take a while (MS-SMB2 3.3.4.2): the interim answer goes
+    /// out, after the answers of the compound so far. Only the last request of a compound may wait,
+    /// and a CREATE whose caller says so (MS-SMB2 3.3.5.2.7, note on asynchronous requests).
+    pub(crate) fn wait(&mut self, answer: &mut AnswerBuilder) -> Result<Pending<'a>, NtStatus> {
+        if !self.last {
+            return Err(NtStatus::INTERNAL_ERROR);
+        }
+        self.wait_anywhere(answer)
+    }
+
+    /// As [`Self::wait`], for what may wait in the middle of a compound.
+    pub(crate) fn wait_anywhere(&mut self, answer: &mut AnswerBuilder) -> Result<Pending<'a>, NtStatus> {
+        let connection = self.connection;
+        let pending =
+            connection.pending.enter(self.header.message_id).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        connection.push(answer.split(connection.buffer()));
+        self.header.tree = TreeOrAsync::Async(pending.async_id());
+        let credits = connection.grant_credits(self.header.credits);
+        self.credits_granted = true;
+        let seal = self.session.clone().filter(|_| self.sealed);
+        let mut interim = AnswerBuilder::new(connection.buffer(), seal);
+        interim.begin();
+        wire::msg::error::ErrorResponse::default().encode(interim.body(), 0);
+        // An interim answer is never signed (MS-SMB2 3.3.4.1.1).
+        let header: Header = self.header.response(NtStatus::PENDING, credits);
+        interim.finish(&header, None);
+        connection.push(interim.complete());
+        Ok(pending)
+    }
+}
+
+/// What one credit pays for, bytes.
+const CREDIT_BYTES: u32 = 64 * 1024;

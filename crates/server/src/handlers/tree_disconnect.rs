@@ -1,0 +1,21 @@
+//! TREE_DISCONNECT: MS-SMB2 3.3.5.8.
+
+use wire::NtStatus;
+use wire::msg::{TreeDisconnectRequest, TreeDisconnectResponse};
+
+use super::malformed;
+use crate::connection::{AnswerBuilder, Outcome, Request};
+
+/// Handles TREE_DISCONNECT.
+pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    TreeDisconnectRequest::decode(request.message).map_err(malformed)?;
+    let server = &request.connection.server;
+    let (session, tree) = (request.session()?, request.tree()?);
+    let ended =
+        server.registry.lock("tree_disconnect").tree_disconnect(session.id(), tree.id(), server.now());
+    session.forget_tree(tree.id());
+    server.apply(ended.map_err(|_| NtStatus::NETWORK_NAME_DELETED)?);
+    let base = answer.base();
+    TreeDisconnectResponse.encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}

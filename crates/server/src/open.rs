@@ -1,0 +1,143 @@
+//! An open as the shell sees it: the file's handle or the pipe's association, and what the handlers
+//! keep between requests.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use registry::{OpenShared, Time};
+use vfs::RelativePath;
+use wire::{AccessMask, FileGlobalId, FileId};
+
+use crate::pipes::Pipe;
+use crate::session::Session;
+use crate::tree::Tree;
+
+/// An open; attached to the registry's (MS-SMB2 3.3.1.10).
+pub struct Open {
+    granted: OnceLock<Granted>,
+    tree: Arc<Tree>,
+    session: Arc<Session>,
+    pub(crate) content: Content,
+}
+
+struct Granted {
+    file_id: FileId,
+    global_id: FileGlobalId,
+    access: AccessMask,
+    shared: Arc<OpenShared>,
+}
+
+/// What is open.
+pub(crate) enum Content {
+    /// A file, directory or stream.
+    File(OpenFile),
+    /// A named pipe.
+    Pipe(Pipe),
+}
+
+/// An open file, directory or stream.
+pub(crate) struct OpenFile {
+    pub(crate) handle: Arc<dyn vfs::Handle>,
+    pub(crate) is_directory: bool,
+    /// `FileModeInformation`: the create options that stay (MS-FSCC 2.4.31).
+    pub(crate) mode: u32,
+    pub(crate) state: Mutex<FileState>,
+}
+
+/// What changes while a file is open.
+#[derive(Default)]
+pub(crate) struct FileState {
+    /// Where the file is now: a rename moves it.
+    pub(crate) path: RelativePath,
+    /// `FilePositionInformation` (MS-FSCC 2.4.40).
+    pub(crate) position: u64,
+    /// The listing under way.
+    pub(crate) listing: Option<crate::handlers::query_directory::Listing>,
+}
+
+impl Open {
+    /// An open that the registry has not admitted yet.
+    pub(crate) fn new(session: Arc<Session>, tree: Arc<Tree>, content: Content) -> Self {
+        Self { granted: OnceLock::new(), tree, session, content }
+    }
+
+    /// Settles what the registry granted.
+    pub(crate) fn set_granted(
+        &self,
+        file_id: FileId,
+        global_id: FileGlobalId,
+        access: AccessMask,
+        shared: Arc<OpenShared>,
+    ) {
+        let _ = self.granted.set(Granted { file_id, global_id, access, shared });
+    }
+
+    /// `Open.FileId`.
+    pub(crate) fn file_id(&self) -> FileId {
+        self.granted.get().map(|it| it.file_id).unwrap_or_default()
+    }
+
+    /// `Open.FileGlobalId`.
+    pub(crate) fn global_id(&self) -> Option<FileGlobalId> {
+        self.granted.get().map(|it| it.global_id)
+    }
+
+    /// `Open.GrantedAccess`.
+    pub(crate) fn access(&self) -> AccessMask {
+        self.granted.get().map(|it| it.access).unwrap_or_default()
+    }
+
+    /// What the registry shares with the hot path.
+    pub(crate) fn shared(&self) -> Option<&Arc<OpenShared>> {
+        self.granted.get().map(|it| &it.shared)
+    }
+
+    /// Whether the open is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.granted.get().is_none_or(|it| it.shared.is_closed())
+    }
+
+    /// Notes that the client used it.
+    pub(crate) fn touch(&self, now: Time) {
+        if let Some(granted) = self.granted.get() {
+            granted.shared.touch(now);
+        }
+    }
+
+    /// The tree connect it was opened through.
+    pub(crate) fn tree(&self) -> &Arc<Tree> {
+        &self.tree
+    }
+
+    /// The session it was opened in.
+    pub(crate) fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+
+    /// The file; none for a pipe.
+    pub(crate) fn file(&self) -> Option<&OpenFile> {
+        match &self.content {
+            Content::File(file) => Some(file),
+            Content::Pipe(_) => None,
+        }
+    }
+
+    /// The pipe; none for a file.
+    pub(crate) fn pipe(&self) -> Option<&Pipe> {
+        match &self.content {
+            Content::File(_) => None,
+            Content::Pipe(pipe) => Some(pipe),
+        }
+    }
+}
+
+impl OpenFile {
+    /// What changes while the file is open.
+    pub(crate) fn state(&self) -> MutexGuard<'_, FileState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the file is now.
+    pub(crate) fn path(&self) -> RelativePath {
+        self.state().path.clone()
+    }
+}

@@ -1,0 +1,8 @@
+//! Random bytes from the system.
+
+use wire::NtStatus;
+
+/// Fills `bytes`. A system without randomness cannot serve.
+pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), NtStatus> {
+    auth::random::fill(bytes).map_err(|_| NtStatus::INTERNAL_ERROR)
+}

@@ -1,0 +1,212 @@
+//! A session as the shell sees it: identity, keys, and quick ways to its trees and opens.
+//!
+//! The registry owns the session; what is here is attached to it. The tables are shortcuts: an entry
+//! may outlive what it stands for by a moment, and every use looks at the registry's own mark first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use auth::preauth::PreauthHash;
+use auth::sealing::{SealingError, SealingKey};
+use auth::signing::SigningKey;
+use registry::{SessionShared, Time};
+use wire::header::TransformHeader;
+use wire::{FileId, SessionGlobalId, SessionId, TreeId};
+
+use crate::open::Open;
+use crate::tree::Tree;
+
+/// A session; attached to the registry's (MS-SMB2 3.3.1.8).
+pub struct Session {
+    id: SessionId,
+    global_id: SessionGlobalId,
+    shared: Arc<SessionShared>,
+    /// The logon that is under way, first or repeated.
+    pub(crate) logon: Mutex<Option<Logon>>,
+    established: OnceLock<Established>,
+    user: RwLock<Option<Arc<User>>>,
+    trees: Mutex<HashMap<TreeId, Arc<Tree>>>,
+    opens: Mutex<HashMap<u64, Arc<Open>>>,
+}
+
+/// A logon between its first and its last message.
+pub(crate) struct Logon {
+    pub(crate) acceptor: auth::Acceptor,
+    /// `Session.PreauthIntegrityHashValue` (3.1.1).
+    pub(crate) preauth: PreauthHash,
+    pub(crate) rounds: u32,
+}
+
+/// What the first logon settles for the session's life.
+pub(crate) struct Established {
+    /// None for anonymous sessions, which have no key worth using.
+    pub(crate) signing: Option<SigningKey>,
+    /// `Session.EncryptionKey` and `Session.DecryptionKey`.
+    pub(crate) sealing: Option<SealingKeys>,
+    /// `Session.SigningRequired`.
+    pub(crate) must_sign: bool,
+    /// `Session.EncryptData`.
+    pub(crate) must_seal: bool,
+}
+
+/// The keys of a session that can seal.
+pub(crate) struct SealingKeys {
+    pub(crate) outgoing: SealingKey,
+    pub(crate) incoming: SealingKey,
+}
+
+/// Who a session acts for.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    /// The account's name as the users file spells it; empty for anonymous callers.
+    pub(crate) name: String,
+    pub(crate) kind: auth::IdentityKind,
+    /// Whose permissions the file system applies.
+    pub(crate) actor: vfs::Actor,
+    /// Whether the user may administer the server.
+    pub(crate) administrator: bool,
+}
+
+impl Session {
+    /// A session that nobody has logged on to.
+    pub(crate) fn new(id: SessionId, global_id: SessionGlobalId, shared: Arc<SessionShared>) -> Self {
+        Self {
+            id,
+            global_id,
+            shared,
+            logon: Mutex::new(None),
+            established: OnceLock::new(),
+            user: RwLock::new(None),
+            trees: Mutex::default(),
+            opens: Mutex::default(),
+        }
+    }
+
+    /// `Session.SessionId`.
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// `Session.SessionGlobalId`.
+    pub(crate) fn global_id(&self) -> SessionGlobalId {
+        self.global_id
+    }
+
+    /// What the first logon settled; none before it.
+    pub(crate) fn established(&self) -> Option<&Established> {
+        self.established.get()
+    }
+
+    /// Settles the keys, once.
+    pub(crate) fn establish(&self, established: Established) {
+        let _ = self.established.set(established);
+    }
+
+    /// Who the session acts for; none before the first logon.
+    pub(crate) fn user(&self) -> Option<Arc<User>> {
+        self.user.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets who the session acts for.
+    pub(crate) fn set_user(&self, user: User) {
+        *self.user.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(user));
+    }
+
+    /// Notes that the client did something.
+    pub(crate) fn touch(&self, now: Time) {
+        self.shared.touch(now);
+    }
+
+    /// Signs a message in place.
+    pub(crate) fn sign(&self, message: &mut [u8]) {
+        if let Some(key) = self.established().and_then(|it| it.signing.as_ref()) {
+            // Only a message shorter than a header fails, and none is built.
+            let _ = key.sign(message);
+        }
+    }
+
+    /// Whether a message's signature is right.
+    pub(crate) fn verify(&self, message: &[u8]) -> bool {
+        let key = self.established().and_then(|it| it.signing.as_ref());
+        key.is_some_and(|key| key.verify(message).is_ok())
+    }
+
+    /// Seals a message in place, filling in the header before it.
+    pub(crate) fn seal(
+        &self,
+        transform: &mut [u8; TransformHeader::SIZE],
+        message: &mut [u8],
+    ) -> Result<(), SealingError> {
+        let keys = self.established().and_then(|it| it.sealing.as_ref()).ok_or(SealingError::Failed)?;
+        let header = TransformHeader {
+            original_message_size: u32::try_from(message.len()).map_err(|_| SealingError::Failed)?,
+            flags: TransformHeader::ENCRYPTED,
+            session_id: self.id(),
+            ..TransformHeader::default()
+        };
+        *transform = header.to_bytes();
+        keys.outgoing.seal_in_place(transform, message)
+    }
+
+    /// Opens a sealed message in place.
+    pub(crate) fn unseal(
+        &self,
+        transform: &[u8; TransformHeader::SIZE],
+        message: &mut [u8],
+    ) -> Result<(), SealingError> {
+        let keys = self.established().and_then(|it| it.sealing.as_ref()).ok_or(SealingError::Failed)?;
+        keys.incoming.open_in_place(transform, message)
+    }
+
+    /// Whether what the server sends on its own account must be sealed.
+    pub(crate) fn seals(&self) -> bool {
+        self.established().is_some_and(|it| it.must_seal && it.sealing.is_some())
+    }
+
+    /// The tree connect with this id.
+    pub(crate) fn tree(&self, id: TreeId) -> Option<Arc<Tree>> {
+        self.trees().get(&id).filter(|tree| !tree.has_ended()).map(Arc::clone)
+    }
+
+    /// Remembers a tree connect.
+    pub(crate) fn remember_tree(&self, tree: Arc<Tree>) {
+        self.trees().insert(tree.id(), tree);
+    }
+
+    /// Forgets a tree connect that is over.
+    pub(crate) fn forget_tree(&self, id: TreeId) {
+        self.trees().remove(&id);
+    }
+
+    /// The open with this id, if it is alive.
+    pub(crate) fn open(&self, id: FileId) -> Option<Arc<Open>> {
+        let opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
+        opens.get(&id.volatile).filter(|open| open.file_id() == id && !open.is_closed()).map(Arc::clone)
+    }
+
+    /// Remembers an open.
+    pub(crate) fn remember_open(&self, open: Arc<Open>) {
+        let id = open.file_id().volatile;
+        self.opens.lock().unwrap_or_else(PoisonError::into_inner).insert(id, open);
+    }
+
+    /// Forgets an open that is over.
+    pub(crate) fn forget_open(&self, id: FileId) {
+        self.opens.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.volatile);
+    }
+
+    /// Whether the session is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.has_ended()
+    }
+
+    /// Lets go of everything a session that is over knows.
+    pub(crate) fn end(&self) {
+        self.trees().clear();
+        self.opens.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn trees(&self) -> std::sync::MutexGuard<'_, HashMap<TreeId, Arc<Tree>>> {
+        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

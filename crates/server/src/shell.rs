@@ -1,0 +1,155 @@
+//! Where the registry's decisions become deeds: what it attaches to its objects, and what is done
+//! with the [`Effects`] it returns, outside of its lock.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use registry::{BreakKind, Cancelled, Effects, Outcome, RequestKey};
+use tokio::sync::oneshot;
+use wire::msg::{LeaseBreakNotification, LeaseFlags, OplockBreakNotification};
+
+use crate::connection::{Event, Link};
+use crate::open::{Content, Open};
+use crate::server::Server;
+use crate::session::Session;
+use crate::tree::Tree;
+
+/// What the server attaches to the registry's objects.
+#[derive(Clone, Debug)]
+pub enum SmbShell {}
+
+impl registry::Shell for SmbShell {
+    type Connection = Arc<Link>;
+    type Session = Arc<Session>;
+    type Tree = Arc<Tree>;
+    type Open = Arc<Open>;
+}
+
+/// A break notification on its way to a client.
+pub(crate) struct Break {
+    pub(crate) session: Option<Arc<Session>>,
+    kind: BreakKind,
+}
+
+impl std::fmt::Debug for Break {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Break").field(&self.kind).finish()
+    }
+}
+
+impl Break {
+    /// Appends the body (MS-SMB2 2.2.23).
+    pub(crate) fn encode(&self, out: &mut Vec<u8>, base: usize) {
+        match self.kind {
+            BreakKind::Oplock { file_id, level } => {
+                OplockBreakNotification { oplock_level: level, file_id }.encode(out, base);
+            }
+            BreakKind::Lease { key, current, new, ack_required, epoch } => LeaseBreakNotification {
+                new_epoch: epoch,
+                flags: if ack_required { LeaseFlags::BREAK_ACK_REQUIRED } else { LeaseFlags::NONE },
+                lease_key: key,
+                current_lease_state: current,
+                new_lease_state: new,
+                ..LeaseBreakNotification::default()
+            }
+            .encode(out, base),
+        }
+    }
+}
+
+/// What a waiting request hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// The lock is held.
+    Granted,
+    /// What stood in the way may be gone.
+    Retry,
+    /// It will not come true.
+    Ended(Outcome),
+}
+
+/// Requests that wait for the registry, by the key it knows them under.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    table: Mutex<HashMap<RequestKey, oneshot::Sender<Wake>>>,
+}
+
+impl Waiters {
+    /// Enters a request. To be called before the registry learns of the key.
+    pub(crate) fn enter(&self, key: RequestKey) -> oneshot::Receiver<Wake> {
+        let (sender, receiver) = oneshot::channel();
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).insert(key, sender);
+        receiver
+    }
+
+    /// Takes a request out that does not wait after all.
+    pub(crate) fn leave(&self, key: RequestKey) {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+    }
+
+    fn wake(&self, key: RequestKey, wake: Wake) {
+        let waiter = self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        if let Some(waiter) = waiter {
+            let _ = waiter.send(wake);
+        }
+    }
+}
+
+impl Server {
+    /// Does what a change of the registry's state obliges the server to do.
+    pub(crate) fn apply(&self, effects: Effects<SmbShell>) {
+        if effects.is_empty() {
+            return;
+        }
+        if !effects.breaks.is_empty() || !effects.retry.is_empty() {
+            self.timeouts_changed.notify_one();
+        }
+        for notice in effects.breaks {
+            // One channel is enough; the next is for when the first has failed (MS-SMB2 3.3.4.6).
+            if let Some(link) = notice.connections.first() {
+                let notice = Break { session: Some(notice.session), kind: notice.kind };
+                link.send(Event::Break(Box::new(notice)));
+            }
+        }
+        for dropped in effects.dropped {
+            dropped.attached.session().forget_open(dropped.file_id);
+            if dropped.delete_on_close_now {
+                self.remove_file(&dropped.attached);
+            }
+            if let Content::Pipe(pipe) = &dropped.attached.content {
+                pipe.close();
+            }
+        }
+        for tree in effects.trees_ended {
+            tree.attached.end();
+        }
+        for session in effects.sessions_ended {
+            session.attached.end();
+            for link in session.connections {
+                link.send(Event::SessionEnded(session.session_id));
+            }
+        }
+        for key in effects.granted {
+            self.waiters.wake(key, Wake::Granted);
+        }
+        for key in effects.retry {
+            self.waiters.wake(key, Wake::Retry);
+        }
+        for Cancelled { request, outcome } in effects.cancelled {
+            self.waiters.wake(request, Wake::Ended(outcome));
+        }
+        for link in effects.disconnected {
+            link.send(Event::Close);
+        }
+    }
+
+    /// Removes the name of a file whose last open with delete pending is gone (MS-FSA 2.1.5.5).
+    fn remove_file(&self, open: &Open) {
+        let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return };
+        let actor = open.session().user().map(|user| user.actor.clone()).unwrap_or_default();
+        let path = file.path();
+        if let Err(error) = backend.remove(&actor, &path, &*file.handle) {
+            tracing::warn!(%error, "a file to be deleted on close was not deleted");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Failures of a command and how they are told.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::applets::Help;
+use crate::exit::ExitCode;
+use crate::messages;
+use crate::output::Console;
+
+/// Why a command did not do what it was asked.
+#[derive(Clone, Debug)]
+pub(crate) enum Failure {
+    /// A numbered error of the system or of NET.
+    Numbered(Numbered),
+    /// The command line is wrong: the error, then the syntax.
+    Usage {
+        /// What is wrong with it.
+        error: Numbered,
+        /// What is right.
+        help: &'static Help,
+    },
+    /// No command by this name: the overview of those there are.
+    UnknownCommand {
+        /// The name as typed; none where there was no word at all.
+        name: Option<String>,
+        /// The overview.
+        overview: String,
+    },
+    /// The person said no.
+    Declined,
+    /// A failure outside NET's numbers, in its own words, with exit code 1.
+    #[expect(dead_code, reason = "for the applets that are not NET commands")]
+    Plain(String),
+}
+
+/// A numbered error.
+#[derive(Clone, Debug)]
+pub(crate) struct Numbered {
+    number: u32,
+    insert: Option<String>,
+    message: Option<String>,
+    hint: Option<String>,
+}
+
+impl Numbered {
+    /// The error with this number.
+    pub(crate) fn new(number: u32) -> Self {
+        Self { number, insert: None, message: None, hint: None }
+    }
+
+    /// The same about `insert`, which replaces `%1` in the text.
+    pub(crate) fn about(mut self, insert: impl Into<String>) -> Self {
+        self.insert = Some(insert.into());
+        self
+    }
+
+    /// The same with what to do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn text(&self) -> String {
+        match (messages::text(self.number), &self.message) {
+            (Some(text), _) => messages::insert(text, self.insert.as_deref().unwrap_or_default()),
+            (None, Some(message)) => message.clone(),
+            (None, None) => format!("Error {}.", self.number),
+        }
+    }
+}
+
+impl From<Numbered> for Failure {
+    fn from(error: Numbered) -> Self {
+        Self::Numbered(error)
+    }
+}
+
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Self {
+        Self::Numbered(Numbered {
+            number: error.number(),
+            insert: None,
+            message: error.message().map(str::to_owned),
+            hint: error.hint(),
+        })
+    }
+}
+
+/// Tells the outcome of a command, where it failed, and gives the exit code.
+pub(crate) fn conclude(outcome: Result<(), Failure>, console: &mut Console) -> ExitCode {
+    let outcome = outcome.and(console.finish());
+    match outcome {
+        Ok(()) => ExitCode::Done,
+        Err(failure) => {
+            let (text, code) = told(&failure, console.json());
+            console.error(&text);
+            code
+        }
+    }
+}
+
+fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
+    match failure {
+        Failure::Numbered(error) | Failure::Usage { error, .. } if as_json => {
+            (json_block(error), ExitCode::of_number(error.number))
+        }
+        Failure::Numbered(error) => (block(error, None), ExitCode::of_number(error.number)),
+        Failure::Usage { error, help } => (block(error, Some(help.syntax)), ExitCode::of_number(error.number)),
+        Failure::UnknownCommand { name, overview } => {
+            let mut text = overview.clone();
+            if let Some(name) = name {
+                let _ = write!(text, "hint: there is no command '{}' here\n", crate::output::clean(name));
+            }
+            (text, ExitCode::Failed)
+        }
+        Failure::Declined => (String::new(), ExitCode::of_number(ERROR_CANCELLED)),
+        Failure::Plain(text) => (format!("{text}\n"), ExitCode::System(1)),
+    }
+}
+
+/// NET's layout: a system error is announced with its number, a NET error is followed by where to
+/// read more of it.
+fn block(error: &Numbered, syntax: Option<&str>) -> String {
+    let mut text = String::new();
+    let net = messages::NET_NUMBERS.contains(&error.number);
+    if !net {
+        let _ = write!(text, "{}\n\n", messages::insert(messages::SYSTEM_ERROR, &error.number.to_string()));
+    }
+    let _ = write!(text, "{}\n\n", crate::output::clean(&error.text()));
+    if let Some(syntax) = syntax {
+        let _ = write!(text, "{}\n\n{syntax}\n", messages::SYNTAX_IS);
+    }
+    if net {
+        let _ = write!(text, "{}\n\n", messages::insert(messages::MORE_HELP, &error.number.to_string()));
+    }
+    if let Some(hint) = &error.hint {
+        let _ = write!(text, "hint: {}\n", crate::output::clean(hint));
+    }
+    text
+}
+
+fn json_block(error: &Numbered) -> String {
+    let body = json!({
+        "schema": control::SCHEMA,
+        "error": { "code": error.number, "message": error.text(), "hint": error.hint },
+    });
+    format!("{body:#}\n")
+}
+
+const ERROR_CANCELLED: u32 = 1223;

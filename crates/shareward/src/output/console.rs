@@ -1,0 +1,189 @@
+//! The three streams of a command.
+
+use std::io::{self, BufRead, BufWriter, IsTerminal as _, Write};
+
+use crate::failure::{Failure, Numbered};
+
+/// Where a command writes and reads. Output is buffered and written at the end and before a question.
+///
+/// A reader that went away (`net file | head`) is not an error: the rest is dropped, what the command
+/// does it still does.
+pub(crate) struct Console {
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    input: Box<dyn BufRead>,
+    input_is_terminal: bool,
+    width: Option<usize>,
+    json: bool,
+    trouble: Option<io::ErrorKind>,
+}
+
+impl Console {
+    /// The process's own streams.
+    pub(crate) fn standard() -> Self {
+        let out = io::stdout();
+        let width = out
+            .is_terminal()
+            .then(|| rustix::termios::tcgetwinsize(&out).ok())
+            .flatten()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|columns| *columns > 0);
+        Self {
+            out: Box::new(BufWriter::new(out)),
+            err: Box::new(io::stderr()),
+            input: Box::new(io::stdin().lock()),
+            input_is_terminal: io::stdin().is_terminal(),
+            width,
+            json: false,
+            trouble: None,
+        }
+    }
+
+    /// Says that stdout carries JSON: talk and errors keep away from it, and errors are JSON too.
+    pub(crate) fn set_json(&mut self) {
+        self.json = true;
+    }
+
+    /// Whether stdout carries JSON.
+    pub(crate) fn json(&self) -> bool {
+        self.json
+    }
+
+    /// The columns of the terminal that stdout is; none where it is a file or a pipe.
+    pub(crate) fn width(&self) -> Option<usize> {
+        self.width
+    }
+
+    /// Writes to stdout.
+    pub(crate) fn write(&mut self, text: &str) {
+        if self.trouble.is_none() {
+            let written = self.out.write_all(text.as_bytes());
+            self.note(written);
+        }
+    }
+
+    /// Writes a line to stdout.
+    pub(crate) fn line(&mut self, text: &str) {
+        self.write(text);
+        self.write("\n");
+    }
+
+    /// Writes to stderr. Where even that fails nobody can be told.
+    pub(crate) fn error(&mut self, text: &str) {
+        let _ = self.err.write_all(text.as_bytes());
+    }
+
+    /// Says something to the person while the command runs: on stdout as NET does, on stderr where
+    /// stdout carries JSON.
+    pub(crate) fn talk(&mut self, text: &str) {
+        if self.json { self.error(text) } else { self.write(text) }
+    }
+
+    /// The next line of input; none at its end.
+    pub(crate) fn answer(&mut self) -> Option<String> {
+        self.flush();
+        let mut line = Vec::new();
+        let length = io::Read::take(&mut self.input, ANSWER_BYTES_MAX).read_until(b'\n', &mut line).ok()?;
+        if !self.input_is_terminal {
+            self.talk("\n");
+        }
+        (length > 0).then(|| String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// Writes out what is buffered, and reports what went wrong with stdout: 29, unless only its reader
+    /// went away.
+    pub(crate) fn finish(&mut self) -> Result<(), Failure> {
+        self.flush();
+        match self.trouble {
+            None | Some(io::ErrorKind::BrokenPipe) => Ok(()),
+            Some(kind) => Err(Numbered::new(ERROR_WRITE_FAULT).hint(kind.to_string()).into()),
+        }
+    }
+
+    fn flush(&mut self) {
+        if self.trouble.is_none() {
+            let flushed = self.out.flush();
+            self.note(flushed);
+        }
+    }
+
+    fn note(&mut self, outcome: io::Result<()>) {
+        if let Err(error) = outcome {
+            self.trouble = Some(error.kind());
+        }
+    }
+}
+
+/// Bytes of an answer that are looked at; a longer line is several wrong answers.
+const ANSWER_BYTES_MAX: u64 = 1024;
+
+const ERROR_WRITE_FAULT: u32 = 29;
+
+#[cfg(test)]
+pub(crate) mod memory {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// What was written to a console in memory.
+    #[derive(Clone, Default)]
+    pub(crate) struct Shown(Rc<RefCell<Vec<u8>>>);
+
+    impl Shown {
+        /// All of it.
+        pub(crate) fn text(&self) -> String {
+            String::from_utf8_lossy(&self.0.borrow()).into_owned()
+        }
+    }
+
+    impl Write for Shown {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Console {
+        /// A console that reads `input`; stdout and stderr go to the same place.
+        pub(crate) fn memory(input: &str) -> (Self, Shown) {
+            let shown = Shown::default();
+            let console = Self {
+                out: Box::new(shown.clone()),
+                err: Box::new(shown.clone()),
+                input: Box::new(io::Cursor::new(input.as_bytes().to_vec())),
+                input_is_terminal: false,
+                width: None,
+                json: false,
+                trouble: None,
+            };
+            (console, shown)
+        }
+    }
+
+    struct Failing(io::ErrorKind);
+
+    impl Write for Failing {
+        fn write(&mut self, _bytes: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn only_a_reader_that_went_away_is_no_error() {
+        for (kind, fine) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
+            let (mut console, _) = Console::memory("");
+            console.out = Box::new(Failing(kind));
+            console.line("lost");
+            assert_eq!(console.finish().is_ok(), fine, "{kind}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Everything that is written: the only place that touches stdout and stderr.
+
+mod console;
+mod table;
+mod width;
+
+pub(crate) use console::Console;
+pub(crate) use table::{Align, Column, Cut, Table};
+pub(crate) use width::{columns, cut_end, cut_middle, pad};
+
+/// The line below a table's header.
+pub(crate) const RULE: &str =
+    "-------------------------------------------------------------------------------";
+
+/// `text` without what a terminal could take for a command: names come from clients, and on a POSIX
+/// disk they hold any byte.
+pub(crate) fn clean(text: &str) -> String {
+    let hostile = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// [`clean`] for what must stay on one line.
+pub(crate) fn clean_line(text: &str) -> String {
+    clean(text).replace('\n', "\u{fffd}")
+}
+
+/// A span of seconds as NET shows it: `HH:MM:SS` below a day, `05D 22H 02M` from there on.
+pub(crate) fn span(seconds: u64) -> String {
+    let (minutes, hours, days) = (seconds / 60 % 60, seconds / 3600 % 24, seconds / 86_400);
+    if days == 0 {
+        format!("{hours:02}:{minutes:02}:{:02}", seconds % 60)
+    } else {
+        format!("{days:02}D {hours:02}H {minutes:02}M")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_change_their_form_after_a_day() {
+        for (seconds, text) in [
+            (0, "00:00:00"),
+            (117, "00:01:57"),
+            (86_399, "23:59:59"),
+            (86_400, "01D 00H 00M"),
+            (5 * 86_400 + 22 * 3600 + 2 * 60 + 59, "05D 22H 02M"),
+            (100 * 86_400, "100D 00H 00M"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn escapes_do_not_reach_the_terminal() {
+        assert_eq!(clean_line("a\u{1b}[2Jb\nc\u{202e}d\u{7f}é"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}é");
+        assert_eq!(clean("two\nlines"), "two\nlines");
+    }
+}

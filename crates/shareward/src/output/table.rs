@@ -1,0 +1,135 @@
+//! Tables in NET's columns.
+
+use super::{RULE, clean_line, columns, cut_end, cut_middle, pad};
+
+/// One column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    /// The header.
+    pub(crate) title: &'static str,
+    /// The columns NET gives it.
+    pub(crate) width: usize,
+    /// Where values stand in it.
+    pub(crate) align: Align,
+    /// What becomes of longer values.
+    pub(crate) cut: Cut,
+}
+
+/// Where values stand in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Align {
+    /// At its left.
+    Left,
+    /// At its right.
+    Right,
+}
+
+/// What becomes of values that are longer than the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cut {
+    /// Nothing, ever: the column grows.
+    Never,
+    /// The end goes, but only with `--compat`; else the column grows.
+    End,
+    /// The middle goes, with `--compat` or where the terminal is too narrow; else the column grows.
+    Middle,
+}
+
+/// A table.
+pub(crate) struct Table<'a> {
+    /// Its columns.
+    pub(crate) columns: &'a [Column],
+    /// Its rows, with one value for each column.
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
+impl Table<'_> {
+    /// The table as text: header, blank line, rule, rows. Where all values fit, the columns stand where NET
+    /// has them. `terminal` is the width of the terminal; none where nothing is to be cut for it.
+    pub(crate) fn text(&self, compat: bool, terminal: Option<usize>) -> String {
+        let rows: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().map(|value| clean_line(value)).collect()).collect();
+        let widths = self.widths(&rows, compat, terminal);
+        let titles = self.columns.iter().map(|column| column.title.to_owned()).collect::<Vec<_>>();
+        let mut text = format!("{}\n\n{RULE}\n", self.row(&titles, &widths));
+        for row in &rows {
+            text.push_str(&self.row(row, &widths));
+            text.push('\n');
+        }
+        text
+    }
+
+    fn widths(&self, rows: &[Vec<String>], compat: bool, terminal: Option<usize>) -> Vec<usize> {
+        let longest = |index: usize| rows.iter().filter_map(|row| row.get(index)).map(|value| columns(value)).max();
+        let mut widths: Vec<usize> = (self.columns.iter().enumerate())
+            .map(|(index, column)| match column.cut {
+                Cut::End | Cut::Middle if compat => column.width,
+                _ => column.width.max(longest(index).unwrap_or_default()),
+            })
+            .collect();
+        if let Some(terminal) = terminal.filter(|_| !compat) {
+            let total = widths.iter().sum::<usize>() + widths.len().saturating_sub(1);
+            let excess = total.saturating_sub(terminal);
+            for (width, column) in widths.iter_mut().zip(self.columns).filter(|(_, column)| column.cut == Cut::Middle) {
+                *width = width.saturating_sub(excess).max(column.width);
+            }
+        }
+        widths
+    }
+
+    fn row(&self, values: &[String], widths: &[usize]) -> String {
+        let cells = self.columns.iter().zip(values).zip(widths).map(|((column, value), &width)| {
+            let value = match column.cut {
+                Cut::Never => value.clone(),
+                Cut::End => cut_end(value, width),
+                Cut::Middle => cut_middle(value, width),
+            };
+            match column.align {
+                Align::Left => pad(&value, width),
+                Align::Right => format!("{}{value}", " ".repeat(width.saturating_sub(columns(&value)))),
+            }
+        });
+        cells.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COLUMNS: [Column; 3] = [
+        Column { title: "ID", width: 4, align: Align::Right, cut: Cut::Never },
+        Column { title: "Path", width: 12, align: Align::Left, cut: Cut::Middle },
+        Column { title: "Who", width: 5, align: Align::Left, cut: Cut::End },
+    ];
+
+    fn rows(compat: bool, terminal: Option<usize>, path: &str, who: &str) -> Vec<String> {
+        let table = Table { columns: &COLUMNS, rows: vec![vec!["7".into(), path.into(), who.into()]] };
+        table.text(compat, terminal).lines().filter(|line| *line != RULE && !line.is_empty()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn values_that_fit_stand_where_the_header_is() {
+        assert_eq!(rows(false, None, "/a/b", "me"), ["  ID Path         Who", "   7 /a/b         me"]);
+    }
+
+    #[test]
+    fn without_a_terminal_nothing_is_cut_and_columns_grow() {
+        assert_eq!(
+            rows(false, None, "/srv/data/long/path.txt", "somebody"),
+            ["  ID Path                    Who", "   7 /srv/data/long/path.txt somebody"]
+        );
+    }
+
+    #[test]
+    fn a_terminal_cuts_only_what_may_be_cut_in_the_middle_and_no_more_than_needed() {
+        assert_eq!(rows(false, Some(80), "/srv/data/long/path.txt", "me")[1], "   7 /srv/data/long/path.txt me");
+        assert_eq!(rows(false, Some(27), "/srv/data/long/path.txt", "me")[1], "   7 /srv.../path.txt me");
+        assert_eq!(rows(false, Some(10), "/srv/data/long/path.txt", "somebody")[1], "   7 /sr...th.txt somebody");
+    }
+
+    #[test]
+    fn compat_cuts_to_the_columns_of_net_whatever_the_terminal() {
+        assert_eq!(rows(true, Some(300), "/srv/data/long/path.txt", "somebody")[1], "   7 /sr...th.txt someb");
+    }
+}

@@ -1,0 +1,108 @@
+//! Questions to the person.
+
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::Console;
+
+/// What the switches `/YES` and `/NO` say beforehand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Preset {
+    /// Nothing: ask.
+    #[default]
+    Ask,
+    /// `/YES`.
+    Yes,
+    /// `/NO`.
+    No,
+}
+
+/// What an empty line means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DefaultAnswer {
+    /// Yes, where nothing is lost.
+    Yes,
+    /// No, where something may be.
+    No,
+}
+
+/// Wrong answers that are pointed out before giving up, so that a wrong file on stdin ends.
+const TRIES_MAX: u32 = 3;
+
+/// Shows what is about to happen and asks whether to go on. `Ok` is yes; no is [`Failure::Declined`];
+/// no input, or too many wrong answers, is 3757.
+pub(crate) fn confirm(
+    console: &mut Console,
+    warning: &str,
+    default: DefaultAnswer,
+    preset: Preset,
+) -> Result<(), Failure> {
+    match preset {
+        Preset::Yes => return Ok(()),
+        Preset::No => return Err(Failure::Declined),
+        Preset::Ask => {}
+    }
+    console.talk(warning);
+    let choice = match default {
+        DefaultAnswer::Yes => messages::YES_OR_NO_DEFAULT_YES,
+        DefaultAnswer::No => messages::YES_OR_NO_DEFAULT_NO,
+    };
+    for _ in 0..TRIES_MAX {
+        console.talk(&messages::insert(messages::CONTINUE_QUESTION, choice));
+        let Some(line) = console.answer() else { break };
+        match (line.trim().to_lowercase().as_str(), default) {
+            ("y" | "yes", _) | ("", DefaultAnswer::Yes) => return Ok(()),
+            ("n" | "no", _) | ("", DefaultAnswer::No) => return Err(Failure::Declined),
+            _ => console.talk(&format!("{}\n\n", messages::INVALID_RESPONSE)),
+        }
+    }
+    Err(Numbered::new(messages::NO_RESPONSE_NUMBER).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(input: &str, default: DefaultAnswer, preset: Preset) -> (&'static str, String) {
+        let (mut console, shown) = Console::memory(input);
+        let outcome = match confirm(&mut console, "Careful.\n", default, preset) {
+            Ok(()) => "yes",
+            Err(Failure::Declined) => "no",
+            Err(Failure::Numbered(_)) => "nothing",
+            Err(other) => unreachable!("{other:?}"),
+        };
+        (outcome, shown.text())
+    }
+
+    #[test]
+    fn answers_and_their_defaults() {
+        for (input, no_default, yes_default) in [
+            ("y\n", "yes", "yes"),
+            ("YES\r\n", "yes", "yes"),
+            ("  n \n", "no", "no"),
+            ("\n", "no", "yes"),
+            ("y", "yes", "yes"),
+            ("", "nothing", "nothing"),
+            ("maybe\n", "nothing", "nothing"),
+            ("maybe\ny\n", "yes", "yes"),
+            ("a\nb\nc\ny\n", "nothing", "nothing"),
+        ] {
+            assert_eq!(asked(input, DefaultAnswer::No, Preset::Ask).0, no_default, "{input:?}");
+            assert_eq!(asked(input, DefaultAnswer::Yes, Preset::Ask).0, yes_default, "{input:?}");
+        }
+    }
+
+    #[test]
+    fn presets_ask_nothing() {
+        assert_eq!(asked("n\n", DefaultAnswer::No, Preset::Yes), ("yes", String::new()));
+        assert_eq!(asked("y\n", DefaultAnswer::Yes, Preset::No), ("no", String::new()));
+    }
+
+    #[test]
+    fn the_question_names_its_default() {
+        let question = |default| asked("y\n", default, Preset::Ask).1;
+        assert!(question(DefaultAnswer::No).starts_with(
+            "Careful.\nDo you want to continue this operation? (Y/N) [N]: "
+        ));
+        assert!(question(DefaultAnswer::Yes).contains("(Y/N) [Y]: "));
+    }
+}

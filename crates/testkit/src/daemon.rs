@@ -1,0 +1,176 @@
+//! A server process: started, waited for until it answers, stopped with all its children.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::limits::{LOG_TAIL_LINES, POLL, PORTS, READY_MAX, START_ATTEMPTS, STOP_MAX};
+use crate::places;
+
+/// A running server whose log is in a file. Dropping it ends it; dropping it in a panic shows the log.
+#[derive(Debug)]
+pub(crate) struct Daemon {
+    child: Child,
+    name: &'static str,
+    log: PathBuf,
+    address: SocketAddr,
+}
+
+impl Daemon {
+    /// Starts what `command` returns for a free port, until it answers SMB2 on 127.0.0.1.
+    pub(crate) fn start(name: &'static str, log: &Path, command: impl Fn(u16) -> Command) -> Self {
+        let mut said = String::new();
+        for _ in 0..START_ATTEMPTS {
+            let port = free_port();
+            match Self::attempt(name, log, port, command(port)) {
+                Ok(daemon) => return daemon,
+                Err(reason) => said = reason,
+            }
+            let text = fs::read_to_string(log).unwrap_or_default();
+            if !text.to_lowercase().contains("in use") {
+                break;
+            }
+        }
+        panic!("{said}\n{}", tail(log));
+    }
+
+    fn attempt(name: &'static str, log: &Path, port: u16, mut command: Command) -> Result<Self, String> {
+        let file = File::create(log).map_err(|error| format!("cannot create {}: {error}", log.display()))?;
+        let errors = file.try_clone().map_err(|error| format!("cannot use {}: {error}", log.display()))?;
+        command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0);
+        let child = command.spawn().map_err(|error| format!("cannot start {name} ({command:?}): {error}"))?;
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut daemon = Self { child, name, log: log.to_path_buf(), address };
+        let started = Instant::now();
+        while !answers(address) {
+            if let Ok(Some(status)) = daemon.child.try_wait() {
+                return Err(format!("{name} ended at once ({status})"));
+            }
+            if started.elapsed() > READY_MAX {
+                return Err(format!("{name} does not answer on {address} after {READY_MAX:?}"));
+            }
+            thread::sleep(POLL);
+        }
+        Ok(daemon)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether the server still answers a NEGOTIATE.
+    pub(crate) fn answers(&self) -> bool {
+        answers(self.address)
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(&self.child.id().to_string(), name);
+    }
+
+    /// Sends SIGTERM and waits for the end; none when it had to be killed.
+    pub(crate) fn stop(&mut self) -> Option<ExitStatus> {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            return Some(status);
+        }
+        self.signal("TERM");
+        let asked = Instant::now();
+        while asked.elapsed() < STOP_MAX {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return Some(status);
+            }
+            thread::sleep(POLL);
+        }
+        None
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        kill_group(self.child.id(), "KILL");
+        self.child.wait().ok();
+        if thread::panicking() {
+            eprintln!("--- the log of {} on {}:\n{}", self.name, self.address, tail(&self.log));
+            if let Some(kept) = keep(&self.log, self.name, self.address) {
+                eprintln!("--- all of it: {}", kept.display());
+            }
+        }
+    }
+}
+
+/// Sends a signal to a process group, whose number is its first process's.
+pub(crate) fn kill_group(pid: u32, name: &str) {
+    signal(&format!("-{pid}"), name);
+}
+
+fn signal(target: &str, name: &str) {
+    let script = "kill -s \"$1\" -- \"$2\" 2>/dev/null";
+    Command::new("sh").args(["-c", script, "sh", name, target]).status().ok();
+}
+
+/// Sends an SMB2 NEGOTIATE and waits for the start of an answer: a hung server still has the kernel accept
+/// connections for it.
+fn answers(address: SocketAddr) -> bool {
+    let limit = Duration::from_secs(5);
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, limit) else { return false };
+    let mut prefix = [0; 4];
+    stream.set_read_timeout(Some(limit)).is_ok()
+        && stream.write_all(&negotiate()).is_ok()
+        && stream.read_exact(&mut prefix).is_ok()
+}
+
+/// MS-SMB2 2.2.3: a NEGOTIATE for 2.0.2 to 3.0.2, framed.
+fn negotiate() -> Vec<u8> {
+    let mut frame = vec![0, 0, 0, 108];
+    frame.extend([0xfe, b'S', b'M', b'B', 64, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
+    frame.extend([0; 48]);
+    frame.extend([36, 0, 4, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    frame.extend([0x11; 16]);
+    frame.extend([0; 8]);
+    frame.extend([0x02, 0x02, 0x10, 0x02, 0x00, 0x03, 0x02, 0x03]);
+    frame
+}
+
+/// A port nobody listens on. Processes start at different places of the range, so that tests run side by side
+/// rarely meet; where they do, [`Daemon::start`] tries again.
+fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let span = u32::from(PORTS.end - PORTS.start);
+    let first = std::process::id().wrapping_mul(7);
+    for _ in 0..span {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = PORTS.start + u16::try_from(first.wrapping_add(step) % span).expect("within the range");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port between {} and {}", PORTS.start, PORTS.end);
+}
+
+fn tail(log: &Path) -> String {
+    let text = fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(LOG_TAIL_LINES);
+    lines[from..].join("\n")
+}
+
+fn keep(log: &Path, name: &str, address: SocketAddr) -> Option<PathBuf> {
+    let directory = places::build_directory()?.join("test-logs");
+    fs::create_dir_all(&directory).ok()?;
+    let kept = directory.join(format!("{name}-{}-{}.log", address.port(), std::process::id()));
+    fs::copy(log, &kept).ok()?;
+    Some(kept)
+}

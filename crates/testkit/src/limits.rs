@@ -1,0 +1,28 @@
+//! How long the kit waits, and for what.
+
+use std::time::Duration;
+
+/// A server that does not listen after this long will not: smbd needs a second on a busy machine.
+pub(crate) const READY_MAX: Duration = Duration::from_secs(30);
+
+/// Between two looks at a server that is starting or a process that is running.
+pub(crate) const POLL: Duration = Duration::from_millis(10);
+
+/// A server gets this long between SIGTERM and SIGKILL.
+pub(crate) const STOP_MAX: Duration = Duration::from_secs(5);
+
+/// Starts with another port each, when somebody else took the one that was free a moment ago.
+pub(crate) const START_ATTEMPTS: u32 = 4;
+
+/// Lines of a server's log that a failed test shows.
+pub(crate) const LOG_TAIL_LINES: usize = 80;
+
+/// A command of a peer that is not done after this long hangs.
+pub(crate) const PEER_MAX: Duration = Duration::from_secs(60);
+
+/// The kernel client boots a machine, and the first time fetches one.
+pub(crate) const KERNEL_MAX: Duration = Duration::from_secs(180);
+
+/// Ports handed to servers: below the range the kernel gives to clients (32768 and up on Linux), so that no
+/// client's socket can sit on a port between our look and the server's bind.
+pub(crate) const PORTS: std::ops::Range<u16> = 20_000..32_000;

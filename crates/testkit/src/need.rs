@@ -1,0 +1,65 @@
+//! Peers that may be missing: a loud skip on a developer's machine, a failure where all tests must run.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+
+/// Returns whether every one of `programs` is installed; says loudly what is missing, and that the test is skipped.
+///
+/// With `SHAREWARD_REQUIRE_PEERS=1`, which `cargo xtask test` sets, a missing program panics instead. A name with a
+/// slash is a path that must exist; `python:NAME` is a Python module; `root` asks for the superuser.
+#[track_caller]
+pub fn need(programs: &[&str]) -> bool {
+    let missing: Vec<&str> = programs.iter().copied().filter(|name| !present(name)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let reason = format!("not available here: {}", missing.join(", "));
+    let required = std::env::var_os("SHAREWARD_REQUIRE_PEERS").is_some_and(|value| value == "1");
+    assert!(!required, "{reason} (`cargo xtask test`, run as root, installs what Debian has)");
+    skip(&reason);
+    false
+}
+
+/// Says that the running test is skipped and why, and reports it to `cargo xtask test`.
+#[track_caller]
+pub fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test").to_owned();
+    eprintln!("SKIPPED {test}: {reason}");
+    // The test runner hides what passing tests print, so the count goes through a file.
+    if let Some(path) = std::env::var_os("SHAREWARD_SKIPS")
+        && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path)
+    {
+        writeln!(file, "{test}\t{reason}").ok();
+    }
+}
+
+fn present(name: &str) -> bool {
+    if name == "root" {
+        return is_root();
+    }
+    if let Some(module) = name.strip_prefix("python:") {
+        let mut python = std::process::Command::new(crate::peer::PYTHON);
+        let import = python.args(["-c", &format!("import {module}")]);
+        return import.output().is_ok_and(|output| output.status.success());
+    }
+    if name.contains('/') {
+        return Path::new(name).exists();
+    }
+    find(name).is_some()
+}
+
+/// Finds a program in the search path, and where Debian keeps daemons, which may not be in it.
+pub(crate) fn find(name: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut directories: Vec<_> = std::env::split_paths(&path).collect();
+    directories.extend(["/usr/sbin".into(), "/sbin".into()]);
+    directories.into_iter().map(|directory| directory.join(name)).find(|file| file.is_file())
+}
+
+/// Returns whether this process is the superuser's.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)
+}

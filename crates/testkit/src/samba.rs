@@ -1,0 +1,183 @@
+//! Samba's smbd with a configuration of its own, beside whatever Samba this machine may run.
+
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::daemon::Daemon;
+use crate::limits::PEER_MAX;
+use crate::need::find;
+use crate::output::run;
+use crate::setup::{Setup, User};
+
+/// Where the numbers of the made-up Unix users start: above what Debian hands out.
+const FIRST_UID: usize = 64_100;
+
+/// A running smbd over a temporary directory, which goes with it. Needs root.
+#[derive(Debug)]
+pub struct Samba {
+    daemon: Daemon,
+    root: TempDir,
+    setup: Setup,
+}
+
+impl Samba {
+    /// Starts smbd with these users and shares and waits until it answers.
+    ///
+    /// Panics with smbd's log where it does not.
+    pub fn start(setup: &Setup) -> Self {
+        let root = tempfile::Builder::new().prefix("samba-test.").tempdir().expect("a temporary directory");
+        let path = |name: &str| root.path().join(name);
+        let chmod = |path: &Path, mode| {
+            fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
+        };
+        chmod(root.path(), 0o755);
+        for directory in ["private", "lock", "state", "cache", "run", "scratch", "shares"] {
+            fs::create_dir(path(directory)).expect("create a directory");
+        }
+        for share in &setup.shares {
+            fs::create_dir(path("shares").join(&share.name)).expect("create a share");
+            chmod(&path("shares").join(&share.name), 0o777);
+        }
+        let accounts = Accounts::write(root.path(), &setup.users);
+        write_config(root.path(), setup, 445);
+        for user in &setup.users {
+            let mut add = accounts.within(&program("pdbedit"));
+            add.args(["-a", "-t", "-u", &user.name, "-s"]).arg(path("smb.conf"));
+            run(add, format!("{0}\n{0}\n", user.password).as_bytes(), PEER_MAX).success();
+        }
+        let smbd = program("smbd");
+        let daemon = Daemon::start("smbd", &path("smbd.log"), |port| {
+            write_config(root.path(), setup, port);
+            let mut command = accounts.within(&smbd);
+            command
+                .args(["--foreground", "--no-process-group", "--debug-stdout", "-s"])
+                .arg(path("smb.conf"));
+            command
+        });
+        Self { daemon, root, setup: setup.clone() }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.daemon.address()
+    }
+
+    /// Its first process; there is one more for each connection.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// The users and shares it was started with.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// The directory behind the share called `name`.
+    pub fn share_dir(&self, name: &str) -> PathBuf {
+        self.root.path().join("shares").join(name)
+    }
+
+    /// A temporary directory of this server's that no share shows.
+    pub fn scratch(&self) -> PathBuf {
+        self.root.path().join("scratch")
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// Whether it still answers a NEGOTIATE.
+    pub fn answers(&self) -> bool {
+        self.daemon.answers()
+    }
+}
+
+/// Unix accounts for the users of a setup, seen only by the programs started [`within`](Accounts::within): a mount
+/// namespace whose `/etc/passwd` and `/etc/group` have them.
+#[derive(Debug)]
+pub(crate) struct Accounts {
+    passwd: PathBuf,
+    group: PathBuf,
+}
+
+impl Accounts {
+    pub(crate) fn write(directory: &Path, users: &[User]) -> Self {
+        let accounts = Self { passwd: directory.join("passwd"), group: directory.join("group") };
+        let mut passwd = fs::read_to_string("/etc/passwd").expect("/etc/passwd");
+        let mut group = fs::read_to_string("/etc/group").expect("/etc/group");
+        for (index, user) in users.iter().enumerate() {
+            let (name, id) = (&user.name, FIRST_UID + index);
+            writeln!(passwd, "{name}:x:{id}:{id}::/nonexistent:/usr/sbin/nologin").expect("a string");
+            writeln!(group, "{name}:x:{id}:").expect("a string");
+        }
+        fs::write(&accounts.passwd, passwd).expect("write passwd");
+        fs::write(&accounts.group, group).expect("write group");
+        accounts
+    }
+
+    /// A command that runs `program` as root where these accounts exist; arguments are appended to it.
+    pub(crate) fn within(&self, program: &Path) -> Command {
+        const SCRIPT: &str =
+            "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" /etc/group && shift 2 && exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
+        command.arg(&self.passwd).arg(&self.group).arg(program);
+        command
+    }
+}
+
+fn write_config(root: &Path, setup: &Setup, port: u16) {
+    let directory = root.display();
+    let mut text = format!(
+        "[global]\n\
+         server role = standalone server\n\
+         workgroup = WORKGROUP\n\
+         netbios name = TESTED\n\
+         interfaces = 127.0.0.1\n\
+         bind interfaces only = yes\n\
+         smb ports = {port}\n\
+         disable netbios = yes\n\
+         map to guest = never\n\
+         passdb backend = tdbsam:{directory}/private/passdb.tdb\n\
+         private dir = {directory}/private\n\
+         lock directory = {directory}/lock\n\
+         state directory = {directory}/state\n\
+         cache directory = {directory}/cache\n\
+         pid directory = {directory}/run\n\
+         ncalrpc dir = {directory}/run/ncalrpc\n\
+         log level = 1\n\
+         load printers = no\n\
+         printcap name = /dev/null\n\
+         disable spoolss = yes\n\
+         server min protocol = SMB2_02\n\
+         kernel oplocks = no\n\
+         {}\n",
+        setup.extra_samba
+    );
+    let administrators: Vec<&str> =
+        setup.users.iter().filter(|user| user.administrator).map(|user| user.name.as_str()).collect();
+    for share in &setup.shares {
+        let encrypt = if share.encrypted { "required" } else { "default" };
+        let read_only = if share.read_only { "yes" } else { "no" };
+        write!(
+            text,
+            "\n[{0}]\npath = {directory}/shares/{0}\nread only = {read_only}\nserver smb encrypt = {encrypt}\n\
+             admin users = {1}\n",
+            share.name,
+            administrators.join(" ")
+        )
+        .expect("a string");
+    }
+    fs::write(root.join("smb.conf"), text).expect("write smb.conf");
+}
+
+fn program(name: &str) -> PathBuf {
+    find(name).unwrap_or_else(|| panic!("{name} is not installed (Debian: apt-get install samba)"))
+}

@@ -1,0 +1,88 @@
+//! What a test wants of a server, said once for every subject.
+
+/// An account.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// The account's name.
+    pub name: String,
+    /// Its password.
+    pub password: String,
+    /// Whether it administers the server.
+    pub administrator: bool,
+}
+
+impl User {
+    /// `name%password`, as Samba's tools take it.
+    pub fn credentials(&self) -> String {
+        format!("{}%{}", self.name, self.password)
+    }
+}
+
+/// A share over a directory of its own.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The share's name, which is its directory's too.
+    pub name: String,
+    /// Whether clients must encrypt.
+    pub encrypted: bool,
+    /// Whether nothing can be changed through it.
+    pub read_only: bool,
+}
+
+/// Whose process the server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunAs {
+    /// An ordinary user's: everything is done as that user. A test run by root becomes `nobody`.
+    Ordinary,
+    /// Root's: sessions act as the Unix user of their name. Needs root.
+    Root,
+}
+
+/// Users and shares of a server, with a useful default: `alice`, `bob` and the administrator `admin`; the shares
+/// `data` and `other`, and `sealed`, which demands encryption.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The accounts.
+    pub users: Vec<User>,
+    /// The shares.
+    pub shares: Vec<Share>,
+    /// Whose process it is (Samba's is always root's).
+    pub run_as: RunAs,
+    /// Lines appended to `[server]` of our configuration.
+    pub extra: String,
+    /// Lines appended to `[global]` of Samba's.
+    pub extra_samba: String,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let user = |name: &str, password: &str, administrator| User {
+            name: name.into(),
+            password: password.into(),
+            administrator,
+        };
+        let share = |name: &str, encrypted| Share { name: name.into(), encrypted, read_only: false };
+        Self {
+            users: vec![
+                user("alice", "Wonder-Land 1", false),
+                user("bob", "b0b-the-Builder", false),
+                user("admin", "Adm1n-secret", true),
+            ],
+            shares: vec![share("data", false), share("other", false), share("sealed", true)],
+            run_as: RunAs::Ordinary,
+            extra: String::new(),
+            extra_samba: String::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// The account called `name`.
+    ///
+    /// Panics where there is none.
+    #[track_caller]
+    pub fn user(&self, name: &str) -> &User {
+        let found = self.users.iter().find(|user| user.name == name);
+        found.unwrap_or_else(|| panic!("no user {name} in this setup"))
+    }
+}

@@ -1,0 +1,204 @@
+//! The binary under test, serving.
+
+use std::fmt::Write as _;
+use std::fs::{self, Permissions};
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use tempfile::TempDir;
+
+use crate::daemon::Daemon;
+use crate::limits::PEER_MAX;
+use crate::output::{Output, run};
+use crate::samba::Accounts;
+use crate::setup::{RunAs, Setup};
+use crate::{is_root, places};
+
+/// `nobody` and `nogroup` on Debian.
+const NOBODY: u32 = 65_534;
+
+/// A running `shareward serve` over a temporary directory, which goes with it.
+#[derive(Debug)]
+pub struct Shareward {
+    daemon: Daemon,
+    files: Files,
+}
+
+/// What is on disk, and how to run the binary over it.
+#[derive(Debug)]
+struct Files {
+    root: TempDir,
+    setup: Setup,
+    accounts: Option<Accounts>,
+}
+
+impl Shareward {
+    /// Starts a server with these users and shares and waits until it answers.
+    ///
+    /// Panics with the server's log where it does not.
+    pub fn start(setup: &Setup) -> Self {
+        let files = Files::prepare(setup);
+        // The accounts need a configuration, which names a port; the one that is served on comes with the start.
+        files.write_config(0);
+        for user in &setup.users {
+            let mut add = files.command();
+            add.args(["user", "add", &user.name, "--config"]).arg(files.path("shareward.toml"));
+            run(add, format!("{}\n", user.password).as_bytes(), PEER_MAX).success();
+        }
+        let daemon = Daemon::start("shareward", &files.path("server.log"), |port| {
+            files.write_config(port);
+            let mut command = files.command();
+            command.arg("serve").arg("--config").arg(files.path("shareward.toml"));
+            command
+        });
+        Self { daemon, files }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.daemon.address()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.daemon.pid()
+    }
+
+    /// The users and shares it was started with.
+    pub fn setup(&self) -> &Setup {
+        &self.files.setup
+    }
+
+    /// The directory behind the share called `name`.
+    pub fn share_dir(&self, name: &str) -> PathBuf {
+        self.files.path("shares").join(name)
+    }
+
+    /// The configuration file, which a test may rewrite before [`Shareward::signal`]`("HUP")`.
+    pub fn config(&self) -> PathBuf {
+        self.files.path("shareward.toml")
+    }
+
+    /// A temporary directory of this server's that no share shows.
+    pub fn scratch(&self) -> PathBuf {
+        self.files.path("scratch")
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        self.daemon.log()
+    }
+
+    /// Whether it still answers a NEGOTIATE.
+    pub fn answers(&self) -> bool {
+        self.daemon.answers()
+    }
+
+    /// Sends a signal by name, without `SIG`.
+    pub fn signal(&self, name: &str) {
+        self.daemon.signal(name);
+    }
+
+    /// Ends it with SIGTERM; none where it did not end in time.
+    pub fn stop(mut self) -> Option<ExitStatus> {
+        self.daemon.stop()
+    }
+
+    /// Runs a command of the binary (`["session"]`, `["file", "7", "/close"]`, ...) against this server, as the user
+    /// it runs as.
+    pub fn net(&self, arguments: &[&str]) -> Output {
+        let mut command = self.files.command();
+        command.args(arguments).env("SHAREWARD_CONTROL_SOCKET", self.files.path("run/control.sock"));
+        command.env("SHAREWARD_CONFIG", self.config());
+        run(command, b"", PEER_MAX)
+    }
+}
+
+impl Files {
+    fn prepare(setup: &Setup) -> Self {
+        let root =
+            tempfile::Builder::new().prefix("shareward-test.").tempdir().expect("a temporary directory");
+        let accounts = (setup.run_as == RunAs::Root).then(|| Accounts::write(root.path(), &setup.users));
+        let files = Self { root, setup: setup.clone(), accounts };
+        let binary = places::shareward_binary();
+        // The build directory may be closed to `nobody`, and on another file system.
+        if fs::hard_link(&binary, files.path("shareward")).is_err() {
+            fs::copy(&binary, files.path("shareward")).expect("copy the binary");
+        }
+        let mut directories = vec!["run".into(), "state".into(), "scratch".into(), "shares".into()];
+        directories.extend(setup.shares.iter().map(|share| format!("shares/{}", share.name)));
+        for directory in &directories {
+            fs::create_dir(files.path(directory)).expect("create a directory");
+        }
+        match setup.run_as {
+            RunAs::Ordinary if is_root() => {
+                chown(files.root.path(), Some(NOBODY), Some(NOBODY)).expect("chown");
+                for directory in &directories {
+                    chown(files.path(directory), Some(NOBODY), Some(NOBODY)).expect("chown");
+                }
+            }
+            RunAs::Ordinary => {}
+            RunAs::Root => {
+                open_to_all(files.root.path(), 0o755);
+                for share in &setup.shares {
+                    open_to_all(&files.path("shares").join(&share.name), 0o1777);
+                }
+            }
+        }
+        files
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// The binary, run as whom the server runs as.
+    fn command(&self) -> Command {
+        let binary = self.path("shareward");
+        let mut command = match &self.accounts {
+            Some(accounts) => accounts.within(&binary),
+            None => {
+                let mut command = Command::new(&binary);
+                if is_root() {
+                    command.uid(NOBODY).gid(NOBODY);
+                }
+                command
+            }
+        };
+        command.current_dir(self.root.path()).env("HOME", self.root.path()).env_remove("XDG_RUNTIME_DIR");
+        command
+    }
+
+    fn write_config(&self, port: u16) {
+        let root = self.root.path().display();
+        let listed =
+            |users: Vec<&str>| users.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let administrators =
+            listed(self.setup.users.iter().filter(|u| u.administrator).map(|u| u.name.as_str()).collect());
+        let mut text = format!(
+            "[server]\nlisten = [\"127.0.0.1:{port}\"]\nname = \"TESTED\"\ncontrol_socket = \"{root}/run/control.sock\"\n\
+             users_file = \"{root}/users\"\nstate_dir = \"{root}/state\"\nadministrators = [{administrators}]\n{}\n",
+            self.setup.extra
+        );
+        for share in &self.setup.shares {
+            write!(text, "\n[[share]]\nname = \"{0}\"\npath = \"{root}/shares/{0}\"\n", share.name)
+                .expect("a string");
+            if share.encrypted {
+                text.push_str("encrypt = true\n");
+            }
+            if share.read_only {
+                text.push_str("read_only = true\n");
+            }
+        }
+        let path = self.path("shareward.toml");
+        fs::write(&path, text).expect("write the configuration");
+        open_to_all(&path, 0o644);
+    }
+}
+
+fn open_to_all(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).expect("chmod");
+}

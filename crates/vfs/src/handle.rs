@@ -1,0 +1,157 @@
+//! An open file, directory or stream.
+
+use crate::backend::Actor;
+use crate::error::Result;
+use crate::stat::Stat;
+use std::any::Any;
+use std::ops::Range;
+use wire::{AccessMask, FileAttributes, FileTime};
+
+/// An open file, directory or stream. It stays the same file whatever happens to its name.
+///
+/// Data calls need the access the handle was opened with ([`crate::Wanted`]) and are
+/// [`crate::Error::AccessDenied`] without it. Metadata calls act as the server's process: whether the client
+/// may was decided when it opened, by [`Self::maximal_access`].
+pub trait Handle: Send + Sync {
+    /// The metadata now.
+    fn stat(&self) -> Result<Stat>;
+
+    /// Fills `buffer` from `offset`; less than all of it only at the end of the file. May block.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
+
+    /// As [`Self::read_at`] from memory alone; `None` where that would wait for a disk, or cannot be known.
+    fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>>;
+
+    /// Writes all of `data` at `offset`, growing the file where needed; less only where an error (space)
+    /// struck after some of it was written. May block.
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize>;
+
+    /// Brings data and metadata to the disk; nothing to do (and fine) for handles without data access.
+    fn flush(&self) -> Result<()>;
+
+    /// Sets the end of the file: cuts off, or grows by zeros.
+    fn set_size(&self, size: u64) -> Result<()>;
+
+    /// Reserves room for the first `bytes` bytes; the size stays. Never shrinks.
+    fn allocate(&self, bytes: u64) -> Result<()>;
+
+    /// Makes the range zeros, giving its space back where possible; the size stays (FSCTL_SET_ZERO_DATA).
+    fn zero(&self, range: Range<u64>) -> Result<()>;
+
+    /// The parts of the range that hold data, rising, cut to the range and the file; at most
+    /// [`crate::limits::ALLOCATED_RANGES_MAX`] of them.
+    fn allocated_ranges(&self, range: Range<u64>) -> Result<Vec<Range<u64>>>;
+
+    /// Sets the times that are given.
+    fn set_times(&self, times: SetTimes) -> Result<()>;
+
+    /// Sets the settable attributes ([`crate::stat::SETTABLE_ATTRIBUTES`]) to exactly these; NORMAL or NONE
+    /// clears them all.
+    fn set_attributes(&self, attributes: FileAttributes) -> Result<()>;
+
+    /// Sets or clears SPARSE_FILE (FSCTL_SET_SPARSE).
+    fn set_sparse(&self, sparse: bool) -> Result<()>;
+
+    /// Starts a listing; [`crate::Error::NotADirectory`] for files.
+    fn read_directory(&self) -> Result<Box<dyn DirectoryCursor>>;
+
+    /// What `actor` may do with the file by its owner and permission bits (and its ACL, where there is one).
+    /// DELETE is there if the directory the file was opened in lets the actor remove it. DOS attributes do
+    /// not count here.
+    fn maximal_access(&self, actor: &Actor) -> AccessMask;
+
+    /// An extended attribute's value, the name compared without regard to ASCII case; `None` if there is none.
+    fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Creates or replaces an extended attribute.
+    fn set_xattr(&self, name: &str, value: &[u8]) -> Result<()>;
+
+    /// Removes an extended attribute; fine if there is none.
+    fn remove_xattr(&self, name: &str) -> Result<()>;
+
+    /// All extended attributes that clients may see, sorted by name.
+    fn xattrs(&self) -> Result<Vec<Xattr>>;
+
+    /// The stored security descriptor record (Samba's `security.NTACL`), uninterpreted.
+    fn security_record(&self) -> Result<Option<Vec<u8>>>;
+
+    /// Stores the security descriptor record.
+    fn set_security_record(&self, record: &[u8]) -> Result<()>;
+
+    /// The named streams, sorted by name; without the unnamed one.
+    fn streams(&self) -> Result<Vec<StreamInfo>>;
+
+    /// The descriptor for `sendfile`, where there is one that can read data.
+    #[cfg(unix)]
+    fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
+
+    /// For the backend that made it.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A listing in progress. It streams: entries that exist from start to end appear exactly once, those that
+/// come or go meanwhile may or may not.
+pub trait DirectoryCursor: Send {
+    /// The next entry that `wanted` does not skip; `None` at the end. `.` and `..` come first.
+    ///
+    /// `wanted` sees the name and says what the entry is worth; the metadata is only fetched for
+    /// [`EntryWanted::Stat`]. Symlinks show what they point to; those that lead nowhere or out of the share
+    /// are left out wherever the metadata is asked for.
+    fn next(&mut self, wanted: &mut dyn FnMut(&str) -> EntryWanted) -> Result<Option<Entry>>;
+
+    /// Starts again from the beginning, with what is there now.
+    fn restart(&mut self) -> Result<()>;
+}
+
+/// What a caller wants of a listed name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryWanted {
+    /// Nothing: go on.
+    Skip,
+    /// The name alone.
+    Name,
+    /// The name and the metadata.
+    Stat,
+}
+
+/// A listed name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name as the wire shows it.
+    pub name: String,
+    /// The metadata, where it was asked for.
+    pub stat: Option<Stat>,
+}
+
+/// Times to set; `None` leaves one as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetTimes {
+    /// `CreationTime`.
+    pub created: Option<FileTime>,
+    /// `LastAccessTime`.
+    pub accessed: Option<FileTime>,
+    /// `LastWriteTime`.
+    pub modified: Option<FileTime>,
+    /// `ChangeTime`; a local backend cannot set it and lets the operating system keep it.
+    pub changed: Option<FileTime>,
+}
+
+/// An extended attribute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Xattr {
+    /// The name, without the name space.
+    pub name: String,
+    /// The value.
+    pub value: Vec<u8>,
+}
+
+/// A named stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamInfo {
+    /// The name alone: no colons, no `$DATA`.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its allocation in bytes.
+    pub allocation: u64,
+}

@@ -1,0 +1,24 @@
+//! Named limits of the backends, each with its reason and what happens beyond it.
+
+/// UTF-16 units in one component (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].
+pub const COMPONENT_UNITS_MAX: usize = 255;
+
+/// UTF-16 units in a whole path (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].
+pub const PATH_UNITS_MAX: usize = 32_760;
+
+/// How often a resolution that raced with renames (EAGAIN of openat2) is tried again before
+/// [`crate::Error::Busy`]: a client that keeps renaming must not keep a server thread.
+pub const RESOLVE_ATTEMPTS_MAX: usize = 64;
+
+/// Bytes of one getdents call: some 400 entries, so that a listing of 10,000 costs 25 calls.
+pub const DIRECTORY_BUFFER_BYTES: usize = 32 * 1024;
+
+/// Bytes of one extended attribute's value: Linux's XATTR_SIZE_MAX; larger ones are [`crate::Error::NoSpace`].
+pub const XATTR_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Bytes of one file in the memory backend; larger ones are [`crate::Error::NoSpace`], so that a client
+/// cannot take all memory with one SetEndOfFile.
+pub const MEM_FILE_BYTES_MAX: u64 = 1 << 30;
+
+/// Ranges that one allocated-ranges answer holds; a caller asks again from the end of the last one.
+pub const ALLOCATED_RANGES_MAX: usize = 4096;

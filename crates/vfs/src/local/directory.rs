@@ -1,0 +1,203 @@
+//! Listing a local directory.
+
+use super::dosattrib::{self, DosAttrib};
+use super::handle::LocalHandle;
+use super::resolve::{Root, device, statx, statx_fd};
+use super::{metadata, names, xattr};
+use crate::backend::Actor;
+use crate::error::Result;
+use crate::handle::{DirectoryCursor, Entry, EntryWanted};
+use crate::limits::DIRECTORY_BUFFER_BYTES;
+use crate::stat::{Kind, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+use rustix::io::Errno;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// A listing in progress: a descriptor of its own, and the names of one getdents call.
+pub(super) struct LocalCursor {
+    root: Arc<Root>,
+    actor: Actor,
+    fd: OwnedFd,
+    /// The directory's path on disk, for symlinks.
+    path: Vec<u8>,
+    /// `/proc/self/fd/N/`, then room for a name: extended attributes have no call relative to a directory.
+    proc_path: Vec<u8>,
+    proc_prefix: usize,
+    state: State,
+    /// The names of the last call, each ended by NUL, and how far they are consumed.
+    batch: Vec<u8>,
+    consumed: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Dot,
+    DotDot,
+    Entries,
+    End,
+}
+
+impl LocalCursor {
+    pub(super) fn new(handle: &LocalHandle) -> Result<Self> {
+        let fd = handle.open_for_listing()?;
+        let proc_path = format!("{}/", xattr::proc_path(fd.as_fd())).into_bytes();
+        Ok(Self {
+            root: Arc::clone(&handle.root),
+            actor: handle.actor.clone(),
+            path: handle.path.clone(),
+            proc_prefix: proc_path.len(),
+            proc_path,
+            fd,
+            state: State::Dot,
+            batch: Vec::new(),
+            consumed: 0,
+        })
+    }
+
+    /// The next name on disk, without `.` and `..`.
+    fn next_name(&mut self) -> Result<Option<Vec<u8>>> {
+        loop {
+            let rest = self.batch.get(self.consumed..).unwrap_or_default();
+            if let Some(end) = rest.iter().position(|byte| *byte == 0) {
+                let name = rest.get(..end).unwrap_or_default().to_vec();
+                self.consumed = self.consumed.saturating_add(end).saturating_add(1);
+                return Ok(Some(name));
+            }
+            if self.state == State::End {
+                return Ok(None);
+            }
+            self.fill()?;
+        }
+    }
+
+    fn fill(&mut self) -> Result<()> {
+        self.batch.clear();
+        self.consumed = 0;
+        let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
+        let mut entries = RawDir::new(self.fd.as_fd(), &mut buffer);
+        loop {
+            let Some(entry) = entries.next() else {
+                self.state = State::End;
+                return Ok(());
+            };
+            let name = match entry {
+                // The directory was removed while open.
+                Err(Errno::NOENT) => {
+                    self.state = State::End;
+                    return Ok(());
+                }
+                entry => entry?.file_name().to_bytes_with_nul().to_vec(),
+            };
+            if !matches!(name.as_slice(), b".\0" | b"..\0") {
+                self.batch.extend_from_slice(&name);
+            }
+            // Only what this one call brought: another would overwrite what is not consumed.
+            if entries.is_buffer_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The metadata of a name; `None` if it is gone, or a symlink that cannot be opened.
+    fn stat(&mut self, name: &[u8]) -> Result<Option<Stat>> {
+        let raw = match statx(self.fd.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT | Errno::STALE) => return Ok(None),
+            result => result?,
+        };
+        let kind = metadata::kind(&raw);
+        if kind == Kind::Symlink {
+            return Ok(self.follow(name));
+        }
+        let mut stored = DosAttrib::default();
+        if metadata::has_attributes(kind) {
+            self.proc_path.truncate(self.proc_prefix);
+            self.proc_path.extend_from_slice(name);
+            let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];
+            stored = xattr::get_short_at(&self.proc_path, dosattrib::NAME.as_bytes(), &mut buffer)
+                .and_then(DosAttrib::parse)
+                .unwrap_or_default();
+        }
+        Ok(Some(metadata::to_stat(&raw, stored)))
+    }
+
+    fn follow(&self, name: &[u8]) -> Option<Stat> {
+        let mut path = self.path.clone();
+        names::push_component(&mut path, name);
+        let fd = {
+            let _guard = self.root.credentials.assume(&self.actor).ok()?;
+            self.root.open_at(&path, OFlags::PATH, Mode::empty()).ok()?
+        };
+        metadata::stat_fd(fd.as_fd()).ok()
+    }
+
+    fn stat_dots(&self, up: bool) -> Result<Stat> {
+        let own = metadata::stat_fd(self.fd.as_fd())?;
+        if !up || (own.device, own.inode) == (self.root.device, self.root.inode) {
+            return Ok(own);
+        }
+        let raw = statx(self.fd.as_fd(), b"..", AtFlags::empty())?;
+        Ok(metadata::to_stat(&raw, DosAttrib::default()))
+    }
+}
+
+impl DirectoryCursor for LocalCursor {
+    fn next(&mut self, wanted: &mut dyn FnMut(&str) -> EntryWanted) -> Result<Option<Entry>> {
+        loop {
+            let dots = match self.state {
+                State::Dot => Some((".", State::DotDot)),
+                State::DotDot => Some(("..", State::Entries)),
+                State::Entries | State::End => None,
+            };
+            if let Some((name, then)) = dots {
+                self.state = then;
+                let stat = match wanted(name) {
+                    EntryWanted::Skip => continue,
+                    EntryWanted::Name => None,
+                    EntryWanted::Stat => Some(self.stat_dots(name == "..")?),
+                };
+                return Ok(Some(Entry { name: name.to_owned(), stat }));
+            }
+            let Some(disk) = self.next_name()? else { return Ok(None) };
+            let name = names::decode(&disk);
+            match wanted(&name) {
+                EntryWanted::Skip => {}
+                EntryWanted::Name => return Ok(Some(Entry { name, stat: None })),
+                EntryWanted::Stat => {
+                    if let Some(stat) = self.stat(&disk)? {
+                        return Ok(Some(Entry { name, stat: Some(stat) }));
+                    }
+                }
+            }
+        }
+    }
+
+    fn restart(&mut self) -> Result<()> {
+        rustix::fs::seek(&self.fd, rustix::fs::SeekFrom::Start(0))?;
+        self.batch.clear();
+        self.consumed = 0;
+        self.state = State::Dot;
+        Ok(())
+    }
+}
+
+/// Whether a directory has no entry but `.` and `..`.
+pub(super) fn is_empty(directory: BorrowedFd<'_>) -> Result<bool> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(directory, c".", flags, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(fd, &mut buffer);
+    while let Some(entry) = entries.next() {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b"..") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether two descriptors are one file.
+pub(super) fn is_same(left: BorrowedFd<'_>, right: BorrowedFd<'_>) -> Result<bool> {
+    let (left, right) = (statx_fd(left)?, statx_fd(right)?);
+    Ok((device(&left), left.stx_ino) == (device(&right), right.stx_ino))
+}

@@ -1,0 +1,395 @@
+//! An open local file or directory.
+
+use super::directory::LocalCursor;
+use super::metadata;
+use super::resolve::{Root, statx_fd};
+use super::{names, stream, xattr};
+use crate::backend::{Actor, Wanted};
+use crate::error::{Error, Result};
+use crate::handle::{DirectoryCursor, Handle, SetTimes, StreamInfo, Xattr};
+use crate::limits::ALLOCATED_RANGES_MAX;
+use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat};
+use rustix::fs::{Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_OMIT};
+use rustix::io::{Errno, ReadWriteFlags};
+use std::any::Any;
+use std::io::IoSliceMut;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use wire::{AccessMask, FileAttributes, FileTime};
+
+/// Set-user-id and set-group-id.
+const SET_IDS: u32 = 0o6000;
+/// The sticky bit: only owners remove entries.
+const STICKY: u32 = 0o1000;
+/// Zeros written at a time where the file system cannot punch holes.
+const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
+
+/// An open local file or directory.
+pub(super) struct LocalHandle {
+    pub(super) root: Arc<Root>,
+    fd: OwnedFd,
+    wanted: Wanted,
+    /// Whether `fd` is a real open rather than O_PATH.
+    has_data: bool,
+    pub(super) kind: Kind,
+    /// The path on disk at the time of the open: where symlinks in a listing start from.
+    pub(super) path: Vec<u8>,
+    pub(super) actor: Actor,
+    /// Cleared once the file system says that it cannot tell cached data from data on disk.
+    nowait: AtomicBool,
+    /// Whether a write must first clear set-id bits: the kernel only does so for writers without privileges,
+    /// and the descriptor's reads and writes run as the server.
+    clears_set_ids: AtomicBool,
+}
+
+impl LocalHandle {
+    pub(super) fn new(
+        root: &Arc<Root>,
+        fd: OwnedFd,
+        wanted: Wanted,
+        has_data: bool,
+        stat: &Stat,
+        path: Vec<u8>,
+        actor: &Actor,
+    ) -> Self {
+        let clears_set_ids = wanted.write && stat.mode & SET_IDS != 0 && !root.credentials.is_all_powerful(actor);
+        Self {
+            root: Arc::clone(root),
+            fd,
+            wanted,
+            has_data,
+            kind: stat.kind,
+            path,
+            actor: actor.clone(),
+            nowait: AtomicBool::new(true),
+            clears_set_ids: AtomicBool::new(clears_set_ids),
+        }
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// Whether the kernel lets `actor` have `access`, ACLs and read-only mounts considered.
+    pub(super) fn permits(&self, actor: &Actor, access: Access) -> bool {
+        let Ok(_guard) = self.root.credentials.assume(actor) else { return false };
+        permits(self.fd(), access)
+    }
+
+    /// A descriptor of its own for listing, positioned at the start.
+    pub(super) fn open_for_listing(&self) -> Result<OwnedFd> {
+        // A handle that was opened for listing keeps that right; another asks for it now.
+        let actor = if self.has_data { &Actor::Process } else { &self.actor };
+        let _guard = self.root.credentials.assume(actor)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(self.fd(), c".", flags, Mode::empty())?)
+    }
+
+    fn readable(&self) -> Result<BorrowedFd<'_>> {
+        match self.kind {
+            Kind::Directory => Err(Error::IsADirectory),
+            _ if self.has_data && self.wanted.read => Ok(self.fd()),
+            _ => Err(Error::AccessDenied),
+        }
+    }
+
+    fn writable(&self) -> Result<BorrowedFd<'_>> {
+        match self.kind {
+            Kind::Directory => return Err(Error::IsADirectory),
+            _ if self.has_data && self.wanted.write => {}
+            _ => return Err(Error::AccessDenied),
+        }
+        if self.clears_set_ids.load(Ordering::Relaxed) {
+            let mode = u32::from(statx_fd(self.fd())?.stx_mode) & 0o7777 & !SET_IDS;
+            rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode))?;
+            self.clears_set_ids.store(false, Ordering::Relaxed);
+        }
+        Ok(self.fd())
+    }
+
+    /// Whether the directory the file was opened in lets `actor` remove the name.
+    fn permits_delete(&self, actor: &Actor, uid: u32, stat: &Stat) -> bool {
+        if self.path.is_empty() {
+            return false;
+        }
+        let end = self.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let parent = self.path.get(..end).unwrap_or_default();
+        let Ok(_guard) = self.root.credentials.assume(actor) else { return false };
+        let Ok(parent) = self.root.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) else {
+            return false;
+        };
+        let Ok(parent_stat) = statx_fd(parent.as_fd()) else { return false };
+        let is_sticky = u32::from(parent_stat.stx_mode) & STICKY != 0;
+        permits(parent.as_fd(), Access::WRITE_OK | Access::EXEC_OK)
+            && (!is_sticky || uid == stat.uid || uid == parent_stat.stx_uid)
+    }
+}
+
+impl Handle for LocalHandle {
+    fn stat(&self) -> Result<Stat> {
+        metadata::stat_fd(self.fd())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let fd = self.readable()?;
+        let mut done = 0;
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::pread(fd, rest, position(offset, done)?) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(done)
+    }
+
+    fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>> {
+        let fd = self.readable()?;
+        if !self.nowait.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut done = 0;
+        // A short answer is either the end of the file, which the next call confirms, or the end of what is
+        // cached.
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let mut slices = [IoSliceMut::new(rest)];
+            match rustix::io::preadv2(fd, &mut slices, position(offset, done)?, ReadWriteFlags::NOWAIT) {
+                Ok(0) => break,
+                Ok(read) => done += read,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                    self.nowait.store(false, Ordering::Relaxed);
+                    return Ok(None);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(done))
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
+        let fd = self.writable()?;
+        let mut done = 0;
+        while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
+            match rustix::io::pwrite(fd, rest, position(offset, done)?) {
+                Ok(0) => break,
+                Ok(written) => done += written,
+                Err(Errno::INTR) => {}
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(done)
+    }
+
+    fn flush(&self) -> Result<()> {
+        if self.has_data { Ok(rustix::fs::fsync(&self.fd)?) } else { Ok(()) }
+    }
+
+    fn set_size(&self, size: u64) -> Result<()> {
+        checked_size(size)?;
+        Ok(rustix::fs::ftruncate(self.writable()?, size)?)
+    }
+
+    fn allocate(&self, bytes: u64) -> Result<()> {
+        checked_size(bytes)?;
+        if bytes == 0 {
+            return self.writable().map(drop);
+        }
+        Ok(rustix::fs::fallocate(self.writable()?, FallocateFlags::KEEP_SIZE, 0, bytes)?)
+    }
+
+    fn zero(&self, range: Range<u64>) -> Result<()> {
+        checked_size(range.end)?;
+        let fd = self.writable()?;
+        let end = range.end.min(statx_fd(fd)?.stx_size);
+        let Some(length) = end.checked_sub(range.start).filter(|length| *length > 0) else { return Ok(()) };
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        match rustix::fs::fallocate(fd, flags, range.start, length) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+            result => return Ok(result?),
+        }
+        let mut start = range.start;
+        while start < end {
+            let chunk = usize::try_from(end - start).map_or(ZEROS.len(), |rest| rest.min(ZEROS.len()));
+            let written = self.write_at(ZEROS.get(..chunk).unwrap_or_default(), start)?;
+            if written == 0 {
+                return Err(Error::NoSpace);
+            }
+            start = position(start, written)?;
+        }
+        Ok(())
+    }
+
+    fn allocated_ranges(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
+        checked_size(range.end)?;
+        let fd = self.readable()?;
+        let end = range.end.min(statx_fd(fd)?.stx_size);
+        let mut ranges = Vec::new();
+        let mut at = range.start;
+        while at < end && ranges.len() < ALLOCATED_RANGES_MAX {
+            let start = match rustix::fs::seek(fd, SeekFrom::Data(at)) {
+                Err(Errno::NXIO) => break,
+                // A file system without holes has data everywhere.
+                Err(Errno::INVAL | Errno::OPNOTSUPP) => {
+                    ranges.push(at..end);
+                    break;
+                }
+                result => result?,
+            };
+            if start >= end {
+                break;
+            }
+            at = rustix::fs::seek(fd, SeekFrom::Hole(start))?.min(end).max(start.saturating_add(1));
+            ranges.push(start..at);
+        }
+        Ok(ranges)
+    }
+
+    fn set_times(&self, times: SetTimes) -> Result<()> {
+        if times.accessed.is_some() || times.modified.is_some() {
+            let stamps =
+                Timestamps { last_access: timespec(times.accessed), last_modification: timespec(times.modified) };
+            rustix::fs::utimensat(&self.fd, c"", &stamps, AtFlags::EMPTY_PATH)?;
+        }
+        match times.created {
+            Some(created) => metadata::update(&self.root, self.fd(), |stat| (stat.attributes, created)),
+            None => Ok(()),
+        }
+    }
+
+    fn set_attributes(&self, attributes: FileAttributes) -> Result<()> {
+        metadata::update(&self.root, self.fd(), |stat| {
+            let kept = stat.attributes & FileAttributes::SPARSE_FILE;
+            (kept | (attributes & SETTABLE_ATTRIBUTES), stat.created)
+        })
+    }
+
+    fn set_sparse(&self, sparse: bool) -> Result<()> {
+        if self.kind == Kind::Directory {
+            return Err(Error::IsADirectory);
+        }
+        metadata::update(&self.root, self.fd(), |stat| {
+            let others = stat.attributes.without(FileAttributes::SPARSE_FILE);
+            (if sparse { others | FileAttributes::SPARSE_FILE } else { others }, stat.created)
+        })
+    }
+
+    fn read_directory(&self) -> Result<Box<dyn DirectoryCursor>> {
+        if self.kind != Kind::Directory {
+            return Err(Error::NotADirectory);
+        }
+        Ok(Box::new(LocalCursor::new(self)?))
+    }
+
+    fn maximal_access(&self, actor: &Actor) -> AccessMask {
+        let credentials = &self.root.credentials;
+        if credentials.is_all_powerful(actor) {
+            return AccessMask::FILE_ALL;
+        }
+        let mut access = AccessMask::READ_ATTRIBUTES | AccessMask::READ_CONTROL | AccessMask::SYNCHRONIZE;
+        let Ok(raw) = statx_fd(self.fd()) else { return access };
+        let stat = metadata::to_stat(&raw, Default::default());
+        let uid = credentials.uid(actor);
+        if uid == stat.uid {
+            access |= AccessMask::WRITE_ATTRIBUTES
+                | AccessMask::READ_EA
+                | AccessMask::WRITE_EA
+                | AccessMask::WRITE_DAC
+                | AccessMask::WRITE_OWNER;
+        }
+        if self.permits(actor, Access::READ_OK) {
+            access |= AccessMask::READ_DATA | AccessMask::READ_EA;
+        }
+        if self.permits(actor, Access::WRITE_OK) {
+            access |= AccessMask::WRITE_DATA
+                | AccessMask::APPEND_DATA
+                | AccessMask::WRITE_EA
+                | AccessMask::WRITE_ATTRIBUTES;
+            if self.kind == Kind::Directory && stat.mode & STICKY == 0 {
+                access |= AccessMask::DELETE_CHILD;
+            }
+        }
+        if self.permits(actor, Access::EXEC_OK) {
+            access |= AccessMask::EXECUTE;
+        }
+        if self.permits_delete(actor, uid, &stat) {
+            access |= AccessMask::DELETE;
+        }
+        access
+    }
+
+    fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let stored = xattr::stored_name(self.fd(), name)?;
+        xattr::get(self.fd(), &stored)
+    }
+
+    fn set_xattr(&self, name: &str, value: &[u8]) -> Result<()> {
+        let stored = xattr::stored_name(self.fd(), name)?;
+        xattr::set(self.fd(), &stored, value)
+    }
+
+    fn remove_xattr(&self, name: &str) -> Result<()> {
+        let stored = xattr::stored_name(self.fd(), name)?;
+        xattr::remove(self.fd(), &stored)
+    }
+
+    fn xattrs(&self) -> Result<Vec<Xattr>> {
+        xattr::list_visible(self.fd())
+    }
+
+    fn security_record(&self) -> Result<Option<Vec<u8>>> {
+        xattr::get(self.fd(), xattr::SECURITY)
+    }
+
+    fn set_security_record(&self, record: &[u8]) -> Result<()> {
+        xattr::set(self.fd(), xattr::SECURITY, record)
+    }
+
+    fn streams(&self) -> Result<Vec<StreamInfo>> {
+        stream::list(self.fd())
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.readable().ok()
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
+impl std::fmt::Debug for LocalHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LocalHandle").field(&names::decode_path(&self.path)).finish()
+    }
+}
+
+/// Whether the kernel lets the calling thread have `access` now.
+fn permits(fd: BorrowedFd<'_>, access: Access) -> bool {
+    rustix::fs::accessat(CWD, xattr::proc_path(fd), access, AtFlags::EACCESS).is_ok()
+}
+
+/// `offset` plus `done`, refused where no file reaches.
+fn position(offset: u64, done: usize) -> Result<u64> {
+    let position = u64::try_from(done).ok().and_then(|done| offset.checked_add(done));
+    position.filter(|position| i64::try_from(*position).is_ok()).ok_or(Error::InvalidArgument)
+}
+
+fn checked_size(size: u64) -> Result<()> {
+    i64::try_from(size).map(drop).map_err(|_| Error::InvalidArgument)
+}
+
+fn timespec(time: Option<FileTime>) -> Timespec {
+    match time {
+        Some(time) => {
+            let (seconds, nanoseconds) = time.to_unix();
+            Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() }
+        }
+        None => Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+    }
+}

@@ -1,0 +1,136 @@
+//! From statx and the stored DOS attributes to [`Stat`], and back.
+
+use super::dosattrib::{self, DosAttrib};
+use super::resolve::{Root, device, statx_fd};
+use super::xattr;
+use crate::error::{Error, Result};
+use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, Statx, StatxFlags, StatxTimestamp};
+use std::os::fd::BorrowedFd;
+use wire::{FileAttributes, FileTime};
+
+/// The permission bits that let somebody write.
+const ANY_WRITE: u32 = 0o222;
+
+/// The metadata of an open file.
+pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Stat> {
+    let raw = statx_fd(fd)?;
+    Ok(to_stat(&raw, stored(fd, kind(&raw))))
+}
+
+/// What is stored for an open file; nothing where nothing can be read.
+pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> DosAttrib {
+    if !has_attributes(kind) {
+        return DosAttrib::default();
+    }
+    let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];
+    let record = xattr::get_short(fd, dosattrib::NAME.as_bytes(), &mut buffer);
+    record.ok().flatten().and_then(DosAttrib::parse).unwrap_or_default()
+}
+
+/// Whether user attributes can be there at all: the kernel knows them for files and directories only.
+pub(super) fn has_attributes(kind: Kind) -> bool {
+    matches!(kind, Kind::File | Kind::Directory)
+}
+
+/// What a file is.
+pub(super) fn kind(raw: &Statx) -> Kind {
+    match FileType::from_raw_mode(u32::from(raw.stx_mode)) {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        FileType::Symlink => Kind::Symlink,
+        _ => Kind::Other,
+    }
+}
+
+/// Puts together what the kernel and the stored record say.
+pub(super) fn to_stat(raw: &Statx, stored: DosAttrib) -> Stat {
+    let kind = kind(raw);
+    let is_file = kind == Kind::File;
+    let mode = u32::from(raw.stx_mode) & 0o7777;
+    let modified = time(&raw.stx_mtime);
+    let changed = time(&raw.stx_ctime);
+    let born = StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::BTIME);
+    let born = if born { time(&raw.stx_btime) } else { modified.min(changed) };
+    Stat {
+        device: device(raw),
+        inode: raw.stx_ino,
+        size: if is_file { raw.stx_size } else { 0 },
+        allocation: if is_file { raw.stx_blocks.saturating_mul(512) } else { 0 },
+        links: if kind == Kind::Directory { 1 } else { raw.stx_nlink },
+        kind,
+        created: stored.created.unwrap_or(born),
+        accessed: time(&raw.stx_atime),
+        modified,
+        changed,
+        attributes: normalized(stored.attributes.unwrap_or_else(|| from_mode(mode, kind)), kind),
+        mode,
+        uid: raw.stx_uid,
+        gid: raw.stx_gid,
+    }
+}
+
+/// The attributes of a file that has none stored.
+fn from_mode(mode: u32, kind: Kind) -> FileAttributes {
+    let mut attributes = FileAttributes::NONE;
+    if kind == Kind::File {
+        attributes |= FileAttributes::ARCHIVE;
+        if mode & ANY_WRITE == 0 {
+            attributes |= FileAttributes::READONLY;
+        }
+    }
+    attributes
+}
+
+/// Changes what is stored; `change` sees the file as it is. Where the file system has no user attributes,
+/// READONLY becomes the permission bits, and the rest is not kept.
+pub(super) fn update(
+    root: &Root,
+    fd: BorrowedFd<'_>,
+    change: impl FnOnce(&Stat) -> (FileAttributes, FileTime),
+) -> Result<()> {
+    let raw = statx_fd(fd)?;
+    let kind = kind(&raw);
+    if !has_attributes(kind) {
+        return Err(Error::NotSupported);
+    }
+    let _lock = root.lock_inode(raw.stx_ino);
+    let stat = to_stat(&raw, stored(fd, kind));
+    let (attributes, created) = change(&stat);
+    match store(fd, kind, attributes, created) {
+        Err(Error::NotSupported) => set_readonly_mode(fd, &stat, attributes.contains(FileAttributes::READONLY)),
+        result => result,
+    }
+}
+
+/// Stores attributes and the creation time.
+pub(super) fn store(
+    fd: BorrowedFd<'_>,
+    kind: Kind,
+    attributes: FileAttributes,
+    created: FileTime,
+) -> Result<()> {
+    let mut kept = attributes & (SETTABLE_ATTRIBUTES | FileAttributes::SPARSE_FILE);
+    if kind == Kind::Directory {
+        kept |= FileAttributes::DIRECTORY;
+    }
+    let record = DosAttrib { attributes: Some(kept), created: Some(created) }.to_record();
+    xattr::set(fd, dosattrib::NAME.as_bytes(), &record)
+}
+
+fn set_readonly_mode(fd: BorrowedFd<'_>, stat: &Stat, readonly: bool) -> Result<()> {
+    let mode = match (readonly, stat.mode & ANY_WRITE == 0) {
+        (true, false) => stat.mode & !ANY_WRITE,
+        // The owner, and whoever the umask of a new file would let write, is all that can be given back.
+        (false, true) => stat.mode | 0o200,
+        _ => return Ok(()),
+    };
+    if stat.kind != Kind::File {
+        return Ok(());
+    }
+    Ok(rustix::fs::chmodat(CWD, xattr::proc_path(fd), Mode::from_raw_mode(mode), AtFlags::empty())?)
+}
+
+fn time(raw: &StatxTimestamp) -> FileTime {
+    FileTime::from_unix(raw.tv_sec, raw.tv_nsec)
+}

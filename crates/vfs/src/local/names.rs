@@ -1,0 +1,232 @@
+//! Names on disk (any bytes) and names on the wire (what Windows allows), both ways without loss.
+//!
+//! Characters that Windows forbids become the private use characters of "Services for Macintosh", which the
+//! Linux and macOS clients and Samba's `vfs_fruit`/`vfs_catia` use too: controls 0x01..0x1f are U+F001..F01F,
+//! `" * : < > ? \ |` are U+F020..F027, a space or dot at the end is U+F028 or U+F029. A byte that is no UTF-8
+//! becomes U+EF00 plus the byte (U+EF80..EFFF). A character on disk that already lies in one of these ranges
+//! is shown as its bytes, so that no two names on disk look alike.
+
+use crate::error::{Error, Result};
+
+const BAD_BYTE: u32 = 0xef00;
+const SFM: u32 = 0xf000;
+const SFM_FIRST: u32 = 0xf001;
+const SFM_PUNCTUATION: [u8; 8] = *b"\"*:<>?\\|";
+const SFM_PUNCTUATION_FIRST: u32 = 0xf020;
+const SFM_SPACE: char = '\u{f028}';
+const SFM_DOT: char = '\u{f029}';
+
+/// The name that the wire shows for a name on disk.
+pub(super) fn decode(disk: &[u8]) -> String {
+    let plain = |byte: &u8| (b' '..0x7f).contains(byte) && !SFM_PUNCTUATION.contains(byte);
+    if disk.iter().all(plain)
+        && !matches!(disk.last(), Some(b' ' | b'.'))
+        && let Ok(text) = std::str::from_utf8(disk)
+    {
+        return text.to_owned();
+    }
+    let mut name = String::with_capacity(disk.len() + 8);
+    for chunk in disk.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            push_decoded(&mut name, c);
+        }
+        for byte in chunk.invalid() {
+            push_bad_byte(&mut name, *byte);
+        }
+    }
+    let end = match name.chars().next_back() {
+        Some(' ') => SFM_SPACE,
+        Some('.') => SFM_DOT,
+        _ => return name,
+    };
+    name.pop();
+    name.push(end);
+    name
+}
+
+/// The name on disk for a name on the wire; a name that no name on disk decodes to is refused, except that a
+/// plain space or dot at the end is taken too.
+pub(super) fn encode(name: &str) -> Result<Vec<u8>> {
+    if name.is_ascii() && !name.bytes().any(|byte| byte < b' ') {
+        return checked(name.as_bytes().to_vec());
+    }
+    let mut disk = Vec::with_capacity(name.len());
+    let mut private = false;
+    let mut buffer = [0; 4];
+    for c in name.chars() {
+        let code = u32::from(c);
+        let byte = match code {
+            0xef80..=0xefff => Some(code - BAD_BYTE),
+            0xf001..=0xf01f => Some(code - SFM),
+            0xf020..=0xf027 => {
+                let index = (code - SFM_PUNCTUATION_FIRST) as usize;
+                SFM_PUNCTUATION.get(index).map(|byte| u32::from(*byte))
+            }
+            0xf028 => Some(u32::from(b' ')),
+            0xf029 => Some(u32::from(b'.')),
+            _ => None,
+        };
+        match byte.and_then(|byte| u8::try_from(byte).ok()) {
+            Some(byte) => {
+                private = true;
+                disk.push(byte);
+            }
+            None => disk.extend_from_slice(c.encode_utf8(&mut buffer).as_bytes()),
+        }
+    }
+    if private && decode(&disk) != with_end_mapped(name) {
+        return Err(Error::InvalidName);
+    }
+    checked(disk)
+}
+
+/// The disk path of components split by `/`.
+pub(super) fn encode_path(path: &str) -> Result<Vec<u8>> {
+    let mut disk = Vec::with_capacity(path.len());
+    for component in path.split('/').filter(|component| !component.is_empty()) {
+        push_component(&mut disk, &encode(component)?);
+    }
+    Ok(disk)
+}
+
+/// The wire path of a disk path.
+pub(super) fn decode_path(disk: &[u8]) -> String {
+    let mut path = String::with_capacity(disk.len());
+    for component in disk.split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
+        if !path.is_empty() {
+            path.push('/');
+        }
+        path.push_str(&decode(component));
+    }
+    path
+}
+
+/// Appends a component to a disk path.
+pub(super) fn push_component(path: &mut Vec<u8>, component: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(component);
+}
+
+/// Whether a name on disk is `wanted` but for case.
+pub(super) fn matches(disk: &[u8], wanted: &str) -> bool {
+    if wanted.is_ascii() {
+        return disk.eq_ignore_ascii_case(wanted.as_bytes());
+    }
+    !disk.is_ascii_plain() && crate::fold::equal(&decode(disk), &with_end_mapped(wanted))
+}
+
+trait AsciiPlain {
+    fn is_ascii_plain(&self) -> bool;
+}
+
+impl AsciiPlain for [u8] {
+    /// ASCII that decodes to itself, so that it cannot match a name with other characters.
+    fn is_ascii_plain(&self) -> bool {
+        self.iter().all(|byte| byte.is_ascii_alphanumeric())
+    }
+}
+
+fn push_decoded(name: &mut String, c: char) {
+    let code = u32::from(c);
+    let mapped = match code {
+        0x01..=0x1f => char::from_u32(SFM + code),
+        0xef80..=0xefff | 0xf001..=0xf029 => {
+            for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                push_bad_byte(name, byte);
+            }
+            return;
+        }
+        _ if c.is_ascii() => SFM_PUNCTUATION
+            .iter()
+            .zip(SFM_PUNCTUATION_FIRST..)
+            .find(|(byte, _)| char::from(**byte) == c)
+            .and_then(|(_, code)| char::from_u32(code)),
+        _ => None,
+    };
+    name.push(mapped.unwrap_or(c));
+}
+
+fn push_bad_byte(name: &mut String, byte: u8) {
+    name.push(char::from_u32(BAD_BYTE + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER));
+}
+
+fn with_end_mapped(name: &str) -> String {
+    if let Some(rest) = name.strip_suffix(' ') {
+        format!("{rest}{SFM_SPACE}")
+    } else if let Some(rest) = name.strip_suffix('.') {
+        format!("{rest}{SFM_DOT}")
+    } else {
+        name.to_owned()
+    }
+}
+
+/// The last look at a component before it meets the kernel: mapped characters can spell `.` and `..`.
+fn checked(disk: Vec<u8>) -> Result<Vec<u8>> {
+    let fatal = |byte: &u8| matches!(byte, b'/' | 0);
+    if disk.is_empty() || disk == b"." || disk == b".." || disk.iter().any(fatal) {
+        return Err(Error::InvalidName);
+    }
+    Ok(disk)
+}
+
+const _: () = assert!(SFM_FIRST == SFM + 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn maps_what_windows_forbids() {
+        for (disk, wire) in [
+            (&b"plain.txt"[..], "plain.txt"),
+            (b"a:b*?\"<>|\\", "a\u{f022}b\u{f021}\u{f025}\u{f020}\u{f023}\u{f024}\u{f027}\u{f026}"),
+            (b"tab\there", "tab\u{f009}here"),
+            (b"end.", "end\u{f029}"),
+            (b"end. ", "end.\u{f028}"),
+            (b"caf\xe9", "caf\u{efe9}"),
+            ("é\u{f021}".as_bytes(), "é\u{efef}\u{ef80}\u{efa1}"),
+            ("日本".as_bytes(), "日本"),
+        ] {
+            assert_eq!(decode(disk), wire);
+            assert_eq!(encode(wire).unwrap(), disk, "{wire:?}");
+        }
+        assert_eq!(encode("end.").unwrap(), b"end.");
+        assert_eq!(encode("é ").unwrap(), "é ".as_bytes());
+    }
+
+    #[test]
+    fn mapped_characters_cannot_spell_a_way_out() {
+        for evil in ["\u{f029}", ".\u{f029}", "\u{f029}\u{f029}", "\u{ef2e}\u{f029}", "a\u{f029}b", "\u{efc3}\u{efa9}"] {
+            assert!(matches!(encode(evil), Err(Error::InvalidName)) || !encode(evil).unwrap().starts_with(b"."));
+        }
+        assert!(encode("\u{f029}").is_err());
+        assert!(encode(".\u{f029}").is_err());
+        assert!(encode("\u{efc3}\u{efa9}").is_err(), "would be é, which is shown as é");
+        assert!(encode("a\u{f029}b").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_disk_name_survives(disk in proptest::collection::vec(prop_oneof![1..=255u8, Just(0xef), Just(0xbe), 0x80..=0xbfu8], 1..40)) {
+            let disk: Vec<u8> = disk.into_iter().filter(|byte| *byte != b'/').collect();
+            prop_assume!(!disk.is_empty() && disk != b"." && disk != b"..");
+            let wire = decode(&disk);
+            prop_assert!(crate::RelativePath::new(wire.clone()).is_ok(), "{:?}", wire);
+            prop_assert_eq!(encode(&wire).unwrap(), disk.clone());
+            prop_assert!(matches(&disk, &wire));
+        }
+
+        #[test]
+        fn no_wire_name_reaches_elsewhere(name in "\\PC{1,20}") {
+            if let Ok(path) = crate::RelativePath::new(name.clone())
+                && path.components().count() == 1
+                && let Ok(disk) = encode(&name)
+            {
+                prop_assert!(disk != b"." && disk != b".." && !disk.contains(&b'/') && !disk.contains(&0));
+            }
+        }
+    }
+}

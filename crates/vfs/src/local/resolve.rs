@@ -1,0 +1,188 @@
+//! From names to files: every step is openat2 below the share's root, so nothing leads out of it.
+
+use super::credentials::Credentials;
+use super::{LocalOptions, names};
+use crate::error::{Error, Result};
+use crate::limits::{DIRECTORY_BUFFER_BYTES, RESOLVE_ATTEMPTS_MAX};
+use crate::path::RelativePath;
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxFlags};
+use rustix::io::Errno;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How many locks stand for all inodes; see [`Root::lock_inode`].
+const INODE_LOCKS: usize = 32;
+
+/// What all handles of a share have in common.
+pub(super) struct Root {
+    pub(super) fd: OwnedFd,
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) credentials: Credentials,
+    pub(super) options: LocalOptions,
+    inode_locks: [Mutex<()>; INODE_LOCKS],
+}
+
+/// A name in its directory, which exists; the name itself may not.
+pub(super) struct Located {
+    /// The directory, opened with O_PATH.
+    pub(super) parent: OwnedFd,
+    /// The directory's path on disk.
+    pub(super) parent_path: Vec<u8>,
+    /// The last component on disk: the real spelling if it exists, otherwise the wanted one.
+    pub(super) leaf: Vec<u8>,
+    /// Whether there is something (a dangling symlink, too).
+    pub(super) exists: bool,
+}
+
+impl Located {
+    /// The whole path on disk.
+    pub(super) fn path(&self) -> Vec<u8> {
+        let mut path = self.parent_path.clone();
+        names::push_component(&mut path, &self.leaf);
+        path
+    }
+
+    /// The metadata of the name itself, a symlink not followed.
+    pub(super) fn lstat(&self) -> Result<Statx> {
+        Ok(statx(self.parent.as_fd(), &self.leaf, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+impl Root {
+    pub(super) fn new(fd: OwnedFd, credentials: Credentials, options: LocalOptions) -> Result<Self> {
+        let stat = statx_fd(fd.as_fd())?;
+        Ok(Self {
+            fd,
+            device: device(&stat),
+            inode: stat.stx_ino,
+            credentials,
+            options,
+            inode_locks: [const { Mutex::new(()) }; INODE_LOCKS],
+        })
+    }
+
+    /// Serializes read-modify-write of an inode's extended attributes within this process.
+    pub(super) fn lock_inode(&self, inode: u64) -> MutexGuard<'_, ()> {
+        let index = usize::try_from(inode % INODE_LOCKS as u64).unwrap_or(0);
+        let [first, ..] = &self.inode_locks;
+        self.inode_locks.get(index).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens a path on disk below the root, exactly as it is spelled; the empty path is the root.
+    ///
+    /// EXDEV, a symlink that leads out, becomes EACCES here, so that it cannot be taken for a rename's EXDEV.
+    pub(super) fn open_at(&self, path: &[u8], flags: OFlags, mode: Mode) -> std::result::Result<OwnedFd, Errno> {
+        let path = if path.is_empty() { b"." } else { path };
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        // O_PATH takes only a few companions; openat2 refuses the others.
+        let flags = match flags.contains(OFlags::PATH) {
+            true => flags & (OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW),
+            false => flags,
+        };
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        for _ in 0..RESOLVE_ATTEMPTS_MAX {
+            match rustix::fs::openat2(&self.fd, path, flags, mode, resolve) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::XDEV) => return Err(Errno::ACCESS),
+                result => return result,
+            }
+        }
+        Err(Errno::BUSY)
+    }
+
+    /// Opens a directory with O_PATH; exact first, then without regard to case. Gives its path on disk too.
+    pub(super) fn directory(&self, path: &str) -> Result<(OwnedFd, Vec<u8>)> {
+        let disk = names::encode_path(path)?;
+        match self.open_directory(&disk) {
+            Err(Errno::NOENT) if !path.is_empty() => self.folded_directory(path),
+            result => Ok((result.map_err(on_the_way)?, disk)),
+        }
+    }
+
+    /// Finds a name: its directory, and its real spelling where it exists. The root is
+    /// [`Error::InvalidArgument`].
+    pub(super) fn locate(&self, path: &RelativePath) -> Result<Located> {
+        let (parent, name) = path.split().ok_or(Error::InvalidArgument)?;
+        let leaf = names::encode(name)?;
+        let (parent, parent_path) = self.directory(parent)?;
+        let exists = match statx(parent.as_fd(), &leaf, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(_) => true,
+            Err(Errno::NOENT) => false,
+            Err(error) => return Err(error.into()),
+        };
+        if !exists && let Some(leaf) = find_folded(parent.as_fd(), name)? {
+            return Ok(Located { parent, parent_path, leaf, exists: true });
+        }
+        Ok(Located { parent, parent_path, leaf, exists })
+    }
+
+    fn open_directory(&self, disk: &[u8]) -> std::result::Result<OwnedFd, Errno> {
+        self.open_at(disk, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+    }
+
+    fn folded_directory(&self, path: &str) -> Result<(OwnedFd, Vec<u8>)> {
+        let mut disk = Vec::with_capacity(path.len());
+        let mut directory = self.open_directory(&disk)?;
+        for component in path.split('/') {
+            let parent_bytes = disk.len();
+            names::push_component(&mut disk, &names::encode(component)?);
+            directory = match self.open_directory(&disk) {
+                Err(Errno::NOENT) => {
+                    let found = find_folded(directory.as_fd(), component)?.ok_or(Error::PathNotFound)?;
+                    disk.truncate(parent_bytes);
+                    names::push_component(&mut disk, &found);
+                    self.open_directory(&disk).map_err(on_the_way)?
+                }
+                result => result.map_err(on_the_way)?,
+            };
+        }
+        Ok((directory, disk))
+    }
+}
+
+/// Metadata of an open file, however it was opened.
+pub(super) fn statx_fd(fd: BorrowedFd<'_>) -> std::result::Result<Statx, Errno> {
+    statx(fd, b"", AtFlags::EMPTY_PATH)
+}
+
+/// Metadata of a name in a directory.
+pub(super) fn statx(fd: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> std::result::Result<Statx, Errno> {
+    rustix::fs::statx(fd, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
+}
+
+/// The device number of a file.
+pub(super) fn device(stat: &Statx) -> u64 {
+    rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor)
+}
+
+/// The entry of a directory that is `wanted` but for case, the first by its bytes if there are several.
+///
+/// A directory that the actor may search but not list has only exact names.
+fn find_folded(directory: BorrowedFd<'_>, wanted: &str) -> Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = match rustix::fs::openat(directory, c".", flags, Mode::empty()) {
+        Err(Errno::ACCESS) => return Ok(None),
+        result => result?,
+    };
+    let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
+    let mut entries = RawDir::new(fd, &mut buffer);
+    let mut best: Option<Vec<u8>> = None;
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if names::matches(name, wanted) && best.as_deref().is_none_or(|best| name < best) {
+            best = Some(name.to_vec());
+        }
+    }
+    Ok(best)
+}
+
+/// What an error means that struck a component before the last.
+fn on_the_way(errno: Errno) -> Error {
+    match errno {
+        Errno::NOENT | Errno::NOTDIR => Error::PathNotFound,
+        other => other.into(),
+    }
+}

@@ -1,0 +1,159 @@
+//! Extended attributes of an open file, an O_PATH descriptor included.
+
+use super::dosattrib;
+use crate::error::{Error, Result};
+use crate::handle::Xattr;
+use crate::limits::XATTR_VALUE_BYTES_MAX;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// The name space that ordinary processes may use, and where EAs are kept.
+pub(super) const USER: &[u8] = b"user.";
+/// Samba's prefix of named streams.
+pub(super) const STREAM_PREFIX: &[u8] = b"user.DosStream.";
+/// Samba's record of a security descriptor.
+pub(super) const SECURITY: &[u8] = b"security.NTACL";
+
+/// More names than the kernel gives: its XATTR_LIST_MAX.
+const LIST_BYTES_MAX: usize = 64 * 1024;
+
+/// The path that means the open file itself; f*xattr and fchmod refuse O_PATH descriptors.
+pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// An attribute's value; `None` if there is none, or none can be.
+pub(super) fn get(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>> {
+    let mut short = [0; 1024];
+    match read(fd, name, &mut short) {
+        Err(Errno::RANGE) => {}
+        result => {
+            return Ok(present(result)?.and_then(|length| short.get(..length)).map(<[u8]>::to_vec));
+        }
+    }
+    let mut value = vec![0; XATTR_VALUE_BYTES_MAX];
+    let Some(length) = present(read(fd, name, &mut value))? else { return Ok(None) };
+    value.truncate(length);
+    Ok(Some(value))
+}
+
+/// Reads a short attribute without allocating; `None` if there is none or it is longer than `buffer`.
+pub(super) fn get_short<'a>(fd: BorrowedFd<'_>, name: &[u8], buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
+    match present(read(fd, name, &mut *buffer)) {
+        Ok(found) => Ok(found.and_then(|length| buffer.get(..length))),
+        Err(Error::InvalidArgument) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// As [`get_short`], by path, a symlink not followed.
+pub(super) fn get_short_at<'a>(path: &[u8], name: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
+    let length = rustix::fs::lgetxattr(path, name, &mut *buffer).ok()?;
+    buffer.get(..length)
+}
+
+/// Creates or replaces an attribute.
+pub(super) fn set(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> Result<()> {
+    if value.len() > XATTR_VALUE_BYTES_MAX {
+        return Err(Error::NoSpace);
+    }
+    let result = match rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()) {
+        Err(Errno::BADF) => rustix::fs::setxattr(proc_path(fd), name, value, XattrFlags::empty()),
+        result => result,
+    };
+    match result {
+        // The name, not the value, is what can be out of range here.
+        Err(Errno::RANGE) => Err(Error::InvalidName),
+        Err(Errno::TOOBIG) => Err(Error::NoSpace),
+        result => Ok(result?),
+    }
+}
+
+/// Removes an attribute; fine if there is none.
+pub(super) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+    let result = match rustix::fs::fremovexattr(fd, name) {
+        Err(Errno::BADF) => rustix::fs::removexattr(proc_path(fd), name),
+        result => result,
+    };
+    match result {
+        Ok(()) | Err(Errno::NODATA) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// All names, name space included.
+pub(super) fn list(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
+    let mut names = Vec::with_capacity(1024);
+    loop {
+        let result = match rustix::fs::flistxattr(fd, rustix::buffer::spare_capacity(&mut names)) {
+            Err(Errno::BADF) => {
+                rustix::fs::listxattr(proc_path(fd), rustix::buffer::spare_capacity(&mut names))
+            }
+            result => result,
+        };
+        match result {
+            Err(Errno::RANGE) if names.capacity() < LIST_BYTES_MAX => names.reserve_exact(LIST_BYTES_MAX),
+            Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+            result => {
+                result?;
+                break;
+            }
+        }
+    }
+    let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+    Ok(names.map(<[u8]>::to_vec).collect())
+}
+
+/// The EAs that clients see: all of `user.*` but what this server and Samba keep there.
+pub(super) fn list_visible(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>> {
+    let mut visible = Vec::new();
+    for full in list(fd)? {
+        let Some(name) = full.strip_prefix(USER).and_then(|name| std::str::from_utf8(name).ok()) else { continue };
+        if is_private(name) {
+            continue;
+        }
+        if let Some(value) = get(fd, &full)? {
+            visible.push(Xattr { name: name.to_owned(), value });
+        }
+    }
+    visible.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(visible)
+}
+
+/// The full name of an EA as it is stored: the spelling that exists, or the wanted one.
+pub(super) fn stored_name(fd: BorrowedFd<'_>, name: &str) -> Result<Vec<u8>> {
+    if name.is_empty() || name.contains('\0') {
+        return Err(Error::InvalidName);
+    }
+    if is_private(name) {
+        return Err(Error::AccessDenied);
+    }
+    let wanted = [USER, name.as_bytes()].concat();
+    let stored = list(fd)?.into_iter().filter(|stored| stored.eq_ignore_ascii_case(&wanted)).min();
+    Ok(stored.unwrap_or(wanted))
+}
+
+/// Whether the name is kept from clients: they could forge attributes and streams past the checks.
+fn is_private(name: &str) -> bool {
+    let has_prefix = |prefix: &str| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    let dos_attributes = dosattrib::NAME.strip_prefix("user.").unwrap_or_default();
+    name.eq_ignore_ascii_case(dos_attributes) || has_prefix("DosStream.") || has_prefix("SAMBA_")
+}
+
+fn read(fd: BorrowedFd<'_>, name: &[u8], buffer: &mut [u8]) -> std::result::Result<usize, Errno> {
+    match rustix::fs::fgetxattr(fd, name, &mut *buffer) {
+        Err(Errno::BADF) => rustix::fs::getxattr(proc_path(fd), name, buffer),
+        result => result,
+    }
+}
+
+fn present<T>(result: std::result::Result<T, Errno>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,148 @@
+//! Share-relative paths that cannot leave the share by their text.
+
+use crate::error::{Error, Result};
+use crate::limits::{COMPONENT_UNITS_MAX, PATH_UNITS_MAX};
+use std::fmt;
+
+/// A share-relative path: components split by `/`, `""` is the share's root; optionally a named stream.
+///
+/// Construction refuses what no file name may hold on the wire (MS-FSCC 2.1.5.2): empty components, `.` and
+/// `..`, control characters and `" * : < > ? \ |`. Characters that files on disk have nonetheless travel in
+/// the private use area (see `local::names`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RelativePath {
+    text: String,
+    stream: Option<String>,
+}
+
+impl RelativePath {
+    /// Takes a path with `/` between components and none before or after.
+    pub fn new(text: impl Into<String>) -> Result<Self> {
+        let text = text.into();
+        if !text.is_empty() {
+            if text.encode_utf16().count() > PATH_UNITS_MAX {
+                return Err(Error::InvalidName);
+            }
+            text.split('/').try_for_each(check_component)?;
+        }
+        Ok(Self { text, stream: None })
+    }
+
+    /// The share's root.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// The same file's named stream (the name alone: no colons, no `$DATA`); MS-FSCC 2.1.5.3.
+    pub fn with_stream(mut self, name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let forbidden = |c: char| matches!(c, '/' | '\\' | ':' | '\0');
+        if name.is_empty() || name.contains(forbidden) || name.encode_utf16().count() > COMPONENT_UNITS_MAX {
+            return Err(Error::InvalidName);
+        }
+        self.stream = Some(name);
+        Ok(self)
+    }
+
+    /// The same file without the stream.
+    pub fn without_stream(&self) -> Self {
+        Self { text: self.text.clone(), stream: None }
+    }
+
+    /// The stream's name, where the path names one.
+    pub fn stream(&self) -> Option<&str> {
+        self.stream.as_deref()
+    }
+
+    /// The file's path, without the stream.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is the share's root itself.
+    pub fn is_root(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// The components from the root down; none for the root.
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
+        self.text.split('/').filter(|component| !component.is_empty())
+    }
+
+    /// The last component; `None` for the root.
+    pub fn name(&self) -> Option<&str> {
+        self.components().next_back()
+    }
+
+    /// The directory that holds it; `None` for the root.
+    pub fn parent(&self) -> Option<Self> {
+        if self.is_root() {
+            return None;
+        }
+        let text = self.text.rsplit_once('/').map_or("", |(parent, _)| parent);
+        Some(Self { text: text.to_owned(), stream: None })
+    }
+
+    /// The path of `name` in this directory.
+    pub fn join(&self, name: &str) -> Result<Self> {
+        check_component(name)?;
+        Self::new(if self.is_root() { name.to_owned() } else { format!("{}/{name}", self.text) })
+    }
+
+    /// The parent's path and the last component; `None` for the root.
+    pub(crate) fn split(&self) -> Option<(&str, &str)> {
+        (!self.is_root()).then(|| self.text.rsplit_once('/').unwrap_or(("", &self.text)))
+    }
+}
+
+impl fmt::Display for RelativePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match &self.stream {
+            Some(stream) => write!(f, ":{stream}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_component(component: &str) -> Result<()> {
+    let forbidden = |c: char| c < ' ' || matches!(c, '"' | '*' | ':' | '<' | '>' | '?' | '\\' | '|' | '/');
+    if matches!(component, "" | "." | "..")
+        || component.contains(forbidden)
+        || component.encode_utf16().count() > COMPONENT_UNITS_MAX
+    {
+        return Err(Error::InvalidName);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_what_leaves_or_confuses() {
+        for bad in ["/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\\b", "a:b", "a*", "a\0b", "a\x1f", "a|b"] {
+            assert!(RelativePath::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(RelativePath::new("x".repeat(COMPONENT_UNITS_MAX + 1)).is_err());
+        assert!(RelativePath::new("x".repeat(COMPONENT_UNITS_MAX)).is_ok());
+        for bad in ["", "a:b", "a/b", "a\\b"] {
+            assert!(RelativePath::root().with_stream(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn takes_apart_and_joins() {
+        let path = RelativePath::new("a/b. c/…").unwrap();
+        assert_eq!(path.components().collect::<Vec<_>>(), ["a", "b. c", "…"]);
+        assert_eq!(path.name(), Some("…"));
+        assert_eq!(path.parent().unwrap().as_str(), "a/b. c");
+        assert_eq!(path.parent().unwrap().join("…").unwrap(), path);
+        assert_eq!(RelativePath::root().join("a").unwrap().parent(), Some(RelativePath::root()));
+        assert_eq!(RelativePath::root().parent(), None);
+        assert_eq!(RelativePath::root().name(), None);
+        assert!(RelativePath::root().join("..").is_err());
+        assert!(RelativePath::root().join("a/b").is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! What is known about a file: one snapshot, as MS-FSCC's information classes need it.
+
+use wire::{FileAttributes, FileTime};
+
+/// A snapshot of a file's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stat {
+    /// The device number; with `inode` it tells whether two names are one file.
+    pub device: u64,
+    /// The inode number: the `FileId` of MS-FSCC 2.4.20.
+    pub inode: u64,
+    /// `EndOfFile` in bytes; 0 for directories and special files.
+    pub size: u64,
+    /// `AllocationSize` in bytes; 0 for directories and special files.
+    pub allocation: u64,
+    /// Hard links; 1 for directories, as on NTFS.
+    pub links: u32,
+    /// What it is, symlinks followed.
+    pub kind: Kind,
+    /// `CreationTime`.
+    pub created: FileTime,
+    /// `LastAccessTime`.
+    pub accessed: FileTime,
+    /// `LastWriteTime`.
+    pub modified: FileTime,
+    /// `ChangeTime`.
+    pub changed: FileTime,
+    /// Ready for the wire: DIRECTORY where it is one, NORMAL where there is nothing else, never empty.
+    pub attributes: FileAttributes,
+    /// The POSIX permission bits (lowest twelve).
+    pub mode: u32,
+    /// The POSIX owner.
+    pub uid: u32,
+    /// The POSIX group.
+    pub gid: u32,
+}
+
+impl Stat {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        self.kind == Kind::Directory
+    }
+
+    /// Whether `other` describes the same file.
+    pub fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A file with data.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link that was not followed; never the kind of an open handle or a listed entry.
+    Symlink,
+    /// A FIFO, socket or device: it has metadata, its data cannot be opened.
+    Other,
+}
+
+/// The attributes a client may set (MS-FSCC 2.6, MS-FSA 2.1.5.14.2); the others follow from what the file is.
+pub const SETTABLE_ATTRIBUTES: FileAttributes = FileAttributes(
+    FileAttributes::READONLY.0
+        | FileAttributes::HIDDEN.0
+        | FileAttributes::SYSTEM.0
+        | FileAttributes::ARCHIVE.0
+        | FileAttributes::TEMPORARY.0
+        | FileAttributes::OFFLINE.0
+        | FileAttributes::NOT_CONTENT_INDEXED.0,
+);
+
+/// Makes `stored` ready for the wire: DIRECTORY exactly for directories, NORMAL only alone.
+pub(crate) fn normalized(stored: FileAttributes, kind: Kind) -> FileAttributes {
+    let mut attributes = stored & (SETTABLE_ATTRIBUTES | FileAttributes::SPARSE_FILE);
+    if kind == Kind::Directory {
+        attributes = attributes.without(FileAttributes::SPARSE_FILE | FileAttributes::TEMPORARY);
+        attributes |= FileAttributes::DIRECTORY;
+    }
+    if attributes.is_none() { FileAttributes::NORMAL } else { attributes }
+}

@@ -1,0 +1,107 @@
+//! FILE_NOTIFY_INFORMATION (MS-FSCC 2.7.1), what a CHANGE_NOTIFY answers.
+
+use super::limits::CHAIN_ENTRIES_MAX;
+use super::{Chain, ChainWriter, index, name_bytes, put_name};
+use crate::cursor::{DecodeError, Put, ReadCursor, wire_u32};
+use crate::utf16::Utf16;
+use crate::{bit_mask, wire_enum};
+
+wire_enum! {
+    /// `Action` of FILE_NOTIFY_INFORMATION (MS-FSCC 2.7.1).
+    NotifyAction(u32) {
+        /// FILE_ACTION_ADDED.
+        ADDED = 1,
+        /// FILE_ACTION_REMOVED.
+        REMOVED = 2,
+        /// FILE_ACTION_MODIFIED.
+        MODIFIED = 3,
+        /// FILE_ACTION_RENAMED_OLD_NAME.
+        RENAMED_OLD_NAME = 4,
+        /// FILE_ACTION_RENAMED_NEW_NAME.
+        RENAMED_NEW_NAME = 5,
+        /// FILE_ACTION_ADDED_STREAM.
+        ADDED_STREAM = 6,
+        /// FILE_ACTION_REMOVED_STREAM.
+        REMOVED_STREAM = 7,
+        /// FILE_ACTION_MODIFIED_STREAM.
+        MODIFIED_STREAM = 8,
+        /// FILE_ACTION_REMOVED_BY_DELETE.
+        REMOVED_BY_DELETE = 9,
+    }
+}
+
+bit_mask! {
+    /// `CompletionFilter` of CHANGE_NOTIFY (MS-SMB2 2.2.35).
+    CompletionFilter(u32) {
+        /// FILE_NOTIFY_CHANGE_FILE_NAME.
+        FILE_NAME = 0x001,
+        /// FILE_NOTIFY_CHANGE_DIR_NAME.
+        DIR_NAME = 0x002,
+        /// FILE_NOTIFY_CHANGE_ATTRIBUTES.
+        ATTRIBUTES = 0x004,
+        /// FILE_NOTIFY_CHANGE_SIZE.
+        SIZE = 0x008,
+        /// FILE_NOTIFY_CHANGE_LAST_WRITE.
+        LAST_WRITE = 0x010,
+        /// FILE_NOTIFY_CHANGE_LAST_ACCESS.
+        LAST_ACCESS = 0x020,
+        /// FILE_NOTIFY_CHANGE_CREATION.
+        CREATION = 0x040,
+        /// FILE_NOTIFY_CHANGE_EA.
+        EA = 0x080,
+        /// FILE_NOTIFY_CHANGE_SECURITY.
+        SECURITY = 0x100,
+        /// FILE_NOTIFY_CHANGE_STREAM_NAME.
+        STREAM_NAME = 0x200,
+        /// FILE_NOTIFY_CHANGE_STREAM_SIZE.
+        STREAM_SIZE = 0x400,
+        /// FILE_NOTIFY_CHANGE_STREAM_WRITE.
+        STREAM_WRITE = 0x800,
+    }
+}
+
+/// One change below a watched directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotifyEntry<N> {
+    /// Action.
+    pub action: NotifyAction,
+    /// FileName, relative to the watched directory.
+    pub name: N,
+}
+
+/// Appends all changes, or nothing and false where `max` bytes do not hold them: the watcher then
+/// learns STATUS_NOTIFY_ENUM_DIR and looks for itself (MS-SMB2 3.3.4.2).
+#[must_use]
+pub fn encode_changes<'a>(
+    changes: impl IntoIterator<Item = NotifyEntry<&'a str>>,
+    out: &mut Vec<u8>,
+    max: usize,
+) -> bool {
+    let start = out.len();
+    let mut chain = ChainWriter::new(out, max, 4);
+    for change in changes {
+        let length = name_bytes(change.name);
+        let Some(out) = chain.begin(length.saturating_add(12)) else {
+            out.truncate(start);
+            return false;
+        };
+        out.put_u32(0);
+        out.put_u32(change.action.0);
+        out.put_u32(wire_u32(length));
+        put_name(out, change.name);
+    }
+    true
+}
+
+/// The changes in an answer.
+pub fn decode_changes(
+    data: &[u8],
+) -> impl Iterator<Item = Result<NotifyEntry<Utf16<'_>>, DecodeError>> + use<'_> {
+    Chain::new(data, CHAIN_ENTRIES_MAX).map(|element| {
+        let mut cursor = ReadCursor::new(element?);
+        cursor.skip(4)?;
+        let action = NotifyAction(cursor.u32()?);
+        let length = index(cursor.u32()?)?;
+        Ok(NotifyEntry { action, name: Utf16::new(cursor.bytes(length)?)? })
+    })
+}

@@ -1,0 +1,125 @@
+//! The messages, one file per command (MS-SMB2 2.2.3 to 2.2.44).
+//!
+//! `decode` takes the whole message from its header on, since offsets count from there; it borrows
+//! and copies nothing but fixed fields. `encode` appends the body to a buffer in which the header of
+//! this message stands at `base`, so that compounds can be built in one buffer. Offsets and counts
+//! are not fields: encoding computes them.
+
+mod any;
+pub mod change_notify;
+pub mod close;
+pub mod create;
+pub mod error;
+pub mod flush;
+pub mod info;
+pub mod ioctl;
+pub mod lock;
+pub mod negotiate;
+pub mod negotiate_context;
+pub mod notification;
+pub mod oplock_break;
+pub mod query_directory;
+pub mod read;
+pub mod session_setup;
+pub mod simple;
+pub mod tree_connect;
+pub mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use any::{Body, Request, Response, decode_any};
+pub use change_notify::{ChangeNotifyRequest, ChangeNotifyResponse, CompletionFilter, WatchFlags};
+pub use close::{CloseFlags, CloseRequest, CloseResponse};
+pub use create::{
+    CreateAction, CreateContext, CreateContexts, CreateDisposition, CreateOptions, CreateRequest, CreateResponse,
+    CreateResponseFlags, ImpersonationLevel,
+};
+pub use error::{ErrorContext, ErrorContexts, ErrorId, ErrorResponse, SymlinkErrorResponse, SymlinkFlags};
+pub use flush::FlushRequest;
+pub use info::{
+    AdditionalInformation, InfoType, QueryInfoFlags, QueryInfoRequest, QueryInfoResponse, SetInfoRequest,
+};
+pub use ioctl::{IoctlFlags, IoctlRequest, IoctlResponse};
+pub use lock::{LockElement, LockFlags, LockRequest, Locks};
+pub use negotiate::{GlobalCapabilities, NegotiateRequest, NegotiateResponse, SecurityMode};
+pub use negotiate_context::{
+    CipherId, CompressionAlgorithmId, CompressionFlags, HashAlgorithmId, NegotiateContext, NegotiateContextType,
+    NegotiateContexts, RdmaTransformId, SigningAlgorithmId, TransportFlags, U16List,
+};
+pub use notification::{NotificationType, ServerToClientNotification};
+pub use oplock_break::{
+    LeaseBreak, LeaseBreakFlags, LeaseBreakNotification, OplockBreak, OplockBreakRequest, OplockBreakResponse,
+};
+pub use query_directory::{QueryDirectoryFlags, QueryDirectoryRequest, QueryDirectoryResponse};
+pub use read::{Channel, ReadFlags, ReadRequest, ReadResponse};
+pub use session_setup::{SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
+pub use simple::{
+    CancelRequest, EchoRequest, EchoResponse, FlushResponse, LockResponse, LogoffRequest, LogoffResponse,
+    SetInfoResponse, TreeDisconnectRequest, TreeDisconnectResponse,
+};
+pub use tree_connect::{
+    ShareCapabilities, ShareFlags, ShareType, TreeConnectExtension, TreeConnectFlags, TreeConnectRequest,
+    TreeConnectResponse,
+};
+pub use write::{WriteFlags, WriteRequest, WriteResponse};
+
+use crate::cursor::{DecodeError, ReadCursor, wire_u16, wire_u32};
+use crate::header::Header;
+
+/// A cursor over the `N` fixed bytes of the body, behind its `StructureSize`, which must be `size`.
+///
+/// Where the specification counts one byte of the variable part into `StructureSize`, `N` does not:
+/// Windows and Samba leave that byte out at will.
+#[inline]
+fn fixed<const N: usize>(message: &[u8], size: u16) -> Result<ReadCursor<'_>, DecodeError> {
+    let body = message.get(Header::SIZE..).ok_or(DecodeError::Truncated)?;
+    let mut cursor = ReadCursor::new(body);
+    if cursor.u16()? != size {
+        return Err(DecodeError::StructureSize);
+    }
+    let body = body.first_chunk::<N>().ok_or(DecodeError::Truncated)?;
+    let mut cursor = ReadCursor::new(body);
+    cursor.skip(2)?;
+    Ok(cursor)
+}
+
+/// `length` bytes of `message` at `offset`, which must lie behind the `fixed` bytes of the body; with
+/// length 0 the offset does not matter, as for Windows.
+#[inline]
+fn variable(message: &[u8], fixed: usize, offset: u32, length: u32) -> Result<&[u8], DecodeError> {
+    if length == 0 {
+        return Ok(&[]);
+    }
+    let offset = size(offset)?;
+    if offset < Header::SIZE.saturating_add(fixed) {
+        return Err(DecodeError::OffsetOutOfRange);
+    }
+    let end = offset.checked_add(size(length)?).ok_or(DecodeError::OffsetOutOfRange)?;
+    message.get(offset..end).ok_or(DecodeError::OffsetOutOfRange)
+}
+
+/// A wire length or count as a `usize`.
+#[inline]
+fn size(value: u32) -> Result<usize, DecodeError> {
+    usize::try_from(value).map_err(|_| DecodeError::OffsetOutOfRange)
+}
+
+/// Where `out` ends, counted from `base`, in 16 bits.
+#[inline]
+fn end16(out: &[u8], base: usize) -> u16 {
+    wire_u16(out.len().saturating_sub(base))
+}
+
+/// Where `out` ends, counted from `base`, in 32 bits.
+#[inline]
+fn end32(out: &[u8], base: usize) -> u32 {
+    wire_u32(out.len().saturating_sub(base))
+}
+
+/// The offset that the variable part has right behind `fixed` bytes of body.
+#[inline]
+const fn behind(fixed: u16) -> u16 {
+    // The header is 64 bytes and no fixed part reaches 100.
+    64_u16.saturating_add(fixed)
+}

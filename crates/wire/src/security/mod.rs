@@ -1,0 +1,16 @@
+//! Security identifiers, access control lists and descriptors (MS-DTYP 2.4), and their algorithms (2.5.3).
+
+mod access;
+mod acl;
+mod descriptor;
+mod inherit;
+mod sid;
+
+pub use access::{AccessDenied, Privileges, access_check};
+pub use acl::{Ace, AceBody, AceFlags, AceType, Acl, TooLarge};
+pub use descriptor::{SdControl, SecurityDescriptor, SecurityInformation};
+pub use inherit::inherit;
+pub use sid::{ParseSidError, Sid};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,11 @@
+//! Other people's clients against the real binary.
+//!
+//! `SHAREWARD_TEST_SUBJECT=samba` runs the same tests against Samba's smbd, which shows whether a test or the server
+//! is wrong. `cargo xtask test` installs the clients; without them a test says loudly that it was skipped.
+#![forbid(unsafe_code)]
+
+mod administration;
+mod kernel;
+mod logon;
+mod ownership;
+mod smbclient;
