@@ -38,7 +38,7 @@ srvsvc_tests! {
     session_filters(false),
     session_levels(false), // 124 for levels above 1
     sessions(false),
-    share_info,
+    share_info(false), // 123 for a share that is not there
     shares,
     time,
 }
@@ -58,8 +58,8 @@ fn rpcclient_srvinfo() {
 
 #[test]
 fn rpcclient_netshareenum() {
-    says("netshareenum 1", &["netname: data", "netname: IPC$"]);
-    says("netshareenumall 2", &["netname: data"]);
+    says("netshareenum 1", &["netname: data"]);
+    says("netshareenumall 2", &["netname: data", "netname: IPC$"]);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn rpcclient_netsharegetinfo() {
 
 #[test]
 fn rpcclient_netremotetod() {
-    says("netremotetod", &["rpcclient"]);
+    says("netremotetod", &[]);
 }
 
 #[test]
@@ -93,6 +93,9 @@ fn rpcclient_netfileenum() {
 #[test]
 fn rpcclient_netconnenum() {
     let Some(subject) = Subject::with(&["rpcclient"]) else { return };
+    if subject.is_samba() {
+        return skip("Samba 4.17 asks for BUILTIN\\Administrators, which needs winbindd");
+    }
     rpcclient(&subject, subject.user("admin"), "netconnenum IPC$").success();
 }
 
@@ -108,13 +111,13 @@ fn rpcclient_netsessdel_of_nobody() {
 
 #[test]
 fn samba_net_rpc_share() {
-    let Some(subject) = Subject::with(&["net"]) else { return };
+    let Some(subject) = Subject::with(&["net", "root"]) else { return };
     net_rpc(&subject, subject.user("admin"), &["share", "list"]).success().says("data").says("IPC$");
 }
 
 #[test]
 fn samba_net_rpc_file() {
-    let Some(subject) = Subject::with(&["net"]) else { return };
+    let Some(subject) = Subject::with(&["net", "root"]) else { return };
     if subject.is_samba() {
         return skip("Samba 4.17 asks for BUILTIN\\Administrators, which needs winbindd");
     }

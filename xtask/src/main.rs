@@ -1,1 +1,52 @@
-fn main() {}
+//! The chores of this repository; `cargo xtask` says which there are.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod bench;
+mod dist;
+mod fuzz;
+mod packages;
+mod shell;
+mod test;
+mod tidy;
+mod torture;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test [STEP...]           everything that must pass before a change is done; as root on Debian it installs
+                           the peers it needs. --list names the steps
+  tidy                     the house rules that the compiler does not check
+  torture [OPTION...] [SELECTOR...]
+                           smbtorture, one process per test, against several servers side by side;
+                           SELECTOR is a suite (smb2.lock), a test or a glob. --help lists the options
+  fuzz [MINUTES] [TARGET...]
+                           cargo-fuzz, all targets, sharing the minutes (default 5)
+  bench [ARG...]           the load generator, ours and Samba's server side by side
+  dist                     a release tarball below target/dist
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let good = match command.as_str() {
+        "test" => test::main(&rest),
+        "tidy" => tidy::main(),
+        "torture" => torture::main(&rest),
+        "fuzz" => fuzz::main(&rest),
+        "bench" => bench::main(&rest),
+        "dist" => dist::main(),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            true
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

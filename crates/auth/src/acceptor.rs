@@ -188,9 +188,8 @@ impl Acceptor {
         };
         self.advance(state, token, accounts, now).unwrap_or_else(|reason| Step::Refused {
             reason,
-            token: spnego.then(|| {
-                NegTokenResp { state: Some(NegState::Reject), ..NegTokenResp::default() }.encode()
-            }),
+            token: spnego
+                .then(|| NegTokenResp { state: Some(NegState::Reject), ..NegTokenResp::default() }.encode()),
         })
     }
 
@@ -544,8 +543,7 @@ fn exported_key(message: &Authenticate, exchange_key: &[u8; 16]) -> Result<Zeroi
     if !message.flags.contains(NegotiateFlags::KEY_EXCHANGE) {
         return Ok(Zeroizing::new(*exchange_key));
     }
-    let encrypted =
-        message.encrypted_session_key.as_slice().try_into().map_err(|_| Refusal::Malformed)?;
+    let encrypted = message.encrypted_session_key.as_slice().try_into().map_err(|_| Refusal::Malformed)?;
     Ok(Zeroizing::new(compute::exchange_key(exchange_key, encrypted)))
 }
 

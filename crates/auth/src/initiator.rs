@@ -238,7 +238,8 @@ impl Initiator {
             None if !negotiation.sent => {
                 negotiation.sent = true;
                 let answer =
-                    NegTokenResp { token: Some(negotiation.token.clone()), ..NegTokenResp::default() }.encode();
+                    NegTokenResp { token: Some(negotiation.token.clone()), ..NegTokenResp::default() }
+                        .encode();
                 self.state = State::Negotiating(negotiation);
                 Ok(answer)
             }
@@ -260,11 +261,8 @@ impl Initiator {
         if !self.options.key_exchange {
             flags = flags.without(NegotiateFlags::KEY_EXCHANGE);
         }
-        let mut message = Authenticate {
-            flags,
-            workstation: self.options.workstation.clone(),
-            ..Authenticate::default()
-        };
+        let mut message =
+            Authenticate { flags, workstation: self.options.workstation.clone(), ..Authenticate::default() };
         let exchange_key = match self.credentials.nt_hash.clone() {
             None => {
                 message.flags |= NegotiateFlags::ANONYMOUS;
@@ -285,14 +283,17 @@ impl Initiator {
                 place.copy_from_slice(&mic);
             }
         }
-        let mut session =
-            Session { flags, key, mechanism_list: negotiation.mechanism_list, mic_due: negotiation.mic_required };
+        let session = Session {
+            flags,
+            key,
+            mechanism_list: negotiation.mechanism_list,
+            mic_due: negotiation.mic_required,
+        };
         let Some(list) = &session.mechanism_list else {
             self.state = State::Authenticated(session);
             return Ok(bytes);
         };
         let mechanism_list_mic = if self.options.send_mech_list_mic {
-            session.mic_due = true;
             Some(session.context(Sender::Client)?.sign(list).to_vec())
         } else {
             None
@@ -395,6 +396,7 @@ struct Session {
     flags: NegotiateFlags,
     key: Zeroizing<[u8; 16]>,
     mechanism_list: Option<Vec<u8>>,
+    /// The server asked for the MIC of the list, so it owes its own (RFC 4178 5).
     mic_due: bool,
 }
 
@@ -418,6 +420,7 @@ impl Session {
         match response.mechanism_list_mic {
             Some(mic) if self.context(Sender::Server)?.verify(list, &mic) => Ok(()),
             Some(_) => Err(InitiatorError::BadMic),
+            None if self.mic_due => Err(InitiatorError::BadMic),
             None => Ok(()),
         }
     }

@@ -154,3 +154,6 @@ fn counter_mode(key: &[u8], label: &[u8], context: &[u8], bits: u32) -> Zeroizin
     }
     out
 }
+
+#[cfg(test)]
+mod tests;

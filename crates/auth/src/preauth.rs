@@ -1,4 +1,4 @@
-//! The preauthentication integrity hash (MS-SMB2 3.1.4.1 to 3.3.5.4): a chain of SHA-512.
+//! The preauthentication integrity hash (MS-SMB2 3.3.5.4, 3.3.5.5): a chain of SHA-512.
 
 use aws_lc_rs::digest;
 
@@ -13,6 +13,11 @@ impl PreauthHash {
     /// The start of a chain.
     pub const fn new() -> Self {
         Self([0; 64])
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn from_value(value: [u8; 64]) -> Self {
+        Self(value)
     }
 
     /// Appends a message as it goes over the wire, from the SMB2 header on.

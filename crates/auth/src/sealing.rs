@@ -3,9 +3,9 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ccm::Ccm;
 use ccm::aead::{AeadInOut, KeyInit};
 use ccm::consts::{U11, U16};
-use ccm::Ccm;
 use thiserror::Error;
 
 use crate::bytes::array_at;
@@ -101,15 +101,15 @@ impl SealingKey {
     }
 
     /// As [`SealingKey::new`] with a random source of the caller's.
-    pub fn with_random(
-        cipher: Cipher,
-        key: &[u8],
-        random: &mut dyn Random,
-    ) -> Result<Self, SealingError> {
+    pub fn with_random(cipher: Cipher, key: &[u8], random: &mut dyn Random) -> Result<Self, SealingError> {
         let wrong = |_| SealingError::WrongKeyLength;
         let inner = match cipher {
-            Cipher::Aes128Ccm => Inner::Aes128Ccm(Box::new(Ccm128::new_from_slice(key).map_err(|_| SealingError::WrongKeyLength)?)),
-            Cipher::Aes256Ccm => Inner::Aes256Ccm(Box::new(Ccm256::new_from_slice(key).map_err(|_| SealingError::WrongKeyLength)?)),
+            Cipher::Aes128Ccm => Inner::Aes128Ccm(Box::new(
+                Ccm128::new_from_slice(key).map_err(|_| SealingError::WrongKeyLength)?,
+            )),
+            Cipher::Aes256Ccm => Inner::Aes256Ccm(Box::new(
+                Ccm256::new_from_slice(key).map_err(|_| SealingError::WrongKeyLength)?,
+            )),
             Cipher::Aes128Gcm => {
                 Inner::Aes128Gcm(LessSafeKey::new(UnboundKey::new(&AES_128_GCM, key).map_err(wrong)?))
             }

@@ -64,7 +64,9 @@ impl SigningKey {
     /// Prepares `key` for `algorithm`.
     pub fn new(algorithm: SigningAlgorithm, key: &[u8; 16]) -> Result<Self, SigningError> {
         let inner = match algorithm {
-            SigningAlgorithm::HmacSha256 => Inner::HmacSha256(hmac::Key::new(hmac::HMAC_SHA256, key)),
+            SigningAlgorithm::HmacSha256 => {
+                Inner::HmacSha256(Box::new(hmac::Key::new(hmac::HMAC_SHA256, key)))
+            }
             SigningAlgorithm::AesCmac => {
                 Inner::AesCmac(cmac::Key::new(cmac::AES_128, key).map_err(|_| SigningError::Failed)?)
             }
@@ -99,7 +101,7 @@ impl SigningKey {
         let mut zeroed = *header;
         clear_signature(&mut zeroed);
         let signature = self.compute(&zeroed, head.get(HEADER..).unwrap_or_default(), rest)?;
-        head.get_mut(SIGNATURE).ok_or(SigningError::TooShort)?.copy_from_slice(&signature);
+        head.get_mut(SIGNATURE).ok_or(SigningError::TooShort)?.copy_from_slice(signature.as_slice());
         Ok(())
     }
 
@@ -153,7 +155,7 @@ impl core::fmt::Debug for SigningKey {
 }
 
 enum Inner {
-    HmacSha256(hmac::Key),
+    HmacSha256(Box<hmac::Key>),
     AesCmac(cmac::Key),
     AesGmac(Box<Gmac>),
 }

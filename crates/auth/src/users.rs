@@ -185,7 +185,8 @@ impl UserDb {
 
     /// The text to write.
     pub fn to_text(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(self.lines.iter().map(|line| line.raw.len()).sum()));
+        let mut text =
+            Zeroizing::new(String::with_capacity(self.lines.iter().map(|line| line.raw.len()).sum()));
         for line in &self.lines {
             text.push_str(&line.raw);
         }
@@ -388,7 +389,8 @@ fn parse_line(content: &str) -> Result<User, Problem> {
         return Err(Problem::BadName);
     }
     // Samba writes 4294967295 and, in old files, -1 where there is no Unix user.
-    let uid = uid.parse().or_else(|_| uid.parse::<i32>().map(|uid| uid as u32)).map_err(|_| Problem::BadUid)?;
+    let uid =
+        uid.parse().or_else(|_| uid.parse::<i32>().map(|uid| uid as u32)).map_err(|_| Problem::BadUid)?;
     let flags = match next() {
         Some(field) if field.starts_with('[') => parse_flags(field)?,
         None | Some("") => AccountFlags("U".to_owned()),

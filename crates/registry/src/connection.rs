@@ -73,7 +73,8 @@ impl<S: Shell> State<S> {
             waiting: BTreeSet::new(),
             attached,
         };
-        self.events.push(now, EventKind::ConnectionUp { connection: id, client: connection.client_name.clone() });
+        self.events
+            .push(now, EventKind::ConnectionUp { connection: id, client: connection.client_name.clone() });
         self.connections.insert(id, connection);
         Ok(id)
     }

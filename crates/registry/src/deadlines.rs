@@ -58,7 +58,9 @@ impl<S: Shell> State<S> {
             match deadline {
                 Deadline::OplockBreak(open) => self.oplock_break_timed_out(open, now, &mut effects),
                 Deadline::LeaseBreak(lease) => self.lease_break_timed_out(lease, now, &mut effects),
-                Deadline::Durable(open) => self.end_open(open, CloseReason::DurableExpired, now, &mut effects),
+                Deadline::Durable(open) => {
+                    self.end_open(open, CloseReason::DurableExpired, now, &mut effects)
+                }
             }
         }
         effects

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use wire::{FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
+use wire::{
+    FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
+};
 
 use crate::{RequestKey, Shell, Target};
 
@@ -11,7 +13,6 @@ use crate::{RequestKey, Shell, Target};
 /// The order of the fields is the order in which to act: breaks go out before anything that could
 /// delay them, handles are released before those who wait for them try again.
 #[must_use = "breaks, releases and answers get lost with it"]
-#[derive(Debug)]
 pub struct Effects<S: Shell> {
     /// Breaks to send.
     pub breaks: Vec<BreakNotice<S>>,
@@ -78,7 +79,6 @@ impl<S: Shell> Default for Effects<S> {
 }
 
 /// A break notification to send (MS-SMB2 3.3.4.6, 3.3.4.7).
-#[derive(Clone, Debug)]
 pub struct BreakNotice<S: Shell> {
     /// The connections it may be sent on; one is enough.
     pub connections: Vec<S::Connection>,
@@ -116,7 +116,6 @@ pub enum BreakKind {
 }
 
 /// An open that has ended: its handle is to be released outside the lock.
-#[derive(Clone, Debug)]
 pub struct Dropped<S: Shell> {
     /// `Open.FileGlobalId`.
     pub global_id: FileGlobalId,
@@ -243,7 +242,6 @@ pub enum Outcome {
 }
 
 /// A tree connect that has ended.
-#[derive(Clone, Debug)]
 pub struct TreeEnded<S: Shell> {
     /// `TreeConnect.TreeGlobalId`.
     pub global_id: TreeGlobalId,
@@ -256,7 +254,6 @@ pub struct TreeEnded<S: Shell> {
 }
 
 /// A session that has ended.
-#[derive(Clone, Debug)]
 pub struct SessionEnded<S: Shell> {
     /// `Session.SessionGlobalId`.
     pub global_id: SessionGlobalId,

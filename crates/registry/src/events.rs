@@ -43,7 +43,13 @@ pub enum EventKind {
     /// A durable open was claimed by its client.
     Reclaimed { file: FileGlobalId, session: SessionGlobalId, share: Arc<str>, path: Arc<str> },
     /// Somebody wanted a file or a range and was refused.
-    Refused { kind: RefusalKind, share: Arc<str>, path: Arc<str>, user: Arc<str>, blocker: Option<FileGlobalId> },
+    Refused {
+        kind: RefusalKind,
+        share: Arc<str>,
+        path: Arc<str>,
+        user: Arc<str>,
+        blocker: Option<FileGlobalId>,
+    },
     /// A client was asked to give up caching.
     BreakSent { file: FileGlobalId, share: Arc<str>, path: Arc<str> },
     /// A client did not answer a break in time.

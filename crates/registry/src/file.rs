@@ -76,8 +76,10 @@ pub(crate) struct File {
     pub(crate) delete_pending: bool,
     /// The opens that hold an oplock (no lease).
     pub(crate) oplocks: BTreeSet<FileGlobalId>,
-    /// The leases on it that are not empty-handed or that still have opens.
+    /// The leases its opens are under, whatever their state.
     pub(crate) leases: BTreeSet<LeaseId>,
+    /// How many of the leases are not in state none: derived.
+    pub(crate) caching_leases: usize,
     pub(crate) ranges: Ranges,
     /// Requests that wait for breaks on it.
     pub(crate) waiting: Vec<RequestKey>,
@@ -207,7 +209,12 @@ impl<S: Shell> State<S> {
 
     /// The open of a file that keeps others from having `access` and leaving `share`, if there is one:
     /// what a rename over a file, a delete or a set-size by path must ask first.
-    pub fn share_conflict(&self, file: FileKey, access: AccessMask, share: ShareAccess) -> Option<FileGlobalId> {
+    pub fn share_conflict(
+        &self,
+        file: FileKey,
+        access: AccessMask,
+        share: ShareAccess,
+    ) -> Option<FileGlobalId> {
         let found = self.files.get(&file)?;
         let wanted = Sharing::of(access, share);
         if !found.share_mode.conflicts_with(wanted) {
@@ -240,8 +247,8 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// The opens of what lies below a directory of a share, or has other streams open there: what
-    /// stands in the way of its rename. Looks at every open.
+    /// The opens of what lies below a directory of a share: what stands in the way of its rename. Looks
+    /// at every open.
     pub fn opens_below(&self, share: &str, directory: &str) -> Vec<FileGlobalId> {
         let share = ShareKey::new(share);
         self.opens

@@ -25,6 +25,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod acknowledge;
 mod admit;
 mod caching;
 mod close;
@@ -39,6 +40,7 @@ mod invariants;
 mod lease;
 pub mod limits;
 mod lock;
+mod locks;
 mod open;
 mod ranges;
 mod refusals;
@@ -50,20 +52,23 @@ mod statistics;
 mod time;
 mod tree;
 
+pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admit::{Admission, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
-pub use caching::{AcknowledgeLeaseError, AcknowledgeOplockError, Readiness};
+pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo};
 pub use durable::{DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected};
 pub use effects::{
-    BreakKind, BreakNotice, Cancelled, CloseReason, Dropped, Effects, EndReason, Outcome, SessionEnded, TreeEnded,
+    BreakKind, BreakNotice, Cancelled, CloseReason, Dropped, Effects, EndReason, Outcome, SessionEnded,
+    TreeEnded,
 };
 pub use events::{Event, EventKind, Events};
 pub use file::{FileKey, FileShared, FileSummary, Target};
 pub use ids::{ConnectionId, LeaseId, RequestKey};
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
+pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
-pub use ranges::{IoRefused, LockElement, LockError, LockOutcome, RangeLock};
+pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use session::{Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
 pub use share::{ShareDefinition, ShareExists, ShareKind};

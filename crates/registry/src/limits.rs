@@ -25,6 +25,9 @@ pub const LOCKS_PER_OPEN: usize = 8_192;
 /// Byte-range locks of one file: a lock is compared with each of them.
 pub const LOCKS_PER_FILE: usize = 32_768;
 
+/// Requests that wait for a lock of one file: each is compared with those before it.
+pub const WAITING_LOCKS_PER_FILE: usize = 1_024;
+
 /// Requests of one connection that wait (for a lock or for a break): each is answered with an
 /// interim response and held; a client's credits are of this size.
 pub const WAITING_PER_CONNECTION: usize = 8_192;
@@ -72,6 +75,8 @@ pub struct Limits {
     pub locks_per_open: usize,
     /// [`LOCKS_PER_FILE`].
     pub locks_per_file: usize,
+    /// [`WAITING_LOCKS_PER_FILE`].
+    pub waiting_locks_per_file: usize,
     /// [`WAITING_PER_CONNECTION`].
     pub waiting_per_connection: usize,
     /// [`SHARES`].
@@ -101,6 +106,7 @@ impl Default for Limits {
             opens_per_session: OPENS_PER_SESSION,
             locks_per_open: LOCKS_PER_OPEN,
             locks_per_file: LOCKS_PER_FILE,
+            waiting_locks_per_file: WAITING_LOCKS_PER_FILE,
             waiting_per_connection: WAITING_PER_CONNECTION,
             shares: SHARES,
             refusals: REFUSALS,
@@ -132,6 +138,8 @@ pub enum LimitReached {
     LocksPerOpen,
     /// [`Limits::locks_per_file`].
     LocksPerFile,
+    /// [`Limits::waiting_locks_per_file`].
+    WaitingLocksPerFile,
     /// [`Limits::waiting_per_connection`].
     WaitingPerConnection,
     /// [`Limits::shares`].

@@ -11,7 +11,6 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::{Shell, State};
 
 /// [`State`] behind one lock.
-#[derive(Debug)]
 pub struct Registry<S: Shell> {
     state: Mutex<State<S>>,
 }
@@ -33,10 +32,15 @@ impl<S: Shell> Registry<S> {
 }
 
 /// The state, exclusively; given back when dropped.
-#[derive(Debug)]
 pub struct Guard<'a, S: Shell> {
     state: MutexGuard<'a, State<S>>,
     _report: Report,
+}
+
+impl<S: Shell> std::fmt::Debug for Registry<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").finish_non_exhaustive()
+    }
 }
 
 impl<S: Shell> Deref for Guard<'_, S> {

@@ -36,12 +36,15 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
-use wire::{AccessMask, FileGlobalId, FileId, LeaseState, OplockLevel, SessionGlobalId, SessionId, ShareAccess, TreeGlobalId};
+use wire::{
+    AccessMask, FileGlobalId, FileId, LeaseState, OplockLevel, SessionGlobalId, SessionId, ShareAccess,
+    TreeGlobalId,
+};
 
 use crate::caching::Caching;
 use crate::durable::Durable;
 use crate::share::ShareKey;
-use crate::{CloseReason, ConnectionId, FileShared, Shell, State, Target, Time};
+use crate::{CloseReason, FileShared, Identity, Shell, State, Target, Time};
 
 pub(crate) struct Open<S: Shell> {
     pub(crate) file_id: FileId,
@@ -67,12 +70,11 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) attached: S::Open,
 }
 
-/// `Open.Session`, `Open.TreeConnect`, `Open.Connection`: all or none.
+/// `Open.Session` and `Open.TreeConnect`: both or none. `Open.Connection` is any of the session's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
     pub(crate) session: SessionGlobalId,
     pub(crate) tree: TreeGlobalId,
-    pub(crate) connection: ConnectionId,
 }
 
 /// Whose an open is; kept with it because it may outlive its session.
@@ -81,6 +83,12 @@ pub(crate) struct Owner {
     pub(crate) user: Arc<str>,
     pub(crate) domain: Arc<str>,
     pub(crate) client: Arc<str>,
+}
+
+impl Owner {
+    pub(crate) fn new(identity: &Identity, client: Arc<str>) -> Self {
+        Self { user: identity.user.clone(), domain: identity.domain.clone(), client }
+    }
 }
 
 /// There is no such object: it never was, or it is gone.
@@ -191,7 +199,6 @@ impl OpenShared {
 }
 
 /// What the registry knows of an open.
-#[derive(Clone, Debug)]
 pub struct OpenInfo<S: Shell> {
     /// `Open.FileGlobalId`.
     pub global_id: FileGlobalId,

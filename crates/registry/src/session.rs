@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use wire::{SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
 use crate::events::EventKind;
+use crate::open::Owner;
 use crate::statistics::count;
 use crate::{ConnectionId, LimitReached, NotFound, Shell, State, Time};
 
@@ -27,7 +28,8 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) session_id: SessionId,
     pub(crate) state: SessionState,
     pub(crate) identity: Identity,
-    pub(crate) client_name: Arc<str>,
+    /// Its identity and client as its opens carry them.
+    pub(crate) owner: Arc<Owner>,
     pub(crate) channels: Vec<ConnectionId>,
     pub(crate) created: Time,
     pub(crate) trees: BTreeMap<TreeId, TreeGlobalId>,
@@ -102,7 +104,6 @@ impl SessionShared {
 }
 
 /// What the registry knows of a session.
-#[derive(Clone, Debug)]
 pub struct SessionInfo<S: Shell> {
     /// `Session.SessionId`.
     pub session_id: SessionId,
@@ -124,7 +125,7 @@ pub struct SessionInfo<S: Shell> {
 
 impl<S: Shell> State<S> {
     /// Begins a session on a connection, in progress (MS-SMB2 3.3.5.5.1). `attach` makes what the
-    /// server keeps with it, knowing its ids.
+    /// server keeps with it, knowing its ids. A connection that is gone already has room for none.
     pub fn create_session(
         &mut self,
         connection: ConnectionId,
@@ -150,7 +151,7 @@ impl<S: Shell> State<S> {
             session_id,
             state: SessionState::InProgress,
             identity: Identity::default(),
-            client_name: carrier.client_name.clone(),
+            owner: Arc::new(Owner::new(&Identity::default(), carrier.client_name.clone())),
             channels: vec![connection],
             created: now,
             trees: BTreeMap::new(),
@@ -187,14 +188,14 @@ impl<S: Shell> State<S> {
             .and_then(|it| self.connections.get(it))
             .map(|connection| connection.client_name.clone())
         {
-            session.client_name = name;
+            session.owner = Arc::new(Owner::new(&session.identity, name));
         }
         if let Some(attached) = attached {
             session.attached = attached;
         }
         if first {
             count(&self.statistics.session_opens);
-            let (user, client) = (session.identity.user.clone(), session.client_name.clone());
+            let (user, client) = (session.identity.user.clone(), session.owner.client.clone());
             self.events.push(now, EventKind::SessionUp { session: global_id, user, client });
         }
         Ok(())

@@ -48,7 +48,7 @@ pub enum ShareExists {
 }
 
 /// A share's name in the form it is compared in.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ShareKey(Arc<str>);
 
 impl ShareKey {

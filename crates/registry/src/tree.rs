@@ -20,7 +20,6 @@ pub(crate) struct Tree<S: Shell> {
 }
 
 /// What the registry knows of a tree connect.
-#[derive(Clone, Debug)]
 pub struct TreeInfo<S: Shell> {
     /// `TreeConnect.TreeId`.
     pub tree_id: TreeId,
@@ -89,7 +88,8 @@ impl<S: Shell> State<S> {
         target.uses.insert(global_id);
         owner.trees.insert(tree_id, global_id);
         let info = tree.info(global_id, target.definition.kind);
-        let kind = EventKind::TreeUp { tree: global_id, session: session_global, share: tree.share_name.clone() };
+        let kind =
+            EventKind::TreeUp { tree: global_id, session: session_global, share: tree.share_name.clone() };
         self.trees.insert(global_id, tree);
         self.events.push(now, kind);
         Ok(info)

@@ -96,6 +96,7 @@ pub struct Association {
     endpoint: Endpoint,
     state: State,
     inbound: Vec<u8>,
+    consumed: usize,
     contexts: Vec<(u16, InterfaceId)>,
     max_xmit_frag: u16,
     max_recv_frag: u16,
@@ -152,6 +153,7 @@ impl Association {
             endpoint,
             state: State::Unbound,
             inbound: Vec::new(),
+            consumed: 0,
             contexts: Vec::new(),
             max_xmit_frag: limits::FRAGMENT_MUST_RECEIVE,
             max_recv_frag: limits::FRAGMENT_MUST_RECEIVE,
@@ -194,6 +196,8 @@ impl Association {
         if self.state == State::Broken {
             return Err(Broken);
         }
+        self.inbound.drain(..self.consumed.min(self.inbound.len()));
+        self.consumed = 0;
         self.inbound.extend_from_slice(bytes);
         Ok(())
     }
@@ -201,7 +205,7 @@ impl Association {
     /// Works through what was received until a call is complete, or more must be received.
     pub fn next_call(&mut self) -> Result<Option<IncomingCall>, Broken> {
         let inbound = std::mem::take(&mut self.inbound);
-        let mut rest = inbound.as_slice();
+        let mut rest = inbound.get(self.consumed..).unwrap_or_default();
         let mut call = None;
         while call.is_none() && self.state != State::Broken {
             let Some(start) = rest.first_chunk::<HEADER_LEN>() else { break };
@@ -214,12 +218,18 @@ impl Association {
             };
             let Some((pdu, behind)) = rest.split_at_checked(header.len()) else { break };
             rest = behind;
-            call = self.handle(&header, pdu);
+            call = if self.outbound.len() < limits::PDUS_UNREAD_MAX {
+                self.handle(&header, pdu)
+            } else {
+                self.state = State::Broken;
+                None
+            };
         }
         if self.state == State::Broken {
             return Err(Broken);
         }
-        self.inbound = if rest.len() == inbound.len() { inbound } else { rest.to_vec() };
+        self.consumed = inbound.len().saturating_sub(rest.len());
+        self.inbound = inbound;
         Ok(call)
     }
 
@@ -295,7 +305,8 @@ impl Association {
             self.queue(Body::BindNak(BindNak::AUTHENTICATION_TYPE_NOT_RECOGNIZED), header.call_id, WHOLE);
             return;
         }
-        let negotiated = |theirs: u16| theirs.clamp(limits::FRAGMENT_MUST_RECEIVE, limits::FRAGMENT_OFFERED_MAX);
+        let negotiated =
+            |theirs: u16| theirs.clamp(limits::FRAGMENT_MUST_RECEIVE, limits::FRAGMENT_OFFERED_MAX);
         self.max_xmit_frag = negotiated(bind.max_recv_frag);
         self.max_recv_frag = negotiated(bind.max_xmit_frag);
         if bind.assoc_group_id != 0 {
@@ -316,7 +327,8 @@ impl Association {
         let mut results = Vec::with_capacity(bind.contexts.len());
         for proposed in &bind.contexts {
             let features = proposed.transfer_syntaxes.iter().find_map(InterfaceId::bind_time_features);
-            let served = self.endpoint.interfaces.iter().find(|ours| ours.serves(&proposed.interface)).copied();
+            let served =
+                self.endpoint.interfaces.iter().find(|ours| ours.serves(&proposed.interface)).copied();
             results.push(match (features, served) {
                 (Some(features), _) => ContextResult::negotiated(features & KEEP_CONNECTION_ON_ORPHAN),
                 (None, None) => ContextResult::rejected(ContextResult::ABSTRACT_SYNTAX_NOT_SUPPORTED),
@@ -379,10 +391,6 @@ impl Association {
 
     /// Decides whether a complete request is executed.
     fn admit(&mut self, call: PartialCall) -> Option<IncomingCall> {
-        if self.outbound.len() >= limits::CALLS_UNREAD_MAX {
-            self.state = State::Broken;
-            return None;
-        }
         let context = self.contexts.iter().find(|(id, _)| *id == call.ticket.context_id);
         let refusal = match context {
             None => Fault::UNKNOWN_INTERFACE,
@@ -438,7 +446,8 @@ impl Association {
                 let rest = stub.get(*sent..).unwrap_or_default();
                 let part = rest.get(..chunk).unwrap_or(rest);
                 let last = part.len() == rest.len();
-                let flags = if *sent == 0 { FIRST_FRAGMENT } else { 0 } | if last { LAST_FRAGMENT } else { 0 };
+                let flags =
+                    if *sent == 0 { FIRST_FRAGMENT } else { 0 } | if last { LAST_FRAGMENT } else { 0 };
                 let alloc_hint = u32::try_from(rest.len()).unwrap_or(u32::MAX);
                 let body = Body::Response(Response { context_id: ticket.context_id, alloc_hint, stub: part });
                 let pdu = body.encode(ticket.call_id, flags);

@@ -9,8 +9,8 @@ use crate::fault::Fault;
 use crate::limits;
 use crate::ndr::NdrError;
 use crate::pdu::{
-    Bind, Body, CALL_HEADER_LEN, ContextResult, FIRST_FRAGMENT, HEADER_LEN, Header, LAST_FRAGMENT, PacketType,
-    PduError, ProposedContext, Request, WHOLE,
+    Bind, Body, CALL_HEADER_LEN, ContextResult, FIRST_FRAGMENT, HEADER_LEN, Header, LAST_FRAGMENT,
+    PacketType, PduError, ProposedContext, Request, WHOLE,
 };
 use crate::uuid::InterfaceId;
 
@@ -93,7 +93,9 @@ impl ClientAssociation {
         match Body::decode(&header, pdu)? {
             Body::BindAck(ack) => {
                 let outcome = ack.results.first().ok_or(ClientError::Unexpected(header.packet_type))?;
-                if outcome.result != ContextResult::ACCEPTANCE || outcome.transfer_syntax != InterfaceId::NDR20 {
+                if outcome.result != ContextResult::ACCEPTANCE
+                    || outcome.transfer_syntax != InterfaceId::NDR20
+                {
                     return Err(ClientError::Rejected { result: outcome.result, reason: outcome.reason });
                 }
                 self.max_xmit_frag =

@@ -35,7 +35,7 @@ pub mod win32;
 pub mod wkssvc;
 
 pub use association::{Association, Broken, Dispatch, Endpoint, IncomingCall, ReadOutcome};
-pub use call::{Call, DecodeError, Response};
+pub use call::{Call, DecodeError, Response, Stub, WithLevel};
 pub use client::{ClientAssociation, ClientError};
 pub use fault::Fault;
 pub use ndr::NdrError;

@@ -16,9 +16,9 @@ pub const REQUEST_STUB_MAX: usize = 1 << 20;
 /// feature negotiation. Beyond: `provider_rejection`, `local_limit_exceeded`.
 pub const CONTEXTS_MAX: usize = 16;
 
-/// Calls answered and not yet read from the pipe. A client that reads never has more than one.
-/// Beyond: the association breaks.
-pub const CALLS_UNREAD_MAX: usize = 64;
+/// PDUs answered and not yet read from the pipe, a response of many fragments counting once. A client
+/// that reads never has more than one. Beyond: the association breaks.
+pub const PDUS_UNREAD_MAX: usize = 64;
 
 /// Octets of responses not yet read above which further calls are not executed. Beyond: fault
 /// `nca_s_server_too_busy`. One response alone may be larger: how much a call returns is the
@@ -29,5 +29,6 @@ pub const RESPONSE_BYTES_UNREAD_MAX: usize = 8 << 20;
 /// the call fails.
 pub const RESPONSE_STUB_MAX: usize = 512 << 20;
 
-/// Information levels and buffers: the range of `OutbufLen` (MS-SRVS 3.1.4.30). Beyond: bad stub data.
+/// The range of `OutbufLen` (MS-SRVS 3.1.4.30, 3.1.4.33). A refusal returns a buffer of the size asked
+/// for; of one asked for beyond this, as large as this.
 pub const OUTBUF_LEN_MAX: u32 = 64_000;

@@ -1,1 +1,31 @@
 //! The tokio shell: listeners, connections, handlers, pipes, administration.
+//!
+//! One task serves each connection ([`connection`]); it hands requests to the handlers, one file per
+//! SMB2 command, which ask the registry and act on files. What the registry's decisions oblige the
+//! server to do is done in `shell.rs`. Administrators come in through `admin/`, by RPC pipes or the
+//! control API, and never touch a connection.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
+)]
+
+mod admin;
+mod blocking;
+pub mod config;
+mod connection;
+mod handlers;
+mod http;
+mod identity;
+mod limits;
+mod open;
+mod pipes;
+mod random;
+mod server;
+mod service;
+mod session;
+mod shell;
+mod status;
+mod tree;
+
+pub use service::{Service, StartError};

@@ -1,9 +1,9 @@
 //! An open as the shell sees it: the file's handle or the pipe's association, and what the handlers
 //! keep between requests.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use registry::{OpenShared, Time};
+use registry::{GrantedOpen, OpenShared};
 use vfs::RelativePath;
 use wire::{AccessMask, FileGlobalId, FileId};
 
@@ -13,17 +13,13 @@ use crate::tree::Tree;
 
 /// An open; attached to the registry's (MS-SMB2 3.3.1.10).
 pub struct Open {
-    granted: OnceLock<Granted>,
-    tree: Arc<Tree>,
-    session: Arc<Session>,
-    pub(crate) content: Content,
-}
-
-struct Granted {
     file_id: FileId,
     global_id: FileGlobalId,
     access: AccessMask,
     shared: Arc<OpenShared>,
+    tree: Arc<Tree>,
+    session: Arc<Session>,
+    pub(crate) content: Content,
 }
 
 /// What is open.
@@ -55,52 +51,48 @@ pub(crate) struct FileState {
 }
 
 impl Open {
-    /// An open that the registry has not admitted yet.
-    pub(crate) fn new(session: Arc<Session>, tree: Arc<Tree>, content: Content) -> Self {
-        Self { granted: OnceLock::new(), tree, session, content }
-    }
-
-    /// Settles what the registry granted.
-    pub(crate) fn set_granted(
-        &self,
-        file_id: FileId,
-        global_id: FileGlobalId,
+    /// An open as the registry granted it.
+    pub(crate) fn new(
+        granted: &GrantedOpen,
         access: AccessMask,
-        shared: Arc<OpenShared>,
-    ) {
-        let _ = self.granted.set(Granted { file_id, global_id, access, shared });
+        session: Arc<Session>,
+        tree: Arc<Tree>,
+        content: Content,
+    ) -> Self {
+        Self {
+            file_id: granted.file_id,
+            global_id: granted.global_id,
+            access,
+            shared: Arc::clone(&granted.shared),
+            tree,
+            session,
+            content,
+        }
     }
 
     /// `Open.FileId`.
     pub(crate) fn file_id(&self) -> FileId {
-        self.granted.get().map(|it| it.file_id).unwrap_or_default()
+        self.file_id
     }
 
     /// `Open.FileGlobalId`.
-    pub(crate) fn global_id(&self) -> Option<FileGlobalId> {
-        self.granted.get().map(|it| it.global_id)
+    pub(crate) fn global_id(&self) -> FileGlobalId {
+        self.global_id
     }
 
     /// `Open.GrantedAccess`.
     pub(crate) fn access(&self) -> AccessMask {
-        self.granted.get().map(|it| it.access).unwrap_or_default()
+        self.access
     }
 
     /// What the registry shares with the hot path.
-    pub(crate) fn shared(&self) -> Option<&Arc<OpenShared>> {
-        self.granted.get().map(|it| &it.shared)
+    pub(crate) fn shared(&self) -> &OpenShared {
+        &self.shared
     }
 
     /// Whether the open is over.
     pub(crate) fn is_closed(&self) -> bool {
-        self.granted.get().is_none_or(|it| it.shared.is_closed())
-    }
-
-    /// Notes that the client used it.
-    pub(crate) fn touch(&self, now: Time) {
-        if let Some(granted) = self.granted.get() {
-            granted.shared.touch(now);
-        }
+        self.shared.closed().is_some()
     }
 
     /// The tree connect it was opened through.

@@ -1,8 +1,9 @@
 //! Random bytes from the system.
 
+use auth::Random;
 use wire::NtStatus;
 
 /// Fills `bytes`. A system without randomness cannot serve.
 pub(crate) fn fill(bytes: &mut [u8]) -> Result<(), NtStatus> {
-    auth::random::fill(bytes).map_err(|_| NtStatus::INTERNAL_ERROR)
+    auth::SystemRandom.fill(bytes).map_err(|_| NtStatus::INTERNAL_ERROR)
 }

@@ -5,22 +5,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use auth::AcceptorConfig;
 use auth::users::UserDb;
-use registry::{Registry, State, Time};
+use registry::{Effects, Limits, Registry, ShareDefinition, ShareKind, State, Statistics, Time};
 use tokio::sync::Notify;
+use vfs::local::{LocalBackend, LocalOptions};
 use wire::{FileTime, Guid};
 
-use crate::config::Settings;
+use crate::config::{Settings, ShareSettings};
+use crate::service::StartError;
 use crate::shell::{SmbShell, Waiters};
-use crate::tree::Share;
+use crate::tree::{Share, ShareContent};
 
 /// A server, running or about to.
 pub struct Server {
     pub(crate) registry: Registry<SmbShell>,
+    pub(crate) statistics: Arc<Statistics>,
     pub(crate) waiters: Waiters,
     /// Wakes the task that watches the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
     pub(crate) guid: Guid,
+    acceptor: Arc<AcceptorConfig>,
     settings: RwLock<Arc<Settings>>,
     accounts: RwLock<Arc<UserDb>>,
     shares: RwLock<HashMap<String, Arc<Share>>>,
@@ -41,15 +46,107 @@ impl Clock {
         Self { origin: Instant::now(), origin_unix }
     }
 
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.since_epoch().as_millis()).unwrap_or(u64::MAX))
+    }
+
     fn since_epoch(&self) -> Duration {
         self.origin_unix + self.origin.elapsed()
     }
 }
 
 impl Server {
+    /// A server with nothing connected.
+    pub(crate) fn new(settings: Settings, accounts: UserDb) -> Result<Arc<Self>, StartError> {
+        let mut seed = [0; 8];
+        let mut guid = [0; 16];
+        crate::random::fill(&mut seed).and_then(|()| crate::random::fill(&mut guid)).map_err(|_| StartError::Random)?;
+        let clock = Clock::new();
+        let state = State::new(Limits::default(), u64::from_le_bytes(seed), clock.now());
+        let statistics = Arc::clone(state.statistics());
+        let server = Self {
+            registry: Registry::new(state),
+            statistics,
+            waiters: Waiters::default(),
+            timeouts_changed: Notify::new(),
+            guid: Guid(guid),
+            acceptor: acceptor_config(&settings),
+            settings: RwLock::new(Arc::new(settings)),
+            accounts: RwLock::new(Arc::new(accounts)),
+            shares: RwLock::default(),
+            clock,
+            request_keys: AtomicU64::new(1),
+        };
+        server.open_shares(&server.settings())?;
+        Ok(Arc::new(server))
+    }
+
+    /// Takes over shares, users and administrators. A share whose directory is another now is a new
+    /// share: its tree connects end.
+    pub(crate) fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
+        let settings = Arc::new(settings);
+        self.open_shares(&settings)?;
+        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        Ok(())
+    }
+
+    /// Ends everything.
+    pub(crate) fn shut_down(&self) {
+        let effects = self.registry.lock("shutdown").shutdown(self.now());
+        for dropped in &effects.dropped {
+            if let Some(file) = dropped.attached.file()
+                && let Err(error) = file.handle.flush()
+            {
+                tracing::warn!(%error, "a file was not flushed");
+            }
+        }
+        self.apply(effects);
+    }
+
+    /// Whether any connection is left.
+    pub(crate) fn has_connections(&self) -> bool {
+        self.registry.lock("counts").counts().0 != 0
+    }
+
+    /// Makes the shares be those of the settings. All of them can be opened, or nothing changes.
+    fn open_shares(&self, settings: &Settings) -> Result<(), StartError> {
+        let before = self.shares.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut after = HashMap::new();
+        for share in settings.shares.iter().cloned().chain([ShareSettings::ipc()]) {
+            let key = share.name.to_lowercase();
+            let known = before.get(&key).filter(|known| known.settings.path == share.path);
+            let content = match known {
+                Some(known) => known.content.clone(),
+                None if share.name == ShareSettings::IPC => ShareContent::Pipes,
+                None => ShareContent::Disk(open_directory(&share)?),
+            };
+            after.insert(key, Arc::new(Share { settings: share, content }));
+        }
+        let mut effects = Effects::none();
+        let mut registry = self.registry.lock("open_shares");
+        for (key, share) in &before {
+            if after.get(key).is_none_or(|new| new.settings.path != share.settings.path) {
+                effects.merge(registry.remove_share(&share.settings.name, self.now()).unwrap_or_default());
+            }
+        }
+        for share in after.values() {
+            let definition = definition(share);
+            if registry.replace_share(definition.clone()).is_err()
+                && let Err(error) = registry.add_share(definition, self.now())
+            {
+                tracing::warn!(?error, share = share.settings.name, "share not added");
+            }
+        }
+        drop(registry);
+        *self.shares.write().unwrap_or_else(PoisonError::into_inner) = after;
+        self.apply(effects);
+        Ok(())
+    }
+
     /// The time for the registry.
     pub(crate) fn now(&self) -> Time {
-        Time(u64::try_from(self.clock.since_epoch().as_millis()).unwrap_or(u64::MAX))
+        self.clock.now()
     }
 
     /// The time for the wire.
@@ -68,6 +165,11 @@ impl Server {
         Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// How logons are taken.
+    pub(crate) fn acceptor_config(&self) -> Arc<AcceptorConfig> {
+        Arc::clone(&self.acceptor)
+    }
+
     /// The share with this name, in any case.
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Share>> {
         let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
@@ -78,4 +180,45 @@ impl Server {
     pub(crate) fn next_request(&self) -> u64 {
         self.request_keys.fetch_add(1, Ordering::Relaxed)
     }
+}
+
+fn open_directory(share: &ShareSettings) -> Result<Arc<dyn vfs::Backend>, StartError> {
+    let options = LocalOptions { label: share.name.clone(), ..LocalOptions::default() };
+    let backend = LocalBackend::open(&share.path, options).map_err(|error| StartError::Share {
+        name: share.name.clone(),
+        path: share.path.clone(),
+        error,
+    })?;
+    Ok(Arc::new(backend))
+}
+
+/// The share as the registry and administrators know it.
+fn definition(share: &Share) -> ShareDefinition {
+    let settings = &share.settings;
+    ShareDefinition {
+        name: settings.name.as_str().into(),
+        kind: match share.content {
+            ShareContent::Disk(_) => ShareKind::Disk,
+            ShareContent::Pipes => ShareKind::Pipe,
+        },
+        path: settings.path.to_string_lossy().into(),
+        remark: settings.remark.as_str().into(),
+        max_uses: settings.max_users,
+        flags: 0,
+        hidden: settings.hidden,
+    }
+}
+
+/// Anonymous callers may log on: IPC$ has nothing for them, and shares let them in where they say so.
+/// Unknown users become guests where any share takes guests.
+fn acceptor_config(settings: &Settings) -> Arc<AcceptorConfig> {
+    let name = settings.name.to_uppercase();
+    Arc::new(AcceptorConfig {
+        dns_name: settings.name.to_lowercase(),
+        domain: name.clone(),
+        netbios_name: name,
+        dns_domain: String::new(),
+        allow_anonymous: true,
+        guest_for_unknown: settings.shares.iter().any(|share| share.guest),
+    })
 }

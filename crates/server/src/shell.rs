@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use registry::{BreakKind, Cancelled, Effects, Outcome, RequestKey};
 use tokio::sync::oneshot;
-use wire::msg::{LeaseBreakNotification, LeaseFlags, OplockBreakNotification};
+use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
 
 use crate::connection::{Event, Link};
 use crate::open::{Content, Open};
@@ -42,11 +42,11 @@ impl Break {
     pub(crate) fn encode(&self, out: &mut Vec<u8>, base: usize) {
         match self.kind {
             BreakKind::Oplock { file_id, level } => {
-                OplockBreakNotification { oplock_level: level, file_id }.encode(out, base);
+                OplockBreak { oplock_level: level, file_id }.encode(out, base);
             }
             BreakKind::Lease { key, current, new, ack_required, epoch } => LeaseBreakNotification {
                 new_epoch: epoch,
-                flags: if ack_required { LeaseFlags::BREAK_ACK_REQUIRED } else { LeaseFlags::NONE },
+                flags: if ack_required { LeaseBreakFlags::ACK_REQUIRED } else { LeaseBreakFlags::NONE },
                 lease_key: key,
                 current_lease_state: current,
                 new_lease_state: new,

@@ -8,6 +8,7 @@ use wire::{AccessMask, TreeId};
 use crate::config::ShareSettings;
 
 /// What a share gives access to.
+#[derive(Clone)]
 pub(crate) enum ShareContent {
     /// Files.
     Disk(Arc<dyn vfs::Backend>),

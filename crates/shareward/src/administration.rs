@@ -36,7 +36,8 @@ pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T
     match runtime {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
-            let number = error.raw_os_error().map_or(ERROR_NOT_ENOUGH_MEMORY, |_errno| ERROR_NO_SYSTEM_RESOURCES);
+            let number =
+                error.raw_os_error().map_or(ERROR_NOT_ENOUGH_MEMORY, |_errno| ERROR_NO_SYSTEM_RESOURCES);
             Err(Numbered::new(number).hint(error.to_string()).into())
         }
     }

@@ -44,9 +44,18 @@ mod tests {
 
     #[test]
     fn system_errors_are_themselves_and_the_rest_is_two() {
-        for (number, value) in
-            [(1, 1), (5, 5), (53, 53), (255, 255), (256, 2), (2114, 2), (2312, 2), (3960, 2), (u32::MAX, 2), (0, 2)]
-        {
+        for (number, value) in [
+            (1, 1),
+            (5, 5),
+            (53, 53),
+            (255, 255),
+            (256, 2),
+            (2114, 2),
+            (2312, 2),
+            (3960, 2),
+            (u32::MAX, 2),
+            (0, 2),
+        ] {
             assert_eq!(ExitCode::of_number(number).value(), value, "{number}");
         }
         assert_eq!(ExitCode::Done.value(), 0);

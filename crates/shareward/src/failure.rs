@@ -2,12 +2,10 @@
 
 use std::fmt::Write as _;
 
-use serde_json::json;
-
 use crate::applets::Help;
 use crate::exit::ExitCode;
 use crate::messages;
-use crate::output::Console;
+use crate::output::{Console, document};
 
 /// Why a command did not do what it was asked.
 #[derive(Clone, Debug)]
@@ -31,7 +29,7 @@ pub(crate) enum Failure {
     /// The person said no.
     Declined,
     /// A failure outside NET's numbers, in its own words, with exit code 1.
-    #[expect(dead_code, reason = "for the applets that are not NET commands")]
+    #[allow(dead_code, reason = "for the applets that are not NET commands")]
     Plain(String),
 }
 
@@ -107,11 +105,13 @@ fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
             (json_block(error), ExitCode::of_number(error.number))
         }
         Failure::Numbered(error) => (block(error, None), ExitCode::of_number(error.number)),
-        Failure::Usage { error, help } => (block(error, Some(help.syntax)), ExitCode::of_number(error.number)),
+        Failure::Usage { error, help } => {
+            (block(error, Some(help.syntax)), ExitCode::of_number(error.number))
+        }
         Failure::UnknownCommand { name, overview } => {
             let mut text = overview.clone();
             if let Some(name) = name {
-                let _ = write!(text, "hint: there is no command '{}' here\n", crate::output::clean(name));
+                let _ = writeln!(text, "hint: there is no command '{}' here", crate::output::clean(name));
             }
             (text, ExitCode::Failed)
         }
@@ -136,17 +136,14 @@ fn block(error: &Numbered, syntax: Option<&str>) -> String {
         let _ = write!(text, "{}\n\n", messages::insert(messages::MORE_HELP, &error.number.to_string()));
     }
     if let Some(hint) = &error.hint {
-        let _ = write!(text, "hint: {}\n", crate::output::clean(hint));
+        let _ = writeln!(text, "hint: {}", crate::output::clean(hint));
     }
     text
 }
 
 fn json_block(error: &Numbered) -> String {
-    let body = json!({
-        "schema": control::SCHEMA,
-        "error": { "code": error.number, "message": error.text(), "hint": error.hint },
-    });
-    format!("{body:#}\n")
+    let content = control::Error { code: error.number, message: error.text(), hint: error.hint.clone() };
+    document("error", &content).unwrap_or_else(|_unlikely| block(error, None))
 }
 
 const ERROR_CANCELLED: u32 = 1223;

@@ -100,9 +100,10 @@ mod tests {
     #[test]
     fn the_question_names_its_default() {
         let question = |default| asked("y\n", default, Preset::Ask).1;
-        assert!(question(DefaultAnswer::No).starts_with(
-            "Careful.\nDo you want to continue this operation? (Y/N) [N]: "
-        ));
+        assert!(
+            question(DefaultAnswer::No)
+                .starts_with("Careful.\nDo you want to continue this operation? (Y/N) [N]: ")
+        );
         assert!(question(DefaultAnswer::Yes).contains("(Y/N) [Y]: "));
     }
 }

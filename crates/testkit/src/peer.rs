@@ -1,7 +1,9 @@
 //! Other people's clients, each as one call against a [`Subject`] that returns what it said.
 
 use std::ffi::OsStr;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
+use std::thread;
 
 use crate::limits::{KERNEL_MAX, PEER_MAX};
 use crate::output::{Output, run};
@@ -35,11 +37,12 @@ pub fn rpcclient(subject: &Subject, user: &User, commands: &str) -> Output {
     run(command, b"", PEER_MAX)
 }
 
-/// Runs `net rpc ARGUMENTS`.
+/// Runs `net rpc ARGUMENTS`. This program knows no port but 445, so an address of its own leads from there to the
+/// subject's, which needs root.
 pub fn net_rpc(subject: &Subject, user: &User, arguments: &[&str]) -> Output {
+    let address = forward_445(subject).to_string();
     let mut command = samba_tool("net", subject);
-    command.arg("rpc").args(arguments).args(["-S", "127.0.0.1", "-p"]).arg(subject.port().to_string());
-    command.arg("-U").arg(user.credentials());
+    command.arg("rpc").args(arguments).args(["-S", &address, "-U"]).arg(user.credentials());
     run(command, b"", PEER_MAX)
 }
 
@@ -73,4 +76,34 @@ fn samba_tool(name: impl AsRef<OsStr>, subject: &Subject) -> Command {
         command.arg(format!("--option={option}={}", scratch.display()));
     }
     command
+}
+
+/// Listens on port 445 of a loopback address that no other process has, for as long as this process runs, and passes
+/// every connection on to the subject.
+fn forward_445(subject: &Subject) -> Ipv4Addr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = u8::try_from(subject.port() % 200 + 2).expect("at most 201");
+    let address = Ipv4Addr::new(127, high.max(1), low, last);
+    let target = subject.address();
+    // A second call for the same subject finds the first one's listener in place.
+    if let Ok(listener) = TcpListener::bind((address, 445)) {
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                thread::spawn(move || relay(&client, target));
+            }
+        });
+    }
+    address
+}
+
+fn relay(client: &TcpStream, target: SocketAddr) -> std::io::Result<()> {
+    let server = TcpStream::connect(target)?;
+    let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+    thread::spawn(move || {
+        std::io::copy(&mut from_client, &mut to_server).ok();
+        to_server.shutdown(Shutdown::Write)
+    });
+    let (mut from_server, mut to_client) = (server, client.try_clone()?);
+    std::io::copy(&mut from_server, &mut to_client).ok();
+    to_client.shutdown(Shutdown::Both)
 }

@@ -158,6 +158,10 @@ fn write_config(root: &Path, setup: &Setup, port: u16) {
          disable spoolss = yes\n\
          server min protocol = SMB2_02\n\
          kernel oplocks = no\n\
+         vfs objects = acl_xattr streams_xattr\n\
+         ea support = yes\n\
+         store dos attributes = yes\n\
+         smbd:FSCTL_SMBTORTURE = yes\n\
          {}\n",
         setup.extra_samba
     );

@@ -37,7 +37,12 @@ pub trait Backend: Send + Sync {
 
     /// Creates a directory that does not exist under any case spelling ([`crate::Error::Exists`] otherwise);
     /// the handle can list it.
-    fn create_directory(&self, actor: &Actor, path: &RelativePath, attributes: FileAttributes) -> Result<Opened>;
+    fn create_directory(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        attributes: FileAttributes,
+    ) -> Result<Opened>;
 
     /// Renames `from` to `to` if `from` still stands for `handle`'s file ([`crate::Error::Replaced`] otherwise);
     /// returns the real spelling of the new path.

@@ -24,5 +24,8 @@ pub mod stat;
 pub use backend::{Actor, Backend, Capabilities, Identity, Opened, Space, Volume, Wanted};
 pub use error::{Error, Result};
 pub use handle::{DirectoryCursor, Entry, EntryWanted, Handle, SetTimes, StreamInfo, Xattr};
+#[cfg(target_os = "linux")]
+pub use local::{LocalBackend, LocalOptions};
+pub use mem::MemBackend;
 pub use path::RelativePath;
 pub use stat::{Kind, Stat};

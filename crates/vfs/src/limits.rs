@@ -1,5 +1,7 @@
 //! Named limits of the backends, each with its reason and what happens beyond it.
 
+use std::time::Duration;
+
 /// UTF-16 units in one component (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].
 pub const COMPONENT_UNITS_MAX: usize = 255;
 
@@ -22,3 +24,16 @@ pub const MEM_FILE_BYTES_MAX: u64 = 1 << 30;
 
 /// Ranges that one allocated-ranges answer holds; a caller asks again from the end of the last one.
 pub const ALLOCATED_RANGES_MAX: usize = 4096;
+
+/// Entries from which a directory's names are remembered for case folding; a shorter one is scanned as fast.
+pub const FOLDED_NAMES_MIN: usize = 128;
+
+/// Entries up to which a directory's names are remembered; a longer one is scanned each time, so that
+/// clients cannot make the server remember without bound.
+pub const FOLDED_NAMES_MAX: usize = 65_536;
+
+/// Directories whose names are remembered, per share; beyond, the one scanned longest ago is forgotten.
+pub const FOLDED_DIRECTORIES_MAX: usize = 16;
+
+/// How long remembered names count: what another program's change could stay unseen for at most.
+pub const FOLDED_AGE_MAX: Duration = Duration::from_secs(1);

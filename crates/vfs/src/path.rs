@@ -122,7 +122,9 @@ mod tests {
 
     #[test]
     fn refuses_what_leaves_or_confuses() {
-        for bad in ["/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\\b", "a:b", "a*", "a\0b", "a\x1f", "a|b"] {
+        for bad in
+            ["/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\\b", "a:b", "a*", "a\0b", "a\x1f", "a|b"]
+        {
             assert!(RelativePath::new(bad).is_err(), "{bad:?}");
         }
         assert!(RelativePath::new("x".repeat(COMPONENT_UNITS_MAX + 1)).is_err());

@@ -11,13 +11,18 @@
     )
 )]
 
+pub mod create_context;
 pub mod cursor;
 pub mod frame;
+pub mod fscc;
 pub mod header;
 pub mod ids;
+pub mod ioctl;
+pub mod layout;
 pub mod limits;
 pub mod masks;
 pub mod msg;
+pub mod security;
 pub mod smb1;
 pub mod status;
 pub mod time;

@@ -1,6 +1,5 @@
 //! Bit masks and small enumerations that the protocol and the registry share.
 
-
 /// Declares a bit mask over a wire integer; unknown bits survive and `Debug` names the known ones.
 #[macro_export]
 macro_rules! bit_mask {

@@ -94,7 +94,10 @@ mod tests {
     fn dialects_are_found() {
         let mut message = Vec::new();
         encode_negotiate(&[b"NT LM 0.12", DIALECT_SMB_2_002, DIALECT_SMB_2_WILDCARD], &mut message);
-        assert_eq!(Smb1Negotiate::decode(&message), Ok(Smb1Negotiate { smb_2_002: true, smb_2_wildcard: true }));
+        assert_eq!(
+            Smb1Negotiate::decode(&message),
+            Ok(Smb1Negotiate { smb_2_002: true, smb_2_wildcard: true })
+        );
         message.clear();
         encode_negotiate(&[b"NT LM 0.12"], &mut message);
         assert_eq!(Smb1Negotiate::decode(&message), Ok(Smb1Negotiate::default()));

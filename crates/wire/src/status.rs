@@ -207,6 +207,7 @@ statuses! {
     TRUSTED_DOMAIN_FAILURE = 0xc000_018c,
     ACCOUNT_EXPIRED = 0xc000_0193,
     USER_SESSION_DELETED = 0xc000_0203,
+    DUPLICATE_OBJECTID = 0xc000_022a,
     NOT_A_REPARSE_POINT = 0xc000_0275,
     IO_REPARSE_TAG_MISMATCH = 0xc000_0277,
     IO_REPARSE_DATA_INVALID = 0xc000_0278,
@@ -251,13 +252,17 @@ mod tests {
 
     #[test]
     fn severity_is_read_from_the_top_bits() {
-        for status in [NtStatus::SUCCESS, NtStatus::PENDING, NtStatus::NOTIFY_ENUM_DIR, NtStatus::OBJECT_NAME_EXISTS] {
+        for status in
+            [NtStatus::SUCCESS, NtStatus::PENDING, NtStatus::NOTIFY_ENUM_DIR, NtStatus::OBJECT_NAME_EXISTS]
+        {
             assert!(status.is_success() && !status.is_warning() && !status.is_error(), "{status}");
         }
         for status in [NtStatus::BUFFER_OVERFLOW, NtStatus::NO_MORE_FILES, NtStatus::STOPPED_ON_SYMLINK] {
             assert!(!status.is_success() && status.is_warning() && !status.is_error(), "{status}");
         }
-        for status in [NtStatus::ACCESS_DENIED, NtStatus::MORE_PROCESSING_REQUIRED, NtStatus::HASH_NOT_PRESENT] {
+        for status in
+            [NtStatus::ACCESS_DENIED, NtStatus::MORE_PROCESSING_REQUIRED, NtStatus::HASH_NOT_PRESENT]
+        {
             assert!(!status.is_success() && !status.is_warning() && status.is_error(), "{status}");
         }
     }

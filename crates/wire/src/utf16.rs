@@ -11,7 +11,7 @@ pub struct Utf16<'a>(&'a [u8]);
 impl<'a> Utf16<'a> {
     /// The text in `bytes`, which must be whole code units.
     pub const fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        if bytes.len() % 2 == 0 { Ok(Self(bytes)) } else { Err(DecodeError::OddUtf16Length) }
+        if bytes.len().is_multiple_of(2) { Ok(Self(bytes)) } else { Err(DecodeError::OddUtf16Length) }
     }
 
     /// The bytes as they are on the wire.

@@ -46,9 +46,14 @@ impl NtlmSeal {
             5
         };
         let seal_seed = exported_session_key.get(..strength)?;
-        let seal_key: [u8; 16] = Md5::new().chain_update(seal_seed).chain_update(seal_magic).finalize().into();
+        let seal_key: [u8; 16] =
+            Md5::new().chain_update(seal_seed).chain_update(seal_magic).finalize().into();
         Some(Self {
-            sign_key: Md5::new().chain_update(exported_session_key).chain_update(sign_magic).finalize().into(),
+            sign_key: Md5::new()
+                .chain_update(exported_session_key)
+                .chain_update(sign_magic)
+                .finalize()
+                .into(),
             cipher: Rc4::new_from_slice(&seal_key).ok()?,
             sequence: 0,
             encrypts_checksum: flags.contains(NegotiateFlags::KEY_EXCHANGE),

@@ -1,1 +1,170 @@
+use super::*;
+use proptest::prelude::*;
 
+const NOW: FileTime = FileTime::from_unix(0x6543_2100, 0);
+
+/// As `pdbedit -e smbpasswd:` writes it: users, a machine account, a disabled and a passwordless one.
+const EXPORTED: &str = "\
+alice:1000:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[U          ]:LCT-5F000000:
+BOB:1001:AAD3B435B51404EEAAD3B435B51404EE:8846f7eaee8fb117ad06bdd830b7586c:[UX         ]:LCT-5F000001:
+station$:1002:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[W          ]:LCT-00000000:
+carol:1003:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[DU         ]:LCT-5F000002:
+dave:4294967295:NO PASSWORDXXXXXXXXXXXXXXXXXXXXX:NO PASSWORDXXXXXXXXXXXXXXXXXXXXX:[NU         ]:LCT-5F000003:
+";
+
+fn parse(text: &str) -> UserDb {
+    UserDb::parse(text).unwrap()
+}
+
+#[test]
+fn an_exported_file_works_unchanged() {
+    let db = parse(EXPORTED);
+    assert_eq!(db.to_text().as_str(), EXPORTED);
+    let alice = Accounts::nt_hash(&db, "ANY", "ALICE").unwrap();
+    assert_eq!((alice.name.as_str(), alice.nt_hash), ("alice", nt_hash("password")));
+    assert!(!alice.disabled && !alice.locked_out);
+    assert!(!Accounts::nt_hash(&db, "", "bob").unwrap().disabled);
+    assert!(Accounts::nt_hash(&db, "", "station$").unwrap().disabled, "a machine is no user");
+    assert!(Accounts::nt_hash(&db, "", "carol").unwrap().disabled);
+    assert!(Accounts::nt_hash(&db, "", "dave").is_none());
+    assert!(Accounts::nt_hash(&db, "", "erin").is_none());
+    assert_eq!(db.user("alice").unwrap().last_change.to_unix().0, 0x5f00_0000);
+}
+
+#[test]
+fn a_change_touches_its_line_only() {
+    let text = format!(
+        "# people\n\n{}",
+        EXPORTED.replace("[UX         ]:LCT-5F000001:", "[UXQ        ]:LCT-5F000001:Bob B:x")
+    );
+    let mut db = parse(&text);
+    db.set_password("bob", "new", NOW).unwrap();
+    db.delete("Carol").unwrap();
+    let written = db.to_text();
+    let old: Vec<&str> = text.lines().collect();
+    let new: Vec<&str> = written.lines().collect();
+    assert_eq!(new.len(), old.len() - 1);
+    assert_eq!(new[..3], old[..3]);
+    assert!(new[3].starts_with("BOB:1001:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:"), "the LM hash is gone");
+    assert!(new[3].ends_with(":[UXQ        ]:LCT-65432100:Bob B:x"), "{}", new[3]);
+    assert_eq!(new[4], old[4]);
+    assert_eq!(new[5], old[6]);
+    let again = parse(&written);
+    assert_eq!(again.user("bob").unwrap().nt_hash, Some(nt_hash("new")));
+    assert_eq!(again.user("dave"), db.user("dave"));
+}
+
+#[test]
+fn accounts_come_and_go() {
+    let mut db = parse("# no newline at the end");
+    db.add("Zoë", 7, "secret", NOW).unwrap();
+    assert_eq!(db.add("ZOË", 8, "x", NOW), Err(ChangeError::Exists));
+    assert_eq!(db.add("a:b", 8, "x", NOW), Err(ChangeError::BadName));
+    assert_eq!(db.add("", 8, "x", NOW), Err(ChangeError::BadName));
+    db.set_enabled("zoë", false).unwrap();
+    let again = parse(&db.to_text());
+    let user = again.user("zoë").unwrap();
+    assert_eq!((user.uid, user.nt_hash, user.is_enabled()), (7, Some(nt_hash("secret")), false));
+    assert_eq!(user.last_change, NOW);
+    db.set_enabled("zoë", true).unwrap();
+    assert!(db.user("zoë").unwrap().is_enabled());
+    db.delete("zoë").unwrap();
+    assert_eq!(db.delete("zoë"), Err(ChangeError::NoSuchUser));
+    assert_eq!(db.set_password("zoë", "x", NOW), Err(ChangeError::NoSuchUser));
+    assert_eq!(db.to_text().as_str(), "# no newline at the end\n");
+}
+
+#[test]
+fn faults_are_named_with_their_line() {
+    let good = EXPORTED.lines().next().unwrap();
+    for (line, problem) in [
+        ("x", Problem::MissingFields),
+        (":1:X:XXXX:[U]:", Problem::BadName),
+        ("x:one:X:XXXX:[U]:", Problem::BadUid),
+        ("x:1:X:123:[U]:", Problem::BadHash),
+        ("x:1:X:8846F7EAEE8FB117AD06BDD830B7586G:[U]:", Problem::BadHash),
+        ("x:1:X:XXXX:[U:", Problem::BadFlags),
+        ("x:1:X:XXXX:U:", Problem::BadFlags),
+        ("x:1:X:XXXX:[U]:LCT-zz:", Problem::BadTime),
+        ("ALICE:1:X:XXXX:[U]:", Problem::Duplicate),
+    ] {
+        let text = format!("# c\n{good}\n{line}\n");
+        assert_eq!(UserDb::parse(&text).unwrap_err(), ParseError { line: 3, problem }, "{line}");
+    }
+}
+
+#[test]
+fn secrets_stay_out_of_debug_output() {
+    let db = parse(EXPORTED);
+    let shown = format!("{db:?} {:?} {:?}", db.user("alice"), Accounts::nt_hash(&db, "", "alice"));
+    assert!(!shown.contains("136") && !shown.contains("8846"), "{shown}");
+}
+
+#[cfg(unix)]
+#[test]
+fn saving_replaces_the_file_and_closes_it_to_others() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("users");
+    fs::write(&path, EXPORTED).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let link = directory.path().join("link");
+    symlink(&path, &link).unwrap();
+
+    let (mut db, warning) = UserDb::load(&link).unwrap();
+    assert_eq!(warning, Some(Warning::Exposed { mode: 0o640 }));
+    db.delete("alice").unwrap();
+    db.save(&link).unwrap();
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let (again, warning) = UserDb::load(&path).unwrap();
+    assert_eq!(warning, None);
+    assert_eq!(again.to_text(), db.to_text());
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "no temporary file is left");
+
+    let fresh = directory.path().join("fresh");
+    db.save(&fresh).unwrap();
+    assert_eq!(fs::read_to_string(&fresh).unwrap(), db.to_text().as_str());
+    assert!(db.save(&directory.path().join("missing/users")).is_err());
+}
+
+#[test]
+fn bytes_that_are_not_text_are_named_with_their_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("users");
+    fs::write(&path, b"# one\n# two\nx\xff:1\n").unwrap();
+    let Err(LoadError::Parse { source, .. }) = UserDb::load(&path) else { panic!("the file is read") };
+    assert_eq!(source, ParseError { line: 3, problem: Problem::NotUtf8 });
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-zA-Z0-9äöüé._-]{1,12}\\$?"
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_back(
+        names in proptest::collection::vec((name(), any::<u32>(), ".{0,10}", any::<bool>()), 0..8),
+        time: u32,
+    ) {
+        let mut db = UserDb::default();
+        for (name, uid, password, enabled) in &names {
+            let added = db.add(name, *uid, password, FileTime::from_unix(i64::from(time), 0));
+            prop_assert!(matches!(added, Ok(()) | Err(ChangeError::Exists)));
+            db.set_enabled(name, *enabled).unwrap();
+        }
+        let text = db.to_text();
+        let again = UserDb::parse(&text).unwrap();
+        prop_assert_eq!(again.to_text(), text);
+        prop_assert!(again.users().eq(db.users()));
+    }
+
+    #[test]
+    fn arbitrary_text_never_panics_and_is_kept(text in "([a-z#:\\[\\]X 0-9-]{0,40}\r?\n){0,5}.{0,20}") {
+        if let Ok(db) = UserDb::parse(&text) {
+            let written = db.to_text();
+            prop_assert_eq!(written.as_str(), text);
+        }
+    }
+}

@@ -11,7 +11,6 @@ macro_rules! ndr_struct {
             $(#[doc = concat!("`", $wire, "`")] pub $field: $type,)*
         }
 
-        #[expect(clippy::arithmetic_side_effects, reason = "a constant: overflow would not compile")]
         impl $crate::ndr::Ndr for $name {
             const MIN: usize = 0 $(+ <$type as $crate::ndr::Ndr>::MIN)*;
 

@@ -231,7 +231,9 @@ impl<'a> Reader<'a> {
         let count = self.u32()?;
         let claimed = usize::try_from(count).ok().and_then(|count| count.checked_mul(each.max(1)));
         match claimed {
-            Some(octets) if octets <= self.remaining() => usize::try_from(count).map_err(|_| NdrError::Count(count)),
+            Some(octets) if octets <= self.remaining() => {
+                usize::try_from(count).map_err(|_| NdrError::Count(count))
+            }
             _ => Err(NdrError::Count(count)),
         }
     }
@@ -261,7 +263,8 @@ impl<'a> Reader<'a> {
 /// The text of UTF-16 code units up to a terminator.
 fn text_of(octets: &[u8]) -> String {
     let units = octets.as_chunks::<2>().0;
-    let units = units.iter().position(|unit| *unit == [0, 0]).and_then(|end| units.get(..end)).unwrap_or(units);
+    let units =
+        units.iter().position(|unit| *unit == [0, 0]).and_then(|end| units.get(..end)).unwrap_or(units);
     if units.iter().all(|[low, high]| *high == 0 && low.is_ascii()) {
         return units.iter().map(|[low, _]| char::from(*low)).collect();
     }

@@ -28,7 +28,7 @@ ndr_struct! {
         id: u32 = "fi3_id",
         permissions: u32 = "fi3_permissions",
         num_locks: u32 = "fi3_num_locks",
-        path_name: Option<String> = "fi3_pathname",
+        path_name: Option<String> = "fi3_path_name",
         user_name: Option<String> = "fi3_username",
     }
 }

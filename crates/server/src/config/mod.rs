@@ -59,6 +59,26 @@ pub struct ShareSettings {
     pub users: Vec<String>,
 }
 
+impl ShareSettings {
+    /// The name of the share that has the named pipes.
+    pub(crate) const IPC: &str = "IPC$";
+
+    /// The share of the named pipes.
+    pub(crate) fn ipc() -> Self {
+        Self {
+            name: String::from(Self::IPC),
+            path: PathBuf::new(),
+            remark: String::from("Remote IPC"),
+            read_only: false,
+            guest: true,
+            encrypt: false,
+            hidden: true,
+            max_users: None,
+            users: Vec::new(),
+        }
+    }
+}
+
 /// Whether clients must sign (MS-SMB2 3.3.3, `RequireMessageSigning`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signing {

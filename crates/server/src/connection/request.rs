@@ -71,7 +71,6 @@ impl<'a> Request<'a> {
             return Err(NtStatus::FILE_CLOSED);
         }
         self.chain.file = Some(id);
-        open.touch(self.connection.server.now());
         Ok(open)
     }
 

@@ -1,6 +1,7 @@
 //! SESSION_SETUP: MS-SMB2 3.3.5.5.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use auth::kdf::SessionKeys;
 use auth::preauth::PreauthHash;
@@ -17,7 +18,6 @@ use crate::config::{Encryption, Settings, Signing};
 use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
 use crate::limits;
 use crate::session::{Established, Logon, SealingKeys, Session, User};
-use crate::shell::SmbShell;
 
 /// Handles SESSION_SETUP.
 pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -67,7 +67,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             *logon = None;
             drop(logon);
             tracing::info!(conn = connection.id.0, peer = %connection.peer, %reason, "logon refused");
-            server.registry.lock("statistics").statistics().count_password_error();
+            server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             if session.established().is_none() {
                 end(connection, &session, EndReason::LogonFailed);
             }
@@ -188,29 +188,11 @@ fn finish(
     registry
         .session_valid(session.id(), facts, None, server.now())
         .map_err(|_| NtStatus::USER_SESSION_DELETED)?;
-    let replaced = replace_previous(&mut registry, session, setup.previous_session_id, server.now());
+    let replaced = registry.replace_previous_session(session.id(), setup.previous_session_id, server.now());
     drop(registry);
     server.apply(replaced);
     connection.set_authenticated();
     Ok(flags)
-}
-
-/// Ends the session this one takes the place of (MS-SMB2 3.3.5.5.3, step 4): only where it is the
-/// same user's.
-fn replace_previous(
-    registry: &mut registry::Guard<'_, SmbShell>,
-    session: &Session,
-    previous: SessionId,
-    now: registry::Time,
-) -> registry::Effects<SmbShell> {
-    if previous == SessionId(0) || previous == session.id() {
-        return registry::Effects::none();
-    }
-    let user = |id| registry.session(id).map(|it| it.identity.user);
-    if user(previous).is_none() || user(previous) != user(session.id()) {
-        return registry::Effects::none();
-    }
-    registry.close_session(previous, EndReason::PreviousSession, now).unwrap_or_default()
 }
 
 fn establish(

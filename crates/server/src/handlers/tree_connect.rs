@@ -40,7 +40,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         wire::TreeOrAsync::Tree { process_id: 0, tree_id: tree.id() };
 
     let (share_type, mut flags) = match share.content {
-        ShareContent::Disk(_) => (ShareType::DISK, ShareFlags::MANUAL_CACHING),
+        ShareContent::Disk(_) => (ShareType::DISK, ShareFlags::NONE),
         ShareContent::Pipes => (ShareType::PIPE, ShareFlags::NO_CACHING),
     };
     if share.settings.encrypt && negotiated.dialect >= Dialect::SMB300 {

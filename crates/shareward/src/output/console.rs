@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufWriter, IsTerminal as _, Write};
 
+use serde::Serialize;
+
 use crate::failure::{Failure, Numbered};
 
 /// Where a command writes and reads. Output is buffered and written at the end and before a question.
@@ -68,6 +70,14 @@ impl Console {
         self.write("\n");
     }
 
+    /// Writes `content` to stdout as the JSON that `--json` promises.
+    pub(crate) fn document(&mut self, name: &'static str, content: &impl Serialize) -> Result<(), Failure> {
+        let text = super::document(name, content)
+            .map_err(|error| Numbered::new(ERROR_INVALID_DATA).hint(error.to_string()))?;
+        self.write(&text);
+        Ok(())
+    }
+
     /// Writes to stderr. Where even that fails nobody can be told.
     pub(crate) fn error(&mut self, text: &str) {
         let _ = self.err.write_all(text.as_bytes());
@@ -117,6 +127,7 @@ impl Console {
 /// Bytes of an answer that are looked at; a longer line is several wrong answers.
 const ANSWER_BYTES_MAX: u64 = 1024;
 
+const ERROR_INVALID_DATA: u32 = 13;
 const ERROR_WRITE_FAULT: u32 = 29;
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Everything that is written: the only place that touches stdout and stderr.
 
 mod console;
+mod json;
 mod table;
 mod width;
 
 pub(crate) use console::Console;
+pub(crate) use json::document;
 pub(crate) use table::{Align, Column, Cut, Table};
 pub(crate) use width::{columns, cut_end, cut_middle, pad};
 
@@ -15,7 +17,9 @@ pub(crate) const RULE: &str =
 /// `text` without what a terminal could take for a command: names come from clients, and on a POSIX
 /// disk they hold any byte.
 pub(crate) fn clean(text: &str) -> String {
-    let hostile = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hostile = |c: char| {
+        (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
 }
 

@@ -60,7 +60,8 @@ impl Table<'_> {
     }
 
     fn widths(&self, rows: &[Vec<String>], compat: bool, terminal: Option<usize>) -> Vec<usize> {
-        let longest = |index: usize| rows.iter().filter_map(|row| row.get(index)).map(|value| columns(value)).max();
+        let longest =
+            |index: usize| rows.iter().filter_map(|row| row.get(index)).map(|value| columns(value)).max();
         let mut widths: Vec<usize> = (self.columns.iter().enumerate())
             .map(|(index, column)| match column.cut {
                 Cut::End | Cut::Middle if compat => column.width,
@@ -70,7 +71,9 @@ impl Table<'_> {
         if let Some(terminal) = terminal.filter(|_| !compat) {
             let total = widths.iter().sum::<usize>() + widths.len().saturating_sub(1);
             let excess = total.saturating_sub(terminal);
-            for (width, column) in widths.iter_mut().zip(self.columns).filter(|(_, column)| column.cut == Cut::Middle) {
+            for (width, column) in
+                widths.iter_mut().zip(self.columns).filter(|(_, column)| column.cut == Cut::Middle)
+            {
                 *width = width.saturating_sub(excess).max(column.width);
             }
         }
@@ -105,7 +108,12 @@ mod tests {
 
     fn rows(compat: bool, terminal: Option<usize>, path: &str, who: &str) -> Vec<String> {
         let table = Table { columns: &COLUMNS, rows: vec![vec!["7".into(), path.into(), who.into()]] };
-        table.text(compat, terminal).lines().filter(|line| *line != RULE && !line.is_empty()).map(str::to_owned).collect()
+        table
+            .text(compat, terminal)
+            .lines()
+            .filter(|line| *line != RULE && !line.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -123,13 +131,22 @@ mod tests {
 
     #[test]
     fn a_terminal_cuts_only_what_may_be_cut_in_the_middle_and_no_more_than_needed() {
-        assert_eq!(rows(false, Some(80), "/srv/data/long/path.txt", "me")[1], "   7 /srv/data/long/path.txt me");
+        assert_eq!(
+            rows(false, Some(80), "/srv/data/long/path.txt", "me")[1],
+            "   7 /srv/data/long/path.txt me"
+        );
         assert_eq!(rows(false, Some(27), "/srv/data/long/path.txt", "me")[1], "   7 /srv.../path.txt me");
-        assert_eq!(rows(false, Some(10), "/srv/data/long/path.txt", "somebody")[1], "   7 /sr...th.txt somebody");
+        assert_eq!(
+            rows(false, Some(10), "/srv/data/long/path.txt", "somebody")[1],
+            "   7 /sr...th.txt somebody"
+        );
     }
 
     #[test]
     fn compat_cuts_to_the_columns_of_net_whatever_the_terminal() {
-        assert_eq!(rows(true, Some(300), "/srv/data/long/path.txt", "somebody")[1], "   7 /sr...th.txt someb");
+        assert_eq!(
+            rows(true, Some(300), "/srv/data/long/path.txt", "somebody")[1],
+            "   7 /sr...th.txt someb"
+        );
     }
 }

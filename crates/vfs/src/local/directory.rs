@@ -2,7 +2,7 @@
 
 use super::dosattrib::{self, DosAttrib};
 use super::handle::LocalHandle;
-use super::resolve::{Root, device, statx, statx_fd};
+use super::resolve::{Root, statx};
 use super::{metadata, names, xattr};
 use crate::backend::Actor;
 use crate::error::Result;
@@ -78,20 +78,17 @@ impl LocalCursor {
         let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
         let mut entries = RawDir::new(self.fd.as_fd(), &mut buffer);
         loop {
-            let Some(entry) = entries.next() else {
-                self.state = State::End;
-                return Ok(());
-            };
-            let name = match entry {
-                // The directory was removed while open.
-                Err(Errno::NOENT) => {
+            let entry = match entries.next() {
+                // ENOENT: the directory was removed while open.
+                None | Some(Err(Errno::NOENT)) => {
                     self.state = State::End;
                     return Ok(());
                 }
-                entry => entry?.file_name().to_bytes_with_nul().to_vec(),
+                Some(entry) => entry?,
             };
-            if !matches!(name.as_slice(), b".\0" | b"..\0") {
-                self.batch.extend_from_slice(&name);
+            let name = entry.file_name().to_bytes_with_nul();
+            if !matches!(name, b".\0" | b"..\0") {
+                self.batch.extend_from_slice(name);
             }
             // Only what this one call brought: another would overwrite what is not consumed.
             if entries.is_buffer_empty() {
@@ -194,10 +191,4 @@ pub(super) fn is_empty(directory: BorrowedFd<'_>) -> Result<bool> {
         }
     }
     Ok(true)
-}
-
-/// Whether two descriptors are one file.
-pub(super) fn is_same(left: BorrowedFd<'_>, right: BorrowedFd<'_>) -> Result<bool> {
-    let (left, right) = (statx_fd(left)?, statx_fd(right)?);
-    Ok((device(&left), left.stx_ino) == (device(&right), right.stx_ino))
 }

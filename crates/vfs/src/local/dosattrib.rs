@@ -181,7 +181,14 @@ mod tests {
         let hidden = DosAttrib { attributes: Some(FileAttributes::HIDDEN), created: None };
         assert_eq!(DosAttrib::parse(b"0x2"), Some(hidden));
         assert_eq!(DosAttrib::parse(b"0x2\0"), Some(hidden));
-        for bad in [&b""[..], b"\0", b"hello", b"\0\0\x06\0\x06\0\0\0", b"\0\0\x05\0\x04\0\0\0", b"\0\0\x05\0\x05\0\0\0\x11\0"] {
+        for bad in [
+            &b""[..],
+            b"\0",
+            b"hello",
+            b"\0\0\x06\0\x06\0\0\0",
+            b"\0\0\x05\0\x04\0\0\0",
+            b"\0\0\x05\0\x05\0\0\0\x11\0",
+        ] {
             assert_eq!(DosAttrib::parse(bad), None, "{bad:?}");
         }
     }
@@ -197,6 +204,8 @@ mod tests {
 
     fn bytes(hex: &str) -> Vec<u8> {
         let hex: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
-        hex.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
+        hex.chunks(2)
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
     }
 }

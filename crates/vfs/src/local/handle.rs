@@ -9,7 +9,9 @@ use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, SetTimes, StreamInfo, Xattr};
 use crate::limits::ALLOCATED_RANGES_MAX;
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat};
-use rustix::fs::{Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{
+    Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_OMIT,
+};
 use rustix::io::{Errno, ReadWriteFlags};
 use std::any::Any;
 use std::io::IoSliceMut;
@@ -54,7 +56,8 @@ impl LocalHandle {
         path: Vec<u8>,
         actor: &Actor,
     ) -> Self {
-        let clears_set_ids = wanted.write && stat.mode & SET_IDS != 0 && !root.credentials.is_all_powerful(actor);
+        let clears_set_ids =
+            wanted.write && stat.mode & SET_IDS != 0 && !root.credentials.is_all_powerful(actor);
         Self {
             root: Arc::clone(root),
             fd,
@@ -252,8 +255,10 @@ impl Handle for LocalHandle {
 
     fn set_times(&self, times: SetTimes) -> Result<()> {
         if times.accessed.is_some() || times.modified.is_some() {
-            let stamps =
-                Timestamps { last_access: timespec(times.accessed), last_modification: timespec(times.modified) };
+            let stamps = Timestamps {
+                last_access: timespec(times.accessed),
+                last_modification: timespec(times.modified),
+            };
             rustix::fs::utimensat(&self.fd, c"", &stamps, AtFlags::EMPTY_PATH)?;
         }
         match times.created {

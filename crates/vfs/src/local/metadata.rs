@@ -98,7 +98,9 @@ pub(super) fn update(
     let stat = to_stat(&raw, stored(fd, kind));
     let (attributes, created) = change(&stat);
     match store(fd, kind, attributes, created) {
-        Err(Error::NotSupported) => set_readonly_mode(fd, &stat, attributes.contains(FileAttributes::READONLY)),
+        Err(Error::NotSupported) => {
+            set_readonly_mode(fd, &stat, attributes.contains(FileAttributes::READONLY))
+        }
         result => result,
     }
 }

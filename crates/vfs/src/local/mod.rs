@@ -1,1 +1,171 @@
-//! Local directories.
+//! Local directories on Linux.
+//!
+//! Nothing is remembered between calls but descriptors (and, as a hint, other spellings of names: see
+//! `folded`): what the disk says is the truth, also when other programs change it meanwhile.
+
+mod change;
+mod credentials;
+mod directory;
+mod dosattrib;
+mod folded;
+mod handle;
+mod metadata;
+mod names;
+mod open;
+mod resolve;
+mod stream;
+mod xattr;
+
+use crate::backend::{Actor, Backend, Capabilities, Opened, Space, Volume, Wanted};
+use crate::error::{Error, Result};
+use crate::handle::Handle;
+use crate::limits::COMPONENT_UNITS_MAX;
+use crate::path::RelativePath;
+use credentials::Credentials;
+use resolve::{Root, statx_fd};
+use rustix::fs::{Mode, OFlags};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use wire::{FileAttributes, FileTime};
+
+/// A share that is a directory.
+pub struct LocalBackend {
+    root: Arc<Root>,
+    capabilities: Capabilities,
+    serial: u32,
+    created: FileTime,
+}
+
+/// How a local share behaves.
+#[derive(Clone, Debug)]
+pub struct LocalOptions {
+    /// The volume's label.
+    pub label: String,
+    /// What clients are told the file system is; programs look for "NTFS" before they use streams and the like.
+    pub file_system: String,
+    /// Permission bits of new files, before the process's umask.
+    pub file_mode: u32,
+    /// Permission bits of new directories, before the process's umask.
+    pub directory_mode: u32,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        Self { label: String::new(), file_system: "NTFS".to_owned(), file_mode: 0o664, directory_mode: 0o775 }
+    }
+}
+
+impl LocalBackend {
+    /// Opens the directory that is the share's root.
+    pub fn open(root: &Path, options: LocalOptions) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = rustix::fs::open(root, flags, Mode::empty())?;
+        let mut capabilities = Capabilities::CASE_INSENSITIVE
+            | Capabilities::SPARSE
+            | Capabilities::HARD_LINKS
+            | Capabilities::NOWAIT;
+        // Listing tells whether the file system knows user attributes without leaving a trace on the disk.
+        let probe = rustix::fs::fgetxattr(&fd, dosattrib::NAME, &mut [0; dosattrib::RECORD_BYTES_MAX][..]);
+        if !matches!(probe, Err(rustix::io::Errno::OPNOTSUPP)) {
+            capabilities |= Capabilities::STREAMS | Capabilities::XATTR | Capabilities::DOS_ATTRIBUTES;
+        }
+        let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
+        let root = Arc::new(Root::new(fd, Credentials::current()?, options)?);
+        let serial = serial(root.device, root.inode);
+        Ok(Self { root, capabilities, serial, created })
+    }
+}
+
+impl Backend for LocalBackend {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    fn open(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+        open::open(&self.root, actor, path, wanted)
+    }
+
+    fn create_file(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        attributes: FileAttributes,
+        wanted: Wanted,
+    ) -> Result<Opened> {
+        open::create_file(&self.root, actor, path, attributes, wanted)
+    }
+
+    fn create_directory(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        attributes: FileAttributes,
+    ) -> Result<Opened> {
+        if path.stream().is_some() {
+            return Err(Error::NotADirectory);
+        }
+        change::create_directory(&self.root, actor, path, attributes)
+    }
+
+    fn rename(
+        &self,
+        actor: &Actor,
+        handle: &dyn Handle,
+        from: &RelativePath,
+        to: &RelativePath,
+        replace: bool,
+    ) -> Result<String> {
+        let handle = change::own(handle)?;
+        if from.stream().is_some() || to.stream().is_some() {
+            return change::rename_stream(&self.root, handle, from, to, replace);
+        }
+        if from.is_root() || to.is_root() {
+            return Err(Error::AccessDenied);
+        }
+        change::rename(&self.root, actor, handle, from, to, replace)
+    }
+
+    fn link(&self, actor: &Actor, handle: &dyn Handle, to: &RelativePath, replace: bool) -> Result<String> {
+        if to.stream().is_some() {
+            return Err(Error::NotSupported);
+        }
+        if to.is_root() {
+            return Err(Error::AccessDenied);
+        }
+        change::link(&self.root, actor, change::own(handle)?, to, replace)
+    }
+
+    fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
+        change::remove(&self.root, actor, path, change::own(handle)?)
+    }
+
+    fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool> {
+        directory::is_empty(change::own(handle)?.fd())
+    }
+
+    fn space(&self) -> Result<Space> {
+        let stat = rustix::fs::fstatvfs(&self.root.fd)?;
+        let (unit, total, free, available) = (stat.f_frsize, stat.f_blocks, stat.f_bfree, stat.f_bavail);
+        match u32::try_from(unit) {
+            Ok(unit_bytes) if unit_bytes > 0 => Ok(Space { unit_bytes, total, free, available }),
+            _ => Err(Error::NotSupported),
+        }
+    }
+
+    fn volume(&self) -> Volume {
+        Volume {
+            serial: self.serial,
+            label: self.root.options.label.clone(),
+            created: self.created,
+            file_system: self.root.options.file_system.clone(),
+            component_units_max: u32::try_from(COMPONENT_UNITS_MAX).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// A serial number from what identifies the root (FNV-1a).
+fn serial(device: u64, inode: u64) -> u32 {
+    let bytes = device.to_le_bytes().into_iter().chain(inode.to_le_bytes());
+    bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}

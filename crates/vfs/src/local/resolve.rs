@@ -1,13 +1,13 @@
 //! From names to files: every step is openat2 below the share's root, so nothing leads out of it.
 
 use super::credentials::Credentials;
+use super::folded::FoldedNames;
 use super::{LocalOptions, names};
 use crate::error::{Error, Result};
-use crate::limits::{DIRECTORY_BUFFER_BYTES, RESOLVE_ATTEMPTS_MAX};
+use crate::limits::RESOLVE_ATTEMPTS_MAX;
 use crate::path::RelativePath;
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir, ResolveFlags, Statx, StatxFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +21,7 @@ pub(super) struct Root {
     pub(super) inode: u64,
     pub(super) credentials: Credentials,
     pub(super) options: LocalOptions,
+    pub(super) folded: FoldedNames,
     inode_locks: [Mutex<()>; INODE_LOCKS],
 }
 
@@ -59,6 +60,7 @@ impl Root {
             inode: stat.stx_ino,
             credentials,
             options,
+            folded: FoldedNames::default(),
             inode_locks: [const { Mutex::new(()) }; INODE_LOCKS],
         })
     }
@@ -73,7 +75,12 @@ impl Root {
     /// Opens a path on disk below the root, exactly as it is spelled; the empty path is the root.
     ///
     /// EXDEV, a symlink that leads out, becomes EACCES here, so that it cannot be taken for a rename's EXDEV.
-    pub(super) fn open_at(&self, path: &[u8], flags: OFlags, mode: Mode) -> std::result::Result<OwnedFd, Errno> {
+    pub(super) fn open_at(
+        &self,
+        path: &[u8],
+        flags: OFlags,
+        mode: Mode,
+    ) -> std::result::Result<OwnedFd, Errno> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         // O_PATH takes only a few companions; openat2 refuses the others.
@@ -112,7 +119,7 @@ impl Root {
             Err(Errno::NOENT) => false,
             Err(error) => return Err(error.into()),
         };
-        if !exists && let Some(leaf) = find_folded(parent.as_fd(), name)? {
+        if !exists && let Some(leaf) = self.folded.find(parent.as_fd(), name)? {
             return Ok(Located { parent, parent_path, leaf, exists: true });
         }
         Ok(Located { parent, parent_path, leaf, exists })
@@ -130,7 +137,7 @@ impl Root {
             names::push_component(&mut disk, &names::encode(component)?);
             directory = match self.open_directory(&disk) {
                 Err(Errno::NOENT) => {
-                    let found = find_folded(directory.as_fd(), component)?.ok_or(Error::PathNotFound)?;
+                    let found = self.folded.find(directory.as_fd(), component)?.ok_or(Error::PathNotFound)?;
                     disk.truncate(parent_bytes);
                     names::push_component(&mut disk, &found);
                     self.open_directory(&disk).map_err(on_the_way)?
@@ -155,28 +162,6 @@ pub(super) fn statx(fd: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> std::res
 /// The device number of a file.
 pub(super) fn device(stat: &Statx) -> u64 {
     rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor)
-}
-
-/// The entry of a directory that is `wanted` but for case, the first by its bytes if there are several.
-///
-/// A directory that the actor may search but not list has only exact names.
-fn find_folded(directory: BorrowedFd<'_>, wanted: &str) -> Result<Option<Vec<u8>>> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = match rustix::fs::openat(directory, c".", flags, Mode::empty()) {
-        Err(Errno::ACCESS) => return Ok(None),
-        result => result?,
-    };
-    let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
-    let mut entries = RawDir::new(fd, &mut buffer);
-    let mut best: Option<Vec<u8>> = None;
-    while let Some(entry) = entries.next() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if names::matches(name, wanted) && best.as_deref().is_none_or(|best| name < best) {
-            best = Some(name.to_vec());
-        }
-    }
-    Ok(best)
 }
 
 /// What an error means that struck a component before the last.

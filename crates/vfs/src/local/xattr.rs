@@ -39,7 +39,11 @@ pub(super) fn get(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>> {
 }
 
 /// Reads a short attribute without allocating; `None` if there is none or it is longer than `buffer`.
-pub(super) fn get_short<'a>(fd: BorrowedFd<'_>, name: &[u8], buffer: &'a mut [u8]) -> Result<Option<&'a [u8]>> {
+pub(super) fn get_short<'a>(
+    fd: BorrowedFd<'_>,
+    name: &[u8],
+    buffer: &'a mut [u8],
+) -> Result<Option<&'a [u8]>> {
     match present(read(fd, name, &mut *buffer)) {
         Ok(found) => Ok(found.and_then(|length| buffer.get(..length))),
         Err(Error::InvalidArgument) => Ok(None),
@@ -109,7 +113,9 @@ pub(super) fn list(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
 pub(super) fn list_visible(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>> {
     let mut visible = Vec::new();
     for full in list(fd)? {
-        let Some(name) = full.strip_prefix(USER).and_then(|name| std::str::from_utf8(name).ok()) else { continue };
+        let Some(name) = full.strip_prefix(USER).and_then(|name| std::str::from_utf8(name).ok()) else {
+            continue;
+        };
         if is_private(name) {
             continue;
         }
@@ -136,9 +142,8 @@ pub(super) fn stored_name(fd: BorrowedFd<'_>, name: &str) -> Result<Vec<u8>> {
 
 /// Whether the name is kept from clients: they could forge attributes and streams past the checks.
 fn is_private(name: &str) -> bool {
-    let has_prefix = |prefix: &str| {
-        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-    };
+    let has_prefix =
+        |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     let dos_attributes = dosattrib::NAME.strip_prefix("user.").unwrap_or_default();
     name.eq_ignore_ascii_case(dos_attributes) || has_prefix("DosStream.") || has_prefix("SAMBA_")
 }

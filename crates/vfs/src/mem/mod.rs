@@ -1,1 +1,373 @@
-//! Memory.
+//! A tree in memory, for tests and benchmarks: everybody may do everything, nothing outlives it.
+
+mod handle;
+mod node;
+
+use crate::backend::{Actor, Backend, Capabilities, Opened, Space, Volume, Wanted};
+use crate::error::{Error, Result};
+use crate::fold::fold;
+use crate::handle::Handle;
+use crate::limits::{COMPONENT_UNITS_MAX, MEM_FILE_BYTES_MAX};
+use crate::path::RelativePath;
+use crate::stat::{Kind, Stat};
+use handle::MemHandle;
+use node::{Node, UNIT_BYTES};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wire::FileAttributes;
+
+/// The inode of the root.
+const ROOT_INODE: u64 = 1;
+
+/// A share in memory.
+///
+/// `names` is held while names change, so that a rename sees both its directories as they are; the nodes'
+/// own locks are taken one at a time, under it or without it, and never while waiting for it.
+pub struct MemBackend {
+    root: Arc<Node>,
+    names: Mutex<()>,
+    inodes: AtomicU64,
+}
+
+/// A name in its directory.
+struct Place {
+    parent: Arc<Node>,
+    parent_path: String,
+    /// The wanted spelling.
+    name: String,
+    /// The real spelling and the file, where it exists.
+    found: Option<(String, Arc<Node>)>,
+}
+
+impl Place {
+    /// The path with the real spelling of the directories, and `leaf` at the end.
+    fn path(&self, leaf: &str) -> String {
+        if self.parent_path.is_empty() { leaf.to_owned() } else { format!("{}/{leaf}", self.parent_path) }
+    }
+
+    fn real_path(&self) -> String {
+        self.path(self.found.as_ref().map_or(&self.name, |(name, _)| name))
+    }
+
+    fn insert(&self, name: &str, node: &Arc<Node>) {
+        let mut parent = self.parent.write();
+        parent.children.insert(fold(name), (name.to_owned(), Arc::clone(node)));
+        parent.touch();
+    }
+
+    fn remove(&self) {
+        let mut parent = self.parent.write();
+        parent.children.remove(&fold(&self.name));
+        parent.touch();
+    }
+}
+
+impl MemBackend {
+    /// An empty tree.
+    pub fn new() -> Self {
+        Self {
+            root: Node::new(ROOT_INODE, Kind::Directory, FileAttributes::NONE, &Actor::Process),
+            names: Mutex::new(()),
+            inodes: AtomicU64::new(ROOT_INODE + 1),
+        }
+    }
+
+    fn lock_names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locate(&self, path: &RelativePath) -> Result<Place> {
+        let (parent_text, name) = path.split().ok_or(Error::InvalidArgument)?;
+        let mut parent = Arc::clone(&self.root);
+        let mut parent_path = String::new();
+        for component in parent_text.split('/').filter(|component| !component.is_empty()) {
+            let (real, node) = parent.child(component).ok_or(Error::PathNotFound)?;
+            if node.kind != Kind::Directory {
+                return Err(Error::PathNotFound);
+            }
+            if !parent_path.is_empty() {
+                parent_path.push('/');
+            }
+            parent_path.push_str(&real);
+            parent = node;
+        }
+        let found = parent.child(name);
+        Ok(Place { parent, parent_path, name: name.to_owned(), found })
+    }
+
+    fn find(&self, path: &RelativePath) -> Result<(Arc<Node>, Arc<Node>, String)> {
+        if path.is_root() {
+            return Ok((Arc::clone(&self.root), Arc::clone(&self.root), String::new()));
+        }
+        let place = self.locate(path)?;
+        let real_path = place.real_path();
+        let (_, node) = place.found.ok_or(Error::NotFound)?;
+        Ok((node, place.parent, real_path))
+    }
+
+    fn create(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        kind: Kind,
+        attributes: FileAttributes,
+        wanted: Wanted,
+    ) -> Result<Opened> {
+        if path.is_root() {
+            return Err(Error::Exists);
+        }
+        let _names = self.lock_names();
+        let place = self.locate(path)?;
+        if place.found.is_some() {
+            return Err(Error::Exists);
+        }
+        if kind == Kind::Directory && place.parent.read().links == 0 {
+            return Err(Error::PathNotFound);
+        }
+        let node = Node::new(self.inodes.fetch_add(1, Ordering::Relaxed), kind, attributes, actor);
+        place.insert(&place.name, &node);
+        opened(node, Arc::clone(&place.parent), place.real_path(), None, wanted)
+    }
+
+    /// The place of a name that must stand for the handle's file.
+    fn verified(&self, path: &RelativePath, handle: &MemHandle) -> Result<Place> {
+        let place = self.locate(path)?;
+        match &place.found {
+            None => Err(Error::NotFound),
+            Some((_, node)) if Arc::ptr_eq(node, &handle.node) => Ok(place),
+            Some(_) => Err(Error::Replaced),
+        }
+    }
+}
+
+impl Default for MemBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Backend for MemBackend {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::STREAMS
+            | Capabilities::XATTR
+            | Capabilities::CASE_INSENSITIVE
+            | Capabilities::DOS_ATTRIBUTES
+            | Capabilities::HARD_LINKS
+            | Capabilities::NOWAIT
+    }
+
+    fn open(&self, _actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+        let (node, parent, real_path) = self.find(path)?;
+        let stream = match path.stream() {
+            None => None,
+            Some(name) => {
+                let found = node.read().streams.get(&fold(name)).map(|(real, _)| real.clone());
+                Some(found.ok_or(Error::NotFound)?)
+            }
+        };
+        opened(node, parent, real_path, stream, wanted)
+    }
+
+    fn create_file(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        attributes: FileAttributes,
+        wanted: Wanted,
+    ) -> Result<Opened> {
+        let Some(stream) = path.stream() else {
+            return self.create(actor, path, Kind::File, attributes | FileAttributes::ARCHIVE, wanted);
+        };
+        let (node, parent, real_path) = self.find(path)?;
+        {
+            let mut inner = node.write();
+            if inner.streams.contains_key(&fold(stream)) {
+                return Err(Error::Exists);
+            }
+            inner.streams.insert(fold(stream), (stream.to_owned(), Vec::new()));
+        }
+        opened(node, parent, real_path, Some(stream.to_owned()), wanted)
+    }
+
+    fn create_directory(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        attributes: FileAttributes,
+    ) -> Result<Opened> {
+        if path.stream().is_some() {
+            return Err(Error::NotADirectory);
+        }
+        self.create(actor, path, Kind::Directory, attributes, Wanted::READ)
+    }
+
+    fn rename(
+        &self,
+        _actor: &Actor,
+        handle: &dyn Handle,
+        from: &RelativePath,
+        to: &RelativePath,
+        replace: bool,
+    ) -> Result<String> {
+        let handle = own(handle)?;
+        if from.stream().is_some() || to.stream().is_some() {
+            return self.rename_stream(handle, from, to, replace);
+        }
+        if from.is_root() || to.is_root() {
+            return Err(Error::AccessDenied);
+        }
+        let _names = self.lock_names();
+        let source = self.verified(from, handle)?;
+        let target = self.locate(to)?;
+        let is_below = fold(&target.real_path())
+            .strip_prefix(&fold(&source.real_path()))
+            .is_some_and(|rest| rest.starts_with('/'));
+        if is_below {
+            return Err(Error::AccessDenied);
+        }
+        let same_name =
+            Arc::ptr_eq(&source.parent, &target.parent) && fold(&source.name) == fold(&target.name);
+        let leaf = match &target.found {
+            Some((real, node)) if !same_name => {
+                replaceable(node, replace)?;
+                if handle.node.kind == Kind::Directory {
+                    return Err(Error::AccessDenied);
+                }
+                unlink(node);
+                real.clone()
+            }
+            _ => target.name.clone(),
+        };
+        source.remove();
+        target.insert(&leaf, &handle.node);
+        handle.node.write().changed = node::now();
+        Ok(target.path(&leaf))
+    }
+
+    fn link(&self, _actor: &Actor, handle: &dyn Handle, to: &RelativePath, replace: bool) -> Result<String> {
+        let handle = own(handle)?;
+        if handle.node.kind == Kind::Directory {
+            return Err(Error::IsADirectory);
+        }
+        if to.stream().is_some() {
+            return Err(Error::NotSupported);
+        }
+        if to.is_root() {
+            return Err(Error::AccessDenied);
+        }
+        let _names = self.lock_names();
+        if handle.node.read().links == 0 {
+            return Err(Error::Replaced);
+        }
+        let target = self.locate(to)?;
+        if let Some((_, node)) = &target.found {
+            replaceable(node, replace)?;
+            if Arc::ptr_eq(node, &handle.node) {
+                return Ok(target.real_path());
+            }
+            unlink(node);
+        }
+        let leaf = target.found.as_ref().map_or(&target.name, |(real, _)| real);
+        target.insert(leaf, &handle.node);
+        let mut inner = handle.node.write();
+        inner.links = inner.links.saturating_add(1);
+        inner.changed = node::now();
+        Ok(target.real_path())
+    }
+
+    fn remove(&self, _actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
+        let handle = own(handle)?;
+        if let Some(stream) = path.stream() {
+            return handle.node.write().streams.remove(&fold(stream)).map(drop).ok_or(Error::NotFound);
+        }
+        if path.is_root() {
+            return Err(Error::AccessDenied);
+        }
+        let _names = self.lock_names();
+        let place = self.verified(path, handle)?;
+        if !handle.node.read().children.is_empty() {
+            return Err(Error::NotEmpty);
+        }
+        place.remove();
+        unlink(&handle.node);
+        Ok(())
+    }
+
+    fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool> {
+        Ok(own(handle)?.node.read().children.is_empty())
+    }
+
+    fn space(&self) -> Result<Space> {
+        let total = MEM_FILE_BYTES_MAX.div_euclid(UNIT_BYTES);
+        let unit_bytes = u32::try_from(UNIT_BYTES).map_err(|_| Error::NotSupported)?;
+        Ok(Space { unit_bytes, total, free: total, available: total })
+    }
+
+    fn volume(&self) -> Volume {
+        Volume {
+            serial: 0x6d65_6d00,
+            label: "memory".to_owned(),
+            created: self.root.read().created,
+            file_system: "NTFS".to_owned(),
+            component_units_max: u32::try_from(COMPONENT_UNITS_MAX).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl MemBackend {
+    fn rename_stream(
+        &self,
+        handle: &MemHandle,
+        from: &RelativePath,
+        to: &RelativePath,
+        replace: bool,
+    ) -> Result<String> {
+        let (Some(source), Some(target)) = (from.stream(), to.stream()) else {
+            return Err(Error::NotSupported);
+        };
+        if fold(from.as_str()) != fold(to.as_str()) {
+            return Err(Error::NotSupported);
+        }
+        let path = self.find(from)?.2;
+        let mut inner = handle.node.write();
+        if fold(source) != fold(target) && inner.streams.contains_key(&fold(target)) && !replace {
+            return Err(Error::Exists);
+        }
+        let (_, data) = inner.streams.remove(&fold(source)).ok_or(Error::NotFound)?;
+        inner.streams.insert(fold(target), (target.to_owned(), data));
+        Ok(path)
+    }
+}
+
+fn opened(
+    node: Arc<Node>,
+    parent: Arc<Node>,
+    path: String,
+    stream: Option<String>,
+    wanted: Wanted,
+) -> Result<Opened> {
+    let handle = MemHandle { node, parent, stream: stream.as_deref().map(fold), wanted };
+    let stat: Stat = handle.stat()?;
+    Ok(Opened { handle: Arc::new(handle), path, stream, stat })
+}
+
+fn own(handle: &dyn Handle) -> Result<&MemHandle> {
+    handle.as_any().downcast_ref().ok_or(Error::InvalidArgument)
+}
+
+/// Whether an existing target may be replaced (MS-FSA 2.1.5.15.11).
+fn replaceable(node: &Node, replace: bool) -> Result<()> {
+    if !replace {
+        return Err(Error::Exists);
+    }
+    if node.kind == Kind::Directory || node.read().attributes.contains(FileAttributes::READONLY) {
+        return Err(Error::AccessDenied);
+    }
+    Ok(())
+}
+
+fn unlink(node: &Node) {
+    let mut inner = node.write();
+    inner.links = inner.links.saturating_sub(1);
+    inner.changed = node::now();
+}

@@ -1,4 +1,4 @@
-//! Directory information classes (MS-FSCC 2.4.8, 2.4.10, 2.4.14 and their kin).
+//! Directory information classes (MS-FSCC 2.4).
 //!
 //! Writing is on the path of every listing: nothing is allocated per entry.
 
@@ -283,7 +283,8 @@ fn put_fixed(layout: Layout, entry: &DirectoryEntry<'_>, name_length: usize, out
     if layout.short_name {
         let mut short_name = [0; 24];
         let mut length: u8 = 0;
-        for (place, unit) in short_name.as_chunks_mut::<2>().0.iter_mut().zip(entry.short_name.encode_utf16()) {
+        for (place, unit) in short_name.as_chunks_mut::<2>().0.iter_mut().zip(entry.short_name.encode_utf16())
+        {
             *place = unit.to_le_bytes();
             length = length.saturating_add(2);
         }

@@ -1,4 +1,4 @@
-//! Extended attributes: FileFullEaInformation (MS-FSCC 2.4.16), FILE_GET_EA_INFORMATION (2.4.16.1), and
+//! Extended attributes: FileFullEaInformation (MS-FSCC 2.4), FILE_GET_EA_INFORMATION, and
 //! with them the `ExtA` create context.
 
 use super::limits::EA_COUNT_MAX;
@@ -28,7 +28,9 @@ pub fn encode_eas<'a>(entries: impl IntoIterator<Item = EaEntry<'a>>, out: &mut 
     }
     let mut chain = ChainWriter::new(out, max, 4);
     for entry in entries {
-        let (Ok(name_length), true) = (u8::try_from(entry.name.len()), entry.value.len() <= 0xffff) else { continue };
+        let (Ok(name_length), true) = (u8::try_from(entry.name.len()), entry.value.len() <= 0xffff) else {
+            continue;
+        };
         let length =
             FIXED_SIZE.saturating_add(entry.name.len()).saturating_add(1).saturating_add(entry.value.len());
         let Some(out) = chain.begin(length) else { return Fit::Truncated };

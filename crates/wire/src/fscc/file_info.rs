@@ -8,115 +8,115 @@ use crate::{bit_mask, wire_enum};
 wire_enum! {
     /// `FileInfoClass` of SMB2_0_INFO_FILE and of QUERY_DIRECTORY (MS-FSCC 2.4).
     FileInfoClass(u8) {
-        /// FileDirectoryInformation (2.4.10).
+        /// FileDirectoryInformation.
         DIRECTORY = 1,
-        /// FileFullDirectoryInformation (2.4.14).
+        /// FileFullDirectoryInformation.
         FULL_DIRECTORY = 2,
-        /// FileBothDirectoryInformation (2.4.8).
+        /// FileBothDirectoryInformation.
         BOTH_DIRECTORY = 3,
-        /// FileBasicInformation (2.4.7).
+        /// FileBasicInformation.
         BASIC = 4,
-        /// FileStandardInformation (2.4.47).
+        /// FileStandardInformation.
         STANDARD = 5,
-        /// FileInternalInformation (2.4.27).
+        /// FileInternalInformation.
         INTERNAL = 6,
-        /// FileEaInformation (2.4.12).
+        /// FileEaInformation.
         EA = 7,
-        /// FileAccessInformation (2.4.1).
+        /// FileAccessInformation.
         ACCESS = 8,
-        /// FileNameInformation (2.4.31); local only over SMB2.
+        /// FileNameInformation; local only over SMB2.
         NAME = 9,
-        /// FileRenameInformation (2.4.42).
+        /// FileRenameInformation.
         RENAME = 10,
-        /// FileLinkInformation (2.4.28).
+        /// FileLinkInformation.
         LINK = 11,
-        /// FileNamesInformation (2.4.33).
+        /// FileNamesInformation.
         NAMES = 12,
-        /// FileDispositionInformation (2.4.11).
+        /// FileDispositionInformation.
         DISPOSITION = 13,
-        /// FilePositionInformation (2.4.40).
+        /// FilePositionInformation.
         POSITION = 14,
-        /// FileFullEaInformation (2.4.16).
+        /// FileFullEaInformation.
         FULL_EA = 15,
-        /// FileModeInformation (2.4.31).
+        /// FileModeInformation.
         MODE = 16,
-        /// FileAlignmentInformation (2.4.3).
+        /// FileAlignmentInformation.
         ALIGNMENT = 17,
-        /// FileAllInformation (2.4.2).
+        /// FileAllInformation.
         ALL = 18,
-        /// FileAllocationInformation (2.4.4).
+        /// FileAllocationInformation.
         ALLOCATION = 19,
-        /// FileEndOfFileInformation (2.4.13).
+        /// FileEndOfFileInformation.
         END_OF_FILE = 20,
-        /// FileAlternateNameInformation (2.4.5).
+        /// FileAlternateNameInformation.
         ALTERNATE_NAME = 21,
-        /// FileStreamInformation (2.4.49).
+        /// FileStreamInformation.
         STREAM = 22,
-        /// FilePipeInformation (2.4.37).
+        /// FilePipeInformation.
         PIPE = 23,
-        /// FilePipeLocalInformation (2.4.38).
+        /// FilePipeLocalInformation.
         PIPE_LOCAL = 24,
-        /// FilePipeRemoteInformation (2.4.39).
+        /// FilePipeRemoteInformation.
         PIPE_REMOTE = 25,
         /// FileMailslotQueryInformation; local only.
         MAILSLOT_QUERY = 26,
         /// FileMailslotSetInformation; local only.
         MAILSLOT_SET = 27,
-        /// FileCompressionInformation (2.4.9).
+        /// FileCompressionInformation.
         COMPRESSION = 28,
-        /// FileObjectIdInformation (2.4.36).
+        /// FileObjectIdInformation.
         OBJECT_ID = 29,
         /// FileMoveClusterInformation; local only.
         MOVE_CLUSTER = 31,
-        /// FileQuotaInformation (2.4.41).
+        /// FileQuotaInformation.
         QUOTA = 32,
-        /// FileReparsePointInformation (2.4.43).
+        /// FileReparsePointInformation.
         REPARSE_POINT = 33,
-        /// FileNetworkOpenInformation (2.4.34).
+        /// FileNetworkOpenInformation.
         NETWORK_OPEN = 34,
-        /// FileAttributeTagInformation (2.4.6).
+        /// FileAttributeTagInformation.
         ATTRIBUTE_TAG = 35,
         /// FileTrackingInformation; local only.
         TRACKING = 36,
-        /// FileIdBothDirectoryInformation (2.4.22).
+        /// FileIdBothDirectoryInformation.
         ID_BOTH_DIRECTORY = 37,
-        /// FileIdFullDirectoryInformation (2.4.24).
+        /// FileIdFullDirectoryInformation.
         ID_FULL_DIRECTORY = 38,
-        /// FileValidDataLengthInformation (2.4.50).
+        /// FileValidDataLengthInformation.
         VALID_DATA_LENGTH = 39,
-        /// FileShortNameInformation (2.4.46).
+        /// FileShortNameInformation.
         SHORT_NAME = 40,
-        /// FileSfioReserveInformation (2.4.44).
+        /// FileSfioReserveInformation.
         SFIO_RESERVE = 44,
-        /// FileSfioVolumeInformation (2.4.45).
+        /// FileSfioVolumeInformation.
         SFIO_VOLUME = 45,
-        /// FileHardLinkInformation (2.4.19).
+        /// FileHardLinkInformation.
         HARD_LINK = 46,
-        /// FileNormalizedNameInformation (2.4.36).
+        /// FileNormalizedNameInformation.
         NORMALIZED_NAME = 48,
-        /// FileIdGlobalTxDirectoryInformation (2.4.25).
+        /// FileIdGlobalTxDirectoryInformation.
         ID_GLOBAL_TX_DIRECTORY = 50,
-        /// FileStandardLinkInformation (2.4.48).
+        /// FileStandardLinkInformation.
         STANDARD_LINK = 54,
-        /// FileIdInformation (2.4.26).
+        /// FileIdInformation.
         ID = 59,
-        /// FileIdExtdDirectoryInformation (2.4.23).
+        /// FileIdExtdDirectoryInformation.
         ID_EXTD_DIRECTORY = 60,
         /// FileIdExtdBothDirectoryInformation.
         ID_EXTD_BOTH_DIRECTORY = 63,
-        /// FileDispositionInformationEx (2.4.11).
+        /// FileDispositionInformationEx.
         DISPOSITION_EX = 64,
-        /// FileRenameInformationEx (2.4.42).
+        /// FileRenameInformationEx.
         RENAME_EX = 65,
         /// FileCaseSensitiveInformation.
         CASE_SENSITIVE = 71,
-        /// FileId64ExtdDirectoryInformation (2.4.18).
+        /// FileId64ExtdDirectoryInformation.
         ID_64_EXTD_DIRECTORY = 78,
-        /// FileId64ExtdBothDirectoryInformation (2.4.17).
+        /// FileId64ExtdBothDirectoryInformation.
         ID_64_EXTD_BOTH_DIRECTORY = 79,
-        /// FileIdAllExtdDirectoryInformation (2.4.20).
+        /// FileIdAllExtdDirectoryInformation.
         ID_ALL_EXTD_DIRECTORY = 80,
-        /// FileIdAllExtdBothDirectoryInformation (2.4.19).
+        /// FileIdAllExtdBothDirectoryInformation.
         ID_ALL_EXTD_BOTH_DIRECTORY = 81,
         /// SMB_FIND_FILE_POSIX_INFORMATION of the POSIX extensions.
         POSIX = 100,
@@ -124,7 +124,7 @@ wire_enum! {
 }
 
 fixed_layout! {
-    /// FileBasicInformation (MS-FSCC 2.4.7). In a set request a time of 0 or -1 leaves the stored one.
+    /// FileBasicInformation (MS-FSCC 2.4). In a set request a time of 0 or -1 leaves the stored one.
     BasicInfo {
         /// CreationTime.
         created: FileTime;
@@ -140,7 +140,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileStandardInformation (MS-FSCC 2.4.47).
+    /// FileStandardInformation (MS-FSCC 2.4).
     StandardInfo {
         /// AllocationSize.
         allocation_size: u64;
@@ -156,7 +156,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileInternalInformation (MS-FSCC 2.4.27).
+    /// FileInternalInformation (MS-FSCC 2.4).
     InternalInfo {
         /// IndexNumber: the file's 64-bit id.
         index_number: u64;
@@ -164,7 +164,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileEaInformation (MS-FSCC 2.4.12).
+    /// FileEaInformation (MS-FSCC 2.4).
     EaInfo {
         /// EaSize: bytes of all extended attributes.
         ea_size: u32;
@@ -172,7 +172,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileAccessInformation (MS-FSCC 2.4.1).
+    /// FileAccessInformation (MS-FSCC 2.4).
     AccessInfo {
         /// AccessFlags: what the open was granted.
         access: AccessMask;
@@ -180,7 +180,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FilePositionInformation (MS-FSCC 2.4.40).
+    /// FilePositionInformation (MS-FSCC 2.4).
     PositionInfo {
         /// CurrentByteOffset.
         current_byte_offset: u64;
@@ -188,7 +188,7 @@ fixed_layout! {
 }
 
 bit_mask! {
-    /// `Mode` of FileModeInformation (MS-FSCC 2.4.31), in the numbers of CreateOptions.
+    /// `Mode` of FileModeInformation (MS-FSCC 2.4), in the numbers of CreateOptions.
     FileMode(u32) {
         /// FILE_WRITE_THROUGH.
         WRITE_THROUGH = 0x0000_0002,
@@ -206,7 +206,7 @@ bit_mask! {
 }
 
 fixed_layout! {
-    /// FileModeInformation (MS-FSCC 2.4.31).
+    /// FileModeInformation (MS-FSCC 2.4).
     ModeInfo {
         /// Mode: bits of [`FileMode`].
         mode: u32;
@@ -214,7 +214,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileAlignmentInformation (MS-FSCC 2.4.3).
+    /// FileAlignmentInformation (MS-FSCC 2.4).
     AlignmentInfo {
         /// AlignmentRequirement: one less than the alignment in bytes.
         alignment_requirement: u32;
@@ -222,7 +222,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileNetworkOpenInformation (MS-FSCC 2.4.34).
+    /// FileNetworkOpenInformation (MS-FSCC 2.4).
     NetworkOpenInfo {
         /// CreationTime.
         created: FileTime;
@@ -242,7 +242,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileAttributeTagInformation (MS-FSCC 2.4.6).
+    /// FileAttributeTagInformation (MS-FSCC 2.4).
     AttributeTagInfo {
         /// FileAttributes.
         attributes: FileAttributes;
@@ -252,7 +252,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileCompressionInformation (MS-FSCC 2.4.9).
+    /// FileCompressionInformation (MS-FSCC 2.4).
     CompressionInfo {
         /// CompressedFileSize.
         compressed_size: u64;
@@ -268,7 +268,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileIdInformation (MS-FSCC 2.4.26).
+    /// FileIdInformation (MS-FSCC 2.4).
     IdInfo {
         /// VolumeSerialNumber.
         volume_serial: u64;
@@ -278,7 +278,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileStandardLinkInformation (MS-FSCC 2.4.48).
+    /// FileStandardLinkInformation (MS-FSCC 2.4).
     StandardLinkInfo {
         /// NumberOfAccessibleLinks.
         accessible_links: u32;
@@ -292,7 +292,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileReparsePointInformation (MS-FSCC 2.4.43).
+    /// FileReparsePointInformation (MS-FSCC 2.4).
     ReparsePointInfo {
         /// FileReferenceNumber.
         file_reference: u64;
@@ -302,7 +302,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileDispositionInformation (MS-FSCC 2.4.11).
+    /// FileDispositionInformation (MS-FSCC 2.4).
     DispositionInfo {
         /// DeletePending.
         delete_pending: bool;
@@ -310,7 +310,7 @@ fixed_layout! {
 }
 
 bit_mask! {
-    /// `Flags` of FileDispositionInformationEx (MS-FSCC 2.4.11).
+    /// `Flags` of FileDispositionInformationEx (MS-FSCC 2.4).
     DispositionFlags(u32) {
         /// FILE_DISPOSITION_DELETE; without it the file is kept.
         DELETE = 0x01,
@@ -326,7 +326,7 @@ bit_mask! {
 }
 
 fixed_layout! {
-    /// FileDispositionInformationEx (MS-FSCC 2.4.11).
+    /// FileDispositionInformationEx (MS-FSCC 2.4).
     DispositionInfoEx {
         /// Flags: bits of [`DispositionFlags`].
         flags: u32;
@@ -334,7 +334,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileEndOfFileInformation (MS-FSCC 2.4.13).
+    /// FileEndOfFileInformation (MS-FSCC 2.4).
     EndOfFileInfo {
         /// EndOfFile; negative is refused with STATUS_INVALID_PARAMETER.
         end_of_file: i64;
@@ -342,7 +342,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileAllocationInformation (MS-FSCC 2.4.4).
+    /// FileAllocationInformation (MS-FSCC 2.4).
     AllocationInfo {
         /// AllocationSize; negative is refused with STATUS_INVALID_PARAMETER.
         allocation_size: i64;
@@ -350,7 +350,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FileValidDataLengthInformation (MS-FSCC 2.4.50).
+    /// FileValidDataLengthInformation (MS-FSCC 2.4).
     ValidDataLengthInfo {
         /// ValidDataLength; negative is refused with STATUS_INVALID_PARAMETER.
         valid_data_length: i64;
@@ -358,7 +358,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FilePipeInformation (MS-FSCC 2.4.37).
+    /// FilePipeInformation (MS-FSCC 2.4).
     PipeInfo {
         /// ReadMode: 0 byte stream, 1 message.
         read_mode: u32;
@@ -368,7 +368,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FilePipeLocalInformation (MS-FSCC 2.4.38).
+    /// FilePipeLocalInformation (MS-FSCC 2.4).
     PipeLocalInfo {
         /// NamedPipeType: 0 byte stream, 1 message.
         pipe_type: u32;
@@ -394,7 +394,7 @@ fixed_layout! {
 }
 
 fixed_layout! {
-    /// FilePipeRemoteInformation (MS-FSCC 2.4.39).
+    /// FilePipeRemoteInformation (MS-FSCC 2.4).
     PipeRemoteInfo {
         /// CollectDataTime.
         collect_data_time: u64;

@@ -162,3 +162,6 @@ pub(crate) fn name_bytes(text: &str) -> usize {
 pub(crate) fn index(length: u32) -> Result<usize, DecodeError> {
     usize::try_from(length).map_err(|_| DecodeError::TooLong)
 }
+
+#[cfg(test)]
+mod tests;

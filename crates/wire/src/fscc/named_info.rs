@@ -26,7 +26,7 @@ pub fn decode_name_info(data: &[u8]) -> Result<Utf16<'_>, DecodeError> {
 }
 
 fixed_layout! {
-    /// FileAllInformation (MS-FSCC 2.4.2) before its name.
+    /// FileAllInformation (MS-FSCC 2.4) before its name.
     AllInfo {
         /// BasicInformation.
         basic: BasicInfo;
@@ -63,7 +63,7 @@ impl AllInfo {
     }
 }
 
-/// FileRenameInformation and FileLinkInformation as SMB2 carries them (MS-FSCC 2.4.42.2, 2.4.28.2).
+/// FileRenameInformation and FileLinkInformation as SMB2 carries them (MS-FSCC 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RenameInfo<'a> {
     /// ReplaceIfExists: whether an existing file of that name goes.

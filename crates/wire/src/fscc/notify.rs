@@ -4,7 +4,7 @@ use super::limits::CHAIN_ENTRIES_MAX;
 use super::{Chain, ChainWriter, index, name_bytes, put_name};
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u32};
 use crate::utf16::Utf16;
-use crate::{bit_mask, wire_enum};
+use crate::wire_enum;
 
 wire_enum! {
     /// `Action` of FILE_NOTIFY_INFORMATION (MS-FSCC 2.7.1).
@@ -27,36 +27,6 @@ wire_enum! {
         MODIFIED_STREAM = 8,
         /// FILE_ACTION_REMOVED_BY_DELETE.
         REMOVED_BY_DELETE = 9,
-    }
-}
-
-bit_mask! {
-    /// `CompletionFilter` of CHANGE_NOTIFY (MS-SMB2 2.2.35).
-    CompletionFilter(u32) {
-        /// FILE_NOTIFY_CHANGE_FILE_NAME.
-        FILE_NAME = 0x001,
-        /// FILE_NOTIFY_CHANGE_DIR_NAME.
-        DIR_NAME = 0x002,
-        /// FILE_NOTIFY_CHANGE_ATTRIBUTES.
-        ATTRIBUTES = 0x004,
-        /// FILE_NOTIFY_CHANGE_SIZE.
-        SIZE = 0x008,
-        /// FILE_NOTIFY_CHANGE_LAST_WRITE.
-        LAST_WRITE = 0x010,
-        /// FILE_NOTIFY_CHANGE_LAST_ACCESS.
-        LAST_ACCESS = 0x020,
-        /// FILE_NOTIFY_CHANGE_CREATION.
-        CREATION = 0x040,
-        /// FILE_NOTIFY_CHANGE_EA.
-        EA = 0x080,
-        /// FILE_NOTIFY_CHANGE_SECURITY.
-        SECURITY = 0x100,
-        /// FILE_NOTIFY_CHANGE_STREAM_NAME.
-        STREAM_NAME = 0x200,
-        /// FILE_NOTIFY_CHANGE_STREAM_SIZE.
-        STREAM_SIZE = 0x400,
-        /// FILE_NOTIFY_CHANGE_STREAM_WRITE.
-        STREAM_WRITE = 0x800,
     }
 }
 

@@ -99,9 +99,14 @@ impl Pattern {
             }
             here = next;
         }
-        let trailing =
-            self.elements.iter().rev().take_while(|element| !matches!(element, Element::Char(_) | Element::Any)).count();
-        (self.elements.len().saturating_sub(trailing)..=self.elements.len()).any(|position| here.contains(position))
+        let trailing = self
+            .elements
+            .iter()
+            .rev()
+            .take_while(|element| !matches!(element, Element::Char(_) | Element::Any))
+            .count();
+        (self.elements.len().saturating_sub(trailing)..=self.elements.len())
+            .any(|position| here.contains(position))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Quota information (MS-FSCC 2.4.41; MS-SMB2 2.2.37.1), as much as a server without quotas needs.
+//! Quota information (MS-FSCC 2.4; MS-SMB2 2.2.37.1), as much as a server without quotas needs.
 
 use super::limits::QUOTA_SIDS_MAX;
 use super::{Chain, index};

@@ -1,4 +1,4 @@
-//! FileStreamInformation (MS-FSCC 2.4.49).
+//! FileStreamInformation (MS-FSCC 2.4).
 
 use super::limits::CHAIN_ENTRIES_MAX;
 use super::{Chain, ChainWriter, Fit, index, name_bytes, put_name};

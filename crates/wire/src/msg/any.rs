@@ -134,9 +134,10 @@ fn is_error(header: &Header, structure_size: u16) -> bool {
     match header.status {
         NtStatus::PENDING => true,
         NtStatus::MORE_PROCESSING_REQUIRED => header.command != Command::SESSION_SETUP,
-        NtStatus::BUFFER_OVERFLOW => {
-            !matches!(header.command, Command::QUERY_INFO | Command::READ | Command::IOCTL | Command::QUERY_DIRECTORY)
-        }
+        NtStatus::BUFFER_OVERFLOW => !matches!(
+            header.command,
+            Command::QUERY_INFO | Command::READ | Command::IOCTL | Command::QUERY_DIRECTORY
+        ),
         // FSCTL_SRV_COPYCHUNK tells its limits with INVALID_PARAMETER.
         NtStatus::INVALID_PARAMETER if header.command == Command::IOCTL => structure_size == ERROR_SIZE,
         status => !status.is_success(),

@@ -1,7 +1,7 @@
 //! SMB2 CHANGE_NOTIFY (MS-SMB2 2.2.35, 2.2.36).
 
-use super::fixed;
 use super::query_directory::{OUTPUT_OFFSET, decode_output, encode_output_prefix};
+use super::{fixed, put_variable};
 use crate::bit_mask;
 use crate::cursor::{DecodeError, Put, wire_u32};
 use crate::ids::FileId;
@@ -98,7 +98,7 @@ impl<'a> ChangeNotifyResponse<'a> {
     /// Appends the body.
     pub fn encode(&self, out: &mut Vec<u8>, _base: usize) {
         encode_output_prefix(wire_u32(self.output_buffer.len()), out);
-        out.put_bytes(self.output_buffer);
+        put_variable(out, self.output_buffer);
     }
 }
 

@@ -1,9 +1,8 @@
 //! SMB2 CREATE (MS-SMB2 2.2.13, 2.2.14) and the chain of its contexts; what single contexts hold is
 //! `create_context`'s.
 
-use super::{behind, end32, fixed, variable};
+use super::{behind, end32, fixed, put_variable, variable};
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u16, wire_u32};
-use crate::header::Header;
 use crate::ids::FileId;
 use crate::limits::CREATE_CONTEXTS_MAX;
 use crate::masks::{AccessMask, FileAttributes, OplockLevel, ShareAccess};
@@ -184,11 +183,7 @@ impl<'a> CreateRequest<'a> {
         out.put_u16(wire_u16(self.name.as_bytes().len()));
         let contexts_at = out.len();
         out.put_zeros(8);
-        out.put_bytes(self.name.as_bytes());
-        if self.name.is_empty() {
-            // MS-SMB2 2.2.13: "In the request, the Buffer field MUST be at least one byte in length."
-            out.put_u8(0);
-        }
+        put_variable(out, self.name.as_bytes());
         self.contexts.encode(out, base, contexts_at);
     }
 }
@@ -354,7 +349,6 @@ const REQUEST_FIXED: usize = 56;
 const RESPONSE_SIZE: u16 = 89;
 const RESPONSE_FIXED: usize = 88;
 const CONTEXT_FIXED: usize = 16;
-const _: () = assert!(Header::SIZE.is_multiple_of(8));
 
 /// The first context of `chain`, and the chain behind it.
 fn read(chain: &[u8]) -> Result<(CreateContext<'_>, &[u8]), DecodeError> {

@@ -1,7 +1,7 @@
 //! SMB2 QUERY_INFO (MS-SMB2 2.2.37, 2.2.38) and SET_INFO (2.2.39).
 
 use super::query_directory::{OUTPUT_OFFSET, decode_output, encode_output_prefix};
-use super::{behind, fixed, variable};
+use super::{behind, fixed, put_variable, variable};
 use crate::cursor::{DecodeError, Put, wire_u32};
 use crate::ids::FileId;
 use crate::{bit_mask, wire_enum};
@@ -110,7 +110,7 @@ impl<'a> QueryInfoRequest<'a> {
         out.put_u32(self.additional_information.0);
         out.put_u32(self.flags.0);
         out.put_file_id(self.file_id);
-        out.put_bytes(self.input_buffer);
+        put_variable(out, self.input_buffer);
     }
 }
 
@@ -133,7 +133,7 @@ impl<'a> QueryInfoResponse<'a> {
     /// Appends the body.
     pub fn encode(&self, out: &mut Vec<u8>, _base: usize) {
         Self::encode_prefix(wire_u32(self.output_buffer.len()), out);
-        out.put_bytes(self.output_buffer);
+        put_variable(out, self.output_buffer);
     }
 
     /// Appends the body without its buffer: the caller places `length` bytes right behind it.
@@ -182,7 +182,7 @@ impl<'a> SetInfoRequest<'a> {
         out.put_u16(0);
         out.put_u32(self.additional_information.0);
         out.put_file_id(self.file_id);
-        out.put_bytes(self.buffer);
+        put_variable(out, self.buffer);
     }
 }
 

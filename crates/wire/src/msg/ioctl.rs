@@ -1,6 +1,6 @@
 //! SMB2 IOCTL (MS-SMB2 2.2.31, 2.2.32); what single control codes carry is `crate::ioctl`'s.
 
-use super::{behind, end32, fixed, variable};
+use super::{behind, end32, fixed, put_variable, variable};
 use crate::bit_mask;
 use crate::cursor::{DecodeError, Put, wire_u32};
 use crate::ids::FileId;
@@ -66,7 +66,7 @@ impl<'a> IoctlRequest<'a> {
         out.put_u32(self.max_output_response);
         out.put_u32(self.flags.0);
         out.put_u32(0);
-        out.put_bytes(self.input);
+        put_variable(out, self.input);
         encode_output(self.output, out, base, output_offset_at);
     }
 }

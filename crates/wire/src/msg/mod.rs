@@ -32,8 +32,8 @@ pub use any::{Body, Request, Response, decode_any};
 pub use change_notify::{ChangeNotifyRequest, ChangeNotifyResponse, CompletionFilter, WatchFlags};
 pub use close::{CloseFlags, CloseRequest, CloseResponse};
 pub use create::{
-    CreateAction, CreateContext, CreateContexts, CreateDisposition, CreateOptions, CreateRequest, CreateResponse,
-    CreateResponseFlags, ImpersonationLevel,
+    CreateAction, CreateContext, CreateContexts, CreateDisposition, CreateOptions, CreateRequest,
+    CreateResponse, CreateResponseFlags, ImpersonationLevel,
 };
 pub use error::{ErrorContext, ErrorContexts, ErrorId, ErrorResponse, SymlinkErrorResponse, SymlinkFlags};
 pub use flush::FlushRequest;
@@ -44,8 +44,8 @@ pub use ioctl::{IoctlFlags, IoctlRequest, IoctlResponse};
 pub use lock::{LockElement, LockFlags, LockRequest, Locks};
 pub use negotiate::{GlobalCapabilities, NegotiateRequest, NegotiateResponse, SecurityMode};
 pub use negotiate_context::{
-    CipherId, CompressionAlgorithmId, CompressionFlags, HashAlgorithmId, NegotiateContext, NegotiateContextType,
-    NegotiateContexts, RdmaTransformId, SigningAlgorithmId, TransportFlags, U16List,
+    CipherId, CompressionAlgorithmId, CompressionFlags, HashAlgorithmId, NegotiateContext,
+    NegotiateContextType, NegotiateContexts, RdmaTransformId, SigningAlgorithmId, TransportFlags, U16List,
 };
 pub use notification::{NotificationType, ServerToClientNotification};
 pub use oplock_break::{
@@ -122,4 +122,11 @@ fn end32(out: &[u8], base: usize) -> u32 {
 const fn behind(fixed: u16) -> u16 {
     // The header is 64 bytes and no fixed part reaches 100.
     64_u16.saturating_add(fixed)
+}
+
+/// Appends the variable part; where there is none, the one byte of it that `StructureSize` counts, as
+/// Windows and Samba do.
+#[inline]
+fn put_variable(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(if bytes.is_empty() { &[0] } else { bytes });
 }

@@ -2,13 +2,13 @@
 
 use super::negotiate_context::{NegotiateContexts, U16List};
 use super::{behind, end32, fixed, size, variable};
+use crate::bit_mask;
 use crate::cursor::{DecodeError, Put, wire_u16};
 use crate::header::Header;
 use crate::ids::Guid;
 use crate::limits::{DIALECTS_MAX, NEGOTIATE_CONTEXTS_MAX};
 use crate::masks::Dialect;
 use crate::time::FileTime;
-use crate::bit_mask;
 
 bit_mask! {
     /// `SecurityMode` (MS-SMB2 2.2.3, 2.2.4, 2.2.5).
@@ -77,8 +77,13 @@ impl<'a> NegotiateRequest<'a> {
         let dialects_at = Header::SIZE.saturating_add(REQUEST_FIXED);
         let dialects_end = dialects_at.saturating_add(dialect_count.saturating_mul(2));
         let dialects = U16List::new(message.get(dialects_at..dialects_end).ok_or(DecodeError::Truncated)?)?;
-        let mut request =
-            Self { security_mode, capabilities, client_guid, dialects, contexts: NegotiateContexts::default() };
+        let mut request = Self {
+            security_mode,
+            capabilities,
+            client_guid,
+            dialects,
+            contexts: NegotiateContexts::default(),
+        };
         // Before 3.1.1 these eight bytes are ClientStartTime.
         if request.offers(Dialect::SMB311) {
             request.contexts = contexts(message, dialects_end, context_offset, context_count)?;

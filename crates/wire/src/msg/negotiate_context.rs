@@ -112,7 +112,7 @@ pub struct U16List<'a>(&'a [u8]);
 impl<'a> U16List<'a> {
     /// The list in `bytes`, which must be whole identifiers.
     pub const fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        if bytes.len() % 2 == 0 { Ok(Self(bytes)) } else { Err(DecodeError::Truncated) }
+        if bytes.len().is_multiple_of(2) { Ok(Self(bytes)) } else { Err(DecodeError::Truncated) }
     }
 
     /// Fills `buffer` with the identifiers and gives the list of them.
@@ -246,7 +246,9 @@ impl<'a> NegotiateContext<'a> {
                 let flags = CompressionFlags(cursor.u32()?);
                 Ok(Self::Compression { flags, algorithms: U16List::read(&mut cursor, count)? })
             }
-            NegotiateContextType::NETNAME_NEGOTIATE_CONTEXT_ID => Ok(Self::NetName { name: Utf16::new(data)? }),
+            NegotiateContextType::NETNAME_NEGOTIATE_CONTEXT_ID => {
+                Ok(Self::NetName { name: Utf16::new(data)? })
+            }
             NegotiateContextType::TRANSPORT_CAPABILITIES => {
                 Ok(Self::Transport { flags: TransportFlags(cursor.u32()?) })
             }

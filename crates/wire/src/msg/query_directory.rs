@@ -1,6 +1,6 @@
 //! SMB2 QUERY_DIRECTORY (MS-SMB2 2.2.33, 2.2.34).
 
-use super::{behind, fixed, variable};
+use super::{behind, fixed, put_variable, variable};
 use crate::bit_mask;
 use crate::cursor::{DecodeError, Put, wire_u16, wire_u32};
 use crate::ids::FileId;
@@ -48,7 +48,8 @@ impl<'a> QueryDirectoryRequest<'a> {
         let name_offset = cursor.u16()?;
         let name_length = cursor.u16()?;
         let output_buffer_length = cursor.u32()?;
-        let file_name = Utf16::new(variable(message, REQUEST_FIXED, name_offset.into(), name_length.into())?)?;
+        let file_name =
+            Utf16::new(variable(message, REQUEST_FIXED, name_offset.into(), name_length.into())?)?;
         Ok(Self { file_information_class, flags, file_index, file_id, output_buffer_length, file_name })
     }
 
@@ -62,7 +63,7 @@ impl<'a> QueryDirectoryRequest<'a> {
         out.put_u16(behind(32));
         out.put_u16(wire_u16(self.file_name.as_bytes().len()));
         out.put_u32(self.output_buffer_length);
-        out.put_bytes(self.file_name.as_bytes());
+        put_variable(out, self.file_name.as_bytes());
     }
 }
 
@@ -85,7 +86,7 @@ impl<'a> QueryDirectoryResponse<'a> {
     /// Appends the body.
     pub fn encode(&self, out: &mut Vec<u8>, _base: usize) {
         Self::encode_prefix(wire_u32(self.output_buffer.len()), out);
-        out.put_bytes(self.output_buffer);
+        put_variable(out, self.output_buffer);
     }
 
     /// Appends the body without its buffer: the caller places `length` bytes right behind it.

@@ -160,8 +160,11 @@ impl<'a> TreeConnectExtension<'a> {
         let offset = size(cursor.u32()?)?;
         let context_count = cursor.u16()?;
         cursor.skip(10)?;
-        let contexts =
-            if context_count == 0 { &[] } else { message.get(offset..).ok_or(DecodeError::OffsetOutOfRange)? };
+        let contexts = if context_count == 0 {
+            &[]
+        } else {
+            message.get(offset..).ok_or(DecodeError::OffsetOutOfRange)?
+        };
         Ok(Self { context_count, contexts })
     }
 }

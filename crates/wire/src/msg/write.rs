@@ -1,7 +1,7 @@
 //! SMB2 WRITE (MS-SMB2 2.2.21, 2.2.22).
 
 use super::read::Channel;
-use super::{behind, fixed, variable};
+use super::{behind, fixed, put_variable, variable};
 use crate::bit_mask;
 use crate::cursor::{DecodeError, Put, wire_u32};
 use crate::ids::FileId;
@@ -72,7 +72,7 @@ impl<'a> WriteRequest<'a> {
         out.put_u32(self.remaining_bytes);
         out.put_u32(0);
         out.put_u32(self.flags.0);
-        out.put_bytes(self.data);
+        put_variable(out, self.data);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The access check (MS-DTYP 2.5.3.2) and what generic rights mean for files.
 
-use super::{AceBody, AceFlags, AceType, SecurityDescriptor, SdControl, Sid};
+use super::{AceBody, AceFlags, AceType, SdControl, SecurityDescriptor, Sid};
 use crate::bit_mask;
 use crate::masks::AccessMask;
 
@@ -63,7 +63,8 @@ pub fn access_check(
     let maximum = desired.contains(AccessMask::MAXIMUM_ALLOWED);
     let wanted = desired.without(AccessMask::MAXIMUM_ALLOWED).map_generic();
     let mut granted = from_privileges(privileges);
-    if wanted.contains(AccessMask::ACCESS_SYSTEM_SECURITY) && !granted.contains(AccessMask::ACCESS_SYSTEM_SECURITY)
+    if wanted.contains(AccessMask::ACCESS_SYSTEM_SECURITY)
+        && !granted.contains(AccessMask::ACCESS_SYSTEM_SECURITY)
     {
         return Err(AccessDenied::PrivilegeNotHeld);
     }

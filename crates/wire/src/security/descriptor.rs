@@ -3,6 +3,7 @@
 use super::{Acl, Sid, TooLarge};
 use crate::bit_mask;
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u32};
+use crate::msg::info::AdditionalInformation;
 
 bit_mask! {
     /// `Control` of a security descriptor (MS-DTYP 2.4.6).
@@ -37,36 +38,6 @@ bit_mask! {
         RM_CONTROL_VALID = 0x4000,
         /// Self-Relative.
         SELF_RELATIVE = 0x8000,
-    }
-}
-
-bit_mask! {
-    /// SECURITY_INFORMATION (MS-DTYP 2.4.7), `AdditionalInformation` of QUERY_INFO and SET_INFO.
-    SecurityInformation(u32) {
-        /// OWNER_SECURITY_INFORMATION.
-        OWNER = 0x0000_0001,
-        /// GROUP_SECURITY_INFORMATION.
-        GROUP = 0x0000_0002,
-        /// DACL_SECURITY_INFORMATION.
-        DACL = 0x0000_0004,
-        /// SACL_SECURITY_INFORMATION.
-        SACL = 0x0000_0008,
-        /// LABEL_SECURITY_INFORMATION.
-        LABEL = 0x0000_0010,
-        /// ATTRIBUTE_SECURITY_INFORMATION.
-        ATTRIBUTE = 0x0000_0020,
-        /// SCOPE_SECURITY_INFORMATION.
-        SCOPE = 0x0000_0040,
-        /// BACKUP_SECURITY_INFORMATION.
-        BACKUP = 0x0001_0000,
-        /// UNPROTECTED_SACL_SECURITY_INFORMATION.
-        UNPROTECTED_SACL = 0x1000_0000,
-        /// UNPROTECTED_DACL_SECURITY_INFORMATION.
-        UNPROTECTED_DACL = 0x2000_0000,
-        /// PROTECTED_SACL_SECURITY_INFORMATION.
-        PROTECTED_SACL = 0x4000_0000,
-        /// PROTECTED_DACL_SECURITY_INFORMATION.
-        PROTECTED_DACL = 0x8000_0000,
     }
 }
 
@@ -159,19 +130,19 @@ impl SecurityDescriptor {
     }
 
     /// What a query for `which` parts answers.
-    pub fn selected(&self, which: SecurityInformation) -> Self {
+    pub fn selected(&self, which: AdditionalInformation) -> Self {
         let mut selected = Self { control: SdControl::SELF_RELATIVE, ..Self::default() };
-        if which.contains(SecurityInformation::OWNER) {
+        if which.contains(AdditionalInformation::OWNER) {
             selected.owner = self.owner;
         }
-        if which.contains(SecurityInformation::GROUP) {
+        if which.contains(AdditionalInformation::GROUP) {
             selected.group = self.group;
         }
-        if which.contains(SecurityInformation::DACL) {
+        if which.contains(AdditionalInformation::DACL) {
             selected.dacl = self.dacl.clone();
             selected.control |= self.control & DACL_CONTROL;
         }
-        if which.contains(SecurityInformation::SACL) {
+        if which.contains(AdditionalInformation::SACL) {
             selected.sacl = self.sacl.clone();
             selected.control |= self.control & SACL_CONTROL;
         }
@@ -182,15 +153,15 @@ impl SecurityDescriptor {
     ///
     /// "Auto-inherited" is stored only where it was also requested, and generic rights become the ones they
     /// mean.
-    pub fn replaced(&self, new: &Self, which: SecurityInformation) -> Self {
+    pub fn replaced(&self, new: &Self, which: AdditionalInformation) -> Self {
         let mut result = self.clone();
-        if which.contains(SecurityInformation::OWNER) && new.owner.is_some() {
+        if which.contains(AdditionalInformation::OWNER) && new.owner.is_some() {
             result.owner = new.owner;
         }
-        if which.contains(SecurityInformation::GROUP) && new.group.is_some() {
+        if which.contains(AdditionalInformation::GROUP) && new.group.is_some() {
             result.group = new.group;
         }
-        if which.contains(SecurityInformation::DACL) {
+        if which.contains(AdditionalInformation::DACL) {
             result.dacl = new.dacl.as_ref().map(Acl::with_generic_mapped);
             let asked = SdControl::DACL_AUTO_INHERITED | SdControl::DACL_AUTO_INHERIT_REQ;
             result.control = result.control.without(DACL_CONTROL)
@@ -200,7 +171,7 @@ impl SecurityDescriptor {
                 result.control |= SdControl::DACL_AUTO_INHERITED;
             }
         }
-        if which.contains(SecurityInformation::SACL) {
+        if which.contains(AdditionalInformation::SACL) {
             result.sacl = new.sacl.clone();
             let asked = SdControl::SACL_AUTO_INHERITED | SdControl::SACL_AUTO_INHERIT_REQ;
             result.control = result.control.without(SACL_CONTROL)

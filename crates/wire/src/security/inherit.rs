@@ -17,13 +17,8 @@ pub fn inherit(
     let owner = creator.and_then(|creator| creator.owner).unwrap_or(owner);
     let group = creator.and_then(|creator| creator.group).unwrap_or(group);
     let child = Child { is_directory, owner, group };
-    let dacl = compute(
-        &child,
-        List::of(parent, &DACL),
-        List::of(creator, &DACL),
-        Some(default_dacl(owner)),
-        &DACL,
-    );
+    let dacl =
+        compute(&child, List::of(parent, &DACL), List::of(creator, &DACL), Some(default_dacl(owner)), &DACL);
     let sacl = compute(&child, List::of(parent, &SACL), List::of(creator, &SACL), None, &SACL);
     SecurityDescriptor {
         control: SdControl::SELF_RELATIVE | dacl.control | sacl.control,
@@ -96,7 +91,13 @@ struct Computed {
 }
 
 /// ComputeACL (MS-DTYP 2.5.3.4.2).
-fn compute(child: &Child, parent: List<'_>, creator: List<'_>, default: Option<Acl>, kind: &Kind) -> Computed {
+fn compute(
+    child: &Child,
+    parent: List<'_>,
+    creator: List<'_>,
+    default: Option<Acl>,
+    kind: &Kind,
+) -> Computed {
     let auto_inherited = if parent.auto_inherited { kind.auto_inherited } else { SdControl::NONE };
     if creator.present {
         let Some(creator_acl) = creator.acl else {

@@ -8,7 +8,7 @@ mod sid;
 
 pub use access::{AccessDenied, Privileges, access_check};
 pub use acl::{Ace, AceBody, AceFlags, AceType, Acl, TooLarge};
-pub use descriptor::{SdControl, SecurityDescriptor, SecurityInformation};
+pub use descriptor::{SdControl, SecurityDescriptor};
 pub use inherit::inherit;
 pub use sid::{ParseSidError, Sid};
 

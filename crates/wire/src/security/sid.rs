@@ -166,12 +166,16 @@ impl FromStr for Sid {
         let mut parts = rest.split('-');
         let authority = parts.next().ok_or(ParseSidError)?;
         let authority = match authority.strip_prefix("0x").or_else(|| authority.strip_prefix("0X")) {
-            Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => u64::from_str_radix(hex, 16).ok(),
+            Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+                u64::from_str_radix(hex, 16).ok()
+            }
             Some(_) => None,
             None => decimal(authority),
         };
-        let mut sid =
-            Self { authority: authority.filter(|value| value >> 48 == 0).ok_or(ParseSidError)?, ..Self::default() };
+        let mut sid = Self {
+            authority: authority.filter(|value| value >> 48 == 0).ok_or(ParseSidError)?,
+            ..Self::default()
+        };
         for part in parts {
             let place = sid.sub_authorities.get_mut(usize::from(sid.count)).ok_or(ParseSidError)?;
             *place = decimal(part).ok_or(ParseSidError)?;

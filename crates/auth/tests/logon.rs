@@ -1,0 +1,471 @@
+//! Logons end to end: every way a client may go about it, and every way it must not get in.
+
+use auth::ntlm::av_pair::ClientChallenge;
+use auth::ntlm::{
+    Authenticate, AvFlags, AvId, AvPairs, Challenge, Negotiate, NegotiateFlags, NtlmSeal, Sender, compute,
+    message::MIC_OFFSET,
+};
+use auth::spnego::{Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
+use auth::{
+    Acceptor, AcceptorConfig, AccountRecord, Accounts, ClientStep, Credentials, IdentityKind, Initiator,
+    InitiatorError, InitiatorOptions, Logon, Refusal, Step,
+};
+use proptest::prelude::*;
+use wire::FileTime;
+
+const NOW: FileTime = FileTime::from_unix(1_700_000_000, 0);
+const HOUR: u64 = 3600 * 10_000_000;
+
+struct Table;
+
+impl Accounts for Table {
+    fn nt_hash(&self, _domain: &str, user: &str) -> Option<AccountRecord> {
+        let name =
+            ["Alice", "disabled", "locked"].into_iter().find(|name| name.eq_ignore_ascii_case(user))?;
+        Some(AccountRecord {
+            name: name.to_owned(),
+            nt_hash: compute::nt_hash("right"),
+            disabled: name == "disabled",
+            locked_out: name == "locked",
+        })
+    }
+}
+
+fn config() -> AcceptorConfig {
+    AcceptorConfig {
+        netbios_name: "SERVER".into(),
+        dns_name: "server.example".into(),
+        domain: "WORKGROUP".into(),
+        ..AcceptorConfig::default()
+    }
+}
+
+fn alice(password: &str) -> Credentials {
+    Credentials::password("alice", "DOM", password)
+}
+
+/// Runs a logon to its end: what the server says, and what the client makes of it.
+fn run(
+    acceptor: &mut Acceptor,
+    initiator: &mut Initiator,
+) -> Result<(Logon, Result<[u8; 16], InitiatorError>), Refusal> {
+    let mut answer: Option<Vec<u8>> = None;
+    for _ in 0..5 {
+        let token = match initiator.step(answer.as_deref()) {
+            Ok(ClientStep::Token(token)) => token,
+            other => panic!("the client stops: {other:?}"),
+        };
+        match acceptor.step(&token, &Table, NOW) {
+            Step::Continue(token) => answer = Some(token),
+            Step::Done(logon) => {
+                let client = initiator.step(Some(&logon.token)).map(|step| match step {
+                    ClientStep::Done { session_key } => session_key,
+                    ClientStep::Token(_) => panic!("the client goes on"),
+                });
+                return Ok((*logon, client));
+            }
+            Step::Refused { reason, .. } => return Err(reason),
+        }
+    }
+    panic!("no end");
+}
+
+fn logon(
+    credentials: Credentials,
+    options: InitiatorOptions,
+    config: AcceptorConfig,
+) -> Result<Logon, Refusal> {
+    let mut initiator = Initiator::new(credentials, "server").with_options(options);
+    let (logon, client_key) = run(&mut Acceptor::new(config), &mut initiator)?;
+    assert_eq!(client_key, Ok(logon.session_key));
+    Ok(logon)
+}
+
+/// All clients there are, by their habits.
+fn habits() -> Vec<InitiatorOptions> {
+    let mut all = Vec::new();
+    for bits in 0..128_u8 {
+        let bit = |n: u8| bits >> n & 1 == 1;
+        let options = InitiatorOptions {
+            raw_ntlmssp: bit(0),
+            offer_kerberos_first: bit(1),
+            optimistic_token: bit(2),
+            send_mic: bit(3),
+            send_mech_list_mic: bit(4),
+            send_target_info: bit(5),
+            key_exchange: bit(6),
+            workstation: "DESK".into(),
+            now: NOW,
+        };
+        let misses_due_mic =
+            options.offer_kerberos_first && !options.send_mech_list_mic && !options.raw_ntlmssp;
+        if !misses_due_mic {
+            all.push(options);
+        }
+    }
+    all
+}
+
+#[test]
+fn right_password_logs_on_in_every_way() {
+    for options in habits() {
+        let shown = format!("{options:?}");
+        let logon = logon(alice("right"), options, config()).expect(&shown);
+        assert_eq!(logon.identity.user, "Alice");
+        assert_eq!(logon.identity.domain, "DOM");
+        assert_eq!(logon.identity.kind, IdentityKind::User);
+        assert_eq!(logon.identity.workstation.as_deref(), Some("DESK"));
+        assert_ne!(logon.session_key, [0; 16]);
+    }
+}
+
+#[test]
+fn wrong_password_is_refused_in_every_way() {
+    for options in habits() {
+        let shown = format!("{options:?}");
+        assert_eq!(
+            logon(alice("wrong"), options.clone(), config()).err(),
+            Some(Refusal::WrongPassword),
+            "{shown}"
+        );
+        let guests = AcceptorConfig { guest_for_unknown: true, allow_anonymous: true, ..config() };
+        assert_eq!(logon(alice("wrong"), options, guests).err(), Some(Refusal::WrongPassword), "{shown}");
+    }
+}
+
+#[test]
+fn unknown_user_is_refused_in_every_way() {
+    for options in habits() {
+        for password in ["", "right", "any"] {
+            let nobody = Credentials::password("mallory", "", password);
+            assert_eq!(
+                logon(nobody, options.clone(), config()).err(),
+                Some(Refusal::NoSuchUser),
+                "{options:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn accounts_that_may_not_log_on_tell_so_only_to_who_knows_the_password() {
+    for (user, reason) in [("disabled", Refusal::Disabled), ("locked", Refusal::LockedOut)] {
+        let try_with = |password: &str| {
+            logon(Credentials::password(user, "", password), InitiatorOptions::default(), config()).err()
+        };
+        assert_eq!(try_with("right"), Some(reason));
+        assert_eq!(try_with("wrong"), Some(Refusal::WrongPassword));
+    }
+}
+
+#[test]
+fn anonymous_is_recognised_and_allowed_only_by_configuration() {
+    for options in habits() {
+        let shown = format!("{options:?}");
+        let refused = logon(Credentials::anonymous(), options.clone(), config());
+        assert_eq!(refused.err(), Some(Refusal::AnonymousNotAllowed), "{shown}");
+        let open = AcceptorConfig { allow_anonymous: true, ..config() };
+        let logon = logon(Credentials::anonymous(), options, open).expect(&shown);
+        assert_eq!(logon.identity.kind, IdentityKind::Anonymous);
+        assert_eq!(logon.identity.user, "");
+    }
+}
+
+#[test]
+fn a_guest_shares_no_key() {
+    let guests = AcceptorConfig { guest_for_unknown: true, ..config() };
+    let mut initiator = Initiator::new(Credentials::password("mallory", "", "x"), "server");
+    let (logon, _) = run(&mut Acceptor::new(guests), &mut initiator).unwrap();
+    assert_eq!((logon.identity.kind, logon.identity.user.as_str()), (IdentityKind::Guest, "mallory"));
+    assert_eq!(logon.session_key, [0; 16]);
+}
+
+#[test]
+fn kerberos_first_needs_the_mic_of_the_list() {
+    let options = InitiatorOptions {
+        offer_kerberos_first: true,
+        send_mech_list_mic: false,
+        ..InitiatorOptions::default()
+    };
+    assert_eq!(logon(alice("right"), options, config()).err(), Some(Refusal::BadMic));
+
+    let mut acceptor = Acceptor::new(config());
+    let offer =
+        NegTokenInit::new(vec![Mechanism::MsKerberos, Mechanism::NtlmSsp], Some(b"AP-REQ".to_vec())).encode();
+    let Step::Continue(answer) = acceptor.step(&offer, &Table, NOW) else { panic!("no answer") };
+    let expected = NegTokenResp {
+        state: Some(NegState::RequestMic),
+        mechanism: Some(Mechanism::NtlmSsp),
+        ..NegTokenResp::default()
+    };
+    assert_eq!(Token::decode(&answer), Ok(Token::Response(expected)));
+}
+
+#[test]
+fn no_common_mechanism_is_rejected_with_a_token() {
+    let offer = NegTokenInit::new(vec![Mechanism::Kerberos], Some(vec![1])).encode();
+    let Step::Refused { reason, token } = Acceptor::new(config()).step(&offer, &Table, NOW) else {
+        panic!("not refused")
+    };
+    assert_eq!(reason, Refusal::NoCommonMechanism);
+    let Ok(Token::Response(reject)) = Token::decode(&token.unwrap()) else { panic!("no reject") };
+    assert_eq!(reject.state, Some(NegState::Reject));
+}
+
+/// A client that may do anything: it speaks raw NTLM, and `edit` changes what it proves and sends.
+struct Forger {
+    acceptor: Acceptor,
+    negotiate: Vec<u8>,
+    challenge_bytes: Vec<u8>,
+    challenge: Challenge,
+}
+
+impl Forger {
+    fn new() -> Self {
+        Self::asking(
+            NegotiateFlags::UNICODE | NegotiateFlags::EXTENDED_SESSION_SECURITY | NegotiateFlags::KEY_128,
+        )
+    }
+
+    fn asking(flags: NegotiateFlags) -> Self {
+        let mut acceptor = Acceptor::new(config());
+        let negotiate = Negotiate { flags }.encode();
+        let Step::Continue(challenge_bytes) = acceptor.step(&negotiate, &Table, NOW) else {
+            panic!("no challenge")
+        };
+        let challenge = Challenge::decode(&challenge_bytes).unwrap();
+        Self { acceptor, negotiate, challenge_bytes, challenge }
+    }
+
+    fn blob(&self) -> ClientChallenge {
+        let pairs = self.challenge.target_info.clone().unwrap();
+        ClientChallenge { timestamp: pairs.timestamp().unwrap(), challenge: [1; 8], pairs }
+    }
+
+    /// The message for `blob`, and the session key it leads to.
+    fn message(&self, password: &str, blob: &[u8]) -> (Authenticate, [u8; 16]) {
+        let key = compute::response_key(&compute::nt_hash(password), "alice", "DOM");
+        let proof = compute::proof(&key, &self.challenge.challenge, blob);
+        let message = Authenticate {
+            flags: self.challenge.flags,
+            user: "alice".into(),
+            domain: "DOM".into(),
+            nt_response: [proof.as_slice(), blob].concat(),
+            ..Authenticate::default()
+        };
+        (message, compute::session_base_key(&key, &proof))
+    }
+
+    fn send(&mut self, message: &Authenticate) -> Result<Logon, Refusal> {
+        self.send_bytes(&message.encode())
+    }
+
+    fn send_bytes(&mut self, bytes: &[u8]) -> Result<Logon, Refusal> {
+        self.send_at(bytes, NOW)
+    }
+
+    fn send_at(&mut self, bytes: &[u8], now: FileTime) -> Result<Logon, Refusal> {
+        match self.acceptor.step(bytes, &Table, now) {
+            Step::Done(logon) => Ok(*logon),
+            Step::Refused { reason, token: None } => Err(reason),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_promised_mic_must_be_there_and_right() {
+    let promise = |forger: &Forger| {
+        let mut blob = forger.blob();
+        blob.pairs.set(AvId::FLAGS, AvFlags::MIC_PRESENT.0.to_le_bytes().to_vec());
+        blob.encode()
+    };
+    let mut forger = Forger::new();
+    let (message, _) = forger.message("right", &promise(&forger));
+    assert_eq!(forger.send(&message).err(), Some(Refusal::BadMic), "left out");
+
+    let mut forger = Forger::new();
+    let (mut message, _) = forger.message("right", &promise(&forger));
+    message.mic = Some([0; 16]);
+    assert_eq!(forger.send(&message).err(), Some(Refusal::BadMic), "zeros");
+
+    let sent_with_mic = |tamper: fn(&mut Vec<u8>)| {
+        let mut forger = Forger::new();
+        let (mut message, key) = forger.message("right", &promise(&forger));
+        message.mic = Some([0; 16]);
+        let mut bytes = message.encode();
+        let mic = compute::mic(&key, &forger.negotiate, &forger.challenge_bytes, &bytes);
+        bytes[MIC_OFFSET..MIC_OFFSET + 16].copy_from_slice(&mic);
+        tamper(&mut bytes);
+        forger.send_bytes(&bytes).map(|logon| logon.identity.user)
+    };
+    assert_eq!(sent_with_mic(|_| ()), Ok("Alice".to_owned()));
+    assert_eq!(sent_with_mic(|bytes| bytes[60] ^= 0x10), Err(Refusal::BadMic), "a flag taken away");
+}
+
+#[test]
+fn a_changed_challenge_shows_in_the_mic() {
+    let mut acceptor = Acceptor::new(config());
+    let mut initiator = Initiator::new(alice("right"), "server")
+        .with_options(InitiatorOptions { raw_ntlmssp: true, ..InitiatorOptions::default() });
+    let Ok(ClientStep::Token(negotiate)) = initiator.step(None) else { panic!("no token") };
+    let Step::Continue(mut challenge) = acceptor.step(&negotiate, &Table, NOW) else {
+        panic!("no challenge")
+    };
+    challenge[20] ^= 0x20;
+    let Ok(ClientStep::Token(authenticate)) = initiator.step(Some(&challenge)) else { panic!("no token") };
+    let Step::Refused { reason, .. } = acceptor.step(&authenticate, &Table, NOW) else { panic!("accepted") };
+    assert_eq!(reason, Refusal::BadMic);
+}
+
+#[test]
+fn old_responses_are_refused() {
+    let responses = [("NTLMv1", vec![7; 24], vec![7; 24]), ("LM or LMv2 only", vec![7; 24], vec![])];
+    for (what, lm_response, nt_response) in responses {
+        let mut forger = Forger::new();
+        let (message, _) = forger.message("right", &[]);
+        let message = Authenticate { lm_response, nt_response, ..message };
+        assert_eq!(forger.send(&message).err(), Some(Refusal::NotNtlmV2), "{what}");
+    }
+    let mut forger = Forger::new();
+    let message =
+        Authenticate { flags: forger.challenge.flags, lm_response: vec![7; 24], ..Authenticate::default() };
+    assert_eq!(forger.send(&message).err(), Some(Refusal::NotNtlmV2), "no user, but an LM response");
+}
+
+#[test]
+fn the_response_must_be_of_now() {
+    let send = |change: fn(&mut ClientChallenge), later: u64| {
+        let mut forger = Forger::new();
+        let mut blob = forger.blob();
+        change(&mut blob);
+        let (message, _) = forger.message("right", &blob.encode());
+        forger.send_at(&message.encode(), FileTime(NOW.0 + later)).map(|logon| logon.identity.user)
+    };
+    let accepted = Ok("Alice".to_owned());
+    let stale = Err(Refusal::StaleResponse);
+    assert_eq!(send(|_| (), 0), accepted);
+    assert_eq!(send(|_| (), 36 * HOUR), accepted);
+    assert_eq!(send(|_| (), 36 * HOUR + 1), stale, "the exchange took too long");
+    let own_clock = |blob: &mut ClientChallenge| {
+        blob.timestamp.0 -= HOUR;
+        blob.pairs = AvPairs::default();
+    };
+    assert_eq!(send(own_clock, 0), accepted, "a client with its own clock and no target information");
+    assert_eq!(send(own_clock, 36 * HOUR), stale);
+    let other_echo =
+        |blob: &mut ClientChallenge| blob.pairs.set(AvId::TIMESTAMP, (NOW.0 - 1).to_le_bytes().to_vec());
+    assert_eq!(send(other_echo, 0), stale, "the echoed timestamp is that of another challenge");
+}
+
+#[test]
+fn a_response_is_good_for_one_challenge_only() {
+    let forger = Forger::new();
+    let (message, _) = forger.message("right", &forger.blob().encode());
+    let mut other = Forger::new();
+    assert_eq!(other.send(&message).err(), Some(Refusal::WrongPassword));
+    assert_eq!(other.send(&message).err(), Some(Refusal::OutOfOrder), "one attempt for each exchange");
+}
+
+#[test]
+fn a_key_exchange_needs_its_key() {
+    let mut forger = Forger::asking(NegotiateFlags::UNICODE | NegotiateFlags::KEY_EXCHANGE);
+    let (mut message, _) = forger.message("right", &forger.blob().encode());
+    message.encrypted_session_key = vec![0; 15];
+    assert_eq!(forger.send(&message).err(), Some(Refusal::Malformed));
+}
+
+#[test]
+fn a_wrong_mechanism_list_mic_is_refused_and_the_servers_is_right() {
+    for tampered in [false, true] {
+        let mut acceptor = Acceptor::new(config());
+        let mut initiator = Initiator::new(alice("right"), "server");
+        let Ok(ClientStep::Token(offer)) = initiator.step(None) else { panic!("no token") };
+        let Step::Continue(challenge) = acceptor.step(&offer, &Table, NOW) else { panic!("no challenge") };
+        let Ok(ClientStep::Token(token)) = initiator.step(Some(&challenge)) else { panic!("no token") };
+        let Ok(Token::Response(mut response)) = Token::decode(&token) else { panic!("no response") };
+        if tampered {
+            response.mechanism_list_mic.as_mut().unwrap()[5] ^= 1;
+        }
+        let step = acceptor.step(&response.encode(), &Table, NOW);
+        if tampered {
+            assert!(matches!(step, Step::Refused { reason: Refusal::BadMic, token: Some(_) }));
+            continue;
+        }
+        let Step::Done(logon) = step else { panic!("refused") };
+        let Ok(Token::Response(last)) = Token::decode(&logon.token) else { panic!("no response") };
+        assert_eq!(last.state, Some(NegState::AcceptCompleted));
+        let Ok(Token::Init(init)) = Token::decode(&offer) else { panic!("no offer") };
+        let flags = NegotiateFlags::EXTENDED_SESSION_SECURITY
+            | NegotiateFlags::KEY_128
+            | NegotiateFlags::KEY_EXCHANGE;
+        let mut server = NtlmSeal::new(flags, &logon.session_key, Sender::Server).unwrap();
+        assert!(server.verify(&init.mechanism_list, &last.mechanism_list_mic.clone().unwrap()));
+        let forged = NegTokenResp { mechanism_list_mic: Some(vec![1; 16]), ..last };
+        assert_eq!(initiator.step(Some(&forged.encode())).err(), Some(InitiatorError::BadMic));
+    }
+}
+
+#[test]
+fn the_client_takes_a_reject_for_what_it_is() {
+    let mut initiator = Initiator::new(alice("right"), "server");
+    initiator.step(None).unwrap();
+    let reject = NegTokenResp { state: Some(NegState::Reject), ..NegTokenResp::default() }.encode();
+    assert_eq!(initiator.step(Some(&reject)).err(), Some(InitiatorError::Rejected));
+    assert_eq!(initiator.step(Some(&reject)).err(), Some(InitiatorError::OutOfOrder));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_break_a_logon(
+        leg in 0_u8..2, raw: bool, cut: prop::sample::Index,
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let options = InitiatorOptions { raw_ntlmssp: raw, ..InitiatorOptions::default() };
+        let mut initiator = Initiator::new(alice("wrong"), "server").with_options(options);
+        let mut acceptor = Acceptor::new(config());
+        let mut answer = None;
+        for number in 0..2 {
+            let Ok(ClientStep::Token(mut token)) = initiator.step(answer.as_deref()) else { break };
+            if number == leg {
+                for (at, value) in &changes {
+                    let at = at.index(token.len());
+                    token[at] = *value;
+                }
+                token.truncate(cut.index(token.len()) + 1);
+            }
+            match acceptor.step(&token, &Table, NOW) {
+                Step::Continue(token) => answer = Some(token),
+                Step::Done(_) => prop_assert!(false, "a wrong password is accepted"),
+                Step::Refused { .. } => break,
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_break_a_client(
+        leg in 0_u8..2, raw: bool,
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+    ) {
+        let options = InitiatorOptions { raw_ntlmssp: raw, ..InitiatorOptions::default() };
+        let mut initiator = Initiator::new(alice("right"), "server").with_options(options);
+        let mut acceptor = Acceptor::new(config());
+        let mut answer: Option<Vec<u8>> = None;
+        for number in 0..2 {
+            let Ok(ClientStep::Token(token)) = initiator.step(answer.as_deref()) else { break };
+            let mut next = match acceptor.step(&token, &Table, NOW) {
+                Step::Continue(token) => token,
+                Step::Done(logon) => logon.token,
+                Step::Refused { .. } => break,
+            };
+            if number == leg && !next.is_empty() {
+                for (at, value) in &changes {
+                    let at = at.index(next.len());
+                    next[at] = *value;
+                }
+            }
+            answer = Some(next);
+        }
+        let _ = initiator.step(answer.as_deref());
+    }
+}

@@ -1,0 +1,161 @@
+//! How a break ends: acknowledged (MS-SMB2 3.3.5.22) or timed out (MS-SMB2 3.3.6.1, 3.3.6.5).
+
+use wire::{FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId};
+
+use crate::caching::Caching;
+use crate::deadlines::Deadline;
+use crate::events::EventKind;
+use crate::statistics::count;
+use crate::{Effects, LeaseId, Shell, State, Time};
+
+/// Why an oplock break acknowledgment was refused (MS-SMB2 3.3.5.22.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcknowledgeOplockError {
+    /// There is no such open: STATUS_FILE_CLOSED.
+    NoSuchOpen,
+    /// The level is that of a lease: STATUS_INVALID_PARAMETER.
+    LevelOfLease,
+    /// The level is neither II nor none; the oplock is lost: STATUS_INVALID_OPLOCK_PROTOCOL.
+    BadLevel,
+    /// No break was to be acknowledged: STATUS_INVALID_DEVICE_STATE by MS-SMB2 3.3.5.22.1; Windows
+    /// answers STATUS_INVALID_OPLOCK_PROTOCOL where a level II oplock was broken.
+    NotBreaking,
+}
+
+/// Why a lease break acknowledgment was refused (MS-SMB2 3.3.5.22.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcknowledgeLeaseError {
+    /// There is no such lease: STATUS_OBJECT_NAME_NOT_FOUND.
+    NoSuchLease,
+    /// No break was to be acknowledged: STATUS_UNSUCCESSFUL.
+    NotBreaking,
+    /// The state is more than the break left: STATUS_REQUEST_NOT_ACCEPTED.
+    BadState,
+}
+
+impl<S: Shell> State<S> {
+    /// Takes an oplock break acknowledgment (MS-SMB2 3.3.5.22.1) and says which level is left.
+    pub fn acknowledge_oplock(
+        &mut self,
+        session: SessionId,
+        file_id: FileId,
+        level: OplockLevel,
+        now: Time,
+    ) -> (Result<OplockLevel, AcknowledgeOplockError>, Effects<S>) {
+        let mut effects = Effects::none();
+        let result = self.try_acknowledge_oplock(session, file_id, level, now, &mut effects);
+        (result, effects)
+    }
+
+    /// Takes a lease break acknowledgment (MS-SMB2 3.3.5.22.2) and says which state is left.
+    pub fn acknowledge_lease(
+        &mut self,
+        client: Guid,
+        key: Guid,
+        state: LeaseState,
+        now: Time,
+    ) -> Result<(LeaseState, Effects<S>), AcknowledgeLeaseError> {
+        let id = LeaseId { client, key };
+        let lease = self.leases.get_mut(&id).ok_or(AcknowledgeLeaseError::NoSuchLease)?;
+        let breaking = lease.breaking.ok_or(AcknowledgeLeaseError::NotBreaking)?;
+        if !breaking.to.contains(state) {
+            return Err(AcknowledgeLeaseError::BadState);
+        }
+        lease.breaking = None;
+        let file = lease.file;
+        self.deadlines.clear(breaking.deadline, Deadline::LeaseBreak(id));
+        self.set_lease_state(id, state);
+        let mut effects = Effects::none();
+        let step = next_step(state, breaking.required);
+        if step != state {
+            self.break_lease(id, step, breaking.required, now, &mut effects);
+        }
+        self.wake(file, &mut effects);
+        Ok((state, effects))
+    }
+
+    pub(crate) fn oplock_break_timed_out(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
+        self.report_timeout(id, now);
+        self.set_oplock(id, OplockLevel::NONE, None);
+        if let Some(file) = self.opens.get(&id).and_then(|open| open.target.file()) {
+            self.wake(file, effects);
+        }
+    }
+
+    pub(crate) fn lease_break_timed_out(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        lease.breaking = None;
+        let (file, open) = (lease.file, lease.opens.first().copied());
+        if let Some(open) = open {
+            self.report_timeout(open, now);
+        }
+        self.set_lease_state(id, LeaseState::NONE);
+        self.wake(file, effects);
+    }
+
+    fn try_acknowledge_oplock(
+        &mut self,
+        session: SessionId,
+        file_id: FileId,
+        level: OplockLevel,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Result<OplockLevel, AcknowledgeOplockError> {
+        use AcknowledgeOplockError::{BadLevel, LevelOfLease, NoSuchOpen, NotBreaking};
+        let info = self.open_of(session, file_id).ok_or(NoSuchOpen)?;
+        let caching = self.opens.get(&info.global_id).ok_or(NoSuchOpen)?.caching;
+        if level == OplockLevel::LEASE {
+            return Err(LevelOfLease);
+        }
+        let breaking = match caching {
+            Caching::Oplock { breaking, .. } => breaking,
+            _ => None,
+        };
+        if level != OplockLevel::LEVEL_II && level != OplockLevel::NONE {
+            if breaking.is_some() {
+                self.finish_oplock_break(info.global_id, OplockLevel::NONE, effects);
+            }
+            return Err(BadLevel);
+        }
+        let breaking = breaking.ok_or(NotBreaking)?;
+        let left = if breaking.to == OplockLevel::NONE { OplockLevel::NONE } else { level };
+        self.finish_oplock_break(info.global_id, left, effects);
+        if left != OplockLevel::NONE && breaking.required == OplockLevel::NONE {
+            self.break_oplock(info.global_id, OplockLevel::NONE, now, effects);
+        }
+        Ok(left)
+    }
+
+    fn finish_oplock_break(&mut self, id: FileGlobalId, level: OplockLevel, effects: &mut Effects<S>) {
+        self.set_oplock(id, level, None);
+        if let Some(file) = self.opens.get(&id).and_then(|open| open.target.file()) {
+            self.wake(file, effects);
+        }
+    }
+
+    fn report_timeout(&mut self, id: FileGlobalId, now: Time) {
+        count(&self.statistics.breaks_timed_out);
+        if let Some(open) = self.opens.get(&id) {
+            self.events.push(
+                now,
+                EventKind::BreakTimedOut {
+                    file: id,
+                    share: open.share_name.clone(),
+                    path: open.path.clone(),
+                },
+            );
+        }
+    }
+}
+
+/// The next state to ask for on the way to `required`: handle caching is given up before read caching,
+/// as Windows does it when a break has grown while it was under way.
+fn next_step(state: LeaseState, required: LeaseState) -> LeaseState {
+    let target = state & required;
+    if target != state && state.contains(LeaseState::READ | LeaseState::HANDLE) && target.is_none() {
+        return LeaseState::READ;
+    }
+    target
+}

@@ -1,0 +1,525 @@
+//! CREATE's question: may this open be (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1.2)?
+
+use std::sync::Arc;
+
+use wire::{
+    AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, ShareAccess,
+    TreeGlobalId, TreeId,
+};
+
+use crate::caching::{Broken, Caching, Holder, Readiness, level_caches, level_within};
+use crate::durable::{Durable, DurableGranted, DurableRequest};
+use crate::events::EventKind;
+use crate::file::File;
+use crate::lease::{Lease, usable};
+use crate::open::{Home, Open, Owner};
+use crate::refusals::{Refusal, RefusalKind};
+use crate::session::SessionState;
+use crate::statistics::count;
+use crate::{
+    ConnectionId, Effects, FileKey, LeaseId, LimitReached, OpenShared, RequestKey, Shell, State, Target, Time,
+};
+
+/// What CREATE wants, its name resolved and its access decided.
+#[derive(Clone, Debug)]
+pub struct AdmitRequest {
+    /// The request, in case it has to wait.
+    pub request: RequestKey,
+    /// It waited and was told to try again.
+    pub is_retry: bool,
+    /// The session's id.
+    pub session: SessionId,
+    /// The tree connect's id.
+    pub tree: TreeId,
+    /// The connection it came on.
+    pub connection: ConnectionId,
+    /// What is to be opened.
+    pub target: Target,
+    /// The path in the share, with `\`.
+    pub path: Arc<str>,
+    /// The access granted: generic rights and MAXIMUM_ALLOWED are resolved.
+    pub access: AccessMask,
+    /// `ShareAccess`.
+    pub share_access: ShareAccess,
+    /// `CreateDisposition` is FILE_SUPERSEDE, FILE_OVERWRITE or FILE_OVERWRITE_IF.
+    pub overwrites: bool,
+    /// FILE_DELETE_ON_CLOSE.
+    pub delete_on_close: bool,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// `RequestedOplockLevel`, other than LEASE.
+    pub oplock: OplockLevel,
+    /// A lease is asked for instead of an oplock.
+    pub lease: Option<LeaseRequest>,
+    /// A durable handle is asked for.
+    pub durable: Option<DurableRequest>,
+}
+
+/// SMB2_CREATE_REQUEST_LEASE and _V2 (MS-SMB2 2.2.13.2.8, 2.2.13.2.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseRequest {
+    /// `LeaseKey`.
+    pub key: Guid,
+    /// `ParentLeaseKey`, where its flag is set.
+    pub parent_key: Option<Guid>,
+    /// `LeaseState`.
+    pub state: LeaseState,
+    /// 1 or 2.
+    pub version: u8,
+    /// `Epoch`; zero for version 1.
+    pub epoch: u16,
+}
+
+/// The answer.
+#[derive(Clone, Debug)]
+pub enum Admission {
+    /// The open is.
+    Granted(GrantedOpen),
+    /// It cannot be.
+    Refused(Refused),
+    /// Breaks have been sent; the request's key will come in [`Effects::retry`] (then ask again) or in
+    /// [`Effects::cancelled`].
+    MustWait,
+}
+
+/// An open that was granted.
+#[derive(Clone, Debug)]
+pub struct GrantedOpen {
+    /// `Open.FileId` and `Open.DurableFileId`.
+    pub file_id: FileId,
+    /// `Open.FileGlobalId`.
+    pub global_id: FileGlobalId,
+    /// The oplock level granted: LEASE if a lease was asked for.
+    pub oplock: OplockLevel,
+    /// The lease's state, none without a lease.
+    pub lease_state: LeaseState,
+    /// The lease's epoch.
+    pub lease_epoch: u16,
+    /// SMB2_LEASE_FLAG_BREAK_IN_PROGRESS.
+    pub lease_breaking: bool,
+    /// What was granted of the durable handle asked for.
+    pub durable: Option<DurableGranted>,
+    /// What READ and WRITE touch.
+    pub shared: Arc<OpenShared>,
+}
+
+/// Why an open cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// STATUS_SHARING_VIOLATION.
+    SharingViolation {
+        /// The open that stands in the way.
+        blocker: FileGlobalId,
+    },
+    /// STATUS_DELETE_PENDING.
+    DeletePending,
+    /// The lease key is in use for another file: STATUS_INVALID_PARAMETER.
+    LeaseKeyInUse,
+    /// The create GUID is in use: STATUS_DUPLICATE_OBJECTID, unless this is a replay.
+    CreateGuidInUse {
+        /// The open that has it.
+        open: FileGlobalId,
+    },
+    /// A limit stood in the way.
+    LimitReached(LimitReached),
+    /// There is no such session, or it is not valid: STATUS_USER_SESSION_DELETED.
+    SessionGone,
+    /// There is no such tree connect: STATUS_NETWORK_NAME_DELETED.
+    TreeGone,
+}
+
+/// The objects a request came with.
+struct Requester {
+    home: Home,
+    client_guid: Guid,
+}
+
+/// What others hold limits what can be granted.
+#[derive(Default)]
+struct Others {
+    oplock: bool,
+    handle_caching: bool,
+    deny_write_caching: bool,
+}
+
+impl<S: Shell> State<S> {
+    /// Decides on an open (MS-FSA 2.1.5.1.2) and makes it. Refused or waiting, nothing has changed but
+    /// the refusal log and the breaks under way. `attach` makes what the server keeps with the open.
+    pub fn admit(
+        &mut self,
+        request: AdmitRequest,
+        attach: impl FnOnce(&GrantedOpen) -> S::Open,
+        now: Time,
+    ) -> (Admission, Effects<S>) {
+        let mut effects = Effects::none();
+        self.forget_waiting(request.request, now, &mut effects);
+        let admission = match self.try_admit(&request, now, &mut effects) {
+            Ok(Some(requester)) => Admission::Granted(self.grant(request, &requester, attach, now)),
+            Ok(None) => Admission::MustWait,
+            Err(refused) => {
+                self.remember_refusal(&request, refused, now);
+                Admission::Refused(refused)
+            }
+        };
+        (admission, effects)
+    }
+
+    fn try_admit(
+        &mut self,
+        request: &AdmitRequest,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Result<Option<Requester>, Refused> {
+        let requester = self.requester(request)?;
+        self.check_limits(requester.home.session)?;
+        if let Some(DurableRequest::V2 { create_guid, .. }) = request.durable
+            && let Some(open) = self.create_guids.get(&(requester.client_guid, create_guid))
+        {
+            return Err(Refused::CreateGuidInUse { open: *open });
+        }
+        let Some(key) = request.target.file() else {
+            return Ok(Some(requester));
+        };
+        let own = request.lease.map(|lease| LeaseId { client: requester.client_guid, key: lease.key });
+        if let Some(own) = own
+            && self.leases.get(&own).is_some_and(|lease| lease.file != key)
+        {
+            return Err(Refused::LeaseKeyInUse);
+        }
+        if self.is_delete_pending(key) {
+            return Err(Refused::DeletePending);
+        }
+        let blocker = loop {
+            let blocker = self.share_conflict(key, request.access, request.share_access);
+            match self.break_for_open(request, key, own, blocker.is_some(), now, effects)? {
+                Broken::Done => break blocker,
+                Broken::Pending => return Ok(None),
+                Broken::Gone => {}
+            }
+        };
+        match blocker {
+            Some(blocker) => Err(Refused::SharingViolation { blocker }),
+            None => Ok(Some(requester)),
+        }
+    }
+
+    fn requester(&self, request: &AdmitRequest) -> Result<Requester, Refused> {
+        let session = self.session_global(request.session).map_err(|_| Refused::SessionGone)?;
+        let found = self.sessions.get(&session).ok_or(Refused::SessionGone)?;
+        if found.state != SessionState::Valid {
+            return Err(Refused::SessionGone);
+        }
+        let tree = *found.trees.get(&request.tree).ok_or(Refused::TreeGone)?;
+        let connection = self.connections.get(&request.connection).ok_or(Refused::SessionGone)?;
+        Ok(Requester { home: Home { session, tree }, client_guid: connection.client_guid })
+    }
+
+    fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {
+        if self.opens.len() >= self.limits.opens {
+            return Err(Refused::LimitReached(LimitReached::Opens));
+        }
+        let opens = self.sessions.get(&session).map_or(0, |it| it.open_count);
+        if opens >= self.limits.opens_per_session {
+            return Err(Refused::LimitReached(LimitReached::OpensPerSession));
+        }
+        Ok(())
+    }
+
+    /// Sends the breaks that this open takes (MS-FSA 2.1.5.1.2, 2.1.4.12). In the way of sharing only
+    /// handle caching is broken: its holder may have closed the file already, were it not for the cache.
+    fn break_for_open(
+        &mut self,
+        request: &AdmitRequest,
+        key: FileKey,
+        own: Option<LeaseId>,
+        in_the_way: bool,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Result<Broken, Refused> {
+        if is_stat_open(request.access) {
+            return Ok(Broken::Done);
+        }
+        let delay_mask = if in_the_way { LeaseState::HANDLE } else { LeaseState::WRITE };
+        let mut delay = false;
+        let mut gone = false;
+        let session = self.session_global(request.session).ok();
+        for holder in self.holders(key) {
+            if own.is_some_and(|own| holder == Holder::Lease(own))
+                || matches!(holder, Holder::Lease(_)) && is_lease_stat_open(request.access)
+            {
+                continue;
+            }
+            let held = self.held(holder);
+            let was_breaking = self.is_breaking(holder);
+            let mut keep = held.without(delay_mask);
+            if request.overwrites {
+                keep = keep.without(LeaseState::HANDLE | LeaseState::READ);
+            }
+            if keep == held {
+                delay |= was_breaking;
+                continue;
+            }
+            if request.overwrites {
+                keep = LeaseState::NONE;
+            }
+            if was_breaking || held.intersects(delay_mask) {
+                self.may_wait(request.request).map_err(Refused::LimitReached)?;
+            }
+            match self.break_holder(holder, keep, now, effects) {
+                Broken::Gone => gone = true,
+                Broken::Done => {}
+                Broken::Pending => delay |= held.intersects(delay_mask) || was_breaking && request.is_retry,
+            }
+        }
+        if gone {
+            return Ok(Broken::Gone);
+        }
+        Ok(match self.wait_if(delay, key, request.request, session) {
+            Readiness::MustWait => Broken::Pending,
+            Readiness::Ready => Broken::Done,
+        })
+    }
+
+    fn grant(
+        &mut self,
+        request: AdmitRequest,
+        requester: &Requester,
+        attach: impl FnOnce(&GrantedOpen) -> S::Open,
+        now: Time,
+    ) -> GrantedOpen {
+        let opens = &self.opens;
+        let global_id = FileGlobalId(self.file_globals.issue(|id| opens.contains_key(&FileGlobalId(id))));
+        let file_id = FileId { persistent: self.persistent_ids.issue(), volatile: self.wire_ids.issue() };
+        let key = request.target.file();
+        let lease = request
+            .lease
+            .filter(|_| key.is_some())
+            .map(|lease| (LeaseId { client: requester.client_guid, key: lease.key }, lease));
+        let caches =
+            key.map_or(LeaseState::NONE, |key| self.grantable(&request, key, lease.map(|(id, _)| id)));
+
+        let file = match key {
+            Some(key) => self.files.entry(key).or_default().shared.clone(),
+            None => Arc::default(),
+        };
+        let mut lease_shared = None;
+        if let (Some(key), Some((id, asked))) = (key, lease) {
+            lease_shared = Some(self.join_lease(id, key, &asked, caches, global_id));
+        }
+        let shared = Arc::new(OpenShared::new(file, lease_shared, now));
+        let level = if lease.is_some() { OplockLevel::LEASE } else { level_within(caches) };
+        let (lease_state, lease_epoch, lease_breaking) = lease
+            .and_then(|(id, _)| self.leases.get(&id))
+            .map_or((LeaseState::NONE, 0, false), |it| (it.state, it.epoch, it.breaking.is_some()));
+        let holds_handle = level == OplockLevel::BATCH || lease_state.contains(LeaseState::HANDLE);
+        let durable = request
+            .durable
+            .filter(|_| holds_handle && !request.is_directory)
+            .map(|asked| Durable::new(asked, requester.client_guid, &self.limits));
+        let granted = GrantedOpen {
+            file_id,
+            global_id,
+            oplock: level,
+            lease_state,
+            lease_epoch,
+            lease_breaking,
+            durable: durable.as_ref().map(Durable::granted),
+            shared: shared.clone(),
+        };
+        let open = Open {
+            file_id,
+            home: Some(requester.home),
+            target: request.target,
+            share: self.tree_share(requester.home.tree),
+            share_name: self.tree_share_name(requester.home.tree),
+            path: request.path,
+            access: request.access,
+            share_access: request.share_access,
+            is_directory: request.is_directory,
+            delete_on_close: request.delete_on_close,
+            caching: lease.map_or(Caching::None, |(id, _)| Caching::Lease(id)),
+            durable,
+            owner: self.owner(requester.home.session),
+            created: now,
+            locks: 0,
+            waiting_locks: 0,
+            shared,
+            attached: attach(&granted),
+        };
+        self.insert_open(global_id, open, now);
+        if lease.is_none() {
+            self.set_oplock(global_id, level, None);
+        }
+        granted
+    }
+
+    fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
+        if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
+            file.opens.insert(id);
+            file.share_mode.add(open.sharing());
+            count(&self.statistics.file_opens);
+        } else {
+            count(&self.statistics.device_opens);
+        }
+        if let Some(home) = open.home {
+            if let Some(tree) = self.trees.get_mut(&home.tree) {
+                tree.opens.insert(id);
+            }
+            if let Some(session) = self.sessions.get_mut(&home.session) {
+                session.open_count = session.open_count.saturating_add(1);
+            }
+            let (share, path) = (open.share_name.clone(), open.path.clone());
+            self.events.push(now, EventKind::Opened { file: id, session: home.session, share, path });
+        }
+        if let Some(durable) = &open.durable {
+            self.durable_ids.insert(open.file_id.persistent, id);
+            if let Some(guid) = durable.create_guid {
+                self.create_guids.insert((durable.client, guid), id);
+            }
+        }
+        self.volatile_ids.insert(open.file_id.volatile, id);
+        self.opens.insert(id, open);
+    }
+
+    /// What of the caching asked for can be granted beside the others (MS-FSA 2.1.5.18).
+    fn grantable(&self, request: &AdmitRequest, key: FileKey, own: Option<LeaseId>) -> LeaseState {
+        let mut caches = match request.lease {
+            Some(lease) if request.is_directory && lease.version < 2 => LeaseState::NONE,
+            Some(lease) if request.is_directory => usable(lease.state.without(LeaseState::WRITE)),
+            Some(lease) => usable(lease.state),
+            None if request.is_directory => LeaseState::NONE,
+            None => level_caches(request.oplock),
+        };
+        let Some(file) = self.files.get(&key) else {
+            return caches;
+        };
+        if caches.is_none() {
+            return caches;
+        }
+        let others = self.others(file, own);
+        if file.ranges.len() != 0 {
+            return LeaseState::NONE;
+        }
+        if others.deny_write_caching {
+            caches = caches.without(LeaseState::WRITE);
+        }
+        match request.lease {
+            Some(_) if others.oplock => caches.without(LeaseState::HANDLE),
+            None if others.handle_caching => LeaseState::NONE,
+            _ => caches,
+        }
+    }
+
+    fn others(&self, file: &File, own: Option<LeaseId>) -> Others {
+        let mut others = Others { oplock: !file.oplocks.is_empty(), ..Others::default() };
+        let mut held = file
+            .oplocks
+            .iter()
+            .map(|id| Holder::Oplock(*id))
+            .chain(file.leases.iter().filter(|lease| own != Some(**lease)).map(|id| Holder::Lease(*id)));
+        others.handle_caching = held.any(|holder| self.held(holder).contains(LeaseState::HANDLE));
+        others.deny_write_caching =
+            file.opens.iter().filter_map(|id| self.opens.get(id)).any(|open| match open.caching {
+                Caching::Lease(lease) => own != Some(lease),
+                Caching::Oplock { .. } => true,
+                Caching::None => !is_stat_open(open.access),
+            });
+        others
+    }
+
+    /// Adds an open to a lease, which is made or raised as far as can be (MS-SMB2 3.3.5.9.8,
+    /// 3.3.5.9.11): never lowered, never changed while it is breaking.
+    fn join_lease(
+        &mut self,
+        id: LeaseId,
+        key: FileKey,
+        asked: &LeaseRequest,
+        caches: LeaseState,
+        open: FileGlobalId,
+    ) -> Arc<std::sync::atomic::AtomicU8> {
+        let is_new = !self.leases.contains_key(&id);
+        let lease = self
+            .leases
+            .entry(id)
+            .or_insert_with(|| Lease::new(key, asked.version, asked.parent_key, asked.epoch));
+        lease.opens.insert(open);
+        let shared = lease.shared.clone();
+        let raised = caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
+        if is_new || raised {
+            lease.advance_epoch();
+        }
+        if is_new && let Some(file) = self.files.get_mut(&key) {
+            file.leases.insert(id);
+        }
+        if raised {
+            self.set_lease_state(id, caches);
+        }
+        shared
+    }
+
+    fn owner(&self, session: SessionGlobalId) -> Arc<Owner> {
+        self.sessions.get(&session).map_or_else(
+            || Arc::new(Owner { user: "".into(), domain: "".into(), client: "".into() }),
+            |it| it.owner.clone(),
+        )
+    }
+
+    fn tree_share(&self, tree: TreeGlobalId) -> crate::share::ShareKey {
+        self.trees.get(&tree).map(|it| it.share.clone()).unwrap_or_default()
+    }
+
+    fn tree_share_name(&self, tree: TreeGlobalId) -> Arc<str> {
+        self.trees.get(&tree).map(|it| it.share_name.clone()).unwrap_or_default()
+    }
+
+    fn remember_refusal(&mut self, request: &AdmitRequest, refused: Refused, now: Time) {
+        let (kind, blocker) = match refused {
+            Refused::SharingViolation { blocker } => (RefusalKind::SharingViolation, Some(blocker)),
+            Refused::DeletePending => {
+                let file = request.target.file().and_then(|key| self.files.get(&key));
+                (RefusalKind::DeletePending, file.and_then(|it| it.opens.first().copied()))
+            }
+            Refused::LeaseKeyInUse => (RefusalKind::LeaseKeyInUse, None),
+            Refused::LimitReached(_) => (RefusalKind::LimitReached, None),
+            Refused::CreateGuidInUse { .. } | Refused::SessionGone | Refused::TreeGone => return,
+        };
+        let Ok(requester) = self.requester(request) else {
+            return;
+        };
+        count(&self.statistics.opens_refused);
+        let owner = self.owner(requester.home.session);
+        self.refuse(Refusal {
+            time: now,
+            kind,
+            user: owner.user.clone(),
+            client: owner.client.clone(),
+            share: self.tree_share_name(requester.home.tree),
+            path: request.path.clone(),
+            access: request.access,
+            share_access: request.share_access,
+            range: None,
+            blocker: blocker.and_then(|id| self.refusal_open(id)),
+        });
+    }
+}
+
+/// An open that breaks no oplock (MS-FSA 2.1.5.1.2): attributes only.
+pub(crate) fn is_stat_open(access: AccessMask) -> bool {
+    let bits = AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES | AccessMask::SYNCHRONIZE;
+    !access.is_none() && bits.contains(access)
+}
+
+/// An open that breaks no lease: that, and reading the security descriptor.
+fn is_lease_stat_open(access: AccessMask) -> bool {
+    let bits = AccessMask::READ_ATTRIBUTES
+        | AccessMask::WRITE_ATTRIBUTES
+        | AccessMask::SYNCHRONIZE
+        | AccessMask::READ_CONTROL;
+    !access.is_none() && bits.contains(access)
+}
+
+impl File {
+    pub(crate) fn refresh_cachers(&self) {
+        self.shared.set_cachers(self.oplocks.len().saturating_add(self.caching_leases));
+    }
+}

@@ -1,0 +1,501 @@
+//! Who may cache a file, and how that is taken back: oplocks and leases (MS-FSA 2.1.4.12, MS-SMB2
+//! 3.3.4.6, 3.3.4.7, 3.3.5.22).
+//!
+//! Both are handled as sets of read, write and handle caching: a batch oplock is all three, an
+//! exclusive one read and write, a level II one read. They differ in who holds them (one open, or all
+//! opens with a lease key) and in what they can be broken to.
+//!
+//! ```text
+//!             grant                break (to be acknowledged)
+//!    None ------1-----> Held ----------------2-------------> Breaking
+//!      ^                 | ^                                    |
+//!      +--------3--------+ +------------------4-----------------+
+//!         break of read caching,       acknowledged, or 5 timed out
+//!         not to be acknowledged
+//! ```
+//!
+//! 1 `grant_caching`; 2, 3 `break_holder`; 4 [`State::acknowledge_oplock`], [`State::acknowledge_lease`],
+//! which begins at 2 again where more has been asked for since; 5 [`State::handle_timeout`].
+
+use wire::{FileGlobalId, LeaseState, OplockLevel, SessionGlobalId};
+
+use crate::deadlines::Deadline;
+use crate::events::EventKind;
+use crate::lease::{Lease, LeaseBreaking};
+use crate::locks::Waiting;
+use crate::open::Open;
+use crate::statistics::count;
+use crate::{
+    BreakKind, BreakNotice, CloseReason, Effects, FileKey, LeaseId, LimitReached, NotFound, OpenRef,
+    RequestKey, Shell, State, Time,
+};
+
+/// What an open caches by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caching {
+    None,
+    Oplock { level: OplockLevel, breaking: Option<OplockBreaking> },
+    Lease(LeaseId),
+}
+
+/// `Open.OplockState` Breaking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OplockBreaking {
+    /// What the client was told.
+    pub(crate) to: OplockLevel,
+    /// What has to be reached since.
+    pub(crate) required: OplockLevel,
+    /// `Open.OplockTimeout`.
+    pub(crate) deadline: Time,
+}
+
+/// Whoever caches a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    Oplock(FileGlobalId),
+    Lease(LeaseId),
+}
+
+/// What came of asking a holder to give something up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// It holds it still and has been told (now or before).
+    Pending,
+    /// It holds it no longer; it was told and need not answer.
+    Done,
+    /// It was an orphan and has been closed.
+    Gone,
+}
+
+/// Whether an operation may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readiness {
+    /// It may.
+    Ready,
+    /// It has to wait for breaks; its key will come in [`Effects::retry`], or in
+    /// [`Effects::cancelled`].
+    MustWait,
+}
+
+/// The caching an oplock level stands for (MS-FSA 2.1.4.12).
+pub(crate) fn level_caches(level: OplockLevel) -> LeaseState {
+    match level {
+        OplockLevel::BATCH => LeaseState::READ | LeaseState::WRITE | LeaseState::HANDLE,
+        OplockLevel::EXCLUSIVE => LeaseState::READ | LeaseState::WRITE,
+        OplockLevel::LEVEL_II => LeaseState::READ,
+        _ => LeaseState::NONE,
+    }
+}
+
+/// The best oplock level within what may be cached.
+pub(crate) fn level_within(caches: LeaseState) -> OplockLevel {
+    [OplockLevel::BATCH, OplockLevel::EXCLUSIVE, OplockLevel::LEVEL_II]
+        .into_iter()
+        .find(|level| caches.contains(level_caches(*level)))
+        .unwrap_or(OplockLevel::NONE)
+}
+
+impl<S: Shell> State<S> {
+    /// Tells those who cache a file that its data change through this open: its size, its content, a
+    /// byte-range lock (MS-FSA 2.1.4.12, operations WRITE, SET_INFORMATION and LOCK_CONTROL). What is
+    /// cached under the open's own lease or exclusive oplock stays; a level II oplock goes, even its
+    /// own. Nobody waits for it.
+    pub fn break_for_write(&mut self, open: impl Into<OpenRef>, now: Time) -> Result<Effects<S>, NotFound> {
+        let id = self.open_global(open.into())?;
+        let mut effects = Effects::none();
+        self.break_readers(id, now, &mut effects);
+        Ok(effects)
+    }
+
+    /// Asks those who cache handles of this open's file to give them up, before it is renamed or a
+    /// delete of it becomes pending (MS-FSA 2.1.5.15.11, 2.1.5.15.3). The open's own caching stays.
+    pub fn break_handle_caching(
+        &mut self,
+        open: impl Into<OpenRef>,
+        request: RequestKey,
+        now: Time,
+    ) -> Result<(Readiness, Effects<S>), NotFound> {
+        let id = self.open_global(open.into())?;
+        let own = self.opens.get(&id).ok_or(NotFound)?;
+        let file = own.target.file().ok_or(NotFound)?;
+        let except = self.holder_of(id, own);
+        let session = own.home.map(|home| home.session);
+        Ok(self.break_handles(file, except, request, session, now))
+    }
+
+    /// The same for a file that is not open by the one who asks: the target of a rename, what lies
+    /// below a directory that is renamed.
+    pub fn break_handle_caching_of(
+        &mut self,
+        file: FileKey,
+        request: RequestKey,
+        now: Time,
+    ) -> (Readiness, Effects<S>) {
+        self.break_handles(file, None, request, None, now)
+    }
+
+    /// Asks the client of an open to write back what it caches and to close what it keeps open only for
+    /// caching, so that an administrator's close loses nothing.
+    pub fn break_for_close(
+        &mut self,
+        open: impl Into<OpenRef>,
+        request: RequestKey,
+        now: Time,
+    ) -> Result<(Readiness, Effects<S>), NotFound> {
+        let id = self.open_global(open.into())?;
+        let own = self.opens.get(&id).ok_or(NotFound)?;
+        let (Some(file), Some(holder)) = (own.target.file(), self.holder_of(id, own)) else {
+            return Ok((Readiness::Ready, Effects::none()));
+        };
+        let mut effects = Effects::none();
+        // The asker's request is not of the open's session.
+        let session = None;
+        let keep = self.held(holder) & LeaseState::READ;
+        let delay = LeaseState::WRITE | LeaseState::HANDLE;
+        let broken = self.break_holder(holder, keep, now, &mut effects);
+        let wait = broken == Broken::Pending && self.held(holder).intersects(delay);
+        Ok((self.wait_if(wait, file, request, session), effects))
+    }
+
+    /// Tells those who cache a directory that its entries change (MS-FSA 2.1.4.17 for directory
+    /// leases): all leases but the one whose key the change's open names as parent.
+    pub fn break_directory_caching(
+        &mut self,
+        directory: FileKey,
+        except: Option<LeaseId>,
+        now: Time,
+    ) -> Effects<S> {
+        let mut effects = Effects::none();
+        for holder in self.holders(directory) {
+            if except.is_none_or(|lease| holder != Holder::Lease(lease)) {
+                let _ = self.break_holder(holder, LeaseState::NONE, now, &mut effects);
+            }
+        }
+        effects
+    }
+
+    pub(crate) fn holders(&self, file: FileKey) -> Vec<Holder> {
+        let Some(file) = self.files.get(&file) else {
+            return Vec::new();
+        };
+        let oplocks = file.oplocks.iter().map(|open| Holder::Oplock(*open));
+        oplocks.chain(file.leases.iter().map(|lease| Holder::Lease(*lease))).collect()
+    }
+
+    pub(crate) fn holder_of(&self, id: FileGlobalId, open: &Open<S>) -> Option<Holder> {
+        match open.caching {
+            Caching::None => None,
+            Caching::Oplock { .. } => Some(Holder::Oplock(id)),
+            Caching::Lease(lease) => Some(Holder::Lease(lease)),
+        }
+    }
+
+    /// What a holder caches until it has acknowledged a break.
+    pub(crate) fn held(&self, holder: Holder) -> LeaseState {
+        match holder {
+            Holder::Oplock(open) => match self.opens.get(&open).map(|it| it.caching) {
+                Some(Caching::Oplock { level, .. }) => level_caches(level),
+                _ => LeaseState::NONE,
+            },
+            Holder::Lease(lease) => self.leases.get(&lease).map_or(LeaseState::NONE, |it| it.state),
+        }
+    }
+
+    pub(crate) fn is_breaking(&self, holder: Holder) -> bool {
+        match holder {
+            Holder::Oplock(open) => self
+                .opens
+                .get(&open)
+                .is_some_and(|it| matches!(it.caching, Caching::Oplock { breaking: Some(_), .. })),
+            Holder::Lease(lease) => self.leases.get(&lease).is_some_and(|it| it.breaking.is_some()),
+        }
+    }
+
+    /// `Open.OplockLevel` and the state of its lease.
+    pub(crate) fn caching_of(&self, open: &Open<S>) -> (OplockLevel, LeaseState) {
+        match open.caching {
+            Caching::None => (OplockLevel::NONE, LeaseState::NONE),
+            Caching::Oplock { level, .. } => (level, LeaseState::NONE),
+            Caching::Lease(lease) => (OplockLevel::LEASE, self.held(Holder::Lease(lease))),
+        }
+    }
+
+    /// Asks a holder to keep no more than `keep`.
+    pub(crate) fn break_holder(
+        &mut self,
+        holder: Holder,
+        keep: LeaseState,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Broken {
+        if keep.contains(self.held(holder)) {
+            return Broken::Done;
+        }
+        if self.is_orphaned(holder) {
+            for open in self.opens_of(holder) {
+                self.end_open(open, CloseReason::DurableConflict, now, effects);
+            }
+            return Broken::Gone;
+        }
+        match holder {
+            Holder::Oplock(open) => self.break_oplock(open, level_left(keep), now, effects),
+            Holder::Lease(lease) => {
+                let to = self.held(holder) & keep;
+                self.break_lease(lease, to, to, now, effects);
+            }
+        }
+        if self.is_breaking(holder) { Broken::Pending } else { Broken::Done }
+    }
+
+    /// Makes a request wait for breaks of a file if it has to.
+    pub(crate) fn wait_if(
+        &mut self,
+        wait: bool,
+        file: FileKey,
+        request: RequestKey,
+        session: Option<SessionGlobalId>,
+    ) -> Readiness {
+        if !wait {
+            return Readiness::Ready;
+        }
+        if let Some(connection) = self.connections.get_mut(&request.connection) {
+            connection.waiting.insert(request);
+        }
+        if let Some(found) = self.files.get_mut(&file)
+            && self.waiting.insert(request, Waiting::Break { file, session }).is_none()
+        {
+            found.waiting.push(request);
+        }
+        Readiness::MustWait
+    }
+
+    /// Whether one more request of this connection may wait.
+    pub(crate) fn may_wait(&self, request: RequestKey) -> Result<(), LimitReached> {
+        match self.connections.get(&request.connection) {
+            Some(it) if it.waiting.len() >= self.limits.waiting_per_connection => {
+                Err(LimitReached::WaitingPerConnection)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Lets everybody who waits for breaks of a file try again.
+    pub(crate) fn wake(&mut self, file: FileKey, effects: &mut Effects<S>) {
+        let Some(found) = self.files.get_mut(&file) else {
+            return;
+        };
+        for request in std::mem::take(&mut found.waiting) {
+            self.waiting.remove(&request);
+            if let Some(connection) = self.connections.get_mut(&request.connection) {
+                connection.waiting.remove(&request);
+            }
+            effects.retry.push(request);
+        }
+    }
+
+    pub(crate) fn break_readers(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
+        let Some(own) = self.opens.get(&id) else {
+            return;
+        };
+        let Some(file) = own.target.file() else {
+            return;
+        };
+        let own = self.holder_of(id, own);
+        for holder in self.holders(file) {
+            let is_own = own == Some(holder);
+            let level_ii = matches!(holder, Holder::Oplock(_)) && self.held(holder) == LeaseState::READ;
+            if (!is_own || level_ii) && self.held(holder).contains(LeaseState::READ) {
+                let _ = self.break_holder(holder, LeaseState::NONE, now, effects);
+            }
+        }
+    }
+
+    /// Sets an open's oplock, which takes back any deadline it had.
+    pub(crate) fn set_oplock(
+        &mut self,
+        id: FileGlobalId,
+        level: OplockLevel,
+        breaking: Option<OplockBreaking>,
+    ) {
+        let Some(open) = self.opens.get_mut(&id) else {
+            return;
+        };
+        if let Caching::Oplock { breaking: Some(before), .. } = open.caching {
+            self.deadlines.clear(before.deadline, Deadline::OplockBreak(id));
+        }
+        if let Some(breaking) = breaking {
+            self.deadlines.set(breaking.deadline, Deadline::OplockBreak(id));
+        }
+        let held = level != OplockLevel::NONE;
+        open.caching = if held { Caching::Oplock { level, breaking } } else { Caching::None };
+        open.shared.set_oplock(level);
+        if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
+            if held {
+                file.oplocks.insert(id);
+            } else {
+                file.oplocks.remove(&id);
+            }
+            file.refresh_cachers();
+        }
+    }
+
+    /// Sets a lease's state, and with it who counts as caching the file.
+    pub(crate) fn set_lease_state(&mut self, id: LeaseId, state: LeaseState) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        let before = lease.state;
+        lease.set_state(state);
+        if before.is_none() != state.is_none()
+            && let Some(file) = self.files.get_mut(&lease.file)
+        {
+            let count = file.caching_leases;
+            file.caching_leases =
+                if state.is_none() { count.saturating_sub(1) } else { count.saturating_add(1) };
+            file.refresh_cachers();
+        }
+    }
+
+    fn break_handles(
+        &mut self,
+        file: FileKey,
+        except: Option<Holder>,
+        request: RequestKey,
+        session: Option<SessionGlobalId>,
+        now: Time,
+    ) -> (Readiness, Effects<S>) {
+        let mut effects = Effects::none();
+        let mut wait = false;
+        for holder in self.holders(file) {
+            let held = self.held(holder);
+            if except != Some(holder) && held.contains(LeaseState::HANDLE) {
+                let keep = held.without(LeaseState::HANDLE);
+                wait |= self.break_holder(holder, keep, now, &mut effects) == Broken::Pending;
+            }
+        }
+        (self.wait_if(wait, file, request, session), effects)
+    }
+
+    pub(crate) fn break_oplock(
+        &mut self,
+        id: FileGlobalId,
+        to: OplockLevel,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
+        let Some(Caching::Oplock { level, breaking }) = self.opens.get(&id).map(|open| open.caching) else {
+            return;
+        };
+        if let Some(breaking) = breaking {
+            let required = if to == OplockLevel::NONE { to } else { breaking.required };
+            self.set_oplock(id, level, Some(OplockBreaking { required, ..breaking }));
+            return;
+        }
+        if level == OplockLevel::LEVEL_II {
+            self.set_oplock(id, OplockLevel::NONE, None);
+        } else {
+            let deadline = now.after_ms(self.limits.break_timeout_ms);
+            self.set_oplock(id, level, Some(OplockBreaking { to, required: to, deadline }));
+        }
+        if let Some(open) = self.opens.get(&id) {
+            let kind = BreakKind::Oplock { file_id: open.file_id, level: to };
+            self.notify(id, kind, now, effects);
+        }
+    }
+
+    /// Tells a lease's client to go to `to`, and remembers that it has to come to `required`.
+    pub(crate) fn break_lease(
+        &mut self,
+        id: LeaseId,
+        to: LeaseState,
+        required: LeaseState,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        if let Some(breaking) = &mut lease.breaking {
+            breaking.required = breaking.required & required;
+            return;
+        }
+        let current = lease.state;
+        let ack_required = current.intersects(LeaseState::WRITE | LeaseState::HANDLE);
+        lease.advance_epoch();
+        let epoch = lease.epoch;
+        let open =
+            lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some())).copied();
+        if ack_required {
+            let deadline = now.after_ms(self.limits.break_timeout_ms);
+            lease.breaking = Some(LeaseBreaking { to, required, deadline });
+            self.deadlines.set(deadline, Deadline::LeaseBreak(id));
+        } else {
+            self.set_lease_state(id, to);
+        }
+        if let Some(open) = open {
+            self.notify(
+                open,
+                BreakKind::Lease { key: id.key, current, new: to, ack_required, epoch },
+                now,
+                effects,
+            );
+        }
+    }
+
+    fn notify(&mut self, id: FileGlobalId, kind: BreakKind, now: Time, effects: &mut Effects<S>) {
+        let Some(open) = self.opens.get(&id) else {
+            return;
+        };
+        let Some(session) = open.home.and_then(|home| self.sessions.get(&home.session)) else {
+            return;
+        };
+        let connections = session
+            .channels
+            .iter()
+            .filter_map(|id| self.connections.get(id))
+            .map(|it| it.attached.clone())
+            .collect();
+        effects.breaks.push(BreakNotice {
+            connections,
+            session: session.attached.clone(),
+            session_id: session.session_id,
+            kind,
+        });
+        count(&self.statistics.breaks_sent);
+        self.events.push(
+            now,
+            EventKind::BreakSent { file: id, share: open.share_name.clone(), path: open.path.clone() },
+        );
+    }
+
+    fn opens_of(&self, holder: Holder) -> Vec<FileGlobalId> {
+        match holder {
+            Holder::Oplock(open) => vec![open],
+            Holder::Lease(lease) => {
+                self.leases.get(&lease).map(|it| it.opens.iter().copied().collect()).unwrap_or_default()
+            }
+        }
+    }
+
+    fn is_orphaned(&self, holder: Holder) -> bool {
+        let orphan = |open: &FileGlobalId| self.opens.get(open).is_some_and(|it| it.home.is_none());
+        match holder {
+            Holder::Oplock(open) => orphan(&open),
+            Holder::Lease(lease) => self.leases.get(&lease).is_some_and(|it| it.opens.iter().all(orphan)),
+        }
+    }
+}
+
+impl Lease {
+    /// `Lease.Epoch` counts the changes a client of version 2 is told of (MS-SMB2 3.3.4.7).
+    pub(crate) fn advance_epoch(&mut self) {
+        if self.version >= 2 {
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+    }
+}
+
+/// Oplocks can be broken to level II and to nothing.
+fn level_left(keep: LeaseState) -> OplockLevel {
+    if keep.contains(LeaseState::READ) { OplockLevel::LEVEL_II } else { OplockLevel::NONE }
+}

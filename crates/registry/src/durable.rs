@@ -1,0 +1,259 @@
+//! Durable opens: those that wait for their client (MS-SMB2 3.3.5.9.6, 3.3.5.9.7, 3.3.5.9.10,
+//! 3.3.5.9.12, 3.3.7.1).
+
+use std::sync::Arc;
+
+use wire::{FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, TreeId};
+
+use crate::caching::Caching;
+use crate::deadlines::Deadline;
+use crate::events::EventKind;
+use crate::open::{Home, Open};
+use crate::session::SessionState;
+use crate::{ConnectionId, Effects, LeaseId, LimitReached, Limits, OpenShared, Shell, State, Time};
+
+/// A durable handle that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurableRequest {
+    /// SMB2_CREATE_DURABLE_HANDLE_REQUEST (MS-SMB2 2.2.13.2.3).
+    V1,
+    /// SMB2_CREATE_DURABLE_HANDLE_REQUEST_V2 (MS-SMB2 2.2.13.2.11).
+    V2 {
+        /// `CreateGuid`.
+        create_guid: Guid,
+        /// `Timeout`; zero leaves it to the server.
+        timeout_ms: u32,
+    },
+}
+
+/// What was granted of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurableGranted {
+    /// SMB2_CREATE_DURABLE_HANDLE_RESPONSE (MS-SMB2 2.2.14.2.3).
+    V1,
+    /// SMB2_CREATE_DURABLE_HANDLE_RESPONSE_V2 (MS-SMB2 2.2.14.2.12).
+    V2 {
+        /// `Timeout`.
+        timeout_ms: u32,
+    },
+}
+
+/// `Open.IsDurable` and what belongs to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Durable {
+    /// The client that may reclaim it.
+    pub(crate) client: Guid,
+    /// `Open.CreateGuid`: none for the first kind.
+    pub(crate) create_guid: Option<Guid>,
+    /// `Open.DurableOpenTimeout`.
+    pub(crate) timeout_ms: u32,
+    /// `Open.DurableOpenScavengerTimeout`: set while it is an orphan.
+    pub(crate) deadline: Option<Time>,
+}
+
+/// A reconnect (MS-SMB2 2.2.13.2.4, 2.2.13.2.12).
+#[derive(Clone, Debug)]
+pub struct Reconnect {
+    /// The session's id.
+    pub session: SessionId,
+    /// The tree connect's id.
+    pub tree: TreeId,
+    /// The connection it came on.
+    pub connection: ConnectionId,
+    /// `FileId` of the context; only its persistent part counts.
+    pub file_id: FileId,
+    /// `CreateGuid`, in a reconnect of the second kind.
+    pub create_guid: Option<Guid>,
+    /// The key and version of the lease context beside it.
+    pub lease: Option<(Guid, u8)>,
+    /// The path of the CREATE.
+    pub path: Arc<str>,
+}
+
+/// An open that has its client again.
+pub struct Reconnected<S: Shell> {
+    /// Its new id: the volatile part has changed.
+    pub file_id: FileId,
+    /// `Open.FileGlobalId`.
+    pub global_id: FileGlobalId,
+    /// `Open.OplockLevel`.
+    pub oplock: OplockLevel,
+    /// Its lease's state.
+    pub lease_state: LeaseState,
+    /// Its lease's epoch.
+    pub lease_epoch: u16,
+    /// What it is granted of durability still.
+    pub durable: Option<DurableGranted>,
+    /// What READ and WRITE touch.
+    pub shared: Arc<OpenShared>,
+    /// What the server attached.
+    pub attached: S::Open,
+}
+
+/// Why a reconnect was refused (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReconnectError {
+    /// There is no such open, it has a client, or it does not fit: STATUS_OBJECT_NAME_NOT_FOUND.
+    NotFound,
+    /// It belongs to another user: STATUS_ACCESS_DENIED.
+    OtherUser,
+    /// The name or the lease's version is another: STATUS_INVALID_PARAMETER.
+    InvalidParameter,
+    /// There is no such session: STATUS_USER_SESSION_DELETED.
+    SessionGone,
+    /// There is no such tree connect: STATUS_NETWORK_NAME_DELETED.
+    TreeGone,
+    /// A limit stood in the way.
+    LimitReached(LimitReached),
+}
+
+impl Durable {
+    pub(crate) fn new(request: DurableRequest, client: Guid, limits: &Limits) -> Self {
+        let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
+        match request {
+            DurableRequest::V1 => Self {
+                client,
+                create_guid: None,
+                timeout_ms: ms(limits.durable_v1_timeout_ms),
+                deadline: None,
+            },
+            DurableRequest::V2 { create_guid, timeout_ms } => {
+                let asked = if timeout_ms == 0 { ms(limits.durable_v2_timeout_ms) } else { timeout_ms };
+                let timeout_ms = asked.min(ms(limits.durable_v2_timeout_max_ms));
+                Self { client, create_guid: Some(create_guid), timeout_ms, deadline: None }
+            }
+        }
+    }
+
+    pub(crate) fn granted(&self) -> DurableGranted {
+        match self.create_guid {
+            None => DurableGranted::V1,
+            Some(_) => DurableGranted::V2 { timeout_ms: self.timeout_ms },
+        }
+    }
+}
+
+impl<S: Shell> State<S> {
+    /// Gives a durable open back to its client (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
+    pub fn reconnect(&mut self, request: &Reconnect, now: Time) -> Result<Reconnected<S>, ReconnectError> {
+        let (id, home) = self.reclaimable(request)?;
+        let volatile = self.wire_ids.issue();
+        let open = self.opens.get_mut(&id).ok_or(ReconnectError::NotFound)?;
+        open.file_id.volatile = volatile;
+        open.home = Some(home);
+        if let Some(durable) = &mut open.durable
+            && let Some(deadline) = durable.deadline.take()
+        {
+            self.deadlines.clear(deadline, Deadline::Durable(id));
+        }
+        self.volatile_ids.insert(volatile, id);
+        if let Some(tree) = self.trees.get_mut(&home.tree) {
+            tree.opens.insert(id);
+        }
+        if let Some(session) = self.sessions.get_mut(&home.session) {
+            session.open_count = session.open_count.saturating_add(1);
+            open.owner = session.owner.clone();
+        }
+        let (share, path) = (open.share_name.clone(), open.path.clone());
+        self.events.push(now, EventKind::Reclaimed { file: id, session: home.session, share, path });
+        let open = self.opens.get(&id).ok_or(ReconnectError::NotFound)?;
+        let (oplock, lease_state) = self.caching_of(open);
+        let lease_epoch = match open.caching {
+            Caching::Lease(lease) => self.leases.get(&lease).map_or(0, |it| it.epoch),
+            _ => 0,
+        };
+        Ok(Reconnected {
+            file_id: open.file_id,
+            global_id: id,
+            oplock,
+            lease_state,
+            lease_epoch,
+            durable: open.durable.as_ref().map(Durable::granted),
+            shared: open.shared.clone(),
+            attached: open.attached.clone(),
+        })
+    }
+
+    /// The open a CREATE with this GUID made: what a replayed CREATE is answered with (MS-SMB2
+    /// 3.3.5.9.10).
+    pub fn open_by_create_guid(&self, client: Guid, create_guid: Guid) -> Option<FileGlobalId> {
+        self.create_guids.get(&(client, create_guid)).copied()
+    }
+
+    /// Whether an open waits for its client if that is lost now (MS-SMB2 3.3.7.1).
+    pub(crate) fn outlives_client(&self, id: FileGlobalId, open: &Open<S>) -> bool {
+        open.durable.is_some()
+            && self.holder_of(id, open).is_some_and(|holder| {
+                self.held(holder).contains(LeaseState::HANDLE) && !self.is_breaking(holder)
+            })
+    }
+
+    /// Takes an open from its client and lets it wait.
+    pub(crate) fn orphan_open(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
+        self.cancel_locks(id, now, effects);
+        let Some(open) = self.opens.get_mut(&id) else {
+            return;
+        };
+        if let Some(home) = open.home.take() {
+            if let Some(tree) = self.trees.get_mut(&home.tree) {
+                tree.opens.remove(&id);
+            }
+            if let Some(session) = self.sessions.get_mut(&home.session) {
+                session.open_count = session.open_count.saturating_sub(1);
+            }
+        }
+        if let Some(durable) = &mut open.durable {
+            let deadline = now.after_ms(u64::from(durable.timeout_ms));
+            durable.deadline = Some(deadline);
+            self.deadlines.set(deadline, Deadline::Durable(id));
+        }
+        self.volatile_ids.remove(&open.file_id.volatile);
+        let (share, path) = (open.share_name.clone(), open.path.clone());
+        self.events.push(now, EventKind::Orphaned { file: id, share, path });
+    }
+
+    fn reclaimable(&self, request: &Reconnect) -> Result<(FileGlobalId, Home), ReconnectError> {
+        use ReconnectError::{InvalidParameter, NotFound, OtherUser, SessionGone, TreeGone};
+        let session_id = self.session_global(request.session).map_err(|_| SessionGone)?;
+        let session = self.sessions.get(&session_id).ok_or(SessionGone)?;
+        if session.state != SessionState::Valid {
+            return Err(SessionGone);
+        }
+        let tree_id = *session.trees.get(&request.tree).ok_or(TreeGone)?;
+        let tree = self.trees.get(&tree_id).ok_or(TreeGone)?;
+        let connection = self.connections.get(&request.connection).ok_or(SessionGone)?;
+
+        let id = *self.durable_ids.get(&request.file_id.persistent).ok_or(NotFound)?;
+        let open = self.opens.get(&id).ok_or(NotFound)?;
+        let durable = open.durable.as_ref().ok_or(NotFound)?;
+        if open.home.is_some() || durable.create_guid != request.create_guid || open.share != tree.share {
+            return Err(NotFound);
+        }
+        match (open.caching, request.lease) {
+            (Caching::Lease(lease), Some((key, version))) => {
+                if lease != (LeaseId { client: connection.client_guid, key }) {
+                    return Err(NotFound);
+                }
+                if self.leases.get(&lease).is_some_and(|it| it.version != version)
+                    || open.path.to_lowercase() != request.path.to_lowercase()
+                {
+                    return Err(InvalidParameter);
+                }
+            }
+            (Caching::Lease(_), None) | (_, Some(_)) => return Err(NotFound),
+            (Caching::Oplock { .. } | Caching::None, None) => {}
+        }
+        if durable.create_guid.is_some() && durable.client != connection.client_guid {
+            return Err(NotFound);
+        }
+        if open.owner.user.to_lowercase() != session.owner.user.to_lowercase()
+            || open.owner.domain.to_lowercase() != session.owner.domain.to_lowercase()
+        {
+            return Err(OtherUser);
+        }
+        if session.open_count >= self.limits.opens_per_session {
+            return Err(ReconnectError::LimitReached(LimitReached::OpensPerSession));
+        }
+        Ok((id, Home { session: session_id, tree: tree_id }))
+    }
+}

@@ -1,0 +1,302 @@
+//! What is always true of the tables. The rest of the registry relies on it and tests check it after
+//! every step.
+
+use std::collections::BTreeSet;
+
+use wire::{FileGlobalId, LeaseState};
+
+use crate::admit::is_stat_open;
+use crate::caching::{Caching, Holder};
+use crate::deadlines::Deadline;
+use crate::file::{File, FileKey, ShareMode};
+use crate::locks::Waiting;
+use crate::open::Open;
+use crate::{Shell, State};
+
+/// Returns what is wrong unless the condition holds.
+macro_rules! ensure {
+    ($condition:expr, $($message:tt)*) => {
+        if !$condition {
+            return Err(format!($($message)*));
+        }
+    };
+}
+
+impl<S: Shell> State<S> {
+    /// Looks at everything and says what is wrong. Slow: for tests.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        self.check_connections()?;
+        self.check_sessions()?;
+        self.check_trees()?;
+        for (id, open) in &self.opens {
+            self.check_open(*id, open)?;
+        }
+        self.check_indexes()?;
+        for (key, file) in &self.files {
+            self.check_file(*key, file)?;
+            self.check_ranges(*key, file)?;
+            self.check_caching(*key, file)?;
+        }
+        self.check_leases()?;
+        self.check_waiting()?;
+        self.check_deadlines()
+    }
+
+    fn check_connections(&self) -> Result<(), String> {
+        for (id, connection) in &self.connections {
+            for session in &connection.sessions {
+                let channels =
+                    self.sessions.get(session).map(|it| it.channels.as_slice()).unwrap_or_default();
+                ensure!(
+                    channels.contains(id),
+                    "connection {id} carries session {session}, which is not bound to it"
+                );
+            }
+            for request in &connection.waiting {
+                ensure!(request.connection == *id, "connection {id} waits for another's {request:?}");
+                ensure!(self.waiting.contains_key(request), "connection {id}: {request:?} waits for nothing");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_sessions(&self) -> Result<(), String> {
+        ensure!(self.session_ids.len() == self.sessions.len(), "session ids and sessions differ in number");
+        for (id, session) in &self.sessions {
+            ensure!(
+                self.session_ids.get(&session.session_id) == Some(id),
+                "session {id} is not in its index"
+            );
+            ensure!(!session.channels.is_empty(), "session {id} has no channel");
+            ensure!(!session.shared.has_ended(), "session {id} has ended and is there");
+            for channel in &session.channels {
+                let carried = self.connections.get(channel).is_some_and(|it| it.sessions.contains(id));
+                ensure!(carried, "session {id} is bound to connection {channel}, which does not know");
+            }
+            let mut opens = 0;
+            for (tree_id, tree) in &session.trees {
+                let found = self.trees.get(tree).filter(|it| it.session == *id && it.tree_id == *tree_id);
+                ensure!(found.is_some(), "session {id} has a tree connect {tree} that does not know");
+                opens += found.map_or(0, |it| it.opens.len());
+            }
+            ensure!(
+                opens == session.open_count,
+                "session {id} counts {} opens of {opens}",
+                session.open_count
+            );
+        }
+        Ok(())
+    }
+
+    fn check_trees(&self) -> Result<(), String> {
+        let uses: usize = self.shares.values().map(|share| share.uses.len()).sum();
+        ensure!(uses == self.trees.len(), "shares count {uses} uses of {}", self.trees.len());
+        for (id, tree) in &self.trees {
+            let known =
+                self.sessions.get(&tree.session).is_some_and(|it| it.trees.get(&tree.tree_id) == Some(id));
+            ensure!(known, "tree connect {id} has no session");
+            let used = self.shares.get(&tree.share).is_some_and(|share| share.uses.contains(id));
+            ensure!(used, "tree connect {id} is of a share that does not know");
+            for open in &tree.opens {
+                let home = self.opens.get(open).and_then(|it| it.home);
+                ensure!(
+                    home.is_some_and(|it| it.tree == *id),
+                    "tree connect {id} has open {open}, which is not its"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn check_open(&self, id: FileGlobalId, open: &Open<S>) -> Result<(), String> {
+        ensure!(open.shared.closed().is_none(), "open {id} is closed and is there");
+        match open.home {
+            Some(home) => {
+                let tree = self.trees.get(&home.tree);
+                let fits = tree.is_some_and(|it| it.session == home.session && it.opens.contains(&id));
+                ensure!(fits, "open {id} has no tree connect");
+                let found = self.volatile_ids.get(&open.file_id.volatile);
+                ensure!(found == Some(&id), "open {id} is not found by its volatile id");
+            }
+            None => {
+                let deadline = open.durable.as_ref().and_then(|it| it.deadline);
+                ensure!(deadline.is_some(), "open {id} has neither a client nor a deadline");
+                ensure!(open.waiting_locks == 0, "open {id} has no client and waits for a lock");
+                ensure!(self.shares.contains_key(&open.share), "open {id} is left from a share that is gone");
+            }
+        }
+        if let Some(durable) = &open.durable {
+            let found = self.durable_ids.get(&open.file_id.persistent);
+            ensure!(found == Some(&id), "durable open {id} is not found by its persistent id");
+            if let Some(guid) = durable.create_guid {
+                let found = self.create_guids.get(&(durable.client, guid));
+                ensure!(found == Some(&id), "durable open {id} is not found by its create GUID");
+            }
+            ensure!(
+                open.home.is_none() || durable.deadline.is_none(),
+                "open {id} has a client and a deadline"
+            );
+        }
+        if let Some(key) = open.target.file() {
+            let known = self.files.get(&key).is_some_and(|file| file.opens.contains(&id));
+            ensure!(known, "open {id} is of a file that does not know");
+        }
+        Ok(())
+    }
+
+    fn check_indexes(&self) -> Result<(), String> {
+        let homes = self.opens.values().filter(|open| open.home.is_some()).count();
+        ensure!(self.volatile_ids.len() == homes, "volatile ids and opens differ in number");
+        let durables = self.opens.values().filter(|open| open.durable.is_some()).count();
+        ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
+        let guids =
+            self.opens.values().filter(|it| it.durable.is_some_and(|it| it.create_guid.is_some())).count();
+        ensure!(self.create_guids.len() == guids, "create GUIDs and durable opens differ in number");
+        Ok(())
+    }
+
+    fn check_file(&self, key: FileKey, file: &File) -> Result<(), String> {
+        ensure!(!file.opens.is_empty(), "{key:?} has no opens");
+        let mut share_mode = ShareMode::default();
+        let mut before: Vec<(FileGlobalId, &Open<S>)> = Vec::new();
+        for id in &file.opens {
+            let open = self.opens.get(id).filter(|open| open.target.file() == Some(key));
+            let Some(open) = open else {
+                return Err(format!("{key:?} has open {id}, which is not its"));
+            };
+            share_mode.add(open.sharing());
+            for (other_id, other) in &before {
+                let conflict = open.sharing().conflicts_with(other.sharing());
+                ensure!(!conflict, "{key:?}: opens {other_id} and {id} do not share");
+            }
+            before.push((*id, open));
+        }
+        ensure!(share_mode == file.share_mode, "{key:?} counts its share modes as {:?}", file.share_mode);
+        Ok(())
+    }
+
+    fn check_ranges(&self, key: FileKey, file: &File) -> Result<(), String> {
+        let held: Vec<_> = file.ranges.held().copied().collect();
+        ensure!(file.shared.lock_count() as usize == held.len(), "{key:?} shows a wrong number of locks");
+        for (at, lock) in held.iter().enumerate() {
+            ensure!(
+                file.opens.contains(&lock.open),
+                "{key:?}: a lock is of open {}, which is gone",
+                lock.open
+            );
+            for other in held.iter().skip(at + 1) {
+                let apart = !lock.conflicts_with(other) || !other.conflicts_with(lock);
+                ensure!(apart, "{key:?}: {lock:?} and {other:?} are both held");
+            }
+        }
+        let waiting: Vec<_> = file.ranges.waiting().copied().collect();
+        for (at, waiter) in waiting.iter().enumerate() {
+            let expected = Waiting::Lock { file: key, open: waiter.lock.open };
+            ensure!(self.waiting.get(&waiter.request) == Some(&expected), "{key:?}: {waiter:?} is not known");
+            let blocked = held.iter().any(|it| it.conflicts_with(&waiter.lock))
+                || waiting.iter().take(at).any(|it| it.lock.conflicts_with(&waiter.lock));
+            ensure!(blocked, "{key:?}: {waiter:?} waits for nothing");
+        }
+        for id in &file.opens {
+            let Some(open) = self.opens.get(id) else { continue };
+            let locks = held.iter().filter(|it| it.open == *id).count();
+            let waits = waiting.iter().filter(|it| it.lock.open == *id).count();
+            ensure!(open.locks == locks, "open {id} counts {} locks of {locks}", open.locks);
+            ensure!(open.waiting_locks == waits, "open {id} counts {} waits of {waits}", open.waiting_locks);
+        }
+        Ok(())
+    }
+
+    fn check_caching(&self, key: FileKey, file: &File) -> Result<(), String> {
+        let with_oplock = |id: &&FileGlobalId| {
+            self.opens.get(id).is_some_and(|open| matches!(open.caching, Caching::Oplock { .. }))
+        };
+        let oplocks: BTreeSet<FileGlobalId> = file.opens.iter().filter(with_oplock).copied().collect();
+        ensure!(oplocks == file.oplocks, "{key:?} knows other oplocks than its opens");
+        let caching = file.leases.iter().filter(|it| !self.held(Holder::Lease(**it)).is_none()).count();
+        ensure!(caching == file.caching_leases, "{key:?} counts {} leases of {caching}", file.caching_leases);
+        let cachers = file.shared.cachers() as usize;
+        ensure!(cachers == caching + oplocks.len(), "{key:?} shows a wrong number of caches");
+
+        let holders = self.holders(key);
+        let breaking = holders.iter().any(|holder| self.is_breaking(*holder));
+        ensure!(file.waiting.is_empty() || breaking, "{key:?}: {:?} wait for nothing", file.waiting);
+        for holder in holders {
+            if !self.held(holder).contains(LeaseState::WRITE) {
+                continue;
+            }
+            let other = file.opens.iter().find(|id| {
+                self.opens.get(id).is_some_and(|open| {
+                    self.holder_of(**id, open) != Some(holder) && !is_stat_open(open.access)
+                })
+            });
+            ensure!(other.is_none(), "{key:?}: {holder:?} caches writes beside open {other:?}");
+        }
+        Ok(())
+    }
+
+    fn check_leases(&self) -> Result<(), String> {
+        for (id, lease) in &self.leases {
+            ensure!(!lease.opens.is_empty(), "{id:?} has no opens");
+            let known = self.files.get(&lease.file).is_some_and(|file| file.leases.contains(id));
+            ensure!(known, "{id:?} is on a file that does not know");
+            for open in &lease.opens {
+                let caching = self.opens.get(open).map(|it| it.caching);
+                ensure!(caching == Some(Caching::Lease(*id)), "{id:?} has open {open}, which is not its");
+            }
+            if let Some(breaking) = lease.breaking {
+                ensure!(lease.state.contains(breaking.to), "{id:?} breaks to more than it holds");
+                ensure!(lease.state != breaking.to, "{id:?} breaks to what it holds");
+            }
+        }
+        let of_files: usize = self.files.values().map(|file| file.leases.len()).sum();
+        ensure!(of_files == self.leases.len(), "files know {of_files} leases of {}", self.leases.len());
+        Ok(())
+    }
+
+    fn check_waiting(&self) -> Result<(), String> {
+        let mut found = 0;
+        for (key, file) in &self.files {
+            for request in &file.waiting {
+                let known =
+                    matches!(self.waiting.get(request), Some(Waiting::Break { file, .. }) if file == key);
+                ensure!(known, "{key:?}: {request:?} is not known");
+            }
+            found += file.waiting.len() + file.ranges.waiting_len();
+        }
+        ensure!(found == self.waiting.len(), "files know {found} waiting requests of {}", self.waiting.len());
+        for request in self.waiting.keys() {
+            let known =
+                self.connections.get(&request.connection).is_some_and(|it| it.waiting.contains(request));
+            ensure!(known, "{request:?} waits without a connection");
+        }
+        Ok(())
+    }
+
+    fn check_deadlines(&self) -> Result<(), String> {
+        let mut expected = 0;
+        for (id, open) in &self.opens {
+            if let Caching::Oplock { breaking: Some(breaking), .. } = open.caching {
+                expected += 1;
+                let set = self.deadlines.contains(breaking.deadline, Deadline::OplockBreak(*id));
+                ensure!(set, "open {id}: its break has no deadline");
+            }
+            if let Some(deadline) = open.durable.and_then(|it| it.deadline) {
+                expected += 1;
+                ensure!(
+                    self.deadlines.contains(deadline, Deadline::Durable(*id)),
+                    "open {id} would wait forever"
+                );
+            }
+        }
+        for (id, lease) in &self.leases {
+            if let Some(breaking) = lease.breaking {
+                expected += 1;
+                let set = self.deadlines.contains(breaking.deadline, Deadline::LeaseBreak(*id));
+                ensure!(set, "{id:?}: its break has no deadline");
+            }
+        }
+        ensure!(self.deadlines.len() == expected, "{} deadlines for {expected}", self.deadlines.len());
+        Ok(())
+    }
+}

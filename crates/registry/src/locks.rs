@@ -1,0 +1,359 @@
+//! LOCK, and what READ and WRITE ask about locks (MS-FSA 2.1.5.8, 2.1.5.9; MS-SMB2 3.3.5.14); requests
+//! that wait, for a lock or for a break, and their cancellation.
+
+use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
+
+use crate::ranges::{Held, LockElement, Waiter};
+use crate::refusals::{Refusal, RefusalKind};
+use crate::statistics::count;
+use crate::{Cancelled, Effects, FileKey, LimitReached, OpenRef, Outcome, RequestKey, Shell, State, Time};
+
+/// A byte-range lock as administrators see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeLock {
+    /// The range.
+    pub element: LockElement,
+    /// Whether it is only wanted yet.
+    pub waiting: bool,
+}
+
+/// What became of a lock request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockOutcome {
+    /// All of it is locked.
+    Granted,
+    /// It waits: its key will come in [`Effects::granted`] or [`Effects::cancelled`].
+    Waiting,
+}
+
+/// Why a lock or unlock request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockError {
+    /// There is no such open: STATUS_FILE_CLOSED.
+    NoSuchOpen,
+    /// It is no file, there are no elements, or several may wait: STATUS_INVALID_PARAMETER.
+    InvalidParameter,
+    /// The range ends beyond 2^64: STATUS_INVALID_LOCK_RANGE.
+    InvalidRange,
+    /// STATUS_LOCK_NOT_GRANTED.
+    NotGranted {
+        /// The open whose lock stands in the way.
+        blocker: FileGlobalId,
+    },
+    /// STATUS_RANGE_NOT_LOCKED.
+    RangeNotLocked,
+    /// A limit stood in the way.
+    LimitReached(LimitReached),
+}
+
+/// A READ or WRITE that a byte-range lock stands in the way of: STATUS_FILE_LOCK_CONFLICT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IoRefused {
+    /// The open whose lock it is.
+    pub blocker: FileGlobalId,
+}
+
+/// What a waiting request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    Break { file: FileKey, session: Option<SessionGlobalId> },
+    Lock { file: FileKey, open: FileGlobalId },
+}
+
+impl<S: Shell> State<S> {
+    /// Locks ranges of a file, all or none (MS-SMB2 3.3.5.14.2). With `wait`, a single element waits
+    /// until it can be had.
+    pub fn lock(
+        &mut self,
+        open: impl Into<OpenRef>,
+        elements: &[LockElement],
+        wait: bool,
+        request: RequestKey,
+        now: Time,
+    ) -> (Result<LockOutcome, LockError>, Effects<S>) {
+        let mut effects = Effects::none();
+        let result = self.try_lock(open.into(), elements, wait, request, now, &mut effects);
+        (result, effects)
+    }
+
+    /// Gives up locks, one after the other, each by exactly its range (MS-SMB2 3.3.5.14.1): what came
+    /// before the one that is not there stays unlocked. Whether an element is exclusive is not looked at.
+    pub fn unlock(
+        &mut self,
+        open: impl Into<OpenRef>,
+        elements: &[LockElement],
+        now: Time,
+    ) -> (Result<(), LockError>, Effects<S>) {
+        let mut effects = Effects::none();
+        let Ok((id, key)) = self.file_open(open.into()) else {
+            return (Err(LockError::NoSuchOpen), effects);
+        };
+        let mut released = Vec::new();
+        let mut result = Ok(());
+        for element in elements {
+            if !element.is_valid() {
+                result = Err(LockError::InvalidRange);
+                break;
+            }
+            if !self.files.get_mut(&key).is_some_and(|file| file.ranges.unlock(id, element)) {
+                result = Err(LockError::RangeNotLocked);
+                break;
+            }
+            released.push(*element);
+        }
+        if let Some(open) = self.opens.get_mut(&id) {
+            open.locks = open.locks.saturating_sub(released.len());
+        }
+        self.after_release(key, &released, now, &mut effects);
+        (result, effects)
+    }
+
+    /// Whether byte-range locks let this READ or WRITE through (MS-FSA 2.1.4.10). To be asked where
+    /// [`OpenShared::has_locks`](crate::OpenShared::has_locks).
+    pub fn check_io(
+        &mut self,
+        open: impl Into<OpenRef>,
+        offset: u64,
+        length: u64,
+        write: bool,
+        now: Time,
+    ) -> Result<(), IoRefused> {
+        let Ok((id, key)) = self.file_open(open.into()) else {
+            return Ok(());
+        };
+        if length == 0 {
+            return Ok(());
+        }
+        let range = LockElement { offset, length, exclusive: write };
+        let blocker = self
+            .files
+            .get(&key)
+            .and_then(|file| file.ranges.held().find(|held| held.denies(id, &range, write)))
+            .map(|held| held.open);
+        match blocker {
+            Some(blocker) => {
+                self.remember_conflict(RefusalKind::IoConflict, id, &range, blocker, now);
+                Err(IoRefused { blocker })
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Cancels a waiting request (MS-SMB2 3.3.5.16). One that no longer waits has been answered or will
+    /// be: then there is nothing to do.
+    pub fn cancel(&mut self, request: RequestKey, now: Time) -> Effects<S> {
+        let mut effects = Effects::none();
+        if self.forget_waiting(request, now, &mut effects) {
+            effects.cancelled.push(Cancelled { request, outcome: Outcome::Cancelled });
+        }
+        effects
+    }
+
+    /// Whether a request waits.
+    pub fn is_waiting(&self, request: RequestKey) -> bool {
+        self.waiting.contains_key(&request)
+    }
+
+    /// Takes a waiting request back without an answer.
+    pub(crate) fn forget_waiting(
+        &mut self,
+        request: RequestKey,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> bool {
+        let Some(waiting) = self.stop_waiting(request) else {
+            return false;
+        };
+        match waiting {
+            Waiting::Break { file, .. } => {
+                if let Some(file) = self.files.get_mut(&file) {
+                    file.waiting.retain(|it| *it != request);
+                }
+            }
+            Waiting::Lock { file, open } => {
+                if let Some(open) = self.opens.get_mut(&open) {
+                    open.waiting_locks = open.waiting_locks.saturating_sub(1);
+                }
+                let waiter = self.files.get_mut(&file).and_then(|it| it.ranges.take_waiter(request));
+                if let Some(waiter) = waiter {
+                    self.after_release(file, &[waiter.lock.element], now, effects);
+                }
+            }
+        }
+        true
+    }
+
+    /// Cancels the lock requests of an open that wait.
+    pub(crate) fn cancel_locks(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
+        let Some(open) = self.opens.get_mut(&id).filter(|open| open.waiting_locks > 0) else {
+            return;
+        };
+        open.waiting_locks = 0;
+        let Some(key) = open.target.file() else {
+            return;
+        };
+        let waiters = self.files.get_mut(&key).map(|it| it.ranges.take_waiters_of(id)).unwrap_or_default();
+        for waiter in &waiters {
+            self.stop_waiting(waiter.request);
+            effects.cancelled.push(Cancelled { request: waiter.request, outcome: Outcome::HandleClosed });
+        }
+        let released: Vec<LockElement> = waiters.iter().map(|waiter| waiter.lock.element).collect();
+        self.after_release(key, &released, now, effects);
+    }
+
+    /// Gives up all locks of an open.
+    pub(crate) fn release_locks(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
+        self.cancel_locks(id, now, effects);
+        let Some(open) = self.opens.get_mut(&id).filter(|open| open.locks > 0) else {
+            return;
+        };
+        open.locks = 0;
+        if let Some(key) = open.target.file()
+            && let Some(file) = self.files.get_mut(&key)
+        {
+            let released = file.ranges.unlock_open(id);
+            self.after_release(key, &released, now, effects);
+        }
+    }
+
+    /// The locks of a file that an open holds or wants.
+    pub(crate) fn locks_of(&self, id: FileGlobalId, key: Option<FileKey>) -> Vec<RangeLock> {
+        let Some(file) = key.and_then(|key| self.files.get(&key)) else {
+            return Vec::new();
+        };
+        let held = file.ranges.held().filter(|held| held.open == id);
+        let waiting = file.ranges.waiting().filter(|waiter| waiter.lock.open == id);
+        held.map(|held| RangeLock { element: held.element, waiting: false })
+            .chain(waiting.map(|waiter| RangeLock { element: waiter.lock.element, waiting: true }))
+            .collect()
+    }
+
+    fn try_lock(
+        &mut self,
+        open: OpenRef,
+        elements: &[LockElement],
+        wait: bool,
+        request: RequestKey,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Result<LockOutcome, LockError> {
+        let id = self.open_global(open).map_err(|_| LockError::NoSuchOpen)?;
+        let (id, key) = self.file_open(id.into())?;
+        let first = elements.first().ok_or(LockError::InvalidParameter)?;
+        if wait && elements.len() > 1 {
+            return Err(LockError::InvalidParameter);
+        }
+        if !elements.iter().all(LockElement::is_valid) {
+            return Err(LockError::InvalidRange);
+        }
+        let own = self.opens.get(&id).ok_or(LockError::NoSuchOpen)?;
+        if own.locks.saturating_add(elements.len()) > self.limits.locks_per_open {
+            return Err(LockError::LimitReached(LimitReached::LocksPerOpen));
+        }
+        let has_home = own.home.is_some();
+        let file = self.files.get_mut(&key).ok_or(LockError::NoSuchOpen)?;
+        if file.ranges.len().saturating_add(elements.len()) > self.limits.locks_per_file {
+            return Err(LockError::LimitReached(LimitReached::LocksPerFile));
+        }
+        let wanted = Held { open: id, element: *first };
+        let behind = if wait { file.ranges.conflict_with_waiting(&wanted) } else { None };
+        let result = match behind {
+            Some(blocker) => Err(blocker),
+            None => file.ranges.lock_all(id, elements),
+        };
+        match result {
+            Ok(()) => {
+                file.shared.set_lock_count(file.ranges.len());
+                if let Some(open) = self.opens.get_mut(&id) {
+                    open.locks = open.locks.saturating_add(elements.len());
+                }
+                self.break_readers(id, now, effects);
+                Ok(LockOutcome::Granted)
+            }
+            Err(blocker) if wait && has_home => {
+                if file.ranges.waiting_len() >= self.limits.waiting_locks_per_file {
+                    return Err(LockError::LimitReached(LimitReached::WaitingLocksPerFile));
+                }
+                self.may_wait(request).map_err(LockError::LimitReached)?;
+                self.remember_conflict(RefusalKind::LockConflict, id, first, blocker, now);
+                self.queue(Waiter { request, lock: wanted }, key);
+                Ok(LockOutcome::Waiting)
+            }
+            Err(blocker) => {
+                self.remember_conflict(RefusalKind::LockConflict, id, first, blocker, now);
+                Err(LockError::NotGranted { blocker })
+            }
+        }
+    }
+
+    fn queue(&mut self, waiter: Waiter, key: FileKey) {
+        let open = waiter.lock.open;
+        if let Some(connection) = self.connections.get_mut(&waiter.request.connection) {
+            connection.waiting.insert(waiter.request);
+        }
+        if let Some(open) = self.opens.get_mut(&open) {
+            open.waiting_locks = open.waiting_locks.saturating_add(1);
+        }
+        self.waiting.insert(waiter.request, Waiting::Lock { file: key, open });
+        if let Some(file) = self.files.get_mut(&key) {
+            file.ranges.push_waiter(waiter);
+        }
+    }
+
+    fn after_release(&mut self, key: FileKey, released: &[LockElement], now: Time, effects: &mut Effects<S>) {
+        let Some(file) = self.files.get_mut(&key) else {
+            return;
+        };
+        let granted = if released.is_empty() { Vec::new() } else { file.ranges.grant_waiting(released) };
+        file.shared.set_lock_count(file.ranges.len());
+        for waiter in granted {
+            self.stop_waiting(waiter.request);
+            if let Some(open) = self.opens.get_mut(&waiter.lock.open) {
+                open.locks = open.locks.saturating_add(1);
+                open.waiting_locks = open.waiting_locks.saturating_sub(1);
+            }
+            self.break_readers(waiter.lock.open, now, effects);
+            effects.granted.push(waiter.request);
+        }
+    }
+
+    pub(crate) fn stop_waiting(&mut self, request: RequestKey) -> Option<Waiting> {
+        if let Some(connection) = self.connections.get_mut(&request.connection) {
+            connection.waiting.remove(&request);
+        }
+        self.waiting.remove(&request)
+    }
+
+    fn file_open(&self, open: OpenRef) -> Result<(FileGlobalId, FileKey), LockError> {
+        let id = self.open_global(open).map_err(|_| LockError::NoSuchOpen)?;
+        let key = self.opens.get(&id).and_then(|open| open.target.file());
+        key.map(|key| (id, key)).ok_or(LockError::InvalidParameter)
+    }
+
+    fn remember_conflict(
+        &mut self,
+        kind: RefusalKind,
+        id: FileGlobalId,
+        range: &LockElement,
+        blocker: FileGlobalId,
+        now: Time,
+    ) {
+        let Some(open) = self.opens.get(&id) else {
+            return;
+        };
+        count(&self.statistics.lock_conflicts);
+        let refusal = Refusal {
+            time: now,
+            kind,
+            user: open.owner.user.clone(),
+            client: open.owner.client.clone(),
+            share: open.share_name.clone(),
+            path: open.path.clone(),
+            access: if range.exclusive { AccessMask::WRITE_DATA } else { AccessMask::READ_DATA },
+            share_access: ShareAccess::NONE,
+            range: Some((range.offset, range.length)),
+            blocker: self.refusal_open(blocker),
+        };
+        self.refuse(refusal);
+    }
+}

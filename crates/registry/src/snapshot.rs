@@ -1,0 +1,336 @@
+//! What administrators get: plain data, in order of the administrators' ids, so that a listing is
+//! resumed after the last id seen while entries come and go.
+
+use std::sync::Arc;
+
+use wire::{
+    AccessMask, Dialect, FileGlobalId, LeaseState, OplockLevel, SessionGlobalId, ShareAccess, TreeGlobalId,
+};
+
+use crate::close::is_client;
+use crate::file::below;
+use crate::locks::RangeLock;
+use crate::open::Open;
+use crate::session::{Session, SessionState};
+use crate::share::ShareKey;
+use crate::{ConnectionId, ConnectionInfo, Identity, ShareDefinition, Shell, State, Target, Time};
+
+/// Which sessions are meant (MS-SRVS 3.1.4.5); no condition means all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SessionFilter<'a> {
+    /// The client's name or address.
+    pub client: Option<&'a str>,
+    /// The user's name.
+    pub user: Option<&'a str>,
+}
+
+/// Which opens are meant (MS-SRVS 3.1.4.1); no condition means all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileFilter<'a> {
+    /// The user's name.
+    pub user: Option<&'a str>,
+    /// The client's name or address.
+    pub client: Option<&'a str>,
+    /// The session.
+    pub session: Option<SessionGlobalId>,
+    /// The share.
+    pub share: Option<&'a str>,
+    /// How the path in the share begins; compared without regard to case.
+    pub path_prefix: Option<&'a str>,
+    /// The file or directory itself and what lies below it, by its path in the share.
+    pub below: Option<&'a str>,
+}
+
+/// Which tree connects are meant (MS-SRVS 3.1.4.4): a share's or a client's; no condition means all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TreeFilter<'a> {
+    /// The share.
+    pub share: Option<&'a str>,
+    /// The client's name or address.
+    pub client: Option<&'a str>,
+    /// The session.
+    pub session: Option<SessionGlobalId>,
+}
+
+/// A session (MS-SRVS 2.2.4.15 SESSION_INFO_502, and more).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSnapshot {
+    /// `Session.SessionGlobalId`.
+    pub global_id: SessionGlobalId,
+    /// `Session.State`.
+    pub state: SessionState,
+    /// Who it belongs to.
+    pub identity: Identity,
+    /// The client's name.
+    pub client: Arc<str>,
+    /// The connections it is bound to.
+    pub connections: Vec<ConnectionInfo>,
+    /// When it was made.
+    pub created: Time,
+    /// When its user last did something.
+    pub last_active: Time,
+    /// How many opens it has.
+    pub opens: usize,
+    /// How many tree connects it has.
+    pub trees: usize,
+    /// `Connection.Dialect` of its first connection.
+    pub dialect: Option<Dialect>,
+}
+
+/// An open (MS-SRVS 2.2.4.7 FILE_INFO_3, and more).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSnapshot {
+    /// `Open.FileGlobalId`.
+    pub global_id: FileGlobalId,
+    /// Its session; none for an orphan, whose client is gone and may come back.
+    pub session: Option<SessionGlobalId>,
+    /// Its tree connect.
+    pub tree: Option<TreeGlobalId>,
+    /// Whose it is.
+    pub user: Arc<str>,
+    /// The domain or server the account belongs to.
+    pub domain: Arc<str>,
+    /// The client's name.
+    pub client: Arc<str>,
+    /// What is open.
+    pub target: Target,
+    /// The share.
+    pub share: Arc<str>,
+    /// The path in it.
+    pub path: Arc<str>,
+    /// Whether it is a directory.
+    pub is_directory: bool,
+    /// `Open.GrantedAccess`.
+    pub access: AccessMask,
+    /// What others are left.
+    pub share_access: ShareAccess,
+    /// Its byte-range locks, held and wanted.
+    pub locks: Vec<RangeLock>,
+    /// `Open.OplockLevel`.
+    pub oplock: OplockLevel,
+    /// Its lease's state.
+    pub lease: LeaseState,
+    /// `Open.IsDurable`.
+    pub durable: bool,
+    /// When it goes if its client does not come back.
+    pub expires: Option<Time>,
+    /// A delete is pending: the file goes with its last open.
+    pub delete_pending: bool,
+    /// When it was opened.
+    pub opened: Time,
+    /// When data last went through it.
+    pub last_io: Time,
+    /// Bytes read through it.
+    pub bytes_read: u64,
+    /// Bytes written through it.
+    pub bytes_written: u64,
+}
+
+/// A transport connection.
+pub type ConnectionSnapshot = ConnectionInfo;
+
+/// A tree connect, which MS-SRVS calls a connection (2.2.4.2 CONNECTION_INFO_1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreeSnapshot {
+    /// `TreeConnect.TreeGlobalId`.
+    pub global_id: TreeGlobalId,
+    /// Its session.
+    pub session: SessionGlobalId,
+    /// The share.
+    pub share: Arc<str>,
+    /// Whose it is.
+    pub user: Arc<str>,
+    /// The client's name.
+    pub client: Arc<str>,
+    /// How many opens it has.
+    pub opens: usize,
+    /// When it was made.
+    pub created: Time,
+}
+
+/// A share (MS-SRVS 2.2.4.26 SHARE_INFO_502).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareSnapshot {
+    /// Its definition.
+    pub definition: ShareDefinition,
+    /// `Share.CurrentUses`.
+    pub uses: usize,
+}
+
+impl<S: Shell> State<S> {
+    /// The sessions meant, after the last one seen; those in progress are nobody's yet and are left out.
+    pub fn session_snapshots(
+        &self,
+        filter: &SessionFilter<'_>,
+        after: Option<SessionGlobalId>,
+        limit: usize,
+    ) -> Vec<SessionSnapshot> {
+        self.sessions
+            .range((after_bound(after), std::ops::Bound::Unbounded))
+            .filter(|(_, it)| it.state != SessionState::InProgress && self.matches_session(it, filter))
+            .take(limit)
+            .map(|(id, it)| self.session_snapshot(*id, it))
+            .collect()
+    }
+
+    /// The opens meant, after the last one seen.
+    pub fn file_snapshots(
+        &self,
+        filter: &FileFilter<'_>,
+        after: Option<FileGlobalId>,
+        limit: usize,
+    ) -> Vec<FileSnapshot> {
+        let share = filter.share.map(ShareKey::new);
+        let prefix = filter.path_prefix.map(str::to_lowercase);
+        self.opens
+            .range((after_bound(after), std::ops::Bound::Unbounded))
+            .filter(|(_, open)| share.as_ref().is_none_or(|share| open.share == *share))
+            .filter(|(_, open)| {
+                prefix.as_ref().is_none_or(|it| open.path.to_lowercase().starts_with(it.as_str()))
+            })
+            .filter(|(_, open)| self.matches_file(open, filter))
+            .take(limit)
+            .map(|(id, open)| self.snapshot_of(*id, open))
+            .collect()
+    }
+
+    /// One open.
+    pub fn file_snapshot(&self, id: FileGlobalId) -> Option<FileSnapshot> {
+        self.opens.get(&id).map(|open| self.snapshot_of(id, open))
+    }
+
+    /// The tree connects meant, after the last one seen.
+    pub fn tree_snapshots(
+        &self,
+        filter: &TreeFilter<'_>,
+        after: Option<TreeGlobalId>,
+        limit: usize,
+    ) -> Vec<TreeSnapshot> {
+        let share = filter.share.map(ShareKey::new);
+        self.trees
+            .range((after_bound(after), std::ops::Bound::Unbounded))
+            .filter(|(_, tree)| share.as_ref().is_none_or(|share| tree.share == *share))
+            .filter(|(_, tree)| filter.session.is_none_or(|session| tree.session == session))
+            .filter_map(|(id, tree)| self.sessions.get(&tree.session).map(|session| (id, tree, session)))
+            .filter(|(_, _, session)| filter.client.is_none_or(|client| self.is_from(session, client)))
+            .take(limit)
+            .map(|(id, tree, session)| TreeSnapshot {
+                global_id: *id,
+                session: tree.session,
+                share: tree.share_name.clone(),
+                user: session.identity.user.clone(),
+                client: session.owner.client.clone(),
+                opens: tree.opens.len(),
+                created: tree.created,
+            })
+            .collect()
+    }
+
+    /// The transport connections, after the last one seen.
+    pub fn connection_snapshots(&self, after: Option<ConnectionId>, limit: usize) -> Vec<ConnectionSnapshot> {
+        self.connections
+            .range((after_bound(after), std::ops::Bound::Unbounded))
+            .take(limit)
+            .map(|(id, it)| it.info(*id))
+            .collect()
+    }
+
+    /// The shares, by name, after the last one seen.
+    pub fn share_snapshots(&self, after: Option<&str>, limit: usize) -> Vec<ShareSnapshot> {
+        self.shares
+            .range((after_bound(after.map(ShareKey::new)), std::ops::Bound::Unbounded))
+            .take(limit)
+            .map(|(_, it)| ShareSnapshot { definition: it.definition.clone(), uses: it.uses.len() })
+            .collect()
+    }
+
+    /// One share.
+    pub fn share_snapshot(&self, name: &str) -> Option<ShareSnapshot> {
+        self.shares
+            .get(&ShareKey::new(name))
+            .map(|it| ShareSnapshot { definition: it.definition.clone(), uses: it.uses.len() })
+    }
+
+    pub(crate) fn matches_session(&self, session: &Session<S>, filter: &SessionFilter<'_>) -> bool {
+        filter.user.is_none_or(|user| session.identity.user.to_lowercase() == user.to_lowercase())
+            && filter.client.is_none_or(|client| self.is_from(session, client))
+    }
+
+    fn is_from(&self, session: &Session<S>, client: &str) -> bool {
+        session.owner.client.eq_ignore_ascii_case(client)
+            || session
+                .channels
+                .iter()
+                .filter_map(|id| self.connections.get(id))
+                .any(|it| is_client(&it.client_name, it.peer.ip(), client))
+    }
+
+    fn matches_file(&self, open: &Open<S>, filter: &FileFilter<'_>) -> bool {
+        let session = open.home.map(|home| home.session);
+        filter.user.is_none_or(|user| open.owner.user.to_lowercase() == user.to_lowercase())
+            && filter.session.is_none_or(|wanted| session == Some(wanted))
+            && filter.below.is_none_or(|directory| {
+                below(&open.path, directory).is_some() || open.path.to_lowercase() == directory.to_lowercase()
+            })
+            && filter.client.is_none_or(|client| {
+                open.owner.client.eq_ignore_ascii_case(client)
+                    || session
+                        .and_then(|id| self.sessions.get(&id))
+                        .is_some_and(|it| self.is_from(it, client))
+            })
+    }
+
+    fn session_snapshot(&self, global_id: SessionGlobalId, session: &Session<S>) -> SessionSnapshot {
+        let connections: Vec<ConnectionInfo> = session
+            .channels
+            .iter()
+            .filter_map(|id| self.connections.get(id).map(|connection| connection.info(*id)))
+            .collect();
+        SessionSnapshot {
+            global_id,
+            state: session.state,
+            identity: session.identity.clone(),
+            client: session.owner.client.clone(),
+            dialect: connections.first().and_then(|it| it.dialect),
+            connections,
+            created: session.created,
+            last_active: session.shared.last_active(),
+            opens: session.open_count,
+            trees: session.trees.len(),
+        }
+    }
+
+    fn snapshot_of(&self, global_id: FileGlobalId, open: &Open<S>) -> FileSnapshot {
+        let (oplock, lease) = self.caching_of(open);
+        let key = open.target.file();
+        let has_locks = open.locks != 0 || open.waiting_locks != 0;
+        FileSnapshot {
+            global_id,
+            session: open.home.map(|home| home.session),
+            tree: open.home.map(|home| home.tree),
+            user: open.owner.user.clone(),
+            domain: open.owner.domain.clone(),
+            client: open.owner.client.clone(),
+            target: open.target.clone(),
+            share: open.share_name.clone(),
+            path: open.path.clone(),
+            is_directory: open.is_directory,
+            access: open.access,
+            share_access: open.share_access,
+            locks: if has_locks { self.locks_of(global_id, key) } else { Vec::new() },
+            oplock,
+            lease,
+            durable: open.durable.is_some(),
+            expires: open.durable.as_ref().and_then(|durable| durable.deadline),
+            delete_pending: key.is_some_and(|key| self.is_delete_pending(key)),
+            opened: open.created,
+            last_io: open.shared.last_io(),
+            bytes_read: open.shared.bytes_read(),
+            bytes_written: open.shared.bytes_written(),
+        }
+    }
+}
+
+fn after_bound<T>(after: Option<T>) -> std::ops::Bound<T> {
+    after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded)
+}

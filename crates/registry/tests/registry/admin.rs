@@ -1,0 +1,285 @@
+//! What administrators see and do (MS-SRVS 3.1.4), limits, events.
+
+use std::collections::BTreeSet;
+
+use registry::{
+    Admission, CloseReason, EndReason, EventKind, FileFilter, LimitReached, Limits, Refused, SessionFilter,
+    SessionFlags, SessionState, ShareExists, Target, TreeConnectError, TreeFilter,
+};
+use wire::{FileGlobalId, OplockLevel};
+
+use crate::world::{World, file_key, identity, share};
+
+#[test]
+fn a_session_comes_up_shows_and_ends() {
+    let mut world = World::new();
+    let connection = world.connect(1);
+    let session = world.state.create_session(connection, |_, _, _| 0, world.now).ok().unwrap();
+    assert_eq!(session.state, SessionState::InProgress);
+    assert!(world.state.session_snapshots(&SessionFilter::default(), None, 10).is_empty(), "nobody's yet");
+    let flags = SessionFlags { encrypted: true, ..SessionFlags::default() };
+    let who = registry::Identity { flags, ..identity(1) };
+    world.state.session_valid(session.session_id, who.clone(), Some(9), world.now).unwrap();
+    world.tree(session.session_id, "DATA");
+    world.now = world.now.after_ms(5_000);
+    session.shared.touch(world.now);
+    let shown = &world.state.session_snapshots(&SessionFilter::default(), None, 10)[0];
+    assert_eq!((&shown.identity, shown.trees, shown.opens), (&who, 1, 0));
+    assert_eq!((shown.last_active, &*shown.client), (world.now, "10.0.0.1"));
+
+    world.state.expire_session(session.session_id).unwrap();
+    assert_eq!(world.state.session(session.session_id).unwrap().state, SessionState::Expired);
+    world.state.session_valid(session.session_id, who, None, world.now).unwrap();
+    let effects = world.state.close_session_by_global_id(session.global_id, EndReason::Administrator, world.now);
+    world.check();
+    let effects = effects.ok().unwrap();
+    assert_eq!((effects.sessions_ended[0].attached, &effects.sessions_ended[0].connections[..]), (9, &[1][..]));
+    assert_eq!(effects.disconnected, [1], "a connection without sessions is of no use");
+    assert!(session.shared.has_ended());
+    assert!(world.state.close_session(session.session_id, EndReason::Logoff, world.now).is_err());
+}
+
+#[test]
+fn administrators_close_what_a_filter_means() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let request = world.request(one, 1);
+    let open = world.open(request);
+    let none = SessionFilter { client: Some("10.0.0.2"), user: Some("user1") };
+    assert_eq!(world.state.close_sessions(&none, world.now).0, 0);
+    let filter = SessionFilter { client: Some("10.0.0.1"), user: Some("USER1") };
+    let (count, effects) = world.state.close_sessions(&filter, world.now);
+    world.check();
+    assert_eq!((count, effects.dropped[0].reason), (1, CloseReason::Administrator));
+    assert_eq!(open.shared.closed(), Some(CloseReason::Administrator));
+    assert!(world.state.session(two.session).is_some());
+}
+
+#[test]
+fn a_new_session_replaces_its_own_previous_one_only() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    assert!(world.state.replace_previous_session(two.session, one.session, world.now).is_empty());
+    let again = world.client(1);
+    assert!(world.state.replace_previous_session(again.session, again.session, world.now).is_empty());
+    let effects = world.state.replace_previous_session(again.session, one.session, world.now);
+    world.check();
+    assert_eq!(effects.sessions_ended[0].reason, EndReason::PreviousSession);
+    assert!(world.state.session(again.session).is_some());
+}
+
+#[test]
+fn idle_sessions_without_opens_are_ended() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let request = world.request(one, 1);
+    world.open(request);
+    world.now = world.now.after_ms(1_000);
+    let effects = world.state.close_idle_sessions(1_000, world.now);
+    world.check();
+    assert_eq!(effects.sessions_ended.iter().map(|it| it.session_id).collect::<Vec<_>>(), [two.session]);
+    assert_eq!(world.state.statistics().snapshot().sessions_timed_out, 1);
+}
+
+#[test]
+fn a_session_with_two_channels_survives_the_loss_of_one() {
+    let mut world = World::new();
+    let one = world.client(1);
+    let second = world.connect(1);
+    world.state.bind_session(one.session, second).unwrap();
+    world.check();
+    assert!(world.state.disconnect(one.connection, world.now).sessions_ended.is_empty());
+    world.check();
+    let effects = world.state.disconnect(second, world.now);
+    world.check();
+    assert_eq!(effects.sessions_ended[0].reason, EndReason::ConnectionLost);
+}
+
+#[test]
+fn listings_resume_after_the_last_id_while_entries_come_and_go() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut opens = Vec::new();
+    for file in 0..100 {
+        let request = world.request(client, file);
+        opens.push(world.open(request));
+    }
+    let stay: BTreeSet<FileGlobalId> = opens.iter().skip(1).step_by(2).map(|it| it.global_id).collect();
+    let mut go = opens.iter().step_by(2);
+    let mut seen = Vec::new();
+    let mut after = None;
+    loop {
+        let page = world.state.file_snapshots(&FileFilter::default(), after, 7);
+        let Some(last) = page.last() else { break };
+        after = Some(last.global_id);
+        seen.extend(page.iter().map(|it| it.global_id));
+        for open in go.by_ref().take(5) {
+            assert!(!world.close(open).dropped.is_empty());
+        }
+        if seen.len() < 90 {
+            let request = world.request(client, 1_000);
+            world.open(request);
+        }
+    }
+    assert!(seen.is_sorted_by(|a, b| a < b), "nothing twice");
+    assert!(stay.iter().all(|id| seen.contains(id)), "nothing that stayed is missed");
+}
+
+#[test]
+fn files_are_found_by_who_and_where() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let request = world.request(one, 1);
+    let first = world.open(request);
+    let mut request = world.request(two, 2);
+    request.path = "Dir2\\x".into();
+    let second = world.open(request);
+    let mut request = world.request(two, 0);
+    request.target = Target::Pipe("srvsvc".into());
+    request.path = "srvsvc".into();
+    let pipe = world.open(request);
+    let find = |filter: FileFilter<'_>| -> Vec<FileGlobalId> {
+        world.state.file_snapshots(&filter, None, 10).iter().map(|it| it.global_id).collect()
+    };
+    let all = FileFilter::default();
+    assert_eq!(find(all), [first.global_id, second.global_id, pipe.global_id]);
+    assert_eq!(find(FileFilter { user: Some("USER2"), ..all }), [second.global_id, pipe.global_id]);
+    assert_eq!(find(FileFilter { client: Some("10.0.0.1"), ..all }), [first.global_id]);
+    assert_eq!(find(FileFilter { share: Some("Data"), ..all }).len(), 3);
+    assert_eq!(find(FileFilter { path_prefix: Some("DIR"), ..all }), [first.global_id, second.global_id]);
+    assert_eq!(find(FileFilter { below: Some("dir"), ..all }), [first.global_id]);
+    assert_eq!(find(FileFilter { below: Some("dir2\\X"), ..all }), [second.global_id]);
+    let global = world.state.session(two.session).unwrap().global_id;
+    assert_eq!(find(FileFilter { session: Some(global), ..all }), [second.global_id, pipe.global_id]);
+
+    first.shared.count_read(10, world.now.after_ms(7));
+    first.shared.count_written(5, world.now.after_ms(8));
+    let shown = world.state.file_snapshot(first.global_id).unwrap();
+    assert_eq!((shown.bytes_read, shown.bytes_written), (10, 5));
+    assert_eq!((shown.opened, shown.last_io), (world.now, world.now.after_ms(8)));
+    assert_eq!((&*shown.share, &*shown.path, shown.target), ("data", "dir\\file1", Target::File(file_key(1))));
+}
+
+#[test]
+fn an_open_is_its_sessions_own() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let request = world.request(one, 1);
+    let open = world.open(request);
+    assert!(world.state.open_of(one.session, open.file_id).is_some());
+    assert!(world.state.open_of(two.session, open.file_id).is_none());
+    let mut wrong = open.file_id;
+    wrong.persistent ^= 1;
+    assert!(world.state.open_of(one.session, wrong).is_none());
+}
+
+#[test]
+fn shares_are_added_replaced_and_removed() {
+    let mut world = World::new();
+    assert_eq!(world.state.add_share(share("DATA", None), world.now), Err(ShareExists::Duplicate));
+    world.state.replace_share(share("Data", Some(1))).unwrap();
+    let one = world.client(1);
+    let full = world.state.tree_connect(one.session, "data", |_, _| 0, world.now).err();
+    assert_eq!(full, Some(TreeConnectError::ShareFull));
+    let missing = world.state.tree_connect(one.session, "none", |_, _| 0, world.now).err();
+    assert_eq!(missing, Some(TreeConnectError::NoSuchShare));
+    let request = world.request(one, 1);
+    world.open(request);
+    assert_eq!(world.state.share_snapshot("DATA").unwrap().uses, 1);
+    assert_eq!(world.state.tree_snapshots(&TreeFilter { share: Some("data"), ..TreeFilter::default() }, None, 9).len(), 1);
+    assert_eq!(world.state.share_snapshots(Some("data"), 9).len(), 1);
+
+    let effects = world.state.remove_share("data", world.now).ok().unwrap();
+    world.check();
+    assert_eq!(effects.dropped[0].reason, CloseReason::ShareRemoved);
+    assert_eq!(effects.trees_ended[0].tree_id, one.tree);
+    assert!(world.state.tree(one.session, one.tree).is_none());
+    let request = world.request(one, 1);
+    assert_eq!(world.refused(request), Refused::TreeGone);
+}
+
+#[test]
+fn every_limit_refuses() {
+    let limits = Limits {
+        connections: 2,
+        sessions: 2,
+        sessions_per_connection: 1,
+        trees_per_session: 1,
+        opens: 3,
+        opens_per_session: 2,
+        shares: 2,
+        waiting_per_connection: 0,
+        ..Limits::default()
+    };
+    let mut world = World::with(limits);
+    let one = world.client(1);
+    use LimitReached as L;
+    assert_eq!(world.state.add_share(share("more", None), world.now), Err(ShareExists::LimitReached(L::Shares)));
+    let session = |world: &mut World, on| world.state.create_session(on, |_, _, _| 0, world.now).err();
+    assert_eq!(session(&mut world, one.connection), Some(L::SessionsPerConnection));
+    let two = world.client(2);
+    assert_eq!(session(&mut world, two.connection), Some(L::Sessions));
+    let peer = "[::1]:1".parse().unwrap();
+    assert_eq!(world.state.add_connection(peer, 0, world.now), Err(L::Connections));
+    let tree = world.state.tree_connect(one.session, "other", |_, _| 0, world.now).err();
+    assert_eq!(tree, Some(TreeConnectError::LimitReached(L::TreesPerSession)));
+
+    let mut request = world.request(one, 1);
+    request.oplock = OplockLevel::BATCH;
+    world.open(request);
+    let request = world.request(two, 1);
+    let (answer, _) = world.admit(request);
+    assert!(matches!(answer, Admission::Refused(Refused::LimitReached(L::WaitingPerConnection))));
+    let request = world.request(one, 2);
+    world.open(request);
+    let request = world.request(one, 3);
+    assert_eq!(world.refused(request), Refused::LimitReached(L::OpensPerSession));
+    let request = world.request(two, 3);
+    world.open(request);
+    let request = world.request(two, 4);
+    assert_eq!(world.refused(request), Refused::LimitReached(L::Opens));
+}
+
+#[test]
+fn events_and_refusals_are_bounded_and_events_say_what_was_lost() {
+    let mut world = World::with(Limits { events: 4, refusals: 2, ..Limits::default() });
+    let start = world.state.last_event();
+    let client = world.client(1);
+    let mut request = world.request(client, 1);
+    request.share_access = crate::world::SHARE_NONE;
+    world.open(request);
+    for _ in 0..3 {
+        let request = world.request(client, 1);
+        world.refused(request);
+    }
+    assert_eq!(world.state.refusals().len(), 2);
+    let events = world.state.events_after(start, 100);
+    assert_eq!((events.events.len(), events.lost), (4, 3));
+    assert!(matches!(events.events[0].kind, EventKind::Opened { .. }));
+    assert!(events.events.is_sorted_by(|a, b| a.seq + 1 == b.seq));
+    assert_eq!(events.last_seq, world.state.last_event());
+    let part = world.state.events_after(events.events[1].seq, 1);
+    assert_eq!((part.events[0].seq, part.lost), (events.events[2].seq, 0));
+    assert_eq!(world.state.events_after(events.last_seq, 10).events, []);
+    assert_eq!(world.state.events_after(events.last_seq, 10).last_seq, events.last_seq);
+}
+
+#[test]
+fn shutdown_leaves_nothing() {
+    let mut world = World::new();
+    for number in 1..5 {
+        let client = world.client(number);
+        let mut request = world.request(client, u64::from(number));
+        request.oplock = OplockLevel::BATCH;
+        request.durable = Some(registry::DurableRequest::V1);
+        world.open(request);
+        if number == 1 {
+            assert!(world.state.disconnect(client.connection, world.now).dropped.is_empty());
+        }
+    }
+    let effects = world.state.shutdown(world.now);
+    world.check();
+    assert_eq!((effects.dropped.len(), effects.sessions_ended.len(), effects.disconnected.len()), (4, 3, 3));
+    assert_eq!(world.state.counts(), (3, 0, 0, 0));
+    assert_eq!(world.state.poll_timeout(), None);
+}

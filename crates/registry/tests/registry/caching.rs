@@ -1,0 +1,410 @@
+//! Oplocks and leases (MS-FSA 2.1.4.12, MS-SMB2 3.3.4.6, 3.3.4.7, 3.3.5.9.8, 3.3.5.22).
+
+use registry::limits::BREAK_TIMEOUT_MS;
+use registry::{
+    AcknowledgeLeaseError, AcknowledgeOplockError, AdmitRequest, BreakKind, Effects, GrantedOpen, LeaseId, Outcome,
+    Readiness, Refused,
+};
+use wire::{LeaseState, OplockLevel, ShareAccess};
+
+use crate::world::{Bench, Client, NONE, R, RH, RW, RWH, SHARE_NONE, World, file_key, guid, lease, lease_v2};
+
+fn with_lease(world: &mut World, client: Client, key: u8, state: LeaseState) -> AdmitRequest {
+    let mut request = world.request(client, 1);
+    request.lease = lease(key, state);
+    request
+}
+
+fn with_oplock(world: &mut World, client: Client, level: OplockLevel) -> AdmitRequest {
+    let mut request = world.request(client, 1);
+    request.oplock = level;
+    request
+}
+
+fn retry(mut request: AdmitRequest) -> AdmitRequest {
+    request.is_retry = true;
+    request
+}
+
+fn acknowledge(world: &mut World, client: Client, key: u8, state: LeaseState) -> Effects<Bench> {
+    let (left, effects) = world
+        .state
+        .acknowledge_lease(guid(client.number), guid(key), state, world.now)
+        .unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(left, state);
+    world.check();
+    effects
+}
+
+fn lease_error(world: &mut World, client: Client, key: u8, state: LeaseState) -> Option<AcknowledgeLeaseError> {
+    world.state.acknowledge_lease(guid(client.number), guid(key), state, world.now).err()
+}
+
+#[track_caller]
+fn one_break(effects: &Effects<Bench>) -> BreakKind {
+    assert_eq!(effects.breaks.len(), 1);
+    effects.breaks[0].kind
+}
+
+fn lease_break(key: u8, current: LeaseState, new: LeaseState) -> BreakKind {
+    BreakKind::Lease { key: guid(key), current, new, ack_required: current != R, epoch: 0 }
+}
+
+fn pair() -> (World, Client, Client) {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    (world, one, two)
+}
+
+/// What a second open gets beside a first, and what the first is left with, for every pair.
+#[test]
+fn grants_beside_others() {
+    use OplockLevel as O;
+    let lease_state = |granted: &GrantedOpen| granted.lease_state;
+    for (held, asked, granted) in [
+        (NONE, RWH, RH),
+        (R, RWH, RH),
+        (RH, RWH, RH),
+        (RW, RH, RH),
+        (RWH, RW, R),
+        (RH, R, R),
+        (R, LeaseState::HANDLE, NONE),
+        (R, LeaseState::WRITE, NONE),
+    ] {
+        let (mut world, one, two) = pair();
+        let request = with_lease(&mut world, one, 1, held);
+        world.open(request);
+        let second = with_lease(&mut world, two, 1, asked);
+        if held.contains(LeaseState::WRITE) {
+            let effects = world.must_wait(second.clone());
+            let left = held.without(LeaseState::WRITE);
+            assert_eq!(one_break(&effects), lease_break(1, held, left));
+            assert_eq!(acknowledge(&mut world, one, 1, left).retry, [second.request]);
+        }
+        assert_eq!(lease_state(&world.open(retry(second))), granted, "{asked:?} beside {held:?}");
+    }
+    for (held, asked, granted) in [
+        (O::NONE, O::BATCH, O::LEVEL_II),
+        (O::LEVEL_II, O::EXCLUSIVE, O::LEVEL_II),
+        (O::LEVEL_II, O::LEVEL_II, O::LEVEL_II),
+    ] {
+        let (mut world, one, two) = pair();
+        let request = with_oplock(&mut world, one, held);
+        world.open(request);
+        let request = with_oplock(&mut world, two, asked);
+        assert_eq!(world.open(request).oplock, granted, "{asked:?} beside {held:?}");
+    }
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RH);
+    world.open(request);
+    let request = with_oplock(&mut world, two, O::BATCH);
+    assert_eq!(world.open(request).oplock, O::NONE, "no oplock beside a handle lease");
+    let (mut world, one, two) = pair();
+    let request = with_oplock(&mut world, one, O::LEVEL_II);
+    world.open(request);
+    let request = with_lease(&mut world, two, 1, RWH);
+    assert_eq!(world.open(request).lease_state, R, "no handle lease beside an oplock");
+}
+
+#[test]
+fn a_batch_oplock_is_broken_and_acknowledged() {
+    let (mut world, one, two) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::BATCH);
+    let first = world.open(request);
+    let second = with_oplock(&mut world, two, OplockLevel::BATCH);
+    let effects = world.must_wait(second.clone());
+    assert_eq!(one_break(&effects), BreakKind::Oplock { file_id: first.file_id, level: OplockLevel::LEVEL_II });
+    assert_eq!((effects.breaks[0].session_id, &effects.breaks[0].connections[..]), (one.session, &[1][..]));
+    assert!(world.must_wait(second.clone()).is_empty(), "it is told once");
+
+    let (result, effects) =
+        world.state.acknowledge_oplock(one.session, first.file_id, OplockLevel::LEVEL_II, world.now);
+    assert_eq!(result, Ok(OplockLevel::LEVEL_II));
+    assert_eq!(effects.retry, [second.request]);
+    assert_eq!(world.open(retry(second)).oplock, OplockLevel::LEVEL_II);
+    assert_eq!(world.oplock_of(first.global_id), OplockLevel::LEVEL_II);
+    assert_eq!(world.state.poll_timeout(), None);
+}
+
+#[test]
+fn oplock_acknowledgments_that_are_wrong() {
+    use AcknowledgeOplockError::{BadLevel, LevelOfLease, NoSuchOpen, NotBreaking};
+    let (mut world, one, two) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::EXCLUSIVE);
+    let first = world.open(request);
+    let now = world.now;
+    let mut try_it = |session, level| world.state.acknowledge_oplock(session, first.file_id, level, now).0;
+    assert_eq!(try_it(two.session, OplockLevel::NONE), Err(NoSuchOpen), "another's open");
+    assert_eq!(try_it(one.session, OplockLevel::LEASE), Err(LevelOfLease));
+    assert_eq!(try_it(one.session, OplockLevel::NONE), Err(NotBreaking));
+    assert_eq!(try_it(one.session, OplockLevel::BATCH), Err(BadLevel));
+    assert_eq!(world.oplock_of(first.global_id), OplockLevel::EXCLUSIVE, "no break, nothing lost");
+
+    let request = with_oplock(&mut world, two, OplockLevel::NONE);
+    let waiting = request.request;
+    let _ = world.must_wait(request);
+    let (result, effects) =
+        world.state.acknowledge_oplock(one.session, first.file_id, OplockLevel::EXCLUSIVE, world.now);
+    world.check();
+    assert_eq!(result, Err(BadLevel));
+    assert_eq!(effects.retry, [waiting], "the oplock is lost and nobody waits for it");
+    assert_eq!(world.oplock_of(first.global_id), OplockLevel::NONE);
+}
+
+#[test]
+fn overwriting_breaks_to_nothing_and_waits_only_for_written_data() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RH);
+    let first = world.open(request);
+    let mut second = with_oplock(&mut world, two, OplockLevel::NONE);
+    second.overwrites = true;
+    let (_, effects) = world.open_with_effects(second.clone());
+    assert_eq!(one_break(&effects), lease_break(1, RH, NONE));
+    second.request = world.key(two);
+    assert!(world.open_with_effects(second).1.is_empty(), "not blocked by the break under way");
+
+    let request = with_lease(&mut world, one, 1, NONE);
+    let again = world.open(request);
+    assert_eq!((again.lease_state, again.lease_breaking), (RH, true));
+    acknowledge(&mut world, one, 1, NONE);
+    assert_eq!(world.lease_of(first.global_id), NONE);
+
+    let (mut world, one, two) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::BATCH);
+    let first = world.open(request);
+    let mut second = with_oplock(&mut world, two, OplockLevel::NONE);
+    second.overwrites = true;
+    let effects = world.must_wait(second);
+    assert_eq!(one_break(&effects), BreakKind::Oplock { file_id: first.file_id, level: OplockLevel::NONE });
+}
+
+#[test]
+fn a_lease_break_that_grows_goes_down_in_steps() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RWH);
+    world.open(request);
+    let plain = with_oplock(&mut world, two, OplockLevel::NONE);
+    assert_eq!(one_break(&world.must_wait(plain.clone())), lease_break(1, RWH, RH));
+    let mut overwriting = with_oplock(&mut world, two, OplockLevel::NONE);
+    overwriting.overwrites = true;
+    assert!(world.must_wait(overwriting.clone()).is_empty());
+
+    assert_eq!(lease_error(&mut world, one, 1, RWH), Some(AcknowledgeLeaseError::BadState));
+    let effects = acknowledge(&mut world, one, 1, RH);
+    assert_eq!(one_break(&effects), lease_break(1, RH, R));
+    assert_eq!(effects.retry, [plain.request, overwriting.request]);
+    assert!(world.must_wait(retry(plain.clone())).is_empty());
+    assert!(world.must_wait(retry(overwriting.clone())).is_empty());
+
+    let effects = acknowledge(&mut world, one, 1, R);
+    assert_eq!(one_break(&effects), lease_break(1, R, NONE));
+    assert_eq!(lease_error(&mut world, one, 1, NONE), Some(AcknowledgeLeaseError::NotBreaking));
+    assert_eq!(lease_error(&mut world, one, 2, NONE), Some(AcknowledgeLeaseError::NoSuchLease));
+    world.open(retry(plain));
+    world.open(retry(overwriting));
+}
+
+#[test]
+fn less_may_be_acknowledged_than_was_left() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RWH);
+    let first = world.open(request);
+    let second = with_oplock(&mut world, two, OplockLevel::NONE);
+    let _ = world.must_wait(second.clone());
+    let request = with_lease(&mut world, one, 1, RWH);
+    let same = world.open(request);
+    assert_eq!((same.lease_state, same.lease_breaking), (RWH, true), "an open with the key is not held up");
+    assert_eq!(acknowledge(&mut world, one, 1, NONE).retry, [second.request]);
+    assert_eq!(world.lease_of(first.global_id), NONE);
+    world.open(retry(second));
+}
+
+#[test]
+fn handle_caching_is_broken_before_a_sharing_violation_is_reported() {
+    for closes in [true, false] {
+        let (mut world, one, two) = pair();
+        let mut request = with_lease(&mut world, one, 1, RWH);
+        request.share_access = ShareAccess::READ;
+        let first = world.open(request);
+        let mut second = with_oplock(&mut world, two, OplockLevel::NONE);
+        second.share_access = SHARE_NONE;
+        let effects = world.must_wait(second.clone());
+        assert_eq!(one_break(&effects), lease_break(1, RWH, RW));
+        assert!(world.state.refusals().is_empty());
+        if closes {
+            assert_eq!(world.close(&first).retry, [second.request]);
+            world.open(retry(second));
+        } else {
+            assert_eq!(acknowledge(&mut world, one, 1, RW).retry, [second.request]);
+            let refused = world.refused(retry(second));
+            assert_eq!(refused, Refused::SharingViolation { blocker: first.global_id });
+            assert_eq!(world.lease_of(first.global_id), RW);
+        }
+    }
+    let (mut world, one, two) = pair();
+    let mut request = with_oplock(&mut world, one, OplockLevel::EXCLUSIVE);
+    request.share_access = SHARE_NONE;
+    let first = world.open(request);
+    let second = with_oplock(&mut world, two, OplockLevel::NONE);
+    assert_eq!(world.refused(second), Refused::SharingViolation { blocker: first.global_id });
+    assert_eq!(world.oplock_of(first.global_id), OplockLevel::EXCLUSIVE, "no handle cached, nothing to break");
+}
+
+#[test]
+fn a_break_that_is_not_acknowledged_takes_effect_in_time() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RWH);
+    let leased = world.open(request);
+    let mut request = with_oplock(&mut world, one, OplockLevel::BATCH);
+    request.target = registry::Target::File(file_key(2));
+    let oplocked = world.open(request);
+    let second = with_oplock(&mut world, two, OplockLevel::NONE);
+    let _ = world.must_wait(second.clone());
+    let mut third = with_oplock(&mut world, two, OplockLevel::NONE);
+    third.target = registry::Target::File(file_key(2));
+    let _ = world.must_wait(third.clone());
+
+    assert_eq!(world.state.poll_timeout(), Some(world.now.after_ms(BREAK_TIMEOUT_MS)));
+    assert!(world.pass_ms(BREAK_TIMEOUT_MS - 1).is_empty());
+    let mut woken = world.pass_ms(1).retry;
+    woken.sort();
+    assert_eq!(woken, [second.request, third.request]);
+    assert_eq!(world.lease_of(leased.global_id), NONE);
+    assert_eq!(world.oplock_of(oplocked.global_id), OplockLevel::NONE);
+    assert_eq!(lease_error(&mut world, one, 1, RH), Some(AcknowledgeLeaseError::NotBreaking));
+    assert_eq!(world.state.poll_timeout(), None);
+    assert_eq!(world.state.statistics().snapshot().breaks_timed_out, 2);
+    world.open(retry(second));
+    world.open(retry(third));
+}
+
+#[test]
+fn writing_takes_read_caching_from_others_and_level_ii_from_oneself() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RH);
+    let leased = world.open(request);
+    let request = with_lease(&mut world, two, 1, R);
+    let reader = world.open(request);
+    assert!(leased.shared.write_needs_break());
+    let effects = world.state.break_for_write(leased.file_id, world.now).unwrap();
+    world.check();
+    assert_eq!(one_break(&effects), lease_break(1, R, NONE));
+    assert_eq!(world.lease_of(leased.global_id), RH, "its own stays");
+    assert_eq!(world.lease_of(reader.global_id), NONE);
+    assert!(!leased.shared.write_needs_break());
+    assert!(reader.shared.write_needs_break());
+
+    let (mut world, one, two) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::LEVEL_II);
+    let first = world.open(request);
+    let request = with_oplock(&mut world, two, OplockLevel::LEVEL_II);
+    world.open(request);
+    assert!(first.shared.write_needs_break());
+    let effects = world.state.break_for_write(first.file_id, world.now).unwrap();
+    assert_eq!(effects.breaks.len(), 2);
+    world.check();
+    assert!(!first.shared.write_needs_break());
+}
+
+#[test]
+fn an_exclusive_oplock_stays_when_its_holder_writes() {
+    let (mut world, one, _) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::BATCH);
+    let first = world.open(request);
+    assert!(!first.shared.write_needs_break());
+    assert!(world.state.break_for_write(first.file_id, world.now).unwrap().is_empty());
+    assert_eq!(world.oplock_of(first.global_id), OplockLevel::BATCH);
+}
+
+#[test]
+fn a_rename_waits_for_the_handle_caching_of_others() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RH);
+    let renamer = world.open(request);
+    let request = with_lease(&mut world, two, 1, RH);
+    world.open(request);
+    let key = world.key(one);
+    let (ready, effects) = world.state.break_handle_caching(renamer.file_id, key, world.now).unwrap();
+    world.check();
+    assert_eq!((ready, one_break(&effects)), (Readiness::MustWait, lease_break(1, RH, R)));
+    assert_eq!(acknowledge(&mut world, two, 1, R).retry, [key]);
+    let (ready, effects) = world.state.break_handle_caching(renamer.file_id, key, world.now).unwrap();
+    assert!(ready == Readiness::Ready && effects.is_empty());
+    assert_eq!(world.lease_of(renamer.global_id), RH);
+
+    let (ready, effects) = world.state.break_handle_caching_of(file_key(1), key, world.now);
+    assert_eq!((ready, one_break(&effects)), (Readiness::MustWait, lease_break(1, RH, R)));
+}
+
+#[test]
+fn a_kind_close_lets_the_client_write_back() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RWH);
+    let open = world.open(request);
+    let key = world.key(two);
+    let (ready, effects) = world.state.break_for_close(open.global_id, key, world.now).unwrap();
+    assert_eq!((ready, one_break(&effects)), (Readiness::MustWait, lease_break(1, RWH, R)));
+    assert_eq!(acknowledge(&mut world, one, 1, R).retry, [key]);
+    assert_eq!(world.state.break_for_close(open.global_id, key, world.now).unwrap().0, Readiness::Ready);
+}
+
+#[test]
+fn epochs_count_what_a_client_of_version_2_is_told() {
+    let (mut world, one, two) = pair();
+    let mut request = world.request(one, 1);
+    request.lease = lease_v2(1, R, 0x4711);
+    assert_eq!(world.open(request.clone()).lease_epoch, 0x4712);
+    request.request = world.key(one);
+    assert_eq!(world.open(request.clone()).lease_epoch, 0x4712, "nothing changed");
+    request.request = world.key(one);
+    request.lease = lease_v2(1, RWH, 0);
+    let raised = world.open(request.clone());
+    assert_eq!((raised.lease_state, raised.lease_epoch), (RWH, 0x4713));
+    request.request = world.key(one);
+    request.lease = lease_v2(1, R, 0);
+    let lower = world.open(request);
+    assert_eq!((lower.lease_state, lower.lease_epoch), (RWH, 0x4713), "never lowered by asking for less");
+    let second = with_oplock(&mut world, two, OplockLevel::NONE);
+    let effects = world.must_wait(second);
+    let BreakKind::Lease { epoch, .. } = one_break(&effects) else { panic!() };
+    assert_eq!(epoch, 0x4714);
+}
+
+#[test]
+fn directories_are_cached_by_leases_of_version_2_only() {
+    let (mut world, one, two) = pair();
+    for (asked, granted) in [(lease(1, RWH), NONE), (lease_v2(2, RWH, 0), RH)] {
+        let mut request = world.request(one, 1);
+        request.is_directory = true;
+        request.lease = asked;
+        assert_eq!(world.open(request).lease_state, granted);
+    }
+    let own = LeaseId { client: guid(1), key: guid(2) };
+    assert!(world.state.break_directory_caching(file_key(1), Some(own), world.now).is_empty());
+    let effects = world.state.break_directory_caching(file_key(1), None, world.now);
+    world.check();
+    assert!(matches!(one_break(&effects), BreakKind::Lease { new: NONE, ack_required: true, .. }));
+    let mut request = world.request(two, 2);
+    request.is_directory = true;
+    request.oplock = OplockLevel::BATCH;
+    assert_eq!(world.open(request).oplock, OplockLevel::NONE);
+}
+
+#[test]
+fn a_waiting_open_is_cancelled_or_ends_with_its_session() {
+    let (mut world, one, two) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::BATCH);
+    let first = world.open(request);
+    let second = with_oplock(&mut world, two, OplockLevel::NONE);
+    let _ = world.must_wait(second.clone());
+    let effects = world.state.cancel(second.request, world.now);
+    world.check();
+    assert_eq!(effects.cancelled[0].outcome, Outcome::Cancelled);
+
+    let second = with_oplock(&mut world, two, OplockLevel::NONE);
+    let _ = world.must_wait(second.clone());
+    let effects = world.state.close_session(two.session, registry::EndReason::Logoff, world.now).ok().unwrap();
+    world.check();
+    assert_eq!((effects.cancelled[0].request, effects.cancelled[0].outcome), (second.request, Outcome::SessionEnded));
+    assert!(world.close(&first).retry.is_empty());
+}

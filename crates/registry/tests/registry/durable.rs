@@ -1,0 +1,265 @@
+//! Durable opens (MS-SMB2 3.3.5.9.6, 3.3.5.9.7, 3.3.5.9.10, 3.3.5.9.12, 3.3.7.1).
+
+use registry::limits::{DURABLE_V1_TIMEOUT_MS, DURABLE_V2_TIMEOUT_MAX_MS, DURABLE_V2_TIMEOUT_MS};
+use registry::{
+    AdmitRequest, CloseReason, DurableGranted, DurableRequest, EndReason, GrantedOpen, Reconnect, ReconnectError,
+    Refused,
+};
+use wire::OplockLevel;
+
+use crate::world::{Client, RH, RWH, SHARE_NONE, World, durable_v2, guid, lease};
+
+fn v1_with_batch(world: &mut World, client: Client) -> AdmitRequest {
+    let mut request = world.request(client, 1);
+    request.oplock = OplockLevel::BATCH;
+    request.durable = Some(DurableRequest::V1);
+    request.share_access = SHARE_NONE;
+    request
+}
+
+fn v2_with_lease(world: &mut World, client: Client) -> AdmitRequest {
+    let mut request = world.request(client, 1);
+    request.lease = lease(5, RWH);
+    request.durable = durable_v2(0xd0, 0);
+    request
+}
+
+fn back(client: Client, open: &GrantedOpen) -> Reconnect {
+    Reconnect {
+        session: client.session,
+        tree: client.tree,
+        connection: client.connection,
+        file_id: open.file_id,
+        create_guid: None,
+        lease: None,
+        path: "dir\\file1".into(),
+    }
+}
+
+fn back_v2(client: Client, open: &GrantedOpen) -> Reconnect {
+    Reconnect { create_guid: Some(guid(0xd0)), lease: Some((guid(5), 1)), ..back(client, open) }
+}
+
+fn lose(world: &mut World, client: Client) {
+    let effects = world.state.disconnect(client.connection, world.now);
+    world.check();
+    assert!(effects.dropped.is_empty());
+    assert_eq!(effects.sessions_ended.len(), 1);
+}
+
+fn error(world: &mut World, request: &Reconnect) -> Option<ReconnectError> {
+    world.state.reconnect(request, world.now).err()
+}
+
+#[test]
+fn durability_takes_handle_caching() {
+    let mut world = World::new();
+    let client = world.client(1);
+    for (oplock, lease, granted) in [
+        (OplockLevel::BATCH, None, true),
+        (OplockLevel::EXCLUSIVE, None, false),
+        (OplockLevel::NONE, lease(1, RH), true),
+        (OplockLevel::NONE, lease(2, crate::world::RW), false),
+    ] {
+        let mut request = world.request(client, 1);
+        request.oplock = oplock;
+        request.lease = lease;
+        request.durable = Some(DurableRequest::V1);
+        let open = world.open(request);
+        assert_eq!(open.durable.is_some(), granted, "{oplock:?} {lease:?}");
+        assert!(!world.close(&open).dropped.is_empty());
+    }
+    for (asked, given) in [
+        (0, DURABLE_V2_TIMEOUT_MS),
+        (1_000, 1_000),
+        (u32::MAX, DURABLE_V2_TIMEOUT_MAX_MS),
+    ] {
+        let mut request = v2_with_lease(&mut world, client);
+        request.durable = durable_v2(1, asked);
+        let open = world.open(request);
+        assert_eq!(open.durable, Some(DurableGranted::V2 { timeout_ms: u32::try_from(given).unwrap() }));
+        assert!(!world.close(&open).dropped.is_empty());
+    }
+}
+
+#[test]
+fn a_lost_client_comes_back_to_its_open() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v1_with_batch(&mut world, client);
+    let open = world.open(request);
+    let locks = [registry::LockElement { offset: 0, length: 1, exclusive: true }];
+    let key = world.key(client);
+    assert!(world.state.lock(open.file_id, &locks, false, key, world.now).0.is_ok());
+    lose(&mut world, client);
+    assert!(world.state.open(open.file_id).is_none(), "its volatile id means nothing any more");
+    assert!(world.state.open(open.global_id).unwrap().session.is_none());
+    assert_eq!(open.shared.closed(), None);
+    assert_eq!(world.state.poll_timeout(), Some(world.now.after_ms(DURABLE_V1_TIMEOUT_MS)));
+
+    let again = world.client(1);
+    let found = world.state.reconnect(&back(again, &open), world.now).ok().unwrap();
+    world.check();
+    assert_eq!(found.global_id, open.global_id);
+    assert_eq!(found.attached, u64::from(open.global_id.value()));
+    assert_eq!(found.file_id.persistent, open.file_id.persistent);
+    assert_ne!(found.file_id.volatile, open.file_id.volatile);
+    assert_eq!(found.oplock, OplockLevel::BATCH);
+    assert_eq!(world.state.poll_timeout(), None);
+    assert_eq!(error(&mut world, &back(again, &open)), Some(ReconnectError::NotFound), "it has a client");
+    assert_eq!(found.shared.file.lock_count(), 1);
+    let effects = world.state.close_open(found.file_id, CloseReason::ClientClose, world.now).ok().unwrap();
+    assert_eq!(effects.dropped.len(), 1);
+    world.check();
+}
+
+#[test]
+fn a_reconnect_is_checked() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v2_with_lease(&mut world, client);
+    let open = world.open(request);
+    lose(&mut world, client);
+
+    let again = world.client(1);
+    let good = back_v2(again, &open);
+    let other_tree = world.tree(again.session, "other");
+    let other = world.client(2);
+    let other_user = world.logon(again.connection, 2);
+    let other_user_tree = world.tree(other_user, "data");
+    let mut wrong_id = good.clone();
+    wrong_id.file_id.persistent ^= 1;
+    use ReconnectError::{InvalidParameter, NotFound, OtherUser};
+    for (wrong, expected) in [
+        (wrong_id, NotFound),
+        (Reconnect { create_guid: None, ..good.clone() }, NotFound),
+        (Reconnect { create_guid: Some(guid(1)), ..good.clone() }, NotFound),
+        (Reconnect { lease: None, ..good.clone() }, NotFound),
+        (Reconnect { lease: Some((guid(6), 1)), ..good.clone() }, NotFound),
+        (Reconnect { lease: Some((guid(5), 2)), ..good.clone() }, InvalidParameter),
+        (Reconnect { path: "dir\\else".into(), ..good.clone() }, InvalidParameter),
+        (Reconnect { tree: other_tree, ..good.clone() }, NotFound),
+        (back_v2(other, &open), NotFound),
+        (Reconnect { session: other_user, tree: other_user_tree, ..good.clone() }, OtherUser),
+    ] {
+        assert_eq!(error(&mut world, &wrong), Some(expected), "{wrong:?}");
+        world.check();
+    }
+    assert_eq!(error(&mut world, &good), None);
+}
+
+#[test]
+fn nobody_comes_back_in_time() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = v1_with_batch(&mut world, client);
+    request.delete_on_close = true;
+    let open = world.open(request);
+    lose(&mut world, client);
+    assert!(world.pass_ms(DURABLE_V1_TIMEOUT_MS - 1).is_empty());
+    let effects = world.pass_ms(1);
+    assert_eq!(effects.dropped[0].reason, CloseReason::DurableExpired);
+    assert!(effects.dropped[0].delete_on_close_now);
+    assert_eq!(open.shared.closed(), Some(CloseReason::DurableExpired));
+    let again = world.client(1);
+    assert_eq!(error(&mut world, &back(again, &open)), Some(ReconnectError::NotFound));
+}
+
+#[test]
+fn a_conflicting_open_takes_an_orphans_place() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v1_with_batch(&mut world, client);
+    let orphan = world.open(request);
+    lose(&mut world, client);
+    let other = world.client(2);
+    let request = world.request(other, 1);
+    let (_, effects) = world.open_with_effects(request);
+    assert!(effects.breaks.is_empty(), "there is nobody to tell");
+    assert_eq!(effects.dropped[0].global_id, orphan.global_id);
+    assert_eq!(effects.dropped[0].reason, CloseReason::DurableConflict);
+}
+
+#[test]
+fn what_has_no_client_keeps_its_share_mode_against_attribute_opens_only() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = v2_with_lease(&mut world, client);
+    request.lease = lease(5, RH);
+    let orphan = world.open(request);
+    lose(&mut world, client);
+    let other = world.client(2);
+    let request = world.request(other, 1);
+    world.open(request);
+    assert!(world.state.open(orphan.global_id).is_some(), "a read and handle lease is in nobody's way");
+}
+
+#[test]
+fn which_ends_keep_durable_opens() {
+    for reason in [
+        EndReason::Logoff,
+        EndReason::ConnectionLost,
+        EndReason::PreviousSession,
+        EndReason::Expired,
+        EndReason::Administrator,
+        EndReason::Shutdown,
+    ] {
+        let mut world = World::new();
+        let client = world.client(1);
+        let request = v1_with_batch(&mut world, client);
+        let open = world.open(request);
+        let effects = world.state.close_session(client.session, reason, world.now).ok().unwrap();
+        world.check();
+        let kept = world.state.open(open.global_id).is_some();
+        assert_eq!(kept, reason.keeps_durable_opens(), "{reason:?}");
+        assert_eq!(effects.dropped.is_empty(), kept);
+    }
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v1_with_batch(&mut world, client);
+    world.open(request);
+    let effects = world.state.tree_disconnect(client.session, client.tree, world.now).ok().unwrap();
+    world.check();
+    assert_eq!(effects.dropped[0].reason, CloseReason::TreeDisconnect);
+}
+
+#[test]
+fn an_open_whose_caching_is_being_broken_does_not_outlive_its_client() {
+    let mut world = World::new();
+    let (client, other) = (world.client(1), world.client(2));
+    let mut request = v1_with_batch(&mut world, client);
+    request.share_access = crate::world::SHARE_ALL;
+    world.open(request);
+    let request = world.request(other, 1);
+    let waiting = request.request;
+    let _ = world.must_wait(request);
+    let effects = world.state.disconnect(client.connection, world.now);
+    world.check();
+    assert_eq!(effects.dropped.len(), 1);
+    assert_eq!(effects.retry, [waiting]);
+}
+
+#[test]
+fn a_create_guid_names_one_open() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v2_with_lease(&mut world, client);
+    let open = world.open(request.clone());
+    assert_eq!(world.state.open_by_create_guid(guid(1), guid(0xd0)), Some(open.global_id));
+    assert_eq!(world.refused(request), Refused::CreateGuidInUse { open: open.global_id });
+    assert!(!world.close(&open).dropped.is_empty());
+    assert_eq!(world.state.open_by_create_guid(guid(1), guid(0xd0)), None);
+}
+
+#[test]
+fn a_share_that_goes_takes_its_orphans() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v1_with_batch(&mut world, client);
+    world.open(request);
+    lose(&mut world, client);
+    let effects = world.state.remove_share("DATA", world.now).ok().unwrap();
+    world.check();
+    assert_eq!(effects.dropped[0].reason, CloseReason::ShareRemoved);
+    assert_eq!(world.state.poll_timeout(), None);
+}

@@ -1,0 +1,10 @@
+//! Tests of the registry through its public interface.
+
+mod admin;
+mod caching;
+mod chaos;
+mod durable;
+mod locks;
+mod model;
+mod share_modes;
+mod world;

@@ -1,0 +1,216 @@
+//! Share modes (MS-FSA 2.1.5.1.2), pending deletes, renames, and what is remembered of refusals.
+
+use crate::world::{ALL_ACCESS, READ, SHARE_ALL, SHARE_NONE, WRITE, World, file_key, lease};
+use registry::{Admission, CloseReason, RefusalKind, Refused};
+use wire::{AccessMask, OplockLevel, ShareAccess};
+
+/// Every pair of accesses and share modes, against the deny rule written out for two opens.
+#[test]
+fn every_pair_of_opens_is_admitted_by_the_deny_table() {
+    let rights = [
+        AccessMask::READ_DATA,
+        AccessMask::WRITE_DATA,
+        AccessMask::APPEND_DATA,
+        AccessMask::EXECUTE,
+        AccessMask::DELETE,
+        AccessMask::READ_ATTRIBUTES,
+    ];
+    let accesses: Vec<AccessMask> = (0..64_u32)
+        .map(|bits| {
+            let chosen = rights.iter().enumerate().filter(|(at, _)| bits & (1 << at) != 0);
+            chosen.fold(AccessMask::NONE, |mask, (_, right)| mask | *right)
+        })
+        .collect();
+    let denied = |access: AccessMask, share: u32| {
+        (access.0 & 0x21 != 0 && share & 1 == 0)
+            || (access.0 & 0x06 != 0 && share & 2 == 0)
+            || (access.0 & 0x1_0000 != 0 && share & 4 == 0)
+    };
+    let takes_part = |access: AccessMask| access.0 & 0x1_0027 != 0;
+
+    let mut world = World::new();
+    let client = world.client(1);
+    for first_access in &accesses {
+        for first_share in 0..8 {
+            let mut first = world.request(client, 1);
+            first.access = *first_access;
+            first.share_access = ShareAccess(first_share);
+            let first = world.open(first);
+            for second_access in &accesses {
+                for second_share in 0..8 {
+                    let mut second = world.request(client, 1);
+                    second.access = *second_access;
+                    second.share_access = ShareAccess(second_share);
+                    let (answer, effects) = world.state.admit(second, |_| 0, world.now);
+                    assert!(effects.is_empty());
+                    let conflict = takes_part(*first_access)
+                        && takes_part(*second_access)
+                        && (denied(*first_access, second_share) || denied(*second_access, first_share));
+                    let case = (first_access, first_share, second_access, second_share);
+                    match answer {
+                        Admission::Granted(second) => {
+                            assert!(!conflict, "{case:?} was granted");
+                            let effects =
+                                world.state.close_open(second.global_id, CloseReason::ClientClose, world.now);
+                            assert_eq!(effects.map(|it| it.dropped.len()).ok(), Some(1));
+                        }
+                        Admission::Refused(Refused::SharingViolation { blocker }) => {
+                            assert!(conflict, "{case:?} was refused");
+                            assert_eq!(blocker, first.global_id);
+                        }
+                        other => panic!("{case:?}: {other:?}"),
+                    }
+                }
+            }
+            assert_eq!(world.close(&first).dropped.len(), 1);
+        }
+    }
+    assert_eq!(world.state.counts().3, 0);
+}
+
+#[test]
+fn a_refused_open_changes_nothing_but_the_refusal_log() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let mut first = world.request(one, 7);
+    first.share_access = ShareAccess::READ;
+    let first = world.open(first);
+    let before = world.state.file_summary(file_key(7));
+
+    let mut second = world.request(two, 7);
+    second.access = WRITE;
+    second.share_access = SHARE_NONE;
+    second.delete_on_close = true;
+    assert_eq!(world.refused(second), Refused::SharingViolation { blocker: first.global_id });
+
+    assert_eq!(world.state.file_summary(file_key(7)), before);
+    assert_eq!(world.state.counts().3, 1);
+    let refusals = world.state.refusals();
+    let [refusal] = refusals.as_slice() else { panic!("{refusals:?}") };
+    assert_eq!(refusal.kind, RefusalKind::SharingViolation);
+    assert_eq!((&*refusal.user, &*refusal.client, &*refusal.share), ("user2", "10.0.0.2", "data"));
+    assert_eq!((refusal.access, refusal.share_access), (WRITE, SHARE_NONE));
+    let blocker = refusal.blocker.as_ref().unwrap();
+    assert_eq!((blocker.global_id, &*blocker.user, &*blocker.client), (first.global_id, "user1", "10.0.0.1"));
+    assert_eq!((blocker.access, blocker.share_access), (ALL_ACCESS, ShareAccess::READ));
+}
+
+#[test]
+fn a_delete_pending_refuses_opens_and_happens_with_the_last_close() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let request = world.request(one, 1);
+    let first = world.open(request);
+    let request = world.request(two, 1);
+    let second = world.open(request);
+    world.state.set_delete_pending(first.file_id, true).unwrap();
+    assert!(world.state.is_delete_pending(file_key(1)));
+
+    let request = world.request(two, 1);
+    assert_eq!(world.refused(request), Refused::DeletePending);
+    assert!(!world.close(&first).dropped[0].delete_on_close_now);
+    let effects = world.close(&second);
+    assert!(effects.dropped[0].delete_on_close_now);
+    assert_eq!(&*effects.dropped[0].path, "dir\\file1");
+    assert!(!world.state.is_delete_pending(file_key(1)));
+}
+
+#[test]
+fn delete_on_close_is_pending_from_the_close_on_and_can_be_taken_back() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = world.request(client, 1);
+    request.delete_on_close = true;
+    let first = world.open(request);
+    let request = world.request(client, 1);
+    let second = world.open(request);
+    assert!(!world.close(&first).dropped[0].delete_on_close_now);
+    let request = world.request(client, 1);
+    assert_eq!(world.refused(request), Refused::DeletePending);
+    world.state.set_delete_pending(second.global_id, false).unwrap();
+    assert!(!world.close(&second).dropped[0].delete_on_close_now);
+}
+
+#[test]
+fn a_create_that_failed_after_it_was_granted_deletes_nothing() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = world.request(client, 1);
+    request.delete_on_close = true;
+    let open = world.open(request);
+    let effects = world.state.close_open(open.global_id, CloseReason::CreateFailed, world.now).ok().unwrap();
+    assert!(!effects.dropped[0].delete_on_close_now);
+}
+
+#[test]
+fn attribute_opens_neither_conflict_nor_break() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let mut request = world.request(one, 1);
+    request.share_access = SHARE_NONE;
+    request.oplock = OplockLevel::BATCH;
+    let first = world.open(request);
+    let mut request = world.request(two, 1);
+    request.access = AccessMask::READ_ATTRIBUTES | AccessMask::SYNCHRONIZE;
+    request.share_access = SHARE_NONE;
+    let stat = world.open(request);
+    assert_eq!(world.oplock_of(first.global_id), OplockLevel::BATCH);
+    assert_eq!(stat.oplock, OplockLevel::NONE);
+
+    let mut request = world.request(two, 2);
+    request.access = AccessMask::READ_ATTRIBUTES;
+    world.open(request);
+    let mut request = world.request(one, 2);
+    request.oplock = OplockLevel::BATCH;
+    assert_eq!(world.open(request).oplock, OplockLevel::BATCH, "attributes do not keep from caching");
+}
+
+#[test]
+fn a_lease_key_names_one_file() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = world.request(client, 1);
+    request.lease = lease(9, crate::world::RWH);
+    world.open(request);
+    let mut request = world.request(client, 2);
+    request.lease = lease(9, crate::world::RWH);
+    assert_eq!(world.refused(request), Refused::LeaseKeyInUse);
+    let other = world.client(2);
+    let mut request = world.request(other, 2);
+    request.lease = lease(9, crate::world::RWH);
+    world.open(request);
+}
+
+#[test]
+fn a_rename_shows_in_every_open_and_below_a_directory() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = world.request(client, 1);
+    let first = world.open(request);
+    let request = world.request(client, 1);
+    let second = world.open(request);
+    let mut request = world.request(client, 2);
+    request.path = "dirty\\file".into();
+    let beside = world.open(request);
+
+    world.state.rename(first.file_id, "dir\\renamed").unwrap();
+    assert_eq!(&*world.state.open(second.file_id).unwrap().path, "dir\\renamed");
+    assert_eq!(world.state.opens_below("DATA", "DIR"), [first.global_id, second.global_id]);
+    assert!(world.state.opens_below("other", "dir").is_empty());
+    world.state.rename_below("data", "dir", "elsewhere\\deep");
+    assert_eq!(&*world.state.open(first.file_id).unwrap().path, "elsewhere\\deep\\renamed");
+    assert_eq!(&*world.state.open(beside.file_id).unwrap().path, "dirty\\file");
+}
+
+#[test]
+fn share_conflict_answers_for_those_who_do_not_open() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = world.request(client, 1);
+    request.access = READ;
+    request.share_access = ShareAccess::READ;
+    let open = world.open(request);
+    let conflict = |access| world.state.share_conflict(file_key(1), access, SHARE_ALL);
+    assert_eq!(conflict(AccessMask::DELETE), Some(open.global_id));
+    assert_eq!(conflict(READ), None);
+}

@@ -1,0 +1,227 @@
+//! A small world to test the registry in: a clock, clients, and checks after every step.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use registry::{
+    Admission, AdmitRequest, ConnectionDetails, ConnectionId, DurableRequest, Effects, FileKey, GrantedOpen,
+    Identity, LeaseRequest, Limits, Refused, RequestKey, ShareDefinition, ShareKind, Shell, State, Target,
+    Time,
+};
+use wire::{
+    AccessMask, Dialect, FileGlobalId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
+};
+
+#[derive(Debug)]
+pub(crate) struct Bench;
+
+impl Shell for Bench {
+    type Connection = u8;
+    type Session = u8;
+    type Tree = u8;
+    type Open = u64;
+}
+
+pub(crate) const READ: AccessMask = AccessMask::READ_DATA;
+pub(crate) const WRITE: AccessMask = AccessMask::WRITE_DATA;
+pub(crate) const ALL_ACCESS: AccessMask = AccessMask::FILE_ALL;
+pub(crate) const SHARE_ALL: ShareAccess = ShareAccess(7);
+pub(crate) const SHARE_NONE: ShareAccess = ShareAccess::NONE;
+
+pub(crate) const NONE: LeaseState = LeaseState::NONE;
+pub(crate) const R: LeaseState = LeaseState::READ;
+pub(crate) const RH: LeaseState = LeaseState(3);
+pub(crate) const RW: LeaseState = LeaseState(5);
+pub(crate) const RWH: LeaseState = LeaseState(7);
+
+pub(crate) struct World {
+    pub(crate) state: State<Bench>,
+    pub(crate) now: Time,
+    last_request: u64,
+}
+
+/// A client with one connection, one session and one tree connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    pub(crate) number: u8,
+    pub(crate) connection: ConnectionId,
+    pub(crate) session: SessionId,
+    pub(crate) tree: TreeId,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        Self::with(Limits::default())
+    }
+
+    pub(crate) fn with(limits: Limits) -> Self {
+        let now = Time(1_000_000);
+        let mut state = State::new(limits, 0x5eed, now);
+        for name in ["data", "other"] {
+            state.add_share(share(name, None), now).unwrap();
+        }
+        Self { state, now, last_request: 0 }
+    }
+
+    /// A client with this number, which is also its GUID, its address and its user's name.
+    pub(crate) fn client(&mut self, number: u8) -> Client {
+        let connection = self.connect(number);
+        let session = self.logon(connection, number);
+        let tree = self.tree(session, "data");
+        Client { number, connection, session, tree }
+    }
+
+    pub(crate) fn connect(&mut self, number: u8) -> ConnectionId {
+        let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 50_000);
+        let id = self.state.add_connection(peer, number, self.now).unwrap();
+        self.state.connection_negotiated(
+            id,
+            ConnectionDetails { client_guid: guid(number), dialect: Dialect::SMB311, client_name: None },
+        );
+        id
+    }
+
+    pub(crate) fn logon(&mut self, connection: ConnectionId, number: u8) -> SessionId {
+        let session = self
+            .state
+            .create_session(connection, |_, _, _| number, self.now)
+            .map(|it| it.session_id)
+            .unwrap();
+        self.state.session_valid(session, identity(number), None, self.now).unwrap();
+        session
+    }
+
+    pub(crate) fn tree(&mut self, session: SessionId, share: &str) -> TreeId {
+        self.state.tree_connect(session, share, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
+    }
+
+    pub(crate) fn key(&mut self, client: Client) -> RequestKey {
+        self.last_request += 1;
+        RequestKey { connection: client.connection, id: self.last_request }
+    }
+
+    /// What an ordinary open of a file asks for; tests change what they are about.
+    pub(crate) fn request(&mut self, client: Client, file: u64) -> AdmitRequest {
+        AdmitRequest {
+            request: self.key(client),
+            is_retry: false,
+            session: client.session,
+            tree: client.tree,
+            connection: client.connection,
+            target: Target::File(file_key(file)),
+            path: format!("dir\\file{file}").into(),
+            access: ALL_ACCESS,
+            share_access: SHARE_ALL,
+            overwrites: false,
+            delete_on_close: false,
+            is_directory: false,
+            oplock: OplockLevel::NONE,
+            lease: None,
+            durable: None,
+        }
+    }
+
+    pub(crate) fn admit(&mut self, request: AdmitRequest) -> (Admission, Effects<Bench>) {
+        let answer = self.state.admit(request, |granted| u64::from(granted.global_id.value()), self.now);
+        self.check();
+        answer
+    }
+
+    /// Opens what must be granted at once and without any effect.
+    pub(crate) fn open(&mut self, request: AdmitRequest) -> GrantedOpen {
+        let (granted, effects) = self.open_with_effects(request);
+        assert!(effects.is_empty(), "an open with effects");
+        granted
+    }
+
+    pub(crate) fn open_with_effects(&mut self, request: AdmitRequest) -> (GrantedOpen, Effects<Bench>) {
+        match self.admit(request) {
+            (Admission::Granted(granted), effects) => (granted, effects),
+            (other, _) => panic!("not granted: {other:?}"),
+        }
+    }
+
+    pub(crate) fn refused(&mut self, request: AdmitRequest) -> Refused {
+        match self.admit(request) {
+            (Admission::Refused(refused), effects) => {
+                assert!(effects.is_empty());
+                refused
+            }
+            (other, _) => panic!("not refused: {other:?}"),
+        }
+    }
+
+    pub(crate) fn must_wait(&mut self, request: AdmitRequest) -> Effects<Bench> {
+        match self.admit(request) {
+            (Admission::MustWait, effects) => effects,
+            (other, _) => panic!("need not wait: {other:?}"),
+        }
+    }
+
+    pub(crate) fn close(&mut self, open: &GrantedOpen) -> Effects<Bench> {
+        let effects = self
+            .state
+            .close_open(open.file_id, registry::CloseReason::ClientClose, self.now)
+            .unwrap_or_else(|it| panic!("{it:?}"));
+        self.check();
+        effects
+    }
+
+    /// Lets time pass.
+    pub(crate) fn pass_ms(&mut self, ms: u64) -> Effects<Bench> {
+        self.now = self.now.after_ms(ms);
+        let effects = self.state.handle_timeout(self.now);
+        self.check();
+        effects
+    }
+
+    pub(crate) fn check(&self) {
+        if let Err(message) = self.state.check_invariants() {
+            panic!("{message}");
+        }
+    }
+
+    pub(crate) fn lease_of(&self, open: FileGlobalId) -> LeaseState {
+        self.state.open(open).unwrap().lease
+    }
+
+    pub(crate) fn oplock_of(&self, open: FileGlobalId) -> OplockLevel {
+        self.state.open(open).unwrap().oplock
+    }
+}
+
+pub(crate) fn guid(number: u8) -> Guid {
+    Guid([number; 16])
+}
+
+pub(crate) fn identity(number: u8) -> Identity {
+    Identity { user: format!("user{number}").into(), domain: "DOMAIN".into(), ..Identity::default() }
+}
+
+pub(crate) fn file_key(file: u64) -> FileKey {
+    FileKey { device: 1, inode: file, stream: 0 }
+}
+
+pub(crate) fn share(name: &str, max_uses: Option<u32>) -> ShareDefinition {
+    ShareDefinition {
+        name: name.into(),
+        kind: ShareKind::Disk,
+        path: format!("/srv/{name}").into(),
+        remark: Arc::default(),
+        max_uses,
+        flags: 0,
+        hidden: false,
+    }
+}
+
+pub(crate) fn lease(key: u8, state: LeaseState) -> Option<LeaseRequest> {
+    Some(LeaseRequest { key: guid(key), parent_key: None, state, version: 1, epoch: 0 })
+}
+
+pub(crate) fn lease_v2(key: u8, state: LeaseState, epoch: u16) -> Option<LeaseRequest> {
+    Some(LeaseRequest { key: guid(key), parent_key: None, state, version: 2, epoch })
+}
+
+pub(crate) fn durable_v2(guid_number: u8, timeout_ms: u32) -> Option<DurableRequest> {
+    Some(DurableRequest::V2 { create_guid: guid(guid_number), timeout_ms })
+}

@@ -1,0 +1,37 @@
+//! CLOSE: MS-SMB2 3.3.5.10.
+
+use registry::CloseReason;
+use wire::NtStatus;
+use wire::msg::{CloseFlags, CloseRequest, CloseResponse};
+
+use super::malformed;
+use crate::connection::{AnswerBuilder, Outcome, Request};
+
+/// Handles CLOSE.
+pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let close = CloseRequest::decode(request.message).map_err(malformed)?;
+    let open = request.open(close.file_id)?;
+    let mut response = CloseResponse::default();
+    if close.flags.contains(CloseFlags::POSTQUERY_ATTRIB)
+        && let Some(file) = open.file()
+        && let Ok(stat) = file.handle.stat()
+    {
+        response = CloseResponse {
+            flags: CloseFlags::POSTQUERY_ATTRIB,
+            creation_time: stat.created,
+            last_access_time: stat.accessed,
+            last_write_time: stat.modified,
+            change_time: stat.changed,
+            allocation_size: stat.allocation,
+            end_of_file: stat.size,
+            file_attributes: stat.attributes,
+        };
+    }
+    let server = &request.connection.server;
+    let closed =
+        server.registry.lock("close").close_open(open.file_id(), CloseReason::ClientClose, server.now());
+    server.apply(closed.map_err(|_| NtStatus::FILE_CLOSED)?);
+    let base = answer.base();
+    response.encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}

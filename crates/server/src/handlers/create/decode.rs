@@ -1,0 +1,196 @@
+//! What a CREATE asks for, checked as far as the request alone tells (MS-SMB2 3.3.5.9).
+
+use vfs::RelativePath;
+use wire::create_context::{CreateContextsRequest, LeaseContext};
+use wire::fscc::{PathError, SmbPath, StreamName};
+use wire::msg::{CreateDisposition, CreateOptions, CreateRequest, ImpersonationLevel};
+use wire::{AccessMask, Dialect, FileAttributes, NtStatus, OplockLevel, ShareAccess};
+
+use crate::connection::Request;
+use crate::handlers::malformed;
+
+/// A CREATE that is well-formed.
+pub(super) struct Wish {
+    pub(super) path: RelativePath,
+    /// Generic rights are mapped; MAXIMUM_ALLOWED is still in it.
+    pub(super) access: AccessMask,
+    pub(super) share_access: ShareAccess,
+    pub(super) attributes: FileAttributes,
+    pub(super) disposition: CreateDisposition,
+    pub(super) options: CreateOptions,
+    pub(super) directory: Option<bool>,
+    pub(super) delete_on_close: bool,
+    pub(super) oplock: OplockLevel,
+    pub(super) lease: Option<LeaseContext>,
+    pub(super) allocation_size: Option<u64>,
+    pub(super) query_maximal_access: bool,
+    pub(super) query_disk_id: bool,
+}
+
+impl Wish {
+    /// `FileModeInformation.Mode` (MS-FSCC 2.4.31).
+    pub(super) fn mode(&self) -> u32 {
+        (self.options & MODE_OPTIONS).0
+    }
+
+    /// Whether the disposition empties an existing file.
+    pub(super) fn overwrites(&self) -> bool {
+        matches!(
+            self.disposition,
+            CreateDisposition::SUPERSEDE | CreateDisposition::OVERWRITE | CreateDisposition::OVERWRITE_IF
+        )
+    }
+}
+
+/// Decodes and checks a CREATE on a disk share.
+pub(super) fn decode(request: &Request<'_>) -> Result<Wish, NtStatus> {
+    let create = CreateRequest::decode(request.message).map_err(malformed)?;
+    let dialect = request.connection.negotiated.get().map(|it| it.dialect).unwrap_or_default();
+    if create.impersonation_level.0 > ImpersonationLevel::DELEGATE.0 {
+        return Err(NtStatus::BAD_IMPERSONATION_LEVEL);
+    }
+    let options = create.create_options;
+    if options.intersects(INVALID_OPTIONS) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if options.intersects(UNSUPPORTED_OPTIONS) {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    let directory = match (
+        options.contains(CreateOptions::DIRECTORY_FILE),
+        options.contains(CreateOptions::NON_DIRECTORY_FILE),
+    ) {
+        (true, true) => return Err(NtStatus::INVALID_PARAMETER),
+        (true, false) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    };
+    let disposition = create.create_disposition;
+    if disposition.name().is_none() || create.share_access.0 & !SHARE_ALL.0 != 0 {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if create.file_attributes.intersects(INVALID_ATTRIBUTES) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    // A directory cannot be emptied (MS-FSA 2.1.5.1).
+    let creates = matches!(
+        disposition,
+        CreateDisposition::OPEN | CreateDisposition::CREATE | CreateDisposition::OPEN_IF
+    );
+    if directory == Some(true) && !creates {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let access = access(create.desired_access)?;
+    let delete_on_close = options.contains(CreateOptions::DELETE_ON_CLOSE);
+    if delete_on_close && !access.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let contexts = CreateContextsRequest::decode(create.contexts).map_err(malformed)?;
+    if contexts.timewarp.is_some_and(|time| time != wire::FileTime::NONE) {
+        // There are no snapshots to go back to.
+        return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
+    }
+    let name = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let smb_path = SmbPath::parse(&name).map_err(path_status)?;
+    let leases = dialect >= Dialect::SMB210;
+    let wants_lease = create.requested_oplock_level == OplockLevel::LEASE && leases;
+    let oplock = match create.requested_oplock_level {
+        OplockLevel::LEASE => OplockLevel::NONE,
+        level if level.name().is_some() => level,
+        _ => OplockLevel::NONE,
+    };
+    let must_be_directory = smb_path.must_be_directory();
+    if must_be_directory && directory == Some(false) {
+        return Err(NtStatus::OBJECT_NAME_INVALID);
+    }
+    Ok(Wish {
+        path: relative_path(smb_path)?,
+        access,
+        share_access: create.share_access,
+        attributes: create.file_attributes,
+        disposition,
+        options,
+        directory: if must_be_directory { Some(true) } else { directory },
+        delete_on_close,
+        oplock,
+        lease: contexts.lease.filter(|_| wants_lease).map(|lease| LeaseContext {
+            // The second version is of SMB 3 (MS-SMB2 3.3.5.9.11).
+            v2: lease.v2.filter(|_| dialect >= Dialect::SMB300),
+            ..lease
+        }),
+        allocation_size: contexts.allocation_size,
+        query_maximal_access: contexts.maximal_access.is_some(),
+        query_disk_id: contexts.query_on_disk_id,
+    })
+}
+
+/// Decodes a CREATE on IPC$: the pipe's name and the access to it.
+pub(super) fn pipe(request: &Request<'_>) -> Result<(String, AccessMask), NtStatus> {
+    let create = CreateRequest::decode(request.message).map_err(malformed)?;
+    let name = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    // Some clients write the name as it is in a path.
+    let name = name.trim_start_matches('\\').to_owned();
+    let access = access(create.desired_access)?;
+    Ok((name, if access.contains(AccessMask::MAXIMUM_ALLOWED) { AccessMask::FILE_ALL } else { access }))
+}
+
+/// A path of the wire as a path of a share.
+pub(crate) fn relative_path(path: SmbPath<'_>) -> Result<RelativePath, NtStatus> {
+    let relative = RelativePath::new(path.path().replace('\\', "/")).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    match path.stream() {
+        StreamName::None | StreamName::Data | StreamName::Index => Ok(relative),
+        StreamName::Named(name) => {
+            relative.with_stream(name).map_err(|_| NtStatus::OBJECT_NAME_INVALID)
+        }
+    }
+}
+
+/// The status of a path that is none (MS-FSCC 2.1.5).
+pub(crate) fn path_status(error: PathError) -> NtStatus {
+    match error {
+        PathError::LeadingSeparator => NtStatus::INVALID_PARAMETER,
+        PathError::DotDot => NtStatus::OBJECT_PATH_SYNTAX_BAD,
+        PathError::ComponentTooLong
+        | PathError::Dot
+        | PathError::EmptyComponent
+        | PathError::PathTooLong
+        | PathError::ReservedCharacter
+        | PathError::StreamSyntax => NtStatus::OBJECT_NAME_INVALID,
+    }
+}
+
+/// `DesiredAccess` (MS-SMB2 3.3.5.9): something must be asked for, and only what exists.
+fn access(desired: AccessMask) -> Result<AccessMask, NtStatus> {
+    if desired.is_none() || desired.intersects(INVALID_ACCESS) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    if desired.contains(AccessMask::ACCESS_SYSTEM_SECURITY) {
+        return Err(NtStatus::PRIVILEGE_NOT_HELD);
+    }
+    Ok(desired.map_generic())
+}
+
+const SHARE_ALL: ShareAccess = ShareAccess(ShareAccess::READ.0 | ShareAccess::WRITE.0 | ShareAccess::DELETE.0);
+
+/// Bits of `DesiredAccess` that mean nothing.
+const INVALID_ACCESS: AccessMask = AccessMask(0x0ce0_fe00);
+
+/// Bits of `CreateOptions` that mean nothing (MS-SMB2 2.2.13).
+const INVALID_OPTIONS: CreateOptions = CreateOptions(0xff00_0000);
+
+/// FILE_OPEN_BY_FILE_ID, FILE_RESERVE_OPFILTER and FILE_CREATE_TREE_CONNECTION: Windows refuses them
+/// over SMB2 (MS-SMB2 3.3.5.9, note on CreateOptions).
+const UNSUPPORTED_OPTIONS: CreateOptions = CreateOptions(0x0010_2080);
+
+/// Bits of `FileAttributes` that mean nothing (MS-FSCC 2.6).
+const INVALID_ATTRIBUTES: FileAttributes = FileAttributes(0xffff_8048);
+
+/// The options that `FileModeInformation` shows (MS-FSCC 2.4.31).
+const MODE_OPTIONS: CreateOptions = CreateOptions(
+    CreateOptions::WRITE_THROUGH.0
+        | CreateOptions::SEQUENTIAL_ONLY.0
+        | CreateOptions::NO_INTERMEDIATE_BUFFERING.0
+        | CreateOptions::SYNCHRONOUS_IO_ALERT.0
+        | CreateOptions::SYNCHRONOUS_IO_NONALERT.0
+        | CreateOptions::DELETE_ON_CLOSE.0,
+);

@@ -1,0 +1,314 @@
+//! CREATE: MS-SMB2 3.3.5.9.
+//!
+//! In phases: decode and check (`decode.rs`), resolve the name and open without side effects
+//! (`resolve.rs`), ask the registry ([`admit`]), only then change the file ([`act`]), and answer. A
+//! refused CREATE changed nothing.
+
+mod decode;
+mod resolve;
+
+use std::sync::{Arc, Mutex};
+
+use registry::{Admission, AdmitRequest, FileKey, LeaseRequest, Refused, RequestKey, Target};
+use vfs::Stat;
+use wire::create_context::{
+    CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
+};
+use wire::msg::{CreateAction, CreateContexts, CreateResponse};
+use wire::{AccessMask, NtStatus, OplockLevel};
+
+use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
+use crate::limits;
+use crate::open::{Content, FileState, Open, OpenFile};
+use crate::pipes::Pipe;
+use crate::shell::Wake;
+use decode::Wish;
+use resolve::Resolved;
+
+/// Handles CREATE.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let tree = Arc::clone(request.tree()?);
+    if tree.backend().is_none() {
+        return open_pipe(request, answer);
+    }
+    let wish = decode::decode(request)?;
+    let mut wait = Wait::default();
+    for _ in 0..limits::MAX_CREATE_ATTEMPTS {
+        let resolved = resolve::resolve(request, &wish)?;
+        match admit(request, answer, &wish, resolved, &mut wait).await? {
+            Some(opened) => return respond(request, answer, &wish, &opened),
+            // Something made way: the name may mean another file by now.
+            None => continue,
+        }
+    }
+    Err(NtStatus::SHARING_VIOLATION)
+}
+
+/// A file that is open, and what to tell the client about it.
+struct Opened {
+    open: Arc<Open>,
+    granted: registry::GrantedOpen,
+    maximal_access: AccessMask,
+    action: CreateAction,
+    stat: Stat,
+}
+
+/// Whether this request has waited already, and what for.
+#[derive(Default)]
+struct Wait<'a> {
+    key: Option<RequestKey>,
+    pending: Option<Pending<'a>>,
+}
+
+/// Asks the registry for the open, waiting once for what is in the way; none: look again.
+async fn admit<'a>(
+    request: &mut Request<'a>,
+    answer: &mut AnswerBuilder,
+    wish: &Wish,
+    resolved: Resolved,
+    wait: &mut Wait<'a>,
+) -> Result<Option<Opened>, NtStatus> {
+    let server = &request.connection.server;
+    let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
+    let is_retry = wait.key.is_some();
+    let key = *wait.key.get_or_insert_with(|| RequestKey {
+        connection: request.connection.id,
+        id: server.next_request(),
+    });
+    let is_directory = resolved.stat.is_directory();
+    let display = resolved.display_path();
+    let admission = AdmitRequest {
+        request: key,
+        is_retry,
+        session: session.id(),
+        tree: tree.id(),
+        connection: request.connection.id,
+        target: Target::File(resolved.key()),
+        path: display.as_str().into(),
+        access: resolved.access,
+        share_access: wish.share_access,
+        overwrites: resolved.overwrites,
+        delete_on_close: wish.delete_on_close,
+        is_directory,
+        oplock: wish.oplock,
+        lease: wish.lease.as_ref().map(lease_request),
+        durable: None,
+    };
+    let content = Content::File(OpenFile {
+        handle: Arc::clone(&resolved.handle),
+        is_directory,
+        mode: wish.mode(),
+        state: Mutex::new(FileState { path: resolved.path.clone(), ..FileState::default() }),
+    });
+    let woken = server.waiters.enter(key);
+    let attach = |granted: &registry::GrantedOpen| {
+        Arc::new(Open::new(granted, resolved.access, Arc::clone(&session), tree, content))
+    };
+    let mut attached = None;
+    let (admission, effects) = server.registry.lock("create").admit(
+        admission,
+        |granted| Arc::clone(attached.insert(attach(granted))),
+        server.now(),
+    );
+    server.apply(effects);
+    match (admission, attached) {
+        (Admission::Granted(granted), Some(open)) => {
+            server.waiters.leave(key);
+            session.remember_open(Arc::clone(&open));
+            act(request, wish, resolved, open, granted).map(Some)
+        }
+        (Admission::MustWait, _) => {
+            if wait.pending.is_none() {
+                wait.pending = Some(request.wait_anywhere(answer)?);
+            }
+            let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
+            tokio::select! {
+                woken = woken => match woken {
+                    Ok(Wake::Retry | Wake::Granted) => Ok(None),
+                    Ok(Wake::Ended(_)) | Err(_) => Err(NtStatus::CANCELLED),
+                },
+                () = pending.cancelled() => {
+                    server.waiters.leave(key);
+                    let effects = server.registry.lock("cancel").cancel(key, server.now());
+                    server.apply(effects);
+                    Err(NtStatus::CANCELLED)
+                }
+            }
+        }
+        (Admission::Refused(refused), _) => {
+            server.waiters.leave(key);
+            resolved.undo(request);
+            Err(refused_status(refused))
+        }
+        (Admission::Granted(_), None) => Err(NtStatus::INTERNAL_ERROR),
+    }
+}
+
+/// Changes the file, now that nobody objects; if that fails the open is taken back.
+fn act(
+    request: &Request<'_>,
+    wish: &Wish,
+    resolved: Resolved,
+    open: Arc<Open>,
+    granted: registry::GrantedOpen,
+) -> Result<Opened, NtStatus> {
+    let server = &request.connection.server;
+    let changed = resolve::change(wish, &resolved);
+    let stat = match changed.and_then(|()| resolved.handle.stat()) {
+        Ok(stat) => stat,
+        Err(error) => {
+            let closed = server.registry.lock("create_failed").close_open(
+                open.file_id(),
+                registry::CloseReason::CreateFailed,
+                server.now(),
+            );
+            server.apply(closed.unwrap_or_default());
+            resolved.undo(request);
+            return Err(crate::status::of_vfs(&error));
+        }
+    };
+    if resolved.overwrites {
+        // Who cached the content while it was there is told that it is gone.
+        super::write::wrote(request, &open, 0);
+    }
+    let maximal_access = resolved.maximal_access;
+    Ok(Opened { open, granted, maximal_access, action: resolved.action, stat })
+}
+
+/// Writes the answer (MS-SMB2 3.3.5.9, last part).
+fn respond(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish, opened: &Opened) -> Outcome {
+    let stat = &opened.stat;
+    request.chain.file = Some(opened.open.file_id());
+    let contexts = CreateContextsResponse {
+        maximal_access: wish.query_maximal_access.then_some(MaximalAccess {
+            status: NtStatus::SUCCESS,
+            access: opened.maximal_access,
+        }),
+        disk_id: wish.query_disk_id.then_some(DiskId {
+            file_id: stat.inode,
+            volume_id: stat.device,
+        }),
+        lease: wish.lease.as_ref().map(|asked| LeaseContext {
+            key: asked.key,
+            state: opened.granted.lease_state,
+            flags: if opened.granted.lease_breaking { LeaseFlags::BREAK_IN_PROGRESS } else { LeaseFlags::NONE }
+                | asked.flags & LeaseFlags::PARENT_LEASE_KEY_SET,
+            v2: asked.v2.map(|v2| LeaseV2 { epoch: opened.granted.lease_epoch, ..v2 }),
+        }),
+        ..CreateContextsResponse::default()
+    };
+    let mut chain = Vec::new();
+    contexts.encode(&mut chain);
+    let base = answer.base();
+    CreateResponse {
+        oplock_level: opened.granted.oplock,
+        create_action: opened.action,
+        creation_time: stat.created,
+        last_access_time: stat.accessed,
+        last_write_time: stat.modified,
+        change_time: stat.changed,
+        allocation_size: stat.allocation,
+        end_of_file: stat.size,
+        file_attributes: stat.attributes,
+        file_id: opened.open.file_id(),
+        contexts: CreateContexts(&chain),
+        ..CreateResponse::default()
+    }
+    .encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}
+
+/// Opens a named pipe. Anonymous callers get none: what pipes tell is not for strangers.
+fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let server = &request.connection.server;
+    let (name, access) = decode::pipe(request)?;
+    let session = Arc::clone(request.session()?);
+    let tree = Arc::clone(request.tree()?);
+    let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let pipe = Pipe::open(&name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    if user.kind != auth::IdentityKind::User {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let admission = AdmitRequest {
+        request: RequestKey { connection: request.connection.id, id: server.next_request() },
+        is_retry: false,
+        session: session.id(),
+        tree: tree.id(),
+        connection: request.connection.id,
+        target: Target::Pipe(pipe.name().into()),
+        path: pipe.name().into(),
+        access,
+        share_access: wire::ShareAccess::READ | wire::ShareAccess::WRITE | wire::ShareAccess::DELETE,
+        overwrites: false,
+        delete_on_close: false,
+        is_directory: false,
+        oplock: OplockLevel::NONE,
+        lease: None,
+        durable: None,
+    };
+    let mut attached = None;
+    let owner = Arc::clone(&session);
+    let attach = |granted: &registry::GrantedOpen| {
+        let open = Open::new(granted, access, owner, tree, Content::Pipe(pipe));
+        Arc::clone(attached.insert(Arc::new(open)))
+    };
+    let (admission, effects) = server.registry.lock("open_pipe").admit(admission, attach, server.now());
+    server.apply(effects);
+    if let Admission::Refused(refused) = admission {
+        return Err(refused_status(refused));
+    }
+    let open = attached.ok_or(NtStatus::INTERNAL_ERROR)?;
+    session.remember_open(Arc::clone(&open));
+    request.chain.file = Some(open.file_id());
+    let base = answer.base();
+    CreateResponse {
+        create_action: CreateAction::OPENED,
+        allocation_size: PIPE_ALLOCATION,
+        file_attributes: wire::FileAttributes::NORMAL,
+        file_id: open.file_id(),
+        ..CreateResponse::default()
+    }
+    .encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}
+
+fn lease_request(lease: &LeaseContext) -> LeaseRequest {
+    let parent = lease.v2.filter(|_| lease.flags.contains(LeaseFlags::PARENT_LEASE_KEY_SET));
+    LeaseRequest {
+        key: lease.key,
+        parent_key: parent.map(|v2| v2.parent_key),
+        state: lease.state,
+        version: if lease.v2.is_some() { 2 } else { 1 },
+        epoch: lease.v2.map_or(0, |v2| v2.epoch),
+    }
+}
+
+fn refused_status(refused: Refused) -> NtStatus {
+    match refused {
+        Refused::SharingViolation { .. } => NtStatus::SHARING_VIOLATION,
+        Refused::DeletePending => NtStatus::DELETE_PENDING,
+        Refused::LeaseKeyInUse => NtStatus::INVALID_PARAMETER,
+        Refused::CreateGuidInUse { .. } => NtStatus::DUPLICATE_OBJECTID,
+        Refused::LimitReached(limit) => crate::status::of_limit(limit),
+        Refused::SessionGone => NtStatus::USER_SESSION_DELETED,
+        Refused::TreeGone => NtStatus::NETWORK_NAME_DELETED,
+    }
+}
+
+/// The key under which the registry knows a file.
+fn file_key(stat: &Stat, stream: Option<&str>) -> FileKey {
+    FileKey { device: stat.device, inode: stat.inode, stream: stream.map_or(0, stream_key) }
+}
+
+/// A number for a stream's name in any case; never the unnamed stream's zero.
+fn stream_key(name: &str) -> u64 {
+    use std::hash::{DefaultHasher, Hasher};
+    let mut hasher = DefaultHasher::new();
+    for c in name.chars() {
+        hasher.write_u32(wire::fscc::name::upcase(c).into());
+    }
+    hasher.finish() | 1
+}
+
+/// `AllocationSize` of a pipe, bytes: what Windows says.
+const PIPE_ALLOCATION: u64 = 4096;

@@ -1,0 +1,242 @@
+//! A name to an open handle, without side effects on what exists (MS-FSA 2.1.5.1).
+
+use std::sync::Arc;
+
+use registry::FileKey;
+use vfs::{Actor, Backend, Handle, RelativePath, Stat, Wanted};
+use wire::msg::{CreateAction, CreateDisposition};
+use wire::{AccessMask, FileAttributes, NtStatus};
+
+use super::decode::Wish;
+use crate::connection::Request;
+use crate::status::of_vfs;
+use crate::tree::Tree;
+
+/// A file that could be opened, if nobody objects.
+pub(super) struct Resolved {
+    pub(super) handle: Arc<dyn Handle>,
+    /// As it is spelled on disk, with the stream.
+    pub(super) path: RelativePath,
+    pub(super) stat: Stat,
+    /// What the open will be granted.
+    pub(super) access: AccessMask,
+    pub(super) maximal_access: AccessMask,
+    pub(super) action: CreateAction,
+    /// Whether the file's content is to go.
+    pub(super) overwrites: bool,
+}
+
+impl Resolved {
+    /// The key under which the registry knows the file.
+    pub(super) fn key(&self) -> FileKey {
+        super::file_key(&self.stat, self.path.stream())
+    }
+
+    /// The path as administrators see it.
+    pub(super) fn display_path(&self) -> String {
+        crate::handlers::display_path(&self.path)
+    }
+
+    /// Takes back a creation that came to nothing.
+    pub(super) fn undo(&self, request: &Request<'_>) {
+        if self.action != CreateAction::CREATED {
+            return;
+        }
+        let actor = actor(request);
+        if let Some(backend) = request.tree.as_ref().and_then(|tree| tree.backend())
+            && let Err(error) = backend.remove(&actor, &self.path, &*self.handle)
+        {
+            tracing::warn!(%error, "a file whose creation was refused stays");
+        }
+    }
+}
+
+/// Opens what the name stands for, or creates it where there is nothing.
+pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
+    let tree = request.tree()?;
+    let backend = tree.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
+    let actor = actor(request);
+    // Somebody may create or remove the file between the two looks.
+    for _ in 0..LOOKS {
+        match open_existing(tree, &**backend, &actor, wish)? {
+            Some(resolved) => return Ok(resolved),
+            None => match create_new(tree, &**backend, &actor, wish) {
+                Ok(resolved) => return Ok(resolved),
+                Err(vfs::Error::Exists) => {}
+                Err(error) => return Err(of_vfs(&error)),
+            },
+        }
+    }
+    Err(NtStatus::OBJECT_NAME_COLLISION)
+}
+
+/// Changes an existing file as its disposition says (MS-FSA 2.1.5.1.2.2), and reserves space.
+pub(super) fn change(wish: &Wish, resolved: &Resolved) -> vfs::Result<()> {
+    if resolved.overwrites {
+        resolved.handle.set_size(0)?;
+        if resolved.path.stream().is_none() {
+            let attributes = wish.attributes.without(FileAttributes::NORMAL) | FileAttributes::ARCHIVE;
+            resolved.handle.set_attributes(attributes)?;
+        }
+    }
+    match wish.allocation_size {
+        Some(bytes) if bytes > 0 && (resolved.overwrites || resolved.action == CreateAction::CREATED) => {
+            match resolved.handle.allocate(bytes) {
+                // A promise of space that the file system cannot make is no reason to refuse the file.
+                Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
+                result => result,
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Who acts for this request.
+fn actor(request: &Request<'_>) -> Actor {
+    request.session.as_ref().and_then(|session| session.user()).map(|user| user.actor.clone()).unwrap_or_default()
+}
+
+/// None: there is nothing, and something may be created.
+fn open_existing(
+    tree: &Tree,
+    backend: &dyn Backend,
+    actor: &Actor,
+    wish: &Wish,
+) -> Result<Option<Resolved>, NtStatus> {
+    let maximum_allowed = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
+    let first_wanted = if maximum_allowed { Wanted::NOTHING } else { wanted(wish.access, wish.overwrites()) };
+    let mut opened = match backend.open(actor, &wish.path, first_wanted) {
+        Ok(opened) => opened,
+        Err(vfs::Error::NotFound) => {
+            return match wish.disposition {
+                CreateDisposition::OPEN | CreateDisposition::OVERWRITE => Err(NtStatus::OBJECT_NAME_NOT_FOUND),
+                _ => Ok(None),
+            };
+        }
+        // What is there, but may not be opened so, still is a reason not to create it.
+        Err(vfs::Error::AccessDenied) if wish.disposition == CreateDisposition::CREATE => {
+            return Err(NtStatus::OBJECT_NAME_COLLISION);
+        }
+        Err(error) => return Err(of_vfs(&error)),
+    };
+    if wish.disposition == CreateDisposition::CREATE {
+        return Err(NtStatus::OBJECT_NAME_COLLISION);
+    }
+    check_kind(wish, &opened.stat)?;
+    let maximal_access = maximal_access(tree, &*opened.handle, actor, &opened.stat);
+    let access = granted(wish, maximal_access, &opened.stat)?;
+    if maximum_allowed {
+        let needed = wanted(access, wish.overwrites());
+        if needed != Wanted::NOTHING {
+            let again = backend.open(actor, &wish.path, needed).map_err(|error| of_vfs(&error))?;
+            opened = again;
+        }
+    }
+    let path = real_path(&opened)?;
+    let overwrites = wish.overwrites();
+    Ok(Some(Resolved {
+        handle: opened.handle,
+        path,
+        stat: opened.stat,
+        access,
+        maximal_access,
+        action: match wish.disposition {
+            CreateDisposition::SUPERSEDE => CreateAction::SUPERSEDED,
+            CreateDisposition::OVERWRITE | CreateDisposition::OVERWRITE_IF => CreateAction::OVERWRITTEN,
+            _ => CreateAction::OPENED,
+        },
+        overwrites,
+    }))
+}
+
+/// Creates what the name stands for, which no open of others can be in the way of.
+fn create_new(tree: &Tree, backend: &dyn Backend, actor: &Actor, wish: &Wish) -> vfs::Result<Resolved> {
+    if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
+        return Err(vfs::Error::AccessDenied);
+    }
+    let attributes = wish.attributes.without(FileAttributes::NORMAL);
+    let maximal_access = tree.maximal_access;
+    let access = if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) {
+        maximal_access
+    } else {
+        wish.access
+    };
+    let opened = if wish.directory == Some(true) {
+        backend.create_directory(actor, &wish.path, attributes)?
+    } else {
+        backend.create_file(actor, &wish.path, attributes, wanted(access, wish.allocation_size.is_some()))?
+    };
+    let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
+    Ok(Resolved {
+        handle: opened.handle,
+        path,
+        stat: opened.stat,
+        access,
+        maximal_access,
+        action: CreateAction::CREATED,
+        overwrites: false,
+    })
+}
+
+/// A directory where a file is wanted, or the other way round (MS-FSA 2.1.5.1.2).
+fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
+    let is_directory = stat.is_directory() && wish.path.stream().is_none();
+    match wish.directory {
+        Some(true) if !is_directory => return Err(NtStatus::NOT_A_DIRECTORY),
+        Some(false) if is_directory => return Err(NtStatus::FILE_IS_A_DIRECTORY),
+        _ => {}
+    }
+    if is_directory && wish.overwrites() {
+        return Err(NtStatus::FILE_IS_A_DIRECTORY);
+    }
+    // Hidden and system files are not emptied by who does not know that they are (MS-FSA 2.1.5.1.2).
+    let guarded = stat.attributes & (FileAttributes::HIDDEN | FileAttributes::SYSTEM);
+    if wish.overwrites() && wish.path.stream().is_none() && !wish.attributes.contains(guarded) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    if wish.delete_on_close && stat.attributes.contains(FileAttributes::READONLY) {
+        return Err(NtStatus::CANNOT_DELETE);
+    }
+    Ok(())
+}
+
+/// What the user may do with the file through this share.
+fn maximal_access(tree: &Tree, handle: &dyn Handle, actor: &Actor, stat: &Stat) -> AccessMask {
+    let mut access = handle.maximal_access(actor) & tree.maximal_access;
+    if stat.attributes.contains(FileAttributes::READONLY) && !stat.is_directory() {
+        access = access.without(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA);
+    }
+    access
+}
+
+fn granted(wish: &Wish, maximal: AccessMask, stat: &Stat) -> Result<AccessMask, NtStatus> {
+    let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED);
+    let mut needed = asked;
+    if wish.overwrites() {
+        needed |= AccessMask::WRITE_DATA;
+    }
+    if !maximal.contains(needed) {
+        tracing::trace!(?needed, ?maximal, attributes = ?stat.attributes, "access denied");
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    Ok(if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { maximal } else { asked })
+}
+
+/// Which data access the handle needs for what the open may do.
+fn wanted(access: AccessMask, overwrites: bool) -> Wanted {
+    Wanted {
+        read: access.intersects(AccessMask::READ_DATA | AccessMask::EXECUTE),
+        write: overwrites || access.intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA),
+    }
+}
+
+fn real_path(opened: &vfs::Opened) -> Result<RelativePath, NtStatus> {
+    let path = RelativePath::new(opened.path.clone()).map_err(|error| of_vfs(&error))?;
+    match &opened.stream {
+        Some(stream) => path.with_stream(stream.clone()).map_err(|error| of_vfs(&error)),
+        None => Ok(path),
+    }
+}
+
+/// How often a name that comes and goes is looked at again.
+const LOOKS: u32 = 8;

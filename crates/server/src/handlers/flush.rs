@@ -1,0 +1,28 @@
+//! FLUSH: MS-SMB2 3.3.5.11.
+
+use std::sync::Arc;
+
+use wire::msg::{FlushRequest, FlushResponse};
+use wire::{AccessMask, NtStatus};
+
+use super::malformed;
+use crate::connection::{AnswerBuilder, Outcome, Request};
+
+/// Handles FLUSH.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let flush = FlushRequest::decode(request.message).map_err(malformed)?;
+    let open = request.open(flush.file_id)?;
+    if let Some(file) = open.file() {
+        // The same bits are FILE_ADD_FILE and FILE_ADD_SUBDIRECTORY for a directory.
+        if !open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        let handle = Arc::clone(&file.handle);
+        crate::blocking::run(move || handle.flush())
+            .await?
+            .map_err(|error| crate::status::of_vfs(&error))?;
+    }
+    let base = answer.base();
+    FlushResponse.encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}

@@ -1,0 +1,124 @@
+//! LOCK: MS-SMB2 3.3.5.14.
+
+use registry::{LockElement, LockError, LockOutcome, Outcome as WaitOutcome, RequestKey};
+use wire::NtStatus;
+use wire::msg::{LockFlags, LockRequest, LockResponse};
+
+use super::malformed;
+use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::open::Open;
+use crate::shell::Wake;
+
+/// Handles LOCK.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let lock = LockRequest::decode(request.message).map_err(malformed)?;
+    let open = request.open(lock.file_id)?;
+    let Some(file) = open.file() else { return Err(NtStatus::INVALID_DEVICE_REQUEST) };
+    if file.is_directory {
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    let first = lock.locks.iter().next().ok_or(NtStatus::INVALID_PARAMETER)?;
+    if first.flags.contains(LockFlags::UNLOCK) {
+        unlock(request, &open, &lock)?;
+    } else {
+        take(request, answer, &open, &lock).await?;
+    }
+    let base = answer.base();
+    LockResponse.encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}
+
+/// 3.3.5.14.1: all of them are unlocks, and each is of a lock that is held.
+fn unlock(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Result<(), NtStatus> {
+    let server = &request.connection.server;
+    if lock.locks.iter().any(|element| element.flags != LockFlags::UNLOCK) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let elements: Vec<_> = lock
+        .locks
+        .iter()
+        .map(|it| LockElement { offset: it.offset, length: it.length, exclusive: false })
+        .collect();
+    let (result, effects) =
+        server.registry.lock("unlock").unlock(open.file_id(), &elements, server.now());
+    server.apply(effects);
+    result.map_err(status)
+}
+
+/// 3.3.5.14.2: all or none, and only a single one may wait.
+async fn take(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Open,
+    lock: &LockRequest<'_>,
+) -> Result<(), NtStatus> {
+    let server = &request.connection.server;
+    let mut elements = Vec::with_capacity(lock.locks.len());
+    let mut may_wait = false;
+    for element in lock.locks.iter() {
+        let exclusive = match element.flags.without(LockFlags::FAIL_IMMEDIATELY) {
+            LockFlags::SHARED_LOCK => false,
+            LockFlags::EXCLUSIVE_LOCK => true,
+            _ => return Err(NtStatus::INVALID_PARAMETER),
+        };
+        may_wait = !element.flags.contains(LockFlags::FAIL_IMMEDIATELY);
+        if may_wait && lock.locks.len() > 1 {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        elements.push(LockElement { offset: element.offset, length: element.length, exclusive });
+    }
+    let key = RequestKey { connection: request.connection.id, id: server.next_request() };
+    let woken = server.waiters.enter(key);
+    let (result, effects) =
+        server.registry.lock("lock").lock(open.file_id(), &elements, may_wait, key, server.now());
+    server.apply(effects);
+    match result {
+        Ok(LockOutcome::Granted) => {
+            server.waiters.leave(key);
+            Ok(())
+        }
+        Err(error) => {
+            server.waiters.leave(key);
+            Err(status(error))
+        }
+        Ok(LockOutcome::Waiting) => {
+            let give_up = || {
+                server.waiters.leave(key);
+                let effects = server.registry.lock("cancel").cancel(key, server.now());
+                server.apply(effects);
+            };
+            let pending = match request.wait(answer) {
+                Ok(pending) => pending,
+                Err(status) => {
+                    give_up();
+                    return Err(status);
+                }
+            };
+            tokio::select! {
+                woken = woken => match woken {
+                    Ok(Wake::Granted | Wake::Retry) => Ok(()),
+                    // 3.3.4.17, 3.3.5.6, 3.3.5.8: who waits on a handle that goes away hears this.
+                    Ok(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | Err(_) => {
+                        Err(NtStatus::RANGE_NOT_LOCKED)
+                    }
+                    Ok(Wake::Ended(WaitOutcome::Cancelled)) => Err(NtStatus::CANCELLED),
+                },
+                () = pending.cancelled() => {
+                    give_up();
+                    Err(NtStatus::CANCELLED)
+                }
+            }
+        }
+    }
+}
+
+fn status(error: LockError) -> NtStatus {
+    match error {
+        LockError::NoSuchOpen => NtStatus::FILE_CLOSED,
+        LockError::InvalidParameter => NtStatus::INVALID_PARAMETER,
+        LockError::InvalidRange => NtStatus::INVALID_LOCK_RANGE,
+        LockError::NotGranted { .. } => NtStatus::LOCK_NOT_GRANTED,
+        LockError::RangeNotLocked => NtStatus::RANGE_NOT_LOCKED,
+        LockError::LimitReached(limit) => crate::status::of_limit(limit),
+    }
+}

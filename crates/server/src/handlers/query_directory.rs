@@ -1,0 +1,3 @@
+//! QUERY_DIRECTORY.
+/// x
+pub(crate) struct Listing;

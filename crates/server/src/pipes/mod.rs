@@ -1,0 +1,120 @@
+//! Named pipes of IPC$: each open is an RPC association (MS-RPCE 2.1.1.2).
+
+mod srvsvc;
+mod wkssvc;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rpc::{Association, Broken, Endpoint, Fault, InterfaceId, ReadOutcome};
+use tokio::sync::Notify;
+use wire::NtStatus;
+
+use crate::admin::Caller;
+use crate::server::Server;
+
+/// An open named pipe.
+pub(crate) struct Pipe {
+    name: &'static str,
+    association: Mutex<Association>,
+    /// Told of every answer, and of the end.
+    readable: Notify,
+    closed: std::sync::atomic::AtomicBool,
+}
+
+/// The pipes there are.
+const ENDPOINTS: [Endpoint; 2] = [
+    Endpoint { pipe: "srvsvc", interfaces: &[rpc::srvsvc::INTERFACE] },
+    Endpoint { pipe: "wkssvc", interfaces: &[rpc::wkssvc::INTERFACE] },
+];
+
+impl Pipe {
+    /// Opens the pipe called so, in any case; none if there is no such pipe.
+    pub(crate) fn open(name: &str) -> Option<Self> {
+        let endpoint = ENDPOINTS.into_iter().find(|endpoint| endpoint.pipe.eq_ignore_ascii_case(name))?;
+        Some(Self {
+            name: endpoint.pipe,
+            association: Mutex::new(Association::new(endpoint)),
+            readable: Notify::new(),
+            closed: std::sync::atomic::AtomicBool::new(false),
+        })
+    }
+
+    /// The pipe's name.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Takes what a client wrote, makes the calls that are whole, and keeps their answers. Calls run
+    /// on the blocking pool: a long list is no reason for the connection to stand still.
+    pub(crate) async fn write(
+        &self,
+        bytes: &[u8],
+        server: &Arc<Server>,
+        caller: &Caller,
+    ) -> Result<(), NtStatus> {
+        let broken = |Broken| NtStatus::PIPE_DISCONNECTED;
+        self.association().receive(bytes).map_err(broken)?;
+        loop {
+            let call = self.association().next_call();
+            self.readable.notify_waiters();
+            let Some(call) = call.map_err(broken)? else { return Ok(()) };
+            let (server, caller) = (Arc::clone(server), caller.clone());
+            let result = crate::blocking::run(move || {
+                dispatch(&server, &caller, call.interface, call.opnum, &call.stub)
+            })
+            .await?;
+            self.association().answer(call.ticket, result);
+            self.readable.notify_waiters();
+        }
+    }
+
+    /// Takes the next message, or the part of it that fits; none if there is nothing to read.
+    pub(crate) fn read(&self, max: usize) -> Option<(Vec<u8>, bool)> {
+        match self.association().read(max) {
+            ReadOutcome::Data { bytes, more } => Some((bytes, more)),
+            ReadOutcome::Empty => None,
+        }
+    }
+
+    /// Whether something waits to be read.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.association().has_unread()
+    }
+
+    /// Returns when there may be something to read, or the pipe is closed.
+    pub(crate) fn readable(&self) -> tokio::sync::futures::Notified<'_> {
+        self.readable.notified()
+    }
+
+    /// Whether the pipe is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// Wakes who waits for an answer that will not come.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, std::sync::atomic::Ordering::Release);
+        self.readable.notify_waiters();
+    }
+
+    fn association(&self) -> MutexGuard<'_, Association> {
+        self.association.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+
+fn dispatch(
+    server: &Server,
+    caller: &Caller,
+    interface: InterfaceId,
+    opnum: u16,
+    stub: &[u8],
+) -> Result<Vec<u8>, Fault> {
+    if interface == rpc::srvsvc::INTERFACE {
+        srvsvc::call(server, caller, opnum, stub)
+    } else if interface == rpc::wkssvc::INTERFACE {
+        wkssvc::call(server, caller, opnum, stub)
+    } else {
+        Err(Fault::UNKNOWN_INTERFACE)
+    }
+}

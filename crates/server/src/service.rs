@@ -1,0 +1,177 @@
+//! Starting and stopping the Server service.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::users::UserDb;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::config::Settings;
+use crate::connection;
+use crate::server::Server;
+
+/// A server that is running. It runs on the tokio runtime that [`Service::start`] was called on.
+pub struct Service {
+    server: Arc<Server>,
+    addresses: Vec<SocketAddr>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// A share's directory cannot be served.
+    #[error("cannot share {path:?} as {name}: {error}")]
+    Share {
+        /// The share's name.
+        name: String,
+        /// Its directory.
+        path: PathBuf,
+        /// What went wrong.
+        error: vfs::Error,
+    },
+    /// The control socket cannot be made.
+    #[error("cannot make the control socket {path:?}: {error}")]
+    ControlSocket {
+        /// Where it was to be.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The system has no random bytes.
+    #[error("the system has no random bytes")]
+    Random,
+    /// There is nothing to listen on.
+    #[error("there is no address to listen on")]
+    NoAddress,
+}
+
+impl Service {
+    /// Starts a server: when this returns, clients can connect.
+    pub fn start(settings: Settings, accounts: UserDb) -> Result<Self, StartError> {
+        let mut listeners = Vec::new();
+        for address in &settings.listen {
+            let listener = listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
+            listeners.push(listener);
+        }
+        let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        if addresses.is_empty() {
+            return Err(StartError::NoAddress);
+        }
+        let control_socket = settings.control_socket.clone();
+        let server = Server::new(settings, accounts)?;
+        let mut tasks = Vec::new();
+        if let Some(path) = control_socket {
+            let task = crate::http::serve(Arc::clone(&server), &path)
+                .map_err(|error| StartError::ControlSocket { path, error })?;
+            tasks.push(task);
+        }
+        for listener in listeners {
+            tasks.push(tokio::spawn(accept(Arc::clone(&server), listener)));
+        }
+        tasks.push(tokio::spawn(watch_timeouts(Arc::clone(&server))));
+        Ok(Self { server, addresses, tasks })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Takes over shares and users from new settings; sessions go on, tree connects to shares that
+    /// are gone end. What else has changed takes a restart.
+    pub fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
+        self.server.reload(settings, accounts)
+    }
+
+    /// Stops: no new connections, every session ended, every file flushed and closed.
+    pub async fn stop(self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.server.shut_down();
+        // The connections' tasks write what they have to say and end.
+        let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
+        while self.server.has_connections() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(STOP_POLL).await;
+        }
+    }
+}
+
+async fn accept(server: Arc<Server>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                tokio::spawn(connection::serve(Arc::clone(&server), socket, peer));
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: the listener stays good, and waiting may help.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+}
+
+/// Lets time pass in the registry: breaks that were never acknowledged, durable handles nobody came
+/// back for.
+async fn watch_timeouts(server: Arc<Server>) {
+    loop {
+        let next = server.registry.lock("poll_timeout").poll_timeout();
+        let wait = next.map(|at| Duration::from_millis(at.since_ms(server.now())));
+        tokio::select! {
+            () = server.timeouts_changed.notified() => {}
+            () = tokio::time::sleep(wait.unwrap_or(IDLE_WAIT)) => {
+                let effects = server.registry.lock("handle_timeout").handle_timeout(server.now());
+                server.apply(effects);
+            }
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    // Dead peers are found by the kernel: their sessions would look alive for ever.
+    let keepalive = socket2::TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connections the kernel keeps until they are accepted.
+const BACKLOG: i32 = 1024;
+
+/// After how long a silent connection is probed.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// How far apart the probes are.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// How long to wait where the registry waits for nothing.
+const IDLE_WAIT: Duration = Duration::from_secs(3600);
+
+/// How long connections get to end.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+const STOP_POLL: Duration = Duration::from_millis(5);

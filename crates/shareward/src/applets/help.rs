@@ -1,0 +1,72 @@
+//! `net help`.
+
+use super::{APPLETS, Applet, Family, Help, find};
+use crate::cli;
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::Console;
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["help"],
+    family: Family::Net,
+    summary: "shows the help of a command",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET HELP
+[command]
+",
+    about: "\
+Shows the help of a command, or which commands there are. 'NET command /?' and
+'net command --help' show the same.
+",
+};
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, &[]).map_err(usage)?;
+    match words.operands.as_slice() {
+        [] => console.write(&overview(Family::Own)),
+        [name] => match find(Family::Own, name) {
+            Some(applet) => show(applet, console),
+            None => {
+                return Err(Failure::UnknownCommand {
+                    name: Some(name.clone()),
+                    overview: overview(Family::Own),
+                });
+            }
+        },
+        _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
+    }
+    Ok(())
+}
+
+/// The help of one command.
+pub(super) fn show(applet: &Applet, console: &mut Console) {
+    console.write(&format!("{}\n\n{}\n{}", messages::SYNTAX_IS, applet.help.syntax, applet.help.about));
+}
+
+/// The commands there are.
+pub(super) fn overview(family: Family) -> String {
+    let listed = |wanted: Family| {
+        let applets = APPLETS.iter().filter(|applet| applet.family == wanted);
+        applets
+            .map(|applet| format!("    {:<10} {}\n", applet.names.first().unwrap_or(&""), applet.summary))
+            .collect::<String>()
+    };
+    let net = listed(Family::Net);
+    let own = listed(Family::Own);
+    match family {
+        Family::Net => format!("{}\n\nNET command [words]\n\n{net}\n", messages::SYNTAX_IS),
+        Family::Own if own.is_empty() => {
+            format!("{}\n\nshareward command [words]\n\n{net}\n", messages::SYNTAX_IS)
+        }
+        Family::Own => format!(
+            "{}\n\nshareward command [words]\n\n{own}\nand, as 'net command' too:\n\n{net}\n",
+            messages::SYNTAX_IS
+        ),
+    }
+}

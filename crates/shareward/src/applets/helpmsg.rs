@@ -1,0 +1,42 @@
+//! `net helpmsg`.
+
+use super::{Applet, Family, Help};
+use crate::cli;
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::Console;
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["helpmsg"],
+    family: Family::Net,
+    summary: "shows the text of a message number",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET HELPMSG
+message#
+",
+    about: "\
+Shows the text of an error or message number, as 5, 53, 2114 or 2312. What a
+text leaves open is shown as ***.
+
+Exit codes: 0 shown; 2 there is no such number (3871).
+",
+};
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, &[]).map_err(usage)?;
+    let [number] = words.operands.as_slice() else {
+        return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)));
+    };
+    let bare = number.strip_prefix("NET").or(number.strip_prefix("net")).unwrap_or(number);
+    let Some(text) = bare.parse().ok().and_then(messages::text) else {
+        return Err(Numbered::new(messages::NOT_A_MESSAGE_NUMBER).about(number).into());
+    };
+    console.write(&format!("\n{}\n\n", messages::insert(text, "***")));
+    Ok(())
+}

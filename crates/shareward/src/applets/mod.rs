@@ -1,0 +1,129 @@
+//! The commands, one file each.
+//!
+//! A command is an [`Applet`] in [`APPLETS`]: its names, its help and its function. Help is answered here
+//! for all of them.
+
+mod file;
+mod help;
+mod helpmsg;
+mod session;
+
+use std::path::Path;
+
+use crate::cli;
+use crate::failure::Failure;
+use crate::output::Console;
+
+/// All commands, in the order of the overview.
+static APPLETS: &[&Applet] = &[&file::APPLET, &help::APPLET, &helpmsg::APPLET, &session::APPLET];
+
+/// One command.
+pub(crate) struct Applet {
+    /// Its name, then other names for it; in lower case.
+    names: &'static [&'static str],
+    /// Where it is found.
+    family: Family,
+    /// What it does, in half a line.
+    summary: &'static str,
+    /// Its help.
+    help: &'static Help,
+    /// Does it. `words` are those after the command's name.
+    run: fn(words: &[String], console: &mut Console) -> Result<(), Failure>,
+}
+
+/// Where a command is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// NET's commands: `net NAME`, `shareward net NAME`, `shareward NAME`.
+    Net,
+    /// Our own: `shareward NAME` only.
+    #[allow(dead_code, reason = "for the applets that are not NET commands")]
+    Own,
+}
+
+/// The help of a command.
+#[derive(Debug)]
+pub(crate) struct Help {
+    /// The syntax block, which errors show too; ends with a line's end.
+    pub(crate) syntax: &'static str,
+    /// What the command does and what its words mean; ends with a line's end.
+    pub(crate) about: &'static str,
+}
+
+impl Family {
+    /// The commands of a program by the name it was called by.
+    pub(crate) fn of_program(program: &str) -> Self {
+        let name = Path::new(program).file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
+        if name.as_deref() == Some("net") { Self::Net } else { Self::Own }
+    }
+
+    fn has(self, applet: &Applet) -> bool {
+        self == Self::Own || applet.family == Self::Net
+    }
+}
+
+/// Runs the command that `words` name.
+pub(crate) fn dispatch(family: Family, words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let Some((name, rest)) = words.split_first() else {
+        return Err(Failure::UnknownCommand { name: None, overview: help::overview(family) });
+    };
+    if family == Family::Own && name.eq_ignore_ascii_case("net") {
+        return dispatch(Family::Net, rest, console);
+    }
+    if matches!(name.as_str(), "--version" | "-V") {
+        console.line(concat!("shareward ", env!("CARGO_PKG_VERSION")));
+        return Ok(());
+    }
+    if cli::wants_help(std::slice::from_ref(name)) {
+        console.write(&help::overview(family));
+        return Ok(());
+    }
+    let Some(applet) = find(family, name) else {
+        return Err(Failure::UnknownCommand { name: Some(name.clone()), overview: help::overview(family) });
+    };
+    if cli::wants_help(rest) {
+        help::show(applet, console);
+        return Ok(());
+    }
+    (applet.run)(rest, console)
+}
+
+fn find(family: Family, name: &str) -> Option<&'static Applet> {
+    let mut known = APPLETS.iter().copied().filter(|applet| family.has(applet));
+    known.find(|applet| applet.names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_one_commands_only() {
+        let mut names: Vec<_> = APPLETS.iter().flat_map(|applet| applet.names).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(names.iter().all(|name| **name == name.to_lowercase() && **name != "net"));
+    }
+
+    #[test]
+    fn helps_end_their_lines() {
+        for applet in APPLETS {
+            for text in [applet.help.syntax, applet.help.about] {
+                assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{}", applet.names[0]);
+                assert!(text.lines().all(|line| line.len() < 80), "{}", applet.names[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn programs_and_their_commands() {
+        for program in ["net", "/usr/bin/net", "NET.EXE", "./Net"] {
+            assert_eq!(Family::of_program(program), Family::Net, "{program}");
+        }
+        for program in ["shareward", "/usr/sbin/shareward", "", "netstat"] {
+            assert_eq!(Family::of_program(program), Family::Own, "{program}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! NET's grammar: `/SWITCH[:value]` in any case and any unambiguous abbreviation, and beside it the
+//! spelling of GNU, `--switch[=value]`.
+
+mod switches;
+
+use std::path::PathBuf;
+
+use crate::administration::Target;
+use crate::failure::Numbered;
+use crate::messages;
+use crate::prompt::Preset;
+
+pub(crate) use switches::{Switch, Takes, Words, parse};
+
+/// Switches of NET that every command takes.
+pub(crate) const YES: Switch = Switch::net("YES", Takes::Nothing);
+/// See [`YES`].
+pub(crate) const NO: Switch = Switch::net("NO", Takes::Nothing);
+/// Switches of ours that every command takes that talks to a server.
+pub(crate) const JSON: Switch = Switch::own("JSON", Takes::Nothing);
+/// See [`JSON`].
+pub(crate) const COMPAT: Switch = Switch::own("COMPAT", Takes::Nothing);
+/// See [`JSON`].
+pub(crate) const VERBOSE: Switch = Switch::own("VERBOSE", Takes::Nothing);
+/// See [`JSON`].
+pub(crate) const SOCKET: Switch = Switch::own("SOCKET", Takes::Value);
+/// See [`JSON`].
+pub(crate) const SERVER: Switch = Switch::own("SERVER", Takes::Value);
+
+/// What the common switches say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// The server that is meant.
+    pub(crate) target: Target,
+    /// Whether output is JSON.
+    pub(crate) json: bool,
+    /// Whether tables are cut to NET's columns.
+    pub(crate) compat: bool,
+    /// Whether to show what NET does not.
+    pub(crate) verbose: bool,
+    /// The answer to questions.
+    pub(crate) preset: Preset,
+}
+
+impl Options {
+    /// The common switches among `words`.
+    pub(crate) fn of(words: &Words) -> Result<Self, Numbered> {
+        let preset = match (words.has(&YES), words.has(&NO)) {
+            (true, true) => return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)),
+            (true, false) => Preset::Yes,
+            (false, true) => Preset::No,
+            (false, false) => Preset::Ask,
+        };
+        Ok(Self {
+            target: Target {
+                socket: words.value(&SOCKET).map(PathBuf::from),
+                server: words.value(&SERVER).map(str::to_owned),
+            },
+            json: words.has(&JSON),
+            compat: words.has(&COMPAT),
+            verbose: words.has(&VERBOSE),
+            preset,
+        })
+    }
+}
+
+/// Whether the words ask for help and nothing else matters.
+pub(crate) fn wants_help(words: &[String]) -> bool {
+    words
+        .iter()
+        .take_while(|word| *word != "--")
+        .any(|word| matches!(word.to_ascii_lowercase().as_str(), "/?" | "-?" | "/help" | "--help" | "-h"))
+}
+
+/// The computer that an operand names. NET wants `\\NAME`; a shell may have eaten one backslash, and
+/// `//NAME` needs no quoting at all.
+pub(crate) fn computer(operand: &str) -> Result<String, Numbered> {
+    let name = match operand.strip_prefix("//") {
+        Some(name) => name,
+        None if operand.starts_with('\\') => operand.trim_start_matches('\\'),
+        None => {
+            return Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)
+                .hint(r"a computer is written //NAME, or '\\NAME' in quotes"));
+        }
+    };
+    if name.is_empty() || name.contains(['\\', '/']) {
+        return Err(Numbered::new(INVALID_COMPUTER_NUMBER));
+    }
+    Ok(name.to_owned())
+}
+
+/// NERR_InvalidComputer.
+const INVALID_COMPUTER_NUMBER: u32 = 2351;

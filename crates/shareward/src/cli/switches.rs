@@ -1,0 +1,234 @@
+//! Words into operands and switches.
+
+use crate::failure::Numbered;
+use crate::messages;
+
+/// A switch that a command knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Switch {
+    /// Its name, in capitals.
+    name: &'static str,
+    takes: Takes,
+    origin: Origin,
+}
+
+/// What follows a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// Nothing.
+    Nothing,
+    /// A value: `/NAME:value`, `--name=value` or `--name value`.
+    Value,
+}
+
+/// Whose switch it is. Abbreviations that NET accepts must not become ambiguous by switches of ours, so
+/// NET's are looked at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Net,
+    Own,
+}
+
+impl Switch {
+    /// A switch of NET.
+    pub(crate) const fn net(name: &'static str, takes: Takes) -> Self {
+        Self { name, takes, origin: Origin::Net }
+    }
+
+    /// A switch of ours.
+    pub(crate) const fn own(name: &'static str, takes: Takes) -> Self {
+        Self { name, takes, origin: Origin::Own }
+    }
+}
+
+/// A command line, sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Words {
+    /// What is not a switch, in order.
+    pub(crate) operands: Vec<String>,
+    given: Vec<(&'static str, Option<String>)>,
+}
+
+impl Words {
+    /// Whether the switch is given.
+    pub(crate) fn has(&self, switch: &Switch) -> bool {
+        self.given.iter().any(|(name, _)| *name == switch.name)
+    }
+
+    /// The value of the switch; the last one where it is given more than once.
+    pub(crate) fn value(&self, switch: &Switch) -> Option<&str> {
+        self.given.iter().rev().find(|(name, _)| *name == switch.name)?.1.as_deref()
+    }
+}
+
+/// Sorts the words of a command that knows `switches`. `//` starts an operand (a computer), `--` ends the
+/// switches.
+pub(crate) fn parse(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
+    let mut sorted = Words::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            sorted.operands.extend(words.by_ref().cloned());
+            break;
+        }
+        let Some(spelling) = Spelling::of(word) else {
+            sorted.operands.push(word.clone());
+            continue;
+        };
+        let switch = resolve(spelling.name, switches)
+            .map_err(|number| Numbered::new(number).about(spelling.shown()))?;
+        let value = match (switch.takes, spelling.value) {
+            (Takes::Nothing, None) => None,
+            (Takes::Nothing, Some(_)) => return Err(Numbered::new(messages::OPTION_VALUE_NUMBER)),
+            (Takes::Value, Some(value)) => Some(value.to_owned()),
+            (Takes::Value, None) if spelling.marker == "--" => words.next().cloned(),
+            (Takes::Value, None) => None,
+        };
+        if switch.takes == Takes::Value && value.as_deref().unwrap_or_default().is_empty() {
+            return Err(Numbered::new(messages::VALUE_OF_OPTION_NUMBER).about(spelling.shown()));
+        }
+        sorted.given.push((switch.name, value));
+    }
+    Ok(sorted)
+}
+
+/// The switch that `name` is or abbreviates; else the number of the error.
+fn resolve<'s>(name: &str, switches: &'s [Switch]) -> Result<&'s Switch, u32> {
+    let name = name.to_ascii_uppercase();
+    if name.is_empty() {
+        return Err(messages::UNKNOWN_OPTION_NUMBER);
+    }
+    if let Some(exact) = switches.iter().find(|switch| switch.name == name) {
+        return Ok(exact);
+    }
+    for origin in [Origin::Net, Origin::Own] {
+        let mut candidates =
+            switches.iter().filter(|switch| switch.origin == origin && switch.name.starts_with(&name));
+        match (candidates.next(), candidates.next()) {
+            (Some(only), None) => return Ok(only),
+            (Some(_), Some(_)) => return Err(messages::AMBIGUOUS_OPTION_NUMBER),
+            (None, _) => {}
+        }
+    }
+    Err(messages::UNKNOWN_OPTION_NUMBER)
+}
+
+/// A switch as it was typed.
+struct Spelling<'w> {
+    marker: &'static str,
+    name: &'w str,
+    value: Option<&'w str>,
+}
+
+impl<'w> Spelling<'w> {
+    fn of(word: &'w str) -> Option<Self> {
+        let (marker, rest, separator) = if let Some(rest) = word.strip_prefix("--") {
+            ("--", rest, '=')
+        } else if let Some(rest) = word.strip_prefix('-').filter(|rest| !rest.is_empty()) {
+            ("-", rest, '=')
+        } else if let Some(rest) = word.strip_prefix('/').filter(|rest| !rest.starts_with('/')) {
+            ("/", rest, ':')
+        } else {
+            return None;
+        };
+        let (name, value) = match rest.split_once(separator) {
+            Some((name, value)) => (name, Some(value)),
+            None => (rest, None),
+        };
+        Some(Self { marker, name, value })
+    }
+
+    /// As errors show it: NET's in capitals, the others as typed.
+    fn shown(&self) -> String {
+        match self.marker {
+            "/" => format!("/{}", self.name.to_uppercase()),
+            marker => format!("{marker}{}", self.name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
+    const CLOSE: Switch = Switch::net("CLOSE", Takes::Nothing);
+    const CLEAR: Switch = Switch::net("CLEAR", Takes::Nothing);
+    const COMPAT: Switch = Switch::own("COMPAT", Takes::Nothing);
+    const COMMENT: Switch = Switch::own("COMMENT", Takes::Value);
+    const DELETED: Switch = Switch::own("DELETED", Takes::Nothing);
+    const ALL: &[Switch] = &[COMPAT, COMMENT, DELETED, DELETE, CLOSE, CLEAR];
+
+    fn parsed(line: &str, switches: &[Switch]) -> Result<Words, Numbered> {
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), switches)
+    }
+
+    #[test]
+    fn every_spelling_of_a_switch() {
+        for line in ["/DELETE", "/delete", "/Del", "/d", "--delete", "--DEL", "-delete", "-d"] {
+            let words = parsed(line, ALL).unwrap();
+            assert!(words.has(&DELETE) && !words.has(&DELETED), "{line}");
+        }
+        for line in ["/COMMENT:a=b:c", "--comment=a=b:c", "--comment a=b:c", "--comme a=b:c"] {
+            assert_eq!(parsed(line, ALL).unwrap().value(&COMMENT), Some("a=b:c"), "{line}");
+        }
+        assert_eq!(parsed("--comment /srv/x", ALL).unwrap().value(&COMMENT), Some("/srv/x"));
+    }
+
+    #[test]
+    fn nets_abbreviations_come_before_ours() {
+        assert!(parsed("/clo", ALL).unwrap().has(&CLOSE));
+        assert!(parsed("/comp", ALL).unwrap().has(&COMPAT));
+        assert!(parsed("/c", &[CLOSE, COMPAT]).unwrap().has(&CLOSE));
+    }
+
+    #[test]
+    fn wrong_switches_have_their_numbers() {
+        for (line, number) in [
+            ("/x", 3506),
+            ("/", 3506),
+            ("--close-all", 3506),
+            ("/cl", 3507),
+            ("/com", 3507),
+            ("/delete:now", 3505),
+            ("--delete=now", 3505),
+            ("/comment", 3952),
+            ("/comment:", 3952),
+            ("--comment", 3952),
+            ("--comment=", 3952),
+        ] {
+            let error = parsed(line, ALL).unwrap_err();
+            assert!(format!("{error:?}").contains(&format!("number: {number}")), "{line} {error:?}");
+        }
+    }
+
+    #[test]
+    fn operands_are_what_is_left() {
+        let words = parsed(r"\\host //[::1] - /d 7 -- /close --x", ALL).unwrap();
+        assert_eq!(words.operands, [r"\\host", "//[::1]", "-", "7", "/close", "--x"]);
+        assert!(words.has(&DELETE) && !words.has(&CLOSE));
+    }
+
+    proptest! {
+        #[test]
+        fn any_words_are_sorted_or_refused(words in prop::collection::vec("[-/\\\\=:a-zA-Z0-9é ]{0,12}", 0..6)) {
+            let _ = parse(&words, ALL);
+        }
+
+        #[test]
+        fn an_abbreviation_means_what_it_abbreviates_or_nothing(index in 0..ALL.len(), length in 1usize..9) {
+            let switch = &ALL[index];
+            let name: String = switch.name.chars().take(length).collect();
+            if let Ok(meant) = resolve(&name, ALL) {
+                prop_assert!(meant.name.starts_with(&name));
+                let rivals = ALL.iter().filter(|other| {
+                    other.origin == meant.origin && other.name.starts_with(&name) && *other != meant
+                });
+                prop_assert!(name == meant.name || rivals.count() == 0);
+            }
+            prop_assert_eq!(resolve(switch.name, ALL), Ok(switch));
+        }
+    }
+}

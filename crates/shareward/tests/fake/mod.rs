@@ -1,0 +1,195 @@
+//! A control server with canned data, and the program run against it.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use axum::extract::{Path, Query, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use control::{Ended, Error, FileQuery, OpenFile, Page, Session, SessionQuery, number, route};
+
+/// What the server has.
+#[derive(Clone, Default)]
+pub(crate) struct Data {
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) files: Vec<OpenFile>,
+    /// What every request is refused with.
+    pub(crate) refusal: Option<Error>,
+}
+
+/// A running server.
+pub(crate) struct FakeServer {
+    directory: tempfile::TempDir,
+    shared: Arc<Shared>,
+    runtime: tokio::runtime::Runtime,
+}
+
+struct Shared {
+    data: Mutex<Data>,
+    /// The requests that changed something or had filters.
+    notable: Mutex<Vec<String>>,
+}
+
+impl FakeServer {
+    pub(crate) fn start(data: Data) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let shared = Arc::new(Shared { data: Mutex::new(data), notable: Mutex::default() });
+        let app = Router::new()
+            .route(route::SESSIONS, get(sessions))
+            .route(route::SESSION, get(session).delete(end_session))
+            .route(route::FILES, get(files))
+            .route(route::FILE, get(file).delete(close_file))
+            .layer(middleware::from_fn_with_state(shared.clone(), note))
+            .with_state(shared.clone());
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let guard = runtime.enter();
+        let listener = tokio::net::UnixListener::bind(directory.path().join("control.sock")).unwrap();
+        drop(guard);
+        runtime.spawn(async move { axum::serve(listener, app).await });
+        Self { directory, shared, runtime }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("control.sock")
+    }
+
+    /// Runs `net` with these words and this input, and tells all that came of it.
+    pub(crate) fn net(&self, words: &str, input: &str) -> String {
+        self.run("net", words, input)
+    }
+
+    pub(crate) fn run(&self, program: &str, words: &str, input: &str) -> String {
+        let mut told = run_at(self.socket(), program, words, input);
+        for request in std::mem::take(&mut *self.shared.notable.lock().unwrap()) {
+            writeln!(told, "-> {request}").unwrap();
+        }
+        told
+    }
+
+    pub(crate) fn sessions_left(&self) -> usize {
+        self.shared.data.lock().unwrap().sessions.len()
+    }
+
+    pub(crate) fn stop(self) {
+        self.runtime.shutdown_background();
+    }
+}
+
+/// The program under the name `program`, not run yet. Words are parted by spaces; `_` in a word is a space.
+pub(crate) fn command(socket: PathBuf, program: &str, words: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shareward"));
+    command.arg0(program).args(words.split_whitespace().map(|word| word.replace('_', " ")));
+    command.env_clear().env("SHAREWARD_SOCKET", socket);
+    command
+}
+
+pub(crate) fn run_at(socket: PathBuf, program: &str, words: &str, input: &str) -> String {
+    let mut command = command(socket, program, words);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // A program that asks nothing may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let mut told = format!("$ {program} {words}\n");
+    if !input.is_empty() {
+        writeln!(told, "< {input:?}").unwrap();
+    }
+    for (name, bytes) in [("stdout", output.stdout), ("stderr", output.stderr)] {
+        let text = String::from_utf8(bytes).unwrap();
+        if !text.is_empty() {
+            assert!(text.ends_with('\n'), "{name} ends in the middle of a line: {text:?}");
+            writeln!(told, "--- {name}\n{text}---").unwrap();
+        }
+    }
+    writeln!(told, "exit {}", output.status.code().unwrap()).unwrap();
+    told
+}
+
+type Answer<T> = Result<Json<T>, Refused>;
+
+struct Refused(Error);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (StatusCode::from_u16(self.0.http_status()).unwrap(), Json(self.0)).into_response()
+    }
+}
+
+async fn note(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let filtered = query.split('&').any(|pair| !pair.starts_with("limit=") && !pair.starts_with("after="));
+    if request.method() != "GET" || (!query.is_empty() && filtered) {
+        shared.notable.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+    }
+    if let Some(refusal) = shared.data.lock().unwrap().refusal.clone() {
+        return Refused(refusal).into_response();
+    }
+    next.run(request).await
+}
+
+/// Pages of two, so that lists take several.
+fn page<T: Clone>(all: &[T], id: impl Fn(&T) -> u32, after: Option<u64>) -> Page<T> {
+    let rest: Vec<&T> =
+        all.iter().filter(|entry| after.is_none_or(|after| u64::from(id(entry)) > after)).collect();
+    let items: Vec<T> = rest.iter().take(2).map(|entry| (*entry).clone()).collect();
+    let next = (rest.len() > 2).then(|| items.last().map(|last| u64::from(id(last)))).flatten();
+    Page::new(items, next)
+}
+
+async fn sessions(
+    State(shared): State<Arc<Shared>>,
+    Query(query): Query<SessionQuery>,
+) -> Answer<Page<Session>> {
+    let data = shared.data.lock().unwrap();
+    let mut all = data.sessions.clone();
+    all.retain(|session| query.user.as_ref().is_none_or(|user| *user == session.user));
+    Ok(Json(page(&all, |session| session.id.unwrap(), query.after)))
+}
+
+async fn session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<Session> {
+    let data = shared.data.lock().unwrap();
+    let found = data.sessions.iter().find(|session| session.id == Some(id)).cloned();
+    found.map(Json).ok_or_else(no_session)
+}
+
+async fn end_session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<Ended> {
+    let mut data = shared.data.lock().unwrap();
+    let index = data.sessions.iter().position(|session| session.id == Some(id)).ok_or_else(no_session)?;
+    let session = data.sessions.remove(index);
+    Ok(Json(Ended { sessions: 1, files: session.opens }))
+}
+
+async fn files(State(shared): State<Arc<Shared>>, Query(query): Query<FileQuery>) -> Answer<Page<OpenFile>> {
+    let data = shared.data.lock().unwrap();
+    let mut all = data.files.clone();
+    all.retain(|file| query.path.as_ref().is_none_or(|part| file.path.contains(part)));
+    Ok(Json(page(&all, |file| file.id, query.after)))
+}
+
+async fn file(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<OpenFile> {
+    let data = shared.data.lock().unwrap();
+    data.files.iter().find(|file| file.id == id).cloned().map(Json).ok_or_else(no_file)
+}
+
+async fn close_file(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<Ended> {
+    let mut data = shared.data.lock().unwrap();
+    let index = data.files.iter().position(|file| file.id == id).ok_or_else(no_file)?;
+    data.files.remove(index);
+    Ok(Json(Ended { sessions: 0, files: 1 }))
+}
+
+fn no_session() -> Refused {
+    Refused(Error::new(number::CLIENT_NAME_NOT_FOUND, "There is no session with this id."))
+}
+
+fn no_file() -> Refused {
+    Refused(Error::new(number::FILE_ID_NOT_FOUND, "There is no open with this id."))
+}

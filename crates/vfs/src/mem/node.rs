@@ -1,0 +1,129 @@
+//! One file or directory in memory.
+
+use crate::backend::Actor;
+use crate::fold::fold;
+use crate::limits::MEM_FILE_BYTES_MAX;
+use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+use wire::{FileAttributes, FileTime};
+
+/// The device number of every memory backend.
+const DEVICE: u64 = 0x6d65_6d00;
+/// What sizes are rounded up to for `AllocationSize`.
+pub(super) const UNIT_BYTES: u64 = 4096;
+
+/// One file or directory.
+pub(super) struct Node {
+    pub(super) inode: u64,
+    pub(super) kind: Kind,
+    uid: u32,
+    gid: u32,
+    inner: RwLock<Inner>,
+}
+
+/// Entries, streams: by folded name, with the real spelling.
+pub(super) type ByName<T> = BTreeMap<String, (String, T)>;
+
+/// What changes.
+pub(super) struct Inner {
+    pub(super) data: Vec<u8>,
+    pub(super) allocated: u64,
+    pub(super) children: ByName<Arc<Node>>,
+    pub(super) streams: ByName<Vec<u8>>,
+    pub(super) xattrs: ByName<Vec<u8>>,
+    pub(super) security: Option<Vec<u8>>,
+    pub(super) links: u32,
+    pub(super) attributes: FileAttributes,
+    pub(super) created: FileTime,
+    pub(super) accessed: FileTime,
+    pub(super) modified: FileTime,
+    pub(super) changed: FileTime,
+}
+
+impl Node {
+    pub(super) fn new(inode: u64, kind: Kind, attributes: FileAttributes, actor: &Actor) -> Arc<Self> {
+        let now = now();
+        let (uid, gid) = match actor {
+            Actor::Process => (0, 0),
+            Actor::User(identity) => (identity.uid, identity.gid),
+        };
+        let inner = Inner {
+            data: Vec::new(),
+            allocated: 0,
+            children: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            xattrs: BTreeMap::new(),
+            security: None,
+            links: 1,
+            attributes: attributes & SETTABLE_ATTRIBUTES,
+            created: now,
+            accessed: now,
+            modified: now,
+            changed: now,
+        };
+        Arc::new(Self { inode, kind, uid, gid, inner: RwLock::new(inner) })
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Inner> {
+        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn stat(&self) -> Stat {
+        let inner = self.read();
+        let size = bytes(&inner.data);
+        Stat {
+            device: DEVICE,
+            inode: self.inode,
+            size,
+            allocation: size.max(inner.allocated).next_multiple_of(UNIT_BYTES),
+            links: inner.links,
+            kind: self.kind,
+            created: inner.created,
+            accessed: inner.accessed,
+            modified: inner.modified,
+            changed: inner.changed,
+            attributes: normalized(inner.attributes, self.kind),
+            mode: if self.kind == Kind::Directory { 0o777 } else { 0o666 },
+            uid: self.uid,
+            gid: self.gid,
+        }
+    }
+
+    /// The entry of that name, in whatever case, with its real spelling.
+    pub(super) fn child(&self, name: &str) -> Option<(String, Arc<Node>)> {
+        self.read().children.get(&fold(name)).cloned()
+    }
+}
+
+impl Inner {
+    /// Marks the data or the entries as just changed.
+    pub(super) fn touch(&mut self) {
+        self.modified = now();
+        self.changed = self.modified;
+    }
+}
+
+/// A size that fits into memory.
+pub(super) fn index(size: u64) -> Result<usize> {
+    if size > MEM_FILE_BYTES_MAX {
+        return Err(if i64::try_from(size).is_ok() { Error::NoSpace } else { Error::InvalidArgument });
+    }
+    usize::try_from(size).map_err(|_| Error::NoSpace)
+}
+
+/// The length of some data.
+pub(super) fn bytes(data: &[u8]) -> u64 {
+    u64::try_from(data.len()).unwrap_or(u64::MAX)
+}
+
+pub(super) fn now() -> FileTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
+}

@@ -1,0 +1,441 @@
+//! What only the local backend can do, or can do wrong.
+#![cfg(target_os = "linux")]
+
+use rustix::fs::{CWD, Mode};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use vfs::{
+    Actor, Backend, Entry, EntryWanted, Error, Kind, LocalBackend, LocalOptions, RelativePath, Wanted,
+};
+use wire::{AccessMask, FileAttributes};
+
+struct Share {
+    outer: tempfile::TempDir,
+    backend: LocalBackend,
+}
+
+impl Share {
+    fn new() -> Self {
+        let outer = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(outer.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::create_dir(outer.path().join("share")).unwrap();
+        std::fs::write(outer.path().join("secret"), "secret").unwrap();
+        let backend = LocalBackend::open(&outer.path().join("share"), LocalOptions::default()).unwrap();
+        Self { outer, backend }
+    }
+
+    fn disk(&self, name: impl AsRef<Path>) -> std::path::PathBuf {
+        self.outer.path().join("share").join(name)
+    }
+
+    fn open(&self, text: &str, wanted: Wanted) -> Result<vfs::Opened, Error> {
+        self.backend.open(&Actor::Process, &path(text), wanted)
+    }
+
+    fn entries(&self, text: &str) -> Vec<Entry> {
+        let mut cursor = self.open(text, Wanted::READ).unwrap().handle.read_directory().unwrap();
+        let mut entries = Vec::new();
+        while let Some(entry) = cursor.next(&mut |_| EntryWanted::Stat).unwrap() {
+            entries.push(entry);
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        entries.split_off(2)
+    }
+}
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::new(text).unwrap()
+}
+
+fn content(opened: &vfs::Opened) -> Vec<u8> {
+    let mut buffer = [0; 64];
+    let read = opened.handle.read_at(&mut buffer, 0).unwrap();
+    buffer[..read].to_vec()
+}
+
+#[test]
+fn nothing_leads_out() {
+    let share = Share::new();
+    std::fs::create_dir(share.disk("d")).unwrap();
+    std::fs::write(share.disk("d/f"), "inside").unwrap();
+    symlink(share.outer.path().join("secret"), share.disk("absolute")).unwrap();
+    symlink("../secret", share.disk("up")).unwrap();
+    symlink("..", share.disk("up-directory")).unwrap();
+    symlink("/proc/self/root", share.disk("magic")).unwrap();
+    symlink("nothing", share.disk("dangling")).unwrap();
+    symlink("circle", share.disk("circle")).unwrap();
+    symlink("../d/f", share.disk("d/back")).unwrap();
+    symlink("d", share.disk("link")).unwrap();
+
+    for name in
+        ["absolute", "up", "up-directory", "up-directory/secret", "UP-Directory/secret", "magic", "magic/etc"]
+    {
+        for wanted in [Wanted::NOTHING, Wanted::READ, Wanted::BOTH] {
+            assert!(matches!(share.open(name, wanted), Err(Error::AccessDenied)), "{name}");
+        }
+    }
+    let create = |name: &str| {
+        share.backend.create_file(&Actor::Process, &path(name), FileAttributes::NONE, Wanted::BOTH).err()
+    };
+    assert!(matches!(create("up"), Some(Error::Exists)));
+    assert!(matches!(create("dangling"), Some(Error::Exists)));
+    assert!(matches!(create("up-directory/new"), Some(Error::AccessDenied)));
+    assert!(!share.outer.path().join("new").exists());
+    let inside = share.open("d/f", Wanted::NOTHING).unwrap();
+    for to in ["up-directory/stolen", "magic/stolen"] {
+        let rename = share.backend.rename(&Actor::Process, &*inside.handle, &path("d/f"), &path(to), true);
+        assert!(matches!(rename, Err(Error::AccessDenied)));
+        let link = share.backend.link(&Actor::Process, &*inside.handle, &path(to), true);
+        assert!(matches!(link, Err(Error::AccessDenied)));
+    }
+    assert!(matches!(share.open("dangling", Wanted::NOTHING), Err(Error::NotFound)));
+    assert!(matches!(share.open("circle", Wanted::NOTHING), Err(Error::Loop)));
+
+    for name in ["d/back", "link/back", "LINK/f", "link/f"] {
+        assert_eq!(content(&share.open(name, Wanted::READ).unwrap()), b"inside", "{name}");
+    }
+    assert_eq!(share.open("LINK/F", Wanted::READ).unwrap().path, "link/f");
+    let names: Vec<_> =
+        share.entries("").into_iter().map(|entry| (entry.name, entry.stat.unwrap().kind)).collect();
+    assert_eq!(names, [("d".to_owned(), Kind::Directory), ("link".to_owned(), Kind::Directory)]);
+    assert_eq!(share.entries("d")[0].stat.as_ref().unwrap().size, 6);
+}
+
+#[test]
+fn a_symlink_is_removed_itself() {
+    let share = Share::new();
+    std::fs::write(share.disk("target"), "x").unwrap();
+    symlink("target", share.disk("link")).unwrap();
+    let opened = share.open("link", Wanted::NOTHING).unwrap();
+    share.backend.rename(&Actor::Process, &*opened.handle, &path("link"), &path("moved"), false).unwrap();
+    assert!(share.disk("moved").is_symlink());
+    share.backend.remove(&Actor::Process, &path("moved"), &*opened.handle).unwrap();
+    assert!(share.disk("target").exists() && !share.disk("moved").is_symlink());
+}
+
+#[test]
+fn swapping_symlinks_never_shows_the_outside() {
+    let share = Share::new();
+    std::fs::create_dir(share.disk("real")).unwrap();
+    std::fs::write(share.disk("real/secret"), "inside").unwrap();
+    symlink("..", share.disk("trap")).unwrap();
+    std::fs::rename(share.disk("real"), share.disk("door")).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (door, trap) = (share.disk("door"), share.disk("trap"));
+            while !done.load(Ordering::Relaxed) {
+                rustix::fs::renameat_with(CWD, &door, CWD, &trap, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        let mut opened = 0;
+        for number in 0..20_000 {
+            match share.open("door/secret", Wanted::READ) {
+                Ok(file) => {
+                    assert_eq!(content(&file), b"inside");
+                    opened += 1;
+                }
+                Err(Error::AccessDenied | Error::NotFound | Error::PathNotFound | Error::Busy) => {}
+                Err(error) => panic!("{error:?}"),
+            }
+            if number % 100 == 0 {
+                let made = share.backend.create_file(
+                    &Actor::Process,
+                    &path(&format!("DOOR/new {number}")),
+                    FileAttributes::NONE,
+                    Wanted::NOTHING,
+                );
+                drop(made);
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(opened > 0);
+    });
+    let outside: Vec<_> =
+        std::fs::read_dir(share.outer.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(outside.len(), 2, "{outside:?}");
+}
+
+#[test]
+fn special_files_never_block() {
+    let share = Share::new();
+    rustix::fs::mkfifoat(CWD, share.disk("fifo"), Mode::from_raw_mode(0o666)).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(share.disk("socket")).unwrap();
+    for name in ["fifo", "socket"] {
+        for wanted in [Wanted::READ, Wanted::WRITE, Wanted::BOTH] {
+            assert!(matches!(share.open(name, wanted), Err(Error::AccessDenied)), "{name} {wanted:?}");
+        }
+        let opened = share.open(name, Wanted::NOTHING).unwrap();
+        assert_eq!((opened.stat.kind, opened.stat.size), (Kind::Other, 0));
+        assert!(opened.handle.read_at(&mut [0; 1], 0).is_err());
+        assert!(opened.handle.set_attributes(FileAttributes::HIDDEN).is_err());
+        assert!(
+            share.backend.open(&Actor::Process, &path(name).with_stream("s").unwrap(), Wanted::READ).is_err()
+        );
+        share.backend.remove(&Actor::Process, &path(name), &*opened.handle).unwrap();
+    }
+}
+
+#[test]
+fn odd_names_are_listed_opened_and_made() {
+    let share = Share::new();
+    let odd: [&[u8]; 7] = [b"caf\xe9", b"a:b", b"end.", b"end ", b"q?*\"<>|\\", b"line\nbreak", b"\xff\xfe"];
+    for name in odd {
+        std::fs::write(share.disk(OsStr::from_bytes(name)), name).unwrap();
+    }
+    let entries = share.entries("");
+    assert_eq!(entries.len(), odd.len());
+    let mut seen = Vec::new();
+    for entry in entries {
+        let opened = share.open(&entry.name, Wanted::READ).unwrap();
+        assert_eq!(opened.path, entry.name);
+        seen.push(content(&opened));
+    }
+    seen.sort();
+    let mut expected = odd.map(<[u8]>::to_vec);
+    expected.sort();
+    assert_eq!(seen, expected);
+    assert_eq!(content(&share.open("END.", Wanted::READ).unwrap()), b"end.");
+    assert_eq!(share.open("CAF\u{efe9}", Wanted::NOTHING).unwrap().path, "caf\u{efe9}");
+    let made = share.backend.create_file(
+        &Actor::Process,
+        &path("new\u{f022}\u{efe9}\u{f029}"),
+        FileAttributes::NONE,
+        Wanted::NOTHING,
+    );
+    assert_eq!(made.unwrap().path, "new\u{f022}\u{efe9}\u{f029}");
+    assert!(share.disk(OsStr::from_bytes(b"new:\xe9.")).exists());
+    for evil in ["\u{f029}", ".\u{f029}"] {
+        assert!(matches!(share.open(evil, Wanted::NOTHING), Err(Error::InvalidName)));
+        assert!(matches!(share.open(&format!("{evil}/secret"), Wanted::READ), Err(Error::InvalidName)));
+    }
+}
+
+#[test]
+fn exact_case_wins_and_the_choice_is_always_the_same() {
+    let share = Share::new();
+    for name in ["readme", "README", "Readme"] {
+        std::fs::write(share.disk(name), name).unwrap();
+        assert_eq!(share.open(name, Wanted::NOTHING).unwrap().path, name);
+    }
+    assert_eq!(share.open("rEADME", Wanted::NOTHING).unwrap().path, "README");
+    let opened = share.open("readme", Wanted::NOTHING).unwrap();
+    share.backend.remove(&Actor::Process, &path("readme"), &*opened.handle).unwrap();
+    assert!(!share.disk("readme").exists() && share.disk("README").exists() && share.disk("Readme").exists());
+}
+
+#[test]
+fn a_long_directory_is_known_in_every_case_while_it_changes() {
+    let share = Share::new();
+    let make = |name: &str| {
+        share.backend.create_file(&Actor::Process, &path(name), FileAttributes::NONE, Wanted::NOTHING)
+    };
+    for number in 0..500 {
+        make(&format!("File {number}")).unwrap();
+    }
+    for number in 0..500 {
+        assert!(matches!(make(&format!("FILE {number}")), Err(Error::Exists)));
+    }
+    let opened = share.open("FILE 7", Wanted::NOTHING).unwrap();
+    assert_eq!(opened.path, "File 7");
+    share.backend.rename(&Actor::Process, &*opened.handle, &path("file 7"), &path("Other"), false).unwrap();
+    assert!(matches!(share.open("FILE 7", Wanted::NOTHING), Err(Error::NotFound)));
+    assert_eq!(share.open("OTHER", Wanted::NOTHING).unwrap().path, "Other");
+    share.backend.remove(&Actor::Process, &path("OTHER"), &*opened.handle).unwrap();
+    assert!(matches!(share.open("OTHER", Wanted::NOTHING), Err(Error::NotFound)));
+    make("OTHER").unwrap();
+    assert_eq!(share.open("oTHER", Wanted::NOTHING).unwrap().path, "OTHER");
+    // Another program, seen by the directory's times (set apart, for file systems with coarse clocks).
+    std::fs::write(share.disk("Foreign"), "").unwrap();
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
+    std::fs::File::open(share.disk("")).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(share.open("FOREIGN", Wanted::NOTHING).unwrap().path, "Foreign");
+    // Two spellings by another program: both stay reachable, and the first is found for a third.
+    std::fs::write(share.disk("FOREIGN"), "").unwrap();
+    std::fs::File::open(share.disk(""))
+        .unwrap()
+        .set_modified(long_ago + std::time::Duration::from_secs(1))
+        .unwrap();
+    assert_eq!(share.open("foreign", Wanted::NOTHING).unwrap().path, "FOREIGN");
+    assert_eq!(share.open("Foreign", Wanted::NOTHING).unwrap().path, "Foreign");
+}
+
+#[test]
+fn attributes_are_where_samba_looks() {
+    let share = Share::new();
+    let made = share
+        .backend
+        .create_file(&Actor::Process, &path("f"), FileAttributes::SYSTEM, Wanted::NOTHING)
+        .unwrap();
+    let mut record = [0; 256];
+    let length = rustix::fs::getxattr(share.disk("f"), "user.DOSATTRIB", &mut record).unwrap();
+    let mut expected = vec![0, 0, 5, 0, 5, 0, 0, 0, 0x11, 0, 0, 0, 0x24, 0, 0, 0];
+    expected.extend_from_slice(&made.stat.created.0.to_le_bytes());
+    assert_eq!(&record[..length], expected);
+    for name in ["DOSATTRIB", "dosattrib", "DosStream.x:$DATA", "SAMBA_PAI"] {
+        assert!(matches!(made.handle.xattr(name), Err(Error::AccessDenied)));
+        assert!(matches!(made.handle.set_xattr(name, b"forged"), Err(Error::AccessDenied)));
+        assert!(matches!(made.handle.remove_xattr(name), Err(Error::AccessDenied)));
+    }
+    assert!(made.handle.xattrs().unwrap().is_empty());
+
+    std::fs::write(share.disk("plain"), "").unwrap();
+    std::fs::set_permissions(share.disk("plain"), PermissionsExt::from_mode(0o444)).unwrap();
+    let plain = share.open("plain", Wanted::NOTHING).unwrap();
+    assert_eq!(plain.stat.attributes, FileAttributes::ARCHIVE | FileAttributes::READONLY);
+    let stream = path("f").with_stream("s").unwrap();
+    let stream =
+        share.backend.create_file(&Actor::Process, &stream, FileAttributes::NONE, Wanted::BOTH).unwrap();
+    stream.handle.write_at(b"hi", 0).unwrap();
+    let length = rustix::fs::getxattr(share.disk("f"), "user.DosStream.s:$DATA", &mut record).unwrap();
+    assert_eq!(&record[..length], b"hi\0");
+    assert!(matches!(stream.handle.write_at(&[0], 1 << 20), Err(Error::NoSpace)));
+    assert!(matches!(stream.handle.set_size(u64::MAX), Err(Error::NoSpace)));
+}
+
+#[test]
+fn holes_are_told() {
+    let share = Share::new();
+    let made =
+        share.backend.create_file(&Actor::Process, &path("f"), FileAttributes::NONE, Wanted::BOTH).unwrap();
+    made.handle.write_at(&[1; 4096], 0).unwrap();
+    made.handle.write_at(&[1; 4096], 1 << 20).unwrap();
+    let size = (1 << 20) + 4096;
+    let ranges = made.handle.allocated_ranges(0..u64::MAX >> 1).unwrap();
+    assert_eq!(ranges, [0..4096, 1 << 20..size]);
+    made.handle.zero(0..4096).unwrap();
+    assert_eq!(made.handle.allocated_ranges(0..size).unwrap(), ranges[1..]);
+    assert_eq!(made.handle.allocated_ranges(4096..8192).unwrap(), []);
+}
+
+#[test]
+fn cached_data_needs_no_waiting() {
+    let share = Share::new();
+    std::fs::write(share.disk("f"), vec![7; 100_000]).unwrap();
+    let opened = share.open("f", Wanted::READ).unwrap();
+    let mut buffer = vec![0; 200_000];
+    assert_eq!(opened.handle.read_at(&mut buffer, 0).unwrap(), 100_000);
+    if let Some(read) = opened.handle.try_read_at(&mut buffer, 0).unwrap() {
+        assert_eq!(read, 100_000);
+    }
+    assert!(opened.handle.as_fd().is_some());
+    assert!(share.open("f", Wanted::WRITE).unwrap().handle.as_fd().is_none());
+    assert!(share.open("", Wanted::READ).unwrap().handle.as_fd().is_none());
+}
+
+/// With root's rights only: the file system must see the user.
+#[test]
+fn users_act_as_themselves() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let share = Share::new();
+    let nobody = Actor::user(65534, 65534, vec![]);
+    let member = Actor::user(65533, 65533, vec![4711]);
+    std::fs::write(share.disk("mine"), "root's").unwrap();
+    std::fs::set_permissions(share.disk("mine"), PermissionsExt::from_mode(0o600)).unwrap();
+    std::fs::write(share.disk("group"), "group's").unwrap();
+    std::os::unix::fs::chown(share.disk("group"), None, Some(4711)).unwrap();
+    std::fs::set_permissions(share.disk("group"), PermissionsExt::from_mode(0o060)).unwrap();
+    std::fs::set_permissions(share.disk(""), PermissionsExt::from_mode(0o777)).unwrap();
+
+    let open = |actor: &Actor, name: &str, wanted| share.backend.open(actor, &path(name), wanted);
+    for wanted in [Wanted::READ, Wanted::WRITE, Wanted::BOTH] {
+        for (actor, name, may) in [
+            (&nobody, "mine", false),
+            (&nobody, "MINE", false),
+            (&nobody, "group", false),
+            (&member, "mine", false),
+            (&member, "group", true),
+            (&Actor::Process, "mine", true),
+            (&Actor::Process, "group", true),
+        ] {
+            assert_eq!(open(actor, name, wanted).is_ok(), may, "{actor:?} {name} {wanted:?}");
+        }
+    }
+    let mine = open(&nobody, "mine", Wanted::NOTHING).unwrap().handle;
+    let access = mine.maximal_access(&nobody);
+    assert!(access.contains(AccessMask::READ_ATTRIBUTES | AccessMask::DELETE));
+    assert!(
+        !access.intersects(AccessMask::READ_DATA | AccessMask::WRITE_DATA | AccessMask::WRITE_ATTRIBUTES)
+    );
+    assert_eq!(mine.maximal_access(&Actor::Process), AccessMask::FILE_ALL);
+    let group = open(&member, "group", Wanted::BOTH).unwrap().handle;
+    assert!(group.maximal_access(&member).contains(AccessMask::READ_DATA | AccessMask::WRITE_DATA));
+    assert!(!group.maximal_access(&member).contains(AccessMask::EXECUTE));
+
+    let made = share.backend.create_file(&nobody, &path("new"), FileAttributes::NONE, Wanted::BOTH).unwrap();
+    assert_eq!((made.stat.uid, made.stat.gid), (65534, 65534));
+    assert!(made.handle.maximal_access(&nobody).contains(AccessMask::WRITE_DAC | AccessMask::DELETE));
+    made.handle.set_attributes(FileAttributes::HIDDEN).unwrap();
+    let linked = share.backend.link(
+        &nobody,
+        &*open(&nobody, "new", Wanted::NOTHING).unwrap().handle,
+        &path("new2"),
+        false,
+    );
+    assert!(linked.is_ok(), "{linked:?}");
+    let d = share.backend.create_directory(&nobody, &path("d"), FileAttributes::HIDDEN).unwrap();
+    assert_eq!(std::fs::metadata(share.disk("d")).unwrap().uid(), 65534);
+    assert_eq!(d.stat.uid, 65534);
+    let stream = path("mine").with_stream("s").unwrap();
+    assert!(share.backend.create_file(&nobody, &stream, FileAttributes::NONE, Wanted::BOTH).is_err());
+    share.backend.create_file(&Actor::Process, &stream, FileAttributes::NONE, Wanted::BOTH).unwrap();
+    assert!(share.backend.open(&nobody, &stream, Wanted::READ).is_err());
+    assert!(share.backend.open(&nobody, &stream, Wanted::NOTHING).is_ok());
+
+    // The directory closed: no creating, renaming, removing.
+    std::fs::set_permissions(share.disk(""), PermissionsExt::from_mode(0o755)).unwrap();
+    let denied = share.backend.create_file(&nobody, &path("no"), FileAttributes::NONE, Wanted::BOTH);
+    assert!(matches!(denied, Err(Error::AccessDenied)));
+    let denied = share.backend.rename(&nobody, &*made.handle, &path("new"), &path("no"), false);
+    assert!(matches!(denied, Err(Error::AccessDenied)));
+    assert!(matches!(share.backend.remove(&nobody, &path("new"), &*made.handle), Err(Error::AccessDenied)));
+    assert!(!made.handle.maximal_access(&nobody).contains(AccessMask::DELETE));
+    assert!(rustix::process::geteuid().is_root());
+    assert!(rustix::process::getegid().is_root());
+}
+
+/// With root's rights only: READONLY is seen although the actor may not read the file.
+#[test]
+fn readonly_protects_from_those_who_cannot_read() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let share = Share::new();
+    std::fs::set_permissions(share.disk(""), PermissionsExt::from_mode(0o777)).unwrap();
+    let nobody = Actor::user(65534, 65534, vec![]);
+    let target = share
+        .backend
+        .create_file(&Actor::Process, &path("t"), FileAttributes::READONLY, Wanted::BOTH)
+        .unwrap();
+    std::fs::set_permissions(share.disk("t"), PermissionsExt::from_mode(0o600)).unwrap();
+    let made = share.backend.create_file(&nobody, &path("new"), FileAttributes::NONE, Wanted::BOTH).unwrap();
+    let rename = || share.backend.rename(&nobody, &*made.handle, &path("new"), &path("t"), true);
+    let link = || share.backend.link(&nobody, &*made.handle, &path("t"), true);
+    assert!(matches!(rename(), Err(Error::AccessDenied)));
+    assert!(matches!(link(), Err(Error::AccessDenied)));
+    target.handle.set_attributes(FileAttributes::NORMAL).unwrap();
+    link().unwrap();
+    assert_eq!(std::fs::read_dir(share.disk("")).unwrap().count(), 2, "no temporary name stays");
+    assert_eq!(target.handle.stat().unwrap().links, 0);
+}
+
+/// With root's rights only: a write as a user clears set-id bits, as the kernel would for the user.
+#[test]
+fn a_users_write_takes_the_set_id_bits_away() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let share = Share::new();
+    std::fs::write(share.disk("tool"), "x").unwrap();
+    std::fs::set_permissions(share.disk("tool"), PermissionsExt::from_mode(0o6777)).unwrap();
+    let nobody = Actor::user(65534, 65534, vec![]);
+    let opened = share.backend.open(&nobody, &path("tool"), Wanted::BOTH).unwrap();
+    assert_eq!(opened.handle.stat().unwrap().mode, 0o6777, "opening changes nothing");
+    opened.handle.write_at(b"y", 0).unwrap();
+    assert_eq!(opened.handle.stat().unwrap().mode, 0o777);
+}

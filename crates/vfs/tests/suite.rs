@@ -1,0 +1,423 @@
+//! What every backend must do; each check runs over all of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use vfs::{
+    Actor, Backend, Capabilities, EntryWanted, Error, Kind, LocalBackend, LocalOptions, MemBackend, Opened,
+    RelativePath, SetTimes, Wanted,
+};
+use wire::{FileAttributes, FileTime};
+
+/// Runs a check over every backend.
+fn check(test: impl Fn(Arc<dyn Backend>)) {
+    test(Arc::new(MemBackend::new()));
+    let directory = tempfile::tempdir().unwrap();
+    test(Arc::new(LocalBackend::open(directory.path(), LocalOptions::default()).unwrap()));
+}
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::new(text).unwrap()
+}
+
+fn stream(text: &str, name: &str) -> RelativePath {
+    path(text).with_stream(name).unwrap()
+}
+
+fn file(backend: &dyn Backend, text: &str) -> Opened {
+    backend.create_file(&Actor::Process, &path(text), FileAttributes::NONE, Wanted::BOTH).unwrap()
+}
+
+fn directory(backend: &dyn Backend, text: &str) -> Opened {
+    backend.create_directory(&Actor::Process, &path(text), FileAttributes::NONE).unwrap()
+}
+
+fn open(backend: &dyn Backend, text: &str) -> Result<Opened, Error> {
+    backend.open(&Actor::Process, &path(text), Wanted::NOTHING)
+}
+
+fn list(opened: &Opened) -> Vec<String> {
+    let mut cursor = opened.handle.read_directory().unwrap();
+    let mut names = Vec::new();
+    while let Some(entry) = cursor.next(&mut |_| EntryWanted::Name).unwrap() {
+        assert!(entry.stat.is_none());
+        names.push(entry.name);
+    }
+    names[2..].sort();
+    names
+}
+
+#[test]
+fn data_is_written_read_cut_and_zeroed() {
+    check(|backend| {
+        let Opened { handle, stat, path: real, .. } = file(&*backend, "f");
+        assert_eq!((stat.size, stat.kind, stat.links), (0, Kind::File, 1));
+        assert_eq!(stat.attributes, FileAttributes::ARCHIVE);
+        assert_eq!(real, "f");
+        assert_eq!(handle.write_at(b"hello", 3).unwrap(), 5);
+        let mut buffer = [0xff; 16];
+        assert_eq!(handle.read_at(&mut buffer, 0).unwrap(), 8);
+        assert_eq!(&buffer[..8], b"\0\0\0hello");
+        assert_eq!(handle.read_at(&mut buffer, 8).unwrap(), 0);
+        assert_eq!(handle.read_at(&mut buffer, 1 << 40).unwrap(), 0);
+        if let Some(read) = handle.try_read_at(&mut buffer, 5).unwrap() {
+            assert_eq!(&buffer[..read], b"llo");
+        }
+        handle.zero(4..100).unwrap();
+        assert_eq!(handle.stat().unwrap().size, 8);
+        handle.set_size(5).unwrap();
+        assert_eq!(handle.read_at(&mut buffer, 0).unwrap(), 5);
+        assert_eq!(&buffer[..5], b"\0\0\0h\0");
+        handle.set_size(10).unwrap();
+        handle.allocate(1 << 16).unwrap();
+        let stat = handle.stat().unwrap();
+        assert_eq!(stat.size, 10);
+        assert!(stat.allocation >= 1 << 16);
+        assert_eq!(handle.write_at(b"", 1 << 20).unwrap(), 0);
+        assert_eq!(handle.stat().unwrap().size, 10);
+        handle.flush().unwrap();
+        let ranges = handle.allocated_ranges(2..u64::MAX >> 1).unwrap();
+        assert!(ranges.iter().all(|range| range.start >= 2 && range.end <= 10), "{ranges:?}");
+        for result in [handle.set_size(u64::MAX), handle.allocate(u64::MAX), handle.zero(0..u64::MAX)] {
+            assert!(matches!(result, Err(Error::InvalidArgument) | Ok(())));
+        }
+        assert!(handle.write_at(b"x", u64::MAX).is_err());
+    });
+}
+
+#[test]
+fn a_handle_gives_only_what_was_wanted() {
+    check(|backend| {
+        file(&*backend, "f").handle.write_at(b"data", 0).unwrap();
+        let actor = Actor::Process;
+        let mut buffer = [0; 4];
+        for (wanted, may_read, may_write) in [
+            (Wanted::NOTHING, false, false),
+            (Wanted::READ, true, false),
+            (Wanted::WRITE, false, true),
+            (Wanted::BOTH, true, true),
+        ] {
+            let handle = backend.open(&actor, &path("f"), wanted).unwrap().handle;
+            let denied = |result: Result<usize, Error>| matches!(result, Err(Error::AccessDenied));
+            assert_eq!(denied(handle.read_at(&mut buffer, 0)), !may_read, "{wanted:?}");
+            assert_eq!(denied(handle.try_read_at(&mut buffer, 0).map(Option::unwrap_or_default)), !may_read);
+            assert_eq!(denied(handle.write_at(b"data", 0)), !may_write, "{wanted:?}");
+            assert_eq!(denied(handle.set_size(4).map(|()| 0)), !may_write, "{wanted:?}");
+            handle.flush().unwrap();
+            assert_eq!(handle.stat().unwrap().size, 4);
+            handle.set_attributes(FileAttributes::HIDDEN).unwrap();
+            assert_eq!(handle.stat().unwrap().attributes, FileAttributes::HIDDEN);
+            assert!(matches!(handle.read_directory(), Err(Error::NotADirectory)));
+        }
+        let created = backend.create_file(&actor, &path("g"), FileAttributes::NONE, Wanted::NOTHING).unwrap();
+        assert!(matches!(created.handle.read_at(&mut buffer, 0), Err(Error::AccessDenied)));
+        directory(&*backend, "d");
+        for wanted in [Wanted::NOTHING, Wanted::READ, Wanted::WRITE, Wanted::BOTH] {
+            let handle = backend.open(&actor, &path("d"), wanted).unwrap().handle;
+            assert!(matches!(handle.read_at(&mut buffer, 0), Err(Error::IsADirectory)));
+            assert!(matches!(handle.write_at(b"x", 0), Err(Error::IsADirectory)));
+            assert_eq!(handle.stat().unwrap().kind, Kind::Directory);
+            handle.flush().unwrap();
+        }
+    });
+}
+
+#[test]
+fn opening_says_what_is_missing() {
+    check(|backend| {
+        directory(&*backend, "d");
+        file(&*backend, "d/f");
+        assert!(matches!(open(&*backend, "x"), Err(Error::NotFound)));
+        assert!(matches!(open(&*backend, "d/x"), Err(Error::NotFound)));
+        assert!(matches!(open(&*backend, "x/y"), Err(Error::PathNotFound)));
+        assert!(matches!(open(&*backend, "d/x/y"), Err(Error::PathNotFound)));
+        assert!(matches!(open(&*backend, "d/f/y"), Err(Error::PathNotFound)));
+        assert!(matches!(open(&*backend, "D/F/y"), Err(Error::PathNotFound)));
+        let root = open(&*backend, "").unwrap();
+        assert_eq!((root.path.as_str(), root.stat.kind), ("", Kind::Directory));
+        assert!(root.stat.attributes.contains(FileAttributes::DIRECTORY));
+        let create = |text: &str| {
+            let created =
+                backend.create_file(&Actor::Process, &path(text), FileAttributes::NONE, Wanted::BOTH);
+            let made = backend.create_directory(&Actor::Process, &path(text), FileAttributes::NONE);
+            (created.err(), made.err())
+        };
+        assert!(matches!(create(""), (Some(Error::Exists), Some(Error::Exists))));
+        assert!(matches!(create("d"), (Some(Error::Exists), Some(Error::Exists))));
+        assert!(matches!(create("D"), (Some(Error::Exists), Some(Error::Exists))));
+        assert!(matches!(create("x/y"), (Some(Error::PathNotFound), Some(Error::PathNotFound))));
+        assert!(matches!(create("d/f/y"), (Some(Error::PathNotFound), Some(Error::PathNotFound))));
+    });
+}
+
+#[test]
+fn names_are_found_in_any_case() {
+    check(|backend| {
+        assert!(backend.capabilities().contains(Capabilities::CASE_INSENSITIVE));
+        directory(&*backend, "Größe");
+        directory(&*backend, "Größe/Sub Dir");
+        let made = file(&*backend, "gRÖSSE/x".replace("SSE", "ßE").as_str());
+        assert_eq!(made.path, "Größe/x");
+        let made = file(&*backend, "GRÖßE/sub dir/Страница.TXT");
+        assert_eq!(made.path, "Größe/Sub Dir/Страница.TXT");
+        for spelling in ["Größe/Sub Dir/Страница.TXT", "größe/SUB DIR/страница.txt"] {
+            let opened = open(&*backend, spelling).unwrap();
+            assert_eq!(opened.path, "Größe/Sub Dir/Страница.TXT");
+            assert!(opened.stat.is_same_file(&made.stat));
+        }
+        assert!(matches!(open(&*backend, "Grösse"), Err(Error::NotFound)));
+    });
+}
+
+#[test]
+fn renames_respect_the_target() {
+    check(|backend| {
+        let actor = Actor::Process;
+        let a = file(&*backend, "a");
+        let b = file(&*backend, "B");
+        let d = directory(&*backend, "Dir");
+        let rename = |opened: &Opened, from: &str, to: &str, replace| {
+            backend.rename(&actor, &*opened.handle, &path(from), &path(to), replace)
+        };
+        assert!(matches!(rename(&a, "a", "b", false), Err(Error::Exists)));
+        assert!(matches!(rename(&a, "a", "dir", true), Err(Error::AccessDenied)));
+        assert!(matches!(rename(&d, "Dir", "b", true), Err(Error::AccessDenied)));
+        assert!(matches!(rename(&a, "a", "x/y", false), Err(Error::PathNotFound)));
+        assert!(matches!(rename(&a, "none", "c", false), Err(Error::NotFound)));
+        assert!(matches!(rename(&a, "B", "c", false), Err(Error::Replaced)));
+        assert!(matches!(rename(&d, "Dir", "dir/below", false), Err(Error::AccessDenied)));
+        assert!(matches!(rename(&d, "", "c", false), Err(Error::AccessDenied)));
+        assert!(matches!(rename(&d, "Dir", "", true), Err(Error::AccessDenied)));
+        assert_eq!(rename(&a, "a", "A", false).unwrap(), "A");
+        assert_eq!(rename(&a, "A", "A", false).unwrap(), "A");
+        assert_eq!(open(&*backend, "a").unwrap().path, "A");
+        assert_eq!(rename(&a, "a", "DIR/New", false).unwrap(), "Dir/New");
+        assert!(matches!(open(&*backend, "a"), Err(Error::NotFound)));
+        b.handle.set_attributes(FileAttributes::READONLY).unwrap();
+        assert!(matches!(rename(&a, "Dir/New", "b", true), Err(Error::AccessDenied)));
+        b.handle.set_attributes(FileAttributes::NORMAL).unwrap();
+        assert_eq!(rename(&a, "dir/new", "b", true).unwrap(), "B");
+        let now = open(&*backend, "b").unwrap();
+        assert!(now.stat.is_same_file(&a.stat));
+        assert_eq!(b.handle.stat().unwrap().links, 0);
+        assert_eq!(rename(&d, "dir", "DIR2", false).unwrap(), "DIR2");
+        assert!(backend.is_empty_directory(&*d.handle).unwrap());
+    });
+}
+
+#[test]
+fn links_are_further_names() {
+    check(|backend| {
+        let actor = Actor::Process;
+        let a = file(&*backend, "a");
+        let b = file(&*backend, "b");
+        let d = directory(&*backend, "d");
+        assert!(matches!(backend.link(&actor, &*d.handle, &path("e"), false), Err(Error::IsADirectory)));
+        assert!(matches!(backend.link(&actor, &*a.handle, &path("B"), false), Err(Error::Exists)));
+        assert!(matches!(backend.link(&actor, &*a.handle, &path("d"), true), Err(Error::AccessDenied)));
+        assert_eq!(backend.link(&actor, &*a.handle, &path("D/Link"), false).unwrap(), "d/Link");
+        assert_eq!(a.handle.stat().unwrap().links, 2);
+        assert_eq!(backend.link(&actor, &*a.handle, &path("b"), true).unwrap(), "b");
+        assert_eq!((a.handle.stat().unwrap().links, b.handle.stat().unwrap().links), (3, 0));
+        // From a handle without data access.
+        let c = open(&*backend, "a").unwrap();
+        backend.link(&actor, &*c.handle, &path("c"), false).unwrap();
+        assert_eq!(a.handle.stat().unwrap().links, 4);
+        // One link renamed over another of the same file: one name less.
+        assert_eq!(backend.rename(&actor, &*a.handle, &path("a"), &path("c"), true).unwrap(), "c");
+        assert!(matches!(open(&*backend, "a"), Err(Error::NotFound)));
+        assert_eq!(a.handle.stat().unwrap().links, 3);
+        assert!(backend.link(&actor, &*b.handle, &path("again"), false).is_err());
+    });
+}
+
+#[test]
+fn only_the_opened_file_is_removed() {
+    check(|backend| {
+        let actor = Actor::Process;
+        let old = file(&*backend, "name");
+        backend.rename(&actor, &*old.handle, &path("name"), &path("moved"), false).unwrap();
+        let new = file(&*backend, "name");
+        assert!(matches!(backend.remove(&actor, &path("name"), &*old.handle), Err(Error::Replaced)));
+        assert!(open(&*backend, "name").unwrap().stat.is_same_file(&new.stat));
+        backend.remove(&actor, &path("MOVED"), &*old.handle).unwrap();
+        assert!(matches!(backend.remove(&actor, &path("moved"), &*old.handle), Err(Error::NotFound)));
+        assert_eq!(old.handle.write_at(b"still open", 0).unwrap(), 10);
+
+        let d = directory(&*backend, "d");
+        let inner = file(&*backend, "d/f");
+        assert!(!backend.is_empty_directory(&*d.handle).unwrap());
+        assert!(matches!(backend.remove(&actor, &path("d"), &*d.handle), Err(Error::NotEmpty)));
+        backend.remove(&actor, &path("d/f"), &*inner.handle).unwrap();
+        assert!(backend.is_empty_directory(&*d.handle).unwrap());
+        backend.remove(&actor, &path("d"), &*d.handle).unwrap();
+        let root = open(&*backend, "").unwrap();
+        assert!(matches!(backend.remove(&actor, &path(""), &*root.handle), Err(Error::AccessDenied)));
+    });
+}
+
+#[test]
+fn metadata_is_kept() {
+    check(|backend| {
+        let attributes = FileAttributes::HIDDEN | FileAttributes::SYSTEM;
+        let made = backend.create_file(&Actor::Process, &path("f"), attributes, Wanted::READ).unwrap();
+        assert_eq!(made.stat.attributes, attributes | FileAttributes::ARCHIVE);
+        let times = SetTimes {
+            created: Some(FileTime::from_unix(1_000_000_000, 100)),
+            accessed: Some(FileTime::from_unix(1_100_000_000, 200)),
+            modified: Some(FileTime::from_unix(1_200_000_000, 300)),
+            changed: None,
+        };
+        made.handle.set_times(times).unwrap();
+        let reopened = open(&*backend, "f").unwrap();
+        reopened.handle.set_attributes(FileAttributes::READONLY | FileAttributes::DIRECTORY).unwrap();
+        reopened.handle.set_sparse(true).unwrap();
+        reopened.handle.set_times(SetTimes::default()).unwrap();
+        let stat = made.handle.stat().unwrap();
+        assert_eq!(Some(stat.created), times.created);
+        assert_eq!(Some(stat.accessed), times.accessed);
+        assert_eq!(Some(stat.modified), times.modified);
+        assert_eq!(stat.attributes, FileAttributes::READONLY | FileAttributes::SPARSE_FILE);
+        reopened.handle.set_attributes(FileAttributes::NORMAL).unwrap();
+        assert_eq!(made.handle.stat().unwrap().attributes, FileAttributes::SPARSE_FILE);
+        reopened.handle.set_sparse(false).unwrap();
+        assert_eq!(made.handle.stat().unwrap().attributes, FileAttributes::NORMAL);
+
+        let d = backend.create_directory(&Actor::Process, &path("d"), FileAttributes::HIDDEN).unwrap();
+        assert_eq!(d.stat.attributes, FileAttributes::HIDDEN | FileAttributes::DIRECTORY);
+        d.handle.set_attributes(FileAttributes::NONE).unwrap();
+        assert_eq!(open(&*backend, "d").unwrap().stat.attributes, FileAttributes::DIRECTORY);
+        assert_eq!(d.handle.stat().unwrap().links, 1);
+    });
+}
+
+#[test]
+fn extended_attributes_and_streams() {
+    check(|backend| {
+        let actor = Actor::Process;
+        let handle = file(&*backend, "f").handle;
+        for handle in [handle, open(&*backend, "f").unwrap().handle] {
+            assert_eq!(handle.xattr("one").unwrap(), None);
+            handle.set_xattr("One", b"1").unwrap();
+            handle.set_xattr("ONE", b"11").unwrap();
+            handle.set_xattr("two", &[7; 2000]).unwrap();
+            assert_eq!(handle.xattr("one").unwrap().as_deref(), Some(&b"11"[..]));
+            let names: Vec<_> = handle.xattrs().unwrap().into_iter().map(|xattr| xattr.name).collect();
+            assert_eq!(names, ["One", "two"]);
+            assert_eq!(handle.xattr("two").unwrap().unwrap().len(), 2000);
+            handle.remove_xattr("oNe").unwrap();
+            handle.remove_xattr("one").unwrap();
+            handle.remove_xattr("two").unwrap();
+            assert!(handle.xattrs().unwrap().is_empty());
+        }
+
+        let main = stream("F", "Notes");
+        assert!(matches!(backend.open(&actor, &main, Wanted::READ), Err(Error::NotFound)));
+        let made = backend.create_file(&actor, &main, FileAttributes::NONE, Wanted::BOTH).unwrap();
+        assert_eq!((made.path.as_str(), made.stream.as_deref()), ("f", Some("Notes")));
+        made.handle.write_at(b"text", 2).unwrap();
+        let again = backend.create_file(&actor, &stream("f", "NOTES"), FileAttributes::NONE, Wanted::BOTH);
+        assert!(matches!(again, Err(Error::Exists)));
+        let opened = backend.open(&actor, &stream("f", "nOTES"), Wanted::READ).unwrap();
+        assert_eq!(opened.stream.as_deref(), Some("Notes"));
+        assert_eq!((opened.stat.size, opened.stat.kind), (6, Kind::File));
+        let mut buffer = [0; 8];
+        assert_eq!(opened.handle.read_at(&mut buffer, 0).unwrap(), 6);
+        assert_eq!(&buffer[..6], b"\0\0text");
+        assert!(matches!(opened.handle.write_at(b"x", 0), Err(Error::AccessDenied)));
+        made.handle.set_size(3).unwrap();
+        let streams = open(&*backend, "f").unwrap().handle.streams().unwrap();
+        assert_eq!(streams.iter().map(|s| (s.name.as_str(), s.size)).collect::<Vec<_>>(), [("Notes", 3)]);
+        assert_eq!(open(&*backend, "f").unwrap().stat.size, 0);
+
+        let other = stream("f", "other");
+        backend.create_file(&actor, &other, FileAttributes::NONE, Wanted::BOTH).unwrap();
+        assert!(matches!(backend.rename(&actor, &*made.handle, &main, &other, false), Err(Error::Exists)));
+        backend.rename(&actor, &*made.handle, &main, &other, true).unwrap();
+        assert_eq!(backend.open(&actor, &other, Wanted::READ).unwrap().stat.size, 3);
+        let opened = backend.open(&actor, &other, Wanted::READ).unwrap();
+        backend.remove(&actor, &other, &*opened.handle).unwrap();
+        assert!(matches!(backend.open(&actor, &other, Wanted::READ), Err(Error::NotFound)));
+        assert!(open(&*backend, "f").is_ok());
+
+        let d = directory(&*backend, "d");
+        backend.create_file(&actor, &stream("d", "s"), FileAttributes::NONE, Wanted::BOTH).unwrap();
+        assert_eq!(d.handle.streams().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn listings_show_dots_first_and_start_again() {
+    check(|backend| {
+        let root = backend.open(&Actor::Process, &path(""), Wanted::READ).unwrap();
+        assert_eq!(list(&root), [".", ".."]);
+        let d = directory(&*backend, "d");
+        file(&*backend, "d/one").handle.write_at(b"12345", 0).unwrap();
+        assert_eq!(list(&d), [".", "..", "one"]);
+        assert_eq!(list(&open(&*backend, "d").unwrap()), [".", "..", "one"]);
+        let mut cursor = d.handle.read_directory().unwrap();
+        let mut stat_of = |wanted: &str| {
+            cursor.restart().unwrap();
+            let mut pick = |name: &str| if name == wanted { EntryWanted::Stat } else { EntryWanted::Skip };
+            let entry = cursor.next(&mut pick).unwrap();
+            entry.map(|entry| entry.stat.unwrap())
+        };
+        assert_eq!(stat_of("one").unwrap(), open(&*backend, "d/one").unwrap().stat);
+        assert!(stat_of(".").unwrap().is_same_file(&d.stat));
+        assert!(stat_of("..").unwrap().is_same_file(&root.stat));
+        assert!(stat_of("two").is_none());
+        file(&*backend, "d/two");
+        assert!(stat_of("two").is_some());
+        let mut up = root.handle.read_directory().unwrap();
+        let mut dots = |name: &str| if name == ".." { EntryWanted::Stat } else { EntryWanted::Skip };
+        let entry = up.next(&mut dots).unwrap().unwrap();
+        assert!(entry.stat.unwrap().is_same_file(&root.stat), "the root has nothing above");
+    });
+}
+
+#[test]
+fn ten_thousand_entries_each_once_while_others_come() {
+    check(|backend| {
+        let d = directory(&*backend, "d");
+        for number in 0..10_000 {
+            let name = path(&format!("d/file {number:05}"));
+            backend.create_file(&Actor::Process, &name, FileAttributes::NONE, Wanted::READ).unwrap();
+        }
+        let done = AtomicBool::new(false);
+        let mut seen = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for number in 0..2_000 {
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    file(&*backend, &format!("d/new {number}"));
+                }
+            });
+            let mut cursor = d.handle.read_directory().unwrap();
+            let mut seen = Vec::new();
+            let mut wanted =
+                |name: &str| if name.starts_with("file") { EntryWanted::Stat } else { EntryWanted::Skip };
+            while let Some(entry) = cursor.next(&mut wanted).unwrap() {
+                assert_eq!(entry.stat.unwrap().kind, Kind::File);
+                seen.push(entry.name);
+            }
+            done.store(true, Ordering::Relaxed);
+            seen
+        });
+        seen.sort();
+        let expected: Vec<_> = (0..10_000).map(|number| format!("file {number:05}")).collect();
+        assert_eq!(seen, expected);
+    });
+}
+
+#[test]
+fn the_volume_is_plausible() {
+    check(|backend| {
+        let space = backend.space().unwrap();
+        assert!(space.unit_bytes >= 512);
+        assert!(space.total >= space.free && space.free >= space.available);
+        let volume = backend.volume();
+        assert_eq!(volume, backend.volume());
+        assert_ne!(volume.created, FileTime::NONE);
+        assert_eq!(volume.component_units_max, 255);
+    });
+}

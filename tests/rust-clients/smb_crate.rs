@@ -1,0 +1,78 @@
+//! The crate `smb`: one frame for one request, signed and sealed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use smb::connection::EncryptionMode;
+use smb::resource::{ReadAt, WriteAt};
+use smb::{
+    Client, ClientConfig, ConnectionConfig, CreateOptions, DirAccessMask, Directory, FileAccessMask, FileAttributes,
+    FileCreateArgs, FileDirectoryInformation, FileDispositionInformation, UncPath,
+};
+use testkit::{Setup, Subject};
+
+async fn connected(subject: &Subject, share: &str, encryption: EncryptionMode) -> (Client, UncPath) {
+    let mut connection = ConnectionConfig { port: Some(subject.port()), ..ConnectionConfig::default() };
+    connection.timeout = Some(Duration::from_secs(20));
+    connection.encryption_mode = encryption;
+    let client = Client::new(ClientConfig { connection, ..ClientConfig::default() });
+    let path = UncPath::new("127.0.0.1").expect("a path").with_share(share).expect("a share");
+    let alice = subject.user("alice");
+    client.share_connect(&path, &alice.name, alice.password.clone()).await.expect("connect to the share");
+    (client, path)
+}
+
+async fn round_trip(share: &str, encryption: EncryptionMode) {
+    let subject = Subject::start(&Setup::default());
+    let (client, root) = connected(&subject, share, encryption).await;
+    let sent = crate::noise(300_000);
+    let create = FileCreateArgs::make_create_new(FileAttributes::default(), CreateOptions::default());
+    let file = client.create_file(&root.clone().with_path("f.bin"), &create).await.expect("create").unwrap_file();
+    let mut written = 0;
+    while written < sent.len() {
+        written += file.write_at(&sent[written..], written as u64).await.expect("write");
+    }
+    let mut back = vec![0; sent.len()];
+    let mut read = 0;
+    while read < back.len() {
+        read += file.read_at(&mut back[read..], read as u64).await.expect("read");
+    }
+    assert!(back == sent);
+    file.close().await.expect("close");
+
+    let open = FileCreateArgs::make_open_existing(FileAccessMask::new().with_generic_read(true).with_delete(true));
+    let file = client.create_file(&root.with_path("f.bin"), &open).await.expect("open").unwrap_file();
+    file.set_info(FileDispositionInformation { delete_pending: true.into() }).await.expect("delete");
+    file.close().await.expect("close");
+    assert!(!subject.share_dir(share).join("f.bin").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_there_and_back_signed() {
+    round_trip("data", EncryptionMode::Disabled).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_there_and_back_sealed() {
+    round_trip("sealed", EncryptionMode::Required).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_in_small_pieces() {
+    const PIECE_BYTES: u32 = 0x300;
+    let subject = Subject::start(&Setup::default());
+    for number in 0..100 {
+        std::fs::write(subject.share_dir("data").join(format!("file-{number}")), "").expect("write a file");
+    }
+    let (client, root) = connected(&subject, "data", EncryptionMode::Allowed).await;
+    let list = DirAccessMask::new().with_list_directory(true).with_synchronize(true).into();
+    let open = FileCreateArgs::make_open_existing(list);
+    let directory = Arc::new(client.create_file(&root, &open).await.expect("open the directory").unwrap_dir());
+    let entries = Directory::query_with_options::<FileDirectoryInformation>(&directory, "file-*", PIECE_BYTES);
+    let names = entries.await.expect("query").map(|entry| entry.expect("an entry").file_name.to_string());
+    let mut names: Vec<String> = names.collect().await;
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 100);
+}

@@ -1,0 +1,83 @@
+//! The fuzz targets: exploring with cargo-fuzz, and replaying what it found without it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::shell;
+use crate::test::Counts;
+
+/// Where the fuzz package is.
+fn directory() -> std::path::PathBuf {
+    testkit::repository().join("fuzz")
+}
+
+/// Explores for some minutes, divided among the targets.
+pub(crate) fn main(arguments: &[String]) -> bool {
+    let (minutes, named): (Vec<_>, Vec<_>) = arguments.iter().partition(|word| word.parse::<f64>().is_ok());
+    let minutes: f64 = minutes.last().and_then(|word| word.parse().ok()).unwrap_or(5.0);
+    let mut absent = Vec::new();
+    if shell::output(shell::command("rustup", &["run", "nightly", "rustc", "--version"])).is_none() {
+        absent.push("a nightly toolchain: rustup toolchain install nightly");
+    }
+    if shell::output(shell::cargo(&["fuzz", "--version"])).is_none() {
+        absent.push("cargo-fuzz: cargo install --locked cargo-fuzz");
+    }
+    if !absent.is_empty() {
+        eprintln!("fuzzing needs, and does not install by itself:\n  {}", absent.join("\n  "));
+        return false;
+    }
+    let targets: Vec<String> =
+        targets().into_iter().filter(|t| named.is_empty() || named.contains(&t)).collect();
+    if targets.is_empty() {
+        eprintln!("xtask: no such fuzz target; there are: {}", self::targets().join(", "));
+        return false;
+    }
+    let seconds = (minutes * 60.0 / targets.len() as f64).ceil().max(1.0);
+    let mut crashed = Vec::new();
+    for target in &targets {
+        println!("\n=== {target}, {seconds} s");
+        let limit = format!("-max_total_time={seconds}");
+        let arguments =
+            ["+nightly", "fuzz", "run", target, "--", &limit, "-timeout=10", "-rss_limit_mb=2048"];
+        // `cargo` of the path is rustup's, which understands `+nightly`.
+        if !shell::succeeds(shell::command("cargo", &arguments)) {
+            crashed.push(target.as_str());
+        }
+    }
+    println!("\n{} targets, {} with findings {}", targets.len(), crashed.len(), crashed.join(" "));
+    crashed.is_empty()
+}
+
+/// Replays the corpus through the same functions, in an ordinary test of the fuzz package.
+pub(crate) fn replay() -> Counts {
+    let manifest = directory().join("Cargo.toml");
+    if !manifest.exists() {
+        println!("there are no fuzz targets");
+        return Counts { skipped: 1, ..Counts::default() };
+    }
+    let files = corpus_size();
+    let started = Instant::now();
+    let mut command = shell::cargo(&["test", "--quiet", "--manifest-path"]);
+    // The library and its replay test only: a target's binary wants cargo-fuzz's runtime.
+    command.arg(manifest).args(["--lib", "--tests"]).env("CARGO_TARGET_DIR", shell::target_directory());
+    let good = shell::succeeds(command);
+    println!("{files} inputs in {:.1} s", started.elapsed().max(Duration::from_millis(1)).as_secs_f64());
+    Counts { passed: if good { files.max(1) } else { 0 }, failed: usize::from(!good), skipped: 0 }
+}
+
+fn targets() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory().join("fuzz_targets"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some(entry.path().file_stem()?.to_str()?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+fn corpus_size() -> usize {
+    let inputs =
+        |directory: fs::DirEntry| fs::read_dir(directory.path()).into_iter().flatten().flatten().count();
+    fs::read_dir(directory().join("corpus")).into_iter().flatten().flatten().map(inputs).sum()
+}

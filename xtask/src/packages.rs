@@ -1,0 +1,54 @@
+//! The Debian packages that the tests need, and their installation.
+
+use std::path::Path;
+
+use crate::shell;
+
+/// A package, and a file that is there when it is installed.
+const PACKAGES: &[(&str, &str)] = &[
+    ("samba", "/usr/sbin/smbd"),
+    ("smbclient", "/usr/bin/smbclient"),
+    ("samba-testsuite", "/usr/bin/smbtorture"),
+    ("samba-common-bin", "/usr/bin/net"),
+    ("python3-impacket", "/usr/lib/python3/dist-packages/impacket/__init__.py"),
+    ("iproute2", "/usr/sbin/ip"),
+    ("procps", "/usr/bin/ps"),
+    ("attr", "/usr/bin/setfattr"),
+    ("util-linux", "/usr/bin/unshare"),
+    ("gcc", "/usr/bin/cc"),
+];
+
+/// Installs what is missing; says how where it may not. True when everything is there.
+pub(crate) fn install() -> bool {
+    let missing = missing();
+    if missing.is_empty() {
+        println!("all peers are installed");
+        return true;
+    }
+    let list = missing.join(" ");
+    if !shell::installed("apt-get") {
+        eprintln!("missing: {list} (Debian's names; this is not a Debian system, install what corresponds)");
+        return false;
+    }
+    if !testkit::is_root() {
+        eprintln!(
+            "missing: {list}\ninstall them with:\n  sudo apt-get install --no-install-recommends {list}"
+        );
+        return false;
+    }
+    println!("installing {list}");
+    let apt = |arguments: &[&str]| {
+        let mut command = shell::command("apt-get", arguments);
+        // A service that starts with its package could take ports and is of no use here.
+        command.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1");
+        command
+    };
+    let mut install = vec!["-qq", "-y", "--no-install-recommends", "install"];
+    install.extend(&missing);
+    let done = shell::succeeds(apt(&["-qq", "update"])) && shell::succeeds(apt(&install));
+    done && self::missing().is_empty()
+}
+
+fn missing() -> Vec<&'static str> {
+    PACKAGES.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(package, _)| *package).collect()
+}

@@ -1,0 +1,130 @@
+//! Documents say what is so: paths and crates that exist, commands that run.
+
+use std::fs;
+use std::path::Path;
+
+use super::Findings;
+
+pub(super) fn check(top: &Path, findings: &mut Findings) {
+    for name in ["ARCHITECTURE.md", "README.md", "CONTRIBUTING.md"] {
+        let path = top.join(name);
+        let Ok(text) = fs::read_to_string(&path) else {
+            findings.warning(&path, 0, "there is none");
+            continue;
+        };
+        paths(top, &path, &text, findings);
+        commands(top, &path, &text, findings);
+    }
+}
+
+/// Whatever stands in backticks and looks like a path of this tree must be one.
+fn paths(top: &Path, document: &Path, text: &str, findings: &mut Findings) {
+    let known = [
+        "crates/",
+        "tests/",
+        "tools/",
+        "xtask/",
+        "bench/",
+        "fuzz/",
+        "packaging/",
+        "docs/",
+        ".ci/",
+        ".cargo/",
+    ];
+    for (line, quoted) in quoted(text) {
+        let path = quoted.split("::").next().unwrap_or_default().trim_end_matches('/');
+        let file = path.ends_with(".rs")
+            || path.ends_with(".md")
+            || path.ends_with(".sh")
+            || path.ends_with(".toml");
+        let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+        let inside = known.iter().any(|start| quoted.starts_with(start)) || (file && !path.starts_with('/'));
+        if !plain || !inside {
+            continue;
+        }
+        // `registry/src/open.rs` is short for `crates/registry/src/open.rs`, `open.rs` alone for a file somewhere.
+        let exists = top.join(path).exists()
+            || top.join("crates").join(path).exists()
+            || (!path.contains('/') && somewhere(top, path));
+        // What a user has, not this tree.
+        let users = ["shareward.toml", "smb.conf"].contains(&path);
+        if !exists && !users {
+            findings.error(document, line, format!("`{quoted}` does not exist"));
+        }
+    }
+}
+
+fn somewhere(top: &Path, name: &str) -> bool {
+    crate::shell::files(top, &["rs", "md", "sh", "toml"]).iter().any(|path| path.ends_with(name))
+}
+
+/// Commands in code blocks: our own subcommands must exist.
+fn commands(top: &Path, document: &Path, text: &str, findings: &mut Findings) {
+    let applets = sources_of(&top.join("crates/shareward/src"));
+    let mut inside = false;
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            inside = !inside;
+            continue;
+        }
+        let code = line.trim_start().trim_start_matches("$ ").trim_start_matches("sudo ");
+        let words: Vec<&str> = code.split_whitespace().collect();
+        if !inside && !line.starts_with("    ") {
+            continue;
+        }
+        match words.as_slice() {
+            ["cargo", "xtask", chore, ..] => {
+                let chores = ["test", "tidy", "torture", "fuzz", "bench", "dist"];
+                if !chores.contains(chore) {
+                    findings.error(document, index + 1, format!("there is no `cargo xtask {chore}`"));
+                }
+            }
+            ["cargo", "run", rest @ ..] => {
+                let applet = rest.iter().skip_while(|word| **word != "--").nth(1);
+                unknown(applet, &applets, document, index, findings);
+            }
+            ["shareward" | "net", applet, ..] => unknown(Some(applet), &applets, document, index, findings),
+            _ => {}
+        }
+    }
+}
+
+fn unknown(applet: Option<&&str>, applets: &str, document: &Path, index: usize, findings: &mut Findings) {
+    let Some(applet) = applet else { return };
+    let name: String = applet.chars().take_while(char::is_ascii_alphanumeric).collect();
+    if !name.is_empty() && !applets.contains(&format!("\"{}\"", name.to_lowercase())) {
+        findings.error(document, index + 1, format!("there is no command `{name}`"));
+    }
+}
+
+fn sources_of(directory: &Path) -> String {
+    let texts =
+        crate::shell::files(directory, &["rs"]).into_iter().filter_map(|path| fs::read_to_string(path).ok());
+    texts.collect::<Vec<_>>().concat()
+}
+
+/// What stands in single backticks, outside code blocks, with its line.
+fn quoted(text: &str) -> Vec<(usize, &str)> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim_start().starts_with("```") {
+            inside = !inside;
+        } else if !inside {
+            let pieces = line.split('`').skip(1).step_by(2);
+            found.extend(pieces.map(|piece| (index + 1, piece)));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_pieces_are_found_outside_blocks() {
+        let text = "see `a/b.rs` and `c`\n```\n`no`\n```\n`d`\n";
+        assert_eq!(quoted(text), [(1, "a/b.rs"), (1, "c"), (5, "d")]);
+    }
+}

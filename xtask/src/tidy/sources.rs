@@ -1,0 +1,120 @@
+//! Rules for source files: their length, where `unsafe` may stand, what handlers cite, words that do not belong.
+
+use std::fs;
+use std::path::Path;
+
+use super::Findings;
+use crate::shell::files;
+
+/// A file of more lines is too long; of more than [`LINES_WARN`], it soon will be.
+const LINES_MAX: usize = 900;
+const LINES_WARN: usize = 600;
+
+/// Longer files that somebody looked at and that are better in one piece, with the reason.
+const LONG: &[(&str, &str)] = &[];
+
+/// The modules that may contain `unsafe`, each with the reason why it must.
+const UNSAFE: &[(&str, &str)] = &[
+    ("crates/vfs/src/", "Linux calls that rustix does not have; the audited module of vfs"),
+    ("crates/auth/src/crypto/", "AEAD with the nonce and tag lengths of SMB, through aws-lc-sys"),
+];
+
+/// What is left over when somebody meant to come back.
+const LEFTOVERS: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
+
+pub(super) fn check(top: &Path, findings: &mut Findings) {
+    let mut sources = Vec::new();
+    for directory in ["crates", "bench", "fuzz", "tests", "xtask"] {
+        sources.extend(files(&top.join(directory), &["rs"]));
+    }
+    for path in &sources {
+        let Ok(text) = fs::read_to_string(path) else {
+            findings.error(path, 0, "not UTF-8");
+            continue;
+        };
+        length(top, path, &text, findings);
+        unsafety(top, path, &text, findings);
+    }
+    let handlers = top.join("crates/server/src/handlers");
+    // One file per command; what is below has parts of one.
+    for path in files(&handlers, &["rs"]).iter().filter(|path| path.parent() == Some(&handlers)) {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let shared = path.file_name().is_some_and(|name| name == "mod.rs");
+        if !shared && !text.contains("MS-SMB2 3.3.5.") {
+            findings.error(
+                path,
+                0,
+                "a handler that cites no section: its first line names `MS-SMB2 3.3.5.`...",
+            );
+        }
+    }
+    words(top, findings);
+}
+
+fn length(top: &Path, path: &Path, text: &str, findings: &mut Findings) {
+    let lines = text.lines().count();
+    let reviewed =
+        LONG.iter().any(|(long, _)| path.strip_prefix(top).is_ok_and(|path| path == Path::new(long)));
+    if lines > LINES_MAX && !reviewed {
+        findings.error(path, 0, format!("{lines} lines: split it (at most {LINES_MAX})"));
+    } else if lines > LINES_WARN {
+        findings.warning(path, 0, format!("{lines} lines"));
+    }
+}
+
+fn unsafety(top: &Path, path: &Path, text: &str, findings: &mut Findings) {
+    let relative = path.strip_prefix(top).unwrap_or(path);
+    let allowed = UNSAFE.iter().any(|(module, _)| relative.to_string_lossy().starts_with(module));
+    for (index, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default();
+        let uses = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "unsafe trait"];
+        // This file names them, as strings.
+        if uses.iter().any(|word| code.contains(word)) && !allowed && !relative.starts_with("xtask") {
+            findings.error(path, index + 1, "`unsafe` outside the modules that may have it");
+        }
+    }
+    let root = path.file_name().is_some_and(|name| name == "lib.rs");
+    let may = UNSAFE.iter().any(|(module, _)| relative.to_string_lossy().starts_with(module));
+    let auth = relative.starts_with("crates/auth");
+    if root && relative.starts_with("crates") && !may && !auth && !text.contains("#![forbid(unsafe_code)]") {
+        findings.error(path, 0, "a crate without #![forbid(unsafe_code)]");
+    }
+}
+
+fn words(top: &Path, findings: &mut Findings) {
+    // Put together here, so that this file does not contain them.
+    let workplace = [["/wo", "rk/"].concat(), ["DESI", "GN.md"].concat(), ["STY", "LE.md"].concat()];
+    let kinds = ["rs", "md", "toml", "sh", "py", "service", "tsv", "txt", "yml", "yaml", "json"];
+    for path in files(top, &kinds) {
+        let this = path.ends_with("xtask/src/tidy/sources.rs");
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        for (index, line) in text.lines().enumerate() {
+            if let Some(word) = workplace.iter().find(|word| line.contains(word.as_str())) {
+                findings.error(&path, index + 1, format!("{word} is a place that no reader has"));
+            }
+            let word = |word: &&&str| has_word(line, word);
+            if let Some(word) = LEFTOVERS.iter().find(word).filter(|_| !this) {
+                findings.error(&path, index + 1, format!("{word}: do it, or write an issue"));
+            }
+        }
+    }
+}
+
+fn has_word(line: &str, word: &str) -> bool {
+    let part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    line.match_indices(word).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + word.len()..]);
+        !before.ends_with(part) && !after.starts_with(part)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_whole_words() {
+        assert!(has_word("// FIXME: later", "FIXME"));
+        assert!(!has_word("mktemp kernel-client.XXXXXX", "XXX"));
+    }
+}
