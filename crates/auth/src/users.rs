@@ -19,6 +19,12 @@ use crate::bytes::upper;
 use crate::limits::{MAX_ACCOUNT_NAME, MAX_USERS_FILE};
 pub use crate::ntlm::compute::nt_hash;
 
+/// The system's time as `last_change` has it.
+pub fn now() -> FileTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
+}
+
 /// The accounts of a users file.
 #[derive(Clone, Default)]
 pub struct UserDb {

@@ -510,7 +510,7 @@ pub(crate) fn is_stat_open(access: AccessMask) -> bool {
 }
 
 /// An open that breaks no lease: that, and reading the security descriptor.
-fn is_lease_stat_open(access: AccessMask) -> bool {
+pub(crate) fn is_lease_stat_open(access: AccessMask) -> bool {
     let bits = AccessMask::READ_ATTRIBUTES
         | AccessMask::WRITE_ATTRIBUTES
         | AccessMask::SYNCHRONIZE

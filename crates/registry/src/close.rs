@@ -147,7 +147,9 @@ impl<S: Shell> State<S> {
         effects: &mut Effects<S>,
     ) {
         self.release_locks(id, now, effects);
-        self.set_oplock(id, wire::OplockLevel::NONE, None);
+        if matches!(self.opens.get(&id).map(|open| open.caching), Some(Caching::Oplock { .. })) {
+            self.set_oplock(id, wire::OplockLevel::NONE, None);
+        }
         let Some(open) = self.opens.remove(&id) else {
             return;
         };

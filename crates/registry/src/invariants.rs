@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use wire::{FileGlobalId, LeaseState};
 
-use crate::admit::is_stat_open;
+use crate::admit::{is_lease_stat_open, is_stat_open};
 use crate::caching::{Caching, Holder};
 use crate::deadlines::Deadline;
 use crate::file::{File, FileKey, ShareMode};
@@ -225,11 +225,14 @@ impl<S: Shell> State<S> {
             if !self.held(holder).contains(LeaseState::WRITE) {
                 continue;
             }
-            let other = file.opens.iter().find(|id| {
-                self.opens.get(id).is_some_and(|open| {
-                    self.holder_of(**id, open) != Some(holder) && !is_stat_open(open.access)
-                })
-            });
+            let is_harmless = |open: &Open<S>| match holder {
+                Holder::Lease(_) => is_lease_stat_open(open.access),
+                Holder::Oplock(_) => is_stat_open(open.access),
+            };
+            let mut others = file.opens.iter().filter_map(|id| self.opens.get(id).map(|open| (*id, open)));
+            let other = others
+                .find(|(id, open)| self.holder_of(*id, open) != Some(holder) && !is_harmless(open))
+                .map(|(id, _)| id);
             ensure!(other.is_none(), "{key:?}: {holder:?} caches writes beside open {other:?}");
         }
         Ok(())

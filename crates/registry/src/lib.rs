@@ -73,8 +73,7 @@ pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use session::{Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{
-    ConnectionSnapshot, FileFilter, FileSnapshot, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter,
-    TreeSnapshot,
+    FileFilter, FileSnapshot, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,
 };
 pub use state::State;
 pub use statistics::{Statistics, StatisticsSnapshot};

@@ -161,6 +161,9 @@ impl<S: Shell> State<S> {
         now: Time,
         effects: &mut Effects<S>,
     ) -> bool {
+        if self.waiting.is_empty() {
+            return false;
+        }
         let Some(waiting) = self.stop_waiting(request) else {
             return false;
         };

@@ -276,9 +276,9 @@ impl<S: Shell> State<S> {
     }
 }
 
-/// Opens by a 64-bit id that the registry issued. The ids are spread by [`WireIds`](crate::ids::WireIds)
+/// Objects by a 64-bit id that the registry issued. The ids are spread by [`WireIds`](crate::ids::WireIds)
 /// already, and nobody else chooses what is in the table, so the id is its own hash.
-pub(crate) type IdMap = HashMap<u64, FileGlobalId, BuildHasherDefault<IssuedIdHasher>>;
+pub(crate) type IdMap<K = u64, V = FileGlobalId> = HashMap<K, V, BuildHasherDefault<IssuedIdHasher>>;
 
 /// See [`IdMap`].
 #[derive(Clone, Copy, Debug, Default)]

@@ -126,9 +126,6 @@ pub struct FileSnapshot {
     pub bytes_written: u64,
 }
 
-/// A transport connection.
-pub type ConnectionSnapshot = ConnectionInfo;
-
 /// A tree connect, which MS-SRVS calls a connection (2.2.4.2 CONNECTION_INFO_1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeSnapshot {
@@ -227,7 +224,7 @@ impl<S: Shell> State<S> {
     }
 
     /// The transport connections, after the last one seen.
-    pub fn connection_snapshots(&self, after: Option<ConnectionId>, limit: usize) -> Vec<ConnectionSnapshot> {
+    pub fn connection_snapshots(&self, after: Option<ConnectionId>, limit: usize) -> Vec<ConnectionInfo> {
         self.connections
             .range((after_bound(after), std::ops::Bound::Unbounded))
             .take(limit)

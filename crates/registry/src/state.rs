@@ -9,7 +9,7 @@ use crate::connection::Connection;
 use crate::deadlines::Deadlines;
 use crate::events::EventLog;
 use crate::file::{File, FileKey};
-use crate::ids::{GlobalIds, WireIds, mix};
+use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
 use crate::locks::Waiting;
 use crate::open::{IdMap, Open};
@@ -34,11 +34,11 @@ pub struct State<S: Shell> {
     pub(crate) trees: BTreeMap<TreeGlobalId, Tree<S>>,
     pub(crate) opens: BTreeMap<FileGlobalId, Open<S>>,
     pub(crate) shares: BTreeMap<ShareKey, Share>,
-    pub(crate) files: HashMap<FileKey, File>,
+    pub(crate) files: HashMap<FileKey, File, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
 
     /// Sessions by the id in the header of every request.
-    pub(crate) session_ids: HashMap<SessionId, SessionGlobalId>,
+    pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
     /// Opens by the volatile part of their id: what requests name.
     pub(crate) volatile_ids: IdMap,
     /// Durable opens by the persistent part of their id: what a reconnect names.
@@ -71,9 +71,9 @@ impl<S: Shell> State<S> {
             trees: BTreeMap::new(),
             opens: BTreeMap::new(),
             shares: BTreeMap::new(),
-            files: HashMap::new(),
+            files: HashMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
             leases: HashMap::new(),
-            session_ids: HashMap::new(),
+            session_ids: IdMap::default(),
             volatile_ids: IdMap::default(),
             durable_ids: IdMap::default(),
             create_guids: HashMap::new(),

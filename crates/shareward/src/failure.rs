@@ -29,7 +29,6 @@ pub(crate) enum Failure {
     /// The person said no.
     Declined,
     /// A failure outside NET's numbers, in its own words, with exit code 1.
-    #[allow(dead_code, reason = "for the applets that are not NET commands")]
     Plain(String),
 }
 

@@ -10,6 +10,7 @@ mod failure;
 mod messages;
 mod output;
 mod prompt;
+mod setup;
 
 use std::process::ExitCode;
 

@@ -30,10 +30,14 @@ fn a_session_comes_up_shows_and_ends() {
     world.state.expire_session(session.session_id).unwrap();
     assert_eq!(world.state.session(session.session_id).unwrap().state, SessionState::Expired);
     world.state.session_valid(session.session_id, who, None, world.now).unwrap();
-    let effects = world.state.close_session_by_global_id(session.global_id, EndReason::Administrator, world.now);
+    let effects =
+        world.state.close_session_by_global_id(session.global_id, EndReason::Administrator, world.now);
     world.check();
     let effects = effects.ok().unwrap();
-    assert_eq!((effects.sessions_ended[0].attached, &effects.sessions_ended[0].connections[..]), (9, &[1][..]));
+    assert_eq!(
+        (effects.sessions_ended[0].attached, &effects.sessions_ended[0].connections[..]),
+        (9, &[1][..])
+    );
     assert_eq!(effects.disconnected, [1], "a connection without sessions is of no use");
     assert!(session.shared.has_ended());
     assert!(world.state.close_session(session.session_id, EndReason::Logoff, world.now).is_err());
@@ -157,7 +161,10 @@ fn files_are_found_by_who_and_where() {
     let shown = world.state.file_snapshot(first.global_id).unwrap();
     assert_eq!((shown.bytes_read, shown.bytes_written), (10, 5));
     assert_eq!((shown.opened, shown.last_io), (world.now, world.now.after_ms(8)));
-    assert_eq!((&*shown.share, &*shown.path, shown.target), ("data", "dir\\file1", Target::File(file_key(1))));
+    assert_eq!(
+        (&*shown.share, &*shown.path, shown.target),
+        ("data", "dir\\file1", Target::File(file_key(1)))
+    );
 }
 
 #[test]
@@ -186,7 +193,13 @@ fn shares_are_added_replaced_and_removed() {
     let request = world.request(one, 1);
     world.open(request);
     assert_eq!(world.state.share_snapshot("DATA").unwrap().uses, 1);
-    assert_eq!(world.state.tree_snapshots(&TreeFilter { share: Some("data"), ..TreeFilter::default() }, None, 9).len(), 1);
+    assert_eq!(
+        world
+            .state
+            .tree_snapshots(&TreeFilter { share: Some("data"), ..TreeFilter::default() }, None, 9)
+            .len(),
+        1
+    );
     assert_eq!(world.state.share_snapshots(Some("data"), 9).len(), 1);
 
     let effects = world.state.remove_share("data", world.now).ok().unwrap();
@@ -214,7 +227,10 @@ fn every_limit_refuses() {
     let mut world = World::with(limits);
     let one = world.client(1);
     use LimitReached as L;
-    assert_eq!(world.state.add_share(share("more", None), world.now), Err(ShareExists::LimitReached(L::Shares)));
+    assert_eq!(
+        world.state.add_share(share("more", None), world.now),
+        Err(ShareExists::LimitReached(L::Shares))
+    );
     let session = |world: &mut World, on| world.state.create_session(on, |_, _, _| 0, world.now).err();
     assert_eq!(session(&mut world, one.connection), Some(L::SessionsPerConnection));
     let two = world.client(2);

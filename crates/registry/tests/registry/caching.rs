@@ -2,8 +2,8 @@
 
 use registry::limits::BREAK_TIMEOUT_MS;
 use registry::{
-    AcknowledgeLeaseError, AcknowledgeOplockError, AdmitRequest, BreakKind, Effects, GrantedOpen, LeaseId, Outcome,
-    Readiness, Refused,
+    AcknowledgeLeaseError, AcknowledgeOplockError, AdmitRequest, BreakKind, Effects, GrantedOpen, LeaseId,
+    Outcome, Readiness, Refused,
 };
 use wire::{LeaseState, OplockLevel, ShareAccess};
 
@@ -36,7 +36,12 @@ fn acknowledge(world: &mut World, client: Client, key: u8, state: LeaseState) ->
     effects
 }
 
-fn lease_error(world: &mut World, client: Client, key: u8, state: LeaseState) -> Option<AcknowledgeLeaseError> {
+fn lease_error(
+    world: &mut World,
+    client: Client,
+    key: u8,
+    state: LeaseState,
+) -> Option<AcknowledgeLeaseError> {
     world.state.acknowledge_lease(guid(client.number), guid(key), state, world.now).err()
 }
 
@@ -113,7 +118,10 @@ fn a_batch_oplock_is_broken_and_acknowledged() {
     let first = world.open(request);
     let second = with_oplock(&mut world, two, OplockLevel::BATCH);
     let effects = world.must_wait(second.clone());
-    assert_eq!(one_break(&effects), BreakKind::Oplock { file_id: first.file_id, level: OplockLevel::LEVEL_II });
+    assert_eq!(
+        one_break(&effects),
+        BreakKind::Oplock { file_id: first.file_id, level: OplockLevel::LEVEL_II }
+    );
     assert_eq!((effects.breaks[0].session_id, &effects.breaks[0].connections[..]), (one.session, &[1][..]));
     assert!(world.must_wait(second.clone()).is_empty(), "it is told once");
 
@@ -166,7 +174,7 @@ fn overwriting_breaks_to_nothing_and_waits_only_for_written_data() {
     let request = with_lease(&mut world, one, 1, NONE);
     let again = world.open(request);
     assert_eq!((again.lease_state, again.lease_breaking), (RH, true));
-    acknowledge(&mut world, one, 1, NONE);
+    assert!(acknowledge(&mut world, one, 1, NONE).is_empty());
     assert_eq!(world.lease_of(first.global_id), NONE);
 
     let (mut world, one, two) = pair();
@@ -247,7 +255,11 @@ fn handle_caching_is_broken_before_a_sharing_violation_is_reported() {
     let first = world.open(request);
     let second = with_oplock(&mut world, two, OplockLevel::NONE);
     assert_eq!(world.refused(second), Refused::SharingViolation { blocker: first.global_id });
-    assert_eq!(world.oplock_of(first.global_id), OplockLevel::EXCLUSIVE, "no handle cached, nothing to break");
+    assert_eq!(
+        world.oplock_of(first.global_id),
+        OplockLevel::EXCLUSIVE,
+        "no handle cached, nothing to break"
+    );
 }
 
 #[test]
@@ -403,8 +415,12 @@ fn a_waiting_open_is_cancelled_or_ends_with_its_session() {
 
     let second = with_oplock(&mut world, two, OplockLevel::NONE);
     let _ = world.must_wait(second.clone());
-    let effects = world.state.close_session(two.session, registry::EndReason::Logoff, world.now).ok().unwrap();
+    let effects =
+        world.state.close_session(two.session, registry::EndReason::Logoff, world.now).ok().unwrap();
     world.check();
-    assert_eq!((effects.cancelled[0].request, effects.cancelled[0].outcome), (second.request, Outcome::SessionEnded));
+    assert_eq!(
+        (effects.cancelled[0].request, effects.cancelled[0].outcome),
+        (second.request, Outcome::SessionEnded)
+    );
     assert!(world.close(&first).retry.is_empty());
 }

@@ -2,8 +2,8 @@
 
 use registry::limits::{DURABLE_V1_TIMEOUT_MS, DURABLE_V2_TIMEOUT_MAX_MS, DURABLE_V2_TIMEOUT_MS};
 use registry::{
-    AdmitRequest, CloseReason, DurableGranted, DurableRequest, EndReason, GrantedOpen, Reconnect, ReconnectError,
-    Refused,
+    AdmitRequest, CloseReason, DurableGranted, DurableRequest, EndReason, GrantedOpen, Reconnect,
+    ReconnectError, Refused,
 };
 use wire::OplockLevel;
 
@@ -69,11 +69,8 @@ fn durability_takes_handle_caching() {
         assert_eq!(open.durable.is_some(), granted, "{oplock:?} {lease:?}");
         assert!(!world.close(&open).dropped.is_empty());
     }
-    for (asked, given) in [
-        (0, DURABLE_V2_TIMEOUT_MS),
-        (1_000, 1_000),
-        (u32::MAX, DURABLE_V2_TIMEOUT_MAX_MS),
-    ] {
+    for (asked, given) in [(0, DURABLE_V2_TIMEOUT_MS), (1_000, 1_000), (u32::MAX, DURABLE_V2_TIMEOUT_MAX_MS)]
+    {
         let mut request = v2_with_lease(&mut world, client);
         request.durable = durable_v2(1, asked);
         let open = world.open(request);
@@ -181,7 +178,7 @@ fn a_conflicting_open_takes_an_orphans_place() {
 }
 
 #[test]
-fn what_has_no_client_keeps_its_share_mode_against_attribute_opens_only() {
+fn an_orphan_that_is_in_nobodys_way_stays() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = v2_with_lease(&mut world, client);

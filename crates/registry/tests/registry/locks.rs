@@ -49,7 +49,8 @@ impl Locker {
 
     fn lock_or_wait(&mut self, open: &GrantedOpen, element: LockElement) -> Option<RequestKey> {
         let request = self.world.key(self.client);
-        let (result, effects) = self.world.state.lock(open.file_id, &[element], true, request, self.world.now);
+        let (result, effects) =
+            self.world.state.lock(open.file_id, &[element], true, request, self.world.now);
         assert!(effects.is_empty());
         self.world.check();
         match result.unwrap() {
@@ -121,7 +122,10 @@ fn a_range_ends_with_the_last_byte_there_can_be() {
     let (one, two) = (it.one.clone(), it.two.clone());
     assert_eq!(it.lock(&one, &[exclusive(u64::MAX, 1)]), Ok(()));
     assert_eq!(it.lock(&one, &[exclusive(u64::MAX, 2)]), Err(LockError::InvalidRange));
-    assert_eq!(it.lock(&two, &[exclusive(1, u64::MAX)]), Err(LockError::NotGranted { blocker: one.global_id }));
+    assert_eq!(
+        it.lock(&two, &[exclusive(1, u64::MAX)]),
+        Err(LockError::NotGranted { blocker: one.global_id })
+    );
     assert_eq!(it.lock(&two, &[exclusive(0, u64::MAX)]), Ok(()));
     assert_eq!(it.unlock(&one, &[exclusive(2, u64::MAX)]).0, Err(LockError::InvalidRange));
 }
@@ -244,6 +248,9 @@ fn a_lock_takes_read_caching_from_others() {
     let (_, effects) = it.world.state.lock(one.file_id, &[exclusive(0, 1)], false, key, it.world.now);
     it.world.check();
     assert_eq!(effects.breaks.len(), 1);
+    let none = crate::world::NONE;
+    let (client, key) = (crate::world::guid(2), crate::world::guid(1));
+    assert!(it.world.state.acknowledge_lease(client, key, none, it.world.now).is_ok());
     let mut request = it.world.request(other, 1);
     request.lease = lease(2, crate::world::RH);
     assert!(it.world.open(request).lease_state.is_none(), "a file with locks is not cached");
@@ -275,4 +282,3 @@ fn limits_refuse_and_change_nothing() {
     assert_eq!(result, Err(LockError::LimitReached(WaitingPerConnection)));
     it.world.check();
 }
-

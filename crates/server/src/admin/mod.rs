@@ -1,12 +1,39 @@
 //! What administrators may ask of the server, whatever way they come in.
+//!
+//! Each verb asks for the caller's right, looks at the registry or changes it, does what the change
+//! obliges to, and writes what was done to the audit log. The pipes and the control API translate:
+//! they decide nothing.
+
+mod audit;
+mod connections;
+mod error;
+mod files;
+mod meant;
+mod permissions;
+mod rights;
+mod server;
+mod sessions;
+mod shares;
+mod walk;
 
 use std::net::SocketAddr;
+
+pub(crate) use connections::{TreesMeant, connections};
+pub(crate) use error::Error;
+pub(crate) use files::{FilesMeant, PathMeant, close_file, file, files, server_path};
+pub(crate) use meant::{Account, Computer};
+pub(crate) use permissions::permissions;
+pub(crate) use rights::{Right, check};
+pub(crate) use server::{Counts, counts, refusals, statistics};
+pub(crate) use sessions::{Protection, SessionsMeant, end_session, end_sessions, protection, session, sessions};
+pub(crate) use shares::{share, shares};
+
 use crate::session::Session;
 
 /// Who asks.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// The user's name.
+    /// The user's name; empty for an anonymous one.
     pub(crate) user: String,
     /// Whether the user may administer the server.
     pub(crate) administrator: bool,
@@ -24,4 +51,11 @@ impl Caller {
             from: peer.ip().to_canonical().to_string(),
         }
     }
+}
+
+/// What ended with an administrator's act.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) sessions: usize,
+    pub(crate) files: usize,
 }

@@ -63,6 +63,11 @@ impl ShareSettings {
     /// The name of the share that has the named pipes.
     pub(crate) const IPC: &str = "IPC$";
 
+    /// A share of a directory, for every user.
+    pub fn new(name: String, path: PathBuf) -> Self {
+        Self { name, path, remark: String::new(), guest: false, hidden: false, ..Self::ipc() }
+    }
+
     /// The share of the named pipes.
     pub(crate) fn ipc() -> Self {
         Self {

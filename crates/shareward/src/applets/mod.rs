@@ -3,10 +3,13 @@
 //! A command is an [`Applet`] in [`APPLETS`]: its names, its help and its function. Help is answered here
 //! for all of them.
 
+mod check;
 mod file;
 mod help;
 mod helpmsg;
+mod serve;
 mod session;
+mod user;
 
 use std::path::Path;
 
@@ -15,7 +18,15 @@ use crate::failure::Failure;
 use crate::output::Console;
 
 /// All commands, in the order of the overview.
-static APPLETS: &[&Applet] = &[&file::APPLET, &help::APPLET, &helpmsg::APPLET, &session::APPLET];
+static APPLETS: &[&Applet] = &[
+    &check::APPLET,
+    &file::APPLET,
+    &help::APPLET,
+    &helpmsg::APPLET,
+    &serve::APPLET,
+    &session::APPLET,
+    &user::APPLET,
+];
 
 /// One command.
 pub(crate) struct Applet {
@@ -37,7 +48,6 @@ pub(crate) enum Family {
     /// NET's commands: `net NAME`, `shareward net NAME`, `shareward NAME`.
     Net,
     /// Our own: `shareward NAME` only.
-    #[allow(dead_code, reason = "for the applets that are not NET commands")]
     Own,
 }
 

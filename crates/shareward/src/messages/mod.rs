@@ -36,6 +36,9 @@ pub(crate) const CONTINUE_QUESTION: &str = "Do you want to continue this operati
 
 /// "The command contains an invalid number of arguments."
 pub(crate) const ARGUMENT_COUNT_NUMBER: u32 = 3503;
+
+/// The syntax is incorrect.
+pub(crate) const SYNTAX_NUMBER: u32 = 3953;
 /// "You used an option with an invalid value."
 pub(crate) const OPTION_VALUE_NUMBER: u32 = 3505;
 /// "The option %1 is unknown."

@@ -1,0 +1,82 @@
+//! Why an exchange with a server came to nothing.
+
+use std::io;
+
+use auth::{InitiatorError, RandomFailed, SealingError, SigningError};
+use wire::{Command, DecodeError, NtStatus};
+
+/// Why an exchange with a server came to nothing. After [`Error::Io`] and [`Error::Protocol`] the connection is
+/// of no use any more; after all others it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The server answered the command with this status.
+    #[error("{1:?}: {0}")]
+    Status(NtStatus, Command),
+    /// The connection could not be made, or broke; the server closing it is `UnexpectedEof`.
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+    /// The server did what the protocol forbids.
+    #[error("the server broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// What is asked for cannot be done.
+    #[error("{0}")]
+    Unable(&'static str),
+    /// An answer cannot be read.
+    #[error("an answer cannot be read: {0}")]
+    Malformed(#[from] DecodeError),
+    /// The logon failed on this side.
+    #[error(transparent)]
+    Logon(#[from] InitiatorError),
+    /// An answer's signature is wrong, or none could be made.
+    #[error(transparent)]
+    Signing(#[from] SigningError),
+    /// A message could not be sealed or opened.
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
+    /// No answer came in time.
+    #[error("no answer to {0:?} in time")]
+    TimedOut(Command),
+    /// An RPC call failed.
+    #[error(transparent)]
+    Rpc(#[from] rpc::ClientError),
+    /// The system gave no random bytes.
+    #[error(transparent)]
+    Random(#[from] RandomFailed),
+}
+
+impl Error {
+    /// The status, where the server gave one.
+    pub const fn status(&self) -> Option<NtStatus> {
+        match self {
+            Self::Status(status, _) => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// Whether the server gave this status.
+    pub fn is(&self, status: NtStatus) -> bool {
+        self.status() == Some(status)
+    }
+}
+
+/// Why a connection ended: what every request on it fails with, so it can be told any number of times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    Io(io::ErrorKind),
+    Protocol(&'static str),
+}
+
+impl From<Ended> for Error {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Io(kind) => Self::Io(kind.into()),
+            Ended::Protocol(what) => Self::Protocol(what),
+        }
+    }
+}
+
+impl From<io::Error> for Ended {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.kind())
+    }
+}

@@ -1,0 +1,49 @@
+//! The bounds of a connection, each with its reason and what happens there.
+
+use std::time::Duration;
+
+/// Bytes of one message from the server. A longer one ends the connection.
+pub(crate) const FRAME_MAX: usize = wire::limits::FRAME_SIZE_MAX + (256 << 10);
+
+/// Bytes asked of the socket when no large message is under way: enough for many small answers at once,
+/// little enough that what precedes a large one is cheap to move.
+pub(crate) const READ_CHUNK: usize = 64 << 10;
+
+/// Messages waiting to be written. Whoever sends more waits.
+pub(crate) const SEND_QUEUE: usize = 256;
+
+/// Messages written with one call of the system.
+pub(crate) const SEND_BATCH: usize = 32;
+
+/// Break notifications kept for a reader that is behind. The oldest are lost beyond, which the reader is told.
+pub(crate) const BREAKS_KEPT: usize = 1024;
+
+/// Answers kept for [`raw_recv`](super::Connection::raw_recv). The newest are dropped beyond.
+pub(crate) const RAW_KEPT: usize = 64;
+
+/// Credits held at most; what the server grants beyond is not used.
+pub(crate) const CREDITS_MAX: usize = 65_535;
+
+/// Credits that a connection tries to hold by default: 32 MiB of data under way.
+pub(crate) const CREDITS_WANTED: u16 = 512;
+
+/// Rounds of one logon: SPNEGO with NTLM takes two or three. One more and the logon fails.
+pub(crate) const LOGON_ROUNDS_MAX: u32 = 6;
+
+/// Sessions of one connection. The logon fails beyond.
+pub(crate) const SESSIONS_MAX: usize = 65_536;
+
+/// From connecting to the first answer.
+pub(crate) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// One request, unless said otherwise: locks and breaks may hold an answer for half a minute.
+pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes of a listing asked for with one request.
+pub(crate) const LISTING_BYTES: u32 = 64 << 10;
+
+/// Bytes taken from a pipe with one request.
+pub(crate) const PIPE_BYTES: u32 = 64 << 10;
+
+/// Bytes that one credit pays for (MS-SMB2 3.1.5.2).
+pub(crate) const CREDIT_BYTES: u32 = 64 << 10;

@@ -1,0 +1,124 @@
+//! What a client offers and demands.
+
+use std::time::Duration;
+
+use auth::{Cipher, InitiatorOptions, Random, SigningAlgorithm, SystemRandom};
+use wire::msg::{GlobalCapabilities, SecurityMode};
+use wire::{Dialect, Guid, SessionId};
+
+use super::error::Error;
+use super::limits;
+
+/// Whether messages are signed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signing {
+    /// Where the server demands it.
+    #[default]
+    IfRequired,
+    /// Always.
+    Required,
+}
+
+/// What a connection offers, demands and waits for.
+#[derive(Clone, Debug)]
+pub struct ConnectOptions {
+    /// The dialects offered.
+    pub dialects: Vec<Dialect>,
+    /// Whether messages are signed.
+    pub signing: Signing,
+    /// Whether everything is sealed after the logon; where it cannot be, the logon fails.
+    pub seal: bool,
+    /// The ciphers offered with 3.1.1, best first; none leaves the context out.
+    pub ciphers: Vec<Cipher>,
+    /// The signing algorithms offered with 3.1.1, best first; none leaves the context out.
+    pub signing_algorithms: Vec<SigningAlgorithm>,
+    /// `ClientGuid`.
+    pub client_guid: Guid,
+    /// `Capabilities`.
+    pub capabilities: GlobalCapabilities,
+    /// The server's name: in the NETNAME context, and in the target name of the logon.
+    pub server_name: String,
+    /// Credits that the connection tries to hold.
+    pub credits: u16,
+    /// From connecting to the end of the negotiation.
+    pub connect_timeout: Duration,
+    /// Any one request.
+    pub request_timeout: Duration,
+}
+
+impl ConnectOptions {
+    /// The defaults, with a client GUID of their own.
+    pub fn new() -> Result<Self, Error> {
+        Ok(Self { client_guid: random_guid()?, ..Self::with_guid(Guid::default()) })
+    }
+
+    /// The defaults: all dialects and algorithms, signed where the server demands it.
+    pub fn with_guid(client_guid: Guid) -> Self {
+        Self {
+            dialects: vec![
+                Dialect::SMB202,
+                Dialect::SMB210,
+                Dialect::SMB300,
+                Dialect::SMB302,
+                Dialect::SMB311,
+            ],
+            signing: Signing::IfRequired,
+            seal: false,
+            ciphers: vec![Cipher::Aes128Gcm, Cipher::Aes128Ccm, Cipher::Aes256Gcm, Cipher::Aes256Ccm],
+            signing_algorithms: vec![
+                SigningAlgorithm::AesGmac,
+                SigningAlgorithm::AesCmac,
+                SigningAlgorithm::HmacSha256,
+            ],
+            client_guid,
+            capabilities: GlobalCapabilities::LEASING
+                | GlobalCapabilities::LARGE_MTU
+                | GlobalCapabilities::DIRECTORY_LEASING
+                | GlobalCapabilities::ENCRYPTION,
+            server_name: "localhost".into(),
+            credits: limits::CREDITS_WANTED,
+            connect_timeout: limits::CONNECT_TIME_MAX,
+            request_timeout: limits::REQUEST_TIME_MAX,
+        }
+    }
+
+    /// The same with only this dialect.
+    #[must_use]
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialects = vec![dialect];
+        self
+    }
+
+    /// `SecurityMode` of NEGOTIATE and SESSION_SETUP.
+    pub(crate) fn security_mode(&self) -> SecurityMode {
+        match self.signing {
+            Signing::IfRequired => SecurityMode::SIGNING_ENABLED,
+            Signing::Required => SecurityMode::SIGNING_ENABLED | SecurityMode::SIGNING_REQUIRED,
+        }
+    }
+
+    /// `Capabilities`: a client of 2.0.2 only has none (MS-SMB2 3.2.4.2.2.2).
+    pub(crate) fn sent_capabilities(&self) -> GlobalCapabilities {
+        if self.dialects.iter().any(|dialect| *dialect >= Dialect::SMB300) {
+            self.capabilities
+        } else {
+            GlobalCapabilities::NONE
+        }
+    }
+}
+
+/// How to log on.
+#[derive(Clone, Debug, Default)]
+pub struct LogonOptions {
+    /// `PreviousSessionId`: the session to replace.
+    pub previous_session_id: SessionId,
+    /// The authentication protocol's choices.
+    pub initiator: InitiatorOptions,
+}
+
+/// 16 random bytes.
+pub(crate) fn random_guid() -> Result<Guid, Error> {
+    let mut guid = Guid::default();
+    SystemRandom.fill(&mut guid.0)?;
+    Ok(guid)
+}

@@ -1,0 +1,43 @@
+//! Tree connects, which MS-SRVS calls connections (MS-SRVS 3.1.4.1).
+
+use registry::{TreeFilter, TreeSnapshot};
+use wire::{SessionGlobalId, TreeGlobalId};
+
+use super::walk::walk;
+use super::{Account, Caller, Computer, Error, Right, check};
+use crate::server::Server;
+
+/// Which tree connects are meant; no condition means all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TreesMeant {
+    pub(crate) computer: Option<Computer>,
+    pub(crate) account: Option<Account>,
+    pub(crate) share: Option<String>,
+    pub(crate) session: Option<SessionGlobalId>,
+}
+
+/// The tree connects meant, after the last one seen.
+pub(crate) fn connections(
+    server: &Server,
+    caller: &Caller,
+    meant: TreesMeant,
+    after: Option<u32>,
+) -> Result<impl Iterator<Item = TreeSnapshot>, Error> {
+    check(caller, Right::ReadConnections)?;
+    let TreesMeant { computer, account, share, session } = meant;
+    let fetch = move |last, limit| {
+        let filter = TreeFilter {
+            share: share.as_deref(),
+            client: computer.as_ref().map(Computer::as_str),
+            session,
+        };
+        server.registry.lock("tree_snapshots").tree_snapshots(&filter, last, limit)
+    };
+    let all = walk(after.and_then(TreeGlobalId::new), |it: &TreeSnapshot| it.global_id, fetch);
+    Ok(all.filter(move |it| account.as_ref().is_none_or(|meant| is_account(server, meant, it))))
+}
+
+fn is_account(server: &Server, meant: &Account, tree: &TreeSnapshot) -> bool {
+    let session = server.registry.lock("tree_account").session_by_global_id(tree.session);
+    session.is_some_and(|it| meant.is(&it.identity.domain, &it.identity.user))
+}

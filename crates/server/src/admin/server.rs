@@ -1,0 +1,37 @@
+//! The server itself (MS-SRVS 3.1.4.17, 3.1.4.20).
+
+use registry::{Refusal, StatisticsSnapshot};
+
+use super::{Caller, Error, Right, check};
+use crate::server::Server;
+
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) sessions: usize,
+    pub(crate) trees: usize,
+    pub(crate) opens: usize,
+    pub(crate) shares: usize,
+}
+
+/// How much there is of everything.
+pub(crate) fn counts(server: &Server, caller: &Caller) -> Result<Counts, Error> {
+    check(caller, Right::ReadServer)?;
+    let state = server.registry.lock("counts");
+    let (_, sessions, trees, opens) = state.counts();
+    Ok(Counts { sessions, trees, opens, shares: state.shares().count() })
+}
+
+/// The counters.
+pub(crate) fn statistics(server: &Server, caller: &Caller) -> Result<StatisticsSnapshot, Error> {
+    check(caller, Right::ReadStatistics)?;
+    Ok(server.statistics.snapshot())
+}
+
+/// The refusals that are remembered, the earliest first.
+pub(crate) fn refusals(server: &Server, caller: &Caller) -> Result<Vec<Refusal>, Error> {
+    check(caller, Right::ReadRefusals)?;
+    let mut refusals = server.registry.lock("refusals").refusals();
+    refusals.reverse();
+    Ok(refusals)
+}

@@ -1,0 +1,121 @@
+//! Sessions: who is connected (MS-SRVS 3.1.4.5, 3.1.4.6).
+
+use registry::{EndReason, SessionFilter, SessionSnapshot};
+use wire::SessionGlobalId;
+
+use super::walk::walk;
+use super::{Account, Caller, Computer, Ended, Error, Right, audit, check};
+use crate::server::Server;
+
+/// Which sessions are meant; no condition means all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SessionsMeant {
+    pub(crate) computer: Option<Computer>,
+    pub(crate) account: Option<Account>,
+}
+
+/// How a session's messages are protected.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Protection {
+    pub(crate) signing: Option<auth::signing::SigningAlgorithm>,
+    pub(crate) cipher: Option<auth::sealing::Cipher>,
+}
+
+/// The sessions meant, after the last one seen.
+pub(crate) fn sessions(
+    server: &Server,
+    caller: &Caller,
+    meant: SessionsMeant,
+    after: Option<u32>,
+) -> Result<impl Iterator<Item = SessionSnapshot>, Error> {
+    check(caller, Right::ReadSessions)?;
+    Ok(all(server, meant, after))
+}
+
+/// One session.
+pub(crate) fn session(server: &Server, caller: &Caller, id: u32) -> Result<SessionSnapshot, Error> {
+    check(caller, Right::ReadSessions)?;
+    find(server, id)
+}
+
+/// How the session's messages are protected. Not a verb: it is a part of [`session`].
+pub(crate) fn protection(server: &Server, id: SessionGlobalId) -> Protection {
+    let session = server.registry.lock("session_protection").session_by_global_id(id);
+    let Some(session) = session else { return Protection::default() };
+    let Some(established) = session.attached.established() else { return Protection::default() };
+    Protection {
+        signing: established.signing.as_ref().map(|key| key.algorithm()),
+        cipher: established.sealing.as_ref().map(|keys| keys.outgoing.cipher()),
+    }
+}
+
+/// Ends one session.
+pub(crate) fn end_session(server: &Server, caller: &Caller, id: u32) -> Result<Ended, Error> {
+    check(caller, Right::EndSessions)?;
+    let session = find(server, id);
+    let object = session.as_ref().map_or_else(|_| format!("session {id}"), describe);
+    let outcome = session.and_then(|it| end(server, it.global_id).ok_or(Error::NoSuchSession));
+    audit::act(caller, "end session", &object, &outcome);
+    outcome
+}
+
+/// Ends the sessions of a computer, of a user, or of a user on a computer.
+pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMeant) -> Result<Ended, Error> {
+    check(caller, Right::EndSessions)?;
+    if meant.computer.is_none() && meant.account.is_none() {
+        return Err(Error::InvalidParameter);
+    }
+    let object = format!(
+        r"user {} on \\{}",
+        meant.account.as_ref().map_or("*", Account::user),
+        meant.computer.as_ref().map_or("*", Computer::as_str)
+    );
+    let mut total = Ended::default();
+    let all: Vec<SessionSnapshot> = all(server, meant, None).collect();
+    for session in all {
+        let Some(ended) = end(server, session.global_id) else { continue };
+        total.sessions += ended.sessions;
+        total.files += ended.files;
+        audit::act(caller, "end session", &describe(&session), &Ok(ended));
+    }
+    if total.sessions == 0 {
+        audit::act(caller, "end session", &object, &Err(Error::NoSuchSession));
+        return Err(Error::NoSuchSession);
+    }
+    Ok(total)
+}
+
+fn all(
+    server: &Server,
+    meant: SessionsMeant,
+    after: Option<u32>,
+) -> impl Iterator<Item = SessionSnapshot> {
+    let SessionsMeant { computer, account } = meant;
+    let user = account.as_ref().map(|it| it.user().to_owned());
+    let fetch = move |last, limit| {
+        let filter = SessionFilter { client: computer.as_ref().map(Computer::as_str), user: user.as_deref() };
+        server.registry.lock("session_snapshots").session_snapshots(&filter, last, limit)
+    };
+    walk(after.and_then(SessionGlobalId::new), |it: &SessionSnapshot| it.global_id, fetch)
+        .filter(move |it| account.as_ref().is_none_or(|meant| meant.is(&it.identity.domain, &it.identity.user)))
+}
+
+fn find(server: &Server, id: u32) -> Result<SessionSnapshot, Error> {
+    let before = id.checked_sub(1).ok_or(Error::NoSuchSession)?;
+    let state = server.registry.lock("session_snapshot");
+    let next = state.session_snapshots(&SessionFilter::default(), SessionGlobalId::new(before), 1);
+    next.into_iter().next().filter(|it| it.global_id.value() == id).ok_or(Error::NoSuchSession)
+}
+
+fn end(server: &Server, id: SessionGlobalId) -> Option<Ended> {
+    let mut state = server.registry.lock("end_session");
+    let effects = state.close_session_by_global_id(id, EndReason::Administrator, server.now()).ok()?;
+    drop(state);
+    let ended = Ended { sessions: effects.sessions_ended.len(), files: effects.dropped.len() };
+    server.apply(effects);
+    Some(ended)
+}
+
+fn describe(session: &SessionSnapshot) -> String {
+    format!(r"session {} of {} on \\{}", session.global_id.value(), session.identity.user, session.client)
+}

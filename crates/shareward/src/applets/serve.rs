@@ -1,0 +1,218 @@
+//! `shareward serve`: the Server service.
+
+use std::path::{Path, PathBuf};
+
+use auth::{Random, SystemRandom, UserDb};
+use server::config::{SMB_PORT, Settings, ShareSettings, check_share_name, listen_addresses};
+use server::{Service, StartError};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Applet, Family, Help};
+use crate::cli::{self, Switch, Takes, Words};
+use crate::failure::Failure;
+use crate::output::Console;
+use crate::setup;
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["serve"],
+    family: Family::Own,
+    summary: "runs the server",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+SHAREWARD SERVE
+[DIRECTORY] [--config FILE] [--listen ADDRESS[:PORT],...] [--socket PATH]
+",
+    about: "\
+Serves the shares of a configuration file, or one directory.
+
+  DIRECTORY     Share this directory, and nothing else, for a user made for the
+                occasion: name and password are printed once. No file is read
+                or written.
+  --config      The configuration file; without it /etc/shareward/shareward.toml
+                for root and ~/.config/shareward/shareward.toml for others.
+  --listen      Where to listen instead: 127.0.0.1, [::1]:4450, :4450, ...
+  --socket      Where the control socket is instead.
+
+SIGTERM and SIGINT stop the server: files are flushed, clients disconnected.
+SIGHUP reads the configuration and the users again.
+What is logged is chosen by the variable SHAREWARD_LOG (info, debug, ...).
+",
+};
+
+const LISTEN: Switch = Switch::own("LISTEN", Takes::Value);
+
+/// What to serve.
+struct Plan {
+    settings: Settings,
+    users: UserDb,
+    /// The file to read again on SIGHUP; none for a single directory.
+    config: Option<PathBuf>,
+    /// The user made for the occasion.
+    made_user: Option<(String, String)>,
+}
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, &[setup::CONFIG, LISTEN, cli::SOCKET]).map_err(usage)?;
+    let plan = match words.operands.as_slice() {
+        [] => configured(&words, console)?,
+        [directory] => single_directory(Path::new(directory), &words)?,
+        _ => return Err(usage(crate::failure::Numbered::new(crate::messages::ARGUMENT_COUNT_NUMBER))),
+    };
+    start_log();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(worker_threads())
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Plain(format!("cannot start: {error}")))?;
+    let outcome = runtime.block_on(serve(plan, &words, console));
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Plain(format!("cannot wait for signals: {error}"));
+    // Before the first client: a stop must never find the default action.
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+    let shares: Vec<_> = plan.settings.shares.iter().map(|share| share.name.clone()).collect();
+    let service = Service::start(plan.settings, plan.users).map_err(start_failure)?;
+    for address in service.addresses() {
+        console.error(&format!("listening on {address}\n"));
+    }
+    console.error(&format!("shares: {}\n", shares.join(", ")));
+    if let Some((user, password)) = plan.made_user {
+        console.line(&format!("user      {user}"));
+        console.line(&format!("password  {password}"));
+    }
+    console.finish()?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => match &plan.config {
+                Some(path) => reload(&service, path, words, console),
+                None => console.error("nothing to read again: there is no configuration file\n"),
+            },
+        }
+    }
+    console.error("stopping\n");
+    service.stop().await;
+    Ok(())
+}
+
+fn reload(service: &Service, path: &Path, words: &Words, console: &mut Console) {
+    let read = || {
+        let settings = with_switches(setup::read(path)?, words)?;
+        let (users, warning) = setup::users(&settings.users_file)?;
+        service.reload(settings, users).map_err(start_failure)?;
+        Ok(warning)
+    };
+    match read() {
+        Ok(warning) => {
+            if let Some(warning) = warning {
+                console.error(&format!("warning: {warning}\n"));
+            }
+            console.error("configuration read again\n");
+        }
+        Err(Failure::Plain(text)) => console.error(&format!("configuration not changed: {text}\n")),
+        Err(other) => console.error(&format!("configuration not changed: {other:?}\n")),
+    }
+}
+
+fn configured(words: &Words, console: &mut Console) -> Result<Plan, Failure> {
+    let path = setup::config_path(words.value(&setup::CONFIG));
+    let settings = with_switches(setup::read(&path)?, words)?;
+    let (users, warning) = setup::users(&settings.users_file)?;
+    if let Some(warning) = warning {
+        console.error(&format!("warning: {warning}\n"));
+    }
+    if users.users().next().is_none() {
+        console.error(&format!(
+            "warning: {} has no users; `shareward user add NAME` makes one\n",
+            settings.users_file.display()
+        ));
+    }
+    Ok(Plan { settings, users, config: Some(path), made_user: None })
+}
+
+fn single_directory(directory: &Path, words: &Words) -> Result<Plan, Failure> {
+    let path = std::fs::canonicalize(directory)
+        .map_err(|error| Failure::Plain(format!("cannot share {}: {error}", directory.display())))?;
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name = if check_share_name(&name).is_ok() { name } else { String::from("data") };
+    let user = login_name();
+    let password = made_password()?;
+    let mut users = UserDb::default();
+    let uid = rustix::process::getuid().as_raw();
+    users
+        .add(&user, uid, &password, auth::users::now())
+        .map_err(|error| Failure::Plain(format!("cannot make the user {user}: {error}")))?;
+    let mut settings = with_switches(setup::defaults(), words)?;
+    settings.administrators = vec![user.clone()];
+    settings.shares = vec![ShareSettings::new(name, path)];
+    Ok(Plan { settings, users, config: None, made_user: Some((user, password)) })
+}
+
+fn with_switches(mut settings: Settings, words: &Words) -> Result<Settings, Failure> {
+    if let Some(list) = words.value(&LISTEN) {
+        settings.listen.clear();
+        for text in list.split(',') {
+            settings.listen.extend(listen_addresses(text).map_err(Failure::Plain)?);
+        }
+    }
+    if let Some(socket) = words.value(&cli::SOCKET) {
+        settings.control_socket = Some(PathBuf::from(socket));
+    }
+    Ok(settings)
+}
+
+fn start_failure(error: StartError) -> Failure {
+    let hint = match &error {
+        StartError::Listen { address, error } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            format!(
+                "\n\nhint: port {} takes root or CAP_NET_BIND_SERVICE; another does not: --listen :4450",
+                address.port()
+            )
+        }
+        StartError::Listen { address, error } if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let who = if address.port() == SMB_PORT { " (Samba, perhaps)" } else { "" };
+            format!("\n\nhint: another server{who} is there; choose another address with --listen")
+        }
+        _ => String::new(),
+    };
+    Failure::Plain(format!("{error}{hint}"))
+}
+
+/// Who runs this, before sudo if it was used.
+fn login_name() -> String {
+    let by_id = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name);
+    std::env::var("SUDO_USER").ok().or_else(by_id).unwrap_or_else(|| String::from("owner"))
+}
+
+/// 80 random bits in letters and digits that are not mistaken for each other.
+fn made_password() -> Result<String, Failure> {
+    let mut random = [0; 16];
+    SystemRandom
+        .fill(&mut random)
+        .map_err(|_| Failure::Plain(String::from("the system has no random bytes")))?;
+    Ok(random.iter().map(|byte| PASSWORD_LETTERS[usize::from(byte % 32)] as char).collect())
+}
+
+/// Handlers may wait for a disk in place: more threads than processors keep the others served.
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(4, |count| count.get().max(2) * 2)
+}
+
+fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("SHAREWARD_LOG").unwrap_or_else(|_| EnvFilter::new("warn,audit=info"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+const PASSWORD_LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";

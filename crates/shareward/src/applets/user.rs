@@ -1,0 +1,145 @@
+//! `shareward user`: the users file.
+
+use std::io::{BufRead, IsTerminal};
+use std::path::{Path, PathBuf};
+
+use auth::UserDb;
+use auth::users::now;
+
+use super::{Applet, Family, Help};
+use crate::cli::{self, Switch, Takes, Words};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::Console;
+use crate::setup;
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["user"],
+    family: Family::Own,
+    summary: "lists and changes the server's users",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+SHAREWARD USER
+{LIST | ADD name | PASSWD name | DEL name} [--config FILE] [--file USERS]
+",
+    about: "\
+Lists and changes the users of the server, which are in a file of Samba's
+smbpasswd format.
+
+  LIST          The users there are.
+  ADD           A new user. The password is asked for, or read from standard
+                input where that is no terminal; never an argument.
+  PASSWD        Another password for a user.
+  DEL           Removes a user.
+  --file        The users file, instead of the configuration's.
+
+A running server reads the file again on SIGHUP.
+Who administers the server is said in the configuration (administrators).
+
+Exit codes: 0 done; 1 not done.
+",
+};
+
+const FILE: Switch = Switch::own("FILE", Takes::Value);
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |number| Failure::Usage { error: Numbered::new(number), help: &HELP };
+    let words = cli::parse(words, &[setup::CONFIG, FILE])
+        .map_err(|error| Failure::Usage { error, help: &HELP })?;
+    let operands: Vec<&str> = words.operands.iter().map(String::as_str).collect();
+    let (verb, name) = match operands.as_slice() {
+        [verb] => (verb.to_lowercase(), None),
+        [verb, name] => (verb.to_lowercase(), Some(*name)),
+        _ => return Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
+    };
+    let path = users_file(&words)?;
+    match (verb.as_str(), name) {
+        ("list", None) => list(&path, console),
+        ("add", Some(name)) => change(&path, console, |users| {
+            if users.user(name).is_some() {
+                return Err(format!("{name} exists already"));
+            }
+            let password = password(name)?;
+            users.add(name, uid_of(name), &password, now()).map_err(|error| error.to_string())
+        }),
+        ("passwd", Some(name)) => change(&path, console, |users| {
+            if users.user(name).is_none() {
+                return Err(format!("there is no user {name}"));
+            }
+            let password = password(name)?;
+            users.set_password(name, &password, now()).map_err(|error| error.to_string())
+        }),
+        ("del" | "delete", Some(name)) => {
+            change(&path, console, |users| users.delete(name).map_err(|error| error.to_string()))
+        }
+        _ => Err(usage(messages::SYNTAX_NUMBER)),
+    }
+}
+
+fn list(path: &Path, console: &mut Console) -> Result<(), Failure> {
+    let (users, warning) = setup::users(path)?;
+    if let Some(warning) = warning {
+        console.error(&format!("warning: {warning}\n"));
+    }
+    for user in users.users() {
+        let state = if user.is_enabled() { "" } else { "  (disabled)" };
+        console.line(&format!("{}{state}", user.name));
+    }
+    Ok(())
+}
+
+fn change(
+    path: &Path,
+    console: &mut Console,
+    change: impl FnOnce(&mut UserDb) -> Result<(), String>,
+) -> Result<(), Failure> {
+    let (mut users, warning) = setup::users(path)?;
+    if let Some(warning) = warning {
+        console.error(&format!("warning: {warning}\n"));
+    }
+    change(&mut users).map_err(Failure::Plain)?;
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)
+            .map_err(|error| Failure::Plain(format!("cannot make {}: {error}", directory.display())))?;
+    }
+    users.save(path).map_err(|error| Failure::Plain(format!("cannot write {}: {error}", path.display())))
+}
+
+/// The configuration need not be there yet: users may come first.
+fn users_file(words: &Words) -> Result<PathBuf, Failure> {
+    if let Some(file) = words.value(&FILE) {
+        return Ok(PathBuf::from(file));
+    }
+    let named = words.value(&setup::CONFIG);
+    let config = setup::config_path(named);
+    if named.is_none() && !config.exists() {
+        return Ok(setup::defaults().users_file);
+    }
+    Ok(setup::read(&config)?.users_file)
+}
+
+/// Asks twice without echo, or reads a line where nobody is there to ask.
+fn password(name: &str) -> Result<String, String> {
+    let unreadable = |error: std::io::Error| format!("cannot read the password: {error}");
+    if !std::io::stdin().is_terminal() {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
+        let line = line.trim_end_matches(['\n', '\r']).to_owned();
+        return if line.is_empty() { Err(String::from("there is no password on standard input")) } else { Ok(line) };
+    }
+    let first = rpassword::prompt_password(format!("Password for {name}: ")).map_err(unreadable)?;
+    if first.is_empty() {
+        return Err(String::from("an empty password is none"));
+    }
+    let second = rpassword::prompt_password("Once more: ").map_err(unreadable)?;
+    if first == second { Ok(first) } else { Err(String::from("the two passwords differ")) }
+}
+
+fn uid_of(name: &str) -> u32 {
+    let account = nix::unistd::User::from_name(name).ok().flatten();
+    account.map_or_else(|| rustix::process::getuid().as_raw(), |account| account.uid.as_raw())
+}
