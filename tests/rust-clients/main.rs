@@ -2,8 +2,8 @@
 //! each other or with the server.
 #![forbid(unsafe_code)]
 
-mod smb_crate;
 mod smb2_crate;
+mod smb_crate;
 
 /// Bytes without a pattern that a wrong offset could hide behind.
 fn noise(length: usize) -> Vec<u8> {

@@ -19,7 +19,10 @@ async fn files_there_and_back() {
     client.write_file_pipelined(&tree, "big.bin", &sent).await.expect("write, pipelined");
     assert!(client.read_file_pipelined(&mut tree, "big.bin").await.expect("read, pipelined") == sent);
     client.write_file_compound(&tree, "small.txt", b"one compound").await.expect("write, compound");
-    assert_eq!(client.read_file_compound(&mut tree, "small.txt").await.expect("read, compound"), b"one compound");
+    assert_eq!(
+        client.read_file_compound(&mut tree, "small.txt").await.expect("read, compound"),
+        b"one compound"
+    );
     assert_eq!(std::fs::read(subject.share_dir("data").join("small.txt")).expect("on disk"), b"one compound");
     client.disconnect_share(&tree).await.expect("disconnect");
 }

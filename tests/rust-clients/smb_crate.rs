@@ -7,8 +7,8 @@ use futures_util::StreamExt;
 use smb::connection::EncryptionMode;
 use smb::resource::{ReadAt, WriteAt};
 use smb::{
-    Client, ClientConfig, ConnectionConfig, CreateOptions, DirAccessMask, Directory, FileAccessMask, FileAttributes,
-    FileCreateArgs, FileDirectoryInformation, FileDispositionInformation, UncPath,
+    Client, ClientConfig, ConnectionConfig, CreateOptions, DirAccessMask, Directory, FileAccessMask,
+    FileAttributes, FileCreateArgs, FileDispositionInformation, FileFullDirectoryInformation, UncPath,
 };
 use testkit::{Setup, Subject};
 
@@ -28,20 +28,31 @@ async fn round_trip(share: &str, encryption: EncryptionMode) {
     let (client, root) = connected(&subject, share, encryption).await;
     let sent = crate::noise(300_000);
     let create = FileCreateArgs::make_create_new(FileAttributes::default(), CreateOptions::default());
-    let file = client.create_file(&root.clone().with_path("f.bin"), &create).await.expect("create").unwrap_file();
+    let file =
+        client.create_file(&root.clone().with_path("f.bin"), &create).await.expect("create").unwrap_file();
     let mut written = 0;
     while written < sent.len() {
-        written += file.write_at(&sent[written..], written as u64).await.expect("write");
+        let count = file.write_at(&sent[written..], written as u64).await.expect("write");
+        assert!(count > 0, "nothing written at {written}");
+        written += count;
     }
+    file.close().await.expect("close");
+
+    // This client takes a file's size from the answer to its CREATE.
+    let open = FileCreateArgs::make_open_existing(FileAccessMask::new().with_generic_read(true));
+    let file = client.create_file(&root.clone().with_path("f.bin"), &open).await.expect("open").unwrap_file();
     let mut back = vec![0; sent.len()];
     let mut read = 0;
     while read < back.len() {
-        read += file.read_at(&mut back[read..], read as u64).await.expect("read");
+        let count = file.read_at(&mut back[read..], read as u64).await.expect("read");
+        assert!(count > 0, "nothing read at {read}");
+        read += count;
     }
     assert!(back == sent);
     file.close().await.expect("close");
 
-    let open = FileCreateArgs::make_open_existing(FileAccessMask::new().with_generic_read(true).with_delete(true));
+    let open =
+        FileCreateArgs::make_open_existing(FileAccessMask::new().with_generic_read(true).with_delete(true));
     let file = client.create_file(&root.with_path("f.bin"), &open).await.expect("open").unwrap_file();
     file.set_info(FileDispositionInformation { delete_pending: true.into() }).await.expect("delete");
     file.close().await.expect("close");
@@ -60,7 +71,7 @@ async fn a_file_there_and_back_sealed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_in_small_pieces() {
-    const PIECE_BYTES: u32 = 0x300;
+    const PIECE_BYTES: u32 = 0x1000;
     let subject = Subject::start(&Setup::default());
     for number in 0..100 {
         std::fs::write(subject.share_dir("data").join(format!("file-{number}")), "").expect("write a file");
@@ -68,10 +79,14 @@ async fn a_directory_in_small_pieces() {
     let (client, root) = connected(&subject, "data", EncryptionMode::Allowed).await;
     let list = DirAccessMask::new().with_list_directory(true).with_synchronize(true).into();
     let open = FileCreateArgs::make_open_existing(list);
-    let directory = Arc::new(client.create_file(&root, &open).await.expect("open the directory").unwrap_dir());
-    let entries = Directory::query_with_options::<FileDirectoryInformation>(&directory, "file-*", PIECE_BYTES);
+    let directory =
+        Arc::new(client.create_file(&root, &open).await.expect("open the directory").unwrap_dir());
+    let entries =
+        Directory::query_with_options::<FileFullDirectoryInformation>(&directory, "file-*", PIECE_BYTES);
     let names = entries.await.expect("query").map(|entry| entry.expect("an entry").file_name.to_string());
-    let mut names: Vec<String> = names.collect().await;
+    // Bounded, so that a server that never ends the listing fails the test instead of filling the memory.
+    let mut names: Vec<String> = names.take(1000).collect().await;
+    assert_eq!(names.len(), 100, "each file once");
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 100);

@@ -13,6 +13,7 @@ mod control_client;
 mod error;
 mod http;
 pub mod limits;
+pub mod smb;
 
 pub use administration::{Administration, Answer};
 pub use control_client::ControlClient;

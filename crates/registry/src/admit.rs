@@ -152,7 +152,7 @@ impl<S: Shell> State<S> {
         now: Time,
     ) -> (Admission, Effects<S>) {
         let mut effects = Effects::none();
-        self.forget_waiting(request.request, now, &mut effects);
+        self.forget_waiting(&[request.request], now, &mut effects);
         let admission = match self.try_admit(&request, now, &mut effects) {
             Ok(Some(requester)) => Admission::Granted(self.grant(request, &requester, attach, now)),
             Ok(None) => Admission::MustWait,

@@ -252,7 +252,7 @@ impl<S: Shell> State<S> {
         session.shared.end();
         let trees: Vec<TreeGlobalId> = session.trees.values().copied().collect();
         for request in self.breaks_awaited_by(id) {
-            if self.forget_waiting(request, now, effects) {
+            if self.forget_waiting(&[request], now, effects) != 0 {
                 effects.cancelled.push(Cancelled { request, outcome: Outcome::SessionEnded });
             }
         }

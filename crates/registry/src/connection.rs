@@ -97,9 +97,8 @@ impl<S: Shell> State<S> {
         let Some(connection) = self.connections.get(&id) else {
             return effects;
         };
-        for request in connection.waiting.clone() {
-            self.forget_waiting(request, now, &mut effects);
-        }
+        let waiting: Vec<RequestKey> = connection.waiting.iter().copied().collect();
+        self.forget_waiting(&waiting, now, &mut effects);
         let sessions = self.connections.get(&id).map(|it| it.sessions.clone()).unwrap_or_default();
         for session in sessions {
             effects.merge(self.unbind(session, id, now));

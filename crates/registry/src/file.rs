@@ -227,24 +227,28 @@ impl<S: Shell> State<S> {
             .copied()
     }
 
-    /// Records that a file was renamed: every open of it in that share shows the new path.
-    pub fn rename(&mut self, open: impl Into<OpenRef>, new_path: &str) -> Result<(), NotFound> {
+    /// Records that a file was renamed: every open of it by that name in that share shows the new path.
+    /// Returns what the server attached to them.
+    pub fn rename(&mut self, open: impl Into<OpenRef>, new_path: &str) -> Result<Vec<S::Open>, NotFound> {
         let id = self.open_global(open.into())?;
         let renamed = self.opens.get(&id).ok_or(NotFound)?;
-        let share = renamed.share.clone();
+        let (share, old_path) = (renamed.share.clone(), renamed.path.clone());
         let path: std::sync::Arc<str> = new_path.into();
         let ids: Vec<FileGlobalId> = match renamed.target.file().and_then(|key| self.files.get(&key)) {
             Some(file) => file.opens.iter().copied().collect(),
             None => vec![id],
         };
+        let mut moved = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(open) = self.opens.get_mut(&id)
                 && open.share == share
+                && open.path == old_path
             {
                 open.path = path.clone();
+                moved.push(open.attached.clone());
             }
         }
-        Ok(())
+        Ok(moved)
     }
 
     /// The opens of what lies below a directory of a share: what stands in the way of its rename. Looks
@@ -258,15 +262,19 @@ impl<S: Shell> State<S> {
             .collect()
     }
 
-    /// Records that a directory was renamed: what is open below it shows its new path.
-    pub fn rename_below(&mut self, share: &str, old: &str, new: &str) {
+    /// Records that a directory was renamed: what is open below it shows its new path. Returns what the
+    /// server attached to those opens.
+    pub fn rename_below(&mut self, share: &str, old: &str, new: &str) -> Vec<S::Open> {
+        let mut moved = Vec::new();
         for id in self.opens_below(share, old) {
             if let Some(open) = self.opens.get_mut(&id)
                 && let Some(rest) = below(&open.path, old)
             {
                 open.path = format!("{new}\\{rest}").into();
+                moved.push(open.attached.clone());
             }
         }
+        moved
     }
 
     pub(crate) fn file_of(&self, open: OpenRef) -> Result<FileKey, NotFound> {

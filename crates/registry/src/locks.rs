@@ -1,6 +1,8 @@
 //! LOCK, and what READ and WRITE ask about locks (MS-FSA 2.1.5.8, 2.1.5.9; MS-SMB2 3.3.5.14); requests
 //! that wait, for a lock or for a break, and their cancellation.
 
+use std::collections::BTreeMap;
+
 use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
 
 use crate::ranges::{Held, LockElement, Waiter};
@@ -143,7 +145,7 @@ impl<S: Shell> State<S> {
     /// be: then there is nothing to do.
     pub fn cancel(&mut self, request: RequestKey, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
-        if self.forget_waiting(request, now, &mut effects) {
+        if self.forget_waiting(&[request], now, &mut effects) != 0 {
             effects.cancelled.push(Cancelled { request, outcome: Outcome::Cancelled });
         }
         effects
@@ -154,36 +156,39 @@ impl<S: Shell> State<S> {
         self.waiting.contains_key(&request)
     }
 
-    /// Takes a waiting request back without an answer.
+    /// Takes waiting requests back without an answer, all of them before any other goes on for it.
     pub(crate) fn forget_waiting(
         &mut self,
-        request: RequestKey,
+        requests: &[RequestKey],
         now: Time,
         effects: &mut Effects<S>,
-    ) -> bool {
-        if self.waiting.is_empty() {
-            return false;
-        }
-        let Some(waiting) = self.stop_waiting(request) else {
-            return false;
-        };
-        match waiting {
-            Waiting::Break { file, .. } => {
-                if let Some(file) = self.files.get_mut(&file) {
-                    file.waiting.retain(|it| *it != request);
+    ) -> usize {
+        let mut forgotten: usize = 0;
+        let mut released: BTreeMap<FileKey, Vec<LockElement>> = BTreeMap::new();
+        for request in requests {
+            let Some(waiting) = self.stop_waiting(*request) else {
+                continue;
+            };
+            forgotten = forgotten.saturating_add(1);
+            match waiting {
+                Waiting::Break { file, .. } => {
+                    if let Some(file) = self.files.get_mut(&file) {
+                        file.waiting.retain(|it| it != request);
+                    }
+                }
+                Waiting::Lock { file, open } => {
+                    if let Some(open) = self.opens.get_mut(&open) {
+                        open.waiting_locks = open.waiting_locks.saturating_sub(1);
+                    }
+                    let waiter = self.files.get_mut(&file).and_then(|it| it.ranges.take_waiter(*request));
+                    released.entry(file).or_default().extend(waiter.map(|waiter| waiter.lock.element));
                 }
             }
-            Waiting::Lock { file, open } => {
-                if let Some(open) = self.opens.get_mut(&open) {
-                    open.waiting_locks = open.waiting_locks.saturating_sub(1);
-                }
-                let waiter = self.files.get_mut(&file).and_then(|it| it.ranges.take_waiter(request));
-                if let Some(waiter) = waiter {
-                    self.after_release(file, &[waiter.lock.element], now, effects);
-                }
-            }
         }
-        true
+        for (file, ranges) in released {
+            self.after_release(file, &ranges, now, effects);
+        }
+        forgotten
     }
 
     /// Cancels the lock requests of an open that wait.
@@ -320,7 +325,10 @@ impl<S: Shell> State<S> {
         }
     }
 
-    pub(crate) fn stop_waiting(&mut self, request: RequestKey) -> Option<Waiting> {
+    fn stop_waiting(&mut self, request: RequestKey) -> Option<Waiting> {
+        if self.waiting.is_empty() {
+            return None;
+        }
         if let Some(connection) = self.connections.get_mut(&request.connection) {
             connection.waiting.remove(&request);
         }

@@ -55,3 +55,17 @@ pub const MAX_LOGON_ROUNDS: u32 = 6;
 
 /// Times a CREATE looks again after caches were broken in its way. Then STATUS_SHARING_VIOLATION.
 pub const MAX_CREATE_ATTEMPTS: u32 = 16;
+
+/// Chunks in one server-side copy (MS-SMB2 3.3.3, `ServerSideCopyMaxNumberofChunks`). More are refused
+/// with STATUS_INVALID_PARAMETER and the limits.
+pub const COPY_CHUNKS: u32 = 256;
+
+/// Largest chunk of a server-side copy, bytes (MS-SMB2 3.3.3, `ServerSideCopyMaxChunkSize`).
+pub const COPY_CHUNK_BYTES: u32 = 1024 * 1024;
+
+/// Most a server-side copy copies in one request, bytes (MS-SMB2 3.3.3, `ServerSideCopyMaxDataSize`).
+pub const COPY_BYTES: u32 = 16 * 1024 * 1024;
+
+/// Addresses told to a client that asks for the server's (MS-SMB2 3.3.5.15.11). More are left out: no
+/// client connects to as many.
+pub const MAX_INTERFACES: usize = 64;

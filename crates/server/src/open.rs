@@ -46,6 +46,8 @@ pub(crate) struct FileState {
     pub(crate) path: RelativePath,
     /// `FilePositionInformation` (MS-FSCC 2.4.40).
     pub(crate) position: u64,
+    /// `FileModeInformation` where it was set since the open.
+    pub(crate) mode: Option<u32>,
     /// The listing under way.
     pub(crate) listing: Option<crate::handlers::query_directory::Listing>,
 }

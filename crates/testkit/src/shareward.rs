@@ -111,8 +111,7 @@ impl Shareward {
     /// it runs as.
     pub fn net(&self, arguments: &[&str]) -> Output {
         let mut command = self.files.command();
-        command.args(arguments).env("SHAREWARD_CONTROL_SOCKET", self.files.path("run/control.sock"));
-        command.env("SHAREWARD_CONFIG", self.config());
+        command.args(arguments).arg("--socket").arg(self.files.path("run/control.sock"));
         run(command, b"", PEER_MAX)
     }
 }

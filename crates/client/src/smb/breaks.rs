@@ -12,7 +12,7 @@ use super::error::Error;
 pub enum Break {
     /// An oplock is to be given up: [`Tree::acknowledge_oplock`](super::Tree::acknowledge_oplock).
     Oplock(OplockBreak),
-    /// A lease is to be given up: [`Session::acknowledge_lease`](super::Session::acknowledge_lease).
+    /// A lease is to be given up: [`Tree::acknowledge_lease`](super::Tree::acknowledge_lease).
     Lease(LeaseBreakNotification),
     /// A session was closed by the server (MS-SMB2 2.2.44.2).
     SessionClosed(SessionId),

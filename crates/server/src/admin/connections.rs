@@ -26,11 +26,8 @@ pub(crate) fn connections(
     check(caller, Right::ReadConnections)?;
     let TreesMeant { computer, account, share, session } = meant;
     let fetch = move |last, limit| {
-        let filter = TreeFilter {
-            share: share.as_deref(),
-            client: computer.as_ref().map(Computer::as_str),
-            session,
-        };
+        let filter =
+            TreeFilter { share: share.as_deref(), client: computer.as_ref().map(Computer::as_str), session };
         server.registry.lock("tree_snapshots").tree_snapshots(&filter, last, limit)
     };
     let all = walk(after.and_then(TreeGlobalId::new), |it: &TreeSnapshot| it.global_id, fetch);

@@ -20,9 +20,7 @@ impl Computer {
     pub(crate) fn parameter(text: Option<&str>) -> Result<Option<Self>, Error> {
         match text {
             None | Some("") => Ok(None),
-            Some(text) if text.starts_with(r"\\") => {
-                Self::new(text).map(Some).ok_or(Error::InvalidComputer)
-            }
+            Some(text) if text.starts_with(r"\\") => Self::new(text).map(Some).ok_or(Error::InvalidComputer),
             Some(_) => Err(Error::InvalidComputer),
         }
     }

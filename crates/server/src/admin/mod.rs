@@ -25,7 +25,7 @@ pub(crate) use meant::{Account, Computer};
 pub(crate) use permissions::permissions;
 pub(crate) use rights::{Right, check};
 pub(crate) use server::{Counts, counts, refusals, statistics};
-pub(crate) use sessions::{Protection, SessionsMeant, end_session, end_sessions, protection, session, sessions};
+pub(crate) use sessions::{SessionsMeant, end_session, end_sessions, protection, session, sessions};
 pub(crate) use shares::{share, shares};
 
 use crate::session::Session;

@@ -85,19 +85,16 @@ pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMean
     Ok(total)
 }
 
-fn all(
-    server: &Server,
-    meant: SessionsMeant,
-    after: Option<u32>,
-) -> impl Iterator<Item = SessionSnapshot> {
+fn all(server: &Server, meant: SessionsMeant, after: Option<u32>) -> impl Iterator<Item = SessionSnapshot> {
     let SessionsMeant { computer, account } = meant;
     let user = account.as_ref().map(|it| it.user().to_owned());
     let fetch = move |last, limit| {
         let filter = SessionFilter { client: computer.as_ref().map(Computer::as_str), user: user.as_deref() };
         server.registry.lock("session_snapshots").session_snapshots(&filter, last, limit)
     };
-    walk(after.and_then(SessionGlobalId::new), |it: &SessionSnapshot| it.global_id, fetch)
-        .filter(move |it| account.as_ref().is_none_or(|meant| meant.is(&it.identity.domain, &it.identity.user)))
+    walk(after.and_then(SessionGlobalId::new), |it: &SessionSnapshot| it.global_id, fetch).filter(move |it| {
+        account.as_ref().is_none_or(|meant| meant.is(&it.identity.domain, &it.identity.user))
+    })
 }
 
 fn find(server: &Server, id: u32) -> Result<SessionSnapshot, Error> {

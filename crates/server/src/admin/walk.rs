@@ -37,7 +37,12 @@ mod tests {
             for after in [None, Some(0), Some(CHUNK)] {
                 let table: Vec<usize> = (0..count).collect();
                 let fetch = |last: Option<usize>, limit| {
-                    table.iter().copied().filter(|it| last.is_none_or(|last| *it > last)).take(limit).collect()
+                    table
+                        .iter()
+                        .copied()
+                        .filter(|it| last.is_none_or(|last| *it > last))
+                        .take(limit)
+                        .collect()
                 };
                 let walked: Vec<usize> = walk(after, |it| *it, fetch).collect();
                 let first = after.map_or(0, |after| after + 1);

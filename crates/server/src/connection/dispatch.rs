@@ -74,6 +74,7 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             chain: &mut chain,
             signer: None,
             credits_granted: false,
+            violation: None,
         };
         if exempt {
             connection.pending.cancel(header.async_id(), header.message_id);
@@ -85,6 +86,9 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             Err(Refusal::Status(status)) => Err(status),
             Err(Refusal::Violation(violation)) => return Err(violation),
         };
+        if let Some(violation) = request.violation.take() {
+            return Err(violation);
+        }
         finish(&mut request, &mut answer, outcome)?;
         position += 1;
     }

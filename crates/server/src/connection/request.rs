@@ -6,7 +6,7 @@ use bytes::Bytes;
 use wire::header::{Header, TreeOrAsync};
 use wire::{Dialect, FileId, NtStatus, SessionId, TreeId};
 
-use super::{AnswerBuilder, Connection, Pending};
+use super::{AnswerBuilder, Connection, Pending, Violation};
 use crate::open::Open;
 use crate::session::Session;
 use crate::tree::Tree;
@@ -33,6 +33,8 @@ pub(crate) struct Request<'a> {
     pub(crate) signer: Option<Arc<Session>>,
     /// Whether an interim answer has granted this request's credits.
     pub(crate) credits_granted: bool,
+    /// Set by a handler for which the connection must end instead of an answer.
+    pub(crate) violation: Option<Violation>,
 }
 
 /// What related requests of a compound take from those before them (MS-SMB2 3.3.5.2.7.2).

@@ -1,23 +1,29 @@
 //! One file per command. Each handler reads as its section of MS-SMB2 3.3.5 does: it decodes, checks,
 //! asks the registry, acts on the file, and writes the body of its answer.
 
+pub(crate) mod breaks;
+pub(crate) mod change_notify;
 pub(crate) mod close;
 pub(crate) mod create;
 pub(crate) mod echo;
 pub(crate) mod flush;
+pub(crate) mod ioctl;
 pub(crate) mod lock;
 pub(crate) mod logoff;
 pub(crate) mod negotiate;
 pub(crate) mod oplock_break;
 pub(crate) mod pipe;
 pub(crate) mod query_directory;
+pub(crate) mod query_info;
 pub(crate) mod read;
 pub(crate) mod session_setup;
+pub(crate) mod set_info;
 pub(crate) mod tree_connect;
 pub(crate) mod tree_disconnect;
 pub(crate) mod write;
 
 use wire::header::Command;
+use wire::msg::QueryInfoResponse;
 use wire::{DecodeError, NtStatus};
 
 use crate::connection::{AnswerBuilder, Outcome, Request};
@@ -36,6 +42,11 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Command::READ => read::handle(request, answer).await,
         Command::WRITE => write::handle(request, answer).await,
         Command::LOCK => lock::handle(request, answer).await,
+        Command::IOCTL => ioctl::handle(request, answer).await,
+        Command::QUERY_DIRECTORY => query_directory::handle(request, answer),
+        Command::QUERY_INFO => query_info::handle(request, answer),
+        Command::SET_INFO => set_info::handle(request, answer).await,
+        Command::CHANGE_NOTIFY => change_notify::handle(request, answer),
         Command::ECHO => echo::handle(request, answer),
         Command::OPLOCK_BREAK => oplock_break::handle(request, answer),
         _ => Err(NtStatus::INVALID_PARAMETER),
@@ -58,6 +69,44 @@ pub(crate) fn answered(request: &Request<'_>, status: NtStatus, message: &[u8]) 
 pub(crate) fn malformed(error: DecodeError) -> NtStatus {
     tracing::debug!(%error, "malformed request");
     NtStatus::INVALID_PARAMETER
+}
+
+/// Who acts for this request.
+pub(crate) fn actor(request: &Request<'_>) -> vfs::Actor {
+    request.session.as_ref().and_then(|session| session.user()).map(|user| user.actor.clone()).unwrap_or_default()
+}
+
+/// The largest payload either way (MS-SMB2 3.3.5.15, 3.3.5.18 to 3.3.5.21): what was negotiated, and
+/// what the request's credits pay for.
+pub(crate) fn check_transact(request: &Request<'_>, lengths: &[u32]) -> Result<(), NtStatus> {
+    let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
+    let largest = lengths.iter().copied().max().unwrap_or_default();
+    if largest > negotiated.max_io {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    request.check_charge(largest)
+}
+
+/// Appends the body that QUERY_DIRECTORY, QUERY_INFO and CHANGE_NOTIFY have in common (MS-SMB2
+/// 2.2.34, 2.2.36, 2.2.38), whose buffer `write` appends.
+pub(crate) fn put_output<T>(answer: &mut AnswerBuilder, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let out = answer.body();
+    let prefix = out.len();
+    QueryInfoResponse::encode_prefix(0, out);
+    let start = out.len();
+    let written = write(out);
+    // No buffer reaches 4 GiB: the lengths that clients allow are bounded.
+    let length = u32::try_from(out.len().saturating_sub(start)).unwrap_or(u32::MAX);
+    if length == 0 {
+        // The byte of the buffer that StructureSize counts.
+        out.push(0);
+    }
+    let mut fixed = Vec::with_capacity(start.saturating_sub(prefix));
+    QueryInfoResponse::encode_prefix(length, &mut fixed);
+    if let Some(room) = out.get_mut(prefix..start) {
+        room.copy_from_slice(&fixed);
+    }
+    written
 }
 
 /// A path as clients and administrators write it: `\` between components, the stream behind a colon.

@@ -1,3 +1,215 @@
-//! QUERY_DIRECTORY.
-/// x
-pub(crate) struct Listing;
+//! QUERY_DIRECTORY: MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3.
+
+use vfs::{Actor, Backend, DirectoryCursor, Entry, EntryWanted, RelativePath, Wanted};
+use wire::fscc::directory::directory_fixed_size;
+use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass, Pattern};
+use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest};
+use wire::{AccessMask, NtStatus};
+
+use super::{check_transact, malformed, put_output};
+use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::open::FileState;
+use crate::status::of_vfs;
+
+/// A listing under way: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
+pub(crate) struct Listing {
+    text: String,
+    pattern: Pattern,
+    source: Source,
+    /// An entry that the last answer had no room for.
+    held: Option<Entry>,
+}
+
+/// Where the names come from.
+enum Source {
+    /// All names of the directory, those that do not match left out.
+    Scan(Box<dyn DirectoryCursor>),
+    /// The one name that a pattern without wildcards matches; none once it has been looked up.
+    Name(Option<String>),
+}
+
+/// What looking up a single name takes.
+struct Place<'a> {
+    backend: &'a dyn Backend,
+    actor: &'a Actor,
+    directory: &'a RelativePath,
+}
+
+/// Handles QUERY_DIRECTORY.
+pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let query = QueryDirectoryRequest::decode(request.message).map_err(malformed)?;
+    check_transact(request, &[query.output_buffer_length])?;
+    let open = request.open(query.file_id)?;
+    let file = open.file().filter(|file| file.is_directory).ok_or(NtStatus::INVALID_PARAMETER)?;
+    let class = FileInfoClass(query.file_information_class);
+    let fixed_size = directory_fixed_size(class).ok_or(NtStatus::INVALID_INFO_CLASS)?;
+    // FILE_LIST_DIRECTORY.
+    if !open.access().contains(AccessMask::READ_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let max = query.output_buffer_length as usize;
+    if max < fixed_size {
+        return Err(NtStatus::INFO_LENGTH_MISMATCH);
+    }
+    let text = query.file_name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    if text.contains(['\\', '/']) {
+        return Err(NtStatus::OBJECT_NAME_INVALID);
+    }
+
+    let mut state = file.state();
+    let FileState { path, listing, .. } = &mut *state;
+    if query.flags.contains(QueryDirectoryFlags::REOPEN) {
+        *listing = None;
+    }
+    let is_first = listing.is_none();
+    let restarts = query.flags.contains(QueryDirectoryFlags::RESTART_SCANS);
+    let listing = match listing {
+        Some(known) if !restarts => known,
+        Some(known) if text.is_empty() => {
+            known.restart()?;
+            known
+        }
+        other => other.insert(Listing::new(&*file.handle, &text)?),
+    };
+    let place = Place {
+        backend: &**open.tree().backend().ok_or(NtStatus::INVALID_PARAMETER)?,
+        actor: &super::actor(request),
+        directory: path,
+    };
+    let single = query.flags.contains(QueryDirectoryFlags::RETURN_SINGLE_ENTRY);
+    let entries = put_output(answer, |out| {
+        let writer = DirectoryWriter::new(class, out, max).ok_or(NtStatus::INVALID_INFO_CLASS)?;
+        listing.fill(&place, writer, wanted(class), single)
+    })?;
+    match entries {
+        0 if is_first => Err(NtStatus::NO_SUCH_FILE),
+        0 => Err(NtStatus::NO_MORE_FILES),
+        _ => Ok(NtStatus::SUCCESS),
+    }
+}
+
+impl Listing {
+    /// A listing of what matches `pattern`; empty matches everything.
+    fn new(directory: &dyn vfs::Handle, pattern: &str) -> Result<Self, NtStatus> {
+        let parsed = Pattern::new(pattern).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+        // `.` and `..` are names that only a listing knows.
+        let is_name = !parsed.has_wildcards() && !matches!(pattern, "." | "..");
+        let source = if is_name {
+            Source::Name(Some(pattern.to_owned()))
+        } else {
+            Source::Scan(directory.read_directory().map_err(|error| of_vfs(&error))?)
+        };
+        Ok(Self { text: pattern.to_owned(), pattern: parsed, source, held: None })
+    }
+
+    /// Begins again with the same pattern.
+    fn restart(&mut self) -> Result<(), NtStatus> {
+        self.held = None;
+        match &mut self.source {
+            Source::Scan(cursor) => cursor.restart().map_err(|error| of_vfs(&error)),
+            Source::Name(name) => {
+                *name = Some(self.text.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes entries while there is room, and says how many. The one that did not fit is kept.
+    fn fill(
+        &mut self,
+        place: &Place<'_>,
+        mut writer: DirectoryWriter<'_>,
+        wanted: EntryWanted,
+        single: bool,
+    ) -> Result<usize, NtStatus> {
+        loop {
+            let entry = match self.next(place, wanted) {
+                Ok(Some(entry)) => entry,
+                Ok(None) => break,
+                Err(error) if writer.entries() == 0 => return Err(of_vfs(&error)),
+                // The next request meets it again, or finds it gone.
+                Err(_) => break,
+            };
+            match writer.append(&on_the_wire(&entry)) {
+                Appended::Written if single => break,
+                Appended::Written => {}
+                Appended::Full => {
+                    self.held = Some(entry);
+                    break;
+                }
+                Appended::NameTooLong => {
+                    self.held = Some(entry);
+                    return Err(NtStatus::BUFFER_OVERFLOW);
+                }
+                Appended::TooSmall => {
+                    self.held = Some(entry);
+                    return Err(NtStatus::INFO_LENGTH_MISMATCH);
+                }
+            }
+        }
+        Ok(writer.entries())
+    }
+
+    fn next(&mut self, place: &Place<'_>, wanted: EntryWanted) -> vfs::Result<Option<Entry>> {
+        match self.held.take() {
+            // It was fetched for a class that needs no more than names.
+            Some(Entry { name, stat: None }) if wanted == EntryWanted::Stat => {
+                if let Some(entry) = place.look_up(&name)? {
+                    return Ok(Some(entry));
+                }
+            }
+            Some(entry) => return Ok(Some(entry)),
+            None => {}
+        }
+        match &mut self.source {
+            Source::Scan(cursor) => {
+                let pattern = &self.pattern;
+                cursor.next(&mut |name| if pattern.matches(name) { wanted } else { EntryWanted::Skip })
+            }
+            Source::Name(name) => match name.take() {
+                Some(name) => place.look_up(&name),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The entry of this name in any case; none if there is none that a listing would show.
+    fn look_up(&self, name: &str) -> vfs::Result<Option<Entry>> {
+        let Ok(path) = self.directory.join(name) else { return Ok(None) };
+        match self.backend.open(self.actor, &path, Wanted::NOTHING) {
+            Ok(opened) => {
+                let name = opened.path.rsplit('/').next().unwrap_or(name).to_owned();
+                Ok(Some(Entry { name, stat: Some(opened.stat) }))
+            }
+            Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::AccessDenied | vfs::Error::Loop) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What a class tells of an entry.
+fn wanted(class: FileInfoClass) -> EntryWanted {
+    if class == FileInfoClass::NAMES { EntryWanted::Name } else { EntryWanted::Stat }
+}
+
+fn on_the_wire(entry: &Entry) -> DirectoryEntry<'_> {
+    let name = entry.name.as_str();
+    let Some(stat) = &entry.stat else { return DirectoryEntry { name, ..DirectoryEntry::default() } };
+    DirectoryEntry {
+        name,
+        created: stat.created,
+        accessed: stat.accessed,
+        modified: stat.modified,
+        changed: stat.changed,
+        size: stat.size,
+        allocation_size: stat.allocation,
+        attributes: stat.attributes,
+        file_id: stat.inode,
+        file_id_128: u128::from(stat.inode).to_le_bytes(),
+        ..DirectoryEntry::default()
+    }
+}

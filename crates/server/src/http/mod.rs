@@ -1,5 +1,86 @@
-//! The control API.
-use std::{io, path::Path, sync::Arc};
-use tokio::task::JoinHandle;
+//! The control API (`control::route`) over the administrator's verbs, on a Unix socket.
+
+mod answer;
+mod peer;
+mod routes;
+mod socket;
+mod view;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Extension;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::admin::Caller;
 use crate::server::Server;
-pub(crate) fn serve(_: Arc<Server>, _: &Path) -> io::Result<JoinHandle<()>> { Ok(tokio::spawn(async {})) }
+
+/// Serves the control API on a socket at `path` until the task is aborted, which takes the socket away.
+pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<()>> {
+    let (listener, file) = socket::listen(path)?;
+    Ok(tokio::spawn(async move {
+        let _file = file;
+        accept(server, listener).await;
+    }))
+}
+
+async fn accept(server: Arc<Server>, listener: UnixListener) {
+    let administrators = Arc::new(Semaphore::new(ADMINISTRATORS_CONNECTED));
+    let others = Arc::new(Semaphore::new(OTHERS_CONNECTED));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "the control socket does not accept");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+                continue;
+            }
+        };
+        let Some(caller) = peer::caller(&stream, &server).await else { continue };
+        let room = if caller.administrator { &administrators } else { &others };
+        let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
+            tracing::warn!("too many connections to the control socket");
+            continue;
+        };
+        connections.spawn(converse(Arc::clone(&server), stream, caller, permit));
+    }
+}
+
+async fn converse(server: Arc<Server>, stream: UnixStream, caller: Caller, _permit: OwnedSemaphorePermit) {
+    let router = routes::router(server).layer(Extension(Arc::new(caller)));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "a connection to the control socket ended");
+    }
+}
+
+/// Connections of administrators at the same time: people and their scripts. One more is closed.
+const ADMINISTRATORS_CONNECTED: usize = 128;
+
+/// Connections of everybody else, who only get to hear that they may not. One more is closed.
+const OTHERS_CONNECTED: usize = 16;
+
+/// Header fields of a request: what a browser or a library sends, several times over. Beyond: 431.
+const HEADERS_MAX: usize = 64;
+
+/// Bytes of a request's head, the filters of a list among them. Beyond: 431.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a connection may wait for its next request. Then it is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);

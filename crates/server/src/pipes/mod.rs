@@ -1,5 +1,6 @@
 //! Named pipes of IPC$: each open is an RPC association (MS-RPCE 2.1.1.2).
 
+mod listing;
 mod srvsvc;
 mod wkssvc;
 
@@ -22,10 +23,7 @@ pub(crate) struct Pipe {
 }
 
 /// The pipes there are.
-const ENDPOINTS: [Endpoint; 2] = [
-    Endpoint { pipe: "srvsvc", interfaces: &[rpc::srvsvc::INTERFACE] },
-    Endpoint { pipe: "wkssvc", interfaces: &[rpc::wkssvc::INTERFACE] },
-];
+const ENDPOINTS: [Endpoint; 2] = [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT];
 
 impl Pipe {
     /// Opens the pipe called so, in any case; none if there is no such pipe.

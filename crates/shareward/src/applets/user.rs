@@ -1,6 +1,6 @@
 //! `shareward user`: the users file.
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use auth::UserDb;
@@ -59,22 +59,22 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let path = users_file(&words)?;
     match (verb.as_str(), name) {
         ("list", None) => list(&path, console),
-        ("add", Some(name)) => change(&path, console, |users| {
+        ("add", Some(name)) => change(&path, console, |users, console| {
             if users.user(name).is_some() {
                 return Err(format!("{name} exists already"));
             }
-            let password = password(name)?;
+            let password = password(name, console)?;
             users.add(name, uid_of(name), &password, now()).map_err(|error| error.to_string())
         }),
-        ("passwd", Some(name)) => change(&path, console, |users| {
+        ("passwd", Some(name)) => change(&path, console, |users, console| {
             if users.user(name).is_none() {
                 return Err(format!("there is no user {name}"));
             }
-            let password = password(name)?;
+            let password = password(name, console)?;
             users.set_password(name, &password, now()).map_err(|error| error.to_string())
         }),
         ("del" | "delete", Some(name)) => {
-            change(&path, console, |users| users.delete(name).map_err(|error| error.to_string()))
+            change(&path, console, |users, _| users.delete(name).map_err(|error| error.to_string()))
         }
         _ => Err(usage(messages::SYNTAX_NUMBER)),
     }
@@ -95,13 +95,13 @@ fn list(path: &Path, console: &mut Console) -> Result<(), Failure> {
 fn change(
     path: &Path,
     console: &mut Console,
-    change: impl FnOnce(&mut UserDb) -> Result<(), String>,
+    change: impl FnOnce(&mut UserDb, &mut Console) -> Result<(), String>,
 ) -> Result<(), Failure> {
     let (mut users, warning) = setup::users(path)?;
     if let Some(warning) = warning {
         console.error(&format!("warning: {warning}\n"));
     }
-    change(&mut users).map_err(Failure::Plain)?;
+    change(&mut users, console).map_err(Failure::Plain)?;
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)
             .map_err(|error| Failure::Plain(format!("cannot make {}: {error}", directory.display())))?;
@@ -123,13 +123,12 @@ fn users_file(words: &Words) -> Result<PathBuf, Failure> {
 }
 
 /// Asks twice without echo, or reads a line where nobody is there to ask.
-fn password(name: &str) -> Result<String, String> {
+fn password(name: &str, console: &mut Console) -> Result<String, String> {
     let unreadable = |error: std::io::Error| format!("cannot read the password: {error}");
     if !std::io::stdin().is_terminal() {
-        let mut line = String::new();
-        std::io::stdin().lock().read_line(&mut line).map_err(unreadable)?;
-        let line = line.trim_end_matches(['\n', '\r']).to_owned();
-        return if line.is_empty() { Err(String::from("there is no password on standard input")) } else { Ok(line) };
+        let line = console.answer().map(|line| line.trim_end_matches(['\n', '\r']).to_owned());
+        let given = line.filter(|line| !line.is_empty());
+        return given.ok_or_else(|| String::from("there is no password on standard input"));
     }
     let first = rpassword::prompt_password(format!("Password for {name}: ")).map_err(unreadable)?;
     if first.is_empty() {

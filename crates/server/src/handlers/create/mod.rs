@@ -7,6 +7,8 @@
 mod decode;
 mod resolve;
 
+pub(crate) use decode::{path_status, relative_path};
+
 use std::sync::{Arc, Mutex};
 
 use registry::{Admission, AdmitRequest, FileKey, LeaseRequest, Refused, RequestKey, Target};

@@ -1,0 +1,583 @@
+//! A connection: requests out, answers back, any number under way.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::task::AbortHandle;
+use wire::cursor::Put;
+use wire::header::Header;
+use wire::msg::{CancelRequest, EchoRequest};
+use wire::{AsyncId, Command, HeaderFlags, MessageId, NtStatus, SessionId, TreeId};
+
+use super::breaks::{Break, Breaks};
+use super::credits::{Credits, charge};
+use super::error::{Ended, Error};
+use super::limits;
+use super::negotiate::{self, Negotiated};
+use super::options::ConnectOptions;
+use super::protection::{Expected, SessionState, verify};
+use super::receive::read_frames;
+use super::send::{Frame, HEAD_ROOM, Numbers, finish_frame, finish_message, write_frames};
+
+/// A connection to a server. Clones are the same connection; it closes when the last of them, and of the
+/// sessions over it, is dropped.
+#[derive(Clone)]
+pub struct Connection {
+    handle: Arc<Handle>,
+}
+
+/// A request that was sent. Dropping it leaves the answer to be thrown away when it comes.
+#[derive(Debug)]
+pub struct InFlight {
+    /// The message id it was sent with.
+    pub message_id: MessageId,
+    /// Its command.
+    pub command: Command,
+    scope: Scope,
+    answer: oneshot::Receiver<Response>,
+    shared: Arc<Shared>,
+}
+
+/// An answer, whatever its status.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// Its header.
+    pub header: Header,
+    /// The whole message from its header on: what the `decode` of a body takes.
+    pub message: Bytes,
+    /// Whether it came sealed.
+    pub sealed: bool,
+}
+
+/// Whose request it is: a session's, a tree connect's, nobody's; and how it is protected.
+#[derive(Clone, Debug, Default)]
+pub struct Scope {
+    /// `SessionId`.
+    pub session_id: SessionId,
+    /// `TreeId`.
+    pub tree_id: TreeId,
+    /// Whether the request is signed and its answer must be.
+    pub signed: bool,
+    /// Whether the request is sealed and its answer must be.
+    pub sealed: bool,
+    pub(crate) state: Option<Arc<SessionState>>,
+}
+
+/// One request as it is going to be sent.
+#[derive(Clone, Debug)]
+pub struct Part {
+    pub(crate) command: Command,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) data: Bytes,
+    pub(crate) asynchronous: Option<AsyncId>,
+    carries: u32,
+}
+
+impl Connection {
+    /// Connects, from `local` where one is given, and negotiates.
+    pub async fn connect(
+        server: SocketAddr,
+        local: Option<SocketAddr>,
+        options: ConnectOptions,
+    ) -> Result<Self, Error> {
+        let limit = options.connect_timeout;
+        let connect = async {
+            let connection = Self::open(server, local, options).await?;
+            connection.negotiate().await?;
+            Ok(connection)
+        };
+        tokio::time::timeout(limit, connect).await.unwrap_or(Err(Error::TimedOut(Command::NEGOTIATE)))
+    }
+
+    /// Connects and sends nothing.
+    pub async fn open(
+        server: SocketAddr,
+        local: Option<SocketAddr>,
+        options: ConnectOptions,
+    ) -> Result<Self, Error> {
+        let stream = match local {
+            None => TcpStream::connect(server).await?,
+            Some(local) => {
+                let socket = if server.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+                socket.bind(local)?;
+                socket.connect(server).await?
+            }
+        };
+        stream.set_nodelay(true)?;
+        let (from, to) = stream.into_split();
+        Ok(Self::over(from, to, options))
+    }
+
+    /// A connection over any two streams; nothing is sent yet. To be called within a tokio runtime.
+    pub fn over<R, W>(from: R, to: W, options: ConnectOptions) -> Self
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
+        let (outgoing, frames) = mpsc::channel(limits::SEND_QUEUE);
+        let (raw, raw_answers) = mpsc::channel(limits::RAW_KEPT);
+        let shared = Arc::new(Shared {
+            credits: Credits::new(options.credits),
+            negotiated: OnceLock::new(),
+            options,
+            state: Mutex::default(),
+            sessions: Mutex::default(),
+            interim: Notify::new(),
+            breaks: Mutex::new(Some(broadcast::Sender::new(limits::BREAKS_KEPT))),
+        });
+        let reader = tokio::spawn(read_frames(from, Arc::clone(&shared), raw)).abort_handle();
+        let writer = tokio::spawn(write_frames(to, frames, Arc::clone(&shared))).abort_handle();
+        let raw_answers = tokio::sync::Mutex::new(raw_answers);
+        let outgoing = Mutex::new(Some(outgoing));
+        Self { handle: Arc::new(Handle { shared, outgoing, raw_answers, reader, writer }) }
+    }
+
+    /// Negotiates, which is the first thing to be done and is done once.
+    pub async fn negotiate(&self) -> Result<&Negotiated, Error> {
+        let negotiated = negotiate::negotiate(self).await?;
+        Ok(self.shared().negotiated.get_or_init(|| negotiated))
+    }
+
+    /// What was negotiated.
+    pub fn negotiated(&self) -> Result<&Negotiated, Error> {
+        self.shared().negotiated.get().ok_or(Error::Unable("nothing has been negotiated yet"))
+    }
+
+    /// What the connection was made with.
+    pub fn options(&self) -> &ConnectOptions {
+        &self.shared().options
+    }
+
+    /// Sends a request and waits for its answer, whatever its status.
+    pub async fn request(&self, scope: &Scope, part: Part) -> Result<Response, Error> {
+        self.submit(scope, part).await?.response().await
+    }
+
+    /// Sends a request, once there are credits for it.
+    pub async fn submit(&self, scope: &Scope, part: Part) -> Result<InFlight, Error> {
+        self.submit_tapped(scope, part, |_| {}).await
+    }
+
+    /// As [`submit`](Self::submit), and shows the message as it is sent.
+    pub(crate) async fn submit_tapped(
+        &self,
+        scope: &Scope,
+        mut part: Part,
+        tap: impl FnOnce(&[u8]),
+    ) -> Result<InFlight, Error> {
+        let shared = self.shared();
+        let charge = shared.charge(&part);
+        let reserved = self.timed(part.command, shared.credits.reserve(charge.into())).await?;
+        let reserved = reserved.map_err(|_| shared.ended())?;
+        let outgoing = self.outgoing()?;
+        let slot = outgoing.reserve().await.map_err(|_| shared.ended())?;
+        let message_id = shared.credits.spend(reserved);
+        let numbers = Numbers {
+            message_id,
+            charge: shared.wire_charge(charge),
+            credits: shared.credits.request(charge),
+            flags: HeaderFlags::NONE,
+            next_command: 0,
+        };
+        finish_message(&mut part, scope, numbers)?;
+        tap(part.buffer.get(HEAD_ROOM..).unwrap_or_default());
+        let in_flight = self.expect(message_id, part.command, scope)?;
+        slot.send(finish_frame(part.buffer, part.data, scope)?);
+        Ok(in_flight)
+    }
+
+    /// Sends requests as one compound; all but the first are related to the one before where `related` says so
+    /// (MS-SMB2 3.2.4.1.4). The file of a related request is [`wire::FileId::RELATED`].
+    pub async fn submit_compound(
+        &self,
+        scope: &Scope,
+        parts: Vec<Part>,
+        related: bool,
+    ) -> Result<Vec<InFlight>, Error> {
+        let shared = self.shared();
+        let Some(first) = parts.first() else { return Ok(Vec::new()) };
+        let charges: Vec<u16> = parts.iter().map(|part| shared.charge(part)).collect();
+        let total = charges.iter().copied().map(u32::from).sum();
+        let reserved = self.timed(first.command, shared.credits.reserve(total)).await?;
+        let reserved = reserved.map_err(|_| shared.ended())?;
+        let outgoing = self.outgoing()?;
+        let slot = outgoing.reserve().await.map_err(|_| shared.ended())?;
+        let mut message_id = shared.credits.spend(reserved);
+        let mut buffer = vec![0; HEAD_ROOM];
+        let mut in_flight = Vec::with_capacity(parts.len());
+        let last = parts.len().saturating_sub(1);
+        for (index, (mut part, charge)) in parts.into_iter().zip(charges).enumerate() {
+            part.buffer.extend_from_slice(&std::mem::take(&mut part.data));
+            if index < last {
+                part.buffer.pad_to(HEAD_ROOM, 8);
+            }
+            let length = part.buffer.len().saturating_sub(HEAD_ROOM);
+            let next_command = if index < last { u32::try_from(length).unwrap_or(u32::MAX) } else { 0 };
+            let flags =
+                if related && index > 0 { HeaderFlags::RELATED_OPERATIONS } else { HeaderFlags::NONE };
+            let numbers = Numbers {
+                message_id,
+                charge: shared.wire_charge(charge),
+                credits: shared.credits.request(charge),
+                flags,
+                next_command,
+            };
+            finish_message(&mut part, scope, numbers)?;
+            buffer.extend_from_slice(part.buffer.get(HEAD_ROOM..).unwrap_or_default());
+            in_flight.push(self.expect(message_id, part.command, scope)?);
+            message_id.0 = message_id.0.wrapping_add(charge.into());
+        }
+        slot.send(finish_frame(buffer, Bytes::new(), scope)?);
+        Ok(in_flight)
+    }
+
+    /// Asks for a request to be cancelled, which has no answer of its own (MS-SMB2 3.2.4.24).
+    pub async fn cancel(&self, request: &InFlight) -> Result<(), Error> {
+        let mut part = Part::new(Command::CANCEL, |out, base| CancelRequest.encode(out, base));
+        part.asynchronous =
+            self.shared().lock().pending.get(&request.message_id.0).and_then(|p| p.asynchronous);
+        let numbers = Numbers {
+            message_id: request.message_id,
+            charge: 0,
+            credits: 0,
+            flags: HeaderFlags::NONE,
+            next_command: 0,
+        };
+        finish_message(&mut part, &request.scope, numbers)?;
+        self.send(finish_frame(part.buffer, part.data, &request.scope)?).await
+    }
+
+    /// ECHO (MS-SMB2 2.2.28).
+    pub async fn echo(&self) -> Result<(), Error> {
+        let part = Part::new(Command::ECHO, |out, base| EchoRequest.encode(out, base));
+        self.request(&Scope::default(), part).await?.success().map(|_| ())
+    }
+
+    /// What the server says unasked from now on.
+    pub fn breaks(&self) -> Breaks {
+        let breaks = self.shared().breaks.lock().unwrap_or_else(PoisonError::into_inner);
+        // A connection that has ended says nothing more: the sender made here is gone at once.
+        Breaks(
+            breaks
+                .as_ref()
+                .map_or_else(|| broadcast::Sender::new(1).subscribe(), broadcast::Sender::subscribe),
+        )
+    }
+
+    /// Sends bytes as one message, unsigned, unsealed and unchecked. Its answers come to
+    /// [`raw_recv`](Self::raw_recv), unless they answer another request.
+    pub async fn raw_send(&self, message: &[u8]) -> Result<(), Error> {
+        self.send(Frame::raw(message)?).await
+    }
+
+    /// The next answer that no request of this connection waits for; [`Error::Io`] when it has ended.
+    pub async fn raw_recv(&self) -> Result<Response, Error> {
+        let mut answers = self.handle.raw_answers.lock().await;
+        let next = self.timed(Command::default(), answers.recv()).await?;
+        next.ok_or_else(|| self.shared().ended())
+    }
+
+    /// Takes `charge` message ids out of use for [`raw_send`](Self::raw_send), waiting for credits: the first.
+    pub async fn take_message_ids(&self, charge: u16) -> Result<MessageId, Error> {
+        let shared = self.shared();
+        let reserved = shared.credits.reserve(charge.into()).await.map_err(|_| shared.ended())?;
+        Ok(shared.credits.spend(reserved))
+    }
+
+    /// The credits held now.
+    pub fn credits(&self) -> usize {
+        self.shared().credits.available()
+    }
+
+    /// Whether the connection has ended.
+    pub fn has_ended(&self) -> bool {
+        self.shared().lock().ended.is_some()
+    }
+
+    /// Ends the connection as a cut cable would: what is under way fails.
+    pub fn disconnect(&self) {
+        self.handle.end();
+        self.handle.writer.abort();
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
+    async fn send(&self, frame: Frame) -> Result<(), Error> {
+        self.outgoing()?.send(frame).await.map_err(|_| self.shared().ended())
+    }
+
+    fn outgoing(&self) -> Result<mpsc::Sender<Frame>, Error> {
+        let outgoing = self.handle.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        outgoing.clone().ok_or_else(|| self.shared().ended())
+    }
+
+    /// Registers a request whose answer is to come.
+    fn expect(&self, message_id: MessageId, command: Command, scope: &Scope) -> Result<InFlight, Error> {
+        let (sender, answer) = oneshot::channel();
+        let mut state = self.shared().lock();
+        if let Some(ended) = state.ended {
+            return Err(ended.into());
+        }
+        state.pending.insert(message_id.0, Pending { answer: sender, asynchronous: None });
+        drop(state);
+        Ok(InFlight { message_id, command, scope: scope.clone(), answer, shared: Arc::clone(self.shared()) })
+    }
+
+    async fn timed<T>(&self, command: Command, wait: impl Future<Output = T>) -> Result<T, Error> {
+        let limit = self.shared().options.request_timeout;
+        tokio::time::timeout(limit, wait).await.map_err(|_| Error::TimedOut(command))
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("negotiated", &self.shared().negotiated).finish_non_exhaustive()
+    }
+}
+
+impl InFlight {
+    /// Waits for the answer, whatever its status.
+    pub async fn response(self) -> Result<Response, Error> {
+        let limit = self.shared.options.request_timeout;
+        self.response_within(limit).await
+    }
+
+    /// As [`response`](Self::response), for so long at most.
+    pub async fn response_within(self, limit: Duration) -> Result<Response, Error> {
+        let answer = tokio::time::timeout(limit, self.answer).await;
+        let answer = answer.map_err(|_| Error::TimedOut(self.command))?.map_err(|_| self.shared.ended())?;
+        if answer.header.command != self.command {
+            return Err(Error::Protocol("an answer is to another command"));
+        }
+        let expected = Expected { signed: self.scope.signed, sealed: self.scope.sealed };
+        verify(self.scope.state.as_deref(), expected, &answer)?;
+        Ok(answer)
+    }
+
+    /// Waits until the server says that it waits (STATUS_PENDING): its `AsyncId`; none where the answer came at
+    /// once or the connection ended.
+    pub async fn pending(&self) -> Option<AsyncId> {
+        loop {
+            let interim = self.shared.interim.notified();
+            match self.shared.lock().pending.get(&self.message_id.0).map(|pending| pending.asynchronous) {
+                None => return None,
+                Some(Some(id)) => return Some(id),
+                Some(None) => {}
+            }
+            interim.await;
+        }
+    }
+}
+
+impl Response {
+    /// `Status`.
+    pub const fn status(&self) -> NtStatus {
+        self.header.status
+    }
+
+    /// The same where the status is a success, else [`Error::Status`].
+    pub fn success(self) -> Result<Self, Error> {
+        self.success_or(&[])
+    }
+
+    /// As [`success`](Self::success), and these statuses count as one too.
+    pub fn success_or(self, also: &[NtStatus]) -> Result<Self, Error> {
+        let status = self.status();
+        if status.is_success() || also.contains(&status) {
+            Ok(self)
+        } else {
+            Err(Error::Status(status, self.header.command))
+        }
+    }
+}
+
+impl Scope {
+    /// The same, signed or not.
+    #[must_use]
+    pub const fn signed(mut self, signed: bool) -> Self {
+        self.signed = signed;
+        self
+    }
+
+    /// The same, sealed or not.
+    #[must_use]
+    pub const fn sealed(mut self, sealed: bool) -> Self {
+        self.sealed = sealed;
+        self
+    }
+
+    /// The same under this tree connect.
+    #[must_use]
+    pub const fn tree(mut self, tree_id: TreeId) -> Self {
+        self.tree_id = tree_id;
+        self
+    }
+}
+
+impl Part {
+    /// A request with the body that `encode` appends, as the `encode` of [`wire::msg`] does.
+    pub fn new(command: Command, encode: impl FnOnce(&mut Vec<u8>, usize)) -> Self {
+        let mut buffer = Vec::with_capacity(HEAD_ROOM + 192);
+        buffer.resize(HEAD_ROOM + Header::SIZE, 0);
+        encode(&mut buffer, HEAD_ROOM);
+        Self { command, buffer, data: Bytes::new(), asynchronous: None, carries: 0 }
+    }
+
+    /// The same, known to carry so many bytes in either direction: what its credits are counted from.
+    #[must_use]
+    pub const fn carrying(mut self, bytes: u32) -> Self {
+        self.carries = bytes;
+        self
+    }
+
+    /// The same with data behind the body, which is not copied.
+    #[must_use]
+    pub fn with_data(mut self, data: Bytes) -> Self {
+        self.carries = self.carries.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
+        self.data = data;
+        self
+    }
+}
+
+/// What the connection's tasks and its users share.
+///
+/// The locks are held for a few instructions each, never two at once and never across an await.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) credits: Credits,
+    pub(crate) options: ConnectOptions,
+    negotiated: OnceLock<Negotiated>,
+    state: Mutex<State>,
+    sessions: Mutex<HashMap<SessionId, Arc<SessionState>>>,
+    /// Told when some request went pending or was answered.
+    interim: Notify,
+    breaks: Mutex<Option<broadcast::Sender<Break>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pending: HashMap<u64, Pending>,
+    ended: Option<Ended>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    answer: oneshot::Sender<Response>,
+    asynchronous: Option<AsyncId>,
+}
+
+impl Shared {
+    pub(crate) fn session(&self, id: SessionId) -> Option<Arc<SessionState>> {
+        self.sessions().get(&id).cloned()
+    }
+
+    pub(crate) fn add_session(&self, session: Arc<SessionState>) -> Result<(), Error> {
+        let mut sessions = self.sessions();
+        if sessions.len() >= limits::SESSIONS_MAX {
+            return Err(Error::Unable("the connection has too many sessions"));
+        }
+        sessions.insert(session.id, session);
+        Ok(())
+    }
+
+    pub(crate) fn remove_session(&self, id: SessionId) {
+        self.sessions().remove(&id);
+    }
+
+    /// Gives an answer to whoever waits for it, or back.
+    pub(crate) fn deliver(&self, answer: Response) -> Option<Response> {
+        let pending = self.lock().pending.remove(&answer.header.message_id.0);
+        let Some(pending) = pending else { return Some(answer) };
+        // Whoever asked may have stopped waiting.
+        pending.answer.send(answer).ok();
+        self.interim.notify_waiters();
+        None
+    }
+
+    pub(crate) fn went_pending(&self, message_id: MessageId, id: AsyncId) {
+        if let Some(pending) = self.lock().pending.get_mut(&message_id.0) {
+            pending.asynchronous = Some(id);
+        }
+        self.interim.notify_waiters();
+    }
+
+    pub(crate) fn notify(&self, notification: Break) {
+        let breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(breaks) = breaks.as_ref() {
+            // Nobody may be listening.
+            breaks.send(notification).ok();
+        }
+    }
+
+    /// The connection has ended: everybody who waits is told, and whoever comes.
+    pub(crate) fn end(&self, ended: Ended) {
+        let mut state = self.lock();
+        state.ended.get_or_insert(ended);
+        let pending = std::mem::take(&mut state.pending);
+        drop(state);
+        drop(pending);
+        self.credits.close();
+        self.breaks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.interim.notify_waiters();
+    }
+
+    pub(crate) fn ended(&self) -> Error {
+        self.lock().ended.unwrap_or(Ended::Io(std::io::ErrorKind::NotConnected)).into()
+    }
+
+    fn multi_credit(&self) -> bool {
+        self.negotiated.get().is_some_and(|negotiated| negotiated.multi_credit)
+    }
+
+    /// Credits that a request costs.
+    fn charge(&self, part: &Part) -> u16 {
+        if self.multi_credit() { charge(part.carries) } else { 1 }
+    }
+
+    /// What its header says about that: nothing before 2.1 (MS-SMB2 2.2.1.2).
+    fn wire_charge(&self, charge: u16) -> u16 {
+        if self.multi_credit() { charge } else { 0 }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Arc<SessionState>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What keeps a connection open.
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+    outgoing: Mutex<Option<mpsc::Sender<Frame>>>,
+    raw_answers: tokio::sync::Mutex<mpsc::Receiver<Response>>,
+    reader: AbortHandle,
+    /// Writes what is queued even after the end, and ends by itself.
+    writer: AbortHandle,
+}
+
+impl Handle {
+    fn end(&self) {
+        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.reader.abort();
+        self.shared.end(Ended::Io(std::io::ErrorKind::ConnectionAborted));
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

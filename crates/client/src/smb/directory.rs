@@ -1,0 +1,103 @@
+//! Listings: QUERY_DIRECTORY until there is no more (MS-SMB2 3.2.4.17).
+
+use bytes::Bytes;
+use wire::fscc::{DirectoryEntries, DirectoryEntry, DirectoryItem, FileInfoClass};
+use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest, QueryDirectoryResponse};
+use wire::{Command, NtStatus, Utf16, utf16le};
+
+use super::connection::Part;
+use super::error::Error;
+use super::file::File;
+use super::limits::LISTING_BYTES;
+
+/// A directory being listed.
+#[derive(Debug)]
+pub struct Listing<'a> {
+    directory: &'a File,
+    class: FileInfoClass,
+    pattern: Vec<u8>,
+    flags: QueryDirectoryFlags,
+    bytes: u32,
+}
+
+/// An entry of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnedEntry {
+    /// The name.
+    pub name: String,
+    /// The 8.3 name; empty where there is none.
+    pub short_name: String,
+    /// Everything else; the names are empty here.
+    pub fields: DirectoryEntry<'static>,
+}
+
+impl<'a> Listing<'a> {
+    pub(crate) fn new(directory: &'a File, class: FileInfoClass, pattern: &str) -> Self {
+        let flags = QueryDirectoryFlags::RESTART_SCANS;
+        Self { directory, class, pattern: utf16le(pattern), flags, bytes: LISTING_BYTES }
+    }
+
+    /// The same, asking for so many bytes with one request.
+    #[must_use]
+    pub const fn bytes(mut self, bytes: u32) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// The same with other flags on its first request.
+    #[must_use]
+    pub const fn flags(mut self, flags: QueryDirectoryFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// The next answer as it came; none at the end.
+    pub async fn next_buffer(&mut self) -> Result<Option<Bytes>, Error> {
+        let body = QueryDirectoryRequest {
+            file_information_class: self.class.0,
+            flags: self.flags,
+            file_index: 0,
+            file_id: self.directory.id(),
+            output_buffer_length: self.bytes,
+            file_name: Utf16::new(&self.pattern)?,
+        };
+        let part =
+            Part::new(Command::QUERY_DIRECTORY, |out, base| body.encode(out, base)).carrying(self.bytes);
+        let tree = self.directory.tree();
+        let answer = tree.connection().request(tree.scope(), part).await?;
+        self.flags = self.flags.without(QueryDirectoryFlags::RESTART_SCANS | QueryDirectoryFlags::REOPEN);
+        if answer.status() == NtStatus::NO_MORE_FILES {
+            return Ok(None);
+        }
+        let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
+        Ok(Some(answer.message.slice_ref(QueryDirectoryResponse::decode(&answer.message)?.output_buffer)))
+    }
+
+    /// The entries of the next answer; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Vec<OwnedEntry>>, Error> {
+        let Some(buffer) = self.next_buffer().await? else { return Ok(None) };
+        let entries = DirectoryEntries::new(self.class, &buffer)
+            .ok_or(Error::Unable("no class of directory information"))?;
+        entries.map(|item| owned(&item?)).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// All entries, at most `max` of them: beyond, [`Error::Unable`].
+    pub async fn all(&mut self, max: usize) -> Result<Vec<OwnedEntry>, Error> {
+        let mut all = Vec::new();
+        while let Some(entries) = self.next().await? {
+            if all.len().saturating_add(entries.len()) > max {
+                return Err(Error::Unable("the directory has too many entries"));
+            }
+            all.extend(entries);
+        }
+        Ok(all)
+    }
+}
+
+fn owned(item: &DirectoryItem<'_>) -> Result<OwnedEntry, Error> {
+    Ok(OwnedEntry {
+        name: item.name.to_string()?,
+        short_name: item.short_name.to_string()?,
+        fields: item.fields,
+    })
+}

@@ -1,0 +1,198 @@
+//! Sessions: SESSION_SETUP (MS-SMB2 3.2.4.2.3, 3.2.5.3) and LOGOFF.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use auth::{ClientStep, Credentials, Initiator, PreauthHash, SessionKeys};
+use wire::msg::{LogoffRequest, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
+use wire::{Command, Dialect, NtStatus, SessionId};
+
+use super::connection::{Connection, Part, Response, Scope};
+use super::error::Error;
+use super::limits::LOGON_ROUNDS_MAX;
+use super::options::LogonOptions;
+use super::protection::SessionState;
+use super::tree::Tree;
+
+/// Somebody who is logged on. Clones are the same session; dropping them logs nobody off.
+#[derive(Clone)]
+pub struct Session {
+    connection: Connection,
+    state: Arc<SessionState>,
+    scope: Scope,
+    /// Whether the negotiation was confirmed, which 3.0 and 3.0.2 need once per session.
+    pub(crate) validated: Arc<AtomicBool>,
+}
+
+impl Connection {
+    /// Logs on.
+    pub async fn logon(&self, credentials: Credentials) -> Result<Session, Error> {
+        self.logon_with(credentials, LogonOptions::default()).await
+    }
+
+    /// Logs nobody on: a session without keys, neither signed nor sealed.
+    pub async fn logon_anonymous(&self) -> Result<Session, Error> {
+        let initiator = Initiator::new(Credentials::anonymous(), self.options().server_name.clone());
+        let logon = exchange(self, initiator, SessionId(0)).await?;
+        self.session(SessionState::keyless(logon.id, logon.flags))
+    }
+
+    /// As [`logon`](Self::logon), in another way than usual.
+    pub async fn logon_with(
+        &self,
+        credentials: Credentials,
+        options: LogonOptions,
+    ) -> Result<Session, Error> {
+        let negotiated = self.negotiated()?;
+        let initiator = Initiator::new(credentials, self.options().server_name.clone());
+        let initiator = initiator.with_options(options.initiator);
+        let logon = exchange(self, initiator, options.previous_session_id).await?;
+        let keyless = logon.flags.intersects(SessionFlags::IS_GUEST | SessionFlags::IS_NULL);
+        let state = match logon.session_key {
+            Some(key) if !keyless => {
+                let keys = SessionKeys::derive(negotiated.dialect, &key, &logon.preauth, negotiated.cipher);
+                SessionState::new(logon.id, logon.flags, negotiated, &keys)?
+            }
+            _ if keyless => SessionState::keyless(logon.id, logon.flags),
+            _ => return Err(Error::Protocol("the server ended the logon early")),
+        };
+        if let Some(key) = &state.signing {
+            let must = negotiated.dialect == Dialect::SMB311 || negotiated.signing_required;
+            if must && !logon.answer.header.is_signed() {
+                return Err(Error::Protocol("the last answer of the logon is not signed"));
+            }
+            if logon.answer.header.is_signed() {
+                key.verify(&logon.answer.message)?;
+            }
+        }
+        self.session(state)
+    }
+
+    fn session(&self, state: SessionState) -> Result<Session, Error> {
+        let sealed = self.options().seal || state.flags.contains(SessionFlags::ENCRYPT_DATA);
+        if sealed && !state.can_seal() {
+            return Err(Error::Unable("the session is to be sealed and cannot be"));
+        }
+        let state = Arc::new(state);
+        self.shared().add_session(Arc::clone(&state))?;
+        let scope = Scope {
+            session_id: state.id,
+            signed: self.negotiated()?.signing_required && state.signing.is_some(),
+            sealed,
+            state: Some(Arc::clone(&state)),
+            ..Scope::default()
+        };
+        Ok(Session { connection: self.clone(), state, scope, validated: Arc::default() })
+    }
+}
+
+impl Session {
+    /// The connection it is over.
+    pub const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// `SessionId`.
+    pub fn id(&self) -> SessionId {
+        self.state.id
+    }
+
+    /// `SessionFlags`: a guest's, nobody's, a sealed one.
+    pub fn flags(&self) -> SessionFlags {
+        self.state.flags
+    }
+
+    /// Requests of this session, as they are protected.
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Whether its messages can be signed.
+    pub(crate) fn has_key(&self) -> bool {
+        self.state.signing.is_some()
+    }
+
+    /// Whether its messages can be sealed.
+    pub(crate) fn can_seal(&self) -> bool {
+        self.state.can_seal()
+    }
+
+    /// Connects to the share of a path `\\server\share`.
+    pub async fn tree_connect(&self, path: &str) -> Result<Tree, Error> {
+        Tree::connect(self, path).await
+    }
+
+    /// LOGOFF: ends the session with everything in it.
+    pub async fn logoff(&self) -> Result<(), Error> {
+        let part = Part::new(Command::LOGOFF, |out, base| LogoffRequest.encode(out, base));
+        let answer = self.connection.request(&self.scope, part).await?.success();
+        if answer.is_ok() {
+            self.connection.shared().remove_session(self.state.id);
+        }
+        answer.map(|_| ())
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("id", &self.state.id).field("flags", &self.state.flags).finish()
+    }
+}
+
+/// What a logon came to.
+struct Logon {
+    id: SessionId,
+    flags: SessionFlags,
+    session_key: Option<[u8; 16]>,
+    preauth: PreauthHash,
+    answer: Response,
+}
+
+/// Exchanges tokens until the server says yes or no.
+async fn exchange(
+    connection: &Connection,
+    mut initiator: Initiator,
+    previous_session_id: SessionId,
+) -> Result<Logon, Error> {
+    let mut preauth = connection.negotiated()?.preauth;
+    let mut scope = Scope::default();
+    let mut step = initiator.step(None)?;
+    for _ in 0..LOGON_ROUNDS_MAX {
+        let ClientStep::Token(token) = &step else {
+            return Err(Error::Protocol("the server goes on with a logon that is complete"));
+        };
+        let body = SessionSetupRequest {
+            flags: SessionSetupFlags::NONE,
+            security_mode: connection.options().security_mode(),
+            capabilities: connection.options().sent_capabilities(),
+            previous_session_id,
+            security_buffer: token,
+        };
+        let part = Part::new(Command::SESSION_SETUP, |out, base| body.encode(out, base));
+        let in_flight = connection.submit_tapped(&scope, part, |message| preauth.update(message)).await?;
+        let answer = in_flight.response().await?;
+        let answer = answer.success_or(&[NtStatus::MORE_PROCESSING_REQUIRED])?;
+        let body = SessionSetupResponse::decode(&answer.message)?;
+        scope.session_id = answer.header.session_id;
+        if answer.status() == NtStatus::MORE_PROCESSING_REQUIRED {
+            preauth.update(&answer.message);
+            step = initiator.step(Some(body.security_buffer))?;
+            continue;
+        }
+        let flags = body.session_flags;
+        let session_key = match initiator.step(Some(body.security_buffer)) {
+            Ok(ClientStep::Done { session_key }) => Some(session_key),
+            // Guests and nobody share no secret with the server that its last token could prove.
+            Ok(ClientStep::Token(_)) | Err(_)
+                if flags.intersects(SessionFlags::IS_GUEST | SessionFlags::IS_NULL) =>
+            {
+                None
+            }
+            Ok(ClientStep::Token(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        return Ok(Logon { id: answer.header.session_id, flags, session_key, preauth, answer });
+    }
+    Err(Error::Protocol("the logon takes too many rounds"))
+}

@@ -1,0 +1,173 @@
+//! Tree connects (MS-SMB2 3.2.4.2.4, 3.2.5.5).
+
+use std::fmt;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use wire::ioctl::FsctlCode;
+use wire::msg::{
+    IoctlFlags, IoctlRequest, IoctlResponse, LeaseBreak, OplockBreak, ShareFlags, TreeConnectRequest,
+    TreeConnectResponse, TreeDisconnectRequest,
+};
+use wire::{Command, Dialect, FileId, Guid, LeaseState, NtStatus, OplockLevel, TreeId, Utf16, utf16le};
+
+use super::connection::{Connection, Part, Response, Scope};
+use super::error::Error;
+use super::file::{CreateParameters, File};
+use super::negotiate::{validate, validation_request};
+use super::session::Session;
+
+/// A share somebody is connected to. Clones are the same tree connect; dropping them disconnects nothing.
+#[derive(Clone)]
+pub struct Tree {
+    session: Session,
+    scope: Scope,
+    /// What the server said of the share.
+    pub share: TreeConnectResponse,
+}
+
+impl Tree {
+    pub(crate) async fn connect(session: &Session, path: &str) -> Result<Self, Error> {
+        let connection = session.connection();
+        let dialect = connection.negotiated()?.dialect;
+        let name = utf16le(path);
+        let body = TreeConnectRequest { path: Utf16::new(&name)?, ..TreeConnectRequest::default() };
+        let part = Part::new(Command::TREE_CONNECT, |out, base| body.encode(out, base));
+        // MS-SMB2 3.2.4.1.1: with 3.1.1 a TREE_CONNECT is signed even where nothing else is.
+        let signed = session.scope().signed || (dialect == Dialect::SMB311 && session.has_key());
+        let answer = connection.request(&session.scope().clone().signed(signed), part).await?.success()?;
+        let share = TreeConnectResponse::decode(&answer.message)?;
+        let tree_id = answer.header.tree_id().ok_or(Error::Protocol("a tree connect has no id"))?;
+        let mut scope = session.scope().clone().tree(tree_id);
+        if share.share_flags.contains(ShareFlags::ENCRYPT_DATA) {
+            if !session.can_seal() {
+                return Err(Error::Unable("the share is to be sealed and cannot be"));
+            }
+            scope.sealed = true;
+        }
+        let tree = Self { session: session.clone(), scope, share };
+        if matches!(dialect, Dialect::SMB300 | Dialect::SMB302) && session.has_key() {
+            tree.validate_negotiation().await?;
+        }
+        Ok(tree)
+    }
+
+    /// The session it is of.
+    pub const fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// The connection it is over.
+    pub const fn connection(&self) -> &Connection {
+        self.session.connection()
+    }
+
+    /// `TreeId`.
+    pub const fn id(&self) -> TreeId {
+        self.scope.tree_id
+    }
+
+    /// Requests under this tree connect, as they are protected.
+    pub const fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Sends a request under this tree connect; a status that is no success is [`Error::Status`].
+    pub async fn request(&self, part: Part) -> Result<Response, Error> {
+        self.connection().request(&self.scope, part).await?.success()
+    }
+
+    /// Opens or creates a file.
+    pub async fn create(&self, parameters: &CreateParameters<'_>) -> Result<File, Error> {
+        File::create(self, parameters).await
+    }
+
+    /// IOCTL with a control code of MS-FSCC 2.3: the output. Truncated output is a success here.
+    pub async fn ioctl(
+        &self,
+        file: FileId,
+        code: FsctlCode,
+        input: &[u8],
+        max_output: u32,
+    ) -> Result<Bytes, Error> {
+        let answer = self.ioctl_scoped(&self.scope, file, code, input, max_output).await?;
+        output(&answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?)
+    }
+
+    /// Gives up an oplock down to `level` (MS-SMB2 2.2.24.1).
+    pub async fn acknowledge_oplock(&self, file: FileId, level: OplockLevel) -> Result<OplockBreak, Error> {
+        let body = OplockBreak { oplock_level: level, file_id: file };
+        let part = Part::new(Command::OPLOCK_BREAK, |out, base| body.encode(out, base));
+        Ok(OplockBreak::decode(&self.request(part).await?.message)?)
+    }
+
+    /// Gives up a lease down to `state` (MS-SMB2 2.2.24.2). The lease need not be this tree connect's, but Samba
+    /// takes no acknowledgment without any.
+    pub async fn acknowledge_lease(&self, key: Guid, state: LeaseState) -> Result<LeaseBreak, Error> {
+        let body = LeaseBreak { lease_key: key, lease_state: state, ..LeaseBreak::default() };
+        let part = Part::new(Command::OPLOCK_BREAK, |out, base| body.encode(out, base));
+        Ok(LeaseBreak::decode(&self.request(part).await?.message)?)
+    }
+
+    /// TREE_DISCONNECT.
+    pub async fn disconnect(&self) -> Result<(), Error> {
+        let part = Part::new(Command::TREE_DISCONNECT, |out, base| TreeDisconnectRequest.encode(out, base));
+        self.request(part).await.map(|_| ())
+    }
+
+    pub(crate) async fn ioctl_scoped(
+        &self,
+        scope: &Scope,
+        file: FileId,
+        code: FsctlCode,
+        input: &[u8],
+        max_output: u32,
+    ) -> Result<Response, Error> {
+        let body = IoctlRequest {
+            ctl_code: code.0,
+            file_id: file,
+            max_output_response: max_output,
+            flags: IoctlFlags::IS_FSCTL,
+            input,
+            ..IoctlRequest::default()
+        };
+        let carried = max_output.max(u32::try_from(input.len()).unwrap_or(u32::MAX));
+        let part = Part::new(Command::IOCTL, |out, base| body.encode(out, base)).carrying(carried);
+        self.connection().request(scope, part).await
+    }
+
+    /// MS-SMB2 3.2.5.5: whether the NEGOTIATE was tampered with; once per session.
+    async fn validate_negotiation(&self) -> Result<(), Error> {
+        if self.session.validated.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let input = validation_request(self.connection().options());
+        let scope = self.scope.clone().signed(true);
+        let nothing = FileId::RELATED;
+        let answer =
+            self.ioctl_scoped(&scope, nothing, FsctlCode::VALIDATE_NEGOTIATE_INFO, &input, 24).await?;
+        // A server may not know the code; that it says so is signed.
+        let unknown = [
+            NtStatus::FILE_CLOSED,
+            NtStatus::INVALID_DEVICE_REQUEST,
+            NtStatus::NOT_SUPPORTED,
+            NtStatus::INVALID_PARAMETER,
+        ];
+        if !unknown.contains(&answer.status()) {
+            validate(self.connection().negotiated()?, &output(&answer.success()?)?)?;
+        }
+        self.session.validated.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tree").field("id", &self.id()).field("share", &self.share).finish_non_exhaustive()
+    }
+}
+
+/// The output of an IOCTL's answer.
+pub(crate) fn output(answer: &Response) -> Result<Bytes, Error> {
+    Ok(answer.message.slice_ref(IoctlResponse::decode(&answer.message)?.output))
+}

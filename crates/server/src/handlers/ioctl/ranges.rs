@@ -1,0 +1,103 @@
+//! Sparse files: FSCTL_QUERY_ALLOCATED_RANGES, FSCTL_SET_SPARSE, FSCTL_SET_ZERO_DATA (MS-FSA 2.1.5.10).
+
+use std::sync::Arc;
+
+use wire::ioctl::{AllocatedRange, SetSparse, ZeroData, encode_allocated_ranges};
+use wire::layout::FixedLayout;
+use wire::msg::IoctlRequest;
+use wire::{AccessMask, FileAttributes, NtStatus};
+
+use super::{Answer, done};
+use crate::connection::Request;
+use crate::open::{Open, OpenFile};
+use crate::status::of_vfs;
+
+/// MS-FSA 2.1.5.10.22.
+pub(super) fn allocated(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
+    if file.is_directory {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if !open.access().contains(AccessMask::READ_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let asked = AllocatedRange::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    let start = u64::try_from(asked.file_offset).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    let end = asked.file_offset.checked_add(asked.length).filter(|_| asked.length >= 0);
+    let end = end.and_then(|end| u64::try_from(end).ok()).ok_or(NtStatus::INVALID_PARAMETER)?;
+    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    let end = end.min(stat.size);
+    let ranges = if start >= end {
+        Vec::new()
+    } else if stat.attributes.contains(FileAttributes::SPARSE_FILE) {
+        file.handle.allocated_ranges(start..end).map_err(|error| of_vfs(&error))?
+    } else {
+        // Only files that are said to be sparse show their holes.
+        vec![start..end]
+    };
+    let listed = ranges.iter().map(|range| AllocatedRange {
+        file_offset: range.start.cast_signed(),
+        length: (range.end - range.start).cast_signed(),
+    });
+    let max = ioctl.max_output_response as usize;
+    if !ranges.is_empty() && max < AllocatedRange::SIZE {
+        return Err(NtStatus::BUFFER_TOO_SMALL);
+    }
+    let mut output = Vec::new();
+    let complete = encode_allocated_ranges(listed, &mut output, max) && ranges.len() < vfs::limits::ALLOCATED_RANGES_MAX;
+    Ok((if complete { NtStatus::SUCCESS } else { NtStatus::BUFFER_OVERFLOW }, output))
+}
+
+/// MS-FSA 2.1.5.10.37.
+pub(super) fn set_sparse(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
+    if file.is_directory {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let enough = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA | AccessMask::WRITE_ATTRIBUTES;
+    if !open.access().intersects(enough) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let SetSparse(sparse) = SetSparse::decode(ioctl.input);
+    file.handle.set_sparse(sparse).map_err(|error| of_vfs(&error))?;
+    done(Vec::new())
+}
+
+/// MS-FSA 2.1.5.10.38.
+pub(super) async fn zero(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    ioctl: &IoctlRequest<'_>,
+) -> Answer {
+    if file.is_directory {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let data = ZeroData::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    let (start, length) = data.range().ok_or(NtStatus::INVALID_PARAMETER)?;
+    if !open.access().contains(AccessMask::WRITE_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    check_locks(request, open, start, length, true)?;
+    let handle = Arc::clone(&file.handle);
+    crate::blocking::run(move || handle.zero(start..start.saturating_add(length)))
+        .await?
+        .map_err(|error| of_vfs(&error))?;
+    crate::handlers::write::wrote(request, open, 0);
+    done(Vec::new())
+}
+
+/// Somebody else's lock is in the way (MS-FSA 2.1.4.10).
+pub(super) fn check_locks(
+    request: &Request<'_>,
+    open: &Open,
+    offset: u64,
+    length: u64,
+    writes: bool,
+) -> Result<(), NtStatus> {
+    if !open.shared().has_locks() {
+        return Ok(());
+    }
+    let server = &request.connection.server;
+    let checked =
+        server.registry.lock("ioctl").check_io(open.file_id(), offset, length, writes, server.now());
+    checked.map_err(crate::status::of_io_refusal)
+}

@@ -1,0 +1,276 @@
+//! SMB2_0_INFO_FILE of files: MS-SMB2 3.3.5.20.1, MS-FSA 2.1.5.12, MS-FSCC 2.4.
+
+use vfs::{Stat, Xattr};
+use wire::fscc::ea::{EaEntry, decode_ea_names, encode_eas};
+use wire::fscc::file_info::{
+    AccessInfo, AlignmentInfo, AttributeTagInfo, BasicInfo, CompressionInfo, EaInfo, IdInfo, InternalInfo,
+    ModeInfo, NetworkOpenInfo, PositionInfo, StandardInfo, StandardLinkInfo,
+};
+use wire::fscc::named_info::{AllInfo, encode_name_info};
+use wire::fscc::stream_info::{StreamEntry, encode_streams};
+use wire::fscc::{FileInfoClass, Fit, encode_fixed};
+use wire::msg::QueryInfoRequest;
+use wire::{AccessMask, Dialect, NtStatus};
+
+use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::handlers::{display_path, put_output};
+use crate::open::{Open, OpenFile};
+use crate::status::of_vfs;
+
+/// Answers with one class of a file, directory or stream.
+pub(super) fn answer(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    query: &QueryInfoRequest<'_>,
+    answer: &mut AnswerBuilder,
+) -> Outcome {
+    let class = FileInfoClass(query.file_info_class);
+    if !open.access().contains(needed(class)) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let subject = Subject { request, open, file };
+    let fit = put_output(answer, |out| {
+        subject.encode(class, query, out, query.output_buffer_length as usize)
+    })?;
+    super::status(fit)
+}
+
+/// What the open must have been granted (MS-FSA 2.1.5.12).
+fn needed(class: FileInfoClass) -> AccessMask {
+    match class {
+        FileInfoClass::BASIC
+        | FileInfoClass::ALL
+        | FileInfoClass::NETWORK_OPEN
+        | FileInfoClass::ATTRIBUTE_TAG => AccessMask::READ_ATTRIBUTES,
+        FileInfoClass::FULL_EA => AccessMask::READ_EA,
+        _ => AccessMask::NONE,
+    }
+}
+
+/// The file asked about.
+struct Subject<'a> {
+    request: &'a Request<'a>,
+    open: &'a Open,
+    file: &'a OpenFile,
+}
+
+impl Subject<'_> {
+    fn encode(
+        &self,
+        class: FileInfoClass,
+        query: &QueryInfoRequest<'_>,
+        out: &mut Vec<u8>,
+        max: usize,
+    ) -> Result<Fit, NtStatus> {
+        Ok(match class {
+            FileInfoClass::BASIC => encode_fixed(&basic(&self.stat()?), out, max),
+            FileInfoClass::STANDARD => encode_fixed(&self.standard(&self.stat()?), out, max),
+            FileInfoClass::INTERNAL => encode_fixed(&internal(&self.stat()?), out, max),
+            FileInfoClass::EA => encode_fixed(&self.ea()?, out, max),
+            FileInfoClass::ACCESS => encode_fixed(&self.access(), out, max),
+            FileInfoClass::POSITION => encode_fixed(&self.position(), out, max),
+            FileInfoClass::MODE => encode_fixed(&self.mode(), out, max),
+            FileInfoClass::ALIGNMENT => encode_fixed(&AlignmentInfo::default(), out, max),
+            FileInfoClass::ALL => self.all()?.encode_with_name(&self.name(), out, max),
+            FileInfoClass::NORMALIZED_NAME => {
+                let negotiated = self.request.connection.negotiated.get();
+                if negotiated.is_none_or(|it| it.dialect < Dialect::SMB311) {
+                    return Err(NtStatus::NOT_SUPPORTED);
+                }
+                encode_name_info(&display_path(&self.file.path()), out, max)
+            }
+            // There are no 8.3 names, as on an NTFS volume that makes none.
+            FileInfoClass::ALTERNATE_NAME => return Err(NtStatus::OBJECT_NAME_NOT_FOUND),
+            FileInfoClass::STREAM => self.streams(out, max)?,
+            FileInfoClass::NETWORK_OPEN => encode_fixed(&network_open(&self.stat()?), out, max),
+            FileInfoClass::ATTRIBUTE_TAG => {
+                let attributes = self.stat()?.attributes;
+                encode_fixed(&AttributeTagInfo { attributes, reparse_tag: 0 }, out, max)
+            }
+            FileInfoClass::COMPRESSION => {
+                let compressed_size = self.stat()?.size;
+                encode_fixed(&CompressionInfo { compressed_size, ..CompressionInfo::default() }, out, max)
+            }
+            FileInfoClass::FULL_EA => self.full_ea(query.input_buffer, out, max)?,
+            FileInfoClass::ID => encode_fixed(&self.id()?, out, max),
+            FileInfoClass::STANDARD_LINK => encode_fixed(&self.standard_link()?, out, max),
+            FileInfoClass::OBJECT_ID
+            | FileInfoClass::QUOTA
+            | FileInfoClass::REPARSE_POINT
+            | FileInfoClass::SFIO_RESERVE
+            | FileInfoClass::SFIO_VOLUME
+            | FileInfoClass::HARD_LINK
+            | FileInfoClass::CASE_SENSITIVE => return Err(NtStatus::NOT_SUPPORTED),
+            _ => return Err(NtStatus::INVALID_INFO_CLASS),
+        })
+    }
+
+    fn stat(&self) -> Result<Stat, NtStatus> {
+        self.file.handle.stat().map_err(|error| of_vfs(&error))
+    }
+
+    /// The path from the share's root, as FileAllInformation has it (MS-FSCC 2.4.2).
+    fn name(&self) -> String {
+        format!("\\{}", display_path(&self.file.path()))
+    }
+
+    fn is_delete_pending(&self) -> bool {
+        let registry = self.request.connection.server.registry.lock("query_info");
+        let info = registry.open(self.open.file_id());
+        info.and_then(|info| info.target.file()).is_some_and(|key| registry.is_delete_pending(key))
+    }
+
+    /// A link that is to be deleted counts no more (MS-FSA 2.1.5.12.27).
+    fn standard(&self, stat: &Stat) -> StandardInfo {
+        let delete_pending = self.is_delete_pending();
+        StandardInfo {
+            allocation_size: stat.allocation,
+            end_of_file: stat.size,
+            number_of_links: stat.links.saturating_sub(delete_pending.into()),
+            delete_pending,
+            directory: self.file.is_directory,
+        }
+    }
+
+    fn standard_link(&self) -> Result<StandardLinkInfo, NtStatus> {
+        let stat = self.stat()?;
+        let standard = self.standard(&stat);
+        Ok(StandardLinkInfo {
+            accessible_links: standard.number_of_links,
+            total_links: stat.links,
+            delete_pending: standard.delete_pending,
+            directory: standard.directory,
+        })
+    }
+
+    fn access(&self) -> AccessInfo {
+        AccessInfo { access: self.open.access() }
+    }
+
+    fn position(&self) -> PositionInfo {
+        PositionInfo { current_byte_offset: self.file.state().position }
+    }
+
+    fn mode(&self) -> ModeInfo {
+        ModeInfo { mode: self.file.state().mode.unwrap_or(self.file.mode) }
+    }
+
+    fn all(&self) -> Result<AllInfo, NtStatus> {
+        let stat = self.stat()?;
+        Ok(AllInfo {
+            basic: basic(&stat),
+            standard: self.standard(&stat),
+            internal: internal(&stat),
+            ea: self.ea()?,
+            access: self.access(),
+            position: self.position(),
+            mode: self.mode(),
+            alignment: AlignmentInfo::default(),
+        })
+    }
+
+    fn id(&self) -> Result<IdInfo, NtStatus> {
+        let backend = self.open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+        Ok(IdInfo {
+            volume_serial: backend.volume().serial.into(),
+            file_id: u128::from(self.stat()?.inode).to_le_bytes(),
+        })
+    }
+
+    fn xattrs(&self) -> Result<Vec<Xattr>, NtStatus> {
+        match self.file.handle.xattrs() {
+            Err(vfs::Error::NotSupported) => Ok(Vec::new()),
+            result => result.map_err(|error| of_vfs(&error)),
+        }
+    }
+
+    /// `EaSize` counts as the list of OS/2 did: four bytes for the list and four for each attribute.
+    fn ea(&self) -> Result<EaInfo, NtStatus> {
+        let xattrs = self.xattrs()?;
+        let sizes = xattrs.iter().map(|it| 5_usize.saturating_add(it.name.len()).saturating_add(it.value.len()));
+        let size = if xattrs.is_empty() { 0 } else { sizes.fold(4, usize::saturating_add) };
+        Ok(EaInfo { ea_size: u32::try_from(size).unwrap_or(u32::MAX) })
+    }
+
+    /// MS-FSA 2.1.5.12.11: the attributes asked for by name, those that are not there with no value;
+    /// or all.
+    fn full_ea(&self, names: &[u8], out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
+        let xattrs = self.xattrs()?;
+        if names.is_empty() {
+            if xattrs.is_empty() {
+                return Err(NtStatus::NO_EAS_ON_FILE);
+            }
+            let entries =
+                xattrs.iter().map(|it| EaEntry { flags: 0, name: it.name.as_bytes(), value: &it.value });
+            return Ok(encode_eas(entries, out, max));
+        }
+        let names: Result<Vec<&[u8]>, _> = decode_ea_names(names).collect();
+        let names = names.map_err(|_| NtStatus::EA_LIST_INCONSISTENT)?;
+        let entries = names.iter().map(|name| {
+            let found = xattrs.iter().find(|it| it.name.as_bytes().eq_ignore_ascii_case(name));
+            EaEntry { flags: 0, name, value: found.map_or(&[], |it| &it.value) }
+        });
+        Ok(encode_eas(entries, out, max))
+    }
+
+    /// MS-FSCC 2.4.49: the data of a file first, then its named streams.
+    fn streams(&self, out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
+        let named = match self.file.handle.streams() {
+            Err(vfs::Error::NotSupported) => Vec::new(),
+            result => result.map_err(|error| of_vfs(&error))?,
+        };
+        let mut streams = Vec::with_capacity(named.len() + 1);
+        if let Some(data) = self.data()? {
+            streams.push((String::from("::$DATA"), data.size, data.allocation));
+        }
+        for stream in named {
+            streams.push((format!(":{}:$DATA", stream.name), stream.size, stream.allocation));
+        }
+        let entries = streams
+            .iter()
+            .map(|(name, size, allocation)| StreamEntry { name: name.as_str(), size: *size, allocation_size: *allocation });
+        Ok(encode_streams(entries, out, max))
+    }
+
+    /// The unnamed stream, which directories do not have. An open of a named stream shows that one's
+    /// sizes, so the file itself is asked.
+    fn data(&self) -> Result<Option<Stat>, NtStatus> {
+        let path = self.file.path();
+        let stat = if path.stream().is_none() {
+            self.stat()?
+        } else {
+            let backend = self.open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+            let actor = crate::handlers::actor(self.request);
+            let opened = backend.open(&actor, &path.without_stream(), vfs::Wanted::NOTHING);
+            opened.map_err(|error| of_vfs(&error))?.stat
+        };
+        Ok((!stat.is_directory()).then_some(stat))
+    }
+}
+
+fn basic(stat: &Stat) -> BasicInfo {
+    BasicInfo {
+        created: stat.created,
+        accessed: stat.accessed,
+        modified: stat.modified,
+        changed: stat.changed,
+        attributes: stat.attributes,
+    }
+}
+
+fn internal(stat: &Stat) -> InternalInfo {
+    InternalInfo { index_number: stat.inode }
+}
+
+fn network_open(stat: &Stat) -> NetworkOpenInfo {
+    NetworkOpenInfo {
+        created: stat.created,
+        accessed: stat.accessed,
+        modified: stat.modified,
+        changed: stat.changed,
+        allocation_size: stat.allocation,
+        end_of_file: stat.size,
+        attributes: stat.attributes,
+    }
+}

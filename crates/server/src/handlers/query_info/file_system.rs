@@ -1,0 +1,172 @@
+//! SMB2_0_INFO_FILESYSTEM: MS-SMB2 3.3.5.20.2, MS-FSA 2.1.5.13, MS-FSCC 2.5.
+
+use vfs::{Backend, Capabilities, Space};
+use wire::fscc::fs_info::{
+    FsAttributeInfo, FsAttributes, FsControlInfo, FsDeviceInfo, FsFullSizeInfo, FsObjectIdInfo,
+    FsSectorSizeInfo, FsSizeInfo, FsVolumeInfo,
+};
+use wire::fscc::{Fit, FsInfoClass, encode_fixed};
+use wire::msg::QueryInfoRequest;
+use wire::{Guid, NtStatus};
+
+use crate::connection::{AnswerBuilder, Outcome};
+use crate::handlers::put_output;
+use crate::open::Open;
+use crate::status::of_vfs;
+
+/// Answers with one class of the share's file system.
+pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let class = FsInfoClass(query.file_info_class);
+    let max = query.output_buffer_length as usize;
+    let fit = put_output(answer, |out| match open.tree().backend() {
+        Some(backend) => encode(&**backend, class, out, max),
+        None => encode_pipes(class, out, max),
+    })?;
+    super::status(fit)
+}
+
+fn encode(
+    backend: &dyn Backend,
+    class: FsInfoClass,
+    out: &mut Vec<u8>,
+    max: usize,
+) -> Result<Fit, NtStatus> {
+    Ok(match class {
+        FsInfoClass::VOLUME => {
+            let volume = backend.volume();
+            let info = FsVolumeInfo {
+                created: volume.created,
+                serial: volume.serial,
+                supports_objects: false,
+                label: volume.label.as_str(),
+            };
+            info.encode(out, max)
+        }
+        FsInfoClass::SIZE => {
+            let space = space(backend)?;
+            let (sectors_per_unit, bytes_per_sector) = sectors(space.unit_bytes);
+            encode_fixed(
+                &FsSizeInfo {
+                    total_units: space.total,
+                    available_units: space.available,
+                    sectors_per_unit,
+                    bytes_per_sector,
+                },
+                out,
+                max,
+            )
+        }
+        FsInfoClass::FULL_SIZE => {
+            let space = space(backend)?;
+            let (sectors_per_unit, bytes_per_sector) = sectors(space.unit_bytes);
+            encode_fixed(
+                &FsFullSizeInfo {
+                    total_units: space.total,
+                    caller_available_units: space.available,
+                    actual_available_units: space.free,
+                    sectors_per_unit,
+                    bytes_per_sector,
+                },
+                out,
+                max,
+            )
+        }
+        FsInfoClass::DEVICE => encode_fixed(
+            &FsDeviceInfo { device_type: FsDeviceInfo::DISK, characteristics: FsDeviceInfo::IS_MOUNTED },
+            out,
+            max,
+        ),
+        FsInfoClass::ATTRIBUTE => {
+            let volume = backend.volume();
+            let info = FsAttributeInfo {
+                attributes: attributes(backend.capabilities()),
+                maximum_component_length: volume.component_units_max,
+                file_system: volume.file_system.as_str(),
+            };
+            info.encode(out, max)
+        }
+        FsInfoClass::SECTOR_SIZE => encode_fixed(
+            &FsSectorSizeInfo {
+                logical_bytes_per_sector: SECTOR,
+                physical_bytes_per_sector_for_atomicity: PHYSICAL_SECTOR,
+                physical_bytes_per_sector_for_performance: PHYSICAL_SECTOR,
+                effective_physical_bytes_per_sector: PHYSICAL_SECTOR,
+                flags: ALIGNED,
+                ..FsSectorSizeInfo::default()
+            },
+            out,
+            max,
+        ),
+        // No quotas: nothing is tracked, and there are no limits.
+        FsInfoClass::CONTROL => encode_fixed(
+            &FsControlInfo {
+                default_quota_threshold: u64::MAX,
+                default_quota_limit: u64::MAX,
+                ..FsControlInfo::default()
+            },
+            out,
+            max,
+        ),
+        FsInfoClass::OBJECT_ID => {
+            encode_fixed(&FsObjectIdInfo { object_id: object_id(backend), ..FsObjectIdInfo::default() }, out, max)
+        }
+        _ => return Err(NtStatus::INVALID_INFO_CLASS),
+    })
+}
+
+fn encode_pipes(class: FsInfoClass, out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
+    if class != FsInfoClass::DEVICE {
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    let info = FsDeviceInfo { device_type: FsDeviceInfo::NAMED_PIPE, characteristics: 0 };
+    Ok(encode_fixed(&info, out, max))
+}
+
+fn space(backend: &dyn Backend) -> Result<Space, NtStatus> {
+    backend.space().map_err(|error| of_vfs(&error))
+}
+
+/// An allocation unit as sectors, where it is a multiple of the usual one.
+fn sectors(unit_bytes: u32) -> (u32, u32) {
+    if unit_bytes >= SECTOR && unit_bytes.is_multiple_of(SECTOR) {
+        (unit_bytes / SECTOR, SECTOR)
+    } else {
+        (1, unit_bytes)
+    }
+}
+
+/// What the file system can do. Names are found in any case, and Windows says of such volumes too
+/// that they can be searched case-sensitively.
+fn attributes(capabilities: Capabilities) -> FsAttributes {
+    let mut attributes =
+        FsAttributes::CASE_SENSITIVE_SEARCH | FsAttributes::CASE_PRESERVED_NAMES | FsAttributes::UNICODE_ON_DISK;
+    for (capability, attribute) in [
+        (Capabilities::STREAMS, FsAttributes::NAMED_STREAMS),
+        (Capabilities::XATTR, FsAttributes::SUPPORTS_EXTENDED_ATTRIBUTES),
+        (Capabilities::SPARSE, FsAttributes::SUPPORTS_SPARSE_FILES),
+        (Capabilities::HARD_LINKS, FsAttributes::SUPPORTS_HARD_LINKS),
+    ] {
+        if capabilities.contains(capability) {
+            attributes |= attribute;
+        }
+    }
+    attributes
+}
+
+/// A name of the volume that is the same across restarts.
+fn object_id(backend: &dyn Backend) -> Guid {
+    let volume = backend.volume();
+    let mut id = [0; 16];
+    let bytes = volume.created.0.to_le_bytes().into_iter().chain(volume.serial.to_le_bytes());
+    id.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    Guid(id)
+}
+
+/// Bytes of a sector as clients count.
+const SECTOR: u32 = 512;
+
+/// Bytes of a sector as disks write.
+const PHYSICAL_SECTOR: u32 = 4096;
+
+/// SSINFO_FLAGS_ALIGNED_DEVICE and SSINFO_FLAGS_PARTITION_ALIGNED_ON_DEVICE (MS-FSCC 2.5.8).
+const ALIGNED: u32 = 3;

@@ -1,0 +1,204 @@
+//! SET_INFO: MS-SMB2 3.3.5.21.
+
+mod basic;
+mod disposition;
+mod rename;
+
+use std::sync::Arc;
+
+use wire::fscc::ea::decode_eas;
+use wire::fscc::file_info::{
+    AllocationInfo, BasicInfo, DispositionInfo, DispositionInfoEx, EndOfFileInfo, FileMode, ModeInfo, PipeInfo,
+    PositionInfo,
+};
+use wire::fscc::{FileInfoClass, FsInfoClass};
+use wire::layout::FixedLayout;
+use wire::msg::{InfoType, SetInfoRequest, SetInfoResponse};
+use wire::{AccessMask, NtStatus};
+
+use super::{check_transact, malformed};
+use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::open::{Open, OpenFile};
+use crate::status::of_vfs;
+use disposition::Disposition;
+
+/// Handles SET_INFO.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let set = SetInfoRequest::decode(request.message).map_err(malformed)?;
+    let length = u32::try_from(set.buffer.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    check_transact(request, &[length])?;
+    let open = request.open(set.file_id)?;
+    let class = FileInfoClass(set.file_info_class);
+    match (set.info_type, open.file()) {
+        (InfoType::FILE, Some(file)) => set_file(request, answer, &open, file, class, set.buffer).await?,
+        (InfoType::FILE, None) => set_pipe(class, set.buffer)?,
+        (InfoType::FILESYSTEM, _) => return Err(refuse_file_system(FsInfoClass(set.file_info_class))),
+        // 3.3.5.21.3, 3.3.5.21.4: descriptors follow from owners and permission bits, and there are
+        // no quotas.
+        (InfoType::SECURITY | InfoType::QUOTA, _) => return Err(NtStatus::NOT_SUPPORTED),
+        _ => return Err(NtStatus::INVALID_PARAMETER),
+    }
+    let base = answer.base();
+    SetInfoResponse.encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}
+
+/// 3.3.5.21.1.
+async fn set_file(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    class: FileInfoClass,
+    data: &[u8],
+) -> Result<(), NtStatus> {
+    match class {
+        FileInfoClass::BASIC => basic::set(open, file, &decode::<BasicInfo>(data)?),
+        FileInfoClass::DISPOSITION => {
+            let wish = Disposition::of(decode::<DispositionInfo>(data)?);
+            disposition::set(request, answer, open, file, wish).await
+        }
+        FileInfoClass::DISPOSITION_EX => {
+            let wish = Disposition::of_ex(decode::<DispositionInfoEx>(data)?)?;
+            disposition::set(request, answer, open, file, wish).await
+        }
+        FileInfoClass::RENAME => rename::rename(request, answer, open, file, data).await,
+        FileInfoClass::LINK => rename::link(request, answer, open, file, data).await,
+        FileInfoClass::END_OF_FILE => {
+            set_size(request, open, file, unsigned(decode::<EndOfFileInfo>(data)?.end_of_file)?)
+        }
+        FileInfoClass::ALLOCATION => {
+            allocate(request, open, file, unsigned(decode::<AllocationInfo>(data)?.allocation_size)?)
+        }
+        FileInfoClass::POSITION => {
+            let position = decode::<PositionInfo>(data)?.current_byte_offset;
+            if i64::try_from(position).is_err() {
+                return Err(NtStatus::INVALID_PARAMETER);
+            }
+            file.state().position = position;
+            Ok(())
+        }
+        FileInfoClass::MODE => set_mode(file, decode::<ModeInfo>(data)?.mode),
+        FileInfoClass::FULL_EA => set_eas(open, file, data),
+        FileInfoClass::RENAME_EX
+        | FileInfoClass::VALID_DATA_LENGTH
+        | FileInfoClass::SHORT_NAME
+        | FileInfoClass::OBJECT_ID
+        | FileInfoClass::QUOTA
+        | FileInfoClass::REPARSE_POINT
+        | FileInfoClass::SFIO_RESERVE
+        | FileInfoClass::CASE_SENSITIVE => Err(NtStatus::NOT_SUPPORTED),
+        _ => Err(NtStatus::INVALID_INFO_CLASS),
+    }
+}
+
+/// A class of fixed size; clients may send more than that.
+fn decode<T: FixedLayout>(data: &[u8]) -> Result<T, NtStatus> {
+    T::decode(data).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH)
+}
+
+fn unsigned(value: i64) -> Result<u64, NtStatus> {
+    u64::try_from(value).map_err(|_| NtStatus::INVALID_PARAMETER)
+}
+
+/// MS-FSA 2.1.5.15.5.
+fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> Result<(), NtStatus> {
+    check_data_change(open, file)?;
+    file.handle.set_size(size).map_err(|error| of_vfs(&error))?;
+    super::write::wrote(request, open, 0);
+    Ok(())
+}
+
+/// MS-FSA 2.1.5.15.1: less than the file has cuts it off.
+fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> Result<(), NtStatus> {
+    check_data_change(open, file)?;
+    let size = file.handle.stat().map_err(|error| of_vfs(&error))?.size;
+    if bytes < size {
+        file.handle.set_size(bytes).map_err(|error| of_vfs(&error))?;
+        super::write::wrote(request, open, 0);
+        return Ok(());
+    }
+    match file.handle.allocate(bytes) {
+        // A promise of space that the file system cannot make is no reason to refuse the file.
+        Err(vfs::Error::NotSupported) => Ok(()),
+        result => result.map_err(|error| of_vfs(&error)),
+    }
+}
+
+fn check_data_change(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
+    if file.is_directory {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if !open.access().contains(AccessMask::WRITE_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    Ok(())
+}
+
+/// MS-FSA 2.1.5.15.8: what concerns caching may change, delete-on-close and how calls wait may not.
+fn set_mode(file: &OpenFile, mode: u32) -> Result<(), NtStatus> {
+    if mode & !SETTABLE_MODE.0 != 0 {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let mut state = file.state();
+    state.mode = Some(state.mode.unwrap_or(file.mode) & !SETTABLE_MODE.0 | mode);
+    Ok(())
+}
+
+/// MS-FSA 2.1.5.15.6. The list is read as a whole before anything is changed.
+fn set_eas(open: &Open, file: &OpenFile, data: &[u8]) -> Result<(), NtStatus> {
+    if !open.access().contains(AccessMask::WRITE_EA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let entries: Result<Vec<_>, _> = decode_eas(data).collect();
+    let mut changes = Vec::new();
+    for entry in entries.map_err(|_| NtStatus::EA_LIST_INCONSISTENT)? {
+        if !matches!(entry.flags, 0 | NEED_EA) {
+            return Err(NtStatus::INVALID_EA_FLAG);
+        }
+        let name = std::str::from_utf8(entry.name).map_err(|_| NtStatus::INVALID_EA_NAME)?;
+        if name.contains(|c: char| c < ' ' || "\"*+,/:;<=>?[\\]|".contains(c)) {
+            return Err(NtStatus::INVALID_EA_NAME);
+        }
+        changes.push((name, entry.value));
+    }
+    for (name, value) in changes {
+        let changed = match value {
+            [] => file.handle.remove_xattr(name),
+            value => file.handle.set_xattr(name, value),
+        };
+        changed.map_err(|error| match error {
+            vfs::Error::NotSupported => NtStatus::EAS_NOT_SUPPORTED,
+            vfs::Error::InvalidName => NtStatus::INVALID_EA_NAME,
+            error => of_vfs(&error),
+        })?;
+    }
+    Ok(())
+}
+
+/// Pipes deliver messages and nothing else, so that is all they can be set to (MS-FSCC 2.4.35).
+fn set_pipe(class: FileInfoClass, data: &[u8]) -> Result<(), NtStatus> {
+    if class != FileInfoClass::PIPE {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    match decode::<PipeInfo>(data)? {
+        PipeInfo { read_mode: 1, completion_mode: 0 } => Ok(()),
+        PipeInfo { read_mode: 0 | 1, completion_mode: 0 | 1 } => Err(NtStatus::NOT_SUPPORTED),
+        _ => Err(NtStatus::INVALID_PARAMETER),
+    }
+}
+
+/// 3.3.5.21.2: labels, quotas and object ids of a volume are its administrator's.
+fn refuse_file_system(class: FsInfoClass) -> NtStatus {
+    match class {
+        FsInfoClass::LABEL => NtStatus::ACCESS_DENIED,
+        FsInfoClass::CONTROL | FsInfoClass::OBJECT_ID => NtStatus::NOT_SUPPORTED,
+        _ => NtStatus::INVALID_INFO_CLASS,
+    }
+}
+
+/// The bits of FileModeInformation that may be set.
+const SETTABLE_MODE: FileMode = FileMode(FileMode::WRITE_THROUGH.0 | FileMode::SEQUENTIAL_ONLY.0);
+
+/// FILE_NEED_EA (MS-FSCC 2.4.15).
+const NEED_EA: u8 = 0x80;

@@ -1,0 +1,229 @@
+//! FileRenameInformation and FileLinkInformation: MS-FSA 2.1.5.15.11, 2.1.5.15.7.
+
+use std::sync::Arc;
+
+use registry::{Effects, FileKey, Readiness};
+use vfs::{RelativePath, Wanted};
+use wire::fscc::named_info::RenameInfo;
+use wire::fscc::{SmbPath, StreamName};
+use wire::{AccessMask, NtStatus};
+
+use crate::connection::{AnswerBuilder, Request};
+use crate::handlers::create::{path_status, relative_path};
+use crate::handlers::{actor, breaks, display_path};
+use crate::open::{Open, OpenFile};
+use crate::status::of_vfs;
+
+/// Renames a file or directory.
+pub(super) async fn rename(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    data: &[u8],
+) -> Result<(), NtStatus> {
+    if !open.access().contains(AccessMask::DELETE) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let (to, replace) = wish(data)?;
+    let from = file.path();
+    if from.stream().is_some() {
+        // A full name cannot be a stream's new name.
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if from.is_root() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
+    let id = open.file_id();
+    breaks::wait(request, answer, |registry, key, now| {
+        registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
+    })
+    .await?;
+    if file.is_directory {
+        clear_below(request, answer, open, &from).await?;
+    }
+    clear_target(request, answer, open, file, &to, replace).await?;
+
+    // Waiting gave others time to move it.
+    let from = file.path();
+    let real = backend
+        .rename(&actor(request), &*file.handle, &from, &to, replace)
+        .map_err(|error| of_vfs(&error))?;
+    let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
+    moved(request, open, file, &from, &real);
+    Ok(())
+}
+
+/// Gives a file a further name.
+pub(super) async fn link(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    data: &[u8],
+) -> Result<(), NtStatus> {
+    let (to, replace) = wish(data)?;
+    if file.is_directory {
+        return Err(NtStatus::FILE_IS_A_DIRECTORY);
+    }
+    if file.path().stream().is_some() {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    // The open itself needs no right for this, but the share must let names be made.
+    if !open.tree().maximal_access.contains(AccessMask::WRITE_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
+    clear_target(request, answer, open, file, &to, replace).await?;
+    backend.link(&actor(request), &*file.handle, &to, replace).map_err(|error| of_vfs(&error))?;
+    Ok(())
+}
+
+/// The new name, and whether it may replace what has it.
+fn wish(data: &[u8]) -> Result<(RelativePath, bool), NtStatus> {
+    let info = RenameInfo::decode(data).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH)?;
+    // MS-FSCC 2.4.42.2: over the network there is no directory to start from.
+    if info.root_directory != 0 {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let name = info.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    Ok((target(&name)?, info.replace_if_exists))
+}
+
+/// The new name: from the share's root, as CREATE has it. Names of streams are refused: others find an
+/// open stream by its name.
+fn target(name: &str) -> Result<RelativePath, NtStatus> {
+    if name.starts_with(':') {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    let path = SmbPath::parse(name).map_err(path_status)?;
+    if path.is_root() {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if path.stream() != StreamName::None {
+        return Err(NtStatus::OBJECT_NAME_INVALID);
+    }
+    relative_path(path)
+}
+
+/// Lets those who only cache handles below a directory close them. Any that stays is in the way.
+async fn clear_below(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Open,
+    directory: &RelativePath,
+) -> Result<(), NtStatus> {
+    let share = open.tree().share.settings.name.clone();
+    let directory = display_path(directory);
+    breaks::wait(request, answer, |registry, key, now| {
+        let mut effects = Effects::none();
+        for below in registry.opens_below(&share, &directory) {
+            let target = registry.open(below).and_then(|info| info.target.file());
+            let Some(file) = target else { continue };
+            let (readiness, breaks) = registry.break_handle_caching_of(file, key, now);
+            effects.merge(breaks);
+            if readiness == Readiness::MustWait {
+                return Ok((Readiness::MustWait, effects));
+            }
+        }
+        Ok((Readiness::Ready, effects))
+    })
+    .await?;
+    let registry = request.connection.server.registry.lock("rename");
+    if registry.opens_below(&share, &directory).is_empty() { Ok(()) } else { Err(NtStatus::ACCESS_DENIED) }
+}
+
+/// Lets those who only cache handles of the file that is to be replaced close them. One that stays
+/// open is in the way.
+async fn clear_target(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Open,
+    file: &OpenFile,
+    to: &RelativePath,
+    replace: bool,
+) -> Result<(), NtStatus> {
+    let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    // What cannot be seen is the backend's to decide on.
+    let Ok(existing) = backend.open(&actor(request), to, Wanted::NOTHING) else { return Ok(()) };
+    let own = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    if existing.stat.is_same_file(&own) {
+        return Ok(());
+    }
+    if !replace {
+        return Err(NtStatus::OBJECT_NAME_COLLISION);
+    }
+    if existing.stat.is_directory() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let key = FileKey { device: existing.stat.device, inode: existing.stat.inode, stream: 0 };
+    breaks::wait(request, answer, |registry, request, now| {
+        Ok(registry.break_handle_caching_of(key, request, now))
+    })
+    .await?;
+    let registry = request.connection.server.registry.lock("rename");
+    if registry.file_summary(key).is_some_and(|file| file.opens != 0) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    Ok(())
+}
+
+/// Lets every open that the rename has moved know where it is now.
+fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePath, to: &RelativePath) {
+    let (old, new) = (display_path(from), display_path(to));
+    let share = &open.tree().share.settings.name;
+    let mut registry = request.connection.server.registry.lock("rename");
+    let renamed = registry.rename(open.file_id(), &new).unwrap_or_default();
+    let below = if file.is_directory { registry.rename_below(share, &old, &new) } else { Vec::new() };
+    drop(registry);
+    file.state().path = to.clone();
+    for other in renamed.iter().filter_map(|other| other.file()) {
+        other.state().path = to.clone();
+    }
+    for other in below.iter().filter_map(|other| other.file()) {
+        let mut state = other.state();
+        if let Some(path) = rebased(&state.path, from, to) {
+            state.path = path;
+        }
+    }
+}
+
+/// The path that `path`, below `from`, has below `to`.
+fn rebased(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
+    let rest = path.as_str().strip_prefix(from.as_str())?;
+    let moved = RelativePath::new(format!("{}{rest}", to.as_str())).ok()?;
+    match path.stream() {
+        Some(stream) => moved.with_stream(stream).ok(),
+        None => Some(moved),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_names_from_the_root() {
+        assert_eq!(target(r"a\b c.txt").unwrap().as_str(), "a/b c.txt");
+        assert_eq!(target(r"dir\").unwrap().as_str(), "dir");
+        for (name, status) in [
+            ("", NtStatus::INVALID_PARAMETER),
+            (r"\a", NtStatus::INVALID_PARAMETER),
+            (r"a\..\b", NtStatus::OBJECT_PATH_SYNTAX_BAD),
+            ("a*", NtStatus::OBJECT_NAME_INVALID),
+            ("a:stream", NtStatus::OBJECT_NAME_INVALID),
+            (":stream", NtStatus::NOT_SUPPORTED),
+        ] {
+            assert_eq!(target(name), Err(status), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_moves_along() {
+        let path = |text: &str| RelativePath::new(text).unwrap();
+        let moved = rebased(&path("a/b/c").with_stream("s").unwrap(), &path("a/b"), &path("x")).unwrap();
+        assert_eq!((moved.as_str(), moved.stream()), ("x/c", Some("s")));
+        assert_eq!(rebased(&path("z/c"), &path("a/b"), &path("x")), None);
+    }
+}

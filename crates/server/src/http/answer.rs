@@ -1,0 +1,56 @@
+//! Refusals as the control API tells them.
+
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use control::number;
+
+use crate::admin::Error;
+
+/// A refusal on its way to the client.
+#[derive(Debug)]
+pub(super) struct Refused {
+    status: StatusCode,
+    error: control::Error,
+}
+
+impl Refused {
+    /// A request that does not say what it wants, or what nobody knows.
+    pub(super) fn malformed(reason: impl std::fmt::Display) -> Self {
+        control::Error::new(number::INVALID_PARAMETER, Error::InvalidParameter.to_string())
+            .with_hint(reason.to_string())
+            .into()
+    }
+
+    /// An address that is no route, or not for this method.
+    pub(super) fn unknown(status: StatusCode) -> Self {
+        let error = control::Error::new(number::NOT_SUPPORTED, Error::NotSupported.to_string());
+        Self { status, error: error.with_hint("this version of the server has no such route") }
+    }
+}
+
+impl From<control::Error> for Refused {
+    fn from(error: control::Error) -> Self {
+        let status = StatusCode::from_u16(error.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, error }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let told = control::Error::new(error.number().0, error.to_string());
+        match error {
+            Error::AccessDenied => {
+                told.with_hint("ask as root, as the user the server runs as, or as one of its administrators")
+            }
+            _ => told,
+        }
+        .into()
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.error)).into_response()
+    }
+}

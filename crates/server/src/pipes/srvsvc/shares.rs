@@ -1,0 +1,223 @@
+//! NetrShareEnum, NetrShareEnumSticky, NetrShareGetInfo, NetrShareCheck (MS-SRVS 3.1.4.8 to 3.1.4.16).
+
+use registry::{ShareDefinition, ShareKind, ShareSnapshot};
+use rpc::Win32Error;
+use rpc::ndr::SizedBuffer;
+use rpc::srvsvc::{
+    SHI_USES_UNLIMITED, STYPE_DISKTREE, STYPE_IPC, STYPE_PRINTQ, STYPE_SPECIAL, ShareCheckRequest,
+    ShareCheckResponse, ShareEnumRequest, ShareEnumResponse, ShareEnumStickyRequest, ShareEnumStickyResponse,
+    ShareEnumStruct, ShareGetInfoRequest, ShareGetInfoResponse, ShareInfo, ShareInfo0, ShareInfo1,
+    ShareInfo2, ShareInfo501, ShareInfo502, ShareInfo503, ShareInfo1004, ShareInfo1005, ShareInfo1006,
+    ShareInfo1501,
+};
+
+use super::drive_path;
+use super::listing::{End, after, fill, saturated};
+use crate::admin::{self, Caller, Error, Right};
+use crate::server::Server;
+
+pub(super) fn enumerate(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareEnumRequest,
+) -> Result<ShareEnumResponse, Error> {
+    let shares = admin::shares(server, caller, right(request.info.level()))?;
+    let (info, end) =
+        list(server, shares, request.info.level(), request.resume_handle, request.preferred_maximum_length)?;
+    Ok(ShareEnumResponse {
+        info,
+        total_entries: end.total_entries(),
+        resume_handle: end.resume_handle(request.resume_handle),
+        status: end.status(),
+    })
+}
+
+/// The shares that the settings define outlive a restart; the server's own do not (MS-SRVS 3.1.4.9).
+pub(super) fn enumerate_sticky(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareEnumStickyRequest,
+) -> Result<ShareEnumStickyResponse, Error> {
+    let mut shares = admin::shares(server, caller, right(request.info.level()))?;
+    shares.retain(|it| it.definition.kind != ShareKind::Pipe);
+    let (info, end) =
+        list(server, shares, request.info.level(), request.resume_handle, request.preferred_maximum_length)?;
+    Ok(ShareEnumStickyResponse {
+        info,
+        total_entries: end.total_entries(),
+        resume_handle: end.resume_handle(request.resume_handle),
+        status: end.status(),
+    })
+}
+
+pub(super) fn get(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareGetInfoRequest,
+) -> Result<ShareGetInfoResponse, Error> {
+    let share = &admin::share(server, caller, &request.net_name, right(request.level))?;
+    let info = match request.level {
+        0 => ShareInfo::Level0(level_0(share)),
+        1 => ShareInfo::Level1(level_1(share)),
+        2 => ShareInfo::Level2(level_2(share)),
+        501 => ShareInfo::Level501(level_501(server, share)),
+        502 => ShareInfo::Level502(level_502(share)),
+        503 => ShareInfo::Level503(level_503(share)),
+        1004 => ShareInfo::Level1004(ShareInfo1004 { remark: Some(share.definition.remark.to_string()) }),
+        1005 => ShareInfo::Level1005(ShareInfo1005 { flags: flags(server, share) }),
+        1006 => ShareInfo::Level1006(ShareInfo1006 { max_uses: max_uses(share) }),
+        1501 => ShareInfo::Level1501(ShareInfo1501 { security_descriptor: SizedBuffer(None) }),
+        _ => return Err(Error::InvalidLevel),
+    };
+    Ok(ShareGetInfoResponse { info, status: Win32Error::SUCCESS })
+}
+
+/// Whether a directory of the server is shared (MS-SRVS 3.1.4.16).
+pub(super) fn check_device(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareCheckRequest,
+) -> Result<ShareCheckResponse, Error> {
+    let shares = admin::shares(server, caller, Right::ReadShares)?;
+    let shared = shares.iter().find(|it| path(it).eq_ignore_ascii_case(&request.device));
+    let share = shared.ok_or(Error::DeviceNotShared)?;
+    Ok(ShareCheckResponse { share_type: share_type(&share.definition), status: Win32Error::SUCCESS })
+}
+
+/// `STYPE_*` (MS-SRVS 2.2.2.4).
+pub(super) fn share_type(definition: &ShareDefinition) -> u32 {
+    let kind = match definition.kind {
+        ShareKind::Disk => STYPE_DISKTREE,
+        ShareKind::Print => STYPE_PRINTQ,
+        ShareKind::Pipe => STYPE_IPC,
+    };
+    if definition.hidden { kind | STYPE_SPECIAL } else { kind }
+}
+
+/// Levels that tell no more than browsing takes are everybody's; where a share lies and who uses it
+/// is the administrators'. Levels not known are everybody's to be refused.
+const fn right(level: u32) -> Right {
+    match level {
+        2 | 502 | 503 | 1004 | 1006 | 1501 => Right::ReadShares,
+        _ => Right::BrowseShares,
+    }
+}
+
+/// `ResumeHandle` counts shares: they have no ids.
+fn list(
+    server: &Server,
+    shares: Vec<ShareSnapshot>,
+    level: u32,
+    resume_handle: Option<u32>,
+    room: u32,
+) -> Result<(ShareEnumStruct, End), Error> {
+    let seen = after(resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
+    let all = shares.into_iter().zip(1_u32..).skip(seen);
+    let id = |(_, number): &(ShareSnapshot, u32)| *number;
+    Ok(match level {
+        0 => fill(all, room, id, |(it, _)| level_0(it), ShareEnumStruct::Level0),
+        1 => fill(all, room, id, |(it, _)| level_1(it), ShareEnumStruct::Level1),
+        2 => fill(all, room, id, |(it, _)| level_2(it), ShareEnumStruct::Level2),
+        501 => fill(all, room, id, |(it, _)| level_501(server, it), ShareEnumStruct::Level501),
+        502 => fill(all, room, id, |(it, _)| level_502(it), ShareEnumStruct::Level502),
+        503 => fill(all, room, id, |(it, _)| level_503(it), ShareEnumStruct::Level503),
+        _ => return Err(Error::InvalidLevel),
+    })
+}
+
+fn level_0(share: &ShareSnapshot) -> ShareInfo0 {
+    ShareInfo0 { net_name: Some(share.definition.name.to_string()) }
+}
+
+fn level_1(share: &ShareSnapshot) -> ShareInfo1 {
+    ShareInfo1 {
+        net_name: Some(share.definition.name.to_string()),
+        share_type: share_type(&share.definition),
+        remark: Some(share.definition.remark.to_string()),
+    }
+}
+
+fn level_2(share: &ShareSnapshot) -> ShareInfo2 {
+    ShareInfo2 {
+        net_name: Some(share.definition.name.to_string()),
+        share_type: share_type(&share.definition),
+        remark: Some(share.definition.remark.to_string()),
+        permissions: 0,
+        max_uses: max_uses(share),
+        current_uses: saturated(share.uses),
+        path: Some(path(share)),
+        password: None,
+    }
+}
+
+fn level_501(server: &Server, share: &ShareSnapshot) -> ShareInfo501 {
+    let ShareInfo1 { net_name, share_type, remark } = level_1(share);
+    ShareInfo501 { net_name, share_type, remark, flags: flags(server, share) }
+}
+
+fn level_502(share: &ShareSnapshot) -> ShareInfo502 {
+    let ShareInfo2 { net_name, share_type, remark, permissions, max_uses, current_uses, path, password } =
+        level_2(share);
+    let security_descriptor = SizedBuffer(None);
+    ShareInfo502 {
+        net_name,
+        share_type,
+        remark,
+        permissions,
+        max_uses,
+        current_uses,
+        path,
+        password,
+        security_descriptor,
+    }
+}
+
+/// The server has one name, which every share goes by: `*` (MS-SRVS 2.2.4.27).
+fn level_503(share: &ShareSnapshot) -> ShareInfo503 {
+    let ShareInfo2 { net_name, share_type, remark, permissions, max_uses, current_uses, path, password } =
+        level_2(share);
+    ShareInfo503 {
+        net_name,
+        share_type,
+        remark,
+        permissions,
+        max_uses,
+        current_uses,
+        path,
+        password,
+        server_name: Some(String::from("*")),
+        security_descriptor: SizedBuffer(None),
+    }
+}
+
+fn max_uses(share: &ShareSnapshot) -> u32 {
+    share.definition.max_uses.unwrap_or(SHI_USES_UNLIMITED)
+}
+
+fn path(share: &ShareSnapshot) -> String {
+    let path = &share.definition.path;
+    if path.is_empty() { String::new() } else { drive_path(path) }
+}
+
+fn flags(server: &Server, share: &ShareSnapshot) -> u32 {
+    let encrypts = server.share(&share.definition.name).is_some_and(|it| it.settings.encrypt);
+    share.definition.flags | if encrypts { SHI1005_FLAGS_ENCRYPT_DATA } else { 0 }
+}
+
+/// `shi1005_flags`: the share must be sealed (MS-SRVS 2.2.4.29).
+const SHI1005_FLAGS_ENCRYPT_DATA: u32 = 0x8000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_shares_lie_is_for_administrators() {
+        for level in [0, 1, 501, 1005] {
+            assert_eq!(right(level), Right::BrowseShares, "{level}");
+        }
+        for level in [2, 502, 503, 1004, 1006, 1501] {
+            assert_eq!(right(level), Right::ReadShares, "{level}");
+        }
+    }
+}
