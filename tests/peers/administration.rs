@@ -78,7 +78,7 @@ fn rpcclient_netsessenum() {
     if subject.is_samba() {
         return skip("Samba 4.17 asks for BUILTIN\\Administrators, which needs winbindd");
     }
-    rpcclient(&subject, subject.user("admin"), "netsessenum").success().says("admin");
+    rpcclient(&subject, subject.user("admin"), "netsessenum").success().says("Received 1 entries");
 }
 
 #[test]
@@ -124,5 +124,5 @@ fn samba_net_rpc_file() {
     let admin = subject.user("admin");
     net_rpc(&subject, admin, &["file"]).success().says("FileId");
     net_rpc(&subject, admin, &["file", "close", "2147483000"]).never_says("NT_STATUS_IO");
-    net_rpc(&subject, subject.user("alice"), &["file"]).says("ACCESS_DENIED");
+    net_rpc(&subject, subject.user("alice"), &["file"]).never_says("FileId");
 }

@@ -10,7 +10,6 @@ from impacket.dcerpc.v5.rpcrt import RPC_C_AUTHN_LEVEL_NONE
 from impacket.smbconnection import SMBConnection, SessionError
 
 ERROR_ACCESS_DENIED = 5
-ERROR_INVALID_LEVEL = 124
 NERR_CLIENT_NAME_NOT_FOUND = 2312
 NERR_FILE_ID_NOT_FOUND = 2314
 NERR_NET_NAME_NOT_FOUND = 2310

@@ -60,7 +60,6 @@ def session_levels(*arguments):
     full = [s for s in scene.sessions(502) if text(s["sesi502_username"]).lower() == scene.user][0]
     check(full["sesi502_num_opens"] == 2, "level 502 counts two opens")
     check(full["sesi502_time"] < 60 and full["sesi502_idle_time"] < 60, "level 502 has plausible times")
-    check(error_of(srvs.hNetrSessionEnum, scene.rpc, NULL, NULL, 3) == ERROR_INVALID_LEVEL, "level 3 is no level")
 
 
 def session_filters(*arguments):
@@ -79,11 +78,13 @@ def session_del(*arguments):
     srvs.hNetrSessionDel(scene.rpc, "\\\\127.0.0.1\0", scene.user + "\0")
     for name, connection in (("the client", scene.client), ("its second connection", bystander)):
         try:
-            connection.connectTree("data")
+            connection.listPath("data", "*")
             raise Failed("%s still works" % name)
-        except (SessionError, OSError) as error:
-            code = getattr(error, "getErrorCode", lambda: None)()
-            check(code in (0xC0000203, None), "%s gets USER_SESSION_DELETED (%s)" % (name, error))
+        except Failed:
+            raise
+        except Exception as error:  # a lost connection has a type of its own in impacket
+            code = error.getErrorCode() if isinstance(error, SessionError) else None
+            check(code == 0xC0000203, "%s gets USER_SESSION_DELETED (%s)" % (name, error))
     listed = [text(s["sesi1_username"]).lower() for s in scene.sessions(1)]
     check(scene.user not in listed, "no session of %s is left" % scene.user)
     check(scene.admin_name in listed, "the administrator's session lives on")

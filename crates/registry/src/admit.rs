@@ -93,6 +93,8 @@ pub struct GrantedOpen {
     pub oplock: OplockLevel,
     /// The lease's state, none without a lease.
     pub lease_state: LeaseState,
+    /// The lease's version, 1 or 2: that of the open that made it. Zero without a lease.
+    pub lease_version: u8,
     /// The lease's epoch.
     pub lease_epoch: u16,
     /// SMB2_LEASE_FLAG_BREAK_IN_PROGRESS.
@@ -139,6 +141,7 @@ struct Requester {
 struct Others {
     oplock: bool,
     handle_caching: bool,
+    write_caching: bool,
     deny_write_caching: bool,
 }
 
@@ -227,6 +230,7 @@ impl<S: Shell> State<S> {
 
     /// Sends the breaks that this open takes (MS-FSA 2.1.5.1.2, 2.1.4.12). In the way of sharing only
     /// handle caching is broken: its holder may have closed the file already, were it not for the cache.
+    /// It is broken as well before the file is opened to be deleted, so that the close deletes it.
     fn break_for_open(
         &mut self,
         request: &AdmitRequest,
@@ -236,16 +240,21 @@ impl<S: Shell> State<S> {
         now: Time,
         effects: &mut Effects<S>,
     ) -> Result<Broken, Refused> {
-        if is_stat_open(request.access) {
+        if is_stat_open(request.access) && !request.overwrites {
             return Ok(Broken::Done);
         }
-        let delay_mask = if in_the_way { LeaseState::HANDLE } else { LeaseState::WRITE };
+        let delay_mask = match (in_the_way, request.delete_on_close) {
+            (true, _) => LeaseState::HANDLE,
+            (false, true) => LeaseState::WRITE | LeaseState::HANDLE,
+            (false, false) => LeaseState::WRITE,
+        };
+        let spares_leases = is_lease_stat_open(request.access) && !request.overwrites;
         let mut delay = false;
         let mut gone = false;
         let session = self.session_global(request.session).ok();
         for holder in self.holders(key) {
             if own.is_some_and(|own| holder == Holder::Lease(own))
-                || matches!(holder, Holder::Lease(_)) && is_lease_stat_open(request.access)
+                || matches!(holder, Holder::Lease(_)) && spares_leases
             {
                 continue;
             }
@@ -293,10 +302,9 @@ impl<S: Shell> State<S> {
         let key = request.target.file();
         let lease = request
             .lease
-            .filter(|_| key.is_some())
+            .filter(|lease| key.is_some() && may_have_lease(&request, lease))
             .map(|lease| (LeaseId { client: requester.client_guid, key: lease.key }, lease));
-        let caches =
-            key.map_or(LeaseState::NONE, |key| self.grantable(&request, key, lease.map(|(id, _)| id)));
+        let caches = key.map_or(LeaseState::NONE, |key| self.grantable(&request, key, lease));
 
         let file = match key {
             Some(key) => self.files.entry(key).or_default().shared.clone(),
@@ -304,13 +312,12 @@ impl<S: Shell> State<S> {
         };
         let mut lease_shared = None;
         if let (Some(key), Some((id, asked))) = (key, lease) {
-            lease_shared = Some(self.join_lease(id, key, &asked, caches, global_id));
+            lease_shared = Some(self.join_lease(id, key, &asked, request.is_directory, caches, global_id));
         }
         let shared = Arc::new(OpenShared::new(file, lease_shared, now));
         let level = if lease.is_some() { OplockLevel::LEASE } else { level_within(caches) };
-        let (lease_state, lease_epoch, lease_breaking) = lease
-            .and_then(|(id, _)| self.leases.get(&id))
-            .map_or((LeaseState::NONE, 0, false), |it| (it.state, it.epoch, it.breaking.is_some()));
+        let held = lease.and_then(|(id, _)| self.leases.get(&id));
+        let lease_state = held.map_or(LeaseState::NONE, |it| it.state);
         let holds_handle = level == OplockLevel::BATCH || lease_state.contains(LeaseState::HANDLE);
         let durable = request
             .durable
@@ -321,8 +328,9 @@ impl<S: Shell> State<S> {
             global_id,
             oplock: level,
             lease_state,
-            lease_epoch,
-            lease_breaking,
+            lease_version: held.map_or(0, |it| it.version),
+            lease_epoch: held.map_or(0, |it| it.epoch),
+            lease_breaking: held.is_some_and(|it| it.breaking.is_some()),
             durable: durable.as_ref().map(Durable::granted),
             shared: shared.clone(),
         };
@@ -382,11 +390,14 @@ impl<S: Shell> State<S> {
     }
 
     /// What of the caching asked for can be granted beside the others (MS-FSA 2.1.5.18).
-    fn grantable(&self, request: &AdmitRequest, key: FileKey, own: Option<LeaseId>) -> LeaseState {
-        let mut caches = match request.lease {
-            Some(lease) if request.is_directory && lease.version < 2 => LeaseState::NONE,
-            Some(lease) if request.is_directory => usable(lease.state.without(LeaseState::WRITE)),
-            Some(lease) => usable(lease.state),
+    fn grantable(
+        &self,
+        request: &AdmitRequest,
+        key: FileKey,
+        lease: Option<(LeaseId, LeaseRequest)>,
+    ) -> LeaseState {
+        let mut caches = match lease {
+            Some((_, lease)) => wanted(&lease, request.is_directory),
             None if request.is_directory => LeaseState::NONE,
             None => level_caches(request.oplock),
         };
@@ -396,14 +407,15 @@ impl<S: Shell> State<S> {
         if caches.is_none() {
             return caches;
         }
-        let others = self.others(file, own);
-        if file.ranges.len() != 0 {
+        let others = self.others(file, lease.map(|(id, _)| id));
+        // Who writes in a cache still was spared by an open of attributes only.
+        if file.ranges.len() != 0 || others.write_caching {
             return LeaseState::NONE;
         }
         if others.deny_write_caching {
             caches = caches.without(LeaseState::WRITE);
         }
-        match request.lease {
+        match lease {
             Some(_) if others.oplock => caches.without(LeaseState::HANDLE),
             None if others.handle_caching => LeaseState::NONE,
             _ => caches,
@@ -412,12 +424,13 @@ impl<S: Shell> State<S> {
 
     fn others(&self, file: &File, own: Option<LeaseId>) -> Others {
         let mut others = Others { oplock: !file.oplocks.is_empty(), ..Others::default() };
-        let mut held = file
-            .oplocks
-            .iter()
-            .map(|id| Holder::Oplock(*id))
-            .chain(file.leases.iter().filter(|lease| own != Some(**lease)).map(|id| Holder::Lease(*id)));
-        others.handle_caching = held.any(|holder| self.held(holder).contains(LeaseState::HANDLE));
+        let oplocks = file.oplocks.iter().map(|id| Holder::Oplock(*id));
+        let leases = file.leases.iter().filter(|lease| own != Some(**lease)).map(|id| Holder::Lease(*id));
+        for holder in oplocks.chain(leases) {
+            let held = self.held(holder);
+            others.handle_caching |= held.contains(LeaseState::HANDLE);
+            others.write_caching |= held.contains(LeaseState::WRITE);
+        }
         others.deny_write_caching =
             file.opens.iter().filter_map(|id| self.opens.get(id)).any(|open| match open.caching {
                 Caching::Lease(lease) => own != Some(lease),
@@ -427,13 +440,15 @@ impl<S: Shell> State<S> {
         others
     }
 
-    /// Adds an open to a lease, which is made or raised as far as can be (MS-SMB2 3.3.5.9.8,
-    /// 3.3.5.9.11): never lowered, never changed while it is breaking.
+    /// Adds an open to a lease, which is made as far as can be, or raised (MS-SMB2 3.3.5.9.8,
+    /// 3.3.5.9.11). One that exists is raised to all that is asked for or not at all; it is never
+    /// lowered, and never changed while it is breaking.
     fn join_lease(
         &mut self,
         id: LeaseId,
         key: FileKey,
         asked: &LeaseRequest,
+        is_directory: bool,
         caches: LeaseState,
         open: FileGlobalId,
     ) -> Arc<std::sync::atomic::AtomicU8> {
@@ -444,7 +459,9 @@ impl<S: Shell> State<S> {
             .or_insert_with(|| Lease::new(key, asked.version, asked.parent_key, asked.epoch));
         lease.opens.insert(open);
         let shared = lease.shared.clone();
-        let raised = caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
+        let whole = is_new || caches == wanted(asked, is_directory);
+        let raised =
+            whole && caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
         if is_new || raised {
             lease.advance_epoch();
         }
@@ -501,6 +518,17 @@ impl<S: Shell> State<S> {
             blocker: blocker.and_then(|id| self.refusal_open(id)),
         });
     }
+}
+
+/// Directories are leased by version 2 only (MS-SMB2 3.3.5.9.8); a lease of version 1 is as if it had not
+/// been asked for.
+const fn may_have_lease(request: &AdmitRequest, lease: &LeaseRequest) -> bool {
+    !request.is_directory || lease.version >= 2
+}
+
+/// What of the state asked for there is: directories are not written to in a cache.
+fn wanted(lease: &LeaseRequest, is_directory: bool) -> LeaseState {
+    usable(if is_directory { lease.state.without(LeaseState::WRITE) } else { lease.state })
 }
 
 /// An open that breaks no oplock (MS-FSA 2.1.5.1.2): attributes only.

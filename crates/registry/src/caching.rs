@@ -17,7 +17,7 @@
 //! 1 `grant_caching`; 2, 3 `break_holder`; 4 [`State::acknowledge_oplock`], [`State::acknowledge_lease`],
 //! which begins at 2 again where more has been asked for since; 5 [`State::handle_timeout`].
 
-use wire::{FileGlobalId, LeaseState, OplockLevel, SessionGlobalId};
+use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId};
 
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
@@ -26,7 +26,7 @@ use crate::locks::Waiting;
 use crate::open::Open;
 use crate::statistics::count;
 use crate::{
-    BreakKind, BreakNotice, CloseReason, Effects, FileKey, LeaseId, LimitReached, NotFound, OpenRef,
+    BreakKind, BreakNotice, CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, NotFound, OpenRef,
     RequestKey, Shell, State, Time,
 };
 
@@ -104,6 +104,26 @@ impl<S: Shell> State<S> {
         let id = self.open_global(open.into())?;
         let mut effects = Effects::none();
         self.break_readers(id, now, &mut effects);
+        Ok(effects)
+    }
+
+    /// Tells those who cache a file that the CREATE that made this open has emptied it, whatever they
+    /// have read since it was admitted. The open's own caching is of the empty file and stays.
+    pub fn break_for_overwrite(
+        &mut self,
+        open: impl Into<OpenRef>,
+        now: Time,
+    ) -> Result<Effects<S>, NotFound> {
+        let id = self.open_global(open.into())?;
+        let own = self.opens.get(&id).ok_or(NotFound)?;
+        let file = own.target.file().ok_or(NotFound)?;
+        let own = self.holder_of(id, own);
+        let mut effects = Effects::none();
+        for holder in self.holders(file) {
+            if own != Some(holder) {
+                let _ = self.break_holder(holder, LeaseState::NONE, now, &mut effects);
+            }
+        }
         Ok(effects)
     }
 
@@ -241,6 +261,9 @@ impl<S: Shell> State<S> {
             Holder::Oplock(open) => self.break_oplock(open, level_left(keep), now, effects),
             Holder::Lease(lease) => {
                 let to = self.held(holder) & keep;
+                if let Some(lease) = self.leases.get_mut(&lease).filter(|it| it.breaking.is_none()) {
+                    lease.advance_epoch();
+                }
                 self.break_lease(lease, to, to, now, effects);
             }
         }
@@ -403,7 +426,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Tells a lease's client to go to `to`, and remembers that it has to come to `required`.
+    /// Tells a lease's client to go to `to`, and remembers that it has to come to `required`. The steps of
+    /// a break that has grown are one change of the epoch.
     pub(crate) fn break_lease(
         &mut self,
         id: LeaseId,
@@ -421,7 +445,6 @@ impl<S: Shell> State<S> {
         }
         let current = lease.state;
         let ack_required = current.intersects(LeaseState::WRITE | LeaseState::HANDLE);
-        lease.advance_epoch();
         let epoch = lease.epoch;
         let open =
             lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some())).copied();
@@ -449,12 +472,12 @@ impl<S: Shell> State<S> {
         let Some(session) = open.home.and_then(|home| self.sessions.get(&home.session)) else {
             return;
         };
-        let connections = session
-            .channels
-            .iter()
-            .filter_map(|id| self.connections.get(id))
-            .map(|it| it.attached.clone())
-            .collect();
+        let channels = match open.caching {
+            Caching::Lease(lease) if !session.identity.flags.encrypted => self.channels_of_client(lease.client),
+            _ => session.channels.clone(),
+        };
+        let connections =
+            channels.iter().filter_map(|id| self.connections.get(id)).map(|it| it.attached.clone()).collect();
         effects.breaks.push(BreakNotice {
             connections,
             session: session.attached.clone(),
@@ -466,6 +489,17 @@ impl<S: Shell> State<S> {
             now,
             EventKind::BreakSent { file: id, share: open.share_name.clone(), path: open.path.clone() },
         );
+    }
+
+    /// The connections that a client hears of its leases on. They are the client's and not a session's, and
+    /// their breaks are not signed: like Windows and Samba the server uses its oldest connection that is of
+    /// use still.
+    fn channels_of_client(&self, client: Guid) -> Vec<ConnectionId> {
+        let first = (client, ConnectionId(0));
+        let own = self.client_connections.range(first..).take_while(|(guid, _)| *guid == client);
+        own.map(|(_, id)| *id)
+            .filter(|id| self.connections.get(id).is_some_and(|it| !it.sessions.is_empty()))
+            .collect()
     }
 
     fn opens_of(&self, holder: Holder) -> Vec<FileGlobalId> {

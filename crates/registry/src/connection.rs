@@ -82,6 +82,8 @@ impl<S: Shell> State<S> {
     /// Records what NEGOTIATE settled (MS-SMB2 3.3.5.4). A connection that is gone stays gone.
     pub fn connection_negotiated(&mut self, id: ConnectionId, details: ConnectionDetails) {
         if let Some(connection) = self.connections.get_mut(&id) {
+            self.client_connections.remove(&(connection.client_guid, id));
+            self.client_connections.insert((details.client_guid, id));
             connection.client_guid = details.client_guid;
             connection.dialect = Some(details.dialect);
             if let Some(name) = details.client_name {
@@ -103,7 +105,9 @@ impl<S: Shell> State<S> {
         for session in sessions {
             effects.merge(self.unbind(session, id, now));
         }
-        self.connections.remove(&id);
+        if let Some(connection) = self.connections.remove(&id) {
+            self.client_connections.remove(&(connection.client_guid, id));
+        }
         self.events.push(now, EventKind::ConnectionDown { connection: id });
         effects
     }

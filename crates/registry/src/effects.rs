@@ -80,7 +80,8 @@ impl<S: Shell> Default for Effects<S> {
 
 /// A break notification to send (MS-SMB2 3.3.4.6, 3.3.4.7).
 pub struct BreakNotice<S: Shell> {
-    /// The connections it may be sent on; one is enough.
+    /// The connections it may be sent on, the best first; one is enough. For a lease they need not be the
+    /// session's.
     pub connections: Vec<S::Connection>,
     /// The session whose keys sign or seal it.
     pub session: S::Session,

@@ -43,7 +43,13 @@ impl<S: Shell> State<S> {
     }
 
     fn check_connections(&self) -> Result<(), String> {
+        for (client, id) in &self.client_connections {
+            let found = self.connections.get(id).is_some_and(|it| it.client_guid == *client);
+            ensure!(found, "{client:?} is the client of {id}, which does not know");
+        }
         for (id, connection) in &self.connections {
+            let indexed = self.client_connections.contains(&(connection.client_guid, *id));
+            ensure!(indexed || connection.dialect.is_none(), "connection {id} is not in its client's index");
             for session in &connection.sessions {
                 let channels =
                     self.sessions.get(session).map(|it| it.channels.as_slice()).unwrap_or_default();

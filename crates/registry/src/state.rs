@@ -1,6 +1,6 @@
 //! The tables.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
@@ -37,6 +37,8 @@ pub struct State<S: Shell> {
     pub(crate) files: HashMap<FileKey, File, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
 
+    /// Connections that have negotiated, by client: who hears of a lease's break.
+    pub(crate) client_connections: BTreeSet<(Guid, ConnectionId)>,
     /// Sessions by the id in the header of every request.
     pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
     /// Opens by the volatile part of their id: what requests name.
@@ -73,6 +75,7 @@ impl<S: Shell> State<S> {
             shares: BTreeMap::new(),
             files: HashMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
             leases: HashMap::new(),
+            client_connections: BTreeSet::new(),
             session_ids: IdMap::default(),
             volatile_ids: IdMap::default(),
             durable_ids: IdMap::default(),

@@ -4,68 +4,72 @@
 use std::time::Duration;
 
 /// Connections a peer may hold that have not finished a session set-up. Reached: the newest is closed.
-pub const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(45);
+pub(crate) const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Largest READ, WRITE and transact size offered from SMB 2.1 on, bytes (MS-SMB2 3.3.5.4): what
 /// Windows offers. A larger request gets STATUS_INVALID_PARAMETER.
-pub const MAX_IO_SIZE: u32 = 8 * 1024 * 1024;
+pub(crate) const MAX_IO_SIZE: u32 = 8 * 1024 * 1024;
 
 /// Largest READ, WRITE and transact size of SMB 2.0.2, bytes, whose credits cannot pay for more.
-pub const MAX_IO_SIZE_202: u32 = 64 * 1024;
+pub(crate) const MAX_IO_SIZE_202: u32 = 64 * 1024;
 
 /// Largest frame accepted, bytes: a WRITE of [`MAX_IO_SIZE`] with room for its headers and for
 /// other requests compounded with it. A larger one ends the connection.
-pub const MAX_FRAME: usize = MAX_IO_SIZE as usize + 256 * 1024;
+pub(crate) const MAX_FRAME: usize = MAX_IO_SIZE as usize + 256 * 1024;
 
 /// Largest frame accepted before a session is valid on the connection, bytes: negotiations and
 /// logon tokens are small, and strangers get no more memory. A larger one ends the connection.
-pub const MAX_FRAME_UNAUTHENTICATED: usize = 128 * 1024;
+pub(crate) const MAX_FRAME_UNAUTHENTICATED: usize = 128 * 1024;
 
 /// Credits a connection may hold at once (MS-SMB2 3.3.1.2). Requests beyond are granted none.
-pub const MAX_CREDITS: u16 = 8192;
+pub(crate) const MAX_CREDITS: u16 = 8192;
 
 /// Requests in one compound. One more ends the connection's compound with STATUS_INVALID_PARAMETER.
-pub const MAX_COMPOUND: usize = 128;
+pub(crate) const MAX_COMPOUND: usize = 128;
 
 /// Requests of one connection waiting at the same time (locks, breaks, pipe reads). One more is
 /// answered STATUS_INSUFFICIENT_RESOURCES.
-pub const MAX_PENDING: usize = 512;
+pub(crate) const MAX_PENDING: usize = 512;
+
+/// Sessions that are over whose keys a connection keeps, to tell their clients so. Of more, sealed
+/// requests end the connection.
+pub(crate) const ENDED_SESSIONS: usize = 16;
 
 /// Answers waiting to be written, bytes: above it the connection is not read until its client reads.
-pub const OUTPUT_HIGH_WATER: usize = 2 * MAX_IO_SIZE as usize;
+pub(crate) const OUTPUT_HIGH_WATER: usize = 2 * MAX_IO_SIZE as usize;
 
 /// Requests handled in one go before their answers are written.
-pub const BATCH_REQUESTS: usize = 32;
+pub(crate) const BATCH_REQUESTS: usize = 32;
 
 /// Answer bytes gathered in one go before they are written.
-pub const BATCH_BYTES: usize = 256 * 1024;
+pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 
 /// Buffers kept for reuse by each connection.
-pub const POOLED_BUFFERS: usize = 8;
+pub(crate) const POOLED_BUFFERS: usize = 8;
 
 /// Largest buffer kept for reuse, bytes; larger ones go back to the allocator.
-pub const POOLED_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+pub(crate) const POOLED_BUFFER_BYTES: usize = 2 * 1024 * 1024;
 
 /// READ answers from this size on are sent from the page cache without a copy, where they are
 /// neither signed nor sealed, bytes.
-pub const SENDFILE_FROM: u32 = 64 * 1024;
+pub(crate) const SENDFILE_FROM: u32 = 64 * 1024;
 
 /// Rounds of one logon. One more is refused: SPNEGO with NTLM takes two, a downgrade three.
-pub const MAX_LOGON_ROUNDS: u32 = 6;
+pub(crate) const MAX_LOGON_ROUNDS: u32 = 6;
 
 /// Times a CREATE looks again after caches were broken in its way. Then STATUS_SHARING_VIOLATION.
-pub const MAX_CREATE_ATTEMPTS: u32 = 16;
+pub(crate) const MAX_CREATE_ATTEMPTS: u32 = 16;
 
 /// Chunks in one server-side copy (MS-SMB2 3.3.3, `ServerSideCopyMaxNumberofChunks`). More are refused
 /// with STATUS_INVALID_PARAMETER and the limits.
-pub const COPY_CHUNKS: u32 = 256;
+pub(crate) const COPY_CHUNKS: u32 = 256;
 
 /// Largest chunk of a server-side copy, bytes (MS-SMB2 3.3.3, `ServerSideCopyMaxChunkSize`).
-pub const COPY_CHUNK_BYTES: u32 = 1024 * 1024;
+pub(crate) const COPY_CHUNK_BYTES: u32 = 1024 * 1024;
 
 /// Most a server-side copy copies in one request, bytes (MS-SMB2 3.3.3, `ServerSideCopyMaxDataSize`).
-pub const COPY_BYTES: u32 = 16 * 1024 * 1024;
+pub(crate) const COPY_BYTES: u32 = 16 * 1024 * 1024;
 
 /// Addresses told to a client that asks for the server's (MS-SMB2 3.3.5.15.11). More are left out: no
 /// client connects to as many.
-pub const MAX_INTERFACES: usize = 64;
+pub(crate) const MAX_INTERFACES: usize = 64;

@@ -102,6 +102,10 @@ impl Service {
         for task in &self.tasks {
             task.abort();
         }
+        // An aborted task is gone, and its socket with it, only once it has been waited for.
+        for task in self.tasks {
+            let _ = task.await;
+        }
         self.server.shut_down();
         // The connections' tasks write what they have to say and end.
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;

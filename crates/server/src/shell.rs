@@ -105,11 +105,11 @@ impl Server {
             self.timeouts_changed.notify_one();
         }
         for notice in effects.breaks {
-            // One channel is enough; the next is for when the first has failed (MS-SMB2 3.3.4.6).
-            if let Some(link) = notice.connections.first() {
-                let notice = Break { session: Some(notice.session), kind: notice.kind };
-                link.send(Event::Break(Box::new(notice)));
-            }
+            // One connection is enough; the next is for when the first has failed (MS-SMB2 3.3.4.6).
+            let _sent = notice.connections.iter().any(|link| {
+                let notice = Break { session: Some(Arc::clone(&notice.session)), kind: notice.kind };
+                link.send(Event::Break(Box::new(notice)))
+            });
         }
         for dropped in effects.dropped {
             dropped.attached.session().forget_open(dropped.file_id);
@@ -126,7 +126,7 @@ impl Server {
         for session in effects.sessions_ended {
             session.attached.end();
             for link in session.connections {
-                link.send(Event::SessionEnded(session.session_id));
+                link.send(Event::SessionEnded);
             }
         }
         for key in effects.granted {

@@ -106,6 +106,11 @@ impl AnswerBuilder {
         if self.finished.is_empty() {
             return None;
         }
+        // Every message of a compound is padded, the last one too, as Windows does.
+        if let [_, .., last] = self.finished.as_slice() {
+            let padded = last.base + (self.bytes.len() - last.base).next_multiple_of(8);
+            self.bytes.resize(padded, 0);
+        }
         let mut end = self.bytes.len();
         for message in self.finished.iter().rev() {
             if let (Some(signer), Some(bytes)) = (&message.signer, self.bytes.get_mut(message.base..end)) {

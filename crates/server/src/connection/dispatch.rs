@@ -81,7 +81,7 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             continue;
         }
         answer.begin();
-        let outcome = match prepare(&mut request, seal.as_ref(), position) {
+        let outcome = match prepare(&mut request, seal.as_ref()) {
             Ok(()) => handlers::handle(&mut request, &mut answer).await,
             Err(Refusal::Status(status)) => Err(status),
             Err(Refusal::Violation(violation)) => return Err(violation),
@@ -107,7 +107,7 @@ impl From<NtStatus> for Refusal {
 }
 
 /// What is checked before any command (MS-SMB2 3.3.5.2.4 to 3.3.5.2.11).
-fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>, position: usize) -> Result<(), Refusal> {
+fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(), Refusal> {
     let command = request.header.command;
     if command == Command::NEGOTIATE {
         return match request.connection.negotiated.get() {
@@ -119,7 +119,7 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>, position: usi
         return Err(Refusal::Violation(Violation::NotNegotiated));
     };
     if request.header.is_related() {
-        if position == 0 {
+        if !request.chain.begun {
             return Err(NtStatus::INVALID_PARAMETER.into());
         }
         request.header.session_id = request.chain.session_id;
@@ -136,12 +136,14 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>, position: usi
     if command == Command::SESSION_SETUP
         || (command == Command::ECHO && request.header.session_id == SessionId(0))
     {
+        request.chain.begun = true;
         return Ok(());
     }
     let session = request
         .connection
         .session(request.header.session_id)
         .ok_or(NtStatus::USER_SESSION_DELETED)?;
+    request.chain.begun = true;
     let Some(established) = session.established() else {
         return Err(NtStatus::USER_SESSION_DELETED.into());
     };

@@ -75,8 +75,8 @@ pub struct Link {
 pub(crate) enum Event {
     /// Tell the client to give up caching.
     Break(Box<crate::shell::Break>),
-    /// The session is over.
-    SessionEnded(SessionId),
+    /// A session is over.
+    SessionEnded,
     /// Stop serving the connection.
     Close,
 }
@@ -193,7 +193,7 @@ async fn run(
             },
             Some(event) = inbox.recv() => match event {
                 Event::Break(notice) => connection.push(dispatch::break_notification(connection, &notice)),
-                Event::SessionEnded(id) => connection.forget_session(id),
+                Event::SessionEnded => connection.forget_sessions(),
                 Event::Close => return End::Asked,
             },
             () = &mut logon_deadline, if !connection.is_authenticated() => return End::NoLogon,
@@ -225,14 +225,27 @@ impl Connection {
         sessions.get(&id).filter(|session| !session.has_ended()).map(Arc::clone)
     }
 
+    /// The session whose keys a sealed request was made with, even if it is over: its client then
+    /// hears STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
+    pub(crate) fn session_for_keys(&self, id: SessionId) -> Option<Arc<Session>> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&id).map(Arc::clone)
+    }
+
     /// Remembers a session that belongs to this connection.
     pub(crate) fn remember_session(&self, session: Arc<Session>) {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(session.id(), session);
     }
 
-    /// Forgets a session that is over.
-    pub(crate) fn forget_session(&self, id: SessionId) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    /// Forgets sessions that are over, but for the last few.
+    pub(crate) fn forget_sessions(&self) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = sessions.values().filter(|session| session.has_ended()).count();
+        sessions.retain(|_, session| {
+            let forget = session.has_ended() && ended > limits::ENDED_SESSIONS;
+            ended -= usize::from(forget);
+            !forget
+        });
     }
 
     /// Takes the message ids of a request; false ends the connection.

@@ -40,6 +40,8 @@ pub(crate) struct Request<'a> {
 /// What related requests of a compound take from those before them (MS-SMB2 3.3.5.2.7.2).
 #[derive(Debug, Default)]
 pub(crate) struct Chain {
+    /// Whether a request has begun it that was not related to another.
+    pub(crate) begun: bool,
     pub(crate) session_id: SessionId,
     pub(crate) tree_id: TreeId,
     pub(crate) file: Option<FileId>,

@@ -1,7 +1,6 @@
 //! Sealed frames (MS-SMB2 3.3.5.2.1).
 
 use bytes::{Buf, BytesMut};
-use wire::SessionId;
 use wire::header::TransformHeader;
 
 use super::Connection;
@@ -11,7 +10,7 @@ use super::dispatch::{ClearFrame, Violation};
 pub(crate) fn unseal(connection: &Connection, mut frame: BytesMut) -> Result<ClearFrame, Violation> {
     let (transform, payload) = frame.split_first_chunk_mut::<{ TransformHeader::SIZE }>().ok_or(Violation::BadSeal)?;
     let header = TransformHeader::decode(transform).map_err(Violation::Malformed)?;
-    let session = connection.session(SessionId(header.session_id.0)).ok_or(Violation::BadSeal)?;
+    let session = connection.session_for_keys(header.session_id).ok_or(Violation::BadSeal)?;
     if usize::try_from(header.original_message_size) != Ok(payload.len()) {
         return Err(Violation::BadSeal);
     }

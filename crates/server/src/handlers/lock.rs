@@ -31,18 +31,18 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 /// 3.3.5.14.1: all of them are unlocks, and each is of a lock that is held.
 fn unlock(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Result<(), NtStatus> {
     let server = &request.connection.server;
-    if lock.locks.iter().any(|element| element.flags != LockFlags::UNLOCK) {
-        return Err(NtStatus::INVALID_PARAMETER);
+    // One after the other: what came before a bad one stays unlocked.
+    for element in lock.locks.iter() {
+        if element.flags != LockFlags::UNLOCK {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        let element = LockElement { offset: element.offset, length: element.length, exclusive: false };
+        let (result, effects) =
+            server.registry.lock("unlock").unlock(open.file_id(), &[element], server.now());
+        server.apply(effects);
+        result.map_err(status)?;
     }
-    let elements: Vec<_> = lock
-        .locks
-        .iter()
-        .map(|it| LockElement { offset: it.offset, length: it.length, exclusive: false })
-        .collect();
-    let (result, effects) =
-        server.registry.lock("unlock").unlock(open.file_id(), &elements, server.now());
-    server.apply(effects);
-    result.map_err(status)
+    Ok(())
 }
 
 /// 3.3.5.14.2: all or none, and only a single one may wait.

@@ -14,7 +14,6 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let session = request.session()?;
     let ended = server.registry.lock("logoff").close_session(session.id(), EndReason::Logoff, server.now());
     server.apply(ended.map_err(|_| NtStatus::USER_SESSION_DELETED)?);
-    request.connection.forget_session(session.id());
     let base = answer.base();
     LogoffResponse.encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)

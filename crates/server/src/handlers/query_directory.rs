@@ -183,9 +183,9 @@ impl Place<'_> {
                 let name = opened.path.rsplit('/').next().unwrap_or(name).to_owned();
                 Ok(Some(Entry { name, stat: Some(opened.stat) }))
             }
-            Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::AccessDenied | vfs::Error::Loop) => {
-                Ok(None)
-            }
+            Err(
+                vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::AccessDenied | vfs::Error::Loop,
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

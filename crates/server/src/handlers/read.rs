@@ -33,7 +33,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     check_locks(request, &open, &read)?;
     if let Some(length) = send_from_cache(request, answer, file, &read)? {
-        count(request, &open, length);
+        count(request, &open, file, &read, length);
         return Ok(NtStatus::SUCCESS);
     }
 
@@ -66,11 +66,12 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let data_length = u32::try_from(got).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     let prefix = body.get_mut(start - ReadResponse::PREFIX_SIZE..start).ok_or(NtStatus::INTERNAL_ERROR)?;
     prefix.copy_from_slice(&ReadResponse::prefix(data_length));
-    count(request, &open, data_length);
+    count(request, &open, file, &read, data_length);
     Ok(NtStatus::SUCCESS)
 }
 
-fn count(request: &Request<'_>, open: &Open, bytes: u32) {
+fn count(request: &Request<'_>, open: &Open, file: &OpenFile, read: &ReadRequest, bytes: u32) {
+    file.state().position = read.offset.saturating_add(bytes.into());
     let now = request.connection.server.now();
     open.shared().count_read(bytes.into(), now);
 }

@@ -254,7 +254,6 @@ fn user_of(settings: &Settings, identity: &auth::Identity) -> Result<User, NtSta
 
 fn end(connection: &Connection, session: &Session, reason: EndReason) {
     let server = &connection.server;
-    connection.forget_session(session.id());
     let ended = server.registry.lock("session_failed").close_session(session.id(), reason, server.now());
     if let Ok(effects) = ended {
         server.apply(effects);

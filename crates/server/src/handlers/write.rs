@@ -65,6 +65,15 @@ pub(crate) fn wrote(request: &Request<'_>, open: &Open, bytes: u32) {
     }
 }
 
+/// What it means for others that a CREATE has emptied a file.
+pub(crate) fn overwritten(request: &Request<'_>, open: &Open) {
+    let server = &request.connection.server;
+    if open.shared().file.cachers() != 0 {
+        let effects = server.registry.lock("create").break_for_overwrite(open.file_id(), server.now());
+        server.apply(effects.unwrap_or_default());
+    }
+}
+
 /// Somebody else's lock is in the way (MS-FSA 2.1.5.4).
 fn check_locks(request: &Request<'_>, open: &Open, write: &WriteRequest<'_>) -> Result<(), NtStatus> {
     if !open.shared().has_locks() {

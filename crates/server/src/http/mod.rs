@@ -15,29 +15,27 @@ use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinHandle, JoinSet};
 
+use self::socket::Socket;
 use crate::admin::Caller;
 use crate::server::Server;
 
 /// Serves the control API on a socket at `path` until the task is aborted, which takes the socket away.
 pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<()>> {
-    let (listener, file) = socket::listen(path)?;
-    Ok(tokio::spawn(async move {
-        let _file = file;
-        accept(server, listener).await;
-    }))
+    let socket = socket::listen(path)?;
+    Ok(tokio::spawn(accept(server, socket)))
 }
 
-async fn accept(server: Arc<Server>, listener: UnixListener) {
+async fn accept(server: Arc<Server>, socket: Socket) {
     let administrators = Arc::new(Semaphore::new(ADMINISTRATORS_CONNECTED));
     let others = Arc::new(Semaphore::new(OTHERS_CONNECTED));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let stream = match listener.accept().await {
+        let stream = match socket.listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::warn!(%error, "the control socket does not accept");
@@ -84,3 +82,6 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests;

@@ -2,22 +2,25 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use tokio::net::UnixListener;
 
-/// The socket's name, which goes when this is dropped, unless another socket has taken it.
-pub(super) struct SocketFile {
-    path: PathBuf,
-    identity: (u64, u64),
+/// A socket that is listened on, and its name. The name goes first: while somebody listens, no other
+/// server takes it.
+pub(super) struct Socket {
+    _name: SocketName,
+    pub(super) listener: UnixListener,
 }
 
-impl Drop for SocketFile {
+/// A name that goes when this is dropped.
+struct SocketName(PathBuf);
+
+impl Drop for SocketName {
     fn drop(&mut self) {
-        let ours = fs::symlink_metadata(&self.path).is_ok_and(|it| (it.dev(), it.ino()) == self.identity);
-        if ours && let Err(error) = fs::remove_file(&self.path) {
+        if let Err(error) = fs::remove_file(&self.0) {
             tracing::warn!(%error, "the control socket was not removed");
         }
     }
@@ -25,15 +28,15 @@ impl Drop for SocketFile {
 
 /// Listens on a new socket that everybody can connect to: who is at the other end decides what they
 /// may. A socket that nobody listens on any more is replaced.
-pub(super) fn listen(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
+pub(super) fn listen(path: &Path) -> io::Result<Socket> {
     if let Some(directory) = path.parent() {
         fs::DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory)?;
     }
     remove_stale(path)?;
     let listener = UnixListener::bind(path)?;
+    let socket = Socket { _name: SocketName(path.to_owned()), listener };
     fs::set_permissions(path, fs::Permissions::from_mode(SOCKET_MODE))?;
-    let metadata = fs::symlink_metadata(path)?;
-    Ok((listener, SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) }))
+    Ok(socket)
 }
 
 fn remove_stale(path: &Path) -> io::Result<()> {
@@ -72,13 +75,13 @@ mod tests {
     async fn a_socket_comes_and_goes_with_its_server() {
         let directory = directory("socket");
         let path = directory.join("run").join("control.sock");
-        let (first, file) = listen(&path).unwrap();
+        let first = listen(&path).unwrap();
         assert_eq!(listen(&path).err().map(|error| error.kind()), Some(io::ErrorKind::AddrInUse));
         drop(first);
-        let (second, replacing) = listen(&path).unwrap();
-        drop(file);
-        assert!(path.exists(), "the name belongs to the second socket");
-        drop((second, replacing));
+        assert!(!path.exists());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "nobody listens on it");
+        drop(listen(&path).unwrap());
         assert!(!path.exists());
         fs::remove_dir_all(directory).unwrap();
     }

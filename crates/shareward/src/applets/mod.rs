@@ -4,6 +4,7 @@
 //! for all of them.
 
 mod check;
+mod demo;
 mod file;
 mod help;
 mod helpmsg;
@@ -20,6 +21,7 @@ use crate::output::Console;
 /// All commands, in the order of the overview.
 static APPLETS: &[&Applet] = &[
     &check::APPLET,
+    &demo::APPLET,
     &file::APPLET,
     &help::APPLET,
     &helpmsg::APPLET,

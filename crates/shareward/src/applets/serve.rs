@@ -196,7 +196,7 @@ fn login_name() -> String {
 }
 
 /// 80 random bits in letters and digits that are not mistaken for each other.
-fn made_password() -> Result<String, Failure> {
+pub(super) fn made_password() -> Result<String, Failure> {
     let mut random = [0; 16];
     SystemRandom
         .fill(&mut random)
@@ -205,7 +205,7 @@ fn made_password() -> Result<String, Failure> {
 }
 
 /// Handlers may wait for a disk in place: more threads than processors keep the others served.
-fn worker_threads() -> usize {
+pub(super) fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(4, |count| count.get().max(2) * 2)
 }
 

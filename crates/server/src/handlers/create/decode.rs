@@ -1,6 +1,7 @@
 //! What a CREATE asks for, checked as far as the request alone tells (MS-SMB2 3.3.5.9).
 
 use vfs::RelativePath;
+use vfs::stat::SETTABLE_ATTRIBUTES;
 use wire::create_context::{CreateContextsRequest, LeaseContext};
 use wire::fscc::{PathError, SmbPath, StreamName};
 use wire::msg::{CreateDisposition, CreateOptions, CreateRequest, ImpersonationLevel};
@@ -69,9 +70,6 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Wish, NtStatus> {
     if disposition.name().is_none() || create.share_access.0 & !SHARE_ALL.0 != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    if create.file_attributes.intersects(INVALID_ATTRIBUTES) {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
     // A directory cannot be emptied (MS-FSA 2.1.5.1).
     let creates = matches!(
         disposition,
@@ -81,6 +79,9 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Wish, NtStatus> {
         return Err(NtStatus::INVALID_PARAMETER);
     }
     let access = access(create.desired_access)?;
+    if create.file_attributes.intersects(INVALID_ATTRIBUTES) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
     let delete_on_close = options.contains(CreateOptions::DELETE_ON_CLOSE);
     if delete_on_close && !access.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED) {
         return Err(NtStatus::ACCESS_DENIED);
@@ -107,7 +108,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Wish, NtStatus> {
         path: relative_path(smb_path)?,
         access,
         share_access: create.share_access,
-        attributes: create.file_attributes,
+        attributes: create.file_attributes & SETTABLE_ATTRIBUTES,
         disposition,
         options,
         directory: if must_be_directory { Some(true) } else { directory },

@@ -171,7 +171,7 @@ fn act(
     };
     if resolved.overwrites {
         // Who cached the content while it was there is told that it is gone.
-        super::write::wrote(request, &open, 0);
+        super::write::overwritten(request, &open);
     }
     let maximal_access = resolved.maximal_access;
     Ok(Opened { open, granted, maximal_access, action: resolved.action, stat })
@@ -190,13 +190,7 @@ fn respond(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish, o
             file_id: stat.inode,
             volume_id: stat.device,
         }),
-        lease: wish.lease.as_ref().map(|asked| LeaseContext {
-            key: asked.key,
-            state: opened.granted.lease_state,
-            flags: if opened.granted.lease_breaking { LeaseFlags::BREAK_IN_PROGRESS } else { LeaseFlags::NONE }
-                | asked.flags & LeaseFlags::PARENT_LEASE_KEY_SET,
-            v2: asked.v2.map(|v2| LeaseV2 { epoch: opened.granted.lease_epoch, ..v2 }),
-        }),
+        lease: wish.lease.as_ref().and_then(|asked| granted_lease(asked, &opened.granted)),
         ..CreateContextsResponse::default()
     };
     let mut chain = Vec::new();
@@ -218,6 +212,21 @@ fn respond(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish, o
     }
     .encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// The lease as granted: in the version it was made in, whatever this request asks in.
+fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Option<LeaseContext> {
+    if granted.oplock != OplockLevel::LEASE {
+        return None;
+    }
+    let v2 = (granted.lease_version >= 2).then(|| LeaseV2 {
+        epoch: granted.lease_epoch,
+        parent_key: asked.v2.map(|v2| v2.parent_key).unwrap_or_default(),
+    });
+    let breaking =
+        if granted.lease_breaking { LeaseFlags::BREAK_IN_PROGRESS } else { LeaseFlags::NONE };
+    let parent = if v2.is_some() { asked.flags & LeaseFlags::PARENT_LEASE_KEY_SET } else { LeaseFlags::NONE };
+    Some(LeaseContext { key: asked.key, state: granted.lease_state, flags: breaking | parent, v2 })
 }
 
 /// Opens a named pipe. Anonymous callers get none: what pipes tell is not for strangers.

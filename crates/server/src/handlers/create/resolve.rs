@@ -80,7 +80,7 @@ pub(super) fn change(wish: &Wish, resolved: &Resolved) -> vfs::Result<()> {
         }
     }
     match wish.allocation_size {
-        Some(bytes) if bytes > 0 && (resolved.overwrites || resolved.action == CreateAction::CREATED) => {
+        Some(bytes) if bytes > 0 && !resolved.stat.is_directory() && (resolved.overwrites || resolved.action == CreateAction::CREATED) => {
             match resolved.handle.allocate(bytes) {
                 // A promise of space that the file system cannot make is no reason to refuse the file.
                 Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),

@@ -47,36 +47,54 @@ pub(super) async fn copy(
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
     let reads_target = code == FsctlCode::SRV_COPYCHUNK;
-    if !source.access().contains(AccessMask::READ_DATA)
+    if !source.access().intersects(AccessMask::READ_DATA | AccessMask::EXECUTE)
         || !open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA)
         || (reads_target && !open.access().contains(AccessMask::READ_DATA))
     {
         return Err(NtStatus::ACCESS_DENIED);
     }
+    // Chunks are taken in their order: those before one that cannot be are copied.
     let size = from.handle.stat().map_err(|error| of_vfs(&error))?.size;
-    for chunk in &wish.chunks {
-        let length = chunk.length.into();
-        if chunk.source_offset.checked_add(length).is_none_or(|end| end > size) {
-            return Err(INVALID_VIEW_SIZE);
-        }
-        if chunk.target_offset.checked_add(length).is_none_or(|end| i64::try_from(end).is_err()) {
-            return Err(NtStatus::INVALID_PARAMETER);
-        }
-        check_locks(request, &source, chunk.source_offset, length, false)?;
-        check_locks(request, open, chunk.target_offset, length, true)?;
+    let mut chunks = wish.chunks;
+    let mut refused = None;
+    if let Some(position) = chunks.iter().position(|chunk| {
+        refused = check(request, &source, size, open, chunk).err();
+        refused.is_some()
+    }) {
+        chunks.truncate(position);
     }
     let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
-    let (copied, result) = crate::blocking::run(move || copy_chunks(&*from, &*to, &wish.chunks)).await?;
+    let (copied, result) = crate::blocking::run(move || copy_chunks(&*from, &*to, &chunks)).await?;
     if copied.total_bytes_written != 0 {
         let now = request.connection.server.now();
         source.shared().count_read(copied.total_bytes_written.into(), now);
         crate::handlers::write::wrote(request, open, copied.total_bytes_written);
     }
-    match result {
-        Ok(()) => done(encoded(copied)),
-        // What was copied before stays, and the client is told how much that is.
-        Err(error) => Ok((of_vfs(&error), encoded(copied))),
+    // What was copied stays, and the client is told how much that is.
+    let status = match result {
+        Ok(()) => refused.unwrap_or(NtStatus::SUCCESS),
+        Err(error) => of_vfs(&error),
+    };
+    Ok((status, encoded(copied)))
+}
+
+/// Whether a chunk can be copied: the source has it, and no lock is in the way.
+fn check(
+    request: &Request<'_>,
+    source: &Open,
+    source_size: u64,
+    target: &Open,
+    chunk: &CopyChunk,
+) -> Result<(), NtStatus> {
+    let length = chunk.length.into();
+    if chunk.source_offset.checked_add(length).is_none_or(|end| end > source_size) {
+        return Err(INVALID_VIEW_SIZE);
     }
+    if chunk.target_offset.checked_add(length).is_none_or(|end| i64::try_from(end).is_err()) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    check_locks(request, source, chunk.source_offset, length, false)?;
+    check_locks(request, target, chunk.target_offset, length, true)
 }
 
 /// Copies chunk by chunk; each is read as a whole first, so that ranges of one file may overlap.
@@ -131,8 +149,7 @@ fn key_of(id: FileId) -> ResumeKey {
 
 fn file_of(key: &ResumeKey) -> Option<FileId> {
     let [persistent, volatile, rest] = key.as_chunks::<8>().0 else { return None };
-    let id =
-        FileId { persistent: u64::from_le_bytes(*persistent), volatile: u64::from_le_bytes(*volatile) };
+    let id = FileId { persistent: u64::from_le_bytes(*persistent), volatile: u64::from_le_bytes(*volatile) };
     (*rest == [0; 8]).then_some(id)
 }
 

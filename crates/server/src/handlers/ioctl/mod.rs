@@ -32,6 +32,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     check_transact(request, &[sent, wanted])?;
     let code = FsctlCode(ioctl.ctl_code);
     let (file_id, (status, output)) = if code.is_without_file() {
+        if ioctl.file_id != FileId::RELATED {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
         (FileId::RELATED, without_file(request, code, &ioctl)?)
     } else {
         let open = request.open(ioctl.file_id)?;

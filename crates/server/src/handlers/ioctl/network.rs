@@ -47,9 +47,7 @@ fn is_what_was_negotiated(
     let offered = claimed.dialects.iter().copied().map(Dialect);
     let best = offered
         .filter(|dialect| {
-            dialect.name().is_some()
-                && *dialect != Dialect::WILDCARD
-                && (lowest..=highest).contains(dialect)
+            dialect.name().is_some() && *dialect != Dialect::WILDCARD && (lowest..=highest).contains(dialect)
         })
         .max();
     best == Some(negotiated.dialect)
@@ -78,9 +76,10 @@ pub(super) fn interfaces(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Ans
         .take(crate::limits::MAX_INTERFACES)
         .collect();
     let mut output = Vec::new();
-    let complete =
-        encode_network_interfaces(&interfaces, &mut output, ioctl.max_output_response as usize);
-    Ok((if complete { NtStatus::SUCCESS } else { NtStatus::BUFFER_OVERFLOW }, output))
+    if !encode_network_interfaces(&interfaces, &mut output, ioctl.max_output_response as usize) {
+        return Err(NtStatus::BUFFER_TOO_SMALL);
+    }
+    done(output)
 }
 
 fn interface(found: &InterfaceAddress, with_loopback: bool) -> Option<NetworkInterface> {

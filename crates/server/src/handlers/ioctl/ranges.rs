@@ -32,7 +32,7 @@ pub(super) fn allocated(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) 
         file.handle.allocated_ranges(start..end).map_err(|error| of_vfs(&error))?
     } else {
         // Only files that are said to be sparse show their holes.
-        vec![start..end]
+        std::iter::once(start..end).collect()
     };
     let listed = ranges.iter().map(|range| AllocatedRange {
         file_offset: range.start.cast_signed(),
@@ -43,7 +43,8 @@ pub(super) fn allocated(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) 
         return Err(NtStatus::BUFFER_TOO_SMALL);
     }
     let mut output = Vec::new();
-    let complete = encode_allocated_ranges(listed, &mut output, max) && ranges.len() < vfs::limits::ALLOCATED_RANGES_MAX;
+    let complete =
+        encode_allocated_ranges(listed, &mut output, max) && ranges.len() < vfs::limits::ALLOCATED_RANGES_MAX;
     Ok((if complete { NtStatus::SUCCESS } else { NtStatus::BUFFER_OVERFLOW }, output))
 }
 

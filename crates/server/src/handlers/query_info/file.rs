@@ -30,9 +30,8 @@ pub(super) fn answer(
         return Err(NtStatus::ACCESS_DENIED);
     }
     let subject = Subject { request, open, file };
-    let fit = put_output(answer, |out| {
-        subject.encode(class, query, out, query.output_buffer_length as usize)
-    })?;
+    let fit =
+        put_output(answer, |out| subject.encode(class, query, out, query.output_buffer_length as usize))?;
     super::status(fit)
 }
 
@@ -188,7 +187,8 @@ impl Subject<'_> {
     /// `EaSize` counts as the list of OS/2 did: four bytes for the list and four for each attribute.
     fn ea(&self) -> Result<EaInfo, NtStatus> {
         let xattrs = self.xattrs()?;
-        let sizes = xattrs.iter().map(|it| 5_usize.saturating_add(it.name.len()).saturating_add(it.value.len()));
+        let sizes =
+            xattrs.iter().map(|it| 5_usize.saturating_add(it.name.len()).saturating_add(it.value.len()));
         let size = if xattrs.is_empty() { 0 } else { sizes.fold(4, usize::saturating_add) };
         Ok(EaInfo { ea_size: u32::try_from(size).unwrap_or(u32::MAX) })
     }
@@ -227,9 +227,11 @@ impl Subject<'_> {
         for stream in named {
             streams.push((format!(":{}:$DATA", stream.name), stream.size, stream.allocation));
         }
-        let entries = streams
-            .iter()
-            .map(|(name, size, allocation)| StreamEntry { name: name.as_str(), size: *size, allocation_size: *allocation });
+        let entries = streams.iter().map(|(name, size, allocation)| StreamEntry {
+            name: name.as_str(),
+            size: *size,
+            allocation_size: *allocation,
+        });
         Ok(encode_streams(entries, out, max))
     }
 

@@ -25,12 +25,7 @@ pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut Ans
     super::status(fit)
 }
 
-fn encode(
-    backend: &dyn Backend,
-    class: FsInfoClass,
-    out: &mut Vec<u8>,
-    max: usize,
-) -> Result<Fit, NtStatus> {
+fn encode(backend: &dyn Backend, class: FsInfoClass, out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
     Ok(match class {
         FsInfoClass::VOLUME => {
             let volume = backend.volume();
@@ -107,9 +102,11 @@ fn encode(
             out,
             max,
         ),
-        FsInfoClass::OBJECT_ID => {
-            encode_fixed(&FsObjectIdInfo { object_id: object_id(backend), ..FsObjectIdInfo::default() }, out, max)
-        }
+        FsInfoClass::OBJECT_ID => encode_fixed(
+            &FsObjectIdInfo { object_id: object_id(backend), ..FsObjectIdInfo::default() },
+            out,
+            max,
+        ),
         _ => return Err(NtStatus::INVALID_INFO_CLASS),
     })
 }
@@ -138,8 +135,9 @@ fn sectors(unit_bytes: u32) -> (u32, u32) {
 /// What the file system can do. Names are found in any case, and Windows says of such volumes too
 /// that they can be searched case-sensitively.
 fn attributes(capabilities: Capabilities) -> FsAttributes {
-    let mut attributes =
-        FsAttributes::CASE_SENSITIVE_SEARCH | FsAttributes::CASE_PRESERVED_NAMES | FsAttributes::UNICODE_ON_DISK;
+    let mut attributes = FsAttributes::CASE_SENSITIVE_SEARCH
+        | FsAttributes::CASE_PRESERVED_NAMES
+        | FsAttributes::UNICODE_ON_DISK;
     for (capability, attribute) in [
         (Capabilities::STREAMS, FsAttributes::NAMED_STREAMS),
         (Capabilities::XATTR, FsAttributes::SUPPORTS_EXTENDED_ATTRIBUTES),

@@ -45,9 +45,7 @@ fn encode(open: &Open, class: FileInfoClass, out: &mut Vec<u8>, max: usize) -> R
             let all = AllInfo { basic, standard, internal, access, ..AllInfo::default() };
             all.encode_with_name(&format!("\\{}", pipe.name()), out, max)
         }
-        FileInfoClass::PIPE => {
-            encode_fixed(&PipeInfo { read_mode: MESSAGE, completion_mode: 0 }, out, max)
-        }
+        FileInfoClass::PIPE => encode_fixed(&PipeInfo { read_mode: MESSAGE, completion_mode: 0 }, out, max),
         FileInfoClass::PIPE_LOCAL => encode_fixed(
             &PipeLocalInfo {
                 pipe_type: MESSAGE,

@@ -33,7 +33,7 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
 /// leaves it as well: how POSIX files update their times cannot be told.
 fn time(time: FileTime) -> Result<Option<FileTime>, NtStatus> {
     match time.0.cast_signed() {
-        0 | -1 | -2 => Ok(None),
+        -2..=0 => Ok(None),
         1.. => Ok(Some(time)),
         _ => Err(NtStatus::INVALID_PARAMETER),
     }

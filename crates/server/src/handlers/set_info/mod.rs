@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use wire::fscc::ea::decode_eas;
 use wire::fscc::file_info::{
-    AllocationInfo, BasicInfo, DispositionInfo, DispositionInfoEx, EndOfFileInfo, FileMode, ModeInfo, PipeInfo,
-    PositionInfo,
+    AllocationInfo, BasicInfo, DispositionInfo, DispositionInfoEx, EndOfFileInfo, FileMode, ModeInfo,
+    PipeInfo, PositionInfo,
 };
 use wire::fscc::{FileInfoClass, FsInfoClass};
 use wire::layout::FixedLayout;
@@ -120,8 +120,11 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
     }
     match file.handle.allocate(bytes) {
         // A promise of space that the file system cannot make is no reason to refuse the file.
-        Err(vfs::Error::NotSupported) => Ok(()),
-        result => result.map_err(|error| of_vfs(&error)),
+        Ok(()) | Err(vfs::Error::NotSupported) => {
+            super::write::wrote(request, open, 0);
+            Ok(())
+        }
+        Err(error) => Err(of_vfs(&error)),
     }
 }
 

@@ -6,7 +6,7 @@ use registry::{Effects, FileKey, Readiness};
 use vfs::{RelativePath, Wanted};
 use wire::fscc::named_info::RenameInfo;
 use wire::fscc::{SmbPath, StreamName};
-use wire::{AccessMask, NtStatus};
+use wire::{AccessMask, NtStatus, ShareAccess};
 
 use crate::connection::{AnswerBuilder, Request};
 use crate::handlers::create::{path_status, relative_path};
@@ -43,6 +43,7 @@ pub(super) async fn rename(
     if file.is_directory {
         clear_below(request, answer, open, &from).await?;
     }
+    clear_parent(request, answer, open, &to).await?;
     clear_target(request, answer, open, file, &to, replace).await?;
 
     // Waiting gave others time to move it.
@@ -97,7 +98,8 @@ fn target(name: &str) -> Result<RelativePath, NtStatus> {
     if name.starts_with(':') {
         return Err(NtStatus::NOT_SUPPORTED);
     }
-    let path = SmbPath::parse(name).map_err(path_status)?;
+    // Unlike CREATE's, these are found with a separator before them, from Samba's client for one.
+    let path = SmbPath::parse(name.strip_prefix('\\').unwrap_or(name)).map_err(path_status)?;
     if path.is_root() {
         return Err(NtStatus::INVALID_PARAMETER);
     }
@@ -132,6 +134,34 @@ async fn clear_below(
     .await?;
     let registry = request.connection.server.registry.lock("rename");
     if registry.opens_below(&share, &directory).is_empty() { Ok(()) } else { Err(NtStatus::ACCESS_DENIED) }
+}
+
+/// The directory that the name goes to is opened for the time of the rename, to change it and so that
+/// nobody deletes it meanwhile: who has it open in a way that excludes that is in the way.
+async fn clear_parent(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Open,
+    to: &RelativePath,
+) -> Result<(), NtStatus> {
+    let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    let Some(parent) = to.parent() else { return Ok(()) };
+    // What cannot be seen is the backend's to decide on.
+    let Ok(parent) = backend.open(&actor(request), &parent, Wanted::NOTHING) else { return Ok(()) };
+    let key = FileKey { device: parent.stat.device, inode: parent.stat.inode, stream: 0 };
+    let share = ShareAccess::READ | ShareAccess::WRITE;
+    let server = &request.connection.server;
+    if server.registry.lock("rename").share_conflict(key, AccessMask::DELETE, share).is_none() {
+        return Ok(());
+    }
+    breaks::wait(request, answer, |registry, request, now| {
+        Ok(registry.break_handle_caching_of(key, request, now))
+    })
+    .await?;
+    match server.registry.lock("rename").share_conflict(key, AccessMask::DELETE, share) {
+        Some(_) => Err(NtStatus::SHARING_VIOLATION),
+        None => Ok(()),
+    }
 }
 
 /// Lets those who only cache handles of the file that is to be replaced close them. One that stays
@@ -207,9 +237,10 @@ mod tests {
     fn targets_are_names_from_the_root() {
         assert_eq!(target(r"a\b c.txt").unwrap().as_str(), "a/b c.txt");
         assert_eq!(target(r"dir\").unwrap().as_str(), "dir");
+        assert_eq!(target(r"\dir\a").unwrap().as_str(), "dir/a");
         for (name, status) in [
             ("", NtStatus::INVALID_PARAMETER),
-            (r"\a", NtStatus::INVALID_PARAMETER),
+            (r"\\a", NtStatus::INVALID_PARAMETER),
             (r"a\..\b", NtStatus::OBJECT_PATH_SYNTAX_BAD),
             ("a*", NtStatus::OBJECT_NAME_INVALID),
             ("a:stream", NtStatus::OBJECT_NAME_INVALID),

@@ -68,19 +68,4 @@ fn drive_path(path: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_look_as_windows_tools_expect() {
-        assert_eq!(drive_path("/srv/data/a b.txt"), r"C:\srv\data\a b.txt");
-        assert_eq!(drive_path("/"), r"C:\");
-    }
-
-    #[test]
-    fn who_may_not_does_not_learn_what_there_is() {
-        let caller = |administrator| Caller { user: "a".into(), administrator, from: String::new() };
-        assert_eq!(unsupported(&caller(false), Right::ChangeSettings), Error::AccessDenied);
-        assert_eq!(unsupported(&caller(true), Right::ChangeSettings), Error::NotSupported);
-    }
-}
+mod tests;

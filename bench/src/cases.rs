@@ -1,0 +1,85 @@
+//! What is measured.
+
+use crate::servers::Protection::{self, Plain, Sealed, Signed};
+
+/// One thing to measure.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it does, in words.
+    pub(crate) what: &'static str,
+    /// What is counted.
+    pub(crate) unit: &'static str,
+    /// Whether it is measured with `--quick` too.
+    pub(crate) quick: bool,
+    pub(crate) load: Load,
+    pub(crate) protection: Protection,
+}
+
+/// What is done.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Load {
+    /// Sequential READs of `size` bytes, `depth` of them under way on each connection.
+    Read { size: u32, depth: usize },
+    /// The same with WRITEs.
+    Write { size: u32, depth: usize },
+    /// CREATE, READ and CLOSE of small files, eight files at a time on each connection.
+    OpenReadClose { compound: bool },
+    /// The large directory, from its CREATE to its CLOSE.
+    List,
+    /// From the TCP connection to a session.
+    Logon,
+    /// A lease for everything, broken by somebody else's open and acknowledged.
+    LeaseBreak,
+    /// NetrFileEnum of ten thousand opens.
+    FileEnum,
+    /// What a session with one open file costs in memory.
+    Memory,
+}
+
+const KIB_64: u32 = 64 << 10;
+const MIB: u32 = 1 << 20;
+
+macro_rules! cases {
+    ($($name:literal $protection:ident $quick:ident $unit:literal $load:expr, $what:literal;)*) => {
+        &[$(Case {
+            name: $name, what: $what, unit: $unit, quick: $quick, load: $load, protection: $protection,
+        }),*]
+    };
+}
+
+/// All of them, in the order they are measured and shown.
+pub(crate) const fn all() -> &'static [Case] {
+    cases! {
+        "read-64k-8" Plain false "MiB" Load::Read { size: KIB_64, depth: 8 }, "READ of 64 KiB, 8 under way";
+        "read-64k-32" Plain true "MiB" Load::Read { size: KIB_64, depth: 32 }, "READ of 64 KiB, 32 under way";
+        "read-1m-8" Plain true "MiB" Load::Read { size: MIB, depth: 8 }, "READ of 1 MiB, 8 under way";
+        "read-1m-32" Plain false "MiB" Load::Read { size: MIB, depth: 32 }, "READ of 1 MiB, 32 under way";
+        "read-64k-32-signed" Signed false "MiB" Load::Read { size: KIB_64, depth: 32 }, "the same, signed";
+        "read-1m-8-signed" Signed true "MiB" Load::Read { size: MIB, depth: 8 }, "the same, signed";
+        "read-64k-32-sealed" Sealed false "MiB" Load::Read { size: KIB_64, depth: 32 }, "the same, sealed";
+        "read-1m-8-sealed" Sealed true "MiB" Load::Read { size: MIB, depth: 8 }, "the same, sealed";
+        "write-64k-8" Plain false "MiB" Load::Write { size: KIB_64, depth: 8 }, "WRITE of 64 KiB, 8 under way";
+        "write-64k-32" Plain true "MiB" Load::Write { size: KIB_64, depth: 32 }, "WRITE of 64 KiB, 32 under way";
+        "write-1m-8" Plain true "MiB" Load::Write { size: MIB, depth: 8 }, "WRITE of 1 MiB, 8 under way";
+        "write-1m-32" Plain false "MiB" Load::Write { size: MIB, depth: 32 }, "WRITE of 1 MiB, 32 under way";
+        "write-64k-32-signed" Signed false "MiB" Load::Write { size: KIB_64, depth: 32 }, "the same, signed";
+        "write-1m-8-signed" Signed false "MiB" Load::Write { size: MIB, depth: 8 }, "the same, signed";
+        "write-64k-32-sealed" Sealed false "MiB" Load::Write { size: KIB_64, depth: 32 }, "the same, sealed";
+        "write-1m-8-sealed" Sealed true "MiB" Load::Write { size: MIB, depth: 8 }, "the same, sealed";
+        "open-read-close" Plain true "file" Load::OpenReadClose { compound: false },
+            "CREATE, READ and CLOSE of files of 4 KiB, one after the other";
+        "open-read-close-signed" Signed false "file" Load::OpenReadClose { compound: false }, "the same, signed";
+        "open-read-close-sealed" Sealed false "file" Load::OpenReadClose { compound: false }, "the same, sealed";
+        "open-read-close-compound" Plain true "file" Load::OpenReadClose { compound: true },
+            "the same in one related compound";
+        "list" Plain true "entry" Load::List, "a directory of 10,000 entries, 64 KiB at a time";
+        "list-sealed" Sealed false "entry" Load::List, "the same, sealed";
+        "logon" Plain true "logon" Load::Logon, "TCP, NEGOTIATE and two SESSION_SETUPs with NTLMv2";
+        "lease-break" Plain true "break" Load::LeaseBreak,
+            "a lease for everything, broken by another client's open and acknowledged";
+        "file-enum" Plain true "entry" Load::FileEnum, "NetrFileEnum of 10,000 opens";
+        "memory" Plain true "session" Load::Memory, "memory of sessions, each with a connection and an open";
+    }
+}

@@ -1,0 +1,140 @@
+//! Rounds: each case on the one server and on the other, again and again.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::cases::{self, Case};
+use crate::options::Options;
+use crate::process::{cpu_seconds, own_cpu_seconds};
+use crate::servers::{Servers, Target};
+use crate::{load, progress};
+
+/// Before the clock runs, each server gets a little of every load.
+const WARM_UP: Duration = Duration::from_millis(100);
+
+/// One measurement that takes so much longer than its load hangs.
+const SETUP_MAX: Duration = Duration::from_secs(90);
+
+/// What one load came to.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(crate) enum Figure {
+    /// So many units in so long.
+    Load { units: f64, seconds: f64, server_cpu_seconds: f64, client_cpu_seconds: f64 },
+    /// What one session costs.
+    Memory { sessions: usize, pss_kib: f64, rss_kib: f64, processes: usize },
+}
+
+impl Figure {
+    /// Units per second, or KiB per session.
+    pub(crate) fn value(&self) -> f64 {
+        match self {
+            Self::Load { units, seconds, .. } => units / seconds,
+            Self::Memory { pss_kib, .. } => *pss_kib,
+        }
+    }
+
+    /// Microseconds of processor time of the server per unit.
+    pub(crate) fn cpu_micros(&self) -> Option<f64> {
+        match self {
+            Self::Load { units, server_cpu_seconds, .. } => Some(server_cpu_seconds / units * 1e6),
+            Self::Memory { .. } => None,
+        }
+    }
+}
+
+/// Both servers' figures of one round; none where the load failed.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Round {
+    pub(crate) shareward: Option<Figure>,
+    pub(crate) samba: Option<Figure>,
+}
+
+/// All rounds of a case.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) unit: &'static str,
+    pub(crate) rounds: Vec<Round>,
+    /// What went wrong, each thing once.
+    pub(crate) errors: Vec<String>,
+}
+
+/// Measures everything that the options ask for.
+pub(crate) async fn run(servers: &Servers, options: &Options) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for case in cases::all().iter().filter(|case| options.wants(case.name, case.quick)) {
+        progress(case.name);
+        outcomes.push(rounds(case, servers, options).await);
+    }
+    outcomes
+}
+
+async fn rounds(case: &Case, servers: &Servers, options: &Options) -> Outcome {
+    let targets = servers.targets();
+    let mut outcome =
+        Outcome { name: case.name, what: case.what, unit: case.unit, rounds: Vec::new(), errors: Vec::new() };
+    let mut works = [true; 2];
+    for (target, works) in targets.iter().zip(&mut works) {
+        *works = one(case, target, options, WARM_UP, &mut outcome.errors).await.is_some();
+    }
+    for _ in 0..options.rounds {
+        let mut figures = [None; 2];
+        for ((figure, target), works) in figures.iter_mut().zip(&targets).zip(works) {
+            if works {
+                *figure = one(case, target, options, options.load, &mut outcome.errors).await;
+            }
+        }
+        let [shareward, samba] = figures;
+        if shareward.is_some() || samba.is_some() {
+            outcome.rounds.push(Round { shareward, samba });
+        }
+    }
+    outcome
+}
+
+async fn one(
+    case: &Case,
+    target: &Target,
+    options: &Options,
+    time: Duration,
+    errors: &mut Vec<String>,
+) -> Option<Figure> {
+    let failed = match tokio::time::timeout(time + SETUP_MAX, load::run(case, target, options, time)).await {
+        Ok(Ok(figure)) => return Some(figure),
+        Ok(Err(error)) => format!("{}: {error}", target.name),
+        Err(_) => format!("{}: not done after {SETUP_MAX:?}", target.name),
+    };
+    progress(&format!("  {failed}"));
+    if !errors.contains(&failed) {
+        errors.push(failed);
+    }
+    None
+}
+
+/// The clocks, running.
+pub(crate) struct Stopwatch<'a> {
+    target: &'a Target,
+    server_cpu: f64,
+    client_cpu: f64,
+    started: Instant,
+}
+
+impl<'a> Stopwatch<'a> {
+    pub(crate) fn start(target: &'a Target) -> Self {
+        let (server_cpu, client_cpu) = (cpu_seconds(target), own_cpu_seconds());
+        Self { target, server_cpu, client_cpu, started: Instant::now() }
+    }
+
+    pub(crate) fn stop(self, units: f64) -> Figure {
+        let seconds = self.started.elapsed().as_secs_f64();
+        Figure::Load {
+            units,
+            seconds,
+            server_cpu_seconds: cpu_seconds(self.target) - self.server_cpu,
+            client_cpu_seconds: own_cpu_seconds() - self.client_cpu,
+        }
+    }
+}

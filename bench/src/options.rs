@@ -1,0 +1,109 @@
+//! What the command line says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How to measure.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    /// Fewer cases, for a shorter time.
+    pub(crate) quick: bool,
+    /// Only the cases whose name contains one of these.
+    pub(crate) only: Vec<String>,
+    /// Rounds, each on both servers.
+    pub(crate) rounds: usize,
+    /// How long a load lasts.
+    pub(crate) load: Duration,
+    /// Connections at the same time.
+    pub(crate) connections: usize,
+    /// Threads of the load generator.
+    pub(crate) threads: usize,
+    /// Where the directory tree is made.
+    pub(crate) directory: PathBuf,
+    /// Where the figures go; beside the build directory's profiles by default.
+    pub(crate) json: Option<PathBuf>,
+    /// Whether our server runs as an ordinary user and not, as smbd does, as root.
+    pub(crate) ordinary: bool,
+    /// Only tell which cases there are.
+    pub(crate) list: bool,
+}
+
+const USAGE: &str =
+    "usage: bench [--quick] [--only NAME]... [--list] [--rounds N] [--seconds S] [--connections N]
+             [--threads N] [--dir DIRECTORY] [--json FILE] [--ordinary]
+
+  --quick        fewer cases and shorter, about a minute
+  --only NAME    only cases whose name contains NAME
+  --list         tells the cases and ends
+  --rounds N     rounds, each on both servers (7; quick: 3)
+  --seconds S    how long each load lasts (1.5; quick: 0.5)
+  --connections  connections at the same time (4)
+  --threads N    threads of the load generator (half of the processors)
+  --dir          where the directory tree is made (the temporary directory)
+  --json FILE    where the figures go (bench.json in the build directory)
+  --ordinary     our server runs as an ordinary user; smbd is always root's";
+
+/// Rounds at most, each being some seconds per case.
+const ROUNDS_MAX: usize = 100;
+/// Seconds of one load at most.
+const SECONDS_MAX: f64 = 60.0;
+/// Connections at most: each has files of its own.
+const CONNECTIONS_MAX: usize = 64;
+
+impl Options {
+    /// The options, or what to say about them.
+    pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
+        let quick = arguments.iter().any(|argument| argument == "--quick");
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut options = Self {
+            quick,
+            only: Vec::new(),
+            rounds: if quick { 3 } else { 7 },
+            load: Duration::from_secs_f64(if quick { 0.5 } else { 1.5 }),
+            connections: 4,
+            threads: (processors / 2).max(1),
+            directory: std::env::temp_dir(),
+            json: None,
+            ordinary: false,
+            list: false,
+        };
+        let mut arguments = arguments.iter();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value\n{USAGE}"));
+            match argument.as_str() {
+                "--quick" => {}
+                "--list" => options.list = true,
+                "--ordinary" => options.ordinary = true,
+                "--only" => options.only.push(value()?.clone()),
+                "--rounds" => options.rounds = number(value()?, 1, ROUNDS_MAX)?,
+                "--connections" => options.connections = number(value()?, 1, CONNECTIONS_MAX)?,
+                "--threads" => options.threads = number(value()?, 1, 64)?,
+                "--dir" => options.directory = value()?.into(),
+                "--json" => options.json = Some(value()?.into()),
+                "--seconds" => {
+                    let seconds: f64 = value()?.parse().map_err(|_| USAGE.to_owned())?;
+                    if !(0.01..=SECONDS_MAX).contains(&seconds) {
+                        return Err(format!("between 0.01 and {SECONDS_MAX} seconds\n{USAGE}"));
+                    }
+                    options.load = Duration::from_secs_f64(seconds);
+                }
+                _ => return Err(USAGE.to_owned()),
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether the case is to be measured.
+    pub(crate) fn wants(&self, name: &str, quick: bool) -> bool {
+        if self.only.is_empty() {
+            quick || !self.quick
+        } else {
+            self.only.iter().any(|part| name.contains(part.as_str()))
+        }
+    }
+}
+
+fn number(text: &str, min: usize, max: usize) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+    number.ok_or_else(|| format!("{text} is not between {min} and {max}\n{USAGE}"))
+}

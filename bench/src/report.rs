@@ -1,0 +1,161 @@
+//! What was measured, for people and for programs.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::measure::{Figure, Outcome, Round};
+use crate::options::Options;
+
+/// A table of all cases.
+pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
+    let mut text = format!(
+        "{} rounds of {:.1} s each, {} connections, {} threads of the load generator, {} processors; SMB 3.1.1, \
+         signed with AES-GMAC, sealed with AES-128-GCM; smbd: sendfile and aio, no VFS modules.\n\n\
+         | case | shareward | samba | ratio (min..max) | CPU of shareward | of samba | CPU ratio (min..max) |\n\
+         |---|---:|---:|---:|---:|---:|---:|\n",
+        options.rounds,
+        options.load.as_secs_f64(),
+        options.connections,
+        options.threads,
+        std::thread::available_parallelism().map_or(1, usize::from),
+    );
+    let mut notes = String::new();
+    for outcome in outcomes {
+        row(outcome, &mut text);
+        for error in &outcome.errors {
+            write!(notes, "\n- {}: {error}", outcome.name).ok();
+        }
+    }
+    text.push_str(
+        "\nA ratio is ours by Samba's within a round, as the median of the rounds: of rates more is better, of memory \
+         and of processor time less.\n",
+    );
+    if !notes.is_empty() {
+        write!(text, "\nWhat failed:\n{notes}\n").ok();
+    }
+    text
+}
+
+/// Writes everything as JSON and tells where.
+pub(crate) fn write_json(outcomes: &[Outcome], options: &Options) -> std::io::Result<PathBuf> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        rounds: usize,
+        seconds: f64,
+        connections: usize,
+        threads: usize,
+        cases: &'a [Outcome],
+    }
+    let path = options.json.clone().unwrap_or_else(default_path);
+    let document = Document {
+        rounds: options.rounds,
+        seconds: options.load.as_secs_f64(),
+        connections: options.connections,
+        threads: options.threads,
+        cases: outcomes,
+    };
+    std::fs::write(&path, serde_json::to_vec_pretty(&document)?)?;
+    Ok(path)
+}
+
+/// `target/bench.json`: the running program is in `target/release` or the like.
+fn default_path() -> PathBuf {
+    let target =
+        std::env::current_exe().ok().and_then(|program| Some(program.parent()?.parent()?.to_path_buf()));
+    target.unwrap_or_default().join("bench.json")
+}
+
+fn row(outcome: &Outcome, text: &mut String) {
+    let ours = |round: &Round| round.shareward;
+    let samba = |round: &Round| round.samba;
+    let values = |of: &dyn Fn(&Round) -> Option<Figure>| {
+        spread(outcome.rounds.iter().filter_map(|round| Some(of(round)?.value())))
+    };
+    let cpus = |of: &dyn Fn(&Round) -> Option<Figure>| {
+        spread(outcome.rounds.iter().filter_map(|round| of(round)?.cpu_micros()))
+    };
+    let ratios = spread(
+        outcome.rounds.iter().filter_map(|round| Some(round.shareward?.value() / round.samba?.value())),
+    );
+    let cpu_ratios = spread(
+        outcome
+            .rounds
+            .iter()
+            .filter_map(|round| Some(round.shareward?.cpu_micros()? / round.samba?.cpu_micros()?)),
+    );
+    let is_memory = outcome
+        .rounds
+        .iter()
+        .any(|round| matches!(round.shareward.or(round.samba), Some(Figure::Memory { .. })));
+    let per = if is_memory { "KiB/session".to_owned() } else { format!("{}/s", outcome.unit) };
+    let rate = |spread: Option<Spread>| {
+        spread.map_or_else(|| "-".into(), |spread| format!("{} {per}", significant(spread.median)))
+    };
+    let cpu = |spread: Option<Spread>| {
+        let shown = |spread: Spread| format!("{} us/{}", significant(spread.median), outcome.unit);
+        spread.map_or_else(|| "-".into(), shown)
+    };
+    let ratio = |spread: Option<Spread>| {
+        let shown = |s: Spread| format!("{:.2} ({:.2}..{:.2})", s.median, s.min, s.max);
+        spread.map_or_else(|| "-".into(), shown)
+    };
+    writeln!(
+        text,
+        "| {} | {} | {} | {} | {} | {} | {} |",
+        outcome.name,
+        rate(values(&ours)),
+        rate(values(&samba)),
+        ratio(ratios),
+        cpu(cpus(&ours)),
+        cpu(cpus(&samba)),
+        ratio(cpu_ratios),
+    )
+    .ok();
+}
+
+/// Where figures lie.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Spread {
+    median: f64,
+    min: f64,
+    max: f64,
+}
+
+/// Where these lie; those that are no numbers, for want of a divisor, do not count.
+fn spread(figures: impl Iterator<Item = f64>) -> Option<Spread> {
+    let mut sorted: Vec<f64> = figures.filter(|figure| figure.is_finite()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let (min, max) = (*sorted.first()?, *sorted.last()?);
+    let (low, high) = (*sorted.get((sorted.len() - 1) / 2)?, *sorted.get(sorted.len() / 2)?);
+    Some(Spread { median: f64::midpoint(low, high), min, max })
+}
+
+/// Three digits that matter.
+fn significant(figure: f64) -> String {
+    let decimals = match figure.abs() {
+        size if size >= 100.0 => 0,
+        size if size >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{figure:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spreads_have_a_middle() {
+        assert_eq!(spread([].into_iter()), None);
+        let odd = spread([3.0, f64::NAN, 1.0, 9.0].into_iter()).unwrap();
+        assert_eq!((odd.min, odd.median, odd.max), (1.0, 3.0, 9.0));
+        assert_eq!(spread([1.0, 2.0].into_iter()).unwrap().median, 1.5);
+    }
+
+    #[test]
+    fn figures_are_short() {
+        assert_eq!([1234.56, 45.67, 0.128].map(significant), ["1235", "45.7", "0.13"]);
+    }
+}

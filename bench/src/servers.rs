@@ -1,0 +1,161 @@
+//! The two servers over one directory tree.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use auth::{Cipher, Credentials, SigningAlgorithm};
+use client::smb::{ConnectOptions, Connection, Error, Session, Signing, Tree};
+use tempfile::TempDir;
+use testkit::{RunAs, Samba, Setup, Shareward, User, is_root};
+use wire::Dialect;
+
+use crate::options::Options;
+use crate::{data, process, progress};
+
+/// Both servers and their tree; they end, and it goes, when this is dropped.
+pub(crate) struct Servers {
+    ours: Shareward,
+    samba: Samba,
+    _tree: TempDir,
+}
+
+/// One of the servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    /// `shareward` or `samba`.
+    pub(crate) name: &'static str,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    /// Its first process.
+    pub(crate) pid: u32,
+    /// What the command line of any of its processes has: a path of its own.
+    pub(crate) mark: Arc<str>,
+}
+
+/// How messages are protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protection {
+    Plain,
+    /// AES-128-GMAC where the server has it (Samba 4.17 does).
+    Signed,
+    /// AES-128-GCM.
+    Sealed,
+}
+
+/// The share that both servers have.
+const SHARE: &str = r"\\localhost\bench";
+
+/// Who loads: an ordinary user.
+const USER: (&str, &str) = ("alice", "Wonder-Land 1");
+
+/// Who administers: on Samba without winbindd nobody but root can be made an administrator.
+const ADMINISTRATOR: (&str, &str) = ("root", "Adm1n-secret");
+
+impl Servers {
+    /// Makes the tree and starts both.
+    pub(crate) fn start(options: &Options) -> Result<Self, String> {
+        if !is_root() {
+            return Err("smbd needs root, and with it this".into());
+        }
+        progress("making the directory tree");
+        let tree = data::make(&options.directory, options.connections)
+            .map_err(|error| format!("no directory tree in {}: {error}", options.directory.display()))?;
+        let setup = setup(tree.path(), options);
+        progress("starting the servers");
+        let samba = Samba::start(&setup);
+        make_administrator(&samba);
+        Ok(Self { ours: Shareward::start(&setup), samba, _tree: tree })
+    }
+
+    /// Both, ours first.
+    pub(crate) fn targets(&self) -> [Target; 2] {
+        let mark = |path: PathBuf| Arc::from(path.to_string_lossy());
+        let (ours, samba) = (&self.ours, &self.samba);
+        let shareward = ("shareward", ours.address(), ours.pid(), mark(ours.config()));
+        let samba = ("samba", samba.address(), samba.pid(), mark(samba_config(samba)));
+        [shareward, samba].map(|(name, address, pid, mark)| Target { name, address, pid, mark })
+    }
+}
+
+impl Drop for Servers {
+    /// Ends smbd's RPC helpers, which outlive it.
+    fn drop(&mut self) {
+        let pids = process::with_argument(&samba_config(&self.samba).to_string_lossy());
+        let pids = pids.iter().filter(|pid| **pid != self.samba.pid()).map(u32::to_string);
+        // Some may have ended by themselves.
+        Command::new("kill").args(pids).stderr(Stdio::null()).status().ok();
+    }
+}
+
+fn samba_config(samba: &Samba) -> PathBuf {
+    samba.scratch().with_file_name("smb.conf")
+}
+
+impl Target {
+    /// Connects and logs the loading user on.
+    pub(crate) async fn logon(&self, protection: Protection) -> Result<Session, Error> {
+        self.logon_as(USER, protection).await
+    }
+
+    /// Connects and logs the administrator on.
+    pub(crate) async fn logon_administrator(&self) -> Result<Session, Error> {
+        self.logon_as(ADMINISTRATOR, Protection::Plain).await
+    }
+
+    /// Connects to the share.
+    pub(crate) async fn tree(&self, protection: Protection) -> Result<Tree, Error> {
+        self.logon(protection).await?.tree_connect(SHARE).await
+    }
+
+    async fn logon_as(&self, who: (&str, &str), protection: Protection) -> Result<Session, Error> {
+        let options = ConnectOptions {
+            signing: if protection == Protection::Signed { Signing::Required } else { Signing::IfRequired },
+            seal: protection == Protection::Sealed,
+            ciphers: vec![Cipher::Aes128Gcm],
+            signing_algorithms: vec![SigningAlgorithm::AesGmac, SigningAlgorithm::AesCmac],
+            ..ConnectOptions::new()?.dialect(Dialect::SMB311)
+        };
+        let connection = Connection::connect(self.address, None, options).await?;
+        connection.logon(Credentials::password(who.0, "", who.1)).await
+    }
+}
+
+/// The same for both: what a file server is used with, nothing that only one of them does.
+fn setup(tree: &Path, options: &Options) -> Setup {
+    let path = tree.display();
+    let user = |(name, password): (&str, &str), administrator| User {
+        name: name.into(),
+        password: password.into(),
+        administrator,
+    };
+    Setup {
+        users: vec![user(USER, false), user(ADMINISTRATOR, true)],
+        run_as: if options.ordinary { RunAs::Ordinary } else { RunAs::Root },
+        extra: format!("\n[[share]]\nname = \"bench\"\npath = \"{path}\"\n"),
+        // No object is stacked on the file system: ours keeps no ACLs, and the load uses no streams.
+        extra_samba: format!(
+            "vfs objects =\nuse sendfile = yes\nlog level = 0\n\n[bench]\npath = {path}\nread only = no"
+        ),
+        ..Setup::default()
+    }
+}
+
+/// Makes the administrator one of BUILTIN\Administrators, which NetrFileEnum asks for; winbindd, which else
+/// would, does not run. Where this fails, that one case does.
+fn make_administrator(samba: &Samba) {
+    let config = samba_config(samba);
+    let run = |program: &str, arguments: &[&str]| {
+        let output = Command::new(program).args(arguments).arg("-s").arg(&config).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let group =
+        ["groupmap", "add", "sid=S-1-5-32-544", "unixgroup=root", "ntgroup=Administrators", "type=builtin"];
+    run("net", &group);
+    let account = run("pdbedit", &["-L", "-v", "-u", ADMINISTRATOR.0]).unwrap_or_default();
+    let sid = account.lines().find_map(|line| line.strip_prefix("User SID:")).map(str::trim);
+    if let Some(sid) = sid {
+        run("net", &["groupmap", "addmem", "S-1-5-32-544", sid]);
+    }
+}

@@ -1,0 +1,64 @@
+//! The API as a client on the socket sees it.
+
+use std::path::PathBuf;
+
+use auth::users::UserDb;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::config::Settings;
+
+async fn exchange(socket: &Path, method: &str, address: &str, body: &str) -> (u16, serde_json::Value) {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    let head = format!(
+        "{method} {address} HTTP/1.1\r\nhost: server\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
+}
+
+#[tokio::test]
+async fn requests_and_refusals() {
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-api-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let settings = Settings::conventional(false, |_| None);
+    let server = Server::new(settings, UserDb::parse("").unwrap()).unwrap();
+    let task = serve(server, &path).unwrap();
+
+    for (method, address, body, status, code) in [
+        ("GET", "/v1/sessions/7", "", 404, 2312),
+        ("DELETE", "/v1/sessions/7", "", 404, 2312),
+        ("GET", "/v1/files/7", "", 404, 2314),
+        ("DELETE", "/v1/files/7", "", 404, 2314),
+        ("GET", "/v1/files/seven", "", 400, 87),
+        ("GET", "/v1/files?after=seven", "", 400, 87),
+        ("GET", "/v1/sessions?sort=user", "", 400, 87),
+        ("POST", "/v1/sessions/close", "{}", 400, 87),
+        ("POST", "/v1/sessions/close", "{\"users\":\"alice\"}", 400, 87),
+        ("POST", "/v1/sessions/close", "{\"user\":\"alice\"}", 404, 2312),
+        ("DELETE", "/v1/files", "", 405, 50),
+        ("GET", "/v2/files", "", 404, 50),
+    ] {
+        let (told, error) = exchange(&path, method, address, body).await;
+        assert_eq!((told, error["code"].as_u64()), (status, Some(code)), "{method} {address} {body}");
+    }
+    for address in ["/v1/sessions", "/v1/files?after=5000000000&limit=1", "/v1/connections", "/v1/refusals"] {
+        let (status, page) = exchange(&path, "GET", address, "").await;
+        assert_eq!((status, page["items"].as_array().map(Vec::len)), (200, Some(0)), "{address}");
+    }
+    let (status, shares) = exchange(&path, "GET", "/v1/shares", "").await;
+    assert_eq!((status, shares["items"][0]["name"].as_str()), (200, Some("IPC$")));
+    assert_eq!(exchange(&path, "GET", "/v1/server", "").await.0, 200);
+
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert!(!path.exists());
+    std::fs::remove_dir_all(directory).unwrap();
+}

@@ -1,0 +1,131 @@
+//! `shareward demo`: a server, three clients and an administrator, live.
+
+mod clients;
+mod stage;
+mod story;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Applet, Family, Help, serve};
+use crate::cli::{self, Switch, Takes};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::Console;
+use stage::Stage;
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["demo"],
+    family: Family::Own,
+    summary: "shows what this is for, with a server and clients of its own",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+SHAREWARD DEMO
+[--keep]
+",
+    about: "\
+Starts a server on a free port of this machine over a temporary directory,
+connects three SMB clients, and runs the net commands that show and end what
+these do. Nothing is left behind.
+
+  --keep   the server goes on afterwards, for your own clients and commands;
+           Ctrl-C stops it
+
+Exit codes: 0 everything had its effect; 1 something did not, as said.
+",
+};
+
+const KEEP: Switch = Switch::own("KEEP", Takes::Nothing);
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, &[KEEP]).map_err(usage)?;
+    if !words.operands.is_empty() {
+        return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(serve::worker_threads())
+        .enable_all()
+        .build()
+        .map_err(failed("cannot start"))?;
+    let outcome = runtime.block_on(perform(words.has(&KEEP), console));
+    runtime.shutdown_background();
+    outcome
+}
+
+async fn perform(keep: bool, console: &mut Console) -> Result<(), Failure> {
+    let mut stop = Stop::new().map_err(failed("cannot wait for signals"))?;
+    let stage = Stage::set()?;
+    let told = tokio::select! {
+        told = story::tell(&stage, console) => told,
+        () = stop.asked() => Err(Failure::Plain(String::from("interrupted"))),
+    };
+    let outcome = match told {
+        Ok(clients) if keep => {
+            // The clients stay connected, so that there is something to see.
+            let outcome = invite(&stage, console);
+            stop.asked().await;
+            drop(clients);
+            outcome
+        }
+        Ok(clients) => clients.leave().await,
+        Err(failure) => Err(failure),
+    };
+    let cleared = stage.clear().await;
+    outcome.and(cleared)?;
+    if !keep {
+        console.line("The server has stopped, and its directory is gone.");
+    }
+    Ok(())
+}
+
+/// Says how to go on playing.
+fn invite(stage: &Stage, console: &mut Console) -> Result<(), Failure> {
+    let address = stage.listening(std::net::Ipv4Addr::LOCALHOST.into())?;
+    let (program, socket) = (stage.program().display(), stage.socket());
+    let socket = socket.display();
+    console.line(&format!(
+        "\
+The server goes on. In another terminal:
+
+  smbclient //{}/{} -p {} -U '{}'
+  {program} net session --socket {socket}
+  {program} net file --socket {socket}
+  {program} net file ID /close --socket {socket}
+
+Ctrl-C here stops it and removes {}.",
+        address.ip(),
+        stage::SHARE,
+        address.port(),
+        stage.users().map(|(user, password)| format!("{user}%{password}")).collect::<Vec<_>>().join("' or '"),
+        stage.directory().display(),
+    ));
+    console.finish()
+}
+
+/// Somebody wants this to end.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// The failure that says what was tried and what became of it.
+fn failed<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Failure {
+    move |error| Failure::Plain(format!("{what}: {error}"))
+}

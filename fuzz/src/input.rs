@@ -1,0 +1,43 @@
+//! The bytes of a case, taken piece by piece; where they end there are zeros.
+
+/// What is left of a case.
+pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.0.split_first() else { return 0 };
+        self.0 = rest;
+        *first
+    }
+
+    pub(crate) fn u16(&mut self) -> u16 {
+        u16::from_le_bytes([self.byte(), self.byte()])
+    }
+
+    /// A piece, its length in two bytes before it; what is there if that is less.
+    pub(crate) fn piece(&mut self) -> &'a [u8] {
+        let length = usize::from(self.u16()).min(self.0.len());
+        let (piece, rest) = self.0.split_at(length);
+        self.0 = rest;
+        piece
+    }
+
+    /// The pieces up to the end.
+    pub(crate) fn pieces(mut self) -> impl Iterator<Item = &'a [u8]> {
+        std::iter::from_fn(move || (!self.is_empty()).then(|| self.piece()))
+    }
+}
+
+/// What [`Input::pieces`] takes apart.
+pub(crate) fn join<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut joined = Vec::new();
+    for piece in pieces {
+        joined.extend(u16::try_from(piece.len()).unwrap_or(u16::MAX).to_le_bytes());
+        joined.extend_from_slice(piece);
+    }
+    joined
+}

@@ -1,0 +1,54 @@
+//! What fuzzing runs: one function for everything that reads what clients, servers or files say.
+//!
+//! Each takes any bytes and panics where a promise is broken: that nothing panics, that what was read
+//! is written so that it reads the same, that answers stay within what was asked for. libFuzzer calls
+//! them from `fuzz_targets/`; [`replay`] and [`smoke`] call them without it, in an ordinary test.
+
+mod config;
+mod control;
+mod fscc;
+mod input;
+mod ioctl;
+mod logon;
+mod registry;
+mod replay;
+mod rpc;
+mod security;
+pub mod seeds;
+mod smb;
+mod users;
+
+pub use config::config;
+pub use control::control;
+pub use fscc::{fscc, names};
+pub use ioctl::ioctl;
+pub use logon::{logon, tokens};
+pub use registry::registry;
+pub use replay::{replay, smoke};
+pub use rpc::{rpc_client, rpc_server, srvsvc, wkssvc};
+pub use security::security;
+pub use smb::{smb_body, smb_frame};
+pub use users::users;
+
+/// A target: its name, which is that of its corpus and of its binary, and its function.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    ("config", config),
+    ("control", control),
+    ("fscc", fscc),
+    ("ioctl", ioctl),
+    ("logon", logon),
+    ("names", names),
+    ("registry", registry),
+    ("rpc_client", rpc_client),
+    ("rpc_server", rpc_server),
+    ("security", security),
+    ("smb_body", smb_body),
+    ("smb_frame", smb_frame),
+    ("srvsvc", srvsvc),
+    ("tokens", tokens),
+    ("users", users),
+    ("wkssvc", wkssvc),
+];

@@ -1,0 +1,121 @@
+//! The targets without libFuzzer: the corpus as it is, and the corpus damaged a little.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use crate::{TARGETS, Target, seeds};
+
+/// Runs every input of the corpus, and the seeds that are too many to keep as files. Returns how many that were.
+///
+/// # Panics
+/// Where a target does; the message names the input.
+pub fn replay() -> usize {
+    let mut count = 0;
+    for (name, run) in TARGETS {
+        for (input, bytes) in corpus(name) {
+            run_one((name, *run), &input, &bytes);
+            count += 1;
+        }
+    }
+    count
+}
+
+/// Runs inputs that are changed in a few places each: `per_target` for each target, the same ones every time.
+///
+/// # Panics
+/// Where a target does; the message has the input.
+pub fn smoke(per_target: usize) {
+    for (number, (name, run)) in TARGETS.iter().enumerate() {
+        let corpus = corpus(name);
+        assert!(!corpus.is_empty(), "{name} has no corpus");
+        let mut random = Random(number as u64 + 1);
+        for _ in 0..per_target {
+            let (origin, bytes) = &corpus[random.below(corpus.len())];
+            let (_, other) = &corpus[random.below(corpus.len())];
+            let bytes = random.changed(bytes, other);
+            run_one((name, *run), origin, &bytes);
+        }
+    }
+}
+
+fn run_one((name, run): Target, origin: &str, bytes: &[u8]) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(bytes))) {
+        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        eprintln!("{name}, from {origin}: {hex}");
+        std::panic::resume_unwind(payload);
+    }
+}
+
+/// The inputs of a target with their names: the files of its corpus and the generated seeds.
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<PathBuf> = fs::read_dir(directory().join(target))
+        .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
+        .unwrap_or_default();
+    files.sort();
+    let read = |path: PathBuf| Some((path.display().to_string(), fs::read(path).ok()?));
+    let generated = seeds::seeds().into_iter().filter(|seed| seed.target == target);
+    files.into_iter().filter_map(read).chain(generated.map(|seed| (seed.name, seed.bytes))).collect()
+}
+
+/// Where the corpora are.
+pub(crate) fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .find(|top| top.join("fuzz/corpus").is_dir())
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"), |top| top.join("fuzz/corpus"))
+}
+
+/// A small generator (splitmix64): what it makes is the same everywhere and always.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+
+    pub(crate) fn below(&mut self, count: usize) -> usize {
+        usize::try_from(self.next() % count.max(1) as u64).unwrap_or(0)
+    }
+
+    /// `bytes` with one to four changes, each of a kind that finds other faults.
+    fn changed(&mut self, bytes: &[u8], other: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        for _ in 0..=self.below(4) {
+            let at = self.below(bytes.len());
+            match self.below(8) {
+                0 => bytes.truncate(at),
+                1 if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
+                2 if !bytes.is_empty() => bytes[at] = self.next() as u8,
+                3 => {
+                    // A length, an offset or a count at its border.
+                    let value =
+                        [0, 1, 0x7fff, 0xffff, 0x8000_0000, 0xffff_ffff_u32][self.below(6)].to_le_bytes();
+                    let size = [1, 2, 4][self.below(3)];
+                    for (place, byte) in bytes.iter_mut().skip(at & !1).zip(&value[..size]) {
+                        *place = *byte;
+                    }
+                }
+                4 => bytes.insert(at, self.next() as u8),
+                5 => {
+                    let end = at + self.below(bytes.len() - at + 1);
+                    let piece = bytes[at..end].to_vec();
+                    bytes.splice(at..at, piece);
+                }
+                6 => {
+                    let end = at + self.below(bytes.len() - at + 1);
+                    bytes.drain(at..end);
+                }
+                _ => {
+                    let from = self.below(other.len());
+                    bytes.truncate(at);
+                    bytes.extend_from_slice(&other[from..]);
+                }
+            }
+        }
+        bytes
+    }
+}
