@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use registry::{
-    Admission, AdmitRequest, BreakKind, CloseReason, ConnectionDetails, ConnectionId, DurableRequest,
-    EndReason, FileKey, Identity, LeaseRequest, Limits, LockElement, LockOutcome, Readiness, Reconnect,
-    RequestKey, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
+    Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionDetails, ConnectionId,
+    DurableRequest, EndReason, FileKey, Identity, LeaseRequest, Limits, LockElement, LockOutcome, Readiness,
+    Reconnect, RequestKey, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -233,6 +233,10 @@ impl World {
         let [file, rights, choices, lease, durable] = [(); 5].map(|()| input.byte());
         let access = [0x1f_01ff, 0x1f_01ff, 0x1, 0x2, 0x80, 0x1_0000, 0x2_0080, 0x12_0089];
         let request = self.key(client);
+        let app_instance = (durable & 0x0c == 0x0c).then(|| AppInstance {
+            id: guid(0xaa),
+            version: (durable & 0x10 == 0x10).then(|| (0, u64::from(durable >> 5))),
+        });
         let durable = match durable % 4 {
             1 => Some(DurableRequest::V1),
             2 => Some(DurableRequest::V2 { create_guid: unique(request), timeout_ms: 60_000 }),
@@ -261,6 +265,7 @@ impl World {
                 epoch: u16::from(lease >> 7),
             }),
             durable,
+            app_instance,
         });
     }
 
@@ -275,7 +280,7 @@ impl World {
             Admission::MustWait => {
                 self.pending.insert(request.request, Pending::Create(Box::new(request)));
             }
-            Admission::Refused(_) => {}
+            Admission::Refused(_) | Admission::LookAgain => {}
         }
         self.apply(effects);
     }
@@ -334,9 +339,9 @@ impl World {
             lease: (choices & 2 == 2).then(|| (guid(choices >> 2 & 3), 1 + (choices >> 4 & 1))),
             path: shown.path.clone(),
         };
-        if let Ok(found) = self.state.reconnect(&request, self.now) {
+        if let Ok(found) = self.state.reconnect(&request, |_, open| open.clone(), self.now) {
             assert!(shown.session.is_none() && shown.durable, "an open that nobody had lost is reconnected");
-            self.opens.iter_mut().find(|it| it.0 == id).unwrap().1 = found.file_id;
+            self.opens.iter_mut().find(|it| it.0 == id).unwrap().1 = found.granted.file_id;
         }
     }
 

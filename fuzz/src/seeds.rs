@@ -231,7 +231,7 @@ fn control_codes(all: &mut Seeds) {
     add("zero-data", &|out| ZeroData::default().encode(out));
     add("duplicate-extents", &|out| DuplicateExtents::default().encode(out));
     add("object-id", &|out| ObjectIdBuffer::default().encode(out));
-    add("allocated-ranges", &|out| _ = encode_allocated_ranges(&[AllocatedRange::default(); 3], out, 100));
+    add("allocated-ranges", &|out| _ = encode_allocated_ranges([AllocatedRange::default(); 3], out, 100));
     add("file-regions", &|out| _ = encode_file_regions(&[FileRegion::default(); 2], out, 100));
     add("snapshots", &|out| _ = encode_snapshots(&[FileTime(0x01d0_0000_0000_0000)], out, 200));
     add("pipe-wait", &|out| {

@@ -1,14 +1,13 @@
-//! The crate `smb`: one frame for one request, signed and sealed.
+//! The crate `smb`: one frame for one request, signed and sealed. Its directory listing never ends, whichever server
+//! answers (0.12.1), so only `smb2` lists.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use smb::connection::EncryptionMode;
 use smb::resource::{ReadAt, WriteAt};
 use smb::{
-    Client, ClientConfig, ConnectionConfig, CreateOptions, DirAccessMask, Directory, FileAccessMask,
-    FileAttributes, FileCreateArgs, FileDispositionInformation, FileFullDirectoryInformation, UncPath,
+    Client, ClientConfig, ConnectionConfig, CreateOptions, FileAccessMask, FileAttributes, FileCreateArgs,
+    FileDispositionInformation, UncPath,
 };
 use testkit::{Setup, Subject};
 
@@ -67,27 +66,4 @@ async fn a_file_there_and_back_signed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_there_and_back_sealed() {
     round_trip("sealed", EncryptionMode::Required).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_directory_in_small_pieces() {
-    const PIECE_BYTES: u32 = 0x1000;
-    let subject = Subject::start(&Setup::default());
-    for number in 0..100 {
-        std::fs::write(subject.share_dir("data").join(format!("file-{number}")), "").expect("write a file");
-    }
-    let (client, root) = connected(&subject, "data", EncryptionMode::Allowed).await;
-    let list = DirAccessMask::new().with_list_directory(true).with_synchronize(true).into();
-    let open = FileCreateArgs::make_open_existing(list);
-    let directory =
-        Arc::new(client.create_file(&root, &open).await.expect("open the directory").unwrap_dir());
-    let entries =
-        Directory::query_with_options::<FileFullDirectoryInformation>(&directory, "file-*", PIECE_BYTES);
-    let names = entries.await.expect("query").map(|entry| entry.expect("an entry").file_name.to_string());
-    // Bounded, so that a server that never ends the listing fails the test instead of filling the memory.
-    let mut names: Vec<String> = names.take(1000).collect().await;
-    assert_eq!(names.len(), 100, "each file once");
-    names.sort();
-    names.dedup();
-    assert_eq!(names.len(), 100);
 }

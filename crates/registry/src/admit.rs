@@ -17,7 +17,7 @@ use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
 use crate::{
-    ConnectionId, Effects, FileKey, LeaseId, LimitReached, OpenShared, RequestKey, Shell, State, Target, Time,
+    CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, OpenShared, RequestKey, Shell, State, Target, Time,
 };
 
 /// What CREATE wants, its name resolved and its access decided.
@@ -53,6 +53,17 @@ pub struct AdmitRequest {
     pub lease: Option<LeaseRequest>,
     /// A durable handle is asked for.
     pub durable: Option<DurableRequest>,
+    /// The application this is an instance of, beside a durable request of the second kind.
+    pub app_instance: Option<AppInstance>,
+}
+
+/// SMB2_CREATE_APP_INSTANCE_ID and SMB2_CREATE_APP_INSTANCE_VERSION (MS-SMB2 2.2.13.2.13, 2.2.13.2.15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppInstance {
+    /// `AppInstanceId`.
+    pub id: Guid,
+    /// `AppInstanceVersionHigh` and `AppInstanceVersionLow`.
+    pub version: Option<(u64, u64)>,
 }
 
 /// SMB2_CREATE_REQUEST_LEASE and _V2 (MS-SMB2 2.2.13.2.8, 2.2.13.2.10).
@@ -80,6 +91,9 @@ pub enum Admission {
     /// Breaks have been sent; the request's key will come in [`Effects::retry`] (then ask again) or in
     /// [`Effects::cancelled`].
     MustWait,
+    /// An open was closed to make way, and its file is deleted with it: once the effects are done, the
+    /// name has to be resolved again.
+    LookAgain,
 }
 
 /// An open that was granted.
@@ -122,6 +136,8 @@ pub enum Refused {
         /// The open that has it.
         open: FileGlobalId,
     },
+    /// A newer instance of the application has the file: STATUS_FILE_FORCED_CLOSED.
+    NewerInstance,
     /// A limit stood in the way.
     LimitReached(LimitReached),
     /// There is no such session, or it is not valid: STATUS_USER_SESSION_DELETED.
@@ -158,6 +174,7 @@ impl<S: Shell> State<S> {
         self.forget_waiting(&[request.request], now, &mut effects);
         let admission = match self.try_admit(&request, now, &mut effects) {
             Ok(Some(requester)) => Admission::Granted(self.grant(request, &requester, attach, now)),
+            Ok(None) if effects.dropped.iter().any(|it| it.delete_on_close_now) => Admission::LookAgain,
             Ok(None) => Admission::MustWait,
             Err(refused) => {
                 self.remember_refusal(&request, refused, now);
@@ -174,6 +191,7 @@ impl<S: Shell> State<S> {
         effects: &mut Effects<S>,
     ) -> Result<Option<Requester>, Refused> {
         let requester = self.requester(request)?;
+        self.fail_over(request, &requester, now, effects)?;
         self.check_limits(requester.home.session)?;
         if let Some(DurableRequest::V2 { create_guid, .. }) = request.durable
             && let Some(open) = self.create_guids.get(&(requester.client_guid, create_guid))
@@ -200,10 +218,48 @@ impl<S: Shell> State<S> {
                 Broken::Gone => {}
             }
         };
+        if effects.dropped.iter().any(|it| it.delete_on_close_now && it.target == request.target) {
+            return Ok(None);
+        }
         match blocker {
             Some(blocker) => Err(Refused::SharingViolation { blocker }),
             None => Ok(Some(requester)),
         }
+    }
+
+    /// Closes what an earlier instance of the same application has open of the file, on another client
+    /// (MS-SMB2 3.3.5.9.13, 3.3.5.9.16).
+    fn fail_over(
+        &mut self,
+        request: &AdmitRequest,
+        requester: &Requester,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Result<(), Refused> {
+        let (Some(instance), Some(key)) = (request.app_instance, request.target.file()) else {
+            return Ok(());
+        };
+        let share = self.trees.get(&requester.home.tree).map(|it| &it.share);
+        let Some(file) = self.files.get(&key) else {
+            return Ok(());
+        };
+        let mut earlier = Vec::new();
+        for (id, open) in file.opens.iter().filter_map(|id| Some((*id, self.opens.get(id)?))) {
+            let Some(its) = open.app_instance.filter(|its| its.id == instance.id) else {
+                continue;
+            };
+            if open.client_guid == requester.client_guid || share != Some(&open.share) {
+                continue;
+            }
+            if instance.version.zip(its.version).is_some_and(|(new, old)| new <= old) {
+                return Err(Refused::NewerInstance);
+            }
+            earlier.push(id);
+        }
+        for id in earlier {
+            self.end_open(id, CloseReason::FailedOver, now, effects);
+        }
+        Ok(())
     }
 
     fn requester(&self, request: &AdmitRequest) -> Result<Requester, Refused> {
@@ -213,8 +269,8 @@ impl<S: Shell> State<S> {
             return Err(Refused::SessionGone);
         }
         let tree = *found.trees.get(&request.tree).ok_or(Refused::TreeGone)?;
-        let connection = self.connections.get(&request.connection).ok_or(Refused::SessionGone)?;
-        Ok(Requester { home: Home { session, tree }, client_guid: connection.client_guid })
+        let client_guid = self.client_of(found, request.connection).ok_or(Refused::SessionGone)?;
+        Ok(Requester { home: Home { session, tree }, client_guid })
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {
@@ -347,6 +403,8 @@ impl<S: Shell> State<S> {
             delete_on_close: request.delete_on_close,
             caching: lease.map_or(Caching::None, |(id, _)| Caching::Lease(id)),
             durable,
+            app_instance: request.app_instance,
+            client_guid: requester.client_guid,
             owner: self.owner(requester.home.session),
             created: now,
             locks: 0,
@@ -498,7 +556,7 @@ impl<S: Shell> State<S> {
             }
             Refused::LeaseKeyInUse => (RefusalKind::LeaseKeyInUse, None),
             Refused::LimitReached(_) => (RefusalKind::LimitReached, None),
-            Refused::CreateGuidInUse { .. } | Refused::SessionGone | Refused::TreeGone => return,
+            Refused::CreateGuidInUse { .. } | Refused::NewerInstance | Refused::SessionGone | Refused::TreeGone => return,
         };
         let Ok(requester) = self.requester(request) else {
             return;

@@ -283,6 +283,10 @@ impl<S: Shell> State<S> {
         }
         if let Some(connection) = self.connections.get_mut(&request.connection) {
             connection.waiting.insert(request);
+        } else if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id))
+            && !session.stranded.contains(&request)
+        {
+            session.stranded.push(request);
         }
         if let Some(found) = self.files.get_mut(&file)
             && self.waiting.insert(request, Waiting::Break { file, session }).is_none()
@@ -463,6 +467,47 @@ impl<S: Shell> State<S> {
                 effects,
             );
         }
+    }
+
+    /// Tells a session again of the breaks it has not acknowledged: the channel they were sent on is lost
+    /// (MS-SMB2 3.3.4.6, 3.3.4.7).
+    pub(crate) fn repeat_breaks(&mut self, session: SessionGlobalId, now: Time) -> Effects<S> {
+        let mut effects = Effects::none();
+        let trees = self.sessions.get(&session).map(|it| it.trees.clone()).unwrap_or_default();
+        let opens: Vec<FileGlobalId> = trees
+            .values()
+            .filter_map(|tree| self.trees.get(tree))
+            .flat_map(|tree| tree.opens.iter().copied())
+            .collect();
+        let mut leases = Vec::new();
+        for id in opens {
+            let Some(open) = self.opens.get(&id) else {
+                continue;
+            };
+            let kind = match open.caching {
+                Caching::Oplock { breaking: Some(breaking), .. } => {
+                    BreakKind::Oplock { file_id: open.file_id, level: breaking.to }
+                }
+                Caching::Lease(lease) if !leases.contains(&lease) => {
+                    let Some((found, breaking)) =
+                        self.leases.get(&lease).and_then(|it| it.breaking.map(|breaking| (it, breaking)))
+                    else {
+                        continue;
+                    };
+                    leases.push(lease);
+                    BreakKind::Lease {
+                        key: lease.key,
+                        current: found.state,
+                        new: breaking.to,
+                        ack_required: true,
+                        epoch: found.epoch,
+                    }
+                }
+                _ => continue,
+            };
+            self.notify(id, kind, now, &mut effects);
+        }
+        effects
     }
 
     fn notify(&mut self, id: FileGlobalId, kind: BreakKind, now: Time, effects: &mut Effects<S>) {

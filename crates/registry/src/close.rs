@@ -327,6 +327,7 @@ impl<S: Shell> State<S> {
         let requests =
             found.channels.iter().filter_map(|id| self.connections.get(id)).flat_map(|it| &it.waiting);
         requests
+            .chain(&found.stranded)
             .filter(|request| {
                 matches!(self.waiting.get(request), Some(Waiting::Break { session: Some(it), .. }) if *it == session)
             })

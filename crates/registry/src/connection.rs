@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wire::{Dialect, Guid, SessionGlobalId};
 
 use crate::events::EventKind;
+use crate::locks::Waiting;
 use crate::{ConnectionId, Effects, EndReason, LimitReached, RequestKey, Shell, State, Time};
 
 pub(crate) struct Connection<S: Shell> {
@@ -93,21 +94,22 @@ impl<S: Shell> State<S> {
     }
 
     /// Ends a connection (MS-SMB2 3.3.7.1): its waiting requests are dropped without an answer, its
-    /// sessions without another channel end, durable opens stay behind.
+    /// sessions without another channel end, durable opens stay behind. A session with another channel
+    /// hears there of the breaks it was told of here; its requests that wait for a break go on waiting.
     pub fn disconnect(&mut self, id: ConnectionId, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         let Some(connection) = self.connections.get(&id) else {
             return effects;
         };
-        let waiting: Vec<RequestKey> = connection.waiting.iter().copied().collect();
+        // Nothing more is sent on it.
+        self.client_connections.remove(&(connection.client_guid, id));
+        let (waiting, sessions) = (connection.waiting.clone(), connection.sessions.clone());
+        let waiting: Vec<RequestKey> = waiting.into_iter().filter(|it| !self.strand(*it, id)).collect();
         self.forget_waiting(&waiting, now, &mut effects);
-        let sessions = self.connections.get(&id).map(|it| it.sessions.clone()).unwrap_or_default();
         for session in sessions {
             effects.merge(self.unbind(session, id, now));
         }
-        if let Some(connection) = self.connections.remove(&id) {
-            self.client_connections.remove(&(connection.client_guid, id));
-        }
+        self.connections.remove(&id);
         self.events.push(now, EventKind::ConnectionDown { connection: id });
         effects
     }
@@ -127,16 +129,38 @@ impl<S: Shell> State<S> {
         self.connections.get(&id).map(|it| it.info(id))
     }
 
+    /// Leaves a request of a lost connection waiting for its break if its session has another channel:
+    /// a replay there will find what came of it.
+    fn strand(&mut self, request: RequestKey, connection: ConnectionId) -> bool {
+        let Some(Waiting::Break { session: Some(session), .. }) = self.waiting.get(&request) else {
+            return false;
+        };
+        let limit = self.limits.stranded_per_session;
+        let waiting = &self.waiting;
+        match self.sessions.get_mut(session) {
+            Some(session) if session.channels.iter().any(|channel| *channel != connection) => {
+                session.stranded.retain(|it| waiting.contains_key(it));
+                let has_room = session.stranded.len() < limit;
+                if has_room {
+                    session.stranded.push(request);
+                }
+                has_room
+            }
+            _ => false,
+        }
+    }
+
     fn unbind(&mut self, session: SessionGlobalId, connection: ConnectionId, now: Time) -> Effects<S> {
         let Some(found) = self.sessions.get_mut(&session) else {
             return Effects::none();
         };
         if found.channels.len() > 1 {
+            let was_first = found.channels.first() == Some(&connection);
             found.channels.retain(|channel| *channel != connection);
             if let Some(found) = self.connections.get_mut(&connection) {
                 found.sessions.remove(&session);
             }
-            return Effects::none();
+            return if was_first { self.repeat_breaks(session, now) } else { Effects::none() };
         }
         let id = found.session_id;
         self.close_session(id, EndReason::ConnectionLost, now).unwrap_or_default()

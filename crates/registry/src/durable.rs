@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use wire::{FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, TreeId};
+use wire::{FileGlobalId, FileId, Guid, LeaseState, SessionId, TreeId};
 
 use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::open::{Home, Open};
-use crate::session::SessionState;
-use crate::{ConnectionId, Effects, LeaseId, LimitReached, Limits, OpenShared, Shell, State, Time};
+use crate::session::{Session, SessionState};
+use crate::{
+    ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State, Time,
+};
 
 /// A durable handle that is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub(crate) struct Durable {
     pub(crate) timeout_ms: u32,
     /// `Open.DurableOpenScavengerTimeout`: set while it is an orphan.
     pub(crate) deadline: Option<Time>,
+    /// `Open.IsResilient`: it outlives its client whatever it caches.
+    pub(crate) resilient: bool,
 }
 
 /// A reconnect (MS-SMB2 2.2.13.2.4, 2.2.13.2.12).
@@ -72,22 +76,37 @@ pub struct Reconnect {
 
 /// An open that has its client again.
 pub struct Reconnected<S: Shell> {
-    /// Its new id: the volatile part has changed.
-    pub file_id: FileId,
-    /// `Open.FileGlobalId`.
-    pub global_id: FileGlobalId,
-    /// `Open.OplockLevel`.
-    pub oplock: OplockLevel,
-    /// Its lease's state.
-    pub lease_state: LeaseState,
-    /// Its lease's epoch.
-    pub lease_epoch: u16,
-    /// What it is granted of durability still.
-    pub durable: Option<DurableGranted>,
-    /// What READ and WRITE touch.
-    pub shared: Arc<OpenShared>,
+    /// The open as it is now: after a reconnect the volatile part of its id has changed.
+    pub granted: GrantedOpen,
     /// What the server attached.
     pub attached: S::Open,
+}
+
+/// A CREATE that may have been executed before (MS-SMB2 3.3.5.9.10).
+#[derive(Clone, Copy, Debug)]
+pub struct Replay {
+    /// The session's id.
+    pub session: SessionId,
+    /// The tree connect's id.
+    pub tree: TreeId,
+    /// The connection it came on.
+    pub connection: ConnectionId,
+    /// `CreateGuid`.
+    pub create_guid: Guid,
+    /// The key of the lease asked for instead of an oplock.
+    pub lease: Option<Guid>,
+}
+
+/// Why a replayed CREATE was refused (MS-SMB2 3.3.5.9.10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayError {
+    /// The open is another user's, or was asked for with other caching: STATUS_ACCESS_DENIED.
+    Denied,
+    /// The open has no client, or belongs to another session or tree connect:
+    /// STATUS_DUPLICATE_OBJECTID.
+    Elsewhere,
+    /// There is no such session: STATUS_USER_SESSION_DELETED.
+    SessionGone,
 }
 
 /// Why a reconnect was refused (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
@@ -116,11 +135,12 @@ impl Durable {
                 create_guid: None,
                 timeout_ms: ms(limits.durable_v1_timeout_ms),
                 deadline: None,
+                resilient: false,
             },
             DurableRequest::V2 { create_guid, timeout_ms } => {
                 let asked = if timeout_ms == 0 { ms(limits.durable_v2_timeout_ms) } else { timeout_ms };
                 let timeout_ms = asked.min(ms(limits.durable_v2_timeout_max_ms));
-                Self { client, create_guid: Some(create_guid), timeout_ms, deadline: None }
+                Self { client, create_guid: Some(create_guid), timeout_ms, deadline: None, resilient: false }
             }
         }
     }
@@ -134,12 +154,19 @@ impl Durable {
 }
 
 impl<S: Shell> State<S> {
-    /// Gives a durable open back to its client (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
-    pub fn reconnect(&mut self, request: &Reconnect, now: Time) -> Result<Reconnected<S>, ReconnectError> {
+    /// Gives a durable open back to its client (MS-SMB2 3.3.5.9.7, 3.3.5.9.12). `attach` makes what the
+    /// server keeps with the open from its new id and what it kept so far.
+    pub fn reconnect(
+        &mut self,
+        request: &Reconnect,
+        attach: impl FnOnce(FileId, &S::Open) -> S::Open,
+        now: Time,
+    ) -> Result<Reconnected<S>, ReconnectError> {
         let (id, home) = self.reclaimable(request)?;
         let volatile = self.wire_ids.issue();
         let open = self.opens.get_mut(&id).ok_or(ReconnectError::NotFound)?;
         open.file_id.volatile = volatile;
+        open.attached = attach(open.file_id, &open.attached);
         open.home = Some(home);
         if let Some(durable) = &mut open.durable
             && let Some(deadline) = durable.deadline.take()
@@ -157,21 +184,7 @@ impl<S: Shell> State<S> {
         let (share, path) = (open.share_name.clone(), open.path.clone());
         self.events.push(now, EventKind::Reclaimed { file: id, session: home.session, share, path });
         let open = self.opens.get(&id).ok_or(ReconnectError::NotFound)?;
-        let (oplock, lease_state) = self.caching_of(open);
-        let lease_epoch = match open.caching {
-            Caching::Lease(lease) => self.leases.get(&lease).map_or(0, |it| it.epoch),
-            _ => 0,
-        };
-        Ok(Reconnected {
-            file_id: open.file_id,
-            global_id: id,
-            oplock,
-            lease_state,
-            lease_epoch,
-            durable: open.durable.as_ref().map(Durable::granted),
-            shared: open.shared.clone(),
-            attached: open.attached.clone(),
-        })
+        Ok(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() })
     }
 
     /// The open a CREATE with this GUID made: what a replayed CREATE is answered with (MS-SMB2
@@ -180,12 +193,90 @@ impl<S: Shell> State<S> {
         self.create_guids.get(&(client, create_guid)).copied()
     }
 
+    /// Finds the open that a replayed CREATE has made already (MS-SMB2 3.3.5.9.10); none: it has not,
+    /// and is to be executed.
+    pub fn replay(&self, request: &Replay) -> Result<Option<Reconnected<S>>, ReplayError> {
+        let session_id = self.session_global(request.session).map_err(|_| ReplayError::SessionGone)?;
+        let session = self.sessions.get(&session_id).ok_or(ReplayError::SessionGone)?;
+        let client = self.client_of(session, request.connection).ok_or(ReplayError::SessionGone)?;
+        let Some(id) = self.open_by_create_guid(client, request.create_guid) else {
+            return Ok(None);
+        };
+        let Some(open) = self.opens.get(&id) else {
+            return Ok(None);
+        };
+        if !open.owner.is_same_user(&session.owner) {
+            return Err(ReplayError::Denied);
+        }
+        let lease = request.lease.map(|key| LeaseId { client, key });
+        let same_kind = match open.caching {
+            Caching::Lease(held) => lease == Some(held),
+            Caching::Oplock { .. } | Caching::None => lease.is_none(),
+        };
+        if !same_kind {
+            return Err(ReplayError::Denied);
+        }
+        let home = open.home.ok_or(ReplayError::Elsewhere)?;
+        if home.session != session_id || session.trees.get(&request.tree) != Some(&home.tree) {
+            return Err(ReplayError::Elsewhere);
+        }
+        Ok(Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() }))
+    }
+
+    /// Makes an open wait for its client whatever it caches (MS-SMB2 3.3.5.15.9).
+    pub fn make_resilient(&mut self, open: FileId, timeout_ms: u32) -> Result<(), NotFound> {
+        let id = self.open_global(open.into())?;
+        let asked = if timeout_ms == 0 { self.limits.durable_v2_timeout_ms } else { u64::from(timeout_ms) };
+        let timeout_ms =
+            u32::try_from(asked.min(self.limits.durable_v2_timeout_max_ms)).unwrap_or(u32::MAX);
+        let open = self.opens.get_mut(&id).ok_or(NotFound)?;
+        // It is reclaimed as an open of the first kind from now on.
+        if let Some((client, guid)) = open.durable.and_then(|it| Some((it.client, it.create_guid?))) {
+            self.create_guids.remove(&(client, guid));
+        }
+        let client = open.client_guid;
+        open.durable =
+            Some(Durable { client, create_guid: None, timeout_ms, deadline: None, resilient: true });
+        self.durable_ids.insert(open.file_id.persistent, id);
+        Ok(())
+    }
+
+    /// `Connection.ClientGuid` of a session's connection: this one, or, if that is lost, any other, for
+    /// all of them are the same client's (MS-SMB2 3.3.5.5).
+    pub(crate) fn client_of(&self, session: &Session<S>, connection: ConnectionId) -> Option<Guid> {
+        let own = self.connections.get(&connection);
+        own.or_else(|| session.channels.iter().find_map(|it| self.connections.get(it)))
+            .map(|it| it.client_guid)
+    }
+
+    /// What CREATE answers for an open that is there already.
+    fn granted_again(&self, id: FileGlobalId, open: &Open<S>) -> GrantedOpen {
+        let (oplock, lease_state) = self.caching_of(open);
+        let lease = match open.caching {
+            Caching::Lease(lease) => self.leases.get(&lease),
+            _ => None,
+        };
+        GrantedOpen {
+            file_id: open.file_id,
+            global_id: id,
+            oplock,
+            lease_state,
+            lease_version: lease.map_or(0, |it| it.version),
+            lease_epoch: lease.map_or(0, |it| it.epoch),
+            lease_breaking: lease.is_some_and(|it| it.breaking.is_some()),
+            durable: open.durable.as_ref().map(Durable::granted),
+            shared: open.shared.clone(),
+        }
+    }
+
     /// Whether an open waits for its client if that is lost now (MS-SMB2 3.3.7.1).
     pub(crate) fn outlives_client(&self, id: FileGlobalId, open: &Open<S>) -> bool {
-        open.durable.is_some()
-            && self.holder_of(id, open).is_some_and(|holder| {
-                self.held(holder).contains(LeaseState::HANDLE) && !self.is_breaking(holder)
-            })
+        open.durable.is_some_and(|durable| {
+            durable.resilient
+                || self.holder_of(id, open).is_some_and(|holder| {
+                    self.held(holder).contains(LeaseState::HANDLE) && !self.is_breaking(holder)
+                })
+        })
     }
 
     /// Takes an open from its client and lets it wait.
@@ -246,9 +337,7 @@ impl<S: Shell> State<S> {
         if durable.create_guid.is_some() && durable.client != connection.client_guid {
             return Err(NotFound);
         }
-        if open.owner.user.to_lowercase() != session.owner.user.to_lowercase()
-            || open.owner.domain.to_lowercase() != session.owner.domain.to_lowercase()
-        {
+        if !open.owner.is_same_user(&session.owner) {
             return Err(OtherUser);
         }
         if session.open_count >= self.limits.opens_per_session {

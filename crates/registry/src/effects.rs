@@ -162,11 +162,13 @@ pub enum CloseReason {
     Shutdown = 10,
     /// The server granted it and could not carry the CREATE through.
     CreateFailed = 11,
+    /// Another instance of its application has taken its place (MS-SMB2 3.3.5.9.13).
+    FailedOver = 12,
 }
 
 impl CloseReason {
     /// Every reason, in order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ClientClose,
         Self::TreeDisconnect,
         Self::Logoff,
@@ -178,6 +180,7 @@ impl CloseReason {
         Self::SessionReplaced,
         Self::Shutdown,
         Self::CreateFailed,
+        Self::FailedOver,
     ];
 
     pub(crate) fn from_number(number: u8) -> Option<Self> {

@@ -274,9 +274,15 @@ impl<S: Shell> State<S> {
             found += file.waiting.len() + file.ranges.waiting_len();
         }
         ensure!(found == self.waiting.len(), "files know {found} waiting requests of {}", self.waiting.len());
-        for request in self.waiting.keys() {
-            let known =
-                self.connections.get(&request.connection).is_some_and(|it| it.waiting.contains(request));
+        for (request, waiting) in &self.waiting {
+            let stranded = match waiting {
+                Waiting::Break { session: Some(session), .. } => {
+                    self.sessions.get(session).is_some_and(|it| it.stranded.contains(request))
+                }
+                _ => false,
+            };
+            let known = stranded
+                || self.connections.get(&request.connection).is_some_and(|it| it.waiting.contains(request));
             ensure!(known, "{request:?} waits without a connection");
         }
         Ok(())

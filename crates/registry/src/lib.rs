@@ -53,10 +53,12 @@ mod time;
 mod tree;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
-pub use admit::{Admission, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
+pub use admit::{Admission, AppInstance, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
 pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo};
-pub use durable::{DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected};
+pub use durable::{
+    DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
+};
 pub use effects::{
     BreakKind, BreakNotice, Cancelled, CloseReason, Dropped, Effects, EndReason, Outcome, SessionEnded,
     TreeEnded,
@@ -70,7 +72,7 @@ pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
-pub use session::{Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
+pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{
     FileFilter, FileSnapshot, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,

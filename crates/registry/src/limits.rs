@@ -10,6 +10,12 @@ pub const SESSIONS: usize = 131_072;
 /// Sessions of one connection: a terminal server has one for each of its users.
 pub const SESSIONS_PER_CONNECTION: usize = 1_024;
 
+/// Connections of one session: 32 in Windows (MS-SMB2 3.3.5.5.2).
+pub const CHANNELS_PER_SESSION: usize = 32;
+
+/// Requests of one session that wait for a break and have lost their connection.
+pub const STRANDED_PER_SESSION: usize = 64;
+
 /// Tree connects of one session: a client uses one for each share.
 pub const TREES_PER_SESSION: usize = 1_024;
 
@@ -65,6 +71,10 @@ pub struct Limits {
     pub sessions: usize,
     /// [`SESSIONS_PER_CONNECTION`].
     pub sessions_per_connection: usize,
+    /// [`CHANNELS_PER_SESSION`].
+    pub channels_per_session: usize,
+    /// [`STRANDED_PER_SESSION`].
+    pub stranded_per_session: usize,
     /// [`TREES_PER_SESSION`].
     pub trees_per_session: usize,
     /// [`OPENS`].
@@ -101,6 +111,8 @@ impl Default for Limits {
             connections: CONNECTIONS,
             sessions: SESSIONS,
             sessions_per_connection: SESSIONS_PER_CONNECTION,
+            channels_per_session: CHANNELS_PER_SESSION,
+            stranded_per_session: STRANDED_PER_SESSION,
             trees_per_session: TREES_PER_SESSION,
             opens: OPENS,
             opens_per_session: OPENS_PER_SESSION,
@@ -128,6 +140,8 @@ pub enum LimitReached {
     Sessions,
     /// [`Limits::sessions_per_connection`].
     SessionsPerConnection,
+    /// [`Limits::channels_per_session`].
+    ChannelsPerSession,
     /// [`Limits::trees_per_session`].
     TreesPerSession,
     /// [`Limits::opens`].

@@ -37,14 +37,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use wire::{
-    AccessMask, FileGlobalId, FileId, LeaseState, OplockLevel, SessionGlobalId, SessionId, ShareAccess,
+    AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, ShareAccess,
     TreeGlobalId,
 };
 
 use crate::caching::Caching;
 use crate::durable::Durable;
 use crate::share::ShareKey;
-use crate::{CloseReason, FileShared, Identity, Shell, State, Target, Time};
+use crate::{AppInstance, CloseReason, FileShared, Identity, Shell, State, Target, Time};
 
 pub(crate) struct Open<S: Shell> {
     pub(crate) file_id: FileId,
@@ -60,6 +60,9 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) delete_on_close: bool,
     pub(crate) caching: Caching,
     pub(crate) durable: Option<Durable>,
+    pub(crate) app_instance: Option<AppInstance>,
+    /// `Open.ClientGuid`.
+    pub(crate) client_guid: Guid,
     pub(crate) owner: Arc<Owner>,
     pub(crate) created: Time,
     /// How many byte-range locks it holds: derived, for the limit and for administrators.
@@ -88,6 +91,12 @@ pub(crate) struct Owner {
 impl Owner {
     pub(crate) fn new(identity: &Identity, client: Arc<str>) -> Self {
         Self { user: identity.user.clone(), domain: identity.domain.clone(), client }
+    }
+
+    /// Whether both belong to one user (`Open.DurableOwner`).
+    pub(crate) fn is_same_user(&self, other: &Self) -> bool {
+        self.user.to_lowercase() == other.user.to_lowercase()
+            && self.domain.to_lowercase() == other.domain.to_lowercase()
     }
 }
 

@@ -22,7 +22,7 @@ use wire::{SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 use crate::events::EventKind;
 use crate::open::Owner;
 use crate::statistics::count;
-use crate::{ConnectionId, LimitReached, NotFound, Shell, State, Time};
+use crate::{ConnectionId, LimitReached, NotFound, RequestKey, Shell, State, Time};
 
 pub(crate) struct Session<S: Shell> {
     pub(crate) session_id: SessionId,
@@ -31,6 +31,8 @@ pub(crate) struct Session<S: Shell> {
     /// Its identity and client as its opens carry them.
     pub(crate) owner: Arc<Owner>,
     pub(crate) channels: Vec<ConnectionId>,
+    /// Requests that wait for a break and whose connection is lost.
+    pub(crate) stranded: Vec<RequestKey>,
     pub(crate) created: Time,
     pub(crate) trees: BTreeMap<TreeId, TreeGlobalId>,
     pub(crate) last_tree: u32,
@@ -103,6 +105,15 @@ impl SessionShared {
     }
 }
 
+/// Why a session was not bound to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindError {
+    /// There is no such session, or no such connection.
+    NotFound,
+    /// A limit stood in the way.
+    LimitReached(LimitReached),
+}
+
 /// What the registry knows of a session.
 pub struct SessionInfo<S: Shell> {
     /// `Session.SessionId`.
@@ -153,6 +164,7 @@ impl<S: Shell> State<S> {
             identity: Identity::default(),
             owner: Arc::new(Owner::new(&Identity::default(), carrier.client_name.clone())),
             channels: vec![connection],
+            stranded: Vec::new(),
             created: now,
             trees: BTreeMap::new(),
             last_tree: 0,
@@ -213,13 +225,21 @@ impl<S: Shell> State<S> {
 
     /// Binds a session to one more connection (MS-SMB2 3.3.5.5.2); what the protocol asks to be the
     /// same has been compared by the server.
-    pub fn bind_session(&mut self, id: SessionId, connection: ConnectionId) -> Result<(), NotFound> {
-        let global_id = self.session_global(id)?;
-        let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
-        let carrier = self.connections.get_mut(&connection).ok_or(NotFound)?;
-        if carrier.sessions.insert(global_id) {
-            session.channels.push(connection);
+    pub fn bind_session(&mut self, id: SessionId, connection: ConnectionId) -> Result<(), BindError> {
+        let global_id = self.session_global(id).map_err(|_| BindError::NotFound)?;
+        let session = self.sessions.get_mut(&global_id).ok_or(BindError::NotFound)?;
+        let carrier = self.connections.get_mut(&connection).ok_or(BindError::NotFound)?;
+        if carrier.sessions.contains(&global_id) {
+            return Ok(());
         }
+        if session.channels.len() >= self.limits.channels_per_session {
+            return Err(BindError::LimitReached(LimitReached::ChannelsPerSession));
+        }
+        if carrier.sessions.len() >= self.limits.sessions_per_connection {
+            return Err(BindError::LimitReached(LimitReached::SessionsPerConnection));
+        }
+        carrier.sessions.insert(global_id);
+        session.channels.push(connection);
         Ok(())
     }
 

@@ -31,6 +31,10 @@ pub(crate) const MAX_COMPOUND: usize = 128;
 /// answered STATUS_INSUFFICIENT_RESOURCES.
 pub(crate) const MAX_PENDING: usize = 512;
 
+/// Changes gathered for one watched directory between two requests, bytes of the answer. Of more,
+/// the client hears that it must look for itself (STATUS_NOTIFY_ENUM_DIR).
+pub(crate) const NOTIFY_BYTES: usize = 64 * 1024;
+
 /// Sessions that are over whose keys a connection keeps, to tell their clients so. Of more, sealed
 /// requests end the connection.
 pub(crate) const ENDED_SESSIONS: usize = 16;

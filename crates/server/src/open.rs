@@ -34,6 +34,7 @@ pub(crate) enum Content {
 pub(crate) struct OpenFile {
     pub(crate) handle: Arc<dyn vfs::Handle>,
     pub(crate) is_directory: bool,
+    pub(crate) is_stream: bool,
     /// `FileModeInformation`: the create options that stay (MS-FSCC 2.4.31).
     pub(crate) mode: u32,
     pub(crate) state: Mutex<FileState>,
@@ -48,6 +49,8 @@ pub(crate) struct FileState {
     pub(crate) position: u64,
     /// `FileModeInformation` where it was set since the open.
     pub(crate) mode: Option<u32>,
+    /// The watch that CHANGE_NOTIFY has begun.
+    pub(crate) watch: Option<Arc<crate::notify::Watch>>,
     /// The listing under way.
     pub(crate) listing: Option<crate::handlers::query_directory::Listing>,
 }

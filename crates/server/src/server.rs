@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use vfs::local::{LocalBackend, LocalOptions};
 use wire::{FileTime, Guid};
 
+use crate::notify::Watches;
 use crate::config::{Settings, ShareSettings};
+use crate::replay::Creations;
 use crate::service::StartError;
 use crate::shell::{SmbShell, Waiters};
 use crate::tree::{Share, ShareContent};
@@ -22,6 +24,8 @@ pub struct Server {
     pub(crate) registry: Registry<SmbShell>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) waiters: Waiters,
+    /// Who watches directories.
+    pub(crate) watches: Watches,
     /// Wakes the task that watches the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
     pub(crate) guid: Guid,
@@ -31,6 +35,8 @@ pub struct Server {
     shares: RwLock<HashMap<String, Arc<Share>>>,
     clock: Clock,
     request_keys: AtomicU64,
+    /// CREATEs that a replay must not meet.
+    pub(crate) creations: Creations,
 }
 
 /// A clock that starts at the system's time and never goes back.
@@ -68,6 +74,7 @@ impl Server {
             registry: Registry::new(state),
             statistics,
             waiters: Waiters::default(),
+            watches: Watches::default(),
             timeouts_changed: Notify::new(),
             guid: Guid(guid),
             acceptor: acceptor_config(&settings),
@@ -76,6 +83,7 @@ impl Server {
             shares: RwLock::default(),
             clock,
             request_keys: AtomicU64::new(1),
+            creations: Creations::default(),
         };
         server.open_shares(&server.settings())?;
         Ok(Arc::new(server))

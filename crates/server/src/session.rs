@@ -7,11 +7,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use auth::preauth::PreauthHash;
-use auth::sealing::{SealingError, SealingKey};
+use auth::sealing::{Cipher, SealingError, SealingKey};
 use auth::signing::SigningKey;
 use registry::{SessionShared, Time};
 use wire::header::TransformHeader;
-use wire::{FileId, SessionGlobalId, SessionId, TreeId};
+use wire::{Dialect, FileId, Guid, SessionGlobalId, SessionId, TreeId};
 
 use crate::open::Open;
 use crate::tree::Tree;
@@ -21,26 +21,46 @@ pub struct Session {
     id: SessionId,
     global_id: SessionGlobalId,
     shared: Arc<SessionShared>,
-    /// The logon that is under way, first or repeated.
-    pub(crate) logon: Mutex<Option<Logon>>,
     established: OnceLock<Established>,
     user: RwLock<Option<Arc<User>>>,
     trees: Mutex<HashMap<TreeId, Arc<Tree>>>,
     opens: Mutex<HashMap<u64, Arc<Open>>>,
 }
 
-/// A logon between its first and its last message.
+/// A session as one connection uses it: an entry of `Session.ChannelList` (MS-SMB2 3.3.1.14).
+#[derive(Clone)]
+pub(crate) struct Channel {
+    pub(crate) session: Arc<Session>,
+    /// `Channel.SigningKey`; none before the logon, and for sessions without keys.
+    pub(crate) signing: Option<Arc<SigningKey>>,
+}
+
+impl Channel {
+    /// The key, if the message is signed with it.
+    pub(crate) fn verify(&self, message: &[u8]) -> Option<Arc<SigningKey>> {
+        self.signing.as_ref().filter(|key| key.verify(message).is_ok()).map(Arc::clone)
+    }
+}
+
+/// A logon between its first and its last message: a session's first one, a repeated one, or one that
+/// binds the session to a further connection.
 pub(crate) struct Logon {
     pub(crate) acceptor: auth::Acceptor,
-    /// `Session.PreauthIntegrityHashValue` (3.1.1).
+    /// `Session.PreauthIntegrityHashValue`, or that of an entry of `Connection.PreauthSessionTable` (3.1.1).
     pub(crate) preauth: PreauthHash,
     pub(crate) rounds: u32,
 }
 
 /// What the first logon settles for the session's life.
 pub(crate) struct Established {
-    /// None for anonymous sessions, which have no key worth using.
-    pub(crate) signing: Option<SigningKey>,
+    /// `Session.Connection.Dialect`.
+    pub(crate) dialect: Dialect,
+    /// `Session.Connection.ClientGuid`.
+    pub(crate) client_guid: Guid,
+    /// `Session.Connection.CipherId`.
+    pub(crate) cipher: Option<Cipher>,
+    /// `Session.SigningKey`; none for anonymous sessions, which have no key worth using.
+    pub(crate) signing: Option<Arc<SigningKey>>,
     /// `Session.EncryptionKey` and `Session.DecryptionKey`.
     pub(crate) sealing: Option<SealingKeys>,
     /// `Session.SigningRequired`.
@@ -74,7 +94,6 @@ impl Session {
             id,
             global_id,
             shared,
-            logon: Mutex::new(None),
             established: OnceLock::new(),
             user: RwLock::new(None),
             trees: Mutex::default(),
@@ -115,20 +134,6 @@ impl Session {
     /// Notes that the client did something.
     pub(crate) fn touch(&self, now: Time) {
         self.shared.touch(now);
-    }
-
-    /// Signs a message in place.
-    pub(crate) fn sign(&self, message: &mut [u8]) {
-        if let Some(key) = self.established().and_then(|it| it.signing.as_ref()) {
-            // Only a message shorter than a header fails, and none is built.
-            let _ = key.sign(message);
-        }
-    }
-
-    /// Whether a message's signature is right.
-    pub(crate) fn verify(&self, message: &[u8]) -> bool {
-        let key = self.established().and_then(|it| it.signing.as_ref());
-        key.is_some_and(|key| key.verify(message).is_ok())
     }
 
     /// Seals a message in place, filling in the header before it.

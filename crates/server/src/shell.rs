@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use registry::{BreakKind, Cancelled, Effects, Outcome, RequestKey};
 use tokio::sync::oneshot;
+use wire::NtStatus;
+use wire::fscc::notify::NotifyAction;
+use wire::msg::CompletionFilter;
 use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
 
 use crate::connection::{Event, Link};
@@ -113,6 +116,11 @@ impl Server {
         }
         for dropped in effects.dropped {
             dropped.attached.session().forget_open(dropped.file_id);
+            if let Some(file) = dropped.attached.file()
+                && let Some(watch) = file.state().watch.take()
+            {
+                self.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
+            }
             if dropped.delete_on_close_now {
                 self.remove_file(&dropped.attached);
             }
@@ -150,6 +158,13 @@ impl Server {
         let path = file.path();
         if let Err(error) = backend.remove(&actor, &path, &*file.handle) {
             tracing::warn!(%error, "a file to be deleted on close was not deleted");
+            return;
         }
+        let (action, what) = match (file.is_stream, file.is_directory) {
+            (true, _) => (NotifyAction::REMOVED_STREAM, CompletionFilter::STREAM_NAME),
+            (_, true) => (NotifyAction::REMOVED, CompletionFilter::DIR_NAME),
+            (_, false) => (NotifyAction::REMOVED, CompletionFilter::FILE_NAME),
+        };
+        self.watches.changed(open.tree(), &path, action, what);
     }
 }

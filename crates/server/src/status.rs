@@ -38,7 +38,9 @@ pub(crate) fn of_limit(limit: LimitReached) -> NtStatus {
         LimitReached::Connections
         | LimitReached::Sessions
         | LimitReached::SessionsPerConnection
+        | LimitReached::ChannelsPerSession
         | LimitReached::TreesPerSession
+        | LimitReached::ChannelsPerSession
         | LimitReached::LocksPerOpen
         | LimitReached::LocksPerFile
         | LimitReached::WaitingLocksPerFile

@@ -17,6 +17,8 @@ use crate::places;
 #[derive(Debug)]
 pub(crate) struct Daemon {
     child: Child,
+    /// Ends the server when this process dies without dropping anything: its standard input ends with us.
+    watchdog: Option<Child>,
     name: &'static str,
     log: PathBuf,
     address: SocketAddr,
@@ -46,7 +48,8 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0);
         let child = command.spawn().map_err(|error| format!("cannot start {name} ({command:?}): {error}"))?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut daemon = Self { child, name, log: log.to_path_buf(), address };
+        let mut daemon =
+            Self { watchdog: watchdog(child.id()), child, name, log: log.to_path_buf(), address };
         let started = Instant::now();
         while !answers(address) {
             if let Ok(Some(status)) = daemon.child.try_wait() {
@@ -100,6 +103,11 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
+        // First, lest it hit a process group that has the number by then.
+        if let Some(mut watchdog) = self.watchdog.take() {
+            watchdog.kill().ok();
+            watchdog.wait().ok();
+        }
         kill_group(self.child.id(), "KILL");
         self.child.wait().ok();
         if thread::panicking() {
@@ -109,6 +117,13 @@ impl Drop for Daemon {
             }
         }
     }
+}
+
+fn watchdog(group: u32) -> Option<Child> {
+    let script = "read -r _; kill -s KILL -- \"-$1\" 2>/dev/null";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "sh", &group.to_string()]).process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().ok()
 }
 
 /// Sends a signal to a process group, whose number is its first process's.

@@ -5,7 +5,7 @@ use registry::{
     AcknowledgeLeaseError, AcknowledgeOplockError, AdmitRequest, BreakKind, Effects, GrantedOpen, LeaseId,
     Outcome, Readiness, Refused,
 };
-use wire::{LeaseState, OplockLevel, ShareAccess};
+use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
 
 use crate::world::{Bench, Client, NONE, R, RH, RW, RWH, SHARE_NONE, World, file_key, guid, lease, lease_v2};
 
@@ -383,13 +383,150 @@ fn epochs_count_what_a_client_of_version_2_is_told() {
 }
 
 #[test]
+fn the_steps_of_a_break_that_grows_are_one_change() {
+    let (mut world, one, two) = pair();
+    let mut request = world.request(one, 1);
+    request.lease = lease_v2(1, RWH, 0x10);
+    world.open(request);
+    let epoch = |effects: &Effects<Bench>| match one_break(effects) {
+        BreakKind::Lease { epoch, .. } => epoch,
+        other => panic!("{other:?}"),
+    };
+    let plain = with_oplock(&mut world, two, OplockLevel::NONE);
+    assert_eq!(epoch(&world.must_wait(plain)), 0x12);
+    let mut overwriting = with_oplock(&mut world, two, OplockLevel::NONE);
+    overwriting.overwrites = true;
+    let _ = world.must_wait(overwriting);
+    assert_eq!(epoch(&acknowledge(&mut world, one, 1, RH)), 0x12);
+    assert_eq!(epoch(&acknowledge(&mut world, one, 1, R)), 0x12);
+}
+
+#[test]
+fn a_lease_stays_what_its_first_open_made_it() {
+    for (first, second, version, epoch) in [
+        (lease_v2(1, R, 0x10), lease(1, RH), 2, 0x12),
+        (lease(1, R), lease_v2(1, RH, 0x10), 1, 0),
+    ] {
+        let (mut world, one, _) = pair();
+        let mut request = world.request(one, 1);
+        request.lease = first;
+        world.open(request.clone());
+        request.request = world.key(one);
+        request.lease = second;
+        let raised = world.open(request);
+        assert_eq!((raised.lease_state, raised.lease_version, raised.lease_epoch), (RH, version, epoch));
+    }
+}
+
+#[test]
+fn a_lease_is_raised_to_all_that_is_asked_for_or_not_at_all() {
+    for (held, other, asked, left) in [
+        (R, R, RH, RH),
+        (R, R, RWH, R),
+        (R, RH, RW, R),
+        (RH, R, RW, RH),
+        (RH, RH, RWH, RH),
+        (NONE, RH, RWH, NONE),
+        (NONE, RH, RH, RH),
+    ] {
+        let (mut world, one, two) = pair();
+        for (client, state) in [(one, held), (two, other)] {
+            let request = with_lease(&mut world, client, 1, state);
+            world.open(request);
+        }
+        let request = with_lease(&mut world, one, 1, asked);
+        assert_eq!(world.open(request).lease_state, left, "{asked:?} for {held:?} beside {other:?}");
+    }
+}
+
+#[test]
+fn who_writes_in_a_cache_is_alone_with_it() {
+    for access in [AccessMask::READ_ATTRIBUTES, AccessMask::SYNCHRONIZE] {
+        let (mut world, one, two) = pair();
+        let request = with_oplock(&mut world, one, OplockLevel::EXCLUSIVE);
+        world.open(request);
+        let mut request = with_oplock(&mut world, two, OplockLevel::BATCH);
+        request.access = access;
+        assert_eq!(world.open(request).oplock, OplockLevel::NONE);
+        let mut request = with_lease(&mut world, two, 1, RWH);
+        request.access = access;
+        assert_eq!(world.open(request).lease_state, NONE);
+    }
+}
+
+#[test]
+fn overwriting_is_no_matter_of_attributes() {
+    let (mut world, one, two) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::BATCH);
+    let first = world.open(request);
+    let mut second = with_oplock(&mut world, two, OplockLevel::LEVEL_II);
+    second.access = AccessMask::READ_ATTRIBUTES;
+    second.overwrites = true;
+    let effects = world.must_wait(second.clone());
+    assert_eq!(one_break(&effects), BreakKind::Oplock { file_id: first.file_id, level: OplockLevel::NONE });
+    let (result, _) =
+        world.state.acknowledge_oplock(one.session, first.file_id, OplockLevel::NONE, world.now);
+    assert_eq!(result, Ok(OplockLevel::NONE));
+    let granted = world.open(retry(second));
+    assert_eq!(granted.oplock, OplockLevel::LEVEL_II);
+    let effects = world.state.break_for_overwrite(granted.file_id, world.now).unwrap();
+    assert!(effects.is_empty(), "what it caches itself is of the empty file");
+
+    let request = with_lease(&mut world, one, 1, R);
+    world.open(request);
+    let effects = world.state.break_for_overwrite(granted.file_id, world.now).unwrap();
+    world.check();
+    assert_eq!(one_break(&effects), lease_break(1, R, NONE));
+}
+
+#[test]
+fn an_open_that_deletes_waits_for_cached_handles() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, RH);
+    let first = world.open(request);
+    let mut deleting = with_oplock(&mut world, two, OplockLevel::NONE);
+    deleting.delete_on_close = true;
+    let effects = world.must_wait(deleting.clone());
+    assert_eq!(one_break(&effects), lease_break(1, RH, R));
+    assert_eq!(world.close(&first).retry, [deleting.request]);
+    let granted = world.open(retry(deleting));
+    assert!(world.close(&granted).dropped[0].delete_on_close_now);
+}
+
+#[test]
+fn a_client_hears_of_its_leases_on_its_oldest_connection() {
+    let mut world = World::new();
+    let other = world.client(2);
+    let unused = world.connect(1);
+    let (older, newer) = (world.client(1), world.client(1));
+    let request = with_lease(&mut world, newer, 1, R);
+    world.open(request);
+    let write = with_oplock(&mut world, other, OplockLevel::NONE);
+    let write = world.open(write);
+    let connections = |effects: &Effects<Bench>| effects.breaks[0].connections.len();
+    let effects = world.state.break_for_write(write.file_id, world.now).unwrap();
+    assert_eq!(connections(&effects), 2, "not one without a session");
+
+    let _ = world.state.disconnect(unused, world.now);
+    let _ = world.state.disconnect(older.connection, world.now);
+    world.check();
+    let request = with_lease(&mut world, newer, 1, R);
+    world.open(request);
+    let effects = world.state.break_for_write(write.file_id, world.now).unwrap();
+    assert_eq!(connections(&effects), 1);
+}
+
+#[test]
 fn directories_are_cached_by_leases_of_version_2_only() {
     let (mut world, one, two) = pair();
-    for (asked, granted) in [(lease(1, RWH), NONE), (lease_v2(2, RWH, 0), RH)] {
+    for (asked, granted) in
+        [(lease(1, RWH), (OplockLevel::NONE, NONE)), (lease_v2(2, RWH, 0), (OplockLevel::LEASE, RH))]
+    {
         let mut request = world.request(one, 1);
         request.is_directory = true;
         request.lease = asked;
-        assert_eq!(world.open(request).lease_state, granted);
+        let open = world.open(request);
+        assert_eq!((open.oplock, open.lease_state), granted);
     }
     let own = LeaseId { client: guid(1), key: guid(2) };
     assert!(world.state.break_directory_caching(file_key(1), Some(own), world.now).is_empty());

@@ -264,7 +264,9 @@ impl Chaos {
             Admission::MustWait => {
                 self.pending.insert(request.request, Pending::Create(Box::new(request)));
             }
-            Admission::Refused(_) => assert_eq!(self.world.state.counts().3, before - dropped),
+            Admission::Refused(_) | Admission::LookAgain => {
+                assert_eq!(self.world.state.counts().3, before - dropped);
+            }
         }
         self.apply(effects);
     }
@@ -335,10 +337,10 @@ impl Chaos {
                         lease: lease.map(|key| (guid(key), version)),
                         path: shown.path.clone(),
                     };
-                    if let Ok(found) = self.world.state.reconnect(&request, self.world.now) {
+                    if let Ok(found) = self.world.state.reconnect(&request, |_, open| *open, self.world.now) {
                         assert!(shown.session.is_none() && shown.durable);
                         let entry = self.opens.iter_mut().find(|it| it.0 == id).unwrap();
-                        entry.1 = found.file_id;
+                        entry.1 = found.granted.file_id;
                         return;
                     }
                 }

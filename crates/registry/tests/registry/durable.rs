@@ -2,8 +2,8 @@
 
 use registry::limits::{DURABLE_V1_TIMEOUT_MS, DURABLE_V2_TIMEOUT_MAX_MS, DURABLE_V2_TIMEOUT_MS};
 use registry::{
-    AdmitRequest, CloseReason, DurableGranted, DurableRequest, EndReason, GrantedOpen, Reconnect,
-    ReconnectError, Refused,
+    Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, DurableGranted, DurableRequest, EndReason,
+    GrantedOpen, Reconnect, ReconnectError, Refused, Replay, ReplayError,
 };
 use wire::OplockLevel;
 
@@ -48,7 +48,7 @@ fn lose(world: &mut World, client: Client) {
 }
 
 fn error(world: &mut World, request: &Reconnect) -> Option<ReconnectError> {
-    world.state.reconnect(request, world.now).err()
+    world.state.reconnect(request, |_, attached| *attached, world.now).err()
 }
 
 #[test]
@@ -95,10 +95,12 @@ fn a_lost_client_comes_back_to_its_open() {
     assert_eq!(world.state.poll_timeout(), Some(world.now.after_ms(DURABLE_V1_TIMEOUT_MS)));
 
     let again = world.client(1);
-    let found = world.state.reconnect(&back(again, &open), world.now).ok().unwrap();
+    let found =
+        world.state.reconnect(&back(again, &open), |_, attached| *attached + 1_000, world.now).ok().unwrap();
     world.check();
+    assert_eq!(found.attached, u64::from(open.global_id.value()) + 1_000);
+    let found = found.granted;
     assert_eq!(found.global_id, open.global_id);
-    assert_eq!(found.attached, u64::from(open.global_id.value()));
     assert_eq!(found.file_id.persistent, open.file_id.persistent);
     assert_ne!(found.file_id.volatile, open.file_id.volatile);
     assert_eq!(found.oplock, OplockLevel::BATCH);
@@ -259,4 +261,139 @@ fn a_share_that_goes_takes_its_orphans() {
     world.check();
     assert_eq!(effects.dropped[0].reason, CloseReason::ShareRemoved);
     assert_eq!(world.state.poll_timeout(), None);
+}
+
+#[test]
+fn an_orphan_that_takes_its_file_along_makes_the_next_one_look_again() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = v1_with_batch(&mut world, client);
+    request.delete_on_close = true;
+    world.open(request);
+    lose(&mut world, client);
+    let other = world.client(2);
+    let request = world.request(other, 1);
+    let (admission, effects) = world.admit(request);
+    assert!(matches!(admission, Admission::LookAgain), "{admission:?}");
+    assert!(effects.dropped[0].delete_on_close_now);
+    let request = world.request(other, 1);
+    world.open(request);
+}
+
+#[test]
+fn a_replayed_create_finds_what_it_made() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v2_with_lease(&mut world, client);
+    let replay = Replay {
+        session: client.session,
+        tree: client.tree,
+        connection: client.connection,
+        create_guid: guid(0xd0),
+        lease: Some(guid(5)),
+    };
+    assert!(world.state.replay(&replay).ok().unwrap().is_none(), "it made nothing yet");
+    let open = world.open(request);
+    let found = world.state.replay(&replay).ok().unwrap().unwrap();
+    assert_eq!((found.granted.file_id, found.granted.lease_state), (open.file_id, RWH));
+    let error = |world: &World, replay: Replay| world.state.replay(&replay).err();
+    assert_eq!(error(&world, Replay { lease: None, ..replay }), Some(ReplayError::Denied));
+    assert_eq!(error(&world, Replay { lease: Some(guid(6)), ..replay }), Some(ReplayError::Denied));
+    let again = world.logon(client.connection, 1);
+    let tree = world.tree(again, "data");
+    assert_eq!(error(&world, Replay { session: again, tree, ..replay }), Some(ReplayError::Elsewhere));
+    let stranger = world.logon(client.connection, 2);
+    let tree = world.tree(stranger, "data");
+    assert_eq!(error(&world, Replay { session: stranger, tree, ..replay }), Some(ReplayError::Denied));
+    let other = world.client(2);
+    let elsewhere = Replay { session: other.session, tree: other.tree, connection: other.connection, ..replay };
+    assert!(world.state.replay(&elsewhere).ok().unwrap().is_none(), "a create GUID is the client's own");
+}
+
+#[test]
+fn a_request_that_waits_outlives_its_channel() {
+    let mut world = World::new();
+    let (holder, client) = (world.client(1), world.client(2));
+    let second = world.connect(2);
+    world.state.bind_session(client.session, second).unwrap();
+    let request = v1_with_batch(&mut world, holder);
+    let held = world.open(AdmitRequest { share_access: crate::world::SHARE_ALL, ..request });
+    let request = world.request(client, 1);
+    let waiting = request.request;
+    let _ = world.must_wait(request.clone());
+    let effects = world.state.disconnect(client.connection, world.now);
+    world.check();
+    assert!(effects.is_empty());
+    assert!(world.state.is_waiting(waiting));
+    assert_eq!(world.close(&held).retry, [waiting]);
+    world.open(AdmitRequest { is_retry: true, ..request });
+}
+
+#[test]
+fn a_request_without_any_channel_left_is_cancelled() {
+    let mut world = World::new();
+    let (holder, client) = (world.client(1), world.client(2));
+    let second = world.connect(2);
+    world.state.bind_session(client.session, second).unwrap();
+    let request = v1_with_batch(&mut world, holder);
+    world.open(request);
+    let request = world.request(client, 1);
+    let waiting = request.request;
+    let _ = world.must_wait(request);
+    assert!(world.state.disconnect(client.connection, world.now).is_empty());
+    let effects = world.state.disconnect(second, world.now);
+    world.check();
+    assert_eq!(effects.cancelled.iter().map(|it| it.request).collect::<Vec<_>>(), [waiting]);
+    assert!(!world.state.is_waiting(waiting));
+}
+
+#[test]
+fn a_break_is_told_again_when_its_channel_is_lost() {
+    let mut world = World::new();
+    let (holder, client) = (world.client(1), world.client(2));
+    let second = world.connect(1);
+    world.state.bind_session(holder.session, second).unwrap();
+    let request = v2_with_lease(&mut world, holder);
+    world.open(request);
+    let request = world.request(client, 1);
+    let first = world.must_wait(request);
+    let effects = world.state.disconnect(holder.connection, world.now);
+    world.check();
+    let (before, after) = (&first.breaks[0].kind, &effects.breaks[0].kind);
+    assert!(matches!(before, BreakKind::Lease { .. }));
+    assert_eq!(before, after);
+}
+
+#[test]
+fn an_instance_of_an_application_takes_the_place_of_the_last() {
+    let mut world = World::new();
+    let instance = |version| Some(AppInstance { id: guid(0xa), version });
+    let (one, other) = (world.client(1), world.client(2));
+    let mut request = v2_with_lease(&mut world, one);
+    request.share_access = SHARE_NONE;
+    request.app_instance = instance(Some((1, 1)));
+    let open = world.open(request.clone());
+    let mut again = world.request(other, 1);
+    again.app_instance = instance(Some((1, 1)));
+    assert_eq!(world.refused(again.clone()), Refused::NewerInstance);
+    again.app_instance = instance(Some((1, 2)));
+    let (_, effects) = world.open_with_effects(again);
+    assert!(effects.breaks.is_empty());
+    assert_eq!((effects.dropped[0].global_id, effects.dropped[0].reason), (open.global_id, CloseReason::FailedOver));
+}
+
+#[test]
+fn a_resilient_open_waits_for_its_client_whatever_it_caches() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = world.request(client, 1);
+    let open = world.open(request);
+    world.state.make_resilient(open.file_id, 5_000).unwrap();
+    world.check();
+    lose(&mut world, client);
+    let again = world.client(1);
+    assert_eq!(error(&mut world, &back(again, &open)), None);
+    world.check();
+    lose(&mut world, again);
+    assert_eq!(world.pass_ms(5_000).dropped[0].reason, CloseReason::DurableExpired);
 }

@@ -118,6 +118,7 @@ impl World {
             oplock: OplockLevel::NONE,
             lease: None,
             durable: None,
+            app_instance: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod unseal;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -82,9 +83,9 @@ pub(crate) enum Event {
 }
 
 impl Link {
-    /// Asks; a connection that is over does not listen any more.
-    pub(crate) fn send(&self, event: Event) {
-        let _ = self.events.send(event);
+    /// Asks, and says whether somebody hears it: a connection that is over does not listen any more.
+    pub(crate) fn send(&self, event: Event) -> bool {
+        self.events.send(event).is_ok()
     }
 }
 
@@ -163,6 +164,12 @@ async fn run(
                 }
                 Poll::Pending => waiting.push(answer),
             }
+            // What this request has asked of its own client goes out before later ones are answered.
+            while let Ok(event) = inbox.try_recv() {
+                if let ControlFlow::Break(end) = connection.take_event(event) {
+                    return end;
+                }
+            }
         }
         let drained = match connection.output().write(socket) {
             Ok(drained) => drained,
@@ -191,11 +198,11 @@ async fn run(
                 Ok(answer) => connection.push(answer),
                 Err(violation) => return End::Violation(violation),
             },
-            Some(event) = inbox.recv() => match event {
-                Event::Break(notice) => connection.push(dispatch::break_notification(connection, &notice)),
-                Event::SessionEnded => connection.forget_sessions(),
-                Event::Close => return End::Asked,
-            },
+            Some(event) = inbox.recv() => {
+                if let ControlFlow::Break(end) = connection.take_event(event) {
+                    return end;
+                }
+            }
             () = &mut logon_deadline, if !connection.is_authenticated() => return End::NoLogon,
         }
     }
@@ -207,6 +214,16 @@ async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
 }
 
 impl Connection {
+    /// Does what another task asks.
+    fn take_event(&self, event: Event) -> ControlFlow<End> {
+        match event {
+            Event::Break(notice) => self.push(dispatch::break_notification(self, &notice)),
+            Event::SessionEnded => self.forget_sessions(),
+            Event::Close => return ControlFlow::Break(End::Asked),
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Queues a frame.
     pub(crate) fn push(&self, answer: Option<Answer>) {
         if let Some(answer) = answer {

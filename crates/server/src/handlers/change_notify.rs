@@ -1,20 +1,18 @@
 //! CHANGE_NOTIFY: MS-SMB2 3.3.5.19.
 
-use wire::msg::{ChangeNotifyRequest, CompletionFilter};
+use wire::msg::{ChangeNotifyRequest, ChangeNotifyResponse, CompletionFilter, WatchFlags};
 use wire::{AccessMask, NtStatus};
 
 use super::{check_transact, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::notify::Found;
 
-/// Handles CHANGE_NOTIFY: a well-formed one hears that the file system does not tell (3.3.5.19), upon
-/// which clients look for themselves.
-pub(crate) fn handle(request: &mut Request<'_>, _answer: &mut AnswerBuilder) -> Outcome {
+/// Handles CHANGE_NOTIFY. What is watched for is settled by an open's first request (MS-FSA 2.1.5.10).
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let notify = ChangeNotifyRequest::decode(request.message).map_err(malformed)?;
     check_transact(request, &[notify.output_buffer_length])?;
     let open = request.open(notify.file_id)?;
-    if !open.file().is_some_and(|file| file.is_directory) {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
+    let file = open.file().filter(|file| file.is_directory).ok_or(NtStatus::INVALID_PARAMETER)?;
     // FILE_LIST_DIRECTORY.
     if !open.access().contains(AccessMask::READ_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
@@ -22,7 +20,52 @@ pub(crate) fn handle(request: &mut Request<'_>, _answer: &mut AnswerBuilder) -> 
     if !notify.completion_filter.intersects(ALL_CHANGES) {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    Err(NtStatus::NOT_SUPPORTED)
+    let max = notify.output_buffer_length as usize;
+    let watch = {
+        let mut state = file.state();
+        let path = state.path.clone();
+        let start = || {
+            let recursive = notify.flags.contains(WatchFlags::WATCH_TREE);
+            let server = &request.connection.server;
+            server.watches.watch(open.tree(), &path, notify.completion_filter, recursive, max)
+        };
+        std::sync::Arc::clone(state.watch.get_or_insert_with(start))
+    };
+    // An administrator or another channel may have closed the open meanwhile.
+    if open.is_closed() {
+        request.connection.server.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
+    }
+    let mut changes = Vec::new();
+    let mut pending = None;
+    loop {
+        let changed = watch.changed();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        match watch.take(&mut changes, max) {
+            Found::Changes => break,
+            Found::Status(NtStatus::NOTIFY_ENUM_DIR) => {
+                put(answer, &[]);
+                return Ok(NtStatus::NOTIFY_ENUM_DIR);
+            }
+            Found::Status(status) => return Err(status),
+            Found::Nothing => {}
+        }
+        let pending = match &pending {
+            Some(pending) => pending,
+            None => pending.insert(request.wait(answer)?),
+        };
+        tokio::select! {
+            () = changed => {}
+            () = pending.cancelled() => return Err(NtStatus::CANCELLED),
+        }
+    }
+    put(answer, &changes);
+    Ok(NtStatus::SUCCESS)
+}
+
+fn put(answer: &mut AnswerBuilder, changes: &[u8]) {
+    let base = answer.base();
+    ChangeNotifyResponse { output_buffer: changes }.encode(answer.body(), base);
 }
 
 /// The bits of `CompletionFilter` that mean anything (MS-SMB2 2.2.35).

@@ -46,7 +46,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Command::QUERY_DIRECTORY => query_directory::handle(request, answer),
         Command::QUERY_INFO => query_info::handle(request, answer),
         Command::SET_INFO => set_info::handle(request, answer).await,
-        Command::CHANGE_NOTIFY => change_notify::handle(request, answer),
+        Command::CHANGE_NOTIFY => change_notify::handle(request, answer).await,
         Command::ECHO => echo::handle(request, answer),
         Command::OPLOCK_BREAK => oplock_break::handle(request, answer),
         _ => Err(NtStatus::INVALID_PARAMETER),

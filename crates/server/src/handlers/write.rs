@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use wire::msg::{Channel, WriteFlags, WriteRequest, WriteResponse};
+use wire::fscc::notify::NotifyAction;
+use wire::msg::{Channel, CompletionFilter, WriteFlags, WriteRequest, WriteResponse};
 use wire::{AccessMask, NtStatus};
 
 use super::malformed;
@@ -59,6 +60,14 @@ pub(crate) fn wrote(request: &Request<'_>, open: &Open, bytes: u32) {
     let server = &request.connection.server;
     let shared = open.shared();
     shared.count_written(bytes.into(), server.now());
+    let (action, what) = match open.file() {
+        Some(file) if file.is_stream => (
+            NotifyAction::MODIFIED_STREAM,
+            CompletionFilter::STREAM_SIZE | CompletionFilter::STREAM_WRITE,
+        ),
+        _ => (NotifyAction::MODIFIED, CompletionFilter::SIZE | CompletionFilter::LAST_WRITE | CompletionFilter::ATTRIBUTES),
+    };
+    server.watches.touched(open, action, what);
     if shared.write_needs_break() {
         let effects = server.registry.lock("write").break_for_write(open.file_id(), server.now());
         server.apply(effects.unwrap_or_default());

@@ -31,7 +31,7 @@ Exit codes: 0 good; 1 something is wrong.
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse(words, &[setup::CONFIG]).map_err(usage)?;
+    let words = cli::parse_paths(words, &[setup::CONFIG]).map_err(usage)?;
     let named = match (words.operands.as_slice(), words.value(&setup::CONFIG)) {
         ([], named) => named,
         ([file], None) => Some(file.as_str()),

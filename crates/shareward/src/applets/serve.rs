@@ -57,7 +57,7 @@ struct Plan {
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse(words, &[setup::CONFIG, LISTEN, cli::SOCKET]).map_err(usage)?;
+    let words = cli::parse_paths(words, &[setup::CONFIG, LISTEN, cli::SOCKET]).map_err(usage)?;
     let plan = match words.operands.as_slice() {
         [] => configured(&words, console)?,
         [directory] => single_directory(Path::new(directory), &words)?,

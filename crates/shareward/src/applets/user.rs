@@ -48,7 +48,7 @@ const FILE: Switch = Switch::own("FILE", Takes::Value);
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |number| Failure::Usage { error: Numbered::new(number), help: &HELP };
-    let words = cli::parse(words, &[setup::CONFIG, FILE])
+    let words = cli::parse_paths(words, &[setup::CONFIG, FILE])
         .map_err(|error| Failure::Usage { error, help: &HELP })?;
     let operands: Vec<&str> = words.operands.iter().map(String::as_str).collect();
     let (verb, name) = match operands.as_slice() {

@@ -64,6 +64,15 @@ impl Words {
 /// Sorts the words of a command that knows `switches`. `//` starts an operand (a computer), `--` ends the
 /// switches.
 pub(crate) fn parse(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
+    sort(words, switches, true)
+}
+
+/// As [`parse`] for a command whose operands are paths: a slash starts no switch.
+pub(crate) fn parse_paths(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
+    sort(words, switches, false)
+}
+
+fn sort(words: &[String], switches: &[Switch], slashes: bool) -> Result<Words, Numbered> {
     let mut sorted = Words::default();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -71,7 +80,7 @@ pub(crate) fn parse(words: &[String], switches: &[Switch]) -> Result<Words, Numb
             sorted.operands.extend(words.by_ref().cloned());
             break;
         }
-        let Some(spelling) = Spelling::of(word) else {
+        let Some(spelling) = Spelling::of(word).filter(|it| slashes || it.marker != "/") else {
             sorted.operands.push(word.clone());
             continue;
         };

@@ -16,7 +16,8 @@ use vfs::Stat;
 use wire::create_context::{
     CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
 };
-use wire::msg::{CreateAction, CreateContexts, CreateResponse};
+use wire::fscc::notify::NotifyAction;
+use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse};
 use wire::{AccessMask, NtStatus, OplockLevel};
 
 use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
@@ -95,10 +96,12 @@ async fn admit<'a>(
         oplock: wish.oplock,
         lease: wish.lease.as_ref().map(lease_request),
         durable: None,
+        app_instance: None,
     };
     let content = Content::File(OpenFile {
         handle: Arc::clone(&resolved.handle),
         is_directory,
+        is_stream: resolved.path.stream().is_some(),
         mode: wish.mode(),
         state: Mutex::new(FileState { path: resolved.path.clone(), ..FileState::default() }),
     });
@@ -142,6 +145,10 @@ async fn admit<'a>(
             resolved.undo(request);
             Err(refused_status(refused))
         }
+        (Admission::LookAgain, _) => {
+            server.waiters.leave(key);
+            Ok(None)
+        }
         (Admission::Granted(_), None) => Err(NtStatus::INTERNAL_ERROR),
     }
 }
@@ -172,6 +179,14 @@ fn act(
     if resolved.overwrites {
         // Who cached the content while it was there is told that it is gone.
         super::write::overwritten(request, &open);
+    }
+    if resolved.action == CreateAction::CREATED {
+        let (action, what) = match (resolved.path.stream(), stat.is_directory()) {
+            (Some(_), _) => (NotifyAction::ADDED_STREAM, CompletionFilter::STREAM_NAME),
+            (None, true) => (NotifyAction::ADDED, CompletionFilter::DIR_NAME),
+            (None, false) => (NotifyAction::ADDED, CompletionFilter::FILE_NAME),
+        };
+        server.watches.touched(&open, action, what);
     }
     let maximal_access = resolved.maximal_access;
     Ok(Opened { open, granted, maximal_access, action: resolved.action, stat })
@@ -256,6 +271,7 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
         oplock: OplockLevel::NONE,
         lease: None,
         durable: None,
+        app_instance: None,
     };
     let mut attached = None;
     let owner = Arc::clone(&session);
@@ -301,6 +317,7 @@ fn refused_status(refused: Refused) -> NtStatus {
         Refused::LeaseKeyInUse => NtStatus::INVALID_PARAMETER,
         Refused::CreateGuidInUse { .. } => NtStatus::DUPLICATE_OBJECTID,
         Refused::LimitReached(limit) => crate::status::of_limit(limit),
+        Refused::NewerInstance => NtStatus::FILE_FORCED_CLOSED,
         Refused::SessionGone => NtStatus::USER_SESSION_DELETED,
         Refused::TreeGone => NtStatus::NETWORK_NAME_DELETED,
     }

@@ -164,7 +164,15 @@ fn create_new(tree: &Tree, backend: &dyn Backend, actor: &Actor, wish: &Wish) ->
     let opened = if wish.directory == Some(true) {
         backend.create_directory(actor, &wish.path, attributes)?
     } else {
-        backend.create_file(actor, &wish.path, attributes, wanted(access, wish.allocation_size.is_some()))?
+        let wanted = wanted(access, wish.allocation_size.is_some());
+        match backend.create_file(actor, &wish.path, attributes, wanted) {
+            // A stream's file is created with it (MS-FSA 2.1.5.1.1).
+            Err(vfs::Error::NotFound) if wish.path.stream().is_some() => {
+                backend.create_file(actor, &wish.path.without_stream(), attributes, Wanted::NOTHING)?;
+                backend.create_file(actor, &wish.path, attributes, wanted)?
+            }
+            result => result?,
+        }
     };
     let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
     Ok(Resolved {

@@ -57,8 +57,13 @@ pub(super) async fn set(
         // What was closed meanwhile may have left entries behind.
         check_deletable(open, file, wish)?;
     }
-    let mut registry = request.connection.server.registry.lock("set_delete_pending");
-    registry.set_delete_pending(id, wish.delete).map_err(|_| NtStatus::FILE_CLOSED)
+    let server = &request.connection.server;
+    let done = server.registry.lock("set_delete_pending").set_delete_pending(id, wish.delete);
+    done.map_err(|_| NtStatus::FILE_CLOSED)?;
+    if wish.delete && file.is_directory {
+        server.watches.deleting(open.tree(), &file.path());
+    }
+    Ok(())
 }
 
 fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<(), NtStatus> {

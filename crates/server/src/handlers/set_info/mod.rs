@@ -11,9 +11,10 @@ use wire::fscc::file_info::{
     AllocationInfo, BasicInfo, DispositionInfo, DispositionInfoEx, EndOfFileInfo, FileMode, ModeInfo,
     PipeInfo, PositionInfo,
 };
+use wire::fscc::notify::NotifyAction;
 use wire::fscc::{FileInfoClass, FsInfoClass};
 use wire::layout::FixedLayout;
-use wire::msg::{InfoType, SetInfoRequest, SetInfoResponse};
+use wire::msg::{CompletionFilter, InfoType, SetInfoRequest, SetInfoResponse};
 use wire::{AccessMask, NtStatus};
 
 use super::{check_transact, malformed};
@@ -38,9 +39,39 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         (InfoType::SECURITY | InfoType::QUOTA, _) => return Err(NtStatus::NOT_SUPPORTED),
         _ => return Err(NtStatus::INVALID_PARAMETER),
     }
+    if let Some(what) = change(set.info_type, class, set.buffer) {
+        request.connection.server.watches.touched(&open, NotifyAction::MODIFIED, what);
+    }
     let base = answer.base();
     SetInfoResponse.encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// What a change that is done means for those who watch the directory; sizes and names tell themselves.
+fn change(kind: InfoType, class: FileInfoClass, data: &[u8]) -> Option<CompletionFilter> {
+    match (kind, class) {
+        (InfoType::SECURITY, _) => Some(CompletionFilter::SECURITY),
+        (InfoType::FILE, FileInfoClass::FULL_EA) => Some(CompletionFilter::EA),
+        (InfoType::FILE, FileInfoClass::BASIC) => {
+            let info = BasicInfo::decode(data).ok()?;
+            let mut what = CompletionFilter::NONE;
+            let times = [
+                (info.created, CompletionFilter::CREATION),
+                (info.accessed, CompletionFilter::LAST_ACCESS),
+                (info.modified, CompletionFilter::LAST_WRITE),
+            ];
+            for (time, bit) in times {
+                if time.0 != 0 {
+                    what |= bit;
+                }
+            }
+            if !info.attributes.is_none() {
+                what |= CompletionFilter::ATTRIBUTES;
+            }
+            Some(what)
+        }
+        _ => None,
+    }
 }
 
 /// 3.3.5.21.1.

@@ -13,6 +13,8 @@ use crate::handlers::create::{path_status, relative_path};
 use crate::handlers::{actor, breaks, display_path};
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
+use wire::fscc::notify::NotifyAction;
+use wire::msg::CompletionFilter;
 
 /// Renames a file or directory.
 pub(super) async fn rename(
@@ -78,6 +80,7 @@ pub(super) async fn link(
     let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
     clear_target(request, answer, open, file, &to, replace).await?;
     backend.link(&actor(request), &*file.handle, &to, replace).map_err(|error| of_vfs(&error))?;
+    request.connection.server.watches.changed(open.tree(), &to, NotifyAction::ADDED, name_change(file));
     Ok(())
 }
 
@@ -199,6 +202,10 @@ async fn clear_target(
     Ok(())
 }
 
+fn name_change(file: &OpenFile) -> CompletionFilter {
+    if file.is_directory { CompletionFilter::DIR_NAME } else { CompletionFilter::FILE_NAME }
+}
+
 /// Lets every open that the rename has moved know where it is now.
 fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePath, to: &RelativePath) {
     let (old, new) = (display_path(from), display_path(to));
@@ -207,6 +214,18 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
     let renamed = registry.rename(open.file_id(), &new).unwrap_or_default();
     let below = if file.is_directory { registry.rename_below(share, &old, &new) } else { Vec::new() };
     drop(registry);
+    let watches = &request.connection.server.watches;
+    let what = name_change(file);
+    if from.parent() == to.parent() {
+        watches.changed(open.tree(), from, NotifyAction::RENAMED_OLD_NAME, what);
+        watches.changed(open.tree(), to, NotifyAction::RENAMED_NEW_NAME, what);
+    } else {
+        watches.changed(open.tree(), from, NotifyAction::REMOVED, what);
+        watches.changed(open.tree(), to, NotifyAction::ADDED, what);
+    }
+    if file.is_directory {
+        watches.renamed(open.tree(), from, to);
+    }
     file.state().path = to.clone();
     for other in renamed.iter().filter_map(|other| other.file()) {
         other.state().path = to.clone();

@@ -1,0 +1,191 @@
+//! What tells a repeated request from a new one: channel sequences (MS-SMB2 3.3.5.2.10), lock sequences
+//! (MS-SMB2 3.3.5.14), and the CREATEs that are under way (MS-SMB2 3.3.5.9.10).
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wire::{Guid, NtStatus};
+
+/// `Open.ChannelSequence` and the requests that came under it and before it (MS-SMB2 3.3.1.10).
+#[derive(Debug)]
+pub(crate) struct ChannelCounts {
+    state: Mutex<Counts>,
+}
+
+#[derive(Debug)]
+struct Counts {
+    sequence: u16,
+    /// `Open.OutstandingRequestCount`.
+    now: u32,
+    /// `Open.OutstandingPreRequestCount`.
+    before: u32,
+}
+
+impl ChannelCounts {
+    /// Those of an open made by a request with this `ChannelSequence`.
+    pub(crate) fn new(sequence: u16) -> Arc<Self> {
+        Arc::new(Self { state: Mutex::new(Counts { sequence, now: 0, before: 0 }) })
+    }
+
+    /// Takes in a request that changes something (MS-SMB2 3.3.5.2.10): one from before the client lost a
+    /// channel, or one repeated while the first may still be under way, is refused.
+    pub(crate) fn begin(self: &Arc<Self>, sequence: u16, is_replay: bool) -> Result<Counted, NtStatus> {
+        let mut state = self.lock();
+        if sequence != state.sequence {
+            if sequence.wrapping_sub(state.sequence) > LATEST {
+                return Err(NtStatus::FILE_NOT_AVAILABLE);
+            }
+            state.before = state.before.saturating_add(state.now);
+            state.now = 0;
+            state.sequence = sequence;
+        }
+        if is_replay && state.before != 0 {
+            return Err(NtStatus::FILE_NOT_AVAILABLE);
+        }
+        state.now = state.now.saturating_add(1);
+        Ok(Counted { counts: Arc::clone(self), sequence })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that counts until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    counts: Arc<ChannelCounts>,
+    sequence: u16,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut state = self.counts.lock();
+        let count = if state.sequence == self.sequence { &mut state.now } else { &mut state.before };
+        *count = count.saturating_sub(1);
+    }
+}
+
+/// `Open.LockSequenceArray` (MS-SMB2 3.3.1.10): the number of the last successful request in each bucket.
+#[derive(Debug, Default)]
+pub(crate) struct LockSequences {
+    buckets: Option<Box<[Option<u8>; BUCKETS]>>,
+}
+
+impl LockSequences {
+    /// Whether a request was executed before. If not, its bucket is empty until [`Self::done`].
+    pub(crate) fn is_repeated(&mut self, lock_sequence: u32) -> bool {
+        let (Some(bucket), number) = split(lock_sequence) else { return false };
+        let Some(last) = self.buckets.as_mut().and_then(|it| it.get_mut(bucket)) else { return false };
+        if *last == Some(number) {
+            return true;
+        }
+        *last = None;
+        false
+    }
+
+    /// Records a request that was executed.
+    pub(crate) fn done(&mut self, lock_sequence: u32) {
+        let (Some(bucket), number) = split(lock_sequence) else { return };
+        let buckets = self.buckets.get_or_insert_with(|| Box::new([None; BUCKETS]));
+        if let Some(last) = buckets.get_mut(bucket) {
+            *last = Some(number);
+        }
+    }
+}
+
+/// `LockSequenceIndex` as an index, and `LockSequenceNumber`. Index zero says that there is none.
+fn split(lock_sequence: u32) -> (Option<usize>, u8) {
+    let bucket = usize::try_from(lock_sequence >> 4).ok().and_then(|index| index.checked_sub(1));
+    (bucket.filter(|&bucket| bucket < BUCKETS), (lock_sequence & 0xf) as u8)
+}
+
+/// The CREATEs with a create GUID that are under way, by client and GUID. There are no more than
+/// requests that are being served.
+#[derive(Debug, Default)]
+pub(crate) struct Creations {
+    under_way: Arc<Mutex<HashSet<(Guid, Guid)>>>,
+}
+
+/// A CREATE that is under way until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Creation {
+    under_way: Arc<Mutex<HashSet<(Guid, Guid)>>>,
+    name: (Guid, Guid),
+}
+
+impl Creations {
+    /// Enters a CREATE; none if it is under way already.
+    pub(crate) fn begin(&self, client: Guid, create_guid: Guid) -> Option<Creation> {
+        let name = (client, create_guid);
+        let is_new = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        is_new.then(|| Creation { under_way: Arc::clone(&self.under_way), name })
+    }
+}
+
+impl Drop for Creation {
+    fn drop(&mut self) {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+    }
+}
+
+/// How far ahead a `ChannelSequence` is the later one (MS-SMB2 3.3.5.2.10).
+const LATEST: u16 = 0x7fff;
+
+/// `LockSequenceIndex` goes from 1 to 64 (MS-SMB2 3.3.5.14).
+const BUCKETS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_from_before_a_channel_was_lost_are_refused() {
+        let counts = ChannelCounts::new(0xfffe);
+        let first = counts.begin(0xfffe, false).unwrap();
+        assert_eq!(counts.begin(0xfffd, false).err(), Some(NtStatus::FILE_NOT_AVAILABLE));
+        let second = counts.begin(1, false).unwrap();
+        assert_eq!(counts.begin(0xfffe, false).err(), Some(NtStatus::FILE_NOT_AVAILABLE));
+        assert_eq!(counts.begin(0x8002, false).err(), Some(NtStatus::FILE_NOT_AVAILABLE));
+        drop((first, second));
+        assert!(counts.begin(0x8000, false).is_ok());
+    }
+
+    #[test]
+    fn a_repeated_request_waits_for_those_of_the_lost_channel() {
+        let counts = ChannelCounts::new(0);
+        let lost = counts.begin(0, false).unwrap();
+        assert!(counts.begin(0, true).is_ok(), "nothing was lost yet");
+        assert_eq!(counts.begin(1, true).err(), Some(NtStatus::FILE_NOT_AVAILABLE));
+        drop(lost);
+        assert!(counts.begin(1, true).is_ok());
+    }
+
+    #[test]
+    fn lock_sequences() {
+        let mut sequences = LockSequences::default();
+        let request = |index: u32, number: u32| index << 4 | number;
+        for unnumbered in [request(0, 3), request(65, 3)] {
+            sequences.done(unnumbered);
+            assert!(!sequences.is_repeated(unnumbered));
+        }
+        for index in [1, 64] {
+            assert!(!sequences.is_repeated(request(index, 3)));
+            sequences.done(request(index, 3));
+            assert!(sequences.is_repeated(request(index, 3)));
+            assert!(!sequences.is_repeated(request(index, 4)));
+            assert!(!sequences.is_repeated(request(index, 3)), "another number has emptied the bucket");
+        }
+    }
+
+    #[test]
+    fn a_create_is_under_way_once() {
+        let creations = Creations::default();
+        let (client, guid) = (Guid([1; 16]), Guid([2; 16]));
+        let first = creations.begin(client, guid);
+        assert!(first.is_some() && creations.begin(client, guid).is_none());
+        assert!(creations.begin(guid, client).is_some());
+        drop(first);
+        assert!(creations.begin(client, guid).is_some());
+    }
+}

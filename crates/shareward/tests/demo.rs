@@ -1,0 +1,96 @@
+//! `shareward demo`: what it shows happened, and nothing is left of it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+#[test]
+fn everything_has_its_effect_and_nothing_is_left_behind() {
+    let place = tempfile::tempdir().unwrap();
+    let output = demo(&place, &[]).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let complaints = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}\n{complaints}");
+    assert_eq!(complaints, "");
+    assert_eq!(entries(place.path()), [""; 0]);
+
+    let said = squeezed(&said);
+    let (before, after) = said.split_once("An administrator ends the session of bob").expect(&said);
+    for (part, expected) in [
+        (before, r"\\127.0.0.1 alice 1 00:00:0"),
+        (before, r"\\127.0.0.2 bob 1 00:00:0"),
+        (before, "User name bob\nComputer 127.0.0.2\n"),
+        (before, "demo Disk 1\n"),
+        (before, "/demo/budget.xlsx alice 2\n"),
+        (before, "/demo/report.docx bob 0\n"),
+        (before, "Locks 2\n"),
+        (before, "READ: STATUS_FILE_LOCK_CONFLICT\n"),
+        (before, " /close\nThe command completed successfully.\n"),
+        (before, "alice at 127.0.0.1 goes on with budget.xlsx and gets READ: STATUS_FILE_CLOSED\n"),
+        (after, "$ net session \\\\127.0.0.2 /delete /y\nThe command completed successfully.\n"),
+        (after, "bob at 127.0.0.2 goes on and gets READ: STATUS_USER_SESSION_DELETED\n"),
+        (after, "is not disturbed: 1024 bytes read from notes.txt.\n"),
+        (after, r"\\127.0.0.1 alice 0 00:00:0"),
+        (after, "/demo/notes.txt alice 0\n"),
+    ] {
+        assert!(part.contains(expected), "{expected:?} is not in\n{said}");
+    }
+    let lists = after.split_once("Who is connected now").expect(&said).1;
+    assert!(!lists.contains("bob") && !lists.contains("report.docx"), "{said}");
+    let third = if said.contains("There is no IPv6") { r"\\127.0.0.3" } else { r"\\[::1]" };
+    assert!(before.contains(third) && after.contains(third), "{said}");
+}
+
+#[test]
+fn a_server_that_is_kept_runs_until_it_is_stopped() {
+    let place = tempfile::tempdir().unwrap();
+    let mut child = Kept(demo(&place, &["--keep"]).spawn().unwrap());
+    let mut output = BufReader::new(child.0.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("Ctrl-C") {
+        assert_ne!(output.read_line(&mut said).unwrap(), 0, "it ended:\n{said}");
+    }
+    assert!(said.contains("  smbclient //127.0.0.1/demo -p "), "{said}");
+    let line = said.lines().find(|line| line.contains(" net file --socket ")).expect(&said);
+    let words: Vec<_> = line.split_whitespace().collect();
+    let listed = Command::new(words[0]).args(&words[1..]).output().unwrap();
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("notes.txt"), "{listed:?}");
+
+    kill_process(Pid::from_child(&child.0), Signal::INT).unwrap();
+    output.read_to_string(&mut said).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0), "{said}");
+    assert_eq!(entries(place.path()), [""; 0]);
+}
+
+/// The demonstration, whose temporary files go below `place`.
+fn demo(place: &TempDir, words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_shareward"));
+    command.arg("demo").args(words).env("TMPDIR", place.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The text with runs of spaces as one: how wide a column is depends on the temporary directory's name.
+fn squeezed(text: &str) -> String {
+    let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
+    text.lines().map(line).collect()
+}
+
+/// The names in a directory.
+fn entries(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// A server that does not outlive a failing test.
+struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
