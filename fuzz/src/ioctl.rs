@@ -53,9 +53,9 @@ pub(crate) fn payload(data: &[u8]) {
     fixed::<DuplicateExtents>(data);
     fixed::<ZeroData>(data);
     if let Ok(zero) = ZeroData::decode(data)
-        && let Some((start, end)) = zero.range()
+        && let Some((offset, length)) = zero.range()
     {
-        assert!(start <= end);
+        assert!(offset.checked_add(length).is_some());
     }
     if let Ok(ranges) = decode_allocated_ranges(data) {
         assert_eq!(ranges.len(), data.len() / AllocatedRange::SIZE);

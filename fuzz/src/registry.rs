@@ -255,7 +255,8 @@ impl World {
             share_access: ShareAccess(u32::from(!(rights >> 3) & 7)),
             overwrites: choices & 1 == 1,
             delete_on_close: choices & 2 == 2,
-            is_directory: choices & 4 == 4,
+            // What a file is it stays.
+            is_directory: file % 3 == 2,
             oplock: OplockLevel([0, 1, 8, 9][usize::from(choices >> 3 & 3)]),
             lease: (lease & 1 == 1).then(|| LeaseRequest {
                 key: guid(lease >> 1 & 3),

@@ -9,42 +9,45 @@ use crate::{TARGETS, Target, seeds};
 /// Runs every input of the corpus, and the seeds that are too many to keep as files. Returns how many that were.
 ///
 /// # Panics
-/// Where a target does; the message names the input.
+/// Where a target does: with the first such input of each target.
 pub fn replay() -> usize {
     let mut count = 0;
-    for (name, run) in TARGETS {
-        for (input, bytes) in corpus(name) {
-            run_one((name, *run), &input, &bytes);
-            count += 1;
-        }
-    }
+    let found = TARGETS.iter().filter_map(|target| {
+        let corpus = corpus(target.0);
+        count += corpus.len();
+        corpus.iter().find_map(|(name, bytes)| run(target, name, bytes))
+    });
+    nothing(found.collect());
     count
 }
 
 /// Runs inputs that are changed in a few places each: `per_target` for each target, the same ones every time.
 ///
 /// # Panics
-/// Where a target does; the message has the input.
+/// As [`replay`].
 pub fn smoke(per_target: usize) {
-    for (number, (name, run)) in TARGETS.iter().enumerate() {
-        let corpus = corpus(name);
-        assert!(!corpus.is_empty(), "{name} has no corpus");
+    let found = TARGETS.iter().enumerate().filter_map(|(number, target)| {
+        let corpus = corpus(target.0);
+        assert!(!corpus.is_empty(), "{} has no corpus", target.0);
         let mut random = Random(number as u64 + 1);
-        for _ in 0..per_target {
+        (0..per_target).find_map(|_| {
             let (origin, bytes) = &corpus[random.below(corpus.len())];
             let (_, other) = &corpus[random.below(corpus.len())];
-            let bytes = random.changed(bytes, other);
-            run_one((name, *run), origin, &bytes);
-        }
-    }
+            run(target, origin, &random.changed(bytes, other))
+        })
+    });
+    nothing(found.collect());
 }
 
-fn run_one((name, run): Target, origin: &str, bytes: &[u8]) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| run(bytes))) {
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        eprintln!("{name}, from {origin}: {hex}");
-        std::panic::resume_unwind(payload);
-    }
+/// What is to be said of an input on which the target panics: with its bytes, to make a file of.
+fn run((name, target): &Target, origin: &str, bytes: &[u8]) -> Option<String> {
+    catch_unwind(AssertUnwindSafe(|| target(bytes))).err()?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(format!("{name}, from {origin}: {hex}"))
+}
+
+fn nothing(found: Vec<String>) {
+    assert!(found.is_empty(), "{} targets panicked; why is above\n{}", found.len(), found.join("\n"));
 }
 
 /// The inputs of a target with their names: the files of its corpus and the generated seeds.

@@ -210,6 +210,9 @@ impl<S: Shell> State<S> {
         if self.is_delete_pending(key) {
             return Err(Refused::DeletePending);
         }
+        if let Some(blocker) = self.stream_conflict(key, request.access) {
+            return Err(Refused::SharingViolation { blocker });
+        }
         let blocker = loop {
             let blocker = self.share_conflict(key, request.access, request.share_access);
             match self.break_for_open(request, key, own, blocker.is_some(), now, effects)? {
@@ -363,7 +366,7 @@ impl<S: Shell> State<S> {
         let caches = key.map_or(LeaseState::NONE, |key| self.grantable(&request, key, lease));
 
         let file = match key {
-            Some(key) => self.files.entry(key).or_default().shared.clone(),
+            Some(key) => self.enter_file(key).shared.clone(),
             None => Arc::default(),
         };
         let mut lease_shared = None;

@@ -8,6 +8,7 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
+use crate::file::Deletion;
 use crate::locks::Waiting;
 use crate::session::SessionState;
 use crate::share::ShareKey;
@@ -175,7 +176,7 @@ impl<S: Shell> State<S> {
         if let Caching::Lease(lease) = open.caching {
             self.leave_lease(lease, id);
         }
-        let mut delete_on_close_now = false;
+        let mut deletion = Deletion::None;
         if let Some(key) = open.target.file() {
             self.wake(key, effects);
             if let Some(file) = self.files.get_mut(&key) {
@@ -183,8 +184,7 @@ impl<S: Shell> State<S> {
                 file.opens.remove(&id);
                 file.delete_pending |= open.delete_on_close && reason != CloseReason::CreateFailed;
                 if file.opens.is_empty() {
-                    delete_on_close_now = file.delete_pending;
-                    self.files.remove(&key);
+                    deletion = self.leave_file(key);
                 }
             }
         }
@@ -197,7 +197,8 @@ impl<S: Shell> State<S> {
             target: open.target,
             share: open.share_name,
             path: open.path,
-            delete_on_close_now,
+            delete_on_close_now: deletion != Deletion::None,
+            deletes_file: deletion == Deletion::File,
             reason,
         });
     }
@@ -274,9 +275,8 @@ impl<S: Shell> State<S> {
             connection.sessions.remove(&id);
             connections.push(connection.attached.clone());
             let is_done = connection.sessions.is_empty();
-            if is_done
-                && matches!(reason, EndReason::Administrator | EndReason::Expired | EndReason::Shutdown)
-            {
+            // An administrator ends a session, not a connection: its client is to hear so (MS-SMB2 3.3.4.12).
+            if is_done && matches!(reason, EndReason::Expired | EndReason::Shutdown) {
                 effects.disconnected.push(connection.attached.clone());
             }
         }

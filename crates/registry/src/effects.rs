@@ -133,6 +133,8 @@ pub struct Dropped<S: Shell> {
     /// The file is to be removed now: a delete was pending and this was its last open
     /// (MS-FSA 2.1.5.4).
     pub delete_on_close_now: bool,
+    /// What goes is the file, though this was an open of one of its streams: they had outlived it.
+    pub deletes_file: bool,
     /// Why it ended.
     pub reason: CloseReason,
 }

@@ -22,6 +22,17 @@ pub struct FileKey {
     pub stream: u64,
 }
 
+impl FileKey {
+    /// The file whose stream this is: its unnamed stream.
+    pub(crate) const fn base(self) -> Self {
+        Self { stream: 0, ..self }
+    }
+
+    const fn is_named_stream(self) -> bool {
+        self.stream != 0
+    }
+}
+
 /// What an open is an open of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
@@ -83,6 +94,16 @@ pub(crate) struct File {
     pub(crate) ranges: Ranges,
     /// Requests that wait for breaks on it.
     pub(crate) waiting: Vec<RequestKey>,
+}
+
+/// What goes with the last open of a file or stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    None,
+    /// What was open.
+    Stream,
+    /// The file whose stream was open.
+    File,
 }
 
 /// A file at one moment.
@@ -193,9 +214,57 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// Whether a delete of this file is pending.
+    /// Whether a delete of this file is pending; of a stream, also while that of its file is.
     pub fn is_delete_pending(&self, file: FileKey) -> bool {
-        self.files.get(&file).is_some_and(|it| it.delete_pending)
+        let pending = |key| self.files.get(&key).is_some_and(|it| it.delete_pending);
+        pending(file) || pending(file.base())
+    }
+
+    /// The open of a named stream that keeps its file from being opened with this access: who may delete
+    /// the file would delete the stream (MS-FSA 2.1.5.1.2).
+    pub(crate) fn stream_conflict(&self, file: FileKey, access: AccessMask) -> Option<FileGlobalId> {
+        if file.is_named_stream() || !access.contains(AccessMask::DELETE) {
+            return None;
+        }
+        let all = ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE;
+        let wanted = Sharing::of(AccessMask::DELETE, all);
+        let opens = self.streams_of(file).filter_map(|key| self.files.get(&key)).flat_map(|it| &it.opens);
+        opens
+            .copied()
+            .find(|id| self.opens.get(id).is_some_and(|open| open.sharing().conflicts_with(wanted)))
+    }
+
+    /// The named streams of a file that are open.
+    pub(crate) fn streams_of(&self, file: FileKey) -> impl Iterator<Item = FileKey> {
+        let last = FileKey { stream: u64::MAX, ..file };
+        self.streams.range(file.base()..=last).copied()
+    }
+
+    pub(crate) fn enter_file(&mut self, key: FileKey) -> &mut File {
+        if key.is_named_stream() {
+            self.streams.insert(key);
+        }
+        self.files.entry(key).or_default()
+    }
+
+    /// Takes out what stood beside the opens of a file, the last of which is gone. A file that is to be
+    /// deleted stays until its streams are closed. Says what is to be deleted now.
+    pub(crate) fn leave_file(&mut self, key: FileKey) -> Deletion {
+        let pending = self.files.get(&key).is_some_and(|it| it.delete_pending);
+        if pending && !key.is_named_stream() && self.streams_of(key).next().is_some() {
+            return Deletion::None;
+        }
+        self.files.remove(&key);
+        self.streams.remove(&key);
+        let base = key.base();
+        if key.is_named_stream()
+            && self.files.get(&base).is_some_and(|it| it.opens.is_empty())
+            && self.streams_of(base).next().is_none()
+        {
+            self.files.remove(&base);
+            return Deletion::File;
+        }
+        if pending { Deletion::Stream } else { Deletion::None }
     }
 
     /// The opens of a file and what follows from them; none if nobody has it open.

@@ -36,6 +36,8 @@ pub struct State<S: Shell> {
     pub(crate) shares: BTreeMap<ShareKey, Share>,
     pub(crate) files: HashMap<FileKey, File, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
+    /// The named streams among the files: who opens a file to delete it asks for them.
+    pub(crate) streams: BTreeSet<FileKey>,
 
     /// Connections that have negotiated, by client: who hears of a lease's break.
     pub(crate) client_connections: BTreeSet<(Guid, ConnectionId)>,
@@ -75,6 +77,7 @@ impl<S: Shell> State<S> {
             shares: BTreeMap::new(),
             files: HashMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
             leases: HashMap::new(),
+            streams: BTreeSet::new(),
             client_connections: BTreeSet::new(),
             session_ids: IdMap::default(),
             volatile_ids: IdMap::default(),

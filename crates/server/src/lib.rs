@@ -23,6 +23,7 @@ mod open;
 mod pipes;
 mod random;
 mod replay;
+mod security;
 mod server;
 mod service;
 mod session;

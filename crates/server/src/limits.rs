@@ -77,3 +77,7 @@ pub(crate) const COPY_BYTES: u32 = 16 * 1024 * 1024;
 /// Addresses told to a client that asks for the server's (MS-SMB2 3.3.5.15.11). More are left out: no
 /// client connects to as many.
 pub(crate) const MAX_INTERFACES: usize = 64;
+
+/// How long requests go on whose connection is lost: longer than the breaks they may wait for. What is
+/// not done by then is given up.
+pub(crate) const ABANDONED_TIMEOUT: Duration = Duration::from_secs(120);

@@ -1,13 +1,16 @@
 //! An open as the shell sees it: the file's handle or the pipe's association, and what the handlers
 //! keep between requests.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use registry::{GrantedOpen, OpenShared};
 use vfs::RelativePath;
+use wire::msg::CreateAction;
 use wire::{AccessMask, FileGlobalId, FileId};
 
 use crate::pipes::Pipe;
+use crate::replay::{ChannelCounts, LockSequences};
 use crate::session::Session;
 use crate::tree::Tree;
 
@@ -19,7 +22,13 @@ pub struct Open {
     shared: Arc<OpenShared>,
     tree: Arc<Tree>,
     session: Arc<Session>,
-    pub(crate) content: Content,
+    pub(crate) content: Arc<Content>,
+    /// `Open.ChannelSequence` and its counts.
+    pub(crate) channel: Arc<ChannelCounts>,
+    /// What the CREATE answered, for its replay.
+    pub(crate) action: CreateAction,
+    /// `Open.IsDurable` or `Open.IsResilient`.
+    durable: AtomicBool,
 }
 
 /// What is open.
@@ -51,6 +60,8 @@ pub(crate) struct FileState {
     pub(crate) mode: Option<u32>,
     /// The watch that CHANGE_NOTIFY has begun.
     pub(crate) watch: Option<Arc<crate::notify::Watch>>,
+    /// `Open.LockSequenceArray`.
+    pub(crate) lock_sequences: LockSequences,
     /// The listing under way.
     pub(crate) listing: Option<crate::handlers::query_directory::Listing>,
 }
@@ -63,7 +74,9 @@ impl Open {
         session: Arc<Session>,
         tree: Arc<Tree>,
         content: Content,
+        created: (CreateAction, u16),
     ) -> Self {
+        let (action, channel_sequence) = created;
         Self {
             file_id: granted.file_id,
             global_id: granted.global_id,
@@ -71,8 +84,43 @@ impl Open {
             shared: Arc::clone(&granted.shared),
             tree,
             session,
-            content,
+            content: Arc::new(content),
+            channel: ChannelCounts::new(channel_sequence),
+            action,
+            durable: AtomicBool::new(granted.durable.is_some()),
         }
+    }
+
+    /// The same open with its client back (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
+    pub(crate) fn reclaimed(
+        &self,
+        file_id: FileId,
+        session: Arc<Session>,
+        tree: Arc<Tree>,
+        channel_sequence: u16,
+    ) -> Self {
+        Self {
+            file_id,
+            global_id: self.global_id,
+            access: self.access,
+            shared: Arc::clone(&self.shared),
+            tree,
+            session,
+            content: Arc::clone(&self.content),
+            channel: ChannelCounts::new(channel_sequence),
+            action: self.action,
+            durable: AtomicBool::new(true),
+        }
+    }
+
+    /// Whether it waits for its client if that is lost.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.durable.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it waits for its client if that is lost.
+    pub(crate) fn set_durable(&self) {
+        self.durable.store(true, Ordering::Relaxed);
     }
 
     /// `Open.FileId`.
@@ -112,7 +160,7 @@ impl Open {
 
     /// The file; none for a pipe.
     pub(crate) fn file(&self) -> Option<&OpenFile> {
-        match &self.content {
+        match &*self.content {
             Content::File(file) => Some(file),
             Content::Pipe(_) => None,
         }
@@ -120,7 +168,7 @@ impl Open {
 
     /// The pipe; none for a file.
     pub(crate) fn pipe(&self) -> Option<&Pipe> {
-        match &self.content {
+        match &*self.content {
             Content::File(_) => None,
             Content::Pipe(pipe) => Some(pipe),
         }
@@ -128,6 +176,11 @@ impl Open {
 }
 
 impl OpenFile {
+    /// Whether the open was made with FILE_DELETE_ON_CLOSE.
+    pub(crate) fn deletes_on_close(&self) -> bool {
+        self.mode & wire::msg::CreateOptions::DELETE_ON_CLOSE.0 != 0
+    }
+
     /// What changes while the file is open.
     pub(crate) fn state(&self) -> MutexGuard<'_, FileState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

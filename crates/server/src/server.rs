@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use auth::AcceptorConfig;
@@ -15,6 +15,7 @@ use wire::{FileTime, Guid};
 use crate::notify::Watches;
 use crate::config::{Settings, ShareSettings};
 use crate::replay::Creations;
+use crate::security::Machine;
 use crate::service::StartError;
 use crate::shell::{SmbShell, Waiters};
 use crate::tree::{Share, ShareContent};
@@ -34,6 +35,7 @@ pub struct Server {
     accounts: RwLock<Arc<UserDb>>,
     shares: RwLock<HashMap<String, Arc<Share>>>,
     clock: Clock,
+    machine: OnceLock<Machine>,
     request_keys: AtomicU64,
     /// CREATEs that a replay must not meet.
     pub(crate) creations: Creations,
@@ -82,6 +84,7 @@ impl Server {
             accounts: RwLock::new(Arc::new(accounts)),
             shares: RwLock::default(),
             clock,
+            machine: OnceLock::new(),
             request_keys: AtomicU64::new(1),
             creations: Creations::default(),
         };
@@ -184,6 +187,11 @@ impl Server {
         shares.get(&name.to_lowercase()).map(Arc::clone)
     }
 
+    /// Who the machine is to security descriptors.
+    pub(crate) fn machine(&self) -> Machine {
+        *self.machine.get_or_init(|| Machine::load(&self.settings().state_directory))
+    }
+
     /// A number no other request of this server has.
     pub(crate) fn next_request(&self) -> u64 {
         self.request_keys.fetch_add(1, Ordering::Relaxed)
@@ -212,10 +220,13 @@ fn definition(share: &Share) -> ShareDefinition {
         path: settings.path.to_string_lossy().into(),
         remark: settings.remark.as_str().into(),
         max_uses: settings.max_users,
-        flags: 0,
+        flags: if settings.access_based_enum { SHI1005_ACCESS_BASED_ENUM } else { 0 },
         hidden: settings.hidden,
     }
 }
+
+/// SHI1005_FLAGS_ACCESS_BASED_DIRECTORY_ENUM (MS-SRVS 2.2.4.29).
+const SHI1005_ACCESS_BASED_ENUM: u32 = 0x0800;
 
 /// Anonymous callers may log on: IPC$ has nothing for them, and shares let them in where they say so.
 /// Unknown users become guests where any share takes guests.

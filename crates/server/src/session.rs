@@ -14,6 +14,7 @@ use wire::header::TransformHeader;
 use wire::{Dialect, FileId, Guid, SessionGlobalId, SessionId, TreeId};
 
 use crate::open::Open;
+use crate::security::Token;
 use crate::tree::Tree;
 
 /// A session; attached to the registry's (MS-SMB2 3.3.1.8).
@@ -49,6 +50,8 @@ pub(crate) struct Logon {
     /// `Session.PreauthIntegrityHashValue`, or that of an entry of `Connection.PreauthSessionTable` (3.1.1).
     pub(crate) preauth: PreauthHash,
     pub(crate) rounds: u32,
+    /// The session it binds, which is not the connection's yet.
+    pub(crate) binding: Option<Arc<Session>>,
 }
 
 /// What the first logon settles for the session's life.
@@ -83,6 +86,8 @@ pub(crate) struct User {
     pub(crate) kind: auth::IdentityKind,
     /// Whose permissions the file system applies.
     pub(crate) actor: vfs::Actor,
+    /// Who the user is to security descriptors.
+    pub(crate) token: Token,
     /// Whether the user may administer the server.
     pub(crate) administrator: bool,
 }

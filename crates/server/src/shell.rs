@@ -104,7 +104,8 @@ impl Server {
         if effects.is_empty() {
             return;
         }
-        if !effects.breaks.is_empty() || !effects.retry.is_empty() {
+        // Breaks and durable opens that were left behind have deadlines.
+        if !effects.breaks.is_empty() || !effects.retry.is_empty() || !effects.sessions_ended.is_empty() {
             self.timeouts_changed.notify_one();
         }
         for notice in effects.breaks {
@@ -121,10 +122,17 @@ impl Server {
             {
                 self.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
             }
-            if dropped.delete_on_close_now {
-                self.remove_file(&dropped.attached);
+            // The last of several opens will delete it; who watches it hears so now.
+            if let Some(file) = dropped.attached.file()
+                && file.is_directory
+                && file.deletes_on_close()
+            {
+                self.watches.deleting(dropped.attached.tree(), &file.path());
             }
-            if let Content::Pipe(pipe) = &dropped.attached.content {
+            if dropped.delete_on_close_now {
+                self.remove_file(&dropped.attached, dropped.deletes_file);
+            }
+            if let Content::Pipe(pipe) = &*dropped.attached.content {
                 pipe.close();
             }
         }
@@ -151,16 +159,17 @@ impl Server {
         }
     }
 
-    /// Removes the name of a file whose last open with delete pending is gone (MS-FSA 2.1.5.5).
-    fn remove_file(&self, open: &Open) {
+    /// Removes the name of a file or stream whose last open with delete pending is gone (MS-FSA 2.1.5.5);
+    /// `whole`: the file, where a stream was open.
+    fn remove_file(&self, open: &Open, whole: bool) {
         let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return };
         let actor = open.session().user().map(|user| user.actor.clone()).unwrap_or_default();
-        let path = file.path();
+        let path = if whole { file.path().without_stream() } else { file.path() };
         if let Err(error) = backend.remove(&actor, &path, &*file.handle) {
             tracing::warn!(%error, "a file to be deleted on close was not deleted");
             return;
         }
-        let (action, what) = match (file.is_stream, file.is_directory) {
+        let (action, what) = match (file.is_stream && !whole, file.is_directory) {
             (true, _) => (NotifyAction::REMOVED_STREAM, CompletionFilter::STREAM_NAME),
             (_, true) => (NotifyAction::REMOVED, CompletionFilter::DIR_NAME),
             (_, false) => (NotifyAction::REMOVED, CompletionFilter::FILE_NAME),

@@ -78,6 +78,11 @@ pub trait Handle: Send + Sync {
     /// Stores the security descriptor record.
     fn set_security_record(&self, record: &[u8]) -> Result<()>;
 
+    /// What the operating system itself decides by, in full; `None` where it decides by nothing of the kind.
+    fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
+        Ok(None)
+    }
+
     /// The named streams, sorted by name; without the unnamed one.
     fn streams(&self) -> Result<Vec<StreamInfo>>;
 
@@ -143,6 +148,22 @@ pub struct Xattr {
     pub name: String,
     /// The value.
     pub value: Vec<u8>,
+}
+
+/// The owner, the permission bits and the POSIX ACLs of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PosixPermissions {
+    /// `st_mode`, the bits of the file's type included.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The access ACL in the form of the attribute `system.posix_acl_access`, where there is more than the
+    /// permission bits.
+    pub access_acl: Option<Vec<u8>>,
+    /// A directory's default ACL in the same form.
+    pub default_acl: Option<Vec<u8>>,
 }
 
 /// A named stream.

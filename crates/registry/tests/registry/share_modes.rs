@@ -1,7 +1,7 @@
 //! Share modes (MS-FSA 2.1.5.1.2), pending deletes, renames, and what is remembered of refusals.
 
-use crate::world::{ALL_ACCESS, READ, SHARE_ALL, SHARE_NONE, WRITE, World, file_key, lease};
-use registry::{Admission, CloseReason, RefusalKind, Refused};
+use crate::world::{ALL_ACCESS, Client, READ, SHARE_ALL, SHARE_NONE, WRITE, World, file_key, lease};
+use registry::{Admission, AdmitRequest, CloseReason, RefusalKind, Refused};
 use wire::{AccessMask, OplockLevel, ShareAccess};
 
 /// Every pair of accesses and share modes, against the deny rule written out for two opens.
@@ -213,4 +213,50 @@ fn share_conflict_answers_for_those_who_do_not_open() {
     let conflict = |access| world.state.share_conflict(file_key(1), access, SHARE_ALL);
     assert_eq!(conflict(AccessMask::DELETE), Some(open.global_id));
     assert_eq!(conflict(READ), None);
+}
+
+fn stream_of(world: &mut World, client: Client, file: u64) -> AdmitRequest {
+    let mut request = world.request(client, file);
+    request.target = registry::Target::File(registry::FileKey { stream: 7, ..file_key(file) });
+    request
+}
+
+#[test]
+fn a_stream_that_does_not_share_deletes_keeps_its_file() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = stream_of(&mut world, client, 1);
+    request.share_access = ShareAccess::READ;
+    let stream = world.open(request);
+    let mut deleting = world.request(client, 1);
+    deleting.access = AccessMask::DELETE;
+    assert_eq!(
+        world.refused(deleting.clone()),
+        Refused::SharingViolation { blocker: stream.global_id }
+    );
+    let mut writing = world.request(client, 1);
+    writing.access = WRITE;
+    world.open(writing);
+    deleting.target = registry::Target::File(file_key(2));
+    world.open(deleting);
+}
+
+#[test]
+fn a_deleted_file_stays_until_its_streams_are_closed() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = stream_of(&mut world, client, 1);
+    let stream = world.open(request);
+    let mut deleting = world.request(client, 1);
+    deleting.delete_on_close = true;
+    let file = world.open(deleting);
+    let closed = &world.close(&file).dropped[0];
+    assert!(!closed.delete_on_close_now);
+    for request in [world.request(client, 1), stream_of(&mut world, client, 1)] {
+        assert_eq!(world.refused(request), Refused::DeletePending);
+    }
+    let closed = &world.close(&stream).dropped[0];
+    assert!(closed.delete_on_close_now && closed.deletes_file);
+    let request = world.request(client, 1);
+    world.open(request);
 }

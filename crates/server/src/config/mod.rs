@@ -51,6 +51,8 @@ pub struct ShareSettings {
     pub guest: bool,
     /// Whether clients must seal.
     pub encrypt: bool,
+    /// Whether listings leave out what the user cannot read.
+    pub access_based_enum: bool,
     /// Whether it is left out of browse lists.
     pub hidden: bool,
     /// Tree connects at the same time; none for no limit.
@@ -77,6 +79,7 @@ impl ShareSettings {
             read_only: false,
             guest: true,
             encrypt: false,
+            access_based_enum: false,
             hidden: true,
             max_users: None,
             users: Vec::new(),

@@ -81,6 +81,8 @@ struct ShareTable {
     #[serde(default)]
     encrypt: bool,
     #[serde(default)]
+    access_based_enum: bool,
+    #[serde(default)]
     hidden: bool,
     max_users: Option<Spanned<u32>>,
     #[serde(default)]
@@ -172,6 +174,7 @@ impl Reader<'_> {
             read_only: table.read_only,
             guest: table.guest,
             encrypt: table.encrypt,
+            access_based_enum: table.access_based_enum,
             hidden: table.hidden || table.name.get_ref().ends_with('$'),
             max_users: table.max_users.map(Spanned::into_inner),
             users: table.users.into_iter().map(Spanned::into_inner).collect(),

@@ -74,6 +74,7 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             chain: &mut chain,
             signer: None,
             credits_granted: false,
+            counted: None,
             violation: None,
         };
         if exempt {
@@ -139,10 +140,11 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
         request.chain.begun = true;
         return Ok(());
     }
-    let session = request
+    let channel = request
         .connection
-        .session(request.header.session_id)
+        .channel(request.header.session_id)
         .ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let session = Arc::clone(&channel.session);
     request.chain.begun = true;
     let Some(established) = session.established() else {
         return Err(NtStatus::USER_SESSION_DELETED.into());
@@ -155,10 +157,7 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
     } else {
         if request.header.is_signed() {
             let message = signed_part(&request.header, request.message);
-            if !session.verify(message) {
-                return Err(NtStatus::ACCESS_DENIED.into());
-            }
-            request.signer = Some(Arc::clone(&session));
+            request.signer = Some(channel.verify(message).ok_or(NtStatus::ACCESS_DENIED)?);
         } else if established.must_sign {
             return Err(NtStatus::ACCESS_DENIED.into());
         }

@@ -38,7 +38,7 @@ pub(crate) use request::{Chain, Outcome, Request};
 use crate::handlers::negotiate::Negotiated;
 use crate::limits;
 use crate::server::Server;
-use crate::session::Session;
+use crate::session::{Channel, Logon, Session};
 use input::{FrameReader, InputEnd};
 use output::Output;
 use pending::PendingRequests;
@@ -55,7 +55,9 @@ pub(crate) struct Connection {
     pub(crate) negotiated: OnceLock<Negotiated>,
     pub(crate) pending: PendingRequests,
     /// Sessions by id as this connection has used them; the registry's word is final.
-    sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
+    sessions: Mutex<HashMap<SessionId, Channel>>,
+    /// The logons under way: `Session.PreauthIntegrityHashValue` and `Connection.PreauthSessionTable`.
+    pub(crate) logons: Mutex<HashMap<SessionId, Logon>>,
     output: Mutex<Output>,
     sequence: Mutex<SequenceWindow>,
     /// `Connection.PreauthIntegrityHashValue` (3.1.1).
@@ -109,17 +111,28 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         negotiated: OnceLock::new(),
         pending: PendingRequests::default(),
         sessions: Mutex::default(),
+        logons: Mutex::default(),
         output: Mutex::default(),
         sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
         preauth: Mutex::default(),
         authenticated: AtomicBool::new(false),
     };
     tracing::debug!(conn = id.0, "connected");
-    let end = run(&connection, &socket, &mut inbox).await;
+    let mut waiting = FuturesUnordered::new();
+    let end = run(&connection, &socket, &mut inbox, &mut waiting).await;
     tracing::debug!(conn = id.0, ?end, "disconnected");
+    drop((socket, inbox));
     let effects = server.registry.lock("disconnect").disconnect(id, server.now());
     server.apply(effects);
+    // What waits hears that there is nobody to answer; a CREATE that its client can ask for again on
+    // another channel goes on.
+    connection.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
+    let finished = async { while waiting.next().await.is_some() {} };
+    let _ = tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await;
 }
+
+/// A request that is being handled.
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<Option<Answer>, Violation>> + Send + 'a>>;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -132,13 +145,13 @@ enum End {
     NoLogon,
 }
 
-async fn run(
-    connection: &Connection,
+async fn run<'a>(
+    connection: &'a Connection,
     socket: &TcpStream,
     inbox: &mut mpsc::UnboundedReceiver<Event>,
+    waiting: &mut FuturesUnordered<Handling<'a>>,
 ) -> End {
     let mut reader = FrameReader::default();
-    let mut waiting = FuturesUnordered::new();
     let logon_deadline = tokio::time::sleep(limits::UNAUTHENTICATED_TIMEOUT);
     tokio::pin!(logon_deadline);
     loop {
@@ -154,7 +167,7 @@ async fn run(
                 Ok(None) => break,
                 Err(end) => return End::Input(end),
             };
-            let mut answer = Box::pin(dispatch::process(connection, frame));
+            let mut answer: Handling<'a> = Box::pin(dispatch::process(connection, frame));
             match poll_once(answer.as_mut()).await {
                 Poll::Ready(Ok(answer)) => connection.push(answer),
                 Poll::Ready(Err(violation)) => {
@@ -209,7 +222,7 @@ async fn run(
 }
 
 /// Polls a future once.
-async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
@@ -238,31 +251,47 @@ impl Connection {
 
     /// The session of a request (MS-SMB2 3.3.5.2.9), if it is alive.
     pub(crate) fn session(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.channel(id).map(|channel| channel.session)
+    }
+
+    /// The session of a request, with the key this connection signs with.
+    pub(crate) fn channel(&self, id: SessionId) -> Option<Channel> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(&id).filter(|session| !session.has_ended()).map(Arc::clone)
+        sessions.get(&id).filter(|channel| !channel.session.has_ended()).cloned()
     }
 
     /// The session whose keys a sealed request was made with, even if it is over: its client then
     /// hears STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
     pub(crate) fn session_for_keys(&self, id: SessionId) -> Option<Arc<Session>> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(&id).map(Arc::clone)
+        sessions.get(&id).map(|channel| Arc::clone(&channel.session))
     }
 
     /// Remembers a session that belongs to this connection.
-    pub(crate) fn remember_session(&self, session: Arc<Session>) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(session.id(), session);
+    pub(crate) fn remember_session(&self, channel: Channel) {
+        let id = channel.session.id();
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, channel);
+    }
+
+    /// Forgets a session that could not be bound.
+    pub(crate) fn forget_session(&self, id: SessionId) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
 
     /// Forgets sessions that are over, but for the last few.
     pub(crate) fn forget_sessions(&self) {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ended = sessions.values().filter(|session| session.has_ended()).count();
-        sessions.retain(|_, session| {
-            let forget = session.has_ended() && ended > limits::ENDED_SESSIONS;
+        let mut ended = sessions.values().filter(|channel| channel.session.has_ended()).count();
+        sessions.retain(|_, channel| {
+            let forget = channel.session.has_ended() && ended > limits::ENDED_SESSIONS;
             ended -= usize::from(forget);
             !forget
         });
+        let known = |id: &SessionId| sessions.get(id).is_some_and(|channel| !channel.session.has_ended());
+        self.logons
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, logon| logon.binding.as_ref().map_or(known(id), |session| !session.has_ended()));
     }
 
     /// Takes the message ids of a request; false ends the connection.

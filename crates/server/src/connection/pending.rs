@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use registry::RequestKey;
 use tokio_util::sync::CancellationToken;
 use wire::{AsyncId, MessageId};
 
@@ -22,6 +23,8 @@ struct Table {
 
 struct Waiting {
     message_id: MessageId,
+    /// What the registry knows it by, if it is to outlive its connection.
+    survives: Option<RequestKey>,
     cancelled: CancellationToken,
 }
 
@@ -35,7 +38,7 @@ impl PendingRequests {
         table.last += 1;
         let async_id = AsyncId(table.last);
         let cancelled = CancellationToken::new();
-        table.waiting.insert(async_id, Waiting { message_id, cancelled: cancelled.clone() });
+        table.waiting.insert(async_id, Waiting { message_id, survives: None, cancelled: cancelled.clone() });
         Some(Pending { requests: self, async_id, cancelled })
     }
 
@@ -47,6 +50,14 @@ impl PendingRequests {
             None => table.waiting.values().find(|waiting| waiting.message_id == message_id),
         };
         if let Some(waiting) = found {
+            waiting.cancelled.cancel();
+        }
+    }
+
+    /// Cancels what does not outlive the connection, which is lost.
+    pub(crate) fn abandon(&self, lives_on: impl Fn(RequestKey) -> bool) {
+        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        for waiting in table.waiting.values().filter(|it| !it.survives.is_some_and(&lives_on)) {
             waiting.cancelled.cancel();
         }
     }
@@ -68,6 +79,14 @@ impl Pending<'_> {
     /// The id in the interim answer and in the final one.
     pub(crate) fn async_id(&self) -> AsyncId {
         self.async_id
+    }
+
+    /// Lets the request go on when its connection is lost, if the registry keeps it.
+    pub(crate) fn survive(&self, key: RequestKey) {
+        let mut table = self.requests.table.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(waiting) = table.waiting.get_mut(&self.async_id) {
+            waiting.survives = Some(key);
+        }
     }
 
     /// Returns once the client cancels the request.

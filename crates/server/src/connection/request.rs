@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use auth::signing::SigningKey;
 use bytes::Bytes;
-use wire::header::{Header, TreeOrAsync};
+use wire::header::{Command, Header, HeaderFlags, TreeOrAsync};
 use wire::{Dialect, FileId, NtStatus, SessionId, TreeId};
 
 use super::{AnswerBuilder, Connection, Pending, Violation};
 use crate::open::Open;
+use crate::replay::Counted;
 use crate::session::Session;
 use crate::tree::Tree;
 
@@ -30,7 +32,9 @@ pub(crate) struct Request<'a> {
     pub(crate) tree: Option<Arc<Tree>>,
     pub(crate) chain: &'a mut Chain,
     /// Who signs the answer.
-    pub(crate) signer: Option<Arc<Session>>,
+    pub(crate) signer: Option<Arc<SigningKey>>,
+    /// Its place among the requests that change its open.
+    pub(crate) counted: Option<Counted>,
     /// Whether an interim answer has granted this request's credits.
     pub(crate) credits_granted: bool,
     /// Set by a handler for which the connection must end instead of an answer.
@@ -75,7 +79,23 @@ impl<'a> Request<'a> {
             return Err(NtStatus::FILE_CLOSED);
         }
         self.chain.file = Some(id);
+        self.count(&open)?;
         Ok(open)
+    }
+
+    /// Verifies the channel sequence of a request that changes something (MS-SMB2 3.3.5.2.10).
+    fn count(&mut self, open: &Open) -> Result<(), NtStatus> {
+        let changes = matches!(self.header.command, Command::WRITE | Command::SET_INFO | Command::IOCTL);
+        if changes && self.counted.is_none() && self.is_smb3() {
+            let is_replay = self.header.flags.contains(HeaderFlags::REPLAY_OPERATION);
+            self.counted = Some(open.channel.begin(self.header.channel_sequence(), is_replay)?);
+        }
+        Ok(())
+    }
+
+    /// Whether the connection speaks a dialect of the SMB 3.x family.
+    pub(crate) fn is_smb3(&self) -> bool {
+        self.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB300)
     }
 
     /// Whether the credits paid are enough for this much payload either way (MS-SMB2 3.3.5.2.5).

@@ -1,6 +1,6 @@
 //! CHANGE_NOTIFY: MS-SMB2 3.3.5.19.
 
-use wire::msg::{ChangeNotifyRequest, ChangeNotifyResponse, CompletionFilter, WatchFlags};
+use wire::msg::{ChangeNotifyRequest, ChangeNotifyResponse, WatchFlags};
 use wire::{AccessMask, NtStatus};
 
 use super::{check_transact, malformed};
@@ -17,7 +17,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if !open.access().contains(AccessMask::READ_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    if !notify.completion_filter.intersects(ALL_CHANGES) {
+    if notify.completion_filter.is_none() {
         return Err(NtStatus::INVALID_PARAMETER);
     }
     let max = notify.output_buffer_length as usize;
@@ -67,6 +67,3 @@ fn put(answer: &mut AnswerBuilder, changes: &[u8]) {
     let base = answer.base();
     ChangeNotifyResponse { output_buffer: changes }.encode(answer.body(), base);
 }
-
-/// The bits of `CompletionFilter` that mean anything (MS-SMB2 2.2.35).
-const ALL_CHANGES: CompletionFilter = CompletionFilter(0x0fff);

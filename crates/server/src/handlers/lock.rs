@@ -1,8 +1,8 @@
 //! LOCK: MS-SMB2 3.3.5.14.
 
 use registry::{LockElement, LockError, LockOutcome, Outcome as WaitOutcome, RequestKey};
-use wire::NtStatus;
-use wire::msg::{LockFlags, LockRequest, LockResponse};
+use wire::msg::{GlobalCapabilities, LockFlags, LockRequest, LockResponse};
+use wire::{Dialect, NtStatus};
 
 use super::malformed;
 use crate::connection::{AnswerBuilder, Outcome, Request};
@@ -17,15 +17,33 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if file.is_directory {
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
+    let is_numbered = has_sequences(request, &open);
+    if is_numbered && file.state().lock_sequences.is_repeated(lock.lock_sequence) {
+        let base = answer.base();
+        LockResponse.encode(answer.body(), base);
+        return Ok(NtStatus::SUCCESS);
+    }
     let first = lock.locks.iter().next().ok_or(NtStatus::INVALID_PARAMETER)?;
     if first.flags.contains(LockFlags::UNLOCK) {
         unlock(request, &open, &lock)?;
     } else {
         take(request, answer, &open, &lock).await?;
     }
+    if is_numbered {
+        file.state().lock_sequences.done(lock.lock_sequence);
+    }
     let base = answer.base();
     LockResponse.encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// Whether `LockSequenceIndex` and `LockSequenceNumber` count (3.3.5.14).
+fn has_sequences(request: &Request<'_>, open: &Open) -> bool {
+    request.connection.negotiated.get().is_some_and(|it| {
+        it.dialect >= Dialect::SMB210
+            && (open.is_durable()
+                || it.dialect >= Dialect::SMB300 && it.capabilities.contains(GlobalCapabilities::MULTI_CHANNEL))
+    })
 }
 
 /// 3.3.5.14.1: all of them are unlocks, and each is of a lock that is held.

@@ -9,6 +9,7 @@ use wire::{AccessMask, NtStatus};
 use super::{check_transact, malformed, put_output};
 use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::open::FileState;
+use crate::security::Subject;
 use crate::status::of_vfs;
 
 /// A listing under way: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
@@ -33,6 +34,8 @@ struct Place<'a> {
     backend: &'a dyn Backend,
     actor: &'a Actor,
     directory: &'a RelativePath,
+    /// Who sees only what they may read; none where everything is shown.
+    viewer: Option<&'a Subject<'a>>,
 }
 
 /// Handles QUERY_DIRECTORY.
@@ -71,10 +74,14 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         }
         other => other.insert(Listing::new(&*file.handle, &text)?),
     };
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let backend = &**open.tree().backend().ok_or(NtStatus::INVALID_PARAMETER)?;
+    let viewer = Subject { backend, actor: &user.actor, token: &user.token, for_backup: false };
     let place = Place {
-        backend: &**open.tree().backend().ok_or(NtStatus::INVALID_PARAMETER)?,
-        actor: &super::actor(request),
+        backend,
+        actor: &user.actor,
         directory: path,
+        viewer: open.tree().share.settings.access_based_enum.then_some(&viewer),
     };
     let single = query.flags.contains(QueryDirectoryFlags::RETURN_SINGLE_ENTRY);
     let entries = put_output(answer, |out| {
@@ -124,6 +131,7 @@ impl Listing {
     ) -> Result<usize, NtStatus> {
         loop {
             let entry = match self.next(place, wanted) {
+                Ok(Some(entry)) if !place.shows(&entry.name) => continue,
                 Ok(Some(entry)) => entry,
                 Ok(None) => break,
                 Err(error) if writer.entries() == 0 => return Err(of_vfs(&error)),
@@ -175,6 +183,14 @@ impl Listing {
 }
 
 impl Place<'_> {
+    /// Whether a listing shows the entry of this name.
+    fn shows(&self, name: &str) -> bool {
+        let Some(viewer) = self.viewer.filter(|_| !matches!(name, "." | "..")) else { return true };
+        let Ok(path) = self.directory.join(name) else { return false };
+        let opened = self.backend.open(&Actor::Process, &path, Wanted::NOTHING);
+        opened.is_ok_and(|opened| viewer.may_see(&*opened.handle))
+    }
+
     /// The entry of this name in any case; none if there is none that a listing would show.
     fn look_up(&self, name: &str) -> vfs::Result<Option<Entry>> {
         let Ok(path) = self.directory.join(name) else { return Ok(None) };

@@ -1,14 +1,15 @@
 //! SESSION_SETUP: MS-SMB2 3.3.5.5.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::sync::atomic::Ordering;
 
-use auth::kdf::SessionKeys;
+use auth::kdf::{SessionKeys, channel_signing_key};
 use auth::preauth::PreauthHash;
 use auth::sealing::SealingKey;
 use auth::signing::SigningKey;
 use auth::{Acceptor, IdentityKind, Refusal, Step};
-use registry::EndReason;
+use registry::{BindError, EndReason, SessionState};
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Dialect, NtStatus, SessionId};
 
@@ -17,7 +18,9 @@ use super::negotiate::Negotiated;
 use crate::config::{Encryption, Settings, Signing};
 use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
 use crate::limits;
-use crate::session::{Established, Logon, SealingKeys, Session, User};
+use crate::security::Token;
+use crate::server::Server;
+use crate::session::{Channel, Established, Logon, SealingKeys, Session, User};
 
 /// Handles SESSION_SETUP.
 pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -30,10 +33,10 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     if settings.encryption == Encryption::Required && negotiated.cipher.is_none() {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    if setup.flags.contains(SessionSetupFlags::BINDING) {
-        return Err(refuse_binding(request, negotiated));
-    }
-    let session = if request.header.session_id == SessionId(0) {
+    let binds = setup.flags.contains(SessionSetupFlags::BINDING);
+    let session = if binds {
+        to_bind(request, negotiated)?
+    } else if request.header.session_id == SessionId(0) {
         create(connection)?
     } else {
         connection.session(request.header.session_id).ok_or(NtStatus::USER_SESSION_DELETED)?
@@ -41,13 +44,16 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     request.session = Some(Arc::clone(&session));
     request.header.session_id = session.id();
     request.chain.session_id = session.id();
-    check_repeated(request, &session)?;
+    if !binds {
+        check_repeated(request, &session)?;
+    }
 
-    let mut logon = session.logon.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let exchange = logon.get_or_insert_with(|| Logon {
+    let mut logons = logons(connection);
+    let exchange = logons.entry(session.id()).or_insert_with(|| Logon {
         acceptor: Acceptor::new(server.acceptor_config()),
         preauth: connection.preauth().clone(),
         rounds: 0,
+        binding: binds.then(|| Arc::clone(&session)),
     });
     exchange.preauth.update(request.message);
     exchange.rounds += 1;
@@ -64,19 +70,24 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             Ok(NtStatus::MORE_PROCESSING_REQUIRED)
         }
         Step::Refused { reason, .. } => {
-            *logon = None;
-            drop(logon);
+            logons.remove(&session.id());
+            drop(logons);
             tracing::info!(conn = connection.id.0, peer = %connection.peer, %reason, "logon refused");
             server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
-            if session.established().is_none() {
-                end(connection, &session, EndReason::LogonFailed);
-            }
+            // A repeated logon that fails ends the session too, as on Windows.
+            end(connection, &session, EndReason::LogonFailed);
             Err(status_of(reason))
         }
         Step::Done(done) => {
             let preauth = exchange.preauth.clone();
-            *logon = None;
-            drop(logon);
+            logons.remove(&session.id());
+            drop(logons);
+            if binds {
+                request.signer = Some(bind(connection, negotiated, &session, &done, &preauth)?);
+                SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &done.token }
+                    .encode(answer.body(), base);
+                return Ok(NtStatus::SUCCESS);
+            }
             let flags = match finish(connection, negotiated, &session, &done, &preauth, &settings, &setup) {
                 Ok(flags) => flags,
                 Err(status) => {
@@ -88,9 +99,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             };
             SessionSetupResponse { session_flags: flags, security_buffer: &done.token }
                 .encode(answer.body(), base);
-            if session.established().is_some_and(|it| it.signing.is_some()) {
-                request.signer = Some(session);
-            }
+            request.signer = connection.channel(session.id()).and_then(|channel| channel.signing);
             Ok(NtStatus::SUCCESS)
         }
     }
@@ -99,18 +108,84 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
 /// Puts an interim answer into the logon's preauthentication hash.
 pub(crate) fn answered(request: &Request<'_>, message: &[u8]) {
     let Some(session) = &request.session else { return };
-    let mut logon = session.logon.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(logon) = logon.as_mut() {
+    if let Some(logon) = logons(request.connection).get_mut(&session.id()) {
         logon.preauth.update(message);
     }
 }
 
-/// A session of one connection only, until it can be bound to others (MS-SMB2 3.3.5.5, step 4).
-fn refuse_binding(request: &Request<'_>, negotiated: &Negotiated) -> NtStatus {
-    if negotiated.dialect >= Dialect::SMB300 && request.connection.session(request.header.session_id).is_none() {
-        return NtStatus::USER_SESSION_DELETED;
+/// The session that a request binds to its connection, if it may (MS-SMB2 3.3.5.5, step 4).
+fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Session>, NtStatus> {
+    let connection = request.connection;
+    if negotiated.dialect < Dialect::SMB300 {
+        return Err(NtStatus::REQUEST_NOT_ACCEPTED);
     }
-    NtStatus::REQUEST_NOT_ACCEPTED
+    let found = connection.server.registry.lock("bind").session(request.header.session_id);
+    let found = found.ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let session = found.attached;
+    let established = session.established().ok_or(NtStatus::REQUEST_NOT_ACCEPTED)?;
+    if established.dialect != negotiated.dialect || !request.header.is_signed() {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if established.client_guid != negotiated.client_guid {
+        return Err(NtStatus::USER_SESSION_DELETED);
+    }
+    match found.state {
+        SessionState::InProgress => return Err(NtStatus::REQUEST_NOT_ACCEPTED),
+        SessionState::Expired => return Err(NtStatus::NETWORK_SESSION_EXPIRED),
+        SessionState::Valid => {}
+    }
+    let key = established.signing.as_ref().ok_or(NtStatus::NOT_SUPPORTED)?;
+    if connection.session(session.id()).is_some() {
+        return Err(NtStatus::REQUEST_NOT_ACCEPTED);
+    }
+    if key.verify(request.message).is_err() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    request.signer = Some(Arc::clone(key));
+    if established.cipher != negotiated.cipher {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if key.algorithm() != negotiated.signing {
+        return Err(REQUEST_OUT_OF_SEQUENCE);
+    }
+    Ok(session)
+}
+
+/// Binds a session to the connection, its user having logged on here too (MS-SMB2 3.3.5.5.2,
+/// 3.3.5.5.3).
+fn bind(
+    connection: &Connection,
+    negotiated: &Negotiated,
+    session: &Arc<Session>,
+    logon: &auth::Logon,
+    preauth: &PreauthHash,
+) -> Result<Arc<SigningKey>, NtStatus> {
+    let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    if logon.identity.kind != IdentityKind::User {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    if !user.name.eq_ignore_ascii_case(&logon.identity.user) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let key = channel_signing_key(negotiated.dialect, &logon.session_key, preauth);
+    let key = SigningKey::new(negotiated.signing, &key).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+    let key = Arc::new(key);
+    connection.remember_session(Channel { session: Arc::clone(session), signing: Some(Arc::clone(&key)) });
+    let bound = connection.server.registry.lock("bind").bind_session(session.id(), connection.id);
+    if let Err(error) = bound {
+        connection.forget_session(session.id());
+        return Err(match error {
+            BindError::NotFound => NtStatus::USER_SESSION_DELETED,
+            BindError::LimitReached(limit) => crate::status::of_limit(limit),
+        });
+    }
+    tracing::info!(session = session.global_id().value(), conn = connection.id.0, "session bound");
+    connection.set_authenticated();
+    Ok(key)
+}
+
+fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
+    connection.logons.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A new session, with nobody logged on (MS-SMB2 3.3.5.5.1).
@@ -123,7 +198,7 @@ fn create(connection: &Connection) -> Result<Arc<Session>, NtStatus> {
         .create_session(connection.id, attach, server.now())
         .map_err(crate::status::of_limit)?
         .attached;
-    connection.remember_session(Arc::clone(&session));
+    connection.remember_session(Channel { session: Arc::clone(&session), signing: None });
     Ok(session)
 }
 
@@ -134,10 +209,8 @@ fn check_repeated(request: &mut Request<'_>, session: &Arc<Session>) -> Result<(
         return Ok(());
     }
     if request.header.is_signed() {
-        if !session.verify(request.message) {
-            return Err(NtStatus::ACCESS_DENIED);
-        }
-        request.signer = Some(Arc::clone(session));
+        let channel = request.connection.channel(session.id()).ok_or(NtStatus::USER_SESSION_DELETED)?;
+        request.signer = Some(channel.verify(request.message).ok_or(NtStatus::ACCESS_DENIED)?);
     } else if established.must_sign {
         return Err(NtStatus::ACCESS_DENIED);
     }
@@ -155,7 +228,7 @@ fn finish(
     setup: &SessionSetupRequest<'_>,
 ) -> Result<SessionFlags, NtStatus> {
     let identity = &logon.identity;
-    let user = user_of(settings, identity)?;
+    let user = user_of(&connection.server, settings, identity)?;
     let mut flags = match identity.kind {
         IdentityKind::User => SessionFlags::NONE,
         IdentityKind::Guest => SessionFlags::IS_GUEST,
@@ -166,7 +239,9 @@ fn finish(
         if established.must_seal {
             flags |= SessionFlags::ENCRYPT_DATA;
         }
+        let signing = established.signing.clone();
         session.establish(established);
+        connection.remember_session(Channel { session: Arc::clone(session), signing });
     } else if session.seals() {
         flags |= SessionFlags::ENCRYPT_DATA;
     }
@@ -209,7 +284,15 @@ fn establish(
         if must_sign || settings.encryption == Encryption::Required {
             return Err(NtStatus::ACCESS_DENIED);
         }
-        return Ok(Established { signing: None, sealing: None, must_sign: false, must_seal: false });
+        return Ok(Established {
+            dialect: negotiated.dialect,
+            client_guid: negotiated.client_guid,
+            cipher: None,
+            signing: None,
+            sealing: None,
+            must_sign: false,
+            must_seal: false,
+        });
     }
     let failed = |_| NtStatus::INTERNAL_ERROR;
     let keys = SessionKeys::derive(negotiated.dialect, session_key, preauth, negotiated.cipher);
@@ -226,7 +309,10 @@ fn establish(
         return Err(NtStatus::ACCESS_DENIED);
     }
     Ok(Established {
-        signing: Some(signing),
+        dialect: negotiated.dialect,
+        client_guid: negotiated.client_guid,
+        cipher: negotiated.cipher,
+        signing: Some(Arc::new(signing)),
         sealing,
         must_sign: settings.signing == Signing::Required
             || setup.security_mode.contains(SecurityMode::SIGNING_REQUIRED),
@@ -235,7 +321,7 @@ fn establish(
 }
 
 /// Whose permissions apply, and whether the user is an administrator.
-fn user_of(settings: &Settings, identity: &auth::Identity) -> Result<User, NtStatus> {
+fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NtStatus> {
     let is_user = identity.kind == IdentityKind::User;
     let actor = if settings.unix_identities {
         let account = if is_user { identity.user.as_str() } else { GUEST_ACCOUNT };
@@ -248,8 +334,10 @@ fn user_of(settings: &Settings, identity: &auth::Identity) -> Result<User, NtSta
     };
     let administrator =
         is_user && settings.administrators.iter().any(|name| name.eq_ignore_ascii_case(&identity.user));
+    let uid = server.accounts().user(&identity.user).filter(|_| is_user).map(|account| account.uid);
+    let token = Token::new(identity.kind, &actor, uid, server.machine(), administrator);
     let name = if identity.kind == IdentityKind::Anonymous { String::new() } else { identity.user.clone() };
-    Ok(User { name, kind: identity.kind, actor, administrator })
+    Ok(User { name, kind: identity.kind, actor, token, administrator })
 }
 
 fn end(connection: &Connection, session: &Session, reason: EndReason) {
@@ -277,6 +365,10 @@ fn status_of(reason: Refusal) -> NtStatus {
         | Refusal::WrongPassword => NtStatus::LOGON_FAILURE,
     }
 }
+
+/// STATUS_REQUEST_OUT_OF_SEQUENCE (MS-ERREF 2.3.1): what Windows says where only the signing algorithms
+/// differ.
+const REQUEST_OUT_OF_SEQUENCE: NtStatus = NtStatus(0xc000_042a);
 
 /// The Unix account of guests and anonymous callers.
 const GUEST_ACCOUNT: &str = "nobody";

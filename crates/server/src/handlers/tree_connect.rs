@@ -46,6 +46,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     if share.settings.encrypt && negotiated.dialect >= Dialect::SMB300 {
         flags |= ShareFlags::ENCRYPT_DATA;
     }
+    if share.settings.access_based_enum {
+        flags |= ShareFlags::ACCESS_BASED_DIRECTORY_ENUM;
+    }
     let base = answer.base();
     TreeConnectResponse {
         share_type,

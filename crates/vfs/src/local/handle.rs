@@ -6,7 +6,7 @@ use super::resolve::{Root, statx_fd};
 use super::{names, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
-use crate::handle::{DirectoryCursor, Handle, SetTimes, StreamInfo, Xattr};
+use crate::handle::{DirectoryCursor, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr};
 use crate::limits::ALLOCATED_RANGES_MAX;
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat};
 use rustix::fs::{
@@ -348,11 +348,32 @@ impl Handle for LocalHandle {
     }
 
     fn security_record(&self) -> Result<Option<Vec<u8>>> {
+        if !self.root.credentials.is_privileged()
+            && let Some(record) = xattr::get(self.fd(), xattr::SECURITY_OF_USER)?
+        {
+            return Ok(Some(record));
+        }
         xattr::get(self.fd(), xattr::SECURITY)
     }
 
     fn set_security_record(&self, record: &[u8]) -> Result<()> {
-        xattr::set(self.fd(), xattr::SECURITY, record)
+        let privileged = self.root.credentials.is_privileged();
+        xattr::set(self.fd(), if privileged { xattr::SECURITY } else { xattr::SECURITY_OF_USER }, record)
+    }
+
+    fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
+        let raw = statx_fd(self.fd())?;
+        let default_acl = match self.kind {
+            Kind::Directory => xattr::get(self.fd(), xattr::POSIX_DEFAULT_ACL)?,
+            _ => None,
+        };
+        Ok(Some(PosixPermissions {
+            mode: raw.stx_mode.into(),
+            uid: raw.stx_uid,
+            gid: raw.stx_gid,
+            access_acl: xattr::get(self.fd(), xattr::POSIX_ACCESS_ACL)?,
+            default_acl,
+        }))
     }
 
     fn streams(&self) -> Result<Vec<StreamInfo>> {

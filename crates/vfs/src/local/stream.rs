@@ -8,7 +8,7 @@ use super::handle::LocalHandle;
 use super::xattr;
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
-use crate::handle::{DirectoryCursor, Handle, SetTimes, StreamInfo, Xattr};
+use crate::handle::{DirectoryCursor, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr};
 use crate::limits::XATTR_VALUE_BYTES_MAX;
 use crate::stat::{Kind, Stat};
 use rustix::fs::Access;
@@ -212,6 +212,10 @@ impl Handle for LocalStream {
 
     fn set_security_record(&self, record: &[u8]) -> Result<()> {
         self.base.set_security_record(record)
+    }
+
+    fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
+        self.base.posix_permissions()
     }
 
     fn streams(&self) -> Result<Vec<StreamInfo>> {

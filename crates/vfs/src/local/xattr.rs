@@ -14,6 +14,13 @@ pub(super) const USER: &[u8] = b"user.";
 pub(super) const STREAM_PREFIX: &[u8] = b"user.DosStream.";
 /// Samba's record of a security descriptor.
 pub(super) const SECURITY: &[u8] = b"security.NTACL";
+/// The same record where the server may not write `security.*`: an ordinary user's server, whose files are
+/// that user's anyway (Samba's `acl_xattr:security_acl_name` can be set to it).
+pub(super) const SECURITY_OF_USER: &[u8] = b"user.NTACL";
+/// A POSIX ACL (acl(5)), where a file has one.
+pub(super) const POSIX_ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+/// The POSIX ACL that what is created in a directory gets.
+pub(super) const POSIX_DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 
 /// More names than the kernel gives: its XATTR_LIST_MAX.
 const LIST_BYTES_MAX: usize = 64 * 1024;
@@ -145,7 +152,10 @@ fn is_private(name: &str) -> bool {
     let has_prefix =
         |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     let dos_attributes = dosattrib::NAME.strip_prefix("user.").unwrap_or_default();
-    name.eq_ignore_ascii_case(dos_attributes) || has_prefix("DosStream.") || has_prefix("SAMBA_")
+    name.eq_ignore_ascii_case(dos_attributes)
+        || name.eq_ignore_ascii_case("NTACL")
+        || has_prefix("DosStream.")
+        || has_prefix("SAMBA_")
 }
 
 fn read(fd: BorrowedFd<'_>, name: &[u8], buffer: &mut [u8]) -> std::result::Result<usize, Errno> {

@@ -1,12 +1,17 @@
 //! What a CREATE asks for, checked as far as the request alone tells (MS-SMB2 3.3.5.9).
 
+use registry::{AppInstance, DurableRequest};
+use std::borrow::Cow;
+
 use vfs::RelativePath;
 use vfs::stat::SETTABLE_ATTRIBUTES;
 use wire::create_context::{CreateContextsRequest, LeaseContext};
 use wire::fscc::{PathError, SmbPath, StreamName};
+use wire::security::SecurityDescriptor;
 use wire::msg::{CreateDisposition, CreateOptions, CreateRequest, ImpersonationLevel};
 use wire::{AccessMask, Dialect, FileAttributes, NtStatus, OplockLevel, ShareAccess};
 
+use super::durable::{self, Durability, Reclaim};
 use crate::connection::Request;
 use crate::handlers::malformed;
 
@@ -25,7 +30,20 @@ pub(super) struct Wish {
     pub(super) lease: Option<LeaseContext>,
     pub(super) allocation_size: Option<u64>,
     pub(super) query_maximal_access: bool,
+    /// What the new file's descriptor is made from (SMB2_CREATE_SD_BUFFER).
+    pub(super) security: Option<SecurityDescriptor>,
     pub(super) query_disk_id: bool,
+    pub(super) durable: Option<DurableRequest>,
+    pub(super) app_instance: Option<AppInstance>,
+}
+
+/// What a CREATE is about.
+#[expect(clippy::large_enum_variant, reason = "it is made once for each CREATE, and nearly always of the large kind")]
+pub(super) enum Asked {
+    /// A file to be opened.
+    Open(Wish),
+    /// A durable open to be given back.
+    Reclaim(Reclaim),
 }
 
 impl Wish {
@@ -44,9 +62,14 @@ impl Wish {
 }
 
 /// Decodes and checks a CREATE on a disk share.
-pub(super) fn decode(request: &Request<'_>) -> Result<Wish, NtStatus> {
+pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     let create = CreateRequest::decode(request.message).map_err(malformed)?;
     let dialect = request.connection.negotiated.get().map(|it| it.dialect).unwrap_or_default();
+    let contexts = CreateContextsRequest::decode(create.contexts).map_err(malformed)?;
+    let durable = match Durability::of(&create, &contexts, dialect)? {
+        Durability::Request(durable) => durable,
+        Durability::Reclaim(reclaim) => return Ok(Asked::Reclaim(reclaim)),
+    };
     if create.impersonation_level.0 > ImpersonationLevel::DELEGATE.0 {
         return Err(NtStatus::BAD_IMPERSONATION_LEVEL);
     }
@@ -86,12 +109,12 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Wish, NtStatus> {
     if delete_on_close && !access.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let contexts = CreateContextsRequest::decode(create.contexts).map_err(malformed)?;
     if contexts.timewarp.is_some_and(|time| time != wire::FileTime::NONE) {
         // There are no snapshots to go back to.
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     let name = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let name = fold_parents(&name)?;
     let smb_path = SmbPath::parse(&name).map_err(path_status)?;
     let leases = dialect >= Dialect::SMB210;
     let wants_lease = create.requested_oplock_level == OplockLevel::LEASE && leases;
@@ -100,11 +123,19 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Wish, NtStatus> {
         level if level.name().is_some() => level,
         _ => OplockLevel::NONE,
     };
+    let directory = match smb_path.stream() {
+        // A stream is no directory, and a directory has no unnamed one (MS-FSA 2.1.5.1).
+        StreamName::Data | StreamName::Named(_) if directory == Some(true) => {
+            return Err(NtStatus::NOT_A_DIRECTORY);
+        }
+        StreamName::Data => Some(false),
+        _ => directory,
+    };
     let must_be_directory = smb_path.must_be_directory();
     if must_be_directory && directory == Some(false) {
         return Err(NtStatus::OBJECT_NAME_INVALID);
     }
-    Ok(Wish {
+    Ok(Asked::Open(Wish {
         path: relative_path(smb_path)?,
         access,
         share_access: create.share_access,
@@ -121,8 +152,11 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Wish, NtStatus> {
         }),
         allocation_size: contexts.allocation_size,
         query_maximal_access: contexts.maximal_access.is_some(),
+        security: contexts.security_descriptor,
         query_disk_id: contexts.query_on_disk_id,
-    })
+        durable,
+        app_instance: durable::app_instance(&contexts, durable, dialect),
+    }))
 }
 
 /// Decodes a CREATE on IPC$: the pipe's name and the access to it.
@@ -144,6 +178,22 @@ pub(crate) fn relative_path(path: SmbPath<'_>) -> Result<RelativePath, NtStatus>
             relative.with_stream(name).map_err(|_| NtStatus::OBJECT_NAME_INVALID)
         }
     }
+}
+
+/// A name without `..`, each taking back the component before it; none may lead out of the share.
+pub(crate) fn fold_parents(name: &str) -> Result<Cow<'_, str>, NtStatus> {
+    if !name.split('\\').any(|component| component == "..") {
+        return Ok(Cow::Borrowed(name));
+    }
+    let mut folded = Vec::new();
+    for component in name.split('\\') {
+        if component == ".." {
+            folded.pop().ok_or(NtStatus::OBJECT_PATH_SYNTAX_BAD)?;
+        } else {
+            folded.push(component);
+        }
+    }
+    Ok(Cow::Owned(folded.join("\\")))
 }
 
 /// The status of a path that is none (MS-FSCC 2.1.5).

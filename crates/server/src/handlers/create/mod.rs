@@ -5,13 +5,14 @@
 //! refused CREATE changed nothing.
 
 mod decode;
+mod durable;
 mod resolve;
 
 pub(crate) use decode::{path_status, relative_path};
 
 use std::sync::{Arc, Mutex};
 
-use registry::{Admission, AdmitRequest, FileKey, LeaseRequest, Refused, RequestKey, Target};
+use registry::{Admission, AdmitRequest, DurableGranted, DurableRequest, FileKey, LeaseRequest, Refused, RequestKey, Target};
 use vfs::Stat;
 use wire::create_context::{
     CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
@@ -25,7 +26,7 @@ use crate::limits;
 use crate::open::{Content, FileState, Open, OpenFile};
 use crate::pipes::Pipe;
 use crate::shell::Wake;
-use decode::Wish;
+use decode::{Asked, Wish};
 use resolve::Resolved;
 
 /// Handles CREATE.
@@ -34,12 +35,21 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if tree.backend().is_none() {
         return open_pipe(request, answer);
     }
-    let wish = decode::decode(request)?;
+    let wish = match decode::decode(request)? {
+        Asked::Open(wish) => wish,
+        Asked::Reclaim(asked) => return durable::reclaim(request, answer, &asked),
+    };
+    let _creation = durable::begin(request, &wish)?;
+    if let Some((extras, opened)) = durable::replayed(request, &wish)? {
+        return respond(request, answer, &extras, &opened);
+    }
     let mut wait = Wait::default();
     for _ in 0..limits::MAX_CREATE_ATTEMPTS {
         let resolved = resolve::resolve(request, &wish)?;
         match admit(request, answer, &wish, resolved, &mut wait).await? {
-            Some(opened) => return respond(request, answer, &wish, &opened),
+            Some(opened) => {
+                return respond(request, answer, &Extras::of(&wish, &opened.granted), &opened);
+            }
             // Something made way: the name may mean another file by now.
             None => continue,
         }
@@ -54,6 +64,15 @@ struct Opened {
     maximal_access: AccessMask,
     action: CreateAction,
     stat: Stat,
+}
+
+/// What is answered beside the open itself.
+struct Extras {
+    maximal_access: bool,
+    disk_id: bool,
+    /// The lease as it was asked for.
+    lease: Option<LeaseContext>,
+    durable: Option<DurableGranted>,
 }
 
 /// Whether this request has waited already, and what for.
@@ -94,9 +113,9 @@ async fn admit<'a>(
         delete_on_close: wish.delete_on_close,
         is_directory,
         oplock: wish.oplock,
-        lease: wish.lease.as_ref().map(lease_request),
-        durable: None,
-        app_instance: None,
+        lease: wish.lease.as_ref().map(|lease| lease_request(lease, is_directory)),
+        durable: wish.durable,
+        app_instance: wish.app_instance,
     };
     let content = Content::File(OpenFile {
         handle: Arc::clone(&resolved.handle),
@@ -106,8 +125,9 @@ async fn admit<'a>(
         state: Mutex::new(FileState { path: resolved.path.clone(), ..FileState::default() }),
     });
     let woken = server.waiters.enter(key);
+    let created = (resolved.action, request.header.channel_sequence());
     let attach = |granted: &registry::GrantedOpen| {
-        Arc::new(Open::new(granted, resolved.access, Arc::clone(&session), tree, content))
+        Arc::new(Open::new(granted, resolved.access, Arc::clone(&session), tree, content, created))
     };
     let mut attached = None;
     let (admission, effects) = server.registry.lock("create").admit(
@@ -122,11 +142,19 @@ async fn admit<'a>(
             session.remember_open(Arc::clone(&open));
             act(request, wish, resolved, open, granted).map(Some)
         }
+        (Admission::LookAgain, _) => {
+            server.waiters.leave(key);
+            Ok(None)
+        }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
                 wait.pending = Some(request.wait_anywhere(answer)?);
             }
             let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
+            if let Some(DurableRequest::V2 { .. }) = wish.durable {
+                // The client can ask on another channel what came of it.
+                pending.survive(key);
+            }
             tokio::select! {
                 woken = woken => match woken {
                     Ok(Wake::Retry | Wake::Granted) => Ok(None),
@@ -144,10 +172,6 @@ async fn admit<'a>(
             server.waiters.leave(key);
             resolved.undo(request);
             Err(refused_status(refused))
-        }
-        (Admission::LookAgain, _) => {
-            server.waiters.leave(key);
-            Ok(None)
         }
         (Admission::Granted(_), None) => Err(NtStatus::INTERNAL_ERROR),
     }
@@ -193,19 +217,26 @@ fn act(
 }
 
 /// Writes the answer (MS-SMB2 3.3.5.9, last part).
-fn respond(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish, opened: &Opened) -> Outcome {
+fn respond(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    extras: &Extras,
+    opened: &Opened,
+) -> Outcome {
     let stat = &opened.stat;
     request.chain.file = Some(opened.open.file_id());
     let contexts = CreateContextsResponse {
-        maximal_access: wish.query_maximal_access.then_some(MaximalAccess {
+        maximal_access: extras.maximal_access.then_some(MaximalAccess {
             status: NtStatus::SUCCESS,
             access: opened.maximal_access,
         }),
-        disk_id: wish.query_disk_id.then_some(DiskId {
+        disk_id: extras.disk_id.then_some(DiskId {
             file_id: stat.inode,
             volume_id: stat.device,
         }),
-        lease: wish.lease.as_ref().and_then(|asked| granted_lease(asked, &opened.granted)),
+        durable: extras.durable == Some(DurableGranted::V1),
+        durable_v2: durable::answer_v2(extras.durable),
+        lease: extras.lease.as_ref().and_then(|asked| granted_lease(asked, &opened.granted)),
         ..CreateContextsResponse::default()
     };
     let mut chain = Vec::new();
@@ -275,8 +306,10 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     };
     let mut attached = None;
     let owner = Arc::clone(&session);
+    let sequence = request.header.channel_sequence();
     let attach = |granted: &registry::GrantedOpen| {
-        let open = Open::new(granted, access, owner, tree, Content::Pipe(pipe));
+        let created = (CreateAction::OPENED, sequence);
+        let open = Open::new(granted, access, owner, tree, Content::Pipe(pipe), created);
         Arc::clone(attached.insert(Arc::new(open)))
     };
     let (admission, effects) = server.registry.lock("open_pipe").admit(admission, attach, server.now());
@@ -299,13 +332,15 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     Ok(NtStatus::SUCCESS)
 }
 
-fn lease_request(lease: &LeaseContext) -> LeaseRequest {
+/// Directory leases are not offered: what changes directories on the host itself could not break them. A
+/// lease on one is as good as one of version 1.
+fn lease_request(lease: &LeaseContext, is_directory: bool) -> LeaseRequest {
     let parent = lease.v2.filter(|_| lease.flags.contains(LeaseFlags::PARENT_LEASE_KEY_SET));
     LeaseRequest {
         key: lease.key,
         parent_key: parent.map(|v2| v2.parent_key),
         state: lease.state,
-        version: if lease.v2.is_some() { 2 } else { 1 },
+        version: if lease.v2.is_some() && !is_directory { 2 } else { 1 },
         epoch: lease.v2.map_or(0, |v2| v2.epoch),
     }
 }
@@ -315,9 +350,9 @@ fn refused_status(refused: Refused) -> NtStatus {
         Refused::SharingViolation { .. } => NtStatus::SHARING_VIOLATION,
         Refused::DeletePending => NtStatus::DELETE_PENDING,
         Refused::LeaseKeyInUse => NtStatus::INVALID_PARAMETER,
+        Refused::NewerInstance => NtStatus::FILE_FORCED_CLOSED,
         Refused::CreateGuidInUse { .. } => NtStatus::DUPLICATE_OBJECTID,
         Refused::LimitReached(limit) => crate::status::of_limit(limit),
-        Refused::NewerInstance => NtStatus::FILE_FORCED_CLOSED,
         Refused::SessionGone => NtStatus::USER_SESSION_DELETED,
         Refused::TreeGone => NtStatus::NETWORK_NAME_DELETED,
     }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use registry::FileKey;
-use vfs::{Actor, Backend, Handle, RelativePath, Stat, Wanted};
-use wire::msg::{CreateAction, CreateDisposition};
+use vfs::{Actor, Handle, RelativePath, Stat, Wanted};
+use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::decode::Wish;
 use crate::connection::Request;
+use crate::security::{self, Subject};
 use crate::status::of_vfs;
 use crate::tree::Tree;
 
@@ -55,12 +56,18 @@ impl Resolved {
 pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
     let tree = request.tree()?;
     let backend = tree.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
-    let actor = actor(request);
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let subject = Subject {
+        backend: &**backend,
+        actor: &user.actor,
+        token: &user.token,
+        for_backup: wish.options.contains(CreateOptions::OPEN_FOR_BACKUP_INTENT),
+    };
     // Somebody may create or remove the file between the two looks.
     for _ in 0..LOOKS {
-        match open_existing(tree, &**backend, &actor, wish)? {
+        match open_existing(tree, &subject, wish)? {
             Some(resolved) => return Ok(resolved),
-            None => match create_new(tree, &**backend, &actor, wish) {
+            None => match create_new(tree, &subject, wish) {
                 Ok(resolved) => return Ok(resolved),
                 Err(vfs::Error::Exists) => {}
                 Err(error) => return Err(of_vfs(&error)),
@@ -76,7 +83,7 @@ pub(super) fn change(wish: &Wish, resolved: &Resolved) -> vfs::Result<()> {
         resolved.handle.set_size(0)?;
         if resolved.path.stream().is_none() {
             let attributes = wish.attributes.without(FileAttributes::NORMAL) | FileAttributes::ARCHIVE;
-            resolved.handle.set_attributes(attributes)?;
+            security::keeping(&*resolved.handle, || resolved.handle.set_attributes(attributes))?;
         }
     }
     match wish.allocation_size {
@@ -97,12 +104,8 @@ fn actor(request: &Request<'_>) -> Actor {
 }
 
 /// None: there is nothing, and something may be created.
-fn open_existing(
-    tree: &Tree,
-    backend: &dyn Backend,
-    actor: &Actor,
-    wish: &Wish,
-) -> Result<Option<Resolved>, NtStatus> {
+fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Option<Resolved>, NtStatus> {
+    let Subject { backend, actor, .. } = *subject;
     let maximum_allowed = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
     let first_wanted = if maximum_allowed { Wanted::NOTHING } else { wanted(wish.access, wish.overwrites()) };
     let mut opened = match backend.open(actor, &wish.path, first_wanted) {
@@ -123,7 +126,8 @@ fn open_existing(
         return Err(NtStatus::OBJECT_NAME_COLLISION);
     }
     check_kind(wish, &opened.stat)?;
-    let maximal_access = maximal_access(tree, &*opened.handle, actor, &opened.stat);
+    let path = real_path(&opened)?;
+    let maximal_access = maximal_access(tree, subject, wish, &path, &opened);
     let access = granted(wish, maximal_access, &opened.stat)?;
     if maximum_allowed {
         let needed = wanted(access, wish.overwrites());
@@ -132,7 +136,6 @@ fn open_existing(
             opened = again;
         }
     }
-    let path = real_path(&opened)?;
     let overwrites = wish.overwrites();
     Ok(Some(Resolved {
         handle: opened.handle,
@@ -150,12 +153,18 @@ fn open_existing(
 }
 
 /// Creates what the name stands for, which no open of others can be in the way of.
-fn create_new(tree: &Tree, backend: &dyn Backend, actor: &Actor, wish: &Wish) -> vfs::Result<Resolved> {
+fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Resolved> {
+    let Subject { backend, actor, .. } = *subject;
     if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
         return Err(vfs::Error::AccessDenied);
     }
+    let owner = wish.security.as_ref().and_then(|descriptor| descriptor.owner);
+    if owner.is_some_and(|owner| !subject.token.may_give(owner)) {
+        return Err(vfs::Error::AccessDenied);
+    }
+    let parent = subject.may_create(&wish.path, wish.directory == Some(true))?;
     let attributes = wish.attributes.without(FileAttributes::NORMAL);
-    let maximal_access = tree.maximal_access;
+    let mut maximal_access = tree.maximal_access;
     let access = if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) {
         maximal_access
     } else {
@@ -175,6 +184,21 @@ fn create_new(tree: &Tree, backend: &dyn Backend, actor: &Actor, wish: &Wish) ->
         }
     };
     let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
+    if path.stream().is_none() {
+        let endowed =
+            security::endow(&*opened.handle, &opened.stat, parent.as_ref(), wish.security.as_ref());
+        match endowed {
+            Ok(Some(descriptor)) => maximal_access = maximal_access & subject.granted_by(&descriptor),
+            Ok(None) => {}
+            Err(error) => {
+                // A file that anybody may read is not what was asked for.
+                if let Err(error) = backend.remove(actor, &path, &*opened.handle) {
+                    tracing::warn!(%error, "a file without its security descriptor stays");
+                }
+                return Err(error);
+            }
+        }
+    }
     Ok(Resolved {
         handle: opened.handle,
         path,
@@ -209,8 +233,19 @@ fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
 }
 
 /// What the user may do with the file through this share.
-fn maximal_access(tree: &Tree, handle: &dyn Handle, actor: &Actor, stat: &Stat) -> AccessMask {
-    let mut access = handle.maximal_access(actor) & tree.maximal_access;
+fn maximal_access(
+    tree: &Tree,
+    subject: &Subject<'_>,
+    wish: &Wish,
+    path: &RelativePath,
+    opened: &vfs::Opened,
+) -> AccessMask {
+    let mut interest = needed(wish);
+    if wish.query_maximal_access {
+        interest |= AccessMask::MAXIMUM_ALLOWED;
+    }
+    let stat = &opened.stat;
+    let mut access = subject.permitted(path, &*opened.handle, stat, interest) & tree.maximal_access;
     if stat.attributes.contains(FileAttributes::READONLY) && !stat.is_directory() {
         access = access.without(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA);
     }
@@ -219,15 +254,17 @@ fn maximal_access(tree: &Tree, handle: &dyn Handle, actor: &Actor, stat: &Stat) 
 
 fn granted(wish: &Wish, maximal: AccessMask, stat: &Stat) -> Result<AccessMask, NtStatus> {
     let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED);
-    let mut needed = asked;
-    if wish.overwrites() {
-        needed |= AccessMask::WRITE_DATA;
-    }
+    let needed = needed(wish).without(AccessMask::MAXIMUM_ALLOWED);
     if !maximal.contains(needed) {
         tracing::trace!(?needed, ?maximal, attributes = ?stat.attributes, "access denied");
         return Err(NtStatus::ACCESS_DENIED);
     }
     Ok(if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { maximal } else { asked })
+}
+
+/// What the open must be allowed.
+fn needed(wish: &Wish) -> AccessMask {
+    if wish.overwrites() { wish.access | AccessMask::WRITE_DATA } else { wish.access }
 }
 
 /// Which data access the handle needs for what the open may do.

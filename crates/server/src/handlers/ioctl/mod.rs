@@ -9,7 +9,7 @@ use std::sync::Arc;
 use wire::ioctl::{CompressionFormat, FsctlCode, ObjectIdBuffer, PipeWait};
 use wire::layout::FixedLayout;
 use wire::msg::{IoctlFlags, IoctlRequest, IoctlResponse};
-use wire::{AccessMask, FileId, Guid, NtStatus};
+use wire::{AccessMask, Dialect, FileId, Guid, NtStatus};
 
 use super::{check_transact, malformed, pipe};
 use crate::connection::{AnswerBuilder, Outcome, Request};
@@ -74,6 +74,7 @@ async fn on_open(
         };
     };
     match code {
+        FsctlCode::LMR_REQUEST_RESILIENCY => make_resilient(request, open, ioctl),
         FsctlCode::SRV_REQUEST_RESUME_KEY => copy::resume_key(open, ioctl),
         FsctlCode::SRV_COPYCHUNK | FsctlCode::SRV_COPYCHUNK_WRITE => {
             copy::copy(request, open, file, code, ioctl).await
@@ -96,6 +97,25 @@ async fn on_open(
 
 fn done(output: Vec<u8>) -> Answer {
     Ok((NtStatus::SUCCESS, output))
+}
+
+/// 3.3.5.15.9.
+fn make_resilient(request: &Request<'_>, open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
+    if request.connection.negotiated.get().is_none_or(|it| it.dialect < Dialect::SMB210) {
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    let asked = ioctl.input.first_chunk::<RESILIENCY_REQUEST_BYTES>().ok_or(NtStatus::INVALID_PARAMETER)?;
+    let [a, b, c, d, ..] = *asked;
+    let timeout_ms = u32::from_le_bytes([a, b, c, d]);
+    let server = &request.connection.server;
+    let mut registry = server.registry.lock("make_resilient");
+    if u64::from(timeout_ms) > registry.limits().durable_v2_timeout_max_ms {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    registry.make_resilient(open.file_id(), timeout_ms).map_err(|_| NtStatus::FILE_CLOSED)?;
+    drop(registry);
+    open.set_durable();
+    done(Vec::new())
 }
 
 /// 3.3.5.15.10.
@@ -156,6 +176,9 @@ fn set_compression(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
         _ => Err(NtStatus::INVALID_PARAMETER),
     }
 }
+
+/// Length of NETWORK_RESILIENCY_REQUEST (MS-SMB2 2.2.31.3).
+const RESILIENCY_REQUEST_BYTES: usize = 8;
 
 /// STATUS_FS_DRIVER_REQUIRED (MS-ERREF 2.3.1).
 const FS_DRIVER_REQUIRED: NtStatus = NtStatus(0xc000_019c);

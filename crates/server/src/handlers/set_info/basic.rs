@@ -5,6 +5,7 @@ use wire::fscc::file_info::BasicInfo;
 use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
 
 use crate::open::{Open, OpenFile};
+use crate::security;
 use crate::status::of_vfs;
 
 /// Sets times and attributes.
@@ -20,7 +21,8 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     };
     let attributes = attributes(info.attributes, file.is_directory)?;
     if let Some(attributes) = attributes {
-        file.handle.set_attributes(attributes).map_err(|error| of_vfs(&error))?;
+        security::keeping(&*file.handle, || file.handle.set_attributes(attributes))
+            .map_err(|error| of_vfs(&error))?;
     }
     // Last: a change of the attributes may change times.
     if times != SetTimes::default() {

@@ -3,6 +3,7 @@
 mod basic;
 mod disposition;
 mod rename;
+mod security;
 
 use std::sync::Arc;
 
@@ -34,8 +35,10 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         (InfoType::FILE, Some(file)) => set_file(request, answer, &open, file, class, set.buffer).await?,
         (InfoType::FILE, None) => set_pipe(class, set.buffer)?,
         (InfoType::FILESYSTEM, _) => return Err(refuse_file_system(FsInfoClass(set.file_info_class))),
-        // 3.3.5.21.3, 3.3.5.21.4: descriptors follow from owners and permission bits, and there are
-        // no quotas.
+        (InfoType::SECURITY, Some(file)) => {
+            security::set(request, &open, file, set.additional_information, set.buffer)?;
+        }
+        // 3.3.5.21.4: there are no quotas.
         (InfoType::SECURITY | InfoType::QUOTA, _) => return Err(NtStatus::NOT_SUPPORTED),
         _ => return Err(NtStatus::INVALID_PARAMETER),
     }

@@ -1,0 +1,269 @@
+//! Security descriptors of files: kept as Samba keeps them, inherited, and asked at every open.
+//!
+//! A file without a stored descriptor is the operating system's alone to decide about, and shows what its
+//! owner and permission bits say. Where a descriptor is stored, it decides in addition: what the kernel
+//! refuses the user stays refused.
+
+mod posix;
+mod record;
+mod token;
+
+use vfs::{Actor, Backend, Handle, RelativePath, Stat, Wanted};
+use wire::msg::AdditionalInformation;
+use wire::security::{
+    AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, access_check, inherit,
+};
+use wire::{AccessMask, NtStatus};
+
+use crate::status::of_vfs;
+pub(crate) use token::{Machine, Token};
+
+/// Who wants something of a share's files.
+pub(crate) struct Subject<'a> {
+    pub(crate) backend: &'a dyn Backend,
+    /// Whose permissions the file system applies.
+    pub(crate) actor: &'a Actor,
+    /// Whose rights descriptors tell.
+    pub(crate) token: &'a Token,
+    /// Whether the open asks for what backup and restore privileges give (FILE_OPEN_FOR_BACKUP_INTENT).
+    pub(crate) for_backup: bool,
+}
+
+impl Subject<'_> {
+    /// What the subject may do with the file at `path`, as far as `interest` asks: rights outside it may be
+    /// told wrongly. With MAXIMUM_ALLOWED in it, every right is looked at.
+    ///
+    /// The stored descriptor is only read where it matters.
+    pub(crate) fn permitted(
+        &self,
+        path: &RelativePath,
+        handle: &dyn Handle,
+        stat: &Stat,
+        interest: AccessMask,
+    ) -> AccessMask {
+        let kernel = handle.maximal_access(self.actor);
+        if interest.without(ALWAYS).is_none() {
+            return kernel;
+        }
+        let wants_delete = interest.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED);
+        let Some(descriptor) = stored(handle) else {
+            if self.token.is(Sid::unix_user(stat.uid)) {
+                return with_owners(kernel);
+            }
+            if wants_delete && kernel.contains(AccessMask::DELETE) && !self.may_delete_in_parent(path) {
+                return kernel.without(AccessMask::DELETE);
+            }
+            return kernel;
+        };
+        // MS-FSA 2.1.5.1.2.1: who lists the directory sees the attributes, and who may delete in it may
+        // delete the file.
+        let mut granted = self.granted_by(&descriptor) | AccessMask::READ_ATTRIBUTES;
+        if wants_delete && !granted.contains(AccessMask::DELETE) && self.may_delete_in_parent(path) {
+            granted |= AccessMask::DELETE;
+        }
+        granted.without(KERNELS) | (granted & kernel & KERNELS)
+    }
+
+    /// Whether a listing that leaves out what cannot be read shows the file.
+    pub(crate) fn may_see(&self, handle: &dyn Handle) -> bool {
+        let needed =
+            AccessMask::READ_DATA | AccessMask::READ_EA | AccessMask::READ_ATTRIBUTES | AccessMask::READ_CONTROL;
+        handle.maximal_access(self.actor).contains(AccessMask::READ_DATA)
+            && stored(handle).is_none_or(|descriptor| self.granted_by(&descriptor).contains(needed))
+    }
+
+    /// Whether something may be created at `path`, as far as stored descriptors tell; the directory's one,
+    /// from which what is created inherits.
+    pub(crate) fn may_create(
+        &self,
+        path: &RelativePath,
+        is_directory: bool,
+    ) -> vfs::Result<Option<SecurityDescriptor>> {
+        if path.stream().is_some() {
+            let file = self.descriptor_at(&path.without_stream())?;
+            self.check(file.as_ref(), AccessMask::WRITE_DATA)?;
+            return Ok(None);
+        }
+        let Some(parent) = path.parent() else { return Ok(None) };
+        let parent = self.descriptor_at(&parent)?;
+        // FILE_ADD_SUBDIRECTORY, FILE_ADD_FILE.
+        let right = if is_directory { AccessMask::APPEND_DATA } else { AccessMask::WRITE_DATA };
+        self.check(parent.as_ref(), right)?;
+        Ok(parent)
+    }
+
+    /// What the DACL, ownership and privileges grant.
+    pub(crate) fn granted_by(&self, descriptor: &SecurityDescriptor) -> AccessMask {
+        let privileges = self.token.privileges();
+        let privileges = if self.for_backup {
+            privileges
+        } else {
+            privileges.without(Privileges::BACKUP | Privileges::RESTORE)
+        };
+        access_check(self.token.sids(), privileges, descriptor, AccessMask::MAXIMUM_ALLOWED)
+            .unwrap_or(AccessMask::NONE)
+    }
+
+    fn may_delete_in_parent(&self, path: &RelativePath) -> bool {
+        let Some(parent) = path.parent() else { return false };
+        let descriptor = self.descriptor_at(&parent);
+        descriptor.is_ok_and(|parent| self.check(parent.as_ref(), AccessMask::DELETE_CHILD).is_ok())
+    }
+
+    fn descriptor_at(&self, path: &RelativePath) -> vfs::Result<Option<SecurityDescriptor>> {
+        // The way there is the server's to look along: users need no traverse right (MS-FSA 2.1.5.1.1,
+        // SeChangeNotifyPrivilege), and the kernel has its own say when the file is touched.
+        let opened = self.backend.open(&Actor::Process, path, Wanted::NOTHING)?;
+        Ok(stored(&*opened.handle))
+    }
+
+    /// No descriptor leaves the decision to the kernel.
+    fn check(&self, descriptor: Option<&SecurityDescriptor>, right: AccessMask) -> vfs::Result<()> {
+        let granted = descriptor.is_none_or(|descriptor| self.granted_by(descriptor).contains(right));
+        if granted { Ok(()) } else { Err(vfs::Error::AccessDenied) }
+    }
+}
+
+/// The descriptor of a file: the stored one, or what its owner and permission bits say.
+pub(crate) fn descriptor(handle: &dyn Handle) -> Result<SecurityDescriptor, NtStatus> {
+    if let Some(descriptor) = stored(handle) {
+        return Ok(descriptor);
+    }
+    Ok(posix::describe(&handle.stat().map_err(|error| of_vfs(&error))?))
+}
+
+/// Stores a file's descriptor.
+pub(crate) fn store(handle: &dyn Handle, descriptor: &SecurityDescriptor) -> vfs::Result<()> {
+    let hash = posix::hash(&handle.posix_permissions()?.unwrap_or_default());
+    let record =
+        record::encode(descriptor, &hash, auth::users::now()).map_err(|_| vfs::Error::NoSpace)?;
+    handle.set_security_record(&record)
+}
+
+/// Stores the descriptor of what was just created: what it inherits from its directory and what the CREATE
+/// brought with it. With neither, the operating system's permissions are all there is.
+pub(crate) fn endow(
+    handle: &dyn Handle,
+    stat: &Stat,
+    parent: Option<&SecurityDescriptor>,
+    creator: Option<&SecurityDescriptor>,
+) -> vfs::Result<Option<SecurityDescriptor>> {
+    let is_directory = stat.is_directory();
+    let creator = creator.filter(|creator| says_something(creator));
+    if creator.is_none() && !parent.is_some_and(|parent| passes_on(parent, is_directory)) {
+        return Ok(None);
+    }
+    let (owner, group) = (Sid::unix_user(stat.uid), Sid::unix_group(stat.gid));
+    let descriptor = inherit(parent, creator, is_directory, owner, group);
+    store(handle, &descriptor)?;
+    Ok(Some(descriptor))
+}
+
+/// Makes a change to a file that may change its permission bits, after which its stored descriptor still
+/// counts.
+pub(crate) fn keeping(handle: &dyn Handle, change: impl FnOnce() -> vfs::Result<()>) -> vfs::Result<()> {
+    let Some(descriptor) = stored(handle) else { return change() };
+    change()?;
+    if stored(handle).is_none() { store(handle, &descriptor) } else { Ok(()) }
+}
+
+/// What access a query or a change of these parts needs (MS-FSA 2.1.5.14, 2.1.5.17).
+pub(crate) fn needed(which: AdditionalInformation, change: bool) -> AccessMask {
+    let mut needed = AccessMask::NONE;
+    if which.intersects(SYSTEMS) {
+        needed |= AccessMask::ACCESS_SYSTEM_SECURITY;
+    }
+    if !change {
+        if which.intersects(READABLE) {
+            needed |= AccessMask::READ_CONTROL;
+        }
+        return needed;
+    }
+    if which.intersects(AdditionalInformation::OWNER | AdditionalInformation::GROUP) {
+        needed |= AccessMask::WRITE_OWNER;
+    }
+    if which.intersects(AdditionalInformation::DACL) {
+        needed |= AccessMask::WRITE_DAC;
+    }
+    needed
+}
+
+/// The stored descriptor; none where there is none, or where it is older than a change of the permissions
+/// by somebody else, which then is what counts.
+fn stored(handle: &dyn Handle) -> Option<SecurityDescriptor> {
+    let record = match handle.security_record() {
+        Ok(record) => record?,
+        Err(error) => {
+            tracing::debug!(%error, "no descriptor read");
+            return None;
+        }
+    };
+    let record = match record::decode(&record) {
+        Ok(record) => record,
+        Err(error) => {
+            tracing::warn!(%error, "a stored security descriptor is malformed; permission bits apply");
+            return None;
+        }
+    };
+    let current = || handle.posix_permissions().ok().flatten();
+    match record.system_hash {
+        Some(hash) if current().is_some_and(|permissions| posix::hash(&permissions) != hash) => None,
+        _ => Some(record.descriptor),
+    }
+}
+
+/// What an owner may beside what the kernel tells apart, who may read and write anyway.
+fn with_owners(kernel: AccessMask) -> AccessMask {
+    if kernel.contains(AccessMask::READ_DATA | AccessMask::WRITE_DATA) {
+        kernel | AccessMask::FILE_ALL.without(KERNELS)
+    } else {
+        kernel
+    }
+}
+
+fn says_something(creator: &SecurityDescriptor) -> bool {
+    creator.owner.is_some() || creator.group.is_some() || creator.control.contains(SdControl::DACL_PRESENT)
+}
+
+/// Whether a child of a directory with this descriptor inherits anything.
+fn passes_on(parent: &SecurityDescriptor, to_directory: bool) -> bool {
+    let lists = [&parent.dacl, &parent.sacl];
+    lists.into_iter().flatten().flat_map(|list| &list.aces).any(|ace| {
+        let onward = !ace.flags.contains(AceFlags::NO_PROPAGATE_INHERIT);
+        if to_directory {
+            ace.flags.contains(AceFlags::CONTAINER_INHERIT)
+                || (onward && ace.flags.contains(AceFlags::OBJECT_INHERIT))
+        } else {
+            ace.flags.contains(AceFlags::OBJECT_INHERIT)
+        }
+    })
+}
+
+/// What everyone may who gets to a file.
+const ALWAYS: AccessMask = AccessMask(AccessMask::READ_ATTRIBUTES.0 | AccessMask::SYNCHRONIZE.0);
+
+/// The rights that the kernel enforces itself: a descriptor cannot grant them against it. The server
+/// enforces the others.
+const KERNELS: AccessMask = AccessMask(
+    AccessMask::READ_DATA.0
+        | AccessMask::WRITE_DATA.0
+        | AccessMask::APPEND_DATA.0
+        | AccessMask::DELETE.0,
+);
+
+const SYSTEMS: AdditionalInformation =
+    AdditionalInformation(AdditionalInformation::SACL.0 | AdditionalInformation::BACKUP.0);
+
+/// The parts of a descriptor that READ_CONTROL lets one see.
+const READABLE: AdditionalInformation = AdditionalInformation(
+    AdditionalInformation::OWNER.0
+        | AdditionalInformation::GROUP.0
+        | AdditionalInformation::DACL.0
+        | AdditionalInformation::LABEL.0
+        | AdditionalInformation::ATTRIBUTE.0
+        | AdditionalInformation::SCOPE.0
+        | AdditionalInformation::BACKUP.0,
+);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The record against bytes of Samba 4.17, and decisions over a backend in memory.
+
+use super::*;
+use auth::IdentityKind;
+use proptest::prelude::*;
+use vfs::{Kind, MemBackend, PosixPermissions};
+use wire::{FileAttributes, FileTime};
+use wire::security::{Ace, Acl};
+
+/// A file of mode 0677, owner 1000, group 100, with entries for both in its ACL, and the record that Samba
+/// wrote for it: `O:S-1-22-1-1000G:S-1-22-2-100D:(A;;0x001f01ff;;;WD)`.
+const SAMBAS: &str = "04000400000002000400020001009acf0077dca49ac5e82afa8efb7339ee2b00dbe45e66bbec32f897aec6e2\
+     a8d30000000000000000000000000000000000000000000000000000000000000000706f7369785f61636c003c4c66de7e7add01d1f7\
+     da9d67014f6fce32046930aa97ed52b1c411f2f0d5b5a32cfcfc42bd01c2000000000000000000000000000000000000000000000000\
+     000000000000000001000480b4000000c400000000000000d4000000010200000000001601000000e8030000010200000000001602000\
+     0006400000004001c000100000000001400ff011f00010100000000000100000000";
+
+const SAMBAS_ACL: &str = "0200000001000600ffffffff02000600e803000004000700ffffffff080007006400000010000700ffffffff\
+     20000700ffffffff";
+
+/// A directory with a default ACL: what Samba 4.17 hashed.
+const DEFAULT_ACL: &str = "0200000001000700ffffffff02000700e903000004000700ffffffff080004000700000010000700ffffff\
+     ff20000700ffffffff";
+const DIRECTORY_ACL: &str = "0200000001000700ffffffff020007000000000004000700ffffffff080007000000000010000700ffff\
+     ffff20000700ffffffff";
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter_map(|digit| char::from(digit).to_digit(16)).map(|d| d as u8).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+fn sambas_descriptor() -> SecurityDescriptor {
+    let everyone = Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE);
+    SecurityDescriptor::new(Sid::unix_user(1000), Sid::unix_group(100), Acl { aces: vec![everyone] })
+}
+
+#[test]
+fn a_record_of_sambas_is_read_and_current() {
+    let record = record::decode(&bytes(SAMBAS)).unwrap();
+    assert_eq!(record.descriptor, sambas_descriptor());
+    let mut permissions = PosixPermissions {
+        mode: 0o100_677,
+        uid: 1000,
+        gid: 100,
+        access_acl: Some(bytes(SAMBAS_ACL)),
+        default_acl: None,
+    };
+    assert_eq!(record.system_hash, Some(posix::hash(&permissions)));
+    permissions.mode = 0o100_675;
+    assert_ne!(record.system_hash, Some(posix::hash(&permissions)));
+}
+
+#[test]
+fn records_are_what_samba_writes() {
+    let sambas = bytes(SAMBAS);
+    let hash = record::decode(&sambas).unwrap().system_hash.unwrap();
+    let time = FileTime(u64::from_le_bytes(sambas[88..96].try_into().unwrap()));
+    let mut ours = record::encode(&sambas_descriptor(), &hash, time).unwrap();
+    // The hash of what Samba makes up from permissions is Samba's alone.
+    ours[14..46].copy_from_slice(&sambas[14..46]);
+    assert_eq!(ours, sambas);
+}
+
+#[test]
+fn a_directory_is_hashed_with_its_default_acl() {
+    let permissions = PosixPermissions {
+        mode: 0o040_777,
+        uid: 0,
+        gid: 0,
+        access_acl: Some(bytes(DIRECTORY_ACL)),
+        default_acl: Some(bytes(DEFAULT_ACL)),
+    };
+    let sambas = "00000200040002000000000000000000\
+        0000000000000000ff41000006000000060000000000000002000200070000000100010000000000000000000000000007000000000\
+        00000040004000700000003000300000000000000000000000000070000000000000006000600070000000500050007000000060000\
+        0000000000060000000000000002000200070000000100010000000000e90300000000000007000000000000000400040007000000\
+        03000300000000000700000000000000040000000000000006000600070000000500050007000000";
+    let sambas = bytes(sambas);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &sambas);
+    assert_eq!(posix::hash(&permissions), digest.as_ref());
+}
+
+/// The older versions, as Samba's own marshalling writes them.
+#[test]
+fn older_versions_are_read() {
+    let descriptor = "010200000000001601000000e80300000102000000000016020000006400000004001c0001000000000014\
+        00ff011f00010100000000000100000000";
+    let heads = [
+        "0100010000000200010004801c0000002c000000000000003c000000",
+        "020002000000020004000200000102030405060708090a0b0c0d0e0f0100048030000000400000000000000050000000",
+        "0300030000000200040002000100000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f2021222324\
+         25262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f0000010004806400000074000000000000008400000 0",
+    ];
+    for head in heads {
+        let record = record::decode(&bytes(&format!("{head}{descriptor}"))).unwrap();
+        assert_eq!(record, record::Record { descriptor: sambas_descriptor(), system_hash: None });
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_record_is_trusted(data in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..232) {
+        let _ = record::decode(&data);
+        let sambas = bytes(SAMBAS);
+        prop_assert!(record::decode(&sambas[..cut.min(sambas.len() - 1)]).is_err());
+    }
+}
+
+fn stat(mode: u32) -> Stat {
+    Stat {
+        device: 1,
+        inode: 2,
+        size: 0,
+        allocation: 0,
+        links: 1,
+        kind: Kind::File,
+        created: FileTime::NONE,
+        accessed: FileTime::NONE,
+        modified: FileTime::NONE,
+        changed: FileTime::NONE,
+        attributes: FileAttributes::NORMAL,
+        mode,
+        uid: 1000,
+        gid: 100,
+    }
+}
+
+/// For all permission bits and everyone who may come: the made-up descriptor grants what POSIX grants.
+#[test]
+fn the_descriptor_says_what_the_bits_say() {
+    let data = AccessMask::READ_DATA | AccessMask::WRITE_DATA;
+    for mode in 0..0o1000_u32 {
+        let descriptor = posix::describe(&stat(mode));
+        for (sids, shift) in [
+            (vec![Sid::unix_user(1000), Sid::unix_group(100), Sid::WORLD], 6),
+            (vec![Sid::unix_user(1000), Sid::WORLD], 6),
+            (vec![Sid::unix_user(1), Sid::unix_group(100), Sid::WORLD], 3),
+            (vec![Sid::unix_user(1), Sid::unix_group(1), Sid::WORLD], 0),
+        ] {
+            let granted =
+                access_check(&sids, Privileges::NONE, &descriptor, AccessMask::MAXIMUM_ALLOWED).unwrap();
+            let mut expected = AccessMask::NONE;
+            if mode >> shift & 4 != 0 {
+                expected |= AccessMask::READ_DATA;
+            }
+            if mode >> shift & 2 != 0 {
+                expected |= AccessMask::WRITE_DATA;
+            }
+            assert_eq!(granted & data, expected, "{mode:o} {sids:?}");
+        }
+    }
+}
+
+/// What a user may do with `d/f` when the directory and the file have these entries for everyone.
+fn permitted(directory: AccessMask, file: AccessMask) -> AccessMask {
+    let backend = MemBackend::new();
+    let actor = Actor::user(1, 1, Vec::new());
+    let allow = |rights| {
+        let aces = vec![Ace::allow(Sid::WORLD, rights, AceFlags::NONE)];
+        SecurityDescriptor::new(Sid::SYSTEM, Sid::SYSTEM, Acl { aces })
+    };
+    let path = |text: &str| RelativePath::new(text).unwrap();
+    let made = backend.create_directory(&actor, &path("d"), FileAttributes::NONE).unwrap();
+    store(&*made.handle, &allow(directory)).unwrap();
+    let made = backend.create_file(&actor, &path("d/f"), FileAttributes::NONE, Wanted::BOTH).unwrap();
+    store(&*made.handle, &allow(file)).unwrap();
+    let token = Token::new(IdentityKind::User, &actor, None, Machine([1, 2, 3]), false);
+    let subject = Subject { backend: &backend, actor: &actor, token: &token, for_backup: false };
+    subject.permitted(&path("d/f"), &*made.handle, &made.stat, AccessMask::MAXIMUM_ALLOWED)
+}
+
+#[test]
+fn a_file_can_be_deleted_by_its_own_right_or_the_directorys() {
+    let delete = |directory, file| permitted(directory, file).contains(AccessMask::DELETE);
+    assert!(!delete(AccessMask::READ_DATA, AccessMask::READ_DATA));
+    assert!(delete(AccessMask::DELETE_CHILD, AccessMask::READ_DATA));
+    assert!(delete(AccessMask::READ_DATA, AccessMask::DELETE));
+}
+
+#[test]
+fn attributes_are_seen_by_who_gets_to_the_file_and_nothing_else() {
+    assert_eq!(permitted(AccessMask::NONE, AccessMask::NONE), AccessMask::READ_ATTRIBUTES);
+}
