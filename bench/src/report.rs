@@ -98,7 +98,8 @@ fn row(outcome: &Outcome, text: &mut String) {
         spread.map_or_else(|| "-".into(), shown)
     };
     let ratio = |spread: Option<Spread>| {
-        let shown = |s: Spread| format!("{:.2} ({:.2}..{:.2})", s.median, s.min, s.max);
+        let digits = |s: Spread| if s.median < 0.1 { 3 } else { 2 };
+        let shown = |s: Spread| format!("{:.3$} ({:.3$}..{:.3$})", s.median, s.min, s.max, digits(s));
         spread.map_or_else(|| "-".into(), shown)
     };
     writeln!(

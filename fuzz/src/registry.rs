@@ -340,7 +340,7 @@ impl World {
             lease: (choices & 2 == 2).then(|| (guid(choices >> 2 & 3), 1 + (choices >> 4 & 1))),
             path: shown.path.clone(),
         };
-        if let Ok(found) = self.state.reconnect(&request, |_, open| open.clone(), self.now) {
+        if let Ok(found) = self.state.reconnect(&request, |_, open| *open, self.now) {
             assert!(shown.session.is_none() && shown.durable, "an open that nobody had lost is reconnected");
             self.opens.iter_mut().find(|it| it.0 == id).unwrap().1 = found.granted.file_id;
         }

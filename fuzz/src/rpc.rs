@@ -1,6 +1,6 @@
 //! The pipes: associations fed in any parts, and what calls carry.
 
-use rpc::pdu::{Body, HEADER_LEN, Header};
+use rpc::pdu::{Body, HEADER_LEN, Header, OBJECT_UUID};
 use rpc::srvsvc::{ENDPOINT, INTERFACE, SessionEnumRequest, SessionEnumStruct};
 use rpc::{Association, ClientAssociation, Dispatch, Fault, InterfaceId, ReadOutcome, Win32Error};
 
@@ -114,12 +114,13 @@ fn pdu(octets: &[u8]) {
     if matches!(body, Body::Other(_)) {
         return;
     }
-    let again = body.encode(header.call_id, header.flags);
+    // The object of a request is not written: no interface here has objects.
+    let again = body.encode(header.call_id, header.flags & !OBJECT_UUID);
     let Some(Ok(read)) = again.first_chunk::<HEADER_LEN>().map(Header::decode) else {
         panic!("a PDU that was written is none");
     };
     let mut written = Body::decode(&read, &again);
-    // A verifier is not written: none is ever answered.
+    // A verifier is not written.
     if let (
         Ok(Body::Bind(written) | Body::AlterContext(written)),
         Body::Bind(read) | Body::AlterContext(read),

@@ -201,12 +201,13 @@ impl<S: Shell> State<S> {
         let Some(key) = request.target.file() else {
             return Ok(Some(requester));
         };
-        let own = request.lease.map(|lease| LeaseId { client: requester.client_guid, key: lease.key });
-        if let Some(own) = own
-            && self.leases.get(&own).is_some_and(|lease| lease.file != key)
+        let named = request.lease.map(|lease| LeaseId { client: requester.client_guid, key: lease.key });
+        if let Some(named) = named
+            && self.leases.get(&named).is_some_and(|lease| lease.file != key)
         {
             return Err(Refused::LeaseKeyInUse);
         }
+        let own = named.filter(|_| may_have_lease(request));
         if self.is_delete_pending(key) {
             return Err(Refused::DeletePending);
         }
@@ -361,7 +362,7 @@ impl<S: Shell> State<S> {
         let key = request.target.file();
         let lease = request
             .lease
-            .filter(|lease| key.is_some() && may_have_lease(&request, lease))
+            .filter(|_| key.is_some() && may_have_lease(&request))
             .map(|lease| (LeaseId { client: requester.client_guid, key: lease.key }, lease));
         let caches = key.map_or(LeaseState::NONE, |key| self.grantable(&request, key, lease));
 
@@ -583,8 +584,8 @@ impl<S: Shell> State<S> {
 
 /// Directories are leased by version 2 only (MS-SMB2 3.3.5.9.8); a lease of version 1 is as if it had not
 /// been asked for.
-const fn may_have_lease(request: &AdmitRequest, lease: &LeaseRequest) -> bool {
-    !request.is_directory || lease.version >= 2
+fn may_have_lease(request: &AdmitRequest) -> bool {
+    !request.is_directory || request.lease.is_some_and(|lease| lease.version >= 2)
 }
 
 /// What of the state asked for there is: directories are not written to in a cache.

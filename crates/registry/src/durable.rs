@@ -66,7 +66,7 @@ pub struct Reconnect {
     pub connection: ConnectionId,
     /// `FileId` of the context; only its persistent part counts.
     pub file_id: FileId,
-    /// `CreateGuid`, in a reconnect of the second kind.
+    /// `CreateGuid`, in a reconnect of the second kind. It is zero for an open of the first kind.
     pub create_guid: Option<Guid>,
     /// The key and version of the lease context beside it.
     pub lease: Option<(Guid, u8)>,
@@ -164,8 +164,20 @@ impl<S: Shell> State<S> {
     ) -> Result<Reconnected<S>, ReconnectError> {
         let (id, home) = self.reclaimable(request)?;
         let volatile = self.wire_ids.issue();
+        let client = self.connections.get(&request.connection).map(|it| it.client_guid).unwrap_or_default();
         let open = self.opens.get_mut(&id).ok_or(ReconnectError::NotFound)?;
         open.file_id.volatile = volatile;
+        open.client_guid = client;
+        // Without a lease the client may have another GUID now.
+        if let Some(durable) = open.durable.as_mut().filter(|it| it.client != client)
+            && durable.create_guid.is_none_or(|guid| !self.create_guids.contains_key(&(client, guid)))
+        {
+            if let Some(guid) = durable.create_guid {
+                self.create_guids.remove(&(durable.client, guid));
+                self.create_guids.insert((client, guid), id);
+            }
+            durable.client = client;
+        }
         open.attached = attach(open.file_id, &open.attached);
         open.home = Some(home);
         if let Some(durable) = &mut open.durable
@@ -317,7 +329,9 @@ impl<S: Shell> State<S> {
         let id = *self.durable_ids.get(&request.file_id.persistent).ok_or(NotFound)?;
         let open = self.opens.get(&id).ok_or(NotFound)?;
         let durable = open.durable.as_ref().ok_or(NotFound)?;
-        if open.home.is_some() || durable.create_guid != request.create_guid || open.share != tree.share {
+        // An open of the first kind has no GUID, and one of either kind is reclaimed without.
+        let same_guid = request.create_guid.is_none_or(|it| it == durable.create_guid.unwrap_or_default());
+        if open.home.is_some() || !same_guid || open.share != tree.share {
             return Err(NotFound);
         }
         match (open.caching, request.lease) {
@@ -333,9 +347,6 @@ impl<S: Shell> State<S> {
             }
             (Caching::Lease(_), None) | (_, Some(_)) => return Err(NotFound),
             (Caching::Oplock { .. } | Caching::None, None) => {}
-        }
-        if durable.create_guid.is_some() && durable.client != connection.client_guid {
-            return Err(NotFound);
         }
         if !open.owner.is_same_user(&session.owner) {
             return Err(OtherUser);

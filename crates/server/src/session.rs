@@ -11,7 +11,7 @@ use auth::sealing::{Cipher, SealingError, SealingKey};
 use auth::signing::SigningKey;
 use registry::{SessionShared, Time};
 use wire::header::TransformHeader;
-use wire::{Dialect, FileId, Guid, SessionGlobalId, SessionId, TreeId};
+use wire::{Dialect, FileId, SessionGlobalId, SessionId, TreeId};
 
 use crate::open::Open;
 use crate::security::Token;
@@ -58,8 +58,6 @@ pub(crate) struct Logon {
 pub(crate) struct Established {
     /// `Session.Connection.Dialect`.
     pub(crate) dialect: Dialect,
-    /// `Session.Connection.ClientGuid`.
-    pub(crate) client_guid: Guid,
     /// `Session.Connection.CipherId`.
     pub(crate) cipher: Option<Cipher>,
     /// `Session.SigningKey`; none for anonymous sessions, which have no key worth using.

@@ -10,8 +10,8 @@ use wire::{FileAttributes, FileTime};
 /// One share's files.
 ///
 /// Names are looked up exactly first and without regard to case where that fails, in every component
-/// ([`crate::fold`]); of several candidates the one that sorts first by its bytes on disk is taken. Symlinks
-/// are followed as long as they stay in the share; others are [`crate::Error::AccessDenied`], dangling ones
+/// ([`crate::fold`]); of several candidates the one that sorts first by its bytes on disk is taken. A name that
+/// none has may be the short name of one ([`crate::short_name`]). Symlinks are followed as long as they stay in the share; others are [`crate::Error::AccessDenied`], dangling ones
 /// [`crate::Error::NotFound`].
 pub trait Backend: Send + Sync {
     /// What this backend can do.
@@ -50,7 +50,11 @@ pub trait Backend: Send + Sync {
     /// A symlink is renamed itself, not what it points to. Without `replace`, an existing `to` is
     /// [`crate::Error::Exists`], unless only the case of the name changes. With `replace`, an existing file is
     /// replaced atomically and keeps its spelling; a directory or a READONLY file is
-    /// [`crate::Error::AccessDenied`] (MS-FSA 2.1.5.15.11). Both paths of streams: of the same file.
+    /// [`crate::Error::AccessDenied`] (MS-FSA 2.1.5.15.11).
+    ///
+    /// With a stream in `from`: `to` is of the same file, another stream or, without one, the file's data, which
+    /// must be empty ([`crate::Error::Exists`]) and are what the stream's were. Whatever had the stream open still
+    /// has.
     fn rename(
         &self,
         actor: &Actor,

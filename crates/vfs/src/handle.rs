@@ -137,7 +137,8 @@ pub struct SetTimes {
     pub accessed: Option<FileTime>,
     /// `LastWriteTime`.
     pub modified: Option<FileTime>,
-    /// `ChangeTime`; a local backend cannot set it and lets the operating system keep it.
+    /// `ChangeTime`. A local backend keeps the time that is set beside the operating system's, which cannot
+    /// be set, and tells it until the file changes; where it cannot, the operating system's remains.
     pub changed: Option<FileTime>,
 }
 

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod local;
 pub mod mem;
 pub mod path;
+pub mod short_name;
 pub mod stat;
 
 pub use backend::{Actor, Backend, Capabilities, Identity, Opened, Space, Volume, Wanted};

@@ -37,3 +37,10 @@ pub const FOLDED_DIRECTORIES_MAX: usize = 16;
 
 /// How long remembered names count: what another program's change could stay unseen for at most.
 pub const FOLDED_AGE_MAX: Duration = Duration::from_secs(1);
+
+/// How long a name that is gone is remembered with its short name (MS-FSA 2.1.1.1, TunnelCacheList): Windows'
+/// own 15 seconds.
+pub const TUNNEL_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// Names that are gone and remembered, per share; beyond, the oldest is forgotten.
+pub const TUNNEL_NAMES_MAX: usize = 256;

@@ -334,6 +334,9 @@ fn extended_attributes_and_streams() {
         assert!(matches!(backend.rename(&actor, &*made.handle, &main, &other, false), Err(Error::Exists)));
         backend.rename(&actor, &*made.handle, &main, &other, true).unwrap();
         assert_eq!(backend.open(&actor, &other, Wanted::READ).unwrap().stat.size, 3);
+        // What has it open follows.
+        made.handle.write_at(b"more", 0).unwrap();
+        assert_eq!(opened.handle.stat().unwrap().size, 4);
         let opened = backend.open(&actor, &other, Wanted::READ).unwrap();
         backend.remove(&actor, &other, &*opened.handle).unwrap();
         assert!(matches!(backend.open(&actor, &other, Wanted::READ), Err(Error::NotFound)));
@@ -342,7 +345,50 @@ fn extended_attributes_and_streams() {
         let d = directory(&*backend, "d");
         backend.create_file(&actor, &stream("d", "s"), FileAttributes::NONE, Wanted::BOTH).unwrap();
         assert_eq!(d.handle.streams().unwrap().len(), 1);
+        let data = backend.rename(&actor, &*d.handle, &stream("d", "s"), &path("d"), true);
+        assert!(matches!(data, Err(Error::IsADirectory)));
     });
+}
+
+#[test]
+fn a_stream_can_become_the_data() {
+    check(|backend| {
+        let actor = Actor::Process;
+        let base = file(&*backend, "f");
+        let made = stream("f", "s");
+        let made = backend.create_file(&actor, &made, FileAttributes::NONE, Wanted::BOTH).unwrap();
+        made.handle.write_at(b"text", 0).unwrap();
+        base.handle.write_at(b"x", 0).unwrap();
+        let full = backend.rename(&actor, &*made.handle, &stream("f", "s"), &path("f"), true);
+        assert!(matches!(full, Err(Error::Exists)));
+        base.handle.set_size(0).unwrap();
+        backend.rename(&actor, &*made.handle, &stream("f", "s"), &path("f"), true).unwrap();
+        assert!(base.handle.streams().unwrap().is_empty());
+        made.handle.write_at(b"T", 0).unwrap();
+        let mut buffer = [0; 8];
+        assert_eq!(base.handle.read_at(&mut buffer, 0).unwrap(), 4);
+        assert_eq!(&buffer[..4], b"Text");
+        assert_eq!(made.handle.stat().unwrap().size, 4);
+    });
+}
+
+#[test]
+fn short_names_are_found_where_nothing_has_them() {
+    check(|backend| {
+        let actor = Actor::Process;
+        directory(&*backend, "A long name");
+        file(&*backend, "A long name/Another.long.name");
+        let (parent, name) = (short("A long name"), short("Another.long.name"));
+        let opened = open(&*backend, &format!("{parent}/{}", name.to_lowercase())).unwrap();
+        assert_eq!(opened.path, "A long name/Another.long.name");
+        let again = path(&format!("a long name/{name}"));
+        let again = backend.create_file(&actor, &again, FileAttributes::NONE, Wanted::READ);
+        assert!(matches!(again, Err(Error::Exists)));
+    });
+}
+
+fn short(name: &str) -> String {
+    vfs::short_name::other_short_name(name).unwrap()
 }
 
 #[test]

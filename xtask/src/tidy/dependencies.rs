@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vfs", &["wire"]),
     ("server", &["auth", "control", "registry", "rpc", "vfs", "wire"]),
     ("client", &["auth", "control", "rpc", "wire"]),
-    ("shareward", &["auth", "client", "control", "server"]),
+    ("shareward", &["auth", "client", "control", "server", "wire"]),
     ("testkit", &[]),
 ];
 

@@ -131,7 +131,6 @@ fn a_reconnect_is_checked() {
     use ReconnectError::{InvalidParameter, NotFound, OtherUser};
     for (wrong, expected) in [
         (wrong_id, NotFound),
-        (Reconnect { create_guid: None, ..good.clone() }, NotFound),
         (Reconnect { create_guid: Some(guid(1)), ..good.clone() }, NotFound),
         (Reconnect { lease: None, ..good.clone() }, NotFound),
         (Reconnect { lease: Some((guid(6), 1)), ..good.clone() }, NotFound),

@@ -213,12 +213,14 @@ fn finish(request: &mut Request<'_>, answer: &mut AnswerBuilder, outcome: Outcom
         if request.credits_granted { 0 } else { request.connection.grant_credits(request.header.credits) };
     let mut header = request.header.response(status, credits);
     // The status tells the client not to trust the session, whose key may be gone.
-    let signer = request.signer.take().filter(|_| !request.sealed && status != NtStatus::USER_SESSION_DELETED);
+    let may_sign =
+        status != NtStatus::USER_SESSION_DELETED || request.header.command == Command::SESSION_SETUP;
+    let signer = request.signer.take().filter(|_| !request.sealed && may_sign);
     if signer.is_some() {
         header.flags |= HeaderFlags::SIGNED;
     }
-    answer.finish(&header, signer);
-    handlers::answered(request, status, answer.last_message());
+    answer.finish(&header, signer.clone());
+    handlers::answered(request, status, answer.last_message(), signer.as_deref());
     Ok(())
 }
 

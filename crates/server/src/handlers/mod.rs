@@ -22,6 +22,7 @@ pub(crate) mod tree_connect;
 pub(crate) mod tree_disconnect;
 pub(crate) mod write;
 
+use auth::signing::SigningKey;
 use wire::header::Command;
 use wire::msg::QueryInfoResponse;
 use wire::{DecodeError, NtStatus};
@@ -55,11 +56,16 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 
 /// What remains to be done when an answer's bytes are known: the preauthentication hash covers them
 /// (MS-SMB2 3.3.5.4, 3.3.5.5).
-pub(crate) fn answered(request: &Request<'_>, status: NtStatus, message: &[u8]) {
+pub(crate) fn answered(
+    request: &Request<'_>,
+    status: NtStatus,
+    message: &[u8],
+    signer: Option<&SigningKey>,
+) {
     match request.header.command {
         Command::NEGOTIATE if status.is_success() => request.connection.preauth().update(message),
         Command::SESSION_SETUP if status == NtStatus::MORE_PROCESSING_REQUIRED => {
-            session_setup::answered(request, message);
+            session_setup::answered(request, message, signer);
         }
         _ => {}
     }

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use auth::kdf::{SessionKeys, channel_signing_key};
 use auth::preauth::PreauthHash;
 use auth::sealing::SealingKey;
-use auth::signing::SigningKey;
+use auth::signing::{SigningAlgorithm, SigningKey};
 use auth::{Acceptor, IdentityKind, Refusal, Step};
-use registry::{BindError, EndReason, SessionState};
+use registry::{BindError, EndReason, SessionInfo, SessionState};
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Dialect, NtStatus, SessionId};
 
@@ -21,6 +21,7 @@ use crate::limits;
 use crate::security::Token;
 use crate::server::Server;
 use crate::session::{Channel, Established, Logon, SealingKeys, Session, User};
+use crate::shell::SmbShell;
 
 /// Handles SESSION_SETUP.
 pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -38,8 +39,11 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         to_bind(request, negotiated)?
     } else if request.header.session_id == SessionId(0) {
         create(connection)?
+    } else if let Some(session) = connection.session(request.header.session_id) {
+        session
     } else {
-        connection.session(request.header.session_id).ok_or(NtStatus::USER_SESSION_DELETED)?
+        let _of_another_connection = session_elsewhere(request);
+        return Err(NtStatus::USER_SESSION_DELETED);
     };
     request.session = Some(Arc::clone(&session));
     request.header.session_id = session.id();
@@ -74,8 +78,10 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             drop(logons);
             tracing::info!(conn = connection.id.0, peer = %connection.peer, %reason, "logon refused");
             server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
-            // A repeated logon that fails ends the session too, as on Windows.
-            end(connection, &session, EndReason::LogonFailed);
+            // A repeated logon that fails ends the session too, as on Windows; one that binds does not.
+            if !binds {
+                end(connection, &session, EndReason::LogonFailed);
+            }
             Err(status_of(reason))
         }
         Step::Done(done) => {
@@ -106,49 +112,69 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
 }
 
 /// Puts an interim answer into the logon's preauthentication hash.
-pub(crate) fn answered(request: &Request<'_>, message: &[u8]) {
+pub(crate) fn answered(request: &Request<'_>, message: &[u8], signer: Option<&SigningKey>) {
     let Some(session) = &request.session else { return };
-    if let Some(logon) = logons(request.connection).get_mut(&session.id()) {
-        logon.preauth.update(message);
+    let mut logons = logons(request.connection);
+    let Some(logon) = logons.get_mut(&session.id()) else { return };
+    match signer {
+        // The hash is of what is on the wire.
+        Some(key) => {
+            let mut signed = message.to_vec();
+            let _ = key.sign(&mut signed);
+            logon.preauth.update(&signed);
+        }
+        None => logon.preauth.update(message),
     }
 }
 
 /// The session that a request binds to its connection, if it may (MS-SMB2 3.3.5.5, step 4).
 fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Session>, NtStatus> {
-    let connection = request.connection;
+    if let Some(channel) = request.connection.channel(request.header.session_id) {
+        request.signer = Some(channel.verify(request.message).ok_or(NtStatus::ACCESS_DENIED)?);
+        return Err(NtStatus::REQUEST_NOT_ACCEPTED);
+    }
+    let found = session_elsewhere(request).ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let session = found.attached;
+    let established = session.established().ok_or(NtStatus::REQUEST_NOT_ACCEPTED)?;
+    if !request.header.is_signed() {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let key = established.signing.as_ref().ok_or(NtStatus::NOT_SUPPORTED)?;
+    if request.signer.is_none() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    // In the order in which Windows looks. It lets a client have another GUID on another channel, which
+    // MS-SMB2 leaves to the server.
+    match (key.algorithm(), negotiated.signing) {
+        (SigningAlgorithm::AesGmac, SigningAlgorithm::AesGmac) => {}
+        (SigningAlgorithm::AesGmac, _) => return Err(REQUEST_OUT_OF_SEQUENCE),
+        (_, SigningAlgorithm::AesGmac) => return Err(NtStatus::NOT_SUPPORTED),
+        _ => {}
+    }
     if negotiated.dialect < Dialect::SMB300 {
         return Err(NtStatus::REQUEST_NOT_ACCEPTED);
     }
-    let found = connection.server.registry.lock("bind").session(request.header.session_id);
-    let found = found.ok_or(NtStatus::USER_SESSION_DELETED)?;
-    let session = found.attached;
-    let established = session.established().ok_or(NtStatus::REQUEST_NOT_ACCEPTED)?;
-    if established.dialect != negotiated.dialect || !request.header.is_signed() {
+    if established.dialect != negotiated.dialect || established.cipher != negotiated.cipher {
         return Err(NtStatus::INVALID_PARAMETER);
-    }
-    if established.client_guid != negotiated.client_guid {
-        return Err(NtStatus::USER_SESSION_DELETED);
     }
     match found.state {
-        SessionState::InProgress => return Err(NtStatus::REQUEST_NOT_ACCEPTED),
-        SessionState::Expired => return Err(NtStatus::NETWORK_SESSION_EXPIRED),
-        SessionState::Valid => {}
+        SessionState::InProgress => Err(NtStatus::REQUEST_NOT_ACCEPTED),
+        SessionState::Expired => Err(NtStatus::NETWORK_SESSION_EXPIRED),
+        SessionState::Valid => Ok(session),
     }
-    let key = established.signing.as_ref().ok_or(NtStatus::NOT_SUPPORTED)?;
-    if connection.session(session.id()).is_some() {
-        return Err(NtStatus::REQUEST_NOT_ACCEPTED);
+}
+
+/// A session that the connection does not have. Who shows that it holds the key gets even a refusal
+/// signed with it; nobody else does, lest there be two signatures with one nonce.
+fn session_elsewhere(request: &mut Request<'_>) -> Option<SessionInfo<SmbShell>> {
+    let found = request.connection.server.registry.lock("bind").session(request.header.session_id)?;
+    if request.header.is_signed()
+        && let Some(key) = found.attached.established().and_then(|it| it.signing.as_ref())
+        && key.verify(request.message).is_ok()
+    {
+        request.signer = Some(Arc::clone(key));
     }
-    if key.verify(request.message).is_err() {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    request.signer = Some(Arc::clone(key));
-    if established.cipher != negotiated.cipher {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
-    if key.algorithm() != negotiated.signing {
-        return Err(REQUEST_OUT_OF_SEQUENCE);
-    }
-    Ok(session)
+    Some(found)
 }
 
 /// Binds a session to the connection, its user having logged on here too (MS-SMB2 3.3.5.5.2,
@@ -286,7 +312,6 @@ fn establish(
         }
         return Ok(Established {
             dialect: negotiated.dialect,
-            client_guid: negotiated.client_guid,
             cipher: None,
             signing: None,
             sealing: None,
@@ -310,7 +335,6 @@ fn establish(
     }
     Ok(Established {
         dialect: negotiated.dialect,
-        client_guid: negotiated.client_guid,
         cipher: negotiated.cipher,
         signing: Some(Arc::new(signing)),
         sealing,
@@ -367,7 +391,7 @@ fn status_of(reason: Refusal) -> NtStatus {
 }
 
 /// STATUS_REQUEST_OUT_OF_SEQUENCE (MS-ERREF 2.3.1): what Windows says where only the signing algorithms
-/// differ.
+/// do not fit together.
 const REQUEST_OUT_OF_SEQUENCE: NtStatus = NtStatus(0xc000_042a);
 
 /// The Unix account of guests and anonymous callers.

@@ -32,8 +32,9 @@ Serves the shares of a configuration file, or one directory.
   DIRECTORY     Share this directory, and nothing else, for a user made for the
                 occasion: name and password are printed once. No file is read
                 or written.
-  --config      The configuration file; if not given, for root it is
-                /etc/shareward/shareward.toml and ~/.config/shareward/shareward.toml for others.
+  --config      The configuration file, if it is not the conventional one:
+                /etc/shareward/shareward.toml for root, for others
+                ~/.config/shareward/shareward.toml.
   --listen      Where to listen instead: 127.0.0.1, [::1]:4450, :4450, ...
   --socket      Where the control socket is instead.
 

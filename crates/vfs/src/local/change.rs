@@ -2,11 +2,14 @@
 
 use super::handle::LocalHandle;
 use super::open::{base_of, finish};
-use super::resolve::{Located, Root, statx_fd};
-use super::{metadata, names, stream, xattr};
+use super::resolve::{Located, Root, device, statx_fd};
+use super::metadata::{self, Stored};
+use super::{names, stream, xattr};
 use crate::backend::{Actor, Opened, Wanted};
 use crate::error::{Error, Result};
+use crate::handle::Handle;
 use crate::path::RelativePath;
+use crate::short_name;
 use crate::stat::{Kind, Stat};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
@@ -153,38 +156,39 @@ pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &L
         Err(Errno::EXIST) => Err(Error::NotEmpty),
         result => {
             result?;
-            root.folded.removed(located.parent.as_fd(), &located.leaf);
+            note_removal(root, &located);
             Ok(())
         }
     }
 }
 
-/// Renames a stream; both paths are of the file `handle` has open.
+/// Renames a stream of the file `handle` has open; without a stream in `to` it becomes the file's data.
 pub(super) fn rename_stream(
-    root: &Root,
+    root: &Arc<Root>,
     handle: &LocalHandle,
     from: &RelativePath,
     to: &RelativePath,
     replace: bool,
 ) -> Result<String> {
-    let (Some(from_stream), Some(to_stream)) = (from.stream(), to.stream()) else {
-        return Err(Error::NotSupported);
-    };
-    let stat = statx_fd(handle.fd())?;
-    let same = [from, to].iter().all(|path| crate::fold::equal(path.as_str(), from.as_str()));
-    if !same {
+    let Some(from_stream) = from.stream() else { return Err(Error::NotSupported) };
+    if !crate::fold::equal(to.as_str(), from.as_str()) {
         return Err(Error::NotSupported);
     }
+    let stat = handle.stat()?;
     let source = stream::find(handle.fd(), from_stream)?.ok_or(Error::NotFound)?;
+    let Some(to_stream) = to.stream() else {
+        stream::become_data(handle, &stat, &source)?;
+        return Ok(names::decode_path(&handle.path));
+    };
     if let Some(existing) = stream::find(handle.fd(), to_stream)?.filter(|existing| *existing != source) {
         if !replace {
             return Err(Error::Exists);
         }
-        let _lock = root.lock_inode(stat.stx_ino);
+        let _lock = root.lock_inode(stat.inode);
         stream::remove(handle, &existing)?;
     }
     if source != to_stream {
-        stream::rename(handle, &source, to_stream)?;
+        stream::rename(handle, &stat, &source, to_stream)?;
     }
     Ok(names::decode_path(&handle.path))
 }
@@ -195,13 +199,39 @@ fn absent(root: &Root, path: &RelativePath) -> Result<Located> {
         return Err(Error::Exists);
     }
     let located = root.locate(path)?;
-    if located.exists { Err(Error::Exists) } else { Ok(located) }
+    if located.exists {
+        return Err(Error::Exists);
+    }
+    let name = path.name().unwrap_or_default();
+    let before = directory_key(&located).and_then(|directory| root.tunnel.take(directory, name));
+    let Some(before) = before.and_then(|name| path.parent()?.join(&name).ok()) else { return Ok(located) };
+    match root.locate(&before) {
+        Ok(before) if !before.exists => Ok(before),
+        _ => Ok(located),
+    }
+}
+
+/// What tells a directory from others.
+fn directory_key(located: &Located) -> Option<(u64, u64)> {
+    let raw = statx_fd(located.parent.as_fd()).ok()?;
+    Some((device(&raw), raw.stx_ino))
+}
+
+/// Notes that a name is gone.
+fn note_removal(root: &Root, located: &Located) {
+    root.folded.removed(located.parent.as_fd(), &located.leaf);
+    let name = names::decode(&located.leaf);
+    if short_name::other_short_name(&name).is_some()
+        && let Some(directory) = directory_key(located)
+    {
+        root.tunnel.removed(directory, &name);
+    }
 }
 
 /// Stores the attributes and creation time of something new.
 fn initialize(fd: &OwnedFd, kind: Kind, attributes: FileAttributes) -> Result<()> {
-    let born = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
-    match metadata::store(fd.as_fd(), kind, attributes, born) {
+    let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
+    match metadata::store(fd.as_fd(), kind, &Stored { attributes, created, changed: None }) {
         Err(Error::NotSupported) => Ok(()),
         result => result,
     }
@@ -250,7 +280,7 @@ fn respell(root: &Root, source: &Located, target: Located, to: &RelativePath) ->
 }
 
 fn note_rename(root: &Root, source: &Located, target: &Located) {
-    root.folded.removed(source.parent.as_fd(), &source.leaf);
+    note_removal(root, source);
     root.folded.added(target.parent.as_fd(), &target.leaf);
 }
 
@@ -319,6 +349,6 @@ fn replaceable(target: &Located, replace: bool) -> Result<Stat> {
 }
 
 /// The local handle behind any handle.
-pub(super) fn own(handle: &dyn crate::handle::Handle) -> Result<&LocalHandle> {
+pub(super) fn own(handle: &dyn Handle) -> Result<&LocalHandle> {
     base_of(handle).ok_or(Error::InvalidArgument)
 }

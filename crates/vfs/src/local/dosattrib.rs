@@ -11,6 +11,10 @@
 //! | 3 | valid flags, then as 1 |
 //! | 4 | valid flags, attributes, invented time T, created T |
 //! | 5 | valid flags, attributes, created T |
+//!
+//! This server writes version 5, and version 3 where a client set the change time, which no file system lets
+//! be set: the time is in `changed`, and in the size, which is not said to be valid, the moment it was set (see
+//! [`SetChange`]). Samba takes the rest of such a record as it is.
 
 use wire::{FileAttributes, FileTime};
 
@@ -22,6 +26,11 @@ pub(super) const RECORD_BYTES_MAX: usize = 512;
 
 const VALID_ATTRIBUTES: u32 = 0x01;
 const VALID_CREATED: u32 = 0x10;
+const VALID_CHANGED: u32 = 0x20;
+
+/// How far the kernel's change time may lie from the moment a change time was set, and still stand for the
+/// setting itself: its clock ticks every 10 ms or faster, and the call takes its time. In 100 ns.
+const CHANGE_TICKS_MAX: u64 = 250_000;
 
 /// What the record says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +39,25 @@ pub(super) struct DosAttrib {
     pub(super) attributes: Option<FileAttributes>,
     /// The creation time, if it is valid.
     pub(super) created: Option<FileTime>,
+    /// The change time, if it was set.
+    pub(super) changed: Option<SetChange>,
+}
+
+/// A change time that was set. Nothing can set the kernel's, so it counts while the kernel's is still that of
+/// the setting; whatever changes the file later moves that on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SetChange {
+    /// The time that was set.
+    pub(super) time: FileTime,
+    /// When it was set.
+    pub(super) at: FileTime,
+}
+
+impl SetChange {
+    /// Whether a file whose kernel's change time is `kernel` has not changed since.
+    pub(super) fn counts(self, kernel: FileTime) -> bool {
+        kernel.0.abs_diff(self.at.0) <= CHANGE_TICKS_MAX
+    }
 }
 
 impl DosAttrib {
@@ -42,7 +70,7 @@ impl DosAttrib {
             // Before there were versions the string was all.
             let digits = std::str::from_utf8(text).ok()?.trim().strip_prefix("0x")?;
             let attributes = FileAttributes(u32::from_str_radix(digits, 16).ok()?);
-            return Some(Self { attributes: Some(attributes), created: None });
+            return Some(Self { attributes: Some(attributes), ..Self::default() });
         };
         if reader.u16()? != version {
             return None;
@@ -55,19 +83,31 @@ impl DosAttrib {
             _ => return None,
         }
         let attributes = FileAttributes(reader.u32()?);
+        let mut size = 0;
         match version {
-            1..=3 => reader.skip(4 + 8 + 8)?,
+            1..=3 => {
+                reader.skip(4)?;
+                size = reader.u64()?;
+                reader.skip(8)?;
+            }
             4 => reader.skip(8)?,
             _ => {}
         }
         let created = FileTime(reader.u64()?);
+        let changed = match version {
+            3 if valid & VALID_CHANGED != 0 => {
+                Some(SetChange { time: FileTime(reader.u64()?), at: FileTime(size) })
+            }
+            _ => None,
+        };
         Some(Self {
             attributes: (valid & VALID_ATTRIBUTES != 0).then_some(attributes),
             created: (valid & VALID_CREATED != 0 && created != FileTime::NONE).then_some(created),
+            changed,
         })
     }
 
-    /// The record, version 5.
+    /// The record, version 5 or 3.
     pub(super) fn to_record(self) -> Vec<u8> {
         let mut valid = 0;
         if self.attributes.is_some() {
@@ -76,9 +116,23 @@ impl DosAttrib {
         if self.created.is_some() {
             valid |= VALID_CREATED;
         }
+        let attributes = self.attributes.unwrap_or_default().0;
+        if let Some(SetChange { time, at }) = self.changed {
+            let mut record = format!("{attributes:#x}\0").into_bytes();
+            record.resize(record.len().next_multiple_of(2), 0);
+            record.extend_from_slice(&[3, 0, 3, 0]);
+            record.resize(record.len().next_multiple_of(4), 0);
+            for number in [valid | VALID_CHANGED, attributes, 0] {
+                record.extend_from_slice(&number.to_le_bytes());
+            }
+            for number in [at.0, 0, self.created.unwrap_or_default().0, time.0] {
+                record.extend_from_slice(&number.to_le_bytes());
+            }
+            return record;
+        }
         let mut record = vec![0, 0, 5, 0, 5, 0, 0, 0];
         record.extend_from_slice(&u32::to_le_bytes(valid));
-        record.extend_from_slice(&self.attributes.unwrap_or_default().0.to_le_bytes());
+        record.extend_from_slice(&attributes.to_le_bytes());
         record.extend_from_slice(&self.created.unwrap_or_default().0.to_le_bytes());
         record
     }
@@ -160,7 +214,11 @@ mod tests {
     fn reads_what_samba_writes() {
         for (hex, attributes, created) in SAMBA {
             let expected =
-                DosAttrib { attributes: Some(FileAttributes(attributes)), created: created.map(FileTime) };
+                DosAttrib {
+                    attributes: Some(FileAttributes(attributes)),
+                    created: created.map(FileTime),
+                    changed: None,
+                };
             assert_eq!(DosAttrib::parse(&bytes(hex)), Some(expected), "{hex}");
         }
     }
@@ -178,7 +236,7 @@ mod tests {
 
     #[test]
     fn takes_the_string_alone_and_refuses_the_rest() {
-        let hidden = DosAttrib { attributes: Some(FileAttributes::HIDDEN), created: None };
+        let hidden = DosAttrib { attributes: Some(FileAttributes::HIDDEN), ..DosAttrib::default() };
         assert_eq!(DosAttrib::parse(b"0x2"), Some(hidden));
         assert_eq!(DosAttrib::parse(b"0x2\0"), Some(hidden));
         for bad in [
@@ -195,9 +253,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_and_survives(record in proptest::collection::vec(any::<u8>(), 0..80), created in 1..u64::MAX) {
+        fn never_panics_and_survives(record in proptest::collection::vec(any::<u8>(), 0..80), created in 1..u64::MAX, bits: u32) {
             _ = DosAttrib::parse(&record);
-            let ours = DosAttrib { attributes: Some(FileAttributes::HIDDEN), created: Some(FileTime(created)) };
+            let created = FileTime(created);
+            let ours = DosAttrib { attributes: Some(FileAttributes(bits)), created: Some(created), changed: None };
+            prop_assert_eq!(DosAttrib::parse(&ours.to_record()), Some(ours));
+            let changed = SetChange { time: FileTime(7), at: created };
+            let ours = DosAttrib { changed: Some(changed), ..ours };
             prop_assert_eq!(DosAttrib::parse(&ours.to_record()), Some(ours));
         }
     }

@@ -14,6 +14,7 @@ use crate::fold::fold;
 use crate::limits::{
     DIRECTORY_BUFFER_BYTES, FOLDED_AGE_MAX, FOLDED_DIRECTORIES_MAX, FOLDED_NAMES_MAX, FOLDED_NAMES_MIN,
 };
+use crate::short_name;
 use rustix::fs::{Mode, OFlags, RawDir, Statx};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -40,7 +41,8 @@ struct Directory {
 struct Stamp([(i64, u32); 2]);
 
 impl FoldedNames {
-    /// The entry of a directory that is `wanted` but for case, the first by its bytes if there are several.
+    /// The entry of a directory that is `wanted` but for case, the first by its bytes if there are several;
+    /// or the one that `wanted` is the short name of.
     ///
     /// A directory that the thread may search but not list has only exact names.
     pub(super) fn find(&self, directory: BorrowedFd<'_>, wanted: &str) -> Result<Option<Vec<u8>>> {
@@ -51,14 +53,15 @@ impl FoldedNames {
         };
         let raw = statx_fd(directory)?;
         if let Some(remembered) = self.lock().get(&key(&raw)).filter(|remembered| remembered.is_valid(&raw)) {
-            return Ok(remembered.names.get(&comparable(wanted)).cloned());
+            let found = remembered.names.get(&comparable(wanted)).or_else(|| remembered.by_short_name(wanted));
+            return Ok(found.cloned());
         }
         let scanned = Instant::now();
         let scan = scan(fd, wanted)?;
         if let Some(names) = scan.names.filter(|names| names.len() >= FOLDED_NAMES_MIN) {
             self.remember(key(&raw), Directory { stamp: stamp(&raw), scanned, names });
         }
-        Ok(scan.best)
+        Ok(scan.best.or(scan.by_short_name))
     }
 
     /// Notes that this server just gave the directory an entry.
@@ -102,10 +105,18 @@ impl Directory {
     fn is_valid(&self, raw: &Statx) -> bool {
         self.stamp == stamp(raw) && self.scanned.elapsed() < FOLDED_AGE_MAX
     }
+
+    fn by_short_name(&self, wanted: &str) -> Option<&Vec<u8>> {
+        if !short_name::may_be_derived(wanted) {
+            return None;
+        }
+        self.names.values().filter(|name| short_name::stands_for(wanted, &names::decode(name))).min()
+    }
 }
 
 struct Scan {
     best: Option<Vec<u8>>,
+    by_short_name: Option<Vec<u8>>,
     /// All names, unless there are too many or two compare equal.
     names: Option<HashMap<String, Vec<u8>>>,
 }
@@ -114,6 +125,8 @@ fn scan(fd: OwnedFd, wanted: &str) -> Result<Scan> {
     let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
     let mut entries = RawDir::new(fd, &mut buffer);
     let mut best: Option<Vec<u8>> = None;
+    let mut by_short_name: Option<Vec<u8>> = None;
+    let may_be_short = short_name::may_be_derived(wanted);
     // The names, each ended by NUL: folding waits until it is known that there are enough of them.
     let mut all = Vec::new();
     let mut count = 0_usize;
@@ -123,21 +136,27 @@ fn scan(fd: OwnedFd, wanted: &str) -> Result<Scan> {
         if names::matches(name, wanted) && best.as_deref().is_none_or(|best| name < best) {
             best = Some(name.to_vec());
         }
+        if may_be_short
+            && by_short_name.as_deref().is_none_or(|first| name < first)
+            && short_name::stands_for(wanted, &names::decode(name))
+        {
+            by_short_name = Some(name.to_vec());
+        }
         count = count.saturating_add(1);
         if count <= FOLDED_NAMES_MAX {
             all.extend_from_slice(entry.file_name().to_bytes_with_nul());
         }
     }
     if !(FOLDED_NAMES_MIN..=FOLDED_NAMES_MAX).contains(&count) {
-        return Ok(Scan { best, names: None });
+        return Ok(Scan { best, by_short_name, names: None });
     }
     let mut folded = HashMap::with_capacity(count);
     for name in all.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         if folded.insert(comparable_disk(name), name.to_vec()).is_some() {
-            return Ok(Scan { best, names: None });
+            return Ok(Scan { best, by_short_name, names: None });
         }
     }
-    Ok(Scan { best, names: Some(folded) })
+    Ok(Scan { best, by_short_name, names: Some(folded) })
 }
 
 fn comparable(wanted: &str) -> String {

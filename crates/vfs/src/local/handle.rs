@@ -1,7 +1,7 @@
 //! An open local file or directory.
 
 use super::directory::LocalCursor;
-use super::metadata;
+use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
 use super::{names, stream, xattr};
 use crate::backend::{Actor, Wanted};
@@ -10,7 +10,8 @@ use crate::handle::{DirectoryCursor, Handle, PosixPermissions, SetTimes, StreamI
 use crate::limits::ALLOCATED_RANGES_MAX;
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat};
 use rustix::fs::{
-    Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_OMIT,
+    Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW,
+    UTIME_OMIT,
 };
 use rustix::io::{Errno, ReadWriteFlags};
 use std::any::Any;
@@ -88,6 +89,27 @@ impl LocalHandle {
         let _guard = self.root.credentials.assume(actor)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(self.fd(), c".", flags, Mode::empty())?)
+    }
+
+    /// The same file opened again for data, by right of who opened this.
+    pub(super) fn reopened(&self, wanted: Wanted) -> Result<Self> {
+        let flags = match wanted {
+            Wanted { read: _, write: false } => OFlags::RDONLY,
+            Wanted { read: false, write: true } => OFlags::WRONLY,
+            Wanted { read: true, write: true } => OFlags::RDWR,
+        };
+        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+        let fd = rustix::fs::open(xattr::proc_path(self.fd()), flags, Mode::empty())?;
+        let stat = metadata::stat_fd(fd.as_fd())?;
+        Ok(Self::new(&self.root, fd, wanted, true, &stat, self.path.clone(), &self.actor))
+    }
+
+    /// Moves the modification time to now.
+    pub(super) fn touch(&self) -> Result<()> {
+        let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let stamps = Timestamps { last_access: omit, last_modification: now };
+        Ok(rustix::fs::utimensat(&self.fd, c"", &stamps, AtFlags::EMPTY_PATH)?)
     }
 
     fn readable(&self) -> Result<BorrowedFd<'_>> {
@@ -261,16 +283,21 @@ impl Handle for LocalHandle {
             };
             rustix::fs::utimensat(&self.fd, c"", &stamps, AtFlags::EMPTY_PATH)?;
         }
-        match times.created {
-            Some(created) => metadata::update(&self.root, self.fd(), |stat| (stat.attributes, created)),
-            None => Ok(()),
+        if times.created.is_none() && times.changed.is_none() {
+            return Ok(());
         }
+        metadata::update(&self.root, self.fd(), |stat| Stored {
+            attributes: stat.attributes,
+            created: times.created.unwrap_or(stat.created),
+            changed: times.changed,
+        })
     }
 
     fn set_attributes(&self, attributes: FileAttributes) -> Result<()> {
         metadata::update(&self.root, self.fd(), |stat| {
             let kept = stat.attributes & FileAttributes::SPARSE_FILE;
-            (kept | (attributes & SETTABLE_ATTRIBUTES), stat.created)
+            let attributes = kept | (attributes & SETTABLE_ATTRIBUTES);
+            Stored { attributes, created: stat.created, changed: None }
         })
     }
 
@@ -280,7 +307,8 @@ impl Handle for LocalHandle {
         }
         metadata::update(&self.root, self.fd(), |stat| {
             let others = stat.attributes.without(FileAttributes::SPARSE_FILE);
-            (if sparse { others | FileAttributes::SPARSE_FILE } else { others }, stat.created)
+            let attributes = if sparse { others | FileAttributes::SPARSE_FILE } else { others };
+            Stored { attributes, created: stat.created, changed: None }
         })
     }
 

@@ -1,6 +1,6 @@
 //! From statx and the stored DOS attributes to [`Stat`], and back.
 
-use super::dosattrib::{self, DosAttrib};
+use super::dosattrib::{self, DosAttrib, SetChange};
 use super::resolve::{Root, device, statx_fd};
 use super::xattr;
 use crate::error::{Error, Result};
@@ -8,6 +8,9 @@ use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Statx, StatxFlags, StatxTimestamp};
 use std::os::fd::BorrowedFd;
 use wire::{FileAttributes, FileTime};
+
+/// How often a change time is set again that did not take effect at once.
+const SET_CHANGE_ATTEMPTS: usize = 4;
 
 /// The permission bits that let somebody write.
 const ANY_WRITE: u32 = 0o222;
@@ -62,7 +65,7 @@ pub(super) fn to_stat(raw: &Statx, stored: DosAttrib) -> Stat {
         created: stored.created.unwrap_or(born),
         accessed: time(&raw.stx_atime),
         modified,
-        changed,
+        changed: stored.changed.filter(|set| set.counts(changed)).map_or(changed, |set| set.time),
         attributes: normalized(stored.attributes.unwrap_or_else(|| from_mode(mode, kind)), kind),
         mode,
         uid: raw.stx_uid,
@@ -82,12 +85,20 @@ fn from_mode(mode: u32, kind: Kind) -> FileAttributes {
     attributes
 }
 
+/// What can be stored.
+pub(super) struct Stored {
+    pub(super) attributes: FileAttributes,
+    pub(super) created: FileTime,
+    /// The change time, if it is to be set.
+    pub(super) changed: Option<FileTime>,
+}
+
 /// Changes what is stored; `change` sees the file as it is. Where the file system has no user attributes,
 /// READONLY becomes the permission bits, and the rest is not kept.
 pub(super) fn update(
     root: &Root,
     fd: BorrowedFd<'_>,
-    change: impl FnOnce(&Stat) -> (FileAttributes, FileTime),
+    change: impl FnOnce(&Stat) -> Stored,
 ) -> Result<()> {
     let raw = statx_fd(fd)?;
     let kind = kind(&raw);
@@ -96,28 +107,33 @@ pub(super) fn update(
     }
     let _lock = root.lock_inode(raw.stx_ino);
     let stat = to_stat(&raw, stored(fd, kind));
-    let (attributes, created) = change(&stat);
-    match store(fd, kind, attributes, created) {
+    let new = change(&stat);
+    match store(fd, kind, &new) {
         Err(Error::NotSupported) => {
-            set_readonly_mode(fd, &stat, attributes.contains(FileAttributes::READONLY))
+            set_readonly_mode(fd, &stat, new.attributes.contains(FileAttributes::READONLY))
         }
         result => result,
     }
 }
 
-/// Stores attributes and the creation time.
-pub(super) fn store(
-    fd: BorrowedFd<'_>,
-    kind: Kind,
-    attributes: FileAttributes,
-    created: FileTime,
-) -> Result<()> {
-    let mut kept = attributes & (SETTABLE_ATTRIBUTES | FileAttributes::SPARSE_FILE);
+/// Stores attributes and times.
+pub(super) fn store(fd: BorrowedFd<'_>, kind: Kind, new: &Stored) -> Result<()> {
+    let mut kept = new.attributes & (SETTABLE_ATTRIBUTES | FileAttributes::SPARSE_FILE);
     if kind == Kind::Directory {
         kept |= FileAttributes::DIRECTORY;
     }
-    let record = DosAttrib { attributes: Some(kept), created: Some(created) }.to_record();
-    xattr::set(fd, dosattrib::NAME.as_bytes(), &record)
+    let record = DosAttrib { attributes: Some(kept), created: Some(new.created), changed: None };
+    let put = |record: DosAttrib| xattr::set(fd, dosattrib::NAME.as_bytes(), &record.to_record());
+    let Some(time) = new.changed else { return put(record) };
+    for _ in 0..SET_CHANGE_ATTEMPTS {
+        let set = SetChange { time, at: now() };
+        put(DosAttrib { changed: Some(set), ..record })?;
+        // Whoever was kept from running between the two may have set it too late.
+        if set.counts(self::time(&statx_fd(fd)?.stx_ctime)) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn set_readonly_mode(fd: BorrowedFd<'_>, stat: &Stat, readonly: bool) -> Result<()> {
@@ -135,4 +151,10 @@ fn set_readonly_mode(fd: BorrowedFd<'_>, stat: &Stat, readonly: bool) -> Result<
 
 fn time(raw: &StatxTimestamp) -> FileTime {
     FileTime::from_unix(raw.tv_sec, raw.tv_nsec)
+}
+
+/// The time by the clock that the kernel's times are from.
+pub(super) fn now() -> FileTime {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    FileTime::from_unix(now.tv_sec, u32::try_from(now.tv_nsec).unwrap_or_default())
 }

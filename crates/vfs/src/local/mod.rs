@@ -14,6 +14,7 @@ mod names;
 mod open;
 mod resolve;
 mod stream;
+mod tunnel;
 mod xattr;
 
 use crate::backend::{Actor, Backend, Capabilities, Opened, Space, Volume, Wanted};

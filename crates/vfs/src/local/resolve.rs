@@ -2,6 +2,8 @@
 
 use super::credentials::Credentials;
 use super::folded::FoldedNames;
+use super::stream::OpenStreams;
+use super::tunnel::Tunnel;
 use super::{LocalOptions, names};
 use crate::error::{Error, Result};
 use crate::limits::RESOLVE_ATTEMPTS_MAX;
@@ -22,6 +24,8 @@ pub(super) struct Root {
     pub(super) credentials: Credentials,
     pub(super) options: LocalOptions,
     pub(super) folded: FoldedNames,
+    pub(super) tunnel: Tunnel,
+    pub(super) streams: OpenStreams,
     inode_locks: [Mutex<()>; INODE_LOCKS],
 }
 
@@ -61,6 +65,8 @@ impl Root {
             credentials,
             options,
             folded: FoldedNames::default(),
+            tunnel: Tunnel::default(),
+            streams: OpenStreams::default(),
             inode_locks: [const { Mutex::new(()) }; INODE_LOCKS],
         })
     }

@@ -1,6 +1,6 @@
 //! An open file, directory or stream in memory.
 
-use super::node::{Inner, Node, bytes, index, now};
+use super::node::{Inner, Node, OpenStream, bytes, index, now};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::fold::fold;
@@ -8,7 +8,7 @@ use crate::handle::{DirectoryCursor, Entry, EntryWanted, Handle, SetTimes, Strea
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use std::any::Any;
 use std::ops::{Bound, Range};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use wire::{AccessMask, FileAttributes};
 
 /// An open file, directory or stream in memory.
@@ -16,37 +16,43 @@ pub(super) struct MemHandle {
     pub(super) node: Arc<Node>,
     /// The directory it was opened in, for `..`; the root's own for the root.
     pub(super) parent: Arc<Node>,
-    /// The folded name of the stream.
-    pub(super) stream: Option<String>,
+    /// The stream.
+    pub(super) stream: Option<Arc<OpenStream>>,
     pub(super) wanted: Wanted,
 }
 
 impl MemHandle {
+    /// The folded name of the stream that is open; none for the file's data.
+    fn stream(&self) -> Option<String> {
+        let open = self.stream.as_ref()?;
+        open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn with_data<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        if self.stream.is_none() && self.node.kind == Kind::Directory {
+        if self.stream().is_none() && self.node.kind == Kind::Directory {
             return Err(Error::IsADirectory);
         }
         if !self.wanted.read {
             return Err(Error::AccessDenied);
         }
         let inner = self.node.read();
-        match &self.stream {
+        match self.stream() {
             None => Ok(read(&inner.data)),
-            Some(stream) => inner.streams.get(stream).map(|(_, data)| read(data)).ok_or(Error::NotFound),
+            Some(stream) => inner.streams.get(&stream).map(|(_, data)| read(data)).ok_or(Error::NotFound),
         }
     }
 
     fn update(&self, change: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
-        if self.stream.is_none() && self.node.kind == Kind::Directory {
+        if self.stream().is_none() && self.node.kind == Kind::Directory {
             return Err(Error::IsADirectory);
         }
         if !self.wanted.write {
             return Err(Error::AccessDenied);
         }
         let mut inner = self.node.write();
-        match &self.stream {
+        match self.stream() {
             None => change(&mut inner.data),
-            Some(stream) => change(&mut inner.streams.get_mut(stream).ok_or(Error::NotFound)?.1),
+            Some(stream) => change(&mut inner.streams.get_mut(&stream).ok_or(Error::NotFound)?.1),
         }
         inner.touch();
         Ok(())
@@ -63,9 +69,9 @@ impl MemHandle {
 impl Handle for MemHandle {
     fn stat(&self) -> Result<Stat> {
         let mut stat = self.node.stat();
-        if let Some(stream) = &self.stream {
+        if let Some(stream) = self.stream() {
             let inner = self.node.read();
-            stat.size = bytes(&inner.streams.get(stream).ok_or(Error::NotFound)?.1);
+            stat.size = bytes(&inner.streams.get(&stream).ok_or(Error::NotFound)?.1);
             stat.allocation = stat.size;
             stat.kind = Kind::File;
             stat.attributes = normalized(stat.attributes, Kind::File);
@@ -157,7 +163,7 @@ impl Handle for MemHandle {
     }
 
     fn read_directory(&self) -> Result<Box<dyn DirectoryCursor>> {
-        if self.stream.is_some() || self.node.kind != Kind::Directory {
+        if self.stream().is_some() || self.node.kind != Kind::Directory {
             return Err(Error::NotADirectory);
         }
         Ok(Box::new(MemCursor {

@@ -81,7 +81,10 @@ impl MemBackend {
         let mut parent = Arc::clone(&self.root);
         let mut parent_path = String::new();
         for component in parent_text.split('/').filter(|component| !component.is_empty()) {
-            let (real, node) = parent.child(component).ok_or(Error::PathNotFound)?;
+            let (real, node) = parent
+                .child(component)
+                .or_else(|| parent.child_by_short_name(component))
+                .ok_or(Error::PathNotFound)?;
             if node.kind != Kind::Directory {
                 return Err(Error::PathNotFound);
             }
@@ -91,7 +94,7 @@ impl MemBackend {
             parent_path.push_str(&real);
             parent = node;
         }
-        let found = parent.child(name);
+        let found = parent.child(name).or_else(|| parent.child_by_short_name(name));
         Ok(Place { parent, parent_path, name: name.to_owned(), found })
     }
 
@@ -322,19 +325,30 @@ impl MemBackend {
         to: &RelativePath,
         replace: bool,
     ) -> Result<String> {
-        let (Some(source), Some(target)) = (from.stream(), to.stream()) else {
-            return Err(Error::NotSupported);
-        };
+        let Some(source) = from.stream() else { return Err(Error::NotSupported) };
         if fold(from.as_str()) != fold(to.as_str()) {
             return Err(Error::NotSupported);
         }
         let path = self.find(from)?.2;
         let mut inner = handle.node.write();
+        let Some(target) = to.stream() else {
+            if handle.node.kind == Kind::Directory {
+                return Err(Error::IsADirectory);
+            }
+            if !inner.data.is_empty() {
+                return Err(Error::Exists);
+            }
+            let (_, data) = inner.streams.remove(&fold(source)).ok_or(Error::NotFound)?;
+            inner.data = data;
+            inner.stream_renamed(&fold(source), None);
+            return Ok(path);
+        };
         if fold(source) != fold(target) && inner.streams.contains_key(&fold(target)) && !replace {
             return Err(Error::Exists);
         }
         let (_, data) = inner.streams.remove(&fold(source)).ok_or(Error::NotFound)?;
         inner.streams.insert(fold(target), (target.to_owned(), data));
+        inner.stream_renamed(&fold(source), Some(fold(target)));
         Ok(path)
     }
 }
@@ -346,7 +360,8 @@ fn opened(
     stream: Option<String>,
     wanted: Wanted,
 ) -> Result<Opened> {
-    let handle = MemHandle { node, parent, stream: stream.as_deref().map(fold), wanted };
+    let open_stream = stream.as_deref().map(|name| node.write().open_stream(&fold(name)));
+    let handle = MemHandle { node, parent, stream: open_stream, wanted };
     let stat: Stat = handle.stat()?;
     Ok(Opened { handle: Arc::new(handle), path, stream, stat })
 }

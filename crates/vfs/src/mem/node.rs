@@ -3,10 +3,11 @@
 use crate::backend::Actor;
 use crate::fold::fold;
 use crate::limits::MEM_FILE_BYTES_MAX;
+use crate::short_name;
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use wire::{FileAttributes, FileTime};
 
@@ -27,12 +28,17 @@ pub(super) struct Node {
 /// Entries, streams: by folded name, with the real spelling.
 pub(super) type ByName<T> = BTreeMap<String, (String, T)>;
 
+/// The folded name of an open stream, shared by all that have it open; none once it is the file's data.
+pub(super) type OpenStream = Mutex<Option<String>>;
+
 /// What changes.
 pub(super) struct Inner {
     pub(super) data: Vec<u8>,
     pub(super) allocated: u64,
     pub(super) children: ByName<Arc<Node>>,
     pub(super) streams: ByName<Vec<u8>>,
+    /// What is open of them, by folded name.
+    open_streams: BTreeMap<String, Weak<OpenStream>>,
     pub(super) xattrs: ByName<Vec<u8>>,
     pub(super) security: Option<Vec<u8>>,
     pub(super) links: u32,
@@ -55,6 +61,7 @@ impl Node {
             allocated: 0,
             children: BTreeMap::new(),
             streams: BTreeMap::new(),
+            open_streams: BTreeMap::new(),
             xattrs: BTreeMap::new(),
             security: None,
             links: 1,
@@ -100,6 +107,14 @@ impl Node {
     pub(super) fn child(&self, name: &str) -> Option<(String, Arc<Node>)> {
         self.read().children.get(&fold(name)).cloned()
     }
+
+    /// The entry that `short` is the short name of.
+    pub(super) fn child_by_short_name(&self, short: &str) -> Option<(String, Arc<Node>)> {
+        if !short_name::may_be_derived(short) {
+            return None;
+        }
+        self.read().children.values().find(|(name, _)| short_name::stands_for(short, name)).cloned()
+    }
 }
 
 impl Inner {
@@ -107,6 +122,28 @@ impl Inner {
     pub(super) fn touch(&mut self) {
         self.modified = now();
         self.changed = self.modified;
+    }
+
+    /// What all that have the stream `name` (folded) open share.
+    pub(super) fn open_stream(&mut self, name: &str) -> Arc<OpenStream> {
+        self.open_streams.retain(|_, open| open.strong_count() > 0);
+        let known = self.open_streams.entry(name.to_owned()).or_default();
+        known.upgrade().unwrap_or_else(|| {
+            let open = Arc::new(Mutex::new(Some(name.to_owned())));
+            *known = Arc::downgrade(&open);
+            open
+        })
+    }
+
+    /// Lets whatever has a stream open know its new name (folded); none if it is the file's data now.
+    pub(super) fn stream_renamed(&mut self, from: &str, to: Option<String>) {
+        let Some(known) = self.open_streams.remove(from) else { return };
+        if let Some(open) = known.upgrade() {
+            open.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&to);
+            if let Some(to) = to {
+                self.open_streams.insert(to, known);
+            }
+        }
     }
 }
 

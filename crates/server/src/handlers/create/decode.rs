@@ -152,7 +152,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         }),
         allocation_size: contexts.allocation_size,
         query_maximal_access: contexts.maximal_access.is_some(),
-        security: contexts.security_descriptor,
+        security: contexts.security_descriptor.clone(),
         query_disk_id: contexts.query_on_disk_id,
         durable,
         app_instance: durable::app_instance(&contexts, durable, dialect),

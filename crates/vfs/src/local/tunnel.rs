@@ -1,0 +1,46 @@
+//! Names that were there a moment ago (MS-FSA 2.1.1.1, TunnelCacheList): a program that saves a file by removing
+//! it and creating it again under its short name gets its long name back.
+
+use crate::limits::{TUNNEL_AGE_MAX, TUNNEL_NAMES_MAX};
+use crate::short_name;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// The names that are gone, oldest first.
+#[derive(Default)]
+pub(super) struct Tunnel(Mutex<VecDeque<Gone>>);
+
+struct Gone {
+    directory: (u64, u64),
+    name: String,
+    short_name: String,
+    since: Instant,
+}
+
+impl Tunnel {
+    /// Notes that a name is gone from a directory (device, inode).
+    pub(super) fn removed(&self, directory: (u64, u64), name: &str) {
+        let Some(short_name) = short_name::other_short_name(name) else { return };
+        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gone.retain(|it| it.since.elapsed() < TUNNEL_AGE_MAX);
+        if gone.len() >= TUNNEL_NAMES_MAX {
+            gone.pop_front();
+        }
+        gone.push_back(Gone { directory, name: name.to_owned(), short_name, since: Instant::now() });
+    }
+
+    /// The name that a new `name` in a directory gets instead: the one it was the short name of.
+    pub(super) fn take(&self, directory: (u64, u64), name: &str) -> Option<String> {
+        if !short_name::may_be_derived(name) {
+            return None;
+        }
+        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = gone.iter().rposition(|it| {
+            it.directory == directory
+                && it.short_name.eq_ignore_ascii_case(name)
+                && it.since.elapsed() < TUNNEL_AGE_MAX
+        })?;
+        gone.remove(index).map(|it| it.name)
+    }
+}

@@ -1,0 +1,125 @@
+//! Names of eight and three characters (MS-FSCC 2.1.5.2.1), for clients that ask for them.
+//!
+//! They are derived from the name alone and stored nowhere, so that the same file always has the same one and
+//! nothing needs to be remembered: a character of the name, five digits, a tilde, a digit, and what of the
+//! extension fits. The digits (base 36) are a hash, so that two names of one directory practically never share
+//! a short name; if they do, it stands for the first of them that a search meets.
+
+use crate::fold::fold_char;
+
+/// What a base name and an extension have room for.
+const BASE_CHARS: usize = 8;
+const EXTENSION_CHARS: usize = 3;
+
+/// Where in a derived base name the tilde is.
+const TILDE: usize = 6;
+
+const DIGITS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+/// The short name of a file: its own in upper case where that is short enough, else a derived one. None for
+/// `.` and `..`.
+pub fn short_name(name: &str) -> Option<String> {
+    match name {
+        "" | "." | ".." => None,
+        _ if is_short(name) => Some(name.to_ascii_uppercase()),
+        _ => Some(derived(name)),
+    }
+}
+
+/// The short name where it is another one than the name.
+pub fn other_short_name(name: &str) -> Option<String> {
+    (!is_short(name)).then(|| short_name(name)).flatten()
+}
+
+/// Whether `name` has the form of a derived short name, in any case.
+pub fn may_be_derived(name: &str) -> bool {
+    let base = name.split_once('.').map_or(name, |(base, _)| base);
+    base.len() == BASE_CHARS && base.as_bytes().get(TILDE) == Some(&b'~') && is_short(name)
+}
+
+/// Whether `short`, of the form of a derived name, stands for `name`.
+pub fn stands_for(short: &str, name: &str) -> bool {
+    !is_short(name) && derived(name).eq_ignore_ascii_case(short)
+}
+
+/// Whether a name needs no other short name: case does not matter.
+fn is_short(name: &str) -> bool {
+    let (base, extension) = name.split_once('.').unwrap_or((name, "x"));
+    let fits = |part: &str, max: usize| (1..=max).contains(&part.len()) && part.bytes().all(is_allowed);
+    fits(base, BASE_CHARS) && fits(extension, EXTENSION_CHARS)
+}
+
+fn is_allowed(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'()-@^_`{}~".contains(&byte)
+}
+
+fn derived(name: &str) -> String {
+    let mut rest = hash(name);
+    let mut digits = [b'0'; BASE_CHARS];
+    for digit in &mut digits {
+        let index = usize::try_from(rest.rem_euclid(DIGITS.len() as u64)).unwrap_or_default();
+        *digit = DIGITS.get(index).copied().unwrap_or(b'0');
+        rest = rest.div_euclid(DIGITS.len() as u64);
+    }
+    let stem = name.trim_start_matches('.');
+    let (base, extension) = stem.rsplit_once('.').unwrap_or((stem, ""));
+    let allowed = |part: &str| -> Vec<char> {
+        let ascii = part.chars().filter_map(|c| u8::try_from(c).ok()).filter(|byte| is_allowed(*byte));
+        ascii.map(|byte| char::from(byte.to_ascii_uppercase())).collect()
+    };
+    let mut short = String::with_capacity(BASE_CHARS + 1 + EXTENSION_CHARS);
+    short.push(allowed(base).first().copied().unwrap_or('_'));
+    let digits = digits.map(char::from);
+    short.extend(digits.iter().take(TILDE - 1));
+    short.push('~');
+    short.extend(digits.last());
+    let extension = allowed(extension);
+    if !extension.is_empty() {
+        short.push('.');
+        short.extend(extension.iter().take(EXTENSION_CHARS));
+    }
+    short
+}
+
+/// FNV-1a of the name as it compares: every spelling has the same short name.
+fn hash(name: &str) -> u64 {
+    name.chars().fold(0xcbf2_9ce4_8422_2325, |hash: u64, c| {
+        (hash ^ u64::from(u32::from(fold_char(c)))).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn short_names_stay_what_they_are() {
+        for name in ["A", "readme.txt", "AUTOEXEC.BAT", "~a$b", "12345678.123"] {
+            assert_eq!(short_name(name).unwrap(), name.to_uppercase());
+            assert_eq!(other_short_name(name), None, "{name}");
+        }
+        assert_eq!((short_name("."), short_name("..")), (None, None));
+    }
+
+    #[test]
+    fn long_names_get_one_of_the_right_form() {
+        let long = ["a long name.txt", ".profile", "a.b.c", "tool.java", "name.", "a+b", "äöü", "x y", "…"];
+        for name in long {
+            let short = other_short_name(name).unwrap();
+            assert!(is_short(&short) && may_be_derived(&short), "{name}: {short}");
+            assert!(stands_for(&short.to_lowercase(), name));
+            assert_eq!(other_short_name(&name.to_uppercase()).unwrap(), short);
+        }
+        assert!(other_short_name("a long name.text").unwrap().ends_with(".TEX"));
+        assert!(other_short_name("Long name").unwrap().starts_with('L'));
+        assert!(!may_be_derived("readme.txt") && !may_be_derived("abcdef~12"));
+    }
+
+    #[test]
+    fn names_that_differ_a_little_do_not_collide() {
+        let shorts: HashSet<_> =
+            (0..20_000).map(|number| other_short_name(&format!("A document {number}.txt")).unwrap()).collect();
+        assert!(shorts.len() >= 19_999, "{}", shorts.len());
+    }
+}
