@@ -9,7 +9,7 @@ fn corpus() {
 /// Inputs near those of the corpus, the same ones every time.
 #[test]
 fn inputs_near_the_corpus() {
-    targets::smoke(2_000);
+    targets::smoke(5_000);
 }
 
 /// Each target has a binary and a corpus of its name.

@@ -185,8 +185,10 @@ impl From<NotDer> for Malformed {
 
 fn decode_init(mut fields: Reader<'_>) -> Result<NegTokenInit, Malformed> {
     let mut init = NegTokenInit::default();
+    let mut seen = 0_u32;
     while !fields.is_empty() {
         let field = fields.element()?;
+        once(&mut seen, field.tag)?;
         let mut inner = Reader::new(field.contents);
         match field.tag & 0x1f {
             0 => {
@@ -213,10 +215,22 @@ fn decode_init(mut fields: Reader<'_>) -> Result<NegTokenInit, Malformed> {
     if init.mechanisms.is_empty() { Err(Malformed) } else { Ok(init) }
 }
 
+/// A field that comes twice could mean one thing to who signs it and another to who reads it.
+fn once(seen: &mut u32, tag: u8) -> Result<(), Malformed> {
+    let bit = 1 << (tag & 0x1f);
+    if *seen & bit != 0 {
+        return Err(Malformed);
+    }
+    *seen |= bit;
+    Ok(())
+}
+
 fn decode_response(mut fields: Reader<'_>) -> Result<NegTokenResp, Malformed> {
     let mut response = NegTokenResp::default();
+    let mut seen = 0_u32;
     while !fields.is_empty() {
         let field = fields.element()?;
+        once(&mut seen, field.tag)?;
         let mut inner = Reader::new(field.contents);
         match field.tag & 0x1f {
             0 => {

@@ -17,7 +17,8 @@ use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
 use crate::{
-    CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, OpenShared, RequestKey, Shell, State, Target, Time,
+    CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, OpenShared, RequestKey, Shell, State,
+    Target, Time,
 };
 
 /// What CREATE wants, its name resolved and its access decided.
@@ -382,7 +383,11 @@ impl<S: Shell> State<S> {
         let durable = request
             .durable
             .filter(|_| holds_handle && !request.is_directory)
-            .map(|asked| Durable::new(asked, requester.client_guid, &self.limits));
+            .map(|asked| Durable::new(asked, &self.limits));
+        let replay = match request.durable {
+            Some(DurableRequest::V2 { create_guid, .. }) => Some((requester.client_guid, create_guid)),
+            Some(DurableRequest::V1) | None => None,
+        };
         let granted = GrantedOpen {
             file_id,
             global_id,
@@ -407,6 +412,7 @@ impl<S: Shell> State<S> {
             delete_on_close: request.delete_on_close,
             caching: lease.map_or(Caching::None, |(id, _)| Caching::Lease(id)),
             durable,
+            replay,
             app_instance: request.app_instance,
             client_guid: requester.client_guid,
             owner: self.owner(requester.home.session),
@@ -441,11 +447,11 @@ impl<S: Shell> State<S> {
             let (share, path) = (open.share_name.clone(), open.path.clone());
             self.events.push(now, EventKind::Opened { file: id, session: home.session, share, path });
         }
-        if let Some(durable) = &open.durable {
+        if open.durable.is_some() {
             self.durable_ids.insert(open.file_id.persistent, id);
-            if let Some(guid) = durable.create_guid {
-                self.create_guids.insert((durable.client, guid), id);
-            }
+        }
+        if let Some(name) = open.replay {
+            self.create_guids.insert(name, id);
         }
         self.volatile_ids.insert(open.file_id.volatile, id);
         self.opens.insert(id, open);
@@ -560,7 +566,10 @@ impl<S: Shell> State<S> {
             }
             Refused::LeaseKeyInUse => (RefusalKind::LeaseKeyInUse, None),
             Refused::LimitReached(_) => (RefusalKind::LimitReached, None),
-            Refused::CreateGuidInUse { .. } | Refused::NewerInstance | Refused::SessionGone | Refused::TreeGone => return,
+            Refused::CreateGuidInUse { .. }
+            | Refused::NewerInstance
+            | Refused::SessionGone
+            | Refused::TreeGone => return,
         };
         let Ok(requester) = self.requester(request) else {
             return;

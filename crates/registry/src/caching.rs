@@ -26,8 +26,8 @@ use crate::locks::Waiting;
 use crate::open::Open;
 use crate::statistics::count;
 use crate::{
-    BreakKind, BreakNotice, CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, NotFound, OpenRef,
-    RequestKey, Shell, State, Time,
+    BreakKind, BreakNotice, CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, NotFound,
+    OpenRef, RequestKey, Shell, State, Time,
 };
 
 /// What an open caches by.
@@ -518,7 +518,9 @@ impl<S: Shell> State<S> {
             return;
         };
         let channels = match open.caching {
-            Caching::Lease(lease) if !session.identity.flags.encrypted => self.channels_of_client(lease.client),
+            Caching::Lease(lease) if !session.identity.flags.encrypted => {
+                self.channels_of_client(lease.client)
+            }
             _ => session.channels.clone(),
         };
         let connections =

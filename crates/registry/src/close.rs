@@ -164,11 +164,11 @@ impl<S: Shell> State<S> {
                 session.open_count = session.open_count.saturating_sub(1);
             }
         }
+        if let Some(name) = &open.replay {
+            self.create_guids.remove(name);
+        }
         if let Some(durable) = &open.durable {
             self.durable_ids.remove(&open.file_id.persistent);
-            if let Some(guid) = durable.create_guid {
-                self.create_guids.remove(&(durable.client, guid));
-            }
             if let Some(deadline) = durable.deadline {
                 self.deadlines.clear(deadline, Deadline::Durable(id));
             }

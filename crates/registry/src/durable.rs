@@ -43,8 +43,6 @@ pub enum DurableGranted {
 /// `Open.IsDurable` and what belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Durable {
-    /// The client that may reclaim it.
-    pub(crate) client: Guid,
     /// `Open.CreateGuid`: none for the first kind.
     pub(crate) create_guid: Option<Guid>,
     /// `Open.DurableOpenTimeout`.
@@ -127,11 +125,10 @@ pub enum ReconnectError {
 }
 
 impl Durable {
-    pub(crate) fn new(request: DurableRequest, client: Guid, limits: &Limits) -> Self {
+    pub(crate) fn new(request: DurableRequest, limits: &Limits) -> Self {
         let ms = |ms: u64| u32::try_from(ms).unwrap_or(u32::MAX);
         match request {
             DurableRequest::V1 => Self {
-                client,
                 create_guid: None,
                 timeout_ms: ms(limits.durable_v1_timeout_ms),
                 deadline: None,
@@ -140,7 +137,7 @@ impl Durable {
             DurableRequest::V2 { create_guid, timeout_ms } => {
                 let asked = if timeout_ms == 0 { ms(limits.durable_v2_timeout_ms) } else { timeout_ms };
                 let timeout_ms = asked.min(ms(limits.durable_v2_timeout_max_ms));
-                Self { client, create_guid: Some(create_guid), timeout_ms, deadline: None, resilient: false }
+                Self { create_guid: Some(create_guid), timeout_ms, deadline: None, resilient: false }
             }
         }
     }
@@ -165,19 +162,12 @@ impl<S: Shell> State<S> {
         let (id, home) = self.reclaimable(request)?;
         let volatile = self.wire_ids.issue();
         let client = self.connections.get(&request.connection).map(|it| it.client_guid).unwrap_or_default();
+        // Its client knows that it has it.
+        self.forget_replay(id);
         let open = self.opens.get_mut(&id).ok_or(ReconnectError::NotFound)?;
         open.file_id.volatile = volatile;
-        open.client_guid = client;
         // Without a lease the client may have another GUID now.
-        if let Some(durable) = open.durable.as_mut().filter(|it| it.client != client)
-            && durable.create_guid.is_none_or(|guid| !self.create_guids.contains_key(&(client, guid)))
-        {
-            if let Some(guid) = durable.create_guid {
-                self.create_guids.remove(&(durable.client, guid));
-                self.create_guids.insert((client, guid), id);
-            }
-            durable.client = client;
-        }
+        open.client_guid = client;
         open.attached = attach(open.file_id, &open.attached);
         open.home = Some(home);
         if let Some(durable) = &mut open.durable
@@ -203,6 +193,14 @@ impl<S: Shell> State<S> {
     /// 3.3.5.9.10).
     pub fn open_by_create_guid(&self, client: Guid, create_guid: Guid) -> Option<FileGlobalId> {
         self.create_guids.get(&(client, create_guid)).copied()
+    }
+
+    /// Notes that a client uses an open, and so has had the answer to its CREATE: a replay is not meant
+    /// for it (`Open.IsReplayEligible`).
+    pub fn forget_replay(&mut self, id: FileGlobalId) {
+        if let Some(name) = self.opens.get_mut(&id).and_then(|open| open.replay.take()) {
+            self.create_guids.remove(&name);
+        }
     }
 
     /// Finds the open that a replayed CREATE has made already (MS-SMB2 3.3.5.9.10); none: it has not,
@@ -239,16 +237,10 @@ impl<S: Shell> State<S> {
     pub fn make_resilient(&mut self, open: FileId, timeout_ms: u32) -> Result<(), NotFound> {
         let id = self.open_global(open.into())?;
         let asked = if timeout_ms == 0 { self.limits.durable_v2_timeout_ms } else { u64::from(timeout_ms) };
-        let timeout_ms =
-            u32::try_from(asked.min(self.limits.durable_v2_timeout_max_ms)).unwrap_or(u32::MAX);
+        let timeout_ms = u32::try_from(asked.min(self.limits.durable_v2_timeout_max_ms)).unwrap_or(u32::MAX);
         let open = self.opens.get_mut(&id).ok_or(NotFound)?;
         // It is reclaimed as an open of the first kind from now on.
-        if let Some((client, guid)) = open.durable.and_then(|it| Some((it.client, it.create_guid?))) {
-            self.create_guids.remove(&(client, guid));
-        }
-        let client = open.client_guid;
-        open.durable =
-            Some(Durable { client, create_guid: None, timeout_ms, deadline: None, resilient: true });
+        open.durable = Some(Durable { create_guid: None, timeout_ms, deadline: None, resilient: true });
         self.durable_ids.insert(open.file_id.persistent, id);
         Ok(())
     }

@@ -229,9 +229,7 @@ impl<S: Shell> State<S> {
         let all = ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE;
         let wanted = Sharing::of(AccessMask::DELETE, all);
         let opens = self.streams_of(file).filter_map(|key| self.files.get(&key)).flat_map(|it| &it.opens);
-        opens
-            .copied()
-            .find(|id| self.opens.get(id).is_some_and(|open| open.sharing().conflicts_with(wanted)))
+        opens.copied().find(|id| self.opens.get(id).is_some_and(|open| open.sharing().conflicts_with(wanted)))
     }
 
     /// The named streams of a file that are open.

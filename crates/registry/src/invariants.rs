@@ -131,13 +131,12 @@ impl<S: Shell> State<S> {
                 ensure!(self.shares.contains_key(&open.share), "open {id} is left from a share that is gone");
             }
         }
+        if let Some(name) = &open.replay {
+            ensure!(self.create_guids.get(name) == Some(&id), "open {id} is not found by its create GUID");
+        }
         if let Some(durable) = &open.durable {
             let found = self.durable_ids.get(&open.file_id.persistent);
             ensure!(found == Some(&id), "durable open {id} is not found by its persistent id");
-            if let Some(guid) = durable.create_guid {
-                let found = self.create_guids.get(&(durable.client, guid));
-                ensure!(found == Some(&id), "durable open {id} is not found by its create GUID");
-            }
             ensure!(
                 open.home.is_none() || durable.deadline.is_none(),
                 "open {id} has a client and a deadline"
@@ -155,9 +154,8 @@ impl<S: Shell> State<S> {
         ensure!(self.volatile_ids.len() == homes, "volatile ids and opens differ in number");
         let durables = self.opens.values().filter(|open| open.durable.is_some()).count();
         ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
-        let guids =
-            self.opens.values().filter(|it| it.durable.is_some_and(|it| it.create_guid.is_some())).count();
-        ensure!(self.create_guids.len() == guids, "create GUIDs and durable opens differ in number");
+        let guids = self.opens.values().filter(|it| it.replay.is_some()).count();
+        ensure!(self.create_guids.len() == guids, "create GUIDs and their opens differ in number");
         Ok(())
     }
 

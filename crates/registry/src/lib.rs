@@ -49,6 +49,7 @@ mod share;
 mod snapshot;
 mod state;
 mod statistics;
+mod streams;
 mod time;
 mod tree;
 

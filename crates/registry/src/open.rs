@@ -60,6 +60,8 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) delete_on_close: bool,
     pub(crate) caching: Caching,
     pub(crate) durable: Option<Durable>,
+    /// Its client and `Open.CreateGuid`, while a CREATE can be its replay (`Open.IsReplayEligible`).
+    pub(crate) replay: Option<(Guid, Guid)>,
     pub(crate) app_instance: Option<AppInstance>,
     /// `Open.ClientGuid`.
     pub(crate) client_guid: Guid,

@@ -155,7 +155,13 @@ impl<S: Shell> State<S> {
         let sessions = &self.sessions;
         let global_id =
             SessionGlobalId(self.session_globals.issue(|id| sessions.contains_key(&SessionGlobalId(id))));
-        let session_id = SessionId(self.wire_ids.issue());
+        // 32 bits of it: there are clients that keep no more.
+        let session_id = loop {
+            let id = SessionId(self.wire_ids.issue() & u64::from(u32::MAX));
+            if id.0 != 0 && !self.session_ids.contains_key(&id) {
+                break id;
+            }
+        };
         let shared = Arc::new(SessionShared::default());
         shared.touch(now);
         let session = Session {

@@ -47,7 +47,7 @@ pub struct State<S: Shell> {
     pub(crate) volatile_ids: IdMap,
     /// Durable opens by the persistent part of their id: what a reconnect names.
     pub(crate) durable_ids: IdMap,
-    /// Durable opens of the second kind by client and create GUID: what a replay names.
+    /// Opens by client and create GUID, until they are used: what a replay names.
     pub(crate) create_guids: HashMap<(Guid, Guid), FileGlobalId>,
     /// What waits, by request: what CANCEL names.
     pub(crate) waiting: HashMap<RequestKey, Waiting>,

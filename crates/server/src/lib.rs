@@ -29,6 +29,7 @@ mod service;
 mod session;
 mod shell;
 mod status;
+mod times;
 mod tree;
 
 pub use service::{Service, StartError};

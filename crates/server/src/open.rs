@@ -27,8 +27,19 @@ pub struct Open {
     pub(crate) channel: Arc<ChannelCounts>,
     /// What the CREATE answered, for its replay.
     pub(crate) action: CreateAction,
+    /// `Open.IsReplayEligible`.
+    replayable: AtomicBool,
     /// `Open.IsDurable` or `Open.IsResilient`.
     durable: AtomicBool,
+}
+
+/// What an open keeps of the CREATE that made it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Created {
+    pub(crate) action: CreateAction,
+    pub(crate) channel_sequence: u16,
+    /// Whether it had a create GUID.
+    pub(crate) has_guid: bool,
 }
 
 /// What is open.
@@ -62,6 +73,11 @@ pub(crate) struct FileState {
     pub(crate) watch: Option<Arc<crate::notify::Watch>>,
     /// `Open.LockSequenceArray`.
     pub(crate) lock_sequences: LockSequences,
+    /// `AllocationSize` as it was set through this open: what the disk uses besides, for attributes for one,
+    /// is no part of that.
+    pub(crate) reserved: Option<u64>,
+    /// What of the file's times is this open's.
+    pub(crate) times: crate::times::Times,
     /// The listing under way.
     pub(crate) listing: Option<crate::handlers::query_directory::Listing>,
 }
@@ -74,9 +90,9 @@ impl Open {
         session: Arc<Session>,
         tree: Arc<Tree>,
         content: Content,
-        created: (CreateAction, u16),
+        created: Created,
     ) -> Self {
-        let (action, channel_sequence) = created;
+        let Created { action, channel_sequence, has_guid } = created;
         Self {
             file_id: granted.file_id,
             global_id: granted.global_id,
@@ -87,6 +103,7 @@ impl Open {
             content: Arc::new(content),
             channel: ChannelCounts::new(channel_sequence),
             action,
+            replayable: AtomicBool::new(has_guid),
             durable: AtomicBool::new(granted.durable.is_some()),
         }
     }
@@ -109,8 +126,14 @@ impl Open {
             content: Arc::clone(&self.content),
             channel: ChannelCounts::new(channel_sequence),
             action: self.action,
+            replayable: AtomicBool::new(false),
             durable: AtomicBool::new(true),
         }
+    }
+
+    /// Notes that the client uses it; true the first time, if a CREATE could be a replay until now.
+    pub(crate) fn use_first(&self) -> bool {
+        self.replayable.load(Ordering::Relaxed) && self.replayable.swap(false, Ordering::Relaxed)
     }
 
     /// Whether it waits for its client if that is lost.
@@ -186,8 +209,21 @@ impl OpenFile {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The metadata as this open shows it.
+    pub(crate) fn stat(&self) -> vfs::Result<vfs::Stat> {
+        let mut stat = self.handle.stat()?;
+        let state = self.state();
+        if let Some(reserved) = state.reserved {
+            stat.allocation = reserved.max(stat.size).next_multiple_of(ALLOCATION_UNIT);
+        }
+        Ok(state.times.shown(stat))
+    }
+
     /// Where the file is now.
     pub(crate) fn path(&self) -> RelativePath {
         self.state().path.clone()
     }
 }
+
+/// What reservations are rounded up to, bytes.
+const ALLOCATION_UNIT: u64 = 4096;

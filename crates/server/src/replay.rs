@@ -2,6 +2,7 @@
 //! (MS-SMB2 3.3.5.14), and the CREATEs that are under way (MS-SMB2 3.3.5.9.10).
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wire::{Guid, NtStatus};
@@ -9,6 +10,8 @@ use wire::{Guid, NtStatus};
 /// `Open.ChannelSequence` and the requests that came under it and before it (MS-SMB2 3.3.1.10).
 #[derive(Debug)]
 pub(crate) struct ChannelCounts {
+    /// The sequence again, for those who only look whether it is new.
+    latest: AtomicU16,
     state: Mutex<Counts>,
 }
 
@@ -24,26 +27,44 @@ struct Counts {
 impl ChannelCounts {
     /// Those of an open made by a request with this `ChannelSequence`.
     pub(crate) fn new(sequence: u16) -> Arc<Self> {
-        Arc::new(Self { state: Mutex::new(Counts { sequence, now: 0, before: 0 }) })
+        let state = Mutex::new(Counts { sequence, now: 0, before: 0 });
+        Arc::new(Self { latest: AtomicU16::new(sequence), state })
+    }
+
+    /// Takes notice of a request that changes nothing: it may be late, but not unheard.
+    pub(crate) fn note(&self, sequence: u16) {
+        if sequence != self.latest.load(Ordering::Relaxed) {
+            self.advance(&mut self.lock(), sequence);
+        }
     }
 
     /// Takes in a request that changes something (MS-SMB2 3.3.5.2.10): one from before the client lost a
     /// channel, or one repeated while the first may still be under way, is refused.
     pub(crate) fn begin(self: &Arc<Self>, sequence: u16, is_replay: bool) -> Result<Counted, NtStatus> {
         let mut state = self.lock();
-        if sequence != state.sequence {
-            if sequence.wrapping_sub(state.sequence) > LATEST {
-                return Err(NtStatus::FILE_NOT_AVAILABLE);
-            }
-            state.before = state.before.saturating_add(state.now);
-            state.now = 0;
-            state.sequence = sequence;
+        if !self.advance(&mut state, sequence) {
+            return Err(NtStatus::FILE_NOT_AVAILABLE);
         }
         if is_replay && state.before != 0 {
             return Err(NtStatus::FILE_NOT_AVAILABLE);
         }
         state.now = state.now.saturating_add(1);
         Ok(Counted { counts: Arc::clone(self), sequence })
+    }
+
+    /// Goes on to a later sequence; false if this one is an earlier one.
+    fn advance(&self, state: &mut Counts, sequence: u16) -> bool {
+        if sequence == state.sequence {
+            return true;
+        }
+        if sequence.wrapping_sub(state.sequence) > LATEST {
+            return false;
+        }
+        state.before = state.before.saturating_add(state.now);
+        state.now = 0;
+        state.sequence = sequence;
+        self.latest.store(sequence, Ordering::Relaxed);
+        true
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -149,6 +170,9 @@ mod tests {
         assert_eq!(counts.begin(0x8002, false).err(), Some(NtStatus::FILE_NOT_AVAILABLE));
         drop((first, second));
         assert!(counts.begin(0x8000, false).is_ok());
+        counts.note(0x8003);
+        counts.note(0x8001);
+        assert_eq!(counts.begin(0x8002, false).err(), Some(NtStatus::FILE_NOT_AVAILABLE));
     }
 
     #[test]

@@ -122,6 +122,9 @@ impl Server {
             {
                 self.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
             }
+            if let Some(file) = dropped.attached.file() {
+                file.state().times.finish(&*file.handle);
+            }
             // The last of several opens will delete it; who watches it hears so now.
             if let Some(file) = dropped.attached.file()
                 && file.is_directory

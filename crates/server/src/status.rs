@@ -40,7 +40,6 @@ pub(crate) fn of_limit(limit: LimitReached) -> NtStatus {
         | LimitReached::SessionsPerConnection
         | LimitReached::ChannelsPerSession
         | LimitReached::TreesPerSession
-        | LimitReached::ChannelsPerSession
         | LimitReached::LocksPerOpen
         | LimitReached::LocksPerFile
         | LimitReached::WaitingLocksPerFile

@@ -100,7 +100,7 @@ pub trait DirectoryCursor: Send {
     /// The next entry that `wanted` does not skip; `None` at the end. `.` and `..` come first.
     ///
     /// `wanted` sees the name and says what the entry is worth; the metadata is only fetched for
-    /// [`EntryWanted::Stat`]. Symlinks show what they point to; those that lead nowhere or out of the share
+    /// [`EntryWanted::Stat`] and [`EntryWanted::Full`]. Symlinks show what they point to; those that lead nowhere or out of the share
     /// are left out wherever the metadata is asked for.
     fn next(&mut self, wanted: &mut dyn FnMut(&str) -> EntryWanted) -> Result<Option<Entry>>;
 
@@ -117,6 +117,8 @@ pub enum EntryWanted {
     Name,
     /// The name and the metadata.
     Stat,
+    /// The name, the metadata and how large the extended attributes are.
+    Full,
 }
 
 /// A listed name.
@@ -126,7 +128,22 @@ pub struct Entry {
     pub name: String,
     /// The metadata, where it was asked for.
     pub stat: Option<Stat>,
+    /// `EaSize`, where it was asked for.
+    pub ea_size: u32,
 }
+
+/// `EaSize` (MS-FSCC 2.4.12) of attributes given by the lengths of their names and values: as OS/2's list of
+/// them had it.
+pub fn ea_size(attributes: impl Iterator<Item = (usize, usize)>) -> u32 {
+    let sizes = attributes.map(|(name, value)| EA_HEADER_BYTES.saturating_add(name).saturating_add(value));
+    let size = sizes.fold(0, usize::saturating_add);
+    let list = if size == 0 { 0 } else { size.saturating_add(EA_LIST_BYTES) };
+    u32::try_from(list).unwrap_or(u32::MAX)
+}
+
+/// What the list itself, and each attribute in it, took besides.
+const EA_LIST_BYTES: usize = 4;
+const EA_HEADER_BYTES: usize = 5;
 
 /// Times to set; `None` leaves one as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

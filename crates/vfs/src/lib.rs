@@ -24,7 +24,9 @@ pub mod stat;
 
 pub use backend::{Actor, Backend, Capabilities, Identity, Opened, Space, Volume, Wanted};
 pub use error::{Error, Result};
-pub use handle::{DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr};
+pub use handle::{
+    DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr,
+};
 #[cfg(target_os = "linux")]
 pub use local::{LocalBackend, LocalOptions};
 pub use mem::MemBackend;

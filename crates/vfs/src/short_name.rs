@@ -118,8 +118,9 @@ mod tests {
 
     #[test]
     fn names_that_differ_a_little_do_not_collide() {
-        let shorts: HashSet<_> =
-            (0..20_000).map(|number| other_short_name(&format!("A document {number}.txt")).unwrap()).collect();
+        let shorts: HashSet<_> = (0..20_000)
+            .map(|number| other_short_name(&format!("A document {number}.txt")).unwrap())
+            .collect();
         assert!(shorts.len() >= 19_999, "{}", shorts.len());
     }
 }

@@ -264,6 +264,28 @@ fn a_long_directory_is_known_in_every_case_while_it_changes() {
 }
 
 #[test]
+fn a_name_comes_back_through_its_short_name() {
+    let share = Share::new();
+    let long = "A long name.txt";
+    let short = vfs::short_name::short_name(long).unwrap();
+    let make = |name: &str| {
+        share.backend.create_file(&Actor::Process, &path(name), FileAttributes::NONE, Wanted::NOTHING)
+    };
+    let made = make(long).unwrap();
+    share.backend.remove(&Actor::Process, &path(&short), &*made.handle).unwrap();
+    assert_eq!(make(&short.to_lowercase()).unwrap().path, long);
+    assert!(share.disk(long).exists());
+    // Once only, and not beside what took the name meanwhile.
+    let again = share.open(long, Wanted::NOTHING).unwrap();
+    share.backend.rename(&Actor::Process, &*again.handle, &path(long), &path("other"), false).unwrap();
+    std::fs::write(share.disk("x"), "").unwrap();
+    assert_eq!(make(&short).unwrap().path, long);
+    let again = share.open(long, Wanted::NOTHING).unwrap();
+    share.backend.remove(&Actor::Process, &path(long), &*again.handle).unwrap();
+    assert!(matches!(share.open(&short, Wanted::NOTHING), Err(Error::NotFound)));
+}
+
+#[test]
 fn attributes_are_where_samba_looks() {
     let share = Share::new();
     let made = share

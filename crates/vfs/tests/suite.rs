@@ -291,6 +291,28 @@ fn metadata_is_kept() {
 }
 
 #[test]
+fn a_change_time_stays_until_the_file_changes() {
+    check(|backend| {
+        let made = file(&*backend, "f");
+        let changed = Some(FileTime::from_unix(1_000_000_000, 0));
+        made.handle.set_times(SetTimes { changed, modified: changed, ..SetTimes::default() }).unwrap();
+        assert_eq!(Some(made.handle.stat().unwrap().changed), changed);
+        made.handle.set_xattr("one", b"11").unwrap();
+        made.handle.set_times(SetTimes { changed, ..SetTimes::default() }).unwrap();
+        let root = backend.open(&Actor::Process, &RelativePath::root(), Wanted::READ).unwrap();
+        let mut cursor = root.handle.read_directory().unwrap();
+        let mut wanted = |name: &str| if name == "f" { EntryWanted::Full } else { EntryWanted::Skip };
+        let entry = cursor.next(&mut wanted).unwrap().unwrap();
+        assert_eq!((entry.stat.map(|stat| stat.changed), entry.ea_size), (changed, 4 + 5 + 3 + 2));
+        made.handle.set_attributes(FileAttributes::HIDDEN).unwrap();
+        assert_ne!(Some(open(&*backend, "f").unwrap().stat.changed), changed);
+        made.handle.set_times(SetTimes { changed, ..SetTimes::default() }).unwrap();
+        let stat = open(&*backend, "f").unwrap().stat;
+        assert_eq!((Some(stat.changed), stat.attributes), (changed, FileAttributes::HIDDEN));
+    });
+}
+
+#[test]
 fn extended_attributes_and_streams() {
     check(|backend| {
         let actor = Actor::Process;

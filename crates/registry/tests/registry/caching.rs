@@ -403,10 +403,9 @@ fn the_steps_of_a_break_that_grows_are_one_change() {
 
 #[test]
 fn a_lease_stays_what_its_first_open_made_it() {
-    for (first, second, version, epoch) in [
-        (lease_v2(1, R, 0x10), lease(1, RH), 2, 0x12),
-        (lease(1, R), lease_v2(1, RH, 0x10), 1, 0),
-    ] {
+    for (first, second, version, epoch) in
+        [(lease_v2(1, R, 0x10), lease(1, RH), 2, 0x12), (lease(1, R), lease_v2(1, RH, 0x10), 1, 0)]
+    {
         let (mut world, one, _) = pair();
         let mut request = world.request(one, 1);
         request.lease = first;

@@ -295,6 +295,15 @@ fn a_replayed_create_finds_what_it_made() {
     let open = world.open(request);
     let found = world.state.replay(&replay).ok().unwrap().unwrap();
     assert_eq!((found.granted.file_id, found.granted.lease_state), (open.file_id, RWH));
+    let mut plain = world.request(client, 2);
+    plain.durable = durable_v2(0xd1, 0);
+    let plain = world.open(plain);
+    let of_plain = Replay { create_guid: guid(0xd1), lease: None, ..replay };
+    assert_eq!(plain.durable, None);
+    assert!(world.state.replay(&of_plain).ok().unwrap().is_some(), "it need not be durable");
+    world.state.forget_replay(plain.global_id);
+    world.check();
+    assert!(world.state.replay(&of_plain).ok().unwrap().is_none(), "it is in use");
     let error = |world: &World, replay: Replay| world.state.replay(&replay).err();
     assert_eq!(error(&world, Replay { lease: None, ..replay }), Some(ReplayError::Denied));
     assert_eq!(error(&world, Replay { lease: Some(guid(6)), ..replay }), Some(ReplayError::Denied));
@@ -305,7 +314,8 @@ fn a_replayed_create_finds_what_it_made() {
     let tree = world.tree(stranger, "data");
     assert_eq!(error(&world, Replay { session: stranger, tree, ..replay }), Some(ReplayError::Denied));
     let other = world.client(2);
-    let elsewhere = Replay { session: other.session, tree: other.tree, connection: other.connection, ..replay };
+    let elsewhere =
+        Replay { session: other.session, tree: other.tree, connection: other.connection, ..replay };
     assert!(world.state.replay(&elsewhere).ok().unwrap().is_none(), "a create GUID is the client's own");
 }
 
@@ -378,7 +388,10 @@ fn an_instance_of_an_application_takes_the_place_of_the_last() {
     again.app_instance = instance(Some((1, 2)));
     let (_, effects) = world.open_with_effects(again);
     assert!(effects.breaks.is_empty());
-    assert_eq!((effects.dropped[0].global_id, effects.dropped[0].reason), (open.global_id, CloseReason::FailedOver));
+    assert_eq!(
+        (effects.dropped[0].global_id, effects.dropped[0].reason),
+        (open.global_id, CloseReason::FailedOver)
+    );
 }
 
 #[test]

@@ -7,4 +7,5 @@ mod durable;
 mod locks;
 mod model;
 mod share_modes;
+mod streams;
 mod world;

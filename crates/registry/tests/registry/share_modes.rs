@@ -230,10 +230,7 @@ fn a_stream_that_does_not_share_deletes_keeps_its_file() {
     let stream = world.open(request);
     let mut deleting = world.request(client, 1);
     deleting.access = AccessMask::DELETE;
-    assert_eq!(
-        world.refused(deleting.clone()),
-        Refused::SharingViolation { blocker: stream.global_id }
-    );
+    assert_eq!(world.refused(deleting.clone()), Refused::SharingViolation { blocker: stream.global_id });
     let mut writing = world.request(client, 1);
     writing.access = WRITE;
     world.open(writing);

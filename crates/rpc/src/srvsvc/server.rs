@@ -222,7 +222,7 @@ impl Ndr for DiskInfo {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
-        from.varying_string(Self::UNITS).map(|disk| Self { disk })
+        from.varying_string(Self::UNITS).map(|disk| Self { disk: disk.chars().take(2).collect() })
     }
 }
 

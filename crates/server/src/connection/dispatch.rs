@@ -140,10 +140,10 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
         request.chain.begun = true;
         return Ok(());
     }
-    let channel = request
-        .connection
-        .channel(request.header.session_id)
-        .ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let Some(channel) = request.connection.channel(request.header.session_id) else {
+        handlers::session_setup::sign_refusal(request);
+        return Err(NtStatus::USER_SESSION_DELETED.into());
+    };
     let session = Arc::clone(&channel.session);
     request.chain.begun = true;
     let Some(established) = session.established() else {
@@ -213,8 +213,9 @@ fn finish(request: &mut Request<'_>, answer: &mut AnswerBuilder, outcome: Outcom
         if request.credits_granted { 0 } else { request.connection.grant_credits(request.header.credits) };
     let mut header = request.header.response(status, credits);
     // The status tells the client not to trust the session, whose key may be gone.
-    let may_sign =
-        status != NtStatus::USER_SESSION_DELETED || request.header.command == Command::SESSION_SETUP;
+    let may_sign = status != NtStatus::USER_SESSION_DELETED
+        || request.session.is_none()
+        || request.header.command == Command::SESSION_SETUP;
     let signer = request.signer.take().filter(|_| !request.sealed && may_sign);
     if signer.is_some() {
         header.flags |= HeaderFlags::SIGNED;

@@ -262,9 +262,9 @@ impl Connection {
 
     /// The session whose keys a sealed request was made with, even if it is over: its client then
     /// hears STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
-    pub(crate) fn session_for_keys(&self, id: SessionId) -> Option<Arc<Session>> {
+    pub(crate) fn channel_for_keys(&self, id: SessionId) -> Option<Channel> {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.get(&id).map(|channel| Arc::clone(&channel.session))
+        sessions.get(&id).cloned()
     }
 
     /// Remembers a session that belongs to this connection.

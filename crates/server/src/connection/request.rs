@@ -79,14 +79,23 @@ impl<'a> Request<'a> {
             return Err(NtStatus::FILE_CLOSED);
         }
         self.chain.file = Some(id);
+        if open.use_first() {
+            let server = &self.connection.server;
+            server.registry.lock("forget_replay").forget_replay(open.global_id());
+        }
         self.count(&open)?;
         Ok(open)
     }
 
     /// Verifies the channel sequence of a request that changes something (MS-SMB2 3.3.5.2.10).
     fn count(&mut self, open: &Open) -> Result<(), NtStatus> {
+        if !self.is_smb3() {
+            return Ok(());
+        }
         let changes = matches!(self.header.command, Command::WRITE | Command::SET_INFO | Command::IOCTL);
-        if changes && self.counted.is_none() && self.is_smb3() {
+        if !changes {
+            open.channel.note(self.header.channel_sequence());
+        } else if self.counted.is_none() {
             let is_replay = self.header.flags.contains(HeaderFlags::REPLAY_OPERATION);
             self.counted = Some(open.channel.begin(self.header.channel_sequence(), is_replay)?);
         }

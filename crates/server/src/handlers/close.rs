@@ -6,6 +6,7 @@ use wire::msg::{CloseFlags, CloseRequest, CloseResponse};
 
 use super::malformed;
 use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::open::OpenFile;
 
 /// Handles CLOSE.
 pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -14,7 +15,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let mut response = CloseResponse::default();
     if close.flags.contains(CloseFlags::POSTQUERY_ATTRIB)
         && let Some(file) = open.file()
-        && let Ok(stat) = file.handle.stat()
+        && let Ok(stat) = finished(file)
     {
         response = CloseResponse {
             flags: CloseFlags::POSTQUERY_ATTRIB,
@@ -34,4 +35,10 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let base = answer.base();
     response.encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// The metadata that the file has once the open is gone.
+fn finished(file: &OpenFile) -> vfs::Result<vfs::Stat> {
+    file.state().times.finish(&*file.handle);
+    file.handle.stat()
 }

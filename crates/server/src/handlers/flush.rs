@@ -21,6 +21,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         crate::blocking::run(move || handle.flush())
             .await?
             .map_err(|error| crate::status::of_vfs(&error))?;
+        file.state().times.catch_up(&*file.handle);
     }
     let base = answer.base();
     FlushResponse.encode(answer.body(), base);

@@ -42,7 +42,8 @@ fn has_sequences(request: &Request<'_>, open: &Open) -> bool {
     request.connection.negotiated.get().is_some_and(|it| {
         it.dialect >= Dialect::SMB210
             && (open.is_durable()
-                || it.dialect >= Dialect::SMB300 && it.capabilities.contains(GlobalCapabilities::MULTI_CHANNEL))
+                || it.dialect >= Dialect::SMB300
+                    && it.capabilities.contains(GlobalCapabilities::MULTI_CHANNEL))
     })
 }
 

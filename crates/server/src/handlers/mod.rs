@@ -5,6 +5,7 @@ pub(crate) mod breaks;
 pub(crate) mod change_notify;
 pub(crate) mod close;
 pub(crate) mod create;
+pub(crate) mod ea;
 pub(crate) mod echo;
 pub(crate) mod flush;
 pub(crate) mod ioctl;

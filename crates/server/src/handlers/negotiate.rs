@@ -58,10 +58,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let may_seal = settings.encryption != Encryption::Off;
     let cipher = match dialect {
         Dialect::SMB311 => contexts.cipher.filter(|_| may_seal),
-        Dialect::SMB300 | Dialect::SMB302 if may_seal => negotiate
-            .capabilities
-            .contains(GlobalCapabilities::ENCRYPTION)
-            .then_some(Cipher::Aes128Ccm),
+        Dialect::SMB300 | Dialect::SMB302 if may_seal => {
+            negotiate.capabilities.contains(GlobalCapabilities::ENCRYPTION).then_some(Cipher::Aes128Ccm)
+        }
         _ => None,
     };
     let signing = match dialect {
@@ -195,11 +194,7 @@ fn security_mode(signing: Signing) -> SecurityMode {
     }
 }
 
-fn capabilities(
-    dialect: Dialect,
-    client: GlobalCapabilities,
-    cipher: Option<Cipher>,
-) -> GlobalCapabilities {
+fn capabilities(dialect: Dialect, client: GlobalCapabilities, cipher: Option<Cipher>) -> GlobalCapabilities {
     let mut capabilities = GlobalCapabilities::NONE;
     if dialect >= Dialect::SMB210 {
         capabilities |= GlobalCapabilities::LEASING | GlobalCapabilities::LARGE_MTU;

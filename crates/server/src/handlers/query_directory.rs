@@ -6,6 +6,7 @@ use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass, Patte
 use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest};
 use wire::{AccessMask, NtStatus};
 
+use super::ea::ea_size_of;
 use super::{check_transact, malformed, put_output};
 use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::open::FileState;
@@ -76,7 +77,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     };
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let backend = &**open.tree().backend().ok_or(NtStatus::INVALID_PARAMETER)?;
-    let viewer = Subject { backend, actor: &user.actor, token: &user.token, for_backup: false };
+    let viewer = Subject::of(&user, backend);
     let place = Place {
         backend,
         actor: &user.actor,
@@ -138,7 +139,9 @@ impl Listing {
                 // The next request meets it again, or finds it gone.
                 Err(_) => break,
             };
-            match writer.append(&on_the_wire(&entry)) {
+            // A name that is short enough needs no other.
+            let short_name = vfs::short_name::other_short_name(&entry.name).unwrap_or_default();
+            match writer.append(&on_the_wire(&entry, &short_name)) {
                 Appended::Written if single => break,
                 Appended::Written => {}
                 Appended::Full => {
@@ -161,7 +164,7 @@ impl Listing {
     fn next(&mut self, place: &Place<'_>, wanted: EntryWanted) -> vfs::Result<Option<Entry>> {
         match self.held.take() {
             // It was fetched for a class that needs no more than names.
-            Some(Entry { name, stat: None }) if wanted == EntryWanted::Stat => {
+            Some(Entry { name, stat: None, .. }) if wanted != EntryWanted::Name => {
                 if let Some(entry) = place.look_up(&name)? {
                     return Ok(Some(entry));
                 }
@@ -197,7 +200,8 @@ impl Place<'_> {
         match self.backend.open(self.actor, &path, Wanted::NOTHING) {
             Ok(opened) => {
                 let name = opened.path.rsplit('/').next().unwrap_or(name).to_owned();
-                Ok(Some(Entry { name, stat: Some(opened.stat) }))
+                let ea_size = opened.handle.xattrs().map_or(0, |xattrs| ea_size_of(&xattrs));
+                Ok(Some(Entry { name, stat: Some(opened.stat), ea_size }))
             }
             Err(
                 vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::AccessDenied | vfs::Error::Loop,
@@ -209,14 +213,19 @@ impl Place<'_> {
 
 /// What a class tells of an entry.
 fn wanted(class: FileInfoClass) -> EntryWanted {
-    if class == FileInfoClass::NAMES { EntryWanted::Name } else { EntryWanted::Stat }
+    match class {
+        FileInfoClass::NAMES => EntryWanted::Name,
+        FileInfoClass::DIRECTORY => EntryWanted::Stat,
+        _ => EntryWanted::Full,
+    }
 }
 
-fn on_the_wire(entry: &Entry) -> DirectoryEntry<'_> {
+fn on_the_wire<'a>(entry: &'a Entry, short_name: &'a str) -> DirectoryEntry<'a> {
     let name = entry.name.as_str();
     let Some(stat) = &entry.stat else { return DirectoryEntry { name, ..DirectoryEntry::default() } };
     DirectoryEntry {
         name,
+        short_name,
         created: stat.created,
         accessed: stat.accessed,
         modified: stat.modified,
@@ -224,6 +233,7 @@ fn on_the_wire(entry: &Entry) -> DirectoryEntry<'_> {
         size: stat.size,
         allocation_size: stat.allocation,
         attributes: stat.attributes,
+        ea_size: entry.ea_size,
         file_id: stat.inode,
         file_id_128: u128::from(stat.inode).to_le_bytes(),
         ..DirectoryEntry::default()

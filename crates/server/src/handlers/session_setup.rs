@@ -1,8 +1,8 @@
 //! SESSION_SETUP: MS-SMB2 3.3.5.5.
 
 use std::collections::HashMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use auth::kdf::{SessionKeys, channel_signing_key};
 use auth::preauth::PreauthHash;
@@ -42,7 +42,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     } else if let Some(session) = connection.session(request.header.session_id) {
         session
     } else {
-        let _of_another_connection = session_elsewhere(request);
+        sign_refusal(request);
         return Err(NtStatus::USER_SESSION_DELETED);
     };
     request.session = Some(Arc::clone(&session));
@@ -55,7 +55,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let mut logons = logons(connection);
     let exchange = logons.entry(session.id()).or_insert_with(|| Logon {
         acceptor: Acceptor::new(server.acceptor_config()),
-        preauth: connection.preauth().clone(),
+        preauth: *connection.preauth(),
         rounds: 0,
         binding: binds.then(|| Arc::clone(&session)),
     });
@@ -85,7 +85,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             Err(status_of(reason))
         }
         Step::Done(done) => {
-            let preauth = exchange.preauth.clone();
+            let preauth = exchange.preauth;
             logons.remove(&session.id());
             drop(logons);
             if binds {
@@ -130,7 +130,7 @@ pub(crate) fn answered(request: &Request<'_>, message: &[u8], signer: Option<&Si
 /// The session that a request binds to its connection, if it may (MS-SMB2 3.3.5.5, step 4).
 fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Session>, NtStatus> {
     if let Some(channel) = request.connection.channel(request.header.session_id) {
-        request.signer = Some(channel.verify(request.message).ok_or(NtStatus::ACCESS_DENIED)?);
+        check_signature(request, &channel)?;
         return Err(NtStatus::REQUEST_NOT_ACCEPTED);
     }
     let found = session_elsewhere(request).ok_or(NtStatus::USER_SESSION_DELETED)?;
@@ -164,15 +164,21 @@ fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Ses
     }
 }
 
-/// A session that the connection does not have. Who shows that it holds the key gets even a refusal
-/// signed with it; nobody else does, lest there be two signatures with one nonce.
+/// Prepares the refusal of a request of a session that is over or is another connection's. Who shows that
+/// it holds the key gets it signed; nobody else does, lest there be two signatures with one nonce.
+pub(crate) fn sign_refusal(request: &mut Request<'_>) {
+    let channel = request.connection.channel_for_keys(request.header.session_id);
+    match channel.filter(|_| request.header.is_signed()) {
+        Some(channel) => request.signer = channel.verify(request.message),
+        None => drop(session_elsewhere(request)),
+    }
+}
+
+/// A session that the connection does not have, and its key if the request is signed with it.
 fn session_elsewhere(request: &mut Request<'_>) -> Option<SessionInfo<SmbShell>> {
     let found = request.connection.server.registry.lock("bind").session(request.header.session_id)?;
-    if request.header.is_signed()
-        && let Some(key) = found.attached.established().and_then(|it| it.signing.as_ref())
-        && key.verify(request.message).is_ok()
-    {
-        request.signer = Some(Arc::clone(key));
+    if request.header.is_signed() {
+        request.signer = session_key(&found.attached, request.message);
     }
     Some(found)
 }
@@ -234,13 +240,28 @@ fn check_repeated(request: &mut Request<'_>, session: &Arc<Session>) -> Result<(
     if request.sealed {
         return Ok(());
     }
+    let channel = request.connection.channel(session.id()).ok_or(NtStatus::USER_SESSION_DELETED)?;
     if request.header.is_signed() {
-        let channel = request.connection.channel(session.id()).ok_or(NtStatus::USER_SESSION_DELETED)?;
-        request.signer = Some(channel.verify(request.message).ok_or(NtStatus::ACCESS_DENIED)?);
-    } else if established.must_sign {
-        return Err(NtStatus::ACCESS_DENIED);
+        return check_signature(request, &channel);
     }
-    Ok(())
+    if established.must_sign { Err(NtStatus::ACCESS_DENIED) } else { Ok(()) }
+}
+
+/// A logon on a channel is signed with the channel's key (MS-SMB2 3.3.5.2.4). Who has the session's key
+/// instead gets a refusal signed with that.
+fn check_signature(request: &mut Request<'_>, channel: &Channel) -> Result<(), NtStatus> {
+    if let Some(key) = channel.verify(request.message) {
+        request.signer = Some(key);
+        return Ok(());
+    }
+    request.signer = session_key(&channel.session, request.message);
+    Err(NtStatus::ACCESS_DENIED)
+}
+
+/// `Session.SigningKey`, if the message is signed with it.
+fn session_key(session: &Session, message: &[u8]) -> Option<Arc<SigningKey>> {
+    let key = session.established().and_then(|it| it.signing.as_ref())?;
+    key.verify(message).is_ok().then(|| Arc::clone(key))
 }
 
 /// What follows a successful exchange (MS-SMB2 3.3.5.5.3).
@@ -358,8 +379,12 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
     };
     let administrator =
         is_user && settings.administrators.iter().any(|name| name.eq_ignore_ascii_case(&identity.user));
-    let uid = server.accounts().user(&identity.user).filter(|_| is_user).map(|account| account.uid);
-    let token = Token::new(identity.kind, &actor, uid, server.machine(), administrator);
+    let of_machine = server
+        .accounts()
+        .user(&identity.user)
+        .filter(|_| is_user)
+        .map(|account| server.machine().user(&account.name, account.uid));
+    let token = Token::new(identity.kind, &actor, of_machine, administrator);
     let name = if identity.kind == IdentityKind::Anonymous { String::new() } else { identity.user.clone() };
     Ok(User { name, kind: identity.kind, actor, token, administrator })
 }

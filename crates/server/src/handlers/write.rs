@@ -40,13 +40,13 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     } else {
         file.handle.stat().map_err(|error| crate::status::of_vfs(&error))?.size
     };
-    let written =
-        file.handle.write_at(write.data, offset).map_err(|error| crate::status::of_vfs(&error))?;
+    if !write.data.is_empty() {
+        file.state().times.writing(&*file.handle);
+    }
+    let written = file.handle.write_at(write.data, offset).map_err(|error| crate::status::of_vfs(&error))?;
     if write.flags.contains(WriteFlags::WRITE_THROUGH) {
         let handle = Arc::clone(&file.handle);
-        crate::blocking::run(move || handle.flush())
-            .await?
-            .map_err(|error| crate::status::of_vfs(&error))?;
+        crate::blocking::run(move || handle.flush()).await?.map_err(|error| crate::status::of_vfs(&error))?;
     }
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     wrote(request, &open, count);
@@ -61,11 +61,13 @@ pub(crate) fn wrote(request: &Request<'_>, open: &Open, bytes: u32) {
     let shared = open.shared();
     shared.count_written(bytes.into(), server.now());
     let (action, what) = match open.file() {
-        Some(file) if file.is_stream => (
-            NotifyAction::MODIFIED_STREAM,
-            CompletionFilter::STREAM_SIZE | CompletionFilter::STREAM_WRITE,
+        Some(file) if file.is_stream => {
+            (NotifyAction::MODIFIED_STREAM, CompletionFilter::STREAM_SIZE | CompletionFilter::STREAM_WRITE)
+        }
+        _ => (
+            NotifyAction::MODIFIED,
+            CompletionFilter::SIZE | CompletionFilter::LAST_WRITE | CompletionFilter::ATTRIBUTES,
         ),
-        _ => (NotifyAction::MODIFIED, CompletionFilter::SIZE | CompletionFilter::LAST_WRITE | CompletionFilter::ATTRIBUTES),
     };
     server.watches.touched(open, action, what);
     if shared.write_needs_break() {

@@ -10,11 +10,10 @@ mod token;
 
 use vfs::{Actor, Backend, Handle, RelativePath, Stat, Wanted};
 use wire::msg::AdditionalInformation;
-use wire::security::{
-    AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, access_check, inherit,
-};
+use wire::security::{AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, access_check, inherit};
 use wire::{AccessMask, NtStatus};
 
+use crate::session::User;
 use crate::status::of_vfs;
 pub(crate) use token::{Machine, Token};
 
@@ -29,7 +28,12 @@ pub(crate) struct Subject<'a> {
     pub(crate) for_backup: bool,
 }
 
-impl Subject<'_> {
+impl<'a> Subject<'a> {
+    /// The user of a session, about files of a share.
+    pub(crate) fn of(user: &'a User, backend: &'a dyn Backend) -> Self {
+        Self { backend, actor: &user.actor, token: &user.token, for_backup: false }
+    }
+
     /// What the subject may do with the file at `path`, as far as `interest` asks: rights outside it may be
     /// told wrongly. With MAXIMUM_ALLOWED in it, every right is looked at.
     ///
@@ -66,8 +70,10 @@ impl Subject<'_> {
 
     /// Whether a listing that leaves out what cannot be read shows the file.
     pub(crate) fn may_see(&self, handle: &dyn Handle) -> bool {
-        let needed =
-            AccessMask::READ_DATA | AccessMask::READ_EA | AccessMask::READ_ATTRIBUTES | AccessMask::READ_CONTROL;
+        let needed = AccessMask::READ_DATA
+            | AccessMask::READ_EA
+            | AccessMask::READ_ATTRIBUTES
+            | AccessMask::READ_CONTROL;
         handle.maximal_access(self.actor).contains(AccessMask::READ_DATA)
             && stored(handle).is_none_or(|descriptor| self.granted_by(&descriptor).contains(needed))
     }
@@ -90,6 +96,15 @@ impl Subject<'_> {
         let right = if is_directory { AccessMask::APPEND_DATA } else { AccessMask::WRITE_DATA };
         self.check(parent.as_ref(), right)?;
         Ok(parent)
+    }
+
+    /// Whether a file may get the name `path`, as far as stored descriptors tell.
+    pub(crate) fn check_name(&self, path: &RelativePath, is_directory: bool) -> Result<(), NtStatus> {
+        match self.may_create(path, is_directory) {
+            Err(vfs::Error::AccessDenied) => Err(NtStatus::ACCESS_DENIED),
+            // Whatever else is wrong with the name shows when it is given.
+            _ => Ok(()),
+        }
     }
 
     /// What the DACL, ownership and privileges grant.
@@ -135,8 +150,7 @@ pub(crate) fn descriptor(handle: &dyn Handle) -> Result<SecurityDescriptor, NtSt
 /// Stores a file's descriptor.
 pub(crate) fn store(handle: &dyn Handle, descriptor: &SecurityDescriptor) -> vfs::Result<()> {
     let hash = posix::hash(&handle.posix_permissions()?.unwrap_or_default());
-    let record =
-        record::encode(descriptor, &hash, auth::users::now()).map_err(|_| vfs::Error::NoSpace)?;
+    let record = record::encode(descriptor, &hash, auth::users::now()).map_err(|_| vfs::Error::NoSpace)?;
     handle.set_security_record(&record)
 }
 
@@ -245,10 +259,7 @@ const ALWAYS: AccessMask = AccessMask(AccessMask::READ_ATTRIBUTES.0 | AccessMask
 /// The rights that the kernel enforces itself: a descriptor cannot grant them against it. The server
 /// enforces the others.
 const KERNELS: AccessMask = AccessMask(
-    AccessMask::READ_DATA.0
-        | AccessMask::WRITE_DATA.0
-        | AccessMask::APPEND_DATA.0
-        | AccessMask::DELETE.0,
+    AccessMask::READ_DATA.0 | AccessMask::WRITE_DATA.0 | AccessMask::APPEND_DATA.0 | AccessMask::DELETE.0,
 );
 
 const SYSTEMS: AdditionalInformation =

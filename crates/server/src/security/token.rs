@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use auth::IdentityKind;
+use aws_lc_rs::digest;
 use vfs::Actor;
 use wire::security::{Privileges, Sid};
 
@@ -16,15 +17,13 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// The token of a user. `uid` is what the users file says, where it knows the user.
+    /// The token of a user; `of_machine` is who a user of the users file is besides.
     ///
-    /// Everyone is their Unix ids first, since that is who files belong to; a user of the users file also
-    /// is a user of the machine, by the rule that Samba gives its users relative ids by.
+    /// Everyone is their Unix ids first, since that is who files belong to.
     pub(crate) fn new(
         kind: IdentityKind,
         actor: &Actor,
-        uid: Option<u32>,
-        machine: Machine,
+        of_machine: Option<Sid>,
         administrator: bool,
     ) -> Self {
         let mut sids = Vec::with_capacity(16);
@@ -39,7 +38,7 @@ impl Token {
                 sids.push(Sid::unix_group(nix::unistd::getegid().as_raw()));
             }
         }
-        sids.extend(uid.and_then(|uid| machine.user(uid)));
+        sids.extend(of_machine);
         sids.extend([Sid::WORLD, Sid::NETWORK]);
         match kind {
             IdentityKind::User => sids.extend([Sid::AUTHENTICATED_USERS, Sid::USERS]),
@@ -104,10 +103,13 @@ impl Machine {
         machine
     }
 
-    /// The SID of a user of the users file; none where the relative id would not fit.
-    fn user(self, uid: u32) -> Option<Sid> {
-        let rid = uid.checked_mul(2)?.checked_add(FIRST_RID)?;
-        Some(Sid::of_domain(self.0, rid))
+    /// The SID of a user of the users file: by Samba's rule where the Unix account of that name has the
+    /// uid. Other users have that of the server's process, one and all, and are told apart by their names.
+    pub(crate) fn user(self, name: &str, uid: u32) -> Sid {
+        let account = nix::unistd::User::from_name(name).ok().flatten();
+        let by_uid = || uid.checked_mul(2)?.checked_add(FIRST_RID).filter(|rid| *rid < FIRST_NAMED_RID);
+        let rid = account.filter(|account| account.uid.as_raw() == uid).and_then(|_| by_uid());
+        Sid::of_domain(self.0, rid.unwrap_or_else(|| rid_of_name(name)))
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -137,8 +139,49 @@ impl Machine {
     }
 }
 
+/// A relative id that is the same for a name wherever and whenever it is asked for.
+fn rid_of_name(name: &str) -> u32 {
+    let hash = digest::digest(&digest::SHA256, name.to_lowercase().as_bytes());
+    let hash = hash.as_ref().first_chunk().copied().map_or(0, u32::from_le_bytes);
+    FIRST_NAMED_RID | (hash & (FIRST_NAMED_RID - 1))
+}
+
 /// Where the machine's SID is kept.
 const FILE_NAME: &str = "machine-sid";
 
 /// The relative id that the user with uid 0 has; Samba's `algorithmic rid base`.
 const FIRST_RID: u32 = 1000;
+
+/// Relative ids from here on are made from names; a power of two.
+const FIRST_NAMED_RID: u32 = 0x4000_0000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_without_an_account_of_their_own_are_told_apart() {
+        let machine = Machine([1, 2, 3]);
+        let ann = machine.user("ann, who has no account", 0);
+        assert_eq!(ann, machine.user("Ann, who has no account", 0));
+        assert_ne!(ann, machine.user("bob, who has no account", 0));
+        assert_eq!(machine.user("root", 0), Sid::of_domain([1, 2, 3], 1000));
+    }
+
+    #[test]
+    fn the_machines_sid_is_read_as_it_is_written() {
+        let text = "S-1-5-21-1-2-4294967295\n";
+        assert_eq!(Machine::parse(text), Some(Machine([1, 2, u32::MAX])));
+        for wrong in ["", "S-1-5-21-1-2", "S-1-5-32-544", "S-1-5-21-1-2-3-4"] {
+            assert_eq!(Machine::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_a_privilege_lets_one_give_files_to_others() {
+        let token =
+            |administrator| Token::new(IdentityKind::User, &Actor::user(7, 7, vec![8]), None, administrator);
+        assert!(token(false).may_give(Sid::unix_user(7)) && token(false).may_give(Sid::unix_group(8)));
+        assert!(!token(false).may_give(Sid::unix_user(1)) && token(true).may_give(Sid::unix_user(1)));
+    }
+}

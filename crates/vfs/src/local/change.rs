@@ -1,9 +1,9 @@
 //! What changes the tree: creating, renaming, linking, removing.
 
 use super::handle::LocalHandle;
+use super::metadata::{self, Stored};
 use super::open::{base_of, finish};
 use super::resolve::{Located, Root, device, statx_fd};
-use super::metadata::{self, Stored};
 use super::{names, stream, xattr};
 use crate::backend::{Actor, Opened, Wanted};
 use crate::error::{Error, Result};

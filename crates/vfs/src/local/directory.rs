@@ -109,14 +109,22 @@ impl LocalCursor {
         }
         let mut stored = DosAttrib::default();
         if metadata::has_attributes(kind) {
-            self.proc_path.truncate(self.proc_prefix);
-            self.proc_path.extend_from_slice(name);
             let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];
-            stored = xattr::get_short_at(&self.proc_path, dosattrib::NAME.as_bytes(), &mut buffer)
+            stored = xattr::get_short_at(self.proc_path_of(name), dosattrib::NAME.as_bytes(), &mut buffer)
                 .and_then(DosAttrib::parse)
                 .unwrap_or_default();
         }
         Ok(Some(metadata::to_stat(&raw, stored)))
+    }
+
+    fn ea_size(&mut self, name: &[u8]) -> u32 {
+        xattr::ea_size_at(self.proc_path_of(name))
+    }
+
+    fn proc_path_of(&mut self, name: &[u8]) -> &[u8] {
+        self.proc_path.truncate(self.proc_prefix);
+        self.proc_path.extend_from_slice(name);
+        &self.proc_path
     }
 
     fn follow(&self, name: &[u8]) -> Option<Stat> {
@@ -152,18 +160,21 @@ impl DirectoryCursor for LocalCursor {
                 let stat = match wanted(name) {
                     EntryWanted::Skip => continue,
                     EntryWanted::Name => None,
-                    EntryWanted::Stat => Some(self.stat_dots(name == "..")?),
+                    EntryWanted::Stat | EntryWanted::Full => Some(self.stat_dots(name == "..")?),
                 };
-                return Ok(Some(Entry { name: name.to_owned(), stat }));
+                return Ok(Some(Entry { name: name.to_owned(), stat, ea_size: 0 }));
             }
             let Some(disk) = self.next_name()? else { return Ok(None) };
             let name = names::decode(&disk);
-            match wanted(&name) {
+            let wanted = wanted(&name);
+            match wanted {
                 EntryWanted::Skip => {}
-                EntryWanted::Name => return Ok(Some(Entry { name, stat: None })),
-                EntryWanted::Stat => {
+                EntryWanted::Name => return Ok(Some(Entry { name, stat: None, ea_size: 0 })),
+                EntryWanted::Stat | EntryWanted::Full => {
                     if let Some(stat) = self.stat(&disk)? {
-                        return Ok(Some(Entry { name, stat: Some(stat) }));
+                        let counts = wanted == EntryWanted::Full && metadata::has_attributes(stat.kind);
+                        let ea_size = if counts { self.ea_size(&disk) } else { 0 };
+                        return Ok(Some(Entry { name, stat: Some(stat), ea_size }));
                     }
                 }
             }

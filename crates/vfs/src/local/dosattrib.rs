@@ -213,12 +213,11 @@ mod tests {
     #[test]
     fn reads_what_samba_writes() {
         for (hex, attributes, created) in SAMBA {
-            let expected =
-                DosAttrib {
-                    attributes: Some(FileAttributes(attributes)),
-                    created: created.map(FileTime),
-                    changed: None,
-                };
+            let expected = DosAttrib {
+                attributes: Some(FileAttributes(attributes)),
+                created: created.map(FileTime),
+                changed: None,
+            };
             assert_eq!(DosAttrib::parse(&bytes(hex)), Some(expected), "{hex}");
         }
     }

@@ -53,7 +53,8 @@ impl FoldedNames {
         };
         let raw = statx_fd(directory)?;
         if let Some(remembered) = self.lock().get(&key(&raw)).filter(|remembered| remembered.is_valid(&raw)) {
-            let found = remembered.names.get(&comparable(wanted)).or_else(|| remembered.by_short_name(wanted));
+            let found =
+                remembered.names.get(&comparable(wanted)).or_else(|| remembered.by_short_name(wanted));
             return Ok(found.cloned());
         }
         let scanned = Instant::now();

@@ -10,8 +10,7 @@ use crate::handle::{DirectoryCursor, Handle, PosixPermissions, SetTimes, StreamI
 use crate::limits::ALLOCATED_RANGES_MAX;
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat};
 use rustix::fs::{
-    Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW,
-    UTIME_OMIT,
+    Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
 };
 use rustix::io::{Errno, ReadWriteFlags};
 use std::any::Any;

@@ -95,11 +95,7 @@ pub(super) struct Stored {
 
 /// Changes what is stored; `change` sees the file as it is. Where the file system has no user attributes,
 /// READONLY becomes the permission bits, and the rest is not kept.
-pub(super) fn update(
-    root: &Root,
-    fd: BorrowedFd<'_>,
-    change: impl FnOnce(&Stat) -> Stored,
-) -> Result<()> {
+pub(super) fn update(root: &Root, fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
     let raw = statx_fd(fd)?;
     let kind = kind(&raw);
     if !has_attributes(kind) {

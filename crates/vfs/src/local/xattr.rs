@@ -2,7 +2,7 @@
 
 use super::dosattrib;
 use crate::error::{Error, Result};
-use crate::handle::Xattr;
+use crate::handle::{Xattr, ea_size};
 use crate::limits::XATTR_VALUE_BYTES_MAX;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -62,6 +62,27 @@ pub(super) fn get_short<'a>(
 pub(super) fn get_short_at<'a>(path: &[u8], name: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let length = rustix::fs::lgetxattr(path, name, &mut *buffer).ok()?;
     buffer.get(..length)
+}
+
+/// `EaSize` of what [`list_visible`] would give, by path, a symlink not followed; 0 where nothing can be read.
+pub(super) fn ea_size_at(path: &[u8]) -> u32 {
+    let mut names = [0; 4096];
+    let Ok(length) = rustix::fs::llistxattr(path, &mut names[..]) else { return 0 };
+    let names = names.get(..length).unwrap_or_default().split(|byte| *byte == 0);
+    ea_size(names.filter_map(|full| {
+        let name = std::str::from_utf8(full.strip_prefix(USER)?).ok()?;
+        if name.is_empty() || is_private(name) {
+            return None;
+        }
+        Some((name.len(), value_bytes_at(path, full)?))
+    }))
+}
+
+fn value_bytes_at(path: &[u8], name: &[u8]) -> Option<usize> {
+    match rustix::fs::lgetxattr(path, name, &mut [0; 1024][..]) {
+        Err(Errno::RANGE) => rustix::fs::lgetxattr(path, name, &mut *vec![0; XATTR_VALUE_BYTES_MAX]).ok(),
+        result => result.ok(),
+    }
 }
 
 /// Creates or replaces an attribute.

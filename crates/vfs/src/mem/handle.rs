@@ -263,12 +263,13 @@ impl DirectoryCursor for MemCursor {
                 }
             };
             self.at = then;
-            let stat = match wanted(&name) {
+            let (stat, ea_size) = match wanted(&name) {
                 EntryWanted::Skip => continue,
-                EntryWanted::Name => None,
-                EntryWanted::Stat => Some(node.stat()),
+                EntryWanted::Name => (None, 0),
+                EntryWanted::Stat => (Some(node.stat()), 0),
+                EntryWanted::Full => (Some(node.stat()), node.ea_size()),
             };
-            return Ok(Some(Entry { name, stat }));
+            return Ok(Some(Entry { name, stat, ea_size }));
         }
     }
 

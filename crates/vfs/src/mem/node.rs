@@ -2,6 +2,7 @@
 
 use crate::backend::Actor;
 use crate::fold::fold;
+use crate::handle::ea_size;
 use crate::limits::MEM_FILE_BYTES_MAX;
 use crate::short_name;
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
@@ -101,6 +102,11 @@ impl Node {
             uid: self.uid,
             gid: self.gid,
         }
+    }
+
+    /// `EaSize`.
+    pub(super) fn ea_size(&self) -> u32 {
+        ea_size(self.read().xattrs.values().map(|(name, value)| (name.len(), value.len())))
     }
 
     /// The entry of that name, in whatever case, with its real spelling.

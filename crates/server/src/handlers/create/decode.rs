@@ -13,6 +13,7 @@ use wire::{AccessMask, Dialect, FileAttributes, NtStatus, OplockLevel, ShareAcce
 
 use super::durable::{self, Durability, Reclaim};
 use crate::connection::Request;
+use crate::handlers::ea::{self, EaChange};
 use crate::handlers::malformed;
 
 /// A CREATE that is well-formed.
@@ -33,6 +34,7 @@ pub(super) struct Wish {
     /// What the new file's descriptor is made from (SMB2_CREATE_SD_BUFFER).
     pub(super) security: Option<SecurityDescriptor>,
     pub(super) query_disk_id: bool,
+    pub(super) eas: Vec<EaChange>,
     pub(super) durable: Option<DurableRequest>,
     pub(super) app_instance: Option<AppInstance>,
 }
@@ -114,6 +116,8 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     let name = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    // No name can hold it, so who writes it means a separator.
+    let name = name.replace('/', "\\");
     let name = fold_parents(&name)?;
     let smb_path = SmbPath::parse(&name).map_err(path_status)?;
     let leases = dialect >= Dialect::SMB210;
@@ -154,6 +158,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         query_maximal_access: contexts.maximal_access.is_some(),
         security: contexts.security_descriptor.clone(),
         query_disk_id: contexts.query_on_disk_id,
+        eas: contexts.extended_attributes.map(ea::decode).transpose()?.unwrap_or_default(),
         durable,
         app_instance: durable::app_instance(&contexts, durable, dialect),
     }))

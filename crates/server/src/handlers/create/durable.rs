@@ -70,10 +70,8 @@ impl Durability {
         }
         let v1 = contexts.durable_request.then_some(DurableRequest::V1);
         // Persistent handles are for shares that are continuously available, which none is.
-        let v2 = request_v2.map(|asked| DurableRequest::V2 {
-            create_guid: asked.create_guid,
-            timeout_ms: asked.timeout_ms,
-        });
+        let v2 = request_v2
+            .map(|asked| DurableRequest::V2 { create_guid: asked.create_guid, timeout_ms: asked.timeout_ms });
         Ok(Self::Request(v2.or(v1)))
     }
 }

@@ -23,7 +23,7 @@ use wire::{AccessMask, NtStatus, OplockLevel};
 
 use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
 use crate::limits;
-use crate::open::{Content, FileState, Open, OpenFile};
+use crate::open::{Content, Created, FileState, Open, OpenFile};
 use crate::pipes::Pipe;
 use crate::shell::Wake;
 use decode::{Asked, Wish};
@@ -125,7 +125,11 @@ async fn admit<'a>(
         state: Mutex::new(FileState { path: resolved.path.clone(), ..FileState::default() }),
     });
     let woken = server.waiters.enter(key);
-    let created = (resolved.action, request.header.channel_sequence());
+    let created = Created {
+        action: resolved.action,
+        channel_sequence: request.header.channel_sequence(),
+        has_guid: matches!(wish.durable, Some(DurableRequest::V2 { .. })),
+    };
     let attach = |granted: &registry::GrantedOpen| {
         Arc::new(Open::new(granted, resolved.access, Arc::clone(&session), tree, content, created))
     };
@@ -186,8 +190,9 @@ fn act(
     granted: registry::GrantedOpen,
 ) -> Result<Opened, NtStatus> {
     let server = &request.connection.server;
-    let changed = resolve::change(wish, &resolved);
-    let stat = match changed.and_then(|()| resolved.handle.stat()) {
+    let changed = resolve::change(request, wish, &resolved);
+    let stat = changed.and_then(|()| resolved.handle.stat().map_err(|error| crate::status::of_vfs(&error)));
+    let stat = match stat {
         Ok(stat) => stat,
         Err(error) => {
             let closed = server.registry.lock("create_failed").close_open(
@@ -197,7 +202,7 @@ fn act(
             );
             server.apply(closed.unwrap_or_default());
             resolved.undo(request);
-            return Err(crate::status::of_vfs(&error));
+            return Err(error);
         }
     };
     if resolved.overwrites {
@@ -306,9 +311,9 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     };
     let mut attached = None;
     let owner = Arc::clone(&session);
-    let sequence = request.header.channel_sequence();
+    let channel_sequence = request.header.channel_sequence();
     let attach = |granted: &registry::GrantedOpen| {
-        let created = (CreateAction::OPENED, sequence);
+        let created = Created { action: CreateAction::OPENED, channel_sequence, has_guid: false };
         let open = Open::new(granted, access, owner, tree, Content::Pipe(pipe), created);
         Arc::clone(attached.insert(Arc::new(open)))
     };
@@ -359,7 +364,7 @@ fn refused_status(refused: Refused) -> NtStatus {
 }
 
 /// The key under which the registry knows a file.
-fn file_key(stat: &Stat, stream: Option<&str>) -> FileKey {
+pub(crate) fn file_key(stat: &Stat, stream: Option<&str>) -> FileKey {
     FileKey { device: stat.device, inode: stat.inode, stream: stream.map_or(0, stream_key) }
 }
 

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use registry::FileKey;
-use vfs::{Actor, Handle, RelativePath, Stat, Wanted};
+use vfs::{Actor, Capabilities, Handle, RelativePath, Stat, Wanted};
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::decode::Wish;
 use crate::connection::Request;
+use crate::handlers::ea;
 use crate::security::{self, Subject};
 use crate::status::of_vfs;
 use crate::tree::Tree;
@@ -25,6 +26,8 @@ pub(super) struct Resolved {
     pub(super) action: CreateAction,
     /// Whether the file's content is to go.
     pub(super) overwrites: bool,
+    /// Whether the file was created together with this stream of it.
+    with_file: bool,
 }
 
 impl Resolved {
@@ -44,8 +47,9 @@ impl Resolved {
             return;
         }
         let actor = actor(request);
+        let path = if self.with_file { self.path.without_stream() } else { self.path.clone() };
         if let Some(backend) = request.tree.as_ref().and_then(|tree| tree.backend())
-            && let Err(error) = backend.remove(&actor, &self.path, &*self.handle)
+            && let Err(error) = backend.remove(&actor, &path, &*self.handle)
         {
             tracing::warn!(%error, "a file whose creation was refused stays");
         }
@@ -63,10 +67,16 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
         token: &user.token,
         for_backup: wish.options.contains(CreateOptions::OPEN_FOR_BACKUP_INTENT),
     };
+    if !wish.eas.is_empty() && !backend.capabilities().contains(Capabilities::XATTR) {
+        return Err(NtStatus::EAS_NOT_SUPPORTED);
+    }
     // Somebody may create or remove the file between the two looks.
     for _ in 0..LOOKS {
         match open_existing(tree, &subject, wish)? {
             Some(resolved) => return Ok(resolved),
+            None if wish.delete_on_close && wish.attributes.contains(FileAttributes::READONLY) => {
+                return Err(NtStatus::CANNOT_DELETE);
+            }
             None => match create_new(tree, &subject, wish) {
                 Ok(resolved) => return Ok(resolved),
                 Err(vfs::Error::Exists) => {}
@@ -77,25 +87,50 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
     Err(NtStatus::OBJECT_NAME_COLLISION)
 }
 
-/// Changes an existing file as its disposition says (MS-FSA 2.1.5.1.2.2), and reserves space.
-pub(super) fn change(wish: &Wish, resolved: &Resolved) -> vfs::Result<()> {
+/// Changes an existing file as its disposition says (MS-FSA 2.1.5.1.2.2), reserves space and sets extended
+/// attributes.
+pub(super) fn change(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> Result<(), NtStatus> {
+    let made = resolved.overwrites || resolved.action == CreateAction::CREATED;
     if resolved.overwrites {
-        resolved.handle.set_size(0)?;
-        if resolved.path.stream().is_none() {
-            let attributes = wish.attributes.without(FileAttributes::NORMAL) | FileAttributes::ARCHIVE;
-            security::keeping(&*resolved.handle, || resolved.handle.set_attributes(attributes))?;
-        }
+        overwrite(request, wish, resolved).map_err(|error| of_vfs(&error))?;
+    }
+    if made && !wish.eas.is_empty() {
+        ea::set(&*resolved.handle, &wish.eas)?;
     }
     match wish.allocation_size {
-        Some(bytes) if bytes > 0 && !resolved.stat.is_directory() && (resolved.overwrites || resolved.action == CreateAction::CREATED) => {
+        Some(bytes) if bytes > 0 && made && !resolved.stat.is_directory() => {
             match resolved.handle.allocate(bytes) {
                 // A promise of space that the file system cannot make is no reason to refuse the file.
-                Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
-                result => result,
+                Ok(()) | Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
+                Err(error) => Err(of_vfs(&error)),
             }
         }
         _ => Ok(()),
     }
+}
+
+/// Empties a stream, or a file with all its streams but those that somebody has open.
+fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Result<()> {
+    resolved.handle.set_size(0)?;
+    if resolved.path.stream().is_some() {
+        return Ok(());
+    }
+    let attributes = wish.attributes.without(FileAttributes::NORMAL) | FileAttributes::ARCHIVE;
+    security::keeping(&*resolved.handle, || resolved.handle.set_attributes(attributes))?;
+    let streams = match resolved.handle.streams() {
+        Err(vfs::Error::NotSupported) => return Ok(()),
+        streams => streams?,
+    };
+    let Some(backend) = request.tree.as_ref().and_then(|tree| tree.backend()) else { return Ok(()) };
+    let actor = actor(request);
+    for stream in streams {
+        let key = super::file_key(&resolved.stat, Some(&stream.name));
+        if request.connection.server.registry.lock("overwrite").file_summary(key).is_none() {
+            let path = resolved.path.clone().with_stream(stream.name)?;
+            backend.remove(&actor, &path, &*resolved.handle)?;
+        }
+    }
+    Ok(())
 }
 
 /// Who acts for this request.
@@ -149,11 +184,36 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
             _ => CreateAction::OPENED,
         },
         overwrites,
+        with_file: false,
     }))
 }
 
 /// Creates what the name stands for, which no open of others can be in the way of.
 fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Resolved> {
+    match create(tree, subject, wish, &wish.path) {
+        // A stream's file is created with it (MS-FSA 2.1.5.1.1).
+        Err(vfs::Error::NotFound) if wish.path.stream().is_some() => {
+            let file = create(tree, subject, wish, &wish.path.without_stream())?;
+            match create(tree, subject, wish, &wish.path) {
+                Ok(stream) => Ok(Resolved { with_file: true, ..stream }),
+                Err(error) => {
+                    if let Err(error) = subject.backend.remove(subject.actor, &file.path, &*file.handle) {
+                        tracing::warn!(%error, "a file whose stream could not be created stays");
+                    }
+                    Err(error)
+                }
+            }
+        }
+        result => result,
+    }
+}
+
+fn create(
+    tree: &Tree,
+    subject: &Subject<'_>,
+    wish: &Wish,
+    path: &RelativePath,
+) -> vfs::Result<Resolved> {
     let Subject { backend, actor, .. } = *subject;
     if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
         return Err(vfs::Error::AccessDenied);
@@ -162,7 +222,7 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Re
     if owner.is_some_and(|owner| !subject.token.may_give(owner)) {
         return Err(vfs::Error::AccessDenied);
     }
-    let parent = subject.may_create(&wish.path, wish.directory == Some(true))?;
+    let parent = subject.may_create(path, wish.directory == Some(true))?;
     let attributes = wish.attributes.without(FileAttributes::NORMAL);
     let mut maximal_access = tree.maximal_access;
     let access = if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) {
@@ -171,17 +231,9 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Re
         wish.access
     };
     let opened = if wish.directory == Some(true) {
-        backend.create_directory(actor, &wish.path, attributes)?
+        backend.create_directory(actor, path, attributes)?
     } else {
-        let wanted = wanted(access, wish.allocation_size.is_some());
-        match backend.create_file(actor, &wish.path, attributes, wanted) {
-            // A stream's file is created with it (MS-FSA 2.1.5.1.1).
-            Err(vfs::Error::NotFound) if wish.path.stream().is_some() => {
-                backend.create_file(actor, &wish.path.without_stream(), attributes, Wanted::NOTHING)?;
-                backend.create_file(actor, &wish.path, attributes, wanted)?
-            }
-            result => result?,
-        }
+        backend.create_file(actor, path, attributes, wanted(access, wish.allocation_size.is_some()))?
     };
     let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
     if path.stream().is_none() {
@@ -207,6 +259,7 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Re
         maximal_access,
         action: CreateAction::CREATED,
         overwrites: false,
+        with_file: false,
     })
 }
 

@@ -1,5 +1,6 @@
 //! SMB2_0_INFO_FILE of files: MS-SMB2 3.3.5.20.1, MS-FSA 2.1.5.12, MS-FSCC 2.4.
 
+use vfs::short_name::short_name;
 use vfs::{Stat, Xattr};
 use wire::fscc::ea::{EaEntry, decode_ea_names, encode_eas};
 use wire::fscc::file_info::{
@@ -13,6 +14,7 @@ use wire::msg::QueryInfoRequest;
 use wire::{AccessMask, Dialect, NtStatus};
 
 use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::handlers::ea::ea_size_of;
 use crate::handlers::{display_path, put_output};
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
@@ -79,8 +81,11 @@ impl Subject<'_> {
                 }
                 encode_name_info(&display_path(&self.file.path()), out, max)
             }
-            // There are no 8.3 names, as on an NTFS volume that makes none.
-            FileInfoClass::ALTERNATE_NAME => return Err(NtStatus::OBJECT_NAME_NOT_FOUND),
+            FileInfoClass::ALTERNATE_NAME => {
+                let path = self.file.path();
+                let name = path.name().and_then(short_name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+                encode_name_info(&name, out, max)
+            }
             FileInfoClass::STREAM => self.streams(out, max)?,
             FileInfoClass::NETWORK_OPEN => encode_fixed(&network_open(&self.stat()?), out, max),
             FileInfoClass::ATTRIBUTE_TAG => {
@@ -106,7 +111,7 @@ impl Subject<'_> {
     }
 
     fn stat(&self) -> Result<Stat, NtStatus> {
-        self.file.handle.stat().map_err(|error| of_vfs(&error))
+        self.file.stat().map_err(|error| of_vfs(&error))
     }
 
     /// The path from the share's root, as FileAllInformation has it (MS-FSCC 2.4.2).
@@ -184,13 +189,8 @@ impl Subject<'_> {
         }
     }
 
-    /// `EaSize` counts as the list of OS/2 did: four bytes for the list and four for each attribute.
     fn ea(&self) -> Result<EaInfo, NtStatus> {
-        let xattrs = self.xattrs()?;
-        let sizes =
-            xattrs.iter().map(|it| 5_usize.saturating_add(it.name.len()).saturating_add(it.value.len()));
-        let size = if xattrs.is_empty() { 0 } else { sizes.fold(4, usize::saturating_add) };
-        Ok(EaInfo { ea_size: u32::try_from(size).unwrap_or(u32::MAX) })
+        Ok(EaInfo { ea_size: ea_size_of(&self.xattrs()?) })
     }
 
     /// MS-FSA 2.1.5.12.11: the attributes asked for by name, those that are not there with no value;

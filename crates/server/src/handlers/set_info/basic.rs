@@ -7,36 +7,46 @@ use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
 use crate::open::{Open, OpenFile};
 use crate::security;
 use crate::status::of_vfs;
+use crate::times::TimeWish;
 
 /// Sets times and attributes.
 pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), NtStatus> {
     if !open.access().contains(AccessMask::WRITE_ATTRIBUTES) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let times = SetTimes {
-        created: time(info.created)?,
-        accessed: time(info.accessed)?,
-        modified: time(info.modified)?,
-        changed: time(info.changed)?,
-    };
+    let wishes = [info.created, info.accessed, info.modified, info.changed].map(wish);
+    let [created, accessed, modified, changed] = wishes;
+    let (created, accessed, modified, changed) = (created?, accessed?, modified?, changed?);
     let attributes = attributes(info.attributes, file.is_directory)?;
+    file.state().times.catch_up(&*file.handle);
+    // How they are before anything is changed is how they are frozen.
+    let stat = file.stat().map_err(|error| of_vfs(&error))?;
     if let Some(attributes) = attributes {
         security::keeping(&*file.handle, || file.handle.set_attributes(attributes))
             .map_err(|error| of_vfs(&error))?;
     }
     // Last: a change of the attributes may change times.
+    let times = SetTimes {
+        created: created.time(),
+        accessed: accessed.time(),
+        modified: modified.time(),
+        changed: changed.time(),
+    };
     if times != SetTimes::default() {
         file.handle.set_times(times).map_err(|error| of_vfs(&error))?;
     }
+    file.state().times.set(modified, changed, &stat);
     Ok(())
 }
 
-/// The time to set. 0 leaves it; -1 and -2 stop and resume its automatic update (MS-FSCC 2.4.7), which
-/// leaves it as well: how POSIX files update their times cannot be told.
-fn time(time: FileTime) -> Result<Option<FileTime>, NtStatus> {
+/// What is asked of a time (MS-FSCC 2.4.7). CreationTime and LastAccessTime do not move by an open's doings,
+/// or not by what could be kept from it, so there is nothing to freeze.
+fn wish(time: FileTime) -> Result<TimeWish, NtStatus> {
     match time.0.cast_signed() {
-        -2..=0 => Ok(None),
-        1.. => Ok(Some(time)),
+        0 => Ok(TimeWish::Leave),
+        -1 => Ok(TimeWish::Freeze),
+        -2 => Ok(TimeWish::Thaw),
+        1.. => Ok(TimeWish::Set(time)),
         _ => Err(NtStatus::INVALID_PARAMETER),
     }
 }
@@ -55,14 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn special_times_leave_what_is_stored() {
+    fn special_times_set_nothing() {
         for special in [0_i64, -1, -2] {
-            assert_eq!(time(FileTime(special.cast_unsigned())), Ok(None), "{special}");
+            assert_eq!(wish(FileTime(special.cast_unsigned())).unwrap().time(), None, "{special}");
         }
         for wrong in [-3, i64::MIN] {
-            assert_eq!(time(FileTime(wrong.cast_unsigned())), Err(NtStatus::INVALID_PARAMETER), "{wrong}");
+            assert_eq!(wish(FileTime(wrong.cast_unsigned())), Err(NtStatus::INVALID_PARAMETER), "{wrong}");
         }
-        assert_eq!(time(FileTime::UNIX_EPOCH), Ok(Some(FileTime::UNIX_EPOCH)));
+        assert_eq!(wish(FileTime::UNIX_EPOCH).unwrap().time(), Some(FileTime::UNIX_EPOCH));
     }
 
     #[test]

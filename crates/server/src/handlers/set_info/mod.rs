@@ -3,11 +3,11 @@
 mod basic;
 mod disposition;
 mod rename;
+mod stream;
 mod security;
 
 use std::sync::Arc;
 
-use wire::fscc::ea::decode_eas;
 use wire::fscc::file_info::{
     AllocationInfo, BasicInfo, DispositionInfo, DispositionInfoEx, EndOfFileInfo, FileMode, ModeInfo,
     PipeInfo, PositionInfo,
@@ -18,7 +18,7 @@ use wire::layout::FixedLayout;
 use wire::msg::{CompletionFilter, InfoType, SetInfoRequest, SetInfoResponse};
 use wire::{AccessMask, NtStatus};
 
-use super::{check_transact, malformed};
+use super::{check_transact, ea, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
@@ -139,6 +139,7 @@ fn unsigned(value: i64) -> Result<u64, NtStatus> {
 fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
     file.handle.set_size(size).map_err(|error| of_vfs(&error))?;
+    file.state().times.catch_up(&*file.handle);
     super::write::wrote(request, open, 0);
     Ok(())
 }
@@ -149,12 +150,14 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
     let size = file.handle.stat().map_err(|error| of_vfs(&error))?.size;
     if bytes < size {
         file.handle.set_size(bytes).map_err(|error| of_vfs(&error))?;
+        file.state().reserved = Some(bytes);
         super::write::wrote(request, open, 0);
         return Ok(());
     }
     match file.handle.allocate(bytes) {
         // A promise of space that the file system cannot make is no reason to refuse the file.
         Ok(()) | Err(vfs::Error::NotSupported) => {
+            file.state().reserved = Some(bytes);
             super::write::wrote(request, open, 0);
             Ok(())
         }
@@ -182,35 +185,12 @@ fn set_mode(file: &OpenFile, mode: u32) -> Result<(), NtStatus> {
     Ok(())
 }
 
-/// MS-FSA 2.1.5.15.6. The list is read as a whole before anything is changed.
+/// MS-FSA 2.1.5.15.6.
 fn set_eas(open: &Open, file: &OpenFile, data: &[u8]) -> Result<(), NtStatus> {
     if !open.access().contains(AccessMask::WRITE_EA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let entries: Result<Vec<_>, _> = decode_eas(data).collect();
-    let mut changes = Vec::new();
-    for entry in entries.map_err(|_| NtStatus::EA_LIST_INCONSISTENT)? {
-        if !matches!(entry.flags, 0 | NEED_EA) {
-            return Err(NtStatus::INVALID_EA_FLAG);
-        }
-        let name = std::str::from_utf8(entry.name).map_err(|_| NtStatus::INVALID_EA_NAME)?;
-        if name.contains(|c: char| c < ' ' || "\"*+,/:;<=>?[\\]|".contains(c)) {
-            return Err(NtStatus::INVALID_EA_NAME);
-        }
-        changes.push((name, entry.value));
-    }
-    for (name, value) in changes {
-        let changed = match value {
-            [] => file.handle.remove_xattr(name),
-            value => file.handle.set_xattr(name, value),
-        };
-        changed.map_err(|error| match error {
-            vfs::Error::NotSupported => NtStatus::EAS_NOT_SUPPORTED,
-            vfs::Error::InvalidName => NtStatus::INVALID_EA_NAME,
-            error => of_vfs(&error),
-        })?;
-    }
-    Ok(())
+    ea::set(&*file.handle, &ea::decode(data)?)
 }
 
 /// Pipes deliver messages and nothing else, so that is all they can be set to (MS-FSCC 2.4.35).
@@ -236,6 +216,3 @@ fn refuse_file_system(class: FsInfoClass) -> NtStatus {
 
 /// The bits of FileModeInformation that may be set.
 const SETTABLE_MODE: FileMode = FileMode(FileMode::WRITE_THROUGH.0 | FileMode::SEQUENTIAL_ONLY.0);
-
-/// FILE_NEED_EA (MS-FSCC 2.4.15).
-const NEED_EA: u8 = 0x80;

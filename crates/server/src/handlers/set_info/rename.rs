@@ -12,7 +12,10 @@ use crate::connection::{AnswerBuilder, Request};
 use crate::handlers::create::{path_status, relative_path};
 use crate::handlers::{actor, breaks, display_path};
 use crate::open::{Open, OpenFile};
+use crate::security::Subject;
 use crate::status::of_vfs;
+
+use super::stream;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 
@@ -27,12 +30,12 @@ pub(super) async fn rename(
     if !open.access().contains(AccessMask::DELETE) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let (to, replace) = wish(data)?;
+    let (name, replace) = wish(data)?;
     let from = file.path();
     if from.stream().is_some() {
-        // A full name cannot be a stream's new name.
-        return Err(NtStatus::INVALID_PARAMETER);
+        return stream::rename(request, answer, open, file, &name, replace).await;
     }
+    let to = target(&name)?;
     if from.is_root() {
         return Err(NtStatus::ACCESS_DENIED);
     }
@@ -47,7 +50,11 @@ pub(super) async fn rename(
     }
     clear_parent(request, answer, open, &to).await?;
     clear_target(request, answer, open, file, &to, replace).await?;
+    if request.connection.server.registry.lock("rename").has_open_streams(id) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
 
+    check_name(request, &*backend, &to, file.is_directory)?;
     // Waiting gave others time to move it.
     let from = file.path();
     let real = backend
@@ -66,7 +73,8 @@ pub(super) async fn link(
     file: &OpenFile,
     data: &[u8],
 ) -> Result<(), NtStatus> {
-    let (to, replace) = wish(data)?;
+    let (name, replace) = wish(data)?;
+    let to = target(&name)?;
     if file.is_directory {
         return Err(NtStatus::FILE_IS_A_DIRECTORY);
     }
@@ -79,24 +87,24 @@ pub(super) async fn link(
     }
     let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
     clear_target(request, answer, open, file, &to, replace).await?;
+    check_name(request, &*backend, &to, false)?;
     backend.link(&actor(request), &*file.handle, &to, replace).map_err(|error| of_vfs(&error))?;
     request.connection.server.watches.changed(open.tree(), &to, NotifyAction::ADDED, name_change(file));
     Ok(())
 }
 
 /// The new name, and whether it may replace what has it.
-fn wish(data: &[u8]) -> Result<(RelativePath, bool), NtStatus> {
+fn wish(data: &[u8]) -> Result<(String, bool), NtStatus> {
     let info = RenameInfo::decode(data).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH)?;
     // MS-FSCC 2.4.42.2: over the network there is no directory to start from.
     if info.root_directory != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
     }
     let name = info.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
-    Ok((target(&name)?, info.replace_if_exists))
+    Ok((name, info.replace_if_exists))
 }
 
-/// The new name: from the share's root, as CREATE has it. Names of streams are refused: others find an
-/// open stream by its name.
+/// The new name of a file: from the share's root, as CREATE has it, without a stream.
 fn target(name: &str) -> Result<RelativePath, NtStatus> {
     if name.starts_with(':') {
         return Err(NtStatus::NOT_SUPPORTED);
@@ -141,7 +149,7 @@ async fn clear_below(
 
 /// The directory that the name goes to is opened for the time of the rename, to change it and so that
 /// nobody deletes it meanwhile: who has it open in a way that excludes that is in the way.
-async fn clear_parent(
+pub(super) async fn clear_parent(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
     open: &Open,
@@ -200,6 +208,17 @@ async fn clear_target(
         return Err(NtStatus::ACCESS_DENIED);
     }
     Ok(())
+}
+
+/// What the directory's security descriptor says to the new name.
+fn check_name(
+    request: &Request<'_>,
+    backend: &dyn vfs::Backend,
+    to: &RelativePath,
+    is_directory: bool,
+) -> Result<(), NtStatus> {
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    Subject::of(&user, backend).check_name(to, is_directory)
 }
 
 fn name_change(file: &OpenFile) -> CompletionFilter {

@@ -25,7 +25,8 @@ pub(super) fn set(
     }
     let new = SecurityDescriptor::decode(data).map_err(|_| NtStatus::INVALID_SECURITY_DESCR)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    if which.contains(AdditionalInformation::OWNER) && !new.owner.is_some_and(|owner| user.token.may_give(owner))
+    if which.contains(AdditionalInformation::OWNER)
+        && !new.owner.is_some_and(|owner| user.token.may_give(owner))
     {
         return Err(NtStatus::INVALID_OWNER);
     }

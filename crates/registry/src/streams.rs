@@ -1,0 +1,49 @@
+//! What a file and its named streams are to each other where one of them gets another name.
+
+use crate::locks::Waiting;
+use crate::{FileKey, NotFound, OpenRef, Shell, State, Target};
+
+impl<S: Shell> State<S> {
+    /// Whether a named stream of an open's file is open: the file cannot be renamed then (MS-FSA
+    /// 2.1.5.15.11).
+    pub fn has_open_streams(&self, open: impl Into<OpenRef>) -> bool {
+        self.file_of(open.into()).is_ok_and(|key| self.streams_of(key).next().is_some())
+    }
+
+    /// Records that an open's stream was renamed to one that nobody has open: all its opens, locks and
+    /// leases are the other's now. Returns what the server attached to those opens.
+    pub fn rename_stream(
+        &mut self,
+        open: impl Into<OpenRef>,
+        to: FileKey,
+        new_path: &str,
+    ) -> Result<Vec<S::Open>, NotFound> {
+        let id = self.open_global(open.into())?;
+        let from = self.opens.get(&id).and_then(|open| open.target.file()).ok_or(NotFound)?;
+        if from != to {
+            if self.files.contains_key(&to) {
+                return Err(NotFound);
+            }
+            let file = self.files.remove(&from).ok_or(NotFound)?;
+            self.streams.remove(&from);
+            for id in &file.opens {
+                if let Some(open) = self.opens.get_mut(id) {
+                    open.target = Target::File(to);
+                }
+            }
+            for id in &file.leases {
+                if let Some(lease) = self.leases.get_mut(id) {
+                    lease.file = to;
+                }
+            }
+            for waiting in self.waiting.values_mut() {
+                let (Waiting::Break { file, .. } | Waiting::Lock { file, .. }) = waiting;
+                if *file == from {
+                    *file = to;
+                }
+            }
+            *self.enter_file(to) = file;
+        }
+        self.rename(id, new_path)
+    }
+}

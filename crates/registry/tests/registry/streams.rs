@@ -1,0 +1,59 @@
+//! Renames of streams (MS-FSA 2.1.5.15.11).
+
+use crate::world::{Client, World, file_key, lease};
+use registry::{AdmitRequest, FileKey, LockElement, LockOutcome, Target};
+use wire::LeaseState;
+
+fn key(stream: u64) -> FileKey {
+    FileKey { stream, ..file_key(1) }
+}
+
+fn stream(world: &mut World, client: Client, stream: u64) -> AdmitRequest {
+    let mut request = world.request(client, 1);
+    request.target = Target::File(key(stream));
+    request
+}
+
+#[test]
+fn locks_and_leases_follow_a_renamed_stream() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = stream(&mut world, client, 7);
+    request.lease = lease(1, LeaseState::READ | LeaseState::HANDLE);
+    let one = world.open(request.clone());
+    let two = world.open(request);
+    let lock = LockElement { offset: 0, length: 1, exclusive: true };
+    let waiter = world.key(client);
+    for (open, request, outcome) in
+        [(&one, world.key(client), LockOutcome::Granted), (&two, waiter, LockOutcome::Waiting)]
+    {
+        let (result, _) = world.state.lock(open.file_id, &[lock], true, request, world.now);
+        assert_eq!(result.unwrap(), outcome);
+    }
+    let renamed = world.state.rename_stream(one.file_id, key(9), "file:new").unwrap();
+    assert_eq!(renamed.len(), 2);
+    world.check();
+    assert!(world.state.file_summary(key(7)).is_none());
+    assert_eq!(world.state.file_summary(key(9)).unwrap().locks, 1);
+    let (result, effects) = world.state.unlock(one.file_id, &[lock], world.now);
+    result.unwrap();
+    assert_eq!(effects.granted, [waiter]);
+    world.check();
+}
+
+#[test]
+fn a_stream_that_is_open_is_not_replaced() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = stream(&mut world, client, 7);
+    let one = world.open(request);
+    assert!(world.state.has_open_streams(one.file_id));
+    let request = world.request(client, 1);
+    let base = world.open(request);
+    assert!(world.state.has_open_streams(base.file_id));
+    assert!(world.state.rename_stream(one.file_id, key(0), "file").is_err());
+    _ = world.close(&base);
+    assert!(world.state.rename_stream(one.file_id, key(0), "file").is_ok());
+    assert!(!world.state.has_open_streams(one.file_id));
+    world.check();
+}
