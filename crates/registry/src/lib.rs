@@ -54,7 +54,7 @@ mod time;
 mod tree;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
-pub use admit::{Admission, AppInstance, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
+pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo};
 pub use durable::{

@@ -100,7 +100,13 @@ impl Watches {
 
     /// Tells of a change to the file at `path`: to who watches its directory, and to who watches a
     /// directory above with all below.
-    pub(crate) fn changed(&self, tree: &Tree, path: &RelativePath, action: NotifyAction, what: CompletionFilter) {
+    pub(crate) fn changed(
+        &self,
+        tree: &Tree,
+        path: &RelativePath,
+        action: NotifyAction,
+        what: CompletionFilter,
+    ) {
         if self.count.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -110,7 +116,8 @@ impl Watches {
         let mut end = full.len();
         let mut direct = true;
         while let Some(split) = full.get(..end).and_then(|text| text.rfind('/')) {
-            let (directory, name) = (full.get(..split).unwrap_or_default(), full.get(split + 1..).unwrap_or_default());
+            let (directory, name) =
+                (full.get(..split).unwrap_or_default(), full.get(split + 1..).unwrap_or_default());
             for watch in directories.get(directory).into_iter().flatten() {
                 if (direct || watch.recursive) && watch.filter.intersects(what) {
                     watch.note(action, format!("{}{stream}", name.replace('/', "\\")));
@@ -184,8 +191,13 @@ impl Watch {
         let changes = std::mem::take(&mut state.changes);
         state.bytes = 0;
         drop(state);
-        let entries = changes.iter().map(|(action, name)| NotifyEntry { action: *action, name: name.as_str() });
-        if encode_changes(entries, out, max) { Found::Changes } else { Found::Status(NtStatus::NOTIFY_ENUM_DIR) }
+        let entries =
+            changes.iter().map(|(action, name)| NotifyEntry { action: *action, name: name.as_str() });
+        if encode_changes(entries, out, max) {
+            Found::Changes
+        } else {
+            Found::Status(NtStatus::NOTIFY_ENUM_DIR)
+        }
     }
 
     /// Returns when there may be something to take.

@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::tree::Tree;
 
 /// An open; attached to the registry's (MS-SMB2 3.3.1.10).
-pub struct Open {
+pub(crate) struct Open {
     file_id: FileId,
     global_id: FileGlobalId,
     access: AccessMask,

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use vfs::local::{LocalBackend, LocalOptions};
 use wire::{FileTime, Guid};
 
-use crate::notify::Watches;
 use crate::config::{Settings, ShareSettings};
+use crate::notify::Watches;
 use crate::replay::Creations;
 use crate::security::Machine;
 use crate::service::StartError;
@@ -21,7 +21,7 @@ use crate::shell::{SmbShell, Waiters};
 use crate::tree::{Share, ShareContent};
 
 /// A server, running or about to.
-pub struct Server {
+pub(crate) struct Server {
     pub(crate) registry: Registry<SmbShell>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) waiters: Waiters,
@@ -68,7 +68,9 @@ impl Server {
     pub(crate) fn new(settings: Settings, accounts: UserDb) -> Result<Arc<Self>, StartError> {
         let mut seed = [0; 8];
         let mut guid = [0; 16];
-        crate::random::fill(&mut seed).and_then(|()| crate::random::fill(&mut guid)).map_err(|_| StartError::Random)?;
+        crate::random::fill(&mut seed)
+            .and_then(|()| crate::random::fill(&mut guid))
+            .map_err(|_| StartError::Random)?;
         let clock = Clock::new();
         let state = State::new(Limits::default(), u64::from_le_bytes(seed), clock.now());
         let statistics = Arc::clone(state.statistics());

@@ -64,7 +64,8 @@ impl Service {
     pub fn start(settings: Settings, accounts: UserDb) -> Result<Self, StartError> {
         let mut listeners = Vec::new();
         for address in &settings.listen {
-            let listener = listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
+            let listener =
+                listen(*address).map_err(|error| StartError::Listen { address: *address, error })?;
             listeners.push(listener);
         }
         let addresses: Vec<_> = listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect();

@@ -18,7 +18,7 @@ use crate::security::Token;
 use crate::tree::Tree;
 
 /// A session; attached to the registry's (MS-SMB2 3.3.1.8).
-pub struct Session {
+pub(crate) struct Session {
     id: SessionId,
     global_id: SessionGlobalId,
     shared: Arc<SessionShared>,

@@ -19,7 +19,7 @@ use crate::tree::Tree;
 
 /// What the server attaches to the registry's objects.
 #[derive(Clone, Debug)]
-pub enum SmbShell {}
+pub(crate) enum SmbShell {}
 
 impl registry::Shell for SmbShell {
     type Connection = Arc<Link>;

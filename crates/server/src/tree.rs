@@ -1,7 +1,7 @@
 //! Shares and tree connects as the shell sees them.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use wire::{AccessMask, TreeId};
 
@@ -23,7 +23,7 @@ pub(crate) struct Share {
 }
 
 /// A tree connect; attached to the registry's (MS-SMB2 3.3.1.9).
-pub struct Tree {
+pub(crate) struct Tree {
     id: TreeId,
     pub(crate) share: Arc<Share>,
     /// `TreeConnect.MaximalAccess`.

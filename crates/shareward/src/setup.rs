@@ -47,10 +47,10 @@ pub(crate) fn read(path: &Path) -> Result<Settings, Failure> {
 /// text of its own.
 pub(crate) fn users(path: &Path) -> Result<(UserDb, Option<String>), Failure> {
     match UserDb::load(path) {
-        Ok((users, warning)) => {
-            Ok((users, warning.map(|warning| format!("{}: {warning}", path.display()))))
+        Ok((users, warning)) => Ok((users, warning.map(|warning| format!("{}: {warning}", path.display())))),
+        Err(LoadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok((UserDb::default(), None))
         }
-        Err(LoadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok((UserDb::default(), None)),
         Err(error) => Err(Failure::Plain(format!("{}: {error}", path.display()))),
     }
 }

@@ -30,7 +30,9 @@ pub mod utf16;
 
 pub use cursor::{DecodeError, Put, ReadCursor};
 pub use header::{Command, Header, HeaderFlags, PacketKind, TransformHeader, TreeOrAsync};
-pub use ids::{AsyncId, FileGlobalId, FileId, Guid, MessageId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
+pub use ids::{
+    AsyncId, FileGlobalId, FileId, Guid, MessageId, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
+};
 pub use masks::{AccessMask, Dialect, FileAttributes, LeaseState, OplockLevel, ShareAccess};
 pub use status::NtStatus;
 pub use time::FileTime;

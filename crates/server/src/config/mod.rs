@@ -158,10 +158,11 @@ impl Places {
             set.unwrap_or_else(|| home.join(below_home)).join("shareward")
         };
         let state = place("XDG_STATE_HOME", ".local/state");
-        let runtime = match environment("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()) {
-            Some(path) => path.join("shareward"),
-            None => state.clone(),
-        };
+        let runtime =
+            match environment("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute()) {
+                Some(path) => path.join("shareward"),
+                None => state.clone(),
+            };
         Self { config: place("XDG_CONFIG_HOME", ".config"), runtime, state }
     }
 }

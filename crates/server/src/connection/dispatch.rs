@@ -66,7 +66,6 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             connection,
             header,
             message,
-            frame: &frame,
             sealed: seal.is_some(),
             last: messages.peek().is_none(),
             session: None,
@@ -169,10 +168,8 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
     if command != Command::ECHO {
         session.touch(request.connection.server.now());
     }
-    let tree_needed = !matches!(
-        command,
-        Command::LOGOFF | Command::TREE_CONNECT | Command::ECHO | Command::OPLOCK_BREAK
-    );
+    let tree_needed =
+        !matches!(command, Command::LOGOFF | Command::TREE_CONNECT | Command::ECHO | Command::OPLOCK_BREAK);
     if tree_needed {
         let tree_id = request.header.tree_id().ok_or(NtStatus::NETWORK_NAME_DELETED)?;
         let tree = session.tree(tree_id).ok_or(NtStatus::NETWORK_NAME_DELETED)?;

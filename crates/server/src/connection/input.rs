@@ -21,6 +21,7 @@ pub(crate) enum InputEnd {
     /// The peer announced a frame beyond the limit, or no direct-TCP frame at all.
     BadFrame,
     /// The socket failed.
+    #[expect(dead_code, reason = "the value is for the log")]
     Io(io::Error),
 }
 

@@ -49,8 +49,6 @@ pub(crate) struct Connection {
     pub(crate) server: Arc<Server>,
     pub(crate) id: ConnectionId,
     pub(crate) peer: SocketAddr,
-    pub(crate) local: SocketAddr,
-    pub(crate) link: Arc<Link>,
     /// What NEGOTIATE settled; empty before it.
     pub(crate) negotiated: OnceLock<Negotiated>,
     pub(crate) pending: PendingRequests,
@@ -68,7 +66,7 @@ pub(crate) struct Connection {
 
 /// How other tasks reach a connection.
 #[derive(Debug)]
-pub struct Link {
+pub(crate) struct Link {
     events: mpsc::UnboundedSender<Event>,
 }
 
@@ -93,7 +91,6 @@ impl Link {
 
 /// Serves a connection until its end.
 pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
-    let Ok(local) = socket.local_addr() else { return };
     let _ = socket.set_nodelay(true);
     let (events, mut inbox) = mpsc::unbounded_channel();
     let link = Arc::new(Link { events });
@@ -106,8 +103,6 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         server: Arc::clone(&server),
         id,
         peer,
-        local,
-        link,
         negotiated: OnceLock::new(),
         pending: PendingRequests::default(),
         sessions: Mutex::default(),

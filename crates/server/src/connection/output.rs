@@ -85,7 +85,9 @@ impl Output {
     fn write_plain(&self, socket: &TcpStream) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); MAX_SLICES];
         let mut count = 0;
-        for (slice, answer) in slices.iter_mut().zip(self.queue.iter().take_while(|answer| answer.tail.is_none())) {
+        for (slice, answer) in
+            slices.iter_mut().zip(self.queue.iter().take_while(|answer| answer.tail.is_none()))
+        {
             let from = if count == 0 { self.written } else { 0 };
             *slice = IoSlice::new(answer.bytes.get(from..).unwrap_or_default());
             count += 1;

@@ -61,11 +61,6 @@ impl PendingRequests {
             waiting.cancelled.cancel();
         }
     }
-
-    /// How many requests wait.
-    pub(crate) fn len(&self) -> usize {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
-    }
 }
 
 /// A request that waits; leaving the table when dropped.

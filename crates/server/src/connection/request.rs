@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use auth::signing::SigningKey;
-use bytes::Bytes;
 use wire::header::{Command, Header, HeaderFlags, TreeOrAsync};
 use wire::{Dialect, FileId, NtStatus, SessionId, TreeId};
 
@@ -22,8 +21,6 @@ pub(crate) struct Request<'a> {
     pub(crate) header: Header,
     /// The message from its header on, padding included.
     pub(crate) message: &'a [u8],
-    /// The frame that [`Self::message`] is part of, for work that outlives the borrow.
-    pub(crate) frame: &'a Bytes,
     /// Whether the frame was sealed.
     pub(crate) sealed: bool,
     /// Whether it is the last of its compound.

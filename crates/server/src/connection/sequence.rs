@@ -24,7 +24,8 @@ impl SequenceWindow {
     /// (MS-SMB2 3.3.5.2.3: the connection ends then).
     pub(crate) fn take(&mut self, first: MessageId, charge: u16) -> bool {
         let count = usize::from(charge.max(1));
-        let Some(start) = first.0.checked_sub(self.low).and_then(|offset| usize::try_from(offset).ok()) else {
+        let Some(start) = first.0.checked_sub(self.low).and_then(|offset| usize::try_from(offset).ok())
+        else {
             return false;
         };
         let Some(end) = start.checked_add(count).filter(|&end| end <= self.free.len()) else {

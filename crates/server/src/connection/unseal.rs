@@ -8,7 +8,8 @@ use super::dispatch::{ClearFrame, Violation};
 
 /// Opens a sealed frame in place.
 pub(crate) fn unseal(connection: &Connection, mut frame: BytesMut) -> Result<ClearFrame, Violation> {
-    let (transform, payload) = frame.split_first_chunk_mut::<{ TransformHeader::SIZE }>().ok_or(Violation::BadSeal)?;
+    let (transform, payload) =
+        frame.split_first_chunk_mut::<{ TransformHeader::SIZE }>().ok_or(Violation::BadSeal)?;
     let header = TransformHeader::decode(transform).map_err(Violation::Malformed)?;
     let session = connection.channel_for_keys(header.session_id).ok_or(Violation::BadSeal)?.session;
     if usize::try_from(header.original_message_size) != Ok(payload.len()) {

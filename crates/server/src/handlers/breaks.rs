@@ -1,5 +1,5 @@
-//! Waiting until others have given up cached handles (MS-FSA 2.1.5.15.3, 2.1.5.15.11): what a rename,
-//! a link over a name and a pending delete have in common.
+//! Waiting until others have given up cached handles (MS-SMB2 3.3.5.21.1; MS-FSA 2.1.5.15.3,
+//! 2.1.5.15.11): what a rename, a link over a name and a pending delete have in common.
 
 use registry::{Effects, Readiness, RequestKey, State, Time};
 use wire::NtStatus;

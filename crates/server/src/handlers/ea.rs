@@ -1,4 +1,4 @@
-//! Extended attributes that a client sets: FileFullEaInformation and SMB2_CREATE_EA_BUFFER (MS-FSCC 2.4.15).
+//! Extended attributes of CREATE and SET_INFO: MS-SMB2 3.3.5.9, 3.3.5.21.1; MS-FSCC 2.4.16.
 
 use vfs::{Handle, Xattr};
 use wire::NtStatus;

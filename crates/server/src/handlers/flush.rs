@@ -18,9 +18,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             return Err(NtStatus::ACCESS_DENIED);
         }
         let handle = Arc::clone(&file.handle);
-        crate::blocking::run(move || handle.flush())
-            .await?
-            .map_err(|error| crate::status::of_vfs(&error))?;
+        crate::blocking::run(move || handle.flush()).await?.map_err(|error| crate::status::of_vfs(&error))?;
         file.state().times.catch_up(&*file.handle);
     }
     let base = answer.base();

@@ -57,12 +57,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 
 /// What remains to be done when an answer's bytes are known: the preauthentication hash covers them
 /// (MS-SMB2 3.3.5.4, 3.3.5.5).
-pub(crate) fn answered(
-    request: &Request<'_>,
-    status: NtStatus,
-    message: &[u8],
-    signer: Option<&SigningKey>,
-) {
+pub(crate) fn answered(request: &Request<'_>, status: NtStatus, message: &[u8], signer: Option<&SigningKey>) {
     match request.header.command {
         Command::NEGOTIATE if status.is_success() => request.connection.preauth().update(message),
         Command::SESSION_SETUP if status == NtStatus::MORE_PROCESSING_REQUIRED => {
@@ -80,7 +75,12 @@ pub(crate) fn malformed(error: DecodeError) -> NtStatus {
 
 /// Who acts for this request.
 pub(crate) fn actor(request: &Request<'_>) -> vfs::Actor {
-    request.session.as_ref().and_then(|session| session.user()).map(|user| user.actor.clone()).unwrap_or_default()
+    request
+        .session
+        .as_ref()
+        .and_then(|session| session.user())
+        .map(|user| user.actor.clone())
+        .unwrap_or_default()
 }
 
 /// The largest payload either way (MS-SMB2 3.3.5.15, 3.3.5.18 to 3.3.5.21): what was negotiated, and

@@ -29,12 +29,10 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
                     NtStatus::INVALID_OPLOCK_PROTOCOL
                 }
             })?;
-            OplockBreak { oplock_level: level, file_id: acknowledgment.file_id }
-                .encode(answer.body(), base);
+            OplockBreak { oplock_level: level, file_id: acknowledgment.file_id }.encode(answer.body(), base);
         }
         OplockBreakRequest::Lease(acknowledgment) => {
-            let client =
-                request.connection.negotiated.get().map(|it| it.client_guid).unwrap_or_default();
+            let client = request.connection.negotiated.get().map(|it| it.client_guid).unwrap_or_default();
             let result = server.registry.lock("acknowledge_lease").acknowledge_lease(
                 client,
                 acknowledgment.lease_key,

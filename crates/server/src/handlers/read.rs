@@ -41,22 +41,23 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let start = answer.body().len() + ReadResponse::PREFIX_SIZE;
     answer.body().resize(start + length, 0);
     let buffer = answer.body().get_mut(start..).ok_or(NtStatus::INTERNAL_ERROR)?;
-    let got = match file.handle.try_read_at(buffer, read.offset).map_err(|error| crate::status::of_vfs(&error))? {
-        Some(got) => got,
-        None => {
-            let handle = Arc::clone(&file.handle);
-            let mut bytes = vec![0; length];
-            let (result, bytes) = crate::blocking::run(move || {
-                let result = handle.read_at(&mut bytes, read.offset);
-                (result, bytes)
-            })
-            .await?;
-            let got = result.map_err(|error| crate::status::of_vfs(&error))?;
-            let bytes = bytes.get(..got).ok_or(NtStatus::INTERNAL_ERROR)?;
-            buffer.get_mut(..got).ok_or(NtStatus::INTERNAL_ERROR)?.copy_from_slice(bytes);
-            got
-        }
-    };
+    let got =
+        match file.handle.try_read_at(buffer, read.offset).map_err(|error| crate::status::of_vfs(&error))? {
+            Some(got) => got,
+            None => {
+                let handle = Arc::clone(&file.handle);
+                let mut bytes = vec![0; length];
+                let (result, bytes) = crate::blocking::run(move || {
+                    let result = handle.read_at(&mut bytes, read.offset);
+                    (result, bytes)
+                })
+                .await?;
+                let got = result.map_err(|error| crate::status::of_vfs(&error))?;
+                let bytes = bytes.get(..got).ok_or(NtStatus::INTERNAL_ERROR)?;
+                buffer.get_mut(..got).ok_or(NtStatus::INTERNAL_ERROR)?.copy_from_slice(bytes);
+                got
+            }
+        };
     // 3.3.5.12: nothing at all, or less than the client would take.
     if (got == 0 && length != 0) || got < read.minimum_count as usize {
         return Err(NtStatus::END_OF_FILE);

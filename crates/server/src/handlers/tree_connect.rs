@@ -36,8 +36,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         .attached;
     session.remember_tree(Arc::clone(&tree));
     request.chain.tree_id = tree.id();
-    request.header.tree =
-        wire::TreeOrAsync::Tree { process_id: 0, tree_id: tree.id() };
+    request.header.tree = wire::TreeOrAsync::Tree { process_id: 0, tree_id: tree.id() };
 
     let (share_type, mut flags) = match share.content {
         ShareContent::Disk(_) => (ShareType::DISK, ShareFlags::NONE),
@@ -72,8 +71,8 @@ fn access_to(share: &Share, user: &User) -> Option<AccessMask> {
     if let ShareContent::Pipes = share.content {
         return Some(AccessMask::FILE_ALL);
     }
-    let listed = settings.users.is_empty()
-        || settings.users.iter().any(|name| name.eq_ignore_ascii_case(&user.name));
+    let listed =
+        settings.users.is_empty() || settings.users.iter().any(|name| name.eq_ignore_ascii_case(&user.name));
     let admitted = match user.kind {
         IdentityKind::User => listed,
         IdentityKind::Guest | IdentityKind::Anonymous => settings.guest,

@@ -100,7 +100,6 @@ impl Pipe {
     }
 }
 
-
 fn dispatch(
     server: &Server,
     caller: &Caller,

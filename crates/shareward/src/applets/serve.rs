@@ -13,13 +13,8 @@ use crate::failure::Failure;
 use crate::output::Console;
 use crate::setup;
 
-pub(super) static APPLET: Applet = Applet {
-    names: &["serve"],
-    family: Family::Own,
-    summary: "runs the server",
-    help: &HELP,
-    run,
-};
+pub(super) static APPLET: Applet =
+    Applet { names: &["serve"], family: Family::Own, summary: "runs the server", help: &HELP, run };
 
 static HELP: Help = Help {
     syntax: "\
@@ -212,7 +207,8 @@ pub(super) fn worker_threads() -> usize {
 
 fn start_log() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("SHAREWARD_LOG").unwrap_or_else(|_| EnvFilter::new("warn,audit=info"));
+    let filter =
+        EnvFilter::try_from_env("SHAREWARD_LOG").unwrap_or_else(|_| EnvFilter::new("warn,audit=info"));
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }
 

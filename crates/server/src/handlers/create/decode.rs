@@ -7,8 +7,8 @@ use vfs::RelativePath;
 use vfs::stat::SETTABLE_ATTRIBUTES;
 use wire::create_context::{CreateContextsRequest, LeaseContext};
 use wire::fscc::{PathError, SmbPath, StreamName};
-use wire::security::SecurityDescriptor;
 use wire::msg::{CreateDisposition, CreateOptions, CreateRequest, ImpersonationLevel};
+use wire::security::SecurityDescriptor;
 use wire::{AccessMask, Dialect, FileAttributes, NtStatus, OplockLevel, ShareAccess};
 
 use super::durable::{self, Durability, Reclaim};
@@ -40,7 +40,10 @@ pub(super) struct Wish {
 }
 
 /// What a CREATE is about.
-#[expect(clippy::large_enum_variant, reason = "it is made once for each CREATE, and nearly always of the large kind")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is made once for each CREATE, and nearly always of the large kind"
+)]
 pub(super) enum Asked {
     /// A file to be opened.
     Open(Wish),
@@ -176,12 +179,11 @@ pub(super) fn pipe(request: &Request<'_>) -> Result<(String, AccessMask), NtStat
 
 /// A path of the wire as a path of a share.
 pub(crate) fn relative_path(path: SmbPath<'_>) -> Result<RelativePath, NtStatus> {
-    let relative = RelativePath::new(path.path().replace('\\', "/")).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let relative =
+        RelativePath::new(path.path().replace('\\', "/")).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
     match path.stream() {
         StreamName::None | StreamName::Data | StreamName::Index => Ok(relative),
-        StreamName::Named(name) => {
-            relative.with_stream(name).map_err(|_| NtStatus::OBJECT_NAME_INVALID)
-        }
+        StreamName::Named(name) => relative.with_stream(name).map_err(|_| NtStatus::OBJECT_NAME_INVALID),
     }
 }
 
@@ -226,7 +228,8 @@ fn access(desired: AccessMask) -> Result<AccessMask, NtStatus> {
     Ok(desired.map_generic())
 }
 
-const SHARE_ALL: ShareAccess = ShareAccess(ShareAccess::READ.0 | ShareAccess::WRITE.0 | ShareAccess::DELETE.0);
+const SHARE_ALL: ShareAccess =
+    ShareAccess(ShareAccess::READ.0 | ShareAccess::WRITE.0 | ShareAccess::DELETE.0);
 
 /// Bits of `DesiredAccess` that mean nothing.
 const INVALID_ACCESS: AccessMask = AccessMask(0x0ce0_fe00);

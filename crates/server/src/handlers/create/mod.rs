@@ -12,7 +12,10 @@ pub(crate) use decode::{path_status, relative_path};
 
 use std::sync::{Arc, Mutex};
 
-use registry::{Admission, AdmitRequest, DurableGranted, DurableRequest, FileKey, LeaseRequest, Refused, RequestKey, Target};
+use registry::{
+    Admission, AdmitRequest, DurableGranted, DurableRequest, FileKey, LeaseRequest, Refused, RequestKey,
+    Target,
+};
 use vfs::Stat;
 use wire::create_context::{
     CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
@@ -93,10 +96,9 @@ async fn admit<'a>(
     let server = &request.connection.server;
     let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
     let is_retry = wait.key.is_some();
-    let key = *wait.key.get_or_insert_with(|| RequestKey {
-        connection: request.connection.id,
-        id: server.next_request(),
-    });
+    let key = *wait
+        .key
+        .get_or_insert_with(|| RequestKey { connection: request.connection.id, id: server.next_request() });
     let is_directory = resolved.stat.is_directory();
     let display = resolved.display_path();
     let admission = AdmitRequest {
@@ -231,14 +233,10 @@ fn respond(
     let stat = &opened.stat;
     request.chain.file = Some(opened.open.file_id());
     let contexts = CreateContextsResponse {
-        maximal_access: extras.maximal_access.then_some(MaximalAccess {
-            status: NtStatus::SUCCESS,
-            access: opened.maximal_access,
-        }),
-        disk_id: extras.disk_id.then_some(DiskId {
-            file_id: stat.inode,
-            volume_id: stat.device,
-        }),
+        maximal_access: extras
+            .maximal_access
+            .then_some(MaximalAccess { status: NtStatus::SUCCESS, access: opened.maximal_access }),
+        disk_id: extras.disk_id.then_some(DiskId { file_id: stat.inode, volume_id: stat.device }),
         durable: extras.durable == Some(DurableGranted::V1),
         durable_v2: durable::answer_v2(extras.durable),
         lease: extras.lease.as_ref().and_then(|asked| granted_lease(asked, &opened.granted)),
@@ -274,8 +272,7 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
         epoch: granted.lease_epoch,
         parent_key: asked.v2.map(|v2| v2.parent_key).unwrap_or_default(),
     });
-    let breaking =
-        if granted.lease_breaking { LeaseFlags::BREAK_IN_PROGRESS } else { LeaseFlags::NONE };
+    let breaking = if granted.lease_breaking { LeaseFlags::BREAK_IN_PROGRESS } else { LeaseFlags::NONE };
     let parent = if v2.is_some() { asked.flags & LeaseFlags::PARENT_LEASE_KEY_SET } else { LeaseFlags::NONE };
     Some(LeaseContext { key: asked.key, state: granted.lease_state, flags: breaking | parent, v2 })
 }

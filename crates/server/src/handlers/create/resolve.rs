@@ -135,7 +135,12 @@ fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Re
 
 /// Who acts for this request.
 fn actor(request: &Request<'_>) -> Actor {
-    request.session.as_ref().and_then(|session| session.user()).map(|user| user.actor.clone()).unwrap_or_default()
+    request
+        .session
+        .as_ref()
+        .and_then(|session| session.user())
+        .map(|user| user.actor.clone())
+        .unwrap_or_default()
 }
 
 /// None: there is nothing, and something may be created.
@@ -147,7 +152,9 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         Ok(opened) => opened,
         Err(vfs::Error::NotFound) => {
             return match wish.disposition {
-                CreateDisposition::OPEN | CreateDisposition::OVERWRITE => Err(NtStatus::OBJECT_NAME_NOT_FOUND),
+                CreateDisposition::OPEN | CreateDisposition::OVERWRITE => {
+                    Err(NtStatus::OBJECT_NAME_NOT_FOUND)
+                }
                 _ => Ok(None),
             };
         }
@@ -208,12 +215,7 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Re
     }
 }
 
-fn create(
-    tree: &Tree,
-    subject: &Subject<'_>,
-    wish: &Wish,
-    path: &RelativePath,
-) -> vfs::Result<Resolved> {
+fn create(tree: &Tree, subject: &Subject<'_>, wish: &Wish, path: &RelativePath) -> vfs::Result<Resolved> {
     let Subject { backend, actor, .. } = *subject;
     if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
         return Err(vfs::Error::AccessDenied);
@@ -225,11 +227,7 @@ fn create(
     let parent = subject.may_create(path, wish.directory == Some(true))?;
     let attributes = wish.attributes.without(FileAttributes::NORMAL);
     let mut maximal_access = tree.maximal_access;
-    let access = if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) {
-        maximal_access
-    } else {
-        wish.access
-    };
+    let access = if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { maximal_access } else { wish.access };
     let opened = if wish.directory == Some(true) {
         backend.create_directory(actor, path, attributes)?
     } else {
@@ -237,8 +235,7 @@ fn create(
     };
     let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
     if path.stream().is_none() {
-        let endowed =
-            security::endow(&*opened.handle, &opened.stat, parent.as_ref(), wish.security.as_ref());
+        let endowed = security::endow(&*opened.handle, &opened.stat, parent.as_ref(), wish.security.as_ref());
         match endowed {
             Ok(Some(descriptor)) => maximal_access = maximal_access & subject.granted_by(&descriptor),
             Ok(None) => {}

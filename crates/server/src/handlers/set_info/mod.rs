@@ -3,8 +3,8 @@
 mod basic;
 mod disposition;
 mod rename;
-mod stream;
 mod security;
+mod stream;
 
 use std::sync::Arc;
 
