@@ -97,6 +97,11 @@ pub(crate) fn dispatch(family: Family, words: &[String], console: &mut Console) 
         help::show(applet, console);
         return Ok(());
     }
+    // Which commands there are depends on the name the program was called by.
+    if std::ptr::eq(applet, &help::APPLET) && rest.is_empty() {
+        console.write(&help::overview(family));
+        return Ok(());
+    }
     (applet.run)(rest, console)
 }
 
