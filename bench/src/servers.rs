@@ -134,7 +134,7 @@ fn setup(tree: &Path, options: &Options) -> Setup {
         users: vec![user(USER, false), user(ADMINISTRATOR, true)],
         run_as: if options.ordinary { RunAs::Ordinary } else { RunAs::Root },
         extra: format!("\n[[share]]\nname = \"bench\"\npath = \"{path}\"\n"),
-        // No object is stacked on the file system: ours keeps no ACLs, and the load uses no streams.
+        // No object is stacked on the file system: the load uses neither ACLs nor streams.
         extra_samba: format!(
             "vfs objects =\nuse sendfile = yes\nlog level = 0\n\n[bench]\npath = {path}\nread only = no"
         ),

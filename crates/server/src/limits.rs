@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// Connections a peer may hold that have not finished a session set-up. Reached: the newest is closed.
+/// How long a connection may take until somebody has logged on. Then it is closed.
 pub(crate) const UNAUTHENTICATED_TIMEOUT: Duration = Duration::from_secs(45);
 
 /// Largest READ, WRITE and transact size offered from SMB 2.1 on, bytes (MS-SMB2 3.3.5.4): what

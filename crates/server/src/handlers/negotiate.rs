@@ -221,7 +221,7 @@ impl Contexts {
     /// Ciphers and signing algorithms are taken in the client's order: it knows its processor.
     fn read(contexts: NegotiateContexts<'_>) -> Result<Self, NtStatus> {
         let mut found = Self::default();
-        let (mut preauth, mut signing_seen) = (false, false);
+        let (mut preauth, mut ciphers_seen, mut signing_seen) = (false, false, false);
         for context in contexts.iter() {
             match context.map_err(malformed)? {
                 NegotiateContext::PreauthIntegrity { hash_algorithms, .. } => {
@@ -233,9 +233,10 @@ impl Contexts {
                     }
                 }
                 NegotiateContext::Encryption { ciphers } => {
-                    if std::mem::replace(&mut found.offers_ciphers, true) {
+                    if std::mem::replace(&mut ciphers_seen, true) {
                         return Err(NtStatus::INVALID_PARAMETER);
                     }
+                    found.offers_ciphers = !ciphers.is_empty();
                     found.cipher = ciphers.iter().find_map(Cipher::from_id);
                 }
                 NegotiateContext::Signing { algorithms } => {

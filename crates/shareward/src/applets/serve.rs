@@ -1,5 +1,6 @@
 //! `shareward serve`: the Server service.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use auth::{Random, SystemRandom, UserDb};
@@ -209,7 +210,11 @@ fn start_log() {
     use tracing_subscriber::EnvFilter;
     let filter =
         EnvFilter::try_from_env("SHAREWARD_LOG").unwrap_or_else(|_| EnvFilter::new("warn,audit=info"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 const PASSWORD_LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";

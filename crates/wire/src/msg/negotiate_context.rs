@@ -237,8 +237,12 @@ impl<'a> NegotiateContext<'a> {
                 Ok(Self::PreauthIntegrity { hash_algorithms, salt })
             }
             NegotiateContextType::ENCRYPTION_CAPABILITIES => {
-                let count = cursor.u16()?;
-                Ok(Self::Encryption { ciphers: U16List::read(&mut cursor, count)? })
+                // There are clients that say so that they do not seal: nothing in common, and no fault.
+                let ciphers = match cursor.u16()? {
+                    0 => U16List::default(),
+                    count => U16List::read(&mut cursor, count)?,
+                };
+                Ok(Self::Encryption { ciphers })
             }
             NegotiateContextType::COMPRESSION_CAPABILITIES => {
                 let count = cursor.u16()?;
