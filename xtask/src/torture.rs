@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use testkit::torture::{Outcome, Target, Verdict, empty, list, run_test, selects};
-use testkit::{Setup, Subject};
+use testkit::{Setup, Share, Subject};
 
 use crate::shell;
 use crate::test::Counts;
@@ -184,6 +184,15 @@ fn run(plan: &Plan) -> Counts {
     counts
 }
 
+/// The usual shares, and the one by whose name smbtorture knows access-based enumeration.
+fn setup() -> Setup {
+    let mut setup = Setup::default();
+    if let Some(first) = setup.shares.first().cloned() {
+        setup.shares.push(Share { name: "hideunread".into(), hides_unreadable: true, ..first });
+    }
+    setup
+}
+
 /// Runs the tests on `plan.jobs` servers, each with a share of its own that is emptied before every test.
 fn side_by_side(plan: &Plan, tests: &[String]) -> BTreeMap<String, Verdict> {
     let queue = Mutex::new(tests.iter().cloned().collect::<VecDeque<_>>());
@@ -196,7 +205,7 @@ fn side_by_side(plan: &Plan, tests: &[String]) -> BTreeMap<String, Verdict> {
             scope.spawn(move || {
                 let mut server: Option<Subject> = None;
                 while let Some(id) = next() {
-                    let subject = server.get_or_insert_with(|| Subject::start(&Setup::default()));
+                    let subject = server.get_or_insert_with(|| Subject::start(&setup()));
                     let (share, scratch) = (subject.share_dir("data"), subject.scratch());
                     empty(&share);
                     let user = subject.user("alice");

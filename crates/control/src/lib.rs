@@ -1,7 +1,7 @@
 //! The control API plain data, shared by server and client.
 //!
-//! Version 1 is HTTP/1.1 with JSON bodies, served on a Unix socket ([`places`]) and on the pipe
-//! `\PIPE\shareward`. [`route`] is the table of its routes. Lists come as [`Page`]s; a refusal of any
+//! Version 1 is HTTP/1.1 with JSON bodies, served on a Unix socket ([`places`]); nothing in it depends
+//! on that transport. [`route`] is the table of its routes. Lists come as [`Page`]s; a refusal of any
 //! kind is an [`Error`] with the HTTP status [`Error::http_status`].
 //!
 //! What a server cannot tell about an entry is `null`: [`Session`] and [`OpenFile`] are also what

@@ -169,10 +169,11 @@ fn write_config(root: &Path, setup: &Setup, port: u16) {
         setup.users.iter().filter(|user| user.administrator).map(|user| user.name.as_str()).collect();
     for share in &setup.shares {
         let encrypt = if share.encrypted { "required" } else { "default" };
+        let hides = if share.hides_unreadable { "yes" } else { "no" };
         let read_only = if share.read_only { "yes" } else { "no" };
         write!(
             text,
-            "\n[{0}]\npath = {directory}/shares/{0}\nread only = {read_only}\nserver smb encrypt = {encrypt}\n\
+            "\n[{0}]\npath = {directory}/shares/{0}\nread only = {read_only}\nhide unreadable = {hides}\nserver smb encrypt = {encrypt}\n\
              admin users = {1}\n",
             share.name,
             administrators.join(" ")

@@ -27,6 +27,8 @@ pub struct Share {
     pub encrypted: bool,
     /// Whether nothing can be changed through it.
     pub read_only: bool,
+    /// Whether listings leave out what the user cannot read.
+    pub hides_unreadable: bool,
 }
 
 /// Whose process the server is.
@@ -61,7 +63,12 @@ impl Default for Setup {
             password: password.into(),
             administrator,
         };
-        let share = |name: &str, encrypted| Share { name: name.into(), encrypted, read_only: false };
+        let share = |name: &str, encrypted| Share {
+            name: name.into(),
+            encrypted,
+            read_only: false,
+            hides_unreadable: false,
+        };
         Self {
             users: vec![
                 user("alice", "Wonder-Land 1", false),

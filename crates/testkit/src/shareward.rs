@@ -191,6 +191,9 @@ impl Files {
             if share.read_only {
                 text.push_str("read_only = true\n");
             }
+            if share.hides_unreadable {
+                text.push_str("access_based_enum = true\n");
+            }
         }
         let path = self.path("shareward.toml");
         fs::write(&path, text).expect("write the configuration");
