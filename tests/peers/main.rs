@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod administration;
+mod hostile;
 mod kernel;
 mod logon;
 mod ownership;

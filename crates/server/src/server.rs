@@ -72,7 +72,7 @@ impl Server {
             .and_then(|()| crate::random::fill(&mut guid))
             .map_err(|_| StartError::Random)?;
         let clock = Clock::new();
-        let state = State::new(Limits::default(), u64::from_le_bytes(seed), clock.now());
+        let state = State::new(registry_limits(), u64::from_le_bytes(seed), clock.now());
         let statistics = Arc::clone(state.statistics());
         let server = Self {
             registry: Registry::new(state),
@@ -197,6 +197,23 @@ impl Server {
     /// A number no other request of this server has.
     pub(crate) fn next_request(&self) -> u64 {
         self.request_keys.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// The registry's limits, held to what the process may have open: one session can never take the
+/// descriptors that the others, and new connections, need.
+fn registry_limits() -> Limits {
+    let defaults = Limits::default();
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let Some(descriptors) = descriptors.and_then(|count| usize::try_from(count).ok()) else {
+        return defaults;
+    };
+    let opens = (descriptors - descriptors / 4).min(defaults.opens);
+    Limits {
+        opens,
+        opens_per_session: (opens / 2).min(defaults.opens_per_session),
+        connections: (descriptors / 8).min(defaults.connections),
+        ..defaults
     }
 }
 

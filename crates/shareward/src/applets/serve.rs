@@ -60,6 +60,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         [directory] => single_directory(Path::new(directory), &words)?,
         _ => return Err(usage(crate::failure::Numbered::new(crate::messages::ARGUMENT_COUNT_NUMBER))),
     };
+    raise_descriptor_limit();
     start_log();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(worker_threads())
@@ -204,6 +205,15 @@ pub(super) fn made_password() -> Result<String, Failure> {
 /// Handlers may wait for a disk in place: more threads than processors keep the others served.
 pub(super) fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(4, |count| count.get().max(2) * 2)
+}
+
+/// Each open file takes a descriptor: as many as the system lets this process have.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where even that is refused, the limit that is there holds, and the registry's follow it.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn start_log() {
