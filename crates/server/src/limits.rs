@@ -24,9 +24,6 @@ pub(crate) const MAX_FRAME_UNAUTHENTICATED: usize = 128 * 1024;
 /// Credits a connection may hold at once (MS-SMB2 3.3.1.2). Requests beyond are granted none.
 pub(crate) const MAX_CREDITS: u16 = 8192;
 
-/// Requests in one compound. One more ends the connection's compound with STATUS_INVALID_PARAMETER.
-pub(crate) const MAX_COMPOUND: usize = 128;
-
 /// Requests of one connection waiting at the same time (locks, breaks, pipe reads). One more is
 /// answered STATUS_INSUFFICIENT_RESOURCES.
 pub(crate) const MAX_PENDING: usize = 512;

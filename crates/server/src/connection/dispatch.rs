@@ -11,7 +11,6 @@ use super::request::Outcome;
 use super::unseal;
 use super::{Answer, AnswerBuilder, Chain, Connection, Request};
 use crate::handlers;
-use crate::limits;
 use crate::session::Session;
 use crate::shell::Break;
 
@@ -49,14 +48,10 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
     let mut answer = AnswerBuilder::new(connection.buffer(), seal.clone());
     let mut chain = Chain::default();
     let mut messages = Compound::new(&frame).peekable();
-    let mut position = 0;
     while let Some(message) = messages.next() {
         let (header, message) = message.map_err(Violation::Malformed)?;
         if header.is_response() {
             return Err(Violation::Response);
-        }
-        if position == limits::MAX_COMPOUND {
-            break;
         }
         let exempt = header.command == Command::CANCEL;
         if !exempt && !connection.take_message_ids(&header) {
@@ -90,7 +85,6 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             return Err(violation);
         }
         finish(&mut request, &mut answer, outcome)?;
-        position += 1;
     }
     Ok(answer.complete())
 }

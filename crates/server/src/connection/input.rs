@@ -4,6 +4,7 @@ use std::io;
 
 use bytes::{Buf, BytesMut};
 use tokio::net::TcpStream;
+use wire::frame;
 
 use crate::limits;
 
@@ -29,17 +30,17 @@ impl FrameReader {
     /// The next whole frame without its four bytes of length, if it has arrived.
     pub(crate) fn next_frame(&mut self, limit: usize) -> Result<Option<BytesMut>, InputEnd> {
         let Some(length) = self.announced(limit)? else { return Ok(None) };
-        if self.buffer.len() < length + FRAME_PREFIX {
+        if self.buffer.len() < length + frame::PREFIX_SIZE {
             return Ok(None);
         }
-        self.buffer.advance(FRAME_PREFIX);
+        self.buffer.advance(frame::PREFIX_SIZE);
         Ok(Some(self.buffer.split_to(length)))
     }
 
     /// Reads what the socket has. To be called when it is readable and no whole frame is left.
     pub(crate) fn fill(&mut self, socket: &TcpStream, limit: usize) -> Result<(), InputEnd> {
         let missing = match self.announced(limit)? {
-            Some(length) => (length + FRAME_PREFIX).saturating_sub(self.buffer.len()),
+            Some(length) => (length + frame::PREFIX_SIZE).saturating_sub(self.buffer.len()),
             None => 0,
         };
         self.buffer.reserve(missing.max(READ_SIZE));
@@ -53,20 +54,12 @@ impl FrameReader {
 
     /// The length the next frame announces, once its first four bytes are here.
     fn announced(&self, limit: usize) -> Result<Option<usize>, InputEnd> {
-        let Some(&[kind, high, middle, low]) = self.buffer.first_chunk::<FRAME_PREFIX>() else {
-            return Ok(None);
-        };
-        let length = u32::from_be_bytes([0, high, middle, low]) as usize;
-        if kind != 0 || length > limit {
-            return Err(InputEnd::BadFrame);
-        }
-        Ok(Some(length))
+        let Some(prefix) = self.buffer.first_chunk() else { return Ok(None) };
+        frame::decode_prefix(*prefix, limit).map(Some).map_err(|_| InputEnd::BadFrame)
     }
 }
-
-const FRAME_PREFIX: usize = 4;
 
 /// Room made for each read, bytes: several small requests arrive in one system call.
 const READ_SIZE: usize = 64 * 1024;
 
-const _: () = assert!(limits::MAX_FRAME < 1 << 24);
+const _: () = assert!(limits::MAX_FRAME <= frame::LENGTH_MAX);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use registry::FileKey;
-use vfs::{Actor, Capabilities, Handle, RelativePath, Stat, Wanted};
+use vfs::{Capabilities, Handle, RelativePath, Stat, Wanted};
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::decode::Wish;
 use crate::connection::Request;
+use crate::handlers::actor;
 use crate::handlers::ea;
 use crate::security::{self, Subject};
 use crate::status::of_vfs;
@@ -131,16 +132,6 @@ fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Re
         }
     }
     Ok(())
-}
-
-/// Who acts for this request.
-fn actor(request: &Request<'_>) -> Actor {
-    request
-        .session
-        .as_ref()
-        .and_then(|session| session.user())
-        .map(|user| user.actor.clone())
-        .unwrap_or_default()
 }
 
 /// None: there is nothing, and something may be created.
