@@ -5,16 +5,20 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 use control::{
-    Connection, ConnectionQuery, Ended, FileQuery, OpenFile, Page, Refusal, RefusalQuery, ServerInfo,
-    Session, SessionQuery, Share, number, route,
+    Clock, CloseFile, Connection, ConnectionQuery, Ended, Event, EventQuery, FileQuery, Logon, NewShare,
+    OpenFile, Page, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
+    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, Who, WhoQuery, number,
+    route,
 };
+use futures_util::stream;
 use hyper::{Method, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::limits::{LIST_ENTRIES_MAX, PAGE_ENTRIES, REQUEST_TIME_MAX};
-use crate::{Administration, Answer, Error, http};
+use crate::{Administration, Answer, Error, Events, http};
 
 /// A client of our own server. It connects anew for every request, so nothing is held open while
 /// a person thinks about a question.
@@ -48,7 +52,26 @@ impl ControlClient {
     }
 
     async fn request<T: DeserializeOwned>(&self, method: Method, address: &str) -> Result<T, Error> {
-        let exchange = async { http::exchange(self.connect().await?, method, address, None).await };
+        self.exchange(method, address, None).await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        address: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let body = serde_json::to_vec(body).map_err(|error| Error::Nonsense(error.to_string()))?;
+        self.exchange(method, address, Some(body)).await
+    }
+
+    async fn exchange<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        address: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<T, Error> {
+        let exchange = async { http::exchange(self.connect().await?, method, address, body).await };
         let (status, body) =
             timeout(REQUEST_TIME_MAX, exchange).await.map_err(|_elapsed| Error::TimedOut)??;
         if !status.is_success() {
@@ -101,12 +124,50 @@ impl Administration for ControlClient {
         Box::pin(async move { self.request(Method::GET, &route::file(id)).await })
     }
 
-    fn close_file(&self, id: u32) -> Answer<'_, Ended> {
-        Box::pin(async move { self.request(Method::DELETE, &route::file(id)).await })
+    fn close_file<'a>(&'a self, id: u32, how: &'a CloseFile) -> Answer<'a, Ended> {
+        Box::pin(async move { self.request(Method::DELETE, &route::close_file(id, how)).await })
+    }
+
+    fn who<'a>(&'a self, query: &'a WhoQuery) -> Answer<'a, Who> {
+        Box::pin(async move { self.request(Method::GET, &route::who(query)).await })
+    }
+
+    fn events<'a>(&'a self, query: &'a EventQuery) -> Answer<'a, Events<'a>> {
+        Box::pin(async move {
+            let opened = async { http::lines(self.connect().await?, &route::events(query)).await };
+            let (status, mut lines) =
+                timeout(REQUEST_TIME_MAX, opened).await.map_err(|_elapsed| Error::TimedOut)??;
+            if !status.is_success() {
+                return Err(refusal(status, &lines.rest().await?));
+            }
+            let events: Events<'a> = Box::pin(stream::try_unfold(lines, async |mut lines| {
+                let Some(line) = lines.next().await? else { return Ok(None) };
+                let event: Event =
+                    serde_json::from_slice(&line).map_err(|error| Error::Nonsense(error.to_string()))?;
+                Ok(Some((event, lines)))
+            }));
+            Ok(events)
+        })
     }
 
     fn shares(&self) -> Answer<'_, Vec<Share>> {
         Box::pin(async move { Ok(self.request::<Page<Share>>(Method::GET, route::SHARES).await?.items) })
+    }
+
+    fn share<'a>(&'a self, name: &'a str) -> Answer<'a, Share> {
+        Box::pin(async move { self.request(Method::GET, &route::share(name)).await })
+    }
+
+    fn add_share<'a>(&'a self, share: &'a NewShare) -> Answer<'a, Share> {
+        Box::pin(self.send(Method::POST, route::SHARES, share))
+    }
+
+    fn change_share<'a>(&'a self, name: &'a str, change: &'a ShareChange) -> Answer<'a, Share> {
+        Box::pin(async move { self.send(Method::PATCH, &route::share(name), change).await })
+    }
+
+    fn delete_share<'a>(&'a self, name: &'a str) -> Answer<'a, Ended> {
+        Box::pin(async move { self.request(Method::DELETE, &route::share(name)).await })
     }
 
     fn connections<'a>(&'a self, query: &'a ConnectionQuery) -> Answer<'a, Vec<Connection>> {
@@ -117,6 +178,42 @@ impl Administration for ControlClient {
 
     fn refusals<'a>(&'a self, query: &'a RefusalQuery) -> Answer<'a, Vec<Refusal>> {
         Box::pin(self.list(|after, limit| route::refusals(&RefusalQuery { after, limit, ..query.clone() })))
+    }
+
+    fn settings(&self) -> Answer<'_, Settings> {
+        Box::pin(self.request(Method::GET, route::SETTINGS))
+    }
+
+    fn change_settings<'a>(&'a self, change: &'a SettingsChange) -> Answer<'a, Settings> {
+        Box::pin(self.send(Method::PATCH, route::SETTINGS, change))
+    }
+
+    fn statistics(&self) -> Answer<'_, Statistics> {
+        Box::pin(self.request(Method::GET, route::STATISTICS))
+    }
+
+    fn service(&self) -> Answer<'_, Service> {
+        Box::pin(self.request(Method::GET, route::SERVICE))
+    }
+
+    fn control_service(&self, action: ServiceAction) -> Answer<'_, Service> {
+        Box::pin(async move { self.send(Method::POST, route::SERVICE, &action).await })
+    }
+
+    fn clock(&self) -> Answer<'_, Clock> {
+        Box::pin(self.request(Method::GET, route::CLOCK))
+    }
+
+    fn users(&self) -> Answer<'_, Vec<User>> {
+        Box::pin(async move { Ok(self.request::<Page<User>>(Method::GET, route::USERS).await?.items) })
+    }
+
+    fn set_password<'a>(&'a self, user: &'a str, change: &'a PasswordChange) -> Answer<'a, User> {
+        Box::pin(async move { self.send(Method::PUT, &route::user_password(user), change).await })
+    }
+
+    fn logons(&self) -> Answer<'_, Vec<Logon>> {
+        Box::pin(async move { Ok(self.request::<Page<Logon>>(Method::GET, route::LOGONS).await?.items) })
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::io;
 
-use bytes::Bytes;
-use control::limits::ANSWER_BODY_MAX;
+use bytes::{Buf as _, Bytes, BytesMut};
+use control::limits::{ANSWER_BODY_MAX, EVENT_LINE_MAX};
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
 
 use crate::Error;
 
@@ -35,6 +37,68 @@ where
     let answer = answer.await;
     driver.abort();
     answer
+}
+
+/// An answer that comes in lines, for as long as the server has any.
+pub(crate) struct Lines {
+    body: Incoming,
+    buffered: BytesMut,
+    driver: JoinHandle<hyper::Result<()>>,
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Lines {
+    /// The next line without its end; none when the server has ended its answer.
+    pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(end) = self.buffered.iter().position(|byte| *byte == b'\n') {
+                let line = self.buffered.split_to(end).freeze();
+                self.buffered.advance(1);
+                if line.is_empty() {
+                    continue;
+                }
+                return Ok(Some(line));
+            }
+            if self.buffered.len() > EVENT_LINE_MAX {
+                return Err(Error::Nonsense("a line of the answer does not end".into()));
+            }
+            if !self.more().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// All that is left, for an answer that is a refusal.
+    pub(crate) async fn rest(&mut self) -> Result<Bytes, Error> {
+        while self.buffered.len() <= EVENT_LINE_MAX && self.more().await? {}
+        Ok(self.buffered.split().freeze())
+    }
+
+    async fn more(&mut self) -> Result<bool, Error> {
+        let Some(frame) = self.body.frame().await else { return Ok(false) };
+        if let Ok(data) = frame.map_err(broken)?.into_data() {
+            self.buffered.extend_from_slice(&data);
+        }
+        Ok(true)
+    }
+}
+
+/// Sends a GET on its own connection and takes the answer in line by line.
+pub(crate) async fn lines<S>(stream: S, address: &str) -> Result<(StatusCode, Lines), Error>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let request = request(Method::GET, address, None)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let driver = tokio::spawn(connection);
+    let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+    Ok((parts.status, Lines { body, buffered: BytesMut::new(), driver }))
 }
 
 fn request(method: Method, address: &str, body: Option<Vec<u8>>) -> Result<Request<Full<Bytes>>, Error> {

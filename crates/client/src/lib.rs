@@ -15,6 +15,6 @@ mod http;
 pub mod limits;
 pub mod smb;
 
-pub use administration::{Administration, Answer};
+pub use administration::{Administration, Answer, Events};
 pub use control_client::ControlClient;
 pub use error::Error;

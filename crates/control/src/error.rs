@@ -20,6 +20,8 @@ pub mod number {
     pub const SERVER_NOT_STARTED: u32 = 2114;
     /// NERR_InternalError.
     pub const INTERNAL_ERROR: u32 = 2140;
+    /// NERR_DuplicateShare.
+    pub const DUPLICATE_SHARE: u32 = 2118;
     /// NERR_UserNotFound.
     pub const USER_NOT_FOUND: u32 = 2221;
     /// NERR_NetNameNotFound.
@@ -60,6 +62,7 @@ impl Error {
         match self.code {
             number::ACCESS_DENIED => 403,
             number::INVALID_PARAMETER => 400,
+            number::DUPLICATE_SHARE => 409,
             number::NET_NAME_NOT_FOUND
             | number::CLIENT_NAME_NOT_FOUND
             | number::FILE_ID_NOT_FOUND

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{Bound, Timestamp, glob};
 
 /// The bits of [`OpenFile::permissions`] (`fi3_permissions`, MS-SRVS 2.2.4.7).
 pub mod permission {
@@ -111,10 +111,62 @@ pub struct FileQuery {
     pub client: Option<String>,
     /// The share, in any case.
     pub share: Option<String>,
-    /// A part of the path below the share or of the path on the server, in any case.
+    /// The path below the share or on the server, as [`glob::matches`] takes it.
     pub path: Option<String>,
+    /// The session, by its `SessionGlobalId`.
+    pub session: Option<u32>,
+    /// How long nothing was done with it.
+    pub idle: Option<Bound>,
+    /// How long it has been open.
+    pub age: Option<Bound>,
+    /// Whether it has byte-range locks.
+    pub locked: Option<bool>,
+    /// Whether it was opened for writing.
+    pub writing: Option<bool>,
+    /// Only the asker's own: what somebody may see who may see no other's.
+    pub mine: Option<bool>,
     /// Only ids above this one.
     pub after: Option<u64>,
     /// Entries of the page.
     pub limit: Option<u32>,
+}
+
+impl FileQuery {
+    /// Whether `file`, seen at `now`, matches what can be told from the entry itself: all but `mine`. What is unknown
+    /// of the entry does not match a filter for it.
+    pub fn matches(&self, file: &OpenFile, now: Timestamp) -> bool {
+        let age = || u64::try_from(now.0.saturating_sub(file.opened_at?.0) / 1000).ok();
+        let path = |pattern: &String| {
+            glob::matches(pattern, &file.path)
+                || file.server_path.as_deref().is_some_and(|path| glob::matches(pattern, path))
+        };
+        self.user.as_ref().is_none_or(|user| crate::session::same_user(user, None, &file.user))
+            && self.client.as_ref().is_none_or(|client| {
+                file.computer.as_deref().is_some_and(|it| crate::address::same_computer(it, client))
+            })
+            && self.share.as_ref().is_none_or(|share| {
+                file.share.as_ref().is_some_and(|it| it.to_lowercase() == share.to_lowercase())
+            })
+            && self.path.as_ref().is_none_or(path)
+            && self.session.is_none_or(|session| file.session_id == Some(session))
+            && self.idle.is_none_or(|bound| file.idle_seconds.is_some_and(|idle| bound.allows(idle)))
+            && self.age.is_none_or(|bound| age().is_some_and(|age| bound.allows(age)))
+            && self.locked.is_none_or(|locked| (file.locks > 0) == locked)
+            && self.writing.is_none_or(|writing| (file.permissions & permission::WRITE != 0) == writing)
+    }
+}
+
+/// How to close an open: the query of `DELETE /v1/files/{id}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CloseFile {
+    /// Whether to close at once, whatever the client has cached and not written back. Else its caching lease or oplock
+    /// is broken first, and it gets `grace` seconds to write back.
+    pub force: bool,
+    /// Those seconds; none for the server's own choice. At most [`crate::limits::GRACE_MAX`].
+    pub grace: Option<u32>,
+    /// Close only what this account has open; else 2314. As [`crate::SessionQuery::user`].
+    pub expect_user: Option<String>,
+    /// Close only what has this path below the share or on the server, in any case; else 2314.
+    pub expect_path: Option<String>,
 }

@@ -13,8 +13,11 @@
 )]
 
 pub mod address;
+mod bound;
 mod error;
+mod event;
 mod file;
+pub mod glob;
 pub mod limits;
 mod page;
 pub mod places;
@@ -22,17 +25,25 @@ mod refusal;
 pub mod route;
 mod server;
 mod session;
+mod settings;
 mod share;
 mod timestamp;
+mod user;
+mod who;
 
+pub use bound::{Bound, NotABound};
 pub use error::{Error, number};
-pub use file::{Access, FileQuery, LockRange, OpenFile, permission};
-pub use page::{Ended, Page};
+pub use event::{Event, EventQuery};
+pub use file::{Access, CloseFile, FileQuery, LockRange, OpenFile, permission};
+pub use page::{Ended, Outcome, Page};
 pub use refusal::{Refusal, RefusalKind, RefusalQuery};
 pub use server::ServerInfo;
 pub use session::{CloseSessions, Session, SessionQuery, SessionShare};
-pub use share::{Connection, ConnectionQuery, Share, ShareKind};
+pub use settings::{Clock, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics};
+pub use share::{Connection, ConnectionQuery, Grant, GrantRight, NewShare, Share, ShareChange, ShareKind};
 pub use timestamp::Timestamp;
+pub use user::{Logon, PasswordChange, User};
+pub use who::{Who, WhoQuery};
 
 /// The version of the JSON, in every page and in every `--json` output. It rises only when a field
 /// changes its meaning or goes away; new fields come without notice and are to be ignored.

@@ -15,3 +15,13 @@ pub const ANSWER_BODY_MAX: usize = 64 * 1024 * 1024;
 
 /// Lock ranges of one open that an answer carries; `locks` still counts all of them.
 pub const LOCK_RANGES_MAX: usize = 64;
+
+/// Seconds that a close may give a client to write back, at most: the time after which a break that is not answered ends
+/// by itself is 35 seconds (MS-SMB2 3.3.2.1).
+pub const GRACE_MAX: u32 = 35;
+
+/// Seconds that one request may wait for something to happen; who wants to wait longer asks again.
+pub const WAIT_MAX: u32 = 20;
+
+/// Bytes of one line of an event stream at most.
+pub const EVENT_LINE_MAX: usize = 256 * 1024;

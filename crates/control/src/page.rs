@@ -35,6 +35,22 @@ pub struct Ended {
     pub sessions: u32,
     /// Opens that were closed, with their sessions or by themselves.
     pub files: u32,
+    /// How the close of one open went; none where many ended or the server does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+}
+
+/// How the close of one open went for what its client had cached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The client had nothing that could be lost: no write caching was granted.
+    Clean,
+    /// The client gave its write caching up in time, and wrote back what it had.
+    Flushed,
+    /// The client kept its write caching: by order, or because it did not answer in time. What it had cached and not
+    /// written is lost to it.
+    Forced,
 }
 
 impl Ended {
@@ -44,6 +60,7 @@ impl Ended {
         Self {
             sessions: self.sessions.saturating_add(other.sessions),
             files: self.files.saturating_add(other.files),
+            outcome: None,
         }
     }
 }

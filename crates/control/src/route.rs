@@ -9,17 +9,32 @@
 //! | POST | [`SESSIONS_CLOSE`] | [`crate::CloseSessions`] | [`crate::Ended`] | 5, 87, 2312 |
 //! | GET | [`FILES`] | [`crate::FileQuery`] | [`crate::Page`] of [`crate::OpenFile`] | 5, 87 |
 //! | GET | [`FILE`] | | [`crate::OpenFile`] | 5, 87, 2314 |
-//! | DELETE | [`FILE`] | | [`crate::Ended`] | 5, 87, 2314 |
+//! | DELETE | [`FILE`] | [`crate::CloseFile`] | [`crate::Ended`] | 5, 87, 2314 |
+//! | GET | [`WHO`] | [`crate::WhoQuery`] | [`crate::Who`] | 5, 87 |
 //! | GET | [`SHARES`] | | [`crate::Page`] of [`crate::Share`], always whole | 5 |
+//! | POST | [`SHARES`] | [`crate::NewShare`] | [`crate::Share`] | 5, 50, 87, 2118 |
+//! | GET | [`SHARE`] | | [`crate::Share`] | 5, 2310 |
+//! | PATCH | [`SHARE`] | [`crate::ShareChange`] | [`crate::Share`] | 5, 50, 87, 2310 |
+//! | DELETE | [`SHARE`] | | [`crate::Ended`] | 5, 50, 2310 |
 //! | GET | [`CONNECTIONS`] | [`crate::ConnectionQuery`] | [`crate::Page`] of [`crate::Connection`] | 5, 87 |
 //! | GET | [`REFUSALS`] | [`crate::RefusalQuery`] | [`crate::Page`] of [`crate::Refusal`] | 5, 87 |
+//! | GET | [`EVENTS`] | [`crate::EventQuery`] | lines of [`crate::Event`] without end | 5, 87 |
+//! | GET | [`SETTINGS`] | | [`crate::Settings`] | 5 |
+//! | PATCH | [`SETTINGS`] | [`crate::SettingsChange`] | [`crate::Settings`] | 5, 50, 87 |
+//! | GET | [`STATISTICS`] | | [`crate::Statistics`] | 5 |
+//! | GET | [`SERVICE`] | | [`crate::Service`] | 5 |
+//! | POST | [`SERVICE`] | [`crate::ServiceAction`] | [`crate::Service`] | 5, 87 |
+//! | GET | [`CLOCK`] | | [`crate::Clock`] | 5 |
+//! | GET | [`USERS`] | | [`crate::Page`] of [`crate::User`], always whole | 5 |
+//! | PUT | [`USER_PASSWORD`] | [`crate::PasswordChange`] | [`crate::User`] | 5, 86, 87, 2221 |
+//! | GET | [`LOGONS`] | | [`crate::Page`] of [`crate::Logon`], always whole | 5 |
 //!
 //! A list that matches nothing is an empty page, not a refusal. A filter or a body field that the
 //! server does not know is 87. Routes are written the way axum 0.8 takes them.
 
 use std::fmt::Write as _;
 
-use crate::{ConnectionQuery, FileQuery, RefusalQuery, SessionQuery};
+use crate::{CloseFile, ConnectionQuery, EventQuery, FileQuery, RefusalQuery, SessionQuery, WhoQuery};
 
 /// The server itself.
 pub const SERVER: &str = "/v1/server";
@@ -35,10 +50,30 @@ pub const FILES: &str = "/v1/files";
 pub const FILE: &str = "/v1/files/{id}";
 /// All shares.
 pub const SHARES: &str = "/v1/shares";
+/// One share, by its name.
+pub const SHARE: &str = "/v1/shares/{name}";
 /// All connections to shares.
 pub const CONNECTIONS: &str = "/v1/connections";
 /// Recent refusals.
 pub const REFUSALS: &str = "/v1/refusals";
+/// Who has a file or directory open, and who was refused it.
+pub const WHO: &str = "/v1/who";
+/// What happens, as it happens.
+pub const EVENTS: &str = "/v1/events";
+/// The settings.
+pub const SETTINGS: &str = "/v1/settings";
+/// The counters.
+pub const STATISTICS: &str = "/v1/statistics";
+/// The state of the Server service.
+pub const SERVICE: &str = "/v1/service";
+/// The server's clock.
+pub const CLOCK: &str = "/v1/clock";
+/// The accounts.
+pub const USERS: &str = "/v1/users";
+/// An account's password.
+pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
+/// Who is logged on at the machine itself.
+pub const LOGONS: &str = "/v1/logons";
 
 /// The address of the session `id`.
 pub fn session(id: u32) -> String {
@@ -50,11 +85,49 @@ pub fn file(id: u32) -> String {
     format!("{FILES}/{id}")
 }
 
+/// The address of the close of the open `id`.
+pub fn close_file(id: u32, how: &CloseFile) -> String {
+    Address::new(&file(id))
+        .flag("force", how.force.then_some(true))
+        .shown("grace", how.grace)
+        .text("expect_user", how.expect_user.as_deref())
+        .text("expect_path", how.expect_path.as_deref())
+        .text
+}
+
+/// The address of the share `name`.
+pub fn share(name: &str) -> String {
+    format!("{SHARES}/{}", escaped(name))
+}
+
+/// The address of the password of the account `name`.
+pub fn user_password(name: &str) -> String {
+    format!("{USERS}/{}/password", escaped(name))
+}
+
+/// The address of a question who has something.
+pub fn who(query: &WhoQuery) -> String {
+    Address::new(WHO)
+        .text("path", Some(&query.path))
+        .text("share", query.share.as_deref())
+        .shown("wait", query.wait)
+        .text
+}
+
+/// The address of a stream of events.
+pub fn events(query: &EventQuery) -> String {
+    Address::new(EVENTS).shown("after", query.after).text
+}
+
 /// The address of a page of sessions.
 pub fn sessions(query: &SessionQuery) -> String {
     Address::new(SESSIONS)
         .text("user", query.user.as_deref())
         .text("client", query.client.as_deref())
+        .text("share", query.share.as_deref())
+        .shown("idle", query.idle)
+        .shown("age", query.age)
+        .flag("mine", query.mine)
         .page(query.after, query.limit)
 }
 
@@ -65,6 +138,12 @@ pub fn files(query: &FileQuery) -> String {
         .text("client", query.client.as_deref())
         .text("share", query.share.as_deref())
         .text("path", query.path.as_deref())
+        .shown("session", query.session)
+        .shown("idle", query.idle)
+        .shown("age", query.age)
+        .flag("locked", query.locked)
+        .flag("writing", query.writing)
+        .flag("mine", query.mine)
         .page(query.after, query.limit)
 }
 
@@ -103,21 +182,33 @@ impl Address {
         self.separator = '&';
         self.text.push_str(name);
         self.text.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                self.text.push(char::from(byte));
-            } else {
-                let _ = write!(self.text, "%{byte:02X}");
-            }
-        }
+        self.text.push_str(&escaped(value));
         self
     }
 
-    fn page(self, after: Option<u64>, limit: Option<u32>) -> String {
-        let after = after.map(|after| after.to_string());
-        let limit = limit.map(|limit| limit.to_string());
-        self.text("after", after.as_deref()).text("limit", limit.as_deref()).text
+    fn shown(self, name: &str, value: Option<impl ToString>) -> Self {
+        self.text(name, value.map(|value| value.to_string()).as_deref())
     }
+
+    fn flag(self, name: &str, value: Option<bool>) -> Self {
+        self.shown(name, value)
+    }
+
+    fn page(self, after: Option<u64>, limit: Option<u32>) -> String {
+        self.shown("after", after).shown("limit", limit).text
+    }
+}
+
+fn escaped(value: &str) -> String {
+    let mut text = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
 }
 
 #[cfg(test)]

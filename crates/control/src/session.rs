@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ShareKind, Timestamp};
+use crate::{Bound, ShareKind, Timestamp, address};
 
 /// One session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,10 +68,50 @@ pub struct SessionQuery {
     pub user: Option<String>,
     /// The client's address or host name ([`crate::address::same_computer`]).
     pub client: Option<String>,
+    /// Those connected to this share, in any case.
+    pub share: Option<String>,
+    /// How long the user has done nothing.
+    pub idle: Option<Bound>,
+    /// How long the session has been there.
+    pub age: Option<Bound>,
+    /// Only the asker's own.
+    pub mine: Option<bool>,
     /// Only ids above this one.
     pub after: Option<u64>,
     /// Entries of the page.
     pub limit: Option<u32>,
+}
+
+impl SessionQuery {
+    /// Whether `session` matches what can be told from the entry itself: all but `mine`.
+    pub fn matches(&self, session: &Session) -> bool {
+        self.user.as_ref().is_none_or(|user| same_user(user, session.domain.as_deref(), &session.user))
+            && self.client.as_ref().is_none_or(|client| {
+                address::same_computer(&session.computer, client)
+                    || session.computer_name.as_deref().is_some_and(|it| address::same_computer(it, client))
+            })
+            && self.share.as_ref().is_none_or(|share| {
+                session.shares.iter().any(|it| it.name.to_lowercase() == share.to_lowercase())
+            })
+            && self.idle.is_none_or(|bound| bound.allows(session.idle_seconds))
+            && self.age.is_none_or(|bound| bound.allows(session.active_seconds))
+    }
+}
+
+/// Whether `meant`, which is `user` or `DOMAIN\user`, is this account. A domain that is not known is not compared.
+pub(crate) fn same_user(meant: &str, domain: Option<&str>, user: &str) -> bool {
+    let (meant_domain, meant_user) = match meant.rsplit_once('\\') {
+        Some((domain, user)) => (Some(domain), user),
+        None => (None, meant),
+    };
+    let (domain, user) = match user.rsplit_once('\\') {
+        Some((domain, user)) => (Some(domain), user),
+        None => (domain, user),
+    };
+    meant_user.to_lowercase() == user.to_lowercase()
+        && meant_domain
+            .zip(domain)
+            .is_none_or(|(meant, domain)| meant.to_lowercase() == domain.to_lowercase())
 }
 
 /// The body of `POST /v1/sessions/close`: the sessions of a computer, of a user, or of both

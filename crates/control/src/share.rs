@@ -46,6 +46,59 @@ pub struct Share {
     pub encrypt: Option<bool>,
     /// What clients may cache: "manual", "documents", "programs" or "none".
     pub caching: Option<String>,
+    /// Who may do what; none if unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Vec<Grant>>,
+}
+
+/// A share to make: the body of `POST /v1/shares`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct NewShare {
+    /// The name.
+    pub name: String,
+    /// The directory on the server; it must be there.
+    pub path: String,
+    /// Everything else.
+    pub settings: ShareChange,
+}
+
+/// A change of a share: the body of `PATCH /v1/shares/{name}`. What is none stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ShareChange {
+    /// The remark.
+    pub comment: Option<String>,
+    /// Connections at most; 0 for no limit.
+    pub uses_max: Option<u32>,
+    /// What clients may cache, as [`Share::caching`].
+    pub caching: Option<String>,
+    /// Whether nobody may write.
+    pub read_only: Option<bool>,
+    /// Who may do what; it replaces what there was.
+    pub grants: Option<Vec<Grant>>,
+}
+
+/// Who may do what with a share.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The account, or "Everyone".
+    pub user: String,
+    /// What it may do.
+    pub right: GrantRight,
+}
+
+/// What somebody may do with a share.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrantRight {
+    /// To read.
+    #[default]
+    Read,
+    /// To read, write and delete.
+    Change,
+    /// All that, and to change permissions.
+    Full,
 }
 
 /// One connection of a session to a share: a tree connect (MS-SMB2 3.3.1.9; `CONNECTION_INFO_1` of

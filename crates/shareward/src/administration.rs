@@ -7,16 +7,55 @@ use client::{Administration, ControlClient};
 
 use crate::failure::{Failure, Numbered};
 
-/// The server that a command line names.
+/// The servers that a command line names, and as whom to ask them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
     /// `--socket`: the control socket of a server on this machine.
     pub(crate) socket: Option<PathBuf>,
-    /// `--server`: another machine.
+    /// `--server`: other machines, as `[USER@]NAME[:PORT]`, several with commas between them.
     pub(crate) server: Option<String>,
+    /// `--login`: as whom, as `[DOMAIN\]USER`.
+    pub(crate) login: Option<String>,
+    /// `--credentials`: the file that has user and password.
+    pub(crate) credentials: Option<PathBuf>,
 }
 
-/// The administration of the server that the command line names, or of this machine's.
+/// A server that is asked.
+pub(crate) struct Server {
+    /// How the command line names it; none for this machine's.
+    pub(crate) name: Option<String>,
+    /// The way to it.
+    pub(crate) administration: Box<dyn Administration>,
+}
+
+/// All servers that a command line names.
+pub(crate) struct Servers {
+    servers: Vec<Server>,
+}
+
+impl Servers {
+    /// Whether more than one is named, so that answers must say whose they are.
+    pub(crate) fn are_several(&self) -> bool {
+        self.servers.len() > 1
+    }
+
+    /// Asks all of them at the same time. The answers come in the order of the command line.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl AsyncFn(&dyn Administration) -> Result<T, client::Error>,
+    ) -> Vec<(&Server, Result<T, client::Error>)> {
+        let asked = self.servers.iter().map(async |server| (server, question(&*server.administration).await));
+        futures_util::future::join_all(asked).await
+    }
+}
+
+/// The servers that the command line names, or this machine's.
+pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
+    let name = target.server.clone();
+    Ok(Servers { servers: vec![Server { name, administration: of(target)? }] })
+}
+
+/// The administration of the one server that the command line names, or of this machine's.
 pub(crate) fn of(target: &Target) -> Result<Box<dyn Administration>, Failure> {
     if target.server.is_some() {
         return Err(Numbered::new(control::number::NOT_SUPPORTED)

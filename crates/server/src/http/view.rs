@@ -140,6 +140,7 @@ pub(super) fn share(server: &Server, share: &ShareSnapshot) -> Share {
         read_only: settings.map(|it| it.read_only),
         encrypt: settings.map(|it| it.encrypt),
         caching: None,
+        grants: None,
     }
 }
 
@@ -159,7 +160,7 @@ pub(super) fn server(server: &Server, counts: Counts, started: Time) -> ServerIn
 }
 
 pub(super) fn ended(ended: admin::Ended) -> control::Ended {
-    control::Ended { sessions: saturated(ended.sessions), files: saturated(ended.files) }
+    control::Ended { sessions: saturated(ended.sessions), files: saturated(ended.files), outcome: None }
 }
 
 /// Refusals with their numbers. The registry numbers none: the millisecond does, and within it the

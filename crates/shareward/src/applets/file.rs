@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use client::Administration;
-use control::{Ended, FileQuery, OpenFile, permission};
+use control::{CloseFile, Ended, FileQuery, OpenFile, permission};
 
 use super::{Applet, Family, Help};
 use crate::administration;
@@ -169,7 +169,8 @@ fn close_one(
     options: &Options,
     console: &mut Console,
 ) -> Result<(), Failure> {
-    let ended: Ended = administration::run(async { Ok(server.close_file(id).await?) })?;
+    let ended: Ended =
+        administration::run(async { Ok(server.close_file(id, &CloseFile::default()).await?) })?;
     if options.json {
         console.document("ended", &ended)?;
     } else {

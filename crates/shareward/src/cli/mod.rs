@@ -26,6 +26,10 @@ pub(crate) const VERBOSE: Switch = Switch::own("VERBOSE", Takes::Nothing);
 pub(crate) const SOCKET: Switch = Switch::own("SOCKET", Takes::Value);
 /// See [`JSON`].
 pub(crate) const SERVER: Switch = Switch::own("SERVER", Takes::Value);
+/// See [`JSON`].
+pub(crate) const LOGIN: Switch = Switch::own("LOGIN", Takes::Value);
+/// See [`JSON`].
+pub(crate) const CREDENTIALS: Switch = Switch::own("CREDENTIALS", Takes::Value);
 
 /// What the common switches say.
 #[derive(Clone, Debug, Default)]
@@ -55,6 +59,8 @@ impl Options {
             target: Target {
                 socket: words.value(&SOCKET).map(PathBuf::from),
                 server: words.value(&SERVER).map(str::to_owned),
+                login: words.value(&LOGIN).map(str::to_owned),
+                credentials: words.value(&CREDENTIALS).map(PathBuf::from),
             },
             json: words.has(&JSON),
             compat: words.has(&COMPAT),
