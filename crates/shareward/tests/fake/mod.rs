@@ -164,7 +164,7 @@ async fn end_session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> 
     let mut data = shared.data.lock().unwrap();
     let index = data.sessions.iter().position(|session| session.id == Some(id)).ok_or_else(no_session)?;
     let session = data.sessions.remove(index);
-    Ok(Json(Ended { sessions: 1, files: session.opens }))
+    Ok(Json(Ended { sessions: 1, files: session.opens, outcome: None }))
 }
 
 async fn files(State(shared): State<Arc<Shared>>, Query(query): Query<FileQuery>) -> Answer<Page<OpenFile>> {
@@ -183,7 +183,7 @@ async fn close_file(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> A
     let mut data = shared.data.lock().unwrap();
     let index = data.files.iter().position(|file| file.id == id).ok_or_else(no_file)?;
     data.files.remove(index);
-    Ok(Json(Ended { sessions: 0, files: 1 }))
+    Ok(Json(Ended { sessions: 0, files: 1, outcome: None }))
 }
 
 fn no_session() -> Refused {
