@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use client::{Administration, ControlClient};
 
+use crate::cli;
 use crate::failure::{Failure, Numbered};
+use crate::messages;
 
 /// The servers that a command line names, and as whom to ask them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +20,24 @@ pub(crate) struct Target {
     pub(crate) login: Option<String>,
     /// `--credentials`: the file that has user and password.
     pub(crate) credentials: Option<PathBuf>,
+}
+
+impl Target {
+    /// The same where a command names its server by an operand, as `\\\\NAME`, and not by `--server`.
+    pub(crate) fn named_by(&mut self, operands: &[String]) -> Result<(), Numbered> {
+        match operands {
+            [] => Ok(()),
+            [operand] => {
+                let computer = cli::computer(operand)?;
+                if self.server.is_some() || self.socket.is_some() {
+                    return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER));
+                }
+                self.server = Some(computer);
+                Ok(())
+            }
+            _ => Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)),
+        }
+    }
 }
 
 /// A server that is asked.

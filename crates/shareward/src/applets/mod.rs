@@ -3,14 +3,21 @@
 //! A command is an [`Applet`] in [`APPLETS`]: its names, its help and its function. Help is answered here
 //! for all of them.
 
+mod accounts;
 mod check;
+mod config;
 mod demo;
 mod file;
 mod help;
 mod helpmsg;
 mod serve;
+mod service;
 mod session;
+mod share;
+mod statistics;
+mod time;
 mod user;
+mod view;
 
 use std::path::Path;
 
@@ -20,14 +27,24 @@ use crate::output::Console;
 
 /// All commands, in the order of the overview.
 static APPLETS: &[&Applet] = &[
+    &accounts::APPLET,
     &check::APPLET,
+    &config::APPLET,
+    &service::CONTINUE,
     &demo::APPLET,
     &file::APPLET,
     &help::APPLET,
     &helpmsg::APPLET,
+    &service::PAUSE,
     &serve::APPLET,
     &session::APPLET,
+    &share::APPLET,
+    &service::START,
+    &statistics::APPLET,
+    &service::STOP,
+    &time::APPLET,
     &user::APPLET,
+    &view::APPLET,
 ];
 
 /// One command.
@@ -49,7 +66,7 @@ pub(crate) struct Applet {
 pub(crate) enum Family {
     /// NET's commands: `net NAME`, `shareward net NAME`, `shareward NAME`.
     Net,
-    /// Our own: `shareward NAME` only.
+    /// Our own: `shareward NAME` only, and there before a command of NET's of the same name.
     Own,
 }
 
@@ -106,8 +123,9 @@ pub(crate) fn dispatch(family: Family, words: &[String], console: &mut Console) 
 }
 
 fn find(family: Family, name: &str) -> Option<&'static Applet> {
-    let mut known = APPLETS.iter().copied().filter(|applet| family.has(applet));
-    known.find(|applet| applet.names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+    let named = |applet: &&&Applet| applet.names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let all = || APPLETS.iter().filter(|applet| family.has(applet)).filter(named);
+    all().find(|applet| applet.family == family).or_else(|| all().next()).copied()
 }
 
 #[cfg(test)]
@@ -115,13 +133,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_one_commands_only() {
-        let mut names: Vec<_> = APPLETS.iter().flat_map(|applet| applet.names).collect();
-        let all = names.len();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), all);
-        assert!(names.iter().all(|name| **name == name.to_lowercase() && **name != "net"));
+    fn in_a_family_a_name_is_one_commands_only() {
+        for family in [Family::Net, Family::Own] {
+            let applets = APPLETS.iter().filter(|applet| applet.family == family);
+            let mut names: Vec<_> = applets.flat_map(|applet| applet.names).collect();
+            let all = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), all);
+            assert!(names.iter().all(|name| **name == name.to_lowercase() && **name != "net"));
+        }
     }
 
     #[test]

@@ -59,20 +59,53 @@ impl Words {
     pub(crate) fn value(&self, switch: &Switch) -> Option<&str> {
         self.given.iter().rev().find(|(name, _)| *name == switch.name)?.1.as_deref()
     }
+
+    /// The values of a switch that may be given more than once, in order.
+    pub(crate) fn values(&self, switch: &Switch) -> impl Iterator<Item = &str> {
+        let name = switch.name;
+        self.given.iter().filter(move |(given, _)| *given == name).filter_map(|(_, value)| value.as_deref())
+    }
+}
+
+/// What a word is that begins with a slash and is not `//`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Slashes {
+    /// A switch.
+    Switch,
+    /// A path where another slash comes before any colon, else a switch.
+    PathOrSwitch,
+    /// A path.
+    Path,
+}
+
+impl Slashes {
+    fn is_path(self, word: &str) -> bool {
+        let name = word.split(':').next().unwrap_or_default();
+        match self {
+            Self::Switch => false,
+            Self::PathOrSwitch => name.strip_prefix('/').is_some_and(|rest| rest.contains('/')),
+            Self::Path => true,
+        }
+    }
 }
 
 /// Sorts the words of a command that knows `switches`. `//` starts an operand (a computer), `--` ends the
 /// switches.
 pub(crate) fn parse(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
-    sort(words, switches, true)
+    sort(words, switches, Slashes::Switch)
 }
 
 /// As [`parse`] for a command whose operands are paths: a slash starts no switch.
 pub(crate) fn parse_paths(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
-    sort(words, switches, false)
+    sort(words, switches, Slashes::Path)
 }
 
-fn sort(words: &[String], switches: &[Switch], slashes: bool) -> Result<Words, Numbered> {
+/// As [`parse`] for a command that takes paths and NET's switches: `/srv/data` is a path, `/srv` a switch.
+pub(crate) fn parse_paths_and_switches(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
+    sort(words, switches, Slashes::PathOrSwitch)
+}
+
+fn sort(words: &[String], switches: &[Switch], slashes: Slashes) -> Result<Words, Numbered> {
     let mut sorted = Words::default();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -80,7 +113,8 @@ fn sort(words: &[String], switches: &[Switch], slashes: bool) -> Result<Words, N
             sorted.operands.extend(words.by_ref().cloned());
             break;
         }
-        let Some(spelling) = Spelling::of(word).filter(|it| slashes || it.marker != "/") else {
+        let Some(spelling) = Spelling::of(word).filter(|it| it.marker != "/" || !slashes.is_path(word))
+        else {
             sorted.operands.push(word.clone());
             continue;
         };

@@ -23,6 +23,23 @@ pub(crate) const SESSIONS_WITH_FILES: &str =
 pub(crate) const SESSION_HAS_FILES: &str = "The session from %1 has open files.";
 /// 3683.
 pub(crate) const NO_ENTRIES: &str = "There are no entries in the list.";
+/// 3688.
+pub(crate) const SHARE_HAS_FILES: &str =
+    "Users have open files on %1.  Continuing the operation will force the files closed.";
+/// 4650.
+pub(crate) const DELETED: &str = "%1 was deleted successfully.";
+/// 4656.
+pub(crate) const SHARED: &str = "%1 was shared successfully.";
+/// 4736.
+pub(crate) const NO_LIMIT: &str = "No limit";
+/// 4770.
+pub(crate) const CACHING_MANUAL: &str = "Manual caching of documents";
+/// 4771.
+pub(crate) const CACHING_DOCUMENTS: &str = "Automatic caching of documents";
+/// 4772.
+pub(crate) const CACHING_PROGRAMS: &str = "Automatic caching of programs and documents";
+/// 4773.
+pub(crate) const CACHING_NONE: &str = "Caching disabled";
 /// 3756.
 pub(crate) const INVALID_RESPONSE: &str = "This is an invalid response.";
 /// 4340.

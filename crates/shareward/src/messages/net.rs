@@ -97,4 +97,9 @@ pub(super) const TEXTS: &[(u32, &str)] = &[
     (4381, "The syntax of this command is:"),
     (4650, "%1 was deleted successfully."),
     (4656, "%1 was shared successfully."),
+    (4736, "No limit"),
+    (4770, "Manual caching of documents"),
+    (4771, "Automatic caching of documents"),
+    (4772, "Automatic caching of programs and documents"),
+    (4773, "Caching disabled"),
 ];

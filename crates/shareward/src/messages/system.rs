@@ -130,4 +130,5 @@ pub(super) const TEXTS: &[(u32, &str)] = &[
     (1792, "An attempt was made to logon, but the network logon service was not started."),
     (1907, "The user's password must be changed before signing in."),
     (1909, "The referenced account is currently locked out and may not be logged on to."),
+    (6118, "The list of servers for this workgroup is not currently available."),
 ];

@@ -28,6 +28,12 @@ pub(crate) fn clean_line(text: &str) -> String {
     clean(text).replace('\n', "\u{fffd}")
 }
 
+/// A time in this machine's time zone, to the second: `2026-03-01 09:30:00`.
+pub(crate) fn local_time(time: control::Timestamp) -> String {
+    let zoned = jiff::Timestamp::from_millisecond(time.0).map(|at| at.to_zoned(jiff::tz::TimeZone::system()));
+    zoned.map_or_else(|_| time.to_string(), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
+}
+
 /// A span of seconds as NET shows it: `HH:MM:SS` below a day, `05D 22H 02M` from there on.
 pub(crate) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60 % 60, seconds / 3600 % 24, seconds / 86_400);

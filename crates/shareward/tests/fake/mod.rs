@@ -39,6 +39,11 @@ struct Shared {
 
 impl FakeServer {
     pub(crate) fn start(data: Data) -> Self {
+        Self::start_with(data, Router::new())
+    }
+
+    /// The same with more routes.
+    pub(crate) fn start_with(data: Data, more: Router) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let shared = Arc::new(Shared { data: Mutex::new(data), notable: Mutex::default() });
         let app = Router::new()
@@ -46,8 +51,9 @@ impl FakeServer {
             .route(route::SESSION, get(session).delete(end_session))
             .route(route::FILES, get(files))
             .route(route::FILE, get(file).delete(close_file))
-            .layer(middleware::from_fn_with_state(shared.clone(), note))
-            .with_state(shared.clone());
+            .with_state(shared.clone())
+            .merge(more)
+            .layer(middleware::from_fn_with_state(shared.clone(), note));
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let guard = runtime.enter();
@@ -87,7 +93,7 @@ impl FakeServer {
 pub(crate) fn command(socket: PathBuf, program: &str, words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shareward"));
     command.arg0(program).args(words.split_whitespace().map(|word| word.replace('_', " ")));
-    command.env_clear().env("SHAREWARD_SOCKET", socket);
+    command.env_clear().env("SHAREWARD_SOCKET", socket).env("TZ", "UTC");
     command
 }
 
@@ -124,11 +130,15 @@ impl IntoResponse for Refused {
 }
 
 async fn note(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let query = request.uri().query().unwrap_or_default();
+    let (head, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    let query = head.uri.query().unwrap_or_default();
     let filtered = query.split('&').any(|pair| !pair.starts_with("limit=") && !pair.starts_with("after="));
-    if request.method() != "GET" || (!query.is_empty() && filtered) {
-        shared.notable.lock().unwrap().push(format!("{} {}", request.method(), request.uri()));
+    if head.method != "GET" || (!query.is_empty() && filtered) {
+        let noted = format!("{} {} {}", head.method, head.uri, String::from_utf8_lossy(&body));
+        shared.notable.lock().unwrap().push(noted.trim_end().to_owned());
     }
+    let request = Request::from_parts(head, body.into());
     if let Some(refusal) = shared.data.lock().unwrap().refusal.clone() {
         return Refused(refusal).into_response();
     }

@@ -1,0 +1,173 @@
+//! `net user`: the server's accounts and their passwords.
+
+use std::io::IsTerminal as _;
+
+use client::Administration;
+use control::{PasswordChange, User, number};
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli::{self, Options, Switch};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, RULE, clean_line, local_time, pad};
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["user", "users"],
+    family: Family::Net,
+    summary: "shows accounts, and changes passwords",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET USER
+username [password | *] [--json]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+",
+    about: "\
+Lists the server's accounts, shows one, or changes its password.
+
+  username      the account
+  password      the new password; others on this machine may see it there
+  *             asks for the password, without showing it; where standard
+                input is no terminal, reads it from there
+
+Everybody may change the own password, and is asked for the old one first;
+administrators may change any. Accounts are made and removed with
+'shareward user'.
+
+Exit codes: 0 done; 5 you may not; 86 the old password is wrong; 2 all else, as
+2114 no server runs, 2221 no such account.
+",
+};
+
+const SWITCHES: &[Switch] = &[cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, SWITCHES).map_err(usage)?;
+    let options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    let server = administration::of(&options.target)?;
+    match words.operands.as_slice() {
+        [] => list(&*server, &options, console),
+        [name] => show(&*server, name, &options, console),
+        [name, password] => {
+            let new = match password.as_str() {
+                "*" => asked(console)?,
+                password => password.to_owned(),
+            };
+            set(&*server, name, new, &options, console)
+        }
+        _ => Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
+    }
+}
+
+fn list(server: &dyn Administration, options: &Options, console: &mut Console) -> Result<(), Failure> {
+    let users = administration::run(async { Ok(server.users().await?) })?;
+    if options.json {
+        return console.document("users", &users);
+    }
+    let name = options.target.server.clone().unwrap_or_else(|| {
+        administration::run(async { Ok(server.server().await.map(|it| it.name).unwrap_or_default()) })
+            .unwrap_or_default()
+    });
+    let mut text = format!("\n{}\n\n{RULE}\n", clean_line(&format!(r"User accounts for \\{name}")));
+    for row in users.chunks(NAMES_IN_A_ROW) {
+        let names = row.iter().map(|user| pad(&clean_line(&user.name), NAME_WIDTH));
+        text.push_str(names.collect::<String>().trim_end());
+        text.push('\n');
+    }
+    console.write(&text);
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+const NAMES_IN_A_ROW: usize = 3;
+const NAME_WIDTH: usize = 25;
+
+fn show(
+    server: &dyn Administration,
+    name: &str,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let users = administration::run(async { Ok(server.users().await?) })?;
+    let user = users.into_iter().find(|user| user.name.to_lowercase() == name.to_lowercase());
+    let user = user.ok_or_else(|| Numbered::new(number::USER_NOT_FOUND))?;
+    if options.json {
+        return console.document("user", &user);
+    }
+    console.write(&detail(&user));
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+fn detail(user: &User) -> String {
+    let yes = |flag: bool| if flag { "Yes" } else { "No" };
+    let lines = [
+        ("User name", user.name.clone()),
+        ("Account active", yes(user.enabled).to_owned()),
+        ("Password last set", user.password_set.map(local_time).unwrap_or_default()),
+        ("Password required", user.password_required.map(yes).unwrap_or_default().to_owned()),
+        ("Administrator", user.administrator.map(yes).unwrap_or_default().to_owned()),
+    ];
+    let line = |(label, value): &(&str, String)| {
+        format!("{}\n", format!("{}{}", pad(label, LABEL_WIDTH), clean_line(value)).trim_end())
+    };
+    lines.iter().map(line).collect()
+}
+
+const LABEL_WIDTH: usize = 29;
+
+/// An administrator need not know the old password; whoever may not without it is asked for it.
+fn set(
+    server: &dyn Administration,
+    name: &str,
+    new: String,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let mut change = PasswordChange { old: None, new };
+    let outcome = administration::run(async { Ok(server.set_password(name, &change).await) })?;
+    let user = match outcome {
+        Err(error) if error.number() == number::ACCESS_DENIED && std::io::stdin().is_terminal() => {
+            change.old = Some(hidden("Type the old password for the user:")?);
+            administration::run(async { Ok(server.set_password(name, &change).await?) })?
+        }
+        other => other?,
+    };
+    if options.json {
+        return console.document("user", &user);
+    }
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+fn asked(console: &mut Console) -> Result<String, Failure> {
+    if !std::io::stdin().is_terminal() {
+        let line = console.answer().map(|line| line.trim_end_matches(['\n', '\r']).to_owned());
+        return line
+            .filter(|line| !line.is_empty())
+            .ok_or_else(|| Numbered::new(messages::NO_RESPONSE_NUMBER).into());
+    }
+    let first = hidden("Type a password for the user:")?;
+    if first.is_empty() {
+        return Err(Numbered::new(BAD_PASSWORD_NUMBER).hint("an empty password is none").into());
+    }
+    if first != hidden("Retype the password to confirm:")? {
+        return Err(Numbered::new(BAD_PASSWORD_NUMBER).hint("the two passwords differ").into());
+    }
+    Ok(first)
+}
+
+fn hidden(question: &str) -> Result<String, Failure> {
+    rpassword::prompt_password(format!("{question} "))
+        .map_err(|error| Numbered::new(messages::NO_RESPONSE_NUMBER).hint(error.to_string()).into())
+}
+
+const BAD_PASSWORD_NUMBER: u32 = 2203;

@@ -1,0 +1,144 @@
+//! `net config`: the server's settings.
+
+use control::{Settings, SettingsChange};
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli::{self, Options, Switch, Takes, Words};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, clean_line, pad};
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["config"],
+    family: Family::Net,
+    summary: "shows and changes the server's settings",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET CONFIG
+[SERVER] [/AUTODISCONNECT:minutes] [/SRVCOMMENT:\"text\"] [/HIDDEN:{YES | NO}]
+[--json] [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+",
+    about: "\
+Shows the settings of the Server service, or changes them. Changes are kept in
+the server's configuration file, with its comments.
+
+  SERVER           the service; there is no other here
+  /AUTODISCONNECT  minutes after which an idle session without open files ends,
+                   to 65535; -1 for never
+  /SRVCOMMENT      the remark that clients see
+  /HIDDEN          whether the server is left out of lists of servers
+
+Exit codes: 0 done; 5 you may not; 2 all else, as 2114 no server runs.
+",
+};
+
+const AUTODISCONNECT: Switch = Switch::net("AUTODISCONNECT", Takes::Value);
+const SRVCOMMENT: Switch = Switch::net("SRVCOMMENT", Takes::Value);
+const HIDDEN: Switch = Switch::net("HIDDEN", Takes::Value);
+
+const SWITCHES: &[Switch] =
+    &[AUTODISCONNECT, SRVCOMMENT, HIDDEN, cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, SWITCHES).map_err(usage)?;
+    let options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    let change = change_of(&words).map_err(usage)?;
+    match words.operands.as_slice() {
+        [] if change == SettingsChange::default() && !options.json => {
+            console.write(CONFIGURABLE);
+            console.line(&format!("{}\n", messages::COMPLETED));
+            return Ok(());
+        }
+        [] => {}
+        [service] if service.eq_ignore_ascii_case("server") => {}
+        [service] if service.eq_ignore_ascii_case("workstation") => {
+            return Err(Numbered::new(control::number::NOT_SUPPORTED)
+                .hint("there is no Workstation service here; 'net use' lists connections")
+                .into());
+        }
+        [_] => return Err(usage(Numbered::new(messages::SYNTAX_NUMBER))),
+        _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
+    }
+    let server = administration::of(&options.target)?;
+    if change == SettingsChange::default() {
+        let settings = administration::run(async { Ok(server.settings().await?) })?;
+        if options.json {
+            return console.document("settings", &settings);
+        }
+        console.write(&shown(&settings));
+    } else {
+        let settings = administration::run(async { Ok(server.change_settings(&change).await?) })?;
+        if options.json {
+            return console.document("settings", &settings);
+        }
+    }
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+const CONFIGURABLE: &str = "The following running services can be controlled:\n\n   Server\n\n";
+
+fn change_of(words: &Words) -> Result<SettingsChange, Numbered> {
+    let wrong = |switch: &str| Numbered::new(messages::VALUE_OF_OPTION_NUMBER).about(switch);
+    let autodisconnect = words.value(&AUTODISCONNECT).map(|minutes| {
+        let minutes = minutes.parse().ok().filter(|minutes| (-1..=65_535).contains(minutes));
+        minutes.ok_or_else(|| wrong("/AUTODISCONNECT"))
+    });
+    let hidden = words.value(&HIDDEN).map(|hidden| match hidden.to_lowercase().as_str() {
+        "yes" | "y" => Ok(true),
+        "no" | "n" => Ok(false),
+        _ => Err(wrong("/HIDDEN")),
+    });
+    Ok(SettingsChange {
+        comment: words.value(&SRVCOMMENT).map(str::to_owned),
+        hidden: hidden.transpose()?,
+        autodisconnect: autodisconnect.transpose()?,
+    })
+}
+
+fn shown(settings: &Settings) -> String {
+    let number = |value: Option<u32>| value.map(|value| value.to_string()).unwrap_or_default();
+    let limit = settings.users_max.map_or_else(|| messages::NO_LIMIT.to_owned(), |limit| limit.to_string());
+    let hidden = settings.hidden.map(|hidden| if hidden { "Yes" } else { "No" }).unwrap_or_default();
+    let idle = settings.autodisconnect.map(|minutes| minutes.to_string()).unwrap_or_default();
+    let (first, more) =
+        settings.listening.split_first().map_or(("", &[][..]), |(first, more)| (first.as_str(), more));
+    let mut text = [
+        line("Server Name", &format!(r"\\{}", settings.name)),
+        line("Server Comment", &settings.comment),
+        String::from("\n"),
+        line("Software version", &settings.version),
+        line("Server is active on", first),
+    ]
+    .concat();
+    for address in more {
+        text.push_str(&line("", address));
+    }
+    text.push_str(
+        &[
+            String::from("\n"),
+            line("Server hidden", hidden),
+            line("Maximum Logged On Users", &limit),
+            line("Maximum open files per session", &number(settings.files_per_session_max)),
+            String::from("\n"),
+            line("Idle session time (min)", &idle),
+        ]
+        .concat(),
+    );
+    text
+}
+
+fn line(label: &str, value: &str) -> String {
+    format!("{}\n", format!("{}{}", pad(label, LABEL_WIDTH), clean_line(value)).trim_end())
+}
+
+const LABEL_WIDTH: usize = 38;

@@ -1,0 +1,372 @@
+//! `net start`, `net stop`, `net pause`, `net continue`: the Server service.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use client::Administration;
+use control::{Service, ServiceAction, ServiceState, SessionQuery, number};
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli::{self, Options, Switch, Words};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, clean_line};
+use crate::prompt::{self, DefaultAnswer};
+use crate::setup;
+
+pub(super) static START: Applet = Applet {
+    names: &["start"],
+    family: Family::Net,
+    summary: "starts the Server service, or shows what runs",
+    help: &START_HELP,
+    run: start,
+};
+
+pub(super) static STOP: Applet = Applet {
+    names: &["stop"],
+    family: Family::Net,
+    summary: "stops the Server service",
+    help: &STOP_HELP,
+    run: |words, console| act(words, console, &STOPPING),
+};
+
+pub(super) static PAUSE: Applet = Applet {
+    names: &["pause"],
+    family: Family::Net,
+    summary: "lets the Server service take nobody new",
+    help: &PAUSE_HELP,
+    run: |words, console| act(words, console, &PAUSING),
+};
+
+pub(super) static CONTINUE: Applet = Applet {
+    names: &["continue"],
+    family: Family::Net,
+    summary: "lets a paused Server service take everybody again",
+    help: &CONTINUE_HELP,
+    run: |words, console| act(words, console, &CONTINUING),
+};
+
+static START_HELP: Help = Help {
+    syntax: "\
+NET START
+[SERVER] [--config FILE] [--json] [--socket PATH]
+",
+    about: "\
+Shows which services run, or starts the Server service: through systemd where
+it manages this machine and has the unit 'shareward.service', else in the
+background with the configuration file, as 'shareward serve' does.
+
+  SERVER        the service; LANMANSERVER and SHAREWARD are other names of it
+  --config      the configuration file; it is not for systemd
+
+Exit codes: 0 done; 2 not done, as 2182 it runs already, 2185 no such service.
+",
+};
+
+static STOP_HELP: Help = Help {
+    syntax: "\
+NET STOP
+SERVER [/YES | /NO] [--json]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+",
+    about: "\
+Ends all sessions, closes what they have open, and stops the Server service.
+Where somebody has files open it asks first.
+
+Exit codes: 0 done; 5 you may not; 2 all else, as 3521 it does not run.
+",
+};
+
+static PAUSE_HELP: Help = Help {
+    syntax: "\
+NET PAUSE
+SERVER [--json]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+",
+    about: "\
+Lets the Server service take no new sessions; those there are go on. 'net
+continue server' ends that, and so does a restart.
+
+Exit codes: 0 done; 5 you may not; 2 all else, as 3521 it does not run.
+",
+};
+
+static CONTINUE_HELP: Help = Help {
+    syntax: "\
+NET CONTINUE
+SERVER [--json]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+",
+    about: "\
+Lets a paused Server service take new sessions again.
+
+Exit codes: 0 done; 5 you may not; 2 all else, as 3521 it does not run.
+",
+};
+
+struct Act {
+    action: ServiceAction,
+    help: &'static Help,
+    /// What is said when it begins, where it takes a while.
+    begun: Option<&'static str>,
+    done: &'static str,
+}
+
+static STOPPING: Act = Act {
+    action: ServiceAction::Stop,
+    help: &STOP_HELP,
+    begun: Some("The Server service is stopping."),
+    done: "The Server service was stopped successfully.",
+};
+
+static PAUSING: Act = Act {
+    action: ServiceAction::Pause,
+    help: &PAUSE_HELP,
+    begun: None,
+    done: "The Server service was paused successfully.",
+};
+
+static CONTINUING: Act = Act {
+    action: ServiceAction::Continue,
+    help: &CONTINUE_HELP,
+    begun: None,
+    done: "The Server service was continued successfully.",
+};
+
+const SWITCHES: &[Switch] =
+    &[cli::YES, cli::NO, cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
+
+fn act(words: &[String], console: &mut Console, act: &'static Act) -> Result<(), Failure> {
+    let (words, options) = parsed(words, SWITCHES, act.help, console)?;
+    named(&words, act.help)?.ok_or_else(|| Failure::Usage {
+        error: Numbered::new(messages::ARGUMENT_COUNT_NUMBER),
+        help: act.help,
+    })?;
+    let server = administration::of(&options.target)?;
+    if act.action == ServiceAction::Stop {
+        warn(&*server, &options, console)?;
+    }
+    if let Some(begun) = act.begun {
+        console.talk(&format!("{begun}\n"));
+    }
+    let service = administration::run(async { Ok(server.control_service(act.action).await) })?;
+    let service = service.map_err(not_running)?;
+    if act.action == ServiceAction::Stop {
+        await_end(&*server)?;
+    }
+    if options.json {
+        return console.document("service", &service);
+    }
+    console.line(&format!("{}\n", act.done));
+    Ok(())
+}
+
+/// NET's number for a service that does not run is another one where the service itself is meant.
+fn not_running(error: client::Error) -> Failure {
+    if error.number() == number::SERVER_NOT_STARTED {
+        let about = Numbered::new(SERVICE_NOT_STARTED_NUMBER).about("Server");
+        return match error.hint() {
+            Some(hint) => about.hint(hint).into(),
+            None => about.into(),
+        };
+    }
+    error.into()
+}
+
+fn warn(server: &dyn Administration, options: &Options, console: &mut Console) -> Result<(), Failure> {
+    let query = SessionQuery::default();
+    let sessions = administration::run(async { Ok(server.sessions(&query).await) })?.map_err(not_running)?;
+    let mut computers: Vec<String> = Vec::new();
+    for session in sessions.iter().filter(|session| session.opens > 0) {
+        let name = clean_line(&control::address::display(&session.computer));
+        if !computers.contains(&name) {
+            computers.push(name);
+        }
+    }
+    if computers.is_empty() {
+        return Ok(());
+    }
+    let names: String = computers.iter().map(|name| format!("{:20}{name}\n", "")).collect();
+    let text = format!("{}\n\n{names}\n", messages::SESSIONS_WITH_FILES);
+    prompt::confirm(console, &text, DefaultAnswer::No, options.preset)
+}
+
+/// Waits until nobody answers any more: only then it is stopped.
+fn await_end(server: &dyn Administration) -> Result<(), Failure> {
+    let deadline = Instant::now() + STOP_TIME_MAX;
+    administration::run(async {
+        loop {
+            match server.service().await {
+                Err(_gone) => return Ok(()),
+                Ok(_) if Instant::now() >= deadline => {
+                    return Err(Numbered::new(NOT_RESPONDING_NUMBER).into());
+                }
+                Ok(_) => tokio::time::sleep(POLL).await,
+            }
+        }
+    })
+}
+
+fn start(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let switches = [setup::CONFIG, cli::JSON, cli::SOCKET];
+    let (words, options) = parsed(words, &switches, &START_HELP, console)?;
+    let server = administration::of(&options.target)?;
+    let running = administration::run(async { Ok(server.service().await) })?;
+    if named(&words, &START_HELP)?.is_none() {
+        return show(running, &options, console);
+    }
+    match running {
+        Ok(_) => return Err(Numbered::new(ALREADY_STARTED_NUMBER).into()),
+        Err(error) if error.number() == number::SERVER_NOT_STARTED => {}
+        // Somebody answers, if only to say no.
+        Err(error) if error.number() == number::ACCESS_DENIED => return Err(error.into()),
+        Err(_) => return Err(Numbered::new(ALREADY_STARTED_NUMBER).into()),
+    }
+    console.talk("The Server service is starting.\n");
+    let systemd = words.value(&setup::CONFIG).is_none()
+        && options.target.socket.is_none()
+        && Path::new("/run/systemd/system").is_dir()
+        && UNIT_DIRECTORIES.iter().any(|directory| Path::new(directory).join(UNIT).is_file());
+    let service = if systemd {
+        by_systemd()?;
+        await_start(&*server, None)?
+    } else {
+        let (child, log) = in_background(&words)?;
+        await_start(&*server, Some((child, &log)))?
+    };
+    if options.json {
+        return console.document("service", &service);
+    }
+    console.line("The Server service was started successfully.\n");
+    Ok(())
+}
+
+fn show(
+    running: Result<Service, client::Error>,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let state = match running {
+        Ok(service) => Some(service.state),
+        Err(error) if error.number() == number::SERVER_NOT_STARTED => None,
+        Err(error) => return Err(error.into()),
+    };
+    if options.json {
+        return console
+            .document("services", &state.map(|state| Service { state }).into_iter().collect::<Vec<_>>());
+    }
+    let Some(state) = state else {
+        console.line(&format!("{}\n", messages::NO_ENTRIES));
+        return Ok(());
+    };
+    let note = match state {
+        ServiceState::Running => "",
+        ServiceState::Paused => " (paused)",
+        ServiceState::Stopping => " (stopping)",
+    };
+    console.line(&format!("These services are started:\n\n   Server{note}\n"));
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+fn by_systemd() -> Result<(), Failure> {
+    let output = Command::new("systemctl").args(["start", UNIT]).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| Failure::Plain(format!("cannot run systemctl: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Numbered::new(NOT_RESPONDING_NUMBER).hint(said.trim().to_owned()).into())
+}
+
+/// Starts `shareward serve` in a session of its own; what it says goes to a log file beside its state.
+fn in_background(words: &Words) -> Result<(std::process::Child, std::path::PathBuf), Failure> {
+    let plain = |what: &str, error: std::io::Error| Failure::Plain(format!("cannot {what}: {error}"));
+    let config = setup::config_path(words.value(&setup::CONFIG));
+    let settings = setup::read(&config)?;
+    std::fs::create_dir_all(&settings.state_directory)
+        .map_err(|error| plain("make the directory of its state", error))?;
+    let log = settings.state_directory.join("server.log");
+    let file = std::fs::File::options().create(true).append(true).open(&log);
+    let file = file.map_err(|error| plain(&format!("write {}", log.display()), error))?;
+    let also = file.try_clone().map_err(|error| plain("share its log file", error))?;
+    let program = std::env::current_exe().map_err(|error| plain("find this program", error))?;
+    let mut command = Command::new("setsid");
+    command.arg(program).arg("serve").arg("--config").arg(&config);
+    if let Some(socket) = words.value(&cli::SOCKET) {
+        command.env("SHAREWARD_SOCKET", socket);
+    }
+    let child = command.stdin(Stdio::null()).stdout(file).stderr(also).spawn();
+    Ok((child.map_err(|error| plain("start the server", error))?, log))
+}
+
+fn await_start(
+    server: &dyn Administration,
+    mut child: Option<(std::process::Child, &Path)>,
+) -> Result<Service, Failure> {
+    let deadline = Instant::now() + START_TIME_MAX;
+    administration::run(async {
+        loop {
+            if let Ok(service) = server.service().await {
+                return Ok(service);
+            }
+            if let Some((child, log)) = &mut child
+                && let Ok(Some(status)) = child.try_wait()
+            {
+                return Err(Numbered::new(SERVICE_ERROR_NUMBER)
+                    .hint(format!("it ended with {status}; {} says why", log.display()))
+                    .into());
+            }
+            if Instant::now() >= deadline {
+                return Err(Numbered::new(NOT_RESPONDING_NUMBER).into());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+    })
+}
+
+fn parsed(
+    words: &[String],
+    switches: &[Switch],
+    help: &'static Help,
+    console: &mut Console,
+) -> Result<(Words, Options), Failure> {
+    let usage = |error| Failure::Usage { error, help };
+    let words = cli::parse(words, switches).map_err(usage)?;
+    let options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    Ok((words, options))
+}
+
+/// The service that the operands name; none where there are none.
+fn named(words: &Words, help: &'static Help) -> Result<Option<()>, Failure> {
+    match words.operands.as_slice() {
+        [] => Ok(None),
+        [name] if ["server", "lanmanserver", "shareward"].contains(&name.to_lowercase().as_str()) => {
+            Ok(Some(()))
+        }
+        [_] => Err(Numbered::new(BAD_SERVICE_NAME_NUMBER).into()),
+        _ => Err(Failure::Usage { error: Numbered::new(messages::ARGUMENT_COUNT_NUMBER), help }),
+    }
+}
+
+const UNIT: &str = "shareward.service";
+const UNIT_DIRECTORIES: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// How long a server may take until it answers: it binds its addresses and reads its files.
+const START_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// How long a server may take to close everything; the unit gives it the same (TimeoutStopSec).
+const STOP_TIME_MAX: Duration = Duration::from_secs(30);
+
+const POLL: Duration = Duration::from_millis(50);
+
+const ALREADY_STARTED_NUMBER: u32 = 2182;
+const BAD_SERVICE_NAME_NUMBER: u32 = 2185;
+const NOT_RESPONDING_NUMBER: u32 = 2186;
+const SERVICE_NOT_STARTED_NUMBER: u32 = 3521;
+const SERVICE_ERROR_NUMBER: u32 = 3534;

@@ -1,0 +1,321 @@
+//! `net share`: what is shared, and changing it.
+
+use client::Administration;
+use control::{ConnectionQuery, Ended, FileQuery, Grant, GrantRight, NewShare, Share, ShareChange, number};
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli::{self, Options, Switch, Takes, Words};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, RULE, clean_line, columns, pad};
+use crate::prompt::{self, DefaultAnswer};
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["share", "shares"],
+    family: Family::Net,
+    summary: "shows what is shared, and changes it",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET SHARE
+sharename
+sharename=path [/GRANT:user,{READ | CHANGE | FULL}]... [/USERS:n | /UNLIMITED]
+        [/REMARK:\"text\"] [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
+sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
+        [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
+{sharename | path} /DELETE [/YES | /NO]
+[--json] [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+",
+    about: "\
+Lists the shares of this server, shows one, makes one, changes one, or deletes
+one. Changes are kept in the server's configuration file, with its comments.
+
+  sharename=path  shares the directory under this name
+  /GRANT          what a user may do; may be given several times, and replaces
+                  who might do what before. 'Everyone' is every user
+  /USERS:n        how many may be connected at once
+  /UNLIMITED      any number
+  /REMARK         a remark that clients see
+  /CACHE          what clients may keep copies of for times without network
+  /DELETE         shares it no longer. Where files are open it asks first, and
+                  closes them
+  --server        another server, of any make
+
+Exit codes: 0 done; 5 you may not; 2 all else, as 2114 no server runs, 2118 the
+name is taken, 2310 no such share, and where the question was answered with no.
+",
+};
+
+const GRANT: Switch = Switch::net("GRANT", Takes::Value);
+const USERS: Switch = Switch::net("USERS", Takes::Value);
+const UNLIMITED: Switch = Switch::net("UNLIMITED", Takes::Nothing);
+const REMARK: Switch = Switch::net("REMARK", Takes::Value);
+const CACHE: Switch = Switch::net("CACHE", Takes::Value);
+const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
+
+const SWITCHES: &[Switch] = &[
+    GRANT,
+    USERS,
+    UNLIMITED,
+    REMARK,
+    CACHE,
+    DELETE,
+    cli::YES,
+    cli::NO,
+    cli::JSON,
+    cli::SOCKET,
+    cli::SERVER,
+    cli::LOGIN,
+    cli::CREDENTIALS,
+];
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse_paths_and_switches(words, SWITCHES).map_err(usage)?;
+    let options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    let change = change_of(&words).map_err(usage)?;
+    let delete = words.has(&DELETE);
+    let changes = change != ShareChange::default();
+    if delete && changes {
+        return Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)));
+    }
+    let count = || usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
+    match words.operands.as_slice() {
+        [] if delete || changes => Err(count()),
+        [] => list(&options, console),
+        [operand] => {
+            let server = administration::of(&options.target)?;
+            match operand.split_once('=') {
+                Some(_) if delete => Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER))),
+                Some((name, path)) if !name.is_empty() && !path.is_empty() => {
+                    let share = NewShare { name: name.into(), path: path.into(), settings: change };
+                    let made = administration::run(async { Ok(server.add_share(&share).await?) })?;
+                    done(console, &made, &messages::insert(messages::SHARED, name))
+                }
+                Some(_) => Err(usage(Numbered::new(messages::SYNTAX_NUMBER))),
+                None if delete => end(&*server, operand, &options, console),
+                None if changes => {
+                    let name = operand.as_str();
+                    let share = administration::run(async { Ok(server.change_share(name, &change).await?) })?;
+                    done(console, &share, messages::COMPLETED)
+                }
+                None => show(&*server, operand, &options, console),
+            }
+        }
+        _ => Err(count()),
+    }
+}
+
+fn change_of(words: &Words) -> Result<ShareChange, Numbered> {
+    let wrong = |switch: &str| Numbered::new(messages::VALUE_OF_OPTION_NUMBER).about(switch);
+    let uses_max = match (words.value(&USERS), words.has(&UNLIMITED)) {
+        (Some(_), true) => return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)),
+        (Some(number), false) => {
+            Some(number.parse().ok().filter(|number| *number > 0).ok_or_else(|| wrong("/USERS"))?)
+        }
+        (None, true) => Some(0),
+        (None, false) => None,
+    };
+    let caching = match words.value(&CACHE).map(str::to_lowercase).as_deref() {
+        None => None,
+        Some("manual") => Some("manual"),
+        Some("documents" | "automatic") => Some("documents"),
+        Some("programs") => Some("programs"),
+        Some("none" | "no") => Some("none"),
+        Some("branchcache") => return Err(wrong("/CACHE").hint("this server has no BranchCache")),
+        Some(_) => return Err(wrong("/CACHE")),
+    };
+    let grants = words.values(&GRANT).map(|value| {
+        let (user, right) = value.rsplit_once(',').ok_or_else(|| wrong("/GRANT"))?;
+        let right = match right.to_lowercase().as_str() {
+            "read" => GrantRight::Read,
+            "change" => GrantRight::Change,
+            "full" => GrantRight::Full,
+            _ => return Err(wrong("/GRANT")),
+        };
+        if user.is_empty() { Err(wrong("/GRANT")) } else { Ok(Grant { user: user.into(), right }) }
+    });
+    let grants = grants.collect::<Result<Vec<_>, _>>()?;
+    Ok(ShareChange {
+        comment: words.value(&REMARK).map(str::to_owned),
+        uses_max,
+        caching: caching.map(str::to_owned),
+        read_only: None,
+        grants: (!grants.is_empty()).then_some(grants),
+    })
+}
+
+fn done(console: &mut Console, share: &Share, text: &str) -> Result<(), Failure> {
+    if console.json() {
+        return console.document("share", share);
+    }
+    console.line(&format!("{}\n", clean_line(text)));
+    Ok(())
+}
+
+fn list(options: &Options, console: &mut Console) -> Result<(), Failure> {
+    let server = administration::of(&options.target)?;
+    let shares = administration::run(async { Ok(server.shares().await?) })?;
+    if options.json {
+        return console.document("shares", &shares);
+    }
+    if shares.is_empty() {
+        console.line(&format!("{}\n", messages::NO_ENTRIES));
+        return Ok(());
+    }
+    let mut text = format!("\n{}\n\n{RULE}\n", row("Share name", "Resource", "Remark"));
+    for share in &shares {
+        text.push_str(&row(&share.name, share.path.as_deref().unwrap_or_default(), &share.comment));
+        text.push('\n');
+    }
+    console.write(&text);
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+/// NET's row: what does not fit its column pushes the next one to a line of its own.
+fn row(name: &str, resource: &str, remark: &str) -> String {
+    let mut line = String::new();
+    let mut text = String::new();
+    for (column, value) in [(0, name), (NAME_WIDTH, resource), (NAME_WIDTH + RESOURCE_WIDTH, remark)] {
+        let value = clean_line(value);
+        if value.is_empty() {
+            continue;
+        }
+        if columns(&line) + usize::from(column > 0) > column {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line.clear();
+        }
+        line = pad(&line, column);
+        line.push_str(&value);
+    }
+    text + line.trim_end()
+}
+
+const NAME_WIDTH: usize = 13;
+const RESOURCE_WIDTH: usize = 32;
+
+fn show(
+    server: &dyn Administration,
+    name: &str,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let share = administration::run(async { Ok(server.share(name).await?) })?;
+    if options.json {
+        return console.document("share", &share);
+    }
+    let query = ConnectionQuery { share: Some(share.name.clone()), ..ConnectionQuery::default() };
+    // Not every server tells who is connected, and what it does tell is worth showing without it.
+    let users = administration::run(async { Ok(server.connections(&query).await.ok()) })?;
+    let mut users: Vec<String> =
+        users.into_iter().flatten().map(|it| it.user).filter(|user| !user.is_empty()).collect();
+    users.sort();
+    users.dedup();
+    let limit = share.uses_max.map_or_else(|| messages::NO_LIMIT.to_owned(), |limit| limit.to_string());
+    let caching = match share.caching.as_deref() {
+        Some("manual") => messages::CACHING_MANUAL,
+        Some("documents") => messages::CACHING_DOCUMENTS,
+        Some("programs") => messages::CACHING_PROGRAMS,
+        Some("none") => messages::CACHING_NONE,
+        _ => "",
+    };
+    let grants = share.grants.iter().flatten().map(|grant| {
+        let right = match grant.right {
+            GrantRight::Read => "READ",
+            GrantRight::Change => "CHANGE",
+            GrantRight::Full => "FULL",
+        };
+        format!("{}, {right}", grant.user)
+    });
+    let text = [
+        lines("Share name", &[share.name.clone()]),
+        lines("Path", &[share.path.clone().unwrap_or_default()]),
+        lines("Remark", &[share.comment.clone()]),
+        lines("Maximum users", &[limit]),
+        lines("Users", &users),
+        lines("Caching", &[caching.to_owned()]),
+        lines("Permission", &grants.collect::<Vec<_>>()),
+    ];
+    console.write(&text.concat());
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+/// A label and its values, each on a line of its own.
+fn lines(label: &str, values: &[String]) -> String {
+    let first = values.first().map(String::as_str).unwrap_or_default();
+    let mut text = format!("{}\n", format!("{}{}", pad(label, LABEL_WIDTH), clean_line(first)).trim_end());
+    for value in values.iter().skip(1) {
+        text.push_str(&format!("{}{}\n", pad("", LABEL_WIDTH), clean_line(value)));
+    }
+    text
+}
+
+const LABEL_WIDTH: usize = 18;
+
+fn end(
+    server: &dyn Administration,
+    operand: &str,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let shares = administration::run(async { Ok(server.shares().await?) })?;
+    let same = |share: &&Share| share.name.to_lowercase() == operand.to_lowercase();
+    let by_path = |share: &&Share| share.path.as_deref() == Some(operand) && !share.special;
+    let Some(share) = shares.iter().find(same).or_else(|| shares.iter().find(by_path)) else {
+        return Err(Numbered::new(number::NET_NAME_NOT_FOUND)
+            .hint("a matching share could not be found, so nothing was deleted")
+            .into());
+    };
+    let query = FileQuery { share: Some(share.name.clone()), ..FileQuery::default() };
+    let open = administration::run(async { Ok(server.files(&query).await) })?;
+    if !matches!(&open, Ok(files) if files.is_empty()) {
+        let text = match open {
+            Ok(_) => messages::insert(messages::SHARE_HAS_FILES, &clean_line(&share.name)),
+            Err(_) => format!("Whether users have open files on {} is unknown.", clean_line(&share.name)),
+        };
+        prompt::confirm(console, &format!("{text}\n\n"), DefaultAnswer::No, options.preset)?;
+    }
+    let ended: Ended = administration::run(async { Ok(server.delete_share(&share.name).await?) })?;
+    if options.json {
+        return console.document("ended", &ended);
+    }
+    console.line(&format!("{}\n", messages::insert(messages::DELETED, &clean_line(&share.name))));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_pushes_the_next_column_down() {
+        for (name, resource, remark, text) in [
+            ("C$", r"C:\", "Default share", r"C$           C:\                             Default share"),
+            ("IPC$", "", "Remote IPC", "IPC$                                         Remote IPC"),
+            (
+                "NETLOGON",
+                r"C:\Windows\SYSVOL\sysvol\access.offsec\SCRIPTS",
+                "Logon server share",
+                concat!(
+                    "NETLOGON     C:\\Windows\\SYSVOL\\sysvol\\access.offsec\\SCRIPTS\n",
+                    "                                             Logon server share"
+                ),
+            ),
+            ("Company Data", "/srv/x", "", "Company Data /srv/x"),
+            ("Company Files", "/srv/x", "", "Company Files\n             /srv/x"),
+            ("plain", "/srv/plain", "", "plain        /srv/plain"),
+        ] {
+            assert_eq!(row(name, resource, remark), text, "{name}");
+        }
+    }
+}

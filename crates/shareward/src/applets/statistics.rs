@@ -1,0 +1,106 @@
+//! `net statistics`: the server's counters.
+
+use control::Statistics;
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli::{self, Options, Switch};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, clean_line, local_time, pad};
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["statistics", "stats"],
+    family: Family::Net,
+    summary: "shows the server's counters",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET STATISTICS
+[SERVER] [--json]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+",
+    about: "\
+Shows what the Server service has counted since it started. What a server does
+not count is left empty, never shown as zero.
+
+Exit codes: 0 done; 5 you may not; 2 all else, as 2114 no server runs.
+",
+};
+
+const SWITCHES: &[Switch] = &[cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, SWITCHES).map_err(usage)?;
+    let options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    match words.operands.as_slice() {
+        [] => {}
+        [service] if ["server", "srv"].contains(&service.to_lowercase().as_str()) => {}
+        [_] => return Err(usage(Numbered::new(messages::SYNTAX_NUMBER))),
+        _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
+    }
+    let server = administration::of(&options.target)?;
+    let statistics = administration::run(async { Ok(server.statistics().await?) })?;
+    if options.json {
+        return console.document("statistics", &statistics);
+    }
+    console.write(&shown(&statistics));
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+fn shown(statistics: &Statistics) -> String {
+    let since = statistics.since.map(local_time).unwrap_or_default();
+    let kilobytes = |bytes: Option<u64>| bytes.map(|bytes| bytes / 1024);
+    let groups: [&[(&str, Option<u64>)]; 4] = [
+        &[
+            ("Sessions accepted", statistics.sessions_accepted),
+            ("Sessions timed-out", statistics.sessions_timed_out),
+            ("Sessions errored-out", statistics.sessions_errored_out),
+        ],
+        &[
+            ("Kilobytes sent", kilobytes(statistics.bytes_sent)),
+            ("Kilobytes received", kilobytes(statistics.bytes_received)),
+            ("Mean response time (msec)", statistics.response_milliseconds),
+        ],
+        &[
+            ("System errors", statistics.system_errors),
+            ("Permission violations", statistics.permission_violations),
+            ("Password violations", statistics.password_violations),
+        ],
+        &[
+            ("Files accessed", statistics.files_opened),
+            ("Communication devices accessed", statistics.devices_opened),
+            ("Print jobs spooled", statistics.jobs_spooled),
+        ],
+    ];
+    let mut text = format!(
+        "Server Statistics for {}\n\n\nStatistics since {since}\n\n\n",
+        clean_line(&format!(r"\\{}", statistics.server))
+    );
+    for group in groups {
+        for (label, value) in group {
+            text.push_str(&line(label, *value));
+        }
+        text.push('\n');
+    }
+    text.push_str("Times buffers exhausted\n\n");
+    text.push_str(&line("  Big buffers", statistics.big_buffers_exhausted));
+    text.push_str(&line("  Request buffers", statistics.request_buffers_exhausted));
+    text.push('\n');
+    text
+}
+
+fn line(label: &str, value: Option<u64>) -> String {
+    let value = value.map(|value| value.to_string()).unwrap_or_default();
+    format!("{}\n", format!("{}{value}", pad(label, LABEL_WIDTH)).trim_end())
+}
+
+const LABEL_WIDTH: usize = 35;

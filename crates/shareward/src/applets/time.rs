@@ -1,0 +1,91 @@
+//! `net time`: a server's clock.
+
+use control::Timestamp;
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli::{self, Options, Switch, Takes};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, clean_line, local_time};
+use crate::prompt::{self, DefaultAnswer};
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["time"],
+    family: Family::Net,
+    summary: "shows a server's clock, or sets this one by it",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET TIME
+[\\\\computername] [/SET [/YES | /NO]] [--json]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+",
+    about: "\
+Shows the time on a server: this machine's, or the computer's.
+
+  \\\\computername  the computer; the same as --server computername
+  /SET            sets this machine's clock to that time, after a question
+
+Exit codes: 0 done; 5 you may not; 53 no such computer; 2 all else.
+",
+};
+
+const SET: Switch = Switch::net("SET", Takes::Nothing);
+
+const SWITCHES: &[Switch] =
+    &[SET, cli::YES, cli::NO, cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, SWITCHES).map_err(usage)?;
+    let mut options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    options.target.named_by(&words.operands).map_err(usage)?;
+    let server = administration::of(&options.target)?;
+    let (clock, took) = administration::run(async {
+        let asked = std::time::Instant::now();
+        let clock = server.clock().await?;
+        Ok((clock, asked.elapsed()))
+    })?;
+    if options.json && !words.has(&SET) {
+        return console.document("clock", &clock);
+    }
+    let name = match options.target.server.as_deref() {
+        Some(name) => clean_line(&format!(r"\\{name}")),
+        None => String::from("this computer"),
+    };
+    console.talk(&format!("Current time at {name} is {}\n\n", local_time(clock.now)));
+    if words.has(&SET) {
+        let here = Timestamp::now();
+        let text = format!(
+            "The current local clock is {}\nDo you want to set the local computer's time to match the\ntime at {name}?\n\n",
+            local_time(here)
+        );
+        prompt::confirm(console, &text, DefaultAnswer::Yes, options.preset)?;
+        // The answer left the server about half the round trip ago.
+        let half = i64::try_from(took.as_millis() / 2).unwrap_or_default();
+        set(Timestamp(clock.now.0.saturating_add(half)))?;
+    }
+    if options.json {
+        return console.document("clock", &clock);
+    }
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+fn set(now: Timestamp) -> Result<(), Failure> {
+    let time = rustix::time::Timespec {
+        tv_sec: now.0.div_euclid(1000),
+        tv_nsec: now.0.rem_euclid(1000).saturating_mul(1_000_000),
+    };
+    rustix::time::clock_settime(rustix::time::ClockId::Realtime, time)
+        .map_err(|error| Numbered::new(ERROR_PRIVILEGE_NOT_HELD).hint(error.to_string()).into())
+}
+
+const ERROR_PRIVILEGE_NOT_HELD: u32 = 1314;

@@ -1,0 +1,121 @@
+//! `net view`: what a server offers.
+
+use control::{Share, ShareKind};
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli::{self, Options, Switch, Takes};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, RULE, clean_line, columns, pad};
+
+pub(super) static APPLET: Applet =
+    Applet { names: &["view"], family: Family::Net, summary: "shows what a server offers", help: &HELP, run };
+
+static HELP: Help = Help {
+    syntax: "\
+NET VIEW
+\\\\computername [/ALL] [/CACHE] [--json]
+[--login USER] [--credentials FILE]
+",
+    about: "\
+Shows what a computer shares.
+
+  \\\\computername  the computer: its name or its address, as \\\\name:port where
+                  it is not port 445. The same as --server computername
+  /ALL            hidden shares too
+  /CACHE          shows what clients may keep copies of
+
+There is no list of servers: what made one, the Computer Browser service, is
+gone from networks.
+
+Exit codes: 0 done; 5 you may not; 53 no such computer; 2 all else, as 1326
+user name or password wrong.
+",
+};
+
+const ALL: Switch = Switch::net("ALL", Takes::Nothing);
+const CACHE: Switch = Switch::net("CACHE", Takes::Nothing);
+
+const SWITCHES: &[Switch] = &[ALL, CACHE, cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse(words, SWITCHES).map_err(usage)?;
+    let mut options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    options.target.named_by(&words.operands).map_err(usage)?;
+    if options.target == administration::Target::default() {
+        return Err(Numbered::new(ERROR_NO_BROWSER_SERVERS_FOUND)
+            .hint("'net view //NAME' shows what one server offers")
+            .into());
+    }
+    let server = administration::of(&options.target)?;
+    let (shares, comment) = administration::run(async {
+        // The remark is worth a question, but not worth failing for.
+        Ok((server.shares().await?, server.server().await.map(|it| it.comment).unwrap_or_default()))
+    })?;
+    let all = words.has(&ALL);
+    let seen = |share: &Share| all || !(share.special || share.name.ends_with('$'));
+    let shares: Vec<Share> = shares.into_iter().filter(seen).collect();
+    if options.json {
+        return console.document("shares", &shares);
+    }
+    if shares.is_empty() {
+        console.line(&format!("{}\n", messages::NO_ENTRIES));
+        return Ok(());
+    }
+    let name = options.target.server.as_deref().unwrap_or("localhost");
+    console.write(&format!(
+        "Shared resources at {}\n\n{}\n\n",
+        clean_line(&format!(r"\\{name}")),
+        clean_line(&comment)
+    ));
+    console.write(&table(&shares, words.has(&CACHE)));
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+/// NET's columns are as wide as their widest value and two more.
+fn table(shares: &[Share], caching: bool) -> String {
+    let third = if caching { "Cache" } else { "Used as" };
+    let titles = ["Share name", "Type", third, "Comment"].map(str::to_owned);
+    let rows: Vec<[String; 4]> = shares
+        .iter()
+        .map(|share| {
+            let third = if caching { share.caching.clone().unwrap_or_default() } else { String::new() };
+            [
+                clean_line(&share.name),
+                kind(share.kind).to_owned(),
+                clean_line(&third),
+                clean_line(&share.comment),
+            ]
+        })
+        .collect();
+    let width = |index: usize| {
+        let values = rows.iter().chain([&titles]).filter_map(|row| row.get(index));
+        values.map(|value| columns(value)).max().unwrap_or_default() + 2
+    };
+    let widths: Vec<usize> = (0..4).map(width).collect();
+    let line = |row: &[String; 4]| {
+        let cells = row.iter().zip(&widths).map(|(value, width)| pad(value, *width));
+        cells.collect::<String>().trim_end().to_owned() + "\n"
+    };
+    let mut text = format!("{}\n{RULE}\n", line(&titles));
+    rows.iter().for_each(|row| text.push_str(&line(row)));
+    text
+}
+
+fn kind(kind: ShareKind) -> &'static str {
+    match kind {
+        ShareKind::Disk => "Disk",
+        ShareKind::Print => "Print",
+        ShareKind::Comm => "Comm",
+        ShareKind::Ipc => "IPC",
+        ShareKind::Unknown => "",
+    }
+}
+
+const ERROR_NO_BROWSER_SERVERS_FOUND: u32 = 6118;

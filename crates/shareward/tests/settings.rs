@@ -1,0 +1,354 @@
+//! The commands about shares, settings, counters, the clock, accounts and the service as they are typed, against a
+//! control server with canned data: what they print, where, and with which exit code.
+
+mod fake;
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::{get, put};
+use axum::{Json, Router};
+use control::{
+    Clock, Connection, Ended, Error, Grant, GrantRight, NewShare, OpenFile, Page, PasswordChange, ServerInfo,
+    Service, ServiceAction, ServiceState, Settings, SettingsChange, Share, ShareChange, ShareKind,
+    Statistics, Timestamp, User, number, route,
+};
+use fake::{Data, FakeServer};
+
+type Refusal = (StatusCode, Json<Error>);
+
+fn refused(code: u32, text: &str) -> Refusal {
+    let error = Error::new(code, text);
+    (StatusCode::from_u16(error.http_status()).unwrap(), Json(error))
+}
+
+fn shares() -> Vec<Share> {
+    let share = |name: &str, path: Option<&str>, comment: &str| Share {
+        name: name.into(),
+        path: path.map(str::to_owned),
+        comment: comment.into(),
+        ..Share::default()
+    };
+    vec![
+        Share { kind: ShareKind::Ipc, special: true, ..share("IPC$", None, "Remote IPC") },
+        Share {
+            uses: 2,
+            uses_max: Some(10),
+            caching: Some("documents".into()),
+            grants: Some(vec![
+                Grant { user: "Everyone".into(), right: GrantRight::Read },
+                Grant { user: "jörg".into(), right: GrantRight::Full },
+            ]),
+            ..share("projects", Some("/srv/projects"), "All projects")
+        },
+        share("a share with a long name", Some("/srv/somewhere/in/a/deep/directory"), "\u{1b}[2Jremark"),
+        share("hidden$", Some("/srv/hidden"), ""),
+    ]
+}
+
+fn share_named(name: &str) -> Result<Share, Refusal> {
+    let found = shares().into_iter().find(|share| share.name.eq_ignore_ascii_case(name));
+    found.ok_or_else(|| refused(number::NET_NAME_NOT_FOUND, "This shared resource does not exist."))
+}
+
+fn settings() -> Settings {
+    Settings {
+        name: "FILES".into(),
+        comment: "Shareward".into(),
+        version: "Shareward 0.1.0".into(),
+        listening: vec!["192.0.2.1:445".into(), "[::]:445".into()],
+        hidden: Some(false),
+        users_max: None,
+        files_per_session_max: Some(16384),
+        autodisconnect: Some(15),
+    }
+}
+
+fn statistics() -> Statistics {
+    Statistics {
+        server: "FILES".into(),
+        since: Timestamp::parse("2026-03-01T09:30:00Z"),
+        sessions_accepted: Some(12),
+        sessions_timed_out: Some(0),
+        sessions_errored_out: Some(1),
+        bytes_sent: Some(5_000_000_000),
+        bytes_received: Some(1023),
+        response_milliseconds: None,
+        system_errors: Some(0),
+        permission_violations: Some(3),
+        password_violations: Some(4),
+        files_opened: Some(u64::MAX),
+        devices_opened: Some(7),
+        jobs_spooled: None,
+        ..Statistics::default()
+    }
+}
+
+fn users() -> Vec<User> {
+    ["alice", "bob", "jörg", "svc-backup"]
+        .map(|name| User {
+            name: name.into(),
+            enabled: name != "bob",
+            administrator: Some(name == "alice"),
+            password_set: Timestamp::parse("2026-03-01T09:30:00Z"),
+            password_required: Some(true),
+        })
+        .to_vec()
+}
+
+fn routes() -> Router {
+    let made = async |Json(new): Json<NewShare>| match new.name.as_str() {
+        "projects" => Err(refused(number::DUPLICATE_SHARE, "The name has already been shared.")),
+        _ => Ok(Json(Share {
+            name: new.name,
+            path: Some(new.path),
+            comment: new.settings.comment.unwrap_or_default(),
+            ..Share::default()
+        })),
+    };
+    let changed = async |Path(name): Path<String>, Json(_): Json<ShareChange>| share_named(&name).map(Json);
+    let deleted = async |Path(name): Path<String>| {
+        share_named(&name).map(|_| Json(Ended { sessions: 0, files: 1, outcome: None }))
+    };
+    let told = async |Path(name): Path<String>, Json(change): Json<PasswordChange>| {
+        let user = users().into_iter().find(|user| user.name == name);
+        let user =
+            user.ok_or_else(|| refused(number::USER_NOT_FOUND, "The user name could not be found."))?;
+        if change.new.len() < 3 { Err(refused(2245, "Too short.")) } else { Ok(Json(user)) }
+    };
+    let connections = || {
+        let users = ["bob", "alice", "", "bob"];
+        let all = users.map(|user| Connection { user: user.into(), ..Connection::default() });
+        Json(Page::whole(all.to_vec()))
+    };
+    let acted = async |Json(action): Json<ServiceAction>| {
+        let state = match action {
+            ServiceAction::Stop => return Err(refused(number::NOT_SUPPORTED, "Not here.")),
+            ServiceAction::Pause => ServiceState::Paused,
+            ServiceAction::Continue => ServiceState::Running,
+        };
+        Ok(Json(Service { state }))
+    };
+    let clock = Clock {
+        now: Timestamp::parse("2026-03-01T09:30:00Z").unwrap(),
+        offset_minutes: Some(60),
+        uptime_seconds: Some(90_000),
+    };
+    Router::new()
+        .route(route::SHARES, get(async || Json(Page::whole(shares()))).post(made))
+        .route(
+            route::SHARE,
+            get(async |Path(name): Path<String>| share_named(&name).map(Json)).patch(changed).delete(deleted),
+        )
+        .route(route::CONNECTIONS, get(async move || connections()))
+        .route(
+            route::SETTINGS,
+            get(async || Json(settings())).patch(async |Json(_): Json<SettingsChange>| Json(settings())),
+        )
+        .route(route::STATISTICS, get(async || Json(statistics())))
+        .route(route::SERVER, get(async || Json(ServerInfo::new("FILES".into()))))
+        .route(route::SERVICE, get(async || Json(Service { state: ServiceState::Paused })).post(acted))
+        .route(route::CLOCK, get(async move || Json(clock)))
+        .route(route::USERS, get(async || Json(Page::whole(users()))))
+        .route(route::USER_PASSWORD, put(told))
+}
+
+fn open_files() -> Data {
+    let file = OpenFile { id: 3, share: Some("projects".into()), user: "bob".into(), ..OpenFile::default() };
+    Data { files: vec![file], ..Data::default() }
+}
+
+fn check(name: &str, data: Data, lines: &[(&str, &str)]) {
+    let server = FakeServer::start_with(data, routes());
+    let told: Vec<String> = lines.iter().map(|(words, input)| server.net(words, input)).collect();
+    assert_snapshot(name, &told);
+}
+
+fn assert_snapshot(name: &str, told: &[String]) {
+    insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!(name, told.join("\n"));
+    });
+}
+
+#[test]
+fn shares_are_listed_and_shown() {
+    check(
+        "shares_are_listed_and_shown",
+        Data::default(),
+        &[
+            ("share", ""),
+            ("share projects", ""),
+            ("SHARE PROJECTS /?", ""),
+            ("share hidden$", ""),
+            ("share nothing", ""),
+            ("share projects --json", ""),
+            ("share a b", ""),
+        ],
+    );
+}
+
+#[test]
+fn shares_are_made_and_changed() {
+    check(
+        "shares_are_made_and_changed",
+        Data::default(),
+        &[
+            (
+                "share new=/srv/new /GRANT:Everyone,READ /grant:jörg,full /USERS:5 /REMARK:New_things /CACHE:None",
+                "",
+            ),
+            ("share new=/srv/new --json", ""),
+            ("share projects=/srv/new", ""),
+            ("share projects /UNLIMITED /remark:x", ""),
+            ("share nothing /unlimited", ""),
+            ("share new=", ""),
+            ("share =/srv/new", ""),
+            ("share new=/srv/new /users:0", ""),
+            ("share new=/srv/new /users:x", ""),
+            ("share new=/srv/new /users:3 /unlimited", ""),
+            ("share new=/srv/new /cache:some", ""),
+            ("share new=/srv/new /cache:BranchCache", ""),
+            ("share new=/srv/new /grant:jörg", ""),
+            ("share new=/srv/new /grant:,read", ""),
+            ("share new=/srv/new /grant:jörg,write", ""),
+            ("share /users:3", ""),
+        ],
+    );
+}
+
+#[test]
+fn shares_are_deleted_with_a_question_where_files_are_open() {
+    check(
+        "shares_are_deleted_with_a_question_where_files_are_open",
+        open_files(),
+        &[
+            ("share projects /DELETE", "n\n"),
+            ("share projects /DELETE", "\n"),
+            ("share projects /DELETE", "y\n"),
+            ("share /srv/projects /delete /y", ""),
+            ("share projects /d /n", ""),
+            ("share projects /d --json /y", ""),
+            ("share nothing /delete", ""),
+            ("share a=/b /delete", ""),
+            ("share projects /delete /users:3", ""),
+            ("share /delete", ""),
+        ],
+    );
+    check(
+        "a_share_without_open_files_is_deleted_unasked",
+        Data::default(),
+        &[("share projects /delete", "")],
+    );
+}
+
+#[test]
+fn settings_and_counters() {
+    check(
+        "settings_and_counters",
+        Data::default(),
+        &[
+            ("config", ""),
+            ("config server", ""),
+            ("config server --json", ""),
+            ("config server /autodisconnect:-1 /srvcomment:My_server /hidden:yes", ""),
+            ("config server /autodisconnect:65536", ""),
+            ("config server /autodisconnect:soon", ""),
+            ("config server /hidden:perhaps", ""),
+            ("config workstation", ""),
+            ("config printer", ""),
+            ("config server server", ""),
+            ("statistics server", ""),
+            ("statistics", ""),
+            ("stats server --json", ""),
+            ("statistics workstation", ""),
+        ],
+    );
+}
+
+#[test]
+fn the_clock_and_what_is_offered() {
+    check(
+        "the_clock_and_what_is_offered",
+        Data::default(),
+        &[
+            ("time", ""),
+            ("time --json", ""),
+            ("time /set", "n\n"),
+            ("time a b", ""),
+            ("view", ""),
+            ("view a", ""),
+        ],
+    );
+}
+
+#[test]
+fn accounts_and_their_passwords() {
+    check(
+        "accounts_and_their_passwords",
+        Data::default(),
+        &[
+            ("user", ""),
+            ("user --json", ""),
+            ("user ALICE", ""),
+            ("user bob", ""),
+            ("user mallory", ""),
+            ("user alice secret", ""),
+            ("user alice *", "secret\n"),
+            ("user alice *", ""),
+            ("user alice x", ""),
+            ("user mallory secret", ""),
+            ("user alice secret more", ""),
+        ],
+    );
+}
+
+#[test]
+fn the_service() {
+    check(
+        "the_service",
+        Data::default(),
+        &[
+            ("start", ""),
+            ("start --json", ""),
+            ("start server", ""),
+            ("start spooler", ""),
+            ("pause server", ""),
+            ("continue LanmanServer", ""),
+            ("continue server --json", ""),
+            ("pause", ""),
+            ("pause spooler", ""),
+            ("stop server", ""),
+            ("stop a b", ""),
+        ],
+    );
+}
+
+#[test]
+fn who_may_not_is_told_so_and_so_is_who_finds_no_server() {
+    let denied =
+        Data { refusal: Some(Error::new(number::ACCESS_DENIED, "Access is denied.")), ..Data::default() };
+    let lines: Vec<(&str, &str)> = [
+        "share",
+        "share x",
+        "share x=/y",
+        "share x /delete",
+        "config server",
+        "statistics server",
+        "time",
+        "user",
+        "user x y",
+        "start",
+        "start server",
+        "stop server /y",
+        "pause server",
+    ]
+    .map(|words| (words, ""))
+    .to_vec();
+    check("no_rights_for_settings", denied, &lines);
+    let nowhere = std::path::PathBuf::from("/nonexistent/control.sock");
+    let told: Vec<String> = lines
+        .iter()
+        .filter(|(words, _)| *words != "start server")
+        .map(|(words, input)| fake::run_at(nowhere.clone(), "net", words, input))
+        .collect();
+    assert_snapshot("no_server_for_settings", &told);
+}
