@@ -29,6 +29,7 @@ fn a_newer_server_may_say_more_and_an_older_one_less() {
         path: r"a\b".into(),
         user: "u".into(),
         permissions: Some(1),
+        locks: Some(0),
         ..OpenFile::default()
     };
     assert_eq!(file, expected);
