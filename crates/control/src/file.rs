@@ -45,9 +45,9 @@ pub struct OpenFile {
     /// What others may do meanwhile: of "read", "write", "delete".
     pub share_access: Option<Vec<String>>,
     /// The bits of [`permission`].
-    pub permissions: u32,
+    pub permissions: Option<u32>,
     /// Byte-range locks held through this open.
-    pub locks: u32,
+    pub locks: Option<u32>,
     /// Those locks, up to [`crate::limits::LOCK_RANGES_MAX`] of them.
     #[serde(default)]
     pub lock_ranges: Vec<LockRange>,
@@ -151,8 +151,10 @@ impl FileQuery {
             && self.session.is_none_or(|session| file.session_id == Some(session))
             && self.idle.is_none_or(|bound| file.idle_seconds.is_some_and(|idle| bound.allows(idle)))
             && self.age.is_none_or(|bound| age().is_some_and(|age| bound.allows(age)))
-            && self.locked.is_none_or(|locked| (file.locks > 0) == locked)
-            && self.writing.is_none_or(|writing| (file.permissions & permission::WRITE != 0) == writing)
+            && self.locked.is_none_or(|locked| file.locks.is_some_and(|locks| (locks > 0) == locked))
+            && self.writing.is_none_or(|writing| {
+                file.permissions.is_some_and(|bits| (bits & permission::WRITE != 0) == writing)
+            })
     }
 }
 

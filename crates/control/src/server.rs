@@ -21,13 +21,13 @@ pub struct ServerInfo {
     #[serde(default)]
     pub listening: Vec<String>,
     /// Connections now (tree connects).
-    pub connections: u32,
+    pub connections: Option<u32>,
     /// Sessions now.
-    pub sessions: u32,
+    pub sessions: Option<u32>,
     /// Opens now.
-    pub files: u32,
+    pub files: Option<u32>,
     /// Shares now.
-    pub shares: u32,
+    pub shares: Option<u32>,
 }
 
 impl ServerInfo {

@@ -14,24 +14,24 @@ pub struct Session {
     pub computer: String,
     /// The client's host name, where the server knows it.
     pub computer_name: Option<String>,
-    /// The account; empty for an anonymous session.
+    /// The account; empty for an anonymous session, and where `anonymous` is none also for one unknown.
     pub user: String,
     /// The account's domain.
     pub domain: Option<String>,
     /// What the client says it is (`sesi502_cltype_name`); SMB2 clients say nothing.
     pub client_type: Option<String>,
     /// Opens of the session.
-    pub opens: u32,
+    pub opens: Option<u32>,
     /// When the session was set up.
     pub connected_at: Option<Timestamp>,
     /// Seconds since then.
-    pub active_seconds: u64,
+    pub active_seconds: Option<u64>,
     /// Seconds since the last request.
-    pub idle_seconds: u64,
+    pub idle_seconds: Option<u64>,
     /// Whether the account was replaced by the guest account.
-    pub guest: bool,
+    pub guest: Option<bool>,
     /// Whether nobody authenticated.
-    pub anonymous: bool,
+    pub anonymous: Option<bool>,
     /// The dialect, as "3.1.1".
     pub dialect: Option<String>,
     /// Whether requests must be signed.
@@ -83,7 +83,8 @@ pub struct SessionQuery {
 }
 
 impl SessionQuery {
-    /// Whether `session` matches what can be told from the entry itself: all but `mine`.
+    /// Whether `session` matches what can be told from the entry itself: all but `mine`. What is unknown
+    /// of the entry does not match a filter for it.
     pub fn matches(&self, session: &Session) -> bool {
         self.user.as_ref().is_none_or(|user| same_user(user, session.domain.as_deref(), &session.user))
             && self.client.as_ref().is_none_or(|client| {
@@ -93,8 +94,8 @@ impl SessionQuery {
             && self.share.as_ref().is_none_or(|share| {
                 session.shares.iter().any(|it| it.name.to_lowercase() == share.to_lowercase())
             })
-            && self.idle.is_none_or(|bound| bound.allows(session.idle_seconds))
-            && self.age.is_none_or(|bound| bound.allows(session.active_seconds))
+            && self.idle.is_none_or(|bound| session.idle_seconds.is_some_and(|idle| bound.allows(idle)))
+            && self.age.is_none_or(|bound| session.active_seconds.is_some_and(|age| bound.allows(age)))
     }
 }
 

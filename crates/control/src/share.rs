@@ -37,7 +37,7 @@ pub struct Share {
     /// The remark.
     pub comment: String,
     /// Connections now.
-    pub uses: u32,
+    pub uses: Option<u32>,
     /// Connections at most; none for no limit.
     pub uses_max: Option<u32>,
     /// Whether nobody may write.
@@ -112,7 +112,7 @@ pub struct Connection {
     /// What is shared.
     pub kind: ShareKind,
     /// Opens on this connection.
-    pub opens: u32,
+    pub opens: Option<u32>,
     /// The account; empty for an anonymous session.
     pub user: String,
     /// The client's address, as [`crate::Session::computer`].
@@ -122,7 +122,7 @@ pub struct Connection {
     /// When it was made.
     pub connected_at: Option<Timestamp>,
     /// Seconds since then.
-    pub active_seconds: u64,
+    pub active_seconds: Option<u64>,
 }
 
 /// The filters of `GET /v1/connections`; all that are given must match.

@@ -19,11 +19,12 @@ fn session(id: u32, computer: &str, user: &str, opens: u32, idle_seconds: u64) -
         computer: computer.into(),
         user: user.into(),
         domain: Some("OFFICE".into()),
-        opens,
+        opens: Some(opens),
         connected_at: Some(Timestamp(1_772_357_400_000)),
-        active_seconds: idle_seconds + 600,
-        idle_seconds,
-        anonymous: user.is_empty(),
+        active_seconds: Some(idle_seconds + 600),
+        idle_seconds: Some(idle_seconds),
+        guest: Some(false),
+        anonymous: Some(user.is_empty()),
         dialect: Some("3.1.1".into()),
         signed: Some(true),
         signing: Some("AES-128-GMAC".into()),
@@ -77,8 +78,8 @@ fn file(id: u32, path: &str, user: &str, locks: u32) -> OpenFile {
         share: Some("projects".into()),
         user: user.into(),
         computer: Some("fe80::1".into()),
-        permissions: 3,
-        locks,
+        permissions: Some(3),
+        locks: Some(locks),
         ..OpenFile::default()
     }
 }
@@ -88,7 +89,7 @@ fn some_files() -> Data {
         session_id: Some(1),
         access: Some(Access::new(0x0012_019f, vec!["READ_DATA".into(), "WRITE_DATA".into()])),
         share_access: Some(vec!["read".into()]),
-        permissions: 0x7f,
+        permissions: Some(0x7f),
         lock_ranges: vec![
             LockRange { offset: 0, length: 1, exclusive: true },
             LockRange { offset: u64::MAX, length: 0, exclusive: false },

@@ -59,12 +59,12 @@ pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &Share
         user: session.identity.user.to_string(),
         domain: Some(session.identity.domain.to_string()).filter(|it| !it.is_empty()),
         client_type: None,
-        opens: saturated(session.opens),
+        opens: Some(saturated(session.opens)),
         connected_at: Some(timestamp(session.created)),
-        active_seconds: now.since_ms(session.created) / 1000,
-        idle_seconds: now.since_ms(session.last_active) / 1000,
-        guest: flags.guest,
-        anonymous: flags.anonymous,
+        active_seconds: Some(now.since_ms(session.created) / 1000),
+        idle_seconds: Some(now.since_ms(session.last_active) / 1000),
+        guest: Some(flags.guest),
+        anonymous: Some(flags.anonymous),
         dialect: session.dialect.map(dialect),
         signed: Some(flags.signed),
         encrypted: Some(flags.encrypted),
@@ -88,8 +88,8 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
         session_id: file.session.map(SessionGlobalId::value),
         access: Some(access(file.access)),
         share_access: Some(share_access(file.share_access)),
-        permissions: admin::permissions(file.access, file.is_directory),
-        locks: saturated(held().count()),
+        permissions: Some(admin::permissions(file.access, file.is_directory)),
+        locks: Some(saturated(held().count())),
         lock_ranges: held()
             .take(limits::LOCK_RANGES_MAX)
             .map(|it| LockRange {
@@ -116,12 +116,12 @@ pub(super) fn connection(server: &Server, tree: &TreeSnapshot) -> Connection {
         id: tree.global_id.value(),
         share: tree.share.to_string(),
         kind: kind_of(server, &tree.share),
-        opens: saturated(tree.opens),
+        opens: Some(saturated(tree.opens)),
         user: tree.user.to_string(),
         computer: Some(tree.client.to_string()),
         session_id: Some(tree.session.value()),
         connected_at: Some(timestamp(tree.created)),
-        active_seconds: server.now().since_ms(tree.created) / 1000,
+        active_seconds: Some(server.now().since_ms(tree.created) / 1000),
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn share(server: &Server, share: &ShareSnapshot) -> Share {
         special: definition.hidden,
         path: Some(definition.path.to_string()).filter(|it| !it.is_empty()),
         comment: definition.remark.to_string(),
-        uses: saturated(share.uses),
+        uses: Some(saturated(share.uses)),
         uses_max: definition.max_uses,
         read_only: settings.map(|it| it.read_only),
         encrypt: settings.map(|it| it.encrypt),
@@ -151,10 +151,10 @@ pub(super) fn server(server: &Server, counts: Counts, started: Time) -> ServerIn
         version: String::from(env!("CARGO_PKG_VERSION")),
         started_at: Some(timestamp(started)),
         listening: settings.listen.iter().map(ToString::to_string).collect(),
-        connections: saturated(counts.trees),
-        sessions: saturated(counts.sessions),
-        files: saturated(counts.opens),
-        shares: saturated(counts.shares),
+        connections: Some(saturated(counts.trees)),
+        sessions: Some(saturated(counts.sessions)),
+        files: Some(saturated(counts.opens)),
+        shares: Some(saturated(counts.shares)),
         ..ServerInfo::new(settings.name.clone())
     }
 }

@@ -10,7 +10,7 @@ use crate::administration;
 use crate::cli::{self, Options, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Align, Column, Console, Cut, Table, clean_line, span};
+use crate::output::{Align, Column, Console, Cut, Table, clean_line, or_unknown, span};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["file", "files"],
@@ -136,7 +136,7 @@ fn list(
         console.line(&format!("{}\n", messages::NO_ENTRIES));
     } else {
         let rows = files.iter().map(|file| {
-            vec![file.id.to_string(), shown_path(file).to_owned(), file.user.clone(), file.locks.to_string()]
+            vec![file.id.to_string(), shown_path(file).to_owned(), file.user.clone(), or_unknown(file.locks)]
         });
         let table = Table { columns: &COLUMNS, rows: rows.collect() };
         console.write(&format!("\n{}", table.text(options.compat, console.width())));
@@ -188,9 +188,9 @@ fn detail(file: &OpenFile) -> String {
     [
         label("File ID", &file.id.to_string()),
         label("User name", &file.user),
-        label("Locks", &file.locks.to_string()),
+        label("Locks", &or_unknown(file.locks)),
         label("Path", shown_path(file)),
-        label("Permissions", &letters(file.permissions)),
+        label("Permissions", &or_unknown(file.permissions.map(letters))),
     ]
     .concat()
 }

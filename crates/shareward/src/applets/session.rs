@@ -11,7 +11,7 @@ use crate::administration;
 use crate::cli::{self, Options, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Align, Column, Console, Cut, Table, clean_line, span};
+use crate::output::{Align, Column, Console, Cut, Table, clean_line, or_unknown, span};
 use crate::prompt::{self, DefaultAnswer};
 
 pub(super) static APPLET: Applet = Applet {
@@ -184,7 +184,7 @@ fn end(
 /// What to show before the question; none where nothing needs asking. One computer's sessions end without
 /// a question where nothing is open.
 fn warning(sessions: &[Session], one_computer: bool) -> Option<(String, DefaultAnswer)> {
-    let with_files: Vec<&Session> = sessions.iter().filter(|session| session.opens > 0).collect();
+    let with_files: Vec<&Session> = sessions.iter().filter(|session| session.opens != Some(0)).collect();
     if one_computer {
         let session = with_files.first()?;
         let name = clean_line(&address::bracketed(&session.computer));
@@ -220,8 +220,8 @@ fn table(sessions: &[Session], options: &Options) -> String {
             address::display(&session.computer),
             session.user.clone(),
             session.client_type.clone().unwrap_or_default(),
-            session.opens.to_string(),
-            span(session.idle_seconds),
+            or_unknown(session.opens),
+            or_unknown(session.idle_seconds.map(span)),
         ]
     });
     format!("\n{}", Table { columns: &COLUMNS, rows: rows.collect() }.text(options.compat, None))
@@ -237,10 +237,10 @@ fn detail(session: &Session, with_shares: bool, options: &Options) -> String {
     let mut text = [
         label("User name", &session.user),
         label("Computer", &address::bracketed(&session.computer)),
-        label("Guest logon", yes(session.guest)),
+        label("Guest logon", &or_unknown(session.guest.map(yes))),
         label("Client type", &client_type),
-        label("Sess time", &span(session.active_seconds)),
-        label("Idle time", &span(session.idle_seconds)),
+        label("Sess time", &or_unknown(session.active_seconds.map(span))),
+        label("Idle time", &or_unknown(session.idle_seconds.map(span))),
     ]
     .concat();
     if options.verbose {
@@ -270,13 +270,13 @@ fn more(session: &Session) -> String {
         optional("Session ID", session.id.map(|id| id.to_string())),
         optional("Domain", session.domain.clone()),
         optional("Computer name", session.computer_name.clone()),
-        label("Anonymous", yes(session.anonymous)),
+        label("Anonymous", &or_unknown(session.anonymous.map(yes))),
         optional("Dialect", session.dialect.clone()),
         optional("Signed", secured(session.signed, &session.signing)),
         optional("Encrypted", secured(session.encrypted, &session.cipher)),
         optional("Transport", session.transport.clone()),
         optional("Connected", session.connected_at.map(|time| time.to_string())),
-        label("# Opens", &session.opens.to_string()),
+        label("# Opens", &or_unknown(session.opens)),
     ]
     .concat()
 }

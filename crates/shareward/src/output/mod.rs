@@ -44,6 +44,11 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
+/// What a server did not tell is shown as a hyphen; nothing, or zero, would be a lie.
+pub(crate) fn or_unknown(value: Option<impl std::fmt::Display>) -> String {
+    value.map_or_else(|| String::from("-"), |value| value.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -174,7 +174,7 @@ async fn end_session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> 
     let mut data = shared.data.lock().unwrap();
     let index = data.sessions.iter().position(|session| session.id == Some(id)).ok_or_else(no_session)?;
     let session = data.sessions.remove(index);
-    Ok(Json(Ended { sessions: 1, files: session.opens, outcome: None }))
+    Ok(Json(Ended { sessions: 1, files: session.opens.unwrap_or(0), outcome: None }))
 }
 
 async fn files(State(shared): State<Arc<Shared>>, Query(query): Query<FileQuery>) -> Answer<Page<OpenFile>> {
