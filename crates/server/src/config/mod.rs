@@ -14,6 +14,10 @@ pub struct Settings {
     pub name: String,
     /// The comment that administrators see (`sv101_comment`).
     pub comment: String,
+    /// Whether it is left out of lists of servers (`sv102_hidden`).
+    pub hidden: bool,
+    /// Minutes after which an idle session without open files is ended (`sv102_disc`); none for never.
+    pub autodisconnect: Option<u32>,
     /// Where to listen.
     pub listen: Vec<SocketAddr>,
     /// The users, in smbpasswd format.
@@ -59,6 +63,62 @@ pub struct ShareSettings {
     pub max_users: Option<u32>,
     /// Who may use it: empty for every user that can log on.
     pub users: Vec<String>,
+    /// Who may do what: empty for everything to whom `users` lets in. `read_only` and `users` hold
+    /// beside it: what one of the three refuses is refused.
+    pub grants: Vec<Grant>,
+    /// What clients may cache while they are offline.
+    pub caching: Caching,
+    /// [`Settings::autodisconnect`] for sessions that are connected to this share; none for the server's.
+    pub autodisconnect: Option<u32>,
+}
+
+/// Who may do what with a share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The account, or [`EVERYONE`].
+    pub user: String,
+    /// What it may do.
+    pub right: GrantRight,
+}
+
+/// Whom a grant means that means every user.
+pub const EVERYONE: &str = "Everyone";
+
+impl Grant {
+    /// Whether it means this account.
+    pub fn is_for(&self, user: &str) -> bool {
+        self.is_for_everyone() || self.user.to_lowercase() == user.to_lowercase()
+    }
+
+    /// Whether it means every account.
+    pub fn is_for_everyone(&self) -> bool {
+        self.user.eq_ignore_ascii_case(EVERYONE)
+    }
+}
+
+/// What somebody may do with a share; each includes those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GrantRight {
+    /// To read and run files.
+    Read,
+    /// To write and delete as well.
+    Change,
+    /// To change permissions as well.
+    Full,
+}
+
+/// What clients may cache while they are offline (`CSC_CACHE_*`, MS-SRVS 2.2.4.29).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Caching {
+    /// Files that their users choose.
+    #[default]
+    Manual,
+    /// Files that were opened.
+    Documents,
+    /// Files that were opened, and programs are run from there.
+    Programs,
+    /// Nothing.
+    None,
 }
 
 impl ShareSettings {
@@ -67,7 +127,15 @@ impl ShareSettings {
 
     /// A share of a directory, for every user.
     pub fn new(name: String, path: PathBuf) -> Self {
-        Self { name, path, remark: String::new(), guest: false, hidden: false, ..Self::ipc() }
+        Self {
+            name,
+            path,
+            remark: String::new(),
+            guest: false,
+            hidden: false,
+            caching: Caching::Manual,
+            ..Self::ipc()
+        }
     }
 
     /// The share of the named pipes.
@@ -83,6 +151,9 @@ impl ShareSettings {
             hidden: true,
             max_users: None,
             users: Vec::new(),
+            grants: Vec::new(),
+            caching: Caching::None,
+            autodisconnect: None,
         }
     }
 }
@@ -117,6 +188,8 @@ impl Settings {
         Self {
             name: default_name(),
             comment: String::from("Shareward"),
+            hidden: false,
+            autodisconnect: None,
             listen: vec![SocketAddr::from(([0, 0, 0, 0], SMB_PORT)), SocketAddr::from(([0u16; 8], SMB_PORT))],
             users_file: places.config.join("users"),
             control_socket: Some(places.runtime.join("control.sock")),

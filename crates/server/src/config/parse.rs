@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use wire::Dialect;
 
-use super::{Encryption, MAX_NAME, SMB_PORT, Settings, ShareSettings, Signing};
+use super::{Caching, Encryption, Grant, GrantRight, MAX_NAME, SMB_PORT, Settings, ShareSettings, Signing};
 
 /// What is wrong with a configuration, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ struct File {
 struct ServerTable {
     name: Option<Spanned<String>>,
     comment: Option<Spanned<String>>,
+    hidden: bool,
+    autodisconnect: Option<Spanned<i64>>,
     listen: Option<Vec<Spanned<String>>>,
     users_file: Option<Spanned<PathBuf>>,
     control_socket: Option<Spanned<PathBuf>>,
@@ -87,6 +89,17 @@ struct ShareTable {
     max_users: Option<Spanned<u32>>,
     #[serde(default)]
     users: Vec<Spanned<String>>,
+    #[serde(default)]
+    grants: Vec<GrantTable>,
+    caching: Option<Spanned<String>>,
+    autodisconnect: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantTable {
+    user: Spanned<String>,
+    right: Spanned<String>,
 }
 
 struct Reader<'a> {
@@ -105,6 +118,10 @@ impl Reader<'_> {
         if let Some(comment) = table.comment {
             self.text_of("comment", &comment, MAX_REMARK);
             settings.comment = comment.into_inner();
+        }
+        settings.hidden = table.hidden;
+        if let Some(minutes) = table.autodisconnect {
+            settings.autodisconnect = self.minutes(&minutes);
         }
         if let Some(listen) = table.listen {
             settings.listen = listen.iter().flat_map(|address| self.addresses(address)).collect();
@@ -168,7 +185,12 @@ impl Reader<'_> {
         if let Some(max_users) = table.max_users.as_ref().filter(|max| *max.get_ref() == 0) {
             self.error(max_users, String::from("max_users must be at least 1"));
         }
+        let caching = table.caching.and_then(|word| self.word("caching", &word, &CACHING));
+        let grants = table.grants.into_iter().filter_map(|grant| self.grant(grant)).collect();
         Some(ShareSettings {
+            grants,
+            caching: caching.unwrap_or_default(),
+            autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
             path: self.path(table.path),
             remark: table.remark.map(Spanned::into_inner).unwrap_or_default(),
             read_only: table.read_only,
@@ -180,6 +202,29 @@ impl Reader<'_> {
             users: table.users.into_iter().map(Spanned::into_inner).collect(),
             name: table.name.into_inner(),
         })
+    }
+
+    fn grant(&mut self, table: GrantTable) -> Option<Grant> {
+        if table.user.get_ref().is_empty() {
+            self.error(&table.user, String::from("a grant is for somebody"));
+        }
+        let right = self.word("right", &table.right, &GRANT_RIGHTS)?;
+        Some(Grant { user: table.user.into_inner(), right })
+    }
+
+    /// Minutes of `autodisconnect`; none for never.
+    fn minutes(&mut self, minutes: &Spanned<i64>) -> Option<u32> {
+        match *minutes.get_ref() {
+            -1 => None,
+            0..=MAX_AUTODISCONNECT => u32::try_from(*minutes.get_ref()).ok(),
+            _ => {
+                self.error(
+                    minutes,
+                    format!("autodisconnect is 0 to {MAX_AUTODISCONNECT} minutes, or -1 for never"),
+                );
+                None
+            }
+        }
     }
 
     fn server_name(&mut self, name: &Spanned<String>) {
@@ -279,6 +324,19 @@ const MAX_REMARK: usize = 256;
 /// Names that mean something else to every client.
 const RESERVED_SHARES: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
 
+/// Most minutes of `autodisconnect`, as NET CONFIG SERVER has it.
+const MAX_AUTODISCONNECT: i64 = 65535;
+
+const CACHING: [(&str, Caching); 4] = [
+    ("manual", Caching::Manual),
+    ("documents", Caching::Documents),
+    ("programs", Caching::Programs),
+    ("none", Caching::None),
+];
+
+const GRANT_RIGHTS: [(&str, GrantRight); 3] =
+    [("read", GrantRight::Read), ("change", GrantRight::Change), ("full", GrantRight::Full)];
+
 const DIALECTS: [(&str, Dialect); 5] = [
     ("2.0.2", Dialect::SMB202),
     ("2.1", Dialect::SMB210),
@@ -322,6 +380,34 @@ mod tests {
         assert_eq!(settings.shares[0].max_users, Some(3));
         assert!(settings.shares[1].hidden && !settings.shares[0].hidden);
         assert_eq!(settings.shares[1].path, Path::new("/etc/shareward/x"));
+    }
+
+    #[test]
+    fn what_administrators_change() {
+        let settings = read(
+            "[server]\nhidden = true\nautodisconnect = 15\n\n[[share]]\nname = 'data'\npath = '/srv'\n\
+             caching = 'documents'\nautodisconnect = 5\n\
+             grants = [{ user = 'Everyone', right = 'read' }, { user = 'ann', right = 'full' }]\n",
+        )
+        .unwrap();
+        let share = &settings.shares[0];
+        assert!(settings.hidden);
+        assert_eq!((settings.autodisconnect, share.autodisconnect), (Some(15), Some(5)));
+        assert_eq!(share.caching, Caching::Documents);
+        assert_eq!(share.grants[1], Grant { user: String::from("ann"), right: GrantRight::Full });
+        assert_eq!(read("[server]\nautodisconnect = -1\n").unwrap().autodisconnect, None);
+        assert_eq!(
+            errors(
+                "[server]\nautodisconnect = 65536\n[[share]]\nname = 'a'\npath = '/'\ncaching = 'much'\n\
+                 grants = [{ user = '', right = 'all' }]\n"
+            ),
+            [
+                "2:18: autodisconnect is 0 to 65535 minutes, or -1 for never",
+                "6:11: caching is one of manual, documents, programs, none",
+                "7:20: a grant is for somebody",
+                "7:32: right is one of read, change, full"
+            ]
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, Tr
 use wire::{AccessMask, Dialect, NtStatus};
 
 use super::malformed;
+use crate::config::{Caching, Grant, GrantRight, ShareSettings};
 use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::session::User;
 use crate::tree::{Share, ShareContent, Tree};
@@ -38,10 +39,11 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     request.chain.tree_id = tree.id();
     request.header.tree = wire::TreeOrAsync::Tree { process_id: 0, tree_id: tree.id() };
 
-    let (share_type, mut flags) = match share.content {
-        ShareContent::Disk(_) => (ShareType::DISK, ShareFlags::NONE),
-        ShareContent::Pipes => (ShareType::PIPE, ShareFlags::NO_CACHING),
+    let share_type = match share.content {
+        ShareContent::Disk(_) => ShareType::DISK,
+        ShareContent::Pipes => ShareType::PIPE,
     };
+    let mut flags = caching(&share.settings);
     if share.settings.encrypt && negotiated.dialect >= Dialect::SMB300 {
         flags |= ShareFlags::ENCRYPT_DATA;
     }
@@ -77,12 +79,43 @@ fn access_to(share: &Share, user: &User) -> Option<AccessMask> {
         IdentityKind::User => listed,
         IdentityKind::Guest | IdentityKind::Anonymous => settings.guest,
     };
-    let access = if settings.read_only {
-        AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_EXECUTE
-    } else {
-        AccessMask::FILE_ALL
+    let granted = granted(settings, user).filter(|_| admitted)?;
+    Some(if settings.read_only { granted & READING } else { granted })
+}
+
+/// The highest right that a grant gives the user; everything where there are no grants. Guests are
+/// not the accounts whose names they gave.
+fn granted(settings: &ShareSettings, user: &User) -> Option<AccessMask> {
+    if settings.grants.is_empty() {
+        return Some(AccessMask::FILE_ALL);
+    }
+    let is_meant = |grant: &&Grant| match user.kind {
+        IdentityKind::User => grant.is_for(&user.name),
+        IdentityKind::Guest | IdentityKind::Anonymous => grant.is_for_everyone(),
     };
-    admitted.then_some(access)
+    let right = settings.grants.iter().filter(is_meant).map(|grant| grant.right).max()?;
+    Some(access_of(right))
+}
+
+/// The access that a right is, as Windows' security descriptors of shares have it.
+pub(crate) fn access_of(right: GrantRight) -> AccessMask {
+    match right {
+        GrantRight::Read => READING,
+        GrantRight::Change => READING | AccessMask::FILE_GENERIC_WRITE | AccessMask::DELETE,
+        GrantRight::Full => AccessMask::FILE_ALL,
+    }
+}
+
+const READING: AccessMask = AccessMask(AccessMask::FILE_GENERIC_READ.0 | AccessMask::FILE_GENERIC_EXECUTE.0);
+
+/// The caching policy for clients that are offline (MS-SMB2 2.2.10).
+fn caching(settings: &ShareSettings) -> ShareFlags {
+    match settings.caching {
+        Caching::Manual => ShareFlags::NONE,
+        Caching::Documents => ShareFlags::AUTO_CACHING,
+        Caching::Programs => ShareFlags::VDO_CACHING,
+        Caching::None => ShareFlags::NO_CACHING,
+    }
 }
 
 #[cfg(test)]
