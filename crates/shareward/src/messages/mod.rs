@@ -31,6 +31,8 @@ pub(crate) const YES_OR_NO_DEFAULT_YES: &str = "(Y/N) [Y]";
 pub(crate) const YES_OR_NO_DEFAULT_NO: &str = "(Y/N) [N]";
 /// 4381.
 pub(crate) const SYNTAX_IS: &str = "The syntax of this command is:";
+/// The question for a password, without echo.
+pub(crate) const PASSWORD_QUESTION: &str = "Enter the password for %1: ";
 /// 5284.
 pub(crate) const CONTINUE_QUESTION: &str = "Do you want to continue this operation? %1: ";
 

@@ -100,6 +100,17 @@ impl Console {
         (length > 0).then(|| String::from_utf8_lossy(&line).into_owned())
     }
 
+    /// The answer to `question`, not shown while it is typed; a line of input where that is no terminal. None at
+    /// its end.
+    pub(crate) fn secret(&mut self, question: &str) -> io::Result<Option<String>> {
+        if self.input_is_terminal {
+            self.flush();
+            return rpassword::prompt_password(question).map(Some);
+        }
+        self.talk(question);
+        Ok(self.answer().map(|line| line.trim_end_matches(['\n', '\r']).to_owned()))
+    }
+
     /// Writes out what is buffered, and reports what went wrong with stdout: 29, unless only its reader
     /// went away.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
