@@ -240,18 +240,17 @@ impl Connection {
 
     /// Asks for a request to be cancelled, which has no answer of its own (MS-SMB2 3.2.4.24).
     pub async fn cancel(&self, request: &InFlight) -> Result<(), Error> {
+        self.cancel_message(request.message_id, &request.scope).await
+    }
+
+    /// As [`cancel`](Self::cancel), for a request whose answer is being waited for.
+    pub async fn cancel_message(&self, message_id: MessageId, scope: &Scope) -> Result<(), Error> {
         let mut part = Part::new(Command::CANCEL, |out, base| CancelRequest.encode(out, base));
-        part.asynchronous =
-            self.shared().lock().pending.get(&request.message_id.0).and_then(|p| p.asynchronous);
-        let numbers = Numbers {
-            message_id: request.message_id,
-            charge: 0,
-            credits: 0,
-            flags: HeaderFlags::NONE,
-            next_command: 0,
-        };
-        finish_message(&mut part, &request.scope, numbers)?;
-        self.send(finish_frame(part.buffer, part.data, &request.scope)?).await
+        part.asynchronous = self.shared().lock().pending.get(&message_id.0).and_then(|p| p.asynchronous);
+        let numbers =
+            Numbers { message_id, charge: 0, credits: 0, flags: HeaderFlags::NONE, next_command: 0 };
+        finish_message(&mut part, scope, numbers)?;
+        self.send(finish_frame(part.buffer, part.data, scope)?).await
     }
 
     /// ECHO (MS-SMB2 2.2.28).

@@ -1,0 +1,197 @@
+//! What a server says of a file, as Linux shows it.
+
+use std::time::{Duration, SystemTime};
+
+use client::smb::Created;
+use fuser::{FileAttr, FileType, INodeNo};
+use wire::fscc::DirectoryEntry;
+use wire::fscc::file_info::NetworkOpenInfo;
+use wire::{FileAttributes, FileTime};
+
+/// What a server says of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    pub(crate) attributes: FileAttributes,
+    pub(crate) size: u64,
+    pub(crate) allocation: u64,
+    pub(crate) created: FileTime,
+    pub(crate) accessed: FileTime,
+    pub(crate) modified: FileTime,
+    pub(crate) changed: FileTime,
+    /// Whether it is a symbolic link.
+    pub(crate) symlink: bool,
+}
+
+/// As whom and with which permissions files are shown: SMB has none of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct View {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) read_only: bool,
+}
+
+impl From<&Created> for Facts {
+    fn from(created: &Created) -> Self {
+        Self {
+            attributes: created.attributes,
+            size: created.end_of_file,
+            allocation: created.allocation_size,
+            created: created.creation_time,
+            accessed: created.last_access_time,
+            modified: created.last_write_time,
+            changed: created.change_time,
+            symlink: false,
+        }
+    }
+}
+
+impl From<&DirectoryEntry<'_>> for Facts {
+    fn from(entry: &DirectoryEntry<'_>) -> Self {
+        Self {
+            attributes: entry.attributes,
+            size: entry.size,
+            allocation: entry.allocation_size,
+            created: entry.created,
+            accessed: entry.accessed,
+            modified: entry.modified,
+            changed: entry.changed,
+            symlink: false,
+        }
+    }
+}
+
+impl From<&NetworkOpenInfo> for Facts {
+    fn from(info: &NetworkOpenInfo) -> Self {
+        Self {
+            attributes: info.attributes,
+            size: info.end_of_file,
+            allocation: info.allocation_size,
+            created: info.created,
+            accessed: info.accessed,
+            modified: info.modified,
+            changed: info.changed,
+            symlink: false,
+        }
+    }
+}
+
+impl Facts {
+    /// Its kind. What a reparse point other than a symbolic link stands for, the server resolves.
+    pub(crate) fn kind(&self) -> FileType {
+        if self.symlink {
+            FileType::Symlink
+        } else if self.attributes.contains(FileAttributes::DIRECTORY) {
+            FileType::Directory
+        } else {
+            FileType::RegularFile
+        }
+    }
+
+    /// Whether it is a reparse point, whose tag tells the kind.
+    pub(crate) fn is_reparse_point(&self) -> bool {
+        self.attributes.contains(FileAttributes::REPARSE_POINT)
+    }
+
+    /// The permission bits. Read-only takes the write bits of a file; a directory's has no such meaning (MS-FSCC
+    /// 2.6).
+    pub(crate) fn permissions(&self, view: &View) -> u16 {
+        let all = match self.kind() {
+            FileType::Symlink => return 0o777,
+            FileType::Directory => return if view.read_only { 0o555 } else { 0o755 },
+            _ => 0o755,
+        };
+        let writable = !view.read_only && !self.attributes.contains(FileAttributes::READONLY);
+        if writable { all } else { all & 0o555 }
+    }
+
+    /// As `stat` shows it.
+    pub(crate) fn shown(&self, number: INodeNo, view: &View) -> FileAttr {
+        let directory = self.kind() == FileType::Directory;
+        FileAttr {
+            ino: number,
+            size: if directory { 0 } else { self.size },
+            blocks: self.allocation.max(if directory { 0 } else { 1.min(self.size) }).div_ceil(512),
+            atime: time(self.accessed),
+            mtime: time(self.modified),
+            ctime: time(self.changed),
+            crtime: time(self.created),
+            kind: self.kind(),
+            perm: self.permissions(view),
+            nlink: if directory { 2 } else { 1 },
+            uid: view.uid,
+            gid: view.gid,
+            rdev: 0,
+            blksize: 4096,
+            flags: 0,
+        }
+    }
+}
+
+/// A time of the wire's.
+pub(crate) fn time(time: FileTime) -> SystemTime {
+    if time == FileTime::NONE {
+        return SystemTime::UNIX_EPOCH;
+    }
+    let (seconds, nanoseconds) = time.to_unix();
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let start = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(whole)
+    };
+    let time = start.and_then(|start| start.checked_add(Duration::from_nanos(nanoseconds.into())));
+    time.unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// A time for the wire.
+pub(crate) fn wire_time(time: SystemTime) -> FileTime {
+    let (seconds, nanoseconds) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()),
+        Err(before) => {
+            let before = before.duration();
+            let seconds = i64::try_from(before.as_secs()).unwrap_or(i64::MAX).saturating_neg();
+            match before.subsec_nanos() {
+                0 => (seconds, 0),
+                nanoseconds => (seconds.saturating_sub(1), 1_000_000_000u32.saturating_sub(nanoseconds)),
+            }
+        }
+    };
+    FileTime::from_unix(seconds, nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VIEW: View = View { uid: 7, gid: 8, read_only: false };
+
+    #[test]
+    fn times_come_back_to_a_tenth_of_a_microsecond() {
+        for (seconds, nanoseconds) in [(0, 100), (1_700_000_000, 123_456_700), (4_000_000_000, 999_999_900)] {
+            let there = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
+            assert_eq!(time(wire_time(there)), there);
+        }
+        let before = SystemTime::UNIX_EPOCH - Duration::new(1, 500_000_000);
+        assert_eq!(time(wire_time(before)), before);
+    }
+
+    #[test]
+    fn only_the_read_only_attribute_is_a_permission() {
+        let facts = |attributes| Facts { attributes, size: 1, ..Facts::default() };
+        assert_eq!(facts(FileAttributes::ARCHIVE).permissions(&VIEW), 0o755);
+        assert_eq!(facts(FileAttributes::READONLY).permissions(&VIEW), 0o555);
+        assert_eq!(facts(FileAttributes::READONLY | FileAttributes::DIRECTORY).permissions(&VIEW), 0o755);
+        let read_only = View { read_only: true, ..VIEW };
+        assert_eq!(facts(FileAttributes::NORMAL).permissions(&read_only), 0o555);
+    }
+
+    #[test]
+    fn kinds() {
+        let link =
+            Facts { attributes: FileAttributes::REPARSE_POINT, symlink: true, size: 3, ..Facts::default() };
+        assert_eq!(link.shown(INodeNo(5), &VIEW).kind, FileType::Symlink);
+        let directory = Facts { attributes: FileAttributes::DIRECTORY, ..Facts::default() };
+        let shown = directory.shown(INodeNo(5), &VIEW);
+        assert_eq!((shown.kind, shown.size, shown.uid, shown.gid), (FileType::Directory, 0, 7, 8));
+    }
+}

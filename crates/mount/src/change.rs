@@ -1,0 +1,389 @@
+//! Changing names and attributes: making, removing, renaming, truncating, times.
+
+use std::ffi::OsStr;
+use std::time::SystemTime;
+
+use client::smb::{CreateParameters, Error, File};
+use fuser::{Errno, FileHandle, FileType, INodeNo, RenameFlags, TimeOrNow};
+use wire::fscc::FileInfoClass;
+use wire::fscc::file_info::{BasicInfo, EndOfFileInfo};
+use wire::fscc::named_info::RenameInfo;
+use wire::layout::FixedLayout as _;
+use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoType};
+use wire::{AccessMask, FileAttributes, FileTime, NtStatus, Utf16, utf16le};
+
+use crate::attributes::{Facts, wire_time};
+use crate::limits;
+use crate::names::join;
+use crate::remote::Live;
+use crate::volume::Volume;
+
+/// What a `setattr` changes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Changes {
+    pub(crate) mode: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) size: Option<u64>,
+    pub(crate) accessed: Option<TimeOrNow>,
+    pub(crate) modified: Option<TimeOrNow>,
+}
+
+impl Volume {
+    /// Makes a directory.
+    pub(crate) async fn make_directory(
+        &self,
+        parent: INodeNo,
+        name: &OsStr,
+    ) -> Result<(INodeNo, Facts), Errno> {
+        self.make(parent, name, CreateOptions::DIRECTORY_FILE, FileAttributes::DIRECTORY).await
+    }
+
+    /// Makes an empty file.
+    pub(crate) async fn make_file(
+        &self,
+        parent: INodeNo,
+        name: &OsStr,
+        read_only: bool,
+    ) -> Result<(INodeNo, Facts), Errno> {
+        let attributes = if read_only { FileAttributes::READONLY } else { FileAttributes::NORMAL };
+        self.make(parent, name, CreateOptions::NON_DIRECTORY_FILE, attributes).await
+    }
+
+    async fn make(
+        &self,
+        parent: INodeNo,
+        name: &OsStr,
+        options: CreateOptions,
+        attributes: FileAttributes,
+    ) -> Result<(INodeNo, Facts), Errno> {
+        let (path, name) = self.path_in(parent, name)?;
+        let live = self.live().await?;
+        let create = CreateParameters {
+            access: AccessMask::READ_ATTRIBUTES,
+            disposition: CreateDisposition::CREATE,
+            options,
+            attributes,
+            ..CreateParameters::open(&path)
+        };
+        let file = self.open(&live, &create).await?;
+        let facts = Facts::from(&file.created);
+        file.close().await.map_err(|error| self.failed(&live, &error))?;
+        Ok((self.inodes().look_up(parent, &name), facts))
+    }
+
+    /// Removes a file. One that is open here keeps its data until it is closed, under a name that is not shown.
+    pub(crate) async fn remove_file(&self, parent: INodeNo, name: &OsStr) -> Result<(), Errno> {
+        let (path, name) = self.path_in(parent, name)?;
+        let number = self.inodes().number(parent, &name);
+        let used = number.is_some_and(|number| !self.files.of(number).is_empty());
+        if used {
+            self.hide(parent, &path).await?;
+        } else {
+            self.remove(&path, CreateOptions::NON_DIRECTORY_FILE).await?;
+        }
+        self.inodes().unlink(parent, &name);
+        Ok(())
+    }
+
+    /// Removes an empty directory.
+    pub(crate) async fn remove_directory(&self, parent: INodeNo, name: &OsStr) -> Result<(), Errno> {
+        let (path, name) = self.path_in(parent, name)?;
+        self.remove(&path, CreateOptions::DIRECTORY_FILE).await?;
+        self.inodes().unlink(parent, &name);
+        Ok(())
+    }
+
+    async fn remove(&self, path: &str, options: CreateOptions) -> Result<(), Errno> {
+        let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
+        let outcome = self.with(path, access, options, async |file| delete(file).await).await;
+        if outcome.as_ref().err().map(|errno| errno.code()) != Some(Errno::EACCES.code()) {
+            return outcome;
+        }
+        // Linux removes what is read-only where it may write to the directory; SMB does not (MS-FSA 2.1.5.15.3).
+        let access = access | AccessMask::WRITE_ATTRIBUTES;
+        self.with(path, access, options, async |file| {
+            if !file.created.attributes.contains(FileAttributes::READONLY) {
+                return Err(Error::Status(NtStatus::ACCESS_DENIED, wire::Command::SET_INFO));
+            }
+            set_attributes(file, file.created.attributes.without(FileAttributes::READONLY)).await?;
+            let outcome = delete(file).await;
+            if outcome.is_err() {
+                // As it was. The deletion's failure is what is told.
+                let _ = set_attributes(file, file.created.attributes).await;
+            }
+            outcome
+        })
+        .await
+    }
+
+    /// Gives a file that is open another name, and has it deleted when it is closed.
+    async fn hide(&self, parent: INodeNo, path: &str) -> Result<(), Errno> {
+        let directory = self.path(parent)?;
+        let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
+        let options = CreateOptions::NON_DIRECTORY_FILE;
+        let names: Vec<String> =
+            (0..limits::HIDDEN_NAMES_MAX).map(|_| join(&directory, &self.hidden_name())).collect();
+        let names = &names;
+        self.with(path, access, options, async |file| {
+            for name in names {
+                match rename(file, name, false).await {
+                    Err(error) if error.is(NtStatus::OBJECT_NAME_COLLISION) => {}
+                    Err(error) => return Err(error),
+                    Ok(()) => return delete(file).await,
+                }
+            }
+            Err(Error::Status(NtStatus::SHARING_VIOLATION, wire::Command::SET_INFO))
+        })
+        .await
+    }
+
+    /// Renames, as rename(2) does.
+    pub(crate) async fn rename(
+        &self,
+        parent: INodeNo,
+        name: &OsStr,
+        to: INodeNo,
+        to_name: &OsStr,
+        flags: RenameFlags,
+    ) -> Result<(), Errno> {
+        if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
+            return Err(Errno::EINVAL);
+        }
+        let replace = !flags.contains(RenameFlags::RENAME_NOREPLACE);
+        let (path, name) = self.path_in(parent, name)?;
+        let (to_path, to_name) = self.path_in(to, to_name)?;
+        let live = self.live().await?;
+        let source = CreateParameters {
+            access: AccessMask::DELETE | AccessMask::READ_ATTRIBUTES | AccessMask::SYNCHRONIZE,
+            options: CreateOptions::OPEN_REPARSE_POINT,
+            ..CreateParameters::open(&path)
+        };
+        let source = self.open(&live, &source).await?;
+        let outcome = self.rename_open(&live, &source, (to, &to_name, &to_path), replace).await;
+        let closed = source.close().await;
+        outcome?;
+        self.inodes().rename(parent, &name, to, &to_name);
+        closed.map_err(|error| self.failed(&live, &error))
+    }
+
+    async fn rename_open(
+        &self,
+        live: &Live,
+        source: &File,
+        (to, to_name, to_path): (INodeNo, &str, &str),
+        replace: bool,
+    ) -> Result<(), Errno> {
+        let known = self.inodes().number(to, to_name);
+        if replace && known.is_some_and(|known| !self.files.of(known).is_empty()) {
+            // A server replaces nothing that is open.
+            self.hide(to, to_path).await?;
+        }
+        let refused = match rename(source, to_path, replace).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let errno = self.failed(live, &refused);
+        let in_the_way = [NtStatus::ACCESS_DENIED, NtStatus::OBJECT_NAME_COLLISION];
+        if !replace || !in_the_way.iter().any(|status| refused.is(*status)) {
+            return Err(errno);
+        }
+        let Ok(target) = self.stat(to_path).await else { return Err(errno) };
+        let is_directory = source.created.attributes.contains(FileAttributes::DIRECTORY);
+        match (is_directory, target.kind() == FileType::Directory) {
+            (true, false) => return Err(Errno::ENOTDIR),
+            (false, true) => return Err(Errno::EISDIR),
+            (true, true) => self.remove(to_path, CreateOptions::DIRECTORY_FILE).await?,
+            (false, false) if target.attributes.contains(FileAttributes::READONLY) => {
+                self.remove(to_path, CreateOptions::NON_DIRECTORY_FILE).await?;
+            }
+            (false, false) => return Err(errno),
+        }
+        rename(source, to_path, replace).await.map_err(|error| self.failed(live, &error))
+    }
+
+    /// Another name for a file.
+    pub(crate) async fn link(
+        &self,
+        number: INodeNo,
+        parent: INodeNo,
+        name: &OsStr,
+    ) -> Result<(INodeNo, Facts), Errno> {
+        let path = self.path(number)?;
+        let (to_path, name) = self.path_in(parent, name)?;
+        let access = AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES;
+        let to = to_path.clone();
+        self.with(&path, access, CreateOptions::NON_DIRECTORY_FILE, async move |file| {
+            set_name(file, FileInfoClass::LINK, &to, false).await
+        })
+        .await?;
+        let facts = self.stat(&to_path).await?;
+        Ok((self.inodes().look_up(parent, &name), facts))
+    }
+
+    /// What `stat` tells of a number, through an open where there is one.
+    pub(crate) async fn attributes(
+        &self,
+        number: INodeNo,
+        handle: Option<FileHandle>,
+    ) -> Result<Facts, Errno> {
+        let open = match handle.and_then(|handle| self.files.get(handle).ok()) {
+            Some(open) => Some(open),
+            None if !self.inodes().is_linked(number) => self.files.of(number).into_iter().next(),
+            None => None,
+        };
+        match open {
+            Some(open) => {
+                let (live, file) = self.through(&open).await?;
+                self.stat_open(&live, &file).await
+            }
+            None => self.stat(&self.path(number)?).await,
+        }
+    }
+
+    /// Changes attributes, and tells what they are then.
+    pub(crate) async fn change(
+        &self,
+        number: INodeNo,
+        handle: Option<FileHandle>,
+        changes: Changes,
+    ) -> Result<Facts, Errno> {
+        let view = &self.view;
+        if changes.uid.is_some_and(|uid| uid != view.uid) || changes.gid.is_some_and(|gid| gid != view.gid) {
+            return Err(Errno::EPERM);
+        }
+        if let Some(size) = changes.size {
+            self.change_size(number, handle, size).await?;
+        }
+        let read_only = match changes.mode {
+            Some(mode) => self.read_only_of_mode(number, handle, mode).await?,
+            None => None,
+        };
+        let times = [changes.accessed, changes.modified].map(|time| time.map(given));
+        if read_only.is_some() || times.iter().any(Option::is_some) {
+            self.change_basic(number, read_only, times).await?;
+        }
+        self.attributes(number, handle).await
+    }
+
+    /// What a mode means for the read-only attribute, which is all of a mode that there is: none where it is as the
+    /// mode says. A mode with other differences is refused, for it would not be kept.
+    async fn read_only_of_mode(
+        &self,
+        number: INodeNo,
+        handle: Option<FileHandle>,
+        mode: u32,
+    ) -> Result<Option<bool>, Errno> {
+        let facts = self.attributes(number, handle).await?;
+        let shown = u32::from(facts.permissions(&self.view));
+        let wanted = mode & 0o7777;
+        if wanted == shown {
+            return Ok(None);
+        }
+        let file = facts.kind() == FileType::RegularFile;
+        match (wanted & 0o222, wanted & !0o222 == shown & !0o222) {
+            (0, true) if file => Ok(Some(true)),
+            (writes, true) if file && writes & 0o200 != 0 && shown & 0o200 == 0 => Ok(Some(false)),
+            _ => Err(Errno::EPERM),
+        }
+    }
+
+    async fn change_size(&self, number: INodeNo, handle: Option<FileHandle>, size: u64) -> Result<(), Errno> {
+        let given = handle.and_then(|handle| self.files.get(handle).ok()).filter(|open| open.writes);
+        let open = given.or_else(|| self.files.of(number).into_iter().find(|open| open.writes));
+        if let Some(open) = open {
+            let (live, file) = self.through(&open).await?;
+            return self.set_size(&live, &file, size).await;
+        }
+        let path = self.path(number)?;
+        let access = AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES;
+        self.with(&path, access, CreateOptions::NON_DIRECTORY_FILE, async |file| set_end(file, size).await)
+            .await
+    }
+
+    pub(crate) async fn set_size(&self, live: &Live, file: &File, size: u64) -> Result<(), Errno> {
+        set_end(file, size).await.map_err(|error| self.failed(live, &error))
+    }
+
+    async fn change_basic(
+        &self,
+        number: INodeNo,
+        read_only: Option<bool>,
+        [accessed, modified]: [Option<FileTime>; 2],
+    ) -> Result<(), Errno> {
+        let work = async |file: &File, now: FileAttributes| {
+            let attributes = match read_only {
+                Some(true) => (now | FileAttributes::READONLY).without(FileAttributes::NORMAL),
+                Some(false) => normal(now.without(FileAttributes::READONLY)),
+                // Zero changes nothing (MS-FSCC 2.4.7).
+                None => FileAttributes::NONE,
+            };
+            let info = BasicInfo {
+                accessed: accessed.unwrap_or_default(),
+                modified: modified.unwrap_or_default(),
+                attributes,
+                ..BasicInfo::default()
+            };
+            set_basic(file, info).await
+        };
+        if let Ok(path) = self.path(number) {
+            let access = AccessMask::WRITE_ATTRIBUTES | AccessMask::READ_ATTRIBUTES;
+            return self
+                .with(&path, access, CreateOptions::NONE, async |file| {
+                    work(file, file.created.attributes).await
+                })
+                .await;
+        }
+        let open = self.files.of(number).into_iter().find(|open| open.writes).ok_or(Errno::ESTALE)?;
+        let (live, file) = self.through(&open).await?;
+        let facts = self.stat_open(&live, &file).await?;
+        work(&file, facts.attributes).await.map_err(|error| self.failed(&live, &error))
+    }
+}
+
+async fn delete(file: &File) -> Result<(), Error> {
+    file.set_delete_on_close(true).await
+}
+
+async fn rename(file: &File, to: &str, replace: bool) -> Result<(), Error> {
+    set_name(file, FileInfoClass::RENAME, to, replace).await
+}
+
+/// FileRenameInformation and FileLinkInformation have one layout (MS-FSCC 2.4.27, 2.4.42).
+async fn set_name(file: &File, class: FileInfoClass, to: &str, replace: bool) -> Result<(), Error> {
+    let name = utf16le(to);
+    let info = RenameInfo { replace_if_exists: replace, root_directory: 0, name: Utf16::new(&name)? };
+    let mut buffer = Vec::new();
+    info.encode(&mut buffer);
+    file.set_info(InfoType::FILE, class.0, AdditionalInformation::NONE, &buffer).await
+}
+
+async fn set_end(file: &File, size: u64) -> Result<(), Error> {
+    let end_of_file = i64::try_from(size).map_err(|_| Error::Unable("no file is that large"))?;
+    let mut buffer = Vec::new();
+    EndOfFileInfo { end_of_file }.encode(&mut buffer);
+    let class = FileInfoClass::END_OF_FILE.0;
+    file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &buffer).await
+}
+
+async fn set_attributes(file: &File, attributes: FileAttributes) -> Result<(), Error> {
+    set_basic(file, BasicInfo { attributes: normal(attributes), ..BasicInfo::default() }).await
+}
+
+async fn set_basic(file: &File, info: BasicInfo) -> Result<(), Error> {
+    let mut buffer = Vec::new();
+    info.encode(&mut buffer);
+    file.set_info(InfoType::FILE, FileInfoClass::BASIC.0, AdditionalInformation::NONE, &buffer).await
+}
+
+/// No attributes at all are written as NORMAL (MS-FSCC 2.6).
+fn normal(attributes: FileAttributes) -> FileAttributes {
+    if attributes.is_none() { FileAttributes::NORMAL } else { attributes }
+}
+
+fn given(time: TimeOrNow) -> FileTime {
+    wire_time(match time {
+        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::Now => SystemTime::now(),
+    })
+}

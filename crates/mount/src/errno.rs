@@ -1,0 +1,112 @@
+//! What a call on the mount fails with, by what the server answered.
+
+use client::smb::Error;
+use fuser::Errno;
+use wire::NtStatus;
+
+/// The error of a call by the failure of the exchange behind it. Whatever has to do with the connection is EIO.
+pub(crate) fn of(error: &Error) -> Errno {
+    match error {
+        Error::Status(status, _) => of_status(*status),
+        _ => Errno::EIO,
+    }
+}
+
+/// The error of a call by the server's status.
+pub(crate) fn of_status(status: NtStatus) -> Errno {
+    let found = TABLE.iter().find(|(known, _)| *known == status);
+    found.map_or(Errno::EIO, |(_, errno)| *errno)
+}
+
+/// Whether the server has lost sight of session or share: a new logon may help.
+pub(crate) fn is_session_lost(status: NtStatus) -> bool {
+    matches!(
+        status,
+        NtStatus::USER_SESSION_DELETED
+            | NtStatus::NETWORK_SESSION_EXPIRED
+            | NtStatus::NETWORK_NAME_DELETED
+            | NtStatus::CONNECTION_DISCONNECTED
+    )
+}
+
+const TABLE: &[(NtStatus, Errno)] = &[
+    (NtStatus::OBJECT_NAME_NOT_FOUND, Errno::ENOENT),
+    (NtStatus::OBJECT_PATH_NOT_FOUND, Errno::ENOENT),
+    (NtStatus::NO_SUCH_FILE, Errno::ENOENT),
+    (NtStatus::DELETE_PENDING, Errno::ENOENT),
+    (NtStatus::FILE_DELETED, Errno::ENOENT),
+    (NtStatus::NOT_FOUND, Errno::ENOENT),
+    (NtStatus::BAD_NETWORK_NAME, Errno::ENOENT),
+    (NtStatus::OBJECT_NAME_INVALID, Errno::EINVAL),
+    (NtStatus::OBJECT_PATH_SYNTAX_BAD, Errno::EINVAL),
+    (NtStatus::OBJECT_PATH_INVALID, Errno::ENOTDIR),
+    (NtStatus::OBJECT_NAME_COLLISION, Errno::EEXIST),
+    (NtStatus::OBJECT_NAME_EXISTS, Errno::EEXIST),
+    (NtStatus::NAME_TOO_LONG, Errno::ENAMETOOLONG),
+    (NtStatus::ACCESS_DENIED, Errno::EACCES),
+    (NtStatus::NETWORK_ACCESS_DENIED, Errno::EACCES),
+    (NtStatus::CANNOT_DELETE, Errno::EACCES),
+    (NtStatus::LOGON_FAILURE, Errno::EACCES),
+    (NtStatus::ENCRYPTION_FAILED, Errno::EACCES),
+    (NtStatus::PRIVILEGE_NOT_HELD, Errno::EPERM),
+    (NtStatus::INVALID_OWNER, Errno::EPERM),
+    (NtStatus::SHARING_VIOLATION, Errno::EBUSY),
+    (NtStatus::FILES_OPEN, Errno::EBUSY),
+    (NtStatus::PIPE_BUSY, Errno::EBUSY),
+    (NtStatus::FILE_LOCK_CONFLICT, Errno::EACCES),
+    (NtStatus::LOCK_NOT_GRANTED, Errno::EAGAIN),
+    (NtStatus::RANGE_NOT_LOCKED, Errno::ENOLCK),
+    (NtStatus::INVALID_LOCK_RANGE, Errno::EINVAL),
+    (NtStatus::CANCELLED, Errno::EINTR),
+    (NtStatus::FILE_IS_A_DIRECTORY, Errno::EISDIR),
+    (NtStatus::NOT_A_DIRECTORY, Errno::ENOTDIR),
+    (NtStatus::DIRECTORY_NOT_EMPTY, Errno::ENOTEMPTY),
+    (NtStatus::NOT_SAME_DEVICE, Errno::EXDEV),
+    (NtStatus::TOO_MANY_LINKS, Errno::EMLINK),
+    (NtStatus::DISK_FULL, Errno::ENOSPC),
+    (NtStatus::QUOTA_EXCEEDED, Errno::EDQUOT),
+    (NtStatus::DISK_QUOTA_EXCEEDED, Errno::EDQUOT),
+    (NtStatus::FILE_SYSTEM_LIMITATION, Errno::EFBIG),
+    (NtStatus::MEDIA_WRITE_PROTECTED, Errno::EROFS),
+    (NtStatus::INVALID_PARAMETER, Errno::EINVAL),
+    (NtStatus::INVALID_INFO_CLASS, Errno::EOPNOTSUPP),
+    (NtStatus::INVALID_DEVICE_REQUEST, Errno::EOPNOTSUPP),
+    (NtStatus::NOT_SUPPORTED, Errno::EOPNOTSUPP),
+    (NtStatus::NOT_IMPLEMENTED, Errno::EOPNOTSUPP),
+    (NtStatus::EAS_NOT_SUPPORTED, Errno::EOPNOTSUPP),
+    (NtStatus::NO_EAS_ON_FILE, Errno::ENODATA),
+    (NtStatus::NONEXISTENT_EA_ENTRY, Errno::ENODATA),
+    (NtStatus::EA_TOO_LARGE, Errno::ENOSPC),
+    (NtStatus::INVALID_EA_NAME, Errno::EINVAL),
+    (NtStatus::NOT_A_REPARSE_POINT, Errno::EINVAL),
+    (NtStatus::IO_REPARSE_DATA_INVALID, Errno::EINVAL),
+    (NtStatus::IO_REPARSE_TAG_NOT_HANDLED, Errno::EOPNOTSUPP),
+    (NtStatus::STOPPED_ON_SYMLINK, Errno::ELOOP),
+    (NtStatus::FILE_CLOSED, Errno::EBADF),
+    (NtStatus::INVALID_HANDLE, Errno::EBADF),
+    (NtStatus::TOO_MANY_OPENED_FILES, Errno::ENFILE),
+    (NtStatus::INSUFFICIENT_RESOURCES, Errno::ENOMEM),
+    (NtStatus::INSUFF_SERVER_RESOURCES, Errno::ENOMEM),
+    (NtStatus::NO_MEMORY, Errno::ENOMEM),
+    (NtStatus::IO_TIMEOUT, Errno::ETIMEDOUT),
+    (NtStatus::RETRY, Errno::EAGAIN),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_stands_once() {
+        for (index, (status, _)) in TABLE.iter().enumerate() {
+            assert!(TABLE.iter().skip(index + 1).all(|(other, _)| other != status), "{status}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_and_what_the_connection_did_is_an_io_error() {
+        assert_eq!(of_status(NtStatus(0xc123_4567)).code(), Errno::EIO.code());
+        assert_eq!(of(&Error::TimedOut(wire::Command::READ)).code(), Errno::EIO.code());
+        assert_eq!(of_status(NtStatus::DISK_FULL).code(), Errno::ENOSPC.code());
+    }
+}

@@ -1,0 +1,339 @@
+//! Open files and directories: reading and writing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use client::smb::{CreateParameters, Error, File};
+use fuser::{Errno, FileHandle, INodeNo, OpenAccMode, OpenFlags};
+use wire::msg::{CreateDisposition, CreateOptions};
+use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
+
+use crate::attributes::Facts;
+use crate::remote::Live;
+use crate::volume::{Entry, Volume, wire_size};
+
+/// What is open, by the handles that the kernel has.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    files: Mutex<HashMap<u64, Arc<OpenFile>>>,
+    directories: Mutex<HashMap<u64, Arc<OpenDirectory>>>,
+    next: AtomicU64,
+}
+
+/// An open file.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) number: INodeNo,
+    pub(crate) reads: bool,
+    pub(crate) writes: bool,
+    /// Whether locks are held on it, which do not survive a connection.
+    pub(crate) locked: AtomicBool,
+    slot: tokio::sync::Mutex<Slot>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    file: File,
+    generation: u64,
+}
+
+/// An open directory: its entries from when it was last read from its start.
+#[derive(Debug)]
+pub(crate) struct OpenDirectory {
+    pub(crate) number: INodeNo,
+    pub(crate) entries: tokio::sync::Mutex<Option<Arc<Vec<Entry>>>>,
+}
+
+impl Files {
+    fn files(&self) -> MutexGuard<'_, HashMap<u64, Arc<OpenFile>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn directories(&self) -> MutexGuard<'_, HashMap<u64, Arc<OpenDirectory>>> {
+        self.directories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The open file of a handle.
+    pub(crate) fn get(&self, handle: FileHandle) -> Result<Arc<OpenFile>, Errno> {
+        self.files().get(&handle.0).cloned().ok_or(Errno::EBADF)
+    }
+
+    /// The open directory of a handle.
+    pub(crate) fn directory(&self, handle: FileHandle) -> Result<Arc<OpenDirectory>, Errno> {
+        self.directories().get(&handle.0).cloned().ok_or(Errno::EBADF)
+    }
+
+    /// The opens of a file.
+    pub(crate) fn of(&self, number: INodeNo) -> Vec<Arc<OpenFile>> {
+        self.files().values().filter(|file| file.number == number).cloned().collect()
+    }
+
+    /// How many are open.
+    pub(crate) fn count(&self) -> usize {
+        self.files().len().saturating_add(self.directories().len())
+    }
+
+    /// A directory is opened.
+    pub(crate) fn add_directory(&self, number: INodeNo) -> FileHandle {
+        let handle = self.handle();
+        let directory = OpenDirectory { number, entries: tokio::sync::Mutex::new(None) };
+        self.directories().insert(handle, Arc::new(directory));
+        FileHandle(handle)
+    }
+
+    /// A directory is closed.
+    pub(crate) fn remove_directory(&self, handle: FileHandle) {
+        self.directories().remove(&handle.0);
+    }
+
+    fn add(&self, file: OpenFile) -> FileHandle {
+        let handle = self.handle();
+        self.files().insert(handle, Arc::new(file));
+        FileHandle(handle)
+    }
+
+    fn remove(&self, handle: FileHandle) -> Option<Arc<OpenFile>> {
+        self.files().remove(&handle.0)
+    }
+}
+
+impl Volume {
+    /// Opens a file that is there.
+    pub(crate) async fn open_file(&self, number: INodeNo, flags: OpenFlags) -> Result<FileHandle, Errno> {
+        let path = self.path(number)?;
+        let live = self.live().await?;
+        let (reads, writes) = modes(flags);
+        let file = self.open(&live, &opening(&path, reads, writes)).await?;
+        Ok(self.files.add(OpenFile::new(number, reads, writes, file, &live)))
+    }
+
+    /// Creates a file and opens it; opens what is there unless `exclusive`.
+    pub(crate) async fn create_file(
+        &self,
+        parent: INodeNo,
+        name: &std::ffi::OsStr,
+        read_only: bool,
+        flags: OpenFlags,
+        exclusive: bool,
+        truncate: bool,
+    ) -> Result<(INodeNo, Facts, FileHandle), Errno> {
+        let (path, name) = self.path_in(parent, name)?;
+        let live = self.live().await?;
+        let (reads, writes) = modes(flags);
+        let open = CreateParameters {
+            disposition: if exclusive { CreateDisposition::CREATE } else { CreateDisposition::OPEN_IF },
+            attributes: if read_only { FileAttributes::READONLY } else { FileAttributes::NORMAL },
+            ..opening(&path, reads, writes)
+        };
+        let file = self.open(&live, &open).await?;
+        let mut facts = Facts::from(&file.created);
+        if truncate && facts.size > 0 {
+            self.set_size(&live, &file, 0).await?;
+            facts.size = 0;
+        }
+        let number = self.inodes().look_up(parent, &name);
+        let handle = self.files.add(OpenFile::new(number, reads, writes, file, &live));
+        Ok((number, facts, handle))
+    }
+
+    /// Closes a file, its locks with it.
+    pub(crate) async fn release(&self, handle: FileHandle) -> Result<(), Errno> {
+        let Some(open) = self.files.remove(handle) else { return Ok(()) };
+        let outcome = self.close_open(&open).await;
+        self.locks.forget_handle(open.number, handle).await;
+        outcome
+    }
+
+    async fn close_open(&self, open: &OpenFile) -> Result<(), Errno> {
+        let slot = open.slot.lock().await;
+        let live = self.live().await?;
+        if slot.generation != live.generation {
+            return Ok(());
+        }
+        slot.file.close().await.map_err(|error| self.failed(&live, &error))
+    }
+
+    /// Closes all that is open.
+    pub(crate) async fn close_all(&self) {
+        let handles: Vec<u64> = self.files.files().keys().copied().collect();
+        for handle in handles {
+            // The connection ends next, and all opens with it.
+            let _ = self.release(FileHandle(handle)).await;
+        }
+    }
+
+    /// Reads until `size` bytes or the end of the file.
+    pub(crate) async fn read(&self, handle: FileHandle, offset: u64, size: u32) -> Result<Bytes, Errno> {
+        let open = self.files.get(handle)?;
+        match self.read_through(&open, offset, size).await {
+            Err(Failed { conflict: true, errno }) => {
+                for other in self.others(&open, |other| other.reads) {
+                    if let Ok(data) = self.read_through(&other, offset, size).await {
+                        return Ok(data);
+                    }
+                }
+                Err(errno)
+            }
+            outcome => outcome.map_err(|failed| failed.errno),
+        }
+    }
+
+    /// Writes all of it.
+    pub(crate) async fn write(&self, handle: FileHandle, offset: u64, data: Bytes) -> Result<u32, Errno> {
+        let open = self.files.get(handle)?;
+        let length = u32::try_from(data.len()).map_err(|_| Errno::EINVAL)?;
+        match self.write_through(&open, offset, &data).await {
+            Err(Failed { conflict: true, errno }) => {
+                for other in self.others(&open, |other| other.writes) {
+                    if self.write_through(&other, offset, &data).await.is_ok() {
+                        return Ok(length);
+                    }
+                }
+                Err(errno)
+            }
+            outcome => outcome.map(|()| length).map_err(|failed| failed.errno),
+        }
+    }
+
+    /// FLUSH.
+    pub(crate) async fn sync(&self, handle: FileHandle) -> Result<(), Errno> {
+        let open = self.files.get(handle)?;
+        let (live, file) = self.through(&open).await?;
+        if !open.writes {
+            // A server flushes only for those who may write (MS-SMB2 3.3.5.11), and others wrote nothing.
+            return Ok(());
+        }
+        file.flush().await.map_err(|error| self.failed(&live, &error))
+    }
+
+    /// The file behind an open, opened again where the connection it was opened over is gone.
+    pub(crate) async fn through(&self, open: &OpenFile) -> Result<(Live, File), Errno> {
+        let live = self.live().await?;
+        let mut slot = open.slot.lock().await;
+        if slot.generation == live.generation {
+            return Ok((live, slot.file.clone()));
+        }
+        if open.locked.load(Ordering::Relaxed) {
+            // What the locks guarded may have changed.
+            return Err(Errno::EIO);
+        }
+        let path = self.path(open.number)?;
+        let file = self.open(&live, &opening(&path, open.reads, open.writes)).await?;
+        if !same(slot.file.created.creation_time, file.created.creation_time) {
+            // Another file has the name by now. That it stays open until the session ends does no harm.
+            let _ = file.close().await;
+            return Err(Errno::ESTALE);
+        }
+        *slot = Slot { file: file.clone(), generation: live.generation };
+        Ok((live, file))
+    }
+
+    async fn read_through(&self, open: &OpenFile, offset: u64, size: u32) -> Result<Bytes, Failed> {
+        let (live, file) = self.through(open).await?;
+        let mut parts: Vec<Bytes> = Vec::new();
+        let mut done = 0u32;
+        while done < size {
+            let wanted = size.saturating_sub(done).min(live.read_max);
+            match file.read(offset.saturating_add(done.into()), wanted).await {
+                Ok(data) => {
+                    let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+                    done = done.saturating_add(length);
+                    parts.push(data);
+                    if length < wanted {
+                        break;
+                    }
+                }
+                Err(error) if error.is(NtStatus::END_OF_FILE) => break,
+                Err(error) => return Err(Failed::new(self.failed(&live, &error), &error)),
+            }
+        }
+        Ok(match <[Bytes; 1]>::try_from(parts) {
+            Ok([whole]) => whole,
+            Err(parts) => parts.concat().into(),
+        })
+    }
+
+    async fn write_through(&self, open: &OpenFile, offset: u64, data: &Bytes) -> Result<(), Failed> {
+        let (live, file) = self.through(open).await?;
+        let mut rest = data.clone();
+        while !rest.is_empty() {
+            let part = rest.slice(..rest.len().min(usize::try_from(live.write_max).unwrap_or(usize::MAX)));
+            let at = offset.saturating_add(wire_size(data.len().saturating_sub(rest.len())));
+            let written = file.write(at, part).await;
+            let written = written.map_err(|error| Failed::new(self.failed(&live, &error), &error))?;
+            let written = usize::try_from(written).unwrap_or(usize::MAX).min(rest.len());
+            if written == 0 {
+                return Err(Failed { errno: Errno::EIO, conflict: false });
+            }
+            rest = rest.slice(written..);
+        }
+        Ok(())
+    }
+
+    /// The other opens of the same file through which a process reaches what it has locked: locks are an open's for
+    /// the server, and a process's for Linux.
+    fn others(&self, open: &Arc<OpenFile>, fit: impl Fn(&OpenFile) -> bool) -> Vec<Arc<OpenFile>> {
+        let mut others = self.files.of(open.number);
+        others
+            .retain(|other| !Arc::ptr_eq(other, open) && other.locked.load(Ordering::Relaxed) && fit(other));
+        others
+    }
+}
+
+impl OpenFile {
+    fn new(number: INodeNo, reads: bool, writes: bool, file: File, live: &Live) -> Self {
+        let slot = tokio::sync::Mutex::new(Slot { file, generation: live.generation });
+        Self { number, reads, writes, locked: AtomicBool::new(false), slot }
+    }
+}
+
+/// Why a transfer failed.
+struct Failed {
+    errno: Errno,
+    /// Whether somebody's lock is in the way, perhaps the caller's own.
+    conflict: bool,
+}
+
+impl Failed {
+    fn new(errno: Errno, error: &Error) -> Self {
+        Self { errno, conflict: error.is(NtStatus::FILE_LOCK_CONFLICT) }
+    }
+}
+
+impl From<Errno> for Failed {
+    fn from(errno: Errno) -> Self {
+        Self { errno, conflict: false }
+    }
+}
+
+/// Whether a call reads and writes.
+fn modes(flags: OpenFlags) -> (bool, bool) {
+    match flags.acc_mode() {
+        OpenAccMode::O_RDONLY => (true, false),
+        OpenAccMode::O_WRONLY => (false, true),
+        OpenAccMode::O_RDWR => (true, true),
+    }
+}
+
+fn opening(path: &str, reads: bool, writes: bool) -> CreateParameters<'_> {
+    let mut access = AccessMask::READ_ATTRIBUTES | AccessMask::SYNCHRONIZE;
+    if reads {
+        access = access | AccessMask::READ_DATA;
+    }
+    if writes {
+        access = access | AccessMask::WRITE_DATA | AccessMask::APPEND_DATA | AccessMask::WRITE_ATTRIBUTES;
+    }
+    CreateParameters { access, options: CreateOptions::NON_DIRECTORY_FILE, ..CreateParameters::open(path) }
+}
+
+/// Whether two opens are of one file, as far as its creation tells. A server without creation times shows the
+/// oldest time it has.
+fn same(before: FileTime, now: FileTime) -> bool {
+    before == now || before == FileTime::NONE || now == FileTime::NONE
+}

@@ -1,0 +1,602 @@
+//! The kernel's requests, each a task: one that waits for the server holds up no other.
+
+use std::ffi::OsStr;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use fuser::{
+    BsdFileFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
+    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLock, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, WriteFlags,
+};
+use tokio::runtime::Handle;
+
+use crate::attributes::Facts;
+use crate::change::Changes;
+use crate::limits;
+use crate::locks::{self, Range};
+use crate::state::{STATE_ATTRIBUTE, State};
+use crate::volume::{Entry, Volume};
+use crate::xattrs::When;
+
+/// A share as FUSE asks for it.
+pub(crate) struct ShareFs {
+    pub(crate) volume: Arc<Volume>,
+    pub(crate) runtime: Handle,
+    pub(crate) state: State,
+}
+
+impl ShareFs {
+    fn spawn<F>(&self, work: impl FnOnce(Arc<Volume>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        drop(self.runtime.spawn(work(Arc::clone(&self.volume))));
+    }
+}
+
+impl Filesystem for ShareFs {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
+        // What a kernel does not know it does without.
+        for wanted in [
+            InitFlags::FUSE_POSIX_LOCKS,
+            InitFlags::FUSE_FLOCK_LOCKS,
+            InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_AUTO_INVAL_DATA,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_ASYNC_DIO,
+        ] {
+            let _ = config.add_capabilities(wanted);
+        }
+        let _ = config.set_max_write(limits::TRANSFER_BYTES_MAX);
+        let _ = config.set_max_background(limits::BACKGROUND_MAX);
+        let _ = config.set_time_granularity(Duration::from_nanos(100));
+        Ok(())
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let name = name.to_owned();
+        self.spawn(async move |volume: Arc<Volume>| {
+            entry(&volume, volume.look_up(parent, &name).await, reply);
+        });
+    }
+
+    fn forget(&self, _request: &Request, number: INodeNo, lookups: u64) {
+        self.volume.inodes().forget(number, lookups);
+    }
+
+    fn getattr(&self, _request: &Request, number: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
+        self.spawn(async move |volume: Arc<Volume>| {
+            attributes(&volume, number, volume.attributes(number, handle).await, reply);
+        });
+    }
+
+    fn setattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        accessed: Option<TimeOrNow>,
+        modified: Option<TimeOrNow>,
+        _changed: Option<SystemTime>,
+        handle: Option<FileHandle>,
+        _created: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        let changes = Changes { mode, uid, gid, size, accessed, modified };
+        self.spawn(async move |volume: Arc<Volume>| {
+            attributes(&volume, number, volume.change(number, handle, changes).await, reply);
+        });
+    }
+
+    fn readlink(&self, _request: &Request, number: INodeNo, reply: ReplyData) {
+        self.spawn(async move |volume: Arc<Volume>| {
+            let target = match volume.path(number) {
+                Ok(path) => volume.link_target(&path).await,
+                Err(errno) => Err(errno),
+            };
+            match target {
+                Ok(target) => reply.data(target.as_bytes()),
+                Err(errno) => reply.error(errno),
+            }
+        });
+    }
+
+    fn mknod(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        _device: u32,
+        reply: ReplyEntry,
+    ) {
+        if mode & S_IFMT != S_IFREG {
+            return reply.error(Errno::EPERM);
+        }
+        let name = name.to_owned();
+        self.spawn(async move |volume: Arc<Volume>| {
+            entry(&volume, volume.make_file(parent, &name, read_only(mode, umask)).await, reply);
+        });
+    }
+
+    fn mkdir(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        _mode: u32,
+        _umask: u32,
+        reply: ReplyEntry,
+    ) {
+        let name = name.to_owned();
+        self.spawn(async move |volume: Arc<Volume>| {
+            entry(&volume, volume.make_directory(parent, &name).await, reply);
+        });
+    }
+
+    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.spawn(async move |volume: Arc<Volume>| done(volume.remove_file(parent, &name).await, reply));
+    }
+
+    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.spawn(async move |volume: Arc<Volume>| {
+            done(volume.remove_directory(parent, &name).await, reply)
+        });
+    }
+
+    fn symlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let (name, target) = (name.to_owned(), target.to_owned());
+        self.spawn(async move |volume: Arc<Volume>| {
+            let made = match target.to_str() {
+                Some(target) => volume.make_link(parent, &name, target).await,
+                None => Err(Errno::EILSEQ),
+            };
+            entry(&volume, made, reply);
+        });
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        to: INodeNo,
+        to_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        let (name, to_name) = (name.to_owned(), to_name.to_owned());
+        self.spawn(async move |volume: Arc<Volume>| {
+            done(volume.rename(parent, &name, to, &to_name, flags).await, reply);
+        });
+    }
+
+    fn link(&self, _request: &Request, number: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        let name = name.to_owned();
+        self.spawn(async move |volume: Arc<Volume>| {
+            entry(&volume, volume.link(number, parent, &name).await, reply);
+        });
+    }
+
+    fn open(&self, _request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        self.spawn(async move |volume: Arc<Volume>| match volume.open_file(number, flags).await {
+            Ok(handle) => reply.opened(handle, FopenFlags::empty()),
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn create(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let name = name.to_owned();
+        let (exclusive, truncate) = (flags & O_EXCL != 0, flags & O_TRUNC != 0);
+        self.spawn(async move |volume: Arc<Volume>| {
+            let (flags, read_only) = (OpenFlags(flags), read_only(mode, umask));
+            match volume.create_file(parent, &name, read_only, flags, exclusive, truncate).await {
+                Ok((number, facts, handle)) => {
+                    let shown = facts.shown(number, &volume.view);
+                    reply.created(
+                        &limits::ATTRIBUTES_TIME,
+                        &shown,
+                        Generation(0),
+                        handle,
+                        FopenFlags::empty(),
+                    );
+                }
+                Err(errno) => reply.error(errno),
+            }
+        });
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        self.spawn(async move |volume: Arc<Volume>| match volume.read(handle, offset, size).await {
+            Ok(data) => reply.data(&data),
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let data = Bytes::copy_from_slice(data);
+        self.spawn(async move |volume: Arc<Volume>| match volume.write(handle, offset, data).await {
+            Ok(written) => reply.written(written),
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn flush(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        self.spawn(async move |volume: Arc<Volume>| {
+            volume.unlock_all(number, handle, owner).await;
+            reply.ok();
+        });
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.spawn(async move |volume: Arc<Volume>| {
+            if let Some(owner) = owner {
+                volume.unlock_all(number, handle, owner).await;
+            }
+            done(volume.release(handle).await, reply);
+        });
+    }
+
+    fn fsync(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        _data_only: bool,
+        reply: ReplyEmpty,
+    ) {
+        self.spawn(async move |volume: Arc<Volume>| done(volume.sync(handle).await, reply));
+    }
+
+    fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply.opened(self.volume.files.add_directory(number), FopenFlags::empty());
+    }
+
+    fn readdir(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        self.spawn(async move |volume: Arc<Volume>| {
+            let entries = match volume.entries(handle, offset).await {
+                Ok(entries) => entries,
+                Err(errno) => return reply.error(errno),
+            };
+            for (next, name, facts) in positions(&entries, offset) {
+                let kind = facts.map_or(FileType::Directory, Facts::kind);
+                let shown = if name == "." { number } else { UNKNOWN };
+                if reply.add(shown, next, kind, name) {
+                    break;
+                }
+            }
+            reply.ok();
+        });
+    }
+
+    fn readdirplus(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        self.spawn(async move |volume: Arc<Volume>| {
+            let entries = match volume.entries(handle, offset).await {
+                Ok(entries) => entries,
+                Err(errno) => return reply.error(errno),
+            };
+            let time = limits::ATTRIBUTES_TIME;
+            for (next, name, facts) in positions(&entries, offset) {
+                let Some(facts) = facts else {
+                    // Themselves and the one above are not looked up by this (fuse's readdirplus).
+                    let own = Facts { attributes: wire::FileAttributes::DIRECTORY, ..Facts::default() };
+                    if reply.add(
+                        number,
+                        next,
+                        name,
+                        &Duration::ZERO,
+                        &own.shown(number, &volume.view),
+                        Generation(0),
+                    ) {
+                        break;
+                    }
+                    continue;
+                };
+                let index = usize::try_from(next).unwrap_or(usize::MAX).saturating_sub(3);
+                let server_name = entries.get(index).map_or(name, |entry| entry.server_name.as_str());
+                let known = volume.inodes().look_up(number, server_name);
+                // A link's size takes another look, an open file's may be ahead of its directory's.
+                let sure = !facts.symlink && volume.files.of(known).is_empty();
+                let time = if sure { time } else { Duration::ZERO };
+                if reply.add(known, next, name, &time, &facts.shown(known, &volume.view), Generation(0)) {
+                    volume.inodes().forget(known, 1);
+                    break;
+                }
+            }
+            reply.ok();
+        });
+    }
+
+    fn releasedir(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.volume.files.remove_directory(handle);
+        reply.ok();
+    }
+
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        _handle: FileHandle,
+        _data_only: bool,
+        reply: ReplyEmpty,
+    ) {
+        // The server has done what it answered; there is no request for more.
+        reply.ok();
+    }
+
+    fn statfs(&self, _request: &Request, _number: INodeNo, reply: ReplyStatfs) {
+        self.spawn(async move |volume: Arc<Volume>| match volume.space().await {
+            Ok(space) => reply.statfs(
+                space.total,
+                space.free,
+                space.available,
+                0,
+                0,
+                space.unit_bytes,
+                u32::try_from(limits::NAME_UNITS_MAX).unwrap_or(255),
+                space.unit_bytes,
+            ),
+            Err(errno) => reply.error(errno),
+        });
+    }
+
+    fn getxattr(&self, _request: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if number == INodeNo::ROOT && name == STATE_ATTRIBUTE {
+            let state = State {
+                status: self.volume.remote.status(),
+                opens: self.volume.files.count(),
+                ..self.state.clone()
+            };
+            return match serde_json::to_vec(&state) {
+                Ok(state) => sized(Ok(state), size, reply),
+                Err(_) => reply.error(Errno::EIO),
+            };
+        }
+        let name = name.to_owned();
+        self.spawn(async move |volume: Arc<Volume>| {
+            sized(volume.attribute(number, &name).await, size, reply)
+        });
+    }
+
+    fn listxattr(&self, _request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        self.spawn(async move |volume: Arc<Volume>| {
+            sized(volume.attribute_names(number).await, size, reply);
+        });
+    }
+
+    fn setxattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let when = match flags {
+            0 => When::Always,
+            1 => When::Absent,
+            2 => When::Present,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.spawn(async move |volume: Arc<Volume>| {
+            done(volume.set_attribute(number, &name, &value, when).await, reply);
+        });
+    }
+
+    fn removexattr(&self, _request: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let name = name.to_owned();
+        self.spawn(async move |volume: Arc<Volume>| {
+            done(volume.remove_attribute(number, &name).await, reply)
+        });
+    }
+
+    fn getlk(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        owner: LockOwner,
+        start: u64,
+        end: u64,
+        kind: i32,
+        pid: u32,
+        reply: ReplyLock,
+    ) {
+        let request = locks::Request { owner, handle, pid, range: Range { start, end } };
+        self.spawn(async move |volume: Arc<Volume>| {
+            match volume.in_the_way(number, request, kind == F_WRLCK).await {
+                Ok(None) => reply.locked(start, end, F_UNLCK, 0),
+                Ok(Some(lock)) => {
+                    let kind = if lock.exclusive { F_WRLCK } else { F_RDLCK };
+                    reply.locked(lock.range.start, lock.range.end, kind, lock.pid);
+                }
+                Err(errno) => reply.error(errno),
+            }
+        });
+    }
+
+    fn setlk(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        owner: LockOwner,
+        start: u64,
+        end: u64,
+        kind: i32,
+        pid: u32,
+        waits: bool,
+        reply: ReplyEmpty,
+    ) {
+        // Signals are looked for at the thread that called, the lock belongs to its process.
+        let thread = request.pid();
+        let wanted = locks::Request { owner, handle, pid, range: Range { start, end } };
+        self.spawn(async move |volume: Arc<Volume>| {
+            let outcome = match kind {
+                F_UNLCK => volume.unlock(number, wanted).await,
+                kind => volume.lock(number, wanted, kind == F_WRLCK, waits.then_some(thread)).await,
+            };
+            done(outcome, reply);
+        });
+    }
+}
+
+impl Volume {
+    /// The entries of an open directory, read anew from its start.
+    async fn entries(&self, handle: FileHandle, offset: u64) -> Result<Arc<Vec<Entry>>, Errno> {
+        let directory = self.files.directory(handle)?;
+        let mut known = directory.entries.lock().await;
+        match &*known {
+            Some(entries) if offset > 0 => Ok(Arc::clone(entries)),
+            _ => {
+                let entries = Arc::new(self.list(&self.path(directory.number)?).await?);
+                *known = Some(Arc::clone(&entries));
+                Ok(entries)
+            }
+        }
+    }
+}
+
+/// The entries from a position on, each with the position behind it; first the two that every directory has.
+fn positions(entries: &[Entry], offset: u64) -> impl Iterator<Item = (u64, &str, Option<&Facts>)> {
+    let own = [(".", None), ("..", None)].into_iter();
+    let all = own.chain(entries.iter().map(|entry| (entry.name.as_str(), Some(&entry.facts))));
+    let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+    (1u64..).zip(all).skip(skipped).map(|(next, (name, facts))| (next, name, facts))
+}
+
+fn entry(volume: &Volume, outcome: Result<(INodeNo, Facts), Errno>, reply: ReplyEntry) {
+    match outcome {
+        Ok((number, facts)) => {
+            reply.entry(&limits::ATTRIBUTES_TIME, &facts.shown(number, &volume.view), Generation(0));
+        }
+        Err(errno) => reply.error(errno),
+    }
+}
+
+fn attributes(volume: &Volume, number: INodeNo, outcome: Result<Facts, Errno>, reply: ReplyAttr) {
+    match outcome {
+        Ok(facts) => reply.attr(&limits::ATTRIBUTES_TIME, &facts.shown(number, &volume.view)),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+fn done(outcome: Result<(), Errno>, reply: ReplyEmpty) {
+    match outcome {
+        Ok(()) => reply.ok(),
+        Err(errno) => reply.error(errno),
+    }
+}
+
+/// An attribute's value, or its size for whoever asks for that.
+fn sized(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
+    let value = match value {
+        Ok(value) => value,
+        Err(errno) => return reply.error(errno),
+    };
+    match u32::try_from(value.len()) {
+        Ok(length) if size == 0 => reply.size(length),
+        Ok(length) if length <= size => reply.data(&value),
+        _ => reply.error(Errno::ERANGE),
+    }
+}
+
+/// Whether a new file is to be read-only, which is what SMB keeps of a mode.
+const fn read_only(mode: u32, umask: u32) -> bool {
+    mode & !umask & 0o222 == 0
+}
+
+/// An inode number that is not known (FUSE_UNKNOWN_INO).
+const UNKNOWN: INodeNo = INodeNo(0xffff_ffff);
+
+const S_IFMT: u32 = 0o170_000;
+const S_IFREG: u32 = 0o100_000;
+const O_EXCL: i32 = 0o200;
+const O_TRUNC: i32 = 0o1000;
+const F_RDLCK: i32 = 0;
+const F_WRLCK: i32 = 1;
+const F_UNLCK: i32 = 2;

@@ -1,0 +1,54 @@
+//! The bounds of a mount, each with its reason and what happens there.
+
+use std::time::Duration;
+
+/// How long the kernel believes names and attributes without asking: long enough for one command's many looks at
+/// one file, short enough that what others change is seen.
+pub(crate) const ATTRIBUTES_TIME: Duration = Duration::from_secs(1);
+
+/// From connecting to the end of the negotiation. A longer one counts as no server.
+pub(crate) const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// One request, locks that wait aside: a server may wait half a minute for a third client to give up its cache.
+pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(45);
+
+/// After a failure to connect, whoever comes in this time is refused at once: a dead server must not make every
+/// one of a thousand calls wait.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often a connection is asked whether it lives, and how long it may take to say so. What is under way on one
+/// that does not fails with EIO.
+pub(crate) const ECHO_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often whoever waits for a lock is looked at for a signal.
+pub(crate) const SIGNAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause between two tries of a lock that the server cannot wait for by itself.
+pub(crate) const LOCK_PAUSE_MAX: Duration = Duration::from_millis(500);
+
+/// The longest that a server is let wait for a lock in one request. The request is then made again.
+pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bytes of one READ or WRITE: more does not make it faster, and each is a buffer.
+pub(crate) const TRANSFER_BYTES_MAX: u32 = 1 << 20;
+
+/// Requests that the kernel has under way by itself (read-ahead).
+pub(crate) const BACKGROUND_MAX: u16 = 64;
+
+/// Entries of one directory. Listing a larger one fails with EFBIG: a listing is held as a whole.
+pub(crate) const DIRECTORY_ENTRIES_MAX: usize = 2_000_000;
+
+/// Bytes of a listing asked for with one request.
+pub(crate) const LISTING_BYTES: u32 = 1 << 20;
+
+/// Bytes of the extended attributes of one file (64 KiB is all that the wire's fields allow).
+pub(crate) const EA_BYTES_MAX: u32 = 64 << 10;
+
+/// Bytes of a reparse point (MS-FSCC 2.1.2).
+pub(crate) const REPARSE_BYTES_MAX: u32 = 16 << 10;
+
+/// UTF-16 code units of a name. A longer one is ENAMETOOLONG.
+pub(crate) const NAME_UNITS_MAX: usize = 255;
+
+/// Names tried for a file that is deleted while it is open. One more and the deletion fails with EBUSY.
+pub(crate) const HIDDEN_NAMES_MAX: u32 = 16;

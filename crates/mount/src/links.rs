@@ -1,0 +1,114 @@
+//! Symbolic links, as reparse points (MS-FSCC 2.1.2.4).
+
+use std::ffi::OsStr;
+
+use client::smb::{CreateParameters, Error, File};
+use fuser::{Errno, INodeNo};
+use wire::ioctl::{FsctlCode, ReparseData, ReparseTag, SymlinkData, decode_nfs_symlink};
+use wire::msg::{CreateDisposition, CreateOptions};
+use wire::{AccessMask, FileAttributes};
+
+use crate::attributes::Facts;
+use crate::volume::{Volume, wire_size};
+use crate::{limits, names};
+
+impl Volume {
+    /// Makes a link.
+    pub(crate) async fn make_link(
+        &self,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &str,
+    ) -> Result<(INodeNo, Facts), Errno> {
+        let (path, name) = self.path_in(parent, name)?;
+        let live = self.live().await?;
+        let create = CreateParameters {
+            access: AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES | AccessMask::DELETE,
+            disposition: CreateDisposition::CREATE,
+            options: CreateOptions::NON_DIRECTORY_FILE | CreateOptions::OPEN_REPARSE_POINT,
+            attributes: FileAttributes::NORMAL,
+            ..CreateParameters::open(&path)
+        };
+        let file = self.open(&live, &create).await?;
+        let made = set_target(&file, target).await;
+        if made.is_err() {
+            // A link that cannot be made leaves no file behind.
+            let _ = file.set_delete_on_close(true).await;
+        }
+        let closed = file.close().await;
+        made.map_err(|error| self.failed(&live, &error))?;
+        closed.map_err(|error| self.failed(&live, &error))?;
+        let size = wire_size(target.len());
+        let facts = Facts { symlink: true, size, ..Facts::from(&file.created) };
+        Ok((self.inodes().look_up(parent, &name), facts))
+    }
+
+    /// Where a link leads.
+    pub(crate) async fn link_target(&self, path: &str) -> Result<String, Errno> {
+        let access = AccessMask::READ_ATTRIBUTES;
+        let data = self.with(path, access, CreateOptions::NONE, async |file| {
+            file.ioctl(FsctlCode::GET_REPARSE_POINT, &[], limits::REPARSE_BYTES_MAX).await
+        });
+        target(&data.await?).ok_or(Errno::EINVAL)
+    }
+}
+
+async fn set_target(file: &File, target: &str) -> Result<(), Error> {
+    let name = names::target_to_server(target);
+    let link =
+        SymlinkData { substitute_name: &*name, print_name: &*name, relative: !target.starts_with('/') };
+    let mut data = Vec::new();
+    link.encode(&mut data);
+    let mut buffer = Vec::new();
+    ReparseData { tag: ReparseTag::SYMLINK, data: &data }.encode(&mut buffer);
+    file.ioctl(FsctlCode::SET_REPARSE_POINT, &buffer, 0).await.map(|_| ())
+}
+
+/// The target in a reparse point; none where it is no link.
+fn target(buffer: &[u8]) -> Option<String> {
+    let point = ReparseData::decode(buffer).ok()?;
+    match point.tag {
+        ReparseTag::SYMLINK => {
+            let link = SymlinkData::decode(point.data).ok()?;
+            let name = link.substitute_name.to_string().ok()?;
+            // An absolute target of Windows' is in the object manager's name space.
+            Some(names::target_from_server(name.strip_prefix(r"\??\").unwrap_or(&name)))
+        }
+        ReparseTag::NFS => decode_nfs_symlink(point.data).ok()??.to_string().ok(),
+        ReparseTag::LX_SYMLINK => String::from_utf8(point.data.get(4..)?.to_vec()).ok(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn point(tag: ReparseTag, data: &[u8]) -> Vec<u8> {
+        let mut buffer = Vec::new();
+        ReparseData { tag, data }.encode(&mut buffer);
+        buffer
+    }
+
+    fn symlink(name: &str, relative: bool) -> Vec<u8> {
+        let mut data = Vec::new();
+        SymlinkData { substitute_name: name, print_name: name, relative }.encode(&mut data);
+        point(ReparseTag::SYMLINK, &data)
+    }
+
+    #[test]
+    fn targets_of_every_kind_of_link() {
+        for (buffer, expected) in [
+            (symlink(r"..\a\b", true), Some("../a/b")),
+            (symlink(r"\??\C:\dir", false), Some("C:/dir")),
+            (symlink(r"\abs\x", false), Some("/abs/x")),
+            (point(ReparseTag::LX_SYMLINK, b"\x02\0\0\0a/b"), Some("a/b")),
+            (point(ReparseTag::NFS, b"LNK\x01\0\0\0\0a\0"), Some("a")),
+            (point(ReparseTag::NFS, b"FIFO\0\0\0\0"), None),
+            (point(ReparseTag::MOUNT_POINT, b""), None),
+            (Vec::new(), None),
+        ] {
+            assert_eq!(target(&buffer).as_deref(), expected, "{buffer:?}");
+        }
+    }
+}

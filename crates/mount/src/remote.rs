@@ -1,0 +1,260 @@
+//! The connection behind a mount: made when it is needed, made again when it was lost.
+
+use std::fmt;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
+use std::time::Instant;
+
+use auth::Credentials;
+use client::smb::{ConnectOptions, Connection, Error, Tree};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use wire::msg::ShareType;
+
+use crate::errno::is_session_lost;
+use crate::limits;
+
+/// A share: `\\host\share`, on its port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Target {
+    /// The server's name or address.
+    pub host: String,
+    /// The port; 445 unless said otherwise.
+    pub port: u16,
+    /// The share's name.
+    pub share: String,
+}
+
+/// Why there is no connection to a share.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody knows the server's name.
+    #[error("the name {0} is not known")]
+    UnknownHost(String),
+    /// No connection, or it broke.
+    #[error("no connection to {0}: {1}")]
+    Unreachable(String, Error),
+    /// The server refuses the user.
+    #[error("the logon is refused: {0}")]
+    Logon(Error),
+    /// The server refuses the share.
+    #[error("the share is refused: {0}")]
+    Share(Error),
+    /// The share has no files: a pipe's or a printer's.
+    #[error("the share is not a disk")]
+    NotDisk,
+}
+
+/// How it is with a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// It is there.
+    Ok,
+    /// It is being made again.
+    Reconnecting,
+    /// It is lost, and the last attempt to make it again failed.
+    Disconnected,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, share } = self;
+        let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+        match *port {
+            Self::PORT => write!(f, "\\\\{host}\\{share}"),
+            port => write!(f, "\\\\{host}@{port}\\{share}"),
+        }
+    }
+}
+
+impl Target {
+    /// SMB over TCP.
+    pub const PORT: u16 = 445;
+
+    /// The same as mounts are named in the mount table.
+    pub fn source(&self) -> String {
+        self.to_string().replace('\\', "/")
+    }
+
+    /// The path of the share for a TREE_CONNECT.
+    fn path(&self) -> String {
+        format!("\\\\{}\\{}", self.host, self.share)
+    }
+}
+
+/// Connects, logs on, and connects to the share.
+pub async fn connect(target: &Target, credentials: &Credentials) -> Result<Tree, ConnectError> {
+    let unreachable = |error: Error| ConnectError::Unreachable(target.host.clone(), error);
+    let mut options = ConnectOptions::new().map_err(unreachable)?;
+    options.server_name.clone_from(&target.host);
+    options.connect_timeout = limits::CONNECT_TIME_MAX;
+    options.request_timeout = limits::REQUEST_TIME_MAX;
+    let mut last = None;
+    for address in resolve(target).await? {
+        match Connection::connect(address, None, options.clone()).await {
+            Ok(connection) => return log_on(&connection, target, credentials).await,
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| ConnectError::UnknownHost(target.host.clone()), unreachable))
+}
+
+async fn log_on(
+    connection: &Connection,
+    target: &Target,
+    credentials: &Credentials,
+) -> Result<Tree, ConnectError> {
+    let session = connection.logon(credentials.clone()).await.map_err(|error| match error {
+        Error::Io(_) | Error::TimedOut(_) => ConnectError::Unreachable(target.host.clone(), error),
+        error => ConnectError::Logon(error),
+    })?;
+    let tree = session.tree_connect(&target.path()).await.map_err(ConnectError::Share)?;
+    if tree.share.share_type != ShareType::DISK {
+        return Err(ConnectError::NotDisk);
+    }
+    Ok(tree)
+}
+
+async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, ConnectError> {
+    let name = (target.host.clone(), target.port);
+    let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await;
+    match found {
+        Ok(Ok(addresses)) if !addresses.is_empty() => Ok(addresses),
+        _ => Err(ConnectError::UnknownHost(target.host.clone())),
+    }
+}
+
+/// The connection of a mount.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    target: Target,
+    credentials: Credentials,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    live: Option<Live>,
+    generations: u64,
+    failed_at: Option<Instant>,
+}
+
+/// A connection in use.
+#[derive(Clone, Debug)]
+pub(crate) struct Live {
+    pub(crate) tree: Tree,
+    /// Which one it is: what was opened over an earlier one is gone.
+    pub(crate) generation: u64,
+    pub(crate) read_max: u32,
+    pub(crate) write_max: u32,
+}
+
+impl Remote {
+    /// A connection that has been made.
+    pub(crate) fn new(target: Target, credentials: Credentials, tree: Tree) -> Result<Arc<Self>, Error> {
+        let live = Live::new(tree, 1)?;
+        let state = State { live: Some(live), generations: 1, failed_at: None };
+        Ok(Arc::new(Self { target, credentials, state: Mutex::new(state) }))
+    }
+
+    /// The connection, made again where it was lost.
+    pub(crate) async fn live(&self) -> Result<Live, Error> {
+        let mut state = self.state.lock().await;
+        if let Some(live) = state.live.as_ref().filter(|live| !live.tree.connection().has_ended()) {
+            return Ok(live.clone());
+        }
+        state.live = None;
+        if state.failed_at.is_some_and(|failed| failed.elapsed() < limits::RETRY_PAUSE) {
+            return Err(LOST);
+        }
+        let made = connect(&self.target, &self.credentials).await;
+        let made =
+            made.map_err(|_| LOST).and_then(|tree| Live::new(tree, state.generations.saturating_add(1)));
+        match made {
+            Ok(live) => {
+                state.generations = live.generation;
+                state.failed_at = None;
+                state.live = Some(live.clone());
+                Ok(live)
+            }
+            Err(error) => {
+                state.failed_at = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    /// What an exchange came to. One that says that the session is gone ends the connection, for the next to log on
+    /// again; so does one that was not answered.
+    pub(crate) fn note(&self, live: &Live, error: &Error) {
+        let lost = match error {
+            Error::Status(status, _) => is_session_lost(*status),
+            Error::TimedOut(_) | Error::Protocol(_) | Error::Signing(_) | Error::Sealing(_) => true,
+            _ => false,
+        };
+        if lost {
+            live.tree.connection().disconnect();
+        }
+    }
+
+    /// How it is with the connection.
+    pub(crate) fn status(&self) -> Status {
+        // Nobody holds it for long but who connects.
+        let Ok(state) = self.state.try_lock() else { return Status::Reconnecting };
+        match &state.live {
+            Some(live) if !live.tree.connection().has_ended() => Status::Ok,
+            _ => Status::Disconnected,
+        }
+    }
+
+    /// Asks the connection now and then whether it lives, so that what is under way on a dead one does not wait for
+    /// long.
+    pub(crate) async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(limits::ECHO_PAUSE).await;
+            let live = self.state.lock().await.live.clone();
+            let Some(live) = live.filter(|live| !live.tree.connection().has_ended()) else { continue };
+            let connection = live.tree.connection();
+            let answer = tokio::time::timeout(limits::ECHO_PAUSE, connection.echo()).await;
+            if !matches!(answer, Ok(Ok(()))) {
+                connection.disconnect();
+            }
+        }
+    }
+
+    /// Logs off, where there is somebody to tell.
+    pub(crate) async fn close(&self) {
+        if let Some(live) = self.state.lock().await.live.take() {
+            let farewell = live.tree.session().logoff();
+            // Whether the server hears it changes nothing here.
+            let _ = tokio::time::timeout(limits::CONNECT_TIME_MAX, farewell).await;
+        }
+    }
+}
+
+impl Live {
+    fn new(tree: Tree, generation: u64) -> Result<Self, Error> {
+        let negotiated = tree.connection().negotiated()?;
+        // Without credits for more, one request carries 64 KiB (MS-SMB2 3.1.5.2).
+        let most = if negotiated.multi_credit { limits::TRANSFER_BYTES_MAX } else { 64 << 10 };
+        let read_max = negotiated.max_read_size.clamp(512, most);
+        let write_max = negotiated.max_write_size.clamp(512, most);
+        Ok(Self { tree, generation, read_max, write_max })
+    }
+}
+
+const LOST: Error = Error::Unable("the connection is lost");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_written_as_net_writes_it() {
+        let target = |host: &str, port| Target { host: host.into(), port, share: "data".into() };
+        assert_eq!(target("nas", 445).to_string(), r"\\nas\data");
+        assert_eq!(target("nas", 4450).to_string(), r"\\nas@4450\data");
+        assert_eq!(target("fe80::1", 445).source(), "//[fe80::1]/data");
+    }
+}

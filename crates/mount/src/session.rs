@@ -1,0 +1,152 @@
+//! A mount from its beginning to its end.
+
+use std::ffi::CString;
+use std::fs::{File, OpenOptions};
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use auth::Credentials;
+use client::smb::Tree;
+use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use rustix::mount::{MountFlags, UnmountFlags};
+
+use crate::attributes::View;
+use crate::filesystem::ShareFs;
+use crate::remote::{Remote, Status, Target};
+use crate::state::{FILE_SYSTEM_TYPE, State};
+use crate::volume::Volume;
+
+/// How a share is mounted.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The share.
+    pub target: Target,
+    /// Who logs on, again where the connection is lost.
+    pub credentials: Credentials,
+    /// The user's name, to be shown.
+    pub user: String,
+    /// Whether nothing may be changed.
+    pub read_only: bool,
+    /// Whether other users of this machine may look in, with the permissions that are shown.
+    pub others: bool,
+}
+
+/// Mounts a share that is connected on a directory and serves it until it is unmounted, or until `stop`, which unmounts
+/// it. `ready` is called when it is mounted.
+pub async fn serve(
+    tree: Tree,
+    directory: &Path,
+    options: Options,
+    stop: impl Future<Output = ()>,
+    ready: impl FnOnce(),
+) -> io::Result<()> {
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let view = View { uid, gid, read_only: options.read_only };
+    let remote = Remote::new(options.target.clone(), options.credentials.clone(), tree);
+    let remote = remote.map_err(io::Error::other)?;
+    let volume = Arc::new(Volume::new(Arc::clone(&remote), view));
+    let state = State {
+        target: options.target.clone(),
+        user: options.user.clone(),
+        status: Status::Ok,
+        opens: 0,
+        pid: std::process::id(),
+    };
+    let runtime = tokio::runtime::Handle::current();
+    let file_system = ShareFs { volume: Arc::clone(&volume), runtime, state };
+    let (at, how) = (directory.to_owned(), options.clone());
+    // The handshake waits for the kernel.
+    let session = tokio::task::spawn_blocking(move || start(file_system, &at, &how)).await;
+    let session = session.map_err(io::Error::other)??;
+    // It is set once, here.
+    let _ = volume.notifier.set(session.notifier());
+    let watch = tokio::spawn(Arc::clone(&remote).watch());
+    ready();
+    let ended = tokio::task::spawn_blocking(move || session.join());
+    tokio::pin!(ended);
+    let outcome = tokio::select! {
+        outcome = &mut ended => outcome,
+        () = stop => {
+            let at = directory.to_owned();
+            let unmounted = tokio::task::spawn_blocking(move || unmount(&at, false).or_else(|_| unmount(&at, true)));
+            unmounted.await.map_err(io::Error::other)??;
+            // Whoever still has something open keeps the session alive; the process ends it.
+            tokio::time::timeout(crate::limits::CONNECT_TIME_MAX, &mut ended).await.unwrap_or(Ok(Ok(())))
+        }
+    };
+    watch.abort();
+    volume.close_all().await;
+    remote.close().await;
+    outcome.map_err(io::Error::other)?
+}
+
+/// Unmounts a directory. `lazily` it is gone from there at once and ends when nothing in it is open any more.
+pub fn unmount(directory: &Path, lazily: bool) -> io::Result<()> {
+    let flags = if lazily { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+    match rustix::mount::unmount(directory, flags) {
+        Err(rustix::io::Errno::PERM) => unmount_by_helper(directory, lazily),
+        outcome => outcome.map_err(io::Error::from),
+    }
+}
+
+fn start(file_system: ShareFs, directory: &Path, options: &Options) -> io::Result<BackgroundSession> {
+    let mut config = Config::default();
+    config.acl = if options.others { SessionACL::All } else { SessionACL::Owner };
+    match mount(directory, options) {
+        Ok(device) => Session::from_fd(file_system, device, config.acl, config)?.spawn(),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            config.mount_options = vec![
+                MountOption::FSName(options.target.source().replace(',', "\\,")),
+                MountOption::Subtype(SUBTYPE.into()),
+                MountOption::DefaultPermissions,
+            ];
+            if options.read_only {
+                config.mount_options.push(MountOption::RO);
+            }
+            Session::new(file_system, directory, &config)?.spawn()
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Mounts by the system call, which takes CAP_SYS_ADMIN. What is read from the device is for the session.
+fn mount(directory: &Path, options: &Options) -> io::Result<OwnedFd> {
+    let device: File = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let others = if options.others { ",allow_other" } else { "" };
+    let fd = device.as_raw_fd();
+    let data = format!("fd={fd},rootmode=40000,user_id={uid},group_id={gid},default_permissions{others}");
+    let mut flags = MountFlags::NOSUID | MountFlags::NODEV;
+    if options.read_only {
+        flags |= MountFlags::RDONLY;
+    }
+    let data = CString::new(data).map_err(io::Error::other)?;
+    rustix::mount::mount(options.target.source(), directory, FILE_SYSTEM_TYPE, flags, Some(data.as_c_str()))?;
+    Ok(device.into())
+}
+
+/// The helper that FUSE installs for users.
+fn unmount_by_helper(directory: &Path, lazily: bool) -> io::Result<()> {
+    let mut missing = io::Error::from(io::ErrorKind::PermissionDenied);
+    for helper in ["fusermount3", "fusermount"] {
+        let mut command = Command::new(helper);
+        command.arg("-u").args(lazily.then_some("-z")).arg("--").arg(directory);
+        match command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).output() {
+            Ok(output) if output.status.success() => return Ok(()),
+            Ok(output) if String::from_utf8_lossy(&output.stderr).contains("busy") => {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            Ok(output) => return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => missing = error,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(missing)
+}
+
+/// What follows `fuse.` in [`FILE_SYSTEM_TYPE`].
+const SUBTYPE: &str = "shareward";
