@@ -44,9 +44,7 @@ impl Shareward {
         // The accounts need a configuration, which names a port; the one that is served on comes with the start.
         files.write_config(0);
         for user in &setup.users {
-            let mut add = files.command();
-            add.args(["user", "add", &user.name, "--config"]).arg(files.path("shareward.toml"));
-            run(add, format!("{}\n", user.password).as_bytes(), PEER_MAX).success();
+            files.user(&["add", &user.name], &format!("{}\n", user.password)).success();
         }
         let daemon = Daemon::start("shareward", &files.path("server.log"), |port| {
             files.write_config(port);
@@ -124,6 +122,11 @@ impl Shareward {
         self.daemon.stop()
     }
 
+    /// Runs `shareward user WORDS` for its users file.
+    pub fn user(&self, words: &[&str], input: &str) -> Output {
+        self.files.user(words, input)
+    }
+
     /// Runs a command of the binary (`["session"]`, `["file", "7", "/close"]`, ...) against this server, as the user
     /// it runs as.
     pub fn net(&self, arguments: &[&str]) -> Output {
@@ -191,6 +194,12 @@ impl Files {
         };
         command.current_dir(self.root.path()).env("HOME", self.root.path()).env_remove("XDG_RUNTIME_DIR");
         command
+    }
+
+    fn user(&self, words: &[&str], input: &str) -> Output {
+        let mut command = self.command();
+        command.arg("user").args(words).arg("--config").arg(self.path("shareward.toml"));
+        run(command, input.as_bytes(), PEER_MAX)
     }
 
     fn serve(&self) -> Command {
