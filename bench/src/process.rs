@@ -49,12 +49,6 @@ pub(crate) fn memory(server: &Target) -> Memory {
     sum
 }
 
-/// The processes whose command line has this text: smbd's RPC helpers make themselves daemons, which only their
-/// configuration's path tells to be its.
-pub(crate) fn with_argument(text: &str) -> Vec<u32> {
-    processes().into_keys().filter(|pid| has_argument(*pid, text)).collect()
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Process {
     parent: u32,

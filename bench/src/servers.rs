@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 
 use auth::{Cipher, Credentials, SigningAlgorithm};
@@ -12,7 +12,7 @@ use testkit::{RunAs, Samba, Setup, Shareward, User, is_root};
 use wire::Dialect;
 
 use crate::options::Options;
-use crate::{data, process, progress};
+use crate::{data, progress};
 
 /// Both servers and their tree; they end, and it goes, when this is dropped.
 pub(crate) struct Servers {
@@ -74,23 +74,9 @@ impl Servers {
         let mark = |path: PathBuf| Arc::from(path.to_string_lossy());
         let (ours, samba) = (&self.ours, &self.samba);
         let shareward = ("shareward", ours.address(), ours.pid(), mark(ours.config()));
-        let samba = ("samba", samba.address(), samba.pid(), mark(samba_config(samba)));
+        let samba = ("samba", samba.address(), samba.pid(), mark(samba.config()));
         [shareward, samba].map(|(name, address, pid, mark)| Target { name, address, pid, mark })
     }
-}
-
-impl Drop for Servers {
-    /// Ends smbd's RPC helpers, which outlive it.
-    fn drop(&mut self) {
-        let pids = process::with_argument(&samba_config(&self.samba).to_string_lossy());
-        let pids = pids.iter().filter(|pid| **pid != self.samba.pid()).map(u32::to_string);
-        // Some may have ended by themselves.
-        Command::new("kill").args(pids).stderr(Stdio::null()).status().ok();
-    }
-}
-
-fn samba_config(samba: &Samba) -> PathBuf {
-    samba.scratch().with_file_name("smb.conf")
 }
 
 impl Target {
@@ -145,7 +131,7 @@ fn setup(tree: &Path, options: &Options) -> Setup {
 /// Makes the administrator one of BUILTIN\Administrators, which NetrFileEnum asks for; winbindd, which else
 /// would, does not run. Where this fails, that one case does.
 fn make_administrator(samba: &Samba) {
-    let config = samba_config(samba);
+    let config = samba.config();
     let run = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).arg("-s").arg(&config).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())

@@ -4,31 +4,18 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, File, Tree};
+use client::smb::{CreateParameters, File, Tree};
 use testkit::{Setup, Subject};
 use wire::header::{Command, Header};
 use wire::msg::EchoRequest;
 use wire::{MessageId, NtStatus, Put};
 
+use crate::scripted::{address, connected};
+
 /// A client that minds its own business.
 struct Neighbour {
     tree: Tree,
     file: File,
-}
-
-fn address(subject: &Subject) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], subject.port()))
-}
-
-async fn connected(subject: &Subject, name: &str) -> (Connection, Tree) {
-    let options = ConnectOptions::new().expect("options");
-    let connection = Connection::connect(address(subject), None, options).await.expect("connect");
-    let user = subject.user(name);
-    let credentials = Credentials::password(&user.name, "", &user.password);
-    let session = connection.logon(credentials).await.expect("log on");
-    let tree = session.tree_connect(r"\\127.0.0.1\data").await.expect("tree connect");
-    (connection, tree)
 }
 
 impl Neighbour {

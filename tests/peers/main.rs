@@ -8,5 +8,7 @@ mod administration;
 mod hostile;
 mod kernel;
 mod logon;
+mod moves;
 mod ownership;
+mod scripted;
 mod smbclient;

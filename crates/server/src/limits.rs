@@ -71,6 +71,9 @@ pub(crate) const COPY_CHUNK_BYTES: u32 = 1024 * 1024;
 /// Most a server-side copy copies in one request, bytes (MS-SMB2 3.3.3, `ServerSideCopyMaxDataSize`).
 pub(crate) const COPY_BYTES: u32 = 16 * 1024 * 1024;
 
+/// Largest list of users' SIDs, bytes: more than ten thousand users. A larger one is not read.
+pub(crate) const USER_SIDS_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Addresses told to a client that asks for the server's (MS-SMB2 3.3.5.15.11). More are left out: no
 /// client connects to as many.
 pub(crate) const MAX_INTERFACES: usize = 64;

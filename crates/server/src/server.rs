@@ -10,12 +10,13 @@ use auth::users::UserDb;
 use registry::{Effects, Limits, Registry, ShareDefinition, ShareKind, State, Statistics, Time};
 use tokio::sync::Notify;
 use vfs::local::{LocalBackend, LocalOptions};
+use wire::security::Sid;
 use wire::{FileTime, Guid};
 
 use crate::config::{Settings, ShareSettings};
 use crate::notify::Watches;
 use crate::replay::Creations;
-use crate::security::Machine;
+use crate::security::{Machine, UserSids, domain_users};
 use crate::service::StartError;
 use crate::shell::{SmbShell, Waiters};
 use crate::tree::{Share, ShareContent};
@@ -36,6 +37,7 @@ pub(crate) struct Server {
     shares: RwLock<HashMap<String, Arc<Share>>>,
     clock: Clock,
     machine: OnceLock<Machine>,
+    user_sids: RwLock<Arc<UserSids>>,
     request_keys: AtomicU64,
     /// CREATEs that a replay must not meet.
     pub(crate) creations: Creations,
@@ -82,6 +84,7 @@ impl Server {
             timeouts_changed: Notify::new(),
             guid: Guid(guid),
             acceptor: acceptor_config(&settings),
+            user_sids: RwLock::new(Arc::new(UserSids::load(&settings.state_directory))),
             settings: RwLock::new(Arc::new(settings)),
             accounts: RwLock::new(Arc::new(accounts)),
             shares: RwLock::default(),
@@ -99,6 +102,8 @@ impl Server {
     pub(crate) fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
         let settings = Arc::new(settings);
         self.open_shares(&settings)?;
+        let user_sids = UserSids::load(&settings.state_directory);
+        *self.user_sids.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(user_sids);
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         Ok(())
@@ -189,9 +194,13 @@ impl Server {
         shares.get(&name.to_lowercase()).map(Arc::clone)
     }
 
-    /// Who the machine is to security descriptors.
-    pub(crate) fn machine(&self) -> Machine {
-        *self.machine.get_or_init(|| Machine::load(&self.settings().state_directory))
+    /// Who a user of the users file is to security descriptors, beside their Unix ids: to this machine, and to
+    /// the server that had the files before.
+    pub(crate) fn sids_of(&self, account: &auth::users::User) -> Vec<Sid> {
+        let machine = *self.machine.get_or_init(|| Machine::load(&self.settings().state_directory));
+        let user_sids = Arc::clone(&self.user_sids.read().unwrap_or_else(PoisonError::into_inner));
+        let users = user_sids.of(&account.name).into_iter().chain([machine.user(&account.name, account.uid)]);
+        users.flat_map(|user| [Some(user), domain_users(user)]).flatten().collect()
     }
 
     /// A number no other request of this server has.

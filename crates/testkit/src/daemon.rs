@@ -19,6 +19,7 @@ pub(crate) struct Daemon {
     child: Child,
     /// Ends the server when this process dies without dropping anything: its standard input ends with us.
     watchdog: Option<Child>,
+    killed: bool,
     name: &'static str,
     log: PathBuf,
     address: SocketAddr,
@@ -38,18 +39,26 @@ impl Daemon {
             if !text.to_lowercase().contains("in use") {
                 break;
             }
+            fs::remove_file(log).ok();
         }
         panic!("{said}\n{}", tail(log));
     }
 
+    /// Starts `command` again where it was, after [`stop`](Self::stop).
+    pub(crate) fn start_again(&mut self, command: Command) {
+        let again = Self::attempt(self.name, &self.log, self.address.port(), command);
+        *self = again.unwrap_or_else(|reason| panic!("{reason}\n{}", tail(&self.log)));
+    }
+
     fn attempt(name: &'static str, log: &Path, port: u16, mut command: Command) -> Result<Self, String> {
-        let file = File::create(log).map_err(|error| format!("cannot create {}: {error}", log.display()))?;
+        let file = File::options().create(true).append(true).open(log);
+        let file = file.map_err(|error| format!("cannot create {}: {error}", log.display()))?;
         let errors = file.try_clone().map_err(|error| format!("cannot use {}: {error}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file).stderr(errors).process_group(0);
         let child = command.spawn().map_err(|error| format!("cannot start {name} ({command:?}): {error}"))?;
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut daemon =
-            Self { watchdog: watchdog(child.id()), child, name, log: log.to_path_buf(), address };
+        let watchdog = watchdog(child.id());
+        let mut daemon = Self { child, watchdog, killed: false, name, log: log.to_path_buf(), address };
         let started = Instant::now();
         while !answers(address) {
             if let Ok(Some(status)) = daemon.child.try_wait() {
@@ -99,10 +108,12 @@ impl Daemon {
         }
         None
     }
-}
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
+    /// Ends it and its children at once.
+    pub(crate) fn kill(&mut self) {
+        if std::mem::replace(&mut self.killed, true) {
+            return;
+        }
         // First, lest it hit a process group that has the number by then.
         if let Some(mut watchdog) = self.watchdog.take() {
             watchdog.kill().ok();
@@ -110,6 +121,12 @@ impl Drop for Daemon {
         }
         kill_group(self.child.id(), "KILL");
         self.child.wait().ok();
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        self.kill();
         if thread::panicking() {
             eprintln!("--- the log of {} on {}:\n{}", self.name, self.address, tail(&self.log));
             if let Some(kept) = keep(&self.log, self.name, self.address) {

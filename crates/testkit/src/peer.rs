@@ -46,6 +46,14 @@ pub fn net_rpc(subject: &Subject, user: &User, arguments: &[&str]) -> Output {
     run(command, b"", PEER_MAX)
 }
 
+/// Runs smbcacls for a file of a share. As [`net_rpc`], it needs port 445.
+pub fn smbcacls(subject: &Subject, user: &User, share: &str, file: &str, arguments: &[&str]) -> Output {
+    let address = forward_445(subject);
+    let mut command = samba_tool("smbcacls", subject);
+    command.arg(format!("//{address}/{share}")).arg(file).arg("-U").arg(user.credentials()).args(arguments);
+    run(command, b"", PEER_MAX)
+}
+
 /// Runs a script of `tests/peers/` with Debian's Python and impacket; it is given address, port, user, password and
 /// then `arguments`.
 pub fn impacket(subject: &Subject, user: &User, script: &str, arguments: &[&str]) -> Output {

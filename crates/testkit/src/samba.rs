@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
@@ -24,6 +24,7 @@ pub struct Samba {
     daemon: Daemon,
     root: TempDir,
     setup: Setup,
+    accounts: Accounts,
 }
 
 impl Samba {
@@ -41,8 +42,9 @@ impl Samba {
             fs::create_dir(path(directory)).expect("create a directory");
         }
         for share in &setup.shares {
-            fs::create_dir(path("shares").join(&share.name)).expect("create a share");
-            chmod(&path("shares").join(&share.name), 0o777);
+            let directory = setup.share_dir(root.path(), &share.name);
+            fs::create_dir_all(&directory).expect("create a share");
+            chmod(&directory, 0o777);
         }
         let accounts = Accounts::write(root.path(), &setup.users);
         write_config(root.path(), setup, 445);
@@ -60,7 +62,7 @@ impl Samba {
                 .arg(path("smb.conf"));
             command
         });
-        Self { daemon, root, setup: setup.clone() }
+        Self { daemon, root, setup: setup.clone(), accounts }
     }
 
     /// Where it listens.
@@ -80,7 +82,20 @@ impl Samba {
 
     /// The directory behind the share called `name`.
     pub fn share_dir(&self, name: &str) -> PathBuf {
-        self.root.path().join("shares").join(name)
+        self.setup.share_dir(self.root.path(), name)
+    }
+
+    /// Its configuration file, which Samba's administrators' programs take with `-s`.
+    pub fn config(&self) -> PathBuf {
+        self.root.path().join("smb.conf")
+    }
+
+    /// A command that runs one of Samba's programs as root with this server's configuration and accounts; arguments
+    /// are appended to it.
+    pub fn tool(&self, name: &str) -> Command {
+        let mut command = self.accounts.within(&program(name));
+        command.arg("-s").arg(self.config());
+        command
     }
 
     /// A temporary directory of this server's that no share shows.
@@ -97,6 +112,30 @@ impl Samba {
     pub fn answers(&self) -> bool {
         self.daemon.answers()
     }
+}
+
+impl Drop for Samba {
+    /// Ends smbd and its RPC helpers, which make themselves daemons: only their configuration's path tells that they
+    /// are this server's.
+    fn drop(&mut self) {
+        self.daemon.kill();
+        let pids: Vec<String> = with_argument(&self.config()).iter().map(u32::to_string).collect();
+        if !pids.is_empty() {
+            // Some may have ended by themselves.
+            Command::new("kill").args(pids).stderr(Stdio::null()).status().ok();
+        }
+    }
+}
+
+/// The processes that were given this path as an argument, or as part of one.
+fn with_argument(path: &Path) -> Vec<u32> {
+    let path = path.to_string_lossy();
+    let has_it = |pid: &u32| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&command).split('\0').any(|argument| argument.contains(&*path))
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(has_it).collect()
 }
 
 /// Unix accounts for the users of a setup, seen only by the programs started [`within`](Accounts::within): a mount
@@ -173,10 +212,11 @@ fn write_config(root: &Path, setup: &Setup, port: u16) {
         let read_only = if share.read_only { "yes" } else { "no" };
         write!(
             text,
-            "\n[{0}]\npath = {directory}/shares/{0}\nread only = {read_only}\nhide unreadable = {hides}\nserver smb encrypt = {encrypt}\n\
+            "\n[{0}]\npath = {2}\nread only = {read_only}\nhide unreadable = {hides}\nserver smb encrypt = {encrypt}\n\
              admin users = {1}\n",
             share.name,
-            administrators.join(" ")
+            administrators.join(" "),
+            setup.share_dir(root, &share.name).display()
         )
         .expect("a string");
     }

@@ -1,5 +1,7 @@
 //! What a test wants of a server, said once for every subject.
 
+use std::path::{Path, PathBuf};
+
 /// An account.
 #[derive(Clone, Debug)]
 pub struct User {
@@ -48,6 +50,9 @@ pub struct Setup {
     pub users: Vec<User>,
     /// The shares.
     pub shares: Vec<Share>,
+    /// Where the shares' directories are, for two servers over the same files; below the server's own directory
+    /// where this is none.
+    pub tree: Option<PathBuf>,
     /// Whose process it is (Samba's is always root's).
     pub run_as: RunAs,
     /// Lines appended to `[server]` of our configuration.
@@ -76,6 +81,7 @@ impl Default for Setup {
                 user("admin", "Adm1n-secret", true),
             ],
             shares: vec![share("data", false), share("other", false), share("sealed", true)],
+            tree: None,
             run_as: RunAs::Ordinary,
             extra: String::new(),
             extra_samba: String::new(),
@@ -84,6 +90,11 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// The directory behind the share called `name`, for a server whose own directory is `root`.
+    pub(crate) fn share_dir(&self, root: &Path, name: &str) -> PathBuf {
+        self.tree.clone().unwrap_or_else(|| root.join("shares")).join(name)
+    }
+
     /// The account called `name`.
     ///
     /// Panics where there is none.

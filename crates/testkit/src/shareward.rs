@@ -44,15 +44,11 @@ impl Shareward {
         // The accounts need a configuration, which names a port; the one that is served on comes with the start.
         files.write_config(0);
         for user in &setup.users {
-            let mut add = files.command();
-            add.args(["user", "add", &user.name, "--config"]).arg(files.path("shareward.toml"));
-            run(add, format!("{}\n", user.password).as_bytes(), PEER_MAX).success();
+            files.user(&["add", &user.name], &format!("{}\n", user.password)).success();
         }
         let daemon = Daemon::start("shareward", &files.path("server.log"), |port| {
             files.write_config(port);
-            let mut command = files.command();
-            command.arg("serve").arg("--config").arg(files.path("shareward.toml"));
-            command
+            files.serve()
         });
         Self { daemon, files }
     }
@@ -74,7 +70,17 @@ impl Shareward {
 
     /// The directory behind the share called `name`.
     pub fn share_dir(&self, name: &str) -> PathBuf {
-        self.files.path("shares").join(name)
+        self.files.share_dir(name)
+    }
+
+    /// The directory of what outlives a restart.
+    pub fn state_dir(&self) -> PathBuf {
+        self.files.path("state")
+    }
+
+    /// The users file, in smbpasswd format.
+    pub fn users_file(&self) -> PathBuf {
+        self.files.path("users")
     }
 
     /// The configuration file, which a test may rewrite before [`Shareward::signal`]`("HUP")`.
@@ -102,9 +108,23 @@ impl Shareward {
         self.daemon.signal(name);
     }
 
+    /// Ends it with SIGTERM and starts it again on the same port, over the same files.
+    ///
+    /// Panics where it does not end or does not start.
+    pub fn restart(&mut self) {
+        let status = self.daemon.stop();
+        assert!(status.is_some_and(|status| status.success()), "it ended with {status:?}");
+        self.daemon.start_again(self.files.serve());
+    }
+
     /// Ends it with SIGTERM; none where it did not end in time.
     pub fn stop(mut self) -> Option<ExitStatus> {
         self.daemon.stop()
+    }
+
+    /// Runs `shareward user WORDS` for its users file.
+    pub fn user(&self, words: &[&str], input: &str) -> Output {
+        self.files.user(words, input)
     }
 
     /// Runs a command of the binary (`["session"]`, `["file", "7", "/close"]`, ...) against this server, as the user
@@ -127,23 +147,24 @@ impl Files {
         if fs::hard_link(&binary, files.path("shareward")).is_err() {
             fs::copy(&binary, files.path("shareward")).expect("copy the binary");
         }
-        let mut directories = vec!["run".into(), "state".into(), "scratch".into(), "shares".into()];
-        directories.extend(setup.shares.iter().map(|share| format!("shares/{}", share.name)));
+        let mut directories: Vec<_> =
+            ["run", "state", "scratch", "shares"].iter().map(|name| files.path(name)).collect();
+        directories.extend(setup.shares.iter().map(|share| files.share_dir(&share.name)));
         for directory in &directories {
-            fs::create_dir(files.path(directory)).expect("create a directory");
+            fs::create_dir_all(directory).expect("create a directory");
         }
         match setup.run_as {
             RunAs::Ordinary if is_root() => {
                 chown(files.root.path(), Some(NOBODY), Some(NOBODY)).expect("chown");
                 for directory in &directories {
-                    chown(files.path(directory), Some(NOBODY), Some(NOBODY)).expect("chown");
+                    chown(directory, Some(NOBODY), Some(NOBODY)).expect("chown");
                 }
             }
             RunAs::Ordinary => {}
             RunAs::Root => {
                 open_to_all(files.root.path(), 0o755);
                 for share in &setup.shares {
-                    open_to_all(&files.path("shares").join(&share.name), 0o1777);
+                    open_to_all(&files.share_dir(&share.name), 0o1777);
                 }
             }
         }
@@ -152,6 +173,10 @@ impl Files {
 
     fn path(&self, name: &str) -> PathBuf {
         self.root.path().join(name)
+    }
+
+    fn share_dir(&self, name: &str) -> PathBuf {
+        self.setup.share_dir(self.root.path(), name)
     }
 
     /// The binary, run as whom the server runs as.
@@ -171,6 +196,18 @@ impl Files {
         command
     }
 
+    fn user(&self, words: &[&str], input: &str) -> Output {
+        let mut command = self.command();
+        command.arg("user").args(words).arg("--config").arg(self.path("shareward.toml"));
+        run(command, input.as_bytes(), PEER_MAX)
+    }
+
+    fn serve(&self) -> Command {
+        let mut command = self.command();
+        command.arg("serve").arg("--config").arg(self.path("shareward.toml"));
+        command
+    }
+
     fn write_config(&self, port: u16) {
         let root = self.root.path().display();
         let listed =
@@ -183,7 +220,7 @@ impl Files {
             self.setup.extra
         );
         for share in &self.setup.shares {
-            write!(text, "\n[[share]]\nname = \"{0}\"\npath = \"{root}/shares/{0}\"\n", share.name)
+            write!(text, "\n[[share]]\nname = {:?}\npath = {:?}\n", share.name, self.share_dir(&share.name))
                 .expect("a string");
             if share.encrypted {
                 text.push_str("encrypt = true\n");

@@ -379,12 +379,10 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
     };
     let administrator =
         is_user && settings.administrators.iter().any(|name| name.eq_ignore_ascii_case(&identity.user));
-    let of_machine = server
-        .accounts()
-        .user(&identity.user)
-        .filter(|_| is_user)
-        .map(|account| server.machine().user(&account.name, account.uid));
-    let token = Token::new(identity.kind, &actor, of_machine, administrator);
+    let accounts = server.accounts();
+    let account = accounts.user(&identity.user).filter(|_| is_user);
+    let of_account = account.map(|account| server.sids_of(account)).unwrap_or_default();
+    let token = Token::new(identity.kind, &actor, &of_account, administrator);
     let name = if identity.kind == IdentityKind::Anonymous { String::new() } else { identity.user.clone() };
     Ok(User { name, kind: identity.kind, actor, token, administrator })
 }

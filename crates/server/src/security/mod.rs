@@ -6,6 +6,7 @@
 
 mod posix;
 mod record;
+mod sids;
 mod token;
 
 use vfs::{Actor, Backend, Handle, RelativePath, Stat, Wanted};
@@ -15,6 +16,7 @@ use wire::{AccessMask, NtStatus};
 
 use crate::session::User;
 use crate::status::of_vfs;
+pub(crate) use sids::{UserSids, domain_users};
 pub(crate) use token::{Machine, Token};
 
 /// Who wants something of a share's files.

@@ -168,7 +168,7 @@ fn permitted(directory: AccessMask, file: AccessMask) -> AccessMask {
     store(&*made.handle, &allow(directory)).unwrap();
     let made = backend.create_file(&actor, &path("d/f"), FileAttributes::NONE, Wanted::BOTH).unwrap();
     store(&*made.handle, &allow(file)).unwrap();
-    let token = Token::new(IdentityKind::User, &actor, None, false);
+    let token = Token::new(IdentityKind::User, &actor, &[], false);
     let subject = Subject { backend: &backend, actor: &actor, token: &token, for_backup: false };
     subject.permitted(&path("d/f"), &*made.handle, &made.stat, AccessMask::MAXIMUM_ALLOWED)
 }

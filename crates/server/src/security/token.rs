@@ -17,15 +17,10 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// The token of a user; `of_machine` is who a user of the users file is besides.
+    /// The token of a user; `of_account` is who a user of the users file is besides.
     ///
     /// Everyone is their Unix ids first, since that is who files belong to.
-    pub(crate) fn new(
-        kind: IdentityKind,
-        actor: &Actor,
-        of_machine: Option<Sid>,
-        administrator: bool,
-    ) -> Self {
+    pub(crate) fn new(kind: IdentityKind, actor: &Actor, of_account: &[Sid], administrator: bool) -> Self {
         let mut sids = Vec::with_capacity(16);
         match actor {
             Actor::User(identity) => {
@@ -38,7 +33,7 @@ impl Token {
                 sids.push(Sid::unix_group(nix::unistd::getegid().as_raw()));
             }
         }
-        sids.extend(of_machine);
+        sids.extend(of_account);
         sids.extend([Sid::WORLD, Sid::NETWORK]);
         match kind {
             IdentityKind::User => sids.extend([Sid::AUTHENTICATED_USERS, Sid::USERS]),
@@ -180,7 +175,7 @@ mod tests {
     #[test]
     fn only_a_privilege_lets_one_give_files_to_others() {
         let token =
-            |administrator| Token::new(IdentityKind::User, &Actor::user(7, 7, vec![8]), None, administrator);
+            |administrator| Token::new(IdentityKind::User, &Actor::user(7, 7, vec![8]), &[], administrator);
         assert!(token(false).may_give(Sid::unix_user(7)) && token(false).may_give(Sid::unix_group(8)));
         assert!(!token(false).may_give(Sid::unix_user(1)) && token(true).may_give(Sid::unix_user(1)));
     }

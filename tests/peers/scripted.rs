@@ -1,0 +1,30 @@
+//! Our small client, connected: for what other people's clients cannot be told to do.
+
+use std::net::SocketAddr;
+
+use auth::Credentials;
+use client::smb::{ConnectOptions, Connection, Session, Tree};
+use testkit::Subject;
+
+pub(crate) fn address(subject: &Subject) -> SocketAddr {
+    subject.address()
+}
+
+/// A connection of its own and the share `data` over it.
+pub(crate) async fn connected(subject: &Subject, name: &str) -> (Connection, Tree) {
+    let options = ConnectOptions::new().expect("options");
+    let session = logged_on(subject, name, options).await;
+    let tree = session.tree_connect(DATA).await.expect("tree connect");
+    (session.connection().clone(), tree)
+}
+
+/// A session over a connection of its own.
+pub(crate) async fn logged_on(subject: &Subject, name: &str, options: ConnectOptions) -> Session {
+    let connection = Connection::connect(address(subject), None, options).await.expect("connect");
+    let user = subject.user(name);
+    let credentials = Credentials::password(&user.name, "", &user.password);
+    connection.logon(credentials).await.expect("log on")
+}
+
+/// The share that everybody uses.
+pub(crate) const DATA: &str = r"\\127.0.0.1\data";
