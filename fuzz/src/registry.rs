@@ -260,7 +260,6 @@ impl World {
             oplock: OplockLevel([0, 1, 8, 9][usize::from(choices >> 3 & 3)]),
             lease: (lease & 1 == 1).then(|| LeaseRequest {
                 key: guid(lease >> 1 & 3),
-                parent_key: None,
                 state: LeaseState(u32::from(lease >> 3 & 7)),
                 version: 1 + (lease >> 6 & 1),
                 epoch: u16::from(lease >> 7),

@@ -72,8 +72,6 @@ pub struct AppInstance {
 pub struct LeaseRequest {
     /// `LeaseKey`.
     pub key: Guid,
-    /// `ParentLeaseKey`, where its flag is set.
-    pub parent_key: Option<Guid>,
     /// `LeaseState`.
     pub state: LeaseState,
     /// 1 or 2.
@@ -524,7 +522,7 @@ impl<S: Shell> State<S> {
         let lease = self
             .leases
             .entry(id)
-            .or_insert_with(|| Lease::new(key, asked.version, asked.parent_key, asked.epoch));
+            .or_insert_with(|| Lease::new(key, asked.version, asked.epoch));
         lease.opens.insert(open);
         let shared = lease.shared.clone();
         let whole = is_new || caches == wanted(asked, is_directory);

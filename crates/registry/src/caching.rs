@@ -177,21 +177,29 @@ impl<S: Shell> State<S> {
         Ok((self.wait_if(wait, file, request, session), effects))
     }
 
-    /// Tells those who cache a directory that its entries change (MS-FSA 2.1.4.17 for directory
-    /// leases): all leases but the one whose key the change's open names as parent.
+    /// Tells those who cache a directory that its entries change (MS-FSA 2.1.4.12, PARENT_OBJECT): all but
+    /// the lease that the change's open names as its parent's. Nobody waits for it.
     pub fn break_directory_caching(
         &mut self,
         directory: FileKey,
-        except: Option<LeaseId>,
+        parent_key: Option<Guid>,
         now: Time,
     ) -> Effects<S> {
         let mut effects = Effects::none();
         for holder in self.holders(directory) {
-            if except.is_none_or(|lease| holder != Holder::Lease(lease)) {
+            // Like Windows' object store, which knows keys and no clients.
+            let is_spared = matches!(holder, Holder::Lease(lease) if parent_key == Some(lease.key));
+            if !is_spared {
                 let _ = self.break_holder(holder, LeaseState::NONE, now, &mut effects);
             }
         }
         effects
+    }
+
+    /// Tells those who cache a file or directory that somebody has changed it who is no client: what they
+    /// have of it is not what is there.
+    pub fn break_for_outsider(&mut self, file: FileKey, now: Time) -> Effects<S> {
+        self.break_directory_caching(file, None, now)
     }
 
     pub(crate) fn holders(&self, file: FileKey) -> Vec<Holder> {
@@ -470,44 +478,58 @@ impl<S: Shell> State<S> {
     }
 
     /// Tells a session again of the breaks it has not acknowledged: the channel they were sent on is lost
-    /// (MS-SMB2 3.3.4.6, 3.3.4.7).
-    pub(crate) fn repeat_breaks(&mut self, session: SessionGlobalId, now: Time) -> Effects<S> {
-        let mut effects = Effects::none();
-        let trees = self.sessions.get(&session).map(|it| it.trees.clone()).unwrap_or_default();
-        let opens: Vec<FileGlobalId> = trees
-            .values()
-            .filter_map(|tree| self.trees.get(tree))
-            .flat_map(|tree| tree.opens.iter().copied())
-            .collect();
+    /// (MS-SMB2 3.3.4.6, 3.3.4.7). Breaks of leases are the client's, unless the session is sealed.
+    pub(crate) fn repeat_breaks(&mut self, session: SessionGlobalId, now: Time, effects: &mut Effects<S>) {
+        let Some(found) = self.sessions.get(&session) else {
+            return;
+        };
+        let is_sealed = found.identity.flags.encrypted;
+        let trees = found.trees.values().filter_map(|tree| self.trees.get(tree));
+        let opens: Vec<FileGlobalId> = trees.flat_map(|tree| tree.opens.iter().copied()).collect();
         let mut leases = Vec::new();
         for id in opens {
             let Some(open) = self.opens.get(&id) else {
                 continue;
             };
-            let kind = match open.caching {
+            match open.caching {
                 Caching::Oplock { breaking: Some(breaking), .. } => {
-                    BreakKind::Oplock { file_id: open.file_id, level: breaking.to }
+                    let kind = BreakKind::Oplock { file_id: open.file_id, level: breaking.to };
+                    self.notify(id, kind, now, effects);
                 }
-                Caching::Lease(lease) if !leases.contains(&lease) => {
-                    let Some((found, breaking)) =
-                        self.leases.get(&lease).and_then(|it| it.breaking.map(|breaking| (it, breaking)))
-                    else {
-                        continue;
-                    };
+                Caching::Lease(lease) if is_sealed && !leases.contains(&lease) => {
                     leases.push(lease);
-                    BreakKind::Lease {
-                        key: lease.key,
-                        current: found.state,
-                        new: breaking.to,
-                        ack_required: true,
-                        epoch: found.epoch,
-                    }
+                    self.repeat_lease_break(lease, now, effects);
                 }
-                _ => continue,
-            };
-            self.notify(id, kind, now, &mut effects);
+                _ => {}
+            }
         }
-        effects
+    }
+
+    /// Tells a client again of the breaks of its leases that it has not acknowledged: the connection that they
+    /// were sent on is lost.
+    pub(crate) fn repeat_lease_breaks(&mut self, client: Guid, now: Time, effects: &mut Effects<S>) {
+        for lease in self.deadlines.lease_breaks().filter(|lease| lease.client == client).collect::<Vec<_>>() {
+            self.repeat_lease_break(lease, now, effects);
+        }
+    }
+
+    fn repeat_lease_break(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
+        let Some((lease, breaking)) =
+            self.leases.get(&id).and_then(|it| it.breaking.map(|breaking| (it, breaking)))
+        else {
+            return;
+        };
+        let kind = BreakKind::Lease {
+            key: id.key,
+            current: lease.state,
+            new: breaking.to,
+            ack_required: true,
+            epoch: lease.epoch,
+        };
+        let open = lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some()));
+        if let Some(open) = open.copied() {
+            self.notify(open, kind, now, effects);
+        }
     }
 
     fn notify(&mut self, id: FileGlobalId, kind: BreakKind, now: Time, effects: &mut Effects<S>) {
@@ -541,7 +563,7 @@ impl<S: Shell> State<S> {
     /// The connections that a client hears of its leases on. They are the client's and not a session's, and
     /// their breaks are not signed: like Windows and Samba the server uses its oldest connection that is of
     /// use still.
-    fn channels_of_client(&self, client: Guid) -> Vec<ConnectionId> {
+    pub(crate) fn channels_of_client(&self, client: Guid) -> Vec<ConnectionId> {
         let first = (client, ConnectionId(0));
         let own = self.client_connections.range(first..).take_while(|(guid, _)| *guid == client);
         own.map(|(_, id)| *id)

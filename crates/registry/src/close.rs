@@ -177,12 +177,17 @@ impl<S: Shell> State<S> {
             self.leave_lease(lease, id);
         }
         let mut deletion = Deletion::None;
+        let mut deleted_by = None;
         if let Some(key) = open.target.file() {
             self.wake(key, effects);
             if let Some(file) = self.files.get_mut(&key) {
                 file.share_mode.remove(open.sharing());
                 file.opens.remove(&id);
-                file.delete_pending |= open.delete_on_close && reason != CloseReason::CreateFailed;
+                if open.delete_on_close && reason != CloseReason::CreateFailed {
+                    file.delete_pending = true;
+                    file.deleted_by.get_or_insert(id);
+                }
+                deleted_by = file.deleted_by;
                 if file.opens.is_empty() {
                     deletion = self.leave_file(key);
                 }
@@ -199,6 +204,7 @@ impl<S: Shell> State<S> {
             path: open.path,
             delete_on_close_now: deletion != Deletion::None,
             deletes_file: deletion == Deletion::File,
+            deletes_for_another: deleted_by.is_some_and(|by| by != id),
             reason,
         });
     }

@@ -101,13 +101,18 @@ impl<S: Shell> State<S> {
         let Some(connection) = self.connections.get(&id) else {
             return effects;
         };
-        // Nothing more is sent on it.
-        self.client_connections.remove(&(connection.client_guid, id));
+        let client = connection.client_guid;
         let (waiting, sessions) = (connection.waiting.clone(), connection.sessions.clone());
+        let had_breaks = self.channels_of_client(client).first() == Some(&id);
+        // Nothing more is sent on it.
+        self.client_connections.remove(&(client, id));
         let waiting: Vec<RequestKey> = waiting.into_iter().filter(|it| !self.strand(*it, id)).collect();
         self.forget_waiting(&waiting, now, &mut effects);
         for session in sessions {
             effects.merge(self.unbind(session, id, now));
+        }
+        if had_breaks {
+            self.repeat_lease_breaks(client, now, &mut effects);
         }
         self.connections.remove(&id);
         self.events.push(now, EventKind::ConnectionDown { connection: id });
@@ -160,7 +165,11 @@ impl<S: Shell> State<S> {
             if let Some(found) = self.connections.get_mut(&connection) {
                 found.sessions.remove(&session);
             }
-            return if was_first { self.repeat_breaks(session, now) } else { Effects::none() };
+            let mut effects = Effects::none();
+            if was_first {
+                self.repeat_breaks(session, now, &mut effects);
+            }
+            return effects;
         }
         let id = found.session_id;
         self.close_session(id, EndReason::ConnectionLost, now).unwrap_or_default()

@@ -36,6 +36,14 @@ impl Deadlines {
         self.set.contains(&(at, what))
     }
 
+    /// The leases that are being broken.
+    pub(crate) fn lease_breaks(&self) -> impl Iterator<Item = LeaseId> {
+        self.set.iter().filter_map(|(_, deadline)| match deadline {
+            Deadline::LeaseBreak(lease) => Some(*lease),
+            Deadline::OplockBreak(_) | Deadline::Durable(_) => None,
+        })
+    }
+
     fn next(&self) -> Option<(Time, Deadline)> {
         self.set.first().copied()
     }

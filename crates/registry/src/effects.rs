@@ -135,6 +135,8 @@ pub struct Dropped<S: Shell> {
     pub delete_on_close_now: bool,
     /// What goes is the file, though this was an open of one of its streams: they had outlived it.
     pub deletes_file: bool,
+    /// The delete was another open's wish.
+    pub deletes_for_another: bool,
     /// Why it ended.
     pub reason: CloseReason,
 }

@@ -85,6 +85,8 @@ pub(crate) struct File {
     pub(crate) opens: BTreeSet<FileGlobalId>,
     pub(crate) share_mode: ShareMode,
     pub(crate) delete_pending: bool,
+    /// The open that made it so.
+    pub(crate) deleted_by: Option<FileGlobalId>,
     /// The opens that hold an oplock (no lease).
     pub(crate) oplocks: BTreeSet<FileGlobalId>,
     /// The leases its opens are under, whatever their state.
@@ -209,8 +211,11 @@ impl<S: Shell> State<S> {
     /// 2.1.5.15.3, FileDispositionInformation). That it may be deleted has been checked by the server;
     /// others' handle caching is broken by [`break_handle_caching`](Self::break_handle_caching).
     pub fn set_delete_pending(&mut self, open: impl Into<OpenRef>, pending: bool) -> Result<(), NotFound> {
-        let key = self.file_of(open.into())?;
-        self.files.get_mut(&key).ok_or(NotFound)?.delete_pending = pending;
+        let id = self.open_global(open.into())?;
+        let key = self.file_of(id.into())?;
+        let file = self.files.get_mut(&key).ok_or(NotFound)?;
+        file.delete_pending = pending;
+        file.deleted_by = pending.then_some(id);
         Ok(())
     }
 

@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use wire::{FileGlobalId, Guid, LeaseState};
+use wire::{FileGlobalId, LeaseState};
 
 use crate::{FileKey, LeaseId, Shell, State, Time};
 
 pub(crate) struct Lease {
     pub(crate) file: FileKey,
     pub(crate) version: u8,
-    pub(crate) parent: Option<Guid>,
     /// `Lease.LeaseState`: until a break is acknowledged, what it was before.
     pub(crate) state: LeaseState,
     pub(crate) breaking: Option<LeaseBreaking>,
@@ -35,11 +34,10 @@ pub(crate) struct LeaseBreaking {
 }
 
 impl Lease {
-    pub(crate) fn new(file: FileKey, version: u8, parent: Option<Guid>, epoch: u16) -> Self {
+    pub(crate) fn new(file: FileKey, version: u8, epoch: u16) -> Self {
         Self {
             file,
             version,
-            parent,
             state: LeaseState::NONE,
             breaking: None,
             epoch,
@@ -65,10 +63,5 @@ impl<S: Shell> State<S> {
     /// (MS-SMB2 3.3.5.9.8), which is better known before the other one is created.
     pub fn lease_file(&self, lease: LeaseId) -> Option<FileKey> {
         self.leases.get(&lease).map(|it| it.file)
-    }
-
-    /// A lease's parent key (MS-SMB2 2.2.13.2.10), for the break of its directory's lease.
-    pub fn lease_parent(&self, lease: LeaseId) -> Option<Guid> {
-        self.leases.get(&lease).and_then(|it| it.parent)
     }
 }

@@ -81,3 +81,32 @@ pub(crate) const MAX_INTERFACES: usize = 64;
 /// How long requests go on whose connection is lost: longer than the breaks they may wait for. What is
 /// not done by then is given up.
 pub(crate) const ABANDONED_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Directories that the kernel is asked to report changes of, for all clients: about a kilobyte of its memory
+/// each, and below what Linux grants a process by default. Of more, changes by local processes are not told and
+/// directory leases are not granted.
+pub(crate) const OBSERVED_DIRECTORIES: usize = 16_384;
+
+/// Directories below one that is watched with all below (SMB2_WATCH_TREE) that are observed. Of a larger tree
+/// the client hears once that it must look for itself, and the log says so.
+pub(crate) const OBSERVED_TREE: usize = 4_096;
+
+/// How long the kernel's reports lie before they are looked at: time for the server to note what of it was its
+/// own doing, and the pace at which a storm of changes is taken in.
+pub(crate) const OBSERVATION_DELAY: Duration = Duration::from_millis(40);
+
+/// Reports of the kernel taken in at once, bytes. The rest waits in the kernel, whose own limit is
+/// `fs.inotify.max_queued_events`; what is lost there makes every watch say STATUS_NOTIFY_ENUM_DIR.
+pub(crate) const OBSERVATION_BYTES: usize = 128 * 1024;
+
+/// Changes of its own that the server remembers until the kernel has reported them. Of more, clients hear of
+/// some twice.
+pub(crate) const OWN_CHANGES: usize = 8_192;
+
+/// How long they are remembered: longer than the kernel's reports can lie.
+pub(crate) const OWN_CHANGE_LIFETIME: Duration = Duration::from_secs(10);
+
+/// How long data may be on their way to a client that was sent a break without its acknowledgment
+/// (TCP_USER_TIMEOUT): less than it has to answer, so that the break can go by another of its connections. Then
+/// this connection is over.
+pub(crate) const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use registry::{GrantedOpen, OpenShared};
 use vfs::RelativePath;
 use wire::msg::CreateAction;
-use wire::{AccessMask, FileGlobalId, FileId};
+use wire::{AccessMask, FileGlobalId, FileId, Guid};
 
 use crate::pipes::Pipe;
 use crate::replay::{ChannelCounts, LockSequences};
@@ -27,6 +27,8 @@ pub(crate) struct Open {
     pub(crate) channel: Arc<ChannelCounts>,
     /// What the CREATE answered, for its replay.
     pub(crate) action: CreateAction,
+    /// The key of the lease on its directory that its own changes are not to break (`Lease.ParentLeaseKey`).
+    parent_key: Option<Guid>,
     /// `Open.IsReplayEligible`.
     replayable: AtomicBool,
     /// `Open.IsDurable` or `Open.IsResilient`.
@@ -40,6 +42,8 @@ pub(crate) struct Created {
     pub(crate) channel_sequence: u16,
     /// Whether it had a create GUID.
     pub(crate) has_guid: bool,
+    /// `ParentLeaseKey` of its lease context.
+    pub(crate) parent_key: Option<Guid>,
 }
 
 /// What is open.
@@ -57,6 +61,8 @@ pub(crate) struct OpenFile {
     pub(crate) is_stream: bool,
     /// `FileModeInformation`: the create options that stay (MS-FSCC 2.4.31).
     pub(crate) mode: u32,
+    /// Whether data were written through it.
+    written: AtomicBool,
     pub(crate) state: Mutex<FileState>,
 }
 
@@ -69,6 +75,8 @@ pub(crate) struct FileState {
     pub(crate) position: u64,
     /// `FileModeInformation` where it was set since the open.
     pub(crate) mode: Option<u32>,
+    /// Whether the directory was prepared for a lease.
+    pub(crate) leased: bool,
     /// The watch that CHANGE_NOTIFY has begun.
     pub(crate) watch: Option<Arc<crate::notify::Watch>>,
     /// `Open.LockSequenceArray`.
@@ -92,7 +100,7 @@ impl Open {
         content: Content,
         created: Created,
     ) -> Self {
-        let Created { action, channel_sequence, has_guid } = created;
+        let Created { action, channel_sequence, has_guid, parent_key } = created;
         Self {
             file_id: granted.file_id,
             global_id: granted.global_id,
@@ -103,6 +111,7 @@ impl Open {
             content: Arc::new(content),
             channel: ChannelCounts::new(channel_sequence),
             action,
+            parent_key,
             replayable: AtomicBool::new(has_guid),
             durable: AtomicBool::new(granted.durable.is_some()),
         }
@@ -126,6 +135,7 @@ impl Open {
             content: Arc::clone(&self.content),
             channel: ChannelCounts::new(channel_sequence),
             action: self.action,
+            parent_key: self.parent_key,
             replayable: AtomicBool::new(false),
             durable: AtomicBool::new(true),
         }
@@ -159,6 +169,11 @@ impl Open {
     /// `Open.GrantedAccess`.
     pub(crate) fn access(&self) -> AccessMask {
         self.access
+    }
+
+    /// The key of the lease on its directory that its own changes are not to break.
+    pub(crate) fn parent_key(&self) -> Option<Guid> {
+        self.parent_key
     }
 
     /// What the registry shares with the hot path.
@@ -199,6 +214,35 @@ impl Open {
 }
 
 impl OpenFile {
+    /// A file that has just been opened.
+    pub(crate) fn new(
+        handle: Arc<dyn vfs::Handle>,
+        path: RelativePath,
+        is_directory: bool,
+        mode: u32,
+    ) -> Self {
+        Self {
+            handle,
+            is_directory,
+            is_stream: path.stream().is_some(),
+            mode,
+            written: AtomicBool::new(false),
+            state: Mutex::new(FileState { path, ..FileState::default() }),
+        }
+    }
+
+    /// Notes that data are written through it.
+    pub(crate) fn set_written(&self) {
+        if !self.written.load(Ordering::Relaxed) {
+            self.written.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether data were written through it.
+    pub(crate) fn was_written(&self) -> bool {
+        self.written.load(Ordering::Relaxed)
+    }
+
     /// Whether the open was made with FILE_DELETE_ON_CLOSE.
     pub(crate) fn deletes_on_close(&self) -> bool {
         self.mode & wire::msg::CreateOptions::DELETE_ON_CLOSE.0 != 0

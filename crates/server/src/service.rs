@@ -84,6 +84,7 @@ impl Service {
             tasks.push(tokio::spawn(accept(Arc::clone(&server), listener)));
         }
         tasks.push(tokio::spawn(watch_timeouts(Arc::clone(&server))));
+        tasks.push(tokio::spawn(crate::notify::observe(Arc::clone(&server))));
         Ok(Self { server, addresses, tasks })
     }
 

@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use registry::{BreakKind, Cancelled, Effects, Outcome, RequestKey};
+use registry::{BreakKind, Cancelled, Dropped, Effects, Outcome, RequestKey};
 use tokio::sync::oneshot;
-use wire::NtStatus;
+use wire::{AccessMask, NtStatus};
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
 
 use crate::connection::{Event, Link};
-use crate::open::{Content, Open};
+use crate::open::{Content, Open, OpenFile};
 use crate::server::Server;
 use crate::session::Session;
 use crate::tree::Tree;
@@ -123,7 +123,7 @@ impl Server {
                 self.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
             }
             if let Some(file) = dropped.attached.file() {
-                file.state().times.finish(&*file.handle);
+                self.finish_file(&dropped, file);
             }
             // The last of several opens will delete it; who watches it hears so now.
             if let Some(file) = dropped.attached.file()
@@ -133,7 +133,7 @@ impl Server {
                 self.watches.deleting(dropped.attached.tree(), &file.path());
             }
             if dropped.delete_on_close_now {
-                self.remove_file(&dropped.attached, dropped.deletes_file);
+                self.remove_file(&dropped);
             }
             if let Content::Pipe(pipe) = &*dropped.attached.content {
                 pipe.close();
@@ -162,9 +162,30 @@ impl Server {
         }
     }
 
-    /// Removes the name of a file or stream whose last open with delete pending is gone (MS-FSA 2.1.5.5);
-    /// `whole`: the file, where a stream was open.
-    fn remove_file(&self, open: &Open, whole: bool) {
+    /// What an open leaves of itself in its file and in the directory's listing (MS-FSA 2.1.5.5).
+    fn finish_file(&self, dropped: &Dropped<SmbShell>, file: &OpenFile) {
+        let open = &dropped.attached;
+        file.state().times.finish(&*file.handle);
+        if file.is_directory {
+            if std::mem::take(&mut file.state().leased)
+                && let Some(directory) = dropped.target.file()
+            {
+                self.watches.unlease(directory);
+            }
+            return;
+        }
+        if open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
+            self.watches.tended(open);
+        }
+        if file.was_written() && !file.is_stream {
+            self.relisted(open.tree(), &file.path(), open.parent_key());
+        }
+    }
+
+    /// Removes the name of a file or stream whose last open with delete pending is gone (MS-FSA 2.1.5.5): of
+    /// the file, where its stream was open and it has outlived it.
+    fn remove_file(&self, dropped: &Dropped<SmbShell>) {
+        let (open, whole) = (&dropped.attached, dropped.deletes_file);
         let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return };
         let actor = open.session().user().map(|user| user.actor.clone()).unwrap_or_default();
         let path = if whole { file.path().without_stream() } else { file.path() };
@@ -178,5 +199,10 @@ impl Server {
             (_, false) => (NotifyAction::REMOVED, CompletionFilter::FILE_NAME),
         };
         self.watches.changed(open.tree(), &path, action, what);
+        if what != CompletionFilter::STREAM_NAME {
+            // What one open wished and another has done is not the doing of either's lease.
+            let parent_key = open.parent_key().filter(|_| !dropped.deletes_for_another);
+            self.relisted(open.tree(), &path, parent_key);
+        }
     }
 }

@@ -231,7 +231,6 @@ impl Chaos {
         request.is_directory = opening.directory;
         request.lease = opening.lease.map(|(key, state, version)| LeaseRequest {
             key: guid(key),
-            parent_key: None,
             state: LeaseState(state),
             version,
             epoch: 0,

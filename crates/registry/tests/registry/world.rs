@@ -216,11 +216,11 @@ pub(crate) fn share(name: &str, max_uses: Option<u32>) -> ShareDefinition {
 }
 
 pub(crate) fn lease(key: u8, state: LeaseState) -> Option<LeaseRequest> {
-    Some(LeaseRequest { key: guid(key), parent_key: None, state, version: 1, epoch: 0 })
+    Some(LeaseRequest { key: guid(key), state, version: 1, epoch: 0 })
 }
 
 pub(crate) fn lease_v2(key: u8, state: LeaseState, epoch: u16) -> Option<LeaseRequest> {
-    Some(LeaseRequest { key: guid(key), parent_key: None, state, version: 2, epoch })
+    Some(LeaseRequest { key: guid(key), state, version: 2, epoch })
 }
 
 pub(crate) fn durable_v2(guid_number: u8, timeout_ms: u32) -> Option<DurableRequest> {

@@ -62,6 +62,8 @@ pub(crate) struct Connection {
     preauth: Mutex<PreauthHash>,
     /// Whether a session was ever valid here.
     authenticated: AtomicBool,
+    /// Whether a break was ever sent here.
+    peer_awaited: AtomicBool,
 }
 
 /// How other tasks reach a connection.
@@ -111,6 +113,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
         preauth: Mutex::default(),
         authenticated: AtomicBool::new(false),
+        peer_awaited: AtomicBool::new(false),
     };
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
@@ -174,7 +177,7 @@ async fn run<'a>(
             }
             // What this request has asked of its own client goes out before later ones are answered.
             while let Ok(event) = inbox.try_recv() {
-                if let ControlFlow::Break(end) = connection.take_event(event) {
+                if let ControlFlow::Break(end) = connection.take_event(socket, event) {
                     return end;
                 }
             }
@@ -207,7 +210,7 @@ async fn run<'a>(
                 Err(violation) => return End::Violation(violation),
             },
             Some(event) = inbox.recv() => {
-                if let ControlFlow::Break(end) = connection.take_event(event) {
+                if let ControlFlow::Break(end) = connection.take_event(socket, event) {
                     return end;
                 }
             }
@@ -223,13 +226,27 @@ async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Outpu
 
 impl Connection {
     /// Does what another task asks.
-    fn take_event(&self, event: Event) -> ControlFlow<End> {
+    fn take_event(&self, socket: &TcpStream, event: Event) -> ControlFlow<End> {
         match event {
-            Event::Break(notice) => self.push(dispatch::break_notification(self, &notice)),
+            Event::Break(notice) => {
+                self.await_peer(socket);
+                self.push(dispatch::break_notification(self, &notice));
+            }
             Event::SessionEnded => self.forget_sessions(),
             Event::Close => return ControlFlow::Break(End::Asked),
         }
         ControlFlow::Continue(())
+    }
+
+    /// Lets the kernel end a connection whose peer is gone while others wait for it: the break then goes by
+    /// another channel (MS-SMB2 3.3.4.6, 3.3.4.7). Once a client caches something, it may be asked again.
+    fn await_peer(&self, socket: &TcpStream) {
+        if !self.peer_awaited.swap(true, Ordering::Relaxed)
+            && let Err(error) =
+                socket2::SockRef::from(socket).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_TIMEOUT))
+        {
+            tracing::debug!(conn = self.id.0, %error, "a dead peer is found late");
+        }
     }
 
     /// Queues a frame.

@@ -1,5 +1,7 @@
 //! CHANGE_NOTIFY: MS-SMB2 3.3.5.19.
 
+use std::sync::Arc;
+
 use wire::msg::{ChangeNotifyRequest, ChangeNotifyResponse, WatchFlags};
 use wire::{AccessMask, NtStatus};
 
@@ -21,15 +23,24 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         return Err(NtStatus::INVALID_PARAMETER);
     }
     let max = notify.output_buffer_length as usize;
+    let mut started = false;
     let watch = {
         let mut state = file.state();
         let path = state.path.clone();
         let start = || {
+            started = true;
             let recursive = notify.flags.contains(WatchFlags::WATCH_TREE);
             let server = &request.connection.server;
-            server.watches.watch(open.tree(), &path, notify.completion_filter, recursive, max)
+            server.watches.watch(
+                open.tree(),
+                &path,
+                &*file.handle,
+                notify.completion_filter,
+                recursive,
+                max,
+            )
         };
-        std::sync::Arc::clone(state.watch.get_or_insert_with(start))
+        Arc::clone(state.watch.get_or_insert_with(start))
     };
     // An administrator or another channel may have closed the open meanwhile.
     if open.is_closed() {
@@ -37,6 +48,15 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     let mut changes = Vec::new();
     let mut pending = None;
+    if started && watch.is_recursive() {
+        let waits = pending.insert(request.wait(answer)?);
+        let (server, below) = (Arc::clone(&request.connection.server), Arc::clone(&watch));
+        let observed = crate::blocking::run(move || server.watches.observe_below(&below));
+        tokio::select! {
+            observed = observed => observed?,
+            () = waits.cancelled() => return Err(NtStatus::CANCELLED),
+        }
+    }
     loop {
         let changed = watch.changed();
         tokio::pin!(changed);

@@ -20,6 +20,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         let handle = Arc::clone(&file.handle);
         crate::blocking::run(move || handle.flush()).await?.map_err(|error| crate::status::of_vfs(&error))?;
         file.state().times.catch_up(&*file.handle);
+        request.connection.server.watches.tended(&open);
     }
     let base = answer.base();
     FlushResponse.encode(answer.body(), base);

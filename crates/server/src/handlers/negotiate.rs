@@ -73,7 +73,12 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         client_guid: negotiate.client_guid,
         client_capabilities: negotiate.capabilities,
         client_security_mode: negotiate.security_mode,
-        capabilities: capabilities(dialect, negotiate.capabilities, cipher),
+        capabilities: capabilities(
+            dialect,
+            negotiate.capabilities,
+            cipher,
+            connection.server.watches.supports_leases(),
+        ),
         security_mode: security_mode(settings.signing),
         cipher,
         signing,
@@ -194,13 +199,21 @@ fn security_mode(signing: Signing) -> SecurityMode {
     }
 }
 
-fn capabilities(dialect: Dialect, client: GlobalCapabilities, cipher: Option<Cipher>) -> GlobalCapabilities {
+fn capabilities(
+    dialect: Dialect,
+    client: GlobalCapabilities,
+    cipher: Option<Cipher>,
+    leases_directories: bool,
+) -> GlobalCapabilities {
     let mut capabilities = GlobalCapabilities::NONE;
     if dialect >= Dialect::SMB210 {
         capabilities |= GlobalCapabilities::LEASING | GlobalCapabilities::LARGE_MTU;
     }
     if dialect >= Dialect::SMB300 {
         capabilities |= client & GlobalCapabilities::MULTI_CHANNEL;
+        if leases_directories {
+            capabilities |= client & GlobalCapabilities::DIRECTORY_LEASING;
+        }
     }
     // In 3.1.1 the negotiate context says so instead (MS-SMB2 3.3.5.4).
     if cipher.is_some() && dialect < Dialect::SMB311 {

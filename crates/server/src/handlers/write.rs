@@ -55,21 +55,29 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     Ok(NtStatus::SUCCESS)
 }
 
-/// What a change of a file's data means for others: who caches it is told.
+/// What it means for others that a file's data were written: who caches them is told. Its directory shows it
+/// when the open is over.
 pub(crate) fn wrote(request: &Request<'_>, open: &Open, bytes: u32) {
+    if let Some(file) = open.file() {
+        file.set_written();
+    }
+    changed(request, open, bytes);
+}
+
+/// What it means for others that a file's size was set, which its directory shows at once.
+pub(crate) fn resized(request: &Request<'_>, open: &Open) {
+    changed(request, open, 0);
+    if let Some(file) = open.file().filter(|file| !file.is_stream) {
+        request.connection.server.relisted(open.tree(), &file.path(), open.parent_key());
+    }
+}
+
+fn changed(request: &Request<'_>, open: &Open, bytes: u32) {
     let server = &request.connection.server;
     let shared = open.shared();
     shared.count_written(bytes.into(), server.now());
-    let (action, what) = match open.file() {
-        Some(file) if file.is_stream => {
-            (NotifyAction::MODIFIED_STREAM, CompletionFilter::STREAM_SIZE | CompletionFilter::STREAM_WRITE)
-        }
-        _ => (
-            NotifyAction::MODIFIED,
-            CompletionFilter::SIZE | CompletionFilter::LAST_WRITE | CompletionFilter::ATTRIBUTES,
-        ),
-    };
-    server.watches.touched(open, action, what);
+    let (action, what) = data_change(open);
+    server.watches.written(open, action, what);
     if shared.write_needs_break() {
         let effects = server.registry.lock("write").break_for_write(open.file_id(), server.now());
         server.apply(effects.unwrap_or_default());
@@ -82,6 +90,21 @@ pub(crate) fn overwritten(request: &Request<'_>, open: &Open) {
     if open.shared().file.cachers() != 0 {
         let effects = server.registry.lock("create").break_for_overwrite(open.file_id(), server.now());
         server.apply(effects.unwrap_or_default());
+    }
+    let (action, what) = data_change(open);
+    server.touched(open, action, what);
+}
+
+/// What those who watch hear of a change of data.
+fn data_change(open: &Open) -> (NotifyAction, CompletionFilter) {
+    match open.file() {
+        Some(file) if file.is_stream => {
+            (NotifyAction::MODIFIED_STREAM, CompletionFilter::STREAM_SIZE | CompletionFilter::STREAM_WRITE)
+        }
+        _ => (
+            NotifyAction::MODIFIED,
+            CompletionFilter::SIZE | CompletionFilter::LAST_WRITE | CompletionFilter::ATTRIBUTES,
+        ),
     }
 }
 

@@ -325,8 +325,15 @@ fn link_at(handle: &LocalHandle, target: &Located, leaf: &[u8]) -> Result<()> {
 fn temporary_name(stat: &Stat) -> Vec<u8> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
-    format!(".link-{:x}-{process:x}-{number:x}", stat.inode).into_bytes()
+    format!("{TEMPORARY}{process:x}-{:x}-{number:x}", stat.inode).into_bytes()
 }
+
+/// Whether a name is such a one.
+pub(super) fn is_temporary_name(name: &[u8]) -> bool {
+    name.starts_with(TEMPORARY.as_bytes()) && name.starts_with(format!("{TEMPORARY}{:x}-", std::process::id()).as_bytes())
+}
+
+const TEMPORARY: &str = ".link-";
 
 /// The metadata of an existing target that may be replaced (MS-FSA 2.1.5.15.11). Looks as the
 /// process: an actor that may not read the file must not pass its READONLY attribute by.

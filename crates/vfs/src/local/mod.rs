@@ -25,8 +25,10 @@ use crate::path::RelativePath;
 use credentials::Credentials;
 use resolve::{Root, statx_fd};
 use rustix::fs::{Mode, OFlags};
+use std::ffi::OsString;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wire::{FileAttributes, FileTime};
 
@@ -163,6 +165,26 @@ impl Backend for LocalBackend {
             component_units_max: u32::try_from(COMPONENT_UNITS_MAX).unwrap_or(u32::MAX),
         }
     }
+}
+
+/// The name that the wire shows for a name on disk.
+pub fn wire_name(disk: &[u8]) -> String {
+    names::decode(disk)
+}
+
+/// Where a path of a share is on disk, from the share's directory; the stream is left out.
+pub fn disk_path(path: &RelativePath) -> Result<PathBuf> {
+    Ok(PathBuf::from(OsString::from_vec(names::encode_path(path.as_str())?)))
+}
+
+/// A way to an open file for calls that take no descriptor, as long as it is open.
+pub fn reopen_path(handle: &dyn Handle) -> Option<String> {
+    change::own(handle).ok().map(|handle| xattr::proc_path(handle.fd()))
+}
+
+/// Whether a name on disk is one that this process makes for a moment, to put it in place of another.
+pub fn is_temporary_name(disk: &[u8]) -> bool {
+    change::is_temporary_name(disk)
 }
 
 /// A serial number from what identifies the root (FNV-1a).

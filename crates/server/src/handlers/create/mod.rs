@@ -10,7 +10,7 @@ mod resolve;
 
 pub(crate) use decode::{path_status, relative_path};
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use registry::{
     Admission, AdmitRequest, DurableGranted, DurableRequest, FileKey, LeaseRequest, Refused, RequestKey,
@@ -22,11 +22,11 @@ use wire::create_context::{
 };
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse};
-use wire::{AccessMask, NtStatus, OplockLevel};
+use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
 use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
 use crate::limits;
-use crate::open::{Content, Created, FileState, Open, OpenFile};
+use crate::open::{Content, Created, Open, OpenFile};
 use crate::pipes::Pipe;
 use crate::shell::Wake;
 use decode::{Asked, Wish};
@@ -101,6 +101,8 @@ async fn admit<'a>(
         .get_or_insert_with(|| RequestKey { connection: request.connection.id, id: server.next_request() });
     let is_directory = resolved.stat.is_directory();
     let display = resolved.display_path();
+    let mut lease = wish.lease.as_ref().map(lease_request);
+    let leased = is_directory && prepare_lease(request, &resolved, lease.as_mut());
     let admission = AdmitRequest {
         request: key,
         is_retry,
@@ -115,22 +117,19 @@ async fn admit<'a>(
         delete_on_close: wish.delete_on_close,
         is_directory,
         oplock: wish.oplock,
-        lease: wish.lease.as_ref().map(|lease| lease_request(lease, is_directory)),
+        lease,
         durable: wish.durable,
         app_instance: wish.app_instance,
     };
-    let content = Content::File(OpenFile {
-        handle: Arc::clone(&resolved.handle),
-        is_directory,
-        is_stream: resolved.path.stream().is_some(),
-        mode: wish.mode(),
-        state: Mutex::new(FileState { path: resolved.path.clone(), ..FileState::default() }),
-    });
+    let handle = Arc::clone(&resolved.handle);
+    let content =
+        Content::File(OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode()));
     let woken = server.waiters.enter(key);
     let created = Created {
         action: resolved.action,
         channel_sequence: request.header.channel_sequence(),
         has_guid: matches!(wish.durable, Some(DurableRequest::V2 { .. })),
+        parent_key: wish.lease.as_ref().and_then(parent_key),
     };
     let attach = |granted: &registry::GrantedOpen| {
         Arc::new(Open::new(granted, resolved.access, Arc::clone(&session), tree, content, created))
@@ -142,6 +141,12 @@ async fn admit<'a>(
         server.now(),
     );
     server.apply(effects);
+    if leased {
+        match &attached {
+            Some(open) => keep_lease(server, open, &resolved),
+            None => server.watches.unlease(resolved.key()),
+        }
+    }
     match (admission, attached) {
         (Admission::Granted(granted), Some(open)) => {
             server.waiters.leave(key);
@@ -217,7 +222,7 @@ fn act(
             (None, true) => (NotifyAction::ADDED, CompletionFilter::DIR_NAME),
             (None, false) => (NotifyAction::ADDED, CompletionFilter::FILE_NAME),
         };
-        server.watches.touched(&open, action, what);
+        server.touched(&open, action, what);
     }
     let maximal_access = resolved.maximal_access;
     Ok(Opened { open, granted, maximal_access, action: resolved.action, stat })
@@ -310,7 +315,7 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let owner = Arc::clone(&session);
     let channel_sequence = request.header.channel_sequence();
     let attach = |granted: &registry::GrantedOpen| {
-        let created = Created { action: CreateAction::OPENED, channel_sequence, has_guid: false };
+        let created = Created { action: CreateAction::OPENED, channel_sequence, has_guid: false, parent_key: None };
         let open = Open::new(granted, access, owner, tree, Content::Pipe(pipe), created);
         Arc::clone(attached.insert(Arc::new(open)))
     };
@@ -334,15 +339,39 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     Ok(NtStatus::SUCCESS)
 }
 
-/// Directory leases are not offered: what changes directories on the host itself could not break them. A
-/// lease on one is as good as one of version 1.
-fn lease_request(lease: &LeaseContext, is_directory: bool) -> LeaseRequest {
-    let parent = lease.v2.filter(|_| lease.flags.contains(LeaseFlags::PARENT_LEASE_KEY_SET));
+/// Sees to it that local changes to a directory break the lease asked for on it. Where they cannot, nothing
+/// may be cached.
+fn prepare_lease(request: &Request<'_>, resolved: &Resolved, lease: Option<&mut LeaseRequest>) -> bool {
+    let Some(lease) = lease.filter(|lease| lease.version >= 2 && !lease.state.is_none()) else { return false };
+    let Some(tree) = &request.tree else { return false };
+    let watches = &request.connection.server.watches;
+    let prepared = watches.lease(tree, &resolved.path, &*resolved.handle, resolved.key());
+    if !prepared {
+        lease.state = LeaseState::NONE;
+    }
+    prepared
+}
+
+/// Remembers what was prepared with the open that is to give it back; one that is over already does so here.
+fn keep_lease(server: &crate::server::Server, open: &Open, resolved: &Resolved) {
+    if let Some(file) = open.file() {
+        file.state().leased = true;
+        if open.is_closed() && std::mem::take(&mut file.state().leased) {
+            server.watches.unlease(resolved.key());
+        }
+    }
+}
+
+/// `ParentLeaseKey`, where there is one (MS-SMB2 3.3.5.9.11).
+fn parent_key(lease: &LeaseContext) -> Option<Guid> {
+    lease.v2.filter(|_| lease.flags.contains(LeaseFlags::PARENT_LEASE_KEY_SET)).map(|v2| v2.parent_key)
+}
+
+fn lease_request(lease: &LeaseContext) -> LeaseRequest {
     LeaseRequest {
         key: lease.key,
-        parent_key: parent.map(|v2| v2.parent_key),
         state: lease.state,
-        version: if lease.v2.is_some() && !is_directory { 2 } else { 1 },
+        version: if lease.v2.is_some() { 2 } else { 1 },
         epoch: lease.v2.map_or(0, |v2| v2.epoch),
     }
 }

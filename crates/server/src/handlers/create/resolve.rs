@@ -49,6 +49,9 @@ impl Resolved {
         }
         let actor = actor(request);
         let path = if self.with_file { self.path.without_stream() } else { self.path.clone() };
+        if let Some(tree) = &request.tree {
+            request.connection.server.watches.undone(tree, &path);
+        }
         if let Some(backend) = request.tree.as_ref().and_then(|tree| tree.backend())
             && let Err(error) = backend.remove(&actor, &path, &*self.handle)
         {

@@ -43,7 +43,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         _ => return Err(NtStatus::INVALID_PARAMETER),
     }
     if let Some(what) = change(set.info_type, class, set.buffer) {
-        request.connection.server.watches.touched(&open, NotifyAction::MODIFIED, what);
+        request.connection.server.touched(&open, NotifyAction::MODIFIED, what);
     }
     let base = answer.base();
     SetInfoResponse.encode(answer.body(), base);
@@ -140,7 +140,7 @@ fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> R
     check_data_change(open, file)?;
     file.handle.set_size(size).map_err(|error| of_vfs(&error))?;
     file.state().times.catch_up(&*file.handle);
-    super::write::wrote(request, open, 0);
+    super::write::resized(request, open);
     Ok(())
 }
 
@@ -151,14 +151,14 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
     if bytes < size {
         file.handle.set_size(bytes).map_err(|error| of_vfs(&error))?;
         file.state().reserved = Some(bytes);
-        super::write::wrote(request, open, 0);
+        super::write::resized(request, open);
         return Ok(());
     }
     match file.handle.allocate(bytes) {
         // A promise of space that the file system cannot make is no reason to refuse the file.
         Ok(()) | Err(vfs::Error::NotSupported) => {
             file.state().reserved = Some(bytes);
-            super::write::wrote(request, open, 0);
+            super::write::resized(request, open);
             Ok(())
         }
         Err(error) => Err(of_vfs(&error)),

@@ -89,7 +89,7 @@ pub(super) async fn link(
     clear_target(request, answer, open, file, &to, replace).await?;
     check_name(request, &*backend, &to, false)?;
     backend.link(&actor(request), &*file.handle, &to, replace).map_err(|error| of_vfs(&error))?;
-    request.connection.server.watches.changed(open.tree(), &to, NotifyAction::ADDED, name_change(file));
+    request.connection.server.changed(open, &to, NotifyAction::ADDED, name_change(file));
     Ok(())
 }
 
@@ -147,8 +147,8 @@ async fn clear_below(
     if registry.opens_below(&share, &directory).is_empty() { Ok(()) } else { Err(NtStatus::ACCESS_DENIED) }
 }
 
-/// The directory that the name goes to is opened for the time of the rename, to change it and so that
-/// nobody deletes it meanwhile: who has it open in a way that excludes that is in the way.
+/// The directory that the name goes to is opened for the time of the rename, to add to it (FILE_ADD_FILE) and
+/// shared for reading and writing: who may delete it, or does not share it for writing, is in the way.
 pub(super) async fn clear_parent(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
@@ -162,14 +162,14 @@ pub(super) async fn clear_parent(
     let key = FileKey { device: parent.stat.device, inode: parent.stat.inode, stream: 0 };
     let share = ShareAccess::READ | ShareAccess::WRITE;
     let server = &request.connection.server;
-    if server.registry.lock("rename").share_conflict(key, AccessMask::DELETE, share).is_none() {
+    if server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share).is_none() {
         return Ok(());
     }
     breaks::wait(request, answer, |registry, request, now| {
         Ok(registry.break_handle_caching_of(key, request, now))
     })
     .await?;
-    match server.registry.lock("rename").share_conflict(key, AccessMask::DELETE, share) {
+    match server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share) {
         Some(_) => Err(NtStatus::SHARING_VIOLATION),
         None => Ok(()),
     }
@@ -233,17 +233,17 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
     let renamed = registry.rename(open.file_id(), &new).unwrap_or_default();
     let below = if file.is_directory { registry.rename_below(share, &old, &new) } else { Vec::new() };
     drop(registry);
-    let watches = &request.connection.server.watches;
+    let server = &request.connection.server;
     let what = name_change(file);
     if from.parent() == to.parent() {
-        watches.changed(open.tree(), from, NotifyAction::RENAMED_OLD_NAME, what);
-        watches.changed(open.tree(), to, NotifyAction::RENAMED_NEW_NAME, what);
+        server.changed(open, from, NotifyAction::RENAMED_OLD_NAME, what);
+        server.changed(open, to, NotifyAction::RENAMED_NEW_NAME, what);
     } else {
-        watches.changed(open.tree(), from, NotifyAction::REMOVED, what);
-        watches.changed(open.tree(), to, NotifyAction::ADDED, what);
+        server.changed(open, from, NotifyAction::REMOVED, what);
+        server.changed(open, to, NotifyAction::ADDED, what);
     }
     if file.is_directory {
-        watches.renamed(open.tree(), from, to);
+        server.watches.renamed(open.tree(), from, to);
     }
     file.state().path = to.clone();
     for other in renamed.iter().filter_map(|other| other.file()) {
