@@ -9,4 +9,6 @@ mod hostile;
 mod kernel;
 mod logon;
 mod ownership;
+mod reparse;
+mod scripted;
 mod smbclient;
