@@ -82,3 +82,43 @@ fn everyday_use_without_leases_in_2_1() {
 fn locks_between_two_clients() {
     mounted("", LOCKS, "locks done");
 }
+
+/// Symlinks of the server's disk that the client follows itself.
+const SYMLINKS: &str = r#"
+set -eu
+cd /mnt
+test -L file && test -L d/up && test -L nowhere
+test "$(readlink file)" = d/f
+test "$(readlink d/up)" = ../d
+test "$(cat file)" = text
+test "$(cat d/up/up/f)" = text
+test "$(ls d/up/)" = "$(ls d)"
+ls -l . d | grep -q "^l.* up -> ../d"
+! cat nowhere
+echo more >>file
+test "$(tail -n 1 d/f)" = more
+rm file
+test -f d/f && test ! -e file
+echo symlinks done
+"#;
+
+#[test]
+fn symlinks_are_the_clients_to_follow() {
+    let mut setup = testkit::Setup::default();
+    setup.shares[0].shows_symlinks = true;
+    if !testkit::need(KERNEL_CLIENT_NEEDS) {
+        return;
+    }
+    let subject = Subject::start(&setup);
+    let data = subject.share_dir("data");
+    std::fs::create_dir(data.join("d")).expect("mkdir");
+    std::fs::write(data.join("d/f"), "text\n").expect("write");
+    for name in ["d", "d/f"] {
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(data.join(name), all).expect("chmod");
+    }
+    for (link, target) in [("file", "d/f"), ("d/up", "../d"), ("nowhere", "d/nothing")] {
+        std::os::unix::fs::symlink(target, data.join(link)).expect("symlink");
+    }
+    kernel_client(&subject, subject.user("alice"), "data", "", SYMLINKS).success().says("symlinks done");
+}

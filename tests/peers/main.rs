@@ -10,5 +10,6 @@ mod kernel;
 mod logon;
 mod moves;
 mod ownership;
+mod reparse;
 mod scripted;
 mod smbclient;

@@ -28,3 +28,9 @@ pub(crate) async fn logged_on(subject: &Subject, name: &str, options: ConnectOpt
 
 /// The share that everybody uses.
 pub(crate) const DATA: &str = r"\\127.0.0.1\data";
+
+/// A share as a user of the subject sees it, over a connection of its own.
+pub(crate) async fn tree(subject: &Subject, user: &str, share: &str) -> Tree {
+    let session = logged_on(subject, user, ConnectOptions::new().expect("options")).await;
+    session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await.expect("tree connect")
+}

@@ -227,7 +227,11 @@ fn registry_limits() -> Limits {
 }
 
 fn open_directory(share: &ShareSettings) -> Result<Arc<dyn vfs::Backend>, StartError> {
-    let options = LocalOptions { label: share.name.clone(), ..LocalOptions::default() };
+    let options = LocalOptions {
+        label: share.name.clone(),
+        follow_symlinks: share.follow_symlinks,
+        ..LocalOptions::default()
+    };
     let backend = LocalBackend::open(&share.path, options).map_err(|error| StartError::Share {
         name: share.name.clone(),
         path: share.path.clone(),

@@ -31,6 +31,8 @@ pub struct Share {
     pub read_only: bool,
     /// Whether listings leave out what the user cannot read.
     pub hides_unreadable: bool,
+    /// Whether clients see symlinks and follow them themselves.
+    pub shows_symlinks: bool,
 }
 
 /// Whose process the server is.
@@ -73,6 +75,7 @@ impl Default for Setup {
             encrypted,
             read_only: false,
             hides_unreadable: false,
+            shows_symlinks: false,
         };
         Self {
             users: vec![

@@ -231,6 +231,9 @@ impl Files {
             if share.hides_unreadable {
                 text.push_str("access_based_enum = true\n");
             }
+            if share.shows_symlinks {
+                text.push_str("follow_symlinks = false\n");
+            }
         }
         let path = self.path("shareward.toml");
         fs::write(&path, text).expect("write the configuration");

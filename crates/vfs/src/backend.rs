@@ -12,7 +12,7 @@ use wire::{FileAttributes, FileTime};
 /// Names are looked up exactly first and without regard to case where that fails, in every component
 /// ([`crate::fold`]); of several candidates the one that sorts first by its bytes on disk is taken. A name that
 /// none has may be the short name of one ([`crate::short_name`]). Symlinks are followed as long as they stay in the share; others are [`crate::Error::AccessDenied`], dangling ones
-/// [`crate::Error::NotFound`].
+/// [`crate::Error::NotFound`]. A share may also leave them to its clients: [`crate::Error::Loop`].
 pub trait Backend: Send + Sync {
     /// What this backend can do.
     fn capabilities(&self) -> Capabilities;
@@ -23,6 +23,31 @@ pub trait Backend: Send + Sync {
     /// special file is [`crate::Error::AccessDenied`]; a directory is opened for listing if `read` is wanted,
     /// and `write` asks nothing of it. A path with a stream opens the stream, which must exist.
     fn open(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened>;
+
+    /// As [`Self::open`], but a symlink at the end of the path is itself opened where the share does not follow
+    /// symlinks (FILE_OPEN_REPARSE_POINT).
+    fn open_link(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+        self.open(actor, path, wanted)
+    }
+
+    /// The first symlink on the way of a path that [`Self::open`] answered [`crate::Error::Loop`]; none where
+    /// there is none that is a client's to follow.
+    fn first_symlink(&self, _actor: &Actor, _path: &RelativePath) -> Result<Option<Symlink>> {
+        Ok(None)
+    }
+
+    /// Puts a symlink in the place of the empty file, the empty directory or the symlink that `handle` has open
+    /// as `path`; the handle then is of the symlink. `target` is relative and has `/` between its components;
+    /// where it leads out of the share, it is [`crate::Error::AccessDenied`].
+    fn make_symlink(
+        &self,
+        _actor: &Actor,
+        _path: &RelativePath,
+        _handle: &dyn Handle,
+        _target: &str,
+    ) -> Result<()> {
+        Err(crate::Error::NotSupported)
+    }
 
     /// Creates a file that does not exist under any case spelling ([`crate::Error::Exists`] otherwise).
     ///
@@ -130,6 +155,15 @@ impl Wanted {
     pub const BOTH: Self = Self { read: true, write: true };
 }
 
+/// A symlink that a client is to follow itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Symlink {
+    /// How many of the path's last components come after it.
+    pub components_behind: usize,
+    /// Where it leads, relative to its directory, with `/` between the components; it does not leave the share.
+    pub target: String,
+}
+
 /// A successful open.
 #[derive(Clone)]
 pub struct Opened {
@@ -160,6 +194,8 @@ wire::bit_mask! {
         HARD_LINKS = 0x20,
         /// [`Handle::try_read_at`] may be worth trying.
         NOWAIT = 0x40,
+        /// Reparse points are kept for clients.
+        REPARSE_POINTS = 0x80,
     }
 }
 

@@ -30,7 +30,8 @@ pub enum Error {
     /// The directory still has entries.
     #[error("the directory is not empty")]
     NotEmpty,
-    /// Symlinks turn in a circle, or there are too many of them.
+    /// Symlinks turn in a circle, there are too many of them, or the share leaves them to its clients
+    /// ([`crate::Backend::first_symlink`]).
     #[error("too many symbolic links")]
     Loop,
     /// The file cannot have more hard links.

@@ -83,6 +83,16 @@ pub trait Handle: Send + Sync {
         Ok(None)
     }
 
+    /// What the file is where it is a reparse point (MS-FSCC 2.1.2); none where it is an ordinary one.
+    fn reparse_point(&self) -> Result<Option<ReparsePoint>> {
+        Ok(None)
+    }
+
+    /// Makes the file a reparse point with this REPARSE_DATA_BUFFER, or with `None` an ordinary file again.
+    fn set_reparse_data(&self, _data: Option<&[u8]>) -> Result<()> {
+        Err(crate::Error::NotSupported)
+    }
+
     /// The named streams, sorted by name; without the unnamed one.
     fn streams(&self) -> Result<Vec<StreamInfo>>;
 
@@ -100,8 +110,8 @@ pub trait DirectoryCursor: Send {
     /// The next entry that `wanted` does not skip; `None` at the end. `.` and `..` come first.
     ///
     /// `wanted` sees the name and says what the entry is worth; the metadata is only fetched for
-    /// [`EntryWanted::Stat`] and [`EntryWanted::Full`]. Symlinks show what they point to; those that lead nowhere or out of the share
-    /// are left out wherever the metadata is asked for.
+    /// [`EntryWanted::Stat`] and [`EntryWanted::Full`]. Where the share follows symlinks they show what they point
+    /// to, and those that lead nowhere or out of the share are left out wherever the metadata is asked for.
     fn next(&mut self, wanted: &mut dyn FnMut(&str) -> EntryWanted) -> Result<Option<Entry>>;
 
     /// Starts again from the beginning, with what is there now.
@@ -182,6 +192,15 @@ pub struct PosixPermissions {
     pub access_acl: Option<Vec<u8>>,
     /// A directory's default ACL in the same form.
     pub default_acl: Option<Vec<u8>>,
+}
+
+/// What a reparse point is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReparsePoint {
+    /// A symlink, by its relative target with `/` between the components.
+    Symlink(String),
+    /// What a client has set, with the header.
+    Data(Vec<u8>),
 }
 
 /// A named stream.

@@ -22,10 +22,10 @@ pub mod path;
 pub mod short_name;
 pub mod stat;
 
-pub use backend::{Actor, Backend, Capabilities, Identity, Opened, Space, Volume, Wanted};
+pub use backend::{Actor, Backend, Capabilities, Identity, Opened, Space, Symlink, Volume, Wanted};
 pub use error::{Error, Result};
 pub use handle::{
-    DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr,
+    DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr,
 };
 #[cfg(target_os = "linux")]
 pub use local::{LocalBackend, LocalOptions};

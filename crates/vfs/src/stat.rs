@@ -15,7 +15,7 @@ pub struct Stat {
     pub allocation: u64,
     /// Hard links; 1 for directories, as on NTFS.
     pub links: u32,
-    /// What it is, symlinks followed.
+    /// What it is, symlinks followed where the share follows them.
     pub kind: Kind,
     /// `CreationTime`.
     pub created: FileTime,
@@ -27,6 +27,8 @@ pub struct Stat {
     pub changed: FileTime,
     /// Ready for the wire: DIRECTORY where it is one, NORMAL where there is nothing else, never empty.
     pub attributes: FileAttributes,
+    /// The tag of a reparse point (MS-FSCC 2.1.2.1); 0 for everything else.
+    pub reparse_tag: u32,
     /// The POSIX permission bits (lowest twelve).
     pub mode: u32,
     /// The POSIX owner.
@@ -54,7 +56,7 @@ pub enum Kind {
     File,
     /// A directory.
     Directory,
-    /// A symbolic link that was not followed; never the kind of an open handle or a listed entry.
+    /// A symbolic link that was not followed.
     Symlink,
     /// A FIFO, socket or device: it has metadata, its data cannot be opened.
     Other,
@@ -71,9 +73,16 @@ pub const SETTABLE_ATTRIBUTES: FileAttributes = FileAttributes(
         | FileAttributes::NOT_CONTENT_INDEXED.0,
 );
 
+/// The attributes that are stored, but follow from what is done to a file.
+pub(crate) const DERIVED_ATTRIBUTES: FileAttributes =
+    FileAttributes(FileAttributes::SPARSE_FILE.0 | FileAttributes::REPARSE_POINT.0);
+
 /// Makes `stored` ready for the wire: DIRECTORY exactly for directories, NORMAL only alone.
 pub(crate) fn normalized(stored: FileAttributes, kind: Kind) -> FileAttributes {
-    let mut attributes = stored & (SETTABLE_ATTRIBUTES | FileAttributes::SPARSE_FILE);
+    let mut attributes = stored & (SETTABLE_ATTRIBUTES | DERIVED_ATTRIBUTES);
+    if kind == Kind::Symlink {
+        attributes |= FileAttributes::REPARSE_POINT;
+    }
     if kind == Kind::Directory {
         attributes = attributes.without(FileAttributes::SPARSE_FILE | FileAttributes::TEMPORARY);
         attributes |= FileAttributes::DIRECTORY;

@@ -57,6 +57,8 @@ pub struct ShareSettings {
     pub encrypt: bool,
     /// Whether listings leave out what the user cannot read.
     pub access_based_enum: bool,
+    /// Whether the server follows symlinks; otherwise clients do.
+    pub follow_symlinks: bool,
     /// Whether it is left out of browse lists.
     pub hidden: bool,
     /// Tree connects at the same time; none for no limit.
@@ -148,6 +150,7 @@ impl ShareSettings {
             guest: true,
             encrypt: false,
             access_based_enum: false,
+            follow_symlinks: true,
             hidden: true,
             max_users: None,
             users: Vec::new(),

@@ -84,6 +84,7 @@ struct ShareTable {
     encrypt: bool,
     #[serde(default)]
     access_based_enum: bool,
+    follow_symlinks: Option<bool>,
     #[serde(default)]
     hidden: bool,
     max_users: Option<Spanned<u32>>,
@@ -197,6 +198,7 @@ impl Reader<'_> {
             guest: table.guest,
             encrypt: table.encrypt,
             access_based_enum: table.access_based_enum,
+            follow_symlinks: table.follow_symlinks.unwrap_or(true),
             hidden: table.hidden || table.name.get_ref().ends_with('$'),
             max_users: table.max_users.map(Spanned::into_inner),
             users: table.users.into_iter().map(Spanned::into_inner).collect(),

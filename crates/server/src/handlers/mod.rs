@@ -25,8 +25,8 @@ pub(crate) mod write;
 
 use auth::signing::SigningKey;
 use wire::header::Command;
-use wire::msg::QueryInfoResponse;
-use wire::{DecodeError, NtStatus};
+use wire::msg::{ErrorContext, ErrorId, ErrorResponse, QueryInfoResponse};
+use wire::{DecodeError, Dialect, NtStatus};
 
 use crate::connection::{AnswerBuilder, Outcome, Request};
 
@@ -114,6 +114,19 @@ pub(crate) fn put_output<T>(answer: &mut AnswerBuilder, write: impl FnOnce(&mut 
         room.copy_from_slice(&fixed);
     }
     written
+}
+
+/// Writes an error's body with what its status demands (MS-SMB2 2.2.2).
+pub(crate) fn put_error_data(request: &Request<'_>, answer: &mut AnswerBuilder, data: &[u8]) {
+    let base = answer.base();
+    let has_contexts = request.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB311);
+    if has_contexts {
+        let mut contexts = Vec::new();
+        ErrorContext { error_id: ErrorId::DEFAULT, data }.append(&mut contexts, 0);
+        ErrorResponse { error_context_count: 1, error_data: &contexts }.encode(answer.body(), base);
+    } else {
+        ErrorResponse { error_context_count: 0, error_data: data }.encode(answer.body(), base);
+    }
 }
 
 /// A path as clients and administrators write it: `\` between components, the stream behind a colon.

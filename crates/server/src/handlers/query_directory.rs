@@ -190,14 +190,14 @@ impl Place<'_> {
     fn shows(&self, name: &str) -> bool {
         let Some(viewer) = self.viewer.filter(|_| !matches!(name, "." | "..")) else { return true };
         let Ok(path) = self.directory.join(name) else { return false };
-        let opened = self.backend.open(&Actor::Process, &path, Wanted::NOTHING);
+        let opened = self.backend.open_link(&Actor::Process, &path, Wanted::NOTHING);
         opened.is_ok_and(|opened| viewer.may_see(&*opened.handle))
     }
 
     /// The entry of this name in any case; none if there is none that a listing would show.
     fn look_up(&self, name: &str) -> vfs::Result<Option<Entry>> {
         let Ok(path) = self.directory.join(name) else { return Ok(None) };
-        match self.backend.open(self.actor, &path, Wanted::NOTHING) {
+        match self.backend.open_link(self.actor, &path, Wanted::NOTHING) {
             Ok(opened) => {
                 let name = opened.path.rsplit('/').next().unwrap_or(name).to_owned();
                 let ea_size = opened.handle.xattrs().map_or(0, |xattrs| ea_size_of(&xattrs));
@@ -234,6 +234,7 @@ fn on_the_wire<'a>(entry: &'a Entry, short_name: &'a str) -> DirectoryEntry<'a> 
         allocation_size: stat.allocation,
         attributes: stat.attributes,
         ea_size: entry.ea_size,
+        reparse_tag: stat.reparse_tag,
         file_id: stat.inode,
         file_id_128: u128::from(stat.inode).to_le_bytes(),
         ..DirectoryEntry::default()

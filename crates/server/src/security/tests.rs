@@ -112,6 +112,7 @@ proptest! {
 
 fn stat(mode: u32) -> Stat {
     Stat {
+        reparse_tag: 0,
         device: 1,
         inode: 2,
         size: 0,

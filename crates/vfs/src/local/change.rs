@@ -94,7 +94,7 @@ pub(super) fn rename(
         return respell(root, &source, target, to);
     }
     if let Some(existing) = existing {
-        replace_by(&source, &target, handle.kind, &existing)?;
+        replace_by(&source, &target, handle.kind(), &existing)?;
     } else {
         rename_to_free(&source, &target)?;
     }
@@ -110,7 +110,7 @@ pub(super) fn link(
     to: &RelativePath,
     replace: bool,
 ) -> Result<String> {
-    if handle.kind == Kind::Directory {
+    if handle.kind() == Kind::Directory {
         return Err(Error::IsADirectory);
     }
     let guard = root.credentials.assume(actor)?;
@@ -253,17 +253,18 @@ fn undo(root: &Root, located: &Located, fd: &OwnedFd, flags: AtFlags) {
 ///
 /// Between this look and the change that follows another process can still exchange the name: POSIX has no
 /// call that changes a name only if it is a certain file. The server's own changes are serialized by it.
-fn verified(root: &Root, path: &RelativePath, handle: &LocalHandle) -> Result<Located> {
+pub(super) fn verified(root: &Root, path: &RelativePath, handle: &LocalHandle) -> Result<Located> {
     let located = root.locate(path)?;
     if !located.exists {
         return Err(Error::NotFound);
     }
     let mut named = located.lstat()?;
-    if metadata::kind(&named) == Kind::Symlink {
+    let own = metadata::to_stat(&statx_fd(handle.fd())?, Default::default());
+    let is_followed = root.options.follow_symlinks && own.kind != Kind::Symlink;
+    if metadata::kind(&named) == Kind::Symlink && is_followed {
         let fd = root.open_at(&located.path(), OFlags::PATH, Mode::empty())?;
         named = statx_fd(fd.as_fd())?;
     }
-    let own = metadata::to_stat(&statx_fd(handle.fd())?, Default::default());
     let is_same = own.is_same_file(&metadata::to_stat(&named, Default::default()));
     if is_same { Ok(located) } else { Err(Error::Replaced) }
 }
@@ -322,7 +323,7 @@ fn link_at(handle: &LocalHandle, target: &Located, leaf: &[u8]) -> Result<()> {
 }
 
 /// A name for the moment between linking and renaming; one that is taken fails the link.
-fn temporary_name(stat: &Stat) -> Vec<u8> {
+pub(super) fn temporary_name(stat: &Stat) -> Vec<u8> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     format!("{TEMPORARY}{process:x}-{:x}-{number:x}", stat.inode).into_bytes()

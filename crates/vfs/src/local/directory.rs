@@ -3,13 +3,13 @@
 use super::dosattrib::{self, DosAttrib};
 use super::handle::LocalHandle;
 use super::resolve::{Root, statx};
-use super::{metadata, names, xattr};
+use super::{link, metadata, names, xattr};
 use crate::backend::Actor;
 use crate::error::Result;
 use crate::handle::{DirectoryCursor, Entry, EntryWanted};
 use crate::limits::DIRECTORY_BUFFER_BYTES;
 use crate::stat::{Kind, Stat};
-use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+use rustix::fs::{AtFlags, Mode, OFlags, RawDir, Statx};
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -105,7 +105,11 @@ impl LocalCursor {
         };
         let kind = metadata::kind(&raw);
         if kind == Kind::Symlink {
-            return Ok(self.follow(name));
+            return Ok(if self.root.options.follow_symlinks {
+                self.follow(name)
+            } else {
+                self.link(name, &raw)
+            });
         }
         let mut stored = DosAttrib::default();
         if metadata::has_attributes(kind) {
@@ -114,7 +118,9 @@ impl LocalCursor {
                 .and_then(DosAttrib::parse)
                 .unwrap_or_default();
         }
-        Ok(Some(metadata::to_stat(&raw, stored)))
+        let mut stat = metadata::to_stat(&raw, stored);
+        link::complete(&mut stat, || xattr::get_at(self.proc_path_of(name), xattr::REPARSE));
+        Ok(Some(stat))
     }
 
     fn ea_size(&mut self, name: &[u8]) -> u32 {
@@ -135,6 +141,14 @@ impl LocalCursor {
             self.root.open_at(&path, OFlags::PATH, Mode::empty()).ok()?
         };
         metadata::stat_fd(fd.as_fd()).ok()
+    }
+
+    /// The metadata of a symlink itself.
+    fn link(&self, name: &[u8], raw: &Statx) -> Option<Stat> {
+        let mut path = self.path.clone();
+        names::push_component(&mut path, name);
+        let _guard = self.root.credentials.assume(&self.actor).ok()?;
+        Some(link::stat(&self.root, &path, raw))
     }
 
     fn stat_dots(&self, up: bool) -> Result<Stat> {

@@ -3,12 +3,12 @@
 use super::directory::LocalCursor;
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
-use super::{names, stream, xattr};
+use super::{link, names, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
-use crate::handle::{DirectoryCursor, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr};
+use crate::handle::{DirectoryCursor, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr};
 use crate::limits::ALLOCATED_RANGES_MAX;
-use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat};
+use crate::stat::{DERIVED_ATTRIBUTES, Kind, SETTABLE_ATTRIBUTES, Stat};
 use rustix::fs::{
     Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
 };
@@ -17,8 +17,8 @@ use std::any::Any;
 use std::io::IoSliceMut;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use wire::{AccessMask, FileAttributes, FileTime};
 
 /// Set-user-id and set-group-id.
@@ -31,11 +31,10 @@ const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 /// An open local file or directory.
 pub(super) struct LocalHandle {
     pub(super) root: Arc<Root>,
-    fd: OwnedFd,
+    own: Target,
+    /// The symlink that has taken the place of what was opened.
+    replaced: OnceLock<Target>,
     wanted: Wanted,
-    /// Whether `fd` is a real open rather than O_PATH.
-    has_data: bool,
-    pub(super) kind: Kind,
     /// The path on disk at the time of the open: where symlinks in a listing start from.
     pub(super) path: Vec<u8>,
     pub(super) actor: Actor,
@@ -44,6 +43,14 @@ pub(super) struct LocalHandle {
     /// Whether a write must first clear set-id bits: the kernel only does so for writers without privileges,
     /// and the descriptor's reads and writes run as the server.
     clears_set_ids: AtomicBool,
+}
+
+/// What a handle is of.
+struct Target {
+    fd: OwnedFd,
+    kind: Kind,
+    /// Whether `fd` is a real open rather than O_PATH.
+    has_data: bool,
 }
 
 impl LocalHandle {
@@ -60,10 +67,9 @@ impl LocalHandle {
             wanted.write && stat.mode & SET_IDS != 0 && !root.credentials.is_all_powerful(actor);
         Self {
             root: Arc::clone(root),
-            fd,
+            own: Target { fd, kind: stat.kind, has_data },
+            replaced: OnceLock::new(),
             wanted,
-            has_data,
-            kind: stat.kind,
             path,
             actor: actor.clone(),
             nowait: AtomicBool::new(true),
@@ -72,7 +78,30 @@ impl LocalHandle {
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.fd.as_fd()
+        self.target().fd.as_fd()
+    }
+
+    /// The metadata of what is open, a symlink's target not looked at.
+    pub(super) fn stat_now(&self) -> Result<Stat> {
+        metadata::stat_fd(self.fd())
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.target().kind
+    }
+
+    /// Lets the handle be of the symlink that has taken the place of what it was of; false the second time.
+    pub(super) fn replace(&self, link: OwnedFd) -> bool {
+        self.replaced.set(Target { fd: link, kind: Kind::Symlink, has_data: false }).is_ok()
+    }
+
+    /// Whether [`Self::replace`] still can.
+    pub(super) fn can_be_replaced(&self) -> bool {
+        self.replaced.get().is_none()
+    }
+
+    fn target(&self) -> &Target {
+        self.replaced.get().unwrap_or(&self.own)
     }
 
     /// Whether the kernel lets `actor` have `access`, ACLs and read-only mounts considered.
@@ -84,7 +113,7 @@ impl LocalHandle {
     /// A descriptor of its own for listing, positioned at the start.
     pub(super) fn open_for_listing(&self) -> Result<OwnedFd> {
         // A handle that was opened for listing keeps that right; another asks for it now.
-        let actor = if self.has_data { &Actor::Process } else { &self.actor };
+        let actor = if self.target().has_data { &Actor::Process } else { &self.actor };
         let _guard = self.root.credentials.assume(actor)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(self.fd(), c".", flags, Mode::empty())?)
@@ -108,26 +137,26 @@ impl LocalHandle {
         let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let stamps = Timestamps { last_access: omit, last_modification: now };
-        Ok(rustix::fs::utimensat(&self.fd, c"", &stamps, AtFlags::EMPTY_PATH)?)
+        Ok(rustix::fs::utimensat(self.fd(), c"", &stamps, AtFlags::EMPTY_PATH)?)
     }
 
     fn readable(&self) -> Result<BorrowedFd<'_>> {
-        match self.kind {
+        match self.kind() {
             Kind::Directory => Err(Error::IsADirectory),
-            _ if self.has_data && self.wanted.read => Ok(self.fd()),
+            _ if self.target().has_data && self.wanted.read => Ok(self.fd()),
             _ => Err(Error::AccessDenied),
         }
     }
 
     fn writable(&self) -> Result<BorrowedFd<'_>> {
-        match self.kind {
+        match self.kind() {
             Kind::Directory => return Err(Error::IsADirectory),
-            _ if self.has_data && self.wanted.write => {}
+            _ if self.target().has_data && self.wanted.write => {}
             _ => return Err(Error::AccessDenied),
         }
         if self.clears_set_ids.load(Ordering::Relaxed) {
             let mode = u32::from(statx_fd(self.fd())?.stx_mode) & 0o7777 & !SET_IDS;
-            rustix::fs::fchmod(&self.fd, Mode::from_raw_mode(mode))?;
+            rustix::fs::fchmod(self.fd(), Mode::from_raw_mode(mode))?;
             self.clears_set_ids.store(false, Ordering::Relaxed);
         }
         Ok(self.fd())
@@ -153,10 +182,16 @@ impl LocalHandle {
 
 impl Handle for LocalHandle {
     fn stat(&self) -> Result<Stat> {
+        if self.kind() == Kind::Symlink {
+            return Ok(link::stat(&self.root, &self.path, &statx_fd(self.fd())?));
+        }
         metadata::stat_fd(self.fd())
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        if self.kind() == Kind::Symlink {
+            return Ok(0);
+        }
         let fd = self.readable()?;
         let mut done = 0;
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -211,7 +246,7 @@ impl Handle for LocalHandle {
     }
 
     fn flush(&self) -> Result<()> {
-        if self.has_data { Ok(rustix::fs::fsync(&self.fd)?) } else { Ok(()) }
+        if self.target().has_data { Ok(rustix::fs::fsync(self.fd())?) } else { Ok(()) }
     }
 
     fn set_size(&self, size: u64) -> Result<()> {
@@ -280,9 +315,10 @@ impl Handle for LocalHandle {
                 last_access: timespec(times.accessed),
                 last_modification: timespec(times.modified),
             };
-            rustix::fs::utimensat(&self.fd, c"", &stamps, AtFlags::EMPTY_PATH)?;
+            rustix::fs::utimensat(self.fd(), c"", &stamps, AtFlags::EMPTY_PATH)?;
         }
-        if times.created.is_none() && times.changed.is_none() {
+        // A symlink has no place for the others.
+        if (times.created.is_none() && times.changed.is_none()) || self.kind() == Kind::Symlink {
             return Ok(());
         }
         metadata::update(&self.root, self.fd(), |stat| Stored {
@@ -294,14 +330,14 @@ impl Handle for LocalHandle {
 
     fn set_attributes(&self, attributes: FileAttributes) -> Result<()> {
         metadata::update(&self.root, self.fd(), |stat| {
-            let kept = stat.attributes & FileAttributes::SPARSE_FILE;
+            let kept = stat.attributes & DERIVED_ATTRIBUTES;
             let attributes = kept | (attributes & SETTABLE_ATTRIBUTES);
             Stored { attributes, created: stat.created, changed: None }
         })
     }
 
     fn set_sparse(&self, sparse: bool) -> Result<()> {
-        if self.kind == Kind::Directory {
+        if self.kind() == Kind::Directory {
             return Err(Error::IsADirectory);
         }
         metadata::update(&self.root, self.fd(), |stat| {
@@ -312,7 +348,7 @@ impl Handle for LocalHandle {
     }
 
     fn read_directory(&self) -> Result<Box<dyn DirectoryCursor>> {
-        if self.kind != Kind::Directory {
+        if self.kind() != Kind::Directory {
             return Err(Error::NotADirectory);
         }
         Ok(Box::new(LocalCursor::new(self)?))
@@ -342,7 +378,7 @@ impl Handle for LocalHandle {
                 | AccessMask::APPEND_DATA
                 | AccessMask::WRITE_EA
                 | AccessMask::WRITE_ATTRIBUTES;
-            if self.kind == Kind::Directory && stat.mode & STICKY == 0 {
+            if self.kind() == Kind::Directory && stat.mode & STICKY == 0 {
                 access |= AccessMask::DELETE_CHILD;
             }
         }
@@ -390,7 +426,7 @@ impl Handle for LocalHandle {
 
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
         let raw = statx_fd(self.fd())?;
-        let default_acl = match self.kind {
+        let default_acl = match self.kind() {
             Kind::Directory => xattr::get(self.fd(), xattr::POSIX_DEFAULT_ACL)?,
             _ => None,
         };
@@ -401,6 +437,14 @@ impl Handle for LocalHandle {
             access_acl: xattr::get(self.fd(), xattr::POSIX_ACCESS_ACL)?,
             default_acl,
         }))
+    }
+
+    fn reparse_point(&self) -> Result<Option<ReparsePoint>> {
+        link::reparse_point(self)
+    }
+
+    fn set_reparse_data(&self, data: Option<&[u8]>) -> Result<()> {
+        link::set_data(self, data)
     }
 
     fn streams(&self) -> Result<Vec<StreamInfo>> {

@@ -2,11 +2,12 @@
 
 use super::dosattrib::{self, DosAttrib, SetChange};
 use super::resolve::{Root, device, statx_fd};
-use super::xattr;
+use super::{link, xattr};
 use crate::error::{Error, Result};
-use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
+use crate::stat::{DERIVED_ATTRIBUTES, Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Statx, StatxFlags, StatxTimestamp};
 use std::os::fd::BorrowedFd;
+use wire::ioctl::ReparseTag;
 use wire::{FileAttributes, FileTime};
 
 /// How often a change time is set again that did not take effect at once.
@@ -18,7 +19,9 @@ const ANY_WRITE: u32 = 0o222;
 /// The metadata of an open file.
 pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Stat> {
     let raw = statx_fd(fd)?;
-    Ok(to_stat(&raw, stored(fd, kind(&raw))))
+    let mut stat = to_stat(&raw, stored(fd, kind(&raw)));
+    link::complete(&mut stat, || xattr::get(fd, xattr::REPARSE).ok().flatten());
+    Ok(stat)
 }
 
 /// What is stored for an open file; nothing where nothing can be read.
@@ -67,6 +70,7 @@ pub(super) fn to_stat(raw: &Statx, stored: DosAttrib) -> Stat {
         modified,
         changed: stored.changed.filter(|set| set.counts(changed)).map_or(changed, |set| set.time),
         attributes: normalized(stored.attributes.unwrap_or_else(|| from_mode(mode, kind)), kind),
+        reparse_tag: if kind == Kind::Symlink { ReparseTag::SYMLINK.0 } else { 0 },
         mode,
         uid: raw.stx_uid,
         gid: raw.stx_gid,
@@ -114,7 +118,7 @@ pub(super) fn update(root: &Root, fd: BorrowedFd<'_>, change: impl FnOnce(&Stat)
 
 /// Stores attributes and times.
 pub(super) fn store(fd: BorrowedFd<'_>, kind: Kind, new: &Stored) -> Result<()> {
-    let mut kept = new.attributes & (SETTABLE_ATTRIBUTES | FileAttributes::SPARSE_FILE);
+    let mut kept = new.attributes & (SETTABLE_ATTRIBUTES | DERIVED_ATTRIBUTES);
     if kind == Kind::Directory {
         kept |= FileAttributes::DIRECTORY;
     }

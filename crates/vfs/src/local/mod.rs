@@ -9,6 +9,7 @@ mod directory;
 mod dosattrib;
 mod folded;
 mod handle;
+mod link;
 mod metadata;
 mod names;
 mod open;
@@ -17,7 +18,7 @@ mod stream;
 mod tunnel;
 mod xattr;
 
-use crate::backend::{Actor, Backend, Capabilities, Opened, Space, Volume, Wanted};
+use crate::backend::{Actor, Backend, Capabilities, Opened, Space, Symlink, Volume, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::limits::COMPONENT_UNITS_MAX;
@@ -51,11 +52,20 @@ pub struct LocalOptions {
     pub file_mode: u32,
     /// Permission bits of new directories, before the process's umask.
     pub directory_mode: u32,
+    /// Whether symlinks are what they lead to, as long as that is in the share. Otherwise they are shown as
+    /// symlinks, and clients follow them.
+    pub follow_symlinks: bool,
 }
 
 impl Default for LocalOptions {
     fn default() -> Self {
-        Self { label: String::new(), file_system: "NTFS".to_owned(), file_mode: 0o664, directory_mode: 0o775 }
+        Self {
+            label: String::new(),
+            file_system: "NTFS".to_owned(),
+            file_mode: 0o664,
+            directory_mode: 0o775,
+            follow_symlinks: true,
+        }
     }
 }
 
@@ -71,7 +81,13 @@ impl LocalBackend {
         // Listing tells whether the file system knows user attributes without leaving a trace on the disk.
         let probe = rustix::fs::fgetxattr(&fd, dosattrib::NAME, &mut [0; dosattrib::RECORD_BYTES_MAX][..]);
         if !matches!(probe, Err(rustix::io::Errno::OPNOTSUPP)) {
-            capabilities |= Capabilities::STREAMS | Capabilities::XATTR | Capabilities::DOS_ATTRIBUTES;
+            capabilities |= Capabilities::STREAMS
+                | Capabilities::XATTR
+                | Capabilities::DOS_ATTRIBUTES
+                | Capabilities::REPARSE_POINTS;
+        }
+        if !options.follow_symlinks {
+            capabilities |= Capabilities::REPARSE_POINTS;
         }
         let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
         let root = Arc::new(Root::new(fd, Credentials::current()?, options)?);
@@ -87,6 +103,29 @@ impl Backend for LocalBackend {
 
     fn open(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
         open::open(&self.root, actor, path, wanted)
+    }
+
+    fn open_link(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+        match open::open(&self.root, actor, path, wanted) {
+            Err(Error::Loop) if !self.root.options.follow_symlinks => {
+                link::open(&self.root, actor, path, wanted)
+            }
+            result => result,
+        }
+    }
+
+    fn first_symlink(&self, actor: &Actor, path: &RelativePath) -> Result<Option<Symlink>> {
+        link::first(&self.root, actor, path)
+    }
+
+    fn make_symlink(
+        &self,
+        actor: &Actor,
+        path: &RelativePath,
+        handle: &dyn Handle,
+        target: &str,
+    ) -> Result<()> {
+        link::make(&self.root, actor, path, change::own(handle)?, target)
     }
 
     fn create_file(

@@ -94,7 +94,26 @@ impl Root {
             true => flags & (OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW),
             false => flags,
         };
+        let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        if !self.options.follow_symlinks {
+            resolve |= ResolveFlags::NO_SYMLINKS;
+        }
+        self.resolve(path, flags, mode, resolve)
+    }
+
+    /// As [`Self::open_at`] with O_PATH, symlinks followed also where clients are to follow them.
+    pub(super) fn followed(&self, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        self.resolve(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
+    }
+
+    fn resolve(
+        &self,
+        path: &[u8],
+        flags: OFlags,
+        mode: Mode,
+        resolve: ResolveFlags,
+    ) -> std::result::Result<OwnedFd, Errno> {
         for _ in 0..RESOLVE_ATTEMPTS_MAX {
             match rustix::fs::openat2(&self.fd, path, flags, mode, resolve) {
                 Err(Errno::AGAIN | Errno::INTR) => {}

@@ -17,6 +17,8 @@ pub(super) const SECURITY: &[u8] = b"security.NTACL";
 /// The same record where the server may not write `security.*`: an ordinary user's server, whose files are
 /// that user's anyway (Samba's `acl_xattr:security_acl_name` can be set to it).
 pub(super) const SECURITY_OF_USER: &[u8] = b"user.NTACL";
+/// Samba's place for what a client makes a reparse point of: a whole REPARSE_DATA_BUFFER.
+pub(super) const REPARSE: &[u8] = b"user.SmbReparse";
 /// A POSIX ACL (acl(5)), where a file has one.
 pub(super) const POSIX_ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 /// The POSIX ACL that what is created in a directory gets.
@@ -62,6 +64,14 @@ pub(super) fn get_short<'a>(
 pub(super) fn get_short_at<'a>(path: &[u8], name: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let length = rustix::fs::lgetxattr(path, name, &mut *buffer).ok()?;
     buffer.get(..length)
+}
+
+/// As [`get`], by path, a symlink not followed; `None` where nothing can be read.
+pub(super) fn get_at(path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
+    let mut value = vec![0; XATTR_VALUE_BYTES_MAX];
+    let length = rustix::fs::lgetxattr(path, name, &mut *value).ok()?;
+    value.truncate(length);
+    Some(value)
 }
 
 /// `EaSize` of what [`list_visible`] would give, by path, a symlink not followed; 0 where nothing can be read.
@@ -175,6 +185,7 @@ fn is_private(name: &str) -> bool {
     let dos_attributes = dosattrib::NAME.strip_prefix("user.").unwrap_or_default();
     name.eq_ignore_ascii_case(dos_attributes)
         || name.eq_ignore_ascii_case("NTACL")
+        || name.eq_ignore_ascii_case("SmbReparse")
         || has_prefix("DosStream.")
         || has_prefix("SAMBA_")
 }

@@ -87,6 +87,7 @@ impl Node {
         let inner = self.read();
         let size = bytes(&inner.data);
         Stat {
+            reparse_tag: 0,
             device: DEVICE,
             inode: self.inode,
             size,

@@ -1,6 +1,7 @@
 //! Reparse points (MS-FSCC 2.1.2): REPARSE_DATA_BUFFER, and the symbolic link in it.
 
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u16};
+use crate::ids::Guid;
 use crate::utf16::{Utf16, encode_utf16le};
 use crate::wire_enum;
 
@@ -28,14 +29,23 @@ wire_enum! {
     }
 }
 
+impl ReparseTag {
+    /// Whether it is one of Microsoft's.
+    pub const fn is_microsofts(self) -> bool {
+        self.0 & 0x8000_0000 != 0
+    }
+}
+
 /// The longest `ReparseDataLength`: MAXIMUM_REPARSE_DATA_BUFFER_SIZE of 16 KiB without the header.
 const REPARSE_DATA_MAX: usize = 16_384 - 8;
 
-/// REPARSE_DATA_BUFFER (MS-FSCC 2.1.2.2).
+/// REPARSE_DATA_BUFFER and REPARSE_GUID_DATA_BUFFER (MS-FSCC 2.1.2.2, 2.1.2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReparseData<'a> {
     /// ReparseTag.
     pub tag: ReparseTag,
+    /// ReparseGuid, which tags that are not Microsoft's have (MS-FSCC 2.1.2.3).
+    pub guid: Option<Guid>,
     /// DataBuffer.
     pub data: &'a [u8],
 }
@@ -47,13 +57,14 @@ impl<'a> ReparseData<'a> {
         let tag = ReparseTag(cursor.u32()?);
         let length = usize::from(cursor.u16()?);
         cursor.skip(2)?;
+        let guid = if tag.is_microsofts() { None } else { Some(cursor.guid()?) };
         if length > REPARSE_DATA_MAX {
             return Err(DecodeError::TooLong);
         }
         if length != cursor.remaining() {
             return Err(DecodeError::InvalidValue);
         }
-        Ok(Self { tag, data: cursor.rest() })
+        Ok(Self { tag, guid, data: cursor.rest() })
     }
 
     /// Appends the buffer.
@@ -61,6 +72,9 @@ impl<'a> ReparseData<'a> {
         out.put_u32(self.tag.0);
         out.put_u16(wire_u16(self.data.len()));
         out.put_u16(0);
+        if let Some(guid) = self.guid {
+            out.put_guid(guid);
+        }
         out.put_bytes(self.data);
     }
 }

@@ -83,7 +83,7 @@ fn symlinks() {
     link.encode(&mut data);
     assert_eq!(data[..12], [0, 0, 18, 0, 18, 0, 12, 0, 1, 0, 0, 0]);
     let mut out = Vec::new();
-    ReparseData { tag: ReparseTag::SYMLINK, data: &data }.encode(&mut out);
+    ReparseData { tag: ReparseTag::SYMLINK, guid: None, data: &data }.encode(&mut out);
     assert_eq!(out[..8], [0x0c, 0, 0, 0xa0, 42, 0, 0, 0]);
     let reparse = ReparseData::decode(&out).unwrap();
     assert_eq!(reparse.tag, ReparseTag::SYMLINK);

@@ -57,6 +57,11 @@ impl Wish {
         (self.options & MODE_OPTIONS).0
     }
 
+    /// Whether a reparse point is itself what is to be opened.
+    pub(super) fn opens_reparse_point(&self) -> bool {
+        self.options.contains(CreateOptions::OPEN_REPARSE_POINT)
+    }
+
     /// Whether the disposition empties an existing file.
     pub(super) fn overwrites(&self) -> bool {
         matches!(

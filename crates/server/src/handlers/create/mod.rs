@@ -7,6 +7,7 @@
 mod decode;
 mod durable;
 mod resolve;
+mod symlink;
 
 pub(crate) use decode::{path_status, relative_path};
 
@@ -21,7 +22,7 @@ use wire::create_context::{
     CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
 };
 use wire::fscc::notify::NotifyAction;
-use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse};
+use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
 use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
 use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
@@ -42,16 +43,24 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Asked::Open(wish) => wish,
         Asked::Reclaim(asked) => return durable::reclaim(request, answer, &asked),
     };
-    let _creation = durable::begin(request, &wish)?;
-    if let Some((extras, opened)) = durable::replayed(request, &wish)? {
+    match open(request, answer, &wish).await {
+        Err(NtStatus::STOPPED_ON_SYMLINK) => symlink::stop(request, answer, &wish.path),
+        outcome => outcome,
+    }
+}
+
+/// Opens a file.
+async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish) -> Outcome {
+    let _creation = durable::begin(request, wish)?;
+    if let Some((extras, opened)) = durable::replayed(request, wish)? {
         return respond(request, answer, &extras, &opened);
     }
     let mut wait = Wait::default();
     for _ in 0..limits::MAX_CREATE_ATTEMPTS {
-        let resolved = resolve::resolve(request, &wish)?;
-        match admit(request, answer, &wish, resolved, &mut wait).await? {
+        let resolved = resolve::resolve(request, wish)?;
+        match admit(request, answer, wish, resolved, &mut wait).await? {
             Some(opened) => {
-                return respond(request, answer, &Extras::of(&wish, &opened.granted), &opened);
+                return respond(request, answer, &Extras::of(wish, &opened.granted), &opened);
             }
             // Something made way: the name may mean another file by now.
             None => continue,
@@ -247,11 +256,13 @@ fn respond(
         lease: extras.lease.as_ref().and_then(|asked| granted_lease(asked, &opened.granted)),
         ..CreateContextsResponse::default()
     };
+    let is_reparse_point = stat.reparse_tag != 0 && request.is_smb3();
     let mut chain = Vec::new();
     contexts.encode(&mut chain);
     let base = answer.base();
     CreateResponse {
         oplock_level: opened.granted.oplock,
+        flags: if is_reparse_point { CreateResponseFlags::REPARSEPOINT } else { CreateResponseFlags::NONE },
         create_action: opened.action,
         creation_time: stat.created,
         last_access_time: stat.accessed,

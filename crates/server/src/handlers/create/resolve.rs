@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use registry::FileKey;
-use vfs::{Capabilities, Handle, RelativePath, Stat, Wanted};
+use vfs::{Capabilities, Handle, Kind, RelativePath, Stat, Wanted};
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
@@ -84,7 +84,7 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
             None => match create_new(tree, &subject, wish) {
                 Ok(resolved) => return Ok(resolved),
                 Err(vfs::Error::Exists) => {}
-                Err(error) => return Err(of_vfs(&error)),
+                Err(error) => return Err(status(&error)),
             },
         }
     }
@@ -96,7 +96,7 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
 pub(super) fn change(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> Result<(), NtStatus> {
     let made = resolved.overwrites || resolved.action == CreateAction::CREATED;
     if resolved.overwrites {
-        overwrite(request, wish, resolved).map_err(|error| of_vfs(&error))?;
+        overwrite(request, wish, resolved).map_err(|error| status(&error))?;
     }
     if made && !wish.eas.is_empty() {
         ea::set(&*resolved.handle, &wish.eas)?;
@@ -106,7 +106,7 @@ pub(super) fn change(request: &Request<'_>, wish: &Wish, resolved: &Resolved) ->
             match resolved.handle.allocate(bytes) {
                 // A promise of space that the file system cannot make is no reason to refuse the file.
                 Ok(()) | Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
-                Err(error) => Err(of_vfs(&error)),
+                Err(error) => Err(status(&error)),
             }
         }
         _ => Ok(()),
@@ -142,7 +142,11 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     let Subject { backend, actor, .. } = *subject;
     let maximum_allowed = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
     let first_wanted = if maximum_allowed { Wanted::NOTHING } else { wanted(wish.access, wish.overwrites()) };
-    let mut opened = match backend.open(actor, &wish.path, first_wanted) {
+    let open = |wanted| match wish.opens_reparse_point() {
+        true => backend.open_link(actor, &wish.path, wanted),
+        false => backend.open(actor, &wish.path, wanted),
+    };
+    let mut opened = match open(first_wanted) {
         Ok(opened) => opened,
         Err(vfs::Error::NotFound) => {
             return match wish.disposition {
@@ -156,10 +160,14 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         Err(vfs::Error::AccessDenied) if wish.disposition == CreateDisposition::CREATE => {
             return Err(NtStatus::OBJECT_NAME_COLLISION);
         }
-        Err(error) => return Err(of_vfs(&error)),
+        Err(error) => return Err(status(&error)),
     };
     if wish.disposition == CreateDisposition::CREATE {
         return Err(NtStatus::OBJECT_NAME_COLLISION);
+    }
+    if opened.stat.reparse_tag != 0 && !wish.opens_reparse_point() {
+        // What other tags than a symlink's mean only clients know.
+        return Err(NtStatus::IO_REPARSE_TAG_NOT_HANDLED);
     }
     check_kind(wish, &opened.stat)?;
     let path = real_path(&opened)?;
@@ -168,7 +176,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     if maximum_allowed {
         let needed = wanted(access, wish.overwrites());
         if needed != Wanted::NOTHING {
-            let again = backend.open(actor, &wish.path, needed).map_err(|error| of_vfs(&error))?;
+            let again = open(needed).map_err(|error| status(&error))?;
             opened = again;
         }
     }
@@ -256,6 +264,9 @@ fn create(tree: &Tree, subject: &Subject<'_>, wish: &Wish, path: &RelativePath) 
 
 /// A directory where a file is wanted, or the other way round (MS-FSA 2.1.5.1.2).
 fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
+    if stat.kind == Kind::Symlink {
+        return Ok(());
+    }
     let is_directory = stat.is_directory() && wish.path.stream().is_none();
     match wish.directory {
         Some(true) if !is_directory => return Err(NtStatus::NOT_A_DIRECTORY),
@@ -320,10 +331,18 @@ fn wanted(access: AccessMask, overwrites: bool) -> Wanted {
 }
 
 fn real_path(opened: &vfs::Opened) -> Result<RelativePath, NtStatus> {
-    let path = RelativePath::new(opened.path.clone()).map_err(|error| of_vfs(&error))?;
+    let path = RelativePath::new(opened.path.clone()).map_err(|error| status(&error))?;
     match &opened.stream {
-        Some(stream) => path.with_stream(stream.clone()).map_err(|error| of_vfs(&error)),
+        Some(stream) => path.with_stream(stream.clone()).map_err(|error| status(&error)),
         None => Ok(path),
+    }
+}
+
+/// The status of a name that cannot be opened; where that is because of a symlink, the client is to follow it.
+fn status(error: &vfs::Error) -> NtStatus {
+    match error {
+        vfs::Error::Loop => NtStatus::STOPPED_ON_SYMLINK,
+        error => of_vfs(error),
     }
 }
 

@@ -3,6 +3,7 @@
 mod copy;
 mod network;
 mod ranges;
+mod reparse;
 
 use std::sync::Arc;
 
@@ -90,7 +91,9 @@ async fn on_open(
             done(CompressionFormat::NONE.0.to_le_bytes().to_vec())
         }
         FsctlCode::SET_COMPRESSION => set_compression(open, ioctl),
-        FsctlCode::GET_REPARSE_POINT | FsctlCode::DELETE_REPARSE_POINT => Err(NtStatus::NOT_A_REPARSE_POINT),
+        FsctlCode::GET_REPARSE_POINT => reparse::get(file, ioctl),
+        FsctlCode::SET_REPARSE_POINT => reparse::set(request, open, file, ioctl),
+        FsctlCode::DELETE_REPARSE_POINT => reparse::delete(request, open, file, ioctl),
         _ => Err(NtStatus::INVALID_DEVICE_REQUEST),
     }
 }

@@ -89,8 +89,8 @@ impl Subject<'_> {
             FileInfoClass::STREAM => self.streams(out, max)?,
             FileInfoClass::NETWORK_OPEN => encode_fixed(&network_open(&self.stat()?), out, max),
             FileInfoClass::ATTRIBUTE_TAG => {
-                let attributes = self.stat()?.attributes;
-                encode_fixed(&AttributeTagInfo { attributes, reparse_tag: 0 }, out, max)
+                let Stat { attributes, reparse_tag, .. } = self.stat()?;
+                encode_fixed(&AttributeTagInfo { attributes, reparse_tag }, out, max)
             }
             FileInfoClass::COMPRESSION => {
                 let compressed_size = self.stat()?.size;

@@ -1,10 +1,10 @@
 //! SMB2_0_INFO_SECURITY: MS-SMB2 3.3.5.20.3.
 
-use wire::msg::{ErrorContext, ErrorId, ErrorResponse, QueryInfoRequest};
-use wire::{Dialect, NtStatus};
+use wire::NtStatus;
+use wire::msg::QueryInfoRequest;
 
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::handlers::put_output;
+use crate::handlers::{put_error_data, put_output};
 use crate::open::{Open, OpenFile};
 use crate::security;
 
@@ -24,23 +24,11 @@ pub(super) fn answer(
     let mut descriptor = Vec::new();
     stored.selected(which).encode(&mut descriptor).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     if descriptor.len() > query.output_buffer_length as usize {
-        put_length_needed(request, descriptor.len(), answer);
+        // 3.3.5.20.3: how much room the descriptor takes.
+        let needed = u32::try_from(descriptor.len()).unwrap_or(u32::MAX).to_le_bytes();
+        put_error_data(request, answer, &needed);
         return Ok(NtStatus::BUFFER_TOO_SMALL);
     }
     put_output(answer, |out| out.extend_from_slice(&descriptor));
     Ok(NtStatus::SUCCESS)
-}
-
-/// 3.3.5.20.3: how much room the descriptor takes, as the error's data.
-fn put_length_needed(request: &Request<'_>, length: usize, answer: &mut AnswerBuilder) {
-    let length = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-    let base = answer.base();
-    let has_contexts = request.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB311);
-    if has_contexts {
-        let mut contexts = Vec::new();
-        ErrorContext { error_id: ErrorId::DEFAULT, data: &length }.append(&mut contexts, 0);
-        ErrorResponse { error_context_count: 1, error_data: &contexts }.encode(answer.body(), base);
-    } else {
-        ErrorResponse { error_context_count: 0, error_data: &length }.encode(answer.body(), base);
-    }
 }

@@ -1,0 +1,235 @@
+//! Reparse points: symlinks where clients follow them, and what clients make reparse points of themselves.
+
+use super::change::{temporary_name, verified};
+use super::handle::LocalHandle;
+use super::metadata::{self, Stored};
+use super::resolve::{Root, statx_fd};
+use super::{directory, names, xattr};
+use crate::backend::{Actor, Opened, Symlink, Wanted};
+use crate::error::{Error, Result};
+use crate::handle::ReparsePoint;
+use crate::path::RelativePath;
+use crate::stat::{Kind, Stat};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Statx};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use wire::FileAttributes;
+
+/// Opens a symlink itself; the path ends in one.
+pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+    if path.stream().is_some() {
+        return Err(Error::Loop);
+    }
+    let _guard = root.credentials.assume(actor)?;
+    let located = root.locate(path)?;
+    if !located.exists {
+        return Err(Error::NotFound);
+    }
+    let disk = located.path();
+    let fd = root.open_at(&disk, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?;
+    let raw = statx_fd(fd.as_fd())?;
+    if metadata::kind(&raw) != Kind::Symlink {
+        return Err(Error::Busy);
+    }
+    let stat = stat(root, &disk, &raw);
+    let path = names::decode_path(&disk);
+    let handle = LocalHandle::new(root, fd, wanted, false, &stat, disk, actor);
+    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
+}
+
+/// The first symlink on the way of a path.
+pub(super) fn first(root: &Root, actor: &Actor, path: &RelativePath) -> Result<Option<Symlink>> {
+    if root.options.follow_symlinks {
+        return Ok(None);
+    }
+    let _guard = root.credentials.assume(actor)?;
+    let components: Vec<&str> = path.components().collect();
+    for (index, _) in components.iter().enumerate() {
+        let (parsed, behind) = components.split_at_checked(index.saturating_add(1)).unwrap_or_default();
+        let located = root.locate(&RelativePath::new(parsed.join("/"))?)?;
+        if !located.exists {
+            return Err(Error::NotFound);
+        }
+        if metadata::kind(&located.lstat()?) == Kind::Symlink {
+            let target = rustix::fs::readlinkat(&located.parent, &located.leaf, Vec::new())?;
+            let target = inside(&located.path(), target.as_bytes()).ok_or(Error::AccessDenied)?;
+            return Ok(Some(Symlink { components_behind: behind.len(), target }));
+        }
+    }
+    Ok(None)
+}
+
+/// The metadata of the symlink at `path`, which is a directory's where it leads to one (as Windows has it).
+pub(super) fn stat(root: &Root, path: &[u8], raw: &Statx) -> Stat {
+    let mut stat = metadata::to_stat(raw, Default::default());
+    let target = root.followed(path).and_then(|fd| statx_fd(fd.as_fd()));
+    if target.is_ok_and(|target| metadata::kind(&target) == Kind::Directory) {
+        stat.attributes |= FileAttributes::DIRECTORY;
+    }
+    stat
+}
+
+/// Puts in the tag of what is marked as a reparse point; `read` gets the data.
+pub(super) fn complete(stat: &mut Stat, read: impl FnOnce() -> Option<Vec<u8>>) {
+    if stat.kind == Kind::Symlink || !stat.attributes.contains(FileAttributes::REPARSE_POINT) {
+        return;
+    }
+    match read().as_deref().and_then(<[u8]>::first_chunk) {
+        Some(tag) => stat.reparse_tag = u32::from_le_bytes(*tag),
+        None => {
+            let others = stat.attributes.without(FileAttributes::REPARSE_POINT);
+            stat.attributes = if others.is_none() { FileAttributes::NORMAL } else { others };
+        }
+    }
+}
+
+/// What an open file is where it is a reparse point.
+pub(super) fn reparse_point(handle: &LocalHandle) -> Result<Option<ReparsePoint>> {
+    if handle.kind() == Kind::Symlink {
+        let target = target_of(handle.fd())?;
+        let target = inside(&handle.path, &target).ok_or(Error::AccessDenied)?;
+        return Ok(Some(ReparsePoint::Symlink(target)));
+    }
+    if metadata::stat_fd(handle.fd())?.reparse_tag == 0 {
+        return Ok(None);
+    }
+    Ok(xattr::get(handle.fd(), xattr::REPARSE)?.map(ReparsePoint::Data))
+}
+
+/// Keeps what a client makes a reparse point of, or forgets it.
+pub(super) fn set_data(handle: &LocalHandle, data: Option<&[u8]>) -> Result<()> {
+    if !metadata::has_attributes(handle.kind()) {
+        return Err(Error::NotSupported);
+    }
+    if let Some(data) = data {
+        xattr::set(handle.fd(), xattr::REPARSE, data)?;
+    }
+    metadata::update(&handle.root, handle.fd(), |stat| {
+        let others = stat.attributes.without(FileAttributes::REPARSE_POINT);
+        let mark = if data.is_some() { FileAttributes::REPARSE_POINT } else { FileAttributes::NONE };
+        Stored { attributes: others | mark, created: stat.created, changed: None }
+    })?;
+    if data.is_none() { xattr::remove(handle.fd(), xattr::REPARSE) } else { Ok(()) }
+}
+
+/// Puts a symlink in the place of something empty.
+pub(super) fn make(
+    root: &Root,
+    actor: &Actor,
+    path: &RelativePath,
+    handle: &LocalHandle,
+    target: &str,
+) -> Result<()> {
+    if root.options.follow_symlinks || !handle.can_be_replaced() {
+        return Err(Error::NotSupported);
+    }
+    let target = encode(target)?;
+    let stat = handle.stat_now()?;
+    if stat.kind == Kind::Other || stat.size != 0 {
+        return Err(Error::NotSupported);
+    }
+    if stat.kind == Kind::Directory && !directory::is_empty(handle.fd())? {
+        return Err(Error::NotEmpty);
+    }
+    let _guard = root.credentials.assume(actor)?;
+    let located = verified(root, path, handle)?;
+    inside(&located.path(), &target).ok_or(Error::AccessDenied)?;
+    let (parent, temporary) = (&located.parent, temporary_name(&stat));
+    rustix::fs::symlinkat(&*target, parent, &temporary)?;
+    let exchanged = if stat.kind == Kind::Directory {
+        exchange_with_directory(parent.as_fd(), &temporary, &located.leaf)
+    } else {
+        rustix::fs::renameat(parent, &temporary, parent, &located.leaf).map_err(Error::from)
+    };
+    if let Err(error) = exchanged {
+        _ = rustix::fs::unlinkat(parent, &temporary, AtFlags::empty());
+        return Err(error);
+    }
+    let link = root.open_at(&located.path(), OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?;
+    if handle.replace(link) { Ok(()) } else { Err(Error::Busy) }
+}
+
+/// Exchanges the names of a symlink and a directory, and removes the directory, which must be empty.
+fn exchange_with_directory(parent: BorrowedFd<'_>, link: &[u8], directory: &[u8]) -> Result<()> {
+    rustix::fs::renameat_with(parent, link, parent, directory, RenameFlags::EXCHANGE)?;
+    match rustix::fs::unlinkat(parent, link, AtFlags::REMOVEDIR) {
+        Ok(()) => Ok(()),
+        // Somebody was faster to put something in it.
+        Err(error) => {
+            rustix::fs::renameat_with(parent, link, parent, directory, RenameFlags::EXCHANGE)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// The target of a symlink as clients see it; none where it leads out of the share. `..` is taken by the
+/// text, as clients take it, who follow it with another open that is checked again.
+fn inside(link: &[u8], target: &[u8]) -> Option<String> {
+    if target.starts_with(b"/") {
+        return None;
+    }
+    let components = |path: &[u8]| path.split(|byte| *byte == b'/').filter(|it| !it.is_empty()).count();
+    let mut depth = components(link).saturating_sub(1);
+    let mut shown = Vec::new();
+    for component in target.split(|byte| *byte == b'/') {
+        match component {
+            b"" | b"." => {}
+            b".." => {
+                depth = depth.checked_sub(1)?;
+                shown.push(String::from(".."));
+            }
+            name => {
+                depth = depth.saturating_add(1);
+                shown.push(names::decode(name));
+            }
+        }
+    }
+    Some(if shown.is_empty() { String::from(".") } else { shown.join("/") })
+}
+
+/// A target as it is on disk.
+fn encode(target: &str) -> Result<Vec<u8>> {
+    let mut disk = Vec::with_capacity(target.len());
+    for component in target.split('/') {
+        match component {
+            "" => return Err(Error::InvalidName),
+            "." | ".." => names::push_component(&mut disk, component.as_bytes()),
+            name => names::push_component(&mut disk, &names::encode(name)?),
+        }
+    }
+    Ok(disk)
+}
+
+fn target_of(link: BorrowedFd<'_>) -> Result<Vec<u8>> {
+    Ok(rustix::fs::readlinkat(link, c"", Vec::new())?.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_that_leave_the_share_are_told_to_nobody() {
+        for (link, target, shown) in [
+            ("l", "a/b", Some("a/b")),
+            ("l", "./a//b/", Some("a/b")),
+            ("l", ".", Some(".")),
+            ("d/l", "..", Some("..")),
+            ("d/l", "../x/../y:z", Some("../x/../y\u{f022}z")),
+            ("l", "..", None),
+            ("l", "a/../../b", None),
+            ("d/l", "../../b", None),
+            ("l", "/etc/passwd", None),
+        ] {
+            assert_eq!(inside(link.as_bytes(), target.as_bytes()).as_deref(), shown, "{link} to {target}");
+        }
+    }
+
+    #[test]
+    fn targets_are_written_as_names_are() {
+        assert_eq!(encode("../a\u{f022}b").unwrap(), b"../a:b");
+        for wrong in ["", "/a", "a/", "a//b", "a/\0"] {
+            assert!(encode(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

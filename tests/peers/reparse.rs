@@ -1,0 +1,188 @@
+//! Symlinks and other reparse points, where clients follow them and where the server does.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use client::smb::{CreateParameters, Tree};
+use testkit::{Setup, Subject};
+use wire::fscc::FileInfoClass;
+use wire::ioctl::{FsctlCode, ReparseData, ReparseTag, SymlinkData};
+use wire::msg::{
+    AdditionalInformation, CreateDisposition, CreateOptions, ErrorResponse, InfoType, SymlinkErrorResponse,
+    SymlinkFlags,
+};
+use wire::{AccessMask, FileAttributes, Guid, NtStatus, Utf16};
+
+use crate::scripted::tree;
+
+/// A share that shows symlinks, and where it is.
+async fn shown() -> (Subject, Tree, PathBuf) {
+    let mut setup = Setup::default();
+    setup.shares[0].shows_symlinks = true;
+    let subject = Subject::start(&setup);
+    let directory = subject.share_dir("data");
+    let data = tree(&subject, "alice", "data").await;
+    (subject, data, directory)
+}
+
+fn link_itself(name: &str) -> CreateParameters<'_> {
+    CreateParameters {
+        access: AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES | AccessMask::DELETE,
+        options: CreateOptions::OPEN_REPARSE_POINT,
+        ..CreateParameters::open(name)
+    }
+}
+
+fn new_file(name: &str) -> CreateParameters<'_> {
+    CreateParameters { disposition: CreateDisposition::CREATE, ..link_itself(name) }
+}
+
+fn symlink_data(target: &str, relative: bool) -> Vec<u8> {
+    let mut data = Vec::new();
+    SymlinkData { substitute_name: target, print_name: target, relative }.encode(&mut data);
+    buffer(ReparseTag::SYMLINK, None, &data)
+}
+
+fn buffer(tag: ReparseTag, guid: Option<Guid>, data: &[u8]) -> Vec<u8> {
+    let mut buffer = Vec::new();
+    ReparseData { tag, guid, data }.encode(&mut buffer);
+    buffer
+}
+
+async fn target_of(tree: &Tree, name: &str) -> Result<String, Option<NtStatus>> {
+    let link = tree.create(&link_itself(name)).await.map_err(|error| error.status())?;
+    let read = link.ioctl(FsctlCode::GET_REPARSE_POINT, &[], 4096).await;
+    link.close().await.expect("close");
+    let read = read.map_err(|error| error.status())?;
+    let reparse = ReparseData::decode(&read).expect("reparse data");
+    assert_eq!(reparse.tag, ReparseTag::SYMLINK);
+    let data = SymlinkData::<Utf16<'_>>::decode(reparse.data).expect("a symlink");
+    assert!(data.relative);
+    Ok(data.substitute_name.to_string().expect("a name"))
+}
+
+/// What a plain open of the name is told: where to go on, and how many bytes of the name are left.
+async fn stopped(tree: &Tree, name: &str) -> (String, u16) {
+    let part = CreateParameters::open(name).part().expect("a request");
+    let answer = tree.connection().request(tree.scope(), part).await.expect("an answer");
+    assert_eq!(answer.status(), NtStatus::STOPPED_ON_SYMLINK, "{name}");
+    let error = ErrorResponse::decode(&answer.message).expect("an error");
+    let context = error.contexts().iter().next().expect("a context").expect("a good one");
+    let link = SymlinkErrorResponse::decode(context.data).expect("a symlink");
+    assert_eq!(link.flags, SymlinkFlags::RELATIVE);
+    (link.substitute_name.to_string().expect("a name"), link.unparsed_path_length)
+}
+
+async fn opens(tree: &Tree, name: &str) -> Result<(), Option<NtStatus>> {
+    let file = tree.create(&CreateParameters::open(name)).await.map_err(|error| error.status())?;
+    file.close().await.map_err(|error| error.status())
+}
+
+#[tokio::test]
+async fn symlinks_are_shown_and_left_to_the_client() {
+    let (subject, data, directory) = shown().await;
+    fs::create_dir(directory.join("d")).expect("mkdir");
+    fs::write(directory.join("d/f"), "text").expect("write");
+    fs::set_permissions(directory.join("d"), fs::Permissions::from_mode(0o777)).expect("chmod");
+    symlink("d/f", directory.join("file")).expect("symlink");
+    symlink("../d", directory.join("d/self")).expect("symlink");
+    symlink("/etc/passwd", directory.join("absolute")).expect("symlink");
+    symlink("../../..", directory.join("d/up")).expect("symlink");
+
+    let root = data.create(&CreateParameters::directory("")).await.expect("the root");
+    let listed = root.list(FileInfoClass::ID_BOTH_DIRECTORY, "*").all(100).await.expect("a listing");
+    let entry = |name: &str| listed.iter().find(|entry| entry.name == name).expect("an entry").fields;
+    assert!(entry("file").attributes.contains(FileAttributes::REPARSE_POINT));
+    assert!(!entry("file").attributes.contains(FileAttributes::DIRECTORY));
+    assert_eq!(entry("file").reparse_tag, ReparseTag::SYMLINK.0);
+    assert_eq!(entry("d").attributes, FileAttributes::DIRECTORY);
+    root.close().await.expect("close");
+
+    assert_eq!(target_of(&data, "file").await, Ok(String::from(r"d\f")));
+    assert_eq!(target_of(&data, r"d\SELF").await, Ok(String::from(r"..\d")));
+    for secret in ["absolute", r"d\up"] {
+        assert_eq!(target_of(&data, secret).await, Err(Some(NtStatus::ACCESS_DENIED)), "{secret}");
+        assert_eq!(opens(&data, secret).await, Err(Some(NtStatus::ACCESS_DENIED)), "{secret}");
+        assert_eq!(opens(&data, &format!(r"{secret}\x")).await, Err(Some(NtStatus::ACCESS_DENIED)));
+    }
+    assert_eq!(stopped(&data, "FILE").await, (String::from(r"d\f"), 0));
+    assert_eq!(stopped(&data, r"d\self\f").await, (String::from(r"..\d"), 4));
+    assert_eq!(stopped(&data, r"D\self\self\f").await, (String::from(r"..\d"), 14));
+
+    let link = data.create(&link_itself(r"d\self")).await.expect("the link");
+    assert_eq!(link.created.attributes, FileAttributes::REPARSE_POINT | FileAttributes::DIRECTORY);
+    link.set_delete_on_close(true).await.expect("delete");
+    link.close().await.expect("close");
+    assert!(!directory.join("d/self").is_symlink() && directory.join("d/f").exists());
+    drop(subject);
+}
+
+#[tokio::test]
+async fn clients_make_symlinks_that_stay_inside() {
+    let (subject, data, directory) = shown().await;
+    fs::write(directory.join("there"), "text").expect("write");
+    let link = data.create(&new_file("link")).await.expect("create");
+    let code = FsctlCode::SET_REPARSE_POINT;
+    for (input, status) in [
+        (symlink_data(r"..\x", true), NtStatus::ACCESS_DENIED),
+        (symlink_data(r"\??\C:\x", false), NtStatus::NOT_SUPPORTED),
+        (vec![0; 7], NtStatus::IO_REPARSE_DATA_INVALID),
+        (buffer(ReparseTag(1), Some(Guid::default()), &[]), NtStatus::IO_REPARSE_TAG_INVALID),
+        (vec![0x0c, 0, 0, 0xa0, 9, 0, 0, 0, 1], NtStatus::IO_REPARSE_DATA_INVALID),
+    ] {
+        let refused = link.ioctl(code, &input, 0).await.expect_err("a refusal");
+        assert!(refused.is(status), "{refused} for {input:?}");
+    }
+    link.ioctl(code, &symlink_data("there", true), 0).await.expect("set");
+    let basic = link
+        .query_info(InfoType::FILE, FileInfoClass::ATTRIBUTE_TAG.0, AdditionalInformation::NONE, 8)
+        .await
+        .expect("tag");
+    assert_eq!(basic[..], [0, 4, 0, 0, 0x0c, 0, 0, 0xa0]);
+    link.close().await.expect("close");
+    assert_eq!(fs::read_link(directory.join("link")).expect("a symlink"), PathBuf::from("there"));
+
+    let down = CreateParameters { options: CreateOptions::DIRECTORY_FILE, ..new_file("dir") };
+    let down = data.create(&down).await.expect("mkdir");
+    down.ioctl(code, &symlink_data(r".\sub\deep", true), 0).await.expect("set");
+    down.close().await.expect("close");
+    assert_eq!(target_of(&data, "dir").await, Ok(String::from(r"sub\deep")));
+
+    let other = tree(&subject, "alice", "other").await;
+    let followed = other.create(&new_file("link")).await.expect("create");
+    let refused = followed.ioctl(code, &symlink_data("x", true), 0).await.expect_err("a refusal");
+    assert!(refused.is(NtStatus::NOT_SUPPORTED), "{refused}");
+}
+
+#[tokio::test]
+async fn other_reparse_points_are_kept() {
+    let (_subject, data, _) = shown().await;
+    let guid = Guid(*b"0123456789abcdef");
+    for (name, input, other) in [
+        ("fifo", buffer(ReparseTag::NFS, None, b"FIFO\0\0\0\0"), buffer(ReparseTag::LX_FIFO, None, &[])),
+        (
+            "own",
+            buffer(ReparseTag(0x77), Some(guid), &[7; 2000]),
+            buffer(ReparseTag(0x77), Some(Guid::default()), &[]),
+        ),
+    ] {
+        let file = data.create(&new_file(name)).await.expect("create");
+        let get = |max| file.ioctl(FsctlCode::GET_REPARSE_POINT, &[], max);
+        assert!(get(64).await.expect_err("none yet").is(NtStatus::NOT_A_REPARSE_POINT));
+        file.ioctl(FsctlCode::SET_REPARSE_POINT, &input, 0).await.expect("set");
+        assert_eq!(get(16384).await.expect("get")[..], input);
+        file.ioctl(FsctlCode::SET_REPARSE_POINT, &other, 0).await.expect_err("another kind");
+        assert_eq!(opens(&data, name).await, Err(Some(NtStatus::IO_REPARSE_TAG_NOT_HANDLED)));
+        let again = data.create(&link_itself(name)).await.expect("open");
+        assert!(again.created.attributes.contains(FileAttributes::REPARSE_POINT));
+        again.close().await.expect("close");
+        file.ioctl(FsctlCode::DELETE_REPARSE_POINT, &other, 0).await.expect_err("another kind");
+        let (head, _) = input.split_at(if name == "own" { 24 } else { 8 });
+        let mut head = head.to_vec();
+        head[4..6].fill(0);
+        file.ioctl(FsctlCode::DELETE_REPARSE_POINT, &head, 0).await.expect("delete");
+        file.close().await.expect("close");
+        assert_eq!(opens(&data, name).await, Ok(()));
+    }
+}
