@@ -130,7 +130,7 @@ fn target(new: &ReparseData<'_>) -> Result<String, NtStatus> {
 }
 
 fn told(request: &Request<'_>, open: &Open) {
-    request.connection.server.watches.touched(open, NotifyAction::MODIFIED, CompletionFilter::ATTRIBUTES);
+    request.connection.server.touched(open, NotifyAction::MODIFIED, CompletionFilter::ATTRIBUTES);
 }
 
 /// Bytes of a REPARSE_DATA_BUFFER before its data (MS-FSCC 2.1.2.2).
