@@ -179,7 +179,7 @@ fn warn(server: &dyn Administration, options: &Options, console: &mut Console) -
     let query = SessionQuery::default();
     let sessions = administration::run(async { Ok(server.sessions(&query).await) })?.map_err(not_running)?;
     let mut computers: Vec<String> = Vec::new();
-    for session in sessions.iter().filter(|session| session.opens > 0) {
+    for session in sessions.iter().filter(|session| session.opens != Some(0)) {
         let name = clean_line(&control::address::display(&session.computer));
         if !computers.contains(&name) {
             computers.push(name);
