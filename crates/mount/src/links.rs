@@ -60,7 +60,7 @@ async fn set_target(file: &File, target: &str) -> Result<(), Error> {
     let mut data = Vec::new();
     link.encode(&mut data);
     let mut buffer = Vec::new();
-    ReparseData { tag: ReparseTag::SYMLINK, data: &data }.encode(&mut buffer);
+    ReparseData { tag: ReparseTag::SYMLINK, guid: None, data: &data }.encode(&mut buffer);
     file.ioctl(FsctlCode::SET_REPARSE_POINT, &buffer, 0).await.map(|_| ())
 }
 
@@ -86,7 +86,7 @@ mod tests {
 
     fn point(tag: ReparseTag, data: &[u8]) -> Vec<u8> {
         let mut buffer = Vec::new();
-        ReparseData { tag, data }.encode(&mut buffer);
+        ReparseData { tag, guid: None, data }.encode(&mut buffer);
         buffer
     }
 
