@@ -31,7 +31,7 @@ fn shares() -> Vec<Share> {
     vec![
         Share { kind: ShareKind::Ipc, special: true, ..share("IPC$", None, "Remote IPC") },
         Share {
-            uses: 2,
+            uses: Some(2),
             uses_max: Some(10),
             caching: Some("documents".into()),
             grants: Some(vec![
