@@ -34,6 +34,8 @@ pub(crate) enum Load {
     LeaseBreak,
     /// NetrFileEnum of ten thousand opens.
     FileEnum,
+    /// The command that lists what is open: `shareward file` and `smbstatus`, as text or as JSON.
+    ListCommand { json: bool },
     /// What a session with one open file costs in memory.
     Memory,
 }
@@ -80,6 +82,10 @@ pub(crate) const fn all() -> &'static [Case] {
         "lease-break" Plain true "break" Load::LeaseBreak,
             "a lease for everything, broken by another client's open and acknowledged";
         "file-enum" Plain true "entry" Load::FileEnum, "NetrFileEnum of 10,000 opens";
+        "list-command" Plain false "entry" Load::ListCommand { json: false },
+            "`shareward file` and `smbstatus -L` as whole commands, up to 100,000 opens in 16 sessions";
+        "list-command-json" Plain false "entry" Load::ListCommand { json: true },
+            "`shareward file --json` and `smbstatus --json`, the same";
         "memory" Plain true "session" Load::Memory, "memory of sessions, each with a connection and an open";
     }
 }

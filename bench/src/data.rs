@@ -83,8 +83,11 @@ fn small_leaf(index: usize) -> String {
 }
 
 fn many_leaf(index: usize) -> String {
-    format!("an ordinary name {index:05}.txt")
+    format!("{MANY_STEM}{index:05}.txt")
 }
+
+/// How the names in the large directory begin.
+pub(crate) const MANY_STEM: &str = "an ordinary name ";
 
 fn large(path: &Path) -> std::io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);

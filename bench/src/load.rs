@@ -21,9 +21,9 @@ use wire::{AccessMask, FileId, Guid, LeaseState};
 use crate::cases::{Case, Load};
 use crate::data;
 use crate::measure::{Figure, Stopwatch};
-use crate::memory;
 use crate::options::Options;
 use crate::servers::Target;
+use crate::{listing, memory};
 
 /// Files opened at the same time on one connection.
 const FILES_AT_ONCE: usize = 8;
@@ -91,6 +91,7 @@ pub(crate) async fn run(
             Ok(figure)
         }
         Load::FileEnum => file_enum(case, target, options, time).await,
+        Load::ListCommand { json } => listing::measure(case, target, time, json).await,
         Load::Memory => memory::measure(case, target).await,
     }
 }
@@ -146,7 +147,7 @@ async fn files(
     Ok(files)
 }
 
-async fn logoff(sessions: impl Iterator<Item = &Session>) -> Result<(), Error> {
+pub(crate) async fn logoff(sessions: impl Iterator<Item = &Session>) -> Result<(), Error> {
     for session in sessions {
         session.logoff().await?;
     }
@@ -272,10 +273,11 @@ async fn lease_break(index: usize, holder: Tree, opener: Tree, until: Instant) -
 
 async fn file_enum(case: &Case, target: &Target, options: &Options, time: Duration) -> Result<Figure, Error> {
     let trees = trees(case, target, options).await?;
+    let names = |index| (index..data::MANY_FILES).step_by(options.connections).map(data::many_name);
     let opened: Vec<_> = trees
         .iter()
         .enumerate()
-        .map(|(index, tree)| tokio::spawn(open_many(tree.clone(), index, options.connections)))
+        .map(|(index, tree)| tokio::spawn(open_many(tree.clone(), names(index))))
         .collect();
     for task in opened {
         task.await.map_err(|_| Error::Unable("a worker of the load panicked"))??;
@@ -287,10 +289,9 @@ async fn file_enum(case: &Case, target: &Target, options: &Options, time: Durati
     Ok(figure)
 }
 
-/// Opens this connection's share of the files of the large directory; they are closed with its session.
-async fn open_many(tree: Tree, index: usize, step: usize) -> Result<(), Error> {
+/// Opens files; they are closed with their session.
+pub(crate) async fn open_many(tree: Tree, mut names: impl Iterator<Item = String>) -> Result<(), Error> {
     let mut under_way = VecDeque::with_capacity(OPENS_AT_ONCE);
-    let mut names = (index..data::MANY_FILES).step_by(step).map(data::many_name);
     loop {
         while under_way.len() < OPENS_AT_ONCE
             && let Some(name) = names.next()

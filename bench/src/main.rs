@@ -8,6 +8,7 @@
 
 mod cases;
 mod data;
+mod listing;
 mod load;
 mod measure;
 mod memory;

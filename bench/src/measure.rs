@@ -21,12 +21,36 @@ const SETUP_MAX: Duration = Duration::from_secs(90);
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Figure {
     /// So many units in so long.
-    Load { units: f64, seconds: f64, server_cpu_seconds: f64, client_cpu_seconds: f64 },
+    Load {
+        units: f64,
+        seconds: f64,
+        server_cpu_seconds: f64,
+        client_cpu_seconds: f64,
+        /// Milliseconds that another client of the server had to wait meanwhile, at most.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        longest_wait_ms: Option<f64>,
+    },
     /// What one session costs.
     Memory { sessions: usize, pss_kib: f64, rss_kib: f64, processes: usize },
 }
 
 impl Figure {
+    /// The same with how long another client had to wait.
+    pub(crate) fn with_longest_wait(mut self, wait: Duration) -> Self {
+        if let Self::Load { longest_wait_ms, .. } = &mut self {
+            *longest_wait_ms = Some(wait.as_secs_f64() * 1e3);
+        }
+        self
+    }
+
+    /// Milliseconds that another client had to wait at most, where that was looked at.
+    pub(crate) fn longest_wait_ms(&self) -> Option<f64> {
+        match self {
+            Self::Load { longest_wait_ms, .. } => *longest_wait_ms,
+            Self::Memory { .. } => None,
+        }
+    }
+
     /// Units per second, or KiB per session.
     pub(crate) fn value(&self) -> f64 {
         match self {
@@ -135,6 +159,7 @@ impl<'a> Stopwatch<'a> {
             seconds,
             server_cpu_seconds: cpu_seconds(self.target) - self.server_cpu,
             client_cpu_seconds: own_cpu_seconds() - self.client_cpu,
+            longest_wait_ms: None,
         }
     }
 }

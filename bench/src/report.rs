@@ -21,9 +21,10 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
         options.threads,
         std::thread::available_parallelism().map_or(1, usize::from),
     );
-    let mut notes = String::new();
+    let (mut notes, mut waited) = (String::new(), String::new());
     for outcome in outcomes {
         row(outcome, &mut text);
+        waits(outcome, &mut waited);
         for error in &outcome.errors {
             write!(notes, "\n- {}: {error}", outcome.name).ok();
         }
@@ -32,6 +33,7 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
         "\nA ratio is ours by Samba's within a round, as the median of the rounds: of rates more is better, of memory \
          and of processor time less.\n",
     );
+    text.push_str(&waited);
     if !notes.is_empty() {
         write!(text, "\nWhat failed:\n{notes}\n").ok();
     }
@@ -114,6 +116,26 @@ fn row(outcome: &Outcome, text: &mut String) {
         ratio(cpu_ratios),
     )
     .ok();
+}
+
+/// How long another client of the servers had to wait, where that was looked at.
+fn waits(outcome: &Outcome, text: &mut String) {
+    let longest = |of: &dyn Fn(&Round) -> Option<Figure>| {
+        spread(outcome.rounds.iter().filter_map(|round| of(round)?.longest_wait_ms())).map_or_else(
+            || "-".into(),
+            |spread| format!("{} ms (to {})", significant(spread.median), significant(spread.max)),
+        )
+    };
+    if outcome.rounds.iter().any(|round| round.shareward.is_some_and(|it| it.longest_wait_ms().is_some())) {
+        writeln!(
+            text,
+            "\n{}: a READ of another client took at most {} on shareward, {} on samba.",
+            outcome.name,
+            longest(&|round| round.shareward),
+            longest(&|round| round.samba),
+        )
+        .ok();
+    }
 }
 
 /// Where figures lie.

@@ -1,5 +1,6 @@
 //! The two servers over one directory tree.
 
+use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) pid: u32,
     /// What the command line of any of its processes has: a path of its own.
     pub(crate) mark: Arc<str>,
+    /// The command that lists what is open, as text and as JSON.
+    list: [Arc<[OsString]>; 2],
 }
 
 /// How messages are protected.
@@ -73,13 +76,39 @@ impl Servers {
     pub(crate) fn targets(&self) -> [Target; 2] {
         let mark = |path: PathBuf| Arc::from(path.to_string_lossy());
         let (ours, samba) = (&self.ours, &self.samba);
-        let shareward = ("shareward", ours.address(), ours.pid(), mark(ours.config()));
-        let samba = ("samba", samba.address(), samba.pid(), mark(samba.config()));
-        [shareward, samba].map(|(name, address, pid, mark)| Target { name, address, pid, mark })
+        let list = |command: Command, switches: [&[&str]; 2]| {
+            let words: Vec<OsString> = std::iter::once(command.get_program())
+                .chain(command.get_args())
+                .map(OsStr::to_owned)
+                .collect();
+            switches.map(|more| words.iter().cloned().chain(more.iter().map(OsString::from)).collect())
+        };
+        [
+            Target {
+                name: "shareward",
+                address: ours.address(),
+                pid: ours.pid(),
+                mark: mark(ours.config()),
+                list: list(ours.net_command(&["file"]), [&[], &["--json"]]),
+            },
+            Target {
+                name: "samba",
+                address: samba.address(),
+                pid: samba.pid(),
+                mark: mark(samba.config()),
+                list: list(samba.tool("smbstatus"), [&["-L"], &["--json"]]),
+            },
+        ]
     }
 }
 
 impl Target {
+    /// The words of the command that lists what is open.
+    pub(crate) fn list_command(&self, json: bool) -> &[OsString] {
+        let [text, as_json] = &self.list;
+        if json { as_json } else { text }
+    }
+
     /// Connects and logs the loading user on.
     pub(crate) async fn logon(&self, protection: Protection) -> Result<Session, Error> {
         self.logon_as(USER, protection).await

@@ -130,9 +130,14 @@ impl Shareward {
     /// Runs a command of the binary (`["session"]`, `["file", "7", "/close"]`, ...) against this server, as the user
     /// it runs as.
     pub fn net(&self, arguments: &[&str]) -> Output {
+        run(self.net_command(arguments), b"", PEER_MAX)
+    }
+
+    /// The same, not run yet.
+    pub fn net_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.files.command();
         command.args(arguments).arg("--socket").arg(self.files.path("run/control.sock"));
-        run(command, b"", PEER_MAX)
+        command
     }
 }
 
