@@ -99,6 +99,11 @@ impl Service {
         self.server.reload(settings, accounts)
     }
 
+    /// Returns when an administrator asks for a stop.
+    pub async fn stop_asked(&self) {
+        self.server.running.stop_asked().await;
+    }
+
     /// Stops: no new connections, every session ended, every file flushed and closed.
     pub async fn stop(self) {
         for task in &self.tasks {

@@ -8,12 +8,16 @@ mod audit;
 mod connections;
 mod error;
 mod files;
+pub(crate) mod logons;
 mod meant;
 mod permissions;
 mod rights;
 mod server;
 mod sessions;
+mod settings;
+mod share_changes;
 mod shares;
+mod users;
 mod walk;
 
 use std::net::SocketAddr;
@@ -21,12 +25,18 @@ use std::net::SocketAddr;
 pub(crate) use connections::{TreesMeant, connections};
 pub(crate) use error::Error;
 pub(crate) use files::{FilesMeant, PathMeant, close_file, file, files, server_path};
+pub(crate) use logons::logons;
 pub(crate) use meant::{Account, Computer};
 pub(crate) use permissions::permissions;
 pub(crate) use rights::{Right, check};
 pub(crate) use server::{Counts, counts, refusals, statistics};
 pub(crate) use sessions::{SessionsMeant, end_session, end_sessions, protection, session, sessions};
+pub(crate) use settings::{
+    ServiceAction, ServiceState, SettingsEdit, change_settings, clock, control_service, service, settings,
+};
+pub(crate) use share_changes::{ShareEdit, add_share, change_share, delete_share};
 pub(crate) use shares::{share, shares};
+pub(crate) use users::{is_administrator, set_password, users};
 
 use crate::session::Session;
 

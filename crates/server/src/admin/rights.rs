@@ -27,6 +27,8 @@ pub(crate) enum Right {
     ReadShares,
     /// To see the counters.
     ReadStatistics,
+    /// To see the accounts, and who is logged on at the machine.
+    ReadUsers,
     /// To learn name, version and clock of the server.
     SeeServer,
 }
@@ -48,7 +50,8 @@ impl Right {
             | Self::ReadServer
             | Self::ReadSessions
             | Self::ReadShares
-            | Self::ReadStatistics => matches!(caller, Standing::Administrator),
+            | Self::ReadStatistics
+            | Self::ReadUsers => matches!(caller, Standing::Administrator),
         }
     }
 }
@@ -103,6 +106,7 @@ mod tests {
             (Right::ReadSessions, false),
             (Right::ReadShares, false),
             (Right::ReadStatistics, false),
+            (Right::ReadUsers, false),
             (Right::ChangeSettings, false),
         ] {
             assert_eq!(check(&caller("alice", false), right).is_ok(), users_may, "{right:?}");

@@ -1,11 +1,17 @@
 //! The server's settings: what `shareward.toml` says, with its defaults filled in.
 
+mod edit;
 mod parse;
+mod source;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use edit::{NotEditable, edit};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
+pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
+pub(crate) use source::ReplaceError;
+pub use source::Source;
 
 /// All settings of a server.
 #[derive(Clone, Debug)]
@@ -38,6 +44,8 @@ pub struct Settings {
     pub unix_identities: bool,
     /// The shares, in the order of the file; IPC$ is not among them.
     pub shares: Vec<ShareSettings>,
+    /// The file that says all this, to keep changes in; none for a server that keeps nothing.
+    pub source: Option<Source>,
 }
 
 /// One `[[share]]`.
@@ -203,6 +211,7 @@ impl Settings {
             dialects: (wire::Dialect::SMB202, wire::Dialect::SMB311),
             unix_identities: root,
             shares: Vec::new(),
+            source: None,
         }
     }
 }

@@ -307,6 +307,14 @@ pub fn check_share_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a remark or comment may say this.
+pub(crate) fn check_remark(text: &str) -> Result<(), String> {
+    if text.chars().count() > MAX_REMARK {
+        return Err(format!("longer than {MAX_REMARK} characters"));
+    }
+    Ok(())
+}
+
 fn located(text: &str, offset: usize, message: String) -> ConfigError {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -327,7 +335,7 @@ const MAX_REMARK: usize = 256;
 const RESERVED_SHARES: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
 
 /// Most minutes of `autodisconnect`, as NET CONFIG SERVER has it.
-const MAX_AUTODISCONNECT: i64 = 65535;
+pub(crate) const MAX_AUTODISCONNECT: i64 = 65535;
 
 const CACHING: [(&str, Caching); 4] = [
     ("manual", Caching::Manual),

@@ -39,11 +39,9 @@ impl From<control::Error> for Refused {
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         let told = control::Error::new(error.number().0, error.to_string());
-        match error {
-            Error::AccessDenied => {
-                told.with_hint("ask as root, as the user the server runs as, or as one of its administrators")
-            }
-            _ => told,
+        match error.hint() {
+            Some(hint) => told.with_hint(hint),
+            None => told,
         }
         .into()
     }

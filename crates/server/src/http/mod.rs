@@ -3,6 +3,8 @@
 mod answer;
 mod peer;
 mod routes;
+mod settings;
+mod shares;
 mod socket;
 mod view;
 

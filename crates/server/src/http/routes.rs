@@ -5,18 +5,16 @@ use std::sync::Arc;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
 use control::{
     CloseSessions, Connection, ConnectionQuery, Ended, FileQuery, OpenFile, Page, Refusal, RefusalQuery,
-    ServerInfo, Session, SessionQuery, Share, limits, route,
+    ServerInfo, Session, SessionQuery, limits, route,
 };
 
 use super::answer::Refused;
-use super::view;
-use crate::admin::{
-    self, Account, Caller, Computer, FilesMeant, PathMeant, Right, SessionsMeant, TreesMeant,
-};
+use super::{settings, shares, view};
+use crate::admin::{self, Account, Caller, Computer, FilesMeant, PathMeant, SessionsMeant, TreesMeant};
 use crate::server::Server;
 
 /// The routes of `control::route`. The caller is an extension of the request.
@@ -28,17 +26,27 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route(route::SESSION, get(session).delete(end_session))
         .route(route::FILES, get(files))
         .route(route::FILE, get(file).delete(close_file))
-        .route(route::SHARES, get(shares))
+        .route(route::SHARES, get(shares::list).post(shares::add))
+        .route(route::SHARE, get(shares::get).patch(shares::change).delete(shares::delete))
         .route(route::CONNECTIONS, get(connections))
         .route(route::REFUSALS, get(refusals))
+        .route(route::SETTINGS, get(settings::get).patch(settings::change))
+        .route(route::STATISTICS, get(settings::statistics))
+        .route(route::SERVICE, get(settings::service).post(settings::control_service))
+        .route(route::CLOCK, get(settings::clock))
+        .route(route::USERS, get(settings::users))
+        .route(route::USER_PASSWORD, put(settings::set_password))
+        .route(route::LOGONS, get(settings::logons))
         .fallback(async || Refused::unknown(StatusCode::NOT_FOUND))
         .method_not_allowed_fallback(async || Refused::unknown(StatusCode::METHOD_NOT_ALLOWED))
         .layer(DefaultBodyLimit::max(limits::REQUEST_BODY_MAX))
         .with_state(server)
 }
 
-type Answer<T> = Result<Json<T>, Refused>;
-type Asker = Extension<Arc<Caller>>;
+pub(super) type Answer<T> = Result<Json<T>, Refused>;
+pub(super) type Asker = Extension<Arc<Caller>>;
+pub(super) type Body<T> = Result<Json<T>, JsonRejection>;
+pub(super) type Name = Result<Path<String>, PathRejection>;
 type Filters<T> = Result<Query<T>, QueryRejection>;
 type Id = Result<Path<u32>, PathRejection>;
 
@@ -120,11 +128,6 @@ async fn close_file(State(server): State<Arc<Server>>, Extension(caller): Asker,
     Ok(Json(view::ended(admin::close_file(&server, &caller, id)?)))
 }
 
-async fn shares(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<Share>> {
-    let shares = admin::shares(&server, &caller, Right::ReadShares)?;
-    Ok(Json(Page::whole(shares.iter().map(|it| view::share(&server, it)).collect())))
-}
-
 async fn connections(
     State(server): State<Arc<Server>>,
     Extension(caller): Asker,
@@ -168,6 +171,20 @@ async fn listed<T: Send + 'static>(
 ) -> Answer<Page<T>> {
     let made = crate::blocking::run(make).await.map_err(|_| admin::Error::Internal)?;
     Ok(Json(made?))
+}
+
+/// Does what may wait for a disk where it keeps nobody else waiting.
+pub(super) async fn performed<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, admin::Error> + Send + 'static,
+) -> Answer<T> {
+    let done = crate::blocking::run(act).await.map_err(|_| admin::Error::Internal)?;
+    Ok(Json(done?))
+}
+
+/// The name in an address.
+pub(super) fn named(name: Name) -> Result<String, Refused> {
+    let Path(name) = name.map_err(Refused::malformed)?;
+    Ok(name)
 }
 
 fn sessions_meant(computer: Option<&str>, account: Option<&str>) -> SessionsMeant {

@@ -139,8 +139,8 @@ pub(super) fn share(server: &Server, share: &ShareSnapshot) -> Share {
         uses_max: definition.max_uses,
         read_only: settings.map(|it| it.read_only),
         encrypt: settings.map(|it| it.encrypt),
-        caching: None,
-        grants: None,
+        caching: settings.map(|it| String::from(super::shares::word(it.caching))),
+        grants: settings.map(|it| it.grants.iter().map(super::shares::shown).collect()),
     }
 }
 
@@ -292,7 +292,7 @@ fn kind(kind: registry::ShareKind) -> ShareKind {
     }
 }
 
-fn timestamp(time: Time) -> Timestamp {
+pub(super) fn timestamp(time: Time) -> Timestamp {
     Timestamp(i64::try_from(time.0).unwrap_or(i64::MAX))
 }
 
