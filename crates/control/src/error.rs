@@ -22,6 +22,8 @@ pub mod number {
     pub const FILE_INVALID: u32 = 1006;
     /// ERROR_NONE_MAPPED: a grant for an account that is not there.
     pub const NONE_MAPPED: u32 = 1332;
+    /// ERROR_BUSY.
+    pub const BUSY: u32 = 170;
     /// NERR_ServerNotStarted.
     pub const SERVER_NOT_STARTED: u32 = 2114;
     /// NERR_UnknownDevDir.
@@ -77,7 +79,7 @@ impl Error {
             | number::FILE_ID_NOT_FOUND
             | number::USER_NOT_FOUND => 404,
             number::NOT_SUPPORTED | number::INVALID_LEVEL => 501,
-            number::SERVER_NOT_STARTED => 503,
+            number::BUSY | number::SERVER_NOT_STARTED => 503,
             _ => 500,
         }
     }

@@ -13,6 +13,7 @@ use vfs::local::{LocalBackend, LocalOptions};
 use wire::security::Sid;
 use wire::{FileTime, Guid};
 
+use crate::admin::Desk;
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::notify::Watches;
 use crate::replay::Creations;
@@ -46,6 +47,10 @@ pub(crate) struct Server {
     request_keys: AtomicU64,
     /// CREATEs that a replay must not meet.
     pub(crate) creations: Creations,
+    /// How many may ask at the same time.
+    pub(crate) desk: Desk,
+    /// Told of every addition to the registry's event stream.
+    pub(crate) happened: Arc<Notify>,
 }
 
 /// The shares by their names in lower case.
@@ -105,10 +110,12 @@ impl Server {
             .and_then(|()| crate::random::fill(&mut guid))
             .map_err(|_| StartError::Random)?;
         let clock = Clock::new();
+        let happened = Arc::new(Notify::new());
+        let announce = Arc::clone(&happened);
         let state = State::new(registry_limits(), u64::from_le_bytes(seed), clock.now());
         let statistics = Arc::clone(state.statistics());
         let server = Self {
-            registry: Registry::new(state),
+            registry: Registry::new(state, move || announce.notify_waiters()),
             statistics,
             waiters: Waiters::default(),
             watches: Watches::default(),
@@ -125,6 +132,8 @@ impl Server {
             machine: OnceLock::new(),
             request_keys: AtomicU64::new(1),
             creations: Creations::default(),
+            desk: Desk::default(),
+            happened,
         };
         server.open_shares(&server.settings())?;
         Ok(Arc::new(server))
@@ -279,6 +288,11 @@ impl Server {
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Share>> {
         let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
         shares.get(&name.to_lowercase()).map(Arc::clone)
+    }
+
+    /// All shares, in no order.
+    pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
+        self.shares.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
     }
 
     /// Who a user of the users file is to security descriptors, beside their Unix ids: to this machine, and to

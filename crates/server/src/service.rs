@@ -85,6 +85,7 @@ impl Service {
         }
         tasks.push(tokio::spawn(watch_timeouts(Arc::clone(&server))));
         tasks.push(tokio::spawn(crate::notify::observe(Arc::clone(&server))));
+        tasks.push(tokio::spawn(crate::admin::idle::watch(Arc::clone(&server))));
         Ok(Self { server, addresses, tasks })
     }
 

@@ -62,6 +62,9 @@ pub(crate) enum Error {
     /// The configuration file or the users file cannot be written.
     #[error("The system cannot write to the specified device.")]
     NotWritten,
+    /// Too many do that at the same time.
+    #[error("The requested resource is in use.")]
+    Busy,
     /// The server does not do this.
     #[error("The request is not supported.")]
     NotSupported,
@@ -91,6 +94,7 @@ impl Error {
             Self::TooMuch => Win32Error::NOT_ENOUGH_MEMORY,
             Self::ConfigurationEdited => Win32Error::FILE_INVALID,
             Self::NotWritten => Win32Error::WRITE_FAULT,
+            Self::Busy => Win32Error(control::number::BUSY),
             Self::NotSupported | Self::ConfigurationNotEditable => Win32Error::NOT_SUPPORTED,
             Self::Internal => Win32Error(control::number::INTERNAL_ERROR),
         }
@@ -102,7 +106,8 @@ impl Error {
     pub(crate) const fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::AccessDenied => {
-                "ask as root, as the user the server runs as, or as one of its administrators"
+                "ask as root, as the user the server runs as, or as one of its administrators; what is your own \
+                 you see with mine=true"
             }
             Self::NoSuchDirectory => "the server shares directories that are there, by their absolute path",
             Self::ConfigurationEdited => {
@@ -112,6 +117,7 @@ impl Error {
             Self::ConfigurationNotEditable => {
                 "the configuration file has a form that has to be edited by hand"
             }
+            Self::Busy => "too many wait for the same kind of thing; ask again in a while",
             Self::NotWritten => "the server may not write its configuration or users file; its log says why",
             _ => return None,
         })

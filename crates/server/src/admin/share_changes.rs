@@ -87,7 +87,7 @@ pub(crate) fn delete_share(server: &Server, caller: &Caller, name: &str) -> Resu
         settings.shares.remove(place);
         Ok(())
     });
-    let deleted = deleted.map(|files| Ended { sessions: 0, files });
+    let deleted = deleted.map(|files| Ended { sessions: 0, files, outcome: None });
     audit::act(caller, "delete share", &format!("share {name}"), &deleted);
     deleted
 }
@@ -140,7 +140,7 @@ fn snapshot(server: &Server, name: &str) -> Result<ShareSnapshot, Error> {
 }
 
 fn done(outcome: &Result<usize, Error>) -> Result<Ended, Error> {
-    outcome.map(|files| Ended { sessions: 0, files })
+    outcome.map(|files| Ended { sessions: 0, files, outcome: None })
 }
 
 /// Grants of one share: what an access control list of 64 KiB has room for.

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use control::number;
 
-use crate::admin::Error;
+use crate::admin::{Error, NotClosed};
 
 /// A refusal on its way to the client.
 #[derive(Debug)]
@@ -44,6 +44,20 @@ impl From<Error> for Refused {
             None => told,
         }
         .into()
+    }
+}
+
+impl From<NotClosed> for Refused {
+    fn from(refused: NotClosed) -> Self {
+        match refused {
+            NotClosed::Refused(error) => error.into(),
+            NotClosed::Unexpected(now) => {
+                let error = Error::NoSuchFile;
+                control::Error::new(error.number().0, error.to_string())
+                    .with_hint(format!("this id is something else now: {now}"))
+                    .into()
+            }
+        }
     }
 }
 

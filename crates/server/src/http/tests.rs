@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use auth::users::UserDb;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use super::*;
 use crate::config::Settings;
