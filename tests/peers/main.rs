@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod administration;
+mod control_pipe;
 mod hostile;
 mod kernel;
 mod logon;

@@ -12,12 +12,22 @@ pub mod number {
     pub const NOT_SUPPORTED: u32 = 50;
     /// ERROR_BAD_NETPATH.
     pub const BAD_NETPATH: u32 = 53;
+    /// ERROR_INVALID_PASSWORD.
+    pub const INVALID_PASSWORD: u32 = 86;
     /// ERROR_INVALID_PARAMETER.
     pub const INVALID_PARAMETER: u32 = 87;
     /// ERROR_INVALID_LEVEL.
     pub const INVALID_LEVEL: u32 = 124;
+    /// ERROR_FILE_INVALID: the configuration was edited since the server read it.
+    pub const FILE_INVALID: u32 = 1006;
+    /// ERROR_NONE_MAPPED: a grant for an account that is not there.
+    pub const NONE_MAPPED: u32 = 1332;
+    /// ERROR_BUSY.
+    pub const BUSY: u32 = 170;
     /// NERR_ServerNotStarted.
     pub const SERVER_NOT_STARTED: u32 = 2114;
+    /// NERR_UnknownDevDir.
+    pub const UNKNOWN_DEV_DIR: u32 = 2116;
     /// NERR_InternalError.
     pub const INTERNAL_ERROR: u32 = 2140;
     /// NERR_DuplicateShare.
@@ -61,14 +71,15 @@ impl Error {
     pub fn http_status(&self) -> u16 {
         match self.code {
             number::ACCESS_DENIED => 403,
-            number::INVALID_PARAMETER => 400,
-            number::DUPLICATE_SHARE => 409,
+            number::INVALID_PASSWORD => 403,
+            number::INVALID_PARAMETER | number::NONE_MAPPED | number::UNKNOWN_DEV_DIR => 400,
+            number::DUPLICATE_SHARE | number::FILE_INVALID => 409,
             number::NET_NAME_NOT_FOUND
             | number::CLIENT_NAME_NOT_FOUND
             | number::FILE_ID_NOT_FOUND
             | number::USER_NOT_FOUND => 404,
             number::NOT_SUPPORTED | number::INVALID_LEVEL => 501,
-            number::SERVER_NOT_STARTED => 503,
+            number::BUSY | number::SERVER_NOT_STARTED => 503,
             _ => 500,
         }
     }

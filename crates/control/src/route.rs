@@ -12,15 +12,15 @@
 //! | DELETE | [`FILE`] | [`crate::CloseFile`] | [`crate::Ended`] | 5, 87, 2314 |
 //! | GET | [`WHO`] | [`crate::WhoQuery`] | [`crate::Who`] | 5, 87 |
 //! | GET | [`SHARES`] | | [`crate::Page`] of [`crate::Share`], always whole | 5 |
-//! | POST | [`SHARES`] | [`crate::NewShare`] | [`crate::Share`] | 5, 50, 87, 2118 |
+//! | POST | [`SHARES`] | [`crate::NewShare`] | [`crate::Share`] | 5, 50, 87, 123, 1006, 1332, 2116, 2118 |
 //! | GET | [`SHARE`] | | [`crate::Share`] | 5, 2310 |
-//! | PATCH | [`SHARE`] | [`crate::ShareChange`] | [`crate::Share`] | 5, 50, 87, 2310 |
-//! | DELETE | [`SHARE`] | | [`crate::Ended`] | 5, 50, 2310 |
+//! | PATCH | [`SHARE`] | [`crate::ShareChange`] | [`crate::Share`] | 5, 50, 87, 1006, 1332, 2310 |
+//! | DELETE | [`SHARE`] | | [`crate::Ended`] | 5, 50, 1006, 2310 |
 //! | GET | [`CONNECTIONS`] | [`crate::ConnectionQuery`] | [`crate::Page`] of [`crate::Connection`] | 5, 87 |
 //! | GET | [`REFUSALS`] | [`crate::RefusalQuery`] | [`crate::Page`] of [`crate::Refusal`] | 5, 87 |
 //! | GET | [`EVENTS`] | [`crate::EventQuery`] | lines of [`crate::Event`] without end | 5, 87 |
 //! | GET | [`SETTINGS`] | | [`crate::Settings`] | 5 |
-//! | PATCH | [`SETTINGS`] | [`crate::SettingsChange`] | [`crate::Settings`] | 5, 50, 87 |
+//! | PATCH | [`SETTINGS`] | [`crate::SettingsChange`] | [`crate::Settings`] | 5, 50, 87, 1006 |
 //! | GET | [`STATISTICS`] | | [`crate::Statistics`] | 5 |
 //! | GET | [`SERVICE`] | | [`crate::Service`] | 5 |
 //! | POST | [`SERVICE`] | [`crate::ServiceAction`] | [`crate::Service`] | 5, 87 |
@@ -28,6 +28,10 @@
 //! | GET | [`USERS`] | | [`crate::Page`] of [`crate::User`], always whole | 5 |
 //! | PUT | [`USER_PASSWORD`] | [`crate::PasswordChange`] | [`crate::User`] | 5, 86, 87, 2221 |
 //! | GET | [`LOGONS`] | | [`crate::Page`] of [`crate::Logon`], always whole | 5 |
+//!
+//! Changes are kept in the configuration file, whose comments stay. 1006 says that the file was edited
+//! since the server read it, 50 that it has a form that the server does not edit. A server without such
+//! a file keeps changes for as long as it runs.
 //!
 //! A list that matches nothing is an empty page, not a refusal. A filter or a body field that the
 //! server does not know is 87. Routes are written the way axum 0.8 takes them.

@@ -77,6 +77,9 @@ impl<S: Shell> State<S> {
     pub(crate) fn oplock_break_timed_out(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         self.report_timeout(id, now);
         self.set_oplock(id, OplockLevel::NONE, None);
+        if let Some(open) = self.opens.get_mut(&id) {
+            open.unanswered_breaks = open.unanswered_breaks.saturating_add(1);
+        }
         if let Some(file) = self.opens.get(&id).and_then(|open| open.target.file()) {
             self.wake(file, effects);
         }
@@ -87,6 +90,7 @@ impl<S: Shell> State<S> {
             return;
         };
         lease.breaking = None;
+        lease.unanswered_breaks = lease.unanswered_breaks.saturating_add(1);
         let (file, open) = (lease.file, lease.opens.first().copied());
         if let Some(open) = open {
             self.report_timeout(open, now);
@@ -138,14 +142,7 @@ impl<S: Shell> State<S> {
     fn report_timeout(&mut self, id: FileGlobalId, now: Time) {
         count(&self.statistics.breaks_timed_out);
         if let Some(open) = self.opens.get(&id) {
-            self.events.push(
-                now,
-                EventKind::BreakTimedOut {
-                    file: id,
-                    share: open.share_name.clone(),
-                    path: open.path.clone(),
-                },
-            );
+            self.events.push(now, EventKind::BreakTimedOut { open: open.event(id) });
         }
     }
 }

@@ -417,6 +417,7 @@ impl<S: Shell> State<S> {
             created: now,
             locks: 0,
             waiting_locks: 0,
+            unanswered_breaks: 0,
             shared,
             attached: attach(&granted),
         };
@@ -442,8 +443,8 @@ impl<S: Shell> State<S> {
             if let Some(session) = self.sessions.get_mut(&home.session) {
                 session.open_count = session.open_count.saturating_add(1);
             }
-            let (share, path) = (open.share_name.clone(), open.path.clone());
-            self.events.push(now, EventKind::Opened { file: id, session: home.session, share, path });
+            let opened = EventKind::Opened { open: open.event(id), session: home.session };
+            self.events.push(now, opened);
         }
         if open.durable.is_some() {
             self.durable_ids.insert(open.file_id.persistent, id);
@@ -572,10 +573,13 @@ impl<S: Shell> State<S> {
         count(&self.statistics.opens_refused);
         let owner = self.owner(requester.home.session);
         self.refuse(Refusal {
+            number: 0,
             time: now,
             kind,
             user: owner.user.clone(),
+            domain: owner.domain.clone(),
             client: owner.client.clone(),
+            session: Some(requester.home.session),
             share: self.tree_share_name(requester.home.tree),
             path: request.path.clone(),
             access: request.access,

@@ -77,6 +77,15 @@ pub enum Readiness {
     MustWait,
 }
 
+/// Whether a client caches what is written, as it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WriteCaching {
+    /// Whether it may, and has not acknowledged a break of that.
+    pub held: bool,
+    /// How many breaks it has not acknowledged in time: what it cached under them may be lost.
+    pub unanswered_breaks: u32,
+}
+
 /// The caching an oplock level stands for (MS-FSA 2.1.4.12).
 pub(crate) fn level_caches(level: OplockLevel) -> LeaseState {
     match level {
@@ -155,7 +164,9 @@ impl<S: Shell> State<S> {
     }
 
     /// Asks the client of an open to write back what it caches and to close what it keeps open only for
-    /// caching, so that an administrator's close loses nothing.
+    /// caching, so that an administrator's close loses nothing. A lease is broken for all opens that share
+    /// it; they keep what is left of it. Where there is no client to ask, nothing is asked, and nobody
+    /// waits: [`write_caching`](Self::write_caching) tells afterwards what is lost.
     pub fn break_for_close(
         &mut self,
         open: impl Into<OpenRef>,
@@ -168,6 +179,9 @@ impl<S: Shell> State<S> {
             return Ok((Readiness::Ready, Effects::none()));
         };
         let mut effects = Effects::none();
+        if self.is_orphaned(holder) {
+            return Ok((Readiness::Ready, effects));
+        }
         // The asker's request is not of the open's session.
         let session = None;
         let keep = self.held(holder) & LeaseState::READ;
@@ -175,6 +189,18 @@ impl<S: Shell> State<S> {
         let broken = self.break_holder(holder, keep, now, &mut effects);
         let wait = broken == Broken::Pending && self.held(holder).intersects(delay);
         Ok((self.wait_if(wait, file, request, session), effects))
+    }
+
+    /// Whether there may be something that only the client of an open has.
+    pub fn write_caching(&self, open: impl Into<OpenRef>) -> Result<WriteCaching, NotFound> {
+        let id = self.open_global(open.into())?;
+        let open = self.opens.get(&id).ok_or(NotFound)?;
+        let unanswered_breaks = match open.caching {
+            Caching::Lease(lease) => self.leases.get(&lease).map_or(0, |it| it.unanswered_breaks),
+            _ => open.unanswered_breaks,
+        };
+        let held = self.holder_of(id, open).is_some_and(|it| self.held(it).contains(LeaseState::WRITE));
+        Ok(WriteCaching { held, unanswered_breaks })
     }
 
     /// Tells those who cache a directory that its entries change (MS-FSA 2.1.4.12, PARENT_OBJECT): all but
@@ -555,10 +581,7 @@ impl<S: Shell> State<S> {
             kind,
         });
         count(&self.statistics.breaks_sent);
-        self.events.push(
-            now,
-            EventKind::BreakSent { file: id, share: open.share_name.clone(), path: open.path.clone() },
-        );
+        self.events.push(now, EventKind::BreakSent { open: open.event(id) });
     }
 
     /// The connections that a client hears of its leases on. They are the client's and not a session's, and

@@ -2,6 +2,7 @@
 //! different reasons.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
@@ -110,13 +111,24 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Ends the sessions that have no opens and whose user did nothing for so long (MS-SRVS 2.2.4.40,
-    /// `sv_disc`).
-    pub fn close_idle_sessions(&mut self, idle_ms: u64, now: Time) -> Effects<S> {
+    /// Ends the sessions that have no opens and whose user did nothing for too long (MS-SRVS 2.2.4.43,
+    /// `sv102_disc`). `limit_ms` says how long that is for a session connected to these shares; none
+    /// for never, and for nobody less than `least_ms`.
+    pub fn close_idle_sessions(
+        &mut self,
+        least_ms: u64,
+        limit_ms: impl Fn(&[Arc<str>]) -> Option<u64>,
+        now: Time,
+    ) -> Effects<S> {
         let idle: Vec<SessionGlobalId> = self
             .sessions
             .iter()
-            .filter(|(_, it)| it.open_count == 0 && now.since_ms(it.shared.last_active()) >= idle_ms)
+            .filter(|(_, it)| it.state != SessionState::InProgress && it.open_count == 0)
+            .filter(|(_, it)| now.since_ms(it.shared.last_active()) >= least_ms)
+            .filter(|(_, it)| {
+                let limit = limit_ms(&self.shares_of(it));
+                limit.is_some_and(|limit| now.since_ms(it.shared.last_active()) >= limit)
+            })
             .map(|(id, _)| *id)
             .collect();
         let mut effects = Effects::none();
@@ -193,8 +205,7 @@ impl<S: Shell> State<S> {
                 }
             }
         }
-        let (share, path) = (open.share_name.clone(), open.path.clone());
-        self.events.push(now, EventKind::Closed { file: id, share, path, reason });
+        self.events.push(now, EventKind::Closed { open: open.event(id), reason });
         effects.dropped.push(Dropped {
             global_id: id,
             file_id: open.file_id,

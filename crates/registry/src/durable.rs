@@ -183,8 +183,8 @@ impl<S: Shell> State<S> {
             session.open_count = session.open_count.saturating_add(1);
             open.owner = session.owner.clone();
         }
-        let (share, path) = (open.share_name.clone(), open.path.clone());
-        self.events.push(now, EventKind::Reclaimed { file: id, session: home.session, share, path });
+        let reclaimed = EventKind::Reclaimed { open: open.event(id), session: home.session };
+        self.events.push(now, reclaimed);
         let open = self.opens.get(&id).ok_or(ReconnectError::NotFound)?;
         Ok(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() })
     }
@@ -303,8 +303,8 @@ impl<S: Shell> State<S> {
             self.deadlines.set(deadline, Deadline::Durable(id));
         }
         self.volatile_ids.remove(&open.file_id.volatile);
-        let (share, path) = (open.share_name.clone(), open.path.clone());
-        self.events.push(now, EventKind::Orphaned { file: id, share, path });
+        let orphaned = EventKind::Orphaned { open: open.event(id) };
+        self.events.push(now, orphaned);
     }
 
     fn reclaimable(&self, request: &Reconnect) -> Result<(FileGlobalId, Home), ReconnectError> {

@@ -18,6 +18,21 @@ pub struct Event {
     pub kind: EventKind,
 }
 
+/// The open that an event is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventOpen {
+    /// `Open.FileGlobalId`.
+    pub file: FileGlobalId,
+    /// The share.
+    pub share: Arc<str>,
+    /// The path in it.
+    pub path: Arc<str>,
+    /// Whose it is.
+    pub user: Arc<str>,
+    /// From where.
+    pub client: Arc<str>,
+}
+
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the objects the event is about, named for what they are")]
@@ -35,25 +50,27 @@ pub enum EventKind {
     /// A tree connect ended.
     TreeDown { tree: TreeGlobalId, session: SessionGlobalId, share: Arc<str> },
     /// A file or pipe was opened.
-    Opened { file: FileGlobalId, session: SessionGlobalId, share: Arc<str>, path: Arc<str> },
+    Opened { open: EventOpen, session: SessionGlobalId },
     /// An open ended.
-    Closed { file: FileGlobalId, share: Arc<str>, path: Arc<str>, reason: CloseReason },
+    Closed { open: EventOpen, reason: CloseReason },
     /// A durable open lost its client and waits.
-    Orphaned { file: FileGlobalId, share: Arc<str>, path: Arc<str> },
+    Orphaned { open: EventOpen },
     /// A durable open was claimed by its client.
-    Reclaimed { file: FileGlobalId, session: SessionGlobalId, share: Arc<str>, path: Arc<str> },
+    Reclaimed { open: EventOpen, session: SessionGlobalId },
     /// Somebody wanted a file or a range and was refused.
     Refused {
         kind: RefusalKind,
         share: Arc<str>,
         path: Arc<str>,
+        session: Option<SessionGlobalId>,
         user: Arc<str>,
+        client: Arc<str>,
         blocker: Option<FileGlobalId>,
     },
     /// A client was asked to give up caching.
-    BreakSent { file: FileGlobalId, share: Arc<str>, path: Arc<str> },
+    BreakSent { open: EventOpen },
     /// A client did not answer a break in time.
-    BreakTimedOut { file: FileGlobalId, share: Arc<str>, path: Arc<str> },
+    BreakTimedOut { open: EventOpen },
     /// A share was added.
     ShareAdded { share: Arc<str> },
     /// A share was removed.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use wire::{FileGlobalId, LeaseState};
 
+use crate::ConnectionId;
 use crate::admit::{is_lease_stat_open, is_stat_open};
 use crate::caching::{Caching, Holder};
 use crate::deadlines::Deadline;
@@ -275,6 +276,12 @@ impl<S: Shell> State<S> {
         }
         ensure!(found == self.waiting.len(), "files know {found} waiting requests of {}", self.waiting.len());
         for (request, waiting) in &self.waiting {
+            // An administrator waits without a connection, and gives up by himself.
+            if request.connection == ConnectionId::NONE
+                && matches!(waiting, Waiting::Break { session: None, .. })
+            {
+                continue;
+            }
             let stranded = match waiting {
                 Waiting::Break { session: Some(session), .. } => {
                     self.sessions.get(session).is_some_and(|it| it.stranded.contains(request))

@@ -16,6 +16,8 @@ pub(crate) struct Lease {
     pub(crate) breaking: Option<LeaseBreaking>,
     /// `Lease.Epoch`.
     pub(crate) epoch: u16,
+    /// Breaks that the client did not acknowledge in time: what it had cached may not have come back.
+    pub(crate) unanswered_breaks: u32,
     /// `Lease.LeaseOpens`.
     pub(crate) opens: BTreeSet<FileGlobalId>,
     /// The state for those who have no lock: see [`OpenShared`](crate::OpenShared).
@@ -41,6 +43,7 @@ impl Lease {
             state: LeaseState::NONE,
             breaking: None,
             epoch,
+            unanswered_breaks: 0,
             opens: BTreeSet::new(),
             shared: Arc::default(),
         }

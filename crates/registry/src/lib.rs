@@ -55,7 +55,7 @@ mod tree;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
-pub use caching::Readiness;
+pub use caching::{Readiness, WriteCaching};
 pub use connection::{ConnectionDetails, ConnectionInfo};
 pub use durable::{
     DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
@@ -64,7 +64,7 @@ pub use effects::{
     BreakKind, BreakNotice, Cancelled, CloseReason, Dropped, Effects, EndReason, Outcome, SessionEnded,
     TreeEnded,
 };
-pub use events::{Event, EventKind, Events};
+pub use events::{Event, EventKind, EventOpen, Events};
 pub use file::{FileKey, FileShared, FileSummary, Target};
 pub use ids::{ConnectionId, LeaseId, RequestKey};
 pub use limits::{LimitReached, Limits};

@@ -13,12 +13,14 @@ use crate::{Shell, State};
 /// [`State`] behind one lock.
 pub struct Registry<S: Shell> {
     state: Mutex<State<S>>,
+    happened: Box<dyn Fn() + Send + Sync>,
 }
 
 impl<S: Shell> Registry<S> {
-    /// Puts a state behind the lock.
-    pub const fn new(state: State<S>) -> Self {
-        Self { state: Mutex::new(state) }
+    /// Puts a state behind the lock. `happened` is called after every hold of the lock that has added to
+    /// the event stream, when the lock is free again; it should be quick.
+    pub fn new(state: State<S>, happened: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { state: Mutex::new(state), happened: Box::new(happened) }
     }
 
     /// Takes the lock; `purpose` names the holder in the report of the feature `lock-report`.
@@ -27,14 +29,39 @@ impl<S: Shell> Registry<S> {
     /// itself up to a panic, and a server that refused everybody would lose more.
     pub fn lock(&self, purpose: &'static str) -> Guard<'_, S> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        Guard { state, _report: Report::start(purpose) }
+        let before = state.last_event();
+        let announcement = Announcement { happened: &*self.happened, due: false };
+        Guard { before, state, announcement, _report: Report::start(purpose) }
     }
 }
 
 /// The state, exclusively; given back when dropped.
 pub struct Guard<'a, S: Shell> {
+    before: u64,
     state: MutexGuard<'a, State<S>>,
+    /// After the state: what is called finds the lock free.
+    announcement: Announcement<'a>,
     _report: Report,
+}
+
+impl<S: Shell> Drop for Guard<'_, S> {
+    fn drop(&mut self) {
+        self.announcement.due = self.state.last_event() != self.before;
+    }
+}
+
+/// Says that something happened, if it did.
+struct Announcement<'a> {
+    happened: &'a (dyn Fn() + Send + Sync),
+    due: bool,
+}
+
+impl Drop for Announcement<'_> {
+    fn drop(&mut self) {
+        if self.due {
+            (self.happened)();
+        }
+    }
 }
 
 impl<S: Shell> std::fmt::Debug for Registry<S> {

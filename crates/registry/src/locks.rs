@@ -354,10 +354,13 @@ impl<S: Shell> State<S> {
         };
         count(&self.statistics.lock_conflicts);
         let refusal = Refusal {
+            number: 0,
             time: now,
             kind,
             user: open.owner.user.clone(),
+            domain: open.owner.domain.clone(),
             client: open.owner.client.clone(),
+            session: open.home.map(|home| home.session),
             share: open.share_name.clone(),
             path: open.path.clone(),
             access: if range.exclusive { AccessMask::WRITE_DATA } else { AccessMask::READ_DATA },

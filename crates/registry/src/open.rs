@@ -43,6 +43,7 @@ use wire::{
 
 use crate::caching::Caching;
 use crate::durable::Durable;
+use crate::events::EventOpen;
 use crate::share::ShareKey;
 use crate::{AppInstance, CloseReason, FileShared, Identity, Shell, State, Target, Time};
 
@@ -71,8 +72,23 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) locks: usize,
     /// How many of its requests wait for a lock: derived, so that a close need not look for them.
     pub(crate) waiting_locks: usize,
+    /// Breaks of its oplock that its client did not acknowledge in time.
+    pub(crate) unanswered_breaks: u32,
     pub(crate) shared: Arc<OpenShared>,
     pub(crate) attached: S::Open,
+}
+
+impl<S: Shell> Open<S> {
+    /// It, as events name it.
+    pub(crate) fn event(&self, file: FileGlobalId) -> EventOpen {
+        EventOpen {
+            file,
+            share: self.share_name.clone(),
+            path: self.path.clone(),
+            user: self.owner.user.clone(),
+            client: self.owner.client.clone(),
+        }
+    }
 }
 
 /// `Open.Session` and `Open.TreeConnect`: both or none. `Open.Connection` is any of the session's.

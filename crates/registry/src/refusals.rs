@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wire::{AccessMask, FileGlobalId, ShareAccess};
+use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
 
 use crate::events::EventKind;
 use crate::{Shell, State, Time};
@@ -11,14 +11,20 @@ use crate::{Shell, State, Time};
 /// A request that another open (or a limit) stood in the way of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// Its place among all refusals: rising by one, from one.
+    pub number: u64,
     /// When.
     pub time: Time,
     /// Why.
     pub kind: RefusalKind,
     /// Who asked.
     pub user: Arc<str>,
+    /// The domain or server that account belongs to.
+    pub domain: Arc<str>,
     /// From where.
     pub client: Arc<str>,
+    /// In which session; none for an orphan, whose client is gone.
+    pub session: Option<SessionGlobalId>,
     /// The share.
     pub share: Arc<str>,
     /// The path in it.
@@ -70,21 +76,23 @@ pub struct RefusalOpen {
 pub(crate) struct RefusalLog {
     ring: VecDeque<Refusal>,
     capacity: usize,
+    last: u64,
 }
 
 impl RefusalLog {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { ring: VecDeque::new(), capacity }
+        Self { ring: VecDeque::new(), capacity, last: 0 }
     }
 
     fn push(&mut self, refusal: Refusal) {
+        self.last = self.last.saturating_add(1);
         if self.capacity == 0 {
             return;
         }
         if self.ring.len() >= self.capacity {
             self.ring.pop_front();
         }
-        self.ring.push_back(refusal);
+        self.ring.push_back(Refusal { number: self.last, ..refusal });
     }
 }
 
@@ -101,7 +109,9 @@ impl<S: Shell> State<S> {
                 kind: refusal.kind,
                 share: refusal.share.clone(),
                 path: refusal.path.clone(),
+                session: refusal.session,
                 user: refusal.user.clone(),
+                client: refusal.client.clone(),
                 blocker: refusal.blocker.as_ref().map(|open| open.global_id),
             },
         );

@@ -73,6 +73,8 @@ pub struct SessionSnapshot {
     pub opens: usize,
     /// How many tree connects it has.
     pub trees: usize,
+    /// The shares they connect it to, each once.
+    pub shares: Vec<Arc<str>>,
     /// `Connection.Dialect` of its first connection.
     pub dialect: Option<Dialect>,
 }
@@ -277,6 +279,17 @@ impl<S: Shell> State<S> {
             })
     }
 
+    /// The shares that a session is connected to, each once.
+    pub(crate) fn shares_of(&self, session: &Session<S>) -> Vec<Arc<str>> {
+        let mut shares: Vec<Arc<str>> = Vec::new();
+        for tree in session.trees.values().filter_map(|tree| self.trees.get(tree)) {
+            if !shares.contains(&tree.share_name) {
+                shares.push(tree.share_name.clone());
+            }
+        }
+        shares
+    }
+
     fn session_snapshot(&self, global_id: SessionGlobalId, session: &Session<S>) -> SessionSnapshot {
         let connections: Vec<ConnectionInfo> = session
             .channels
@@ -294,6 +307,7 @@ impl<S: Shell> State<S> {
             last_active: session.shared.last_active(),
             opens: session.open_count,
             trees: session.trees.len(),
+            shares: self.shares_of(session),
         }
     }
 

@@ -86,6 +86,14 @@ impl Statistics {
     }
 }
 
+impl StatisticsSnapshot {
+    /// `sts0_avresponse`: milliseconds that an answer took on average, rounded.
+    pub fn average_response_ms(&self) -> u64 {
+        let average_us = self.response_us.checked_div(self.responses).unwrap_or(0);
+        average_us.saturating_add(500) / 1000
+    }
+}
+
 /// Adds one.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);

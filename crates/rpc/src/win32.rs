@@ -31,6 +31,8 @@ win32_errors! {
     ACCESS_DENIED = 5, "ERROR_ACCESS_DENIED";
     /// Memory ran out.
     NOT_ENOUGH_MEMORY = 8, "ERROR_NOT_ENOUGH_MEMORY";
+    /// The file cannot be written.
+    WRITE_FAULT = 29, "ERROR_WRITE_FAULT";
     /// The request is not supported.
     NOT_SUPPORTED = 50, "ERROR_NOT_SUPPORTED";
     /// The network path was not found.
@@ -39,6 +41,8 @@ win32_errors! {
     DEV_NOT_EXIST = 55, "ERROR_DEV_NOT_EXIST";
     /// The network name cannot be found.
     BAD_NET_NAME = 67, "ERROR_BAD_NET_NAME";
+    /// The password is wrong.
+    INVALID_PASSWORD = 86, "ERROR_INVALID_PASSWORD";
     /// A parameter is wrong.
     INVALID_PARAMETER = 87, "ERROR_INVALID_PARAMETER";
     /// The call is not implemented.
@@ -51,6 +55,8 @@ win32_errors! {
     MORE_DATA = 234, "ERROR_MORE_DATA";
     /// Nothing more to enumerate.
     NO_MORE_ITEMS = 259, "ERROR_NO_MORE_ITEMS";
+    /// The file was changed by somebody else.
+    FILE_INVALID = 1006, "ERROR_FILE_INVALID";
     /// The account does not exist.
     NONE_MAPPED = 1332, "ERROR_NONE_MAPPED";
     /// The workstation service is not running.

@@ -2,7 +2,15 @@
 
 use std::ffi::CString;
 
-use nix::unistd::User;
+use nix::unistd::{Group, User};
+
+/// The names of the Unix groups of the account called so; none if there is no such account.
+pub(crate) fn group_names(name: &str) -> Vec<String> {
+    let Ok(Some(account)) = User::from_name(name) else { return Vec::new() };
+    let Ok(c_name) = CString::new(name) else { return Vec::new() };
+    let groups = nix::unistd::getgrouplist(&c_name, account.gid).unwrap_or_default();
+    groups.into_iter().filter_map(|gid| Some(Group::from_gid(gid).ok()??.name)).collect()
+}
 
 /// The Unix identity of the account called so; none if there is no such account.
 pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {

@@ -23,6 +23,7 @@ mod open;
 mod pipes;
 mod random;
 mod replay;
+mod running;
 mod security;
 mod server;
 mod service;

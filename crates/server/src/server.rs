@@ -2,20 +2,22 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use auth::AcceptorConfig;
-use auth::users::UserDb;
+use auth::users::{LoadError, UserDb};
 use registry::{Effects, Limits, Registry, ShareDefinition, ShareKind, State, Statistics, Time};
 use tokio::sync::Notify;
 use vfs::local::{LocalBackend, LocalOptions};
 use wire::security::Sid;
 use wire::{FileTime, Guid};
 
-use crate::config::{Settings, ShareSettings};
+use crate::admin::Desk;
+use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::notify::Watches;
 use crate::replay::Creations;
+use crate::running::Running;
 use crate::security::{Machine, UserSids, domain_users};
 use crate::service::StartError;
 use crate::shell::{SmbShell, Waiters};
@@ -34,13 +36,47 @@ pub(crate) struct Server {
     acceptor: Arc<AcceptorConfig>,
     settings: RwLock<Arc<Settings>>,
     accounts: RwLock<Arc<UserDb>>,
-    shares: RwLock<HashMap<String, Arc<Share>>>,
+    shares: RwLock<Shares>,
+    /// Held by whoever replaces settings, accounts or shares, so that no change is lost.
+    changing: Mutex<()>,
+    /// What the Server service is doing.
+    pub(crate) running: Running,
     clock: Clock,
     machine: OnceLock<Machine>,
     user_sids: RwLock<Arc<UserSids>>,
     request_keys: AtomicU64,
     /// CREATEs that a replay must not meet.
     pub(crate) creations: Creations,
+    /// How many may ask at the same time.
+    pub(crate) desk: Desk,
+    /// Told of every addition to the registry's event stream.
+    pub(crate) happened: Arc<Notify>,
+}
+
+/// The shares by their names in lower case.
+type Shares = HashMap<String, Arc<Share>>;
+
+/// Why settings or accounts were not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    /// The configuration was edited since it was read, or cannot be written.
+    #[error("the configuration file was not replaced: {0}")]
+    Replace(#[from] ReplaceError),
+    /// The configuration has a form that only people can edit.
+    #[error(transparent)]
+    NotEditable(#[from] NotEditable),
+    /// What would be written does not say what was meant.
+    #[error("the configuration file cannot say this")]
+    NotKept,
+    /// A share's directory cannot be served.
+    #[error(transparent)]
+    Share(StartError),
+    /// The users file cannot be read.
+    #[error(transparent)]
+    AccountsRead(LoadError),
+    /// The users file cannot be written.
+    #[error("the users file cannot be written: {0}")]
+    Write(std::io::Error),
 }
 
 /// A clock that starts at the system's time and never goes back.
@@ -74,10 +110,12 @@ impl Server {
             .and_then(|()| crate::random::fill(&mut guid))
             .map_err(|_| StartError::Random)?;
         let clock = Clock::new();
+        let happened = Arc::new(Notify::new());
+        let announce = Arc::clone(&happened);
         let state = State::new(registry_limits(), u64::from_le_bytes(seed), clock.now());
         let statistics = Arc::clone(state.statistics());
         let server = Self {
-            registry: Registry::new(state),
+            registry: Registry::new(state, move || announce.notify_waiters()),
             statistics,
             waiters: Waiters::default(),
             watches: Watches::default(),
@@ -88,10 +126,14 @@ impl Server {
             settings: RwLock::new(Arc::new(settings)),
             accounts: RwLock::new(Arc::new(accounts)),
             shares: RwLock::default(),
+            changing: Mutex::new(()),
+            running: Running::default(),
             clock,
             machine: OnceLock::new(),
             request_keys: AtomicU64::new(1),
             creations: Creations::default(),
+            desk: Desk::default(),
+            happened,
         };
         server.open_shares(&server.settings())?;
         Ok(Arc::new(server))
@@ -100,6 +142,7 @@ impl Server {
     /// Takes over shares, users and administrators. A share whose directory is another now is a new
     /// share: its tree connects end.
     pub(crate) fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let settings = Arc::new(settings);
         self.open_shares(&settings)?;
         let user_sids = UserSids::load(&settings.state_directory);
@@ -107,6 +150,47 @@ impl Server {
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         Ok(())
+    }
+
+    /// Changes what [`config::edit`] can change, in the file the settings came from and here; or, if
+    /// anything is wrong with that, nothing. A server without a file keeps it for as long as it runs.
+    /// Returns how many files were closed with shares that went.
+    pub(crate) fn change_settings<E: From<ChangeError>>(
+        &self,
+        change: impl FnOnce(&mut Settings) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.settings();
+        let mut after = Settings::clone(&before);
+        change(&mut after)?;
+        let shares = self.prepare_shares(&after).map_err(ChangeError::Share)?;
+        if let Some(source) = &before.source {
+            after.source = Some(keep(source, &before, &after)?);
+        }
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+        Ok(self.replace_shares(shares))
+    }
+
+    /// Changes the accounts, in their file and here. What others have changed in the file meanwhile
+    /// holds.
+    pub(crate) fn change_accounts<T, E: From<ChangeError>>(
+        &self,
+        change: impl FnOnce(&mut UserDb) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = self.settings();
+        // The accounts of a server without a file are nowhere but here.
+        let file = settings.source.as_ref().map(|_| settings.users_file.as_path());
+        let mut accounts = match file {
+            Some(path) => UserDb::load(path).map_err(ChangeError::AccountsRead)?.0,
+            None => UserDb::clone(&self.accounts()),
+        };
+        let outcome = change(&mut accounts)?;
+        if let Some(path) = file {
+            accounts.save(path).map_err(ChangeError::Write)?;
+        }
+        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
+        Ok(outcome)
     }
 
     /// Ends everything.
@@ -129,8 +213,14 @@ impl Server {
 
     /// Makes the shares be those of the settings. All of them can be opened, or nothing changes.
     fn open_shares(&self, settings: &Settings) -> Result<(), StartError> {
+        self.replace_shares(self.prepare_shares(settings)?);
+        Ok(())
+    }
+
+    /// The shares of the settings, with their directories open.
+    fn prepare_shares(&self, settings: &Settings) -> Result<Shares, StartError> {
         let before = self.shares.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut after = HashMap::new();
+        let mut after = Shares::new();
         for share in settings.shares.iter().cloned().chain([ShareSettings::ipc()]) {
             let key = share.name.to_lowercase();
             let known = before.get(&key).filter(|known| known.settings.path == share.path);
@@ -141,6 +231,11 @@ impl Server {
             };
             after.insert(key, Arc::new(Share { settings: share, content }));
         }
+        Ok(after)
+    }
+
+    fn replace_shares(&self, after: Shares) -> usize {
+        let before = self.shares.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut effects = Effects::none();
         let mut registry = self.registry.lock("open_shares");
         for (key, share) in &before {
@@ -158,8 +253,9 @@ impl Server {
         }
         drop(registry);
         *self.shares.write().unwrap_or_else(PoisonError::into_inner) = after;
+        let files_closed = effects.dropped.len();
         self.apply(effects);
-        Ok(())
+        files_closed
     }
 
     /// The time for the registry.
@@ -194,6 +290,11 @@ impl Server {
         shares.get(&name.to_lowercase()).map(Arc::clone)
     }
 
+    /// All shares, in no order.
+    pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
+        self.shares.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
     /// Who a user of the users file is to security descriptors, beside their Unix ids: to this machine, and to
     /// the server that had the files before.
     pub(crate) fn sids_of(&self, account: &auth::users::User) -> Vec<Sid> {
@@ -224,6 +325,23 @@ fn registry_limits() -> Limits {
         connections: (descriptors / 8).min(defaults.connections),
         ..defaults
     }
+}
+
+/// Writes the change into the file, which says then what the settings say.
+fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, ChangeError> {
+    source.check()?;
+    let text = config::edit(&source.text, before, after)?;
+    let defaults = Settings::conventional(false, |_| None);
+    let told = config::parse(&text, &source.base(), defaults);
+    let same = told.is_ok_and(|told| {
+        told.shares == after.shares
+            && (told.comment, told.hidden, told.autodisconnect)
+                == (after.comment.clone(), after.hidden, after.autodisconnect)
+    });
+    if !same {
+        return Err(ChangeError::NotKept);
+    }
+    Ok(source.replace(&text)?)
 }
 
 fn open_directory(share: &ShareSettings) -> Result<Arc<dyn vfs::Backend>, StartError> {

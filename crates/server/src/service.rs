@@ -85,6 +85,7 @@ impl Service {
         }
         tasks.push(tokio::spawn(watch_timeouts(Arc::clone(&server))));
         tasks.push(tokio::spawn(crate::notify::observe(Arc::clone(&server))));
+        tasks.push(tokio::spawn(crate::admin::idle::watch(Arc::clone(&server))));
         Ok(Self { server, addresses, tasks })
     }
 
@@ -97,6 +98,11 @@ impl Service {
     /// are gone end. What else has changed takes a restart.
     pub fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
         self.server.reload(settings, accounts)
+    }
+
+    /// Returns when an administrator asks for a stop.
+    pub async fn stop_asked(&self) {
+        self.server.running.stop_asked().await;
     }
 
     /// Stops: no new connections, every session ended, every file flushed and closed.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use auth::UserDb;
 use auth::users::LoadError;
-use server::config::{self, Places, Settings};
+use server::config::{self, Places, Settings, Source};
 
 use crate::cli::{Switch, Takes};
 use crate::failure::Failure;
@@ -35,12 +35,12 @@ pub(crate) fn is_root() -> bool {
 
 /// Reads a configuration file. Errors name the file, line and column, one to a line.
 pub(crate) fn read(path: &Path) -> Result<Settings, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
-    let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_path_buf));
-    config::parse(&text, &base.unwrap_or_default(), defaults()).map_err(|errors| {
+    let source = Source::read(path).map_err(|error| unreadable(path, &error))?;
+    let settings = config::parse(&source.text, &source.base(), defaults()).map_err(|errors| {
         let lines: Vec<_> = errors.iter().map(|error| format!("{}:{error}", path.display())).collect();
         Failure::Plain(lines.join("\n"))
-    })
+    })?;
+    Ok(Settings { source: Some(source), ..settings })
 }
 
 /// Reads a users file; one that is not there has no users. What is doubtful about it comes as a

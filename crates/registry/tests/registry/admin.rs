@@ -79,7 +79,7 @@ fn idle_sessions_without_opens_are_ended() {
     let request = world.request(one, 1);
     world.open(request);
     world.now = world.now.after_ms(1_000);
-    let effects = world.state.close_idle_sessions(1_000, world.now);
+    let effects = world.state.close_idle_sessions(0, |_| Some(1_000), world.now);
     world.check();
     assert_eq!(effects.sessions_ended.iter().map(|it| it.session_id).collect::<Vec<_>>(), [two.session]);
     assert_eq!(world.state.statistics().snapshot().sessions_timed_out, 1);

@@ -13,6 +13,7 @@ pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Re
             object,
             sessions = ended.sessions,
             files = ended.files,
+            outcome = ended.outcome.map(tracing::field::debug),
             "done"
         ),
         Err(error) => tracing::info!(

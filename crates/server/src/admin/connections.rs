@@ -4,7 +4,7 @@ use registry::{TreeFilter, TreeSnapshot};
 use wire::{SessionGlobalId, TreeGlobalId};
 
 use super::walk::walk;
-use super::{Account, Caller, Computer, Error, Right, check};
+use super::{Account, Caller, Computer, Error, Own, Right, Scope, scope};
 use crate::server::Server;
 
 /// Which tree connects are meant; no condition means all.
@@ -23,7 +23,18 @@ pub(crate) fn connections(
     meant: TreesMeant,
     after: Option<u32>,
 ) -> Result<impl Iterator<Item = TreeSnapshot>, Error> {
-    check(caller, Right::ReadConnections)?;
+    let scope = scope(caller, Right::ReadConnections, Own::No)?;
+    Ok(connections_within(server, scope, meant, after))
+}
+
+/// The tree connects meant that are within the scope, after the last one seen. Not a verb: it is a part of
+/// [`session`](super::session).
+pub(crate) fn connections_within(
+    server: &Server,
+    scope: Scope,
+    meant: TreesMeant,
+    after: Option<u32>,
+) -> impl Iterator<Item = TreeSnapshot> {
     let TreesMeant { computer, account, share, session } = meant;
     let fetch = move |last, limit| {
         let filter =
@@ -31,7 +42,9 @@ pub(crate) fn connections(
         server.registry.lock("tree_snapshots").tree_snapshots(&filter, last, limit)
     };
     let all = walk(after.and_then(TreeGlobalId::new), |it: &TreeSnapshot| it.global_id, fetch);
-    Ok(all.filter(move |it| account.as_ref().is_none_or(|meant| is_account(server, meant, it))))
+    all.filter(move |it| {
+        scope.has_tree(it) && account.as_ref().is_none_or(|meant| is_account(server, meant, it))
+    })
 }
 
 fn is_account(server: &Server, meant: &Account, tree: &TreeSnapshot) -> bool {

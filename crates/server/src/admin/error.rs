@@ -2,6 +2,9 @@
 
 use rpc::Win32Error;
 
+use crate::config::ReplaceError;
+use crate::server::ChangeError;
+
 /// Why a verb was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Error {
@@ -35,6 +38,33 @@ pub(crate) enum Error {
     /// A device that no share shares.
     #[error("This device is not shared.")]
     DeviceNotShared,
+    /// A directory that is not there, or that cannot be shared.
+    #[error("The device or directory does not exist.")]
+    NoSuchDirectory,
+    /// A share of this name is there.
+    #[error("The name has already been shared.")]
+    DuplicateShare,
+    /// A grant for somebody who has no account.
+    #[error("No mapping between account names and security IDs was done.")]
+    NoSuchAccount,
+    /// The old password is wrong.
+    #[error("The specified network password is not correct.")]
+    WrongPassword,
+    /// More than the server has room for.
+    #[error("Not enough memory resources are available to process this command.")]
+    TooMuch,
+    /// The configuration file says something else than when it was read.
+    #[error("The volume for a file has been externally altered so that the opened file is no longer valid.")]
+    ConfigurationEdited,
+    /// The configuration file has a form that the server does not edit.
+    #[error("The request is not supported.")]
+    ConfigurationNotEditable,
+    /// The configuration file or the users file cannot be written.
+    #[error("The system cannot write to the specified device.")]
+    NotWritten,
+    /// Too many do that at the same time.
+    #[error("The requested resource is in use.")]
+    Busy,
     /// The server does not do this.
     #[error("The request is not supported.")]
     NotSupported,
@@ -57,8 +87,52 @@ impl Error {
             Self::NoSuchFile => Win32Error::FILE_ID_NOT_FOUND,
             Self::NoSuchShare => Win32Error::NET_NAME_NOT_FOUND,
             Self::DeviceNotShared => Win32Error::DEVICE_NOT_SHARED,
-            Self::NotSupported => Win32Error::NOT_SUPPORTED,
+            Self::NoSuchDirectory => Win32Error::UNKNOWN_DEV_DIR,
+            Self::DuplicateShare => Win32Error::DUPLICATE_SHARE,
+            Self::NoSuchAccount => Win32Error::NONE_MAPPED,
+            Self::WrongPassword => Win32Error::INVALID_PASSWORD,
+            Self::TooMuch => Win32Error::NOT_ENOUGH_MEMORY,
+            Self::ConfigurationEdited => Win32Error::FILE_INVALID,
+            Self::NotWritten => Win32Error::WRITE_FAULT,
+            Self::Busy => Win32Error(control::number::BUSY),
+            Self::NotSupported | Self::ConfigurationNotEditable => Win32Error::NOT_SUPPORTED,
             Self::Internal => Win32Error(control::number::INTERNAL_ERROR),
+        }
+    }
+}
+
+impl Error {
+    /// What to do about it, where that is known.
+    pub(crate) const fn hint(self) -> Option<&'static str> {
+        Some(match self {
+            Self::AccessDenied => {
+                "ask as root, as the user the server runs as, or as one of its administrators; what is your own \
+                 you see with mine=true"
+            }
+            Self::NoSuchDirectory => "the server shares directories that are there, by their absolute path",
+            Self::ConfigurationEdited => {
+                "the configuration file was edited since the server read it; SIGHUP (systemctl reload) makes it \
+                 read it again"
+            }
+            Self::ConfigurationNotEditable => {
+                "the configuration file has a form that has to be edited by hand"
+            }
+            Self::Busy => "too many wait for the same kind of thing; ask again in a while",
+            Self::NotWritten => "the server may not write its configuration or users file; its log says why",
+            _ => return None,
+        })
+    }
+}
+
+impl From<ChangeError> for Error {
+    fn from(error: ChangeError) -> Self {
+        tracing::warn!(%error, "settings not changed");
+        match error {
+            ChangeError::Replace(ReplaceError::Edited) => Self::ConfigurationEdited,
+            ChangeError::Replace(ReplaceError::Io(_)) | ChangeError::Write(_) => Self::NotWritten,
+            ChangeError::NotEditable(_) | ChangeError::NotKept => Self::ConfigurationNotEditable,
+            ChangeError::Share(_) => Self::NoSuchDirectory,
+            ChangeError::AccountsRead(_) => Self::Internal,
         }
     }
 }

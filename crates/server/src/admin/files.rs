@@ -1,10 +1,11 @@
 //! Opens: what is open, and by whom (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
-use registry::{CloseReason, FileFilter, FileSnapshot};
-use wire::FileGlobalId;
+use control::glob;
+use registry::{FileFilter, FileSnapshot};
+use wire::{FileGlobalId, SessionGlobalId};
 
 use super::walk::walk;
-use super::{Account, Caller, Computer, Ended, Error, Right, audit, check};
+use super::{Account, Caller, Computer, Error, Own, Right, audit, scope};
 use crate::server::Server;
 
 /// Which opens are meant; no condition means all.
@@ -14,27 +15,29 @@ pub(crate) struct FilesMeant {
     pub(crate) account: Option<Account>,
     pub(crate) share: Option<String>,
     pub(crate) path: Option<PathMeant>,
+    pub(crate) session: Option<u32>,
+    /// Only the caller's own.
+    pub(crate) mine: bool,
 }
 
 /// Which paths are meant; compared without regard to case, `/` being the same as `\`.
 #[derive(Clone, Debug)]
 pub(crate) enum PathMeant {
-    /// Those with this in their path in the share or on the server.
-    Containing(String),
+    /// Those whose path in the share or on the server is meant by this ([`control::glob`]).
+    Like(String),
     /// Those that begin so on the server (`BasePath` of MS-SRVS 3.1.4.2).
     Beginning(String),
 }
 
 impl PathMeant {
     fn is(&self, path: &str, server_path: Option<&str>) -> bool {
-        let path = folded(path);
-        let server_path = server_path.map(folded);
         match self {
-            Self::Containing(part) => {
-                let part = folded(part);
-                path.contains(&part) || server_path.is_some_and(|it| it.contains(&part))
+            Self::Like(pattern) => {
+                glob::matches(pattern, path) || server_path.is_some_and(|it| glob::matches(pattern, it))
             }
             Self::Beginning(base) => {
+                let path = folded(path);
+                let server_path = server_path.map(folded);
                 let base = folded(base);
                 let base = base.strip_prefix("c:").unwrap_or(&base);
                 server_path.as_deref().unwrap_or(&path).starts_with(base)
@@ -50,39 +53,56 @@ pub(crate) fn files(
     meant: FilesMeant,
     after: Option<u32>,
 ) -> Result<impl Iterator<Item = FileSnapshot>, Error> {
-    check(caller, Right::ReadFiles)?;
-    let FilesMeant { computer, account, share, path } = meant;
+    let FilesMeant { computer, account, share, path, session, mine } = meant;
+    let scope = scope(caller, Right::ReadFiles, if mine { Own::Only } else { Own::No })?;
+    let session = session.map(|id| SessionGlobalId::new(id).ok_or(id));
+    let nowhere = matches!(session, Some(Err(_)));
+    let session = session.and_then(Result::ok);
     let user = account.as_ref().map(|it| it.user().to_owned());
     let fetch = move |last, limit| {
         let filter = FileFilter {
             user: user.as_deref(),
             client: computer.as_ref().map(Computer::as_str),
             share: share.as_deref(),
+            session,
             ..FileFilter::default()
         };
+        if nowhere {
+            return Vec::new();
+        }
         server.registry.lock("file_snapshots").file_snapshots(&filter, last, limit)
     };
     let all = walk(after.and_then(FileGlobalId::new), |it: &FileSnapshot| it.global_id, fetch);
     Ok(all.filter(move |it| {
-        account.as_ref().is_none_or(|meant| meant.is(&it.domain, &it.user))
+        scope.has_file(it)
+            && account.as_ref().is_none_or(|meant| meant.is(&it.domain, &it.user))
             && path.as_ref().is_none_or(|meant| meant.is(&it.path, server_path(server, it).as_deref()))
     }))
 }
 
-/// One open.
-pub(crate) fn file(server: &Server, caller: &Caller, id: u32) -> Result<FileSnapshot, Error> {
-    check(caller, Right::ReadFiles)?;
-    find(server, id)
+/// One open, which the caller may look at. Who may not see all hears of what is not there what he hears
+/// of what is not his.
+pub(crate) fn file(server: &Server, caller: &Caller, id: u32, own: Own) -> Result<FileSnapshot, Error> {
+    within(server, caller, id, Right::ReadFiles, own)
 }
 
-/// Closes one open. What the client has cached and not written yet is lost to it.
-pub(crate) fn close_file(server: &Server, caller: &Caller, id: u32) -> Result<Ended, Error> {
-    check(caller, Right::CloseFiles)?;
-    let file = find(server, id);
-    let object = file.as_ref().map_or_else(|_| format!("file {id}"), describe);
-    let outcome = file.and_then(|it| close(server, it.global_id));
-    audit::act(caller, "close file", &object, &outcome);
-    outcome
+/// One open that the caller has this right to.
+pub(super) fn within(
+    server: &Server,
+    caller: &Caller,
+    id: u32,
+    right: Right,
+    own: Own,
+) -> Result<FileSnapshot, Error> {
+    let scope = scope(caller, right, own)?;
+    match find(server, id) {
+        Ok(file) if scope.has_file(&file) => Ok(file),
+        Err(error) if scope.is_everything() => Err(error),
+        _ => {
+            audit::denied(caller, right);
+            Err(Error::AccessDenied)
+        }
+    }
 }
 
 /// The path on the server's own disk; none for a pipe.
@@ -101,17 +121,8 @@ fn find(server: &Server, id: u32) -> Result<FileSnapshot, Error> {
     server.registry.lock("file_snapshot").file_snapshot(id).ok_or(Error::NoSuchFile)
 }
 
-fn close(server: &Server, id: FileGlobalId) -> Result<Ended, Error> {
-    let mut state = server.registry.lock("close_file");
-    let closed = state.close_open(id, CloseReason::Administrator, server.now());
-    drop(state);
-    let effects = closed.map_err(|registry::NotFound| Error::NoSuchFile)?;
-    let ended = Ended { sessions: 0, files: effects.dropped.len() };
-    server.apply(effects);
-    Ok(ended)
-}
-
-fn describe(file: &FileSnapshot) -> String {
+/// The open, for the audit log.
+pub(super) fn describe(file: &FileSnapshot) -> String {
     format!(
         r"file {} {}\{} of {} on \\{}",
         file.global_id.value(),
@@ -122,7 +133,8 @@ fn describe(file: &FileSnapshot) -> String {
     )
 }
 
-fn folded(path: &str) -> String {
+/// The path as it is compared: in any case, with either separator.
+pub(super) fn folded(path: &str) -> String {
     path.to_lowercase().replace('\\', "/")
 }
 
@@ -143,9 +155,11 @@ mod tests {
         ] {
             assert_eq!(PathMeant::Beginning(base.into()).is(path, server_path), meant, "{base}");
         }
-        for (part, meant) in [("may", true), ("srv/data", true), (r"data\reports", true), ("june", false)] {
-            assert_eq!(PathMeant::Containing(part.into()).is(path, server_path), meant, "{part}");
+        for (part, meant) in
+            [("may", true), ("srv/data", true), (r"data\reports", true), ("*.txt", true), ("june", false)]
+        {
+            assert_eq!(PathMeant::Like(part.into()).is(path, server_path), meant, "{part}");
         }
-        assert!(PathMeant::Containing("svc".into()).is("srvsvc", None));
+        assert!(PathMeant::Like("svc".into()).is("srvsvc", None));
     }
 }

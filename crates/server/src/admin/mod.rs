@@ -5,51 +5,84 @@
 //! they decide nothing.
 
 mod audit;
+mod close;
 mod connections;
+mod desk;
 mod error;
 mod files;
+pub(crate) mod idle;
+pub(crate) mod logons;
 mod meant;
 mod permissions;
 mod rights;
 mod server;
 mod sessions;
+mod settings;
+mod share_changes;
 mod shares;
+mod users;
 mod walk;
+mod who;
 
 use std::net::SocketAddr;
 
-pub(crate) use connections::{TreesMeant, connections};
+pub(crate) use close::{NotClosed, close_file, close_file_at_once};
+pub(crate) use connections::{TreesMeant, connections, connections_within};
+pub(crate) use desk::Desk;
 pub(crate) use error::Error;
-pub(crate) use files::{FilesMeant, PathMeant, close_file, file, files, server_path};
+pub(crate) use files::{FilesMeant, PathMeant, file, files, server_path};
+pub(crate) use logons::logons;
 pub(crate) use meant::{Account, Computer};
 pub(crate) use permissions::permissions;
-pub(crate) use rights::{Right, check};
+pub(crate) use rights::{Own, Right, Roles, Scope, check, scope};
 pub(crate) use server::{Counts, counts, refusals, statistics};
 pub(crate) use sessions::{SessionsMeant, end_session, end_sessions, protection, session, sessions};
+pub(crate) use settings::{
+    ServiceAction, ServiceState, SettingsEdit, change_settings, clock, control_service, service, settings,
+};
+pub(crate) use share_changes::{ShareEdit, add_share, change_share, delete_share};
 pub(crate) use shares::{share, shares};
+pub(crate) use users::{is_administrator, set_password, users};
+pub(crate) use who::{Having, Wanted, wanted, who};
 
+use crate::server::Server;
 use crate::session::Session;
 
 /// Who asks.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
     /// The user's name; empty for an anonymous one.
     pub(crate) user: String,
     /// Whether the user may administer the server.
     pub(crate) administrator: bool,
+    /// What else the user may.
+    pub(crate) roles: Roles,
     /// Where the request comes from.
     pub(crate) from: String,
 }
 
 impl Caller {
     /// The user of an SMB session.
-    pub(crate) fn of_session(session: &Session, peer: SocketAddr) -> Self {
+    pub(crate) fn of_session(server: &Server, session: &Session, peer: SocketAddr) -> Self {
         let user = session.user();
+        let name = user.as_ref().map(|user| user.name.clone()).unwrap_or_default();
+        let is_user = user.as_ref().is_some_and(|user| user.kind == auth::IdentityKind::User);
+        let mut roles = Roles::default();
+        if is_user {
+            let groups = || crate::identity::group_names(&name);
+            roles = Roles::of(&server.settings().roles, &name, groups);
+        }
         Self {
-            administrator: user.as_ref().is_some_and(|user| user.administrator),
-            user: user.map(|user| user.name.clone()).unwrap_or_default(),
+            administrator: user.is_some_and(|user| user.administrator) || roles.administer,
+            user: name,
+            roles,
             from: peer.ip().to_canonical().to_string(),
         }
+    }
+
+    /// Whether both are the same user with the same rights.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.user == other.user && self.administrator == other.administrator && self.roles == other.roles
     }
 }
 
@@ -58,4 +91,6 @@ impl Caller {
 pub(crate) struct Ended {
     pub(crate) sessions: usize,
     pub(crate) files: usize,
+    /// How a single close went.
+    pub(crate) outcome: Option<control::Outcome>,
 }

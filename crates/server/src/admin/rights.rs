@@ -1,6 +1,11 @@
 //! Who may do what.
 
+use std::collections::BTreeSet;
+
+use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot};
+
 use super::{Caller, Error, audit};
+use crate::config::{Allow, Role};
 
 /// What a caller may have the right to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,70 +32,183 @@ pub(crate) enum Right {
     ReadShares,
     /// To see the counters.
     ReadStatistics,
+    /// To see the accounts, and who is logged on at the machine.
+    ReadUsers,
     /// To learn name, version and clock of the server.
     SeeServer,
 }
 
-impl Right {
-    /// Whether the caller has the right. Administrators have all of them; whoever has logged on can
-    /// see what browsing takes (MS-SRVS 3.1.4.8, 3.1.4.10, 3.1.4.17, 3.1.4.21).
-    const fn has(self, caller: Standing) -> bool {
+/// What a role of the settings lets a caller reach.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// These shares, in lower case, and what is in them.
+    Shares(BTreeSet<String>),
+    /// The server and all that is in it.
+    Everything,
+}
+
+impl Reach {
+    fn add(&mut self, shares: &[String]) {
         match self {
-            Self::BrowseShares | Self::SeeServer => {
-                matches!(caller, Standing::Administrator | Standing::User)
+            Self::Everything => {}
+            _ if shares.is_empty() => *self = Self::Everything,
+            Self::Shares(before) => before.extend(shares.iter().map(|it| it.to_lowercase())),
+            Self::Nothing => *self = Self::Shares(shares.iter().map(|it| it.to_lowercase()).collect()),
+        }
+    }
+}
+
+/// What the settings' roles let a caller do who is no administrator.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Roles {
+    pub(crate) administer: bool,
+    view: Reach,
+    close: Reach,
+}
+
+impl Roles {
+    /// The roles of the account called `user`. `groups` looks up its Unix groups, where any role asks.
+    pub(crate) fn of(roles: &[Role], user: &str, groups: impl FnOnce() -> Vec<String>) -> Self {
+        let mut all = Self::default();
+        if user.is_empty() {
+            return all;
+        }
+        let by_group = roles.iter().any(|role| !role.groups.is_empty());
+        let groups = if by_group { groups() } else { Vec::new() };
+        let is_one = |names: &[String], name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
+        for role in roles {
+            if !is_one(&role.users, user) && !groups.iter().any(|group| role.groups.contains(group)) {
+                continue;
             }
-            Self::ChangeSettings
-            | Self::CloseFiles
-            | Self::EndSessions
-            | Self::ReadConnections
+            match role.allow {
+                Allow::Administer => all.administer = true,
+                Allow::Close => {
+                    all.close.add(&role.shares);
+                    all.view.add(&role.shares);
+                }
+                Allow::View => all.view.add(&role.shares),
+            }
+        }
+        all
+    }
+}
+
+/// Whether a caller's own counts, besides what roles reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// Only what is the caller's own is meant.
+    Only,
+    /// What is the caller's own is within reach.
+    Too,
+    /// It is not.
+    No,
+}
+
+/// What of the server's objects a caller may see or act on.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    reach: Reach,
+    /// The account whose objects are within reach whatever the roles say.
+    own: Option<String>,
+}
+
+impl Scope {
+    /// Whether the share is in it.
+    pub(crate) fn has_share(&self, share: &str) -> bool {
+        match &self.reach {
+            Reach::Everything => true,
+            Reach::Shares(shares) => shares.contains(&share.to_lowercase()),
+            Reach::Nothing => false,
+        }
+    }
+
+    /// Whether all is in it.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.reach == Reach::Everything
+    }
+
+    /// Whether the open is in it.
+    pub(crate) fn has_file(&self, file: &FileSnapshot) -> bool {
+        self.has_share(&file.share) || self.is_own(&file.user)
+    }
+
+    /// Whether the tree connect is in it.
+    pub(crate) fn has_tree(&self, tree: &TreeSnapshot) -> bool {
+        self.has_share(&tree.share) || self.is_own(&tree.user)
+    }
+
+    /// Whether the session is in it: one that is connected to a share that is.
+    pub(crate) fn has_session(&self, session: &SessionSnapshot) -> bool {
+        self.is_everything()
+            || session.shares.iter().any(|share| self.has_share(share))
+            || self.is_own(&session.identity.user)
+    }
+
+    fn is_own(&self, user: &str) -> bool {
+        self.own.as_ref().is_some_and(|own| own.to_lowercase() == user.to_lowercase())
+    }
+}
+
+impl Right {
+    /// What roles let the caller reach with this right. Administrators reach everything; whoever has
+    /// logged on can see what browsing takes (MS-SRVS 3.1.4.8, 3.1.4.10, 3.1.4.17, 3.1.4.21).
+    fn reach(self, caller: &Caller) -> Reach {
+        if caller.administrator {
+            return Reach::Everything;
+        }
+        match self {
+            Self::BrowseShares | Self::SeeServer if caller.user.is_empty() => Reach::Nothing,
+            Self::BrowseShares | Self::SeeServer => Reach::Everything,
+            Self::ChangeSettings => Reach::Nothing,
+            Self::CloseFiles => caller.roles.close.clone(),
+            // A session is connected to other shares as well.
+            Self::EndSessions if caller.roles.close == Reach::Everything => Reach::Everything,
+            Self::EndSessions => Reach::Nothing,
+            Self::ReadConnections
             | Self::ReadFiles
             | Self::ReadRefusals
             | Self::ReadServer
             | Self::ReadSessions
             | Self::ReadShares
-            | Self::ReadStatistics => matches!(caller, Standing::Administrator),
+            | Self::ReadStatistics
+            | Self::ReadUsers => caller.roles.view.clone(),
         }
     }
 }
 
-/// What a caller is to the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Administrator,
-    User,
-    Anonymous,
-}
-
-impl Standing {
-    fn of(caller: &Caller) -> Self {
-        match (caller.administrator, caller.user.is_empty()) {
-            (true, _) => Self::Administrator,
-            (false, false) => Self::User,
-            (false, true) => Self::Anonymous,
-        }
-    }
-}
-
-/// Refuses a caller who does not have the right, and remembers that.
+/// Refuses a caller who does not have the right everywhere, and remembers that.
 pub(crate) fn check(caller: &Caller, right: Right) -> Result<(), Error> {
-    if right.has(Standing::of(caller)) {
+    if right.reach(caller) == Reach::Everything {
         return Ok(());
     }
     audit::denied(caller, right);
     Err(Error::AccessDenied)
 }
 
+/// Where the caller has the right. Who has it nowhere is refused, and that is remembered.
+pub(crate) fn scope(caller: &Caller, right: Right, own: Own) -> Result<Scope, Error> {
+    let user = Some(caller.user.clone()).filter(|it| !it.is_empty() && own != Own::No);
+    let reach = if own == Own::Only { Reach::Nothing } else { right.reach(caller) };
+    if reach == Reach::Nothing && user.is_none() {
+        audit::denied(caller, right);
+        return Err(Error::AccessDenied);
+    }
+    Ok(Scope { reach, own: user })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn caller(user: &str, administrator: bool) -> Caller {
+        Caller { user: user.into(), administrator, from: String::from("192.0.2.1"), ..Caller::default() }
+    }
+
     #[test]
     fn users_may_browse_and_anonymous_callers_nothing() {
-        let caller = |user: &str, administrator| Caller {
-            user: user.into(),
-            administrator,
-            from: String::from("192.0.2.1"),
-        };
         for (right, users_may) in [
             (Right::BrowseShares, true),
             (Right::SeeServer, true),
@@ -103,11 +221,57 @@ mod tests {
             (Right::ReadSessions, false),
             (Right::ReadShares, false),
             (Right::ReadStatistics, false),
+            (Right::ReadUsers, false),
             (Right::ChangeSettings, false),
         ] {
             assert_eq!(check(&caller("alice", false), right).is_ok(), users_may, "{right:?}");
             assert_eq!(check(&caller("root", true), right), Ok(()), "{right:?}");
             assert_eq!(check(&caller("", false), right), Err(Error::AccessDenied), "{right:?}");
+            assert!(scope(&caller("", false), right, Own::Too).is_err(), "{right:?}");
         }
+    }
+
+    #[test]
+    fn roles_reach_as_far_as_they_say() {
+        let role = |allow, users: &[&str], groups: &[&str], shares: &[&str]| Role {
+            allow,
+            users: users.iter().map(ToString::to_string).collect(),
+            groups: groups.iter().map(ToString::to_string).collect(),
+            shares: shares.iter().map(ToString::to_string).collect(),
+        };
+        let roles = [
+            role(Allow::View, &[], &["staff"], &["Data"]),
+            role(Allow::Close, &["BOB"], &[], &["other"]),
+            role(Allow::Close, &["carol"], &[], &[]),
+            role(Allow::Administer, &["dora"], &[], &[]),
+        ];
+        let of = |user: &str, groups: &[&str]| {
+            let groups = groups.iter().map(ToString::to_string).collect();
+            let roles = Roles::of(&roles, user, || groups);
+            Caller { administrator: roles.administer, roles, ..caller(user, false) }
+        };
+        let shares = |caller: &Caller, right| {
+            let scope = scope(caller, right, Own::No);
+            ["data", "OTHER", "third"].map(|it| scope.as_ref().is_ok_and(|scope| scope.has_share(it)))
+        };
+        let bob = of("bob", &["staff"]);
+        assert_eq!(shares(&bob, Right::ReadFiles), [true, true, false]);
+        assert_eq!(shares(&bob, Right::CloseFiles), [false, true, false]);
+        assert!(scope(&bob, Right::EndSessions, Own::No).is_err(), "sessions reach beyond a share");
+        assert!(check(&bob, Right::ReadFiles).is_err(), "not everywhere");
+        assert_eq!(
+            shares(&of("alice", &["Staff"]), Right::ReadFiles),
+            [false; 3],
+            "groups have one spelling"
+        );
+        assert_eq!(shares(&of("carol", &[]), Right::CloseFiles), [true; 3]);
+        assert_eq!(check(&of("carol", &[]), Right::EndSessions), Ok(()));
+        assert!(check(&of("carol", &[]), Right::ChangeSettings).is_err());
+        assert_eq!(check(&of("dora", &[]), Right::ChangeSettings), Ok(()));
+        assert_eq!(
+            shares(&of("", &["staff"]), Right::ReadFiles),
+            [false; 3],
+            "nobody in particular has no role"
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use registry::{Refusal, StatisticsSnapshot};
 
-use super::{Caller, Error, Right, check};
+use super::{Caller, Error, Own, Right, check, scope};
 use crate::server::Server;
 
 /// How much there is of everything.
@@ -30,8 +30,9 @@ pub(crate) fn statistics(server: &Server, caller: &Caller) -> Result<StatisticsS
 
 /// The refusals that are remembered, the earliest first.
 pub(crate) fn refusals(server: &Server, caller: &Caller) -> Result<Vec<Refusal>, Error> {
-    check(caller, Right::ReadRefusals)?;
+    let scope = scope(caller, Right::ReadRefusals, Own::No)?;
     let mut refusals = server.registry.lock("refusals").refusals();
     refusals.reverse();
+    refusals.retain(|it| scope.has_share(&it.share));
     Ok(refusals)
 }

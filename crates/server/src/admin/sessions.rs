@@ -4,7 +4,7 @@ use registry::{EndReason, SessionFilter, SessionSnapshot};
 use wire::SessionGlobalId;
 
 use super::walk::walk;
-use super::{Account, Caller, Computer, Ended, Error, Right, audit, check};
+use super::{Account, Caller, Computer, Ended, Error, Own, Right, audit, scope};
 use crate::server::Server;
 
 /// Which sessions are meant; no condition means all.
@@ -12,6 +12,8 @@ use crate::server::Server;
 pub(crate) struct SessionsMeant {
     pub(crate) computer: Option<Computer>,
     pub(crate) account: Option<Account>,
+    /// Only the caller's own.
+    pub(crate) mine: bool,
 }
 
 /// How a session's messages are protected.
@@ -28,14 +30,27 @@ pub(crate) fn sessions(
     meant: SessionsMeant,
     after: Option<u32>,
 ) -> Result<impl Iterator<Item = SessionSnapshot>, Error> {
-    check(caller, Right::ReadSessions)?;
-    Ok(all(server, meant, after))
+    let scope = scope(caller, Right::ReadSessions, if meant.mine { Own::Only } else { Own::No })?;
+    Ok(all(server, meant, after).filter(move |it| scope.has_session(it)))
 }
 
-/// One session.
+/// One session, which the caller may look at.
 pub(crate) fn session(server: &Server, caller: &Caller, id: u32) -> Result<SessionSnapshot, Error> {
-    check(caller, Right::ReadSessions)?;
-    find(server, id)
+    within(server, caller, id, Right::ReadSessions)
+}
+
+/// One session that the caller has this right to, or whose user he is. Who may not see all hears of what
+/// is not there what he hears of what is not his.
+fn within(server: &Server, caller: &Caller, id: u32, right: Right) -> Result<SessionSnapshot, Error> {
+    let scope = scope(caller, right, Own::Too)?;
+    match find(server, id) {
+        Ok(session) if scope.has_session(&session) => Ok(session),
+        Err(error) if scope.is_everything() => Err(error),
+        _ => {
+            audit::denied(caller, right);
+            Err(Error::AccessDenied)
+        }
+    }
 }
 
 /// How the session's messages are protected. Not a verb: it is a part of [`session`].
@@ -51,17 +66,21 @@ pub(crate) fn protection(server: &Server, id: SessionGlobalId) -> Protection {
 
 /// Ends one session.
 pub(crate) fn end_session(server: &Server, caller: &Caller, id: u32) -> Result<Ended, Error> {
-    check(caller, Right::EndSessions)?;
-    let session = find(server, id);
+    let session = within(server, caller, id, Right::EndSessions);
+    if session == Err(Error::AccessDenied) {
+        return Err(Error::AccessDenied);
+    }
     let object = session.as_ref().map_or_else(|_| format!("session {id}"), describe);
     let outcome = session.and_then(|it| end(server, it.global_id).ok_or(Error::NoSuchSession));
     audit::act(caller, "end session", &object, &outcome);
     outcome
 }
 
-/// Ends the sessions of a computer, of a user, or of a user on a computer.
+/// Ends the sessions of a computer, of a user, or of a user on a computer: the caller's own, where he says
+/// so, and else those of everybody.
 pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMeant) -> Result<Ended, Error> {
-    check(caller, Right::EndSessions)?;
+    let own = if meant.mine { Own::Only } else { Own::No };
+    let scope = scope(caller, Right::EndSessions, own)?;
     if meant.computer.is_none() && meant.account.is_none() {
         return Err(Error::InvalidParameter);
     }
@@ -71,7 +90,7 @@ pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMean
         meant.computer.as_ref().map_or("*", Computer::as_str)
     );
     let mut total = Ended::default();
-    let all: Vec<SessionSnapshot> = all(server, meant, None).collect();
+    let all: Vec<SessionSnapshot> = all(server, meant, None).filter(|it| scope.has_session(it)).collect();
     for session in all {
         let Some(ended) = end(server, session.global_id) else { continue };
         total.sessions += ended.sessions;
@@ -86,7 +105,7 @@ pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMean
 }
 
 fn all(server: &Server, meant: SessionsMeant, after: Option<u32>) -> impl Iterator<Item = SessionSnapshot> {
-    let SessionsMeant { computer, account } = meant;
+    let SessionsMeant { computer, account, mine: _ } = meant;
     let user = account.as_ref().map(|it| it.user().to_owned());
     let fetch = move |last, limit| {
         let filter = SessionFilter { client: computer.as_ref().map(Computer::as_str), user: user.as_deref() };
@@ -108,7 +127,7 @@ fn end(server: &Server, id: SessionGlobalId) -> Option<Ended> {
     let mut state = server.registry.lock("end_session");
     let effects = state.close_session_by_global_id(id, EndReason::Administrator, server.now()).ok()?;
     drop(state);
-    let ended = Ended { sessions: effects.sessions_ended.len(), files: effects.dropped.len() };
+    let ended = Ended { sessions: effects.sessions_ended.len(), files: effects.dropped.len(), outcome: None };
     server.apply(effects);
     Some(ended)
 }

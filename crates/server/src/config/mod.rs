@@ -1,11 +1,17 @@
 //! The server's settings: what `shareward.toml` says, with its defaults filled in.
 
+mod edit;
 mod parse;
+mod source;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+pub use edit::{NotEditable, edit};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
+pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
+pub(crate) use source::ReplaceError;
+pub use source::Source;
 
 /// All settings of a server.
 #[derive(Clone, Debug)]
@@ -36,8 +42,36 @@ pub struct Settings {
     pub dialects: (wire::Dialect, wire::Dialect),
     /// Whether each session acts with its user's Unix identity; only root can.
     pub unix_identities: bool,
+    /// Who else may look after the server, and how far.
+    pub roles: Vec<Role>,
     /// The shares, in the order of the file; IPC$ is not among them.
     pub shares: Vec<ShareSettings>,
+    /// The file that says all this, to keep changes in; none for a server that keeps nothing.
+    pub source: Option<Source>,
+}
+
+/// One `[[role]]`: what it allows to whom, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// What it allows.
+    pub allow: Allow,
+    /// Accounts, in any case.
+    pub users: Vec<String>,
+    /// Unix groups.
+    pub groups: Vec<String>,
+    /// The shares it is for, in any case; empty for the whole server.
+    pub shares: Vec<String>,
+}
+
+/// What a role allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allow {
+    /// Everything that an administrator may.
+    Administer,
+    /// To see, and to close opens; with the whole server, to end sessions as well.
+    Close,
+    /// To see sessions, connections, opens, refusals and events.
+    View,
 }
 
 /// One `[[share]]`.
@@ -202,7 +236,9 @@ impl Settings {
             encryption: Encryption::default(),
             dialects: (wire::Dialect::SMB202, wire::Dialect::SMB311),
             unix_identities: root,
+            roles: Vec::new(),
             shares: Vec::new(),
+            source: None,
         }
     }
 }

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use toml::Spanned;
 use wire::Dialect;
 
-use super::{Caching, Encryption, Grant, GrantRight, MAX_NAME, SMB_PORT, Settings, ShareSettings, Signing};
+use super::{
+    Allow, Caching, Encryption, Grant, GrantRight, MAX_NAME, Role, SMB_PORT, Settings, ShareSettings, Signing,
+};
 
 /// What is wrong with a configuration, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +48,21 @@ pub fn parse(text: &str, base: &Path, defaults: Settings) -> Result<Settings, Ve
 struct File {
     #[serde(default)]
     server: ServerTable,
+    #[serde(default, rename = "role")]
+    roles: Vec<RoleTable>,
     #[serde(default, rename = "share")]
     shares: Vec<ShareTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleTable {
+    allow: Spanned<String>,
+    #[serde(default)]
+    users: Vec<Spanned<String>>,
+    #[serde(default)]
+    groups: Vec<Spanned<String>>,
+    shares: Option<Spanned<Vec<Spanned<String>>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -164,6 +179,7 @@ impl Reader<'_> {
             self.error(word, String::from("min_dialect is above max_dialect"));
         }
         settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
+        settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         for share in file.shares {
             let share = self.share(share, &settings.shares);
             settings.shares.extend(share);
@@ -227,6 +243,31 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn role(&mut self, table: RoleTable) -> Option<Role> {
+        let allow = self.word("allow", &table.allow, &ALLOWS)?;
+        if table.users.is_empty() && table.groups.is_empty() {
+            self.error(&table.allow, String::from("a role is for some users or groups"));
+        }
+        for name in table.users.iter().chain(&table.groups).filter(|name| name.get_ref().is_empty()) {
+            self.error(name, String::from("a role is for somebody"));
+        }
+        if let Some(shares) = &table.shares {
+            if allow == Allow::Administer {
+                self.error(shares, String::from("who administers, administers the whole server"));
+            } else if shares.get_ref().is_empty() {
+                self.error(shares, String::from("no shares at all; leave it out for the whole server"));
+            }
+            for name in shares.get_ref() {
+                if let Err(message) = check_share_name(name.get_ref()) {
+                    self.error(name, message);
+                }
+            }
+        }
+        let names = |all: Vec<Spanned<String>>| all.into_iter().map(Spanned::into_inner).collect();
+        let shares = table.shares.map(|shares| names(shares.into_inner())).unwrap_or_default();
+        Some(Role { allow, users: names(table.users), groups: names(table.groups), shares })
     }
 
     fn server_name(&mut self, name: &Spanned<String>) {
@@ -307,6 +348,14 @@ pub fn check_share_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// Whether a remark or comment may say this.
+pub(crate) fn check_remark(text: &str) -> Result<(), String> {
+    if text.chars().count() > MAX_REMARK {
+        return Err(format!("longer than {MAX_REMARK} characters"));
+    }
+    Ok(())
+}
+
 fn located(text: &str, offset: usize, message: String) -> ConfigError {
     let before = text.get(..offset).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -327,7 +376,10 @@ const MAX_REMARK: usize = 256;
 const RESERVED_SHARES: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
 
 /// Most minutes of `autodisconnect`, as NET CONFIG SERVER has it.
-const MAX_AUTODISCONNECT: i64 = 65535;
+pub(crate) const MAX_AUTODISCONNECT: i64 = 65535;
+
+const ALLOWS: [(&str, Allow); 3] =
+    [("view", Allow::View), ("close", Allow::Close), ("administer", Allow::Administer)];
 
 const CACHING: [(&str, Caching); 4] = [
     ("manual", Caching::Manual),
@@ -410,6 +462,46 @@ mod tests {
                 "7:32: right is one of read, change, full"
             ]
         );
+    }
+
+    #[test]
+    fn roles_are_for_somebody_and_somewhere() {
+        let settings = read(
+            "[[role]]\nallow = 'close'\nusers = ['ann']\ngroups = ['helpdesk']\nshares = ['data']\n\n\
+             [[role]]\nallow = 'view'\ngroups = ['auditors']\n",
+        )
+        .unwrap();
+        let strings = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let close = Role {
+            allow: Allow::Close,
+            users: strings(&["ann"]),
+            groups: strings(&["helpdesk"]),
+            shares: strings(&["data"]),
+        };
+        let view = Role {
+            allow: Allow::View,
+            users: Vec::new(),
+            groups: strings(&["auditors"]),
+            shares: Vec::new(),
+        };
+        assert_eq!(settings.roles, [close, view]);
+        for (text, error) in [
+            ("allow = 'view'", "2:9: a role is for some users or groups"),
+            ("allow = 'see'\nusers = ['a']", "2:9: allow is one of view, close, administer"),
+            ("allow = 'view'\nusers = ['']", "3:10: a role is for somebody"),
+            (
+                "allow = 'view'\nusers = ['a']\nshares = []",
+                "4:10: no shares at all; leave it out for the whole server",
+            ),
+            (
+                "allow = 'administer'\nusers = ['a']\nshares = ['data']",
+                "4:10: who administers, administers the whole server",
+            ),
+            ("allow = 'view'\nusers = ['a']\nshares = ['a/b']", "4:11: a share name cannot have '/'"),
+        ] {
+            assert_eq!(errors(&format!("[[role]]\n{text}\n")), [error], "{text}");
+        }
+        assert!(errors("[[role]]\nusers = ['a']\n")[0].contains("missing field `allow`"));
     }
 
     #[test]

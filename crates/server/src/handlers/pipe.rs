@@ -1,22 +1,25 @@
 //! READ, WRITE and FSCTL_PIPE_TRANSCEIVE on named pipes: MS-SMB2 3.3.5.12, 3.3.5.13, 3.3.5.15.10.
 
+use futures_util::FutureExt as _;
 use wire::NtStatus;
 use wire::msg::{ReadResponse, WriteResponse};
 
 use crate::admin::Caller;
-use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
 use crate::open::Open;
-use crate::pipes::Pipe;
+use crate::pipes::{ApiPipe, Pipe, RpcPipe};
 
-/// Reads a message, waiting for one where there is none.
+/// Reads a message, or what bytes there are, waiting where there is nothing.
 pub(crate) async fn read(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
     open: &Open,
     length: u32,
 ) -> Outcome {
-    let pipe = open.pipe().ok_or(NtStatus::FILE_CLOSED)?;
-    let (bytes, more) = message(request, answer, pipe, length).await?;
+    let (bytes, more) = match open.pipe().ok_or(NtStatus::FILE_CLOSED)? {
+        Pipe::Rpc(pipe) => message(request, answer, pipe, length).await?,
+        Pipe::Api(pipe) => (waited_for(request, answer, pipe.read(length as usize)).await?, false),
+    };
     ReadResponse { data_remaining: 0, data: &bytes }.encode(answer.body(), 0);
     Ok(if more { NtStatus::BUFFER_OVERFLOW } else { NtStatus::SUCCESS })
 }
@@ -28,9 +31,14 @@ pub(crate) async fn write(
     open: &Open,
     data: &[u8],
 ) -> Outcome {
-    let pipe = open.pipe().ok_or(NtStatus::FILE_CLOSED)?;
-    let caller = Caller::of_session(open.session(), request.connection.peer);
-    pipe.write(data, &request.connection.server, &caller).await?;
+    let caller = Caller::of_session(&request.connection.server, open.session(), request.connection.peer);
+    match open.pipe().ok_or(NtStatus::FILE_CLOSED)? {
+        Pipe::Rpc(pipe) => pipe.write(data, &request.connection.server, &caller).await?,
+        Pipe::Api(pipe) => {
+            pipe.connect(&request.connection.server, caller)?;
+            waited_for(request, answer, pipe.write(data)).await?;
+        }
+    }
     let count = u32::try_from(data.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
     WriteResponse { count }.encode(answer.body(), 0);
     Ok(NtStatus::SUCCESS)
@@ -44,11 +52,14 @@ pub(crate) async fn transceive(
     data: &[u8],
     length: u32,
 ) -> Result<(Vec<u8>, bool), NtStatus> {
-    let pipe = open.pipe().ok_or(NtStatus::NOT_SUPPORTED)?;
+    let pipe = match open.pipe().ok_or(NtStatus::NOT_SUPPORTED)? {
+        Pipe::Rpc(pipe) => pipe,
+        Pipe::Api(ApiPipe { .. }) => return Err(NtStatus::INVALID_READ_MODE),
+    };
     if pipe.has_unread() {
         return Err(NtStatus::PIPE_BUSY);
     }
-    let caller = Caller::of_session(open.session(), request.connection.peer);
+    let caller = Caller::of_session(&request.connection.server, open.session(), request.connection.peer);
     pipe.write(data, &request.connection.server, &caller).await?;
     message(request, answer, pipe, length).await
 }
@@ -56,7 +67,7 @@ pub(crate) async fn transceive(
 async fn message(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
-    pipe: &Pipe,
+    pipe: &RpcPipe,
     length: u32,
 ) -> Result<(Vec<u8>, bool), NtStatus> {
     if let Some(message) = pipe.read(length as usize) {
@@ -77,5 +88,22 @@ async fn message(
             () = readable => {}
             () = pending.cancelled() => return Err(NtStatus::CANCELLED),
         }
+    }
+}
+
+/// Does what may take a while: then the client hears so, and may cancel it.
+async fn waited_for<T>(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    work: impl Future<Output = Result<T, NtStatus>>,
+) -> Result<T, NtStatus> {
+    tokio::pin!(work);
+    if let Some(done) = work.as_mut().now_or_never() {
+        return done;
+    }
+    let pending: Pending<'_> = request.wait(answer)?;
+    tokio::select! {
+        done = work => done,
+        () = pending.cancelled() => Err(NtStatus::CANCELLED),
     }
 }

@@ -282,6 +282,10 @@ fn finish(
         IdentityKind::Anonymous => SessionFlags::IS_NULL,
     };
     if session.established().is_none() {
+        // Who is there goes on, and an administrator can end the pause.
+        if connection.server.running.is_paused() && !user.administrator {
+            return Err(NtStatus::SHARING_PAUSED);
+        }
         let established = establish(negotiated, identity.kind, &logon.session_key, preauth, settings, setup)?;
         if established.must_seal {
             flags |= SessionFlags::ENCRYPT_DATA;

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use control::number;
 
-use crate::admin::Error;
+use crate::admin::{Error, NotClosed};
 
 /// A refusal on its way to the client.
 #[derive(Debug)]
@@ -39,13 +39,25 @@ impl From<control::Error> for Refused {
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         let told = control::Error::new(error.number().0, error.to_string());
-        match error {
-            Error::AccessDenied => {
-                told.with_hint("ask as root, as the user the server runs as, or as one of its administrators")
-            }
-            _ => told,
+        match error.hint() {
+            Some(hint) => told.with_hint(hint),
+            None => told,
         }
         .into()
+    }
+}
+
+impl From<NotClosed> for Refused {
+    fn from(refused: NotClosed) -> Self {
+        match refused {
+            NotClosed::Refused(error) => error.into(),
+            NotClosed::Unexpected(now) => {
+                let error = Error::NoSuchFile;
+                control::Error::new(error.number().0, error.to_string())
+                    .with_hint(format!("this id is something else now: {now}"))
+                    .into()
+            }
+        }
     }
 }
 

@@ -1,10 +1,14 @@
-//! The control API (`control::route`) over the administrator's verbs, on a Unix socket.
+//! The control API (`control::route`) over the administrator's verbs, on a Unix socket and on a named pipe.
 
 mod answer;
+mod events;
 mod peer;
 mod routes;
+mod settings;
+mod shares;
 mod socket;
 mod view;
+mod who;
 
 use std::io;
 use std::path::Path;
@@ -15,9 +19,9 @@ use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::sync::Semaphore;
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use self::socket::Socket;
 use crate::admin::Caller;
@@ -49,11 +53,31 @@ async fn accept(server: Arc<Server>, socket: Socket) {
             tracing::warn!("too many connections to the control socket");
             continue;
         };
-        connections.spawn(converse(Arc::clone(&server), stream, caller, permit));
+        let conversation = converse(Arc::clone(&server), stream, caller);
+        connections.spawn(async move {
+            conversation.await;
+            drop(permit);
+        });
     }
 }
 
-async fn converse(server: Arc<Server>, stream: UnixStream, caller: Caller, _permit: OwnedSemaphorePermit) {
+/// Serves the control API to one caller on a named pipe, whose bytes are in `stream`; none where too many are
+/// served already.
+pub(crate) fn serve_pipe(server: Arc<Server>, stream: DuplexStream, caller: Caller) -> Option<AbortHandle> {
+    let room = if caller.administrator { &server.desk.administrators } else { &server.desk.others };
+    let permit = Arc::clone(room).try_acquire_owned().ok()?;
+    let conversation = converse(server, stream, caller);
+    let task = tokio::spawn(async move {
+        conversation.await;
+        drop(permit);
+    });
+    Some(task.abort_handle())
+}
+
+async fn converse<S>(server: Arc<Server>, stream: S, caller: Caller)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let router = routes::router(server).layer(Extension(Arc::new(caller)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -62,15 +86,15 @@ async fn converse(server: Arc<Server>, stream: UnixStream, caller: Caller, _perm
         .max_buf_size(HEADER_BYTES_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     if let Err(error) = connection.await {
-        tracing::debug!(%error, "a connection to the control socket ended");
+        tracing::debug!(%error, "a connection to the control API ended");
     }
 }
 
-/// Connections of administrators at the same time: people and their scripts. One more is closed.
+/// Connections of administrators to the socket at the same time: people and their scripts. One more is closed.
 const ADMINISTRATORS_CONNECTED: usize = 128;
 
-/// Connections of everybody else, who only get to hear that they may not. One more is closed.
-const OTHERS_CONNECTED: usize = 16;
+/// Connections of everybody else to the socket, who see what is theirs. One more is closed.
+const OTHERS_CONNECTED: usize = 64;
 
 /// Header fields of a request: what a browser or a library sends, several times over. Beyond: 431.
 const HEADERS_MAX: usize = 64;

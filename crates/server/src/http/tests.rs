@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use auth::users::UserDb;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
 
 use super::*;
 use crate::config::Settings;
@@ -52,6 +53,63 @@ async fn requests_and_refusals() {
     for address in ["/v1/sessions", "/v1/files?after=5000000000&limit=1", "/v1/connections", "/v1/refusals"] {
         let (status, page) = exchange(&path, "GET", address, "").await;
         assert_eq!((status, page["items"].as_array().map(Vec::len)), (200, Some(0)), "{address}");
+    }
+    for (method, address, body, status, code) in [
+        ("POST", "/v1/shares", r#"{"name":"x","path":"relative"}"#, 400, 87),
+        ("POST", "/v1/shares", r#"{"name":"x","path":"/nowhere/at/all"}"#, 400, 2116),
+        ("POST", "/v1/shares", r#"{"name":"a/b","path":"/tmp"}"#, 500, 123),
+        ("POST", "/v1/shares", r#"{"name":"x","path":"/tmp","settings":{"caching":"much"}}"#, 400, 87),
+        (
+            "POST",
+            "/v1/shares",
+            r#"{"name":"x","path":"/tmp","settings":{"grants":[{"user":"nobody here","right":"read"}]}}"#,
+            400,
+            1332,
+        ),
+        ("GET", "/v1/shares/x", "", 404, 2310),
+        ("PATCH", "/v1/shares/x", r#"{"comment":"c"}"#, 404, 2310),
+        ("DELETE", "/v1/shares/x", "", 404, 2310),
+        ("DELETE", "/v1/shares/IPC%24", "", 403, 5),
+        ("PATCH", "/v1/settings", r#"{"autodisconnect":-2}"#, 400, 87),
+        ("PATCH", "/v1/settings", r#"{"name":"OTHER"}"#, 400, 87),
+        ("POST", "/v1/service", r#"{"action":"restart"}"#, 400, 87),
+        ("PUT", "/v1/users/ann/password", r#"{"new":"n"}"#, 404, 2221),
+    ] {
+        let (told, error) = exchange(&path, method, address, body).await;
+        assert_eq!((told, error["code"].as_u64()), (status, Some(code)), "{method} {address} {body}");
+    }
+    for (method, address, body, key, value) in [
+        ("POST", "/v1/shares", r#"{"name":"x","path":"/tmp","settings":{"uses_max":3}}"#, "uses_max", "3"),
+        ("GET", "/v1/shares/X", "", "caching", "\"manual\""),
+        (
+            "PATCH",
+            "/v1/shares/x",
+            r#"{"grants":[{"user":"Everyone","right":"read"}],"caching":"None","uses_max":0}"#,
+            "grants",
+            r#"[{"right":"read","user":"Everyone"}]"#,
+        ),
+        ("GET", "/v1/shares/x", "", "uses_max", "null"),
+        ("DELETE", "/v1/shares/x", "", "files", "0"),
+        (
+            "PATCH",
+            "/v1/settings",
+            r#"{"autodisconnect":9,"hidden":true,"comment":"c"}"#,
+            "autodisconnect",
+            "9",
+        ),
+        ("PATCH", "/v1/settings", r#"{"autodisconnect":-1}"#, "autodisconnect", "-1"),
+        ("GET", "/v1/settings", "", "hidden", "true"),
+        ("POST", "/v1/service", r#"{"action":"pause"}"#, "state", "\"paused\""),
+        ("POST", "/v1/service", r#"{"action":"continue"}"#, "state", "\"running\""),
+        ("GET", "/v1/service", "", "state", "\"running\""),
+        ("GET", "/v1/statistics", "", "files_opened", "0"),
+        ("POST", "/v1/service", r#"{"action":"stop"}"#, "state", "\"stopping\""),
+    ] {
+        let (status, told) = exchange(&path, method, address, body).await;
+        assert_eq!((status, told[key].to_string()), (200, value.to_owned()), "{method} {address} {body}");
+    }
+    for address in ["/v1/clock", "/v1/users", "/v1/logons"] {
+        assert_eq!(exchange(&path, "GET", address, "").await.0, 200, "{address}");
     }
     let (status, shares) = exchange(&path, "GET", "/v1/shares", "").await;
     assert_eq!((status, shares["items"][0]["name"].as_str()), (200, Some("IPC$")));

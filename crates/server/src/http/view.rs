@@ -6,12 +6,12 @@ use auth::sealing::Cipher;
 use auth::signing::SigningAlgorithm;
 use control::{
     Access, Connection, LockRange, OpenFile, Refusal, RefusalKind, RefusalQuery, ServerInfo, Session,
-    SessionShare, Share, ShareKind, Timestamp, address, limits,
+    SessionShare, Share, ShareKind, Timestamp, address, glob, limits,
 };
 use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot};
 use wire::{AccessMask, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
 
-use crate::admin::{self, Account, Caller, Counts, TreesMeant};
+use crate::admin::{self, Account, Caller, Counts, Own, Right, TreesMeant};
 use crate::server::Server;
 
 /// The shares that sessions are connected to.
@@ -23,13 +23,14 @@ pub(super) fn shares_of_sessions(
     caller: &Caller,
     sessions: &[SessionSnapshot],
 ) -> Result<SharesOfSessions, admin::Error> {
+    let scope = admin::scope(caller, Right::ReadSessions, Own::Too)?;
     let meant = match sessions {
         [] => return Ok(HashMap::new()),
         [one] => TreesMeant { session: Some(one.global_id), ..TreesMeant::default() },
         _ => TreesMeant::default(),
     };
     let mut all: SharesOfSessions = sessions.iter().map(|it| (it.global_id, Vec::new())).collect();
-    for tree in admin::connections(server, caller, meant, None)? {
+    for tree in admin::connections_within(server, scope, meant, None) {
         let Some(shares) = all.get_mut(&tree.session) else { continue };
         let opens = saturated(tree.opens);
         match shares.iter_mut().find(|it| *it.name == *tree.share) {
@@ -139,8 +140,8 @@ pub(super) fn share(server: &Server, share: &ShareSnapshot) -> Share {
         uses_max: definition.max_uses,
         read_only: settings.map(|it| it.read_only),
         encrypt: settings.map(|it| it.encrypt),
-        caching: None,
-        grants: None,
+        caching: settings.map(|it| String::from(super::shares::word(it.caching))),
+        grants: settings.map(|it| it.grants.iter().map(super::shares::shown).collect()),
     }
 }
 
@@ -160,23 +161,27 @@ pub(super) fn server(server: &Server, counts: Counts, started: Time) -> ServerIn
 }
 
 pub(super) fn ended(ended: admin::Ended) -> control::Ended {
-    control::Ended { sessions: saturated(ended.sessions), files: saturated(ended.files), outcome: None }
+    control::Ended {
+        sessions: saturated(ended.sessions),
+        files: saturated(ended.files),
+        outcome: ended.outcome,
+    }
 }
 
-/// Refusals with their numbers. The registry numbers none: the millisecond does, and within it the
-/// order.
+/// Refusals as they are told.
 pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item = Refusal> {
-    let mut last = 0;
-    refusals.into_iter().map(move |it| {
-        last = it.time.0.saturating_mul(1000).max(last + 1);
-        refusal(last, &it)
-    })
+    refusals.into_iter().map(|it| refusal(&it))
+}
+
+/// Bytes of text that an open has, about.
+pub(super) fn bytes_of_file(file: &OpenFile) -> usize {
+    let server_path = file.server_path.as_ref().map_or(0, String::len);
+    FILE_BYTES.saturating_add(file.path.len()).saturating_add(server_path)
 }
 
 /// Whether all filters match.
 pub(super) fn is_meant(refusal: &Refusal, query: &RefusalQuery) -> bool {
     let account = query.user.as_deref().and_then(Account::new);
-    let lower = |text: &str| text.to_lowercase().replace('/', "\\");
     account.is_none_or(|meant| meant.user() == refusal.user.to_lowercase())
         && query.client.as_ref().is_none_or(|client| {
             refusal.computer.as_ref().is_some_and(|computer| address::same_computer(client, computer))
@@ -184,14 +189,14 @@ pub(super) fn is_meant(refusal: &Refusal, query: &RefusalQuery) -> bool {
         && query.share.as_ref().is_none_or(|share| {
             refusal.share.as_ref().is_some_and(|it| it.to_lowercase() == share.to_lowercase())
         })
-        && query.path.as_ref().is_none_or(|path| lower(&refusal.path).contains(&lower(path)))
+        && query.path.as_ref().is_none_or(|path| glob::matches(path, &refusal.path))
 }
 
-fn refusal(id: u64, refusal: &registry::Refusal) -> Refusal {
+fn refusal(refusal: &registry::Refusal) -> Refusal {
     let (kind, status) = why(refusal.kind);
     let blocker = refusal.blocker.as_ref();
     Refusal {
-        id,
+        id: refusal.number,
         at: Some(timestamp(refusal.time)),
         kind,
         status: format!("{:#010x}", status.0),
@@ -199,7 +204,7 @@ fn refusal(id: u64, refusal: &registry::Refusal) -> Refusal {
         path: refusal.path.to_string(),
         user: refusal.user.to_string(),
         computer: Some(refusal.client.to_string()),
-        session_id: None,
+        session_id: refusal.session.map(SessionGlobalId::value),
         wanted: Some(access(refusal.access)),
         holder_file_id: blocker.map(|it| it.global_id.value()),
         holder_user: blocker.map(|it| it.user.to_string()),
@@ -207,7 +212,7 @@ fn refusal(id: u64, refusal: &registry::Refusal) -> Refusal {
     }
 }
 
-fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
+pub(super) fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
     use registry::RefusalKind as Kind;
     match kind {
         Kind::SharingViolation => (RefusalKind::SharingViolation, NtStatus::SHARING_VIOLATION),
@@ -292,13 +297,17 @@ fn kind(kind: registry::ShareKind) -> ShareKind {
     }
 }
 
-fn timestamp(time: Time) -> Timestamp {
+/// The time, for JSON.
+pub(super) fn timestamp(time: Time) -> Timestamp {
     Timestamp(i64::try_from(time.0).unwrap_or(i64::MAX))
 }
 
 fn saturated(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
+
+/// What an open takes on a page without its paths and lock ranges, about.
+const FILE_BYTES: usize = 1024;
 
 /// The bits of an access mask by their names in MS-SMB2 2.2.13.1.1.
 const ACCESS_NAMES: [(AccessMask, &str); 15] = [
@@ -324,11 +333,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_get_rising_numbers() {
-        let at = |time| registry::Refusal {
-            time: Time(time),
+    fn refusals_are_found_by_what_is_in_them() {
+        let at = |number| registry::Refusal {
+            number,
+            time: Time(5),
             kind: registry::RefusalKind::SharingViolation,
             user: "alice".into(),
+            domain: "".into(),
+            session: None,
             client: "192.0.2.1".into(),
             share: "data".into(),
             path: r"a\b".into(),
@@ -337,8 +349,8 @@ mod tests {
             range: None,
             blocker: None,
         };
-        let shown: Vec<Refusal> = refusals(vec![at(5), at(5), at(6)]).collect();
-        assert_eq!(shown.iter().map(|it| it.id).collect::<Vec<_>>(), [5000, 5001, 6000]);
+        let shown: Vec<Refusal> = refusals(vec![at(5), at(6)]).collect();
+        assert_eq!(shown.iter().map(|it| it.id).collect::<Vec<_>>(), [5, 6]);
         let query = RefusalQuery {
             user: Some("ALICE".into()),
             client: Some(r"\\192.0.2.1".into()),

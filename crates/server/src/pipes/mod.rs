@@ -1,5 +1,7 @@
-//! Named pipes of IPC$: each open is an RPC association (MS-RPCE 2.1.1.2).
+//! Named pipes of IPC$: each open is an RPC association (MS-RPCE 2.1.1.2), or a connection to the
+//! control API.
 
+mod api;
 mod listing;
 mod srvsvc;
 mod wkssvc;
@@ -12,9 +14,18 @@ use wire::NtStatus;
 
 use crate::admin::Caller;
 use crate::server::Server;
+pub(crate) use api::ApiPipe;
 
 /// An open named pipe.
-pub(crate) struct Pipe {
+pub(crate) enum Pipe {
+    /// RPC, in messages.
+    Rpc(RpcPipe),
+    /// The control API, in bytes.
+    Api(ApiPipe),
+}
+
+/// An open named pipe that carries RPC.
+pub(crate) struct RpcPipe {
     name: &'static str,
     association: Mutex<Association>,
     /// Told of every answer, and of the end.
@@ -28,20 +39,36 @@ const ENDPOINTS: [Endpoint; 2] = [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT];
 impl Pipe {
     /// Opens the pipe called so, in any case; none if there is no such pipe.
     pub(crate) fn open(name: &str) -> Option<Self> {
+        if control::places::PIPE.eq_ignore_ascii_case(name) {
+            return Some(Self::Api(ApiPipe::new()));
+        }
         let endpoint = ENDPOINTS.into_iter().find(|endpoint| endpoint.pipe.eq_ignore_ascii_case(name))?;
-        Some(Self {
+        Some(Self::Rpc(RpcPipe {
             name: endpoint.pipe,
             association: Mutex::new(Association::new(endpoint)),
             readable: Notify::new(),
             closed: std::sync::atomic::AtomicBool::new(false),
-        })
+        }))
     }
 
     /// The pipe's name.
     pub(crate) fn name(&self) -> &'static str {
-        self.name
+        match self {
+            Self::Rpc(pipe) => pipe.name,
+            Self::Api(_) => control::places::PIPE,
+        }
     }
 
+    /// Wakes who waits for an answer that will not come.
+    pub(crate) fn close(&self) {
+        match self {
+            Self::Rpc(pipe) => pipe.close(),
+            Self::Api(pipe) => pipe.close(),
+        }
+    }
+}
+
+impl RpcPipe {
     /// Takes what a client wrote, makes the calls that are whole, and keeps their answers. Calls run
     /// on the blocking pool: a long list is no reason for the connection to stand still.
     pub(crate) async fn write(
@@ -89,8 +116,7 @@ impl Pipe {
         self.closed.load(std::sync::atomic::Ordering::Acquire)
     }
 
-    /// Wakes who waits for an answer that will not come.
-    pub(crate) fn close(&self) {
+    fn close(&self) {
         self.closed.store(true, std::sync::atomic::Ordering::Release);
         self.readable.notify_waiters();
     }

@@ -27,7 +27,8 @@ Serves the shares of a configuration file, or one directory.
 
   DIRECTORY     Share this directory, and nothing else, for a user made for the
                 occasion: name and password are printed once. No file is read
-                or written.
+                or written: what `net share` and the like change is gone with
+                the server.
   --config      The configuration file, if it is not the conventional one:
                 /etc/shareward/shareward.toml for root, for others
                 ~/.config/shareward/shareward.toml.
@@ -93,6 +94,7 @@ async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), F
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = service.stop_asked() => break,
             _ = hang_up.recv() => match &plan.config {
                 Some(path) => reload(&service, path, words, console),
                 None => console.error("nothing to read again: there is no configuration file\n"),

@@ -12,6 +12,7 @@ use wire::{FileAttributes, NtStatus};
 use crate::connection::{AnswerBuilder, Outcome};
 use crate::handlers::put_output;
 use crate::open::Open;
+use crate::pipes::Pipe;
 
 /// Answers with one class of a named pipe.
 pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -30,6 +31,10 @@ fn encode(open: &Open, class: FileInfoClass, out: &mut Vec<u8>, max: usize) -> R
         delete_pending: true,
         ..StandardInfo::default()
     };
+    let kind = match pipe {
+        Pipe::Rpc(_) => MESSAGE,
+        Pipe::Api(_) => BYTES,
+    };
     let internal = InternalInfo { index_number: open.file_id().volatile };
     let access = AccessInfo { access: open.access() };
     Ok(match class {
@@ -45,10 +50,10 @@ fn encode(open: &Open, class: FileInfoClass, out: &mut Vec<u8>, max: usize) -> R
             let all = AllInfo { basic, standard, internal, access, ..AllInfo::default() };
             all.encode_with_name(&format!("\\{}", pipe.name()), out, max)
         }
-        FileInfoClass::PIPE => encode_fixed(&PipeInfo { read_mode: MESSAGE, completion_mode: 0 }, out, max),
+        FileInfoClass::PIPE => encode_fixed(&PipeInfo { read_mode: kind, completion_mode: 0 }, out, max),
         FileInfoClass::PIPE_LOCAL => encode_fixed(
             &PipeLocalInfo {
-                pipe_type: MESSAGE,
+                pipe_type: kind,
                 configuration: BOTH_WAYS,
                 maximum_instances: u32::MAX,
                 current_instances: 1,
@@ -71,6 +76,9 @@ const ALLOCATION: u64 = 4096;
 
 /// FILE_PIPE_MESSAGE_TYPE and FILE_PIPE_MESSAGE_MODE (MS-FSCC 2.4.35, 2.4.36).
 const MESSAGE: u32 = 1;
+
+/// FILE_PIPE_BYTE_STREAM_TYPE and FILE_PIPE_BYTE_STREAM_MODE (MS-FSCC 2.4.35, 2.4.36).
+const BYTES: u32 = 0;
 
 /// FILE_PIPE_FULL_DUPLEX (MS-FSCC 2.4.36).
 const BOTH_WAYS: u32 = 2;

@@ -1,5 +1,6 @@
 //! NetrFileEnum, NetrFileGetInfo, NetrFileClose (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
+use control::CloseFile;
 use registry::FileSnapshot;
 use rpc::Win32Error;
 use rpc::srvsvc::{
@@ -9,7 +10,7 @@ use rpc::srvsvc::{
 
 use super::drive_path;
 use super::listing::{after, fill, saturated};
-use crate::admin::{self, Account, Caller, Computer, Error, FilesMeant, PathMeant};
+use crate::admin::{self, Account, Caller, Computer, Error, FilesMeant, Own, PathMeant};
 use crate::server::Server;
 
 pub(super) fn enumerate(
@@ -37,7 +38,7 @@ pub(super) fn get(
     caller: &Caller,
     request: &FileGetInfoRequest,
 ) -> Result<FileGetInfoResponse, Error> {
-    let file = admin::file(server, caller, request.file_id)?;
+    let file = admin::file(server, caller, request.file_id, Own::No)?;
     let info = match request.level {
         2 => FileInfo::Level2(level_2(&file)),
         3 => FileInfo::Level3(level_3(server, &file)),
@@ -51,7 +52,9 @@ pub(super) fn close(
     caller: &Caller,
     request: &FileCloseRequest,
 ) -> Result<FileCloseResponse, Error> {
-    admin::close_file(server, caller, request.file_id)?;
+    // At once, as MS-SRVS 3.1.4.4 has it: a call that takes as long as a client likes would be no NetrFileClose.
+    admin::close_file_at_once(server, caller, request.file_id, Own::No, &CloseFile::default())
+        .map_err(|refused| refused.error())?;
     Ok(FileCloseResponse { status: Win32Error::SUCCESS })
 }
 

@@ -20,6 +20,7 @@ pub(super) fn enumerate(
     let meant = SessionsMeant {
         computer: Computer::parameter(request.client_name.as_deref())?,
         account: request.user_name.as_deref().and_then(Account::new),
+        mine: false,
     };
     let all = admin::sessions(server, caller, meant.clone(), after(request.resume_handle))?;
     let (room, id) = (request.preferred_maximum_length, |it: &SessionSnapshot| it.global_id.value());
@@ -51,6 +52,7 @@ pub(super) fn delete(
     let meant = SessionsMeant {
         computer: Computer::parameter(request.client_name.as_deref())?,
         account: request.user_name.as_deref().and_then(Account::new),
+        mine: false,
     };
     admin::end_sessions(server, caller, meant)?;
     Ok(SessionDelResponse { status: Win32Error::SUCCESS })
@@ -58,9 +60,9 @@ pub(super) fn delete(
 
 /// Nothing matched: says whether it is the client or the user that is not known.
 fn refuse_unknown(server: &Server, caller: &Caller, meant: SessionsMeant) -> Result<(), Error> {
-    let SessionsMeant { computer, account } = meant;
+    let SessionsMeant { computer, account, mine: _ } = meant;
     if computer.is_some() {
-        let of_client = SessionsMeant { computer, account: None };
+        let of_client = SessionsMeant { computer, ..SessionsMeant::default() };
         if admin::sessions(server, caller, of_client, None)?.next().is_none() {
             return Err(Error::NoSuchSession);
         }

@@ -14,7 +14,7 @@ fn server() -> Arc<Server> {
 }
 
 fn caller(user: &str, administrator: bool) -> Caller {
-    Caller { user: user.into(), administrator, from: String::from("192.0.2.1") }
+    Caller { user: user.into(), administrator, from: String::from("192.0.2.1"), ..Caller::default() }
 }
 
 fn status(server: &Server, caller: &Caller, request: impl Into<Request>) -> Win32Error {

@@ -1,0 +1,233 @@
+//! Closing one open (MS-SMB2 3.3.4.17), kindly or at once.
+//!
+//! A client may have what nobody else has: bytes written under a lease or oplock that lets it cache them.
+//! A kind close takes that caching back first (MS-SMB2 3.3.4.6, 3.3.4.7), which makes the client write
+//! back, and closes once the client has acknowledged, has closed the open itself, or is out of time. A
+//! lease is its client's and not an open's: all opens that share it lose its write and handle caching and
+//! keep the rest, and only the one that was named is closed. A durable open whose client is gone has
+//! nobody to ask.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::{CloseFile, Outcome, limits};
+use registry::{CloseReason, ConnectionId, FileSnapshot, OpenShared, Readiness, RequestKey, WriteCaching};
+use tokio::time::Instant;
+use wire::FileGlobalId;
+
+use super::files::{describe, folded, server_path, within};
+use super::{Account, Caller, Ended, Error, Own, Right, audit};
+use crate::server::Server;
+
+/// Why an open was not closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotClosed {
+    /// As for every other verb.
+    Refused(Error),
+    /// The id is another open's than expected: what it is.
+    Unexpected(String),
+}
+
+impl From<Error> for NotClosed {
+    fn from(error: Error) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl NotClosed {
+    /// The refusal without what it names.
+    pub(crate) fn error(&self) -> Error {
+        match self {
+            Self::Refused(error) => *error,
+            Self::Unexpected(_) => Error::NoSuchFile,
+        }
+    }
+}
+
+/// Closes one open. It goes on when whoever asked does not wait for it any more.
+pub(crate) async fn close_file(
+    server: &Arc<Server>,
+    caller: &Caller,
+    id: u32,
+    how: CloseFile,
+) -> Result<Ended, NotClosed> {
+    if how.grace.is_some_and(|grace| grace > limits::GRACE_MAX) {
+        return Err(Error::InvalidParameter.into());
+    }
+    if how.force {
+        return close_file_at_once(server, caller, id, Own::Too, &how);
+    }
+    let file = expected(server, caller, id, Own::Too, &how)?;
+    let Ok(permit) = Arc::clone(&server.desk.closes).try_acquire_owned() else {
+        return refused(caller, &file, Error::Busy);
+    };
+    let (server, caller) = (Arc::clone(server), caller.clone());
+    let grace = how.grace.map_or(GRACE, |grace| Duration::from_secs(grace.into()));
+    let closing = tokio::spawn(async move {
+        let outcome = close_kindly(&server, file.global_id, grace).await;
+        drop(permit);
+        audit::act(&caller, "close file", &describe(&file), &outcome);
+        outcome
+    });
+    Ok(closing.await.unwrap_or(Err(Error::Internal))?)
+}
+
+/// Closes one open at once. What its client has cached and not written yet is lost to it.
+pub(crate) fn close_file_at_once(
+    server: &Server,
+    caller: &Caller,
+    id: u32,
+    own: Own,
+    how: &CloseFile,
+) -> Result<Ended, NotClosed> {
+    let file = expected(server, caller, id, own, how)?;
+    let mut state = server.registry.lock("write_caching");
+    let before = state.write_caching(file.global_id).unwrap_or_default();
+    let closed = state.close_open(file.global_id, CloseReason::Administrator, server.now());
+    drop(state);
+    let outcome = closed.map_err(|registry::NotFound| Error::NoSuchFile).map(|effects| {
+        let files = effects.dropped.len();
+        server.apply(effects);
+        let outcome = if before.held { Outcome::Forced } else { Outcome::Clean };
+        Ended { sessions: 0, files, outcome: Some(outcome) }
+    });
+    audit::act(caller, "close file", &describe(&file), &outcome);
+    Ok(outcome?)
+}
+
+/// The open, if the caller may close it and it is the one expected.
+fn expected(
+    server: &Server,
+    caller: &Caller,
+    id: u32,
+    own: Own,
+    how: &CloseFile,
+) -> Result<FileSnapshot, NotClosed> {
+    let file = match within(server, caller, id, Right::CloseFiles, own) {
+        Ok(file) => file,
+        Err(error) => {
+            if error != Error::AccessDenied {
+                audit::act(caller, "close file", &format!("file {id}"), &Err(error));
+            }
+            return Err(error.into());
+        }
+    };
+    let is_user = |meant: &String| Account::new(meant).is_some_and(|it| it.is(&file.domain, &file.user));
+    let is_path = |meant: &String| {
+        let meant = folded(meant);
+        meant.trim_start_matches('/') == folded(&file.path).trim_start_matches('/')
+            || server_path(server, &file).is_some_and(|it| folded(&it) == meant)
+    };
+    if how.expect_user.as_ref().is_none_or(is_user) && how.expect_path.as_ref().is_none_or(is_path) {
+        return Ok(file);
+    }
+    let what = describe(&file);
+    audit::act(caller, "close file", &what, &Err(Error::NoSuchFile));
+    Err(NotClosed::Unexpected(what))
+}
+
+fn refused(caller: &Caller, file: &FileSnapshot, error: Error) -> Result<Ended, NotClosed> {
+    audit::act(caller, "close file", &describe(file), &Err(error));
+    Err(error.into())
+}
+
+async fn close_kindly(server: &Server, id: FileGlobalId, grace: Duration) -> Result<Ended, Error> {
+    let (shared, before) = {
+        let state = server.registry.lock("write_caching");
+        let open = state.open(id).ok_or(Error::NoSuchFile)?;
+        (open.shared, state.write_caching(id).unwrap_or_default())
+    };
+    if before.held {
+        written_back(server, id, grace).await;
+    }
+    let (after, closed) = {
+        let mut state = server.registry.lock("close_file");
+        (state.write_caching(id), state.close_open(id, CloseReason::Administrator, server.now()))
+    };
+    let outcome = match (after, closed) {
+        (Ok(after), Ok(effects)) => {
+            server.apply(effects);
+            outcome_of(before, after)
+        }
+        _ => outcome_of_gone(before, &shared).ok_or(Error::NoSuchFile)?,
+    };
+    Ok(Ended { sessions: 0, files: 1, outcome: Some(outcome) })
+}
+
+/// Takes the open's write caching back and waits until that is done, or the time is over.
+async fn written_back(server: &Server, id: FileGlobalId, grace: Duration) {
+    let deadline = Instant::now() + grace;
+    let key = RequestKey { connection: ConnectionId::NONE, id: server.next_request() };
+    loop {
+        let woken = server.waiters.enter(key);
+        let asked = server.registry.lock("break_for_close").break_for_close(id, key, server.now());
+        let must_wait = asked.is_ok_and(|(readiness, effects)| {
+            server.apply(effects);
+            readiness == Readiness::MustWait
+        });
+        if !must_wait {
+            server.waiters.leave(key);
+            return;
+        }
+        tokio::select! {
+            woken = woken => {
+                if !matches!(woken, Ok(crate::shell::Wake::Retry | crate::shell::Wake::Granted)) {
+                    return;
+                }
+            }
+            () = tokio::time::sleep_until(deadline) => {
+                server.waiters.leave(key);
+                let effects = server.registry.lock("cancel").cancel(key, server.now());
+                server.apply(effects);
+                return;
+            }
+        }
+    }
+}
+
+fn outcome_of(before: WriteCaching, after: WriteCaching) -> Outcome {
+    if !before.held {
+        Outcome::Clean
+    } else if after.held || after.unanswered_breaks != before.unanswered_breaks {
+        Outcome::Forced
+    } else {
+        Outcome::Flushed
+    }
+}
+
+/// The open is gone already: its client closes what it kept open for its cache when that is broken. None
+/// if somebody else was quicker.
+fn outcome_of_gone(before: WriteCaching, open: &OpenShared) -> Option<Outcome> {
+    match open.closed()? {
+        CloseReason::ClientClose | CloseReason::TreeDisconnect | CloseReason::Logoff if before.held => {
+            Some(Outcome::Flushed)
+        }
+        CloseReason::Administrator => None,
+        _ if before.held => Some(Outcome::Forced),
+        _ => None,
+    }
+}
+
+/// How long a client gets to write back where the administrator names no time: seconds are plenty for what
+/// a cache holds, and a person waits for it.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_cached_for_writing_can_be_lost() {
+        let caching = |held, unanswered_breaks| WriteCaching { held, unanswered_breaks };
+        for (before, after, outcome) in [
+            (caching(false, 0), caching(false, 0), Outcome::Clean),
+            (caching(false, 2), caching(true, 2), Outcome::Clean),
+            (caching(true, 0), caching(false, 0), Outcome::Flushed),
+            (caching(true, 1), caching(false, 1), Outcome::Flushed),
+            (caching(true, 0), caching(true, 0), Outcome::Forced),
+            (caching(true, 0), caching(false, 1), Outcome::Forced),
+        ] {
+            assert_eq!(outcome_of(before, after), outcome, "{before:?} {after:?}");
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Sessions that are idle for too long (`sv102_disc`, MS-SRVS 2.2.4.43): those without open files whose user
+//! did nothing. What a client does to keep its connection alive (ECHO, TCP's probes) is nothing of its user's.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use registry::Time;
+
+use crate::config::{Settings, ShareSettings};
+use crate::server::Server;
+
+/// How long sessions may be idle.
+struct Policy {
+    server_ms: Option<u64>,
+    shares_ms: HashMap<String, u64>,
+    shortest_ms: u64,
+}
+
+impl Policy {
+    /// The settings' policy; none if nobody is ever disconnected.
+    fn of(settings: &Settings) -> Option<Self> {
+        let server_ms = settings.autodisconnect.map(milliseconds);
+        let of_share =
+            |share: &ShareSettings| Some((share.name.to_lowercase(), milliseconds(share.autodisconnect?)));
+        let shares_ms: HashMap<String, u64> = settings.shares.iter().filter_map(of_share).collect();
+        let shortest_ms = shares_ms.values().copied().chain(server_ms).min()?;
+        Some(Self { server_ms, shares_ms, shortest_ms })
+    }
+
+    /// How long a session may be idle that is connected to these shares; none for as long as it likes. Each
+    /// share's own time counts, or else the server's, and the longest of them is kept: a session that may
+    /// stay for one share stays. IPC$ is in the way of nothing.
+    fn limit_ms(&self, shares: &[Arc<str>]) -> Option<u64> {
+        let disks = shares.iter().filter(|share| !share.eq_ignore_ascii_case(ShareSettings::IPC));
+        let mut longest = None;
+        for share in disks {
+            let limit = self.shares_ms.get(&share.to_lowercase()).copied().or(self.server_ms)?;
+            longest = longest.max(Some(limit));
+        }
+        longest.or(self.server_ms)
+    }
+}
+
+/// Ends the sessions that are idle for too long at `now`.
+fn disconnect_idle(server: &Server, now: Time) {
+    let Some(policy) = Policy::of(&server.settings()) else { return };
+    let mut registry = server.registry.lock("close_idle_sessions");
+    let effects = registry.close_idle_sessions(policy.shortest_ms, |shares| policy.limit_ms(shares), now);
+    drop(registry);
+    for session in &effects.sessions_ended {
+        tracing::info!(session = session.global_id.value(), "session idle for too long");
+    }
+    server.apply(effects);
+}
+
+/// Ends sessions that are idle for too long, for ever.
+pub(crate) async fn watch(server: Arc<Server>) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        disconnect_idle(&server, server.now());
+    }
+}
+
+/// Zero minutes are a few seconds, as with Windows: no client could open anything otherwise.
+fn milliseconds(minutes: u32) -> u64 {
+    if minutes == 0 { ZERO_MS } else { u64::from(minutes) * 60_000 }
+}
+
+/// What zero minutes are.
+const ZERO_MS: u64 = 5_000;
+
+/// How far apart idle sessions are looked for: short beside a minute.
+const LOOK: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(server: Option<u32>, shares: &[(&str, Option<u32>)]) -> Option<Policy> {
+        let mut settings = Settings::conventional(false, |_| None);
+        settings.autodisconnect = server;
+        settings.shares = shares
+            .iter()
+            .map(|(name, minutes)| ShareSettings {
+                autodisconnect: *minutes,
+                ..ShareSettings::new(String::from(*name), std::path::PathBuf::from("/"))
+            })
+            .collect();
+        Policy::of(&settings)
+    }
+
+    #[test]
+    fn a_session_may_stay_as_long_as_any_of_its_shares_lets_it() {
+        let limit = |policy: &Policy, shares: &[&str]| {
+            let shares: Vec<Arc<str>> = shares.iter().map(|it| Arc::from(*it)).collect();
+            policy.limit_ms(&shares).map(|ms| ms / 1000)
+        };
+        assert!(policy(None, &[("a", None)]).is_none());
+        let kiosk = policy(None, &[("kiosk", Some(2)), ("data", None)]).unwrap();
+        assert_eq!(kiosk.shortest_ms, 120_000);
+        assert_eq!(limit(&kiosk, &["KIOSK", "IPC$"]), Some(120));
+        assert_eq!(limit(&kiosk, &["kiosk", "data"]), None);
+        assert_eq!(limit(&kiosk, &[]), None);
+        let all = policy(Some(15), &[("kiosk", Some(0)), ("long", Some(60))]).unwrap();
+        for (shares, seconds) in [
+            (&["kiosk"][..], 5),
+            (&["kiosk", "data"], 900),
+            (&["kiosk", "long", "data"], 3600),
+            (&["IPC$"], 900),
+            (&[], 900),
+        ] {
+            assert_eq!(limit(&all, shares), Some(seconds), "{shares:?}");
+        }
+    }
+}

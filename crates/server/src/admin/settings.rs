@@ -1,0 +1,129 @@
+//! The server's own settings, its clock, and whether it serves (MS-SRVS 3.1.4.17, 3.1.4.18, 3.1.4.21).
+
+use std::sync::Arc;
+
+use registry::Time;
+
+use super::{Caller, Ended, Error, Right, audit, check};
+use crate::config::{MAX_AUTODISCONNECT, Settings, check_remark};
+use crate::server::Server;
+
+/// A change of the server's settings: what is none stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SettingsEdit {
+    pub(crate) comment: Option<String>,
+    pub(crate) hidden: Option<bool>,
+    /// Minutes; none in it for never.
+    pub(crate) autodisconnect: Option<Option<u32>>,
+}
+
+/// What the Server service is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceAction {
+    Stop,
+    Pause,
+    Continue,
+}
+
+/// What the Server service is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ServiceState {
+    Running,
+    Paused,
+    Stopping,
+}
+
+/// The clock, and how long it has been counting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Clock {
+    pub(crate) now: Time,
+    /// Minutes that local time is ahead of UTC.
+    pub(crate) offset_minutes: i32,
+    /// Since the machine started.
+    pub(crate) uptime_seconds: u64,
+}
+
+/// The settings.
+pub(crate) fn settings(server: &Server, caller: &Caller) -> Result<Arc<Settings>, Error> {
+    check(caller, Right::ReadServer)?;
+    Ok(server.settings())
+}
+
+/// Changes the settings.
+pub(crate) fn change_settings(
+    server: &Server,
+    caller: &Caller,
+    edit: SettingsEdit,
+) -> Result<Arc<Settings>, Error> {
+    check(caller, Right::ChangeSettings)?;
+    let object = format!("{edit:?}");
+    let changed = server.change_settings(|settings| apply(settings, edit));
+    audit::act(caller, "change settings", &object, &changed.map(|_| Ended::default()));
+    changed?;
+    Ok(server.settings())
+}
+
+/// What the Server service is doing.
+pub(crate) fn service(server: &Server, caller: &Caller) -> Result<ServiceState, Error> {
+    check(caller, Right::ReadServer)?;
+    Ok(match (server.running.is_stopping(), server.running.is_paused()) {
+        (true, _) => ServiceState::Stopping,
+        (false, true) => ServiceState::Paused,
+        (false, false) => ServiceState::Running,
+    })
+}
+
+/// Stops, pauses or continues the Server service. While it is paused, who is there goes on, and of
+/// those who come only administrators get in.
+pub(crate) fn control_service(
+    server: &Server,
+    caller: &Caller,
+    action: ServiceAction,
+) -> Result<ServiceState, Error> {
+    check(caller, Right::ChangeSettings)?;
+    let act = match action {
+        ServiceAction::Stop => {
+            server.running.stop();
+            "stop service"
+        }
+        ServiceAction::Pause => {
+            server.running.pause(true);
+            "pause service"
+        }
+        ServiceAction::Continue => {
+            server.running.pause(false);
+            "continue service"
+        }
+    };
+    audit::act(caller, act, &server.settings().name, &Ok(Ended::default()));
+    service(server, caller)
+}
+
+/// The clock.
+pub(crate) fn clock(server: &Server, caller: &Caller) -> Result<Clock, Error> {
+    check(caller, Right::SeeServer)?;
+    let now = server.now();
+    let uptime = rustix::time::clock_gettime(rustix::time::ClockId::Boottime).tv_sec;
+    Ok(Clock { now, offset_minutes: offset_minutes(now), uptime_seconds: u64::try_from(uptime).unwrap_or(0) })
+}
+
+fn apply(settings: &mut Settings, edit: SettingsEdit) -> Result<(), Error> {
+    if let Some(comment) = edit.comment {
+        check_remark(&comment).map_err(|_| Error::InvalidParameter)?;
+        settings.comment = comment;
+    }
+    if let Some(minutes) = edit.autodisconnect {
+        if minutes.is_some_and(|minutes| i64::from(minutes) > MAX_AUTODISCONNECT) {
+            return Err(Error::InvalidParameter);
+        }
+        settings.autodisconnect = minutes;
+    }
+    settings.hidden = edit.hidden.unwrap_or(settings.hidden);
+    Ok(())
+}
+
+/// How far the machine's local time is ahead of UTC.
+fn offset_minutes(now: Time) -> i32 {
+    let now = i64::try_from(now.0).ok().and_then(|now| jiff::Timestamp::from_millisecond(now).ok());
+    now.map_or(0, |now| jiff::tz::TimeZone::system().to_offset(now).seconds() / 60)
+}

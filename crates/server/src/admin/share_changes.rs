@@ -1,0 +1,147 @@
+//! New shares, changed ones and those that go (MS-SRVS 3.1.4.7, 3.1.4.11, 3.1.4.12).
+//!
+//! A new share can be used at once. Changes hold for tree connects made from then on; who is
+//! connected keeps what the tree connect began with. A deleted share ends its tree connects and
+//! what is open through them.
+
+use std::path::PathBuf;
+
+use registry::ShareSnapshot;
+
+use super::{Caller, Ended, Error, Right, audit, check};
+use crate::config::{Caching, Grant, Settings, ShareSettings, check_remark, check_share_name};
+use crate::server::Server;
+
+/// A change of a share: what is none stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ShareEdit {
+    pub(crate) remark: Option<String>,
+    /// Tree connects at most; none in it for no limit.
+    pub(crate) max_users: Option<Option<u32>>,
+    pub(crate) caching: Option<Caching>,
+    pub(crate) read_only: Option<bool>,
+    pub(crate) encrypt: Option<bool>,
+    pub(crate) access_based_enum: Option<bool>,
+    /// They replace what there was.
+    pub(crate) grants: Option<Vec<Grant>>,
+}
+
+/// Shares a directory.
+pub(crate) fn add_share(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    path: PathBuf,
+    edit: ShareEdit,
+) -> Result<ShareSnapshot, Error> {
+    check(caller, Right::ChangeSettings)?;
+    let object = format!("share {name} of {}", path.display());
+    let added = server.change_settings(|settings| {
+        check_share_name(name).map_err(|_| Error::InvalidName)?;
+        if find(settings, name).is_some() {
+            return Err(Error::DuplicateShare);
+        }
+        if settings.shares.len() >= server.registry.lock("limits").limits().shares.saturating_sub(1) {
+            return Err(Error::TooMuch);
+        }
+        if !path.is_absolute() || path.as_os_str().as_encoded_bytes().contains(&0) {
+            return Err(Error::InvalidParameter);
+        }
+        let mut share = ShareSettings::new(name.to_owned(), path);
+        share.hidden = name.ends_with('$');
+        apply(&mut share, edit, server)?;
+        settings.shares.push(share);
+        Ok(())
+    });
+    audit::act(caller, "add share", &object, &done(&added));
+    added?;
+    snapshot(server, name)
+}
+
+/// Changes a share.
+pub(crate) fn change_share(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    edit: ShareEdit,
+) -> Result<ShareSnapshot, Error> {
+    check(caller, Right::ChangeSettings)?;
+    let object = format!("share {name}: {edit:?}");
+    let changed = server.change_settings(|settings| {
+        let place = to_change(settings, name)?;
+        match settings.shares.get_mut(place) {
+            Some(share) => apply(share, edit, server),
+            None => Err(Error::NoSuchShare),
+        }
+    });
+    audit::act(caller, "change share", &object, &done(&changed));
+    changed?;
+    snapshot(server, name)
+}
+
+/// Shares a directory no longer.
+pub(crate) fn delete_share(server: &Server, caller: &Caller, name: &str) -> Result<Ended, Error> {
+    check(caller, Right::ChangeSettings)?;
+    let deleted = server.change_settings(|settings| {
+        let place = to_change(settings, name)?;
+        settings.shares.remove(place);
+        Ok(())
+    });
+    let deleted = deleted.map(|files| Ended { sessions: 0, files, outcome: None });
+    audit::act(caller, "delete share", &format!("share {name}"), &deleted);
+    deleted
+}
+
+/// Where the share is in the settings; the server's own cannot be changed.
+fn to_change(settings: &Settings, name: &str) -> Result<usize, Error> {
+    if name.eq_ignore_ascii_case(ShareSettings::IPC) {
+        return Err(Error::AccessDenied);
+    }
+    find(settings, name).ok_or(Error::NoSuchShare)
+}
+
+fn find(settings: &Settings, name: &str) -> Option<usize> {
+    let meant = name.to_lowercase();
+    settings.shares.iter().position(|share| share.name.to_lowercase() == meant)
+}
+
+fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<(), Error> {
+    let ShareEdit { remark, max_users, caching, read_only, encrypt, access_based_enum, grants } = edit;
+    if let Some(remark) = remark {
+        check_remark(&remark).map_err(|_| Error::InvalidParameter)?;
+        share.remark = remark;
+    }
+    if let Some(grants) = grants {
+        let accounts = server.accounts();
+        for grant in grants.iter().filter(|grant| !share.grants.contains(grant)) {
+            if !grant.is_for_everyone() && accounts.user(&grant.user).is_none() {
+                return Err(Error::NoSuchAccount);
+            }
+        }
+        if grants.len() > GRANTS_MAX {
+            return Err(Error::TooMuch);
+        }
+        share.grants = grants;
+    }
+    if max_users == Some(Some(0)) {
+        return Err(Error::InvalidParameter);
+    }
+    share.max_users = max_users.unwrap_or(share.max_users);
+    share.caching = caching.unwrap_or(share.caching);
+    share.read_only = read_only.unwrap_or(share.read_only);
+    share.encrypt = encrypt.unwrap_or(share.encrypt);
+    share.access_based_enum = access_based_enum.unwrap_or(share.access_based_enum);
+    Ok(())
+}
+
+fn snapshot(server: &Server, name: &str) -> Result<ShareSnapshot, Error> {
+    // Gone again, if an administrator was quick.
+    server.registry.lock("share_snapshot").share_snapshot(name).ok_or(Error::NoSuchShare)
+}
+
+fn done(outcome: &Result<usize, Error>) -> Result<Ended, Error> {
+    outcome.map(|files| Ended { sessions: 0, files, outcome: None })
+}
+
+/// Grants of one share: what an access control list of 64 KiB has room for.
+const GRANTS_MAX: usize = 1024;

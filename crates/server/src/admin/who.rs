@@ -1,0 +1,165 @@
+//! Who has a file or what is below a directory, and who was refused it.
+
+use registry::{FileFilter, FileSnapshot, Refusal};
+use wire::FileGlobalId;
+
+use super::files::folded;
+use super::walk::walk;
+use super::{Caller, Error, Own, Right, scope};
+use crate::server::Server;
+use crate::tree::ShareContent;
+
+/// A place in a share: the file or directory meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) share: String,
+    /// The path below the share, with backslashes; empty for its root.
+    pub(crate) path: String,
+}
+
+/// What a question means: the same file or directory may be in several shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    places: Vec<Place>,
+}
+
+impl Wanted {
+    /// Whether it is in no share.
+    pub(crate) const fn is_nowhere(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The place that says the most: the one in the innermost share.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.places.first()
+    }
+}
+
+/// What there is to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Having {
+    pub(crate) holders: Vec<FileSnapshot>,
+    /// The latest last.
+    pub(crate) refusals: Vec<Refusal>,
+}
+
+/// What is meant by a path on the server's disk, a path in `share`, or `\\\\server\\share\\path`. Not a verb:
+/// it is a part of [`who`].
+pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result<Wanted, Error> {
+    let components = |path: &str| {
+        let parts: Vec<&str> = path.split(['/', '\\']).filter(|it| !it.is_empty()).collect();
+        parts.join("\\")
+    };
+    let in_share = |share: &str, path: &str| {
+        let share = server.share(share).ok_or(Error::NoSuchShare)?;
+        let place = Place { share: share.settings.name.clone(), path: components(path) };
+        Ok(Wanted { places: vec![place] })
+    };
+    if let Some(share) = share {
+        return in_share(share, path);
+    }
+    if let Some(rest) = path.strip_prefix("\\\\").or_else(|| path.strip_prefix("//")) {
+        let mut parts = rest.splitn(3, ['/', '\\']).skip(1);
+        let share = parts.next().filter(|it| !it.is_empty()).ok_or(Error::InvalidParameter)?;
+        return in_share(share, parts.next().unwrap_or_default());
+    }
+    if !path.starts_with('/') {
+        return Err(Error::InvalidParameter);
+    }
+    let asked = components(path);
+    let mut places: Vec<(usize, Place)> = Vec::new();
+    for share in server.shares().iter().filter(|it| matches!(it.content, ShareContent::Disk(_))) {
+        let directory = components(&share.settings.path.to_string_lossy());
+        let (folded_asked, folded_directory) = (folded(&asked), folded(&directory));
+        let path = if below(&folded_asked, &folded_directory) {
+            // Characters may differ in length between cases; components do not differ in number.
+            let depth = directory.split('\\').filter(|it| !it.is_empty()).count();
+            asked.split('\\').skip(depth).collect::<Vec<_>>().join("\\")
+        } else if below(&folded_directory, &folded_asked) {
+            String::new()
+        } else {
+            continue;
+        };
+        places.push((directory.len(), Place { share: share.settings.name.clone(), path }));
+    }
+    places.sort_by(|(a, _), (b, _)| b.cmp(a));
+    Ok(Wanted { places: places.into_iter().map(|(_, place)| place).collect() })
+}
+
+/// The opens of what is wanted and of all below it, and its recent refusals.
+pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<Having, Error> {
+    let scope = scope(caller, Right::ReadFiles, Own::No)?;
+    if !wanted.places.iter().any(|it| scope.has_share(&it.share)) {
+        super::audit::denied(caller, Right::ReadFiles);
+        return Err(Error::AccessDenied);
+    }
+    let mut holders = Vec::new();
+    for place in wanted.places.iter().filter(|it| scope.has_share(&it.share)) {
+        let fetch = |last: Option<FileGlobalId>, limit| {
+            let below = Some(place.path.as_str()).filter(|it| !it.is_empty());
+            let filter = FileFilter { share: Some(&place.share), below, ..FileFilter::default() };
+            server.registry.lock("who").file_snapshots(&filter, last, limit)
+        };
+        let room = HOLDERS_MAX.saturating_sub(holders.len());
+        holders.extend(walk(None, |it: &FileSnapshot| it.global_id, fetch).take(room));
+    }
+    holders.sort_by_key(|it: &FileSnapshot| it.global_id);
+    let mut refusals = server.registry.lock("refusals").refusals();
+    refusals.reverse();
+    refusals.retain(|it| {
+        wanted.places.iter().any(|place| {
+            scope.has_share(&place.share)
+                && it.share.to_lowercase() == place.share.to_lowercase()
+                && below(&folded(&it.path), &folded(&place.path))
+        })
+    });
+    Ok(Having { holders, refusals })
+}
+
+/// Whether a path is a directory's, or below it; both folded.
+fn below(path: &str, directory: &str) -> bool {
+    directory.is_empty()
+        || path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
+}
+
+/// Opens told at most: whoever has a whole share open asks for the list of opens.
+const HOLDERS_MAX: usize = 2_000;
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use auth::users::UserDb;
+
+    use super::*;
+    use crate::config::{Settings, ShareSettings};
+
+    #[tokio::test]
+    async fn paths_as_people_spell_them() {
+        let mut settings = Settings::conventional(false, |_| None);
+        settings.shares = vec![
+            ShareSettings::new(String::from("Root"), PathBuf::from("/")),
+            ShareSettings::new(String::from("Proc"), PathBuf::from("/proc/self/")),
+        ];
+        let server = Server::new(settings, UserDb::parse("").unwrap()).unwrap();
+        let places = |path: &str, share: Option<&str>| {
+            let wanted = wanted(&server, path, share)?;
+            Ok(wanted.places.iter().map(|it| format!("{}:{}", it.share, it.path)).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            places("/proc/self/fd/1", None),
+            Ok(vec!["Proc:fd\\1".into(), "Root:proc\\self\\fd\\1".into()])
+        );
+        assert_eq!(places("/proc//SELF/", None), Ok(vec!["Proc:".into(), "Root:proc\\SELF".into()]));
+        assert_eq!(places("/proc", None), Ok(vec!["Proc:".into(), "Root:proc".into()]));
+        assert_eq!(places("/proc/selfish", None), Ok(vec!["Root:proc\\selfish".into()]));
+        assert_eq!(places("a/b\\C", Some("ROOT")), Ok(vec!["Root:a\\b\\C".into()]));
+        for unc in ["\\\\server\\proc\\fd", "//server/PROC/fd"] {
+            assert_eq!(places(unc, None), Ok(vec!["Proc:fd".into()]), "{unc}");
+        }
+        assert_eq!(places("\\\\server\\proc", None), Ok(vec!["Proc:".into()]));
+        assert_eq!(places("\\\\server\\nope\\fd", None), Err(Error::NoSuchShare));
+        assert_eq!(places("\\\\server", None), Err(Error::InvalidParameter));
+        assert_eq!(places("a\\b", None), Err(Error::InvalidParameter));
+    }
+}

@@ -1,0 +1,282 @@
+//! Changes of `shareward.toml` in place: what people wrote around the values stays.
+
+use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
+
+use super::{Caching, Grant, GrantRight, Settings, ShareSettings};
+
+/// The text is not a configuration, or not of a form that can be edited.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration cannot be edited: {0}")]
+pub struct NotEditable(String);
+
+/// `text`, which says `before`, changed so that it says `after`. Only what administrators can change
+/// while the server runs is looked at: the shares, and of the server `comment`, `hidden` and
+/// `autodisconnect`. What is the same in both is not touched.
+pub fn edit(text: &str, before: &Settings, after: &Settings) -> Result<String, NotEditable> {
+    let mut document: DocumentMut = text.parse().map_err(|error| NotEditable(format!("{error}")))?;
+    edit_server(&mut document, before, after)?;
+    if before.shares != after.shares {
+        edit_shares(&mut document, before, after)?;
+    }
+    Ok(document.to_string())
+}
+
+fn edit_server(document: &mut DocumentMut, before: &Settings, after: &Settings) -> Result<(), NotEditable> {
+    if (&before.comment, before.hidden, before.autodisconnect)
+        == (&after.comment, after.hidden, after.autodisconnect)
+    {
+        return Ok(());
+    }
+    let item = document.entry("server").or_insert_with(|| Item::Table(Table::new()));
+    let table = item.as_table_like_mut().ok_or_else(|| not_a("server", "table"))?;
+    let mut set = |key: &str, value: Value| put(table, key, Some(value));
+    if before.comment != after.comment {
+        set("comment", after.comment.as_str().into());
+    }
+    if before.hidden != after.hidden {
+        set("hidden", after.hidden.into());
+    }
+    if before.autodisconnect != after.autodisconnect {
+        set("autodisconnect", after.autodisconnect.map_or(-1, i64::from).into());
+    }
+    Ok(())
+}
+
+fn edit_shares(document: &mut DocumentMut, before: &Settings, after: &Settings) -> Result<(), NotEditable> {
+    let item = document.entry("share").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let tables = item.as_array_of_tables_mut().ok_or_else(|| not_a("share", "list of [[share]]"))?;
+    tables.retain(|table| after.shares.iter().any(|share| is_of(table, share)));
+    for share in &after.shares {
+        let place = tables.iter().position(|table| is_of(table, share));
+        if let Some(table) = place.and_then(|place| tables.get_mut(place)) {
+            let known = before.shares.iter().find(|it| it.name.eq_ignore_ascii_case(&share.name));
+            let known =
+                known.ok_or_else(|| NotEditable(format!("share {:?} is there already", share.name)))?;
+            edit_share(table, known, share);
+        } else {
+            tables.push(new_share(share));
+        }
+    }
+    if tables.is_empty() {
+        document.remove("share");
+    }
+    Ok(())
+}
+
+fn new_share(share: &ShareSettings) -> Table {
+    let mut table = Table::new();
+    put(&mut table, "name", Some(share.name.as_str().into()));
+    put(&mut table, "path", Some(share.path.to_string_lossy().as_ref().into()));
+    let plain = ShareSettings::new(share.name.clone(), share.path.clone());
+    let hidden = share.name.ends_with('$');
+    edit_share(&mut table, &ShareSettings { hidden, ..plain }, share);
+    table
+}
+
+fn edit_share(table: &mut Table, before: &ShareSettings, after: &ShareSettings) {
+    let flag = |set: bool| set.then(|| Value::from(true));
+    let text = |text: &str| (!text.is_empty()).then(|| Value::from(text));
+    let number = |number: Option<u32>| number.map(|number| Value::from(i64::from(number)));
+    let mut set = |key: &str, differs: bool, value: Option<Value>| {
+        if differs {
+            put(table, key, value);
+        }
+    };
+    set("remark", before.remark != after.remark, text(&after.remark));
+    set("read_only", before.read_only != after.read_only, flag(after.read_only));
+    set("guest", before.guest != after.guest, flag(after.guest));
+    set("encrypt", before.encrypt != after.encrypt, flag(after.encrypt));
+    set(
+        "access_based_enum",
+        before.access_based_enum != after.access_based_enum,
+        flag(after.access_based_enum),
+    );
+    set("hidden", before.hidden != after.hidden, flag(after.hidden));
+    set("max_users", before.max_users != after.max_users, number(after.max_users));
+    set("users", before.users != after.users, list(after.users.iter().map(|user| user.as_str().into())));
+    set("grants", before.grants != after.grants, list(after.grants.iter().map(grant)));
+    set("caching", before.caching != after.caching, Some(caching(after.caching).into()));
+    set("autodisconnect", before.autodisconnect != after.autodisconnect, number(after.autodisconnect));
+}
+
+/// Sets a value, with the comment and the spaces that the one before it had; or takes it away.
+fn put(table: &mut dyn toml_edit::TableLike, key: &str, value: Option<Value>) {
+    let Some(mut value) = value else {
+        table.remove(key);
+        return;
+    };
+    match table.get_mut(key).and_then(Item::as_value_mut) {
+        Some(there) => {
+            *value.decor_mut() = there.decor().clone();
+            *there = value;
+        }
+        None => {
+            table.insert(key, Item::Value(value));
+        }
+    }
+}
+
+fn is_of(table: &Table, share: &ShareSettings) -> bool {
+    table.get("name").and_then(Item::as_str).is_some_and(|name| name.eq_ignore_ascii_case(&share.name))
+}
+
+fn list(values: impl Iterator<Item = Value>) -> Option<Value> {
+    let array: Array = values.collect();
+    (!array.is_empty()).then_some(Value::Array(array))
+}
+
+fn grant(grant: &Grant) -> Value {
+    let mut table = InlineTable::new();
+    table.insert("user", grant.user.as_str().into());
+    table.insert("right", right(grant.right).into());
+    Value::InlineTable(table)
+}
+
+/// The word for a right in the file.
+fn right(right: GrantRight) -> &'static str {
+    match right {
+        GrantRight::Read => "read",
+        GrantRight::Change => "change",
+        GrantRight::Full => "full",
+    }
+}
+
+/// The word for a caching policy in the file.
+fn caching(caching: Caching) -> &'static str {
+    match caching {
+        Caching::Manual => "manual",
+        Caching::Documents => "documents",
+        Caching::Programs => "programs",
+        Caching::None => "none",
+    }
+}
+
+fn not_a(key: &str, form: &str) -> NotEditable {
+    NotEditable(format!("{key} is not a {form}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    const FILE: &str = "\
+# The attic's server.
+[server]
+name = 'ATTIC' # as on the door
+comment = \"old\" # what it was called
+# autodisconnect = 15
+
+# For everybody.
+[[share]]
+name = \"data\" # not Data
+path = \"/srv/data\"
+max_users = 3   # the licence says so
+users = [
+  \"ann\", # her too
+]
+
+# Secret.
+[[share]]
+name = \"secret$\"
+path = \"/srv/secret\"
+";
+
+    fn read(text: &str) -> Settings {
+        let defaults = Settings::conventional(false, |_| None);
+        super::super::parse(text, Path::new("/etc/shareward"), defaults).unwrap()
+    }
+
+    /// The file after a change, which says what was changed and nothing else.
+    fn changed(text: &str, change: impl FnOnce(&mut Settings)) -> String {
+        let before = read(text);
+        let mut after = before.clone();
+        change(&mut after);
+        let edited = edit(text, &before, &after).unwrap();
+        let told = read(&edited);
+        assert_eq!(told.shares, after.shares, "{edited}");
+        assert_eq!(
+            (told.comment, told.hidden, told.autodisconnect),
+            (after.comment, after.hidden, after.autodisconnect),
+            "{edited}"
+        );
+        edited
+    }
+
+    #[test]
+    fn nothing_changes_where_nothing_is_changed() {
+        assert_eq!(changed(FILE, |_| ()), FILE);
+        assert_eq!(changed("", |_| ()), "");
+    }
+
+    #[test]
+    fn a_value_keeps_its_comment() {
+        let text = changed(FILE, |settings| {
+            settings.comment = String::from("new");
+            settings.autodisconnect = Some(15);
+            settings.shares[0].max_users = Some(4);
+        });
+        assert_eq!(
+            text,
+            FILE.replace("\"old\"", "\"new\"")
+                .replace("max_users = 3", "max_users = 4")
+                .replace("# what it was called\n", "# what it was called\nautodisconnect = 15\n")
+        );
+    }
+
+    #[test]
+    fn shares_come_and_go() {
+        let mut share = ShareSettings::new(String::from("new'name"), "/srv/a b".into());
+        share.remark = String::from("line 1\nline 2 \u{7}");
+        share.grants = vec![Grant { user: String::from("Everyone"), right: GrantRight::Read }];
+        share.caching = Caching::None;
+        let added = changed(FILE, |settings| settings.shares.push(share));
+        assert!(added.starts_with(FILE), "{added}");
+        let deleted = changed(&added, |settings| drop(settings.shares.remove(0)));
+        assert!(!deleted.contains("licence") && deleted.contains("# Secret."), "{deleted}");
+        let emptied = changed(&deleted, |settings| settings.shares.clear());
+        assert!(!emptied.contains("share]"), "{emptied}");
+        changed(&emptied, |settings| {
+            settings.shares.push(ShareSettings {
+                hidden: true,
+                ..ShareSettings::new(String::from("again$"), "/srv".into())
+            });
+        });
+    }
+
+    #[test]
+    fn every_setting_of_a_share_is_written_and_taken_back() {
+        let full = ShareSettings {
+            remark: String::from("r"),
+            read_only: true,
+            guest: true,
+            encrypt: true,
+            access_based_enum: true,
+            hidden: true,
+            max_users: Some(9),
+            users: vec![String::from("ann"), String::from("bob")],
+            grants: vec![
+                Grant { user: String::from("ann"), right: GrantRight::Full },
+                Grant { user: String::from("bob"), right: GrantRight::Change },
+            ],
+            caching: Caching::Programs,
+            autodisconnect: Some(0),
+            ..ShareSettings::new(String::from("data"), "/srv/data".into())
+        };
+        let written = changed(FILE, |settings| settings.shares[0] = full);
+        changed(&written, |settings| {
+            settings.shares[0] = ShareSettings::new(String::from("data"), "/srv/data".into());
+        });
+    }
+
+    #[test]
+    fn what_cannot_be_edited_is_refused() {
+        let (before, mut after) = (read(FILE), read(FILE));
+        after.shares.clear();
+        after.comment.clear();
+        for text in ["server = 3\n", "server = { name = 'x'", "[server]\n[share]\nname = 'x'\n"] {
+            assert!(edit(text, &before, &after).is_err(), "{text}");
+        }
+    }
+}

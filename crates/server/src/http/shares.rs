@@ -1,0 +1,114 @@
+//! The routes of shares.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::{Extension, Json};
+use control::{Ended, Grant, GrantRight, NewShare, Page, Share, ShareChange};
+
+use super::answer::Refused;
+use super::routes::{Answer, Asker, Body, Name, named, performed};
+use super::view;
+use crate::admin::{self, Error, Right, ShareEdit};
+use crate::config::{self, Caching};
+use crate::server::Server;
+
+pub(super) async fn list(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<Share>> {
+    let shares = admin::shares(&server, &caller, Right::ReadShares)?;
+    Ok(Json(Page::whole(shares.iter().map(|it| view::share(&server, it)).collect())))
+}
+
+pub(super) async fn get(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Asker,
+    name: Name,
+) -> Answer<Share> {
+    let name = named(name)?;
+    Ok(Json(view::share(&server, &admin::share(&server, &caller, &name, Right::ReadShares)?)))
+}
+
+pub(super) async fn add(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Asker,
+    body: Body<NewShare>,
+) -> Answer<Share> {
+    let Json(share) = body.map_err(Refused::malformed)?;
+    performed(move || {
+        let edit = edit(share.settings)?;
+        let added = admin::add_share(&server, &caller, &share.name, PathBuf::from(share.path), edit)?;
+        Ok(view::share(&server, &added))
+    })
+    .await
+}
+
+pub(super) async fn change(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Asker,
+    name: Name,
+    body: Body<ShareChange>,
+) -> Answer<Share> {
+    let name = named(name)?;
+    let Json(change) = body.map_err(Refused::malformed)?;
+    performed(move || {
+        let changed = admin::change_share(&server, &caller, &name, edit(change)?)?;
+        Ok(view::share(&server, &changed))
+    })
+    .await
+}
+
+pub(super) async fn delete(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Asker,
+    name: Name,
+) -> Answer<Ended> {
+    let name = named(name)?;
+    performed(move || Ok(view::ended(admin::delete_share(&server, &caller, &name)?))).await
+}
+
+fn edit(change: ShareChange) -> Result<ShareEdit, Error> {
+    let ShareChange { comment, uses_max, caching, read_only, grants } = change;
+    Ok(ShareEdit {
+        remark: comment,
+        max_users: uses_max.map(|max| Some(max).filter(|max| *max != 0)),
+        caching: caching.map(|word| policy(&word).ok_or(Error::InvalidParameter)).transpose()?,
+        read_only,
+        encrypt: None,
+        access_based_enum: None,
+        grants: grants.map(|grants| grants.into_iter().map(grant).collect()),
+    })
+}
+
+/// The word for a caching policy, as `control::Share::caching` has it.
+pub(super) fn word(caching: Caching) -> &'static str {
+    match caching {
+        Caching::Manual => "manual",
+        Caching::Documents => "documents",
+        Caching::Programs => "programs",
+        Caching::None => "none",
+    }
+}
+
+fn policy(asked: &str) -> Option<Caching> {
+    let all = [Caching::Manual, Caching::Documents, Caching::Programs, Caching::None];
+    all.into_iter().find(|it| word(*it).eq_ignore_ascii_case(asked))
+}
+
+fn grant(grant: Grant) -> config::Grant {
+    let right = match grant.right {
+        GrantRight::Read => config::GrantRight::Read,
+        GrantRight::Change => config::GrantRight::Change,
+        GrantRight::Full => config::GrantRight::Full,
+    };
+    config::Grant { user: grant.user, right }
+}
+
+/// A grant as the control API shows it.
+pub(super) fn shown(grant: &config::Grant) -> Grant {
+    let right = match grant.right {
+        config::GrantRight::Read => GrantRight::Read,
+        config::GrantRight::Change => GrantRight::Change,
+        config::GrantRight::Full => GrantRight::Full,
+    };
+    Grant { user: grant.user.clone(), right }
+}

@@ -1,0 +1,94 @@
+//! The control API over a named pipe: the bytes of HTTP/1.1 both ways, under the session's identity.
+//!
+//! The pipe is of the byte type (MS-FSCC 2.4.36): what is written is a stream, and a READ returns what
+//! there is of the answer, as soon as there is something. Where the server has ended the conversation,
+//! READ and WRITE fail with STATUS_PIPE_BROKEN.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::task::AbortHandle;
+use wire::NtStatus;
+
+use crate::admin::Caller;
+use crate::server::Server;
+
+/// An open pipe that carries the control API.
+pub(crate) struct ApiPipe {
+    answers: tokio::sync::Mutex<ReadHalf<DuplexStream>>,
+    requests: tokio::sync::Mutex<WriteHalf<DuplexStream>>,
+    conversation: Mutex<Conversation>,
+}
+
+/// The server's end.
+enum Conversation {
+    /// Nothing was written yet.
+    Silent(DuplexStream),
+    /// The task that answers, and for whom it does.
+    Begun(AbortHandle, Box<Caller>),
+    /// The pipe is closed.
+    Over,
+}
+
+impl ApiPipe {
+    /// A pipe on which nothing was said yet.
+    pub(crate) fn new() -> Self {
+        let (ours, theirs) = tokio::io::duplex(BUFFERED);
+        let (answers, requests) = tokio::io::split(theirs);
+        Self {
+            answers: tokio::sync::Mutex::new(answers),
+            requests: tokio::sync::Mutex::new(requests),
+            conversation: Mutex::new(Conversation::Silent(ours)),
+        }
+    }
+
+    /// Begins to answer, as long as it is the same caller who asks.
+    pub(crate) fn connect(&self, server: &Arc<Server>, caller: Caller) -> Result<(), NtStatus> {
+        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
+        *conversation = match std::mem::replace(&mut *conversation, Conversation::Over) {
+            Conversation::Silent(stream) => {
+                let serving = crate::http::serve_pipe(Arc::clone(server), stream, caller.clone());
+                let serving = serving.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?;
+                Conversation::Begun(serving, Box::new(caller))
+            }
+            Conversation::Begun(serving, before) if before.is_same(&caller) => {
+                Conversation::Begun(serving, before)
+            }
+            // The session has been authenticated again as somebody else.
+            Conversation::Begun(serving, _) => {
+                serving.abort();
+                return Err(NtStatus::PIPE_BROKEN);
+            }
+            Conversation::Over => return Err(NtStatus::PIPE_BROKEN),
+        };
+        Ok(())
+    }
+
+    /// Hands bytes of a request on, waiting where the server has not taken the ones before.
+    pub(crate) async fn write(&self, bytes: &[u8]) -> Result<(), NtStatus> {
+        self.requests.lock().await.write_all(bytes).await.map_err(|_| NtStatus::PIPE_BROKEN)
+    }
+
+    /// Takes what there is of the answer, at most so many bytes, waiting where there is nothing.
+    pub(crate) async fn read(&self, max: usize) -> Result<Vec<u8>, NtStatus> {
+        let mut bytes = vec![0; max.min(BUFFERED)];
+        if bytes.is_empty() {
+            return Ok(bytes);
+        }
+        let got = self.answers.lock().await.read(&mut bytes).await.map_err(|_| NtStatus::PIPE_BROKEN)?;
+        bytes.truncate(got);
+        if bytes.is_empty() { Err(NtStatus::PIPE_BROKEN) } else { Ok(bytes) }
+    }
+
+    /// Ends the conversation; who waits for an answer hears so.
+    pub(super) fn close(&self) {
+        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Conversation::Begun(serving, _) = std::mem::replace(&mut *conversation, Conversation::Over) {
+            serving.abort();
+        }
+    }
+}
+
+/// Bytes on their way, each way: what one credit carries. Beyond, WRITE waits, and so does the server
+/// with its answer.
+const BUFFERED: usize = 64 * 1024;

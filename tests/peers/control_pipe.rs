@@ -1,0 +1,146 @@
+//! The control API over `\PIPE\shareward`: HTTP in plain reads and writes, under the session's identity.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use auth::Credentials;
+use client::smb::{ConnectOptions, Connection, CreateParameters, File, Tree};
+use testkit::{Setup, Shareward};
+use wire::msg::CreateDisposition;
+use wire::{AccessMask, NtStatus, ShareAccess};
+
+async fn tree(server: SocketAddr, setup: &Setup, user: &str, share: &str) -> (Connection, Tree) {
+    let options = ConnectOptions::new().expect("options");
+    let connection = Connection::connect(server, None, options).await.expect("connect");
+    let user = setup.user(user);
+    let credentials = Credentials::password(&user.name, "", &user.password);
+    let session = connection.logon(credentials).await.expect("log on");
+    let tree = session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await.expect("tree connect");
+    (connection, tree)
+}
+
+async fn pipe(tree: &Tree) -> File {
+    let parameters = CreateParameters {
+        access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,
+        share: ShareAccess::READ | ShareAccess::WRITE,
+        disposition: CreateDisposition::OPEN,
+        ..CreateParameters::open("shareward")
+    };
+    tree.create(&parameters).await.expect("the pipe")
+}
+
+fn get(address: &str) -> Vec<u8> {
+    format!("GET {address} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes()
+}
+
+/// Reads until an answer is whole: its head and as many bytes as it announces.
+async fn answer(pipe: &File) -> (u16, String) {
+    let mut text = String::new();
+    loop {
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            if length.is_some_and(|length: usize| body.len() >= length) {
+                let status = head.split(' ').nth(1).expect("a status").parse().expect("a number");
+                return (status, body.to_owned());
+            }
+        }
+        let bytes = pipe.read(0, 65_536).await.expect("read");
+        text.push_str(std::str::from_utf8(&bytes).expect("text"));
+    }
+}
+
+#[tokio::test]
+async fn requests_in_pieces_and_one_after_another() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let (_connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;
+    let pipe = pipe(&tree).await;
+    for byte in get("/v1/server").chunks(7) {
+        pipe.write(0, byte.to_vec()).await.expect("write");
+    }
+    let (status, body) = answer(&pipe).await;
+    assert_eq!(status, 200, "{body}");
+    assert!(body.contains("TESTED"), "{body}");
+    pipe.write(0, get("/v1/files")).await.expect("write");
+    let (status, body) = answer(&pipe).await;
+    assert_eq!(status, 200);
+    assert!(body.contains(r#""path":"shareward""#), "the pipe itself is open: {body}");
+    pipe.close().await.expect("close");
+}
+
+#[tokio::test]
+async fn the_session_decides() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let (_connection, tree) = tree(server.address(), &setup, "alice", "IPC$").await;
+    let pipe = pipe(&tree).await;
+    pipe.write(0, get("/v1/settings-of-nobody")).await.expect("write");
+    assert_eq!(answer(&pipe).await.0, 404);
+    pipe.write(0, get("/v1/sessions")).await.expect("write");
+    let (status, body) = answer(&pipe).await;
+    assert_eq!(status, 403);
+    assert!(body.contains(r#""code":5"#), "{body}");
+}
+
+#[tokio::test]
+async fn a_read_waits_for_its_answer_and_for_no_longer_than_the_pipe() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let (connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;
+    let first = pipe(&tree).await;
+    let reading = {
+        let first = first.clone();
+        tokio::spawn(async move { first.read(0, 4096).await })
+    };
+    // Answered only after the read has been taken and put off.
+    connection.echo().await.expect("echo");
+    first.write(0, get("/v1/clock-or-not")).await.expect("write");
+    let bytes = tokio::time::timeout(Duration::from_secs(10), reading).await.expect("in time");
+    assert!(bytes.expect("joined").expect("read").starts_with(b"HTTP/1.1 404"));
+
+    let second = pipe(&tree).await;
+    let reading = {
+        let second = second.clone();
+        tokio::spawn(async move { second.read(0, 4096).await })
+    };
+    connection.echo().await.expect("echo");
+    second.close().await.expect("close");
+    let ended =
+        tokio::time::timeout(Duration::from_secs(10), reading).await.expect("in time").expect("joined");
+    assert!(ended.is_err(), "{ended:?}");
+
+    let third = pipe(&tree).await;
+    third.write(0, b"GET / HTTP/1.1\r\nconnection: close\r\n\r\n".to_vec()).await.expect("write");
+    let broken = loop {
+        if let Err(error) = third.read(0, 4096).await {
+            break error;
+        }
+    };
+    assert!(broken.is(NtStatus::PIPE_BROKEN), "{broken:?}");
+}
+
+#[tokio::test]
+async fn who_does_not_read_costs_no_more_than_the_buffer() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let (connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;
+    let pipe = pipe(&tree).await;
+    let asking = {
+        let pipe = pipe.clone();
+        tokio::spawn(async move {
+            loop {
+                if pipe.write(0, get("/v1/files").repeat(1000)).await.is_err() {
+                    return;
+                }
+            }
+        })
+    };
+    // The connection goes on, whatever becomes of the writes.
+    for _ in 0..50 {
+        connection.echo().await.expect("echo");
+    }
+    pipe.close().await.expect("close");
+    tokio::time::timeout(Duration::from_secs(10), asking).await.expect("in time").expect("joined");
+}
