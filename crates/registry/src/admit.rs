@@ -519,10 +519,7 @@ impl<S: Shell> State<S> {
         open: FileGlobalId,
     ) -> Arc<std::sync::atomic::AtomicU8> {
         let is_new = !self.leases.contains_key(&id);
-        let lease = self
-            .leases
-            .entry(id)
-            .or_insert_with(|| Lease::new(key, asked.version, asked.epoch));
+        let lease = self.leases.entry(id).or_insert_with(|| Lease::new(key, asked.version, asked.epoch));
         lease.opens.insert(open);
         let shared = lease.shared.clone();
         let whole = is_new || caches == wanted(asked, is_directory);

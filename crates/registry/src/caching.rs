@@ -508,7 +508,8 @@ impl<S: Shell> State<S> {
     /// Tells a client again of the breaks of its leases that it has not acknowledged: the connection that they
     /// were sent on is lost.
     pub(crate) fn repeat_lease_breaks(&mut self, client: Guid, now: Time, effects: &mut Effects<S>) {
-        for lease in self.deadlines.lease_breaks().filter(|lease| lease.client == client).collect::<Vec<_>>() {
+        for lease in self.deadlines.lease_breaks().filter(|lease| lease.client == client).collect::<Vec<_>>()
+        {
             self.repeat_lease_break(lease, now, effects);
         }
     }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use registry::{BreakKind, Cancelled, Dropped, Effects, Outcome, RequestKey};
 use tokio::sync::oneshot;
-use wire::{AccessMask, NtStatus};
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
+use wire::{AccessMask, NtStatus};
 
 use crate::connection::{Event, Link};
 use crate::open::{Content, Open, OpenFile};

@@ -31,14 +31,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             started = true;
             let recursive = notify.flags.contains(WatchFlags::WATCH_TREE);
             let server = &request.connection.server;
-            server.watches.watch(
-                open.tree(),
-                &path,
-                &*file.handle,
-                notify.completion_filter,
-                recursive,
-                max,
-            )
+            server.watches.watch(open.tree(), &path, &*file.handle, notify.completion_filter, recursive, max)
         };
         Arc::clone(state.watch.get_or_insert_with(start))
     };

@@ -26,7 +26,10 @@ use crate::server::Server;
 pub(crate) async fn observe(server: Arc<Server>) {
     let kernel = server.watches.tables().observed.kernel().cloned();
     let Some(kernel) = kernel else { return };
-    #[expect(deprecated, reason = "the other one is unsafe, for the sake of types that lie about their descriptor")]
+    #[expect(
+        deprecated,
+        reason = "the other one is unsafe, for the sake of types that lie about their descriptor"
+    )]
     let registered = AsyncFd::with_interest(kernel, Interest::READABLE);
     let kernel = match registered {
         Ok(kernel) => kernel,
@@ -241,7 +244,10 @@ impl Tables {
                     self.tell(&place.path, NotifyAction::ADDED, name_kind(is_directory), "");
                     self.lease_on(&place.path, outcome);
                 }
-                if is_directory && self.is_below_recursive(&place.path) && !self.observed.contains(&place.path) {
+                if is_directory
+                    && self.is_below_recursive(&place.path)
+                    && !self.observed.contains(&place.path)
+                {
                     outcome.entered.push((place, moved.is_none()));
                 }
             }

@@ -279,8 +279,7 @@ impl Watches {
 impl Tables {
     /// Lets the kernel report on a directory that is open.
     fn observe(&mut self, tree: &Tree, path: &RelativePath, handle: &dyn Handle, data: bool) -> bool {
-        vfs::local::reopen_path(handle)
-            .is_some_and(|way| self.observed.add_by(place(tree, path), &way, data))
+        vfs::local::reopen_path(handle).is_some_and(|way| self.observed.add_by(place(tree, path), &way, data))
     }
 
     /// Lets the kernel be silent on a directory that nobody needs to hear of any more.

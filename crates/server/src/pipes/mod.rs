@@ -1,8 +1,11 @@
 //! Named pipes of IPC$: each open is an RPC association (MS-RPCE 2.1.1.2).
 
+mod deletions;
 mod listing;
 mod srvsvc;
 mod wkssvc;
+
+pub(crate) use deletions::Deletions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -331,7 +331,8 @@ pub(super) fn temporary_name(stat: &Stat) -> Vec<u8> {
 
 /// Whether a name is such a one.
 pub(super) fn is_temporary_name(name: &[u8]) -> bool {
-    name.starts_with(TEMPORARY.as_bytes()) && name.starts_with(format!("{TEMPORARY}{:x}-", std::process::id()).as_bytes())
+    name.starts_with(TEMPORARY.as_bytes())
+        && name.starts_with(format!("{TEMPORARY}{:x}-", std::process::id()).as_bytes())
 }
 
 const TEMPORARY: &str = ".link-";

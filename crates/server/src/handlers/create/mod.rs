@@ -131,8 +131,7 @@ async fn admit<'a>(
         app_instance: wish.app_instance,
     };
     let handle = Arc::clone(&resolved.handle);
-    let content =
-        Content::File(OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode()));
+    let content = Content::File(OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode()));
     let woken = server.waiters.enter(key);
     let created = Created {
         action: resolved.action,
@@ -326,7 +325,8 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let owner = Arc::clone(&session);
     let channel_sequence = request.header.channel_sequence();
     let attach = |granted: &registry::GrantedOpen| {
-        let created = Created { action: CreateAction::OPENED, channel_sequence, has_guid: false, parent_key: None };
+        let created =
+            Created { action: CreateAction::OPENED, channel_sequence, has_guid: false, parent_key: None };
         let open = Open::new(granted, access, owner, tree, Content::Pipe(pipe), created);
         Arc::clone(attached.insert(Arc::new(open)))
     };
@@ -353,7 +353,9 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
 /// Sees to it that local changes to a directory break the lease asked for on it. Where they cannot, nothing
 /// may be cached.
 fn prepare_lease(request: &Request<'_>, resolved: &Resolved, lease: Option<&mut LeaseRequest>) -> bool {
-    let Some(lease) = lease.filter(|lease| lease.version >= 2 && !lease.state.is_none()) else { return false };
+    let Some(lease) = lease.filter(|lease| lease.version >= 2 && !lease.state.is_none()) else {
+        return false;
+    };
     let Some(tree) = &request.tree else { return false };
     let watches = &request.connection.server.watches;
     let prepared = watches.lease(tree, &resolved.path, &*resolved.handle, resolved.key());
