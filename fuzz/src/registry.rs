@@ -85,6 +85,7 @@ impl World {
             max_uses: None,
             flags: 0,
             hidden: false,
+            temporary: false,
         };
         state.add_share(data, now).unwrap();
         let mut world = Self {

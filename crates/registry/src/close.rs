@@ -297,12 +297,12 @@ impl<S: Shell> State<S> {
                 effects.disconnected.push(connection.attached.clone());
             }
         }
-        match reason {
-            EndReason::Expired => count(&self.statistics.sessions_timed_out),
-            EndReason::ConnectionLost => count(&self.statistics.sessions_errored_out),
-            _ => {}
-        }
         if session.state != SessionState::InProgress {
+            match reason {
+                EndReason::Expired => count(&self.statistics.sessions_timed_out),
+                EndReason::ConnectionLost => count(&self.statistics.sessions_errored_out),
+                _ => {}
+            }
             self.events.push(
                 now,
                 EventKind::SessionDown {

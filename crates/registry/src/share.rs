@@ -25,6 +25,8 @@ pub struct ShareDefinition {
     pub flags: u32,
     /// STYPE_SPECIAL: left out of what ordinary users see.
     pub hidden: bool,
+    /// STYPE_TEMPORARY: it does not outlive the server.
+    pub temporary: bool,
 }
 
 /// STYPE_* without its flags (MS-SRVS 2.2.2.4).

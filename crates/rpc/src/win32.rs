@@ -29,6 +29,8 @@ win32_errors! {
     FILE_NOT_FOUND = 2, "ERROR_FILE_NOT_FOUND";
     /// The caller may not.
     ACCESS_DENIED = 5, "ERROR_ACCESS_DENIED";
+    /// The handle is nobody's.
+    INVALID_HANDLE = 6, "ERROR_INVALID_HANDLE";
     /// Memory ran out.
     NOT_ENOUGH_MEMORY = 8, "ERROR_NOT_ENOUGH_MEMORY";
     /// The file cannot be written.

@@ -16,6 +16,7 @@ use wire::{FileTime, Guid};
 use crate::admin::Desk;
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::notify::Watches;
+use crate::pipes::Deletions;
 use crate::replay::Creations;
 use crate::running::Running;
 use crate::security::{Machine, UserSids, domain_users};
@@ -45,6 +46,8 @@ pub(crate) struct Server {
     machine: OnceLock<Machine>,
     user_sids: RwLock<Arc<UserSids>>,
     request_keys: AtomicU64,
+    /// Shares that are about to be deleted.
+    pub(crate) deletions: Deletions,
     /// CREATEs that a replay must not meet.
     pub(crate) creations: Creations,
     /// How many may ask at the same time.
@@ -131,6 +134,7 @@ impl Server {
             clock,
             machine: OnceLock::new(),
             request_keys: AtomicU64::new(1),
+            deletions: Deletions::default(),
             creations: Creations::default(),
             desk: Desk::default(),
             happened,
@@ -141,8 +145,13 @@ impl Server {
 
     /// Takes over shares, users and administrators. A share whose directory is another now is a new
     /// share: its tree connects end.
-    pub(crate) fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
+    pub(crate) fn reload(&self, mut settings: Settings, accounts: UserDb) -> Result<(), StartError> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        for share in self.settings().shares.iter().filter(|share| share.temporary) {
+            if !settings.shares.iter().any(|it| it.name.to_lowercase() == share.name.to_lowercase()) {
+                settings.shares.push(share.clone());
+            }
+        }
         let settings = Arc::new(settings);
         self.open_shares(&settings)?;
         let user_sids = UserSids::load(&settings.state_directory);
@@ -334,7 +343,7 @@ fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, 
     let defaults = Settings::conventional(false, |_| None);
     let told = config::parse(&text, &source.base(), defaults);
     let same = told.is_ok_and(|told| {
-        told.shares == after.shares
+        told.shares.iter().eq(after.shares.iter().filter(|share| !share.temporary))
             && (told.comment, told.hidden, told.autodisconnect)
                 == (after.comment.clone(), after.hidden, after.autodisconnect)
     });
@@ -372,6 +381,7 @@ fn definition(share: &Share) -> ShareDefinition {
         max_uses: settings.max_users,
         flags: if settings.access_based_enum { SHI1005_ACCESS_BASED_ENUM } else { 0 },
         hidden: settings.hidden,
+        temporary: settings.temporary,
     }
 }
 

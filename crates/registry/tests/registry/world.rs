@@ -212,6 +212,7 @@ pub(crate) fn share(name: &str, max_uses: Option<u32>) -> ShareDefinition {
         max_uses,
         flags: 0,
         hidden: false,
+        temporary: false,
     }
 }
 

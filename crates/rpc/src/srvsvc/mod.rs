@@ -57,6 +57,10 @@ ndr_interface! {
     ShareDel(ShareDelRequest => ShareDelResponse),
     /// NetrShareDelSticky.
     ShareDelSticky(ShareDelStickyRequest => ShareDelStickyResponse),
+    /// NetrShareDelStart.
+    ShareDelStart(ShareDelStartRequest => ShareDelStartResponse),
+    /// NetrShareDelCommit.
+    ShareDelCommit(ShareDelCommitRequest => ShareDelCommitResponse),
     /// NetrShareCheck.
     ShareCheck(ShareCheckRequest => ShareCheckResponse),
     /// NetrServerGetInfo.

@@ -11,6 +11,9 @@ pub(crate) enum Error {
     /// The caller may not.
     #[error("Access is denied.")]
     AccessDenied,
+    /// A context handle that is nobody's.
+    #[error("The handle is invalid.")]
+    InvalidHandle,
     /// A parameter is missing or wrong.
     #[error("The parameter is incorrect.")]
     InvalidParameter,
@@ -78,6 +81,7 @@ impl Error {
     pub(crate) const fn number(self) -> Win32Error {
         match self {
             Self::AccessDenied => Win32Error::ACCESS_DENIED,
+            Self::InvalidHandle => Win32Error::INVALID_HANDLE,
             Self::InvalidParameter => Win32Error::INVALID_PARAMETER,
             Self::InvalidLevel => Win32Error::INVALID_LEVEL,
             Self::InvalidComputer => Win32Error::INVALID_COMPUTER,

@@ -22,6 +22,8 @@ pub(crate) struct ShareEdit {
     pub(crate) read_only: Option<bool>,
     pub(crate) encrypt: Option<bool>,
     pub(crate) access_based_enum: Option<bool>,
+    /// Whether it goes with the server.
+    pub(crate) temporary: Option<bool>,
     /// They replace what there was.
     pub(crate) grants: Option<Vec<Grant>>,
 }
@@ -106,7 +108,8 @@ fn find(settings: &Settings, name: &str) -> Option<usize> {
 }
 
 fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<(), Error> {
-    let ShareEdit { remark, max_users, caching, read_only, encrypt, access_based_enum, grants } = edit;
+    let ShareEdit { remark, max_users, caching, read_only, encrypt, access_based_enum, temporary, grants } =
+        edit;
     if let Some(remark) = remark {
         check_remark(&remark).map_err(|_| Error::InvalidParameter)?;
         share.remark = remark;
@@ -127,6 +130,7 @@ fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<
         return Err(Error::InvalidParameter);
     }
     share.max_users = max_users.unwrap_or(share.max_users);
+    share.temporary = temporary.unwrap_or(share.temporary);
     share.caching = caching.unwrap_or(share.caching);
     share.read_only = read_only.unwrap_or(share.read_only);
     share.encrypt = encrypt.unwrap_or(share.encrypt);

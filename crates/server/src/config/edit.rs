@@ -45,8 +45,9 @@ fn edit_server(document: &mut DocumentMut, before: &Settings, after: &Settings) 
 fn edit_shares(document: &mut DocumentMut, before: &Settings, after: &Settings) -> Result<(), NotEditable> {
     let item = document.entry("share").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let tables = item.as_array_of_tables_mut().ok_or_else(|| not_a("share", "list of [[share]]"))?;
-    tables.retain(|table| after.shares.iter().any(|share| is_of(table, share)));
-    for share in &after.shares {
+    let kept = || after.shares.iter().filter(|share| !share.temporary);
+    tables.retain(|table| kept().any(|share| is_of(table, share)));
+    for share in kept() {
         let place = tables.iter().position(|table| is_of(table, share));
         if let Some(table) = place.and_then(|place| tables.get_mut(place)) {
             let known = before.shares.iter().find(|it| it.name.eq_ignore_ascii_case(&share.name));

@@ -7,6 +7,8 @@ mod source;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use wire::AccessMask;
+
 pub use edit::{NotEditable, edit};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
 pub(crate) use parse::{MAX_AUTODISCONNECT, check_remark};
@@ -104,6 +106,8 @@ pub struct ShareSettings {
     pub grants: Vec<Grant>,
     /// What clients may cache while they are offline.
     pub caching: Caching,
+    /// Whether it is in no file and goes with the server (STYPE_TEMPORARY).
+    pub temporary: bool,
     /// [`Settings::autodisconnect`] for sessions that are connected to this share; none for the server's.
     pub autodisconnect: Option<u32>,
 }
@@ -141,6 +145,18 @@ pub enum GrantRight {
     Change,
     /// To change permissions as well.
     Full,
+}
+
+impl GrantRight {
+    /// The access that it is, as Windows' security descriptors of shares have it.
+    pub(crate) fn access(self) -> AccessMask {
+        let reading = AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_EXECUTE;
+        match self {
+            Self::Read => reading,
+            Self::Change => reading | AccessMask::FILE_GENERIC_WRITE | AccessMask::DELETE,
+            Self::Full => AccessMask::FILE_ALL,
+        }
+    }
 }
 
 /// What clients may cache while they are offline (`CSC_CACHE_*`, MS-SRVS 2.2.4.29).
@@ -190,6 +206,7 @@ impl ShareSettings {
             users: Vec::new(),
             grants: Vec::new(),
             caching: Caching::None,
+            temporary: false,
             autodisconnect: None,
         }
     }

@@ -206,6 +206,7 @@ impl Reader<'_> {
         let grants = table.grants.into_iter().filter_map(|grant| self.grant(grant)).collect();
         Some(ShareSettings {
             grants,
+            temporary: false,
             caching: caching.unwrap_or_default(),
             autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
             path: self.path(table.path),

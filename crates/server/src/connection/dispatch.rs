@@ -1,6 +1,7 @@
 //! A frame to its answers: the common part of MS-SMB2 3.3.5.2, before and after each command's own.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use wire::header::{Command, Compound, Header, HeaderFlags, PacketKind, TreeOrAsync};
@@ -76,6 +77,7 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             continue;
         }
         answer.begin();
+        let begun = Instant::now();
         let outcome = match prepare(&mut request, seal.as_ref()) {
             Ok(()) => handlers::handle(&mut request, &mut answer).await,
             Err(Refusal::Status(status)) => Err(status),
@@ -83,6 +85,10 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
         };
         if let Some(violation) = request.violation.take() {
             return Err(violation);
+        }
+        // After an interim answer it was others that the request waited for.
+        if !request.credits_granted {
+            connection.traffic.took(begun.elapsed());
         }
         finish(&mut request, &mut answer, outcome)?;
     }
@@ -195,6 +201,7 @@ fn finish(request: &mut Request<'_>, answer: &mut AnswerBuilder, outcome: Outcom
         }
     };
     if status.is_error() {
+        request.connection.traffic.answered(status);
         tracing::trace!(conn = request.connection.id.0, command = ?request.header.command, ?status);
         if request.header.command == Command::CREATE {
             request.chain.create_error = Some(status);

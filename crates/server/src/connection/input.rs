@@ -37,8 +37,9 @@ impl FrameReader {
         Ok(Some(self.buffer.split_to(length)))
     }
 
-    /// Reads what the socket has. To be called when it is readable and no whole frame is left.
-    pub(crate) fn fill(&mut self, socket: &TcpStream, limit: usize) -> Result<(), InputEnd> {
+    /// Reads what the socket has, and says how many bytes that was. To be called when it is readable and
+    /// no whole frame is left.
+    pub(crate) fn fill(&mut self, socket: &TcpStream, limit: usize) -> Result<usize, InputEnd> {
         let missing = match self.announced(limit)? {
             Some(length) => (length + frame::PREFIX_SIZE).saturating_sub(self.buffer.len()),
             None => 0,
@@ -46,8 +47,8 @@ impl FrameReader {
         self.buffer.reserve(missing.max(READ_SIZE));
         match socket.try_read_buf(&mut self.buffer) {
             Ok(0) => Err(InputEnd::Closed),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) => Err(InputEnd::Io(error)),
         }
     }

@@ -11,6 +11,7 @@ mod output;
 mod pending;
 mod request;
 mod sequence;
+mod traffic;
 mod unseal;
 
 use std::collections::HashMap;
@@ -43,6 +44,7 @@ use input::{FrameReader, InputEnd};
 use output::Output;
 use pending::PendingRequests;
 use sequence::SequenceWindow;
+use traffic::Traffic;
 
 /// What a connection's requests share.
 pub(crate) struct Connection {
@@ -57,6 +59,8 @@ pub(crate) struct Connection {
     /// The logons under way: `Session.PreauthIntegrityHashValue` and `Connection.PreauthSessionTable`.
     pub(crate) logons: Mutex<HashMap<SessionId, Logon>>,
     output: Mutex<Output>,
+    /// What is counted for the server's statistics.
+    traffic: Traffic,
     sequence: Mutex<SequenceWindow>,
     /// `Connection.PreauthIntegrityHashValue` (3.1.1).
     preauth: Mutex<PreauthHash>,
@@ -110,6 +114,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         sessions: Mutex::default(),
         logons: Mutex::default(),
         output: Mutex::default(),
+        traffic: Traffic::default(),
         sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
         preauth: Mutex::default(),
         authenticated: AtomicBool::new(false),
@@ -118,6 +123,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, &socket, &mut inbox, &mut waiting).await;
+    connection.traffic.hand_on(&server.statistics);
     tracing::debug!(conn = id.0, ?end, "disconnected");
     drop((socket, inbox));
     let effects = server.registry.lock("disconnect").disconnect(id, server.now());
@@ -170,7 +176,7 @@ async fn run<'a>(
                 Poll::Ready(Ok(answer)) => connection.push(answer),
                 Poll::Ready(Err(violation)) => {
                     // What is answered already still goes out.
-                    let _ = connection.output().write(socket);
+                    let _ = connection.write_out(socket);
                     return End::Violation(violation);
                 }
                 Poll::Pending => waiting.push(answer),
@@ -182,7 +188,7 @@ async fn run<'a>(
                 }
             }
         }
-        let drained = match connection.output().write(socket) {
+        let drained = match connection.write_out(socket) {
             Ok(drained) => drained,
             Err(error) => return End::Output(error),
         };
@@ -190,14 +196,16 @@ async fn run<'a>(
             tokio::task::yield_now().await;
             continue;
         }
+        connection.traffic.hand_on(&connection.server.statistics);
         let may_read = !more && connection.output().waiting() < limits::OUTPUT_HIGH_WATER;
         tokio::select! {
             ready = socket.readable(), if may_read => {
                 if let Err(error) = ready {
                     return End::Input(InputEnd::Io(error));
                 }
-                if let Err(end) = reader.fill(socket, frame_limit) {
-                    return End::Input(end);
+                match reader.fill(socket, frame_limit) {
+                    Ok(bytes) => connection.traffic.received(bytes),
+                    Err(end) => return End::Input(end),
                 }
             }
             ready = socket.writable(), if !drained => {
@@ -254,6 +262,14 @@ impl Connection {
         if let Some(answer) = answer {
             self.output().push(answer);
         }
+    }
+
+    /// Writes what is queued until nothing waits (true) or the socket takes no more (false).
+    fn write_out(&self, socket: &TcpStream) -> std::io::Result<bool> {
+        let mut output = self.output();
+        let drained = output.write(socket);
+        self.traffic.sent(output.take_sent());
+        drained
     }
 
     /// A buffer for an answer.

@@ -37,6 +37,8 @@ pub(crate) struct Output {
     written: usize,
     /// Bytes that wait, tails included.
     waiting: usize,
+    /// Bytes written since somebody asked.
+    sent: u64,
     spare: Vec<Vec<u8>>,
 }
 
@@ -50,6 +52,11 @@ impl Output {
     /// Bytes that wait to be written.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// Bytes written since the last time.
+    pub(crate) fn take_sent(&mut self) -> u64 {
+        std::mem::take(&mut self.sent)
     }
 
     /// An empty buffer.
@@ -97,6 +104,7 @@ impl Output {
 
     fn advance(&mut self, mut sent: usize) {
         self.waiting = self.waiting.saturating_sub(sent);
+        self.sent += sent as u64;
         while let Some(first) = self.queue.front_mut() {
             let rest = first.bytes.len().saturating_sub(self.written);
             let step = sent.min(rest);

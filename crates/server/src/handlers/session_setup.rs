@@ -77,7 +77,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             logons.remove(&session.id());
             drop(logons);
             tracing::info!(conn = connection.id.0, peer = %connection.peer, %reason, "logon refused");
-            server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
+            if matches!(reason, Refusal::WrongPassword | Refusal::NoSuchUser) {
+                server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
+            }
             // A repeated logon that fails ends the session too, as on Windows; one that binds does not.
             if !binds {
                 end(connection, &session, EndReason::LogonFailed);

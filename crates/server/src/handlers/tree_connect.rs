@@ -80,7 +80,7 @@ fn access_to(share: &Share, user: &User) -> Option<AccessMask> {
         IdentityKind::Guest | IdentityKind::Anonymous => settings.guest,
     };
     let granted = granted(settings, user).filter(|_| admitted)?;
-    Some(if settings.read_only { granted & READING } else { granted })
+    Some(if settings.read_only { granted & GrantRight::Read.access() } else { granted })
 }
 
 /// The highest right that a grant gives the user; everything where there are no grants. Guests are
@@ -94,19 +94,8 @@ fn granted(settings: &ShareSettings, user: &User) -> Option<AccessMask> {
         IdentityKind::Guest | IdentityKind::Anonymous => grant.is_for_everyone(),
     };
     let right = settings.grants.iter().filter(is_meant).map(|grant| grant.right).max()?;
-    Some(access_of(right))
+    Some(right.access())
 }
-
-/// The access that a right is, as Windows' security descriptors of shares have it.
-pub(crate) fn access_of(right: GrantRight) -> AccessMask {
-    match right {
-        GrantRight::Read => READING,
-        GrantRight::Change => READING | AccessMask::FILE_GENERIC_WRITE | AccessMask::DELETE,
-        GrantRight::Full => AccessMask::FILE_ALL,
-    }
-}
-
-const READING: AccessMask = AccessMask(AccessMask::FILE_GENERIC_READ.0 | AccessMask::FILE_GENERIC_EXECUTE.0);
 
 /// The caching policy for clients that are offline (MS-SMB2 2.2.10).
 fn caching(settings: &ShareSettings) -> ShareFlags {

@@ -75,6 +75,7 @@ fn edit(change: ShareChange) -> Result<ShareEdit, Error> {
         read_only,
         encrypt: None,
         access_based_enum: None,
+        temporary: None,
         grants: grants.map(|grants| grants.into_iter().map(grant).collect()),
     })
 }

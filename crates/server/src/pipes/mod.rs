@@ -2,9 +2,12 @@
 //! control API.
 
 mod api;
+mod deletions;
 mod listing;
 mod srvsvc;
 mod wkssvc;
+
+pub(crate) use deletions::Deletions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -4,9 +4,11 @@
 mod clock;
 mod connections;
 mod files;
+mod grants;
 mod info;
 mod names;
 mod sessions;
+mod share_changes;
 mod shares;
 
 use rpc::Fault;
@@ -36,6 +38,13 @@ fn answer(server: &Server, caller: &Caller, request: &Request) -> Result<Respons
         Request::ShareEnum(it) => shares::enumerate(server, caller, it)?.into(),
         Request::ShareEnumSticky(it) => shares::enumerate_sticky(server, caller, it)?.into(),
         Request::ShareGetInfo(it) => shares::get(server, caller, it)?.into(),
+        Request::ShareAdd(it) => share_changes::add(server, caller, it)?.into(),
+        Request::ShareSetInfo(it) => share_changes::set(server, caller, it)?.into(),
+        Request::ShareDel(it) => share_changes::delete(server, caller, it)?.into(),
+        Request::ShareDelSticky(it) => share_changes::delete_sticky(server, caller, it)?.into(),
+        Request::ShareDelEx(it) => share_changes::delete_ex(server, caller, it)?.into(),
+        Request::ShareDelStart(it) => share_changes::start_delete(server, caller, it)?.into(),
+        Request::ShareDelCommit(it) => share_changes::commit_delete(server, caller, it)?.into(),
         Request::ShareCheck(it) => shares::check_device(server, caller, it)?.into(),
         Request::ServerGetInfo(it) => info::get(server, caller, it)?.into(),
         Request::ServerDiskEnum(it) => info::disks(caller, it)?.into(),
@@ -45,12 +54,7 @@ fn answer(server: &Server, caller: &Caller, request: &Request) -> Result<Respons
         Request::NameValidate(it) => names::validate(caller, it)?.into(),
         Request::NameCanonicalize(it) => names::canonicalize(caller, it)?.into(),
         Request::NameCompare(it) => names::compare(caller, it)?.into(),
-        Request::ShareAdd(_)
-        | Request::ShareSetInfo(_)
-        | Request::ShareDel(_)
-        | Request::ShareDelSticky(_)
-        | Request::ShareDelEx(_)
-        | Request::ServerSetInfo(_) => return Err(unsupported(caller, Right::ChangeSettings)),
+        Request::ServerSetInfo(_) => return Err(unsupported(caller, Right::ChangeSettings)),
         Request::PathType(_) | Request::PathCanonicalize(_) | Request::PathCompare(_) => {
             return Err(unsupported(caller, Right::SeeServer));
         }
@@ -65,6 +69,17 @@ fn unsupported(caller: &Caller, right: Right) -> Error {
 /// A path on the server's disk as Windows' tools show paths.
 fn drive_path(path: &str) -> String {
     format!("C:{}", path.replace('/', "\\"))
+}
+
+/// The path on the server's disk that Windows' tools show so.
+fn server_path(path: &str) -> String {
+    match path.as_bytes() {
+        [b'/', ..] => path.to_owned(),
+        [drive, b':', ..] if drive.eq_ignore_ascii_case(&b'c') => {
+            path.get(2..).unwrap_or_default().replace('\\', "/")
+        }
+        _ => path.replace('\\', "/"),
+    }
 }
 
 #[cfg(test)]

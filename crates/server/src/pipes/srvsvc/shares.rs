@@ -4,16 +4,17 @@ use registry::{ShareDefinition, ShareKind, ShareSnapshot};
 use rpc::Win32Error;
 use rpc::ndr::SizedBuffer;
 use rpc::srvsvc::{
-    SHI_USES_UNLIMITED, STYPE_DISKTREE, STYPE_IPC, STYPE_PRINTQ, STYPE_SPECIAL, ShareCheckRequest,
-    ShareCheckResponse, ShareEnumRequest, ShareEnumResponse, ShareEnumStickyRequest, ShareEnumStickyResponse,
-    ShareEnumStruct, ShareGetInfoRequest, ShareGetInfoResponse, ShareInfo, ShareInfo0, ShareInfo1,
-    ShareInfo2, ShareInfo501, ShareInfo502, ShareInfo503, ShareInfo1004, ShareInfo1005, ShareInfo1006,
-    ShareInfo1501,
+    SHI_USES_UNLIMITED, STYPE_DISKTREE, STYPE_IPC, STYPE_PRINTQ, STYPE_SPECIAL, STYPE_TEMPORARY,
+    ShareCheckRequest, ShareCheckResponse, ShareEnumRequest, ShareEnumResponse, ShareEnumStickyRequest,
+    ShareEnumStickyResponse, ShareEnumStruct, ShareGetInfoRequest, ShareGetInfoResponse, ShareInfo,
+    ShareInfo0, ShareInfo1, ShareInfo2, ShareInfo501, ShareInfo502, ShareInfo503, ShareInfo1004,
+    ShareInfo1005, ShareInfo1006, ShareInfo1501,
 };
 
 use super::drive_path;
 use super::listing::{End, after, fill, saturated};
 use crate::admin::{self, Caller, Error, Right};
+use crate::config::Caching;
 use crate::server::Server;
 
 pub(super) fn enumerate(
@@ -39,7 +40,7 @@ pub(super) fn enumerate_sticky(
     request: &ShareEnumStickyRequest,
 ) -> Result<ShareEnumStickyResponse, Error> {
     let mut shares = admin::shares(server, caller, right(request.info.level()))?;
-    shares.retain(|it| it.definition.kind != ShareKind::Pipe);
+    shares.retain(|it| it.definition.kind != ShareKind::Pipe && !it.definition.temporary);
     let (info, end) =
         list(server, shares, request.info.level(), request.resume_handle, request.preferred_maximum_length)?;
     Ok(ShareEnumStickyResponse {
@@ -61,12 +62,12 @@ pub(super) fn get(
         1 => ShareInfo::Level1(level_1(share)),
         2 => ShareInfo::Level2(level_2(share)),
         501 => ShareInfo::Level501(level_501(server, share)),
-        502 => ShareInfo::Level502(level_502(share)),
-        503 => ShareInfo::Level503(level_503(share)),
+        502 => ShareInfo::Level502(level_502(server, share)),
+        503 => ShareInfo::Level503(level_503(server, share)),
         1004 => ShareInfo::Level1004(ShareInfo1004 { remark: Some(share.definition.remark.to_string()) }),
         1005 => ShareInfo::Level1005(ShareInfo1005 { flags: flags(server, share) }),
         1006 => ShareInfo::Level1006(ShareInfo1006 { max_uses: max_uses(share) }),
-        1501 => ShareInfo::Level1501(ShareInfo1501 { security_descriptor: SizedBuffer(None) }),
+        1501 => ShareInfo::Level1501(ShareInfo1501 { security_descriptor: descriptor(server, share) }),
         _ => return Err(Error::InvalidLevel),
     };
     Ok(ShareGetInfoResponse { info, status: Win32Error::SUCCESS })
@@ -91,7 +92,9 @@ pub(super) fn share_type(definition: &ShareDefinition) -> u32 {
         ShareKind::Print => STYPE_PRINTQ,
         ShareKind::Pipe => STYPE_IPC,
     };
-    if definition.hidden { kind | STYPE_SPECIAL } else { kind }
+    let special = if definition.hidden { STYPE_SPECIAL } else { 0 };
+    let temporary = if definition.temporary { STYPE_TEMPORARY } else { 0 };
+    kind | special | temporary
 }
 
 /// Levels that tell no more than browsing takes are everybody's; where a share lies and who uses it
@@ -119,8 +122,8 @@ fn list(
         1 => fill(all, room, id, |(it, _)| level_1(it), ShareEnumStruct::Level1),
         2 => fill(all, room, id, |(it, _)| level_2(it), ShareEnumStruct::Level2),
         501 => fill(all, room, id, |(it, _)| level_501(server, it), ShareEnumStruct::Level501),
-        502 => fill(all, room, id, |(it, _)| level_502(it), ShareEnumStruct::Level502),
-        503 => fill(all, room, id, |(it, _)| level_503(it), ShareEnumStruct::Level503),
+        502 => fill(all, room, id, |(it, _)| level_502(server, it), ShareEnumStruct::Level502),
+        503 => fill(all, room, id, |(it, _)| level_503(server, it), ShareEnumStruct::Level503),
         _ => return Err(Error::InvalidLevel),
     })
 }
@@ -155,10 +158,10 @@ fn level_501(server: &Server, share: &ShareSnapshot) -> ShareInfo501 {
     ShareInfo501 { net_name, share_type, remark, flags: flags(server, share) }
 }
 
-fn level_502(share: &ShareSnapshot) -> ShareInfo502 {
+fn level_502(server: &Server, share: &ShareSnapshot) -> ShareInfo502 {
     let ShareInfo2 { net_name, share_type, remark, permissions, max_uses, current_uses, path, password } =
         level_2(share);
-    let security_descriptor = SizedBuffer(None);
+    let security_descriptor = descriptor(server, share);
     ShareInfo502 {
         net_name,
         share_type,
@@ -173,7 +176,7 @@ fn level_502(share: &ShareSnapshot) -> ShareInfo502 {
 }
 
 /// The server has one name, which every share goes by: `*` (MS-SRVS 2.2.4.27).
-fn level_503(share: &ShareSnapshot) -> ShareInfo503 {
+fn level_503(server: &Server, share: &ShareSnapshot) -> ShareInfo503 {
     let ShareInfo2 { net_name, share_type, remark, permissions, max_uses, current_uses, path, password } =
         level_2(share);
     ShareInfo503 {
@@ -186,7 +189,7 @@ fn level_503(share: &ShareSnapshot) -> ShareInfo503 {
         path,
         password,
         server_name: Some(String::from("*")),
-        security_descriptor: SizedBuffer(None),
+        security_descriptor: descriptor(server, share),
     }
 }
 
@@ -199,13 +202,46 @@ fn path(share: &ShareSnapshot) -> String {
     if path.is_empty() { String::new() } else { drive_path(path) }
 }
 
+/// `shi1005_flags` (MS-SRVS 2.2.4.29).
 fn flags(server: &Server, share: &ShareSnapshot) -> u32 {
-    let encrypts = server.share(&share.definition.name).is_some_and(|it| it.settings.encrypt);
-    share.definition.flags | if encrypts { SHI1005_FLAGS_ENCRYPT_DATA } else { 0 }
+    let Some(served) = server.share(&share.definition.name) else { return share.definition.flags };
+    let caching = match served.settings.caching {
+        Caching::Manual => flag::CSC_MANUAL,
+        Caching::Documents => flag::CSC_AUTO,
+        Caching::Programs => flag::CSC_VDO,
+        Caching::None => flag::CSC_NONE,
+    };
+    let encrypts = if served.settings.encrypt { flag::ENCRYPT_DATA } else { 0 };
+    share.definition.flags | caching | encrypts
 }
 
-/// `shi1005_flags`: the share must be sealed (MS-SRVS 2.2.4.29).
-const SHI1005_FLAGS_ENCRYPT_DATA: u32 = 0x8000;
+/// The caching policy in `shi1005_flags`.
+pub(super) fn caching_of(flags: u32) -> Caching {
+    match flags & flag::CSC_MASK {
+        flag::CSC_AUTO => Caching::Documents,
+        flag::CSC_VDO => Caching::Programs,
+        flag::CSC_NONE => Caching::None,
+        _ => Caching::Manual,
+    }
+}
+
+fn descriptor(server: &Server, share: &ShareSnapshot) -> SizedBuffer {
+    let served = server.share(&share.definition.name);
+    SizedBuffer(served.and_then(|it| super::grants::descriptor(server, &it.settings.grants)))
+}
+
+/// `shi1005_flags` (MS-SRVS 2.2.4.29).
+pub(super) mod flag {
+    pub(in super::super) const DFS: u32 = 0x0001;
+    pub(in super::super) const DFS_ROOT: u32 = 0x0002;
+    pub(in super::super) const CSC_MASK: u32 = 0x0030;
+    pub(in super::super) const CSC_MANUAL: u32 = 0x0000;
+    pub(in super::super) const CSC_AUTO: u32 = 0x0010;
+    pub(in super::super) const CSC_VDO: u32 = 0x0020;
+    pub(in super::super) const CSC_NONE: u32 = 0x0030;
+    pub(in super::super) const ACCESS_BASED_ENUM: u32 = 0x0800;
+    pub(in super::super) const ENCRYPT_DATA: u32 = 0x8000;
+}
 
 #[cfg(test)]
 mod tests {

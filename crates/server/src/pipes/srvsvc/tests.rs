@@ -103,6 +103,10 @@ async fn users_browse_and_no_more() {
 fn paths_look_as_windows_tools_expect() {
     assert_eq!(drive_path("/srv/data/a b.txt"), r"C:\srv\data\a b.txt");
     assert_eq!(drive_path("/"), r"C:\");
+    for (shown, path) in [(r"c:\srv\a b", "/srv/a b"), ("/srv/x", "/srv/x"), ("C:\\", "/"), (r"D:\x", "D:/x")]
+    {
+        assert_eq!(server_path(shown), path);
+    }
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! What a connection counts for the server's statistics (MS-SRVS 2.2.4.39).
+//!
+//! Its requests count here, where nobody else does, and the sums go to the server's counters once in each
+//! turn of the connection's task: those are every connection's.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use registry::Statistics;
+use wire::NtStatus;
+
+/// The counts since the last time they were handed on.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    received: AtomicU64,
+    sent: AtomicU64,
+    responses: AtomicU64,
+    response_us: AtomicU64,
+    permission_errors: AtomicU64,
+    system_errors: AtomicU64,
+}
+
+impl Traffic {
+    /// Bytes came from the client.
+    pub(super) fn received(&self, bytes: usize) {
+        self.received.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Bytes went to the client.
+    pub(super) fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
+    }
+
+    /// A request was answered with a status.
+    pub(super) fn answered(&self, status: NtStatus) {
+        match status {
+            NtStatus::ACCESS_DENIED => self.permission_errors.fetch_add(1, Relaxed),
+            NtStatus::INTERNAL_ERROR | NtStatus::UNEXPECTED_IO_ERROR | NtStatus::INSUFFICIENT_RESOURCES => {
+                self.system_errors.fetch_add(1, Relaxed)
+            }
+            _ => return,
+        };
+    }
+
+    /// A request that waited for nobody but the server took this long.
+    pub(super) fn took(&self, time: Duration) {
+        self.responses.fetch_add(1, Relaxed);
+        self.response_us.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Hands the counts on.
+    pub(super) fn hand_on(&self, to: &Statistics) {
+        for (from, to) in [
+            (&self.received, &to.bytes_received),
+            (&self.sent, &to.bytes_sent),
+            (&self.responses, &to.responses),
+            (&self.response_us, &to.response_us),
+            (&self.permission_errors, &to.permission_errors),
+            (&self.system_errors, &to.system_errors),
+        ] {
+            let count = from.load(Relaxed);
+            if count != 0 {
+                from.fetch_sub(count, Relaxed);
+                to.fetch_add(count, Relaxed);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_handed_on_once() {
+        let (traffic, statistics) = (Traffic::default(), Statistics::default());
+        traffic.received(3);
+        traffic.sent(4);
+        traffic.took(Duration::from_micros(5));
+        for status in [NtStatus::SUCCESS, NtStatus::ACCESS_DENIED, NtStatus::INTERNAL_ERROR] {
+            traffic.answered(status);
+        }
+        traffic.hand_on(&statistics);
+        traffic.hand_on(&statistics);
+        let counted = statistics.snapshot();
+        assert_eq!((counted.bytes_received, counted.bytes_sent), (3, 4));
+        assert_eq!((counted.responses, counted.response_us), (1, 5));
+        assert_eq!((counted.permission_errors, counted.system_errors), (1, 1));
+    }
+}

@@ -1,0 +1,47 @@
+//! Shares that somebody has announced to delete (`DeletedShareList`, MS-SRVS 3.1.4.14).
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+/// The announcements, by the handles that whoever made them has.
+#[derive(Debug, Default)]
+pub(crate) struct Deletions(Mutex<VecDeque<([u8; 16], String)>>);
+
+impl Deletions {
+    /// Remembers an announcement. Where there are too many, the oldest is forgotten.
+    pub(super) fn begin(&self, handle: [u8; 16], share: &str) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= DELETIONS_MAX {
+            all.pop_front();
+        }
+        all.push_back((handle, share.to_owned()));
+    }
+
+    /// Forgets an announcement, and tells its share.
+    pub(super) fn end(&self, handle: [u8; 16]) -> Option<String> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = all.iter().position(|(it, _)| *it == handle)?;
+        all.remove(place).map(|(_, share)| share)
+    }
+}
+
+/// Announcements at once: each is a dialog box somebody has open.
+const DELETIONS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_announcement_holds_once_and_not_for_ever() {
+        let deletions = Deletions::default();
+        deletions.begin([0; 16], "old");
+        deletions.begin([1; 16], "data");
+        assert_eq!(deletions.end([1; 16]).as_deref(), Some("data"));
+        assert_eq!(deletions.end([1; 16]), None);
+        for handle in 2..=u8::try_from(DELETIONS_MAX).unwrap() + 1 {
+            deletions.begin([handle; 16], "x");
+        }
+        assert_eq!(deletions.end([0; 16]), None);
+    }
+}

@@ -1,0 +1,127 @@
+//! Who may do what with a share, as a security descriptor (`shi502_security_descriptor`, MS-SRVS
+//! 2.2.4.26) and back.
+//!
+//! Grants say less than an access control list can: what they cannot say is refused, not left out.
+
+use wire::AccessMask;
+use wire::security::{Ace, AceBody, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
+
+use crate::admin::Error;
+use crate::config::{EVERYONE, Grant, GrantRight};
+use crate::security::domain_users;
+use crate::server::Server;
+
+/// The descriptor that says the same as the grants. Whom an account of that name is not there any more
+/// is left out.
+pub(super) fn descriptor(server: &Server, grants: &[Grant]) -> Option<Vec<u8>> {
+    let aces = match grants {
+        [] => vec![Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE)],
+        grants => grants
+            .iter()
+            .filter_map(|grant| {
+                Some(Ace::allow(sid_of(server, grant)?, grant.right.access(), AceFlags::NONE))
+            })
+            .collect(),
+    };
+    let descriptor = SecurityDescriptor::new(Sid::ADMINISTRATORS, Sid::ADMINISTRATORS, Acl { aces });
+    let mut bytes = Vec::new();
+    descriptor.encode(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// The grants that say the same as the descriptor; none if it says nothing of who may what.
+pub(super) fn grants(server: &Server, descriptor: &[u8]) -> Result<Option<Vec<Grant>>, Error> {
+    let descriptor = SecurityDescriptor::decode(descriptor).map_err(|_| Error::InvalidParameter)?;
+    if !descriptor.control.contains(SdControl::DACL_PRESENT) {
+        return Ok(None);
+    }
+    let Some(dacl) = descriptor.dacl else { return Ok(Some(Vec::new())) };
+    let mut grants = Vec::new();
+    for ace in dacl.with_generic_mapped().aces {
+        let AceBody::Principal { mask, sid, .. } = ace.body else { return Err(Error::NotSupported) };
+        if ace.kind != AceType::ACCESS_ALLOWED {
+            return Err(Error::NotSupported);
+        }
+        grants.push(Grant { user: user_of(server, sid).ok_or(Error::NoSuchAccount)?, right: right(mask)? });
+    }
+    match grants.as_slice() {
+        // Nobody at all: no grants mean everybody.
+        [] => Err(Error::NotSupported),
+        [one] if one.is_for_everyone() && one.right == GrantRight::Full => Ok(Some(Vec::new())),
+        _ => Ok(Some(grants)),
+    }
+}
+
+fn sid_of(server: &Server, grant: &Grant) -> Option<Sid> {
+    if grant.is_for_everyone() {
+        return Some(Sid::WORLD);
+    }
+    server.accounts().user(&grant.user).and_then(|user| server.sids_of(user).first().copied())
+}
+
+fn user_of(server: &Server, sid: Sid) -> Option<String> {
+    if sid == Sid::WORLD {
+        return Some(String::from(EVERYONE));
+    }
+    let accounts = server.accounts();
+    let mut users = accounts.users();
+    let is_group = domain_users(sid) == Some(sid);
+    users.find(|user| !is_group && server.sids_of(user).contains(&sid)).map(|user| user.name.clone())
+}
+
+/// The right that lets do all that the mask says.
+fn right(mask: AccessMask) -> Result<GrantRight, Error> {
+    let is_within = |right: GrantRight| right.access().contains(mask);
+    [GrantRight::Read, GrantRight::Change, GrantRight::Full]
+        .into_iter()
+        .find(|it| is_within(*it))
+        .filter(|_| mask.intersects(AccessMask::READ_DATA))
+        .ok_or(Error::NotSupported)
+}
+
+#[cfg(test)]
+mod tests {
+    use auth::users::UserDb;
+
+    use super::*;
+    use crate::config::Settings;
+
+    #[test]
+    fn grants_become_a_descriptor_and_come_back() {
+        let mut accounts = UserDb::default();
+        for (name, uid) in [("ann", 4001), ("bob", 4002)] {
+            accounts.add(name, uid, "password", wire::FileTime::NONE).unwrap();
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let settings =
+            Settings { state_directory: directory.path().into(), ..Settings::conventional(false, |_| None) };
+        let server = Server::new(settings, accounts).unwrap();
+        let grant = |user: &str, right| Grant { user: user.into(), right };
+        for told in [
+            vec![],
+            vec![grant("Everyone", GrantRight::Read), grant("bob", GrantRight::Full)],
+            vec![grant("ann", GrantRight::Change)],
+        ] {
+            let bytes = descriptor(&server, &told).unwrap();
+            assert_eq!(grants(&server, &bytes), Ok(Some(told)));
+        }
+        let encoded = |aces| {
+            let mut bytes = Vec::new();
+            let acl = Acl { aces };
+            SecurityDescriptor::new(Sid::SYSTEM, Sid::SYSTEM, acl).encode(&mut bytes).unwrap();
+            bytes
+        };
+        let allow = |sid, mask| Ace::allow(sid, mask, AceFlags::NONE);
+        for (aces, expected) in [
+            (vec![], Error::NotSupported),
+            (vec![Ace::deny(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE)], Error::NotSupported),
+            (vec![allow(Sid::GUESTS, AccessMask::FILE_ALL)], Error::NoSuchAccount),
+            (vec![allow(Sid::WORLD, AccessMask::WRITE_DATA)], Error::NotSupported),
+        ] {
+            assert_eq!(grants(&server, &encoded(aces)), Err(expected));
+        }
+        assert_eq!(grants(&server, b"nonsense"), Err(Error::InvalidParameter));
+        let read = grants(&server, &encoded(vec![allow(Sid::WORLD, AccessMask::GENERIC_READ)]));
+        assert_eq!(read, Ok(Some(vec![grant("Everyone", GrantRight::Read)])));
+    }
+}
