@@ -1,4 +1,4 @@
-//! The control API over a Unix socket.
+//! The control API over a stream of bytes: a Unix socket, or a pipe over SMB.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,27 +14,46 @@ use futures_util::stream;
 use hyper::{Method, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::limits::{LIST_ENTRIES_MAX, PAGE_ENTRIES, REQUEST_TIME_MAX};
 use crate::{Administration, Answer, Error, Events, http};
 
+/// What carries the control API: a stream of bytes for each request, to whoever serves it.
+pub trait Transport {
+    /// The stream.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Connects.
+    fn connect(&self) -> impl Future<Output = Result<Self::Stream, Error>>;
+}
+
+/// The first of these Unix sockets at which a server listens.
+#[derive(Clone, Debug)]
+pub struct Sockets(Vec<PathBuf>);
+
 /// A client of our own server. It connects anew for every request, so nothing is held open while
 /// a person thinks about a question.
 #[derive(Clone, Debug)]
-pub struct ControlClient {
-    sockets: Vec<PathBuf>,
+pub struct ControlClient<T = Sockets> {
+    transport: T,
 }
 
 impl ControlClient {
     /// A client of the first of these sockets at which a server listens.
     pub fn new(sockets: Vec<PathBuf>) -> Self {
-        Self { sockets }
+        Self::over(Sockets(sockets))
     }
+}
+
+impl Transport for Sockets {
+    type Stream = UnixStream;
 
     async fn connect(&self) -> Result<UnixStream, Error> {
-        for socket in &self.sockets {
+        let Self(sockets) = self;
+        for socket in sockets {
             match UnixStream::connect(socket).await {
                 Ok(stream) => return Ok(stream),
                 Err(error) => match error.kind() {
@@ -48,7 +67,18 @@ impl ControlClient {
                 },
             }
         }
-        Err(Error::NotStarted { sockets: self.sockets.clone() })
+        Err(Error::NotStarted { sockets: sockets.clone() })
+    }
+}
+
+impl<C: Transport> ControlClient<C> {
+    /// A client that reaches its server this way.
+    pub fn over(transport: C) -> Self {
+        Self { transport }
+    }
+
+    async fn connect(&self) -> Result<C::Stream, Error> {
+        self.transport.connect().await
     }
 
     async fn request<T: DeserializeOwned>(&self, method: Method, address: &str) -> Result<T, Error> {
@@ -100,7 +130,7 @@ impl ControlClient {
     }
 }
 
-impl Administration for ControlClient {
+impl<C: Transport> Administration for ControlClient<C> {
     fn server(&self) -> Answer<'_, ServerInfo> {
         Box::pin(self.request(Method::GET, route::SERVER))
     }

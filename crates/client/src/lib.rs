@@ -1,7 +1,8 @@
 //! What a net command talks through: the control API and MS-SRVS, and the small SMB client that reaches pipes.
 //!
 //! A command holds a `Box<dyn` [`Administration`]`>` and does not know which kind of server is
-//! behind it. [`ControlClient`] speaks the control API of our own server.
+//! behind it. [`ControlClient`] speaks the control API of our own server, [`SrvsClient`] MS-SRVS to any, and
+//! [`RemoteClient`] the better of both to a server on another machine.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -13,8 +14,14 @@ mod control_client;
 mod error;
 mod http;
 pub mod limits;
+mod remote;
+mod remote_client;
 pub mod smb;
+mod srvs;
 
 pub use administration::{Administration, Answer, Events};
-pub use control_client::ControlClient;
+pub use control_client::{ControlClient, Sockets, Transport};
 pub use error::Error;
+pub use remote::{NotAPlace, PipeStream, Place, Remote};
+pub use remote_client::RemoteClient;
+pub use srvs::{CallError, Rpc, SrvsClient};

@@ -11,3 +11,30 @@ pub const PAGE_ENTRIES: u32 = control::limits::PAGE_MAX;
 
 /// Entries of a list at most, so that a server that never ends its pages ends here.
 pub const LIST_ENTRIES_MAX: usize = 4_000_000;
+
+/// Addresses of one name that are tried. A name that stands for more stands for a farm, where the next
+/// question may ask another.
+pub const ADDRESSES_TRIED: usize = 4;
+
+/// How long a connection may be left alone and is still used. Servers end idle ones after minutes, and firewalls
+/// forget them unheard; logging on again costs three exchanges.
+pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Bytes on their way through a pipe, each way: what one credit carries (MS-SMB2 3.1.5.2).
+pub const PIPE_STREAM_BYTES: usize = 64 << 10;
+
+/// Bytes of entries asked for with one call of MS-SRVS (`PreferedMaximumLength`): some thousand entries. A server
+/// that cannot fit one entry into that is asked for all.
+pub const SRVS_PAGE_BYTES: u32 = 256 << 10;
+
+/// Pages of one list of MS-SRVS at most, so that a server whose resume handles never end ends here.
+pub const SRVS_PAGES_MAX: usize = 10_000;
+
+/// Computers whose connections are asked for one by one, to tell which shares a session is connected to. Of more,
+/// no session's shares are told.
+pub const SRVS_COMPUTERS_ASKED: usize = 64;
+
+/// Times that a file which was closed is looked for again, where a server says that a close failed which may have
+/// worked, and the wait before each: Samba closes after it has answered.
+pub const CLOSE_LOOKS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(1000)];

@@ -140,3 +140,14 @@ pub struct ConnectionQuery {
     /// Entries of the page.
     pub limit: Option<u32>,
 }
+
+impl ConnectionQuery {
+    /// Whether `connection` matches. What is unknown of the entry does not match a filter for it.
+    pub fn matches(&self, connection: &Connection) -> bool {
+        self.user.as_ref().is_none_or(|user| crate::session::same_user(user, None, &connection.user))
+            && self.client.as_ref().is_none_or(|client| {
+                connection.computer.as_deref().is_some_and(|it| crate::address::same_computer(it, client))
+            })
+            && self.share.as_ref().is_none_or(|share| connection.share.to_lowercase() == share.to_lowercase())
+    }
+}

@@ -1,20 +1,25 @@
 //! The way from a command to the server it is about.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use client::{Administration, ControlClient};
+use client::{Administration, ControlClient, Place, RemoteClient};
+use tokio::runtime::Runtime;
 
 use crate::cli;
+use crate::credentials::{self, Credentials};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
+use crate::output::Console;
 
 /// The servers that a command line names, and as whom to ask them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
     /// `--socket`: the control socket of a server on this machine.
     pub(crate) socket: Option<PathBuf>,
-    /// `--server`: other machines, as `[USER@]NAME[:PORT]`, several with commas between them.
+    /// `--server`: other machines, as `[USER@]NAME[:PORT]` or `@FILE`, several with commas between them.
     pub(crate) server: Option<String>,
     /// `--login`: as whom, as `[DOMAIN\]USER`.
     pub(crate) login: Option<String>,
@@ -71,27 +76,123 @@ impl Servers {
 
 /// The servers that the command line names, or this machine's.
 pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
-    let name = target.server.clone();
-    Ok(Servers { servers: vec![Server { name, administration: of(target)? }] })
+    let Some(text) = &target.server else {
+        return Ok(Servers { servers: vec![Server { name: None, administration: here(target) }] });
+    };
+    if target.socket.is_some() {
+        return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER).into());
+    }
+    let named = named(text)?;
+    // A second reader of standard input, beside the command's own, which has read nothing yet. What it asks is not
+    // the command's output.
+    let mut console = Console::standard();
+    console.set_json();
+    let mut asked: HashMap<Option<String>, Credentials> = HashMap::new();
+    let mut servers = Vec::new();
+    for Named { user, place } in named {
+        let user = user.or_else(|| target.login.clone());
+        let credentials = match asked.get(&user) {
+            Some(credentials) => credentials.clone(),
+            None => {
+                let file = target.credentials.as_deref();
+                let credentials = credentials::obtain(user.as_deref(), None, file, &mut console)?;
+                asked.insert(user, credentials.clone());
+                credentials
+            }
+        };
+        servers.push(Server {
+            name: Some(place.to_string()),
+            administration: Box::new(RemoteClient::new(place, credentials.logon())),
+        });
+    }
+    Ok(Servers { servers })
 }
 
-/// The administration of the one server that the command line names, or of this machine's.
+/// The administration of the one server that the command line names, or of this machine's. Several are refused: what
+/// acts on one thing, or shows it, must know whose it is.
 pub(crate) fn of(target: &Target) -> Result<Box<dyn Administration>, Failure> {
-    if target.server.is_some() {
-        return Err(Numbered::new(control::number::NOT_SUPPORTED)
-            .hint("--server is not available in this version; run the command on the server itself")
+    if let Some(text) = &target.server
+        && named(text)?.len() > 1
+    {
+        return Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)
+            .hint("this can be done with one server at a time")
             .into());
     }
+    let server = all_of(target)?.servers.into_iter().next();
+    Ok(server.map_or_else(|| here(target), |server| server.administration))
+}
+
+fn here(target: &Target) -> Box<dyn Administration> {
     let sockets = match &target.socket {
         Some(socket) => vec![socket.clone()],
         None => control::places::socket_candidates(|name| std::env::var_os(name)),
     };
-    Ok(Box::new(ControlClient::new(sockets)))
+    Box::new(ControlClient::new(sockets))
 }
 
-/// Runs what talks to the server; a command does one thing at a time.
+/// A server as it is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Named {
+    user: Option<String>,
+    place: Place,
+}
+
+/// The servers of a list: names with commas between them, and files of names, one in a line.
+fn named(text: &str) -> Result<Vec<Named>, Failure> {
+    let mut all: Vec<Named> = Vec::new();
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let found = match word.strip_prefix('@') {
+            Some(file) => in_file(Path::new(file))?,
+            None => vec![named_one(word)?],
+        };
+        for server in found {
+            if !all.contains(&server) {
+                all.push(server);
+            }
+        }
+    }
+    if all.is_empty() {
+        return Err(not_a_server(text));
+    }
+    if all.len() > SERVERS_MAX {
+        return Err(Failure::Plain(format!(
+            "more than {SERVERS_MAX} servers are not asked at the same time"
+        )));
+    }
+    Ok(all)
+}
+
+fn in_file(path: &Path) -> Result<Vec<Named>, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::Plain(format!("cannot read {}: {error}", path.display())))?;
+    let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    names.filter(|name| !name.is_empty()).map(named_one).collect()
+}
+
+/// `[USER@]NAME[:PORT]`; a user may have an `@` too.
+fn named_one(word: &str) -> Result<Named, Failure> {
+    let (user, place) = match word.rsplit_once('@') {
+        Some((user, place)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), place),
+        None => (None, word),
+    };
+    let place = place.parse().map_err(|_| not_a_server(word))?;
+    Ok(Named { user, place })
+}
+
+fn not_a_server(word: &str) -> Failure {
+    Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
+        .about("--server")
+        .hint(format!("'{word}' names no server: {}", client::NotAPlace))
+        .into()
+}
+
+/// Servers of one command at most: each is a connection.
+const SERVERS_MAX: usize = 256;
+
+/// Runs what talks to the server; a command does one thing at a time. Connections last from one run to the next.
 pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| tokio::runtime::Builder::new_current_thread().enable_all().build());
     match runtime {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
@@ -104,3 +205,37 @@ pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T
 
 const ERROR_NOT_ENOUGH_MEMORY: u32 = 8;
 const ERROR_NO_SYSTEM_RESOURCES: u32 = 1450;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<String> {
+        let named = named(text).unwrap().into_iter();
+        named.map(|it| format!("{}|{}", it.user.unwrap_or_default(), it.place)).collect()
+    }
+
+    #[test]
+    fn servers_of_a_list() {
+        assert_eq!(shown("files"), ["|files"]);
+        assert_eq!(
+            shown(r"\\FILES,alice@nas:1445 ,, [::1],files"),
+            ["|FILES", "alice|nas:1445", "|[::1]", "|files"]
+        );
+        assert_eq!(shown(r"LAB\bob@example.org@nas,a,a"), [r"LAB\bob@example.org|nas", "|a"]);
+        for text in ["", ",", "a b", "alice@", "a:b"] {
+            assert!(named(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn servers_of_a_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("servers");
+        std::fs::write(&path, "# ours\n\nfiles # the old one\nalice@nas:1445\n").unwrap();
+        assert_eq!(shown(&format!("@{},last", path.display())), ["|files", "alice|nas:1445", "|last"]);
+        std::fs::write(&path, "files\ntwo words\n").unwrap();
+        assert!(named(&format!("@{}", path.display())).is_err());
+        assert!(matches!(named("@/nonexistent/servers"), Err(Failure::Plain(_))));
+    }
+}

@@ -28,6 +28,8 @@ pub struct ConnectOptions {
     pub signing: Signing,
     /// Whether everything is sealed after the logon; where it cannot be, the logon fails.
     pub seal: bool,
+    /// Whether everything is sealed after the logon where it can be.
+    pub seal_if_possible: bool,
     /// The ciphers offered with 3.1.1, best first; none leaves the context out.
     pub ciphers: Vec<Cipher>,
     /// The signing algorithms offered with 3.1.1, best first; none leaves the context out.
@@ -64,6 +66,7 @@ impl ConnectOptions {
             ],
             signing: Signing::IfRequired,
             seal: false,
+            seal_if_possible: false,
             ciphers: vec![Cipher::Aes128Gcm, Cipher::Aes128Ccm, Cipher::Aes256Gcm, Cipher::Aes256Ccm],
             signing_algorithms: vec![
                 SigningAlgorithm::AesGmac,

@@ -70,7 +70,8 @@ impl Connection {
     }
 
     fn session(&self, state: SessionState) -> Result<Session, Error> {
-        let sealed = self.options().seal || state.flags.contains(SessionFlags::ENCRYPT_DATA);
+        let wanted = self.options().seal || self.options().seal_if_possible && state.can_seal();
+        let sealed = wanted || state.flags.contains(SessionFlags::ENCRYPT_DATA);
         if sealed && !state.can_seal() {
             return Err(Error::Unable("the session is to be sealed and cannot be"));
         }

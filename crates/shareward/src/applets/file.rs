@@ -73,6 +73,8 @@ const SWITCHES: &[Switch] = &[
     cli::VERBOSE,
     cli::SOCKET,
     cli::SERVER,
+    cli::LOGIN,
+    cli::CREDENTIALS,
 ];
 
 const COLUMNS: [Column; 4] = [

@@ -58,8 +58,20 @@ const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
 const LIST: Switch = Switch::net("LIST", Takes::Nothing);
 const USER: Switch = Switch::own("USER", Takes::Value);
 
-const SWITCHES: &[Switch] =
-    &[DELETE, LIST, USER, cli::YES, cli::NO, cli::JSON, cli::COMPAT, cli::VERBOSE, cli::SOCKET, cli::SERVER];
+const SWITCHES: &[Switch] = &[
+    DELETE,
+    LIST,
+    USER,
+    cli::YES,
+    cli::NO,
+    cli::JSON,
+    cli::COMPAT,
+    cli::VERBOSE,
+    cli::SOCKET,
+    cli::SERVER,
+    cli::LOGIN,
+    cli::CREDENTIALS,
+];
 
 const COLUMNS: [Column; 5] = [
     Column { title: "Computer", width: 22, align: Align::Left, cut: Cut::End },

@@ -1,6 +1,6 @@
 //! The three streams of a command.
 
-use std::io::{self, BufRead, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal as _, Write};
 
 use serde::Serialize;
 
@@ -33,7 +33,8 @@ impl Console {
         Self {
             out: Box::new(BufWriter::new(out)),
             err: Box::new(io::stderr()),
-            input: Box::new(io::stdin().lock()),
+            // One byte at a time out of the process's own buffer, so that a second reader misses nothing.
+            input: Box::new(BufReader::with_capacity(1, io::stdin())),
             input_is_terminal: io::stdin().is_terminal(),
             width,
             json: false,

@@ -1,0 +1,196 @@
+//! A server on another machine, reached over SMB: one connection for as long as it lasts, and the pipes through it.
+
+mod error;
+mod place;
+mod stream;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use auth::Credentials;
+use control::number;
+use rpc::{Call, Endpoint};
+use tokio::net::lookup_host;
+use tokio::sync::{Mutex, MutexGuard};
+use wire::msg::{CreateDisposition, CreateOptions};
+use wire::{AccessMask, NtStatus, ShareAccess};
+
+pub(crate) use error::of_fault as fault_error;
+pub use place::{NotAPlace, Place};
+pub use stream::PipeStream;
+
+use crate::control_client::Transport;
+use crate::limits::{ADDRESSES_TRIED, CONNECTION_IDLE_MAX};
+use crate::smb::{self, ConnectOptions, Connection, CreateParameters, Pipe, Session, Signing, Tree};
+use crate::srvs::{CallError, Rpc};
+use crate::{Error, remote};
+
+/// A server on another machine and who asks it. Nothing is sent before the first question.
+#[derive(Debug)]
+pub struct Remote {
+    place: Place,
+    credentials: Credentials,
+    live: Mutex<Option<Live>>,
+}
+
+/// A connection that is logged on.
+#[derive(Debug)]
+struct Live {
+    session: Session,
+    ipc: Tree,
+    pipes: HashMap<&'static str, Pipe>,
+    used: Instant,
+}
+
+impl Remote {
+    /// The server at that place, asked with those credentials.
+    pub fn new(place: Place, credentials: Credentials) -> Self {
+        Self { place, credentials, live: Mutex::default() }
+    }
+
+    /// Where it is.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Opens the pipe of that name; none where the server has no such pipe.
+    pub async fn open_stream(&self, pipe: &str) -> Result<Option<PipeStream>, Error> {
+        let mut live = self.live().await?;
+        let ipc = live.as_ref().map(|live| live.ipc.clone()).ok_or_else(broken)?;
+        match open_pipe(&ipc, pipe).await {
+            Ok(file) => Ok(Some(PipeStream::new(file))),
+            Err(smb::Error::Status(status, _)) if !ends_session(status) => Ok(None),
+            Err(error) => {
+                *live = None;
+                Err(self.failure(error))
+            }
+        }
+    }
+
+    /// Ends the session in good order, where there is one.
+    pub async fn log_off(&self) {
+        if let Some(live) = self.live.lock().await.take() {
+            // Who does not answer has ended it too.
+            let _ = live.session.logoff().await;
+        }
+    }
+
+    /// The connection: the one there is, unless it has ended or was left alone so long that the server may have
+    /// ended it unheard.
+    async fn live(&self) -> Result<MutexGuard<'_, Option<Live>>, Error> {
+        let mut live = self.live.lock().await;
+        let stale = live.as_ref().is_none_or(|live| {
+            live.session.connection().has_ended() || live.used.elapsed() > CONNECTION_IDLE_MAX
+        });
+        if stale {
+            *live = None;
+            *live = Some(self.log_on().await?);
+        }
+        if let Some(live) = live.as_mut() {
+            live.used = Instant::now();
+        }
+        Ok(live)
+    }
+
+    async fn log_on(&self) -> Result<Live, Error> {
+        let connection = self.connect().await?;
+        let session = connection.logon(self.credentials.clone()).await;
+        let session = session.map_err(|error| self.failure(error))?;
+        let ipc = session.tree_connect(&format!(r"\\{}\IPC$", self.place.unc_host())).await;
+        let ipc = ipc.map_err(|error| self.failure(error))?;
+        Ok(Live { session, ipc, pipes: HashMap::new(), used: Instant::now() })
+    }
+
+    async fn connect(&self) -> Result<Connection, Error> {
+        let unreachable = |why: String| {
+            let error = control::Error::new(number::BAD_NETPATH, "The network path was not found.");
+            Error::Refused(error.with_hint(format!("{}: {why}", self.place)))
+        };
+        let found = lookup_host((self.place.host(), self.place.port())).await;
+        let found: Vec<SocketAddr> =
+            found.map_err(|error| unreachable(error.to_string()))?.take(ADDRESSES_TRIED).collect();
+        let mut last = String::from("the name stands for no address");
+        for address in found {
+            let options = ConnectOptions {
+                signing: Signing::Required,
+                seal_if_possible: true,
+                server_name: self.place.unc_host(),
+                ..ConnectOptions::new().map_err(|error| self.failure(error))?
+            };
+            match Connection::connect(address, None, options).await {
+                Ok(connection) => return Ok(connection),
+                Err(smb::Error::Io(error)) => last = format!("{error} ({address})"),
+                Err(smb::Error::TimedOut(_)) => last = format!("no answer in time ({address})"),
+                Err(error) => return Err(self.failure(error)),
+            }
+        }
+        Err(unreachable(last))
+    }
+
+    fn failure(&self, error: smb::Error) -> Error {
+        error::of_smb(error, &self.place)
+    }
+}
+
+impl Rpc for Remote {
+    fn server_name(&self) -> String {
+        format!(r"\\{}", self.place.unc_host())
+    }
+
+    async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {
+        let mut guard = self.live().await?;
+        let live = guard.as_mut().ok_or_else(broken)?;
+        if !live.pipes.contains_key(endpoint.pipe) {
+            let interface = *endpoint.interfaces.first().ok_or_else(broken)?;
+            let pipe = Pipe::open(&live.ipc, endpoint.pipe, interface).await;
+            let pipe = pipe.map_err(|error| error::of_pipe(error, endpoint, &self.place))?;
+            live.pipes.insert(endpoint.pipe, pipe);
+        }
+        let pipe = live.pipes.get_mut(endpoint.pipe).ok_or_else(broken)?;
+        match pipe.call(call).await {
+            Ok(response) => Ok(response),
+            Err(smb::Error::Rpc(rpc::ClientError::Fault(fault))) => Err(CallError::Fault(fault)),
+            Err(error) => {
+                live.pipes.remove(endpoint.pipe);
+                if error::session_has_ended(&error) {
+                    *guard = None;
+                    return Err(CallError::Ended(self.failure(error)));
+                }
+                Err(self.failure(error).into())
+            }
+        }
+    }
+}
+
+/// The control API over the pipe of our own server.
+impl Transport for Arc<Remote> {
+    type Stream = PipeStream;
+
+    async fn connect(&self) -> Result<PipeStream, Error> {
+        let stream = self.open_stream(control::places::PIPE).await?;
+        stream.ok_or_else(|| remote::error::no_pipe(control::places::PIPE, &self.place))
+    }
+}
+
+async fn open_pipe(ipc: &Tree, name: &str) -> Result<smb::File, smb::Error> {
+    let parameters = CreateParameters {
+        access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,
+        share: ShareAccess::READ | ShareAccess::WRITE,
+        disposition: CreateDisposition::OPEN,
+        options: CreateOptions::NONE,
+        ..CreateParameters::open(name)
+    };
+    ipc.create(&parameters).await
+}
+
+fn broken() -> Error {
+    Error::Broken(std::io::ErrorKind::NotConnected.into())
+}
+
+/// Whether a status says that the session, and not only the request, is over.
+fn ends_session(status: NtStatus) -> bool {
+    [NtStatus::USER_SESSION_DELETED, NtStatus::NETWORK_SESSION_EXPIRED, NtStatus::NETWORK_NAME_DELETED]
+        .contains(&status)
+}

@@ -1,0 +1,103 @@
+//! A pipe as a stream of bytes, like a socket.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf};
+use wire::NtStatus;
+
+use crate::limits::PIPE_STREAM_BYTES;
+use crate::smb::{Error, File, read_data, read_part};
+
+/// The bytes that go through a pipe: each READ takes what there is, each WRITE sends what there is, and where
+/// messages begin means nothing. Dropping it closes the pipe.
+#[derive(Debug)]
+pub struct PipeStream(DuplexStream);
+
+impl PipeStream {
+    /// The stream through an open pipe. To be called within a tokio runtime.
+    pub fn new(file: File) -> Self {
+        let (ours, theirs) = tokio::io::duplex(PIPE_STREAM_BYTES);
+        tokio::spawn(carry(file, theirs));
+        Self(ours)
+    }
+}
+
+/// Carries bytes both ways until either end has no more.
+async fn carry(file: File, stream: DuplexStream) {
+    let (mut requests, mut answers) = tokio::io::split(stream);
+    let outward = async {
+        let mut buffer = vec![0; PIPE_STREAM_BYTES];
+        while let Ok(got @ 1..) = requests.read(&mut buffer).await {
+            let mut data = Bytes::copy_from_slice(buffer.get(..got).unwrap_or_default());
+            while !data.is_empty() {
+                match file.write(0, data.clone()).await {
+                    // A server that takes none will take none the next time either.
+                    Ok(0) | Err(_) => return true,
+                    Ok(taken) => drop(data.split_to(data.len().min(taken as usize))),
+                }
+            }
+        }
+        false
+    };
+    let inward = async {
+        while let Ok(data) = read(&file).await {
+            if data.is_empty() || answers.write_all(&data).await.is_err() {
+                return;
+            }
+        }
+    };
+    {
+        tokio::pin!(outward, inward);
+        let refused = tokio::select! {
+            refused = &mut outward => refused,
+            () = &mut inward => false,
+        };
+        // What the server would not take to its end may still have been answered, with a refusal.
+        if refused {
+            inward.await;
+        }
+    }
+    let _ = answers.shutdown().await;
+    let _ = file.close().await;
+}
+
+/// What there is, waiting for as long as there is nothing.
+async fn read(file: &File) -> Result<Bytes, Error> {
+    let length = u32::try_from(PIPE_STREAM_BYTES).unwrap_or(u32::MAX);
+    let tree = file.tree();
+    let waiting = tree.connection().submit(tree.scope(), read_part(file.id(), 0, length)).await?;
+    let answer = waiting.response_within(Duration::MAX).await?.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
+    read_data(&answer)
+}
+
+impl AsyncRead for PipeStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for PipeStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
+    }
+}

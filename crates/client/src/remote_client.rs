@@ -1,0 +1,141 @@
+//! A server on another machine: over the control API where it is our own, else over MS-SRVS.
+
+use std::sync::Arc;
+
+use auth::Credentials;
+use control::{
+    Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, OpenFile,
+    PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery,
+    Settings, SettingsChange, Share, ShareChange, Statistics, User, Who, WhoQuery,
+};
+use tokio::sync::OnceCell;
+
+use crate::remote::{Place, Remote};
+use crate::{Administration, Answer, ControlClient, Error, Events, SrvsClient};
+
+/// A server on another machine. The first question finds out which API it speaks.
+pub struct RemoteClient {
+    remote: Arc<Remote>,
+    way: OnceCell<Box<dyn Administration>>,
+}
+
+impl RemoteClient {
+    /// The server at that place, asked with those credentials.
+    pub fn new(place: Place, credentials: Credentials) -> Self {
+        Self { remote: Arc::new(Remote::new(place, credentials)), way: OnceCell::new() }
+    }
+
+    /// Our own server is the one that has the pipe of the control API.
+    async fn way(&self) -> Result<&dyn Administration, Error> {
+        let way = self.way.get_or_try_init(async || {
+            let own = self.remote.open_stream(control::places::PIPE).await?.is_some();
+            let remote = Arc::clone(&self.remote);
+            let way: Box<dyn Administration> =
+                if own { Box::new(ControlClient::over(remote)) } else { Box::new(SrvsClient::new(remote)) };
+            Ok::<_, Error>(way)
+        });
+        Ok(&**way.await?)
+    }
+}
+
+impl Administration for RemoteClient {
+    fn ending_warning(&self) -> Option<&'static str> {
+        self.way.get().and_then(|way| way.ending_warning())
+    }
+
+    fn server(&self) -> Answer<'_, ServerInfo> {
+        Box::pin(async move { self.way().await?.server().await })
+    }
+
+    fn sessions<'a>(&'a self, query: &'a SessionQuery) -> Answer<'a, Vec<Session>> {
+        Box::pin(async move { self.way().await?.sessions(query).await })
+    }
+
+    fn end_session<'a>(&'a self, session: &'a Session) -> Answer<'a, Ended> {
+        Box::pin(async move { self.way().await?.end_session(session).await })
+    }
+
+    fn files<'a>(&'a self, query: &'a FileQuery) -> Answer<'a, Vec<OpenFile>> {
+        Box::pin(async move { self.way().await?.files(query).await })
+    }
+
+    fn file(&self, id: u32) -> Answer<'_, OpenFile> {
+        Box::pin(async move { self.way().await?.file(id).await })
+    }
+
+    fn close_file<'a>(&'a self, id: u32, how: &'a CloseFile) -> Answer<'a, Ended> {
+        Box::pin(async move { self.way().await?.close_file(id, how).await })
+    }
+
+    fn who<'a>(&'a self, query: &'a WhoQuery) -> Answer<'a, Who> {
+        Box::pin(async move { self.way().await?.who(query).await })
+    }
+
+    fn events<'a>(&'a self, query: &'a EventQuery) -> Answer<'a, Events<'a>> {
+        Box::pin(async move { self.way().await?.events(query).await })
+    }
+
+    fn shares(&self) -> Answer<'_, Vec<Share>> {
+        Box::pin(async move { self.way().await?.shares().await })
+    }
+
+    fn share<'a>(&'a self, name: &'a str) -> Answer<'a, Share> {
+        Box::pin(async move { self.way().await?.share(name).await })
+    }
+
+    fn add_share<'a>(&'a self, share: &'a NewShare) -> Answer<'a, Share> {
+        Box::pin(async move { self.way().await?.add_share(share).await })
+    }
+
+    fn change_share<'a>(&'a self, name: &'a str, change: &'a ShareChange) -> Answer<'a, Share> {
+        Box::pin(async move { self.way().await?.change_share(name, change).await })
+    }
+
+    fn delete_share<'a>(&'a self, name: &'a str) -> Answer<'a, Ended> {
+        Box::pin(async move { self.way().await?.delete_share(name).await })
+    }
+
+    fn connections<'a>(&'a self, query: &'a ConnectionQuery) -> Answer<'a, Vec<Connection>> {
+        Box::pin(async move { self.way().await?.connections(query).await })
+    }
+
+    fn refusals<'a>(&'a self, query: &'a RefusalQuery) -> Answer<'a, Vec<Refusal>> {
+        Box::pin(async move { self.way().await?.refusals(query).await })
+    }
+
+    fn settings(&self) -> Answer<'_, Settings> {
+        Box::pin(async move { self.way().await?.settings().await })
+    }
+
+    fn change_settings<'a>(&'a self, change: &'a SettingsChange) -> Answer<'a, Settings> {
+        Box::pin(async move { self.way().await?.change_settings(change).await })
+    }
+
+    fn statistics(&self) -> Answer<'_, Statistics> {
+        Box::pin(async move { self.way().await?.statistics().await })
+    }
+
+    fn service(&self) -> Answer<'_, Service> {
+        Box::pin(async move { self.way().await?.service().await })
+    }
+
+    fn control_service(&self, action: ServiceAction) -> Answer<'_, Service> {
+        Box::pin(async move { self.way().await?.control_service(action).await })
+    }
+
+    fn clock(&self) -> Answer<'_, Clock> {
+        Box::pin(async move { self.way().await?.clock().await })
+    }
+
+    fn users(&self) -> Answer<'_, Vec<User>> {
+        Box::pin(async move { self.way().await?.users().await })
+    }
+
+    fn set_password<'a>(&'a self, user: &'a str, change: &'a PasswordChange) -> Answer<'a, User> {
+        Box::pin(async move { self.way().await?.set_password(user, change).await })
+    }
+
+    fn logons(&self) -> Answer<'_, Vec<Logon>> {
+        Box::pin(async move { self.way().await?.logons().await })
+    }
+}

@@ -1,0 +1,177 @@
+//! Calls that a server may not know, and lists that come in pages.
+
+use std::sync::Arc;
+
+use rpc::call::Response as _;
+use rpc::{Call, Endpoint, Fault, Win32Error};
+
+use crate::Error;
+use crate::limits::{LIST_ENTRIES_MAX, SRVS_PAGE_BYTES, SRVS_PAGES_MAX};
+use crate::remote::fault_error;
+
+/// What makes calls of a server.
+pub trait Rpc {
+    /// `ServerName` of a call: the server with its two backslashes.
+    fn server_name(&self) -> String;
+
+    /// Makes a call. What the call says of its own success is in the response.
+    fn call<C: Call>(
+        &self,
+        endpoint: Endpoint,
+        call: &C,
+    ) -> impl Future<Output = Result<C::Response, CallError>>;
+}
+
+impl<T: Rpc> Rpc for Arc<T> {
+    fn server_name(&self) -> String {
+        self.as_ref().server_name()
+    }
+
+    async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {
+        self.as_ref().call(endpoint, call).await
+    }
+}
+
+/// Why a call was not answered.
+#[derive(Debug)]
+pub enum CallError {
+    /// The server did not execute it.
+    Fault(Fault),
+    /// The session ended under it.
+    Ended(Error),
+    /// Anything else.
+    Other(Error),
+}
+
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<CallError> for Error {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Fault(fault) => fault_error(fault),
+            CallError::Ended(error) | CallError::Other(error) => error,
+        }
+    }
+}
+
+/// What a call said of its success, where it was no success.
+#[derive(Debug)]
+pub(super) enum Refused {
+    /// The return value.
+    Status(Win32Error),
+    /// It was not answered.
+    Call(CallError),
+}
+
+impl Refused {
+    /// Whether the server does not know the call or the level; another level may do.
+    pub(super) fn is_unknown(&self) -> bool {
+        match self {
+            Self::Status(status) => UNKNOWN.contains(status),
+            Self::Call(CallError::Fault(fault)) => *fault != Fault::ACCESS_DENIED,
+            Self::Call(_) => false,
+        }
+    }
+
+    /// Whether the server says that the caller may not.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(
+            self,
+            Self::Status(Win32Error::ACCESS_DENIED) | Self::Call(CallError::Fault(Fault::ACCESS_DENIED))
+        )
+    }
+
+    /// Whether it is this return value.
+    pub(super) fn is(&self, status: Win32Error) -> bool {
+        matches!(self, Self::Status(it) if *it == status)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            // Not knowing is the same whichever way it is said.
+            Refused::Status(status) if UNKNOWN.contains(&status) => {
+                super::unsupported(format!("it answered {status}"))
+            }
+            Refused::Status(status) => {
+                control::Error::new(status.0, format!("The server answered {status}.")).into()
+            }
+            Refused::Call(error) => error.into(),
+        }
+    }
+}
+
+/// ERROR_INVALID_FUNCTION.
+const INVALID_FUNCTION: Win32Error = Win32Error(1);
+
+/// What servers say that do not know a level or a call.
+const UNKNOWN: [Win32Error; 4] = [
+    Win32Error::INVALID_LEVEL,
+    Win32Error::NOT_SUPPORTED,
+    Win32Error::CALL_NOT_IMPLEMENTED,
+    INVALID_FUNCTION,
+];
+
+/// Makes a call that succeeds or not.
+pub(super) async fn make<R: Rpc, C: Call>(
+    rpc: &R,
+    endpoint: Endpoint,
+    call: &C,
+) -> Result<C::Response, Refused> {
+    let response = rpc.call(endpoint, call).await.map_err(Refused::Call)?;
+    match response.status() {
+        status if status.is_success() => Ok(response),
+        status => Err(Refused::Status(status)),
+    }
+}
+
+/// Where a page begins, and how large it may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PageOf {
+    pub(super) resume: Option<u32>,
+    pub(super) bytes: u32,
+}
+
+/// All entries of a list. `ask` makes the call for a page, `take` takes its response apart: the entries and the
+/// handle of the next page.
+pub(super) async fn list<R: Rpc, C: Call, T>(
+    rpc: &R,
+    endpoint: Endpoint,
+    ask: impl Fn(PageOf) -> C,
+    take: impl Fn(C::Response) -> (Vec<T>, Option<u32>),
+) -> Result<Vec<T>, Refused> {
+    let mut all = Vec::new();
+    let mut page = PageOf { resume: Some(0), bytes: SRVS_PAGE_BYTES };
+    for _ in 0..SRVS_PAGES_MAX {
+        let response = rpc.call(endpoint, &ask(page)).await.map_err(Refused::Call)?;
+        let status = response.status();
+        let (entries, resume) = take(response);
+        let (progress, moved) = (!entries.is_empty(), resume != page.resume && resume != Some(0));
+        match status {
+            Win32Error::SUCCESS | Win32Error::NO_MORE_ITEMS => {
+                all.extend(entries);
+                return Ok(all);
+            }
+            Win32Error::MORE_DATA if progress && moved && resume.is_some() => {
+                all.extend(entries);
+                page.resume = resume;
+            }
+            // Not one entry fits, or the server cannot go on from where it stopped.
+            Win32Error::MORE_DATA | Win32Error::BUF_TOO_SMALL
+                if page.bytes < rpc::srvsvc::MAX_PREFERRED_LENGTH =>
+            {
+                page.bytes = rpc::srvsvc::MAX_PREFERRED_LENGTH;
+            }
+            status => return Err(Refused::Status(status)),
+        }
+        if all.len() > LIST_ENTRIES_MAX {
+            break;
+        }
+    }
+    Err(Refused::Call(Error::Nonsense("the pages of the list do not end".into()).into()))
+}

@@ -1,0 +1,291 @@
+//! Opens: NetrFileEnum, NetrFileGetInfo, NetrFileClose (MS-SRVS 3.1.4.2 to 3.1.4.4).
+
+use control::{CloseFile, Ended, FileQuery, OpenFile, Share, Timestamp, address, number};
+use rpc::Win32Error;
+use rpc::srvsvc::{
+    ENDPOINT, FileCloseRequest, FileEnumRequest, FileEnumStruct, FileGetInfoRequest, FileInfo, FileInfo2,
+    FileInfo3,
+};
+
+use super::call::{CallError, Refused, Rpc, list, make};
+use super::{Knowledge, SrvsClient, unsupported};
+use crate::Error;
+use crate::limits::CLOSE_LOOKS;
+
+/// The levels, those that tell most first.
+const LEVELS: [u32; 2] = [3, 2];
+
+impl<R: Rpc> SrvsClient<R> {
+    pub(super) async fn file_list(&self, query: &FileQuery) -> Result<Vec<OpenFile>, Error> {
+        let mut files = match &query.client {
+            Some(client) => self.files_of_computer(client).await?,
+            None => self.all_files(None).await?,
+        };
+        self.tell_file_shares(&mut files).await;
+        let now = Timestamp::now();
+        files.retain(|file| query.matches(file, now));
+        files.sort_by_key(|file| file.id);
+        Ok(files)
+    }
+
+    pub(super) async fn file_of_id(&self, id: u32) -> Result<OpenFile, Error> {
+        for level in LEVELS {
+            let server_name = Some(self.rpc.server_name());
+            match make(&self.rpc, ENDPOINT, &FileGetInfoRequest { server_name, file_id: id, level }).await {
+                Ok(response) => {
+                    let mut files: Vec<OpenFile> = match response.info {
+                        FileInfo::Level3(info) => vec![level_3(info)],
+                        FileInfo::Level2(info) => vec![level_2(info)],
+                        FileInfo::Absent(_) => Vec::new(),
+                    };
+                    self.tell_file_shares(&mut files).await;
+                    return files.pop().ok_or_else(|| Error::Nonsense("a file without information".into()));
+                }
+                Err(refused) if refused.is_unknown() => {}
+                Err(refused) => return Err(refused.into()),
+            }
+        }
+        let files = self.file_list(&FileQuery::default()).await?;
+        files.into_iter().find(|file| file.id == id).ok_or_else(no_file)
+    }
+
+    pub(super) async fn file_close(&self, id: u32, how: &CloseFile) -> Result<Ended, Error> {
+        if how.grace.is_some_and(|seconds| seconds > 0) {
+            return Err(unsupported("this server closes at once and gives its clients no time".into()));
+        }
+        let file = self.file_of_id(id).await?;
+        expect(&file, how)?;
+        let request = FileCloseRequest { server_name: Some(self.rpc.server_name()), file_id: id };
+        let closed = Ended { files: 1, ..Ended::default() };
+        match make(&self.rpc, ENDPOINT, &request).await {
+            Ok(_) => Ok(closed),
+            // It was the pipe that we asked through.
+            Err(Refused::Call(CallError::Ended(_))) => Ok(closed),
+            // Samba says so of a close that worked.
+            Err(refused) if refused.is(Win32Error::FILE_NOT_FOUND) => {
+                if self.goes(&file).await? {
+                    Ok(closed)
+                } else {
+                    Err(refused.into())
+                }
+            }
+            Err(refused) => Err(refused.into()),
+        }
+    }
+
+    /// Looks whether an open that a close seemed not to find goes.
+    async fn goes(&self, file: &OpenFile) -> Result<bool, Error> {
+        for wait in CLOSE_LOOKS {
+            tokio::time::sleep(wait).await;
+            let files = self.all_files(None).await?;
+            if !files.iter().any(|it| it.id == file.id && it.server_path == file.server_path) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// What a computer has open, which is the one thing that entries do not tell.
+    async fn files_of_computer(&self, client: &str) -> Result<Vec<OpenFile>, Error> {
+        let mut files = self.all_files(Some(&address::display(client))).await?;
+        if files.is_empty() && !self.knows_computers_of_files().await? {
+            return Err(unsupported("this server does not tell from which computer a file is open".into()));
+        }
+        for file in &mut files {
+            file.computer = Some(client.trim_start_matches('\\').to_owned());
+        }
+        Ok(files)
+    }
+
+    /// Samba, whose sessions stop at level 1, takes the name of a computer for the name of a user.
+    async fn knows_computers_of_files(&self) -> Result<bool, Error> {
+        if self.knowledge().single_sessions.is_none() {
+            self.all_sessions().await?;
+        }
+        Ok(self.can_end_single_sessions())
+    }
+
+    async fn all_files(&self, user_name: Option<&str>) -> Result<Vec<OpenFile>, Error> {
+        let mut last = None;
+        for level in LEVELS {
+            match self.files_at(level, user_name).await {
+                Ok(files) => return Ok(files),
+                Err(refused) if refused.is_unknown() => last = Some(refused),
+                Err(refused) => return Err(refused.into()),
+            }
+        }
+        Err(last.map_or_else(|| unsupported("no level is left".into()), Error::from))
+    }
+
+    async fn files_at(&self, level: u32, user_name: Option<&str>) -> Result<Vec<OpenFile>, Refused> {
+        let name = self.rpc.server_name();
+        list(
+            &self.rpc,
+            ENDPOINT,
+            |page| FileEnumRequest {
+                server_name: Some(name.clone()),
+                base_path: None,
+                user_name: user_name.map(str::to_owned),
+                info: FileEnumStruct::empty(level),
+                preferred_maximum_length: page.bytes,
+                resume_handle: page.resume,
+            },
+            |response| {
+                let files = match response.info {
+                    FileEnumStruct::Level3(entries) => entries.into_iter().map(level_3).collect(),
+                    FileEnumStruct::Level2(entries) => entries.into_iter().map(level_2).collect(),
+                    FileEnumStruct::Absent(_) => Vec::new(),
+                };
+                (files, response.resume_handle)
+            },
+        )
+        .await
+    }
+
+    /// Tells of each file the share and the path below it, from the directories that are shared.
+    async fn tell_file_shares(&self, files: &mut [OpenFile]) {
+        if files.iter().all(|file| file.server_path.is_none()) {
+            return;
+        }
+        let shares = match self.knowledge().shares {
+            Some(shares) => shares,
+            None => match self.share_list().await {
+                Ok(shares) => shares,
+                // Who may not see them sees the server's paths.
+                Err(_) => Vec::new(),
+            },
+        };
+        self.learn(|known| Knowledge { shares: Some(shares.clone()), ..known });
+        for file in files {
+            if let Some((share, path)) = file.server_path.as_deref().and_then(|path| below(&shares, path)) {
+                file.path = path;
+                file.share = Some(share);
+            }
+        }
+    }
+}
+
+/// The share whose directory a path is in, and the path below it; the innermost, and none where two share the same.
+fn below(shares: &[Share], path: &str) -> Option<(String, String)> {
+    let mut found: Option<(&Share, usize, bool)> = None;
+    for share in shares {
+        let Some(directory) = share.path.as_deref().map(|it| it.trim_end_matches(['\\', '/'])) else {
+            continue;
+        };
+        let (Some(start), Some(rest)) = (path.get(..directory.len()), path.get(directory.len()..)) else {
+            continue;
+        };
+        let inside = rest.is_empty() || rest.starts_with(['\\', '/']);
+        if directory.is_empty() || !inside || start.to_lowercase() != directory.to_lowercase() {
+            continue;
+        }
+        found = match found {
+            Some((_, length, _)) if length > directory.len() => found,
+            Some((other, length, _)) if length == directory.len() => Some((other, length, false)),
+            _ => Some((share, directory.len(), true)),
+        };
+    }
+    let (share, length, only) = found?;
+    let rest = path.get(length..)?.trim_start_matches(['\\', '/']);
+    only.then(|| (share.name.clone(), rest.replace('/', "\\")))
+}
+
+/// Refuses with 2314 an open that is not the one that is meant.
+fn expect(file: &OpenFile, how: &CloseFile) -> Result<(), Error> {
+    let folded = |path: &str| path.replace('/', "\\").to_lowercase();
+    let user = FileQuery { user: how.expect_user.clone(), ..FileQuery::default() };
+    let same_path = |expected: &String| {
+        let expected = folded(expected);
+        folded(&file.path) == expected
+            || file.server_path.as_deref().is_some_and(|path| folded(path) == expected)
+    };
+    if user.matches(file, Timestamp::now()) && how.expect_path.as_ref().is_none_or(same_path) {
+        Ok(())
+    } else {
+        Err(no_file())
+    }
+}
+
+fn no_file() -> Error {
+    let message = "There is not an open file with that identification number.";
+    control::Error::new(number::FILE_ID_NOT_FOUND, message).into()
+}
+
+fn level_2(info: FileInfo2) -> OpenFile {
+    OpenFile { id: info.id, ..OpenFile::default() }
+}
+
+fn level_3(info: FileInfo3) -> OpenFile {
+    let told = info.path_name.unwrap_or_default();
+    let (path, server_path, pipe) = match pipe_name(&told) {
+        Some(name) => (name.to_owned(), None, true),
+        None => (told.clone(), Some(told), false),
+    };
+    OpenFile {
+        id: info.id,
+        path,
+        server_path,
+        user: info.user_name.unwrap_or_default(),
+        permissions: Some(info.permissions),
+        locks: Some(info.num_locks),
+        pipe,
+        ..OpenFile::default()
+    }
+}
+
+/// The pipe that a path names: `\PIPE\srvsvc`, and on Windows `\srvsvc`; files have a drive.
+fn pipe_name(path: &str) -> Option<&str> {
+    let name = path.strip_prefix('\\')?;
+    let name = match name.get(..5) {
+        Some(prefix) if prefix.eq_ignore_ascii_case(r"PIPE\") => name.get(5..)?,
+        _ => name,
+    };
+    (!name.is_empty() && !name.contains(['\\', ':'])).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(name: &str, path: &str) -> Share {
+        Share { name: name.into(), path: Some(path.into()), ..Share::default() }
+    }
+
+    #[test]
+    fn paths_below_shares() {
+        let shares = [
+            share("data", r"C:\srv\data"),
+            share("inner", r"c:\SRV\data\inner\"),
+            share("twin", r"C:\twins"),
+            share("twin2", r"C:\Twins"),
+            share("IPC$", ""),
+        ];
+        for (path, expected) in [
+            (r"C:\srv\data\a\b.txt", Some(("data", r"a\b.txt"))),
+            (r"C:\srv\data\inner\ü", Some(("inner", "ü"))),
+            (r"C:\SRV\DATA", Some(("data", ""))),
+            (r"C:\srv\database", None),
+            (r"C:\twins\x", None),
+            ("C:\\sr\u{fc}", None),
+            (r"D:\srv\data\x", None),
+        ] {
+            let expected = expected.map(|(share, path): (&str, &str)| (share.to_owned(), path.to_owned()));
+            assert_eq!(below(&shares, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn pipes_have_no_drive() {
+        for (path, name) in [
+            (r"\PIPE\srvsvc", Some("srvsvc")),
+            (r"\pipe\srvsvc", Some("srvsvc")),
+            (r"\lsarpc", Some("lsarpc")),
+            (r"C:\x", None),
+            (r"\", None),
+            (r"\\?\C:\x", None),
+            ("", None),
+        ] {
+            assert_eq!(pipe_name(path), name, "{path}");
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Shares: NetrShareEnum, NetrShareGetInfo, NetrShareAdd, NetrShareSetInfo, NetrShareDel (MS-SRVS 3.1.4.7 to 3.1.4.12).
+
+use control::{Ended, NewShare, Share, ShareChange, ShareKind, number};
+use rpc::WithLevel;
+use rpc::srvsvc::{
+    ENDPOINT, SHI_USES_UNLIMITED, STYPE_DEVICE, STYPE_DISKTREE, STYPE_IPC, STYPE_PRINTQ, STYPE_SPECIAL,
+    STYPE_TEMPORARY, ShareAddRequest, ShareDelRequest, ShareEnumRequest, ShareEnumStruct,
+    ShareGetInfoRequest, ShareInfo, ShareInfo0, ShareInfo1, ShareInfo2, ShareInfo502, ShareInfo1005,
+    ShareSetInfoRequest,
+};
+
+use super::call::{Refused, Rpc, list, make};
+use super::{SrvsClient, some, unsupported};
+use crate::Error;
+
+/// The levels, those that tell most first. 502 and 2 are for administrators.
+const LEVELS: [u32; 4] = [502, 2, 1, 0];
+
+/// `shi1005_flags` about what clients may cache (MS-SRVS 2.2.4.29, `CSC_MASK`), and the words for it.
+const CACHING_MASK: u32 = 0x30;
+const CACHING: [(u32, &str); 4] = [(0x00, "manual"), (0x10, "documents"), (0x20, "programs"), (0x30, "none")];
+
+/// `SHI1005_FLAGS_ENCRYPT_DATA`.
+const ENCRYPT_DATA: u32 = 0x8000;
+
+impl<R: Rpc> SrvsClient<R> {
+    pub(super) async fn share_list(&self) -> Result<Vec<Share>, Error> {
+        let mut denied = None;
+        let mut unknown = None;
+        for level in LEVELS {
+            match self.shares_at(level).await {
+                Ok(mut shares) => {
+                    shares.sort_by(|a, b| a.name.to_lowercase().cmp(&b.name.to_lowercase()));
+                    return Ok(shares);
+                }
+                Err(refused) if refused.is_denied() => denied = Some(refused),
+                Err(refused) if refused.is_unknown() => unknown = Some(refused),
+                Err(refused) => return Err(refused.into()),
+            }
+        }
+        Err(denied.or(unknown).map_or_else(|| unsupported("no level is left".into()), Error::from))
+    }
+
+    async fn shares_at(&self, level: u32) -> Result<Vec<Share>, Refused> {
+        let name = self.rpc.server_name();
+        list(
+            &self.rpc,
+            ENDPOINT,
+            |page| ShareEnumRequest {
+                server_name: Some(name.clone()),
+                info: ShareEnumStruct::empty(level),
+                preferred_maximum_length: page.bytes,
+                resume_handle: page.resume,
+            },
+            |response| {
+                let shares = match response.info {
+                    ShareEnumStruct::Level0(entries) => entries.into_iter().map(level_0).collect(),
+                    ShareEnumStruct::Level1(entries) => entries.into_iter().map(level_1).collect(),
+                    ShareEnumStruct::Level2(entries) => entries.into_iter().map(level_2).collect(),
+                    ShareEnumStruct::Level502(entries) => entries.into_iter().map(level_502).collect(),
+                    _ => Vec::new(),
+                };
+                (shares, response.resume_handle)
+            },
+        )
+        .await
+    }
+
+    pub(super) async fn share_of_name(&self, name: &str) -> Result<Share, Error> {
+        let mut denied = None;
+        let mut unknown = None;
+        for level in LEVELS {
+            match self.share_info(name, level).await {
+                Ok(info) => {
+                    let share = match info {
+                        ShareInfo::Level0(info) => level_0(info),
+                        ShareInfo::Level1(info) => level_1(info),
+                        ShareInfo::Level2(info) => level_2(info),
+                        ShareInfo::Level502(info) => level_502(info),
+                        _ => return Err(Error::Nonsense("a share without information".into())),
+                    };
+                    return Ok(self.with_flags(share).await);
+                }
+                Err(refused) if refused.is_denied() => denied = Some(refused),
+                Err(refused) if refused.is_unknown() => unknown = Some(refused),
+                Err(refused) => return Err(not_found(refused)),
+            }
+        }
+        Err(denied.or(unknown).map_or_else(|| unsupported("no level is left".into()), Error::from))
+    }
+
+    pub(super) async fn share_add(&self, share: &NewShare) -> Result<Share, Error> {
+        refuse_what_cannot_be(&share.settings)?;
+        let info = ShareInfo2 {
+            net_name: Some(share.name.clone()),
+            share_type: STYPE_DISKTREE,
+            remark: Some(share.settings.comment.clone().unwrap_or_default()),
+            permissions: 0,
+            max_uses: uses(share.settings.uses_max.unwrap_or(0)),
+            current_uses: 0,
+            path: Some(share.path.clone()),
+            password: None,
+        };
+        let request = ShareAddRequest {
+            server_name: Some(self.rpc.server_name()),
+            info: WithLevel(ShareInfo::Level2(info)),
+            parameter_error: Some(0),
+        };
+        make(&self.rpc, ENDPOINT, &request).await?;
+        if let Some(caching) = &share.settings.caching {
+            self.set_caching(&share.name, caching).await?;
+        }
+        self.share_of_name(&share.name).await
+    }
+
+    pub(super) async fn share_change(&self, name: &str, change: &ShareChange) -> Result<Share, Error> {
+        refuse_what_cannot_be(change)?;
+        if change.comment.is_some() || change.uses_max.is_some() {
+            let ShareInfo::Level2(mut info) = self.share_info(name, 2).await.map_err(not_found)? else {
+                return Err(Error::Nonsense("a share without information".into()));
+            };
+            if let Some(comment) = &change.comment {
+                info.remark = Some(comment.clone());
+            }
+            if let Some(most) = change.uses_max {
+                info.max_uses = uses(most);
+            }
+            self.set(name, ShareInfo::Level2(info)).await?;
+        }
+        if let Some(caching) = &change.caching {
+            self.set_caching(name, caching).await?;
+        }
+        let share = self.share_of_name(name).await?;
+        let refused = change.comment.as_ref().is_some_and(|it| *it != share.comment)
+            || change.uses_max.is_some_and(|it| share.uses_max.unwrap_or(0) != it)
+            || change.caching.as_ref().is_some_and(|it| share.caching.as_ref() != Some(it));
+        if refused { Err(unsupported("the server said yes and changed nothing".into())) } else { Ok(share) }
+    }
+
+    pub(super) async fn share_delete(&self, name: &str) -> Result<Ended, Error> {
+        let request = ShareDelRequest {
+            server_name: Some(self.rpc.server_name()),
+            net_name: name.to_owned(),
+            reserved: 0,
+        };
+        make(&self.rpc, ENDPOINT, &request).await.map_err(not_found)?;
+        Ok(Ended::default())
+    }
+
+    async fn share_info(&self, name: &str, level: u32) -> Result<ShareInfo, Refused> {
+        let request = ShareGetInfoRequest {
+            server_name: Some(self.rpc.server_name()),
+            net_name: name.to_owned(),
+            level,
+        };
+        Ok(make(&self.rpc, ENDPOINT, &request).await?.info)
+    }
+
+    /// The share with what its flags say, where the server tells them.
+    async fn with_flags(&self, mut share: Share) -> Share {
+        if let Ok(ShareInfo::Level1005(info)) = self.share_info(&share.name, 1005).await {
+            let caching = CACHING.iter().find(|(bits, _)| info.flags & CACHING_MASK == *bits);
+            share.caching = caching.map(|(_, word)| (*word).to_owned());
+            // A server that does not know the flag does not set it; whether it wants sealing is unknown then.
+            share.encrypt = Some(true).filter(|_| info.flags & ENCRYPT_DATA != 0);
+        }
+        share
+    }
+
+    async fn set_caching(&self, name: &str, word: &str) -> Result<(), Error> {
+        let Some((bits, _)) = CACHING.iter().find(|(_, known)| *known == word) else {
+            return Err(control::Error::new(number::INVALID_PARAMETER, "The parameter is incorrect.").into());
+        };
+        let ShareInfo::Level1005(info) = self.share_info(name, 1005).await.map_err(not_found)? else {
+            return Err(Error::Nonsense("a share without flags".into()));
+        };
+        let flags = info.flags & !CACHING_MASK | bits;
+        self.set(name, ShareInfo::Level1005(ShareInfo1005 { flags })).await
+    }
+
+    async fn set(&self, name: &str, info: ShareInfo) -> Result<(), Error> {
+        let request = ShareSetInfoRequest {
+            server_name: Some(self.rpc.server_name()),
+            net_name: name.to_owned(),
+            info: WithLevel(info),
+            parameter_error: Some(0),
+        };
+        make(&self.rpc, ENDPOINT, &request).await.map_err(not_found)?;
+        Ok(())
+    }
+}
+
+/// MS-SRVS names who may do what by security identifiers, which only the server could look up; and nobody asks it
+/// over this protocol to make a share read-only.
+fn refuse_what_cannot_be(change: &ShareChange) -> Result<(), Error> {
+    if change.grants.is_some() {
+        return Err(unsupported("permissions of another server's shares are not set by this version".into()));
+    }
+    if change.read_only.is_some() {
+        return Err(unsupported("another server's shares are not made read-only over MS-SRVS".into()));
+    }
+    Ok(())
+}
+
+/// Servers have several ways to say that there is no such share; Samba says 123.
+fn not_found(refused: Refused) -> Error {
+    let missing =
+        [rpc::Win32Error::INVALID_NAME, rpc::Win32Error::BAD_NET_NAME, rpc::Win32Error::FILE_NOT_FOUND];
+    if missing.into_iter().any(|status| refused.is(status)) {
+        control::Error::new(number::NET_NAME_NOT_FOUND, "This shared resource does not exist.").into()
+    } else {
+        refused.into()
+    }
+}
+
+const fn uses(most: u32) -> u32 {
+    if most == 0 { SHI_USES_UNLIMITED } else { most }
+}
+
+/// What `shi*_type` and `coni*_type` say.
+pub(super) fn kind(share_type: u32) -> ShareKind {
+    match share_type & !(STYPE_SPECIAL | STYPE_TEMPORARY) {
+        STYPE_DISKTREE => ShareKind::Disk,
+        STYPE_PRINTQ => ShareKind::Print,
+        STYPE_DEVICE => ShareKind::Comm,
+        STYPE_IPC => ShareKind::Ipc,
+        _ => ShareKind::Unknown,
+    }
+}
+
+fn level_0(info: ShareInfo0) -> Share {
+    let name = info.net_name.unwrap_or_default();
+    Share { special: name.ends_with('$'), name, kind: ShareKind::Unknown, ..Share::default() }
+}
+
+fn level_1(info: ShareInfo1) -> Share {
+    let share = level_0(ShareInfo0 { net_name: info.net_name });
+    Share {
+        kind: kind(info.share_type),
+        special: share.special || info.share_type & STYPE_SPECIAL != 0,
+        comment: info.remark.unwrap_or_default(),
+        ..share
+    }
+}
+
+fn level_2(info: ShareInfo2) -> Share {
+    let share =
+        level_1(ShareInfo1 { net_name: info.net_name, share_type: info.share_type, remark: info.remark });
+    Share {
+        path: some(info.path),
+        uses: Some(info.current_uses),
+        uses_max: Some(info.max_uses).filter(|most| *most != SHI_USES_UNLIMITED),
+        ..share
+    }
+}
+
+fn level_502(info: ShareInfo502) -> Share {
+    level_2(ShareInfo2 {
+        net_name: info.net_name,
+        share_type: info.share_type,
+        remark: info.remark,
+        permissions: info.permissions,
+        max_uses: info.max_uses,
+        current_uses: info.current_uses,
+        path: info.path,
+        password: None,
+    })
+}
