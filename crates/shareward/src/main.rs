@@ -5,7 +5,6 @@
 mod administration;
 mod applets;
 mod cli;
-#[allow(dead_code, reason = "the commands that log on elsewhere use it")]
 mod credentials;
 mod exit;
 mod failure;

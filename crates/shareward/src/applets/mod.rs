@@ -8,6 +8,7 @@ mod demo;
 mod file;
 mod help;
 mod helpmsg;
+mod net_use;
 mod serve;
 mod session;
 mod user;
@@ -27,6 +28,7 @@ static APPLETS: &[&Applet] = &[
     &helpmsg::APPLET,
     &serve::APPLET,
     &session::APPLET,
+    &net_use::APPLET,
     &user::APPLET,
 ];
 
