@@ -36,6 +36,17 @@ pub(crate) fn confirm(
     default: DefaultAnswer,
     preset: Preset,
 ) -> Result<(), Failure> {
+    ask(console, warning, messages::CONTINUE_QUESTION, default, preset)
+}
+
+/// As [`confirm`], with another question.
+pub(crate) fn ask(
+    console: &mut Console,
+    warning: &str,
+    question: &str,
+    default: DefaultAnswer,
+    preset: Preset,
+) -> Result<(), Failure> {
     match preset {
         Preset::Yes => return Ok(()),
         Preset::No => return Err(Failure::Declined),
@@ -47,7 +58,7 @@ pub(crate) fn confirm(
         DefaultAnswer::No => messages::YES_OR_NO_DEFAULT_NO,
     };
     for _ in 0..TRIES_MAX {
-        console.talk(&messages::insert(messages::CONTINUE_QUESTION, choice));
+        console.talk(&messages::insert(question, choice));
         let Some(line) = console.answer() else { break };
         match (line.trim().to_lowercase().as_str(), default) {
             ("y" | "yes", _) | ("", DefaultAnswer::Yes) => return Ok(()),

@@ -15,7 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("vfs", &["wire"]),
     ("server", &["auth", "control", "registry", "rpc", "vfs", "wire"]),
     ("client", &["auth", "control", "rpc", "wire"]),
-    ("shareward", &["auth", "client", "control", "server", "wire"]),
+    ("mount", &["auth", "client", "wire"]),
+    ("shareward", &["auth", "client", "control", "mount", "server", "wire"]),
     ("testkit", &[]),
 ];
 

@@ -10,6 +10,7 @@ mod demo;
 mod file;
 mod help;
 mod helpmsg;
+mod net_use;
 mod serve;
 mod service;
 mod session;
@@ -43,6 +44,7 @@ static APPLETS: &[&Applet] = &[
     &statistics::APPLET,
     &service::STOP,
     &time::APPLET,
+    &net_use::APPLET,
     &user::APPLET,
     &view::APPLET,
 ];

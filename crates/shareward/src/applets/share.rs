@@ -1,5 +1,7 @@
 //! `net share`: what is shared, and changing it.
 
+use std::path::Path;
+
 use client::Administration;
 use control::{ConnectionQuery, Ended, FileQuery, Grant, GrantRight, NewShare, Share, ShareChange, number};
 
@@ -75,7 +77,7 @@ const SWITCHES: &[Switch] = &[
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse_paths_and_switches(words, SWITCHES).map_err(usage)?;
+    let words = cli::parse_either(words, SWITCHES, |word| Path::new(word).is_dir()).map_err(usage)?;
     let options = Options::of(&words).map_err(usage)?;
     if options.json {
         console.set_json();

@@ -10,7 +10,7 @@ use crate::failure::Numbered;
 use crate::messages;
 use crate::prompt::Preset;
 
-pub(crate) use switches::{Switch, Takes, Words, parse, parse_paths, parse_paths_and_switches};
+pub(crate) use switches::{Switch, Takes, Words, parse, parse_either, parse_paths};
 
 /// Switches of NET that every command takes.
 pub(crate) const YES: Switch = Switch::net("YES", Takes::Nothing);

@@ -67,45 +67,33 @@ impl Words {
     }
 }
 
-/// What a word is that begins with a slash and is not `//`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Slashes {
-    /// A switch.
-    Switch,
-    /// A path where another slash comes before any colon, else a switch.
-    PathOrSwitch,
-    /// A path.
-    Path,
-}
-
-impl Slashes {
-    fn is_path(self, word: &str) -> bool {
-        let name = word.split(':').next().unwrap_or_default();
-        match self {
-            Self::Switch => false,
-            Self::PathOrSwitch => name.strip_prefix('/').is_some_and(|rest| rest.contains('/')),
-            Self::Path => true,
-        }
-    }
-}
-
 /// Sorts the words of a command that knows `switches`. `//` starts an operand (a computer), `--` ends the
 /// switches.
 pub(crate) fn parse(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
-    sort(words, switches, Slashes::Switch)
+    sort(words, switches, |_| false)
 }
 
 /// As [`parse`] for a command whose operands are paths: a slash starts no switch.
 pub(crate) fn parse_paths(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
-    sort(words, switches, Slashes::Path)
+    sort(words, switches, |_| true)
 }
 
-/// As [`parse`] for a command that takes paths and NET's switches: `/srv/data` is a path, `/srv` a switch.
-pub(crate) fn parse_paths_and_switches(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
-    sort(words, switches, Slashes::PathOrSwitch)
+/// As [`parse`] for a command whose operands may be paths: a word with a slash in front is one if it has another in
+/// its name, or if it is no switch and `is_path` says so.
+pub(crate) fn parse_either(
+    words: &[String],
+    switches: &[Switch],
+    is_path: impl Fn(&str) -> bool,
+) -> Result<Words, Numbered> {
+    sort(words, switches, |word| {
+        let name = word.strip_prefix('/').unwrap_or(word);
+        let name = name.split_once(':').map_or(name, |(name, _)| name);
+        name.contains('/')
+            || (resolve(name, switches) == Err(messages::UNKNOWN_OPTION_NUMBER) && is_path(word))
+    })
 }
 
-fn sort(words: &[String], switches: &[Switch], slashes: Slashes) -> Result<Words, Numbered> {
+fn sort(words: &[String], switches: &[Switch], is_path: impl Fn(&str) -> bool) -> Result<Words, Numbered> {
     let mut sorted = Words::default();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -113,8 +101,7 @@ fn sort(words: &[String], switches: &[Switch], slashes: Slashes) -> Result<Words
             sorted.operands.extend(words.by_ref().cloned());
             break;
         }
-        let Some(spelling) = Spelling::of(word).filter(|it| it.marker != "/" || !slashes.is_path(word))
-        else {
+        let Some(spelling) = Spelling::of(word).filter(|it| it.marker != "/" || !is_path(word)) else {
             sorted.operands.push(word.clone());
             continue;
         };
@@ -245,6 +232,17 @@ mod tests {
             let error = parsed(line, ALL).unwrap_err();
             assert!(format!("{error:?}").contains(&format!("number: {number}")), "{line} {error:?}");
         }
+    }
+
+    #[test]
+    fn a_slash_starts_a_path_or_a_switch() {
+        let line: Vec<String> =
+            "/mnt/d /d /data /comment:a/b /dir:x/y".split(' ').map(str::to_owned).collect();
+        let words = parse_either(&line[..4], ALL, |word| word == "/data" || word == "/d").unwrap();
+        assert_eq!(words.operands, ["/mnt/d", "/data"]);
+        assert!(words.has(&DELETE));
+        assert_eq!(words.value(&COMMENT), Some("a/b"));
+        assert!(parse_either(&line[4..], ALL, |_| false).is_err());
     }
 
     #[test]

@@ -21,6 +21,17 @@ pub(crate) const SESSIONS_WITH_FILES: &str =
     "These workstations have sessions with open files on this server:";
 /// 3675.
 pub(crate) const SESSION_HAS_FILES: &str = "The session from %1 has open files.";
+/// 3676.
+pub(crate) const WILL_BE_REMEMBERED: &str = "New connections will be remembered.";
+/// 3677.
+pub(crate) const WILL_NOT_BE_REMEMBERED: &str = "New connections will not be remembered.";
+/// 3691.
+pub(crate) const OPEN_ON_CONNECTION: &str =
+    "There are open files and/or incomplete directory searches pending on the connection to %1.";
+/// What `NET USE * /DELETE` shows before its list.
+pub(crate) const REMOTE_CONNECTIONS: &str = "You have these remote connections:";
+/// What it shows after that.
+pub(crate) const CONTINUING_CANCELS: &str = "Continuing will cancel the connections.";
 /// 3683.
 pub(crate) const NO_ENTRIES: &str = "There are no entries in the list.";
 /// 3688.
@@ -53,6 +64,11 @@ pub(crate) const PASSWORD_QUESTION: &str = "Enter the password for %1: ";
 /// 5284.
 pub(crate) const CONTINUE_QUESTION: &str = "Do you want to continue this operation? %1: ";
 
+/// 5289.
+pub(crate) const FORCE_QUESTION: &str = "Is it OK to continue disconnecting and force them closed? %1: ";
+
+/// "The network connection could not be found."
+pub(crate) const NO_CONNECTION_NUMBER: u32 = 2250;
 /// "The command contains an invalid number of arguments."
 pub(crate) const ARGUMENT_COUNT_NUMBER: u32 = 3503;
 
@@ -149,7 +165,10 @@ mod tests {
             (3660, SESSIONS_ON_SERVER),
             (3661, SESSIONS_WITH_FILES),
             (3675, SESSION_HAS_FILES),
+            (3676, WILL_BE_REMEMBERED),
+            (3677, WILL_NOT_BE_REMEMBERED),
             (3683, NO_ENTRIES),
+            (3691, OPEN_ON_CONNECTION),
             (3756, INVALID_RESPONSE),
             (4340, YES_OR_NO_DEFAULT_YES),
             (4341, YES_OR_NO_DEFAULT_NO),

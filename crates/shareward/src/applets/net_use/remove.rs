@@ -1,0 +1,137 @@
+//! Ending connections.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde::Serialize;
+
+use super::operand::{Local, Operand, conventional};
+use super::remembered::Remembered;
+use super::show::{self, Connection};
+use crate::cli::Options;
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Console, clean_line};
+use crate::prompt::{self, DefaultAnswer, Preset};
+
+/// What was ended, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Deleted {
+    connections: Vec<PathBuf>,
+}
+
+/// Ends the connection of a directory, or all that there are to a share.
+pub(super) fn one(
+    operand: &Operand,
+    remembered: &mut Remembered,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let mut connections = show::all(remembered)?;
+    match operand {
+        Operand::Local(Local::Directory(directory)) => {
+            connections.retain(|connection| connection.local == *directory);
+        }
+        Operand::Remote(target) => {
+            let remote = target.to_string();
+            connections.retain(|connection| connection.remote.eq_ignore_ascii_case(&remote));
+        }
+        Operand::Local(Local::Any) | Operand::Password(_) => connections.clear(),
+    }
+    if connections.is_empty() {
+        return Err(Numbered::new(messages::NO_CONNECTION_NUMBER).into());
+    }
+    end(&connections, remembered, options.preset, console)
+}
+
+/// Ends all connections.
+pub(super) fn all(
+    remembered: &mut Remembered,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let connections = show::all(remembered)?;
+    if connections.is_empty() {
+        if console.json() {
+            return console.document("deleted", &Deleted { connections: Vec::new() });
+        }
+        console.line(&format!("{}\n", messages::NO_ENTRIES));
+        return Ok(());
+    }
+    let lines: String = connections
+        .iter()
+        .map(|connection| {
+            let local = clean_line(&connection.local.display().to_string());
+            format!("    {local:<15} {}\n", clean_line(&connection.remote))
+        })
+        .collect();
+    let warning = format!("{}\n\n{lines}{}\n\n", messages::REMOTE_CONNECTIONS, messages::CONTINUING_CANCELS);
+    prompt::confirm(console, &warning, DefaultAnswer::No, options.preset)?;
+    end(&connections, remembered, options.preset, console)
+}
+
+fn end(
+    connections: &[Connection],
+    remembered: &mut Remembered,
+    preset: Preset,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    for connection in connections {
+        if connection.via.is_some() {
+            unmount(connection, preset, console)?;
+        }
+        remembered.remove(&connection.local)?;
+    }
+    if console.json() {
+        let connections = connections.iter().map(|connection| connection.local.clone()).collect();
+        return console.document("deleted", &Deleted { connections });
+    }
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+fn unmount(connection: &Connection, preset: Preset, console: &mut Console) -> Result<(), Failure> {
+    let directory = &connection.local;
+    match mount::unmount(directory, false) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+            let name = clean_line(&directory.display().to_string());
+            let warning = format!("{}\n\n", messages::insert(messages::OPEN_ON_CONNECTION, &name));
+            let question = messages::FORCE_QUESTION;
+            prompt::ask(console, &warning, question, DefaultAnswer::No, preset)?;
+            mount::unmount(directory, true).map_err(|error| refused(&error))?;
+            if let Some(pid) = connection.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
+            {
+                // What is open still keeps the mount until its process ends. It may have ended already.
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+        Err(error) => return Err(refused(&error)),
+    }
+    tidy(directory, connection);
+    Ok(())
+}
+
+fn refused(error: &io::Error) -> Failure {
+    let number = match error.kind() {
+        io::ErrorKind::PermissionDenied => 5,
+        io::ErrorKind::ResourceBusy => 2401,
+        io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => messages::NO_CONNECTION_NUMBER,
+        _ => 59,
+    };
+    Numbered::new(number).hint(error.to_string()).into()
+}
+
+/// Removes a directory that was made for its connection.
+fn tidy(directory: &Path, connection: &Connection) {
+    let words = [connection.remote.clone()];
+    let Ok(operands) = super::operand::all(&words, None) else { return };
+    if let [Operand::Remote(target)] = operands.as_slice()
+        && conventional(target) == directory
+    {
+        // Another connection may be beside it.
+        let _ = std::fs::remove_dir(directory);
+        let _ = directory.parent().map(std::fs::remove_dir);
+    }
+}

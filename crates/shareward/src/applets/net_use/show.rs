@@ -1,0 +1,160 @@
+//! The connections there are.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use mount::{Mounted, State, Status, Via};
+use serde::Serialize;
+
+use super::remembered::{Connection as Kept, Remembered};
+use crate::failure::{Failure, Numbered};
+use crate::messages;
+use crate::output::{Align, Column, Console, Cut, Table, clean_line};
+
+/// A connection, as `--json` prints it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Connection {
+    /// `OK`, `Disconnected`, `Reconnecting` or `Unavailable`.
+    pub(super) status: &'static str,
+    /// The directory.
+    pub(super) local: PathBuf,
+    /// The share, as `\\computer\share`.
+    pub(super) remote: String,
+    /// What it is connected through; none where it is not.
+    pub(super) via: Option<Via>,
+    /// The user that is logged on there; none where that is not known.
+    pub(super) user: Option<String>,
+    /// What is open through it; none where that is not known.
+    pub(super) opens: Option<usize>,
+    /// Whether it is remembered.
+    pub(super) persistent: bool,
+    /// The process that serves it; none where it is the kernel.
+    pub(super) pid: Option<u32>,
+}
+
+const COLUMNS: [Column; 4] = [
+    Column { title: "Status", width: 12, align: Align::Left, cut: Cut::Never },
+    Column { title: "Local", width: 9, align: Align::Left, cut: Cut::Never },
+    Column { title: "Remote", width: 25, align: Align::Left, cut: Cut::Never },
+    Column { title: "Network", width: 25, align: Align::Left, cut: Cut::Never },
+];
+
+/// All connections: those there are, then those that are remembered only.
+pub(super) fn all(remembered: &Remembered) -> Result<Vec<Connection>, Failure> {
+    let mounted =
+        mount::mounted().map_err(|error| Failure::Plain(format!("cannot read the mount table: {error}")))?;
+    let kept = remembered.connections();
+    let there = mounted.iter().map(|mounted| connected(mounted, remembered));
+    let missing = kept.iter().filter(|kept| mounted.iter().all(|there| there.directory != kept.directory));
+    Ok(there.chain(missing.map(unavailable)).collect())
+}
+
+/// The list.
+pub(super) fn list(remembered: &Remembered, console: &mut Console) -> Result<(), Failure> {
+    let connections = all(remembered)?;
+    if console.json() {
+        return console.document("connections", &connections);
+    }
+    let heading =
+        if remembered.by_default() { messages::WILL_BE_REMEMBERED } else { messages::WILL_NOT_BE_REMEMBERED };
+    console.line(&format!("{heading}\n"));
+    if connections.is_empty() {
+        console.line(&format!("{}\n", messages::NO_ENTRIES));
+        return Ok(());
+    }
+    let rows = connections.iter().map(|connection| {
+        vec![
+            connection.status.to_owned(),
+            connection.local.display().to_string(),
+            connection.remote.clone(),
+            NETWORK.to_owned(),
+        ]
+    });
+    console.write(&format!("\n{}", Table { columns: &COLUMNS, rows: rows.collect() }.text(false, None)));
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+/// One connection.
+pub(super) fn details(
+    directory: &Path,
+    remembered: &Remembered,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let found = all(remembered)?.into_iter().find(|connection| connection.local == directory);
+    let connection = found.ok_or_else(|| Failure::from(Numbered::new(messages::NO_CONNECTION_NUMBER)))?;
+    if console.json() {
+        return console.document("connection", &connection);
+    }
+    let connected = usize::from(connection.via.is_some());
+    let opens = connection.opens.map(|opens| label("# Opens", &opens.to_string())).unwrap_or_default();
+    let text = [
+        label("Local name", &connection.local.display().to_string()),
+        label("Remote name", &connection.remote),
+        label("Resource type", "Disk"),
+        label("Status", connection.status),
+        opens,
+        label("# Connections", &connected.to_string()),
+    ];
+    console.write(&text.concat());
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
+fn connected(mounted: &Mounted, remembered: &Remembered) -> Connection {
+    let persistent = remembered.of_directory(&mounted.directory).is_some();
+    let (state, status) = match mounted.via {
+        Via::Cifs => (None, OK),
+        Via::Fuse => told(mount::state(&mounted.directory)),
+    };
+    let remote = match &state {
+        Some(state) => state.target.to_string(),
+        None => mounted.source.replace('/', "\\"),
+    };
+    Connection {
+        status,
+        local: mounted.directory.clone(),
+        remote,
+        via: Some(mounted.via),
+        user: state.as_ref().map(|state| state.user.clone()),
+        opens: state.as_ref().map(|state| state.opens),
+        persistent,
+        pid: state.as_ref().map(|state| state.pid),
+    }
+}
+
+fn told(state: io::Result<State>) -> (Option<State>, &'static str) {
+    match state {
+        Ok(state) => {
+            let status = match state.status {
+                Status::Ok => OK,
+                Status::Reconnecting => "Reconnecting",
+                Status::Disconnected => "Disconnected",
+            };
+            (Some(state), status)
+        }
+        // It is another user's, and there: whoever may not look in cannot tell more.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (None, OK),
+        Err(_) => (None, "Disconnected"),
+    }
+}
+
+fn unavailable(kept: &Kept) -> Connection {
+    Connection {
+        status: "Unavailable",
+        local: kept.directory.clone(),
+        remote: kept.target.to_string(),
+        via: None,
+        user: kept.user.clone(),
+        opens: None,
+        persistent: true,
+        pid: None,
+    }
+}
+
+fn label(name: &str, value: &str) -> String {
+    format!("{}\n", format!("{name:<18}{}", clean_line(value)).trim_end())
+}
+
+const OK: &str = "OK";
+const NETWORK: &str = "Microsoft Windows Network";
