@@ -19,13 +19,13 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if !open.access().contains(AccessMask::READ_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    if notify.completion_filter.is_none() {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
     let max = notify.output_buffer_length as usize;
     let mut started = false;
     let watch = {
         let mut state = file.state();
+        if state.watch.is_none() && notify.completion_filter.is_none() {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
         let path = state.path.clone();
         let start = || {
             started = true;
