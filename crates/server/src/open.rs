@@ -77,6 +77,8 @@ pub(crate) struct FileState {
     pub(crate) mode: Option<u32>,
     /// Whether the directory was prepared for a lease.
     pub(crate) leased: bool,
+    /// Whether the file got its name through this open.
+    pub(crate) renamed: bool,
     /// The watch that CHANGE_NOTIFY has begun.
     pub(crate) watch: Option<Arc<crate::notify::Watch>>,
     /// `Open.LockSequenceArray`.

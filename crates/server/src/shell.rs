@@ -174,6 +174,11 @@ impl Server {
             }
             return;
         }
+        // Windows brings a renamed file's entry up to date when the one who did it closes it.
+        if std::mem::take(&mut file.state().renamed) && !dropped.delete_on_close_now {
+            let what = CompletionFilter::ATTRIBUTES | CompletionFilter::CREATION;
+            self.watches.changed(open.tree(), &file.path(), NotifyAction::MODIFIED, what);
+        }
         if open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
             self.watches.tended(open);
         }

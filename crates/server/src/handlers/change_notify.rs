@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use wire::fscc::notify::{NotifyEntry, encode_changes};
 use wire::msg::{ChangeNotifyRequest, ChangeNotifyResponse, WatchFlags};
 use wire::{AccessMask, NtStatus};
 
 use super::{check_transact, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::notify::Found;
+use crate::notify::{Found, News};
 
 /// Handles CHANGE_NOTIFY. What is watched for is settled by an open's first request (MS-FSA 2.1.5.10).
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -19,13 +20,13 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if !open.access().contains(AccessMask::READ_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    if notify.completion_filter.is_none() {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
     let max = notify.output_buffer_length as usize;
     let mut started = false;
     let watch = {
         let mut state = file.state();
+        if state.watch.is_none() && notify.completion_filter.is_none() {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
         let path = state.path.clone();
         let start = || {
             started = true;
@@ -39,7 +40,6 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if open.is_closed() {
         request.connection.server.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
     }
-    let mut changes = Vec::new();
     let mut pending = None;
     if started && watch.is_recursive() {
         let waits = pending.insert(request.wait(answer)?);
@@ -50,30 +50,35 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             () = waits.cancelled() => return Err(NtStatus::CANCELLED),
         }
     }
-    loop {
-        let changed = watch.changed();
-        tokio::pin!(changed);
-        changed.as_mut().enable();
-        match watch.take(&mut changes, max) {
-            Found::Changes => break,
-            Found::Status(NtStatus::NOTIFY_ENUM_DIR) => {
-                put(answer, &[]);
-                return Ok(NtStatus::NOTIFY_ENUM_DIR);
+    let news = match watch.take() {
+        Found::News(news) => news,
+        Found::Nothing(mut news) => {
+            let pending = match &pending {
+                Some(pending) => pending,
+                None => pending.insert(request.wait(answer)?),
+            };
+            tokio::select! {
+                biased;
+                news = &mut news => news.map_err(|_| NtStatus::NOTIFY_CLEANUP)?,
+                () = pending.cancelled() => {
+                    // What came at the last moment is not lost.
+                    news.close();
+                    news.try_recv().map_err(|_| NtStatus::CANCELLED)?
+                }
             }
-            Found::Status(status) => return Err(status),
-            Found::Nothing => {}
         }
-        let pending = match &pending {
-            Some(pending) => pending,
-            None => pending.insert(request.wait(answer)?),
-        };
-        tokio::select! {
-            () = changed => {}
-            () = pending.cancelled() => return Err(NtStatus::CANCELLED),
-        }
-    }
-    put(answer, &changes);
-    Ok(NtStatus::SUCCESS)
+    };
+    let mut changes = Vec::new();
+    let told = match news {
+        News::Changes(told) => told,
+        News::Status(NtStatus::NOTIFY_ENUM_DIR) => Vec::new(),
+        News::Status(status) => return Err(status),
+    };
+    let entries = told.iter().map(|(action, name)| NotifyEntry { action: *action, name: name.as_str() });
+    // What does not fit is forgotten, and the client told to look for itself.
+    let fits = !told.is_empty() && encode_changes(entries, &mut changes, max);
+    put(answer, if fits { &changes } else { &[] });
+    Ok(if fits { NtStatus::SUCCESS } else { NtStatus::NOTIFY_ENUM_DIR })
 }
 
 fn put(answer: &mut AnswerBuilder, changes: &[u8]) {

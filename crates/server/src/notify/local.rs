@@ -122,8 +122,11 @@ impl Watches {
 
     /// A directory has appeared below one that is watched with all below; `fresh`: it has just been made.
     fn enter(&self, place: &Place, fresh: bool) {
-        let observed = self.observe_place(place);
-        let found = if observed { self.walk(place.clone(), fresh) } else { None };
+        let found = match self.observe_place(place) {
+            Some(true) => self.walk(place.clone(), fresh),
+            Some(false) => None,
+            None => return,
+        };
         let mut tables = self.tables();
         match found {
             None => tables.lose_track_above(&place.path),
@@ -148,9 +151,13 @@ impl Watches {
                 if fresh {
                     found.push(entry.clone());
                 }
-                if entry.is_directory && self.observe_place(&entry.place) {
-                    count += 1;
-                    queue.push_back(entry.place);
+                match entry.is_directory.then(|| self.observe_place(&entry.place)).flatten() {
+                    Some(true) => {
+                        count += 1;
+                        queue.push_back(entry.place);
+                    }
+                    Some(false) => return too_large(&directory),
+                    None => {}
                 }
                 if count > limits::OBSERVED_TREE || found.len() > limits::OBSERVED_TREE {
                     return too_large(&directory);
@@ -160,10 +167,11 @@ impl Watches {
         Some(found)
     }
 
-    fn observe_place(&self, place: &Place) -> bool {
-        // One that is gone again, or that the server may not read, is not there for its clients either.
-        let Ok(fd) = place.open(OFlags::RDONLY | OFlags::DIRECTORY) else { return false };
-        self.tables().observed.add(place.clone(), fd.as_fd(), true)
+    /// Whether a directory is observed now; none: it is gone again, or may not be read, and so is not there for
+    /// clients either.
+    fn observe_place(&self, place: &Place) -> Option<bool> {
+        let fd = place.open(OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
+        Some(self.tables().observed.add(place.clone(), fd.as_fd(), true))
     }
 
     fn take_reports(&self, reports: &[Report]) -> Outcome {

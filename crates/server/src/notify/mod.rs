@@ -17,7 +17,7 @@ mod own;
 mod watch;
 
 pub(crate) use local::observe;
-pub(crate) use watch::{Found, Watch};
+pub(crate) use watch::{Found, News, Watch};
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;

@@ -71,6 +71,10 @@ impl OwnChanges {
             Happened::Vanished => own.vanished = own.vanished.saturating_add(1),
             Happened::Touched => {}
         }
+        // Who changes what is in a directory changes the directory.
+        if let Some(directory) = super::directory_of(path).and_then(|path| self.changes.get_mut(path)) {
+            directory.touched = now.clock;
+        }
     }
 
     /// Whether a name that came or went did so by the server's doing. Each time counts once.

@@ -245,7 +245,11 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
     if file.is_directory {
         server.watches.renamed(open.tree(), from, to);
     }
-    file.state().path = to.clone();
+    {
+        let mut state = file.state();
+        state.path = to.clone();
+        state.renamed = true;
+    }
     for other in renamed.iter().filter_map(|other| other.file()) {
         other.state().path = to.clone();
     }
