@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod administration;
+mod attributes;
 mod hostile;
 mod kernel;
 mod logon;
