@@ -19,6 +19,11 @@ use crate::input::Input;
 
 /// A buffer of any information class behind the length that an answer made of it may have.
 pub fn fscc(data: &[u8]) {
+    if let Ok(info) = wire::apple::AfpInfo::decode(data) {
+        let mut again = Vec::new();
+        info.encode(&mut again);
+        assert_eq!(wire::apple::AfpInfo::decode(&again), Ok(info));
+    }
     let mut input = Input(data);
     let max = usize::from(input.u16());
     information(input.0);

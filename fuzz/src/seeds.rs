@@ -200,6 +200,8 @@ fn information(all: &mut Seeds) {
         value: value.as_bytes(),
     });
     all.information("attributes", &fixed(&|out| _ = ea::encode_eas(entries, out, 1000)));
+    let afp_info = wire::apple::AfpInfo { backup_time: 1, finder_info: [2; 32], prodos_info: [3; 6] };
+    all.add("fscc", "afp-info", fixed(&|out| afp_info.encode(out)));
     let stream = |name, size| StreamEntry { name, size, allocation_size: 4096 };
     let streams = [stream("::$DATA", 3), stream(":other:$DATA", 0)];
     all.information("streams", &fixed(&|out| _ = encode_streams(streams, out, 1000)));
@@ -228,6 +230,17 @@ fn control_codes(all: &mut Seeds) {
     };
     let chunk = CopyChunk { source_offset: 0, target_offset: 4096, length: 512 };
     add("copychunk", &|out| CopyChunkRequest { source_key: [5; 24], chunks: vec![chunk; 3] }.encode(out));
+    add("symlink", &|out| {
+        let mut data = Vec::new();
+        SymlinkData { substitute_name: r"..\a", print_name: r"..\a", relative: true }.encode(&mut data);
+        ReparseData { tag: ReparseTag::SYMLINK, guid: None, data: &data }.encode(out);
+    });
+    add("reparse-point", &|out| {
+        ReparseData { tag: ReparseTag(0x77), guid: Some(Guid([3; 16])), data: b"data" }.encode(out);
+    });
+    add("nfs-fifo", &|out| {
+        ReparseData { tag: ReparseTag::NFS, guid: None, data: b"FIFO\0\0\0\0" }.encode(out);
+    });
     add("zero-data", &|out| ZeroData::default().encode(out));
     add("duplicate-extents", &|out| DuplicateExtents::default().encode(out));
     add("object-id", &|out| ObjectIdBuffer::default().encode(out));

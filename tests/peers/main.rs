@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod administration;
+mod attributes;
 mod control_pipe;
 mod hostile;
 mod kernel;

@@ -21,6 +21,7 @@ mod limits;
 mod notify;
 mod open;
 mod pipes;
+mod quota;
 mod random;
 mod replay;
 mod running;

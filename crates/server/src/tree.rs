@@ -29,12 +29,15 @@ pub(crate) struct Tree {
     /// `TreeConnect.MaximalAccess`.
     pub(crate) maximal_access: AccessMask,
     ended: AtomicBool,
+    /// Whether listings are for one of Apple's clients.
+    for_apple: AtomicBool,
 }
 
 impl Tree {
     /// A tree connect with the id the registry gave it.
     pub(crate) fn new(id: TreeId, share: Arc<Share>, maximal_access: AccessMask) -> Self {
-        Self { id, share, maximal_access, ended: AtomicBool::new(false) }
+        let (ended, for_apple) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { id, share, maximal_access, ended, for_apple }
     }
 
     /// `TreeConnect.TreeId`.
@@ -53,6 +56,16 @@ impl Tree {
             ShareContent::Disk(backend) => Some(backend),
             ShareContent::Pipes => None,
         }
+    }
+
+    /// Whether listings are for one of Apple's clients.
+    pub(crate) fn lists_for_apple(&self) -> bool {
+        self.for_apple.load(Ordering::Relaxed)
+    }
+
+    /// Notes who listings are for.
+    pub(crate) fn list_for_apple(&self, wanted: bool) {
+        self.for_apple.store(wanted, Ordering::Relaxed);
     }
 
     /// Whether the tree connect is over.

@@ -196,6 +196,8 @@ wire::bit_mask! {
         NOWAIT = 0x40,
         /// Reparse points are kept for clients.
         REPARSE_POINTS = 0x80,
+        /// [`Handle::duplicate_extents`] works.
+        BLOCK_CLONES = 0x100,
     }
 }
 

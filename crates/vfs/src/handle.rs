@@ -42,6 +42,12 @@ pub trait Handle: Send + Sync {
     /// [`crate::limits::ALLOCATED_RANGES_MAX`] of them.
     fn allocated_ranges(&self, range: Range<u64>) -> Result<Vec<Range<u64>>>;
 
+    /// Lets the bytes from `at` be those of `range` in `source`, on the disk too, until one of the files is written
+    /// to (FSCTL_DUPLICATE_EXTENTS_TO_FILE).
+    fn duplicate_extents(&self, _source: &dyn Handle, _range: Range<u64>, _at: u64) -> Result<()> {
+        Err(crate::Error::NotSupported)
+    }
+
     /// Sets the times that are given.
     fn set_times(&self, times: SetTimes) -> Result<()>;
 
@@ -77,6 +83,11 @@ pub trait Handle: Send + Sync {
 
     /// Stores the security descriptor record.
     fn set_security_record(&self, record: &[u8]) -> Result<()>;
+
+    /// Gives the file to another Unix user. [`crate::Error::AccessDenied`] where the server may not.
+    fn set_owner(&self, _uid: u32) -> Result<()> {
+        Err(crate::Error::NotSupported)
+    }
 
     /// What the operating system itself decides by, in full; `None` where it decides by nothing of the kind.
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {

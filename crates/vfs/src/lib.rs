@@ -4,7 +4,7 @@
 //! except where its documentation says otherwise, so callers run them on a blocking pool. Nothing here knows
 //! sessions, share modes, locks or NTSTATUS: opening has no side effects, and what an open was granted is
 //! decided by the caller (MS-SMB2 3.3.5.9).
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)

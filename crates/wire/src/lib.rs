@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod apple;
 pub mod create_context;
 pub mod cursor;
 pub mod frame;

@@ -44,6 +44,18 @@ pub(crate) fn set(handle: &dyn Handle, changes: &[EaChange]) -> Result<(), NtSta
     Ok(())
 }
 
+/// Removes all attributes: those of an overwritten file make way for those of the CREATE (MS-FSA 2.1.5.1.2.1).
+pub(crate) fn clear(handle: &dyn Handle) -> Result<(), NtStatus> {
+    let xattrs = match handle.xattrs() {
+        Err(vfs::Error::NotSupported) => return Ok(()),
+        xattrs => xattrs.map_err(|error| of_vfs(&error))?,
+    };
+    for xattr in xattrs {
+        handle.remove_xattr(&xattr.name).map_err(|error| of_vfs(&error))?;
+    }
+    Ok(())
+}
+
 /// `EaSize` of a file's attributes.
 pub(crate) fn ea_size_of(xattrs: &[Xattr]) -> u32 {
     vfs::handle::ea_size(xattrs.iter().map(|xattr| (xattr.name.len(), xattr.value.len())))

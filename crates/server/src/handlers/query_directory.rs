@@ -1,6 +1,8 @@
 //! QUERY_DIRECTORY: MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3.
 
-use vfs::{Actor, Backend, DirectoryCursor, Entry, EntryWanted, RelativePath, Wanted};
+use vfs::short_name::other_short_name;
+use vfs::{Actor, Backend, DirectoryCursor, Entry, EntryWanted, Kind, RelativePath, Stat, Wanted};
+use wire::apple::{AFP_INFO_STREAM, AfpInfo, AppleAttributes, RESOURCE_STREAM, listed_finder_info};
 use wire::fscc::directory::directory_fixed_size;
 use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass, Pattern};
 use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest};
@@ -37,6 +39,8 @@ struct Place<'a> {
     directory: &'a RelativePath,
     /// Who sees only what they may read; none where everything is shown.
     viewer: Option<&'a Subject<'a>>,
+    /// Whose rights listings for Apple's clients tell, and what the share lets anybody do at most.
+    apple: Option<(&'a Subject<'a>, AccessMask)>,
 }
 
 /// Handles QUERY_DIRECTORY.
@@ -83,6 +87,8 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         actor: &user.actor,
         directory: path,
         viewer: open.tree().share.settings.access_based_enum.then_some(&viewer),
+        apple: (class == FileInfoClass::ID_BOTH_DIRECTORY && open.tree().lists_for_apple())
+            .then_some((&viewer, open.tree().maximal_access)),
     };
     let single = query.flags.contains(QueryDirectoryFlags::RETURN_SINGLE_ENTRY);
     let entries = put_output(answer, |out| {
@@ -140,8 +146,10 @@ impl Listing {
                 Err(_) => break,
             };
             // A name that is short enough needs no other.
-            let short_name = vfs::short_name::other_short_name(&entry.name).unwrap_or_default();
-            match writer.append(&on_the_wire(&entry, &short_name)) {
+            let short_name = other_short_name(&entry.name).unwrap_or_default();
+            let shown =
+                DirectoryEntry { apple: place.apple_attributes(&entry), ..on_the_wire(&entry, &short_name) };
+            match writer.append(&shown) {
                 Appended::Written if single => break,
                 Appended::Written => {}
                 Appended::Full => {
@@ -175,7 +183,7 @@ impl Listing {
         match &mut self.source {
             Source::Scan(cursor) => {
                 let pattern = &self.pattern;
-                cursor.next(&mut |name| if pattern.matches(name) { wanted } else { EntryWanted::Skip })
+                cursor.next(&mut |name| if matches(pattern, name) { wanted } else { EntryWanted::Skip })
             }
             Source::Name(name) => match name.take() {
                 Some(name) => place.look_up(&name),
@@ -194,6 +202,42 @@ impl Place<'_> {
         opened.is_ok_and(|opened| viewer.may_see(&*opened.handle))
     }
 
+    /// What Apple's clients are told besides (kAAPL_SUPPORTS_READ_DIR_ATTR).
+    fn apple_attributes(&self, entry: &Entry) -> Option<AppleAttributes> {
+        let (subject, maximal_access) = self.apple?;
+        let stat = entry.stat.as_ref()?;
+        let mut attributes = AppleAttributes {
+            maximal_access,
+            finder_info: listed_finder_info(None, !stat.is_directory(), stat.created),
+            unix_mode: unix_mode(stat),
+            resource_fork_size: 0,
+        };
+        let opened = self.directory.join(&entry.name).and_then(|path| {
+            let opened = self.backend.open_link(&Actor::Process, &path, Wanted::NOTHING)?;
+            Ok((path, opened.handle))
+        });
+        // `.` and `..`, and what went meanwhile.
+        let Ok((path, handle)) = opened else { return Some(attributes) };
+        let granted = subject.permitted(&path, &*handle, stat, AccessMask::MAXIMUM_ALLOWED);
+        attributes.maximal_access = granted & maximal_access;
+        let streams = handle.streams().unwrap_or_default();
+        let named = |name: &str| streams.iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
+        attributes.resource_fork_size = named(RESOURCE_STREAM).map_or(0, |stream| stream.size);
+        if let Some(stream) = named(AFP_INFO_STREAM) {
+            let info = self.afp_info(path, &stream.name);
+            attributes.finder_info = listed_finder_info(info.as_ref(), !stat.is_directory(), stat.created);
+        }
+        Some(attributes)
+    }
+
+    fn afp_info(&self, path: RelativePath, stream: &str) -> Option<AfpInfo> {
+        let path = path.with_stream(stream).ok()?;
+        let opened = self.backend.open(&Actor::Process, &path, Wanted::READ).ok()?;
+        let mut data = [0; AfpInfo::SIZE];
+        let read = opened.handle.read_at(&mut data, 0).ok()?;
+        AfpInfo::decode(data.get(..read)?).ok()
+    }
+
     /// The entry of this name in any case; none if there is none that a listing would show.
     fn look_up(&self, name: &str) -> vfs::Result<Option<Entry>> {
         let Ok(path) = self.directory.join(name) else { return Ok(None) };
@@ -209,6 +253,22 @@ impl Place<'_> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// `st_mode`, whose lowest 16 bits are all that there is room for and all that there is.
+fn unix_mode(stat: &Stat) -> u16 {
+    let kind = match stat.kind {
+        Kind::File => 0o100_000,
+        Kind::Directory => 0o040_000,
+        Kind::Symlink => 0o120_000,
+        Kind::Other => 0,
+    };
+    u16::try_from(kind | stat.mode).unwrap_or_default()
+}
+
+/// Whether a pattern matches a name or the short name that goes with it (MS-FSA 2.1.5.6.3).
+fn matches(pattern: &Pattern, name: &str) -> bool {
+    pattern.matches(name) || other_short_name(name).is_some_and(|short| pattern.matches(&short))
 }
 
 /// What a class tells of an entry.

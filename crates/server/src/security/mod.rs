@@ -47,7 +47,10 @@ impl<'a> Subject<'a> {
         stat: &Stat,
         interest: AccessMask,
     ) -> AccessMask {
-        let kernel = handle.maximal_access(self.actor);
+        let mut kernel = handle.maximal_access(self.actor);
+        if self.token.privileges().contains(Privileges::TAKE_OWNERSHIP) {
+            kernel |= AccessMask::WRITE_OWNER;
+        }
         if interest.without(ALWAYS).is_none() {
             return kernel;
         }
@@ -146,7 +149,9 @@ pub(crate) fn descriptor(handle: &dyn Handle) -> Result<SecurityDescriptor, NtSt
     if let Some(descriptor) = stored(handle) {
         return Ok(descriptor);
     }
-    Ok(posix::describe(&handle.stat().map_err(|error| of_vfs(&error))?))
+    let stat = handle.stat().map_err(|error| of_vfs(&error))?;
+    let permissions = handle.posix_permissions().map_err(|error| of_vfs(&error))?;
+    Ok(posix::describe(&stat, permissions.as_ref()))
 }
 
 /// Stores a file's descriptor.

@@ -10,28 +10,69 @@ use wire::cursor::Put;
 use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, DecodeError, ReadCursor};
 
-/// The descriptor that says what the permission bits say.
-pub(super) fn describe(stat: &Stat) -> SecurityDescriptor {
+/// The descriptor that says what the permission bits say, and the ACLs where there are any.
+pub(super) fn describe(stat: &Stat, permissions: Option<&PosixPermissions>) -> SecurityDescriptor {
     let (owner, group) = (Sid::unix_user(stat.uid), Sid::unix_group(stat.gid));
     let directory = stat.is_directory();
-    let [user, members, others] = [6, 3, 0].map(|shift| rights(stat.mode >> shift, directory));
+    let stored = |acl: fn(&PosixPermissions) -> Option<&Vec<u8>>| entries(acl(permissions?)?).ok();
+    let access = stored(|it| it.access_acl.as_ref()).unwrap_or_else(|| of_mode(stat.mode));
+    let mut aces = Vec::with_capacity(access.len().saturating_mul(2));
+    describe_acl(&access, (owner, group), directory, AceFlags::NONE, &mut aces);
+    if let Some(default) = stored(|it| it.default_acl.as_ref()).filter(|acl| directory && !acl.is_empty()) {
+        let flags = AceFlags::OBJECT_INHERIT | AceFlags::CONTAINER_INHERIT | AceFlags::INHERIT_ONLY;
+        describe_acl(&default, (Sid::CREATOR_OWNER, Sid::CREATOR_GROUP), directory, flags, &mut aces);
+    }
+    SecurityDescriptor::new(owner, group, Acl { aces })
+}
+
+/// Appends what an ACL says. All groups that somebody is in count together, so what one denies comes after
+/// what all of them allow.
+fn describe_acl(
+    acl: &[Entry],
+    (owner, group): (Sid, Sid),
+    directory: bool,
+    flags: AceFlags,
+    aces: &mut Vec<Ace>,
+) {
+    let with_tag = |tag| acl.iter().filter(move |entry| entry.tag == tag);
+    let all = |entry: &Entry| rights(entry.permissions.into(), directory);
+    let mask = with_tag(tag::MASK).next().map(|entry| entry.permissions);
+    let masked = |entry: &Entry| rights((entry.permissions & mask.unwrap_or(7)).into(), directory);
+    let users: Vec<(Sid, AccessMask)> =
+        with_tag(tag::USER).map(|entry| (Sid::unix_user(entry.id), masked(entry))).collect();
+    let own_group = with_tag(tag::GROUP_OBJ).map(|entry| (group, masked(entry)));
+    let named_groups = with_tag(tag::GROUP).map(|entry| (Sid::unix_group(entry.id), masked(entry)));
+    let groups: Vec<(Sid, AccessMask)> = own_group.chain(named_groups).collect();
+    let others = with_tag(tag::OTHER).map(all).fold(AccessMask::NONE, |sum, it| sum | it);
+    let of_groups = groups.iter().fold(others, |sum, (_, it)| sum | *it);
+    let of_users = users.iter().fold(of_groups, |sum, (_, it)| sum | *it);
+
+    let user = with_tag(tag::USER_OBJ).map(all).fold(AccessMask::NONE, |sum, it| sum | it);
     let user = if user.contains(AccessMask::READ_DATA | AccessMask::WRITE_DATA) {
         AccessMask::FILE_ALL
     } else {
         user | OWNERS
     };
-    let mut aces = Vec::with_capacity(5);
-    let mut grant = |sid, allowed: AccessMask, later: AccessMask| {
-        let denied = later.without(allowed);
+    let deny = |aces: &mut Vec<Ace>, sid, allowed: AccessMask, later: AccessMask| {
+        let denied = later.without(allowed | EVERYONES);
         if !denied.is_none() {
-            aces.push(Ace::deny(sid, denied, AceFlags::NONE));
+            aces.push(Ace::deny(sid, denied, flags));
         }
-        aces.push(Ace::allow(sid, allowed, AceFlags::NONE));
     };
-    grant(owner, user, members | others);
-    grant(group, members | EVERYONES, others);
-    grant(Sid::WORLD, others | EVERYONES, AccessMask::NONE);
-    SecurityDescriptor::new(owner, group, Acl { aces })
+    deny(aces, owner, user, of_users);
+    aces.push(Ace::allow(owner, user, flags));
+    for (sid, allowed) in users {
+        deny(aces, sid, allowed, of_groups);
+        aces.push(Ace::allow(sid, allowed | EVERYONES, flags));
+    }
+    if let [(sid, allowed)] = groups.as_slice() {
+        deny(aces, *sid, *allowed, others);
+    }
+    aces.extend(groups.iter().map(|(sid, allowed)| Ace::allow(*sid, *allowed | EVERYONES, flags)));
+    if groups.len() > 1 {
+        groups.iter().for_each(|(sid, allowed)| deny(aces, *sid, *allowed, others));
+    }
+    aces.push(Ace::allow(Sid::WORLD, others | EVERYONES, flags));
 }
 
 /// SHA-256 of the permissions as Samba puts them in a row (`smb_acl_wrapper` in NDR), which tells whether

@@ -135,7 +135,7 @@ fn stat(mode: u32) -> Stat {
 fn the_descriptor_says_what_the_bits_say() {
     let data = AccessMask::READ_DATA | AccessMask::WRITE_DATA;
     for mode in 0..0o1000_u32 {
-        let descriptor = posix::describe(&stat(mode));
+        let descriptor = posix::describe(&stat(mode), None);
         for (sids, shift) in [
             (vec![Sid::unix_user(1000), Sid::unix_group(100), Sid::WORLD], 6),
             (vec![Sid::unix_user(1000), Sid::WORLD], 6),
@@ -152,6 +152,54 @@ fn the_descriptor_says_what_the_bits_say() {
                 expected |= AccessMask::WRITE_DATA;
             }
             assert_eq!(granted & data, expected, "{mode:o} {sids:?}");
+        }
+    }
+}
+
+/// An ACL as the kernel stores it.
+fn posix_acl(entries: &[(u16, u16, u32)]) -> PosixPermissions {
+    let mut acl = 2u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        acl.extend_from_slice(&tag.to_le_bytes());
+        acl.extend_from_slice(&permissions.to_le_bytes());
+        acl.extend_from_slice(&id.to_le_bytes());
+    }
+    PosixPermissions { access_acl: Some(acl), ..PosixPermissions::default() }
+}
+
+proptest! {
+    /// For any ACL and anybody: the made-up descriptor grants what acl(5)'s algorithm grants.
+    #[test]
+    fn the_descriptor_says_what_the_acl_says(bits in proptest::array::uniform8(0u16..8), who in 0usize..6) {
+        let [owner, ann, bob, group, staff, crew, mask, other] = bits;
+        let acl = posix_acl(&[
+            (0x01, owner, u32::MAX), (0x02, ann, 1), (0x02, bob, 2), (0x04, group, u32::MAX), (0x08, staff, 7),
+            (0x08, crew, 8), (0x10, mask, u32::MAX), (0x20, other, u32::MAX),
+        ]);
+        let descriptor = posix::describe(&stat(0o640), Some(&acl));
+        let (uid, gids): (u32, &[u32]) = match who {
+            0 => (1000, &[100, 7]),
+            1 => (1, &[100, 7]),
+            2 => (2, &[]),
+            3 => (3, &[100]),
+            4 => (3, &[100, 7, 8]),
+            _ => (3, &[55]),
+        };
+        let of_groups = [(100, group), (7, staff), (8, crew)];
+        let matching = || of_groups.iter().filter(|(gid, _)| gids.contains(gid)).map(|(_, bits)| bits & mask);
+        for (bit, right) in [(4, AccessMask::READ_DATA), (2, AccessMask::WRITE_DATA)] {
+            let expected = match uid {
+                1000 => owner & bit != 0,
+                1 => ann & mask & bit != 0,
+                2 => bob & mask & bit != 0,
+                _ if matching().next().is_some() => matching().any(|bits| bits & bit != 0),
+                _ => other & bit != 0,
+            };
+            let mut sids = vec![Sid::unix_user(uid), Sid::WORLD];
+            sids.extend(gids.iter().copied().map(Sid::unix_group));
+            let granted =
+                access_check(&sids, Privileges::NONE, &descriptor, AccessMask::MAXIMUM_ALLOWED).unwrap();
+            prop_assert_eq!(granted.contains(right), expected, "{:?} {} {:?}", bits, uid, gids);
         }
     }
 }

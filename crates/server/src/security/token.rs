@@ -43,7 +43,8 @@ impl Token {
         let mut privileges = Privileges::NONE;
         if administrator {
             sids.push(Sid::ADMINISTRATORS);
-            privileges |= Privileges::TAKE_OWNERSHIP | Privileges::BACKUP | Privileges::RESTORE;
+            privileges |=
+                Privileges::SECURITY | Privileges::TAKE_OWNERSHIP | Privileges::BACKUP | Privileges::RESTORE;
         }
         Self { sids, privileges }
     }
@@ -107,6 +108,17 @@ impl Machine {
         Sid::of_domain(self.0, rid.unwrap_or_else(|| rid_of_name(name)))
     }
 
+    /// The Unix user that a SID stands for, by what it says alone.
+    pub(crate) fn unix_user(self, sid: Sid) -> Option<u32> {
+        if let (UNIX_AUTHORITY, [UNIX_USERS, uid]) = (sid.authority(), sid.sub_authorities()) {
+            return Some(*uid);
+        }
+        let (domain, rid) = sid.split_rid()?;
+        let [a, b, c] = self.0;
+        let of_uid = rid.checked_sub(FIRST_RID).filter(|rid| rid.is_multiple_of(2))?;
+        (domain == Sid::of(5, [21, a, b, c]) && rid < FIRST_NAMED_RID).then_some(of_uid / 2)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let sid: Sid = text.trim().parse().ok()?;
         match (sid.authority(), sid.sub_authorities()) {
@@ -141,6 +153,10 @@ fn rid_of_name(name: &str) -> u32 {
     FIRST_NAMED_RID | (hash & (FIRST_NAMED_RID - 1))
 }
 
+/// The authority of Unix users' and groups' SIDs, and where the users are below it.
+const UNIX_AUTHORITY: u64 = 22;
+const UNIX_USERS: u32 = 1;
+
 /// Where the machine's SID is kept.
 const FILE_NAME: &str = "machine-sid";
 
@@ -161,6 +177,12 @@ mod tests {
         assert_eq!(ann, machine.user("Ann, who has no account", 0));
         assert_ne!(ann, machine.user("bob, who has no account", 0));
         assert_eq!(machine.user("root", 0), Sid::of_domain([1, 2, 3], 1000));
+        assert_eq!(machine.unix_user(ann), None);
+        assert_eq!(machine.unix_user(machine.user("root", 0)), Some(0));
+        assert_eq!(machine.unix_user(Sid::unix_user(70_000)), Some(70_000));
+        for other in [Sid::unix_group(7), Sid::of_domain([1, 2, 3], 1001), Sid::of_domain([1, 2, 4], 1000)] {
+            assert_eq!(machine.unix_user(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::directory::LocalCursor;
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
-use super::{link, names, stream, xattr};
+use super::{clone, link, names, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr};
@@ -309,6 +309,12 @@ impl Handle for LocalHandle {
         Ok(ranges)
     }
 
+    fn duplicate_extents(&self, source: &dyn Handle, range: Range<u64>, at: u64) -> Result<()> {
+        let source = source.as_any().downcast_ref::<Self>().ok_or(Error::NotSupported)?;
+        let length = range.end.checked_sub(range.start).ok_or(Error::InvalidArgument)?;
+        Ok(clone::clone_range(source.readable()?, range.start, length, self.writable()?, at)?)
+    }
+
     fn set_times(&self, times: SetTimes) -> Result<()> {
         if times.accessed.is_some() || times.modified.is_some() {
             let stamps = Timestamps {
@@ -422,6 +428,11 @@ impl Handle for LocalHandle {
     fn set_security_record(&self, record: &[u8]) -> Result<()> {
         let privileged = self.root.credentials.is_privileged();
         xattr::set(self.fd(), if privileged { xattr::SECURITY } else { xattr::SECURITY_OF_USER }, record)
+    }
+
+    fn set_owner(&self, uid: u32) -> Result<()> {
+        let owner = rustix::fs::Uid::from_raw(uid);
+        Ok(rustix::fs::chownat(self.fd(), c"", Some(owner), None, AtFlags::EMPTY_PATH)?)
     }
 
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {

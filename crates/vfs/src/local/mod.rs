@@ -4,6 +4,7 @@
 //! `folded`): what the disk says is the truth, also when other programs change it meanwhile.
 
 mod change;
+mod clone;
 mod credentials;
 mod directory;
 mod dosattrib;
@@ -85,6 +86,9 @@ impl LocalBackend {
                 | Capabilities::XATTR
                 | Capabilities::DOS_ATTRIBUTES
                 | Capabilities::REPARSE_POINTS;
+        }
+        if clone::is_supported(fd.as_fd()) {
+            capabilities |= Capabilities::BLOCK_CLONES;
         }
         if !options.follow_symlinks {
             capabilities |= Capabilities::REPARSE_POINTS;

@@ -333,6 +333,10 @@ impl Handle for LocalStream {
         self.base.set_security_record(record)
     }
 
+    fn set_owner(&self, uid: u32) -> Result<()> {
+        self.base.set_owner(uid)
+    }
+
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
         self.base.posix_permissions()
     }

@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::file_info::FileInfoClass;
 use super::limits::CHAIN_ENTRIES_MAX;
 use super::{Chain, ChainWriter, index, name_bytes, put_name};
+use crate::apple::AppleAttributes;
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u32};
 use crate::masks::FileAttributes;
 use crate::time::FileTime;
@@ -44,6 +45,8 @@ pub struct DirectoryEntry<'a> {
     pub file_id: u64,
     /// FileId of 128 bits.
     pub file_id_128: [u8; 16],
+    /// What FileIdBothDirectoryInformation has for Apple's clients; not read.
+    pub apple: Option<AppleAttributes>,
 }
 
 /// What became of an entry.
@@ -267,9 +270,14 @@ fn put_fixed(layout: Layout, entry: &DirectoryEntry<'_>, name_length: usize, out
         name_length: wire_u32(name_length).into(),
     };
     out.put_bytes(common.as_bytes());
+    let apple = entry.apple.filter(|_| layout.short_name && layout.late_id);
     if layout.ea_size {
-        let tag_goes_here = entry.reparse_tag != 0 && !layout.reparse_tag;
-        out.put_u32(if tag_goes_here { entry.reparse_tag } else { entry.ea_size });
+        out.put_u32(match (entry.reparse_tag, apple) {
+            (0, Some(apple)) => apple.maximal_access.0,
+            (0, None) => entry.ea_size,
+            _ if layout.reparse_tag => entry.ea_size,
+            (tag, _) => tag,
+        });
     }
     if layout.reparse_tag {
         out.put_u32(entry.reparse_tag);
@@ -280,7 +288,9 @@ fn put_fixed(layout: Layout, entry: &DirectoryEntry<'_>, name_length: usize, out
     if matches!(layout.id, Id::Of128 | Id::Both) {
         out.put_bytes(&entry.file_id_128);
     }
-    if layout.short_name {
+    if let Some(apple) = apple {
+        apple.encode_short_name(out);
+    } else if layout.short_name {
         let mut short_name = [0; 24];
         let mut length: u8 = 0;
         for (place, unit) in short_name.as_chunks_mut::<2>().0.iter_mut().zip(entry.short_name.encode_utf16())
@@ -293,7 +303,10 @@ fn put_fixed(layout: Layout, entry: &DirectoryEntry<'_>, name_length: usize, out
         out.put_bytes(&short_name);
     }
     if layout.late_id {
-        out.put_zeros(if layout.short_name { 2 } else { 4 });
+        match apple {
+            Some(apple) => out.put_u16(apple.unix_mode),
+            None => out.put_zeros(if layout.short_name { 2 } else { 4 }),
+        }
         out.put_u64(entry.file_id);
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use vfs::RelativePath;
 use vfs::stat::SETTABLE_ATTRIBUTES;
-use wire::create_context::{CreateContextsRequest, LeaseContext};
+use wire::create_context::{AaplRequest, CreateContextsRequest, LeaseContext};
 use wire::fscc::{PathError, SmbPath, StreamName};
 use wire::msg::{CreateDisposition, CreateOptions, CreateRequest, ImpersonationLevel};
 use wire::security::SecurityDescriptor;
@@ -37,6 +37,7 @@ pub(super) struct Wish {
     pub(super) eas: Vec<EaChange>,
     pub(super) durable: Option<DurableRequest>,
     pub(super) app_instance: Option<AppInstance>,
+    pub(super) apple: Option<AaplRequest>,
 }
 
 /// What a CREATE is about.
@@ -47,6 +48,8 @@ pub(super) struct Wish {
 pub(super) enum Asked {
     /// A file to be opened.
     Open(Wish),
+    /// The file by which quotas are asked for.
+    QuotaFile(AccessMask),
     /// A durable open to be given back.
     Reclaim(Reclaim),
 }
@@ -127,6 +130,12 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     // No name can hold it, so who writes it means a separator.
     let name = name.replace('/', "\\");
     let name = fold_parents(&name)?;
+    if name.eq_ignore_ascii_case(crate::quota::NAME) {
+        return match creates && disposition != CreateDisposition::CREATE {
+            true => Ok(Asked::QuotaFile(access)),
+            false => Err(NtStatus::ACCESS_DENIED),
+        };
+    }
     let smb_path = SmbPath::parse(&name).map_err(path_status)?;
     let leases = dialect >= Dialect::SMB210;
     let wants_lease = create.requested_oplock_level == OplockLevel::LEASE && leases;
@@ -168,6 +177,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         query_disk_id: contexts.query_on_disk_id,
         eas: contexts.extended_attributes.map(ea::decode).transpose()?.unwrap_or_default(),
         durable,
+        apple: contexts.aapl,
         app_instance: durable::app_instance(&contexts, durable, dialect),
     }))
 }
@@ -179,6 +189,9 @@ pub(super) fn pipe(request: &Request<'_>) -> Result<(String, AccessMask), NtStat
     // Some clients write the name as it is in a path.
     let name = name.trim_start_matches('\\').to_owned();
     let access = access(create.desired_access)?;
+    if access.contains(AccessMask::ACCESS_SYSTEM_SECURITY) {
+        return Err(NtStatus::PRIVILEGE_NOT_HELD);
+    }
     Ok((name, if access.contains(AccessMask::MAXIMUM_ALLOWED) { AccessMask::FILE_ALL } else { access }))
 }
 
@@ -226,9 +239,6 @@ pub(crate) fn path_status(error: PathError) -> NtStatus {
 fn access(desired: AccessMask) -> Result<AccessMask, NtStatus> {
     if desired.is_none() || desired.intersects(INVALID_ACCESS) {
         return Err(NtStatus::ACCESS_DENIED);
-    }
-    if desired.contains(AccessMask::ACCESS_SYSTEM_SECURITY) {
-        return Err(NtStatus::PRIVILEGE_NOT_HELD);
     }
     Ok(desired.map_generic())
 }

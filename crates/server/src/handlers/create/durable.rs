@@ -18,6 +18,7 @@ use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::open::Open;
 use crate::replay::Creation;
 use crate::status::of_vfs;
+use crate::tree::Tree;
 
 /// What a CREATE has to do with durable handles.
 pub(super) enum Durability {
@@ -120,6 +121,7 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
         lease: asked.lease,
         // The client knows that it is durable.
         durable: None,
+        apple: None,
     };
     let stat = open.file().ok_or(NtStatus::INTERNAL_ERROR)?.handle.stat().map_err(|error| of_vfs(&error))?;
     let action = CreateAction::OPENED;
@@ -163,7 +165,7 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
     let Some(found) = found else { return Ok(None) };
     let open = found.attached;
     let mut granted = found.granted;
-    let mut extras = Extras::of(wish, &granted);
+    let mut extras = Extras::of(tree, wish, &granted);
     if granted.oplock != OplockLevel::LEASE {
         // As Windows answers: what this request asks for, not what the open has.
         granted.oplock = wish.oplock;
@@ -184,12 +186,13 @@ pub(super) fn answer_v2(granted: Option<DurableGranted>) -> Option<DurableRespon
 
 impl Extras {
     /// What a CREATE is answered beside the open itself.
-    pub(super) fn of(wish: &Wish, granted: &GrantedOpen) -> Self {
+    pub(super) fn of(tree: &Tree, wish: &Wish, granted: &GrantedOpen) -> Self {
         Self {
             maximal_access: wish.query_maximal_access,
             disk_id: wish.query_disk_id,
             lease: wish.lease,
             durable: granted.durable,
+            apple: super::apple::answer(tree, wish.apple),
         }
     }
 }

@@ -4,8 +4,10 @@
 //! (`resolve.rs`), ask the registry ([`admit`]), only then change the file ([`act`]), and answer. A
 //! refused CREATE changed nothing.
 
+mod apple;
 mod decode;
 mod durable;
+mod quota;
 mod resolve;
 mod symlink;
 
@@ -19,7 +21,7 @@ use registry::{
 };
 use vfs::Stat;
 use wire::create_context::{
-    CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
+    AaplServerAnswer, CreateContextsResponse, DiskId, LeaseContext, LeaseFlags, LeaseV2, MaximalAccess,
 };
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
@@ -41,6 +43,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     let wish = match decode::decode(request)? {
         Asked::Open(wish) => wish,
+        Asked::QuotaFile(access) => return quota::open(request, answer, access),
         Asked::Reclaim(asked) => return durable::reclaim(request, answer, &asked),
     };
     match open(request, answer, &wish).await {
@@ -60,7 +63,8 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
         let resolved = resolve::resolve(request, wish)?;
         match admit(request, answer, wish, resolved, &mut wait).await? {
             Some(opened) => {
-                return respond(request, answer, &Extras::of(wish, &opened.granted), &opened);
+                let extras = Extras::of(request.tree()?, wish, &opened.granted);
+                return respond(request, answer, &extras, &opened);
             }
             // Something made way: the name may mean another file by now.
             None => continue,
@@ -85,6 +89,7 @@ struct Extras {
     /// The lease as it was asked for.
     lease: Option<LeaseContext>,
     durable: Option<DurableGranted>,
+    apple: Option<AaplServerAnswer>,
 }
 
 /// Whether this request has waited already, and what for.
@@ -253,7 +258,7 @@ fn respond(
         durable: extras.durable == Some(DurableGranted::V1),
         durable_v2: durable::answer_v2(extras.durable),
         lease: extras.lease.as_ref().and_then(|asked| granted_lease(asked, &opened.granted)),
-        ..CreateContextsResponse::default()
+        aapl: extras.apple.clone(),
     };
     let is_reparse_point = stat.reparse_tag != 0 && request.is_smb3();
     let mut chain = Vec::new();
@@ -272,7 +277,6 @@ fn respond(
         file_attributes: stat.attributes,
         file_id: opened.open.file_id(),
         contexts: CreateContexts(&chain),
-        ..CreateResponse::default()
     }
     .encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use registry::FileKey;
 use vfs::{Capabilities, Handle, Kind, RelativePath, Stat, Wanted};
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
+use wire::security::Privileges;
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::decode::Wish;
@@ -71,6 +72,11 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
         token: &user.token,
         for_backup: wish.options.contains(CreateOptions::OPEN_FOR_BACKUP_INTENT),
     };
+    if wish.access.contains(AccessMask::ACCESS_SYSTEM_SECURITY)
+        && !user.token.privileges().contains(Privileges::SECURITY)
+    {
+        return Err(NtStatus::PRIVILEGE_NOT_HELD);
+    }
     if !wish.eas.is_empty() && !backend.capabilities().contains(Capabilities::XATTR) {
         return Err(NtStatus::EAS_NOT_SUPPORTED);
     }
@@ -97,6 +103,9 @@ pub(super) fn change(request: &Request<'_>, wish: &Wish, resolved: &Resolved) ->
     let made = resolved.overwrites || resolved.action == CreateAction::CREATED;
     if resolved.overwrites {
         overwrite(request, wish, resolved).map_err(|error| status(&error))?;
+    }
+    if resolved.overwrites && resolved.path.stream().is_none() {
+        ea::clear(&*resolved.handle)?;
     }
     if made && !wish.eas.is_empty() {
         ea::set(&*resolved.handle, &wish.eas)?;
@@ -309,12 +318,14 @@ fn maximal_access(
 
 fn granted(wish: &Wish, maximal: AccessMask, stat: &Stat) -> Result<AccessMask, NtStatus> {
     let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED);
-    let needed = needed(wish).without(AccessMask::MAXIMUM_ALLOWED);
+    // The privilege is what grants ACCESS_SYSTEM_SECURITY, whatever the descriptor says.
+    let needed = needed(wish).without(AccessMask::MAXIMUM_ALLOWED | AccessMask::ACCESS_SYSTEM_SECURITY);
     if !maximal.contains(needed) {
         tracing::trace!(?needed, ?maximal, attributes = ?stat.attributes, "access denied");
         return Err(NtStatus::ACCESS_DENIED);
     }
-    Ok(if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { maximal } else { asked })
+    let system = asked & AccessMask::ACCESS_SYSTEM_SECURITY;
+    Ok(if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { maximal | system } else { asked })
 }
 
 /// What the open must be allowed.

@@ -1,5 +1,6 @@
 //! IOCTL: MS-SMB2 3.3.5.15.
 
+mod clone;
 mod copy;
 mod network;
 mod ranges;
@@ -80,6 +81,8 @@ async fn on_open(
         FsctlCode::SRV_COPYCHUNK | FsctlCode::SRV_COPYCHUNK_WRITE => {
             copy::copy(request, open, file, code, ioctl).await
         }
+        FsctlCode::DUPLICATE_EXTENTS_TO_FILE => clone::duplicate(request, open, file, ioctl).await,
+        FsctlCode::QUERY_FILE_REGIONS => ranges::regions(open, file, ioctl),
         FsctlCode::CREATE_OR_GET_OBJECT_ID => object_id(open, file, ioctl),
         FsctlCode::QUERY_ALLOCATED_RANGES => ranges::allocated(open, file, ioctl),
         FsctlCode::SET_SPARSE => ranges::set_sparse(open, file, ioctl),

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use wire::ioctl::{AllocatedRange, SetSparse, ZeroData, encode_allocated_ranges};
+use wire::ioctl::{
+    AllocatedRange, FileRegion, FileRegionsQuery, SetSparse, ZeroData, encode_allocated_ranges,
+    encode_file_regions,
+};
 use wire::layout::FixedLayout;
 use wire::msg::IoctlRequest;
 use wire::{AccessMask, FileAttributes, NtStatus};
@@ -47,6 +50,38 @@ pub(super) fn allocated(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) 
         encode_allocated_ranges(listed, &mut output, max) && ranges.len() < vfs::limits::ALLOCATED_RANGES_MAX;
     Ok((if complete { NtStatus::SUCCESS } else { NtStatus::BUFFER_OVERFLOW }, output))
 }
+
+/// FSCTL_QUERY_FILE_REGIONS (MS-FSCC 2.3): all of a file's data are valid.
+pub(super) fn regions(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
+    if file.is_directory {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if !open.access().contains(AccessMask::READ_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let all = FileRegionsQuery { file_offset: 0, length: i64::MAX, desired_usage: VALID_DATA };
+    let asked = match ioctl.input {
+        [] => all,
+        input => FileRegionsQuery::decode(input).map_err(|_| NtStatus::INVALID_PARAMETER)?,
+    };
+    if asked.file_offset < 0 || asked.length < 0 || asked.desired_usage != VALID_DATA {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let end = asked.file_offset.checked_add(asked.length).ok_or(NtStatus::INVALID_PARAMETER)?;
+    let size = file.handle.stat().map_err(|error| of_vfs(&error))?.size;
+    let length = end.min(i64::try_from(size).unwrap_or(i64::MAX)) - asked.file_offset;
+    let region = FileRegion { file_offset: asked.file_offset, length, usage: VALID_DATA };
+    let regions = if length > 0 { vec![region] } else { Vec::new() };
+    let mut output = Vec::new();
+    match encode_file_regions(&regions, &mut output, ioctl.max_output_response as usize) {
+        Some(true) => done(output),
+        Some(false) => Ok((NtStatus::BUFFER_OVERFLOW, output)),
+        None => Err(NtStatus::BUFFER_TOO_SMALL),
+    }
+}
+
+/// FILE_REGION_USAGE_VALID_CACHED_DATA (MS-FSCC 2.3).
+const VALID_DATA: u32 = 1;
 
 /// MS-FSA 2.1.5.10.37.
 pub(super) fn set_sparse(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {

@@ -143,6 +143,7 @@ fn attributes(capabilities: Capabilities) -> FsAttributes {
         (Capabilities::XATTR, FsAttributes::SUPPORTS_EXTENDED_ATTRIBUTES),
         (Capabilities::SPARSE, FsAttributes::SUPPORTS_SPARSE_FILES),
         (Capabilities::HARD_LINKS, FsAttributes::SUPPORTS_HARD_LINKS),
+        (Capabilities::BLOCK_CLONES, FsAttributes::SUPPORTS_BLOCK_REFCOUNTING),
         (Capabilities::REPARSE_POINTS, FsAttributes::SUPPORTS_REPARSE_POINTS),
     ] {
         if capabilities.contains(capability) {

@@ -7,10 +7,12 @@ mod security;
 
 use wire::NtStatus;
 use wire::fscc::Fit;
+use wire::fscc::quota::QueryQuotaInfo;
 use wire::msg::{InfoType, QueryInfoRequest};
 
 use super::{check_transact, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::quota::QuotaFile;
 
 /// Handles QUERY_INFO.
 pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -23,10 +25,17 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         (InfoType::FILE, None) => pipe::answer(&open, &query, answer),
         (InfoType::FILESYSTEM, _) => file_system::answer(&open, &query, answer),
         (InfoType::SECURITY, Some(file)) => security::answer(request, &open, file, &query, answer),
-        // 3.3.5.20.4: there are no quotas.
+        (InfoType::QUOTA, Some(file)) if file.handle.as_any().is::<QuotaFile>() => quota(query.input_buffer),
+        // 3.3.5.20.4: other files have none.
         (InfoType::SECURITY | InfoType::QUOTA, _) => Err(NtStatus::NOT_SUPPORTED),
         _ => Err(NtStatus::INVALID_PARAMETER),
     }
+}
+
+/// 3.3.5.20.4: nobody has a quota, whoever is asked for.
+fn quota(input: &[u8]) -> Outcome {
+    QueryQuotaInfo::decode(input).map_err(malformed)?;
+    Err(NtStatus::NO_MORE_ENTRIES)
 }
 
 /// The status for how an answer fitted (3.3.5.20.1).

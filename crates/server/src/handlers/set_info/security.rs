@@ -2,7 +2,7 @@
 
 use wire::NtStatus;
 use wire::msg::AdditionalInformation;
-use wire::security::SecurityDescriptor;
+use wire::security::{SecurityDescriptor, Sid};
 
 use crate::connection::Request;
 use crate::open::{Open, OpenFile};
@@ -23,6 +23,9 @@ pub(super) fn set(
     if which.intersects(NOT_KEPT) {
         return Err(NtStatus::NOT_SUPPORTED);
     }
+    if data.len() > DESCRIPTOR_BYTES_MAX {
+        return Err(NtStatus::INVALID_SECURITY_DESCR);
+    }
     let new = SecurityDescriptor::decode(data).map_err(|_| NtStatus::INVALID_SECURITY_DESCR)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     if which.contains(AdditionalInformation::OWNER)
@@ -31,8 +34,30 @@ pub(super) fn set(
         return Err(NtStatus::INVALID_OWNER);
     }
     let descriptor = security::descriptor(&*file.handle)?.replaced(&new, which);
+    if which.contains(AdditionalInformation::OWNER) {
+        own(request, file, descriptor.owner)?;
+    }
     security::store(&*file.handle, &descriptor).map_err(|error| of_vfs(&error))
 }
+
+/// Lets the file belong to the owner on the disk too, where that is a Unix user and the server may. Where it may
+/// not the descriptor alone tells.
+fn own(request: &Request<'_>, file: &OpenFile, owner: Option<Sid>) -> Result<(), NtStatus> {
+    let Some(uid) = owner.and_then(|owner| request.connection.server.machine().unix_user(owner)) else {
+        return Ok(());
+    };
+    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    if stat.uid == uid {
+        return Ok(());
+    }
+    match file.handle.set_owner(uid) {
+        Ok(()) | Err(vfs::Error::AccessDenied | vfs::Error::NotSupported) => Ok(()),
+        Err(error) => Err(of_vfs(&error)),
+    }
+}
+
+/// The longest descriptor that is looked at: what one extended attribute holds.
+const DESCRIPTOR_BYTES_MAX: usize = vfs::limits::XATTR_VALUE_BYTES_MAX;
 
 /// The parts that descriptors here do not have: labels, claims and central policies.
 const NOT_KEPT: AdditionalInformation = AdditionalInformation(

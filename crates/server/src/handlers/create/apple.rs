@@ -1,0 +1,27 @@
+//! CREATE's AAPL context: what of Apple's extensions there is here.
+
+use vfs::Capabilities;
+use wire::create_context::{AaplParts, AaplRequest, AaplServerAnswer, AaplServerCaps, AaplVolumeCaps};
+
+use crate::tree::Tree;
+
+/// Answers a server query, and notes what the client wants of listings.
+pub(super) fn answer(tree: &Tree, asked: Option<AaplRequest>) -> Option<AaplServerAnswer> {
+    let AaplRequest::ServerQuery { parts, client_caps } = asked? else { return None };
+    let has_streams = tree.backend()?.capabilities().contains(Capabilities::STREAMS);
+    let mut caps = AaplServerCaps::NONE;
+    if has_streams && client_caps.contains(AaplServerCaps::READ_DIR_ATTR) {
+        caps |= AaplServerCaps::READ_DIR_ATTR;
+    }
+    if parts.contains(AaplParts::SERVER_CAPS) {
+        tree.list_for_apple(caps.contains(AaplServerCaps::READ_DIR_ATTR));
+    }
+    Some(AaplServerAnswer {
+        server_caps: parts.contains(AaplParts::SERVER_CAPS).then_some(caps),
+        volume_caps: parts.contains(AaplParts::VOLUME_CAPS).then_some(AaplVolumeCaps::NONE),
+        model: parts.contains(AaplParts::MODEL_INFO).then(|| String::from(MODEL)),
+    })
+}
+
+/// What Finder chooses the icon by: it knows no such machine, and shows a server.
+const MODEL: &str = "Shareward";

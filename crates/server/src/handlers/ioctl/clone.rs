@@ -1,0 +1,55 @@
+//! FSCTL_DUPLICATE_EXTENTS_TO_FILE: MS-SMB2 3.3.5.15.17, MS-FSA 2.1.5.10.4.
+
+use std::sync::Arc;
+
+use vfs::Capabilities;
+use wire::ioctl::DuplicateExtents;
+use wire::layout::FixedLayout;
+use wire::msg::IoctlRequest;
+use wire::{AccessMask, NtStatus};
+
+use super::ranges::check_locks;
+use super::{Answer, done};
+use crate::connection::Request;
+use crate::open::{Open, OpenFile};
+use crate::status::of_vfs;
+
+/// Lets a range of the file be one of another on the disk, where the file system can.
+pub(super) async fn duplicate(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    ioctl: &IoctlRequest<'_>,
+) -> Answer {
+    let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    if !backend.capabilities().contains(Capabilities::BLOCK_CLONES) {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    let wish = DuplicateExtents::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    let source = request.session()?.open(wish.source).ok_or(NtStatus::INVALID_HANDLE)?;
+    let from = source.file().filter(|it| !it.is_directory).ok_or(NtStatus::INVALID_PARAMETER)?;
+    if file.is_directory {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if !source.access().contains(AccessMask::READ_DATA) || !open.access().contains(AccessMask::WRITE_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let unsigned = |value: i64| u64::try_from(value).map_err(|_| NtStatus::INVALID_PARAMETER);
+    let (start, target, length) =
+        (unsigned(wish.source_offset)?, unsigned(wish.target_offset)?, unsigned(wish.byte_count)?);
+    let end = start.checked_add(length).ok_or(NtStatus::INVALID_PARAMETER)?;
+    if end > from.handle.stat().map_err(|error| of_vfs(&error))?.size {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    check_locks(request, &source, start, length, false)?;
+    check_locks(request, open, target, length, true)?;
+    if length == 0 {
+        return done(Vec::new());
+    }
+    let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
+    crate::blocking::run(move || to.duplicate_extents(&*from, start..end, target))
+        .await?
+        .map_err(|error| of_vfs(&error))?;
+    crate::handlers::write::wrote(request, open, 0);
+    done(Vec::new())
+}

@@ -1,0 +1,78 @@
+//! Ranges that two files share on the disk until one of them is written to (FICLONERANGE, ioctl_ficlonerange(2)).
+//!
+//! The only unsafe code of this crate: the kernel's call has no safe wrapper.
+#![expect(unsafe_code, reason = "an ioctl that rustix does not wrap")]
+
+use crate::error::Result;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::ioctl::{Setter, ioctl, opcode};
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// `struct file_clone_range`.
+#[repr(C)]
+struct FileCloneRange {
+    source: i64,
+    source_offset: u64,
+    source_length: u64,
+    target_offset: u64,
+}
+
+/// FICLONERANGE.
+const CLONE_RANGE: rustix::ioctl::Opcode = opcode::write::<FileCloneRange>(0x94, 13);
+
+/// Bytes that a probe clones: a block of every file system that can.
+const PROBE: [u8; 64 * 1024] = [1; 64 * 1024];
+
+/// Lets `length` bytes of `target` be those of `source`.
+pub(super) fn clone_range(
+    source: BorrowedFd<'_>,
+    source_offset: u64,
+    length: u64,
+    target: BorrowedFd<'_>,
+    target_offset: u64,
+) -> std::result::Result<(), Errno> {
+    let range = FileCloneRange {
+        source: source.as_raw_fd().into(),
+        source_offset,
+        source_length: length,
+        target_offset,
+    };
+    // SAFETY: the opcode is FICLONERANGE, whose argument is a `struct file_clone_range` that the kernel only
+    // reads; `source` is borrowed, so its descriptor stays open for the call.
+    unsafe { ioctl(target, Setter::<CLONE_RANGE, _>::new(range)) }
+}
+
+/// Whether the file system below a directory can: tried on two files without names.
+pub(super) fn is_supported(directory: BorrowedFd<'_>) -> bool {
+    let probe = || -> Result<()> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let unnamed = || rustix::fs::openat(directory, c".", flags, Mode::from_raw_mode(0o600));
+        let (source, target) = (unnamed()?, unnamed()?);
+        rustix::io::pwrite(&source, &PROBE, 0)?;
+        let (source, target) = (std::os::fd::AsFd::as_fd(&source), std::os::fd::AsFd::as_fd(&target));
+        Ok(clone_range(source, 0, PROBE.len() as u64, target, 0)?)
+    };
+    probe().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_file_system_that_can_says_so_and_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = std::fs::File::open(directory.path()).unwrap();
+        let source = directory.path().join("source");
+        std::fs::write(&source, PROBE).unwrap();
+        let source = std::fs::File::open(source).unwrap();
+        let target = std::fs::File::create_new(directory.path().join("target")).unwrap();
+        let cloned = clone_range(source.as_fd(), 0, PROBE.len() as u64, target.as_fd(), 0);
+        assert_eq!(cloned.is_ok(), is_supported(root.as_fd()));
+        let copied = std::fs::read(directory.path().join("target")).unwrap();
+        assert_eq!(copied.is_empty(), cloned.is_err());
+        assert!(copied.is_empty() || copied == PROBE);
+    }
+}

@@ -1,0 +1,198 @@
+//! What files have beside their data, asked about as other clients do not let one ask: Apple's view of it, quotas,
+//! descriptors with a SACL, what is left of it when a file is overwritten.
+
+use std::fs;
+
+use client::smb::{CreateParameters, Part, Tree};
+use testkit::{RunAs, Setup, Subject, need};
+use wire::apple::{AFP_INFO_STREAM, AfpInfo, RESOURCE_STREAM};
+use wire::create_context::{
+    AaplParts, AaplRequest, AaplServerAnswer, AaplServerCaps, AaplVolumeCaps, CreateContextsRequest,
+};
+use wire::fscc::ea::{EaEntry, encode_eas};
+use wire::fscc::file_info::FileInfoClass;
+use wire::msg::{AdditionalInformation, CreateDisposition, InfoType, QueryInfoRequest};
+use wire::security::{Ace, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
+use wire::{AccessMask, Command, NtStatus};
+
+use crate::scripted::tree;
+
+async fn write(tree: &Tree, name: &str, data: &[u8]) {
+    let file = tree.create(&CreateParameters::read_write(name)).await.expect("create");
+    file.write(0, data.to_vec()).await.expect("write");
+    file.close().await.expect("close");
+}
+
+#[tokio::test]
+async fn a_mac_is_told_what_it_wants_to_know() {
+    let subject = Subject::start(&Setup::default());
+    let data = tree(&subject, "alice", "data").await;
+    let mut finder_info = [0; 32];
+    finder_info[..8].copy_from_slice(b"TEXTttxt");
+    let mut info = Vec::new();
+    AfpInfo { backup_time: 0, finder_info, prodos_info: [0; 6] }.encode(&mut info);
+    write(&data, "letter", b"text").await;
+    write(&data, &format!("letter:{AFP_INFO_STREAM}"), &info).await;
+    write(&data, &format!("letter:{RESOURCE_STREAM}"), b"fork").await;
+
+    let class = FileInfoClass::ID_BOTH_DIRECTORY;
+    let root = data.create(&CreateParameters::directory("")).await.expect("the root");
+    let plain = root.list(class, "letter").next_buffer().await.expect("an answer").expect("an entry");
+    assert_eq!(plain[64..70], [0; 6], "neither extended attributes nor a short name");
+    root.close().await.expect("close");
+
+    let aapl = AaplRequest::ServerQuery {
+        parts: AaplParts::SERVER_CAPS | AaplParts::VOLUME_CAPS | AaplParts::MODEL_INFO,
+        client_caps: AaplServerCaps::READ_DIR_ATTR | AaplServerCaps::OSX_COPYFILE | AaplServerCaps::NFS_ACE,
+    };
+    let contexts = CreateContextsRequest { aapl: Some(aapl), ..CreateContextsRequest::default() };
+    let asking = CreateParameters { contexts, ..CreateParameters::directory("") };
+    let root = data.create(&asking).await.expect("the root");
+    let expected = AaplServerAnswer {
+        server_caps: Some(AaplServerCaps::READ_DIR_ATTR),
+        volume_caps: Some(AaplVolumeCaps::NONE),
+        model: Some(String::from("Shareward")),
+    };
+    assert_eq!(root.created.contexts.aapl, Some(expected));
+    let entry = root.list(class, "letter").next_buffer().await.expect("an answer").expect("an entry");
+    assert_eq!(entry[64..68], AccessMask::FILE_ALL.0.to_le_bytes());
+    assert_eq!(entry[68..70], [24, 0]);
+    assert_eq!(entry[70..78], 4_u64.to_le_bytes());
+    assert_eq!(entry[78..86], *b"TEXTttxt");
+    assert_eq!(u16::from_le_bytes([entry[94], entry[95]]) & 0o170_000, 0o100_000);
+    assert_eq!((&entry[..64], &entry[96..]), (&plain[..64], &plain[96..]));
+}
+
+#[tokio::test]
+async fn nobody_has_a_quota() {
+    let subject = Subject::start(&Setup::default());
+    let data = tree(&subject, "alice", "data").await;
+    let quotas = CreateParameters {
+        access: AccessMask::FILE_GENERIC_READ,
+        ..CreateParameters::open(r"$EXTEND\$Quota:$Q:$INDEX_ALLOCATION")
+    };
+    let quotas = data.create(&quotas).await.expect("the quota file");
+    let body = QueryInfoRequest {
+        info_type: InfoType::QUOTA,
+        output_buffer_length: 4096,
+        input_buffer: &[0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        file_id: quotas.id(),
+        ..QueryInfoRequest::default()
+    };
+    let part = Part::new(Command::QUERY_INFO, |out, base| body.encode(out, base)).carrying(4096);
+    let refused = data.request(part).await.expect_err("no entries");
+    assert!(refused.is(NtStatus::NO_MORE_ENTRIES), "{refused}");
+    quotas.read(0, 1).await.expect_err("it has no data");
+    quotas.close().await.expect("close");
+    let write = CreateParameters::read_write(r"$Extend\$Quota:$Q:$INDEX_ALLOCATION");
+    assert!(data.create(&write).await.expect_err("nothing to write").is(NtStatus::ACCESS_DENIED));
+}
+
+#[tokio::test]
+async fn overwriting_replaces_extended_attributes_and_streams() {
+    let subject = Subject::start(&Setup::default());
+    let data = tree(&subject, "alice", "data").await;
+    let list = |name: &str| {
+        let mut list = Vec::new();
+        let _ = encode_eas([EaEntry { flags: 0, name: name.as_bytes(), value: b"v" }], &mut list, 1000);
+        list
+    };
+    let made = |list| CreateParameters {
+        disposition: CreateDisposition::OVERWRITE_IF,
+        contexts: CreateContextsRequest {
+            extended_attributes: Some(list),
+            ..CreateContextsRequest::default()
+        },
+        ..CreateParameters::read_write("f")
+    };
+    let (first, second) = (list("FIRST"), list("SECOND"));
+    data.create(&made(&first)).await.expect("create").close().await.expect("close");
+    write(&data, "f:stream", b"text").await;
+    let file = data.create(&made(&second)).await.expect("overwrite");
+    let class = FileInfoClass::FULL_EA.0;
+    let eas = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, 1000).await.expect("query");
+    assert_eq!(eas[..], second);
+    file.close().await.expect("close");
+    let gone = data.create(&CreateParameters::open("f:stream")).await.expect_err("the stream is gone");
+    assert!(gone.is(NtStatus::OBJECT_NAME_NOT_FOUND), "{gone}");
+}
+
+#[tokio::test]
+async fn patterns_find_short_names_too() {
+    let subject = Subject::start(&Setup::default());
+    let data = tree(&subject, "alice", "data").await;
+    write(&data, "A rather long name.text", b"").await;
+    let root = data.create(&CreateParameters::directory("")).await.expect("the root");
+    let class = FileInfoClass::BOTH_DIRECTORY;
+    let short = root.list(class, "A*").all(10).await.expect("a listing").remove(0).short_name;
+    for pattern in [short.clone(), format!("{}*", &short[..7]), String::from("*.TEX"), short.to_lowercase()] {
+        let listed = root.list(class, &pattern).all(10).await.expect("a listing");
+        assert_eq!(listed.len(), 1, "{pattern}");
+        assert_eq!(listed[0].name, "A rather long name.text");
+    }
+    assert_eq!(root.list(class, "*.TE").all(10).await.expect("a listing").len(), 0);
+}
+
+#[tokio::test]
+async fn auditing_is_the_administrators() {
+    let subject = Subject::start(&Setup::default());
+    let audited = |name| CreateParameters {
+        access: AccessMask::FILE_GENERIC_READ | AccessMask::ACCESS_SYSTEM_SECURITY,
+        ..CreateParameters::read_write(name)
+    };
+    let alices = tree(&subject, "alice", "data").await;
+    write(&alices, "f", b"").await;
+    let refused = alices.create(&audited("f")).await.expect_err("a privilege is needed");
+    assert!(refused.is(NtStatus::PRIVILEGE_NOT_HELD), "{refused}");
+
+    let admins = tree(&subject, "admin", "data").await;
+    let file = admins.create(&audited("f")).await.expect("open");
+    let flags = AceFlags(0x40);
+    let ace = Ace { kind: AceType::SYSTEM_AUDIT, ..Ace::allow(Sid::WORLD, AccessMask::DELETE, flags) };
+    let descriptor = SecurityDescriptor {
+        control: SdControl::SELF_RELATIVE | SdControl::SACL_PRESENT,
+        owner: None,
+        group: None,
+        sacl: Some(Acl { aces: vec![ace] }),
+        dacl: None,
+    };
+    let mut encoded = Vec::new();
+    descriptor.encode(&mut encoded).expect("a descriptor");
+    let which = AdditionalInformation::SACL;
+    file.set_info(InfoType::SECURITY, 0, which, &encoded).await.expect("set");
+    let stored = file.query_info(InfoType::SECURITY, 0, which, 4096).await.expect("query");
+    assert_eq!(SecurityDescriptor::decode(&stored).expect("a descriptor").sacl, descriptor.sacl);
+    let huge = vec![0; 70_000];
+    let refused = file.set_info(InfoType::SECURITY, 0, which, &huge).await.expect_err("too large");
+    assert!(refused.is(NtStatus::INVALID_SECURITY_DESCR), "{refused}");
+}
+
+#[tokio::test]
+async fn who_is_made_the_owner_owns_the_file_on_the_disk() {
+    if !need(&["root", "unshare"]) {
+        return;
+    }
+    let subject = Subject::start(&Setup { run_as: RunAs::Root, ..Setup::default() });
+    let file = subject.share_dir("data").join("f");
+    write(&tree(&subject, "alice", "data").await, "f", b"text").await;
+    let uid = || std::os::unix::fs::MetadataExt::uid(&fs::metadata(&file).expect("the file"));
+    let alice = uid();
+    let give = |user: &'static str, to: u32| {
+        let subject = &subject;
+        async move {
+            let open = CreateParameters { access: AccessMask::WRITE_OWNER, ..CreateParameters::open("f") };
+            let open =
+                tree(subject, user, "data").await.create(&open).await.map_err(|error| error.status())?;
+            let mut descriptor = Vec::new();
+            let owner = SecurityDescriptor::new(Sid::unix_user(to), Sid::WORLD, Acl { aces: Vec::new() });
+            owner.encode(&mut descriptor).expect("a descriptor");
+            let set = open.set_info(InfoType::SECURITY, 0, AdditionalInformation::OWNER, &descriptor).await;
+            set.map_err(|error| error.status())
+        }
+    };
+    assert_eq!(give("bob", alice + 1).await, Err(Some(NtStatus::ACCESS_DENIED)));
+    assert_eq!(give("alice", alice + 77).await, Err(Some(NtStatus::INVALID_OWNER)));
+    assert_eq!(uid(), alice);
+    assert_eq!(give("admin", alice + 77).await, Ok(()));
+    assert_eq!(uid(), alice + 77);
+}
