@@ -21,7 +21,7 @@ mod setup;
 mod shareward;
 mod subject;
 
-pub use need::{is_root, need, skip};
+pub use need::{TOOLS, find, is_root, need, skip};
 pub use output::{Output, run};
 pub use places::{repository, shareward_binary};
 pub use samba::Samba;
