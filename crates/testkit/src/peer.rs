@@ -84,14 +84,12 @@ pub struct KernelClient<'a> {
 impl<'a> KernelClient<'a> {
     /// The share `data`, for `alice`, with these options.
     pub fn new(subject: &'a Subject, options: &'a str) -> Self {
-        Self {
-            port: subject.port(),
-            user: subject.user("alice"),
-            share: "data",
-            options,
-            shares_loopback: false,
-            limit: KERNEL_MAX,
-        }
+        Self::at(subject.port(), subject.user("alice"), options)
+    }
+
+    /// The share `data` of whatever listens on this port of 127.0.0.1.
+    pub fn at(port: u16, user: &'a User, options: &'a str) -> Self {
+        Self { port, user, share: "data", options, shares_loopback: false, limit: KERNEL_MAX }
     }
 
     /// Runs a script there.
