@@ -13,20 +13,20 @@ use wire::{MessageId, NtStatus, Put};
 use crate::scripted::{address, connected};
 
 /// A client that minds its own business.
-struct Neighbour {
+pub(crate) struct Neighbour {
     tree: Tree,
     file: File,
 }
 
 impl Neighbour {
-    async fn beside(subject: &Subject) -> Self {
+    pub(crate) async fn beside(subject: &Subject) -> Self {
         let (_, tree) = connected(subject, "alice").await;
         let file = tree.create(&CreateParameters::read_write("neighbour.txt")).await.expect("create");
         assert_eq!(file.write(0, b"still here".to_vec()).await.expect("write"), 10);
         Self { tree, file }
     }
 
-    async fn goes_on(&self) {
+    pub(crate) async fn goes_on(&self) {
         assert_eq!(&self.file.read(0, 64).await.expect("read")[..], b"still here");
         let again = self.tree.create(&CreateParameters::open("neighbour.txt")).await.expect("open again");
         again.close().await.expect("close");

@@ -4,6 +4,7 @@
 //! is wrong. `cargo xtask test` installs the clients; without them a test says loudly that it was skipped.
 #![forbid(unsafe_code)]
 
+mod abuse;
 mod administration;
 mod attributes;
 mod control_pipe;

@@ -22,6 +22,8 @@ usage: cargo xtask COMMAND
   torture [OPTION...] [SELECTOR...]
                            smbtorture, one process per test, against several servers side by side;
                            SELECTOR is a suite (smb2.lock), a test or a glob. --help lists the options
+  kernel [TEST...]         the Linux kernel's client for as long as it takes: all its tests, the long ones too, or
+                           those whose name has one of these words
   fuzz [MINUTES] [TARGET...]
                            cargo-fuzz, all targets, sharing the minutes (default 5)
   bench [ARG...]           the load generator, ours and Samba's server side by side
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         "test" => test::main(&rest),
         "tidy" => tidy::main(),
         "torture" => torture::main(&rest),
+        "kernel" => test::kernel(&rest),
         "fuzz" => fuzz::main(&rest),
         "bench" => bench::main(&rest),
         "dist" => dist::main(),

@@ -1,4 +1,4 @@
-//! The Debian packages that the tests need, and their installation.
+//! The Debian packages and other programs that the tests need, and their installation.
 
 use std::path::Path;
 
@@ -18,8 +18,30 @@ const PACKAGES: &[(&str, &str)] = &[
     ("gcc", "/usr/bin/cc"),
 ];
 
+/// The file system exerciser, a program that no distribution has.
+const FSX: [&str; 3] = ["fsx", "--version", "0.3.2"];
+
 /// Installs what is missing; says how where it may not. True when everything is there.
 pub(crate) fn install() -> bool {
+    let packages = install_packages();
+    install_fsx() && packages
+}
+
+fn install_fsx() -> bool {
+    if testkit::find("fsx").is_some() {
+        return true;
+    }
+    let root = shell::target_directory().join(testkit::TOOLS);
+    println!("installing fsx from crates.io into {}", root.display());
+    let mut install = shell::cargo(&["install", "--locked", "--quiet", "--root"]);
+    // Nobody waits for it: the optimizer takes longer than it saves.
+    install.arg(&root).args(FSX).arg("--debug");
+    // Beside the programs it would else build anew whatever the workspace has in common with it.
+    install.env("CARGO_TARGET_DIR", root.join("build"));
+    shell::succeeds(install)
+}
+
+fn install_packages() -> bool {
     let missing = missing();
     if missing.is_empty() {
         println!("all peers are installed");

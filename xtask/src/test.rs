@@ -35,7 +35,7 @@ struct Step {
 
 /// The steps, the cheap ones first.
 const STEPS: &[Step] = &[
-    Step { name: "install", about: "the Debian packages of the peers", run: install },
+    Step { name: "install", about: "the Debian packages of the peers, and fsx", run: install },
     Step { name: "format", about: "cargo fmt --check", run: format },
     Step { name: "tidy", about: "the house rules", run: || Counts::one(tidy::main()) },
     Step { name: "clippy", about: "clippy with warnings as errors, all targets", run: clippy },
@@ -123,6 +123,34 @@ fn peers() -> Counts {
     tests(&["--package", "peers"], true)
 }
 
+/// The kernel client's tests, the long ones too. True when nothing failed.
+pub(crate) fn kernel(words: &[String]) -> bool {
+    if build().failed > 0 {
+        return false;
+    }
+    let mut selection = vec!["--package", "peers"];
+    let (prefixed, options): (Vec<_>, Vec<_>) = words.iter().partition(|word| !word.starts_with('-'));
+    if let Some(option) = options.first() {
+        eprintln!("xtask: {option}? `cargo xtask kernel` takes words of tests' names");
+        return false;
+    }
+    let names: Vec<&str> = prefixed.iter().map(|word| word.as_str()).collect();
+    selection.extend(if names.is_empty() { vec!["kernel::"] } else { names });
+    // Side by side, the machines of two tests would each wait for the other.
+    let long = if nextest() {
+        ["--run-ignored=all", "--test-threads=1"]
+    } else {
+        ["--include-ignored", "--test-threads=1"]
+    };
+    if !nextest() {
+        selection.push("--");
+    }
+    selection.extend(long);
+    let Counts { passed, failed, skipped } = tests(&selection, true);
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    failed == 0
+}
+
 fn rust_clients() -> Counts {
     let manifest = rust_clients_manifest();
     if !manifest.exists() {
@@ -141,7 +169,7 @@ fn rust_clients_manifest() -> PathBuf {
 /// Runs tests with nextest where it is installed, and counts. A test that reported a skip (`testkit::skip`) counts as
 /// skipped.
 fn tests(selection: &[&str], of_the_binary: bool) -> Counts {
-    let nextest = shell::installed("cargo-nextest") || in_cargo_home("cargo-nextest");
+    let nextest = nextest();
     let run: &[&str] = if nextest {
         &["nextest", "run", "--no-fail-fast", "--status-level", "fail", "--no-tests", "pass", "--locked"]
     } else {
@@ -176,6 +204,10 @@ fn tests(selection: &[&str], of_the_binary: bool) -> Counts {
     counts.passed -= reported;
     counts.skipped += reported;
     counts
+}
+
+fn nextest() -> bool {
+    shell::installed("cargo-nextest") || in_cargo_home("cargo-nextest")
 }
 
 fn watched_errors(mut command: Command) -> (bool, String) {

@@ -11,6 +11,7 @@
 pub mod peer;
 pub mod torture;
 
+mod cable;
 mod daemon;
 mod limits;
 mod need;
@@ -21,7 +22,8 @@ mod setup;
 mod shareward;
 mod subject;
 
-pub use need::{is_root, need, skip};
+pub use cable::Cable;
+pub use need::{TOOLS, find, is_root, need, skip};
 pub use output::{Output, run};
 pub use places::{repository, shareward_binary};
 pub use samba::Samba;

@@ -20,8 +20,11 @@ pub(crate) const LOG_TAIL_LINES: usize = 80;
 /// A command of a peer that is not done after this long hangs.
 pub(crate) const PEER_MAX: Duration = Duration::from_secs(60);
 
-/// The kernel client boots a machine, and the first time fetches one.
-pub(crate) const KERNEL_MAX: Duration = Duration::from_secs(180);
+/// The kernel client boots a machine and works in it.
+pub(crate) const KERNEL_MAX: Duration = Duration::from_secs(120);
+
+/// Before its own limit, the kernel client may fetch a kernel; after it, it tidies up.
+pub(crate) const KERNEL_SPARE: Duration = Duration::from_secs(60);
 
 /// Ports handed to servers: below the range the kernel gives to clients (32768 and up on Linux), so that no
 /// client's socket can sit on a port between our look and the server's bind.

@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
+use crate::places::build_directory;
+
 /// Returns whether every one of `programs` is installed; says loudly what is missing, and that the test is skipped.
 ///
 /// With `SHAREWARD_REQUIRE_PEERS=1`, which `cargo xtask test` sets, a missing program panics instead. A name with a
@@ -35,6 +37,9 @@ pub fn skip(reason: &str) {
     }
 }
 
+/// The directory below cargo's target directory that `cargo install --root` gets for the tests' own tools.
+pub const TOOLS: &str = "tools";
+
 fn present(name: &str) -> bool {
     if name == "root" {
         return is_root();
@@ -50,11 +55,14 @@ fn present(name: &str) -> bool {
     find(name).is_some()
 }
 
-/// Finds a program in the search path, and where Debian keeps daemons, which may not be in it.
-pub(crate) fn find(name: &str) -> Option<std::path::PathBuf> {
+/// Finds a program in the search path, where Debian keeps daemons, which may not be in it, and where
+/// `cargo xtask test install` puts what no package has.
+pub fn find(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<_> = std::env::split_paths(&path).collect();
     directories.extend(["/usr/sbin".into(), "/sbin".into()]);
+    let target = build_directory().and_then(|directory| Some(directory.parent()?.join(TOOLS)));
+    directories.extend(target.map(|tools| tools.join("bin")));
     directories.into_iter().map(|directory| directory.join(name)).find(|file| file.is_file())
 }
 

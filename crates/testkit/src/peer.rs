@@ -4,8 +4,9 @@ use std::ffi::OsStr;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
-use crate::limits::{KERNEL_MAX, PEER_MAX};
+use crate::limits::{KERNEL_MAX, KERNEL_SPARE, PEER_MAX};
 use crate::output::{Output, run};
 use crate::places::repository;
 use crate::setup::User;
@@ -63,12 +64,45 @@ pub fn impacket(subject: &Subject, user: &User, script: &str, arguments: &[&str]
     run(command, b"", PEER_MAX)
 }
 
-/// Mounts a share with the Linux kernel's client (see `tools/kernel-client.sh`) and runs `script` there, in `/mnt`.
-pub fn kernel_client(subject: &Subject, user: &User, share: &str, options: &str, script: &str) -> Output {
-    let mut command = Command::new(repository().join("tools/kernel-client.sh"));
-    command.args([subject.port().to_string().as_str(), share, &user.name, &user.password, "-"]);
-    command.env("KC_OPTS", options).current_dir("/");
-    run(command, script.as_bytes(), KERNEL_MAX)
+/// A machine with the Linux kernel's client, for one script (see `tools/kernel-client.sh`).
+#[derive(Clone, Copy, Debug)]
+pub struct KernelClient<'a> {
+    /// The server's port, or that of something in between.
+    pub port: u16,
+    /// Who mounts.
+    pub user: &'a User,
+    /// What is mounted on `/mnt`.
+    pub share: &'a str,
+    /// With which options; `none` leaves that to the script.
+    pub options: &'a str,
+    /// Whether 127.0.0.1 is the server to the machine, as it is to those that ask it for its addresses.
+    pub shares_loopback: bool,
+    /// How long all may take.
+    pub limit: Duration,
+}
+
+impl<'a> KernelClient<'a> {
+    /// The share `data`, for `alice`, with these options.
+    pub fn new(subject: &'a Subject, options: &'a str) -> Self {
+        Self::at(subject.port(), subject.user("alice"), options)
+    }
+
+    /// The share `data` of whatever listens on this port of 127.0.0.1.
+    pub fn at(port: u16, user: &'a User, options: &'a str) -> Self {
+        Self { port, user, share: "data", options, shares_loopback: false, limit: KERNEL_MAX }
+    }
+
+    /// Runs a script there.
+    pub fn run(&self, script: &str, arguments: &[&str]) -> Output {
+        let Self { port, user, share, options, shares_loopback, limit } = *self;
+        let mut command = Command::new(repository().join("tools/kernel-client.sh"));
+        command.args([port.to_string().as_str(), share, &user.name, &user.password, "-"]).args(arguments);
+        command.env("KC_OPTS", options).env("KC_TIMEOUT", limit.as_secs().to_string()).current_dir("/");
+        if shares_loopback {
+            command.env("KC_LO", "host");
+        }
+        run(command, script.as_bytes(), limit + KERNEL_SPARE)
+    }
 }
 
 /// One of Samba's tools, kept from this machine's own configuration, tickets and state.
