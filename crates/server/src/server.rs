@@ -307,10 +307,15 @@ impl Server {
     /// Who a user of the users file is to security descriptors, beside their Unix ids: to this machine, and to
     /// the server that had the files before.
     pub(crate) fn sids_of(&self, account: &auth::users::User) -> Vec<Sid> {
-        let machine = *self.machine.get_or_init(|| Machine::load(&self.settings().state_directory));
+        let machine = self.machine();
         let user_sids = Arc::clone(&self.user_sids.read().unwrap_or_else(PoisonError::into_inner));
         let users = user_sids.of(&account.name).into_iter().chain([machine.user(&account.name, account.uid)]);
         users.flat_map(|user| [Some(user), domain_users(user)]).flatten().collect()
+    }
+
+    /// This machine as an issuer of SIDs.
+    pub(crate) fn machine(&self) -> Machine {
+        *self.machine.get_or_init(|| Machine::load(&self.settings().state_directory))
     }
 
     /// A number no other request of this server has.

@@ -2,8 +2,8 @@
 
 use registry::limits::BREAK_TIMEOUT_MS;
 use registry::{
-    AcknowledgeLeaseError, AcknowledgeOplockError, AdmitRequest, BreakKind, Effects, GrantedOpen, LeaseId,
-    Outcome, Readiness, Refused,
+    AcknowledgeLeaseError, AcknowledgeOplockError, AdmitRequest, BreakKind, Effects, GrantedOpen, Outcome,
+    Readiness, Refused,
 };
 use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
 

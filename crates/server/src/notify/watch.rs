@@ -234,7 +234,9 @@ mod tests {
             watch.note(NotifyAction::ADDED, format!("file {number}"));
         }
         assert!(watch.state().changes.is_empty());
-        let Found::News(News::Status(NtStatus::NOTIFY_ENUM_DIR)) = watch.take() else { panic!("no overflow") };
+        let Found::News(News::Status(NtStatus::NOTIFY_ENUM_DIR)) = watch.take() else {
+            panic!("no overflow")
+        };
         let mut request = waiting(&watch);
         watch.lose_track();
         assert!(matches!(request.try_recv(), Ok(News::Status(NtStatus::NOTIFY_ENUM_DIR))));

@@ -1,14 +1,14 @@
 //! CREATE of the file by which clients ask for quotas.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use registry::{AdmitRequest, FileKey, RequestKey, Target};
-use vfs::Handle;
+use vfs::{Handle, RelativePath};
 use wire::msg::{CreateAction, CreateResponse};
 use wire::{AccessMask, NtStatus, OplockLevel, ShareAccess};
 
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::open::{Content, Created, FileState, Open, OpenFile};
+use crate::open::{Content, Created, Open, OpenFile};
 use crate::quota::{self, QuotaFile};
 
 /// Opens the quota file, for whoever asks: it tells nobody anything about others.
@@ -42,17 +42,12 @@ pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desire
         durable: None,
         app_instance: None,
     };
-    let content = Content::File(OpenFile {
-        handle: Arc::new(QuotaFile),
-        is_directory: false,
-        is_stream: false,
-        mode: 0,
-        state: Mutex::new(FileState::default()),
-    });
+    let content = Content::File(OpenFile::new(Arc::new(QuotaFile), RelativePath::default(), false, 0));
     let created = Created {
         action: CreateAction::OPENED,
         channel_sequence: request.header.channel_sequence(),
         has_guid: false,
+        parent_key: None,
     };
     let mut attached = None;
     let owner = Arc::clone(&session);
