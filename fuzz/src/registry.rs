@@ -7,7 +7,7 @@ use std::sync::Arc;
 use registry::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionDetails, ConnectionId,
     DurableRequest, EndReason, FileKey, Identity, LeaseRequest, Limits, LockElement, LockOutcome, Readiness,
-    Reconnect, RequestKey, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
+    Reconnect, Replay, RequestKey, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -68,6 +68,8 @@ struct World {
     released: BTreeSet<FileGlobalId>,
     pending: BTreeMap<RequestKey, Pending>,
     notices: Vec<(SessionId, u8, BreakKind)>,
+    /// Further connections of the clients' sessions.
+    channels: Vec<(u8, ConnectionId)>,
     last_request: u64,
 }
 
@@ -96,6 +98,7 @@ impl World {
             released: BTreeSet::new(),
             pending: BTreeMap::new(),
             notices: Vec::new(),
+            channels: Vec::new(),
             last_request: 0,
         };
         for number in 0..CLIENTS {
@@ -105,13 +108,60 @@ impl World {
         world
     }
 
-    fn client(&mut self, number: u8) -> Client {
+    fn connection(&mut self, number: u8) -> ConnectionId {
         let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 50_000);
         let connection = self.state.add_connection(peer, number, self.now).unwrap();
         let details =
             ConnectionDetails { client_guid: guid(number), dialect: Dialect::SMB311, client_name: None };
         self.state.connection_negotiated(connection, details);
+        connection
+    }
+
+    fn client(&mut self, number: u8) -> Client {
+        let connection = self.connection(number);
         self.logged_on(number, connection)
+    }
+
+    /// The oldest connection of a session is lost, if it has another.
+    fn lose_channel(&mut self, number: u8) -> bool {
+        let Some(index) = self.channels.iter().position(|(owner, _)| *owner == number) else { return false };
+        let (_, next) = self.channels.remove(index);
+        let client = self.clients[usize::from(number)];
+        let opens = self.opens.len();
+        self.lose(client.connection);
+        assert_eq!(self.opens.len(), opens, "an open is lost with one of its session's channels");
+        self.clients[usize::from(number)].connection = next;
+        true
+    }
+
+    fn lose_spare_channels(&mut self, number: u8) {
+        while let Some(index) = self.channels.iter().position(|(owner, _)| *owner == number) {
+            let (_, connection) = self.channels.remove(index);
+            self.lose(connection);
+        }
+    }
+
+    fn lose(&mut self, connection: ConnectionId) {
+        let effects = self.state.disconnect(connection, self.now);
+        let state = &self.state;
+        self.pending.retain(|key, _| key.connection != connection || state.is_waiting(*key));
+        self.apply(effects);
+    }
+
+    fn replay(&mut self, input: &mut Input<'_>) {
+        let client = self.chosen_client(input);
+        let [create_guid, lease] = [input.byte(), input.byte()];
+        let replay = Replay {
+            session: client.session,
+            tree: client.tree,
+            connection: client.connection,
+            create_guid: guid(create_guid),
+            lease: (lease & 1 == 1).then(|| guid(lease >> 1 & 3)),
+        };
+        if let Ok(Some(again)) = self.state.replay(&replay) {
+            let entry = self.opens.iter().find(|it| it.0 == again.granted.global_id).unwrap();
+            assert_eq!((entry.1, entry.2), (again.granted.file_id, client.number), "another's open");
+        }
     }
 
     fn logged_on(&mut self, number: u8, connection: ConnectionId) -> Client {
@@ -144,7 +194,7 @@ impl World {
     }
 
     fn operation(&mut self, input: &mut Input<'_>) {
-        match input.byte() % 20 {
+        match input.byte() % 25 {
             0..4 => self.open(input),
             4 => {
                 let Some((id, ..)) = self.chosen_open(input) else { return };
@@ -172,8 +222,9 @@ impl World {
                 self.apply(effects);
             }
             10 => {
-                let file = file_key(input.byte());
-                let effects = self.state.break_directory_caching(file, None, self.now);
+                let [file, key] = [input.byte(), input.byte()];
+                let spared = (key & 1 == 1).then(|| guid(key >> 1 & 3));
+                let effects = self.state.break_directory_caching(file_key(file), spared, self.now);
                 self.apply(effects);
             }
             11 => self.lock(input),
@@ -194,11 +245,10 @@ impl World {
                 self.apply(effects);
             }
             14 => {
-                let client = self.chosen_client(input);
-                self.pending.retain(|key, _| key.connection != client.connection);
-                let effects = self.state.disconnect(client.connection, self.now);
-                self.apply(effects);
-                self.clients[usize::from(client.number)] = self.client(client.number);
+                let number = input.byte() % CLIENTS;
+                while self.lose_channel(number) {}
+                self.lose(self.clients[usize::from(number)].connection);
+                self.clients[usize::from(number)] = self.client(number);
             }
             15 => {
                 let client = self.chosen_client(input);
@@ -212,6 +262,7 @@ impl World {
                     effects
                 };
                 self.apply(effects);
+                self.lose_spare_channels(client.number);
                 self.clients[usize::from(client.number)] = self.logged_on(client.number, client.connection);
             }
             16 => {
@@ -221,6 +272,25 @@ impl World {
                 self.clients[usize::from(client.number)].tree = self.tree(client.session);
             }
             17 => self.reconnect(input),
+            18 => {
+                let file = file_key(input.byte());
+                let effects = self.state.break_for_outsider(file, self.now);
+                self.apply(effects);
+            }
+            19 => {
+                let client = self.chosen_client(input);
+                let connection = self.connection(client.number);
+                if self.state.bind_session(client.session, connection).is_ok() {
+                    self.channels.push((client.number, connection));
+                } else {
+                    self.lose(connection);
+                }
+            }
+            20 => {
+                let number = input.byte() % CLIENTS;
+                self.lose_channel(number);
+            }
+            21 => self.replay(input),
             _ => {
                 // Up to about two minutes: beyond every timeout but the longest.
                 let ms = u64::from(input.u16()) * 2;
@@ -385,6 +455,7 @@ impl World {
     }
 
     fn come_to_rest(&mut self) {
+        (0..CLIENTS).for_each(|number| self.lose_spare_channels(number));
         for _ in 0..1_000 {
             let Some(at) = self.state.poll_timeout() else { break };
             self.pass(at.since_ms(self.now));

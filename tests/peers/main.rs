@@ -7,6 +7,7 @@
 mod abuse;
 mod administration;
 mod attributes;
+mod changes;
 mod control_pipe;
 mod hostile;
 mod kernel;

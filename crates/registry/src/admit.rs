@@ -324,7 +324,8 @@ impl<S: Shell> State<S> {
                 keep = keep.without(LeaseState::HANDLE | LeaseState::READ);
             }
             if keep == held {
-                delay |= was_breaking;
+                // A directory's lease is broken by what changes in it, which nobody waits for.
+                delay |= was_breaking && !request.is_directory;
                 continue;
             }
             if request.overwrites {

@@ -1,10 +1,10 @@
 //! An open as the shell sees it: the file's handle or the pipe's association, and what the handlers
 //! keep between requests.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use registry::{GrantedOpen, OpenShared};
+use registry::{GrantedOpen, OpenShared, Time};
 use vfs::RelativePath;
 use wire::msg::CreateAction;
 use wire::{AccessMask, FileGlobalId, FileId, Guid};
@@ -63,6 +63,8 @@ pub(crate) struct OpenFile {
     pub(crate) mode: u32,
     /// Whether data were written through it.
     written: AtomicBool,
+    /// When its writes were last noted.
+    noted: AtomicU64,
     pub(crate) state: Mutex<FileState>,
 }
 
@@ -229,6 +231,7 @@ impl OpenFile {
             is_stream: path.stream().is_some(),
             mode,
             written: AtomicBool::new(false),
+            noted: AtomicU64::new(0),
             state: Mutex::new(FileState { path, ..FileState::default() }),
         }
     }
@@ -238,6 +241,16 @@ impl OpenFile {
         if !self.written.load(Ordering::Relaxed) {
             self.written.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether its writes are to be noted again, which is as long ago.
+    pub(crate) fn is_due(&self, now: Time, after_ms: u128) -> bool {
+        let last = self.noted.load(Ordering::Relaxed);
+        let is_due = u128::from(now.since_ms(Time(last))) >= after_ms;
+        if is_due {
+            self.noted.store(now.0, Ordering::Relaxed);
+        }
+        is_due
     }
 
     /// Whether data were written through it.

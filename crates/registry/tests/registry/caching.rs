@@ -559,3 +559,78 @@ fn a_waiting_open_is_cancelled_or_ends_with_its_session() {
     );
     assert!(world.close(&first).retry.is_empty());
 }
+
+#[test]
+fn a_directory_lease_is_spared_by_its_own_key_only() {
+    let (mut world, one, two) = pair();
+    for (client, key) in [(one, 1), (one, 2), (two, 3)] {
+        let mut request = world.request(client, 1);
+        request.is_directory = true;
+        request.lease = lease_v2(key, RH, 0);
+        assert_eq!(world.open(request).lease_state, RH);
+    }
+    let keys = |effects: &Effects<Bench>| {
+        let mut keys: Vec<u8> = effects
+            .breaks
+            .iter()
+            .map(|notice| match notice.kind {
+                BreakKind::Lease { key, new: NONE, ack_required: true, .. } => key.0[0],
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        keys.sort_unstable();
+        keys
+    };
+    let effects = world.state.break_directory_caching(file_key(1), Some(guid(2)), world.now);
+    assert_eq!(keys(&effects), [1, 3]);
+    let effects = world.state.break_directory_caching(file_key(1), Some(guid(2)), world.now);
+    assert!(effects.is_empty(), "they are being broken");
+    let effects = world.state.break_for_outsider(file_key(1), world.now);
+    assert_eq!(keys(&effects), [2]);
+    world.check();
+    let _ = acknowledge(&mut world, one, 1, NONE);
+    assert!(world.state.break_for_outsider(file_key(1), world.now).is_empty(), "it holds nothing");
+    let mut request = world.request(one, 1);
+    request.is_directory = true;
+    request.lease = lease_v2(1, RH, 0);
+    assert_eq!(world.open(request).lease_state, RH, "and can have it again");
+}
+
+#[test]
+fn a_delete_is_the_wish_of_who_asked_for_it() {
+    let (mut world, one, two) = pair();
+    for asked_by_last in [false, true] {
+        let opens = [one, two].map(|client| {
+            let request = world.request(client, 1);
+            world.open(request)
+        });
+        world.state.set_delete_pending(opens[usize::from(asked_by_last)].file_id, true).unwrap();
+        assert!(!world.close(&opens[0]).dropped[0].delete_on_close_now);
+        let effects = world.close(&opens[1]);
+        assert!(effects.dropped[0].delete_on_close_now);
+        assert_eq!(effects.dropped[0].deletes_for_another, !asked_by_last);
+    }
+}
+
+#[test]
+fn a_lease_break_goes_by_another_connection_when_the_first_is_lost() {
+    let mut world = World::new();
+    let other = world.client(2);
+    let (older, newer) = (world.client(1), world.client(1));
+    let request = with_lease(&mut world, newer, 1, RWH);
+    world.open(request);
+    let request = with_oplock(&mut world, other, OplockLevel::NONE);
+    let effects = world.must_wait(request);
+    assert_eq!(effects.breaks[0].connections.len(), 2, "the older first, though the open is the newer's");
+    let told = one_break(&effects);
+
+    let effects = world.state.disconnect(older.connection, world.now);
+    world.check();
+    assert_eq!(one_break(&effects), told);
+    assert_eq!(effects.breaks[0].connections.len(), 1);
+    assert!(effects.retry.is_empty(), "it is still waited for");
+    let effects = acknowledge(&mut world, newer, 1, RH);
+    assert_eq!(effects.retry.len(), 1);
+    let effects = world.state.disconnect(newer.connection, world.now);
+    assert!(effects.breaks.is_empty(), "nothing is being broken");
+}

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use registry::{
-    Admission, AdmitRequest, BreakKind, DurableRequest, EndReason, LeaseRequest, LockElement, LockOutcome,
-    Readiness, Reconnect, RequestKey, SessionFilter, Target,
+    Admission, AdmitRequest, BreakKind, ConnectionId, DurableRequest, EndReason, LeaseRequest, LockElement,
+    LockOutcome, Readiness, Reconnect, Replay, RequestKey, SessionFilter, Target,
 };
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess};
 
@@ -25,7 +25,11 @@ enum Operation {
     Write { open: usize },
     Rename { open: usize },
     KindClose { open: usize },
-    ChangeDirectory { file: u64 },
+    ChangeDirectory { file: u64, key: Option<u8> },
+    Outsider { file: u64 },
+    Bind { client: u8 },
+    LoseChannel { client: u8 },
+    Replay { client: u8, request: usize },
     Lock { open: usize, offset: u64, wait: bool },
     Unlock { open: usize, offset: u64 },
     Cancel { request: usize },
@@ -75,7 +79,12 @@ fn operation() -> impl Strategy<Value = Operation> {
         2 => open.clone().prop_map(|open| Operation::Write { open }),
         2 => open.clone().prop_map(|open| Operation::Rename { open }),
         1 => open.clone().prop_map(|open| Operation::KindClose { open }),
-        1 => (0..3_u64).prop_map(|file| Operation::ChangeDirectory { file }),
+        1 => (0..3_u64, prop::option::of(0..3_u8))
+            .prop_map(|(file, key)| Operation::ChangeDirectory { file, key }),
+        1 => (0..3_u64).prop_map(|file| Operation::Outsider { file }),
+        1 => (0..CLIENTS).prop_map(|client| Operation::Bind { client }),
+        2 => (0..CLIENTS).prop_map(|client| Operation::LoseChannel { client }),
+        2 => (0..CLIENTS, 0..8_usize).prop_map(|(client, request)| Operation::Replay { client, request }),
         2 => (open.clone(), 0..3_u64, any::<bool>())
             .prop_map(|(open, offset, wait)| Operation::Lock { open, offset, wait }),
         1 => (open.clone(), 0..3_u64).prop_map(|(open, offset)| Operation::Unlock { open, offset }),
@@ -103,6 +112,10 @@ struct Chaos {
     released: BTreeSet<FileGlobalId>,
     pending: BTreeMap<RequestKey, Pending>,
     notices: Vec<(SessionId, u8, BreakKind)>,
+    /// Further connections of the clients' sessions.
+    channels: Vec<(u8, ConnectionId)>,
+    /// What CREATEs could be replayed with.
+    created: Vec<(Guid, Option<Guid>)>,
 }
 
 impl Chaos {
@@ -116,6 +129,8 @@ impl Chaos {
             released: BTreeSet::new(),
             pending: BTreeMap::new(),
             notices: Vec::new(),
+            channels: Vec::new(),
+            created: Vec::new(),
         }
     }
 
@@ -162,9 +177,44 @@ impl Chaos {
                 }
                 self.apply(effects);
             }
-            Operation::ChangeDirectory { file } => {
-                let effects = self.world.state.break_directory_caching(file_key(file), None, now);
+            Operation::ChangeDirectory { file, key } => {
+                let effects =
+                    self.world.state.break_directory_caching(file_key(file), key.map(guid), now);
+                let spared = effects.breaks.iter().all(|notice| match notice.kind {
+                    BreakKind::Lease { key: broken, .. } => Some(broken) != key.map(guid),
+                    BreakKind::Oplock { .. } => true,
+                });
+                assert!(spared, "a lease is broken by its own holder");
                 self.apply(effects);
+            }
+            Operation::Outsider { file } => {
+                let effects = self.world.state.break_for_outsider(file_key(file), now);
+                self.apply(effects);
+            }
+            Operation::Bind { client } => {
+                let connection = self.world.connect(client);
+                self.world.state.bind_session(self.client(client).session, connection).unwrap();
+                self.channels.push((client, connection));
+            }
+            Operation::LoseChannel { client } => self.lose_channel(client),
+            Operation::Replay { client, request } => {
+                let found = self.client(client);
+                let Some((create_guid, lease)) =
+                    self.created.get(request % self.created.len().max(1)).copied()
+                else {
+                    return;
+                };
+                let replay = Replay {
+                    session: found.session,
+                    tree: found.tree,
+                    connection: found.connection,
+                    create_guid,
+                    lease,
+                };
+                if let Ok(Some(again)) = self.world.state.replay(&replay) {
+                    let entry = self.opens.iter().find(|it| it.0 == again.granted.global_id).unwrap();
+                    assert_eq!((entry.1, entry.2), (again.granted.file_id, client), "another client's open");
+                }
             }
             Operation::Lock { open, offset, wait } => {
                 let Some((id, _, client)) = self.chosen(open) else { return };
@@ -238,7 +288,9 @@ impl Chaos {
         request.durable = match opening.durable {
             1 => Some(DurableRequest::V1),
             2 => {
-                Some(DurableRequest::V2 { create_guid: self.fresh_guid(request.request), timeout_ms: 60_000 })
+                let create_guid = self.fresh_guid(request.request);
+                self.created.push((create_guid, request.lease.map(|lease| lease.key)));
+                Some(DurableRequest::V2 { create_guid, timeout_ms: 60_000 })
             }
             _ => None,
         };
@@ -305,15 +357,44 @@ impl Chaos {
         }
     }
 
+    /// Everything of a client's is lost.
     fn disconnect(&mut self, number: u8) {
-        let client = self.client(number);
-        self.pending.retain(|key, _| key.connection != client.connection);
-        let effects = self.world.state.disconnect(client.connection, self.world.now);
-        self.apply(effects);
+        while self.channels.iter().any(|(owner, _)| *owner == number) {
+            self.lose_channel(number);
+        }
+        self.lose(self.client(number).connection);
         self.clients[usize::from(number)] = self.world.client(number);
     }
 
+    /// The oldest connection of a session is lost, where it has others: its breaks go there.
+    fn lose_channel(&mut self, number: u8) {
+        let Some(index) = self.channels.iter().position(|(owner, _)| *owner == number) else { return };
+        let (_, next) = self.channels.remove(index);
+        let client = self.client(number);
+        let sessions = self.world.state.counts().1;
+        let lost = self.lose(client.connection);
+        assert_eq!(self.world.state.counts().1, sessions, "a session with another channel goes on");
+        assert_eq!(lost, 0, "its opens stay");
+        self.clients[usize::from(number)] = Client { connection: next, ..client };
+    }
+
+    fn lose_spare_channels(&mut self, number: u8) {
+        for (_, connection) in self.channels.extract_if(.., |(owner, _)| *owner == number).collect::<Vec<_>>() {
+            self.lose(connection);
+        }
+    }
+
+    fn lose(&mut self, connection: ConnectionId) -> usize {
+        let effects = self.world.state.disconnect(connection, self.world.now);
+        let state = &self.world.state;
+        self.pending.retain(|key, _| key.connection != connection || state.is_waiting(*key));
+        let dropped = effects.dropped.len();
+        self.apply(effects);
+        dropped
+    }
+
     fn log_on_again(&mut self, number: u8) {
+        self.lose_spare_channels(number);
         let client = self.client(number);
         let session = self.world.logon(client.connection, number);
         let tree = self.world.tree(session, "data");
@@ -377,6 +458,7 @@ impl Chaos {
 
     /// Nobody does anything any more: time alone brings everything that waits for breaks to an end.
     fn come_to_rest(&mut self) {
+        (0..CLIENTS).for_each(|number| self.lose_spare_channels(number));
         for _ in 0..1_000 {
             let Some(at) = self.world.state.poll_timeout() else { break };
             let effects = self.world.pass_ms(at.since_ms(self.world.now));

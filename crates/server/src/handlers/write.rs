@@ -75,11 +75,12 @@ pub(crate) fn resized(request: &Request<'_>, open: &Open) {
 fn changed(request: &Request<'_>, open: &Open, bytes: u32) {
     let server = &request.connection.server;
     let shared = open.shared();
-    shared.count_written(bytes.into(), server.now());
+    let now = server.now();
+    shared.count_written(bytes.into(), now);
     let (action, what) = data_change(open);
-    server.watches.written(open, action, what);
+    server.watches.written(open, action, what, now);
     if shared.write_needs_break() {
-        let effects = server.registry.lock("write").break_for_write(open.file_id(), server.now());
+        let effects = server.registry.lock("write").break_for_write(open.file_id(), now);
         server.apply(effects.unwrap_or_default());
     }
 }

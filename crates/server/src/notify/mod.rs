@@ -23,8 +23,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use registry::FileKey;
+use registry::{FileKey, Time};
 use vfs::{Handle, RelativePath};
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
@@ -219,11 +220,14 @@ impl Watches {
     }
 
     /// A file was written: tells who watches. Who has a lease on the directory hears of it with the CLOSE.
-    pub(crate) fn written(&self, open: &Open, action: NotifyAction, what: CompletionFilter) {
-        if self.watched.load(Ordering::Acquire) != 0
-            && let Some(file) = open.file()
-        {
+    pub(crate) fn written(&self, open: &Open, action: NotifyAction, what: CompletionFilter, now: Time) {
+        let Some(file) = open.file() else { return };
+        if self.watched.load(Ordering::Acquire) != 0 {
             self.changed(open.tree(), &file.path(), action, what);
+        } else if self.leased.load(Ordering::Acquire) != 0 && file.is_due(now, WRITING.as_millis()) {
+            // Nobody is told, so one note does for the writes of a moment.
+            let moment = Moment::now().and_on(WRITING * 2);
+            self.tables().note_own_at(&host_path(open.tree(), &file.path()), Happened::Touched, moment);
         }
     }
 
@@ -307,9 +311,13 @@ impl Tables {
 
     /// Remembers a change of the server's own that the kernel will report, too.
     fn note_own(&mut self, full: &str, happened: Happened) {
+        self.note_own_at(full, happened, Moment::now());
+    }
+
+    fn note_own_at(&mut self, full: &str, happened: Happened, moment: Moment) {
         let Some(directory) = directory_of(full) else { return };
         if self.observed.contains(directory) || self.is_below_recursive(full) {
-            self.own.note(full, happened, Moment::now());
+            self.own.note(full, happened, moment);
         }
     }
 
@@ -371,6 +379,9 @@ fn ancestors(full: &str) -> impl Iterator<Item = &str> {
 fn is_in(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
+
+/// How long writes are taken for the server's own without being noted one by one.
+const WRITING: Duration = Duration::from_millis(50);
 
 /// Changes that a listing of the directory does not show.
 const UNLISTED: CompletionFilter = CompletionFilter(

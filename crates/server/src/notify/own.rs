@@ -47,6 +47,11 @@ impl Moment {
     pub(super) fn now() -> Self {
         Self { clock: SystemTime::now(), instant: Instant::now() }
     }
+
+    /// The same for what goes on for a while.
+    pub(super) fn and_on(self, by: Duration) -> Self {
+        Self { clock: self.clock + by, ..self }
+    }
 }
 
 impl OwnChanges {
@@ -65,7 +70,7 @@ impl OwnChanges {
             own.noted = now.instant;
             self.order.push_back((now.instant, path.to_owned()));
         }
-        own.touched = now.clock;
+        own.touched = own.touched.max(now.clock);
         match happened {
             Happened::Appeared => own.appeared = own.appeared.saturating_add(1),
             Happened::Vanished => own.vanished = own.vanished.saturating_add(1),
@@ -73,7 +78,7 @@ impl OwnChanges {
         }
         // Who changes what is in a directory changes the directory.
         if let Some(directory) = super::directory_of(path).and_then(|path| self.changes.get_mut(path)) {
-            directory.touched = now.clock;
+            directory.touched = directory.touched.max(now.clock);
         }
     }
 
