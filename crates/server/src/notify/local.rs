@@ -1,6 +1,6 @@
 //! Changes by others than the server: local processes, as the kernel reports them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -177,6 +177,7 @@ impl Watches {
     fn take_reports(&self, reports: &[Report]) -> Outcome {
         let mut outcome = Outcome::default();
         let mut events = Vec::new();
+        let mut own_moves = HashSet::new();
         let mut tables = self.tables();
         for report in reports {
             if report.flags.contains(ReadFlags::QUEUE_OVERFLOW) {
@@ -185,7 +186,10 @@ impl Watches {
                 tables.observed.forget(report.number);
             } else if report.flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::UNMOUNT) {
                 tables.directory_gone(report.number);
-            } else if !report.name.is_empty() && !vfs::local::is_temporary_name(&report.name) {
+            } else if vfs::local::is_temporary_name(&report.name) {
+                // What the server moves to its place from here is its own doing.
+                own_moves.insert(report.cookie);
+            } else if !report.name.is_empty() {
                 let places = tables.observed.places(report.number).iter().enumerate();
                 events.extend(places.filter_map(|(index, place)| report.event(place, index)));
             }
@@ -200,6 +204,13 @@ impl Watches {
             }
         }
         let mut tables = self.tables();
+        events.retain(|event| match event {
+            Event::Name { moved: Some((cookie, _)), place, happened, .. } if own_moves.contains(cookie) => {
+                tables.own.take(&place.path, *happened);
+                false
+            }
+            _ => true,
+        });
         let mut partners: HashMap<Move, Place> = HashMap::new();
         for event in &events {
             if let Event::Name { happened: Happened::Appeared, moved: Some(number), place, .. } = event {
