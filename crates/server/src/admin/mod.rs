@@ -31,7 +31,7 @@ pub(crate) use connections::{TreesMeant, connections, connections_within};
 pub(crate) use desk::Desk;
 pub(crate) use error::Error;
 pub(crate) use files::{FilesMeant, PathMeant, file, files, server_path};
-pub(crate) use logons::{Logon, logons};
+pub(crate) use logons::logons;
 pub(crate) use meant::{Account, Computer};
 pub(crate) use permissions::permissions;
 pub(crate) use rights::{Own, Right, Roles, Scope, check, scope};

@@ -13,7 +13,8 @@ use rpc::{Fault, Win32Error};
 
 use super::listing::{after, fill, saturated};
 use super::srvsvc::{TRANSPORT, VERSION};
-use crate::admin::{self, Caller, Error, Logon, Right};
+use crate::admin::{self, Caller, Error, Right};
+use crate::logons::Logon;
 use crate::server::Server;
 
 /// Makes a call: a request's stub becomes a response's.
@@ -87,7 +88,7 @@ fn get(
             version_major,
             version_minor,
             lan_root: Some(String::new()),
-            logged_on_users: saturated(admin::logons(server, caller)?.len()),
+            logged_on_users: saturated(admin::logons(caller)?.len()),
         }),
         // The tuning of a redirector, which there is none of.
         502 => WkstaInfo::Level502(WkstaInfo502::default()),
@@ -104,7 +105,7 @@ fn users(
     request: &WkstaUserEnumRequest,
 ) -> Result<WkstaUserEnumResponse, Error> {
     let seen = after(request.resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
-    let all = admin::logons(server, caller)?.into_iter().zip(1_u32..).skip(seen);
+    let all = admin::logons(caller)?.into_iter().zip(1_u32..).skip(seen);
     let (room, id) = (request.preferred_maximum_length, |(_, number): &(Logon, u32)| *number);
     let name = &server.settings().name;
     let level_0 = |(it, _): &(Logon, u32)| WkstaUserInfo0 { user_name: Some(it.user.clone()) };
