@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use server::config::{Settings, check_share_name, parse};
+use server::config::{Caching, Grant, GrantRight, Settings, ShareSettings, check_share_name, edit, parse};
 
 /// A configuration file: read, or refused with places that are in it.
 pub fn config(data: &[u8]) {
@@ -20,6 +20,7 @@ pub fn config(data: &[u8]) {
                     |other: &server::config::ShareSettings| other.name.eq_ignore_ascii_case(&share.name);
                 assert!(!settings.shares[..index].iter().any(twice), "the share {} twice", share.name);
             }
+            edited(text, &settings);
             assert!(settings.dialects.0 <= settings.dialects.1);
             assert!(!settings.name.is_empty());
         }
@@ -34,6 +35,28 @@ pub fn config(data: &[u8]) {
             }
         }
     }
+}
+
+/// A file that can be edited says afterwards what it was made to say, and what it said before.
+fn edited(text: &str, before: &Settings) {
+    let mut after = before.clone();
+    after.comment = format!("{} 2", before.comment.chars().take(200).collect::<String>());
+    after.autodisconnect = before.autodisconnect.map_or(Some(7), |_| None);
+    match after.shares.first_mut() {
+        Some(share) => {
+            share.remark = String::from("\"'\\\n#");
+            share.caching = Caching::Documents;
+            share.grants.push(Grant { user: String::from("x]"), right: GrantRight::Change });
+        }
+        None => after.shares.push(ShareSettings::new(String::from("new"), "/srv".into())),
+    }
+    after.shares.truncate(2);
+    let Ok(edited) = edit(text, before, &after) else { return };
+    let told = parse(&edited, Path::new("/base"), Settings::conventional(true, |_| None));
+    let told = told.unwrap_or_else(|errors| panic!("{errors:?} in {edited}"));
+    assert_eq!(told.shares, after.shares, "{edited}");
+    assert_eq!((told.comment, told.autodisconnect), (after.comment, after.autodisconnect), "{edited}");
+    assert_eq!((told.name, told.listen, told.users_file), (after.name, after.listen, after.users_file));
 }
 
 /// Whether reading this would ask the system for the address of a name.

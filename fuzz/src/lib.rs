@@ -10,6 +10,7 @@ mod fscc;
 mod input;
 mod ioctl;
 mod logon;
+mod logons;
 mod registry;
 mod replay;
 mod rpc;
@@ -23,6 +24,7 @@ pub use control::control;
 pub use fscc::{fscc, names};
 pub use ioctl::ioctl;
 pub use logon::{logon, tokens};
+pub use logons::logons;
 pub use registry::registry;
 pub use replay::{replay, smoke};
 pub use rpc::{rpc_client, rpc_server, srvsvc, wkssvc};
@@ -40,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     ("fscc", fscc),
     ("ioctl", ioctl),
     ("logon", logon),
+    ("logons", logons),
     ("names", names),
     ("registry", registry),
     ("rpc_client", rpc_client),

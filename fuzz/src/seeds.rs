@@ -318,6 +318,18 @@ fn texts(all: &mut Seeds) {
          unix_identities = false\n\n[[share]]\nname = \"a\"\npath = \"a\"\nremark = \"r\"\nread_only = true\n\
          guest = true\nencrypt = true\nhidden = true\nmax_users = 3\nusers = [\"a\", \"b\"]\n",
     );
+    all.add(
+        "config",
+        "commented",
+        "# a\n[server] # b\ncomment = 'c' # d\nhidden = true\nautodisconnect = 15\n\n# e\n[[share]] # f\nname = \"a\"\npath = \"/\"\n\
+         caching = \"none\" # g\nautodisconnect = 5\ngrants = [{ user = \"Everyone\", right = \"read\" }, # h\n]\n",
+    );
+    all.add("logons", "logind", "UID=1000\nUSER=ann\nTTY=pts/0\nCLASS=user\nREMOTE_HOST=192.0.2.1\nREALTIME=951826265000000\n");
+    let mut record = [0; 400];
+    for (at, bytes) in [(0, &b"\x07"[..]), (4, b"\x01"), (8, b"pts/0"), (44, b"ann"), (76, b"192.0.2.1"), (340, b"\x01\x02\x03\x04")] {
+        record[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+    all.add("logons", "utmp", &record[..384]);
     all.add("config", "wrong", "[server]\nname = 3\nnmae = \"x\"\n[[share]]\n");
     const HASH: &str = "8846F7EAEE8FB117AD06BDD830B7586C";
     let none = "X".repeat(32);

@@ -16,4 +16,5 @@ mod moves;
 mod ownership;
 mod reparse;
 mod scripted;
+mod settings;
 mod smbclient;

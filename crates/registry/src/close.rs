@@ -285,10 +285,12 @@ impl<S: Shell> State<S> {
         };
         self.session_ids.remove(&session.session_id);
         let mut connections = Vec::new();
+        let mut hung_up = false;
         for channel in &session.channels {
             let Some(connection) = self.connections.get_mut(channel) else {
                 continue;
             };
+            hung_up |= connection.hung_up;
             connection.sessions.remove(&id);
             connections.push(connection.attached.clone());
             let is_done = connection.sessions.is_empty();
@@ -300,7 +302,7 @@ impl<S: Shell> State<S> {
         if session.state != SessionState::InProgress {
             match reason {
                 EndReason::Expired => count(&self.statistics.sessions_timed_out),
-                EndReason::ConnectionLost => count(&self.statistics.sessions_errored_out),
+                EndReason::ConnectionLost if !hung_up => count(&self.statistics.sessions_errored_out),
                 _ => {}
             }
             self.events.push(

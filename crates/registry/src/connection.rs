@@ -18,6 +18,8 @@ pub(crate) struct Connection<S: Shell> {
     pub(crate) created: Time,
     pub(crate) sessions: BTreeSet<SessionGlobalId>,
     pub(crate) waiting: BTreeSet<RequestKey>,
+    /// Its client closed it, in order.
+    pub(crate) hung_up: bool,
     pub(crate) attached: S::Connection,
 }
 
@@ -72,6 +74,7 @@ impl<S: Shell> State<S> {
             created: now,
             sessions: BTreeSet::new(),
             waiting: BTreeSet::new(),
+            hung_up: false,
             attached,
         };
         self.events
@@ -90,6 +93,14 @@ impl<S: Shell> State<S> {
             if let Some(name) = details.client_name {
                 connection.client_name = name;
             }
+        }
+    }
+
+    /// Notes that it is the client that closes the connection, in order. Sessions that end with it then
+    /// count as ended, not as lost.
+    pub fn connection_hung_up(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.hung_up = true;
         }
     }
 

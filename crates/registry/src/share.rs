@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wire::TreeGlobalId;
 
 use crate::events::EventKind;
-use crate::{CloseReason, Effects, LimitReached, NotFound, Shell, State, Time};
+use crate::{CloseReason, Effects, LimitReached, NotFound, ShareSnapshot, Shell, State, Time};
 
 /// What an administrator defines (MS-SRVS 2.2.4.26 SHARE_INFO_502).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +60,17 @@ impl ShareKey {
 }
 
 pub(crate) struct Share {
+    /// Its place in lists that are resumed; rises from share to share.
+    pub(crate) id: u32,
     pub(crate) definition: ShareDefinition,
     /// `Share.CurrentUses` is its length.
     pub(crate) uses: BTreeSet<TreeGlobalId>,
+}
+
+impl Share {
+    pub(crate) fn snapshot(&self) -> ShareSnapshot {
+        ShareSnapshot { id: self.id, definition: self.definition.clone(), uses: self.uses.len() }
+    }
 }
 
 impl<S: Shell> State<S> {
@@ -76,7 +84,8 @@ impl<S: Shell> State<S> {
             return Err(ShareExists::LimitReached(LimitReached::Shares));
         }
         self.events.push(now, EventKind::ShareAdded { share: definition.name.clone() });
-        self.shares.insert(key, Share { definition, uses: BTreeSet::new() });
+        self.last_share = self.last_share.wrapping_add(1).max(1);
+        self.shares.insert(key, Share { id: self.last_share, definition, uses: BTreeSet::new() });
         Ok(())
     }
 

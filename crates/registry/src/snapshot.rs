@@ -150,6 +150,8 @@ pub struct TreeSnapshot {
 /// A share (MS-SRVS 2.2.4.26 SHARE_INFO_502).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareSnapshot {
+    /// Its place in lists that are resumed; it stays while other shares come and go.
+    pub id: u32,
     /// Its definition.
     pub definition: ShareDefinition,
     /// `Share.CurrentUses`.
@@ -239,15 +241,13 @@ impl<S: Shell> State<S> {
         self.shares
             .range((after_bound(after.map(ShareKey::new)), std::ops::Bound::Unbounded))
             .take(limit)
-            .map(|(_, it)| ShareSnapshot { definition: it.definition.clone(), uses: it.uses.len() })
+            .map(|(_, it)| it.snapshot())
             .collect()
     }
 
     /// One share.
     pub fn share_snapshot(&self, name: &str) -> Option<ShareSnapshot> {
-        self.shares
-            .get(&ShareKey::new(name))
-            .map(|it| ShareSnapshot { definition: it.definition.clone(), uses: it.uses.len() })
+        self.shares.get(&ShareKey::new(name)).map(|it| it.snapshot())
     }
 
     pub(crate) fn matches_session(&self, session: &Session<S>, filter: &SessionFilter<'_>) -> bool {

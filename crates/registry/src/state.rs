@@ -58,6 +58,7 @@ pub struct State<S: Shell> {
     pub(crate) events: EventLog,
 
     pub(crate) last_connection: u64,
+    pub(crate) last_share: u32,
     pub(crate) session_globals: GlobalIds,
     pub(crate) tree_globals: GlobalIds,
     pub(crate) file_globals: GlobalIds,
@@ -88,6 +89,7 @@ impl<S: Shell> State<S> {
             refusals: RefusalLog::new(limits.refusals),
             events: EventLog::new(limits.events),
             last_connection: 0,
+            last_share: 0,
             session_globals: GlobalIds::starting_after(0),
             tree_globals: GlobalIds::starting_after(0),
             file_globals: GlobalIds::starting_after(0),

@@ -1,6 +1,6 @@
 //! Arbitrary values of everything that is declared, made from random octets, for the round trips.
 
-use crate::ndr::{BufferSized, SizedBuffer};
+use crate::ndr::{BufferSized, Enum16, SizedBuffer};
 use crate::win32::Win32Error;
 
 /// A source of choices; when it is exhausted, every choice is 0.
@@ -68,6 +68,12 @@ impl<T: Any> Any for Vec<T> {
 }
 
 impl Any for SizedBuffer {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(Any::any(from))
+    }
+}
+
+impl Any for Enum16 {
     fn any(from: &mut Entropy<'_>) -> Self {
         Self(Any::any(from))
     }

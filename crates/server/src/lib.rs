@@ -18,6 +18,7 @@ mod handlers;
 mod http;
 mod identity;
 mod limits;
+pub mod logons;
 mod notify;
 mod open;
 mod pipes;

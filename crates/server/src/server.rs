@@ -252,7 +252,9 @@ impl Server {
                 effects.merge(registry.remove_share(&share.settings.name, self.now()).unwrap_or_default());
             }
         }
-        for share in after.values() {
+        let mut shares: Vec<_> = after.values().collect();
+        shares.sort_by(|one, other| one.settings.name.cmp(&other.settings.name));
+        for share in shares {
             let definition = definition(share);
             if registry.replace_share(definition.clone()).is_err()
                 && let Err(error) = registry.add_share(definition, self.now())

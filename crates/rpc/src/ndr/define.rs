@@ -247,8 +247,8 @@ macro_rules! ndr_call {
                 $($crate::ndr::Parameter::write_whole(&self.$in_field, _to);)*
             }
 
-            fn read_stub(from: &mut $crate::ndr::Reader<'_>) -> Result<Self, $crate::ndr::NdrError> {
-                Ok(Self { $($in_field: $crate::ndr::Parameter::read_whole(from)?,)* })
+            fn read_stub(_from: &mut $crate::ndr::Reader<'_>) -> Result<Self, $crate::ndr::NdrError> {
+                Ok(Self { $($in_field: $crate::ndr::Parameter::read_whole(_from)?,)* })
             }
         }
 

@@ -8,7 +8,7 @@
 mod define;
 mod types;
 
-pub use types::{BufferSized, SizedBuffer, read_container, write_container};
+pub use types::{BufferSized, Enum16, SizedBuffer, read_container, write_container};
 
 /// A part of a structure, or a structure: something that may stand in an array or behind a pointer.
 pub trait Ndr: Sized {
@@ -208,6 +208,15 @@ impl<'a> Reader<'a> {
                 Ok(u32::from_le_bytes(*octets))
             }
             None if self.lost => Ok(0),
+            None => Err(NdrError::Truncated),
+        }
+    }
+
+    /// Reads an integer of two octets, aligned.
+    pub fn u16(&mut self) -> Result<u16, NdrError> {
+        self.at = self.at.next_multiple_of(2);
+        match self.octets(2)?.first_chunk() {
+            Some(octets) => Ok(u16::from_le_bytes(*octets)),
             None => Err(NdrError::Truncated),
         }
     }

@@ -28,6 +28,22 @@ impl Ndr for Win32Error {
     }
 }
 
+/// An `enum` of two octets (C706 14.2.5).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Enum16(pub u16);
+
+impl Ndr for Enum16 {
+    const MIN: usize = 2;
+
+    fn write(&self, to: &mut Writer) {
+        to.u16(self.0);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.u16().map(Self)
+    }
+}
+
 /// `[unique] DWORD*`.
 impl Parameter for Option<u32> {
     fn write_whole(&self, to: &mut Writer) {

@@ -1,16 +1,22 @@
 //! MS-SRVS: the server service, on `\PIPE\srvsvc`.
 
+pub mod alias;
 pub mod connection;
 pub mod file;
 pub mod name;
+pub mod refused;
+pub mod security;
 pub mod server;
 pub mod session;
 pub mod share;
 pub mod transport;
 
+pub use alias::*;
 pub use connection::*;
 pub use file::*;
 pub use name::*;
+pub use refused::*;
+pub use security::*;
 pub use server::*;
 pub use session::*;
 pub use share::*;
@@ -91,6 +97,38 @@ ndr_interface! {
     ShareEnumSticky(ShareEnumStickyRequest => ShareEnumStickyResponse),
     /// NetrShareDelEx.
     ShareDelEx(ShareDelExRequest => ShareDelExResponse),
+    /// NetrServerAliasEnum.
+    ServerAliasEnum(ServerAliasEnumRequest => ServerAliasEnumResponse),
+    /// NetrServerTransportAdd.
+    ServerTransportAdd(ServerTransportAddRequest => ServerTransportAddResponse),
+    /// NetrServerTransportDel.
+    ServerTransportDel(ServerTransportDelRequest => ServerTransportDelResponse),
+    /// NetrpSetFileSecurity.
+    SetFileSecurity(SetFileSecurityRequest => SetFileSecurityResponse),
+    /// NetrServerTransportAddEx.
+    ServerTransportAddEx(ServerTransportAddExRequest => ServerTransportAddExResponse),
+    /// NetrDfsGetVersion.
+    DfsGetVersion(DfsGetVersionRequest => DfsGetVersionResponse),
+    /// NetrDfsCreateLocalPartition.
+    DfsCreateLocalPartition(DfsCreateLocalPartitionRequest => DfsCreateLocalPartitionResponse),
+    /// NetrDfsDeleteLocalPartition.
+    DfsDeleteLocalPartition(DfsDeleteLocalPartitionRequest => DfsDeleteLocalPartitionResponse),
+    /// NetrDfsSetLocalVolumeState.
+    DfsSetLocalVolumeState(DfsSetLocalVolumeStateRequest => DfsSetLocalVolumeStateResponse),
+    /// NetrDfsDeleteExitPoint.
+    DfsDeleteExitPoint(DfsDeleteExitPointRequest => DfsDeleteExitPointResponse),
+    /// NetrDfsModifyPrefix.
+    DfsModifyPrefix(DfsModifyPrefixRequest => DfsModifyPrefixResponse),
+    /// NetrDfsFixLocalVolume.
+    DfsFixLocalVolume(DfsFixLocalVolumeRequest => DfsFixLocalVolumeResponse),
+    /// NetrServerTransportDelEx.
+    ServerTransportDelEx(ServerTransportDelExRequest => ServerTransportDelExResponse),
+    /// NetrServerAliasAdd.
+    ServerAliasAdd(ServerAliasAddRequest => ServerAliasAddResponse),
+    /// NetrServerAliasDel.
+    ServerAliasDel(ServerAliasDelRequest => ServerAliasDelResponse),
+    /// NetrpGetFileSecurity.
+    GetFileSecurity(GetFileSecurityRequest => GetFileSecurityResponse),
 }
 
 #[cfg(test)]

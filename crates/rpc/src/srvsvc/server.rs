@@ -145,6 +145,41 @@ ndr_struct! {
 }
 
 ndr_struct! {
+    /// SERVER_INFO_1010 (MS-SRVS 2.2.4.49).
+    ServerInfo1010 {
+        disconnect: u32 = "sv1010_disc",
+    }
+}
+
+ndr_struct! {
+    /// SERVER_INFO_1016 (MS-SRVS 2.2.4.50).
+    ServerInfo1016 {
+        hidden: u32 = "sv1016_hidden",
+    }
+}
+
+ndr_struct! {
+    /// SERVER_INFO_1017 (MS-SRVS 2.2.4.51).
+    ServerInfo1017 {
+        announce: u32 = "sv1017_announce",
+    }
+}
+
+ndr_struct! {
+    /// SERVER_INFO_1018 (MS-SRVS 2.2.4.52).
+    ServerInfo1018 {
+        announce_delta: u32 = "sv1018_anndelta",
+    }
+}
+
+ndr_struct! {
+    /// SERVER_INFO_1107 (MS-SRVS 2.2.4.48).
+    ServerInfo1107 {
+        users: u32 = "sv1107_users",
+    }
+}
+
+ndr_struct! {
     /// STAT_SERVER_0 (MS-SRVS 2.2.4.39).
     StatServer0 {
         start: u32 = "sts0_start",
@@ -198,6 +233,11 @@ ndr_info_union! {
         502 => Level502(ServerInfo502),
         503 => Level503(ServerInfo503),
         1005 => Level1005(ServerInfo1005),
+        1010 => Level1010(ServerInfo1010),
+        1016 => Level1016(ServerInfo1016),
+        1017 => Level1017(ServerInfo1017),
+        1018 => Level1018(ServerInfo1018),
+        1107 => Level1107(ServerInfo1107),
     }
 }
 

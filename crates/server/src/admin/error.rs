@@ -44,6 +44,12 @@ pub(crate) enum Error {
     /// A directory that is not there, or that cannot be shared.
     #[error("The device or directory does not exist.")]
     NoSuchDirectory,
+    /// A file that is not there.
+    #[error("The system cannot find the file specified.")]
+    FileNotFound,
+    /// An answer that does not fit where it is to go.
+    #[error("The API return buffer is too small.")]
+    NoRoom,
     /// A share of this name is there.
     #[error("The name has already been shared.")]
     DuplicateShare,
@@ -92,6 +98,8 @@ impl Error {
             Self::NoSuchShare => Win32Error::NET_NAME_NOT_FOUND,
             Self::DeviceNotShared => Win32Error::DEVICE_NOT_SHARED,
             Self::NoSuchDirectory => Win32Error::UNKNOWN_DEV_DIR,
+            Self::FileNotFound => Win32Error::FILE_NOT_FOUND,
+            Self::NoRoom => Win32Error::BUF_TOO_SMALL,
             Self::DuplicateShare => Win32Error::DUPLICATE_SHARE,
             Self::NoSuchAccount => Win32Error::NONE_MAPPED,
             Self::WrongPassword => Win32Error::INVALID_PASSWORD,

@@ -11,7 +11,7 @@ mod desk;
 mod error;
 mod files;
 pub(crate) mod idle;
-pub(crate) mod logons;
+mod logons;
 mod meant;
 mod permissions;
 mod rights;

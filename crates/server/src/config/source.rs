@@ -44,7 +44,8 @@ impl Source {
     }
 
     /// Replaces the file by `text`: a reader finds the old or the new one, whole, whatever happens
-    /// meanwhile. The new one has the owner and the permission bits of the old.
+    /// meanwhile. The new one has the permission bits of the old, and its owner where the server may give
+    /// files away.
     pub(crate) fn replace(&self, text: &str) -> Result<Self, ReplaceError> {
         // A symbolic link stays one: what it points to is replaced.
         let target = fs::canonicalize(&self.path)?;
@@ -78,7 +79,8 @@ impl Source {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
-            fchown(&file, Some(before.uid()), Some(before.gid()))?;
+            // Who may write the directory and is not root may replace the file, and not give it away.
+            let _ = fchown(&file, Some(before.uid()), Some(before.gid()));
         }
         file.write_all(text.as_bytes())?;
         file.set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;

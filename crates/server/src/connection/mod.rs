@@ -126,8 +126,13 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
     connection.traffic.hand_on(&server.statistics);
     tracing::debug!(conn = id.0, ?end, "disconnected");
     drop((socket, inbox));
-    let effects = server.registry.lock("disconnect").disconnect(id, server.now());
-    server.apply(effects);
+    server.apply({
+        let mut registry = server.registry.lock("disconnect");
+        if matches!(end, End::Input(InputEnd::Closed)) {
+            registry.connection_hung_up(id);
+        }
+        registry.disconnect(id, server.now())
+    });
     // What waits hears that there is nobody to answer; a CREATE that its client can ask for again on
     // another channel goes on.
     connection.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));

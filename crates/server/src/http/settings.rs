@@ -93,12 +93,9 @@ pub(super) async fn set_password(
     .await
 }
 
-pub(super) async fn logons(
-    State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
-) -> Answer<Page<Logon>> {
+pub(super) async fn logons(Extension(caller): Asker) -> Answer<Page<Logon>> {
     performed(move || {
-        let logons = admin::logons(&server, &caller)?.into_iter();
+        let logons = admin::logons(&caller)?.into_iter();
         let shown = logons.map(|it| Logon {
             user: it.user,
             domain: None,

@@ -5,14 +5,16 @@ use registry::StatisticsSnapshot;
 use rpc::Win32Error;
 use rpc::ndr::BufferSized;
 use rpc::srvsvc::{
-    DiskEnumContainer, DiskInfo, PLATFORM_ID_NT, ServerDiskEnumRequest, ServerDiskEnumResponse,
-    ServerGetInfoRequest, ServerGetInfoResponse, ServerInfo, ServerInfo100, ServerInfo101, ServerInfo102,
-    ServerInfo103, ServerInfo502, ServerInfo503, ServerInfo1005, ServerStatisticsGetRequest,
-    ServerStatisticsGetResponse, ServerTransportEnumRequest, ServerTransportEnumResponse,
-    ServerTransportEnumStruct, ServerTransportInfo0, ServerTransportInfo1, StatServer0,
+    DiskEnumContainer, DiskInfo, PLATFORM_ID_NT, ServerAliasEnumRequest, ServerAliasEnumResponse,
+    ServerAliasEnumStruct, ServerDiskEnumRequest, ServerDiskEnumResponse, ServerGetInfoRequest,
+    ServerGetInfoResponse, ServerInfo, ServerInfo100, ServerInfo101, ServerInfo102, ServerInfo103,
+    ServerInfo502, ServerInfo503, ServerInfo1005, ServerInfo1010, ServerInfo1016, ServerInfo1017,
+    ServerInfo1018, ServerInfo1107, ServerStatisticsGetRequest, ServerStatisticsGetResponse,
+    ServerTransportEnumRequest, ServerTransportEnumResponse, ServerTransportEnumStruct, ServerTransportInfo0,
+    ServerTransportInfo1, StatServer0,
 };
 
-use super::listing::{fill, saturated};
+use super::listing::{after, fill, saturated};
 use crate::admin::{self, Caller, Error, Right};
 use crate::config::Settings;
 use crate::server::Server;
@@ -35,6 +37,11 @@ pub(super) fn get(
         502 => ServerInfo::Level502(level_502(server)),
         503 => ServerInfo::Level503(level_503(server, settings)),
         1005 => ServerInfo::Level1005(ServerInfo1005 { comment: Some(settings.comment.clone()) }),
+        1010 => ServerInfo::Level1010(ServerInfo1010 { disconnect: disconnect(settings) }),
+        1016 => ServerInfo::Level1016(ServerInfo1016 { hidden: settings.hidden.into() }),
+        1017 => ServerInfo::Level1017(ServerInfo1017 { announce: 0 }),
+        1018 => ServerInfo::Level1018(ServerInfo1018 { announce_delta: 0 }),
+        1107 => ServerInfo::Level1107(ServerInfo1107 { users: users(server) }),
         _ => return Err(Error::InvalidLevel),
     };
     Ok(ServerGetInfoResponse { info, status: Win32Error::SUCCESS })
@@ -67,7 +74,7 @@ pub(super) fn statistics(
     if request.level != 0 {
         return Err(Error::InvalidLevel);
     }
-    if request.options != 0 {
+    if request.options != 0 || !is_server(request.service.as_deref()) {
         return Err(Error::InvalidParameter);
     }
     Ok(ServerStatisticsGetResponse {
@@ -84,7 +91,8 @@ pub(super) fn transports(
 ) -> Result<ServerTransportEnumResponse, Error> {
     let connections = saturated(admin::counts(server, caller)?.sessions);
     let settings = server.settings();
-    let all = settings.listen.iter().zip(1_u32..);
+    let seen = after(request.resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
+    let all = settings.listen.iter().zip(1_u32..).skip(seen);
     let (room, id) = (request.preferred_maximum_length, |(_, number): &(_, u32)| *number);
     let level_0 = |(address, _): &(&std::net::SocketAddr, u32)| ServerTransportInfo0 {
         number_of_vcs: connections,
@@ -111,10 +119,28 @@ pub(super) fn transports(
     })
 }
 
+/// The server's further names, of which it has none.
+pub(super) fn aliases(
+    caller: &Caller,
+    request: &ServerAliasEnumRequest,
+) -> Result<ServerAliasEnumResponse, Error> {
+    admin::check(caller, Right::ReadServer)?;
+    let info = match request.info.level() {
+        0 => ServerAliasEnumStruct::empty(0),
+        _ => return Err(Error::InvalidLevel),
+    };
+    Ok(ServerAliasEnumResponse {
+        info,
+        total_entries: 0,
+        resume_handle: request.resume_handle.map(|_| 0),
+        status: Win32Error::SUCCESS,
+    })
+}
+
 /// Levels that tell no more than browsing takes are everybody's (MS-SRVS 3.1.4.17).
 const fn right(level: u32) -> Right {
     match level {
-        102 | 103 | 502 | 503 | 1005 => Right::ReadServer,
+        102 | 103 | 502 | 503 | 1005 | 1010 | 1016..=1018 | 1107 => Right::ReadServer,
         _ => Right::SeeServer,
     }
 }
@@ -140,14 +166,28 @@ fn level_102(server: &Server, settings: &Settings) -> ServerInfo102 {
         version_minor,
         server_type,
         comment,
-        users: saturated(server.registry.lock("limits").limits().sessions),
-        disconnect: SV_NODISC,
-        hidden: 0,
+        users: users(server),
+        disconnect: disconnect(settings),
+        hidden: settings.hidden.into(),
         announce: 0,
         announce_delta: 0,
         licenses: 0,
         user_path: Some(format!(r"{DRIVE}\")),
     }
+}
+
+/// How long a client has to acknowledge a break.
+fn break_seconds(server: &Server) -> u32 {
+    super::sessions::seconds(server.registry.lock("limits").limits().break_timeout_ms)
+}
+
+/// Sessions at most.
+fn users(server: &Server) -> u32 {
+    saturated(server.registry.lock("limits").limits().sessions)
+}
+
+fn disconnect(settings: &Settings) -> u32 {
+    settings.autodisconnect.unwrap_or(SV_NODISC)
 }
 
 fn level_103(server: &Server, settings: &Settings) -> ServerInfo103 {
@@ -171,7 +211,7 @@ fn level_103(server: &Server, settings: &Settings) -> ServerInfo103 {
 }
 
 /// What of a Windows server's tuning has a counterpart here; the rest is 0.
-fn level_502(server: &Server) -> ServerInfo502 {
+pub(super) fn level_502(server: &Server) -> ServerInfo502 {
     let state = server.registry.lock("limits");
     let limits = state.limits();
     ServerInfo502 {
@@ -179,18 +219,28 @@ fn level_502(server: &Server) -> ServerInfo502 {
         session_users: saturated(limits.sessions_per_connection),
         session_connections: saturated(limits.trees_per_session),
         size_request_buffer: crate::limits::MAX_IO_SIZE,
+        open_search: saturated(limits.opens_per_session),
+        session_vcs: saturated(limits.channels_per_session),
+        max_work_items: crate::limits::MAX_CREDITS.into(),
+        time_source: 1,
         ..ServerInfo502::default()
     }
 }
 
 /// As [`level_502`].
-fn level_503(server: &Server, settings: &Settings) -> ServerInfo503 {
+pub(super) fn level_503(server: &Server, settings: &Settings) -> ServerInfo503 {
     let info = level_502(server);
     ServerInfo503 {
         session_opens: info.session_opens,
         session_users: info.session_users,
         session_connections: info.session_connections,
         size_request_buffer: info.size_request_buffer,
+        open_search: info.open_search,
+        session_vcs: info.session_vcs,
+        max_work_items: info.max_work_items,
+        time_source: info.time_source,
+        max_mpx_count: info.max_work_items,
+        oplock_break_wait: break_seconds(server),
         domain: Some(settings.name.clone()),
         enable_oplocks: 1,
         ..ServerInfo503::default()
@@ -200,7 +250,6 @@ fn level_503(server: &Server, settings: &Settings) -> ServerInfo503 {
 fn stat_server_0(statistics: &StatisticsSnapshot) -> StatServer0 {
     let [sent_low, sent_high] = halves(statistics.bytes_sent);
     let [received_low, received_high] = halves(statistics.bytes_received);
-    let average_us = statistics.response_us.checked_div(statistics.responses).unwrap_or(0);
     StatServer0 {
         start: wrapped(statistics.started.0 / 1000),
         file_opens: wrapped(statistics.file_opens),
@@ -216,10 +265,15 @@ fn stat_server_0(statistics: &StatisticsSnapshot) -> StatServer0 {
         bytes_sent_high: sent_high,
         bytes_received_low: received_low,
         bytes_received_high: received_high,
-        average_response: wrapped(average_us / 1000),
+        average_response: wrapped(statistics.average_response_ms()),
         request_buffers_needed: 0,
         big_buffers_needed: 0,
     }
+}
+
+/// Whether the counters meant are the Server service's.
+fn is_server(service: Option<&str>) -> bool {
+    service.is_none_or(|it| ["", "SERVER", "LANMANSERVER"].contains(&it.to_uppercase().as_str()))
 }
 
 /// A counter in 32 bits, which wrap around as they do on Windows.
@@ -237,7 +291,7 @@ fn halves(count: u64) -> [u32; 2] {
 const DRIVE: &str = "C:";
 
 /// The name of the transport, as Windows calls its own (MS-SRVS 2.2.4.93).
-const TRANSPORT: &str = r"\Device\NetbiosSmb";
+pub(in crate::pipes) const TRANSPORT: &str = r"\Device\NetbiosSmb";
 
 /// The version of Windows whose features the server has.
 pub(in crate::pipes) const VERSION: (u32, u32) = (10, 0);
@@ -247,7 +301,7 @@ pub(in crate::pipes) const VERSION: (u32, u32) = (10, 0);
 const SERVER_TYPE: u32 = 0x1 | 0x2 | 0x800 | 0x1000 | 0x8000;
 
 /// `sv102_disc`: idle sessions are not disconnected (MS-SRVS 2.2.2.1).
-const SV_NODISC: u32 = u32::MAX;
+pub(super) const SV_NODISC: u32 = u32::MAX;
 
 #[cfg(test)]
 mod tests {
@@ -270,7 +324,7 @@ mod tests {
         };
         let shown = stat_server_0(&statistics);
         assert_eq!((shown.bytes_sent_low, shown.bytes_sent_high, shown.file_opens), (2, 1, 3));
-        assert_eq!(shown.average_response, 4);
+        assert_eq!(shown.average_response, 5);
         assert_eq!(stat_server_0(&StatisticsSnapshot::default()).average_response, 0);
     }
 }

@@ -7,6 +7,9 @@ mod files;
 mod grants;
 mod info;
 mod names;
+mod paths;
+mod security;
+mod server_changes;
 mod sessions;
 mod share_changes;
 mod shares;
@@ -14,7 +17,7 @@ mod shares;
 use rpc::Fault;
 use rpc::srvsvc::{Request, Response};
 
-pub(super) use info::VERSION;
+pub(super) use info::{TRANSPORT, VERSION};
 
 use super::listing;
 use crate::admin::{Caller, Error, Right, check};
@@ -54,10 +57,26 @@ fn answer(server: &Server, caller: &Caller, request: &Request) -> Result<Respons
         Request::NameValidate(it) => names::validate(caller, it)?.into(),
         Request::NameCanonicalize(it) => names::canonicalize(caller, it)?.into(),
         Request::NameCompare(it) => names::compare(caller, it)?.into(),
-        Request::ServerSetInfo(_) => return Err(unsupported(caller, Right::ChangeSettings)),
-        Request::PathType(_) | Request::PathCanonicalize(_) | Request::PathCompare(_) => {
-            return Err(unsupported(caller, Right::SeeServer));
-        }
+        Request::ServerSetInfo(it) => server_changes::set(server, caller, it)?.into(),
+        Request::ServerAliasEnum(it) => info::aliases(caller, it)?.into(),
+        Request::GetFileSecurity(it) => security::get(server, caller, it)?.into(),
+        Request::PathType(it) => paths::path_type(caller, it)?.into(),
+        Request::PathCanonicalize(it) => paths::canonicalize(caller, it)?.into(),
+        Request::PathCompare(it) => paths::compare(caller, it)?.into(),
+        Request::DfsGetVersion(_) => return Err(unsupported(caller, Right::SeeServer)),
+        Request::ServerTransportAdd(_)
+        | Request::ServerTransportAddEx(_)
+        | Request::ServerTransportDel(_)
+        | Request::ServerTransportDelEx(_)
+        | Request::ServerAliasAdd(_)
+        | Request::ServerAliasDel(_)
+        | Request::SetFileSecurity(_)
+        | Request::DfsCreateLocalPartition(_)
+        | Request::DfsDeleteLocalPartition(_)
+        | Request::DfsSetLocalVolumeState(_)
+        | Request::DfsDeleteExitPoint(_)
+        | Request::DfsModifyPrefix(_)
+        | Request::DfsFixLocalVolume(_) => return Err(unsupported(caller, Right::ChangeSettings)),
     })
 }
 

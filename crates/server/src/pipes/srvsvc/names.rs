@@ -26,7 +26,7 @@ pub(super) fn canonicalize(
     let room = usize::try_from(request.outbuf_len).unwrap_or(usize::MAX).min(NAME_MAX + 1);
     let mut outbuf: Vec<u16> = request.name.to_uppercase().encode_utf16().chain([0]).collect();
     if outbuf.len() > room {
-        return Err(Error::InvalidParameter);
+        return Err(Error::NoRoom);
     }
     outbuf.resize(room, 0);
     Ok(NameCanonicalizeResponse { outbuf, status: Win32Error::SUCCESS })
@@ -57,7 +57,7 @@ fn is_name(name: &str, name_type: u32, flags: u32) -> Result<(), Error> {
 }
 
 /// What names that differ compare to.
-const DIFFERENT: Win32Error = Win32Error(1);
+pub(super) const DIFFERENT: Win32Error = Win32Error(1);
 
 /// UTF-16 units of the longest name of any kind.
 const NAME_MAX: usize = 256;

@@ -106,24 +106,27 @@ const fn right(level: u32) -> Right {
     }
 }
 
-/// `ResumeHandle` counts shares: they have no ids.
+/// In the order in which the shares were made, so that whoever goes on with a list misses none and sees
+/// none twice, whatever comes and goes.
 fn list(
     server: &Server,
-    shares: Vec<ShareSnapshot>,
+    mut shares: Vec<ShareSnapshot>,
     level: u32,
     resume_handle: Option<u32>,
     room: u32,
 ) -> Result<(ShareEnumStruct, End), Error> {
-    let seen = after(resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
-    let all = shares.into_iter().zip(1_u32..).skip(seen);
-    let id = |(_, number): &(ShareSnapshot, u32)| *number;
+    let seen = after(resume_handle).unwrap_or(0);
+    shares.retain(|it| it.id > seen);
+    shares.sort_by_key(|it| it.id);
+    let all = shares.into_iter();
+    let id = |it: &ShareSnapshot| it.id;
     Ok(match level {
-        0 => fill(all, room, id, |(it, _)| level_0(it), ShareEnumStruct::Level0),
-        1 => fill(all, room, id, |(it, _)| level_1(it), ShareEnumStruct::Level1),
-        2 => fill(all, room, id, |(it, _)| level_2(it), ShareEnumStruct::Level2),
-        501 => fill(all, room, id, |(it, _)| level_501(server, it), ShareEnumStruct::Level501),
-        502 => fill(all, room, id, |(it, _)| level_502(server, it), ShareEnumStruct::Level502),
-        503 => fill(all, room, id, |(it, _)| level_503(server, it), ShareEnumStruct::Level503),
+        0 => fill(all, room, id, |it| level_0(it), ShareEnumStruct::Level0),
+        1 => fill(all, room, id, |it| level_1(it), ShareEnumStruct::Level1),
+        2 => fill(all, room, id, |it| level_2(it), ShareEnumStruct::Level2),
+        501 => fill(all, room, id, |it| level_501(server, it), ShareEnumStruct::Level501),
+        502 => fill(all, room, id, |it| level_502(server, it), ShareEnumStruct::Level502),
+        503 => fill(all, room, id, |it| level_503(server, it), ShareEnumStruct::Level503),
         _ => return Err(Error::InvalidLevel),
     })
 }

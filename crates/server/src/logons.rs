@@ -1,0 +1,182 @@
+//! Who is logged on at the machine itself: what `who` shows (MS-WKST 3.2.4.3).
+//!
+//! Both sources are read without anybody's library: `utmp`, and, on systems that have given it up,
+//! what systemd-logind notes of each session. Where there is neither, nobody is.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::Path;
+
+/// One logon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logon {
+    /// The account.
+    pub user: String,
+    /// The terminal or seat; empty where there is none.
+    pub terminal: String,
+    /// Empty for a logon at the machine.
+    pub from: String,
+    /// Milliseconds since 1970.
+    pub since_ms: Option<i64>,
+    /// The process that stands for it.
+    process: Option<u32>,
+}
+
+/// The logons that the system knows of, in the order it has them.
+pub(crate) fn current() -> Vec<Logon> {
+    let mut logons = match beginning_of(Path::new("/run/utmp"), UTMP_BYTES_MAX) {
+        Some(bytes) => read_utmp(&bytes),
+        None => read_logind(Path::new("/run/systemd/sessions")),
+    };
+    // Entries outlive a process that was killed.
+    logons.retain(|it| it.process.is_none_or(|id| Path::new(&format!("/proc/{id}")).exists()));
+    logons
+}
+
+/// The logons in a `utmp` file of this architecture (utmp(5)).
+pub fn read_utmp(bytes: &[u8]) -> Vec<Logon> {
+    bytes.chunks_exact(LAYOUT.size).filter_map(read_record).collect()
+}
+
+fn read_record(record: &[u8]) -> Option<Logon> {
+    let kind = i16::from_ne_bytes(*record.first_chunk()?);
+    if kind != USER_PROCESS {
+        return None;
+    }
+    let text = |at: usize, length: usize| {
+        let field = record.get(at..at.checked_add(length)?)?;
+        let end = field.iter().position(|byte| *byte == 0).unwrap_or(length);
+        Some(String::from_utf8_lossy(field.get(..end)?).into_owned())
+    };
+    let user = text(44, 32)?;
+    let seconds = match LAYOUT.wide_time {
+        true => i64::from_ne_bytes(*record.get(LAYOUT.time..)?.first_chunk()?),
+        false => i64::from(i32::from_ne_bytes(*record.get(LAYOUT.time..)?.first_chunk()?)),
+    };
+    let process = i32::from_ne_bytes(*record.get(4..)?.first_chunk()?);
+    (!user.is_empty()).then_some(Logon {
+        user,
+        terminal: text(8, 32)?,
+        from: text(76, 256)?,
+        since_ms: seconds.checked_mul(1000).filter(|it| *it > 0),
+        process: u32::try_from(process).ok().filter(|it| *it > 0),
+    })
+}
+
+/// The logons of systemd-logind: a file for each session.
+fn read_logind(directory: &Path) -> Vec<Logon> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    let files = entries.filter_map(Result::ok).filter(|it| it.file_type().is_ok_and(|it| it.is_file()));
+    let texts = files.take(LOGIND_SESSIONS_MAX).filter_map(|it| beginning_of(&it.path(), LOGIND_BYTES_MAX));
+    let mut logons: Vec<_> =
+        texts.filter_map(|text| read_logind_session(&String::from_utf8_lossy(&text))).collect();
+    logons.sort_by_key(|it| it.since_ms);
+    logons
+}
+
+/// A session of systemd-logind, if it is a user's and not over.
+pub fn read_logind_session(text: &str) -> Option<Logon> {
+    let value = |key: &str| {
+        let mut lines = text.lines();
+        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
+        Some(value.trim_matches('"').to_owned())
+    };
+    let is_users = value("CLASS").is_none_or(|class| class.starts_with("user"));
+    let is_over = value("STATE").is_some_and(|state| state == "closing");
+    let user = value("USER").filter(|user| !user.is_empty() && is_users && !is_over)?;
+    Some(Logon {
+        user,
+        terminal: value("TTY").or_else(|| value("SEAT")).unwrap_or_default(),
+        from: value("REMOTE_HOST").unwrap_or_default(),
+        since_ms: value("REALTIME").and_then(|it| it.parse::<i64>().ok()).map(|it| it / 1000),
+        process: value("LEADER").and_then(|it| it.parse().ok()),
+    })
+}
+
+fn beginning_of(path: &Path, limit: u64) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Where the fields of `struct utmp` are that differ between architectures.
+struct Layout {
+    size: usize,
+    /// `ut_tv.tv_sec`.
+    time: usize,
+    wide_time: bool,
+}
+
+/// glibc keeps 32 bits of time where it has to be binary compatible with 32-bit programs.
+const LAYOUT: Layout = if cfg!(any(
+    target_arch = "x86_64",
+    target_arch = "x86",
+    target_arch = "arm",
+    target_arch = "powerpc64",
+    target_arch = "s390x"
+)) {
+    Layout { size: 384, time: 340, wide_time: false }
+} else {
+    Layout { size: 400, time: 344, wide_time: true }
+};
+
+/// `ut_type` of a logon.
+const USER_PROCESS: i16 = 7;
+
+/// Bytes of `utmp` that are read: some three thousand logons. Those beyond are not told.
+const UTMP_BYTES_MAX: u64 = 1 << 20;
+
+/// Sessions of systemd-logind that are read. Those beyond are not told.
+const LOGIND_SESSIONS_MAX: usize = 4096;
+
+/// Bytes of one of its files: some twenty short lines.
+const LOGIND_BYTES_MAX: u64 = 16 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(kind: i16, user: &str, terminal: &str, from: &str, seconds: i32) -> Vec<u8> {
+        let mut record = vec![0; LAYOUT.size];
+        let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &kind.to_ne_bytes());
+        put(4, &1_i32.to_ne_bytes());
+        put(8, terminal.as_bytes());
+        put(44, user.as_bytes());
+        put(76, from.as_bytes());
+        if LAYOUT.wide_time {
+            put(LAYOUT.time, &i64::from(seconds).to_ne_bytes());
+        } else {
+            put(LAYOUT.time, &seconds.to_ne_bytes());
+        }
+        record
+    }
+
+    #[test]
+    fn logons_of_utmp() {
+        let mut file = record(2, "reboot", "~", "6.1", 1);
+        file.extend(record(USER_PROCESS, "ann", "pts/0", "192.0.2.1", 951_826_265));
+        file.extend(record(8, "bob", "pts/1", "", 5));
+        file.extend([7, 0, 0]);
+        let ann = Logon {
+            user: String::from("ann"),
+            terminal: String::from("pts/0"),
+            from: String::from("192.0.2.1"),
+            since_ms: Some(951_826_265_000),
+            process: Some(1),
+        };
+        assert_eq!(read_utmp(&file), [ann]);
+    }
+
+    #[test]
+    fn a_session_of_logind() {
+        let text = "# This is private data. Do not parse.\nUID=1000\nUSER=ann\nACTIVE=1\nSTATE=active\n\
+                    REMOTE=1\nTTY=pts/0\nCLASS=user\nREMOTE_HOST=192.0.2.1\nLEADER=77\nREALTIME=951826265000000\n";
+        let logon = read_logind_session(text).unwrap();
+        assert_eq!((logon.user.as_str(), logon.terminal.as_str()), ("ann", "pts/0"));
+        assert_eq!((logon.from.as_str(), logon.since_ms), ("192.0.2.1", Some(951_826_265_000)));
+        assert_eq!(read_logind_session(&text.replace("CLASS=user", "CLASS=manager")), None);
+        assert_eq!(read_logind_session(&text.replace("=active", "=closing")), None);
+        assert_eq!(read_logind_session(""), None);
+    }
+}
