@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use registry::{
-    Admission, AdmitRequest, BreakKind, DurableRequest, EndReason, LeaseRequest, LockElement, LockOutcome,
-    Readiness, Reconnect, RequestKey, SessionFilter, Target,
+    Admission, AdmitRequest, BreakKind, ConnectionId, DurableRequest, EndReason, LeaseRequest, LockElement,
+    LockOutcome, Readiness, Reconnect, RequestKey, SessionFilter, Target,
 };
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess};
 
@@ -156,6 +156,9 @@ impl Chaos {
             Operation::KindClose { open } => {
                 let Some((id, _, client)) = self.chosen(open) else { return };
                 let key = self.world.key(self.client(client));
+                // Administrators have no connection, and others may ask as well.
+                let connection = if open % 2 == 0 { ConnectionId::NONE } else { key.connection };
+                let key = RequestKey { connection, ..key };
                 let (ready, effects) = self.world.state.break_for_close(id, key, now).ok().unwrap();
                 if ready == Readiness::MustWait {
                     self.pending.insert(key, Pending::Lock);
