@@ -9,8 +9,8 @@
 //! | POST | [`SESSIONS_CLOSE`] | [`crate::CloseSessions`] | [`crate::Ended`] | 5, 87, 2312 |
 //! | GET | [`FILES`] | [`crate::FileQuery`] | [`crate::Page`] of [`crate::OpenFile`] | 5, 87 |
 //! | GET | [`FILE`] | | [`crate::OpenFile`] | 5, 87, 2314 |
-//! | DELETE | [`FILE`] | [`crate::CloseFile`] | [`crate::Ended`] | 5, 87, 2314 |
-//! | GET | [`WHO`] | [`crate::WhoQuery`] | [`crate::Who`] | 5, 87 |
+//! | DELETE | [`FILE`] | [`crate::CloseFile`] | [`crate::Ended`] | 5, 87, 170, 2314 |
+//! | GET | [`WHO`] | [`crate::WhoQuery`] | [`crate::Who`] | 5, 87, 170, 2310 |
 //! | GET | [`SHARES`] | | [`crate::Page`] of [`crate::Share`], always whole | 5 |
 //! | POST | [`SHARES`] | [`crate::NewShare`] | [`crate::Share`] | 5, 50, 87, 123, 1006, 1332, 2116, 2118 |
 //! | GET | [`SHARE`] | | [`crate::Share`] | 5, 2310 |
@@ -18,7 +18,7 @@
 //! | DELETE | [`SHARE`] | | [`crate::Ended`] | 5, 50, 1006, 2310 |
 //! | GET | [`CONNECTIONS`] | [`crate::ConnectionQuery`] | [`crate::Page`] of [`crate::Connection`] | 5, 87 |
 //! | GET | [`REFUSALS`] | [`crate::RefusalQuery`] | [`crate::Page`] of [`crate::Refusal`] | 5, 87 |
-//! | GET | [`EVENTS`] | [`crate::EventQuery`] | lines of [`crate::Event`] without end | 5, 87 |
+//! | GET | [`EVENTS`] | [`crate::EventQuery`] | lines of [`crate::Event`] without end | 5, 87, 170 |
 //! | GET | [`SETTINGS`] | | [`crate::Settings`] | 5 |
 //! | PATCH | [`SETTINGS`] | [`crate::SettingsChange`] | [`crate::Settings`] | 5, 50, 87, 1006 |
 //! | GET | [`STATISTICS`] | | [`crate::Statistics`] | 5 |
@@ -32,6 +32,9 @@
 //! Changes are kept in the configuration file, whose comments stay. 1006 says that the file was edited
 //! since the server read it, 50 that it has a form that the server does not edit. A server without such
 //! a file keeps changes for as long as it runs.
+//!
+//! 170 says that too many wait for the same kind of thing already. `docs/openapi.json` says all this, and
+//! every field, for machines.
 //!
 //! A list that matches nothing is an empty page, not a refusal. A filter or a body field that the
 //! server does not know is 87. Routes are written the way axum 0.8 takes them.
@@ -78,6 +81,36 @@ pub const USERS: &str = "/v1/users";
 pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
 /// Who is logged on at the machine itself.
 pub const LOGONS: &str = "/v1/logons";
+
+/// Every route with each of its methods.
+pub const ALL: [(&str, &str); 26] = [
+    ("GET", SERVER),
+    ("GET", SESSIONS),
+    ("GET", SESSION),
+    ("DELETE", SESSION),
+    ("POST", SESSIONS_CLOSE),
+    ("GET", FILES),
+    ("GET", FILE),
+    ("DELETE", FILE),
+    ("GET", WHO),
+    ("GET", SHARES),
+    ("POST", SHARES),
+    ("GET", SHARE),
+    ("PATCH", SHARE),
+    ("DELETE", SHARE),
+    ("GET", CONNECTIONS),
+    ("GET", REFUSALS),
+    ("GET", EVENTS),
+    ("GET", SETTINGS),
+    ("PATCH", SETTINGS),
+    ("GET", STATISTICS),
+    ("GET", SERVICE),
+    ("POST", SERVICE),
+    ("GET", CLOCK),
+    ("GET", USERS),
+    ("PUT", USER_PASSWORD),
+    ("GET", LOGONS),
+];
 
 /// The address of the session `id`.
 pub fn session(id: u32) -> String {

@@ -37,6 +37,7 @@ mod events;
 mod file;
 mod ids;
 mod invariants;
+mod kind_close;
 mod lease;
 pub mod limits;
 mod lock;
@@ -55,7 +56,7 @@ mod tree;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
-pub use caching::{Readiness, WriteCaching};
+pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo};
 pub use durable::{
     DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
@@ -67,6 +68,7 @@ pub use effects::{
 pub use events::{Event, EventKind, EventOpen, Events};
 pub use file::{FileKey, FileShared, FileSummary, Target};
 pub use ids::{ConnectionId, LeaseId, RequestKey};
+pub use kind_close::WriteCaching;
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};

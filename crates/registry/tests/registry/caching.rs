@@ -2,8 +2,8 @@
 
 use registry::limits::BREAK_TIMEOUT_MS;
 use registry::{
-    AcknowledgeLeaseError, AcknowledgeOplockError, AdmitRequest, BreakKind, Effects, GrantedOpen, Outcome,
-    Readiness, Refused,
+    AcknowledgeLeaseError, AcknowledgeOplockError, AdmitRequest, BreakKind, ConnectionId, Effects,
+    GrantedOpen, Outcome, Readiness, Refused, RequestKey, WriteCaching,
 };
 use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
 
@@ -358,6 +358,37 @@ fn a_kind_close_lets_the_client_write_back() {
     assert_eq!((ready, one_break(&effects)), (Readiness::MustWait, lease_break(1, RWH, R)));
     assert_eq!(acknowledge(&mut world, one, 1, R).retry, [key]);
     assert_eq!(world.state.break_for_close(open.global_id, key, world.now).unwrap().0, Readiness::Ready);
+}
+
+#[test]
+fn write_caching_tells_what_may_be_lost() {
+    let (mut world, one, _) = pair();
+    let request = with_lease(&mut world, one, 1, RWH);
+    let open = world.open(request);
+    let told = |world: &World| world.state.write_caching(open.global_id).unwrap();
+    assert_eq!(told(&world), WriteCaching { held: true, unanswered_breaks: 0 });
+    let administrator = RequestKey { connection: ConnectionId::NONE, id: 1 };
+    let (ready, effects) = world.state.break_for_close(open.global_id, administrator, world.now).unwrap();
+    world.check();
+    assert_eq!((ready, one_break(&effects)), (Readiness::MustWait, lease_break(1, RWH, R)));
+    assert!(told(&world).held, "until it is acknowledged");
+    world.now = world.now.after_ms(BREAK_TIMEOUT_MS);
+    assert_eq!(world.state.handle_timeout(world.now).retry, [administrator]);
+    world.check();
+    assert_eq!(told(&world), WriteCaching { held: false, unanswered_breaks: 1 });
+}
+
+#[test]
+fn an_administrator_who_waits_can_give_up() {
+    let (mut world, one, _) = pair();
+    let request = with_oplock(&mut world, one, OplockLevel::BATCH);
+    let open = world.open(request);
+    let administrator = RequestKey { connection: ConnectionId::NONE, id: 1 };
+    let (ready, _) = world.state.break_for_close(open.global_id, administrator, world.now).unwrap();
+    assert_eq!(ready, Readiness::MustWait);
+    assert_eq!(world.state.cancel(administrator, world.now).cancelled.len(), 1);
+    world.check();
+    assert!(world.state.write_caching(open.global_id).unwrap().held);
 }
 
 #[test]

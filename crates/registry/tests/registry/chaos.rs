@@ -171,6 +171,9 @@ impl Chaos {
             Operation::KindClose { open } => {
                 let Some((id, _, client)) = self.chosen(open) else { return };
                 let key = self.world.key(self.client(client));
+                // Administrators have no connection, and others may ask as well.
+                let connection = if open % 2 == 0 { ConnectionId::NONE } else { key.connection };
+                let key = RequestKey { connection, ..key };
                 let (ready, effects) = self.world.state.break_for_close(id, key, now).ok().unwrap();
                 if ready == Readiness::MustWait {
                     self.pending.insert(key, Pending::Lock);

@@ -179,6 +179,20 @@ fn a_conflicting_open_takes_an_orphans_place() {
 }
 
 #[test]
+fn a_kind_close_has_nobody_to_ask_about_an_orphan() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v2_with_lease(&mut world, client);
+    let orphan = world.open(request);
+    lose(&mut world, client);
+    let key = world.key(client);
+    let (ready, effects) = world.state.break_for_close(orphan.global_id, key, world.now).unwrap();
+    assert!(ready == Readiness::Ready && effects.is_empty());
+    assert!(world.state.write_caching(orphan.global_id).unwrap().held, "it is lost with the open");
+    world.check();
+}
+
+#[test]
 fn an_orphan_that_is_in_nobodys_way_stays() {
     let mut world = World::new();
     let client = world.client(1);

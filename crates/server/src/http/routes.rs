@@ -73,7 +73,9 @@ async fn sessions(
             mine: query.mine.unwrap_or_default(),
             ..sessions_meant(query.client.as_deref(), query.user.as_deref())
         };
+        // The shares are told with the page, and asked of the registry's entry before.
         let share = query.share.as_ref().map(|it| it.to_lowercase());
+        let query = SessionQuery { share: None, ..query };
         let is_meant = |it: &SessionSnapshot| {
             share.as_ref().is_none_or(|share| it.shares.iter().any(|its| its.to_lowercase() == *share))
                 && query.matches(&Session {

@@ -120,3 +120,69 @@ async fn requests_and_refusals() {
     assert!(!path.exists());
     std::fs::remove_dir_all(directory).unwrap();
 }
+
+/// The status of an answer, and the number in it if it is a whole refusal.
+async fn status(socket: &Path, method: &str, address: &str) -> (u16, Option<u64>) {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    let request = format!(
+        "{method} {address} HTTP/1.1\r\nhost: server\r\ncontent-type: application/json\r\n\
+         content-length: 2\r\n\r\n{{}}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = vec![0; 64 * 1024];
+    let mut filled = 0;
+    loop {
+        filled += stream.read(&mut bytes[filled..]).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes[..filled]).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+            let whole = serde_json::from_str::<serde_json::Value>(body);
+            if status == 200 || whole.is_ok() {
+                return (status, whole.ok().and_then(|it| it["code"].as_u64()));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_table_is_served() {
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-routes-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+    let task = serve(server, &path).unwrap();
+    for (method, route) in control::route::ALL {
+        let address = route.replace("{id}", "4000000000").replace("{name}", "nope");
+        let address =
+            if route == control::route::WHO { format!("{address}?path=x&share=nope") } else { address };
+        let (status, code) = status(&path, method, &address).await;
+        let unserved = matches!(status, 404 | 405 | 501) && code == Some(50);
+        assert!(!unserved, "{method} {route}: {status} {code:?}");
+    }
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn what_no_share_has_is_no_question() {
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-who-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+    let task = serve(server, &path).unwrap();
+    for (address, answer) in [
+        ("/v1/who", (400, Some(87))),
+        ("/v1/who?path=/nowhere", (400, Some(87))),
+        ("/v1/who?path=x&share=nope", (404, Some(2310))),
+        ("/v1/who?path=&share=IPC$&wait=21", (400, Some(87))),
+        ("/v1/who?path=&share=IPC$&wait=20", (200, None)),
+        ("/v1/events?after=x", (400, Some(87))),
+        ("/v1/events?after=4000000000", (200, None)),
+        ("/v1/files?idle=soon", (400, Some(87))),
+        ("/v1/files?session=0", (200, None)),
+    ] {
+        assert_eq!(status(&path, "GET", address).await, answer, "{address}");
+    }
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    std::fs::remove_dir_all(directory).unwrap();
+}

@@ -1,0 +1,188 @@
+//! `docs/openapi.json` against the types and the table of routes.
+
+use std::collections::BTreeSet;
+
+use control::{
+    Access, Bound, Clock, CloseFile, CloseSessions, Connection, ConnectionQuery, Ended, Error, Event,
+    EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, OpenFile, Outcome, Page,
+    PasswordChange, Refusal, RefusalKind, RefusalQuery, ServerInfo, Service, ServiceAction, ServiceState,
+    Session, SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
+    Timestamp, User, Who, WhoQuery, route,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+fn document() -> Value {
+    serde_json::from_str(include_str!("../../../docs/openapi.json")).unwrap()
+}
+
+fn names(object: &Value) -> BTreeSet<String> {
+    object.as_object().into_iter().flat_map(|it| it.keys().cloned()).collect()
+}
+
+/// What does not fit the schema, if anything.
+fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let schema = document.pointer(reference.trim_start_matches('#'));
+        let schema = schema.unwrap_or_else(|| panic!("{reference} is not there"));
+        return misfit(document, schema, value, at);
+    }
+    if let Some(any) = schema["oneOf"].as_array() {
+        let misfits: Vec<String> = any.iter().filter_map(|it| misfit(document, it, value, at)).collect();
+        return (misfits.len() + 1 != any.len()).then(|| misfits.join(", "));
+    }
+    let kind = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    let allowed = match &schema["type"] {
+        Value::String(only) => vec![only.as_str()],
+        several => several.as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+    };
+    if !allowed.contains(&kind) {
+        return Some(format!("{at} is {kind} and not {allowed:?}"));
+    }
+    if let (Some(words), false) = (schema["enum"].as_array(), value.is_null()) {
+        return (!words.contains(value)).then(|| format!("{at} is {value}"));
+    }
+    match value {
+        Value::Array(items) => {
+            items.iter().find_map(|it| misfit(document, &schema["items"], it, &format!("{at}[]")))
+        }
+        Value::Object(fields) => {
+            let (known, told) = (names(&schema["properties"]), names(value));
+            if known != told {
+                let difference: Vec<_> = known.symmetric_difference(&told).collect();
+                return Some(format!("{at}: {difference:?} is in one of both only"));
+            }
+            fields.iter().find_map(|(name, it)| {
+                misfit(document, &schema["properties"][name], it, &format!("{at}.{name}"))
+            })
+        }
+        _ => None,
+    }
+}
+
+/// A type's sample, with every field in it, has the fields of its schema and no others.
+fn fits(schema: &str, sample: &impl Serialize) {
+    let document = document();
+    let reference = json!({ "$ref": format!("#/components/schemas/{schema}") });
+    let sample = serde_json::to_value(sample).unwrap();
+    assert_eq!(misfit(&document, &reference, &sample, schema), None);
+}
+
+fn file() -> OpenFile {
+    OpenFile {
+        id: u32::MAX,
+        access: Some(Access::new(1, vec!["FILE_READ_DATA".into()])),
+        share_access: Some(vec!["read".into()]),
+        lock_ranges: vec![LockRange { offset: 0, length: u64::MAX, exclusive: true }],
+        opened_at: Some(Timestamp(0)),
+        ..OpenFile::default()
+    }
+}
+
+fn refusal() -> Refusal {
+    Refusal { at: Some(Timestamp(0)), wanted: Some(Access::default()), ..Refusal::default() }
+}
+
+#[test]
+fn answers() {
+    let shares = vec![SessionShare { name: "data".into(), kind: ShareKind::Disk, opens: 1 }];
+    fits("PageOfSession", &Page::new(vec![Session { shares, ..Session::default() }], Some(1)));
+    fits("PageOfOpenFile", &Page::whole(vec![file()]));
+    fits("PageOfConnection", &Page::whole(vec![Connection::default()]));
+    fits("PageOfRefusal", &Page::whole(vec![refusal()]));
+    let grants = Some(vec![Grant { user: "alice".into(), right: GrantRight::Full }]);
+    fits("PageOfShare", &Page::whole(vec![Share { grants, ..Share::default() }]));
+    fits("PageOfUser", &Page::whole(vec![User::default()]));
+    fits("PageOfLogon", &Page::whole(vec![Logon::default()]));
+    fits("ServerInfo", &ServerInfo::default());
+    fits("Who", &Who { holders: vec![file()], refusals: Some(vec![refusal()]), ..Who::default() });
+    fits("Event", &Event::default());
+    fits("Settings", &Settings::default());
+    fits("Statistics", &Statistics::default());
+    fits("Clock", &Clock::default());
+    fits("Error", &Error::new(5, "No.").with_hint("Ask."));
+    for outcome in [Outcome::Clean, Outcome::Flushed, Outcome::Forced] {
+        fits("Ended", &Ended { outcome: Some(outcome), ..Ended::default() });
+    }
+    for state in [ServiceState::Running, ServiceState::Paused, ServiceState::Stopping] {
+        fits("Service", &Service { state });
+    }
+    for kind in [ShareKind::Disk, ShareKind::Print, ShareKind::Comm, ShareKind::Ipc, ShareKind::Unknown] {
+        fits("ShareKind", &kind);
+    }
+    for kind in [
+        RefusalKind::SharingViolation,
+        RefusalKind::LockConflict,
+        RefusalKind::AccessDenied,
+        RefusalKind::DeletePending,
+        RefusalKind::Other,
+    ] {
+        fits("RefusalKind", &kind);
+    }
+    for right in [GrantRight::Read, GrantRight::Change, GrantRight::Full] {
+        fits("GrantRight", &right);
+    }
+}
+
+#[test]
+fn bodies() {
+    fits("CloseSessions", &CloseSessions::default());
+    fits("ShareChange", &ShareChange { grants: Some(vec![Grant::default()]), ..ShareChange::default() });
+    fits("NewShare", &NewShare::default());
+    fits("SettingsChange", &SettingsChange::default());
+    fits("PasswordChange", &PasswordChange { old: None, new: "x".into() });
+    for action in [ServiceAction::Stop, ServiceAction::Pause, ServiceAction::Continue] {
+        fits("ServiceAction", &action);
+    }
+}
+
+#[test]
+fn filters() {
+    let document = document();
+    let parameters = |method: &str, route: &str| -> BTreeSet<String> {
+        let all = document["paths"][route][method]["parameters"].as_array().cloned().unwrap_or_default();
+        let of_query = all.iter().filter(|it| it["in"] == "query");
+        of_query.filter_map(|it| it["name"].as_str().map(String::from)).collect()
+    };
+    let fields = |query: Value| names(&query);
+    let bound: Option<Bound> = ">1h".parse().ok();
+    let sessions = SessionQuery { idle: bound, ..SessionQuery::default() };
+    let files = FileQuery { idle: bound, ..FileQuery::default() };
+    for (method, route, query) in [
+        ("get", route::SESSIONS, json!(sessions)),
+        ("get", route::FILES, json!(files)),
+        ("get", route::CONNECTIONS, json!(ConnectionQuery::default())),
+        ("get", route::REFUSALS, json!(RefusalQuery::default())),
+        ("get", route::WHO, json!(WhoQuery::default())),
+        ("get", route::EVENTS, json!(EventQuery::default())),
+        ("delete", route::FILE, json!(CloseFile::default())),
+    ] {
+        assert_eq!(parameters(method, route), fields(query), "{method} {route}");
+    }
+}
+
+#[test]
+fn every_route_with_every_method() {
+    let document = document();
+    let mut described = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            described.insert((method.to_uppercase(), path.clone()));
+            assert!(operation["summary"].is_string(), "{method} {path}");
+            assert!(operation["responses"]["200"].is_object(), "{method} {path}");
+            assert!(operation["responses"]["default"].is_object(), "{method} {path}");
+            let in_path = path.matches('{').count();
+            let named = operation["parameters"].as_array().cloned().unwrap_or_default();
+            assert_eq!(named.iter().filter(|it| it["in"] == "path").count(), in_path, "{method} {path}");
+        }
+    }
+    let all = route::ALL.map(|(method, path)| (method.to_owned(), path.to_owned()));
+    assert_eq!(described, BTreeSet::from(all));
+}
