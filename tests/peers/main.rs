@@ -13,6 +13,7 @@ mod kernel;
 mod logon;
 mod moves;
 mod ownership;
+mod remote;
 mod reparse;
 mod scripted;
 mod smbclient;
