@@ -27,12 +27,12 @@ fn setup() -> Setup {
         password: password.into(),
         administrator,
     };
-    let share =
-        |name: &str| Share { name: name.into(), encrypted: false, read_only: false, hides_unreadable: false };
+    let default = Setup::default();
+    let share = |name: &str| Share { name: name.into(), ..default.shares[0].clone() };
     Setup {
         users: vec![user(ROOT, true), user(ALICE, false)],
         shares: vec![share("data"), share("Bücher")],
-        ..Setup::default()
+        ..default.clone()
     }
 }
 
