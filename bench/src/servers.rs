@@ -3,7 +3,6 @@
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 
 use auth::{Cipher, Credentials, SigningAlgorithm};
@@ -68,7 +67,7 @@ impl Servers {
         let setup = setup(tree.path(), options);
         progress("starting the servers");
         let samba = Samba::start(&setup);
-        make_administrator(&samba);
+        samba.make_administrator(ADMINISTRATOR.0);
         Ok(Self { ours: Shareward::start(&setup), samba, _tree: tree })
     }
 
@@ -154,23 +153,5 @@ fn setup(tree: &Path, options: &Options) -> Setup {
             "vfs objects =\nuse sendfile = yes\nlog level = 0\n\n[bench]\npath = {path}\nread only = no"
         ),
         ..Setup::default()
-    }
-}
-
-/// Makes the administrator one of BUILTIN\Administrators, which NetrFileEnum asks for; winbindd, which else
-/// would, does not run. Where this fails, that one case does.
-fn make_administrator(samba: &Samba) {
-    let config = samba.config();
-    let run = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).arg("-s").arg(&config).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-    };
-    let group =
-        ["groupmap", "add", "sid=S-1-5-32-544", "unixgroup=root", "ntgroup=Administrators", "type=builtin"];
-    run("net", &group);
-    let account = run("pdbedit", &["-L", "-v", "-u", ADMINISTRATOR.0]).unwrap_or_default();
-    let sid = account.lines().find_map(|line| line.strip_prefix("User SID:")).map(str::trim);
-    if let Some(sid) = sid {
-        run("net", &["groupmap", "addmem", "S-1-5-32-544", sid]);
     }
 }

@@ -15,6 +15,7 @@ mod kernel;
 mod logon;
 mod moves;
 mod ownership;
+mod remote;
 mod reparse;
 mod scripted;
 mod settings;

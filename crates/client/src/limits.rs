@@ -38,3 +38,7 @@ pub const SRVS_COMPUTERS_ASKED: usize = 64;
 /// worked, and the wait before each: Samba closes after it has answered.
 pub const CLOSE_LOOKS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(1000)];
+
+/// How long to wait before a server that tells no events is asked again: little for who waits, and not much for a
+/// server to list.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(1);

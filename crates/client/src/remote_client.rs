@@ -6,7 +6,7 @@ use auth::Credentials;
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, OpenFile,
     PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery,
-    Settings, SettingsChange, Share, ShareChange, Statistics, User, Who, WhoQuery,
+    Settings, SettingsChange, Share, ShareChange, Statistics, User, Who, WhoQuery, number,
 };
 use tokio::sync::OnceCell;
 
@@ -51,8 +51,18 @@ impl Administration for RemoteClient {
         Box::pin(async move { self.way().await?.sessions(query).await })
     }
 
+    /// The session may be the one that asks, which ends with nobody to answer.
     fn end_session<'a>(&'a self, session: &'a Session) -> Answer<'a, Ended> {
-        Box::pin(async move { self.way().await?.end_session(session).await })
+        Box::pin(async move {
+            let way = self.way().await?;
+            let ended = way.end_session(session).await;
+            let Err(Error::Broken(_)) = &ended else { return ended };
+            let left = way.sessions(&SessionQuery::default()).await?;
+            if session.id.is_none() || left.iter().any(|it| it.id == session.id) {
+                return ended;
+            }
+            Ok(Ended { sessions: 1, files: session.opens.unwrap_or(0), outcome: None })
+        })
     }
 
     fn files<'a>(&'a self, query: &'a FileQuery) -> Answer<'a, Vec<OpenFile>> {
@@ -63,8 +73,19 @@ impl Administration for RemoteClient {
         Box::pin(async move { self.way().await?.file(id).await })
     }
 
+    /// The open may be that of the pipe that asks.
     fn close_file<'a>(&'a self, id: u32, how: &'a CloseFile) -> Answer<'a, Ended> {
-        Box::pin(async move { self.way().await?.close_file(id, how).await })
+        Box::pin(async move {
+            let way = self.way().await?;
+            let closed = way.close_file(id, how).await;
+            let Err(Error::Broken(_)) = &closed else { return closed };
+            match way.file(id).await {
+                Err(error) if error.number() == number::FILE_ID_NOT_FOUND => {
+                    Ok(Ended { files: 1, ..Ended::default() })
+                }
+                _ => closed,
+            }
+        })
     }
 
     fn who<'a>(&'a self, query: &'a WhoQuery) -> Answer<'a, Who> {

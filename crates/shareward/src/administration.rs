@@ -77,6 +77,11 @@ impl Servers {
 /// The servers that the command line names, or this machine's.
 pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
     let Some(text) = &target.server else {
+        if target.login.is_some() || target.credentials.is_some() {
+            return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)
+                .hint("--login and --credentials are for --server")
+                .into());
+        }
         return Ok(Servers { servers: vec![Server { name: None, administration: here(target) }] });
     };
     if target.socket.is_some() {

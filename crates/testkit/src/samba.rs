@@ -98,6 +98,23 @@ impl Samba {
         command
     }
 
+    /// Makes a user one of BUILTIN\\Administrators, which NetrSessionEnum and NetrFileEnum ask for and winbindd, which
+    /// does not run, would else tell. Only `root` is then also let end sessions and close files.
+    ///
+    /// Panics where Samba's programs refuse it.
+    pub fn make_administrator(&self, user: &str) {
+        let run_tool = |name: &str, arguments: &[&str]| {
+            let mut tool = self.tool(name);
+            tool.args(arguments);
+            run(tool, b"", PEER_MAX).success()
+        };
+        let group = "groupmap add sid=S-1-5-32-544 unixgroup=root ntgroup=Administrators type=builtin";
+        run_tool("net", &group.split(' ').collect::<Vec<_>>());
+        let account = run_tool("pdbedit", &["-L", "-v", "-u", user]).stdout;
+        let sid = account.lines().find_map(|line| line.strip_prefix("User SID:")).map(str::trim);
+        run_tool("net", &["groupmap", "addmem", "S-1-5-32-544", sid.expect("the user's SID")]);
+    }
+
     /// A temporary directory of this server's that no share shows.
     pub fn scratch(&self) -> PathBuf {
         self.root.path().join("scratch")

@@ -10,6 +10,7 @@ mod files;
 mod server;
 mod sessions;
 mod shares;
+mod who;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ use std::sync::{Mutex, PoisonError};
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, FileQuery, Logon, NewShare, OpenFile, Refusal,
     RefusalQuery, ServerInfo, Session, SessionQuery, Settings, SettingsChange, Share, ShareChange,
-    Statistics, number,
+    Statistics, Who, WhoQuery, number,
 };
 
 pub use call::{CallError, Rpc};
@@ -97,6 +98,10 @@ impl<R: Rpc> Administration for SrvsClient<R> {
 
     fn close_file<'a>(&'a self, id: u32, how: &'a CloseFile) -> Answer<'a, Ended> {
         Box::pin(self.file_close(id, how))
+    }
+
+    fn who<'a>(&'a self, query: &'a WhoQuery) -> Answer<'a, Who> {
+        Box::pin(self.holders(query))
     }
 
     fn shares(&self) -> Answer<'_, Vec<Share>> {

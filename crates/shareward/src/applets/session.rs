@@ -168,7 +168,14 @@ fn end(
         console.line(&format!("{}\n", messages::NO_ENTRIES));
         return Ok(());
     }
-    if let Some((warning, default)) = warning(sessions, one_computer) {
+    let question = match (server.ending_warning(), warning(sessions, one_computer)) {
+        (None, question) => question,
+        (Some(more), question) => {
+            let text = question.map(|(text, _)| text).unwrap_or_default();
+            Some((format!("{text}{more}\n\n"), DefaultAnswer::No))
+        }
+    };
+    if let Some((warning, default)) = question {
         prompt::confirm(console, &warning, default, options.preset)?;
     }
     let (ended, gone) = administration::run(async {
