@@ -12,6 +12,7 @@ mod hostile;
 mod kernel;
 mod logon;
 mod moves;
+mod net_use;
 mod ownership;
 mod reparse;
 mod scripted;
