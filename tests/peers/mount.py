@@ -1,5 +1,6 @@
 """What programs do with files, done on a mounted share: two mounts of it, which are two clients for the server."""
 
+import ctypes
 import errno
 import fcntl
 import mmap
@@ -164,6 +165,19 @@ def links():
     os.unlink("target")
 
 
+def holes():
+    size, hole = 1 << 20, (4096, 500000)
+    write("h", b"x" * size, "wb")
+    with open("h", "r+b") as file:
+        # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+        libc = ctypes.CDLL(None, use_errno=True)
+        done = libc.fallocate(file.fileno(), 3, ctypes.c_long(hole[0]), ctypes.c_long(hole[1]))
+        assert done == 0, os.strerror(ctypes.get_errno())
+        data = file.read()
+    assert len(data) == size and data.count(0) == hole[1] and not any(data[hole[0] : sum(hole)])
+    os.unlink("h")
+
+
 def names():
     for name in ["a:b", "q?", "st*r", "back\\slash", "dot.", "space ", "tab\t", '"', "<|>", "日本", "...", "x" * 255]:
         write(name, name)
@@ -304,6 +318,7 @@ for part in (
     unlinked_while_open,
     attributes,
     links,
+    holes,
     names,
     large_and_many,
     sharing,
