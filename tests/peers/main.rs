@@ -14,6 +14,7 @@ mod hostile;
 mod kernel;
 mod logon;
 mod moves;
+mod net_use;
 mod ownership;
 mod remote;
 mod reparse;

@@ -8,6 +8,7 @@ use fuser::{Errno, FileHandle, FileType, INodeNo, RenameFlags, TimeOrNow};
 use wire::fscc::FileInfoClass;
 use wire::fscc::file_info::{BasicInfo, EndOfFileInfo};
 use wire::fscc::named_info::RenameInfo;
+use wire::ioctl::{FsctlCode, ZeroData};
 use wire::layout::FixedLayout as _;
 use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoType};
 use wire::{AccessMask, FileAttributes, FileTime, NtStatus, Utf16, utf16le};
@@ -299,6 +300,32 @@ impl Volume {
         let access = AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES;
         self.with(&path, access, CreateOptions::NON_DIRECTORY_FILE, async |file| set_end(file, size).await)
             .await
+    }
+
+    /// Zeroes a range of an open file, whose size stays; `hole` also gives its space back.
+    pub(crate) async fn zero(
+        &self,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+        hole: bool,
+    ) -> Result<(), Errno> {
+        let open = self.files.get(handle)?;
+        let number = |value: u64| i64::try_from(value).map_err(|_| Errno::EINVAL);
+        let range = ZeroData {
+            file_offset: number(offset)?,
+            beyond_final_zero: number(offset.saturating_add(length))?,
+        };
+        let mut buffer = Vec::new();
+        range.encode(&mut buffer);
+        let (live, file) = self.through(&open).await?;
+        if hole {
+            // Only a sparse file has holes (MS-FSA 2.1.5.10.37).
+            let sparse = file.ioctl(FsctlCode::SET_SPARSE, &[], 0).await;
+            sparse.map_err(|error| self.failed(&live, &error))?;
+        }
+        let zeroed = file.ioctl(FsctlCode::SET_ZERO_DATA, &buffer, 0).await;
+        zeroed.map(|_| ()).map_err(|error| self.failed(&live, &error))
     }
 
     pub(crate) async fn set_size(&self, live: &Live, file: &File, size: u64) -> Result<(), Errno> {

@@ -405,6 +405,27 @@ impl Filesystem for ShareFs {
         reply.ok();
     }
 
+    fn fallocate(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        // Space cannot be promised: what allocates without writing is refused, and programs write instead.
+        let hole = match mode {
+            PUNCH_HOLE => true,
+            ZERO_RANGE => false,
+            _ => return reply.error(Errno::EOPNOTSUPP),
+        };
+        self.spawn(async move |volume: Arc<Volume>| {
+            done(volume.zero(handle, offset, length, hole).await, reply);
+        });
+    }
+
     fn statfs(&self, _request: &Request, _number: INodeNo, reply: ReplyStatfs) {
         self.spawn(async move |volume: Arc<Volume>| match volume.space().await {
             Ok(space) => reply.statfs(
@@ -593,6 +614,9 @@ const fn read_only(mode: u32, umask: u32) -> bool {
 /// An inode number that is not known (FUSE_UNKNOWN_INO).
 const UNKNOWN: INodeNo = INodeNo(0xffff_ffff);
 
+/// FALLOC_FL_PUNCH_HOLE and FALLOC_FL_ZERO_RANGE, each with FALLOC_FL_KEEP_SIZE.
+const PUNCH_HOLE: i32 = 0x03;
+const ZERO_RANGE: i32 = 0x11;
 const S_IFMT: u32 = 0o170_000;
 const S_IFREG: u32 = 0o100_000;
 const O_EXCL: i32 = 0o200;

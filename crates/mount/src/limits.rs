@@ -26,8 +26,9 @@ pub(crate) const SIGNAL_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause between two tries of a lock that the server cannot wait for by itself.
 pub(crate) const LOCK_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// The longest that a server is let wait for a lock in one request. The request is then made again.
-pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest that a server is let wait for a lock, as good as forever: a signal ends the wait sooner. Beyond, the
+/// call fails with EIO.
+pub(crate) const LOCK_WAIT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Bytes of one READ or WRITE: more does not make it faster, and each is a buffer.
 pub(crate) const TRANSFER_BYTES_MAX: u32 = 1 << 20;

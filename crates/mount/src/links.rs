@@ -6,7 +6,7 @@ use client::smb::{CreateParameters, Error, File};
 use fuser::{Errno, INodeNo};
 use wire::ioctl::{FsctlCode, ReparseData, ReparseTag, SymlinkData, decode_nfs_symlink};
 use wire::msg::{CreateDisposition, CreateOptions};
-use wire::{AccessMask, FileAttributes};
+use wire::{AccessMask, FileAttributes, NtStatus};
 
 use crate::attributes::Facts;
 use crate::volume::{Volume, wire_size};
@@ -36,7 +36,11 @@ impl Volume {
             let _ = file.set_delete_on_close(true).await;
         }
         let closed = file.close().await;
-        made.map_err(|error| self.failed(&live, &error))?;
+        made.map_err(|error| match error.status() {
+            // What symlink(2) says where there are no links.
+            Some(status) if UNKNOWN.contains(&status) => Errno::EPERM,
+            _ => self.failed(&live, &error),
+        })?;
         closed.map_err(|error| self.failed(&live, &error))?;
         let size = wire_size(target.len());
         let facts = Facts { symlink: true, size, ..Facts::from(&file.created) };
@@ -63,6 +67,14 @@ async fn set_target(file: &File, target: &str) -> Result<(), Error> {
     ReparseData { tag: ReparseTag::SYMLINK, guid: None, data: &data }.encode(&mut buffer);
     file.ioctl(FsctlCode::SET_REPARSE_POINT, &buffer, 0).await.map(|_| ())
 }
+
+/// What servers without symbolic links answer to FSCTL_SET_REPARSE_POINT; Samba the last of these.
+const UNKNOWN: &[NtStatus] = &[
+    NtStatus::INVALID_DEVICE_REQUEST,
+    NtStatus::NOT_SUPPORTED,
+    NtStatus::NOT_IMPLEMENTED,
+    NtStatus::NOT_A_REPARSE_POINT,
+];
 
 /// The target in a reparse point; none where it is no link.
 fn target(buffer: &[u8]) -> Option<String> {

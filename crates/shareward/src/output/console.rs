@@ -1,6 +1,6 @@
 //! The three streams of a command.
 
-use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal as _, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal as _, Read as _, Write};
 
 use serde::Serialize;
 
@@ -99,6 +99,13 @@ impl Console {
             self.talk("\n");
         }
         (length > 0).then(|| String::from_utf8_lossy(&line).into_owned())
+    }
+
+    /// All input to its end, at most `max` bytes of it.
+    pub(crate) fn input(&mut self, max: u64) -> io::Result<String> {
+        let mut text = String::new();
+        io::Read::take(&mut self.input, max).read_to_string(&mut text)?;
+        Ok(text)
     }
 
     /// The answer to `question`, not shown while it is typed; a line of input where that is no terminal. None at

@@ -114,7 +114,10 @@ pub(super) fn connection(
         let credentials =
             credentials.map_err(|error| Failure::Plain(format!("the credentials file: {error}")))?;
         keep = Some(Connection {
-            directory: asked.directory.clone().unwrap_or_else(|| conventional(&asked.target)),
+            directory: match &asked.directory {
+                Some(directory) => directory.clone(),
+                None => no_directory(&asked.target)?,
+            },
             target: asked.target.clone(),
             user: asked.user.clone(),
             credentials,
@@ -218,7 +221,7 @@ fn directory(asked: &Asked) -> Result<PathBuf, Failure> {
     let directory = match &asked.directory {
         Some(directory) => directory.clone(),
         None => {
-            let directory = conventional(&asked.target);
+            let directory = no_directory(&asked.target)?;
             let made = std::fs::create_dir_all(&directory);
             made.map_err(|error| Failure::Plain(format!("cannot make {}: {error}", directory.display())))?;
             directory
@@ -238,6 +241,13 @@ fn directory(asked: &Asked) -> Result<PathBuf, Failure> {
             Err(Numbered::new(PATH_NOT_FOUND).hint("the directory must be there: mkdir makes one").into())
         }
     }
+}
+
+/// The directory of a share that was given none.
+fn no_directory(target: &Target) -> Result<PathBuf, Failure> {
+    conventional(target).ok_or_else(|| {
+        Numbered::new(PATH_NOT_FOUND).hint("XDG_RUNTIME_DIR is not set: name a directory to connect").into()
+    })
 }
 
 /// Mounts through the kernel's client, where that is asked for or there to be had: whether it did.
@@ -293,6 +303,7 @@ fn by_fuse(order: &Order) -> Result<(), Failure> {
     let program = std::env::current_exe().map_err(failed)?;
     let mut child = Command::new(program)
         .args(["use", "--serve-mount-from-stdin", "--json"])
+        .env_remove(credentials::PASSWORD_VARIABLE)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -85,19 +85,18 @@ fn absolute(word: &str) -> Result<PathBuf, Numbered> {
     known.map_err(|error| Numbered::new(PATH_NOT_FOUND).hint(error.to_string()))
 }
 
-/// The directory of a share that was given none.
-pub(super) fn conventional(target: &Target) -> PathBuf {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = match runtime {
-        Some(runtime) if !setup::is_root() => runtime,
-        _ if setup::is_root() => PathBuf::from("/run"),
-        _ => std::env::temp_dir().join(format!("shareward-{}", rustix::process::getuid().as_raw())),
+/// The directory of a share that was given none; none where this user has no place for such.
+pub(super) fn conventional(target: &Target) -> Option<PathBuf> {
+    let base = if setup::is_root() {
+        PathBuf::from("/run")
+    } else {
+        std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())?
     };
     let host = match target.port {
         Target::PORT => target.host.clone(),
         port => format!("{}@{port}", target.host),
     };
-    base.join("shareward").join("mounts").join(host).join(&target.share)
+    Some(base.join("shareward").join("mounts").join(host).join(&target.share))
 }
 
 const PATH_NOT_FOUND: u32 = 3;

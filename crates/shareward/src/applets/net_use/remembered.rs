@@ -12,7 +12,8 @@ use crate::setup;
 /// What is remembered.
 #[derive(Debug)]
 pub(super) struct Remembered {
-    path: PathBuf,
+    /// None where there is no place for it.
+    path: Option<PathBuf>,
     content: Content,
 }
 
@@ -45,14 +46,14 @@ pub(super) struct Connection {
 impl Remembered {
     /// Reads the file; where there is none nothing is remembered.
     pub(super) fn load() -> Result<Self, Failure> {
-        let path = file();
+        let Some(path) = file() else { return Ok(Self { path: None, content: Content::default() }) };
         let content = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes)
                 .map_err(|error| Failure::Plain(format!("{}: {error}", path.display())))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Content::default(),
             Err(error) => return Err(Failure::Plain(format!("cannot read {}: {error}", path.display()))),
         };
-        Ok(Self { path, content })
+        Ok(Self { path: Some(path), content })
     }
 
     /// Whether new connections are remembered.
@@ -95,27 +96,31 @@ impl Remembered {
     }
 
     fn save(&self) -> Result<(), Failure> {
+        let Some(path) = &self.path else {
+            return Err(Failure::Plain(
+                "there is no place to remember it: neither XDG_STATE_HOME nor HOME is set".into(),
+            ));
+        };
         let written = || -> io::Result<()> {
-            let directory = self.path.parent().unwrap_or(Path::new("."));
+            let directory = path.parent().unwrap_or(Path::new("."));
             std::fs::create_dir_all(directory)?;
             // Whoever reads it meanwhile sees the old one or the new one.
             let mut file = tempfile::NamedTempFile::new_in(directory)?;
             serde_json::to_writer_pretty(&mut file, &self.content)?;
-            file.persist(&self.path)?;
+            file.persist(path)?;
             Ok(())
         };
-        written().map_err(|error| Failure::Plain(format!("cannot write {}: {error}", self.path.display())))
+        written().map_err(|error| Failure::Plain(format!("cannot write {}: {error}", path.display())))
     }
 }
 
 /// `connections.json` in the directory of what outlives a restart.
-fn file() -> PathBuf {
+fn file() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = match (variable("XDG_STATE_HOME"), variable("HOME")) {
-        (Some(state), _) => state,
-        (None, _) if setup::is_root() => PathBuf::from("/var/lib"),
-        (None, Some(home)) => home.join(".local").join("state"),
-        (None, None) => std::env::temp_dir(),
+    let base = match variable("XDG_STATE_HOME") {
+        Some(state) => state,
+        None if setup::is_root() => PathBuf::from("/var/lib"),
+        None => variable("HOME")?.join(".local").join("state"),
     };
-    base.join("shareward").join("connections.json")
+    Some(base.join("shareward").join("connections.json"))
 }

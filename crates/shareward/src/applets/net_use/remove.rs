@@ -128,7 +128,7 @@ fn tidy(directory: &Path, connection: &Connection) {
     let words = [connection.remote.clone()];
     let Ok(operands) = super::operand::all(&words, None) else { return };
     if let [Operand::Remote(target)] = operands.as_slice()
-        && conventional(target) == directory
+        && conventional(target).as_deref() == Some(directory)
     {
         // Another connection may be beside it.
         let _ = std::fs::remove_dir(directory);

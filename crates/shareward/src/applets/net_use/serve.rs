@@ -1,6 +1,5 @@
 //! The process behind a connection through FUSE: this program again, told on its standard input what to do.
 
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use client::smb::Tree;
@@ -40,10 +39,9 @@ impl Order {
 
 /// Does what the order on standard input says, until the share is unmounted or the process is to end.
 pub(super) fn from_stdin(console: &mut Console) -> Result<(), Failure> {
-    let mut text = Zeroizing::new(String::new());
-    let read = io::stdin().lock().take(ORDER_BYTES_MAX).read_to_string(&mut text);
     let wrong = |error: String| Failure::Plain(format!("the order cannot be read: {error}"));
-    read.map_err(|error| wrong(error.to_string()))?;
+    let text = console.input(ORDER_BYTES_MAX).map_err(|error| wrong(error.to_string()))?;
+    let text = Zeroizing::new(text);
     let order: Order = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     drop(text);
     // A session of its own: what ends the terminal's processes does not end this one.

@@ -1,0 +1,255 @@
+//! `net use`: shares as directories, through FUSE and through the Linux kernel's client.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use testkit::peer::{KERNEL_CLIENT_NEEDS, kernel_client};
+use testkit::{Output, Setup, Shareward, Subject, need, run, shareward_binary};
+
+const NEEDS: &[&str] = &["root", "/dev/fuse", "python3"];
+
+/// What a command of this machine's may take: some wait for a connection to be lost.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A client machine: its directories, and what it remembers.
+struct Machine {
+    root: PathBuf,
+    port: u16,
+    password: String,
+}
+
+impl Machine {
+    fn new(scratch: &Path, port: u16, password: &str) -> Self {
+        let root = fs::canonicalize(scratch).expect("the scratch directory").join("machine");
+        for directory in ["state", "one", "two"] {
+            fs::create_dir_all(root.join(directory)).expect("create a directory");
+        }
+        Self { root, port, password: password.into() }
+    }
+
+    fn of(subject: &Subject) -> Self {
+        Self::new(&subject.scratch(), subject.port(), &subject.user("alice").password)
+    }
+
+    fn directory(&self, name: &str) -> String {
+        self.root.join(name).to_str().expect("a plain name").to_owned()
+    }
+
+    fn net_use(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(shareward_binary());
+        command.args(["net", "use"]).args(words).current_dir("/");
+        command.env("XDG_STATE_HOME", self.root.join("state")).env("SHAREWARD_PASSWORD", &self.password);
+        run(command, b"", LIMIT)
+    }
+
+    fn share(&self, name: &str) -> String {
+        format!("//127.0.0.1:{}/{name}", self.port)
+    }
+
+    fn mount(&self, directory: &str, share: &str, more: &[&str]) -> Output {
+        let (directory, share) = (self.directory(directory), self.share(share));
+        let mut words = vec![directory.as_str(), share.as_str(), "/USER:alice", "--via", "fuse"];
+        words.extend(more);
+        self.net_use(&words)
+    }
+
+    /// The process behind a mount, by what the mount says.
+    fn process(&self, directory: &str) -> u32 {
+        let told = self.net_use(&[&self.directory(directory), "--json"]).success().stdout;
+        let pid = told.split("\"pid\": ").nth(1).expect("a process").trim_end_matches(['}', '\n', ' ']);
+        pid.parse().expect("a number")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for name in ["one", "two"] {
+            // Most tests leave nothing; what a failed one left must not stay.
+            let mut umount = Command::new("umount");
+            let _ = umount.args(["-l", &self.directory(name)]).stderr(std::process::Stdio::null()).status();
+        }
+    }
+}
+
+fn is_mounted(directory: &str) -> bool {
+    fs::read_to_string("/proc/self/mountinfo").expect("a mount table").contains(&format!(" {directory} "))
+}
+
+/// Waits for what is about to happen.
+fn soon(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < LIMIT, "{what}: not after {LIMIT:?}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn programs_find_a_file_system() {
+    let Some(subject) = Subject::with(NEEDS) else { return };
+    let machine = Machine::of(&subject);
+    machine.mount("one", "data", &[]).success();
+    machine.mount("two", "data", &[]).success();
+    let (one, two) = (machine.directory("one"), machine.directory("two"));
+    let mut python = Command::new("python3");
+    python.arg("-B").arg(testkit::repository().join("tests/peers/mount.py")).args([&one, &two]);
+    run(python, b"", Duration::from_secs(170)).success().says("ok: exerciser");
+    let processes = [machine.process("one"), machine.process("two")];
+    machine.net_use(&[&one, "/delete"]).success();
+    machine.net_use(&[&two, "/delete"]).success();
+    assert!(!is_mounted(&one) && !is_mounted(&two));
+    for process in processes {
+        soon("the process has ended", || !Path::new(&format!("/proc/{process}/exe")).exists());
+    }
+}
+
+#[test]
+fn sealed_and_read_only_shares() {
+    let Some(subject) = Subject::with(NEEDS) else { return };
+    let machine = Machine::of(&subject);
+    let one = machine.directory("one");
+    machine.mount("one", "sealed", &[]).success();
+    fs::write(format!("{one}/secret"), "text").expect("write");
+    machine.net_use(&[&one, "/delete"]).success();
+    machine.mount("one", "sealed", &["--read-only"]).success();
+    assert_eq!(fs::read_to_string(format!("{one}/secret")).expect("read"), "text");
+    let refused = fs::write(format!("{one}/secret"), "other").expect_err("the mount is read-only");
+    assert_eq!(refused.kind(), io::ErrorKind::ReadOnlyFilesystem);
+    machine.net_use(&[&one, "/delete"]).success();
+}
+
+#[test]
+fn refusals_have_their_numbers() {
+    let Some(subject) = Subject::with(NEEDS) else { return };
+    let machine = Machine::of(&subject);
+    let (one, share) = (machine.directory("one"), machine.share("data"));
+    let exits = |output: Output, status: i32, text: &str| {
+        assert_eq!(output.status, Some(status), "{output}");
+        output.says(text);
+    };
+    exits(machine.net_use(&[&one, &share, "wrong", "/USER:alice"]), 2, "System error 1326");
+    exits(machine.net_use(&[&one, &machine.share("nothing"), "/USER:alice"]), 67, "System error 67");
+    exits(machine.net_use(&[&one, &machine.share("IPC$"), "/USER:alice"]), 66, "System error 66");
+    exits(machine.net_use(&[&one, "//127.0.0.1:1/data", "/USER:alice"]), 53, "System error 53");
+    exits(machine.net_use(&[&one, "//no-such-host.invalid/data", "/USER:alice"]), 53, "System error 53");
+    exits(machine.net_use(&[&machine.directory("three"), &share, "/USER:alice"]), 3, "System error 3");
+    exits(machine.net_use(&[&one, "/delete"]), 2, "NET HELPMSG 2250");
+    machine.mount("one", "data", &[]).success();
+    exits(machine.mount("one", "data", &[]), 85, "System error 85");
+    machine.net_use(&[&one, "/delete"]).success();
+}
+
+#[test]
+fn what_is_open_is_asked_about_and_then_ended() {
+    let Some(subject) = Subject::with(NEEDS) else { return };
+    let machine = Machine::of(&subject);
+    let one = machine.directory("one");
+    machine.mount("one", "data", &[]).success();
+    fs::write(format!("{one}/f"), "text").expect("write");
+    let mut file = fs::File::open(format!("{one}/f")).expect("open");
+    machine.net_use(&[&one]).success().says("# Opens           1");
+    machine.net_use(&[&one, "/delete", "/no"]).failure();
+    machine.net_use(&[&one, "/delete"]).failure().says("There are open files and/or").says("(Y/N) [N]: ");
+    assert!(is_mounted(&one));
+    let process = machine.process("one");
+    machine.net_use(&[&one, "/delete", "/yes"]).success();
+    assert!(!is_mounted(&one));
+    soon("the process has ended", || !Path::new(&format!("/proc/{process}/exe")).exists());
+    file.read_to_end(&mut Vec::new()).expect_err("the file was forced closed");
+}
+
+#[test]
+fn a_lost_server_is_an_error_and_no_wait() {
+    if !need(NEEDS) {
+        return;
+    }
+    let server = Shareward::start(&Setup::default());
+    let password = &server.setup().user("alice").password;
+    let machine = Machine::new(&server.scratch(), server.address().port(), password);
+    let one = machine.directory("one");
+    machine.mount("one", "data", &[]).success();
+    fs::write(format!("{one}/f"), "text").expect("write");
+    let mut file = fs::File::open(format!("{one}/f")).expect("open");
+    // An administrator ends the session: the next call logs on again, and the open file is opened again.
+    server.net(&["session", "/delete", "/yes"]).success();
+    soon("the connection is made again", || fs::read(format!("{one}/f")).is_ok_and(|data| data == b"text"));
+    let mut text = String::new();
+    file.read_to_string(&mut text).expect("the file was opened again");
+    assert_eq!(text, "text");
+    server.signal("KILL");
+    soon("the server has ended", || !server.answers());
+    let started = Instant::now();
+    let error = fs::read(format!("{one}/f")).expect_err("the server is gone");
+    assert_eq!(error.raw_os_error(), Some(5), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    machine.net_use(&[&one]).success().says("Disconnected");
+    drop(file);
+    machine.net_use(&[&one, "/delete", "/yes"]).success();
+    assert!(!is_mounted(&one));
+}
+
+#[test]
+fn what_is_remembered_is_restored() {
+    let Some(subject) = Subject::with(NEEDS) else { return };
+    let machine = Machine::of(&subject);
+    let one = machine.directory("one");
+    let file = machine.directory("credentials");
+    fs::write(&file, format!("username=alice\npassword={}\n", machine.password)).expect("write");
+    let words =
+        [one.as_str(), &machine.share("data"), "--via", "fuse", "--credentials", &file, "/PERSISTENT:YES"];
+    // Others could read it.
+    run(chmod(&file, "644"), b"", LIMIT).success();
+    machine.net_use(&words).failure().says("0644").says("chmod 600");
+    run(chmod(&file, "600"), b"", LIMIT).success();
+    machine.net_use(&words).success();
+    run(umount(&one), b"", LIMIT).success();
+    machine.net_use(&[&one]).success().says("Unavailable");
+    machine.net_use(&["--restore"]).success();
+    assert!(is_mounted(&one));
+    machine.net_use(&[&one]).success().says("OK");
+    machine.net_use(&[&one, "/delete"]).success();
+    machine.net_use(&[&one]).failure().says("2250");
+}
+
+/// In the virtual machine the kernel has a client of its own, and it is what is used.
+#[test]
+fn through_the_kernels_client() {
+    let Some(subject) = Subject::with(KERNEL_CLIENT_NEEDS) else { return };
+    let script = format!(
+        r#"
+set -eu
+mkdir -p "$TMPDIR/share" "$TMPDIR/state"
+export XDG_STATE_HOME="$TMPDIR/state" SHAREWARD_PASSWORD="$KC_PASS"
+net_use() {{ {binary:?} net use "$@"; }}
+modprobe cifs 2>/dev/null || :
+net_use "$TMPDIR/share" "//$KC_SERVER/data" /USER:alice
+grep " $TMPDIR/share cifs " /proc/mounts | grep -v -F "$KC_PASS"
+echo text >"$TMPDIR/share/file"
+test "$(cat "$TMPDIR/share/file")" = text
+net_use
+net_use "$TMPDIR/share" "//$KC_SERVER/data" /USER:alice && exit 1 || test $? = 85
+net_use "$TMPDIR/share" /delete
+! grep -q " $TMPDIR/share cifs " /proc/mounts
+net_use "$TMPDIR/share" "//$KC_SERVER/data" wrong /USER:alice --via cifs && exit 1 || test $? = 2
+echo all done
+"#,
+        binary = shareward_binary()
+    );
+    let output = kernel_client(&subject, subject.user("alice"), "data", "none", &script);
+    output.success().says("all done").says("OK ").says(r"\\10.213.0.1\data");
+}
+
+fn chmod(file: &str, mode: &str) -> Command {
+    let mut command = Command::new("chmod");
+    command.args([mode, file]);
+    command
+}
+
+fn umount(directory: &str) -> Command {
+    let mut command = Command::new("umount");
+    command.arg(directory);
+    command
+}
