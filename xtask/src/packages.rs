@@ -11,6 +11,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("samba-testsuite", "/usr/bin/smbtorture"),
     ("samba-common-bin", "/usr/bin/net"),
     ("python3-impacket", "/usr/lib/python3/dist-packages/impacket/__init__.py"),
+    ("iptables", "/usr/sbin/iptables"),
     ("iproute2", "/usr/sbin/ip"),
     ("procps", "/usr/bin/ps"),
     ("attr", "/usr/bin/setfattr"),

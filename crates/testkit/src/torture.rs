@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::output::{Output, run};
+use crate::places::repository;
 use crate::setup::User;
 
 /// How a test ended.
@@ -68,6 +69,8 @@ pub struct Target<'a> {
     pub user: &'a User,
     /// A writable directory for smbtorture's own files.
     pub scratch: &'a Path,
+    /// Whether the test may block its connections with iptables: this is a network of its own.
+    pub may_block: bool,
 }
 
 /// Lists the ids of all smb2 and rpc tests that the installed smbtorture has, as [`run_test`] takes them.
@@ -101,6 +104,11 @@ pub fn run_test(target: &Target<'_>, id: &str, limit: Duration) -> Verdict {
     command.arg(format!("--basedir={scratch}"));
     for option in ["lock directory", "state directory", "cache directory", "private dir"] {
         command.arg(format!("--option={option}={scratch}"));
+    }
+    if target.may_block {
+        let script = repository().join("tools/iptables-tagged.sh");
+        command.arg("--option=torture:use_iptables=yes");
+        command.arg(format!("--option=torture:iptables_command={} {}", script.display(), target.port));
     }
     command.arg(format!("--maximum-runtime={}", limit.as_secs() + 30)).arg(id);
     command.current_dir(target.scratch).env("LC_ALL", "C");

@@ -37,14 +37,9 @@ impl AnswerBuilder {
     /// Starts the next message: its header is still to come, its body may be appended to [`Self::body`].
     pub(crate) fn begin(&mut self) {
         if let Some(previous) = self.finished.last() {
-            let start = previous.base;
-            let length = (self.bytes.len() - start).next_multiple_of(8);
-            self.bytes.resize(start + length, 0);
-            let next = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
-            let field = start + Header::NEXT_COMMAND_OFFSET;
-            if let Some(field) = self.bytes.get_mut(field..field + 4) {
-                field.copy_from_slice(&next);
-            }
+            let length = (self.bytes.len() - previous.base).next_multiple_of(8);
+            self.bytes.resize(previous.base + length, 0);
+            self.lead_on(u32::try_from(length).unwrap_or(u32::MAX));
         }
         self.base = self.bytes.len();
         self.bytes.resize(self.base + Header::SIZE, 0);
@@ -96,10 +91,22 @@ impl AnswerBuilder {
             return None;
         }
         let rest = self.bytes.split_off(self.base);
+        // What would have followed comes in the next frame.
+        self.lead_on(0);
         let mut next = Self::new(spare, self.seal.clone());
         next.base = next.bytes.len();
         next.bytes.extend_from_slice(&rest);
         std::mem::replace(self, next).complete()
+    }
+
+    /// Sets `NextCommand` of the message that was finished last.
+    fn lead_on(&mut self, next: u32) {
+        let Some(field) = self.finished.last().map(|last| last.base + Header::NEXT_COMMAND_OFFSET) else {
+            return;
+        };
+        if let Some(field) = self.bytes.get_mut(field..field + 4) {
+            field.copy_from_slice(&next.to_le_bytes());
+        }
     }
 
     /// The whole frame, signed and sealed; none if it has no message.
@@ -134,3 +141,31 @@ impl AnswerBuilder {
 
 /// The length before each frame, bytes (MS-SMB2 2.1).
 const FRAME_PREFIX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_split_off_leads_nowhere() {
+        let mut answer = AnswerBuilder::new(Vec::new(), None);
+        for body in [&[1_u8; 9][..], &[2; 4]] {
+            answer.begin();
+            answer.body().extend_from_slice(body);
+            answer.finish(&Header::default(), None);
+        }
+        answer.begin();
+        answer.body().push(3);
+        let first = answer.split(Vec::new()).expect("two messages").bytes;
+        let next = |message: &[u8]| Header::decode(message).expect("a header").next_command;
+        let messages = first.get(FRAME_PREFIX..).expect("a frame");
+        assert_eq!(next(messages), 80, "64 bytes, 9, and their padding");
+        let second = messages.get(80..).expect("a second message");
+        assert_eq!(next(second), 0);
+        assert_eq!(messages.len(), 80 + 72);
+
+        answer.finish(&Header::default(), None);
+        let rest = answer.complete().expect("one message").bytes;
+        assert_eq!(rest.get(FRAME_PREFIX + Header::SIZE..), Some(&[3][..]));
+    }
+}
