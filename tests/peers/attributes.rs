@@ -49,9 +49,9 @@ async fn a_mac_is_told_what_it_wants_to_know() {
     let asking = CreateParameters { contexts, ..CreateParameters::directory("") };
     let root = data.create(&asking).await.expect("the root");
     let expected = AaplServerAnswer {
-        server_caps: Some(AaplServerCaps::READ_DIR_ATTR),
+        server_caps: Some(AaplServerCaps(0xf)),
         volume_caps: Some(AaplVolumeCaps::NONE),
-        model: Some(String::from("Shareward")),
+        model: Some(String::from("SmbShare")),
     };
     assert_eq!(root.created.contexts.aapl, Some(expected));
     let entry = root.list(class, "letter").next_buffer().await.expect("an answer").expect("an entry");

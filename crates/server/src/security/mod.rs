@@ -4,6 +4,7 @@
 //! owner and permission bits say. Where a descriptor is stored, it decides in addition: what the kernel
 //! refuses the user stays refused.
 
+pub(crate) mod nfs;
 mod posix;
 mod record;
 mod sids;
