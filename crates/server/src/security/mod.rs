@@ -145,7 +145,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The descriptor of a file: the stored one, or what its owner and permission bits say.
+/// The descriptor of a file: the stored one, or what its owner, permission bits and ACLs say.
 pub(crate) fn descriptor(handle: &dyn Handle) -> Result<SecurityDescriptor, NtStatus> {
     if let Some(descriptor) = stored(handle) {
         return Ok(descriptor);

@@ -29,6 +29,12 @@ pub(super) fn set(
     }
     let mut which = which;
     let mut new = SecurityDescriptor::decode(data).map_err(|_| NtStatus::INVALID_SECURITY_DESCR)?;
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    if which.contains(AdditionalInformation::OWNER)
+        && !new.owner.is_some_and(|owner| user.token.may_give(owner))
+    {
+        return Err(NtStatus::INVALID_OWNER);
+    }
     if open.tree().apple().contains(AaplServerCaps::NFS_ACE)
         && which.contains(AdditionalInformation::DACL)
         && let Some(dacl) = &mut new.dacl
@@ -40,12 +46,9 @@ pub(super) fn set(
         }
         let set = security::keeping(&*file.handle, || file.handle.set_permissions(mode));
         set.map_err(|error| of_vfs(&error))?;
-    }
-    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    if which.contains(AdditionalInformation::OWNER)
-        && !new.owner.is_some_and(|owner| user.token.may_give(owner))
-    {
-        return Err(NtStatus::INVALID_OWNER);
+        if which.is_none() {
+            return Ok(());
+        }
     }
     let descriptor = security::descriptor(&*file.handle)?.replaced(&new, which);
     if which.contains(AdditionalInformation::OWNER) {
