@@ -2,6 +2,7 @@
 //! descriptors with a SACL, what is left of it when a file is overwritten.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use client::smb::{CreateParameters, Part, Tree};
 use testkit::{RunAs, Setup, Subject, need};
@@ -11,6 +12,7 @@ use wire::create_context::{
 };
 use wire::fscc::ea::{EaEntry, encode_eas};
 use wire::fscc::file_info::FileInfoClass;
+use wire::ioctl::FsctlCode;
 use wire::msg::{AdditionalInformation, CreateDisposition, InfoType, QueryInfoRequest};
 use wire::security::{Ace, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
 use wire::{AccessMask, Command, NtStatus};
@@ -49,9 +51,9 @@ async fn a_mac_is_told_what_it_wants_to_know() {
     let asking = CreateParameters { contexts, ..CreateParameters::directory("") };
     let root = data.create(&asking).await.expect("the root");
     let expected = AaplServerAnswer {
-        server_caps: Some(AaplServerCaps::READ_DIR_ATTR),
+        server_caps: Some(AaplServerCaps(0xf)),
         volume_caps: Some(AaplVolumeCaps::NONE),
-        model: Some(String::from("Shareward")),
+        model: Some(String::from("SmbShare")),
     };
     assert_eq!(root.created.contexts.aapl, Some(expected));
     let entry = root.list(class, "letter").next_buffer().await.expect("an answer").expect("an entry");
@@ -61,6 +63,37 @@ async fn a_mac_is_told_what_it_wants_to_know() {
     assert_eq!(entry[78..86], *b"TEXTttxt");
     assert_eq!(u16::from_le_bytes([entry[94], entry[95]]) & 0o170_000, 0o100_000);
     assert_eq!((&entry[..64], &entry[96..]), (&plain[..64], &plain[96..]));
+
+    // The whole file is copied by the server.
+    let from = data.create(&CreateParameters::open("letter")).await.expect("the source");
+    let to = data.create(&CreateParameters::read_write("copy")).await.expect("the target");
+    let key = from.ioctl(FsctlCode::SRV_REQUEST_RESUME_KEY, &[], 32).await.expect("a key");
+    let mut wish = key[..24].to_vec();
+    wish.extend_from_slice(&[0; 8]);
+    let copied = to.ioctl(FsctlCode::SRV_COPYCHUNK, &wish, 12).await.expect("copy");
+    assert_eq!(copied[..], [0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0]);
+    assert_eq!(to.read(0, 10).await.expect("read")[..], *b"text");
+    let fork = data.create(&CreateParameters::open("copy:AFP_Resource")).await.expect("the fork");
+    assert_eq!(fork.read(0, 10).await.expect("read")[..], *b"fork");
+
+    // The mode is in the descriptor, and setting it there sets nothing else.
+    let asking = CreateParameters { access: AccessMask::FILE_ALL, ..CreateParameters::open("copy") };
+    let file = data.create(&asking).await.expect("open");
+    let which = AdditionalInformation::DACL;
+    let mode = |bits| Ace::deny(Sid::of(5, [88, 3, bits]), AccessMask::NONE, AceFlags::NONE);
+    let shown = || async {
+        let shown = file.query_info(InfoType::SECURITY, 0, which, 4096).await.expect("query");
+        SecurityDescriptor::decode(&shown).expect("a descriptor").dacl.expect("a list").aces
+    };
+    let on_disk =
+        || fs::metadata(subject.share_dir("data").join("copy")).expect("the file").permissions().mode();
+    assert!(shown().await.contains(&mode(on_disk())));
+    let mut only_mode = Vec::new();
+    let list = Acl { aces: vec![mode(0o100_640)] };
+    SecurityDescriptor::new(Sid::WORLD, Sid::WORLD, list).encode(&mut only_mode).expect("a descriptor");
+    file.set_info(InfoType::SECURITY, 0, which, &only_mode).await.expect("set");
+    assert_eq!(on_disk(), 0o100_640);
+    assert!(shown().await.contains(&mode(0o100_640)));
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ use crate::running::Running;
 use crate::security::{Machine, UserSids, domain_users};
 use crate::service::StartError;
 use crate::shell::{SmbShell, Waiters};
+use crate::times::WriteTimes;
 use crate::tree::{Share, ShareContent};
 
 /// A server, running or about to.
@@ -31,6 +32,8 @@ pub(crate) struct Server {
     pub(crate) waiters: Waiters,
     /// Who watches directories.
     pub(crate) watches: Watches,
+    /// What of the writes to open files shows.
+    pub(crate) write_times: WriteTimes,
     /// Wakes the task that watches the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
     pub(crate) guid: Guid,
@@ -122,6 +125,7 @@ impl Server {
             statistics,
             waiters: Waiters::default(),
             watches: Watches::default(),
+            write_times: WriteTimes::default(),
             timeouts_changed: Notify::new(),
             guid: Guid(guid),
             acceptor: acceptor_config(&settings),

@@ -1,22 +1,61 @@
 //! What an open does to its file's times beyond what the file system does by itself (MS-FSA 2.1.4.17 and
 //! 2.1.5.15.2): LastWriteTime moves late, and times that a client sets stay as it set them.
 //!
-//! The file system moves the modification time with every write. Through the open that writes, a client sees
-//! what Windows shows: the first write's time after [`WRITE_TIME_DELAY`], that of all later ones with the CLOSE,
-//! and at once where the client flushes or sets something. Listings and other opens see the disk's.
+//! The file system moves the modification time with every write. Through any open of the file a client sees what
+//! Windows shows: the first write's time after [`WRITE_TIME_DELAY`], that of all later ones with the CLOSE of who
+//! wrote, and at once where a client flushes or sets something. Listings see the disk's.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use registry::FileKey;
 use vfs::{Handle, SetTimes, Stat};
 use wire::FileTime;
 
 /// How long after an open's first write its LastWriteTime does not show it.
 const WRITE_TIME_DELAY: Duration = Duration::from_secs(2);
 
+/// What of the writes to each open file shows, for all opens of it.
+#[derive(Default)]
+pub(crate) struct WriteTimes(Mutex<Table>);
+
+#[derive(Default)]
+struct Table {
+    files: HashMap<FileKey, Weak<Mutex<Written>>>,
+    /// How many entries there are before those of closed files are looked for.
+    sweep_at: usize,
+}
+
+impl WriteTimes {
+    /// The times of an open of a file.
+    pub(crate) fn of(&self, file: FileKey) -> Times {
+        // A stream's LastWriteTime is its file's.
+        let file = FileKey { stream: 0, ..file };
+        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(written) = table.files.get(&file).and_then(Weak::upgrade) {
+            return Times { written, ..Times::default() };
+        }
+        if table.files.len() >= table.sweep_at {
+            table.files.retain(|_, written| written.strong_count() != 0);
+            table.sweep_at = SWEEP_MIN.max(table.files.len().saturating_mul(2));
+        }
+        let times = Times::default();
+        table.files.insert(file, Arc::downgrade(&times.written));
+        times
+    }
+}
+
+/// Entries that are too few to look for those of closed files among them.
+const SWEEP_MIN: usize = 64;
+
 /// The times of a file as one open has them.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
-    written: Written,
+    /// The same for all opens of the file.
+    written: Arc<Mutex<Written>>,
+    /// Whether this open has written since.
+    wrote: bool,
     /// `Open.UserSetModificationTime`: the time that this open's writes leave.
     modified: Option<FileTime>,
     /// `Open.UserSetChangeTime`: the time that this open's changes leave.
@@ -70,7 +109,7 @@ impl TimeWish {
 impl Times {
     /// The metadata as this open shows it.
     pub(crate) fn shown(&self, mut stat: Stat) -> Stat {
-        match self.written {
+        match *self.written() {
             Written::First { before, at } if at.elapsed() < WRITE_TIME_DELAY => stat.modified = before,
             Written::More { before } => stat.modified = before,
             Written::Shown | Written::First { .. } => {}
@@ -85,20 +124,22 @@ impl Times {
         if self.modified.is_some() {
             return;
         }
-        let is_first = match self.written {
+        self.wrote = true;
+        let mut written = self.written();
+        let is_first = match *written {
             Written::Shown => true,
             Written::First { at, .. } if at.elapsed() >= WRITE_TIME_DELAY => false,
             Written::First { .. } | Written::More { .. } => return,
         };
         let Ok(stat) = handle.stat() else { return };
         let before = stat.modified;
-        self.written =
+        *written =
             if is_first { Written::First { before, at: Instant::now() } } else { Written::More { before } };
     }
 
     /// Lets LastWriteTime show what was written: FLUSH and most of SET_INFO do.
     pub(crate) fn catch_up(&mut self, handle: &dyn Handle) {
-        let is_late = match std::mem::take(&mut self.written) {
+        let is_late = match std::mem::take(&mut *self.written()) {
             Written::Shown => false,
             Written::First { at, .. } => at.elapsed() < WRITE_TIME_DELAY,
             Written::More { .. } => true,
@@ -116,8 +157,9 @@ impl Times {
 
     /// Brings the file's times to what they are when the open ends.
     pub(crate) fn finish(&mut self, handle: &dyn Handle) {
-        let (written, modified, changed) =
-            (std::mem::take(&mut self.written), self.modified.take(), self.changed.take());
+        let (modified, changed) = (self.modified.take(), self.changed.take());
+        let wrote = std::mem::take(&mut self.wrote);
+        let written = if wrote { std::mem::take(&mut *self.written()) } else { Written::Shown };
         let mut times = SetTimes::default();
         if modified.is_some() || changed.is_some() {
             let Ok(stat) = handle.stat() else { return };
@@ -130,6 +172,12 @@ impl Times {
         if times != SetTimes::default() {
             put(handle, times);
         }
+    }
+}
+
+impl Times {
+    fn written(&self) -> MutexGuard<'_, Written> {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -177,7 +225,7 @@ mod tests {
         write(&mut times, &*handle);
         write(&mut times, &*handle);
         assert_eq!(modified(&times, &*handle), LONG_AGO);
-        times.written =
+        *times.written() =
             Written::First { before: LONG_AGO, at: Instant::now().checked_sub(WRITE_TIME_DELAY).unwrap() };
         let first = modified(&times, &*handle);
         assert_ne!(first, LONG_AGO);
@@ -185,6 +233,28 @@ mod tests {
         assert_eq!(modified(&times, &*handle), first);
         times.finish(&*handle);
         assert!(modified(&times, &*handle) > first);
+    }
+
+    #[test]
+    fn all_opens_of_a_file_see_the_same() {
+        let (handle, table) = (file(), WriteTimes::default());
+        let key = |inode, stream| FileKey { device: 1, inode, stream };
+        let (mut writer, mut reader) = (table.of(key(1, 0)), table.of(key(1, 7)));
+        write(&mut writer, &*handle);
+        for times in [&writer, &reader, &table.of(key(1, 0))] {
+            assert_eq!(modified(times, &*handle), LONG_AGO);
+        }
+        assert_ne!(modified(&table.of(key(2, 0)), &*handle), LONG_AGO);
+        // Who has not written brings nothing up to date.
+        reader.finish(&*handle);
+        assert_eq!(modified(&writer, &*handle), LONG_AGO);
+        writer.finish(&*handle);
+        assert_ne!(modified(&reader, &*handle), LONG_AGO);
+        drop((writer, reader));
+        for inode in 0..1000 {
+            let _ = table.of(key(inode, 0));
+        }
+        assert!(table.0.lock().unwrap().files.len() <= SWEEP_MIN);
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! Shares and tree connects as the shell sees them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use wire::create_context::AaplServerCaps;
 use wire::{AccessMask, TreeId};
 
 use crate::config::ShareSettings;
@@ -29,15 +30,15 @@ pub(crate) struct Tree {
     /// `TreeConnect.MaximalAccess`.
     pub(crate) maximal_access: AccessMask,
     ended: AtomicBool,
-    /// Whether listings are for one of Apple's clients.
-    for_apple: AtomicBool,
+    /// What of Apple's extensions the client was told there is.
+    apple: AtomicU64,
 }
 
 impl Tree {
     /// A tree connect with the id the registry gave it.
     pub(crate) fn new(id: TreeId, share: Arc<Share>, maximal_access: AccessMask) -> Self {
-        let (ended, for_apple) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { id, share, maximal_access, ended, for_apple }
+        let (ended, apple) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { id, share, maximal_access, ended, apple }
     }
 
     /// `TreeConnect.TreeId`.
@@ -58,14 +59,14 @@ impl Tree {
         }
     }
 
-    /// Whether listings are for one of Apple's clients.
-    pub(crate) fn lists_for_apple(&self) -> bool {
-        self.for_apple.load(Ordering::Relaxed)
+    /// What of Apple's extensions the client was told there is; nothing for other clients.
+    pub(crate) fn apple(&self) -> AaplServerCaps {
+        AaplServerCaps(self.apple.load(Ordering::Relaxed))
     }
 
-    /// Notes who listings are for.
-    pub(crate) fn list_for_apple(&self, wanted: bool) {
-        self.for_apple.store(wanted, Ordering::Relaxed);
+    /// Notes what the client was told.
+    pub(crate) fn told_apple(&self, caps: AaplServerCaps) {
+        self.apple.fetch_or(caps.0, Ordering::Relaxed);
     }
 
     /// Whether the tree connect is over.

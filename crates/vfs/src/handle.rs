@@ -89,6 +89,11 @@ pub trait Handle: Send + Sync {
         Err(crate::Error::NotSupported)
     }
 
+    /// Sets the lowest nine permission bits.
+    fn set_permissions(&self, _mode: u32) -> Result<()> {
+        Err(crate::Error::NotSupported)
+    }
+
     /// What the operating system itself decides by, in full; `None` where it decides by nothing of the kind.
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
         Ok(None)

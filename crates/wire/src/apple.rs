@@ -51,10 +51,11 @@ impl AfpInfo {
     /// Reads the stream.
     pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = ReadCursor::new(data);
-        if cursor.array::<8>()? != SIGNATURE_AND_VERSION {
+        // Of the version there are several ideas, and of the content one.
+        if cursor.array::<4>()? != SIGNATURE {
             return Err(DecodeError::InvalidValue);
         }
-        cursor.skip(4)?;
+        cursor.skip(8)?;
         let backup_time = u32::from_be_bytes(cursor.array()?);
         let (finder_info, prodos_info) = (cursor.array()?, cursor.array()?);
         cursor.skip(6)?;
@@ -63,7 +64,8 @@ impl AfpInfo {
 
     /// Appends the stream.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.put_bytes(&SIGNATURE_AND_VERSION);
+        out.put_bytes(&SIGNATURE);
+        out.put_bytes(&VERSION);
         out.put_zeros(4);
         out.put_bytes(&self.backup_time.to_be_bytes());
         out.put_bytes(&self.finder_info);
@@ -95,8 +97,8 @@ pub fn listed_finder_info(info: Option<&AfpInfo>, is_file: bool, created: FileTi
     listed
 }
 
-/// "AFP" and version 1.0.
-const SIGNATURE_AND_VERSION: [u8; 8] = *b"AFP\0\0\x01\0\0";
+const SIGNATURE: [u8; 4] = *b"AFP\0";
+const VERSION: [u8; 4] = [0, 1, 0, 0];
 
 /// When Apple's clocks of files start, in Unix time.
 const YEAR_2000: i64 = 946_684_800;

@@ -3,6 +3,7 @@
 use vfs::short_name::other_short_name;
 use vfs::{Actor, Backend, DirectoryCursor, Entry, EntryWanted, Kind, RelativePath, Stat, Wanted};
 use wire::apple::{AFP_INFO_STREAM, AfpInfo, AppleAttributes, RESOURCE_STREAM, listed_finder_info};
+use wire::create_context::AaplServerCaps;
 use wire::fscc::directory::directory_fixed_size;
 use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass, Pattern};
 use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest};
@@ -87,8 +88,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         actor: &user.actor,
         directory: path,
         viewer: open.tree().share.settings.access_based_enum.then_some(&viewer),
-        apple: (class == FileInfoClass::ID_BOTH_DIRECTORY && open.tree().lists_for_apple())
-            .then_some((&viewer, open.tree().maximal_access)),
+        apple: (class == FileInfoClass::ID_BOTH_DIRECTORY
+            && open.tree().apple().contains(AaplServerCaps::READ_DIR_ATTR))
+        .then_some((&viewer, open.tree().maximal_access)),
     };
     let single = query.flags.contains(QueryDirectoryFlags::RETURN_SINGLE_ENTRY);
     let entries = put_output(answer, |out| {

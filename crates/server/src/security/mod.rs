@@ -4,6 +4,7 @@
 //! owner and permission bits say. Where a descriptor is stored, it decides in addition: what the kernel
 //! refuses the user stays refused.
 
+pub(crate) mod nfs;
 mod posix;
 mod record;
 mod sids;
@@ -144,7 +145,7 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The descriptor of a file: the stored one, or what its owner and permission bits say.
+/// The descriptor of a file: the stored one, or what its owner, permission bits and ACLs say.
 pub(crate) fn descriptor(handle: &dyn Handle) -> Result<SecurityDescriptor, NtStatus> {
     if let Some(descriptor) = stored(handle) {
         return Ok(descriptor);

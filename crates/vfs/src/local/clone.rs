@@ -22,7 +22,7 @@ struct FileCloneRange {
 const CLONE_RANGE: rustix::ioctl::Opcode = opcode::write::<FileCloneRange>(0x94, 13);
 
 /// Bytes that a probe clones: a block of every file system that can.
-const PROBE: [u8; 64 * 1024] = [1; 64 * 1024];
+static PROBE: [u8; 64 * 1024] = [1; 64 * 1024];
 
 /// Lets `length` bytes of `target` be those of `source`.
 pub(super) fn clone_range(

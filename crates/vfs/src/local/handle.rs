@@ -435,6 +435,15 @@ impl Handle for LocalHandle {
         Ok(rustix::fs::chownat(self.fd(), c"", Some(owner), None, AtFlags::EMPTY_PATH)?)
     }
 
+    fn set_permissions(&self, mode: u32) -> Result<()> {
+        let kept = u32::from(statx_fd(self.fd())?.stx_mode) & 0o7000;
+        let mode = Mode::from_raw_mode(kept | (mode & 0o777));
+        if self.kind() == Kind::Symlink {
+            return Err(Error::NotSupported);
+        }
+        Ok(rustix::fs::chmodat(CWD, xattr::proc_path(self.fd()), mode, AtFlags::empty())?)
+    }
+
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
         let raw = statx_fd(self.fd())?;
         let default_acl = match self.kind() {

@@ -337,6 +337,10 @@ impl Handle for LocalStream {
         self.base.set_owner(uid)
     }
 
+    fn set_permissions(&self, mode: u32) -> Result<()> {
+        self.base.set_permissions(mode)
+    }
+
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
         self.base.posix_permissions()
     }

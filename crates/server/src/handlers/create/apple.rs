@@ -9,12 +9,13 @@ use crate::tree::Tree;
 pub(super) fn answer(tree: &Tree, asked: Option<AaplRequest>) -> Option<AaplServerAnswer> {
     let AaplRequest::ServerQuery { parts, client_caps } = asked? else { return None };
     let has_streams = tree.backend()?.capabilities().contains(Capabilities::STREAMS);
-    let mut caps = AaplServerCaps::NONE;
+    // Clients do not say that they want these.
+    let mut caps = AaplServerCaps::OSX_COPYFILE | AaplServerCaps::UNIX_BASED | AaplServerCaps::NFS_ACE;
     if has_streams && client_caps.contains(AaplServerCaps::READ_DIR_ATTR) {
         caps |= AaplServerCaps::READ_DIR_ATTR;
     }
     if parts.contains(AaplParts::SERVER_CAPS) {
-        tree.list_for_apple(caps.contains(AaplServerCaps::READ_DIR_ATTR));
+        tree.told_apple(caps);
     }
     Some(AaplServerAnswer {
         server_caps: parts.contains(AaplParts::SERVER_CAPS).then_some(caps),
@@ -24,4 +25,4 @@ pub(super) fn answer(tree: &Tree, asked: Option<AaplRequest>) -> Option<AaplServ
 }
 
 /// What Finder chooses the icon by: it knows no such machine, and shows a server.
-const MODEL: &str = "Shareward";
+const MODEL: &str = "SmbShare";

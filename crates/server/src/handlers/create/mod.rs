@@ -136,7 +136,9 @@ async fn admit<'a>(
         app_instance: wish.app_instance,
     };
     let handle = Arc::clone(&resolved.handle);
-    let content = Content::File(OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode()));
+    let file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode());
+    file.state().times = server.write_times.of(resolved.key());
+    let content = Content::File(file);
     let woken = server.waiters.enter(key);
     let created = Created {
         action: resolved.action,
@@ -211,7 +213,11 @@ fn act(
 ) -> Result<Opened, NtStatus> {
     let server = &request.connection.server;
     let changed = resolve::change(request, wish, &resolved);
-    let stat = changed.and_then(|()| resolved.handle.stat().map_err(|error| crate::status::of_vfs(&error)));
+    let file = open.file().ok_or(NtStatus::INTERNAL_ERROR)?;
+    if resolved.overwrites {
+        file.state().times.catch_up(&*file.handle);
+    }
+    let stat = changed.and_then(|()| file.stat().map_err(|error| crate::status::of_vfs(&error)));
     let stat = match stat {
         Ok(stat) => stat,
         Err(error) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use vfs::Handle;
+use wire::create_context::AaplServerCaps;
 use wire::ioctl::{CopyChunk, CopyChunkRequest, CopyChunkResponse, FsctlCode, ResumeKey, ResumeKeyResponse};
 use wire::layout::FixedLayout;
 use wire::msg::IoctlRequest;
@@ -39,6 +40,9 @@ pub(super) async fn copy(
     let wish = CopyChunkRequest::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
     let source = file_of(&wish.source_key).and_then(|id| request.session().ok()?.open(id));
     let source = source.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    if wish.chunks.is_empty() && open.tree().apple().contains(AaplServerCaps::OSX_COPYFILE) {
+        return super::copy_file::copy(request, open, file, &source).await;
+    }
     if !is_within_limits(&wish.chunks) {
         return Ok((NtStatus::INVALID_PARAMETER, encoded(LIMITS)));
     }
@@ -133,7 +137,7 @@ fn is_within_limits(chunks: &[CopyChunk]) -> bool {
         && total <= limits::COPY_BYTES.into()
 }
 
-fn encoded(response: CopyChunkResponse) -> Vec<u8> {
+pub(super) fn encoded(response: CopyChunkResponse) -> Vec<u8> {
     let mut output = Vec::new();
     response.encode(&mut output);
     output

@@ -2,6 +2,7 @@
 
 mod clone;
 mod copy;
+mod copy_file;
 mod network;
 mod ranges;
 mod reparse;

@@ -1,6 +1,7 @@
 //! SMB2_0_INFO_SECURITY: MS-SMB2 3.3.5.20.3.
 
 use wire::NtStatus;
+use wire::create_context::AaplServerCaps;
 use wire::msg::QueryInfoRequest;
 
 use crate::connection::{AnswerBuilder, Outcome, Request};
@@ -20,9 +21,15 @@ pub(super) fn answer(
     if !open.access().contains(security::needed(which, false)) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let stored = security::descriptor(&*file.handle)?;
+    let mut shown = security::descriptor(&*file.handle)?.selected(which);
+    if open.tree().apple().contains(AaplServerCaps::NFS_ACE)
+        && let Some(dacl) = &mut shown.dacl
+        && let Ok(Some(permissions)) = file.handle.posix_permissions()
+    {
+        security::nfs::show(dacl, &permissions);
+    }
     let mut descriptor = Vec::new();
-    stored.selected(which).encode(&mut descriptor).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+    shown.encode(&mut descriptor).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     if descriptor.len() > query.output_buffer_length as usize {
         // 3.3.5.20.3: how much room the descriptor takes.
         let needed = u32::try_from(descriptor.len()).unwrap_or(u32::MAX).to_le_bytes();

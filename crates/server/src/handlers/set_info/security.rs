@@ -1,6 +1,7 @@
 //! SMB2_0_INFO_SECURITY: MS-SMB2 3.3.5.21.3, MS-FSA 2.1.5.17.
 
 use wire::NtStatus;
+use wire::create_context::AaplServerCaps;
 use wire::msg::AdditionalInformation;
 use wire::security::{SecurityDescriptor, Sid};
 
@@ -26,12 +27,28 @@ pub(super) fn set(
     if data.len() > DESCRIPTOR_BYTES_MAX {
         return Err(NtStatus::INVALID_SECURITY_DESCR);
     }
-    let new = SecurityDescriptor::decode(data).map_err(|_| NtStatus::INVALID_SECURITY_DESCR)?;
+    let mut which = which;
+    let mut new = SecurityDescriptor::decode(data).map_err(|_| NtStatus::INVALID_SECURITY_DESCR)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     if which.contains(AdditionalInformation::OWNER)
         && !new.owner.is_some_and(|owner| user.token.may_give(owner))
     {
         return Err(NtStatus::INVALID_OWNER);
+    }
+    if open.tree().apple().contains(AaplServerCaps::NFS_ACE)
+        && which.contains(AdditionalInformation::DACL)
+        && let Some(dacl) = &mut new.dacl
+        && let Some(mode) = security::nfs::take(dacl)
+    {
+        // Where that was all of it, the list stays as it is.
+        if dacl.aces.is_empty() {
+            which = which.without(AdditionalInformation::DACL);
+        }
+        let set = security::keeping(&*file.handle, || file.handle.set_permissions(mode));
+        set.map_err(|error| of_vfs(&error))?;
+        if which.is_none() {
+            return Ok(());
+        }
     }
     let descriptor = security::descriptor(&*file.handle)?.replaced(&new, which);
     if which.contains(AdditionalInformation::OWNER) {

@@ -1,0 +1,57 @@
+//! Unix permissions in descriptors as Apple's clients know them from Microsoft's NFS server (kAAPL_SUPPORTS_NFS_ACE):
+//! three entries that deny nothing to `S-1-5-88-1-UID`, `S-1-5-88-2-GID` and `S-1-5-88-3-MODE`.
+
+use vfs::PosixPermissions;
+use wire::AccessMask;
+use wire::security::{Ace, AceBody, AceFlags, Acl, Sid};
+
+/// Adds the entries for a file's permissions.
+pub(crate) fn show(dacl: &mut Acl, permissions: &PosixPermissions) {
+    let entries = [(MODE, permissions.mode), (USER, permissions.uid), (GROUP, permissions.gid)];
+    let entry = |(kind, value)| {
+        let sid = Sid::of(NT_AUTHORITY, [NFS, kind, value]);
+        Ace::deny(sid, AccessMask::NONE, AceFlags::NONE)
+    };
+    dacl.aces.extend(entries.map(entry));
+}
+
+/// Takes the entries out, and gives the permission bits that are to be set, where one says so.
+pub(crate) fn take(dacl: &mut Acl) -> Option<u32> {
+    let mut mode = None;
+    dacl.aces.retain(|ace| {
+        let AceBody::Principal { sid, .. } = &ace.body else { return true };
+        match (sid.authority(), sid.sub_authorities()) {
+            (NT_AUTHORITY, [NFS, MODE, wanted]) => mode = Some(*wanted & PERMISSIONS),
+            (NT_AUTHORITY, [NFS, ..]) => {}
+            _ => return true,
+        }
+        false
+    });
+    mode
+}
+
+const NT_AUTHORITY: u64 = 5;
+const NFS: u32 = 88;
+const USER: u32 = 1;
+const GROUP: u32 = 2;
+const MODE: u32 = 3;
+
+/// What of a mode a client may set: no set-id bits.
+const PERMISSIONS: u32 = 0o777;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_taken_out_again() {
+        let everyone = Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE);
+        let mut dacl = Acl { aces: vec![everyone] };
+        let permissions = PosixPermissions { mode: 0o104_751, uid: 7, gid: 8, ..PosixPermissions::default() };
+        show(&mut dacl, &permissions);
+        assert_eq!(dacl.aces.len(), 4);
+        show(&mut dacl, &permissions);
+        assert_eq!(take(&mut dacl), Some(0o751));
+        assert_eq!((dacl.aces.len(), take(&mut dacl)), (1, None));
+    }
+}
