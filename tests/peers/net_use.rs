@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use testkit::peer::{KERNEL_CLIENT_NEEDS, kernel_client};
+use testkit::peer::{KERNEL_CLIENT_NEEDS, KernelClient};
 use testkit::{Output, Setup, Shareward, Subject, need, run, shareward_binary};
 
 const NEEDS: &[&str] = &["root", "/dev/fuse", "python3"];
@@ -238,7 +238,7 @@ echo all done
 "#,
         binary = shareward_binary()
     );
-    let output = kernel_client(&subject, subject.user("alice"), "data", "none", &script);
+    let output = KernelClient::new(&subject, "none").run(&script, &[]);
     output.success().says("all done").says("OK ").says(r"\\10.213.0.1\data");
 }
 

@@ -11,7 +11,7 @@ use control::{
     CloseFile, Ended, Event, EventQuery, FileQuery, OpenFile, Outcome, RefusalKind, SessionQuery, WhoQuery,
 };
 use futures_util::StreamExt as _;
-use testkit::peer::{KERNEL_CLIENT_NEEDS, kernel_client, smbclient};
+use testkit::peer::{KERNEL_CLIENT_NEEDS, KernelClient, smbclient};
 use testkit::{Setup, Shareward, Subject, need};
 use wire::create_context::{DurableRequestV2, LeaseContext, LeaseFlags, LeaseV2};
 use wire::msg::{LockElement, LockFlags};
@@ -627,9 +627,7 @@ async fn the_kernels_client_writes_back_what_it_cached() {
     let subject = std::sync::Arc::new(subject);
     let running = {
         let subject = std::sync::Arc::clone(&subject);
-        tokio::task::spawn_blocking(move || {
-            kernel_client(&subject, subject.user("alice"), "data", "actimeo=0", CACHED)
-        })
+        tokio::task::spawn_blocking(move || KernelClient::new(&subject, "actimeo=0").run(CACHED, &[]))
     };
     let is = |it: &Event, kind: &str, path: &str| it.kind == kind && it.path.as_deref() == Some(path);
     let opened = event(&mut events, |it| is(it, "opened", "cached")).await;

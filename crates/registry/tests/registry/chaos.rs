@@ -181,8 +181,7 @@ impl Chaos {
                 self.apply(effects);
             }
             Operation::ChangeDirectory { file, key } => {
-                let effects =
-                    self.world.state.break_directory_caching(file_key(file), key.map(guid), now);
+                let effects = self.world.state.break_directory_caching(file_key(file), key.map(guid), now);
                 let spared = effects.breaks.iter().all(|notice| match notice.kind {
                     BreakKind::Lease { key: broken, .. } => Some(broken) != key.map(guid),
                     BreakKind::Oplock { .. } => true,
@@ -382,7 +381,8 @@ impl Chaos {
     }
 
     fn lose_spare_channels(&mut self, number: u8) {
-        for (_, connection) in self.channels.extract_if(.., |(owner, _)| *owner == number).collect::<Vec<_>>() {
+        for (_, connection) in self.channels.extract_if(.., |(owner, _)| *owner == number).collect::<Vec<_>>()
+        {
             self.lose(connection);
         }
     }
