@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use auth::{Cipher, Credentials, SigningAlgorithm};
@@ -75,12 +76,12 @@ impl Servers {
     pub(crate) fn targets(&self) -> [Target; 2] {
         let mark = |path: PathBuf| Arc::from(path.to_string_lossy());
         let (ours, samba) = (&self.ours, &self.samba);
-        let list = |command: Command, switches: [&[&str]; 2]| {
+        let list = |command: Command, switches: [Option<&str>; 2]| {
             let words: Vec<OsString> = std::iter::once(command.get_program())
                 .chain(command.get_args())
                 .map(OsStr::to_owned)
                 .collect();
-            switches.map(|more| words.iter().cloned().chain(more.iter().map(OsString::from)).collect())
+            switches.map(|more| words.iter().cloned().chain(more.map(OsString::from)).collect())
         };
         [
             Target {
@@ -88,14 +89,14 @@ impl Servers {
                 address: ours.address(),
                 pid: ours.pid(),
                 mark: mark(ours.config()),
-                list: list(ours.net_command(&["file"]), [&[], &["--json"]]),
+                list: list(ours.net_command(&["file"]), [None, Some("--json")]),
             },
             Target {
                 name: "samba",
                 address: samba.address(),
                 pid: samba.pid(),
                 mark: mark(samba.config()),
-                list: list(samba.tool("smbstatus"), [&["-L"], &["--json"]]),
+                list: list(samba.tool("smbstatus"), [Some("-L"), Some("--json")]),
             },
         ]
     }
