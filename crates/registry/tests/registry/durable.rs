@@ -3,7 +3,7 @@
 use registry::limits::{DURABLE_V1_TIMEOUT_MS, DURABLE_V2_TIMEOUT_MAX_MS, DURABLE_V2_TIMEOUT_MS};
 use registry::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, DurableGranted, DurableRequest, EndReason,
-    GrantedOpen, Reconnect, ReconnectError, Refused, Replay, ReplayError,
+    GrantedOpen, Readiness, Reconnect, ReconnectError, Refused, Replay, ReplayError,
 };
 use wire::OplockLevel;
 
