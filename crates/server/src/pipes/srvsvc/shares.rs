@@ -121,9 +121,9 @@ fn list(
     let all = shares.into_iter();
     let id = |it: &ShareSnapshot| it.id;
     Ok(match level {
-        0 => fill(all, room, id, |it| level_0(it), ShareEnumStruct::Level0),
-        1 => fill(all, room, id, |it| level_1(it), ShareEnumStruct::Level1),
-        2 => fill(all, room, id, |it| level_2(it), ShareEnumStruct::Level2),
+        0 => fill(all, room, id, level_0, ShareEnumStruct::Level0),
+        1 => fill(all, room, id, level_1, ShareEnumStruct::Level1),
+        2 => fill(all, room, id, level_2, ShareEnumStruct::Level2),
         501 => fill(all, room, id, |it| level_501(server, it), ShareEnumStruct::Level501),
         502 => fill(all, room, id, |it| level_502(server, it), ShareEnumStruct::Level502),
         503 => fill(all, room, id, |it| level_503(server, it), ShareEnumStruct::Level503),
