@@ -461,3 +461,43 @@ fn a_users_write_takes_the_set_id_bits_away() {
     opened.handle.write_at(b"y", 0).unwrap();
     assert_eq!(opened.handle.stat().unwrap().mode, 0o777);
 }
+
+#[test]
+fn symlinks_that_are_left_to_clients_stop_every_way() {
+    let outer = tempfile::tempdir().unwrap();
+    let options = LocalOptions { follow_symlinks: false, ..LocalOptions::default() };
+    let backend = LocalBackend::open(outer.path(), options).unwrap();
+    let actor = Actor::Process;
+    std::fs::create_dir(outer.path().join("d")).unwrap();
+    std::fs::write(outer.path().join("d/f"), "inside").unwrap();
+    symlink("d", outer.path().join("link")).unwrap();
+    symlink("/etc", outer.path().join("out")).unwrap();
+
+    for name in ["link", "LINK", "link/f", "Link/F", "out", "out/passwd"] {
+        let opened = backend.open(&actor, &path(name), Wanted::READ);
+        assert!(matches!(opened, Err(Error::Loop)), "{name}");
+    }
+    let first = |name: &str| backend.first_symlink(&actor, &path(name));
+    let link = first("Link/F").unwrap().unwrap();
+    assert_eq!((link.components_behind, link.target.as_str()), (1, "d"));
+    assert!(matches!(first("out/passwd"), Err(Error::AccessDenied)));
+    assert_eq!(first("d/f").unwrap(), None);
+
+    let link = backend.open_link(&actor, &path("LINK"), Wanted::NOTHING).unwrap();
+    assert_eq!((link.path.as_str(), link.stat.kind), ("link", Kind::Symlink));
+    assert_eq!(link.stat.attributes, FileAttributes::REPARSE_POINT | FileAttributes::DIRECTORY);
+    backend.rename(&actor, &*link.handle, &path("link"), &path("moved"), false).unwrap();
+    backend.remove(&actor, &path("moved"), &*link.handle).unwrap();
+    assert!(outer.path().join("d/f").exists());
+
+    for (made, target, refusal) in [("new", "d/f", None), ("evil", "../x", Some(()))] {
+        let file = backend.create_file(&actor, &path(made), FileAttributes::NONE, Wanted::NOTHING).unwrap();
+        let result = backend.make_symlink(&actor, &path(made), &*file.handle, target);
+        assert_eq!(result.is_err().then_some(()), refusal, "{target}");
+        assert_eq!(outer.path().join(made).is_symlink(), refusal.is_none());
+    }
+    let full = backend.open(&actor, &path("d/f"), Wanted::BOTH).unwrap();
+    assert!(backend.make_symlink(&actor, &path("d/f"), &*full.handle, "f").is_err(), "it has data");
+    let names: Vec<_> = std::fs::read_dir(outer.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 4, "nothing temporary stays: {names:?}");
+}
