@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-/// How long one request may take, from connecting to the last byte. Ending a session with many opens
-/// takes the server's disk a while; nothing takes half a minute.
-pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long one request may take, from connecting to the last byte: a kind close waits for its client, for
+/// [`control::limits::GRACE_MAX`] seconds at most, and ending a session with many opens takes the server's disk a
+/// while.
+pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(45);
 
 /// Entries asked for with one request of a list.
 pub const PAGE_ENTRIES: u32 = control::limits::PAGE_MAX;
