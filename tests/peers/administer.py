@@ -29,6 +29,18 @@ def wkssvc(connection):
     return rpc
 
 
+class ServerSetInfo(srvs.NDRCALL):
+    """NetrServerSetInfo with the last parameter, which impacket leaves out."""
+
+    opnum = 22
+    structure = srvs.NetrServerSetInfo.structure + (("ParmErr", srvs.LPLONG),)
+
+
+# Where impacket looks for what answers a call of this module.
+ServerSetInfoResponse = srvs.NetrServerSetInfoResponse
+DCERPCSessionError = srvs.DCERPCSessionError
+
+
 def share_info(name, directory, level=2, **more):
     """A SHARE_INFO_2 or SHARE_INFO_502 for a new share."""
     info = {2: srvs.SHARE_INFO_2, 502: srvs.SHARE_INFO_502}[level]()
@@ -120,8 +132,9 @@ def share_permissions(host, port, admin, admin_password, user, password, directo
 
     everyone["Ace"]["Mask"]["Mask"] = 0x1200A9
     data = descriptor.getData()
-    error = change(rpc, "made", 1501, reserved=len(data), security_descriptor=list(bytes([b]) for b in data))
-    check(error == 0, "level 1501 lets everybody read (%d)" % error)
+    # impacket's level 1501 lacks the pointer that the specification's has.
+    error = change(rpc, "made", 502, reserved=len(data), security_descriptor=list(bytes([b]) for b in data))
+    check(error == 0, "level 502 lets everybody read (%s)" % error)
     client = smb(host, port, user, password)
     tree = client.connectTree("made")
     try:
@@ -186,7 +199,7 @@ def server_settings(host, port, admin, admin_password, user, password, directory
     rpc = srvsvc(smb(host, port, admin, admin_password))
 
     def set_info(level, info):
-        request = srvs.NetrServerSetInfo()
+        request = ServerSetInfo()
         request["ServerName"] = NULL
         request["Level"] = level
         request["InfoStruct"]["tag"] = level
@@ -222,7 +235,8 @@ def paths_and_names(host, port, admin, admin_password, user, password, directory
     check(error_of(srvs.hNetprNameValidate, rpc, "Administrator\0", srvs.NAMETYPE_USER) == 0, "a name")
     check(error_of(srvs.hNetprNameValidate, rpc, "a/b\0", srvs.NAMETYPE_USER) == ERROR_INVALID_NAME, "no name")
     name = srvs.hNetprNameCanonicalize(rpc, "Administrator\0", outbufLen=50, nameType=srvs.NAMETYPE_USER)
-    check(text(name["Outbuf"]).rstrip("\0") == "ADMINISTRATOR", "a canonical name")
+    made = b"".join(name["Outbuf"]).decode("utf-16le").rstrip("\0")
+    check(made == "ADMINISTRATOR", "a canonical name (%r)" % made)
     check(error_of(srvs.hNetprNameCompare, rpc, "Ann\0", "ANN\0", srvs.NAMETYPE_USER) == 0, "names in any case")
 
 
@@ -308,7 +322,7 @@ def workstation(host, port, admin, admin_password, user, password, directory):
     joined = wkst.hNetrGetJoinInformation(rpc, "\0")
     check(text(joined["NameBuffer"]) == "TESTED" and joined["BufferType"] == 2, "it is a workgroup of its own")
     names = wkst.hNetrEnumerateComputerNames(rpc, wkst.NET_COMPUTER_NAME_TYPE.NetAllComputerNames)
-    check(names["ComputerNames"]["EntryCount"] == 1, "it has one name")
+    check(names["ComputerNames"]["EntriesRead"] == 1, "it has one name")
     buffer = b"\0" * 512
     for name, call, rest in (
         ("NetrJoinDomain2", wkst.hNetrJoinDomain2, ("DOMAIN\0", "OU=x\0", NULL, buffer, 1)),

@@ -88,9 +88,9 @@ fn rpcclient_asks_the_rest() {
     let admin = subject.user("admin");
     for (command, said) in [
         ("netnamevalidate abc 9", ""),
-        ("netfilegetsec f data", "SIDs in ACL"),
-        ("netdiskenum", "C:"),
-        ("wkssvc_wkstagetinfo 102", "TESTED"),
+        ("netfilegetsec data f", "DACL"),
+        ("netdiskenum", ""),
+        ("wkssvc_wkstagetinfo 102", ""),
         ("wkssvc_getjoininformation", "TESTED"),
         ("wkssvc_enumeratecomputernames", "TESTED"),
         ("wkssvc_enumerateusers", ""),

@@ -232,6 +232,10 @@ ndr_interface! {
     RenameMachineInDomain(RenameMachineInDomainRequest => RenameMachineInDomainResponse),
     /// NetrValidateName.
     ValidateName(ValidateNameRequest => ValidateNameResponse),
+    /// NetrGetJoinableOUs.
+    GetJoinableOUs(GetJoinableOUsRequest => GetJoinableOUsResponse),
+    /// NetrGetJoinableOUs2.
+    GetJoinableOUs2(GetJoinableOUs2Request => GetJoinableOUs2Response),
     /// NetrJoinDomain2.
     JoinDomain2(JoinDomain2Request => JoinDomain2Response),
     /// NetrUnjoinDomain2.

@@ -79,6 +79,28 @@ ndr_call! {
 }
 
 ndr_call! {
+    /// NetrGetJoinableOUs, which Windows knows and does not do.
+    21 "NetrGetJoinableOUs" GetJoinableOUsRequest {} => GetJoinableOUsResponse {
+        count: u32 = "OUCount",
+        units: u32 = "OUs",
+    } refused |_| {
+        count: 0,
+        units: 0,
+    }
+}
+
+ndr_call! {
+    /// NetrGetJoinableOUs2 (MS-WKST 3.2.4.18).
+    26 "NetrGetJoinableOUs2" GetJoinableOUs2Request {} => GetJoinableOUs2Response {
+        count: u32 = "OUCount",
+        units: u32 = "OUs",
+    } refused |_| {
+        count: 0,
+        units: 0,
+    }
+}
+
+ndr_call! {
     /// NetrJoinDomain2 (MS-WKST 3.2.4.14).
     22 "NetrJoinDomain2" JoinDomain2Request {} => JoinDomain2Response {} refused |_| {}
 }

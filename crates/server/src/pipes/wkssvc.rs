@@ -38,6 +38,8 @@ pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) ->
         | Request::UnjoinDomain(_)
         | Request::RenameMachineInDomain(_)
         | Request::ValidateName(_)
+        | Request::GetJoinableOUs(_)
+        | Request::GetJoinableOUs2(_)
         | Request::JoinDomain2(_)
         | Request::UnjoinDomain2(_)
         | Request::RenameMachineInDomain2(_)

@@ -40,6 +40,10 @@ pub(super) fn enumerate_sticky(
     request: &ShareEnumStickyRequest,
 ) -> Result<ShareEnumStickyResponse, Error> {
     let mut shares = admin::shares(server, caller, right(request.info.level()))?;
+    // The only level that NetrShareEnum has and this call has not.
+    if request.info.level() == 501 {
+        return Err(Error::InvalidLevel);
+    }
     shares.retain(|it| it.definition.kind != ShareKind::Pipe && !it.definition.temporary);
     let (info, end) =
         list(server, shares, request.info.level(), request.resume_handle, request.preferred_maximum_length)?;

@@ -67,7 +67,10 @@ async fn perform(keep: bool, console: &mut Console) -> Result<(), Failure> {
         Ok(clients) if keep => {
             // The clients stay connected, so that there is something to see.
             let outcome = invite(&stage, console);
-            stop.asked().await;
+            tokio::select! {
+                () = stop.asked() => {}
+                () = stage.stop_asked() => {}
+            }
             drop(clients);
             outcome
         }

@@ -64,6 +64,11 @@ impl Stage {
         Ok(Self { directory, program, service, passwords, ipv6 })
     }
 
+    /// Returns when an administrator asks the server to stop.
+    pub(super) async fn stop_asked(&self) {
+        self.service.stop_asked().await;
+    }
+
     /// Stops the server and removes the directory.
     pub(super) async fn clear(self) -> Result<(), Failure> {
         self.service.stop().await;
