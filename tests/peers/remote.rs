@@ -18,6 +18,9 @@ const ROOT: (&str, &str) = ("root", "Adm1n-secret");
 /// Who may not.
 const ALICE: (&str, &str) = ("alice", "Wonder-Land 1");
 
+/// Who may not either.
+const BOB: (&str, &str) = ("bob", "b0b-the-Builder");
+
 /// Longer than any command of these takes.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
@@ -30,7 +33,7 @@ fn setup() -> Setup {
     let default = Setup::default();
     let share = |name: &str| Share { name: name.into(), ..default.shares[0].clone() };
     Setup {
-        users: vec![user(ROOT, true), user(ALICE, false)],
+        users: vec![user(ROOT, true), user(ALICE, false), user(BOB, false)],
         shares: vec![share("data"), share("Bücher")],
         ..default.clone()
     }
@@ -295,9 +298,9 @@ async fn our_own_server_over_smb() {
     let files = seen.run(&format!("file --share Bücher --path *.txt {at}"), ROOT, "");
     let id = ids(&files).pop().expect("a file");
     seen.run(&format!("share {at}"), ROOT, "");
-    seen.run(&format!("session --server alice@{}", server.address()), ALICE, "");
-    seen.run(&format!("file {id} /close --server alice@{}", server.address()), ALICE, "");
-    seen.run(&format!("session --server root@{}", server.address()), ("", "wrong"), "");
+    seen.run(&format!("session --server bob@{}", server.address()), BOB, "");
+    seen.run(&format!("file {id} /close --server bob@{}", server.address()), BOB, "");
+    seen.run(&format!("session --server root@{}", server.address()), (ROOT.0, "wrong"), "");
     assert!(!holder.has_lost_its_file().await);
     seen.run(&format!("file {id} /close /y {at}"), ROOT, "").success();
     assert!(holder.has_lost_its_file().await);
