@@ -18,8 +18,8 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 /// Events as they happen; it ends with an error when the server goes.
 pub type Events<'a> = Pin<Box<dyn Stream<Item = Result<Event, Error>> + 'a>>;
 
-/// What an administrator may ask of a server, of whatever make. Lists are complete and ordered by id;
-/// how a server pages them is hidden. The `after` and `limit` of a query are not used.
+/// What an administrator may ask of a server, of whatever make. Lists are complete and ordered by id, where there are
+/// ids; how a server pages them is hidden. The `after` and `limit` of a query are not used.
 ///
 /// What a server cannot tell about an entry is `None` in it; what it cannot do at all is
 /// refused with 50 (ERROR_NOT_SUPPORTED), which is what a method here answers that is not overridden.

@@ -25,6 +25,11 @@ impl RemoteClient {
         Self { remote: Arc::new(Remote::new(place, credentials)), way: OnceCell::new() }
     }
 
+    /// The connection to it, for whoever ends it in good order: [`Remote::log_off`].
+    pub fn remote(&self) -> Arc<Remote> {
+        Arc::clone(&self.remote)
+    }
+
     /// Our own server is the one that has the pipe of the control API.
     async fn way(&self) -> Result<&dyn Administration, Error> {
         let way = self.way.get_or_try_init(async || {

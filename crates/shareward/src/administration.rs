@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use client::{Administration, ControlClient, Place, RemoteClient};
+use client::{Administration, ControlClient, Place, Remote, RemoteClient};
 use tokio::runtime::Runtime;
 
 use crate::cli;
@@ -105,10 +106,10 @@ pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
                 credentials
             }
         };
-        servers.push(Server {
-            name: Some(place.to_string()),
-            administration: Box::new(RemoteClient::new(place, credentials.logon())),
-        });
+        let name = Some(place.to_string());
+        let client = RemoteClient::new(place, credentials.logon());
+        OPENED.lock().unwrap_or_else(PoisonError::into_inner).push(client.remote());
+        servers.push(Server { name, administration: Box::new(client) });
     }
     Ok(Servers { servers })
 }
@@ -193,6 +194,24 @@ fn not_a_server(word: &str) -> Failure {
 
 /// Servers of one command at most: each is a connection.
 const SERVERS_MAX: usize = 256;
+
+/// The connections to other machines that the command may have opened.
+static OPENED: Mutex<Vec<Arc<Remote>>> = Mutex::new(Vec::new());
+
+/// Logs off where the command has logged on, so that no server counts a lost connection. One that does not answer is
+/// not waited for.
+pub(crate) fn leave() {
+    let opened = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
+    if opened.is_empty() {
+        return;
+    }
+    let log_off = futures_util::future::join_all(opened.iter().map(|remote| remote.log_off()));
+    // What was to be done is done: that it could not be said goodbye is nobody's trouble.
+    let _ = run(async { Ok(tokio::time::timeout(LEAVE_TIME_MAX, log_off).await) });
+}
+
+/// How long a server may take to hear that a session ends.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// Runs what talks to the server; a command does one thing at a time. Connections last from one run to the next.
 pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {

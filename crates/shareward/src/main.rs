@@ -23,5 +23,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = words.collect();
     let mut console = Console::standard();
     let outcome = applets::dispatch(applets::Family::of_program(&program), &words, &mut console);
-    failure::conclude(outcome, &mut console).into()
+    let code = failure::conclude(outcome, &mut console);
+    administration::leave();
+    code.into()
 }

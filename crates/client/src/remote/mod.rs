@@ -5,6 +5,7 @@ mod place;
 mod stream;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -57,15 +58,26 @@ impl Remote {
 
     /// Opens the pipe of that name; none where the server has no such pipe.
     pub async fn open_stream(&self, pipe: &str) -> Result<Option<PipeStream>, Error> {
+        match self.open_stream_once(pipe).await? {
+            Opened::Stream(stream) => Ok(stream),
+            Opened::SessionEnded(_) => match self.open_stream_once(pipe).await? {
+                Opened::Stream(stream) => Ok(stream),
+                Opened::SessionEnded(error) => Err(self.failure(error)),
+            },
+        }
+    }
+
+    async fn open_stream_once(&self, pipe: &str) -> Result<Opened, Error> {
         let mut live = self.live().await?;
         let ipc = live.as_ref().map(|live| live.ipc.clone()).ok_or_else(broken)?;
         match open_pipe(&ipc, pipe).await {
-            Ok(file) => Ok(Some(PipeStream::new(file))),
-            Err(smb::Error::Status(status, _)) if !ends_session(status) => Ok(None),
-            Err(error) => {
+            Ok(file) => Ok(Opened::Stream(Some(PipeStream::new(file)))),
+            Err(error) if error::session_has_ended(&error) => {
                 *live = None;
-                Err(self.failure(error))
+                Ok(Opened::SessionEnded(error))
             }
+            Err(smb::Error::Status(..)) => Ok(Opened::Stream(None)),
+            Err(error) => Err(self.failure(error)),
         }
     }
 
@@ -140,26 +152,70 @@ impl Rpc for Remote {
     }
 
     async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {
+        match self.call_once(endpoint, call).await {
+            // Somebody has ended the session before, maybe the command itself: nothing was done.
+            Err(Failed::SessionGone) => match self.call_once(endpoint, call).await {
+                Err(Failed::SessionGone) => {
+                    Err(CallError::Ended(Error::Broken(std::io::ErrorKind::ConnectionAborted.into())))
+                }
+                Err(Failed::Call(error)) => Err(error),
+                Ok(response) => Ok(response),
+            },
+            Err(Failed::Call(error)) => Err(error),
+            Ok(response) => Ok(response),
+        }
+    }
+}
+
+/// What came of opening a pipe.
+enum Opened {
+    Stream(Option<PipeStream>),
+    SessionEnded(smb::Error),
+}
+
+/// What came of a call that was not answered.
+enum Failed {
+    /// The server knows the session no longer.
+    SessionGone,
+    Call(CallError),
+}
+
+impl<E: Into<CallError>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::Call(error.into())
+    }
+}
+
+impl Remote {
+    async fn call_once<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, Failed> {
         let mut guard = self.live().await?;
         let live = guard.as_mut().ok_or_else(broken)?;
-        if !live.pipes.contains_key(endpoint.pipe) {
-            let interface = *endpoint.interfaces.first().ok_or_else(broken)?;
-            let pipe = Pipe::open(&live.ipc, endpoint.pipe, interface).await;
-            let pipe = pipe.map_err(|error| error::of_pipe(error, endpoint, &self.place))?;
-            live.pipes.insert(endpoint.pipe, pipe);
-        }
-        let pipe = live.pipes.get_mut(endpoint.pipe).ok_or_else(broken)?;
-        match pipe.call(call).await {
-            Ok(response) => Ok(response),
-            Err(smb::Error::Rpc(rpc::ClientError::Fault(fault))) => Err(CallError::Fault(fault)),
-            Err(error) => {
-                live.pipes.remove(endpoint.pipe);
-                if error::session_has_ended(&error) {
-                    *guard = None;
-                    return Err(CallError::Ended(self.failure(error)));
+        let answer = match live.pipes.entry(endpoint.pipe) {
+            Entry::Occupied(mut pipe) => pipe.get_mut().call(call).await,
+            Entry::Vacant(vacant) => {
+                let interface = *endpoint.interfaces.first().ok_or_else(broken)?;
+                match Pipe::open(&live.ipc, endpoint.pipe, interface).await {
+                    Ok(pipe) => vacant.insert(pipe).call(call).await,
+                    Err(error) if error::session_has_ended(&error) => Err(error),
+                    Err(error) => return Err(error::of_pipe(error, endpoint, &self.place).into()),
                 }
-                Err(self.failure(error).into())
             }
+        };
+        let error = match answer {
+            Ok(response) => return Ok(response),
+            Err(smb::Error::Rpc(rpc::ClientError::Fault(fault))) => {
+                return Err(CallError::Fault(fault).into());
+            }
+            Err(error) => error,
+        };
+        live.pipes.remove(endpoint.pipe);
+        if !error::session_has_ended(&error) {
+            return Err(self.failure(error).into());
+        }
+        *guard = None;
+        match error.status() {
+            Some(_) => Err(Failed::SessionGone),
+            None => Err(CallError::Ended(self.failure(error)).into()),
         }
     }
 }

@@ -25,6 +25,8 @@ impl<R: Rpc> SrvsClient<R> {
         let mut sessions = self.all_sessions().await?;
         self.tell_shares(&mut sessions).await;
         sessions.retain(|session| query.matches(session));
+        // They have no ids to be ordered by, and no server promises an order.
+        sessions.sort_by(|a, b| (&a.computer, &a.user).cmp(&(&b.computer, &b.user)));
         Ok(sessions)
     }
 
