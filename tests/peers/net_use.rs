@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use testkit::peer::{KERNEL_CLIENT_NEEDS, KernelClient};
-use testkit::{Output, Setup, Shareward, Subject, need, run, shareward_binary};
+use testkit::{Output, Setup, Shareward, Subject, find, need, repository, run, shareward_binary};
 
 const NEEDS: &[&str] = &["root", "/dev/fuse", "python3"];
 
@@ -89,13 +89,18 @@ fn soon(what: &str, holds: impl Fn() -> bool) {
 
 #[test]
 fn programs_find_a_file_system() {
-    let Some(subject) = Subject::with(NEEDS) else { return };
+    if !need(NEEDS) {
+        return;
+    }
+    let mut setup = Setup::default();
+    setup.shares[0].shows_symlinks = true;
+    let subject = Subject::start(&setup);
     let machine = Machine::of(&subject);
     machine.mount("one", "data", &[]).success();
     machine.mount("two", "data", &[]).success();
     let (one, two) = (machine.directory("one"), machine.directory("two"));
     let mut python = Command::new("python3");
-    python.arg("-B").arg(testkit::repository().join("tests/peers/mount.py")).args([&one, &two]);
+    python.arg("-B").arg(repository().join("tests/peers/mount.py")).args([&one, &two]);
     run(python, b"", Duration::from_secs(170)).success().says("ok: exerciser");
     let processes = [machine.process("one"), machine.process("two")];
     machine.net_use(&[&one, "/delete"]).success();
@@ -104,6 +109,20 @@ fn programs_find_a_file_system() {
     for process in processes {
         soon("the process has ended", || !Path::new(&format!("/proc/{process}/exe")).exists());
     }
+}
+
+/// fsx: random reads, writes, truncations, holes and mappings of one file, each checked.
+#[test]
+fn fsx_finds_no_difference() {
+    let Some(subject) = Subject::with(&[NEEDS, &["fsx"]].concat()) else { return };
+    let machine = Machine::of(&subject);
+    let one = machine.directory("one");
+    machine.mount("one", "data", &[]).success();
+    let mut fsx = Command::new(find("fsx").expect("it is needed"));
+    fsx.arg("-f").arg(repository().join("tests/peers/kernel/fsx.toml")).args(["-N", "3000", "-S", "7", "-P"]);
+    fsx.arg(&machine.root).arg(format!("{one}/tested"));
+    run(fsx, b"", Duration::from_secs(170)).success();
+    machine.net_use(&[&one, "/delete"]).success();
 }
 
 #[test]

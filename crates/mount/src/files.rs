@@ -324,10 +324,10 @@ fn modes(flags: OpenFlags) -> (bool, bool) {
 fn opening(path: &str, reads: bool, writes: bool) -> CreateParameters<'_> {
     let mut access = AccessMask::READ_ATTRIBUTES | AccessMask::SYNCHRONIZE;
     if reads {
-        access = access | AccessMask::READ_DATA;
+        access |= AccessMask::READ_DATA;
     }
     if writes {
-        access = access | AccessMask::WRITE_DATA | AccessMask::APPEND_DATA | AccessMask::WRITE_ATTRIBUTES;
+        access |= AccessMask::WRITE_DATA | AccessMask::APPEND_DATA | AccessMask::WRITE_ATTRIBUTES;
     }
     CreateParameters { access, options: CreateOptions::NON_DIRECTORY_FILE, ..CreateParameters::open(path) }
 }

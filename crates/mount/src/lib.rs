@@ -25,6 +25,7 @@ mod links;
 mod locks;
 mod names;
 mod remote;
+mod replies;
 mod session;
 mod state;
 mod volume;

@@ -24,6 +24,7 @@ impl Machine {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("shareward")).unwrap();
         std::fs::create_dir(root.path().join("dir")).unwrap();
+        std::fs::write(root.path().join("file"), "").unwrap();
         if !remembered.is_empty() {
             std::fs::write(root.path().join("shareward/connections.json"), remembered).unwrap();
         }
@@ -110,7 +111,7 @@ fn wrong_names() {
             (r"DIR/dir \\nas\data\deeper", ""),
             ("DIR/dir //nas:x/data", ""),
             ("DIR/missing //nas/data secret /user:alice", ""),
-            ("DIR/shareward/connections.json //nas/data secret /user:alice", ""),
+            ("DIR/file //nas/data secret /user:alice", ""),
             ("DIR/dir", ""),
             ("DIR/dir /delete", ""),
             ("//nas/data /delete", ""),

@@ -117,7 +117,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         return serve::from_stdin(console);
     }
     let persistent = yes_or_no(&words).map_err(usage)?;
-    let operands = operand::all(&words.operands, port(&words).map_err(usage)?).map_err(usage)?;
+    let operands = operand::all(&words.operands, port(&words).map_err(usage)?)?;
     let conflicting = || usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER));
     let count = || usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
     let mut remembered = Remembered::load()?;
