@@ -64,6 +64,11 @@ impl Servers {
         self.servers.len() > 1
     }
 
+    /// All of them, in the order of the command line.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter()
+    }
+
     /// Asks all of them at the same time. The answers come in the order of the command line.
     pub(crate) async fn ask<T>(
         &self,

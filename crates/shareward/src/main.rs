@@ -8,10 +8,14 @@ mod cli;
 mod credentials;
 mod exit;
 mod failure;
+mod listing;
 mod messages;
+mod opens;
 mod output;
 mod prompt;
 mod setup;
+mod watch;
+mod wmi;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,9 @@
 //! NET's grammar: `/SWITCH[:value]` in any case and any unambiguous abbreviation, and beside it the
 //! spelling of GNU, `--switch[=value]`.
 
+pub(crate) mod filter;
+pub(crate) mod format;
+mod length;
 mod switches;
 
 use std::path::PathBuf;
@@ -10,6 +13,9 @@ use crate::failure::Numbered;
 use crate::messages;
 use crate::prompt::Preset;
 
+pub(crate) use filter::Filter;
+pub(crate) use format::Format;
+pub(crate) use length::length;
 pub(crate) use switches::{Switch, Takes, Words, parse, parse_either, parse_paths};
 
 /// Switches of NET that every command takes.
@@ -30,6 +36,9 @@ pub(crate) const SERVER: Switch = Switch::own("SERVER", Takes::Value);
 pub(crate) const LOGIN: Switch = Switch::own("LOGIN", Takes::Value);
 /// See [`JSON`].
 pub(crate) const CREDENTIALS: Switch = Switch::own("CREDENTIALS", Takes::Value);
+
+/// The switches that say which server is meant, and as whom to ask it.
+pub(crate) const TARGET: [Switch; 4] = [SOCKET, SERVER, LOGIN, CREDENTIALS];
 
 /// What the common switches say.
 #[derive(Clone, Debug, Default)]
