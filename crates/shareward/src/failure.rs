@@ -73,6 +73,12 @@ impl Numbered {
         crate::output::clean_line(&self.text())
     }
 
+    /// The same, and in a line of its own what to do about it.
+    pub(crate) fn explained(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("\n\nhint: {}", crate::output::clean(hint)));
+        self.sentence() + &hint.unwrap_or_default()
+    }
+
     /// The exit code that goes with the number.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::of_number(self.number)

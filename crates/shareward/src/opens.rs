@@ -125,12 +125,12 @@ impl Shown {
             file.id.to_string(),
             shown_path(file).to_owned(),
             file.user.clone(),
-            or_unknown(Option::<u32>::from(file.locks)),
+            or_unknown(file.locks),
         ];
         if self.verbose {
             row.extend([
                 or_unknown(file.computer.as_deref().map(address::bracketed)),
-                or_unknown(Option::<u32>::from(file.permissions).map(letters)),
+                or_unknown(file.permissions.map(letters)),
                 caching(file),
                 or_unknown(file.opened_at),
                 or_unknown(file.idle_seconds.map(span)),
@@ -179,7 +179,7 @@ pub(crate) fn may_have_unwritten(file: &OpenFile) -> Option<bool> {
 
 /// Whether it was opened for writing, or may have been.
 pub(crate) fn may_write(file: &OpenFile) -> bool {
-    Option::<u32>::from(file.permissions).is_none_or(|bits| bits & permission::WRITE != 0)
+    file.permissions.is_none_or(|bits| bits & permission::WRITE != 0)
 }
 
 /// How many there are, and how many of each user.
@@ -202,9 +202,9 @@ pub(crate) fn detail(file: &OpenFile) -> String {
     [
         label("File ID", &file.id.to_string()),
         label("User name", &file.user),
-        label("Locks", &or_unknown(Option::<u32>::from(file.locks))),
+        label("Locks", &or_unknown(file.locks)),
         label("Path", shown_path(file)),
-        label("Permissions", &or_unknown(Option::<u32>::from(file.permissions).map(letters))),
+        label("Permissions", &or_unknown(file.permissions.map(letters))),
     ]
     .concat()
 }

@@ -4,6 +4,7 @@
 pub(crate) mod filter;
 pub(crate) mod format;
 mod length;
+pub(crate) mod plain;
 mod switches;
 
 use std::path::PathBuf;

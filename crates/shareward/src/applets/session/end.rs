@@ -93,7 +93,7 @@ fn with_beside(
 /// a question where nothing is open.
 fn warning(sessions: &[Session], one_computer: bool) -> Option<(String, DefaultAnswer)> {
     let with_files: Vec<&Session> =
-        sessions.iter().filter(|session| Option::<u32>::from(session.opens) != Some(0)).collect();
+        sessions.iter().filter(|session| session.opens != Some(0)).collect();
     if one_computer {
         let session = with_files.first()?;
         let name = clean_line(&address::bracketed(&session.computer));

@@ -64,8 +64,8 @@ Which ones; all that is given must match:
 
 How to end and to show them:
   --dry-run       ends nothing, and shows what it would
-  --watch         goes on showing the list until Ctrl-C, or --for so long. Where
-                  output is no terminal, as a line for every change
+  --watch         goes on showing the list until Ctrl-C, or --for so long.
+                  Where output is no terminal, as a line for every change
   --verbose       in lists, also shows what NET does not: dialect, signing,
                   encryption, since when
   --compat        cuts long names as NET did

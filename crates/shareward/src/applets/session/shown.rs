@@ -73,7 +73,7 @@ impl Watched for Session {
 
     fn line(&self) -> String {
         let whose = crate::opens::by(&self.user, Some(&self.computer));
-        format!("{}  {whose}  {} open", or_unknown(self.id), or_unknown(Option::<u32>::from(self.opens)))
+        format!("{}  {whose}  {} open", or_unknown(self.id), or_unknown(self.opens))
     }
 
     fn came(event: &Event) -> Option<Self> {
@@ -120,8 +120,8 @@ pub(super) fn table(sessions: &[Of<Session>], several: bool, compat: bool, width
             address::display(&session.computer),
             session.user.clone(),
             session.client_type.clone().unwrap_or_default(),
-            or_unknown(Option::<u32>::from(session.opens)),
-            or_unknown(Option::<u64>::from(session.idle_seconds).map(span)),
+            or_unknown(session.opens),
+            or_unknown(session.idle_seconds.map(span)),
         ];
         row_of(it, values)
     });
@@ -143,10 +143,10 @@ fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> 
     let mut text = [
         label("User name", &session.user),
         label("Computer", &address::bracketed(&session.computer)),
-        label("Guest logon", &or_unknown(Option::<bool>::from(session.guest).map(yes))),
+        label("Guest logon", &or_unknown(session.guest.map(yes))),
         label("Client type", &client_type),
-        label("Sess time", &or_unknown(Option::<u64>::from(session.active_seconds).map(span))),
-        label("Idle time", &or_unknown(Option::<u64>::from(session.idle_seconds).map(span))),
+        label("Sess time", &or_unknown(session.active_seconds.map(span))),
+        label("Idle time", &or_unknown(session.idle_seconds.map(span))),
     ]
     .concat();
     if verbose {
@@ -176,13 +176,13 @@ fn more(session: &Session) -> String {
         optional("Session ID", session.id.map(|id| id.to_string())),
         optional("Domain", session.domain.clone()),
         optional("Computer name", session.computer_name.clone()),
-        label("Anonymous", &or_unknown(Option::<bool>::from(session.anonymous).map(yes))),
+        label("Anonymous", &or_unknown(session.anonymous.map(yes))),
         optional("Dialect", session.dialect.clone()),
         optional("Signed", secured(session.signed, &session.signing)),
         optional("Encrypted", secured(session.encrypted, &session.cipher)),
         optional("Transport", session.transport.clone()),
         optional("Connected", session.connected_at.map(|time| time.to_string())),
-        label("# Opens", &or_unknown(Option::<u32>::from(session.opens))),
+        label("# Opens", &or_unknown(session.opens)),
     ]
     .concat()
 }
