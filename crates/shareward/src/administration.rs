@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use client::{Administration, ControlClient, Place, RemoteClient};
 use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
 
 use crate::cli;
 use crate::credentials::{self, Credentials};
@@ -25,6 +26,8 @@ pub(crate) struct Target {
     pub(crate) login: Option<String>,
     /// `--credentials`: the file that has user and password.
     pub(crate) credentials: Option<PathBuf>,
+    /// The password, where a program takes it on its command line; `*` asks for it.
+    pub(crate) password: Option<Zeroizing<String>>,
 }
 
 impl Target {
@@ -105,7 +108,8 @@ pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
             Some(credentials) => credentials.clone(),
             None => {
                 let file = target.credentials.as_deref();
-                let credentials = credentials::obtain(user.as_deref(), None, file, &mut console)?;
+                let password = target.password.as_ref().map(|password| password.as_str());
+                let credentials = credentials::obtain(user.as_deref(), password, file, &mut console)?;
                 asked.insert(user, credentials.clone());
                 credentials
             }

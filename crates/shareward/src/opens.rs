@@ -121,12 +121,8 @@ impl Shown {
     }
 
     fn row(&self, file: &OpenFile) -> Vec<String> {
-        let mut row = vec![
-            file.id.to_string(),
-            shown_path(file).to_owned(),
-            file.user.clone(),
-            or_unknown(file.locks),
-        ];
+        let mut row =
+            vec![file.id.to_string(), shown_path(file).to_owned(), file.user.clone(), or_unknown(file.locks)];
         if self.verbose {
             row.extend([
                 or_unknown(file.computer.as_deref().map(address::bracketed)),

@@ -25,14 +25,14 @@ SHAREWARD LINKS
 DIR [NAME ...] [--remove]
 ",
     about: "\
-Makes symbolic links to this program in DIR, so that it is found by the names of
-the programs that it also is: net, openfiles, psfile and psloggedon. Only those
-that are NAMEd, where any is.
+Makes symbolic links to this program in DIR, so that it is found by the names
+of the programs that it also is: net, openfiles, psfile and psloggedon. Only
+those that are NAMEd, where any is.
 
   --remove  takes the links away
 
-What is there already and is no link to this program is left alone: then nothing
-is made, and what stands in the way is named.
+What is there already and is no link to this program is left alone: then
+nothing is made, and what stands in the way is named.
 
 Exit codes: 0 done; 1 something stands in the way, or could not be made.
 ",

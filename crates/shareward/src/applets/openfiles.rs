@@ -3,6 +3,8 @@
 use client::Administration;
 use control::{CloseFile, FileQuery, OpenFile, glob, permission};
 
+use zeroize::Zeroizing;
+
 use super::{Applet, Family, Help};
 use crate::administration::{self, Target};
 use crate::cli::plain::{Known, Line, Value, Wrong};
@@ -24,7 +26,8 @@ static HELP: Help = Help {
 OPENFILES [/QUERY] [/S system [/U username [/P [password]]]]
           [/FO TABLE | LIST | CSV] [/NH] [/V]
 OPENFILES /DISCONNECT [/S system [/U username [/P [password]]]]
-          {[/ID id | *] [/A user] [/O READ | WRITE | READ/WRITE | *]} [/OP name]
+          {[/ID id | *] [/A user] [/O READ | WRITE | READ/WRITE | *]}
+          [/OP name]
 OPENFILES /LOCAL [ON | OFF]
 ",
     about: "\
@@ -47,7 +50,8 @@ OPENFILES /LOCAL [ON | OFF]
 Switches are written whole, in any case, with a slash or a hyphen. For scripts,
 'net file --csv' and 'net file --json' tell more, with names that stay.
 
-Exit codes: 0 done, also where nothing is open; 1 an error, or nothing to close.
+Exit codes: 0 done, also where nothing is open; 1 an error, or nothing to
+close.
 ",
 };
 
@@ -94,6 +98,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         socket: line.value("socket").map(Into::into),
         server: line.value("s").map(|name| name.trim_start_matches(['\\', '/']).to_owned()),
         login: line.value("u").map(str::to_owned),
+        password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
         ..Target::default()
     };
     if line.has("disconnect") {
@@ -215,8 +220,7 @@ fn row(file: &OpenFile, host: Option<&String>) -> Vec<String> {
     let row = match host {
         None => vec![id, user, kind, path],
         Some(host) => {
-            let locks =
-                file.locks.map_or_else(|| "N/A".to_owned(), |locks| locks.to_string());
+            let locks = file.locks.map_or_else(|| "N/A".to_owned(), |locks| locks.to_string());
             vec![host.clone(), id, user, kind, locks, mode(file).to_owned(), path]
         }
     };

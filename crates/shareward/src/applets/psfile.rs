@@ -3,6 +3,8 @@
 use client::Administration;
 use control::{CloseFile, FileQuery, OpenFile, Outcome, glob, permission};
 
+use zeroize::Zeroizing;
+
 use super::{Applet, Family, Help};
 use crate::administration::{self, Target};
 use crate::cli;
@@ -28,7 +30,8 @@ PSFILE [\\\\computer [-u username [-p password]]] [[id | path] [-c]] [-nobanner]
     about: "\
 Lists what clients have open on the server, or closes it.
 
-  \\\\computer  another machine's server; in a shell, write //computer or quote it
+  \\\\computer  another machine's server; in a shell, write //computer or
+              quote it
   -u          as whom to ask it, as user or DOMAIN\\user
   -p          the password; it is asked for where none is given
   id          the number of an open
@@ -38,7 +41,8 @@ Lists what clients have open on the server, or closes it.
               that may have changes which it has not written is asked for them
   -nobanner   says nothing of itself
 
-Exit codes: 0 done, also where nothing is open; 1 an error, or nothing to close.
+Exit codes: 0 done, also where nothing is open; 1 an error, or nothing to
+close.
 ",
 };
 
@@ -86,6 +90,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         socket: line.value("socket").map(Into::into),
         server: computer,
         login: line.value("u").map(str::to_owned),
+        password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
         ..Target::default()
     };
     let server = administration::of(&target)?;
@@ -127,11 +132,9 @@ fn list(files: &[OpenFile], meant: &Meant, host: &str, console: &mut Console) ->
     console.line(&format!("Files opened remotely on {host}:\n"));
     for file in files {
         console.line(&clean_line(&format!("[{}] {}", file.id, shown_path(file))));
-        for (name, value) in [
-            ("User:", file.user.clone()),
-            ("Locks:", or_unknown(file.locks)),
-            ("Access:", access(file)),
-        ] {
+        for (name, value) in
+            [("User:", file.user.clone()), ("Locks:", or_unknown(file.locks)), ("Access:", access(file))]
+        {
             console.line(format!("    {name:<8}{}", clean_line(&value)).trim_end());
         }
     }

@@ -40,11 +40,11 @@ this user is logged on.
   -login, -credentials
               as whom to ask them
 
-Who is logged on at this machine itself is known also where no server runs. Times
-are in UTC.
+Who is logged on at this machine itself is known also where no server runs.
+Times are in UTC.
 
-Exit codes: 0 done; where a user is looked for, 0 found and 1 not; 5 you may not,
-and 2 all other errors.
+Exit codes: 0 done; where a user is looked for, 0 found and 1 not; 5 you may
+not, and 2 all other errors.
 ",
 };
 

@@ -41,8 +41,8 @@ Waits until nobody has the file open, or anything below the directory.
   --server   another machine's server
   --socket   the control socket of the server
 
-Exit codes: 0 nobody has it; 1 somebody still had it when the time was over, and
-the output says who; 2 an error.
+Exit codes: 0 nobody has it; 1 somebody still had it when the time was over,
+and the output says who; 2 an error.
 ",
 };
 

@@ -68,8 +68,7 @@ fn told(who: &Who) -> String {
         count => format!("{subject}: {}.\n\n", opens::number(count, "open", "opens")),
     };
     for file in &who.holders {
-        let access = opens::access(file)
-            .unwrap_or_else(|| or_unknown(file.permissions.map(opens::letters)));
+        let access = opens::access(file).unwrap_or_else(|| or_unknown(file.permissions.map(opens::letters)));
         let shared = file.share_access.as_ref().map(|names| match names.join(", ") {
             names if names.is_empty() => "nothing".to_owned(),
             names => names,

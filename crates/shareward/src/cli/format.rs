@@ -5,7 +5,8 @@ use crate::failure::Numbered;
 use crate::messages;
 use crate::output::Console;
 
-const JSON: Switch = Switch::own("JSON", Takes::Optional);
+/// `--json`, or `--json=wmi`.
+pub(crate) const JSON: Switch = Switch::own("JSON", Takes::Optional);
 const NDJSON: Switch = Switch::own("NDJSON", Takes::Nothing);
 const CSV: Switch = Switch::own("CSV", Takes::Nothing);
 const NO_HEADER: Switch = Switch::own("NO-HEADER", Takes::Nothing);

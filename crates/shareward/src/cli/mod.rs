@@ -71,6 +71,7 @@ impl Options {
                 server: words.value(&SERVER).map(str::to_owned),
                 login: words.value(&LOGIN).map(str::to_owned),
                 credentials: words.value(&CREDENTIALS).map(PathBuf::from),
+                password: None,
             },
             json: words.has(&JSON),
             compat: words.has(&COMPAT),

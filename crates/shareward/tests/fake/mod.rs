@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use control::{
-    CloseFile, Ended, Error, Event, FileQuery, Logon, OpenFile, Outcome, Page,
-    Session, SessionQuery, Timestamp, Who, WhoQuery, number, route,
+    CloseFile, Ended, Error, Event, FileQuery, Logon, OpenFile, Outcome, Page, Session, SessionQuery,
+    Timestamp, Who, WhoQuery, number, route,
 };
 use futures_util::{StreamExt as _, stream};
 

@@ -92,8 +92,7 @@ fn with_beside(
 /// What to show before the question; none where nothing needs asking. One computer's sessions end without
 /// a question where nothing is open.
 fn warning(sessions: &[Session], one_computer: bool) -> Option<(String, DefaultAnswer)> {
-    let with_files: Vec<&Session> =
-        sessions.iter().filter(|session| session.opens != Some(0)).collect();
+    let with_files: Vec<&Session> = sessions.iter().filter(|session| session.opens != Some(0)).collect();
     if one_computer {
         let session = with_files.first()?;
         let name = clean_line(&address::bracketed(&session.computer));
