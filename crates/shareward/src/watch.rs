@@ -8,7 +8,8 @@ use control::{Event, EventQuery, Timestamp};
 use futures_util::stream::{LocalBoxStream, SelectAll, select_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use crate::administration::{self, Servers};
 use crate::cli::{self, Format, Switch, Takes, Words};
@@ -82,27 +83,14 @@ pub(crate) fn watch<T: Watched>(
     administration::run(async {
         let mut happenings = happenings(servers).await;
         let end = watch.lasts.and_then(|lasts| Instant::now().checked_add(lasts));
-        let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
-        let mut tick = interval(EVERY);
+        // From here on Ctrl-C is ours: it must not end the command in the middle of a line.
+        let mut interrupts = signal(SignalKind::interrupt()).ok();
+        let mut tick = interval_at(Instant::now() + EVERY, EVERY);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut known: Option<Vec<Of<T>>> = None;
         let mut troubled = String::new();
         let mut events = Vec::new();
         loop {
-            tokio::select! {
-                biased;
-                _ = &mut interrupted => return Ok(()),
-                () = until(end) => return Ok(()),
-                event = next(&mut happenings) => {
-                    events.push(event);
-                    // What belongs together is shown together.
-                    sleep(TOGETHER).await;
-                    while let Some(event) = next(&mut happenings).now_or_never() {
-                        events.push(event);
-                    }
-                }
-                _ = tick.tick() => {}
-            }
             let mut gathered = gather(servers, &question).await?;
             let trouble = gathered.trouble();
             if drawn {
@@ -122,6 +110,20 @@ pub(crate) fn watch<T: Watched>(
             events.clear();
             if !console.shown() {
                 return Ok(());
+            }
+            tokio::select! {
+                biased;
+                () = interrupted(&mut interrupts) => return Ok(()),
+                () = until(end) => return Ok(()),
+                event = next(&mut happenings) => {
+                    events.push(event);
+                    // What belongs together is shown together.
+                    sleep(TOGETHER).await;
+                    while let Some(event) = next(&mut happenings).now_or_never() {
+                        events.push(event);
+                    }
+                }
+                _ = tick.tick() => {}
             }
         }
     })?;
@@ -236,6 +238,15 @@ async fn happenings(servers: &Servers) -> Happenings<'_> {
 async fn next(happenings: &mut Happenings<'_>) -> (Option<String>, Event) {
     match happenings.next().await {
         Some(event) => event,
+        None => pending().await,
+    }
+}
+
+async fn interrupted(interrupts: &mut Option<Signal>) {
+    match interrupts {
+        Some(interrupts) => {
+            interrupts.recv().await;
+        }
         None => pending().await,
     }
 }

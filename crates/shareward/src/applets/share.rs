@@ -247,9 +247,9 @@ fn show(
         format!("{}, {right}", grant.user)
     });
     let text = [
-        lines("Share name", &[share.name.clone()]),
+        lines("Share name", std::slice::from_ref(&share.name)),
         lines("Path", &[share.path.clone().unwrap_or_default()]),
-        lines("Remark", &[share.comment.clone()]),
+        lines("Remark", std::slice::from_ref(&share.comment)),
         lines("Maximum users", &[limit]),
         lines("Users", &users),
         lines("Caching", &[caching.to_owned()]),
