@@ -75,9 +75,14 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         [word] => word.parse().map_or_else(|_not_one| Meant::Path(word.clone()), Meant::Id),
         _ => return Err(misused("There are too many words.".to_owned())),
     };
-    let stray = computer.is_none() && (line.has("u") || line.has("p"));
-    if stray || (line.has("c") && meant == Meant::All) || (line.has("p") && !line.has("u")) {
-        return Err(misused("Something is missing.".to_owned()));
+    if computer.is_none() && (line.has("u") || line.has("p")) {
+        return Err(misused("-u and -p belong to a computer.".to_owned()));
+    }
+    if line.has("p") && !line.has("u") {
+        return Err(misused("-p belongs to -u.".to_owned()));
+    }
+    if line.has("c") && meant == Meant::All {
+        return Err(misused("-c needs an id or a path.".to_owned()));
     }
     if !line.has("nobanner") {
         console.error(concat!(
