@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use client::{Administration, ControlClient, Place, Remote, RemoteClient};
 use tokio::runtime::Runtime;
+use zeroize::Zeroizing;
 
 use crate::cli;
 use crate::credentials::{self, Credentials};
@@ -26,6 +27,8 @@ pub(crate) struct Target {
     pub(crate) login: Option<String>,
     /// `--credentials`: the file that has user and password.
     pub(crate) credentials: Option<PathBuf>,
+    /// The password, where a program takes it on its command line; `*` asks for it.
+    pub(crate) password: Option<Zeroizing<String>>,
 }
 
 impl Target {
@@ -65,6 +68,11 @@ impl Servers {
         self.servers.len() > 1
     }
 
+    /// All of them, in the order of the command line.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Server> {
+        self.servers.iter()
+    }
+
     /// Asks all of them at the same time. The answers come in the order of the command line.
     pub(crate) async fn ask<T>(
         &self,
@@ -101,7 +109,8 @@ pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
             Some(credentials) => credentials.clone(),
             None => {
                 let file = target.credentials.as_deref();
-                let credentials = credentials::obtain(user.as_deref(), None, file, &mut console)?;
+                let password = target.password.as_ref().map(|password| password.as_str());
+                let credentials = credentials::obtain(user.as_deref(), password, file, &mut console)?;
                 asked.insert(user, credentials.clone());
                 credentials
             }

@@ -30,6 +30,15 @@ pub(crate) enum Failure {
     Declined,
     /// A failure outside NET's numbers, in its own words, with exit code 1.
     Plain(String),
+    /// It has been told already; the exit code is left.
+    Told(ExitCode),
+    /// A failure whose exit code is not the one of its number.
+    Exit {
+        /// What failed.
+        failure: Box<Failure>,
+        /// The exit code.
+        code: u8,
+    },
 }
 
 /// A numbered error.
@@ -59,6 +68,27 @@ impl Numbered {
         self
     }
 
+    /// One sentence for a line that has a place of its own.
+    pub(crate) fn sentence(&self) -> String {
+        crate::output::clean_line(&self.text())
+    }
+
+    /// The same, and in a line of its own what to do about it.
+    pub(crate) fn explained(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("\n\nhint: {}", crate::output::clean(hint)));
+        self.sentence() + &hint.unwrap_or_default()
+    }
+
+    /// The exit code that goes with the number.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::of_number(self.number)
+    }
+
+    /// As JSON has it.
+    pub(crate) fn content(&self) -> control::Error {
+        control::Error { code: self.number, message: self.text(), hint: self.hint.clone() }
+    }
+
     fn text(&self) -> String {
         match (messages::text(self.number), &self.message) {
             (Some(text), _) => messages::insert(text, self.insert.as_deref().unwrap_or_default()),
@@ -76,12 +106,18 @@ impl From<Numbered> for Failure {
 
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Self {
-        Self::Numbered(Numbered {
+        Self::Numbered(error.into())
+    }
+}
+
+impl From<client::Error> for Numbered {
+    fn from(error: client::Error) -> Self {
+        Self {
             number: error.number(),
             insert: None,
             message: error.message().map(str::to_owned),
             hint: error.hint(),
-        })
+        }
     }
 }
 
@@ -116,7 +152,22 @@ fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
         }
         Failure::Declined => (String::new(), ExitCode::of_number(ERROR_CANCELLED)),
         Failure::Plain(text) => (format!("{text}\n"), ExitCode::System(1)),
+        Failure::Told(code) => (String::new(), *code),
+        Failure::Exit { failure, code } => (told(failure, as_json).0, ExitCode::System(*code)),
     }
+}
+
+/// How one of several servers failed, beside which others did not; and the exit code that goes with it.
+pub(crate) fn told_of_server(server: &str, error: client::Error, as_json: bool) -> (String, ExitCode) {
+    let code = ExitCode::of_number(error.number());
+    let error = Numbered::from(error);
+    if as_json {
+        let content = error.content();
+        let content = crate::output::Of { server: Some(server.to_owned()), entry: content };
+        let text = document("error", &content).unwrap_or_else(|_unlikely| block(&error, None));
+        return (text, code);
+    }
+    (format!("{}: {}", crate::output::clean_line(server), block(&error, None)), code)
 }
 
 /// NET's layout: a system error is announced with its number, a NET error is followed by where to
@@ -141,8 +192,7 @@ fn block(error: &Numbered, syntax: Option<&str>) -> String {
 }
 
 fn json_block(error: &Numbered) -> String {
-    let content = control::Error { code: error.number, message: error.text(), hint: error.hint.clone() };
-    document("error", &content).unwrap_or_else(|_unlikely| block(error, None))
+    document("error", &error.content()).unwrap_or_else(|_unlikely| block(error, None))
 }
 
 const ERROR_CANCELLED: u32 = 1223;

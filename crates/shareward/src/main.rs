@@ -1,5 +1,6 @@
-//! One program under two names: as `net` it is the commands alone, as `shareward` also the server
-//! and its own commands. `shareward net session` and `shareward session` are `net session`.
+//! One program under several names: as `net` it is the commands alone, as `shareward` also the server
+//! and its own commands. `shareward net session` and `shareward session` are `net session`; `openfiles`, `psfile` and
+//! `psloggedon` are commands under their own names.
 #![forbid(unsafe_code)]
 
 mod administration;
@@ -8,10 +9,17 @@ mod cli;
 mod credentials;
 mod exit;
 mod failure;
+mod holders;
+mod listing;
 mod messages;
+mod opens;
 mod output;
+mod programs;
 mod prompt;
 mod setup;
+mod utmp;
+mod watch;
+mod wmi;
 
 use std::process::ExitCode;
 
@@ -22,7 +30,7 @@ fn main() -> ExitCode {
     let program = words.next().unwrap_or_default();
     let words: Vec<String> = words.collect();
     let mut console = Console::standard();
-    let outcome = applets::dispatch(applets::Family::of_program(&program), &words, &mut console);
+    let outcome = applets::run_as(&program, &words, &mut console);
     let code = failure::conclude(outcome, &mut console);
     administration::leave();
     code.into()

@@ -28,7 +28,7 @@ fn everything_has_its_effect_and_nothing_is_left_behind() {
         (before, "/demo/report.docx bob 0\n"),
         (before, "Locks 2\n"),
         (before, "READ: STATUS_FILE_LOCK_CONFLICT\n"),
-        (before, " /close\nThe command completed successfully.\n"),
+        (before, " /close\nClosed, clean: the client had nothing that could be lost.\nThe command completed"),
         (before, "alice at 127.0.0.1 goes on with budget.xlsx and gets READ: STATUS_FILE_CLOSED\n"),
         (after, "$ net session \\\\127.0.0.2 /delete /y\nThe command completed successfully.\n"),
         (after, "bob at 127.0.0.2 goes on and gets READ: STATUS_USER_SESSION_DELETED\n"),
@@ -63,6 +63,50 @@ fn a_server_that_is_kept_runs_until_it_is_stopped() {
     output.read_to_string(&mut said).unwrap();
     assert_eq!(child.0.wait().unwrap().code(), Some(0), "{said}");
     assert_eq!(entries(place.path()), [""; 0]);
+}
+
+#[test]
+fn the_programs_that_list_and_close_agree_about_a_real_server() {
+    let place = tempfile::tempdir().unwrap();
+    let mut child = Kept(demo(&place, &["--keep"]).spawn().unwrap());
+    let mut output = BufReader::new(child.0.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("Ctrl-C") {
+        assert_ne!(output.read_line(&mut said).unwrap(), 0, "it ended:\n{said}");
+    }
+    let socket =
+        said.split_whitespace().skip_while(|word| *word != "--socket").nth(1).expect(&said).to_owned();
+    let run = |words: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shareward"));
+        command.args(words.split_whitespace()).env("SHAREWARD_SOCKET", &socket).stdin(Stdio::null());
+        let output = command.output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (text, String::from_utf8_lossy(&output.stderr).into_owned(), output.status.code())
+    };
+    let says = |words: &str, expected: &str, code: i32| {
+        let (text, errors, ended) = run(words);
+        assert!(text.contains(expected) && ended == Some(code), "{words}: {ended:?}\n{text}{errors}");
+        text
+    };
+
+    let row = says("file --path notes --csv --no-header --user alice --writing=no", ",notes.txt,", 0);
+    let path = row.split(',').nth(2).unwrap().to_owned();
+    says(&format!("who {path}"), "User name        alice\n", 0);
+    says("who notes.txt --share demo --json", "\"opened_at\": \"20", 0);
+    says(&format!("wait {path} --timeout 0"), "is still open:", 1);
+    says("session --path notes --age <1h --ndjson", "\"user\":\"alice\"", 0);
+    says("session --json=wmi", "\"ShareName\": \"demo\"", 0);
+    says("file --watch --ndjson --for 0s --path notes", "", 0);
+    says("openfiles /query /fo csv /v", &format!("\"0\",\"Read\",\"{path}\""), 0);
+    says("psfile -nobanner notes", &format!("] {path}\n    User:   alice\n"), 0);
+    says("psloggedon -nobanner alice", "alice logged onto ", 0);
+    says("file --path notes /close --dry-run", "1 file: 1 of alice. Nothing was closed", 0);
+    says("file --path notes /close", "(Y/N) [Y]: ", 2);
+    says("file --path notes /close /y", "1 file closed: 1 clean.\n", 0);
+    says(&format!("wait {path} --timeout 5s"), "Nobody has ", 0);
+
+    kill_process(Pid::from_child(&child.0), Signal::INT).unwrap();
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
 }
 
 /// The demonstration, whose temporary files go below `place`.

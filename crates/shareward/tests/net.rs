@@ -80,6 +80,7 @@ fn file(id: u32, path: &str, user: &str, locks: u32) -> OpenFile {
         computer: Some("fe80::1".into()),
         permissions: Some(3),
         locks: Some(locks),
+        oplock: Some("none".into()),
         ..OpenFile::default()
     }
 }

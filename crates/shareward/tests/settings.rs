@@ -1,6 +1,7 @@
 //! The commands about shares, settings, counters, the clock, accounts and the service as they are typed, against a
 //! control server with canned data: what they print, where, and with which exit code.
 
+#[expect(dead_code, reason = "a suite uses a part of it")]
 mod fake;
 
 use axum::extract::Path;

@@ -10,7 +10,11 @@ mod demo;
 mod file;
 mod help;
 mod helpmsg;
+mod links;
 mod net_use;
+mod openfiles;
+mod psfile;
+mod psloggedon;
 mod serve;
 mod service;
 mod session;
@@ -19,6 +23,8 @@ mod statistics;
 mod time;
 mod user;
 mod view;
+mod wait;
+mod who;
 
 use std::path::Path;
 
@@ -36,6 +42,10 @@ static APPLETS: &[&Applet] = &[
     &file::APPLET,
     &help::APPLET,
     &helpmsg::APPLET,
+    &links::APPLET,
+    &openfiles::APPLET,
+    &psfile::APPLET,
+    &psloggedon::APPLET,
     &service::PAUSE,
     &serve::APPLET,
     &session::APPLET,
@@ -47,6 +57,8 @@ static APPLETS: &[&Applet] = &[
     &net_use::APPLET,
     &user::APPLET,
     &view::APPLET,
+    &wait::APPLET,
+    &who::APPLET,
 ];
 
 /// One command.
@@ -83,9 +95,8 @@ pub(crate) struct Help {
 
 impl Family {
     /// The commands of a program by the name it was called by.
-    pub(crate) fn of_program(program: &str) -> Self {
-        let name = Path::new(program).file_stem().map(|stem| stem.to_string_lossy().to_lowercase());
-        if name.as_deref() == Some("net") { Self::Net } else { Self::Own }
+    fn of_program(program: &str) -> Self {
+        if program_name(program) == "net" { Self::Net } else { Self::Own }
     }
 
     fn has(self, applet: &Applet) -> bool {
@@ -93,8 +104,24 @@ impl Family {
     }
 }
 
+/// Runs what the program is called as: one of the commands that have a name of their own ([`links`]), or the command
+/// that `words` name.
+pub(crate) fn run_as(program: &str, words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let name = program_name(program);
+    match find(Family::Own, &name).filter(|_| links::PROGRAMS.contains(&name.as_str())) {
+        Some(applet) => run(applet, words, console),
+        None => dispatch(Family::of_program(program), words, console),
+    }
+}
+
+/// The name of a program without where it is, in lower case.
+fn program_name(program: &str) -> String {
+    let stem = Path::new(program).file_stem();
+    stem.map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
 /// Runs the command that `words` name.
-pub(crate) fn dispatch(family: Family, words: &[String], console: &mut Console) -> Result<(), Failure> {
+fn dispatch(family: Family, words: &[String], console: &mut Console) -> Result<(), Failure> {
     let Some((name, rest)) = words.split_first() else {
         return Err(Failure::UnknownCommand { name: None, overview: help::overview(family) });
     };
@@ -112,16 +139,20 @@ pub(crate) fn dispatch(family: Family, words: &[String], console: &mut Console) 
     let Some(applet) = find(family, name) else {
         return Err(Failure::UnknownCommand { name: Some(name.clone()), overview: help::overview(family) });
     };
-    if cli::wants_help(rest) {
-        help::show(applet, console);
-        return Ok(());
-    }
     // Which commands there are depends on the name the program was called by.
     if std::ptr::eq(applet, &help::APPLET) && rest.is_empty() {
         console.write(&help::overview(family));
         return Ok(());
     }
-    (applet.run)(rest, console)
+    run(applet, rest, console)
+}
+
+fn run(applet: &Applet, words: &[String], console: &mut Console) -> Result<(), Failure> {
+    if cli::wants_help(words) {
+        help::show(applet, console);
+        return Ok(());
+    }
+    (applet.run)(words, console)
 }
 
 fn find(family: Family, name: &str) -> Option<&'static Applet> {

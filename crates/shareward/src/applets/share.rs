@@ -1,5 +1,6 @@
 //! `net share`: what is shared, and changing it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use client::Administration;
@@ -7,11 +8,12 @@ use control::{ConnectionQuery, Ended, FileQuery, Grant, GrantRight, NewShare, Sh
 
 use super::{Applet, Family, Help};
 use crate::administration;
-use crate::cli::{self, Options, Switch, Takes, Words};
+use crate::cli::{self, Format, Options, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Console, RULE, clean_line, columns, pad};
 use crate::prompt::{self, DefaultAnswer};
+use crate::wmi::SharedResource;
 
 pub(super) static APPLET: Applet = Applet {
     names: &["share", "shares"],
@@ -30,7 +32,8 @@ sharename=path [/GRANT:user,{READ | CHANGE | FULL}]... [/USERS:n | /UNLIMITED]
 sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
         [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
 {sharename | path} /DELETE [/YES | /NO]
-[--json] [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
+[--json[=wmi]]
+[--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
 Lists the shares of this server, shows one, makes one, changes one, or deletes
@@ -68,7 +71,7 @@ const SWITCHES: &[Switch] = &[
     DELETE,
     cli::YES,
     cli::NO,
-    cli::JSON,
+    cli::format::JSON,
     cli::SOCKET,
     cli::SERVER,
     cli::LOGIN,
@@ -82,6 +85,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if options.json {
         console.set_json();
     }
+    let format = Format::of(&words).map_err(usage)?;
     let change = change_of(&words).map_err(usage)?;
     let delete = words.has(&DELETE);
     let changes = change != ShareChange::default();
@@ -91,7 +95,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let count = || usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
     match words.operands.as_slice() {
         [] if delete || changes => Err(count()),
-        [] => list(&options, console),
+        [] => list(&options, format, console),
         [operand] => {
             let server = administration::of(&options.target)?;
             match operand.split_once('=') {
@@ -162,9 +166,13 @@ fn done(console: &mut Console, share: &Share, text: &str) -> Result<(), Failure>
     Ok(())
 }
 
-fn list(options: &Options, console: &mut Console) -> Result<(), Failure> {
+fn list(options: &Options, format: Format, console: &mut Console) -> Result<(), Failure> {
     let server = administration::of(&options.target)?;
     let shares = administration::run(async { Ok(server.shares().await?) })?;
+    if format == Format::Wmi {
+        let shares: Vec<SharedResource> = shares.iter().map(SharedResource::from).collect();
+        return console.document("wmi", &BTreeMap::from([("Win32_Share", shares)]));
+    }
     if options.json {
         return console.document("shares", &shares);
     }
@@ -239,9 +247,9 @@ fn show(
         format!("{}, {right}", grant.user)
     });
     let text = [
-        lines("Share name", &[share.name.clone()]),
+        lines("Share name", std::slice::from_ref(&share.name)),
         lines("Path", &[share.path.clone().unwrap_or_default()]),
-        lines("Remark", &[share.comment.clone()]),
+        lines("Remark", std::slice::from_ref(&share.comment)),
         lines("Maximum users", &[limit]),
         lines("Users", &users),
         lines("Caching", &[caching.to_owned()]),

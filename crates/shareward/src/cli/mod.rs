@@ -1,6 +1,10 @@
 //! NET's grammar: `/SWITCH[:value]` in any case and any unambiguous abbreviation, and beside it the
 //! spelling of GNU, `--switch[=value]`.
 
+pub(crate) mod filter;
+pub(crate) mod format;
+mod length;
+pub(crate) mod plain;
 mod switches;
 
 use std::path::PathBuf;
@@ -10,6 +14,9 @@ use crate::failure::Numbered;
 use crate::messages;
 use crate::prompt::Preset;
 
+pub(crate) use filter::Filter;
+pub(crate) use format::Format;
+pub(crate) use length::length;
 pub(crate) use switches::{Switch, Takes, Words, parse, parse_either, parse_paths};
 
 /// Switches of NET that every command takes.
@@ -30,6 +37,9 @@ pub(crate) const SERVER: Switch = Switch::own("SERVER", Takes::Value);
 pub(crate) const LOGIN: Switch = Switch::own("LOGIN", Takes::Value);
 /// See [`JSON`].
 pub(crate) const CREDENTIALS: Switch = Switch::own("CREDENTIALS", Takes::Value);
+
+/// The switches that say which server is meant, and as whom to ask it.
+pub(crate) const TARGET: [Switch; 4] = [SOCKET, SERVER, LOGIN, CREDENTIALS];
 
 /// What the common switches say.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +71,7 @@ impl Options {
                 server: words.value(&SERVER).map(str::to_owned),
                 login: words.value(&LOGIN).map(str::to_owned),
                 credentials: words.value(&CREDENTIALS).map(PathBuf::from),
+                password: None,
             },
             json: words.has(&JSON),
             compat: words.has(&COMPAT),

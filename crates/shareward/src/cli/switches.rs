@@ -19,6 +19,8 @@ pub(crate) enum Takes {
     Nothing,
     /// A value: `/NAME:value`, `--name=value` or `--name value`.
     Value,
+    /// Nothing, or a value behind `:` or `=`.
+    Optional,
 }
 
 /// Whose switch it is. Abbreviations that NET accepts must not become ambiguous by switches of ours, so
@@ -47,6 +49,13 @@ pub(crate) struct Words {
     /// What is not a switch, in order.
     pub(crate) operands: Vec<String>,
     given: Vec<(&'static str, Option<String>)>,
+}
+
+impl Switch {
+    /// How errors show it.
+    pub(crate) fn shown(&self) -> String {
+        format!("--{}", self.name.to_ascii_lowercase())
+    }
 }
 
 impl Words {
@@ -110,11 +119,17 @@ fn sort(words: &[String], switches: &[Switch], is_path: impl Fn(&str) -> bool) -
         let value = match (switch.takes, spelling.value) {
             (Takes::Nothing, None) => None,
             (Takes::Nothing, Some(_)) => return Err(Numbered::new(messages::OPTION_VALUE_NUMBER)),
-            (Takes::Value, Some(value)) => Some(value.to_owned()),
+            (Takes::Value | Takes::Optional, Some(value)) => Some(value.to_owned()),
+            (Takes::Optional, None) => None,
             (Takes::Value, None) if spelling.marker == "--" => words.next().cloned(),
             (Takes::Value, None) => None,
         };
-        if switch.takes == Takes::Value && value.as_deref().unwrap_or_default().is_empty() {
+        let lacks_value = match switch.takes {
+            Takes::Nothing => false,
+            Takes::Value => value.as_deref().unwrap_or_default().is_empty(),
+            Takes::Optional => value.as_deref() == Some(""),
+        };
+        if lacks_value {
             return Err(Numbered::new(messages::VALUE_OF_OPTION_NUMBER).about(spelling.shown()));
         }
         sorted.given.push((switch.name, value));
@@ -189,7 +204,8 @@ mod tests {
     const COMPAT: Switch = Switch::own("COMPAT", Takes::Nothing);
     const COMMENT: Switch = Switch::own("COMMENT", Takes::Value);
     const DELETED: Switch = Switch::own("DELETED", Takes::Nothing);
-    const ALL: &[Switch] = &[COMPAT, COMMENT, DELETED, DELETE, CLOSE, CLEAR];
+    const AS: Switch = Switch::own("AS", Takes::Optional);
+    const ALL: &[Switch] = &[COMPAT, COMMENT, DELETED, DELETE, CLOSE, CLEAR, AS];
 
     fn parsed(line: &str, switches: &[Switch]) -> Result<Words, Numbered> {
         parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>(), switches)
@@ -205,6 +221,18 @@ mod tests {
             assert_eq!(parsed(line, ALL).unwrap().value(&COMMENT), Some("a=b:c"), "{line}");
         }
         assert_eq!(parsed("--comment /srv/x", ALL).unwrap().value(&COMMENT), Some("/srv/x"));
+    }
+
+    #[test]
+    fn a_value_that_may_be_left_out_does_not_take_the_next_word() {
+        for (line, value, operands) in
+            [("--as x", None, 1), ("--as=x", Some("x"), 0), ("/as:x", Some("x"), 0), ("/as", None, 0)]
+        {
+            let words = parsed(line, ALL).unwrap();
+            assert!(words.has(&AS));
+            assert_eq!((words.value(&AS), words.operands.len()), (value, operands), "{line}");
+        }
+        assert!(parsed("--as=", ALL).is_err());
     }
 
     #[test]

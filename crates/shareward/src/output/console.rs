@@ -16,7 +16,10 @@ pub(crate) struct Console {
     input: Box<dyn BufRead>,
     input_is_terminal: bool,
     width: Option<usize>,
+    height: Option<usize>,
+    err_is_terminal: bool,
     json: bool,
+    data: bool,
     trouble: Option<io::ErrorKind>,
 }
 
@@ -24,20 +27,19 @@ impl Console {
     /// The process's own streams.
     pub(crate) fn standard() -> Self {
         let out = io::stdout();
-        let width = out
-            .is_terminal()
-            .then(|| rustix::termios::tcgetwinsize(&out).ok())
-            .flatten()
-            .map(|size| usize::from(size.ws_col))
-            .filter(|columns| *columns > 0);
+        let size = out.is_terminal().then(|| rustix::termios::tcgetwinsize(&out).ok()).flatten();
+        let known = |length: u16| Some(usize::from(length)).filter(|length| *length > 0);
         Self {
             out: Box::new(BufWriter::new(out)),
             err: Box::new(io::stderr()),
             // One byte at a time out of the process's own buffer, so that a second reader misses nothing.
             input: Box::new(BufReader::with_capacity(1, io::stdin())),
             input_is_terminal: io::stdin().is_terminal(),
-            width,
+            width: size.and_then(|size| known(size.ws_col)),
+            height: size.and_then(|size| known(size.ws_row)),
+            err_is_terminal: io::stderr().is_terminal(),
             json: false,
+            data: false,
             trouble: None,
         }
     }
@@ -45,6 +47,12 @@ impl Console {
     /// Says that stdout carries JSON: talk and errors keep away from it, and errors are JSON too.
     pub(crate) fn set_json(&mut self) {
         self.json = true;
+        self.data = true;
+    }
+
+    /// Says that stdout carries other data for programs: talk keeps away from it.
+    pub(crate) fn set_data(&mut self) {
+        self.data = true;
     }
 
     /// Whether stdout carries JSON.
@@ -55,6 +63,26 @@ impl Console {
     /// The columns of the terminal that stdout is; none where it is a file or a pipe.
     pub(crate) fn width(&self) -> Option<usize> {
         self.width
+    }
+
+    /// The lines of the terminal that stdout is; none where it is a file or a pipe.
+    pub(crate) fn height(&self) -> Option<usize> {
+        self.height
+    }
+
+    /// Shows how far something is that takes long, on stderr and only where that is a terminal. An empty text takes
+    /// away what is shown.
+    pub(crate) fn progress(&mut self, text: &str) {
+        if self.err_is_terminal {
+            self.error(&format!("\r{text}\u{1b}[K"));
+        }
+    }
+
+    /// Writes out what is buffered, now. False where nobody reads it any more, so that a command that goes on and on
+    /// ends.
+    pub(crate) fn shown(&mut self) -> bool {
+        self.flush();
+        self.trouble.is_none()
     }
 
     /// Writes to stdout.
@@ -85,9 +113,9 @@ impl Console {
     }
 
     /// Says something to the person while the command runs: on stdout as NET does, on stderr where
-    /// stdout carries JSON.
+    /// stdout carries data.
     pub(crate) fn talk(&mut self, text: &str) {
-        if self.json { self.error(text) } else { self.write(text) }
+        if self.data { self.error(text) } else { self.write(text) }
     }
 
     /// The next line of input; none at its end.
@@ -188,7 +216,10 @@ pub(crate) mod memory {
                 input: Box::new(io::Cursor::new(input.as_bytes().to_vec())),
                 input_is_terminal: false,
                 width: None,
+                height: None,
+                err_is_terminal: false,
                 json: false,
+                data: false,
                 trouble: None,
             };
             (console, shown)

@@ -20,3 +20,19 @@ impl<T: Serialize> Serialize for Envelope<'_, T> {
 pub(crate) fn document(name: &'static str, content: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(&Envelope { name, content })? + "\n")
 }
+
+/// The same on one line, for a stream of documents.
+pub(crate) fn line(name: &'static str, content: &impl Serialize) -> Result<String, serde_json::Error> {
+    Ok(serde_json::to_string(&Envelope { name, content })? + "\n")
+}
+
+/// An entry, and whose it is where several servers are asked.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Of<T> {
+    /// How the command line names the server; none where only one is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) server: Option<String>,
+    /// The entry itself.
+    #[serde(flatten)]
+    pub(crate) entry: T,
+}

@@ -1,12 +1,14 @@
 //! Everything that is written: the only place that touches stdout and stderr.
 
 mod console;
+mod csv;
 mod json;
 mod table;
 mod width;
 
 pub(crate) use console::Console;
-pub(crate) use json::document;
+pub(crate) use csv::Csv;
+pub(crate) use json::{Of, document, line};
 pub(crate) use table::{Align, Column, Cut, Table};
 pub(crate) use width::{columns, cut_end, cut_middle, pad};
 

@@ -13,13 +13,27 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use control::{Ended, Error, FileQuery, OpenFile, Page, Session, SessionQuery, number, route};
+use control::{
+    CloseFile, Ended, Error, Event, FileQuery, Logon, OpenFile, Outcome, Page, Session, SessionQuery,
+    Timestamp, Who, WhoQuery, number, route,
+};
+use futures_util::{StreamExt as _, stream};
 
 /// What the server has.
 #[derive(Clone, Default)]
 pub(crate) struct Data {
     pub(crate) sessions: Vec<Session>,
     pub(crate) files: Vec<OpenFile>,
+    /// What `files` is from the second look at it on, from the third, and so on.
+    pub(crate) later: Vec<Vec<OpenFile>>,
+    /// None where the server does not know who is logged on.
+    pub(crate) logons: Option<Vec<Logon>>,
+    /// The answers to `who`, one after the other, the last for ever; none where the server does not know the question.
+    pub(crate) who: Vec<Who>,
+    /// What happens, at once; none where the server tells no events.
+    pub(crate) events: Option<Vec<Event>>,
+    /// How the close of an open goes, where it does not go well.
+    pub(crate) outcomes: Vec<(u32, Result<Outcome, Error>)>,
     /// What every request is refused with.
     pub(crate) refusal: Option<Error>,
 }
@@ -51,6 +65,9 @@ impl FakeServer {
             .route(route::SESSION, get(session).delete(end_session))
             .route(route::FILES, get(files))
             .route(route::FILE, get(file).delete(close_file))
+            .route(route::LOGONS, get(logons))
+            .route(route::WHO, get(who))
+            .route(route::EVENTS, get(events))
             .with_state(shared.clone())
             .merge(more)
             .layer(middleware::from_fn_with_state(shared.clone(), note));
@@ -160,7 +177,7 @@ async fn sessions(
 ) -> Answer<Page<Session>> {
     let data = shared.data.lock().unwrap();
     let mut all = data.sessions.clone();
-    all.retain(|session| query.user.as_ref().is_none_or(|user| *user == session.user));
+    all.retain(|session| query.matches(session));
     Ok(Json(page(&all, |session| session.id.unwrap(), query.after)))
 }
 
@@ -177,11 +194,16 @@ async fn end_session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> 
     Ok(Json(Ended { sessions: 1, files: session.opens.unwrap_or(0), outcome: None }))
 }
 
+/// A look at the list ends with its last page.
 async fn files(State(shared): State<Arc<Shared>>, Query(query): Query<FileQuery>) -> Answer<Page<OpenFile>> {
-    let data = shared.data.lock().unwrap();
+    let mut data = shared.data.lock().unwrap();
     let mut all = data.files.clone();
-    all.retain(|file| query.path.as_ref().is_none_or(|part| file.path.contains(part)));
-    Ok(Json(page(&all, |file| file.id, query.after)))
+    all.retain(|file| query.matches(file, NOW));
+    let page = page(&all, |file| file.id, query.after);
+    if page.next.is_none() && !data.later.is_empty() {
+        data.files = data.later.remove(0);
+    }
+    Ok(Json(page))
 }
 
 async fn file(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<OpenFile> {
@@ -189,11 +211,56 @@ async fn file(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<
     data.files.iter().find(|file| file.id == id).cloned().map(Json).ok_or_else(no_file)
 }
 
-async fn close_file(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<Ended> {
+async fn close_file(
+    State(shared): State<Arc<Shared>>,
+    Path(id): Path<u32>,
+    Query(how): Query<CloseFile>,
+) -> Answer<Ended> {
     let mut data = shared.data.lock().unwrap();
     let index = data.files.iter().position(|file| file.id == id).ok_or_else(no_file)?;
+    let file = &data.files[index];
+    let is_path = |path: &String| [Some(&file.path), file.server_path.as_ref()].contains(&Some(path));
+    if how.expect_user.is_some_and(|user| user != file.user)
+        || how.expect_path.is_some_and(|it| !is_path(&it))
+    {
+        return Err(no_file());
+    }
+    let outcome = data.outcomes.iter().find(|(of, _)| *of == id).map(|(_, outcome)| outcome.clone());
+    let outcome = outcome.unwrap_or(Ok(if how.force { Outcome::Forced } else { Outcome::Clean }));
+    let outcome = outcome.map_err(Refused)?;
     data.files.remove(index);
-    Ok(Json(Ended { sessions: 0, files: 1, outcome: None }))
+    Ok(Json(Ended { sessions: 0, files: 1, outcome: Some(outcome) }))
+}
+
+async fn logons(State(shared): State<Arc<Shared>>) -> Answer<Page<Logon>> {
+    let logons = shared.data.lock().unwrap().logons.clone();
+    logons.map(|logons| Json(Page::whole(logons))).ok_or_else(not_supported)
+}
+
+async fn who(State(shared): State<Arc<Shared>>, Query(_query): Query<WhoQuery>) -> Answer<Who> {
+    let mut data = shared.data.lock().unwrap();
+    let answer = data.who.first().cloned().ok_or_else(not_supported)?;
+    if data.who.len() > 1 {
+        data.who.remove(0);
+    }
+    Ok(Json(answer))
+}
+
+/// The events, and then nothing more for ever.
+async fn events(State(shared): State<Arc<Shared>>) -> Response {
+    let Some(events) = shared.data.lock().unwrap().events.clone() else {
+        return not_supported().into_response();
+    };
+    let lines: String = events.iter().map(|event| serde_json::to_string(event).unwrap() + "\n").collect();
+    let lines = stream::iter([Ok::<_, std::convert::Infallible>(lines)]).chain(stream::pending());
+    axum::body::Body::from_stream(lines).into_response()
+}
+
+/// The time at which everything of the tests is looked at.
+const NOW: Timestamp = Timestamp(1_772_361_000_000);
+
+fn not_supported() -> Refused {
+    Refused(Error::new(number::NOT_SUPPORTED, "The request is not supported."))
 }
 
 fn no_session() -> Refused {

@@ -1,0 +1,249 @@
+//! `psloggedon`: who is logged on, at the machine itself and through its shares.
+
+use client::Administration;
+use control::{Logon, Session, SessionQuery, Timestamp, number};
+
+use super::{Applet, Family, Help};
+use crate::administration::{self, Target};
+use crate::cli;
+use crate::cli::plain::{Known, Line, Value, Wrong};
+use crate::exit::ExitCode;
+use crate::failure::{Failure, Numbered};
+use crate::output::{Console, clean_line};
+use crate::programs::local_name;
+use crate::utmp;
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["psloggedon"],
+    family: Family::Own,
+    summary: "shows who is logged on, as Sysinternals' psloggedon does",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+PSLOGGEDON [-l] [-x] [-nobanner] [\\\\computer | username]
+           [-server NAME,NAME] [-login USER] [-credentials FILE]
+",
+    about: "\
+Shows who is logged on at the machine itself, as 'who' does, and who is logged
+on through its shares, as 'net session' does. With a user's name, says where
+this user is logged on.
+
+  -l          only at the machine itself
+  -x          without times
+  -nobanner   says nothing of itself
+  \\\\computer  another machine; in a shell, write //computer or quote it
+  -server     other machines, as 'net session' takes them: where to look for a
+              user
+  -login, -credentials
+              as whom to ask them
+
+Who is logged on at this machine itself is known also where no server runs.
+Times are in UTC.
+
+Exit codes: 0 done; where a user is looked for, 0 found and 1 not; 5 you may
+not, and 2 all other errors.
+",
+};
+
+const KNOWN: &[Known] = &[
+    ("l", Value::None),
+    ("x", Value::None),
+    ("nobanner", Value::None),
+    ("accepteula", Value::None),
+    ("server", Value::Needed),
+    ("login", Value::Needed),
+    ("credentials", Value::Needed),
+    ("socket", Value::Needed),
+];
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let misused = |text: String| {
+        let text = format!("{text}\n\n{}", HELP.syntax.trim_end());
+        Failure::Exit { failure: Box::new(Failure::Plain(text)), code: 2 }
+    };
+    let line = Line::of(words, &['-'], KNOWN).map_err(|wrong| match wrong {
+        Wrong::Unknown(word) => misused(format!("There is no switch {}.", clean_line(&word))),
+        Wrong::Lacks(name) => misused(format!("-{name} needs a value.")),
+        Wrong::Twice(name) => misused(format!("-{name} is there twice.")),
+    })?;
+    let operands: Vec<&String> = line.operands.iter().filter(|word| *word != "-").collect();
+    let (computer, user) = match operands.as_slice() {
+        [] => (None, None),
+        [word] if word.starts_with('\\') || word.starts_with("//") => {
+            let name = cli::computer(word).map_err(|error| misused(error.explained()))?;
+            (Some(name), None)
+        }
+        [user] => (None, Some((*user).clone())),
+        _ => return Err(misused("There are too many words.".to_owned())),
+    };
+    if computer.is_some() && line.has("server") {
+        return Err(misused("It is either \\\\computer or -server.".to_owned()));
+    }
+    if !line.has("nobanner") {
+        console.error(concat!(
+            "\nPsLoggedOn of Shareward ",
+            env!("CARGO_PKG_VERSION"),
+            " - See who's logged on\n\n"
+        ));
+    }
+    let target = Target {
+        socket: line.value("socket").map(Into::into),
+        server: computer.or_else(|| line.value("server").map(str::to_owned)),
+        login: line.value("login").map(str::to_owned),
+        credentials: line.value("credentials").map(Into::into),
+        ..Target::default()
+    };
+    let local_only = line.has("l");
+    let machines = ask(&target, local_only)?;
+    match user {
+        Some(user) => find(&machines, &user, console),
+        None => show(&machines, local_only, !line.has("x"), console),
+    }
+}
+
+/// What one machine answered.
+struct Machine {
+    name: String,
+    local: Result<Vec<Logon>, Numbered>,
+    shares: Result<Vec<Session>, Numbered>,
+}
+
+fn ask(target: &Target, local_only: bool) -> Result<Vec<Machine>, Failure> {
+    let servers = administration::all_of(target)?;
+    let here = target.server.is_none();
+    administration::run(async {
+        let asked = servers.ask(async |server: &dyn Administration| {
+            let local = match server.logons().await {
+                Err(error) if here && is_no_answer(&error) => {
+                    utmp::logons().map_err(|reason| Numbered::from(error).hint(reason.to_string()))
+                }
+                answer => answer.map_err(Numbered::from),
+            };
+            let shares = match local_only {
+                true => Ok(Vec::new()),
+                false => server.sessions(&SessionQuery::default()).await.map_err(Numbered::from),
+            };
+            Ok((local, shares))
+        });
+        let mut machines = Vec::new();
+        for (server, answer) in asked.await {
+            let (local, shares) = answer?;
+            let name = server.name.clone().unwrap_or_else(local_name).to_uppercase();
+            machines.push(Machine { name, local, shares });
+        }
+        Ok(machines)
+    })
+}
+
+/// Whether nobody is there who could tell, so that this machine's own records must.
+fn is_no_answer(error: &client::Error) -> bool {
+    matches!(error.number(), number::SERVER_NOT_STARTED | number::NOT_SUPPORTED | number::ACCESS_DENIED)
+}
+
+fn show(machines: &[Machine], local_only: bool, times: bool, console: &mut Console) -> Result<(), Failure> {
+    let mut first: Option<ExitCode> = None;
+    for machine in machines {
+        if machines.len() > 1 {
+            console.line(&format!("\\\\{}\n", clean_line(&machine.name)));
+        }
+        match &machine.local {
+            Ok(logons) if logons.is_empty() => console.line("No one is logged on locally."),
+            Ok(logons) => {
+                console.line("Users logged on locally:");
+                for logon in logons {
+                    let name = name(logon.domain.as_deref(), &logon.user);
+                    console.line(&shown(logon.since.filter(|_| times), times, &name));
+                }
+            }
+            Err(error) => {
+                console.line("Unable to query local logons");
+                tell(machine, error, &mut first, console);
+            }
+        }
+        if local_only {
+            continue;
+        }
+        console.line("");
+        match &machine.shares {
+            Ok(sessions) if sessions.is_empty() => console.line("No one is logged on via resource shares."),
+            Ok(sessions) => {
+                console.line("Users logged on via resource shares:");
+                for session in sessions {
+                    let name = name(session.domain.as_deref(), &session.user);
+                    console.line(&shown(session.connected_at.filter(|_| times), times, &name));
+                }
+            }
+            Err(error) => {
+                console.line("Unable to query resource logons");
+                tell(machine, error, &mut first, console);
+            }
+        }
+    }
+    first.map_or(Ok(()), |code| Err(Failure::Told(code)))
+}
+
+fn tell(machine: &Machine, error: &Numbered, first: &mut Option<ExitCode>, console: &mut Console) {
+    console.error(&format!("{}: {}\n", clean_line(&machine.name), error.explained()));
+    first.get_or_insert(error.exit_code());
+}
+
+fn shown(since: Option<Timestamp>, times: bool, name: &str) -> String {
+    if !times {
+        return format!("     {}", clean_line(name));
+    }
+    let since = match since {
+        // To the second, and with the zone that it is in.
+        Some(time) => time.to_string().get(..19).map(|text| text.replace('T', " ") + "Z"),
+        None => None,
+    };
+    format!("     {:<27}{}", since.as_deref().unwrap_or("<unknown time>"), clean_line(name))
+}
+
+fn name(domain: Option<&str>, user: &str) -> String {
+    match domain.filter(|domain| !domain.is_empty()) {
+        _ if user.is_empty() => "(anonymous)".to_owned(),
+        Some(domain) if !user.contains('\\') => format!("{domain}\\{user}"),
+        _ => user.to_owned(),
+    }
+}
+
+fn find(machines: &[Machine], wanted: &str, console: &mut Console) -> Result<(), Failure> {
+    let mut found = false;
+    let mut first: Option<ExitCode> = None;
+    for machine in machines {
+        let mut tell_found = |name: &str, how: &str| {
+            found = true;
+            console.line(&clean_line(&format!("{name} logged onto {} {how}.", machine.name)));
+        };
+        for logon in machine.local.iter().flatten() {
+            if is_user(wanted, logon.domain.as_deref(), &logon.user) {
+                tell_found(&name(logon.domain.as_deref(), &logon.user), "locally");
+            }
+        }
+        for session in machine.shares.iter().flatten() {
+            if is_user(wanted, session.domain.as_deref(), &session.user) {
+                tell_found(&name(session.domain.as_deref(), &session.user), "via resource shares");
+            }
+        }
+        for error in machine.local.as_ref().err().into_iter().chain(machine.shares.as_ref().err()) {
+            tell(machine, error, &mut first, console);
+        }
+    }
+    match (found, first) {
+        (true, _) => Ok(()),
+        (false, Some(code)) => Err(Failure::Told(code)),
+        (false, None) => {
+            console.line(&clean_line(&format!("{wanted} is logged on nowhere here.")));
+            Err(Failure::Told(ExitCode::System(1)))
+        }
+    }
+}
+
+fn is_user(wanted: &str, domain: Option<&str>, user: &str) -> bool {
+    let query = SessionQuery { user: Some(wanted.to_owned()), ..SessionQuery::default() };
+    let session = Session { user: user.to_owned(), domain: domain.map(str::to_owned), ..Session::default() };
+    !user.is_empty() && query.matches(&session)
+}

@@ -1,0 +1,325 @@
+//! `net session`: who is connected, and ending it.
+
+mod end;
+mod shown;
+
+use std::cell::OnceCell;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, ToSocketAddrs as _};
+
+use client::Administration;
+use control::{OpenFile, Session, SessionQuery, address, number};
+
+use super::{Applet, Family, Help};
+use crate::administration::{self, Servers};
+use crate::cli::{self, Filter, Format, Options, Switch, Takes};
+use crate::failure::{Failure, Numbered};
+use crate::listing::{self, Gathered, Listed as _, gather_now};
+use crate::messages;
+use crate::output::Console;
+use crate::watch::{self, Watch, watch};
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["session", "sessions", "sess"],
+    family: Family::Net,
+    summary: "shows who is connected, and ends sessions",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET SESSION
+[\\\\computername] [/DELETE | /LIST] [/YES | /NO]
+[--id ID] [--user NAME] [--client COMPUTER] [--share NAME] [--path PATTERN]
+[--idle BOUND] [--age BOUND] [--locked] [--writing] [--mine]
+[--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
+[--json[=wmi] | --ndjson | --csv [--no-header]]
+[--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
+",
+    about: "\
+Lists the sessions between this server and its clients, or shows or ends those
+of one computer.
+
+  \\\\computername  the computer: its address or its name. In a shell, write
+                  //computername or quote it
+  /DELETE         ends the sessions of the computer, or all sessions, and
+                  closes what they have open. Where something is open it asks
+                  first
+  /LIST           shows every session as a list, not as a row of a table
+  /YES, /NO       answers the question beforehand
+
+Which ones; all that is given must match:
+  --id            only the session with this id, as --verbose shows it
+  --user          only the sessions of this user
+  --client        only those from this computer: its address or its name
+  --share         only those that are connected to this share
+  --path          only those that have something open whose path contains this
+                  text; or matches it as a pattern, where it has * or ?
+  --idle          only those that did nothing for so long: '>1h', '<30m', 2d
+  --age           only those that have been there for so long
+  --locked        only those that hold byte-range locks; or --locked=no
+  --writing       only those that have something open for writing
+  --mine          only your own
+
+How to end and to show them:
+  --dry-run       ends nothing, and shows what it would
+  --watch         goes on showing the list until Ctrl-C, or --for so long.
+                  Where output is no terminal, as a line for every change
+  --verbose       in lists, also shows what NET does not: dialect, signing,
+                  encryption, since when
+  --compat        cuts long names as NET did
+  --json          a document for programs; --ndjson one to a line, --csv as a
+                  table, --json=wmi with the names of WMI's Win32_ServerSession
+                  and Win32_ServerConnection
+  --server        other machines' servers; of several, a list says whose it is
+  --socket        the control socket of the server
+
+Switches may be abbreviated and written in any case, as /DEL or --delete.
+
+Exit codes: 0 done, also where there are no sessions; 5 you may not; 2 all
+else, as 2114 no server runs, 2312 no session with this computer, and where the
+question was answered with no. The number is in the text.
+",
+};
+
+const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
+const LIST: Switch = Switch::net("LIST", Takes::Nothing);
+const ID: Switch = Switch::own("ID", Takes::Value);
+const DRY_RUN: Switch = Switch::own("DRY-RUN", Takes::Nothing);
+
+const SWITCHES: [Switch; 8] = [DELETE, LIST, ID, DRY_RUN, cli::YES, cli::NO, cli::COMPAT, cli::VERBOSE];
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let known =
+        [SWITCHES.as_slice(), &cli::filter::SWITCHES, &cli::format::SWITCHES, &watch::SWITCHES, &cli::TARGET];
+    let words = cli::parse(words, &known.concat()).map_err(usage)?;
+    let options = Options::of(&words).map_err(usage)?;
+    let format = Format::of(&words).map_err(usage)?;
+    format.announce(console);
+    let filter = Filter::of(&words).map_err(usage)?;
+    let watched = Watch::of(&words, format).map_err(usage)?;
+    let computer = match words.operands.as_slice() {
+        [] => None,
+        [operand] => Some(cli::computer(operand).map_err(usage)?),
+        _ => return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
+    };
+    let (deletes, as_list, dry_run) = (words.has(&DELETE), words.has(&LIST), words.has(&DRY_RUN));
+    if (deletes && (as_list || watched.is_some() || matches!(format, Format::Ndjson | Format::Csv { .. })))
+        || (dry_run && !deletes)
+        || (as_list && watched.is_some())
+    {
+        return Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)));
+    }
+    let meant = Meant { id: id(&words).map_err(usage)?, computer, filter, addresses: OnceCell::new() };
+    if deletes {
+        let server = administration::of(&options.target)?;
+        let sessions = administration::run(async { Ok(meant.of(&*server).await?) })?;
+        let one_computer = meant.computer.is_some();
+        if one_computer && sessions.is_empty() {
+            return Err(Numbered::new(number::CLIENT_NAME_NOT_FOUND).into());
+        }
+        let ending = end::Ending { one_computer, dry_run, preset: options.preset, format };
+        return ending.run(&*server, &sessions, console);
+    }
+    let servers = administration::all_of(&options.target)?;
+    let shown = Shown { meant: &meant, as_list, verbose: options.verbose, compat: options.compat };
+    match watched {
+        Some(watched) => shown.watch(&servers, watched, format, console),
+        None => shown.once(&servers, format, console),
+    }
+}
+
+fn id(words: &cli::Words) -> Result<Option<u32>, Numbered> {
+    let Some(text) = words.value(&ID) else { return Ok(None) };
+    let id =
+        text.parse().map_err(|_not_one| Numbered::new(messages::VALUE_OF_OPTION_NUMBER).about(ID.shown()));
+    id.map(Some)
+}
+
+/// The sessions that the command line means.
+struct Meant {
+    id: Option<u32>,
+    computer: Option<String>,
+    filter: Filter,
+    /// Those of the computer, by this machine's resolver.
+    addresses: OnceCell<BTreeSet<IpAddr>>,
+}
+
+impl Meant {
+    async fn of(&self, server: &dyn Administration) -> Result<Vec<Session>, client::Error> {
+        let query = self.filter.sessions();
+        let mut sessions = server.sessions(&query).await?;
+        sessions.retain(|session| self.id.is_none_or(|id| session.id == Some(id)));
+        if let Some(computer) = &self.computer {
+            let resolve = |name: &str| self.addresses.get_or_init(|| addresses_of(name)).clone();
+            sessions = of_computer(sessions, computer, resolve);
+        }
+        if let Some(query) = self.filter.opens_of_sessions() {
+            let files = server.files(&query).await?;
+            sessions.retain(|session| files.iter().any(|file| is_of(file, session)));
+        }
+        Ok(sessions)
+    }
+}
+
+/// A view of sessions.
+struct Shown<'a> {
+    meant: &'a Meant,
+    as_list: bool,
+    verbose: bool,
+    compat: bool,
+}
+
+impl Shown<'_> {
+    fn once(&self, servers: &Servers, format: Format, console: &mut Console) -> Result<(), Failure> {
+        let gathered = gather_now(servers, async |server: &dyn Administration| self.meant.of(server).await)?;
+        if gathered.is_nothing(servers) {
+            return gathered.conclude(console);
+        }
+        if gathered.entries.is_empty() && self.meant.computer.is_some() {
+            gathered.conclude(console)?;
+            return Err(Numbered::new(number::CLIENT_NAME_NOT_FOUND).into());
+        }
+        if format == Format::Wmi {
+            return self.as_wmi(servers, gathered, console);
+        }
+        if listing::write(&gathered, format, console)? {
+            return gathered.conclude(console);
+        }
+        if gathered.entries.is_empty() {
+            console.line(&format!("{}\n", messages::NO_ENTRIES));
+            return gathered.conclude(console);
+        }
+        if self.as_list || self.meant.computer.is_some() {
+            let with_shares = self.meant.computer.is_some();
+            console.write(&shown::details(&gathered.entries, with_shares, self.verbose, self.compat));
+        } else {
+            console.write(&shown::table(&gathered.entries, gathered.several, self.compat, None));
+        }
+        console.line(&format!("{}\n", messages::COMPLETED));
+        gathered.conclude(console)
+    }
+
+    /// WMI has a class for the sessions, and one for what they are connected to.
+    fn as_wmi(
+        &self,
+        servers: &Servers,
+        gathered: Gathered<Session>,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let connections = gather_now(servers, async |server: &dyn Administration| {
+            server.connections(&control::ConnectionQuery::default()).await
+        })?;
+        let mut connections = connections.entries;
+        connections.retain(|connection| {
+            gathered.entries.iter().any(|session| {
+                session.server == connection.server
+                    && shown::is_connection_of(&connection.entry, &session.entry)
+            })
+        });
+        let sessions = listing::wmi::<_, <Session as listing::Listed>::Wmi>(&gathered.entries);
+        let connections = listing::wmi::<_, crate::wmi::ServerConnection>(&connections);
+        let content = shown::Wmi { sessions, connections };
+        debug_assert_eq!(Session::WMI, "Win32_ServerSession");
+        console.document("wmi", &content)?;
+        gathered.conclude(console)
+    }
+
+    fn watch(
+        &self,
+        servers: &Servers,
+        watched: Watch,
+        format: Format,
+        console: &mut Console,
+    ) -> Result<(), Failure> {
+        let meant = self.meant;
+        let width = console.width();
+        let query = SessionQuery { mine: None, ..meant.filter.sessions() };
+        let is_meant = |session: &Session| {
+            meant.computer.is_none() && meant.filter.opens_of_sessions().is_none() && query.matches(session)
+        };
+        let question = async |server: &dyn Administration| meant.of(server).await;
+        watch(servers, watched, format, console, question, is_meant, |gathered| {
+            shown::table(&gathered.entries, gathered.several, self.compat, width)
+        })
+    }
+}
+
+/// Whether the open is of this session; where the server names no sessions, of its computer and user.
+fn is_of(file: &OpenFile, session: &Session) -> bool {
+    match (file.session_id, session.id) {
+        (Some(of), Some(id)) => of == id,
+        _ => {
+            file.user.to_lowercase() == session.user.to_lowercase()
+                && file.computer.as_ref().is_none_or(|it| address::same_computer(it, &session.computer))
+        }
+    }
+}
+
+/// The sessions from one computer: by address or name as they are; where none matches and it is a name,
+/// by the addresses the name stands for.
+fn of_computer(
+    sessions: Vec<Session>,
+    computer: &str,
+    resolve: impl FnOnce(&str) -> BTreeSet<IpAddr>,
+) -> Vec<Session> {
+    let named = |session: &Session| {
+        address::same_computer(&session.computer, computer)
+            || session.computer_name.as_deref().is_some_and(|name| address::same_computer(name, computer))
+    };
+    if address::parse(computer).is_some() || sessions.iter().any(named) {
+        return sessions.into_iter().filter(named).collect();
+    }
+    let addresses = resolve(computer);
+    let resolved =
+        |session: &Session| address::parse(&session.computer).is_some_and(|ip| addresses.contains(&ip));
+    sessions.into_iter().filter(resolved).collect()
+}
+
+/// The addresses that a name stands for, by this machine's resolver.
+fn addresses_of(name: &str) -> BTreeSet<IpAddr> {
+    let found = (name, 0).to_socket_addrs();
+    found.into_iter().flatten().map(|found| address::canonical(found.ip())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(computer: &str, name: Option<&str>) -> Session {
+        Session { computer: computer.into(), computer_name: name.map(str::to_owned), ..Session::default() }
+    }
+
+    #[test]
+    fn a_computer_is_found_by_any_of_its_names() {
+        let sessions = || {
+            vec![
+                session("10.0.0.1", Some("alpha.example.org")),
+                session("::ffff:10.0.0.2", None),
+                session("2001:db8::7", None),
+                session("127.0.0.1", None),
+                session("alpha-not", None),
+            ]
+        };
+        for (computer, found) in [
+            ("10.0.0.1", vec!["10.0.0.1"]),
+            ("::ffff:10.0.0.1", vec!["10.0.0.1"]),
+            ("ALPHA", vec!["10.0.0.1"]),
+            ("10.0.0.2", vec!["::ffff:10.0.0.2"]),
+            ("[2001:DB8:0::7]", vec!["2001:db8::7"]),
+            ("workstation", vec!["::ffff:10.0.0.2", "127.0.0.1"]),
+            ("10.0.0.3", vec![]),
+            ("nobody", vec![]),
+        ] {
+            let resolve = |name: &str| match name {
+                "workstation" => BTreeSet::from([IpAddr::from([127, 0, 0, 1]), IpAddr::from([10, 0, 0, 2])]),
+                _ => BTreeSet::new(),
+            };
+            let matching = of_computer(sessions(), computer, resolve);
+            let computers: Vec<&str> = matching.iter().map(|session| session.computer.as_str()).collect();
+            assert_eq!(computers, found, "{computer}");
+        }
+    }
+}

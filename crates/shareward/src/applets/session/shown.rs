@@ -1,0 +1,206 @@
+//! Sessions, as the command shows them.
+
+use control::{Connection, Event, Session, ShareKind, address};
+use serde::Serialize;
+
+use crate::listing::{Listed, row_of, with_server};
+use crate::output::{Align, Column, Csv, Cut, Of, Table, clean_line, or_unknown, span};
+use crate::watch::Watched;
+use crate::wmi::{ServerConnection, ServerSession};
+
+const COLUMNS: [Column; 5] = [
+    Column { title: "Computer", width: 22, align: Align::Left, cut: Cut::End },
+    Column { title: "User name", width: 20, align: Align::Left, cut: Cut::End },
+    Column { title: "Client Type", width: 17, align: Align::Left, cut: Cut::End },
+    Column { title: "Opens", width: 5, align: Align::Right, cut: Cut::Never },
+    Column { title: "Idle time", width: 9, align: Align::Left, cut: Cut::Never },
+];
+
+const SHARE_COLUMNS: [Column; 3] = [
+    Column { title: "Share name", width: 14, align: Align::Left, cut: Cut::End },
+    Column { title: "Type", width: 8, align: Align::Left, cut: Cut::Never },
+    Column { title: "# Opens", width: 5, align: Align::Right, cut: Cut::Never },
+];
+
+impl Listed for Session {
+    const ONE: &'static str = "session";
+    const MANY: &'static str = "sessions";
+    const CSV: Csv = Csv {
+        columns: &[
+            ("id", "/id"),
+            ("computer", "/computer"),
+            ("computer_name", "/computer_name"),
+            ("user", "/user"),
+            ("domain", "/domain"),
+            ("client_type", "/client_type"),
+            ("opens", "/opens"),
+            ("connected_at", "/connected_at"),
+            ("active_seconds", "/active_seconds"),
+            ("idle_seconds", "/idle_seconds"),
+            ("guest", "/guest"),
+            ("anonymous", "/anonymous"),
+            ("dialect", "/dialect"),
+            ("signed", "/signed"),
+            ("encrypted", "/encrypted"),
+            ("cipher", "/cipher"),
+            ("signing", "/signing"),
+            ("transport", "/transport"),
+            ("shares", "/shares"),
+        ],
+    };
+    const WMI: &'static str = "Win32_ServerSession";
+    type Wmi = ServerSession;
+}
+
+impl Watched for Session {
+    const COMES_AND_GOES: [&'static str; 2] = ["came", "left"];
+
+    fn is(&self, other: &Self) -> bool {
+        match (self.id, other.id) {
+            (Some(id), Some(other)) => id == other,
+            _ => self.computer == other.computer && self.user == other.user,
+        }
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        let still = |session: &Self| Self {
+            active_seconds: Default::default(),
+            idle_seconds: Default::default(),
+            ..session.clone()
+        };
+        still(self) != still(other)
+    }
+
+    fn line(&self) -> String {
+        let whose = crate::opens::by(&self.user, Some(&self.computer));
+        format!("{}  {whose}  {} open", or_unknown(self.id), or_unknown(self.opens))
+    }
+
+    fn came(event: &Event) -> Option<Self> {
+        let id = event.session_id.filter(|_| event.kind == "session_up")?;
+        Some(Self {
+            id: Some(id),
+            computer: event.computer.clone().unwrap_or_default(),
+            user: event.user.clone().unwrap_or_default(),
+            connected_at: event.at,
+            ..Self::default()
+        })
+    }
+
+    fn went(&self, event: &Event) -> bool {
+        event.kind == "session_down" && event.session_id.is_some() && event.session_id == self.id
+    }
+}
+
+/// What `--json=wmi` shows.
+#[derive(Serialize)]
+pub(super) struct Wmi {
+    #[serde(rename = "Win32_ServerSession")]
+    pub(super) sessions: Vec<Of<ServerSession>>,
+    #[serde(rename = "Win32_ServerConnection")]
+    pub(super) connections: Vec<Of<ServerConnection>>,
+}
+
+/// Whether the connection is of this session; where the server names no sessions, of its computer and user.
+pub(super) fn is_connection_of(connection: &Connection, session: &Session) -> bool {
+    match (connection.session_id, session.id) {
+        (Some(of), Some(id)) => of == id,
+        _ => {
+            connection.user.to_lowercase() == session.user.to_lowercase()
+                && connection.computer.as_ref().is_none_or(|it| address::same_computer(it, &session.computer))
+        }
+    }
+}
+
+/// NET's table.
+pub(super) fn table(sessions: &[Of<Session>], several: bool, compat: bool, width: Option<usize>) -> String {
+    let rows = sessions.iter().map(|it| {
+        let session = &it.entry;
+        let values = vec![
+            address::display(&session.computer),
+            session.user.clone(),
+            session.client_type.clone().unwrap_or_default(),
+            or_unknown(session.opens),
+            or_unknown(session.idle_seconds.map(span)),
+        ];
+        row_of(it, values)
+    });
+    let columns = with_server(&COLUMNS, several);
+    format!("\n{}", Table { columns: &columns, rows: rows.collect() }.text(compat, width))
+}
+
+/// A block for each session.
+pub(super) fn details(sessions: &[Of<Session>], with_shares: bool, verbose: bool, compat: bool) -> String {
+    let blocks = sessions.iter().map(|it| {
+        let server = it.server.as_deref().map(|server| label("Server", server)).unwrap_or_default();
+        server + &detail(&it.entry, with_shares, verbose, compat)
+    });
+    blocks.collect::<Vec<_>>().join("\n")
+}
+
+fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> String {
+    let client_type = session.client_type.clone().unwrap_or_default();
+    let mut text = [
+        label("User name", &session.user),
+        label("Computer", &address::bracketed(&session.computer)),
+        label("Guest logon", &or_unknown(session.guest.map(yes))),
+        label("Client type", &client_type),
+        label("Sess time", &or_unknown(session.active_seconds.map(span))),
+        label("Idle time", &or_unknown(session.idle_seconds.map(span))),
+    ]
+    .concat();
+    if verbose {
+        text.push_str(&more(session));
+    }
+    if with_shares && !session.shares.is_empty() {
+        let rows = session
+            .shares
+            .iter()
+            .map(|share| vec![share.name.clone(), kind(share.kind).to_owned(), share.opens.to_string()]);
+        let table = Table { columns: &SHARE_COLUMNS, rows: rows.collect() };
+        text.push_str(&format!("\n{}", table.text(compat, None)));
+    }
+    text
+}
+
+fn more(session: &Session) -> String {
+    let optional =
+        |name: &str, value: Option<String>| value.map(|value| label(name, &value)).unwrap_or_default();
+    let secured = |flag: Option<bool>, algorithm: &Option<String>| {
+        flag.map(|flag| match algorithm {
+            Some(algorithm) if flag => format!("Yes, {algorithm}"),
+            _ => yes(flag).to_owned(),
+        })
+    };
+    [
+        optional("Session ID", session.id.map(|id| id.to_string())),
+        optional("Domain", session.domain.clone()),
+        optional("Computer name", session.computer_name.clone()),
+        label("Anonymous", &or_unknown(session.anonymous.map(yes))),
+        optional("Dialect", session.dialect.clone()),
+        optional("Signed", secured(session.signed, &session.signing)),
+        optional("Encrypted", secured(session.encrypted, &session.cipher)),
+        optional("Transport", session.transport.clone()),
+        optional("Connected", session.connected_at.map(|time| time.to_string())),
+        label("# Opens", &or_unknown(session.opens)),
+    ]
+    .concat()
+}
+
+fn label(name: &str, value: &str) -> String {
+    format!("{}\n", format!("{name:<16}{}", clean_line(value)).trim_end())
+}
+
+fn yes(flag: bool) -> &'static str {
+    if flag { "Yes" } else { "No" }
+}
+
+fn kind(kind: ShareKind) -> &'static str {
+    match kind {
+        ShareKind::Disk => "Disk",
+        ShareKind::Print => "Print",
+        ShareKind::Comm => "Comm",
+        ShareKind::Ipc => "IPC",
+        ShareKind::Unknown => "",
+    }
+}

@@ -1,0 +1,131 @@
+//! `net wait`: until nobody has a file.
+
+use std::time::{Duration, Instant};
+
+use client::Administration;
+use control::{OpenFile, Who, WhoQuery};
+use serde::Serialize;
+use tokio::time::sleep;
+
+use super::{Applet, Family, Help};
+use crate::administration;
+use crate::cli::{self, Options, Switch, Takes};
+use crate::exit::ExitCode;
+use crate::failure::Failure;
+use crate::holders;
+use crate::messages;
+use crate::opens::{counted, shown_path, whose};
+use crate::output::{Console, clean_line};
+
+pub(super) static APPLET: Applet = Applet {
+    names: &["wait"],
+    family: Family::Net,
+    summary: "waits until nobody has a file or directory open",
+    help: &HELP,
+    run,
+};
+
+static HELP: Help = Help {
+    syntax: "\
+NET WAIT
+path [--timeout LENGTH] [--share NAME] [--json]
+[--server NAME] [--login USER] [--credentials FILE] [--socket PATH]
+",
+    about: "\
+Waits until nobody has the file open, or anything below the directory.
+
+  path       on this machine, as any command takes it; or //server/share/path
+  --timeout  how long at most: 90s, 5m, 2h; 0 only looks. Without it, for ever
+  --share    the path is below this share
+  --json     output for programs
+  --server   another machine's server
+  --socket   the control socket of the server
+
+Exit codes: 0 nobody has it; 1 somebody still had it when the time was over,
+and the output says who; 2 an error.
+",
+};
+
+const TIMEOUT: Switch = Switch::own("TIMEOUT", Takes::Value);
+
+/// What `--json` shows.
+#[derive(Serialize)]
+struct Waited {
+    free: bool,
+    seconds: u64,
+    share: Option<String>,
+    path: String,
+    holders: Vec<OpenFile>,
+}
+
+fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let outcome = waited(words, console);
+    // 1 is somebody's still having it, so no error may be that, nor any other number that scripts would have to know.
+    outcome.map_err(|failure| match failure {
+        Failure::Told(code) => Failure::Told(code),
+        failure => Failure::Exit { failure: Box::new(failure), code: ERROR },
+    })
+}
+
+fn waited(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    let usage = |error| Failure::Usage { error, help: &HELP };
+    let words = cli::parse_paths(words, &holders::known(&[TIMEOUT])).map_err(usage)?;
+    let options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    let timeout = cli::length(&words, &TIMEOUT).map_err(usage)?;
+    let query = holders::question(&words, &options.target).map_err(usage)?;
+    let server = administration::of(&options.target)?;
+    let started = Instant::now();
+    let who = administration::run(until_free(&*server, query, timeout, console));
+    console.progress("");
+    let who = who?;
+    let free = who.holders.is_empty();
+    if options.json {
+        let (share, path) = (who.share, who.path);
+        let seconds = started.elapsed().as_secs();
+        console.document("waited", &Waited { free, seconds, share, path, holders: who.holders })?;
+    } else if free {
+        console.line(&format!("Nobody has {} open.", clean_line(&holders::subject(&who))));
+        console.line(&format!("{}\n", messages::COMPLETED));
+    } else {
+        console.line(&format!("{} is still open:\n", clean_line(&holders::subject(&who))));
+        for file in &who.holders {
+            let since = file.opened_at.map(|time| format!(", since {time}")).unwrap_or_default();
+            console.line(&clean_line(&format!("{}  {}  {}{since}", file.id, shown_path(file), whose(file))));
+        }
+        console.line("");
+    }
+    if free { Ok(()) } else { Err(Failure::Told(ExitCode::System(STILL_OPEN))) }
+}
+
+/// Asks until nobody has it or the time is over. The server waits too, so that the answer comes when the last one
+/// closes it; one that does not is asked every second.
+async fn until_free(
+    server: &dyn Administration,
+    mut query: WhoQuery,
+    timeout: Option<Duration>,
+    console: &mut Console,
+) -> Result<Who, Failure> {
+    let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let whole_seconds = left.map_or(u64::MAX, |left| left.as_secs());
+        let wait = u32::try_from(whole_seconds).unwrap_or(u32::MAX).min(control::limits::WAIT_MAX);
+        query.wait = Some(wait).filter(|seconds| *seconds > 0);
+        let asked = Instant::now();
+        let who = holders::ask(server, &query).await?;
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        if who.holders.is_empty() || left.is_some_and(|left| left.is_zero()) {
+            return Ok(who);
+        }
+        console.progress(&format!("Waiting: {} ...", counted(&who.holders)));
+        let pause = AT_MOST_EVERY.saturating_sub(asked.elapsed());
+        sleep(left.map_or(pause, |left| left.min(pause))).await;
+    }
+}
+
+const STILL_OPEN: u8 = 1;
+const ERROR: u8 = 2;
+const AT_MOST_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,72 @@
+//! The forms that lists are written in.
+
+use super::{Switch, Takes, Words};
+use crate::failure::Numbered;
+use crate::messages;
+use crate::output::Console;
+
+/// `--json`, or `--json=wmi`.
+pub(crate) const JSON: Switch = Switch::own("JSON", Takes::Optional);
+const NDJSON: Switch = Switch::own("NDJSON", Takes::Nothing);
+const CSV: Switch = Switch::own("CSV", Takes::Nothing);
+const NO_HEADER: Switch = Switch::own("NO-HEADER", Takes::Nothing);
+
+/// The switches of a [`Format`].
+pub(crate) const SWITCHES: [Switch; 4] = [JSON, NDJSON, CSV, NO_HEADER];
+
+/// How a list is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// As a table, for people.
+    #[default]
+    Text,
+    /// As one JSON document.
+    Json,
+    /// As one JSON document in the shapes of WMI.
+    Wmi,
+    /// As one JSON document to a line.
+    Ndjson,
+    /// As RFC 4180 has it.
+    Csv {
+        /// Whether the first row has the names of the fields.
+        header: bool,
+    },
+}
+
+impl Format {
+    /// The format among `words`.
+    pub(crate) fn of(words: &Words) -> Result<Self, Numbered> {
+        let given = [&JSON, &NDJSON, &CSV].into_iter().filter(|switch| words.has(switch)).count();
+        if given > 1 || (words.has(&NO_HEADER) && !words.has(&CSV)) {
+            return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER));
+        }
+        if words.has(&NDJSON) {
+            return Ok(Self::Ndjson);
+        }
+        if words.has(&CSV) {
+            return Ok(Self::Csv { header: !words.has(&NO_HEADER) });
+        }
+        match words.value(&JSON).map(str::to_ascii_lowercase).as_deref() {
+            None if words.has(&JSON) => Ok(Self::Json),
+            None => Ok(Self::Text),
+            Some("wmi") => Ok(Self::Wmi),
+            Some(_) => Err(Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
+                .about(JSON.shown())
+                .hint("it is --json, or --json=wmi")),
+        }
+    }
+
+    /// Tells the console what stdout carries.
+    pub(crate) fn announce(self, console: &mut Console) {
+        match self {
+            Self::Text => {}
+            Self::Json | Self::Wmi | Self::Ndjson => console.set_json(),
+            Self::Csv { .. } => console.set_data(),
+        }
+    }
+
+    /// Whether what is not a list is a JSON document.
+    pub(crate) fn is_json(self) -> bool {
+        matches!(self, Self::Json | Self::Wmi | Self::Ndjson)
+    }
+}

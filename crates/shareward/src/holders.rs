@@ -1,0 +1,126 @@
+//! Who has a path: the question of `net who` and `net wait`.
+
+use std::path::{Path, absolute};
+
+use client::Administration;
+use control::{FileQuery, OpenFile, Who, WhoQuery, number};
+
+use crate::administration::Target;
+use crate::cli::{self, Switch, Takes, Words};
+use crate::failure::Numbered;
+use crate::messages;
+
+const SHARE: Switch = Switch::own("SHARE", Takes::Value);
+
+/// The switches of the question.
+pub(crate) const SWITCHES: [Switch; 1] = [SHARE];
+
+/// The question that `words` put. A path that is neither absolute nor below a share is one of this machine, and begins
+/// where the command runs.
+pub(crate) fn question(words: &Words, target: &Target) -> Result<WhoQuery, Numbered> {
+    let [path] = words.operands.as_slice() else {
+        return Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
+    };
+    let share = words.value(&SHARE).map(str::to_owned);
+    let unc = path.starts_with(r"\\") || path.starts_with("//");
+    let local = share.is_none() && !unc && target.server.is_none();
+    let path = if local { on_this_machine(path) } else { path.clone() };
+    Ok(WhoQuery { path, share, wait: None })
+}
+
+/// The path as the server knows it: absolute, and without the links on the way, as far as it is there.
+fn on_this_machine(path: &str) -> String {
+    let Ok(whole) = absolute(path) else { return path.to_owned() };
+    let known = whole.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    let resolved = known.and_then(|(part, real)| {
+        let rest = whole.strip_prefix(part).ok()?;
+        Some(if rest == Path::new("") { real } else { real.join(rest) })
+    });
+    resolved.unwrap_or(whole).to_string_lossy().into_owned()
+}
+
+/// Asks it. A server that does not know the question is asked for what is open.
+pub(crate) async fn ask(server: &dyn Administration, query: &WhoQuery) -> Result<Who, client::Error> {
+    match server.who(query).await {
+        Err(error) if error.number() == number::NOT_SUPPORTED => {}
+        answer => return answer,
+    }
+    let (share, path) = below_share(query);
+    let filter = FileQuery { share: share.clone(), ..FileQuery::default() };
+    let mut holders = server.files(&filter).await?;
+    holders.retain(|file| is_meant(file, &path));
+    Ok(Who { share, path, holders, ..Who::default() })
+}
+
+/// `\\server\share\path` taken apart.
+fn below_share(query: &WhoQuery) -> (Option<String>, String) {
+    let path = query.path.replace('/', r"\");
+    if query.share.is_none()
+        && let Some(rest) = path.strip_prefix(r"\\")
+        && let Some((_server, rest)) = rest.split_once('\\')
+    {
+        let (share, path) = rest.split_once('\\').unwrap_or((rest, ""));
+        return (Some(share.to_owned()), path.to_owned());
+    }
+    (query.share.clone(), query.path.clone())
+}
+
+/// Whether the open is of this path or of something below it.
+fn is_meant(file: &OpenFile, path: &str) -> bool {
+    let folded = |path: &str| path.to_lowercase().replace('/', r"\").trim_matches('\\').to_owned();
+    let wanted = folded(path);
+    [Some(&file.path), file.server_path.as_ref()].into_iter().flatten().any(|path| {
+        let path = folded(path);
+        wanted.is_empty()
+            || path == wanted
+            || path.strip_prefix(&wanted).is_some_and(|rest| rest.starts_with('\\'))
+    })
+}
+
+/// What was asked about, in one line.
+pub(crate) fn subject(who: &Who) -> String {
+    let path = if who.path.is_empty() { r"\" } else { &who.path };
+    match &who.share {
+        Some(share) => format!("{path} on {share}"),
+        None => path.to_owned(),
+    }
+}
+
+/// The switches of both commands that are not the question's.
+pub(crate) fn known(own: &[Switch]) -> Vec<Switch> {
+    [SWITCHES.as_slice(), own, &[cli::JSON], &cli::TARGET].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, server_path: Option<&str>) -> OpenFile {
+        OpenFile { path: path.into(), server_path: server_path.map(str::to_owned), ..OpenFile::default() }
+    }
+
+    #[test]
+    fn a_path_means_itself_and_what_is_below() {
+        let report = file(r"Plan\Report.docx", Some("/srv/projects/Plan/Report.docx"));
+        for (path, meant) in [
+            (r"plan\report.docx", true),
+            ("plan", true),
+            ("/plan/", true),
+            ("/srv/projects/plan", true),
+            ("", true),
+            ("pla", false),
+            ("report.docx", false),
+            ("/srv/projects/plan/report.docx/x", false),
+        ] {
+            assert_eq!(is_meant(&report, path), meant, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_unc_path_names_its_share() {
+        let apart = |path: &str| below_share(&WhoQuery { path: path.into(), ..WhoQuery::default() });
+        assert_eq!(apart(r"\\nas\data\a\b"), (Some("data".into()), r"a\b".into()));
+        assert_eq!(apart("//nas/data"), (Some("data".into()), String::new()));
+        assert_eq!(apart("/srv/data/a"), (None, "/srv/data/a".into()));
+    }
+}

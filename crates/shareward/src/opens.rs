@@ -1,0 +1,327 @@
+//! Open files, as commands show them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use control::{Event, OpenFile, address, permission};
+
+use crate::listing::{Listed, with_server};
+use crate::output::{Align, Column, Csv, Cut, Of, Table, clean_line, or_unknown, span};
+use crate::watch::Watched;
+use crate::wmi::SmbOpenFile;
+
+/// NET's columns.
+pub(crate) const COLUMNS: [Column; 4] = [
+    Column { title: "ID", width: 10, align: Align::Left, cut: Cut::Never },
+    Column { title: "Path", width: 39, align: Align::Left, cut: Cut::Middle },
+    Column { title: "User name", width: 20, align: Align::Left, cut: Cut::End },
+    Column { title: "# Locks", width: 7, align: Align::Left, cut: Cut::Never },
+];
+
+/// NET's columns and ours.
+const MORE_COLUMNS: [Column; 9] = [
+    COLUMNS[0],
+    COLUMNS[1],
+    COLUMNS[2],
+    COLUMNS[3],
+    Column { title: "Computer", width: 15, align: Align::Left, cut: Cut::End },
+    Column { title: "Access", width: 7, align: Align::Left, cut: Cut::Never },
+    Column { title: "Caching", width: 9, align: Align::Left, cut: Cut::Never },
+    Column { title: "Opened", width: 24, align: Align::Left, cut: Cut::Never },
+    Column { title: "Idle time", width: 9, align: Align::Left, cut: Cut::Never },
+];
+
+impl Listed for OpenFile {
+    const ONE: &'static str = "file";
+    const MANY: &'static str = "files";
+    const CSV: Csv = Csv {
+        columns: &[
+            ("id", "/id"),
+            ("path", "/path"),
+            ("server_path", "/server_path"),
+            ("share", "/share"),
+            ("user", "/user"),
+            ("computer", "/computer"),
+            ("session_id", "/session_id"),
+            ("access_mask", "/access/mask"),
+            ("access_names", "/access/names"),
+            ("share_access", "/share_access"),
+            ("permissions", "/permissions"),
+            ("locks", "/locks"),
+            ("lock_ranges", "/lock_ranges"),
+            ("oplock", "/oplock"),
+            ("lease", "/lease"),
+            ("durable", "/durable"),
+            ("directory", "/directory"),
+            ("delete_pending", "/delete_pending"),
+            ("opened_at", "/opened_at"),
+            ("idle_seconds", "/idle_seconds"),
+            ("bytes_read", "/bytes_read"),
+            ("bytes_written", "/bytes_written"),
+            ("pipe", "/pipe"),
+        ],
+    };
+    const WMI: &'static str = "MSFT_SmbOpenFile";
+    type Wmi = SmbOpenFile;
+}
+
+impl Watched for OpenFile {
+    const COMES_AND_GOES: [&'static str; 2] = ["opened", "closed"];
+
+    fn is(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        let still =
+            |file: &Self| Self { idle_seconds: None, bytes_read: None, bytes_written: None, ..file.clone() };
+        still(self) != still(other)
+    }
+
+    fn line(&self) -> String {
+        format!("{}  {}  {}", self.id, shown_path(self), whose(self))
+    }
+
+    fn came(event: &Event) -> Option<Self> {
+        let id = event.file_id.filter(|_| event.kind == "opened")?;
+        Some(Self {
+            id,
+            path: event.path.clone().unwrap_or_default(),
+            share: event.share.clone(),
+            user: event.user.clone().unwrap_or_default(),
+            computer: event.computer.clone(),
+            session_id: event.session_id,
+            opened_at: event.at,
+            ..Self::default()
+        })
+    }
+
+    fn went(&self, event: &Event) -> bool {
+        event.kind == "closed" && event.file_id == Some(self.id)
+    }
+}
+
+/// The table of a list.
+pub(crate) struct Shown {
+    /// Whether with our columns beside NET's.
+    pub(crate) verbose: bool,
+    /// Whether cut to NET's columns.
+    pub(crate) compat: bool,
+    /// The terminal's width.
+    pub(crate) width: Option<usize>,
+}
+
+impl Shown {
+    /// The table of `files`, of one server or of `several`.
+    pub(crate) fn table(&self, files: &[Of<OpenFile>], several: bool) -> String {
+        let columns = if self.verbose { MORE_COLUMNS.as_slice() } else { COLUMNS.as_slice() };
+        let columns = with_server(columns, several);
+        let rows = files.iter().map(|file| crate::listing::row_of(file, self.row(&file.entry)));
+        Table { columns: &columns, rows: rows.collect() }.text(self.compat, self.width)
+    }
+
+    fn row(&self, file: &OpenFile) -> Vec<String> {
+        let mut row =
+            vec![file.id.to_string(), shown_path(file).to_owned(), file.user.clone(), or_unknown(file.locks)];
+        if self.verbose {
+            row.extend([
+                or_unknown(file.computer.as_deref().map(address::bracketed)),
+                or_unknown(file.permissions.map(letters)),
+                caching(file),
+                or_unknown(file.opened_at),
+                or_unknown(file.idle_seconds.map(span)),
+            ]);
+        }
+        row
+    }
+}
+
+/// The path that NET shows is the server's own; a pipe has only a name.
+pub(crate) fn shown_path(file: &OpenFile) -> &str {
+    file.server_path.as_deref().unwrap_or(&file.path)
+}
+
+/// Who has it, and from where.
+pub(crate) fn whose(file: &OpenFile) -> String {
+    by(&file.user, file.computer.as_deref())
+}
+
+/// A user and a computer in words.
+pub(crate) fn by(user: &str, computer: Option<&str>) -> String {
+    let user = if user.is_empty() { "(anonymous)" } else { user };
+    match computer {
+        Some(computer) => format!("{user} from {}", address::bracketed(computer)),
+        None => user.to_owned(),
+    }
+}
+
+/// What the client may cache.
+pub(crate) fn caching(file: &OpenFile) -> String {
+    match (file.lease.as_deref(), file.oplock.as_deref()) {
+        (Some(""), _) => String::from("none"),
+        (Some(letters), _) => format!("lease {letters}"),
+        (None, oplock) => or_unknown(oplock),
+    }
+}
+
+/// Whether the client may have changes that it has not written yet; none where the server does not tell.
+pub(crate) fn may_have_unwritten(file: &OpenFile) -> Option<bool> {
+    match (file.lease.as_deref(), file.oplock.as_deref()) {
+        (Some(letters), _) => Some(letters.contains('W')),
+        (None, Some(oplock)) => Some(matches!(oplock, "exclusive" | "batch")),
+        (None, None) => None,
+    }
+}
+
+/// Whether it was opened for writing, or may have been.
+pub(crate) fn may_write(file: &OpenFile) -> bool {
+    file.permissions.is_none_or(|bits| bits & permission::WRITE != 0)
+}
+
+/// How many there are, and how many of each user.
+pub(crate) fn counted(files: &[OpenFile]) -> String {
+    let mut users: BTreeMap<&str, usize> = BTreeMap::new();
+    for file in files {
+        *users.entry(if file.user.is_empty() { "(anonymous)" } else { &file.user }).or_default() += 1;
+    }
+    let users: Vec<String> = users.iter().map(|(user, count)| format!("{count} of {user}")).collect();
+    clean_line(&format!("{}: {}", number(files.len(), "file", "files"), users.join(", ")))
+}
+
+/// A number of things.
+pub(crate) fn number(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// What `net file ID` shows.
+pub(crate) fn detail(file: &OpenFile) -> String {
+    [
+        label("File ID", &file.id.to_string()),
+        label("User name", &file.user),
+        label("Locks", &or_unknown(file.locks)),
+        label("Path", shown_path(file)),
+        label("Permissions", &or_unknown(file.permissions.map(letters))),
+    ]
+    .concat()
+}
+
+/// What `net file ID /verbose` shows beside.
+pub(crate) fn more(file: &OpenFile) -> String {
+    let optional =
+        |name: &str, value: Option<String>| value.map(|value| label(name, &value)).unwrap_or_default();
+    let yes = |flag: Option<bool>| flag.map(|flag| if flag { "Yes" } else { "No" }.to_owned());
+    let text = |value: &Option<String>| value.clone();
+    let lines = [
+        optional("Computer", file.computer.as_deref().map(address::bracketed)),
+        optional("Session ID", file.session_id.map(|id| id.to_string())),
+        optional("Share", text(&file.share)),
+        optional("Share path", Some(file.path.clone()).filter(|_| file.server_path.is_some())),
+        optional("Access", access(file)),
+        optional("Shared for", file.share_access.as_ref().map(|names| names.join(" "))),
+        optional("Oplock", text(&file.oplock)),
+        optional("Lease", text(&file.lease)),
+        optional("Durable", yes(file.durable)),
+        optional("Directory", yes(file.directory)),
+        optional("Delete pending", yes(file.delete_pending)),
+        optional("Opened", file.opened_at.map(|time| time.to_string())),
+        optional("Idle time", file.idle_seconds.map(span)),
+        optional("Bytes read", file.bytes_read.map(|bytes| bytes.to_string())),
+        optional("Bytes written", file.bytes_written.map(|bytes| bytes.to_string())),
+    ];
+    lines.concat() + &lock_ranges(file)
+}
+
+/// The granted access in the specification's words.
+pub(crate) fn access(file: &OpenFile) -> Option<String> {
+    file.access.as_ref().map(|access| format!("{} {}", access.mask, access.names.join(" ")))
+}
+
+/// The locked byte ranges, one to a line.
+pub(crate) fn lock_ranges(file: &OpenFile) -> String {
+    let mut lines = String::new();
+    for range in &file.lock_ranges {
+        let kind = if range.exclusive { "exclusive" } else { "shared" };
+        let value = format!("{} bytes from {}, {kind}", range.length, range.offset);
+        let _ = write!(lines, "{}", label("Locked", &value));
+    }
+    lines
+}
+
+/// One value with its name.
+pub(crate) fn label(name: &str, value: &str) -> String {
+    format!("{}\n", format!("{name:<17}{}", clean_line(value)).trim_end())
+}
+
+/// The letters of LAN Manager's permissions.
+pub(crate) fn letters(permissions: u32) -> String {
+    let bits = [
+        (permission::READ, 'R'),
+        (permission::WRITE, 'W'),
+        (permission::CREATE, 'C'),
+        (permission::EXECUTE, 'X'),
+        (permission::DELETE, 'D'),
+        (permission::ATTRIBUTES, 'A'),
+        (permission::PERMISSIONS, 'P'),
+    ];
+    bits.into_iter().filter(|(bit, _)| permissions & bit != 0).map(|(_, letter)| letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, to_value};
+
+    use super::*;
+
+    #[test]
+    fn a_narrow_terminal_shortens_the_path_and_nothing_else() {
+        let path = "/srv/data/projects/a/very/long/way/down/report.docx";
+        let file =
+            OpenFile { id: 2_214_593_372, path: path.into(), user: "alice".into(), ..OpenFile::default() };
+        let text = |compat, width| {
+            let shown = Shown { verbose: false, compat, width };
+            shown.table(&[Of { server: None, entry: file.clone() }], false)
+        };
+        assert!(text(false, None).contains(path));
+        assert!(text(false, Some(200)).contains(path));
+        for text in [text(false, Some(80)), text(true, None), text(true, Some(200))] {
+            assert!(!text.contains(path));
+            assert!(text.contains("/report.docx alice"), "{text}");
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        }
+    }
+
+    #[test]
+    fn csv_has_every_field_of_the_json() {
+        for (entry, csv) in [
+            (to_value(OpenFile::default()), OpenFile::CSV),
+            (to_value(control::Session::default()), control::Session::CSV),
+        ] {
+            let Ok(Value::Object(fields)) = entry else { unreachable!() };
+            for field in fields.keys() {
+                let pointer = format!("/{field}");
+                assert!(csv.columns.iter().any(|(_, it)| it.starts_with(&pointer)), "{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_may_have_what_is_not_written_yet() {
+        for (lease, oplock, expected) in [
+            (Some("RWH"), Some("lease"), Some(true)),
+            (Some("RH"), Some("lease"), Some(false)),
+            (Some(""), None, Some(false)),
+            (None, Some("batch"), Some(true)),
+            (None, Some("exclusive"), Some(true)),
+            (None, Some("level2"), Some(false)),
+            (None, Some("none"), Some(false)),
+            (None, None, None),
+        ] {
+            let file = OpenFile {
+                lease: lease.map(str::to_owned),
+                oplock: oplock.map(str::to_owned),
+                ..OpenFile::default()
+            };
+            assert_eq!(may_have_unwritten(&file), expected, "{lease:?} {oplock:?}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Comma-separated values, as RFC 4180 has them.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::clean_line;
+
+/// A table of values: a column is the name of its header and where its value is in the entry's JSON, as a JSON
+/// pointer (RFC 6901).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Csv {
+    /// The columns.
+    pub(crate) columns: &'static [(&'static str, &'static str)],
+}
+
+impl Csv {
+    /// The header row; with a column for the server first where there are several.
+    pub(crate) fn header(&self, several: bool) -> String {
+        let server = several.then_some("server");
+        record(server.into_iter().chain(self.columns.iter().map(|(name, _)| *name)))
+    }
+
+    /// The row of an entry. What is unknown is an empty field, what is a list of words has spaces between them, and
+    /// what is a list of anything else is JSON. `clean` takes out what a terminal could take for a command.
+    pub(crate) fn row(&self, server: Option<&str>, entry: &impl Serialize, clean: bool) -> String {
+        let entry = serde_json::to_value(entry).unwrap_or_default();
+        let values = self.columns.iter().map(|(_, pointer)| entry.pointer(pointer).map(field));
+        let fields = server.map(str::to_owned).into_iter().chain(values.map(Option::unwrap_or_default));
+        record(fields.map(|field| if clean { clean_line(&field) } else { field }))
+    }
+}
+
+fn field(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => String::new(),
+        Value::Array(items) if items.iter().all(Value::is_string) => {
+            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn record(fields: impl Iterator<Item = impl AsRef<str>>) -> String {
+    let quoted = fields.map(|field| quoted(field.as_ref()));
+    quoted.collect::<Vec<_>>().join(",") + "\r\n"
+}
+
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\r', '\n']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const TABLE: Csv = Csv { columns: &[("id", "/id"), ("name", "/name"), ("mask", "/access/mask")] };
+
+    #[test]
+    fn every_kind_of_value() {
+        for (entry, row) in [
+            (json!({"id": 7, "name": "a", "access": {"mask": "0x1"}}), "7,a,0x1\r\n"),
+            (json!({"id": null, "name": "a,b", "access": null}), ",\"a,b\",\r\n"),
+            (json!({"id": true, "name": "say \"hi\"\n"}), "true,\"say \"\"hi\"\"\n\",\r\n"),
+            (json!({"id": ["read", "write"], "name": [], "access": {"mask": [1]}}), "read write,,[1]\r\n"),
+        ] {
+            assert_eq!(TABLE.row(None, &entry, false), row);
+        }
+        assert_eq!(TABLE.row(Some("nas"), &json!({}), false), "nas,,,\r\n");
+        assert_eq!(TABLE.row(None, &json!({"name": "a\u{1b}[2J"}), true), ",a\u{fffd}[2J,\r\n");
+        assert_eq!(TABLE.header(false), "id,name,mask\r\n");
+        assert_eq!(TABLE.header(true), "server,id,name,mask\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn a_field_is_read_back_as_it_was(text in "[a-z,\"\r\n é]{0,12}") {
+            let field = quoted(&text);
+            let read = match field.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
+                Some(inner) => inner.replace("\"\"", "\""),
+                None => field.clone(),
+            };
+            prop_assert_eq!(read, text);
+            prop_assert!(field.starts_with('"') || !field.contains([',', '"', '\r', '\n']));
+        }
+    }
+}

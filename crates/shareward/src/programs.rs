@@ -1,0 +1,24 @@
+//! What the programs share that are not NET.
+
+use client::Administration;
+
+use crate::administration::{self, Target};
+
+/// The name of the server that is asked, in capitals, as those programs show it.
+pub(crate) fn host_name(server: &dyn Administration, target: &Target) -> String {
+    let told = administration::run(async { Ok(server.server().await.ok()) });
+    let told = told.ok().flatten().map(|info| info.name).filter(|name| !name.is_empty());
+    told.or_else(|| target.server.clone()).unwrap_or_else(local_name).to_uppercase()
+}
+
+/// This machine's name.
+pub(crate) fn local_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// A row of values, all in quotes.
+pub(crate) fn csv_row<'a>(values: impl Iterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = values.map(|value| format!("\"{}\"", value.replace('"', "\"\""))).collect();
+    quoted.join(",") + "\n"
+}
