@@ -11,7 +11,7 @@ use control::{
     CloseFile, Ended, Event, EventQuery, FileQuery, OpenFile, Outcome, RefusalKind, SessionQuery, WhoQuery,
 };
 use futures_util::StreamExt as _;
-use testkit::peer::{KERNEL_CLIENT_NEEDS, KernelClient, smbclient};
+use testkit::peer::{KERNEL_CLIENT_NEEDS, KernelClient};
 use testkit::{Setup, Shareward, Subject, need};
 use wire::create_context::{DurableRequestV2, LeaseContext, LeaseFlags, LeaseV2};
 use wire::msg::{LockElement, LockFlags};
@@ -566,36 +566,6 @@ async fn every_act_is_in_the_audit_log() {
         });
         assert!(found, "{parts:?} in\n{}", lines.join("\n"));
     }
-}
-
-#[tokio::test]
-async fn smbclient_has_lost_nothing() {
-    let Some(subject) = Subject::with(&["smbclient"]) else { return };
-    let Subject::Shareward(server) = &subject else { return };
-    let control = control(server);
-    let query = EventQuery::default();
-    let mut events = control.events(&query).await.expect("events");
-    std::fs::write(subject.scratch().join("sent"), "from smbclient").expect("write");
-    let subject = std::sync::Arc::new(subject);
-    let running = {
-        let subject = std::sync::Arc::clone(&subject);
-        let commands = "put sent here; open here; !sleep 4";
-        tokio::task::spawn_blocking(move || smbclient(&subject, subject.user("alice"), "data", &[], commands))
-    };
-    let is_here = |it: &Event| it.path.as_deref() == Some("here");
-    event(&mut events, |it| it.kind == "closed" && is_here(it)).await;
-    // It may look at the file in between; what it keeps open is closed.
-    let ended = loop {
-        let opened = event(&mut events, |it| it.kind == "opened" && is_here(it)).await;
-        match control.close_file(opened.file_id.expect("an id"), &CloseFile::default()).await {
-            Ok(ended) => break ended,
-            Err(Error::Refused(error)) if error.code == 2314 => {}
-            Err(error) => panic!("{error:?}"),
-        }
-    };
-    assert_eq!((ended.files, ended.outcome), (1, Some(Outcome::Clean)));
-    running.await.expect("joined").says("putting file");
-    assert_eq!(std::fs::read(subject.share_dir("data").join("here")).expect("read"), b"from smbclient");
 }
 
 /// Writes what stays in the kernel's cache under its lease, says so, and holds the file until it is told to go.
