@@ -149,11 +149,8 @@ impl<R: Rpc> SrvsClient<R> {
         }
         let shares = match self.knowledge().shares {
             Some(shares) => shares,
-            None => match self.share_list().await {
-                Ok(shares) => shares,
-                // Who may not see them sees the server's paths.
-                Err(_) => Vec::new(),
-            },
+            // Who may not see them sees the server's paths.
+            None => self.share_list().await.unwrap_or_default(),
         };
         self.learn(|known| Knowledge { shares: Some(shares.clone()), ..known });
         for file in files {

@@ -30,7 +30,7 @@ impl<R: Rpc> SrvsClient<R> {
         for level in LEVELS {
             match self.shares_at(level).await {
                 Ok(mut shares) => {
-                    shares.sort_by(|a, b| a.name.to_lowercase().cmp(&b.name.to_lowercase()));
+                    shares.sort_by_key(|share| share.name.to_lowercase());
                     return Ok(shares);
                 }
                 Err(refused) if refused.is_denied() => denied = Some(refused),
