@@ -319,6 +319,28 @@ async fn our_own_server_over_smb() {
     insta::assert_snapshot!(seen.text);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn several_servers_of_which_one_is_down() {
+    let Some(samba) = samba() else { return };
+    let ours = Shareward::start(&setup());
+    let nowhere = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).expect("a free port");
+    let _holder = Holder::open(samba.address(), ALICE, "data", "a.txt").await;
+    let _other = Holder::open(ours.address(), ALICE, "data", "b.txt").await;
+    let mut seen = Transcript::new(samba.address());
+    seen.hide(format!(":{}", ours.address().port()), ":OURS");
+    seen.hide(format!(":{}", nowhere.port()), ":NOBODY");
+    let directory = tempfile::tempdir().expect("a directory");
+    let list = directory.path().join("servers");
+    std::fs::write(&list, format!("{} # Samba\n\n{nowhere}\n", samba.address())).expect("write");
+    seen.hide(list.to_string_lossy(), "LIST");
+    let at = format!("--server {},@{} --login root", ours.address(), list.display());
+    seen.run(&format!("session {at} --user alice"), ROOT, "");
+    seen.run(&format!("session {at} --user nobody"), ROOT, "");
+    seen.run(&format!("session {at} --user alice /delete"), ROOT, "");
+    seen.run(&format!("session --server {nowhere},{nowhere} --login root"), ROOT, "");
+    insta::assert_snapshot!(seen.text);
+}
+
 /// Our own server as one that has only MS-SRVS.
 #[tokio::test]
 async fn our_own_server_over_ms_srvs() {
