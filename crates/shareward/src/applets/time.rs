@@ -57,7 +57,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         return console.document("clock", &clock);
     }
     let name = match options.target.server.as_deref() {
-        Some(name) => clean_line(&format!(r"\\{name}")),
+        Some(name) => clean_line(&format!(r"\\{}", name.rsplit('@').next().unwrap_or(name))),
         None => String::from("this computer"),
     };
     console.talk(&format!("Current time at {name} is {}\n\n", local_time(clock.now)));
