@@ -119,7 +119,7 @@ impl Error {
         Some(match self {
             Self::AccessDenied => {
                 "ask as root, as the user the server runs as, or as one of its administrators; what is your own \
-                 you see with mine=true"
+                 --mine shows"
             }
             Self::NoSuchDirectory => "the server shares directories that are there, by their absolute path",
             Self::ConfigurationEdited => {

@@ -34,7 +34,7 @@ pub(crate) use files::{FilesMeant, PathMeant, file, files, server_path};
 pub(crate) use logons::logons;
 pub(crate) use meant::{Account, Computer};
 pub(crate) use permissions::permissions;
-pub(crate) use rights::{Own, Right, Roles, Scope, check, scope};
+pub(crate) use rights::{Own, Right, Roles, Scope, check, may, scope};
 pub(crate) use server::{Counts, counts, refusals, statistics};
 pub(crate) use sessions::{SessionsMeant, end_session, end_sessions, protection, session, sessions};
 pub(crate) use settings::{

@@ -49,6 +49,21 @@ pub(crate) fn settings(server: &Server, caller: &Caller) -> Result<Arc<Settings>
     Ok(server.settings())
 }
 
+impl SettingsEdit {
+    /// What changes, for the audit log.
+    fn described(&self) -> String {
+        let changes = [
+            self.comment.as_ref().map(|it| format!("comment={it:?}")),
+            self.hidden.map(|it| format!("hidden={it}")),
+            self.autodisconnect.map(|it| match it {
+                Some(minutes) => format!("autodisconnect={minutes}"),
+                None => String::from("autodisconnect=-1"),
+            }),
+        ];
+        changes.into_iter().flatten().collect::<Vec<_>>().join(" ")
+    }
+}
+
 /// Changes the settings.
 pub(crate) fn change_settings(
     server: &Server,
@@ -56,7 +71,7 @@ pub(crate) fn change_settings(
     edit: SettingsEdit,
 ) -> Result<Arc<Settings>, Error> {
     check(caller, Right::ChangeSettings)?;
-    let object = format!("{edit:?}");
+    let object = edit.described();
     let changed = server.change_settings(|settings| apply(settings, edit));
     audit::act(caller, "change settings", &object, &changed.map(|_| Ended::default()));
     changed?;

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::{Extension, Json};
 use control::{Ended, Grant, GrantRight, NewShare, Page, Share, ShareChange};
+use registry::ShareSnapshot;
 
 use super::answer::Refused;
 use super::routes::{Answer, Asker, Body, Name, named, performed};
 use super::view;
-use crate::admin::{self, Error, Right, ShareEdit};
+use crate::admin::{self, Caller, Error, Right, ShareEdit};
 use crate::config::{self, Caching};
 use crate::server::Server;
 
 pub(super) async fn list(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<Share>> {
-    let shares = admin::shares(&server, &caller, Right::ReadShares)?;
-    Ok(Json(Page::whole(shares.iter().map(|it| view::share(&server, it)).collect())))
+    let right = right(&caller);
+    let shares = admin::shares(&server, &caller, right)?;
+    Ok(Json(Page::whole(shares.iter().map(|it| seen(&server, it, right)).collect())))
 }
 
 pub(super) async fn get(
@@ -25,7 +27,25 @@ pub(super) async fn get(
     name: Name,
 ) -> Answer<Share> {
     let name = named(name)?;
-    Ok(Json(view::share(&server, &admin::share(&server, &caller, &name, Right::ReadShares)?)))
+    let right = right(&caller);
+    Ok(Json(seen(&server, &admin::share(&server, &caller, &name, right)?, right)))
+}
+
+/// Whoever has logged on may learn what browsing takes (MS-SRVS 3.1.4.8, level 1).
+fn right(caller: &Caller) -> Right {
+    if admin::may(caller, Right::ReadShares) || !admin::may(caller, Right::BrowseShares) {
+        Right::ReadShares
+    } else {
+        Right::BrowseShares
+    }
+}
+
+fn seen(server: &Server, share: &ShareSnapshot, right: Right) -> Share {
+    let all = view::share(server, share);
+    if right == Right::ReadShares {
+        return all;
+    }
+    Share { name: all.name, kind: all.kind, special: all.special, comment: all.comment, ..Share::default() }
 }
 
 pub(super) async fn add(
