@@ -52,6 +52,8 @@ fn host(share: &Path, mut act: impl FnMut(usize)) -> u64 {
     blocks
 }
 
+/// The open outlives the connection. Its lock is not looked at: with a lease to cache writes, this client keeps its locks
+/// to itself.
 #[test]
 fn a_cut_connection_with_a_durable_handle() {
     if !need(KERNEL_CLIENT_NEEDS) {
@@ -77,10 +79,6 @@ fn a_cut_connection_with_a_durable_handle() {
             assert_eq!(cable.cut(), 1);
         });
         assert_eq!(opens(server, "kept"), first);
-        // Its lock is still held, too.
-        let open = server.net(&["file", &first[0], "--json"]).success().stdout;
-        let compact: String = open.chars().filter(|c| !c.is_whitespace()).collect();
-        assert!(compact.contains("\"locks\":1"), "{open}");
         fs::write(share.join("seen"), "").expect("write");
         ran.join().expect("the client").success().says("lost and found");
     });
