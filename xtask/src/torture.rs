@@ -169,7 +169,10 @@ fn alone(arguments: &[String]) -> bool {
     // smbtorture wants an interface beside the loopback.
     const SCRIPT: &str = "ip link set lo up && ip tuntap add t0 mode tap && ip address add 192.0.2.1/24 dev t0 && \
                           ip link set t0 up && exec \"$0\" torture \"$@\"";
+    // The build may have replaced this very program meanwhile, which Linux then says of its path.
     let Ok(this) = std::env::current_exe() else { return false };
+    let this = this.to_string_lossy();
+    let this = this.strip_suffix(" (deleted)").unwrap_or(&this);
     let mut command = shell::command("unshare", &["--net", "sh", "-c", SCRIPT]);
     command.arg(this).args(arguments).env(ALONE, "1");
     shell::succeeds(command)
