@@ -12,6 +12,7 @@ mod control_pipe;
 mod documents;
 mod hostile;
 mod kernel;
+mod kind_close;
 mod logon;
 mod moves;
 mod net_use;
