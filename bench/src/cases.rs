@@ -85,7 +85,7 @@ pub(crate) const fn all() -> &'static [Case] {
         "list-command" Plain false "entry" Load::ListCommand { json: false },
             "`shareward file` and `smbstatus -L` as whole commands, up to 100,000 opens in 16 sessions";
         "list-command-json" Plain false "entry" Load::ListCommand { json: true },
-            "`shareward file --json` and `smbstatus --json`, the same";
+            "`shareward file --json` and `smbstatus --json`, 3,000 opens";
         "memory" Plain true "session" Load::Memory, "memory of sessions, each with a connection and an open";
     }
 }

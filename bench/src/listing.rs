@@ -19,6 +19,10 @@ use crate::servers::Target;
 /// Opens that are held while the command runs, where the limit on descriptors allows as many.
 const OPENS_WANTED: usize = 100_000;
 
+/// The same for JSON: `smbstatus --json` takes time and memory by the square of their number, for 15,000 of them minutes
+/// and many gigabytes.
+const OPENS_WANTED_JSON: usize = 3_000;
+
 /// Sessions that hold them: a server gives one session a part of its descriptors only.
 const SESSIONS: usize = 16;
 
@@ -33,7 +37,8 @@ pub(crate) async fn measure(
     for _ in 0..SESSIONS {
         trees.push(target.tree(case.protection).await?);
     }
-    let each = (opens_possible() / SESSIONS).min(data::MANY_FILES);
+    let wanted = if json { OPENS_WANTED_JSON } else { OPENS_WANTED };
+    let each = (wanted.min(opens_possible()) / SESSIONS).min(data::MANY_FILES);
     let names = |index: usize| (index * each..(index + 1) * each).map(data::many_name);
     let opened: Vec<_> = trees
         .iter()
@@ -65,7 +70,7 @@ pub(crate) async fn measure(
 fn opens_possible() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    OPENS_WANTED.min(limit / 4 * 3)
+    limit / 4 * 3
 }
 
 async fn list(target: &Target, json: bool, opens: usize) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::cases::{self, Case, Load};
+use crate::cases::{self, Case};
 use crate::options::Options;
 use crate::process::{cpu_seconds, own_cpu_seconds};
 use crate::servers::{Servers, Target};
@@ -15,9 +15,6 @@ const WARM_UP: Duration = Duration::from_millis(100);
 
 /// One measurement that takes so much longer than its load hangs.
 const SETUP_MAX: Duration = Duration::from_secs(90);
-
-/// `smbstatus --json` takes minutes for as many opens as [`Load::ListCommand`] makes.
-const LISTING_MAX: Duration = Duration::from_secs(900);
 
 /// What one load came to.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -129,11 +126,10 @@ async fn one(
     time: Duration,
     errors: &mut Vec<String>,
 ) -> Option<Figure> {
-    let max = time + if matches!(case.load, Load::ListCommand { .. }) { LISTING_MAX } else { SETUP_MAX };
-    let failed = match tokio::time::timeout(max, load::run(case, target, options, time)).await {
+    let failed = match tokio::time::timeout(time + SETUP_MAX, load::run(case, target, options, time)).await {
         Ok(Ok(figure)) => return Some(figure),
         Ok(Err(error)) => format!("{}: {error}", target.name),
-        Err(_) => format!("{}: not done after {max:?}", target.name),
+        Err(_) => format!("{}: not done after {SETUP_MAX:?}", target.name),
     };
     progress(&format!("  {failed}"));
     if !errors.contains(&failed) {
