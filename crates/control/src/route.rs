@@ -125,7 +125,7 @@ pub fn file(id: u32) -> String {
 /// The address of the close of the open `id`.
 pub fn close_file(id: u32, how: &CloseFile) -> String {
     Address::new(&file(id))
-        .flag("force", how.force.then_some(true))
+        .shown("force", how.force.then_some(true))
         .shown("grace", how.grace)
         .text("expect_user", how.expect_user.as_deref())
         .text("expect_path", how.expect_path.as_deref())
@@ -164,7 +164,7 @@ pub fn sessions(query: &SessionQuery) -> String {
         .text("share", query.share.as_deref())
         .shown("idle", query.idle)
         .shown("age", query.age)
-        .flag("mine", query.mine)
+        .shown("mine", query.mine)
         .page(query.after, query.limit)
 }
 
@@ -178,9 +178,9 @@ pub fn files(query: &FileQuery) -> String {
         .shown("session", query.session)
         .shown("idle", query.idle)
         .shown("age", query.age)
-        .flag("locked", query.locked)
-        .flag("writing", query.writing)
-        .flag("mine", query.mine)
+        .shown("locked", query.locked)
+        .shown("writing", query.writing)
+        .shown("mine", query.mine)
         .page(query.after, query.limit)
 }
 
@@ -225,10 +225,6 @@ impl Address {
 
     fn shown(self, name: &str, value: Option<impl ToString>) -> Self {
         self.text(name, value.map(|value| value.to_string()).as_deref())
-    }
-
-    fn flag(self, name: &str, value: Option<bool>) -> Self {
-        self.shown(name, value)
     }
 
     fn page(self, after: Option<u64>, limit: Option<u32>) -> String {

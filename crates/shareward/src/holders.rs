@@ -88,7 +88,7 @@ pub(crate) fn subject(who: &Who) -> String {
 
 /// The switches of both commands that are not the question's.
 pub(crate) fn known(own: &[Switch]) -> Vec<Switch> {
-    [SWITCHES.as_slice(), own, &[cli::JSON], &cli::TARGET].concat()
+    cli::asking(&[&SWITCHES, own].concat())
 }
 
 #[cfg(test)]

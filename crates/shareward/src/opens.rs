@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use control::{Event, OpenFile, address, permission};
 
 use crate::listing::{Listed, with_server};
-use crate::output::{Align, Column, Csv, Cut, Of, Table, clean_line, or_unknown, span};
+use crate::output::{
+    Align, Column, Csv, Cut, Of, Table, clean_line, labelled, local_time, or_unknown, span, yes_or_no,
+};
 use crate::watch::Watched;
 use crate::wmi::SmbOpenFile;
 
@@ -27,7 +29,7 @@ const MORE_COLUMNS: [Column; 9] = [
     Column { title: "Computer", width: 15, align: Align::Left, cut: Cut::End },
     Column { title: "Access", width: 7, align: Align::Left, cut: Cut::Never },
     Column { title: "Caching", width: 9, align: Align::Left, cut: Cut::Never },
-    Column { title: "Opened", width: 24, align: Align::Left, cut: Cut::Never },
+    Column { title: "Opened", width: 19, align: Align::Left, cut: Cut::Never },
     Column { title: "Idle time", width: 9, align: Align::Left, cut: Cut::Never },
 ];
 
@@ -128,7 +130,7 @@ impl Shown {
                 or_unknown(file.computer.as_deref().map(address::bracketed)),
                 or_unknown(file.permissions.map(letters)),
                 caching(file),
-                or_unknown(file.opened_at),
+                or_unknown(file.opened_at.map(local_time)),
                 or_unknown(file.idle_seconds.map(span)),
             ]);
         }
@@ -209,7 +211,7 @@ pub(crate) fn detail(file: &OpenFile) -> String {
 pub(crate) fn more(file: &OpenFile) -> String {
     let optional =
         |name: &str, value: Option<String>| value.map(|value| label(name, &value)).unwrap_or_default();
-    let yes = |flag: Option<bool>| flag.map(|flag| if flag { "Yes" } else { "No" }.to_owned());
+    let yes = |flag: Option<bool>| flag.map(|flag| yes_or_no(flag).to_owned());
     let text = |value: &Option<String>| value.clone();
     let lines = [
         optional("Computer", file.computer.as_deref().map(address::bracketed)),
@@ -223,7 +225,7 @@ pub(crate) fn more(file: &OpenFile) -> String {
         optional("Durable", yes(file.durable)),
         optional("Directory", yes(file.directory)),
         optional("Delete pending", yes(file.delete_pending)),
-        optional("Opened", file.opened_at.map(|time| time.to_string())),
+        optional("Opened", file.opened_at.map(local_time)),
         optional("Idle time", file.idle_seconds.map(span)),
         optional("Bytes read", file.bytes_read.map(|bytes| bytes.to_string())),
         optional("Bytes written", file.bytes_written.map(|bytes| bytes.to_string())),
@@ -249,8 +251,10 @@ pub(crate) fn lock_ranges(file: &OpenFile) -> String {
 
 /// One value with its name.
 pub(crate) fn label(name: &str, value: &str) -> String {
-    format!("{}\n", format!("{name:<17}{}", clean_line(value)).trim_end())
+    labelled(LABEL_WIDTH, name, value)
 }
+
+const LABEL_WIDTH: usize = 17;
 
 /// The letters of LAN Manager's permissions.
 pub(crate) fn letters(permissions: u32) -> String {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -47,12 +47,7 @@ fn everything_has_its_effect_and_nothing_is_left_behind() {
 #[test]
 fn a_server_that_is_kept_runs_until_it_is_stopped() {
     let place = tempfile::tempdir().unwrap();
-    let mut child = Kept(demo(&place, &["--keep"]).spawn().unwrap());
-    let mut output = BufReader::new(child.0.stdout.take().unwrap());
-    let mut said = String::new();
-    while !said.contains("Ctrl-C") {
-        assert_ne!(output.read_line(&mut said).unwrap(), 0, "it ended:\n{said}");
-    }
+    let (mut child, mut output, mut said) = kept(&place);
     assert!(said.contains("  smbclient //127.0.0.1/demo -p "), "{said}");
     let line = said.lines().find(|line| line.contains(" net file --socket ")).expect(&said);
     let words: Vec<_> = line.split_whitespace().collect();
@@ -68,12 +63,7 @@ fn a_server_that_is_kept_runs_until_it_is_stopped() {
 #[test]
 fn the_programs_that_list_and_close_agree_about_a_real_server() {
     let place = tempfile::tempdir().unwrap();
-    let mut child = Kept(demo(&place, &["--keep"]).spawn().unwrap());
-    let mut output = BufReader::new(child.0.stdout.take().unwrap());
-    let mut said = String::new();
-    while !said.contains("Ctrl-C") {
-        assert_ne!(output.read_line(&mut said).unwrap(), 0, "it ended:\n{said}");
-    }
+    let (mut child, _output, said) = kept(&place);
     let socket =
         said.split_whitespace().skip_while(|word| *word != "--socket").nth(1).expect(&said).to_owned();
     let run = |words: &str| {
@@ -115,6 +105,17 @@ fn demo(place: &TempDir, words: &[&str]) -> Command {
     command.arg("demo").args(words).env("TMPDIR", place.path());
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// A demonstration whose server runs on: it, the rest of its output, and what it said so far.
+fn kept(place: &TempDir) -> (Kept, BufReader<ChildStdout>, String) {
+    let mut child = Kept(demo(place, &["--keep"]).spawn().unwrap());
+    let mut output = BufReader::new(child.0.stdout.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("Ctrl-C") {
+        assert_ne!(output.read_line(&mut said).unwrap(), 0, "it ended:\n{said}");
+    }
+    (child, output, said)
 }
 
 /// The text with runs of spaces as one: how wide a column is depends on the temporary directory's name.

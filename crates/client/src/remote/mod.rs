@@ -15,8 +15,7 @@ use control::number;
 use rpc::{Call, Endpoint};
 use tokio::net::lookup_host;
 use tokio::sync::{Mutex, MutexGuard};
-use wire::msg::{CreateDisposition, CreateOptions};
-use wire::{AccessMask, NtStatus, ShareAccess};
+use wire::NtStatus;
 
 pub(crate) use error::of_fault as fault_error;
 pub use place::{NotAPlace, Place};
@@ -24,7 +23,7 @@ pub use stream::PipeStream;
 
 use crate::control_client::Transport;
 use crate::limits::{ADDRESSES_TRIED, CONNECTION_IDLE_MAX};
-use crate::smb::{self, ConnectOptions, Connection, CreateParameters, Pipe, Session, Signing, Tree};
+use crate::smb::{self, ConnectOptions, Connection, Pipe, Session, Signing, Tree};
 use crate::srvs::{CallError, Rpc};
 use crate::{Error, remote};
 
@@ -70,7 +69,7 @@ impl Remote {
     async fn open_stream_once(&self, pipe: &str) -> Result<Opened, Error> {
         let mut live = self.live().await?;
         let ipc = live.as_ref().map(|live| live.ipc.clone()).ok_or_else(broken)?;
-        match open_pipe(&ipc, pipe).await {
+        match ipc.open_pipe(pipe).await {
             Ok(file) => Ok(Opened::Stream(Some(PipeStream::new(file)))),
             Err(error) if error::session_has_ended(&error) => {
                 *live = None;
@@ -228,17 +227,6 @@ impl Transport for Arc<Remote> {
         let stream = self.open_stream(control::places::PIPE).await?;
         stream.ok_or_else(|| remote::error::no_pipe(control::places::PIPE, &self.place))
     }
-}
-
-async fn open_pipe(ipc: &Tree, name: &str) -> Result<smb::File, smb::Error> {
-    let parameters = CreateParameters {
-        access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,
-        share: ShareAccess::READ | ShareAccess::WRITE,
-        disposition: CreateDisposition::OPEN,
-        options: CreateOptions::NONE,
-        ..CreateParameters::open(name)
-    };
-    ipc.create(&parameters).await
 }
 
 fn broken() -> Error {

@@ -29,14 +29,7 @@ impl Pipe {
 
     /// Opens the pipe of that name under a tree connect to `IPC$` and binds to the interface.
     pub async fn open(tree: &Tree, name: &str, interface: InterfaceId) -> Result<Self, Error> {
-        let parameters = CreateParameters {
-            access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,
-            share: ShareAccess::READ | ShareAccess::WRITE,
-            disposition: CreateDisposition::OPEN,
-            options: CreateOptions::NONE,
-            ..CreateParameters::open(name)
-        };
-        let file = tree.create(&parameters).await?;
+        let file = tree.open_pipe(name).await?;
         let mut pipe = Self { file, association: ClientAssociation::new(interface) };
         let (first, mut more) = pipe.transceive(&pipe.association.bind()).await?;
         let mut ack = first.to_vec();
@@ -95,5 +88,19 @@ impl Pipe {
             return Err(Error::Protocol("a pipe ends within an answer"));
         }
         Ok((data, answer.status() == NtStatus::BUFFER_OVERFLOW))
+    }
+}
+
+impl Tree {
+    /// Opens the pipe of that name under this tree connect to `IPC$`, to be read and written as it is.
+    pub(crate) async fn open_pipe(&self, name: &str) -> Result<File, Error> {
+        let parameters = CreateParameters {
+            access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,
+            share: ShareAccess::READ | ShareAccess::WRITE,
+            disposition: CreateDisposition::OPEN,
+            options: CreateOptions::NONE,
+            ..CreateParameters::open(name)
+        };
+        self.create(&parameters).await
     }
 }

@@ -5,12 +5,12 @@ use std::io::IsTerminal as _;
 use client::Administration;
 use control::{PasswordChange, User, number};
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Switch};
+use crate::cli::{self, Options};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Console, RULE, clean_line, local_time, pad};
+use crate::output::{Console, RULE, clean_line, labelled, local_time, pad, yes_or_no};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["user", "users"],
@@ -43,15 +43,9 @@ Exit codes: 0 done; 5 you may not; 86 the old password is wrong; 2 all else, as
 ",
 };
 
-const SWITCHES: &[Switch] = &[cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
-
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse(words, SWITCHES).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let (words, options) = command_line(cli::parse(words, &cli::asking(&[])), &HELP, console)?;
     let server = administration::of(&options.target)?;
     match words.operands.as_slice() {
         [] => list(&*server, &options, console),
@@ -108,18 +102,14 @@ fn show(
 }
 
 fn detail(user: &User) -> String {
-    let yes = |flag: bool| if flag { "Yes" } else { "No" };
     let lines = [
         ("User name", user.name.clone()),
-        ("Account active", yes(user.enabled).to_owned()),
+        ("Account active", yes_or_no(user.enabled).to_owned()),
         ("Password last set", user.password_set.map(local_time).unwrap_or_default()),
-        ("Password required", user.password_required.map(yes).unwrap_or_default().to_owned()),
-        ("Administrator", user.administrator.map(yes).unwrap_or_default().to_owned()),
+        ("Password required", user.password_required.map(yes_or_no).unwrap_or_default().to_owned()),
+        ("Administrator", user.administrator.map(yes_or_no).unwrap_or_default().to_owned()),
     ];
-    let line = |(label, value): &(&str, String)| {
-        format!("{}\n", format!("{}{}", pad(label, LABEL_WIDTH), clean_line(value)).trim_end())
-    };
-    lines.iter().map(line).collect()
+    lines.iter().map(|(label, value)| labelled(LABEL_WIDTH, label, value)).collect()
 }
 
 const LABEL_WIDTH: usize = 29;

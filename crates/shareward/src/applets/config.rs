@@ -2,12 +2,12 @@
 
 use control::{Settings, SettingsChange};
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Switch, Takes, Words};
+use crate::cli::{self, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Console, clean_line, pad};
+use crate::output::{Console, labelled, yes_or_no};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["config"],
@@ -41,16 +41,10 @@ const AUTODISCONNECT: Switch = Switch::net("AUTODISCONNECT", Takes::Value);
 const SRVCOMMENT: Switch = Switch::net("SRVCOMMENT", Takes::Value);
 const HIDDEN: Switch = Switch::net("HIDDEN", Takes::Value);
 
-const SWITCHES: &[Switch] =
-    &[AUTODISCONNECT, SRVCOMMENT, HIDDEN, cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
-
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse(words, SWITCHES).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let (words, options) =
+        command_line(cli::parse(words, &cli::asking(&[AUTODISCONNECT, SRVCOMMENT, HIDDEN])), &HELP, console)?;
     let change = change_of(&words).map_err(usage)?;
     match words.operands.as_slice() {
         [] if change == SettingsChange::default() && !options.json => {
@@ -108,7 +102,7 @@ fn change_of(words: &Words) -> Result<SettingsChange, Numbered> {
 fn shown(settings: &Settings) -> String {
     let number = |value: Option<u32>| value.map(|value| value.to_string()).unwrap_or_default();
     let limit = settings.users_max.map_or_else(|| messages::NO_LIMIT.to_owned(), |limit| limit.to_string());
-    let hidden = settings.hidden.map(|hidden| if hidden { "Yes" } else { "No" }).unwrap_or_default();
+    let hidden = settings.hidden.map(yes_or_no).unwrap_or_default();
     let idle = settings.autodisconnect.map(|minutes| minutes.to_string()).unwrap_or_default();
     let (first, more) =
         settings.listening.split_first().map_or(("", &[][..]), |(first, more)| (first.as_str(), more));
@@ -138,7 +132,7 @@ fn shown(settings: &Settings) -> String {
 }
 
 fn line(label: &str, value: &str) -> String {
-    format!("{}\n", format!("{}{}", pad(label, LABEL_WIDTH), clean_line(value)).trim_end())
+    labelled(LABEL_WIDTH, label, value)
 }
 
 const LABEL_WIDTH: usize = 38;

@@ -28,8 +28,8 @@ mod who;
 
 use std::path::Path;
 
-use crate::cli;
-use crate::failure::Failure;
+use crate::cli::{self, Options, Words};
+use crate::failure::{Failure, Numbered};
 use crate::output::Console;
 
 /// All commands, in the order of the overview.
@@ -153,6 +153,22 @@ fn run(applet: &Applet, words: &[String], console: &mut Console) -> Result<(), F
         return Ok(());
     }
     (applet.run)(words, console)
+}
+
+/// The words of a command as they were sorted, and what the common switches among them say; where they ask for JSON,
+/// the console answers in it from here on.
+fn command_line(
+    sorted: Result<Words, Numbered>,
+    help: &'static Help,
+    console: &mut Console,
+) -> Result<(Words, Options), Failure> {
+    let usage = |error| Failure::Usage { error, help };
+    let words = sorted.map_err(usage)?;
+    let options = Options::of(&words).map_err(usage)?;
+    if options.json {
+        console.set_json();
+    }
+    Ok((words, options))
 }
 
 fn find(family: Family, name: &str) -> Option<&'static Applet> {

@@ -9,7 +9,7 @@ use crate::cli;
 use crate::cli::plain::{Known, Line, Value, Wrong};
 use crate::exit::ExitCode;
 use crate::failure::{Failure, Numbered};
-use crate::output::{Console, clean_line};
+use crate::output::{Console, clean_line, local_time};
 use crate::programs::local_name;
 use crate::utmp;
 
@@ -194,12 +194,8 @@ fn shown(since: Option<Timestamp>, times: bool, name: &str) -> String {
     if !times {
         return format!("     {}", clean_line(name));
     }
-    let since = match since {
-        // To the second, and with the zone that it is in.
-        Some(time) => time.to_string().get(..19).map(|text| text.replace('T', " ") + "Z"),
-        None => None,
-    };
-    format!("     {:<27}{}", since.as_deref().unwrap_or("<unknown time>"), clean_line(name))
+    let since = since.map_or_else(|| String::from("<unknown time>"), local_time);
+    format!("     {since:<27}{}", clean_line(name))
 }
 
 fn name(domain: Option<&str>, user: &str) -> String {

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use client::Administration;
 use control::{Service, ServiceAction, ServiceState, SessionQuery, number};
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Switch, Words};
+use crate::cli::{self, Options, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Console, clean_line};
@@ -135,11 +135,9 @@ static CONTINUING: Act = Act {
     done: "The Server service was continued successfully.",
 };
 
-const SWITCHES: &[Switch] =
-    &[cli::YES, cli::NO, cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
-
 fn act(words: &[String], console: &mut Console, act: &'static Act) -> Result<(), Failure> {
-    let (words, options) = parsed(words, SWITCHES, act.help, console)?;
+    let (words, options) =
+        command_line(cli::parse(words, &cli::asking(&[cli::YES, cli::NO])), act.help, console)?;
     named(&words, act.help)?.ok_or_else(|| Failure::Usage {
         error: Numbered::new(messages::ARGUMENT_COUNT_NUMBER),
         help: act.help,
@@ -210,8 +208,8 @@ fn await_end(server: &dyn Administration) -> Result<(), Failure> {
 }
 
 fn start(words: &[String], console: &mut Console) -> Result<(), Failure> {
-    let switches = [setup::CONFIG, cli::JSON, cli::SOCKET];
-    let (words, options) = parsed(words, &switches, &START_HELP, console)?;
+    let sorted = cli::parse(words, &[setup::CONFIG, cli::JSON, cli::SOCKET]);
+    let (words, options) = command_line(sorted, &START_HELP, console)?;
     let server = administration::of(&options.target)?;
     let running = administration::run(async { Ok(server.service().await) })?;
     if named(&words, &START_HELP)?.is_none() {
@@ -325,21 +323,6 @@ fn await_start(
             tokio::time::sleep(POLL).await;
         }
     })
-}
-
-fn parsed(
-    words: &[String],
-    switches: &[Switch],
-    help: &'static Help,
-    console: &mut Console,
-) -> Result<(Words, Options), Failure> {
-    let usage = |error| Failure::Usage { error, help };
-    let words = cli::parse(words, switches).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
-    Ok((words, options))
 }
 
 /// The service that the operands name; none where there are none.

@@ -6,12 +6,12 @@ use std::path::Path;
 use client::Administration;
 use control::{ConnectionQuery, Ended, FileQuery, Grant, GrantRight, NewShare, Share, ShareChange, number};
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli::{self, Format, Options, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Console, RULE, clean_line, columns, pad};
+use crate::output::{Console, RULE, clean_line, columns, labelled, pad};
 use crate::prompt::{self, DefaultAnswer};
 use crate::wmi::SharedResource;
 
@@ -62,29 +62,14 @@ const REMARK: Switch = Switch::net("REMARK", Takes::Value);
 const CACHE: Switch = Switch::net("CACHE", Takes::Value);
 const DELETE: Switch = Switch::net("DELETE", Takes::Nothing);
 
-const SWITCHES: &[Switch] = &[
-    GRANT,
-    USERS,
-    UNLIMITED,
-    REMARK,
-    CACHE,
-    DELETE,
-    cli::YES,
-    cli::NO,
-    cli::format::JSON,
-    cli::SOCKET,
-    cli::SERVER,
-    cli::LOGIN,
-    cli::CREDENTIALS,
-];
+const SWITCHES: &[Switch] =
+    &[GRANT, USERS, UNLIMITED, REMARK, CACHE, DELETE, cli::YES, cli::NO, cli::format::JSON];
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse_either(words, SWITCHES, |word| Path::new(word).is_dir()).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let known = [SWITCHES, &cli::TARGET].concat();
+    let (words, options) =
+        command_line(cli::parse_either(words, &known, |word| Path::new(word).is_dir()), &HELP, console)?;
     let format = Format::of(&words).map_err(usage)?;
     let change = change_of(&words).map_err(usage)?;
     let delete = words.has(&DELETE);
@@ -263,11 +248,8 @@ fn show(
 /// A label and its values, each on a line of its own.
 fn lines(label: &str, values: &[String]) -> String {
     let first = values.first().map(String::as_str).unwrap_or_default();
-    let mut text = format!("{}\n", format!("{}{}", pad(label, LABEL_WIDTH), clean_line(first)).trim_end());
-    for value in values.iter().skip(1) {
-        text.push_str(&format!("{}{}\n", pad("", LABEL_WIDTH), clean_line(value)));
-    }
-    text
+    let more = values.iter().skip(1).map(|value| labelled(LABEL_WIDTH, "", value));
+    labelled(LABEL_WIDTH, label, first) + &more.collect::<String>()
 }
 
 const LABEL_WIDTH: usize = 18;

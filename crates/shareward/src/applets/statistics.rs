@@ -2,12 +2,12 @@
 
 use control::Statistics;
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Switch};
+use crate::cli;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Console, clean_line, local_time, pad};
+use crate::output::{Console, clean_line, labelled, local_time};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["statistics", "stats"],
@@ -31,15 +31,9 @@ Exit codes: 0 done; 5 you may not; 2 all else, as 2114 no server runs.
 ",
 };
 
-const SWITCHES: &[Switch] = &[cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
-
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse(words, SWITCHES).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let (words, options) = command_line(cli::parse(words, &cli::asking(&[])), &HELP, console)?;
     match words.operands.as_slice() {
         [] => {}
         [service] if ["server", "srv"].contains(&service.to_lowercase().as_str()) => {}
@@ -100,7 +94,7 @@ fn shown(statistics: &Statistics) -> String {
 
 fn line(label: &str, value: Option<u64>) -> String {
     let value = value.map(|value| value.to_string()).unwrap_or_default();
-    format!("{}\n", format!("{}{value}", pad(label, LABEL_WIDTH)).trim_end())
+    labelled(LABEL_WIDTH, label, &value)
 }
 
 const LABEL_WIDTH: usize = 35;

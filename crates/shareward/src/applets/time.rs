@@ -2,9 +2,9 @@
 
 use control::Timestamp;
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Switch, Takes};
+use crate::cli::{self, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Console, clean_line, local_time};
@@ -36,16 +36,10 @@ Exit codes: 0 done; 5 you may not; 53 no such computer; 2 all else.
 
 const SET: Switch = Switch::net("SET", Takes::Nothing);
 
-const SWITCHES: &[Switch] =
-    &[SET, cli::YES, cli::NO, cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
-
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse(words, SWITCHES).map_err(usage)?;
-    let mut options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let (words, mut options) =
+        command_line(cli::parse(words, &cli::asking(&[SET, cli::YES, cli::NO])), &HELP, console)?;
     options.target.named_by(&words.operands).map_err(usage)?;
     let server = administration::of(&options.target)?;
     let (clock, took) = administration::run(async {

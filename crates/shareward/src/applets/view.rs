@@ -1,10 +1,10 @@
 //! `net view`: what a server offers.
 
-use control::{Share, ShareKind};
+use control::Share;
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Switch, Takes};
+use crate::cli::{self, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Console, RULE, clean_line, columns, pad};
@@ -37,15 +37,9 @@ user name or password wrong.
 const ALL: Switch = Switch::net("ALL", Takes::Nothing);
 const CACHE: Switch = Switch::net("CACHE", Takes::Nothing);
 
-const SWITCHES: &[Switch] = &[ALL, CACHE, cli::JSON, cli::SOCKET, cli::SERVER, cli::LOGIN, cli::CREDENTIALS];
-
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse(words, SWITCHES).map_err(usage)?;
-    let mut options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let (words, mut options) = command_line(cli::parse(words, &cli::asking(&[ALL, CACHE])), &HELP, console)?;
     options.target.named_by(&words.operands).map_err(usage)?;
     if options.target == administration::Target::default() {
         return Err(Numbered::new(ERROR_NO_BROWSER_SERVERS_FOUND)
@@ -88,7 +82,7 @@ fn table(shares: &[Share], caching: bool) -> String {
             let third = if caching { share.caching.clone().unwrap_or_default() } else { String::new() };
             [
                 clean_line(&share.name),
-                kind(share.kind).to_owned(),
+                messages::kind(share.kind).to_owned(),
                 clean_line(&third),
                 clean_line(&share.comment),
             ]
@@ -106,16 +100,6 @@ fn table(shares: &[Share], caching: bool) -> String {
     let mut text = format!("{}\n{RULE}\n", line(&titles));
     rows.iter().for_each(|row| text.push_str(&line(row)));
     text
-}
-
-fn kind(kind: ShareKind) -> &'static str {
-    match kind {
-        ShareKind::Disk => "Disk",
-        ShareKind::Print => "Print",
-        ShareKind::Comm => "Comm",
-        ShareKind::Ipc => "IPC",
-        ShareKind::Unknown => "",
-    }
 }
 
 const ERROR_NO_BROWSER_SERVERS_FOUND: u32 = 6118;

@@ -7,15 +7,15 @@ use control::{OpenFile, Who, WhoQuery};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options, Switch, Takes};
+use crate::cli::{self, Switch, Takes};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
 use crate::holders;
 use crate::messages;
 use crate::opens::{counted, shown_path, whose};
-use crate::output::{Console, clean_line};
+use crate::output::{Console, clean_line, local_time};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["wait"],
@@ -69,11 +69,8 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
 
 fn waited(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse_paths(words, &holders::known(&[TIMEOUT])).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let (words, options) =
+        command_line(cli::parse_paths(words, &holders::known(&[TIMEOUT])), &HELP, console)?;
     let timeout = cli::length(&words, &TIMEOUT).map_err(usage)?;
     let query = holders::question(&words, &options.target).map_err(usage)?;
     let server = administration::of(&options.target)?;
@@ -92,7 +89,8 @@ fn waited(words: &[String], console: &mut Console) -> Result<(), Failure> {
     } else {
         console.line(&format!("{} is still open:\n", clean_line(&holders::subject(&who))));
         for file in &who.holders {
-            let since = file.opened_at.map(|time| format!(", since {time}")).unwrap_or_default();
+            let since =
+                file.opened_at.map(|time| format!(", since {}", local_time(time))).unwrap_or_default();
             console.line(&clean_line(&format!("{}  {}  {}{since}", file.id, shown_path(file), whose(file))));
         }
         console.line("");

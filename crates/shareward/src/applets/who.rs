@@ -2,14 +2,14 @@
 
 use control::{Refusal, RefusalKind, Who};
 
-use super::{Applet, Family, Help};
+use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options};
+use crate::cli;
 use crate::failure::Failure;
 use crate::holders;
 use crate::messages;
 use crate::opens::{self, by, caching, label, lock_ranges, shown_path};
-use crate::output::{Console, clean_line, or_unknown, span};
+use crate::output::{Console, clean_line, local_time, or_unknown, span};
 
 pub(super) static APPLET: Applet = Applet {
     names: &["who"],
@@ -45,11 +45,7 @@ code whether somebody has it.
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words = cli::parse_paths(words, &holders::known(&[])).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let (words, options) = command_line(cli::parse_paths(words, &holders::known(&[])), &HELP, console)?;
     let query = holders::question(&words, &options.target).map_err(usage)?;
     let server = administration::of(&options.target)?;
     let who = administration::run(async { Ok(holders::ask(&*server, &query).await?) })?;
@@ -83,7 +79,7 @@ fn told(who: &Who) -> String {
             label("Caching", &caching(file)),
             label("Locks", &or_unknown(file.locks)),
             lock_ranges(file),
-            label("Opened", &or_unknown(file.opened_at)),
+            label("Opened", &or_unknown(file.opened_at.map(local_time))),
             label("Idle time", &or_unknown(file.idle_seconds.map(span))),
         ];
         text.push_str(&lines.concat());
@@ -110,7 +106,7 @@ fn told_of(refusal: &Refusal) -> String {
     });
     let mut lines = clean_line(&format!(
         "{}  {} wanted {}: {}",
-        or_unknown(refusal.at),
+        or_unknown(refusal.at.map(local_time)),
         by(&refusal.user, refusal.computer.as_deref()),
         wanted.as_deref().unwrap_or("it"),
         reason(refusal)

@@ -41,6 +41,11 @@ pub(crate) const CREDENTIALS: Switch = Switch::own("CREDENTIALS", Takes::Value);
 /// The switches that say which server is meant, and as whom to ask it.
 pub(crate) const TARGET: [Switch; 4] = [SOCKET, SERVER, LOGIN, CREDENTIALS];
 
+/// The switches of a command that asks a server and can answer in JSON: its own, and those that go with that.
+pub(crate) fn asking(own: &[Switch]) -> Vec<Switch> {
+    [own, &[JSON], &TARGET].concat()
+}
+
 /// What the common switches say.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {

@@ -51,6 +51,16 @@ pub(crate) const CACHING_DOCUMENTS: &str = "Automatic caching of documents";
 pub(crate) const CACHING_PROGRAMS: &str = "Automatic caching of programs and documents";
 /// 4773.
 pub(crate) const CACHING_NONE: &str = "Caching disabled";
+/// 4710 to 4713.
+pub(crate) fn kind(kind: control::ShareKind) -> &'static str {
+    match kind {
+        control::ShareKind::Disk => "Disk",
+        control::ShareKind::Print => "Print",
+        control::ShareKind::Comm => "Comm",
+        control::ShareKind::Ipc => "IPC",
+        control::ShareKind::Unknown => "",
+    }
+}
 /// 3756.
 pub(crate) const INVALID_RESPONSE: &str = "This is an invalid response.";
 /// 4340.

@@ -36,6 +36,16 @@ pub(crate) fn local_time(time: control::Timestamp) -> String {
     zoned.map_or_else(|_| time.to_string(), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
+/// A line of a block: its label, filled up to `width` columns, and the value.
+pub(crate) fn labelled(width: usize, label: &str, value: &str) -> String {
+    format!("{}\n", format!("{}{}", pad(label, width), clean_line(value)).trim_end())
+}
+
+/// How NET writes a flag.
+pub(crate) fn yes_or_no(flag: bool) -> &'static str {
+    if flag { "Yes" } else { "No" }
+}
+
 /// A span of seconds as NET shows it: `HH:MM:SS` below a day, `05D 22H 02M` from there on.
 pub(crate) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60 % 60, seconds / 3600 % 24, seconds / 86_400);

@@ -7,8 +7,8 @@ mod remove;
 mod serve;
 mod show;
 
-use super::{Applet, Family, Help};
-use crate::cli::{self, Options, Switch, Takes, Words};
+use super::{Applet, Family, Help, command_line};
+use crate::cli::{self, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::Console;
@@ -107,12 +107,8 @@ const SWITCHES: &[Switch] = &[
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let words =
-        cli::parse_either(words, SWITCHES, |word| std::path::Path::new(word).is_dir()).map_err(usage)?;
-    let options = Options::of(&words).map_err(usage)?;
-    if options.json {
-        console.set_json();
-    }
+    let sorted = cli::parse_either(words, SWITCHES, |word| std::path::Path::new(word).is_dir());
+    let (words, options) = command_line(sorted, &HELP, console)?;
     if words.has(&SERVE_MOUNT) {
         return serve::from_stdin(console);
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::remembered::{Connection as Kept, Remembered};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::output::{Align, Column, Console, Cut, Table, clean_line};
+use crate::output::{Align, Column, Console, Cut, Table, labelled};
 
 /// A connection, as `--json` prints it.
 #[derive(Clone, Debug, Serialize)]
@@ -153,8 +153,10 @@ fn unavailable(kept: &Kept) -> Connection {
 }
 
 fn label(name: &str, value: &str) -> String {
-    format!("{}\n", format!("{name:<18}{}", clean_line(value)).trim_end())
+    labelled(LABEL_WIDTH, name, value)
 }
+
+const LABEL_WIDTH: usize = 18;
 
 const OK: &str = "OK";
 const NETWORK: &str = "Microsoft Windows Network";

@@ -1,10 +1,11 @@
 //! Sessions, as the command shows them.
 
-use control::{Connection, Event, Session, ShareKind, address};
+use control::{Connection, Event, Session, address};
 use serde::Serialize;
 
 use crate::listing::{Listed, row_of, with_server};
-use crate::output::{Align, Column, Csv, Cut, Of, Table, clean_line, or_unknown, span};
+use crate::messages;
+use crate::output::{Align, Column, Csv, Cut, Of, Table, labelled, local_time, or_unknown, span, yes_or_no};
 use crate::watch::Watched;
 use crate::wmi::{ServerConnection, ServerSession};
 
@@ -143,7 +144,7 @@ fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> 
     let mut text = [
         label("User name", &session.user),
         label("Computer", &address::bracketed(&session.computer)),
-        label("Guest logon", &or_unknown(session.guest.map(yes))),
+        label("Guest logon", &or_unknown(session.guest.map(yes_or_no))),
         label("Client type", &client_type),
         label("Sess time", &or_unknown(session.active_seconds.map(span))),
         label("Idle time", &or_unknown(session.idle_seconds.map(span))),
@@ -153,10 +154,9 @@ fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> 
         text.push_str(&more(session));
     }
     if with_shares && !session.shares.is_empty() {
-        let rows = session
-            .shares
-            .iter()
-            .map(|share| vec![share.name.clone(), kind(share.kind).to_owned(), share.opens.to_string()]);
+        let rows = session.shares.iter().map(|share| {
+            vec![share.name.clone(), messages::kind(share.kind).to_owned(), share.opens.to_string()]
+        });
         let table = Table { columns: &SHARE_COLUMNS, rows: rows.collect() };
         text.push_str(&format!("\n{}", table.text(compat, None)));
     }
@@ -169,38 +169,26 @@ fn more(session: &Session) -> String {
     let secured = |flag: Option<bool>, algorithm: &Option<String>| {
         flag.map(|flag| match algorithm {
             Some(algorithm) if flag => format!("Yes, {algorithm}"),
-            _ => yes(flag).to_owned(),
+            _ => yes_or_no(flag).to_owned(),
         })
     };
     [
         optional("Session ID", session.id.map(|id| id.to_string())),
         optional("Domain", session.domain.clone()),
         optional("Computer name", session.computer_name.clone()),
-        label("Anonymous", &or_unknown(session.anonymous.map(yes))),
+        label("Anonymous", &or_unknown(session.anonymous.map(yes_or_no))),
         optional("Dialect", session.dialect.clone()),
         optional("Signed", secured(session.signed, &session.signing)),
         optional("Encrypted", secured(session.encrypted, &session.cipher)),
         optional("Transport", session.transport.clone()),
-        optional("Connected", session.connected_at.map(|time| time.to_string())),
+        optional("Connected", session.connected_at.map(local_time)),
         label("# Opens", &or_unknown(session.opens)),
     ]
     .concat()
 }
 
 fn label(name: &str, value: &str) -> String {
-    format!("{}\n", format!("{name:<16}{}", clean_line(value)).trim_end())
+    labelled(LABEL_WIDTH, name, value)
 }
 
-fn yes(flag: bool) -> &'static str {
-    if flag { "Yes" } else { "No" }
-}
-
-fn kind(kind: ShareKind) -> &'static str {
-    match kind {
-        ShareKind::Disk => "Disk",
-        ShareKind::Print => "Print",
-        ShareKind::Comm => "Comm",
-        ShareKind::Ipc => "IPC",
-        ShareKind::Unknown => "",
-    }
-}
+const LABEL_WIDTH: usize = 16;
