@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -231,6 +232,55 @@ fn what_is_remembered_is_restored() {
     machine.net_use(&[&one]).success().says("OK");
     machine.net_use(&[&one, "/delete"]).success();
     machine.net_use(&[&one]).failure().says("2250");
+}
+
+/// In a view of the machine of its own, where everybody may open `/dev/fuse`, as on any machine with udev: whoever is
+/// nobody connects with the help of `fusermount3`, and has the files to himself.
+#[test]
+fn an_ordinary_user_connects() {
+    let Some(subject) = Subject::with(&[NEEDS, &["fusermount3", "unshare", "setpriv", "mknod"]].concat())
+    else {
+        return;
+    };
+    // Where nobody may come: the programs of a build are below somebody's home.
+    let home =
+        tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().expect("a home");
+    fs::copy(shareward_binary(), home.path().join("shareward")).expect("install the program");
+    fs::create_dir(home.path().join("share")).expect("create a directory");
+    fs::create_dir(home.path().join("state")).expect("create a directory");
+    let script = r#"
+set -eu
+cd "$1"
+chown -R 65534:65534 share state
+mknod fuse c 10 229
+mount --bind fuse /dev/fuse
+ordinary="setpriv --reuid 65534 --regid 65534 --clear-groups"
+chmod 600 fuse
+$ordinary ./shareward use "$1/share" "$2" /USER:alice --via fuse && exit 1 || test $? = 5
+chmod 666 fuse
+$ordinary sh -eu -s "$1" "$2" <<'END'
+./shareward use "$1/share" "$2" /USER:alice
+echo text >share/file
+test "$(cat share/file)" = text
+test "$(stat -c %u share/file)" = 65534
+./shareward use
+./shareward use "$1/share" /delete
+test ! -e share/file
+END
+$ordinary ./shareward use "$1/share" "$2" /USER:alice
+# An ordinary user's files are closed to root too, and the list says that it is there.
+cat share/file 2>/dev/null && exit 1
+./shareward use
+$ordinary ./shareward use "$1/share" /delete
+echo all done
+"#;
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", script, "sh"]).arg(home.path());
+    command.arg(format!("//127.0.0.1:{}/data", subject.port()));
+    command.env("XDG_STATE_HOME", home.path().join("state"));
+    command.env("SHAREWARD_PASSWORD", &subject.user("alice").password);
+    let output = run(command, b"", LIMIT).success();
+    output.says("all done").says("the system does not let you open /dev/fuse").says("OK ");
 }
 
 /// In the virtual machine the kernel has a client of its own, and it is what is used.

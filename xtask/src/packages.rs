@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("attr", "/usr/bin/setfattr"),
     ("util-linux", "/usr/bin/unshare"),
     ("gcc", "/usr/bin/cc"),
+    ("fuse3", "/usr/bin/fusermount3"),
 ];
 
 /// The file system exerciser, a program that no distribution has.

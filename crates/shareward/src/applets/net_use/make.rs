@@ -379,11 +379,16 @@ fn number_of(error: &Error, table: &[(NtStatus, u32)]) -> (u32, Option<String>) 
 pub(super) fn mount_failure(directory: &Path, error: &io::Error) -> Failure {
     let (number, hint) = match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
         Some(rustix::io::Errno::NOENT | rustix::io::Errno::NODEV) => {
-            (NOT_SUPPORTED, format!("this system has no /dev/fuse to mount with ({error})"))
+            (NOT_SUPPORTED, format!("this system has no {FUSE_DEVICE} to mount with ({error})"))
         }
         Some(rustix::io::Errno::BUSY) => (ALREADY_ASSIGNED, error.to_string()),
         Some(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
-            (ACCESS_DENIED, format!("the system does not let you mount on {} ({error})", directory.display()))
+            let opens = std::fs::File::options().read(true).write(true).open(FUSE_DEVICE);
+            let what = match opens {
+                Err(refusal) => format!("open {FUSE_DEVICE} ({refusal})"),
+                Ok(_) => format!("mount on {} ({error})", directory.display()),
+            };
+            (ACCESS_DENIED, format!("the system does not let you {what}"))
         }
         Some(
             rustix::io::Errno::HOSTUNREACH | rustix::io::Errno::CONNREFUSED | rustix::io::Errno::HOSTDOWN,
@@ -392,6 +397,9 @@ pub(super) fn mount_failure(directory: &Path, error: &io::Error) -> Failure {
     };
     Numbered::new(number).hint(hint).into()
 }
+
+/// Everybody may open it where udev is, but not in every container.
+const FUSE_DEVICE: &str = "/dev/fuse";
 
 const LOGON: &[(NtStatus, u32)] = &[
     (NtStatus::LOGON_FAILURE, 1326),
