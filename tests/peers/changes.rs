@@ -97,18 +97,28 @@ struct Watched {
     directory: File,
     flags: WatchFlags,
     waiting: Option<InFlight>,
+    settled: u32,
 }
 
 impl Watched {
     async fn begin(client: &Client, name: &str, flags: WatchFlags) -> Self {
         let directory = client.tree.create(&CreateParameters::directory(name)).await.expect("open");
-        let mut watched = Self { directory, flags, waiting: None };
+        let mut watched = Self { directory, flags, waiting: None, settled: 0 };
         watched.ask().await;
         // The interim answer says that the watch has begun.
         assert!(watched.waiting.as_ref().expect("a request").pending().await.is_some());
-        // A tree is walked after that.
-        tokio::time::sleep(A_WHILE).await;
         watched
+    }
+
+    /// Makes a directory in the one that is watched and waits until that is told: then what happened before it has been
+    /// taken in, for what the kernel reports comes in its order. Returns what was told of names besides.
+    async fn settle(&mut self, watched: &Path) -> Vec<(NotifyAction, String)> {
+        self.settled += 1;
+        let name = format!("settled-{}", self.settled);
+        fs::create_dir(watched.join(&name)).expect("a directory");
+        let mut told = self.until(&name).await;
+        told.retain(|(_, changed)| *changed != name);
+        told
     }
 
     async fn ask(&mut self) {
@@ -175,7 +185,7 @@ async fn local_changes_are_told() {
     fs::write(&file, "one").expect("write");
     assert_eq!(watched.next().await.expect("no overflow")[0], (NotifyAction::ADDED, "a.txt".into()));
     // What follows of the same write.
-    tokio::time::sleep(A_WHILE).await;
+    watched.settle(&directory).await;
     fs::rename(&file, directory.join("b.txt")).expect("rename");
     fs::remove_file(directory.join("b.txt")).expect("remove");
     make_directory(&directory.join("last"));
@@ -200,7 +210,7 @@ async fn a_local_write_is_told_beside_those_of_clients() {
     let modified = changes(&[(NotifyAction::MODIFIED, "a.txt")]);
     assert_eq!(watched.next().await, Some(modified.clone()));
     // The server has just written the file, and so has somebody else.
-    tokio::time::sleep(A_WHILE).await;
+    watched.settle(&directory).await;
     fs::write(directory.join("a.txt"), "two").expect("write");
     assert_eq!(watched.next().await, Some(modified));
 }
@@ -228,13 +238,14 @@ async fn nothing_is_told_twice() {
         }
         file.close().await.expect("close");
     }
-    tokio::time::sleep(A_WHILE).await;
+    let mut told = watched.settle(&directory).await;
     // A name that a client had a moment ago, by somebody else.
     fs::write(directory.join("file0"), "again").expect("write");
     expected.push((NotifyAction::ADDED, "file0".into()));
     make_directory(&directory.join("last"));
     expected.push((NotifyAction::ADDED, "last".into()));
-    assert_eq!(watched.until("last").await, expected);
+    told.extend(watched.until("last").await);
+    assert_eq!(told, expected);
 }
 
 #[tokio::test]
@@ -244,18 +255,23 @@ async fn local_changes_deep_below_are_told() {
     make_directory(&directory.join("old"));
     let client = Client::of(&subject).await;
     let mut watched = Watched::begin(&client, "tree", WatchFlags::WATCH_TREE).await;
-    fs::write(directory.join("old/file"), "").expect("write");
-    assert_eq!(watched.next().await.expect("no overflow")[0], (NotifyAction::ADDED, r"old\file".into()));
-    tokio::time::sleep(A_WHILE).await;
+    // The tree is walked after the watch has begun.
+    for attempt in 0.. {
+        fs::write(directory.join(format!("old/file{attempt}")), "").expect("write");
+        let told = watched.settle(&directory).await;
+        if told.contains(&(NotifyAction::ADDED, format!(r"old\file{attempt}"))) {
+            break;
+        }
+    }
     fs::create_dir_all(directory.join("new/deep")).expect("directories");
     fs::write(directory.join("new/deep/file"), "").expect("write");
     let told = watched.until(r"new\deep\file").await;
     assert!(told.contains(&(NotifyAction::ADDED, "new".into())), "{told:?}");
     assert!(told.contains(&(NotifyAction::ADDED, r"new\deep".into())), "{told:?}");
-    tokio::time::sleep(A_WHILE).await;
+    watched.settle(&directory).await;
     fs::rename(directory.join("new"), directory.join("moved")).expect("rename");
     watched.until("moved").await;
-    tokio::time::sleep(A_WHILE).await;
+    watched.settle(&directory).await;
     fs::remove_file(directory.join("moved/deep/file")).expect("remove");
     let told = watched.until(r"moved\deep\file").await;
     assert!(told.contains(&(NotifyAction::REMOVED, r"moved\deep\file".into())), "{told:?}");
@@ -319,6 +335,7 @@ async fn local_changes_break_directory_leases() {
         return skip("Samba 4.17 has no directory leases");
     }
     let client = Client::of(&subject).await;
+    let mut watched = Watched::begin(&Client::of(&subject).await, "leased", WatchFlags::NONE).await;
     let mut breaks = client.connection.breaks();
     for change in 0..4 {
         assert_eq!(granted(&client.leased("leased", 1).await), RH);
@@ -331,7 +348,7 @@ async fn local_changes_break_directory_leases() {
         assert_eq!(next_break(&mut breaks).await, (1, LeaseState::NONE, true), "change {change}");
         client.tree.acknowledge_lease(guid(1), LeaseState::NONE).await.expect("acknowledge");
         // What else the kernel has to say of it.
-        tokio::time::sleep(A_WHILE).await;
+        watched.settle(&path).await;
     }
 }
 
@@ -344,10 +361,11 @@ async fn a_local_write_breaks_what_is_cached_of_the_file() {
     }
     let client = Client::of(&subject).await;
     let mut breaks = client.connection.breaks();
-    let _directory = client.leased("leased", 1).await;
-    let file = client.file(r"leased\file", 2, Some(1)).await;
+    let mut watched = Watched::begin(&Client::of(&subject).await, "leased", WatchFlags::NONE).await;
+    let file = client.file(r"leased\file", 2, None).await;
     assert_eq!(granted(&file), LeaseState::READ);
-    tokio::time::sleep(A_WHILE).await;
+    watched.settle(&path).await;
+    assert_eq!(granted(&client.leased("leased", 1).await), RH);
     fs::write(path.join("file"), "content").expect("write");
     let mut broken = [next_break(&mut breaks).await, next_break(&mut breaks).await];
     broken.sort_by_key(|(key, ..)| *key);
