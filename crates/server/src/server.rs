@@ -1,6 +1,7 @@
 //! The Server service: the registry, the settings and the tasks around them.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -47,6 +48,8 @@ pub(crate) struct Server {
     pub(crate) running: Running,
     clock: Clock,
     machine: OnceLock<Machine>,
+    /// Where it listens: what the configuration names, with the ports that the system chose.
+    listening: OnceLock<Vec<SocketAddr>>,
     user_sids: RwLock<Arc<UserSids>>,
     request_keys: AtomicU64,
     /// Shares that are about to be deleted.
@@ -137,6 +140,7 @@ impl Server {
             running: Running::default(),
             clock,
             machine: OnceLock::new(),
+            listening: OnceLock::new(),
             request_keys: AtomicU64::new(1),
             deletions: Deletions::default(),
             creations: Creations::default(),
@@ -145,6 +149,16 @@ impl Server {
         };
         server.open_shares(&server.settings())?;
         Ok(Arc::new(server))
+    }
+
+    /// Says where it listens. That is once: new settings change it only with a restart.
+    pub(crate) fn listens_on(&self, addresses: Vec<SocketAddr>) {
+        let _ = self.listening.set(addresses);
+    }
+
+    /// Where it listens.
+    pub(crate) fn listening(&self) -> &[SocketAddr] {
+        self.listening.get().map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Takes over shares, users and administrators. A share whose directory is another now is a new

@@ -74,6 +74,7 @@ impl Service {
         }
         let control_socket = settings.control_socket.clone();
         let server = Server::new(settings, accounts)?;
+        server.listens_on(addresses.clone());
         let mut tasks = Vec::new();
         if let Some(path) = control_socket {
             let task = crate::http::serve(Arc::clone(&server), &path)

@@ -9,14 +9,14 @@ use futures_util::stream::{LocalBoxStream, SelectAll, select_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::administration::{self, Servers};
 use crate::cli::{self, Format, Switch, Takes, Words};
 use crate::failure::{Failure, Numbered};
 use crate::listing::{Gathered, Listed, gather, write_line};
 use crate::messages;
-use crate::output::{Console, Of, clean_line};
+use crate::output::{Console, Of, clean_line, local_time};
 
 const WATCH: Switch = Switch::own("WATCH", Takes::Nothing);
 const FOR: Switch = Switch::own("FOR", Takes::Value);
@@ -85,16 +85,19 @@ pub(crate) fn watch<T: Watched>(
         let end = watch.lasts.and_then(|lasts| Instant::now().checked_add(lasts));
         // From here on Ctrl-C is ours: it must not end the command in the middle of a line.
         let mut interrupts = signal(SignalKind::interrupt()).ok();
-        let mut tick = interval_at(Instant::now() + EVERY, EVERY);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut known: Option<Vec<Of<T>>> = None;
         let mut troubled = String::new();
         let mut events = Vec::new();
         loop {
+            let asked = Instant::now();
             let mut gathered = gather(servers, &question).await?;
+            // A list that takes long is asked for less often, so that a view is never most of what a server does.
+            let took = asked.elapsed();
+            let again = Instant::now() + EVERY.max(took * REST);
             let trouble = gathered.trouble();
             if drawn {
-                let heading = format!("{}  {} in the list", Timestamp::now(), gathered.entries.len());
+                let heading =
+                    format!("{}  {} in the list", local_time(Timestamp::now()), gathered.entries.len());
                 draw(&[heading, trouble.clone(), frame(&gathered)], console);
             } else {
                 if trouble != troubled {
@@ -118,12 +121,12 @@ pub(crate) fn watch<T: Watched>(
                 event = next(&mut happenings) => {
                     events.push(event);
                     // What belongs together is shown together.
-                    sleep(TOGETHER).await;
+                    sleep(TOGETHER.max(took)).await;
                     while let Some(event) = next(&mut happenings).now_or_never() {
                         events.push(event);
                     }
                 }
-                _ = tick.tick() => {}
+                () = sleep_until(again) => {}
             }
         }
     })?;
@@ -206,7 +209,8 @@ fn tell<T: Watched>(change: Change<'_, T>, format: Format, console: &mut Console
         return write_line(T::ONE, &change, console);
     }
     let server = change.it.server.as_deref().map(|server| format!("{server}  ")).unwrap_or_default();
-    let line = format!("{}  {:<8}  {server}{}", change.at, change.what, change.it.entry.line());
+    let at = local_time(change.at);
+    let line = format!("{at}  {:<8}  {server}{}", change.what, change.it.entry.line());
     console.line(&clean_line(&line));
     Ok(())
 }
@@ -262,6 +266,9 @@ static FROM_NOW_ON: EventQuery = EventQuery { after: None };
 
 /// A person sees a second's change as at once.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How many times as long as a list took nothing is asked, where nothing is known to have happened.
+const REST: u32 = 9;
 
 /// Saving one document is a dozen events within this time.
 const TOGETHER: Duration = Duration::from_millis(50);

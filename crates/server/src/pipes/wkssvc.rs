@@ -137,9 +137,8 @@ fn transports(
     request: &WkstaTransportEnumRequest,
 ) -> Result<WkstaTransportEnumResponse, Error> {
     let sessions = saturated(admin::counts(server, caller)?.sessions);
-    let settings = server.settings();
     let seen = after(request.resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
-    let all = settings.listen.iter().zip(1_u32..).skip(seen);
+    let all = server.listening().iter().zip(1_u32..).skip(seen);
     let (room, id) = (request.preferred_maximum_length, |(_, number): &(_, u32)| *number);
     let level_0 = |(address, _): &(&std::net::SocketAddr, u32)| WkstaTransportInfo0 {
         quality_of_service: 0,

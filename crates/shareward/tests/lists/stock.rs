@@ -144,12 +144,16 @@ pub(crate) fn without_now(text: &str) -> String {
     while let Some(at) = rest.find("20") {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        let found = from
-            .get(..24)
-            .filter(|text| Timestamp::parse(text).is_some_and(|time| time.0 > THEN + 86_400_000));
-        out.push_str(if found.is_some() { "<now>" } else { &from[..2] });
-        rest = &from[if found.is_some() { 24 } else { 2 }..];
+        let length = [24, 19].into_iter().find(|length| from.get(..*length).is_some_and(is_now));
+        out.push_str(if length.is_some() { "<now>" } else { &from[..2] });
+        rest = &from[length.unwrap_or(2)..];
     }
     out.push_str(rest);
     out.replace(here.split('.').next().unwrap(), "<here>")
+}
+
+/// Whether it is a time of this run, as JSON has it or as people read it: the commands run in the zone UTC.
+fn is_now(text: &str) -> bool {
+    let text = if text.len() == 19 { text.replace(' ', "T") + ".000Z" } else { text.to_owned() };
+    Timestamp::parse(&text).is_some_and(|time| time.0 > THEN + 86_400_000)
 }

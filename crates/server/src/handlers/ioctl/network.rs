@@ -62,7 +62,7 @@ pub(super) fn interfaces(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Ans
     if connection.negotiated.get().is_none_or(|it| it.dialect < Dialect::SMB300) {
         return Err(NtStatus::NOT_SUPPORTED);
     }
-    let settings = connection.server.settings();
+    let listening = connection.server.listening();
     let with_loopback = connection.peer.ip().is_loopback();
     let addresses = getifaddrs().map_err(|_| NtStatus::INSUFFICIENT_RESOURCES)?;
     let interfaces: Vec<_> = addresses
@@ -71,7 +71,7 @@ pub(super) fn interfaces(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Ans
             let listens = |at: IpAddr| {
                 at == interface.address || at.is_unspecified() && at.is_ipv4() == interface.address.is_ipv4()
             };
-            settings.listen.iter().any(|at| listens(at.ip()))
+            listening.iter().any(|at| listens(at.ip()))
         })
         .take(crate::limits::MAX_INTERFACES)
         .collect();
