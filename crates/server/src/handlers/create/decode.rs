@@ -83,45 +83,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         Durability::Request(durable) => durable,
         Durability::Reclaim(reclaim) => return Ok(Asked::Reclaim(reclaim)),
     };
-    if create.impersonation_level.0 > ImpersonationLevel::DELEGATE.0 {
-        return Err(NtStatus::BAD_IMPERSONATION_LEVEL);
-    }
-    let options = create.create_options;
-    if options.intersects(INVALID_OPTIONS) {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
-    if options.intersects(UNSUPPORTED_OPTIONS) {
-        return Err(NtStatus::NOT_SUPPORTED);
-    }
-    let directory = match (
-        options.contains(CreateOptions::DIRECTORY_FILE),
-        options.contains(CreateOptions::NON_DIRECTORY_FILE),
-    ) {
-        (true, true) => return Err(NtStatus::INVALID_PARAMETER),
-        (true, false) => Some(true),
-        (false, true) => Some(false),
-        (false, false) => None,
-    };
-    let disposition = create.create_disposition;
-    if disposition.name().is_none() || create.share_access.0 & !SHARE_ALL.0 != 0 {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
-    // A directory cannot be emptied (MS-FSA 2.1.5.1).
-    let creates = matches!(
-        disposition,
-        CreateDisposition::OPEN | CreateDisposition::CREATE | CreateDisposition::OPEN_IF
-    );
-    if directory == Some(true) && !creates {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
-    let access = access(create.desired_access)?;
-    if create.file_attributes.intersects(INVALID_ATTRIBUTES) {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
-    let delete_on_close = options.contains(CreateOptions::DELETE_ON_CLOSE);
-    if delete_on_close && !access.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED) {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
+    let (access, directory) = checked(&create)?;
     if contexts.timewarp.is_some_and(|time| time != wire::FileTime::NONE) {
         // There are no snapshots to go back to.
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
@@ -131,9 +93,9 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     let name = name.replace('/', "\\");
     let name = fold_parents(&name)?;
     if name.eq_ignore_ascii_case(crate::quota::NAME) {
-        return match creates && disposition != CreateDisposition::CREATE {
-            true => Ok(Asked::QuotaFile(access)),
-            false => Err(NtStatus::ACCESS_DENIED),
+        return match create.create_disposition {
+            CreateDisposition::OPEN | CreateDisposition::OPEN_IF => Ok(Asked::QuotaFile(access)),
+            _ => Err(NtStatus::ACCESS_DENIED),
         };
     }
     let smb_path = SmbPath::parse(&name).map_err(path_status)?;
@@ -161,10 +123,10 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         access,
         share_access: create.share_access,
         attributes: create.file_attributes & SETTABLE_ATTRIBUTES,
-        disposition,
-        options,
+        disposition: create.create_disposition,
+        options: create.create_options,
         directory: if must_be_directory { Some(true) } else { directory },
-        delete_on_close,
+        delete_on_close: create.create_options.contains(CreateOptions::DELETE_ON_CLOSE),
         oplock,
         lease: contexts.lease.filter(|_| wants_lease).map(|lease| LeaseContext {
             // The second version is of SMB 3 (MS-SMB2 3.3.5.9.11).
@@ -180,6 +142,50 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         apple: contexts.aapl,
         app_instance: durable::app_instance(&contexts, durable, dialect),
     }))
+}
+
+/// Checks what a CREATE on a disk share asks for beside the name (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1): the access, and
+/// whether it has to be a directory.
+fn checked(create: &CreateRequest<'_>) -> Result<(AccessMask, Option<bool>), NtStatus> {
+    if create.impersonation_level.0 > ImpersonationLevel::DELEGATE.0 {
+        return Err(NtStatus::BAD_IMPERSONATION_LEVEL);
+    }
+    let options = create.create_options;
+    if options.intersects(INVALID_OPTIONS) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if options.intersects(UNSUPPORTED_OPTIONS) {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    let has = |option| options.contains(option);
+    let directory = match (has(CreateOptions::DIRECTORY_FILE), has(CreateOptions::NON_DIRECTORY_FILE)) {
+        (true, true) => return Err(NtStatus::INVALID_PARAMETER),
+        (true, false) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    };
+    let disposition = create.create_disposition;
+    if disposition.name().is_none() || create.share_access.0 & !SHARE_ALL.0 != 0 {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    // A directory cannot be emptied (MS-FSA 2.1.5.1).
+    let keeps = matches!(
+        disposition,
+        CreateDisposition::OPEN | CreateDisposition::CREATE | CreateDisposition::OPEN_IF
+    );
+    if directory == Some(true) && !keeps {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let access = access(create.desired_access)?;
+    if create.file_attributes.intersects(INVALID_ATTRIBUTES) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if has(CreateOptions::DELETE_ON_CLOSE)
+        && !access.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED)
+    {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    Ok((access, directory))
 }
 
 /// Decodes a CREATE on IPC$: the pipe's name and the access to it.
