@@ -128,13 +128,18 @@ pub(crate) fn main(arguments: &[String]) -> bool {
         selected(&plan).iter().for_each(|id| println!("{id}"));
         return true;
     }
+    // The build may replace this very program.
+    let Ok(this) = std::env::current_exe() else {
+        eprintln!("xtask: its own program cannot be found");
+        return false;
+    };
     let build = ["build", "--quiet", "--locked", "--workspace", "--bins"];
     let given = std::env::var_os("SHAREWARD_BIN").is_some();
     if !samba() && !given && !shell::succeeds(shell::cargo(&build)) {
         return false;
     }
     if !is_alone() && may_be_alone() {
-        return alone(arguments);
+        return alone(&this, arguments);
     }
     let counts = run(&plan);
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
@@ -165,14 +170,10 @@ fn may_be_alone() -> bool {
 }
 
 /// The same command in a network of its own, of which nothing is left when it ends.
-fn alone(arguments: &[String]) -> bool {
+fn alone(this: &Path, arguments: &[String]) -> bool {
     // smbtorture wants an interface beside the loopback.
     const SCRIPT: &str = "ip link set lo up && ip tuntap add t0 mode tap && ip address add 192.0.2.1/24 dev t0 && \
                           ip link set t0 up && exec \"$0\" torture \"$@\"";
-    // The build may have replaced this very program meanwhile, which Linux then says of its path.
-    let Ok(this) = std::env::current_exe() else { return false };
-    let this = this.to_string_lossy();
-    let this = this.strip_suffix(" (deleted)").unwrap_or(&this);
     let mut command = shell::command("unshare", &["--net", "sh", "-c", SCRIPT]);
     command.arg(this).args(arguments).env(ALONE, "1");
     shell::succeeds(command)

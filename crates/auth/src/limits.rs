@@ -1,5 +1,7 @@
 //! The bounds of this crate, each with its reason.
 
+use core::time::Duration;
+
 /// Bytes of one security token: the buffer's length field in SESSION_SETUP is 16 bits wide
 /// (MS-SMB2 2.2.5), so nothing longer can arrive.
 pub const MAX_TOKEN: usize = 0xffff;
@@ -27,3 +29,10 @@ pub const MAX_USERS_FILE: u64 = 64 * 1024 * 1024;
 
 /// Characters of an account name in the users file (MS-SAMR 3.1.1.8.4 allows 20; Samba more).
 pub const MAX_ACCOUNT_NAME: usize = 256;
+
+/// How long a change of the users file waits for another one to end, which takes milliseconds: whoever holds
+/// the lock longer has been stopped.
+pub const USERS_LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How often it looks.
+pub const USERS_LOCK_RETRY: Duration = Duration::from_millis(10);

@@ -4,6 +4,8 @@
 //! Lines that are not changed are written back byte for byte: comments, blank lines, unknown flags
 //! and whatever follows the known fields.
 
+mod update;
+
 use core::fmt;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -18,6 +20,7 @@ use crate::acceptor::{AccountRecord, Accounts};
 use crate::bytes::upper;
 use crate::limits::{MAX_ACCOUNT_NAME, MAX_USERS_FILE};
 pub use crate::ntlm::compute::nt_hash;
+pub use update::UpdateError;
 
 /// The system's time as `last_change` has it.
 pub fn now() -> FileTime {
@@ -221,12 +224,7 @@ impl UserDb {
     /// Replaces the file: a reader finds the old or the new one, whole, whatever happens meanwhile.
     /// The new one has mode 0600.
     pub fn save(&self, path: &Path) -> io::Result<()> {
-        // A symbolic link stays one: what it points to is replaced.
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-        let directory = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
+        let (path, directory) = place(path);
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut temporary_name = std::ffi::OsString::from(".");
         temporary_name.push(name);
@@ -237,7 +235,7 @@ impl UserDb {
             let _ = fs::remove_file(&temporary);
             return written;
         }
-        sync_directory(directory)
+        sync_directory(&directory)
     }
 
     fn write_new(&self, path: &Path) -> io::Result<()> {
@@ -459,6 +457,17 @@ fn format_line(user: &User, old: Option<&str>) -> Zeroizing<String> {
     let seconds = u32::try_from(seconds.max(0)).unwrap_or(u32::MAX);
     let _ = write!(line, ":[{:<11}]:LCT-{seconds:08X}:{trailer}{end}", user.flags.0);
     line
+}
+
+/// The file that is replaced, and the directory it is in. A symbolic link stays one: what it points to is
+/// replaced.
+fn place(path: &Path) -> (PathBuf, PathBuf) {
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    (path, directory)
 }
 
 #[cfg(unix)]

@@ -273,7 +273,7 @@ impl<S: Shell> State<S> {
         }
         let tree = *found.trees.get(&request.tree).ok_or(Refused::TreeGone)?;
         let client_guid = self.client_of(found, request.connection).ok_or(Refused::SessionGone)?;
-        Ok(Requester { home: Home { session, tree }, client_guid })
+        Ok(Requester { home: Home { session, tree, connection: request.connection }, client_guid })
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {

@@ -454,13 +454,26 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Tells a session again of the breaks it has not acknowledged: the channel they were sent on is lost
-    /// (MS-SMB2 3.3.4.6, 3.3.4.7). Breaks of leases are the client's, unless the session is sealed.
-    pub(crate) fn repeat_breaks(&mut self, session: SessionGlobalId, now: Time, effects: &mut Effects<S>) {
+    /// Tells a session again of the breaks it has not acknowledged that were sent on a channel that is lost,
+    /// its first or another (MS-SMB2 3.3.4.6, 3.3.4.7). Breaks of leases are the client's, unless the session
+    /// is sealed.
+    pub(crate) fn repeat_breaks(
+        &mut self,
+        session: SessionGlobalId,
+        lost: ConnectionId,
+        was_first: bool,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
         let Some(found) = self.sessions.get(&session) else {
             return;
         };
         let is_sealed = found.identity.flags.encrypted;
+        let left = found.channels.clone();
+        let was_told_there = |open: &Open<S>| {
+            let own = open.home.map(|home| home.connection);
+            own == Some(lost) || was_first && !own.is_some_and(|own| left.contains(&own))
+        };
         let trees = found.trees.values().filter_map(|tree| self.trees.get(tree));
         let opens: Vec<FileGlobalId> = trees.flat_map(|tree| tree.opens.iter().copied()).collect();
         let mut leases = Vec::new();
@@ -469,11 +482,11 @@ impl<S: Shell> State<S> {
                 continue;
             };
             match open.caching {
-                Caching::Oplock { breaking: Some(breaking), .. } => {
+                Caching::Oplock { breaking: Some(breaking), .. } if was_told_there(open) => {
                     let kind = BreakKind::Oplock { file_id: open.file_id, level: breaking.to };
                     self.notify(id, kind, now, effects);
                 }
-                Caching::Lease(lease) if is_sealed && !leases.contains(&lease) => {
+                Caching::Lease(lease) if is_sealed && was_first && !leases.contains(&lease) => {
                     leases.push(lease);
                     self.repeat_lease_break(lease, now, effects);
                 }
@@ -517,11 +530,18 @@ impl<S: Shell> State<S> {
         let Some(session) = open.home.and_then(|home| self.sessions.get(&home.session)) else {
             return;
         };
-        let channels = match open.caching {
-            Caching::Lease(lease) if !session.identity.flags.encrypted => {
-                self.channels_of_client(lease.client)
+        let (channels, awaited) = match open.caching {
+            Caching::Lease(lease) if session.identity.flags.encrypted => {
+                (session.channels.clone(), self.awaited_lease_break(lease))
             }
-            _ => session.channels.clone(),
+            Caching::Lease(lease) => (self.channels_of_client(lease.client), self.awaited_lease_break(lease)),
+            _ => {
+                // Any channel will do (MS-SMB2 3.3.4.1.6); the client uses this one for this file.
+                let first = open.home.map(|home| home.connection);
+                let mut channels = session.channels.clone();
+                channels.sort_by_key(|channel| Some(*channel) != first);
+                (channels, self.awaited_oplock_break(id))
+            }
         };
         let connections =
             channels.iter().filter_map(|id| self.connections.get(id)).map(|it| it.attached.clone()).collect();
@@ -530,6 +550,7 @@ impl<S: Shell> State<S> {
             session: session.attached.clone(),
             session_id: session.session_id,
             kind,
+            awaited,
         });
         count(&self.statistics.breaks_sent);
         self.events.push(now, EventKind::BreakSent { open: open.event(id) });

@@ -130,6 +130,12 @@ impl<S: Shell> State<S> {
         effects
     }
 
+    /// Whether every session of a connection has another channel: then none ends with it.
+    pub fn is_dispensable(&self, id: ConnectionId) -> bool {
+        let has_another = |session| self.sessions.get(session).is_some_and(|it| it.channels.len() > 1);
+        self.connections.get(&id).is_some_and(|it| it.sessions.iter().all(has_another))
+    }
+
     /// Asks for connections to be torn down: all whose client goes by this name or address, or all.
     /// Their state goes when the server reports them as [disconnected](Self::disconnect).
     pub fn connections_of(&self, client: Option<&str>) -> Vec<(ConnectionId, S::Connection)> {
@@ -177,9 +183,7 @@ impl<S: Shell> State<S> {
                 found.sessions.remove(&session);
             }
             let mut effects = Effects::none();
-            if was_first {
-                self.repeat_breaks(session, now, &mut effects);
-            }
+            self.repeat_breaks(session, connection, was_first, now, &mut effects);
             return effects;
         }
         let id = found.session_id;

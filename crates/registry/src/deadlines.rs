@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use wire::FileGlobalId;
 
+use crate::caching::Caching;
 use crate::{CloseReason, Effects, LeaseId, Shell, State, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +12,13 @@ pub(crate) enum Deadline {
     OplockBreak(FileGlobalId),
     LeaseBreak(LeaseId),
     Durable(FileGlobalId),
+}
+
+/// A break that a client is to acknowledge, and by when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AwaitedBreak {
+    by: Time,
+    what: Deadline,
 }
 
 /// Deadlines in order of time. Whoever sets one keeps its time, to take it back.
@@ -50,6 +58,25 @@ impl Deadlines {
 }
 
 impl<S: Shell> State<S> {
+    /// Whether a break has neither been acknowledged nor timed out.
+    pub fn is_awaited(&self, awaited: &AwaitedBreak) -> bool {
+        self.deadlines.contains(awaited.by, awaited.what)
+    }
+
+    pub(crate) fn awaited_oplock_break(&self, id: FileGlobalId) -> Option<AwaitedBreak> {
+        match self.opens.get(&id)?.caching {
+            Caching::Oplock { breaking: Some(breaking), .. } => {
+                Some(AwaitedBreak { by: breaking.deadline, what: Deadline::OplockBreak(id) })
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn awaited_lease_break(&self, id: LeaseId) -> Option<AwaitedBreak> {
+        let breaking = self.leases.get(&id)?.breaking?;
+        Some(AwaitedBreak { by: breaking.deadline, what: Deadline::LeaseBreak(id) })
+    }
+
     /// When [`handle_timeout`](Self::handle_timeout) is next to be called; ask again after every change.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.deadlines.next().map(|(at, _)| at)

@@ -346,6 +346,6 @@ impl<S: Shell> State<S> {
         if session.open_count >= self.limits.opens_per_session {
             return Err(ReconnectError::LimitReached(LimitReached::OpensPerSession));
         }
-        Ok((id, Home { session: session_id, tree: tree_id }))
+        Ok((id, Home { session: session_id, tree: tree_id, connection: request.connection }))
     }
 }

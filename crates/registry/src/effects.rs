@@ -6,7 +6,7 @@ use wire::{
     FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
 };
 
-use crate::{RequestKey, Shell, Target};
+use crate::{AwaitedBreak, RequestKey, Shell, Target};
 
 /// What must happen outside the lock. One type for every change, so that they can be merged.
 ///
@@ -89,6 +89,8 @@ pub struct BreakNotice<S: Shell> {
     pub session_id: SessionId,
     /// What is broken.
     pub kind: BreakKind,
+    /// What the client has to acknowledge, if it has to.
+    pub awaited: Option<AwaitedBreak>,
 }
 
 /// What a break notification says.

@@ -58,6 +58,7 @@ pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo};
+pub use deadlines::AwaitedBreak;
 pub use durable::{
     DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
 };

@@ -45,7 +45,7 @@ use crate::caching::Caching;
 use crate::durable::Durable;
 use crate::events::EventOpen;
 use crate::share::ShareKey;
-use crate::{AppInstance, CloseReason, FileShared, Identity, Shell, State, Target, Time};
+use crate::{AppInstance, CloseReason, ConnectionId, FileShared, Identity, Shell, State, Target, Time};
 
 pub(crate) struct Open<S: Shell> {
     pub(crate) file_id: FileId,
@@ -91,11 +91,13 @@ impl<S: Shell> Open<S> {
     }
 }
 
-/// `Open.Session` and `Open.TreeConnect`: both or none. `Open.Connection` is any of the session's.
+/// `Open.Session` and `Open.TreeConnect`: both or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
     pub(crate) session: SessionGlobalId,
     pub(crate) tree: TreeGlobalId,
+    /// `Open.Connection`, which may be lost while the session has others.
+    pub(crate) connection: ConnectionId,
 }
 
 /// Whose an open is; kept with it because it may outlive its session.

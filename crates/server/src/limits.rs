@@ -106,6 +106,14 @@ pub(crate) const OWN_CHANGES: usize = 8_192;
 /// How long they are remembered: longer than the kernel's reports can lie.
 pub(crate) const OWN_CHANGE_LIFETIME: Duration = Duration::from_secs(10);
 
+/// How often the kernel is asked whether a break is on its way still, while it is awaited and could be sent on
+/// another connection.
+pub(crate) const BREAK_REVIEW: Duration = Duration::from_millis(500);
+
+/// Times that the kernel has sent something again without an answer, at intervals that double, after which what
+/// is sent counts as lost: 1.4 seconds on a fast network, more where answers take long.
+pub(crate) const STALLED_RETRANSMISSIONS: u8 = 3;
+
 /// How long data may be on their way to a client that was sent a break without its acknowledgment
 /// (TCP_USER_TIMEOUT): less than it has to answer, so that the break can go by another of its connections. Then
 /// this connection is over.

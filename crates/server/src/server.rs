@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use auth::AcceptorConfig;
-use auth::users::{LoadError, UserDb};
+use auth::users::{LoadError, UpdateError, UserDb};
 use registry::{Effects, Limits, Registry, ShareDefinition, ShareKind, State, Statistics, Time};
 use tokio::sync::Notify;
 use vfs::local::{LocalBackend, LocalOptions};
@@ -208,14 +208,18 @@ impl Server {
         let settings = self.settings();
         // The accounts of a server without a file are nowhere but here.
         let file = settings.source.as_ref().map(|_| settings.users_file.as_path());
-        let mut accounts = match file {
-            Some(path) => UserDb::load(path).map_err(ChangeError::AccountsRead)?.0,
-            None => UserDb::clone(&self.accounts()),
+        let (accounts, outcome) = match file {
+            Some(path) => UserDb::update(path, change).map_err(|error| match error {
+                UpdateError::Refused(error) => error,
+                UpdateError::Load(error) => ChangeError::AccountsRead(error).into(),
+                UpdateError::Lock(error) | UpdateError::Save(error) => ChangeError::Write(error).into(),
+            })?,
+            None => {
+                let mut accounts = UserDb::clone(&self.accounts());
+                let outcome = change(&mut accounts)?;
+                (accounts, outcome)
+            }
         };
-        let outcome = change(&mut accounts)?;
-        if let Some(path) = file {
-            accounts.save(path).map_err(ChangeError::Write)?;
-        }
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         Ok(outcome)
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use registry::{BreakKind, Cancelled, Dropped, Effects, Outcome, RequestKey};
+use registry::{AwaitedBreak, BreakKind, Cancelled, Dropped, Effects, Outcome, RequestKey};
 use tokio::sync::oneshot;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
@@ -32,6 +32,10 @@ impl registry::Shell for SmbShell {
 pub(crate) struct Break {
     pub(crate) session: Option<Arc<Session>>,
     kind: BreakKind,
+    /// What the client has to acknowledge, if it has to.
+    pub(crate) awaited: Option<AwaitedBreak>,
+    /// The connections it may be sent on when this one has failed, the best first.
+    pub(crate) elsewhere: Vec<Arc<Link>>,
 }
 
 impl std::fmt::Debug for Break {
@@ -41,6 +45,18 @@ impl std::fmt::Debug for Break {
 }
 
 impl Break {
+    /// Hands it to the first connection that listens: one is enough, the next is for when it has failed
+    /// (MS-SMB2 3.3.4.6).
+    pub(crate) fn send(mut self) {
+        while !self.elsewhere.is_empty() {
+            let link = self.elsewhere.remove(0);
+            match link.offer(Event::Break(Box::new(self))) {
+                Err(Event::Break(unheard)) => self = *unheard,
+                _ => return,
+            }
+        }
+    }
+
     /// Appends the body (MS-SMB2 2.2.23).
     pub(crate) fn encode(&self, out: &mut Vec<u8>, base: usize) {
         match self.kind {
@@ -109,11 +125,13 @@ impl Server {
             self.timeouts_changed.notify_one();
         }
         for notice in effects.breaks {
-            // One connection is enough; the next is for when the first has failed (MS-SMB2 3.3.4.6).
-            let _sent = notice.connections.iter().any(|link| {
-                let notice = Break { session: Some(Arc::clone(&notice.session)), kind: notice.kind };
-                link.send(Event::Break(Box::new(notice)))
-            });
+            Break {
+                session: Some(notice.session),
+                kind: notice.kind,
+                awaited: notice.awaited,
+                elsewhere: notice.connections,
+            }
+            .send();
         }
         for dropped in effects.dropped {
             dropped.attached.session().forget_open(dropped.file_id);

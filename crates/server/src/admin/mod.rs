@@ -86,6 +86,11 @@ impl Caller {
     }
 }
 
+/// A count as administrators are told it, in 32 bits.
+pub(crate) fn saturated(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 /// What ended with an administrator's act.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ended {

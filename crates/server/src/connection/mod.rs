@@ -11,6 +11,7 @@ mod output;
 mod pending;
 mod request;
 mod sequence;
+mod stall;
 mod traffic;
 mod unseal;
 
@@ -21,6 +22,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use auth::preauth::PreauthHash;
 use futures_util::StreamExt;
@@ -44,6 +46,7 @@ use input::{FrameReader, InputEnd};
 use output::Output;
 use pending::PendingRequests;
 use sequence::SequenceWindow;
+use stall::{Review, Unconfirmed};
 use traffic::Traffic;
 
 /// What a connection's requests share.
@@ -91,7 +94,12 @@ pub(crate) enum Event {
 impl Link {
     /// Asks, and says whether somebody hears it: a connection that is over does not listen any more.
     pub(crate) fn send(&self, event: Event) -> bool {
-        self.events.send(event).is_ok()
+        self.offer(event).is_ok()
+    }
+
+    /// The same, with the event given back where nobody hears it.
+    pub(crate) fn offer(&self, event: Event) -> Result<(), Event> {
+        self.events.send(event).map_err(|unheard| unheard.0)
     }
 }
 
@@ -152,6 +160,7 @@ enum End {
     Violation(dispatch::Violation),
     Asked,
     NoLogon,
+    Stalled,
 }
 
 async fn run<'a>(
@@ -163,6 +172,7 @@ async fn run<'a>(
     let mut reader = FrameReader::default();
     let logon_deadline = tokio::time::sleep(limits::UNAUTHENTICATED_TIMEOUT);
     tokio::pin!(logon_deadline);
+    let mut unconfirmed = Unconfirmed::default();
     loop {
         let frame_limit = connection.frame_limit();
         let mut more = false;
@@ -188,7 +198,7 @@ async fn run<'a>(
             }
             // What this request has asked of its own client goes out before later ones are answered.
             while let Ok(event) = inbox.try_recv() {
-                if let ControlFlow::Break(end) = connection.take_event(socket, event) {
+                if let ControlFlow::Break(end) = connection.take_event(socket, event, &mut unconfirmed) {
                     return end;
                 }
             }
@@ -223,8 +233,15 @@ async fn run<'a>(
                 Err(violation) => return End::Violation(violation),
             },
             Some(event) = inbox.recv() => {
-                if let ControlFlow::Break(end) = connection.take_event(socket, event) {
+                if let ControlFlow::Break(end) = connection.take_event(socket, event, &mut unconfirmed) {
                     return end;
+                }
+            }
+            () = unconfirmed.due() => {
+                if unconfirmed.review(&connection.server, connection.id, socket) == Review::GiveUp {
+                    // At once: the peer may hear what it cannot acknowledge.
+                    let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+                    return End::Stalled;
                 }
             }
             () = &mut logon_deadline, if !connection.is_authenticated() => return End::NoLogon,
@@ -239,11 +256,17 @@ async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Outpu
 
 impl Connection {
     /// Does what another task asks.
-    fn take_event(&self, socket: &TcpStream, event: Event) -> ControlFlow<End> {
+    fn take_event(
+        &self,
+        socket: &TcpStream,
+        event: Event,
+        unconfirmed: &mut Unconfirmed,
+    ) -> ControlFlow<End> {
         match event {
             Event::Break(notice) => {
                 self.await_peer(socket);
                 self.push(dispatch::break_notification(self, &notice));
+                unconfirmed.watch(*notice);
             }
             Event::SessionEnded => self.forget_sessions(),
             Event::Close => return ControlFlow::Break(End::Asked),

@@ -11,7 +11,7 @@ use control::{
 use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot};
 use wire::{AccessMask, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
 
-use crate::admin::{self, Account, Caller, Counts, Own, Right, TreesMeant};
+use crate::admin::{self, Account, Caller, Counts, Own, Right, TreesMeant, saturated};
 use crate::server::Server;
 
 /// The shares that sessions are connected to.
@@ -300,10 +300,6 @@ fn kind(kind: registry::ShareKind) -> ShareKind {
 /// The time, for JSON.
 pub(super) fn timestamp(time: Time) -> Timestamp {
     Timestamp(i64::try_from(time.0).unwrap_or(i64::MAX))
-}
-
-fn saturated(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// What an open takes on a page without its paths and lock ranges, about.

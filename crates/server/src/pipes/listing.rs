@@ -4,6 +4,8 @@
 use rpc::Win32Error;
 use rpc::ndr::{Ndr, Writer};
 
+pub(super) use crate::admin::saturated;
+
 /// How an enumeration ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct End {
@@ -62,11 +64,6 @@ pub(super) fn fill<S, T: Ndr, L>(
         entries.push(entry);
     }
     (list(entries), end)
-}
-
-/// A count for the wire.
-pub(super) fn saturated(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 fn size(entry: &impl Ndr) -> usize {

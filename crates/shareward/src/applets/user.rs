@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use auth::UserDb;
-use auth::users::now;
+use auth::users::{UpdateError, now};
 
 use super::{Applet, Family, Help};
 use crate::cli::{self, Switch, Takes, Words};
@@ -59,54 +59,64 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let path = users_file(&words)?;
     match (verb.as_str(), name) {
         ("list", None) => list(&path, console),
-        ("add", Some(name)) => change(&path, console, |users, console| {
-            if users.user(name).is_some() {
-                return Err(format!("{name} exists already"));
+        ("add", Some(name)) => {
+            if known(&path, console)?.user(name).is_some() {
+                return Err(Failure::Plain(format!("{name} exists already")));
             }
             let password = password(name, console)?;
-            users.add(name, uid_of(name), &password, now()).map_err(|error| error.to_string())
-        }),
-        ("passwd", Some(name)) => change(&path, console, |users, console| {
-            if users.user(name).is_none() {
-                return Err(format!("there is no user {name}"));
+            change(&path, |users| users.add(name, uid_of(name), &password, now()))
+        }
+        ("passwd", Some(name)) => {
+            if known(&path, console)?.user(name).is_none() {
+                return Err(Failure::Plain(format!("there is no user {name}")));
             }
             let password = password(name, console)?;
-            users.set_password(name, &password, now()).map_err(|error| error.to_string())
-        }),
+            change(&path, |users| users.set_password(name, &password, now()))
+        }
         ("del" | "delete", Some(name)) => {
-            change(&path, console, |users, _| users.delete(name).map_err(|error| error.to_string()))
+            if known(&path, console)?.user(name).is_none() {
+                return Err(Failure::Plain(format!("there is no user {name}")));
+            }
+            change(&path, |users| users.delete(name))
         }
         _ => Err(usage(messages::SYNTAX_NUMBER)),
     }
 }
 
 fn list(path: &Path, console: &mut Console) -> Result<(), Failure> {
-    let (users, warning) = setup::users(path)?;
-    if let Some(warning) = warning {
-        console.error(&format!("warning: {warning}\n"));
-    }
-    for user in users.users() {
+    for user in known(path, console)?.users() {
         let state = if user.is_enabled() { "" } else { "  (disabled)" };
         console.line(&format!("{}{state}", user.name));
     }
     Ok(())
 }
 
-fn change(
-    path: &Path,
-    console: &mut Console,
-    change: impl FnOnce(&mut UserDb, &mut Console) -> Result<(), String>,
-) -> Result<(), Failure> {
-    let (mut users, warning) = setup::users(path)?;
+/// What the file says now.
+fn known(path: &Path, console: &mut Console) -> Result<UserDb, Failure> {
+    let (users, warning) = setup::users(path)?;
     if let Some(warning) = warning {
         console.error(&format!("warning: {warning}\n"));
     }
-    change(&mut users, console).map_err(Failure::Plain)?;
+    Ok(users)
+}
+
+/// Changes the file. Whatever is to be asked has been: nobody else can change it meanwhile.
+fn change(
+    path: &Path,
+    change: impl FnOnce(&mut UserDb) -> Result<(), auth::users::ChangeError>,
+) -> Result<(), Failure> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)
             .map_err(|error| Failure::Plain(format!("cannot make {}: {error}", directory.display())))?;
     }
-    users.save(path).map_err(|error| Failure::Plain(format!("cannot write {}: {error}", path.display())))
+    UserDb::update(path, change).map(|_| ()).map_err(|error| {
+        Failure::Plain(match error {
+            UpdateError::Refused(error) => error.to_string(),
+            UpdateError::Load(error) => error.to_string(),
+            UpdateError::Lock(error) => format!("cannot lock {}: {error}", path.display()),
+            UpdateError::Save(error) => format!("cannot write {}: {error}", path.display()),
+        })
+    })
 }
 
 /// The configuration need not be there yet: users may come first.
@@ -123,19 +133,20 @@ fn users_file(words: &Words) -> Result<PathBuf, Failure> {
 }
 
 /// Asks twice without echo, or reads a line where nobody is there to ask.
-fn password(name: &str, console: &mut Console) -> Result<String, String> {
-    let unreadable = |error: std::io::Error| format!("cannot read the password: {error}");
+fn password(name: &str, console: &mut Console) -> Result<String, Failure> {
+    let unreadable = |error: std::io::Error| Failure::Plain(format!("cannot read the password: {error}"));
+    let wrong = |text: &str| Failure::Plain(text.to_owned());
     if !std::io::stdin().is_terminal() {
         let line = console.answer().map(|line| line.trim_end_matches(['\n', '\r']).to_owned());
         let given = line.filter(|line| !line.is_empty());
-        return given.ok_or_else(|| String::from("there is no password on standard input"));
+        return given.ok_or_else(|| wrong("there is no password on standard input"));
     }
     let first = rpassword::prompt_password(format!("Password for {name}: ")).map_err(unreadable)?;
     if first.is_empty() {
-        return Err(String::from("an empty password is none"));
+        return Err(wrong("an empty password is none"));
     }
     let second = rpassword::prompt_password("Once more: ").map_err(unreadable)?;
-    if first == second { Ok(first) } else { Err(String::from("the two passwords differ")) }
+    if first == second { Ok(first) } else { Err(wrong("the two passwords differ")) }
 }
 
 fn uid_of(name: &str) -> u32 {

@@ -4,6 +4,7 @@
 //! (`resolve.rs`), ask the registry ([`admit`]), only then change the file ([`act`]), and answer. A
 //! refused CREATE changed nothing.
 
+mod apart;
 mod apple;
 mod decode;
 mod durable;
@@ -32,6 +33,7 @@ use crate::limits;
 use crate::open::{Content, Created, Open, OpenFile};
 use crate::pipes::Pipe;
 use crate::shell::Wake;
+use apart::Apart;
 use decode::{Asked, Wish};
 use resolve::Resolved;
 
@@ -304,50 +306,19 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
 
 /// Opens a named pipe. Anonymous callers get none: what pipes tell is not for strangers.
 fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
-    let server = &request.connection.server;
     let (name, access) = decode::pipe(request)?;
-    let session = Arc::clone(request.session()?);
-    let tree = Arc::clone(request.tree()?);
-    let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let pipe = Pipe::open(&name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
     if user.kind != auth::IdentityKind::User {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let admission = AdmitRequest {
-        request: RequestKey { connection: request.connection.id, id: server.next_request() },
-        is_retry: false,
-        session: session.id(),
-        tree: tree.id(),
-        connection: request.connection.id,
+    let apart = Apart {
         target: Target::Pipe(pipe.name().into()),
         path: pipe.name().into(),
         access,
-        share_access: wire::ShareAccess::READ | wire::ShareAccess::WRITE | wire::ShareAccess::DELETE,
-        overwrites: false,
-        delete_on_close: false,
-        is_directory: false,
-        oplock: OplockLevel::NONE,
-        lease: None,
-        durable: None,
-        app_instance: None,
+        content: Content::Pipe(pipe),
     };
-    let mut attached = None;
-    let owner = Arc::clone(&session);
-    let channel_sequence = request.header.channel_sequence();
-    let attach = |granted: &registry::GrantedOpen| {
-        let created =
-            Created { action: CreateAction::OPENED, channel_sequence, has_guid: false, parent_key: None };
-        let open = Open::new(granted, access, owner, tree, Content::Pipe(pipe), created);
-        Arc::clone(attached.insert(Arc::new(open)))
-    };
-    let (admission, effects) = server.registry.lock("open_pipe").admit(admission, attach, server.now());
-    server.apply(effects);
-    if let Admission::Refused(refused) = admission {
-        return Err(refused_status(refused));
-    }
-    let open = attached.ok_or(NtStatus::INTERNAL_ERROR)?;
-    session.remember_open(Arc::clone(&open));
-    request.chain.file = Some(open.file_id());
+    let open = apart::admit(request, apart)?;
     let base = answer.base();
     CreateResponse {
         create_action: CreateAction::OPENED,
