@@ -16,6 +16,7 @@ mod replay;
 mod rpc;
 mod security;
 pub mod seeds;
+mod servers;
 mod smb;
 mod users;
 
@@ -29,6 +30,7 @@ pub use registry::registry;
 pub use replay::{replay, smoke};
 pub use rpc::{rpc_client, rpc_server, srvsvc, wkssvc};
 pub use security::security;
+pub use servers::servers;
 pub use smb::{smb_body, smb_frame};
 pub use users::users;
 
@@ -48,6 +50,7 @@ pub const TARGETS: &[Target] = &[
     ("rpc_client", rpc_client),
     ("rpc_server", rpc_server),
     ("security", security),
+    ("servers", servers),
     ("smb_body", smb_body),
     ("smb_frame", smb_frame),
     ("srvsvc", srvsvc),

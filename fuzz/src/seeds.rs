@@ -48,6 +48,7 @@ pub fn seeds() -> Vec<Seed> {
     logons(&mut all);
     calls(&mut all);
     json(&mut all);
+    servers(&mut all);
     operations(&mut all);
     all.0
 }
@@ -480,6 +481,18 @@ fn json(all: &mut Seeds) {
     add("address", 14, r"\\[fe80::1%eth0]");
     add("mapped", 14, "::ffff:192.0.2.1");
     add("name", 14, "host.example");
+}
+
+fn servers(all: &mut Seeds) {
+    for (name, text) in [
+        ("list", r"\\FILES,alice@nas:1445 ,, [::1],LAB\bob@example.org@nas"),
+        ("addresses", "::1,fe80::1%eth0,[2001:db8::7]:8445,10.0.0.1:445,10.0.0.1%1"),
+        ("files", "@/etc/servers,@,first,@last"),
+        ("lines", "# ours\n\nfiles # the old one\nalice@nas:1445\r\n"),
+        ("wrong", "a b,alice@,a:b,[::1,10.0.0.1%a:b:c"),
+    ] {
+        all.add("servers", name, text);
+    }
 }
 
 fn operations(all: &mut Seeds) {

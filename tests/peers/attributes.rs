@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use client::smb::{CreateParameters, Part, Tree};
-use testkit::{RunAs, Setup, Subject, need};
+use testkit::{RunAs, Setup, Subject, need, skip};
 use wire::apple::{AFP_INFO_STREAM, AfpInfo, RESOURCE_STREAM};
 use wire::create_context::{
     AaplParts, AaplRequest, AaplServerAnswer, AaplServerCaps, AaplVolumeCaps, CreateContextsRequest,
@@ -15,7 +15,7 @@ use wire::fscc::file_info::FileInfoClass;
 use wire::ioctl::FsctlCode;
 use wire::msg::{AdditionalInformation, CreateDisposition, InfoType, QueryInfoRequest};
 use wire::security::{Ace, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
-use wire::{AccessMask, Command, NtStatus};
+use wire::{AccessMask, Command, FileAttributes, NtStatus};
 
 use crate::scripted::tree;
 
@@ -228,4 +228,28 @@ async fn who_is_made_the_owner_owns_the_file_on_the_disk() {
     assert_eq!(uid(), alice);
     assert_eq!(give("admin", alice + 77).await, Ok(()));
     assert_eq!(uid(), alice + 77);
+}
+
+/// Nobody here encrypts files on the disk: what asks for it is refused, and changes nothing.
+#[tokio::test]
+async fn files_are_not_encrypted_on_the_disk() {
+    let subject = Subject::start(&Setup::default());
+    if subject.is_samba() {
+        return skip("Samba takes the attribute and does nothing");
+    }
+    let data = tree(&subject, "alice", "data").await;
+    let attributes = FileAttributes::ENCRYPTED;
+    let asking = |name, disposition| CreateParameters {
+        attributes,
+        disposition,
+        ..CreateParameters::read_write(name)
+    };
+    let refused = data.create(&asking("secret", CreateDisposition::OPEN_IF)).await.expect_err("refused");
+    assert!(refused.is(NtStatus::ACCESS_DENIED), "{refused:?}");
+    assert!(!subject.share_dir("data").join("secret").exists());
+    write(&data, "open", b"text").await;
+    let refused = data.create(&asking("open", CreateDisposition::OVERWRITE_IF)).await.expect_err("refused");
+    assert!(refused.is(NtStatus::ACCESS_DENIED), "{refused:?}");
+    assert_eq!(fs::read(subject.share_dir("data").join("open")).expect("the file"), b"text");
+    data.create(&asking("open", CreateDisposition::OPEN_IF)).await.expect("what is there is opened");
 }

@@ -19,6 +19,7 @@ mod net_use;
 mod ownership;
 mod remote;
 mod reparse;
+mod roles;
 mod scripted;
 mod settings;
 mod smbclient;

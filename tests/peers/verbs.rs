@@ -13,7 +13,8 @@ use control::{
 use futures_util::StreamExt as _;
 use testkit::peer::{KERNEL_CLIENT_NEEDS, KernelClient};
 use testkit::{Setup, Shareward, Subject, need};
-use wire::create_context::{DurableRequestV2, LeaseContext, LeaseFlags, LeaseV2};
+use wire::create_context::{DurableReconnectV2, DurableRequestV2, LeaseContext, LeaseFlags, LeaseV2};
+use wire::ioctl::FsctlCode;
 use wire::msg::{LockElement, LockFlags};
 use wire::{Guid, LeaseState, NtStatus, OplockLevel, ShareAccess};
 
@@ -76,7 +77,7 @@ fn refusal(answer: Result<Ended, Error>) -> (u32, String) {
 }
 
 /// Waits for an event.
-async fn event(events: &mut Events<'_>, is_it: impl Fn(&Event) -> bool) -> Event {
+async fn event(events: &mut Events<'_>, mut is_it: impl FnMut(&Event) -> bool) -> Event {
     let wait = async {
         while let Some(event) = events.next().await {
             let event = event.expect("an event");
@@ -233,6 +234,70 @@ async fn an_orphan_has_nobody_to_ask() {
     let ended = control.close_file(open.id, &CloseFile::default()).await.expect("closed");
     assert_eq!((ended.files, ended.outcome), (1, Some(Outcome::Forced)));
     assert!(begun.elapsed() < Duration::from_secs(8), "nobody was waited for");
+}
+
+/// MS-SMB2 3.3.7.1: an open that is asked for its cache does not wait for a client that goes instead.
+#[tokio::test]
+async fn a_durable_open_that_is_being_closed_does_not_wait_for_its_client() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let control = control(&server);
+    let (connection, tree) = connected(server.address(), &setup, "alice").await;
+    let mut breaks = connection.breaks();
+    let create_guid = Guid([8; 16]);
+    let mut parameters = CreateParameters::read_write("durable.txt");
+    parameters.contexts.lease = lease(1, rwh());
+    parameters.contexts.durable_request_v2 =
+        Some(DurableRequestV2 { create_guid, ..DurableRequestV2::default() });
+    let file = tree.create(&parameters).await.expect("create");
+    let id = only_open(&control, "durable.txt").await.id;
+    let close = closing(&control, id, CloseFile { grace: Some(30), ..CloseFile::default() });
+    let _ = next_lease_break(&mut breaks).await;
+    connection.disconnect();
+    let ended = close.await.expect("joined").expect("closed");
+    assert_eq!((ended.files, ended.outcome), (1, Some(Outcome::Forced)));
+
+    let (_again, tree) = connected(server.address(), &setup, "alice").await;
+    let mut reclaim = CreateParameters::open("durable.txt");
+    reclaim.contexts.durable_reconnect_v2 =
+        Some(DurableReconnectV2 { file_id: file.id(), create_guid, flags: 0 });
+    let refused = tree.create(&reclaim).await.expect_err("it is gone");
+    assert!(refused.is(NtStatus::OBJECT_NAME_NOT_FOUND), "{refused:?}");
+}
+
+/// A resilient one does (MS-SMB2 3.3.7.1), and its client can write back for as long as the close gives it time.
+#[tokio::test]
+async fn a_client_that_comes_back_in_time_writes_back() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let control = control(&server);
+    let (connection, tree) = connected(server.address(), &setup, "alice").await;
+    let mut breaks = connection.breaks();
+    let mut parameters = CreateParameters::read_write("resilient.txt");
+    parameters.oplock = OplockLevel::BATCH;
+    let file = tree.create(&parameters).await.expect("create");
+    let minute = [60_000_u32.to_le_bytes(), [0; 4]].concat();
+    file.ioctl(FsctlCode::LMR_REQUEST_RESILIENCY, &minute, 0).await.expect("resilient");
+    let id = only_open(&control, "resilient.txt").await.id;
+    let query = EventQuery::default();
+    let mut events = control.events(&query).await.expect("events");
+    let close = closing(&control, id, CloseFile { grace: Some(30), ..CloseFile::default() });
+    let told = tokio::time::timeout(Duration::from_secs(20), breaks.next()).await.expect("in time");
+    assert!(matches!(told, Ok(Some(Break::Oplock(_)))), "{told:?}");
+    connection.disconnect();
+    event(&mut events, |it| it.kind == "orphaned").await;
+
+    let (_again, tree) = connected(server.address(), &setup, "alice").await;
+    let mut reclaim = CreateParameters::open("resilient.txt");
+    reclaim.oplock = OplockLevel::BATCH;
+    reclaim.contexts.durable_reconnect = Some(file.id());
+    let file = tree.create(&reclaim).await.expect("it has waited");
+    assert_eq!(only_open(&control, "resilient.txt").await.id, id);
+    file.write(0, b"kept".to_vec()).await.expect("write back");
+    tree.acknowledge_oplock(file.id(), OplockLevel::LEVEL_II).await.expect("acknowledge");
+    let ended = close.await.expect("joined").expect("closed");
+    assert_eq!((ended.files, ended.outcome), (1, Some(Outcome::Flushed)));
+    assert_eq!(std::fs::read(server.share_dir("data").join("resilient.txt")).expect("on disk"), b"kept");
 }
 
 #[tokio::test]
@@ -446,6 +511,54 @@ async fn events_are_told_as_they_happen() {
     };
     assert!(matches!(refused, Error::Refused(ref error) if error.code == 170), "{refused:?}");
 }
+
+/// More happens than the server keeps for who does not read (16,384 events) and the pipes between hold.
+#[tokio::test]
+async fn a_slow_reader_is_told_how_much_it_has_missed() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let control = control(&server);
+    let query = EventQuery::default();
+    let mut events = control.events(&query).await.expect("events");
+    let (_connection, tree) = connected(server.address(), &setup, "alice").await;
+    let first = event(&mut events, |it| it.kind == "session_up").await;
+    let opens = futures_util::stream::iter(0..MISSED).map(|number| {
+        let tree = tree.clone();
+        async move {
+            let name = format!("{}.txt", number % 16);
+            tree.create(&CreateParameters::read_write(&name))
+                .await
+                .expect("create")
+                .close()
+                .await
+                .expect("close");
+        }
+    });
+    opens.buffer_unordered(8).collect::<Vec<()>>().await;
+    let kept = tree.create(&CreateParameters::read_write("kept.txt")).await.expect("create");
+
+    let mut read = 0;
+    let lost = event(&mut events, |it| {
+        read += 1;
+        it.kind == "lost"
+    })
+    .await;
+    let missed = lost.lost.expect("how many");
+    assert_eq!(lost.id, first.id + read - 1 + missed, "the number of the last that is missing");
+    // What it still reads follows, and what there is now it asks for.
+    let next = event(&mut events, |_| true).await;
+    assert_eq!(next.id, lost.id + 1);
+    assert_eq!(only_open(&control, "kept.txt").await.path, "kept.txt");
+    let query = EventQuery { after: Some(first.id) };
+    let mut again = control.events(&query).await.expect("events");
+    let lost = event(&mut again, |_| true).await;
+    assert_eq!((lost.kind.as_str(), lost.id), ("lost", first.id + lost.lost.expect("how many")));
+    event(&mut again, |it| it.kind == "opened" && it.path.as_deref() == Some("kept.txt")).await;
+    kept.close().await.expect("close");
+}
+
+/// Each is opened and closed.
+const MISSED: u32 = 16_000;
 
 #[tokio::test]
 async fn idle_sessions_end_and_probes_keep_none() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use client::{Administration, ControlClient, Place, Remote, RemoteClient};
+use client::{Administration, ControlClient, NamedServer, Remote, RemoteClient, ServerWord};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
@@ -103,7 +103,7 @@ pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
     console.set_json();
     let mut asked: HashMap<Option<String>, Credentials> = HashMap::new();
     let mut servers = Vec::new();
-    for Named { user, place } in named {
+    for NamedServer { user, place } in named {
         let user = user.or_else(|| target.login.clone());
         let credentials = match asked.get(&user) {
             Some(credentials) => credentials.clone(),
@@ -145,20 +145,13 @@ fn here(target: &Target) -> Box<dyn Administration> {
     Box::new(ControlClient::new(sockets))
 }
 
-/// A server as it is named.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Named {
-    user: Option<String>,
-    place: Place,
-}
-
-/// The servers of a list: names with commas between them, and files of names, one in a line.
-fn named(text: &str) -> Result<Vec<Named>, Failure> {
-    let mut all: Vec<Named> = Vec::new();
-    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
-        let found = match word.strip_prefix('@') {
-            Some(file) => in_file(Path::new(file))?,
-            None => vec![named_one(word)?],
+/// The servers of a list: names with commas between them, and files of names.
+fn named(text: &str) -> Result<Vec<NamedServer>, Failure> {
+    let mut all: Vec<NamedServer> = Vec::new();
+    for word in client::servers_of_list(text).map_err(not_a_server)? {
+        let found = match word {
+            ServerWord::File(file) => in_file(Path::new(file))?,
+            ServerWord::Named(server) => vec![server],
         };
         for server in found {
             if !all.contains(&server) {
@@ -177,21 +170,10 @@ fn named(text: &str) -> Result<Vec<Named>, Failure> {
     Ok(all)
 }
 
-fn in_file(path: &Path) -> Result<Vec<Named>, Failure> {
+fn in_file(path: &Path) -> Result<Vec<NamedServer>, Failure> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::Plain(format!("cannot read {}: {error}", path.display())))?;
-    let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    names.filter(|name| !name.is_empty()).map(named_one).collect()
-}
-
-/// `[USER@]NAME[:PORT]`; a user may have an `@` too.
-fn named_one(word: &str) -> Result<Named, Failure> {
-    let (user, place) = match word.rsplit_once('@') {
-        Some((user, place)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), place),
-        None => (None, word),
-    };
-    let place = place.parse().map_err(|_| not_a_server(word))?;
-    Ok(Named { user, place })
+    client::servers_of_file(&text).map_err(not_a_server)
 }
 
 fn not_a_server(word: &str) -> Failure {

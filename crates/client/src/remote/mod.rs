@@ -1,6 +1,7 @@
 //! A server on another machine, reached over SMB: one connection for as long as it lasts, and the pipes through it.
 
 mod error;
+mod named;
 mod place;
 mod stream;
 
@@ -18,6 +19,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use wire::NtStatus;
 
 pub(crate) use error::of_fault as fault_error;
+pub use named::{NamedServer, ServerWord, servers_of_file, servers_of_list};
 pub use place::{NotAPlace, Place};
 pub use stream::PipeStream;
 

@@ -1,7 +1,7 @@
 //! Names of servers as command lines have them.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// Direct TCP (MS-SMB2 2.1).
@@ -58,8 +58,8 @@ impl FromStr for Place {
                 None => (text, None),
             },
         };
-        let bare = host.split_once('%').map_or(host, |(address, _scope)| address);
-        if host.contains(':') && bare.parse::<IpAddr>().is_err() {
+        let (bare, scope) = host.split_once('%').unwrap_or((host, ""));
+        if host.contains(':') && (bare.parse::<Ipv6Addr>().is_err() || scope.contains(':')) {
             return Err(NotAPlace);
         }
         let strange = |character: char| {
@@ -106,9 +106,22 @@ mod tests {
             assert_eq!((place.host(), place.port()), (host, port), "{text}");
             assert_eq!(place.to_string(), shown, "{text}");
         }
-        for text in
-            ["", r"\\", "a:", "a:b", "a:65536", "a:-1", "a b", "[::1", "[::1]x", "a:b:c", r"a\b", "[a]b:1"]
-        {
+        for text in [
+            "",
+            r"\\",
+            "a:",
+            "a:b",
+            "a:65536",
+            "a:-1",
+            "a b",
+            "[::1",
+            "[::1]x",
+            "a:b:c",
+            r"a\b",
+            "[a]b:1",
+            "10.0.0.1%a:b:c",
+            "::1%a:b",
+        ] {
             assert_eq!(text.parse::<Place>(), Err(NotAPlace), "{text}");
         }
     }

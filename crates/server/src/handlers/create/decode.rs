@@ -23,6 +23,8 @@ pub(super) struct Wish {
     pub(super) access: AccessMask,
     pub(super) share_access: ShareAccess,
     pub(super) attributes: FileAttributes,
+    /// FILE_ATTRIBUTE_ENCRYPTED: what is made is to be encrypted on the disk, which nobody here does.
+    pub(super) encrypted: bool,
     pub(super) disposition: CreateDisposition,
     pub(super) options: CreateOptions,
     pub(super) directory: Option<bool>,
@@ -123,6 +125,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         access,
         share_access: create.share_access,
         attributes: create.file_attributes & SETTABLE_ATTRIBUTES,
+        encrypted: create.file_attributes.contains(FileAttributes::ENCRYPTED),
         disposition: create.create_disposition,
         options: create.create_options,
         directory: if must_be_directory { Some(true) } else { directory },

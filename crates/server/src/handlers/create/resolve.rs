@@ -87,6 +87,7 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
             None if wish.delete_on_close && wish.attributes.contains(FileAttributes::READONLY) => {
                 return Err(NtStatus::CANNOT_DELETE);
             }
+            None if wish.encrypted => return Err(NtStatus::ACCESS_DENIED),
             None => match create_new(tree, &subject, wish) {
                 Ok(resolved) => return Ok(resolved),
                 Err(vfs::Error::Exists) => {}
@@ -288,6 +289,9 @@ fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
     // Hidden and system files are not emptied by who does not know that they are (MS-FSA 2.1.5.1.2).
     let guarded = stat.attributes & (FileAttributes::HIDDEN | FileAttributes::SYSTEM);
     if wish.overwrites() && wish.path.stream().is_none() && !wish.attributes.contains(guarded) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    if wish.overwrites() && wish.encrypted {
         return Err(NtStatus::ACCESS_DENIED);
     }
     if wish.delete_on_close && stat.attributes.contains(FileAttributes::READONLY) {

@@ -1,0 +1,63 @@
+//! Servers as lists have them: on a command line, and in a file of names.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{NotAPlace, Place};
+
+/// A server and as whom to ask it: `[USER@]NAME[:PORT]`. A user may have an `@` too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedServer {
+    /// As whom, as `[DOMAIN\]USER`.
+    pub user: Option<String>,
+    /// Where it is.
+    pub place: Place,
+}
+
+/// One word of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerWord<'a> {
+    /// A server.
+    Named(NamedServer),
+    /// `@FILE`: those in a [file of names](servers_of_file).
+    File(&'a str),
+}
+
+/// The words of a list, which have commas between them; or the one that names no server.
+pub fn servers_of_list(list: &str) -> Result<Vec<ServerWord<'_>>, &str> {
+    let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
+    words
+        .map(|word| match word.strip_prefix('@') {
+            Some(file) => Ok(ServerWord::File(file)),
+            None => word.parse().map(ServerWord::Named).map_err(|NotAPlace| word),
+        })
+        .collect()
+}
+
+/// The servers in the text of a file of names, one in a line, with `#` before remarks; or the line that names
+/// none.
+pub fn servers_of_file(text: &str) -> Result<Vec<NamedServer>, &str> {
+    let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    names.filter(|name| !name.is_empty()).map(|name| name.parse().map_err(|NotAPlace| name)).collect()
+}
+
+impl FromStr for NamedServer {
+    type Err = NotAPlace;
+
+    fn from_str(text: &str) -> Result<Self, NotAPlace> {
+        let (user, place) = match text.rsplit_once('@') {
+            Some((user, place)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), place),
+            None => (None, text),
+        };
+        Ok(Self { user, place: place.parse()? })
+    }
+}
+
+impl fmt::Display for NamedServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.user {
+            Some(user) => write!(f, "{user}@{}", self.place),
+            None => self.place.fmt(f),
+        }
+    }
+}
