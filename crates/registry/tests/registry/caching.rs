@@ -665,3 +665,46 @@ fn a_lease_break_goes_by_another_connection_when_the_first_is_lost() {
     let effects = world.state.disconnect(newer.connection, world.now);
     assert!(effects.breaks.is_empty(), "nothing is being broken");
 }
+
+#[test]
+fn an_oplock_break_goes_by_the_opens_own_channel_first() {
+    let (mut world, one, two) = pair();
+    let (third, fourth) = (world.connect(3), world.connect(4));
+    for channel in [third, fourth] {
+        world.state.bind_session(one.session, channel).unwrap();
+    }
+    let by_third = Client { connection: third, ..one };
+    let mut request = with_oplock(&mut world, by_third, OplockLevel::BATCH);
+    request.connection = third;
+    let open = world.open(request);
+    let request = with_oplock(&mut world, two, OplockLevel::NONE);
+    let effects = world.must_wait(request);
+    assert_eq!(effects.breaks[0].connections, [3, 1, 4]);
+    let awaited = effects.breaks[0].awaited.expect("to be acknowledged");
+    assert!(world.state.is_awaited(&awaited));
+
+    // It was not told on this one.
+    assert!(world.state.disconnect(fourth, world.now).breaks.is_empty());
+    assert!(world.state.is_dispensable(third) && world.state.is_dispensable(one.connection));
+    let effects = world.state.disconnect(third, world.now);
+    world.check();
+    assert_eq!((&effects.breaks[0].connections[..], effects.breaks[0].awaited), (&[1][..], Some(awaited)));
+    assert!(!world.state.is_dispensable(one.connection), "the session would end with it");
+    assert!(!world.state.is_dispensable(third), "it is gone");
+
+    let level = OplockLevel::NONE;
+    let (result, _) = world.state.acknowledge_oplock(one.session, open.file_id, level, world.now);
+    assert_eq!(result, Ok(level));
+    assert!(!world.state.is_awaited(&awaited));
+}
+
+#[test]
+fn what_need_not_be_acknowledged_is_not_awaited() {
+    let (mut world, one, two) = pair();
+    let request = with_lease(&mut world, one, 1, R);
+    world.open(request);
+    let request = world.request(two, 1);
+    let writer = world.open(request);
+    let effects = world.state.break_for_write(writer.global_id, world.now).unwrap();
+    assert_eq!((effects.breaks.len(), effects.breaks[0].awaited), (1, None));
+}
