@@ -39,7 +39,8 @@ pub(super) fn page<T, E: Serialize>(
     mut shown: impl FnMut(T) -> Option<E>,
 ) -> Result<Written, Error> {
     let limit = limit.unwrap_or(limits::PAGE_DEFAULT).clamp(1, limits::PAGE_MAX);
-    let mut json = format!(r#"{{"schema":{SCHEMA},"items":["#).into_bytes();
+    let mut json = Vec::with_capacity(usize::try_from(limit).unwrap_or_default().saturating_mul(ENTRY_BYTES));
+    json.extend_from_slice(format!(r#"{{"schema":{SCHEMA},"items":["#).as_bytes());
     let (mut count, mut last, mut next) = (0, None, None);
     for (looked_at, entry) in entries.enumerate() {
         if count >= limit || json.len() >= PAGE_BYTES || looked_at >= PAGE_LOOKED_AT {
@@ -58,6 +59,9 @@ pub(super) fn page<T, E: Serialize>(
     json.extend_from_slice(format!(r#"],"next":{next}}}"#).as_bytes());
     Ok(Written(json))
 }
+
+/// What an entry mostly takes, at most.
+const ENTRY_BYTES: usize = 768;
 
 /// Bytes that end a page: [`limits::ANSWER_BODY_MAX`] has room for one entry more.
 const PAGE_BYTES: usize = 48 * 1024 * 1024;
