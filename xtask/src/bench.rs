@@ -6,7 +6,8 @@ use std::process::Command;
 use crate::shell;
 
 /// Builds the server and the load generator in release and runs the latter with these arguments. With `--vm` among them
-/// it runs, and so do both servers, in user-mode Linux: slowly, and with as many descriptors as it wants.
+/// it runs, and so do both servers, in user-mode Linux: slowly, and with as many descriptors as it wants. What is written
+/// there, the file with all figures for one, goes with it.
 pub(crate) fn main(arguments: &[String]) -> bool {
     let build = ["build", "--release", "--locked", "--package", "shareward", "--package", "bench"];
     if !shell::succeeds(shell::cargo(&build)) {
