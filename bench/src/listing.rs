@@ -1,5 +1,7 @@
 //! Whole commands: how long an administrator waits for the list of everything that is open, and how long the clients
 //! of the server wait meanwhile.
+//!
+//! The opens stay from one round to the next, and to the next case of this kind: a hundred thousand take a while.
 
 use std::process::Stdio;
 use std::sync::Arc;
@@ -7,63 +9,89 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use client::smb::{CreateParameters, Error, File, Tree};
+use tempfile::NamedTempFile;
 use tokio::process::Command;
 use wire::AccessMask;
 
 use crate::cases::Case;
 use crate::data;
-use crate::load::{logoff, open_many};
+use crate::load::{logoff, open_on_all};
 use crate::measure::{Figure, Stopwatch};
 use crate::servers::Target;
 
-/// Opens that are held while the command runs, where the limit on descriptors allows as many.
-const OPENS_WANTED: usize = 100_000;
-
-/// The same for JSON: `smbstatus --json` takes time and memory by the square of their number, for 15,000 of them minutes
-/// and many gigabytes.
-const OPENS_WANTED_JSON: usize = 3_000;
-
-/// Sessions that hold them: a server gives one session a part of its descriptors only.
+/// Sessions that hold the opens: a server gives one session a part of its descriptors only.
 const SESSIONS: usize = 16;
 
-/// Holds the opens, runs the command again and again until the time is up, and tells how many entries it listed.
+/// How long one list may take. One that takes longer is given up, and its rate is a bound.
+const LIST_MAX: Duration = Duration::from_secs(100);
+
+/// Bytes of address space that a command may have, lest it takes the machine's. What needs more is given up too.
+const LIST_MEMORY_MAX: u64 = 4 << 30;
+
+/// What is held open to be listed.
+#[derive(Default)]
+pub(crate) struct Held {
+    trees: Vec<Tree>,
+    opens: usize,
+}
+
+/// Runs the command again and again until the time is up, and tells how many entries it listed.
 pub(crate) async fn measure(
     case: &Case,
     target: &Target,
     time: Duration,
     json: bool,
+    opens: usize,
 ) -> Result<Figure, Error> {
-    let mut trees = Vec::with_capacity(SESSIONS);
-    for _ in 0..SESSIONS {
-        trees.push(target.tree(case.protection).await?);
-    }
-    let wanted = if json { OPENS_WANTED_JSON } else { OPENS_WANTED };
-    let each = (wanted.min(opens_possible()) / SESSIONS).min(data::MANY_FILES);
-    let names = |index: usize| (index * each..(index + 1) * each).map(data::many_name);
-    let opened: Vec<_> = trees
-        .iter()
-        .enumerate()
-        .map(|(index, tree)| tokio::spawn(open_many(tree.clone(), names(index))))
-        .collect();
-    for task in opened {
-        task.await.map_err(|_| Error::Unable("a worker of the load panicked"))??;
-    }
-    let opens = each * SESSIONS;
+    let opens = opens.min(opens_possible());
+    hold(case, target, opens).await?;
     let other = target.tree(case.protection).await?;
     let served = Served::start(&other).await?;
     let watch = Stopwatch::start(target);
     let until = Instant::now() + time;
     let mut entries = 0.0;
-    loop {
-        list(target, json, opens).await?;
+    let listed = loop {
+        let listed = list(target, json).await?;
         entries += opens as f64;
-        if Instant::now() >= until {
-            break;
+        if listed.is_none() || Instant::now() >= until {
+            break listed;
+        }
+    };
+    let figure = watch.stop(entries).with_longest_wait(served.stop().await?);
+    logoff(std::iter::once(other.session())).await?;
+    let Some(listed) = listed else { return Ok(figure.given_up()) };
+    // Both servers' JSON has this once for every open, and both tables the name.
+    let mark = if json { "\"opened_at\"" } else { data::MANY_STEM };
+    let count = std::fs::read(listed.path()).map(|text| String::from_utf8_lossy(&text).matches(mark).count());
+    match count {
+        Ok(count) if count >= opens => Ok(figure),
+        _ => {
+            crate::progress(&format!("  {}: {count:?} of {opens} listed", target.name));
+            Err(Error::Protocol("the command does not list all opens"))
         }
     }
-    let figure = watch.stop(entries).with_longest_wait(served.stop().await?);
-    logoff(trees.iter().chain([&other]).map(Tree::session)).await?;
-    Ok(figure)
+}
+
+/// Closes what is held open.
+pub(crate) async fn release(target: &Target) -> Result<(), Error> {
+    let held = std::mem::take(&mut *target.held.lock().await);
+    logoff(held.trees.iter().map(Tree::session)).await
+}
+
+async fn hold(case: &Case, target: &Target, opens: usize) -> Result<(), Error> {
+    if target.held.lock().await.opens == opens {
+        return Ok(());
+    }
+    release(target).await?;
+    let started = Instant::now();
+    let mut trees = Vec::with_capacity(SESSIONS);
+    for _ in 0..SESSIONS {
+        trees.push(target.tree(case.protection).await?);
+    }
+    open_on_all(&trees, opens).await?;
+    crate::progress(&format!("  {}: {opens} opens made in {:.0?}", target.name, started.elapsed()));
+    *target.held.lock().await = Held { trees, opens };
+    Ok(())
 }
 
 /// The limit on descriptors is the servers' too, which are this process's children; some are needed for the rest.
@@ -73,26 +101,24 @@ fn opens_possible() -> usize {
     limit / 4 * 3
 }
 
-async fn list(target: &Target, json: bool, opens: usize) -> Result<(), Error> {
-    let [program, arguments @ ..] = target.list_command(json) else {
-        return Err(Error::Unable("there is no command"));
-    };
-    let output = Command::new(program)
-        .args(arguments)
+/// What the command printed; none where it was given up.
+async fn list(target: &Target, json: bool) -> Result<Option<NamedTempFile>, Error> {
+    let not_run = |_error| Error::Unable("the command that lists could not be run");
+    let listed = NamedTempFile::new().map_err(not_run)?;
+    let status = Command::new("prlimit")
+        .arg(format!("--as={LIST_MEMORY_MAX}"))
+        .args(target.list_command(json))
         .stdin(Stdio::null())
+        .stdout(listed.reopen().map_err(not_run)?)
         .stderr(Stdio::null())
         .kill_on_drop(true)
-        .output()
-        .await
-        .map_err(|_| Error::Unable("the command that lists could not be run"))?;
-    // Both servers' JSON has this once for every open, and both tables the name.
-    let mark = if json { "\"opened_at\"" } else { data::MANY_STEM };
-    let listed = String::from_utf8_lossy(&output.stdout).matches(mark).count();
-    if output.status.success() && listed >= opens {
-        return Ok(());
+        .status();
+    let Ok(status) = tokio::time::timeout(LIST_MAX, status).await else { return Ok(None) };
+    let status = status.map_err(not_run)?;
+    if !status.success() {
+        crate::progress(&format!("  the command of {} ended with {status}", target.name));
     }
-    crate::progress(&format!("  {listed} of {opens} listed, {}", output.status));
-    Err(Error::Protocol("the command does not list all opens"))
+    Ok(status.success().then_some(listed))
 }
 
 /// A client that reads all the time.

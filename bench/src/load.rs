@@ -38,6 +38,9 @@ pub(crate) async fn run(
     options: &Options,
     time: Duration,
 ) -> Result<Figure, Error> {
+    if !case.lists() {
+        listing::release(target).await?;
+    }
     match case.load {
         Load::Read { size, depth } => {
             let files = files(case, target, options, data::read_name).await?;
@@ -91,7 +94,7 @@ pub(crate) async fn run(
             Ok(figure)
         }
         Load::FileEnum => file_enum(case, target, options, time).await,
-        Load::ListCommand { json } => listing::measure(case, target, time, json).await,
+        Load::ListCommand { json, opens } => listing::measure(case, target, time, json, opens).await,
         Load::Memory => memory::measure(case, target).await,
     }
 }
@@ -273,7 +276,17 @@ async fn lease_break(index: usize, holder: Tree, opener: Tree, until: Instant) -
 
 async fn file_enum(case: &Case, target: &Target, options: &Options, time: Duration) -> Result<Figure, Error> {
     let trees = trees(case, target, options).await?;
-    let names = |index| (index..data::MANY_FILES).step_by(options.connections).map(data::many_name);
+    open_on_all(&trees, data::MANY_FILES).await?;
+    let administrator = target.logon_administrator().await?;
+    let pipe = Pipe::connect(&administrator, ENDPOINT.pipe, INTERFACE).await?;
+    let figure = timed(target, time, vec![pipe], enumerate).await?;
+    logoff(trees.iter().map(Tree::session).chain([&administrator])).await?;
+    Ok(figure)
+}
+
+/// Opens so many files, on all trees at the same time; they are closed with their sessions.
+pub(crate) async fn open_on_all(trees: &[Tree], opens: usize) -> Result<(), Error> {
+    let names = |index| (index..opens).step_by(trees.len()).map(data::many_name);
     let opened: Vec<_> = trees
         .iter()
         .enumerate()
@@ -282,15 +295,10 @@ async fn file_enum(case: &Case, target: &Target, options: &Options, time: Durati
     for task in opened {
         task.await.map_err(|_| Error::Unable("a worker of the load panicked"))??;
     }
-    let administrator = target.logon_administrator().await?;
-    let pipe = Pipe::connect(&administrator, ENDPOINT.pipe, INTERFACE).await?;
-    let figure = timed(target, time, vec![pipe], enumerate).await?;
-    logoff(trees.iter().map(Tree::session).chain([&administrator])).await?;
-    Ok(figure)
+    Ok(())
 }
 
-/// Opens files; they are closed with their session.
-pub(crate) async fn open_many(tree: Tree, mut names: impl Iterator<Item = String>) -> Result<(), Error> {
+async fn open_many(tree: Tree, mut names: impl Iterator<Item = String>) -> Result<(), Error> {
     let mut under_way = VecDeque::with_capacity(OPENS_AT_ONCE);
     loop {
         while under_way.len() < OPENS_AT_ONCE

@@ -104,12 +104,20 @@ fn row(outcome: &Outcome, text: &mut String) {
         let shown = |s: Spread| format!("{:.3$} ({:.3$}..{:.3$})", s.median, s.min, s.max, digits(s));
         spread.map_or_else(|| "-".into(), shown)
     };
+    let is_bound = |of: &dyn Fn(&Round) -> Option<Figure>| {
+        outcome.rounds.iter().filter_map(of).any(|figure| figure.is_given_up())
+    };
+    let bound = |is_bound: bool, sign: &'static str| if is_bound { sign } else { "" };
+    let (ours_is, samba_is) = (is_bound(&ours), is_bound(&samba));
     writeln!(
         text,
-        "| {} | {} | {} | {} | {} | {} | {} |",
+        "| {} | {}{} | {}{} | {}{} | {} | {} | {} |",
         outcome.name,
+        bound(ours_is, "< "),
         rate(values(&ours)),
+        bound(samba_is, "< "),
         rate(values(&samba)),
+        bound(samba_is && !ours_is, "> "),
         ratio(ratios),
         cpu(cpus(&ours)),
         cpu(cpus(&samba)),

@@ -10,8 +10,10 @@ use auth::{Cipher, Credentials, SigningAlgorithm};
 use client::smb::{ConnectOptions, Connection, Error, Session, Signing, Tree};
 use tempfile::TempDir;
 use testkit::{RunAs, Samba, Setup, Shareward, User, is_root};
+use tokio::sync::Mutex;
 use wire::Dialect;
 
+use crate::listing::Held;
 use crate::options::Options;
 use crate::{data, progress};
 
@@ -19,11 +21,12 @@ use crate::{data, progress};
 pub(crate) struct Servers {
     ours: Shareward,
     samba: Samba,
+    held: [Arc<Mutex<Held>>; 2],
     _tree: TempDir,
 }
 
 /// One of the servers.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Target {
     /// `shareward` or `samba`.
     pub(crate) name: &'static str,
@@ -35,6 +38,8 @@ pub(crate) struct Target {
     pub(crate) mark: Arc<str>,
     /// The command that lists what is open, as text and as JSON.
     list: [Arc<[OsString]>; 2],
+    /// What is held open for that.
+    pub(crate) held: Arc<Mutex<Held>>,
 }
 
 /// How messages are protected.
@@ -69,13 +74,14 @@ impl Servers {
         progress("starting the servers");
         let samba = Samba::start(&setup);
         samba.make_administrator(ADMINISTRATOR.0);
-        Ok(Self { ours: Shareward::start(&setup), samba, _tree: tree })
+        Ok(Self { ours: Shareward::start(&setup), samba, held: Default::default(), _tree: tree })
     }
 
     /// Both, ours first.
     pub(crate) fn targets(&self) -> [Target; 2] {
         let mark = |path: PathBuf| Arc::from(path.to_string_lossy());
         let (ours, samba) = (&self.ours, &self.samba);
+        let [held_by_ours, held_by_samba] = self.held.clone();
         let list = |command: Command, switches: [Option<&str>; 2]| {
             let words: Vec<OsString> = std::iter::once(command.get_program())
                 .chain(command.get_args())
@@ -90,6 +96,7 @@ impl Servers {
                 pid: ours.pid(),
                 mark: mark(ours.config()),
                 list: list(ours.net_command(&["file"]), [None, Some("--json")]),
+                held: held_by_ours,
             },
             Target {
                 name: "samba",
@@ -97,6 +104,7 @@ impl Servers {
                 pid: samba.pid(),
                 mark: mark(samba.config()),
                 list: list(samba.tool("smbstatus"), [Some("-L"), Some("--json")]),
+                held: held_by_samba,
             },
         ]
     }

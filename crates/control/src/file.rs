@@ -1,8 +1,10 @@
 //! Opens (`Open` of MS-SMB2 3.3.1.10; `FILE_INFO_3` of MS-SRVS 2.2.4.7).
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 
-use crate::{Bound, Timestamp, glob};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{Bound, Timestamp, Word, glob};
 
 /// The bits of [`OpenFile::permissions`] (`fi3_permissions`, MS-SRVS 2.2.4.7).
 pub mod permission {
@@ -43,7 +45,7 @@ pub struct OpenFile {
     /// What was granted.
     pub access: Option<Access>,
     /// What others may do meanwhile: of "read", "write", "delete".
-    pub share_access: Option<Vec<String>>,
+    pub share_access: Option<Vec<Word>>,
     /// The bits of [`permission`].
     pub permissions: Option<u32>,
     /// Byte-range locks held through this open.
@@ -52,9 +54,9 @@ pub struct OpenFile {
     #[serde(default)]
     pub lock_ranges: Vec<LockRange>,
     /// The oplock held: "none", "level2", "exclusive", "batch" or "lease".
-    pub oplock: Option<String>,
+    pub oplock: Option<Word>,
     /// The lease's state as its letters, as "RWH"; none without a lease.
-    pub lease: Option<String>,
+    pub lease: Option<Word>,
     /// Whether the open outlives its connection.
     pub durable: Option<bool>,
     /// Whether it is a directory.
@@ -77,16 +79,40 @@ pub struct OpenFile {
 /// A granted access mask (MS-SMB2 2.2.13.1).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Access {
-    /// The mask, as "0x0012019f".
-    pub mask: String,
+    /// The mask.
+    pub mask: AccessBits,
     /// The names of its bits, as the specification spells them.
-    pub names: Vec<String>,
+    pub names: Vec<Word>,
 }
 
 impl Access {
     /// The access `mask`, whose bits are called `names`.
-    pub fn new(mask: u32, names: Vec<String>) -> Self {
-        Self { mask: format!("{mask:#010x}"), names }
+    pub fn new(mask: u32, names: Vec<Word>) -> Self {
+        Self { mask: AccessBits(mask), names }
+    }
+}
+
+/// The bits of an access mask. As text, and so in JSON, "0x0012019f".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AccessBits(pub u32);
+
+impl fmt::Display for AccessBits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#010x}", self.0)
+    }
+}
+
+impl Serialize for AccessBits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for AccessBits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        let bits = text.strip_prefix("0x").and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        bits.map(Self).ok_or_else(|| de::Error::invalid_value(de::Unexpected::Str(&text), &"an access mask"))
     }
 }
 

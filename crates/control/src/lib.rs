@@ -30,11 +30,12 @@ mod share;
 mod timestamp;
 mod user;
 mod who;
+mod word;
 
 pub use bound::{Bound, NotABound};
 pub use error::{Error, number};
 pub use event::{Event, EventQuery};
-pub use file::{Access, CloseFile, FileQuery, LockRange, OpenFile, permission};
+pub use file::{Access, AccessBits, CloseFile, FileQuery, LockRange, OpenFile, permission};
 pub use page::{Ended, Outcome, Page};
 pub use refusal::{Refusal, RefusalKind, RefusalQuery};
 pub use server::ServerInfo;
@@ -44,6 +45,7 @@ pub use share::{Connection, ConnectionQuery, Grant, GrantRight, NewShare, Share,
 pub use timestamp::Timestamp;
 pub use user::{Logon, PasswordChange, User};
 pub use who::{Who, WhoQuery};
+pub use word::Word;
 
 /// The version of the JSON, in every page and in every `--json` output. It rises only when a field
 /// changes its meaning or goes away; new fields come without notice and are to be ignored.

@@ -222,7 +222,7 @@ impl<S: Shell> State<S> {
     /// Whether a delete of this file is pending; of a stream, also while that of its file is.
     pub fn is_delete_pending(&self, file: FileKey) -> bool {
         let pending = |key| self.files.get(&key).is_some_and(|it| it.delete_pending);
-        pending(file) || pending(file.base())
+        pending(file) || (file.is_named_stream() && pending(file.base()))
     }
 
     /// The open of a named stream that keeps its file from being opened with this access: who may delete

@@ -79,7 +79,7 @@ pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{
-    FileFilter, FileSnapshot, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,
+    FileFilter, FileSnapshot, Part, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,
 };
 pub use state::State;
 pub use statistics::{Statistics, StatisticsSnapshot};

@@ -1,6 +1,7 @@
 //! What administrators get: plain data, in order of the administrators' ids, so that a listing is
 //! resumed after the last id seen while entries come and go.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wire::{
@@ -158,41 +159,46 @@ pub struct ShareSnapshot {
     pub uses: usize,
 }
 
+/// Those entries of a part of a table that are meant. What is not meant takes its time too, so that the length of a
+/// part, and with it a hold of the lock, does not depend on what is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part<T, I> {
+    /// The entries.
+    pub entries: Vec<T>,
+    /// The last id looked at, where the table goes on; none at its end.
+    pub last: Option<I>,
+}
+
 impl<S: Shell> State<S> {
-    /// The sessions meant, after the last one seen; those in progress are nobody's yet and are left out.
+    /// The sessions meant among the next `length`, after the last one seen; those in progress are nobody's yet and
+    /// are left out.
     pub fn session_snapshots(
         &self,
         filter: &SessionFilter<'_>,
         after: Option<SessionGlobalId>,
-        limit: usize,
-    ) -> Vec<SessionSnapshot> {
-        self.sessions
-            .range((after_bound(after), std::ops::Bound::Unbounded))
-            .filter(|(_, it)| it.state != SessionState::InProgress && self.matches_session(it, filter))
-            .take(limit)
-            .map(|(id, it)| self.session_snapshot(*id, it))
-            .collect()
+        length: usize,
+    ) -> Part<SessionSnapshot, SessionGlobalId> {
+        part(&self.sessions, after, length, |id, it| {
+            let is_meant = it.state != SessionState::InProgress && self.matches_session(it, filter);
+            is_meant.then(|| self.session_snapshot(id, it))
+        })
     }
 
-    /// The opens meant, after the last one seen.
+    /// The opens meant among the next `length`, after the last one seen.
     pub fn file_snapshots(
         &self,
         filter: &FileFilter<'_>,
         after: Option<FileGlobalId>,
-        limit: usize,
-    ) -> Vec<FileSnapshot> {
+        length: usize,
+    ) -> Part<FileSnapshot, FileGlobalId> {
         let share = filter.share.map(ShareKey::new);
         let prefix = filter.path_prefix.map(str::to_lowercase);
-        self.opens
-            .range((after_bound(after), std::ops::Bound::Unbounded))
-            .filter(|(_, open)| share.as_ref().is_none_or(|share| open.share == *share))
-            .filter(|(_, open)| {
-                prefix.as_ref().is_none_or(|it| open.path.to_lowercase().starts_with(it.as_str()))
-            })
-            .filter(|(_, open)| self.matches_file(open, filter))
-            .take(limit)
-            .map(|(id, open)| self.snapshot_of(*id, open))
-            .collect()
+        part(&self.opens, after, length, |id, open| {
+            let is_meant = share.as_ref().is_none_or(|share| open.share == *share)
+                && prefix.as_ref().is_none_or(|it| open.path.to_lowercase().starts_with(it.as_str()))
+                && self.matches_file(open, filter);
+            is_meant.then(|| self.snapshot_of(id, open))
+        })
     }
 
     /// One open.
@@ -200,23 +206,21 @@ impl<S: Shell> State<S> {
         self.opens.get(&id).map(|open| self.snapshot_of(id, open))
     }
 
-    /// The tree connects meant, after the last one seen.
+    /// The tree connects meant among the next `length`, after the last one seen.
     pub fn tree_snapshots(
         &self,
         filter: &TreeFilter<'_>,
         after: Option<TreeGlobalId>,
-        limit: usize,
-    ) -> Vec<TreeSnapshot> {
+        length: usize,
+    ) -> Part<TreeSnapshot, TreeGlobalId> {
         let share = filter.share.map(ShareKey::new);
-        self.trees
-            .range((after_bound(after), std::ops::Bound::Unbounded))
-            .filter(|(_, tree)| share.as_ref().is_none_or(|share| tree.share == *share))
-            .filter(|(_, tree)| filter.session.is_none_or(|session| tree.session == session))
-            .filter_map(|(id, tree)| self.sessions.get(&tree.session).map(|session| (id, tree, session)))
-            .filter(|(_, _, session)| filter.client.is_none_or(|client| self.is_from(session, client)))
-            .take(limit)
-            .map(|(id, tree, session)| TreeSnapshot {
-                global_id: *id,
+        part(&self.trees, after, length, |global_id, tree| {
+            let session = self.sessions.get(&tree.session)?;
+            let is_meant = share.as_ref().is_none_or(|share| tree.share == *share)
+                && filter.session.is_none_or(|session| tree.session == session)
+                && filter.client.is_none_or(|client| self.is_from(session, client));
+            is_meant.then(|| TreeSnapshot {
+                global_id,
                 session: tree.session,
                 share: tree.share_name.clone(),
                 user: session.identity.user.clone(),
@@ -224,7 +228,7 @@ impl<S: Shell> State<S> {
                 opens: tree.opens.len(),
                 created: tree.created,
             })
-            .collect()
+        })
     }
 
     /// The transport connections, after the last one seen.
@@ -340,6 +344,19 @@ impl<S: Shell> State<S> {
             bytes_written: open.shared.bytes_written(),
         }
     }
+}
+
+fn part<I: Copy + Ord, V, T>(
+    table: &BTreeMap<I, V>,
+    after: Option<I>,
+    length: usize,
+    shown: impl Fn(I, &V) -> Option<T>,
+) -> Part<T, I> {
+    let mut rest = table.range((after_bound(after), std::ops::Bound::Unbounded));
+    let mut last = None;
+    let looked_at = rest.by_ref().take(length).inspect(|(id, _)| last = Some(**id));
+    let entries = looked_at.filter_map(|(id, it)| shown(*id, it)).collect();
+    Part { entries, last: last.filter(|_| rest.next().is_some()) }
 }
 
 fn after_bound<T>(after: Option<T>) -> std::ops::Bound<T> {

@@ -1,5 +1,6 @@
 //! Lists of one server or of several, in every form.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use client::Administration;
@@ -167,8 +168,11 @@ pub(crate) fn with_server(columns: &[Column], several: bool) -> Vec<Column> {
 }
 
 /// The values of a row, with the server first where there are several.
-pub(crate) fn row_of<T>(it: &Of<T>, values: Vec<String>) -> Vec<String> {
-    it.server.clone().into_iter().chain(values).collect()
+pub(crate) fn row_of<'a, T>(it: &'a Of<T>, mut values: Vec<Cow<'a, str>>) -> Vec<Cow<'a, str>> {
+    if let Some(server) = &it.server {
+        values.insert(0, server.into());
+    }
+    values
 }
 
 const ERROR_INVALID_DATA: u32 = 13;

@@ -1,5 +1,6 @@
 //! Open files, as commands show them.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -119,20 +120,25 @@ impl Shown {
         let columns = if self.verbose { MORE_COLUMNS.as_slice() } else { COLUMNS.as_slice() };
         let columns = with_server(columns, several);
         let rows = files.iter().map(|file| crate::listing::row_of(file, self.row(&file.entry)));
-        Table { columns: &columns, rows: rows.collect() }.text(self.compat, self.width)
+        Table { columns: &columns, rows }.text(self.compat, self.width)
     }
 
-    fn row(&self, file: &OpenFile) -> Vec<String> {
-        let mut row =
-            vec![file.id.to_string(), shown_path(file).to_owned(), file.user.clone(), or_unknown(file.locks)];
+    fn row<'a>(&self, file: &'a OpenFile) -> Vec<Cow<'a, str>> {
+        let mut row: Vec<Cow<'a, str>> = vec![
+            file.id.to_string().into(),
+            shown_path(file).into(),
+            file.user.as_str().into(),
+            or_unknown(file.locks).into(),
+        ];
         if self.verbose {
-            row.extend([
+            let more = [
                 or_unknown(file.computer.as_deref().map(address::bracketed)),
                 or_unknown(file.permissions.map(letters)),
                 caching(file),
                 or_unknown(file.opened_at.map(local_time)),
                 or_unknown(file.idle_seconds.map(span)),
-            ]);
+            ];
+            row.extend(more.map(Cow::Owned));
         }
         row
     }
@@ -220,8 +226,8 @@ pub(crate) fn more(file: &OpenFile) -> String {
         optional("Share path", Some(file.path.clone()).filter(|_| file.server_path.is_some())),
         optional("Access", access(file)),
         optional("Shared for", file.share_access.as_ref().map(|names| names.join(" "))),
-        optional("Oplock", text(&file.oplock)),
-        optional("Lease", text(&file.lease)),
+        optional("Oplock", file.oplock.as_ref().map(ToString::to_string)),
+        optional("Lease", file.lease.as_ref().map(ToString::to_string)),
         optional("Durable", yes(file.durable)),
         optional("Directory", yes(file.directory)),
         optional("Delete pending", yes(file.delete_pending)),
@@ -272,6 +278,7 @@ pub(crate) fn letters(permissions: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use control::Word;
     use serde_json::{Value, to_value};
 
     use super::*;
@@ -321,8 +328,8 @@ mod tests {
             (None, None, None),
         ] {
             let file = OpenFile {
-                lease: lease.map(str::to_owned),
-                oplock: oplock.map(str::to_owned),
+                lease: lease.map(Word::from),
+                oplock: oplock.map(Word::from),
                 ..OpenFile::default()
             };
             assert_eq!(may_have_unwritten(&file), expected, "{lease:?} {oplock:?}");

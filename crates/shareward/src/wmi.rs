@@ -141,7 +141,6 @@ pub(crate) struct SmbOpenFile {
 
 impl From<&OpenFile> for SmbOpenFile {
     fn from(file: &OpenFile) -> Self {
-        let mask = file.access.as_ref().and_then(|access| access.mask.strip_prefix("0x"));
         Self {
             client_computer_name: file.computer.clone(),
             client_user_name: file.user.clone(),
@@ -151,7 +150,7 @@ impl From<&OpenFile> for SmbOpenFile {
             file_id: file.id,
             locks: file.locks,
             path: file.server_path.clone().unwrap_or_else(|| file.path.clone()),
-            permissions: mask.and_then(|digits| u32::from_str_radix(digits, 16).ok()),
+            permissions: file.access.as_ref().map(|access| access.mask.0),
             scope_name: None,
             session_id: file.session_id,
             share_relative_path: file.path.clone(),

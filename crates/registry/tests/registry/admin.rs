@@ -16,14 +16,15 @@ fn a_session_comes_up_shows_and_ends() {
     let connection = world.connect(1);
     let session = world.state.create_session(connection, |_, _, _| 0, world.now).ok().unwrap();
     assert_eq!(session.state, SessionState::InProgress);
-    assert!(world.state.session_snapshots(&SessionFilter::default(), None, 10).is_empty(), "nobody's yet");
+    let shown = world.state.session_snapshots(&SessionFilter::default(), None, 10);
+    assert!(shown.entries.is_empty(), "nobody's yet");
     let flags = SessionFlags { encrypted: true, ..SessionFlags::default() };
     let who = registry::Identity { flags, ..identity(1) };
     world.state.session_valid(session.session_id, who.clone(), Some(9), world.now).unwrap();
     world.tree(session.session_id, "DATA");
     world.now = world.now.after_ms(5_000);
     session.shared.touch(world.now);
-    let shown = &world.state.session_snapshots(&SessionFilter::default(), None, 10)[0];
+    let shown = &world.state.session_snapshots(&SessionFilter::default(), None, 10).entries[0];
     assert_eq!((&shown.identity, shown.trees, shown.opens), (&who, 1, 0));
     assert_eq!((shown.last_active, &*shown.client), (world.now, "10.0.0.1"));
 
@@ -114,9 +115,12 @@ fn listings_resume_after_the_last_id_while_entries_come_and_go() {
     let mut after = None;
     loop {
         let page = world.state.file_snapshots(&FileFilter::default(), after, 7);
-        let Some(last) = page.last() else { break };
-        after = Some(last.global_id);
-        seen.extend(page.iter().map(|it| it.global_id));
+        seen.extend(page.entries.iter().map(|it| it.global_id));
+        if page.last.is_none() {
+            break;
+        }
+        assert_eq!(page.last, page.entries.last().map(|it| it.global_id));
+        after = page.last;
         for open in go.by_ref().take(5) {
             assert!(!world.close(open).dropped.is_empty());
         }
@@ -143,7 +147,7 @@ fn files_are_found_by_who_and_where() {
     request.path = "srvsvc".into();
     let pipe = world.open(request);
     let find = |filter: FileFilter<'_>| -> Vec<FileGlobalId> {
-        world.state.file_snapshots(&filter, None, 10).iter().map(|it| it.global_id).collect()
+        world.state.file_snapshots(&filter, None, 10).entries.iter().map(|it| it.global_id).collect()
     };
     let all = FileFilter::default();
     assert_eq!(find(all), [first.global_id, second.global_id, pipe.global_id]);
@@ -197,6 +201,7 @@ fn shares_are_added_replaced_and_removed() {
         world
             .state
             .tree_snapshots(&TreeFilter { share: Some("data"), ..TreeFilter::default() }, None, 9)
+            .entries
             .len(),
         1
     );

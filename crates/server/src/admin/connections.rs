@@ -36,12 +36,12 @@ pub(crate) fn connections_within(
     after: Option<u32>,
 ) -> impl Iterator<Item = TreeSnapshot> {
     let TreesMeant { computer, account, share, session } = meant;
-    let fetch = move |last, limit| {
+    let fetch = move |last, length| {
         let filter =
             TreeFilter { share: share.as_deref(), client: computer.as_ref().map(Computer::as_str), session };
-        server.registry.lock("tree_snapshots").tree_snapshots(&filter, last, limit)
+        server.registry.lock("tree_snapshots").tree_snapshots(&filter, last, length)
     };
-    let all = walk(after.and_then(TreeGlobalId::new), |it: &TreeSnapshot| it.global_id, fetch);
+    let all = walk(after.and_then(TreeGlobalId::new), fetch);
     all.filter(move |it| {
         scope.has_tree(it) && account.as_ref().is_none_or(|meant| is_account(server, meant, it))
     })

@@ -1,7 +1,7 @@
 //! Opens: what is open, and by whom (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
 use control::glob;
-use registry::{FileFilter, FileSnapshot};
+use registry::{FileFilter, FileSnapshot, Part};
 use wire::{FileGlobalId, SessionGlobalId};
 
 use super::walk::walk;
@@ -59,7 +59,7 @@ pub(crate) fn files(
     let nowhere = matches!(session, Some(Err(_)));
     let session = session.and_then(Result::ok);
     let user = account.as_ref().map(|it| it.user().to_owned());
-    let fetch = move |last, limit| {
+    let fetch = move |last, length| {
         let filter = FileFilter {
             user: user.as_deref(),
             client: computer.as_ref().map(Computer::as_str),
@@ -68,11 +68,11 @@ pub(crate) fn files(
             ..FileFilter::default()
         };
         if nowhere {
-            return Vec::new();
+            return Part { entries: Vec::new(), last: None };
         }
-        server.registry.lock("file_snapshots").file_snapshots(&filter, last, limit)
+        server.registry.lock("file_snapshots").file_snapshots(&filter, last, length)
     };
-    let all = walk(after.and_then(FileGlobalId::new), |it: &FileSnapshot| it.global_id, fetch);
+    let all = walk(after.and_then(FileGlobalId::new), fetch);
     Ok(all.filter(move |it| {
         scope.has_file(it)
             && account.as_ref().is_none_or(|meant| meant.is(&it.domain, &it.user))
@@ -108,12 +108,19 @@ pub(super) fn within(
 /// The path on the server's own disk; none for a pipe.
 pub(crate) fn server_path(server: &Server, file: &FileSnapshot) -> Option<String> {
     file.target.file()?;
-    let directory = server.share(&file.share)?.settings.path.to_string_lossy().into_owned();
+    let share = server.share(&file.share)?;
+    let directory = share.settings.path.to_string_lossy();
     let directory = directory.trim_end_matches('/');
     if file.path.is_empty() {
         return Some(if directory.is_empty() { String::from("/") } else { directory.to_owned() });
     }
-    Some(format!("{directory}/{}", file.path.trim_start_matches('\\').replace('\\', "/")))
+    let mut path = String::with_capacity(directory.len() + 1 + file.path.len());
+    path.push_str(directory);
+    for name in file.path.trim_start_matches('\\').split('\\') {
+        path.push('/');
+        path.push_str(name);
+    }
+    Some(path)
 }
 
 fn find(server: &Server, id: u32) -> Result<FileSnapshot, Error> {

@@ -107,11 +107,11 @@ pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMean
 fn all(server: &Server, meant: SessionsMeant, after: Option<u32>) -> impl Iterator<Item = SessionSnapshot> {
     let SessionsMeant { computer, account, mine: _ } = meant;
     let user = account.as_ref().map(|it| it.user().to_owned());
-    let fetch = move |last, limit| {
+    let fetch = move |last, length| {
         let filter = SessionFilter { client: computer.as_ref().map(Computer::as_str), user: user.as_deref() };
-        server.registry.lock("session_snapshots").session_snapshots(&filter, last, limit)
+        server.registry.lock("session_snapshots").session_snapshots(&filter, last, length)
     };
-    walk(after.and_then(SessionGlobalId::new), |it: &SessionSnapshot| it.global_id, fetch).filter(move |it| {
+    walk(after.and_then(SessionGlobalId::new), fetch).filter(move |it| {
         account.as_ref().is_none_or(|meant| meant.is(&it.identity.domain, &it.identity.user))
     })
 }
@@ -120,7 +120,7 @@ fn find(server: &Server, id: u32) -> Result<SessionSnapshot, Error> {
     let before = id.checked_sub(1).ok_or(Error::NoSuchSession)?;
     let state = server.registry.lock("session_snapshot");
     let next = state.session_snapshots(&SessionFilter::default(), SessionGlobalId::new(before), 1);
-    next.into_iter().next().filter(|it| it.global_id.value() == id).ok_or(Error::NoSuchSession)
+    next.entries.into_iter().next().filter(|it| it.global_id.value() == id).ok_or(Error::NoSuchSession)
 }
 
 fn end(server: &Server, id: SessionGlobalId) -> Option<Ended> {

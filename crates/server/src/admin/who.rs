@@ -95,13 +95,13 @@ pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<H
     }
     let mut holders = Vec::new();
     for place in wanted.places.iter().filter(|it| scope.has_share(&it.share)) {
-        let fetch = |last: Option<FileGlobalId>, limit| {
+        let fetch = |last: Option<FileGlobalId>, length| {
             let below = Some(place.path.as_str()).filter(|it| !it.is_empty());
             let filter = FileFilter { share: Some(&place.share), below, ..FileFilter::default() };
-            server.registry.lock("who").file_snapshots(&filter, last, limit)
+            server.registry.lock("who").file_snapshots(&filter, last, length)
         };
         let room = HOLDERS_MAX.saturating_sub(holders.len());
-        holders.extend(walk(None, |it: &FileSnapshot| it.global_id, fetch).take(room));
+        holders.extend(walk(None, fetch).take(room));
     }
     holders.sort_by_key(|it: &FileSnapshot| it.global_id);
     let mut refusals = server.registry.lock("refusals").refusals();

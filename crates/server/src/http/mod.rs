@@ -2,6 +2,7 @@
 
 mod answer;
 mod events;
+mod page;
 mod peer;
 mod routes;
 mod settings;

@@ -8,14 +8,14 @@ use axum::http::StatusCode;
 use axum::routing::{get, post, put};
 use axum::{Extension, Json, Router};
 use control::{
-    CloseFile, CloseSessions, Connection, ConnectionQuery, Ended, FileQuery, OpenFile, Page, Refusal,
-    RefusalQuery, ServerInfo, Session, SessionQuery, limits, route,
+    CloseFile, CloseSessions, ConnectionQuery, Ended, FileQuery, OpenFile, RefusalQuery, ServerInfo, Session,
+    SessionQuery, limits, route,
 };
-
-use registry::SessionSnapshot;
+use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot};
 
 use super::answer::Refused;
-use super::view::{self, SharesOfSessions};
+use super::page::{self, Written, listed, page};
+use super::view;
 use super::{settings, shares};
 use crate::admin::{self, Account, Caller, Computer, FilesMeant, Own, PathMeant, SessionsMeant, TreesMeant};
 use crate::server::Server;
@@ -65,29 +65,21 @@ async fn sessions(
     State(server): State<Arc<Server>>,
     Extension(caller): Asker,
     query: Filters<SessionQuery>,
-) -> Answer<Page<Session>> {
+) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
     listed(move || {
-        let Some(after) = after(query.after) else { return Ok(Page::whole(Vec::new())) };
+        let Some(after) = after(query.after) else { return page::empty() };
         let meant = SessionsMeant {
             mine: query.mine.unwrap_or_default(),
             ..sessions_meant(query.client.as_deref(), query.user.as_deref())
         };
-        // The shares are told with the page, and asked of the registry's entry before.
-        let share = query.share.as_ref().map(|it| it.to_lowercase());
-        let query = SessionQuery { share: None, ..query };
-        let is_meant = |it: &SessionSnapshot| {
-            share.as_ref().is_none_or(|share| it.shares.iter().any(|its| its.to_lowercase() == *share))
-                && query.matches(&Session {
-                    shares: Vec::new(),
-                    ..view::session(&server, it, &SharesOfSessions::new())
-                })
-        };
         let all = admin::sessions(&server, &caller, meant, after)?;
-        let (page, next) =
-            page(all, is_meant, query.limit, |it| it.global_id.value().into(), |_| SESSION_BYTES);
-        let shares = view::shares_of_sessions(&server, &caller, &page)?;
-        Ok(Page::new(page.iter().map(|it| view::session(&server, it, &shares)).collect(), next))
+        let shares = view::shares_of_sessions(&server, &caller, None)?;
+        let shown = |it: SessionSnapshot| {
+            let session = view::session(&server, &it, &shares);
+            query.matches(&session).then_some(session)
+        };
+        page(all, query.limit, |it| it.global_id.value().into(), shown)
     })
     .await
 }
@@ -95,7 +87,7 @@ async fn sessions(
 async fn session(State(server): State<Arc<Server>>, Extension(caller): Asker, id: Id) -> Answer<Session> {
     let Path(id) = id.map_err(Refused::malformed)?;
     let session = admin::session(&server, &caller, id)?;
-    let shares = view::shares_of_sessions(&server, &caller, std::slice::from_ref(&session))?;
+    let shares = view::shares_of_sessions(&server, &caller, Some(session.global_id))?;
     Ok(Json(view::session(&server, &session, &shares)))
 }
 
@@ -118,10 +110,10 @@ async fn files(
     State(server): State<Arc<Server>>,
     Extension(caller): Asker,
     query: Filters<FileQuery>,
-) -> Answer<Page<OpenFile>> {
+) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
     listed(move || {
-        let Some(after) = after(query.after) else { return Ok(Page::whole(Vec::new())) };
+        let Some(after) = after(query.after) else { return page::empty() };
         let meant = FilesMeant {
             computer: query.client.as_deref().and_then(Computer::new),
             account: query.user.as_deref().and_then(Account::new),
@@ -131,10 +123,12 @@ async fn files(
             mine: query.mine.unwrap_or_default(),
         };
         let now = view::timestamp(server.now());
-        let all = admin::files(&server, &caller, meant, after)?.map(|it| view::file(&server, &it));
-        let (page, next) =
-            page(all, |it| query.matches(it, now), query.limit, |it| it.id.into(), view::bytes_of_file);
-        Ok(Page::new(page, next))
+        let all = admin::files(&server, &caller, meant, after)?;
+        let shown = |it: FileSnapshot| {
+            let file = view::file(&server, &it);
+            query.matches(&file, now).then_some(file)
+        };
+        page(all, query.limit, |it| it.global_id.value().into(), shown)
     })
     .await
 }
@@ -159,10 +153,10 @@ async fn connections(
     State(server): State<Arc<Server>>,
     Extension(caller): Asker,
     query: Filters<ConnectionQuery>,
-) -> Answer<Page<Connection>> {
+) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
     listed(move || {
-        let Some(after) = after(query.after) else { return Ok(Page::whole(Vec::new())) };
+        let Some(after) = after(query.after) else { return page::empty() };
         let meant = TreesMeant {
             computer: query.client.as_deref().and_then(Computer::new),
             account: query.user.as_deref().and_then(Account::new),
@@ -170,9 +164,8 @@ async fn connections(
             session: None,
         };
         let trees = admin::connections(&server, &caller, meant, after)?;
-        let (page, next) =
-            page(trees, |_| true, query.limit, |it| it.global_id.value().into(), |_| CONNECTION_BYTES);
-        Ok(Page::new(page.iter().map(|it| view::connection(&server, it)).collect(), next))
+        let shown = |it: TreeSnapshot| Some(view::connection(&server, &it));
+        page(trees, query.limit, |it| it.global_id.value().into(), shown)
     })
     .await
 }
@@ -181,24 +174,14 @@ async fn refusals(
     State(server): State<Arc<Server>>,
     Extension(caller): Asker,
     query: Filters<RefusalQuery>,
-) -> Answer<Page<Refusal>> {
+) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
     listed(move || {
-        let matching = view::refusals(admin::refusals(&server, &caller)?)
+        let all = view::refusals(admin::refusals(&server, &caller)?)
             .filter(|it| query.after.is_none_or(|after| it.id > after));
-        let (page, next) =
-            page(matching, |it| view::is_meant(it, &query), query.limit, |it| it.id, |it| it.path.len());
-        Ok(Page::new(page, next))
+        page(all, query.limit, |it| it.id, |it| view::is_meant(&it, &query).then_some(it))
     })
     .await
-}
-
-/// Makes a list where a long one keeps nobody waiting.
-async fn listed<T: Send + 'static>(
-    make: impl FnOnce() -> Result<Page<T>, admin::Error> + Send + 'static,
-) -> Answer<Page<T>> {
-    let made = crate::blocking::run(make).await.map_err(|_| admin::Error::Internal)?;
-    Ok(Json(made?))
 }
 
 /// Does what may wait for a disk where it keeps nobody else waiting.
@@ -229,69 +212,5 @@ fn after(after: Option<u64>) -> Option<Option<u32>> {
         None => Some(None),
         Some(Ok(id)) => Some(Some(id)),
         Some(Err(_)) => None,
-    }
-}
-
-/// The first entries that are meant, and where the next page goes on, if there may be one. A page ends early
-/// where it gets too long, or where too much was looked at that is not meant.
-fn page<T>(
-    entries: impl Iterator<Item = T>,
-    is_meant: impl Fn(&T) -> bool,
-    limit: Option<u32>,
-    id: impl Fn(&T) -> u64,
-    bytes: impl Fn(&T) -> usize,
-) -> (Vec<T>, Option<u64>) {
-    let limit = limit.unwrap_or(limits::PAGE_DEFAULT).clamp(1, limits::PAGE_MAX);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let (mut page, mut last, mut length) = (Vec::new(), None, 0_usize);
-    for (looked_at, entry) in entries.enumerate() {
-        if page.len() >= limit || length >= PAGE_BYTES || looked_at >= PAGE_LOOKED_AT {
-            return (page, last);
-        }
-        last = Some(id(&entry));
-        if is_meant(&entry) {
-            length = length.saturating_add(bytes(&entry));
-            page.push(entry);
-        }
-    }
-    (page, None)
-}
-
-/// Bytes of text that end a page, about: [`limits::ANSWER_BODY_MAX`] has room for twice as much and one
-/// entry more.
-const PAGE_BYTES: usize = 24 * 1024 * 1024;
-
-/// Entries looked at for one page: what takes a moment. Who filters more asks for the next page.
-const PAGE_LOOKED_AT: usize = 200_000;
-
-/// What a session takes on a page, about.
-const SESSION_BYTES: usize = 1024;
-
-/// What a connection takes on a page, about.
-const CONNECTION_BYTES: usize = 512;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn numbers(all: impl Iterator<Item = u64>, limit: u32) -> (Vec<u64>, Option<u64>) {
-        page(all, |_| true, Some(limit), |it| *it, |_| 1)
-    }
-
-    #[test]
-    fn pages_join_without_a_gap() {
-        assert_eq!(numbers(1..=5, 3), (vec![1, 2, 3], Some(3)));
-        assert_eq!(numbers(4..=5, 3), (vec![4, 5], None));
-        assert_eq!(numbers(1..=3, 3).1, None);
-        assert_eq!(numbers(1..=2, 0), (vec![1], Some(1)));
-    }
-
-    #[test]
-    fn long_pages_and_long_searches_end_early_and_go_on() {
-        let long = page(1..=5_u64, |_| true, None, |it| *it, |_| PAGE_BYTES / 2);
-        assert_eq!(long, (vec![1, 2], Some(2)));
-        let rare = page(1.., |it: &u64| *it == 7, None, |it| *it, |_| 1);
-        assert_eq!(rare, (vec![7], Some(PAGE_LOOKED_AT as u64)));
-        assert_eq!(page(1..=9_u64, |it| *it > 9, None, |it| *it, |_| 1), (vec![], None));
     }
 }

@@ -6,7 +6,7 @@ use auth::sealing::Cipher;
 use auth::signing::SigningAlgorithm;
 use control::{
     Access, Connection, LockRange, OpenFile, Refusal, RefusalKind, RefusalQuery, ServerInfo, Session,
-    SessionShare, Share, ShareKind, Timestamp, address, glob, limits,
+    SessionShare, Share, ShareKind, Timestamp, Word, address, glob, limits,
 };
 use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot};
 use wire::{AccessMask, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
@@ -17,21 +17,17 @@ use crate::server::Server;
 /// The shares that sessions are connected to.
 pub(super) type SharesOfSessions = HashMap<SessionGlobalId, Vec<SessionShare>>;
 
-/// The shares these sessions are connected to.
+/// The shares that all sessions are connected to, or this one.
 pub(super) fn shares_of_sessions(
     server: &Server,
     caller: &Caller,
-    sessions: &[SessionSnapshot],
+    session: Option<SessionGlobalId>,
 ) -> Result<SharesOfSessions, admin::Error> {
     let scope = admin::scope(caller, Right::ReadSessions, Own::Too)?;
-    let meant = match sessions {
-        [] => return Ok(HashMap::new()),
-        [one] => TreesMeant { session: Some(one.global_id), ..TreesMeant::default() },
-        _ => TreesMeant::default(),
-    };
-    let mut all: SharesOfSessions = sessions.iter().map(|it| (it.global_id, Vec::new())).collect();
+    let meant = TreesMeant { session, ..TreesMeant::default() };
+    let mut all = SharesOfSessions::new();
     for tree in admin::connections_within(server, scope, meant, None) {
-        let Some(shares) = all.get_mut(&tree.session) else { continue };
+        let shares = all.entry(tree.session).or_default();
         let opens = saturated(tree.opens);
         match shares.iter_mut().find(|it| *it.name == *tree.share) {
             Some(share) => share.opens = share.opens.saturating_add(opens),
@@ -100,7 +96,7 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
             })
             .collect(),
         oplock: Some(oplock(file.oplock)),
-        lease: (file.oplock == OplockLevel::LEASE).then(|| lease(file.lease)),
+        lease: (file.oplock == OplockLevel::LEASE).then(|| lease(file.lease).as_str().into()),
         durable: Some(file.durable),
         directory: Some(file.is_directory),
         delete_pending: Some(file.delete_pending),
@@ -173,12 +169,6 @@ pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item =
     refusals.into_iter().map(|it| refusal(&it))
 }
 
-/// Bytes of text that an open has, about.
-pub(super) fn bytes_of_file(file: &OpenFile) -> usize {
-    let server_path = file.server_path.as_ref().map_or(0, String::len);
-    FILE_BYTES.saturating_add(file.path.len()).saturating_add(server_path)
-}
-
 /// Whether all filters match.
 pub(super) fn is_meant(refusal: &Refusal, query: &RefusalQuery) -> bool {
     let account = query.user.as_deref().and_then(Account::new);
@@ -226,19 +216,19 @@ pub(super) fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
 
 fn access(mask: AccessMask) -> Access {
     let names = ACCESS_NAMES.iter().filter(|(bit, _)| mask.contains(*bit));
-    Access::new(mask.0, names.map(|(_, name)| String::from(*name)).collect())
+    Access::new(mask.0, names.map(|(_, name)| Word::known(name)).collect())
 }
 
-fn share_access(mask: ShareAccess) -> Vec<String> {
+fn share_access(mask: ShareAccess) -> Vec<Word> {
     [(ShareAccess::READ, "read"), (ShareAccess::WRITE, "write"), (ShareAccess::DELETE, "delete")]
         .into_iter()
         .filter(|(bit, _)| mask.contains(*bit))
-        .map(|(_, name)| String::from(name))
+        .map(|(_, name)| Word::known(name))
         .collect()
 }
 
-fn oplock(level: OplockLevel) -> String {
-    String::from(match level {
+fn oplock(level: OplockLevel) -> Word {
+    Word::known(match level {
         OplockLevel::LEVEL_II => "level2",
         OplockLevel::EXCLUSIVE => "exclusive",
         OplockLevel::BATCH => "batch",
@@ -301,9 +291,6 @@ fn kind(kind: registry::ShareKind) -> ShareKind {
 pub(super) fn timestamp(time: Time) -> Timestamp {
     Timestamp(i64::try_from(time.0).unwrap_or(i64::MAX))
 }
-
-/// What an open takes on a page without its paths and lock ranges, about.
-const FILE_BYTES: usize = 1024;
 
 /// The bits of an access mask by their names in MS-SMB2 2.2.13.1.1.
 const ACCESS_NAMES: [(AccessMask, &str); 15] = [

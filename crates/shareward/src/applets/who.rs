@@ -101,7 +101,7 @@ fn told(who: &Who) -> String {
 
 fn told_of(refusal: &Refusal) -> String {
     let wanted = refusal.wanted.as_ref().map(|access| match access.names.join(" ") {
-        names if names.is_empty() => access.mask.clone(),
+        names if names.is_empty() => access.mask.to_string(),
         names => names,
     });
     let mut lines = clean_line(&format!(

@@ -101,10 +101,18 @@ impl Console {
 
     /// Writes `content` to stdout as the JSON that `--json` promises.
     pub(crate) fn document(&mut self, name: &'static str, content: &impl Serialize) -> Result<(), Failure> {
-        let text = super::document(name, content)
-            .map_err(|error| Numbered::new(ERROR_INVALID_DATA).hint(error.to_string()))?;
-        self.write(&text);
-        Ok(())
+        if self.trouble.is_some() {
+            return Ok(());
+        }
+        match super::write_document(name, content, &mut self.out) {
+            Err(error) if error.io_error_kind().is_none() => {
+                Err(Numbered::new(ERROR_INVALID_DATA).hint(error.to_string()).into())
+            }
+            written => {
+                self.note(written.map_err(Into::into));
+                Ok(())
+            }
+        }
     }
 
     /// Writes to stderr. Where even that fails nobody can be told.

@@ -1,5 +1,7 @@
 //! The envelope of `--json`: `{"schema": 1, NAME: …}`, with its fields in this order.
 
+use std::io::{BufWriter, Write};
+
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 struct Envelope<'a, T> {
@@ -20,6 +22,20 @@ impl<T: Serialize> Serialize for Envelope<'_, T> {
 pub(crate) fn document(name: &'static str, content: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(&Envelope { name, content })? + "\n")
 }
+
+/// Writes the same out, for a document that may be long.
+pub(crate) fn write_document(
+    name: &'static str,
+    content: &impl Serialize,
+    out: &mut dyn Write,
+) -> Result<(), serde_json::Error> {
+    let mut out = BufWriter::with_capacity(DOCUMENT_BUFFER, out);
+    serde_json::to_writer_pretty(&mut out, &Envelope { name, content })?;
+    out.write_all(b"\n").and_then(|()| out.flush()).map_err(serde_json::Error::io)
+}
+
+/// A long list is many megabytes, and its entries many small writes.
+const DOCUMENT_BUFFER: usize = 64 * 1024;
 
 /// The same on one line, for a stream of documents.
 pub(crate) fn line(name: &'static str, content: &impl Serialize) -> Result<String, serde_json::Error> {

@@ -1,5 +1,7 @@
 //! Everything that is written: the only place that touches stdout and stderr.
 
+use std::borrow::Cow;
+
 mod console;
 mod csv;
 mod json;
@@ -8,6 +10,7 @@ mod width;
 
 pub(crate) use console::Console;
 pub(crate) use csv::Csv;
+use json::write_document;
 pub(crate) use json::{Of, document, line};
 pub(crate) use table::{Align, Column, Cut, Table};
 pub(crate) use width::{columns, cut_end, cut_middle, pad};
@@ -28,6 +31,12 @@ pub(crate) fn clean(text: &str) -> String {
 /// [`clean`] for what must stay on one line.
 pub(crate) fn clean_line(text: &str) -> String {
     clean(text).replace('\n', "\u{fffd}")
+}
+
+/// [`clean_line`] of what mostly is clean already.
+fn cleaned_line(text: &str) -> Cow<'_, str> {
+    let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if is_plain { Cow::Borrowed(text) } else { Cow::Owned(clean_line(text)) }
 }
 
 /// A time in this machine's time zone, to the second: `2026-03-01 09:30:00`.

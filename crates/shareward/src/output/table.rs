@@ -1,6 +1,6 @@
 //! Tables in NET's columns.
 
-use super::{RULE, clean_line, columns, cut_end, cut_middle, pad};
+use super::{RULE, cleaned_line, columns, cut_end, cut_middle};
 
 /// One column.
 #[derive(Clone, Copy, Debug)]
@@ -35,39 +35,42 @@ pub(crate) enum Cut {
     Middle,
 }
 
-/// A table.
-pub(crate) struct Table<'a> {
+/// A table of rows with one value for each column. They are gone through twice, for their widths and for their text,
+/// so that a long list is not in memory a second time.
+pub(crate) struct Table<'a, R> {
     /// Its columns.
     pub(crate) columns: &'a [Column],
-    /// Its rows, with one value for each column.
-    pub(crate) rows: Vec<Vec<String>>,
+    /// Its rows.
+    pub(crate) rows: R,
 }
 
-impl Table<'_> {
+impl<R, V> Table<'_, R>
+where
+    R: Iterator<Item = Vec<V>> + Clone,
+    V: AsRef<str>,
+{
     /// The table as text: header, blank line, rule, rows. Where all values fit, the columns stand where NET
     /// has them. `terminal` is the width of the terminal; none where nothing is to be cut for it.
-    pub(crate) fn text(&self, compat: bool, terminal: Option<usize>) -> String {
-        let rows: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().map(|value| clean_line(value)).collect()).collect();
-        let widths = self.widths(&rows, compat, terminal);
-        let titles = self.columns.iter().map(|column| column.title.to_owned()).collect::<Vec<_>>();
-        let mut text = format!("{}\n\n{RULE}\n", self.row(&titles, &widths));
-        for row in &rows {
-            text.push_str(&self.row(row, &widths));
-            text.push('\n');
+    pub(crate) fn text(self, compat: bool, terminal: Option<usize>) -> String {
+        let widths = self.widths(compat, terminal);
+        let mut text = String::new();
+        self.write_row(self.columns.iter().map(|column| column.title), &widths, &mut text);
+        text.push_str(&format!("\n{RULE}\n"));
+        for row in self.rows.clone() {
+            self.write_row(row.iter().map(AsRef::as_ref), &widths, &mut text);
         }
         text
     }
 
-    fn widths(&self, rows: &[Vec<String>], compat: bool, terminal: Option<usize>) -> Vec<usize> {
-        let longest =
-            |index: usize| rows.iter().filter_map(|row| row.get(index)).map(|value| columns(value)).max();
-        let mut widths: Vec<usize> = (self.columns.iter().enumerate())
-            .map(|(index, column)| match column.cut {
-                Cut::End | Cut::Middle if compat => column.width,
-                _ => column.width.max(longest(index).unwrap_or_default()),
-            })
-            .collect();
+    fn widths(&self, compat: bool, terminal: Option<usize>) -> Vec<usize> {
+        let mut widths: Vec<usize> = self.columns.iter().map(|column| column.width).collect();
+        for row in self.rows.clone() {
+            for ((width, column), value) in widths.iter_mut().zip(self.columns).zip(&row) {
+                if column.cut == Cut::Never || !compat {
+                    *width = (*width).max(columns(&cleaned_line(value.as_ref())));
+                }
+            }
+        }
         if let Some(terminal) = terminal.filter(|_| !compat) {
             let total = widths.iter().sum::<usize>() + widths.len().saturating_sub(1);
             let excess = total.saturating_sub(terminal);
@@ -80,19 +83,32 @@ impl Table<'_> {
         widths
     }
 
-    fn row(&self, values: &[String], widths: &[usize]) -> String {
-        let cells = self.columns.iter().zip(values).zip(widths).map(|((column, value), &width)| {
-            let value = match column.cut {
-                Cut::Never => value.clone(),
-                Cut::End => cut_end(value, width),
-                Cut::Middle => cut_middle(value, width),
-            };
-            match column.align {
-                Align::Left => pad(&value, width),
-                Align::Right => format!("{}{value}", " ".repeat(width.saturating_sub(columns(&value)))),
+    fn write_row<'v>(&self, values: impl Iterator<Item = &'v str>, widths: &[usize], text: &mut String) {
+        let start = text.len();
+        for ((column, value), &width) in self.columns.iter().zip(values).zip(widths) {
+            if text.len() > start {
+                text.push(' ');
             }
-        });
-        cells.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+            let value = cleaned_line(value);
+            let value = match column.cut {
+                Cut::Never => value,
+                Cut::End => cut_end(&value, width),
+                Cut::Middle => cut_middle(&value, width),
+            };
+            let gap = std::iter::repeat_n(' ', width.saturating_sub(columns(&value)));
+            match column.align {
+                Align::Left => {
+                    text.push_str(&value);
+                    text.extend(gap);
+                }
+                Align::Right => {
+                    text.extend(gap);
+                    text.push_str(&value);
+                }
+            }
+        }
+        text.truncate(text.trim_end().len().max(start));
+        text.push('\n');
     }
 }
 
@@ -107,7 +123,7 @@ mod tests {
     ];
 
     fn rows(compat: bool, terminal: Option<usize>, path: &str, who: &str) -> Vec<String> {
-        let table = Table { columns: &COLUMNS, rows: vec![vec!["7".into(), path.into(), who.into()]] };
+        let table = Table { columns: &COLUMNS, rows: std::iter::once(vec!["7", path, who]) };
         table
             .text(compat, terminal)
             .lines()

@@ -1,8 +1,10 @@
 //! Text in columns of a terminal.
 
+use std::borrow::Cow;
+
 /// The columns that `text` takes.
 pub(crate) fn columns(text: &str) -> usize {
-    text.chars().map(columns_of).sum()
+    if text.is_ascii() { text.len() } else { text.chars().map(columns_of).sum() }
 }
 
 /// `text` and as many spaces as make it `width` columns; longer text stays as it is.
@@ -11,26 +13,28 @@ pub(crate) fn pad(text: &str, width: usize) -> String {
 }
 
 /// The first `width` columns of `text`.
-pub(crate) fn cut_end(text: &str, width: usize) -> String {
-    text.chars()
-        .scan(0, |used, c| {
-            *used += columns_of(c);
-            (*used <= width).then_some(c)
-        })
-        .collect()
+pub(crate) fn cut_end(text: &str, width: usize) -> Cow<'_, str> {
+    if columns(text) <= width {
+        return Cow::Borrowed(text);
+    }
+    let kept = text.chars().scan(0, |used, c| {
+        *used += columns_of(c);
+        (*used <= width).then_some(c)
+    });
+    Cow::Owned(kept.collect())
 }
 
 /// `text` in `width` columns: what does not fit is taken out of the middle, with `...` in its place. The end
 /// gets the larger half, because there the file's name is.
-pub(crate) fn cut_middle(text: &str, width: usize) -> String {
+pub(crate) fn cut_middle(text: &str, width: usize) -> Cow<'_, str> {
     if columns(text) <= width {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let Some(kept) = width.checked_sub(DOTS.len()) else { return cut_end(text, width) };
     let head = cut_end(text, kept / 3);
     let reversed: String = text.chars().rev().collect();
     let tail: String = cut_end(&reversed, kept - columns(&head)).chars().rev().collect();
-    format!("{head}{DOTS}{tail}")
+    Cow::Owned(format!("{head}{DOTS}{tail}"))
 }
 
 const DOTS: &str = "...";

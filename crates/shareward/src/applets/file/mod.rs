@@ -176,7 +176,8 @@ fn list(
     if gathered.entries.is_empty() {
         console.line(&format!("{}\n", messages::NO_ENTRIES));
     } else {
-        console.write(&format!("\n{}", shown.table(&gathered.entries, gathered.several)));
+        console.line("");
+        console.write(&shown.table(&gathered.entries, gathered.several));
         console.line(&format!("{}\n", messages::COMPLETED));
     }
     gathered.conclude(console)

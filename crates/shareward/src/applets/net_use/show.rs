@@ -70,7 +70,7 @@ pub(super) fn list(remembered: &Remembered, console: &mut Console) -> Result<(),
             NETWORK.to_owned(),
         ]
     });
-    console.write(&format!("\n{}", Table { columns: &COLUMNS, rows: rows.collect() }.text(false, None)));
+    console.write(&format!("\n{}", Table { columns: &COLUMNS, rows }.text(false, None)));
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
 }

@@ -118,16 +118,16 @@ pub(super) fn table(sessions: &[Of<Session>], several: bool, compat: bool, width
     let rows = sessions.iter().map(|it| {
         let session = &it.entry;
         let values = vec![
-            address::display(&session.computer),
-            session.user.clone(),
-            session.client_type.clone().unwrap_or_default(),
-            or_unknown(session.opens),
-            or_unknown(session.idle_seconds.map(span)),
+            address::display(&session.computer).into(),
+            session.user.as_str().into(),
+            session.client_type.as_deref().unwrap_or_default().into(),
+            or_unknown(session.opens).into(),
+            or_unknown(session.idle_seconds.map(span)).into(),
         ];
         row_of(it, values)
     });
     let columns = with_server(&COLUMNS, several);
-    format!("\n{}", Table { columns: &columns, rows: rows.collect() }.text(compat, width))
+    format!("\n{}", Table { columns: &columns, rows }.text(compat, width))
 }
 
 /// A block for each session.
@@ -157,7 +157,7 @@ fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> 
         let rows = session.shares.iter().map(|share| {
             vec![share.name.clone(), messages::kind(share.kind).to_owned(), share.opens.to_string()]
         });
-        let table = Table { columns: &SHARE_COLUMNS, rows: rows.collect() };
+        let table = Table { columns: &SHARE_COLUMNS, rows };
         text.push_str(&format!("\n{}", table.text(compat, None)));
     }
     text
