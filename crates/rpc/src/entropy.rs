@@ -3,9 +3,7 @@
 use wire::NtStatus;
 use wire::security::Sid;
 
-use crate::ndr::{
-    BufferSized, Container, ContextHandle, CountedArray, Enum16, SizedBuffer, UnicodeString,
-};
+use crate::ndr::{BufferSized, Container, ContextHandle, CountedArray, Enum16, SizedBuffer, UnicodeString};
 use crate::uuid::Uuid;
 use crate::win32::Win32Error;
 

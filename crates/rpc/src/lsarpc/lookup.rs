@@ -4,7 +4,7 @@ use wire::NtStatus;
 use wire::security::Sid;
 
 use crate::ndr::{
-    Container, ContextHandle, CountedArray, Enum16, Ndr, NdrError, Parameter, Reader, UnicodeString, Writer,
+    Container, ContextHandle, CountedArray, Enum16, NdrError, Parameter, Reader, UnicodeString, Writer,
     read_array, write_array,
 };
 

@@ -4,11 +4,10 @@ use rpc::ndr::UnicodeString;
 use rpc::srvsvc::PLATFORM_ID_NT;
 use rpc::wkssvc::{
     ComputerNameArray, EnumerateComputerNamesRequest, EnumerateComputerNamesResponse,
-    GetJoinInformationResponse, NET_SETUP_WORKGROUP_NAME, Request, Response,
-    WkstaGetInfoRequest, WkstaGetInfoResponse, WkstaInfo, WkstaInfo100, WkstaInfo101, WkstaInfo102,
-    WkstaInfo502, WkstaTransportEnumRequest, WkstaTransportEnumResponse, WkstaTransportEnumStruct,
-    WkstaTransportInfo0, WkstaUserEnumRequest, WkstaUserEnumResponse, WkstaUserEnumStruct, WkstaUserInfo0,
-    WkstaUserInfo1,
+    GetJoinInformationResponse, NET_SETUP_WORKGROUP_NAME, Request, Response, WkstaGetInfoRequest,
+    WkstaGetInfoResponse, WkstaInfo, WkstaInfo100, WkstaInfo101, WkstaInfo102, WkstaInfo502,
+    WkstaTransportEnumRequest, WkstaTransportEnumResponse, WkstaTransportEnumStruct, WkstaTransportInfo0,
+    WkstaUserEnumRequest, WkstaUserEnumResponse, WkstaUserEnumStruct, WkstaUserInfo0, WkstaUserInfo1,
 };
 use rpc::{Fault, Win32Error};
 
