@@ -105,7 +105,11 @@ fn samba_tells_and_takes_permissions() {
     let at = format!("--server root@{}", samba.address());
     let mut seen = Transcript::new(samba.address());
     seen.run(&format!("share data {at}"), ROOT, "");
-    seen.run(&format!("share data /grant:alice,CHANGE /grant:TESTED\\bob,READ /grant:Everyone,READ {at}"), ROOT, "");
+    seen.run(
+        &format!("share data /grant:alice,CHANGE /grant:TESTED\\bob,READ /grant:Everyone,READ {at}"),
+        ROOT,
+        "",
+    );
     seen.run(&format!("share data {at}"), ROOT, "");
     let sharesec = |arguments: &[&str]| {
         let mut tool = samba.tool("sharesec");
@@ -113,7 +117,7 @@ fn samba_tells_and_takes_permissions() {
         run(tool, b"", COMMAND_MAX).success()
     };
     let told = sharesec(&["-v", "data"]).says("S-1-1-0:ALLOWED/0x0/READ").stdout;
-    assert_eq!(told.matches("ALLOWED/0x0/CHANGE").count(), 1, "{told}");
+    assert_eq!(told.matches("ALLOWED/0x0/RWXD").count(), 1, "{told}");
     assert_eq!(told.matches("ALLOWED/0x0/READ").count(), 2, "{told}");
     let unusual = "S-1-5-21-1-2-3-1234:DENIED/0x0/FULL,S-1-5-32-544:ALLOWED/0x0/FULL,\
                    S-1-22-2-0:ALLOWED/0x0/READ,S-1-1-0:ALLOWED/0x0/0x00120089";
@@ -154,11 +158,8 @@ async fn our_own_server_tells_and_takes_permissions() {
     assert!(config.contains("{ group = \"root\", right = \"read\" }"), "{config}");
 
     let directory = unshared(server.scratch());
-    let share = NewShare {
-        name: "made".into(),
-        path: directory.display().to_string(),
-        settings: by_group.clone(),
-    };
+    let share =
+        NewShare { name: "made".into(), path: directory.display().to_string(), settings: by_group.clone() };
     assert_eq!(client.add_share(&share).await.expect("made").grants, Some(told));
     let nobody = change(vec![Grant::of_user("nobody-here")]);
     assert_eq!(client.change_share("made", &nobody).await.expect_err("nobody").number(), 1332);
@@ -196,6 +197,7 @@ fn who_is_in_a_group_is_let_in() {
     let at = format!("--server root@{}", subject.address());
     let mut seen = Transcript::new(subject.address());
     seen.run(&format!("share data /grant:@root,READ {at}"), ROOT, "").success();
-    smbclient(&subject, subject.user("root"), "data", &[], "ls; mkdir x").says("NT_STATUS_ACCESS_DENIED making remote");
+    smbclient(&subject, subject.user("root"), "data", &[], "ls; mkdir x")
+        .says("NT_STATUS_ACCESS_DENIED making remote");
     smbclient(&subject, subject.user("alice"), "data", &[], "ls").says("tree connect failed");
 }

@@ -168,3 +168,100 @@ fn nobody(name: &str) -> Error {
     let hint = format!("the server knows no user or group {name:?}");
     control::Error::new(number::NONE_MAPPED, message).with_hint(hint).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use rpc::call::Stub as _;
+    use rpc::lsarpc::{
+        CloseResponse, LookupNames3Response, LookupSidsResponse, OpenPolicy2Response, ReferencedDomainList,
+        Request, Response, TranslatedName, TranslatedSidEx2, TrustInformation,
+    };
+    use rpc::{Call, Endpoint};
+
+    use super::*;
+    use crate::srvs::CallError;
+
+    const ANN: Sid = Sid::of_domain([1, 2, 3], 1000);
+    const GONE: Sid = Sid::of_domain([1, 2, 3], 1001);
+
+    /// A server that knows ann; it keeps what it was asked.
+    #[derive(Default)]
+    struct Lsa(Mutex<Vec<&'static str>>);
+
+    impl Rpc for Lsa {
+        fn server_name(&self) -> String {
+            r"\\NAS".into()
+        }
+
+        async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {
+            assert_eq!(endpoint.pipe, "lsarpc");
+            let request = Request::decode(C::OPNUM, &call.encode()).unwrap();
+            self.0.lock().unwrap().push(request.name());
+            Ok(C::Response::decode(&answer(&request).encode()).unwrap())
+        }
+    }
+
+    fn answer(request: &Request) -> Response {
+        let status = NtStatus::SOME_NOT_MAPPED;
+        let domain = TrustInformation { name: "NAS".into(), sid: Some(Sid::of(5, [21, 1, 2, 3])) };
+        let domains = Some(ReferencedDomainList { domains: vec![domain] });
+        match request {
+            Request::OpenPolicy2(_) => {
+                OpenPolicy2Response { handle: ContextHandle::default(), status: NtStatus::SUCCESS }.into()
+            }
+            Request::Close(it) => CloseResponse { handle: it.handle, status: NtStatus::SUCCESS }.into(),
+            Request::LookupSids(it) => {
+                let name = |sid: &Option<Sid>| match *sid {
+                    Some(ANN) => TranslatedName { kind: sid_name_use::USER, name: "ann".into(), domain: 0 },
+                    sid => TranslatedName {
+                        kind: sid_name_use::UNKNOWN,
+                        name: sid.unwrap().to_string().into(),
+                        domain: u32::MAX,
+                    },
+                };
+                let names = Container(it.sids.0.iter().map(name).collect());
+                LookupSidsResponse { domains, names, mapped_count: 1, status }.into()
+            }
+            Request::LookupNames3(it) => {
+                let sid = |name: &UnicodeString| match name.text.as_str() {
+                    "ann" => TranslatedSidEx2 {
+                        kind: sid_name_use::USER,
+                        sid: Some(ANN),
+                        ..TranslatedSidEx2::default()
+                    },
+                    _ => TranslatedSidEx2 { kind: sid_name_use::UNKNOWN, ..TranslatedSidEx2::default() },
+                };
+                let sids = Container(it.names.0.iter().map(sid).collect());
+                LookupNames3Response { domains, sids, mapped_count: 1, status }.into()
+            }
+            other => other.refuse(NtStatus::NOT_SUPPORTED),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_server_is_asked_for_its_own_accounts_only() {
+        let client = SrvsClient::new(Lsa::default());
+        let names = client.names_of([Sid::WORLD, Sid::ADMINISTRATORS]).await;
+        assert_eq!(names[&Sid::ADMINISTRATORS].name, r"BUILTIN\Administrators");
+        assert_eq!(client.sids_of(&["everyone", "S-1-5-11"]).await.unwrap()[0], Sid::WORLD);
+        assert!(client.rpc.0.lock().unwrap().is_empty());
+
+        let names = client.names_of([ANN, Sid::WORLD, GONE, ANN]).await;
+        assert_eq!(names[&ANN], Principal { name: r"NAS\ann".into(), is_group: false });
+        assert_eq!((names.get(&GONE), names.len()), (None, 2));
+        let asked = std::mem::take(&mut *client.rpc.0.lock().unwrap());
+        assert_eq!(asked, ["LsarOpenPolicy2", "LsarLookupSids", "LsarClose"]);
+    }
+
+    #[tokio::test]
+    async fn names_lead_to_sids_in_their_order() {
+        let client = SrvsClient::new(Lsa::default());
+        let sids = client.sids_of(&["Everyone", "ann", "S-1-22-2-7"]).await.unwrap();
+        assert_eq!(sids, [Sid::WORLD, ANN, Sid::unix_group(7)]);
+        let refused = client.sids_of(&["bob", "ann"]).await.unwrap_err();
+        assert_eq!(refused.number(), number::NONE_MAPPED);
+        assert!(refused.hint().unwrap().contains("\"bob\""));
+    }
+}

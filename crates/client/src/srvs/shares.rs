@@ -79,6 +79,23 @@ impl<R: Rpc> SrvsClient<R> {
     }
 
     pub(super) async fn share_of_name(&self, name: &str) -> Result<Share, Error> {
+        match self.share_at_best(name).await {
+            Err(error) if error.number() == number::NET_NAME_NOT_FOUND && self.is_listed(name).await? => {
+                self.share_at_best(name).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Whether the server lists such a share. Samba reads its configuration again when it is asked for the list, and
+    /// until then knows nothing of what has changed in it.
+    async fn is_listed(&self, name: &str) -> Result<bool, Error> {
+        let listed = self.plain_share_list().await?;
+        Ok(listed.iter().any(|share| share.name.to_lowercase() == name.to_lowercase()))
+    }
+
+    /// The share at the level that tells most of those that the server knows and grants.
+    async fn share_at_best(&self, name: &str) -> Result<Share, Error> {
         let mut denied = None;
         let mut unknown = None;
         for level in LEVELS {
@@ -104,6 +121,10 @@ impl<R: Rpc> SrvsClient<R> {
 
     pub(super) async fn share_add(&self, share: &NewShare) -> Result<Share, Error> {
         refuse_what_cannot_be(&share.settings)?;
+        if self.is_listed(&share.name).await? {
+            let message = "The name has already been shared.";
+            return Err(control::Error::new(number::DUPLICATE_SHARE, message).into());
+        }
         let plain = ShareInfo2 {
             net_name: Some(share.name.clone()),
             share_type: STYPE_DISKTREE,
@@ -135,6 +156,14 @@ impl<R: Rpc> SrvsClient<R> {
 
     pub(super) async fn share_change(&self, name: &str, change: &ShareChange) -> Result<Share, Error> {
         refuse_what_cannot_be(change)?;
+        if !self.is_listed(name).await? {
+            // Some are there and not listed; and whoever may not is told that.
+            self.share_of_name(name).await?;
+        }
+        // First, for it is what may name somebody that the server does not know.
+        if let Some(grants) = &change.grants {
+            self.set_grants(name, grants).await?;
+        }
         if change.comment.is_some() || change.uses_max.is_some() {
             let ShareInfo::Level2(mut info) = self.share_info(name, 2).await.map_err(not_found)? else {
                 return Err(Error::Nonsense("a share without information".into()));
@@ -150,9 +179,7 @@ impl<R: Rpc> SrvsClient<R> {
         if let Some(caching) = &change.caching {
             self.set_caching(name, caching).await?;
         }
-        if let Some(grants) = &change.grants {
-            self.set_grants(name, grants).await?;
-        }
+        self.is_listed(name).await?;
         let share = self.share_of_name(name).await?;
         let refused = change.comment.as_ref().is_some_and(|it| *it != share.comment)
             || change.uses_max.is_some_and(|it| share.uses_max.unwrap_or(0) != it)
