@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use server::config::{Caching, Grant, GrantRight, Settings, ShareSettings, check_share_name, edit, parse};
+use server::config::{Caching, Grant, GrantRight, Grantee, Settings, ShareSettings, check_share_name, edit, parse};
 
 /// A configuration file: read, or refused with places that are in it.
 pub fn config(data: &[u8]) {
@@ -46,7 +46,7 @@ fn edited(text: &str, before: &Settings) {
         Some(share) => {
             share.remark = String::from("\"'\\\n#");
             share.caching = Caching::Documents;
-            share.grants.push(Grant { user: String::from("x]"), right: GrantRight::Change });
+            share.grants.push(Grant { who: Grantee::Group(String::from("x]")), right: GrantRight::Change });
         }
         None => after.shares.push(ShareSettings::new(String::from("new"), "/srv".into())),
     }

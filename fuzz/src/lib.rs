@@ -28,7 +28,7 @@ pub use logon::{logon, tokens};
 pub use logons::logons;
 pub use registry::registry;
 pub use replay::{replay, smoke};
-pub use rpc::{rpc_client, rpc_server, srvsvc, wkssvc};
+pub use rpc::{lsarpc, rpc_client, rpc_server, srvsvc, wkssvc};
 pub use security::security;
 pub use servers::servers;
 pub use smb::{smb_body, smb_frame};
@@ -45,6 +45,7 @@ pub const TARGETS: &[Target] = &[
     ("ioctl", ioctl),
     ("logon", logon),
     ("logons", logons),
+    ("lsarpc", lsarpc),
     ("names", names),
     ("registry", registry),
     ("rpc_client", rpc_client),

@@ -106,6 +106,22 @@ pub fn wkssvc(data: &[u8]) {
     assert_eq!(Request::decode(opnum, &request.encode()), Ok(request));
 }
 
+/// A call for names or SIDs, as for [`srvsvc`].
+pub fn lsarpc(data: &[u8]) {
+    use rpc::lsarpc::{Request, Response};
+    let [opnum, answer, stub @ ..] = data else { return };
+    let opnum = Request::OPNUMS[usize::from(*opnum) % Request::OPNUMS.len()];
+    if answer & 1 == 1 {
+        let Ok(response) = Response::decode(opnum, stub) else { return };
+        assert_eq!(Response::decode(opnum, &response.encode()), Ok(response));
+        return;
+    }
+    let Ok(request) = Request::decode(opnum, stub) else { return };
+    let refusal = request.refuse(wire::NtStatus::ACCESS_DENIED);
+    assert_eq!(Response::decode(opnum, &refusal.encode()), Ok(refusal));
+    assert_eq!(Request::decode(opnum, &request.encode()), Ok(request));
+}
+
 /// One PDU: what is read is written so that it reads the same.
 fn pdu(octets: &[u8]) {
     let Some(Ok(header)) = octets.first_chunk::<HEADER_LEN>().map(Header::decode) else { return };

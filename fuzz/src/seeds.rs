@@ -47,6 +47,7 @@ pub fn seeds() -> Vec<Seed> {
     texts(&mut all);
     logons(&mut all);
     calls(&mut all);
+    lookups(&mut all);
     json(&mut all);
     servers(&mut all);
     operations(&mut all);
@@ -388,6 +389,57 @@ fn logons(all: &mut Seeds) {
         all.add("logon", format!("{name}-answers"), with(&answered));
     }
     all.add("tokens", "offer", Acceptor::offer());
+}
+
+/// What a client that shows the owner of a file says, and hears.
+fn lookups(all: &mut Seeds) {
+    use rpc::lsarpc::{
+        LookupNames3Request, LookupSidsRequest, LookupSidsResponse, ObjectAttributes, OpenPolicy2Request,
+        ReferencedDomainList, Request, Response, TranslatedName, TrustInformation, LOOKUP_WKSTA,
+    };
+    use rpc::ndr::{Container, ContextHandle, CountedArray};
+    use wire::security::Sid;
+    let handle = ContextHandle { attributes: 0, uuid: [7; 16] };
+    let requests: [Request; 3] = [
+        OpenPolicy2Request {
+            system_name: Some(r"\\NAS".into()),
+            object_attributes: ObjectAttributes,
+            desired_access: 0x800,
+        }
+        .into(),
+        LookupSidsRequest {
+            handle,
+            sids: Container(vec![Some(Sid::WORLD), Some(Sid::of_domain([1, 2, 3], 1000))]),
+            names: Container(Vec::new()),
+            level: LOOKUP_WKSTA,
+            mapped_count: 0,
+        }
+        .into(),
+        LookupNames3Request {
+            handle,
+            names: CountedArray(vec!["ann".into(), r"NAS\bob".into()]),
+            sids: Container(Vec::new()),
+            level: LOOKUP_WKSTA,
+            mapped_count: 0,
+            options: 0,
+            client_revision: 1,
+        }
+        .into(),
+    ];
+    let domain = TrustInformation { name: "NAS".into(), sid: Some(Sid::of(5, [21, 1, 2, 3])) };
+    let response: Response = LookupSidsResponse {
+        domains: Some(ReferencedDomainList { domains: vec![domain] }),
+        names: Container(vec![TranslatedName { name: "ann".into(), ..TranslatedName::default() }]),
+        mapped_count: 1,
+        status: wire::NtStatus::SUCCESS,
+    }
+    .into();
+    let index = |opnum| Request::OPNUMS.iter().position(|known| *known == opnum).unwrap() as u8;
+    for request in requests {
+        let seed = [&[index(request.opnum()), 0], request.encode().as_slice()].concat();
+        all.add("lsarpc", format!("{:02}-request", request.opnum()), seed);
+    }
+    all.add("lsarpc", "15-response", [&[index(15), 1], response.encode().as_slice()].concat());
 }
 
 fn calls(all: &mut Seeds) {

@@ -14,6 +14,8 @@ ERROR_NOT_SUPPORTED = 50
 ERROR_INVALID_PARAMETER = 87
 ERROR_INVALID_NAME = 123
 ERROR_INVALID_LEVEL = 124
+ERROR_INVALID_OWNER = 1307
+ERROR_INVALID_SECURITY_DESCR = 1338
 NERR_DUPLICATE_SHARE = 2118
 NERR_BUF_TOO_SMALL = 2123
 
@@ -251,8 +253,29 @@ def file_security(host, port, admin, admin_password, user, password, directory):
     check(len(descriptor["Dacl"].aces) > 0, "and a list")
     error = error_of(srvs.hNetrpGetFileSecurity, rpc, "data\0", "\\nothing\0", 1)
     check(error == 2, "a file that is not there is 2 (%d)" % error)
-    error = error_of(srvs.hNetrpSetFileSecurity, rpc, "data\0", "\\of-user.txt\0", 1, data)
-    check(error == ERROR_NOT_SUPPORTED, "it is not set this way (%d)" % error)
+    own = srvsvc(client)
+    set_security = lambda rpc, share, which, data: error_of(  # noqa: E731
+        srvs.hNetrpSetFileSecurity, rpc, share + "\0", "\\of-user.txt\0", which, [bytes([b]) for b in data]
+    )
+    descriptor["OwnerSid"].fromCanonical("S-1-5-21-1-2-3-4")
+    error = set_security(own, "data", 1, descriptor.getData())
+    check(error == ERROR_INVALID_OWNER, "nobody gives files away (%d)" % error)
+    for ace in descriptor["Dacl"].aces:
+        ace["Ace"]["Mask"]["Mask"] = 0x1200A9
+    check(set_security(own, "data", 4, descriptor.getData()) == 0, "its owner changes the list")
+    changed = SR_SECURITY_DESCRIPTOR(srvs.hNetrpGetFileSecurity(own, "data\0", "\\of-user.txt\0", 5))
+    masks = {ace["Ace"]["Mask"]["Mask"] for ace in changed["Dacl"].aces}
+    check(masks == {0x1200A9}, "which says so then (%s)" % masks)
+    error = set_security(own, "data", 8, descriptor.getData())
+    check(error == ERROR_ACCESS_DENIED, "what is audited is the administrators' (%d)" % error)
+    error = set_security(own, "data", 4, b"nonsense")
+    check(error == ERROR_INVALID_SECURITY_DESCR, "nonsense is no descriptor (%d)" % error)
+    error = set_security(own, "nothing", 4, descriptor.getData())
+    check(error == NERR_NET_NAME_NOT_FOUND, "a share that is not there is 2310 (%d)" % error)
+    error = error_of(
+        srvs.hNetrpSetFileSecurity, own, "data\0", "\\nothing\0", 4, [bytes([b]) for b in descriptor.getData()]
+    )
+    check(error == 2, "a file that is not there is 2 (%d)" % error)
 
 
 def statistics(host, port, admin, admin_password, user, password, directory):
@@ -303,7 +326,6 @@ def not_admin(host, port, admin, admin_password, user, password, directory):
         ("NetrShareDelStart", srvs.hNetrShareDelStart, ("data\0",)),
         ("NetrShareSetInfo", srvs.hNetrShareSetInfo, ("data\0", 1, get(rpc, "data", 1))),
         ("NetrServerStatisticsGet", srvs.hNetrServerStatisticsGet, (NULL, 0, 0)),
-        ("NetrpGetFileSecurity", srvs.hNetrpGetFileSecurity, ("data\0", "\\\0", 1)),
     ):
         error = error_of(call, rpc, *rest)
         check(error == ERROR_ACCESS_DENIED, "%s is refused with 5 (%d)" % (name, error))

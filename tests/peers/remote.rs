@@ -14,17 +14,17 @@ use wire::NtStatus;
 use wire::msg::{CreateDisposition, CreateOptions};
 
 /// Who may do all. Samba takes nobody else for it where winbindd does not run.
-const ROOT: (&str, &str) = ("root", "Adm1n-secret");
+pub(crate) const ROOT: (&str, &str) = ("root", "Adm1n-secret");
 /// Who may not.
-const ALICE: (&str, &str) = ("alice", "Wonder-Land 1");
+pub(crate) const ALICE: (&str, &str) = ("alice", "Wonder-Land 1");
 
 /// Who may not either.
 const BOB: (&str, &str) = ("bob", "b0b-the-Builder");
 
 /// Longer than any command of these takes.
-const COMMAND_MAX: Duration = Duration::from_secs(60);
+pub(crate) const COMMAND_MAX: Duration = Duration::from_secs(60);
 
-fn setup() -> Setup {
+pub(crate) fn setup() -> Setup {
     let user = |(name, password): (&str, &str), administrator| User {
         name: name.into(),
         password: password.into(),
@@ -49,23 +49,23 @@ fn samba() -> Option<Samba> {
 }
 
 /// A command about other servers, and what it answered, as somebody at a terminal would see it.
-struct Transcript {
-    text: String,
+pub(crate) struct Transcript {
+    pub(crate) text: String,
     hidden: Vec<(String, &'static str)>,
 }
 
 impl Transcript {
-    fn new(server: SocketAddr) -> Self {
+    pub(crate) fn new(server: SocketAddr) -> Self {
         Self { text: String::new(), hidden: vec![(format!(":{}", server.port()), ":PORT")] }
     }
 
     /// Writes `shown` where `text` was said.
-    fn hide(&mut self, text: impl Into<String>, shown: &'static str) {
+    pub(crate) fn hide(&mut self, text: impl Into<String>, shown: &'static str) {
         self.hidden.push((text.into(), shown));
     }
 
     /// Runs a command, its words separated by spaces.
-    fn run(&mut self, words: &str, (_, password): (&str, &str), input: &str) -> Output {
+    pub(crate) fn run(&mut self, words: &str, (_, password): (&str, &str), input: &str) -> Output {
         let mut command = Command::new(shareward_binary());
         command.args(words.split(' ')).env("SHAREWARD_PASSWORD", password);
         self.note(words, run(command, input.as_bytes(), COMMAND_MAX))

@@ -35,6 +35,9 @@ pub const SRVS_PAGES_MAX: usize = 10_000;
 /// no session's shares are told.
 pub const SRVS_COMPUTERS_ASKED: usize = 64;
 
+/// Accounts asked for with one call of MS-LSAT: as many names as one may have (MS-LSAT 3.1.4.6).
+pub const LSA_LOOKUP_ENTRIES: usize = 1000;
+
 /// Times that a file which was closed is looked for again, where a server says that a close failed which may have
 /// worked, and the wait before each: Samba closes after it has answered.
 pub const CLOSE_LOOKS: [Duration; 4] =

@@ -82,10 +82,43 @@ pub struct ShareChange {
 /// Who may do what with a share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// The account, or "Everyone".
+    /// The account, or "Everyone"; empty where a group is meant. Of another server it comes with its domain, or is the
+    /// SID of an account that has no name there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user: String,
-    /// What it may do.
+    /// The group: on a server of ours a Unix group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// What they may do.
     pub right: GrantRight,
+    /// Whether it is what they may not do, whatever else is granted. Only of other servers.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub denied: bool,
+    /// What "special" is: an access mask (MS-SMB2 2.2.13.1), as "0x00120089".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<String>,
+}
+
+impl Grant {
+    /// A grant to an account, to read.
+    pub fn of_user(name: &str) -> Self {
+        Self { user: name.to_owned(), ..Self::default() }
+    }
+
+    /// A grant to a group, to read.
+    pub fn of_group(name: &str) -> Self {
+        Self { group: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// The name, whatever it is of.
+    pub fn who(&self) -> &str {
+        self.group.as_deref().unwrap_or(&self.user)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What somebody may do with a share.
@@ -99,6 +132,8 @@ pub enum GrantRight {
     Change,
     /// All that, and to change permissions.
     Full,
+    /// Something else, which only other servers grant.
+    Special,
 }
 
 /// One connection of a session to a share: a tree connect (MS-SMB2 3.3.1.9; `CONNECTION_INFO_1` of

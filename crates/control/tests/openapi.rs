@@ -86,6 +86,11 @@ fn file() -> OpenFile {
     }
 }
 
+fn grant() -> Grant {
+    let (group, mask) = (Some("staff".into()), Some("0x00120089".into()));
+    Grant { user: "alice".into(), group, right: GrantRight::Special, denied: true, mask }
+}
+
 fn refusal() -> Refusal {
     Refusal { at: Some(Timestamp(0)), wanted: Some(Access::default()), ..Refusal::default() }
 }
@@ -97,7 +102,7 @@ fn answers() {
     fits("PageOfOpenFile", &Page::whole(vec![file()]));
     fits("PageOfConnection", &Page::whole(vec![Connection::default()]));
     fits("PageOfRefusal", &Page::whole(vec![refusal()]));
-    let grants = Some(vec![Grant { user: "alice".into(), right: GrantRight::Full }]);
+    let grants = Some(vec![grant()]);
     fits("PageOfShare", &Page::whole(vec![Share { grants, ..Share::default() }]));
     fits("PageOfUser", &Page::whole(vec![User::default()]));
     fits("PageOfLogon", &Page::whole(vec![Logon::default()]));
@@ -126,7 +131,7 @@ fn answers() {
     ] {
         fits("RefusalKind", &kind);
     }
-    for right in [GrantRight::Read, GrantRight::Change, GrantRight::Full] {
+    for right in [GrantRight::Read, GrantRight::Change, GrantRight::Full, GrantRight::Special] {
         fits("GrantRight", &right);
     }
 }
@@ -134,7 +139,7 @@ fn answers() {
 #[test]
 fn bodies() {
     fits("CloseSessions", &CloseSessions::default());
-    fits("ShareChange", &ShareChange { grants: Some(vec![Grant::default()]), ..ShareChange::default() });
+    fits("ShareChange", &ShareChange { grants: Some(vec![grant()]), ..ShareChange::default() });
     fits("NewShare", &NewShare::default());
     fits("SettingsChange", &SettingsChange::default());
     fits("PasswordChange", &PasswordChange { old: None, new: "x".into() });

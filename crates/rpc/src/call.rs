@@ -2,7 +2,6 @@
 
 use crate::fault::Fault;
 use crate::ndr::{NdrError, Parameter, Reader, Writer};
-use crate::win32::Win32Error;
 
 /// The parameters of one direction of a call.
 pub trait Stub: Sized {
@@ -37,13 +36,16 @@ pub trait Call: Stub {
     type Response: Response;
 
     /// The response that refuses this request: nothing in it but the level and the status.
-    fn refuse(&self, status: Win32Error) -> Self::Response;
+    fn refuse(&self, status: <Self::Response as Response>::Status) -> Self::Response;
 }
 
 /// A response, which ends with the call's return value.
 pub trait Response: Stub {
+    /// What the interface's calls return: a Win32 error, or an NTSTATUS.
+    type Status: Copy;
+
     /// The return value.
-    fn status(&self) -> Win32Error;
+    fn status(&self) -> Self::Status;
 }
 
 /// A union that knows its level.

@@ -1,6 +1,10 @@
 //! Arbitrary values of everything that is declared, made from random octets, for the round trips.
 
-use crate::ndr::{BufferSized, Enum16, SizedBuffer};
+use wire::NtStatus;
+use wire::security::Sid;
+
+use crate::ndr::{BufferSized, Container, ContextHandle, CountedArray, Enum16, SizedBuffer, UnicodeString};
+use crate::uuid::Uuid;
 use crate::win32::Win32Error;
 
 /// A source of choices; when it is exhausted, every choice is 0.
@@ -68,6 +72,52 @@ impl<T: Any> Any for Vec<T> {
 }
 
 impl Any for SizedBuffer {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(Any::any(from))
+    }
+}
+
+impl Any for NtStatus {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(Any::any(from))
+    }
+}
+
+impl Any for Uuid {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(std::array::from_fn(|_| from.octet()))
+    }
+}
+
+impl Any for Sid {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        match from.below(3) {
+            0 => Self::WORLD,
+            1 => Self::ADMINISTRATORS,
+            _ => Self::of_domain([1, 2, 3], Any::any(from)),
+        }
+    }
+}
+
+impl Any for UnicodeString {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        String::any(from).into()
+    }
+}
+
+impl Any for ContextHandle {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self { attributes: Any::any(from), uuid: std::array::from_fn(|_| from.octet()) }
+    }
+}
+
+impl<T: Any> Any for Container<T> {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(Any::any(from))
+    }
+}
+
+impl<T: Any> Any for CountedArray<T> {
     fn any(from: &mut Entropy<'_>) -> Self {
         Self(Any::any(from))
     }

@@ -1,8 +1,8 @@
-//! DCE/RPC PDUs, NDR20 and the interfaces srvsvc and wkssvc: pure.
+//! DCE/RPC PDUs, NDR20 and the interfaces srvsvc, wkssvc and lsarpc: pure.
 //!
 //! From the outside in: [`association`] is the server's end of a pipe and [`client`] the other; both
 //! speak [`pdu`]s. What a call carries is a stub, which [`ndr`] reads and writes; the calls themselves
-//! are declared once, for both directions, in [`srvsvc`] and [`wkssvc`].
+//! are declared once, for both directions, in [`srvsvc`], [`wkssvc`] and [`lsarpc`].
 //!
 //! Nothing here knows sessions, files or sockets, waits, or tells the time.
 #![forbid(unsafe_code)]
@@ -28,6 +28,7 @@ pub mod call;
 pub mod client;
 pub mod fault;
 pub mod limits;
+pub mod lsarpc;
 pub mod pdu;
 pub mod srvsvc;
 pub mod uuid;

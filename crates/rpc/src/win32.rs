@@ -59,6 +59,10 @@ win32_errors! {
     NO_MORE_ITEMS = 259, "ERROR_NO_MORE_ITEMS";
     /// The file was changed by somebody else.
     FILE_INVALID = 1006, "ERROR_FILE_INVALID";
+    /// Not an owner that the caller may choose.
+    INVALID_OWNER = 1307, "ERROR_INVALID_OWNER";
+    /// Not a security descriptor.
+    INVALID_SECURITY_DESCR = 1338, "ERROR_INVALID_SECURITY_DESCR";
     /// The account does not exist.
     NONE_MAPPED = 1332, "ERROR_NONE_MAPPED";
     /// The workstation service is not running.

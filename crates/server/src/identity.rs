@@ -12,6 +12,26 @@ pub(crate) fn group_names(name: &str) -> Vec<String> {
     groups.into_iter().filter_map(|gid| Some(Group::from_gid(gid).ok()??.name)).collect()
 }
 
+/// The number of the Unix group called so; none if there is no such group.
+pub(crate) fn gid_of(group: &str) -> Option<u32> {
+    Some(Group::from_name(group).ok()??.gid.as_raw())
+}
+
+/// The name of a Unix group; none if there is no such group.
+pub(crate) fn group_name(gid: u32) -> Option<String> {
+    Some(Group::from_gid(gid.into()).ok()??.name)
+}
+
+/// The number of the Unix user called so; none if there is no such user.
+pub(crate) fn uid_of(user: &str) -> Option<u32> {
+    Some(User::from_name(user).ok()??.uid.as_raw())
+}
+
+/// The name of a Unix user; none if there is no such user.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
+    Some(User::from_uid(uid.into()).ok()??.name)
+}
+
 /// The Unix identity of the account called so; none if there is no such account.
 pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
     let account = User::from_name(name).ok()??;

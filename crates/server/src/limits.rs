@@ -118,3 +118,14 @@ pub(crate) const STALLED_RETRANSMISSIONS: u8 = 3;
 /// (TCP_USER_TIMEOUT): less than it has to answer, so that the break can go by another of its connections. Then
 /// this connection is over.
 pub(crate) const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Names looked up with one call of MS-LSAT, which is what it allows (MS-LSAT 3.1.4.6). Beyond:
+/// STATUS_INVALID_PARAMETER.
+pub(crate) const LOOKUP_NAMES_MAX: usize = 1000;
+
+/// SIDs looked up with one call of MS-LSAT, which is what it allows (MS-LSAT 2.2.18). Beyond:
+/// STATUS_INVALID_PARAMETER.
+pub(crate) const LOOKUP_SIDS_MAX: usize = 20_480;
+
+/// Handles to the policy that one open of a pipe has. Clients have one or two. Beyond: STATUS_INSUFFICIENT_RESOURCES.
+pub(crate) const POLICY_HANDLES_MAX: usize = 64;

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use auth::IdentityKind;
 use wire::create_context::AaplServerCaps;
 use wire::{AccessMask, TreeId};
 
-use crate::config::ShareSettings;
+use crate::config::{Grant, GrantRight, Grantee, ShareSettings};
+use crate::session::User;
 
 /// What a share gives access to.
 #[derive(Clone)]
@@ -21,6 +23,24 @@ pub(crate) enum ShareContent {
 pub(crate) struct Share {
     pub(crate) settings: ShareSettings,
     pub(crate) content: ShareContent,
+}
+
+impl Share {
+    /// What the share itself lets the user do; none: not even connect.
+    pub(crate) fn access_of(&self, user: &User) -> Option<AccessMask> {
+        let settings = &self.settings;
+        if let ShareContent::Pipes = self.content {
+            return Some(AccessMask::FILE_ALL);
+        }
+        let listed = settings.users.is_empty()
+            || settings.users.iter().any(|name| name.eq_ignore_ascii_case(&user.name));
+        let admitted = match user.kind {
+            IdentityKind::User => listed,
+            IdentityKind::Guest | IdentityKind::Anonymous => settings.guest,
+        };
+        let granted = granted(settings, user).filter(|_| admitted)?;
+        Some(if settings.read_only { granted & GrantRight::Read.access() } else { granted })
+    }
 }
 
 /// A tree connect; attached to the registry's (MS-SMB2 3.3.1.9).
@@ -78,4 +98,24 @@ impl Tree {
     pub(crate) fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
+}
+
+/// The highest right that a grant gives the user; everything where there are no grants. Guests are
+/// not the accounts whose names they gave.
+fn granted(settings: &ShareSettings, user: &User) -> Option<AccessMask> {
+    if settings.grants.is_empty() {
+        return Some(AccessMask::FILE_ALL);
+    }
+    let is_by_group = |grant: &Grant| matches!(grant.who, Grantee::Group(_));
+    let groups = if user.kind == IdentityKind::User && settings.grants.iter().any(is_by_group) {
+        crate::identity::group_names(&user.name)
+    } else {
+        Vec::new()
+    };
+    let is_meant = |grant: &&Grant| match user.kind {
+        IdentityKind::User => grant.is_for(&user.name, &groups),
+        IdentityKind::Guest | IdentityKind::Anonymous => grant.is_for_everyone(),
+    };
+    let right = settings.grants.iter().filter(is_meant).map(|grant| grant.right).max()?;
+    Some(right.access())
 }

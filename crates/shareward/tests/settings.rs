@@ -36,8 +36,8 @@ fn shares() -> Vec<Share> {
             uses_max: Some(10),
             caching: Some("documents".into()),
             grants: Some(vec![
-                Grant { user: "Everyone".into(), right: GrantRight::Read },
-                Grant { user: "jörg".into(), right: GrantRight::Full },
+                Grant { right: GrantRight::Read, ..Grant::of_user("Everyone") },
+                Grant { right: GrantRight::Full, ..Grant::of_user("jörg") },
             ]),
             ..share("projects", Some("/srv/projects"), "All projects")
         },

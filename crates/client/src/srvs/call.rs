@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rpc::call::Response as _;
+use rpc::call::Response;
 use rpc::{Call, Endpoint, Fault, Win32Error};
 
 use crate::Error;
@@ -122,7 +122,10 @@ pub(super) async fn make<R: Rpc, C: Call>(
     rpc: &R,
     endpoint: Endpoint,
     call: &C,
-) -> Result<C::Response, Refused> {
+) -> Result<C::Response, Refused>
+where
+    C::Response: Response<Status = Win32Error>,
+{
     let response = rpc.call(endpoint, call).await.map_err(Refused::Call)?;
     match response.status() {
         status if status.is_success() => Ok(response),
@@ -144,7 +147,10 @@ pub(super) async fn list<R: Rpc, C: Call, T>(
     endpoint: Endpoint,
     ask: impl Fn(PageOf) -> C,
     take: impl Fn(C::Response) -> (Vec<T>, Option<u32>),
-) -> Result<Vec<T>, Refused> {
+) -> Result<Vec<T>, Refused>
+where
+    C::Response: Response<Status = Win32Error>,
+{
     let mut all = Vec::new();
     let mut page = PageOf { resume: Some(0), bytes: SRVS_PAGE_BYTES };
     for _ in 0..SRVS_PAGES_MAX {

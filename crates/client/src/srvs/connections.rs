@@ -29,7 +29,7 @@ impl<R: Rpc> SrvsClient<R> {
             (None, Some(client)) => self.connections_of(Qualifier::Computer(client)).await?,
             (None, None) => {
                 let mut all = Vec::new();
-                for share in self.share_list().await? {
+                for share in self.plain_share_list().await? {
                     all.extend(self.connections_of(Qualifier::Share(&share.name)).await?);
                 }
                 all

@@ -150,7 +150,7 @@ impl<R: Rpc> SrvsClient<R> {
         let shares = match self.knowledge().shares {
             Some(shares) => shares,
             // Who may not see them sees the server's paths.
-            None => self.share_list().await.unwrap_or_default(),
+            None => self.plain_share_list().await.unwrap_or_default(),
         };
         self.learn(|known| Knowledge { shares: Some(shares.clone()), ..known });
         for file in files {

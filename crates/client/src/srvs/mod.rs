@@ -7,6 +7,8 @@
 mod call;
 mod connections;
 mod files;
+mod names;
+mod permissions;
 mod server;
 mod sessions;
 mod shares;

@@ -8,7 +8,7 @@ use rpc::srvsvc::{
     TimeOfDayInfo,
 };
 use rpc::wkssvc::{self, WkstaUserEnumRequest, WkstaUserEnumStruct};
-use rpc::{Call, WithLevel};
+use rpc::{Call, Win32Error, WithLevel};
 
 use super::call::{Refused, Rpc, list, make};
 use super::{SrvsClient, some, unsupported};
@@ -188,7 +188,10 @@ impl<R: Rpc> SrvsClient<R> {
         }
     }
 
-    async fn ask<C: Call>(&self, call: &C) -> Result<C::Response, Error> {
+    async fn ask<C: Call>(&self, call: &C) -> Result<C::Response, Error>
+    where
+        C::Response: rpc::Response<Status = Win32Error>,
+    {
         Ok(make(&self.rpc, ENDPOINT, call).await?)
     }
 }

@@ -2,6 +2,7 @@
 
 use control::{Ended, NewShare, Share, ShareChange, ShareKind, number};
 use rpc::WithLevel;
+use rpc::ndr::SizedBuffer;
 use rpc::srvsvc::{
     ENDPOINT, SHI_USES_UNLIMITED, STYPE_DEVICE, STYPE_DISKTREE, STYPE_IPC, STYPE_PRINTQ, STYPE_SPECIAL,
     STYPE_TEMPORARY, ShareAddRequest, ShareDelRequest, ShareEnumRequest, ShareEnumStruct,
@@ -10,6 +11,7 @@ use rpc::srvsvc::{
 };
 
 use super::call::{Refused, Rpc, list, make};
+use super::permissions::{Told, encoded};
 use super::{SrvsClient, some, unsupported};
 use crate::Error;
 
@@ -24,13 +26,23 @@ const CACHING: [(u32, &str); 4] = [(0x00, "manual"), (0x10, "documents"), (0x20,
 const ENCRYPT_DATA: u32 = 0x8000;
 
 impl<R: Rpc> SrvsClient<R> {
+    /// The shares, with who may do what with them.
     pub(super) async fn share_list(&self) -> Result<Vec<Share>, Error> {
+        Ok(self.with_grants(self.shares_told().await?).await)
+    }
+
+    /// The shares, without who may do what with them: that takes calls of its own.
+    pub(super) async fn plain_share_list(&self) -> Result<Vec<Share>, Error> {
+        Ok(self.shares_told().await?.into_iter().map(|told| told.share).collect())
+    }
+
+    async fn shares_told(&self) -> Result<Vec<Told>, Error> {
         let mut denied = None;
         let mut unknown = None;
         for level in LEVELS {
             match self.shares_at(level).await {
                 Ok(mut shares) => {
-                    shares.sort_by_key(|share| share.name.to_lowercase());
+                    shares.sort_by_key(|told| told.share.name.to_lowercase());
                     return Ok(shares);
                 }
                 Err(refused) if refused.is_denied() => denied = Some(refused),
@@ -41,7 +53,7 @@ impl<R: Rpc> SrvsClient<R> {
         Err(denied.or(unknown).map_or_else(|| unsupported("no level is left".into()), Error::from))
     }
 
-    async fn shares_at(&self, level: u32) -> Result<Vec<Share>, Refused> {
+    async fn shares_at(&self, level: u32) -> Result<Vec<Told>, Refused> {
         let name = self.rpc.server_name();
         list(
             &self.rpc,
@@ -54,9 +66,9 @@ impl<R: Rpc> SrvsClient<R> {
             },
             |response| {
                 let shares = match response.info {
-                    ShareEnumStruct::Level0(entries) => entries.into_iter().map(level_0).collect(),
-                    ShareEnumStruct::Level1(entries) => entries.into_iter().map(level_1).collect(),
-                    ShareEnumStruct::Level2(entries) => entries.into_iter().map(level_2).collect(),
+                    ShareEnumStruct::Level0(entries) => told(entries, level_0),
+                    ShareEnumStruct::Level1(entries) => told(entries, level_1),
+                    ShareEnumStruct::Level2(entries) => told(entries, level_2),
                     ShareEnumStruct::Level502(entries) => entries.into_iter().map(level_502).collect(),
                     _ => Vec::new(),
                 };
@@ -67,18 +79,36 @@ impl<R: Rpc> SrvsClient<R> {
     }
 
     pub(super) async fn share_of_name(&self, name: &str) -> Result<Share, Error> {
+        match self.share_at_best(name).await {
+            Err(error) if error.number() == number::NET_NAME_NOT_FOUND && self.is_listed(name).await? => {
+                self.share_at_best(name).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Whether the server lists such a share. Samba reads its configuration again when it is asked for the list, and
+    /// until then knows nothing of what has changed in it.
+    async fn is_listed(&self, name: &str) -> Result<bool, Error> {
+        let listed = self.plain_share_list().await?;
+        Ok(listed.iter().any(|share| share.name.to_lowercase() == name.to_lowercase()))
+    }
+
+    /// The share at the level that tells most of those that the server knows and grants.
+    async fn share_at_best(&self, name: &str) -> Result<Share, Error> {
         let mut denied = None;
         let mut unknown = None;
         for level in LEVELS {
             match self.share_info(name, level).await {
                 Ok(info) => {
-                    let share = match info {
-                        ShareInfo::Level0(info) => level_0(info),
-                        ShareInfo::Level1(info) => level_1(info),
-                        ShareInfo::Level2(info) => level_2(info),
+                    let told = match info {
+                        ShareInfo::Level0(info) => level_0(info).into(),
+                        ShareInfo::Level1(info) => level_1(info).into(),
+                        ShareInfo::Level2(info) => level_2(info).into(),
                         ShareInfo::Level502(info) => level_502(info),
                         _ => return Err(Error::Nonsense("a share without information".into())),
                     };
+                    let share = self.with_grants(vec![told]).await.pop().unwrap_or_default();
                     return Ok(self.with_flags(share).await);
                 }
                 Err(refused) if refused.is_denied() => denied = Some(refused),
@@ -91,7 +121,11 @@ impl<R: Rpc> SrvsClient<R> {
 
     pub(super) async fn share_add(&self, share: &NewShare) -> Result<Share, Error> {
         refuse_what_cannot_be(&share.settings)?;
-        let info = ShareInfo2 {
+        if self.is_listed(&share.name).await? {
+            let message = "The name has already been shared.";
+            return Err(control::Error::new(number::DUPLICATE_SHARE, message).into());
+        }
+        let plain = ShareInfo2 {
             net_name: Some(share.name.clone()),
             share_type: STYPE_DISKTREE,
             remark: Some(share.settings.comment.clone().unwrap_or_default()),
@@ -101,12 +135,19 @@ impl<R: Rpc> SrvsClient<R> {
             path: Some(share.path.clone()),
             password: None,
         };
+        let info = match &share.settings.grants {
+            None => ShareInfo::Level2(plain),
+            Some(grants) => {
+                let descriptor = self.descriptor(grants, None).await?;
+                ShareInfo::Level502(with_descriptor(plain, encoded(&descriptor)?))
+            }
+        };
         let request = ShareAddRequest {
             server_name: Some(self.rpc.server_name()),
-            info: WithLevel(ShareInfo::Level2(info)),
+            info: WithLevel(info),
             parameter_error: Some(0),
         };
-        make(&self.rpc, ENDPOINT, &request).await?;
+        make(&self.rpc, ENDPOINT, &request).await.map_err(not_allowed)?;
         if let Some(caching) = &share.settings.caching {
             self.set_caching(&share.name, caching).await?;
         }
@@ -115,6 +156,14 @@ impl<R: Rpc> SrvsClient<R> {
 
     pub(super) async fn share_change(&self, name: &str, change: &ShareChange) -> Result<Share, Error> {
         refuse_what_cannot_be(change)?;
+        if !self.is_listed(name).await? {
+            // Some are there and not listed; and whoever may not is told that.
+            self.share_of_name(name).await?;
+        }
+        // First, for it is what may name somebody that the server does not know.
+        if let Some(grants) = &change.grants {
+            self.set_grants(name, grants).await?;
+        }
         if change.comment.is_some() || change.uses_max.is_some() {
             let ShareInfo::Level2(mut info) = self.share_info(name, 2).await.map_err(not_found)? else {
                 return Err(Error::Nonsense("a share without information".into()));
@@ -130,6 +179,7 @@ impl<R: Rpc> SrvsClient<R> {
         if let Some(caching) = &change.caching {
             self.set_caching(name, caching).await?;
         }
+        self.is_listed(name).await?;
         let share = self.share_of_name(name).await?;
         let refused = change.comment.as_ref().is_some_and(|it| *it != share.comment)
             || change.uses_max.is_some_and(|it| share.uses_max.unwrap_or(0) != it)
@@ -147,7 +197,7 @@ impl<R: Rpc> SrvsClient<R> {
         Ok(Ended::default())
     }
 
-    async fn share_info(&self, name: &str, level: u32) -> Result<ShareInfo, Refused> {
+    pub(super) async fn share_info(&self, name: &str, level: u32) -> Result<ShareInfo, Refused> {
         let request = ShareGetInfoRequest {
             server_name: Some(self.rpc.server_name()),
             net_name: name.to_owned(),
@@ -190,26 +240,31 @@ impl<R: Rpc> SrvsClient<R> {
     }
 }
 
-/// MS-SRVS names who may do what by security identifiers, which only the server could look up; and nobody asks it
-/// over this protocol to make a share read-only.
+/// Nobody asks a server over this protocol to make a share read-only.
 fn refuse_what_cannot_be(change: &ShareChange) -> Result<(), Error> {
-    if change.grants.is_some() {
-        return Err(unsupported("permissions of another server's shares are not set by this version".into()));
-    }
     if change.read_only.is_some() {
         return Err(unsupported("another server's shares are not made read-only over MS-SRVS".into()));
     }
     Ok(())
 }
 
+/// Samba has one answer for who may not and for what it cannot.
+fn not_allowed(refused: Refused) -> Error {
+    if !refused.is_denied() {
+        return refused.into();
+    }
+    let hint = "shares are made, changed and deleted by administrators; Samba also answers so where its                 configuration has no 'add share command', 'change share command' or 'delete share command'";
+    control::Error::new(number::ACCESS_DENIED, "Access is denied.").with_hint(hint).into()
+}
+
 /// Servers have several ways to say that there is no such share; Samba says 123.
-fn not_found(refused: Refused) -> Error {
+pub(super) fn not_found(refused: Refused) -> Error {
     let missing =
         [rpc::Win32Error::INVALID_NAME, rpc::Win32Error::BAD_NET_NAME, rpc::Win32Error::FILE_NOT_FOUND];
     if missing.into_iter().any(|status| refused.is(status)) {
         control::Error::new(number::NET_NAME_NOT_FOUND, "This shared resource does not exist.").into()
     } else {
-        refused.into()
+        not_allowed(refused)
     }
 }
 
@@ -254,8 +309,8 @@ fn level_2(info: ShareInfo2) -> Share {
     }
 }
 
-fn level_502(info: ShareInfo502) -> Share {
-    level_2(ShareInfo2 {
+fn level_502(info: ShareInfo502) -> Told {
+    let share = level_2(ShareInfo2 {
         net_name: info.net_name,
         share_type: info.share_type,
         remark: info.remark,
@@ -264,5 +319,24 @@ fn level_502(info: ShareInfo502) -> Share {
         current_uses: info.current_uses,
         path: info.path,
         password: None,
-    })
+    });
+    Told::new(share, &info.security_descriptor)
+}
+
+fn told<T>(entries: Vec<T>, share: fn(T) -> Share) -> Vec<Told> {
+    entries.into_iter().map(|entry| share(entry).into()).collect()
+}
+
+fn with_descriptor(plain: ShareInfo2, security_descriptor: SizedBuffer) -> ShareInfo502 {
+    ShareInfo502 {
+        net_name: plain.net_name,
+        share_type: plain.share_type,
+        remark: plain.remark,
+        permissions: plain.permissions,
+        max_uses: plain.max_uses,
+        current_uses: plain.current_uses,
+        path: plain.path,
+        password: plain.password,
+        security_descriptor,
+    }
 }

@@ -208,9 +208,11 @@ macro_rules! ndr_unique_parameter {
     };
 }
 
-/// Declares a call: its request and its response, and the response that refuses it.
+/// Declares a call: its request and its response, and the response that refuses it. It returns a Win32 error, or what
+/// stands in front as `returns T;`.
 macro_rules! ndr_call {
     (
+        returns $status:ty;
         $(#[$doc:meta])*
         $opnum:literal $call:literal
         $request:ident { $($in_field:ident: $in_type:ty = $in_wire:literal,)* }
@@ -228,7 +230,7 @@ macro_rules! ndr_call {
         pub struct $response {
             $(#[doc = concat!("`", $out_wire, "`")] pub $out_field: $out_type,)*
             /// The return value.
-            pub status: $crate::Win32Error,
+            pub status: $status,
         }
 
         impl $crate::call::Call for $request {
@@ -236,7 +238,7 @@ macro_rules! ndr_call {
             const NAME: &'static str = $call;
             type Response = $response;
 
-            fn refuse(&self, status: $crate::Win32Error) -> $response {
+            fn refuse(&self, status: $status) -> $response {
                 let $of = self;
                 $response { $($refused_field: $refused,)* status }
             }
@@ -267,7 +269,9 @@ macro_rules! ndr_call {
         }
 
         impl $crate::call::Response for $response {
-            fn status(&self) -> $crate::Win32Error {
+            type Status = $status;
+
+            fn status(&self) -> $status {
                 self.status
             }
         }
@@ -277,11 +281,15 @@ macro_rules! ndr_call {
         #[cfg(test)]
         any_struct!($response { $($out_field,)* status, });
     };
+    ($($win32:tt)*) => {
+        ndr_call! { returns $crate::Win32Error; $($win32)* }
+    };
 }
 
-/// Declares an interface's calls as one type for requests and one for responses.
+/// Declares an interface's calls as one type for requests and one for responses; all return the same, as with
+/// `ndr_call`.
 macro_rules! ndr_interface {
-    ($($(#[$doc:meta])* $variant:ident($request:ty => $response:ty),)*) => {
+    (returns $status:ty; $($(#[$doc:meta])* $variant:ident($request:ty => $response:ty),)*) => {
         /// A request of this interface.
         #[derive(Clone, PartialEq, Eq, Debug)]
         pub enum Request {
@@ -328,7 +336,7 @@ macro_rules! ndr_interface {
             }
 
             /// The response that refuses this request: nothing in it but the level and the status.
-            pub fn refuse(&self, status: $crate::Win32Error) -> Response {
+            pub fn refuse(&self, status: $status) -> Response {
                 match self {
                     $(Self::$variant(request) => {
                         Response::$variant($crate::call::Call::refuse(request, status))
@@ -354,7 +362,7 @@ macro_rules! ndr_interface {
             }
 
             /// The return value of the call.
-            pub fn status(&self) -> $crate::Win32Error {
+            pub fn status(&self) -> $status {
                 match self {
                     $(Self::$variant(response) => response.status,)*
                 }
@@ -377,5 +385,8 @@ macro_rules! ndr_interface {
 
         #[cfg(test)]
         any_interface!($($variant,)*);
+    };
+    ($($win32:tt)*) => {
+        ndr_interface! { returns $crate::Win32Error; $($win32)* }
     };
 }

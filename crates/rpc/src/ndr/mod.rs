@@ -8,7 +8,13 @@
 mod define;
 mod types;
 
-pub use types::{BufferSized, Enum16, SizedBuffer, read_container, write_container};
+mod strings;
+
+pub use strings::UnicodeString;
+pub use types::{
+    BufferSized, Container, ContextHandle, CountedArray, Enum16, SizedBuffer, read_array, read_container,
+    write_array, write_container,
+};
 
 /// A part of a structure, or a structure: something that may stand in an array or behind a pointer.
 pub trait Ndr: Sized {
@@ -62,6 +68,9 @@ pub enum NdrError {
     /// An array or string claims more than the stub holds, or than the interface allows.
     #[error("a count of {0} is more than there is")]
     Count(u32),
+    /// What stands where a SID is to be is none.
+    #[error("a malformed SID")]
+    Sid,
     /// A varying array that does not begin at its beginning, or is longer than its maximum.
     #[error("a varying array outside its bounds")]
     Varying,
@@ -167,7 +176,8 @@ impl Writer {
         u32::try_from(self.stub.len().saturating_sub(before) / 2).unwrap_or(u32::MAX)
     }
 
-    fn align(&mut self) {
+    /// Fills up to where a structure with a pointer or an integer in it begins.
+    pub fn align(&mut self) {
         let aligned = self.stub.len().next_multiple_of(4);
         self.stub.resize(aligned, 0);
     }
@@ -199,9 +209,14 @@ impl<'a> Reader<'a> {
         self.lost = true;
     }
 
+    /// Skips to where a structure with a pointer or an integer in it begins.
+    pub fn align(&mut self) {
+        self.at = self.at.next_multiple_of(4);
+    }
+
     /// Reads an integer, aligned.
     pub fn u32(&mut self) -> Result<u32, NdrError> {
-        self.at = self.at.next_multiple_of(4);
+        self.align();
         match self.stub.get(self.at..).and_then(|rest| rest.first_chunk()) {
             Some(octets) => {
                 self.at = self.at.saturating_add(4);

@@ -1,6 +1,10 @@
 //! The types that fields and parameters are made of.
 
+use wire::NtStatus;
+use wire::security::Sid;
+
 use super::{Ndr, NdrError, Parameter, Reader, Writer};
+use crate::uuid::Uuid;
 use crate::win32::Win32Error;
 
 impl Ndr for u32 {
@@ -25,6 +29,91 @@ impl Ndr for Win32Error {
 
     fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
         from.u32().map(Self)
+    }
+}
+
+/// The return value of a call of another interface.
+impl Ndr for NtStatus {
+    const MIN: usize = 4;
+
+    fn write(&self, to: &mut Writer) {
+        to.u32(self.0);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.u32().map(Self)
+    }
+}
+
+impl Ndr for Uuid {
+    const MIN: usize = 16;
+
+    fn write(&self, to: &mut Writer) {
+        to.align();
+        to.octets(&self.0);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.align();
+        from.octets(16)?.first_chunk().copied().map(Self).ok_or(NdrError::Truncated)
+    }
+}
+
+/// `PRPC_SID` (MS-DTYP 2.4.2.3): a unique pointer.
+impl Ndr for Option<Sid> {
+    const MIN: usize = 4;
+
+    fn write(&self, to: &mut Writer) {
+        to.pointer(self.is_some());
+    }
+
+    fn write_deferred(&self, to: &mut Writer) {
+        if let Some(sid) = self {
+            to.count(sid.sub_authorities().len());
+            let mut octets = Vec::with_capacity(sid.size());
+            sid.encode(&mut octets);
+            to.octets(&octets);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        Ok(from.pointer()?.then(Sid::default))
+    }
+
+    fn read_deferred(&mut self, from: &mut Reader<'_>) -> Result<(), NdrError> {
+        if let Some(sid) = self {
+            let count = from.count(4)?;
+            let size = u32::try_from(count.saturating_mul(4).saturating_add(8)).unwrap_or(u32::MAX);
+            *sid = Sid::decode(from.octets(size)?).map_err(|_| NdrError::Sid)?;
+            if sid.sub_authorities().len() != count {
+                return Err(NdrError::Sid);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A context handle (C706 14.2.16.6).
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct ContextHandle {
+    /// `context_handle_attributes`
+    pub attributes: u32,
+    /// `context_handle_uuid`; zero in a handle that is nobody's.
+    pub uuid: [u8; 16],
+}
+
+impl Ndr for ContextHandle {
+    const MIN: usize = 20;
+
+    fn write(&self, to: &mut Writer) {
+        to.u32(self.attributes);
+        to.octets(&self.uuid);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        let attributes = from.u32()?;
+        let uuid = from.octets(16)?.first_chunk().copied().ok_or(NdrError::Truncated)?;
+        Ok(Self { attributes, uuid })
     }
 }
 
@@ -191,14 +280,48 @@ fn read_octets(from: &mut Reader<'_>) -> Result<Vec<u8>, NdrError> {
     from.octets(count).map(<[u8]>::to_vec)
 }
 
+/// A parameter that is a number of entries and a unique pointer to them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Container<T>(pub Vec<T>);
+
+impl<T: Ndr> Parameter for Container<T> {
+    fn write_whole(&self, to: &mut Writer) {
+        write_container(&self.0, to);
+    }
+
+    fn read_whole(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        read_container(from).map(Self)
+    }
+}
+
+/// Two parameters: a count, and a reference to so many entries, `[in, size_is(n)] T*`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CountedArray<T>(pub Vec<T>);
+
+impl<T: Ndr> Parameter for CountedArray<T> {
+    fn write_whole(&self, to: &mut Writer) {
+        to.count(self.0.len());
+        write_array(&self.0, to);
+    }
+
+    fn read_whole(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        let count = from.u32()?;
+        read_array(count, from).map(Self)
+    }
+}
+
 /// Writes a `..._CONTAINER`: the number of entries and a pointer to them, and then the entries.
 /// Without entries the pointer is NULL, as Windows answers.
 pub fn write_container<T: Ndr>(entries: &[T], to: &mut Writer) {
     to.count(entries.len());
     to.pointer(!entries.is_empty());
-    if entries.is_empty() {
-        return;
+    if !entries.is_empty() {
+        write_array(entries, to);
     }
+}
+
+/// Writes a conformant array: its size, all fixed parts, and then all that they refer to.
+pub fn write_array<T: Ndr>(entries: &[T], to: &mut Writer) {
     to.count(entries.len());
     for entry in entries {
         entry.write(to);
@@ -214,6 +337,11 @@ pub fn read_container<T: Ndr>(from: &mut Reader<'_>) -> Result<Vec<T>, NdrError>
     if !from.pointer()? {
         return Ok(Vec::new());
     }
+    read_array(entries_read, from)
+}
+
+/// Reads a conformant array that is said to have so many entries.
+pub fn read_array<T: Ndr>(entries_read: u32, from: &mut Reader<'_>) -> Result<Vec<T>, NdrError> {
     let count = from.count(T::MIN)?;
     if u32::try_from(count) != Ok(entries_read) {
         return Err(NdrError::Count(entries_read));

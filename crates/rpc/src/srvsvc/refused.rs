@@ -12,11 +12,6 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetrpSetFileSecurity (MS-SRVS 3.1.4.36): change a file's security descriptor.
-    40 "NetrpSetFileSecurity" SetFileSecurityRequest {} => SetFileSecurityResponse {} refused |_| {}
-}
-
-ndr_call! {
     /// NetrServerTransportAddEx (MS-SRVS 3.1.4.23): listen on a transport.
     41 "NetrServerTransportAddEx" ServerTransportAddExRequest {} => ServerTransportAddExResponse {} refused |_| {}
 }

@@ -1,4 +1,4 @@
-//! Security descriptors of files: NetrpGetFileSecurity (MS-SRVS 3.1.4.35).
+//! Security descriptors of files: NetrpGetFileSecurity, NetrpSetFileSecurity (MS-SRVS 3.1.4.35, 3.1.4.36).
 
 use crate::ndr::SizedBuffer;
 
@@ -22,5 +22,18 @@ ndr_call! {
         descriptor: Option<AdtSecurityDescriptor> = "SecurityDescriptor",
     } refused |_| {
         descriptor: None,
+    }
+}
+
+ndr_call! {
+    /// NetrpSetFileSecurity (MS-SRVS 3.1.4.36): change a file's security descriptor.
+    40 "NetrpSetFileSecurity" SetFileSecurityRequest {
+        server_name: Option<String> = "ServerName",
+        share_name: Option<String> = "ShareName",
+        file_name: String = "lpFileName",
+        information: u32 = "SecurityInformation",
+        descriptor: AdtSecurityDescriptor = "SecurityDescriptor",
+    } => SetFileSecurityResponse {
+    } refused |_| {
     }
 }

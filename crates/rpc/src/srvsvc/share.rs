@@ -1,7 +1,7 @@
 //! Shares: NetrShareAdd to NetrShareCheck, NetrShareDelEx (MS-SRVS 3.1.4.7 to 3.1.4.16).
 
 use crate::call::WithLevel;
-use crate::ndr::{Ndr, NdrError, Reader, SizedBuffer, Writer};
+use crate::ndr::{ContextHandle, SizedBuffer};
 
 /// `shi*_type`: a directory (MS-SRVS 2.2.2.4).
 pub const STYPE_DISKTREE: u32 = 0;
@@ -243,30 +243,6 @@ ndr_call! {
     }
 }
 
-/// SHARE_DEL_HANDLE (MS-SRVS 2.2.1.3), as every context handle is on the wire (C706 14.2.16.6).
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-pub struct ContextHandle {
-    /// `context_handle_attributes`
-    pub attributes: u32,
-    /// `context_handle_uuid`; zero in a handle that is nobody's.
-    pub uuid: [u8; 16],
-}
-
-impl Ndr for ContextHandle {
-    const MIN: usize = 20;
-
-    fn write(&self, to: &mut Writer) {
-        to.u32(self.attributes);
-        to.octets(&self.uuid);
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
-        let attributes = from.u32()?;
-        let uuid = from.octets(16)?.first_chunk().copied().ok_or(NdrError::Truncated)?;
-        Ok(Self { attributes, uuid })
-    }
-}
-
 ndr_call! {
     /// NetrShareDelStart (MS-SRVS 3.1.4.14): announce the end of a share.
     37 "NetrShareDelStart" ShareDelStartRequest {
@@ -310,17 +286,5 @@ ndr_call! {
         info: WithLevel<ShareInfo> = "Level, ShareInfo",
     } => ShareDelExResponse {
     } refused |_| {
-    }
-}
-
-#[cfg(test)]
-mod any {
-    use super::ContextHandle;
-    use crate::entropy::{Any, Entropy};
-
-    impl Any for ContextHandle {
-        fn any(from: &mut Entropy<'_>) -> Self {
-            Self { attributes: Any::any(from), uuid: std::array::from_fn(|_| from.octet()) }
-        }
     }
 }

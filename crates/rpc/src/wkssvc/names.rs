@@ -1,45 +1,11 @@
 //! What the computer is called, and what it is a member of (MS-WKST 3.2.4.13, 3.2.4.18).
 
-use crate::ndr::{Enum16, Ndr, NdrError, Parameter, Reader, Writer, read_container, write_container};
+use crate::ndr::{
+    Enum16, NdrError, Parameter, Reader, UnicodeString, Writer, read_container, write_container,
+};
 
 /// NETSETUP_JOIN_STATUS of a computer in a workgroup (MS-WKST 2.2.3.1).
 pub const NET_SETUP_WORKGROUP_NAME: Enum16 = Enum16(2);
-
-/// UNICODE_STRING (MS-WKST 2.2.5.17): it has a length instead of a terminator.
-#[derive(Clone, Default, PartialEq, Eq, Debug)]
-pub struct UnicodeString(pub String);
-
-impl Ndr for UnicodeString {
-    const MIN: usize = 8;
-
-    fn write(&self, to: &mut Writer) {
-        let octets = u16::try_from(self.0.encode_utf16().count().saturating_mul(2)).unwrap_or(u16::MAX);
-        to.u16(octets);
-        to.u16(octets);
-        to.pointer(true);
-    }
-
-    fn write_deferred(&self, to: &mut Writer) {
-        let units: Vec<u16> = self.0.encode_utf16().collect();
-        to.count(units.len());
-        to.u32(0);
-        to.count(units.len());
-        for unit in units {
-            to.u16(unit);
-        }
-    }
-
-    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
-        let _length = from.u16()?;
-        let _maximum = from.u16()?;
-        if from.pointer()? { Ok(Self::default()) } else { Err(NdrError::Truncated) }
-    }
-
-    fn read_deferred(&mut self, from: &mut Reader<'_>) -> Result<(), NdrError> {
-        self.0 = from.string()?;
-        Ok(())
-    }
-}
 
 /// NET_COMPUTER_NAME_ARRAY (MS-WKST 2.2.5.19).
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -89,14 +55,8 @@ ndr_call! {
 
 #[cfg(test)]
 mod any {
-    use super::{ComputerNameArray, UnicodeString};
+    use super::ComputerNameArray;
     use crate::entropy::{Any, Entropy};
-
-    impl Any for UnicodeString {
-        fn any(from: &mut Entropy<'_>) -> Self {
-            Self(Any::any(from))
-        }
-    }
 
     impl Any for ComputerNameArray {
         fn any(from: &mut Entropy<'_>) -> Self {

@@ -56,6 +56,12 @@ pub(crate) enum Error {
     /// A grant for somebody who has no account.
     #[error("No mapping between account names and security IDs was done.")]
     NoSuchAccount,
+    /// An owner that the caller may not make of somebody.
+    #[error("This security ID may not be assigned as the owner of this object.")]
+    InvalidOwner,
+    /// What is to be a security descriptor is none.
+    #[error("The security descriptor structure is invalid.")]
+    InvalidDescriptor,
     /// The old password is wrong.
     #[error("The specified network password is not correct.")]
     WrongPassword,
@@ -102,6 +108,8 @@ impl Error {
             Self::NoRoom => Win32Error::BUF_TOO_SMALL,
             Self::DuplicateShare => Win32Error::DUPLICATE_SHARE,
             Self::NoSuchAccount => Win32Error::NONE_MAPPED,
+            Self::InvalidOwner => Win32Error::INVALID_OWNER,
+            Self::InvalidDescriptor => Win32Error::INVALID_SECURITY_DESCR,
             Self::WrongPassword => Win32Error::INVALID_PASSWORD,
             Self::TooMuch => Win32Error::NOT_ENOUGH_MEMORY,
             Self::ConfigurationEdited => Win32Error::FILE_INVALID,

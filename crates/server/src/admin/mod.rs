@@ -9,10 +9,12 @@ mod close;
 mod connections;
 mod desk;
 mod error;
+mod file_security;
 mod files;
 pub(crate) mod idle;
 mod logons;
 mod meant;
+mod names;
 mod permissions;
 mod rights;
 mod server;
@@ -25,14 +27,17 @@ mod walk;
 mod who;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 pub(crate) use close::{NotClosed, close_file, close_file_at_once};
 pub(crate) use connections::{TreesMeant, connections, connections_within};
 pub(crate) use desk::Desk;
 pub(crate) use error::Error;
+pub(crate) use file_security::{file_security, set_file_security};
 pub(crate) use files::{FilesMeant, PathMeant, file, files, server_path};
 pub(crate) use logons::logons;
 pub(crate) use meant::{Account, Computer};
+pub(crate) use names::{names_of_sids, sids_of_names};
 pub(crate) use permissions::permissions;
 pub(crate) use rights::{Own, Right, Roles, Scope, check, may, scope};
 pub(crate) use server::{Counts, counts, refusals, statistics};
@@ -46,7 +51,7 @@ pub(crate) use users::{is_administrator, set_password, users};
 pub(crate) use who::{Having, Wanted, wanted, who};
 
 use crate::server::Server;
-use crate::session::Session;
+use crate::session::{Session, User};
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +64,8 @@ pub(crate) struct Caller {
     pub(crate) roles: Roles,
     /// Where the request comes from.
     pub(crate) from: String,
+    /// Who asks as the owners of files know them; none for those who come from the machine itself.
+    pub(crate) session_user: Option<Arc<User>>,
 }
 
 impl Caller {
@@ -73,10 +80,11 @@ impl Caller {
             roles = Roles::of(&server.settings().roles, &name, groups);
         }
         Self {
-            administrator: user.is_some_and(|user| user.administrator) || roles.administer,
+            administrator: user.as_ref().is_some_and(|user| user.administrator) || roles.administer,
             user: name,
             roles,
             from: peer.ip().to_canonical().to_string(),
+            session_user: user,
         }
     }
 

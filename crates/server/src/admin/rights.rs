@@ -34,7 +34,7 @@ pub(crate) enum Right {
     ReadStatistics,
     /// To see the accounts, and who is logged on at the machine.
     ReadUsers,
-    /// To learn name, version and clock of the server.
+    /// To learn name, version and clock of the server, and what its accounts are called.
     SeeServer,
 }
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use registry::ShareSnapshot;
 
 use super::{Caller, Ended, Error, Right, audit, check};
-use crate::config::{Caching, Grant, Settings, ShareSettings, check_remark, check_share_name};
+use crate::config::{Caching, Grant, Grantee, Settings, ShareSettings, check_remark, check_share_name};
 use crate::server::Server;
 
 /// A change of a share: what is none stays.
@@ -117,7 +117,11 @@ fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<
     if let Some(grants) = grants {
         let accounts = server.accounts();
         for grant in grants.iter().filter(|grant| !share.grants.contains(grant)) {
-            if !grant.is_for_everyone() && accounts.user(&grant.user).is_none() {
+            let is_there = match &grant.who {
+                Grantee::User(name) => grant.is_for_everyone() || accounts.user(name).is_some(),
+                Grantee::Group(name) => crate::identity::gid_of(name).is_some(),
+            };
+            if !is_there {
                 return Err(Error::NoSuchAccount);
             }
         }

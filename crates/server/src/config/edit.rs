@@ -2,7 +2,7 @@
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
-use super::{Caching, Grant, GrantRight, Settings, ShareSettings};
+use super::{Caching, Grant, GrantRight, Grantee, Settings, ShareSettings};
 
 /// The text is not a configuration, or not of a form that can be edited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -128,7 +128,11 @@ fn list(values: impl Iterator<Item = Value>) -> Option<Value> {
 
 fn grant(grant: &Grant) -> Value {
     let mut table = InlineTable::new();
-    table.insert("user", grant.user.as_str().into());
+    let (key, name) = match &grant.who {
+        Grantee::User(name) => ("user", name),
+        Grantee::Group(name) => ("group", name),
+    };
+    table.insert(key, name.as_str().into());
     table.insert("right", right(grant.right).into());
     Value::InlineTable(table)
 }
@@ -230,7 +234,7 @@ path = \"/srv/secret\"
     fn shares_come_and_go() {
         let mut share = ShareSettings::new(String::from("new'name"), "/srv/a b".into());
         share.remark = String::from("line 1\nline 2 \u{7}");
-        share.grants = vec![Grant { user: String::from("Everyone"), right: GrantRight::Read }];
+        share.grants = vec![Grant { who: Grantee::User(String::from("Everyone")), right: GrantRight::Read }];
         share.caching = Caching::None;
         let added = changed(FILE, |settings| settings.shares.push(share));
         assert!(added.starts_with(FILE), "{added}");
@@ -258,8 +262,8 @@ path = \"/srv/secret\"
             max_users: Some(9),
             users: vec![String::from("ann"), String::from("bob")],
             grants: vec![
-                Grant { user: String::from("ann"), right: GrantRight::Full },
-                Grant { user: String::from("bob"), right: GrantRight::Change },
+                Grant { who: Grantee::User(String::from("ann")), right: GrantRight::Full },
+                Grant { who: Grantee::Group(String::from("bobs")), right: GrantRight::Change },
             ],
             caching: Caching::Programs,
             autodisconnect: Some(0),

@@ -7,7 +7,7 @@ mod source;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use wire::AccessMask;
+pub use wire::security::ShareRight as GrantRight;
 
 pub use edit::{NotEditable, edit};
 pub use parse::{ConfigError, check_share_name, listen_addresses, parse};
@@ -115,47 +115,36 @@ pub struct ShareSettings {
 /// Who may do what with a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The account, or [`EVERYONE`].
-    pub user: String,
-    /// What it may do.
+    /// Whom it means.
+    pub who: Grantee,
+    /// What they may do.
     pub right: GrantRight,
+}
+
+/// Whom a grant means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Grantee {
+    /// The account, in any case, or [`EVERYONE`].
+    User(String),
+    /// The accounts that are in this Unix group.
+    Group(String),
 }
 
 /// Whom a grant means that means every user.
 pub const EVERYONE: &str = "Everyone";
 
 impl Grant {
-    /// Whether it means this account.
-    pub fn is_for(&self, user: &str) -> bool {
-        self.is_for_everyone() || self.user.to_lowercase() == user.to_lowercase()
+    /// Whether it means this account, which is in these Unix groups.
+    pub fn is_for(&self, user: &str, groups: &[String]) -> bool {
+        match &self.who {
+            Grantee::User(name) => self.is_for_everyone() || name.to_lowercase() == user.to_lowercase(),
+            Grantee::Group(name) => groups.contains(name),
+        }
     }
 
     /// Whether it means every account.
     pub fn is_for_everyone(&self) -> bool {
-        self.user.eq_ignore_ascii_case(EVERYONE)
-    }
-}
-
-/// What somebody may do with a share; each includes those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum GrantRight {
-    /// To read and run files.
-    Read,
-    /// To write and delete as well.
-    Change,
-    /// To change permissions as well.
-    Full,
-}
-
-impl GrantRight {
-    /// The access that it is, as Windows' security descriptors of shares have it.
-    pub(crate) fn access(self) -> AccessMask {
-        let reading = AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_EXECUTE;
-        match self {
-            Self::Read => reading,
-            Self::Change => reading | AccessMask::FILE_GENERIC_WRITE | AccessMask::DELETE,
-            Self::Full => AccessMask::FILE_ALL,
-        }
+        matches!(&self.who, Grantee::User(name) if name.eq_ignore_ascii_case(EVERYONE))
     }
 }
 

@@ -9,7 +9,8 @@ use toml::Spanned;
 use wire::Dialect;
 
 use super::{
-    Allow, Caching, Encryption, Grant, GrantRight, MAX_NAME, Role, SMB_PORT, Settings, ShareSettings, Signing,
+    Allow, Caching, Encryption, Grant, GrantRight, Grantee, MAX_NAME, Role, SMB_PORT, Settings,
+    ShareSettings, Signing,
 };
 
 /// What is wrong with a configuration, and where.
@@ -114,7 +115,8 @@ struct ShareTable {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GrantTable {
-    user: Spanned<String>,
+    user: Option<Spanned<String>>,
+    group: Option<Spanned<String>>,
     right: Spanned<String>,
 }
 
@@ -224,11 +226,19 @@ impl Reader<'_> {
     }
 
     fn grant(&mut self, table: GrantTable) -> Option<Grant> {
-        if table.user.get_ref().is_empty() {
-            self.error(&table.user, String::from("a grant is for somebody"));
+        let (who, name): (fn(String) -> Grantee, _) = match (table.user, table.group) {
+            (Some(name), None) => (Grantee::User, name),
+            (None, Some(name)) => (Grantee::Group, name),
+            _ => {
+                self.error(&table.right, String::from("a grant is for a user or for a group"));
+                return None;
+            }
+        };
+        if name.get_ref().is_empty() {
+            self.error(&name, String::from("a grant is for somebody"));
         }
         let right = self.word("right", &table.right, &GRANT_RIGHTS)?;
-        Some(Grant { user: table.user.into_inner(), right })
+        Some(Grant { who: who(name.into_inner()), right })
     }
 
     /// Minutes of `autodisconnect`; none for never.
@@ -442,25 +452,31 @@ mod tests {
         let settings = read(
             "[server]\nhidden = true\nautodisconnect = 15\n\n[[share]]\nname = 'data'\npath = '/srv'\n\
              caching = 'documents'\nautodisconnect = 5\n\
-             grants = [{ user = 'Everyone', right = 'read' }, { user = 'ann', right = 'full' }]\n",
+             grants = [{ user = 'Everyone', right = 'read' }, { user = 'ann', right = 'full' }, \
+             { group = 'staff', right = 'change' }]\n",
         )
         .unwrap();
         let share = &settings.shares[0];
         assert!(settings.hidden);
         assert_eq!((settings.autodisconnect, share.autodisconnect), (Some(15), Some(5)));
         assert_eq!(share.caching, Caching::Documents);
-        assert_eq!(share.grants[1], Grant { user: String::from("ann"), right: GrantRight::Full });
+        let grant = |who, right| Grant { who, right };
+        assert_eq!(share.grants[1], grant(Grantee::User(String::from("ann")), GrantRight::Full));
+        assert_eq!(share.grants[2], grant(Grantee::Group(String::from("staff")), GrantRight::Change));
         assert_eq!(read("[server]\nautodisconnect = -1\n").unwrap().autodisconnect, None);
         assert_eq!(
             errors(
                 "[server]\nautodisconnect = 65536\n[[share]]\nname = 'a'\npath = '/'\ncaching = 'much'\n\
-                 grants = [{ user = '', right = 'all' }]\n"
+                 grants = [{ user = '', right = 'all' }, { right = 'read' }, \
+                 { user = 'a', group = 'b', right = 'read' }]\n"
             ),
             [
                 "2:18: autodisconnect is 0 to 65535 minutes, or -1 for never",
                 "6:11: caching is one of manual, documents, programs, none",
                 "7:20: a grant is for somebody",
-                "7:32: right is one of read, change, full"
+                "7:32: right is one of read, change, full",
+                "7:51: a grant is for a user or for a group",
+                "7:96: a grant is for a user or for a group"
             ]
         );
     }

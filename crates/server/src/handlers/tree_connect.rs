@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use auth::IdentityKind;
 use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse};
-use wire::{AccessMask, Dialect, NtStatus};
+use wire::{Dialect, NtStatus};
 
 use super::malformed;
-use crate::config::{Caching, Grant, GrantRight, ShareSettings};
+use crate::config::{Caching, ShareSettings};
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::session::User;
-use crate::tree::{Share, ShareContent, Tree};
+use crate::tree::{ShareContent, Tree};
 
 /// Handles TREE_CONNECT.
 pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -27,7 +25,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     if share.settings.encrypt && established.sealing.is_none() {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let maximal_access = access_to(&share, &user).ok_or(NtStatus::ACCESS_DENIED)?;
+    let maximal_access = share.access_of(&user).ok_or(NtStatus::ACCESS_DENIED)?;
     let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), maximal_access));
     let tree = server
         .registry
@@ -65,36 +63,6 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
 fn share_name(path: &str) -> Option<&str> {
     let (server, share) = path.strip_prefix("\\\\")?.split_once('\\')?;
     (!server.is_empty() && !share.is_empty() && !share.contains('\\')).then_some(share)
-}
-
-/// What the share itself lets the user do; none: not even connect.
-fn access_to(share: &Share, user: &User) -> Option<AccessMask> {
-    let settings = &share.settings;
-    if let ShareContent::Pipes = share.content {
-        return Some(AccessMask::FILE_ALL);
-    }
-    let listed =
-        settings.users.is_empty() || settings.users.iter().any(|name| name.eq_ignore_ascii_case(&user.name));
-    let admitted = match user.kind {
-        IdentityKind::User => listed,
-        IdentityKind::Guest | IdentityKind::Anonymous => settings.guest,
-    };
-    let granted = granted(settings, user).filter(|_| admitted)?;
-    Some(if settings.read_only { granted & GrantRight::Read.access() } else { granted })
-}
-
-/// The highest right that a grant gives the user; everything where there are no grants. Guests are
-/// not the accounts whose names they gave.
-fn granted(settings: &ShareSettings, user: &User) -> Option<AccessMask> {
-    if settings.grants.is_empty() {
-        return Some(AccessMask::FILE_ALL);
-    }
-    let is_meant = |grant: &&Grant| match user.kind {
-        IdentityKind::User => grant.is_for(&user.name),
-        IdentityKind::Guest | IdentityKind::Anonymous => grant.is_for_everyone(),
-    };
-    let right = settings.grants.iter().filter(is_meant).map(|grant| grant.right).max()?;
-    Some(right.access())
 }
 
 /// The caching policy for clients that are offline (MS-SMB2 2.2.10).

@@ -32,5 +32,6 @@ fn caller_of(uid: Uid, server: &Server) -> Caller {
         user: name.unwrap_or_else(|| format!("uid {uid}")),
         roles,
         from: String::from("the control socket"),
+        session_user: None,
     }
 }

@@ -12,7 +12,7 @@ use super::answer::Refused;
 use super::routes::{Answer, Asker, Body, Name, named, performed};
 use super::view;
 use crate::admin::{self, Caller, Error, Right, ShareEdit};
-use crate::config::{self, Caching};
+use crate::config::{self, Caching, Grantee};
 use crate::server::Server;
 
 pub(super) async fn list(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<Share>> {
@@ -96,7 +96,7 @@ fn edit(change: ShareChange) -> Result<ShareEdit, Error> {
         encrypt: None,
         access_based_enum: None,
         temporary: None,
-        grants: grants.map(|grants| grants.into_iter().map(grant).collect()),
+        grants: grants.map(|grants| grants.into_iter().map(grant).collect()).transpose()?,
     })
 }
 
@@ -115,13 +115,20 @@ fn policy(asked: &str) -> Option<Caching> {
     all.into_iter().find(|it| word(*it).eq_ignore_ascii_case(asked))
 }
 
-fn grant(grant: Grant) -> config::Grant {
+fn grant(grant: Grant) -> Result<config::Grant, Error> {
     let right = match grant.right {
+        _ if grant.denied || grant.mask.is_some() => return Err(Error::NotSupported),
         GrantRight::Read => config::GrantRight::Read,
         GrantRight::Change => config::GrantRight::Change,
         GrantRight::Full => config::GrantRight::Full,
+        GrantRight::Special => return Err(Error::NotSupported),
     };
-    config::Grant { user: grant.user, right }
+    let who = match grant.group {
+        None if !grant.user.is_empty() => Grantee::User(grant.user),
+        Some(group) if grant.user.is_empty() && !group.is_empty() => Grantee::Group(group),
+        _ => return Err(Error::InvalidParameter),
+    };
+    Ok(config::Grant { who, right })
 }
 
 /// A grant as the control API shows it.
@@ -131,5 +138,9 @@ pub(super) fn shown(grant: &config::Grant) -> Grant {
         config::GrantRight::Change => GrantRight::Change,
         config::GrantRight::Full => GrantRight::Full,
     };
-    Grant { user: grant.user.clone(), right }
+    let who = match &grant.who {
+        Grantee::User(name) => Grant::of_user(name),
+        Grantee::Group(name) => Grant::of_group(name),
+    };
+    Grant { right, ..who }
 }

@@ -4,6 +4,7 @@
 mod api;
 mod deletions;
 mod listing;
+mod lsarpc;
 mod srvsvc;
 mod wkssvc;
 
@@ -18,6 +19,7 @@ use wire::NtStatus;
 use crate::admin::Caller;
 use crate::server::Server;
 pub(crate) use api::ApiPipe;
+use lsarpc::Policies;
 
 /// An open named pipe.
 pub(crate) enum Pipe {
@@ -31,13 +33,14 @@ pub(crate) enum Pipe {
 pub(crate) struct RpcPipe {
     name: &'static str,
     association: Mutex<Association>,
+    policies: Arc<Policies>,
     /// Told of every answer, and of the end.
     readable: Notify,
     closed: std::sync::atomic::AtomicBool,
 }
 
 /// The pipes there are.
-const ENDPOINTS: [Endpoint; 2] = [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT];
+const ENDPOINTS: [Endpoint; 3] = [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT, rpc::lsarpc::ENDPOINT];
 
 impl Pipe {
     /// Opens the pipe called so, in any case; none if there is no such pipe.
@@ -49,6 +52,7 @@ impl Pipe {
         Some(Self::Rpc(RpcPipe {
             name: endpoint.pipe,
             association: Mutex::new(Association::new(endpoint)),
+            policies: Arc::default(),
             readable: Notify::new(),
             closed: std::sync::atomic::AtomicBool::new(false),
         }))
@@ -87,8 +91,9 @@ impl RpcPipe {
             self.readable.notify_waiters();
             let Some(call) = call.map_err(broken)? else { return Ok(()) };
             let (server, caller) = (Arc::clone(server), caller.clone());
+            let policies = Arc::clone(&self.policies);
             let result = crate::blocking::run(move || {
-                dispatch(&server, &caller, call.interface, call.opnum, &call.stub)
+                dispatch(&server, &caller, &policies, call.interface, call.opnum, &call.stub)
             })
             .await?;
             self.association().answer(call.ticket, result);
@@ -132,6 +137,7 @@ impl RpcPipe {
 fn dispatch(
     server: &Server,
     caller: &Caller,
+    policies: &Policies,
     interface: InterfaceId,
     opnum: u16,
     stub: &[u8],
@@ -140,6 +146,8 @@ fn dispatch(
         srvsvc::call(server, caller, opnum, stub)
     } else if interface == rpc::wkssvc::INTERFACE {
         wkssvc::call(server, caller, opnum, stub)
+    } else if interface == rpc::lsarpc::INTERFACE {
+        lsarpc::call(server, caller, policies, opnum, stub)
     } else {
         Err(Fault::UNKNOWN_INTERFACE)
     }

@@ -1,13 +1,13 @@
 //! MS-WKST: what the computer is, and who is logged on to it.
 
+use rpc::ndr::UnicodeString;
 use rpc::srvsvc::PLATFORM_ID_NT;
 use rpc::wkssvc::{
     ComputerNameArray, EnumerateComputerNamesRequest, EnumerateComputerNamesResponse,
-    GetJoinInformationResponse, NET_SETUP_WORKGROUP_NAME, Request, Response, UnicodeString,
-    WkstaGetInfoRequest, WkstaGetInfoResponse, WkstaInfo, WkstaInfo100, WkstaInfo101, WkstaInfo102,
-    WkstaInfo502, WkstaTransportEnumRequest, WkstaTransportEnumResponse, WkstaTransportEnumStruct,
-    WkstaTransportInfo0, WkstaUserEnumRequest, WkstaUserEnumResponse, WkstaUserEnumStruct, WkstaUserInfo0,
-    WkstaUserInfo1,
+    GetJoinInformationResponse, NET_SETUP_WORKGROUP_NAME, Request, Response, WkstaGetInfoRequest,
+    WkstaGetInfoResponse, WkstaInfo, WkstaInfo100, WkstaInfo101, WkstaInfo102, WkstaInfo502,
+    WkstaTransportEnumRequest, WkstaTransportEnumResponse, WkstaTransportEnumStruct, WkstaTransportInfo0,
+    WkstaUserEnumRequest, WkstaUserEnumResponse, WkstaUserEnumStruct, WkstaUserInfo0, WkstaUserInfo1,
 };
 use rpc::{Fault, Win32Error};
 
@@ -177,7 +177,7 @@ fn names(
 ) -> Result<EnumerateComputerNamesResponse, Error> {
     admin::check(caller, Right::SeeServer)?;
     let names = match request.name_type.0 {
-        0 | 2 => vec![UnicodeString(server.settings().name.clone())],
+        0 | 2 => vec![UnicodeString::from(server.settings().name.clone())],
         1 => Vec::new(),
         _ => return Err(Error::InvalidParameter),
     };

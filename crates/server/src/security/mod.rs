@@ -4,6 +4,8 @@
 //! owner and permission bits say. Where a descriptor is stored, it decides in addition: what the kernel
 //! refuses the user stays refused.
 
+mod change;
+mod names;
 pub(crate) mod nfs;
 mod posix;
 mod record;
@@ -17,6 +19,8 @@ use wire::{AccessMask, NtStatus};
 
 use crate::session::User;
 use crate::status::of_vfs;
+pub(crate) use change::{check_owner, decode, replace};
+pub(crate) use names::{Names, Principal, PrincipalKind};
 pub(crate) use sids::{UserSids, domain_users};
 pub(crate) use token::{Machine, Token};
 

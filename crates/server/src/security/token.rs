@@ -99,6 +99,12 @@ impl Machine {
         machine
     }
 
+    /// The machine's own SID, which those of its users begin with.
+    pub(crate) fn sid(self) -> Sid {
+        let [a, b, c] = self.0;
+        Sid::of(5, [21, a, b, c])
+    }
+
     /// The SID of a user of the users file: by Samba's rule where the Unix account of that name has the
     /// uid. Other users have that of the server's process, one and all, and are told apart by their names.
     pub(crate) fn user(self, name: &str, uid: u32) -> Sid {
@@ -114,9 +120,8 @@ impl Machine {
             return Some(*uid);
         }
         let (domain, rid) = sid.split_rid()?;
-        let [a, b, c] = self.0;
         let of_uid = rid.checked_sub(FIRST_RID).filter(|rid| rid.is_multiple_of(2))?;
-        (domain == Sid::of(5, [21, a, b, c]) && rid < FIRST_NAMED_RID).then_some(of_uid / 2)
+        (domain == self.sid() && rid < FIRST_NAMED_RID).then_some(of_uid / 2)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -138,10 +143,9 @@ impl Machine {
     }
 
     fn save(self, state_directory: &Path) -> io::Result<()> {
-        let [a, b, c] = self.0;
         std::fs::create_dir_all(state_directory)?;
         let unfinished = state_directory.join(format!("{FILE_NAME}.new"));
-        std::fs::write(&unfinished, format!("{}\n", Sid::of(5, [21, a, b, c])))?;
+        std::fs::write(&unfinished, format!("{}\n", self.sid()))?;
         std::fs::rename(unfinished, state_directory.join(FILE_NAME))
     }
 }

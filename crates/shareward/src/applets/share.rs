@@ -27,7 +27,7 @@ static HELP: Help = Help {
     syntax: "\
 NET SHARE
 sharename
-sharename=path [/GRANT:user,{READ | CHANGE | FULL}]... [/USERS:n | /UNLIMITED]
+sharename=path [/GRANT:[@]user,{READ | CHANGE | FULL}]... [/USERS:n | /UNLIMITED]
         [/REMARK:\"text\"] [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
 sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
         [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
@@ -40,8 +40,9 @@ Lists the shares of this server, shows one, makes one, changes one, or deletes
 one. Changes are kept in the server's configuration file, with its comments.
 
   sharename=path  shares the directory under this name
-  /GRANT          what a user may do; may be given several times, and replaces
-                  who might do what before. 'Everyone' is every user
+  /GRANT          what a user may do, or with @ a group; may be given several
+                  times, and replaces who might do what before. 'Everyone' is
+                  every user
   /USERS:n        how many may be connected at once
   /UNLIMITED      any number
   /REMARK         a remark that clients see
@@ -131,7 +132,11 @@ fn change_of(words: &Words) -> Result<ShareChange, Numbered> {
             "full" => GrantRight::Full,
             _ => return Err(wrong("/GRANT")),
         };
-        if user.is_empty() { Err(wrong("/GRANT")) } else { Ok(Grant { user: user.into(), right }) }
+        let who = match user.strip_prefix('@') {
+            Some(group) => Grant::of_group(group),
+            None => Grant::of_user(user),
+        };
+        if who.who().is_empty() { Err(wrong("/GRANT")) } else { Ok(Grant { right, ..who }) }
     });
     let grants = grants.collect::<Result<Vec<_>, _>>()?;
     Ok(ShareChange {
@@ -223,14 +228,7 @@ fn show(
         Some("none") => messages::CACHING_NONE,
         _ => "",
     };
-    let grants = share.grants.iter().flatten().map(|grant| {
-        let right = match grant.right {
-            GrantRight::Read => "READ",
-            GrantRight::Change => "CHANGE",
-            GrantRight::Full => "FULL",
-        };
-        format!("{}, {right}", grant.user)
-    });
+    let grants = share.grants.iter().flatten().map(permission);
     let text = [
         lines("Share name", std::slice::from_ref(&share.name)),
         lines("Path", &[share.path.clone().unwrap_or_default()]),
@@ -243,6 +241,20 @@ fn show(
     console.write(&text.concat());
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
+}
+
+/// Who may do what, as `/GRANT` takes it. Groups that are in a domain are told by that.
+fn permission(grant: &Grant) -> String {
+    let right = match grant.right {
+        GrantRight::Read => "READ",
+        GrantRight::Change => "CHANGE",
+        GrantRight::Full => "FULL",
+        GrantRight::Special => "SPECIAL",
+    };
+    let group = if grant.group.as_ref().is_some_and(|group| !group.contains('\\')) { "@" } else { "" };
+    let denied = if grant.denied { "DENY " } else { "" };
+    let mask = grant.mask.as_ref().map(|mask| format!(" ({mask})")).unwrap_or_default();
+    format!("{group}{}, {denied}{right}{mask}", grant.who())
 }
 
 /// A label and its values, each on a line of its own.

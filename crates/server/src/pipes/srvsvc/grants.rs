@@ -7,12 +7,12 @@ use wire::AccessMask;
 use wire::security::{Ace, AceBody, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
 
 use crate::admin::Error;
-use crate::config::{EVERYONE, Grant, GrantRight};
-use crate::security::domain_users;
+use crate::config::{EVERYONE, Grant, GrantRight, Grantee};
+use crate::identity::{gid_of, group_name};
+use crate::security::Names;
 use crate::server::Server;
 
-/// The descriptor that says the same as the grants. Whom an account of that name is not there any more
-/// is left out.
+/// The descriptor that says the same as the grants. Who has no account, or group, any more is left out.
 pub(super) fn descriptor(server: &Server, grants: &[Grant]) -> Option<Vec<u8>> {
     let aces = match grants {
         [] => vec![Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE)],
@@ -36,13 +36,14 @@ pub(super) fn grants(server: &Server, descriptor: &[u8]) -> Result<Option<Vec<Gr
         return Ok(None);
     }
     let Some(dacl) = descriptor.dacl else { return Ok(Some(Vec::new())) };
+    let names = Names::new(server);
     let mut grants = Vec::new();
     for ace in dacl.with_generic_mapped().aces {
         let AceBody::Principal { mask, sid, .. } = ace.body else { return Err(Error::NotSupported) };
         if ace.kind != AceType::ACCESS_ALLOWED {
             return Err(Error::NotSupported);
         }
-        grants.push(Grant { user: user_of(server, sid).ok_or(Error::NoSuchAccount)?, right: right(mask)? });
+        grants.push(Grant { who: grantee_of(&names, sid).ok_or(Error::NoSuchAccount)?, right: right(mask)? });
     }
     match grants.as_slice() {
         // Nobody at all: no grants mean everybody.
@@ -53,30 +54,33 @@ pub(super) fn grants(server: &Server, descriptor: &[u8]) -> Result<Option<Vec<Gr
 }
 
 fn sid_of(server: &Server, grant: &Grant) -> Option<Sid> {
-    if grant.is_for_everyone() {
-        return Some(Sid::WORLD);
+    match &grant.who {
+        Grantee::User(_) if grant.is_for_everyone() => Some(Sid::WORLD),
+        Grantee::User(name) => {
+            let accounts = server.accounts();
+            accounts.user(name).and_then(|user| server.sids_of(user).first().copied())
+        }
+        Grantee::Group(name) => gid_of(name).map(Sid::unix_group),
     }
-    server.accounts().user(&grant.user).and_then(|user| server.sids_of(user).first().copied())
 }
 
-fn user_of(server: &Server, sid: Sid) -> Option<String> {
-    if sid == Sid::WORLD {
-        return Some(String::from(EVERYONE));
+fn grantee_of(names: &Names<'_>, sid: Sid) -> Option<Grantee> {
+    match (sid.authority(), sid.sub_authorities()) {
+        _ if sid == Sid::WORLD => Some(Grantee::User(String::from(EVERYONE))),
+        (22, [2, gid]) => group_name(*gid).map(Grantee::Group),
+        _ => names.account_of(sid).map(Grantee::User),
     }
-    let accounts = server.accounts();
-    let mut users = accounts.users();
-    let is_group = domain_users(sid) == Some(sid);
-    users.find(|user| !is_group && server.sids_of(user).contains(&sid)).map(|user| user.name.clone())
 }
 
-/// The right that lets do all that the mask says.
+/// The least right that lets do all that the mask says, and no more than goes with what it says.
 fn right(mask: AccessMask) -> Result<GrantRight, Error> {
-    let is_within = |right: GrantRight| right.access().contains(mask);
-    [GrantRight::Read, GrantRight::Change, GrantRight::Full]
-        .into_iter()
-        .find(|it| is_within(*it))
-        .filter(|_| mask.intersects(AccessMask::READ_DATA))
-        .ok_or(Error::NotSupported)
+    let asks_for = |right: GrantRight| match right {
+        GrantRight::Read => AccessMask::READ_DATA,
+        GrantRight::Change => AccessMask::READ_DATA | AccessMask::WRITE_DATA,
+        GrantRight::Full => AccessMask::READ_DATA | AccessMask::WRITE_DATA | AccessMask::WRITE_DAC,
+    };
+    let is_meant = |right: &GrantRight| right.access().contains(mask) && mask.contains(asks_for(*right));
+    GrantRight::ALL.into_iter().find(is_meant).ok_or(Error::NotSupported)
 }
 
 #[cfg(test)]
@@ -96,11 +100,13 @@ mod tests {
         let settings =
             Settings { state_directory: directory.path().into(), ..Settings::conventional(false, |_| None) };
         let server = Server::new(settings, accounts).unwrap();
-        let grant = |user: &str, right| Grant { user: user.into(), right };
+        let grant = |user: &str, right| Grant { who: Grantee::User(user.into()), right };
+        let group = |gid: u32| Grantee::Group(group_name(gid).unwrap());
         for told in [
             vec![],
             vec![grant("Everyone", GrantRight::Read), grant("bob", GrantRight::Full)],
             vec![grant("ann", GrantRight::Change)],
+            vec![Grant { who: group(0), right: GrantRight::Change }],
         ] {
             let bytes = descriptor(&server, &told).unwrap();
             assert_eq!(grants(&server, &bytes), Ok(Some(told)));
@@ -117,6 +123,10 @@ mod tests {
             (vec![Ace::deny(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE)], Error::NotSupported),
             (vec![allow(Sid::GUESTS, AccessMask::FILE_ALL)], Error::NoSuchAccount),
             (vec![allow(Sid::WORLD, AccessMask::WRITE_DATA)], Error::NotSupported),
+            (
+                vec![allow(Sid::WORLD, AccessMask::FILE_GENERIC_READ | AccessMask::DELETE)],
+                Error::NotSupported,
+            ),
         ] {
             assert_eq!(grants(&server, &encoded(aces)), Err(expected));
         }

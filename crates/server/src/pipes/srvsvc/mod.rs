@@ -60,6 +60,7 @@ fn answer(server: &Server, caller: &Caller, request: &Request) -> Result<Respons
         Request::ServerSetInfo(it) => server_changes::set(server, caller, it)?.into(),
         Request::ServerAliasEnum(it) => info::aliases(caller, it)?.into(),
         Request::GetFileSecurity(it) => security::get(server, caller, it)?.into(),
+        Request::SetFileSecurity(it) => security::set(server, caller, it)?.into(),
         Request::PathType(it) => paths::path_type(caller, it)?.into(),
         Request::PathCanonicalize(it) => paths::canonicalize(caller, it)?.into(),
         Request::PathCompare(it) => paths::compare(caller, it)?.into(),
@@ -70,7 +71,6 @@ fn answer(server: &Server, caller: &Caller, request: &Request) -> Result<Respons
         | Request::ServerTransportDelEx(_)
         | Request::ServerAliasAdd(_)
         | Request::ServerAliasDel(_)
-        | Request::SetFileSecurity(_)
         | Request::DfsCreateLocalPartition(_)
         | Request::DfsDeleteLocalPartition(_)
         | Request::DfsSetLocalVolumeState(_)

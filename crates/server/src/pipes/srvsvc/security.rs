@@ -1,34 +1,40 @@
-//! NetrpGetFileSecurity (MS-SRVS 3.1.4.35): an administrator looks at a file's security descriptor.
+//! NetrpGetFileSecurity, NetrpSetFileSecurity (MS-SRVS 3.1.4.35, 3.1.4.36).
 
 use rpc::Win32Error;
 use rpc::ndr::SizedBuffer;
-use rpc::srvsvc::{AdtSecurityDescriptor, GetFileSecurityRequest, GetFileSecurityResponse};
-use vfs::{Actor, RelativePath, Wanted};
+use rpc::srvsvc::{
+    AdtSecurityDescriptor, GetFileSecurityRequest, GetFileSecurityResponse, SetFileSecurityRequest,
+    SetFileSecurityResponse,
+};
 use wire::msg::AdditionalInformation;
 
-use crate::admin::{Caller, Error, Right, check};
-use crate::security;
+use crate::admin::{self, Caller, Error};
 use crate::server::Server;
-use crate::tree::ShareContent;
 
 pub(super) fn get(
     server: &Server,
     caller: &Caller,
     request: &GetFileSecurityRequest,
 ) -> Result<GetFileSecurityResponse, Error> {
-    check(caller, Right::ReadFiles)?;
     let share = request.share_name.as_deref().ok_or(Error::InvalidParameter)?;
-    let share = server.share(share).ok_or(Error::NoSuchShare)?;
-    let ShareContent::Disk(backend) = &share.content else { return Err(Error::NotSupported) };
-    let name = request.file_name.trim_matches(['\\', '/']).replace('/', "\\");
-    let path = RelativePath::new(name).map_err(|_| Error::InvalidName)?;
-    let opened = backend.open(&Actor::Process, &path, Wanted::NOTHING).map_err(|_| Error::FileNotFound)?;
-    let descriptor = security::descriptor(&*opened.handle).map_err(|_| Error::Internal)?;
     let which = AdditionalInformation(request.requested);
+    let descriptor = admin::file_security(server, caller, share, &request.file_name, which)?;
     let mut bytes = Vec::new();
-    descriptor.selected(which).encode(&mut bytes).map_err(|_| Error::Internal)?;
+    descriptor.encode(&mut bytes).map_err(|_| Error::Internal)?;
     Ok(GetFileSecurityResponse {
         descriptor: Some(AdtSecurityDescriptor { descriptor: SizedBuffer(Some(bytes)) }),
         status: Win32Error::SUCCESS,
     })
+}
+
+pub(super) fn set(
+    server: &Server,
+    caller: &Caller,
+    request: &SetFileSecurityRequest,
+) -> Result<SetFileSecurityResponse, Error> {
+    let share = request.share_name.as_deref().ok_or(Error::InvalidParameter)?;
+    let which = AdditionalInformation(request.information);
+    let data = request.descriptor.descriptor.0.as_deref().ok_or(Error::InvalidParameter)?;
+    admin::set_file_security(server, caller, share, &request.file_name, which, data)?;
+    Ok(SetFileSecurityResponse { status: Win32Error::SUCCESS })
 }

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use rpc::Win32Error;
-use rpc::ndr::SizedBuffer;
+use rpc::ndr::{ContextHandle, SizedBuffer};
 use rpc::srvsvc::{
-    ContextHandle, SHI_USES_UNLIMITED, STYPE_DISKTREE, STYPE_TEMPORARY, ShareAddRequest, ShareAddResponse,
+    SHI_USES_UNLIMITED, STYPE_DISKTREE, STYPE_TEMPORARY, ShareAddRequest, ShareAddResponse,
     ShareDelCommitRequest, ShareDelCommitResponse, ShareDelExRequest, ShareDelExResponse, ShareDelRequest,
     ShareDelResponse, ShareDelStartRequest, ShareDelStartResponse, ShareDelStickyRequest,
     ShareDelStickyResponse, ShareInfo, ShareSetInfoRequest, ShareSetInfoResponse,

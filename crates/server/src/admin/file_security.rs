@@ -1,0 +1,105 @@
+//! Security descriptors of files (MS-SRVS 3.1.4.35, 3.1.4.36): those who may see all see those of all files; else, and
+//! to change one, it takes what it takes through the share.
+
+use wire::msg::AdditionalInformation;
+use wire::security::SecurityDescriptor;
+use wire::{AccessMask, NtStatus};
+
+use vfs::{Actor, Backend, Opened, RelativePath, Wanted};
+
+use super::{Caller, Ended, Error, Right, audit, may};
+use crate::security::{self, Subject};
+use crate::server::Server;
+use crate::session::User;
+use crate::tree::{Share, ShareContent};
+
+/// The parts of a file's descriptor that `which` names.
+pub(crate) fn file_security(
+    server: &Server,
+    caller: &Caller,
+    share: &str,
+    path: &str,
+    which: AdditionalInformation,
+) -> Result<SecurityDescriptor, Error> {
+    let opened = if may(caller, Right::ReadFiles) {
+        let share = server.share(share).ok_or(Error::NoSuchShare)?;
+        open(backend(&share)?, &Actor::Process, &relative(path)?)?
+    } else {
+        open_with(server, caller, share, path, security::needed(which, false))?.0
+    };
+    let descriptor = security::descriptor(&*opened.handle).map_err(of_status)?;
+    Ok(descriptor.selected(which))
+}
+
+/// Replaces the parts of a file's descriptor that `which` names.
+pub(crate) fn set_file_security(
+    server: &Server,
+    caller: &Caller,
+    share: &str,
+    path: &str,
+    which: AdditionalInformation,
+    data: &[u8],
+) -> Result<(), Error> {
+    let set = || {
+        let new = security::decode(which, data).map_err(of_status)?;
+        let (opened, user) = open_with(server, caller, share, path, security::needed(which, true))?;
+        security::replace(server.machine(), &user.token, &*opened.handle, which, &new).map_err(of_status)
+    };
+    let done = set();
+    let object = format!(r"security of {share}\{path}");
+    audit::act(caller, "change", &object, &done.map(|()| Ended::default()));
+    done
+}
+
+/// The file, which the caller may open so through the share.
+fn open_with<'a>(
+    server: &Server,
+    caller: &'a Caller,
+    share: &str,
+    path: &str,
+    needed: AccessMask,
+) -> Result<(Opened, &'a User), Error> {
+    let user = caller.session_user.as_deref().ok_or(Error::AccessDenied)?;
+    let share = server.share(share).ok_or(Error::NoSuchShare)?;
+    let backend = backend(&share)?;
+    let through_share = share.access_of(user).ok_or(Error::AccessDenied)?;
+    let path = relative(path)?;
+    let opened = open(backend, &user.actor, &path)?;
+    // The privilege is what grants that one, whatever descriptors say.
+    let system = needed & AccessMask::ACCESS_SYSTEM_SECURITY;
+    if !system.is_none() && !user.token.privileges().contains(wire::security::Privileges::SECURITY) {
+        return Err(Error::AccessDenied);
+    }
+    let needed = needed.without(system);
+    let subject = Subject::of(user, backend);
+    let permitted = subject.permitted(&path, &*opened.handle, &opened.stat, needed) & through_share;
+    if permitted.contains(needed) { Ok((opened, user)) } else { Err(Error::AccessDenied) }
+}
+
+fn open(backend: &dyn Backend, actor: &Actor, path: &RelativePath) -> Result<Opened, Error> {
+    backend.open(actor, path, Wanted::NOTHING).map_err(|error| match error {
+        vfs::Error::AccessDenied => Error::AccessDenied,
+        _ => Error::FileNotFound,
+    })
+}
+
+fn backend(share: &Share) -> Result<&dyn Backend, Error> {
+    match &share.content {
+        ShareContent::Disk(backend) => Ok(&**backend),
+        ShareContent::Pipes => Err(Error::NotSupported),
+    }
+}
+
+fn relative(path: &str) -> Result<RelativePath, Error> {
+    RelativePath::new(path.trim_matches(['\\', '/']).replace('/', "\\")).map_err(|_| Error::InvalidName)
+}
+
+fn of_status(status: NtStatus) -> Error {
+    match status {
+        NtStatus::ACCESS_DENIED => Error::AccessDenied,
+        NtStatus::INVALID_OWNER => Error::InvalidOwner,
+        NtStatus::INVALID_SECURITY_DESCR => Error::InvalidDescriptor,
+        NtStatus::NOT_SUPPORTED => Error::NotSupported,
+        _ => Error::Internal,
+    }
+}

@@ -1,0 +1,29 @@
+//! What accounts are called, and by which SIDs files and shares know them (MS-LSAT 3.1.4).
+
+use wire::security::Sid;
+
+use super::{Caller, Error, Right, check};
+use crate::security::{Names, Principal};
+use crate::server::Server;
+
+/// Who these are; none for whom the server does not know.
+pub(crate) fn names_of_sids(
+    server: &Server,
+    caller: &Caller,
+    sids: impl Iterator<Item = Option<Sid>>,
+) -> Result<Vec<Option<Principal>>, Error> {
+    check(caller, Right::SeeServer)?;
+    let names = Names::new(server);
+    Ok(sids.map(|sid| names.of_sid(sid?)).collect())
+}
+
+/// Who is called so; none where nobody is.
+pub(crate) fn sids_of_names<'a>(
+    server: &Server,
+    caller: &Caller,
+    asked: impl Iterator<Item = &'a str>,
+) -> Result<Vec<Option<Principal>>, Error> {
+    check(caller, Right::SeeServer)?;
+    let names = Names::new(server);
+    Ok(asked.map(|name| names.of_name(name)).collect())
+}
