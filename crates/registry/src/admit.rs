@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use wire::{
-    AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, ShareAccess,
-    TreeGlobalId, TreeId,
-};
+use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, TreeGlobalId};
 
+use crate::admission::{Admission, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
 use crate::caching::{Broken, Caching, Holder, Readiness, level_caches, level_within};
-use crate::durable::{Durable, DurableGranted, DurableRequest};
+use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
 use crate::file::File;
 use crate::lease::{Lease, usable};
@@ -16,134 +14,7 @@ use crate::open::{Home, Open, Owner};
 use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
-use crate::{
-    CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, OpenShared, RequestKey, Shell, State,
-    Target, Time,
-};
-
-/// What CREATE wants, its name resolved and its access decided.
-#[derive(Clone, Debug)]
-pub struct AdmitRequest {
-    /// The request, in case it has to wait.
-    pub request: RequestKey,
-    /// It waited and was told to try again.
-    pub is_retry: bool,
-    /// The session's id.
-    pub session: SessionId,
-    /// The tree connect's id.
-    pub tree: TreeId,
-    /// The connection it came on.
-    pub connection: ConnectionId,
-    /// What is to be opened.
-    pub target: Target,
-    /// The path in the share, with `\`.
-    pub path: Arc<str>,
-    /// The access granted: generic rights and MAXIMUM_ALLOWED are resolved.
-    pub access: AccessMask,
-    /// `ShareAccess`.
-    pub share_access: ShareAccess,
-    /// `CreateDisposition` is FILE_SUPERSEDE, FILE_OVERWRITE or FILE_OVERWRITE_IF.
-    pub overwrites: bool,
-    /// FILE_DELETE_ON_CLOSE.
-    pub delete_on_close: bool,
-    /// Whether it is a directory.
-    pub is_directory: bool,
-    /// `RequestedOplockLevel`, other than LEASE.
-    pub oplock: OplockLevel,
-    /// A lease is asked for instead of an oplock.
-    pub lease: Option<LeaseRequest>,
-    /// A durable handle is asked for.
-    pub durable: Option<DurableRequest>,
-    /// The application this is an instance of, beside a durable request of the second kind.
-    pub app_instance: Option<AppInstance>,
-}
-
-/// SMB2_CREATE_APP_INSTANCE_ID and SMB2_CREATE_APP_INSTANCE_VERSION (MS-SMB2 2.2.13.2.13, 2.2.13.2.15).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AppInstance {
-    /// `AppInstanceId`.
-    pub id: Guid,
-    /// `AppInstanceVersionHigh` and `AppInstanceVersionLow`.
-    pub version: Option<(u64, u64)>,
-}
-
-/// SMB2_CREATE_REQUEST_LEASE and _V2 (MS-SMB2 2.2.13.2.8, 2.2.13.2.10).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaseRequest {
-    /// `LeaseKey`.
-    pub key: Guid,
-    /// `LeaseState`.
-    pub state: LeaseState,
-    /// 1 or 2.
-    pub version: u8,
-    /// `Epoch`; zero for version 1.
-    pub epoch: u16,
-}
-
-/// The answer.
-#[derive(Clone, Debug)]
-pub enum Admission {
-    /// The open is.
-    Granted(GrantedOpen),
-    /// It cannot be.
-    Refused(Refused),
-    /// Breaks have been sent; the request's key will come in [`Effects::retry`] (then ask again) or in
-    /// [`Effects::cancelled`].
-    MustWait,
-    /// An open was closed to make way, and its file is deleted with it: once the effects are done, the
-    /// name has to be resolved again.
-    LookAgain,
-}
-
-/// An open that was granted.
-#[derive(Clone, Debug)]
-pub struct GrantedOpen {
-    /// `Open.FileId` and `Open.DurableFileId`.
-    pub file_id: FileId,
-    /// `Open.FileGlobalId`.
-    pub global_id: FileGlobalId,
-    /// The oplock level granted: LEASE if a lease was asked for.
-    pub oplock: OplockLevel,
-    /// The lease's state, none without a lease.
-    pub lease_state: LeaseState,
-    /// The lease's version, 1 or 2: that of the open that made it. Zero without a lease.
-    pub lease_version: u8,
-    /// The lease's epoch.
-    pub lease_epoch: u16,
-    /// SMB2_LEASE_FLAG_BREAK_IN_PROGRESS.
-    pub lease_breaking: bool,
-    /// What was granted of the durable handle asked for.
-    pub durable: Option<DurableGranted>,
-    /// What READ and WRITE touch.
-    pub shared: Arc<OpenShared>,
-}
-
-/// Why an open cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refused {
-    /// STATUS_SHARING_VIOLATION.
-    SharingViolation {
-        /// The open that stands in the way.
-        blocker: FileGlobalId,
-    },
-    /// STATUS_DELETE_PENDING.
-    DeletePending,
-    /// The lease key is in use for another file: STATUS_INVALID_PARAMETER.
-    LeaseKeyInUse,
-    /// The create GUID is in use: STATUS_DUPLICATE_OBJECTID, unless this is a replay.
-    CreateGuidInUse {
-        /// The open that has it.
-        open: FileGlobalId,
-    },
-    /// A newer instance of the application has the file: STATUS_FILE_FORCED_CLOSED.
-    NewerInstance,
-    /// A limit stood in the way.
-    LimitReached(LimitReached),
-    /// There is no such session, or it is not valid: STATUS_USER_SESSION_DELETED.
-    SessionGone,
-    /// There is no such tree connect: STATUS_NETWORK_NAME_DELETED.
-    TreeGone,
-}
+use crate::{CloseReason, Effects, FileKey, LeaseId, LimitReached, OpenShared, Shell, State, Time};
 
 /// The objects a request came with.
 struct Requester {

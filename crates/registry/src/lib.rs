@@ -26,6 +26,7 @@
 )]
 
 mod acknowledge;
+mod admission;
 mod admit;
 mod caching;
 mod close;
@@ -55,7 +56,7 @@ mod time;
 mod tree;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
-pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
+pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo};
 pub use deadlines::AwaitedBreak;
