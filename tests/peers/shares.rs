@@ -72,7 +72,7 @@ fn samba_makes_changes_and_deletes_a_share() {
     seen.run(&format!("share made={path} /remark:first /users:7 /grant:alice,READ {at}"), ROOT, "");
     seen.run(&format!("share made {at}"), ROOT, "");
     seen.run(&format!("share made={path} {at}"), ROOT, "");
-    seen.run(&format!("share made /remark:second /unlimited /grant:alice,CHANGE {at}"), ROOT, "");
+    seen.run(&format!("share made /remark:second /users:9 /grant:alice,CHANGE {at}"), ROOT, "");
     seen.run(&format!("share made {at}"), ROOT, "");
     seen.run(&format!("share made /delete /y {at}"), ROOT, "");
     seen.run(&format!("share made {at}"), ROOT, "");
@@ -104,6 +104,9 @@ fn samba_tells_and_takes_permissions() {
     let Some(samba) = samba() else { return };
     let at = format!("--server root@{}", samba.address());
     let mut seen = Transcript::new(samba.address());
+    seen.hide(samba.share_dir("").to_string_lossy().trim_end_matches('/').replace('/', "\\"), r"\SHARES");
+    // As JSON has it.
+    seen.hide(samba.share_dir("").to_string_lossy().trim_end_matches('/').replace('/', "\\\\"), r"\\SHARES");
     seen.run(&format!("share data {at}"), ROOT, "");
     seen.run(
         &format!("share data /grant:alice,CHANGE /grant:TESTED\\bob,READ /grant:Everyone,READ {at}"),
@@ -173,6 +176,7 @@ fn groups_may_what_their_grant_says() {
     let admin = subject.user("admin");
     let at = format!("--server admin@{}", subject.address());
     let mut seen = Transcript::new(subject.address());
+    seen.hide(subject.share_dir("").to_string_lossy().trim_end_matches('/').to_owned(), "/SHARES");
     let admins = (admin.name.as_str(), admin.password.as_str());
     seen.run(&format!("share other /grant:@no-such-group,READ {at}"), admins, "");
     seen.run(&format!("share other /grant:@root,CHANGE /grant:alice,READ {at}"), admins, "").success();

@@ -108,7 +108,13 @@ impl<R: Rpc> SrvsClient<R> {
                         ShareInfo::Level502(info) => level_502(info),
                         _ => return Err(Error::Nonsense("a share without information".into())),
                     };
-                    let share = self.with_grants(vec![told]).await.pop().unwrap_or_default();
+                    let mut share = self.with_grants(vec![told]).await.pop().unwrap_or_default();
+                    // Samba makes up how many may use a share, and how many do, everywhere but at level 2.
+                    if level == 502
+                        && let Ok(ShareInfo::Level2(info)) = self.share_info(name, 2).await
+                    {
+                        Share { uses: share.uses, uses_max: share.uses_max, .. } = level_2(info);
+                    }
                     return Ok(self.with_flags(share).await);
                 }
                 Err(refused) if refused.is_denied() => denied = Some(refused),

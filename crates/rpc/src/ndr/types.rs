@@ -84,7 +84,12 @@ impl Ndr for Option<Sid> {
         if let Some(sid) = self {
             let count = from.count(4)?;
             let size = u32::try_from(count.saturating_mul(4).saturating_add(8)).unwrap_or(u32::MAX);
-            *sid = Sid::decode(from.octets(size)?).map_err(|_| NdrError::Sid)?;
+            let octets = from.octets(size)?;
+            // What Samba sends of whom it does not know.
+            if octets == NIL_SID {
+                return Ok(());
+            }
+            *sid = Sid::decode(octets).map_err(|_| NdrError::Sid)?;
             if sid.sub_authorities().len() != count {
                 return Err(NdrError::Sid);
             }
@@ -92,6 +97,9 @@ impl Ndr for Option<Sid> {
         Ok(())
     }
 }
+
+/// A SID without anything in it, not even the revision.
+const NIL_SID: [u8; 8] = [0; 8];
 
 /// A context handle (C706 14.2.16.6).
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
