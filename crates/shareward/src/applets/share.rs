@@ -27,8 +27,9 @@ static HELP: Help = Help {
     syntax: "\
 NET SHARE
 sharename
-sharename=path [/GRANT:[@]user,{READ | CHANGE | FULL}]... [/USERS:n | /UNLIMITED]
-        [/REMARK:\"text\"] [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
+sharename=path [/GRANT:[@]user,{READ | CHANGE | FULL}]...
+        [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
+        [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
 sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
         [/CACHE:{MANUAL | DOCUMENTS | PROGRAMS | NONE}]
 {sharename | path} /DELETE [/YES | /NO]
