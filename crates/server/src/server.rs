@@ -163,8 +163,13 @@ impl Server {
 
     /// Takes over shares, users and administrators. A share whose directory is another now is a new
     /// share: its tree connects end.
-    pub(crate) fn reload(&self, mut settings: Settings, accounts: UserDb) -> Result<(), StartError> {
+    pub(crate) fn reload<E: From<StartError>>(
+        &self,
+        read: impl FnOnce() -> Result<(Settings, UserDb), E>,
+    ) -> Result<(), E> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        // What an administrator changes now would be overwritten by what was read before.
+        let (mut settings, accounts) = read()?;
         for share in self.settings().shares.iter().filter(|share| share.temporary) {
             if !settings.shares.iter().any(|it| it.name.to_lowercase() == share.name.to_lowercase()) {
                 settings.shares.push(share.clone());

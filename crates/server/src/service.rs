@@ -95,10 +95,13 @@ impl Service {
         &self.addresses
     }
 
-    /// Takes over shares and users from new settings; sessions go on, tree connects to shares that
+    /// Takes over shares and users from the settings that `read` reads; sessions go on, tree connects to shares that
     /// are gone end. What else has changed takes a restart.
-    pub fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
-        self.server.reload(settings, accounts)
+    pub fn reload<E: From<StartError>>(
+        &self,
+        read: impl FnOnce() -> Result<(Settings, UserDb), E>,
+    ) -> Result<(), E> {
+        self.server.reload(read)
     }
 
     /// Returns when an administrator asks for a stop.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use client::Administration;
 use control::{Event, EventQuery, Timestamp};
-use futures_util::stream::{LocalBoxStream, SelectAll, select_all};
+use futures_util::stream::{LocalBoxStream, SelectAll, once, select_all};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -81,7 +81,8 @@ pub(crate) fn watch<T: Watched>(
 ) -> Result<(), Failure> {
     let drawn = format == Format::Text && console.width().is_some();
     administration::run(async {
-        let mut happenings = happenings(servers).await;
+        let mut happenings = self::happenings(servers).await;
+        let mut silent = false;
         let end = watch.lasts.and_then(|lasts| Instant::now().checked_add(lasts));
         // From here on Ctrl-C is ours: it must not end the command in the middle of a line.
         let mut interrupts = signal(SignalKind::interrupt()).ok();
@@ -90,6 +91,10 @@ pub(crate) fn watch<T: Watched>(
         let mut events = Vec::new();
         loop {
             let asked = Instant::now();
+            if std::mem::take(&mut silent) {
+                // The server ends them where what one may see has changed.
+                happenings = self::happenings(servers).await;
+            }
             let mut gathered = gather(servers, &question).await?;
             // A list that takes long is asked for less often, so that a view is never most of what a server does.
             let took = asked.elapsed();
@@ -118,12 +123,15 @@ pub(crate) fn watch<T: Watched>(
                 biased;
                 () = interrupted(&mut interrupts) => return Ok(()),
                 () = until(end) => return Ok(()),
-                event = next(&mut happenings) => {
-                    events.push(event);
+                happened = next(&mut happenings) => {
                     // What belongs together is shown together.
                     sleep(TOGETHER.max(took)).await;
-                    while let Some(event) = next(&mut happenings).now_or_never() {
-                        events.push(event);
+                    let more = std::iter::from_fn(|| next(&mut happenings).now_or_never());
+                    for happened in std::iter::once(happened).chain(more) {
+                        match happened {
+                            Happening::Event(server, event) => events.push((server, *event)),
+                            Happening::Silence => silent = true,
+                        }
                     }
                 }
                 () = sleep_until(again) => {}
@@ -223,7 +231,15 @@ fn draw(parts: &[String], console: &mut Console) {
     console.write(&format!("\u{1b}[H{shown}\u{1b}[J"));
 }
 
-type Happenings<'a> = SelectAll<LocalBoxStream<'a, (Option<String>, Event)>>;
+/// What is heard of servers.
+enum Happening {
+    /// Something happened on the one of this name.
+    Event(Option<String>, Box<Event>),
+    /// One tells no events any more.
+    Silence,
+}
+
+type Happenings<'a> = SelectAll<LocalBoxStream<'a, Happening>>;
 
 /// The events of all servers that tell them; without them the list is looked at every second.
 async fn happenings(servers: &Servers) -> Happenings<'_> {
@@ -233,15 +249,16 @@ async fn happenings(servers: &Servers) -> Happenings<'_> {
             let name = server.name.clone().filter(|_| servers.are_several());
             let events =
                 events.take_while(|event| ready(event.is_ok())).filter_map(|event| ready(event.ok()));
-            streams.push(events.map(move |event| (name.clone(), event)).boxed_local());
+            let events = events.map(move |event| Happening::Event(name.clone(), Box::new(event)));
+            streams.push(events.chain(once(ready(Happening::Silence))).boxed_local());
         }
     }
     select_all(streams)
 }
 
-async fn next(happenings: &mut Happenings<'_>) -> (Option<String>, Event) {
+async fn next(happenings: &mut Happenings<'_>) -> Happening {
     match happenings.next().await {
-        Some(event) => event,
+        Some(happening) => happening,
         None => pending().await,
     }
 }

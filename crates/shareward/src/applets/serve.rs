@@ -80,7 +80,7 @@ async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), F
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
     let shares: Vec<_> = plan.settings.shares.iter().map(|share| share.name.clone()).collect();
-    let service = Service::start(plan.settings, plan.users).map_err(start_failure)?;
+    let service = Service::start(plan.settings, plan.users)?;
     for address in service.addresses() {
         console.error(&format!("listening on {address}\n"));
     }
@@ -107,14 +107,15 @@ async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), F
 }
 
 fn reload(service: &Service, path: &Path, words: &Words, console: &mut Console) {
+    let mut warning = None;
     let read = || {
         let settings = with_switches(setup::read(path)?, words)?;
-        let (users, warning) = setup::users(&settings.users_file)?;
-        service.reload(settings, users).map_err(start_failure)?;
-        Ok(warning)
+        let (users, of_users) = setup::users(&settings.users_file)?;
+        warning = of_users;
+        Ok((settings, users))
     };
-    match read() {
-        Ok(warning) => {
+    match service.reload(read) {
+        Ok(()) => {
             if let Some(warning) = warning {
                 console.error(&format!("warning: {warning}\n"));
             }
@@ -172,21 +173,23 @@ fn with_switches(mut settings: Settings, words: &Words) -> Result<Settings, Fail
     Ok(settings)
 }
 
-fn start_failure(error: StartError) -> Failure {
-    let hint = match &error {
-        StartError::Listen { address, error } if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            format!(
-                "\n\nhint: port {} takes root or CAP_NET_BIND_SERVICE; another does not: --listen :4450",
-                address.port()
-            )
-        }
-        StartError::Listen { address, error } if error.kind() == std::io::ErrorKind::AddrInUse => {
-            let who = if address.port() == SMB_PORT { " (Samba, perhaps)" } else { "" };
-            format!("\n\nhint: another server{who} is there; choose another address with --listen")
-        }
-        _ => String::new(),
-    };
-    Failure::Plain(format!("{error}{hint}"))
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        let hint = match &error {
+            StartError::Listen { address, error } if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                format!(
+                    "\n\nhint: port {} takes root or CAP_NET_BIND_SERVICE; another does not: --listen :4450",
+                    address.port()
+                )
+            }
+            StartError::Listen { address, error } if error.kind() == std::io::ErrorKind::AddrInUse => {
+                let who = if address.port() == SMB_PORT { " (Samba, perhaps)" } else { "" };
+                format!("\n\nhint: another server{who} is there; choose another address with --listen")
+            }
+            _ => String::new(),
+        };
+        Self::Plain(format!("{error}{hint}"))
+    }
 }
 
 /// Who runs this, before sudo if it was used.
