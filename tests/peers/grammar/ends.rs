@@ -4,6 +4,7 @@ use super::{Line, line};
 
 pub(super) const FILES: &[Line] = &[
     line("net file #1 /close --dry-run"),
+    line("net file #1 /close --dry-run --expect-user bob"),
     line("net file --user bob /close --dry-run"),
     line("net file --user bob /close --dry-run --json"),
     line("net file #1 /close --expect-user bob"),

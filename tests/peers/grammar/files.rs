@@ -29,7 +29,7 @@ pub(super) const LISTED: &[Line] = &[
     line("net file #3"),
     line("net file #4 --verbose"),
     line("net file #5"),
-    line("net file 0000#6"),
+    line("net file #6"),
     line("net file --watch --for 0 --user bob"),
 ];
 
@@ -59,7 +59,6 @@ pub(super) const WRONG: &[Line] = &[
     line("net file 2214593372"),
     line("net file 4294967295"),
     line("net file 4294967296"),
-    line("net file -- -1"),
     line("net file -1"),
     line("net file x"),
     line("net file 1.txt"),

@@ -79,6 +79,8 @@ async fn who_cannot_be_asked() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn at_a_terminal() {
-    let Some(stage) = Stage::set().await else { return };
+    let Some(mut stage) = Stage::set().await else { return };
+    // Of what terminals act on, these are what SMB lets a name contain: a control sequence, and what turns text round.
+    stage.add("hostile \u{9b}31m \u{202e}txt.exe").await;
     check!("terminal", terminal::told(&stage));
 }

@@ -41,8 +41,8 @@ pub(super) const PSFILE: &[Line] = &[
 ];
 
 pub(super) const PSLOGGEDON: &[Line] = &[
-    line("psloggedon -nobanner"),
-    line("psloggedon -x"),
+    line("psloggedon -nobanner -x"),
+    line("psloggedon"),
     line("psloggedon alice -nobanner"),
     line("psloggedon nobody-here -nobanner"),
     line("psloggedon -foo"),

@@ -40,16 +40,15 @@ impl Scene {
         ];
         report.lock(&locks).await.expect("lock");
         let data = tree(&alice, "data").await;
-        let reading = CreateParameters { disposition: CreateDisposition::OPEN_IF, ..CreateParameters::open("") };
+        let reading =
+            CreateParameters { disposition: CreateDisposition::OPEN_IF, ..CreateParameters::open("") };
         scene.create(&data, &long_path(), reading.clone()).await;
         scene.create(&data, "plan", CreateParameters::directory("")).await;
         let cached = CreateParameters { oplock: OplockLevel::BATCH, ..CreateParameters::read_write("") };
         scene.create(&data, r"plan\cached.docx", cached).await;
         let bob = scene.log_on(server, Ipv4Addr::new(127, 0, 0, 2).into(), BOB).await;
-        let writing = CreateParameters {
-            access: AccessMask::FILE_GENERIC_WRITE,
-            ..CreateParameters::read_write("")
-        };
+        let writing =
+            CreateParameters { access: AccessMask::FILE_GENERIC_WRITE, ..CreateParameters::read_write("") };
         scene.create(&tree(&bob, "data").await, "b.txt", writing).await;
         let six = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), server.port());
         let bob = scene.log_on(six, Ipv6Addr::LOCALHOST.into(), BOB).await;
@@ -61,6 +60,12 @@ impl Scene {
         };
         scene.create(&tree(&alice, "IPC$").await, "srvsvc", pipe).await;
         scene
+    }
+
+    /// Opens one file more.
+    pub(super) async fn add(&mut self, server: SocketAddr, path: &str) {
+        let alice = self.log_on(server, Ipv4Addr::LOCALHOST.into(), ALICE).await;
+        self.create(&tree(&alice, "data").await, path, CreateParameters::read_write("")).await;
     }
 
     async fn log_on(&mut self, server: SocketAddr, from: IpAddr, (user, password): (&str, &str)) -> Session {

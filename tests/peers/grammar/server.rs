@@ -110,7 +110,6 @@ pub(super) const RIGHTS: &[Line] = &[
     line("openfiles /disconnect /id #5").by_alice(),
     line("psfile -nobanner").by_alice(),
     line("psfile #5 -c -nobanner").by_alice(),
-    line("psloggedon -x -nobanner").by_alice(),
 ];
 
 /// Settings and accounts that are changed.

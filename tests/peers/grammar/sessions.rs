@@ -11,8 +11,8 @@ pub(super) const LISTED: &[Line] = &[
     line(r"net session '\\127.0.0.2' --verbose"),
     line("net session //[::1]"),
     line("net session //::1 /l"),
-    line("net session //localhost --user bob"),
-    line("net session --user alice --verbose"),
+    line("net session //localhost --user alice"),
+    line("net session --user bob --verbose"),
     line("net session --user bob --compat"),
     line("net session --client ::1"),
     line(r"net session --client '\\127.0.0.2'"),
@@ -31,7 +31,7 @@ pub(super) const LISTED: &[Line] = &[
     line("net session --user nobody"),
     line("net session --share nothing"),
     line("net session --mine --user alice"),
-    line("net session --watch --for 0 --user alice"),
+    line("net session --watch --for 0 --user bob"),
 ];
 
 /// What programs read.

@@ -25,6 +25,9 @@ pub(super) const BOB: (&str, &str) = ("bob", "b0b-the-Builder");
 /// Longer than any command of these takes.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
+/// The directory of the shares' directories, in one of a random name.
+const SHARES: &str = "shares";
+
 /// Where the tests' made-up accounts begin; alice is the second of the setup.
 const ALICE_UID: u32 = 64_101;
 
@@ -74,7 +77,7 @@ pub(super) struct Place {
     server: Server,
     tree: TempDir,
     ids: Vec<u32>,
-    _scene: Scene,
+    scene: Scene,
 }
 
 enum Server {
@@ -110,12 +113,13 @@ impl Stage {
             skip("there is no ::1");
             return None;
         }
-        let [here, smb, samba] = [Way::Here, Way::Smb, Way::Samba].map(|way| thread::spawn(move || start(way)));
+        let [here, smb, samba] =
+            [Way::Here, Way::Smb, Way::Samba].map(|way| thread::spawn(move || start(way)));
         let mut places = Vec::new();
         for (way, started) in [(Way::Here, here), (Way::Smb, smb), (Way::Samba, samba)] {
             let (server, tree) = started.join().expect("a server");
             let scene = Scene::open(server.address()).await;
-            let mut place = Place { way, server, tree, ids: Vec::new(), _scene: scene };
+            let mut place = Place { way, server, tree, ids: Vec::new(), scene };
             place.ids = place.find_ids();
             places.push(place);
         }
@@ -125,6 +129,12 @@ impl Stage {
     /// Our server, through its control socket.
     pub(super) fn here(&self) -> &Place {
         &self.places[0]
+    }
+
+    /// Opens one file more there.
+    pub(super) async fn add(&mut self, path: &str) {
+        let [here, ..] = &mut self.places;
+        here.scene.add(here.server.address(), path).await;
     }
 
     /// Our server, over SMB.
@@ -158,9 +168,14 @@ impl Stage {
 }
 
 fn start(way: Way) -> (Server, TempDir) {
-    let tree = tempfile::Builder::new().prefix("shares.").rand_bytes(6).tempdir_in("/tmp").expect("a directory");
+    // Names of one length, so that all columns are as wide every time; random where cut paths have their dots.
+    let tree =
+        tempfile::Builder::new().prefix("grammar.").rand_bytes(6).tempdir_in("/tmp").expect("a directory");
     open_to_all(tree.path());
-    let setup = setup(tree.path());
+    let shares = tree.path().join(SHARES);
+    fs::create_dir(&shares).expect("a directory");
+    open_to_all(&shares);
+    let setup = setup(&shares);
     let server = match way {
         Way::Here | Way::Smb => Server::Ours(Shareward::start(&setup)),
         Way::Samba => {
@@ -169,7 +184,7 @@ fn start(way: Way) -> (Server, TempDir) {
             Server::Samba(samba)
         }
     };
-    for directory in DIRECTORIES.map(|it| tree.path().join(it)) {
+    for directory in DIRECTORIES.map(|it| shares.join(it)) {
         fs::create_dir_all(&directory).expect("a directory");
         open_to_all(&directory);
     }
@@ -212,8 +227,9 @@ impl Place {
         self.server.address()
     }
 
-    pub(super) fn tree(&self) -> &Path {
-        self.tree.path()
+    /// The directory of the shares' directories.
+    pub(super) fn tree(&self) -> PathBuf {
+        self.tree.path().join(SHARES)
     }
 
     /// The control socket of our server.
@@ -225,11 +241,16 @@ impl Place {
     }
 
     fn type_in(&self, line: &Line) -> String {
-        let words = split(line.words);
-        let mut words = words.iter().map(|word| self.meant(word));
-        let program = words.next().unwrap_or_default();
-        let mut command = command(&program, line.by);
-        command.args(words).args(self.target(&program, line.by));
+        let words: Vec<String> = split(line.words).iter().map(|word| self.meant(word)).collect();
+        let (program, words) = words.split_first().expect("a program");
+        let mut command = command(program, line.by);
+        let target = self.target(program, line.by);
+        // psfile has its computer in front.
+        if program == "psfile" {
+            command.args(target).args(words);
+        } else {
+            command.args(words).args(target);
+        }
         shown(&run(command, line.input.as_bytes(), COMMAND_MAX), &self.masks())
     }
 
@@ -243,7 +264,7 @@ impl Place {
             ("openfiles", Way::Here) => &["/socket", &socket],
             ("openfiles", _) => &["/s", &address, "/u", user],
             (_, Way::Here) => &["-socket", &socket],
-            ("psfile", _) => &["-u", user],
+            ("psfile", _) => &[&format!(r"\\{address}"), "-u", user],
             (_, _) => &["-server", &address, "-login", user],
         };
         words.iter().map(|word| (*word).to_owned()).collect()
@@ -254,7 +275,7 @@ impl Place {
         let id = word.strip_prefix('#').and_then(|it| it.parse::<usize>().ok());
         match id.and_then(|it| self.ids.get(it - 1)) {
             Some(id) => id.to_string(),
-            None => word.replace("TREE", &self.tree.path().to_string_lossy()),
+            None => word.replace("TREE", &self.tree().to_string_lossy()),
         }
     }
 
@@ -272,9 +293,15 @@ impl Place {
 
     /// What differs from run to run.
     pub(super) fn masks(&self) -> Masks {
+        let mut masks = Masks::new();
+        self.add_masks(&mut masks);
+        masks
+    }
+
+    /// The same beside what another server says.
+    pub(super) fn add_masks(&self, masks: &mut Masks) {
         let tree = self.tree.path().to_string_lossy().into_owned();
         let random = tree.rsplit('.').next().unwrap_or_default().to_owned();
-        let mut masks = Masks::new();
         masks.hide(random, "000000");
         masks.hide(format!(":{}", self.address().port()), ":NNNNN");
         if self.way == Way::Samba {
@@ -283,7 +310,7 @@ impl Place {
             }
         }
         masks.hide(self.socket().to_string_lossy(), "SOCKET");
-        masks
+        masks.hide(format!("onto {} ", machine()), "onto HOST ");
     }
 }
 
@@ -294,6 +321,12 @@ impl As {
             Self::Alice => ALICE,
         }
     }
+}
+
+/// How the programs call this machine that say so.
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    name.trim().split('.').next().unwrap_or_default().to_uppercase()
 }
 
 /// The program under this name, for one of the users.

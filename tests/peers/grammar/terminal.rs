@@ -11,6 +11,10 @@ use super::stage::{ROOT, Stage, shorten, shown};
 const LINES: &[(&str, &str)] = &[
     ("file --user alice", ""),
     ("file --user alice --compat", ""),
+    ("file --path hostile", ""),
+    ("file 8", ""),
+    ("file --path hostile --csv --no-header", ""),
+    ("who //server/data/hostile*", ""),
     ("file 2", ""),
     ("file --csv --user bob", ""),
     ("session --user bob", ""),
@@ -27,13 +31,11 @@ const LINES: &[(&str, &str)] = &[
 
 pub(super) fn told(stage: &Stage) -> String {
     let place = stage.here();
-    let hostile = place.tree().join("data/plan");
-    let mut text = format!("At a terminal of 72 columns and 20 lines. \\e is the escape.\n\n");
-    assert!(hostile.is_dir());
+    let mut text = String::from("At a terminal of 100 columns and 20 lines. \\e is the escape.\n\n");
     for (words, input) in LINES {
         let binary = shareward_binary();
         let inner = format!(
-            "stty cols 72 rows 20; exec {} net {words} --socket {}",
+            "stty cols 100 rows 20; exec {} net {words} --socket {}",
             binary.display(),
             place.socket().display()
         );

@@ -2,7 +2,6 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 use std::time::Duration;
 
 use testkit::run;
@@ -31,7 +30,6 @@ const LINES: &[&str] = &[
     "openfiles /socket DIR/nothing",
     "openfiles /disconnect /id 1 /socket DIR/nothing",
     "psfile -socket DIR/nothing",
-    "psloggedon -nobanner -socket DIR/nothing nobody-here",
     // No such server.
     "net session --server NOBODY",
     "net session --server NOBODY --json",
@@ -149,15 +147,11 @@ fn one(line: &str, names: &[(&str, String)], stage: &Stage) -> String {
     command.args(words);
     let output = run(command, b"", Duration::from_secs(60));
     let mut masks = stage.samba().masks();
+    stage.smb().add_masks(&mut masks);
     for (name, value) in names {
-        masks.hide(value, &name_of_width(name, value));
+        masks.hide_first(value, name);
     }
     shown(&output, &masks)
-}
-
-/// Addresses are shown by their names, at their own width.
-fn name_of_width(name: &str, value: &str) -> String {
-    if Path::new(value).is_absolute() { name.to_owned() } else { format!("{name:.<width$}", width = value.len()) }
 }
 
 fn free_port() -> String {

@@ -2,8 +2,8 @@
 
 use testkit::run;
 
-use super::stage::{As, command, shorten, shown, split};
 use super::Masks;
+use super::stage::{As, command, shorten, shown, split};
 
 const LINES: &[&str] = &[
     "net",
