@@ -72,14 +72,9 @@ fn words_without_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn who_cannot_be_asked() {
-    let Some(stage) = Stage::set().await else { return };
-    check!("unreachable", unreachable::told(&stage));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn at_a_terminal() {
+async fn several_servers_none_and_terminals() {
     let Some(mut stage) = Stage::set().await else { return };
+    check!("unreachable", unreachable::told(&stage));
     // Of what terminals act on, these are what SMB lets a name contain: a control sequence, and what turns text round.
     stage.add("hostile \u{9b}31m \u{202e}txt.exe").await;
     check!("terminal", terminal::told(&stage));
