@@ -35,10 +35,12 @@ impl Masks {
             text = text.replace(hidden, shown);
         }
         // How wide this program's columns are is up to the numbers.
-        if !self.numbers.is_empty() && text.contains("Files opened remotely via local share points") {
+        let squeezes =
+            !self.numbers.is_empty() && text.contains("Files opened remotely via local share points");
+        if squeezes {
             text = text.lines().map(|line| squeezed(line) + "\n").collect();
         }
-        let in_columns = !text.contains("is still open:");
+        let in_columns = !squeezes && !text.contains("is still open:");
         for (number, shown) in &self.numbers {
             let line =
                 |line: &str| numbered(line, number, shown, in_columns && !line.contains("  present  "));
