@@ -159,6 +159,11 @@ fn without_askers(line: &str) -> String {
         return "[*] shareward".to_owned();
     }
     let own = line.contains("root") && (line.contains("shareward") || line.contains("srvsvc"));
+    if own && line.starts_with('"') {
+        let value =
+            |it: &str| if it.trim_matches('"').parse::<u32>().is_ok() { "\"*\"" } else { it }.to_owned();
+        return line.split(',').map(value).collect::<Vec<_>>().join(",");
+    }
     let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
     let start = line.find(|it: char| it.is_ascii_digit()).unwrap_or(line.len());
     let (before, rest) = line.split_at(start);
