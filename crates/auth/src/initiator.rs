@@ -39,6 +39,11 @@ impl Credentials {
     pub const fn anonymous() -> Self {
         Self { user: String::new(), domain: String::new(), nt_hash: None }
     }
+
+    /// The user's name; empty for nobody.
+    pub fn user(&self) -> &str {
+        &self.user
+    }
 }
 
 impl fmt::Debug for Credentials {

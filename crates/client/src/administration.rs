@@ -143,6 +143,7 @@ pub trait Administration {
 }
 
 fn unsupported<'a, T: 'a>() -> Answer<'a, T> {
-    let error = control::Error::new(number::NOT_SUPPORTED, "The request is not supported.");
+    let error = control::Error::new(number::NOT_SUPPORTED, "The request is not supported.")
+        .with_hint("servers of other makes have no call for this");
     Box::pin(async { Err(error.into()) })
 }

@@ -143,6 +143,24 @@ fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
         Failure::Usage { error, help } => {
             (block(error, Some(help.syntax)), ExitCode::of_number(error.number))
         }
+        Failure::UnknownCommand { name, .. } if as_json => {
+            let error = Numbered::new(messages::SYNTAX_NUMBER);
+            let error = match name {
+                Some(name) => error.hint(format!("there is no command '{name}' here")),
+                None => error,
+            };
+            (json_block(&error), ExitCode::Failed)
+        }
+        Failure::Declined if as_json => (json_block(&Numbered::new(ERROR_CANCELLED)), ExitCode::Failed),
+        Failure::Plain(text) if as_json => {
+            let (message, hint) = match text.split_once("\n\nhint: ") {
+                Some((message, hint)) => (message, Some(hint.to_owned())),
+                None => (text.as_str(), None),
+            };
+            let content = control::Error { code: PLAIN, message: message.to_owned(), hint };
+            let text = document("error", &content).unwrap_or_else(|_unlikely| format!("{text}\n"));
+            (text, ExitCode::of_number(PLAIN))
+        }
         Failure::UnknownCommand { name, overview } => {
             let mut text = overview.clone();
             if let Some(name) = name {
@@ -151,7 +169,7 @@ fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
             (text, ExitCode::Failed)
         }
         Failure::Declined => (String::new(), ExitCode::of_number(ERROR_CANCELLED)),
-        Failure::Plain(text) => (format!("{text}\n"), ExitCode::System(1)),
+        Failure::Plain(text) => (format!("{text}\n"), ExitCode::of_number(PLAIN)),
         Failure::Told(code) => (String::new(), *code),
         Failure::Exit { failure, code } => (told(failure, as_json).0, ExitCode::System(*code)),
     }
@@ -196,3 +214,6 @@ fn json_block(error: &Numbered) -> String {
 }
 
 const ERROR_CANCELLED: u32 = 1223;
+
+/// The exit code of a failure outside NET's numbers.
+const PLAIN: u32 = 1;

@@ -5,10 +5,13 @@ use std::path::Path;
 
 use control::{Logon, Timestamp};
 
+/// Where they are recorded.
+pub(crate) const FILE: &str = "/run/utmp";
+
 /// The logons recorded now.
 pub(crate) fn logons() -> io::Result<Vec<Logon>> {
     let mut logons = Vec::new();
-    for record in read(Path::new("/run/utmp"))?.chunks_exact(LAYOUT.length) {
+    for record in read(Path::new(FILE))?.chunks_exact(LAYOUT.length) {
         logons.extend(logon(record, &LAYOUT, is_alive));
     }
     Ok(logons)

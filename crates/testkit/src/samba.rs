@@ -191,12 +191,13 @@ impl Accounts {
 
 fn write_config(root: &Path, setup: &Setup, port: u16) {
     let directory = root.display();
+    let interfaces = if setup.ipv6 { "127.0.0.1 ::1" } else { "127.0.0.1" };
     let mut text = format!(
         "[global]\n\
          server role = standalone server\n\
          workgroup = WORKGROUP\n\
          netbios name = TESTED\n\
-         interfaces = 127.0.0.1\n\
+         interfaces = {interfaces}\n\
          bind interfaces only = yes\n\
          smb ports = {port}\n\
          disable netbios = yes\n\

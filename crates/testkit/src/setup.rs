@@ -57,6 +57,8 @@ pub struct Setup {
     pub tree: Option<PathBuf>,
     /// Whose process it is (Samba's is always root's).
     pub run_as: RunAs,
+    /// Whether it also listens on `::1`, on the same port.
+    pub ipv6: bool,
     /// Lines appended to `[server]` of our configuration.
     pub extra: String,
     /// Lines appended to `[global]` of Samba's.
@@ -86,6 +88,7 @@ impl Default for Setup {
             shares: vec![share("data", false), share("other", false), share("sealed", true)],
             tree: None,
             run_as: RunAs::Ordinary,
+            ipv6: false,
             extra: String::new(),
             extra_samba: String::new(),
         }

@@ -88,6 +88,11 @@ impl Shareward {
         self.files.path("shareward.toml")
     }
 
+    /// The control socket.
+    pub fn socket(&self) -> PathBuf {
+        self.files.path("run/control.sock")
+    }
+
     /// A temporary directory of this server's that no share shows.
     pub fn scratch(&self) -> PathBuf {
         self.files.path("scratch")
@@ -219,8 +224,9 @@ impl Files {
             |users: Vec<&str>| users.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
         let administrators =
             listed(self.setup.users.iter().filter(|u| u.administrator).map(|u| u.name.as_str()).collect());
+        let also = if self.setup.ipv6 { format!(", \"[::1]:{port}\"") } else { String::new() };
         let mut text = format!(
-            "[server]\nlisten = [\"127.0.0.1:{port}\"]\nname = \"TESTED\"\ncontrol_socket = \"{root}/run/control.sock\"\n\
+            "[server]\nlisten = [\"127.0.0.1:{port}\"{also}]\nname = \"TESTED\"\ncontrol_socket = \"{root}/run/control.sock\"\n\
              users_file = \"{root}/users\"\nstate_dir = \"{root}/state\"\nadministrators = [{administrators}]\n{}\n",
             self.setup.extra
         );

@@ -134,12 +134,17 @@ impl Remote {
             };
             match Connection::connect(address, None, options).await {
                 Ok(connection) => return Ok(connection),
-                Err(smb::Error::Io(error)) => last = format!("{error} ({address})"),
-                Err(smb::Error::TimedOut(_)) => last = format!("no answer in time ({address})"),
+                Err(smb::Error::Io(error)) => last = format!("{error}{}", self.at(address)),
+                Err(smb::Error::TimedOut(_)) => last = format!("no answer in time{}", self.at(address)),
                 Err(error) => return Err(self.failure(error)),
             }
         }
         Err(unreachable(last))
+    }
+
+    /// Which address of a name it was.
+    fn at(&self, address: SocketAddr) -> String {
+        if address.ip().to_string() == self.place.host() { String::new() } else { format!(" ({address})") }
     }
 
     fn failure(&self, error: smb::Error) -> Error {
@@ -150,6 +155,11 @@ impl Remote {
 impl Rpc for Remote {
     fn server_name(&self) -> String {
         format!(r"\\{}", self.place.unc_host())
+    }
+
+    fn user(&self) -> Option<String> {
+        let user = self.credentials.user().split('@').next().unwrap_or_default();
+        Some(user.to_owned()).filter(|user| !user.is_empty())
     }
 
     async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {

@@ -14,6 +14,11 @@ pub trait Rpc {
     /// `ServerName` of a call: the server with its two backslashes.
     fn server_name(&self) -> String;
 
+    /// As whom it makes them, without a domain; none where that is not known.
+    fn user(&self) -> Option<String> {
+        None
+    }
+
     /// Makes a call. What the call says of its own success is in the response.
     fn call<C: Call>(
         &self,
@@ -25,6 +30,10 @@ pub trait Rpc {
 impl<T: Rpc> Rpc for Arc<T> {
     fn server_name(&self) -> String {
         self.as_ref().server_name()
+    }
+
+    fn user(&self) -> Option<String> {
+        self.as_ref().user()
     }
 
     async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {

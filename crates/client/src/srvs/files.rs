@@ -8,7 +8,7 @@ use rpc::srvsvc::{
 };
 
 use super::call::{CallError, Refused, Rpc, list, make};
-use super::{Knowledge, SrvsClient, unsupported};
+use super::{Knowledge, SrvsClient, told, unsupported};
 use crate::Error;
 use crate::limits::CLOSE_LOOKS;
 
@@ -22,8 +22,16 @@ impl<R: Rpc> SrvsClient<R> {
             None => self.all_files(None).await?,
         };
         self.tell_file_shares(&mut files).await;
+        told(query.idle.is_some(), &files, |it| it.idle_seconds.is_some(), "how long files are not used")?;
+        told(query.age.is_some(), &files, |it| it.opened_at.is_some(), "since when files are open")?;
+        told(query.locked.is_some(), &files, |it| it.locks.is_some(), "which files are locked")?;
+        told(query.writing.is_some(), &files, |it| it.permissions.is_some(), "for what files are open")?;
         let now = Timestamp::now();
         files.retain(|file| query.matches(file, now));
+        if query.mine == Some(true) {
+            let own = FileQuery { user: Some(self.own()?), ..FileQuery::default() };
+            files.retain(|file| own.matches(file, now));
+        }
         files.sort_by_key(|file| file.id);
         Ok(files)
     }

@@ -60,6 +60,11 @@ impl<R: Rpc> SrvsClient<R> {
         *known = change(std::mem::take(&mut known));
     }
 
+    /// Whose entries are the caller's own.
+    fn own(&self) -> Result<String, Error> {
+        self.rpc.user().ok_or_else(|| unsupported("it is not known as whom this server is asked".into()))
+    }
+
     /// Whether the server ends one session without the others; so unless it has shown that it does not.
     fn can_end_single_sessions(&self) -> bool {
         self.knowledge().single_sessions != Some(false)
@@ -158,6 +163,14 @@ impl<R: Rpc> Administration for SrvsClient<R> {
 /// 50, and why.
 fn unsupported(hint: String) -> Error {
     control::Error::new(number::NOT_SUPPORTED, "The request is not supported.").with_hint(hint).into()
+}
+
+/// Refuses a filter by what the server tells of no entry: an empty list would look as if there were none.
+fn told<T>(asked: bool, entries: &[T], is_told: impl Fn(&T) -> bool, what: &str) -> Result<(), Error> {
+    if asked && !entries.is_empty() && !entries.iter().any(is_told) {
+        return Err(unsupported(format!("this server does not tell {what}")));
+    }
+    Ok(())
 }
 
 /// A string that says something.

@@ -10,7 +10,7 @@ use rpc::srvsvc::{
 };
 
 use super::call::{CallError, Refused, Rpc, list, make};
-use super::{Knowledge, SrvsClient, computer, some};
+use super::{Knowledge, SrvsClient, computer, some, told};
 use crate::Error;
 use crate::limits::SRVS_COMPUTERS_ASKED;
 
@@ -24,7 +24,14 @@ impl<R: Rpc> SrvsClient<R> {
     pub(super) async fn session_list(&self, query: &SessionQuery) -> Result<Vec<Session>, Error> {
         let mut sessions = self.all_sessions().await?;
         self.tell_shares(&mut sessions).await;
+        told(query.share.is_some(), &sessions, |it| !it.shares.is_empty(), "which shares sessions use")?;
+        told(query.idle.is_some(), &sessions, |it| it.idle_seconds.is_some(), "how long sessions are idle")?;
+        told(query.age.is_some(), &sessions, |it| it.active_seconds.is_some(), "how old sessions are")?;
         sessions.retain(|session| query.matches(session));
+        if query.mine == Some(true) {
+            let own = SessionQuery { user: Some(self.own()?), ..SessionQuery::default() };
+            sessions.retain(|session| own.matches(session));
+        }
         // They have no ids to be ordered by, and no server promises an order.
         sessions.sort_by(|a, b| (&a.computer, &a.user).cmp(&(&b.computer, &b.user)));
         Ok(sessions)
@@ -33,7 +40,7 @@ impl<R: Rpc> SrvsClient<R> {
     pub(super) async fn session_end(&self, session: &Session) -> Result<(), Error> {
         let request = SessionDelRequest {
             server_name: Some(self.rpc.server_name()),
-            client_name: Some(address::display(&session.computer)),
+            client_name: Some(self.name_of_computer(&session.computer)),
             user_name: Some(session.user.clone()).filter(|user| !user.is_empty()),
         };
         match make(&self.rpc, ENDPOINT, &request).await {
@@ -51,6 +58,11 @@ impl<R: Rpc> SrvsClient<R> {
             Err(refused) if refused.is(Win32Error::USER_NOT_FOUND) => Err(no_session()),
             Err(refused) => Err(refused.into()),
         }
+    }
+
+    /// Samba knows IPv6 addresses without brackets only.
+    fn name_of_computer(&self, computer: &str) -> String {
+        if self.can_end_single_sessions() { address::display(computer) } else { format!(r"\\{computer}") }
     }
 
     /// All sessions, at the level that tells most of those that the server knows and grants.
@@ -164,14 +176,15 @@ fn level_10(it: SessionInfo10) -> Session {
     }
 }
 
-/// Who answers at this level and not above is Samba, which does not measure how long a session is idle and says 0.
+/// Who answers at this level and not above is Samba, which does not measure how long a session is idle and says 0. It
+/// rounds when a session began, and one of this second may be -1 seconds old.
 fn level_1(it: SessionInfo1) -> Session {
     let SessionInfo1 { client_name, user_name, num_opens, time, idle_time, user_flags } = it;
     let info = SessionInfo2 {
         client_name,
         user_name,
         num_opens,
-        time,
+        time: if time == u32::MAX { 0 } else { time },
         idle_time,
         user_flags,
         client_type_name: None,

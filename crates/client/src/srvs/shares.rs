@@ -259,7 +259,8 @@ fn not_allowed(refused: Refused) -> Error {
     if !refused.is_denied() {
         return refused.into();
     }
-    let hint = "shares are made, changed and deleted by administrators; Samba also answers so where its                 configuration has no 'add share command', 'change share command' or 'delete share command'";
+    let hint = "shares are made, changed and deleted by administrators; Samba also answers so where its \
+                configuration has no 'add share command', 'change share command' or 'delete share command'";
     control::Error::new(number::ACCESS_DENIED, "Access is denied.").with_hint(hint).into()
 }
 

@@ -29,6 +29,10 @@ impl Rpc for Scripted {
         r"\\SCRIPT".into()
     }
 
+    fn user(&self) -> Option<String> {
+        Some("Alice".into())
+    }
+
     async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {
         assert_eq!(endpoint.pipe, "srvsvc");
         let request = Request::decode(C::OPNUM, &call.encode()).unwrap();
@@ -290,21 +294,28 @@ async fn pages_are_put_together_and_end() {
 }
 
 #[tokio::test]
-async fn filters_are_applied_here_and_the_unknown_matches_none() {
+async fn filters_are_applied_here_and_one_by_what_is_not_told_is_refused() {
     let client = client(samba);
-    let query = |user: Option<&str>, idle: Option<&str>| SessionQuery {
+    let query = |user: Option<&str>, mine| SessionQuery {
         user: user.map(str::to_owned),
-        idle: idle.map(|bound| bound.parse().unwrap()),
+        mine,
         ..SessionQuery::default()
     };
     for (query, found) in [
         (query(None, None), 1),
         (query(Some("ALICE"), None), 1),
+        (query(None, Some(true)), 1),
         (query(Some("bob"), None), 0),
-        (query(None, Some("<1h")), 0),
+        (query(Some("bob"), Some(true)), 0),
     ] {
         assert_eq!(client.sessions(&query).await.unwrap().len(), found, "{query:?}");
     }
+    let idle = SessionQuery { idle: Some("<1h".parse().unwrap()), ..SessionQuery::default() };
+    assert_eq!(client.sessions(&idle).await.unwrap_err().number(), 50);
+    let share = SessionQuery { share: Some("data".into()), ..SessionQuery::default() };
+    assert_eq!(client.sessions(&share).await.unwrap_err().number(), 50);
+    let age = FileQuery { age: Some(">1h".parse().unwrap()), ..FileQuery::default() };
+    assert_eq!(client.files(&age).await.unwrap_err().number(), 50);
 }
 
 #[tokio::test]
@@ -365,7 +376,7 @@ async fn a_server_of_few_words_tells_ids() {
     let files = client.files(&FileQuery::default()).await.unwrap();
     assert_eq!(files, [OpenFile { id: 7, ..OpenFile::default() }]);
     let writing = FileQuery { writing: Some(false), ..FileQuery::default() };
-    assert_eq!(client.files(&writing).await.unwrap(), []);
+    assert_eq!(client.files(&writing).await.unwrap_err().number(), 50);
 }
 
 /// Samba that closes, and says that it did not, `after` so many looks; never for none.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use control::{FileQuery, OpenFile, Who, WhoQuery, limits};
+use control::{FileQuery, OpenFile, Who, WhoQuery, limits, number};
 use tokio::time::{Instant, sleep};
 
 use super::SrvsClient;
@@ -21,6 +21,12 @@ impl<R: Rpc> SrvsClient<R> {
     /// The holders. Whom the server refused it does not tell.
     pub(super) async fn holders(&self, query: &WhoQuery) -> Result<Who, Error> {
         let meant = Meant::of(query);
+        if let Meant::Below { share, .. } = &meant
+            && let Err(error) = self.share_of_name(share).await
+            && error.number() == number::NET_NAME_NOT_FOUND
+        {
+            return Err(error);
+        }
         let wait = Duration::from_secs(query.wait.unwrap_or(0).min(limits::WAIT_MAX).into());
         let deadline = Instant::now() + wait;
         loop {

@@ -1,6 +1,7 @@
 //! `net config`: the server's settings.
 
-use control::{Settings, SettingsChange};
+use client::Administration;
+use control::{Settings, SettingsChange, number};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
@@ -48,6 +49,10 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let change = change_of(&words).map_err(usage)?;
     match words.operands.as_slice() {
         [] if change == SettingsChange::default() && !options.json => {
+            if !runs(&*administration::of(&options.target)?)? {
+                console.line(&format!("{}\n", messages::NO_ENTRIES));
+                return Ok(());
+            }
             console.write(CONFIGURABLE);
             console.line(&format!("{}\n", messages::COMPLETED));
             return Ok(());
@@ -55,7 +60,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         [] => {}
         [service] if service.eq_ignore_ascii_case("server") => {}
         [service] if service.eq_ignore_ascii_case("workstation") => {
-            return Err(Numbered::new(control::number::NOT_SUPPORTED)
+            return Err(Numbered::new(number::NOT_SUPPORTED)
                 .hint("there is no Workstation service here; 'net use' lists connections")
                 .into());
         }
@@ -77,6 +82,16 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     }
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
+}
+
+/// Whether the service runs: somebody answers, if only to say no.
+fn runs(server: &dyn Administration) -> Result<bool, Failure> {
+    match administration::run(async { Ok(server.server().await) })? {
+        Ok(_) => Ok(true),
+        Err(error) if error.number() == number::ACCESS_DENIED => Ok(true),
+        Err(error) if error.number() == number::SERVER_NOT_STARTED => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 const CONFIGURABLE: &str = "The following running services can be controlled:\n\n   Server\n\n";

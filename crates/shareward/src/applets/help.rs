@@ -52,8 +52,10 @@ pub(super) fn show(applet: &Applet, console: &mut Console) {
 /// The commands there are.
 pub(super) fn overview(family: Family) -> String {
     let listed = |wanted: Family| {
-        let applets = APPLETS.iter().filter(|applet| applet.family == wanted);
+        let mut applets: Vec<_> = APPLETS.iter().filter(|applet| applet.family == wanted).collect();
+        applets.sort_by_key(|applet| applet.names.first());
         applets
+            .into_iter()
             .map(|applet| format!("    {:<10} {}\n", applet.names.first().unwrap_or(&""), applet.summary))
             .collect::<String>()
     };

@@ -108,10 +108,15 @@ impl Family {
 /// that `words` name.
 pub(crate) fn run_as(program: &str, words: &[String], console: &mut Console) -> Result<(), Failure> {
     let name = program_name(program);
-    match find(Family::Own, &name).filter(|_| links::PROGRAMS.contains(&name.as_str())) {
-        Some(applet) => run(applet, words, console),
-        None => dispatch(Family::of_program(program), words, console),
+    if let Some(applet) = find(Family::Own, &name).filter(|_| links::PROGRAMS.contains(&name.as_str())) {
+        return run(applet, words, console);
     }
+    let outcome = dispatch(Family::of_program(program), words, console);
+    // A line with something else wrong in it was not understood as far as this.
+    if outcome.is_err() && cli::wants_json(words) {
+        console.set_json();
+    }
+    outcome
 }
 
 /// The name of a program without where it is, in lower case.

@@ -106,17 +106,25 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             return Err(misused("Invalid syntax."));
         }
         let meant = Meant::of(&line)?;
-        return disconnect(&*administration::of(&target)?, &meant, console);
+        return disconnect(&*asked(&target)?, &meant, console);
     }
     if given(&OF_DISCONNECT) {
         return Err(misused("Invalid syntax."));
     }
     let form = Form::of(&line)?;
-    query(&*administration::of(&target)?, &target, form, line.has("v"), console)
+    query(&*asked(&target)?, &target, form, line.has("v"), console)
 }
 
 fn misused(text: &str) -> Failure {
     Failure::Plain(format!("ERROR: {text}\nType \"OPENFILES /?\" for usage."))
+}
+
+/// The server, or why not in the words of this program.
+fn asked(target: &Target) -> Result<Box<dyn Administration>, Failure> {
+    administration::of(target).map_err(|failure| match failure {
+        Failure::Numbered(error) => Failure::Plain(format!("ERROR: {}", error.explained())),
+        other => other,
+    })
 }
 
 fn refused(error: client::Error) -> Failure {

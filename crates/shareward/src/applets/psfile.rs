@@ -98,7 +98,10 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
         ..Target::default()
     };
-    let server = administration::of(&target)?;
+    let server = administration::of(&target).map_err(|failure| match failure {
+        Failure::Numbered(error) => Failure::Plain(error.explained()),
+        other => other,
+    })?;
     let host = host_name(&*server, &target);
     let mut files = administration::run(async { Ok(server.files(&FileQuery::default()).await) })?
         .map_err(|error| Failure::Plain(Numbered::from(error).explained()))?;

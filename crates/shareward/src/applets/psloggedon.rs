@@ -111,15 +111,26 @@ struct Machine {
     shares: Result<Vec<Session>, Numbered>,
 }
 
+impl Machine {
+    /// Whether both questions failed, and for the same reason, which is told once.
+    fn is_silent(&self) -> bool {
+        match (&self.local, &self.shares) {
+            (Err(local), Err(shares)) => local.explained() == shares.explained(),
+            _ => false,
+        }
+    }
+}
+
 fn ask(target: &Target, local_only: bool) -> Result<Vec<Machine>, Failure> {
     let servers = administration::all_of(target)?;
     let here = target.server.is_none();
     administration::run(async {
         let asked = servers.ask(async |server: &dyn Administration| {
             let local = match server.logons().await {
-                Err(error) if here && is_no_answer(&error) => {
-                    utmp::logons().map_err(|reason| Numbered::from(error).hint(reason.to_string()))
-                }
+                Err(error) if here && is_no_answer(&error) => utmp::logons().map_err(|reason| {
+                    let hint = format!("who is logged on here is not recorded: {}: {reason}", utmp::FILE);
+                    Numbered::from(error).hint(hint)
+                }),
                 answer => answer.map_err(Numbered::from),
             };
             let shares = match local_only {
@@ -145,9 +156,10 @@ fn is_no_answer(error: &client::Error) -> bool {
 
 fn show(machines: &[Machine], local_only: bool, times: bool, console: &mut Console) -> Result<(), Failure> {
     let mut first: Option<ExitCode> = None;
-    for machine in machines {
+    for (index, machine) in machines.iter().enumerate() {
         if machines.len() > 1 {
-            console.line(&format!("\\\\{}\n", clean_line(&machine.name)));
+            let before = if index > 0 { "\n" } else { "" };
+            console.line(&format!("{before}\\\\{}\n", clean_line(&machine.name)));
         }
         match &machine.local {
             Ok(logons) if logons.is_empty() => console.line("No one is logged on locally."),
@@ -178,7 +190,9 @@ fn show(machines: &[Machine], local_only: bool, times: bool, console: &mut Conso
             }
             Err(error) => {
                 console.line("Unable to query resource logons");
-                tell(machine, error, &mut first, console);
+                if !machine.is_silent() {
+                    tell(machine, error, &mut first, console);
+                }
             }
         }
     }
@@ -224,7 +238,8 @@ fn find(machines: &[Machine], wanted: &str, console: &mut Console) -> Result<(),
                 tell_found(&name(session.domain.as_deref(), &session.user), "via resource shares");
             }
         }
-        for error in machine.local.as_ref().err().into_iter().chain(machine.shares.as_ref().err()) {
+        let shares = machine.shares.as_ref().err().filter(|_| !machine.is_silent());
+        for error in machine.local.as_ref().err().into_iter().chain(shares) {
             tell(machine, error, &mut first, console);
         }
     }

@@ -144,6 +144,8 @@ fn act(words: &[String], console: &mut Console, act: &'static Act) -> Result<(),
     })?;
     let server = administration::of(&options.target)?;
     if act.action == ServiceAction::Stop {
+        // Nobody is asked about what cannot be done.
+        administration::run(async { Ok(server.service().await) })?.map_err(not_running)?;
         warn(&*server, &options, console)?;
     }
     if let Some(begun) = act.begun {

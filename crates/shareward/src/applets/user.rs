@@ -84,6 +84,12 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
 }
 
 fn list(path: &Path, console: &mut Console) -> Result<(), Failure> {
+    if !path.exists() {
+        return Err(Failure::Plain(format!(
+            "there are no users yet: there is no {}\n\nhint: 'shareward user add NAME' makes it",
+            path.display()
+        )));
+    }
     for user in known(path, console)?.users() {
         let state = if user.is_enabled() { "" } else { "  (disabled)" };
         console.line(&format!("{}{state}", user.name));

@@ -94,6 +94,15 @@ pub(crate) fn wants_help(words: &[String]) -> bool {
         .any(|word| matches!(word.to_ascii_lowercase().as_str(), "/?" | "-?" | "/help" | "--help" | "-h"))
 }
 
+/// Whether the words ask for JSON, as far as that can be told of a line that is wrong.
+pub(crate) fn wants_json(words: &[String]) -> bool {
+    words.iter().take_while(|word| *word != "--").any(|word| {
+        let word = word.to_ascii_lowercase();
+        let name = word.split(['=', ':']).next().unwrap_or_default();
+        matches!(name, "--json" | "-json" | "/json" | "--ndjson" | "-ndjson" | "/ndjson")
+    })
+}
+
 /// The computer that an operand names. NET wants `\\NAME`; a shell may have eaten one backslash, and
 /// `//NAME` needs no quoting at all.
 pub(crate) fn computer(operand: &str) -> Result<String, Numbered> {

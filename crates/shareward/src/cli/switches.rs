@@ -104,7 +104,7 @@ pub(crate) fn parse_either(
 
 fn sort(words: &[String], switches: &[Switch], is_path: impl Fn(&str) -> bool) -> Result<Words, Numbered> {
     let mut sorted = Words::default();
-    let mut words = words.iter();
+    let mut words = words.iter().peekable();
     while let Some(word) = words.next() {
         if word == "--" {
             sorted.operands.extend(words.by_ref().cloned());
@@ -121,7 +121,10 @@ fn sort(words: &[String], switches: &[Switch], is_path: impl Fn(&str) -> bool) -
             (Takes::Nothing, Some(_)) => return Err(Numbered::new(messages::OPTION_VALUE_NUMBER)),
             (Takes::Value | Takes::Optional, Some(value)) => Some(value.to_owned()),
             (Takes::Optional, None) => None,
-            (Takes::Value, None) if spelling.marker == "--" => words.next().cloned(),
+            // What looks like the next switch is that; as a value it needs the equals sign.
+            (Takes::Value, None) if spelling.marker == "--" => {
+                words.next_if(|word| !word.starts_with("--")).cloned()
+            }
             (Takes::Value, None) => None,
         };
         let lacks_value = match switch.takes {

@@ -1,7 +1,7 @@
 //! Closing: one open by its id, or all that filters let through.
 
 use client::Administration;
-use control::{CloseFile, Ended, FileQuery, OpenFile, Outcome, number};
+use control::{CloseFile, Ended, FileQuery, OpenFile, Outcome, Timestamp, number};
 use serde::Serialize;
 
 use super::{EXPECT_PATH, EXPECT_USER, FORCE, GRACE};
@@ -41,6 +41,19 @@ impl How {
     }
 }
 
+impl How {
+    /// Whether it may be this open; the server looks once more.
+    fn expects(&self, file: &OpenFile) -> bool {
+        let folded = |path: &str| path.replace('/', "\\").trim_start_matches('\\').to_lowercase();
+        let user = FileQuery { user: self.0.expect_user.clone(), ..FileQuery::default() };
+        let paths = [Some(&file.path), file.server_path.as_ref()];
+        user.matches(file, Timestamp::now())
+            && self.0.expect_path.as_ref().is_none_or(|expected| {
+                paths.into_iter().flatten().any(|path| folded(path) == folded(expected))
+            })
+    }
+}
+
 /// A close, and how to go about it.
 pub(super) struct Closing {
     pub(super) how: How,
@@ -76,6 +89,12 @@ impl Closing {
                 Err(error) => Err(error.into()),
             }
         })?;
+        if let Some(file) = file.as_ref().filter(|file| !self.how.expects(file)) {
+            let whose = format!("{} of {}", shown_path(file), whose(file));
+            return Err(Numbered::new(number::FILE_ID_NOT_FOUND)
+                .hint(format!("this id is something else: {whose}"))
+                .into());
+        }
         if self.dry_run {
             return self.would_close(&file.into_iter().collect::<Vec<_>>(), console);
         }

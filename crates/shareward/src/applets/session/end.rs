@@ -70,7 +70,7 @@ impl Ending {
         }
         let listed: Vec<Of<Session>> =
             sessions.iter().map(|session| Of { server: None, entry: session.clone() }).collect();
-        console.write(&format!("{}\n", shown::table(&listed, false, false, None)));
+        console.write(&format!("{}\n", shown::table(&listed, false, shown::Form::default())));
         console.line(&format!(
             "{}. Nothing was ended: this is a dry run.\n",
             opens::number(sessions.len(), "session", "sessions")

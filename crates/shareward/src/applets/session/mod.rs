@@ -66,7 +66,7 @@ How to end and to show them:
   --dry-run       ends nothing, and shows what it would
   --watch         goes on showing the list until Ctrl-C, or --for so long.
                   Where output is no terminal, as a line for every change
-  --verbose       in lists, also shows what NET does not: dialect, signing,
+  --verbose       also shows what NET does not: id, dialect, signing,
                   encryption, since when
   --compat        cuts long names as NET did
   --json          a document for programs; --ndjson one to a line, --csv as a
@@ -151,6 +151,10 @@ impl Meant {
     async fn of(&self, server: &dyn Administration) -> Result<Vec<Session>, client::Error> {
         let query = self.filter.sessions();
         let mut sessions = server.sessions(&query).await?;
+        if self.id.is_some() && !sessions.is_empty() && sessions.iter().all(|it| it.id.is_none()) {
+            let error = control::Error::new(number::NOT_SUPPORTED, "The request is not supported.");
+            return Err(error.with_hint("this server's sessions have no ids").into());
+        }
         sessions.retain(|session| self.id.is_none_or(|id| session.id == Some(id)));
         if let Some(computer) = &self.computer {
             let resolve = |name: &str| self.addresses.get_or_init(|| addresses_of(name)).clone();
@@ -196,7 +200,7 @@ impl Shown<'_> {
             let with_shares = self.meant.computer.is_some();
             console.write(&shown::details(&gathered.entries, with_shares, self.verbose, self.compat));
         } else {
-            console.write(&shown::table(&gathered.entries, gathered.several, self.compat, None));
+            console.write(&shown::table(&gathered.entries, gathered.several, self.form(None)));
         }
         console.line(&format!("{}\n", messages::COMPLETED));
         gathered.conclude(console)
@@ -242,8 +246,12 @@ impl Shown<'_> {
         };
         let question = async |server: &dyn Administration| meant.of(server).await;
         watch(servers, watched, format, console, question, is_meant, |gathered| {
-            shown::table(&gathered.entries, gathered.several, self.compat, width)
+            shown::table(&gathered.entries, gathered.several, self.form(width))
         })
+    }
+
+    fn form(&self, width: Option<usize>) -> shown::Form {
+        shown::Form { verbose: self.verbose, compat: self.compat, width }
     }
 }
 

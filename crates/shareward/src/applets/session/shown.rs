@@ -1,5 +1,7 @@
 //! Sessions, as the command shows them.
 
+use std::borrow::Cow;
+
 use control::{Connection, Event, Session, address};
 use serde::Serialize;
 
@@ -15,6 +17,20 @@ const COLUMNS: [Column; 5] = [
     Column { title: "Client Type", width: 17, align: Align::Left, cut: Cut::End },
     Column { title: "Opens", width: 5, align: Align::Right, cut: Cut::Never },
     Column { title: "Idle time", width: 9, align: Align::Left, cut: Cut::Never },
+];
+
+/// NET's columns and ours.
+const MORE_COLUMNS: [Column; 10] = [
+    COLUMNS[0],
+    COLUMNS[1],
+    COLUMNS[2],
+    COLUMNS[3],
+    Column { title: "Idle time", width: 11, align: Align::Left, cut: Cut::Never },
+    Column { title: "ID", width: 10, align: Align::Left, cut: Cut::Never },
+    Column { title: "Dialect", width: 7, align: Align::Left, cut: Cut::Never },
+    Column { title: "Signed", width: 6, align: Align::Left, cut: Cut::Never },
+    Column { title: "Encrypted", width: 9, align: Align::Left, cut: Cut::Never },
+    Column { title: "Connected", width: 19, align: Align::Left, cut: Cut::Never },
 ];
 
 const SHARE_COLUMNS: [Column; 3] = [
@@ -113,21 +129,43 @@ pub(super) fn is_connection_of(connection: &Connection, session: &Session) -> bo
     }
 }
 
+/// How a table is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Form {
+    /// With our columns beside NET's.
+    pub(super) verbose: bool,
+    /// Cut to NET's columns.
+    pub(super) compat: bool,
+    /// The columns of the terminal.
+    pub(super) width: Option<usize>,
+}
+
 /// NET's table.
-pub(super) fn table(sessions: &[Of<Session>], several: bool, compat: bool, width: Option<usize>) -> String {
+pub(super) fn table(sessions: &[Of<Session>], several: bool, form: Form) -> String {
     let rows = sessions.iter().map(|it| {
         let session = &it.entry;
-        let values = vec![
+        let mut values = vec![
             address::display(&session.computer).into(),
             session.user.as_str().into(),
             session.client_type.as_deref().unwrap_or_default().into(),
             or_unknown(session.opens).into(),
             or_unknown(session.idle_seconds.map(span)).into(),
         ];
+        if form.verbose {
+            let more = [
+                or_unknown(session.id),
+                or_unknown(session.dialect.as_ref()),
+                or_unknown(session.signed.map(yes_or_no)),
+                or_unknown(session.encrypted.map(yes_or_no)),
+                or_unknown(session.connected_at.map(local_time)),
+            ];
+            values.extend(more.map(Cow::Owned));
+        }
         row_of(it, values)
     });
-    let columns = with_server(&COLUMNS, several);
-    format!("\n{}", Table { columns: &columns, rows }.text(compat, width))
+    let columns = if form.verbose { MORE_COLUMNS.as_slice() } else { COLUMNS.as_slice() };
+    let columns = with_server(columns, several);
+    format!("\n{}", Table { columns: &columns, rows }.text(form.compat, form.width))
 }
 
 /// A block for each session.
