@@ -46,7 +46,7 @@ pub struct Session {
     pub transport: Option<String>,
     /// The shares the session is connected to.
     #[serde(default)]
-    pub shares: Vec<SessionShare>,
+    pub shares: Option<Vec<SessionShare>>,
 }
 
 /// A share that a session is connected to.
@@ -92,7 +92,7 @@ impl SessionQuery {
                     || session.computer_name.as_deref().is_some_and(|it| address::same_computer(it, client))
             })
             && self.share.as_ref().is_none_or(|share| {
-                session.shares.iter().any(|it| it.name.to_lowercase() == share.to_lowercase())
+                session.shares.iter().flatten().any(|it| it.name.to_lowercase() == share.to_lowercase())
             })
             && self.idle.is_none_or(|bound| session.idle_seconds.is_some_and(|idle| bound.allows(idle)))
             && self.age.is_none_or(|bound| session.active_seconds.is_some_and(|age| bound.allows(age)))

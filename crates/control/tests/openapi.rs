@@ -98,7 +98,7 @@ fn refusal() -> Refusal {
 #[test]
 fn answers() {
     let shares = vec![SessionShare { name: "data".into(), kind: ShareKind::Disk, opens: 1 }];
-    fits("PageOfSession", &Page::new(vec![Session { shares, ..Session::default() }], Some(1)));
+    fits("PageOfSession", &Page::new(vec![Session { shares: Some(shares), ..Session::default() }], Some(1)));
     fits("PageOfOpenFile", &Page::whole(vec![file()]));
     fits("PageOfConnection", &Page::whole(vec![Connection::default()]));
     fits("PageOfRefusal", &Page::whole(vec![refusal()]));

@@ -24,7 +24,7 @@ impl<R: Rpc> SrvsClient<R> {
     pub(super) async fn session_list(&self, query: &SessionQuery) -> Result<Vec<Session>, Error> {
         let mut sessions = self.all_sessions().await?;
         self.tell_shares(&mut sessions).await;
-        told(query.share.is_some(), &sessions, |it| !it.shares.is_empty(), "which shares sessions use")?;
+        told(query.share.is_some(), &sessions, |it| it.shares.is_some(), "which shares sessions use")?;
         told(query.idle.is_some(), &sessions, |it| it.idle_seconds.is_some(), "how long sessions are idle")?;
         told(query.age.is_some(), &sessions, |it| it.active_seconds.is_some(), "how old sessions are")?;
         sessions.retain(|session| query.matches(session));
@@ -120,14 +120,19 @@ impl<R: Rpc> SrvsClient<R> {
         }
         for (name, indexes) in computers {
             let Ok(connections) = self.connections_of_computer(&name).await else { return };
+            // Who has a session is connected to something: this server tells nothing.
+            if connections.is_empty() {
+                continue;
+            }
             for index in indexes {
                 let Some(session) = sessions.get_mut(index) else { continue };
+                let shares = session.shares.get_or_insert_default();
                 let of_user = connections.iter().filter(|it| it.user.eq_ignore_ascii_case(&session.user));
                 for connection in of_user {
                     let opens = connection.opens.unwrap_or(0);
-                    match session.shares.iter_mut().find(|it| it.name == connection.share) {
+                    match shares.iter_mut().find(|it| it.name == connection.share) {
                         Some(share) => share.opens = share.opens.saturating_add(opens),
-                        None => session.shares.push(SessionShare {
+                        None => shares.push(SessionShare {
                             name: connection.share.clone(),
                             kind: connection.kind,
                             opens,

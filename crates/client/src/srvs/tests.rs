@@ -322,7 +322,7 @@ async fn filters_are_applied_here_and_one_by_what_is_not_told_is_refused() {
 async fn what_samba_makes_up_is_not_told() {
     let client = client(samba);
     let sessions = client.sessions(&SessionQuery::default()).await.unwrap();
-    assert_eq!(sessions[0].shares, []);
+    assert_eq!(sessions[0].shares, None);
     let query = ConnectionQuery { share: Some("data".into()), ..ConnectionQuery::default() };
     let connections = client.connections(&query).await.unwrap();
     let expected = Connection { id: 1, share: "data".into(), opens: Some(1), ..Connection::default() };

@@ -4,6 +4,7 @@ mod edit;
 mod parse;
 mod source;
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -165,6 +166,20 @@ pub enum Caching {
 impl ShareSettings {
     /// The name of the share that has the named pipes.
     pub(crate) const IPC: &str = "IPC$";
+
+    /// Who may do what, in grants: where there are none, all that the share lets anybody do, for those whom `users`
+    /// lets in.
+    pub(crate) fn permissions(&self) -> Cow<'_, [Grant]> {
+        if !self.grants.is_empty() {
+            return Cow::Borrowed(&self.grants);
+        }
+        let right = if self.read_only { GrantRight::Read } else { GrantRight::Full };
+        let grant = |name: &str| Grant { who: Grantee::User(name.to_owned()), right };
+        if self.users.is_empty() {
+            return Cow::Owned(vec![grant(EVERYONE)]);
+        }
+        Cow::Owned(self.users.iter().map(|name| grant(name)).collect())
+    }
 
     /// A share of a directory, for every user.
     pub fn new(name: String, path: PathBuf) -> Self {

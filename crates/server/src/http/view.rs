@@ -68,7 +68,7 @@ pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &Share
         cipher: protection.cipher.filter(|_| flags.encrypted).map(cipher),
         signing: protection.signing.filter(|_| flags.signed).map(signing),
         transport: Some(String::from("tcp")),
-        shares: shares.get(&session.global_id).cloned().unwrap_or_default(),
+        shares: Some(shares.get(&session.global_id).cloned().unwrap_or_default()),
     }
 }
 
@@ -137,7 +137,7 @@ pub(super) fn share(server: &Server, share: &ShareSnapshot) -> Share {
         read_only: settings.map(|it| it.read_only),
         encrypt: settings.map(|it| it.encrypt),
         caching: settings.map(|it| String::from(super::shares::word(it.caching))),
-        grants: settings.map(|it| it.grants.iter().map(super::shares::shown).collect()),
+        grants: settings.map(|it| it.permissions().iter().map(super::shares::shown).collect()),
     }
 }
 

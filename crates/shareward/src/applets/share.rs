@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use client::Administration;
-use control::{ConnectionQuery, Ended, FileQuery, Grant, GrantRight, NewShare, Share, ShareChange, number};
+use control::{
+    ConnectionQuery, Ended, FileQuery, Grant, GrantRight, NewShare, Share, ShareChange, ShareKind, number,
+};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
@@ -281,21 +283,37 @@ fn end(
             .hint("a matching share could not be found, so nothing was deleted")
             .into());
     };
-    let query = FileQuery { share: Some(share.name.clone()), ..FileQuery::default() };
-    let open = administration::run(async { Ok(server.files(&query).await) })?;
-    if !matches!(&open, Ok(files) if files.is_empty()) {
-        let text = match open {
-            Ok(_) => messages::insert(messages::SHARE_HAS_FILES, &clean_line(&share.name)),
-            Err(_) => format!("Whether users have open files on {} is unknown.", clean_line(&share.name)),
-        };
-        prompt::confirm(console, &format!("{text}\n\n"), DefaultAnswer::No, options.preset)?;
+    if share.kind == ShareKind::Ipc {
+        return Err(Numbered::new(number::ACCESS_DENIED)
+            .hint(format!(
+                "{} is the server's own: the pipes that commands ask through are there",
+                share.name
+            ))
+            .into());
     }
+    warn(server, share, options, console)?;
     let ended: Ended = administration::run(async { Ok(server.delete_share(&share.name).await?) })?;
     if options.json {
         return console.document("ended", &ended);
     }
     console.line(&format!("{}\n", messages::insert(messages::DELETED, &clean_line(&share.name))));
     Ok(())
+}
+
+/// Asks where what users have open would be closed, or may be.
+fn warn(
+    server: &dyn Administration,
+    share: &Share,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let query = FileQuery { share: Some(share.name.clone()), ..FileQuery::default() };
+    let text = match administration::run(async { Ok(server.files(&query).await) })? {
+        Ok(files) if files.is_empty() => return Ok(()),
+        Ok(_) => messages::insert(messages::SHARE_HAS_FILES, &clean_line(&share.name)),
+        Err(_) => format!("Whether users have open files on {} is unknown.", clean_line(&share.name)),
+    };
+    prompt::confirm(console, &format!("{text}\n\n"), DefaultAnswer::No, options.preset)
 }
 
 #[cfg(test)]

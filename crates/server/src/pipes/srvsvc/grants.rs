@@ -14,16 +14,9 @@ use crate::server::Server;
 
 /// The descriptor that says the same as the grants. Who has no account, or group, any more is left out.
 pub(super) fn descriptor(server: &Server, grants: &[Grant]) -> Option<Vec<u8>> {
-    let aces = match grants {
-        [] => vec![Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE)],
-        grants => grants
-            .iter()
-            .filter_map(|grant| {
-                Some(Ace::allow(sid_of(server, grant)?, grant.right.access(), AceFlags::NONE))
-            })
-            .collect(),
-    };
-    let descriptor = SecurityDescriptor::new(Sid::ADMINISTRATORS, Sid::ADMINISTRATORS, Acl { aces });
+    let ace = |grant: &Grant| Some(Ace::allow(sid_of(server, grant)?, grant.right.access(), AceFlags::NONE));
+    let acl = Acl { aces: grants.iter().filter_map(ace).collect() };
+    let descriptor = SecurityDescriptor::new(Sid::ADMINISTRATORS, Sid::ADMINISTRATORS, acl);
     let mut bytes = Vec::new();
     descriptor.encode(&mut bytes).ok()?;
     Some(bytes)
@@ -102,8 +95,9 @@ mod tests {
         let server = Server::new(settings, accounts).unwrap();
         let grant = |user: &str, right| Grant { who: Grantee::User(user.into()), right };
         let group = |gid: u32| Grantee::Group(group_name(gid).unwrap());
+        let all = descriptor(&server, &[grant(EVERYONE, GrantRight::Full)]).unwrap();
+        assert_eq!(grants(&server, &all), Ok(Some(Vec::new())));
         for told in [
-            vec![],
             vec![grant("Everyone", GrantRight::Read), grant("bob", GrantRight::Full)],
             vec![grant("ann", GrantRight::Change)],
             vec![Grant { who: group(0), right: GrantRight::Change }],

@@ -234,7 +234,7 @@ pub(super) fn caching_of(flags: u32) -> Caching {
 
 fn descriptor(server: &Server, share: &ShareSnapshot) -> SizedBuffer {
     let served = server.share(&share.definition.name);
-    SizedBuffer(served.and_then(|it| super::grants::descriptor(server, &it.settings.grants)))
+    SizedBuffer(served.and_then(|it| super::grants::descriptor(server, &it.settings.permissions())))
 }
 
 /// `shi1005_flags` (MS-SRVS 2.2.4.29).

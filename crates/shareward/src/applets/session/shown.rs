@@ -191,8 +191,9 @@ fn detail(session: &Session, with_shares: bool, verbose: bool, compat: bool) -> 
     if verbose {
         text.push_str(&more(session));
     }
-    if with_shares && !session.shares.is_empty() {
-        let rows = session.shares.iter().map(|share| {
+    let shares = session.shares.as_deref().unwrap_or_default();
+    if with_shares && !shares.is_empty() {
+        let rows = shares.iter().map(|share| {
             vec![share.name.clone(), messages::kind(share.kind).to_owned(), share.opens.to_string()]
         });
         let table = Table { columns: &SHARE_COLUMNS, rows };
