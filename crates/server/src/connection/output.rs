@@ -137,15 +137,20 @@ impl Output {
     }
 }
 
-/// Sends more of the first frame's tail. The frame's length is already on the wire: a file that
-/// has become too short ends the connection, which alone keeps the client from reading one
-/// frame's bytes as another's.
+/// Sends more of the first frame's tail. The frame's length is on the wire already: where the file has been cut short
+/// since, zeros stand for what is gone, as if it had been cut and made longer again before it was read. Otherwise the
+/// client would take the next frame's bytes for this one's.
 fn send_tail(socket: &TcpStream, first: &Answer) -> io::Result<usize> {
     let Some(tail) = first.tail.as_ref().filter(|tail| tail.length > 0) else { return Ok(0) };
     let Some(file) = tail.handle.as_fd() else { return Err(io::ErrorKind::Unsupported.into()) };
     let mut offset = tail.offset;
-    let sent = try_send(socket, |socket| rustix::fs::sendfile(socket, file, Some(&mut offset), tail.length))?;
-    if sent == 0 { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(sent) }
+    match try_send(socket, |socket| rustix::fs::sendfile(socket, file, Some(&mut offset), tail.length))? {
+        0 => {
+            let zeros = ZEROS.get(..tail.length).unwrap_or(&ZEROS);
+            try_send(socket, |socket| rustix::net::send(socket, zeros, SendFlags::empty()))
+        }
+        sent => Ok(sent),
+    }
 }
 
 fn try_send(
@@ -157,3 +162,44 @@ fn try_send(
 
 /// Frames written by one system call.
 const MAX_SLICES: usize = 64;
+
+static ZEROS: [u8; 4096] = [0; 4096];
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::TcpListener;
+    use vfs::local::{LocalBackend, LocalOptions};
+    use vfs::{Actor, Backend as _, RelativePath, Wanted};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_that_was_cut_short_ends_in_zeros_and_the_next_frame_follows() {
+        const LENGTH: usize = 100_000;
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("f"), [b'x'; 5_000]).unwrap();
+        let backend = LocalBackend::open(directory.path(), LocalOptions::default()).unwrap();
+        let path = RelativePath::new("f").unwrap();
+        let handle = backend.open(&Actor::Process, &path, Wanted::READ).unwrap().handle.into();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
+        let (mut client, (server, _)) = (client.unwrap(), server.unwrap());
+        let mut output = Output::default();
+        let tail = Tail { handle, offset: 1_000, length: LENGTH };
+        output.push(Answer { bytes: b"read".to_vec(), tail: Some(tail) });
+        output.push(Answer { bytes: b"next".to_vec(), tail: None });
+        let write = async {
+            while !output.write(&server).unwrap() {
+                server.writable().await.unwrap();
+            }
+        };
+        let mut told = vec![0; 4 + LENGTH + 4];
+        let (_, read) = tokio::join!(write, client.read_exact(&mut told));
+        read.unwrap();
+        let expected = [&b"read"[..], &[b'x'; 4_000], &[0; LENGTH - 4_000], b"next"].concat();
+        assert!(told == expected);
+        assert_eq!((output.waiting(), output.take_sent()), (0, expected.len() as u64));
+    }
+}
