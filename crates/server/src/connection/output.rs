@@ -181,7 +181,7 @@ mod tests {
         std::fs::write(directory.path().join("f"), [b'x'; 5_000]).unwrap();
         let backend = LocalBackend::open(directory.path(), LocalOptions::default()).unwrap();
         let path = RelativePath::new("f").unwrap();
-        let handle = backend.open(&Actor::Process, &path, Wanted::READ).unwrap().handle.into();
+        let handle = backend.open(&Actor::Process, &path, Wanted::READ).unwrap().handle;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (client, server) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
