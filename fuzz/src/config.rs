@@ -3,7 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use server::config::{Caching, Grant, GrantRight, Grantee, Settings, ShareSettings, check_share_name, edit, parse};
+use server::config::{
+    Caching, Grant, GrantRight, Grantee, Settings, ShareSettings, check_share_name, edit, parse,
+};
 
 /// A configuration file: read, or refused with places that are in it.
 pub fn config(data: &[u8]) {

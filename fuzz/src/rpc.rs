@@ -72,54 +72,39 @@ pub fn rpc_client(data: &[u8]) {
     }
 }
 
+/// A call of an interface: its number, whether it is the answer, and the stub.
+macro_rules! call {
+    ($interface:ident, $refused:expr, $data:expr) => {{
+        use rpc::$interface::{Request, Response};
+        let [opnum, answer, stub @ ..] = $data else { return };
+        let opnum = Request::OPNUMS[usize::from(*opnum) % Request::OPNUMS.len()];
+        if answer & 1 == 1 {
+            let Ok(response) = Response::decode(opnum, stub) else { return };
+            assert_eq!(Response::decode(opnum, &response.encode()), Ok(response));
+            return;
+        }
+        let Ok(request) = Request::decode(opnum, stub) else { return };
+        assert_eq!(request.opnum(), opnum);
+        let refusal = request.refuse($refused);
+        assert_eq!(refusal.status(), $refused);
+        assert_eq!(Response::decode(opnum, &refusal.encode()), Ok(refusal));
+        assert_eq!(Request::decode(opnum, &request.encode()), Ok(request));
+    }};
+}
+
 /// A call of the server service: its number, whether it is the answer, and the stub.
 pub fn srvsvc(data: &[u8]) {
-    use rpc::srvsvc::{Request, Response};
-    let [opnum, answer, stub @ ..] = data else { return };
-    let opnum = Request::OPNUMS[usize::from(*opnum) % Request::OPNUMS.len()];
-    if answer & 1 == 1 {
-        let Ok(response) = Response::decode(opnum, stub) else { return };
-        assert_eq!(Response::decode(opnum, &response.encode()), Ok(response));
-        return;
-    }
-    let Ok(request) = Request::decode(opnum, stub) else { return };
-    assert_eq!(request.opnum(), opnum);
-    let refusal = request.refuse(Win32Error::ACCESS_DENIED);
-    assert_eq!(refusal.status(), Win32Error::ACCESS_DENIED);
-    assert_eq!(Response::decode(opnum, &refusal.encode()), Ok(refusal));
-    assert_eq!(Request::decode(opnum, &request.encode()), Ok(request));
+    call!(srvsvc, Win32Error::ACCESS_DENIED, data);
 }
 
 /// A call of the workstation service, as for [`srvsvc`].
 pub fn wkssvc(data: &[u8]) {
-    use rpc::wkssvc::{Request, Response};
-    let [opnum, answer, stub @ ..] = data else { return };
-    let opnum = Request::OPNUMS[usize::from(*opnum) % Request::OPNUMS.len()];
-    if answer & 1 == 1 {
-        let Ok(response) = Response::decode(opnum, stub) else { return };
-        assert_eq!(Response::decode(opnum, &response.encode()), Ok(response));
-        return;
-    }
-    let Ok(request) = Request::decode(opnum, stub) else { return };
-    let refusal = request.refuse(Win32Error::ACCESS_DENIED);
-    assert_eq!(Response::decode(opnum, &refusal.encode()), Ok(refusal));
-    assert_eq!(Request::decode(opnum, &request.encode()), Ok(request));
+    call!(wkssvc, Win32Error::ACCESS_DENIED, data);
 }
 
 /// A call for names or SIDs, as for [`srvsvc`].
 pub fn lsarpc(data: &[u8]) {
-    use rpc::lsarpc::{Request, Response};
-    let [opnum, answer, stub @ ..] = data else { return };
-    let opnum = Request::OPNUMS[usize::from(*opnum) % Request::OPNUMS.len()];
-    if answer & 1 == 1 {
-        let Ok(response) = Response::decode(opnum, stub) else { return };
-        assert_eq!(Response::decode(opnum, &response.encode()), Ok(response));
-        return;
-    }
-    let Ok(request) = Request::decode(opnum, stub) else { return };
-    let refusal = request.refuse(wire::NtStatus::ACCESS_DENIED);
-    assert_eq!(Response::decode(opnum, &refusal.encode()), Ok(refusal));
-    assert_eq!(Request::decode(opnum, &request.encode()), Ok(request));
+    call!(lsarpc, wire::NtStatus::ACCESS_DENIED, data);
 }
 
 /// One PDU: what is read is written so that it reads the same.

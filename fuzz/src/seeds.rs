@@ -326,9 +326,20 @@ fn texts(all: &mut Seeds) {
         "# a\n[server] # b\ncomment = 'c' # d\nhidden = true\nautodisconnect = 15\n\n# e\n[[share]] # f\nname = \"a\"\npath = \"/\"\n\
          caching = \"none\" # g\nautodisconnect = 5\ngrants = [{ user = \"Everyone\", right = \"read\" }, # h\n]\n",
     );
-    all.add("logons", "logind", "UID=1000\nUSER=ann\nTTY=pts/0\nCLASS=user\nREMOTE_HOST=192.0.2.1\nREALTIME=951826265000000\n");
+    all.add(
+        "logons",
+        "logind",
+        "UID=1000\nUSER=ann\nTTY=pts/0\nCLASS=user\nREMOTE_HOST=192.0.2.1\nREALTIME=951826265000000\n",
+    );
     let mut record = [0; 400];
-    for (at, bytes) in [(0, &b"\x07"[..]), (4, b"\x01"), (8, b"pts/0"), (44, b"ann"), (76, b"192.0.2.1"), (340, b"\x01\x02\x03\x04")] {
+    for (at, bytes) in [
+        (0, &b"\x07"[..]),
+        (4, b"\x01"),
+        (8, b"pts/0"),
+        (44, b"ann"),
+        (76, b"192.0.2.1"),
+        (340, b"\x01\x02\x03\x04"),
+    ] {
         record[at..at + bytes.len()].copy_from_slice(bytes);
     }
     all.add("logons", "utmp", &record[..384]);
@@ -394,8 +405,8 @@ fn logons(all: &mut Seeds) {
 /// What a client that shows the owner of a file says, and hears.
 fn lookups(all: &mut Seeds) {
     use rpc::lsarpc::{
-        LookupNames3Request, LookupSidsRequest, LookupSidsResponse, ObjectAttributes, OpenPolicy2Request,
-        ReferencedDomainList, Request, Response, TranslatedName, TrustInformation, LOOKUP_WKSTA,
+        LOOKUP_WKSTA, LookupNames3Request, LookupSidsRequest, LookupSidsResponse, ObjectAttributes,
+        OpenPolicy2Request, ReferencedDomainList, Request, Response, TranslatedName, TrustInformation,
     };
     use rpc::ndr::{Container, ContextHandle, CountedArray};
     use wire::security::Sid;
