@@ -39,9 +39,7 @@ impl How {
             expect_path: text(&EXPECT_PATH),
         }))
     }
-}
 
-impl How {
     /// Whether it may be this open; the server looks once more.
     fn expects(&self, file: &OpenFile) -> bool {
         let folded = |path: &str| path.replace('/', "\\").trim_start_matches('\\').to_lowercase();
