@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use registry::{GrantedOpen, OpenShared, Time};
 use vfs::RelativePath;
-use wire::msg::CreateAction;
-use wire::{AccessMask, FileGlobalId, FileId, Guid};
+use wire::msg::{CreateAction, CreateOptions};
+use wire::{AccessMask, FileGlobalId, FileId, Guid, NtStatus};
 
 use crate::pipes::Pipe;
 use crate::replay::{ChannelCounts, LockSequences};
@@ -61,6 +61,13 @@ pub(crate) struct OpenFile {
     pub(crate) is_stream: bool,
     /// `FileModeInformation`: the create options that stay (MS-FSCC 2.4.31).
     pub(crate) mode: u32,
+    /// Whether its user may add data to the file but not change what is there (FILE_APPEND_DATA without
+    /// FILE_WRITE_DATA, by the file's permissions and not only by this open's).
+    pub(crate) append_only: bool,
+    /// Whether what it changes is on the disk before it is answered (FILE_WRITE_THROUGH).
+    write_through: AtomicBool,
+    /// Whether a client has set or frozen a time through it, which its own changes are to leave.
+    keeps_times: AtomicBool,
     /// Whether data were written through it.
     written: AtomicBool,
     /// When its writes were last noted.
@@ -230,9 +237,59 @@ impl OpenFile {
             is_directory,
             is_stream: path.stream().is_some(),
             mode,
+            append_only: false,
+            write_through: AtomicBool::new(is_write_through(mode)),
+            keeps_times: AtomicBool::new(false),
             written: AtomicBool::new(false),
             noted: AtomicU64::new(0),
             state: Mutex::new(FileState { path, ..FileState::default() }),
+        }
+    }
+
+    /// Whether what it changes is on the disk before it is answered.
+    pub(crate) fn is_write_through(&self) -> bool {
+        self.write_through.load(Ordering::Relaxed)
+    }
+
+    /// `FileModeInformation.Mode` (MS-FSCC 2.4.31).
+    pub(crate) fn current_mode(&self) -> u32 {
+        self.state().mode.unwrap_or(self.mode)
+    }
+
+    /// Sets `FileModeInformation.Mode`.
+    pub(crate) fn set_mode(&self, mode: u32) {
+        self.state().mode = Some(mode);
+        self.write_through.store(is_write_through(mode), Ordering::Relaxed);
+    }
+
+    /// Brings the file to the disk (MS-FSA 2.1.5.7).
+    pub(crate) async fn flush(&self) -> Result<(), NtStatus> {
+        let handle = Arc::clone(&self.handle);
+        let flushed = crate::blocking::run(move || handle.flush()).await?;
+        flushed.map_err(|error| crate::status::of_vfs(&error))
+    }
+
+    /// Brings a change that was made through this open to the disk, where it was opened for that.
+    pub(crate) async fn write_through(&self) -> Result<(), NtStatus> {
+        if self.is_write_through() { self.flush().await } else { Ok(()) }
+    }
+
+    /// Notes that a client has set or frozen times through it.
+    pub(crate) fn set_keeps_times(&self) {
+        self.keeps_times.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the file is about to be changed through it.
+    pub(crate) fn before_change(&self) {
+        if self.keeps_times.load(Ordering::Relaxed) {
+            self.state().times.before_change(&*self.handle);
+        }
+    }
+
+    /// Notes that the file was changed through it.
+    pub(crate) fn note_change(&self) {
+        if self.keeps_times.load(Ordering::Relaxed) {
+            self.state().times.changed_by_self(&*self.handle);
         }
     }
 
@@ -260,7 +317,7 @@ impl OpenFile {
 
     /// Whether the open was made with FILE_DELETE_ON_CLOSE.
     pub(crate) fn deletes_on_close(&self) -> bool {
-        self.mode & wire::msg::CreateOptions::DELETE_ON_CLOSE.0 != 0
+        self.mode & CreateOptions::DELETE_ON_CLOSE.0 != 0
     }
 
     /// What changes while the file is open.
@@ -282,6 +339,10 @@ impl OpenFile {
     pub(crate) fn path(&self) -> RelativePath {
         self.state().path.clone()
     }
+}
+
+fn is_write_through(mode: u32) -> bool {
+    mode & CreateOptions::WRITE_THROUGH.0 != 0
 }
 
 /// What reservations are rounded up to, bytes.

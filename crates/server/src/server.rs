@@ -12,7 +12,7 @@ use registry::{Effects, Limits, Registry, ShareDefinition, ShareKind, State, Sta
 use tokio::sync::Notify;
 use vfs::local::{LocalBackend, LocalOptions};
 use wire::security::Sid;
-use wire::{FileTime, Guid};
+use wire::{AccessMask, FileTime, Guid};
 
 use crate::admin::Desk;
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
@@ -233,10 +233,12 @@ impl Server {
     pub(crate) fn shut_down(&self) {
         let effects = self.registry.lock("shutdown").shutdown(self.now());
         for dropped in &effects.dropped {
+            let writes = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
             if let Some(file) = dropped.attached.file()
+                && dropped.attached.access().intersects(writes)
                 && let Err(error) = file.handle.flush()
             {
-                tracing::warn!(%error, "a file was not flushed");
+                tracing::warn!(%error, path = %file.path(), "cannot flush a file; what was written to it may be lost");
             }
         }
         self.apply(effects);

@@ -22,7 +22,7 @@ pub(crate) struct WriteTimes(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
-    files: HashMap<FileKey, Weak<Mutex<Written>>>,
+    files: HashMap<FileKey, Weak<Mutex<FileTimes>>>,
     /// How many entries there are before those of closed files are looked for.
     sweep_at: usize,
 }
@@ -33,15 +33,15 @@ impl WriteTimes {
         // A stream's LastWriteTime is its file's.
         let file = FileKey { stream: 0, ..file };
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(written) = table.files.get(&file).and_then(Weak::upgrade) {
-            return Times { written, ..Times::default() };
+        if let Some(file) = table.files.get(&file).and_then(Weak::upgrade) {
+            return Times { file, ..Times::default() };
         }
         if table.files.len() >= table.sweep_at {
-            table.files.retain(|_, written| written.strong_count() != 0);
+            table.files.retain(|_, times| times.strong_count() != 0);
             table.sweep_at = SWEEP_MIN.max(table.files.len().saturating_mul(2));
         }
         let times = Times::default();
-        table.files.insert(file, Arc::downgrade(&times.written));
+        table.files.insert(file, Arc::downgrade(&times.file));
         times
     }
 }
@@ -53,13 +53,35 @@ const SWEEP_MIN: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Times {
     /// The same for all opens of the file.
-    written: Arc<Mutex<Written>>,
+    file: Arc<Mutex<FileTimes>>,
     /// Whether this open has written since.
     wrote: bool,
     /// `Open.UserSetModificationTime`: the time that this open's writes leave.
     modified: Option<FileTime>,
     /// `Open.UserSetChangeTime`: the time that this open's changes leave.
     changed: Option<FileTime>,
+    /// What has become of the file since this open keeps one of these times: what others do to it is not this open's to
+    /// undo.
+    since: Since,
+}
+
+/// What all opens of a file share.
+#[derive(Debug, Default)]
+struct FileTimes {
+    written: Written,
+    /// How often LastWriteTime was moved by writes of the server's clients.
+    moves: u64,
+}
+
+/// What has become of a file since an open keeps its times.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Since {
+    /// `FileTimes::moves` when it began to.
+    moves: u64,
+    /// LastWriteTime and ChangeTime as the open's own last change has left them.
+    left: Option<(FileTime, FileTime)>,
+    /// Whether somebody else was seen to have moved LastWriteTime, and ChangeTime.
+    by_others: (bool, bool),
 }
 
 /// What of the writes through an open shows in LastWriteTime.
@@ -109,7 +131,7 @@ impl TimeWish {
 impl Times {
     /// The metadata as this open shows it.
     pub(crate) fn shown(&self, mut stat: Stat) -> Stat {
-        match *self.written() {
+        match self.file().written {
             Written::First { before, at } if at.elapsed() < WRITE_TIME_DELAY => stat.modified = before,
             Written::More { before } => stat.modified = before,
             Written::Shown | Written::First { .. } => {}
@@ -121,25 +143,52 @@ impl Times {
 
     /// Notes that the open is about to write.
     pub(crate) fn writing(&mut self, handle: &dyn Handle) {
+        self.before_change(handle);
         if self.modified.is_some() {
             return;
         }
         self.wrote = true;
-        let mut written = self.written();
-        let is_first = match *written {
+        let mut file = self.file();
+        file.moves = file.moves.wrapping_add(1);
+        let is_first = match file.written {
             Written::Shown => true,
             Written::First { at, .. } if at.elapsed() >= WRITE_TIME_DELAY => false,
             Written::First { .. } | Written::More { .. } => return,
         };
+        // Where it cannot be told what LastWriteTime was, it moves at once.
         let Ok(stat) = handle.stat() else { return };
         let before = stat.modified;
-        *written =
+        file.written =
             if is_first { Written::First { before, at: Instant::now() } } else { Written::More { before } };
+    }
+
+    /// Looks for what others have done to the file before the open changes it itself. Only needed where it keeps times.
+    pub(crate) fn before_change(&mut self, handle: &dyn Handle) {
+        let Some((modified, changed)) = self.since.left.filter(|_| self.keeps_any()) else { return };
+        self.since.by_others = match handle.stat() {
+            Ok(stat) => {
+                let (was_modified, was_changed) = self.since.by_others;
+                (was_modified || stat.modified != modified, was_changed || stat.changed != changed)
+            }
+            // What cannot be told from others' changes stays.
+            Err(_) => (true, true),
+        };
+    }
+
+    /// Notes how the open's own change has left the file. Only needed where it keeps times.
+    pub(crate) fn changed_by_self(&mut self, handle: &dyn Handle) {
+        if self.keeps_any() {
+            self.since.left = handle.stat().ok().map(|stat| (stat.modified, stat.changed));
+        }
+    }
+
+    fn keeps_any(&self) -> bool {
+        self.modified.is_some() || self.changed.is_some()
     }
 
     /// Lets LastWriteTime show what was written: FLUSH and most of SET_INFO do.
     pub(crate) fn catch_up(&mut self, handle: &dyn Handle) {
-        let is_late = match std::mem::take(&mut *self.written()) {
+        let is_late = match std::mem::take(&mut self.file().written) {
             Written::Shown => false,
             Written::First { at, .. } => at.elapsed() < WRITE_TIME_DELAY,
             Written::More { .. } => true,
@@ -149,23 +198,36 @@ impl Times {
         }
     }
 
-    /// Takes in what a client asks of the times; `stat` is how they are.
-    pub(crate) fn set(&mut self, modified: TimeWish, changed: TimeWish, stat: &Stat) {
+    /// Takes in what a client asks of the times, which is done; `stat` is how they were. Says whether the open keeps
+    /// any.
+    pub(crate) fn set(&mut self, modified: TimeWish, changed: TimeWish, stat: &Stat) -> bool {
         modified.apply(&mut self.modified, stat.modified);
         changed.apply(&mut self.changed, stat.changed);
+        let moves = self.file().moves;
+        self.since = Since { moves, ..Since::default() };
+        self.keeps_any()
     }
 
     /// Brings the file's times to what they are when the open ends.
     pub(crate) fn finish(&mut self, handle: &dyn Handle) {
         let (modified, changed) = (self.modified.take(), self.changed.take());
+        let since = std::mem::take(&mut self.since);
+        let is_modified_by_others = since.by_others.0 || since.moves != self.file().moves;
         let wrote = std::mem::take(&mut self.wrote);
-        let written = if wrote { std::mem::take(&mut *self.written()) } else { Written::Shown };
+        let written = if wrote { std::mem::take(&mut self.file().written) } else { Written::Shown };
         let mut times = SetTimes::default();
         if modified.is_some() || changed.is_some() {
             let Ok(stat) = handle.stat() else { return };
-            times.modified = modified.filter(|time| *time != stat.modified);
-            // Setting another time changes the file.
-            times.changed = changed.filter(|time| *time != stat.changed || times.modified.is_some());
+            times.modified = modified.filter(|time| {
+                let own = since.left.is_some_and(|(modified, _)| modified == stat.modified);
+                *time != stat.modified && own && !is_modified_by_others
+            });
+            times.changed = changed.filter(|time| {
+                let own = since.left.is_some_and(|(_, changed)| changed == stat.changed);
+                let own = *time == stat.changed || own && !since.by_others.1;
+                // Setting another time changes the file.
+                own && (*time != stat.changed || times.modified.is_some())
+            });
         } else if matches!(written, Written::More { .. }) {
             times.modified = Some(now());
         }
@@ -176,14 +238,14 @@ impl Times {
 }
 
 impl Times {
-    fn written(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    fn file(&self) -> MutexGuard<'_, FileTimes> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 fn put(handle: &dyn Handle, times: SetTimes) {
     if let Err(error) = handle.set_times(times) {
-        tracing::debug!(%error, "a file's times stay as the file system has them");
+        tracing::warn!(%error, "cannot set a file's times; they stay as the file system has them");
     }
 }
 
@@ -213,6 +275,7 @@ mod tests {
     fn write(times: &mut Times, handle: &dyn Handle) {
         times.writing(handle);
         handle.write_at(b"x", 0).unwrap();
+        times.changed_by_self(handle);
     }
 
     fn modified(times: &Times, handle: &dyn Handle) -> FileTime {
@@ -225,7 +288,7 @@ mod tests {
         write(&mut times, &*handle);
         write(&mut times, &*handle);
         assert_eq!(modified(&times, &*handle), LONG_AGO);
-        *times.written() =
+        times.file().written =
             Written::First { before: LONG_AGO, at: Instant::now().checked_sub(WRITE_TIME_DELAY).unwrap() };
         let first = modified(&times, &*handle);
         assert_ne!(first, LONG_AGO);
@@ -283,5 +346,48 @@ mod tests {
         write(&mut times, &*handle);
         times.finish(&*handle);
         assert_ne!(handle.stat().unwrap().modified, LONG_AGO);
+    }
+
+    #[test]
+    fn closing_undoes_what_the_open_itself_wrote_and_nothing_else() {
+        let table = WriteTimes::default();
+        let key = FileKey { device: 1, inode: 1, stream: 0 };
+        type Doing = fn(&mut Times, &mut Times, &dyn Handle);
+        let own: Doing = |keeper, _, handle| write(keeper, handle);
+        let other: Doing = |_, other, handle| write(other, handle);
+        let local: Doing = |_, _, handle| assert_eq!(handle.write_at(b"x", 0).unwrap(), 1);
+        for (doings, stays) in [
+            (&[own][..], true),
+            (&[own, own], true),
+            (&[other], false),
+            (&[local], false),
+            (&[own, other], false),
+            (&[own, local], false),
+            (&[other, own], false),
+            (&[own, other, own], false),
+            (&[own, other, own, own], false),
+            (&[own, local, own, own], false),
+        ] {
+            let handle = file();
+            let (mut keeper, mut writer) = (table.of(key), table.of(key));
+            let stat = keeper.shown(handle.stat().unwrap());
+            assert!(keeper.set(TimeWish::Set(LONG_AGO), TimeWish::Leave, &stat));
+            keeper.changed_by_self(&*handle);
+            for doing in doings {
+                doing(&mut keeper, &mut writer, &*handle);
+            }
+            keeper.finish(&*handle);
+            assert_eq!(handle.stat().unwrap().modified == LONG_AGO, stays, "{} doings", doings.len());
+        }
+    }
+
+    #[test]
+    fn closing_leaves_a_change_time_that_others_have_moved() {
+        let (handle, mut times) = (file(), Times::default());
+        times.set(TimeWish::Leave, TimeWish::Set(LONG_AGO), &handle.stat().unwrap());
+        write(&mut times, &*handle);
+        handle.set_xattr("x", b"x").unwrap();
+        times.finish(&*handle);
+        assert_ne!(handle.stat().unwrap().changed, LONG_AGO);
     }
 }

@@ -184,7 +184,7 @@ wire::bit_mask! {
         STREAMS = 0x01,
         /// Extended attributes.
         XATTR = 0x02,
-        /// Holes: [`Handle::zero`] frees space, [`Handle::allocated_ranges`] tells.
+        /// Holes: [`Handle::zero`] frees a sparse file's space, [`Handle::allocated_ranges`] tells.
         SPARSE = 0x04,
         /// Names are found without regard to case.
         CASE_INSENSITIVE = 0x08,

@@ -26,7 +26,15 @@ pub trait Handle: Send + Sync {
     /// struck after some of it was written. May block.
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize>;
 
-    /// Brings data and metadata to the disk; nothing to do (and fine) for handles without data access.
+    /// Writes all of `data` at the end of the file in one step: no other append, and no other write that grows the
+    /// file, comes between the look for the end and the write. `may_write_at` is told the end before anything is
+    /// written; where it says no, nothing is, and the answer is `None`. Less than all of `data` only as in
+    /// [`Self::write_at`]. May block.
+    fn append(&self, _data: &[u8], _may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
+        Err(crate::Error::NotSupported)
+    }
+
+    /// Brings data, metadata, streams and the file's name to the disk, whatever the handle was opened for. May block.
     fn flush(&self) -> Result<()>;
 
     /// Sets the end of the file: cuts off, or grows by zeros.
@@ -35,7 +43,8 @@ pub trait Handle: Send + Sync {
     /// Reserves room for the first `bytes` bytes; the size stays. Never shrinks.
     fn allocate(&self, bytes: u64) -> Result<()>;
 
-    /// Makes the range zeros, giving its space back where possible; the size stays (FSCTL_SET_ZERO_DATA).
+    /// Makes the range zeros; the size stays (FSCTL_SET_ZERO_DATA). A sparse file gives the space back where
+    /// possible, any other keeps it.
     fn zero(&self, range: Range<u64>) -> Result<()>;
 
     /// The parts of the range that hold data, rising, cut to the range and the file; at most

@@ -44,3 +44,7 @@ pub const TUNNEL_AGE_MAX: Duration = Duration::from_secs(15);
 
 /// Names that are gone and remembered, per share; beyond, the oldest is forgotten.
 pub const TUNNEL_NAMES_MAX: usize = 256;
+
+/// Directories that are remembered to be on the disk as they are, so that a flush of a file in them need not flush
+/// them too; beyond, all are forgotten, and the next flushes take longer.
+pub const FLUSHED_DIRECTORIES_MAX: usize = 4096;

@@ -1,6 +1,6 @@
 //! WRITE: MS-SMB2 3.3.5.13.
 
-use std::sync::Arc;
+use std::cell::Cell;
 
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{Channel, CompletionFilter, WriteFlags, WriteRequest, WriteResponse};
@@ -8,7 +8,8 @@ use wire::{AccessMask, NtStatus};
 
 use super::malformed;
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::open::Open;
+use crate::open::{Open, OpenFile};
+use crate::server::Server;
 
 /// Handles WRITE.
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -26,33 +27,88 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if file.is_directory {
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
+    let place = place(&open, file, write.offset, length)?;
+    if let Place::At(offset) = place {
+        check_locks(request, &open, offset, length.into())?;
+    }
+    if !write.data.is_empty() {
+        file.state().times.writing(&*file.handle);
+    }
+    let written = match place {
+        Place::At(offset) => {
+            file.handle.write_at(write.data, offset).map_err(|error| crate::status::of_vfs(&error))?
+        }
+        Place::End => append(&request.connection.server, &open, &*file.handle, write.data)?,
+    };
+    let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+    // Others see the change whether or not it gets to the disk.
+    wrote(request, &open, count);
+    if write.flags.contains(WriteFlags::WRITE_THROUGH) || file.is_write_through() {
+        file.flush().await?;
+    }
+    let base = answer.base();
+    WriteResponse { count }.encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}
+
+/// Where data go that a client writes or copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// At this offset.
+    At(u64),
+    /// At the end of the file, wherever that is by then.
+    End,
+}
+
+/// Where data go that an open wants at `offset`; the same for WRITE and for server-side copies.
+///
+/// - With FILE_WRITE_DATA, they go to the offset.
+/// - With FILE_APPEND_DATA alone, where the user could have asked for FILE_WRITE_DATA too, they go to the offset as
+///   well. MS-SMB2 3.3.5.13 would rather refuse what is within the file, but says in a note that Windows lets either
+///   right do, and smbtorture's smb2.rw.append shows that Windows then minds the offset. It has to: clients write
+///   whole pages back, and repeat writes after they have lost a connection, and both would be in the file twice.
+/// - Where the file's permissions let the user append and nothing else, they go to the end, whatever the offset, as
+///   MS-FSA 2.1.5.4 and the file system's own calls have it: what is there is not the user's to change.
+/// - An open with FILE_APPEND_DATA alone can ask for the end by the offset -1 (MS-FSA 2.1.5.4, "ByteOffset could be
+///   negative"). With FILE_WRITE_DATA that is an invalid offset, as on Windows.
+///
+/// Everything else that changes data (SET_INFO of sizes, FSCTL_SET_ZERO_DATA, FSCTL_DUPLICATE_EXTENTS_TO_FILE,
+/// overwriting dispositions) needs FILE_WRITE_DATA.
+pub(crate) fn place(open: &Open, file: &OpenFile, offset: u64, length: u32) -> Result<Place, NtStatus> {
     let access = open.access();
     if !access.intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    if write.offset.checked_add(length.into()).is_none_or(|end| end > i64::MAX as u64) {
+    let only_appends = !access.contains(AccessMask::WRITE_DATA);
+    if only_appends && offset == END_OF_FILE {
+        return Ok(Place::End);
+    }
+    if offset.checked_add(length.into()).is_none_or(|end| end > i64::MAX as u64) {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    check_locks(request, &open, &write)?;
-    // Who may only append, appends (MS-FSA 2.1.5.4).
-    let offset = if access.contains(AccessMask::WRITE_DATA) {
-        write.offset
-    } else {
-        file.handle.stat().map_err(|error| crate::status::of_vfs(&error))?.size
+    Ok(if only_appends && file.append_only { Place::End } else { Place::At(offset) })
+}
+
+/// The offset that stands for the end of the file.
+const END_OF_FILE: u64 = u64::MAX;
+
+/// Writes at the end of a file; byte-range locks are asked about the range that is written.
+pub(crate) fn append(
+    server: &Server,
+    open: &Open,
+    handle: &dyn vfs::Handle,
+    data: &[u8],
+) -> Result<usize, NtStatus> {
+    let refused = Cell::new(NtStatus::FILE_LOCK_CONFLICT);
+    let may_write_at = |end: u64| match check_range(server, open, end, data.len() as u64) {
+        Ok(()) => true,
+        Err(status) => {
+            refused.set(status);
+            false
+        }
     };
-    if !write.data.is_empty() {
-        file.state().times.writing(&*file.handle);
-    }
-    let written = file.handle.write_at(write.data, offset).map_err(|error| crate::status::of_vfs(&error))?;
-    if write.flags.contains(WriteFlags::WRITE_THROUGH) {
-        let handle = Arc::clone(&file.handle);
-        crate::blocking::run(move || handle.flush()).await?.map_err(|error| crate::status::of_vfs(&error))?;
-    }
-    let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
-    wrote(request, &open, count);
-    let base = answer.base();
-    WriteResponse { count }.encode(answer.body(), base);
-    Ok(NtStatus::SUCCESS)
+    let appended = handle.append(data, &may_write_at).map_err(|error| crate::status::of_vfs(&error))?;
+    appended.ok_or(refused.get())
 }
 
 /// What it means for others that a file's data were written: who caches them is told. Its directory shows it
@@ -76,6 +132,9 @@ fn changed(request: &Request<'_>, open: &Open, bytes: u32) {
     let server = &request.connection.server;
     let shared = open.shared();
     let now = server.now();
+    if let Some(file) = open.file() {
+        file.note_change();
+    }
     shared.count_written(bytes.into(), now);
     let (action, what) = data_change(open);
     server.watches.written(open, action, what, now);
@@ -110,17 +169,14 @@ fn data_change(open: &Open) -> (NotifyAction, CompletionFilter) {
 }
 
 /// Somebody else's lock is in the way (MS-FSA 2.1.5.4).
-fn check_locks(request: &Request<'_>, open: &Open, write: &WriteRequest<'_>) -> Result<(), NtStatus> {
+fn check_locks(request: &Request<'_>, open: &Open, offset: u64, length: u64) -> Result<(), NtStatus> {
+    check_range(&request.connection.server, open, offset, length)
+}
+
+fn check_range(server: &Server, open: &Open, offset: u64, length: u64) -> Result<(), NtStatus> {
     if !open.shared().has_locks() {
         return Ok(());
     }
-    let server = &request.connection.server;
-    let checked = server.registry.lock("write").check_io(
-        open.file_id(),
-        write.offset,
-        write.data.len() as u64,
-        true,
-        server.now(),
-    );
+    let checked = server.registry.lock("write").check_io(open.file_id(), offset, length, true, server.now());
     checked.map_err(crate::status::of_io_refusal)
 }

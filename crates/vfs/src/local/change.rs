@@ -142,8 +142,7 @@ pub(super) fn link(
 pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &LocalHandle) -> Result<()> {
     let _guard = root.credentials.assume(actor)?;
     if let Some(wanted) = path.stream() {
-        let name = stream::find(handle.fd(), wanted)?.ok_or(Error::NotFound)?;
-        return stream::remove(handle, &name);
+        return stream::remove(handle, wanted);
     }
     if path.is_root() {
         return Err(Error::AccessDenied);
@@ -164,7 +163,6 @@ pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &L
 
 /// Renames a stream of the file `handle` has open; without a stream in `to` it becomes the file's data.
 pub(super) fn rename_stream(
-    root: &Arc<Root>,
     handle: &LocalHandle,
     from: &RelativePath,
     to: &RelativePath,
@@ -174,21 +172,9 @@ pub(super) fn rename_stream(
     if !crate::fold::equal(to.as_str(), from.as_str()) {
         return Err(Error::NotSupported);
     }
-    let stat = handle.stat()?;
-    let source = stream::find(handle.fd(), from_stream)?.ok_or(Error::NotFound)?;
-    let Some(to_stream) = to.stream() else {
-        stream::become_data(handle, &stat, &source)?;
-        return Ok(names::decode_path(&handle.path));
-    };
-    if let Some(existing) = stream::find(handle.fd(), to_stream)?.filter(|existing| *existing != source) {
-        if !replace {
-            return Err(Error::Exists);
-        }
-        let _lock = root.lock_inode(stat.inode);
-        stream::remove(handle, &existing)?;
-    }
-    if source != to_stream {
-        stream::rename(handle, &stat, &source, to_stream)?;
+    match to.stream() {
+        Some(to_stream) => stream::rename(handle, from_stream, to_stream, replace)?,
+        None => stream::become_data(handle, from_stream)?,
     }
     Ok(names::decode_path(&handle.path))
 }
@@ -347,7 +333,7 @@ fn replaceable(target: &Located, replace: bool) -> Result<Stat> {
     let fd = rustix::fs::openat(&target.parent, &target.leaf, flags, Mode::empty())?;
     let raw = statx_fd(fd.as_fd())?;
     let stored = match metadata::kind(&raw) {
-        Kind::File => metadata::stored(fd.as_fd(), Kind::File),
+        Kind::File => metadata::stored(fd.as_fd(), Kind::File)?,
         _ => Default::default(),
     };
     let stat = metadata::to_stat(&raw, stored);

@@ -1,9 +1,10 @@
 //! An open local file or directory.
 
 use super::directory::LocalCursor;
+use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
-use super::{clone, link, names, stream, xattr};
+use super::{clone, flush, link, names, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr};
@@ -14,7 +15,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, ReadWriteFlags};
 use std::any::Any;
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,6 +33,8 @@ const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 pub(super) struct LocalHandle {
     pub(super) root: Arc<Root>,
     own: Target,
+    /// What was opened, as the process's locks know it.
+    inode: InodeKey,
     /// The symlink that has taken the place of what was opened.
     replaced: OnceLock<Target>,
     wanted: Wanted,
@@ -68,6 +71,7 @@ impl LocalHandle {
         Self {
             root: Arc::clone(root),
             own: Target { fd, kind: stat.kind, has_data },
+            inode: (stat.device, stat.inode),
             replaced: OnceLock::new(),
             wanted,
             path,
@@ -88,6 +92,21 @@ impl LocalHandle {
 
     pub(super) fn kind(&self) -> Kind {
         self.target().kind
+    }
+
+    /// Whether the descriptor can be read, written or listed with.
+    pub(super) fn has_data(&self) -> bool {
+        self.target().has_data
+    }
+
+    /// Device and inode of what was opened.
+    pub(super) fn inode(&self) -> InodeKey {
+        self.inode
+    }
+
+    /// Serializes changes of the file's extended attributes within this process.
+    pub(super) fn lock_attributes(&self) -> InodeLock {
+        inode::lock(Purpose::Attributes, self.inode)
     }
 
     /// Lets the handle be of the symlink that has taken the place of what it was of; false the second time.
@@ -136,8 +155,15 @@ impl LocalHandle {
     pub(super) fn touch(&self) -> Result<()> {
         let omit = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
-        let stamps = Timestamps { last_access: omit, last_modification: now };
-        Ok(rustix::fs::utimensat(self.fd(), c"", &stamps, AtFlags::EMPTY_PATH)?)
+        let touch = |last_access| {
+            let stamps = Timestamps { last_access, last_modification: now };
+            rustix::fs::utimensat(self.fd(), c"", &stamps, AtFlags::EMPTY_PATH)
+        };
+        match touch(omit) {
+            // Who may write but does not own the file may set both times or none.
+            Err(Errno::PERM | Errno::ACCESS) => Ok(touch(now)?),
+            result => Ok(result?),
+        }
     }
 
     fn readable(&self) -> Result<BorrowedFd<'_>> {
@@ -245,8 +271,35 @@ impl Handle for LocalHandle {
         Ok(done)
     }
 
+    fn append(&self, data: &[u8], may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
+        let fd = self.writable()?;
+        let _lock = inode::lock(Purpose::Append, self.inode);
+        let end = statx_fd(fd)?.stx_size;
+        position(end, data.len())?;
+        if !may_write_at(end) {
+            return Ok(None);
+        }
+        let mut done = 0;
+        while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
+            // The kernel looks for the end again: what others have written there since stays.
+            let at = position(end, done)?;
+            let written = match rustix::io::pwritev2(fd, &[IoSlice::new(rest)], at, ReadWriteFlags::APPEND) {
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => rustix::io::pwrite(fd, rest, at),
+                result => result,
+            };
+            match written {
+                Ok(0) => break,
+                Ok(written) => done = done.saturating_add(written),
+                Err(Errno::INTR) => {}
+                Err(_) if done > 0 => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(done))
+    }
+
     fn flush(&self) -> Result<()> {
-        if self.target().has_data { Ok(rustix::fs::fsync(self.fd())?) } else { Ok(()) }
+        flush::flush(self)
     }
 
     fn set_size(&self, size: u64) -> Result<()> {
@@ -267,8 +320,13 @@ impl Handle for LocalHandle {
         let fd = self.writable()?;
         let end = range.end.min(statx_fd(fd)?.stx_size);
         let Some(length) = end.checked_sub(range.start).filter(|length| *length > 0) else { return Ok(()) };
-        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        match rustix::fs::fallocate(fd, flags, range.start, length) {
+        // Only sparse files are deallocated (MS-FSA 2.1.5.10.39): what was reserved for another stays reserved.
+        let attributes = metadata::stored(fd, self.kind())?.attributes.unwrap_or_default();
+        let how = match attributes.contains(FileAttributes::SPARSE_FILE) {
+            true => FallocateFlags::PUNCH_HOLE,
+            false => FallocateFlags::ZERO_RANGE,
+        };
+        match rustix::fs::fallocate(fd, how | FallocateFlags::KEEP_SIZE, range.start, length) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
             result => return Ok(result?),
         }
@@ -327,7 +385,7 @@ impl Handle for LocalHandle {
         if (times.created.is_none() && times.changed.is_none()) || self.kind() == Kind::Symlink {
             return Ok(());
         }
-        metadata::update(&self.root, self.fd(), |stat| Stored {
+        metadata::update(self.fd(), |stat| Stored {
             attributes: stat.attributes,
             created: times.created.unwrap_or(stat.created),
             changed: times.changed,
@@ -335,7 +393,7 @@ impl Handle for LocalHandle {
     }
 
     fn set_attributes(&self, attributes: FileAttributes) -> Result<()> {
-        metadata::update(&self.root, self.fd(), |stat| {
+        metadata::update(self.fd(), |stat| {
             let kept = stat.attributes & DERIVED_ATTRIBUTES;
             let attributes = kept | (attributes & SETTABLE_ATTRIBUTES);
             Stored { attributes, created: stat.created, changed: None }
@@ -346,7 +404,7 @@ impl Handle for LocalHandle {
         if self.kind() == Kind::Directory {
             return Err(Error::IsADirectory);
         }
-        metadata::update(&self.root, self.fd(), |stat| {
+        metadata::update(self.fd(), |stat| {
             let others = stat.attributes.without(FileAttributes::SPARSE_FILE);
             let attributes = if sparse { others | FileAttributes::SPARSE_FILE } else { others };
             Stored { attributes, created: stat.created, changed: None }
@@ -403,11 +461,13 @@ impl Handle for LocalHandle {
     }
 
     fn set_xattr(&self, name: &str, value: &[u8]) -> Result<()> {
+        let _lock = self.lock_attributes();
         let stored = xattr::stored_name(self.fd(), name)?;
         xattr::set(self.fd(), &stored, value)
     }
 
     fn remove_xattr(&self, name: &str) -> Result<()> {
+        let _lock = self.lock_attributes();
         let stored = xattr::stored_name(self.fd(), name)?;
         xattr::remove(self.fd(), &stored)
     }

@@ -104,7 +104,7 @@ pub(super) fn set_data(handle: &LocalHandle, data: Option<&[u8]>) -> Result<()> 
     if let Some(data) = data {
         xattr::set(handle.fd(), xattr::REPARSE, data)?;
     }
-    metadata::update(&handle.root, handle.fd(), |stat| {
+    metadata::update(handle.fd(), |stat| {
         let others = stat.attributes.without(FileAttributes::REPARSE_POINT);
         let mark = if data.is_some() { FileAttributes::REPARSE_POINT } else { FileAttributes::NONE };
         Stored { attributes: others | mark, created: stat.created, changed: None }

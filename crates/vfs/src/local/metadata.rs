@@ -1,7 +1,8 @@
 //! From statx and the stored DOS attributes to [`Stat`], and back.
 
 use super::dosattrib::{self, DosAttrib, SetChange};
-use super::resolve::{Root, device, statx_fd};
+use super::inode::{self, Purpose};
+use super::resolve::{device, statx_fd};
 use super::{link, xattr};
 use crate::error::{Error, Result};
 use crate::stat::{DERIVED_ATTRIBUTES, Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
@@ -19,19 +20,34 @@ const ANY_WRITE: u32 = 0o222;
 /// The metadata of an open file.
 pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Stat> {
     let raw = statx_fd(fd)?;
-    let mut stat = to_stat(&raw, stored(fd, kind(&raw)));
-    link::complete(&mut stat, || xattr::get(fd, xattr::REPARSE).ok().flatten());
+    let stored = readable(stored(fd, kind(&raw)))?;
+    let mut stat = to_stat(&raw, stored.unwrap_or_default());
+    let mut reparse_data = Ok(None);
+    link::complete(&mut stat, || {
+        reparse_data = readable(xattr::get(fd, xattr::REPARSE));
+        reparse_data.as_ref().ok().cloned().flatten().flatten()
+    });
+    reparse_data?;
     Ok(stat)
 }
 
-/// What is stored for an open file; nothing where nothing can be read.
-pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> DosAttrib {
+/// What can be read; nothing where the server's own user may not read the file. Anything else that fails is no
+/// reason to take a file for one without attributes.
+fn readable<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(Error::AccessDenied) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
+/// What is stored for an open file.
+pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> Result<DosAttrib> {
     if !has_attributes(kind) {
-        return DosAttrib::default();
+        return Ok(DosAttrib::default());
     }
     let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];
-    let record = xattr::get_short(fd, dosattrib::NAME.as_bytes(), &mut buffer);
-    record.ok().flatten().and_then(DosAttrib::parse).unwrap_or_default()
+    let record = xattr::get_short(fd, dosattrib::NAME.as_bytes(), &mut buffer)?;
+    Ok(record.and_then(DosAttrib::parse).unwrap_or_default())
 }
 
 /// Whether user attributes can be there at all: the kernel knows them for files and directories only.
@@ -99,14 +115,15 @@ pub(super) struct Stored {
 
 /// Changes what is stored; `change` sees the file as it is. Where the file system has no user attributes,
 /// READONLY becomes the permission bits, and the rest is not kept.
-pub(super) fn update(root: &Root, fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
+pub(super) fn update(fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
     let raw = statx_fd(fd)?;
     let kind = kind(&raw);
     if !has_attributes(kind) {
         return Err(Error::NotSupported);
     }
-    let _lock = root.lock_inode(raw.stx_ino);
-    let stat = to_stat(&raw, stored(fd, kind));
+    let _lock = inode::lock(Purpose::Attributes, (device(&raw), raw.stx_ino));
+    // What is stored may have changed until now, and the kernel's change time with it.
+    let stat = to_stat(&statx_fd(fd)?, stored(fd, kind)?);
     let new = change(&stat);
     match store(fd, kind, &new) {
         Err(Error::NotSupported) => {

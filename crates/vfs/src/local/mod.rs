@@ -8,8 +8,10 @@ mod clone;
 mod credentials;
 mod directory;
 mod dosattrib;
+mod flush;
 mod folded;
 mod handle;
+mod inode;
 mod link;
 mod metadata;
 mod names;
@@ -164,7 +166,7 @@ impl Backend for LocalBackend {
     ) -> Result<String> {
         let handle = change::own(handle)?;
         if from.stream().is_some() || to.stream().is_some() {
-            return change::rename_stream(&self.root, handle, from, to, replace);
+            return change::rename_stream(handle, from, to, replace);
         }
         if from.is_root() || to.is_root() {
             return Err(Error::AccessDenied);

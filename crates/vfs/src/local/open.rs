@@ -22,8 +22,12 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
         return finish(root, actor, fd, wanted, has_data, disk);
     };
     let base = open_base(root, actor, path)?;
+    // A rename of the stream reaches all that have it open: nobody is half-way in between.
+    let lock = base.lock_attributes();
     let name = stream::find(base.fd(), wanted_stream)?.ok_or(Error::NotFound)?;
-    finish_stream(base, name, wanted)
+    let opened = finish_stream(base, name, wanted);
+    drop(lock);
+    opened
 }
 
 /// Creates a stream on a file that exists.
@@ -38,13 +42,14 @@ pub(super) fn create_stream(
     if !base.permits(actor, Access::WRITE_OK) {
         return Err(Error::AccessDenied);
     }
-    let lock = root.lock_inode(base.stat()?.inode);
+    let lock = base.lock_attributes();
     if stream::find(base.fd(), name)?.is_some() {
         return Err(Error::Exists);
     }
     stream::create(&base, name)?;
+    let opened = finish_stream(base, name.to_owned(), wanted);
     drop(lock);
-    finish_stream(base, name.to_owned(), wanted)
+    opened
 }
 
 /// Creates a file or a stream.

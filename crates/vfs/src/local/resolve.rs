@@ -2,7 +2,6 @@
 
 use super::credentials::Credentials;
 use super::folded::FoldedNames;
-use super::stream::OpenStreams;
 use super::tunnel::Tunnel;
 use super::{LocalOptions, names};
 use crate::error::{Error, Result};
@@ -11,10 +10,6 @@ use crate::path::RelativePath;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// How many locks stand for all inodes; see [`Root::lock_inode`].
-const INODE_LOCKS: usize = 32;
 
 /// What all handles of a share have in common.
 pub(super) struct Root {
@@ -25,8 +20,6 @@ pub(super) struct Root {
     pub(super) options: LocalOptions,
     pub(super) folded: FoldedNames,
     pub(super) tunnel: Tunnel,
-    pub(super) streams: OpenStreams,
-    inode_locks: [Mutex<()>; INODE_LOCKS],
 }
 
 /// A name in its directory, which exists; the name itself may not.
@@ -66,16 +59,7 @@ impl Root {
             options,
             folded: FoldedNames::default(),
             tunnel: Tunnel::default(),
-            streams: OpenStreams::default(),
-            inode_locks: [const { Mutex::new(()) }; INODE_LOCKS],
         })
-    }
-
-    /// Serializes read-modify-write of an inode's extended attributes within this process.
-    pub(super) fn lock_inode(&self, inode: u64) -> MutexGuard<'_, ()> {
-        let index = usize::try_from(inode % INODE_LOCKS as u64).unwrap_or(0);
-        let [first, ..] = &self.inode_locks;
-        self.inode_locks.get(index).unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a path on disk below the root, exactly as it is spelled; the empty path is the root.

@@ -5,6 +5,7 @@
 //! lets an attribute be ([`Error::NoSpace`]).
 
 use super::handle::LocalHandle;
+use super::inode::InodeKey;
 use super::xattr;
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
@@ -13,7 +14,8 @@ use crate::limits::XATTR_VALUE_BYTES_MAX;
 use crate::stat::{Kind, Stat};
 use rustix::fs::Access;
 use std::any::Any;
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -48,56 +50,74 @@ pub(super) fn create(base: &LocalHandle, name: &str) -> Result<()> {
     xattr::set(base.fd(), &full_name(name), b"\0")
 }
 
-/// Removes a stream.
-pub(super) fn remove(base: &LocalHandle, name: &str) -> Result<()> {
-    xattr::remove(base.fd(), &full_name(name))
+/// Removes the stream that `wanted` finds.
+pub(super) fn remove(base: &LocalHandle, wanted: &str) -> Result<()> {
+    let _lock = base.lock_attributes();
+    let name = find(base.fd(), wanted)?.ok_or(Error::NotFound)?;
+    xattr::remove(base.fd(), &full_name(&name))
 }
 
-/// Renames a stream of a file; what has it open follows.
-pub(super) fn rename(base: &LocalHandle, stat: &Stat, from: &str, to: &str) -> Result<()> {
-    let _lock = base.root.lock_inode(stat.inode);
-    let data = xattr::get(base.fd(), &full_name(from))?.ok_or(Error::NotFound)?;
+/// Renames the stream that `from` finds; what has it open follows.
+pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) -> Result<()> {
+    let _lock = base.lock_attributes();
+    let from = find(base.fd(), from)?.ok_or(Error::NotFound)?;
+    let existing = find(base.fd(), to)?.filter(|existing| *existing != from);
+    if existing.is_some() && !replace {
+        return Err(Error::Exists);
+    }
+    if from == to {
+        return Ok(());
+    }
+    let data = xattr::get(base.fd(), &full_name(&from))?.ok_or(Error::NotFound)?;
     xattr::set(base.fd(), &full_name(to), &data)?;
-    xattr::remove(base.fd(), &full_name(from))?;
-    base.root.streams.renamed(stat, from, Some(to));
+    if let Some(existing) = existing.filter(|existing| existing != to) {
+        xattr::remove(base.fd(), &full_name(&existing))?;
+    }
+    xattr::remove(base.fd(), &full_name(&from))?;
+    OPEN.renamed(base.inode(), &from, Some(to));
     Ok(())
 }
 
-/// Makes a stream the data of its file, which has none; what has the stream open has the file open then.
-pub(super) fn become_data(base: &LocalHandle, stat: &Stat, from: &str) -> Result<()> {
-    let _lock = base.root.lock_inode(stat.inode);
+/// Makes the stream that `from` finds the data of its file, which has none; what has the stream open has the file open
+/// then.
+pub(super) fn become_data(base: &LocalHandle, from: &str) -> Result<()> {
+    let _lock = base.lock_attributes();
+    let from = find(base.fd(), from)?.ok_or(Error::NotFound)?;
+    let stat = base.stat()?;
     if stat.kind != Kind::File {
         return Err(Error::IsADirectory);
     }
     if stat.size > 0 {
         return Err(Error::Exists);
     }
-    let mut data = xattr::get(base.fd(), &full_name(from))?.ok_or(Error::NotFound)?;
+    let mut data = xattr::get(base.fd(), &full_name(&from))?.ok_or(Error::NotFound)?;
     data.pop();
     let file = base.reopened(Wanted::BOTH)?;
     if file.write_at(&data, 0)? != data.len() {
         file.set_size(0)?;
         return Err(Error::NoSpace);
     }
-    xattr::remove(base.fd(), &full_name(from))?;
-    base.root.streams.renamed(stat, from, None);
+    xattr::remove(base.fd(), &full_name(&from))?;
+    OPEN.renamed(base.inode(), &from, None);
     Ok(())
 }
 
-/// The streams that are open in a share, so that a rename reaches all that have one open.
-#[derive(Default)]
-pub(super) struct OpenStreams(Mutex<HashMap<StreamKey, Weak<StreamName>>>);
+/// The streams that are open, through whatever share, so that a rename reaches all that have one open.
+static OPEN: OpenStreams = OpenStreams(Mutex::new(BTreeMap::new()));
 
-/// Device, inode, and the name as it compares.
-type StreamKey = (u64, u64, String);
+struct OpenStreams(Mutex<BTreeMap<StreamKey, Weak<StreamName>>>);
 
-/// The name of an open stream as an extended attribute; none once it has become its file's data.
+/// The file, and the stream's name as it compares.
+type StreamKey = (InodeKey, String);
+
+/// The name of an open stream as an extended attribute; none once it has become its file's data. It changes under the
+/// lock of the file's attributes.
 type StreamName = Mutex<Option<Vec<u8>>>;
 
 impl OpenStreams {
-    fn opened(&self, stat: &Stat, name: &str) -> Arc<StreamName> {
+    fn opened(&self, inode: InodeKey, name: &str) -> Arc<StreamName> {
         let mut open = locked(&self.0);
-        let known = open.entry(stream_key(stat, name)).or_default();
+        let known = open.entry(stream_key(inode, name)).or_default();
         known.upgrade().unwrap_or_else(|| {
             let shared = Arc::new(Mutex::new(Some(full_name(name))));
             *known = Arc::downgrade(&shared);
@@ -105,28 +125,34 @@ impl OpenStreams {
         })
     }
 
-    fn renamed(&self, stat: &Stat, from: &str, to: Option<&str>) {
+    fn renamed(&self, inode: InodeKey, from: &str, to: Option<&str>) {
         let mut open = locked(&self.0);
-        let Some(known) = open.remove(&stream_key(stat, from)) else { return };
+        let Some(known) = open.remove(&stream_key(inode, from)) else { return };
         let Some(shared) = known.upgrade() else { return };
         *locked(&shared) = to.map(full_name);
         if let Some(to) = to {
-            open.insert(stream_key(stat, to), known);
+            open.insert(stream_key(inode, to), known);
         }
     }
 
-    /// Forgets a stream whose last opener is about to let go of `name`.
-    fn closing(&self, name: &Arc<StreamName>) {
+    /// Lets go of the name of a stream, and forgets the stream with its last opener.
+    fn closed(&self, inode: InodeKey, name: Arc<StreamName>) {
         let mut open = locked(&self.0);
-        if Arc::strong_count(name) == 1 {
-            let pointer = Arc::downgrade(name);
-            open.retain(|_, known| !known.ptr_eq(&pointer));
+        if Arc::strong_count(&name) == 1 {
+            let pointer = Arc::downgrade(&name);
+            let own = (inode, String::new())..(inode, String::from(char::MAX));
+            let found = open.range(own).find(|(_, known)| known.ptr_eq(&pointer)).map(|(key, _)| key.clone());
+            if let Some(key) = found {
+                open.remove(&key);
+            }
         }
+        // Before the next opener is counted.
+        drop(name);
     }
 }
 
-fn stream_key(stat: &Stat, name: &str) -> StreamKey {
-    (stat.device, stat.inode, crate::fold::fold(name))
+fn stream_key(inode: InodeKey, name: &str) -> StreamKey {
+    (inode, crate::fold::fold(name))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -141,7 +167,8 @@ pub(super) struct LocalStream {
 }
 
 impl LocalStream {
-    /// Opens a stream of `base` that exists; the file's permissions are the stream's.
+    /// Opens a stream of `base` that exists; the file's permissions are the stream's. To be called under the lock of
+    /// the file's attributes, by who has looked the name up.
     pub(super) fn new(base: LocalHandle, name: &str, wanted: Wanted) -> Result<Self> {
         let mut access = Access::empty();
         access.set(Access::READ_OK, wanted.read);
@@ -149,7 +176,7 @@ impl LocalStream {
         if !access.is_empty() && !base.permits(&base.actor, access) {
             return Err(Error::AccessDenied);
         }
-        let name = base.root.streams.opened(&base.stat()?, name);
+        let name = OPEN.opened(base.inode(), name);
         Ok(Self { base, name, wanted })
     }
 
@@ -158,51 +185,56 @@ impl LocalStream {
         &self.base
     }
 
-    /// The attribute that holds the stream; or the file whose data the stream has become.
-    fn place(&self) -> Result<Place> {
-        let name = locked(&self.name).clone();
-        match name {
-            Some(name) => Ok(Place::Attribute(name)),
-            None => self.base.reopened(self.wanted).map(Place::File),
+    /// The attribute that holds the stream; none once the stream has become its file's data.
+    fn attribute(&self) -> Option<Vec<u8>> {
+        locked(&self.name).clone()
+    }
+
+    /// The file whose data the stream has become.
+    fn file(&self) -> Result<LocalHandle> {
+        self.base.reopened(self.wanted)
+    }
+
+    /// The stream's bytes; none once it has become its file's data.
+    fn data(&self) -> Result<Option<Vec<u8>>> {
+        loop {
+            let Some(attribute) = self.attribute() else { return Ok(None) };
+            match read(&self.base, &attribute) {
+                // A rename came in between.
+                Err(Error::NotFound) if self.attribute().as_ref() != Some(&attribute) => {}
+                result => return result.map(Some),
+            }
         }
     }
 
-    fn data(&self, attribute: &[u8]) -> Result<Vec<u8>> {
-        let mut data = xattr::get(self.base.fd(), attribute)?.ok_or(Error::NotFound)?;
-        data.pop();
-        Ok(data)
-    }
-
-    fn update(&self, attribute: &[u8], change: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    /// Changes the stream's bytes; none, and nothing is changed, once it has become its file's data.
+    fn update<T>(&self, change: impl FnOnce(&mut Vec<u8>) -> Result<T>) -> Result<Option<T>> {
         if !self.wanted.write {
             return Err(Error::AccessDenied);
         }
-        let _lock = self.base.root.lock_inode(self.base.stat()?.inode);
-        let mut data = self.data(attribute)?;
-        change(&mut data)?;
+        let _lock = self.base.lock_attributes();
+        let Some(attribute) = self.attribute() else { return Ok(None) };
+        let mut data = read(&self.base, &attribute)?;
+        let done = change(&mut data)?;
         data.push(0);
-        xattr::set(self.base.fd(), attribute, &data)?;
+        xattr::set(self.base.fd(), &attribute, &data)?;
         // The times of a file are those of all its streams (MS-FSA 2.1.1.3).
-        self.base.touch()
+        self.base.touch()?;
+        Ok(Some(done))
     }
 }
 
 impl Drop for LocalStream {
     fn drop(&mut self) {
-        self.base.root.streams.closing(&self.name);
+        OPEN.closed(self.base.inode(), std::mem::take(&mut self.name));
     }
-}
-
-enum Place {
-    Attribute(Vec<u8>),
-    File(LocalHandle),
 }
 
 impl Handle for LocalStream {
     fn stat(&self) -> Result<Stat> {
         let mut stat = self.base.stat()?;
-        let Some(name) = locked(&self.name).clone() else { return Ok(stat) };
-        stat.size = u64::try_from(self.data(&name)?.len()).unwrap_or(u64::MAX);
+        let Some(data) = self.data()? else { return Ok(stat) };
+        stat.size = u64::try_from(data.len()).unwrap_or(u64::MAX);
         stat.allocation = stat.size;
         stat.kind = Kind::File;
         stat.attributes = crate::stat::normalized(stat.attributes, Kind::File);
@@ -213,10 +245,7 @@ impl Handle for LocalStream {
         if !self.wanted.read {
             return Err(Error::AccessDenied);
         }
-        let data = match self.place()? {
-            Place::Attribute(name) => self.data(&name)?,
-            Place::File(file) => return file.read_at(buffer, offset),
-        };
+        let Some(data) = self.data()? else { return self.file()?.read_at(buffer, offset) };
         let rest = usize::try_from(offset).ok().and_then(|offset| data.get(offset..)).unwrap_or_default();
         let length = rest.len().min(buffer.len());
         for (to, from) in buffer.iter_mut().zip(rest) {
@@ -230,62 +259,58 @@ impl Handle for LocalStream {
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
-        let name = match self.place()? {
-            Place::Attribute(name) => name,
-            Place::File(file) => return file.write_at(data, offset),
-        };
-        let (start, end) = bounds(offset, data.len())?;
-        self.update(&name, |stored| {
-            if stored.len() < end {
-                stored.resize(end, 0);
-            }
-            stored.get_mut(start..end).ok_or(Error::InvalidArgument)?.copy_from_slice(data);
-            Ok(())
-        })?;
-        Ok(data.len())
+        let written = self.update(|stored| put(stored, data, offset))?;
+        written.map_or_else(|| self.file()?.write_at(data, offset), Ok)
+    }
+
+    fn append(&self, data: &[u8], may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
+        let refused = Cell::new(false);
+        let written = self.update(|stored| {
+            let end = u64::try_from(stored.len()).unwrap_or(u64::MAX);
+            refused.set(!may_write_at(end));
+            if refused.get() { Err(Error::AccessDenied) } else { put(stored, data, end) }
+        });
+        match written {
+            Err(_) if refused.get() => Ok(None),
+            Ok(None) => self.file()?.append(data, may_write_at),
+            written => written,
+        }
     }
 
     fn flush(&self) -> Result<()> {
-        Ok(())
+        self.base.flush()
     }
 
     fn set_size(&self, size: u64) -> Result<()> {
-        let name = match self.place()? {
-            Place::Attribute(name) => name,
-            Place::File(file) => return file.set_size(size),
-        };
-        let (_, end) = bounds(size, 0)?;
-        self.update(&name, |stored| {
+        let resized = self.update(|stored| {
+            let (_, end) = bounds(size, 0)?;
             stored.resize(end, 0);
             Ok(())
-        })
+        })?;
+        resized.map_or_else(|| self.file()?.set_size(size), Ok)
     }
 
     fn allocate(&self, bytes: u64) -> Result<()> {
-        match self.place()? {
-            Place::Attribute(_) => bounds(bytes, 0).map(drop),
-            Place::File(file) => file.allocate(bytes),
+        match self.attribute() {
+            Some(_) if !self.wanted.write => Err(Error::AccessDenied),
+            Some(_) => bounds(bytes, 0).map(drop),
+            None => self.file()?.allocate(bytes),
         }
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        let name = match self.place()? {
-            Place::Attribute(name) => name,
-            Place::File(file) => return file.zero(range),
-        };
-        self.update(&name, |stored| {
+        let zeroed = self.update(|stored| {
             let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(stored.len());
             let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
             stored.get_mut(start..end).unwrap_or_default().fill(0);
             Ok(())
-        })
+        })?;
+        zeroed.map_or_else(|| self.file()?.zero(range), Ok)
     }
 
     fn allocated_ranges(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
-        if let Place::File(file) = self.place()? {
-            return file.allocated_ranges(range);
-        }
-        let end = range.end.min(self.stat()?.size);
+        let Some(data) = self.data()? else { return self.file()?.allocated_ranges(range) };
+        let end = range.end.min(u64::try_from(data.len()).unwrap_or(u64::MAX));
         Ok((range.start < end).then_some(range.start..end).into_iter().collect())
     }
 
@@ -356,6 +381,25 @@ impl Handle for LocalStream {
     fn as_any(&self) -> &dyn Any {
         self
     }
+}
+
+/// The bytes of the attribute that holds a stream.
+fn read(base: &LocalHandle, attribute: &[u8]) -> Result<Vec<u8>> {
+    let mut data = xattr::get(base.fd(), attribute)?.ok_or(Error::NotFound)?;
+    data.pop();
+    Ok(data)
+}
+
+/// Writes into the bytes of a stream.
+fn put(stored: &mut Vec<u8>, data: &[u8], offset: u64) -> Result<usize> {
+    let (start, end) = bounds(offset, data.len())?;
+    if stored.len() < end && !data.is_empty() {
+        stored.resize(end, 0);
+    }
+    if !data.is_empty() {
+        stored.get_mut(start..end).ok_or(Error::InvalidArgument)?.copy_from_slice(data);
+    }
+    Ok(data.len())
 }
 
 /// The range of a write as indices, refused where no attribute can hold it.

@@ -42,7 +42,7 @@ impl MemHandle {
         }
     }
 
-    fn update(&self, change: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    fn update<T>(&self, change: impl FnOnce(&mut Vec<u8>) -> T) -> Result<T> {
         if self.stream().is_none() && self.node.kind == Kind::Directory {
             return Err(Error::IsADirectory);
         }
@@ -50,12 +50,12 @@ impl MemHandle {
             return Err(Error::AccessDenied);
         }
         let mut inner = self.node.write();
-        match self.stream() {
+        let done = match self.stream() {
             None => change(&mut inner.data),
             Some(stream) => change(&mut inner.streams.get_mut(&stream).ok_or(Error::NotFound)?.1),
-        }
+        };
         inner.touch();
-        Ok(())
+        Ok(done)
     }
 
     fn update_metadata(&self, change: impl FnOnce(&mut Inner)) -> Result<()> {
@@ -106,6 +106,18 @@ impl Handle for MemHandle {
             }
         })?;
         Ok(data.len())
+    }
+
+    fn append(&self, data: &[u8], may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
+        self.update(|stored| {
+            let end = bytes(stored);
+            index(end.checked_add(bytes(data)).ok_or(Error::InvalidArgument)?)?;
+            if !may_write_at(end) {
+                return Ok(None);
+            }
+            stored.extend_from_slice(data);
+            Ok(Some(data.len()))
+        })?
     }
 
     fn flush(&self) -> Result<()> {

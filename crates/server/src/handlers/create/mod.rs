@@ -65,6 +65,7 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
         let resolved = resolve::resolve(request, wish)?;
         match admit(request, answer, wish, resolved, &mut wait).await? {
             Some(opened) => {
+                write_through(request, &opened).await?;
                 let extras = Extras::of(request.tree()?, wish, &opened.granted);
                 return respond(request, answer, &extras, &opened);
             }
@@ -138,7 +139,8 @@ async fn admit<'a>(
         app_instance: wish.app_instance,
     };
     let handle = Arc::clone(&resolved.handle);
-    let file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode());
+    let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode());
+    file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
     file.state().times = server.write_times.of(resolved.key());
     let content = Content::File(file);
     let woken = server.waiters.enter(key);
@@ -205,6 +207,28 @@ async fn admit<'a>(
     }
 }
 
+/// Brings what a CREATE has made or emptied to the disk, where it asks for FILE_WRITE_THROUGH. If that fails the open
+/// is taken back; what was done to the file stays.
+async fn write_through(request: &Request<'_>, opened: &Opened) -> Result<(), NtStatus> {
+    let Some(file) = opened.open.file().filter(|_| opened.action != CreateAction::OPENED) else {
+        return Ok(());
+    };
+    let flushed = file.write_through().await;
+    if flushed.is_err() {
+        take_back(request, &opened.open);
+    }
+    flushed
+}
+
+/// Ends an open whose CREATE fails after all.
+fn take_back(request: &Request<'_>, open: &Open) {
+    let server = &request.connection.server;
+    let reason = registry::CloseReason::CreateFailed;
+    let closed = server.registry.lock("create_failed").close_open(open.file_id(), reason, server.now());
+    // Where it is not found, somebody else has ended it meanwhile.
+    server.apply(closed.unwrap_or_default());
+}
+
 /// Changes the file, now that nobody objects; if that fails the open is taken back.
 fn act(
     request: &Request<'_>,
@@ -223,12 +247,7 @@ fn act(
     let stat = match stat {
         Ok(stat) => stat,
         Err(error) => {
-            let closed = server.registry.lock("create_failed").close_open(
-                open.file_id(),
-                registry::CloseReason::CreateFailed,
-                server.now(),
-            );
-            server.apply(closed.unwrap_or_default());
+            take_back(request, &open);
             resolved.undo(request);
             return Err(error);
         }
@@ -370,7 +389,8 @@ fn lease_request(lease: &LeaseContext) -> LeaseRequest {
     }
 }
 
-fn refused_status(refused: Refused) -> NtStatus {
+/// The status of an open that the registry refuses.
+pub(crate) fn refused_status(refused: Refused) -> NtStatus {
     match refused {
         Refused::SharingViolation { .. } => NtStatus::SHARING_VIOLATION,
         Refused::DeletePending => NtStatus::DELETE_PENDING,

@@ -46,6 +46,7 @@ pub(super) async fn duplicate(
     if length == 0 {
         return done(Vec::new());
     }
+    file.state().times.writing(&*file.handle);
     let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
     crate::blocking::run(move || to.duplicate_extents(&*from, start..end, target))
         .await?

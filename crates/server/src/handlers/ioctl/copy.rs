@@ -11,9 +11,11 @@ use wire::{AccessMask, FileId, NtStatus};
 
 use super::ranges::check_locks;
 use super::{Answer, done};
-use crate::connection::Request;
+use crate::connection::{AnswerBuilder, Request};
+use crate::handlers::write::{Place, append, place};
 use crate::limits;
 use crate::open::{Open, OpenFile};
+use crate::server::Server;
 use crate::status::of_vfs;
 
 /// 3.3.5.15.5: a key by which the file can be a source.
@@ -28,8 +30,9 @@ pub(super) fn resume_key(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
 
 /// 3.3.5.15.6: copies chunks from the file with a resume key to this one.
 pub(super) async fn copy(
-    request: &Request<'_>,
-    open: &Open,
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Arc<Open>,
     file: &OpenFile,
     code: FsctlCode,
     ioctl: &IoctlRequest<'_>,
@@ -41,7 +44,7 @@ pub(super) async fn copy(
     let source = file_of(&wish.source_key).and_then(|id| request.session().ok()?.open(id));
     let source = source.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
     if wish.chunks.is_empty() && open.tree().apple().contains(AaplServerCaps::OSX_COPYFILE) {
-        return super::copy_file::copy(request, open, file, &source).await;
+        return super::copy_file::copy(request, answer, open, file, &source).await;
     }
     if !is_within_limits(&wish.chunks) {
         return Ok((NtStatus::INVALID_PARAMETER, encoded(LIMITS)));
@@ -59,16 +62,27 @@ pub(super) async fn copy(
     }
     // Chunks are taken in their order: those before one that cannot be are copied.
     let size = from.handle.stat().map_err(|error| of_vfs(&error))?.size;
-    let mut chunks = wish.chunks;
+    let mut chunks = Vec::with_capacity(wish.chunks.len());
     let mut refused = None;
-    if let Some(position) = chunks.iter().position(|chunk| {
-        refused = check(request, &source, size, open, chunk).err();
-        refused.is_some()
-    }) {
-        chunks.truncate(position);
+    for chunk in wish.chunks {
+        match check(request, &source, size, (open, file), &chunk) {
+            Ok(place) => chunks.push((chunk, place)),
+            Err(status) => {
+                refused = Some(status);
+                break;
+            }
+        }
     }
-    let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
-    let (copied, result) = crate::blocking::run(move || copy_chunks(&*from, &*to, &chunks)).await?;
+    if !chunks.is_empty() {
+        file.state().times.writing(&*file.handle);
+    }
+    let target = Target {
+        server: Arc::clone(&request.connection.server),
+        open: Arc::clone(open),
+        handle: Arc::clone(&file.handle),
+    };
+    let from = Arc::clone(&from.handle);
+    let (copied, result) = crate::blocking::run(move || copy_chunks(&*from, &target, &chunks)).await?;
     if copied.total_bytes_written != 0 {
         let now = request.connection.server.now();
         source.shared().count_read(copied.total_bytes_written.into(), now);
@@ -77,44 +91,62 @@ pub(super) async fn copy(
     // What was copied stays, and the client is told how much that is.
     let status = match result {
         Ok(()) => refused.unwrap_or(NtStatus::SUCCESS),
-        Err(error) => of_vfs(&error),
+        Err(status) => status,
     };
     Ok((status, encoded(copied)))
 }
 
-/// Whether a chunk can be copied: the source has it, and no lock is in the way.
+/// Where a chunk goes, if it can be copied: the source has it, and no lock is in the way.
 fn check(
     request: &Request<'_>,
     source: &Open,
     source_size: u64,
-    target: &Open,
+    (target, file): (&Open, &OpenFile),
     chunk: &CopyChunk,
-) -> Result<(), NtStatus> {
+) -> Result<Place, NtStatus> {
     let length = chunk.length.into();
     if chunk.source_offset.checked_add(length).is_none_or(|end| end > source_size) {
         return Err(INVALID_VIEW_SIZE);
     }
-    if chunk.target_offset.checked_add(length).is_none_or(|end| i64::try_from(end).is_err()) {
-        return Err(NtStatus::INVALID_PARAMETER);
-    }
+    let place = place(target, file, chunk.target_offset, chunk.length)?;
     check_locks(request, source, chunk.source_offset, length, false)?;
-    check_locks(request, target, chunk.target_offset, length, true)
+    if let Place::At(offset) = place {
+        check_locks(request, target, offset, length, true)?;
+    }
+    Ok(place)
+}
+
+/// The file that is copied to.
+struct Target {
+    server: Arc<Server>,
+    open: Arc<Open>,
+    handle: Arc<dyn Handle>,
+}
+
+impl Target {
+    fn write(&self, data: &[u8], place: Place) -> Result<usize, NtStatus> {
+        match place {
+            Place::At(offset) => self.handle.write_at(data, offset).map_err(|error| of_vfs(&error)),
+            Place::End => append(&self.server, &self.open, &*self.handle, data),
+        }
+    }
 }
 
 /// Copies chunk by chunk; each is read as a whole first, so that ranges of one file may overlap.
 fn copy_chunks(
     from: &dyn Handle,
-    to: &dyn Handle,
-    chunks: &[CopyChunk],
-) -> (CopyChunkResponse, vfs::Result<()>) {
+    to: &Target,
+    chunks: &[(CopyChunk, Place)],
+) -> (CopyChunkResponse, Result<(), NtStatus>) {
     let mut copied = CopyChunkResponse::default();
     let mut buffer = Vec::new();
-    for chunk in chunks {
+    for (chunk, place) in chunks {
         buffer.resize(chunk.length as usize, 0);
-        let written = from.read_at(&mut buffer, chunk.source_offset).and_then(|read| {
+        let read = from.read_at(&mut buffer, chunk.source_offset).map_err(|error| of_vfs(&error));
+        let written = read.and_then(|read| {
             // The source was cut off meanwhile.
             let data = buffer.get(..read).filter(|data| data.len() == buffer.len());
-            to.write_at(data.ok_or(vfs::Error::InvalidArgument)?, chunk.target_offset)
+            to.write(data.ok_or(NtStatus::INVALID_PARAMETER)?, *place)
         });
         let written = match written {
             Ok(written) => u32::try_from(written).unwrap_or(chunk.length),
@@ -123,7 +155,7 @@ fn copy_chunks(
         copied.total_bytes_written = copied.total_bytes_written.saturating_add(written);
         if written < chunk.length {
             copied.chunk_bytes_written = written;
-            return (copied, Err(vfs::Error::NoSpace));
+            return (copied, Err(NtStatus::DISK_FULL));
         }
         copied.chunks_written = copied.chunks_written.saturating_add(1);
     }

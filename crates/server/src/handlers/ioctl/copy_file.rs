@@ -3,20 +3,26 @@
 
 use std::sync::Arc;
 
-use vfs::{Actor, Backend, Handle, RelativePath, Wanted};
+use vfs::Handle;
 use wire::ioctl::CopyChunkResponse;
-use wire::{AccessMask, FileAttributes, NtStatus};
+use wire::{AccessMask, NtStatus};
 
 use super::ranges::check_locks;
+use super::stream::{self, Use};
 use super::{Answer, copy};
-use crate::connection::Request;
-use crate::handlers::actor;
+use crate::connection::{AnswerBuilder, Request};
 use crate::limits::COPY_CHUNK_BYTES;
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
 
 /// Copies data, streams and extended attributes of `source`.
-pub(super) async fn copy(request: &Request<'_>, open: &Open, file: &OpenFile, source: &Open) -> Answer {
+pub(super) async fn copy(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    source: &Arc<Open>,
+) -> Answer {
     let from = source.file().filter(|it| !it.is_directory).ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
     if file.is_directory {
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
@@ -24,70 +30,88 @@ pub(super) async fn copy(request: &Request<'_>, open: &Open, file: &OpenFile, so
     if !source.access().contains(AccessMask::READ_DATA) || !open.access().contains(AccessMask::WRITE_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let to_backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
-    let from_backend = Arc::clone(source.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
-    check_locks(request, source, 0, u64::MAX, false)?;
-    check_locks(request, open, 0, u64::MAX, true)?;
-    let (from, to) = (
-        Side { backend: from_backend, handle: Arc::clone(&from.handle), path: from.path() },
-        Side { backend: to_backend, handle: Arc::clone(&file.handle), path: file.path() },
-    );
-    let actor = actor(request);
-    let copied = crate::blocking::run(move || copy_all(&actor, &from, &to)).await?;
-    let bytes = u32::try_from(copied.map_err(|error| of_vfs(&error))?).unwrap_or(u32::MAX);
-    source.shared().count_read(bytes.into(), request.connection.server.now());
-    crate::handlers::write::wrote(request, open, bytes);
+    // Whoever has one of the streams open is asked before anything is copied, as by a CREATE of each.
+    let mut streams = Vec::new();
+    if !from.is_stream && !file.is_stream {
+        for stream in optional(from.handle.streams()).map_err(|error| of_vfs(&error))? {
+            let from = stream::open(request, answer, source, &stream.name, Use::Read).await?;
+            streams.push((from, stream::open(request, answer, open, &stream.name, Use::Overwrite).await?));
+        }
+    }
+    let pairs: Vec<(&Open, &Open)> = std::iter::once((&**source, &**open))
+        .chain(streams.iter().map(|(from, to)| (from.open(), to.open())))
+        .collect();
+    for &(from, to) in &pairs {
+        check_locks(request, from, 0, u64::MAX, false)?;
+        check_locks(request, to, 0, u64::MAX, true)?;
+    }
+    file.state().times.writing(&*file.handle);
+    let handle = |open: &Open| open.file().map(|file| Arc::clone(&file.handle));
+    let handles: Vec<Handles> = pairs
+        .iter()
+        .filter_map(|(from, to)| Some(Handles { from: handle(from)?, to: handle(to)? }))
+        .collect();
+    let copied = crate::blocking::run(move || copy_all(&handles)).await?;
+    // What was copied until something failed is told of too.
+    let now = request.connection.server.now();
+    for ((from, to), bytes) in pairs.into_iter().zip(&copied.bytes) {
+        let bytes = u32::try_from(*bytes).unwrap_or(u32::MAX);
+        from.shared().count_read(bytes.into(), now);
+        crate::handlers::write::wrote(request, to, bytes);
+    }
+    copied.result.map_err(|error| of_vfs(&error))?;
+    let bytes = copied.bytes.first().and_then(|bytes| u32::try_from(*bytes).ok()).unwrap_or(u32::MAX);
     let response = CopyChunkResponse { total_bytes_written: bytes, ..CopyChunkResponse::default() };
     Ok((NtStatus::SUCCESS, copy::encoded(response)))
 }
 
-/// One of the two files.
-struct Side {
-    backend: Arc<dyn Backend>,
-    handle: Arc<dyn Handle>,
-    path: RelativePath,
+/// What is copied from and to.
+struct Handles {
+    from: Arc<dyn Handle>,
+    to: Arc<dyn Handle>,
 }
 
-/// The bytes of the data that were copied.
-fn copy_all(actor: &Actor, from: &Side, to: &Side) -> vfs::Result<u64> {
-    let bytes = copy_data(&*from.handle, &*to.handle)?;
-    if from.path.stream().is_some() || to.path.stream().is_some() {
-        return Ok(bytes);
-    }
-    for stream in optional(from.handle.streams())? {
-        let path = |side: &Side| side.path.clone().with_stream(stream.name.clone());
-        let source = from.backend.open(actor, &path(from)?, Wanted::READ)?;
-        let target = match to.backend.open(actor, &path(to)?, Wanted::WRITE) {
-            Err(vfs::Error::NotFound) => {
-                to.backend.create_file(actor, &path(to)?, FileAttributes::NONE, Wanted::WRITE)?
-            }
-            opened => opened?,
-        };
-        copy_data(&*source.handle, &*target.handle)?;
-    }
-    for xattr in optional(from.handle.xattrs())? {
-        to.handle.set_xattr(&xattr.name, &xattr.value)?;
-    }
-    Ok(bytes)
+/// What came of a copy.
+struct Copied {
+    /// How many bytes of the file, and of each stream, as far as it came.
+    bytes: Vec<u64>,
+    result: vfs::Result<()>,
 }
 
-fn copy_data(from: &dyn Handle, to: &dyn Handle) -> vfs::Result<u64> {
+/// Copies the first pair with its extended attributes, and the data of the others.
+fn copy_all(pairs: &[Handles]) -> Copied {
+    let mut bytes = Vec::with_capacity(pairs.len());
+    let mut copy = || {
+        for Handles { from, to } in pairs {
+            let mut done = 0;
+            let copied = copy_data(&**from, &**to, &mut done);
+            bytes.push(done);
+            copied?;
+        }
+        let Some(Handles { from, to }) = pairs.first() else { return Ok(()) };
+        for xattr in optional(from.xattrs())? {
+            to.set_xattr(&xattr.name, &xattr.value)?;
+        }
+        Ok(())
+    };
+    let result = copy();
+    Copied { bytes, result }
+}
+
+fn copy_data(from: &dyn Handle, to: &dyn Handle, done: &mut u64) -> vfs::Result<()> {
     let mut buffer = vec![0; COPY_CHUNK_BYTES as usize];
-    let mut done = 0_u64;
     loop {
-        let read = from.read_at(&mut buffer, done)?;
+        let read = from.read_at(&mut buffer, *done)?;
         let data = buffer.get(..read).unwrap_or_default();
         if data.is_empty() {
-            break;
+            return to.set_size(*done);
         }
-        let written = to.write_at(data, done)?;
+        let written = to.write_at(data, *done)?;
+        *done = done.saturating_add(written as u64);
         if written < data.len() {
             return Err(vfs::Error::NoSpace);
         }
-        done = done.saturating_add(written as u64);
     }
-    to.set_size(done)?;
-    Ok(done)
 }
 
 /// What some file systems have none of.

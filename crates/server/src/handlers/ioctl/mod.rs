@@ -6,6 +6,7 @@ mod copy_file;
 mod network;
 mod ranges;
 mod reparse;
+mod stream;
 
 use std::sync::Arc;
 
@@ -41,7 +42,16 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         (FileId::RELATED, without_file(request, code, &ioctl)?)
     } else {
         let open = request.open(ioctl.file_id)?;
-        (open.file_id(), on_open(request, answer, &open, code, &ioctl).await?)
+        let changed = open.file().filter(|_| changes_file(code));
+        if let Some(file) = changed {
+            file.before_change();
+        }
+        let answered = on_open(request, answer, &open, code, &ioctl).await?;
+        if let Some(file) = changed {
+            file.note_change();
+            file.write_through().await?;
+        }
+        (open.file_id(), answered)
     };
     let base = answer.base();
     IoctlResponse { ctl_code: ioctl.ctl_code, file_id, output: &output, ..IoctlResponse::default() }
@@ -80,7 +90,7 @@ async fn on_open(
         FsctlCode::LMR_REQUEST_RESILIENCY => make_resilient(request, open, ioctl),
         FsctlCode::SRV_REQUEST_RESUME_KEY => copy::resume_key(open, ioctl),
         FsctlCode::SRV_COPYCHUNK | FsctlCode::SRV_COPYCHUNK_WRITE => {
-            copy::copy(request, open, file, code, ioctl).await
+            copy::copy(request, answer, open, file, code, ioctl).await
         }
         FsctlCode::DUPLICATE_EXTENTS_TO_FILE => clone::duplicate(request, open, file, ioctl).await,
         FsctlCode::QUERY_FILE_REGIONS => ranges::regions(open, file, ioctl),
@@ -100,6 +110,20 @@ async fn on_open(
         FsctlCode::DELETE_REPARSE_POINT => reparse::delete(request, open, file, ioctl),
         _ => Err(NtStatus::INVALID_DEVICE_REQUEST),
     }
+}
+
+/// The codes that change their open's file.
+fn changes_file(code: FsctlCode) -> bool {
+    matches!(
+        code,
+        FsctlCode::SRV_COPYCHUNK
+            | FsctlCode::SRV_COPYCHUNK_WRITE
+            | FsctlCode::DUPLICATE_EXTENTS_TO_FILE
+            | FsctlCode::SET_SPARSE
+            | FsctlCode::SET_ZERO_DATA
+            | FsctlCode::SET_REPARSE_POINT
+            | FsctlCode::DELETE_REPARSE_POINT
+    )
 }
 
 fn done(output: Vec<u8>) -> Answer {

@@ -113,6 +113,7 @@ pub(super) async fn zero(
         return Err(NtStatus::ACCESS_DENIED);
     }
     check_locks(request, open, start, length, true)?;
+    file.state().times.writing(&*file.handle);
     let handle = Arc::clone(&file.handle);
     crate::blocking::run(move || handle.zero(start..start.saturating_add(length)))
         .await?

@@ -157,7 +157,7 @@ impl Subject<'_> {
     }
 
     fn mode(&self) -> ModeInfo {
-        ModeInfo { mode: self.file.state().mode.unwrap_or(self.file.mode) }
+        ModeInfo { mode: self.file.current_mode() }
     }
 
     fn all(&self) -> Result<AllInfo, NtStatus> {

@@ -35,7 +35,9 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     if times != SetTimes::default() {
         file.handle.set_times(times).map_err(|error| of_vfs(&error))?;
     }
-    file.state().times.set(modified, changed, &stat);
+    if file.state().times.set(modified, changed, &stat) {
+        file.set_keeps_times();
+    }
     Ok(())
 }
 

@@ -31,6 +31,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     check_transact(request, &[length])?;
     let open = request.open(set.file_id)?;
     let class = FileInfoClass(set.file_info_class);
+    if let Some(file) = open.file() {
+        file.before_change();
+    }
     match (set.info_type, open.file()) {
         (InfoType::FILE, Some(file)) => set_file(request, answer, &open, file, class, set.buffer).await?,
         (InfoType::FILE, None) => set_pipe(class, set.buffer)?,
@@ -44,6 +47,10 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     if let Some(what) = change(set.info_type, class, set.buffer) {
         request.connection.server.touched(&open, NotifyAction::MODIFIED, what);
+    }
+    if let Some(file) = open.file() {
+        file.note_change();
+        file.write_through().await?;
     }
     let base = answer.base();
     SetInfoResponse.encode(answer.body(), base);
@@ -144,13 +151,16 @@ fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> R
     Ok(())
 }
 
-/// MS-FSA 2.1.5.15.1: less than the file has cuts it off.
+/// MS-FSA 2.1.5.15.1: what is asked for is rounded up to clusters; less than the file has, then, cuts it off.
 fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
+    let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    let cluster = backend.space().map_err(|error| of_vfs(&error))?.unit_bytes;
+    let rounded = bytes.checked_next_multiple_of(cluster.into()).ok_or(NtStatus::INVALID_PARAMETER)?;
     let size = file.handle.stat().map_err(|error| of_vfs(&error))?.size;
-    if bytes < size {
-        file.handle.set_size(bytes).map_err(|error| of_vfs(&error))?;
-        file.state().reserved = Some(bytes);
+    if rounded < size {
+        file.handle.set_size(rounded).map_err(|error| of_vfs(&error))?;
+        file.state().reserved = Some(rounded);
         super::write::resized(request, open);
         return Ok(());
     }
@@ -180,8 +190,7 @@ fn set_mode(file: &OpenFile, mode: u32) -> Result<(), NtStatus> {
     if mode & !SETTABLE_MODE.0 != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    let mut state = file.state();
-    state.mode = Some(state.mode.unwrap_or(file.mode) & !SETTABLE_MODE.0 | mode);
+    file.set_mode(file.current_mode() & !SETTABLE_MODE.0 | mode);
     Ok(())
 }
 
