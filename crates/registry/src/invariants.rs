@@ -183,7 +183,7 @@ impl<S: Shell> State<S> {
     }
 
     fn check_ranges(&self, key: FileKey, file: &File) -> Result<(), String> {
-        let held: Vec<_> = file.ranges.held().copied().collect();
+        let held: Vec<_> = file.ranges.held().collect();
         ensure!(file.shared.lock_count() as usize == held.len(), "{key:?} shows a wrong number of locks");
         for (at, lock) in held.iter().enumerate() {
             ensure!(

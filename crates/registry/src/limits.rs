@@ -25,14 +25,20 @@ pub const OPENS: usize = 1_048_576;
 /// Opens of one session: 16,384 files is Windows' own limit for one client's connection.
 pub const OPENS_PER_SESSION: usize = 65_536;
 
-/// Byte-range locks of one open; a database takes some hundred.
-pub const LOCKS_PER_OPEN: usize = 8_192;
+/// Byte-range locks taken under one hold of the lock: a millisecond's work at most. A request may have more
+/// elements, and the server takes them in parts; more in one call of [`State::lock`](crate::State::lock) are
+/// refused as an invalid parameter.
+pub const LOCKS_PER_CALL: usize = 256;
 
-/// Byte-range locks of one file: a lock is compared with each of them.
+/// Byte-range locks of one open; a database takes some hundred. They go with the open under one hold of the
+/// lock, a millisecond's work.
+pub const LOCKS_PER_OPEN: usize = 4_096;
+
+/// Byte-range locks of one file, for the memory they take: some three megabytes.
 pub const LOCKS_PER_FILE: usize = 32_768;
 
-/// Requests that wait for a lock of one file: each is compared with those before it.
-pub const WAITING_LOCKS_PER_FILE: usize = 1_024;
+/// Requests that wait for a lock of one file: each of them is looked at whenever a lock is given up.
+pub const WAITING_LOCKS_PER_FILE: usize = 256;
 
 /// Requests of one connection that wait (for a lock or for a break): each is answered with an
 /// interim response and held; a client's credits are of this size.
