@@ -60,8 +60,16 @@ pub struct IoRefused {
 /// What a waiting request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    Break { file: FileKey, session: Option<SessionGlobalId> },
-    Lock { file: FileKey, open: FileGlobalId },
+    /// A break; `place` is its place among those that wait for the file's.
+    Break {
+        file: FileKey,
+        session: Option<SessionGlobalId>,
+        place: u64,
+    },
+    Lock {
+        file: FileKey,
+        open: FileGlobalId,
+    },
 }
 
 impl<S: Shell> State<S> {
@@ -194,9 +202,9 @@ impl<S: Shell> State<S> {
             };
             forgotten = forgotten.saturating_add(1);
             match waiting {
-                Waiting::Break { file, .. } => {
+                Waiting::Break { file, place, .. } => {
                     if let Some(file) = self.files.get_mut(&file) {
-                        file.waiting.retain(|it| it != request);
+                        file.waiting.remove(&(place, *request));
                     }
                 }
                 Waiting::Lock { file, open } => {
