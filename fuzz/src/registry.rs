@@ -1,13 +1,13 @@
 //! Operations on the registry, as clients, administrators and the clock cause them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use registry::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionDetails, ConnectionId,
     DurableRequest, EndReason, FileKey, Identity, LeaseRequest, Limits, LockElement, LockOutcome, Readiness,
-    Reconnect, Replay, RequestKey, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
+    Reconnect, Replay, RequestKey, Rest, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -71,13 +71,22 @@ struct World {
     /// Further connections of the clients' sessions.
     channels: Vec<(u8, ConnectionId)>,
     last_request: u64,
+    rest: VecDeque<Rest>,
 }
 
 impl World {
     fn new() -> Self {
         let now = Time(1_000_000);
         // Small enough that cases reach them.
-        let limits = Limits { opens: 24, opens_per_session: 12, ..Limits::default() };
+        let limits = Limits {
+            opens: 24,
+            opens_per_session: 12,
+            work_per_hold: 3,
+            orphans_per_user: 4,
+            orphans: 6,
+            cachers_per_file: 4,
+            ..Limits::default()
+        };
         let mut state = State::new(limits, 0x5eed, now);
         let data = ShareDefinition {
             name: "data".into(),
@@ -100,6 +109,7 @@ impl World {
             notices: Vec::new(),
             channels: Vec::new(),
             last_request: 0,
+            rest: VecDeque::new(),
         };
         for number in 0..CLIENTS {
             let client = world.client(number);
@@ -194,6 +204,7 @@ impl World {
     }
 
     fn operation(&mut self, input: &mut Input<'_>) {
+        self.go_on();
         match input.byte() % 25 {
             0..4 => self.open(input),
             4 => {
@@ -422,7 +433,15 @@ impl World {
         self.apply(effects);
     }
 
+    fn go_on(&mut self) -> bool {
+        let Some(rest) = self.rest.pop_front() else { return false };
+        let effects = self.state.go_on(rest, self.now);
+        self.apply(effects);
+        true
+    }
+
     fn apply(&mut self, effects: Effects) {
+        self.rest.extend(effects.rest);
         for notice in effects.breaks {
             self.notices.push((notice.session_id, notice.session, notice.kind));
         }
@@ -456,6 +475,7 @@ impl World {
 
     fn come_to_rest(&mut self) {
         (0..CLIENTS).for_each(|number| self.lose_spare_channels(number));
+        while self.go_on() {}
         for _ in 0..1_000 {
             let Some(at) = self.state.poll_timeout() else { break };
             self.pass(at.since_ms(self.now));

@@ -11,15 +11,25 @@ use crate::events::EventKind;
 use crate::file::File;
 use crate::lease::{Lease, usable};
 use crate::open::{Home, Open, Owner};
+use crate::paths::folded;
 use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
-use crate::{CloseReason, Effects, FileKey, LeaseId, LimitReached, OpenShared, Shell, State, Time};
+use crate::{CloseReason, Effects, FileKey, LeaseId, LimitReached, OpenShared, Shell, State, Time, cost};
 
 /// The objects a request came with.
 struct Requester {
     home: Home,
     client_guid: Guid,
+}
+
+/// What has been decided about an open that is not refused.
+enum Decided {
+    Granted(Requester),
+    /// Breaks are under way.
+    MustWait,
+    /// There is more to close first than one hold of the lock may.
+    LookAgain,
 }
 
 /// What others hold limits what can be granted.
@@ -43,9 +53,14 @@ impl<S: Shell> State<S> {
         let mut effects = Effects::none();
         self.forget_waiting(&[request.request], now, &mut effects);
         let admission = match self.try_admit(&request, now, &mut effects) {
-            Ok(Some(requester)) => Admission::Granted(self.grant(request, &requester, attach, now)),
-            Ok(None) if effects.dropped.iter().any(|it| it.delete_on_close_now) => Admission::LookAgain,
-            Ok(None) => Admission::MustWait,
+            Ok(Decided::Granted(requester)) => {
+                Admission::Granted(self.grant(request, &requester, attach, now))
+            }
+            Ok(Decided::LookAgain) => Admission::LookAgain,
+            Ok(Decided::MustWait) if effects.dropped.iter().any(|it| it.delete_on_close_now) => {
+                Admission::LookAgain
+            }
+            Ok(Decided::MustWait) => Admission::MustWait,
             Err(refused) => {
                 self.remember_refusal(&request, refused, now);
                 Admission::Refused(refused)
@@ -59,9 +74,11 @@ impl<S: Shell> State<S> {
         request: &AdmitRequest,
         now: Time,
         effects: &mut Effects<S>,
-    ) -> Result<Option<Requester>, Refused> {
+    ) -> Result<Decided, Refused> {
         let requester = self.requester(request)?;
-        self.fail_over(request, &requester, now, effects)?;
+        if !self.fail_over(request, &requester, now, effects)? {
+            return Ok(Decided::LookAgain);
+        }
         self.check_limits(requester.home.session)?;
         if let Some(DurableRequest::V2 { create_guid, .. }) = request.durable
             && let Some(open) = self.create_guids.get(&(requester.client_guid, create_guid))
@@ -69,7 +86,7 @@ impl<S: Shell> State<S> {
             return Err(Refused::CreateGuidInUse { open: *open });
         }
         let Some(key) = request.target.file() else {
-            return Ok(Some(requester));
+            return Ok(Decided::Granted(requester));
         };
         let named = request.lease.map(|lease| LeaseId { client: requester.client_guid, key: lease.key });
         if let Some(named) = named
@@ -88,40 +105,39 @@ impl<S: Shell> State<S> {
             let blocker = self.share_conflict(key, request.access, request.share_access);
             match self.break_for_open(request, key, own, blocker.is_some(), now, effects)? {
                 Broken::Done => break blocker,
-                Broken::Pending => return Ok(None),
+                Broken::Pending => return Ok(Decided::MustWait),
                 Broken::Gone => {}
             }
         };
         if effects.dropped.iter().any(|it| it.delete_on_close_now && it.target == request.target) {
-            return Ok(None);
+            return Ok(Decided::MustWait);
         }
         match blocker {
             Some(blocker) => Err(Refused::SharingViolation { blocker }),
-            None => Ok(Some(requester)),
+            None => Ok(Decided::Granted(requester)),
         }
     }
 
     /// Closes what an earlier instance of the same application has open of the file, on another client
-    /// (MS-SMB2 3.3.5.9.13, 3.3.5.9.16).
+    /// (MS-SMB2 3.3.5.9.13, 3.3.5.9.16). False: there are more than one hold of the lock may close.
     fn fail_over(
         &mut self,
         request: &AdmitRequest,
         requester: &Requester,
         now: Time,
         effects: &mut Effects<S>,
-    ) -> Result<(), Refused> {
+    ) -> Result<bool, Refused> {
         let (Some(instance), Some(key)) = (request.app_instance, request.target.file()) else {
-            return Ok(());
+            return Ok(true);
         };
         let share = self.trees.get(&requester.home.tree).map(|it| &it.share);
         let Some(file) = self.files.get(&key) else {
-            return Ok(());
+            return Ok(true);
         };
         let mut earlier = Vec::new();
-        for (id, open) in file.opens.iter().filter_map(|id| Some((*id, self.opens.get(id)?))) {
-            let Some(its) = open.app_instance.filter(|its| its.id == instance.id) else {
-                continue;
-            };
+        for (id, open) in file.instances(instance.id).filter_map(|id| Some((id, self.opens.get(&id)?))) {
+            cost::step();
+            let Some(its) = open.app_instance else { continue };
             if open.client_guid == requester.client_guid || share != Some(&open.share) {
                 continue;
             }
@@ -131,9 +147,12 @@ impl<S: Shell> State<S> {
             earlier.push(id);
         }
         for id in earlier {
+            if !self.has_time(effects) {
+                return Ok(false);
+            }
             self.end_open(id, CloseReason::FailedOver, now, effects);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn requester(&self, request: &AdmitRequest) -> Result<Requester, Refused> {
@@ -274,7 +293,9 @@ impl<S: Shell> State<S> {
             home: Some(requester.home),
             target: request.target,
             share: self.tree_share(requester.home.tree),
+            share_id: self.trees.get(&requester.home.tree).map_or(0, |it| it.share_id),
             share_name: self.tree_share_name(requester.home.tree),
+            folded: folded(&request.path),
             path: request.path,
             access: request.access,
             share_access: request.share_access,
@@ -282,6 +303,7 @@ impl<S: Shell> State<S> {
             delete_on_close: request.delete_on_close,
             caching: lease.map_or(Caching::None, |(id, _)| Caching::Lease(id)),
             durable,
+            orphaned: None,
             replay,
             app_instance: request.app_instance,
             client_guid: requester.client_guid,
@@ -302,8 +324,8 @@ impl<S: Shell> State<S> {
 
     fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
         if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
-            file.opens.insert(id);
-            file.share_mode.add(open.sharing());
+            file.enter(id, &open);
+            self.paths.insert((open.share_id, open.folded.clone(), id));
             count(&self.statistics.file_opens);
         } else {
             count(&self.statistics.device_opens);
@@ -346,7 +368,12 @@ impl<S: Shell> State<S> {
         if caches.is_none() {
             return caches;
         }
-        let others = self.others(file, lease.map(|(id, _)| id));
+        let own = lease.map(|(id, _)| id);
+        let is_one_more = own.is_none_or(|own| !file.caching.contains(&Holder::Lease(own)));
+        if is_one_more && file.caching.len() >= self.limits.cachers_per_file {
+            return LeaseState::NONE;
+        }
+        let others = self.others(file, own);
         // Who writes in a cache still was spared by an open of attributes only.
         if file.ranges.len() != 0 || others.write_caching {
             return LeaseState::NONE;
@@ -363,19 +390,14 @@ impl<S: Shell> State<S> {
 
     fn others(&self, file: &File, own: Option<LeaseId>) -> Others {
         let mut others = Others { oplock: !file.oplocks.is_empty(), ..Others::default() };
-        let oplocks = file.oplocks.iter().map(|id| Holder::Oplock(*id));
-        let leases = file.leases.iter().filter(|lease| own != Some(**lease)).map(|id| Holder::Lease(*id));
-        for holder in oplocks.chain(leases) {
-            let held = self.held(holder);
+        for holder in file.caching.iter().filter(|holder| own.map(Holder::Lease) != Some(**holder)) {
+            cost::step();
+            let held = self.held(*holder);
             others.handle_caching |= held.contains(LeaseState::HANDLE);
             others.write_caching |= held.contains(LeaseState::WRITE);
         }
-        others.deny_write_caching =
-            file.opens.iter().filter_map(|id| self.opens.get(id)).any(|open| match open.caching {
-                Caching::Lease(lease) => own != Some(lease),
-                Caching::Oplock { .. } => true,
-                Caching::None => !is_stat_open(open.access),
-            });
+        let of_own = own.and_then(|own| self.leases.get(&own)).map_or(0, |lease| lease.opens.len());
+        others.deny_write_caching = file.deny_write_caching() > of_own;
         others
     }
 
@@ -490,6 +512,6 @@ pub(crate) fn is_lease_stat_open(access: AccessMask) -> bool {
 
 impl File {
     pub(crate) fn refresh_cachers(&self) {
-        self.shared.set_cachers(self.oplocks.len().saturating_add(self.caching_leases));
+        self.shared.set_cachers(self.caching.len());
     }
 }

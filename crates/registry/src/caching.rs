@@ -17,17 +17,21 @@
 //! 1 `grant_caching`; 2, 3 `break_holder`; 4 [`State::acknowledge_oplock`], [`State::acknowledge_lease`],
 //! which begins at 2 again where more has been asked for since; 5 [`State::handle_timeout`].
 
-use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId};
+use std::ops::Bound;
+
+use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId, TreeId};
 
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::lease::{Lease, LeaseBreaking};
 use crate::locks::Waiting;
 use crate::open::Open;
+use crate::rest::Work;
+use crate::snapshot::after_bound;
 use crate::statistics::count;
 use crate::{
     BreakKind, BreakNotice, CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, NotFound,
-    OpenRef, RequestKey, Shell, State, Time,
+    OpenRef, RequestKey, Rest, Shell, State, Time, cost,
 };
 
 /// What an open caches by.
@@ -50,7 +54,7 @@ pub(crate) struct OplockBreaking {
 }
 
 /// Whoever caches a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Holder {
     Oplock(FileGlobalId),
     Lease(LeaseId),
@@ -183,8 +187,7 @@ impl<S: Shell> State<S> {
         let Some(file) = self.files.get(&file) else {
             return Vec::new();
         };
-        let oplocks = file.oplocks.iter().map(|open| Holder::Oplock(*open));
-        oplocks.chain(file.leases.iter().map(|lease| Holder::Lease(*lease))).collect()
+        file.caching.iter().inspect(|_| cost::step()).copied().collect()
     }
 
     pub(crate) fn holder_of(&self, id: FileGlobalId, open: &Open<S>) -> Option<Holder> {
@@ -274,9 +277,11 @@ impl<S: Shell> State<S> {
             session.stranded.push(request);
         }
         if let Some(found) = self.files.get_mut(&file)
-            && self.waiting.insert(request, Waiting::Break { file, session }).is_none()
+            && !self.waiting.contains_key(&request)
         {
-            found.waiting.push(request);
+            self.last_wait = self.last_wait.saturating_add(1);
+            self.waiting.insert(request, Waiting::Break { file, session, place: self.last_wait });
+            found.waiting.insert((self.last_wait, request));
         }
         Readiness::MustWait
     }
@@ -296,7 +301,8 @@ impl<S: Shell> State<S> {
         let Some(found) = self.files.get_mut(&file) else {
             return;
         };
-        for request in std::mem::take(&mut found.waiting) {
+        for (_, request) in std::mem::take(&mut found.waiting) {
+            effects.spent = effects.spent.saturating_add(1);
             self.waiting.remove(&request);
             if let Some(connection) = self.connections.get_mut(&request.connection) {
                 connection.waiting.remove(&request);
@@ -339,13 +345,20 @@ impl<S: Shell> State<S> {
             self.deadlines.set(breaking.deadline, Deadline::OplockBreak(id));
         }
         let held = level != OplockLevel::NONE;
+        let denied = open.denies_write_caching();
         open.caching = if held { Caching::Oplock { level, breaking } } else { Caching::None };
         open.shared.set_oplock(level);
+        let denies = open.denies_write_caching();
         if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
+            if denied != denies {
+                file.count_denial(true, denies);
+            }
             if held {
                 file.oplocks.insert(id);
+                file.caching.insert(Holder::Oplock(id));
             } else {
                 file.oplocks.remove(&id);
+                file.caching.remove(&Holder::Oplock(id));
             }
             file.refresh_cachers();
         }
@@ -361,9 +374,11 @@ impl<S: Shell> State<S> {
         if before.is_none() != state.is_none()
             && let Some(file) = self.files.get_mut(&lease.file)
         {
-            let count = file.caching_leases;
-            file.caching_leases =
-                if state.is_none() { count.saturating_sub(1) } else { count.saturating_add(1) };
+            if state.is_none() {
+                file.caching.remove(&Holder::Lease(id));
+            } else {
+                file.caching.insert(Holder::Lease(id));
+            }
             file.refresh_cachers();
         }
     }
@@ -462,6 +477,7 @@ impl<S: Shell> State<S> {
         session: SessionGlobalId,
         lost: ConnectionId,
         was_first: bool,
+        after: Option<(TreeId, FileGlobalId)>,
         now: Time,
         effects: &mut Effects<S>,
     ) {
@@ -474,10 +490,18 @@ impl<S: Shell> State<S> {
             let own = open.home.map(|home| home.connection);
             own == Some(lost) || was_first && !own.is_some_and(|own| left.contains(&own))
         };
-        let trees = found.trees.values().filter_map(|tree| self.trees.get(tree));
-        let opens: Vec<FileGlobalId> = trees.flat_map(|tree| tree.opens.iter().copied()).collect();
-        let mut leases = Vec::new();
-        for id in opens {
+        let first = after.map_or(TreeId(0), |(tree, _)| tree);
+        let trees = found.trees.range(first..).filter_map(|(id, tree)| Some((*id, self.trees.get(tree)?)));
+        let opens = trees.flat_map(|(tree, it)| {
+            let after = after.filter(|(last, _)| *last == tree).map(|(_, open)| open);
+            it.opens.range((after_bound(after), Bound::Unbounded)).map(move |open| (tree, *open))
+        });
+        let opens: Vec<(TreeId, FileGlobalId)> = opens.take(self.limits.work_per_hold).collect();
+        if let Some(last) = opens.last().filter(|_| opens.len() == self.limits.work_per_hold) {
+            effects.rest.push(Rest(Work::Breaks { session, lost, was_first, after: Some(*last) }));
+        }
+        for (_, id) in opens {
+            cost::step();
             let Some(open) = self.opens.get(&id) else {
                 continue;
             };
@@ -486,8 +510,7 @@ impl<S: Shell> State<S> {
                     let kind = BreakKind::Oplock { file_id: open.file_id, level: breaking.to };
                     self.notify(id, kind, now, effects);
                 }
-                Caching::Lease(lease) if is_sealed && was_first && !leases.contains(&lease) => {
-                    leases.push(lease);
+                Caching::Lease(lease) if is_sealed && was_first && self.is_told_by(lease, id) => {
                     self.repeat_lease_break(lease, now, effects);
                 }
                 _ => {}
@@ -497,11 +520,28 @@ impl<S: Shell> State<S> {
 
     /// Tells a client again of the breaks of its leases that it has not acknowledged: the connection that they
     /// were sent on is lost.
-    pub(crate) fn repeat_lease_breaks(&mut self, client: Guid, now: Time, effects: &mut Effects<S>) {
-        for lease in self.deadlines.lease_breaks().filter(|lease| lease.client == client).collect::<Vec<_>>()
-        {
+    pub(crate) fn repeat_lease_breaks(
+        &mut self,
+        client: Guid,
+        after: Option<LeaseId>,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
+        let limit = self.limits.work_per_hold;
+        let leases: Vec<LeaseId> = self.deadlines.lease_breaks(client, after).take(limit).collect();
+        if let Some(last) = leases.last().filter(|_| leases.len() == limit) {
+            effects.rest.push(Rest(Work::LeaseBreaks { client, after: Some(*last) }));
+        }
+        for lease in leases {
+            cost::step();
             self.repeat_lease_break(lease, now, effects);
         }
+    }
+
+    /// Whether a lease's client is told of its break through this open.
+    fn is_told_by(&self, lease: LeaseId, open: FileGlobalId) -> bool {
+        let has_home = |open: &&FileGlobalId| self.opens.get(open).is_some_and(|it| it.home.is_some());
+        self.leases.get(&lease).is_some_and(|it| it.opens.iter().find(has_home) == Some(&open))
     }
 
     fn repeat_lease_break(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
@@ -558,13 +598,11 @@ impl<S: Shell> State<S> {
 
     /// The connections that a client hears of its leases on. They are the client's and not a session's, and
     /// their breaks are not signed: like Windows and Samba the server uses its oldest connection that is of
-    /// use still.
+    /// use still, and then the next; as many as one session may have.
     pub(crate) fn channels_of_client(&self, client: Guid) -> Vec<ConnectionId> {
         let first = (client, ConnectionId(0));
         let own = self.client_connections.range(first..).take_while(|(guid, _)| *guid == client);
-        own.map(|(_, id)| *id)
-            .filter(|id| self.connections.get(id).is_some_and(|it| !it.sessions.is_empty()))
-            .collect()
+        own.map(|(_, id)| *id).take(self.limits.channels_per_session).collect()
     }
 
     fn opens_of(&self, holder: Holder) -> Vec<FileGlobalId> {

@@ -11,12 +11,13 @@ use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::file::Deletion;
 use crate::locks::Waiting;
-use crate::session::SessionState;
-use crate::share::ShareKey;
+use crate::rest::Work;
+use crate::session::{Ending, Session, SessionState};
+use crate::snapshot::after_bound;
 use crate::statistics::count;
 use crate::{
     Cancelled, CloseReason, Dropped, Effects, EndReason, LeaseId, NotFound, OpenRef, Outcome, RequestKey,
-    SessionEnded, SessionFilter, Shell, State, Time, TreeEnded,
+    Rest, SessionEnded, SessionFilter, Shell, State, Time, TreeEnded,
 };
 
 impl<S: Shell> State<S> {
@@ -44,7 +45,8 @@ impl<S: Shell> State<S> {
     ) -> Result<Effects<S>, NotFound> {
         let id = self.tree_global(session, tree)?;
         let mut effects = Effects::none();
-        self.end_tree(id, CloseReason::TreeDisconnect, now, &mut effects);
+        self.begin_to_end_tree(id, CloseReason::TreeDisconnect, false);
+        self.end_tree_or_rest(id, now, &mut effects);
         Ok(effects)
     }
 
@@ -79,9 +81,7 @@ impl<S: Shell> State<S> {
         let meant: Vec<SessionGlobalId> = self
             .sessions
             .iter()
-            .filter(|(_, session)| {
-                session.state != SessionState::InProgress && self.matches_session(session, filter)
-            })
+            .filter(|(_, session)| session.is_listed() && self.matches_session(session, filter))
             .map(|(id, _)| *id)
             .collect();
         let mut effects = Effects::none();
@@ -112,18 +112,24 @@ impl<S: Shell> State<S> {
     }
 
     /// Ends the sessions that have no opens and whose user did nothing for too long (MS-SRVS 2.2.4.43,
-    /// `sv102_disc`). `limit_ms` says how long that is for a session connected to these shares; none
-    /// for never, and for nobody less than `least_ms`.
+    /// `sv102_disc`), among the next `length` after the last one seen; the last of these, where the table goes
+    /// on. `limit_ms` says how long that is for a session connected to these shares; none for never, and for
+    /// nobody less than `least_ms`.
     pub fn close_idle_sessions(
         &mut self,
         least_ms: u64,
         limit_ms: impl Fn(&[Arc<str>]) -> Option<u64>,
+        after: Option<SessionGlobalId>,
+        length: usize,
         now: Time,
-    ) -> Effects<S> {
-        let idle: Vec<SessionGlobalId> = self
-            .sessions
-            .iter()
-            .filter(|(_, it)| it.state != SessionState::InProgress && it.open_count == 0)
+    ) -> (Option<SessionGlobalId>, Effects<S>) {
+        let mut next = self.sessions.range((after_bound(after), std::ops::Bound::Unbounded));
+        let mut last = None;
+        let idle: Vec<SessionGlobalId> = next
+            .by_ref()
+            .take(length)
+            .inspect(|(id, _)| last = Some(**id))
+            .filter(|(_, it)| it.is_listed() && it.open_count == 0)
             .filter(|(_, it)| now.since_ms(it.shared.last_active()) >= least_ms)
             .filter(|(_, it)| {
                 let limit = limit_ms(&self.shares_of(it));
@@ -131,19 +137,25 @@ impl<S: Shell> State<S> {
             })
             .map(|(id, _)| *id)
             .collect();
+        let last = last.filter(|_| next.next().is_some());
         let mut effects = Effects::none();
         for id in idle {
             self.end_session(id, EndReason::Expired, now, &mut effects);
         }
-        effects
+        (last, effects)
     }
 
-    /// Ends everything (MS-SMB2 3.3.4.22).
+    /// Ends everything (MS-SMB2 3.3.4.22), in one go: nobody is served any more.
     pub fn shutdown(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.end_session(id, EndReason::Shutdown, now, &mut effects);
+            while self.sessions.contains_key(&id) {
+                effects.spent = 0;
+                self.end_session_part(id, now, &mut effects);
+            }
         }
+        effects.rest.clear();
         for id in self.opens.keys().copied().collect::<Vec<_>>() {
             self.end_open(id, CloseReason::Shutdown, now, &mut effects);
         }
@@ -159,13 +171,17 @@ impl<S: Shell> State<S> {
         now: Time,
         effects: &mut Effects<S>,
     ) {
+        let work = self.opens.get(&id).map_or(0, |open| open.locks);
+        effects.spent = effects.spent.saturating_add(work).saturating_add(1);
         self.release_locks(id, now, effects);
         if matches!(self.opens.get(&id).map(|open| open.caching), Some(Caching::Oplock { .. })) {
             self.set_oplock(id, wire::OplockLevel::NONE, None);
         }
-        let Some(open) = self.opens.remove(&id) else {
+        let Some(mut open) = self.opens.remove(&id) else {
             return;
         };
+        Self::leave_orphans(&mut self.orphans, id, &mut open);
+        self.paths.remove(&(open.share_id, open.folded.clone(), id));
         open.shared.close(reason);
         self.volatile_ids.remove(&open.file_id.volatile);
         if let Some(home) = open.home {
@@ -193,8 +209,7 @@ impl<S: Shell> State<S> {
         if let Some(key) = open.target.file() {
             self.wake(key, effects);
             if let Some(file) = self.files.get_mut(&key) {
-                file.share_mode.remove(open.sharing());
-                file.opens.remove(&id);
+                file.leave(id, &open);
                 if open.delete_on_close && reason != CloseReason::CreateFailed {
                     file.delete_pending = true;
                     file.deleted_by.get_or_insert(id);
@@ -220,30 +235,56 @@ impl<S: Shell> State<S> {
         });
     }
 
-    /// The only way out of the table of tree connects.
-    pub(crate) fn end_tree(
-        &mut self,
-        id: TreeGlobalId,
-        reason: CloseReason,
-        now: Time,
-        effects: &mut Effects<S>,
-    ) {
-        let Some(tree) = self.trees.get(&id) else {
+    /// Cuts a tree connect off from requests, to be ended.
+    pub(crate) fn begin_to_end_tree(&mut self, id: TreeGlobalId, reason: CloseReason, keeps_durable: bool) {
+        let Some(tree) = self.trees.get_mut(&id).filter(|tree| tree.ending.is_none()) else {
             return;
         };
-        for open in tree.opens.clone() {
-            self.end_open(open, reason, now, effects);
+        tree.ending = Some((reason, keeps_durable));
+        if let Some(session) = self.sessions.get_mut(&tree.session) {
+            session.trees.remove(&tree.tree_id);
+            session.ended_trees.insert(id);
+        }
+    }
+
+    pub(crate) fn end_tree_or_rest(&mut self, id: TreeGlobalId, now: Time, effects: &mut Effects<S>) {
+        if !self.end_tree_part(id, now, effects) {
+            effects.rest.push(Rest(Work::Tree(id)));
+        }
+    }
+
+    /// The only way out of the table of tree connects, for one that has begun to end. False: there is more to do.
+    pub(crate) fn end_tree_part(&mut self, id: TreeGlobalId, now: Time, effects: &mut Effects<S>) -> bool {
+        while let Some(tree) = self.trees.get(&id) {
+            let Some((reason, keeps_durable)) = tree.ending else { return true };
+            let Some(open) = tree.opens.first().copied() else { break };
+            if !self.has_time(effects) {
+                return false;
+            }
+            let found = self.opens.get(&open);
+            if keeps_durable && found.is_some_and(|found| self.outlives_client(open, found)) {
+                self.orphan_open(open, now, effects);
+            } else {
+                self.end_open(open, reason, now, effects);
+            }
+            if let Some(tree) = self.trees.get_mut(&id) {
+                tree.opens.remove(&open);
+            }
         }
         let Some(tree) = self.trees.remove(&id) else {
-            return;
+            return true;
         };
-        if let Some(share) = self.shares.get_mut(&tree.share) {
+        effects.spent = effects.spent.saturating_add(1);
+        if let Some(share) = self.shares.get_mut(&tree.share).filter(|share| share.id == tree.share_id) {
+            share.uses.remove(&id);
+        }
+        if let Some(share) = self.removed_shares.get_mut(&tree.share_id) {
             share.uses.remove(&id);
         }
         self.events
             .push(now, EventKind::TreeDown { tree: id, session: tree.session, share: tree.share_name });
         if let Some(session) = self.sessions.get_mut(&tree.session) {
-            session.trees.remove(&tree.tree_id);
+            session.ended_trees.remove(&id);
             effects.trees_ended.push(TreeEnded {
                 global_id: id,
                 tree_id: tree.tree_id,
@@ -251,46 +292,62 @@ impl<S: Shell> State<S> {
                 attached: tree.attached,
             });
         }
+        true
     }
 
-    /// The durable opens in a share that wait for their client.
-    pub(crate) fn orphans_of(&self, share: &ShareKey) -> Vec<FileGlobalId> {
-        self.durable_ids
-            .values()
-            .filter(|id| self.opens.get(id).is_some_and(|open| open.home.is_none() && open.share == *share))
-            .copied()
-            .collect()
-    }
-
-    /// The only way out of the table of sessions.
-    fn end_session(&mut self, id: SessionGlobalId, reason: EndReason, now: Time, effects: &mut Effects<S>) {
-        let Some(session) = self.sessions.get(&id) else {
+    /// Begins to end a session: from now on its id names nothing.
+    pub(crate) fn end_session(
+        &mut self,
+        id: SessionGlobalId,
+        reason: EndReason,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
+        let Some(session) = self.sessions.get_mut(&id).filter(|session| session.ending.is_none()) else {
             return;
         };
+        let hung_up = session.channels.iter().any(|it| self.connections.get(it).is_some_and(|it| it.hung_up));
+        session.ending = Some(Ending { reason, hung_up });
         session.shared.end();
-        let trees: Vec<TreeGlobalId> = session.trees.values().copied().collect();
-        for request in self.breaks_awaited_by(id) {
-            if self.forget_waiting(&[request], now, effects) != 0 {
-                effects.cancelled.push(Cancelled { request, outcome: Outcome::SessionEnded });
-            }
-        }
-        for tree in trees {
-            if reason.keeps_durable_opens() {
-                self.orphan_opens(tree, now, effects);
-            }
-            self.end_tree(tree, reason.of_opens(), now, effects);
-        }
-        let Some(session) = self.sessions.remove(&id) else {
-            return;
-        };
         self.session_ids.remove(&session.session_id);
+        self.cancel_breaks_awaited_by(id, now, effects);
+        self.end_session_part(id, now, effects);
+    }
+
+    /// The only way out of the table of sessions, for one that has begun to end.
+    pub(crate) fn end_session_part(&mut self, id: SessionGlobalId, now: Time, effects: &mut Effects<S>) {
+        while let Some(session) = self.sessions.get(&id) {
+            let Some(Ending { reason, .. }) = session.ending else { return };
+            let next = session.ended_trees.first().or_else(|| session.trees.values().next());
+            let Some(tree) = next.copied() else { break };
+            if !self.has_time(effects) {
+                return effects.rest.push(Rest(Work::Session(id)));
+            }
+            self.begin_to_end_tree(tree, reason.of_opens(), reason.keeps_durable_opens());
+            if !self.end_tree_part(tree, now, effects) {
+                return effects.rest.push(Rest(Work::Session(id)));
+            }
+        }
+        self.cancel_breaks_awaited_by(id, now, effects);
+        if let Some(session) = self.sessions.remove(&id) {
+            self.leave_session(id, session, now, effects);
+        }
+    }
+
+    fn leave_session(
+        &mut self,
+        id: SessionGlobalId,
+        session: Session<S>,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
+        let Some(Ending { reason, hung_up }) = session.ending else { return };
+        effects.spent = effects.spent.saturating_add(1);
         let mut connections = Vec::new();
-        let mut hung_up = false;
         for channel in &session.channels {
             let Some(connection) = self.connections.get_mut(channel) else {
                 continue;
             };
-            hung_up |= connection.hung_up;
             connection.sessions.remove(&id);
             connections.push(connection.attached.clone());
             let is_done = connection.sessions.is_empty();
@@ -298,6 +355,7 @@ impl<S: Shell> State<S> {
             if is_done && matches!(reason, EndReason::Expired | EndReason::Shutdown) {
                 effects.disconnected.push(connection.attached.clone());
             }
+            self.index_client(*channel);
         }
         if session.state != SessionState::InProgress {
             match reason {
@@ -324,18 +382,11 @@ impl<S: Shell> State<S> {
         });
     }
 
-    fn orphan_opens(&mut self, tree: TreeGlobalId, now: Time, effects: &mut Effects<S>) {
-        let Some(tree) = self.trees.get(&tree) else {
-            return;
-        };
-        let durable: Vec<FileGlobalId> = tree
-            .opens
-            .iter()
-            .filter(|id| self.opens.get(id).is_some_and(|open| self.outlives_client(**id, open)))
-            .copied()
-            .collect();
-        for id in durable {
-            self.orphan_open(id, now, effects);
+    fn cancel_breaks_awaited_by(&mut self, id: SessionGlobalId, now: Time, effects: &mut Effects<S>) {
+        for request in self.breaks_awaited_by(id) {
+            if self.forget_waiting(&[request], now, effects) != 0 {
+                effects.cancelled.push(Cancelled { request, outcome: Outcome::SessionEnded });
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct Connection<S: Shell> {
     pub(crate) waiting: BTreeSet<RequestKey>,
     /// Its client closed it, in order.
     pub(crate) hung_up: bool,
+    /// It is lost: nothing is sent on it any more.
+    pub(crate) lost: bool,
     pub(crate) attached: S::Connection,
 }
 
@@ -75,6 +77,7 @@ impl<S: Shell> State<S> {
             sessions: BTreeSet::new(),
             waiting: BTreeSet::new(),
             hung_up: false,
+            lost: false,
             attached,
         };
         self.events
@@ -87,12 +90,23 @@ impl<S: Shell> State<S> {
     pub fn connection_negotiated(&mut self, id: ConnectionId, details: ConnectionDetails) {
         if let Some(connection) = self.connections.get_mut(&id) {
             self.client_connections.remove(&(connection.client_guid, id));
-            self.client_connections.insert((details.client_guid, id));
             connection.client_guid = details.client_guid;
             connection.dialect = Some(details.dialect);
             if let Some(name) = details.client_name {
                 connection.client_name = name;
             }
+            self.index_client(id);
+        }
+    }
+
+    /// Enters a connection in the index of its client, or takes it out: it hears of leases if it has sessions.
+    pub(crate) fn index_client(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let entry = (connection.client_guid, id);
+        if connection.dialect.is_some() && !connection.sessions.is_empty() && !connection.lost {
+            self.client_connections.insert(entry);
+        } else {
+            self.client_connections.remove(&entry);
         }
     }
 
@@ -109,9 +123,10 @@ impl<S: Shell> State<S> {
     /// hears there of the breaks it was told of here; its requests that wait for a break go on waiting.
     pub fn disconnect(&mut self, id: ConnectionId, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
-        let Some(connection) = self.connections.get(&id) else {
+        let Some(connection) = self.connections.get_mut(&id) else {
             return effects;
         };
+        connection.lost = true;
         let client = connection.client_guid;
         let (waiting, sessions) = (connection.waiting.clone(), connection.sessions.clone());
         let had_breaks = self.channels_of_client(client).first() == Some(&id);
@@ -120,10 +135,10 @@ impl<S: Shell> State<S> {
         let waiting: Vec<RequestKey> = waiting.into_iter().filter(|it| !self.strand(*it, id)).collect();
         self.forget_waiting(&waiting, now, &mut effects);
         for session in sessions {
-            effects.merge(self.unbind(session, id, now));
+            self.unbind(session, id, now, &mut effects);
         }
         if had_breaks {
-            self.repeat_lease_breaks(client, now, &mut effects);
+            self.repeat_lease_breaks(client, None, now, &mut effects);
         }
         self.connections.remove(&id);
         self.events.push(now, EventKind::ConnectionDown { connection: id });
@@ -172,9 +187,15 @@ impl<S: Shell> State<S> {
         }
     }
 
-    fn unbind(&mut self, session: SessionGlobalId, connection: ConnectionId, now: Time) -> Effects<S> {
+    fn unbind(
+        &mut self,
+        session: SessionGlobalId,
+        connection: ConnectionId,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
         let Some(found) = self.sessions.get_mut(&session) else {
-            return Effects::none();
+            return;
         };
         if found.channels.len() > 1 {
             let was_first = found.channels.first() == Some(&connection);
@@ -182,12 +203,14 @@ impl<S: Shell> State<S> {
             if let Some(found) = self.connections.get_mut(&connection) {
                 found.sessions.remove(&session);
             }
-            let mut effects = Effects::none();
-            self.repeat_breaks(session, connection, was_first, now, &mut effects);
-            return effects;
+            self.repeat_breaks(session, connection, was_first, None, now, effects);
+            return;
         }
-        let id = found.session_id;
-        self.close_session(id, EndReason::ConnectionLost, now).unwrap_or_default()
+        self.end_session(session, EndReason::ConnectionLost, now, effects);
+        // If there is more to do, it is done without this connection.
+        if let Some(found) = self.sessions.get_mut(&session) {
+            found.channels.retain(|channel| *channel != connection);
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! What happens when nothing else does: breaks nobody acknowledges, durable opens nobody claims.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 
-use wire::FileGlobalId;
+use wire::{FileGlobalId, Guid};
 
 use crate::caching::Caching;
 use crate::{CloseReason, Effects, LeaseId, Shell, State, Time};
@@ -25,15 +26,23 @@ pub struct AwaitedBreak {
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     set: BTreeSet<(Time, Deadline)>,
+    /// The leases among them, in order of their clients.
+    leases: BTreeSet<LeaseId>,
 }
 
 impl Deadlines {
     pub(crate) fn set(&mut self, at: Time, what: Deadline) {
         self.set.insert((at, what));
+        if let Deadline::LeaseBreak(lease) = what {
+            self.leases.insert(lease);
+        }
     }
 
     pub(crate) fn clear(&mut self, at: Time, what: Deadline) {
         self.set.remove(&(at, what));
+        if let Deadline::LeaseBreak(lease) = what {
+            self.leases.remove(&lease);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -44,12 +53,11 @@ impl Deadlines {
         self.set.contains(&(at, what))
     }
 
-    /// The leases that are being broken.
-    pub(crate) fn lease_breaks(&self) -> impl Iterator<Item = LeaseId> {
-        self.set.iter().filter_map(|(_, deadline)| match deadline {
-            Deadline::LeaseBreak(lease) => Some(*lease),
-            Deadline::OplockBreak(_) | Deadline::Durable(_) => None,
-        })
+    /// The leases of a client that are being broken, after this one.
+    pub(crate) fn lease_breaks(&self, client: Guid, after: Option<LeaseId>) -> impl Iterator<Item = LeaseId> {
+        let first = Bound::Included(LeaseId { client, key: Guid::default() });
+        let first = after.map_or(first, Bound::Excluded);
+        self.leases.range((first, Bound::Unbounded)).take_while(move |it| it.client == client).copied()
     }
 
     fn next(&self) -> Option<(Time, Deadline)> {
@@ -83,12 +91,15 @@ impl<S: Shell> State<S> {
     }
 
     /// Lets time pass: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1, 3.3.6.5),
-    /// durable opens whose client did not come back are closed (MS-SMB2 3.3.6.2).
+    /// durable opens whose client did not come back are closed (MS-SMB2 3.3.6.2). What is due and not done under
+    /// this hold of the lock [stays due](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         while let Some((at, deadline)) = self.deadlines.next()
             && at <= now
+            && self.has_time(&effects)
         {
+            effects.spent = effects.spent.saturating_add(1);
             self.deadlines.clear(at, deadline);
             match deadline {
                 Deadline::OplockBreak(open) => self.oplock_break_timed_out(open, now, &mut effects),

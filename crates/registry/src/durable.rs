@@ -165,6 +165,7 @@ impl<S: Shell> State<S> {
         // Its client knows that it has it.
         self.forget_replay(id);
         let open = self.opens.get_mut(&id).ok_or(ReconnectError::NotFound)?;
+        Self::leave_orphans(&mut self.orphans, id, open);
         open.file_id.volatile = volatile;
         // Without a lease the client may have another GUID now.
         open.client_guid = client;
@@ -305,6 +306,8 @@ impl<S: Shell> State<S> {
         self.volatile_ids.remove(&open.file_id.volatile);
         let orphaned = EventKind::Orphaned { open: open.event(id) };
         self.events.push(now, orphaned);
+        effects.spent = effects.spent.saturating_add(1);
+        self.enter_orphan(id, now, effects);
     }
 
     fn reclaimable(&self, request: &Reconnect) -> Result<(FileGlobalId, Home), ReconnectError> {
@@ -323,7 +326,7 @@ impl<S: Shell> State<S> {
         let durable = open.durable.as_ref().ok_or(NotFound)?;
         // An open of the first kind has no GUID, and one of either kind is reclaimed without.
         let same_guid = request.create_guid.is_none_or(|it| it == durable.create_guid.unwrap_or_default());
-        if open.home.is_some() || !same_guid || open.share != tree.share {
+        if open.home.is_some() || !same_guid || open.share_id != tree.share_id {
             return Err(NotFound);
         }
         match (open.caching, request.lease) {

@@ -6,7 +6,7 @@ use wire::{
     FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
 };
 
-use crate::{AwaitedBreak, RequestKey, Shell, Target};
+use crate::{AwaitedBreak, RequestKey, Rest, Shell, Target};
 
 /// What must happen outside the lock. One type for every change, so that they can be merged.
 ///
@@ -30,6 +30,10 @@ pub struct Effects<S: Shell> {
     pub sessions_ended: Vec<SessionEnded<S>>,
     /// Connections to tear down.
     pub disconnected: Vec<S::Connection>,
+    /// What there was no time for: [`State::go_on`](crate::State::go_on), once the others are done.
+    pub rest: Vec<Rest>,
+    /// What this hold of the lock has done already, in opens and locks that ended.
+    pub(crate) spent: usize,
 }
 
 impl<S: Shell> Effects<S> {
@@ -44,6 +48,8 @@ impl<S: Shell> Effects<S> {
             trees_ended: Vec::new(),
             sessions_ended: Vec::new(),
             disconnected: Vec::new(),
+            rest: Vec::new(),
+            spent: 0,
         }
     }
 
@@ -57,6 +63,7 @@ impl<S: Shell> Effects<S> {
             && self.trees_ended.is_empty()
             && self.sessions_ended.is_empty()
             && self.disconnected.is_empty()
+            && self.rest.is_empty()
     }
 
     /// Adds what `later` asks for.
@@ -69,6 +76,8 @@ impl<S: Shell> Effects<S> {
         self.trees_ended.extend(later.trees_ended);
         self.sessions_ended.extend(later.sessions_ended);
         self.disconnected.extend(later.disconnected);
+        self.rest.extend(later.rest);
+        self.spent = self.spent.saturating_add(later.spent);
     }
 }
 
@@ -156,7 +165,8 @@ pub enum CloseReason {
     ConnectionLost = 4,
     /// An administrator closed it or its session (MS-SMB2 3.3.4.17, MS-SRVS 3.1.4.2).
     Administrator = 5,
-    /// It was durable and its client did not come back in time (MS-SMB2 3.3.6.2).
+    /// It was durable and its client did not come back in time (MS-SMB2 3.3.6.2), or too many were left behind
+    /// after it.
     DurableExpired = 6,
     /// It was durable, without a client, and somebody else wanted the file.
     DurableConflict = 7,

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use wire::{AccessMask, FileGlobalId, ShareAccess};
+use wire::{AccessMask, FileGlobalId, Guid, ShareAccess};
 
+use crate::admit::is_stat_open;
+use crate::caching::{Caching, Holder};
+use crate::open::Open;
 use crate::ranges::Ranges;
-use crate::share::ShareKey;
-use crate::{LeaseId, NotFound, OpenRef, RequestKey, Shell, State};
+use crate::{LeaseId, NotFound, OpenRef, RequestKey, Shell, State, cost};
 
 /// A stream of a file, the same however it is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,11 +93,17 @@ pub(crate) struct File {
     pub(crate) oplocks: BTreeSet<FileGlobalId>,
     /// The leases its opens are under, whatever their state.
     pub(crate) leases: BTreeSet<LeaseId>,
-    /// How many of the leases are not in state none: derived.
-    pub(crate) caching_leases: usize,
+    /// The oplocks and those leases that are not in state none: derived.
+    pub(crate) caching: BTreeSet<Holder>,
+    /// The opens that take part in sharing, by how: who stands in the way of another.
+    sharing: BTreeSet<(u8, FileGlobalId)>,
+    /// The opens of instances of applications.
+    instances: BTreeSet<(Guid, FileGlobalId)>,
+    /// How many opens keep others from caching what they write: derived.
+    deny_write_caching: usize,
     pub(crate) ranges: Ranges,
-    /// Requests that wait for breaks on it.
-    pub(crate) waiting: Vec<RequestKey>,
+    /// Requests that wait for breaks on it, in the order they began to.
+    pub(crate) waiting: BTreeSet<(u64, RequestKey)>,
 }
 
 /// What goes with the last open of a file or stream.
@@ -137,6 +145,27 @@ impl Sharing {
             deletes: access.contains(AccessMask::DELETE),
             share,
         }
+    }
+
+    /// Its number among the kinds of sharing there are.
+    fn kind(self) -> u8 {
+        let bits = [
+            self.reads,
+            self.writes,
+            self.deletes,
+            self.share.contains(ShareAccess::READ),
+            self.share.contains(ShareAccess::WRITE),
+            self.share.contains(ShareAccess::DELETE),
+        ];
+        bits.into_iter().fold(0, |number, bit| number << 1 | u8::from(bit))
+    }
+
+    fn of_kind(kind: u8) -> Self {
+        let bit = |place: u8| kind >> place & 1 != 0;
+        let shares = |place, what| if bit(place) { what } else { ShareAccess::NONE };
+        let share =
+            shares(2, ShareAccess::READ) | shares(1, ShareAccess::WRITE) | shares(0, ShareAccess::DELETE);
+        Self { reads: bit(5), writes: bit(4), deletes: bit(3), share }
     }
 
     const fn counts(self) -> bool {
@@ -206,6 +235,74 @@ impl ShareMode {
     }
 }
 
+impl File {
+    /// An open that does not share the file so.
+    pub(crate) fn blocker(&self, wanted: Sharing) -> Option<FileGlobalId> {
+        if !self.share_mode.conflicts_with(wanted) {
+            return None;
+        }
+        let mut next = self.sharing.first().copied();
+        while let Some((kind, id)) = next {
+            cost::step();
+            if Sharing::of_kind(kind).conflicts_with(wanted) {
+                return Some(id);
+            }
+            next = self.sharing.range((kind.saturating_add(1), FileGlobalId::MIN)..).next().copied();
+        }
+        None
+    }
+
+    /// The opens of instances of this application.
+    pub(crate) fn instances(&self, application: Guid) -> impl Iterator<Item = FileGlobalId> {
+        let all = (application, FileGlobalId::MIN)..=(application, FileGlobalId::MAX);
+        self.instances.range(all).map(|(_, id)| *id)
+    }
+
+    /// Whether these are the opens that are counted and indexed: for tests.
+    pub(crate) fn knows<'a, S: Shell>(
+        &self,
+        opens: impl Iterator<Item = (FileGlobalId, &'a Open<S>)>,
+    ) -> bool {
+        let mut expected = Self::default();
+        opens.for_each(|(id, open)| expected.enter(id, open));
+        let counts = |file: &Self| (file.share_mode, file.deny_write_caching);
+        let sets = |file: &Self| (file.opens.clone(), file.sharing.clone(), file.instances.clone());
+        counts(self) == counts(&expected) && sets(self) == sets(&expected)
+    }
+
+    /// How many opens keep others from caching what they write.
+    pub(crate) fn deny_write_caching(&self) -> usize {
+        self.deny_write_caching
+    }
+
+    pub(crate) fn enter<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
+        self.opens.insert(id);
+        self.share_mode.add(open.sharing());
+        if open.sharing().counts() {
+            self.sharing.insert((open.sharing().kind(), id));
+        }
+        if let Some(instance) = open.app_instance {
+            self.instances.insert((instance.id, id));
+        }
+        self.count_denial(open.denies_write_caching(), true);
+    }
+
+    pub(crate) fn leave<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
+        self.opens.remove(&id);
+        self.share_mode.remove(open.sharing());
+        self.sharing.remove(&(open.sharing().kind(), id));
+        if let Some(instance) = open.app_instance {
+            self.instances.remove(&(instance.id, id));
+        }
+        self.count_denial(open.denies_write_caching(), false);
+    }
+
+    pub(crate) fn count_denial(&mut self, denies: bool, more: bool) {
+        let (count, by) = (self.deny_write_caching, usize::from(denies));
+        self.deny_write_caching = if more { count.saturating_add(by) } else { count.saturating_sub(by) };
+    }
+}
+
 impl<S: Shell> State<S> {
     /// Marks the file of an open to be deleted with its last open, or takes that back (MS-FSA
     /// 2.1.5.15.3, FileDispositionInformation). That it may be deleted has been checked by the server;
@@ -233,8 +330,7 @@ impl<S: Shell> State<S> {
         }
         let all = ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE;
         let wanted = Sharing::of(AccessMask::DELETE, all);
-        let opens = self.streams_of(file).filter_map(|key| self.files.get(&key)).flat_map(|it| &it.opens);
-        opens.copied().find(|id| self.opens.get(id).is_some_and(|open| open.sharing().conflicts_with(wanted)))
+        self.streams_of(file).filter_map(|key| self.files.get(&key)).find_map(|it| it.blocker(wanted))
     }
 
     /// The named streams of a file that are open.
@@ -288,65 +384,7 @@ impl<S: Shell> State<S> {
         share: ShareAccess,
     ) -> Option<FileGlobalId> {
         let found = self.files.get(&file)?;
-        let wanted = Sharing::of(access, share);
-        if !found.share_mode.conflicts_with(wanted) {
-            return None;
-        }
-        found
-            .opens
-            .iter()
-            .find(|id| self.opens.get(id).is_some_and(|open| open.sharing().conflicts_with(wanted)))
-            .copied()
-    }
-
-    /// Records that a file was renamed: every open of it by that name in that share shows the new path.
-    /// Returns what the server attached to them.
-    pub fn rename(&mut self, open: impl Into<OpenRef>, new_path: &str) -> Result<Vec<S::Open>, NotFound> {
-        let id = self.open_global(open.into())?;
-        let renamed = self.opens.get(&id).ok_or(NotFound)?;
-        let (share, old_path) = (renamed.share.clone(), renamed.path.clone());
-        let path: std::sync::Arc<str> = new_path.into();
-        let ids: Vec<FileGlobalId> = match renamed.target.file().and_then(|key| self.files.get(&key)) {
-            Some(file) => file.opens.iter().copied().collect(),
-            None => vec![id],
-        };
-        let mut moved = Vec::with_capacity(ids.len());
-        for id in ids {
-            if let Some(open) = self.opens.get_mut(&id)
-                && open.share == share
-                && open.path == old_path
-            {
-                open.path = path.clone();
-                moved.push(open.attached.clone());
-            }
-        }
-        Ok(moved)
-    }
-
-    /// The opens of what lies below a directory of a share: what stands in the way of its rename. Looks
-    /// at every open.
-    pub fn opens_below(&self, share: &str, directory: &str) -> Vec<FileGlobalId> {
-        let share = ShareKey::new(share);
-        self.opens
-            .iter()
-            .filter(|(_, open)| open.share == share && below(&open.path, directory).is_some())
-            .map(|(id, _)| *id)
-            .collect()
-    }
-
-    /// Records that a directory was renamed: what is open below it shows its new path. Returns what the
-    /// server attached to those opens.
-    pub fn rename_below(&mut self, share: &str, old: &str, new: &str) -> Vec<S::Open> {
-        let mut moved = Vec::new();
-        for id in self.opens_below(share, old) {
-            if let Some(open) = self.opens.get_mut(&id)
-                && let Some(rest) = below(&open.path, old)
-            {
-                open.path = format!("{new}\\{rest}").into();
-                moved.push(open.attached.clone());
-            }
-        }
-        moved
+        found.blocker(Sharing::of(access, share))
     }
 
     pub(crate) fn file_of(&self, open: OpenRef) -> Result<FileKey, NotFound> {
@@ -355,9 +393,14 @@ impl<S: Shell> State<S> {
     }
 }
 
-impl<S: Shell> crate::open::Open<S> {
+impl<S: Shell> Open<S> {
     pub(crate) fn sharing(&self) -> Sharing {
         Sharing::of(self.access, self.share_access)
+    }
+
+    /// Whether others may not cache what they write while it is there.
+    pub(crate) fn denies_write_caching(&self) -> bool {
+        self.caching != Caching::None || !is_stat_open(self.access)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::deadlines::Deadline;
 use crate::file::{File, FileKey, ShareMode};
 use crate::locks::Waiting;
 use crate::open::Open;
+use crate::paths::PathPlace;
 use crate::{Shell, State};
 
 /// Returns what is wrong unless the condition holds.
@@ -50,7 +51,8 @@ impl<S: Shell> State<S> {
         }
         for (id, connection) in &self.connections {
             let indexed = self.client_connections.contains(&(connection.client_guid, *id));
-            ensure!(indexed || connection.dialect.is_none(), "connection {id} is not in its client's index");
+            let is_meant = connection.dialect.is_some() && !connection.sessions.is_empty();
+            ensure!(indexed == is_meant, "connection {id} is not in its client's index, or should not be");
             for session in &connection.sessions {
                 let channels =
                     self.sessions.get(session).map(|it| it.channels.as_slice()).unwrap_or_default();
@@ -68,14 +70,14 @@ impl<S: Shell> State<S> {
     }
 
     fn check_sessions(&self) -> Result<(), String> {
-        ensure!(self.session_ids.len() == self.sessions.len(), "session ids and sessions differ in number");
+        let named = self.sessions.values().filter(|it| it.ending.is_none()).count();
+        ensure!(self.session_ids.len() == named, "session ids and sessions differ in number");
         for (id, session) in &self.sessions {
-            ensure!(
-                self.session_ids.get(&session.session_id) == Some(id),
-                "session {id} is not in its index"
-            );
-            ensure!(!session.channels.is_empty(), "session {id} has no channel");
-            ensure!(!session.shared.has_ended(), "session {id} has ended and is there");
+            let is_ending = session.ending.is_some();
+            let is_named = self.session_ids.get(&session.session_id) == Some(id);
+            ensure!(is_named != is_ending, "session {id} is not in its index, or should not be");
+            ensure!(is_ending || !session.channels.is_empty(), "session {id} has no channel");
+            ensure!(is_ending == session.shared.has_ended(), "session {id} has ended and is there");
             for channel in &session.channels {
                 let carried = self.connections.get(channel).is_some_and(|it| it.sessions.contains(id));
                 ensure!(carried, "session {id} is bound to connection {channel}, which does not know");
@@ -84,6 +86,11 @@ impl<S: Shell> State<S> {
             for (tree_id, tree) in &session.trees {
                 let found = self.trees.get(tree).filter(|it| it.session == *id && it.tree_id == *tree_id);
                 ensure!(found.is_some(), "session {id} has a tree connect {tree} that does not know");
+                opens += found.map_or(0, |it| it.opens.len());
+            }
+            for tree in &session.ended_trees {
+                let found = self.trees.get(tree).filter(|it| it.session == *id && it.ending.is_some());
+                ensure!(found.is_some(), "session {id} ends a tree connect {tree} that does not know");
                 opens += found.map_or(0, |it| it.opens.len());
             }
             ensure!(
@@ -96,13 +103,16 @@ impl<S: Shell> State<S> {
     }
 
     fn check_trees(&self) -> Result<(), String> {
-        let uses: usize = self.shares.values().map(|share| share.uses.len()).sum();
+        let shares = || self.shares.values().chain(self.removed_shares.values());
+        let uses: usize = shares().map(|share| share.uses.len()).sum();
         ensure!(uses == self.trees.len(), "shares count {uses} uses of {}", self.trees.len());
         for (id, tree) in &self.trees {
-            let known =
-                self.sessions.get(&tree.session).is_some_and(|it| it.trees.get(&tree.tree_id) == Some(id));
+            let known = self.sessions.get(&tree.session).is_some_and(|it| match tree.ending {
+                None => it.trees.get(&tree.tree_id) == Some(id),
+                Some(_) => it.ended_trees.contains(id),
+            });
             ensure!(known, "tree connect {id} has no session");
-            let used = self.shares.get(&tree.share).is_some_and(|share| share.uses.contains(id));
+            let used = shares().any(|share| share.id == tree.share_id && share.uses.contains(id));
             ensure!(used, "tree connect {id} is of a share that does not know");
             for open in &tree.opens {
                 let home = self.opens.get(open).and_then(|it| it.home);
@@ -129,7 +139,14 @@ impl<S: Shell> State<S> {
                 let deadline = open.durable.as_ref().and_then(|it| it.deadline);
                 ensure!(deadline.is_some(), "open {id} has neither a client nor a deadline");
                 ensure!(open.waiting_locks == 0, "open {id} has no client and waits for a lock");
-                ensure!(self.shares.contains_key(&open.share), "open {id} is left from a share that is gone");
+                let mut shares = self.shares.values().chain(self.removed_shares.values());
+                ensure!(
+                    shares.any(|it| it.id == open.share_id),
+                    "open {id} is left from a share that is gone"
+                );
+                let number = open.orphaned.unwrap_or_default();
+                let known = self.orphans.contains(&open.owner.key(), id, number);
+                ensure!(known, "open {id} is not among the orphans");
             }
         }
         if let Some(name) = &open.replay {
@@ -152,6 +169,15 @@ impl<S: Shell> State<S> {
 
     fn check_indexes(&self) -> Result<(), String> {
         let homes = self.opens.values().filter(|open| open.home.is_some()).count();
+        let orphans = self.opens.len().saturating_sub(homes);
+        let (by_age, by_user) = (self.orphans.len(), self.orphans.by_user_len());
+        ensure!((by_age, by_user) == (orphans, orphans), "the orphans differ in number");
+        let files = self.opens.iter().filter(|(_, open)| open.target.file().is_some());
+        let paths: BTreeSet<PathPlace> =
+            files.map(|(id, open)| (open.share_id, open.folded.clone(), *id)).collect();
+        ensure!(paths == self.paths, "opens and their paths differ");
+        let is_folded = |open: &Open<S>| *open.folded == *open.path.to_lowercase();
+        ensure!(self.opens.values().all(is_folded), "an open is not found by its path");
         ensure!(self.volatile_ids.len() == homes, "volatile ids and opens differ in number");
         let durables = self.opens.values().filter(|open| open.durable.is_some()).count();
         ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
@@ -179,11 +205,12 @@ impl<S: Shell> State<S> {
             before.push((*id, open));
         }
         ensure!(share_mode == file.share_mode, "{key:?} counts its share modes as {:?}", file.share_mode);
+        ensure!(file.knows(before.into_iter()), "{key:?} knows other opens than it has");
         Ok(())
     }
 
     fn check_ranges(&self, key: FileKey, file: &File) -> Result<(), String> {
-        let held: Vec<_> = file.ranges.held().copied().collect();
+        let held: Vec<_> = file.ranges.held().collect();
         ensure!(file.shared.lock_count() as usize == held.len(), "{key:?} shows a wrong number of locks");
         for (at, lock) in held.iter().enumerate() {
             ensure!(
@@ -220,10 +247,14 @@ impl<S: Shell> State<S> {
         };
         let oplocks: BTreeSet<FileGlobalId> = file.opens.iter().filter(with_oplock).copied().collect();
         ensure!(oplocks == file.oplocks, "{key:?} knows other oplocks than its opens");
-        let caching = file.leases.iter().filter(|it| !self.held(Holder::Lease(**it)).is_none()).count();
-        ensure!(caching == file.caching_leases, "{key:?} counts {} leases of {caching}", file.caching_leases);
-        let cachers = file.shared.cachers() as usize;
-        ensure!(cachers == caching + oplocks.len(), "{key:?} shows a wrong number of caches");
+        let leases = file.leases.iter().map(|it| Holder::Lease(*it));
+        let caching: BTreeSet<Holder> = leases
+            .filter(|it| !self.held(*it).is_none())
+            .chain(oplocks.into_iter().map(Holder::Oplock))
+            .collect();
+        ensure!(caching == file.caching, "{key:?} knows other caches than there are");
+        ensure!(file.shared.cachers() as usize == caching.len(), "{key:?} shows a wrong number of caches");
+        ensure!(caching.len() <= self.limits.cachers_per_file, "{key:?} is cached by too many");
 
         let holders = self.holders(key);
         let breaking = holders.iter().any(|holder| self.is_breaking(*holder));
@@ -267,9 +298,11 @@ impl<S: Shell> State<S> {
     fn check_waiting(&self) -> Result<(), String> {
         let mut found = 0;
         for (key, file) in &self.files {
-            for request in &file.waiting {
-                let known =
-                    matches!(self.waiting.get(request), Some(Waiting::Break { file, .. }) if file == key);
+            for (number, request) in &file.waiting {
+                let known = matches!(
+                    self.waiting.get(request),
+                    Some(Waiting::Break { file, place, .. }) if file == key && place == number
+                );
                 ensure!(known, "{key:?}: {request:?} is not known");
             }
             found += file.waiting.len() + file.ranges.waiting_len();

@@ -25,18 +25,25 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+#[cfg(test)]
+extern crate self as registry;
+
 mod acknowledge;
 mod admission;
 mod admit;
 mod caching;
 mod close;
 mod connection;
+mod cost;
+#[cfg(test)]
+mod cost_tests;
 mod deadlines;
 mod durable;
 mod effects;
 mod events;
 mod file;
 mod ids;
+mod intervals;
 mod invariants;
 mod kind_close;
 mod lease;
@@ -44,8 +51,11 @@ pub mod limits;
 mod lock;
 mod locks;
 mod open;
+mod orphans;
+mod paths;
 mod ranges;
 mod refusals;
+mod rest;
 mod session;
 mod share;
 mod snapshot;
@@ -75,8 +85,10 @@ pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
+pub use paths::{RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
+pub use rest::Rest;
 pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{

@@ -25,18 +25,43 @@ pub const OPENS: usize = 1_048_576;
 /// Opens of one session: 16,384 files is Windows' own limit for one client's connection.
 pub const OPENS_PER_SESSION: usize = 65_536;
 
-/// Byte-range locks of one open; a database takes some hundred.
-pub const LOCKS_PER_OPEN: usize = 8_192;
+/// Byte-range locks taken under one hold of the lock: a millisecond's work at most. A request may have more
+/// elements, and the server takes them in parts; more in one call of [`State::lock`](crate::State::lock) are
+/// refused as an invalid parameter.
+pub const LOCKS_PER_CALL: usize = 256;
 
-/// Byte-range locks of one file: a lock is compared with each of them.
+/// Byte-range locks of one open; a database takes some hundred. They go with the open under one hold of the
+/// lock, a millisecond's work.
+pub const LOCKS_PER_OPEN: usize = 4_096;
+
+/// Byte-range locks of one file, for the memory they take: some three megabytes.
 pub const LOCKS_PER_FILE: usize = 32_768;
 
-/// Requests that wait for a lock of one file: each is compared with those before it.
-pub const WAITING_LOCKS_PER_FILE: usize = 1_024;
+/// Requests that wait for a lock of one file: each of them is looked at whenever a lock is given up.
+pub const WAITING_LOCKS_PER_FILE: usize = 256;
 
 /// Requests of one connection that wait (for a lock or for a break): each is answered with an
 /// interim response and held; a client's credits are of this size.
 pub const WAITING_PER_CONNECTION: usize = 8_192;
+
+/// Oplocks and leases of one file in whose name something is cached: each is looked at when the file is opened or
+/// changed. Who asks for one more is granted none, and reads and writes through.
+pub const CACHERS_PER_FILE: usize = 1_024;
+
+/// Opens of a named stream that is renamed: all of them change under one hold of the lock. A stream with more is
+/// not renamed: STATUS_INSUFFICIENT_RESOURCES.
+pub const OPENS_OF_RENAMED_STREAM: usize = 1_024;
+
+/// Durable opens of one user that wait for their clients: more than a client keeps that is cut off in the middle of
+/// its work. Of more, the oldest is closed.
+pub const ORPHANS_PER_USER: usize = 1_024;
+
+/// Durable opens that wait for their clients, of all users. Of more, the oldest is closed.
+pub const ORPHANS: usize = 16_384;
+
+/// Opens and locks that end under one hold of the lock, and entries of other kinds that are handled under one: half
+/// a millisecond's work. What ends with more is ended in parts.
+pub const WORK_PER_HOLD: usize = 256;
 
 /// Shares: an administrator's list, far beyond what anybody defines by hand.
 pub const SHARES: usize = 16_384;
@@ -89,6 +114,16 @@ pub struct Limits {
     pub waiting_locks_per_file: usize,
     /// [`WAITING_PER_CONNECTION`].
     pub waiting_per_connection: usize,
+    /// [`CACHERS_PER_FILE`].
+    pub cachers_per_file: usize,
+    /// [`OPENS_OF_RENAMED_STREAM`].
+    pub opens_of_renamed_stream: usize,
+    /// [`ORPHANS_PER_USER`].
+    pub orphans_per_user: usize,
+    /// [`ORPHANS`].
+    pub orphans: usize,
+    /// [`WORK_PER_HOLD`].
+    pub work_per_hold: usize,
     /// [`SHARES`].
     pub shares: usize,
     /// [`REFUSALS`].
@@ -120,6 +155,11 @@ impl Default for Limits {
             locks_per_file: LOCKS_PER_FILE,
             waiting_locks_per_file: WAITING_LOCKS_PER_FILE,
             waiting_per_connection: WAITING_PER_CONNECTION,
+            cachers_per_file: CACHERS_PER_FILE,
+            opens_of_renamed_stream: OPENS_OF_RENAMED_STREAM,
+            orphans_per_user: ORPHANS_PER_USER,
+            orphans: ORPHANS,
+            work_per_hold: WORK_PER_HOLD,
             shares: SHARES,
             refusals: REFUSALS,
             events: EVENTS,

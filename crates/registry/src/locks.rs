@@ -8,7 +8,9 @@ use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
 use crate::ranges::{Held, LockElement, Waiter};
 use crate::refusals::{Refusal, RefusalKind};
 use crate::statistics::count;
-use crate::{Cancelled, Effects, FileKey, LimitReached, OpenRef, Outcome, RequestKey, Shell, State, Time};
+use crate::{
+    Cancelled, Effects, FileKey, LimitReached, OpenRef, Outcome, RequestKey, Shell, State, Time, cost, limits,
+};
 
 /// A byte-range lock as administrators see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub enum LockOutcome {
 pub enum LockError {
     /// There is no such open: STATUS_FILE_CLOSED.
     NoSuchOpen,
-    /// It is no file, there are no elements, or several may wait: STATUS_INVALID_PARAMETER.
+    /// It is no file, there are no elements or too many, or several may wait: STATUS_INVALID_PARAMETER.
     InvalidParameter,
     /// The range ends beyond 2^64: STATUS_INVALID_LOCK_RANGE.
     InvalidRange,
@@ -58,13 +60,21 @@ pub struct IoRefused {
 /// What a waiting request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    Break { file: FileKey, session: Option<SessionGlobalId> },
-    Lock { file: FileKey, open: FileGlobalId },
+    /// A break; `place` is its place among those that wait for the file's.
+    Break {
+        file: FileKey,
+        session: Option<SessionGlobalId>,
+        place: u64,
+    },
+    Lock {
+        file: FileKey,
+        open: FileGlobalId,
+    },
 }
 
 impl<S: Shell> State<S> {
-    /// Locks ranges of a file, all or none (MS-SMB2 3.3.5.14.2). With `wait`, a single element waits
-    /// until it can be had.
+    /// Locks ranges of a file, all or none (MS-SMB2 3.3.5.14.2); at most
+    /// [`LOCKS_PER_CALL`](crate::limits::LOCKS_PER_CALL). With `wait`, a single element waits until it can be had.
     pub fn lock(
         &mut self,
         open: impl Into<OpenRef>,
@@ -110,6 +120,30 @@ impl<S: Shell> State<S> {
         (result, effects)
     }
 
+    /// Takes back locks of a request of which a later element was refused (MS-SMB2 3.3.5.14.2): these very ones,
+    /// of the kind they are.
+    pub fn take_back_locks(
+        &mut self,
+        open: impl Into<OpenRef>,
+        elements: &[LockElement],
+        now: Time,
+    ) -> Effects<S> {
+        let mut effects = Effects::none();
+        let Ok((id, key)) = self.file_open(open.into()) else {
+            return effects;
+        };
+        let Some(file) = self.files.get_mut(&key) else {
+            return effects;
+        };
+        let is_held = |it: &&LockElement| file.ranges.remove(&Held { open: id, element: **it });
+        let released: Vec<LockElement> = elements.iter().filter(is_held).copied().collect();
+        if let Some(open) = self.opens.get_mut(&id) {
+            open.locks = open.locks.saturating_sub(released.len());
+        }
+        self.after_release(key, &released, now, &mut effects);
+        effects
+    }
+
     /// Whether byte-range locks let this READ or WRITE through (MS-FSA 2.1.4.10). To be asked where
     /// [`OpenShared::has_locks`](crate::OpenShared::has_locks).
     pub fn check_io(
@@ -127,11 +161,7 @@ impl<S: Shell> State<S> {
             return Ok(());
         }
         let range = LockElement { offset, length, exclusive: write };
-        let blocker = self
-            .files
-            .get(&key)
-            .and_then(|file| file.ranges.held().find(|held| held.denies(id, &range, write)))
-            .map(|held| held.open);
+        let blocker = self.files.get(&key).and_then(|file| file.ranges.denies(id, &range, write));
         match blocker {
             Some(blocker) => {
                 self.remember_conflict(RefusalKind::IoConflict, id, &range, blocker, now);
@@ -166,14 +196,15 @@ impl<S: Shell> State<S> {
         let mut forgotten: usize = 0;
         let mut released: BTreeMap<FileKey, Vec<LockElement>> = BTreeMap::new();
         for request in requests {
+            cost::step();
             let Some(waiting) = self.stop_waiting(*request) else {
                 continue;
             };
             forgotten = forgotten.saturating_add(1);
             match waiting {
-                Waiting::Break { file, .. } => {
+                Waiting::Break { file, place, .. } => {
                     if let Some(file) = self.files.get_mut(&file) {
-                        file.waiting.retain(|it| it != request);
+                        file.waiting.remove(&(place, *request));
                     }
                 }
                 Waiting::Lock { file, open } => {
@@ -229,9 +260,10 @@ impl<S: Shell> State<S> {
         let Some(file) = key.and_then(|key| self.files.get(&key)) else {
             return Vec::new();
         };
-        let held = file.ranges.held().filter(|held| held.open == id);
         let waiting = file.ranges.waiting().filter(|waiter| waiter.lock.open == id);
-        held.map(|held| RangeLock { element: held.element, waiting: false })
+        file.ranges
+            .held_by(id)
+            .map(|element| RangeLock { element, waiting: false })
             .chain(waiting.map(|waiter| RangeLock { element: waiter.lock.element, waiting: true }))
             .collect()
     }
@@ -248,7 +280,7 @@ impl<S: Shell> State<S> {
         let id = self.open_global(open).map_err(|_| LockError::NoSuchOpen)?;
         let (id, key) = self.file_open(id.into())?;
         let first = elements.first().ok_or(LockError::InvalidParameter)?;
-        if wait && elements.len() > 1 {
+        if wait && elements.len() > 1 || elements.len() > limits::LOCKS_PER_CALL {
             return Err(LockError::InvalidParameter);
         }
         if !elements.iter().all(LockElement::is_valid) {

@@ -53,14 +53,20 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) home: Option<Home>,
     pub(crate) target: Target,
     pub(crate) share: ShareKey,
+    /// Which of the shares that had this name: one that was removed is another than one added since.
+    pub(crate) share_id: u32,
     pub(crate) share_name: Arc<str>,
     pub(crate) path: Arc<str>,
+    /// The path in lower case, by which it is found.
+    pub(crate) folded: Arc<str>,
     pub(crate) access: AccessMask,
     pub(crate) share_access: ShareAccess,
     pub(crate) is_directory: bool,
     pub(crate) delete_on_close: bool,
     pub(crate) caching: Caching,
     pub(crate) durable: Option<Durable>,
+    /// Its place among the orphans, while it is one.
+    pub(crate) orphaned: Option<u64>,
     /// Its client and `Open.CreateGuid`, while a CREATE can be its replay (`Open.IsReplayEligible`).
     pub(crate) replay: Option<(Guid, Guid)>,
     pub(crate) app_instance: Option<AppInstance>,
@@ -111,6 +117,11 @@ pub(crate) struct Owner {
 impl Owner {
     pub(crate) fn new(identity: &Identity, client: Arc<str>) -> Self {
         Self { user: identity.user.clone(), domain: identity.domain.clone(), client }
+    }
+
+    /// The user in the form that is compared.
+    pub(crate) fn key(&self) -> String {
+        format!("{}\\{}", self.domain, self.user).to_lowercase()
     }
 
     /// Whether both belong to one user (`Open.DurableOwner`).

@@ -5,12 +5,17 @@
 //! also waits behind an earlier waiter that it conflicts with, so that an exclusive lock is not starved
 //! by shared ones that keep arriving. Who does not want to wait takes what is free. When a range is
 //! given up, the queue is looked at in order.
+//!
+//! With `n` locks of the file and `w` waiters, whose number has a small limit: an element is locked, unlocked or
+//! found in the way in O(log n) steps; what gives up `k` ranges takes O(k log n), and O((k + w) log (k + w)) more
+//! if somebody waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use wire::FileGlobalId;
 
-use crate::RequestKey;
+use crate::intervals::{Intervals, Owned};
+use crate::{RequestKey, cost};
 
 /// One element of a LOCK request (MS-SMB2 2.2.26.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +31,22 @@ pub struct LockElement {
 /// The locks of a file, and who waits for one. It knows nothing but ranges and whose they are.
 #[derive(Debug, Default)]
 pub(crate) struct Ranges {
-    held: Vec<Held>,
+    /// The locks by what they overlap.
+    held: Obstacles,
+    /// The same locks by who holds them, equal ones counted.
+    by_open: BTreeMap<Place, u32>,
+    count: usize,
     waiting: VecDeque<Waiter>,
+}
+
+/// A lock in order of its open: open, offset, length, exclusive.
+type Place = (FileGlobalId, u64, u64, bool);
+
+/// Locks that stand in the way of others.
+#[derive(Debug, Default)]
+struct Obstacles {
+    shared: Intervals,
+    exclusive: Intervals,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,17 +66,8 @@ impl LockElement {
         self.length == 0 || self.offset.checked_add(self.length.saturating_sub(1)).is_some()
     }
 
-    fn end(&self) -> u128 {
-        u128::from(self.offset).saturating_add(u128::from(self.length))
-    }
-
-    /// A range of no bytes lies between two bytes: it overlaps what has both, and nothing else.
-    fn overlaps(&self, other: &Self) -> bool {
-        u128::from(self.offset) < other.end() && u128::from(other.offset) < self.end()
-    }
-
-    fn same_range(&self, other: &Self) -> bool {
-        self.offset == other.offset && self.length == other.length
+    fn of(self, open: FileGlobalId) -> Owned {
+        Owned { offset: self.offset, length: self.length, open }
     }
 }
 
@@ -66,31 +76,57 @@ impl Held {
     /// exclusive one, and not the other way round.
     pub(crate) fn conflicts_with(&self, new: &Self) -> bool {
         let stacks = self.open == new.open && self.element.exclusive && !new.element.exclusive;
-        self.element.overlaps(&new.element) && (self.element.exclusive || new.element.exclusive) && !stacks
+        self.range().overlaps(&new.range()) && (self.element.exclusive || new.element.exclusive) && !stacks
     }
 
-    /// Whether reading or writing through `open` is kept from the range (MS-FSA 2.1.4.10). A shared
-    /// lock keeps everybody from writing, whoever holds it.
-    pub(crate) fn denies(&self, open: FileGlobalId, range: &LockElement, write: bool) -> bool {
-        let applies = match write {
-            true => self.open != open || !self.element.exclusive,
-            false => self.open != open && self.element.exclusive,
-        };
-        applies && self.element.overlaps(range)
+    fn range(&self) -> Owned {
+        self.element.of(self.open)
+    }
+
+    fn place(&self) -> Place {
+        (self.open, self.element.offset, self.element.length, self.element.exclusive)
+    }
+}
+
+impl Obstacles {
+    fn insert(&mut self, lock: &Held) {
+        let locks = if lock.element.exclusive { &mut self.exclusive } else { &mut self.shared };
+        locks.insert(lock.range());
+    }
+
+    fn remove(&mut self, lock: &Held) -> bool {
+        let locks = if lock.element.exclusive { &mut self.exclusive } else { &mut self.shared };
+        locks.remove(&lock.range())
+    }
+
+    /// Whose lock [conflicts](Held::conflicts_with) with a new one.
+    fn conflict(&self, new: &Held) -> Option<FileGlobalId> {
+        let range = new.range();
+        if !new.element.exclusive {
+            return self.exclusive.overlapping(&range, Some(new.open));
+        }
+        self.exclusive.overlapping(&range, None).or_else(|| self.shared.overlapping(&range, None))
     }
 }
 
 impl Ranges {
     pub(crate) fn len(&self) -> usize {
-        self.held.len()
+        self.count
     }
 
     pub(crate) fn waiting_len(&self) -> usize {
         self.waiting.len()
     }
 
-    pub(crate) fn held(&self) -> impl Iterator<Item = &Held> {
-        self.held.iter()
+    /// All locks, in order of their opens and ranges. Slow: for tests.
+    pub(crate) fn held(&self) -> impl Iterator<Item = Held> {
+        self.by_open.iter().flat_map(|(place, count)| (0..*count).map(|_| held(place)))
+    }
+
+    /// The locks of an open, in order of their ranges.
+    pub(crate) fn held_by(&self, open: FileGlobalId) -> impl Iterator<Item = LockElement> {
+        let all = (open, 0, 0, false)..=(open, u64::MAX, u64::MAX, true);
+        self.by_open.range(all).flat_map(|(place, count)| (0..*count).map(|_| held(place).element))
     }
 
     pub(crate) fn waiting(&self) -> impl Iterator<Item = &Waiter> {
@@ -102,12 +138,22 @@ impl Ranges {
         self.waiting.push_back(waiter);
     }
 
-    fn conflict(&self, new: &Held) -> Option<FileGlobalId> {
-        self.held.iter().find(|held| held.conflicts_with(new)).map(|held| held.open)
+    /// Whose lock keeps reading or writing through `open` from the range (MS-FSA 2.1.4.10). A shared
+    /// lock keeps everybody from writing, whoever holds it.
+    pub(crate) fn denies(
+        &self,
+        open: FileGlobalId,
+        range: &LockElement,
+        write: bool,
+    ) -> Option<FileGlobalId> {
+        let range = range.of(open);
+        let by_exclusive = self.held.exclusive.overlapping(&range, Some(open));
+        by_exclusive.or_else(|| self.held.shared.overlapping(&range, None).filter(|_| write))
     }
 
     pub(crate) fn conflict_with_waiting(&self, new: &Held) -> Option<FileGlobalId> {
-        self.waiting.iter().find(|it| it.lock.conflicts_with(new)).map(|it| it.lock.open)
+        let mut waiting = self.waiting.iter().inspect(|_| cost::step());
+        waiting.find(|it| it.lock.conflicts_with(new)).map(|it| it.lock.open)
     }
 
     /// Locks all elements or none.
@@ -116,42 +162,43 @@ impl Ranges {
         open: FileGlobalId,
         elements: &[LockElement],
     ) -> Result<(), FileGlobalId> {
-        let before = self.held.len();
-        for element in elements {
+        for (at, element) in elements.iter().enumerate() {
             let new = Held { open, element: *element };
-            if let Some(blocker) = self.conflict(&new) {
-                self.held.truncate(before);
+            if let Some(blocker) = self.held.conflict(&new) {
+                for element in elements.iter().take(at) {
+                    self.remove(&Held { open, element: *element });
+                }
                 return Err(blocker);
             }
-            self.held.push(new);
+            self.hold(&new);
         }
         Ok(())
     }
 
     /// Gives up one lock of exactly this range: an exclusive one before a shared one.
     pub(crate) fn unlock(&mut self, open: FileGlobalId, range: &LockElement) -> bool {
-        let find = |exclusive: bool| {
-            self.held.iter().position(|held| {
-                held.open == open && held.element.exclusive == exclusive && held.element.same_range(range)
-            })
-        };
-        match find(true).or_else(|| find(false)) {
-            Some(at) => {
-                self.held.remove(at);
-                true
-            }
-            None => false,
+        [true, false]
+            .into_iter()
+            .any(|exclusive| self.remove(&Held { open, element: LockElement { exclusive, ..*range } }))
+    }
+
+    /// Gives up one lock of exactly this range and kind.
+    pub(crate) fn remove(&mut self, lock: &Held) -> bool {
+        cost::step();
+        let Some(count) = self.by_open.get_mut(&lock.place()) else { return false };
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            self.by_open.remove(&lock.place());
         }
+        self.count = self.count.saturating_sub(1);
+        self.held.remove(lock)
     }
 
     pub(crate) fn unlock_open(&mut self, open: FileGlobalId) -> Vec<LockElement> {
-        let mut released = Vec::new();
-        self.held.retain(|held| {
-            if held.open == open {
-                released.push(held.element);
-            }
-            held.open != open
-        });
+        let released: Vec<LockElement> = self.held_by(open).collect();
+        for element in &released {
+            self.remove(&Held { open, element: *element });
+        }
         released
     }
 
@@ -169,20 +216,129 @@ impl Ranges {
     /// Grants what can be granted now that these ranges have been given up, in the order of asking.
     pub(crate) fn grant_waiting(&mut self, released: &[LockElement]) -> Vec<Waiter> {
         let mut granted = Vec::new();
-        let mut still = VecDeque::<Waiter>::new();
+        if self.waiting.is_empty() || released.is_empty() {
+            return granted;
+        }
+        let freed = Freed::new(released);
+        let mut still = Obstacles::default();
         for waiter in std::mem::take(&mut self.waiting) {
-            let is_concerned = released.iter().any(|range| range.overlaps(&waiter.lock.element));
-            let is_free = is_concerned
-                && self.conflict(&waiter.lock).is_none()
-                && !still.iter().any(|earlier| earlier.lock.conflicts_with(&waiter.lock));
+            cost::step();
+            let is_free = freed.overlaps(&waiter.lock.range())
+                && self.held.conflict(&waiter.lock).is_none()
+                && still.conflict(&waiter.lock).is_none();
             if is_free {
-                self.held.push(waiter.lock);
+                self.hold(&waiter.lock);
                 granted.push(waiter);
             } else {
-                still.push_back(waiter);
+                still.insert(&waiter.lock);
+                self.waiting.push_back(waiter);
             }
         }
-        self.waiting = still;
         granted
+    }
+
+    fn hold(&mut self, lock: &Held) {
+        cost::step();
+        self.held.insert(lock);
+        let count = self.by_open.entry(lock.place()).or_default();
+        *count = count.saturating_add(1);
+        self.count = self.count.saturating_add(1);
+    }
+}
+
+/// Ranges that were given up: their beginnings in order, and how far those so far reach.
+struct Freed(Vec<(u64, u128)>);
+
+impl Freed {
+    fn new(released: &[LockElement]) -> Self {
+        let ends = |it: &LockElement| u128::from(it.offset).saturating_add(u128::from(it.length));
+        let mut freed: Vec<(u64, u128)> = released.iter().map(|it| (it.offset, ends(it))).collect();
+        freed.sort_unstable();
+        let mut furthest = 0;
+        for (_, end) in &mut freed {
+            furthest = furthest.max(*end);
+            *end = furthest;
+        }
+        Self(freed)
+    }
+
+    fn overlaps(&self, range: &Owned) -> bool {
+        let before = self.0.partition_point(|(offset, _)| u128::from(*offset) < range.end());
+        before
+            .checked_sub(1)
+            .and_then(|last| self.0.get(last))
+            .is_some_and(|(_, end)| *end > u128::from(range.offset))
+    }
+}
+
+fn held((open, offset, length, exclusive): &Place) -> Held {
+    let element = LockElement { offset: *offset, length: *length, exclusive: *exclusive };
+    Held { open: *open, element }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn open(number: u32) -> FileGlobalId {
+        FileGlobalId::new(number).unwrap()
+    }
+
+    fn exclusive(offset: u64, length: u64) -> LockElement {
+        LockElement { offset, length, exclusive: true }
+    }
+
+    /// As many locks as a file may have, of two opens and both kinds, and a few equal ones.
+    fn full() -> Ranges {
+        let mut ranges = Ranges::default();
+        for number in 0..32_768 {
+            let element = LockElement { exclusive: number % 2 == 0, ..exclusive(number * 4, 2) };
+            assert_eq!(ranges.lock_all(open(1 + u32::from(number % 3 == 0)), &[element]), Ok(()));
+        }
+        ranges
+    }
+
+    #[test]
+    fn locks_that_are_free_but_for_the_last_cost_no_more_than_their_number() {
+        let mut ranges = full();
+        let mut elements: Vec<LockElement> = (0..2_730).map(|it| exclusive(it * 4 + 2, 1)).collect();
+        elements.push(exclusive(8, 1));
+        let (result, steps) = cost::of(|| ranges.lock_all(open(3), &elements));
+        assert!(result.is_err() && ranges.len() == 32_768);
+        assert!(steps < 2_731 * 150, "{steps} steps");
+    }
+
+    #[test]
+    fn each_question_costs_the_logarithm() {
+        let mut ranges = full();
+        let limit = 80;
+        for (offset, length) in [(0, 1), (50_000, 9), (131_070, 2), (0, u64::MAX), (131_072, 5), (3, 0)] {
+            let wanted = exclusive(offset, length);
+            for who in 1..4 {
+                let (_, steps) = cost::of(|| ranges.denies(open(who), &wanted, true));
+                assert!(steps <= limit, "{steps} steps to look at {wanted:?}");
+                let (_, steps) = cost::of(|| ranges.lock_all(open(who), &[wanted]));
+                assert!(steps <= limit, "{steps} steps to lock {wanted:?}");
+                let (_, steps) = cost::of(|| ranges.unlock(open(who), &wanted));
+                assert!(steps <= limit, "{steps} steps to unlock {wanted:?}");
+            }
+        }
+        let (released, steps) = cost::of(|| ranges.unlock_open(open(1)));
+        assert!(steps < released.len() as u64 * limit, "{steps} steps for {} locks", released.len());
+    }
+
+    #[test]
+    fn a_queue_is_gone_through_once_for_all_that_is_given_up() {
+        let mut ranges = full();
+        let waiters = crate::limits::WAITING_LOCKS_PER_FILE;
+        for id in 0..waiters as u64 {
+            let request = RequestKey { connection: crate::ConnectionId(1), id };
+            let lock = Held { open: open(7), element: exclusive(id * 4, 1) };
+            ranges.push_waiter(Waiter { request, lock });
+        }
+        let released = ranges.unlock_open(open(1));
+        let (granted, steps) = cost::of(|| ranges.grant_waiting(&released));
+        assert!(granted.len() > waiters / 2);
+        assert!(steps < waiters as u64 * 150, "{steps} steps");
     }
 }

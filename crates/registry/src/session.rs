@@ -13,7 +13,7 @@
 //! 4 [`State::session_valid`] again (MS-SMB2 3.3.5.5.3, reauthentication);
 //! 5 [`State::close_session`](crate::State::close_session), the only way out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
@@ -22,7 +22,7 @@ use wire::{SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 use crate::events::EventKind;
 use crate::open::Owner;
 use crate::statistics::count;
-use crate::{ConnectionId, LimitReached, NotFound, RequestKey, Shell, State, Time};
+use crate::{ConnectionId, EndReason, LimitReached, NotFound, RequestKey, Shell, State, Time};
 
 pub(crate) struct Session<S: Shell> {
     pub(crate) session_id: SessionId,
@@ -35,11 +35,23 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) stranded: Vec<RequestKey>,
     pub(crate) created: Time,
     pub(crate) trees: BTreeMap<TreeId, TreeGlobalId>,
+    /// Tree connects that are being ended.
+    pub(crate) ended_trees: BTreeSet<TreeGlobalId>,
+    /// Set while it is being ended: its id names nothing any more.
+    pub(crate) ending: Option<Ending>,
     pub(crate) last_tree: u32,
     /// Opens of all its trees: derived, for the limit and for administrators.
     pub(crate) open_count: usize,
     pub(crate) shared: Arc<SessionShared>,
     pub(crate) attached: S::Session,
+}
+
+/// How a session ends that is being ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ending {
+    pub(crate) reason: EndReason,
+    /// Its client closed the connection, in order.
+    pub(crate) hung_up: bool,
 }
 
 /// `Session.State` (MS-SMB2 3.3.1.8).
@@ -173,6 +185,8 @@ impl<S: Shell> State<S> {
             stranded: Vec::new(),
             created: now,
             trees: BTreeMap::new(),
+            ended_trees: BTreeSet::new(),
+            ending: None,
             last_tree: 0,
             open_count: 0,
             attached: attach(session_id, global_id, &shared),
@@ -182,6 +196,7 @@ impl<S: Shell> State<S> {
         let info = session.info(global_id);
         self.session_ids.insert(session_id, global_id);
         self.sessions.insert(global_id, session);
+        self.index_client(connection);
         Ok(info)
     }
 
@@ -246,6 +261,7 @@ impl<S: Shell> State<S> {
         }
         carrier.sessions.insert(global_id);
         session.channels.push(connection);
+        self.index_client(connection);
         Ok(())
     }
 
@@ -265,6 +281,11 @@ impl<S: Shell> State<S> {
 }
 
 impl<S: Shell> Session<S> {
+    /// Whether administrators see it.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.state != SessionState::InProgress && self.ending.is_none()
+    }
+
     fn info(&self, global_id: SessionGlobalId) -> SessionInfo<S> {
         SessionInfo {
             session_id: self.session_id,

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wire::TreeGlobalId;
+use wire::{FileGlobalId, TreeGlobalId};
 
 use crate::events::EventKind;
-use crate::{CloseReason, Effects, LimitReached, NotFound, ShareSnapshot, Shell, State, Time};
+use crate::rest::Work;
+use crate::{CloseReason, Effects, LimitReached, NotFound, Rest, ShareSnapshot, Shell, State, Time};
 
 /// What an administrator defines (MS-SRVS 2.2.4.26 SHARE_INFO_502).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,18 +100,35 @@ impl<S: Shell> State<S> {
     /// Removes a share and ends its tree connects with their opens (MS-SMB2 3.3.4.14).
     pub fn remove_share(&mut self, name: &str, now: Time) -> Result<Effects<S>, NotFound> {
         let key = ShareKey::new(name);
-        let share = self.shares.get(&key).ok_or(NotFound)?;
+        let share = self.shares.remove(&key).ok_or(NotFound)?;
         let mut effects = Effects::none();
-        for tree in share.uses.clone() {
-            self.end_tree(tree, CloseReason::ShareRemoved, now, &mut effects);
-        }
-        for open in self.orphans_of(&key) {
-            self.end_open(open, CloseReason::ShareRemoved, now, &mut effects);
-        }
-        if let Some(share) = self.shares.remove(&key) {
-            self.events.push(now, EventKind::ShareRemoved { share: share.definition.name });
-        }
+        self.events.push(now, EventKind::ShareRemoved { share: share.definition.name.clone() });
+        let id = share.id;
+        self.removed_shares.insert(id, share);
+        self.end_share_part(id, now, &mut effects);
         Ok(effects)
+    }
+
+    /// Ends the tree connects of a removed share, and the durable opens in it that wait for their client.
+    pub(crate) fn end_share_part(&mut self, id: u32, now: Time, effects: &mut Effects<S>) {
+        while let Some(share) = self.removed_shares.get(&id) {
+            let Some(tree) = share.uses.first().copied() else { break };
+            if !self.has_time(effects) {
+                return effects.rest.push(Rest(Work::Share(id)));
+            }
+            self.begin_to_end_tree(tree, CloseReason::ShareRemoved, false);
+            if !self.end_tree_part(tree, now, effects) {
+                return effects.rest.push(Rest(Work::Share(id)));
+            }
+        }
+        let is_meant = |open: &FileGlobalId| self.opens.get(open).is_some_and(|it| it.share_id == id);
+        for open in self.orphans.iter().filter(is_meant).collect::<Vec<_>>() {
+            if !self.has_time(effects) {
+                return effects.rest.push(Rest(Work::Share(id)));
+            }
+            self.end_open(open, CloseReason::ShareRemoved, now, effects);
+        }
+        self.removed_shares.remove(&id);
     }
 
     /// A share's definition.

@@ -1,7 +1,7 @@
 //! What administrators get: plain data, in order of the administrators' ids, so that a listing is
 //! resumed after the last id seen while entries come and go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use wire::{
@@ -14,7 +14,7 @@ use crate::locks::RangeLock;
 use crate::open::Open;
 use crate::session::{Session, SessionState};
 use crate::share::ShareKey;
-use crate::{ConnectionId, ConnectionInfo, Identity, ShareDefinition, Shell, State, Target, Time};
+use crate::{ConnectionId, ConnectionInfo, Identity, ShareDefinition, Shell, State, Target, Time, cost};
 
 /// Which sessions are meant (MS-SRVS 3.1.4.5); no condition means all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -160,7 +160,8 @@ pub struct ShareSnapshot {
 }
 
 /// Those entries of a part of a table that are meant. What is not meant takes its time too, so that the length of a
-/// part, and with it a hold of the lock, does not depend on what is asked for.
+/// part, and with it a hold of the lock, does not depend on what is asked for; entries with much to show make it
+/// shorter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part<T, I> {
     /// The entries.
@@ -178,10 +179,16 @@ impl<S: Shell> State<S> {
         after: Option<SessionGlobalId>,
         length: usize,
     ) -> Part<SessionSnapshot, SessionGlobalId> {
-        part(&self.sessions, after, length, |id, it| {
-            let is_meant = it.state != SessionState::InProgress && self.matches_session(it, filter);
-            is_meant.then(|| self.session_snapshot(id, it))
-        })
+        part(
+            &self.sessions,
+            after,
+            length,
+            |it| it.trees.len(),
+            |id, it| {
+                let is_meant = it.is_listed() && self.matches_session(it, filter);
+                is_meant.then(|| self.session_snapshot(id, it))
+            },
+        )
     }
 
     /// The opens meant among the next `length`, after the last one seen.
@@ -193,7 +200,8 @@ impl<S: Shell> State<S> {
     ) -> Part<FileSnapshot, FileGlobalId> {
         let share = filter.share.map(ShareKey::new);
         let prefix = filter.path_prefix.map(str::to_lowercase);
-        part(&self.opens, after, length, |id, open| {
+        let weight = |open: &Open<S>| open.locks.saturating_add(open.waiting_locks);
+        part(&self.opens, after, length, weight, |id, open| {
             let is_meant = share.as_ref().is_none_or(|share| open.share == *share)
                 && prefix.as_ref().is_none_or(|it| open.path.to_lowercase().starts_with(it.as_str()))
                 && self.matches_file(open, filter);
@@ -214,21 +222,27 @@ impl<S: Shell> State<S> {
         length: usize,
     ) -> Part<TreeSnapshot, TreeGlobalId> {
         let share = filter.share.map(ShareKey::new);
-        part(&self.trees, after, length, |global_id, tree| {
-            let session = self.sessions.get(&tree.session)?;
-            let is_meant = share.as_ref().is_none_or(|share| tree.share == *share)
-                && filter.session.is_none_or(|session| tree.session == session)
-                && filter.client.is_none_or(|client| self.is_from(session, client));
-            is_meant.then(|| TreeSnapshot {
-                global_id,
-                session: tree.session,
-                share: tree.share_name.clone(),
-                user: session.identity.user.clone(),
-                client: session.owner.client.clone(),
-                opens: tree.opens.len(),
-                created: tree.created,
-            })
-        })
+        part(
+            &self.trees,
+            after,
+            length,
+            |_| 0,
+            |global_id, tree| {
+                let session = self.sessions.get(&tree.session)?;
+                let is_meant = share.as_ref().is_none_or(|share| tree.share == *share)
+                    && filter.session.is_none_or(|session| tree.session == session)
+                    && filter.client.is_none_or(|client| self.is_from(session, client));
+                is_meant.then(|| TreeSnapshot {
+                    global_id,
+                    session: tree.session,
+                    share: tree.share_name.clone(),
+                    user: session.identity.user.clone(),
+                    client: session.owner.client.clone(),
+                    opens: tree.opens.len(),
+                    created: tree.created,
+                })
+            },
+        )
     }
 
     /// The transport connections, after the last one seen.
@@ -285,13 +299,9 @@ impl<S: Shell> State<S> {
 
     /// The shares that a session is connected to, each once.
     pub(crate) fn shares_of(&self, session: &Session<S>) -> Vec<Arc<str>> {
-        let mut shares: Vec<Arc<str>> = Vec::new();
-        for tree in session.trees.values().filter_map(|tree| self.trees.get(tree)) {
-            if !shares.contains(&tree.share_name) {
-                shares.push(tree.share_name.clone());
-            }
-        }
-        shares
+        let mut seen = HashSet::new();
+        let trees = session.trees.values().filter_map(|tree| self.trees.get(tree));
+        trees.map(|tree| &tree.share_name).filter(|it| seen.insert(Arc::clone(it))).cloned().collect()
     }
 
     fn session_snapshot(&self, global_id: SessionGlobalId, session: &Session<S>) -> SessionSnapshot {
@@ -350,15 +360,26 @@ fn part<I: Copy + Ord, V, T>(
     table: &BTreeMap<I, V>,
     after: Option<I>,
     length: usize,
+    details: impl Fn(&V) -> usize,
     shown: impl Fn(I, &V) -> Option<T>,
 ) -> Part<T, I> {
     let mut rest = table.range((after_bound(after), std::ops::Bound::Unbounded));
-    let mut last = None;
-    let looked_at = rest.by_ref().take(length).inspect(|(id, _)| last = Some(**id));
-    let entries = looked_at.filter_map(|(id, it)| shown(*id, it)).collect();
+    let (mut entries, mut last, mut work) = (Vec::new(), None, 0_usize);
+    while work < length.saturating_mul(DETAILS_PER_ENTRY)
+        && let Some((id, it)) = rest.next()
+    {
+        cost::step();
+        last = Some(*id);
+        work = work.saturating_add(details(it)).saturating_add(DETAILS_PER_ENTRY);
+        entries.extend(shown(*id, it));
+    }
     Part { entries, last: last.filter(|_| rest.next().is_some()) }
 }
 
-fn after_bound<T>(after: Option<T>) -> std::ops::Bound<T> {
+/// How many details of an entry (locks, tree connects) take as long to show as the entry itself. A part with more
+/// of them is shorter.
+const DETAILS_PER_ENTRY: usize = 16;
+
+pub(crate) fn after_bound<T>(after: Option<T>) -> std::ops::Bound<T> {
     after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded)
 }

@@ -13,6 +13,8 @@ use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
 use crate::locks::Waiting;
 use crate::open::{IdMap, Open};
+use crate::orphans::Orphans;
+use crate::paths::PathPlace;
 use crate::refusals::RefusalLog;
 use crate::session::Session;
 use crate::share::{Share, ShareKey};
@@ -34,12 +36,18 @@ pub struct State<S: Shell> {
     pub(crate) trees: BTreeMap<TreeGlobalId, Tree<S>>,
     pub(crate) opens: BTreeMap<FileGlobalId, Open<S>>,
     pub(crate) shares: BTreeMap<ShareKey, Share>,
+    /// Shares that are removed and whose tree connects are being ended.
+    pub(crate) removed_shares: BTreeMap<u32, Share>,
     pub(crate) files: HashMap<FileKey, File, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
     /// The named streams among the files: who opens a file to delete it asks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
-    /// Connections that have negotiated, by client: who hears of a lease's break.
+    /// Opens by share and path: what is in the way of a directory's rename.
+    pub(crate) paths: BTreeSet<PathPlace>,
+    /// Durable opens that wait for their client, by user and age.
+    pub(crate) orphans: Orphans,
+    /// Connections with sessions, by client: who hears of a lease's break.
     pub(crate) client_connections: BTreeSet<(Guid, ConnectionId)>,
     /// Sessions by the id in the header of every request.
     pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
@@ -59,6 +67,8 @@ pub struct State<S: Shell> {
 
     pub(crate) last_connection: u64,
     pub(crate) last_share: u32,
+    /// The order in which requests began to wait.
+    pub(crate) last_wait: u64,
     pub(crate) session_globals: GlobalIds,
     pub(crate) tree_globals: GlobalIds,
     pub(crate) file_globals: GlobalIds,
@@ -76,9 +86,12 @@ impl<S: Shell> State<S> {
             trees: BTreeMap::new(),
             opens: BTreeMap::new(),
             shares: BTreeMap::new(),
+            removed_shares: BTreeMap::new(),
             files: HashMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
             leases: HashMap::new(),
             streams: BTreeSet::new(),
+            paths: BTreeSet::new(),
+            orphans: Orphans::default(),
             client_connections: BTreeSet::new(),
             session_ids: IdMap::default(),
             volatile_ids: IdMap::default(),
@@ -90,6 +103,7 @@ impl<S: Shell> State<S> {
             events: EventLog::new(limits.events),
             last_connection: 0,
             last_share: 0,
+            last_wait: 0,
             session_globals: GlobalIds::starting_after(0),
             tree_globals: GlobalIds::starting_after(0),
             file_globals: GlobalIds::starting_after(0),

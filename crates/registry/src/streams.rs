@@ -1,7 +1,7 @@
 //! What a file and its named streams are to each other where one of them gets another name.
 
 use crate::locks::Waiting;
-use crate::{FileKey, NotFound, OpenRef, Shell, State, Target};
+use crate::{FileKey, NotFound, OpenRef, Renamed, Shell, State, Target};
 
 impl<S: Shell> State<S> {
     /// Whether a named stream of an open's file is open: the file cannot be renamed then (MS-FSA
@@ -11,7 +11,8 @@ impl<S: Shell> State<S> {
     }
 
     /// Records that an open's stream was renamed to one that nobody has open: all its opens, locks and
-    /// leases are the other's now. Returns what the server attached to those opens.
+    /// leases are the other's now. Returns what the server attached to those opens, of which there are
+    /// [few](crate::Limits::opens_of_renamed_stream).
     pub fn rename_stream(
         &mut self,
         open: impl Into<OpenRef>,
@@ -36,14 +37,22 @@ impl<S: Shell> State<S> {
                     lease.file = to;
                 }
             }
-            for waiting in self.waiting.values_mut() {
-                let (Waiting::Break { file, .. } | Waiting::Lock { file, .. }) = waiting;
-                if *file == from {
+            let for_breaks = file.waiting.iter().map(|(_, request)| request);
+            for request in for_breaks.chain(file.ranges.waiting().map(|waiter| &waiter.request)) {
+                if let Some(Waiting::Break { file, .. } | Waiting::Lock { file, .. }) =
+                    self.waiting.get_mut(request)
+                {
                     *file = to;
                 }
             }
             *self.enter_file(to) = file;
         }
-        self.rename(id, new_path)
+        let Renamed { mut opens, mut rest } = self.rename(id, new_path)?;
+        while let Some(rename) = rest.take() {
+            let renamed = self.rename_on(rename);
+            opens.extend(renamed.opens);
+            rest = renamed.rest;
+        }
+        Ok(opens)
     }
 }

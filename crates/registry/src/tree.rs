@@ -7,12 +7,16 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
 use crate::events::EventKind;
 use crate::share::{ShareKey, ShareKind};
-use crate::{LimitReached, NotFound, Shell, State, Time};
+use crate::{CloseReason, LimitReached, NotFound, Shell, State, Time};
 
 pub(crate) struct Tree<S: Shell> {
     pub(crate) tree_id: TreeId,
     pub(crate) session: SessionGlobalId,
     pub(crate) share: ShareKey,
+    /// Which of the shares that had this name.
+    pub(crate) share_id: u32,
+    /// Why it ends, while it is being ended, and whether durable opens outlive it.
+    pub(crate) ending: Option<(CloseReason, bool)>,
     pub(crate) share_name: Arc<str>,
     pub(crate) created: Time,
     pub(crate) opens: BTreeSet<FileGlobalId>,
@@ -81,6 +85,8 @@ impl<S: Shell> State<S> {
             session: session_global,
             share_name: target.definition.name.clone(),
             share: key,
+            share_id: target.id,
+            ending: None,
             created: now,
             opens: BTreeSet::new(),
             attached: attach(tree_id, global_id),
@@ -99,7 +105,7 @@ impl<S: Shell> State<S> {
     pub fn tree(&self, session: SessionId, tree: TreeId) -> Option<TreeInfo<S>> {
         let id = self.tree_global(session, tree).ok()?;
         let found = self.trees.get(&id)?;
-        let share = self.shares.get(&found.share)?;
+        let share = self.shares.get(&found.share).filter(|share| share.id == found.share_id)?;
         Some(found.info(id, share.definition.kind))
     }
 

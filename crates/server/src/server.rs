@@ -293,9 +293,7 @@ impl Server {
         }
         drop(registry);
         *self.shares.write().unwrap_or_else(PoisonError::into_inner) = after;
-        let files_closed = effects.dropped.len();
-        self.apply(effects);
-        files_closed
+        self.apply(effects).files
     }
 
     /// The time for the registry.

@@ -1,10 +1,10 @@
 //! Where the registry's decisions become deeds: what it attaches to its objects, and what is done
 //! with the [`Effects`] it returns, outside of its lock.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use registry::{AwaitedBreak, BreakKind, Cancelled, Dropped, Effects, Outcome, RequestKey};
+use registry::{AwaitedBreak, BreakKind, Cancelled, Dropped, Effects, Outcome, RequestKey, Rest};
 use tokio::sync::oneshot;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
@@ -114,12 +114,34 @@ impl Waiters {
     }
 }
 
+/// How much has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) sessions: usize,
+    pub(crate) files: usize,
+}
+
 impl Server {
-    /// Does what a change of the registry's state obliges the server to do.
-    pub(crate) fn apply(&self, effects: Effects<SmbShell>) {
+    /// Does what a change of the registry's state obliges the server to do, to the end: where the registry has left
+    /// something undone, others have had the lock before it is gone on with.
+    pub(crate) fn apply(&self, effects: Effects<SmbShell>) -> Ended {
+        let mut ended = Ended::default();
         if effects.is_empty() {
-            return;
+            return ended;
         }
+        let mut rest = VecDeque::from(self.apply_part(effects, &mut ended));
+        while let Some(next) = rest.pop_front() {
+            // The lock is not a fair one.
+            std::thread::yield_now();
+            let effects = self.registry.lock("go_on").go_on(next, self.now());
+            rest.extend(self.apply_part(effects, &mut ended));
+        }
+        ended
+    }
+
+    fn apply_part(&self, effects: Effects<SmbShell>, ended: &mut Ended) -> Vec<Rest> {
+        ended.sessions = ended.sessions.saturating_add(effects.sessions_ended.len());
+        ended.files = ended.files.saturating_add(effects.dropped.len());
         // Breaks and durable opens that were left behind have deadlines.
         if !effects.breaks.is_empty() || !effects.retry.is_empty() || !effects.sessions_ended.is_empty() {
             self.timeouts_changed.notify_one();
@@ -178,6 +200,7 @@ impl Server {
         for link in effects.disconnected {
             link.send(Event::Close);
         }
+        effects.rest
     }
 
     /// What an open leaves of itself in its file and in the directory's listing (MS-FSA 2.1.5.5).

@@ -56,6 +56,11 @@ macro_rules! global_id {
         pub struct $name(pub NonZeroU32);
 
         impl $name {
+            /// The least id there can be.
+            pub const MIN: Self = Self(NonZeroU32::MIN);
+            /// The greatest id there can be.
+            pub const MAX: Self = Self(NonZeroU32::MAX);
+
             /// The id with this value; none for zero, which is never issued.
             pub const fn new(value: u32) -> Option<Self> {
                 match NonZeroU32::new(value) {

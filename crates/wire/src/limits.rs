@@ -29,8 +29,9 @@ pub const ALGORITHMS_MAX: usize = 64;
 /// Create contexts of one CREATE: eleven types are defined, each may appear once.
 pub const CREATE_CONTEXTS_MAX: usize = 32;
 
-/// `LockCount`: Linux fills a page with elements, and pages have up to 64 KiB (2,730 elements).
-pub const LOCKS_MAX: usize = 4096;
+/// `LockCount`. Windows' clients send one element and Linux as many as fill a page: 170, or 2,730 where pages have
+/// 64 KiB. Servers take what the field and the message hold. More is refused with STATUS_INVALID_PARAMETER.
+pub const LOCKS_MAX: usize = 2730;
 
 /// Error contexts of one ERROR response: two types are defined.
 pub const ERROR_CONTEXTS_MAX: usize = 8;

@@ -80,7 +80,10 @@ fn idle_sessions_without_opens_are_ended() {
     let request = world.request(one, 1);
     world.open(request);
     world.now = world.now.after_ms(1_000);
-    let effects = world.state.close_idle_sessions(0, |_| Some(1_000), world.now);
+    let (last, effects) = world.state.close_idle_sessions(0, |_| Some(1_000), None, 1, world.now);
+    assert!(last.is_some() && effects.is_empty(), "the first one is in use");
+    let (last, effects) = world.state.close_idle_sessions(0, |_| Some(1_000), last, 9, world.now);
+    assert_eq!(last, None);
     world.check();
     assert_eq!(effects.sessions_ended.iter().map(|it| it.session_id).collect::<Vec<_>>(), [two.session]);
     assert_eq!(world.state.statistics().snapshot().sessions_timed_out, 1);

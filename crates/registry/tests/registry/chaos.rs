@@ -2,12 +2,12 @@
 //! of what is granted; what must hold is that the tables stay consistent, that each request that waits
 //! is answered once, that each open is released once, and that everything comes to rest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 use registry::{
-    Admission, AdmitRequest, BreakKind, ConnectionId, DurableRequest, EndReason, LeaseRequest, LockElement,
-    LockOutcome, Readiness, Reconnect, Replay, RequestKey, SessionFilter, Target,
+    Admission, AdmitRequest, BreakKind, ConnectionId, DurableRequest, EndReason, LeaseRequest, Limits,
+    LockElement, LockOutcome, Readiness, Reconnect, Replay, RequestKey, Rest, SessionFilter, Target,
 };
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess};
 
@@ -116,11 +116,13 @@ struct Chaos {
     channels: Vec<(u8, ConnectionId)>,
     /// What CREATEs could be replayed with.
     created: Vec<(Guid, Option<Guid>)>,
+    /// What is to be gone on with, one before each operation.
+    rest: VecDeque<Rest>,
 }
 
 impl Chaos {
-    fn new() -> Self {
-        let mut world = World::new();
+    fn new(limits: Limits) -> Self {
+        let mut world = World::with(limits);
         let clients = (0..CLIENTS).map(|number| world.client(number)).collect();
         Self {
             world,
@@ -131,6 +133,7 @@ impl Chaos {
             notices: Vec::new(),
             channels: Vec::new(),
             created: Vec::new(),
+            rest: VecDeque::new(),
         }
     }
 
@@ -144,6 +147,11 @@ impl Chaos {
     }
 
     fn step(&mut self, operation: Operation) {
+        if let Some(rest) = self.rest.pop_front() {
+            let effects = self.world.state.go_on(rest, self.world.now);
+            self.apply(effects);
+            self.world.check();
+        }
         let now = self.world.now;
         match operation {
             Operation::Open(opening) => self.open(&opening),
@@ -195,8 +203,10 @@ impl Chaos {
             }
             Operation::Bind { client } => {
                 let connection = self.world.connect(client);
-                self.world.state.bind_session(self.client(client).session, connection).unwrap();
-                self.channels.push((client, connection));
+                match self.world.state.bind_session(self.client(client).session, connection) {
+                    Ok(()) => self.channels.push((client, connection)),
+                    Err(_) => _ = self.lose(connection),
+                }
             }
             Operation::LoseChannel { client } => self.lose_channel(client),
             Operation::Replay { client, request } => {
@@ -334,6 +344,10 @@ impl Chaos {
         };
         if ready == Readiness::MustWait {
             self.pending.insert(key, Pending::Rename(id));
+        } else if let Ok(mut renamed) = self.world.state.rename(id, &format!("Dir\\file {}", key.id % 4)) {
+            while let Some(rest) = renamed.rest {
+                renamed = self.world.state.rename_on(rest);
+            }
         }
         self.apply(effects);
     }
@@ -432,6 +446,7 @@ impl Chaos {
     }
 
     fn apply(&mut self, effects: Effects) {
+        self.rest.extend(effects.rest);
         for notice in effects.breaks {
             self.notices.push((notice.session_id, notice.session, notice.kind));
         }
@@ -462,6 +477,10 @@ impl Chaos {
     /// Nobody does anything any more: time alone brings everything that waits for breaks to an end.
     fn come_to_rest(&mut self) {
         (0..CLIENTS).for_each(|number| self.lose_spare_channels(number));
+        while let Some(rest) = self.rest.pop_front() {
+            let effects = self.world.state.go_on(rest, self.world.now);
+            self.apply(effects);
+        }
         for _ in 0..1_000 {
             let Some(at) = self.world.state.poll_timeout() else { break };
             let effects = self.world.pass_ms(at.since_ms(self.world.now));
@@ -482,7 +501,24 @@ proptest! {
 
     #[test]
     fn everything_stays_consistent_and_comes_to_rest(operations in prop::collection::vec(operation(), 1..150)) {
-        let mut chaos = Chaos::new();
+        let mut chaos = Chaos::new(Limits::default());
+        for operation in operations {
+            chaos.step(operation);
+        }
+        chaos.come_to_rest();
+    }
+
+    #[test]
+    fn so_it_does_where_everything_is_done_in_parts(operations in prop::collection::vec(operation(), 1..150)) {
+        let limits = Limits {
+            work_per_hold: 2,
+            orphans_per_user: 2,
+            orphans: 4,
+            cachers_per_file: 3,
+            channels_per_session: 5,
+            ..Limits::default()
+        };
+        let mut chaos = Chaos::new(limits);
         for operation in operations {
             chaos.step(operation);
         }

@@ -112,7 +112,7 @@ fn a_range_of_no_bytes_conflicts_only_inside_another() {
     }
     assert_eq!(it.lock(&two, &[exclusive(30, 0)]), Ok(()));
     assert_eq!(it.lock(&one, &[exclusive(30, 0)]), Ok(()), "two of no bytes");
-    assert_eq!(it.lock(&one, &[exclusive(29, 2)]), Err(LockError::NotGranted { blocker: two.global_id }));
+    assert!(matches!(it.lock(&one, &[exclusive(29, 2)]), Err(LockError::NotGranted { .. })));
     assert_eq!(it.lock(&one, &[exclusive(30, 1)]), Ok(()));
 }
 

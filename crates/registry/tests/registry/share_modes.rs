@@ -195,8 +195,8 @@ fn a_rename_shows_in_every_open_and_below_a_directory() {
 
     world.state.rename(first.file_id, "dir\\renamed").unwrap();
     assert_eq!(&*world.state.open(second.file_id).unwrap().path, "dir\\renamed");
-    assert_eq!(world.state.opens_below("DATA", "DIR"), [first.global_id, second.global_id]);
-    assert!(world.state.opens_below("other", "dir").is_empty());
+    assert_eq!(world.state.opens_below("DATA", "DIR", 9), [first.global_id, second.global_id]);
+    assert!(world.state.opens_below("other", "dir", 9).is_empty());
     world.state.rename_below("data", "dir", "elsewhere\\deep");
     assert_eq!(&*world.state.open(first.file_id).unwrap().path, "elsewhere\\deep\\renamed");
     assert_eq!(&*world.state.open(beside.file_id).unwrap().path, "dirty\\file");

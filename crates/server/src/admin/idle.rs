@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use registry::Time;
 
+use super::walk::CHUNK;
 use crate::config::{Settings, ShareSettings};
 use crate::server::Server;
 
@@ -45,13 +46,24 @@ impl Policy {
 /// Ends the sessions that are idle for too long at `now`.
 fn disconnect_idle(server: &Server, now: Time) {
     let Some(policy) = Policy::of(&server.settings()) else { return };
-    let mut registry = server.registry.lock("close_idle_sessions");
-    let effects = registry.close_idle_sessions(policy.shortest_ms, |shares| policy.limit_ms(shares), now);
-    drop(registry);
-    for session in &effects.sessions_ended {
-        tracing::info!(session = session.global_id.value(), "session idle for too long");
+    let mut after = None;
+    loop {
+        let (last, effects) = server.registry.lock("close_idle_sessions").close_idle_sessions(
+            policy.shortest_ms,
+            |shares| policy.limit_ms(shares),
+            after,
+            CHUNK,
+            now,
+        );
+        for session in &effects.sessions_ended {
+            tracing::info!(session = session.global_id.value(), "session idle for too long");
+        }
+        server.apply(effects);
+        after = last;
+        if after.is_none() {
+            return;
+        }
     }
-    server.apply(effects);
 }
 
 /// Ends sessions that are idle for too long, for ever.

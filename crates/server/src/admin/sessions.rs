@@ -127,9 +127,8 @@ fn end(server: &Server, id: SessionGlobalId) -> Option<Ended> {
     let mut state = server.registry.lock("end_session");
     let effects = state.close_session_by_global_id(id, EndReason::Administrator, server.now()).ok()?;
     drop(state);
-    let ended = Ended { sessions: effects.sessions_ended.len(), files: effects.dropped.len(), outcome: None };
-    server.apply(effects);
-    Some(ended)
+    let ended = server.apply(effects);
+    Some(Ended { sessions: ended.sessions, files: ended.files, outcome: None })
 }
 
 fn describe(session: &SessionSnapshot) -> String {

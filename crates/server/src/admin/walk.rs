@@ -4,7 +4,7 @@ use registry::Part;
 
 /// Entries looked at under one hold of the lock: few enough that no request waits long for it, many
 /// enough that a table is walked through quickly.
-const CHUNK: usize = 512;
+pub(super) const CHUNK: usize = 512;
 
 /// All entries after `after`, in order of their ids. `fetch` takes a part of them under the lock.
 /// Entries that come and go meanwhile may be in it or not; no other is left out or told twice.

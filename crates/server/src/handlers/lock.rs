@@ -71,7 +71,6 @@ async fn take(
     open: &Open,
     lock: &LockRequest<'_>,
 ) -> Result<(), NtStatus> {
-    let server = &request.connection.server;
     let mut elements = Vec::with_capacity(lock.locks.len());
     let mut may_wait = false;
     for element in lock.locks.iter() {
@@ -86,6 +85,10 @@ async fn take(
         }
         elements.push(LockElement { offset: element.offset, length: element.length, exclusive });
     }
+    if elements.len() > registry::limits::LOCKS_PER_CALL {
+        return take_in_parts(request, open, &elements);
+    }
+    let server = &request.connection.server;
     let key = RequestKey { connection: request.connection.id, id: server.next_request() };
     let woken = server.waiters.enter(key);
     let (result, effects) =
@@ -129,6 +132,29 @@ async fn take(
             }
         }
     }
+}
+
+/// 3.3.5.14.2 processes one element after the other, and what was locked before one that is refused is unlocked:
+/// the registry's lock is given back in between.
+fn take_in_parts(request: &Request<'_>, open: &Open, elements: &[LockElement]) -> Result<(), NtStatus> {
+    let server = &request.connection.server;
+    let mut taken: Vec<&[LockElement]> = Vec::new();
+    for part in elements.chunks(registry::limits::LOCKS_PER_CALL) {
+        let key = RequestKey { connection: request.connection.id, id: server.next_request() };
+        let (result, effects) =
+            server.registry.lock("lock").lock(open.file_id(), part, false, key, server.now());
+        server.apply(effects);
+        if let Err(error) = result {
+            for part in taken {
+                let effects =
+                    server.registry.lock("unlock").take_back_locks(open.file_id(), part, server.now());
+                server.apply(effects);
+            }
+            return Err(status(error));
+        }
+        taken.push(part);
+    }
+    Ok(())
 }
 
 fn status(error: LockError) -> NtStatus {

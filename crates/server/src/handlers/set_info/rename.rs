@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use registry::{Effects, FileKey, Readiness};
+use registry::{Effects, FileKey, Readiness, Renamed};
 use vfs::{RelativePath, Wanted};
 use wire::fscc::named_info::RenameInfo;
 use wire::fscc::{SmbPath, StreamName};
@@ -13,6 +13,8 @@ use crate::handlers::create::{path_status, relative_path};
 use crate::handlers::{actor, breaks, display_path};
 use crate::open::{Open, OpenFile};
 use crate::security::Subject;
+use crate::server::Server;
+use crate::shell::SmbShell;
 use crate::status::of_vfs;
 
 use super::stream;
@@ -129,22 +131,31 @@ async fn clear_below(
 ) -> Result<(), NtStatus> {
     let share = open.tree().share.settings.name.clone();
     let directory = display_path(directory);
-    breaks::wait(request, answer, |registry, key, now| {
-        let mut effects = Effects::none();
-        for below in registry.opens_below(&share, &directory) {
-            let target = registry.open(below).and_then(|info| info.target.file());
-            let Some(file) = target else { continue };
-            let (readiness, breaks) = registry.break_handle_caching_of(file, key, now);
-            effects.merge(breaks);
-            if readiness == Readiness::MustWait {
-                return Ok((Readiness::MustWait, effects));
+    loop {
+        let mut asked = Vec::new();
+        breaks::wait(request, answer, |registry, key, now| {
+            let mut effects = Effects::none();
+            asked = registry.opens_below(&share, &directory, OPENS_BELOW);
+            for below in &asked {
+                let target = registry.open(*below).and_then(|info| info.target.file());
+                let Some(file) = target else { continue };
+                let (readiness, breaks) = registry.break_handle_caching_of(file, key, now);
+                effects.merge(breaks);
+                if readiness == Readiness::MustWait {
+                    return Ok((Readiness::MustWait, effects));
+                }
             }
+            Ok((Readiness::Ready, effects))
+        })
+        .await?;
+        let registry = request.connection.server.registry.lock("rename");
+        if registry.opens_below(&share, &directory, 1).is_empty() {
+            return Ok(());
         }
-        Ok((Readiness::Ready, effects))
-    })
-    .await?;
-    let registry = request.connection.server.registry.lock("rename");
-    if registry.opens_below(&share, &directory).is_empty() { Ok(()) } else { Err(NtStatus::ACCESS_DENIED) }
+        if asked.iter().any(|open| registry.open(*open).is_some()) {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+    }
 }
 
 /// The directory that the name goes to is opened for the time of the rename, to add to it (FILE_ADD_FILE) and
@@ -225,15 +236,31 @@ fn name_change(file: &OpenFile) -> CompletionFilter {
     if file.is_directory { CompletionFilter::DIR_NAME } else { CompletionFilter::FILE_NAME }
 }
 
+/// The opens that a rename has moved, with those that one hold of the lock had no time for.
+fn all_renamed(server: &Server, first: Renamed<SmbShell>) -> Vec<Arc<Open>> {
+    let Renamed { mut opens, mut rest } = first;
+    while let Some(rename) = rest {
+        let next = server.registry.lock("rename").rename_on(rename);
+        opens.extend(next.opens);
+        rest = next.rest;
+    }
+    opens
+}
+
 /// Lets every open that the rename has moved know where it is now.
 fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePath, to: &RelativePath) {
     let (old, new) = (display_path(from), display_path(to));
     let share = &open.tree().share.settings.name;
-    let mut registry = request.connection.server.registry.lock("rename");
-    let renamed = registry.rename(open.file_id(), &new).unwrap_or_default();
-    let below = if file.is_directory { registry.rename_below(share, &old, &new) } else { Vec::new() };
-    drop(registry);
     let server = &request.connection.server;
+    let itself = server.registry.lock("rename").rename(open.file_id(), &new);
+    // Where the open has ended meanwhile, whoever ended it has the name that it was closed by.
+    let renamed = itself.map(|first| all_renamed(server, first)).unwrap_or_default();
+    let below = if file.is_directory {
+        let first = server.registry.lock("rename").rename_below(share, &old, &new);
+        all_renamed(server, first)
+    } else {
+        Vec::new()
+    };
     let what = name_change(file);
     if from.parent() == to.parent() {
         server.changed(open, from, NotifyAction::RENAMED_OLD_NAME, what);
@@ -270,6 +297,10 @@ fn rebased(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Optio
         None => Some(moved),
     }
 }
+
+/// Opens below a directory that are asked at once to give up what they cache, before it is renamed: few enough for
+/// one hold of the registry's lock.
+const OPENS_BELOW: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -46,6 +46,12 @@ pub(super) async fn rename(
     let (own, key) = (file_key(&stat, from.stream()), file_key(&stat, to.stream()));
     let actor = actor(request);
     if own != key {
+        let registry = request.connection.server.registry.lock("rename_stream");
+        let opens = registry.file_summary(own).map_or(0, |it| it.opens);
+        if opens > registry.limits().opens_of_renamed_stream {
+            return Err(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        drop(registry);
         match backend.open(&actor, &to, Wanted::NOTHING) {
             Ok(_) if !replace => return Err(NtStatus::OBJECT_NAME_COLLISION),
             // Only what holds nothing and nobody uses gives way.

@@ -1,0 +1,347 @@
+//! What each operation costs in a state that hostile clients have filled: steps and ended opens are counted, so
+//! that the machine's speed does not matter.
+
+use registry::{
+    Admission, CloseReason, ConnectionId, DurableRequest, Effects, EndReason, FileFilter, FileKey,
+    LeaseRequest, Limits, Refused, Rest, Target,
+};
+use wire::{AccessMask, FileGlobalId, Guid, LeaseState, OplockLevel, ShareAccess};
+
+use crate::cost;
+use world::{Bench, Client, SHARE_ALL, World, file_key, guid};
+
+#[path = "../tests/registry/world.rs"]
+#[allow(dead_code, reason = "the integration tests use all of it")]
+mod world;
+
+/// Opens of the hostile client: more than ten times of what one hold of the lock may end.
+const MANY: u64 = 3_000;
+
+/// Steps that are taken without regard to how much there is: what the largest limits on a file's caches allow.
+const FEW: u64 = 2_500;
+
+/// Opens without the invariants being checked, which takes long in a full state.
+fn open(
+    world: &mut World,
+    client: Client,
+    file: u64,
+    change: impl FnOnce(&mut registry::AdmitRequest),
+) -> FileGlobalId {
+    let mut request = world.request(client, file);
+    change(&mut request);
+    match world.state.admit(request, |granted| u64::from(granted.global_id.value()), world.now).0 {
+        Admission::Granted(granted) => granted.global_id,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn lease(key: u64, state: LeaseState) -> Option<LeaseRequest> {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&key.to_le_bytes());
+    Some(LeaseRequest { key: Guid(bytes), state, version: 1, epoch: 0 })
+}
+
+/// Goes on until nothing is left, and says what each hold of the lock ended.
+fn ended_by_hold(world: &mut World, first: Effects<Bench>) -> Vec<usize> {
+    let mut ended = vec![first.dropped.len()];
+    let mut rest: Vec<Rest> = first.rest;
+    while let Some(next) = rest.pop() {
+        let effects = world.state.go_on(next, world.now);
+        ended.push(effects.dropped.len());
+        rest.extend(effects.rest);
+    }
+    ended
+}
+
+fn check_ends(world: &mut World, first: Effects<Bench>, total: u64) {
+    let limit = Limits::default().work_per_hold;
+    let ended = ended_by_hold(world, first);
+    assert!(ended.iter().all(|it| *it <= limit), "{ended:?}");
+    assert_eq!(ended.iter().sum::<usize>() as u64, total);
+    world.check();
+}
+
+#[test]
+fn what_ends_with_many_opens_ends_in_parts() {
+    type End = fn(&mut World, Client) -> Effects<Bench>;
+    let ends: [End; 6] = [
+        |world, client| world.state.close_session(client.session, EndReason::Logoff, world.now).ok().unwrap(),
+        |world, client| world.state.tree_disconnect(client.session, client.tree, world.now).ok().unwrap(),
+        |world, client| world.state.disconnect(client.connection, world.now),
+        |world, _| world.state.remove_share("data", world.now).ok().unwrap(),
+        |world, client| {
+            let again = world.logon(client.connection, client.number);
+            world.state.replace_previous_session(again, client.session, world.now)
+        },
+        |world, _| world.state.close_sessions(&registry::SessionFilter::default(), world.now).1,
+    ];
+    for end in ends {
+        let mut world = World::new();
+        let client = world.client(1);
+        for file in 0..MANY {
+            open(&mut world, client, file, |_| {});
+        }
+        let first = end(&mut world, client);
+        // What ends is cut off at once.
+        let late = world.request(client, MANY);
+        let answer = world.state.admit(late, |_| 0, world.now).0;
+        let is_removal = world.state.share("data").is_none();
+        assert!(matches!(answer, Admission::Refused(_)) || is_removal, "{answer:?}");
+        let total = MANY + u64::from(matches!(answer, Admission::Granted(_)));
+        check_ends(&mut world, first, total);
+    }
+}
+
+#[test]
+fn a_connection_of_many_sessions_is_lost_in_parts() {
+    let mut world = World::new();
+    let client = world.client(1);
+    for number in 0..30 {
+        let session = world.logon(client.connection, 1);
+        let tree = world.tree(session, "data");
+        for file in 0..MANY / 30 {
+            open(&mut world, Client { session, tree, ..client }, number * 1_000 + file, |_| {});
+        }
+    }
+    let first = world.state.disconnect(client.connection, world.now);
+    assert!(world.state.connection(client.connection).is_none());
+    check_ends(&mut world, first, MANY);
+    assert_eq!(world.state.counts(), (0, 0, 0, 0));
+}
+
+#[test]
+fn expired_durable_opens_end_in_parts() {
+    let mut world = World::with(Limits { orphans_per_user: usize::MAX, ..Limits::default() });
+    let client = world.client(1);
+    for file in 0..MANY {
+        open(&mut world, client, file, |it| {
+            it.oplock = OplockLevel::BATCH;
+            it.durable = Some(DurableRequest::V1);
+        });
+    }
+    let first = world.state.disconnect(client.connection, world.now);
+    check_ends(&mut world, first, 0);
+    world.now = world.now.after_ms(1_000_000);
+    let mut holds = 0;
+    while world.state.poll_timeout().is_some() {
+        let effects = world.state.handle_timeout(world.now);
+        assert!(effects.dropped.len() <= Limits::default().work_per_hold);
+        holds += 1;
+    }
+    assert!(holds > 10);
+    assert_eq!(world.state.counts().3, 0);
+}
+
+#[test]
+fn of_too_many_durable_opens_left_behind_the_oldest_goes() {
+    let limits = Limits { orphans_per_user: 10, orphans: 15, ..Limits::default() };
+    let mut world = World::with(limits);
+    let clients: Vec<Client> = (1..3).map(|number| world.client(number)).collect();
+    let mut opens: Vec<Vec<FileGlobalId>> = Vec::new();
+    for client in &clients {
+        let durable = |it: &mut registry::AdmitRequest| {
+            it.oplock = OplockLevel::BATCH;
+            it.durable = Some(DurableRequest::V1);
+        };
+        let first = u64::from(client.number) * 100;
+        opens.push((first..first + 12).map(|file| open(&mut world, *client, file, durable)).collect());
+    }
+    let effects = world.state.disconnect(clients[0].connection, world.now);
+    world.check();
+    let gone = |effects: &Effects<Bench>| effects.dropped.iter().map(|it| it.global_id).collect::<Vec<_>>();
+    assert_eq!(gone(&effects), opens[0][..2], "a user's own oldest");
+    assert!(effects.dropped.iter().all(|it| it.reason == CloseReason::DurableExpired));
+    let effects = world.state.disconnect(clients[1].connection, world.now);
+    world.check();
+    assert_eq!(effects.dropped.len(), 7);
+    assert_eq!(gone(&effects)[..5], opens[0][2..7], "the oldest of all");
+    assert_eq!(world.state.counts().3, 15);
+}
+
+#[test]
+fn an_open_costs_no_more_for_the_others_of_its_file() {
+    let mut world = World::new();
+    let (hostile, client) = (world.client(1), world.client(2));
+    for key in 0..MANY {
+        open(&mut world, hostile, 1, |it| it.lease = lease(key, LeaseState(3)));
+        open(&mut world, hostile, 1, |it| it.access = AccessMask::READ_DATA);
+    }
+    // A lone open that does not share, behind all of those that do.
+    open(&mut world, hostile, 2, |_| {});
+    for _ in 0..MANY {
+        open(&mut world, hostile, 2, |it| {
+            it.share_access = ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE
+        });
+    }
+    let (_, steps) = cost::of(|| {
+        open(&mut world, client, 1, |it| it.oplock = OplockLevel::BATCH);
+        open(&mut world, client, 1, |it| it.lease = lease(1, LeaseState(7)));
+        let id = open(&mut world, client, 1, |_| {});
+        world.state.close_open(id, CloseReason::ClientClose, world.now).ok()
+    });
+    assert!(steps <= 4 * FEW, "{steps} steps to open and close");
+    let shown = world.state.file_summary(file_key(1)).unwrap();
+    assert!(shown.opens as u64 > 2 * MANY);
+    let (refused, steps) = cost::of(|| {
+        let mut request = world.request(client, 2);
+        request.share_access = ShareAccess::NONE;
+        world.state.admit(request, |_| 0, world.now).0
+    });
+    assert!(matches!(refused, Admission::Refused(Refused::SharingViolation { .. })));
+    assert!(steps <= 100, "{steps} steps to find who does not share");
+    let (_, steps) = cost::of(|| world.state.break_for_outsider(file_key(1), world.now));
+    assert!(steps <= FEW, "{steps} steps to break what is cached");
+    world.check();
+}
+
+#[test]
+fn a_file_is_cached_by_no_more_than_its_limit() {
+    let mut world = World::with(Limits { cachers_per_file: 5, ..Limits::default() });
+    let client = world.client(1);
+    for key in 0..9 {
+        let id = open(&mut world, client, 1, |it| it.lease = lease(key, LeaseState(3)));
+        let expected = if key < 5 { LeaseState(3) } else { LeaseState::NONE };
+        assert_eq!(world.lease_of(id), expected, "lease {key}");
+    }
+    let id = open(&mut world, client, 1, |it| it.lease = lease(4, LeaseState(3)));
+    assert_eq!(world.lease_of(id), LeaseState(3), "one that is there is had again");
+    world.check();
+}
+
+#[test]
+fn a_directory_is_renamed_without_a_look_at_every_open() {
+    let mut world = World::new();
+    let client = world.client(1);
+    for file in 0..MANY {
+        open(&mut world, client, file, |it| it.path = format!("many\\file{file}").into());
+    }
+    let below = open(&mut world, client, MANY, |it| it.path = "Few\\File".into());
+    let (found, steps) = cost::of(|| world.state.opens_below("data", "few", 10));
+    assert_eq!((found, steps), (vec![below], 0));
+    let (renamed, steps) = cost::of(|| world.state.rename_below("data", "few", "other\\place"));
+    assert!(renamed.rest.is_none() && steps == 1);
+    assert_eq!(&*world.state.open(below).unwrap().path, "other\\place\\File");
+    let mut renamed = world.state.rename_below("data", "MANY", "all");
+    let mut moved = renamed.opens.len();
+    while let Some(rest) = renamed.rest {
+        assert!(renamed.opens.len() <= Limits::default().work_per_hold);
+        renamed = world.state.rename_on(rest);
+        moved += renamed.opens.len();
+    }
+    assert_eq!(moved as u64, MANY);
+    assert_eq!(world.state.opens_below("data", "all", usize::MAX).len() as u64, MANY);
+    world.check();
+}
+
+#[test]
+fn a_lost_channel_costs_nothing_for_others_deadlines() {
+    let mut world = World::with(Limits { orphans_per_user: usize::MAX, ..Limits::default() });
+    let (hostile, other) = (world.client(1), world.client(2));
+    for file in 0..MANY {
+        open(&mut world, hostile, file, |it| {
+            it.lease = lease(file, LeaseState(7));
+            it.durable = Some(DurableRequest::V1);
+        });
+    }
+    let second = world.connect(1);
+    world.state.bind_session(hostile.session, second).unwrap();
+    for file in 0..MANY {
+        let _ = world.state.break_for_outsider(file_key(file), world.now);
+    }
+    let (effects, steps) = cost::of(|| world.state.disconnect(other.connection, world.now));
+    assert!(effects.breaks.is_empty() && steps <= 10, "{steps} steps");
+    // The breaks of the one whose channel it was are repeated, so many under each hold.
+    let first = world.state.disconnect(hostile.connection, world.now);
+    let mut repeated = first.breaks.len();
+    let mut rest = first.rest;
+    while let Some(next) = rest.pop() {
+        let (effects, steps) = cost::of(|| world.state.go_on(next, world.now));
+        assert!(steps <= FEW, "{steps} steps");
+        repeated += effects.breaks.len();
+        rest.extend(effects.rest);
+    }
+    assert_eq!(repeated as u64, MANY);
+    world.check();
+}
+
+#[test]
+fn a_break_is_offered_to_no_more_connections_than_a_session_has() {
+    let mut world = World::new();
+    let client = world.client(1);
+    open(&mut world, client, 1, |it| it.lease = lease(1, LeaseState(7)));
+    // A stranger may claim to be the same client.
+    let strangers: Vec<ConnectionId> = (0..200).map(|_| world.connect(1)).collect();
+    for stranger in strangers.iter().take(100) {
+        world.logon(*stranger, 1);
+    }
+    let effects = world.state.break_for_outsider(file_key(1), world.now);
+    assert_eq!(effects.breaks[0].connections.len(), Limits::default().channels_per_session);
+    world.check();
+}
+
+#[test]
+fn lists_are_shorter_where_entries_have_much_to_show() {
+    let mut world = World::new();
+    let client = world.client(1);
+    for file in 0..20 {
+        let id = open(&mut world, client, file, |_| {});
+        for part in 0..8 {
+            let elements: Vec<registry::LockElement> = (0..256)
+                .map(|it| registry::LockElement { offset: part * 1_000 + it, length: 1, exclusive: true })
+                .collect();
+            let request = world.key(client);
+            world.state.lock(id, &elements, false, request, world.now).0.unwrap();
+        }
+    }
+    let (mut after, mut seen) = (None, 0);
+    loop {
+        let part = world.state.file_snapshots(&FileFilter::default(), after, 512);
+        let locks: usize = part.entries.iter().map(|it| it.locks.len()).sum();
+        assert!(locks <= 512 * 16 + 2_048, "{locks} locks in one part");
+        seen += part.entries.len();
+        after = part.last;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, 20);
+}
+
+#[test]
+fn instances_of_an_application_are_replaced_in_parts() {
+    let mut world = World::new();
+    let (before, after) = (world.client(1), world.client(2));
+    let instance = Some(registry::AppInstance { id: guid(9), version: None });
+    for number in 0..MANY {
+        open(&mut world, before, 1, |it| it.app_instance = instance.filter(|_| number % 2 == 0));
+    }
+    let mut looks = 0;
+    loop {
+        let mut request = world.request(after, 1);
+        request.app_instance = instance;
+        let (answer, effects) = world.state.admit(request, |_| 0, world.now);
+        assert!(effects.dropped.len() <= Limits::default().work_per_hold);
+        match answer {
+            Admission::LookAgain => looks += 1,
+            Admission::Granted(_) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(looks, MANY / 2 / 256);
+    assert_eq!(world.state.file_summary(file_key(1)).unwrap().opens as u64, MANY / 2 + 1);
+    world.check();
+}
+
+#[test]
+fn who_has_a_stream_open_is_found_without_a_look_at_each() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let stream = |stream| Target::File(FileKey { stream, ..file_key(1) });
+    for number in 0..MANY {
+        open(&mut world, client, 1, |it| it.target = stream(number % 10 + 1));
+    }
+    let mut request = world.request(client, 1);
+    request.share_access = SHARE_ALL;
+    let (answer, steps) = cost::of(|| world.state.admit(request, |_| 0, world.now).0);
+    assert!(matches!(answer, Admission::Granted(_)) && steps <= 50, "{steps} steps, {answer:?}");
+}

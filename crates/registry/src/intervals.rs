@@ -1,0 +1,318 @@
+//! Ranges of bytes by whose they are: which of many overlaps a given one, in as many steps as the logarithm
+//! of their number.
+//!
+//! A balanced tree (AVL) in order of the ranges' beginnings. Every node knows how far the ranges below it
+//! reach: that of the open whose range reaches furthest, and the furthest of all other opens, so that "another
+//! open's" is asked for as quickly as "anybody's".
+
+use std::cmp::Ordering;
+
+use wire::FileGlobalId;
+
+use crate::cost;
+
+/// A range and the open that it belongs to. Ranges of one open may be equal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Owned {
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+    pub(crate) open: FileGlobalId,
+}
+
+/// A multiset of ranges.
+#[derive(Debug, Default)]
+pub(crate) struct Intervals {
+    root: Tree,
+}
+
+type Tree = Option<Box<Node>>;
+
+#[derive(Debug)]
+struct Node {
+    range: Owned,
+    /// How many equal ones there are.
+    count: u32,
+    height: u8,
+    reach: Reach,
+    left: Tree,
+    right: Tree,
+}
+
+/// How far ranges reach: the open of the furthest end, and the furthest end of another one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reach {
+    first: Option<(FileGlobalId, u128)>,
+    second: Option<(FileGlobalId, u128)>,
+}
+
+impl Owned {
+    pub(crate) fn end(&self) -> u128 {
+        u128::from(self.offset).saturating_add(u128::from(self.length))
+    }
+
+    /// A range of no bytes lies between two bytes: it overlaps what has both, and nothing else.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        u128::from(self.offset) < other.end() && u128::from(other.offset) < self.end()
+    }
+}
+
+impl Intervals {
+    pub(crate) fn insert(&mut self, range: Owned) {
+        self.root = Some(insert(self.root.take(), range));
+    }
+
+    /// Takes one of the equal ranges out; false: there is none.
+    pub(crate) fn remove(&mut self, range: &Owned) -> bool {
+        let (root, removed) = remove(self.root.take(), range);
+        self.root = root;
+        removed
+    }
+
+    /// The owner of a range that overlaps this one; with `except`, of one that is not that open's.
+    pub(crate) fn overlapping(&self, range: &Owned, except: Option<FileGlobalId>) -> Option<FileGlobalId> {
+        let lo = u128::from(range.offset);
+        let reaches = |tree: &Tree| tree.as_ref().is_some_and(|it| it.reach.end(except) > Some(lo));
+        let mut next = self.root.as_deref();
+        while let Some(node) = next {
+            cost::step();
+            if node.reach.end(except) <= Some(lo) {
+                return None;
+            }
+            // If something on the left reaches far enough and overlaps all the same nothing, it begins behind
+            // the range, and so does everything on the right.
+            if reaches(&node.left) {
+                next = node.left.as_deref();
+                continue;
+            }
+            if except != Some(node.range.open) && node.range.overlaps(range) {
+                return Some(node.range.open);
+            }
+            next = node.right.as_deref();
+        }
+        None
+    }
+}
+
+impl Reach {
+    fn of(range: &Owned) -> Self {
+        Self { first: Some((range.open, range.end())), second: None }
+    }
+
+    fn end(&self, except: Option<FileGlobalId>) -> Option<u128> {
+        let found = match self.first {
+            Some((open, _)) if except == Some(open) => self.second,
+            first => first,
+        };
+        found.map(|(_, end)| end)
+    }
+
+    fn and(mut self, other: &Self) -> Self {
+        self.add(other.first);
+        self.add(other.second);
+        self
+    }
+
+    fn add(&mut self, one: Option<(FileGlobalId, u128)>) {
+        let Some((open, end)) = one else { return };
+        match self.first {
+            Some((first, furthest)) if first == open => {
+                self.first = Some((open, end.max(furthest)));
+            }
+            Some((_, furthest)) if end <= furthest => {
+                if self.second.is_none_or(|(_, second)| end > second) {
+                    self.second = one;
+                }
+            }
+            // A second of the same open is not another's any more: what was first is further.
+            before => {
+                self.second = before;
+                self.first = one;
+            }
+        }
+    }
+}
+
+impl Node {
+    fn new(range: Owned) -> Box<Self> {
+        let reach = Reach::of(&range);
+        Box::new(Self { range, count: 1, height: 1, reach, left: None, right: None })
+    }
+
+    fn refresh(&mut self) {
+        self.height = height(&self.left).max(height(&self.right)).saturating_add(1);
+        let mut reach = Reach::of(&self.range);
+        for below in [&self.left, &self.right].into_iter().flatten() {
+            reach = reach.and(&below.reach);
+        }
+        self.reach = reach;
+    }
+
+    /// By how much the left side is the higher one.
+    fn lean(&self) -> i16 {
+        i16::from(height(&self.left)).saturating_sub(i16::from(height(&self.right)))
+    }
+}
+
+fn height(tree: &Tree) -> u8 {
+    tree.as_ref().map_or(0, |node| node.height)
+}
+
+fn insert(tree: Tree, range: Owned) -> Box<Node> {
+    cost::step();
+    let Some(mut node) = tree else { return Node::new(range) };
+    match range.cmp(&node.range) {
+        Ordering::Equal => {
+            node.count = node.count.saturating_add(1);
+            return node;
+        }
+        Ordering::Less => node.left = Some(insert(node.left.take(), range)),
+        Ordering::Greater => node.right = Some(insert(node.right.take(), range)),
+    }
+    balance(node)
+}
+
+fn remove(tree: Tree, range: &Owned) -> (Tree, bool) {
+    cost::step();
+    let Some(mut node) = tree else { return (None, false) };
+    let removed = match range.cmp(&node.range) {
+        Ordering::Equal if node.count > 1 => {
+            node.count = node.count.saturating_sub(1);
+            return (Some(node), true);
+        }
+        Ordering::Equal => return (join(node.left.take(), node.right.take()), true),
+        Ordering::Less => {
+            let (left, removed) = remove(node.left.take(), range);
+            node.left = left;
+            removed
+        }
+        Ordering::Greater => {
+            let (right, removed) = remove(node.right.take(), range);
+            node.right = right;
+            removed
+        }
+    };
+    (Some(if removed { balance(node) } else { node }), removed)
+}
+
+/// One tree of two whose heights differ by one at most.
+fn join(left: Tree, right: Tree) -> Tree {
+    let Some(right) = right else { return left };
+    let (rest, mut first) = take_first(right);
+    first.left = left;
+    first.right = rest;
+    Some(balance(first))
+}
+
+fn take_first(mut node: Box<Node>) -> (Tree, Box<Node>) {
+    cost::step();
+    match node.left.take() {
+        None => (node.right.take(), node),
+        Some(left) => {
+            let (left, first) = take_first(left);
+            node.left = left;
+            (Some(balance(node)), first)
+        }
+    }
+}
+
+/// Puts a node right whose sides are, and differ in height by two at most.
+fn balance(mut node: Box<Node>) -> Box<Node> {
+    node.refresh();
+    match node.lean() {
+        2.. => {
+            node.left = node.left.take().map(|it| if it.lean() < 0 { turn_left(it) } else { it });
+            turn_right(node)
+        }
+        ..=-2 => {
+            node.right = node.right.take().map(|it| if it.lean() > 0 { turn_right(it) } else { it });
+            turn_left(node)
+        }
+        _ => node,
+    }
+}
+
+fn turn_right(mut node: Box<Node>) -> Box<Node> {
+    let Some(mut top) = node.left.take() else { return node };
+    node.left = top.right.take();
+    node.refresh();
+    top.right = Some(node);
+    top.refresh();
+    top
+}
+
+fn turn_left(mut node: Box<Node>) -> Box<Node> {
+    let Some(mut top) = node.right.take() else { return node };
+    node.right = top.left.take();
+    node.refresh();
+    top.left = Some(node);
+    top.refresh();
+    top
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn range(offset: u64, length: u64, open: u32) -> Owned {
+        Owned { offset, length, open: FileGlobalId::new(open).unwrap() }
+    }
+
+    fn check(tree: &Tree) -> (u8, usize) {
+        let Some(node) = tree else { return (0, 0) };
+        let ((left, nodes_left), (right, nodes_right)) = (check(&node.left), check(&node.right));
+        assert!(left.abs_diff(right) <= 1);
+        assert_eq!(node.height, left.max(right) + 1);
+        (node.height, nodes_left + nodes_right + 1)
+    }
+
+    proptest! {
+        #[test]
+        fn overlaps_are_found_as_in_a_list(
+            steps in prop::collection::vec((0..40_u64, 0..12_u64, 1..5_u32, any::<bool>()), 1..120)
+        ) {
+            let (mut tree, mut list) = (Intervals::default(), Vec::new());
+            for (offset, length, open, adds) in steps {
+                let one = range(offset, length, open);
+                let at = list.iter().position(|it| *it == one);
+                if adds || at.is_none() && !list.is_empty() && length > 6 {
+                    tree.insert(one);
+                    list.push(one);
+                } else {
+                    prop_assert_eq!(tree.remove(&one), at.is_some());
+                    if let Some(at) = at {
+                        list.remove(at);
+                    }
+                }
+                check(&tree.root);
+                for except in [None, FileGlobalId::new(open), FileGlobalId::new(1)] {
+                    let fits = |it: &&Owned| it.overlaps(&one) && except != Some(it.open);
+                    let found = tree.overlapping(&one, except);
+                    prop_assert_eq!(found.is_some(), list.iter().any(|it| fits(&it)));
+                    if let Some(found) = found {
+                        prop_assert!(list.iter().any(|it| fits(&it) && it.open == found));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn steps_are_the_logarithm_of_the_number() {
+        let mut tree = Intervals::default();
+        for number in 0..32_768 {
+            let steps = cost::of(|| tree.insert(range(number * 2, 1, 1))).1;
+            assert!(steps <= 25, "{steps} steps to insert number {number}");
+        }
+        for wanted in [range(0, 1, 2), range(40_001, 0, 2), range(65_534, 9, 2), range(65_536, 9, 2)] {
+            assert!(cost::of(|| tree.overlapping(&wanted, None)).1 <= 25);
+            let other = cost::of(|| tree.overlapping(&wanted, FileGlobalId::new(1)));
+            assert_eq!(other, (None, 1), "nobody else's is seen at the root");
+        }
+        for number in (0..32_768).rev() {
+            assert!(cost::of(|| tree.remove(&range(number * 2, 1, 1))).1 <= 40);
+        }
+        assert!(tree.root.is_none());
+    }
+}

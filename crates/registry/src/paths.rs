@@ -1,0 +1,140 @@
+//! Opens by their path: what is open below a directory, and what a rename moves.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use wire::FileGlobalId;
+
+use crate::share::ShareKey;
+use crate::{FileKey, NotFound, OpenRef, Shell, State, cost};
+
+/// Where an open is in the index: its share, its path in lower case, itself.
+pub(crate) type PathPlace = (u32, Arc<str>, FileGlobalId);
+
+/// Opens that a rename has moved, as many as one hold of the lock takes.
+pub struct Renamed<S: Shell> {
+    /// What the server attached to them.
+    pub opens: Vec<S::Open>,
+    /// Where there are more: [`State::rename_on`].
+    pub rest: Option<RenameRest>,
+}
+
+/// A rename of which not every open knows yet.
+#[derive(Clone, Debug)]
+pub struct RenameRest {
+    share: u32,
+    old: Arc<str>,
+    new: Arc<str>,
+    what: Moves,
+    after: Option<(Arc<str>, FileGlobalId)>,
+}
+
+/// Which opens a rename moves.
+#[derive(Clone, Copy, Debug)]
+enum Moves {
+    /// Those of this file by that name.
+    Itself(FileKey),
+    /// Those of what is below.
+    Below,
+}
+
+/// A path in the form that it is looked up in.
+pub(crate) fn folded(path: &Arc<str>) -> Arc<str> {
+    if path.chars().all(|c| c.is_ascii() && !c.is_ascii_uppercase()) {
+        path.clone()
+    } else {
+        path.to_lowercase().into()
+    }
+}
+
+impl<S: Shell> State<S> {
+    /// Records that a file was renamed: every open of it by that name in that share shows the new path.
+    pub fn rename(&mut self, open: impl Into<OpenRef>, new_path: &str) -> Result<Renamed<S>, NotFound> {
+        let id = self.open_global(open.into())?;
+        let renamed = self.opens.get(&id).ok_or(NotFound)?;
+        let file = renamed.target.file().ok_or(NotFound)?;
+        Ok(self.rename_on(RenameRest {
+            share: renamed.share_id,
+            old: renamed.path.clone(),
+            new: new_path.into(),
+            what: Moves::Itself(file),
+            after: None,
+        }))
+    }
+
+    /// Records that a directory was renamed: what is open below it shows its new path.
+    pub fn rename_below(&mut self, share: &str, old: &str, new: &str) -> Renamed<S> {
+        let Some(share) = self.shares.get(&ShareKey::new(share)).map(|it| it.id) else {
+            return Renamed { opens: Vec::new(), rest: None };
+        };
+        self.rename_on(RenameRest {
+            share,
+            old: old.into(),
+            new: new.into(),
+            what: Moves::Below,
+            after: None,
+        })
+    }
+
+    /// Goes on with a rename.
+    pub fn rename_on(&mut self, rename: RenameRest) -> Renamed<S> {
+        let limit = self.limits.work_per_hold;
+        let looked_at: Vec<PathPlace> = self.places(&rename).take(limit).cloned().collect();
+        let mut opens = Vec::new();
+        for (_, _, id) in &looked_at {
+            cost::step();
+            let Some(open) = self.opens.get_mut(id) else { continue };
+            let path = match rename.what {
+                Moves::Itself(file) => {
+                    let is_meant = open.target.file() == Some(file) && open.path == rename.old;
+                    is_meant.then(|| rename.new.clone())
+                }
+                Moves::Below => {
+                    let depth = rename.old.split('\\').count().saturating_add(1);
+                    open.path.splitn(depth, '\\').last().map(|rest| format!("{}\\{rest}", rename.new).into())
+                }
+            };
+            let Some(path) = path else { continue };
+            self.paths.remove(&(open.share_id, open.folded.clone(), *id));
+            open.folded = folded(&path);
+            open.path = path;
+            self.paths.insert((open.share_id, open.folded.clone(), *id));
+            opens.push(open.attached.clone());
+        }
+        let is_all = looked_at.len() < limit;
+        let after = looked_at.into_iter().last().map(|(_, path, id)| (path, id)).filter(|_| !is_all);
+        Renamed { opens, rest: after.map(|after| RenameRest { after: Some(after), ..rename }) }
+    }
+
+    /// Some of the opens of what lies below a directory of a share: what stands in the way of its rename.
+    pub fn opens_below(&self, share: &str, directory: &str, limit: usize) -> Vec<FileGlobalId> {
+        let Some(share) = self.shares.get(&ShareKey::new(share)).map(|it| it.id) else {
+            return Vec::new();
+        };
+        let rename =
+            RenameRest { share, old: directory.into(), new: "".into(), what: Moves::Below, after: None };
+        self.places(&rename).take(limit).map(|(_, _, id)| *id).collect()
+    }
+
+    /// The places of what a rename may move.
+    fn places(&self, rename: &RenameRest) -> impl Iterator<Item = &PathPlace> {
+        let share = rename.share;
+        let old = folded(&rename.old);
+        let (prefix, is_exact): (Arc<str>, bool) = match rename.what {
+            Moves::Itself(_) => (old, true),
+            Moves::Below if old.is_empty() => (old, false),
+            Moves::Below => (format!("{old}\\").into(), false),
+        };
+        let first = match &rename.after {
+            Some((path, id)) => Bound::Excluded((share, path.clone(), *id)),
+            None => Bound::Included((share, prefix.clone(), FileGlobalId::MIN)),
+        };
+        self.paths
+            .range((first, Bound::Unbounded))
+            .take_while(move |(of, path, _)| {
+                *of == share && if is_exact { *path == prefix } else { path.starts_with(&*prefix) }
+            })
+            // The share's root is not below itself.
+            .filter(move |(_, path, _)| is_exact || !path.is_empty())
+    }
+}
