@@ -80,7 +80,11 @@ async fn read(file: &File) -> Result<Bytes, Error> {
     let tree = file.tree();
     let waiting = tree.connection().submit(tree.scope(), read_part(file.id(), 0, length)).await?;
     let answer = waiting.response_within(Duration::MAX).await?.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-    read_data(&answer)
+    let data = read_data(&answer)?;
+    if data.len() > PIPE_STREAM_BYTES {
+        return Err(Error::Protocol("an answer brings more than was asked for"));
+    }
+    Ok(data)
 }
 
 impl AsyncRead for PipeStream {

@@ -13,7 +13,7 @@ use wire::{Command, Dialect, FileId, Guid, LeaseState, NtStatus, OplockLevel, Tr
 
 use super::connection::{Connection, Part, Response, Scope};
 use super::error::Error;
-use super::file::{CreateParameters, File};
+use super::file::{CreateParameters, File, at_most};
 use super::negotiate::{validate, validation_request};
 use super::session::Session;
 
@@ -97,7 +97,7 @@ impl Tree {
         max_output: u32,
     ) -> Result<Bytes, Error> {
         let answer = self.ioctl_scoped(&self.scope, file, code, input, max_output).await?;
-        output(&answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?)
+        at_most(max_output, output(&answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?)?)
     }
 
     /// Gives up an oplock down to `level` (MS-SMB2 2.2.24.1).
