@@ -10,6 +10,7 @@ mod attributes;
 mod changes;
 mod control_pipe;
 mod documents;
+mod downgrade;
 mod grammar;
 mod hostile;
 mod kernel;

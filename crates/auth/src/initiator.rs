@@ -40,6 +40,11 @@ impl Credentials {
         Self { user: String::new(), domain: String::new(), nt_hash: None }
     }
 
+    /// Whether these are nobody's: there is no password that a server could check.
+    pub const fn is_anonymous(&self) -> bool {
+        self.nt_hash.is_none()
+    }
+
     /// The user's name; empty for nobody.
     pub fn user(&self) -> &str {
         &self.user

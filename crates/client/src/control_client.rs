@@ -28,6 +28,9 @@ pub trait Transport {
 
     /// Connects.
     fn connect(&self) -> impl Future<Output = Result<Self::Stream, Error>>;
+
+    /// Whether nobody between the two ends can read what goes through a stream.
+    fn is_private(&self, stream: &Self::Stream) -> bool;
 }
 
 /// The first of these Unix sockets at which a server listens.
@@ -69,6 +72,11 @@ impl Transport for Sockets {
         }
         Err(Error::NotStarted { sockets: sockets.clone() })
     }
+
+    /// The kernel carries it.
+    fn is_private(&self, _stream: &UnixStream) -> bool {
+        true
+    }
 }
 
 impl<C: Transport> ControlClient<C> {
@@ -82,7 +90,7 @@ impl<C: Transport> ControlClient<C> {
     }
 
     async fn request<T: DeserializeOwned>(&self, method: Method, address: &str) -> Result<T, Error> {
-        self.exchange(method, address, None).await
+        self.exchange(method, address, None, Content::Open).await
     }
 
     async fn send<T: DeserializeOwned>(
@@ -92,7 +100,18 @@ impl<C: Transport> ControlClient<C> {
         body: &impl Serialize,
     ) -> Result<T, Error> {
         let body = serde_json::to_vec(body).map_err(|error| Error::Nonsense(error.to_string()))?;
-        self.exchange(method, address, Some(body)).await
+        self.exchange(method, address, Some(body), Content::Open).await
+    }
+
+    /// As [`send`](Self::send), over a stream that nobody else can read or not at all.
+    async fn send_secret<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        address: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Error> {
+        let body = serde_json::to_vec(body).map_err(|error| Error::Nonsense(error.to_string()))?;
+        self.exchange(method, address, Some(body), Content::Secret).await
     }
 
     async fn exchange<T: DeserializeOwned>(
@@ -100,8 +119,15 @@ impl<C: Transport> ControlClient<C> {
         method: Method,
         address: &str,
         body: Option<Vec<u8>>,
+        content: Content,
     ) -> Result<T, Error> {
-        let exchange = async { http::exchange(self.connect().await?, method, address, body).await };
+        let exchange = async {
+            let stream = self.connect().await?;
+            if content == Content::Secret && !self.transport.is_private(&stream) {
+                return Err(readable());
+            }
+            http::exchange(stream, method, address, body).await
+        };
         let (status, body) =
             timeout(REQUEST_TIME_MAX, exchange).await.map_err(|_elapsed| Error::TimedOut)??;
         if !status.is_success() {
@@ -168,7 +194,8 @@ impl<C: Transport> Administration for ControlClient<C> {
             let (status, mut lines) =
                 timeout(REQUEST_TIME_MAX, opened).await.map_err(|_elapsed| Error::TimedOut)??;
             if !status.is_success() {
-                return Err(refusal(status, &lines.rest().await?));
+                let body = timeout(REQUEST_TIME_MAX, lines.rest()).await;
+                return Err(refusal(status, &body.map_err(|_elapsed| Error::TimedOut)??));
             }
             let events: Events<'a> = Box::pin(stream::try_unfold(lines, async |mut lines| {
                 let Some(line) = lines.next().await? else { return Ok(None) };
@@ -239,12 +266,29 @@ impl<C: Transport> Administration for ControlClient<C> {
     }
 
     fn set_password<'a>(&'a self, user: &'a str, change: &'a PasswordChange) -> Answer<'a, User> {
-        Box::pin(async move { self.send(Method::PUT, &route::user_password(user), change).await })
+        Box::pin(async move { self.send_secret(Method::PUT, &route::user_password(user), change).await })
     }
 
     fn logons(&self) -> Answer<'_, Vec<Logon>> {
         Box::pin(async move { Ok(self.request::<Page<Logon>>(Method::GET, route::LOGONS).await?.items) })
     }
+}
+
+/// Who may read a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    /// Whoever can.
+    Open,
+    /// The server only.
+    Secret,
+}
+
+fn readable() -> Error {
+    Error::Refused(
+        control::Error::new(number::NOT_SUPPORTED, "The request is not supported.").with_hint(
+            "a password is sent over an encrypted connection only, and this server does not encrypt",
+        ),
+    )
 }
 
 /// The refusal in an answer; what stands between us and the server may answer without our body.

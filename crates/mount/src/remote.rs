@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, Error, Tree};
+use client::smb::{ConnectOptions, Connection, Error, Signing, Tree};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use wire::msg::ShareType;
@@ -88,6 +88,8 @@ pub async fn connect(target: &Target, credentials: &Credentials) -> Result<Tree,
     let unreachable = |error: Error| ConnectError::Unreachable(target.host.clone(), error);
     let mut options = ConnectOptions::new().map_err(unreachable)?;
     options.server_name.clone_from(&target.host);
+    // What is read is believed, and what is written is kept: nobody in between may change either.
+    options.signing = Signing::Required;
     options.connect_timeout = limits::CONNECT_TIME_MAX;
     options.request_timeout = limits::REQUEST_TIME_MAX;
     let mut last = None;

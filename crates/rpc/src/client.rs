@@ -52,7 +52,15 @@ pub struct ClientAssociation {
     call_id: u32,
     max_xmit_frag: u16,
     inbound: Vec<u8>,
-    stub: Option<Vec<u8>>,
+    response: Option<Reassembly>,
+}
+
+/// A response of which some fragments may still be to come.
+#[derive(Debug, Default)]
+struct Reassembly {
+    stub: Vec<u8>,
+    /// Whether the first fragment has come.
+    begun: bool,
 }
 
 /// The presentation context that this end proposes.
@@ -66,7 +74,7 @@ impl ClientAssociation {
             call_id: 1,
             max_xmit_frag: limits::FRAGMENT_MUST_RECEIVE,
             inbound: Vec::new(),
-            stub: None,
+            response: None,
         }
     }
 
@@ -118,7 +126,7 @@ impl ClientAssociation {
     pub fn request_stub(&mut self, opnum: u16, stub: &[u8]) -> Vec<Vec<u8>> {
         self.call_id = self.call_id.wrapping_add(1);
         self.inbound.clear();
-        self.stub = Some(Vec::new());
+        self.response = Some(Reassembly::default());
         let chunk = usize::from(self.max_xmit_frag).saturating_sub(CALL_HEADER_LEN) & !7;
         let mut fragments = Vec::new();
         let mut rest = stub;
@@ -170,18 +178,21 @@ impl ClientAssociation {
         }
         match Body::decode(header, pdu)? {
             Body::Response(response) => {
-                let stub = self.stub.as_mut().ok_or(unexpected)?;
-                if header.is_first() != stub.is_empty() {
+                let whole = self.response.as_mut().ok_or(unexpected)?;
+                // One that adds nothing and does not end the response could be followed by any number of its kind.
+                let adds = header.is_last() || !response.stub.is_empty();
+                if header.is_first() == whole.begun || !adds {
                     return Err(unexpected);
                 }
-                if stub.len().saturating_add(response.stub.len()) > limits::RESPONSE_STUB_MAX {
+                whole.begun = true;
+                if whole.stub.len().saturating_add(response.stub.len()) > limits::RESPONSE_STUB_MAX {
                     return Err(ClientError::TooLarge);
                 }
-                stub.extend_from_slice(response.stub);
-                Ok(if header.is_last() { self.stub.take() } else { None })
+                whole.stub.extend_from_slice(response.stub);
+                Ok(if header.is_last() { self.response.take().map(|whole| whole.stub) } else { None })
             }
             Body::Fault(fault) => {
-                self.stub = None;
+                self.response = None;
                 Err(fault.status.into())
             }
             _ => Err(unexpected),

@@ -23,6 +23,12 @@ pub(super) fn of_smb(error: smb::Error, place: &Place) -> Error {
         smb::Error::Logon(error) => {
             refused(LOGON_FAILURE, "The user name or password is incorrect.", format!("{place}: {error}"))
         }
+        error @ smb::Error::MadeGuest => refused(
+            GUEST_LOGON_BLOCKED,
+            "You can't access this shared folder because your organization's security policies block unauthenticated \
+             guest access. These policies help protect your PC from unsafe or malicious devices on the network.",
+            format!("{place}: {error}"),
+        ),
         other => Error::Nonsense(other.to_string()),
     }
 }
@@ -132,6 +138,9 @@ fn of_status(status: NtStatus, command: Command, place: &Place) -> Error {
 fn refused(number: u32, message: &str, hint: String) -> Error {
     Error::Refused(control::Error::new(number, message).with_hint(hint))
 }
+
+/// ERROR_SMB_GUEST_LOGON_BLOCKED.
+const GUEST_LOGON_BLOCKED: u32 = 1272;
 
 /// ERROR_LOGON_FAILURE.
 const LOGON_FAILURE: u32 = 1326;

@@ -239,6 +239,10 @@ impl Transport for Arc<Remote> {
         let stream = self.open_stream(control::places::PIPE).await?;
         stream.ok_or_else(|| remote::error::no_pipe(control::places::PIPE, &self.place))
     }
+
+    fn is_private(&self, stream: &PipeStream) -> bool {
+        stream.is_sealed()
+    }
 }
 
 fn broken() -> Error {

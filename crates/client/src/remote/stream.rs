@@ -15,14 +15,23 @@ use crate::smb::{Error, File, read_data, read_part};
 /// The bytes that go through a pipe: each READ takes what there is, each WRITE sends what there is, and where
 /// messages begin means nothing. Dropping it closes the pipe.
 #[derive(Debug)]
-pub struct PipeStream(DuplexStream);
+pub struct PipeStream {
+    bytes: DuplexStream,
+    sealed: bool,
+}
 
 impl PipeStream {
     /// The stream through an open pipe. To be called within a tokio runtime.
     pub fn new(file: File) -> Self {
         let (ours, theirs) = tokio::io::duplex(PIPE_STREAM_BYTES);
+        let sealed = file.tree().scope().sealed;
         tokio::spawn(carry(file, theirs));
-        Self(ours)
+        Self { bytes: ours, sealed }
+    }
+
+    /// Whether everything that goes through is sealed.
+    pub const fn is_sealed(&self) -> bool {
+        self.sealed
     }
 }
 
@@ -71,7 +80,11 @@ async fn read(file: &File) -> Result<Bytes, Error> {
     let tree = file.tree();
     let waiting = tree.connection().submit(tree.scope(), read_part(file.id(), 0, length)).await?;
     let answer = waiting.response_within(Duration::MAX).await?.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-    read_data(&answer)
+    let data = read_data(&answer)?;
+    if data.len() > PIPE_STREAM_BYTES {
+        return Err(Error::Protocol("an answer brings more than was asked for"));
+    }
+    Ok(data)
 }
 
 impl AsyncRead for PipeStream {
@@ -80,7 +93,7 @@ impl AsyncRead for PipeStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, buffer)
+        Pin::new(&mut self.bytes).poll_read(context, buffer)
     }
 }
 
@@ -90,14 +103,14 @@ impl AsyncWrite for PipeStream {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(context, bytes)
+        Pin::new(&mut self.bytes).poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(context)
+        Pin::new(&mut self.bytes).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        Pin::new(&mut self.bytes).poll_shutdown(context)
     }
 }

@@ -177,7 +177,8 @@ impl Connection {
         let reserved = self.timed(part.command, shared.credits.reserve(charge.into())).await?;
         let reserved = reserved.map_err(|_| shared.ended())?;
         let outgoing = self.outgoing()?;
-        let slot = outgoing.reserve().await.map_err(|_| shared.ended())?;
+        // A server that reads nothing fills the queue.
+        let slot = self.timed(part.command, outgoing.reserve()).await?.map_err(|_| shared.ended())?;
         let message_id = shared.credits.spend(reserved);
         let numbers = Numbers {
             message_id,
@@ -208,7 +209,7 @@ impl Connection {
         let reserved = self.timed(first.command, shared.credits.reserve(total)).await?;
         let reserved = reserved.map_err(|_| shared.ended())?;
         let outgoing = self.outgoing()?;
-        let slot = outgoing.reserve().await.map_err(|_| shared.ended())?;
+        let slot = self.timed(first.command, outgoing.reserve()).await?.map_err(|_| shared.ended())?;
         let mut message_id = shared.credits.spend(reserved);
         let mut buffer = vec![0; HEAD_ROOM];
         let mut in_flight = Vec::with_capacity(parts.len());
@@ -250,7 +251,7 @@ impl Connection {
         let numbers =
             Numbers { message_id, charge: 0, credits: 0, flags: HeaderFlags::NONE, next_command: 0 };
         finish_message(&mut part, scope, numbers)?;
-        self.send(finish_frame(part.buffer, part.data, scope)?).await
+        self.send(Command::CANCEL, finish_frame(part.buffer, part.data, scope)?).await
     }
 
     /// ECHO (MS-SMB2 2.2.28).
@@ -273,7 +274,7 @@ impl Connection {
     /// Sends bytes as one message, unsigned, unsealed and unchecked. Its answers come to
     /// [`raw_recv`](Self::raw_recv), unless they answer another request.
     pub async fn raw_send(&self, message: &[u8]) -> Result<(), Error> {
-        self.send(Frame::raw(message)?).await
+        self.send(Command::default(), Frame::raw(message)?).await
     }
 
     /// The next answer that no request of this connection waits for; [`Error::Io`] when it has ended.
@@ -286,8 +287,8 @@ impl Connection {
     /// Takes `charge` message ids out of use for [`raw_send`](Self::raw_send), waiting for credits: the first.
     pub async fn take_message_ids(&self, charge: u16) -> Result<MessageId, Error> {
         let shared = self.shared();
-        let reserved = shared.credits.reserve(charge.into()).await.map_err(|_| shared.ended())?;
-        Ok(shared.credits.spend(reserved))
+        let reserved = self.timed(Command::default(), shared.credits.reserve(charge.into())).await?;
+        Ok(shared.credits.spend(reserved.map_err(|_| shared.ended())?))
     }
 
     /// The credits held now.
@@ -310,8 +311,9 @@ impl Connection {
         &self.handle.shared
     }
 
-    async fn send(&self, frame: Frame) -> Result<(), Error> {
-        self.outgoing()?.send(frame).await.map_err(|_| self.shared().ended())
+    async fn send(&self, command: Command, frame: Frame) -> Result<(), Error> {
+        let outgoing = self.outgoing()?;
+        self.timed(command, outgoing.send(frame)).await?.map_err(|_| self.shared().ended())
     }
 
     fn outgoing(&self) -> Result<mpsc::Sender<Frame>, Error> {

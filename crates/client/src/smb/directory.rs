@@ -7,7 +7,7 @@ use wire::{Command, NtStatus, Utf16, utf16le};
 
 use super::connection::Part;
 use super::error::Error;
-use super::file::File;
+use super::file::{File, at_most};
 use super::limits::LISTING_BYTES;
 
 /// A directory being listed.
@@ -70,7 +70,12 @@ impl<'a> Listing<'a> {
             return Ok(None);
         }
         let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-        Ok(Some(answer.message.slice_ref(QueryDirectoryResponse::decode(&answer.message)?.output_buffer)))
+        let buffer = QueryDirectoryResponse::decode(&answer.message)?.output_buffer;
+        if buffer.is_empty() {
+            // With such answers a listing would never end: its end is a status (MS-SMB2 3.3.5.18).
+            return Err(Error::Protocol("a listing goes on without an entry"));
+        }
+        at_most(self.bytes, answer.message.slice_ref(buffer)).map(Some)
     }
 
     /// The entries of the next answer; none at the end.

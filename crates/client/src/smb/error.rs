@@ -27,6 +27,9 @@ pub enum Error {
     /// The logon failed on this side.
     #[error(transparent)]
     Logon(#[from] InitiatorError),
+    /// The server did not check the user's password: it made the user a guest, or nobody (MS-SMB2 3.2.5.3.1).
+    #[error("the server takes the user for a guest without checking the password")]
+    MadeGuest,
     /// An answer's signature is wrong, or none could be made.
     #[error(transparent)]
     Signing(#[from] SigningError),

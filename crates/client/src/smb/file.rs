@@ -169,13 +169,20 @@ impl File {
 
     /// READ: what is there, at most `length` bytes; at the end of the file STATUS_END_OF_FILE.
     pub async fn read(&self, offset: u64, length: u32) -> Result<Bytes, Error> {
-        read_data(&self.tree.request(read_part(self.id, offset, length)).await?)
+        at_most(length, read_data(&self.tree.request(read_part(self.id, offset, length)).await?)?)
     }
 
     /// WRITE: how many bytes were written.
     pub async fn write(&self, offset: u64, data: impl Into<Bytes>) -> Result<u32, Error> {
-        let answer = self.tree.request(write_part(self.id, offset, data.into())).await?;
-        Ok(WriteResponse::decode(&answer.message)?.count)
+        let data = data.into();
+        let length = data.len();
+        let answer = self.tree.request(write_part(self.id, offset, data)).await?;
+        let count = WriteResponse::decode(&answer.message)?.count;
+        if usize::try_from(count).is_ok_and(|count| count <= length) {
+            Ok(count)
+        } else {
+            Err(Error::Protocol("more was written than was sent"))
+        }
     }
 
     /// LOCK: locks and unlocks; it waits where an element does not say otherwise.
@@ -214,7 +221,10 @@ impl File {
         let part = Part::new(Command::QUERY_INFO, |out, base| body.encode(out, base)).carrying(max_length);
         let answer = self.tree.connection().request(self.tree.scope(), part).await?;
         let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-        Ok(answer.message.slice_ref(QueryInfoResponse::decode(&answer.message)?.output_buffer))
+        at_most(
+            max_length,
+            answer.message.slice_ref(QueryInfoResponse::decode(&answer.message)?.output_buffer),
+        )
     }
 
     /// SET_INFO.
@@ -291,6 +301,15 @@ impl fmt::Debug for File {
 /// The data of a READ's answer, not copied.
 pub fn read_data(answer: &Response) -> Result<Bytes, Error> {
     Ok(answer.message.slice_ref(ReadResponse::decode(&answer.message)?.data))
+}
+
+/// What an answer brought, where it is no more than was asked for: whoever asked has room for that.
+pub(crate) fn at_most(asked: u32, data: Bytes) -> Result<Bytes, Error> {
+    if usize::try_from(asked).is_ok_and(|asked| data.len() <= asked) {
+        Ok(data)
+    } else {
+        Err(Error::Protocol("an answer brings more than was asked for"))
+    }
 }
 
 /// A READ.

@@ -45,5 +45,12 @@ pub(crate) const LISTING_BYTES: u32 = 64 << 10;
 /// Bytes taken from a pipe with one request.
 pub(crate) const PIPE_BYTES: u32 = 64 << 10;
 
+/// One call through a pipe, all its fragments: a list of a million entries takes a slow server a while. The call fails
+/// beyond, whatever still comes.
+pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(120);
+
+/// Bytes of the answer to a bind: one PDU, whose length is 16 bits. A longer one ends the attempt.
+pub(crate) const BIND_ANSWER_MAX: usize = 64 << 10;
+
 /// Bytes that one credit pays for (MS-SMB2 3.1.5.2).
 pub(crate) const CREDIT_BYTES: u32 = 64 << 10;

@@ -79,7 +79,7 @@ pub(crate) fn validation_request(options: &ConnectOptions) -> Vec<u8> {
     let mut input = Vec::new();
     ValidateNegotiateRequest {
         capabilities: options.sent_capabilities().0,
-        client_guid: options.client_guid,
+        client_guid: options.sent_client_guid(),
         security_mode: options.security_mode().0,
         dialects: options.dialects.iter().map(|dialect| dialect.0).collect(),
     }
@@ -122,11 +122,7 @@ fn request(options: &ConnectOptions, mut part: Part) -> Result<Part, Error> {
     let body = NegotiateRequest {
         security_mode: options.security_mode(),
         capabilities: options.sent_capabilities(),
-        client_guid: if options.dialects == [Dialect::SMB202] {
-            Guid::default()
-        } else {
-            options.client_guid
-        },
+        client_guid: options.sent_client_guid(),
         dialects: U16List::build(options.dialects.iter().map(|dialect| dialect.0), &mut dialects),
         contexts: if modern {
             NegotiateContexts::build(&contexts, &mut list)

@@ -100,6 +100,11 @@ impl ConnectOptions {
         }
     }
 
+    /// `ClientGuid` as it is sent: a client of 2.0.2 only has none (MS-SMB2 3.2.4.2.2.2).
+    pub(crate) fn sent_client_guid(&self) -> Guid {
+        if self.dialects == [Dialect::SMB202] { Guid::default() } else { self.client_guid }
+    }
+
     /// `Capabilities`: a client of 2.0.2 only has none (MS-SMB2 3.2.4.2.2.2).
     pub(crate) fn sent_capabilities(&self) -> GlobalCapabilities {
         if self.dialects.iter().any(|dialect| *dialect >= Dialect::SMB300) {
@@ -117,6 +122,9 @@ pub struct LogonOptions {
     pub previous_session_id: SessionId,
     /// The authentication protocol's choices.
     pub initiator: InitiatorOptions,
+    /// Whether a logon with a password counts that made the user a guest or nobody, whose session has no keys. By
+    /// default it fails with [`Error::MadeGuest`].
+    pub accept_guest: bool,
 }
 
 /// 16 random bytes.

@@ -4,11 +4,11 @@ use bytes::Bytes;
 use rpc::{Call, ClientAssociation, InterfaceId};
 use wire::ioctl::FsctlCode;
 use wire::msg::{CreateDisposition, CreateOptions};
-use wire::{AccessMask, FileId, NtStatus, ShareAccess};
+use wire::{AccessMask, Command, FileId, NtStatus, ShareAccess};
 
 use super::error::Error;
-use super::file::{CreateParameters, File, read_data, read_part};
-use super::limits::PIPE_BYTES;
+use super::file::{CreateParameters, File, at_most, read_data, read_part};
+use super::limits::{BIND_ANSWER_MAX, CALL_TIME_MAX, PIPE_BYTES};
 use super::session::Session;
 use super::tree::{Tree, output};
 
@@ -29,6 +29,10 @@ impl Pipe {
 
     /// Opens the pipe of that name under a tree connect to `IPC$` and binds to the interface.
     pub async fn open(tree: &Tree, name: &str, interface: InterfaceId) -> Result<Self, Error> {
+        limited(Command::CREATE, Self::open_unlimited(tree, name, interface)).await
+    }
+
+    async fn open_unlimited(tree: &Tree, name: &str, interface: InterfaceId) -> Result<Self, Error> {
         let file = tree.open_pipe(name).await?;
         let mut pipe = Self { file, association: ClientAssociation::new(interface) };
         let (first, mut more) = pipe.transceive(&pipe.association.bind()).await?;
@@ -36,6 +40,9 @@ impl Pipe {
         while more {
             let (rest, behind) = pipe.read().await?;
             ack.extend_from_slice(&rest);
+            if ack.len() > BIND_ANSWER_MAX {
+                return Err(Error::Protocol("the answer to a bind does not end"));
+            }
             more = behind;
         }
         pipe.association.handle_bind_ack(&ack)?;
@@ -49,6 +56,10 @@ impl Pipe {
 
     /// Makes a call. What the call itself says of its success is in the response.
     pub async fn call<C: Call>(&mut self, call: &C) -> Result<C::Response, Error> {
+        limited(Command::IOCTL, self.call_unlimited(call)).await
+    }
+
+    async fn call_unlimited<C: Call>(&mut self, call: &C) -> Result<C::Response, Error> {
         let mut fragments = self.association.request(call);
         let last = fragments.pop().ok_or(Error::Unable("a call without fragments"))?;
         for fragment in fragments {
@@ -75,7 +86,7 @@ impl Pipe {
         let answer =
             tree.ioctl_scoped(tree.scope(), id, FsctlCode::PIPE_TRANSCEIVE, input, PIPE_BYTES).await?;
         let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-        Ok((output(&answer)?, answer.status() == NtStatus::BUFFER_OVERFLOW))
+        Ok((at_most(PIPE_BYTES, output(&answer)?)?, answer.status() == NtStatus::BUFFER_OVERFLOW))
     }
 
     async fn read(&self) -> Result<(Bytes, bool), Error> {
@@ -83,12 +94,17 @@ impl Pipe {
         let answer =
             tree.connection().request(tree.scope(), read_part(self.file.id(), 0, PIPE_BYTES)).await?;
         let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-        let data = read_data(&answer)?;
+        let data = at_most(PIPE_BYTES, read_data(&answer)?)?;
         if data.is_empty() {
             return Err(Error::Protocol("a pipe ends within an answer"));
         }
         Ok((data, answer.status() == NtStatus::BUFFER_OVERFLOW))
     }
+}
+
+/// What comes of `work` in [`CALL_TIME_MAX`]: each exchange has its limit, how many there are is the server's to say.
+async fn limited<T>(command: Command, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::time::timeout(CALL_TIME_MAX, work).await.unwrap_or(Err(Error::TimedOut(command)))
 }
 
 impl Tree {

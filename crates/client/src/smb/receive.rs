@@ -73,14 +73,14 @@ fn frame_length(buffer: &[u8]) -> Result<Option<usize>, Ended> {
 
 fn dispatch(mut message: BytesMut, shared: &Shared, raw: &mpsc::Sender<Response>) -> Result<(), Ended> {
     match PacketKind::of(&message) {
-        Ok(PacketKind::Smb2) => messages(message.freeze(), false, shared, raw),
+        Ok(PacketKind::Smb2) => messages(message.freeze(), None, shared, raw),
         Ok(PacketKind::Encrypted) => {
             let header = TransformHeader::decode(&message)
                 .map_err(|_| Ended::Protocol("a transform header cannot be read"))?;
             let plain = message.split_off(TransformHeader::SIZE);
             let bytes = message.first_chunk().ok_or(Ended::Protocol("a transform header is cut off"))?;
             let plain = open(header.session_id, bytes, plain, shared)?;
-            messages(plain, true, shared, raw)
+            messages(plain, Some(header.session_id), shared, raw)
         }
         _ => Err(Ended::Protocol("a message is neither plain nor sealed SMB2")),
     }
@@ -101,7 +101,7 @@ fn open(
 
 fn messages(
     compound: Bytes,
-    sealed: bool,
+    sealed_for: Option<SessionId>,
     shared: &Shared,
     raw: &mpsc::Sender<Response>,
 ) -> Result<(), Ended> {
@@ -110,7 +110,13 @@ fn messages(
         if !header.is_response() {
             return Err(Ended::Protocol("the server sent a request"));
         }
+        let asked = header.message_id != UNSOLICITED;
+        if asked && sealed_for.is_some_and(|session| session != header.session_id) {
+            // One session's key says nothing for another's (MS-SMB2 3.2.5.1.1). Notifications name no session.
+            return Err(Ended::Protocol("a sealed message is of another session than its key"));
+        }
         shared.credits.granted(header.credits);
+        let sealed = sealed_for.is_some();
         let answer = Response { header, message: compound.slice_ref(message), sealed };
         if header.message_id == UNSOLICITED {
             shared.notify(notification(&answer)?);

@@ -21,7 +21,7 @@ pub struct Session {
     connection: Connection,
     state: Arc<SessionState>,
     scope: Scope,
-    /// Whether the negotiation was confirmed, which 3.0 and 3.0.2 need once per session.
+    /// Whether the negotiation was confirmed, which all dialects before 3.1.1 need once per session.
     pub(crate) validated: Arc<AtomicBool>,
 }
 
@@ -45,10 +45,17 @@ impl Connection {
         options: LogonOptions,
     ) -> Result<Session, Error> {
         let negotiated = self.negotiated()?;
+        let anonymous = credentials.is_anonymous();
         let initiator = Initiator::new(credentials, self.options().server_name.clone());
         let initiator = initiator.with_options(options.initiator);
         let logon = exchange(self, initiator, options.previous_session_id).await?;
         let keyless = logon.flags.intersects(SessionFlags::IS_GUEST | SessionFlags::IS_NULL);
+        if keyless && !anonymous && !options.accept_guest {
+            // MS-SMB2 3.2.5.3.1 has it fail where signing is required. Whoever gives a password means to be known,
+            // and anybody could answer for a server that proves nothing.
+            self.disconnect();
+            return Err(Error::MadeGuest);
+        }
         let state = match logon.session_key {
             Some(key) if !keyless => {
                 let keys = SessionKeys::derive(negotiated.dialect, &key, &logon.preauth, negotiated.cipher);

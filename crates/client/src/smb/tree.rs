@@ -13,7 +13,7 @@ use wire::{Command, Dialect, FileId, Guid, LeaseState, NtStatus, OplockLevel, Tr
 
 use super::connection::{Connection, Part, Response, Scope};
 use super::error::Error;
-use super::file::{CreateParameters, File};
+use super::file::{CreateParameters, File, at_most};
 use super::negotiate::{validate, validation_request};
 use super::session::Session;
 
@@ -46,8 +46,14 @@ impl Tree {
             scope.sealed = true;
         }
         let tree = Self { session: session.clone(), scope, share };
-        if matches!(dialect, Dialect::SMB300 | Dialect::SMB302) && session.has_key() {
-            tree.validate_negotiation().await?;
+        // 3.1.1 has the preauthentication hash instead. Guests and nobody have no key to be sure with.
+        if dialect < Dialect::SMB311
+            && session.has_key()
+            && let Err(error) = tree.validate_negotiation().await
+        {
+            // MS-SMB2 3.2.5.14.12.
+            connection.disconnect();
+            return Err(error);
         }
         Ok(tree)
     }
@@ -91,7 +97,7 @@ impl Tree {
         max_output: u32,
     ) -> Result<Bytes, Error> {
         let answer = self.ioctl_scoped(&self.scope, file, code, input, max_output).await?;
-        output(&answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?)
+        at_most(max_output, output(&answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?)?)
     }
 
     /// Gives up an oplock down to `level` (MS-SMB2 2.2.24.1).
@@ -136,7 +142,12 @@ impl Tree {
         self.connection().request(scope, part).await
     }
 
-    /// MS-SMB2 3.2.5.5: whether the NEGOTIATE was tampered with; once per session.
+    /// MS-SMB2 3.2.5.5 and 3.2.5.14.12: whether the NEGOTIATE was tampered with; once per session.
+    ///
+    /// The answer is signed or sealed, whatever else is. A server that knows 3.x finds in the request what the client
+    /// really offered, and one that does not refuses the code: a refusal that is signed can only be the server's own, so
+    /// 2.0.2 and 2.1 were not forced on a server that knows better. STATUS_ACCESS_DENIED and every other status end
+    /// the connection.
     async fn validate_negotiation(&self) -> Result<(), Error> {
         if self.session.validated.load(Ordering::Relaxed) {
             return Ok(());
@@ -146,7 +157,7 @@ impl Tree {
         let nothing = FileId::RELATED;
         let answer =
             self.ioctl_scoped(&scope, nothing, FsctlCode::VALIDATE_NEGOTIATE_INFO, &input, 24).await?;
-        // A server may not know the code; that it says so is signed.
+        // What servers answer that do not know the code. `FILE_CLOSED` is from those that look for the file first.
         let unknown = [
             NtStatus::FILE_CLOSED,
             NtStatus::INVALID_DEVICE_REQUEST,

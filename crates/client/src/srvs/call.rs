@@ -1,5 +1,6 @@
 //! Calls that a server may not know, and lists that come in pages.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use rpc::call::Response;
@@ -162,6 +163,7 @@ where
 {
     let mut all = Vec::new();
     let mut page = PageOf { resume: Some(0), bytes: SRVS_PAGE_BYTES };
+    let mut seen = HashSet::from([0]);
     for _ in 0..SRVS_PAGES_MAX {
         let response = rpc.call(endpoint, &ask(page)).await.map_err(Refused::Call)?;
         let status = response.status();
@@ -173,6 +175,10 @@ where
                 return Ok(all);
             }
             Win32Error::MORE_DATA if progress && moved && resume.is_some() => {
+                // A handle is opaque, but one that comes again leads to what has been.
+                if resume.is_some_and(|resume| !seen.insert(resume)) {
+                    break;
+                }
                 all.extend(entries);
                 page.resume = resume;
             }

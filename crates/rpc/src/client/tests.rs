@@ -61,6 +61,25 @@ fn what_answers_nothing_is_unexpected() {
 }
 
 #[test]
+fn fragments_that_never_come_to_an_end_are_refused() {
+    let unexpected = Err(ClientError::Unexpected(PacketType::RESPONSE));
+    let mut client = ClientAssociation::new(INTERFACE);
+    // Without a stub, any number of first fragments would look like the first.
+    client.request_stub(12, b"");
+    assert_eq!(client.handle_response(&response(2, FIRST_FRAGMENT, b"")), unexpected);
+    client.request_stub(12, b"");
+    assert_eq!(client.handle_response(&response(3, FIRST_FRAGMENT, b"ab")), Ok(None));
+    assert_eq!(client.handle_response(&response(3, FIRST_FRAGMENT, b"ab")), unexpected);
+    client.request_stub(12, b"");
+    assert_eq!(client.handle_response(&response(4, FIRST_FRAGMENT, b"ab")), Ok(None));
+    assert_eq!(client.handle_response(&response(4, 0, b"")), unexpected);
+    // The last one may add nothing.
+    client.request_stub(12, b"");
+    assert_eq!(client.handle_response(&response(5, FIRST_FRAGMENT, b"ab")), Ok(None));
+    assert_eq!(client.handle_response(&response(5, LAST_FRAGMENT, b"")), Ok(Some(b"ab".to_vec())));
+}
+
+#[test]
 fn a_fault_ends_the_call_only() {
     let mut client = ClientAssociation::new(INTERFACE);
     client.request_stub(12, b"");

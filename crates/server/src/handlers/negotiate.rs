@@ -20,6 +20,8 @@ use crate::limits;
 #[derive(Debug)]
 pub(crate) struct Negotiated {
     pub(crate) dialect: Dialect,
+    /// `Connection.ClientDialects`.
+    pub(crate) client_dialects: Vec<u16>,
     /// `Connection.ClientGuid`.
     pub(crate) client_guid: Guid,
     /// `Connection.ClientCapabilities`.
@@ -70,6 +72,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     };
     let negotiated = Negotiated {
         dialect,
+        client_dialects: negotiate.dialects().map(|dialect| dialect.0).collect(),
         client_guid: negotiate.client_guid,
         client_capabilities: negotiate.capabilities,
         client_security_mode: negotiate.security_mode,
@@ -136,6 +139,7 @@ pub(crate) fn handle_smb1(connection: &Connection, message: &[u8]) -> Result<Opt
     }
     let negotiated = Negotiated {
         dialect,
+        client_dialects: vec![Dialect::SMB202.0],
         client_guid: Guid::default(),
         client_capabilities: GlobalCapabilities::NONE,
         client_security_mode: SecurityMode::NONE,

@@ -110,6 +110,10 @@ pub(super) const TEXTS: &[(u32, &str)] = &[
     (1235, "The request was aborted."),
     (1236, "The network connection was aborted by the local system."),
     (1240, "The account is not authorized to log in from this station."),
+    (
+        1272,
+        "You can't access this shared folder because your organization's security policies block unauthenticated guest access. These policies help protect your PC from unsafe or malicious devices on the network.",
+    ),
     (1314, "A required privilege is not held by the client."),
     (1317, "The specified account does not exist."),
     (1326, "The user name or password is incorrect."),

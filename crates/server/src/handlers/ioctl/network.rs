@@ -20,9 +20,8 @@ use crate::handlers::negotiate::Negotiated;
 pub(super) fn validate_negotiation(request: &mut Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
     let connection = request.connection;
     let negotiated = connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
-    let dialects = connection.server.settings().dialects;
     let claimed = ValidateNegotiateRequest::decode(ioctl.input);
-    let is_same = claimed.is_ok_and(|claimed| is_what_was_negotiated(&claimed, negotiated, dialects));
+    let is_same = claimed.is_ok_and(|claimed| is_what_was_negotiated(&claimed, negotiated));
     let has_room = ioctl.max_output_response as usize >= ValidateNegotiateResponse::SIZE;
     if negotiated.dialect == Dialect::SMB311 || !has_room || !is_same {
         request.violation = Some(Violation::Negotiation);
@@ -39,18 +38,9 @@ pub(super) fn validate_negotiation(request: &mut Request<'_>, ioctl: &IoctlReque
     done(output)
 }
 
-fn is_what_was_negotiated(
-    claimed: &ValidateNegotiateRequest,
-    negotiated: &Negotiated,
-    (lowest, highest): (Dialect, Dialect),
-) -> bool {
-    let offered = claimed.dialects.iter().copied().map(Dialect);
-    let best = offered
-        .filter(|dialect| {
-            dialect.name().is_some() && *dialect != Dialect::WILDCARD && (lowest..=highest).contains(dialect)
-        })
-        .max();
-    best == Some(negotiated.dialect)
+/// Of the same dialects the same was chosen, so that comparing what was offered is enough.
+fn is_what_was_negotiated(claimed: &ValidateNegotiateRequest, negotiated: &Negotiated) -> bool {
+    claimed.dialects == negotiated.client_dialects
         && claimed.client_guid == negotiated.client_guid
         && claimed.capabilities == negotiated.client_capabilities.0
         && claimed.security_mode == negotiated.client_security_mode.0

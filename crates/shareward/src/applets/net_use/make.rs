@@ -368,6 +368,9 @@ pub(super) fn connect_failure(error: ConnectError) -> Failure {
 }
 
 fn number_of(error: &Error, table: &[(NtStatus, u32)]) -> (u32, Option<String>) {
+    if matches!(error, Error::MadeGuest) {
+        return (GUEST_LOGON_BLOCKED, Some(error.to_string()));
+    }
     let known = error.status().and_then(|status| table.iter().find(|(known, _)| *known == status));
     match known {
         Some((_, number)) => (*number, None),
@@ -433,6 +436,8 @@ const UNEXPECTED: u32 = 59;
 const BAD_DEV_TYPE: u32 = 66;
 const ALREADY_ASSIGNED: u32 = 85;
 const INVALID_DIRECTORY: u32 = 267;
+/// ERROR_SMB_GUEST_LOGON_BLOCKED.
+const GUEST_LOGON_BLOCKED: u32 = 1272;
 
 /// Bytes of what the process says: a word, or an error's document.
 const ANSWER_BYTES_MAX: u64 = 16 << 10;
