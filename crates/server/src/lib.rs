@@ -32,6 +32,8 @@ mod service;
 mod session;
 mod shell;
 mod status;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod times;
 mod tree;
 

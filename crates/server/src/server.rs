@@ -4,12 +4,13 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::AcceptorConfig;
 use auth::users::{LoadError, UpdateError, UserDb};
 use registry::{Effects, Limits, Registry, ShareDefinition, ShareKind, State, Statistics, Time};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use vfs::local::{LocalBackend, LocalOptions};
 use wire::security::Sid;
 use wire::{AccessMask, FileTime, Guid};
@@ -42,12 +43,14 @@ pub(crate) struct Server {
     settings: RwLock<Arc<Settings>>,
     accounts: RwLock<Arc<UserDb>>,
     shares: RwLock<Shares>,
+    /// Opens the directory of a share that is new.
+    open_share: OpenShare,
     /// Held by whoever replaces settings, accounts or shares, so that no change is lost.
     changing: Mutex<()>,
     /// What the Server service is doing.
     pub(crate) running: Running,
     clock: Clock,
-    machine: OnceLock<Machine>,
+    pub(crate) machine: OnceLock<Machine>,
     /// Where it listens: what the configuration names, with the ports that the system chose.
     listening: OnceLock<Vec<SocketAddr>>,
     user_sids: RwLock<Arc<UserSids>>,
@@ -64,6 +67,20 @@ pub(crate) struct Server {
 
 /// The shares by their names in lower case.
 type Shares = HashMap<String, Arc<Share>>;
+
+/// How a share's files are reached: a directory of this machine, and in tests anything else.
+pub(crate) type OpenShare =
+    Box<dyn Fn(&ShareSettings) -> Result<Arc<dyn vfs::Backend>, StartError> + Send + Sync>;
+
+/// What a server takes from outside that its settings do not say.
+pub(crate) struct Surroundings {
+    /// Where the numbers of sessions and opens start.
+    pub(crate) seed: u64,
+    /// `ServerGuid`.
+    pub(crate) guid: Guid,
+    /// How it reaches the files of a share.
+    pub(crate) open_share: OpenShare,
+}
 
 /// Why settings or accounts were not changed.
 #[derive(Debug, thiserror::Error)]
@@ -118,10 +135,21 @@ impl Server {
         crate::random::fill(&mut seed)
             .and_then(|()| crate::random::fill(&mut guid))
             .map_err(|_| StartError::Random)?;
+        let seed = u64::from_le_bytes(seed);
+        Self::within(settings, accounts, Surroundings { seed, guid: Guid(guid), open_share: Box::new(open_directory) })
+    }
+
+    /// A server with nothing connected, in surroundings that are given.
+    pub(crate) fn within(
+        settings: Settings,
+        accounts: UserDb,
+        surroundings: Surroundings,
+    ) -> Result<Arc<Self>, StartError> {
+        let Surroundings { seed, guid, open_share } = surroundings;
         let clock = Clock::new();
         let happened = Arc::new(Notify::new());
         let announce = Arc::clone(&happened);
-        let state = State::new(registry_limits(), u64::from_le_bytes(seed), clock.now());
+        let state = State::new(registry_limits(), seed, clock.now());
         let statistics = Arc::clone(state.statistics());
         let server = Self {
             registry: Registry::new(state, move || announce.notify_waiters()),
@@ -130,12 +158,13 @@ impl Server {
             watches: Watches::default(),
             write_times: WriteTimes::default(),
             timeouts_changed: Notify::new(),
-            guid: Guid(guid),
+            guid,
             acceptor: acceptor_config(&settings),
             user_sids: RwLock::new(Arc::new(UserSids::load(&settings.state_directory))),
             settings: RwLock::new(Arc::new(settings)),
             accounts: RwLock::new(Arc::new(accounts)),
             shares: RwLock::default(),
+            open_share,
             changing: Mutex::new(()),
             running: Running::default(),
             clock,
@@ -265,7 +294,7 @@ impl Server {
             let content = match known {
                 Some(known) => known.content.clone(),
                 None if share.name == ShareSettings::IPC => ShareContent::Pipes,
-                None => ShareContent::Disk(open_directory(&share)?),
+                None => ShareContent::Disk((self.open_share)(&share)?),
             };
             after.insert(key, Arc::new(Share { settings: share, content }));
         }

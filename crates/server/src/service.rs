@@ -144,7 +144,7 @@ async fn accept(server: Arc<Server>, listener: TcpListener) {
 
 /// Lets time pass in the registry: breaks that were never acknowledged, durable handles nobody came
 /// back for.
-async fn watch_timeouts(server: Arc<Server>) {
+pub(crate) async fn watch_timeouts(server: Arc<Server>) {
     loop {
         let next = server.registry.lock("poll_timeout").poll_timeout();
         let wait = next.map(|at| Duration::from_millis(at.since_ms(server.now())));

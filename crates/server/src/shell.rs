@@ -106,6 +106,12 @@ impl Waiters {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 
+    /// How many requests wait.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn count(&self) -> usize {
+        self.table.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     fn wake(&self, key: RequestKey, wake: Wake) {
         let waiter = self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
         if let Some(waiter) = waiter {

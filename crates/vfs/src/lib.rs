@@ -12,6 +12,8 @@
 
 pub mod backend;
 pub mod error;
+#[cfg(feature = "testing")]
+pub mod faulty;
 pub mod fold;
 pub mod handle;
 pub mod limits;

@@ -11,7 +11,7 @@ use crate::limits;
 /// The unread part of a connection's byte stream.
 #[derive(Debug, Default)]
 pub(crate) struct FrameReader {
-    buffer: BytesMut,
+    pub(super) buffer: BytesMut,
 }
 
 /// Why a connection's input ends.

@@ -6,6 +6,8 @@
 
 mod answer;
 mod dispatch;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod driven;
 mod input;
 mod output;
 mod pending;
@@ -113,39 +115,14 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         tracing::debug!("connection refused: too many");
         return;
     };
-    let connection = Connection {
-        server: Arc::clone(&server),
-        id,
-        peer,
-        negotiated: OnceLock::new(),
-        pending: PendingRequests::default(),
-        sessions: Mutex::default(),
-        logons: Mutex::default(),
-        output: Mutex::default(),
-        traffic: Traffic::default(),
-        sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
-        preauth: Mutex::default(),
-        authenticated: AtomicBool::new(false),
-        peer_awaited: AtomicBool::new(false),
-    };
+    let connection = Connection::new(Arc::clone(&server), id, peer);
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, &socket, &mut inbox, &mut waiting).await;
     connection.traffic.hand_on(&server.statistics);
     tracing::debug!(conn = id.0, ?end, "disconnected");
     drop((socket, inbox));
-    server.apply({
-        let mut registry = server.registry.lock("disconnect");
-        if matches!(end, End::Input(InputEnd::Closed)) {
-            registry.connection_hung_up(id);
-        }
-        registry.disconnect(id, server.now())
-    });
-    // What waits hears that there is nobody to answer; a CREATE that its client can ask for again on
-    // another channel goes on.
-    connection.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
-    let finished = async { while waiting.next().await.is_some() {} };
-    let _ = tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await;
+    connection.leave(&end, waiting).await;
 }
 
 /// A request that is being handled.
@@ -255,6 +232,42 @@ async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Outpu
 }
 
 impl Connection {
+    /// A connection on which nothing was said.
+    fn new(server: Arc<Server>, id: ConnectionId, peer: SocketAddr) -> Self {
+        Self {
+            server,
+            id,
+            peer,
+            negotiated: OnceLock::new(),
+            pending: PendingRequests::default(),
+            sessions: Mutex::default(),
+            logons: Mutex::default(),
+            output: Mutex::default(),
+            traffic: Traffic::default(),
+            sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
+            preauth: Mutex::default(),
+            authenticated: AtomicBool::new(false),
+            peer_awaited: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the connection, which has ended, out of the registry and ends the requests that wait on it.
+    async fn leave(&self, end: &End, mut waiting: FuturesUnordered<Handling<'_>>) {
+        let (server, id) = (&self.server, self.id);
+        server.apply({
+            let mut registry = server.registry.lock("disconnect");
+            if matches!(end, End::Input(InputEnd::Closed)) {
+                registry.connection_hung_up(id);
+            }
+            registry.disconnect(id, server.now())
+        });
+        // What waits hears that there is nobody to answer; a CREATE that its client can ask for again on
+        // another channel goes on.
+        self.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
+        let finished = async { while waiting.next().await.is_some() {} };
+        let _ = tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await;
+    }
+
     /// Does what another task asks.
     fn take_event(
         &self,

@@ -32,7 +32,7 @@ pub(crate) struct Tail {
 /// The frames that wait, in order, and spare buffers for new ones.
 #[derive(Default)]
 pub(crate) struct Output {
-    queue: VecDeque<Answer>,
+    pub(super) queue: VecDeque<Answer>,
     /// How much of the first frame's bytes is written.
     written: usize,
     /// Bytes that wait, tails included.
@@ -102,7 +102,7 @@ impl Output {
         socket.try_write_vectored(slices.get(..count).unwrap_or_default())
     }
 
-    fn advance(&mut self, mut sent: usize) {
+    pub(super) fn advance(&mut self, mut sent: usize) {
         self.waiting = self.waiting.saturating_sub(sent);
         self.sent += sent as u64;
         while let Some(first) = self.queue.front_mut() {

@@ -73,7 +73,7 @@ impl Token {
 
 /// The machine as an issuer of SIDs: `S-1-5-21-a-b-c`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Machine(pub(super) [u32; 3]);
+pub(crate) struct Machine(pub(crate) [u32; 3]);
 
 impl Machine {
     /// The machine's SID as the state directory has it; a new one where there is none yet. Who takes over

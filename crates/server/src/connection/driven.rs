@@ -1,0 +1,113 @@
+//! A connection over any stream, for tests that want neither sockets nor the clock on the wall.
+//!
+//! It is [`super::serve`] without what only a TCP socket has: batches, back pressure, content sent from the page
+//! cache, and the kernel's word on what has arrived. Everything from the frame on is the same code.
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+
+use super::*;
+
+/// Serves a connection until its end.
+pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(server: Arc<Server>, stream: S, peer: SocketAddr) {
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let link = Arc::new(Link { events });
+    let now = server.now();
+    let Ok(id) = server.registry.lock("connect").add_connection(peer, link, now) else { return };
+    let connection = Connection::new(Arc::clone(&server), id, peer);
+    let mut waiting = FuturesUnordered::new();
+    let end = run(&connection, stream, &mut inbox, &mut waiting).await;
+    connection.traffic.hand_on(&server.statistics);
+    drop(inbox);
+    connection.leave(&end, waiting).await;
+}
+
+async fn run<'a, S: AsyncRead + AsyncWrite>(
+    connection: &'a Connection,
+    stream: S,
+    inbox: &mut mpsc::UnboundedReceiver<Event>,
+    waiting: &mut FuturesUnordered<Handling<'a>>,
+) -> End {
+    let (mut from, mut to) = tokio::io::split(stream);
+    let mut reader = FrameReader::default();
+    let logon_deadline = tokio::time::sleep(limits::UNAUTHENTICATED_TIMEOUT);
+    tokio::pin!(logon_deadline);
+    loop {
+        let frame = match reader.next_frame(connection.frame_limit()) {
+            Ok(frame) => frame,
+            Err(end) => return End::Input(end),
+        };
+        let is_whole = frame.is_some();
+        if let Some(frame) = frame {
+            let mut answer: Handling<'a> = Box::pin(dispatch::process(connection, frame));
+            match poll_once(answer.as_mut()).await {
+                Poll::Ready(Ok(answer)) => connection.push(answer),
+                Poll::Ready(Err(violation)) => {
+                    let bytes = connection.output().take();
+                    let _ = to.write_all(&bytes).await;
+                    return End::Violation(violation);
+                }
+                Poll::Pending => waiting.push(answer),
+            }
+            while let Ok(event) = inbox.try_recv() {
+                if let ControlFlow::Break(end) = connection.take_driven_event(event) {
+                    return end;
+                }
+            }
+        }
+        let bytes = connection.output().take();
+        if let Err(error) = to.write_all(&bytes).await {
+            return End::Output(error);
+        }
+        if is_whole {
+            continue;
+        }
+        connection.traffic.hand_on(&connection.server.statistics);
+        tokio::select! {
+            biased;
+            Some(done) = waiting.next(), if !waiting.is_empty() => match done {
+                Ok(answer) => connection.push(answer),
+                Err(violation) => return End::Violation(violation),
+            },
+            Some(event) = inbox.recv() => {
+                if let ControlFlow::Break(end) = connection.take_driven_event(event) {
+                    return end;
+                }
+            }
+            read = from.read_buf(&mut reader.buffer) => match read {
+                Ok(0) => return End::Input(InputEnd::Closed),
+                Ok(bytes) => connection.traffic.received(bytes),
+                Err(error) => return End::Input(InputEnd::Io(error)),
+            },
+            () = &mut logon_deadline, if !connection.is_authenticated() => return End::NoLogon,
+        }
+    }
+}
+
+impl Connection {
+    /// [`Connection::take_event`] where no kernel can be asked about the peer.
+    fn take_driven_event(&self, event: Event) -> ControlFlow<End> {
+        match event {
+            Event::Break(notice) => self.push(dispatch::break_notification(self, &notice)),
+            Event::SessionEnded => self.forget_sessions(),
+            Event::Close => return ControlFlow::Break(End::Asked),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Output {
+    /// Takes out all that waits, as it is on the wire.
+    fn take(&mut self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.waiting());
+        for answer in &self.queue {
+            bytes.extend_from_slice(&answer.bytes);
+            let Some(tail) = &answer.tail else { continue };
+            let start = bytes.len();
+            bytes.resize(start.saturating_add(tail.length), 0);
+            // As from the page cache: what cannot be read is zeros.
+            let _ = tail.handle.read_at(bytes.get_mut(start..).unwrap_or_default(), tail.offset);
+        }
+        self.advance(bytes.len());
+        bytes
+    }
+}

@@ -1,0 +1,143 @@
+//! A whole server without sockets, over any files, in the time of the runtime it is started on: for fuzzing, and
+//! for tests that let files fail. With tokio's clock paused, time passes when nothing else is to be done.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+
+use auth::users::UserDb;
+use tokio::io::DuplexStream;
+use tokio::task::JoinHandle;
+use wire::Guid;
+
+use crate::config::{Settings, ShareSettings};
+use crate::security::Machine;
+use crate::server::{Server, Surroundings};
+use crate::service::StartError;
+use crate::{admin, connection, service};
+
+/// A server whose clients are at the other ends of streams in memory.
+pub struct TestServer {
+    server: Arc<Server>,
+    served: Arc<AtomicUsize>,
+    ports: AtomicU16,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// How much of each kind the registry has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections.
+    pub connections: usize,
+    /// Sessions, logons under way included.
+    pub sessions: usize,
+    /// Tree connects.
+    pub trees: usize,
+    /// Opens, those included that wait for their client.
+    pub opens: usize,
+}
+
+impl TestServer {
+    /// Starts a server whose shares have the files that `open_share` opens. What it makes up itself follows from
+    /// `seed`, but for the challenges and keys of logons.
+    pub fn start(
+        settings: Settings,
+        accounts: UserDb,
+        seed: u64,
+        open_share: impl Fn(&ShareSettings) -> vfs::Result<Arc<dyn vfs::Backend>> + Send + Sync + 'static,
+    ) -> Result<Self, StartError> {
+        let open_share = move |share: &ShareSettings| {
+            open_share(share).map_err(|error| StartError::Share {
+                name: share.name.clone(),
+                path: share.path.clone(),
+                error,
+            })
+        };
+        let surroundings = Surroundings { seed, guid: Guid([0x5e; 16]), open_share: Box::new(open_share) };
+        let server = Server::within(settings, accounts, surroundings)?;
+        // Nothing is looked for on the disk, and nothing left there.
+        let _ = server.machine.set(Machine([1, 2, 3]));
+        let tasks = vec![
+            tokio::spawn(service::watch_timeouts(Arc::clone(&server))),
+            tokio::spawn(admin::idle::watch(Arc::clone(&server))),
+        ];
+        Ok(Self { server, served: Arc::default(), ports: AtomicU16::new(FIRST_PORT), tasks })
+    }
+
+    /// Connects a client, whose end of the stream this is.
+    pub fn connect(&self) -> DuplexStream {
+        let (client, end) = tokio::io::duplex(STREAM_BYTES);
+        let port = self.ports.fetch_add(1, Ordering::Relaxed);
+        let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let served = Served::one_more(&self.served);
+        let server = Arc::clone(&self.server);
+        tokio::spawn(async move {
+            connection::driven::serve(server, end, peer).await;
+            drop(served);
+        });
+        client
+    }
+
+    /// Takes over other settings and accounts, as for SIGHUP.
+    pub fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
+        self.server.reload(|| Ok((settings, accounts)))
+    }
+
+    /// How much of each kind the registry has.
+    pub fn counts(&self) -> Counts {
+        let (connections, sessions, trees, opens) = self.server.registry.lock("counts").counts();
+        Counts { connections, sessions, trees, opens }
+    }
+
+    /// How many connections have a task, and how many requests wait for the registry.
+    pub fn busy(&self) -> (usize, usize) {
+        (self.served.load(Ordering::Relaxed), self.server.waiters.count())
+    }
+
+    /// What is wrong with the registry's tables.
+    pub fn check(&self) -> Result<(), String> {
+        self.server.registry.lock("invariants").check_invariants()
+    }
+
+    /// Ends every session and closes every file.
+    pub fn shut_down(&self) {
+        self.server.shut_down();
+    }
+
+    /// Ends every session of a user as an administrator does, and says how many there were.
+    pub fn end_sessions_of(&self, user: &str) -> usize {
+        let filter = registry::SessionFilter { user: Some(user), client: None };
+        let (count, effects) =
+            self.server.registry.lock("end_sessions").close_sessions(&filter, self.server.now());
+        self.server.apply(effects);
+        count
+    }
+}
+
+impl Drop for TestServer {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// One of the connections that are served, for as long as it is.
+struct Served(Arc<AtomicUsize>);
+
+impl Served {
+    fn one_more(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The port of the first client.
+const FIRST_PORT: u16 = 50_000;
+
+/// Bytes under way in each direction: more than a client asks for at once.
+const STREAM_BYTES: usize = 4 << 20;

@@ -1,0 +1,173 @@
+//! Which calls fail, and how.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// How often something goes wrong, each in so many of 1,024 calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// A call fails and has done nothing.
+    pub fails: u16,
+    /// A call has its effect and reports an error all the same.
+    pub tears: u16,
+    /// A write or read does less than it was asked for.
+    pub shortens: u16,
+    /// A call takes [`Rates::slowness`] longer.
+    pub slows: u16,
+    /// How much longer.
+    pub slowness: Duration,
+}
+
+impl Rates {
+    /// Nothing goes wrong.
+    pub const NONE: Self = Self { fails: 0, tears: 0, shortens: 0, slows: 0, slowness: Duration::ZERO };
+}
+
+/// What goes wrong in the calls of a [`FaultyBackend`](super::FaultyBackend) and of its handles, and what has.
+#[derive(Debug)]
+pub struct Faults {
+    state: Mutex<State>,
+    handles: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct State {
+    random: u64,
+    rates: Rates,
+    /// How often each call was made, and how often it went wrong.
+    calls: BTreeMap<&'static str, (u64, u64)>,
+}
+
+/// What is to become of a call.
+enum Fate {
+    Succeeds,
+    Fails(Error),
+    Tears(Error),
+}
+
+impl Faults {
+    /// Nothing goes wrong yet; what will be drawn follows from the seed.
+    pub fn new(seed: u64) -> Self {
+        let state = State { random: seed, rates: Rates::NONE, calls: BTreeMap::new() };
+        Self { state: Mutex::new(state), handles: AtomicUsize::new(0) }
+    }
+
+    /// Sets how often something goes wrong from now on.
+    pub fn set_rates(&self, rates: Rates) {
+        self.state().rates = rates;
+    }
+
+    /// How many handles there are.
+    pub fn handles(&self) -> usize {
+        self.handles.load(Ordering::Relaxed)
+    }
+
+    /// How often each call was made, and how often something was wrong with it.
+    pub fn calls(&self) -> BTreeMap<&'static str, (u64, u64)> {
+        self.state().calls.clone()
+    }
+
+    /// Makes a call, or not, and reports an error, or not.
+    pub(super) fn call<T>(&self, name: &'static str, call: impl FnOnce() -> Result<T>) -> Result<T> {
+        let (fate, slowness) = self.state().draw(name);
+        // Not under the lock: other calls go on.
+        if let Some(slowness) = slowness {
+            std::thread::sleep(slowness);
+        }
+        match fate {
+            Fate::Succeeds => call(),
+            Fate::Fails(error) => Err(error),
+            // What fails anyway says so itself.
+            Fate::Tears(error) => call().and(Err(error)),
+        }
+    }
+
+    /// How much of `length` bytes a call does.
+    pub(super) fn shortened(&self, length: usize) -> usize {
+        let mut state = self.state();
+        let rate = state.rates.shortens;
+        if length > 1 && state.happens(rate) { 1 + state.below(length - 1) } else { length }
+    }
+
+    pub(super) fn handle_made(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn handle_dropped(&self) {
+        self.handles.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn draw(&mut self, name: &'static str) -> (Fate, Option<Duration>) {
+        let rates = self.rates;
+        let slowness = self.happens(rates.slows).then_some(rates.slowness);
+        let fate = if self.happens(rates.fails) {
+            Fate::Fails(self.error())
+        } else if self.happens(rates.tears) {
+            Fate::Tears(self.error())
+        } else {
+            Fate::Succeeds
+        };
+        let counts = self.calls.entry(name).or_default();
+        counts.0 = counts.0.saturating_add(1);
+        counts.1 = counts.1.saturating_add(u64::from(!matches!(fate, Fate::Succeeds)));
+        (fate, slowness)
+    }
+
+    /// Any error that a backend can report: one of its own, or whatever the errno is translated to.
+    fn error(&mut self) -> Error {
+        let own = [
+            Error::NotFound,
+            Error::PathNotFound,
+            Error::NotADirectory,
+            Error::IsADirectory,
+            Error::Exists,
+            Error::AccessDenied,
+            Error::NotEmpty,
+            Error::Loop,
+            Error::TooManyLinks,
+            Error::NoSpace,
+            Error::ReadOnly,
+            Error::CrossDevice,
+            Error::InvalidName,
+            Error::InvalidArgument,
+            Error::TooManyOpen,
+            Error::NotSupported,
+            Error::Busy,
+            Error::Replaced,
+        ];
+        let chosen = self.below(own.len() * 2);
+        own.into_iter().nth(chosen).unwrap_or_else(|| {
+            let errno = i32::try_from(1 + self.below(LAST_ERRNO)).unwrap_or(1);
+            std::io::Error::from_raw_os_error(errno).into()
+        })
+    }
+
+    fn happens(&mut self, of_1024: u16) -> bool {
+        self.below(1024) < usize::from(of_1024)
+    }
+
+    fn below(&mut self, count: usize) -> usize {
+        usize::try_from(self.next() % u64::try_from(count.max(1)).unwrap_or(u64::MAX)).unwrap_or(0)
+    }
+
+    /// splitmix64.
+    fn next(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.random ^ self.random >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ mixed >> 31
+    }
+}
+
+/// EHWPOISON, the last that Linux has.
+const LAST_ERRNO: usize = 133;
