@@ -77,7 +77,7 @@ pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
-pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
+pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState, UserKind};
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{
     FileFilter, FileSnapshot, Part, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,
