@@ -185,7 +185,7 @@ impl World {
     }
 
     fn tree(&mut self, session: SessionId) -> TreeId {
-        self.state.tree_connect(session, "data", |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
+        self.state.tree_connect(session, "data", false, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
     }
 
     fn key(&mut self, client: Client) -> RequestKey {
@@ -318,6 +318,7 @@ impl World {
         let app_instance = (durable & 0x0c == 0x0c).then(|| AppInstance {
             id: guid(0xaa),
             version: (durable & 0x10 == 0x10).then(|| (0, u64::from(durable >> 5))),
+            maximal_access: AccessMask(if durable & 0x20 == 0x20 { 0x12_0089 } else { 0x1f_01ff }),
         });
         let durable = match durable % 4 {
             1 => Some(DurableRequest::V1),

@@ -13,7 +13,7 @@ use crate::{Effects, LeaseId, Shell, State, Time};
 pub enum AcknowledgeOplockError {
     /// There is no such open: STATUS_FILE_CLOSED.
     NoSuchOpen,
-    /// The level is that of a lease: STATUS_INVALID_PARAMETER.
+    /// The level is that of a lease; the oplock is lost: STATUS_INVALID_PARAMETER.
     LevelOfLease,
     /// The level is neither II nor none; the oplock is lost: STATUS_INVALID_OPLOCK_PROTOCOL.
     BadLevel,
@@ -56,6 +56,10 @@ impl<S: Shell> State<S> {
         now: Time,
     ) -> Result<(LeaseState, Effects<S>), AcknowledgeLeaseError> {
         let id = LeaseId { client, key };
+        let lease = self.leases.get_mut(&id).ok_or(AcknowledgeLeaseError::NoSuchLease)?;
+        for open in std::mem::take(&mut lease.replayable) {
+            self.forget_replay(open);
+        }
         let lease = self.leases.get_mut(&id).ok_or(AcknowledgeLeaseError::NoSuchLease)?;
         let breaking = lease.breaking.ok_or(AcknowledgeLeaseError::NotBreaking)?;
         if !breaking.to.contains(state) {
@@ -109,21 +113,16 @@ impl<S: Shell> State<S> {
     ) -> Result<OplockLevel, AcknowledgeOplockError> {
         use AcknowledgeOplockError::{BadLevel, LevelOfLease, NoSuchOpen, NotBreaking};
         let info = self.open_of(session, file_id).ok_or(NoSuchOpen)?;
+        self.forget_replay(info.global_id);
         let caching = self.opens.get(&info.global_id).ok_or(NoSuchOpen)?.caching;
-        if level == OplockLevel::LEASE {
-            return Err(LevelOfLease);
-        }
-        let breaking = match caching {
-            Caching::Oplock { breaking, .. } => breaking,
-            _ => None,
+        let Caching::Oplock { breaking: Some(breaking), .. } = caching else {
+            return Err(NotBreaking);
         };
         if level != OplockLevel::LEVEL_II && level != OplockLevel::NONE {
-            if breaking.is_some() {
-                self.finish_oplock_break(info.global_id, OplockLevel::NONE, effects);
-            }
-            return Err(BadLevel);
+            // Whatever the client means by it, it has answered: who waits for it goes on.
+            self.finish_oplock_break(info.global_id, OplockLevel::NONE, effects);
+            return Err(if level == OplockLevel::LEASE { LevelOfLease } else { BadLevel });
         }
-        let breaking = breaking.ok_or(NotBreaking)?;
         let left = if breaking.to == OplockLevel::NONE { OplockLevel::NONE } else { level };
         self.finish_oplock_break(info.global_id, left, effects);
         if left != OplockLevel::NONE && breaking.required == OplockLevel::NONE {

@@ -50,6 +50,8 @@ pub struct AppInstance {
     pub id: Guid,
     /// `AppInstanceVersionHigh` and `AppInstanceVersionLow`.
     pub version: Option<(u64, u64)>,
+    /// The maximal access that the user has on the file.
+    pub maximal_access: AccessMask,
 }
 
 /// SMB2_CREATE_REQUEST_LEASE and _V2 (MS-SMB2 2.2.13.2.8, 2.2.13.2.10).

@@ -15,7 +15,9 @@ use crate::paths::folded;
 use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
-use crate::{CloseReason, Effects, FileKey, LeaseId, LimitReached, OpenShared, Shell, State, Time, cost};
+use crate::{
+    CloseReason, Effects, FileKey, Identity, LeaseId, LimitReached, OpenShared, Shell, State, Time, cost,
+};
 
 /// The objects a request came with.
 struct Requester {
@@ -118,8 +120,10 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Closes what an earlier instance of the same application has open of the file, on another client
-    /// (MS-SMB2 3.3.5.9.13, 3.3.5.9.16). False: there are more than one hold of the lock may close.
+    /// Closes what an earlier instance of the same application has open of the file, on another client, if the user
+    /// may read the file (MS-SMB2 3.3.5.9.13, 3.3.5.9.16). That is enough for the user's own opens. Another user's open
+    /// is closed only for somebody who may have all of its access: who knows the id of an application can so take its
+    /// place, but not shut out anybody who may do more. False: there are more than one hold of the lock may close.
     fn fail_over(
         &mut self,
         request: &AdmitRequest,
@@ -131,6 +135,7 @@ impl<S: Shell> State<S> {
             return Ok(true);
         };
         let share = self.trees.get(&requester.home.tree).map(|it| &it.share);
+        let user = self.sessions.get(&requester.home.session).map(|it| it.owner.clone());
         let Some(file) = self.files.get(&key) else {
             return Ok(true);
         };
@@ -141,10 +146,19 @@ impl<S: Shell> State<S> {
             if open.client_guid == requester.client_guid || share != Some(&open.share) {
                 continue;
             }
-            if instance.version.zip(its.version).is_some_and(|(new, old)| new <= old) {
+            // One without a version is older than any with one.
+            if its.version.is_some() && instance.version <= its.version {
                 return Err(Refused::NewerInstance);
             }
-            earlier.push(id);
+            let is_own = user.as_ref().is_some_and(|user| open.owner.is_same_user(user));
+            let needed = if is_own {
+                AccessMask::FILE_GENERIC_READ
+            } else {
+                open.access | AccessMask::FILE_GENERIC_READ
+            };
+            if instance.maximal_access.contains(needed) {
+                earlier.push(id);
+            }
         }
         for id in earlier {
             if !self.has_time(effects) {
@@ -345,6 +359,11 @@ impl<S: Shell> State<S> {
         }
         if let Some(name) = open.replay {
             self.create_guids.insert(name, id);
+            if let Caching::Lease(lease) = open.caching
+                && let Some(lease) = self.leases.get_mut(&lease)
+            {
+                lease.replayable.insert(id);
+            }
         }
         self.volatile_ids.insert(open.file_id.volatile, id);
         self.opens.insert(id, open);
@@ -433,10 +452,9 @@ impl<S: Shell> State<S> {
     }
 
     fn owner(&self, session: SessionGlobalId) -> Arc<Owner> {
-        self.sessions.get(&session).map_or_else(
-            || Arc::new(Owner { user: "".into(), domain: "".into(), client: "".into() }),
-            |it| it.owner.clone(),
-        )
+        self.sessions
+            .get(&session)
+            .map_or_else(|| Arc::new(Owner::new(&Identity::default(), "".into())), |it| it.owner.clone())
     }
 
     fn tree_share(&self, tree: TreeGlobalId) -> crate::share::ShareKey {

@@ -450,8 +450,10 @@ impl<S: Shell> State<S> {
         let current = lease.state;
         let ack_required = current.intersects(LeaseState::WRITE | LeaseState::HANDLE);
         let epoch = lease.epoch;
-        let open =
-            lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some())).copied();
+        let open = self.spokesman(id);
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
         if ack_required {
             let deadline = now.after_ms(self.limits.break_timeout_ms);
             lease.breaking = Some(LeaseBreaking { to, required, deadline });
@@ -484,7 +486,6 @@ impl<S: Shell> State<S> {
         let Some(found) = self.sessions.get(&session) else {
             return;
         };
-        let is_sealed = found.identity.flags.encrypted;
         let left = found.channels.clone();
         let was_told_there = |open: &Open<S>| {
             let own = open.home.map(|home| home.connection);
@@ -510,7 +511,9 @@ impl<S: Shell> State<S> {
                     let kind = BreakKind::Oplock { file_id: open.file_id, level: breaking.to };
                     self.notify(id, kind, now, effects);
                 }
-                Caching::Lease(lease) if is_sealed && was_first && self.is_told_by(lease, id) => {
+                Caching::Lease(lease)
+                    if was_first && self.spokesman(lease) == Some(id) && self.is_sealed(id) =>
+                {
                     self.repeat_lease_break(lease, now, effects);
                 }
                 _ => {}
@@ -538,12 +541,6 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Whether a lease's client is told of its break through this open.
-    fn is_told_by(&self, lease: LeaseId, open: FileGlobalId) -> bool {
-        let has_home = |open: &&FileGlobalId| self.opens.get(open).is_some_and(|it| it.home.is_some());
-        self.leases.get(&lease).is_some_and(|it| it.opens.iter().find(has_home) == Some(&open))
-    }
-
     fn repeat_lease_break(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
         let Some((lease, breaking)) =
             self.leases.get(&id).and_then(|it| it.breaking.map(|breaking| (it, breaking)))
@@ -557,10 +554,24 @@ impl<S: Shell> State<S> {
             ack_required: true,
             epoch: lease.epoch,
         };
-        let open = lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some()));
-        if let Some(open) = open.copied() {
+        if let Some(open) = self.spokesman(id) {
             self.notify(open, kind, now, effects);
         }
+    }
+
+    /// The open of a lease by which its client is told of a break: the first that has a client.
+    fn spokesman(&self, id: LeaseId) -> Option<FileGlobalId> {
+        let lease = self.leases.get(&id)?;
+        lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some())).copied()
+    }
+
+    /// Whether what is sent about an open must be sealed (MS-SMB2 3.3.4.1.4).
+    fn is_sealed(&self, id: FileGlobalId) -> bool {
+        let Some(home) = self.opens.get(&id).and_then(|open| open.home) else {
+            return false;
+        };
+        self.trees.get(&home.tree).is_some_and(|tree| tree.encrypted)
+            || self.sessions.get(&home.session).is_some_and(|session| session.identity.flags.encrypted)
     }
 
     fn notify(&mut self, id: FileGlobalId, kind: BreakKind, now: Time, effects: &mut Effects<S>) {
@@ -570,10 +581,10 @@ impl<S: Shell> State<S> {
         let Some(session) = open.home.and_then(|home| self.sessions.get(&home.session)) else {
             return;
         };
+        let sealed = self.is_sealed(id);
         let (channels, awaited) = match open.caching {
-            Caching::Lease(lease) if session.identity.flags.encrypted => {
-                (session.channels.clone(), self.awaited_lease_break(lease))
-            }
+            // Only the session's own connections have its keys.
+            Caching::Lease(lease) if sealed => (session.channels.clone(), self.awaited_lease_break(lease)),
             Caching::Lease(lease) => (self.channels_of_client(lease.client), self.awaited_lease_break(lease)),
             _ => {
                 // Any channel will do (MS-SMB2 3.3.4.1.6); the client uses this one for this file.
@@ -589,6 +600,7 @@ impl<S: Shell> State<S> {
             connections,
             session: session.attached.clone(),
             session_id: session.session_id,
+            sealed,
             kind,
             awaited,
         });

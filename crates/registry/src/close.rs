@@ -99,9 +99,7 @@ impl<S: Shell> State<S> {
         };
         let same_user = match (self.sessions.get(&new), self.sessions.get(&previous)) {
             (Some(new), Some(previous)) => {
-                new.identity.user.to_lowercase() == previous.identity.user.to_lowercase()
-                    && new.identity.domain.to_lowercase() == previous.identity.domain.to_lowercase()
-                    && new.identity.flags.anonymous == previous.identity.flags.anonymous
+                previous.state != SessionState::InProgress && new.identity.is_same_user(&previous.identity)
             }
             _ => false,
         };
@@ -410,6 +408,7 @@ impl<S: Shell> State<S> {
             return;
         };
         lease.opens.remove(&open);
+        lease.replayable.remove(&open);
         if !lease.opens.is_empty() {
             return;
         }

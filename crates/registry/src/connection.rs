@@ -118,7 +118,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Ends a connection (MS-SMB2 3.3.7.1): its waiting requests are dropped without an answer, its
+    /// Ends a connection (MS-SMB2 3.3.7.1): its waiting requests end without an answer, its
     /// sessions without another channel end, durable opens stay behind. A session with another channel
     /// hears there of the breaks it was told of here; its requests that wait for a break go on waiting.
     pub fn disconnect(&mut self, id: ConnectionId, now: Time) -> Effects<S> {
@@ -134,6 +134,7 @@ impl<S: Shell> State<S> {
         self.client_connections.remove(&(client, id));
         let waiting: Vec<RequestKey> = waiting.into_iter().filter(|it| !self.strand(*it, id)).collect();
         self.forget_waiting(&waiting, now, &mut effects);
+        effects.forgotten.extend(waiting);
         for session in sessions {
             self.unbind(session, id, now, &mut effects);
         }

@@ -311,7 +311,11 @@ fn lists_are_shorter_where_entries_have_much_to_show() {
 fn instances_of_an_application_are_replaced_in_parts() {
     let mut world = World::new();
     let (before, after) = (world.client(1), world.client(2));
-    let instance = Some(registry::AppInstance { id: guid(9), version: None });
+    let instance = Some(registry::AppInstance {
+        id: guid(9),
+        version: None,
+        maximal_access: wire::AccessMask::FILE_ALL,
+    });
     for number in 0..MANY {
         open(&mut world, before, 1, |it| it.app_instance = instance.filter(|_| number % 2 == 0));
     }

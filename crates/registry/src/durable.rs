@@ -199,8 +199,16 @@ impl<S: Shell> State<S> {
     /// Notes that a client uses an open, and so has had the answer to its CREATE: a replay is not meant
     /// for it (`Open.IsReplayEligible`).
     pub fn forget_replay(&mut self, id: FileGlobalId) {
-        if let Some(name) = self.opens.get_mut(&id).and_then(|open| open.replay.take()) {
+        let Some(open) = self.opens.get_mut(&id) else {
+            return;
+        };
+        if let Some(name) = open.replay.take() {
             self.create_guids.remove(&name);
+        }
+        if let Caching::Lease(lease) = open.caching
+            && let Some(lease) = self.leases.get_mut(&lease)
+        {
+            lease.replayable.remove(&id);
         }
     }
 

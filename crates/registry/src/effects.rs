@@ -20,6 +20,8 @@ pub struct Effects<S: Shell> {
     pub dropped: Vec<Dropped<S>>,
     /// Waiting requests to answer now, unsuccessfully.
     pub cancelled: Vec<Cancelled>,
+    /// Waiting requests that are over and have nobody left to be answered.
+    pub forgotten: Vec<RequestKey>,
     /// Waiting lock requests that hold their lock now.
     pub granted: Vec<RequestKey>,
     /// Requests that waited for breaks and should try again.
@@ -43,6 +45,7 @@ impl<S: Shell> Effects<S> {
             breaks: Vec::new(),
             dropped: Vec::new(),
             cancelled: Vec::new(),
+            forgotten: Vec::new(),
             granted: Vec::new(),
             retry: Vec::new(),
             trees_ended: Vec::new(),
@@ -58,6 +61,7 @@ impl<S: Shell> Effects<S> {
         self.breaks.is_empty()
             && self.dropped.is_empty()
             && self.cancelled.is_empty()
+            && self.forgotten.is_empty()
             && self.granted.is_empty()
             && self.retry.is_empty()
             && self.trees_ended.is_empty()
@@ -71,6 +75,7 @@ impl<S: Shell> Effects<S> {
         self.breaks.extend(later.breaks);
         self.dropped.extend(later.dropped);
         self.cancelled.extend(later.cancelled);
+        self.forgotten.extend(later.forgotten);
         self.granted.extend(later.granted);
         self.retry.extend(later.retry);
         self.trees_ended.extend(later.trees_ended);
@@ -92,8 +97,10 @@ pub struct BreakNotice<S: Shell> {
     /// The connections it may be sent on, the best first; one is enough. For a lease they need not be the
     /// session's.
     pub connections: Vec<S::Connection>,
-    /// The session whose keys sign or seal it.
+    /// The session whose keys seal it.
     pub session: S::Session,
+    /// Whether it must be sealed: `Session.EncryptData` or `Share.EncryptData` of the open that it is about.
+    pub sealed: bool,
     /// That session's id.
     pub session_id: SessionId,
     /// What is broken.

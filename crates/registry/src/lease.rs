@@ -20,6 +20,8 @@ pub(crate) struct Lease {
     pub(crate) unanswered_breaks: u32,
     /// `Lease.LeaseOpens`.
     pub(crate) opens: BTreeSet<FileGlobalId>,
+    /// Those of them that a CREATE can be the replay of (`Open.IsReplayEligible`).
+    pub(crate) replayable: BTreeSet<FileGlobalId>,
     /// The state for those who have no lock: see [`OpenShared`](crate::OpenShared).
     pub(crate) shared: Arc<AtomicU8>,
 }
@@ -45,6 +47,7 @@ impl Lease {
             epoch,
             unanswered_breaks: 0,
             opens: BTreeSet::new(),
+            replayable: BTreeSet::new(),
             shared: Arc::default(),
         }
     }

@@ -89,7 +89,7 @@ pub use paths::{RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use rest::Rest;
-pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
+pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState, UserKind};
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{
     FileFilter, FileSnapshot, Part, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,

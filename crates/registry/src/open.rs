@@ -44,8 +44,11 @@ use wire::{
 use crate::caching::Caching;
 use crate::durable::Durable;
 use crate::events::EventOpen;
+use crate::session::is_same_user;
 use crate::share::ShareKey;
-use crate::{AppInstance, CloseReason, ConnectionId, FileShared, Identity, Shell, State, Target, Time};
+use crate::{
+    AppInstance, CloseReason, ConnectionId, FileShared, Identity, Shell, State, Target, Time, UserKind,
+};
 
 pub(crate) struct Open<S: Shell> {
     pub(crate) file_id: FileId,
@@ -111,12 +114,14 @@ pub(crate) struct Home {
 pub(crate) struct Owner {
     pub(crate) user: Arc<str>,
     pub(crate) domain: Arc<str>,
+    pub(crate) kind: UserKind,
     pub(crate) client: Arc<str>,
 }
 
 impl Owner {
     pub(crate) fn new(identity: &Identity, client: Arc<str>) -> Self {
-        Self { user: identity.user.clone(), domain: identity.domain.clone(), client }
+        let kind = identity.kind();
+        Self { user: identity.user.clone(), domain: identity.domain.clone(), kind, client }
     }
 
     /// The user in the form that is compared.
@@ -126,8 +131,7 @@ impl Owner {
 
     /// Whether both belong to one user (`Open.DurableOwner`).
     pub(crate) fn is_same_user(&self, other: &Self) -> bool {
-        self.user.to_lowercase() == other.user.to_lowercase()
-            && self.domain.to_lowercase() == other.domain.to_lowercase()
+        is_same_user((self.kind, &self.user), (other.kind, &other.user))
     }
 }
 

@@ -68,12 +68,46 @@ pub enum SessionState {
 /// Who a session belongs to, known once it is valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// `Session.UserName`; empty for the anonymous user.
+    /// `Session.UserName`: the account's name, the name that a guest gave itself, or empty for the anonymous user.
     pub user: Arc<str>,
-    /// The domain or server the account belongs to.
+    /// The domain or server that the client named. Nobody has checked it.
     pub domain: Arc<str>,
     /// The rest that shows.
     pub flags: SessionFlags,
+}
+
+impl Identity {
+    /// Whether both are one user: of one kind, and of one account. The domain is not compared, because the client
+    /// chooses it and the account is the same in all of them.
+    pub fn is_same_user(&self, other: &Self) -> bool {
+        is_same_user((self.kind(), &self.user), (other.kind(), &other.user))
+    }
+
+    /// What kind of user it is.
+    pub const fn kind(&self) -> UserKind {
+        match self.flags {
+            SessionFlags { anonymous: true, .. } => UserKind::Anonymous,
+            SessionFlags { guest: true, .. } => UserKind::Guest,
+            SessionFlags { .. } => UserKind::Account,
+        }
+    }
+}
+
+/// What kind of user somebody is. A guest's name is its own claim: it makes the guest no account of that name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum UserKind {
+    /// An account that has proved its password.
+    #[default]
+    Account,
+    /// `Session.IsGuest`.
+    Guest,
+    /// `Session.IsAnonymous`.
+    Anonymous,
+}
+
+/// Whether two users, each by kind and name, are the same.
+pub(crate) fn is_same_user(one: (UserKind, &str), other: (UserKind, &str)) -> bool {
+    one.0 == other.0 && one.1.to_lowercase() == other.1.to_lowercase()
 }
 
 /// What kind of session it is.
@@ -263,6 +297,17 @@ impl<S: Shell> State<S> {
         session.channels.push(connection);
         self.index_client(connection);
         Ok(())
+    }
+
+    /// What the server attached to the next sessions after the last one seen, at most so many.
+    pub fn sessions_after(
+        &self,
+        after: Option<SessionGlobalId>,
+        limit: usize,
+    ) -> Vec<(SessionGlobalId, S::Session)> {
+        let start = after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        let next = self.sessions.range((start, std::ops::Bound::Unbounded)).take(limit);
+        next.map(|(id, it)| (*id, it.attached.clone())).collect()
     }
 
     /// What is known of a session.

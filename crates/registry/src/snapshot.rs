@@ -12,23 +12,25 @@ use crate::close::is_client;
 use crate::file::below;
 use crate::locks::RangeLock;
 use crate::open::Open;
-use crate::session::{Session, SessionState};
+use crate::session::{Session, SessionState, is_same_user};
 use crate::share::ShareKey;
-use crate::{ConnectionId, ConnectionInfo, Identity, ShareDefinition, Shell, State, Target, Time, cost};
+use crate::{
+    ConnectionId, ConnectionInfo, Identity, ShareDefinition, Shell, State, Target, Time, UserKind, cost,
+};
 
 /// Which sessions are meant (MS-SRVS 3.1.4.5); no condition means all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionFilter<'a> {
     /// The client's name or address.
     pub client: Option<&'a str>,
-    /// The user's name.
+    /// The user's account. A guest who calls itself so is not meant.
     pub user: Option<&'a str>,
 }
 
 /// Which opens are meant (MS-SRVS 3.1.4.1); no condition means all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileFilter<'a> {
-    /// The user's name.
+    /// The user's account. A guest who calls itself so is not meant.
     pub user: Option<&'a str>,
     /// The client's name or address.
     pub client: Option<&'a str>,
@@ -91,7 +93,9 @@ pub struct FileSnapshot {
     pub tree: Option<TreeGlobalId>,
     /// Whose it is.
     pub user: Arc<str>,
-    /// The domain or server the account belongs to.
+    /// What kind of user that is.
+    pub user_kind: UserKind,
+    /// The domain or server that the client named.
     pub domain: Arc<str>,
     /// The client's name.
     pub client: Arc<str>,
@@ -140,6 +144,8 @@ pub struct TreeSnapshot {
     pub share: Arc<str>,
     /// Whose it is.
     pub user: Arc<str>,
+    /// What kind of user that is.
+    pub user_kind: UserKind,
     /// The client's name.
     pub client: Arc<str>,
     /// How many opens it has.
@@ -237,6 +243,7 @@ impl<S: Shell> State<S> {
                     session: tree.session,
                     share: tree.share_name.clone(),
                     user: session.identity.user.clone(),
+                    user_kind: session.identity.kind(),
                     client: session.owner.client.clone(),
                     opens: tree.opens.len(),
                     created: tree.created,
@@ -269,8 +276,9 @@ impl<S: Shell> State<S> {
     }
 
     pub(crate) fn matches_session(&self, session: &Session<S>, filter: &SessionFilter<'_>) -> bool {
-        filter.user.is_none_or(|user| session.identity.user.to_lowercase() == user.to_lowercase())
-            && filter.client.is_none_or(|client| self.is_from(session, client))
+        filter.user.is_none_or(|user| {
+            is_same_user((session.identity.kind(), &session.identity.user), (UserKind::Account, user))
+        }) && filter.client.is_none_or(|client| self.is_from(session, client))
     }
 
     fn is_from(&self, session: &Session<S>, client: &str) -> bool {
@@ -284,7 +292,9 @@ impl<S: Shell> State<S> {
 
     fn matches_file(&self, open: &Open<S>, filter: &FileFilter<'_>) -> bool {
         let session = open.home.map(|home| home.session);
-        filter.user.is_none_or(|user| open.owner.user.to_lowercase() == user.to_lowercase())
+        filter
+            .user
+            .is_none_or(|user| is_same_user((open.owner.kind, &open.owner.user), (UserKind::Account, user)))
             && filter.session.is_none_or(|wanted| session == Some(wanted))
             && filter.below.is_none_or(|directory| {
                 below(&open.path, directory).is_some() || open.path.to_lowercase() == directory.to_lowercase()
@@ -334,6 +344,7 @@ impl<S: Shell> State<S> {
             session: open.home.map(|home| home.session),
             tree: open.home.map(|home| home.tree),
             user: open.owner.user.clone(),
+            user_kind: open.owner.kind,
             domain: open.owner.domain.clone(),
             client: open.owner.client.clone(),
             target: open.target.clone(),

@@ -20,6 +20,8 @@ pub(crate) struct Tree<S: Shell> {
     pub(crate) share_name: Arc<str>,
     pub(crate) created: Time,
     pub(crate) opens: BTreeSet<FileGlobalId>,
+    /// What goes by it must be sealed.
+    pub(crate) encrypted: bool,
     pub(crate) attached: S::Tree,
 }
 
@@ -53,11 +55,13 @@ pub enum TreeConnectError {
 }
 
 impl<S: Shell> State<S> {
-    /// Connects a session to a share (MS-SMB2 3.3.5.7). `attach` makes what the server keeps with it.
+    /// Connects a session to a share (MS-SMB2 3.3.5.7), with `Share.EncryptData` in `encrypted`. `attach` makes what
+    /// the server keeps with it.
     pub fn tree_connect(
         &mut self,
         session: SessionId,
         share: &str,
+        encrypted: bool,
         attach: impl FnOnce(TreeId, TreeGlobalId) -> S::Tree,
         now: Time,
     ) -> Result<TreeInfo<S>, TreeConnectError> {
@@ -89,6 +93,7 @@ impl<S: Shell> State<S> {
             ending: None,
             created: now,
             opens: BTreeSet::new(),
+            encrypted,
             attached: attach(tree_id, global_id),
         };
         target.uses.insert(global_id);

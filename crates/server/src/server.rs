@@ -39,7 +39,6 @@ pub(crate) struct Server {
     /// Wakes the task that watches the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
     pub(crate) guid: Guid,
-    acceptor: Arc<AcceptorConfig>,
     settings: RwLock<Arc<Settings>>,
     accounts: RwLock<Arc<UserDb>>,
     shares: RwLock<Shares>,
@@ -136,7 +135,11 @@ impl Server {
             .and_then(|()| crate::random::fill(&mut guid))
             .map_err(|_| StartError::Random)?;
         let seed = u64::from_le_bytes(seed);
-        Self::within(settings, accounts, Surroundings { seed, guid: Guid(guid), open_share: Box::new(open_directory) })
+        Self::within(
+            settings,
+            accounts,
+            Surroundings { seed, guid: Guid(guid), open_share: Box::new(open_directory) },
+        )
     }
 
     /// A server with nothing connected, in surroundings that are given.
@@ -159,7 +162,6 @@ impl Server {
             write_times: WriteTimes::default(),
             timeouts_changed: Notify::new(),
             guid,
-            acceptor: acceptor_config(&settings),
             user_sids: RwLock::new(Arc::new(UserSids::load(&settings.state_directory))),
             settings: RwLock::new(Arc::new(settings)),
             accounts: RwLock::new(Arc::new(accounts)),
@@ -210,6 +212,7 @@ impl Server {
         *self.user_sids.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(user_sids);
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        self.refresh_users();
         Ok(())
     }
 
@@ -229,6 +232,7 @@ impl Server {
             after.source = Some(keep(source, &before, &after)?);
         }
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+        self.refresh_users();
         Ok(self.replace_shares(shares))
     }
 
@@ -346,9 +350,9 @@ impl Server {
         Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// How logons are taken.
-    pub(crate) fn acceptor_config(&self) -> Arc<AcceptorConfig> {
-        Arc::clone(&self.acceptor)
+    /// How logons are taken by the settings in force.
+    pub(crate) fn acceptor_config(&self) -> AcceptorConfig {
+        acceptor_config(&self.settings())
     }
 
     /// The share with this name, in any case.
@@ -453,14 +457,14 @@ const SHI1005_ACCESS_BASED_ENUM: u32 = 0x0800;
 
 /// Anonymous callers may log on: IPC$ has nothing for them, and shares let them in where they say so.
 /// Unknown users become guests where any share takes guests.
-fn acceptor_config(settings: &Settings) -> Arc<AcceptorConfig> {
+fn acceptor_config(settings: &Settings) -> AcceptorConfig {
     let name = settings.name.to_uppercase();
-    Arc::new(AcceptorConfig {
+    AcceptorConfig {
         dns_name: settings.name.to_lowercase(),
         domain: name.clone(),
         netbios_name: name,
         dns_domain: String::new(),
         allow_anonymous: true,
         guest_for_unknown: settings.shares.iter().any(|share| share.guest),
-    })
+    }
 }

@@ -134,6 +134,16 @@ impl Session {
         *self.user.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(user));
     }
 
+    /// Replaces who the session acts for, unless that is another by now.
+    pub(crate) fn replace_user(&self, before: &Arc<User>, after: User) -> bool {
+        let mut user = self.user.write().unwrap_or_else(PoisonError::into_inner);
+        let is_same = user.as_ref().is_some_and(|user| Arc::ptr_eq(user, before));
+        if is_same {
+            *user = Some(Arc::new(after));
+        }
+        is_same
+    }
+
     /// Notes that the client did something.
     pub(crate) fn touch(&self, now: Time) {
         self.shared.touch(now);

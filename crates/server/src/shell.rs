@@ -30,7 +30,8 @@ impl registry::Shell for SmbShell {
 
 /// A break notification on its way to a client.
 pub(crate) struct Break {
-    pub(crate) session: Option<Arc<Session>>,
+    /// The session whose keys seal it; none for one that goes in the clear.
+    pub(crate) seal: Option<Arc<Session>>,
     kind: BreakKind,
     /// What the client has to acknowledge, if it has to.
     pub(crate) awaited: Option<AwaitedBreak>,
@@ -128,6 +129,15 @@ pub(crate) struct Ended {
 }
 
 impl Server {
+    /// Cancels a request that waits, and says what became of it: one that was granted or ended before stays so. None if
+    /// nobody will say.
+    pub(crate) async fn cancel(&self, key: RequestKey, woken: oneshot::Receiver<Wake>) -> Option<Wake> {
+        let effects = self.registry.lock("cancel").cancel(key, self.now());
+        self.apply(effects);
+        // Whoever took the request out of the registry, here or before, wakes it.
+        woken.await.ok()
+    }
+
     /// Does what a change of the registry's state obliges the server to do, to the end: where the registry has left
     /// something undone, others have had the lock before it is gone on with.
     pub(crate) fn apply(&self, effects: Effects<SmbShell>) -> Ended {
@@ -154,7 +164,7 @@ impl Server {
         }
         for notice in effects.breaks {
             Break {
-                session: Some(notice.session),
+                seal: Some(notice.session).filter(|_| notice.sealed),
                 kind: notice.kind,
                 awaited: notice.awaited,
                 elsewhere: notice.connections,
@@ -202,6 +212,9 @@ impl Server {
         }
         for Cancelled { request, outcome } in effects.cancelled {
             self.waiters.wake(request, Wake::Ended(outcome));
+        }
+        for key in effects.forgotten {
+            self.waiters.leave(key);
         }
         for link in effects.disconnected {
             link.send(Event::Close);

@@ -136,27 +136,35 @@ fn a_batch_oplock_is_broken_and_acknowledged() {
 
 #[test]
 fn oplock_acknowledgments_that_are_wrong() {
-    use AcknowledgeOplockError::{BadLevel, LevelOfLease, NoSuchOpen, NotBreaking};
+    use AcknowledgeOplockError::{NoSuchOpen, NotBreaking};
     let (mut world, one, two) = pair();
     let request = with_oplock(&mut world, one, OplockLevel::EXCLUSIVE);
     let first = world.open(request);
     let now = world.now;
     let mut try_it = |session, level| world.state.acknowledge_oplock(session, first.file_id, level, now).0;
     assert_eq!(try_it(two.session, OplockLevel::NONE), Err(NoSuchOpen), "another's open");
-    assert_eq!(try_it(one.session, OplockLevel::LEASE), Err(LevelOfLease));
-    assert_eq!(try_it(one.session, OplockLevel::NONE), Err(NotBreaking));
-    assert_eq!(try_it(one.session, OplockLevel::BATCH), Err(BadLevel));
+    for level in [OplockLevel::LEASE, OplockLevel::NONE, OplockLevel::BATCH] {
+        assert_eq!(try_it(one.session, level), Err(NotBreaking));
+    }
     assert_eq!(world.oplock_of(first.global_id), OplockLevel::EXCLUSIVE, "no break, nothing lost");
+}
 
-    let request = with_oplock(&mut world, two, OplockLevel::NONE);
-    let waiting = request.request;
-    let _ = world.must_wait(request);
-    let (result, effects) =
-        world.state.acknowledge_oplock(one.session, first.file_id, OplockLevel::EXCLUSIVE, world.now);
-    world.check();
-    assert_eq!(result, Err(BadLevel));
-    assert_eq!(effects.retry, [waiting], "the oplock is lost and nobody waits for it");
-    assert_eq!(world.oplock_of(first.global_id), OplockLevel::NONE);
+#[test]
+fn acknowledgments_of_a_level_that_cannot_be_give_the_oplock_up() {
+    use AcknowledgeOplockError::{BadLevel, LevelOfLease};
+    for (level, error) in [(OplockLevel::EXCLUSIVE, BadLevel), (OplockLevel::LEASE, LevelOfLease)] {
+        let (mut world, one, two) = pair();
+        let request = with_oplock(&mut world, one, OplockLevel::EXCLUSIVE);
+        let first = world.open(request);
+        let request = with_oplock(&mut world, two, OplockLevel::NONE);
+        let waiting = request.request;
+        let _ = world.must_wait(request);
+        let (result, effects) = world.state.acknowledge_oplock(one.session, first.file_id, level, world.now);
+        world.check();
+        assert_eq!(result, Err(error));
+        assert_eq!(effects.retry, [waiting], "the oplock is lost and nobody waits for it");
+        assert_eq!(world.oplock_of(first.global_id), OplockLevel::NONE);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use registry::{
 };
 use wire::OplockLevel;
 
-use crate::world::{Client, RH, RWH, SHARE_NONE, World, durable_v2, guid, lease};
+use crate::world::{ALL_ACCESS, Client, RH, RWH, SHARE_NONE, World, durable_v2, guid, lease};
 
 fn v1_with_batch(world: &mut World, client: Client) -> AdmitRequest {
     let mut request = world.request(client, 1);
@@ -390,7 +390,7 @@ fn a_break_is_told_again_when_its_channel_is_lost() {
 #[test]
 fn an_instance_of_an_application_takes_the_place_of_the_last() {
     let mut world = World::new();
-    let instance = |version| Some(AppInstance { id: guid(0xa), version });
+    let instance = |version| Some(AppInstance { id: guid(0xa), version, maximal_access: ALL_ACCESS });
     let (one, other) = (world.client(1), world.client(2));
     let mut request = v2_with_lease(&mut world, one);
     request.share_access = SHARE_NONE;
@@ -422,4 +422,56 @@ fn a_resilient_open_waits_for_its_client_whatever_it_caches() {
     world.check();
     lose(&mut world, again);
     assert_eq!(world.pass_ms(5_000).dropped[0].reason, CloseReason::DurableExpired);
+}
+
+#[test]
+fn a_lease_that_is_acknowledged_has_no_replays() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let request = v2_with_lease(&mut world, one);
+    world.open(request);
+    let request = world.request(two, 1);
+    let _ = world.must_wait(request);
+    assert!(world.state.acknowledge_lease(guid(1), guid(5), RH, world.now).is_ok());
+    world.check();
+    let replay = Replay {
+        session: one.session,
+        tree: one.tree,
+        connection: one.connection,
+        create_guid: guid(0xd0),
+        lease: Some(guid(5)),
+    };
+    assert!(world.state.replay(&replay).ok().unwrap().is_none(), "its client has had the answer");
+}
+
+#[test]
+fn breaks_of_what_is_open_in_an_encrypted_share_are_sealed() {
+    for encrypted in [false, true] {
+        let mut world = World::new();
+        let (mut one, two) = (world.client(1), world.client(2));
+        // A connection of the same client that does not have the session's keys.
+        let elsewhere = world.connect(1);
+        world.logon(elsewhere, 1);
+        let newer = world.connect(1);
+        one.session = world.logon(newer, 1);
+        one.connection = newer;
+        one.tree =
+            world.state.tree_connect(one.session, "data", encrypted, |_, _| 0, world.now).unwrap().tree_id;
+        let mut leased = world.request(one, 1);
+        leased.lease = lease(5, RWH);
+        world.open(leased);
+        let mut exclusive = world.request(one, 2);
+        exclusive.oplock = OplockLevel::BATCH;
+        world.open(exclusive);
+        for file in [1, 2] {
+            let request = world.request(two, file);
+            let effects = world.must_wait(request);
+            assert_eq!(effects.breaks[0].sealed, encrypted, "{file}");
+            // Another connection has no key for it.
+            let only_own = effects.breaks[0].connections.len() == 1;
+            assert!(file == 2 || only_own == encrypted, "{file}");
+        }
+        let effects = world.state.disconnect(newer, world.now);
+        assert!(effects.breaks.iter().all(|it| it.sealed == encrypted));
+    }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod caching;
 mod chaos;
 mod durable;
+mod identities;
 mod locks;
 mod model;
 mod share_modes;

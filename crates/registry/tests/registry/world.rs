@@ -92,7 +92,7 @@ impl World {
     }
 
     pub(crate) fn tree(&mut self, session: SessionId, share: &str) -> TreeId {
-        self.state.tree_connect(session, share, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
+        self.state.tree_connect(session, share, false, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
     }
 
     pub(crate) fn key(&mut self, client: Client) -> RequestKey {

@@ -112,7 +112,9 @@ fn expected(
             return Err(error.into());
         }
     };
-    let is_user = |meant: &String| Account::new(meant).is_some_and(|it| it.is(&file.domain, &file.user));
+    let is_user = |meant: &String| {
+        Account::new(meant).is_some_and(|it| it.is(file.user_kind, &file.domain, &file.user))
+    };
     let is_path = |meant: &String| {
         let meant = folded(meant);
         meant.trim_start_matches('/') == folded(&file.path).trim_start_matches('/')

@@ -49,5 +49,5 @@ pub(crate) fn connections_within(
 
 fn is_account(server: &Server, meant: &Account, tree: &TreeSnapshot) -> bool {
     let session = server.registry.lock("tree_account").session_by_global_id(tree.session);
-    session.is_some_and(|it| meant.is(&it.identity.domain, &it.identity.user))
+    session.is_some_and(|it| meant.is(it.identity.kind(), &it.identity.domain, &it.identity.user))
 }

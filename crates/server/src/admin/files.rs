@@ -1,7 +1,7 @@
 //! Opens: what is open, and by whom (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
 use control::glob;
-use registry::{FileFilter, FileSnapshot, Part};
+use registry::{FileFilter, FileSnapshot, Part, UserKind};
 use wire::{FileGlobalId, SessionGlobalId};
 
 use super::walk::walk;
@@ -75,7 +75,7 @@ pub(crate) fn files(
     let all = walk(after.and_then(FileGlobalId::new), fetch);
     Ok(all.filter(move |it| {
         scope.has_file(it)
-            && account.as_ref().is_none_or(|meant| meant.is(&it.domain, &it.user))
+            && account.as_ref().is_none_or(|meant| meant.is(it.user_kind, &it.domain, &it.user))
             && path.as_ref().is_none_or(|meant| meant.is(&it.path, server_path(server, it).as_deref()))
     }))
 }
@@ -131,13 +131,19 @@ fn find(server: &Server, id: u32) -> Result<FileSnapshot, Error> {
 /// The open, for the audit log.
 pub(super) fn describe(file: &FileSnapshot) -> String {
     format!(
-        r"file {} {}\{} of {} on \\{}",
+        r"file {} {}\{} of {}{} on \\{}",
         file.global_id.value(),
         file.share,
         file.path,
+        guest(file.user_kind),
         file.user,
         file.client
     )
+}
+
+/// What is said before the name that a guest gave itself.
+pub(super) fn guest(kind: UserKind) -> &'static str {
+    if kind == UserKind::Guest { "guest " } else { "" }
 }
 
 /// The path as it is compared: in any case, with either separator.

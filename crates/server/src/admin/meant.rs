@@ -1,6 +1,7 @@
 //! Computers and accounts as administrators spell them.
 
 use control::address;
+use registry::UserKind;
 
 use super::Error;
 
@@ -48,9 +49,10 @@ impl Account {
         (!user.is_empty()).then(|| Self { domain, user: user.to_lowercase() })
     }
 
-    /// Whether it is this one.
-    pub(crate) fn is(&self, domain: &str, user: &str) -> bool {
-        self.domain.as_ref().is_none_or(|meant| *meant == domain.to_lowercase())
+    /// Whether it is this one. A guest is none, whatever it calls itself.
+    pub(crate) fn is(&self, kind: UserKind, domain: &str, user: &str) -> bool {
+        kind == UserKind::Account
+            && self.domain.as_ref().is_none_or(|meant| *meant == domain.to_lowercase())
             && self.user == user.to_lowercase()
     }
 
@@ -76,7 +78,12 @@ mod tests {
 
     #[test]
     fn the_domain_counts_where_it_is_given() {
-        let is = |meant, domain, user| Account::new(meant).is_some_and(|it| it.is(domain, user));
+        let is = |meant, domain, user| {
+            let meant = Account::new(meant);
+            let guest = meant.as_ref().is_some_and(|it| it.is(UserKind::Guest, domain, user));
+            assert!(!guest, "a guest has no account");
+            meant.is_some_and(|it| it.is(UserKind::Account, domain, user))
+        };
         assert!(is("ALICE", "DOM", "alice"));
         assert!(is(r"dom\alice", "DOM", "Alice"));
         assert!(!is(r"other\alice", "DOM", "alice"));

@@ -56,7 +56,7 @@ use crate::session::{Session, User};
 /// Who asks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
-    /// The user's name; empty for an anonymous one.
+    /// The user's account; empty for somebody who has none.
     pub(crate) user: String,
     /// Whether the user may administer the server.
     pub(crate) administrator: bool,
@@ -69,28 +69,21 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The user of an SMB session.
+    /// The user of an SMB session, with the rights that the settings in force give. A guest has no account, and with
+    /// it no name and no rights here.
     pub(crate) fn of_session(server: &Server, session: &Session, peer: SocketAddr) -> Self {
         let user = session.user();
-        let name = user.as_ref().map(|user| user.name.clone()).unwrap_or_default();
-        let is_user = user.as_ref().is_some_and(|user| user.kind == auth::IdentityKind::User);
-        let mut roles = Roles::default();
-        if is_user {
-            let groups = || crate::identity::group_names(&name);
-            roles = Roles::of(&server.settings().roles, &name, groups);
-        }
+        let account = user.as_ref().filter(|user| user.kind == auth::IdentityKind::User);
+        let name = account.map(|user| user.name.clone()).unwrap_or_default();
+        let settings = server.settings();
+        let roles = Roles::of(&settings.roles, &name, || crate::identity::group_names(&name));
         Self {
-            administrator: user.as_ref().is_some_and(|user| user.administrator) || roles.administer,
+            administrator: settings.is_administrator(&name) || roles.administer,
             user: name,
             roles,
             from: peer.ip().to_canonical().to_string(),
             session_user: user,
         }
-    }
-
-    /// Whether both are the same user with the same rights.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.user == other.user && self.administrator == other.administrator && self.roles == other.roles
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot};
+use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot, UserKind};
 
 use super::{Caller, Error, audit};
 use crate::config::{Allow, Role};
@@ -132,23 +132,24 @@ impl Scope {
 
     /// Whether the open is in it.
     pub(crate) fn has_file(&self, file: &FileSnapshot) -> bool {
-        self.has_share(&file.share) || self.is_own(&file.user)
+        self.has_share(&file.share) || self.is_own(file.user_kind, &file.user)
     }
 
     /// Whether the tree connect is in it.
     pub(crate) fn has_tree(&self, tree: &TreeSnapshot) -> bool {
-        self.has_share(&tree.share) || self.is_own(&tree.user)
+        self.has_share(&tree.share) || self.is_own(tree.user_kind, &tree.user)
     }
 
     /// Whether the session is in it: one that is connected to a share that is.
     pub(crate) fn has_session(&self, session: &SessionSnapshot) -> bool {
         self.is_everything()
             || session.shares.iter().any(|share| self.has_share(share))
-            || self.is_own(&session.identity.user)
+            || self.is_own(session.identity.kind(), &session.identity.user)
     }
 
-    fn is_own(&self, user: &str) -> bool {
-        self.own.as_ref().is_some_and(|own| own.to_lowercase() == user.to_lowercase())
+    fn is_own(&self, kind: UserKind, user: &str) -> bool {
+        kind == UserKind::Account
+            && self.own.as_ref().is_some_and(|own| own.to_lowercase() == user.to_lowercase())
     }
 }
 

@@ -3,6 +3,7 @@
 use registry::{EndReason, SessionFilter, SessionSnapshot};
 use wire::SessionGlobalId;
 
+use super::files::guest;
 use super::walk::walk;
 use super::{Account, Caller, Computer, Ended, Error, Own, Right, audit, scope};
 use crate::server::Server;
@@ -112,7 +113,9 @@ fn all(server: &Server, meant: SessionsMeant, after: Option<u32>) -> impl Iterat
         server.registry.lock("session_snapshots").session_snapshots(&filter, last, length)
     };
     walk(after.and_then(SessionGlobalId::new), fetch).filter(move |it| {
-        account.as_ref().is_none_or(|meant| meant.is(&it.identity.domain, &it.identity.user))
+        account
+            .as_ref()
+            .is_none_or(|meant| meant.is(it.identity.kind(), &it.identity.domain, &it.identity.user))
     })
 }
 
@@ -132,5 +135,6 @@ fn end(server: &Server, id: SessionGlobalId) -> Option<Ended> {
 }
 
 fn describe(session: &SessionSnapshot) -> String {
-    format!(r"session {} of {} on \\{}", session.global_id.value(), session.identity.user, session.client)
+    let SessionSnapshot { global_id, identity, client, .. } = session;
+    format!(r"session {} of {}{} on \\{client}", global_id.value(), guest(identity.kind()), identity.user)
 }

@@ -13,7 +13,7 @@ pub(crate) fn users(server: &Server, caller: &Caller) -> Result<Vec<User>, Error
 
 /// Whether the account administers the server. Not a verb: it is a part of [`users`].
 pub(crate) fn is_administrator(server: &Server, name: &str) -> bool {
-    server.settings().administrators.iter().any(|it| it.eq_ignore_ascii_case(name))
+    server.settings().is_administrator(name)
 }
 
 /// Sets a password. Administrators set anybody's; others change their own, and give the old one. An

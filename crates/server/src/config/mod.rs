@@ -239,6 +239,11 @@ pub enum Encryption {
 }
 
 impl Settings {
+    /// Whether the account called `name` is one of the administrators.
+    pub(crate) fn is_administrator(&self, name: &str) -> bool {
+        self.administrators.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+
     /// The settings of a server that nothing is said about, with the conventional places: the
     /// system's for root, the XDG directories for an ordinary user (`environment` looks up a variable).
     pub fn conventional(root: bool, environment: impl Fn(&str) -> Option<String>) -> Self {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use auth::IdentityKind;
 use bytes::{Bytes, BytesMut};
 use wire::header::{Command, Compound, Header, HeaderFlags, PacketKind, TreeOrAsync};
 use wire::msg::error::ErrorResponse;
 use wire::{DecodeError, Dialect, MessageId, NtStatus, SessionId};
 
+use super::pending::Protected;
 use super::request::Outcome;
 use super::unseal;
 use super::{Answer, AnswerBuilder, Chain, Connection, Request};
@@ -18,7 +20,8 @@ use crate::shell::Break;
 /// Why the server ends a connection at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// MS-SMB2 3.3.5.2.1: a sealed frame that cannot be opened.
+    /// MS-SMB2 3.3.5.2.1.1: a sealed frame that cannot be opened, or whose requests are not of the session whose key
+    /// it is sealed with.
     BadSeal,
     /// MS-SMB2 3.3.5.2.3: a message id that was not granted, or was used.
     BadMessageId,
@@ -30,6 +33,8 @@ pub(crate) enum Violation {
     Negotiation,
     /// MS-SMB2 3.3.5.2: a response.
     Response,
+    /// MS-SMB2 3.3.5.7: a TREE_CONNECT of 3.1.1 that is neither signed nor sealed.
+    Unprotected,
     /// SMB1, beyond the one NEGOTIATE that MS-SMB2 3.3.5.3 answers.
     Smb1,
 }
@@ -54,8 +59,8 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
         if header.is_response() {
             return Err(Violation::Response);
         }
-        let exempt = header.command == Command::CANCEL;
-        if !exempt && !connection.take_message_ids(&header) {
+        let is_cancel = header.command == Command::CANCEL;
+        if !is_cancel && !connection.take_message_ids(&header) {
             return Err(Violation::BadMessageId);
         }
         let mut request = Request {
@@ -72,8 +77,8 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             counted: None,
             violation: None,
         };
-        if exempt {
-            connection.pending.cancel(header.async_id(), header.message_id);
+        if is_cancel {
+            cancel(&mut request, seal.as_ref())?;
             continue;
         }
         answer.begin();
@@ -106,12 +111,14 @@ impl From<NtStatus> for Refusal {
     }
 }
 
-/// What is checked before any command (MS-SMB2 3.3.5.2.4 to 3.3.5.2.11).
+/// What is checked before any command (MS-SMB2 3.3.5.2.2 to 3.3.5.2.11).
 fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(), Refusal> {
     let command = request.header.command;
     if command == Command::NEGOTIATE {
         return match request.connection.negotiated.get() {
             Some(_) => Err(Refusal::Violation(Violation::Negotiation)),
+            // 3.3.5.2.4: there is no key yet that it could be signed with.
+            None if request.header.is_signed() => Err(NtStatus::INVALID_PARAMETER.into()),
             None => Ok(()),
         };
     }
@@ -133,9 +140,11 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
             ..Chain::default()
         };
     }
-    if command == Command::SESSION_SETUP
-        || (command == Command::ECHO && request.header.session_id == SessionId(0))
-    {
+    if !is_sealed_for(request, seal) {
+        return Err(Refusal::Violation(Violation::BadSeal));
+    }
+    let is_unsigned_echo = command == Command::ECHO && !request.header.is_signed();
+    if command == Command::SESSION_SETUP || (is_unsigned_echo && request.header.session_id == SessionId(0)) {
         request.chain.begun = true;
         return Ok(());
     }
@@ -148,12 +157,7 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
     let Some(established) = session.established() else {
         return Err(NtStatus::USER_SESSION_DELETED.into());
     };
-    if let Some(sealed_for) = seal {
-        // MS-SMB2 3.3.5.2.1: the session inside must be the one of the transform header.
-        if !Arc::ptr_eq(sealed_for, &session) {
-            return Err(NtStatus::USER_SESSION_DELETED.into());
-        }
-    } else {
+    if seal.is_none() {
         if request.header.is_signed() {
             let message = signed_part(&request.header, request.message);
             request.signer = Some(channel.verify(message).ok_or(NtStatus::ACCESS_DENIED)?);
@@ -163,23 +167,63 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
         if established.must_seal && negotiated.dialect >= Dialect::SMB300 {
             return Err(NtStatus::ACCESS_DENIED.into());
         }
+        // 3.3.5.7: what the client negotiated is not proved before. Guests and nobody have no key to do it with.
+        if command == Command::TREE_CONNECT
+            && negotiated.dialect >= Dialect::SMB311
+            && request.signer.is_none()
+            && session.user().is_some_and(|user| user.kind == IdentityKind::User)
+        {
+            return Err(Refusal::Violation(Violation::Unprotected));
+        }
     }
     // A client that only probes is idle all the same.
     if command != Command::ECHO {
         session.touch(request.connection.server.now());
     }
-    let tree_needed =
-        !matches!(command, Command::LOGOFF | Command::TREE_CONNECT | Command::ECHO | Command::OPLOCK_BREAK);
+    let tree_needed = !matches!(command, Command::LOGOFF | Command::TREE_CONNECT | Command::ECHO);
     if tree_needed {
         let tree_id = request.header.tree_id().ok_or(NtStatus::NETWORK_NAME_DELETED)?;
         let tree = session.tree(tree_id).ok_or(NtStatus::NETWORK_NAME_DELETED)?;
-        if tree.must_seal() && seal.is_none() && command != Command::TREE_DISCONNECT {
+        if tree.must_seal() && seal.is_none() {
             request.session = Some(session);
             return Err(NtStatus::ACCESS_DENIED.into());
         }
         request.tree = Some(tree);
     }
     request.session = Some(session);
+    Ok(())
+}
+
+/// Whether a request in a sealed frame is of the session whose key opened the frame (MS-SMB2 3.3.5.2.1.1).
+fn is_sealed_for(request: &Request<'_>, seal: Option<&Arc<Session>>) -> bool {
+    seal.is_none_or(|session| session.id() == request.header.session_id)
+}
+
+/// CANCEL (MS-SMB2 3.3.5.16), which has no answer. It counts if it comes from the session whose request waits, signed
+/// or sealed as that session's requests must be; any other is ignored.
+fn cancel(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(), Violation> {
+    let connection = request.connection;
+    if connection.negotiated.get().is_none() {
+        return Err(Violation::NotNegotiated);
+    }
+    if request.header.is_related() && request.chain.begun {
+        request.header.session_id = request.chain.session_id;
+    }
+    if !is_sealed_for(request, seal) {
+        return Err(Violation::BadSeal);
+    }
+    let header = request.header;
+    let Some(channel) = connection.channel(header.session_id) else { return Ok(()) };
+    let protected = if seal.is_some() {
+        Protected::Sealed
+    } else if !header.is_signed() {
+        Protected::Not
+    } else if channel.verify(signed_part(&header, request.message)).is_some() {
+        Protected::Signed
+    } else {
+        return Ok(());
+    };
+    connection.pending.cancel(&channel.session, protected, header.async_id(), header.message_id);
     Ok(())
 }
 
@@ -225,8 +269,7 @@ fn finish(request: &mut Request<'_>, answer: &mut AnswerBuilder, outcome: Outcom
 
 /// An OPLOCK_BREAK notification (MS-SMB2 3.3.4.6, 3.3.4.7).
 pub(crate) fn break_notification(connection: &Connection, notice: &Break) -> Option<Answer> {
-    let seal = notice.session.clone().filter(|session| session.seals());
-    let mut answer = AnswerBuilder::new(connection.buffer(), seal);
+    let mut answer = AnswerBuilder::new(connection.buffer(), notice.seal.clone());
     answer.begin();
     let base = answer.base();
     notice.encode(answer.body(), base);

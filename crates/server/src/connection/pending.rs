@@ -1,13 +1,14 @@
 //! `Connection.AsyncCommandList` (MS-SMB2 3.3.1.7): requests that wait, and how CANCEL finds them.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use registry::RequestKey;
 use tokio_util::sync::CancellationToken;
 use wire::{AsyncId, MessageId};
 
 use crate::limits;
+use crate::session::Session;
 
 /// The requests of one connection that wait.
 #[derive(Default)]
@@ -23,14 +24,23 @@ struct Table {
 
 struct Waiting {
     message_id: MessageId,
+    /// Whose request it is; a logon's may be nobody's yet.
+    session: Option<Arc<Session>>,
+    /// Whether it came by a tree connect whose requests must be sealed.
+    must_seal: bool,
     /// What the registry knows it by, if it is to outlive its connection.
     survives: Option<RequestKey>,
     cancelled: CancellationToken,
 }
 
 impl PendingRequests {
-    /// Enters a request; none if too many wait already.
-    pub(crate) fn enter(&self, message_id: MessageId) -> Option<Pending<'_>> {
+    /// Enters a request of a session, by a tree connect that must be sealed or not; none if too many wait already.
+    pub(crate) fn enter(
+        &self,
+        message_id: MessageId,
+        session: Option<Arc<Session>>,
+        must_seal: bool,
+    ) -> Option<Pending<'_>> {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if table.waiting.len() >= limits::MAX_PENDING {
             return None;
@@ -38,18 +48,27 @@ impl PendingRequests {
         table.last += 1;
         let async_id = AsyncId(table.last);
         let cancelled = CancellationToken::new();
-        table.waiting.insert(async_id, Waiting { message_id, survives: None, cancelled: cancelled.clone() });
+        let waiting =
+            Waiting { message_id, session, must_seal, survives: None, cancelled: cancelled.clone() };
+        table.waiting.insert(async_id, waiting);
         Some(Pending { requests: self, async_id, cancelled })
     }
 
-    /// Cancels the request that a CANCEL names (MS-SMB2 3.3.5.16); an unknown one is ignored.
-    pub(crate) fn cancel(&self, async_id: Option<AsyncId>, message_id: MessageId) {
+    /// Cancels the request that a session's CANCEL names (MS-SMB2 3.3.5.16); one that is unknown, another session's, or
+    /// not protected as the request had to be is ignored.
+    pub(crate) fn cancel(
+        &self,
+        session: &Arc<Session>,
+        protected: Protected,
+        async_id: Option<AsyncId>,
+        message_id: MessageId,
+    ) {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let found = match async_id {
             Some(id) => table.waiting.get(&id),
             None => table.waiting.values().find(|waiting| waiting.message_id == message_id),
         };
-        if let Some(waiting) = found {
+        if let Some(waiting) = found.filter(|waiting| waiting.may_be_cancelled_by(session, protected)) {
             waiting.cancelled.cancel();
         }
     }
@@ -61,6 +80,32 @@ impl PendingRequests {
             waiting.cancelled.cancel();
         }
     }
+}
+
+impl Waiting {
+    fn may_be_cancelled_by(&self, session: &Arc<Session>, protected: Protected) -> bool {
+        let is_own = self.session.as_ref().is_some_and(|own| Arc::ptr_eq(own, session));
+        let established = session.established();
+        let is_protected = match protected {
+            Protected::Sealed => true,
+            Protected::Signed => !self.must_seal && !session.seals(),
+            Protected::Not => {
+                !self.must_seal && !session.seals() && established.is_none_or(|it| !it.must_sign)
+            }
+        };
+        is_own && is_protected
+    }
+}
+
+/// How a CANCEL came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protected {
+    /// In a sealed frame.
+    Sealed,
+    /// With a signature that is right.
+    Signed,
+    /// Neither.
+    Not,
 }
 
 /// A request that waits; leaving the table when dropped.

@@ -124,8 +124,11 @@ impl<'a> Request<'a> {
     /// As [`Self::wait`], for what may wait in the middle of a compound.
     pub(crate) fn wait_anywhere(&mut self, answer: &mut AnswerBuilder) -> Result<Pending<'a>, NtStatus> {
         let connection = self.connection;
-        let pending =
-            connection.pending.enter(self.header.message_id).ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        let must_seal = self.tree.as_ref().is_some_and(|tree| tree.must_seal());
+        let pending = connection
+            .pending
+            .enter(self.header.message_id, self.session.clone(), must_seal)
+            .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
         connection.push(answer.split(connection.buffer()));
         self.header.tree = TreeOrAsync::Async(pending.async_id());
         let credits = connection.grant_credits(self.header.credits);

@@ -90,7 +90,7 @@ async fn take(
     }
     let server = &request.connection.server;
     let key = RequestKey { connection: request.connection.id, id: server.next_request() };
-    let woken = server.waiters.enter(key);
+    let mut woken = server.waiters.enter(key);
     let (result, effects) =
         server.registry.lock("lock").lock(open.file_id(), &elements, may_wait, key, server.now());
     server.apply(effects);
@@ -104,31 +104,21 @@ async fn take(
             Err(status(error))
         }
         Ok(LockOutcome::Waiting) => {
-            let give_up = || {
-                server.waiters.leave(key);
-                let effects = server.registry.lock("cancel").cancel(key, server.now());
-                server.apply(effects);
-            };
-            let pending = match request.wait(answer) {
-                Ok(pending) => pending,
-                Err(status) => {
-                    give_up();
-                    return Err(status);
-                }
-            };
-            tokio::select! {
-                woken = woken => match woken {
-                    Ok(Wake::Granted | Wake::Retry) => Ok(()),
-                    // 3.3.4.17, 3.3.5.6, 3.3.5.8: who waits on a handle that goes away hears this.
-                    Ok(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | Err(_) => {
-                        Err(NtStatus::RANGE_NOT_LOCKED)
-                    }
-                    Ok(Wake::Ended(WaitOutcome::Cancelled)) => Err(NtStatus::CANCELLED),
+            let (woken, cancelled) = match request.wait(answer) {
+                Ok(pending) => tokio::select! {
+                    woken = &mut woken => (woken.ok(), NtStatus::CANCELLED),
+                    () = pending.cancelled() => (server.cancel(key, woken).await, NtStatus::CANCELLED),
                 },
-                () = pending.cancelled() => {
-                    give_up();
-                    Err(NtStatus::CANCELLED)
+                Err(status) => (server.cancel(key, woken).await, status),
+            };
+            match woken {
+                // A lock that is held is answered as such, whenever CANCEL came.
+                Some(Wake::Granted | Wake::Retry) => Ok(()),
+                // 3.3.4.17, 3.3.5.6, 3.3.5.8: who waits on a handle that goes away hears this.
+                Some(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | None => {
+                    Err(NtStatus::RANGE_NOT_LOCKED)
                 }
+                Some(Wake::Ended(WaitOutcome::Cancelled)) => Err(cancelled),
             }
         }
     }

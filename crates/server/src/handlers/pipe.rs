@@ -31,15 +31,25 @@ pub(crate) async fn write(
     open: &Open,
     data: &[u8],
 ) -> Outcome {
-    let caller = Caller::of_session(&request.connection.server, open.session(), request.connection.peer);
-    match open.pipe().ok_or(NtStatus::FILE_CLOSED)? {
-        Pipe::Rpc(pipe) => pipe.write(data, &request.connection.server, &caller).await?,
-        Pipe::Api(pipe) => {
-            pipe.connect(&request.connection.server, caller)?;
-            waited_for(request, answer, pipe.write(data)).await?;
+    let (server, peer) = (&request.connection.server, request.connection.peer);
+    let written = match open.pipe().ok_or(NtStatus::FILE_CLOSED)? {
+        Pipe::Rpc(pipe) => {
+            let caller = Caller::of_session(server, open.session(), peer);
+            pipe.write(data, server, &caller).await?;
+            data.len()
         }
-    }
-    let count = u32::try_from(data.len()).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+        Pipe::Api(pipe) => {
+            pipe.connect(server, open.session(), peer)?;
+            let mut written = 0;
+            match waited_for(request, answer, pipe.write(data, &mut written)).await {
+                // What the server has taken cannot be taken back.
+                Err(NtStatus::CANCELLED) if written > 0 => {}
+                outcome => outcome?,
+            }
+            written
+        }
+    };
+    let count = u32::try_from(written).map_err(|_| NtStatus::INVALID_PARAMETER)?;
     WriteResponse { count }.encode(answer.body(), 0);
     Ok(NtStatus::SUCCESS)
 }

@@ -18,7 +18,6 @@ use super::negotiate::Negotiated;
 use crate::config::{Encryption, Settings, Signing};
 use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
 use crate::limits;
-use crate::security::Token;
 use crate::server::Server;
 use crate::session::{Channel, Established, Logon, SealingKeys, Session, User};
 use crate::shell::SmbShell;
@@ -38,6 +37,10 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let session = if binds {
         to_bind(request, negotiated)?
     } else if request.header.session_id == SessionId(0) {
+        // 3.3.5.2.4: signed by a session that there is not.
+        if request.header.is_signed() {
+            return Err(NtStatus::USER_SESSION_DELETED);
+        }
         create(connection)?
     } else if let Some(session) = connection.session(request.header.session_id) {
         session
@@ -195,7 +198,7 @@ fn bind(
     preauth: &PreauthHash,
 ) -> Result<Arc<SigningKey>, NtStatus> {
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    if logon.identity.kind != IdentityKind::User {
+    if logon.identity.kind != IdentityKind::User || user.kind != IdentityKind::User {
         return Err(NtStatus::NOT_SUPPORTED);
     }
     if !user.name.eq_ignore_ascii_case(&logon.identity.user) {
@@ -238,15 +241,19 @@ fn create(connection: &Connection) -> Result<Arc<Session>, NtStatus> {
 
 /// A repeated logon must come from who holds the key (MS-SMB2 3.3.5.5, step 6).
 fn check_repeated(request: &mut Request<'_>, session: &Arc<Session>) -> Result<(), NtStatus> {
-    let Some(established) = session.established() else { return Ok(()) };
     if request.sealed {
         return Ok(());
     }
+    let Some(established) = session.established() else {
+        // There is no key yet that it could be signed with.
+        return if request.header.is_signed() { Err(NtStatus::ACCESS_DENIED) } else { Ok(()) };
+    };
     let channel = request.connection.channel(session.id()).ok_or(NtStatus::USER_SESSION_DELETED)?;
     if request.header.is_signed() {
         return check_signature(request, &channel);
     }
-    if established.must_sign { Err(NtStatus::ACCESS_DENIED) } else { Ok(()) }
+    // A client never seals a logon (3.2.4.1.8), but it has the key.
+    if established.must_sign || established.must_seal { Err(NtStatus::ACCESS_DENIED) } else { Ok(()) }
 }
 
 /// A logon on a channel is signed with the channel's key (MS-SMB2 3.3.5.2.4). Who has the session's key
@@ -273,7 +280,7 @@ fn finish(
     session: &Arc<Session>,
     logon: &auth::Logon,
     preauth: &PreauthHash,
-    settings: &Settings,
+    settings: &Arc<Settings>,
     setup: &SessionSetupRequest<'_>,
 ) -> Result<SessionFlags, NtStatus> {
     let identity = &logon.identity;
@@ -311,7 +318,7 @@ fn finish(
     };
     let server = &connection.server;
     tracing::info!(session = session.global_id().value(), "session valid");
-    session.set_user(user);
+    server.act_for(session, user, settings);
     let mut registry = server.registry.lock("session_valid");
     registry
         .session_valid(session.id(), facts, None, server.now())
@@ -365,8 +372,10 @@ fn establish(
         cipher: negotiated.cipher,
         signing: Some(Arc::new(signing)),
         sealing,
+        // `Connection.ShouldSign` is what NEGOTIATE said.
         must_sign: settings.signing == Signing::Required
-            || setup.security_mode.contains(SecurityMode::SIGNING_REQUIRED),
+            || (setup.security_mode | negotiated.client_security_mode)
+                .contains(SecurityMode::SIGNING_REQUIRED),
         must_seal,
     })
 }
@@ -383,14 +392,8 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
     } else {
         vfs::Actor::Process
     };
-    let administrator =
-        is_user && settings.administrators.iter().any(|name| name.eq_ignore_ascii_case(&identity.user));
-    let accounts = server.accounts();
-    let account = accounts.user(&identity.user).filter(|_| is_user);
-    let of_account = account.map(|account| server.sids_of(account)).unwrap_or_default();
-    let token = Token::new(identity.kind, &actor, &of_account, administrator);
     let name = if identity.kind == IdentityKind::Anonymous { String::new() } else { identity.user.clone() };
-    Ok(User { name, kind: identity.kind, actor, token, administrator })
+    Ok(server.user_with(settings, name, identity.kind, actor))
 }
 
 fn end(connection: &Connection, session: &Session, reason: EndReason) {

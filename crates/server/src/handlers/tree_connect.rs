@@ -30,7 +30,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let tree = server
         .registry
         .lock("tree_connect")
-        .tree_connect(session.id(), &share.settings.name, attach, server.now())
+        .tree_connect(session.id(), &share.settings.name, share.settings.encrypt, attach, server.now())
         .map_err(crate::status::of_tree_refusal)?
         .attached;
     session.remember_tree(Arc::clone(&tree));

@@ -16,7 +16,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -24,8 +23,8 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
+pub(crate) use self::peer::Peer;
 use self::socket::Socket;
-use crate::admin::Caller;
 use crate::server::Server;
 
 /// Serves the control API on a socket at `path` until the task is aborted, which takes the socket away.
@@ -48,13 +47,17 @@ async fn accept(server: Arc<Server>, socket: Socket) {
                 continue;
             }
         };
-        let Some(caller) = peer::caller(&stream, &server).await else { continue };
+        let Some(peer) = Peer::of_socket(&stream) else {
+            tracing::warn!("the system does not tell who connects to the control socket");
+            continue;
+        };
+        let Ok(caller) = peer.caller(&server).await else { continue };
         let room = if caller.administrator { &administrators } else { &others };
         let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
             tracing::warn!("too many connections to the control socket");
             continue;
         };
-        let conversation = converse(Arc::clone(&server), stream, caller);
+        let conversation = converse(Arc::clone(&server), stream, peer);
         connections.spawn(async move {
             conversation.await;
             drop(permit);
@@ -62,12 +65,17 @@ async fn accept(server: Arc<Server>, socket: Socket) {
     }
 }
 
-/// Serves the control API to one caller on a named pipe, whose bytes are in `stream`; none where too many are
-/// served already.
-pub(crate) fn serve_pipe(server: Arc<Server>, stream: DuplexStream, caller: Caller) -> Option<AbortHandle> {
-    let room = if caller.administrator { &server.desk.administrators } else { &server.desk.others };
+/// Serves the control API to the user of a session on a named pipe, whose bytes are in `stream`; none where too many
+/// are served already.
+pub(crate) fn serve_pipe(
+    server: Arc<Server>,
+    stream: DuplexStream,
+    peer: Peer,
+    administrator: bool,
+) -> Option<AbortHandle> {
+    let room = if administrator { &server.desk.administrators } else { &server.desk.others };
     let permit = Arc::clone(room).try_acquire_owned().ok()?;
-    let conversation = converse(server, stream, caller);
+    let conversation = converse(server, stream, peer);
     let task = tokio::spawn(async move {
         conversation.await;
         drop(permit);
@@ -75,11 +83,12 @@ pub(crate) fn serve_pipe(server: Arc<Server>, stream: DuplexStream, caller: Call
     Some(task.abort_handle())
 }
 
-async fn converse<S>(server: Arc<Server>, stream: S, caller: Caller)
+async fn converse<S>(server: Arc<Server>, stream: S, peer: Peer)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let router = routes::router(server).layer(Extension(Arc::new(caller)));
+    let identify = axum::middleware::from_fn_with_state((Arc::clone(&server), peer), peer::identify);
+    let router = routes::router(server).layer(identify);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)

@@ -1,28 +1,81 @@
-//! Who is at the other end of the socket.
+//! Who is at the other end of a connection, and what they may: decided anew for each request, because a
+//! connection outlives changes of the settings.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use nix::unistd::{Uid, User};
 use tokio::net::UnixStream;
 
-use crate::admin::{Caller, Roles};
+use super::answer::Refused;
+use crate::admin::{Caller, Error, Roles};
 use crate::server::Server;
+use crate::session::Session;
 
-/// The process at the other end, by its user; none if the system does not tell.
-///
-/// Root and the user the server runs as could do to the server whatever they like: they are
-/// administrators. Others are where the settings say so. What is an account's own on the server is the
-/// Unix user's of the same name.
-pub(super) async fn caller(stream: &UnixStream, server: &Arc<Server>) -> Option<Caller> {
-    let uid = Uid::from_raw(stream.peer_cred().ok()?.uid());
-    let server = Arc::clone(server);
-    crate::blocking::run(move || caller_of(uid, &server)).await.ok()
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+pub(crate) enum Peer {
+    /// A process of this machine, by its user.
+    Process(Uid),
+    /// The user of an SMB session.
+    Session {
+        /// The session that opened the pipe.
+        session: Arc<Session>,
+        /// Where its client is.
+        address: SocketAddr,
+        /// The account that the conversation began with.
+        user: String,
+    },
+}
+
+impl Peer {
+    /// The process at the other end; none if the system does not tell.
+    pub(super) fn of_socket(stream: &UnixStream) -> Option<Self> {
+        Some(Self::Process(Uid::from_raw(stream.peer_cred().ok()?.uid())))
+    }
+
+    /// The peer as a caller with the rights that the settings in force give; none if the session is somebody else's
+    /// by now.
+    ///
+    /// Root and the user the server runs as could do to the server whatever they like: they are
+    /// administrators. Others are where the settings say so. What is an account's own on the server is the
+    /// Unix user's of the same name.
+    pub(super) async fn caller(&self, server: &Arc<Server>) -> Result<Caller, Error> {
+        let (peer, server) = (self.clone(), Arc::clone(server));
+        // Names and groups come from the name service, which may take its time.
+        let caller = crate::blocking::run(move || match &peer {
+            Self::Process(uid) => Some(caller_of(*uid, &server)),
+            Self::Session { session, address, user } => {
+                Some(Caller::of_session(&server, session, *address)).filter(|caller| caller.user == *user)
+            }
+        });
+        caller.await.map_err(|_| Error::Internal)?.ok_or(Error::AccessDenied)
+    }
+}
+
+/// Puts the caller into each request's extensions.
+pub(super) async fn identify(
+    State((server, peer)): State<(Arc<Server>, Peer)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match peer.caller(&server).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(Arc::new(caller));
+            request.extensions_mut().insert(peer);
+            next.run(request).await
+        }
+        Err(error) => Refused::from(error).into_response(),
+    }
 }
 
 fn caller_of(uid: Uid, server: &Server) -> Caller {
     let name = User::from_uid(uid).ok().flatten().map(|account| account.name);
     let settings = server.settings();
-    let listed = |name: &String| settings.administrators.iter().any(|it| it.eq_ignore_ascii_case(name));
+    let listed = |name: &String| settings.is_administrator(name);
     let roles = name.as_deref().map_or_else(Roles::default, |name| {
         Roles::of(&settings.roles, name, || crate::identity::group_names(name))
     });

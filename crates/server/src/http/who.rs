@@ -10,15 +10,15 @@ use registry::EventKind;
 use tokio::time::Instant;
 
 use super::answer::Refused;
-use super::routes::{Answer, Asker, Filters};
-use super::view;
+use super::routes::{Answer, Filters};
+use super::{Peer, view};
 use crate::admin::{self, Caller, Error, Having, Wanted};
 use crate::server::Server;
 
 /// `GET /v1/who`.
 pub(super) async fn who(
     State(server): State<Arc<Server>>,
-    Extension(caller): Asker,
+    Extension(peer): Extension<Peer>,
     query: Filters<WhoQuery>,
 ) -> Answer<Who> {
     let Query(query) = query.map_err(Refused::malformed)?;
@@ -40,7 +40,9 @@ pub(super) async fn who(
         tokio::pin!(happened);
         happened.as_mut().enable();
         let mut after = server.registry.lock("last_event").last_event();
-        let having = having(&server, &caller, &wanted).await?;
+        // Who waits has the rights of the settings in force whenever there is something to tell.
+        let caller = peer.caller(&server).await?;
+        let having = having(&server, caller, &wanted).await?;
         if having.holders.is_empty() || Instant::now() >= deadline {
             return Ok(Json(shown(&server, &wanted, &having)));
         }
@@ -58,8 +60,8 @@ pub(super) async fn who(
     }
 }
 
-async fn having(server: &Arc<Server>, caller: &Arc<Caller>, wanted: &Arc<Wanted>) -> Result<Having, Refused> {
-    let (server, caller, wanted) = (Arc::clone(server), Arc::clone(caller), Arc::clone(wanted));
+async fn having(server: &Arc<Server>, caller: Caller, wanted: &Arc<Wanted>) -> Result<Having, Refused> {
+    let (server, wanted) = (Arc::clone(server), Arc::clone(wanted));
     let having = crate::blocking::run(move || admin::who(&server, &caller, &wanted)).await;
     Ok(having.map_err(|_| Error::Internal)??)
 }

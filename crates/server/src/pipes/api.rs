@@ -4,6 +4,7 @@
 //! there is of the answer, as soon as there is something. Where the server has ended the conversation,
 //! READ and WRITE fail with STATUS_PIPE_BROKEN.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
@@ -11,7 +12,9 @@ use tokio::task::AbortHandle;
 use wire::NtStatus;
 
 use crate::admin::Caller;
+use crate::http::Peer;
 use crate::server::Server;
+use crate::session::Session;
 
 /// An open pipe that carries the control API.
 pub(crate) struct ApiPipe {
@@ -24,8 +27,8 @@ pub(crate) struct ApiPipe {
 enum Conversation {
     /// Nothing was written yet.
     Silent(DuplexStream),
-    /// The task that answers, and for whom it does.
-    Begun(AbortHandle, Box<Caller>),
+    /// The task that answers, and the account for which it does.
+    Begun(AbortHandle, String),
     /// The pipe is closed.
     Over,
 }
@@ -42,18 +45,23 @@ impl ApiPipe {
         }
     }
 
-    /// Begins to answer, as long as it is the same caller who asks.
-    pub(crate) fn connect(&self, server: &Arc<Server>, caller: Caller) -> Result<(), NtStatus> {
+    /// Begins to answer, as long as it is the same user who asks. What that user may is decided at each request.
+    pub(crate) fn connect(
+        &self,
+        server: &Arc<Server>,
+        session: &Arc<Session>,
+        address: SocketAddr,
+    ) -> Result<(), NtStatus> {
+        let Caller { user, administrator, .. } = Caller::of_session(server, session, address);
         let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
         *conversation = match std::mem::replace(&mut *conversation, Conversation::Over) {
             Conversation::Silent(stream) => {
-                let serving = crate::http::serve_pipe(Arc::clone(server), stream, caller.clone());
+                let peer = Peer::Session { session: Arc::clone(session), address, user: user.clone() };
+                let serving = crate::http::serve_pipe(Arc::clone(server), stream, peer, administrator);
                 let serving = serving.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?;
-                Conversation::Begun(serving, Box::new(caller))
+                Conversation::Begun(serving, user)
             }
-            Conversation::Begun(serving, before) if before.is_same(&caller) => {
-                Conversation::Begun(serving, before)
-            }
+            Conversation::Begun(serving, before) if before == user => Conversation::Begun(serving, before),
             // The session has been authenticated again as somebody else.
             Conversation::Begun(serving, _) => {
                 serving.abort();
@@ -64,9 +72,18 @@ impl ApiPipe {
         Ok(())
     }
 
-    /// Hands bytes of a request on, waiting where the server has not taken the ones before.
-    pub(crate) async fn write(&self, bytes: &[u8]) -> Result<(), NtStatus> {
-        self.requests.lock().await.write_all(bytes).await.map_err(|_| NtStatus::PIPE_BROKEN)
+    /// Hands bytes of a request on, waiting where the server has not taken the ones before. `written` counts those that
+    /// it has taken, so that they are known where the caller does not wait for the rest.
+    pub(crate) async fn write(&self, bytes: &[u8], written: &mut usize) -> Result<(), NtStatus> {
+        let mut requests = self.requests.lock().await;
+        while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
+            let count = requests.write(rest).await.map_err(|_| NtStatus::PIPE_BROKEN)?;
+            if count == 0 {
+                return Err(NtStatus::PIPE_BROKEN);
+            }
+            *written = written.saturating_add(count);
+        }
+        Ok(())
     }
 
     /// Takes what there is of the answer, at most so many bytes, waiting where there is nothing.

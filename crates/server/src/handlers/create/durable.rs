@@ -10,7 +10,7 @@ use wire::create_context::{CreateContextsRequest, DurableResponseV2, LeaseContex
 use wire::fscc::SmbPath;
 use wire::header::HeaderFlags;
 use wire::msg::{CreateAction, CreateRequest};
-use wire::{Dialect, FileId, Guid, NtStatus, OplockLevel};
+use wire::{AccessMask, Dialect, FileId, Guid, NtStatus, OplockLevel};
 
 use super::decode::Wish;
 use super::{Extras, Opened, respond};
@@ -85,7 +85,9 @@ pub(super) fn app_instance(
 ) -> Option<AppInstance> {
     let id = contexts.app_instance_id.filter(|_| matches!(durable, Some(DurableRequest::V2 { .. })))?;
     let version = contexts.app_instance_version.filter(|_| dialect >= Dialect::SMB311);
-    Some(AppInstance { id, version: version.map(|it| (it.high, it.low)) })
+    let version = version.map(|it| (it.high, it.low));
+    // What the user may do is not known before the file is.
+    Some(AppInstance { id, version, maximal_access: AccessMask::NONE })
 }
 
 /// Gives a durable open back to its client.

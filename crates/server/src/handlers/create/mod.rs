@@ -17,8 +17,8 @@ pub(crate) use decode::{path_status, relative_path};
 use std::sync::Arc;
 
 use registry::{
-    Admission, AdmitRequest, DurableGranted, DurableRequest, FileKey, LeaseRequest, Refused, RequestKey,
-    Target,
+    Admission, AdmitRequest, AppInstance, DurableGranted, DurableRequest, FileKey, LeaseRequest, Refused,
+    RequestKey, Target,
 };
 use vfs::Stat;
 use wire::create_context::{
@@ -136,7 +136,9 @@ async fn admit<'a>(
         oplock: wish.oplock,
         lease,
         durable: wish.durable,
-        app_instance: wish.app_instance,
+        app_instance: wish
+            .app_instance
+            .map(|instance| AppInstance { maximal_access: resolved.maximal_access, ..instance }),
     };
     let handle = Arc::clone(&resolved.handle);
     let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode());
@@ -178,7 +180,11 @@ async fn admit<'a>(
         }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
-                wait.pending = Some(request.wait_anywhere(answer)?);
+                let pending = request.wait_anywhere(answer).inspect_err(|_| {
+                    server.waiters.leave(key);
+                    server.apply(server.registry.lock("cancel").cancel(key, server.now()));
+                });
+                wait.pending = Some(pending?);
             }
             let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
             if let Some(DurableRequest::V2 { .. }) = wish.durable {

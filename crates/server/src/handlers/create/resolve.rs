@@ -309,7 +309,7 @@ fn maximal_access(
     opened: &vfs::Opened,
 ) -> AccessMask {
     let mut interest = needed(wish);
-    if wish.query_maximal_access {
+    if wish.query_maximal_access || wish.app_instance.is_some() {
         interest |= AccessMask::MAXIMUM_ALLOWED;
     }
     let stat = &opened.stat;

@@ -1,0 +1,186 @@
+//! Who is whom: a guest is no account, whatever name it gives itself (MS-SMB2 3.3.5.5.3, 3.3.5.9.7, 3.3.5.9.13).
+
+use registry::{
+    Admission, AppInstance, CloseReason, FileFilter, Identity, Reconnect, ReconnectError, Refused, Replay,
+    ReplayError, SessionFilter, SessionFlags, UserKind,
+};
+use wire::{AccessMask, OplockLevel, SessionId};
+
+use crate::world::{
+    ALL_ACCESS, Client, READ, RWH, SHARE_ALL, SHARE_NONE, World, durable_v2, guid, identity, lease,
+};
+
+/// A further session of the client, whose user calls itself `user1`.
+fn session_as(world: &mut World, client: Client, flags: SessionFlags, domain: &str) -> Client {
+    let session = world.logon(client.connection, client.number);
+    let identity = Identity { domain: domain.into(), flags, ..identity(1) };
+    world.state.session_valid(session, identity, None, world.now).unwrap();
+    let tree = world.tree(session, "data");
+    Client { session, tree, ..client }
+}
+
+const GUEST: SessionFlags = SessionFlags { anonymous: false, guest: true, encrypted: false, signed: false };
+
+#[test]
+fn a_user_is_a_kind_and_an_account() {
+    let account = identity(1);
+    let elsewhere = Identity { user: "USER1".into(), domain: "ELSEWHERE".into(), ..account.clone() };
+    let guest = Identity { flags: GUEST, ..account.clone() };
+    let nobody = Identity { flags: SessionFlags { anonymous: true, ..GUEST }, ..account.clone() };
+    assert_eq!(
+        [&account, &guest, &nobody].map(Identity::kind),
+        [UserKind::Account, UserKind::Guest, UserKind::Anonymous]
+    );
+    assert!(account.is_same_user(&elsewhere), "the client chooses the domain");
+    assert!(guest.is_same_user(&guest));
+    for (one, other) in [(&account, &guest), (&guest, &nobody), (&account, &nobody), (&account, &identity(2))]
+    {
+        assert!(!one.is_same_user(other) && !other.is_same_user(one), "{one:?} {other:?}");
+    }
+}
+
+#[test]
+fn a_guest_does_not_replace_the_session_of_an_account() {
+    let mut world = World::new();
+    let alice = world.client(1);
+    let guest = session_as(&mut world, alice, GUEST, "DOMAIN");
+    assert!(world.state.replace_previous_session(guest.session, alice.session, world.now).is_empty());
+    assert!(world.state.replace_previous_session(alice.session, guest.session, world.now).is_empty());
+    let again = session_as(&mut world, alice, SessionFlags::default(), "ELSEWHERE");
+    let effects = world.state.replace_previous_session(again.session, alice.session, world.now);
+    world.check();
+    assert_eq!(effects.sessions_ended.len(), 1);
+}
+
+#[test]
+fn a_guest_does_not_reclaim_the_open_of_an_account() {
+    let mut world = World::new();
+    let alice = world.client(1);
+    let mut request = world.request(alice, 1);
+    request.oplock = OplockLevel::BATCH;
+    request.durable = durable_v2(0xd0, 0);
+    let open = world.open(request);
+    let again = world.client(1);
+    let replay = |by: Client| Replay {
+        session: by.session,
+        tree: by.tree,
+        connection: by.connection,
+        create_guid: guid(0xd0),
+        lease: None,
+    };
+    let guest = session_as(&mut world, alice, GUEST, "DOMAIN");
+    assert_eq!(world.state.replay(&replay(guest)).err(), Some(ReplayError::Denied));
+    let _ = world.state.disconnect(alice.connection, world.now);
+    let guest = session_as(&mut world, again, GUEST, "DOMAIN");
+    let back = |by: Client| Reconnect {
+        session: by.session,
+        tree: by.tree,
+        connection: by.connection,
+        file_id: open.file_id,
+        create_guid: Some(guid(0xd0)),
+        lease: None,
+        path: "dir\\file1".into(),
+    };
+    let refused = world.state.reconnect(&back(guest), |_, attached| *attached, world.now).err();
+    assert_eq!(refused, Some(ReconnectError::OtherUser));
+    let elsewhere = session_as(&mut world, again, SessionFlags::default(), "ELSEWHERE");
+    assert!(world.state.reconnect(&back(elsewhere), |_, attached| *attached, world.now).is_ok());
+    world.check();
+}
+
+#[test]
+fn filters_mean_accounts() {
+    let mut world = World::new();
+    let alice = world.client(1);
+    let guest = session_as(&mut world, alice, GUEST, "DOMAIN");
+    for client in [alice, guest] {
+        let mut request = world.request(client, 1);
+        request.oplock = OplockLevel::NONE;
+        world.open(request);
+    }
+    let sessions = |user| {
+        let filter = SessionFilter { user, ..SessionFilter::default() };
+        world.state.session_snapshots(&filter, None, usize::MAX).entries
+    };
+    assert_eq!(sessions(None).len(), 2);
+    let [only] = &sessions(Some("USER1"))[..] else { panic!("not one session") };
+    assert_eq!(only.identity.kind(), UserKind::Account);
+    let filter = FileFilter { user: Some("user1"), ..FileFilter::default() };
+    let files = world.state.file_snapshots(&filter, None, usize::MAX).entries;
+    assert_eq!(files.iter().map(|it| it.user_kind).collect::<Vec<_>>(), [UserKind::Account]);
+}
+
+/// An application's first instance, which has the file for itself.
+fn first_instance(
+    world: &mut World,
+    client: Client,
+    access: AccessMask,
+    version: Option<(u64, u64)>,
+) -> SessionId {
+    let mut request = world.request(client, 1);
+    request.lease = lease(5, RWH);
+    request.durable = durable_v2(0xd0, 0);
+    request.access = access;
+    request.share_access = SHARE_NONE;
+    request.app_instance = Some(AppInstance { id: guid(0xa), version, maximal_access: ALL_ACCESS });
+    world.open(request);
+    client.session
+}
+
+/// What comes of a second instance with this access on the file.
+fn second_instance(
+    world: &mut World,
+    client: Client,
+    maximal_access: AccessMask,
+    version: Option<(u64, u64)>,
+) -> (Admission, Vec<CloseReason>) {
+    let mut request = world.request(client, 1);
+    request.access = READ;
+    request.share_access = SHARE_ALL;
+    request.app_instance = Some(AppInstance { id: guid(0xa), version, maximal_access });
+    let (admission, effects) = world.admit(request);
+    (admission, effects.dropped.iter().map(|it| it.reason).collect())
+}
+
+#[test]
+fn an_instance_ends_an_open_for_those_who_may_do_as_much() {
+    let all = ALL_ACCESS;
+    let read = AccessMask::FILE_GENERIC_READ;
+    let attributes = AccessMask::READ_ATTRIBUTES;
+    for (second, of_first, maximal, ends) in [
+        (1, all, attributes, false),
+        (1, all, read, true),
+        (2, all, attributes, false),
+        (2, all, read, false),
+        (2, all, all, true),
+        (2, READ, read, true),
+    ] {
+        let mut world = World::new();
+        let one = world.client(1);
+        first_instance(&mut world, one, of_first, None);
+        let other = world.client(9);
+        let session = world.logon(other.connection, second);
+        let tree = world.tree(session, "data");
+        let (admission, dropped) =
+            second_instance(&mut world, Client { session, tree, ..other }, maximal, None);
+        assert_eq!(
+            dropped,
+            if ends { vec![CloseReason::FailedOver] } else { vec![] },
+            "{second} {maximal:?}"
+        );
+        assert_eq!(matches!(admission, Admission::Granted(_)), ends);
+    }
+}
+
+#[test]
+fn an_instance_without_a_version_does_not_end_one_with() {
+    let mut world = World::new();
+    let (one, other) = (world.client(1), world.client(2));
+    first_instance(&mut world, one, ALL_ACCESS, Some((1, 1)));
+    for version in [None, Some((0, 9)), Some((1, 1))] {
+        let (admission, dropped) = second_instance(&mut world, other, ALL_ACCESS, version);
+        assert!(matches!(admission, Admission::Refused(Refused::NewerInstance)), "{version:?} {admission:?}");
+        assert!(dropped.is_empty());
+    }
+    assert_eq!(second_instance(&mut world, other, ALL_ACCESS, Some((1, 2))).1, [CloseReason::FailedOver]);
+}

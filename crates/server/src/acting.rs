@@ -1,0 +1,73 @@
+//! Who sessions act for. Whether a user is an administrator is in the settings, and a session outlives a change of
+//! them: what it may do follows.
+
+use std::sync::Arc;
+
+use auth::IdentityKind;
+
+use crate::config::Settings;
+use crate::security::Token;
+use crate::server::Server;
+use crate::session::{Session, User};
+
+impl Server {
+    /// The user of this name and kind, with the groups and privileges that the settings give.
+    pub(crate) fn user_with(
+        &self,
+        settings: &Settings,
+        name: String,
+        kind: IdentityKind,
+        actor: vfs::Actor,
+    ) -> User {
+        let is_account = kind == IdentityKind::User;
+        let administrator = is_account && settings.is_administrator(&name);
+        let accounts = self.accounts();
+        let account = accounts.user(&name).filter(|_| is_account);
+        let of_account = account.map(|account| self.sids_of(account)).unwrap_or_default();
+        let token = Token::new(kind, &actor, &of_account, administrator);
+        User { name, kind, actor, token, administrator }
+    }
+
+    /// Lets a session act for a user, who was looked up with `settings`.
+    pub(crate) fn act_for(&self, session: &Session, user: User, settings: &Arc<Settings>) {
+        session.set_user(user);
+        // Whoever exchanges the settings from here on finds the user in the session.
+        if !Arc::ptr_eq(settings, &self.settings()) {
+            self.refresh_user(session);
+        }
+    }
+
+    /// Gives the users of all sessions the groups and privileges of the settings in force.
+    pub(crate) fn refresh_users(&self) {
+        let mut last = None;
+        loop {
+            let batch = self.registry.lock("refresh_users").sessions_after(last, BATCH);
+            let Some(end) = batch.last().map(|it| it.0) else { return };
+            last = Some(end);
+            for (_, session) in batch {
+                self.refresh_user(&session);
+            }
+        }
+    }
+
+    fn refresh_user(&self, session: &Session) {
+        loop {
+            let Some(before) = session.user() else { return };
+            let settings = self.settings();
+            if before.kind != IdentityKind::User
+                || before.administrator == settings.is_administrator(&before.name)
+            {
+                return;
+            }
+            let User { name, kind, actor, .. } = User::clone(&before);
+            let after = self.user_with(&settings, name, kind, actor);
+            // A logon that has come in between is looked at instead.
+            if session.replace_user(&before, after) {
+                tracing::info!(session = session.global_id().value(), "the user's rights have changed");
+            }
+        }
+    }
+}
+
+/// Sessions looked up in one hold of the registry's lock.
+const BATCH: usize = 256;
