@@ -12,6 +12,7 @@
 
 mod admin;
 mod blocking;
+mod bulkhead;
 pub mod config;
 mod connection;
 mod handlers;
@@ -21,11 +22,13 @@ mod limits;
 pub mod logons;
 mod notify;
 mod open;
+mod opening;
 mod pipes;
 mod quota;
 mod random;
 mod replay;
 mod running;
+mod runtime;
 mod security;
 mod server;
 mod service;
@@ -35,4 +38,5 @@ mod status;
 mod times;
 mod tree;
 
+pub use runtime::Runtime;
 pub use service::{Service, StartError};

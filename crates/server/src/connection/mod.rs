@@ -6,6 +6,7 @@
 
 mod answer;
 mod dispatch;
+mod handling;
 mod input;
 mod output;
 mod pending;
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use registry::ConnectionId;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use wire::SessionId;
 
 pub(crate) use answer::AnswerBuilder;
@@ -42,6 +43,7 @@ use crate::handlers::negotiate::Negotiated;
 use crate::limits;
 use crate::server::Server;
 use crate::session::{Channel, Logon, Session};
+use handling::Handling;
 use input::{FrameReader, InputEnd};
 use output::Output;
 use pending::PendingRequests;
@@ -71,6 +73,11 @@ pub(crate) struct Connection {
     authenticated: AtomicBool,
     /// Whether a break was ever sent here.
     peer_awaited: AtomicBool,
+    /// What of its requests is handled in tasks of their own: how many, and how many bytes their frames have.
+    apart_requests: AtomicUsize,
+    apart_bytes: AtomicUsize,
+    /// Told where such a task has something to be written.
+    output_ready: Notify,
 }
 
 /// How other tasks reach a connection.
@@ -113,7 +120,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         tracing::debug!("connection refused: too many");
         return;
     };
-    let connection = Connection {
+    let connection = Arc::new(Connection {
         server: Arc::clone(&server),
         id,
         peer,
@@ -127,7 +134,10 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         preauth: Mutex::default(),
         authenticated: AtomicBool::new(false),
         peer_awaited: AtomicBool::new(false),
-    };
+        apart_requests: AtomicUsize::new(0),
+        apart_bytes: AtomicUsize::new(0),
+        output_ready: Notify::new(),
+    });
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, &socket, &mut inbox, &mut waiting).await;
@@ -146,10 +156,10 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
     connection.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
     let finished = async { while waiting.next().await.is_some() {} };
     let _ = tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await;
+    if !waiting.is_empty() {
+        handling::discard(waiting);
+    }
 }
-
-/// A request that is being handled.
-type Handling<'a> = Pin<Box<dyn Future<Output = Result<Option<Answer>, Violation>> + Send + 'a>>;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -163,11 +173,11 @@ enum End {
     Stalled,
 }
 
-async fn run<'a>(
-    connection: &'a Connection,
+async fn run(
+    connection: &Arc<Connection>,
     socket: &TcpStream,
     inbox: &mut mpsc::UnboundedReceiver<Event>,
-    waiting: &mut FuturesUnordered<Handling<'a>>,
+    waiting: &mut FuturesUnordered<Handling>,
 ) -> End {
     let mut reader = FrameReader::default();
     let logon_deadline = tokio::time::sleep(limits::UNAUTHENTICATED_TIMEOUT);
@@ -186,8 +196,8 @@ async fn run<'a>(
                 Ok(None) => break,
                 Err(end) => return End::Input(end),
             };
-            let mut answer: Handling<'a> = Box::pin(dispatch::process(connection, frame));
-            match poll_once(answer.as_mut()).await {
+            let mut answer = Handling::new(connection, frame);
+            match poll_once(Pin::new(&mut answer)).await {
                 Poll::Ready(Ok(answer)) => connection.push(answer),
                 Poll::Ready(Err(violation)) => {
                     // What is answered already still goes out.
@@ -212,7 +222,10 @@ async fn run<'a>(
             continue;
         }
         connection.traffic.hand_on(&connection.server.statistics);
-        let may_read = !more && connection.output().waiting() < limits::OUTPUT_HIGH_WATER;
+        let may_read = !more
+            && connection.output().waiting() < limits::OUTPUT_HIGH_WATER
+            && connection.apart_requests.load(Ordering::Relaxed) < limits::APART_REQUESTS
+            && connection.apart_bytes.load(Ordering::Relaxed) < limits::APART_BYTES;
         tokio::select! {
             ready = socket.readable(), if may_read => {
                 if let Err(error) = ready {
@@ -237,6 +250,7 @@ async fn run<'a>(
                     return end;
                 }
             }
+            () = connection.output_ready.notified() => {}
             () = unconfirmed.due() => {
                 if unconfirmed.review(&connection.server, connection.id, socket) == Review::GiveUp {
                     // At once: the peer may hear what it cannot acknowledge.
@@ -290,6 +304,11 @@ impl Connection {
         if let Some(answer) = answer {
             self.output().push(answer);
         }
+    }
+
+    /// Whether answers wait to be written.
+    fn has_output(&self) -> bool {
+        self.output().waiting() != 0
     }
 
     /// Writes what is queued until nothing waits (true) or the socket takes no more (false).

@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -24,14 +26,16 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
+use self::peer::Peer;
 use self::socket::Socket;
 use crate::admin::Caller;
+use crate::bulkhead;
 use crate::server::Server;
 
 /// Serves the control API on a socket at `path` until the task is aborted, which takes the socket away.
 pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<()>> {
     let socket = socket::listen(path)?;
-    Ok(tokio::spawn(accept(server, socket)))
+    Ok(bulkhead::spawn(accept(server, socket)))
 }
 
 async fn accept(server: Arc<Server>, socket: Socket) {
@@ -48,17 +52,27 @@ async fn accept(server: Arc<Server>, socket: Socket) {
                 continue;
             }
         };
-        let Some(caller) = peer::caller(&stream, &server).await else { continue };
-        let room = if caller.administrator { &administrators } else { &others };
+        let Some(peer) = Peer::of(&stream) else { continue };
+        let (server, administrators, others) =
+            (Arc::clone(&server), Arc::clone(&administrators), Arc::clone(&others));
+        let too_many = || tracing::warn!("too many connections to the control socket");
+        // Who owns the server waits for nobody; others are sorted once it is known what they are called.
+        let room = if peer.owns_server() { &administrators } else { &others };
         let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
-            tracing::warn!("too many connections to the control socket");
+            too_many();
             continue;
         };
-        let conversation = converse(Arc::clone(&server), stream, caller);
-        connections.spawn(async move {
-            conversation.await;
-            drop(permit);
-        });
+        connections.spawn(bulkhead::tracked(async move {
+            let Some(caller) = peer.caller(&server).await else { return };
+            let permit = match caller.administrator && !peer.owns_server() {
+                true => administrators.try_acquire_owned().ok(),
+                false => Some(permit),
+            };
+            match permit {
+                Some(_permit) => converse(server, stream, caller).await,
+                None => too_many(),
+            }
+        }));
     }
 }
 
@@ -68,7 +82,7 @@ pub(crate) fn serve_pipe(server: Arc<Server>, stream: DuplexStream, caller: Call
     let room = if caller.administrator { &server.desk.administrators } else { &server.desk.others };
     let permit = Arc::clone(room).try_acquire_owned().ok()?;
     let conversation = converse(server, stream, caller);
-    let task = tokio::spawn(async move {
+    let task = bulkhead::spawn(async move {
         conversation.await;
         drop(permit);
     });
@@ -79,7 +93,9 @@ async fn converse<S>(server: Arc<Server>, stream: S, caller: Caller)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let router = routes::router(server).layer(Extension(Arc::new(caller)));
+    // Files that a request has closed are closed when it is answered, where their file systems let them.
+    let settled = from_fn(async |request: Request, next: Next| bulkhead::settling(next.run(request)).await);
+    let router = routes::router(server).layer(settled).layer(Extension(Arc::new(caller)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)
