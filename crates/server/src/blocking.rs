@@ -6,7 +6,28 @@
 
 use wire::NtStatus;
 
-/// Runs `work` on the blocking pool.
+use crate::bulkhead;
+
+/// Runs `work` on the blocking pool, in one of the places of the share that the request is about: where those are all
+/// taken it waits for one. Waits a while for what the work causes to be done to other files.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NtStatus> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| NtStatus::INTERNAL_ERROR)
+    let bulkhead = bulkhead::current();
+    let place = match &bulkhead {
+        Some(bulkhead) => bulkhead.place().await,
+        None => None,
+    };
+    let work = move || match bulkhead {
+        Some(bulkhead) => bulkhead.call_apart(work),
+        None => work(),
+    };
+    let done = tokio::task::spawn_blocking(move || {
+        let done = bulkhead::collected(work);
+        drop(place);
+        done
+    });
+    let (done, caused) = done.await.map_err(|_| NtStatus::INTERNAL_ERROR)?;
+    if !caused.is_empty() {
+        bulkhead::settle(caused).await;
+    }
+    Ok(done)
 }

@@ -1,41 +1,253 @@
 //! Unix accounts of users.
+//!
+//! The name service that knows them may be on the network, and may hang. So each question is asked on a thread of its
+//! own, a bounded number of them; an answer is waited for a while, and remembered for a moment. What is not answered is
+//! taken for unknown, which gives nobody more rights.
 
+use std::collections::HashMap;
 use std::ffi::CString;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use nix::unistd::{Group, User};
+use nix::unistd::{Gid, Group, User, getgrouplist};
+
+use crate::limits;
+
+/// An account of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Account {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
 
 /// The names of the Unix groups of the account called so; none if there is no such account.
 pub(crate) fn group_names(name: &str) -> Vec<String> {
-    let Ok(Some(account)) = User::from_name(name) else { return Vec::new() };
-    let Ok(c_name) = CString::new(name) else { return Vec::new() };
-    let groups = nix::unistd::getgrouplist(&c_name, account.gid).unwrap_or_default();
-    groups.into_iter().filter_map(|gid| Some(Group::from_gid(gid).ok()??.name)).collect()
+    let ids = account(name).map(|account| account.groups).unwrap_or_default();
+    ids.into_iter().filter_map(group_name).collect()
 }
 
 /// The number of the Unix group called so; none if there is no such group.
 pub(crate) fn gid_of(group: &str) -> Option<u32> {
-    Some(Group::from_name(group).ok()??.gid.as_raw())
+    match ask(Question::Group(group.to_owned()))? {
+        Answer::Id(gid) => Some(gid),
+        Answer::Account(_) | Answer::Name(_) => None,
+    }
 }
 
 /// The name of a Unix group; none if there is no such group.
 pub(crate) fn group_name(gid: u32) -> Option<String> {
-    Some(Group::from_gid(gid.into()).ok()??.name)
+    name(Question::Gid(gid))
 }
 
 /// The number of the Unix user called so; none if there is no such user.
 pub(crate) fn uid_of(user: &str) -> Option<u32> {
-    Some(User::from_name(user).ok()??.uid.as_raw())
+    account(user).map(|account| account.uid)
 }
 
 /// The name of a Unix user; none if there is no such user.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
-    Some(User::from_uid(uid.into()).ok()??.name)
+    name(Question::Uid(uid))
 }
 
 /// The Unix identity of the account called so; none if there is no such account.
 pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
-    let account = User::from_name(name).ok()??;
-    let groups = nix::unistd::getgrouplist(&CString::new(name).ok()?, account.gid).ok()?;
-    let groups = groups.into_iter().map(nix::unistd::Gid::as_raw).collect();
-    Some(vfs::Actor::user(account.uid.as_raw(), account.gid.as_raw(), groups))
+    let Account { uid, gid, groups } = account(name)?;
+    Some(vfs::Actor::user(uid, gid, groups))
+}
+
+fn account(name: &str) -> Option<Account> {
+    match ask(Question::Account(name.to_owned()))? {
+        Answer::Account(account) => Some(account),
+        Answer::Id(_) | Answer::Name(_) => None,
+    }
+}
+
+fn name(question: Question) -> Option<String> {
+    match ask(question)? {
+        Answer::Name(name) => Some(name),
+        Answer::Account(_) | Answer::Id(_) => None,
+    }
+}
+
+/// What the name service is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Question {
+    /// The account called so.
+    Account(String),
+    /// The user with this number.
+    Uid(u32),
+    /// The group called so.
+    Group(String),
+    /// The group with this number.
+    Gid(u32),
+}
+
+/// What it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Answer {
+    Account(Account),
+    Name(String),
+    Id(u32),
+}
+
+impl Question {
+    /// Asks the system, however long that takes.
+    fn put(&self) -> Option<Answer> {
+        match self {
+            Self::Account(name) => {
+                let account = User::from_name(name).ok()??;
+                let groups = getgrouplist(&CString::new(name.as_str()).ok()?, account.gid).ok()?;
+                Some(Answer::Account(Account {
+                    uid: account.uid.as_raw(),
+                    gid: account.gid.as_raw(),
+                    groups: groups.into_iter().map(Gid::as_raw).collect(),
+                }))
+            }
+            Self::Uid(uid) => Some(Answer::Name(User::from_uid((*uid).into()).ok()??.name)),
+            Self::Group(name) => Some(Answer::Id(Group::from_name(name).ok()??.gid.as_raw())),
+            Self::Gid(gid) => Some(Answer::Name(Group::from_gid((*gid).into()).ok()??.name)),
+        }
+    }
+}
+
+/// The questions that were asked a moment ago.
+#[derive(Default)]
+struct Asked {
+    questions: HashMap<Question, State>,
+    /// Threads that ask.
+    asking: usize,
+}
+
+enum State {
+    UnderWay,
+    Known { answer: Option<Answer>, at: Instant },
+}
+
+struct NameService {
+    asked: Mutex<Option<Asked>>,
+    changed: Condvar,
+}
+
+static NAME_SERVICE: NameService = NameService { asked: Mutex::new(None), changed: Condvar::new() };
+
+fn ask(question: Question) -> Option<Answer> {
+    NAME_SERVICE.ask(question, Question::put)
+}
+
+impl NameService {
+    fn ask(&'static self, question: Question, put: fn(&Question) -> Option<Answer>) -> Option<Answer> {
+        let deadline = Instant::now() + limits::NAME_WAIT;
+        let mut guard = self.asked();
+        loop {
+            let asked = guard.get_or_insert_default();
+            match asked.questions.get(&question) {
+                Some(State::Known { answer, at }) if at.elapsed() < lifetime(answer.as_ref()) => {
+                    return answer.clone();
+                }
+                Some(State::UnderWay) => {}
+                Some(State::Known { .. }) | None if asked.asking < limits::NAME_THREADS => {
+                    asked.begin(&question);
+                    let own = question.clone();
+                    let asks = move || self.answered(own.clone(), put(&own));
+                    let name = String::from("name service");
+                    if let Err(error) = std::thread::Builder::new().name(name).spawn(asks) {
+                        tracing::warn!(%error, "the name service cannot be asked");
+                        asked.asking -= 1;
+                        asked.questions.remove(&question);
+                        return None;
+                    }
+                }
+                // All threads ask already: one of them may come back.
+                Some(State::Known { .. }) | None => {}
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                tracing::warn!(?question, "the name service does not answer");
+                return None;
+            }
+            guard = self.changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn answered(&self, question: Question, answer: Option<Answer>) {
+        let mut guard = self.asked();
+        let asked = guard.get_or_insert_default();
+        asked.asking = asked.asking.saturating_sub(1);
+        asked.questions.insert(question, State::Known { answer, at: Instant::now() });
+        drop(guard);
+        self.changed.notify_all();
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asked {
+    fn begin(&mut self, question: &Question) {
+        if self.questions.len() >= limits::NAMES_KEPT {
+            self.questions.retain(|_, state| match state {
+                State::UnderWay => true,
+                State::Known { answer, at } => at.elapsed() < lifetime(answer.as_ref()),
+            });
+        }
+        if self.questions.len() >= limits::NAMES_KEPT {
+            self.questions.retain(|_, state| matches!(state, State::UnderWay));
+        }
+        self.asking += 1;
+        self.questions.insert(question.clone(), State::UnderWay);
+    }
+}
+
+/// How long an answer holds: who was unknown may have been made since.
+fn lifetime(answer: Option<&Answer>) -> std::time::Duration {
+    if answer.is_some() { limits::NAME_LIFETIME } else { limits::NO_NAME_LIFETIME }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn what_the_system_knows_is_told() {
+        assert_eq!(uid_of("root"), Some(0));
+        assert_eq!(user_name(0).as_deref(), Some("root"));
+        assert_eq!(gid_of("root"), Some(0));
+        assert!(group_names("root").contains(&String::from("root")));
+        assert_eq!(actor_of("nobody, ever"), None);
+    }
+
+    #[test]
+    fn a_question_is_put_once_and_a_service_that_hangs_is_given_up() {
+        static SERVICE: NameService = NameService { asked: Mutex::new(None), changed: Condvar::new() };
+        static PUT: AtomicUsize = AtomicUsize::new(0);
+        fn hangs(question: &Question) -> Option<Answer> {
+            match question {
+                Question::Uid(_) => loop {
+                    std::thread::park();
+                },
+                _ => {
+                    PUT.fetch_add(1, Ordering::Relaxed);
+                    Some(Answer::Id(7))
+                }
+            }
+        }
+        for _ in 0..3 {
+            assert_eq!(SERVICE.ask(Question::Group(String::from("g")), hangs), Some(Answer::Id(7)));
+        }
+        assert_eq!(PUT.load(Ordering::Relaxed), 1);
+        let begun = Instant::now();
+        let stuck: Vec<_> = (0..u32::try_from(limits::NAME_THREADS).unwrap() + 4)
+            .map(|uid| std::thread::spawn(move || SERVICE.ask(Question::Uid(uid), hangs)))
+            .collect();
+        for asker in stuck {
+            assert_eq!(asker.join().unwrap(), None);
+        }
+        assert!(begun.elapsed() < limits::NAME_WAIT * 3, "all at once, and not one after the other");
+        assert_eq!(SERVICE.asked().as_ref().unwrap().asking, limits::NAME_THREADS);
+        // What is known is told all the same.
+        assert_eq!(SERVICE.ask(Question::Group(String::from("g")), hangs), Some(Answer::Id(7)));
+    }
 }

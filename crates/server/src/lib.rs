@@ -13,6 +13,7 @@
 mod acting;
 mod admin;
 mod blocking;
+mod bulkhead;
 pub mod config;
 mod connection;
 mod handlers;
@@ -22,11 +23,13 @@ mod limits;
 pub mod logons;
 mod notify;
 mod open;
+mod opening;
 mod pipes;
 mod quota;
 mod random;
 mod replay;
 mod running;
+mod runtime;
 mod security;
 mod server;
 mod service;
@@ -38,4 +41,5 @@ pub mod testing;
 mod times;
 mod tree;
 
+pub use runtime::Runtime;
 pub use service::{Service, StartError};

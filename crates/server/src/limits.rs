@@ -129,3 +129,68 @@ pub(crate) const LOOKUP_SIDS_MAX: usize = 20_480;
 
 /// Handles to the policy that one open of a pipe has. Clients have one or two. Beyond: STATUS_INSUFFICIENT_RESOURCES.
 pub(crate) const POLICY_HANDLES_MAX: usize = 64;
+
+/// How often the watchdog looks for calls into file systems that last. One that it sees twice has lasted: at least
+/// this long, and at most twice that.
+pub(crate) const CALL_TICK: Duration = Duration::from_millis(20);
+
+/// Ticks without any call after which the watchdog sleeps until there is one.
+pub(crate) const QUIET_TICKS: u32 = 50;
+
+/// How long it sleeps at most.
+pub(crate) const WATCHDOG_NAP: Duration = Duration::from_millis(500);
+
+/// Ticks without a stuck worker after which those that stood in for one sleep again.
+pub(crate) const CALM_TICKS: u32 = 100;
+
+/// Threads that may be stuck in calls into one share's files once calls last, and in its flushes and reads from disk.
+/// Further requests wait for one of them: only those who use the share notice.
+pub(crate) const PLACES: usize = 32;
+
+/// Threads that may be stuck in the calls of pipes, most of which ask for names.
+pub(crate) const PIPE_PLACES: usize = 64;
+
+/// Threads that may be stuck in logons, where the name service hangs.
+pub(crate) const LOGON_PLACES: usize = 32;
+
+/// Threads of the runtime besides its workers: [`PLACES`] for fifteen shares that hang, and as many for all else. With
+/// more shares that hang, reads from disk and flushes of the others wait.
+pub(crate) const BLOCKING_THREADS: usize = 1024;
+
+/// How long an answer waits for what its request has caused to be done to files elsewhere: a session that ends closes
+/// files of other shares. What takes longer is done later.
+pub(crate) const JOBS_WAIT: Duration = Duration::from_secs(3);
+
+/// How long a stop waits for the next file to be flushed and closed. A file system that takes longer hangs.
+pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of requests of one connection that wait for a share whose calls last. With more its client is not read from
+/// until some are done.
+pub(crate) const APART_BYTES: usize = 2 * MAX_IO_SIZE as usize;
+
+/// Requests of one connection that wait for a share whose calls last. With more its client is not read from.
+pub(crate) const APART_REQUESTS: usize = 256;
+
+/// How long the directory of a share may take to be opened. A share whose file system takes longer is not there until
+/// it answers; the others are.
+pub(crate) const SHARE_OPEN_WAIT: Duration = Duration::from_secs(3);
+
+/// How long an answer of the name service is waited for. Then who was asked for counts as unknown.
+pub(crate) const NAME_WAIT: Duration = Duration::from_secs(5);
+
+/// Threads that ask the name service at the same time. More questions wait, and are given up with the others where
+/// it hangs.
+pub(crate) const NAME_THREADS: usize = 16;
+
+/// How long its answers hold.
+pub(crate) const NAME_LIFETIME: Duration = Duration::from_secs(10);
+
+/// How long it holds that there is nobody called so.
+pub(crate) const NO_NAME_LIFETIME: Duration = Duration::from_secs(1);
+
+/// Answers kept. Then all are forgotten.
+pub(crate) const NAMES_KEPT: usize = 4096;
+
+/// Jobs of one share that may wait when the kernel reports more of its files. Then who watches there hears that they
+/// must look for themselves.
+pub(crate) const REPORTS_WAITING: usize = 256;

@@ -52,6 +52,8 @@ pub(crate) enum Content {
     File(OpenFile),
     /// A named pipe.
     Pipe(Pipe),
+    /// What it was is being closed.
+    Gone,
 }
 
 /// An open file, directory or stream.
@@ -211,15 +213,25 @@ impl Open {
     pub(crate) fn file(&self) -> Option<&OpenFile> {
         match &*self.content {
             Content::File(file) => Some(file),
-            Content::Pipe(_) => None,
+            Content::Pipe(_) | Content::Gone => None,
         }
     }
 
     /// The pipe; none for a file.
     pub(crate) fn pipe(&self) -> Option<&Pipe> {
         match &*self.content {
-            Content::File(_) => None,
+            Content::File(_) | Content::Gone => None,
             Content::Pipe(pipe) => Some(pipe),
+        }
+    }
+}
+
+impl Drop for Open {
+    /// Closing a file may hang: it happens where only its share notices.
+    fn drop(&mut self) {
+        if self.file().is_some() && !self.tree.share.bulkhead.is_current() {
+            let content = std::mem::replace(&mut self.content, Arc::new(Content::Gone));
+            self.tree.share.bulkhead.submit(false, move || drop(content));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::AcceptorConfig;
@@ -11,13 +11,15 @@ use auth::users::{LoadError, UpdateError, UserDb};
 use registry::{Effects, Limits, Registry, ShareDefinition, ShareKind, State, Statistics, Time};
 use tokio::sync::Notify;
 use tokio::time::Instant;
-use vfs::local::{LocalBackend, LocalOptions};
 use wire::security::Sid;
-use wire::{AccessMask, FileTime, Guid};
+use wire::{FileTime, Guid};
 
 use crate::admin::Desk;
+use crate::bulkhead::{self, Bulkhead};
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
+use crate::limits;
 use crate::notify::Watches;
+use crate::opening::{Opened, Openings, open_directory};
 use crate::pipes::Deletions;
 use crate::replay::Creations;
 use crate::running::Running;
@@ -29,6 +31,7 @@ use crate::tree::{Share, ShareContent};
 
 /// A server, running or about to.
 pub(crate) struct Server {
+    this: Weak<Server>,
     pub(crate) registry: Registry<SmbShell>,
     pub(crate) statistics: Arc<Statistics>,
     pub(crate) waiters: Waiters,
@@ -42,8 +45,10 @@ pub(crate) struct Server {
     settings: RwLock<Arc<Settings>>,
     accounts: RwLock<Arc<UserDb>>,
     shares: RwLock<Shares>,
-    /// Opens the directory of a share that is new.
-    open_share: OpenShare,
+    /// Shares whose directories are being opened.
+    openings: Openings,
+    /// What keeps logons that hang from stopping everybody.
+    pub(crate) logons: Arc<Bulkhead>,
     /// Held by whoever replaces settings, accounts or shares, so that no change is lost.
     changing: Mutex<()>,
     /// What the Server service is doing.
@@ -154,7 +159,8 @@ impl Server {
         let announce = Arc::clone(&happened);
         let state = State::new(registry_limits(), seed, clock.now());
         let statistics = Arc::clone(state.statistics());
-        let server = Self {
+        let server = Arc::new_cyclic(|this: &Weak<Self>| Self {
+            this: Weak::clone(this),
             registry: Registry::new(state, move || announce.notify_waiters()),
             statistics,
             waiters: Waiters::default(),
@@ -166,7 +172,8 @@ impl Server {
             settings: RwLock::new(Arc::new(settings)),
             accounts: RwLock::new(Arc::new(accounts)),
             shares: RwLock::default(),
-            open_share,
+            openings: Openings::new(open_share),
+            logons: Bulkhead::new("logons", limits::LOGON_PLACES),
             changing: Mutex::new(()),
             running: Running::default(),
             clock,
@@ -177,9 +184,14 @@ impl Server {
             creations: Creations::default(),
             desk: Desk::default(),
             happened,
-        };
+        });
         server.open_shares(&server.settings())?;
-        Ok(Arc::new(server))
+        Ok(server)
+    }
+
+    /// The server, for what outlives a call; none once it is over.
+    pub(crate) fn this(&self) -> Option<Arc<Self>> {
+        self.this.upgrade()
     }
 
     /// Says where it listens. That is once: new settings change it only with a restart.
@@ -227,7 +239,14 @@ impl Server {
         let before = self.settings();
         let mut after = Settings::clone(&before);
         change(&mut after)?;
-        let shares = self.prepare_shares(&after).map_err(ChangeError::Share)?;
+        let (shares, missing) = self.prepare_shares(&after).map_err(ChangeError::Share)?;
+        // A share that was there and cannot be opened yet is no reason not to change others.
+        let is_old = |share: &ShareSettings| before.shares.iter().any(|it| it.path == share.path);
+        if let Some(share) = missing.iter().find(|it| !is_old(it)) {
+            let error = vfs::Error::Io(std::io::ErrorKind::TimedOut.into());
+            let (name, path) = (share.name.clone(), share.path.clone());
+            return Err(ChangeError::Share(StartError::Share { name, path, error }).into());
+        }
         if let Some(source) = &before.source {
             after.source = Some(keep(source, &before, &after)?);
         }
@@ -262,19 +281,19 @@ impl Server {
         Ok(outcome)
     }
 
-    /// Ends everything.
-    pub(crate) fn shut_down(&self) {
-        let effects = self.registry.lock("shutdown").shutdown(self.now());
-        for dropped in &effects.dropped {
-            let writes = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
-            if let Some(file) = dropped.attached.file()
-                && dropped.attached.access().intersects(writes)
-                && let Err(error) = file.handle.flush()
-            {
-                tracing::warn!(%error, path = %file.path(), "cannot flush a file; what was written to it may be lost");
+    /// Ends everything. Files are flushed and closed, except for those whose file systems hang.
+    pub(crate) async fn shut_down(&self) {
+        let mut effects = self.registry.lock("shutdown").shutdown(self.now());
+        let ((), jobs) = bulkhead::collected(|| {
+            for dropped in effects.dropped.extract_if(.., |it| it.attached.file().is_some()) {
+                dropped.attached.session().forget_open(dropped.file_id);
+                self.end_file(dropped, true);
             }
+            self.apply(effects);
+        });
+        if !bulkhead::settle_all(jobs).await {
+            tracing::warn!("a file system hangs; files in it may not have been flushed and closed");
         }
-        self.apply(effects);
     }
 
     /// Whether any connection is left.
@@ -282,27 +301,56 @@ impl Server {
         self.registry.lock("counts").counts().0 != 0
     }
 
-    /// Makes the shares be those of the settings. All of them can be opened, or nothing changes.
+    /// Makes the shares be those of the settings. All of them can be opened, or nothing changes; those whose file
+    /// systems do not say are there when they are.
     fn open_shares(&self, settings: &Settings) -> Result<(), StartError> {
-        self.replace_shares(self.prepare_shares(settings)?);
+        let (shares, missing) = self.prepare_shares(settings)?;
+        for share in missing {
+            tracing::warn!(share = share.name, path = %share.path.display(), "its file system hangs; the share is not there until it answers");
+        }
+        self.replace_shares(shares);
         Ok(())
     }
 
-    /// The shares of the settings, with their directories open.
-    fn prepare_shares(&self, settings: &Settings) -> Result<Shares, StartError> {
+    /// Takes in shares whose directories have been opened at last.
+    pub(crate) fn opened_late(&self) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.open_shares(&self.settings()) {
+            tracing::warn!(%error, "a share is not there");
+        }
+    }
+
+    /// The shares of the settings, with their directories open, and those whose directories are not open yet.
+    fn prepare_shares(&self, settings: &Settings) -> Result<(Shares, Vec<ShareSettings>), StartError> {
         let before = self.shares.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut after = Shares::new();
-        for share in settings.shares.iter().cloned().chain([ShareSettings::ipc()]) {
+        let (known, new): (Vec<_>, Vec<_>) =
+            settings.shares.iter().cloned().chain([ShareSettings::ipc()]).partition(|share| {
+                let known = before.get(&share.name.to_lowercase());
+                share.name == ShareSettings::IPC
+                    || known.is_some_and(|known| known.settings.path == share.path)
+            });
+        for share in known {
             let key = share.name.to_lowercase();
-            let known = before.get(&key).filter(|known| known.settings.path == share.path);
-            let content = match known {
-                Some(known) => known.content.clone(),
-                None if share.name == ShareSettings::IPC => ShareContent::Pipes,
-                None => ShareContent::Disk((self.open_share)(&share)?),
+            let (content, bulkhead) = match before.get(&key) {
+                Some(known) => (known.content.clone(), Arc::clone(&known.bulkhead)),
+                None => (ShareContent::Pipes, Bulkhead::new(&share.name, limits::PIPE_PLACES)),
             };
-            after.insert(key, Arc::new(Share { settings: share, content }));
+            after.insert(key, Arc::new(Share { settings: share, content, bulkhead }));
         }
-        Ok(after)
+        let mut missing = Vec::new();
+        for (share, opened) in self.openings.open(&self.this, new) {
+            match opened {
+                Opened::Done(backend) => {
+                    let (key, bulkhead) =
+                        (share.name.to_lowercase(), Bulkhead::new(&share.name, limits::PLACES));
+                    let content = ShareContent::Disk(backend?);
+                    after.insert(key, Arc::new(Share { settings: share, content, bulkhead }));
+                }
+                Opened::Later => missing.push(share),
+            }
+        }
+        Ok((after, missing))
     }
 
     fn replace_shares(&self, after: Shares) -> usize {
@@ -418,20 +466,6 @@ fn keep(source: &Source, before: &Settings, after: &Settings) -> Result<Source, 
         return Err(ChangeError::NotKept);
     }
     Ok(source.replace(&text)?)
-}
-
-fn open_directory(share: &ShareSettings) -> Result<Arc<dyn vfs::Backend>, StartError> {
-    let options = LocalOptions {
-        label: share.name.clone(),
-        follow_symlinks: share.follow_symlinks,
-        ..LocalOptions::default()
-    };
-    let backend = LocalBackend::open(&share.path, options).map_err(|error| StartError::Share {
-        name: share.name.clone(),
-        path: share.path.clone(),
-        error,
-    })?;
-    Ok(Arc::new(backend))
 }
 
 /// The share as the registry and administrators know it.

@@ -11,11 +11,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use crate::bulkhead;
 use crate::config::Settings;
 use crate::connection;
 use crate::server::Server;
 
-/// A server that is running. It runs on the tokio runtime that [`Service::start`] was called on.
+/// A server that is running. It runs on the tokio runtime that [`Service::start`] was called on;
+/// on a [`crate::Runtime`] it goes on when a share's file system hangs.
 pub struct Service {
     server: Arc<Server>,
     addresses: Vec<SocketAddr>,
@@ -82,11 +84,11 @@ impl Service {
             tasks.push(task);
         }
         for listener in listeners {
-            tasks.push(tokio::spawn(accept(Arc::clone(&server), listener)));
+            tasks.push(bulkhead::spawn(accept(Arc::clone(&server), listener)));
         }
-        tasks.push(tokio::spawn(watch_timeouts(Arc::clone(&server))));
-        tasks.push(tokio::spawn(crate::notify::observe(Arc::clone(&server))));
-        tasks.push(tokio::spawn(crate::admin::idle::watch(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::notify::observe(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::admin::idle::watch(Arc::clone(&server))));
         Ok(Self { server, addresses, tasks })
     }
 
@@ -118,7 +120,7 @@ impl Service {
         for task in self.tasks {
             let _ = task.await;
         }
-        self.server.shut_down();
+        self.server.shut_down().await;
         // The connections' tasks write what they have to say and end.
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;
         while self.server.has_connections() && tokio::time::Instant::now() < deadline {
@@ -131,7 +133,7 @@ async fn accept(server: Arc<Server>, listener: TcpListener) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                tokio::spawn(connection::serve(Arc::clone(&server), socket, peer));
+                bulkhead::spawn(connection::serve(Arc::clone(&server), socket, peer));
             }
             Err(error) => {
                 // Out of descriptors, most likely: the listener stays good, and waiting may help.

@@ -173,26 +173,10 @@ impl Server {
         }
         for dropped in effects.dropped {
             dropped.attached.session().forget_open(dropped.file_id);
-            if let Some(file) = dropped.attached.file()
-                && let Some(watch) = file.state().watch.take()
-            {
-                self.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
-            }
-            if let Some(file) = dropped.attached.file() {
-                self.finish_file(&dropped, file);
-            }
-            // The last of several opens will delete it; who watches it hears so now.
-            if let Some(file) = dropped.attached.file()
-                && file.is_directory
-                && file.deletes_on_close()
-            {
-                self.watches.deleting(dropped.attached.tree(), &file.path());
-            }
-            if dropped.delete_on_close_now {
-                self.remove_file(&dropped);
-            }
-            if let Content::Pipe(pipe) = &*dropped.attached.content {
-                pipe.close();
+            match &*dropped.attached.content {
+                Content::Pipe(pipe) => pipe.close(),
+                Content::File(_) => self.end_file(dropped, false),
+                Content::Gone => {}
             }
         }
         for tree in effects.trees_ended {
@@ -220,6 +204,37 @@ impl Server {
             link.send(Event::Close);
         }
         effects.rest
+    }
+
+    /// Does what the end of a file's open obliges to. That may hang: outside of a request about the same share it is
+    /// done later, and requests that come after find a file removed that is to be.
+    pub(crate) fn end_file(&self, dropped: Dropped<SmbShell>, flushes: bool) {
+        let Some(server) = self.this() else { return };
+        let bulkhead = Arc::clone(&dropped.attached.tree().share.bulkhead);
+        bulkhead.submit(dropped.delete_on_close_now, move || server.finish_open(&dropped, flushes));
+    }
+
+    fn finish_open(&self, dropped: &Dropped<SmbShell>, flushes: bool) {
+        let Some(file) = dropped.attached.file() else { return };
+        let writes = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
+        if flushes
+            && dropped.attached.access().intersects(writes)
+            && let Err(error) = file.handle.flush()
+        {
+            tracing::warn!(%error, path = %file.path(), "cannot flush a file; what was written to it may be lost");
+        }
+        let watch = file.state().watch.take();
+        if let Some(watch) = watch {
+            self.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
+        }
+        self.finish_file(dropped, file);
+        // The last of several opens will delete it; who watches it hears so now.
+        if file.is_directory && file.deletes_on_close() {
+            self.watches.deleting(dropped.attached.tree(), &file.path());
+        }
+        if dropped.delete_on_close_now {
+            self.remove_file(dropped);
+        }
     }
 
     /// What an open leaves of itself in its file and in the directory's listing (MS-FSA 2.1.5.5).

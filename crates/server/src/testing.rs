@@ -100,8 +100,8 @@ impl TestServer {
     }
 
     /// Ends every session and closes every file.
-    pub fn shut_down(&self) {
-        self.server.shut_down();
+    pub async fn shut_down(&self) {
+        self.server.shut_down().await;
     }
 
     /// Ends every session of a user as an administrator does, and says how many there were.

@@ -7,6 +7,7 @@ use auth::IdentityKind;
 use wire::create_context::AaplServerCaps;
 use wire::{AccessMask, TreeId};
 
+use crate::bulkhead::Bulkhead;
 use crate::config::{Grant, GrantRight, Grantee, ShareSettings};
 use crate::session::User;
 
@@ -23,6 +24,8 @@ pub(crate) enum ShareContent {
 pub(crate) struct Share {
     pub(crate) settings: ShareSettings,
     pub(crate) content: ShareContent,
+    /// What keeps its files' calls from stopping everybody, should they hang.
+    pub(crate) bulkhead: Arc<Bulkhead>,
 }
 
 impl Share {

@@ -17,6 +17,7 @@ use wire::FileGlobalId;
 
 use super::files::{describe, folded, server_path, within};
 use super::{Account, Caller, Ended, Error, Own, Right, audit};
+use crate::bulkhead;
 use crate::server::Server;
 
 /// Why an open was not closed.
@@ -63,12 +64,12 @@ pub(crate) async fn close_file(
     };
     let (server, caller) = (Arc::clone(server), caller.clone());
     let grace = how.grace.map_or(GRACE, |grace| Duration::from_secs(grace.into()));
-    let closing = tokio::spawn(async move {
+    let closing = bulkhead::spawn(bulkhead::settling(async move {
         let outcome = close_kindly(&server, file.global_id, grace).await;
         drop(permit);
         audit::act(&caller, "close file", &describe(&file), &outcome);
         outcome
-    });
+    }));
     Ok(closing.await.unwrap_or(Err(Error::Internal))?)
 }
 

@@ -21,6 +21,16 @@ pub(crate) fn file_security(
     path: &str,
     which: AdditionalInformation,
 ) -> Result<SecurityDescriptor, Error> {
+    behind(server, share, || file_security_now(server, caller, share, path, which))
+}
+
+fn file_security_now(
+    server: &Server,
+    caller: &Caller,
+    share: &str,
+    path: &str,
+    which: AdditionalInformation,
+) -> Result<SecurityDescriptor, Error> {
     let opened = if may(caller, Right::ReadFiles) {
         let share = server.share(share).ok_or(Error::NoSuchShare)?;
         open(backend(&share)?, &Actor::Process, &relative(path)?)?
@@ -45,10 +55,17 @@ pub(crate) fn set_file_security(
         let (opened, user) = open_with(server, caller, share, path, security::needed(which, true))?;
         security::replace(server.machine(), &user.token, &*opened.handle, which, &new).map_err(of_status)
     };
-    let done = set();
+    let done = behind(server, share, set);
     let object = format!(r"security of {share}\{path}");
     audit::act(caller, "change", &object, &done.map(|()| Ended::default()));
     done
+}
+
+/// Makes calls into a share's files, if not too many who do hang already.
+fn behind<T>(server: &Server, share: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    let Some(share) = server.share(share) else { return work() };
+    let _place = share.bulkhead.spare_place().ok_or(Error::Busy)?;
+    share.bulkhead.call_apart(work)
 }
 
 /// The file, which the caller may open so through the share.

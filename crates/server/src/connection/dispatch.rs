@@ -1,5 +1,6 @@
 //! A frame to its answers: the common part of MS-SMB2 3.3.5.2, before and after each command's own.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,9 +14,12 @@ use super::pending::Protected;
 use super::request::Outcome;
 use super::unseal;
 use super::{Answer, AnswerBuilder, Chain, Connection, Request};
+use crate::bulkhead::{self, Bulkhead};
 use crate::handlers;
+use crate::server::Server;
 use crate::session::Session;
 use crate::shell::Break;
+use crate::tree::Tree;
 
 /// Why the server ends a connection at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,8 @@ pub(crate) enum Violation {
     Response,
     /// MS-SMB2 3.3.5.7: a TREE_CONNECT of 3.1.1 that is neither signed nor sealed.
     Unprotected,
+    /// The server has failed at it.
+    Failed,
     /// SMB1, beyond the one NEGOTIATE that MS-SMB2 3.3.5.3 answers.
     Smb1,
 }
@@ -84,7 +90,12 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
         answer.begin();
         let begun = Instant::now();
         let outcome = match prepare(&mut request, seal.as_ref()) {
-            Ok(()) => handlers::handle(&mut request, &mut answer).await,
+            Ok(()) => {
+                let place = Place::of(&request);
+                let handled = pin!(handlers::handle(&mut request, &mut answer));
+                let mut handled = pin!(bulkhead::behind(place.bulkhead(), handled));
+                bulkhead::settled(handled.as_mut()).await
+            }
             Err(Refusal::Status(status)) => Err(status),
             Err(Refusal::Violation(violation)) => return Err(violation),
         };
@@ -98,6 +109,35 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
         finish(&mut request, &mut answer, outcome)?;
     }
     Ok(answer.complete())
+}
+
+/// Where a request may be stuck: with its share's files, or with the name service.
+enum Place {
+    Share(Arc<Tree>),
+    Logons(Arc<Server>),
+    Nowhere,
+}
+
+impl Place {
+    fn of(request: &Request<'_>) -> Self {
+        match (&request.tree, request.header.command) {
+            // It ends at once, and what is open through it by and by.
+            (_, Command::TREE_DISCONNECT) => Self::Nowhere,
+            (Some(tree), _) => Self::Share(Arc::clone(tree)),
+            (None, Command::SESSION_SETUP | Command::TREE_CONNECT) => {
+                Self::Logons(Arc::clone(&request.connection.server))
+            }
+            (None, _) => Self::Nowhere,
+        }
+    }
+
+    fn bulkhead(&self) -> Option<&Bulkhead> {
+        match self {
+            Self::Share(tree) => Some(&tree.share.bulkhead),
+            Self::Logons(server) => Some(&server.logons),
+            Self::Nowhere => None,
+        }
+    }
 }
 
 enum Refusal {

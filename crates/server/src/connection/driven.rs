@@ -13,7 +13,7 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(server: Arc<Server>, stream
     let link = Arc::new(Link { events });
     let now = server.now();
     let Ok(id) = server.registry.lock("connect").add_connection(peer, link, now) else { return };
-    let connection = Connection::new(Arc::clone(&server), id, peer);
+    let connection = Arc::new(Connection::new(Arc::clone(&server), id, peer));
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, stream, &mut inbox, &mut waiting).await;
     connection.traffic.hand_on(&server.statistics);
@@ -21,11 +21,11 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(server: Arc<Server>, stream
     connection.leave(&end, waiting).await;
 }
 
-async fn run<'a, S: AsyncRead + AsyncWrite>(
-    connection: &'a Connection,
+async fn run<S: AsyncRead + AsyncWrite>(
+    connection: &Arc<Connection>,
     stream: S,
     inbox: &mut mpsc::UnboundedReceiver<Event>,
-    waiting: &mut FuturesUnordered<Handling<'a>>,
+    waiting: &mut FuturesUnordered<Handling>,
 ) -> End {
     let (mut from, mut to) = tokio::io::split(stream);
     let mut reader = FrameReader::default();
@@ -38,8 +38,8 @@ async fn run<'a, S: AsyncRead + AsyncWrite>(
         };
         let is_whole = frame.is_some();
         if let Some(frame) = frame {
-            let mut answer: Handling<'a> = Box::pin(dispatch::process(connection, frame));
-            match poll_once(answer.as_mut()).await {
+            let mut answer = Handling::new(connection, frame);
+            match poll_once(Pin::new(&mut answer)).await {
                 Poll::Ready(Ok(answer)) => connection.push(answer),
                 Poll::Ready(Err(violation)) => {
                     let bytes = connection.output().take();
@@ -68,6 +68,7 @@ async fn run<'a, S: AsyncRead + AsyncWrite>(
                 Ok(answer) => connection.push(answer),
                 Err(violation) => return End::Violation(violation),
             },
+            () = connection.output_ready.notified() => {}
             Some(event) = inbox.recv() => {
                 if let ControlFlow::Break(end) = connection.take_driven_event(event) {
                     return end;

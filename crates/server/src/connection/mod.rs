@@ -8,6 +8,7 @@ mod answer;
 mod dispatch;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod driven;
+mod handling;
 mod input;
 mod output;
 mod pending;
@@ -21,7 +22,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -31,7 +32,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use registry::ConnectionId;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use wire::SessionId;
 
 pub(crate) use answer::AnswerBuilder;
@@ -44,6 +45,7 @@ use crate::handlers::negotiate::Negotiated;
 use crate::limits;
 use crate::server::Server;
 use crate::session::{Channel, Logon, Session};
+use handling::Handling;
 use input::{FrameReader, InputEnd};
 use output::Output;
 use pending::PendingRequests;
@@ -73,6 +75,11 @@ pub(crate) struct Connection {
     authenticated: AtomicBool,
     /// Whether a break was ever sent here.
     peer_awaited: AtomicBool,
+    /// What of its requests is handled in tasks of their own: how many, and how many bytes their frames have.
+    apart_requests: AtomicUsize,
+    apart_bytes: AtomicUsize,
+    /// Told where such a task has something to be written.
+    output_ready: Notify,
 }
 
 /// How other tasks reach a connection.
@@ -115,7 +122,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         tracing::debug!("connection refused: too many");
         return;
     };
-    let connection = Connection::new(Arc::clone(&server), id, peer);
+    let connection = Arc::new(Connection::new(Arc::clone(&server), id, peer));
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, &socket, &mut inbox, &mut waiting).await;
@@ -124,9 +131,6 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
     drop((socket, inbox));
     connection.leave(&end, waiting).await;
 }
-
-/// A request that is being handled.
-type Handling<'a> = Pin<Box<dyn Future<Output = Result<Option<Answer>, Violation>> + Send + 'a>>;
 
 /// Why a connection ended.
 #[derive(Debug)]
@@ -140,11 +144,11 @@ enum End {
     Stalled,
 }
 
-async fn run<'a>(
-    connection: &'a Connection,
+async fn run(
+    connection: &Arc<Connection>,
     socket: &TcpStream,
     inbox: &mut mpsc::UnboundedReceiver<Event>,
-    waiting: &mut FuturesUnordered<Handling<'a>>,
+    waiting: &mut FuturesUnordered<Handling>,
 ) -> End {
     let mut reader = FrameReader::default();
     let logon_deadline = tokio::time::sleep(limits::UNAUTHENTICATED_TIMEOUT);
@@ -163,8 +167,8 @@ async fn run<'a>(
                 Ok(None) => break,
                 Err(end) => return End::Input(end),
             };
-            let mut answer: Handling<'a> = Box::pin(dispatch::process(connection, frame));
-            match poll_once(answer.as_mut()).await {
+            let mut answer = Handling::new(connection, frame);
+            match poll_once(Pin::new(&mut answer)).await {
                 Poll::Ready(Ok(answer)) => connection.push(answer),
                 Poll::Ready(Err(violation)) => {
                     // What is answered already still goes out.
@@ -189,7 +193,10 @@ async fn run<'a>(
             continue;
         }
         connection.traffic.hand_on(&connection.server.statistics);
-        let may_read = !more && connection.output().waiting() < limits::OUTPUT_HIGH_WATER;
+        let may_read = !more
+            && connection.output().waiting() < limits::OUTPUT_HIGH_WATER
+            && connection.apart_requests.load(Ordering::Relaxed) < limits::APART_REQUESTS
+            && connection.apart_bytes.load(Ordering::Relaxed) < limits::APART_BYTES;
         tokio::select! {
             ready = socket.readable(), if may_read => {
                 if let Err(error) = ready {
@@ -214,6 +221,7 @@ async fn run<'a>(
                     return end;
                 }
             }
+            () = connection.output_ready.notified() => {}
             () = unconfirmed.due() => {
                 if unconfirmed.review(&connection.server, connection.id, socket) == Review::GiveUp {
                     // At once: the peer may hear what it cannot acknowledge.
@@ -248,11 +256,14 @@ impl Connection {
             preauth: Mutex::default(),
             authenticated: AtomicBool::new(false),
             peer_awaited: AtomicBool::new(false),
+            apart_requests: AtomicUsize::new(0),
+            apart_bytes: AtomicUsize::new(0),
+            output_ready: Notify::new(),
         }
     }
 
     /// Takes the connection, which has ended, out of the registry and ends the requests that wait on it.
-    async fn leave(&self, end: &End, mut waiting: FuturesUnordered<Handling<'_>>) {
+    async fn leave(&self, end: &End, mut waiting: FuturesUnordered<Handling>) {
         let (server, id) = (&self.server, self.id);
         server.apply({
             let mut registry = server.registry.lock("disconnect");
@@ -266,6 +277,9 @@ impl Connection {
         self.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
         let finished = async { while waiting.next().await.is_some() {} };
         let _ = tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await;
+        if !waiting.is_empty() {
+            handling::discard(waiting);
+        }
     }
 
     /// Does what another task asks.
@@ -303,6 +317,11 @@ impl Connection {
         if let Some(answer) = answer {
             self.output().push(answer);
         }
+    }
+
+    /// Whether answers wait to be written.
+    fn has_output(&self) -> bool {
+        self.output().waiting() != 0
     }
 
     /// Writes what is queued until nothing waits (true) or the socket takes no more (false).

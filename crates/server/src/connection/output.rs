@@ -11,6 +11,7 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use crate::limits;
+use crate::open::Open;
 
 /// One frame to be written.
 pub(crate) struct Answer {
@@ -27,6 +28,8 @@ pub(crate) struct Tail {
     pub(crate) offset: u64,
     /// How much of it there is, bytes.
     pub(crate) length: usize,
+    /// The open that it is read through; it closes the file, should it be the last to have it.
+    pub(crate) open: Option<Arc<Open>>,
 }
 
 /// The frames that wait, in order, and spare buffers for new ones.
@@ -144,7 +147,14 @@ fn send_tail(socket: &TcpStream, first: &Answer) -> io::Result<usize> {
     let Some(tail) = first.tail.as_ref().filter(|tail| tail.length > 0) else { return Ok(0) };
     let Some(file) = tail.handle.as_fd() else { return Err(io::ErrorKind::Unsupported.into()) };
     let mut offset = tail.offset;
-    match try_send(socket, |socket| rustix::fs::sendfile(socket, file, Some(&mut offset), tail.length))? {
+    let mut send =
+        || try_send(socket, |socket| rustix::fs::sendfile(socket, file, Some(&mut offset), tail.length));
+    // What is no longer in memory is waited for.
+    let sent = match &tail.open {
+        Some(open) => open.tree().share.bulkhead.call(send),
+        None => send(),
+    };
+    match sent? {
         0 => {
             let zeros = ZEROS.get(..tail.length).unwrap_or(&ZEROS);
             try_send(socket, |socket| rustix::net::send(socket, zeros, SendFlags::empty()))
@@ -187,7 +197,7 @@ mod tests {
         let (client, server) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
         let (mut client, (server, _)) = (client.unwrap(), server.unwrap());
         let mut output = Output::default();
-        let tail = Tail { handle, offset: 1_000, length: LENGTH };
+        let tail = Tail { handle, offset: 1_000, length: LENGTH, open: None };
         output.push(Answer { bytes: b"read".to_vec(), tail: Some(tail) });
         output.push(Answer { bytes: b"next".to_vec(), tail: None });
         let write = async {

@@ -32,7 +32,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         return Err(NtStatus::INVALID_PARAMETER);
     }
     check_locks(request, &open, &read)?;
-    if let Some(length) = send_from_cache(request, answer, file, &read)? {
+    if let Some(length) = send_from_cache(request, answer, &open, &read)? {
         count(request, &open, file, &read, length);
         return Ok(NtStatus::SUCCESS);
     }
@@ -98,14 +98,16 @@ fn check_locks(request: &Request<'_>, open: &Open, read: &ReadRequest) -> Result
 fn send_from_cache(
     request: &Request<'_>,
     answer: &mut AnswerBuilder,
-    file: &OpenFile,
+    open: &Arc<Open>,
     read: &ReadRequest,
 ) -> Result<Option<u32>, NtStatus> {
+    let Some(file) = open.file() else { return Ok(None) };
     if read.length < limits::SENDFILE_FROM
         || request.signer.is_some()
         || !request.last
         || !answer.may_have_tail()
         || file.handle.as_fd().is_none()
+        || open.tree().share.bulkhead.is_stalled()
     {
         return Ok(None);
     }
@@ -125,6 +127,7 @@ fn send_from_cache(
         }
     }
     ReadResponse::encode_prefix(length, answer.body());
-    answer.set_tail(Tail { handle: Arc::clone(&file.handle), offset: read.offset, length: length as usize });
+    let (handle, open) = (Arc::clone(&file.handle), Some(Arc::clone(open)));
+    answer.set_tail(Tail { handle, offset: read.offset, length: length as usize, open });
     Ok(Some(length))
 }

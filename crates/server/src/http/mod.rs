@@ -16,6 +16,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -25,12 +27,13 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 pub(crate) use self::peer::Peer;
 use self::socket::Socket;
+use crate::bulkhead;
 use crate::server::Server;
 
 /// Serves the control API on a socket at `path` until the task is aborted, which takes the socket away.
 pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<()>> {
     let socket = socket::listen(path)?;
-    Ok(tokio::spawn(accept(server, socket)))
+    Ok(bulkhead::spawn(accept(server, socket)))
 }
 
 async fn accept(server: Arc<Server>, socket: Socket) {
@@ -51,17 +54,26 @@ async fn accept(server: Arc<Server>, socket: Socket) {
             tracing::warn!("the system does not tell who connects to the control socket");
             continue;
         };
-        let Ok(caller) = peer.caller(&server).await else { continue };
-        let room = if caller.administrator { &administrators } else { &others };
+        let (server, administrators, others) =
+            (Arc::clone(&server), Arc::clone(&administrators), Arc::clone(&others));
+        let too_many = || tracing::warn!("too many connections to the control socket");
+        // Who owns the server waits for nobody; others are sorted once it is known what they are called.
+        let room = if peer.owns_server() { &administrators } else { &others };
         let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
-            tracing::warn!("too many connections to the control socket");
+            too_many();
             continue;
         };
-        let conversation = converse(Arc::clone(&server), stream, peer);
-        connections.spawn(async move {
-            conversation.await;
-            drop(permit);
-        });
+        connections.spawn(bulkhead::tracked(async move {
+            let Ok(caller) = peer.caller(&server).await else { return };
+            let permit = match caller.administrator && !peer.owns_server() {
+                true => administrators.try_acquire_owned().ok(),
+                false => Some(permit),
+            };
+            match permit {
+                Some(_permit) => converse(server, stream, peer).await,
+                None => too_many(),
+            }
+        }));
     }
 }
 
@@ -76,7 +88,7 @@ pub(crate) fn serve_pipe(
     let room = if administrator { &server.desk.administrators } else { &server.desk.others };
     let permit = Arc::clone(room).try_acquire_owned().ok()?;
     let conversation = converse(server, stream, peer);
-    let task = tokio::spawn(async move {
+    let task = bulkhead::spawn(async move {
         conversation.await;
         drop(permit);
     });
@@ -87,8 +99,10 @@ async fn converse<S>(server: Arc<Server>, stream: S, peer: Peer)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let identify = axum::middleware::from_fn_with_state((Arc::clone(&server), peer), peer::identify);
-    let router = routes::router(server).layer(identify);
+    let identify = from_fn_with_state((Arc::clone(&server), peer), peer::identify);
+    // Files that a request has closed are closed when it is answered, where their file systems let them.
+    let settled = from_fn(async |request: Request, next: Next| bulkhead::settling(next.run(request)).await);
+    let router = routes::router(server).layer(identify).layer(settled);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)

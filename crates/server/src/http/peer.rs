@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use nix::unistd::{Uid, User};
+use nix::unistd::Uid;
 use tokio::net::UnixStream;
 
 use super::answer::Refused;
@@ -37,17 +37,35 @@ impl Peer {
         Some(Self::Process(Uid::from_raw(stream.peer_cred().ok()?.uid())))
     }
 
+    /// Whether it is an administrator whatever it is called.
+    ///
+    /// Root and the user the server runs as could do to the server whatever they like.
+    pub(super) fn owns_server(&self) -> bool {
+        match self {
+            Self::Process(uid) => uid.is_root() || *uid == Uid::effective(),
+            Self::Session { .. } => false,
+        }
+    }
+
     /// The peer as a caller with the rights that the settings in force give; none if the session is somebody else's
     /// by now.
     ///
-    /// Root and the user the server runs as could do to the server whatever they like: they are
-    /// administrators. Others are where the settings say so. What is an account's own on the server is the
-    /// Unix user's of the same name.
+    /// Who owns the server is an administrator; others are where the settings say so. What is an account's own on
+    /// the server is the Unix user's of the same name.
     pub(super) async fn caller(&self, server: &Arc<Server>) -> Result<Caller, Error> {
+        // Names and groups come from a name service, which may hang; root's name does not.
+        if let Self::Process(uid) = self
+            && uid.is_root()
+        {
+            return Ok(caller_of(*uid, Some(String::from("root")), server, Vec::new));
+        }
         let (peer, server) = (self.clone(), Arc::clone(server));
-        // Names and groups come from the name service, which may take its time.
         let caller = crate::blocking::run(move || match &peer {
-            Self::Process(uid) => Some(caller_of(*uid, &server)),
+            Self::Process(uid) => {
+                let name = crate::identity::user_name(uid.as_raw());
+                let groups = || name.as_deref().map(crate::identity::group_names).unwrap_or_default();
+                Some(caller_of(*uid, name.clone(), &server, groups))
+            }
             Self::Session { session, address, user } => {
                 Some(Caller::of_session(&server, session, *address)).filter(|caller| caller.user == *user)
             }
@@ -72,13 +90,15 @@ pub(super) async fn identify(
     }
 }
 
-fn caller_of(uid: Uid, server: &Server) -> Caller {
-    let name = User::from_uid(uid).ok().flatten().map(|account| account.name);
+fn caller_of(
+    uid: Uid,
+    name: Option<String>,
+    server: &Server,
+    groups: impl FnOnce() -> Vec<String>,
+) -> Caller {
     let settings = server.settings();
     let listed = |name: &String| settings.is_administrator(name);
-    let roles = name.as_deref().map_or_else(Roles::default, |name| {
-        Roles::of(&settings.roles, name, || crate::identity::group_names(name))
-    });
+    let roles = name.as_deref().map_or_else(Roles::default, |name| Roles::of(&settings.roles, name, groups));
     let owns_server = uid.is_root() || uid == Uid::effective();
     Caller {
         administrator: owns_server || roles.administer || name.as_ref().is_some_and(listed),

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,7 +17,7 @@ use wire::NtStatus;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 
-use super::observed::Place;
+use super::observed::{Place, way};
 use super::own::Happened;
 use super::{Tables, Watch, Watches, directory_of};
 use crate::limits;
@@ -44,8 +45,7 @@ pub(crate) async fn observe(server: Arc<Server>) {
         }
         // What the server does itself is noted by then; others' changes come together.
         tokio::time::sleep(limits::OBSERVATION_DELAY).await;
-        let server = Arc::clone(&server);
-        let _ = crate::blocking::run(move || server.take_reports(&reports)).await;
+        server.take_reports(&reports);
     }
 }
 
@@ -98,16 +98,55 @@ fn read(kernel: &OwnedFd) -> Vec<Report> {
     }
 }
 
+/// What the kernel has reported, by the share's directory that it is about.
+#[derive(Default)]
+struct Sorted {
+    events: HashMap<Arc<Path>, Vec<Event>>,
+    /// Renames in which the server has a hand.
+    own_moves: HashSet<u32>,
+    /// What follows where reports were lost.
+    outcome: Outcome,
+}
+
 impl Server {
-    fn take_reports(&self, reports: &[Report]) {
-        let outcome = self.watches.take_reports(reports);
+    /// Takes in reports. What they are about is looked at, which may hang: for each share on its own.
+    fn take_reports(self: &Arc<Self>, reports: &[Report]) {
+        let Sorted { events, own_moves, outcome } = self.watches.sort(reports);
+        self.take_outcome(outcome);
+        let own_moves = Arc::new(own_moves);
+        for (root, events) in events {
+            let (server, own_moves) = (Arc::clone(self), Arc::clone(&own_moves));
+            let is_taken = self.behind(&root, move || {
+                let outcome = server.watches.take_events(events, &own_moves);
+                server.take_outcome(outcome);
+            });
+            if !is_taken {
+                let outcome = self.watches.tables().lose_track_below(&root);
+                self.take_outcome(outcome);
+            }
+        }
+    }
+
+    fn take_outcome(self: &Arc<Self>, outcome: Outcome) {
         for (place, fresh) in outcome.entered {
-            self.watches.enter(&place, fresh);
+            let (server, root) = (Arc::clone(self), Arc::clone(&place.root));
+            self.behind(&root, move || server.watches.enter(&place, fresh));
         }
         for file in outcome.changed {
             let effects = self.registry.lock("outsider").break_for_outsider(file, self.now());
             self.apply(effects);
         }
+    }
+
+    /// Has something done where only the users of the share with this directory wait for it; false: too much waits.
+    fn behind(&self, root: &Path, work: impl FnOnce() + Send + 'static) -> bool {
+        // A share that is gone has nobody who watches.
+        let Some(share) = self.shares().into_iter().find(|it| it.settings.path == root) else { return true };
+        if share.bulkhead.jobs_waiting() >= limits::REPORTS_WAITING {
+            return false;
+        }
+        share.bulkhead.submit(false, work);
+        true
     }
 }
 
@@ -171,13 +210,11 @@ impl Watches {
     /// clients either.
     fn observe_place(&self, place: &Place) -> Option<bool> {
         let fd = place.open(OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
-        Some(self.tables().observed.add(place.clone(), fd.as_fd(), true))
+        Some(self.observe_by(place.clone(), &way(fd.as_fd()), true).1)
     }
 
-    fn take_reports(&self, reports: &[Report]) -> Outcome {
-        let mut outcome = Outcome::default();
-        let mut events = Vec::new();
-        let mut own_moves = HashSet::new();
+    fn sort(&self, reports: &[Report]) -> Sorted {
+        let Sorted { mut events, mut own_moves, mut outcome } = Sorted::default();
         let mut tables = self.tables();
         for report in reports {
             if report.flags.contains(ReadFlags::QUEUE_OVERFLOW) {
@@ -191,10 +228,18 @@ impl Watches {
                 own_moves.insert(report.cookie);
             } else if !report.name.is_empty() {
                 let places = tables.observed.places(report.number).iter().enumerate();
-                events.extend(places.filter_map(|(index, place)| report.event(place, index)));
+                for (index, place) in places {
+                    if let Some(event) = report.event(place, index) {
+                        events.entry(Arc::clone(&place.root)).or_insert_with(Vec::new).push(event);
+                    }
+                }
             }
         }
-        drop(tables);
+        Sorted { events, own_moves, outcome }
+    }
+
+    fn take_events(&self, mut events: Vec<Event>, own_moves: &HashSet<u32>) -> Outcome {
+        let mut outcome = Outcome::default();
         let mut stats: HashMap<String, Option<Statx>> = HashMap::new();
         for event in &events {
             if let Event::File { place, .. } = event
@@ -344,6 +389,16 @@ impl Tables {
                 outcome.entered.push((place.clone(), false));
             }
         }
+    }
+
+    /// More is reported of a share than can be looked at, since that hangs.
+    fn lose_track_below(&self, root: &Path) -> Outcome {
+        let root = root.to_string_lossy();
+        let is_below = |path: &str| super::is_in(path, root.trim_end_matches('/'));
+        let below = self.watches.iter().filter(|(path, _)| is_below(path));
+        below.flat_map(|(_, watches)| watches).for_each(|watch| watch.lose_track());
+        let leases = self.leases.iter().filter(|(path, _)| is_below(path));
+        Outcome { changed: leases.map(|(_, leases)| leases.directory).collect(), entered: Vec::new() }
     }
 
     fn lose_track_above(&self, path: &str) {

@@ -130,8 +130,7 @@ impl Watches {
     ) -> Arc<Watch> {
         let directory = host_path(tree, path);
         let watch = Arc::new(Watch::new(filter, recursive, capacity, directory.clone()));
-        let mut tables = self.tables();
-        tables.observe(tree, path, handle, true);
+        let (mut tables, _) = self.observe(tree, path, handle, true);
         tables.watches.entry(directory).or_default().push(Arc::clone(&watch));
         self.watched.fetch_add(1, Ordering::Release);
         watch
@@ -168,8 +167,8 @@ impl Watches {
         handle: &dyn Handle,
         directory: FileKey,
     ) -> bool {
-        let mut tables = self.tables();
-        if !tables.observe(tree, path, handle, false) {
+        let (mut tables, is_observed) = self.observe(tree, path, handle, false);
+        if !is_observed {
             return false;
         }
         let host = host_path(tree, path);
@@ -275,17 +274,36 @@ impl Watches {
         self.watched.load(Ordering::Acquire) != 0 || self.leased.load(Ordering::Acquire) != 0
     }
 
+    /// Lets the kernel report on a directory that is open; false: it does not.
+    fn observe(
+        &self,
+        tree: &Tree,
+        path: &RelativePath,
+        handle: &dyn Handle,
+        data: bool,
+    ) -> (MutexGuard<'_, Tables>, bool) {
+        match vfs::local::reopen_path(handle) {
+            Some(way) => self.observe_by(place(tree, path), &way, data),
+            None => (self.tables(), false),
+        }
+    }
+
+    /// The same by a way to the open directory. The kernel looks at the directory, whose file system may hang: nobody
+    /// is kept from the tables meanwhile.
+    fn observe_by(&self, place: Place, way: &str, data: bool) -> (MutexGuard<'_, Tables>, bool) {
+        let question = self.tables().observed.question(&place.path);
+        let number = question.map(|question| question.ask(way, data));
+        let mut tables = self.tables();
+        let is_observed = number.is_some_and(|number| tables.observed.answered(place, number));
+        (tables, is_observed)
+    }
+
     fn tables(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Tables {
-    /// Lets the kernel report on a directory that is open.
-    fn observe(&mut self, tree: &Tree, path: &RelativePath, handle: &dyn Handle, data: bool) -> bool {
-        vfs::local::reopen_path(handle).is_some_and(|way| self.observed.add_by(place(tree, path), &way, data))
-    }
-
     /// Lets the kernel be silent on a directory that nobody needs to hear of any more.
     fn unobserve(&mut self, directory: &str, recursive: bool) {
         let candidates = match recursive {

@@ -17,6 +17,26 @@ pub(super) struct Observed {
     /// By the kernel's number: one directory may be reached by several paths.
     directories: HashMap<i32, Vec<Place>>,
     numbers: HashMap<String, i32>,
+    /// How many questions to the kernel are under way: each looks at a directory, which may hang.
+    asking: usize,
+    /// Numbers that nobody needs any more, kept until no question is under way that may be answered with one.
+    unneeded: Vec<i32>,
+}
+
+/// A question to the kernel that is to be asked, without the tables being held.
+pub(super) struct Question(Arc<OwnedFd>);
+
+impl Question {
+    /// Asks for reports on a directory, with `data` also on every write to a file in it.
+    pub(super) fn ask(&self, way: &str, data: bool) -> Result<i32, Errno> {
+        let flags = if data { NAMES | WatchFlags::MODIFY } else { NAMES };
+        inotify::add_watch(&self.0, way, flags)
+    }
+}
+
+/// The way to an open directory.
+pub(super) fn way(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
 /// A directory: where watches know it, and where it is on disk.
@@ -59,7 +79,13 @@ impl Observed {
                 tracing::warn!(%error, "changes by local processes are not told: no inotify");
             })
             .ok();
-        Self { kernel: kernel.map(Arc::new), directories: HashMap::new(), numbers: HashMap::new() }
+        Self {
+            kernel: kernel.map(Arc::new),
+            directories: HashMap::new(),
+            numbers: HashMap::new(),
+            asking: 0,
+            unneeded: Vec::new(),
+        }
     }
 
     /// The descriptor that reports come from; none where there is no inotify.
@@ -67,24 +93,24 @@ impl Observed {
         self.kernel.as_ref()
     }
 
-    /// Asks for reports on a directory, with `data` also on every write to a file in it. False: they cannot
-    /// be had.
-    pub(super) fn add(&mut self, place: Place, fd: BorrowedFd<'_>, data: bool) -> bool {
-        self.add_by(place, &format!("/proc/self/fd/{}", fd.as_raw_fd()), data)
+    /// Begins to ask for reports on a directory; none: they cannot be had. To be ended with [`Self::answered`].
+    pub(super) fn question(&mut self, path: &str) -> Option<Question> {
+        let kernel = self.kernel.as_ref()?;
+        let known = self.numbers.len().saturating_add(self.unneeded.len()).saturating_add(self.asking);
+        if !self.numbers.contains_key(path) && known >= limits::OBSERVED_DIRECTORIES {
+            tracing::warn!("changes by local processes are not told everywhere: too many directories");
+            return None;
+        }
+        self.asking += 1;
+        Some(Question(Arc::clone(kernel)))
     }
 
-    /// The same by a way to the open directory.
-    pub(super) fn add_by(&mut self, place: Place, way: &str, data: bool) -> bool {
-        let Some(kernel) = &self.kernel else { return false };
-        let is_new = !self.numbers.contains_key(&place.path);
-        if is_new && self.numbers.len() >= limits::OBSERVED_DIRECTORIES {
-            tracing::warn!("changes by local processes are not told everywhere: too many directories");
-            return false;
-        }
-        let flags = if data { NAMES | WatchFlags::MODIFY } else { NAMES };
-        match inotify::add_watch(kernel, way, flags) {
+    /// Takes in what the kernel says. False: there are no reports.
+    pub(super) fn answered(&mut self, place: Place, number: Result<i32, Errno>) -> bool {
+        self.asking = self.asking.saturating_sub(1);
+        let is_observed = match number {
             Ok(number) => {
-                if is_new {
+                if !self.numbers.contains_key(&place.path) {
                     self.numbers.insert(place.path.clone(), number);
                     self.directories.entry(number).or_default().push(place);
                 }
@@ -94,6 +120,21 @@ impl Observed {
                 tracing::warn!(%error, "changes by local processes are not told everywhere");
                 false
             }
+        };
+        if self.asking == 0 {
+            for number in std::mem::take(&mut self.unneeded) {
+                if !self.directories.contains_key(&number) {
+                    self.remove_number(number);
+                }
+            }
+        }
+        is_observed
+    }
+
+    fn remove_number(&self, number: i32) {
+        if let Some(kernel) = &self.kernel {
+            // A directory that is deleted takes its watch along.
+            let _ = inotify::remove_watch(kernel, number);
         }
     }
 
@@ -119,9 +160,10 @@ impl Observed {
         places.retain(|place| place.path != path);
         if places.is_empty() {
             self.directories.remove(&number);
-            if let Some(kernel) = &self.kernel {
-                // A directory that is deleted takes its watch along.
-                let _ = inotify::remove_watch(kernel, number);
+            if self.asking == 0 {
+                self.remove_number(number);
+            } else {
+                self.unneeded.push(number);
             }
         }
     }

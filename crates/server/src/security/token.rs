@@ -108,9 +108,8 @@ impl Machine {
     /// The SID of a user of the users file: by Samba's rule where the Unix account of that name has the
     /// uid. Other users have that of the server's process, one and all, and are told apart by their names.
     pub(crate) fn user(self, name: &str, uid: u32) -> Sid {
-        let account = nix::unistd::User::from_name(name).ok().flatten();
         let by_uid = || uid.checked_mul(2)?.checked_add(FIRST_RID).filter(|rid| *rid < FIRST_NAMED_RID);
-        let rid = account.filter(|account| account.uid.as_raw() == uid).and_then(|_| by_uid());
+        let rid = crate::identity::uid_of(name).filter(|known| *known == uid).and_then(|_| by_uid());
         Sid::of_domain(self.0, rid.unwrap_or_else(|| rid_of_name(name)))
     }
 

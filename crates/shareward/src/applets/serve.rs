@@ -63,13 +63,10 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     };
     raise_descriptor_limit();
     start_log();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(worker_threads())
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Plain(format!("cannot start: {error}")))?;
+    let runtime =
+        server::Runtime::start().map_err(|error| Failure::Plain(format!("cannot start: {error}")))?;
     let outcome = runtime.block_on(serve(plan, &words, console));
-    runtime.shutdown_background();
+    runtime.shut_down();
     outcome
 }
 
@@ -205,11 +202,6 @@ pub(super) fn made_password() -> Result<String, Failure> {
         .fill(&mut random)
         .map_err(|_| Failure::Plain(String::from("the system has no random bytes")))?;
     Ok(random.iter().map(|byte| PASSWORD_LETTERS[usize::from(byte % 32)] as char).collect())
-}
-
-/// Handlers may wait for a disk in place: more threads than processors keep the others served.
-pub(super) fn worker_threads() -> usize {
-    std::thread::available_parallelism().map_or(4, |count| count.get().max(2) * 2)
 }
 
 /// Each open file takes a descriptor: as many as the system lets this process have.

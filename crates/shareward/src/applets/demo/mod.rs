@@ -6,7 +6,7 @@ mod story;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Applet, Family, Help, serve};
+use super::{Applet, Family, Help};
 use crate::cli::{self, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
@@ -46,13 +46,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if !words.operands.is_empty() {
         return Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(serve::worker_threads())
-        .enable_all()
-        .build()
-        .map_err(failed("cannot start"))?;
+    let runtime = server::Runtime::start().map_err(failed("cannot start"))?;
     let outcome = runtime.block_on(perform(words.has(&KEEP), console));
-    runtime.shutdown_background();
+    runtime.shut_down();
     outcome
 }
 

@@ -1,0 +1,263 @@
+//! What keeps a file system that hangs from stopping those who do not use it.
+//!
+//! File systems are called synchronously, and such a call may never return: a network file system whose server is gone,
+//! a FUSE file system whose process is stuck. Each share has a [`Bulkhead`], and requests that may call into it are
+//! polled behind that ([`Bulkhead::poll`]):
+//!
+//! - As long as no call lasts, the request runs where it is, on a worker of the runtime; nothing is counted.
+//! - Once a call lasts, which a watchdog notices ([`watchdog`]), the bulkhead is stalled. Requests behind it become
+//!   tasks of their own (`connection/handling.rs`), wait for one of the bulkhead's places, and run where they hold no
+//!   worker. The workers that are stuck already are replaced from a reserve.
+//! - What has to be done to files when an open ends other than by its client's CLOSE is a job: the bulkhead's jobs are
+//!   done in order, one at a time, on the blocking pool ([`Bulkhead::submit`]). Who has caused them waits for them, but
+//!   not for ever ([`settled`]).
+//!
+//! Pipes and logons have bulkheads, too: what they call may be a name service that hangs.
+
+mod jobs;
+mod slots;
+mod tracked;
+mod watchdog;
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::limits;
+use jobs::Jobs;
+pub(crate) use jobs::{collected, settle, settle_all, settled, settling};
+use slots::Mode;
+pub(crate) use tracked::{spawn, tracked};
+pub(crate) use watchdog::Watchdog;
+
+/// What stands between the calls into one share's files and everybody else.
+#[derive(Debug)]
+pub(crate) struct Bulkhead {
+    id: u64,
+    /// Whose it is, for the log.
+    name: Box<str>,
+    /// [`STALLED`] and [`ORDERED`]; 0 where requests may run in place.
+    state: AtomicU8,
+    places: Arc<Semaphore>,
+    jobs: Mutex<Jobs>,
+    /// Told when jobs are done.
+    done: Notify,
+}
+
+/// A call lasts too long.
+const STALLED: u8 = 1;
+
+/// There are jobs that later requests are to find done.
+const ORDERED: u8 = 2;
+
+/// A place behind a bulkhead: the right to a thread that may be stuck there.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+/// All bulkheads there are, by their ids.
+static ALL: Mutex<Option<HashMap<u64, Weak<Bulkhead>>>> = Mutex::new(None);
+
+static LAST_ID: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// Whether the task that is being polled is a request's own.
+    static IS_APART: Cell<bool> = const { Cell::new(false) };
+    /// Whether a request that was just polled is to become a task of its own.
+    static WANTS_APART: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Bulkhead {
+    /// A bulkhead, called so in the log, with as many places.
+    pub(crate) fn new(name: &str, places: usize) -> Arc<Self> {
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let bulkhead = Arc::new(Self {
+            id,
+            name: name.into(),
+            state: AtomicU8::new(0),
+            places: Arc::new(Semaphore::new(places)),
+            jobs: Mutex::default(),
+            done: Notify::new(),
+        });
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get_or_insert_default().insert(id, Arc::downgrade(&bulkhead));
+        bulkhead
+    }
+
+    /// Whether a call behind it lasts too long.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & STALLED != 0
+    }
+
+    /// Whether the running thread is in a call behind it.
+    pub(crate) fn is_current(&self) -> bool {
+        slots::current() == self.id
+    }
+
+    /// Makes a call in place, whatever the state: for what can neither wait nor go elsewhere.
+    pub(crate) fn call<T>(&self, work: impl FnOnce() -> T) -> T {
+        tracked::let_go();
+        slots::within(self.id, Mode::Inline, work)
+    }
+
+    /// Makes a call that may take long, on a thread that the runtime does not need.
+    pub(crate) fn call_apart<T>(&self, work: impl FnOnce() -> T) -> T {
+        slots::within(self.id, Mode::Patient, work)
+    }
+
+    /// Waits for a place.
+    pub(crate) async fn place(&self) -> Option<Place> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    /// Takes a place for an administrator, who waits for none, if that leaves enough for the share's users.
+    pub(crate) fn spare_place(&self) -> Option<Place> {
+        if self.places.available_permits() <= limits::PLACES / 2 {
+            return None;
+        }
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Polls a request that may make calls behind it, as soon as it may.
+    fn poll<F: Future>(
+        &self,
+        context: &mut Context<'_>,
+        request: Pin<&mut F>,
+        waits: &mut Option<Waits>,
+    ) -> Poll<F::Output> {
+        if self.state.load(Ordering::Relaxed) == 0 && watchdog::may_hold_workers() && waits.is_none() {
+            return self.call(|| request.poll(context));
+        }
+        self.poll_slowly(context, request, waits)
+    }
+
+    #[cold]
+    fn poll_slowly<F: Future>(
+        &self,
+        context: &mut Context<'_>,
+        request: Pin<&mut F>,
+        waits: &mut Option<Waits>,
+    ) -> Poll<F::Output> {
+        loop {
+            match waits {
+                Some(Waits::ForJobs(done)) => {
+                    ready!(done.as_mut().poll(context));
+                    *waits = None;
+                }
+                Some(Waits::ForPlace(place)) => {
+                    let place = ready!(place.as_mut().poll(context));
+                    *waits = None;
+                    let polled = in_place(|| slots::within(self.id, Mode::Apart, || request.poll(context)));
+                    drop(place);
+                    return polled;
+                }
+                None => {
+                    let state = self.state.load(Ordering::Relaxed);
+                    if state & ORDERED != 0
+                        && let Some(done) = self.jobs_done()
+                    {
+                        *waits = Some(Waits::ForJobs(Box::pin(done)));
+                    } else if (state & STALLED == 0 && watchdog::may_hold_workers()) || !can_leave() {
+                        return self.call(|| request.poll(context));
+                    } else if IS_APART.get() {
+                        let places = Arc::clone(&self.places);
+                        *waits =
+                            Some(Waits::ForPlace(Box::pin(async move { places.acquire_owned().await.ok() })));
+                    } else {
+                        // Who polls this polls it again, in a task of its own.
+                        WANTS_APART.set(true);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    fn set(&self, flag: u8, to: bool) {
+        if to {
+            self.state.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.state.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a request waits for before it may make calls.
+enum Waits {
+    ForJobs(Pin<Box<dyn Future<Output = ()> + Send>>),
+    ForPlace(Pin<Box<dyn Future<Output = Option<Place>> + Send>>),
+}
+
+/// Carries out a request that may make calls behind a bulkhead, if it has one.
+pub(crate) async fn behind<F: Future>(bulkhead: Option<&Bulkhead>, mut request: Pin<&mut F>) -> F::Output {
+    let Some(bulkhead) = bulkhead else { return request.await };
+    let mut waits = None;
+    std::future::poll_fn(|context| bulkhead.poll(context, request.as_mut(), &mut waits)).await
+}
+
+/// The bulkhead that the running thread is behind.
+pub(crate) fn current() -> Option<Arc<Bulkhead>> {
+    match slots::current() {
+        0 => None,
+        id => by_id(id),
+    }
+}
+
+fn by_id(id: u64) -> Option<Arc<Bulkhead>> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(&id)?.upgrade()
+}
+
+/// Polls what may want to become a task of its own; true: it does.
+pub(crate) fn poll_here<T>(poll: impl FnOnce() -> Poll<T>) -> (Poll<T>, bool) {
+    WANTS_APART.set(false);
+    let polled = poll();
+    let wants = WANTS_APART.replace(false) && polled.is_pending();
+    (polled, wants)
+}
+
+/// Polls a task that is a request's own.
+pub(crate) fn poll_apart<T>(poll: impl FnOnce() -> T) -> T {
+    /// Takes the mark away after a panic, too.
+    struct Mark;
+    impl Drop for Mark {
+        fn drop(&mut self) {
+            IS_APART.set(false);
+        }
+    }
+    IS_APART.set(true);
+    let _mark = Mark;
+    poll()
+}
+
+/// Whether the running thread can leave its worker to another one.
+fn can_leave() -> bool {
+    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+/// Runs what may hang where it holds no worker.
+fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    if can_leave() { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// Takes in which bulkheads have calls that last.
+fn mark_stalled(stalled: &HashSet<u64>) {
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(all) = all.as_mut() else { return };
+    all.retain(|id, bulkhead| {
+        let Some(bulkhead) = bulkhead.upgrade() else { return false };
+        let is_stalled = stalled.contains(id);
+        if is_stalled != bulkhead.is_stalled() {
+            tracing::debug!(share = %bulkhead.name, is_stalled, "a call into a file system lasts");
+            bulkhead.set(STALLED, is_stalled);
+        }
+        true
+    });
+}

@@ -1,0 +1,146 @@
+//! What each thread is in the middle of: a call that may hang, and behind which bulkhead.
+//!
+//! Entering and leaving are stores to memory that no other thread writes, so that the fast path costs next to
+//! nothing; who looks for calls that last too long reads them (`watchdog.rs`).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::watchdog;
+
+/// One thread.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// Counts up with each entering and each leaving: odd in a call.
+    turns: AtomicU64,
+    /// The bulkhead of the call.
+    bulkhead: AtomicU64,
+    /// Whether a worker of the runtime waits for the call.
+    holds_worker: AtomicBool,
+    /// Whether the call may take long without anything being wrong, as a flush may.
+    is_patient: AtomicBool,
+}
+
+/// How a thread enters a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// On a worker thread of the runtime, which serves nobody else meanwhile.
+    Inline,
+    /// On a thread that the runtime does not need.
+    Apart,
+    /// The same, for what may take long without anything being wrong.
+    Patient,
+}
+
+/// What a thread is in the middle of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) turn: u64,
+    pub(super) bulkhead: u64,
+    pub(super) holds_worker: bool,
+    pub(super) is_patient: bool,
+}
+
+static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
+
+thread_local! {
+    static OWN: Arc<Slot> = {
+        let slot = Arc::new(Slot::default());
+        let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|known| known.strong_count() != 0);
+        slots.push(Arc::downgrade(&slot));
+        slot
+    };
+}
+
+/// The slots of all threads that were ever in a call and are still there.
+pub(super) fn all() -> Vec<Arc<Slot>> {
+    SLOTS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+}
+
+impl Slot {
+    /// The call that the thread is in, if it is in one.
+    pub(super) fn call(&self) -> Option<Call> {
+        let turn = self.turns.load(Ordering::Acquire);
+        (turn % 2 == 1).then(|| Call {
+            turn,
+            bulkhead: self.bulkhead.load(Ordering::Relaxed),
+            holds_worker: self.holds_worker.load(Ordering::Relaxed),
+            is_patient: self.is_patient.load(Ordering::Relaxed),
+        })
+    }
+
+    /// A number that changes with every call.
+    pub(super) fn turn(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    fn advance(&self) {
+        // Nobody else writes it.
+        self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// The bulkhead that the running thread is behind; 0 outside of every one.
+pub(super) fn current() -> u64 {
+    OWN.try_with(|slot| slot.call().map_or(0, |call| call.bulkhead)).unwrap_or(0)
+}
+
+/// Runs `work` as a call behind a bulkhead.
+pub(super) fn within<T>(bulkhead: u64, mode: Mode, work: impl FnOnce() -> T) -> T {
+    let entered = Entered::new(bulkhead, mode);
+    watchdog::notice();
+    let done = work();
+    drop(entered);
+    done
+}
+
+/// Takes the thread out of the call again, after a panic too.
+struct Entered {
+    /// The bulkhead of the call that this one is made in.
+    outer: Option<u64>,
+}
+
+impl Entered {
+    fn new(bulkhead: u64, mode: Mode) -> Self {
+        let outer = OWN.try_with(|slot| {
+            let outer = slot.call().map(|call| call.bulkhead);
+            slot.bulkhead.store(bulkhead, Ordering::Relaxed);
+            if outer.is_none() {
+                slot.holds_worker.store(mode == Mode::Inline, Ordering::Relaxed);
+                slot.is_patient.store(mode == Mode::Patient, Ordering::Relaxed);
+                slot.advance();
+            }
+            outer
+        });
+        Self { outer: outer.ok().flatten() }
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        // A thread that is ending has no slot any more.
+        let _ = OWN.try_with(|slot| match self.outer {
+            Some(bulkhead) => slot.bulkhead.store(bulkhead, Ordering::Relaxed),
+            None => slot.advance(),
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_nest_and_end_with_a_panic_too() {
+        assert_eq!(current(), 0);
+        within(7, Mode::Apart, || {
+            assert_eq!(current(), 7);
+            assert_eq!(within(8, Mode::Patient, current), 8);
+            assert_eq!(current(), 7);
+        });
+        let panicked = std::panic::catch_unwind(|| within(9, Mode::Inline, || panic!("on purpose")));
+        assert!(panicked.is_err());
+        assert_eq!(current(), 0);
+    }
+}
