@@ -16,6 +16,7 @@ mod hostile;
 mod kernel;
 mod kind_close;
 mod logon;
+mod mount_faults;
 mod moves;
 mod names;
 mod net_use;

@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use testkit::peer::{KERNEL_CLIENT_NEEDS, KernelClient};
 use testkit::{Output, Setup, Shareward, Subject, find, need, repository, run, shareward_binary};
 
-const NEEDS: &[&str] = &["root", "/dev/fuse", "python3"];
+pub(crate) const NEEDS: &[&str] = &["root", "/dev/fuse", "python3"];
 
 /// What a command of this machine's may take: some wait for a connection to be lost.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A client machine: its directories, and what it remembers.
-struct Machine {
+pub(crate) struct Machine {
     root: PathBuf,
     port: u16,
     password: String,
 }
 
 impl Machine {
-    fn new(scratch: &Path, port: u16, password: &str) -> Self {
+    pub(crate) fn new(scratch: &Path, port: u16, password: &str) -> Self {
         let root = fs::canonicalize(scratch).expect("the scratch directory").join("machine");
         for directory in ["state", "one", "two"] {
             fs::create_dir_all(root.join(directory)).expect("create a directory");
@@ -31,15 +31,15 @@ impl Machine {
         Self { root, port, password: password.into() }
     }
 
-    fn of(subject: &Subject) -> Self {
+    pub(crate) fn of(subject: &Subject) -> Self {
         Self::new(&subject.scratch(), subject.port(), &subject.user("alice").password)
     }
 
-    fn directory(&self, name: &str) -> String {
+    pub(crate) fn directory(&self, name: &str) -> String {
         self.root.join(name).to_str().expect("a plain name").to_owned()
     }
 
-    fn net_use(&self, words: &[&str]) -> Output {
+    pub(crate) fn net_use(&self, words: &[&str]) -> Output {
         let mut command = Command::new(shareward_binary());
         command.args(["net", "use"]).args(words).current_dir("/");
         command.env("XDG_STATE_HOME", self.root.join("state")).env("SHAREWARD_PASSWORD", &self.password);
@@ -50,7 +50,7 @@ impl Machine {
         format!("//127.0.0.1:{}/{name}", self.port)
     }
 
-    fn mount(&self, directory: &str, share: &str, more: &[&str]) -> Output {
+    pub(crate) fn mount(&self, directory: &str, share: &str, more: &[&str]) -> Output {
         let (directory, share) = (self.directory(directory), self.share(share));
         let mut words = vec![directory.as_str(), share.as_str(), "/USER:alice", "--via", "fuse"];
         words.extend(more);
@@ -80,7 +80,7 @@ fn is_mounted(directory: &str) -> bool {
 }
 
 /// Waits for what is about to happen.
-fn soon(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn soon(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(started.elapsed() < LIMIT, "{what}: not after {LIMIT:?}");

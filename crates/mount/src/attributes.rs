@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use client::smb::Created;
-use fuser::{FileAttr, FileType, INodeNo};
+use fuser::{Errno, FileAttr, FileType, INodeNo};
 use wire::fscc::DirectoryEntry;
 use wire::fscc::file_info::NetworkOpenInfo;
 use wire::{FileAttributes, FileTime};
@@ -76,6 +76,13 @@ impl From<&NetworkOpenInfo> for Facts {
 }
 
 impl Facts {
+    /// The same where it can be of a file: Linux has no larger ones, and its kernel gives a whole directory up for one
+    /// (MS-FSCC 2.4.29 has sizes signed, too).
+    pub(crate) fn possible(self) -> Result<Self, Errno> {
+        let fits = |bytes: u64| i64::try_from(bytes).is_ok();
+        if fits(self.size) && fits(self.allocation) { Ok(self) } else { Err(Errno::EIO) }
+    }
+
     /// Its kind. What a reparse point other than a symbolic link stands for, the server resolves.
     pub(crate) fn kind(&self) -> FileType {
         if self.symlink {
@@ -183,6 +190,15 @@ mod tests {
         assert_eq!(facts(FileAttributes::READONLY | FileAttributes::DIRECTORY).permissions(&VIEW), 0o755);
         let read_only = View { read_only: true, ..VIEW };
         assert_eq!(facts(FileAttributes::NORMAL).permissions(&read_only), 0o555);
+    }
+
+    #[test]
+    fn sizes_that_no_file_has_are_an_error() {
+        let facts = |size, allocation| Facts { size, allocation, ..Facts::default() };
+        assert!(facts(i64::MAX as u64, i64::MAX as u64).possible().is_ok());
+        for impossible in [facts(1 << 63, 0), facts(0, u64::MAX)] {
+            assert_eq!(impossible.possible().unwrap_err().code(), Errno::EIO.code());
+        }
     }
 
     #[test]

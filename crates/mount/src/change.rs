@@ -1,21 +1,19 @@
-//! Changing names and attributes: making, removing, renaming, truncating, times.
+//! Changing files: making them, truncating, attributes and times.
 
 use std::ffi::OsStr;
 use std::time::SystemTime;
 
 use client::smb::{CreateParameters, Error, File};
-use fuser::{Errno, FileHandle, FileType, INodeNo, RenameFlags, TimeOrNow};
+use fuser::{Errno, FileHandle, FileType, INodeNo, TimeOrNow};
 use wire::fscc::FileInfoClass;
 use wire::fscc::file_info::{BasicInfo, EndOfFileInfo};
 use wire::fscc::named_info::RenameInfo;
 use wire::ioctl::{FsctlCode, ZeroData};
 use wire::layout::FixedLayout as _;
 use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoType};
-use wire::{AccessMask, FileAttributes, FileTime, NtStatus, Utf16, utf16le};
+use wire::{AccessMask, FileAttributes, FileTime, Utf16, utf16le};
 
 use crate::attributes::{Facts, wire_time};
-use crate::limits;
-use crate::names::join;
 use crate::remote::Live;
 use crate::volume::Volume;
 
@@ -68,139 +66,10 @@ impl Volume {
             ..CreateParameters::open(&path)
         };
         let file = self.open(&live, &create).await?;
-        let facts = Facts::from(&file.created);
-        file.close().await.map_err(|error| self.failed(&live, &error))?;
-        Ok((self.inodes().look_up(parent, &name), facts))
-    }
-
-    /// Removes a file. One that is open here keeps its data until it is closed, under a name that is not shown.
-    pub(crate) async fn remove_file(&self, parent: INodeNo, name: &OsStr) -> Result<(), Errno> {
-        let (path, name) = self.path_in(parent, name)?;
-        let number = self.inodes().number(parent, &name);
-        let used = number.is_some_and(|number| !self.files.of(number).is_empty());
-        if used {
-            self.hide(parent, &path).await?;
-        } else {
-            self.remove(&path, CreateOptions::NON_DIRECTORY_FILE).await?;
-        }
-        self.inodes().unlink(parent, &name);
-        Ok(())
-    }
-
-    /// Removes an empty directory.
-    pub(crate) async fn remove_directory(&self, parent: INodeNo, name: &OsStr) -> Result<(), Errno> {
-        let (path, name) = self.path_in(parent, name)?;
-        self.remove(&path, CreateOptions::DIRECTORY_FILE).await?;
-        self.inodes().unlink(parent, &name);
-        Ok(())
-    }
-
-    async fn remove(&self, path: &str, options: CreateOptions) -> Result<(), Errno> {
-        let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
-        let outcome = self.with(path, access, options, async |file| delete(file).await).await;
-        if outcome.as_ref().err().map(|errno| errno.code()) != Some(Errno::EACCES.code()) {
-            return outcome;
-        }
-        // Linux removes what is read-only where it may write to the directory; SMB does not (MS-FSA 2.1.5.15.3).
-        let access = access | AccessMask::WRITE_ATTRIBUTES;
-        self.with(path, access, options, async |file| {
-            if !file.created.attributes.contains(FileAttributes::READONLY) {
-                return Err(Error::Status(NtStatus::ACCESS_DENIED, wire::Command::SET_INFO));
-            }
-            set_attributes(file, file.created.attributes.without(FileAttributes::READONLY)).await?;
-            let outcome = delete(file).await;
-            if outcome.is_err() {
-                // As it was. The deletion's failure is what is told.
-                let _ = set_attributes(file, file.created.attributes).await;
-            }
-            outcome
-        })
-        .await
-    }
-
-    /// Gives a file that is open another name, and has it deleted when it is closed.
-    async fn hide(&self, parent: INodeNo, path: &str) -> Result<(), Errno> {
-        let directory = self.path(parent)?;
-        let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
-        let options = CreateOptions::NON_DIRECTORY_FILE;
-        let names: Vec<String> =
-            (0..limits::HIDDEN_NAMES_MAX).map(|_| join(&directory, &self.hidden_name())).collect();
-        let names = &names;
-        self.with(path, access, options, async |file| {
-            for name in names {
-                match rename(file, name, false).await {
-                    Err(error) if error.is(NtStatus::OBJECT_NAME_COLLISION) => {}
-                    Err(error) => return Err(error),
-                    Ok(()) => return delete(file).await,
-                }
-            }
-            Err(Error::Status(NtStatus::SHARING_VIOLATION, wire::Command::SET_INFO))
-        })
-        .await
-    }
-
-    /// Renames, as rename(2) does.
-    pub(crate) async fn rename(
-        &self,
-        parent: INodeNo,
-        name: &OsStr,
-        to: INodeNo,
-        to_name: &OsStr,
-        flags: RenameFlags,
-    ) -> Result<(), Errno> {
-        if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
-            return Err(Errno::EINVAL);
-        }
-        let replace = !flags.contains(RenameFlags::RENAME_NOREPLACE);
-        let (path, name) = self.path_in(parent, name)?;
-        let (to_path, to_name) = self.path_in(to, to_name)?;
-        let live = self.live().await?;
-        let source = CreateParameters {
-            access: AccessMask::DELETE | AccessMask::READ_ATTRIBUTES | AccessMask::SYNCHRONIZE,
-            options: CreateOptions::OPEN_REPARSE_POINT,
-            ..CreateParameters::open(&path)
-        };
-        let source = self.open(&live, &source).await?;
-        let outcome = self.rename_open(&live, &source, (to, &to_name, &to_path), replace).await;
-        let closed = source.close().await;
-        outcome?;
-        self.inodes().rename(parent, &name, to, &to_name);
-        closed.map_err(|error| self.failed(&live, &error))
-    }
-
-    async fn rename_open(
-        &self,
-        live: &Live,
-        source: &File,
-        (to, to_name, to_path): (INodeNo, &str, &str),
-        replace: bool,
-    ) -> Result<(), Errno> {
-        let known = self.inodes().number(to, to_name);
-        if replace && known.is_some_and(|known| !self.files.of(known).is_empty()) {
-            // A server replaces nothing that is open.
-            self.hide(to, to_path).await?;
-        }
-        let refused = match rename(source, to_path, replace).await {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        let errno = self.failed(live, &refused);
-        let in_the_way = [NtStatus::ACCESS_DENIED, NtStatus::OBJECT_NAME_COLLISION];
-        if !replace || !in_the_way.iter().any(|status| refused.is(*status)) {
-            return Err(errno);
-        }
-        let Ok(target) = self.stat(to_path).await else { return Err(errno) };
-        let is_directory = source.created.attributes.contains(FileAttributes::DIRECTORY);
-        match (is_directory, target.kind() == FileType::Directory) {
-            (true, false) => return Err(Errno::ENOTDIR),
-            (false, true) => return Err(Errno::EISDIR),
-            (true, true) => self.remove(to_path, CreateOptions::DIRECTORY_FILE).await?,
-            (false, false) if target.attributes.contains(FileAttributes::READONLY) => {
-                self.remove(to_path, CreateOptions::NON_DIRECTORY_FILE).await?;
-            }
-            (false, false) => return Err(errno),
-        }
-        rename(source, to_path, replace).await.map_err(|error| self.failed(live, &error))
+        self.unflushed.changed(parent, live.generation);
+        let facts = Facts::from(&file.created).possible();
+        self.close(&live, &file).await;
+        Ok((self.inodes().look_up(parent, &name), facts?))
     }
 
     /// Another name for a file.
@@ -214,10 +83,15 @@ impl Volume {
         let (to_path, name) = self.path_in(parent, name)?;
         let access = AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES;
         let to = to_path.clone();
-        self.with(&path, access, CreateOptions::NON_DIRECTORY_FILE, async move |file| {
-            set_name(file, FileInfoClass::LINK, &to, false).await
-        })
-        .await?;
+        let open = CreateParameters {
+            access,
+            options: CreateOptions::NON_DIRECTORY_FILE,
+            ..CreateParameters::open(&path)
+        };
+        let linked =
+            self.with_open(open, async move |file| set_name(file, FileInfoClass::LINK, &to, false).await);
+        let ((), generation) = linked.await?;
+        self.unflushed.changed(parent, generation);
         let facts = self.stat(&to_path).await?;
         Ok((self.inodes().look_up(parent, &name), facts))
     }
@@ -294,12 +168,19 @@ impl Volume {
         let open = given.or_else(|| self.files.of(number).into_iter().find(|open| open.writes));
         if let Some(open) = open {
             let (live, file) = self.through(&open).await?;
-            return self.set_size(&live, &file, size).await;
+            self.set_size(&live, &file, size).await?;
+            self.unflushed.changed(number, live.generation);
+            return Ok(());
         }
         let path = self.path(number)?;
-        let access = AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES;
-        self.with(&path, access, CreateOptions::NON_DIRECTORY_FILE, async |file| set_end(file, size).await)
-            .await
+        let open = CreateParameters {
+            access: AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES,
+            options: CreateOptions::NON_DIRECTORY_FILE,
+            ..CreateParameters::open(&path)
+        };
+        let ((), generation) = self.with_open(open, async |file| set_end(file, size).await).await?;
+        self.unflushed.changed(number, generation);
+        Ok(())
     }
 
     /// Zeroes a range of an open file, whose size stays; `hole` also gives its space back.
@@ -325,7 +206,9 @@ impl Volume {
             sparse.map_err(|error| self.failed(&live, &error))?;
         }
         let zeroed = file.ioctl(FsctlCode::SET_ZERO_DATA, &buffer, 0).await;
-        zeroed.map(|_| ()).map_err(|error| self.failed(&live, &error))
+        zeroed.map_err(|error| self.failed(&live, &error))?;
+        self.unflushed.changed(open.number, live.generation);
+        Ok(())
     }
 
     pub(crate) async fn set_size(&self, live: &Live, file: &File, size: u64) -> Result<(), Errno> {
@@ -368,11 +251,8 @@ impl Volume {
     }
 }
 
-async fn delete(file: &File) -> Result<(), Error> {
-    file.set_delete_on_close(true).await
-}
-
-async fn rename(file: &File, to: &str, replace: bool) -> Result<(), Error> {
+/// Gives an open file another name.
+pub(crate) async fn rename(file: &File, to: &str, replace: bool) -> Result<(), Error> {
     set_name(file, FileInfoClass::RENAME, to, replace).await
 }
 
@@ -393,7 +273,8 @@ async fn set_end(file: &File, size: u64) -> Result<(), Error> {
     file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &buffer).await
 }
 
-async fn set_attributes(file: &File, attributes: FileAttributes) -> Result<(), Error> {
+/// Sets the attributes, and nothing else.
+pub(crate) async fn set_attributes(file: &File, attributes: FileAttributes) -> Result<(), Error> {
     set_basic(file, BasicInfo { attributes: normal(attributes), ..BasicInfo::default() }).await
 }
 

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use client::smb::{CreateParameters, Error, File};
-use fuser::{Errno, FileHandle, INodeNo, OpenAccMode, OpenFlags};
-use wire::msg::{CreateDisposition, CreateOptions};
-use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
+use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenAccMode, OpenFlags};
+use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
+use wire::{AccessMask, FileAttributes, NtStatus};
 
+use crate::append;
 use crate::attributes::Facts;
+use crate::identity::{self, Identity, Same};
 use crate::remote::Live;
+use crate::unflushed::Told;
 use crate::volume::{Entry, Volume, wire_size};
 
 /// What is open, by the handles that the kernel has.
@@ -30,6 +33,10 @@ pub(crate) struct OpenFile {
     pub(crate) writes: bool,
     /// Whether locks are held on it, which do not survive a connection.
     pub(crate) locked: AtomicBool,
+    /// Whether the kernel keeps no pages of what goes through it.
+    pub(crate) direct: bool,
+    /// Which losses it has been told of.
+    pub(crate) told: Told,
     slot: tokio::sync::Mutex<Slot>,
 }
 
@@ -37,12 +44,16 @@ pub(crate) struct OpenFile {
 struct Slot {
     file: File,
     generation: u64,
+    /// Whether it is to be opened again although the connection is the same.
+    given_up: bool,
 }
 
 /// An open directory: its entries from when it was last read from its start.
 #[derive(Debug)]
 pub(crate) struct OpenDirectory {
     pub(crate) number: INodeNo,
+    /// Which losses it has been told of.
+    pub(crate) told: Told,
     pub(crate) entries: tokio::sync::Mutex<Option<Arc<Vec<Entry>>>>,
 }
 
@@ -80,9 +91,9 @@ impl Files {
     }
 
     /// A directory is opened.
-    pub(crate) fn add_directory(&self, number: INodeNo) -> FileHandle {
+    pub(crate) fn add_directory(&self, number: INodeNo, told: Told) -> FileHandle {
         let handle = self.handle();
-        let directory = OpenDirectory { number, entries: tokio::sync::Mutex::new(None) };
+        let directory = OpenDirectory { number, told, entries: tokio::sync::Mutex::new(None) };
         self.directories().insert(handle, Arc::new(directory));
         FileHandle(handle)
     }
@@ -105,12 +116,18 @@ impl Files {
 
 impl Volume {
     /// Opens a file that is there.
-    pub(crate) async fn open_file(&self, number: INodeNo, flags: OpenFlags) -> Result<FileHandle, Errno> {
+    pub(crate) async fn open_file(
+        &self,
+        number: INodeNo,
+        flags: OpenFlags,
+    ) -> Result<(FileHandle, FopenFlags), Errno> {
         let path = self.path(number)?;
         let live = self.live().await?;
         let (reads, writes) = modes(flags);
         let file = self.open(&live, &opening(&path, reads, writes)).await?;
-        Ok(self.files.add(OpenFile::new(number, reads, writes, file, &live)))
+        let open = OpenFile::new(number, flags, file, &live, self.unflushed.opened(number));
+        let how = open.how();
+        Ok((self.files.add(open), how))
     }
 
     /// Creates a file and opens it; opens what is there unless `exclusive`.
@@ -122,7 +139,7 @@ impl Volume {
         flags: OpenFlags,
         exclusive: bool,
         truncate: bool,
-    ) -> Result<(INodeNo, Facts, FileHandle), Errno> {
+    ) -> Result<(INodeNo, Facts, FileHandle, FopenFlags), Errno> {
         let (path, name) = self.path_in(parent, name)?;
         let live = self.live().await?;
         let (reads, writes) = modes(flags);
@@ -132,14 +149,34 @@ impl Volume {
             ..opening(&path, reads, writes)
         };
         let file = self.open(&live, &open).await?;
-        let mut facts = Facts::from(&file.created);
-        if truncate && facts.size > 0 {
-            self.set_size(&live, &file, 0).await?;
-            facts.size = 0;
-        }
+        let empties = truncate && file.created.end_of_file > 0;
+        let mut facts = match self.emptied(&live, &file, empties).await {
+            Ok(facts) => facts,
+            Err(errno) => {
+                self.close(&live, &file).await;
+                return Err(errno);
+            }
+        };
         let number = self.inodes().look_up(parent, &name);
-        let handle = self.files.add(OpenFile::new(number, reads, writes, file, &live));
-        Ok((number, facts, handle))
+        let told = self.unflushed.opened(number);
+        if file.created.action == CreateAction::CREATED {
+            self.unflushed.changed(parent, live.generation);
+        }
+        if empties {
+            facts.size = 0;
+            self.unflushed.changed(number, live.generation);
+        }
+        let open = OpenFile::new(number, flags, file, &live, told);
+        let how = open.how();
+        Ok((number, facts, self.files.add(open), how))
+    }
+
+    async fn emptied(&self, live: &Live, file: &File, empties: bool) -> Result<Facts, Errno> {
+        let facts = Facts::from(&file.created).possible()?;
+        if empties {
+            self.set_size(live, file, 0).await?;
+        }
+        Ok(facts)
     }
 
     /// Closes a file, its locks with it.
@@ -153,7 +190,7 @@ impl Volume {
     async fn close_open(&self, open: &OpenFile) -> Result<(), Errno> {
         let slot = open.slot.lock().await;
         let live = self.live().await?;
-        if slot.generation != live.generation {
+        if slot.generation != live.generation || slot.given_up {
             return Ok(());
         }
         slot.file.close().await.map_err(|error| self.failed(&live, &error))
@@ -163,8 +200,8 @@ impl Volume {
     pub(crate) async fn close_all(&self) {
         let handles: Vec<u64> = self.files.files().keys().copied().collect();
         for handle in handles {
-            // The connection ends next, and all opens with it.
-            let _ = self.release(FileHandle(handle)).await;
+            // The connection ends next, and all opens with it: an error has nobody to be told to.
+            self.release(FileHandle(handle)).await.ok();
         }
     }
 
@@ -201,22 +238,90 @@ impl Volume {
         }
     }
 
-    /// FLUSH.
+    /// fsync(2): EIO where something that was written may be lost, once for each open.
     pub(crate) async fn sync(&self, handle: FileHandle) -> Result<(), Errno> {
         let open = self.files.get(handle)?;
         let (live, file) = self.through(&open).await?;
-        if !open.writes {
-            // A server flushes only for those who may write (MS-SMB2 3.3.5.11), and others wrote nothing.
+        self.unflushed.tell(open.number, Some(live.generation), &open.told)?;
+        if open.writes {
+            return self.flush(&live, &file, open.number, &open.told).await;
+        }
+        // A server flushes only for those who may write (MS-SMB2 3.3.5.11).
+        if !self.unflushed.any(open.number) {
             return Ok(());
         }
-        file.flush().await.map_err(|error| self.failed(&live, &error))
+        if let Some(other) = self.files.of(open.number).into_iter().find(|other| other.writes) {
+            let (live, file) = self.through(&other).await?;
+            self.unflushed.tell(open.number, Some(live.generation), &open.told)?;
+            return self.flush(&live, &file, open.number, &open.told).await;
+        }
+        let path = self.path(open.number)?;
+        self.flush_by_path(&path, CreateOptions::NON_DIRECTORY_FILE, open.number, &open.told).await
+    }
+
+    /// fsync(2) of a directory: what was made, removed and renamed in it.
+    pub(crate) async fn sync_directory(&self, handle: FileHandle) -> Result<(), Errno> {
+        let directory = self.files.directory(handle)?;
+        let live = self.live().await?;
+        let number = directory.number;
+        self.unflushed.tell(number, Some(live.generation), &directory.told)?;
+        if !self.unflushed.any(number) {
+            return Ok(());
+        }
+        let path = self.path(number)?;
+        let outcome = self.flush_by_path(&path, CreateOptions::DIRECTORY_FILE, number, &directory.told).await;
+        // What fsync(2) says of what cannot be synchronized, where the server has no such thing.
+        let unable = [Errno::EOPNOTSUPP.code(), Errno::EISDIR.code()];
+        outcome.map_err(|errno| if unable.contains(&errno.code()) { Errno::EINVAL } else { errno })
+    }
+
+    /// What a close(2) of a file has to say: EIO where something may be lost that was written through it or before.
+    pub(crate) async fn is_kept(&self, handle: FileHandle) -> Result<(), Errno> {
+        let open = self.files.get(handle)?;
+        if !open.writes {
+            return Ok(());
+        }
+        let alive = self.remote.generation().await;
+        self.unflushed.warn(open.number, alive, &open.told)
+    }
+
+    async fn flush(&self, live: &Live, file: &File, number: INodeNo, told: &Told) -> Result<(), Errno> {
+        let mark = self.unflushed.mark(number);
+        match file.flush().await {
+            Ok(()) => {
+                self.unflushed.flushed(number, mark);
+                Ok(())
+            }
+            Err(error) => {
+                self.unflushed.failed(number, mark, told);
+                Err(self.failed(live, &error))
+            }
+        }
+    }
+
+    async fn flush_by_path(
+        &self,
+        path: &str,
+        options: CreateOptions,
+        number: INodeNo,
+        told: &Told,
+    ) -> Result<(), Errno> {
+        // FILE_ADD_FILE of a directory is the same bit.
+        let access = AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES;
+        let mark = self.unflushed.mark(number);
+        let open = CreateParameters { access, options, ..CreateParameters::open(path) };
+        let ((), generation) = self.with_open(open, async |file| file.flush().await).await?;
+        // The connection may be another one by now than the changes went over.
+        self.unflushed.tell(number, Some(generation), told)?;
+        self.unflushed.flushed(number, mark);
+        Ok(())
     }
 
     /// The file behind an open, opened again where the connection it was opened over is gone.
     pub(crate) async fn through(&self, open: &OpenFile) -> Result<(Live, File), Errno> {
         let live = self.live().await?;
         let mut slot = open.slot.lock().await;
-        if slot.generation == live.generation {
+        if slot.generation == live.generation && !slot.given_up {
             return Ok((live, slot.file.clone()));
         }
         if open.locked.load(Ordering::Relaxed) {
@@ -225,13 +330,28 @@ impl Volume {
         }
         let path = self.path(open.number)?;
         let file = self.open(&live, &opening(&path, open.reads, open.writes)).await?;
-        if !same(slot.file.created.creation_time, file.created.creation_time) {
-            // Another file has the name by now. That it stays open until the session ends does no harm.
-            let _ = file.close().await;
+        if Identity::of(&slot.file.created).compare(Identity::of(&file.created)) != Same::Yes {
+            // Another file has the name by now, for all that the server says.
+            self.close(&live, &file).await;
             return Err(Errno::ESTALE);
         }
-        *slot = Slot { file: file.clone(), generation: live.generation };
+        *slot = Slot { file: file.clone(), generation: live.generation, given_up: false };
         Ok((live, file))
+    }
+
+    /// Gives up an open whose locks at the server are not known any more: they go with it. It is opened again when it is
+    /// used, unless a process has locks on it.
+    pub(crate) async fn give_up(&self, open: &OpenFile, live: &Live) {
+        let mut slot = open.slot.lock().await;
+        if slot.generation != live.generation || slot.given_up {
+            return;
+        }
+        slot.given_up = true;
+        if let Err(error) = slot.file.close().await {
+            self.failed(live, &error);
+            // What the server has not closed it closes with the connection.
+            live.tree.connection().disconnect();
+        }
     }
 
     async fn read_through(&self, open: &OpenFile, offset: u64, size: u32) -> Result<Bytes, Failed> {
@@ -259,7 +379,12 @@ impl Volume {
         })
     }
 
-    async fn write_through(&self, open: &OpenFile, offset: u64, data: &Bytes) -> Result<(), Failed> {
+    pub(crate) async fn write_through(
+        &self,
+        open: &OpenFile,
+        offset: u64,
+        data: &Bytes,
+    ) -> Result<(), Failed> {
         let (live, file) = self.through(open).await?;
         let mut rest = data.clone();
         while !rest.is_empty() {
@@ -267,6 +392,7 @@ impl Volume {
             let at = offset.saturating_add(wire_size(data.len().saturating_sub(rest.len())));
             let written = file.write(at, part).await;
             let written = written.map_err(|error| Failed::new(self.failed(&live, &error), &error))?;
+            self.unflushed.changed(open.number, live.generation);
             let written = usize::try_from(written).unwrap_or(usize::MAX).min(rest.len());
             if written == 0 {
                 return Err(Failed { errno: Errno::EIO, conflict: false });
@@ -278,7 +404,7 @@ impl Volume {
 
     /// The other opens of the same file through which a process reaches what it has locked: locks are an open's for
     /// the server, and a process's for Linux.
-    fn others(&self, open: &Arc<OpenFile>, fit: impl Fn(&OpenFile) -> bool) -> Vec<Arc<OpenFile>> {
+    pub(crate) fn others(&self, open: &Arc<OpenFile>, fit: impl Fn(&OpenFile) -> bool) -> Vec<Arc<OpenFile>> {
         let mut others = self.files.of(open.number);
         others
             .retain(|other| !Arc::ptr_eq(other, open) && other.locked.load(Ordering::Relaxed) && fit(other));
@@ -287,15 +413,22 @@ impl Volume {
 }
 
 impl OpenFile {
-    fn new(number: INodeNo, reads: bool, writes: bool, file: File, live: &Live) -> Self {
-        let slot = tokio::sync::Mutex::new(Slot { file, generation: live.generation });
-        Self { number, reads, writes, locked: AtomicBool::new(false), slot }
+    fn new(number: INodeNo, flags: OpenFlags, file: File, live: &Live, told: Told) -> Self {
+        let slot = tokio::sync::Mutex::new(Slot { file, generation: live.generation, given_up: false });
+        let (reads, writes) = modes(flags);
+        let direct = append::appends(flags);
+        Self { number, reads, writes, locked: AtomicBool::new(false), direct, told, slot }
+    }
+
+    /// How the kernel is to treat it. Only the server knows where an append goes, and so of which page it is.
+    fn how(&self) -> FopenFlags {
+        if self.direct { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() }
     }
 }
 
 /// Why a transfer failed.
-struct Failed {
-    errno: Errno,
+pub(crate) struct Failed {
+    pub(crate) errno: Errno,
     /// Whether somebody's lock is in the way, perhaps the caller's own.
     conflict: bool,
 }
@@ -329,11 +462,10 @@ fn opening(path: &str, reads: bool, writes: bool) -> CreateParameters<'_> {
     if writes {
         access |= AccessMask::WRITE_DATA | AccessMask::APPEND_DATA | AccessMask::WRITE_ATTRIBUTES;
     }
-    CreateParameters { access, options: CreateOptions::NON_DIRECTORY_FILE, ..CreateParameters::open(path) }
-}
-
-/// Whether two opens are of one file, as far as its creation tells. A server without creation times shows the
-/// oldest time it has.
-fn same(before: FileTime, now: FileTime) -> bool {
-    before == now || before == FileTime::NONE || now == FileTime::NONE
+    CreateParameters {
+        access,
+        options: CreateOptions::NON_DIRECTORY_FILE,
+        contexts: identity::asking(),
+        ..CreateParameters::open(path)
+    }
 }

@@ -15,6 +15,7 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 
+use crate::append;
 use crate::attributes::Facts;
 use crate::change::Changes;
 use crate::limits;
@@ -42,20 +43,24 @@ impl ShareFs {
 
 impl Filesystem for ShareFs {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        // What a kernel does not know it does without.
+        // Without these, locks would be this machine's and look like everybody's.
+        let needed = InitFlags::FUSE_POSIX_LOCKS | InitFlags::FUSE_FLOCK_LOCKS;
+        config.add_capabilities(needed).map_err(|_| {
+            std::io::Error::new(std::io::ErrorKind::Unsupported, "this kernel's FUSE passes no locks on")
+        })?;
+        // What else a kernel does not know it does without, and of the sizes it takes the nearest that it can.
         for wanted in [
-            InitFlags::FUSE_POSIX_LOCKS,
-            InitFlags::FUSE_FLOCK_LOCKS,
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_AUTO_INVAL_DATA,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_ASYNC_DIO,
         ] {
-            let _ = config.add_capabilities(wanted);
+            config.add_capabilities(wanted).ok();
         }
-        let _ = config.set_max_write(limits::TRANSFER_BYTES_MAX);
-        let _ = config.set_max_background(limits::BACKGROUND_MAX);
-        let _ = config.set_time_granularity(Duration::from_nanos(100));
+        config.set_max_write(limits::TRANSFER_BYTES_MAX).ok();
+        config.set_max_background(limits::BACKGROUND_MAX).ok();
+        config.set_time_granularity(Duration::from_nanos(100)).ok();
         Ok(())
     }
 
@@ -67,7 +72,9 @@ impl Filesystem for ShareFs {
     }
 
     fn forget(&self, _request: &Request, number: INodeNo, lookups: u64) {
-        self.volume.inodes().forget(number, lookups);
+        if self.volume.inodes().forget(number, lookups) {
+            self.volume.unflushed.forget(number);
+        }
     }
 
     fn getattr(&self, _request: &Request, number: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
@@ -195,7 +202,7 @@ impl Filesystem for ShareFs {
 
     fn open(&self, _request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         self.spawn(async move |volume: Arc<Volume>| match volume.open_file(number, flags).await {
-            Ok(handle) => reply.opened(handle, FopenFlags::empty()),
+            Ok((handle, how)) => reply.opened(handle, how),
             Err(errno) => reply.error(errno),
         });
     }
@@ -215,15 +222,9 @@ impl Filesystem for ShareFs {
         self.spawn(async move |volume: Arc<Volume>| {
             let (flags, read_only) = (OpenFlags(flags), read_only(mode, umask));
             match volume.create_file(parent, &name, read_only, flags, exclusive, truncate).await {
-                Ok((number, facts, handle)) => {
+                Ok((number, facts, handle, how)) => {
                     let shown = facts.shown(number, &volume.view);
-                    reply.created(
-                        &limits::ATTRIBUTES_TIME,
-                        &shown,
-                        Generation(0),
-                        handle,
-                        FopenFlags::empty(),
-                    );
+                    reply.created(&limits::ATTRIBUTES_TIME, &shown, Generation(0), handle, how);
                 }
                 Err(errno) => reply.error(errno),
             }
@@ -250,16 +251,29 @@ impl Filesystem for ShareFs {
     fn write(
         &self,
         _request: &Request,
-        _number: INodeNo,
+        number: INodeNo,
         handle: FileHandle,
         offset: u64,
         data: &[u8],
-        _write_flags: WriteFlags,
-        _flags: OpenFlags,
+        write_flags: WriteFlags,
+        flags: OpenFlags,
         _owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
         let data = Bytes::copy_from_slice(data);
+        // Pages of a mapping have their place.
+        if append::appends(flags) && !write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
+            self.spawn(async move |volume: Arc<Volume>| match volume.append(handle, offset, &data).await {
+                Ok(appended) => {
+                    reply.written(appended.length);
+                    if appended.cached {
+                        volume.invalidate(number).await;
+                    }
+                }
+                Err(errno) => reply.error(errno),
+            });
+            return;
+        }
         self.spawn(async move |volume: Arc<Volume>| match volume.write(handle, offset, data).await {
             Ok(written) => reply.written(written),
             Err(errno) => reply.error(errno),
@@ -275,8 +289,9 @@ impl Filesystem for ShareFs {
         reply: ReplyEmpty,
     ) {
         self.spawn(async move |volume: Arc<Volume>| {
-            volume.unlock_all(number, handle, owner).await;
-            reply.ok();
+            let unlocked = volume.unlock_all(number, handle, owner).await;
+            let kept = volume.is_kept(handle).await;
+            done(unlocked.and(kept), reply);
         });
     }
 
@@ -291,10 +306,11 @@ impl Filesystem for ShareFs {
         reply: ReplyEmpty,
     ) {
         self.spawn(async move |volume: Arc<Volume>| {
-            if let Some(owner) = owner {
-                volume.unlock_all(number, handle, owner).await;
-            }
-            done(volume.release(handle).await, reply);
+            let unlocked = match owner {
+                Some(owner) => volume.unlock_all(number, handle, owner).await,
+                None => Ok(()),
+            };
+            done(volume.release(handle).await.and(unlocked), reply);
         });
     }
 
@@ -310,7 +326,8 @@ impl Filesystem for ShareFs {
     }
 
     fn opendir(&self, _request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
-        reply.opened(self.volume.files.add_directory(number), FopenFlags::empty());
+        let told = self.volume.unflushed.opened(number);
+        reply.opened(self.volume.files.add_directory(number, told), FopenFlags::empty());
     }
 
     fn readdir(
@@ -398,12 +415,11 @@ impl Filesystem for ShareFs {
         &self,
         _request: &Request,
         _number: INodeNo,
-        _handle: FileHandle,
+        handle: FileHandle,
         _data_only: bool,
         reply: ReplyEmpty,
     ) {
-        // The server has done what it answered; there is no request for more.
-        reply.ok();
+        self.spawn(async move |volume: Arc<Volume>| done(volume.sync_directory(handle).await, reply));
     }
 
     fn fallocate(

@@ -53,18 +53,21 @@ impl Inodes {
         INodeNo(number)
     }
 
-    /// So many look-ups fewer.
-    pub(crate) fn forget(&mut self, number: INodeNo, lookups: u64) {
-        let Some(node) = self.nodes.get_mut(&number.0) else { return };
+    /// So many look-ups fewer: whether the number is forgotten with them.
+    pub(crate) fn forget(&mut self, number: INodeNo, lookups: u64) -> bool {
+        let Some(node) = self.nodes.get_mut(&number.0) else { return false };
         node.lookups = node.lookups.saturating_sub(lookups);
         if node.lookups > 0 {
-            return;
+            return false;
         }
-        if let Some(node) = self.nodes.remove(&number.0)
-            && node.linked
-        {
-            self.numbers.remove(&(node.parent, node.name));
+        if let Some(node) = self.nodes.remove(&number.0) {
+            let key = (node.parent, node.name);
+            // Another spelling may have left the name to another number.
+            if node.linked && self.numbers.get(&key) == Some(&number.0) {
+                self.numbers.remove(&key);
+            }
         }
+        true
     }
 
     /// The number that a name has, if the kernel knows it.
@@ -114,6 +117,15 @@ impl Inodes {
         }
     }
 
+    /// A name is written in another case. What had the new spelling is the same file: it has that name, too.
+    pub(crate) fn respell(&mut self, parent: INodeNo, name: &str, to_name: &str) {
+        let Some(number) = self.numbers.remove(&(parent.0, name.to_owned())) else { return };
+        if let Some(node) = self.nodes.get_mut(&number) {
+            node.name = to_name.to_owned();
+            self.numbers.insert((parent.0, to_name.to_owned()), number);
+        }
+    }
+
     /// How many numbers the kernel knows.
     #[cfg(test)]
     fn len(&self) -> usize {
@@ -151,6 +163,20 @@ mod tests {
         assert_eq!(inodes.number(ROOT, "f"), None);
         assert_eq!(inodes.len(), 0);
         assert_ne!(inodes.look_up(ROOT, "f"), first);
+    }
+
+    #[test]
+    fn two_spellings_of_a_name_stay_one_files() {
+        let mut inodes = Inodes::new();
+        let (lower, upper) = (inodes.look_up(ROOT, "file"), inodes.look_up(ROOT, "FILE"));
+        inodes.respell(ROOT, "file", "FILE");
+        for number in [lower, upper] {
+            assert!(inodes.is_linked(number));
+            assert_eq!(inodes.path(number).as_deref(), Some("FILE"));
+        }
+        assert_eq!((inodes.number(ROOT, "file"), inodes.number(ROOT, "FILE")), (None, Some(lower)));
+        assert!(inodes.forget(upper, 1));
+        assert_eq!(inodes.number(ROOT, "FILE"), Some(lower));
     }
 
     #[test]

@@ -14,20 +14,24 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod append;
 mod attributes;
 mod change;
 mod errno;
 mod files;
 mod filesystem;
+mod identity;
 mod inodes;
 mod limits;
 mod links;
 mod locks;
 mod names;
 mod remote;
+mod rename;
 mod replies;
 mod session;
 mod state;
+mod unflushed;
 mod volume;
 mod xattrs;
 

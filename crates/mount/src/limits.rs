@@ -51,5 +51,26 @@ pub(crate) const REPARSE_BYTES_MAX: u32 = 16 << 10;
 /// UTF-16 code units of a name. A longer one is ENAMETOOLONG.
 pub(crate) const NAME_UNITS_MAX: usize = 255;
 
+/// How long a rename that failed half-way goes on trying to put back what it had moved out of its way: a server that
+/// restarts is back by then. Beyond, that keeps the name it was given.
+pub(crate) const RESTORE_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long an append waits for its turn at the end of a file: others' appends take milliseconds each, and whoever holds
+/// a lock there for longer means to keep others out. Beyond, the call fails with EACCES, as any write there does.
+pub(crate) const APPEND_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// The first and the longest pause between two tries of an append.
+pub(crate) const APPEND_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// Bytes of the names of one directory's entries: a hundred for each of as many as there may be. More fail with EFBIG.
+pub(crate) const DIRECTORY_BYTES_MAX: u64 = 200_000_000;
+
+/// From the first to the last answer of one directory's listing. A longer one fails with ETIMEDOUT: whoever waits for
+/// it holds up all others who list through the same open.
+pub(crate) const LISTING_TIME_MAX: Duration = Duration::from_secs(600);
+
+/// Bytes of a symbolic link's target (PATH_MAX of Linux, the zero aside). A longer one is ENAMETOOLONG.
+pub(crate) const LINK_BYTES_MAX: usize = 4095;
+
 /// Names tried for a file that is deleted while it is open. One more and the deletion fails with EBUSY.
 pub(crate) const HIDDEN_NAMES_MAX: u32 = 16;

@@ -32,9 +32,11 @@ impl Volume {
         let file = self.open(&live, &create).await?;
         let made = set_target(&file, target).await;
         if made.is_err() {
-            // A link that cannot be made leaves no file behind.
-            let _ = file.set_delete_on_close(true).await;
+            // A link that cannot be made leaves no file behind, if the server lets it be removed. What is told is that
+            // it cannot be made.
+            file.set_delete_on_close(true).await.ok();
         }
+        self.unflushed.changed(parent, live.generation);
         let closed = file.close().await;
         made.map_err(|error| match error.status() {
             // What symlink(2) says where there are no links.
@@ -43,7 +45,7 @@ impl Volume {
         })?;
         closed.map_err(|error| self.failed(&live, &error))?;
         let size = wire_size(target.len());
-        let facts = Facts { symlink: true, size, ..Facts::from(&file.created) };
+        let facts = Facts { symlink: true, size, ..Facts::from(&file.created) }.possible()?;
         Ok((self.inodes().look_up(parent, &name), facts))
     }
 
@@ -53,7 +55,14 @@ impl Volume {
         let data = self.with(path, access, CreateOptions::NONE, async |file| {
             file.ioctl(FsctlCode::GET_REPARSE_POINT, &[], limits::REPARSE_BYTES_MAX).await
         });
-        target(&data.await?).ok_or(Errno::EINVAL)
+        let target = target(&data.await?).ok_or(Errno::EINVAL)?;
+        match target.len() {
+            0 => Err(Errno::EIO),
+            length if length > limits::LINK_BYTES_MAX => Err(Errno::ENAMETOOLONG),
+            // The kernel would take it for its end.
+            _ if target.contains('\0') => Err(Errno::EIO),
+            _ => Ok(target),
+        }
     }
 }
 

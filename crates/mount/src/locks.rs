@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use wire::NtStatus;
 use wire::msg::{LockElement, LockFlags};
 
-use crate::files::OpenFile;
+use crate::files::{Files, OpenFile};
 use crate::limits;
 use crate::remote::Live;
 use crate::volume::Volume;
@@ -63,7 +63,7 @@ struct Plan {
 }
 
 impl Locks {
-    fn of(&self, number: INodeNo) -> Arc<tokio::sync::Mutex<Vec<Piece>>> {
+    pub(crate) fn of(&self, number: INodeNo) -> Arc<tokio::sync::Mutex<Vec<Piece>>> {
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(files.entry(number.0).or_default())
     }
@@ -72,6 +72,20 @@ impl Locks {
     fn known(&self, number: INodeNo) -> Option<Arc<tokio::sync::Mutex<Vec<Piece>>>> {
         let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
         files.get(&number.0).cloned()
+    }
+
+    /// What of a range an open has not locked for writing.
+    pub(crate) fn gaps(
+        &self,
+        held: &[Piece],
+        files: &Files,
+        open: &Arc<OpenFile>,
+        range: Range,
+    ) -> Vec<Range> {
+        let is_own = |piece: &&Piece| {
+            piece.exclusive && files.get(piece.handle).is_ok_and(|other| Arc::ptr_eq(&other, open))
+        };
+        without(range, held.iter().filter(is_own).map(|piece| piece.range))
     }
 
     /// An open is closed: the server has dropped its locks.
@@ -165,10 +179,14 @@ impl Volume {
     }
 
     /// Unlocks all that an owner has in a file: a close of any of its opens does (fcntl(2)).
-    pub(crate) async fn unlock_all(&self, number: INodeNo, handle: FileHandle, owner: LockOwner) {
+    pub(crate) async fn unlock_all(
+        &self,
+        number: INodeNo,
+        handle: FileHandle,
+        owner: LockOwner,
+    ) -> Result<(), Errno> {
         let request = Request { owner, handle, pid: 0, range: Range { start: 0, end: u64::MAX } };
-        // The close goes on whatever comes of it, and the server unlocks at its own close.
-        let _ = self.unlock(number, request).await;
+        self.unlock(number, request).await
     }
 
     /// F_GETLK: a lock that is in the way; none where there is none. Of another client's only that it is there is
@@ -201,10 +219,17 @@ impl Volume {
     /// Whether a lock would be granted, by trying.
     async fn is_free(&self, live: &Live, file: &File, piece: &Piece) -> Result<bool, Errno> {
         match file.lock(&[element(piece, true)]).await {
-            Ok(()) => {
-                let unlocked = file.lock(&[unlocking(piece)]).await;
-                unlocked.map(|()| true).map_err(|error| self.failed(live, &error))
-            }
+            Ok(()) => match file.lock(&[unlocking(piece)]).await {
+                Ok(()) => Ok(true),
+                Err(error) => {
+                    let errno = self.failed(live, &error);
+                    // What was only tried must not stay.
+                    if let Ok(open) = self.files.get(piece.handle) {
+                        self.give_up(&open, live).await;
+                    }
+                    Err(errno)
+                }
+            },
             Err(error) if refused(&error) => Ok(false),
             Err(error) => Err(self.failed(live, &error)),
         }
@@ -212,15 +237,13 @@ impl Volume {
 
     /// Carries a plan out, or restores what was. EAGAIN where another client's lock is in the way.
     async fn carry_out(&self, held: &mut Vec<Piece>, plan: &Plan) -> Result<(), Errno> {
+        let mut unlocked: Vec<Piece> = Vec::new();
         for piece in &plan.unlock {
-            let outcome = self.at_server(piece, unlocking(piece)).await;
-            held.retain(|other| other != piece);
-            self.mark(held, piece.handle);
-            match outcome {
-                // Gone already, with the connection or by an administrator.
-                Ok(()) | Err(Outcome::Lost | Outcome::Refused) => {}
-                Err(Outcome::Failed(errno)) => return Err(errno),
+            if let Err(errno) = self.give_back(held, piece).await {
+                self.lock_again(held, &unlocked).await;
+                return Err(errno);
             }
+            unlocked.push(*piece);
         }
         let mut done: Vec<Piece> = Vec::new();
         for piece in &plan.lock {
@@ -235,21 +258,40 @@ impl Volume {
                 Err(Outcome::Lost) => Errno::EIO,
                 Err(Outcome::Failed(errno)) => errno,
             };
+            let mut errno = errno;
             for piece in done {
-                let _ = self.at_server(&piece, unlocking(&piece)).await;
-                held.retain(|other| *other != piece);
-            }
-            for piece in &plan.unlock {
-                if self.at_server(piece, element(piece, true)).await.is_ok() {
-                    held.push(*piece);
+                if let Err(worse) = self.give_back(held, &piece).await {
+                    errno = worse;
                 }
             }
-            for piece in plan.lock.iter().chain(&plan.unlock) {
-                self.mark(held, piece.handle);
-            }
+            self.lock_again(held, &unlocked).await;
             return Err(errno);
         }
         Ok(())
+    }
+
+    /// Unlocks a piece. It stays in the table for as long as the server may have it locked.
+    async fn give_back(&self, held: &mut Vec<Piece>, piece: &Piece) -> Result<(), Errno> {
+        match self.at_server(piece, unlocking(piece)).await {
+            // Gone already, with the connection or by an administrator.
+            Ok(()) | Err(Outcome::Lost | Outcome::Refused) => {
+                held.retain(|other| other != piece);
+                self.mark(held, piece.handle);
+                Ok(())
+            }
+            Err(Outcome::Failed(errno)) => Err(errno),
+        }
+    }
+
+    /// Locks again what was unlocked for something that failed. What another client has locked meanwhile is lost, which
+    /// the caller tells in any case.
+    async fn lock_again(&self, held: &mut Vec<Piece>, pieces: &[Piece]) {
+        for piece in pieces {
+            if self.at_server(piece, element(piece, true)).await.is_ok() {
+                held.push(*piece);
+            }
+            self.mark(held, piece.handle);
+        }
     }
 
     /// Whether reads and writes of an open are guarded by a lock.
@@ -304,20 +346,30 @@ impl Volume {
         let connection = live.tree.connection();
         let cancelled = connection.cancel_message(message_id, live.tree.scope()).await;
         cancelled.map_err(|error| self.failed(&live, &error))?;
+        let Ok(granted) = tokio::time::timeout(limits::REQUEST_TIME_MAX, answer).await else {
+            // Whether it is locked is not known. It is not when the connection has ended.
+            connection.disconnect();
+            return Err(Errno::EIO);
+        };
         // It may have been granted before the server heard.
-        let granted = tokio::time::timeout(limits::REQUEST_TIME_MAX, answer).await;
-        if granted.is_ok_and(|answer| answer.is_ok_and(|answer| answer.status().is_success())) {
-            let unlocked = file.lock(&[unlocking(piece)]).await;
-            unlocked.map_err(|error| self.failed(&live, &error))?;
+        if granted.is_ok_and(|answer| answer.status().is_success())
+            && let Err(error) = file.lock(&[unlocking(piece)]).await
+        {
+            let errno = self.failed(&live, &error);
+            if let Ok(open) = self.files.get(piece.handle) {
+                self.give_up(&open, &live).await;
+            }
+            return Err(errno);
         }
         if interrupted { Err(Errno::EINTR) } else { Ok(Waited::Changed) }
     }
 
     /// What a lock guards may have been changed by whoever had it before: the kernel is to read it again.
-    async fn invalidate(&self, number: INodeNo) {
+    pub(crate) async fn invalidate(&self, number: INodeNo) {
         if let Some(notifier) = self.notifier.get().cloned() {
-            // The kernel may write pages out before it drops them, which this volume then serves.
-            let _ = tokio::task::spawn_blocking(move || notifier.inval_inode(number, 0, 0)).await;
+            // The kernel may write pages out before it drops them, which this volume then serves. It refuses for what
+            // it does not know, and so has no pages of.
+            tokio::task::spawn_blocking(move || notifier.inval_inode(number, 0, 0).ok()).await.ok();
         }
     }
 }
@@ -343,6 +395,11 @@ impl Request {
 }
 
 impl Range {
+    /// Its length in bytes.
+    pub(crate) fn length(self) -> u64 {
+        self.end.saturating_sub(self.start).saturating_add(1)
+    }
+
     fn overlaps(self, other: Self) -> bool {
         self.start <= other.end && other.start <= self.end
     }
@@ -400,12 +457,12 @@ fn element(piece: &Piece, at_once: bool) -> LockElement {
 }
 
 fn unlocking(piece: &Piece) -> LockElement {
-    let Range { start, end } = piece.range;
-    let length = end.saturating_sub(start).saturating_add(1);
-    LockElement { offset: start, length, flags: LockFlags::UNLOCK }
+    let range = piece.range;
+    LockElement { offset: range.start, length: range.length(), flags: LockFlags::UNLOCK }
 }
 
-fn refused(error: &Error) -> bool {
+/// Whether somebody else's lock is in the way of a lock.
+pub(crate) fn refused(error: &Error) -> bool {
     error.is(NtStatus::LOCK_NOT_GRANTED) || error.is(NtStatus::FILE_LOCK_CONFLICT)
 }
 

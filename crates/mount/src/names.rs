@@ -36,8 +36,10 @@ pub(crate) fn from_server(name: &str) -> Option<String> {
     if let Some(last) = shown.pop() {
         shown.push(unmap(last, TAIL_TO_SERVER));
     }
+    // A backslash would lead on into another directory of the server's when the name is used.
+    let possible = !name.contains('\\') && utf16_length(name) <= NAME_UNITS_MAX;
     let usable = !shown.is_empty() && shown != "." && shown != ".." && !shown.contains(['/', '\0']);
-    usable.then_some(shown)
+    (possible && usable).then_some(shown)
 }
 
 /// The path of `name` in the directory of path `parent`, which is empty for the root.
@@ -122,7 +124,9 @@ mod tests {
         assert!(to_server(OsStr::new(&"é".repeat(255))).is_ok());
         assert_eq!(to_server(OsStr::new(&"é".repeat(256))).unwrap_err().code(), Errno::ENAMETOOLONG.code());
         assert_eq!(from_server(".."), None);
-        assert_eq!(from_server("a/b"), None);
+        for name in ["", ".", "\u{f029}", ".\u{f029}", "a/b", "a\\b", "..\\b", "a\0b", &"x".repeat(256)] {
+            assert_eq!(from_server(name), None, "{name:?}");
+        }
     }
 
     #[test]

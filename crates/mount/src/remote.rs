@@ -187,6 +187,13 @@ impl Remote {
         }
     }
 
+    /// Which connection there is; none where it is lost and has not been made again.
+    pub(crate) async fn generation(&self) -> Option<u64> {
+        let state = self.state.lock().await;
+        let live = state.live.as_ref().filter(|live| !live.tree.connection().has_ended());
+        live.map(|live| live.generation)
+    }
+
     /// What an exchange came to. One that says that the session is gone ends the connection, for the next to log on
     /// again; so does one that was not answered.
     pub(crate) fn note(&self, live: &Live, error: &Error) {

@@ -19,6 +19,7 @@ use crate::files::Files;
 use crate::inodes::Inodes;
 use crate::locks::Locks;
 use crate::remote::{Live, Remote};
+use crate::unflushed::Unflushed;
 use crate::{errno, limits, names};
 
 /// The share behind a mount.
@@ -30,6 +31,7 @@ pub(crate) struct Volume {
     pub(crate) view: View,
     pub(crate) files: Files,
     pub(crate) locks: Locks,
+    pub(crate) unflushed: Unflushed,
     pub(crate) notifier: std::sync::OnceLock<Notifier>,
     inodes: Mutex<Inodes>,
     hidden: AtomicU64,
@@ -61,6 +63,7 @@ impl Volume {
             view,
             files: Files::default(),
             locks: Locks::default(),
+            unflushed: Unflushed::default(),
             notifier: std::sync::OnceLock::new(),
             inodes: Mutex::new(Inodes::new()),
             hidden: AtomicU64::new(u64::from(std::process::id()) << 32),
@@ -110,12 +113,15 @@ impl Volume {
             }
             outcome => outcome.map_err(|error| self.failed(&live, &error))?,
         };
+        let facts = facts.possible()?;
         if !facts.is_reparse_point() {
             return Ok(facts);
         }
-        // Whose target cannot be read is no link for Linux.
         match self.link_target(path).await {
             Ok(target) => Ok(Facts { symlink: true, size: wire_size(target.len()), ..facts }),
+            // Whether it is a link is not known.
+            Err(errno) if errno.code() == Errno::EIO.code() => Err(errno),
+            // Whose target cannot be read is no link for Linux.
             Err(_) => Ok(facts),
         }
     }
@@ -141,7 +147,7 @@ impl Volume {
         let answer = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, 64).await;
         let answer = answer.map_err(|error| self.failed(live, &error))?;
         let info = NetworkOpenInfo::decode(&answer).map_err(|_| Errno::EIO)?;
-        Ok(Facts::from(&info))
+        Facts::from(&info).possible()
     }
 
     /// The number of a name and what is there.
@@ -164,18 +170,32 @@ impl Volume {
         options: CreateOptions,
         work: impl AsyncFnOnce(&File) -> Result<T, Error>,
     ) -> Result<T, Errno> {
+        let open = CreateParameters { access, options, ..CreateParameters::open(path) };
+        self.with_open(open, work).await.map(|(outcome, _)| outcome)
+    }
+
+    /// As [`with`](Self::with), opened in any way; also over which connection it was done.
+    pub(crate) async fn with_open<T>(
+        &self,
+        open: CreateParameters<'_>,
+        work: impl AsyncFnOnce(&File) -> Result<T, Error>,
+    ) -> Result<(T, u64), Errno> {
         let live = self.live().await?;
-        let open = CreateParameters {
-            access,
-            options: options | CreateOptions::OPEN_REPARSE_POINT,
-            ..CreateParameters::open(path)
-        };
+        let open = CreateParameters { options: open.options | CreateOptions::OPEN_REPARSE_POINT, ..open };
         let file = self.open(&live, &open).await?;
         let outcome = work(&file).await;
         let closed = file.close().await;
         let outcome = outcome.map_err(|error| self.failed(&live, &error))?;
         closed.map_err(|error| self.failed(&live, &error))?;
-        Ok(outcome)
+        Ok((outcome, live.generation))
+    }
+
+    /// Closes what has served its purpose. That it cannot be closed changes nothing of that; where it is the
+    /// connection's fault, it is gone with the connection.
+    pub(crate) async fn close(&self, live: &Live, file: &File) {
+        if let Err(error) = file.close().await {
+            self.failed(live, &error);
+        }
     }
 
     /// All entries of a directory, itself and the one above aside.
@@ -189,18 +209,29 @@ impl Volume {
         let bytes = limits::LISTING_BYTES.min(live.read_max).min(transact_max(&live));
         let mut listing = directory.list(FileInfoClass::ID_BOTH_DIRECTORY, "*").bytes(bytes);
         let mut entries = Vec::new();
-        let outcome = loop {
-            match listing.next().await {
-                Ok(None) => break Ok(()),
-                Ok(Some(_)) if entries.len() > limits::DIRECTORY_ENTRIES_MAX => break Err(Errno::EFBIG),
-                Ok(Some(more)) => entries.extend(more.iter().filter_map(entry)),
-                Err(error) if error.is(NtStatus::NO_SUCH_FILE) => break Ok(()),
-                Err(error) => break Err(self.failed(&live, &error)),
+        // Entries that are not shown count as well: a server could send nothing else, without end.
+        let (mut count, mut size) = (0usize, 0u64);
+        let outcome = tokio::time::timeout(limits::LISTING_TIME_MAX, async {
+            loop {
+                let more = match listing.next().await {
+                    Ok(Some(more)) => more,
+                    Ok(None) => return Ok(()),
+                    Err(error) if error.is(NtStatus::NO_SUCH_FILE) => return Ok(()),
+                    Err(error) => return Err(self.failed(&live, &error)),
+                };
+                count = count.saturating_add(more.len());
+                size = more.iter().fold(size, |size, entry| size.saturating_add(wire_size(entry.name.len())));
+                if count > limits::DIRECTORY_ENTRIES_MAX || size > limits::DIRECTORY_BYTES_MAX {
+                    return Err(Errno::EFBIG);
+                }
+                for listed in &more {
+                    entries.extend(entry(listed)?);
+                }
             }
-        };
-        // What matters is what was listed.
-        let _ = directory.close().await;
-        outcome?;
+        });
+        let outcome = outcome.await;
+        self.close(&live, &directory).await;
+        outcome.unwrap_or(Err(Errno::ETIMEDOUT))?;
         Ok(entries)
     }
 
@@ -222,19 +253,26 @@ impl Volume {
 
     /// A name for a file that is deleted while it is open.
     pub(crate) fn hidden_name(&self) -> String {
-        format!("{HIDDEN}{:016x}", self.hidden.fetch_add(1, Ordering::Relaxed))
+        self.unique_name(HIDDEN)
+    }
+
+    /// A name that this mount has not given yet.
+    pub(crate) fn unique_name(&self, prefix: &str) -> String {
+        format!("{prefix}{:016x}", self.hidden.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-fn entry(entry: &OwnedEntry) -> Option<Entry> {
+/// What is shown of an entry; none where nothing is.
+fn entry(entry: &OwnedEntry) -> Result<Option<Entry>, Errno> {
     if entry.name == "." || entry.name == ".." || entry.name.starts_with(HIDDEN) {
-        return None;
+        return Ok(None);
     }
-    let mut facts = Facts::from(&entry.fields);
+    let Some(name) = names::from_server(&entry.name) else { return Ok(None) };
+    let mut facts = Facts::from(&entry.fields).possible()?;
     let tag = ReparseTag(entry.fields.reparse_tag);
     let linked = matches!(tag, ReparseTag::SYMLINK | ReparseTag::LX_SYMLINK | ReparseTag::NFS);
     facts.symlink = facts.is_reparse_point() && linked;
-    Some(Entry { name: names::from_server(&entry.name)?, server_name: entry.name.clone(), facts })
+    Ok(Some(Entry { name, server_name: entry.name.clone(), facts }))
 }
 
 fn transact_max(live: &Live) -> u32 {

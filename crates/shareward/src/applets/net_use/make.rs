@@ -227,7 +227,8 @@ fn directory(asked: &Asked) -> Result<PathBuf, Failure> {
             directory
         }
     };
-    let mounted = mount::mounted().unwrap_or_default();
+    let mounted =
+        mount::mounted().map_err(|error| Failure::Plain(format!("cannot read the mount table: {error}")))?;
     if mounted.iter().any(|mounted| mounted.directory == directory) {
         return Err(Numbered::new(ALREADY_ASSIGNED).into());
     }

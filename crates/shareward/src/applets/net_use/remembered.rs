@@ -1,7 +1,9 @@
 //! The connections that are remembered, in a file: no passwords, but where one is.
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use mount::{Target, Via};
 use serde::{Deserialize, Serialize};
@@ -46,14 +48,12 @@ pub(super) struct Connection {
 impl Remembered {
     /// Reads the file; where there is none nothing is remembered.
     pub(super) fn load() -> Result<Self, Failure> {
-        let Some(path) = file() else { return Ok(Self { path: None, content: Content::default() }) };
-        let content = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| Failure::Plain(format!("{}: {error}", path.display())))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Content::default(),
-            Err(error) => return Err(Failure::Plain(format!("cannot read {}: {error}", path.display()))),
-        };
-        Ok(Self { path: Some(path), content })
+        Self::of(file())
+    }
+
+    fn of(path: Option<PathBuf>) -> Result<Self, Failure> {
+        let content = path.as_deref().map(read).transpose()?.unwrap_or_default();
+        Ok(Self { path, content })
     }
 
     /// Whether new connections are remembered.
@@ -73,46 +73,99 @@ impl Remembered {
 
     /// Says whether new connections are remembered.
     pub(super) fn set_default(&mut self, remember: bool) -> Result<(), Failure> {
-        self.content.remember = remember;
-        self.save()
+        self.change(|content| {
+            content.remember = remember;
+            true
+        })
+        .map(drop)
     }
 
     /// Remembers a connection, instead of what the directory had.
     pub(super) fn add(&mut self, connection: Connection) -> Result<(), Failure> {
-        self.content.connections.retain(|known| known.directory != connection.directory);
-        self.content.connections.push(connection);
-        self.save()
+        self.change(|content| {
+            content.connections.retain(|known| known.directory != connection.directory);
+            content.connections.push(connection);
+            true
+        })
+        .map(drop)
     }
 
     /// Forgets the connection of a directory: whether there was one.
     pub(super) fn remove(&mut self, directory: &Path) -> Result<bool, Failure> {
-        let before = self.content.connections.len();
-        self.content.connections.retain(|known| known.directory != directory);
-        let removed = self.content.connections.len() < before;
-        if removed {
-            self.save()?;
+        if self.path.is_none() {
+            return Ok(false);
         }
-        Ok(removed)
+        self.change(|content| {
+            let before = content.connections.len();
+            content.connections.retain(|known| known.directory != directory);
+            content.connections.len() < before
+        })
     }
 
-    fn save(&self) -> Result<(), Failure> {
+    /// Changes what the file has by now, and nothing else of it: another command may have changed it since this one has
+    /// read it, and none does while this one writes. `change` says whether it did anything.
+    fn change(&mut self, change: impl FnOnce(&mut Content) -> bool) -> Result<bool, Failure> {
         let Some(path) = &self.path else {
             return Err(Failure::Plain(
                 "there is no place to remember it: neither XDG_STATE_HOME nor HOME is set".into(),
             ));
         };
-        let written = || -> io::Result<()> {
-            let directory = path.parent().unwrap_or(Path::new("."));
-            std::fs::create_dir_all(directory)?;
-            // Whoever reads it meanwhile sees the old one or the new one.
-            let mut file = tempfile::NamedTempFile::new_in(directory)?;
-            serde_json::to_writer_pretty(&mut file, &self.content)?;
-            file.persist(path)?;
-            Ok(())
-        };
-        written().map_err(|error| Failure::Plain(format!("cannot write {}: {error}", path.display())))
+        let failed = |error: io::Error| Failure::Plain(format!("cannot write {}: {error}", path.display()));
+        let directory = path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let lock = lock(&path.with_extension("lock")).map_err(failed)?;
+        self.content = read(path)?;
+        let changed = change(&mut self.content);
+        if changed {
+            write(path, directory, &self.content).map_err(failed)?;
+        }
+        drop(lock);
+        Ok(changed)
     }
 }
+
+fn read(path: &Path) -> Result<Content, Failure> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::Plain(format!("{}: {error}", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Content::default()),
+        Err(error) => Err(Failure::Plain(format!("cannot read {}: {error}", path.display()))),
+    }
+}
+
+/// Whoever reads the file meanwhile sees the old one or the new one, and whoever reads it after a loss of power, too.
+fn write(path: &Path, directory: &Path, content: &Content) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    serde_json::to_writer_pretty(&mut file, content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(directory)?.sync_all()
+}
+
+/// Waits for the lock of the file, which is a file of its own, since the other is replaced. It is given up when it is
+/// dropped, and with the process.
+fn lock(path: &Path) -> io::Result<File> {
+    let file = File::options().create(true).write(true).truncate(false).open(path)?;
+    let started = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_TIME_MAX => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(io::Error::other(format!("{} is locked by another command", path.display())));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+}
+
+/// A command holds the lock while it writes a small file. One that is stopped just then must not stop all others.
+const LOCK_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Between two tries: short beside a command.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// `connections.json` in the directory of what outlives a restart.
 fn file() -> Option<PathBuf> {
@@ -123,4 +176,45 @@ fn file() -> Option<PathBuf> {
         None => variable("HOME")?.join(".local").join("state"),
     };
     Some(base.join("shareward").join("connections.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(number: usize) -> Connection {
+        Connection {
+            directory: PathBuf::from(format!("/mnt/{number}")),
+            target: Target { host: "nas".into(), port: 445, share: "data".into() },
+            user: None,
+            credentials: None,
+            via: None,
+            read_only: false,
+            allow_others: false,
+        }
+    }
+
+    #[test]
+    fn commands_at_once_forget_nothing_of_each_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("connections.json");
+        // All of them have read the file before any writes it.
+        let commands: Vec<Remembered> = (0..8).map(|_| Remembered::of(Some(path.clone())).unwrap()).collect();
+        std::thread::scope(|threads| {
+            for (number, mut command) in commands.into_iter().enumerate() {
+                threads.spawn(move || {
+                    command.add(connection(number)).unwrap();
+                    assert!(command.of_directory(&connection(number).directory).is_some());
+                });
+            }
+        });
+        let mut all = Remembered::of(Some(path.clone())).unwrap();
+        assert_eq!(all.connections().len(), 8);
+        let mut other = Remembered::of(Some(path.clone())).unwrap();
+        other.set_default(true).unwrap();
+        assert!(all.remove(Path::new("/mnt/3")).unwrap());
+        assert!(!all.remove(Path::new("/mnt/3")).unwrap());
+        let left = Remembered::of(Some(path)).unwrap();
+        assert!(left.by_default() && left.connections().len() == 7);
+    }
 }

@@ -1,0 +1,89 @@
+//! Which file an open is of, for when a name may have come to mean another.
+
+use client::smb::Created;
+use wire::FileTime;
+use wire::create_context::CreateContextsRequest;
+
+/// What a server says of a file that stays the same whatever the file is called: its number on the volume, the volume's
+/// (MS-SMB2 2.2.14.2.9), and when it was created.
+///
+/// The number alone is not enough, for file systems give it away again with the next file; the creation time alone is
+/// not, for files that are made or copied at once share it. Where a server tells no numbers, two files that were created
+/// in the same tenth of a microsecond are taken for one, and where it tells neither, no two opens are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The file's number and its volume's.
+    numbers: Option<(u64, u64)>,
+    created: FileTime,
+}
+
+/// What comparing two opens comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Same {
+    /// They are of one file.
+    Yes,
+    /// They are not.
+    No,
+    /// The server does not say enough.
+    Unknown,
+}
+
+/// What a CREATE asks for, to be told the numbers.
+pub(crate) fn asking() -> CreateContextsRequest<'static> {
+    CreateContextsRequest { query_on_disk_id: true, ..CreateContextsRequest::default() }
+}
+
+impl Identity {
+    /// Nothing is known of it.
+    pub(crate) const UNKNOWN: Self = Self { numbers: None, created: FileTime::NONE };
+
+    /// Of a file that was opened, by a CREATE that was [`asking`].
+    pub(crate) fn of(created: &Created) -> Self {
+        let told = created.contexts.disk_id.as_ref().filter(|id| ![0, u64::MAX].contains(&id.file_id));
+        Self { numbers: told.map(|id| (id.file_id, id.volume_id)), created: created.creation_time }
+    }
+
+    /// Whether both are of one file.
+    pub(crate) fn compare(self, other: Self) -> Same {
+        let times = [self.created, other.created].iter().all(|time| *time != FileTime::NONE);
+        if times && self.created != other.created {
+            return Same::No;
+        }
+        match (self.numbers, other.numbers) {
+            (Some(numbers), Some(others)) if numbers == others => Same::Yes,
+            (Some(_), Some(_)) => Same::No,
+            (None, None) if times => Same::Yes,
+            _ => Same::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity(numbers: Option<(u64, u64)>, created: u64) -> Identity {
+        Identity { numbers, created: FileTime(created) }
+    }
+
+    #[test]
+    fn a_file_is_its_number_its_volume_and_its_creation() {
+        let file = identity(Some((5, 1)), 100);
+        for (other, same) in [
+            (identity(Some((5, 1)), 100), Same::Yes),
+            // Another file that was made at once.
+            (identity(Some((6, 1)), 100), Same::No),
+            (identity(Some((5, 2)), 100), Same::No),
+            // A new file with an old one's number.
+            (identity(Some((5, 1)), 101), Same::No),
+            (identity(Some((5, 1)), 0), Same::Yes),
+            (identity(None, 100), Same::Unknown),
+            (identity(None, 101), Same::No),
+        ] {
+            assert_eq!(file.compare(other), same, "{other:?}");
+            assert_eq!(other.compare(file), same, "{other:?}");
+        }
+        assert_eq!(identity(None, 7).compare(identity(None, 7)), Same::Yes);
+        assert_eq!(identity(None, 0).compare(identity(None, 0)), Same::Unknown);
+    }
+}

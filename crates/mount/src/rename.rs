@@ -1,0 +1,371 @@
+//! Removing and renaming.
+//!
+//! SMB does neither to what is open or read-only as rename(2) and unlink(2) do. What is in the way is given another
+//! name first, and that name is deleted last: until then everything can be undone, and is, where the rest fails. Should
+//! the connection be lost for good in between, what was in the way is left under a name that starts with [`REPLACED`],
+//! which listings show.
+
+use std::ffi::OsStr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use client::smb::{CreateParameters, Error, File};
+use fuser::{Errno, INodeNo, RenameFlags};
+use wire::msg::CreateOptions;
+use wire::{AccessMask, FileAttributes, NtStatus};
+
+use crate::change::{rename, set_attributes};
+use crate::identity::{self, Identity, Same};
+use crate::limits;
+use crate::names::join;
+use crate::remote::Live;
+use crate::volume::Volume;
+
+/// What the names start with of files that were in the way of a rename which has not succeeded yet.
+const REPLACED: &str = ".shareward-replaced-";
+
+/// The access that a change of a name takes.
+const RENAMING: AccessMask =
+    AccessMask(AccessMask::DELETE.0 | AccessMask::READ_ATTRIBUTES.0 | AccessMask::SYNCHRONIZE.0);
+
+/// Where a rename leads.
+#[derive(Clone, Copy, Debug)]
+struct Destination<'a> {
+    parent: INodeNo,
+    name: &'a str,
+    path: &'a str,
+}
+
+/// Something that was given another name.
+#[derive(Debug)]
+struct PutAway {
+    /// Its path now.
+    path: String,
+    /// Its directory's path.
+    directory: String,
+    is_directory: bool,
+    /// Whether it is open here.
+    used: bool,
+}
+
+/// What trying to put something back came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PutBack {
+    /// It is where it was.
+    Done,
+    /// The file that was to take its place has taken it: the answer to that was lost.
+    Replaced,
+    /// It is still away.
+    Failed,
+}
+
+impl Volume {
+    /// Removes a file. One that is open here keeps its data until it is closed, under a name that is not shown.
+    pub(crate) async fn remove_file(&self, parent: INodeNo, name: &OsStr) -> Result<(), Errno> {
+        let (path, name) = self.path_in(parent, name)?;
+        let number = self.inodes().number(parent, &name);
+        let used = number.is_some_and(|number| !self.files.of(number).is_empty());
+        let generation = if used {
+            self.hide(&self.path(parent)?, &path).await?
+        } else {
+            self.remove(&path, CreateOptions::NON_DIRECTORY_FILE).await?
+        };
+        self.inodes().unlink(parent, &name);
+        self.unflushed.changed(parent, generation);
+        Ok(())
+    }
+
+    /// Removes an empty directory.
+    pub(crate) async fn remove_directory(&self, parent: INodeNo, name: &OsStr) -> Result<(), Errno> {
+        let (path, name) = self.path_in(parent, name)?;
+        let generation = self.remove(&path, CreateOptions::DIRECTORY_FILE).await?;
+        self.inodes().unlink(parent, &name);
+        self.unflushed.changed(parent, generation);
+        Ok(())
+    }
+
+    /// Renames, as rename(2) does.
+    pub(crate) async fn rename(
+        &self,
+        parent: INodeNo,
+        name: &OsStr,
+        to: INodeNo,
+        to_name: &OsStr,
+        flags: RenameFlags,
+    ) -> Result<(), Errno> {
+        if !RenameFlags::RENAME_NOREPLACE.contains(flags) {
+            return Err(Errno::EINVAL);
+        }
+        let replace = !flags.contains(RenameFlags::RENAME_NOREPLACE);
+        let (path, name) = self.path_in(parent, name)?;
+        let (to_path, to_name) = self.path_in(to, to_name)?;
+        let live = self.live().await?;
+        let source = CreateParameters {
+            access: RENAMING,
+            options: CreateOptions::OPEN_REPARSE_POINT,
+            contexts: identity::asking(),
+            ..CreateParameters::open(&path)
+        };
+        let source = self.open(&live, &source).await?;
+        let destination = Destination { parent: to, name: &to_name, path: &to_path };
+        let outcome = self.rename_open(&live, &source, &path, destination, replace).await;
+        self.close(&live, &source).await;
+        outcome?;
+        if parent == to && name.to_lowercase() == to_name.to_lowercase() {
+            self.inodes().respell(parent, &name, &to_name);
+        } else {
+            self.inodes().rename(parent, &name, to, &to_name);
+        }
+        self.unflushed.changed(parent, live.generation);
+        self.unflushed.changed(to, live.generation);
+        Ok(())
+    }
+
+    async fn rename_open(
+        &self,
+        live: &Live,
+        source: &File,
+        path: &str,
+        to: Destination<'_>,
+        replace: bool,
+    ) -> Result<(), Errno> {
+        // The server knows whether the two names are one file's, in whatever case they are written: it is asked before
+        // anything else is touched.
+        let refused = match rename(source, to.path, replace).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        let errno = self.failed(live, &refused);
+        let in_the_way = [NtStatus::ACCESS_DENIED, NtStatus::OBJECT_NAME_COLLISION];
+        if !replace || !in_the_way.iter().any(|status| refused.is(*status)) {
+            return Err(errno);
+        }
+        let away = self.put_away(live, source, to, errno).await?;
+        let identity = Identity::of(&source.created);
+        if let Err(error) = rename(source, to.path, false).await {
+            let errno = self.failed(live, &error);
+            if self.put_back(&away, to.path, identity).await != PutBack::Replaced {
+                return Err(errno);
+            }
+        }
+        let Err(errno) = self.discard(&away).await else { return Ok(()) };
+        // What is away could not be deleted: a directory that is not empty after all, say.
+        if self.move_back(to.path, path, identity).await {
+            self.put_back(&away, to.path, identity).await;
+        }
+        Err(errno)
+    }
+
+    /// Gives what is in a rename's way another name, where it is something that rename(2) replaces; otherwise it is an
+    /// error, `errno` where there is none that says more.
+    async fn put_away(
+        &self,
+        live: &Live,
+        source: &File,
+        to: Destination<'_>,
+        errno: Errno,
+    ) -> Result<PutAway, Errno> {
+        let target = CreateParameters {
+            access: RENAMING,
+            options: CreateOptions::OPEN_REPARSE_POINT,
+            contexts: identity::asking(),
+            ..CreateParameters::open(to.path)
+        };
+        let Ok(target) = self.open(live, &target).await else { return Err(errno) };
+        let outcome = self.put_away_open(live, source, &target, to, errno).await;
+        self.close(live, &target).await;
+        outcome
+    }
+
+    async fn put_away_open(
+        &self,
+        live: &Live,
+        source: &File,
+        target: &File,
+        to: Destination<'_>,
+        errno: Errno,
+    ) -> Result<PutAway, Errno> {
+        if Identity::of(&source.created).compare(Identity::of(&target.created)) == Same::Yes {
+            return Err(errno);
+        }
+        let known = self.inodes().number(to.parent, to.name);
+        let used = known.is_some_and(|known| !self.files.of(known).is_empty());
+        let read_only = target.created.attributes.contains(FileAttributes::READONLY);
+        let is_directory = match (is_directory(source), is_directory(target)) {
+            (true, false) => return Err(Errno::ENOTDIR),
+            (false, true) => return Err(Errno::EISDIR),
+            (true, true) if !self.list(to.path).await?.is_empty() => return Err(Errno::ENOTEMPTY),
+            (true, true) => true,
+            (false, false) if used || read_only => false,
+            // Somebody else has it open, or this user may not.
+            (false, false) => return Err(errno),
+        };
+        let directory = self.path(to.parent)?;
+        for _ in 0..limits::HIDDEN_NAMES_MAX {
+            let path = join(&directory, &self.unique_name(REPLACED));
+            let away = PutAway { path, directory: directory.clone(), is_directory, used };
+            match rename(target, &away.path, false).await {
+                Ok(()) => return Ok(away),
+                Err(error) if error.is(NtStatus::OBJECT_NAME_COLLISION) => {}
+                Err(error) => {
+                    let errno = self.failed(live, &error);
+                    // Where no answer came it may have been done.
+                    if error.status().is_none() {
+                        self.put_back(&away, to.path, Identity::of(&source.created)).await;
+                    }
+                    return Err(errno);
+                }
+            }
+        }
+        Err(Errno::EBUSY)
+    }
+
+    /// Deletes what was put away. Where the connection is lost it may be left, under the name it has: what was to be
+    /// done is done, and undoing it could not be sure of what is still there.
+    async fn discard(&self, away: &PutAway) -> Result<(), Errno> {
+        let started = Instant::now();
+        loop {
+            let outcome = if away.is_directory {
+                self.remove(&away.path, CreateOptions::DIRECTORY_FILE).await
+            } else if away.used {
+                self.hide(&away.directory, &away.path).await
+            } else {
+                self.remove(&away.path, CreateOptions::NON_DIRECTORY_FILE).await
+            };
+            let Err(errno) = outcome else { return Ok(()) };
+            if errno.code() == Errno::ENOENT.code() {
+                // It was deleted, and the answer lost; or the two names were one file's, on a server that tells no
+                // identities, and the rename has moved it on.
+                return Ok(());
+            }
+            if errno.code() != Errno::EIO.code() {
+                return Err(errno);
+            }
+            if started.elapsed() > limits::RESTORE_TIME_MAX {
+                return Ok(());
+            }
+            tokio::time::sleep(limits::RETRY_PAUSE).await;
+        }
+    }
+
+    /// Puts back what was put away, over a new connection where the old one is lost, for as long as
+    /// [`limits::RESTORE_TIME_MAX`]. `replacing` is the file that was to take its place.
+    async fn put_back(&self, away: &PutAway, path: &str, replacing: Identity) -> PutBack {
+        let started = Instant::now();
+        loop {
+            let back = self.with(&away.path, RENAMING, CreateOptions::NONE, async |file| {
+                rename(file, path, false).await
+            });
+            match back.await.map_err(|errno| errno.code()) {
+                Ok(()) => return PutBack::Done,
+                Err(code) if code == Errno::EEXIST.code() => {
+                    let there = self.identity(path).await;
+                    let same = there.is_ok_and(|there| there.compare(replacing) == Same::Yes);
+                    return if same { PutBack::Replaced } else { PutBack::Failed };
+                }
+                // It was put back, and the answer lost; or it never was away.
+                Err(code) if code == Errno::ENOENT.code() => {
+                    return if self.stat(path).await.is_ok() { PutBack::Done } else { PutBack::Failed };
+                }
+                Err(code) if code == Errno::EIO.code() && started.elapsed() < limits::RESTORE_TIME_MAX => {
+                    tokio::time::sleep(limits::RETRY_PAUSE).await;
+                }
+                Err(_) => return PutBack::Failed,
+            }
+        }
+    }
+
+    /// Gives a file that was renamed its old name again: whether it has it.
+    async fn move_back(&self, from: &str, to: &str, identity: Identity) -> bool {
+        let open = CreateParameters {
+            access: RENAMING,
+            contexts: identity::asking(),
+            ..CreateParameters::open(from)
+        };
+        let outcome = self.with_open(open, async |file| {
+            if Identity::of(&file.created).compare(identity) == Same::No {
+                return Err(Error::Status(NtStatus::OBJECT_NAME_NOT_FOUND, wire::Command::CREATE));
+            }
+            rename(file, to, false).await
+        });
+        outcome.await.is_ok()
+    }
+
+    /// Whose a path is.
+    async fn identity(&self, path: &str) -> Result<Identity, Errno> {
+        let access = AccessMask::READ_ATTRIBUTES;
+        let open = CreateParameters { access, contexts: identity::asking(), ..CreateParameters::open(path) };
+        let told = self.with_open(open, async |file| Ok(Identity::of(&file.created))).await;
+        told.map(|(identity, _)| identity)
+    }
+
+    /// Removes by a path: over which connection.
+    async fn remove(&self, path: &str, options: CreateOptions) -> Result<u64, Errno> {
+        let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
+        let open = |access| CreateParameters { access, options, ..CreateParameters::open(path) };
+        let outcome = self.with_open(open(access), async |file| file.set_delete_on_close(true).await).await;
+        if outcome.as_ref().err().map(|errno| errno.code()) != Some(Errno::EACCES.code()) {
+            return outcome.map(|((), generation)| generation);
+        }
+        // Linux removes what is read-only where it may write to the directory; SMB does not (MS-FSA 2.1.5.15.3).
+        let outcome = self.with_open(open(access | AccessMask::WRITE_ATTRIBUTES), async |file| {
+            if !file.created.attributes.contains(FileAttributes::READONLY) {
+                return Err(Error::Status(NtStatus::ACCESS_DENIED, wire::Command::SET_INFO));
+            }
+            set_attributes(file, file.created.attributes.without(FileAttributes::READONLY)).await?;
+            let Err(refused) = file.set_delete_on_close(true).await else { return Ok(()) };
+            // As it was. One error can be told: that the file could not be made read-only again is worse than that it
+            // is still there.
+            set_attributes(file, file.created.attributes).await?;
+            Err(refused)
+        });
+        outcome.await.map(|((), generation)| generation)
+    }
+
+    /// Gives a file that is open another name, and has it deleted when it is closed: over which connection. Where it
+    /// cannot be deleted it has its name back.
+    async fn hide(&self, directory: &str, path: &str) -> Result<u64, Errno> {
+        for _ in 0..limits::HIDDEN_NAMES_MAX {
+            let hidden = join(directory, &self.hidden_name());
+            let asked = AtomicBool::new(false);
+            let open = CreateParameters {
+                access: RENAMING,
+                options: CreateOptions::NON_DIRECTORY_FILE,
+                contexts: identity::asking(),
+                ..CreateParameters::open(path)
+            };
+            let renamed = self.with_open(open, async |file| {
+                asked.store(true, Ordering::Relaxed);
+                rename(file, &hidden, false).await.map(|()| Identity::of(&file.created))
+            });
+            let renamed = renamed.await;
+            let directory = directory.to_owned();
+            let away = PutAway { path: hidden, directory, is_directory: false, used: true };
+            let errno = match renamed {
+                Ok((identity, _)) => match self.remove(&away.path, CreateOptions::NON_DIRECTORY_FILE).await {
+                    Ok(generation) => return Ok(generation),
+                    Err(errno) => {
+                        self.put_back(&away, path, identity).await;
+                        errno
+                    }
+                },
+                Err(errno) if errno.code() == Errno::EEXIST.code() => continue,
+                Err(errno) => {
+                    // Where no answer came it may have been done.
+                    if errno.code() == Errno::EIO.code() && asked.into_inner() {
+                        self.put_back(&away, path, Identity::UNKNOWN).await;
+                    }
+                    errno
+                }
+            };
+            return Err(errno);
+        }
+        Err(Errno::EBUSY)
+    }
+}
+
+/// Whether it is a directory for rename(2), and no link to one.
+fn is_directory(file: &File) -> bool {
+    let attributes = file.created.attributes;
+    attributes.contains(FileAttributes::DIRECTORY) && !attributes.contains(FileAttributes::REPARSE_POINT)
+}

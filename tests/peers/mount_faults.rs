@@ -1,0 +1,390 @@
+//! What a mount does with files when something goes wrong, or others change them too: nothing is lost without a word.
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use testkit::{Samba, Setup, Shareward, Subject, is_root, need, run};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use wire::Command as Smb;
+use wire::header::Header;
+
+use crate::net_use::{LIMIT, Machine, NEEDS};
+
+/// Our server and Samba's, as far as they are here.
+fn servers() -> Vec<Subject> {
+    if !need(NEEDS) {
+        return Vec::new();
+    }
+    let mut servers = vec![Subject::Shareward(Shareward::start(&Setup::default()))];
+    if need(&["smbd", "pdbedit", "unshare"]) && is_root() {
+        // No streams and no ACLs are needed, and the modules for them are a package of their own.
+        let extra_samba = "vfs objects =\n".into();
+        servers.push(Subject::Samba(Samba::start(&Setup { extra_samba, ..Setup::default() })));
+    }
+    servers
+}
+
+/// Runs a program in a directory of a mount.
+fn python(program: &str, words: &[&str]) {
+    let mut python = Command::new("python3");
+    python.args(["-c", program]).args(words);
+    run(python, b"", LIMIT).success();
+}
+
+#[test]
+fn a_file_that_is_open_survives_another_case_of_its_name() {
+    for subject in servers() {
+        let machine = Machine::of(&subject);
+        let one = machine.directory("one");
+        machine.mount("one", "data", &[]).success();
+        fs::write(format!("{one}/Report"), "text").expect("write");
+        let mut open = fs::File::open(format!("{one}/REPORT")).expect("the server finds it in any case");
+        fs::rename(format!("{one}/Report"), format!("{one}/REPORT")).expect("rename");
+        let names = || {
+            let listed = fs::read_dir(subject.share_dir("data")).expect("list");
+            listed.map(|entry| entry.expect("an entry").file_name().into_string().expect("plain")).collect()
+        };
+        let shown: Vec<String> = names();
+        assert_eq!(shown, ["REPORT"]);
+        let mut text = String::new();
+        open.read_to_string(&mut text).expect("read");
+        assert_eq!(text, "text");
+        drop(open);
+        assert_eq!(fs::read_to_string(format!("{one}/REPORT")).expect("read"), "text");
+        let shown: Vec<String> = names();
+        assert_eq!(shown, ["REPORT"]);
+        machine.net_use(&[&one, "/delete"]).success();
+    }
+}
+
+/// Where a request to rename is lost, and whether the server has it by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    Request,
+    Answer,
+}
+
+/// Passes connections on to a server, all but one SET_INFO, of which the request or the answer is lost with the
+/// connection.
+async fn losing(server: SocketAddr, which: usize, lost: Lost) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let place = listener.local_addr().expect("an address");
+    let seen = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&seen);
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.expect("a client");
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let server = TcpStream::connect(server).await.expect("the server");
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let answers = tokio::spawn(async move {
+                    tokio::io::copy(&mut from_server, &mut to_client).await.ok();
+                });
+                let mut prefix = [0; 4];
+                while from_client.read_exact(&mut prefix).await.is_ok() {
+                    let mut message = vec![0; u32::from_be_bytes(prefix) as usize];
+                    from_client.read_exact(&mut message).await.expect("a message");
+                    let header = Header::decode(&message);
+                    let renames = header.is_ok_and(|header| header.command == Smb::SET_INFO);
+                    let cut = renames && count.fetch_add(1, Ordering::SeqCst) + 1 == which;
+                    if cut && lost == Lost::Answer {
+                        answers.abort();
+                    }
+                    if !cut || lost == Lost::Answer {
+                        to_server.write_all(&prefix).await.expect("pass on");
+                        to_server.write_all(&message).await.expect("pass on");
+                    }
+                    if cut {
+                        // The server reads what it has been sent before it sees the end.
+                        to_server.shutdown().await.ok();
+                        answers.abort();
+                        return;
+                    }
+                }
+                answers.abort();
+            });
+        }
+    });
+    (place, seen)
+}
+
+#[test]
+fn a_rename_over_an_open_file_replaces_it_or_leaves_it_wherever_the_connection_is_lost() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    for subject in servers() {
+        for lost in [Lost::Request, Lost::Answer] {
+            // One more than there are requests, so that the last time nothing is lost.
+            for which in 1.. {
+                let scene = format!("{lost:?} {which} of {subject:?}");
+                let (place, seen) = runtime.block_on(losing(subject.address(), which, lost));
+                let scratch = tempfile::tempdir().expect("a directory");
+                let machine = Machine::new(scratch.path(), place.port(), &subject.user("alice").password);
+                let one = machine.directory("one");
+                machine.mount("one", "data", &[]).success();
+                let (source, target) = (format!("{one}/source"), format!("{one}/target"));
+                fs::write(&source, "new").expect("write");
+                fs::write(&target, "old").expect("write");
+                let open = fs::File::open(&target).expect("open");
+                let before = seen.load(Ordering::SeqCst);
+                assert_eq!(before, 0, "{scene}: only renames are lost");
+                let renamed = fs::rename(&source, &target);
+                let requests = seen.load(Ordering::SeqCst);
+                drop(open);
+                let directory = subject.share_dir("data");
+                let there = |name: &str| fs::read_to_string(directory.join(name)).ok();
+                match (there("source").as_deref(), there("target").as_deref()) {
+                    (Some("new"), Some("old")) => assert!(renamed.is_err(), "{scene}"),
+                    // It was done, and that may not have been heard of.
+                    (None, Some("new")) => {}
+                    (source, target) => panic!("{scene}: {renamed:?}, {source:?}, {target:?}"),
+                }
+                if requests < which {
+                    renamed.expect("nothing was lost");
+                    assert_eq!(fs::read_dir(&one).expect("list").count(), 1, "{scene}");
+                }
+                machine.net_use(&[&one, "/delete", "/yes"]).success();
+                for name in fs::read_dir(&directory).expect("list") {
+                    fs::remove_file(name.expect("an entry").path()).ok();
+                }
+                if requests < which {
+                    assert!(requests > 3, "{scene}: it takes more than {requests} to replace what is open");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rename_that_the_server_refuses_leaves_its_target() {
+    if !need(&[NEEDS, &["mount", "umount"]].concat()) {
+        return;
+    }
+    let subject = Subject::start(&Setup::default());
+    let machine = Machine::of(&subject);
+    let one = machine.directory("one");
+    let inside = subject.share_dir("data").join("inside");
+    fs::create_dir(&inside).expect("create a directory");
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "mode=777", "tmpfs"]).arg(&inside);
+    run(mount, b"", LIMIT).success();
+    let outcome = std::panic::catch_unwind(|| {
+        machine.mount("one", "data", &[]).success();
+        for read_only in [false, true] {
+            let target = format!("{one}/inside/target");
+            fs::write(&target, "old").expect("write");
+            fs::write(format!("{one}/source"), "new").expect("write");
+            let open = (!read_only).then(|| fs::File::open(&target).expect("open"));
+            if read_only {
+                let mut permissions = fs::metadata(&target).expect("stat").permissions();
+                permissions.set_readonly(true);
+                fs::set_permissions(&target, permissions).expect("chmod");
+            }
+            let refused = fs::rename(format!("{one}/source"), &target).expect_err("another file system");
+            assert_eq!(refused.kind(), io::ErrorKind::CrossesDevices, "{refused}");
+            drop(open);
+            assert_eq!(fs::read_to_string(&target).expect("read"), "old");
+            assert_eq!(fs::read_to_string(format!("{one}/source")).expect("read"), "new");
+            assert_eq!(fs::read_dir(&inside).expect("list").count(), 1);
+            fs::remove_file(&target).expect("remove");
+        }
+        machine.net_use(&[&one, "/delete"]).success();
+    });
+    let mut umount = Command::new("umount");
+    umount.arg("-l").arg(&inside);
+    run(umount, b"", LIMIT).success();
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+}
+
+#[test]
+fn what_is_read_only_or_a_directory_is_replaced_and_removed_as_a_whole() {
+    for subject in servers() {
+        let machine = Machine::of(&subject);
+        machine.mount("one", "data", &[]).success();
+        python(
+            r#"
+import os, sys
+os.chdir(sys.argv[1])
+def write(name, text):
+    with open(name, "w") as file: file.write(text)
+# Read-only, and open: both removed and replaced.
+write("gone", "text"); os.chmod("gone", 0o555)
+with open("gone") as file:
+    os.unlink("gone")
+    assert os.listdir(".") == [] and file.read() == "text"
+write("target", "old"); os.chmod("target", 0o555); write("source", "new")
+with open("target") as file:
+    os.rename("source", "target")
+    assert os.listdir(".") == ["target"] and file.read() == "old" and open("target").read() == "new"
+os.unlink("target")
+write("target", "old"); os.chmod("target", 0o555); write("source", "new")
+os.rename("source", "target")
+assert os.listdir(".") == ["target"] and open("target").read() == "new"
+os.unlink("target")
+# A directory replaces an empty one only.
+os.mkdir("a"); os.mkdir("b"); write("b/kept", "text")
+try: os.rename("a", "b")
+except OSError as error: assert error.errno == 39, error
+else: raise AssertionError("b is not empty")
+assert sorted(os.listdir(".")) == ["a", "b"] and os.listdir("b") == ["kept"]
+os.rename("b", "a")
+assert os.listdir(".") == ["a"] and os.listdir("a") == ["kept"]
+os.unlink("a/kept"); os.rmdir("a")
+"#,
+            &[&machine.directory("one")],
+        );
+        machine.net_use(&[&machine.directory("one"), "/delete"]).success();
+    }
+}
+
+/// A program that stops where it says so.
+struct Stepwise {
+    child: Child,
+    says: BufReader<std::process::ChildStdout>,
+}
+
+impl Stepwise {
+    fn start(program: &str, words: &[&str]) -> Self {
+        let mut python = Command::new("python3");
+        python.args(["-c", program]).args(words).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = python.spawn().expect("python3");
+        let says = BufReader::new(child.stdout.take().expect("a pipe"));
+        Self { child, says }
+    }
+
+    fn says(&mut self, expected: &str) {
+        let mut line = String::new();
+        self.says.read_line(&mut line).expect("a line");
+        assert_eq!(line.trim_end(), expected);
+    }
+
+    fn go_on(&mut self) {
+        self.child.stdin.as_mut().expect("a pipe").write_all(b"\n").expect("the program listens");
+    }
+}
+
+#[test]
+fn fsync_fails_once_for_each_open_after_the_server_was_started_again() {
+    if !need(NEEDS) {
+        return;
+    }
+    let mut server = Shareward::start(&Setup::default());
+    let password = server.setup().user("alice").password.clone();
+    let machine = Machine::new(&server.scratch(), server.address().port(), &password);
+    let one = machine.directory("one");
+    machine.mount("one", "data", &[]).success();
+    let mut program = Stepwise::start(
+        r#"
+import errno, os, sys
+os.chdir(sys.argv[1])
+def fails(call, *words):
+    try: call(*words)
+    except OSError as error: assert error.errno == errno.EIO, (call, error)
+    else: raise AssertionError("%s%r: nothing was lost" % (call.__name__, words))
+def wait(word):
+    print(word, flush=True)
+    sys.stdin.readline()
+first, second = os.open("f", os.O_CREAT | os.O_RDWR), os.open("f", os.O_RDWR)
+reader, closed = os.open("f", os.O_RDONLY), os.open("f", os.O_RDWR)
+safe = os.open("safe", os.O_CREAT | os.O_RDWR)
+directory = os.open(".", os.O_RDONLY | os.O_DIRECTORY)
+os.fsync(directory)
+os.write(safe, b"flushed"); os.fsync(safe)
+os.write(first, b"text"); os.ftruncate(first, 3)
+# Nobody knows of a loss yet, and a reader can have it made safe, too.
+os.mkdir("made")
+wait("written")
+fails(os.fsync, first)
+os.fsync(first)
+fails(os.fsync, second)
+fails(os.fsync, reader)
+os.fsync(second); os.fsync(reader)
+fails(os.close, closed)
+os.fsync(safe); os.close(safe)
+fails(os.fsync, directory)
+os.fsync(directory)
+late = os.open("f", os.O_RDWR)
+os.fsync(late)
+os.pwrite(first, b"more", 0)
+os.fsync(reader)
+wait("flushed")
+os.fsync(first); os.fsync(second); os.fsync(late)
+os.pwrite(late, b"lost", 0)
+os.close(late)
+wait("closed")
+# Whoever opens it next is told, since nobody was.
+next = os.open("f", os.O_RDWR)
+fails(os.fsync, next)
+os.fsync(next)
+wait("done")
+"#,
+        &[&one],
+    );
+    for step in ["written", "flushed", "closed"] {
+        program.says(step);
+        server.restart();
+        program.go_on();
+    }
+    program.says("done");
+    program.go_on();
+    assert!(program.child.wait().expect("an end").success());
+    machine.net_use(&[&one, "/delete"]).success();
+}
+
+#[test]
+fn appends_of_two_clients_overwrite_nothing() {
+    for subject in servers() {
+        let machine = Machine::of(&subject);
+        machine.mount("one", "data", &[]).success();
+        machine.mount("two", "data", &[]).success();
+        let (one, two) = (machine.directory("one"), machine.directory("two"));
+        let file = subject.share_dir("data").join("log");
+        let append = |directory: &str| {
+            let mut options = fs::OpenOptions::new();
+            options.append(true).create(true).open(format!("{directory}/log")).expect("open")
+        };
+        // Each has its own idea of how long the file is.
+        let (first, second) = (append(&one), append(&two));
+        for (mut file, line) in [(&first, "one\n"), (&second, "two\n"), (&first, "three\n")] {
+            file.write_all(line.as_bytes()).expect("write");
+        }
+        assert_eq!(fs::read_to_string(format!("{one}/log")).expect("read"), "one\ntwo\nthree\n");
+        assert_eq!(fs::read_to_string(format!("{two}/log")).expect("read"), "one\ntwo\nthree\n");
+        // Both at once, some with a lock of the whole file and some without.
+        let program = r#"
+import fcntl, os, sys
+name = sys.argv[2]
+file = os.open(sys.argv[1] + "/log", os.O_WRONLY | os.O_APPEND)
+for number in range(100):
+    line = ("%s %d %s\n" % (name, number, "x" * (number % 50))).encode()
+    if number % 4 == 0: fcntl.flock(file, fcntl.LOCK_EX)
+    assert os.write(file, line) == len(line)
+    if number % 4 == 0: fcntl.flock(file, fcntl.LOCK_UN)
+os.fsync(file)
+os.close(file)
+"#;
+        std::thread::scope(|threads| {
+            for (directory, name) in [(&one, "a"), (&one, "b"), (&two, "c"), (&two, "d")] {
+                threads.spawn(move || python(program, &[directory, name]));
+            }
+        });
+        let text = fs::read_to_string(&file).expect("read");
+        for name in ["a", "b", "c", "d"] {
+            let own: Vec<&str> = text.lines().filter(|line| line.starts_with(&format!("{name} "))).collect();
+            let expected: Vec<String> =
+                (0..100).map(|number| format!("{name} {number} {}", "x".repeat(number % 50))).collect();
+            assert_eq!(own, expected, "{subject:?}");
+        }
+        assert_eq!(text.lines().count(), 403);
+        drop((first, second));
+        machine.net_use(&[&one, "/delete"]).success();
+        machine.net_use(&[&two, "/delete"]).success();
+    }
+}
