@@ -20,8 +20,8 @@ use crate::limits;
 #[derive(Debug)]
 pub(crate) struct Negotiated {
     pub(crate) dialect: Dialect,
-    /// `Connection.ClientDialects`.
-    pub(crate) client_dialects: Vec<u16>,
+    /// The lowest and the highest dialect that the server spoke at that time.
+    pub(crate) served_dialects: (Dialect, Dialect),
     /// `Connection.ClientGuid`.
     pub(crate) client_guid: Guid,
     /// `Connection.ClientCapabilities`.
@@ -45,15 +45,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let connection = request.connection;
     let settings = connection.server.settings();
     let negotiate = NegotiateRequest::decode(request.message).map_err(malformed)?;
-    let dialect = negotiate
-        .dialects()
-        .filter(|dialect| {
-            dialect.name().is_some()
-                && *dialect != Dialect::WILDCARD
-                && (settings.dialects.0..=settings.dialects.1).contains(dialect)
-        })
-        .max()
-        .ok_or(NtStatus::NOT_SUPPORTED)?;
+    let dialect = best_dialect(negotiate.dialects(), settings.dialects).ok_or(NtStatus::NOT_SUPPORTED)?;
     let contexts =
         if dialect == Dialect::SMB311 { Contexts::read(negotiate.contexts)? } else { Contexts::default() };
 
@@ -72,7 +64,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     };
     let negotiated = Negotiated {
         dialect,
-        client_dialects: negotiate.dialects().map(|dialect| dialect.0).collect(),
+        served_dialects: settings.dialects,
         client_guid: negotiate.client_guid,
         client_capabilities: negotiate.capabilities,
         client_security_mode: negotiate.security_mode,
@@ -119,6 +111,18 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     Ok(NtStatus::SUCCESS)
 }
 
+/// The greatest dialect that both sides speak (MS-SMB2 3.3.5.4).
+pub(crate) fn best_dialect(
+    offered: impl Iterator<Item = Dialect>,
+    (lowest, highest): (Dialect, Dialect),
+) -> Option<Dialect> {
+    offered
+        .filter(|dialect| {
+            dialect.name().is_some() && *dialect != Dialect::WILDCARD && (lowest..=highest).contains(dialect)
+        })
+        .max()
+}
+
 /// Handles the NEGOTIATE of SMB1 with which a client asks whether the server knows SMB2
 /// (MS-SMB2 3.3.5.3.1, 3.3.5.3.2). SMB1 itself is not spoken.
 pub(crate) fn handle_smb1(connection: &Connection, message: &[u8]) -> Result<Option<Answer>, Violation> {
@@ -139,7 +143,7 @@ pub(crate) fn handle_smb1(connection: &Connection, message: &[u8]) -> Result<Opt
     }
     let negotiated = Negotiated {
         dialect,
-        client_dialects: vec![Dialect::SMB202.0],
+        served_dialects: settings.dialects,
         client_guid: Guid::default(),
         client_capabilities: GlobalCapabilities::NONE,
         client_security_mode: SecurityMode::NONE,

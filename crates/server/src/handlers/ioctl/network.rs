@@ -14,7 +14,7 @@ use wire::{Dialect, NtStatus};
 
 use super::{Answer, done};
 use crate::connection::{Request, Violation};
-use crate::handlers::negotiate::Negotiated;
+use crate::handlers::negotiate::{Negotiated, best_dialect};
 
 /// 3.3.5.15.12: whether somebody in between changed what was negotiated. The connection ends then.
 pub(super) fn validate_negotiation(request: &mut Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
@@ -38,9 +38,10 @@ pub(super) fn validate_negotiation(request: &mut Request<'_>, ioctl: &IoctlReque
     done(output)
 }
 
-/// Of the same dialects the same was chosen, so that comparing what was offered is enough.
+/// Clients may name other dialects than they offered, as long as the same one comes of them.
 fn is_what_was_negotiated(claimed: &ValidateNegotiateRequest, negotiated: &Negotiated) -> bool {
-    claimed.dialects == negotiated.client_dialects
+    let best = best_dialect(claimed.dialects.iter().copied().map(Dialect), negotiated.served_dialects);
+    best == Some(negotiated.dialect)
         && claimed.client_guid == negotiated.client_guid
         && claimed.capabilities == negotiated.client_capabilities.0
         && claimed.security_mode == negotiated.client_security_mode.0
