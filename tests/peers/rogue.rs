@@ -113,7 +113,7 @@ async fn serve(mut stream: TcpStream, credits: u16, mischief: Arc<Mischief>) {
             let mut answer = header.response(status, granted);
             answer.session_id.0 = 77;
             if status == NtStatus::PENDING {
-                answer.flags = answer.flags | HeaderFlags::ASYNC_COMMAND;
+                answer.flags |= HeaderFlags::ASYNC_COMMAND;
                 answer.tree = TreeOrAsync::Async(AsyncId(9));
             }
             if header.command == Command::TREE_CONNECT {
