@@ -23,6 +23,7 @@ mod net_use;
 mod ownership;
 mod remote;
 mod reparse;
+mod rogue;
 mod roles;
 mod scripted;
 mod settings;

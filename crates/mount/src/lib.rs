@@ -7,7 +7,8 @@
 //!   a write is answered when the server has answered it.
 //! - Locks are the server's: other clients see them, whatever they run.
 //! - A lost connection is made again by the next call. What was under way fails with EIO, open files are opened again,
-//!   those with locks are not: what the locks guarded may have changed.
+//!   those with locks are not: what the locks guarded may have changed. What was written and not flushed may be lost:
+//!   fsync says so.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

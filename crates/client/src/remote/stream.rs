@@ -70,8 +70,10 @@ async fn carry(file: File, stream: DuplexStream) {
             inward.await;
         }
     }
-    let _ = answers.shutdown().await;
-    let _ = file.close().await;
+    // Whoever has the other end may have dropped it. A pipe that cannot be closed went with its connection; either end
+    // has seen what it was to see.
+    answers.shutdown().await.ok();
+    file.close().await.ok();
 }
 
 /// What there is, waiting for as long as there is nothing.

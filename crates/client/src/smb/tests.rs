@@ -218,3 +218,17 @@ async fn silence_has_a_limit_and_the_late_answer_still_pays() {
     script.echo(&request, 1).await;
     again.response().await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_reads_nothing_is_not_waited_for() {
+    let (connection, _script) = pair(Duration::from_secs(5));
+    let message = vec![0xfe; 4096];
+    let outcome = tokio::time::timeout(Duration::from_secs(60), async {
+        loop {
+            if let Err(error) = connection.raw_send(&message).await {
+                return error;
+            }
+        }
+    });
+    assert!(matches!(outcome.await.expect("each message has its limit"), Error::TimedOut(_)));
+}

@@ -157,10 +157,13 @@ impl<R: Rpc> SrvsClient<R> {
         }
         let shares = match self.knowledge().shares {
             Some(shares) => shares,
-            // Who may not see them sees the server's paths.
-            None => self.plain_share_list().await.unwrap_or_default(),
+            None => {
+                // Who may not see them sees the server's paths, and asks again the next time.
+                let Ok(shares) = self.plain_share_list().await else { return };
+                self.learn(|known| Knowledge { shares: Some(shares.clone()), ..known });
+                shares
+            }
         };
-        self.learn(|known| Knowledge { shares: Some(shares.clone()), ..known });
         for file in files {
             if let Some((share, path)) = file.server_path.as_deref().and_then(|path| below(&shares, path)) {
                 file.path = path;

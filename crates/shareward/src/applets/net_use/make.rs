@@ -269,7 +269,7 @@ fn by_kernel(asked: &Asked, credentials: &Credentials, directory: &Path) -> Resu
     }
 }
 
-/// mount(2), as mount.cifs(8) calls it. The password is in the call only, on nobody's command line.
+/// mount(2), as mount.cifs(8) calls it, signed as mounts through FUSE are. The password is in the call only, on nobody's command line.
 fn mount_cifs(asked: &Asked, credentials: &Credentials, directory: &Path) -> Result<(), rustix::io::Errno> {
     let target = &asked.target;
     let address = (target.host.as_str(), target.port).to_socket_addrs();
@@ -277,7 +277,7 @@ fn mount_cifs(asked: &Asked, credentials: &Credentials, directory: &Path) -> Res
     // A comma in a value is written twice.
     let value = |text: &str| text.replace(',', ",,");
     let mut data = Zeroizing::new(format!(
-        "ip={},port={},username={},password={}",
+        "ip={},port={},sign,username={},password={}",
         address.ip(),
         target.port,
         value(&credentials.user),
