@@ -32,6 +32,7 @@ mod caching;
 mod close;
 mod connection;
 mod deadlines;
+mod deletion;
 mod durable;
 mod effects;
 mod events;
@@ -60,6 +61,7 @@ pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequ
 pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo};
 pub use deadlines::AwaitedBreak;
+pub use deletion::{Removal, Replacing};
 pub use durable::{
     DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
 };

@@ -7,6 +7,7 @@ use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
 
 use crate::connection::Connection;
 use crate::deadlines::Deadlines;
+use crate::deletion::{Link, PendingDelete};
 use crate::events::EventLog;
 use crate::file::{File, FileKey};
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
@@ -36,6 +37,10 @@ pub struct State<S: Shell> {
     pub(crate) shares: BTreeMap<ShareKey, Share>,
     pub(crate) files: HashMap<FileKey, File, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
+    /// Deletes that wait for the last open of a link or stream.
+    pub(crate) deletions: BTreeMap<FileKey, Vec<PendingDelete<S>>>,
+    /// Links and streams that the server removes or replaces just now.
+    pub(crate) vanishing: BTreeMap<FileKey, Vec<Link>>,
     /// The named streams among the files: who opens a file to delete it asks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
@@ -78,6 +83,8 @@ impl<S: Shell> State<S> {
             shares: BTreeMap::new(),
             files: HashMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
             leases: HashMap::new(),
+            deletions: BTreeMap::new(),
+            vanishing: BTreeMap::new(),
             streams: BTreeSet::new(),
             client_connections: BTreeSet::new(),
             session_ids: IdMap::default(),

@@ -432,6 +432,7 @@ impl Chaos {
     }
 
     fn apply(&mut self, effects: Effects) {
+        self.world.remove(&effects);
         for notice in effects.breaks {
             self.notices.push((notice.session_id, notice.session, notice.kind));
         }

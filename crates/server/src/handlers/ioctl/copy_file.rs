@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use vfs::{Actor, Backend, Handle, RelativePath, Wanted};
+use vfs::{Actor, Backend, Handle, Parent, RelativePath, Wanted};
 use wire::ioctl::CopyChunkResponse;
 use wire::{AccessMask, FileAttributes, NtStatus};
 
@@ -32,7 +32,7 @@ pub(super) async fn copy(request: &Request<'_>, open: &Open, file: &OpenFile, so
         Side { backend: from_backend, handle: Arc::clone(&from.handle), path: from.path() },
         Side { backend: to_backend, handle: Arc::clone(&file.handle), path: file.path() },
     );
-    let actor = actor(request);
+    let actor = actor(request)?;
     let copied = crate::blocking::run(move || copy_all(&actor, &from, &to)).await?;
     let bytes = u32::try_from(copied.map_err(|error| of_vfs(&error))?).unwrap_or(u32::MAX);
     source.shared().count_read(bytes.into(), request.connection.server.now());
@@ -55,13 +55,16 @@ fn copy_all(actor: &Actor, from: &Side, to: &Side) -> vfs::Result<u64> {
         return Ok(bytes);
     }
     for stream in optional(from.handle.streams())? {
+        // The streams of the files that are open, whatever has their names by now.
         let path = |side: &Side| side.path.clone().with_stream(stream.name.clone());
-        let source = from.backend.open(actor, &path(from)?, Wanted::READ)?;
-        let target = match to.backend.open(actor, &path(to)?, Wanted::WRITE) {
+        let source = from.backend.open_in(actor, &*from.handle, &path(from)?, true)?;
+        let source = from.backend.reopen(actor, &source, Wanted::READ)?;
+        let target = match to.backend.open_in(actor, &*to.handle, &path(to)?, true) {
             Err(vfs::Error::NotFound) => {
-                to.backend.create_file(actor, &path(to)?, FileAttributes::NONE, Wanted::WRITE)?
+                let parent = Parent::of(Arc::clone(&to.handle), path(to)?)?;
+                to.backend.create_file_in(actor, &parent, FileAttributes::NONE, Wanted::WRITE)?
             }
-            opened => opened?,
+            opened => to.backend.reopen(actor, &opened?, Wanted::WRITE)?,
         };
         copy_data(&*source.handle, &*target.handle)?;
     }
