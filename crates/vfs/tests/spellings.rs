@@ -82,8 +82,7 @@ fn an_own_change_makes_no_stale_memory_valid() {
     for number in 0..300 {
         make(&backend, &format!("File {number}")).unwrap();
     }
-    let change = |kind: &str, number: usize| {
-        let file = open(&backend, &format!("FILE {number}")).unwrap();
+    let change = |kind: &str, number: usize, file: &Opened| {
         let (actor, from) = (&Actor::Process, path(&file.path));
         match kind {
             "remove" => backend.remove(actor, &from, &*file.handle).unwrap(),
@@ -101,9 +100,11 @@ fn an_own_change_makes_no_stale_memory_valid() {
     for (round, kind) in ["remove", "rename", "link", "create"].into_iter().cycle().take(40).enumerate() {
         // Remembered, if it was not.
         assert!(matches!(open(&backend, "NOTHING OF THE KIND"), Err(Error::NotFound)));
+        let file = open(&backend, &format!("File {round}")).unwrap();
         let foreign = format!("Foreign {round}");
         std::fs::write(directory.path().join(&foreign), "").unwrap();
-        change(kind, round);
+        // By its exact name, so that nothing is looked up before.
+        change(kind, round, &file);
         let found = open(&backend, &foreign.to_uppercase());
         assert_eq!(found.map(|found| found.path).ok().as_ref(), Some(&foreign), "after {kind}");
         assert!(matches!(make(&backend, &foreign.to_lowercase()), Err(Error::Exists)), "after {kind}");
