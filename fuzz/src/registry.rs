@@ -446,6 +446,9 @@ impl World {
         for notice in effects.breaks {
             self.notices.push((notice.session_id, notice.session, notice.kind));
         }
+        for removal in effects.dropped.iter().flat_map(|it| &it.removals) {
+            self.state.removed(removal);
+        }
         for dropped in effects.dropped {
             assert!(self.released.insert(dropped.global_id), "released twice");
             self.opens.retain(|it| it.0 != dropped.global_id);

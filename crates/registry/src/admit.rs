@@ -6,6 +6,7 @@ use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, Sess
 
 use crate::admission::{Admission, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
 use crate::caching::{Broken, Caching, Holder, Readiness, level_caches, level_within};
+use crate::deletion::Link;
 use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
 use crate::file::File;
@@ -30,7 +31,7 @@ enum Decided {
     Granted(Requester),
     /// Breaks are under way.
     MustWait,
-    /// There is more to close first than one hold of the lock may.
+    /// There is more to close first than one hold of the lock may, or the file is being removed.
     LookAgain,
 }
 
@@ -59,9 +60,7 @@ impl<S: Shell> State<S> {
                 Admission::Granted(self.grant(request, &requester, attach, now))
             }
             Ok(Decided::LookAgain) => Admission::LookAgain,
-            Ok(Decided::MustWait) if effects.dropped.iter().any(|it| it.delete_on_close_now) => {
-                Admission::LookAgain
-            }
+            Ok(Decided::MustWait) if self.vanishes(&request) => Admission::LookAgain,
             Ok(Decided::MustWait) => Admission::MustWait,
             Err(refused) => {
                 self.remember_refusal(&request, refused, now);
@@ -97,8 +96,12 @@ impl<S: Shell> State<S> {
             return Err(Refused::LeaseKeyInUse);
         }
         let own = named.filter(|_| may_have_lease(request));
-        if self.is_delete_pending(key) {
+        if !self.deletions.is_empty() && self.is_deleted(&request.target, &self.link_of(request, &requester))
+        {
             return Err(Refused::DeletePending);
+        }
+        if self.vanishes(request) {
+            return Ok(Decided::LookAgain);
         }
         if let Some(blocker) = self.stream_conflict(key, request.access) {
             return Err(Refused::SharingViolation { blocker });
@@ -111,8 +114,9 @@ impl<S: Shell> State<S> {
                 Broken::Gone => {}
             }
         };
-        if effects.dropped.iter().any(|it| it.delete_on_close_now && it.target == request.target) {
-            return Ok(Decided::MustWait);
+        // What made way may have taken the file along.
+        if self.vanishes(request) {
+            return Ok(Decided::LookAgain);
         }
         match blocker {
             Some(blocker) => Err(Refused::SharingViolation { blocker }),
@@ -178,6 +182,17 @@ impl<S: Shell> State<S> {
         let tree = *found.trees.get(&request.tree).ok_or(Refused::TreeGone)?;
         let client_guid = self.client_of(found, request.connection).ok_or(Refused::SessionGone)?;
         Ok(Requester { home: Home { session, tree, connection: request.connection }, client_guid })
+    }
+
+    fn link_of(&self, request: &AdmitRequest, requester: &Requester) -> Link {
+        Link::new(self.tree_share(requester.home.tree), &request.path)
+    }
+
+    /// Whether the server is removing or replacing what is to be opened: it must be looked up again.
+    fn vanishes(&self, request: &AdmitRequest) -> bool {
+        let (false, Some(key)) = (self.vanishing.is_empty(), request.target.file()) else { return false };
+        let requester = self.requester(request);
+        requester.is_ok_and(|requester| self.is_vanishing(key, &self.link_of(request, &requester)))
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {

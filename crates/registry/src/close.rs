@@ -9,7 +9,6 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
-use crate::file::Deletion;
 use crate::locks::Waiting;
 use crate::rest::Work;
 use crate::session::{Ending, Session, SessionState};
@@ -202,21 +201,19 @@ impl<S: Shell> State<S> {
         if let Caching::Lease(lease) = open.caching {
             self.leave_lease(lease, id);
         }
-        let mut deletion = Deletion::None;
-        let mut deleted_by = None;
+        let mut removals = Vec::new();
         if let Some(key) = open.target.file() {
             self.wake(key, effects);
             if let Some(file) = self.files.get_mut(&key) {
                 file.leave(id, &open);
-                if open.delete_on_close && reason != CloseReason::CreateFailed {
-                    file.delete_pending = true;
-                    file.deleted_by.get_or_insert(id);
-                }
-                deleted_by = file.deleted_by;
                 if file.opens.is_empty() {
-                    deletion = self.leave_file(key);
+                    self.leave_file(key);
                 }
             }
+            if open.delete_on_close && reason != CloseReason::CreateFailed {
+                self.delete_on_close(key, id, &open);
+            }
+            removals = self.due_removals(key);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason });
         effects.dropped.push(Dropped {
@@ -226,9 +223,8 @@ impl<S: Shell> State<S> {
             target: open.target,
             share: open.share_name,
             path: open.path,
-            delete_on_close_now: deletion != Deletion::None,
-            deletes_file: deletion == Deletion::File,
-            deletes_for_another: deleted_by.is_some_and(|by| by != id),
+            delete_on_close_now: !removals.is_empty(),
+            removals,
             reason,
         });
     }

@@ -6,7 +6,7 @@ use wire::{
     FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
 };
 
-use crate::{AwaitedBreak, RequestKey, Rest, Shell, Target};
+use crate::{AwaitedBreak, Removal, RequestKey, Rest, Shell, Target};
 
 /// What must happen outside the lock. One type for every change, so that they can be merged.
 ///
@@ -148,13 +148,10 @@ pub struct Dropped<S: Shell> {
     pub share: Arc<str>,
     /// Its path in the share when it ended.
     pub path: Arc<str>,
-    /// The file is to be removed now: a delete was pending and this was its last open
-    /// (MS-FSA 2.1.5.4).
+    /// A delete was pending and this was the last open of what it is of (MS-FSA 2.1.5.5): there are `removals`.
     pub delete_on_close_now: bool,
-    /// What goes is the file, though this was an open of one of its streams: they had outlived it.
-    pub deletes_file: bool,
-    /// The delete was another open's wish.
-    pub deletes_for_another: bool,
+    /// What is to be removed now, in order.
+    pub removals: Vec<Removal<S>>,
     /// Why it ended.
     pub reason: CloseReason,
 }

@@ -30,7 +30,7 @@ impl FileKey {
         Self { stream: 0, ..self }
     }
 
-    const fn is_named_stream(self) -> bool {
+    pub(crate) const fn is_named_stream(self) -> bool {
         self.stream != 0
     }
 }
@@ -86,9 +86,6 @@ pub(crate) struct File {
     pub(crate) shared: Arc<FileShared>,
     pub(crate) opens: BTreeSet<FileGlobalId>,
     pub(crate) share_mode: ShareMode,
-    pub(crate) delete_pending: bool,
-    /// The open that made it so.
-    pub(crate) deleted_by: Option<FileGlobalId>,
     /// The opens that hold an oplock (no lease).
     pub(crate) oplocks: BTreeSet<FileGlobalId>,
     /// The leases its opens are under, whatever their state.
@@ -104,16 +101,6 @@ pub(crate) struct File {
     pub(crate) ranges: Ranges,
     /// Requests that wait for breaks on it, in the order they began to.
     pub(crate) waiting: BTreeSet<(u64, RequestKey)>,
-}
-
-/// What goes with the last open of a file or stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Deletion {
-    None,
-    /// What was open.
-    Stream,
-    /// The file whose stream was open.
-    File,
 }
 
 /// A file at one moment.
@@ -304,24 +291,6 @@ impl File {
 }
 
 impl<S: Shell> State<S> {
-    /// Marks the file of an open to be deleted with its last open, or takes that back (MS-FSA
-    /// 2.1.5.15.3, FileDispositionInformation). That it may be deleted has been checked by the server;
-    /// others' handle caching is broken by [`break_handle_caching`](Self::break_handle_caching).
-    pub fn set_delete_pending(&mut self, open: impl Into<OpenRef>, pending: bool) -> Result<(), NotFound> {
-        let id = self.open_global(open.into())?;
-        let key = self.file_of(id.into())?;
-        let file = self.files.get_mut(&key).ok_or(NotFound)?;
-        file.delete_pending = pending;
-        file.deleted_by = pending.then_some(id);
-        Ok(())
-    }
-
-    /// Whether a delete of this file is pending; of a stream, also while that of its file is.
-    pub fn is_delete_pending(&self, file: FileKey) -> bool {
-        let pending = |key| self.files.get(&key).is_some_and(|it| it.delete_pending);
-        pending(file) || (file.is_named_stream() && pending(file.base()))
-    }
-
     /// The open of a named stream that keeps its file from being opened with this access: who may delete
     /// the file would delete the stream (MS-FSA 2.1.5.1.2).
     pub(crate) fn stream_conflict(&self, file: FileKey, access: AccessMask) -> Option<FileGlobalId> {
@@ -346,31 +315,17 @@ impl<S: Shell> State<S> {
         self.files.entry(key).or_default()
     }
 
-    /// Takes out what stood beside the opens of a file, the last of which is gone. A file that is to be
-    /// deleted stays until its streams are closed. Says what is to be deleted now.
-    pub(crate) fn leave_file(&mut self, key: FileKey) -> Deletion {
-        let pending = self.files.get(&key).is_some_and(|it| it.delete_pending);
-        if pending && !key.is_named_stream() && self.streams_of(key).next().is_some() {
-            return Deletion::None;
-        }
+    /// Takes out what stood beside the opens of a file, the last of which is gone.
+    pub(crate) fn leave_file(&mut self, key: FileKey) {
         self.files.remove(&key);
         self.streams.remove(&key);
-        let base = key.base();
-        if key.is_named_stream()
-            && self.files.get(&base).is_some_and(|it| it.opens.is_empty())
-            && self.streams_of(base).next().is_none()
-        {
-            self.files.remove(&base);
-            return Deletion::File;
-        }
-        if pending { Deletion::Stream } else { Deletion::None }
     }
 
     /// The opens of a file and what follows from them; none if nobody has it open.
     pub fn file_summary(&self, file: FileKey) -> Option<FileSummary> {
         self.files.get(&file).map(|it| FileSummary {
             opens: it.opens.len(),
-            delete_pending: it.delete_pending,
+            delete_pending: self.deletions.contains_key(&file),
             locks: it.ranges.len(),
         })
     }

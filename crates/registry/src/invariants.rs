@@ -187,8 +187,7 @@ impl<S: Shell> State<S> {
     }
 
     fn check_file(&self, key: FileKey, file: &File) -> Result<(), String> {
-        let outlived = file.delete_pending && key.stream == 0 && self.streams_of(key).next().is_some();
-        ensure!(!file.opens.is_empty() || outlived, "{key:?} has no opens");
+        ensure!(!file.opens.is_empty(), "{key:?} has no opens");
         ensure!((key.stream != 0) == self.streams.contains(&key), "{key:?} is not known for what it is");
         let mut share_mode = ShareMode::default();
         let mut before: Vec<(FileGlobalId, &Open<S>)> = Vec::new();

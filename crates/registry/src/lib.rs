@@ -38,6 +38,7 @@ mod cost;
 #[cfg(test)]
 mod cost_tests;
 mod deadlines;
+mod deletion;
 mod durable;
 mod effects;
 mod events;
@@ -70,6 +71,7 @@ pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequ
 pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo};
 pub use deadlines::AwaitedBreak;
+pub use deletion::{Removal, Replacing};
 pub use durable::{
     DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
 };

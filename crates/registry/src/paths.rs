@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wire::FileGlobalId;
 
+use crate::deletion::Link;
 use crate::share::ShareKey;
 use crate::{FileKey, NotFound, OpenRef, Shell, State, cost};
 
@@ -53,13 +54,17 @@ impl<S: Shell> State<S> {
         let id = self.open_global(open.into())?;
         let renamed = self.opens.get(&id).ok_or(NotFound)?;
         let file = renamed.target.file().ok_or(NotFound)?;
-        Ok(self.rename_on(RenameRest {
+        let (link, new) = (Link::of(renamed), Arc::from(new_path));
+        let rename = RenameRest {
             share: renamed.share_id,
             old: renamed.path.clone(),
-            new: new_path.into(),
+            new: Arc::clone(&new),
             what: Moves::Itself(file),
             after: None,
-        }))
+        };
+        let mut moved = self.rename_on(rename);
+        moved.opens.extend(self.rename_deletes(file, &link, &new));
+        Ok(moved)
     }
 
     /// Records that a directory was renamed: what is open below it shows its new path.

@@ -358,7 +358,7 @@ impl<S: Shell> State<S> {
             lease,
             durable: open.durable.is_some(),
             expires: open.durable.as_ref().and_then(|durable| durable.deadline),
-            delete_pending: key.is_some_and(|key| self.is_delete_pending(key)),
+            delete_pending: self.is_open_deleted(global_id),
             opened: open.created,
             last_io: open.shared.last_io(),
             bytes_read: open.shared.bytes_read(),

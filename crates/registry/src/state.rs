@@ -7,6 +7,7 @@ use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
 
 use crate::connection::Connection;
 use crate::deadlines::Deadlines;
+use crate::deletion::{Link, PendingDelete};
 use crate::events::EventLog;
 use crate::file::{File, FileKey};
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
@@ -40,6 +41,10 @@ pub struct State<S: Shell> {
     pub(crate) removed_shares: BTreeMap<u32, Share>,
     pub(crate) files: HashMap<FileKey, File, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
+    /// Deletes that wait for the last open of a link or stream.
+    pub(crate) deletions: BTreeMap<FileKey, Vec<PendingDelete<S>>>,
+    /// Links and streams that the server removes or replaces just now.
+    pub(crate) vanishing: BTreeMap<FileKey, Vec<Link>>,
     /// The named streams among the files: who opens a file to delete it asks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
@@ -89,6 +94,8 @@ impl<S: Shell> State<S> {
             removed_shares: BTreeMap::new(),
             files: HashMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
             leases: HashMap::new(),
+            deletions: BTreeMap::new(),
+            vanishing: BTreeMap::new(),
             streams: BTreeSet::new(),
             paths: BTreeSet::new(),
             orphans: Orphans::default(),

@@ -61,6 +61,10 @@ pub(crate) const MAX_LOGON_ROUNDS: u32 = 6;
 /// Times a CREATE looks again after caches were broken in its way. Then STATUS_SHARING_VIOLATION.
 pub(crate) const MAX_CREATE_ATTEMPTS: u32 = 16;
 
+/// Times a rename or a link looks again at a new name that another file has meanwhile. Then the name counts as taken,
+/// or its file as in use.
+pub(crate) const MAX_NAME_ATTEMPTS: u32 = 8;
+
 /// Chunks in one server-side copy (MS-SMB2 3.3.3, `ServerSideCopyMaxNumberofChunks`). More are refused
 /// with STATUS_INVALID_PARAMETER and the limits.
 pub(crate) const COPY_CHUNKS: u32 = 256;

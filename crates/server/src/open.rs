@@ -22,6 +22,8 @@ pub(crate) struct Open {
     shared: Arc<OpenShared>,
     tree: Arc<Tree>,
     session: Arc<Session>,
+    /// Who opened it: whose rights count when it is to be deleted on close, whether or not the session is still there.
+    actor: vfs::Actor,
     pub(crate) content: Arc<Content>,
     /// `Open.ChannelSequence` and its counts.
     pub(crate) channel: Arc<ChannelCounts>,
@@ -36,8 +38,10 @@ pub(crate) struct Open {
 }
 
 /// What an open keeps of the CREATE that made it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Created {
+    /// Who asked for it.
+    pub(crate) actor: vfs::Actor,
     pub(crate) action: CreateAction,
     pub(crate) channel_sequence: u16,
     /// Whether it had a create GUID.
@@ -113,7 +117,7 @@ impl Open {
         content: Content,
         created: Created,
     ) -> Self {
-        let Created { action, channel_sequence, has_guid, parent_key } = created;
+        let Created { actor, action, channel_sequence, has_guid, parent_key } = created;
         Self {
             file_id: granted.file_id,
             global_id: granted.global_id,
@@ -121,6 +125,7 @@ impl Open {
             shared: Arc::clone(&granted.shared),
             tree,
             session,
+            actor,
             content: Arc::new(content),
             channel: ChannelCounts::new(channel_sequence),
             action,
@@ -145,6 +150,7 @@ impl Open {
             shared: Arc::clone(&self.shared),
             tree,
             session,
+            actor: self.actor.clone(),
             content: Arc::clone(&self.content),
             channel: ChannelCounts::new(channel_sequence),
             action: self.action,
@@ -197,6 +203,11 @@ impl Open {
     /// Whether the open is over.
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.closed().is_some()
+    }
+
+    /// Who opened it.
+    pub(crate) fn actor(&self) -> &vfs::Actor {
+        &self.actor
     }
 
     /// The tree connect it was opened through.

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use registry::{AwaitedBreak, BreakKind, Cancelled, Dropped, Effects, Outcome, RequestKey, Rest};
+use registry::{AwaitedBreak, BreakKind, Cancelled, Dropped, Effects, Outcome, Removal, RequestKey, Rest};
 use tokio::sync::oneshot;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
@@ -12,6 +12,7 @@ use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
 use wire::{AccessMask, NtStatus};
 
 use crate::connection::{Event, Link};
+use crate::handlers::display_path;
 use crate::open::{Content, Open, OpenFile};
 use crate::server::Server;
 use crate::session::Session;
@@ -232,8 +233,9 @@ impl Server {
         if file.is_directory && file.deletes_on_close() {
             self.watches.deleting(dropped.attached.tree(), &file.path());
         }
-        if dropped.delete_on_close_now {
-            self.remove_file(dropped);
+        for removal in &dropped.removals {
+            self.remove_name(removal, removal.by == dropped.global_id);
+            self.registry.lock("removed").removed(removal);
         }
     }
 
@@ -262,27 +264,53 @@ impl Server {
         }
     }
 
-    /// Removes the name of a file or stream whose last open with delete pending is gone (MS-FSA 2.1.5.5): of
-    /// the file, where its stream was open and it has outlived it.
-    fn remove_file(&self, dropped: &Dropped<SmbShell>) {
-        let (open, whole) = (&dropped.attached, dropped.deletes_file);
+    /// Removes the name or the stream that a pending delete was of, now that its last open is gone (MS-FSA 2.1.5.5): as
+    /// the open that asked for it knows it, with the rights of its user.
+    fn remove_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) {
+        let open = &removal.attached;
         let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return };
-        let actor = open.session().user().map(|user| user.actor.clone()).unwrap_or_default();
-        let path = if whole { file.path().without_stream() } else { file.path() };
-        if let Err(error) = backend.remove(&actor, &path, &*file.handle) {
-            tracing::warn!(%error, "a file to be deleted on close was not deleted");
+        let is_stream = file.is_stream;
+        let path = file.path();
+        if let Err(error) = backend.remove(open.actor(), &path, &*file.handle) {
+            tracing::warn!(%error, path = %path, "cannot delete a file on close; it stays");
             return;
         }
-        let (action, what) = match (file.is_stream && !whole, file.is_directory) {
+        let (action, what) = match (is_stream, file.is_directory) {
             (true, _) => (NotifyAction::REMOVED_STREAM, CompletionFilter::STREAM_NAME),
             (_, true) => (NotifyAction::REMOVED, CompletionFilter::DIR_NAME),
             (_, false) => (NotifyAction::REMOVED, CompletionFilter::FILE_NAME),
         };
         self.watches.changed(open.tree(), &path, action, what);
-        if what != CompletionFilter::STREAM_NAME {
+        if !is_stream {
             // What one open wished and another has done is not the doing of either's lease.
-            let parent_key = open.parent_key().filter(|_| !dropped.deletes_for_another);
+            let parent_key = open.parent_key().filter(|_| is_by_last);
             self.relisted(open.tree(), &path, parent_key);
         }
+    }
+}
+
+/// Keeps a file that nobody has open from being opened by a name, while it loses that name or stream.
+pub(crate) struct Replacing<'a> {
+    server: &'a Server,
+    replacing: registry::Replacing,
+}
+
+impl<'a> Replacing<'a> {
+    /// None where somebody has it open.
+    pub(crate) fn begin(
+        server: &'a Server,
+        tree: &Tree,
+        key: registry::FileKey,
+        path: &vfs::RelativePath,
+    ) -> Option<Self> {
+        let (share, path) = (&tree.share.settings.name, display_path(path));
+        let replacing = server.registry.lock("begin_replace").begin_replace(key, share, &path)?;
+        Some(Self { server, replacing })
+    }
+}
+
+impl Drop for Replacing<'_> {
+    fn drop(&mut self) {
+        self.server.registry.lock("end_replace").end_replace(&self.replacing);
     }
 }

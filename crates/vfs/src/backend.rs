@@ -49,37 +49,122 @@ pub trait Backend: Send + Sync {
         Err(crate::Error::NotSupported)
     }
 
+    /// The same file or stream opened again with the access that is `wanted`, by right of `actor`: what `opened`
+    /// has open, whatever has its name by now.
+    fn reopen(&self, actor: &Actor, opened: &Opened, wanted: Wanted) -> Result<Opened>;
+
+    /// The file of which `handle` is a stream (or itself), without access to data.
+    fn file_of(&self, actor: &Actor, handle: &dyn Handle) -> Result<Opened>;
+
+    /// What holds the last component of `path`, which need not exist: its directory; for a path with a stream,
+    /// the file. Calls that take a [`Parent`] act in what was found here, whatever has its name by then.
+    ///
+    /// The root has no parent: [`crate::Error::InvalidArgument`].
+    fn parent(&self, actor: &Actor, path: &RelativePath) -> Result<Parent>;
+
+    /// Opens, without access to data, what the last component of `path` stands for in the directory `holder`, or the
+    /// stream of the file `holder` that `path` names. A symlink is opened itself, unless it is to be `followed` and
+    /// the share follows symlinks; the metadata are those that clients see, of what a symlink leads to where the
+    /// share follows it.
+    fn open_in(
+        &self,
+        actor: &Actor,
+        holder: &dyn Handle,
+        path: &RelativePath,
+        followed: bool,
+    ) -> Result<Opened>;
+
+    /// The directory in which `path` stands for `handle`'s file ([`crate::Error::Replaced`] where it stands for
+    /// another), and whether its permissions let `actor` remove the name.
+    fn directory_of(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<NamedIn>;
+
     /// Creates a file that does not exist under any case spelling ([`crate::Error::Exists`] otherwise).
     ///
     /// ARCHIVE is added to `attributes`. A path with a stream creates the stream; its file must exist.
+    fn create_file_in(
+        &self,
+        actor: &Actor,
+        parent: &Parent,
+        attributes: FileAttributes,
+        wanted: Wanted,
+    ) -> Result<Opened>;
+
+    /// Creates a directory that does not exist under any case spelling ([`crate::Error::Exists`] otherwise, also
+    /// where somebody has put another directory in the place of the one that was made); the handle can list it.
+    fn create_directory_in(
+        &self,
+        actor: &Actor,
+        parent: &Parent,
+        attributes: FileAttributes,
+    ) -> Result<Opened>;
+
+    /// Renames `from` to the name in `to` if `from` still stands for `handle`'s file
+    /// ([`crate::Error::Replaced`] otherwise); returns the real spelling of the new path.
+    ///
+    /// A symlink is renamed itself, not what it points to. An existing target is [`crate::Error::Exists`], unless
+    /// only the case of the name changes or it is the file that is to be `replaced` (what [`Self::open_in`] has
+    /// opened); where that has been replaced itself, the error is [`crate::Error::Replaced`]. A file is replaced
+    /// atomically and keeps its spelling; a directory or a READONLY file is [`crate::Error::AccessDenied`]
+    /// (MS-FSA 2.1.5.15.11).
+    ///
+    /// With a stream in `from`: `to` is of the same file, another stream or, without one, the file's data, which
+    /// must be empty ([`crate::Error::Exists`]) and are what the stream's were. Whatever had the stream open still
+    /// has.
+    fn rename_in(
+        &self,
+        actor: &Actor,
+        handle: &dyn Handle,
+        from: &RelativePath,
+        to: &Parent,
+        replaced: Option<&dyn Handle>,
+    ) -> Result<String>;
+
+    /// Gives `handle`'s file the further name that `to` says; returns its real spelling. Directories are
+    /// [`crate::Error::IsADirectory`]; an existing target as in [`Self::rename_in`].
+    fn link_in(
+        &self,
+        actor: &Actor,
+        handle: &dyn Handle,
+        to: &Parent,
+        replaced: Option<&dyn Handle>,
+    ) -> Result<String>;
+
+    /// Removes the name `path` if it still stands for `handle`'s file ([`crate::Error::Replaced`] otherwise);
+    /// a symlink is removed itself, a directory must be empty. A path with a stream removes the stream.
+    fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()>;
+
+    /// [`Self::create_file_in`] for a caller that decides nothing by the directory.
     fn create_file(
         &self,
         actor: &Actor,
         path: &RelativePath,
         attributes: FileAttributes,
         wanted: Wanted,
-    ) -> Result<Opened>;
+    ) -> Result<Opened> {
+        if path.is_root() && path.stream().is_none() {
+            return Err(crate::Error::Exists);
+        }
+        self.create_file_in(actor, &self.parent(actor, path)?, attributes, wanted)
+    }
 
-    /// Creates a directory that does not exist under any case spelling ([`crate::Error::Exists`] otherwise);
-    /// the handle can list it.
+    /// [`Self::create_directory_in`] for a caller that decides nothing by the directory.
     fn create_directory(
         &self,
         actor: &Actor,
         path: &RelativePath,
         attributes: FileAttributes,
-    ) -> Result<Opened>;
+    ) -> Result<Opened> {
+        if path.stream().is_some() {
+            return Err(crate::Error::NotADirectory);
+        }
+        if path.is_root() {
+            return Err(crate::Error::Exists);
+        }
+        self.create_directory_in(actor, &self.parent(actor, path)?, attributes)
+    }
 
-    /// Renames `from` to `to` if `from` still stands for `handle`'s file ([`crate::Error::Replaced`] otherwise);
-    /// returns the real spelling of the new path.
-    ///
-    /// A symlink is renamed itself, not what it points to. Without `replace`, an existing `to` is
-    /// [`crate::Error::Exists`], unless only the case of the name changes. With `replace`, an existing file is
-    /// replaced atomically and keeps its spelling; a directory or a READONLY file is
-    /// [`crate::Error::AccessDenied`] (MS-FSA 2.1.5.15.11).
-    ///
-    /// With a stream in `from`: `to` is of the same file, another stream or, without one, the file's data, which
-    /// must be empty ([`crate::Error::Exists`]) and are what the stream's were. Whatever had the stream open still
-    /// has.
+    /// [`Self::rename_in`] for a caller that decides nothing by the directory; with `replace`, whatever has the
+    /// name is to be replaced.
     fn rename(
         &self,
         actor: &Actor,
@@ -87,15 +172,52 @@ pub trait Backend: Send + Sync {
         from: &RelativePath,
         to: &RelativePath,
         replace: bool,
-    ) -> Result<String>;
+    ) -> Result<String> {
+        if to.is_root() && to.stream().is_none() && from.stream().is_none() {
+            return Err(crate::Error::AccessDenied);
+        }
+        let to = self.parent_for(actor, from, to)?;
+        // Data that a stream becomes are never replaced.
+        let may_replace = replace && (from.stream().is_none() || to.path.stream().is_some());
+        let replaced = self.replaced_in(actor, &to, may_replace)?;
+        self.rename_in(actor, handle, from, &to, replaced.as_ref().map(|opened| &*opened.handle))
+    }
 
-    /// Gives `handle`'s file the further name `to`; returns its real spelling. Directories are
-    /// [`crate::Error::IsADirectory`]; an existing `to` as in [`Self::rename`].
-    fn link(&self, actor: &Actor, handle: &dyn Handle, to: &RelativePath, replace: bool) -> Result<String>;
+    /// [`Self::link_in`] for a caller that decides nothing by the directory; with `replace`, whatever has the
+    /// name is to be replaced.
+    fn link(&self, actor: &Actor, handle: &dyn Handle, to: &RelativePath, replace: bool) -> Result<String> {
+        if to.stream().is_some() {
+            return Err(crate::Error::NotSupported);
+        }
+        if to.is_root() {
+            return Err(crate::Error::AccessDenied);
+        }
+        let to = self.parent(actor, to)?;
+        let replaced = self.replaced_in(actor, &to, replace)?;
+        self.link_in(actor, handle, &to, replaced.as_ref().map(|opened| &*opened.handle))
+    }
 
-    /// Removes the name `path` if it still stands for `handle`'s file ([`crate::Error::Replaced`] otherwise);
-    /// a symlink is removed itself, a directory must be empty. A path with a stream removes the stream.
-    fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()>;
+    /// The [`Parent`] of a rename's target. That of a stream is the file, also where the stream becomes its data.
+    fn parent_for(&self, actor: &Actor, from: &RelativePath, to: &RelativePath) -> Result<Parent> {
+        match (from.stream(), to.stream()) {
+            (Some(stream), None) => {
+                let parent = self.parent(actor, &to.clone().with_stream(stream)?)?;
+                Ok(Parent { path: to.clone(), ..parent })
+            }
+            _ => self.parent(actor, to),
+        }
+    }
+
+    /// What has the name in `parent`, where it is to be replaced; none where there is nothing.
+    fn replaced_in(&self, actor: &Actor, parent: &Parent, replace: bool) -> Result<Option<Opened>> {
+        if !replace {
+            return Ok(None);
+        }
+        match self.open_in(actor, &*parent.handle, &parent.path, false) {
+            Err(crate::Error::NotFound) => Ok(None),
+            result => result.map(Some),
+        }
+    }
 
     /// Whether `handle`'s directory has no entry at all, entries that a listing leaves out counted.
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool>;
@@ -162,6 +284,33 @@ pub struct Symlink {
     pub components_behind: usize,
     /// Where it leads, relative to its directory, with `/` between the components; it does not leave the share.
     pub target: String,
+}
+
+/// What holds a name: see [`Backend::parent`].
+#[derive(Clone)]
+pub struct Parent {
+    /// The directory; for a stream its file.
+    pub handle: Arc<dyn Handle>,
+    /// Its metadata when it was found.
+    pub stat: Stat,
+    /// The path that was asked for, the name included.
+    pub path: RelativePath,
+}
+
+impl Parent {
+    /// The name `path` in a directory (or the stream of a file) that is open.
+    pub fn of(handle: Arc<dyn Handle>, path: RelativePath) -> Result<Self> {
+        Ok(Self { stat: handle.stat()?, handle, path })
+    }
+}
+
+/// The directory that has a file by a name: see [`Backend::directory_of`].
+#[derive(Clone)]
+pub struct NamedIn {
+    /// The directory.
+    pub directory: Arc<dyn Handle>,
+    /// Whether its permissions let the actor remove the name.
+    pub is_removable: bool,
 }
 
 /// A successful open.

@@ -71,8 +71,8 @@ pub trait Handle: Send + Sync {
     fn read_directory(&self) -> Result<Box<dyn DirectoryCursor>>;
 
     /// What `actor` may do with the file by its owner and permission bits (and its ACL, where there is one).
-    /// DELETE is there if the directory the file was opened in lets the actor remove it. DOS attributes do
-    /// not count here.
+    /// DELETE is only there for those who pass every check: it is a matter of the directory
+    /// ([`crate::Backend::directory_of`]). DOS attributes do not count here.
     fn maximal_access(&self, actor: &Actor) -> AccessMask;
 
     /// An extended attribute's value, the name compared without regard to ASCII case; `None` if there is none.

@@ -24,7 +24,9 @@ pub mod path;
 pub mod short_name;
 pub mod stat;
 
-pub use backend::{Actor, Backend, Capabilities, Identity, Opened, Space, Symlink, Volume, Wanted};
+pub use backend::{
+    Actor, Backend, Capabilities, Identity, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
+};
 pub use error::{Error, Result};
 pub use handle::{
     DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr,

@@ -32,8 +32,8 @@ pub const FOLDED_NAMES_MIN: usize = 128;
 /// clients cannot make the server remember without bound.
 pub const FOLDED_NAMES_MAX: usize = 65_536;
 
-/// Directories whose names are remembered, per share; beyond, the one scanned longest ago is forgotten.
-pub const FOLDED_DIRECTORIES_MAX: usize = 16;
+/// Directories whose names are remembered, in the whole process; beyond, the one scanned longest ago is forgotten.
+pub const FOLDED_DIRECTORIES_MAX: usize = 32;
 
 /// How long remembered names count: what another program's change could stay unseen for at most.
 pub const FOLDED_AGE_MAX: Duration = Duration::from_secs(1);

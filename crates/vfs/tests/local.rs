@@ -380,7 +380,11 @@ fn users_act_as_themselves() {
     }
     let mine = open(&nobody, "mine", Wanted::NOTHING).unwrap().handle;
     let access = mine.maximal_access(&nobody);
-    assert!(access.contains(AccessMask::READ_ATTRIBUTES | AccessMask::DELETE));
+    assert!(access.contains(AccessMask::READ_ATTRIBUTES));
+    let is_removable = |actor: &Actor, name: &str, handle: &dyn vfs::Handle| {
+        share.backend.directory_of(actor, &path(name), handle).map(|found| found.is_removable)
+    };
+    assert!(is_removable(&nobody, "mine", &*mine).unwrap());
     assert!(
         !access.intersects(AccessMask::READ_DATA | AccessMask::WRITE_DATA | AccessMask::WRITE_ATTRIBUTES)
     );
@@ -391,7 +395,10 @@ fn users_act_as_themselves() {
 
     let made = share.backend.create_file(&nobody, &path("new"), FileAttributes::NONE, Wanted::BOTH).unwrap();
     assert_eq!((made.stat.uid, made.stat.gid), (65534, 65534));
-    assert!(made.handle.maximal_access(&nobody).contains(AccessMask::WRITE_DAC | AccessMask::DELETE));
+    assert!(made.handle.maximal_access(&nobody).contains(AccessMask::WRITE_DAC));
+    assert!(is_removable(&nobody, "NEW", &*made.handle).unwrap());
+    assert!(matches!(is_removable(&nobody, "mine", &*made.handle), Err(Error::Replaced)));
+    assert!(matches!(is_removable(&nobody, "none", &*made.handle), Err(Error::NotFound)));
     made.handle.set_attributes(FileAttributes::HIDDEN).unwrap();
     let linked = share.backend.link(
         &nobody,
@@ -416,7 +423,7 @@ fn users_act_as_themselves() {
     let denied = share.backend.rename(&nobody, &*made.handle, &path("new"), &path("no"), false);
     assert!(matches!(denied, Err(Error::AccessDenied)));
     assert!(matches!(share.backend.remove(&nobody, &path("new"), &*made.handle), Err(Error::AccessDenied)));
-    assert!(!made.handle.maximal_access(&nobody).contains(AccessMask::DELETE));
+    assert!(!is_removable(&nobody, "new", &*made.handle).unwrap());
     assert!(rustix::process::geteuid().is_root());
     assert!(rustix::process::getegid().is_root());
 }

@@ -647,7 +647,9 @@ fn a_delete_is_the_wish_of_who_asked_for_it() {
         assert!(!world.close(&opens[0]).dropped[0].delete_on_close_now);
         let effects = world.close(&opens[1]);
         assert!(effects.dropped[0].delete_on_close_now);
-        assert_eq!(effects.dropped[0].deletes_for_another, !asked_by_last);
+        let removal = &effects.dropped[0].removals[0];
+        assert_eq!(removal.by, opens[usize::from(asked_by_last)].global_id);
+        assert_eq!(removal.attached, removal.by.value().into());
     }
 }
 

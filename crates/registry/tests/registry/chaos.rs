@@ -446,6 +446,7 @@ impl Chaos {
     }
 
     fn apply(&mut self, effects: Effects) {
+        self.world.remove(&effects);
         self.rest.extend(effects.rest);
         for notice in effects.breaks {
             self.notices.push((notice.session_id, notice.session, notice.kind));

@@ -283,9 +283,11 @@ impl Run {
             true => self.world.state.close_open(open.id, CloseReason::Administrator, now),
             false => self.world.state.close_open(open.file_id, CloseReason::ClientClose, now),
         };
+        let effects = effects.ok().unwrap();
+        self.world.remove(&effects);
         let mut expected = Expected::default();
         self.model.close(open.id, &mut expected);
-        expected.assert_is(&effects.ok().unwrap());
+        expected.assert_is(&effects);
         assert!(
             self.world.state.close_open(open.id, CloseReason::Administrator, now).is_err(),
             "closed once"
@@ -398,6 +400,7 @@ impl Run {
             self.world.state.tree_disconnect(client.session, client.tree, self.world.now).ok().unwrap();
         let mut expected = Expected::default();
         self.model.close_all_of(number, &mut expected);
+        self.world.remove(&effects);
         expected.assert_is(&effects);
         self.clients[usize::from(number)].tree = self.world.tree(client.session, "data");
     }
@@ -408,6 +411,7 @@ impl Run {
             self.world.state.close_session(client.session, EndReason::Logoff, self.world.now).ok().unwrap();
         let mut expected = Expected::default();
         self.model.close_all_of(number, &mut expected);
+        self.world.remove(&effects);
         expected.assert_is(&effects);
         let session = self.world.logon(client.connection, number);
         let tree = self.world.tree(session, "data");
@@ -422,7 +426,9 @@ impl Run {
             self.model.serve_queue(file, &mut expected);
         }
         self.model.close_all_of(number, &mut expected);
-        expected.assert_is(&self.world.state.disconnect(client.connection, self.world.now));
+        let effects = self.world.state.disconnect(client.connection, self.world.now);
+        self.world.remove(&effects);
+        expected.assert_is(&effects);
         self.clients[usize::from(number)] = self.world.client(number);
     }
 

@@ -253,7 +253,90 @@ fn a_deleted_file_stays_until_its_streams_are_closed() {
         assert_eq!(world.refused(request), Refused::DeletePending);
     }
     let closed = &world.close(&stream).dropped[0];
-    assert!(closed.delete_on_close_now && closed.deletes_file);
+    assert_eq!(closed.removals.iter().map(|it| it.target).collect::<Vec<_>>(), [file_key(1)]);
+    let request = world.request(client, 1);
+    world.open(request);
+}
+
+#[test]
+fn a_delete_is_of_the_link_it_was_asked_for() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let by = |world: &mut World, path: &str| {
+        let mut request = world.request(client, 1);
+        request.path = path.into();
+        request
+    };
+    let request = by(&mut world, "one");
+    let one = world.open(request);
+    let request = by(&mut world, "two");
+    let two = world.open(request);
+    let request = by(&mut world, "one");
+    let same = world.open(request);
+    world.state.set_delete_pending(one.file_id, true).unwrap();
+    assert!(world.state.is_open_deleted(same.file_id) && !world.state.is_open_deleted(two.file_id));
+    assert_eq!(world.state.deleted_links(file_key(1)), 1);
+    let request = by(&mut world, "one");
+    assert_eq!(world.refused(request), Refused::DeletePending);
+    let request = by(&mut world, "two");
+    let again = world.open(request);
+
+    // Opens by the other name keep nothing, and ending one deletes nothing.
+    assert!(world.close(&again).dropped[0].removals.is_empty());
+    assert!(world.close(&one).dropped[0].removals.is_empty());
+    let effects = world.close(&same);
+    let removal = &effects.dropped[0].removals[0];
+    assert_eq!((removal.by, removal.target), (one.global_id, file_key(1)));
+    assert_eq!(removal.attached, one.global_id.value().into(), "by the name of the open that asked");
+    assert!(!world.state.is_open_deleted(two.file_id));
+    assert!(!world.close(&two).dropped[0].delete_on_close_now);
+}
+
+#[test]
+fn a_renamed_link_is_deleted_by_its_new_name() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = world.request(client, 1);
+    let one = world.open(request);
+    let request = world.request(client, 1);
+    let two = world.open(request);
+    world.state.set_delete_pending(one.file_id, true).unwrap();
+    assert!(world.close(&one).dropped[0].removals.is_empty());
+    let moved = world.state.rename(two.file_id, "dir\\new").unwrap();
+    let asked: u64 = one.global_id.value().into();
+    assert!(moved.opens.contains(&asked), "the open that asked hears of it, though it has ended");
+    assert!(world.state.is_open_deleted(two.file_id));
+    assert_eq!(world.close(&two).dropped[0].removals.len(), 1);
+}
+
+#[test]
+fn nobody_opens_what_is_being_removed_or_replaced() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = world.request(client, 1);
+    request.delete_on_close = true;
+    let open = world.open(request);
+    assert!(world.state.begin_replace(file_key(1), "data", "dir\\file1").is_none(), "it is open");
+    let effects = world.state.close_open(open.file_id, CloseReason::ClientClose, world.now).ok().unwrap();
+    for path in ["dir\\file1", "dir\\file1:stream"] {
+        let mut request = world.request(client, 1);
+        request.path = path.into();
+        let (admission, effects) = world.admit(request);
+        assert!(matches!(admission, Admission::LookAgain) && effects.is_empty(), "{admission:?}");
+    }
+    let mut request = world.request(client, 1);
+    request.path = "other link".into();
+    let other = world.open(request);
+    assert!(world.close(&other).dropped[0].removals.is_empty());
+    world.remove(&effects);
+    let request = world.request(client, 1);
+    let open = world.open(request);
+    assert!(world.close(&open).dropped[0].removals.is_empty());
+
+    let replacing = world.state.begin_replace(file_key(1), "data", "dir\\file1").unwrap();
+    let request = world.request(client, 1);
+    assert!(matches!(world.admit(request).0, Admission::LookAgain));
+    world.state.end_replace(&replacing);
     let request = world.request(client, 1);
     world.open(request);
 }

@@ -123,9 +123,11 @@ impl World {
     }
 
     pub(crate) fn admit(&mut self, request: AdmitRequest) -> (Admission, Effects<Bench>) {
-        let answer = self.state.admit(request, |granted| u64::from(granted.global_id.value()), self.now);
+        let (answer, effects) =
+            self.state.admit(request, |granted| u64::from(granted.global_id.value()), self.now);
         self.check();
-        answer
+        self.remove(&effects);
+        (answer, effects)
     }
 
     /// Opens what must be granted at once and without any effect.
@@ -165,7 +167,15 @@ impl World {
             .close_open(open.file_id, registry::CloseReason::ClientClose, self.now)
             .unwrap_or_else(|it| panic!("{it:?}"));
         self.check();
+        self.remove(&effects);
         effects
+    }
+
+    /// Says that what is to be removed is removed.
+    pub(crate) fn remove(&mut self, effects: &Effects<Bench>) {
+        for removal in effects.dropped.iter().flat_map(|it| &it.removals) {
+            self.state.removed(removal);
+        }
     }
 
     /// Lets time pass.
@@ -173,6 +183,7 @@ impl World {
         self.now = self.now.after_ms(ms);
         let effects = self.state.handle_timeout(self.now);
         self.check();
+        self.remove(&effects);
         effects
     }
 

@@ -73,14 +73,10 @@ pub(crate) fn malformed(error: DecodeError) -> NtStatus {
     NtStatus::INVALID_PARAMETER
 }
 
-/// Who acts for this request.
-pub(crate) fn actor(request: &Request<'_>) -> vfs::Actor {
-    request
-        .session
-        .as_ref()
-        .and_then(|session| session.user())
-        .map(|user| user.actor.clone())
-        .unwrap_or_default()
+/// Who acts for this request. A session without a user has ended: nobody acts for it, least of all the server.
+pub(crate) fn actor(request: &Request<'_>) -> Result<vfs::Actor, NtStatus> {
+    let user = request.session.as_ref().and_then(|session| session.user());
+    user.map(|user| user.actor.clone()).ok_or(NtStatus::USER_SESSION_DELETED)
 }
 
 /// The largest payload either way (MS-SMB2 3.3.5.15, 3.3.5.18 to 3.3.5.21): what was negotiated, and

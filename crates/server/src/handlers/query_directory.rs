@@ -1,7 +1,9 @@
 //! QUERY_DIRECTORY: MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3.
 
 use vfs::short_name::other_short_name;
-use vfs::{Actor, Backend, DirectoryCursor, Entry, EntryWanted, Kind, RelativePath, Stat, Wanted};
+use vfs::{
+    Actor, Backend, DirectoryCursor, Entry, EntryWanted, Handle, Kind, Opened, RelativePath, Stat, Wanted,
+};
 use wire::apple::{AFP_INFO_STREAM, AfpInfo, AppleAttributes, RESOURCE_STREAM, listed_finder_info};
 use wire::create_context::AaplServerCaps;
 use wire::fscc::directory::directory_fixed_size;
@@ -37,7 +39,9 @@ enum Source {
 struct Place<'a> {
     backend: &'a dyn Backend,
     actor: &'a Actor,
-    directory: &'a RelativePath,
+    /// The directory that is listed: names are looked up in it, whatever has its own by now.
+    directory: &'a dyn Handle,
+    path: &'a RelativePath,
     /// Who sees only what they may read; none where everything is shown.
     viewer: Option<&'a Subject<'a>>,
     /// Whose rights listings for Apple's clients tell, and what the share lets anybody do at most.
@@ -86,7 +90,8 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let place = Place {
         backend,
         actor: &user.actor,
-        directory: path,
+        directory: &*file.handle,
+        path,
         viewer: open.tree().share.settings.access_based_enum.then_some(&viewer),
         apple: (class == FileInfoClass::ID_BOTH_DIRECTORY
             && open.tree().apple().contains(AaplServerCaps::READ_DIR_ATTR))
@@ -199,9 +204,13 @@ impl Place<'_> {
     /// Whether a listing shows the entry of this name.
     fn shows(&self, name: &str) -> bool {
         let Some(viewer) = self.viewer.filter(|_| !matches!(name, "." | "..")) else { return true };
-        let Ok(path) = self.directory.join(name) else { return false };
-        let opened = self.backend.open_link(&Actor::Process, &path, Wanted::NOTHING);
+        let opened = self.open(&Actor::Process, name);
         opened.is_ok_and(|opened| viewer.may_see(&*opened.handle))
+    }
+
+    /// Opens the entry of this name for its metadata.
+    fn open(&self, actor: &Actor, name: &str) -> vfs::Result<Opened> {
+        self.backend.open_in(actor, self.directory, &self.path.join(name)?, true)
     }
 
     /// What Apple's clients are told besides (kAAPL_SUPPORTS_READ_DIR_ATTR).
@@ -214,27 +223,26 @@ impl Place<'_> {
             unix_mode: unix_mode(stat),
             resource_fork_size: 0,
         };
-        let opened = self.directory.join(&entry.name).and_then(|path| {
-            let opened = self.backend.open_link(&Actor::Process, &path, Wanted::NOTHING)?;
-            Ok((path, opened.handle))
-        });
+        let opened =
+            self.path.join(&entry.name).and_then(|path| Ok((path, self.open(&Actor::Process, &entry.name)?)));
         // `.` and `..`, and what went meanwhile.
-        let Ok((path, handle)) = opened else { return Some(attributes) };
+        let Ok((path, Opened { handle, .. })) = opened else { return Some(attributes) };
         let granted = subject.permitted(&path, &*handle, stat, AccessMask::MAXIMUM_ALLOWED);
         attributes.maximal_access = granted & maximal_access;
         let streams = handle.streams().unwrap_or_default();
         let named = |name: &str| streams.iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
         attributes.resource_fork_size = named(RESOURCE_STREAM).map_or(0, |stream| stream.size);
         if let Some(stream) = named(AFP_INFO_STREAM) {
-            let info = self.afp_info(path, &stream.name);
+            let info = self.afp_info(&*handle, path, &stream.name);
             attributes.finder_info = listed_finder_info(info.as_ref(), !stat.is_directory(), stat.created);
         }
         Some(attributes)
     }
 
-    fn afp_info(&self, path: RelativePath, stream: &str) -> Option<AfpInfo> {
+    fn afp_info(&self, file: &dyn Handle, path: RelativePath, stream: &str) -> Option<AfpInfo> {
         let path = path.with_stream(stream).ok()?;
-        let opened = self.backend.open(&Actor::Process, &path, Wanted::READ).ok()?;
+        let opened = self.backend.open_in(&Actor::Process, file, &path, true).ok()?;
+        let opened = self.backend.reopen(&Actor::Process, &opened, Wanted::READ).ok()?;
         let mut data = [0; AfpInfo::SIZE];
         let read = opened.handle.read_at(&mut data, 0).ok()?;
         AfpInfo::decode(data.get(..read)?).ok()
@@ -242,15 +250,18 @@ impl Place<'_> {
 
     /// The entry of this name in any case; none if there is none that a listing would show.
     fn look_up(&self, name: &str) -> vfs::Result<Option<Entry>> {
-        let Ok(path) = self.directory.join(name) else { return Ok(None) };
-        match self.backend.open_link(self.actor, &path, Wanted::NOTHING) {
+        match self.open(self.actor, name) {
             Ok(opened) => {
                 let name = opened.path.rsplit('/').next().unwrap_or(name).to_owned();
                 let ea_size = opened.handle.xattrs().map_or(0, |xattrs| ea_size_of(&xattrs));
                 Ok(Some(Entry { name, stat: Some(opened.stat), ea_size }))
             }
             Err(
-                vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::AccessDenied | vfs::Error::Loop,
+                vfs::Error::NotFound
+                | vfs::Error::PathNotFound
+                | vfs::Error::InvalidName
+                | vfs::Error::AccessDenied
+                | vfs::Error::Loop,
             ) => Ok(None),
             Err(error) => Err(error),
         }

@@ -12,7 +12,7 @@ mod record;
 mod sids;
 mod token;
 
-use vfs::{Actor, Backend, Handle, RelativePath, Stat, Wanted};
+use vfs::{Actor, Backend, Handle, Parent, RelativePath, Stat};
 use wire::msg::AdditionalInformation;
 use wire::security::{AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, access_check, inherit};
 use wire::{AccessMask, NtStatus};
@@ -60,11 +60,19 @@ impl<'a> Subject<'a> {
             return kernel;
         }
         let wants_delete = interest.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED);
+        // The directory that has the file by this name; both say what may be done to the name.
+        let named =
+            if wants_delete { self.backend.directory_of(self.actor, path, handle).ok() } else { None };
+        if named.as_ref().is_some_and(|named| named.is_removable) {
+            kernel |= AccessMask::DELETE;
+        }
+        let parent_permits_delete =
+            || named.as_ref().is_some_and(|named| self.may_delete_in(&*named.directory));
         let Some(descriptor) = stored(handle) else {
             if self.token.is(Sid::unix_user(stat.uid)) {
                 return with_owners(kernel);
             }
-            if wants_delete && kernel.contains(AccessMask::DELETE) && !self.may_delete_in_parent(path) {
+            if wants_delete && kernel.contains(AccessMask::DELETE) && !parent_permits_delete() {
                 return kernel.without(AccessMask::DELETE);
             }
             return kernel;
@@ -72,7 +80,7 @@ impl<'a> Subject<'a> {
         // MS-FSA 2.1.5.1.2.1: who lists the directory sees the attributes, and who may delete in it may
         // delete the file.
         let mut granted = self.granted_by(&descriptor) | AccessMask::READ_ATTRIBUTES;
-        if wants_delete && !granted.contains(AccessMask::DELETE) && self.may_delete_in_parent(path) {
+        if wants_delete && !granted.contains(AccessMask::DELETE) && parent_permits_delete() {
             granted |= AccessMask::DELETE;
         }
         granted.without(KERNELS) | (granted & kernel & KERNELS)
@@ -88,33 +96,22 @@ impl<'a> Subject<'a> {
             && stored(handle).is_none_or(|descriptor| self.granted_by(&descriptor).contains(needed))
     }
 
-    /// Whether something may be created at `path`, as far as stored descriptors tell; the directory's one,
+    /// Whether something may be created in `parent`, as far as stored descriptors tell; the directory's one,
     /// from which what is created inherits.
     pub(crate) fn may_create(
         &self,
-        path: &RelativePath,
+        parent: &Parent,
         is_directory: bool,
     ) -> vfs::Result<Option<SecurityDescriptor>> {
-        if path.stream().is_some() {
-            let file = self.descriptor_at(&path.without_stream())?;
-            self.check(file.as_ref(), AccessMask::WRITE_DATA)?;
+        let descriptor = stored(&*parent.handle);
+        if parent.path.stream().is_some() {
+            self.check(descriptor.as_ref(), AccessMask::WRITE_DATA)?;
             return Ok(None);
         }
-        let Some(parent) = path.parent() else { return Ok(None) };
-        let parent = self.descriptor_at(&parent)?;
         // FILE_ADD_SUBDIRECTORY, FILE_ADD_FILE.
         let right = if is_directory { AccessMask::APPEND_DATA } else { AccessMask::WRITE_DATA };
-        self.check(parent.as_ref(), right)?;
-        Ok(parent)
-    }
-
-    /// Whether a file may get the name `path`, as far as stored descriptors tell.
-    pub(crate) fn check_name(&self, path: &RelativePath, is_directory: bool) -> Result<(), NtStatus> {
-        match self.may_create(path, is_directory) {
-            Err(vfs::Error::AccessDenied) => Err(NtStatus::ACCESS_DENIED),
-            // Whatever else is wrong with the name shows when it is given.
-            _ => Ok(()),
-        }
+        self.check(descriptor.as_ref(), right)?;
+        Ok(descriptor)
     }
 
     /// What the DACL, ownership and privileges grant.
@@ -129,17 +126,8 @@ impl<'a> Subject<'a> {
             .unwrap_or(AccessMask::NONE)
     }
 
-    fn may_delete_in_parent(&self, path: &RelativePath) -> bool {
-        let Some(parent) = path.parent() else { return false };
-        let descriptor = self.descriptor_at(&parent);
-        descriptor.is_ok_and(|parent| self.check(parent.as_ref(), AccessMask::DELETE_CHILD).is_ok())
-    }
-
-    fn descriptor_at(&self, path: &RelativePath) -> vfs::Result<Option<SecurityDescriptor>> {
-        // The way there is the server's to look along: users need no traverse right (MS-FSA 2.1.5.1.1,
-        // SeChangeNotifyPrivilege), and the kernel has its own say when the file is touched.
-        let opened = self.backend.open(&Actor::Process, path, Wanted::NOTHING)?;
-        Ok(stored(&*opened.handle))
+    fn may_delete_in(&self, directory: &dyn Handle) -> bool {
+        self.check(stored(directory).as_ref(), AccessMask::DELETE_CHILD).is_ok()
     }
 
     /// No descriptor leaves the decision to the kernel.

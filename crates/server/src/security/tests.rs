@@ -3,7 +3,7 @@
 use super::*;
 use auth::IdentityKind;
 use proptest::prelude::*;
-use vfs::{Kind, MemBackend, PosixPermissions};
+use vfs::{Kind, MemBackend, PosixPermissions, Wanted};
 use wire::security::{Ace, Acl};
 use wire::{FileAttributes, FileTime};
 

@@ -26,8 +26,8 @@ impl FaultyHandle {
         Self { inner, faults }
     }
 
-    pub(super) fn inner(&self) -> &dyn Handle {
-        &*self.inner
+    pub(super) fn inner(&self) -> &Arc<dyn Handle> {
+        &self.inner
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use wire::FileAttributes;
 
-use crate::backend::{Actor, Backend, Capabilities, Opened, Space, Symlink, Volume, Wanted};
+use crate::backend::{Actor, Backend, Capabilities, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -31,15 +31,27 @@ impl FaultyBackend {
     }
 
     fn opened(&self, opened: Opened) -> Opened {
-        let handle = FaultyHandle::new(Arc::clone(&opened.handle), Arc::clone(&self.faults));
-        Opened { handle: Arc::new(handle), ..opened }
+        Opened { handle: self.wrapped(&opened.handle), ..opened }
+    }
+
+    fn wrapped(&self, handle: &Arc<dyn Handle>) -> Arc<dyn Handle> {
+        Arc::new(FaultyHandle::new(Arc::clone(handle), Arc::clone(&self.faults)))
     }
 }
 
 /// The handle that this one wraps.
 fn inner(handle: &dyn Handle) -> Result<&dyn Handle> {
+    Ok(&**inner_arc(handle)?)
+}
+
+fn inner_arc(handle: &dyn Handle) -> Result<&Arc<dyn Handle>> {
     let own: &FaultyHandle = handle.as_any().downcast_ref().ok_or(Error::InvalidArgument)?;
     Ok(own.inner())
+}
+
+/// What the wrapped backend knows as the parent.
+fn inner_parent(parent: &Parent) -> Result<Parent> {
+    Ok(Parent { handle: Arc::clone(inner_arc(&*parent.handle)?), ..parent.clone() })
 }
 
 impl Backend for FaultyBackend {
@@ -70,42 +82,85 @@ impl Backend for FaultyBackend {
         self.faults.call("make_symlink", || self.inner.make_symlink(actor, path, handle, target))
     }
 
-    fn create_file(
+    fn reopen(&self, actor: &Actor, opened: &Opened, wanted: Wanted) -> Result<Opened> {
+        let opened = Opened { handle: Arc::clone(inner_arc(&*opened.handle)?), ..opened.clone() };
+        self.faults.call("reopen", || self.inner.reopen(actor, &opened, wanted)).map(|it| self.opened(it))
+    }
+
+    fn file_of(&self, actor: &Actor, handle: &dyn Handle) -> Result<Opened> {
+        let handle = inner(handle)?;
+        self.faults.call("file_of", || self.inner.file_of(actor, handle)).map(|it| self.opened(it))
+    }
+
+    fn parent(&self, actor: &Actor, path: &RelativePath) -> Result<Parent> {
+        let parent = self.faults.call("parent", || self.inner.parent(actor, path))?;
+        Ok(Parent { handle: self.wrapped(&parent.handle), ..parent })
+    }
+
+    fn open_in(
         &self,
         actor: &Actor,
+        holder: &dyn Handle,
         path: &RelativePath,
+        followed: bool,
+    ) -> Result<Opened> {
+        let holder = inner(holder)?;
+        let open = || self.inner.open_in(actor, holder, path, followed);
+        self.faults.call("open_in", open).map(|it| self.opened(it))
+    }
+
+    fn directory_of(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<NamedIn> {
+        let handle = inner(handle)?;
+        let named = self.faults.call("directory_of", || self.inner.directory_of(actor, path, handle))?;
+        Ok(NamedIn { directory: self.wrapped(&named.directory), ..named })
+    }
+
+    fn create_file_in(
+        &self,
+        actor: &Actor,
+        parent: &Parent,
         attributes: FileAttributes,
         wanted: Wanted,
     ) -> Result<Opened> {
-        let create = || self.inner.create_file(actor, path, attributes, wanted);
-        self.faults.call("create_file", create).map(|it| self.opened(it))
+        let parent = inner_parent(parent)?;
+        let create = || self.inner.create_file_in(actor, &parent, attributes, wanted);
+        self.faults.call("create_file_in", create).map(|it| self.opened(it))
     }
 
-    fn create_directory(
+    fn create_directory_in(
         &self,
         actor: &Actor,
-        path: &RelativePath,
+        parent: &Parent,
         attributes: FileAttributes,
     ) -> Result<Opened> {
-        let create = || self.inner.create_directory(actor, path, attributes);
-        self.faults.call("create_directory", create).map(|it| self.opened(it))
+        let parent = inner_parent(parent)?;
+        let create = || self.inner.create_directory_in(actor, &parent, attributes);
+        self.faults.call("create_directory_in", create).map(|it| self.opened(it))
     }
 
-    fn rename(
+    fn rename_in(
         &self,
         actor: &Actor,
         handle: &dyn Handle,
         from: &RelativePath,
-        to: &RelativePath,
-        replace: bool,
+        to: &Parent,
+        replaced: Option<&dyn Handle>,
     ) -> Result<String> {
-        let handle = inner(handle)?;
-        self.faults.call("rename", || self.inner.rename(actor, handle, from, to, replace))
+        let (handle, to) = (inner(handle)?, inner_parent(to)?);
+        let replaced = replaced.map(inner).transpose()?;
+        self.faults.call("rename_in", || self.inner.rename_in(actor, handle, from, &to, replaced))
     }
 
-    fn link(&self, actor: &Actor, handle: &dyn Handle, to: &RelativePath, replace: bool) -> Result<String> {
-        let handle = inner(handle)?;
-        self.faults.call("link", || self.inner.link(actor, handle, to, replace))
+    fn link_in(
+        &self,
+        actor: &Actor,
+        handle: &dyn Handle,
+        to: &Parent,
+        replaced: Option<&dyn Handle>,
+    ) -> Result<String> {
+        let (handle, to) = (inner(handle)?, inner_parent(to)?);
+        let replaced = replaced.map(inner).transpose()?;
+        self.faults.call("link_in", || self.inner.link_in(actor, handle, &to, replaced))
     }
 
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {

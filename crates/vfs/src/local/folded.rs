@@ -4,9 +4,13 @@
 //! costs the square of its length. What is remembered is only ever a hint about *other spellings*: exact names
 //! are always asked of the kernel, permission to list is checked each time, and whatever is found is opened
 //! through the kernel again. A memory counts while the directory's times are what they were after the scan or
-//! after this server's own last change in it, and for [`FOLDED_AGE_MAX`] at most. So the worst it can do is
-//! to miss, for that long, another spelling that somebody else created in the same clock tick.
+//! after this server's own last change in it, and for [`FOLDED_AGE_MAX`] at most. This server's own change only
+//! keeps a memory that was right just before ([`OwnChange`]). So the worst it can do is to miss, for that long,
+//! another spelling that a local process created in the same clock tick, or in the moment of an own change.
+//!
+//! The memory is the process's, as the lock on a directory is: two shares may show the same one.
 
+use super::lock::DirectoryKey;
 use super::names;
 use super::resolve::{device, statx_fd};
 use crate::error::Result;
@@ -17,17 +21,23 @@ use crate::limits::{
 use crate::short_name;
 use rustix::fs::{Mode, OFlags, RawDir, Statx};
 use rustix::io::Errno;
-use std::collections::HashMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What is remembered of a share's directories. The lock is held for map look-ups only.
-#[derive(Default)]
-pub(super) struct FoldedNames {
-    directories: Mutex<HashMap<(u64, u64), Directory>>,
-}
+/// What is remembered of directories. The lock is held for map look-ups only.
+static REMEMBERED: Mutex<BTreeMap<DirectoryKey, Directory>> = Mutex::new(BTreeMap::new());
+
+/// Counts what this process changes in directories, each under the number of its inode: a scan that such a change
+/// fell into is not remembered.
+static OWN_CHANGES: [AtomicU64; OWN_CHANGE_COUNTERS] = [const { AtomicU64::new(0) }; OWN_CHANGE_COUNTERS];
+
+/// How many counters there are: so many that a scan seldom meets the changes of another directory.
+const OWN_CHANGE_COUNTERS: usize = 256;
 
 struct Directory {
     stamp: Stamp,
@@ -38,73 +48,149 @@ struct Directory {
 
 /// The times of a directory that change with its entries: modified and changed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp([(i64, u32); 2]);
+pub(super) struct Stamp([(i64, u32); 2]);
 
-impl FoldedNames {
-    /// The entry of a directory that is `wanted` but for case, the first by its bytes if there are several;
-    /// or the one that `wanted` is the short name of.
-    ///
-    /// A directory that the thread may search but not list has only exact names.
-    pub(super) fn find(&self, directory: BorrowedFd<'_>, wanted: &str) -> Result<Option<Vec<u8>>> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = match rustix::fs::openat(directory, c".", flags, Mode::empty()) {
-            Err(Errno::ACCESS) => return Ok(None),
-            result => result?,
-        };
-        let raw = statx_fd(directory)?;
-        if let Some(remembered) = self.lock().get(&key(&raw)).filter(|remembered| remembered.is_valid(&raw)) {
-            let found =
-                remembered.names.get(&comparable(wanted)).or_else(|| remembered.by_short_name(wanted));
-            return Ok(found.cloned());
-        }
-        let scanned = Instant::now();
-        let scan = scan(fd, wanted)?;
-        if let Some(names) = scan.names.filter(|names| names.len() >= FOLDED_NAMES_MIN) {
-            self.remember(key(&raw), Directory { stamp: stamp(&raw), scanned, names });
-        }
-        Ok(scan.best.or(scan.by_short_name))
+impl Stamp {
+    pub(super) fn of(raw: &Statx) -> Self {
+        Self([(raw.stx_mtime.tv_sec, raw.stx_mtime.tv_nsec), (raw.stx_ctime.tv_sec, raw.stx_ctime.tv_nsec)])
     }
 
-    /// Notes that this server just gave the directory an entry.
-    pub(super) fn added(&self, directory: BorrowedFd<'_>, name: &[u8]) {
-        let Ok(raw) = statx_fd(directory) else { return };
-        let mut directories = self.lock();
-        let Some(remembered) = directories.get_mut(&key(&raw)) else { return };
-        let previous = remembered.names.insert(comparable_disk(name), name.to_vec());
-        remembered.stamp = stamp(&raw);
-        if previous.is_some_and(|previous| previous != name) {
-            directories.remove(&key(&raw));
-        }
-    }
-
-    /// Notes that this server just took an entry from the directory.
-    pub(super) fn removed(&self, directory: BorrowedFd<'_>, name: &[u8]) {
-        let Ok(raw) = statx_fd(directory) else { return };
-        let mut directories = self.lock();
-        let Some(remembered) = directories.get_mut(&key(&raw)) else { return };
-        remembered.names.remove(&comparable_disk(name));
-        remembered.stamp = stamp(&raw);
-    }
-
-    fn remember(&self, key: (u64, u64), directory: Directory) {
-        let mut directories = self.lock();
-        if directories.len() >= FOLDED_DIRECTORIES_MAX {
-            let oldest = directories.iter().min_by_key(|(_, directory)| directory.scanned);
-            if let Some(oldest) = oldest.map(|(key, _)| *key) {
-                directories.remove(&oldest);
-            }
-        }
-        directories.insert(key, directory);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<(u64, u64), Directory>> {
-        self.directories.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The change time, which nobody can set.
+    pub(super) fn changed(self) -> (i64, u32) {
+        let [_, changed] = self.0;
+        changed
     }
 }
 
+/// The entry of a directory that is `wanted` but for case, the first by its bytes if there are several;
+/// or the one that `wanted` is the short name of.
+///
+/// A directory that the thread may search but not list has only exact names.
+pub(super) fn find(directory: BorrowedFd<'_>, wanted: &str) -> Result<Option<Vec<u8>>> {
+    let raw = statx_fd(directory)?;
+    let key = key(&raw);
+    let counter = own_changes(key);
+    let changes = counter.load(Ordering::SeqCst);
+    // The directory's lock is not held, so others may change it during the scan.
+    let is_undisturbed = || counter.load(Ordering::SeqCst) == changes;
+    find_at(directory, key, Stamp::of(&raw), wanted, is_undisturbed)
+}
+
+fn find_at(
+    directory: BorrowedFd<'_>,
+    key: DirectoryKey,
+    stamp: Stamp,
+    wanted: &str,
+    is_undisturbed: impl FnOnce() -> bool,
+) -> Result<Option<Vec<u8>>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = match rustix::fs::openat(directory, c".", flags, Mode::empty()) {
+        Err(Errno::ACCESS) => return Ok(None),
+        result => result?,
+    };
+    if let Some(remembered) = remembered().get(&key).filter(|remembered| remembered.is_valid(stamp)) {
+        let found = remembered.names.get(&comparable(wanted)).or_else(|| remembered.by_short_name(wanted));
+        return Ok(found.cloned());
+    }
+    let scanned = Instant::now();
+    let scan = scan(fd, wanted)?;
+    if let Some(names) = scan.names.filter(|names| names.len() >= FOLDED_NAMES_MIN) {
+        remember(key, Directory { stamp, scanned, names }, is_undisturbed);
+    }
+    Ok(scan.best.or(scan.by_short_name))
+}
+
+/// A directory whose lock this thread holds, in which it changes entries.
+pub(super) struct OwnChange<'a> {
+    directory: BorrowedFd<'a>,
+    key: DirectoryKey,
+    /// How the directory was before what is changed next.
+    before: Cell<Stamp>,
+}
+
+impl<'a> OwnChange<'a> {
+    /// Looks how the directory is now.
+    pub(super) fn begin(directory: BorrowedFd<'a>) -> Result<Self> {
+        let raw = statx_fd(directory)?;
+        own_changes(key(&raw)).fetch_add(1, Ordering::SeqCst);
+        Ok(Self { directory, key: key(&raw), before: Cell::new(Stamp::of(&raw)) })
+    }
+
+    /// The directory.
+    pub(super) fn fd(&self) -> BorrowedFd<'a> {
+        self.directory
+    }
+
+    /// What tells the directory from others.
+    pub(super) fn key(&self) -> DirectoryKey {
+        self.key
+    }
+
+    /// How the directory was before the change.
+    pub(super) fn before(&self) -> Stamp {
+        self.before.get()
+    }
+
+    /// As [`find`].
+    pub(super) fn find(&self, wanted: &str) -> Result<Option<Vec<u8>>> {
+        find_at(self.directory, self.key, self.before.get(), wanted, || true)
+    }
+
+    /// Notes that this thread has just taken an entry from the directory, given it one, or both. What was
+    /// remembered of a directory that was another before is forgotten: a local process has changed it as well.
+    pub(super) fn done(&self, removed: Option<&[u8]>, added: Option<&[u8]>) {
+        let before = self.before.get();
+        let after = statx_fd(self.directory).map(|raw| Stamp::of(&raw));
+        own_changes(self.key).fetch_add(1, Ordering::SeqCst);
+        let mut directories = remembered();
+        let Ok(after) = after else {
+            directories.remove(&self.key);
+            return;
+        };
+        self.before.set(after);
+        let Some(known) = directories.get_mut(&self.key) else { return };
+        let mut is_right = known.stamp == before;
+        if let Some(name) = removed {
+            known.names.remove(&comparable_disk(name));
+        }
+        if let Some(name) = added {
+            let previous = known.names.insert(comparable_disk(name), name.to_vec());
+            is_right &= previous.is_none_or(|previous| previous == name);
+        }
+        known.stamp = after;
+        if !is_right || known.names.len() > FOLDED_NAMES_MAX {
+            directories.remove(&self.key);
+        }
+    }
+}
+
+fn own_changes(key: DirectoryKey) -> &'static AtomicU64 {
+    let index = usize::try_from(key.1 % OWN_CHANGE_COUNTERS as u64).unwrap_or(0);
+    let [first, ..] = &OWN_CHANGES;
+    OWN_CHANGES.get(index).unwrap_or(first)
+}
+
+fn remember(key: DirectoryKey, directory: Directory, is_undisturbed: impl FnOnce() -> bool) {
+    let mut directories = remembered();
+    if !is_undisturbed() {
+        return;
+    }
+    if directories.len() >= FOLDED_DIRECTORIES_MAX {
+        let oldest = directories.iter().min_by_key(|(_, directory)| directory.scanned);
+        if let Some(oldest) = oldest.map(|(key, _)| *key) {
+            directories.remove(&oldest);
+        }
+    }
+    directories.insert(key, directory);
+}
+
+fn remembered() -> MutexGuard<'static, BTreeMap<DirectoryKey, Directory>> {
+    REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Directory {
-    fn is_valid(&self, raw: &Statx) -> bool {
-        self.stamp == stamp(raw) && self.scanned.elapsed() < FOLDED_AGE_MAX
+    fn is_valid(&self, stamp: Stamp) -> bool {
+        self.stamp == stamp && self.scanned.elapsed() < FOLDED_AGE_MAX
     }
 
     fn by_short_name(&self, wanted: &str) -> Option<&Vec<u8>> {
@@ -168,10 +254,6 @@ fn comparable_disk(name: &[u8]) -> String {
     fold(&names::decode(name))
 }
 
-fn key(raw: &Statx) -> (u64, u64) {
+fn key(raw: &Statx) -> DirectoryKey {
     (device(raw), raw.stx_ino)
-}
-
-fn stamp(raw: &Statx) -> Stamp {
-    Stamp([(raw.stx_mtime.tv_sec, raw.stx_mtime.tv_nsec), (raw.stx_ctime.tv_sec, raw.stx_ctime.tv_nsec)])
 }

@@ -4,7 +4,7 @@ use super::directory::LocalCursor;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
-use super::{clone, flush, link, names, stream, xattr};
+use super::{clone, flush, link, names, rights, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr};
@@ -24,8 +24,6 @@ use wire::{AccessMask, FileAttributes, FileTime};
 
 /// Set-user-id and set-group-id.
 const SET_IDS: u32 = 0o6000;
-/// The sticky bit: only owners remove entries.
-const STICKY: u32 = 0o1000;
 /// Zeros written at a time where the file system cannot punch holes.
 const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
@@ -138,6 +136,13 @@ impl LocalHandle {
         Ok(rustix::fs::openat(self.fd(), c".", flags, Mode::empty())?)
     }
 
+    /// The same file without access to data, for a handle of its own.
+    pub(super) fn duplicate(&self, actor: &Actor, wanted: Wanted) -> Result<Self> {
+        let fd = rustix::io::fcntl_dupfd_cloexec(self.fd(), 0)?;
+        let stat = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default());
+        Ok(Self::new(&self.root, fd, wanted, false, &stat, self.path.clone(), actor))
+    }
+
     /// The same file opened again for data, by right of who opened this.
     pub(super) fn reopened(&self, wanted: Wanted) -> Result<Self> {
         let flags = match wanted {
@@ -186,23 +191,6 @@ impl LocalHandle {
             self.clears_set_ids.store(false, Ordering::Relaxed);
         }
         Ok(self.fd())
-    }
-
-    /// Whether the directory the file was opened in lets `actor` remove the name.
-    fn permits_delete(&self, actor: &Actor, uid: u32, stat: &Stat) -> bool {
-        if self.path.is_empty() {
-            return false;
-        }
-        let end = self.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        let parent = self.path.get(..end).unwrap_or_default();
-        let Ok(_guard) = self.root.credentials.assume(actor) else { return false };
-        let Ok(parent) = self.root.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) else {
-            return false;
-        };
-        let Ok(parent_stat) = statx_fd(parent.as_fd()) else { return false };
-        let is_sticky = u32::from(parent_stat.stx_mode) & STICKY != 0;
-        permits(parent.as_fd(), Access::WRITE_OK | Access::EXEC_OK)
-            && (!is_sticky || uid == stat.uid || uid == parent_stat.stx_uid)
     }
 }
 
@@ -419,40 +407,7 @@ impl Handle for LocalHandle {
     }
 
     fn maximal_access(&self, actor: &Actor) -> AccessMask {
-        let credentials = &self.root.credentials;
-        if credentials.is_all_powerful(actor) {
-            return AccessMask::FILE_ALL;
-        }
-        let mut access = AccessMask::READ_ATTRIBUTES | AccessMask::READ_CONTROL | AccessMask::SYNCHRONIZE;
-        let Ok(raw) = statx_fd(self.fd()) else { return access };
-        let stat = metadata::to_stat(&raw, Default::default());
-        let uid = credentials.uid(actor);
-        if uid == stat.uid {
-            access |= AccessMask::WRITE_ATTRIBUTES
-                | AccessMask::READ_EA
-                | AccessMask::WRITE_EA
-                | AccessMask::WRITE_DAC
-                | AccessMask::WRITE_OWNER;
-        }
-        if self.permits(actor, Access::READ_OK) {
-            access |= AccessMask::READ_DATA | AccessMask::READ_EA;
-        }
-        if self.permits(actor, Access::WRITE_OK) {
-            access |= AccessMask::WRITE_DATA
-                | AccessMask::APPEND_DATA
-                | AccessMask::WRITE_EA
-                | AccessMask::WRITE_ATTRIBUTES;
-            if self.kind() == Kind::Directory && stat.mode & STICKY == 0 {
-                access |= AccessMask::DELETE_CHILD;
-            }
-        }
-        if self.permits(actor, Access::EXEC_OK) {
-            access |= AccessMask::EXECUTE;
-        }
-        if self.permits_delete(actor, uid, &stat) {
-            access |= AccessMask::DELETE;
-        }
-        access
+        rights::maximal_access(self, actor)
     }
 
     fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -547,7 +502,7 @@ impl std::fmt::Debug for LocalHandle {
 }
 
 /// Whether the kernel lets the calling thread have `access` now.
-fn permits(fd: BorrowedFd<'_>, access: Access) -> bool {
+pub(super) fn permits(fd: BorrowedFd<'_>, access: Access) -> bool {
     rustix::fs::accessat(CWD, xattr::proc_path(fd), access, AtFlags::EACCESS).is_ok()
 }
 

@@ -1,9 +1,11 @@
 //! Reparse points: symlinks where clients follow them, and what clients make reparse points of themselves.
 
-use super::change::{temporary_name, verified};
+use super::change::temporary_name;
+use super::entry::{is_same, joined, verified};
+use super::folded::OwnChange;
 use super::handle::LocalHandle;
 use super::metadata::{self, Stored};
-use super::resolve::{Root, statx_fd};
+use super::resolve::{Root, open_entry, statx, statx_fd};
 use super::{directory, names, xattr};
 use crate::backend::{Actor, Opened, Symlink, Wanted};
 use crate::error::{Error, Result};
@@ -11,7 +13,8 @@ use crate::handle::ReparsePoint;
 use crate::path::RelativePath;
 use crate::stat::{Kind, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Statx};
-use std::os::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wire::FileAttributes;
 
@@ -26,7 +29,7 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
         return Err(Error::NotFound);
     }
     let disk = located.path();
-    let fd = root.open_at(&disk, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?;
+    let fd = open_entry(located.parent.as_fd(), &located.leaf, OFlags::PATH, Mode::empty())?;
     let raw = statx_fd(fd.as_fd())?;
     if metadata::kind(&raw) != Kind::Symlink {
         return Err(Error::Busy);
@@ -131,35 +134,72 @@ pub(super) fn make(
     if stat.kind == Kind::Directory && !directory::is_empty(handle.fd())? {
         return Err(Error::NotEmpty);
     }
+    let (parent, name) = path.split().ok_or(Error::NotSupported)?;
     let _guard = root.credentials.assume(actor)?;
-    let located = verified(root, path, handle)?;
-    inside(&located.path(), &target).ok_or(Error::AccessDenied)?;
-    let (parent, temporary) = (&located.parent, temporary_name(&stat));
-    rustix::fs::symlinkat(&*target, parent, &temporary)?;
-    let exchanged = if stat.kind == Kind::Directory {
-        exchange_with_directory(parent.as_fd(), &temporary, &located.leaf)
-    } else {
-        rustix::fs::renameat(parent, &temporary, parent, &located.leaf).map_err(Error::from)
-    };
-    if let Err(error) = exchanged {
-        _ = rustix::fs::unlinkat(parent, &temporary, AtFlags::empty());
-        return Err(error);
-    }
-    let link = root.open_at(&located.path(), OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?;
-    if handle.replace(link) { Ok(()) } else { Err(Error::Busy) }
+    let directory = root.hold(parent)?;
+    let change = OwnChange::begin(directory.fd.as_fd())?;
+    let entry = verified(root, &change, &directory.path, name, handle)?;
+    inside(&joined(&directory.path, &entry.leaf), &target).ok_or(Error::AccessDenied)?;
+    let temporary = temporary_name(stat.inode);
+    rustix::fs::symlinkat(&*target, change.fd(), &temporary)?;
+    let placed = place_link(change.fd(), &temporary, &entry.leaf, &target, handle);
+    change.done(None, Some(&entry.leaf));
+    if handle.replace(placed?) { Ok(()) } else { Err(Error::Busy) }
 }
 
-/// Exchanges the names of a symlink and a directory, and removes the directory, which must be empty.
-fn exchange_with_directory(parent: BorrowedFd<'_>, link: &[u8], directory: &[u8]) -> Result<()> {
-    rustix::fs::renameat_with(parent, link, parent, directory, RenameFlags::EXCHANGE)?;
-    match rustix::fs::unlinkat(parent, link, AtFlags::REMOVEDIR) {
-        Ok(()) => Ok(()),
-        // Somebody was faster to put something in it.
-        Err(error) => {
-            rustix::fs::renameat_with(parent, link, parent, directory, RenameFlags::EXCHANGE)?;
-            Err(error.into())
+/// Gives the symlink `temporary` the name `leaf` of what `handle` has open, which is empty and goes; a descriptor of
+/// the symlink.
+fn place_link(
+    parent: BorrowedFd<'_>,
+    temporary: &[u8],
+    leaf: &[u8],
+    target: &[u8],
+    handle: &LocalHandle,
+) -> Result<OwnedFd> {
+    let placed = || -> Result<OwnedFd> {
+        let link = open_entry(parent, temporary, OFlags::PATH, Mode::empty())?;
+        // Somebody who may change the directory may have put something else there.
+        if target_of(link.as_fd()).ok().as_deref() != Some(target) {
+            return Err(Error::Busy);
         }
+        exchange(parent, temporary, leaf, handle)?;
+        Ok(link)
+    };
+    placed().inspect_err(|_| {
+        if let Err(error) = rustix::fs::unlinkat(parent, temporary, AtFlags::empty()) {
+            tracing::warn!(%error, "cannot remove a symlink that got no name; it stays under a temporary one");
+        }
+    })
+}
+
+/// Exchanges the names of a symlink and an empty file, directory or symlink, and removes the latter, if it still is
+/// what `handle` has open and is empty.
+fn exchange(parent: BorrowedFd<'_>, link: &[u8], leaf: &[u8], handle: &LocalHandle) -> Result<()> {
+    let is_directory = handle.kind() == Kind::Directory;
+    match rustix::fs::renameat_with(parent, link, parent, leaf, RenameFlags::EXCHANGE) {
+        // Where the file system cannot exchange names, it still can replace a file.
+        Err(Errno::INVAL | Errno::NOSYS) if !is_directory => {
+            return Ok(rustix::fs::renameat(parent, link, parent, leaf)?);
+        }
+        result => result?,
     }
+    let removed = || -> Result<()> {
+        let raw = statx(parent, link, AtFlags::SYMLINK_NOFOLLOW)?;
+        if !is_same(&raw, &statx_fd(handle.fd())?) {
+            return Err(Error::Replaced);
+        }
+        if metadata::kind(&raw) == Kind::File && raw.stx_size != 0 {
+            return Err(Error::Busy);
+        }
+        let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        // Somebody may have been faster to put something in a directory.
+        Ok(rustix::fs::unlinkat(parent, link, flags)?)
+    };
+    if let Err(error) = removed() {
+        rustix::fs::renameat_with(parent, link, parent, leaf, RenameFlags::EXCHANGE)?;
+        return Err(error);
+    }
+    Ok(())
 }
 
 /// The target of a symlink as clients see it; none where it leads out of the share. `..` is taken by the

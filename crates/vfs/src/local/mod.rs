@@ -8,20 +8,24 @@ mod clone;
 mod credentials;
 mod directory;
 mod dosattrib;
+mod entry;
 mod flush;
 mod folded;
 mod handle;
 mod inode;
 mod link;
+mod lock;
+mod made;
 mod metadata;
 mod names;
 mod open;
 mod resolve;
+mod rights;
 mod stream;
 mod tunnel;
 mod xattr;
 
-use crate::backend::{Actor, Backend, Capabilities, Opened, Space, Symlink, Volume, Wanted};
+use crate::backend::{Actor, Backend, Capabilities, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::limits::COMPONENT_UNITS_MAX;
@@ -134,54 +138,82 @@ impl Backend for LocalBackend {
         link::make(&self.root, actor, path, change::own(handle)?, target)
     }
 
-    fn create_file(
+    fn reopen(&self, actor: &Actor, opened: &Opened, wanted: Wanted) -> Result<Opened> {
+        open::reopen(&self.root, actor, opened, wanted)
+    }
+
+    fn file_of(&self, actor: &Actor, handle: &dyn Handle) -> Result<Opened> {
+        open::file_of(actor, change::own(handle)?)
+    }
+
+    fn parent(&self, actor: &Actor, path: &RelativePath) -> Result<Parent> {
+        open::parent(&self.root, actor, path)
+    }
+
+    fn open_in(
         &self,
         actor: &Actor,
+        holder: &dyn Handle,
         path: &RelativePath,
+        followed: bool,
+    ) -> Result<Opened> {
+        entry::open_in(&self.root, actor, change::own(holder)?, path, followed)
+    }
+
+    fn directory_of(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<NamedIn> {
+        entry::directory_of(&self.root, actor, path, change::own(handle)?)
+    }
+
+    fn create_file_in(
+        &self,
+        actor: &Actor,
+        parent: &Parent,
         attributes: FileAttributes,
         wanted: Wanted,
     ) -> Result<Opened> {
-        open::create_file(&self.root, actor, path, attributes, wanted)
+        open::create_file(&self.root, actor, parent, attributes, wanted)
     }
 
-    fn create_directory(
+    fn create_directory_in(
         &self,
         actor: &Actor,
-        path: &RelativePath,
+        parent: &Parent,
         attributes: FileAttributes,
     ) -> Result<Opened> {
-        if path.stream().is_some() {
+        if parent.path.stream().is_some() {
             return Err(Error::NotADirectory);
         }
-        change::create_directory(&self.root, actor, path, attributes)
+        change::create_directory(&self.root, actor, parent, attributes)
     }
 
-    fn rename(
+    fn rename_in(
         &self,
         actor: &Actor,
         handle: &dyn Handle,
         from: &RelativePath,
-        to: &RelativePath,
-        replace: bool,
+        to: &Parent,
+        replaced: Option<&dyn Handle>,
     ) -> Result<String> {
         let handle = change::own(handle)?;
-        if from.stream().is_some() || to.stream().is_some() {
-            return change::rename_stream(handle, from, to, replace);
+        if from.stream().is_some() || to.path.stream().is_some() {
+            return change::rename_stream(handle, from, &to.path, replaced.is_some());
         }
-        if from.is_root() || to.is_root() {
-            return Err(Error::AccessDenied);
-        }
-        change::rename(&self.root, actor, handle, from, to, replace)
+        let replaced = replaced.map(change::own).transpose()?;
+        change::rename(&self.root, actor, handle, from, to, replaced)
     }
 
-    fn link(&self, actor: &Actor, handle: &dyn Handle, to: &RelativePath, replace: bool) -> Result<String> {
-        if to.stream().is_some() {
+    fn link_in(
+        &self,
+        actor: &Actor,
+        handle: &dyn Handle,
+        to: &Parent,
+        replaced: Option<&dyn Handle>,
+    ) -> Result<String> {
+        if to.path.stream().is_some() {
             return Err(Error::NotSupported);
         }
-        if to.is_root() {
-            return Err(Error::AccessDenied);
-        }
-        change::link(&self.root, actor, change::own(handle)?, to, replace)
+        let replaced = replaced.map(change::own).transpose()?;
+        change::link(&self.root, actor, change::own(handle)?, to, replaced)
     }
 
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {

@@ -1,10 +1,10 @@
 //! Opening what exists.
 
 use super::handle::LocalHandle;
-use super::resolve::Root;
+use super::resolve::{Root, statx_fd};
 use super::stream::{self, LocalStream};
-use super::{change, metadata, names};
-use crate::backend::{Actor, Opened, Wanted};
+use super::{change, metadata, names, xattr};
+use crate::backend::{Actor, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -30,15 +30,58 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
     opened
 }
 
-/// Creates a stream on a file that exists.
-pub(super) fn create_stream(
-    root: &Arc<Root>,
-    actor: &Actor,
-    path: &RelativePath,
-    wanted: Wanted,
-) -> Result<Opened> {
-    let name = path.stream().ok_or(Error::InvalidArgument)?;
-    let base = open_base(root, actor, path)?;
+/// Opens what `opened` has open again, for `wanted`: through its descriptor, with the kernel's yes to `actor`.
+pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: Wanted) -> Result<Opened> {
+    let handle = change::own(&*opened.handle)?;
+    if let Some(stream) = &opened.stream {
+        return finish_stream(handle.duplicate(actor, Wanted::NOTHING)?, stream.clone(), wanted);
+    }
+    let is_listed = handle.kind() == Kind::Directory && wanted.read;
+    if handle.kind() == Kind::Symlink || wanted == Wanted::NOTHING {
+        let again = handle.duplicate(actor, wanted)?;
+        return Ok(Opened { handle: Arc::new(again), ..opened.clone() });
+    }
+    let (fd, has_data) = match handle.kind() {
+        Kind::Other | Kind::Symlink => return Err(Error::AccessDenied),
+        Kind::Directory if !is_listed => (rustix::io::fcntl_dupfd_cloexec(handle.fd(), 0)?, false),
+        Kind::File | Kind::Directory => {
+            let flags = if is_listed { OFlags::RDONLY | OFlags::DIRECTORY } else { data_flags(wanted) };
+            let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+            let _guard = root.credentials.assume(actor)?;
+            (rustix::fs::open(xattr::proc_path(handle.fd()), flags, Mode::empty())?, true)
+        }
+    };
+    let again = finish(root, actor, fd, wanted, has_data, handle.path.clone())?;
+    if !again.stat.is_same_file(&opened.stat) {
+        return Err(Error::Replaced);
+    }
+    Ok(again)
+}
+
+/// The file itself, without access to data.
+pub(super) fn file_of(actor: &Actor, file: &LocalHandle) -> Result<Opened> {
+    let handle = file.duplicate(actor, Wanted::NOTHING)?;
+    let (path, stat) = (names::decode_path(&handle.path), handle.stat()?);
+    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
+}
+
+/// The directory of a path, or the file of a stream.
+pub(super) fn parent(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Result<Parent> {
+    if path.stream().is_some() {
+        return Parent::of(Arc::new(open_base(root, actor, path)?), path.clone());
+    }
+    let (parent, _) = path.split().ok_or(Error::InvalidArgument)?;
+    let guard = root.credentials.assume(actor)?;
+    let (fd, disk) = root.directory(parent)?;
+    drop(guard);
+    let stat = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default());
+    let handle = LocalHandle::new(root, fd, Wanted::NOTHING, false, &stat, disk, actor);
+    Ok(Parent { handle: Arc::new(handle), stat, path: path.clone() })
+}
+
+/// Creates a stream of a file that is open.
+fn create_stream(actor: &Actor, file: &LocalHandle, name: &str, wanted: Wanted) -> Result<Opened> {
+    let base = file.duplicate(actor, Wanted::NOTHING)?;
     if !base.permits(actor, Access::WRITE_OK) {
         return Err(Error::AccessDenied);
     }
@@ -56,13 +99,14 @@ pub(super) fn create_stream(
 pub(super) fn create_file(
     root: &Arc<Root>,
     actor: &Actor,
-    path: &RelativePath,
+    parent: &Parent,
     attributes: FileAttributes,
     wanted: Wanted,
 ) -> Result<Opened> {
-    match path.stream() {
-        Some(_) => create_stream(root, actor, path, wanted),
-        None => change::create_file(root, actor, path, attributes, wanted),
+    let holder = change::own(&*parent.handle)?;
+    match parent.path.stream() {
+        Some(stream) => create_stream(actor, holder, stream, wanted),
+        None => change::create_file(root, actor, holder, &parent.path, attributes, wanted),
     }
 }
 
@@ -117,12 +161,7 @@ fn open_file(
 /// Opens with the access that is wanted; with O_PATH where it is none, and where a directory is only to be
 /// written to. Says which.
 fn open_descriptor(root: &Root, disk: &[u8], wanted: Wanted) -> std::result::Result<(OwnedFd, bool), Errno> {
-    let flags = match wanted {
-        Wanted { read: false, write: false } => OFlags::PATH,
-        Wanted { read: true, write: false } => OFlags::RDONLY,
-        Wanted { read: false, write: true } => OFlags::WRONLY,
-        Wanted { read: true, write: true } => OFlags::RDWR,
-    };
+    let flags = data_flags(wanted);
     match root.open_at(disk, flags, Mode::empty()) {
         Err(Errno::ISDIR) => {
             let flags = if wanted.read { OFlags::RDONLY } else { OFlags::PATH };
@@ -130,6 +169,15 @@ fn open_descriptor(root: &Root, disk: &[u8], wanted: Wanted) -> std::result::Res
             Ok((fd, wanted.read))
         }
         result => result.map(|fd| (fd, !flags.contains(OFlags::PATH))),
+    }
+}
+
+fn data_flags(wanted: Wanted) -> OFlags {
+    match wanted {
+        Wanted { read: false, write: false } => OFlags::PATH,
+        Wanted { read: true, write: false } => OFlags::RDONLY,
+        Wanted { read: false, write: true } => OFlags::WRONLY,
+        Wanted { read: true, write: true } => OFlags::RDWR,
     }
 }
 
@@ -142,7 +190,8 @@ fn open_base(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Result<Loc
     Ok(LocalHandle::new(root, fd, Wanted::NOTHING, has_data, &stat, disk, actor))
 }
 
-fn finish_stream(base: LocalHandle, name: String, wanted: Wanted) -> Result<Opened> {
+/// Makes a handle of a stream of an open file.
+pub(super) fn finish_stream(base: LocalHandle, name: String, wanted: Wanted) -> Result<Opened> {
     let path = names::decode_path(&base.path);
     let handle = LocalStream::new(base, &name, wanted)?;
     let stat = handle.stat()?;

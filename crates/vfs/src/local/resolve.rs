@@ -1,9 +1,9 @@
 //! From names to files: every step is openat2 below the share's root, so nothing leads out of it.
 
 use super::credentials::Credentials;
-use super::folded::FoldedNames;
+use super::lock::{DirectoryKey, DirectoryLock};
 use super::tunnel::Tunnel;
-use super::{LocalOptions, names};
+use super::{LocalOptions, folded, names};
 use crate::error::{Error, Result};
 use crate::limits::RESOLVE_ATTEMPTS_MAX;
 use crate::path::RelativePath;
@@ -18,8 +18,16 @@ pub(super) struct Root {
     pub(super) inode: u64,
     pub(super) credentials: Credentials,
     pub(super) options: LocalOptions,
-    pub(super) folded: FoldedNames,
     pub(super) tunnel: Tunnel,
+}
+
+/// A directory of a share with its lock, for those who change entries.
+pub(super) struct HeldDirectory {
+    /// Opened with O_PATH.
+    pub(super) fd: OwnedFd,
+    /// The directory's path on disk.
+    pub(super) path: Vec<u8>,
+    _lock: DirectoryLock,
 }
 
 /// A name in its directory, which exists; the name itself may not.
@@ -57,7 +65,6 @@ impl Root {
             inode: stat.stx_ino,
             credentials,
             options,
-            folded: FoldedNames::default(),
             tunnel: Tunnel::default(),
         })
     }
@@ -82,30 +89,13 @@ impl Root {
         if !self.options.follow_symlinks {
             resolve |= ResolveFlags::NO_SYMLINKS;
         }
-        self.resolve(path, flags, mode, resolve)
+        resolve_at(self.fd.as_fd(), path, flags, mode, resolve)
     }
 
     /// As [`Self::open_at`] with O_PATH, symlinks followed also where clients are to follow them.
     pub(super) fn followed(&self, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-        self.resolve(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
-    }
-
-    fn resolve(
-        &self,
-        path: &[u8],
-        flags: OFlags,
-        mode: Mode,
-        resolve: ResolveFlags,
-    ) -> std::result::Result<OwnedFd, Errno> {
-        for _ in 0..RESOLVE_ATTEMPTS_MAX {
-            match rustix::fs::openat2(&self.fd, path, flags, mode, resolve) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                Err(Errno::XDEV) => return Err(Errno::ACCESS),
-                result => return result,
-            }
-        }
-        Err(Errno::BUSY)
+        resolve_at(self.fd.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
     /// Opens a directory with O_PATH; exact first, then without regard to case. Gives its path on disk too.
@@ -115,6 +105,13 @@ impl Root {
             Err(Errno::NOENT) if !path.is_empty() => self.folded_directory(path),
             result => Ok((result.map_err(on_the_way)?, disk)),
         }
+    }
+
+    /// As [`Self::directory`], with the directory's lock.
+    pub(super) fn hold(&self, path: &str) -> Result<HeldDirectory> {
+        let (fd, path) = self.directory(path)?;
+        let lock = DirectoryLock::of(directory_key(fd.as_fd())?);
+        Ok(HeldDirectory { fd, path, _lock: lock })
     }
 
     /// Finds a name: its directory, and its real spelling where it exists. The root is
@@ -128,7 +125,7 @@ impl Root {
             Err(Errno::NOENT) => false,
             Err(error) => return Err(error.into()),
         };
-        if !exists && let Some(leaf) = self.folded.find(parent.as_fd(), name)? {
+        if !exists && let Some(leaf) = folded::find(parent.as_fd(), name)? {
             return Ok(Located { parent, parent_path, leaf, exists: true });
         }
         Ok(Located { parent, parent_path, leaf, exists })
@@ -146,7 +143,7 @@ impl Root {
             names::push_component(&mut disk, &names::encode(component)?);
             directory = match self.open_directory(&disk) {
                 Err(Errno::NOENT) => {
-                    let found = self.folded.find(directory.as_fd(), component)?.ok_or(Error::PathNotFound)?;
+                    let found = folded::find(directory.as_fd(), component)?.ok_or(Error::PathNotFound)?;
                     disk.truncate(parent_bytes);
                     names::push_component(&mut disk, &found);
                     self.open_directory(&disk).map_err(on_the_way)?
@@ -156,6 +153,42 @@ impl Root {
         }
         Ok((directory, disk))
     }
+}
+
+/// Opens an entry of a directory by its name on disk, itself: where it is a symlink, that is an error (or with
+/// O_PATH what is opened).
+pub(super) fn open_entry(
+    directory: BorrowedFd<'_>,
+    leaf: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> std::result::Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = if flags.contains(OFlags::PATH) { flags } else { flags | OFlags::NOCTTY | OFlags::NONBLOCK };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+    resolve_at(directory, leaf, flags, mode, resolve)
+}
+
+fn resolve_at(
+    directory: BorrowedFd<'_>,
+    path: &[u8],
+    flags: OFlags,
+    mode: Mode,
+    resolve: ResolveFlags,
+) -> std::result::Result<OwnedFd, Errno> {
+    for _ in 0..RESOLVE_ATTEMPTS_MAX {
+        match rustix::fs::openat2(directory, path, flags, mode, resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::XDEV) => return Err(Errno::ACCESS),
+            result => return result,
+        }
+    }
+    Err(Errno::BUSY)
+}
+
+/// What tells a directory from all others.
+pub(super) fn directory_key(fd: BorrowedFd<'_>) -> std::result::Result<DirectoryKey, Errno> {
+    statx_fd(fd).map(|raw| (device(&raw), raw.stx_ino))
 }
 
 /// Metadata of an open file, however it was opened.

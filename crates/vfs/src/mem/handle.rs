@@ -16,12 +16,25 @@ pub(super) struct MemHandle {
     pub(super) node: Arc<Node>,
     /// The directory it was opened in, for `..`; the root's own for the root.
     pub(super) parent: Arc<Node>,
+    /// The path it was opened by, as it is spelled, without the stream.
+    pub(super) path: String,
     /// The stream.
     pub(super) stream: Option<Arc<OpenStream>>,
     pub(super) wanted: Wanted,
 }
 
 impl MemHandle {
+    /// The same file or stream with another access.
+    pub(super) fn again(&self, wanted: Wanted) -> Self {
+        Self {
+            node: Arc::clone(&self.node),
+            parent: Arc::clone(&self.parent),
+            path: self.path.clone(),
+            stream: self.stream.clone(),
+            wanted,
+        }
+    }
+
     /// The folded name of the stream that is open; none for the file's data.
     fn stream(&self) -> Option<String> {
         let open = self.stream.as_ref()?;

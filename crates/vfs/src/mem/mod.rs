@@ -3,7 +3,7 @@
 mod handle;
 mod node;
 
-use crate::backend::{Actor, Backend, Capabilities, Opened, Space, Volume, Wanted};
+use crate::backend::{Actor, Backend, Capabilities, NamedIn, Opened, Parent, Space, Volume, Wanted};
 use crate::error::{Error, Result};
 use crate::fold::fold;
 use crate::handle::Handle;
@@ -56,8 +56,10 @@ impl Place {
     }
 
     fn remove(&self) {
+        // It may have been found by its short name.
+        let name = self.found.as_ref().map_or(&self.name, |(real, _)| real);
         let mut parent = self.parent.write();
-        parent.children.remove(&fold(&self.name));
+        parent.children.remove(&fold(name));
         parent.touch();
     }
 }
@@ -111,20 +113,17 @@ impl MemBackend {
     fn create(
         &self,
         actor: &Actor,
-        path: &RelativePath,
+        parent: &Parent,
         kind: Kind,
         attributes: FileAttributes,
         wanted: Wanted,
     ) -> Result<Opened> {
-        if path.is_root() {
-            return Err(Error::Exists);
-        }
         let _names = self.lock_names();
-        let place = self.locate(path)?;
+        let place = place_in(own(&*parent.handle)?, &parent.path)?;
         if place.found.is_some() {
             return Err(Error::Exists);
         }
-        if kind == Kind::Directory && place.parent.read().links == 0 {
+        if place.parent.read().links == 0 {
             return Err(Error::PathNotFound);
         }
         let node = Node::new(self.inodes.fetch_add(1, Ordering::Relaxed), kind, attributes, actor);
@@ -171,57 +170,111 @@ impl Backend for MemBackend {
         opened(node, parent, real_path, stream, wanted)
     }
 
-    fn create_file(
+    fn reopen(&self, _actor: &Actor, opened: &Opened, wanted: Wanted) -> Result<Opened> {
+        let handle = own(&*opened.handle)?.again(wanted);
+        Ok(Opened { stat: handle.stat()?, handle: Arc::new(handle), ..opened.clone() })
+    }
+
+    fn file_of(&self, _actor: &Actor, handle: &dyn Handle) -> Result<Opened> {
+        let MemHandle { node, parent, path, .. } = own(handle)?;
+        opened(Arc::clone(node), Arc::clone(parent), path.clone(), None, Wanted::NOTHING)
+    }
+
+    fn parent(&self, _actor: &Actor, path: &RelativePath) -> Result<Parent> {
+        if path.stream().is_some() {
+            let (node, parent, real_path) = self.find(path)?;
+            let opened = opened(node, parent, real_path, None, Wanted::NOTHING)?;
+            return Ok(Parent { handle: opened.handle, stat: opened.stat, path: path.clone() });
+        }
+        let Place { parent, parent_path, .. } = self.locate(path)?;
+        let opened = opened(Arc::clone(&parent), parent, parent_path, None, Wanted::NOTHING)?;
+        Ok(Parent { handle: opened.handle, stat: opened.stat, path: path.clone() })
+    }
+
+    fn open_in(
+        &self,
+        _actor: &Actor,
+        holder: &dyn Handle,
+        path: &RelativePath,
+        _followed: bool,
+    ) -> Result<Opened> {
+        let holder = own(holder)?;
+        if let Some(stream) = path.stream() {
+            let found = holder.node.read().streams.get(&fold(stream)).map(|(real, _)| real.clone());
+            let (node, parent) = (Arc::clone(&holder.node), Arc::clone(&holder.parent));
+            let found = Some(found.ok_or(Error::NotFound)?);
+            return opened(node, parent, holder.path.clone(), found, Wanted::NOTHING);
+        }
+        let place = place_in(holder, path)?;
+        let real_path = place.real_path();
+        let (_, node) = place.found.ok_or(Error::NotFound)?;
+        opened(node, place.parent, real_path, None, Wanted::NOTHING)
+    }
+
+    fn directory_of(&self, _actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<NamedIn> {
+        let place = self.verified(path, own(handle)?)?;
+        let directory = opened(
+            Arc::clone(&place.parent),
+            Arc::clone(&place.parent),
+            place.parent_path,
+            None,
+            Wanted::NOTHING,
+        )?;
+        Ok(NamedIn { directory: directory.handle, is_removable: true })
+    }
+
+    fn create_file_in(
         &self,
         actor: &Actor,
-        path: &RelativePath,
+        parent: &Parent,
         attributes: FileAttributes,
         wanted: Wanted,
     ) -> Result<Opened> {
-        let Some(stream) = path.stream() else {
-            return self.create(actor, path, Kind::File, attributes | FileAttributes::ARCHIVE, wanted);
+        let Some(stream) = parent.path.stream() else {
+            return self.create(actor, parent, Kind::File, attributes | FileAttributes::ARCHIVE, wanted);
         };
-        let (node, parent, real_path) = self.find(path)?;
+        let file = own(&*parent.handle)?;
         {
-            let mut inner = node.write();
+            let mut inner = file.node.write();
             if inner.streams.contains_key(&fold(stream)) {
                 return Err(Error::Exists);
             }
             inner.streams.insert(fold(stream), (stream.to_owned(), Vec::new()));
         }
-        opened(node, parent, real_path, Some(stream.to_owned()), wanted)
+        let (node, parent) = (Arc::clone(&file.node), Arc::clone(&file.parent));
+        opened(node, parent, file.path.clone(), Some(stream.to_owned()), wanted)
     }
 
-    fn create_directory(
+    fn create_directory_in(
         &self,
         actor: &Actor,
-        path: &RelativePath,
+        parent: &Parent,
         attributes: FileAttributes,
     ) -> Result<Opened> {
-        if path.stream().is_some() {
+        if parent.path.stream().is_some() {
             return Err(Error::NotADirectory);
         }
-        self.create(actor, path, Kind::Directory, attributes, Wanted::READ)
+        self.create(actor, parent, Kind::Directory, attributes, Wanted::READ)
     }
 
-    fn rename(
+    fn rename_in(
         &self,
         _actor: &Actor,
         handle: &dyn Handle,
         from: &RelativePath,
-        to: &RelativePath,
-        replace: bool,
+        to: &Parent,
+        replaced: Option<&dyn Handle>,
     ) -> Result<String> {
         let handle = own(handle)?;
-        if from.stream().is_some() || to.stream().is_some() {
-            return self.rename_stream(handle, from, to, replace);
+        if from.stream().is_some() || to.path.stream().is_some() {
+            return self.rename_stream(handle, from, &to.path, replaced.is_some());
         }
-        if from.is_root() || to.is_root() {
+        if from.is_root() || to.path.is_root() {
             return Err(Error::AccessDenied);
         }
         let _names = self.lock_names();
         let source = self.verified(from, handle)?;
-        let target = self.locate(to)?;
+        let target = place_in(own(&*to.handle)?, &to.path)?;
         let is_below = fold(&target.real_path())
             .strip_prefix(&fold(&source.real_path()))
             .is_some_and(|rest| rest.starts_with('/'));
@@ -232,7 +285,7 @@ impl Backend for MemBackend {
             Arc::ptr_eq(&source.parent, &target.parent) && fold(&source.name) == fold(&target.name);
         let leaf = match &target.found {
             Some((real, node)) if !same_name => {
-                replaceable(node, replace)?;
+                replaceable(node, replaced)?;
                 if handle.node.kind == Kind::Directory {
                     return Err(Error::AccessDenied);
                 }
@@ -247,24 +300,27 @@ impl Backend for MemBackend {
         Ok(target.path(&leaf))
     }
 
-    fn link(&self, _actor: &Actor, handle: &dyn Handle, to: &RelativePath, replace: bool) -> Result<String> {
+    fn link_in(
+        &self,
+        _actor: &Actor,
+        handle: &dyn Handle,
+        to: &Parent,
+        replaced: Option<&dyn Handle>,
+    ) -> Result<String> {
         let handle = own(handle)?;
         if handle.node.kind == Kind::Directory {
             return Err(Error::IsADirectory);
         }
-        if to.stream().is_some() {
+        if to.path.stream().is_some() {
             return Err(Error::NotSupported);
-        }
-        if to.is_root() {
-            return Err(Error::AccessDenied);
         }
         let _names = self.lock_names();
         if handle.node.read().links == 0 {
             return Err(Error::Replaced);
         }
-        let target = self.locate(to)?;
+        let target = place_in(own(&*to.handle)?, &to.path)?;
         if let Some((_, node)) = &target.found {
-            replaceable(node, replace)?;
+            replaceable(node, replaced)?;
             if Arc::ptr_eq(node, &handle.node) {
                 return Ok(target.real_path());
             }
@@ -323,7 +379,7 @@ impl MemBackend {
         handle: &MemHandle,
         from: &RelativePath,
         to: &RelativePath,
-        replace: bool,
+        may_replace: bool,
     ) -> Result<String> {
         let Some(source) = from.stream() else { return Err(Error::NotSupported) };
         if fold(from.as_str()) != fold(to.as_str()) {
@@ -343,7 +399,7 @@ impl MemBackend {
             inner.stream_renamed(&fold(source), None);
             return Ok(path);
         };
-        if fold(source) != fold(target) && inner.streams.contains_key(&fold(target)) && !replace {
+        if fold(source) != fold(target) && inner.streams.contains_key(&fold(target)) && !may_replace {
             return Err(Error::Exists);
         }
         let (_, data) = inner.streams.remove(&fold(source)).ok_or(Error::NotFound)?;
@@ -361,7 +417,7 @@ fn opened(
     wanted: Wanted,
 ) -> Result<Opened> {
     let open_stream = stream.as_deref().map(|name| node.write().open_stream(&fold(name)));
-    let handle = MemHandle { node, parent, stream: open_stream, wanted };
+    let handle = MemHandle { node, parent, path: path.clone(), stream: open_stream, wanted };
     let stat: Stat = handle.stat()?;
     Ok(Opened { handle: Arc::new(handle), path, stream, stat })
 }
@@ -370,10 +426,23 @@ fn own(handle: &dyn Handle) -> Result<&MemHandle> {
     handle.as_any().downcast_ref().ok_or(Error::InvalidArgument)
 }
 
-/// Whether an existing target may be replaced (MS-FSA 2.1.5.15.11).
-fn replaceable(node: &Node, replace: bool) -> Result<()> {
-    if !replace {
-        return Err(Error::Exists);
+/// The place of a name in a directory that is open.
+fn place_in(directory: &MemHandle, path: &RelativePath) -> Result<Place> {
+    let name = path.name().ok_or(Error::InvalidArgument)?;
+    let found = directory.node.child(name).or_else(|| directory.node.child_by_short_name(name));
+    Ok(Place {
+        parent: Arc::clone(&directory.node),
+        parent_path: directory.path.clone(),
+        name: name.to_owned(),
+        found,
+    })
+}
+
+/// Whether an existing target is the file that is to be `replaced` and may be (MS-FSA 2.1.5.15.11).
+fn replaceable(node: &Arc<Node>, replaced: Option<&dyn Handle>) -> Result<()> {
+    let replaced = own(replaced.ok_or(Error::Exists)?)?;
+    if !Arc::ptr_eq(node, &replaced.node) {
+        return Err(Error::Replaced);
     }
     if node.kind == Kind::Directory || node.read().attributes.contains(FileAttributes::READONLY) {
         return Err(Error::AccessDenied);

@@ -41,6 +41,7 @@ pub(super) fn admit(request: &mut Request<'_>, apart: Apart) -> Result<Arc<Open>
         app_instance: None,
     };
     let created = Created {
+        actor: crate::handlers::actor(request)?,
         action: CreateAction::OPENED,
         channel_sequence: request.header.channel_sequence(),
         has_guid: false,

@@ -147,6 +147,7 @@ async fn admit<'a>(
     let content = Content::File(file);
     let woken = server.waiters.enter(key);
     let created = Created {
+        actor: resolved.actor.clone(),
         action: resolved.action,
         channel_sequence: request.header.channel_sequence(),
         has_guid: matches!(wish.durable, Some(DurableRequest::V2 { .. })),

@@ -3,22 +3,24 @@
 use std::sync::Arc;
 
 use registry::FileKey;
-use vfs::{Capabilities, Handle, Kind, RelativePath, Stat, Wanted};
+use vfs::{Actor, Capabilities, Handle, Kind, Parent, RelativePath, Stat, Wanted};
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::security::Privileges;
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::decode::Wish;
 use crate::connection::Request;
-use crate::handlers::actor;
 use crate::handlers::ea;
 use crate::security::{self, Subject};
+use crate::shell::Replacing;
 use crate::status::of_vfs;
 use crate::tree::Tree;
 
 /// A file that could be opened, if nobody objects.
 pub(super) struct Resolved {
     pub(super) handle: Arc<dyn Handle>,
+    /// Whose rights were asked.
+    pub(super) actor: Actor,
     /// As it is spelled on disk, with the stream.
     pub(super) path: RelativePath,
     pub(super) stat: Stat,
@@ -48,13 +50,12 @@ impl Resolved {
         if self.action != CreateAction::CREATED {
             return;
         }
-        let actor = actor(request);
         let path = if self.with_file { self.path.without_stream() } else { self.path.clone() };
         if let Some(tree) = &request.tree {
             request.connection.server.watches.undone(tree, &path);
         }
         if let Some(backend) = request.tree.as_ref().and_then(|tree| tree.backend())
-            && let Err(error) = backend.remove(&actor, &path, &*self.handle)
+            && let Err(error) = backend.remove(&self.actor, &path, &*self.handle)
         {
             tracing::warn!(%error, "a file whose creation was refused stays");
         }
@@ -135,13 +136,14 @@ fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Re
         Err(vfs::Error::NotSupported) => return Ok(()),
         streams => streams?,
     };
-    let Some(backend) = request.tree.as_ref().and_then(|tree| tree.backend()) else { return Ok(()) };
-    let actor = actor(request);
+    let Some(tree) = &request.tree else { return Ok(()) };
+    let Some(backend) = tree.backend() else { return Ok(()) };
+    let server = &request.connection.server;
     for stream in streams {
         let key = super::file_key(&resolved.stat, Some(&stream.name));
-        if request.connection.server.registry.lock("overwrite").file_summary(key).is_none() {
-            let path = resolved.path.clone().with_stream(stream.name)?;
-            backend.remove(&actor, &path, &*resolved.handle)?;
+        let path = resolved.path.clone().with_stream(stream.name)?;
+        if let Some(_removing) = Replacing::begin(server, tree, key, &path) {
+            backend.remove(&resolved.actor, &path, &*resolved.handle)?;
         }
     }
     Ok(())
@@ -181,18 +183,19 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     }
     check_kind(wish, &opened.stat)?;
     let path = real_path(&opened)?;
-    let maximal_access = maximal_access(tree, subject, wish, &path, &opened);
+    let maximal_access = maximal_access(tree, subject, wish, &path, &*opened.handle, &opened.stat);
     let access = granted(wish, maximal_access, &opened.stat)?;
     if maximum_allowed {
         let needed = wanted(access, wish.overwrites());
         if needed != Wanted::NOTHING {
-            let again = open(needed).map_err(|error| status(&error))?;
-            opened = again;
+            // What was decided about, whatever has its name by now.
+            opened = backend.reopen(actor, &opened, needed).map_err(|error| status(&error))?;
         }
     }
     let overwrites = wish.overwrites();
     Ok(Some(Resolved {
         handle: opened.handle,
+        actor: actor.clone(),
         path,
         stat: opened.stat,
         access,
@@ -209,11 +212,17 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
 
 /// Creates what the name stands for, which no open of others can be in the way of.
 fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Resolved> {
-    match create(tree, subject, wish, &wish.path) {
+    if wish.path.is_root() && wish.path.stream().is_none() {
+        return Err(vfs::Error::Exists);
+    }
+    let parent = |path: &RelativePath| subject.backend.parent(subject.actor, path);
+    match parent(&wish.path) {
         // A stream's file is created with it (MS-FSA 2.1.5.1.1).
         Err(vfs::Error::NotFound) if wish.path.stream().is_some() => {
-            let file = create(tree, subject, wish, &wish.path.without_stream())?;
-            match create(tree, subject, wish, &wish.path) {
+            let file = create(tree, subject, wish, &parent(&wish.path.without_stream())?, None)?;
+            let with_stream = Parent::of(Arc::clone(&file.handle), wish.path.clone())
+                .and_then(|parent| create(tree, subject, wish, &parent, None));
+            match with_stream {
                 Ok(stream) => Ok(Resolved { with_file: true, ..stream }),
                 Err(error) => {
                     if let Err(error) = subject.backend.remove(subject.actor, &file.path, &*file.handle) {
@@ -223,11 +232,37 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Re
                 }
             }
         }
-        result => result,
+        parent => {
+            let parent = parent?;
+            // Who makes a stream of a file gets no more of the file than without it.
+            let of_file =
+                wish.path.stream().map(|_| stream_access(tree, subject, wish, &parent)).transpose()?;
+            create(tree, subject, wish, &parent, of_file)
+        }
     }
 }
 
-fn create(tree: &Tree, subject: &Subject<'_>, wish: &Wish, path: &RelativePath) -> vfs::Result<Resolved> {
+/// What the user may do with a file of which a stream is to be created, if that is all that is asked for.
+fn stream_access(
+    tree: &Tree,
+    subject: &Subject<'_>,
+    wish: &Wish,
+    file: &Parent,
+) -> vfs::Result<(AccessMask, AccessMask)> {
+    let maximal = maximal_access(tree, subject, wish, &wish.path, &*file.handle, &file.stat);
+    let access = granted(wish, maximal, &file.stat).map_err(|_| vfs::Error::AccessDenied)?;
+    Ok((access, maximal))
+}
+
+/// Creates in `parent`, whose descriptor says whether it may be. `granted` is what of an existing file the open and
+/// the user may have; who creates a file may have all that the share lets anybody.
+fn create(
+    tree: &Tree,
+    subject: &Subject<'_>,
+    wish: &Wish,
+    parent: &Parent,
+    granted: Option<(AccessMask, AccessMask)>,
+) -> vfs::Result<Resolved> {
     let Subject { backend, actor, .. } = *subject;
     if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
         return Err(vfs::Error::AccessDenied);
@@ -236,18 +271,20 @@ fn create(tree: &Tree, subject: &Subject<'_>, wish: &Wish, path: &RelativePath) 
     if owner.is_some_and(|owner| !subject.token.may_give(owner)) {
         return Err(vfs::Error::AccessDenied);
     }
-    let parent = subject.may_create(path, wish.directory == Some(true))?;
+    let inherited = subject.may_create(parent, wish.directory == Some(true))?;
     let attributes = wish.attributes.without(FileAttributes::NORMAL);
-    let mut maximal_access = tree.maximal_access;
-    let access = if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { maximal_access } else { wish.access };
+    let everything = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
+    let as_creator = (if everything { tree.maximal_access } else { wish.access }, tree.maximal_access);
+    let (access, mut maximal_access) = granted.unwrap_or(as_creator);
     let opened = if wish.directory == Some(true) {
-        backend.create_directory(actor, path, attributes)?
+        backend.create_directory_in(actor, parent, attributes)?
     } else {
-        backend.create_file(actor, path, attributes, wanted(access, wish.allocation_size.is_some()))?
+        backend.create_file_in(actor, parent, attributes, wanted(access, wish.allocation_size.is_some()))?
     };
     let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
     if path.stream().is_none() {
-        let endowed = security::endow(&*opened.handle, &opened.stat, parent.as_ref(), wish.security.as_ref());
+        let endowed =
+            security::endow(&*opened.handle, &opened.stat, inherited.as_ref(), wish.security.as_ref());
         match endowed {
             Ok(Some(descriptor)) => maximal_access = maximal_access & subject.granted_by(&descriptor),
             Ok(None) => {}
@@ -262,6 +299,7 @@ fn create(tree: &Tree, subject: &Subject<'_>, wish: &Wish, path: &RelativePath) 
     }
     Ok(Resolved {
         handle: opened.handle,
+        actor: actor.clone(),
         path,
         stat: opened.stat,
         access,
@@ -306,14 +344,14 @@ fn maximal_access(
     subject: &Subject<'_>,
     wish: &Wish,
     path: &RelativePath,
-    opened: &vfs::Opened,
+    handle: &dyn Handle,
+    stat: &Stat,
 ) -> AccessMask {
     let mut interest = needed(wish);
     if wish.query_maximal_access || wish.app_instance.is_some() {
         interest |= AccessMask::MAXIMUM_ALLOWED;
     }
-    let stat = &opened.stat;
-    let mut access = subject.permitted(path, &*opened.handle, stat, interest) & tree.maximal_access;
+    let mut access = subject.permitted(path, handle, stat, interest) & tree.maximal_access;
     if stat.attributes.contains(FileAttributes::READONLY) && !stat.is_directory() {
         access = access.without(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA);
     }

@@ -12,7 +12,7 @@ use crate::status::of_vfs;
 /// Tells the client where the symlink leads, if that is nowhere outside the share.
 pub(super) fn stop(request: &Request<'_>, answer: &mut AnswerBuilder, path: &RelativePath) -> Outcome {
     let backend = request.tree()?.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
-    let found = backend.first_symlink(&actor(request), path).map_err(|error| of_vfs(&error))?;
+    let found = backend.first_symlink(&actor(request)?, path).map_err(|error| of_vfs(&error))?;
     // Symlinks that the server follows turned in a circle.
     let link = found.ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)?;
     let mut target = Vec::new();

@@ -44,7 +44,7 @@ pub(super) fn set(request: &Request<'_>, open: &Open, file: &OpenFile, ioctl: &I
     }
     let done_so = if new.tag == ReparseTag::SYMLINK {
         let target = target(&new)?;
-        backend.make_symlink(&actor(request), &path, &*file.handle, &target)
+        backend.make_symlink(&actor(request)?, &path, &*file.handle, &target)
     } else {
         file.handle.set_reparse_data(Some(ioctl.input))
     };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use registry::{Admission, AdmitRequest, CloseReason, Readiness, Target};
-use vfs::{Handle, RelativePath, Wanted};
+use vfs::{Handle, Parent, RelativePath, Wanted};
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction};
 use wire::{AccessMask, FileAttributes, NtStatus, OplockLevel, ShareAccess};
@@ -76,19 +76,17 @@ pub(super) async fn open(
     let backend = Arc::clone(tree.backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
     let file = base.file().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
     let path = file.path().with_stream(name).map_err(|error| of_vfs(&error))?;
-    let actor = actor(request);
-    let (opened, is_new) = match backend.open(&actor, &path, why.wanted()) {
+    let actor = actor(request)?;
+    // The streams of the file that is open, whatever has its name by now.
+    let (opened, is_new) = match backend.open_in(&actor, &*file.handle, &path, true) {
         Err(vfs::Error::NotFound) if why == Use::Overwrite => {
-            (backend.create_file(&actor, &path, FileAttributes::NONE, why.wanted()), true)
+            let parent =
+                Parent::of(Arc::clone(&file.handle), path.clone()).map_err(|error| of_vfs(&error))?;
+            (backend.create_file_in(&actor, &parent, FileAttributes::NONE, why.wanted()), true)
         }
-        opened => (opened, false),
+        opened => (opened.and_then(|opened| backend.reopen(&actor, &opened, why.wanted())), false),
     };
     let opened = opened.map_err(|error| of_vfs(&error))?;
-    // The name may be another file's by now.
-    let own = file.handle.stat().map_err(|error| of_vfs(&error))?;
-    if !opened.stat.is_same_file(&own) {
-        return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
-    }
     let key = file_key(&opened.stat, path.stream());
     let server = Arc::clone(&request.connection.server);
     let (session, connection) = (Arc::clone(request.session()?), request.connection.id);
@@ -124,6 +122,7 @@ pub(super) async fn open(
                 channel_sequence,
                 has_guid: false,
                 parent_key: base.parent_key(),
+                actor: actor.clone(),
             };
             let content = Content::File(file);
             let open =

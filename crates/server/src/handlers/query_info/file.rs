@@ -119,20 +119,19 @@ impl Subject<'_> {
         format!("\\{}", display_path(&self.file.path()))
     }
 
-    fn is_delete_pending(&self) -> bool {
-        let registry = self.request.connection.server.registry.lock("query_info");
-        let info = registry.open(self.open.file_id());
-        info.and_then(|info| info.target.file()).is_some_and(|key| registry.is_delete_pending(key))
-    }
-
     /// A link that is to be deleted counts no more (MS-FSA 2.1.5.12.27).
     fn standard(&self, stat: &Stat) -> StandardInfo {
-        let delete_pending = self.is_delete_pending();
+        let registry = self.request.connection.server.registry.lock("query_info");
+        let target = registry.open(self.open.file_id()).and_then(|info| info.target.file());
+        let is_deleted = registry.is_open_deleted(self.open.file_id());
+        let deleted_links = target.map_or(0, |key| registry.deleted_links(key));
+        drop(registry);
+        let number_of_links = stat.links.saturating_sub(u32::try_from(deleted_links).unwrap_or(u32::MAX));
         StandardInfo {
             allocation_size: stat.allocation,
             end_of_file: stat.size,
-            number_of_links: stat.links.saturating_sub(delete_pending.into()),
-            delete_pending,
+            number_of_links,
+            delete_pending: is_deleted || number_of_links == 0,
             directory: self.file.is_directory,
         }
     }
@@ -243,9 +242,8 @@ impl Subject<'_> {
             self.stat()?
         } else {
             let backend = self.open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-            let actor = crate::handlers::actor(self.request);
-            let opened = backend.open(&actor, &path.without_stream(), vfs::Wanted::NOTHING);
-            opened.map_err(|error| of_vfs(&error))?.stat
+            let actor = crate::handlers::actor(self.request)?;
+            backend.file_of(&actor, &*self.file.handle).map_err(|error| of_vfs(&error))?.stat
         };
         Ok((!stat.is_directory()).then_some(stat))
     }

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use registry::{Effects, FileKey, Readiness, Renamed};
-use vfs::{RelativePath, Wanted};
+use vfs::{Opened, Parent, RelativePath};
 use wire::fscc::named_info::RenameInfo;
 use wire::fscc::{SmbPath, StreamName};
 use wire::{AccessMask, NtStatus, ShareAccess};
 
 use crate::connection::{AnswerBuilder, Request};
-use crate::handlers::create::{path_status, relative_path};
+use crate::handlers::create::{file_key, path_status, relative_path};
 use crate::handlers::{actor, breaks, display_path};
+use crate::limits;
 use crate::open::{Open, OpenFile};
 use crate::security::Subject;
 use crate::server::Server;
-use crate::shell::SmbShell;
+use crate::shell::{Replacing, SmbShell};
 use crate::status::of_vfs;
 
 use super::stream;
@@ -41,7 +42,6 @@ pub(super) async fn rename(
     if from.is_root() {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
     let id = open.file_id();
     breaks::wait(request, answer, |registry, key, now| {
         registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
@@ -50,19 +50,7 @@ pub(super) async fn rename(
     if file.is_directory {
         clear_below(request, answer, open, &from).await?;
     }
-    clear_parent(request, answer, open, &to).await?;
-    clear_target(request, answer, open, file, &to, replace).await?;
-    if request.connection.server.registry.lock("rename").has_open_streams(id) {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-
-    check_name(request, &*backend, &to, file.is_directory)?;
-    // Waiting gave others time to move it.
-    let from = file.path();
-    let real = backend
-        .rename(&actor(request), &*file.handle, &from, &to, replace)
-        .map_err(|error| of_vfs(&error))?;
-    let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
+    let (from, real) = give_name(request, answer, open, file, &to, replace, NameChange::Rename).await?;
     moved(request, open, file, &from, &real);
     Ok(())
 }
@@ -87,12 +75,87 @@ pub(super) async fn link(
     if !open.tree().maximal_access.contains(AccessMask::WRITE_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
-    clear_target(request, answer, open, file, &to, replace).await?;
-    check_name(request, &*backend, &to, false)?;
-    backend.link(&actor(request), &*file.handle, &to, replace).map_err(|error| of_vfs(&error))?;
-    request.connection.server.changed(open, &to, NotifyAction::ADDED, name_change(file));
+    // MS-FSA 2.1.5.15.6: what is to be deleted keeps nothing by another name.
+    if is_deleted(request, open) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let (_, real) = give_name(request, answer, open, file, &to, replace, NameChange::Link).await?;
+    request.connection.server.changed(open, &real, NotifyAction::ADDED, name_change(file));
     Ok(())
+}
+
+/// What a new name is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NameChange {
+    /// Instead of the name that the file was opened by.
+    Rename,
+    /// Beside it.
+    Link,
+}
+
+/// Clears the way for the new name and gives it to the file: in the directory that was found and checked, and
+/// replacing no other file than the one that was. Says where the file was, and where it is by its new name.
+async fn give_name(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    to: &RelativePath,
+    replace: bool,
+    change: NameChange,
+) -> Result<(RelativePath, RelativePath), NtStatus> {
+    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
+    let actor = actor(request)?;
+    let mut last = NtStatus::SHARING_VIOLATION;
+    for _ in 0..limits::MAX_NAME_ATTEMPTS {
+        let parent = backend.parent(&actor, to).map_err(|error| of_vfs(&error))?;
+        if change == NameChange::Rename {
+            clear_parent(request, answer, &parent).await?;
+        }
+        let existing = clear_target(request, answer, open, file, &parent, replace).await?;
+        let server = &request.connection.server;
+        match change {
+            NameChange::Rename if server.registry.lock("rename").has_open_streams(open.file_id()) => {
+                return Err(NtStatus::ACCESS_DENIED);
+            }
+            // Somebody may have asked for it since.
+            NameChange::Link if is_deleted(request, open) => return Err(NtStatus::ACCESS_DENIED),
+            _ => {}
+        }
+        check_name(request, &*backend, &parent, file.is_directory)?;
+        let replacing = match &existing {
+            Some(Existing { opened, key: Some(key) }) => {
+                let path = RelativePath::new(opened.path.clone()).map_err(|error| of_vfs(&error))?;
+                // One that stays open, or was opened since, is in the way.
+                let replacing = Replacing::begin(server, open.tree(), *key, &path);
+                Some(replacing.ok_or(NtStatus::ACCESS_DENIED)?)
+            }
+            _ => None,
+        };
+        // Waiting gave others time to move it.
+        let from = file.path();
+        let replaced = existing.as_ref().map(|existing| &*existing.opened.handle);
+        let done = match change {
+            NameChange::Rename => backend.rename_in(&actor, &*file.handle, &from, &parent, replaced),
+            NameChange::Link => backend.link_in(&actor, &*file.handle, &parent, replaced),
+        };
+        drop(replacing);
+        match done {
+            Ok(real) => {
+                let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
+                return Ok((from, real));
+            }
+            // Another has the name by now than when it was looked at.
+            Err(error @ (vfs::Error::Exists | vfs::Error::Replaced)) if replace => last = of_vfs(&error),
+            Err(error) => return Err(of_vfs(&error)),
+        }
+    }
+    Err(last)
+}
+
+/// Whether the name that the file was opened by is to be deleted.
+fn is_deleted(request: &Request<'_>, open: &Open) -> bool {
+    request.connection.server.registry.lock("link").is_open_deleted(open.file_id())
 }
 
 /// The new name, and whether it may replace what has it.
@@ -163,14 +226,9 @@ async fn clear_below(
 pub(super) async fn clear_parent(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
-    open: &Open,
-    to: &RelativePath,
+    parent: &Parent,
 ) -> Result<(), NtStatus> {
-    let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let Some(parent) = to.parent() else { return Ok(()) };
-    // What cannot be seen is the backend's to decide on.
-    let Ok(parent) = backend.open(&actor(request), &parent, Wanted::NOTHING) else { return Ok(()) };
-    let key = FileKey { device: parent.stat.device, inode: parent.stat.inode, stream: 0 };
+    let key = file_key(&parent.stat, None);
     let share = ShareAccess::READ | ShareAccess::WRITE;
     let server = &request.connection.server;
     if server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share).is_none() {
@@ -186,50 +244,55 @@ pub(super) async fn clear_parent(
     }
 }
 
-/// Lets those who only cache handles of the file that is to be replaced close them. One that stays
-/// open is in the way.
+/// What has the new name and is to be replaced.
+struct Existing {
+    opened: Opened,
+    /// The file whose opens are in the way; none for the file itself that gets the name.
+    key: Option<FileKey>,
+}
+
+/// Lets those who only cache handles of the file that is to be replaced close them; what is to be replaced.
 async fn clear_target(
     request: &mut Request<'_>,
     answer: &mut AnswerBuilder,
     open: &Open,
     file: &OpenFile,
-    to: &RelativePath,
+    parent: &Parent,
     replace: bool,
-) -> Result<(), NtStatus> {
+) -> Result<Option<Existing>, NtStatus> {
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    // What cannot be seen is the backend's to decide on.
-    let Ok(existing) = backend.open(&actor(request), to, Wanted::NOTHING) else { return Ok(()) };
+    let opened = match backend.open_in(&actor(request)?, &*parent.handle, &parent.path, false) {
+        Err(vfs::Error::NotFound) => return Ok(None),
+        opened => opened.map_err(|error| of_vfs(&error))?,
+    };
     let own = file.handle.stat().map_err(|error| of_vfs(&error))?;
-    if existing.stat.is_same_file(&own) {
-        return Ok(());
+    if opened.stat.is_same_file(&own) {
+        return Ok(replace.then_some(Existing { opened, key: None }));
     }
     if !replace {
         return Err(NtStatus::OBJECT_NAME_COLLISION);
     }
-    if existing.stat.is_directory() {
+    if opened.stat.is_directory() {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let key = FileKey { device: existing.stat.device, inode: existing.stat.inode, stream: 0 };
+    let key = file_key(&opened.stat, None);
     breaks::wait(request, answer, |registry, request, now| {
         Ok(registry.break_handle_caching_of(key, request, now))
     })
     .await?;
-    let registry = request.connection.server.registry.lock("rename");
-    if registry.file_summary(key).is_some_and(|file| file.opens != 0) {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    Ok(())
+    Ok(Some(Existing { opened, key: Some(key) }))
 }
 
 /// What the directory's security descriptor says to the new name.
 fn check_name(
     request: &Request<'_>,
     backend: &dyn vfs::Backend,
-    to: &RelativePath,
+    parent: &Parent,
     is_directory: bool,
 ) -> Result<(), NtStatus> {
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    Subject::of(&user, backend).check_name(to, is_directory)
+    let checked = Subject::of(&user, backend).may_create(parent, is_directory);
+    checked.map(drop).map_err(|error| of_vfs(&error))
 }
 
 fn name_change(file: &OpenFile) -> CompletionFilter {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use vfs::{RelativePath, Wanted};
+use vfs::{Parent, RelativePath};
 use wire::NtStatus;
 use wire::fscc::StreamName;
 use wire::fscc::name::parse_stream;
@@ -14,6 +14,7 @@ use crate::connection::{AnswerBuilder, Request};
 use crate::handlers::create::{file_key, path_status};
 use crate::handlers::{actor, breaks, display_path};
 use crate::open::{Open, OpenFile};
+use crate::shell::Replacing;
 use crate::status::of_vfs;
 
 /// Gives a stream another name on its file, or makes it the file's data.
@@ -44,7 +45,11 @@ pub(super) async fn rename(
     };
     let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
     let (own, key) = (file_key(&stat, from.stream()), file_key(&stat, to.stream()));
-    let actor = actor(request);
+    let actor = actor(request)?;
+    // The file that is open, whatever has its name by now.
+    let parent = Parent::of(Arc::clone(&file.handle), to.clone()).map_err(|error| of_vfs(&error))?;
+    let mut existing = None;
+    let mut replacing = None;
     if own != key {
         let registry = request.connection.server.registry.lock("rename_stream");
         let opens = registry.file_summary(own).map_or(0, |it| it.opens);
@@ -52,23 +57,27 @@ pub(super) async fn rename(
             return Err(NtStatus::INSUFFICIENT_RESOURCES);
         }
         drop(registry);
-        match backend.open(&actor, &to, Wanted::NOTHING) {
+        let found = match to.stream() {
+            Some(_) => backend.open_in(&actor, &*file.handle, &to, true),
+            None => backend.file_of(&actor, &*file.handle),
+        };
+        match found {
             Ok(_) if !replace => return Err(NtStatus::OBJECT_NAME_COLLISION),
             // Only what holds nothing and nobody uses gives way.
-            Ok(existing) => {
-                let registry = request.connection.server.registry.lock("rename_stream");
-                if existing.stat.is_directory()
-                    || existing.stat.size > 0
-                    || registry.file_summary(key).is_some()
-                {
+            Ok(found) => {
+                replacing = Replacing::begin(&request.connection.server, open.tree(), key, &to);
+                if found.stat.is_directory() || found.stat.size > 0 || replacing.is_none() {
                     return Err(NtStatus::INVALID_PARAMETER);
                 }
+                existing = Some(found);
             }
             Err(vfs::Error::NotFound) => {}
             Err(error) => return Err(of_vfs(&error)),
         }
     }
-    backend.rename(&actor, &*file.handle, &from, &to, replace).map_err(|error| of_vfs(&error))?;
+    let replaced = existing.as_ref().map(|existing| &*existing.handle);
+    backend.rename_in(&actor, &*file.handle, &from, &parent, replaced).map_err(|error| of_vfs(&error))?;
+    drop(replacing);
     moved(request, open, file, key, &from, &to);
     Ok(())
 }
@@ -83,7 +92,12 @@ async fn refuse_full_name(
 ) -> NtStatus {
     let path = name.split(':').next().unwrap_or_default().trim_matches('\\').replace('\\', "/");
     let Ok(path) = RelativePath::new(path) else { return NtStatus::OBJECT_NAME_INVALID };
-    match clear_parent(request, answer, open, &path).await {
+    let (Some(backend), Ok(actor)) = (open.tree().backend(), actor(request)) else {
+        return NtStatus::INVALID_PARAMETER;
+    };
+    // What cannot be seen is in nobody's way.
+    let Ok(parent) = backend.parent(&actor, &path) else { return NtStatus::INVALID_PARAMETER };
+    match clear_parent(request, answer, &parent).await {
         Err(status) => status,
         Ok(()) => NtStatus::INVALID_PARAMETER,
     }

@@ -1,0 +1,190 @@
+//! Names in a directory that is open: what they stand for, and which directory has a file.
+
+use super::folded::{self, OwnChange};
+use super::handle::{LocalHandle, permits};
+use super::open::{finish, finish_stream};
+use super::resolve::{Root, device, directory_key, open_entry, statx, statx_fd};
+use super::{link, metadata, names, stream};
+use crate::backend::{Actor, NamedIn, Opened, Wanted};
+use crate::error::{Error, Result};
+use crate::path::RelativePath;
+use crate::stat::{Kind, Stat};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, Statx};
+use rustix::io::Errno;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+/// The sticky bit: only owners remove entries.
+const STICKY: u32 = 0o1000;
+
+/// A name in a directory.
+pub(super) struct Entry {
+    /// The name on disk: the real spelling if it exists, otherwise the wanted one.
+    pub(super) leaf: Vec<u8>,
+    /// The metadata of the name itself, a symlink not followed; none where there is nothing.
+    pub(super) raw: Option<Statx>,
+}
+
+impl Entry {
+    /// Looks a name up in a directory that is locked to change it.
+    pub(super) fn locked(change: &OwnChange<'_>, name: &str) -> Result<Self> {
+        Self::look_up(change.fd(), name, |name| change.find(name))
+    }
+
+    /// Looks a name up.
+    fn of(directory: BorrowedFd<'_>, name: &str) -> Result<Self> {
+        Self::look_up(directory, name, |name| folded::find(directory, name))
+    }
+
+    fn look_up(
+        directory: BorrowedFd<'_>,
+        name: &str,
+        find: impl FnOnce(&str) -> Result<Option<Vec<u8>>>,
+    ) -> Result<Self> {
+        let leaf = names::encode(name)?;
+        if let Some(raw) = lstat(directory, &leaf)? {
+            return Ok(Self { leaf, raw: Some(raw) });
+        }
+        if let Some(found) = find(name)? {
+            // It may be remembered and gone.
+            if let Some(raw) = lstat(directory, &found)? {
+                return Ok(Self { leaf: found, raw: Some(raw) });
+            }
+        }
+        Ok(Self { leaf, raw: None })
+    }
+
+    /// The metadata of the name itself.
+    pub(super) fn existing(&self) -> Result<&Statx> {
+        self.raw.as_ref().ok_or(Error::NotFound)
+    }
+}
+
+/// The entry `name` of a locked directory, which must stand for `handle`'s file, itself or as a symlink to it.
+///
+/// Between this look and the change that follows a local process can still exchange the name: POSIX has no
+/// call that changes a name only if it is a certain file. It needs the right to change the directory for that,
+/// and the change is made with no more than the actor's. The server's own changes are serialized by the
+/// directory's lock.
+pub(super) fn verified(
+    root: &Root,
+    change: &OwnChange<'_>,
+    directory_path: &[u8],
+    name: &str,
+    handle: &LocalHandle,
+) -> Result<Entry> {
+    let entry = Entry::locked(change, name)?;
+    check_stands_for(root, directory_path, &entry, handle)?;
+    Ok(entry)
+}
+
+/// Opens an entry of a directory or a stream of a file.
+pub(super) fn open_in(
+    root: &Arc<Root>,
+    actor: &Actor,
+    directory: &LocalHandle,
+    path: &RelativePath,
+    followed: bool,
+) -> Result<Opened> {
+    if let Some(wanted) = path.stream() {
+        let name = stream::find(directory.fd(), wanted)?.ok_or(Error::NotFound)?;
+        return finish_stream(directory.duplicate(actor, Wanted::NOTHING)?, name, Wanted::NOTHING);
+    }
+    let name = path.name().ok_or(Error::InvalidArgument)?;
+    let guard = root.credentials.assume(actor)?;
+    let entry = Entry::of(directory.fd(), name)?;
+    entry.existing()?;
+    let fd = open_entry(directory.fd(), &entry.leaf, OFlags::PATH, Mode::empty())?;
+    let raw = statx_fd(fd.as_fd())?;
+    let disk = joined(&directory.path, &entry.leaf);
+    if metadata::kind(&raw) != Kind::Symlink {
+        drop(guard);
+        return finish(root, actor, fd, Wanted::NOTHING, false, disk);
+    }
+    let stat = if root.options.follow_symlinks {
+        let target = follow(root, directory, path, &entry.leaf);
+        drop(guard);
+        if followed {
+            return finish(root, actor, target?, Wanted::NOTHING, false, disk);
+        }
+        // One that leads nowhere shows itself.
+        target.and_then(|target| metadata::stat_fd(target.as_fd())).unwrap_or_else(|_| plain(&raw))
+    } else {
+        link::stat(root, &disk, &raw)
+    };
+    let path = names::decode_path(&disk);
+    let own = plain(&raw);
+    let handle = LocalHandle::new(root, fd, Wanted::NOTHING, false, &own, disk, actor);
+    Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
+}
+
+/// The directory in which `path` stands for `handle`'s file.
+pub(super) fn directory_of(
+    root: &Arc<Root>,
+    actor: &Actor,
+    path: &RelativePath,
+    handle: &LocalHandle,
+) -> Result<NamedIn> {
+    let (parent, name) = path.split().ok_or(Error::InvalidArgument)?;
+    let guard = root.credentials.assume(actor)?;
+    let (fd, directory_path) = root.directory(parent)?;
+    let entry = Entry::of(fd.as_fd(), name)?;
+    check_stands_for(root, &directory_path, &entry, handle)?;
+    let raw = statx_fd(fd.as_fd())?;
+    let uid = root.credentials.uid(actor);
+    let is_sticky = u32::from(raw.stx_mode) & STICKY != 0;
+    let is_owner = uid == raw.stx_uid || entry.raw.is_some_and(|entry| uid == entry.stx_uid);
+    let is_removable = root.credentials.is_all_powerful(actor)
+        || (permits(fd.as_fd(), Access::WRITE_OK | Access::EXEC_OK) && (!is_sticky || is_owner));
+    drop(guard);
+    let directory = LocalHandle::new(root, fd, Wanted::NOTHING, false, &plain(&raw), directory_path, actor);
+    Ok(NamedIn { directory: Arc::new(directory), is_removable })
+}
+
+/// The path on disk of an entry.
+pub(super) fn joined(directory: &[u8], leaf: &[u8]) -> Vec<u8> {
+    let mut path = directory.to_vec();
+    names::push_component(&mut path, leaf);
+    path
+}
+
+/// Whether both are one file.
+pub(super) fn is_same(one: &Statx, other: &Statx) -> bool {
+    (device(one), one.stx_ino) == (device(other), other.stx_ino)
+}
+
+fn check_stands_for(root: &Root, directory_path: &[u8], entry: &Entry, handle: &LocalHandle) -> Result<()> {
+    let mut named = *entry.existing()?;
+    let own = statx_fd(handle.fd())?;
+    let is_followed = root.options.follow_symlinks && metadata::kind(&own) != Kind::Symlink;
+    if metadata::kind(&named) == Kind::Symlink && is_followed {
+        let path = joined(directory_path, &entry.leaf);
+        let fd = root.open_at(&path, OFlags::PATH, Mode::empty())?;
+        named = statx_fd(fd.as_fd())?;
+    }
+    if is_same(&own, &named) { Ok(()) } else { Err(Error::Replaced) }
+}
+
+/// What a symlink of a directory leads to. The kernel follows it from the share's root, so the directory must be
+/// where `path` says.
+fn follow(root: &Root, directory: &LocalHandle, path: &RelativePath, leaf: &[u8]) -> Result<OwnedFd> {
+    let (parent, _) = path.split().ok_or(Error::InvalidArgument)?;
+    let (again, disk) = root.directory(parent)?;
+    if directory_key(again.as_fd())? != directory_key(directory.fd())? {
+        return Err(Error::NotFound);
+    }
+    Ok(root.open_at(&joined(&disk, leaf), OFlags::PATH, Mode::empty())?)
+}
+
+fn lstat(directory: BorrowedFd<'_>, leaf: &[u8]) -> Result<Option<Statx>> {
+    match statx(directory, leaf, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(raw) => Ok(Some(raw)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Metadata without what is stored.
+pub(super) fn plain(raw: &Statx) -> Stat {
+    metadata::to_stat(raw, Default::default())
+}

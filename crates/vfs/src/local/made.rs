@@ -1,0 +1,101 @@
+//! What has just been created: that it is what was created, its attributes, and taking it back.
+
+use super::change::temporary_name;
+use super::directory;
+use super::entry::{is_same, plain};
+use super::folded::OwnChange;
+use super::metadata::{self, Stored};
+use super::resolve::{Root, open_entry, statx, statx_fd};
+use crate::backend::Actor;
+use crate::error::{Error, Result};
+use crate::stat::Kind;
+use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use wire::FileAttributes;
+
+/// Makes a directory and opens it; the thread acts as `actor`.
+///
+/// The kernel has no call that does both, and between the two a local process that may change the parent can
+/// put another directory under the name. So what is opened must be what the actor has just made: it belongs to
+/// the actor, is empty and was born since the parent changed last. What is not counts as somebody else's
+/// ([`Error::Exists`]), to be looked at as what exists is.
+pub(super) fn make_directory(
+    root: &Root,
+    actor: &Actor,
+    change: &OwnChange<'_>,
+    leaf: &[u8],
+    mode: Mode,
+) -> Result<OwnedFd> {
+    rustix::fs::mkdirat(change.fd(), leaf, mode)?;
+    let opened = open_entry(change.fd(), leaf, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
+    let fd = match opened {
+        Ok(fd) => fd,
+        // Gone again, or something else by now. A mode that keeps its owner out is an error of its own.
+        Err(error) => {
+            let is_own = statx(change.fd(), leaf, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|raw| metadata::kind(&raw) == Kind::Directory && is_owned(root, actor, &raw));
+            return Err(if is_own { error.into() } else { Error::Exists });
+        }
+    };
+    let raw = statx_fd(fd.as_fd())?;
+    let is_made = (is_owned(root, actor, &raw) || is_given_owner(change.fd(), &raw)?)
+        && is_born_since(change, &raw)?
+        && directory::is_empty(fd.as_fd())?;
+    if is_made { Ok(fd) } else { Err(Error::Exists) }
+}
+
+/// Stores the attributes and creation time of something new.
+pub(super) fn initialize(fd: &OwnedFd, kind: Kind, attributes: FileAttributes) -> Result<()> {
+    let created = plain(&statx_fd(fd.as_fd())?).created;
+    match metadata::store(fd.as_fd(), kind, &Stored { attributes, created, changed: None }) {
+        Err(Error::NotSupported) => Ok(()),
+        result => result,
+    }
+}
+
+/// Takes back a creation that could not be completed, with the actor's rights, if the name still is what was
+/// created.
+pub(super) fn undo(root: &Root, actor: &Actor, change: &OwnChange<'_>, leaf: &[u8], fd: &OwnedFd) {
+    let undone = || -> Result<()> {
+        let _guard = root.credentials.assume(actor)?;
+        let (own, named) = (statx_fd(fd.as_fd())?, statx(change.fd(), leaf, AtFlags::SYMLINK_NOFOLLOW)?);
+        if !is_same(&own, &named) {
+            return Err(Error::Replaced);
+        }
+        let is_directory = metadata::kind(&own) == Kind::Directory;
+        let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
+        Ok(rustix::fs::unlinkat(change.fd(), leaf, flags)?)
+    };
+    match undone() {
+        Ok(()) => change.done(Some(leaf), None),
+        Err(error) => tracing::warn!(%error, "cannot remove a file whose creation failed; it stays"),
+    }
+}
+
+fn is_owned(root: &Root, actor: &Actor, raw: &Statx) -> bool {
+    raw.stx_uid == root.credentials.uid(actor)
+}
+
+/// Whether the directory belongs to whom the file system gives all that the thread makes: FAT and mapped network
+/// file systems know no owners, or other ones. A file made for the purpose tells.
+fn is_given_owner(parent: BorrowedFd<'_>, raw: &Statx) -> Result<bool> {
+    let name = temporary_name(raw.stx_ino);
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
+    let probe = open_entry(parent, &name, flags, Mode::empty())?;
+    let owner = statx_fd(probe.as_fd()).map(|raw| raw.stx_uid);
+    rustix::fs::unlinkat(parent, &name, AtFlags::empty())?;
+    Ok(owner? == raw.stx_uid)
+}
+
+/// Whether it was born after the last change of the parent before its creation, by the file system's own clock;
+/// one that tells no birth, or whose clock went back meanwhile, proves nothing.
+fn is_born_since(change: &OwnChange<'_>, raw: &Statx) -> Result<bool> {
+    let before = change.before().changed();
+    if !StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::BTIME)
+        || (raw.stx_btime.tv_sec, raw.stx_btime.tv_nsec) >= before
+    {
+        return Ok(true);
+    }
+    let parent = statx_fd(change.fd())?;
+    Ok((parent.stx_ctime.tv_sec, parent.stx_ctime.tv_nsec) < before)
+}

@@ -1,0 +1,434 @@
+//! Names that a local process exchanges while the backend works on them: what was found and decided about is what is
+//! acted on. Each test runs one verb against an endless RENAME_EXCHANGE, as a user, and looks at what is not the
+//! user's afterwards. Needs root: two Unix users.
+#![cfg(target_os = "linux")]
+
+use rustix::fs::{CWD, RenameFlags};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use vfs::{
+    Actor, Backend, Error, Kind, LocalBackend, LocalOptions, NamedIn, Opened, Parent, RelativePath, Wanted,
+};
+use wire::FileAttributes;
+
+/// Who works through the backend.
+const USER: u32 = 65_534;
+/// Whose files must stay as they are.
+const OTHER: u32 = 65_533;
+/// How often a verb is tried, and for how long at most.
+const TRIES: usize = 1_500;
+const TIME: Duration = Duration::from_secs(4);
+
+struct Share {
+    outer: tempfile::TempDir,
+    backend: LocalBackend,
+    actor: Actor,
+}
+
+impl Share {
+    /// None where the tests cannot run.
+    fn new(follow_symlinks: bool) -> Option<Self> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root can act as two users");
+            return None;
+        }
+        let outer = tempfile::tempdir().unwrap();
+        let options = LocalOptions { follow_symlinks, ..LocalOptions::default() };
+        std::fs::set_permissions(outer.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let backend = LocalBackend::open(outer.path(), options).unwrap();
+        Some(Self { outer, backend, actor: Actor::user(USER, USER, vec![]) })
+    }
+
+    fn disk(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.outer.path().join(name)
+    }
+
+    /// A directory that everybody may change as far as the kernel goes, which is what a descriptor is about.
+    fn directory(&self, name: &str, owner: u32) {
+        std::fs::create_dir(self.disk(name)).unwrap();
+        self.give(name, owner, 0o777);
+    }
+
+    fn file(&self, name: &str, owner: u32) {
+        std::fs::write(self.disk(name), name).unwrap();
+        self.give(name, owner, 0o644);
+    }
+
+    fn give(&self, name: &str, owner: u32, mode: u32) {
+        std::os::unix::fs::chown(self.disk(name), Some(owner), Some(owner)).unwrap();
+        std::fs::set_permissions(self.disk(name), PermissionsExt::from_mode(mode)).unwrap();
+    }
+
+    fn names(&self, name: &str) -> Vec<String> {
+        let entries = std::fs::read_dir(self.disk(name)).unwrap();
+        entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    /// Exchanges two names for as long as `verb` is tried; how often it succeeded.
+    fn exchanging(&self, one: &str, other: &str, mut verb: impl FnMut(usize) -> bool) -> usize {
+        let done = AtomicBool::new(false);
+        let rounds = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (one, other) = (self.disk(one), self.disk(other));
+                while !done.load(Ordering::Relaxed) {
+                    // A name may be missing for a moment, where the verb removes or makes it.
+                    let exchanged = rustix::fs::renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE);
+                    if exchanged.is_ok() {
+                        rounds.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+            let _ends = SetOnDrop(&done);
+            let start = Instant::now();
+            let mut succeeded = 0;
+            for number in 0..TRIES {
+                if start.elapsed() >= TIME {
+                    break;
+                }
+                succeeded += usize::from(verb(number));
+            }
+            assert!(rounds.load(Ordering::Relaxed) > 0, "nothing was exchanged");
+            succeeded
+        })
+    }
+
+    fn parent(&self, text: &str) -> Option<Parent> {
+        accepted(self.backend.parent(&self.actor, &path(text)))
+    }
+
+    fn open(&self, text: &str) -> Option<Opened> {
+        accepted(self.backend.open(&self.actor, &path(text), Wanted::NOTHING))
+    }
+}
+
+/// Ends the exchanging, on a panic too.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::new(text).unwrap()
+}
+
+/// What may come of a verb whose name is exchanged; nothing else may.
+fn accepted<T>(result: Result<T, Error>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(
+            Error::NotFound
+            | Error::PathNotFound
+            | Error::Exists
+            | Error::Replaced
+            | Error::AccessDenied
+            | Error::NotADirectory
+            | Error::Busy
+            | Error::Loop,
+        ) => None,
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+#[test]
+fn a_reopened_file_is_the_one_that_was_looked_at() {
+    let Some(share) = Share::new(true) else { return };
+    share.file("mine", USER);
+    share.file("others", OTHER);
+    symlink("others", share.disk("trap")).unwrap();
+    let succeeded = share.exchanging("mine", "trap", |_| {
+        let Some(opened) = share.open("mine") else { return false };
+        let Some(again) = accepted(share.backend.reopen(&share.actor, &opened, Wanted::BOTH)) else {
+            assert_eq!(opened.stat.uid, OTHER, "the user's own file can be written to");
+            return false;
+        };
+        assert!(again.stat.is_same_file(&opened.stat));
+        assert_eq!(again.stat.uid, USER);
+        again.handle.write_at(b"written", 0).unwrap();
+        true
+    });
+    assert!(succeeded > 0);
+    assert_eq!(std::fs::read(share.disk("others")).unwrap(), b"others");
+}
+
+#[test]
+fn what_is_created_is_created_in_the_directory_that_was_checked() {
+    let Some(share) = Share::new(true) else { return };
+    share.directory("door", USER);
+    share.directory("closed", OTHER);
+    symlink("closed", share.disk("trap")).unwrap();
+    for is_directory in [false, true] {
+        let succeeded = share.exchanging("door", "trap", |number| {
+            let Some(parent) = share.parent(&format!("door/new {number} {is_directory}")) else {
+                return false;
+            };
+            // Who asks the descriptor of what is not the user's hears no.
+            if parent.stat.uid != USER {
+                return false;
+            }
+            let (actor, attributes) = (&share.actor, FileAttributes::NONE);
+            let made = if is_directory {
+                share.backend.create_directory_in(actor, &parent, attributes)
+            } else {
+                share.backend.create_file_in(actor, &parent, attributes, Wanted::BOTH)
+            };
+            made.unwrap();
+            true
+        });
+        assert!(succeeded > 0);
+    }
+    assert_eq!(share.names("closed"), [""; 0]);
+}
+
+#[test]
+fn names_are_given_in_the_directory_that_was_checked() {
+    let Some(share) = Share::new(true) else { return };
+    share.directory("door", USER);
+    share.directory("closed", OTHER);
+    share.directory("work", USER);
+    symlink("closed", share.disk("trap")).unwrap();
+    for is_link in [false, true] {
+        let succeeded = share.exchanging("door", "trap", |number| {
+            let from = format!("work/{number} {is_link}");
+            share.file(&from, USER);
+            let opened = share.open(&from).unwrap();
+            let Some(parent) = share.parent(&format!("door/{number} {is_link}")) else { return false };
+            if parent.stat.uid != USER {
+                return false;
+            }
+            if is_link {
+                share.backend.link_in(&share.actor, &*opened.handle, &parent, None).unwrap();
+            } else {
+                share.backend.rename_in(&share.actor, &*opened.handle, &path(&from), &parent, None).unwrap();
+            }
+            true
+        });
+        assert!(succeeded > 0);
+    }
+    assert_eq!(share.names("closed"), [""; 0]);
+}
+
+#[test]
+fn a_directory_that_was_made_is_not_taken_for_another() {
+    let Some(share) = Share::new(true) else { return };
+    share.directory("door", USER);
+    let (round, done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let (made, refused) = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let number = round.load(Ordering::Relaxed);
+                let (new, decoy) =
+                    (share.disk(format!("door/new {number}")), share.disk(format!("door/decoy {number}")));
+                // There is nothing to exchange until the directory is made.
+                let _exchanged = rustix::fs::renameat_with(CWD, new, CWD, decoy, RenameFlags::EXCHANGE);
+            }
+        });
+        let _ends = SetOnDrop(&done);
+        let (mut made, mut refused) = (0, 0);
+        let start = Instant::now();
+        for number in 1..TRIES {
+            if start.elapsed() >= TIME {
+                break;
+            }
+            share.directory(&format!("door/decoy {number}"), OTHER);
+            round.store(number, Ordering::Relaxed);
+            let new = path(&format!("door/new {number}"));
+            match share.backend.create_directory(&share.actor, &new, FileAttributes::NONE) {
+                Ok(opened) => {
+                    assert_eq!(opened.stat.uid, USER);
+                    made += 1;
+                }
+                Err(Error::Exists) => refused += 1,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        (made, refused)
+    });
+    assert!(made > 0 && refused > 0, "{made} made, {refused} refused");
+    for name in share.names("door") {
+        let found = std::fs::metadata(share.disk("door").join(&name)).unwrap();
+        let attributes =
+            rustix::fs::lgetxattr(share.disk("door").join(&name), "user.DOSATTRIB", &mut [0; 256]);
+        assert!(found.uid() == USER || attributes.is_err(), "{name}: another's directory was changed");
+    }
+}
+
+#[test]
+fn only_the_file_that_is_open_is_removed() {
+    let Some(share) = Share::new(true) else { return };
+    share.directory("door", USER);
+    share.directory("closed", OTHER);
+    share.file("closed/f", OTHER);
+    symlink("closed", share.disk("trap")).unwrap();
+    share.directory("work", USER);
+    let succeeded = share.exchanging("door", "trap", |number| {
+        let made = share.parent("door/f").filter(|parent| parent.stat.uid == USER);
+        let Some(made) = made.map(|parent| {
+            share.backend.create_file_in(&share.actor, &parent, FileAttributes::NONE, Wanted::NOTHING)
+        }) else {
+            return false;
+        };
+        let Some(made) = accepted(made) else { return false };
+        let mut removed = false;
+        for _ in 0..TRIES {
+            if accepted(share.backend.remove(&share.actor, &path("door/f"), &*made.handle)).is_some() {
+                removed = true;
+                break;
+            }
+        }
+        assert!(removed, "{number}: half of the time the name is the file's");
+        true
+    });
+    assert!(succeeded > 0);
+    assert_eq!(std::fs::read(share.disk("closed/f")).unwrap(), b"closed/f");
+}
+
+#[test]
+fn only_the_file_that_was_looked_at_is_replaced() {
+    let Some(share) = Share::new(true) else { return };
+    share.directory("door", USER);
+    share.directory("closed", OTHER);
+    share.file("closed/f", OTHER);
+    share.file("door/f", USER);
+    symlink("closed", share.disk("trap")).unwrap();
+    let succeeded = share.exchanging("door", "trap", |number| {
+        let from = format!("new {number}");
+        share.file(&from, USER);
+        let opened = share.open(&from).unwrap();
+        let Some(parent) = share.parent("door/f").filter(|parent| parent.stat.uid == USER) else {
+            return false;
+        };
+        let replaced = share.backend.open_in(&share.actor, &*parent.handle, &parent.path, false).unwrap();
+        assert_eq!(replaced.stat.uid, USER);
+        let replaced = Some(&*replaced.handle);
+        share.backend.rename_in(&share.actor, &*opened.handle, &path(&from), &parent, replaced).unwrap();
+        true
+    });
+    assert!(succeeded > 0);
+    assert_eq!(std::fs::read(share.disk("closed/f")).unwrap(), b"closed/f");
+}
+
+/// A file that took the name since it was looked at is not replaced.
+#[test]
+fn a_file_that_was_not_looked_at_is_not_replaced() {
+    let Some(share) = Share::new(true) else { return };
+    for name in ["a", "b", "c"] {
+        share.file(name, USER);
+    }
+    let open = |name: &str| share.open(name).unwrap();
+    let (a, b) = (open("a"), open("b"));
+    let to = share.parent("b").unwrap();
+    std::fs::rename(share.disk("c"), share.disk("b")).unwrap();
+    for replaced in [Some(&*b.handle), None] {
+        let renamed = share.backend.rename_in(&share.actor, &*a.handle, &path("a"), &to, replaced);
+        assert!(matches!(renamed, Err(Error::Replaced | Error::Exists)), "{renamed:?}");
+        let linked = share.backend.link_in(&share.actor, &*a.handle, &to, replaced);
+        assert!(matches!(linked, Err(Error::Replaced | Error::Exists)), "{linked:?}");
+    }
+    assert_eq!(std::fs::read(share.disk("b")).unwrap(), b"c");
+}
+
+#[test]
+fn the_right_to_delete_is_that_of_the_directory_that_has_the_file() {
+    let Some(share) = Share::new(true) else { return };
+    share.directory("door", USER);
+    share.directory("closed", OTHER);
+    share.give("closed", OTHER, 0o755);
+    share.file("closed/f", OTHER);
+    share.file("door/f", USER);
+    symlink("closed", share.disk("trap")).unwrap();
+    let succeeded = share.exchanging("door", "trap", |_| {
+        let Some(opened) = share.open("door/f") else { return false };
+        let named = share.backend.directory_of(&share.actor, &path("door/f"), &*opened.handle);
+        let Some(NamedIn { directory, is_removable }) = accepted(named) else { return false };
+        assert_eq!(directory.stat().unwrap().uid, opened.stat.uid);
+        assert_eq!(is_removable, opened.stat.uid == USER);
+        true
+    });
+    assert!(succeeded > 0);
+}
+
+#[test]
+fn a_listing_looks_names_up_in_the_directory_that_is_listed() {
+    let Some(share) = Share::new(true) else { return };
+    share.directory("door", OTHER);
+    share.directory("mine", USER);
+    share.file("door/secret", OTHER);
+    share.file("mine/secret", USER);
+    let listed = share.backend.open(&Actor::Process, &path("door"), Wanted::READ).unwrap();
+    let succeeded = share.exchanging("door", "mine", |_| {
+        let looked_up =
+            share.backend.open_in(&Actor::Process, &*listed.handle, &path("door/secret"), true).unwrap();
+        assert_eq!(looked_up.stat.uid, OTHER);
+        true
+    });
+    assert!(succeeded > 0);
+}
+
+#[test]
+fn a_stream_is_made_on_the_file_that_was_checked() {
+    let Some(share) = Share::new(true) else { return };
+    share.file("mine", USER);
+    share.file("others", OTHER);
+    share.give("others", OTHER, 0o666);
+    symlink("others", share.disk("trap")).unwrap();
+    let succeeded = share.exchanging("mine", "trap", |number| {
+        let stream = path("mine").with_stream(format!("s{number}")).unwrap();
+        let Some(parent) = accepted(share.backend.parent(&share.actor, &stream)) else { return false };
+        if parent.stat.uid != USER {
+            return false;
+        }
+        let made =
+            share.backend.create_file_in(&share.actor, &parent, FileAttributes::NONE, Wanted::BOTH).unwrap();
+        assert_eq!(made.stat.uid, USER);
+        share.backend.remove(&share.actor, &stream, &*made.handle).unwrap();
+        true
+    });
+    assert!(succeeded > 0);
+    let streams = share.backend.open(&Actor::Process, &path("others"), Wanted::NOTHING).unwrap();
+    assert!(streams.handle.streams().unwrap().is_empty());
+}
+
+#[test]
+fn a_symlink_takes_the_place_of_no_other_file() {
+    let Some(share) = Share::new(false) else { return };
+    share.directory("work", USER);
+    share.file("work/full", USER);
+    let mut left = 0;
+    let succeeded = share.exchanging("work/empty", "work/full", |_| {
+        let made = share.backend.create_file(
+            &share.actor,
+            &path("work/empty"),
+            FileAttributes::NONE,
+            Wanted::NOTHING,
+        );
+        let Some(made) = accepted(made) else {
+            // It is there from the round before, under one of the two names.
+            for name in ["work/empty", "work/full"] {
+                let found = std::fs::symlink_metadata(share.disk(name));
+                if found.is_ok_and(|it| it.is_symlink() || it.len() == 0) {
+                    let _gone = std::fs::remove_file(share.disk(name));
+                }
+            }
+            return false;
+        };
+        left += 1;
+        let placed =
+            share.backend.make_symlink(&share.actor, &path("work/empty"), &*made.handle, "elsewhere");
+        let placed = accepted(placed).is_some();
+        assert_eq!(placed, made.handle.stat().unwrap().kind == Kind::Symlink);
+        placed
+    });
+    assert!(succeeded > 0 && left > 0);
+    let mut full = 0;
+    for name in share.names("work") {
+        assert!(!name.starts_with('.'), "nothing temporary stays: {name}");
+        full += usize::from(std::fs::read(share.disk("work").join(name)).is_ok_and(|it| it == b"work/full"));
+    }
+    assert_eq!(full, 1, "the file that was in the way is still there");
+}

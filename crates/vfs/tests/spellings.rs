@@ -1,0 +1,135 @@
+//! One name has one spelling, whoever makes it at the same time, and through whatever share.
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::sync::Barrier;
+use vfs::{Actor, Backend, Error, LocalBackend, LocalOptions, Opened, RelativePath, Wanted};
+use wire::FileAttributes;
+
+fn share(directory: &Path) -> LocalBackend {
+    LocalBackend::open(directory, LocalOptions::default()).unwrap()
+}
+
+fn path(text: &str) -> RelativePath {
+    RelativePath::new(text).unwrap()
+}
+
+fn make(backend: &LocalBackend, name: &str) -> Result<Opened, Error> {
+    backend.create_file(&Actor::Process, &path(name), FileAttributes::NONE, Wanted::NOTHING)
+}
+
+fn open(backend: &LocalBackend, name: &str) -> Result<Opened, Error> {
+    backend.open(&Actor::Process, &path(name), Wanted::NOTHING)
+}
+
+/// In long directories, which are remembered, as in short ones; through two shares over one directory.
+#[test]
+fn of_several_spellings_made_at_once_one_is_made() {
+    for others in [0, 200] {
+        let directory = tempfile::tempdir().unwrap();
+        let shares = [share(directory.path()), share(directory.path())];
+        for number in 0..others {
+            make(&shares[0], &format!("other {number}")).unwrap();
+        }
+        let spellings = ["name", "NAME", "Name", "nAME"];
+        for round in 0..150 {
+            let barrier = Barrier::new(spellings.len());
+            let made: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = spellings
+                    .iter()
+                    .enumerate()
+                    .map(|(number, spelling)| {
+                        let (backend, barrier) = (&shares[number % 2], &barrier);
+                        scope.spawn(move || {
+                            let name = path(&format!("{spelling} {round}"));
+                            barrier.wait();
+                            let (actor, none) = (&Actor::Process, FileAttributes::NONE);
+                            let made = match number {
+                                0 => backend.create_directory(actor, &name, none),
+                                1 => {
+                                    // A rename gives a name as well.
+                                    let own = make(backend, &format!("renamed {round}")).unwrap();
+                                    let from = path(&format!("renamed {round}"));
+                                    let renamed = backend.rename(actor, &*own.handle, &from, &name, false);
+                                    renamed.map(|_| own)
+                                }
+                                2 => {
+                                    let own = make(backend, &format!("linked {round}")).unwrap();
+                                    backend.link(actor, &*own.handle, &name, false).map(|_| own)
+                                }
+                                _ => backend.create_file(actor, &name, none, Wanted::NOTHING),
+                            };
+                            match made {
+                                Ok(_) => 1,
+                                Err(Error::Exists) => 0,
+                                Err(error) => panic!("{error:?}"),
+                            }
+                        })
+                    })
+                    .collect();
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+            });
+            assert_eq!(made, 1, "round {round}");
+        }
+    }
+}
+
+/// What a local process made since the names were remembered is found after any change of the server's own.
+#[test]
+fn an_own_change_makes_no_stale_memory_valid() {
+    let directory = tempfile::tempdir().unwrap();
+    let backend = share(directory.path());
+    for number in 0..300 {
+        make(&backend, &format!("File {number}")).unwrap();
+    }
+    let change = |kind: &str, number: usize, file: &Opened| {
+        let (actor, from) = (&Actor::Process, path(&file.path));
+        match kind {
+            "remove" => backend.remove(actor, &from, &*file.handle).unwrap(),
+            "rename" => drop(
+                backend
+                    .rename(actor, &*file.handle, &from, &path(&format!("Moved {number}")), false)
+                    .unwrap(),
+            ),
+            "link" => {
+                drop(backend.link(actor, &*file.handle, &path(&format!("Link {number}")), false).unwrap());
+            }
+            _ => drop(make(&backend, &format!("New {number}")).unwrap()),
+        }
+    };
+    for (round, kind) in ["remove", "rename", "link", "create"].into_iter().cycle().take(40).enumerate() {
+        // Remembered, if it was not.
+        assert!(matches!(open(&backend, "NOTHING OF THE KIND"), Err(Error::NotFound)));
+        let file = open(&backend, &format!("File {round}")).unwrap();
+        let foreign = format!("Foreign {round}");
+        std::fs::write(directory.path().join(&foreign), "").unwrap();
+        // By its exact name, so that nothing is looked up before.
+        change(kind, round, &file);
+        let found = open(&backend, &foreign.to_uppercase());
+        assert_eq!(found.map(|found| found.path).ok().as_ref(), Some(&foreign), "after {kind}");
+        assert!(matches!(make(&backend, &foreign.to_lowercase()), Err(Error::Exists)), "after {kind}");
+    }
+}
+
+/// A directory's lock is the process's: two shares rename between two directories in both directions at once.
+#[test]
+fn renames_in_opposite_directions_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let shares = [share(directory.path()), share(directory.path())];
+    for name in ["a", "b"] {
+        std::fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    std::thread::scope(|scope| {
+        for (number, backend) in shares.iter().enumerate() {
+            scope.spawn(move || {
+                let names = [format!("a/{number}"), format!("b/{number}")];
+                let file = make(backend, &names[0]).unwrap();
+                for round in 0..500 {
+                    let (from, to) = (&names[round % 2], &names[(round + 1) % 2]);
+                    let real = backend.rename(&Actor::Process, &*file.handle, &path(from), &path(to), false);
+                    assert_eq!(real.unwrap(), *to);
+                }
+            });
+        }
+    });
+}
