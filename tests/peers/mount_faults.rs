@@ -339,6 +339,58 @@ wait("done")
 }
 
 #[test]
+fn an_append_takes_turns_with_locks() {
+    for subject in servers() {
+        let machine = Machine::of(&subject);
+        machine.mount("one", "data", &[]).success();
+        machine.mount("two", "data", &[]).success();
+        python(
+            r#"
+import errno, fcntl, os, sys, threading, time
+here, there = (os.path.join(directory, "log") for directory in sys.argv[1:])
+def size(): return os.stat(here).st_size
+def read(name):
+    # What appends is not cached.
+    with open(os.open(name, os.O_RDONLY | os.O_APPEND), "rb") as file: return file.read()
+file = os.open(here, os.O_CREAT | os.O_RDWR | os.O_APPEND)
+# What the process has locked it appends to, through any of its opens, and to part of it.
+fcntl.lockf(file, fcntl.LOCK_EX, 3, 0)
+assert os.write(file, b"12345") == 5
+other = os.open(here, os.O_WRONLY | os.O_APPEND)
+fcntl.lockf(file, fcntl.LOCK_EX, 0, 0)
+assert os.write(other, b"678") == 3
+# What somebody else has locked is waited for.
+far = os.open(there, os.O_WRONLY | os.O_APPEND)
+waiting = threading.Thread(target=os.write, args=(far, b"90"))
+waiting.start()
+waiting.join(0.5)
+assert waiting.is_alive() and size() == 8
+fcntl.lockf(file, fcntl.LOCK_UN, 0, 0)
+waiting.join(20)
+assert not waiting.is_alive()
+assert read(here) == b"1234567890" == read(there)
+# An open that becomes an append's.
+late = os.open(here, os.O_RDWR)
+assert os.read(late, 3) == b"123"
+fcntl.fcntl(late, fcntl.F_SETFL, os.O_APPEND)
+assert os.write(far, b"a") == 1 and os.write(late, b"b") == 1
+assert read(here) == b"1234567890ab" == read(there)
+os.lseek(late, 0, os.SEEK_SET)
+assert os.read(late, 100) == b"1234567890ab"
+# More than one request carries.
+large = os.urandom(3 << 20)
+written = 0
+while written < len(large): written += os.write(far, large[written:])
+assert read(here) == b"1234567890ab" + large == read(there)
+"#,
+            &[&machine.directory("one"), &machine.directory("two")],
+        );
+        machine.net_use(&[&machine.directory("one"), "/delete"]).success();
+        machine.net_use(&[&machine.directory("two"), "/delete"]).success();
+    }
+}
+
+#[test]
 fn appends_of_two_clients_overwrite_nothing() {
     for subject in servers() {
         let machine = Machine::of(&subject);

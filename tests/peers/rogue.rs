@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass};
 use wire::header::{Compound, Header};
-use wire::ioctl::FsctlCode;
+use wire::ioctl::{FsctlCode, ReparseData, ReparseTag};
 use wire::msg::{
     CloseResponse, CreateRequest, CreateResponse, EchoResponse, ErrorResponse, GlobalCapabilities,
     IoctlRequest, IoctlResponse, LockResponse, LogoffResponse, NegotiateResponse, QueryDirectoryRequest,
@@ -323,6 +323,45 @@ async fn names_and_sizes_that_cannot_be_are_not_shown() {
     })
     .await;
     in_a_mount(&sizes, "fails(errno.EIO, os.listdir, '.')").await;
+}
+
+#[tokio::test]
+async fn a_link_leads_somewhere_or_is_an_error() {
+    if !need(NEEDS) {
+        return;
+    }
+    let targets = Arc::new(AtomicUsize::new(0));
+    let rogue = Rogue::start(move |header, message| match header.command {
+        Command::CREATE => {
+            let request = CreateRequest::decode(message).expect("a CREATE");
+            (!request.name.is_empty()).then(|| created(FileAttributes::REPARSE_POINT, Some(0)))
+        }
+        Command::IOCTL => {
+            let code = IoctlRequest::decode(message).expect("an IOCTL").ctl_code;
+            if code != FsctlCode::GET_REPARSE_POINT.0 {
+                return None;
+            }
+            // What WSL makes: the target as it is.
+            let target = match targets.fetch_add(1, Ordering::SeqCst) {
+                0 => b"a\0b".to_vec(),
+                1 => Vec::new(),
+                _ => vec![b'x'; 5000],
+            };
+            let (mut data, mut output) = (vec![2, 0, 0, 0], Vec::new());
+            data.extend(target);
+            ReparseData { tag: ReparseTag::LX_SYMLINK, guid: None, data: &data }.encode(&mut output);
+            let response = IoctlResponse { ctl_code: code, output: &output, ..IoctlResponse::default() };
+            Some(body(|out, base| response.encode(out, base)))
+        }
+        _ => None,
+    })
+    .await;
+    in_a_mount(
+        &rogue,
+        "fails(errno.EIO, os.lstat, 'zero')\nfails(errno.EIO, os.lstat, 'empty')\n\
+         assert not os.path.islink('long')",
+    )
+    .await;
 }
 
 #[tokio::test]

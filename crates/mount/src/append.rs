@@ -53,7 +53,11 @@ enum Tried {
     /// The end is here, not where it was taken to be.
     Moved(u64),
     /// Somebody has locked the bytes behind the end.
-    Locked,
+    Locked {
+        /// Whether it is a process of this machine. An append goes through its open if that can write, unless it is
+        /// just being unlocked; otherwise waiting is in vain.
+        here: bool,
+    },
 }
 
 impl Volume {
@@ -69,22 +73,26 @@ impl Volume {
         if length == 0 {
             return Ok(Appended { length, cached: false });
         }
-        let started = Instant::now();
+        let (started, mut here_since) = (Instant::now(), None);
         let (mut pause, longest) = limits::APPEND_PAUSES;
         loop {
             let tried = self.append_through_any(&open, end, data).await?;
             if let Tried::Written = tried {
                 break;
             }
+            if !matches!(tried, Tried::Locked { here: true }) {
+                here_since = None;
+            } else if here_since.get_or_insert_with(Instant::now).elapsed() > limits::APPEND_WAIT_HERE_MAX {
+                return Err(Errno::EACCES);
+            }
             if started.elapsed() > limits::APPEND_WAIT_MAX {
                 return Err(Errno::EACCES);
             }
-            match tried {
-                Tried::Moved(to) => end = to,
-                _ => {
-                    tokio::time::sleep(pause).await;
-                    pause = pause.saturating_mul(2).min(longest);
-                }
+            if let Tried::Moved(to) = tried {
+                end = to;
+            } else {
+                tokio::time::sleep(pause).await;
+                pause = pause.saturating_mul(2).min(longest);
             }
         }
         if open.direct {
@@ -97,7 +105,7 @@ impl Volume {
     async fn append_through_any(&self, open: &Arc<OpenFile>, end: u64, data: &Bytes) -> Result<Tried, Errno> {
         let mut tried = self.append_through(open, end, data).await?;
         for other in self.others(open, |other| other.writes) {
-            let Tried::Locked = tried else { break };
+            let Tried::Locked { .. } = tried else { break };
             tried = self.append_through(&other, end, data).await?;
         }
         Ok(tried)
@@ -115,7 +123,11 @@ impl Volume {
             match file.lock(&elements(&guards, LockFlags::EXCLUSIVE_LOCK | LockFlags::FAIL_IMMEDIATELY)).await
             {
                 Ok(()) => {}
-                Err(error) if refused(&error) => return Ok(Tried::Locked),
+                Err(error) if refused(&error) => {
+                    let here =
+                        held.iter().any(|piece| guards.iter().any(|guard| piece.range.overlaps(*guard)));
+                    return Ok(Tried::Locked { here });
+                }
                 Err(error) => return Err(self.failed(&live, &error)),
             }
         }

@@ -193,7 +193,13 @@ impl Volume {
         if slot.generation != live.generation || slot.given_up {
             return Ok(());
         }
-        slot.file.close().await.map_err(|error| self.failed(&live, &error))
+        let Err(error) = slot.file.close().await else { return Ok(()) };
+        let errno = self.failed(&live, &error);
+        if open.locked.load(Ordering::Relaxed) && !error.is(NtStatus::FILE_CLOSED) {
+            // Its locks are forgotten here, and must not stay there.
+            live.tree.connection().disconnect();
+        }
+        Err(errno)
     }
 
     /// Closes all that is open.

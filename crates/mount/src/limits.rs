@@ -59,6 +59,9 @@ pub(crate) const RESTORE_TIME_MAX: Duration = Duration::from_secs(60);
 /// a lock there for longer means to keep others out. Beyond, the call fails with EACCES, as any write there does.
 pub(crate) const APPEND_WAIT_MAX: Duration = Duration::from_secs(10);
 
+/// The same where it is a process of this machine that has locked it, in a way that not even its own open can write.
+pub(crate) const APPEND_WAIT_HERE_MAX: Duration = Duration::from_secs(1);
+
 /// The first and the longest pause between two tries of an append.
 pub(crate) const APPEND_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 

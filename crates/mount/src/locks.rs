@@ -351,9 +351,12 @@ impl Volume {
             connection.disconnect();
             return Err(Errno::EIO);
         };
-        // It may have been granted before the server heard.
-        if granted.is_ok_and(|answer| answer.status().is_success())
+        // It may have been granted before the server heard; some answer that they cancelled it and have granted it all
+        // the same.
+        let status = granted.map(|answer| answer.status());
+        if status.is_ok_and(|status| status.is_success() || status == NtStatus::CANCELLED)
             && let Err(error) = file.lock(&[unlocking(piece)]).await
+            && !error.is(NtStatus::RANGE_NOT_LOCKED)
         {
             let errno = self.failed(&live, &error);
             if let Ok(open) = self.files.get(piece.handle) {
@@ -400,7 +403,7 @@ impl Range {
         self.end.saturating_sub(self.start).saturating_add(1)
     }
 
-    fn overlaps(self, other: Self) -> bool {
+    pub(crate) fn overlaps(self, other: Self) -> bool {
         self.start <= other.end && other.start <= self.end
     }
 }

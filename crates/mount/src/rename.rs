@@ -194,7 +194,7 @@ impl Volume {
         let is_directory = match (is_directory(source), is_directory(target)) {
             (true, false) => return Err(Errno::ENOTDIR),
             (false, true) => return Err(Errno::EISDIR),
-            (true, true) if !self.list(to.path).await?.is_empty() => return Err(Errno::ENOTEMPTY),
+            (true, true) if self.has_entries(to.path).await? => return Err(Errno::ENOTEMPTY),
             (true, true) => true,
             (false, false) if used || read_only => false,
             // Somebody else has it open, or this user may not.

@@ -200,6 +200,16 @@ impl Volume {
 
     /// All entries of a directory, itself and the one above aside.
     pub(crate) async fn list(&self, path: &str) -> Result<Vec<Entry>, Errno> {
+        self.list_some(path, usize::MAX).await
+    }
+
+    /// Whether a directory has entries that are shown.
+    pub(crate) async fn has_entries(&self, path: &str) -> Result<bool, Errno> {
+        self.list_some(path, 1).await.map(|some| !some.is_empty())
+    }
+
+    /// The entries of a directory, or the first of them as soon as they are `enough`.
+    async fn list_some(&self, path: &str, enough: usize) -> Result<Vec<Entry>, Errno> {
         let live = self.live().await?;
         let directory = CreateParameters {
             access: AccessMask::READ_DATA | AccessMask::READ_ATTRIBUTES | AccessMask::SYNCHRONIZE,
@@ -226,6 +236,9 @@ impl Volume {
                 }
                 for listed in &more {
                     entries.extend(entry(listed)?);
+                }
+                if entries.len() >= enough {
+                    return Ok(());
                 }
             }
         });
