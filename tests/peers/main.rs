@@ -10,6 +10,7 @@ mod attributes;
 mod changes;
 mod control_pipe;
 mod documents;
+mod exchange;
 mod grammar;
 mod hostile;
 mod kernel;

@@ -37,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) write_times: WriteTimes,
     /// Wakes the task that watches the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
+    /// Told when something that was being removed or replaced no longer is.
+    pub(crate) vanished: Notify,
     pub(crate) guid: Guid,
     acceptor: Arc<AcceptorConfig>,
     settings: RwLock<Arc<Settings>>,
@@ -130,6 +132,7 @@ impl Server {
             watches: Watches::default(),
             write_times: WriteTimes::default(),
             timeouts_changed: Notify::new(),
+            vanished: Notify::new(),
             guid: Guid(guid),
             acceptor: acceptor_config(&settings),
             user_sids: RwLock::new(Arc::new(UserSids::load(&settings.state_directory))),

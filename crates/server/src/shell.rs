@@ -154,6 +154,7 @@ impl Server {
             for removal in &dropped.removals {
                 self.remove_name(removal, removal.by == dropped.global_id);
                 self.registry.lock("removed").removed(removal);
+                self.vanished.notify_waiters();
             }
             if let Content::Pipe(pipe) = &*dropped.attached.content {
                 pipe.close();
@@ -255,5 +256,6 @@ impl<'a> Replacing<'a> {
 impl Drop for Replacing<'_> {
     fn drop(&mut self) {
         self.server.registry.lock("end_replace").end_replace(&self.replacing);
+        self.server.vanished.notify_waiters();
     }
 }

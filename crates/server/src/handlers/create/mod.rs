@@ -173,6 +173,7 @@ async fn admit<'a>(
         }
         (Admission::LookAgain, _) => {
             server.waiters.leave(key);
+            vanishing(server, resolved.key()).await;
             Ok(None)
         }
         (Admission::MustWait, _) => {
@@ -203,6 +204,16 @@ async fn admit<'a>(
             Err(refused_status(refused))
         }
         (Admission::Granted(_), None) => Err(NtStatus::INTERNAL_ERROR),
+    }
+}
+
+/// Waits until what is removed or replaced just now is no longer, so that it can be looked up again.
+async fn vanishing(server: &crate::server::Server, file: FileKey) {
+    let vanished = server.vanished.notified();
+    if server.registry.lock("vanishing").is_vanishing(file)
+        && tokio::time::timeout(limits::MAX_VANISHING_WAIT, vanished).await.is_err()
+    {
+        tracing::debug!("a file takes long to be removed");
     }
 }
 
