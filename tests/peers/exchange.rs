@@ -159,7 +159,7 @@ async fn the_maximum_allowed_of_one_file_is_not_had_of_another() {
     let Some(subject) = subject() else { return };
     let place = Place::new(&subject).await;
     place.file("mine", place.bob, 0o600);
-    place.file("hers", place.alice, 0o644);
+    place.file("hers", place.alice, 0o666);
     symlink("hers", place.disk("trap")).expect("symlink");
     let share = tree(&subject, "bob", "data").await;
     let exchange = place.exchange("mine", "trap");
