@@ -319,3 +319,28 @@ async fn a_link_that_is_to_be_deleted_is_not_linked() {
     assert_eq!(fs::read(directory.join("linked")).expect("the other link"), b"secret");
     assert_eq!(fs::read(directory.join("target")).expect("the target"), b"stays");
 }
+
+/// A directory that is to be deleted takes nothing in: it would keep what was promised to go.
+#[tokio::test]
+async fn nothing_is_made_in_a_directory_that_is_to_be_deleted() {
+    let Some(subject) = Subject::with(&[]) else { return };
+    let share = tree(&subject, "alice", "data").await;
+    let made = CreateParameters {
+        disposition: CreateDisposition::CREATE,
+        access: AccessMask::FILE_ALL,
+        ..CreateParameters::directory("d")
+    };
+    let made = share.create(&made).await.expect("create");
+    made.set_delete_on_close(true).await.expect("set");
+    for options in [CreateOptions::DIRECTORY_FILE, CreateOptions::NON_DIRECTORY_FILE] {
+        let child = CreateParameters {
+            options,
+            disposition: CreateDisposition::CREATE,
+            ..CreateParameters::read_write(r"d\child")
+        };
+        let refused = share.create(&child).await;
+        assert!(refused.is_err_and(|error| error.is(NtStatus::DELETE_PENDING)));
+    }
+    made.close().await.expect("close");
+    assert!(!subject.share_dir("data").join("d").exists());
+}

@@ -19,19 +19,20 @@ const ANY_WRITE: u32 = 0o222;
 /// The metadata of an open file.
 pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Stat> {
     let raw = statx_fd(fd)?;
-    let mut stat = to_stat(&raw, stored(fd, kind(&raw)));
-    link::complete(&mut stat, || xattr::get(fd, xattr::REPARSE).ok().flatten());
+    let mut stat = to_stat(&raw, stored(fd, kind(&raw))?);
+    link::complete(&mut stat, || xattr::get(fd, xattr::REPARSE))?;
     Ok(stat)
 }
 
-/// What is stored for an open file; nothing where nothing can be read.
-pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> DosAttrib {
+/// What is stored for an open file; nothing where nothing is that could be understood. A record that cannot be read
+/// is an error: it may protect the file, and would be lost with the next change.
+pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> Result<DosAttrib> {
     if !has_attributes(kind) {
-        return DosAttrib::default();
+        return Ok(DosAttrib::default());
     }
     let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];
-    let record = xattr::get_short(fd, dosattrib::NAME.as_bytes(), &mut buffer);
-    record.ok().flatten().and_then(DosAttrib::parse).unwrap_or_default()
+    let record = xattr::get_short(fd, dosattrib::NAME.as_bytes(), &mut buffer)?;
+    Ok(record.and_then(DosAttrib::parse).unwrap_or_default())
 }
 
 /// Whether user attributes can be there at all: the kernel knows them for files and directories only.
@@ -106,7 +107,7 @@ pub(super) fn update(root: &Root, fd: BorrowedFd<'_>, change: impl FnOnce(&Stat)
         return Err(Error::NotSupported);
     }
     let _lock = root.lock_inode(raw.stx_ino);
-    let stat = to_stat(&raw, stored(fd, kind));
+    let stat = to_stat(&raw, stored(fd, kind)?);
     let new = change(&stat);
     match store(fd, kind, &new) {
         Err(Error::NotSupported) => {
