@@ -11,6 +11,7 @@ mod changes;
 mod control_pipe;
 mod documents;
 mod downgrade;
+mod exchange;
 mod grammar;
 mod hostile;
 mod kernel;

@@ -192,7 +192,7 @@ impl<S: Shell> State<S> {
     fn vanishes(&self, request: &AdmitRequest) -> bool {
         let (false, Some(key)) = (self.vanishing.is_empty(), request.target.file()) else { return false };
         let requester = self.requester(request);
-        requester.is_ok_and(|requester| self.is_vanishing(key, &self.link_of(request, &requester)))
+        requester.is_ok_and(|requester| self.is_link_vanishing(key, &self.link_of(request, &requester)))
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {

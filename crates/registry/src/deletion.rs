@@ -95,6 +95,11 @@ impl<S: Shell> State<S> {
         open.is_some_and(|open| self.is_deleted(&open.target, &Link::of(open)))
     }
 
+    /// Whether a link or stream of this file, or the stream, is being removed or replaced outside of the lock.
+    pub fn is_vanishing(&self, file: FileKey) -> bool {
+        self.vanishing.contains_key(&file) || self.vanishing.contains_key(&file.base())
+    }
+
     /// How many links of a file have a delete pending: they count no more (MS-FSA 2.1.5.12.27).
     pub fn deleted_links(&self, file: FileKey) -> usize {
         self.deletions.get(&file.base()).map_or(0, Vec::len)
@@ -130,7 +135,7 @@ impl<S: Shell> State<S> {
     }
 
     /// Whether this link, or the stream, is being removed.
-    pub(crate) fn is_vanishing(&self, key: FileKey, link: &Link) -> bool {
+    pub(crate) fn is_link_vanishing(&self, key: FileKey, link: &Link) -> bool {
         let of_link =
             self.vanishing.get(&key.base()).is_some_and(|all| all.iter().any(|it| it.is_same(link)));
         of_link || key.is_named_stream() && self.vanishing.contains_key(&key)

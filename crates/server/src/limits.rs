@@ -61,6 +61,10 @@ pub(crate) const MAX_LOGON_ROUNDS: u32 = 6;
 /// Times a CREATE looks again after caches were broken in its way. Then STATUS_SHARING_VIOLATION.
 pub(crate) const MAX_CREATE_ATTEMPTS: u32 = 16;
 
+/// How long a CREATE waits, each time it looks again, for a file of that name to be removed or replaced: longer than
+/// that takes, and short enough for the requests behind it.
+pub(crate) const MAX_VANISHING_WAIT: Duration = Duration::from_millis(20);
+
 /// Times a rename or a link looks again at a new name that another file has meanwhile. Then the name counts as taken,
 /// or its file as in use.
 pub(crate) const MAX_NAME_ATTEMPTS: u32 = 8;

@@ -41,6 +41,8 @@ pub(crate) struct Server {
     pub(crate) write_times: WriteTimes,
     /// Wakes the task that watches the registry's timeouts.
     pub(crate) timeouts_changed: Notify,
+    /// Told when something that was being removed or replaced no longer is.
+    pub(crate) vanished: Notify,
     pub(crate) guid: Guid,
     settings: RwLock<Arc<Settings>>,
     accounts: RwLock<Arc<UserDb>>,
@@ -167,6 +169,7 @@ impl Server {
             watches: Watches::default(),
             write_times: WriteTimes::default(),
             timeouts_changed: Notify::new(),
+            vanished: Notify::new(),
             guid,
             user_sids: RwLock::new(Arc::new(UserSids::load(&settings.state_directory))),
             settings: RwLock::new(Arc::new(settings)),

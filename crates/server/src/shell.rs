@@ -236,6 +236,7 @@ impl Server {
         for removal in &dropped.removals {
             self.remove_name(removal, removal.by == dropped.global_id);
             self.registry.lock("removed").removed(removal);
+            self.vanished.notify_waiters();
         }
     }
 
@@ -312,5 +313,6 @@ impl<'a> Replacing<'a> {
 impl Drop for Replacing<'_> {
     fn drop(&mut self) {
         self.server.registry.lock("end_replace").end_replace(&self.replacing);
+        self.server.vanished.notify_waiters();
     }
 }

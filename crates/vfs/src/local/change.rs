@@ -10,7 +10,7 @@ use super::lock::DirectoryLock;
 use super::made::{initialize, make_directory, undo};
 use super::metadata;
 use super::open::{base_of, finish};
-use super::resolve::{Root, directory_key, open_entry, statx_fd};
+use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
 use super::{names, stream, xattr};
 use crate::backend::{Actor, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
@@ -45,7 +45,9 @@ pub(super) fn create_file(
     };
     let mode = Mode::from_raw_mode(root.options.file_mode & 0o777);
     // RDONLY lends read access that was not wanted; the handle's own check still refuses it.
-    let fd = open_entry(parent.fd(), &leaf, access | OFlags::CREATE | OFlags::EXCL, mode)?;
+    // What is missing is the directory.
+    let fd =
+        open_entry(parent.fd(), &leaf, access | OFlags::CREATE | OFlags::EXCL, mode).map_err(on_the_way)?;
     drop(guard);
     change.done(None, Some(&leaf));
     let attributes = attributes | FileAttributes::ARCHIVE;

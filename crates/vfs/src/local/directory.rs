@@ -119,7 +119,7 @@ impl LocalCursor {
                 .unwrap_or_default();
         }
         let mut stat = metadata::to_stat(&raw, stored);
-        link::complete(&mut stat, || xattr::get_at(self.proc_path_of(name), xattr::REPARSE));
+        link::complete(&mut stat, || Ok(xattr::get_at(self.proc_path_of(name), xattr::REPARSE)))?;
         Ok(Some(stat))
     }
 

@@ -73,17 +73,18 @@ pub(super) fn stat(root: &Root, path: &[u8], raw: &Statx) -> Stat {
 }
 
 /// Puts in the tag of what is marked as a reparse point; `read` gets the data.
-pub(super) fn complete(stat: &mut Stat, read: impl FnOnce() -> Option<Vec<u8>>) {
+pub(super) fn complete(stat: &mut Stat, read: impl FnOnce() -> Result<Option<Vec<u8>>>) -> Result<()> {
     if stat.kind == Kind::Symlink || !stat.attributes.contains(FileAttributes::REPARSE_POINT) {
-        return;
+        return Ok(());
     }
-    match read().as_deref().and_then(<[u8]>::first_chunk) {
+    match read()?.as_deref().and_then(<[u8]>::first_chunk) {
         Some(tag) => stat.reparse_tag = u32::from_le_bytes(*tag),
         None => {
             let others = stat.attributes.without(FileAttributes::REPARSE_POINT);
             stat.attributes = if others.is_none() { FileAttributes::NORMAL } else { others };
         }
     }
+    Ok(())
 }
 
 /// What an open file is where it is a reparse point.
@@ -156,24 +157,20 @@ fn place_link(
     target: &[u8],
     handle: &LocalHandle,
 ) -> Result<OwnedFd> {
-    let placed = || -> Result<OwnedFd> {
-        let link = open_entry(parent, temporary, OFlags::PATH, Mode::empty())?;
-        // Somebody who may change the directory may have put something else there.
-        if target_of(link.as_fd()).ok().as_deref() != Some(target) {
-            return Err(Error::Busy);
-        }
-        exchange(parent, temporary, leaf, handle)?;
-        Ok(link)
-    };
-    placed().inspect_err(|_| {
-        if let Err(error) = rustix::fs::unlinkat(parent, temporary, AtFlags::empty()) {
-            tracing::warn!(%error, "cannot remove a symlink that got no name; it stays under a temporary one");
-        }
-    })
+    let link = open_entry(parent, temporary, OFlags::PATH, Mode::empty())?;
+    // Somebody who may change the directory may have put something else there.
+    if target_of(link.as_fd()).ok().as_deref() != Some(target) {
+        return Err(Error::Busy);
+    }
+    let placed = exchange(parent, temporary, leaf, handle);
+    if placed.is_err() && is_entry(parent, temporary, link.as_fd()) {
+        rustix::fs::unlinkat(parent, temporary, AtFlags::empty())?;
+    }
+    placed.map(|()| link)
 }
 
 /// Exchanges the names of a symlink and an empty file, directory or symlink, and removes the latter, if it still is
-/// what `handle` has open and is empty.
+/// what `handle` has open and is empty. Otherwise both get their names back.
 fn exchange(parent: BorrowedFd<'_>, link: &[u8], leaf: &[u8], handle: &LocalHandle) -> Result<()> {
     let is_directory = handle.kind() == Kind::Directory;
     match rustix::fs::renameat_with(parent, link, parent, leaf, RenameFlags::EXCHANGE) {
@@ -200,6 +197,12 @@ fn exchange(parent: BorrowedFd<'_>, link: &[u8], leaf: &[u8], handle: &LocalHand
         return Err(error);
     }
     Ok(())
+}
+
+/// Whether an entry is what the descriptor has open.
+fn is_entry(parent: BorrowedFd<'_>, leaf: &[u8], fd: BorrowedFd<'_>) -> bool {
+    let named = statx(parent, leaf, AtFlags::SYMLINK_NOFOLLOW);
+    matches!((named, statx_fd(fd)), (Ok(named), Ok(own)) if is_same(&named, &own))
 }
 
 /// The target of a symlink as clients see it; none where it leads out of the share. `..` is taken by the

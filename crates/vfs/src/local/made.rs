@@ -5,7 +5,7 @@ use super::directory;
 use super::entry::{is_same, plain};
 use super::folded::OwnChange;
 use super::metadata::{self, Stored};
-use super::resolve::{Root, open_entry, statx, statx_fd};
+use super::resolve::{Root, on_the_way, open_entry, statx, statx_fd};
 use crate::backend::Actor;
 use crate::error::{Error, Result};
 use crate::stat::Kind;
@@ -26,7 +26,7 @@ pub(super) fn make_directory(
     leaf: &[u8],
     mode: Mode,
 ) -> Result<OwnedFd> {
-    rustix::fs::mkdirat(change.fd(), leaf, mode)?;
+    rustix::fs::mkdirat(change.fd(), leaf, mode).map_err(on_the_way)?;
     let opened = open_entry(change.fd(), leaf, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
     let fd = match opened {
         Ok(fd) => fd,

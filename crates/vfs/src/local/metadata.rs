@@ -22,12 +22,7 @@ pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Stat> {
     let raw = statx_fd(fd)?;
     let stored = readable(stored(fd, kind(&raw)))?;
     let mut stat = to_stat(&raw, stored.unwrap_or_default());
-    let mut reparse_data = Ok(None);
-    link::complete(&mut stat, || {
-        reparse_data = readable(xattr::get(fd, xattr::REPARSE));
-        reparse_data.as_ref().ok().cloned().flatten().flatten()
-    });
-    reparse_data?;
+    link::complete(&mut stat, || Ok(readable(xattr::get(fd, xattr::REPARSE))?.flatten()))?;
     Ok(stat)
 }
 
@@ -40,7 +35,8 @@ fn readable<T>(result: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// What is stored for an open file.
+/// What is stored for an open file; nothing where nothing is that could be understood. A record that cannot be read
+/// is an error: it may protect the file, and would be lost with the next change.
 pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> Result<DosAttrib> {
     if !has_attributes(kind) {
         return Ok(DosAttrib::default());

@@ -207,7 +207,7 @@ pub(super) fn device(stat: &Statx) -> u64 {
 }
 
 /// What an error means that struck a component before the last.
-fn on_the_way(errno: Errno) -> Error {
+pub(super) fn on_the_way(errno: Errno) -> Error {
     match errno {
         Errno::NOENT | Errno::NOTDIR => Error::PathNotFound,
         other => other.into(),

@@ -177,6 +177,7 @@ async fn admit<'a>(
         }
         (Admission::LookAgain, _) => {
             server.waiters.leave(key);
+            vanishing(server, resolved.key()).await;
             Ok(None)
         }
         (Admission::MustWait, _) => {
@@ -234,6 +235,16 @@ fn take_back(request: &Request<'_>, open: &Open) {
     let closed = server.registry.lock("create_failed").close_open(open.file_id(), reason, server.now());
     // Where it is not found, somebody else has ended it meanwhile.
     server.apply(closed.unwrap_or_default());
+}
+
+/// Waits until what is removed or replaced just now is no longer, so that it can be looked up again.
+async fn vanishing(server: &crate::server::Server, file: FileKey) {
+    let vanished = server.vanished.notified();
+    if server.registry.lock("vanishing").is_vanishing(file)
+        && tokio::time::timeout(limits::MAX_VANISHING_WAIT, vanished).await.is_err()
+    {
+        tracing::debug!("a file takes long to be removed");
+    }
 }
 
 /// Changes the file, now that nobody objects; if that fails the open is taken back.

@@ -32,6 +32,8 @@ pub(super) struct Resolved {
     pub(super) overwrites: bool,
     /// Whether the file was created together with this stream of it.
     with_file: bool,
+    /// The directory that a file was created in.
+    parent: Option<FileKey>,
 }
 
 impl Resolved {
@@ -90,13 +92,26 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
             }
             None if wish.encrypted => return Err(NtStatus::ACCESS_DENIED),
             None => match create_new(tree, &subject, wish) {
-                Ok(resolved) => return Ok(resolved),
+                Ok(resolved) => return check_parent(request, resolved),
                 Err(vfs::Error::Exists) => {}
                 Err(error) => return Err(status(&error)),
             },
         }
     }
     Err(NtStatus::OBJECT_NAME_COLLISION)
+}
+
+/// Takes a creation back that came into a directory that is to be deleted. Asked when it is made: whoever marks the
+/// directory looks into it after that.
+fn check_parent(request: &Request<'_>, resolved: Resolved) -> Result<Resolved, NtStatus> {
+    let registry = &request.connection.server.registry;
+    match resolved.parent {
+        Some(parent) if registry.lock("create").is_delete_pending(parent) => {
+            resolved.undo(request);
+            Err(NtStatus::DELETE_PENDING)
+        }
+        _ => Ok(resolved),
+    }
 }
 
 /// Changes an existing file as its disposition says (MS-FSA 2.1.5.1.2.2), reserves space and sets extended
@@ -207,6 +222,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         },
         overwrites,
         with_file: false,
+        parent: None,
     }))
 }
 
@@ -223,7 +239,7 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Re
             let with_stream = Parent::of(Arc::clone(&file.handle), wish.path.clone())
                 .and_then(|parent| create(tree, subject, wish, &parent, None));
             match with_stream {
-                Ok(stream) => Ok(Resolved { with_file: true, ..stream }),
+                Ok(stream) => Ok(Resolved { with_file: true, parent: file.parent, ..stream }),
                 Err(error) => {
                     if let Err(error) = subject.backend.remove(subject.actor, &file.path, &*file.handle) {
                         tracing::warn!(%error, "a file whose stream could not be created stays");
@@ -307,6 +323,7 @@ fn create(
         action: CreateAction::CREATED,
         overwrites: false,
         with_file: false,
+        parent: parent.path.stream().is_none().then(|| super::file_key(&parent.stat, None)),
     })
 }
 

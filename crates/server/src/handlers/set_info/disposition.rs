@@ -61,6 +61,12 @@ pub(super) async fn set(
     let done = server.registry.lock("set_delete_pending").set_delete_pending(id, wish.delete);
     done.map_err(|_| NtStatus::FILE_CLOSED)?;
     if wish.delete && file.is_directory {
+        // From now on nothing comes into it; what came since the last look keeps it.
+        if let Err(status) = check_deletable(open, file, wish) {
+            let undone = server.registry.lock("set_delete_pending").set_delete_pending(id, false);
+            undone.map_err(|_| NtStatus::FILE_CLOSED)?;
+            return Err(status);
+        }
         server.watches.deleting(open.tree(), &file.path());
     }
     Ok(())
