@@ -4,8 +4,8 @@ use client::smb::CreateParameters;
 use testkit::{Setup, Subject};
 use wire::header::{Command, Header};
 use wire::msg::{
-    CancelRequest, CloseFlags, CloseRequest, EchoRequest, LockElement, LockFlags, LockRequest, Locks, OplockBreak,
-    SecurityMode, TreeDisconnectRequest,
+    CancelRequest, CloseFlags, CloseRequest, EchoRequest, LockElement, LockFlags, LockRequest, Locks,
+    OplockBreak, SecurityMode, TreeDisconnectRequest,
 };
 use wire::{Dialect, FileId, HeaderFlags, MessageId, NtStatus, OplockLevel, SessionId, TreeId, TreeOrAsync};
 
@@ -43,7 +43,11 @@ fn signing_required_by_negotiate_is_required() {
             let is_required = negotiated == REQUIRED || set_up == REQUIRED;
             let message = echo(&mut raw, keys.id);
             let expected = if is_required { NtStatus::ACCESS_DENIED } else { NtStatus::SUCCESS };
-            assert_eq!(raw.ask(message, Clear).header.status, expected, "{dialect:?} {negotiated:?} {set_up:?}");
+            assert_eq!(
+                raw.ask(message, Clear).header.status,
+                expected,
+                "{dialect:?} {negotiated:?} {set_up:?}"
+            );
             let message = raw.tree_connect(keys.id, "data");
             assert_eq!(raw.ask(message, Signed(&keys)).header.status, NtStatus::SUCCESS);
         }
@@ -140,7 +144,9 @@ fn everything_about_an_encrypted_share_is_sealed() {
         raw.message(Command::OPLOCK_BREAK, keys.id, tree, |out, base| body.encode(out, base))
     };
     let disconnect = |raw: &mut Raw| {
-        raw.message(Command::TREE_DISCONNECT, keys.id, tree, |out, base| TreeDisconnectRequest.encode(out, base))
+        raw.message(Command::TREE_DISCONNECT, keys.id, tree, |out, base| {
+            TreeDisconnectRequest.encode(out, base)
+        })
     };
     for protection in [Clear, Signed(&keys)] {
         let message = close(&mut raw, keys.id, tree, file);
@@ -197,8 +203,9 @@ impl Waiting {
     }
 
     fn cancel(&mut self, session: SessionId) -> Vec<u8> {
-        let mut message =
-            self.raw.message(Command::CANCEL, session, TreeId(0), |out, base| CancelRequest.encode(out, base));
+        let mut message = self
+            .raw
+            .message(Command::CANCEL, session, TreeId(0), |out, base| CancelRequest.encode(out, base));
         let header = Header::decode(&message).expect("a header");
         let header = Header { message_id: self.waits, credit_charge: 0, ..header };
         message[..Header::SIZE].copy_from_slice(&header.to_bytes());

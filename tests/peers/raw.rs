@@ -4,7 +4,10 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use auth::{Cipher, ClientStep, Credentials, Initiator, PreauthHash, SealingKey, SessionKeys, SigningAlgorithm, SigningKey};
+use auth::{
+    Cipher, ClientStep, Credentials, Initiator, PreauthHash, SealingKey, SessionKeys, SigningAlgorithm,
+    SigningKey,
+};
 use client::smb::CreateParameters;
 use testkit::Subject;
 use wire::header::{Command, Header, TransformHeader};
@@ -88,7 +91,8 @@ impl Raw {
             dialects: U16List::build([dialect.0], &mut dialects),
             contexts: NegotiateContexts::build(if is_311 { &contexts } else { &[] }, &mut list),
         };
-        let mut message = self.message(Command::NEGOTIATE, SessionId(0), TreeId(0), |out, base| body.encode(out, base));
+        let mut message =
+            self.message(Command::NEGOTIATE, SessionId(0), TreeId(0), |out, base| body.encode(out, base));
         if says_signed {
             message[Header::FLAGS_OFFSET] |= 0x08;
         }
@@ -155,10 +159,13 @@ impl Raw {
             Dialect::SMB300 | Dialect::SMB302 => Some(Cipher::Aes128Ccm),
             _ => None,
         };
-        let algorithm = if cipher.is_some() { SigningAlgorithm::AesCmac } else { SigningAlgorithm::HmacSha256 };
+        let algorithm =
+            if cipher.is_some() { SigningAlgorithm::AesCmac } else { SigningAlgorithm::HmacSha256 };
         let keys = SessionKeys::derive(self.dialect, key, preauth, cipher);
         let sealing = |key: &Option<auth::CipherKey>| {
-            cipher.zip(key.as_ref()).map(|(cipher, key)| SealingKey::new(cipher, key.as_bytes()).expect("a key"))
+            cipher
+                .zip(key.as_ref())
+                .map(|(cipher, key)| SealingKey::new(cipher, key.as_bytes()).expect("a key"))
         };
         Secrets {
             signing: SigningKey::new(algorithm, &keys.signing).expect("a key"),
@@ -168,7 +175,13 @@ impl Raw {
     }
 
     /// A SESSION_SETUP.
-    pub(crate) fn session_setup(&mut self, id: SessionId, mode: SecurityMode, previous: SessionId, token: &[u8]) -> Vec<u8> {
+    pub(crate) fn session_setup(
+        &mut self,
+        id: SessionId,
+        mode: SecurityMode,
+        previous: SessionId,
+        token: &[u8],
+    ) -> Vec<u8> {
         let body = SessionSetupRequest {
             flags: SessionSetupFlags::NONE,
             security_mode: mode,
@@ -220,17 +233,23 @@ impl Raw {
         let mut length = [0; 4];
         match self.socket.read_exact(&mut length) {
             Ok(()) => {}
-            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => return None,
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => {
+                return None;
+            }
             Err(error) => panic!("neither an answer nor the end: {error}"),
         }
         let mut message = vec![0; u32::from_be_bytes(length) as usize];
         self.socket.read_exact(&mut message).expect("a whole frame");
         let sealed = message.starts_with(&TransformHeader::PROTOCOL_ID);
         if sealed {
-            let (head, payload) = message.split_first_chunk_mut::<{ TransformHeader::SIZE }>().expect("a header");
+            let (head, payload) =
+                message.split_first_chunk_mut::<{ TransformHeader::SIZE }>().expect("a header");
             let id = TransformHeader::decode(head).expect("a transform header").session_id;
             let key = keys.iter().find(|keys| keys.id == id).and_then(|keys| keys.secrets.as_ref());
-            key.and_then(|it| it.inward.as_ref()).expect("a key").open_in_place(head, payload).expect("sealed for us");
+            key.and_then(|it| it.inward.as_ref())
+                .expect("a key")
+                .open_in_place(head, payload)
+                .expect("sealed for us");
             message.drain(..TransformHeader::SIZE);
         }
         Some(Heard { header: Header::decode(&message).expect("a header"), message, sealed })
@@ -262,7 +281,8 @@ impl Raw {
     /// A TREE_CONNECT.
     pub(crate) fn tree_connect(&mut self, session: SessionId, share: &str) -> Vec<u8> {
         let path = utf16le(&format!(r"\\127.0.0.1\{share}"));
-        let body = TreeConnectRequest { path: Utf16::new(&path).expect("a path"), ..TreeConnectRequest::default() };
+        let body =
+            TreeConnectRequest { path: Utf16::new(&path).expect("a path"), ..TreeConnectRequest::default() };
         self.message(Command::TREE_CONNECT, session, TreeId(0), |out, base| body.encode(out, base))
     }
 
@@ -275,7 +295,12 @@ impl Raw {
     }
 
     /// A CREATE.
-    pub(crate) fn create(&mut self, session: SessionId, tree: TreeId, parameters: &CreateParameters<'_>) -> Vec<u8> {
+    pub(crate) fn create(
+        &mut self,
+        session: SessionId,
+        tree: TreeId,
+        parameters: &CreateParameters<'_>,
+    ) -> Vec<u8> {
         let name = utf16le(parameters.name);
         let mut contexts = Vec::new();
         parameters.contexts.encode(&mut contexts).expect("contexts");
@@ -322,8 +347,12 @@ pub(crate) fn framed(mut message: Vec<u8>, protection: Protection<'_>) -> Vec<u8
     let secrets = protection.keys().map(|keys| keys.secrets.as_ref().expect("keys"));
     match (protection, secrets) {
         (Protection::Signed(_), Some(secrets)) => secrets.signing.sign(&mut message).expect("sign"),
-        (Protection::Sealed(keys), Some(secrets)) => seal(&mut message, keys.id, secrets, TransformHeader::ENCRYPTED),
-        (Protection::SealedWithFlags(keys, flags), Some(secrets)) => seal(&mut message, keys.id, secrets, flags),
+        (Protection::Sealed(keys), Some(secrets)) => {
+            seal(&mut message, keys.id, secrets, TransformHeader::ENCRYPTED)
+        }
+        (Protection::SealedWithFlags(keys, flags), Some(secrets)) => {
+            seal(&mut message, keys.id, secrets, flags)
+        }
         _ => {}
     }
     let length = u32::try_from(message.len()).expect("a length");
@@ -332,7 +361,8 @@ pub(crate) fn framed(mut message: Vec<u8>, protection: Protection<'_>) -> Vec<u8
 
 fn seal(message: &mut Vec<u8>, id: SessionId, secrets: &Secrets, flags: u16) {
     let original_message_size = u32::try_from(message.len()).expect("a length");
-    let header = TransformHeader { original_message_size, flags, session_id: id, ..TransformHeader::default() };
+    let header =
+        TransformHeader { original_message_size, flags, session_id: id, ..TransformHeader::default() };
     let mut header = header.to_bytes();
     secrets.outward.as_ref().expect("a cipher").seal_in_place(&mut header, message).expect("seal");
     message.splice(..0, header);

@@ -113,7 +113,11 @@ async fn a_guest_is_not_the_account_of_its_name() {
         let message = raw.message(Command::ECHO, id, TreeId(0), |out, base| EchoRequest.encode(out, base));
         raw.ask(message, Protection::Clear).header.status
     };
-    assert_eq!(alive(&mut guests, guest.id), NtStatus::SUCCESS, "a guest's session is not the account's to replace");
+    assert_eq!(
+        alive(&mut guests, guest.id),
+        NtStatus::SUCCESS,
+        "a guest's session is not the account's to replace"
+    );
 
     // What is carol's own is not the guest's.
     let with_carol = Setup {
