@@ -5,7 +5,7 @@ use testkit::{Setup, Subject};
 use wire::header::{Command, Header};
 use wire::msg::{
     CancelRequest, CloseFlags, CloseRequest, EchoRequest, LockElement, LockFlags, LockRequest, Locks,
-    OplockBreak, SecurityMode, TreeDisconnectRequest,
+    LogoffRequest, OplockBreak, SecurityMode, TreeDisconnectRequest,
 };
 use wire::{Dialect, FileId, HeaderFlags, MessageId, NtStatus, OplockLevel, SessionId, TreeId, TreeOrAsync};
 
@@ -75,6 +75,43 @@ fn first_session_setup_that_says_it_is_signed_is_refused() {
     assert_eq!(raw.ask(message, Signed(&alice)).header.status, NtStatus::USER_SESSION_DELETED);
     let message = echo(&mut raw, alice.id);
     assert_eq!(raw.ask(message, Signed(&alice)).header.status, NtStatus::SUCCESS);
+}
+
+/// MS-SMB2 3.3.5.2.9.
+#[test]
+fn a_logon_in_progress_can_be_given_up() {
+    let subject = Subject::start(&Setup::default());
+    let mut raw = Raw::speaking(&subject, Dialect::SMB311, ENABLED);
+    let begun = raw.begin_logon(credentials(&subject, "alice"));
+    let logoff = |raw: &mut Raw| {
+        raw.message(Command::LOGOFF, begun, TreeId(0), |out, base| LogoffRequest.encode(out, base))
+    };
+    let message = echo(&mut raw, begun);
+    assert_eq!(raw.ask(message, Clear).header.status, NtStatus::USER_SESSION_DELETED);
+    let message = logoff(&mut raw);
+    assert_eq!(raw.ask(message, Clear).header.status, NtStatus::SUCCESS);
+    let message = logoff(&mut raw);
+    assert_eq!(raw.ask(message, Clear).header.status, NtStatus::USER_SESSION_DELETED);
+    assert!(raw.logon(credentials(&subject, "alice"), ENABLED).is_ok());
+}
+
+/// MS-SMB2 3.3.5.7.
+#[test]
+fn tree_connect_takes_a_path_of_a_server_and_a_share() {
+    let subject = Subject::start(&Setup::default());
+    let (mut raw, keys) = logged_on(&subject, "alice");
+    for (path, status) in [
+        (r"\\127.0.0.1\data", NtStatus::SUCCESS),
+        (r"\\127.0.0.1\nothing", NtStatus::BAD_NETWORK_NAME),
+        (r"\\127.0.0.1", NtStatus::INVALID_PARAMETER),
+        (r"\\127.0.0.1\", NtStatus::INVALID_PARAMETER),
+        (r"\\127.0.0.1\data\deeper", NtStatus::INVALID_PARAMETER),
+        ("data", NtStatus::INVALID_PARAMETER),
+        ("", NtStatus::INVALID_PARAMETER),
+    ] {
+        let message = raw.tree_connect_path(keys.id, path);
+        assert_eq!(raw.ask(message, Signed(&keys)).header.status, status, "{path}");
+    }
 }
 
 #[test]

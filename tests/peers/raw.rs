@@ -153,6 +153,16 @@ impl Raw {
         }
     }
 
+    /// Begins a logon and leaves it at that.
+    pub(crate) fn begin_logon(&mut self, credentials: Credentials) -> SessionId {
+        let mut initiator = Initiator::new(credentials, "localhost");
+        let ClientStep::Token(token) = initiator.step(None).expect("a token") else { panic!("done already") };
+        let message = self.session_setup(SessionId(0), SecurityMode::SIGNING_ENABLED, SessionId(0), &token);
+        let heard = self.ask(message, Protection::Clear);
+        assert_eq!(heard.header.status, NtStatus::MORE_PROCESSING_REQUIRED);
+        heard.header.session_id
+    }
+
     fn secrets(&self, key: &[u8; 16], preauth: &PreauthHash) -> Secrets {
         let cipher = match self.dialect {
             Dialect::SMB311 => Some(Cipher::Aes128Gcm),
@@ -280,7 +290,12 @@ impl Raw {
 
     /// A TREE_CONNECT.
     pub(crate) fn tree_connect(&mut self, session: SessionId, share: &str) -> Vec<u8> {
-        let path = utf16le(&format!(r"\\127.0.0.1\{share}"));
+        self.tree_connect_path(session, &format!(r"\\127.0.0.1\{share}"))
+    }
+
+    /// A TREE_CONNECT with any path.
+    pub(crate) fn tree_connect_path(&mut self, session: SessionId, path: &str) -> Vec<u8> {
+        let path = utf16le(path);
         let body =
             TreeConnectRequest { path: Utf16::new(&path).expect("a path"), ..TreeConnectRequest::default() };
         self.message(Command::TREE_CONNECT, session, TreeId(0), |out, base| body.encode(out, base))

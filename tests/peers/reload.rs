@@ -141,3 +141,20 @@ async fn a_guest_is_not_the_account_of_its_name() {
     again.logon_instead_of(password, MODE, account.id).expect("carol");
     assert_eq!(alive(&mut accounts, account.id), NtStatus::USER_SESSION_DELETED);
 }
+
+#[tokio::test]
+async fn symlinks_are_followed_as_the_settings_say_from_the_next_tree_connect_on() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let directory = server.share_dir("data");
+    fs::write(directory.join("target.txt"), "here").expect("write");
+    std::os::unix::fs::symlink("target.txt", directory.join("link.txt")).expect("symlink");
+    let link = CreateParameters::open("link.txt");
+    let (_connection, before) = tree(server.address(), &setup, "alice", "data").await;
+    before.create(&link).await.expect("followed");
+    reconfigure(&server, "name = \"data\"\n", "name = \"data\"\nfollow_symlinks = false\n");
+    let (_connection, after) = tree(server.address(), &setup, "alice", "data").await;
+    let refused = after.create(&link).await.err().expect("a refusal");
+    assert!(refused.is(NtStatus::STOPPED_ON_SYMLINK), "{refused}");
+    before.create(&link).await.expect("the tree connect was made before");
+}

@@ -32,6 +32,11 @@ pub(crate) fn user_name(uid: u32) -> Option<String> {
     Some(User::from_uid(uid.into()).ok()??.name)
 }
 
+/// Who acts where nobody is logged on: never the server itself.
+pub(crate) fn nobody() -> vfs::Actor {
+    vfs::Actor::user(OVERFLOW_ID, OVERFLOW_ID, Vec::new())
+}
+
 /// The Unix identity of the account called so; none if there is no such account.
 pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
     let account = User::from_name(name).ok()??;
@@ -39,3 +44,6 @@ pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
     let groups = groups.into_iter().map(nix::unistd::Gid::as_raw).collect();
     Some(vfs::Actor::user(account.uid.as_raw(), account.gid.as_raw(), groups))
 }
+
+/// `/proc/sys/kernel/overflowuid`: owns what nobody owns.
+const OVERFLOW_ID: u32 = 65_534;

@@ -109,8 +109,11 @@ impl Waiters {
 
     fn wake(&self, key: RequestKey, wake: Wake) {
         let waiter = self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        if let Some(waiter) = waiter {
-            let _ = waiter.send(wake);
+        if let Some(waiter) = waiter
+            && waiter.send(wake).is_err()
+        {
+            // Its connection is lost, and with it whoever was to be answered.
+            tracing::debug!(?key, ?wake, "a request is woken that nobody waits for");
         }
     }
 }
@@ -169,6 +172,7 @@ impl Server {
         }
         for tree in effects.trees_ended {
             tree.attached.end();
+            tree.session.forget_tree(tree.tree_id);
         }
         for session in effects.sessions_ended {
             session.attached.end();
@@ -223,7 +227,7 @@ impl Server {
     fn remove_file(&self, dropped: &Dropped<SmbShell>) {
         let (open, whole) = (&dropped.attached, dropped.deletes_file);
         let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return };
-        let actor = open.session().user().map(|user| user.actor.clone()).unwrap_or_default();
+        let actor = open.session().user().map_or_else(crate::identity::nobody, |user| user.actor.clone());
         let path = if whole { file.path().without_stream() } else { file.path() };
         if let Err(error) = backend.remove(&actor, &path, &*file.handle) {
             tracing::warn!(%error, "a file to be deleted on close was not deleted");

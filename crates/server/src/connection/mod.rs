@@ -92,6 +92,12 @@ pub(crate) enum Event {
 }
 
 impl Link {
+    /// A way to a connection that is over.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self { events: mpsc::unbounded_channel().0 }
+    }
+
     /// Asks, and says whether somebody hears it: a connection that is over does not listen any more.
     pub(crate) fn send(&self, event: Event) -> bool {
         self.offer(event).is_ok()
@@ -105,7 +111,9 @@ impl Link {
 
 /// Serves a connection until its end.
 pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
-    let _ = socket.set_nodelay(true);
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be late");
+    }
     let (events, mut inbox) = mpsc::unbounded_channel();
     let link = Arc::new(Link { events });
     let now = server.now();
@@ -145,7 +153,9 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
     // another channel goes on.
     connection.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
     let finished = async { while waiting.next().await.is_some() {} };
-    let _ = tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await;
+    if tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await.is_err() {
+        tracing::warn!(conn = id.0, requests = waiting.len(), "requests of a lost connection are given up");
+    }
 }
 
 /// A request that is being handled.
@@ -191,7 +201,9 @@ async fn run<'a>(
                 Poll::Ready(Ok(answer)) => connection.push(answer),
                 Poll::Ready(Err(violation)) => {
                     // What is answered already still goes out.
-                    let _ = connection.write_out(socket);
+                    if let Err(error) = connection.write_out(socket) {
+                        tracing::debug!(conn = connection.id.0, %error, "answers before a violation are lost");
+                    }
                     return End::Violation(violation);
                 }
                 Poll::Pending => waiting.push(answer),
@@ -240,7 +252,9 @@ async fn run<'a>(
             () = unconfirmed.due() => {
                 if unconfirmed.review(&connection.server, connection.id, socket) == Review::GiveUp {
                     // At once: the peer may hear what it cannot acknowledge.
-                    let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+                    if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
+                        tracing::debug!(conn = connection.id.0, %error, "cannot reset a stalled connection");
+                    }
                     return End::Stalled;
                 }
             }

@@ -75,12 +75,8 @@ pub(crate) fn malformed(error: DecodeError) -> NtStatus {
 
 /// Who acts for this request.
 pub(crate) fn actor(request: &Request<'_>) -> vfs::Actor {
-    request
-        .session
-        .as_ref()
-        .and_then(|session| session.user())
-        .map(|user| user.actor.clone())
-        .unwrap_or_default()
+    let user = request.session.as_ref().and_then(|session| session.user());
+    user.map_or_else(crate::identity::nobody, |user| user.actor.clone())
 }
 
 /// The largest payload either way (MS-SMB2 3.3.5.15, 3.3.5.18 to 3.3.5.21): what was negotiated, and
