@@ -114,7 +114,7 @@ impl<S: Shell> State<S> {
         };
         let client = connection.client_guid;
         let (waiting, sessions) = (connection.waiting.clone(), connection.sessions.clone());
-        let had_breaks = self.channels_of_client(client).first() == Some(&id);
+        let breaks = self.lease_breaks_on(client, id);
         // Nothing more is sent on it.
         self.client_connections.remove(&(client, id));
         let waiting: Vec<RequestKey> = waiting.into_iter().filter(|it| !self.strand(*it, id)).collect();
@@ -123,8 +123,8 @@ impl<S: Shell> State<S> {
         for session in sessions {
             effects.merge(self.unbind(session, id, now));
         }
-        if had_breaks {
-            self.repeat_lease_breaks(client, now, &mut effects);
+        for lease in breaks {
+            self.repeat_lease_break(lease, now, &mut effects);
         }
         self.connections.remove(&id);
         self.events.push(now, EventKind::ConnectionDown { connection: id });
