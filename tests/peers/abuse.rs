@@ -99,7 +99,10 @@ async fn acknowledgments_of_breaks_that_never_were() {
     let leased = tree.create(&with(lease(key, RWH), "leased")).await.expect("create");
     refused(tree.acknowledge_lease(key, LeaseState::READ).await, NtStatus::UNSUCCESSFUL);
     refused(tree.acknowledge_oplock(leased.id(), OplockLevel::NONE).await, NtStatus::INVALID_OPLOCK_PROTOCOL);
-    refused(tree.acknowledge_oplock(leased.id(), OplockLevel::LEASE).await, NtStatus::INVALID_PARAMETER);
+    refused(
+        tree.acknowledge_oplock(leased.id(), OplockLevel::LEASE).await,
+        NtStatus::INVALID_OPLOCK_PROTOCOL,
+    );
     let plain = tree.create(&CreateParameters::read_write("plain")).await.expect("create");
     for level in [OplockLevel::NONE, OplockLevel::LEVEL_II, OplockLevel::EXCLUSIVE, OplockLevel(0x77)] {
         refused(tree.acknowledge_oplock(plain.id(), level).await, NtStatus::INVALID_OPLOCK_PROTOCOL);

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, File, Tree};
+use client::smb::{ConnectOptions, Connection, CreateParameters, File, Tree, write_part};
 use testkit::{Setup, Shareward};
-use wire::msg::CreateDisposition;
+use wire::msg::{CreateDisposition, WriteResponse};
 use wire::{AccessMask, NtStatus, ShareAccess};
 
-async fn tree(server: SocketAddr, setup: &Setup, user: &str, share: &str) -> (Connection, Tree) {
+pub(crate) async fn tree(server: SocketAddr, setup: &Setup, user: &str, share: &str) -> (Connection, Tree) {
     let options = ConnectOptions::new().expect("options");
     let connection = Connection::connect(server, None, options).await.expect("connect");
     let user = setup.user(user);
@@ -19,7 +19,7 @@ async fn tree(server: SocketAddr, setup: &Setup, user: &str, share: &str) -> (Co
     (connection, tree)
 }
 
-async fn pipe(tree: &Tree) -> File {
+pub(crate) async fn pipe(tree: &Tree) -> File {
     let parameters = CreateParameters {
         access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,
         share: ShareAccess::READ | ShareAccess::WRITE,
@@ -29,12 +29,12 @@ async fn pipe(tree: &Tree) -> File {
     tree.create(&parameters).await.expect("the pipe")
 }
 
-fn get(address: &str) -> Vec<u8> {
+pub(crate) fn get(address: &str) -> Vec<u8> {
     format!("GET {address} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes()
 }
 
 /// Reads until an answer is whole: its head and as many bytes as it announces.
-async fn answer(pipe: &File) -> (u16, String) {
+pub(crate) async fn answer(pipe: &File) -> (u16, String) {
     let mut text = String::new();
     loop {
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
@@ -143,4 +143,34 @@ async fn who_does_not_read_costs_no_more_than_the_buffer() {
     }
     pipe.close().await.expect("close");
     tokio::time::timeout(Duration::from_secs(10), asking).await.expect("in time").expect("joined");
+}
+
+/// A write is cancelled with what the server has taken of it: the rest of a request may follow.
+#[tokio::test]
+async fn a_cancelled_write_says_what_was_taken() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let (connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;
+    let pipe = pipe(&tree).await;
+    // Answers that nobody reads, until the server takes no more.
+    let mut taken = Vec::new();
+    loop {
+        let bytes = get("/v1/files").repeat(1000);
+        let length = u32::try_from(bytes.len()).expect("a length");
+        let part = write_part(pipe.id(), 0, bytes.into());
+        let request = connection.submit(tree.scope(), part).await.expect("write");
+        if request.pending().await.is_some() {
+            connection.cancel(&request).await.expect("cancel");
+        }
+        let answer = request.response().await.expect("an answer");
+        if answer.status() == NtStatus::CANCELLED {
+            break;
+        }
+        assert_eq!(answer.status(), NtStatus::SUCCESS);
+        let count = WriteResponse::decode(&answer.message).expect("WRITE").count;
+        assert!(count > 0 && count <= length);
+        taken.push((count, length));
+        assert!(taken.len() < 1000, "the server takes everything");
+    }
+    assert!(taken.iter().any(|(count, length)| count < length), "{taken:?}");
 }

@@ -521,27 +521,46 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Tells a client again of the breaks of its leases that it has not acknowledged: the connection that they
-    /// were sent on is lost.
+    /// The leases of a client whose breaks, not acknowledged yet, were sent on a connection; of as many as one hold of
+    /// the lock looks at, with the last of these where there are more.
+    pub(crate) fn lease_breaks_on(
+        &self,
+        client: Guid,
+        connection: ConnectionId,
+    ) -> (Vec<LeaseId>, Option<LeaseId>) {
+        let limit = self.limits.work_per_hold;
+        let leases: Vec<LeaseId> = self.deadlines.lease_breaks(client, None).take(limit).collect();
+        let more = leases.last().copied().filter(|_| leases.len() == limit);
+        let sent_there = |lease: &LeaseId| self.channels_of_lease(*lease).first() == Some(&connection);
+        (leases.into_iter().filter(sent_there).collect(), more)
+    }
+
+    /// Goes on telling a client of the breaks of its leases that it was told of on a connection that is lost. What
+    /// else the connection was good for is forgotten by now: it was the oldest for whoever has only newer ones.
     pub(crate) fn repeat_lease_breaks(
         &mut self,
         client: Guid,
-        after: Option<LeaseId>,
+        lost: ConnectionId,
+        after: LeaseId,
         now: Time,
         effects: &mut Effects<S>,
     ) {
         let limit = self.limits.work_per_hold;
-        let leases: Vec<LeaseId> = self.deadlines.lease_breaks(client, after).take(limit).collect();
-        if let Some(last) = leases.last().filter(|_| leases.len() == limit) {
-            effects.rest.push(Rest(Work::LeaseBreaks { client, after: Some(*last) }));
+        let leases: Vec<LeaseId> = self.deadlines.lease_breaks(client, Some(after)).take(limit).collect();
+        if let Some(after) = leases.last().copied().filter(|_| leases.len() == limit) {
+            effects.rest.push(Rest(Work::LeaseBreaks { client, lost, after }));
         }
         for lease in leases {
             cost::step();
-            self.repeat_lease_break(lease, now, effects);
+            if self.channels_of_lease(lease).first().is_some_and(|next| lost < *next) {
+                self.repeat_lease_break(lease, now, effects);
+            }
         }
     }
 
-    fn repeat_lease_break(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
+    /// Tells a client again of the break of a lease that it has not acknowledged: the connection that it was sent on is
+    /// lost.
+    pub(crate) fn repeat_lease_break(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
         let Some((lease, breaking)) =
             self.leases.get(&id).and_then(|it| it.breaking.map(|breaking| (it, breaking)))
         else {
@@ -559,21 +578,6 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The open of a lease by which its client is told of a break: the first that has a client.
-    fn spokesman(&self, id: LeaseId) -> Option<FileGlobalId> {
-        let lease = self.leases.get(&id)?;
-        lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some())).copied()
-    }
-
-    /// Whether what is sent about an open must be sealed (MS-SMB2 3.3.4.1.4).
-    fn is_sealed(&self, id: FileGlobalId) -> bool {
-        let Some(home) = self.opens.get(&id).and_then(|open| open.home) else {
-            return false;
-        };
-        self.trees.get(&home.tree).is_some_and(|tree| tree.encrypted)
-            || self.sessions.get(&home.session).is_some_and(|session| session.identity.flags.encrypted)
-    }
-
     fn notify(&mut self, id: FileGlobalId, kind: BreakKind, now: Time, effects: &mut Effects<S>) {
         let Some(open) = self.opens.get(&id) else {
             return;
@@ -585,7 +589,7 @@ impl<S: Shell> State<S> {
         let (channels, awaited) = match open.caching {
             // Only the session's own connections have its keys.
             Caching::Lease(lease) if sealed => (session.channels.clone(), self.awaited_lease_break(lease)),
-            Caching::Lease(lease) => (self.channels_of_client(lease.client), self.awaited_lease_break(lease)),
+            Caching::Lease(lease) => (self.channels_of_lease(lease), self.awaited_lease_break(lease)),
             _ => {
                 // Any channel will do (MS-SMB2 3.3.4.1.6); the client uses this one for this file.
                 let first = open.home.map(|home| home.connection);
@@ -606,15 +610,6 @@ impl<S: Shell> State<S> {
         });
         count(&self.statistics.breaks_sent);
         self.events.push(now, EventKind::BreakSent { open: open.event(id) });
-    }
-
-    /// The connections that a client hears of its leases on. They are the client's and not a session's, and
-    /// their breaks are not signed: like Windows and Samba the server uses its oldest connection that is of
-    /// use still, and then the next; as many as one session may have.
-    pub(crate) fn channels_of_client(&self, client: Guid) -> Vec<ConnectionId> {
-        let first = (client, ConnectionId(0));
-        let own = self.client_connections.range(first..).take_while(|(guid, _)| *guid == client);
-        own.map(|(_, id)| *id).take(self.limits.channels_per_session).collect()
     }
 
     fn opens_of(&self, holder: Holder) -> Vec<FileGlobalId> {

@@ -283,6 +283,7 @@ impl<S: Shell> State<S> {
                 global_id: id,
                 tree_id: tree.tree_id,
                 session_id: session.session_id,
+                session: session.attached.clone(),
                 attached: tree.attached,
             });
         }

@@ -8,7 +8,8 @@ use wire::{Dialect, Guid, SessionGlobalId};
 
 use crate::events::EventKind;
 use crate::locks::Waiting;
-use crate::{ConnectionId, Effects, EndReason, LimitReached, RequestKey, Shell, State, Time};
+use crate::rest::Work;
+use crate::{ConnectionId, Effects, EndReason, LimitReached, RequestKey, Rest, Shell, State, Time};
 
 pub(crate) struct Connection<S: Shell> {
     pub(crate) peer: SocketAddr,
@@ -129,7 +130,7 @@ impl<S: Shell> State<S> {
         connection.lost = true;
         let client = connection.client_guid;
         let (waiting, sessions) = (connection.waiting.clone(), connection.sessions.clone());
-        let had_breaks = self.channels_of_client(client).first() == Some(&id);
+        let (breaks, more) = self.lease_breaks_on(client, id);
         // Nothing more is sent on it.
         self.client_connections.remove(&(client, id));
         let waiting: Vec<RequestKey> = waiting.into_iter().filter(|it| !self.strand(*it, id)).collect();
@@ -138,8 +139,11 @@ impl<S: Shell> State<S> {
         for session in sessions {
             self.unbind(session, id, now, &mut effects);
         }
-        if had_breaks {
-            self.repeat_lease_breaks(client, None, now, &mut effects);
+        for lease in breaks {
+            self.repeat_lease_break(lease, now, &mut effects);
+        }
+        if let Some(after) = more {
+            effects.rest.push(Rest(Work::LeaseBreaks { client, lost: id, after }));
         }
         self.connections.remove(&id);
         self.events.push(now, EventKind::ConnectionDown { connection: id });

@@ -273,6 +273,8 @@ pub struct TreeEnded<S: Shell> {
     pub tree_id: TreeId,
     /// The session's id.
     pub session_id: SessionId,
+    /// What the server attached to the session.
+    pub session: S::Session,
     /// What the server attached.
     pub attached: S::Tree,
 }

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use wire::{FileGlobalId, LeaseState};
 
-use crate::{FileKey, LeaseId, Shell, State, Time};
+use crate::limits::CONNECTIONS_LOOKED_AT;
+use crate::session::{Session, SessionState};
+use crate::{ConnectionId, FileKey, LeaseId, Shell, State, Time, cost};
 
 pub(crate) struct Lease {
     pub(crate) file: FileKey,
@@ -69,5 +71,50 @@ impl<S: Shell> State<S> {
     /// (MS-SMB2 3.3.5.9.8), which is better known before the other one is created.
     pub fn lease_file(&self, lease: LeaseId) -> Option<FileKey> {
         self.leases.get(&lease).map(|it| it.file)
+    }
+
+    /// The open of a lease by which its client is told of a break: the first that has a client.
+    pub(crate) fn spokesman(&self, id: LeaseId) -> Option<FileGlobalId> {
+        let lease = self.leases.get(&id)?;
+        lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some())).copied()
+    }
+
+    /// Whether what is sent about an open must be sealed (MS-SMB2 3.3.4.1.4).
+    pub(crate) fn is_sealed(&self, id: FileGlobalId) -> bool {
+        let Some(home) = self.opens.get(&id).and_then(|open| open.home) else {
+            return false;
+        };
+        self.trees.get(&home.tree).is_some_and(|tree| tree.encrypted)
+            || self.sessions.get(&home.session).is_some_and(|session| session.identity.flags.encrypted)
+    }
+
+    /// The connections that a client hears of a lease on. They are the client's and not a session's, and breaks are not
+    /// signed: like Windows and Samba the server uses its oldest connection that is of use still. Anybody can give
+    /// himself a client's GUID, so only those count on which the user of the lease is logged on.
+    pub(crate) fn channels_of_lease(&self, id: LeaseId) -> Vec<ConnectionId> {
+        let open = self.spokesman(id).and_then(|open| self.opens.get(&open));
+        let Some(session) = open.and_then(|open| self.sessions.get(&open.home?.session)) else {
+            return Vec::new();
+        };
+        let is_users = |other: &Session<S>| {
+            other.state != SessionState::InProgress && other.identity.is_same_user(&session.identity)
+        };
+        let first = (id.client, ConnectionId(0));
+        let named = self.client_connections.range(first..).take_while(|(guid, _)| *guid == id.client);
+        let of_user =
+            named.map(|(_, connection)| *connection).take(CONNECTIONS_LOOKED_AT).filter(|connection| {
+                cost::step();
+                let sessions = self.connections.get(connection).into_iter().flat_map(|it| &it.sessions);
+                let mut sessions = sessions.take(CONNECTIONS_LOOKED_AT);
+                sessions.any(|other| self.sessions.get(other).is_some_and(is_users))
+            });
+        // The session's own are the user's, however many others have made up the same GUID.
+        let own = session.channels.iter().copied();
+        let own = own.filter(|connection| self.client_connections.contains(&(id.client, *connection)));
+        let mut all: Vec<ConnectionId> = of_user.chain(own).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.truncate(self.limits.channels_per_session);
+        all
     }
 }

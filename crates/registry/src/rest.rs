@@ -31,7 +31,7 @@ pub(crate) enum Work {
         after: Option<(TreeId, FileGlobalId)>,
     },
     /// A client hears again of the breaks of its leases.
-    LeaseBreaks { client: Guid, after: Option<LeaseId> },
+    LeaseBreaks { client: Guid, lost: ConnectionId, after: LeaseId },
 }
 
 impl<S: Shell> State<S> {
@@ -46,7 +46,9 @@ impl<S: Shell> State<S> {
             Work::Breaks { session, lost, was_first, after } => {
                 self.repeat_breaks(session, lost, was_first, after, now, &mut effects);
             }
-            Work::LeaseBreaks { client, after } => self.repeat_lease_breaks(client, after, now, &mut effects),
+            Work::LeaseBreaks { client, lost, after } => {
+                self.repeat_lease_breaks(client, lost, after, now, &mut effects);
+            }
         }
         effects
     }

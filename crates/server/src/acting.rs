@@ -71,3 +71,31 @@ impl Server {
 
 /// Sessions looked up in one hold of the registry's lock.
 const BATCH: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use auth::users::UserDb;
+
+    use super::*;
+    use crate::config::ShareSettings;
+    use crate::service::StartError;
+
+    #[test]
+    fn nobody_is_never_the_server() {
+        assert_ne!(crate::identity::nobody(), vfs::Actor::Process);
+    }
+
+    /// A tree connect that has looked a share up before a change has to look again.
+    #[test]
+    fn what_was_looked_up_before_a_change_is_not_served() {
+        let settings = || Settings::conventional(false, |_| None);
+        let accounts = || UserDb::parse("").unwrap();
+        let server = Server::new(settings(), accounts()).unwrap();
+        let before = server.share(ShareSettings::IPC).unwrap();
+        assert_eq!(server.while_served(&before, || 7), Some(7));
+        server.reload::<StartError>(|| Ok((settings(), accounts()))).unwrap();
+        assert_eq!(server.while_served(&before, || 7), None);
+        let after = server.share(ShareSettings::IPC).unwrap();
+        assert_eq!(server.while_served(&after, || 7), Some(7));
+    }
+}

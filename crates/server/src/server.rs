@@ -329,9 +329,12 @@ impl Server {
         let mut after = Shares::new();
         let (known, new): (Vec<_>, Vec<_>) =
             settings.shares.iter().cloned().chain([ShareSettings::ipc()]).partition(|share| {
-                let known = before.get(&share.name.to_lowercase());
-                share.name == ShareSettings::IPC
-                    || known.is_some_and(|known| known.settings.path == share.path)
+                // What a directory was opened with goes for tree connects from now on.
+                let is_known = before.get(&share.name.to_lowercase()).is_some_and(|known| {
+                    let ShareSettings { path, name, follow_symlinks, .. } = &known.settings;
+                    (path, name, *follow_symlinks) == (&share.path, &share.name, share.follow_symlinks)
+                });
+                share.name == ShareSettings::IPC || is_known
             });
         for share in known {
             let key = share.name.to_lowercase();
@@ -357,7 +360,9 @@ impl Server {
     }
 
     fn replace_shares(&self, after: Shares) -> usize {
-        let before = self.shares.read().unwrap_or_else(PoisonError::into_inner).clone();
+        // A tree connect sees the shares here and in the registry as they were or as they are.
+        let mut current = self.shares.write().unwrap_or_else(PoisonError::into_inner);
+        let before = current.clone();
         let mut effects = Effects::none();
         let mut registry = self.registry.lock("open_shares");
         for (key, share) in &before {
@@ -376,7 +381,8 @@ impl Server {
             }
         }
         drop(registry);
-        *self.shares.write().unwrap_or_else(PoisonError::into_inner) = after;
+        *current = after;
+        drop(current);
         self.apply(effects).files
     }
 
@@ -410,6 +416,13 @@ impl Server {
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Share>> {
         let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
         shares.get(&name.to_lowercase()).map(Arc::clone)
+    }
+
+    /// Does something with a share that is still served as it was looked up; none if it is not.
+    pub(crate) fn while_served<T>(&self, share: &Arc<Share>, act: impl FnOnce() -> T) -> Option<T> {
+        let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
+        let current = shares.get(&share.settings.name.to_lowercase())?;
+        Arc::ptr_eq(current, share).then(act)
     }
 
     /// All shares, in no order.

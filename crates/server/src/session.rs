@@ -119,9 +119,9 @@ impl Session {
         self.established.get()
     }
 
-    /// Settles the keys, once.
-    pub(crate) fn establish(&self, established: Established) {
-        let _ = self.established.set(established);
+    /// Settles the keys, once; false if they were settled before.
+    pub(crate) fn establish(&self, established: Established) -> bool {
+        self.established.set(established).is_ok()
     }
 
     /// Who the session acts for; none before the first logon.
@@ -186,9 +186,12 @@ impl Session {
         self.trees().get(&id).filter(|tree| !tree.has_ended()).map(Arc::clone)
     }
 
-    /// Remembers a tree connect.
+    /// Remembers a tree connect, unless it is over: whoever ends it later finds it here.
     pub(crate) fn remember_tree(&self, tree: Arc<Tree>) {
-        self.trees().insert(tree.id(), tree);
+        self.trees().insert(tree.id(), Arc::clone(&tree));
+        if tree.has_ended() {
+            self.forget_tree(tree.id());
+        }
     }
 
     /// Forgets a tree connect that is over.
@@ -202,10 +205,14 @@ impl Session {
         opens.get(&id.volatile).filter(|open| open.file_id() == id && !open.is_closed()).map(Arc::clone)
     }
 
-    /// Remembers an open.
+    /// Remembers an open, unless it is over: an administrator may have been quicker than the answer to its CREATE.
+    /// Whoever ends it later finds it here.
     pub(crate) fn remember_open(&self, open: Arc<Open>) {
-        let id = open.file_id().volatile;
-        self.opens.lock().unwrap_or_else(PoisonError::into_inner).insert(id, open);
+        let id = open.file_id();
+        self.opens.lock().unwrap_or_else(PoisonError::into_inner).insert(id.volatile, Arc::clone(&open));
+        if open.is_closed() {
+            self.forget_open(id);
+        }
     }
 
     /// Forgets an open that is over.
@@ -226,5 +233,93 @@ impl Session {
 
     fn trees(&self) -> std::sync::MutexGuard<'_, HashMap<TreeId, Arc<Tree>>> {
         self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use auth::users::UserDb;
+    use registry::{Admission, AdmitRequest, CloseReason, RequestKey, Target};
+    use wire::msg::CreateAction;
+    use wire::{AccessMask, OplockLevel, ShareAccess};
+
+    use super::*;
+    use crate::config::{Settings, ShareSettings};
+    use crate::connection::Link;
+    use crate::open::{Content, Created};
+    use crate::pipes::Pipe;
+    use crate::server::Server;
+
+    /// An administrator, or a share that goes, may be quicker than the handler that remembers what it has made.
+    #[test]
+    fn a_session_keeps_nothing_that_is_over() {
+        let server =
+            Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+        let mut registry = server.registry.lock("test");
+        let now = server.now();
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let connection = registry.add_connection(peer, Arc::new(Link::unheard()), now).unwrap();
+        let attach = |id, global, shared: &Arc<_>| Arc::new(Session::new(id, global, Arc::clone(shared)));
+        let session = registry.create_session(connection, attach, now).unwrap().attached;
+        registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
+        let share = server.share(ShareSettings::IPC).unwrap();
+        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), AccessMask::FILE_ALL));
+        let tree =
+            registry.tree_connect(session.id(), ShareSettings::IPC, false, attach, now).unwrap().attached;
+        let request = AdmitRequest {
+            request: RequestKey { connection, id: 1 },
+            is_retry: false,
+            session: session.id(),
+            tree: tree.id(),
+            connection,
+            target: Target::Pipe("srvsvc".into()),
+            path: "srvsvc".into(),
+            access: AccessMask::FILE_ALL,
+            share_access: ShareAccess::NONE,
+            overwrites: false,
+            delete_on_close: false,
+            is_directory: false,
+            oplock: OplockLevel::NONE,
+            lease: None,
+            durable: None,
+            app_instance: None,
+        };
+        let made = Created {
+            actor: vfs::Actor::Process,
+            action: CreateAction::OPENED,
+            channel_sequence: 0,
+            has_guid: false,
+            parent_key: None,
+        };
+        let pipe = Content::Pipe(Pipe::open("srvsvc").unwrap());
+        let (admission, _) = registry.admit(
+            request,
+            |granted| {
+                Arc::new(Open::new(granted, AccessMask::FILE_ALL, session.clone(), tree.clone(), pipe, made))
+            },
+            now,
+        );
+        let Admission::Granted(granted) = admission else { panic!("{admission:?}") };
+        let open = registry.open(granted.file_id).unwrap().attached;
+        session.remember_tree(Arc::clone(&tree));
+        session.remember_open(Arc::clone(&open));
+        assert!(session.tree(tree.id()).is_some() && session.open(granted.file_id).is_some());
+        let closed = registry.close_open(granted.file_id, CloseReason::Administrator, now).unwrap();
+        let ended = registry.tree_disconnect(session.id(), tree.id(), now).unwrap();
+        drop(registry);
+        server.apply(closed);
+        server.apply(ended);
+        assert!(
+            session.trees().is_empty() && session.opens.lock().unwrap().is_empty(),
+            "what ends is forgotten"
+        );
+        session.remember_tree(tree);
+        session.remember_open(open);
+        assert!(
+            session.trees().is_empty() && session.opens.lock().unwrap().is_empty(),
+            "what is over is not kept"
+        );
     }
 }

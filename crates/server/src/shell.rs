@@ -116,8 +116,11 @@ impl Waiters {
 
     fn wake(&self, key: RequestKey, wake: Wake) {
         let waiter = self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        if let Some(waiter) = waiter {
-            let _ = waiter.send(wake);
+        if let Some(waiter) = waiter
+            && waiter.send(wake).is_err()
+        {
+            // Its connection is lost, and with it whoever was to be answered.
+            tracing::debug!(?key, ?wake, "a request is woken that nobody waits for");
         }
     }
 }
@@ -182,6 +185,7 @@ impl Server {
         }
         for tree in effects.trees_ended {
             tree.attached.end();
+            tree.session.forget_tree(tree.tree_id);
         }
         for session in effects.sessions_ended {
             session.attached.end();

@@ -3,6 +3,7 @@
 use client::Administration;
 
 use crate::administration::{self, Target};
+use crate::output::inert;
 
 /// The name of the server that is asked, in capitals, as those programs show it.
 pub(crate) fn host_name(server: &dyn Administration, target: &Target) -> String {
@@ -17,8 +18,19 @@ pub(crate) fn local_name() -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// A row of values, all in quotes.
+/// A row of values, all in quotes, none of them a formula.
 pub(crate) fn csv_row<'a>(values: impl Iterator<Item = &'a str>) -> String {
-    let quoted: Vec<String> = values.map(|value| format!("\"{}\"", value.replace('"', "\"\""))).collect();
+    let quoted: Vec<String> =
+        values.map(|value| format!("\"{}\"", inert(value).replace('"', "\"\""))).collect();
     quoted.join(",") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_have_no_formulas() {
+        assert_eq!(csv_row(["7", "=1+1", "say \"hi\""].into_iter()), "\"7\",\"'=1+1\",\"say \"\"hi\"\"\"\n");
+    }
 }

@@ -184,3 +184,34 @@ fn an_instance_without_a_version_does_not_end_one_with() {
     }
     assert_eq!(second_instance(&mut world, other, ALL_ACCESS, Some((1, 2))).1, [CloseReason::FailedOver]);
 }
+
+/// Anybody can give himself the GUID of a client.
+#[test]
+fn only_connections_of_its_user_hear_of_a_lease() {
+    let mut world = World::new();
+    // Older connections with the client's GUID: of another user, of a guest, and of somebody who never logs on.
+    let stranger = world.connect(1);
+    world.logon(stranger, 2);
+    let guests = world.connect(1);
+    let guest = world.logon(guests, 1);
+    let identity_of_guest = Identity { flags: GUEST, ..identity(1) };
+    world.state.session_valid(guest, identity_of_guest, None, world.now).unwrap();
+    let silent = world.connect(1);
+    world.state.create_session(silent, |_, _, _| 1, world.now).map(|_| ()).unwrap();
+    let alice = world.client(1);
+    let mut request = world.request(alice, 1);
+    request.lease = lease(5, RWH);
+    world.open(request);
+    let second = world.connect(1);
+    world.logon(second, 1);
+
+    let other = world.client(9);
+    let request = world.request(other, 1);
+    let effects = world.must_wait(request);
+    assert_eq!(effects.breaks[0].connections.len(), 2, "the user's two");
+    // What is told again when a stranger's connection goes is nothing; when the user's goes, all of it.
+    assert!(world.state.disconnect(stranger, world.now).breaks.is_empty());
+    world.state.bind_session(alice.session, second).unwrap();
+    assert_eq!(world.state.disconnect(alice.connection, world.now).breaks.len(), 1);
+    world.check();
+}

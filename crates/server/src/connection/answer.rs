@@ -109,7 +109,8 @@ impl AnswerBuilder {
         }
     }
 
-    /// The whole frame, signed and sealed; none if it has no message.
+    /// The whole frame, signed and sealed; none if it has no message. One that cannot be protected as it must be ends
+    /// the connection: a client that waits for an answer for ever is not better off.
     pub(crate) fn complete(mut self) -> Option<Answer> {
         if self.finished.is_empty() {
             return None;
@@ -123,10 +124,17 @@ impl AnswerBuilder {
         for message in self.finished.iter().rev() {
             if let (Some(signer), Some(bytes)) = (&message.signer, self.bytes.get_mut(message.base..end)) {
                 // Only a message shorter than a header fails, and none is built.
-                let _ = signer.sign(bytes);
+                if signer.sign(bytes).is_err() {
+                    return Some(Answer::unsendable());
+                }
             }
             end = message.base;
         }
+        Some(self.frame().unwrap_or_else(Answer::unsendable))
+    }
+
+    /// Seals the messages and puts their length before them; none if that cannot be.
+    fn frame(mut self) -> Option<Answer> {
         if let Some(session) = &self.seal {
             let (transform, payload) = self.bytes.get_mut(FRAME_PREFIX..)?.split_first_chunk_mut()?;
             // Without a fresh nonce nothing may be sent under this key.
@@ -135,7 +143,7 @@ impl AnswerBuilder {
         let length = self.bytes.len() - FRAME_PREFIX + self.tail.as_ref().map_or(0, |tail| tail.length);
         let length = u32::try_from(length).ok()?;
         *self.bytes.first_chunk_mut::<FRAME_PREFIX>()? = length.to_be_bytes();
-        Some(Answer { bytes: self.bytes, tail: self.tail })
+        Some(Answer { bytes: self.bytes, tail: self.tail, unsendable: false })
     }
 }
 
@@ -167,5 +175,16 @@ mod tests {
         answer.finish(&Header::default(), None);
         let rest = answer.complete().expect("one message").bytes;
         assert_eq!(rest.get(FRAME_PREFIX + Header::SIZE..), Some(&[3][..]));
+    }
+
+    #[test]
+    fn an_answer_that_cannot_be_sealed_ends_its_connection() {
+        let id = wire::SessionGlobalId::new(1).expect("an id");
+        let keyless = Session::new(wire::SessionId(1), id, Arc::default());
+        let mut answer = AnswerBuilder::new(Vec::new(), Some(Arc::new(keyless)));
+        assert!(AnswerBuilder::new(Vec::new(), None).complete().is_none(), "no message, no frame");
+        answer.begin();
+        answer.finish(&Header::default(), None);
+        assert!(answer.complete().is_some_and(|answer| answer.unsendable));
     }
 }

@@ -195,7 +195,15 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
     let session = Arc::clone(&channel.session);
     request.chain.begun = true;
     let Some(established) = session.established() else {
-        return Err(NtStatus::USER_SESSION_DELETED.into());
+        // 3.3.5.2.9: a logon in progress can be given up. There is no key yet that it could be signed with.
+        return match command {
+            Command::LOGOFF if request.header.is_signed() => Err(NtStatus::ACCESS_DENIED.into()),
+            Command::LOGOFF => {
+                request.session = Some(session);
+                Ok(())
+            }
+            _ => Err(NtStatus::USER_SESSION_DELETED.into()),
+        };
     };
     if seal.is_none() {
         if request.header.is_signed() {

@@ -101,6 +101,12 @@ pub(crate) enum Event {
 }
 
 impl Link {
+    /// A way to a connection that is over.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self { events: mpsc::unbounded_channel().0 }
+    }
+
     /// Asks, and says whether somebody hears it: a connection that is over does not listen any more.
     pub(crate) fn send(&self, event: Event) -> bool {
         self.offer(event).is_ok()
@@ -114,7 +120,9 @@ impl Link {
 
 /// Serves a connection until its end.
 pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
-    let _ = socket.set_nodelay(true);
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be late");
+    }
     let (events, mut inbox) = mpsc::unbounded_channel();
     let link = Arc::new(Link { events });
     let now = server.now();
@@ -172,7 +180,9 @@ async fn run(
                 Poll::Ready(Ok(answer)) => connection.push(answer),
                 Poll::Ready(Err(violation)) => {
                     // What is answered already still goes out.
-                    let _ = connection.write_out(socket);
+                    if let Err(error) = connection.write_out(socket) {
+                        tracing::debug!(conn = connection.id.0, %error, "answers before a violation are lost");
+                    }
                     return End::Violation(violation);
                 }
                 Poll::Pending => waiting.push(answer),
@@ -225,7 +235,9 @@ async fn run(
             () = unconfirmed.due() => {
                 if unconfirmed.review(&connection.server, connection.id, socket) == Review::GiveUp {
                     // At once: the peer may hear what it cannot acknowledge.
-                    let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
+                    if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
+                        tracing::debug!(conn = connection.id.0, %error, "cannot reset a stalled connection");
+                    }
                     return End::Stalled;
                 }
             }
@@ -276,8 +288,12 @@ impl Connection {
         // another channel goes on.
         self.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
         let finished = async { while waiting.next().await.is_some() {} };
-        let _ = tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await;
-        if !waiting.is_empty() {
+        if tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await.is_err() {
+            tracing::warn!(
+                conn = id.0,
+                requests = waiting.len(),
+                "requests of a lost connection are given up"
+            );
             handling::discard(waiting);
         }
     }

@@ -19,6 +19,15 @@ pub(crate) struct Answer {
     pub(crate) bytes: Vec<u8>,
     /// File content that follows, sent from the page cache.
     pub(crate) tail: Option<Tail>,
+    /// Whether it must not be sent: it could not be signed or sealed.
+    pub(crate) unsendable: bool,
+}
+
+impl Answer {
+    /// An answer that could not be signed or sealed.
+    pub(crate) fn unsendable() -> Self {
+        Self { bytes: Vec::new(), tail: None, unsendable: true }
+    }
 }
 
 /// File content that ends a frame.
@@ -43,11 +52,17 @@ pub(crate) struct Output {
     /// Bytes written since somebody asked.
     sent: u64,
     spare: Vec<Vec<u8>>,
+    /// Whether an answer could not be protected as it had to be.
+    failed: bool,
 }
 
 impl Output {
     /// Queues a frame.
     pub(crate) fn push(&mut self, answer: Answer) {
+        if answer.unsendable {
+            self.failed = true;
+            return;
+        }
         self.waiting += answer.bytes.len() + answer.tail.as_ref().map_or(0, |tail| tail.length);
         self.queue.push_back(answer);
     }
@@ -69,6 +84,9 @@ impl Output {
 
     /// Writes until nothing waits (true) or the socket takes no more (false).
     pub(crate) fn write(&mut self, socket: &TcpStream) -> io::Result<bool> {
+        if self.failed {
+            return Err(io::Error::other("an answer could not be signed or sealed"));
+        }
         while let Some(first) = self.queue.front_mut() {
             let done = if first.bytes.len() > self.written {
                 if first.tail.is_some() {
@@ -198,8 +216,8 @@ mod tests {
         let (mut client, (server, _)) = (client.unwrap(), server.unwrap());
         let mut output = Output::default();
         let tail = Tail { handle, offset: 1_000, length: LENGTH, open: None };
-        output.push(Answer { bytes: b"read".to_vec(), tail: Some(tail) });
-        output.push(Answer { bytes: b"next".to_vec(), tail: None });
+        output.push(Answer { bytes: b"read".to_vec(), tail: Some(tail), unsendable: false });
+        output.push(Answer { bytes: b"next".to_vec(), tail: None, unsendable: false });
         let write = async {
             while !output.write(&server).unwrap() {
                 server.writable().await.unwrap();

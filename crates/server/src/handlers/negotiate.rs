@@ -84,8 +84,8 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let (mut hash_ids, mut cipher_ids, mut signing_ids) = (Vec::new(), Vec::new(), Vec::new());
     let mut answer_contexts = Vec::new();
     if dialect == Dialect::SMB311 {
-        connection.preauth().update(request.message);
         crate::random::fill(&mut salt)?;
+        connection.preauth().update(request.message);
         answer_contexts.push(NegotiateContext::PreauthIntegrity {
             hash_algorithms: U16List::build([HashAlgorithmId::SHA_512.0], &mut hash_ids),
             salt: &salt,
@@ -161,7 +161,7 @@ pub(crate) fn handle_smb1(connection: &Connection, message: &[u8]) -> Result<Opt
     answer.finish(&header, None);
     if dialect == Dialect::SMB202 {
         tell_registry(connection, &negotiated);
-        let _ = connection.negotiated.set(negotiated);
+        connection.negotiated.set(negotiated).map_err(|_| Violation::Negotiation)?;
     }
     Ok(answer.complete())
 }

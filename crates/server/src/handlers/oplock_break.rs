@@ -32,7 +32,8 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             OplockBreak { oplock_level: level, file_id: acknowledgment.file_id }.encode(answer.body(), base);
         }
         OplockBreakRequest::Lease(acknowledgment) => {
-            let client = request.connection.negotiated.get().map(|it| it.client_guid).unwrap_or_default();
+            let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
+            let client = negotiated.client_guid;
             let result = server.registry.lock("acknowledge_lease").acknowledge_lease(
                 client,
                 acknowledgment.lease_key,

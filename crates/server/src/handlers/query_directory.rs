@@ -229,7 +229,17 @@ impl Place<'_> {
         let Ok((path, Opened { handle, .. })) = opened else { return Some(attributes) };
         let granted = subject.permitted(&path, &*handle, stat, AccessMask::MAXIMUM_ALLOWED);
         attributes.maximal_access = granted & maximal_access;
-        let streams = handle.streams().unwrap_or_default();
+        // Who may not read the file is not told what its streams hold.
+        if !granted.contains(AccessMask::READ_DATA) {
+            return Some(attributes);
+        }
+        let streams = match handle.streams() {
+            Ok(streams) => streams,
+            Err(error) => {
+                tracing::debug!(%error, "the streams of a listed file cannot be read");
+                return Some(attributes);
+            }
+        };
         let named = |name: &str| streams.iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
         attributes.resource_fork_size = named(RESOURCE_STREAM).map_or(0, |stream| stream.size);
         if let Some(stream) = named(AFP_INFO_STREAM) {

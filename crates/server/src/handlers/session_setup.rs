@@ -125,7 +125,10 @@ pub(crate) fn answered(request: &Request<'_>, message: &[u8], signer: Option<&Si
         // The hash is of what is on the wire.
         Some(key) => {
             let mut signed = message.to_vec();
-            let _ = key.sign(&mut signed);
+            if let Err(error) = key.sign(&mut signed) {
+                // The client's hash will be another, and the logon fails.
+                tracing::warn!(%error, "an answer is not in the preauthentication hash");
+            }
             logon.preauth.update(&signed);
         }
         None => logon.preauth.update(message),
@@ -300,7 +303,9 @@ fn finish(
             flags |= SessionFlags::ENCRYPT_DATA;
         }
         let signing = established.signing.clone();
-        session.establish(established);
+        if !session.establish(established) {
+            return Err(NtStatus::INTERNAL_ERROR);
+        }
         connection.remember_session(Channel { session: Arc::clone(session), signing });
     } else if session.seals() {
         flags |= SessionFlags::ENCRYPT_DATA;

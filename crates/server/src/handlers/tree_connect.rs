@@ -8,31 +8,19 @@ use wire::{Dialect, NtStatus};
 use super::malformed;
 use crate::config::{Caching, ShareSettings};
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::tree::{ShareContent, Tree};
+use crate::server::Server;
+use crate::session::Session;
+use crate::tree::{Share, ShareContent, Tree};
 
 /// Handles TREE_CONNECT.
 pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let server = &request.connection.server;
     let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
-    let connect = TreeConnectRequest::decode(request.message).map_err(malformed)?;
-    let path = connect.path.to_string().map_err(malformed)?;
-    let name = share_name(&path).ok_or(NtStatus::BAD_NETWORK_NAME)?;
-    let share = server.share(name).ok_or(NtStatus::BAD_NETWORK_NAME)?;
-    let session = request.session()?;
-    let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    // 3.3.5.7: a share that must be sealed, and a client that cannot.
-    if share.settings.encrypt && established.sealing.is_none() {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    let maximal_access = share.access_of(&user).ok_or(NtStatus::ACCESS_DENIED)?;
-    let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), maximal_access));
-    let tree = server
-        .registry
-        .lock("tree_connect")
-        .tree_connect(session.id(), &share.settings.name, share.settings.encrypt, attach, server.now())
-        .map_err(crate::status::of_tree_refusal)?
-        .attached;
+    let asked = TreeConnectRequest::decode(request.message).map_err(malformed)?;
+    let path = asked.path.to_string().map_err(malformed)?;
+    let name = share_name(&path).ok_or(NtStatus::INVALID_PARAMETER)?;
+    let session = Arc::clone(request.session()?);
+    let (share, tree) = connect(server, &session, name)?;
     session.remember_tree(Arc::clone(&tree));
     request.chain.tree_id = tree.id();
     request.header.tree = wire::TreeOrAsync::Tree { process_id: 0, tree_id: tree.id() };
@@ -53,10 +41,35 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         share_type,
         share_flags: flags,
         capabilities: ShareCapabilities::NONE,
-        maximal_access,
+        maximal_access: tree.maximal_access,
     }
     .encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)
+}
+
+/// Connects a session to the share of this name, as it is served now.
+fn connect(server: &Server, session: &Session, name: &str) -> Result<(Arc<Share>, Arc<Tree>), NtStatus> {
+    let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    for _ in 0..LOOKS {
+        let share = server.share(name).ok_or(NtStatus::BAD_NETWORK_NAME)?;
+        // 3.3.5.7: a share that must be sealed, and a client that cannot.
+        if share.settings.encrypt && established.sealing.is_none() {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        let maximal_access = share.access_of(&user).ok_or(NtStatus::ACCESS_DENIED)?;
+        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), maximal_access));
+        let ShareSettings { name, encrypt, .. } = &share.settings;
+        let connected = server.while_served(&share, || {
+            let mut registry = server.registry.lock("tree_connect");
+            registry.tree_connect(session.id(), name, *encrypt, attach, server.now())
+        });
+        if let Some(connected) = connected {
+            let tree = connected.map_err(crate::status::of_tree_refusal)?.attached;
+            return Ok((share, tree));
+        }
+    }
+    Err(NtStatus::BAD_NETWORK_NAME)
 }
 
 /// The share in `\\server\share`; which name the client uses for the server does not matter.
@@ -64,6 +77,9 @@ fn share_name(path: &str) -> Option<&str> {
     let (server, share) = path.strip_prefix("\\\\")?.split_once('\\')?;
     (!server.is_empty() && !share.is_empty() && !share.contains('\\')).then_some(share)
 }
+
+/// How often a share is looked up again whose settings change meanwhile.
+const LOOKS: u32 = 8;
 
 /// The caching policy for clients that are offline (MS-SMB2 2.2.10).
 fn caching(settings: &ShareSettings) -> ShareFlags {

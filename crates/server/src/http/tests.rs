@@ -186,3 +186,37 @@ async fn what_no_share_has_is_no_question() {
     assert!(task.await.unwrap_err().is_cancelled());
     std::fs::remove_dir_all(directory).unwrap();
 }
+
+/// A connection outlives a change of the settings; the right to ask does not.
+#[tokio::test]
+async fn rights_are_those_of_the_settings_in_force_at_each_request() {
+    // An account that every Unix has.
+    let Ok(Some(daemon)) = nix::unistd::User::from_name("daemon") else { return };
+    let settings = |administrators: &[&str]| Settings {
+        administrators: administrators.iter().map(ToString::to_string).collect(),
+        ..Settings::conventional(false, |_| None)
+    };
+    let accounts = || UserDb::parse("").unwrap();
+    let server = Server::new(settings(&["daemon"]), accounts()).unwrap();
+    let (mut stream, theirs) = tokio::io::duplex(64 * 1024);
+    let task = tokio::spawn(converse(Arc::clone(&server), theirs, Peer::Process(daemon.uid)));
+    let mut buffer = vec![0; 64 * 1024];
+    for (administrators, expected) in
+        [(&["daemon"][..], 200), (&[], 403), (&["DAEMON"], 200), (&["root"], 403)]
+    {
+        server.reload::<crate::service::StartError>(|| Ok((settings(administrators), accounts()))).unwrap();
+        stream.write_all(b"GET /v1/users HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
+        let mut filled = 0;
+        let status: u16 = loop {
+            filled += stream.read(&mut buffer[filled..]).await.unwrap();
+            let text = String::from_utf8_lossy(&buffer[..filled]).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n")
+                && serde_json::from_str::<serde_json::Value>(body).is_ok()
+            {
+                break head.split(' ').nth(1).unwrap().parse().unwrap();
+            }
+        };
+        assert_eq!(status, expected, "{administrators:?}");
+    }
+    task.abort();
+}

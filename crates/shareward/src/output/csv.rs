@@ -1,4 +1,6 @@
-//! Comma-separated values, as RFC 4180 has them.
+//! Comma-separated values, as RFC 4180 has them, of which no spreadsheet makes formulas.
+
+use std::borrow::Cow;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -25,7 +27,8 @@ impl Csv {
     pub(crate) fn row(&self, server: Option<&str>, entry: &impl Serialize, clean: bool) -> String {
         let entry = serde_json::to_value(entry).unwrap_or_default();
         let values = self.columns.iter().map(|(_, pointer)| entry.pointer(pointer).map(field));
-        let fields = server.map(str::to_owned).into_iter().chain(values.map(Option::unwrap_or_default));
+        let server = server.map(|name| inert(name).into_owned());
+        let fields = server.into_iter().chain(values.map(Option::unwrap_or_default));
         record(fields.map(|field| if clean { clean_line(&field) } else { field }))
     }
 }
@@ -33,12 +36,23 @@ impl Csv {
 fn field(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => inert(text).into_owned(),
         Value::Array(items) if items.is_empty() => String::new(),
         Value::Array(items) if items.iter().all(Value::is_string) => {
-            items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")
+            inert(&items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" ")).into_owned()
         }
         other => other.to_string(),
+    }
+}
+
+/// A text as a spreadsheet shows it: one that begins like a formula, after the spaces that some leave out, gets an
+/// apostrophe before it. Clients choose names of files, users and computers, and administrators open the lists.
+pub(crate) fn inert(text: &str) -> Cow<'_, str> {
+    const BEGINNINGS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+    if text.trim_start_matches(' ').starts_with(BEGINNINGS) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -76,6 +90,25 @@ mod tests {
         }
         assert_eq!(TABLE.row(Some("nas"), &json!({}), false), "nas,,,\r\n");
         assert_eq!(TABLE.row(None, &json!({"name": "a\u{1b}[2J"}), true), ",a\u{fffd}[2J,\r\n");
+        for (name, field) in [
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("+1", "'+1"),
+            ("-x.txt", "'-x.txt"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+            ("\r=1", "\"'\r=1\""),
+            (" =1", "' =1"),
+            ("＝1", "'＝1"),
+            ("a=1", "a=1"),
+            ("=1,\"2\"", "\"'=1,\"\"2\"\"\""),
+        ] {
+            assert_eq!(
+                TABLE.row(Some(name), &json!({"id": -1, "name": name}), false),
+                format!("{field},-1,{field},\r\n")
+            );
+            let listed = TABLE.row(None, &json!({"name": [name]}), false);
+            assert_eq!(listed, format!(",{field},\r\n"));
+        }
         assert_eq!(TABLE.header(false), "id,name,mask\r\n");
         assert_eq!(TABLE.header(true), "server,id,name,mask\r\n");
     }

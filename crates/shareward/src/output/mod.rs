@@ -9,7 +9,7 @@ mod table;
 mod width;
 
 pub(crate) use console::Console;
-pub(crate) use csv::Csv;
+pub(crate) use csv::{Csv, inert};
 use json::write_document;
 pub(crate) use json::{Of, document, line};
 pub(crate) use table::{Align, Column, Cut, Table};

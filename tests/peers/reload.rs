@@ -1,0 +1,160 @@
+//! What a change of the settings means for those who are connected.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use auth::Credentials;
+use client::smb::CreateParameters;
+use testkit::{Setup, Shareward, Subject};
+use wire::msg::{EchoRequest, SecurityMode, SessionFlags};
+use wire::{AccessMask, Command, Dialect, NtStatus, SessionId, TreeId};
+
+use crate::control_pipe::{answer, get, pipe, tree};
+use crate::raw::{Protection, Raw};
+
+const MODE: SecurityMode = SecurityMode::SIGNING_ENABLED;
+
+/// Changes the configuration and has it read again.
+fn reconfigure(server: &Shareward, from: &str, to: &str) {
+    const READ_AGAIN: &str = "configuration read again";
+    let text = fs::read_to_string(server.config()).expect("the configuration");
+    assert!(text.contains(from), "{text}");
+    fs::write(server.config(), text.replace(from, to)).expect("write the configuration");
+    let read_before = server.log().matches(READ_AGAIN).count();
+    server.signal("HUP");
+    let asked = Instant::now();
+    while server.log().matches(READ_AGAIN).count() == read_before {
+        assert!(asked.elapsed() < Duration::from_secs(20), "{}", server.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn stranger(name: &str) -> Credentials {
+    Credentials::password(name, "", "whatever")
+}
+
+#[tokio::test]
+async fn rights_on_an_open_pipe_are_those_of_the_settings_in_force() {
+    const ROLE: &str = "[[role]]\nallow = \"view\"\nusers = [\"alice\"]\n";
+    let setup = Setup { extra: format!("\n{ROLE}"), ..Setup::default() };
+    let server = Shareward::start(&setup);
+    for (user, from, to) in
+        [("admin", "administrators = [\"admin\"]", "administrators = []"), ("alice", ROLE, "")]
+    {
+        let (_connection, tree) = tree(server.address(), &setup, user, "IPC$").await;
+        let pipe = pipe(&tree).await;
+        let status = async || {
+            pipe.write(0, get("/v1/sessions")).await.expect("write");
+            answer(&pipe).await.0
+        };
+        assert_eq!(status().await, 200, "{user}");
+        reconfigure(&server, from, to);
+        assert_eq!(status().await, 403, "{user}");
+        assert_eq!(status().await, 403, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn privileges_of_a_session_are_those_of_the_settings_in_force() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let (_connection, tree) = tree(server.address(), &setup, "admin", "data").await;
+    let file = CreateParameters::read_write("audited.txt");
+    tree.create(&file).await.expect("create");
+    // The system ACL takes a privilege that administrators have.
+    let system = CreateParameters {
+        access: AccessMask::READ_DATA | AccessMask::ACCESS_SYSTEM_SECURITY,
+        ..CreateParameters::open("audited.txt")
+    };
+    tree.create(&system).await.expect("an administrator may");
+    let (with, without) = ("administrators = [\"admin\"]", "administrators = []");
+    reconfigure(&server, with, without);
+    let refused = tree.create(&system).await.err().expect("a refusal");
+    assert!(refused.is(NtStatus::PRIVILEGE_NOT_HELD), "{refused}");
+    tree.create(&file).await.expect("a user may open the file");
+    reconfigure(&server, without, with);
+    tree.create(&system).await.expect("an administrator may again");
+}
+
+#[test]
+fn guests_are_taken_as_the_settings_in_force_say() {
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let Subject::Shareward(server) = &subject else { panic!("not ours") };
+    let logon = || {
+        let mut raw = Raw::speaking(&subject, Dialect::SMB311, MODE);
+        raw.logon(stranger("stranger"), MODE).map(|keys| keys.flags)
+    };
+    assert_eq!(logon(), Err(NtStatus::LOGON_FAILURE));
+    let (without, with) = ("name = \"data\"\n", "name = \"data\"\nguest = true\n");
+    reconfigure(server, without, with);
+    assert_eq!(logon(), Ok(SessionFlags::IS_GUEST));
+    reconfigure(server, with, without);
+    assert_eq!(logon(), Err(NtStatus::LOGON_FAILURE));
+}
+
+/// A guest stays one when there is an account of the name that it gave itself.
+#[tokio::test]
+async fn a_guest_is_not_the_account_of_its_name() {
+    let setup = Setup::default();
+    let subject = Subject::Shareward(Shareward::start(&setup));
+    let Subject::Shareward(server) = &subject else { panic!("not ours") };
+    reconfigure(server, "name = \"data\"\n", "name = \"data\"\nguest = true\n");
+    let mut guests = Raw::speaking(&subject, Dialect::SMB311, MODE);
+    let guest = guests.logon(stranger("carol"), MODE).expect("a guest");
+    assert_eq!(guest.flags, SessionFlags::IS_GUEST);
+
+    server.user(&["add", "carol"], "Carols Secret 1\n").success();
+    reconfigure(server, "name = \"TESTED\"", "name = \"TESTED\"");
+    let password = Credentials::password("carol", "", "Carols Secret 1");
+    let mut accounts = Raw::speaking(&subject, Dialect::SMB311, MODE);
+    let account = accounts.logon_instead_of(password.clone(), MODE, guest.id).expect("carol");
+    assert_eq!(account.flags, SessionFlags::NONE);
+    let alive = |raw: &mut Raw, id: SessionId| {
+        let message = raw.message(Command::ECHO, id, TreeId(0), |out, base| EchoRequest.encode(out, base));
+        raw.ask(message, Protection::Clear).header.status
+    };
+    assert_eq!(
+        alive(&mut guests, guest.id),
+        NtStatus::SUCCESS,
+        "a guest's session is not the account's to replace"
+    );
+
+    // What is carol's own is not the guest's.
+    let with_carol = Setup {
+        users: vec![testkit::User {
+            name: "carol".into(),
+            password: "Carols Secret 1".into(),
+            administrator: false,
+        }],
+        ..setup
+    };
+    let (_connection, tree) = tree(server.address(), &with_carol, "carol", "IPC$").await;
+    let pipe = pipe(&tree).await;
+    pipe.write(0, get("/v1/sessions?mine=true")).await.expect("write");
+    let (status, body) = answer(&pipe).await;
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body.matches("\"user\":\"carol\"").count(), 2, "{body}");
+    assert!(!body.contains("\"guest\":true"), "{body}");
+
+    // A session that is replaced is the account's own.
+    let mut again = Raw::speaking(&subject, Dialect::SMB311, MODE);
+    again.logon_instead_of(password, MODE, account.id).expect("carol");
+    assert_eq!(alive(&mut accounts, account.id), NtStatus::USER_SESSION_DELETED);
+}
+
+#[tokio::test]
+async fn symlinks_are_followed_as_the_settings_say_from_the_next_tree_connect_on() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let directory = server.share_dir("data");
+    fs::write(directory.join("target.txt"), "here").expect("write");
+    std::os::unix::fs::symlink("target.txt", directory.join("link.txt")).expect("symlink");
+    let link = CreateParameters::open("link.txt");
+    let (_connection, before) = tree(server.address(), &setup, "alice", "data").await;
+    before.create(&link).await.expect("followed");
+    reconfigure(&server, "name = \"data\"\n", "name = \"data\"\nfollow_symlinks = false\n");
+    let (_connection, after) = tree(server.address(), &setup, "alice", "data").await;
+    let refused = after.create(&link).await.err().expect("a refusal");
+    assert!(refused.is(NtStatus::STOPPED_ON_SYMLINK), "{refused}");
+    before.create(&link).await.expect("the tree connect was made before");
+}
