@@ -17,7 +17,7 @@ use wire::{FileTime, Guid};
 use crate::admin::Desk;
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::notify::Watches;
-use crate::pipes::Deletions;
+use crate::pipes::{Deletions, PipeUsage};
 use crate::replay::Creations;
 use crate::running::Running;
 use crate::security::{Machine, UserSids, domain_users};
@@ -33,6 +33,8 @@ pub(crate) struct Server {
     pub(crate) waiters: Waiters,
     /// Who watches directories.
     pub(crate) watches: Watches,
+    /// What the named pipes of all sessions keep.
+    pub(crate) pipes: Arc<PipeUsage>,
     /// What of the writes to open files shows.
     pub(crate) write_times: WriteTimes,
     /// Wakes the task that watches the registry's timeouts.
@@ -128,6 +130,7 @@ impl Server {
             statistics,
             waiters: Waiters::default(),
             watches: Watches::default(),
+            pipes: Arc::default(),
             write_times: WriteTimes::default(),
             timeouts_changed: Notify::new(),
             guid: Guid(guid),
