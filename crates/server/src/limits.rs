@@ -87,6 +87,11 @@ pub(crate) const ABANDONED_TIMEOUT: Duration = Duration::from_secs(120);
 /// directory leases are not granted.
 pub(crate) const OBSERVED_DIRECTORIES: usize = 16_384;
 
+/// Directories that the kernel reports on for one user's watches and leases: a quarter of all, so that no user takes
+/// them from the others. Of more, that user is told of the server's own changes only, or to look for himself, and gets
+/// no directory leases.
+pub(crate) const OBSERVED_PER_USER: usize = OBSERVED_DIRECTORIES / 4;
+
 /// Directories below one that is watched with all below (SMB2_WATCH_TREE) that are observed. Of a larger tree
 /// the client hears once that it must look for itself, and the log says so.
 pub(crate) const OBSERVED_TREE: usize = 4_096;

@@ -9,6 +9,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::Watcher;
 use crate::limits;
 
 /// The kernel's end, and what it has been asked for.
@@ -16,7 +17,9 @@ pub(super) struct Observed {
     kernel: Option<Arc<OwnedFd>>,
     /// By the kernel's number: one directory may be reached by several paths.
     directories: HashMap<i32, Vec<Place>>,
-    numbers: HashMap<String, i32>,
+    numbers: HashMap<String, (i32, Watcher)>,
+    /// How many directories are observed for each user.
+    counts: HashMap<Watcher, usize>,
 }
 
 /// A directory: where watches know it, and where it is on disk.
@@ -59,7 +62,12 @@ impl Observed {
                 tracing::warn!(%error, "changes by local processes are not told: no inotify");
             })
             .ok();
-        Self { kernel: kernel.map(Arc::new), directories: HashMap::new(), numbers: HashMap::new() }
+        Self {
+            kernel: kernel.map(Arc::new),
+            directories: HashMap::new(),
+            numbers: HashMap::new(),
+            counts: HashMap::new(),
+        }
     }
 
     /// The descriptor that reports come from; none where there is no inotify.
@@ -69,23 +77,28 @@ impl Observed {
 
     /// Asks for reports on a directory, with `data` also on every write to a file in it. False: they cannot
     /// be had.
-    pub(super) fn add(&mut self, place: Place, fd: BorrowedFd<'_>, data: bool) -> bool {
-        self.add_by(place, &format!("/proc/self/fd/{}", fd.as_raw_fd()), data)
+    pub(super) fn add(&mut self, place: Place, fd: BorrowedFd<'_>, data: bool, watcher: Watcher) -> bool {
+        self.add_by(place, &format!("/proc/self/fd/{}", fd.as_raw_fd()), data, watcher)
     }
 
     /// The same by a way to the open directory.
-    pub(super) fn add_by(&mut self, place: Place, way: &str, data: bool) -> bool {
+    pub(super) fn add_by(&mut self, place: Place, way: &str, data: bool, watcher: Watcher) -> bool {
         let Some(kernel) = &self.kernel else { return false };
         let is_new = !self.numbers.contains_key(&place.path);
         if is_new && self.numbers.len() >= limits::OBSERVED_DIRECTORIES {
             tracing::warn!("changes by local processes are not told everywhere: too many directories");
             return false;
         }
+        if is_new && self.count_of(&watcher) >= limits::OBSERVED_PER_USER {
+            tracing::debug!("a user watches too many directories for all their local changes to be told");
+            return false;
+        }
         let flags = if data { NAMES | WatchFlags::MODIFY } else { NAMES };
         match inotify::add_watch(kernel, way, flags) {
             Ok(number) => {
                 if is_new {
-                    self.numbers.insert(place.path.clone(), number);
+                    *self.counts.entry(Watcher::clone(&watcher)).or_default() += 1;
+                    self.numbers.insert(place.path.clone(), (number, watcher));
                     self.directories.entry(number).or_default().push(place);
                 }
                 true
@@ -93,6 +106,27 @@ impl Observed {
             Err(error) => {
                 tracing::warn!(%error, "changes by local processes are not told everywhere");
                 false
+            }
+        }
+    }
+
+    /// Counts an observed directory for another user, whoever has as many as may be.
+    pub(super) fn count_for(&mut self, path: &str, watcher: Watcher) {
+        let Some((_, counted)) = self.numbers.get_mut(path) else { return };
+        *self.counts.entry(Watcher::clone(&watcher)).or_default() += 1;
+        let before = std::mem::replace(counted, watcher);
+        self.uncount(&before);
+    }
+
+    fn count_of(&self, watcher: &Watcher) -> usize {
+        self.counts.get(watcher).copied().unwrap_or(0)
+    }
+
+    fn uncount(&mut self, watcher: &Watcher) {
+        if let Some(count) = self.counts.get_mut(watcher) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(watcher);
             }
         }
     }
@@ -108,20 +142,24 @@ impl Observed {
 
     /// Where the directory with this path is on disk.
     pub(super) fn place(&self, path: &str) -> Option<&Place> {
-        let number = self.numbers.get(path)?;
+        let (number, _) = self.numbers.get(path)?;
         self.places(*number).iter().find(|place| place.path == path)
     }
 
     /// Asks for no more reports on a directory.
     pub(super) fn remove(&mut self, path: &str) {
-        let Some(number) = self.numbers.remove(path) else { return };
+        let Some((number, watcher)) = self.numbers.remove(path) else { return };
+        self.uncount(&watcher);
         let Some(places) = self.directories.get_mut(&number) else { return };
         places.retain(|place| place.path != path);
         if places.is_empty() {
             self.directories.remove(&number);
             if let Some(kernel) = &self.kernel {
-                // A directory that is deleted takes its watch along.
-                let _ = inotify::remove_watch(kernel, number);
+                match inotify::remove_watch(kernel, number) {
+                    // A directory that is deleted takes its watch along.
+                    Ok(()) | Err(Errno::INVAL) => {}
+                    Err(error) => tracing::warn!(%error, "a directory that nobody watches is observed still"),
+                }
             }
         }
     }
@@ -134,14 +172,16 @@ impl Observed {
     /// The kernel has stopped reporting on a directory.
     pub(super) fn forget(&mut self, number: i32) {
         for place in self.directories.remove(&number).unwrap_or_default() {
-            self.numbers.remove(&place.path);
+            if let Some((_, watcher)) = self.numbers.remove(&place.path) {
+                self.uncount(&watcher);
+            }
         }
     }
 
     /// A directory is somewhere else in its share now, with all below.
     pub(super) fn renamed(&mut self, from: &str, to: &Place) {
         for old in self.paths_in(from) {
-            let Some(number) = self.numbers.remove(&old) else { continue };
+            let Some((number, watcher)) = self.numbers.remove(&old) else { continue };
             let rest = old.get(from.len()..).unwrap_or_default();
             let new = format!("{}{rest}", to.path);
             let places = self.directories.entry(number).or_default();
@@ -152,7 +192,9 @@ impl Observed {
                 place.root = Arc::clone(&to.root);
                 place.below = to.below.join(tail);
             }
-            self.numbers.insert(new, number);
+            if let Some((_, replaced)) = self.numbers.insert(new, (number, watcher)) {
+                self.uncount(&replaced);
+            }
         }
     }
 }
@@ -173,3 +215,38 @@ const NAMES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::EXCL_UNLINK)
     .union(WatchFlags::MASK_ADD);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(root: &Path, name: &str) -> Place {
+        let path = format!("{}/{name}", root.display());
+        Place { path, root: root.into(), below: PathBuf::from(name) }
+    }
+
+    #[test]
+    fn a_user_has_a_part_of_what_is_observed_and_others_have_theirs() {
+        let root = tempfile::tempdir().unwrap();
+        let mut observed = Observed::new();
+        let (ann, bob): (Watcher, Watcher) = ("ann".into(), "bob".into());
+        // The same directory by many paths, as through many shares.
+        let add = |observed: &mut Observed, number: usize, watcher: &Watcher| {
+            let way = root.path().display().to_string();
+            observed.add_by(place(root.path(), &number.to_string()), &way, false, Watcher::clone(watcher))
+        };
+        let anns = (0..limits::OBSERVED_DIRECTORIES).take_while(|number| add(&mut observed, *number, &ann));
+        assert_eq!(anns.count(), limits::OBSERVED_PER_USER);
+        assert!(add(&mut observed, 0, &ann), "one that is observed already");
+        assert!(add(&mut observed, 100_000, &bob));
+        assert!(!add(&mut observed, 100_001, &ann));
+        // What another needs when the first one has gone is counted for the other.
+        observed.count_for(&place(root.path(), "0").path, Watcher::clone(&bob));
+        assert!(add(&mut observed, 100_001, &ann));
+        observed.remove(&place(root.path(), "1").path);
+        assert_eq!((observed.count_of(&ann), observed.count_of(&bob)), (limits::OBSERVED_PER_USER - 1, 2));
+        let numbers: Vec<i32> = observed.directories.keys().copied().collect();
+        numbers.into_iter().for_each(|number| observed.forget(number));
+        assert!(observed.counts.is_empty() && observed.numbers.is_empty());
+    }
+}

@@ -160,7 +160,9 @@ impl Machine {
         let part = || {
             let mut bytes = [0; 4];
             // Without randomness no server gets as far as a logon.
-            let _ = crate::random::fill(&mut bytes);
+            if crate::random::fill(&mut bytes).is_err() {
+                tracing::error!("no randomness for a machine's SID; part of it is zero");
+            }
             u32::from_le_bytes(bytes)
         };
         Self([part(), part(), part()])

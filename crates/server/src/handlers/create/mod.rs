@@ -342,7 +342,9 @@ fn prepare_lease(request: &Request<'_>, resolved: &Resolved, lease: Option<&mut 
     };
     let Some(tree) = &request.tree else { return false };
     let watches = &request.connection.server.watches;
-    let prepared = watches.lease(tree, &resolved.path, &*resolved.handle, resolved.key());
+    let user = request.session().ok().and_then(|session| session.user());
+    let watcher = crate::notify::watcher(user.as_deref());
+    let prepared = watches.lease(tree, &resolved.path, &*resolved.handle, resolved.key(), watcher);
     if !prepared {
         lease.state = LeaseState::NONE;
     }
