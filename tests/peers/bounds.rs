@@ -9,8 +9,8 @@ use testkit::{Setup, Share, Subject};
 use wire::create_context::CreateContextsRequest;
 use wire::fscc::notify::{NotifyEntry, decode_changes};
 use wire::msg::{
-    AdditionalInformation, ChangeNotifyResponse, CompletionFilter, CreateDisposition, CreateOptions, InfoType,
-    LockElement, LockFlags, WatchFlags,
+    AdditionalInformation, ChangeNotifyResponse, CompletionFilter, CreateDisposition, CreateOptions,
+    InfoType, LockElement, LockFlags, WatchFlags,
 };
 use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, NtStatus, ShareAccess, Utf16};
@@ -32,7 +32,8 @@ async fn a_lock_of_many_elements_is_all_or_none() {
     let subject = Subject::start(&Setup::default());
     let ((_, alice), (_, bob)) = (connected(&subject, "alice").await, connected(&subject, "bob").await);
     let locked = CreateParameters::read_write("locked");
-    let (hers, his) = (alice.create(&locked).await.expect("create"), bob.create(&locked).await.expect("open"));
+    let (hers, his) =
+        (alice.create(&locked).await.expect("create"), bob.create(&locked).await.expect("open"));
     let flags = LockFlags::EXCLUSIVE_LOCK | LockFlags::FAIL_IMMEDIATELY;
     let element = |number: u64| LockElement { offset: number * 10, length: 1, flags };
     let many: Vec<LockElement> = (0..2_730).map(element).collect();
@@ -228,7 +229,13 @@ async fn who_creates_through_a_share_gets_no_more_than_it_gives() {
     made.close().await.expect("close");
     refused(bob.create(&with_rights("new", AccessMask::WRITE_DAC)).await, NtStatus::ACCESS_DENIED);
     let alice = tree(&subject, "alice", "granted").await;
-    alice.create(&with_rights("hers", RIGHTS)).await.expect("with full control").close().await.expect("close");
+    alice
+        .create(&with_rights("hers", RIGHTS))
+        .await
+        .expect("with full control")
+        .close()
+        .await
+        .expect("close");
 }
 
 /// The kernel clears the set-id bits of a file that is written to; its descriptor stays in force.
@@ -262,7 +269,8 @@ async fn told(request: InFlight) -> Vec<String> {
     let answer = request.response().await.expect("news");
     let answer = answer.success().expect("news");
     let buffer = ChangeNotifyResponse::decode(&answer.message).expect("an answer").output_buffer;
-    let name = |it: Result<NotifyEntry<Utf16<'_>>, _>| it.expect("an entry").name.to_string().expect("UTF-16");
+    let name =
+        |it: Result<NotifyEntry<Utf16<'_>>, _>| it.expect("an entry").name.to_string().expect("UTF-16");
     decode_changes(buffer).map(name).collect()
 }
 
@@ -288,11 +296,23 @@ async fn a_watch_of_a_tree_tells_nothing_of_directories_that_are_closed_to_the_u
     let waiting = root.submit_notify(filter, WatchFlags::WATCH_TREE, 4_096).await.expect("send");
     waiting.pending().await.expect("it waits");
     for name in [r"private\secret", r"private\another"] {
-        alice.create(&CreateParameters::read_write(name)).await.expect("create").close().await.expect("close");
+        alice
+            .create(&CreateParameters::read_write(name))
+            .await
+            .expect("create")
+            .close()
+            .await
+            .expect("close");
     }
     // Somebody without the server's help, too.
     fs::write(subject.share_dir("data").join("private").join("local"), "x").expect("write");
-    alice.create(&CreateParameters::read_write("public")).await.expect("create").close().await.expect("close");
+    alice
+        .create(&CreateParameters::read_write("public"))
+        .await
+        .expect("create")
+        .close()
+        .await
+        .expect("close");
     assert_eq!(told(waiting).await, ["public"]);
     // The owner hears of it.
     let hers = alice.create(&CreateParameters::directory("")).await.expect("the root");
@@ -320,7 +340,10 @@ async fn a_watch_tells_no_name_that_access_based_enumeration_hides() {
     let waiting = root.submit_notify(filter, WatchFlags::NONE, 4_096).await.expect("send");
     waiting.pending().await.expect("it waits");
     let hidden = CreateParameters {
-        contexts: CreateContextsRequest { security_descriptor: Some(secret), ..CreateContextsRequest::default() },
+        contexts: CreateContextsRequest {
+            security_descriptor: Some(secret),
+            ..CreateContextsRequest::default()
+        },
         ..CreateParameters::read_write("hidden")
     };
     let hidden = alice.create(&hidden).await.expect("create");

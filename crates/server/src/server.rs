@@ -367,6 +367,8 @@ fn registry_limits() -> Limits {
         opens,
         opens_per_session: (opens / 2).min(defaults.opens_per_session),
         connections: (descriptors / 8).min(defaults.connections),
+        orphans: (opens / 4).min(defaults.orphans),
+        orphans_per_user: (opens / 16).min(defaults.orphans_per_user),
         ..defaults
     }
 }
