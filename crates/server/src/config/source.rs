@@ -60,12 +60,11 @@ impl Source {
             self.check()?;
             Ok(fs::rename(&temporary, &target)?)
         });
-        if written.is_err() {
-            if let Err(error) = fs::remove_file(&temporary)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                tracing::warn!(%error, path = %temporary.display(), "an unfinished configuration file stays");
-            }
+        if written.is_err()
+            && let Err(error) = fs::remove_file(&temporary)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, path = %temporary.display(), "an unfinished configuration file stays");
         }
         written?;
         File::open(directory)?.sync_all()?;

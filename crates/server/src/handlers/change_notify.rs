@@ -8,7 +8,7 @@ use wire::{AccessMask, NtStatus};
 
 use super::{check_transact, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::notify::{Found, News, Viewer, Visible, watcher};
+use crate::notify::{Found, News, Viewer, Visible, Watch, watcher};
 
 /// Handles CHANGE_NOTIFY. What is watched for is settled by an open's first request (MS-FSA 2.1.5.10).
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -33,8 +33,8 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             let recursive = notify.flags.contains(WatchFlags::WATCH_TREE);
             let server = &request.connection.server;
             let watcher = watcher(open.session().user().as_deref());
-            let filter = notify.completion_filter;
-            server.watches.watch(open.tree(), &path, &*file.handle, filter, recursive, max, watcher)
+            let wanted = Watch::new(notify.completion_filter, recursive, max, watcher);
+            server.watches.watch(open.tree(), &path, &*file.handle, wanted)
         };
         Arc::clone(state.watch.get_or_insert_with(start))
     };

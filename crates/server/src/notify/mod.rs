@@ -133,22 +133,19 @@ impl Default for Watches {
 }
 
 impl Watches {
-    /// Starts a watch.
+    /// Starts a watch of a directory.
     pub(crate) fn watch(
         &self,
         tree: &Tree,
         path: &RelativePath,
         handle: &dyn Handle,
-        filter: CompletionFilter,
-        recursive: bool,
-        capacity: usize,
-        watcher: Watcher,
+        watch: Watch,
     ) -> Arc<Watch> {
         let directory = host_path(tree, path);
-        let watch =
-            Arc::new(Watch::new(filter, recursive, capacity, directory.clone(), Arc::clone(&watcher)));
+        watch.moved_to(&directory);
+        let watch = Arc::new(watch);
         let mut tables = self.tables();
-        tables.observe(tree, path, handle, true, watcher);
+        tables.observe(tree, path, handle, true, watch.watcher());
         tables.watches.entry(directory).or_default().push(Arc::clone(&watch));
         self.watched.fetch_add(1, Ordering::Release);
         watch

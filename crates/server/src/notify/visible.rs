@@ -4,8 +4,8 @@
 //! for the right to traverse each directory on the way. Everybody has that privilege there by default, so names are
 //! told that nobody showed the user. Here a name is told if the user may list the directory that it is in; on the way
 //! there, rights are not looked at (MS-FSA 2.1.5.1.1), beyond what the kernel does. In a share with access-based
-//! enumeration the name itself must be one that a listing shows. Of a name that is gone nobody can tell any more:
-//! there, the client hears only that it is to look for itself (STATUS_NOTIFY_ENUM_DIR).
+//! enumeration the name itself must be one that a listing shows. Of a directory that is gone, and there of a name that
+//! is gone, nobody can tell any more: the client hears only that it is to look for itself (STATUS_NOTIFY_ENUM_DIR).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,11 +50,13 @@ impl Viewer {
         for (action, name) in told {
             let directory = name.rsplit_once('\\').map(|(directory, _)| directory);
             // The directory itself is open for listing.
-            let is_listable = directory.is_none_or(|directory| {
+            let is_listable = directory.map_or(Some(true), |directory| {
                 *listable.entry(directory.to_owned()).or_insert_with(|| self.may_list(&subject, directory))
             });
-            if !is_listable {
-                continue;
+            match is_listable {
+                Some(true) => {}
+                Some(false) => continue,
+                None => return Visible::Something,
             }
             if hides {
                 match self.shows(&subject, &name) {
@@ -68,13 +70,19 @@ impl Viewer {
         Visible::Changes(seen)
     }
 
-    fn may_list(&self, subject: &Subject<'_>, directory: &str) -> bool {
-        let Some(path) = self.below(directory) else { return false };
+    /// Whether the user may list a directory; none if it is not there any more.
+    fn may_list(&self, subject: &Subject<'_>, directory: &str) -> Option<bool> {
+        let path = self.below(directory)?;
         let wanted = Wanted { read: true, write: false };
-        subject.backend.open(subject.actor, &path, wanted).is_ok_and(|opened| {
-            let right = AccessMask::READ_DATA;
-            subject.permitted(&path, &*opened.handle, &opened.stat, right).contains(right)
-        })
+        match subject.backend.open(subject.actor, &path, wanted) {
+            Ok(opened) => {
+                let right = AccessMask::READ_DATA;
+                let permitted = subject.permitted(&path, &*opened.handle, &opened.stat, right);
+                Some(permitted.contains(right))
+            }
+            Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::NotADirectory) => None,
+            Err(_) => Some(false),
+        }
     }
 
     /// Whether a listing shows a name; none if there is nothing of that name.

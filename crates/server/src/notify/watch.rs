@@ -53,19 +53,14 @@ pub(crate) enum Found {
 }
 
 impl Watch {
-    pub(super) fn new(
-        filter: CompletionFilter,
-        recursive: bool,
-        capacity: usize,
-        directory: String,
-        watcher: Watcher,
-    ) -> Self {
+    /// A watch that has not begun.
+    pub(crate) fn new(filter: CompletionFilter, recursive: bool, capacity: usize, watcher: Watcher) -> Self {
         Self {
             filter,
             recursive,
             capacity: capacity.min(limits::NOTIFY_BYTES),
             watcher,
-            state: Mutex::new(State { directory, ..State::default() }),
+            state: Mutex::default(),
         }
     }
 
@@ -191,7 +186,7 @@ mod tests {
     use super::*;
 
     fn watch(capacity: usize) -> Watch {
-        Watch::new(CompletionFilter::FILE_NAME, false, capacity, "/srv".into(), "ann".into())
+        Watch::new(CompletionFilter::FILE_NAME, false, capacity, "ann".into())
     }
 
     fn waiting(watch: &Watch) -> oneshot::Receiver<News> {

@@ -249,6 +249,7 @@ pub(crate) fn needed(which: AdditionalInformation, change: bool) -> AccessMask {
 
 /// What is stored with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 enum Stored {
     /// No descriptor, or one that is older than a change of the permissions by somebody else, which then is what
     /// counts: a local `chmod`, as with Samba.
