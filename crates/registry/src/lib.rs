@@ -55,6 +55,7 @@ mod orphans;
 mod paths;
 mod ranges;
 mod refusals;
+mod repeat;
 mod rest;
 mod session;
 mod share;
