@@ -7,6 +7,7 @@
 mod abuse;
 mod administration;
 mod attributes;
+mod bounds;
 mod changes;
 mod control_pipe;
 mod documents;

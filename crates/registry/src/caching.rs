@@ -17,21 +17,17 @@
 //! 1 `grant_caching`; 2, 3 `break_holder`; 4 [`State::acknowledge_oplock`], [`State::acknowledge_lease`],
 //! which begins at 2 again where more has been asked for since; 5 [`State::handle_timeout`].
 
-use std::ops::Bound;
-
-use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId, TreeId};
+use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId};
 
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::lease::{Lease, LeaseBreaking};
 use crate::locks::Waiting;
 use crate::open::Open;
-use crate::rest::Work;
-use crate::snapshot::after_bound;
 use crate::statistics::count;
 use crate::{
-    BreakKind, BreakNotice, CloseReason, ConnectionId, Effects, FileKey, LeaseId, LimitReached, NotFound,
-    OpenRef, RequestKey, Rest, Shell, State, Time, cost,
+    BreakKind, BreakNotice, CloseReason, Effects, FileKey, LeaseId, LimitReached, NotFound, OpenRef,
+    RequestKey, Shell, State, Time, cost,
 };
 
 /// What an open caches by.
@@ -471,114 +467,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Tells a session again of the breaks it has not acknowledged that were sent on a channel that is lost,
-    /// its first or another (MS-SMB2 3.3.4.6, 3.3.4.7). Breaks of leases are the client's, unless the session
-    /// is sealed.
-    pub(crate) fn repeat_breaks(
-        &mut self,
-        session: SessionGlobalId,
-        lost: ConnectionId,
-        was_first: bool,
-        after: Option<(TreeId, FileGlobalId)>,
-        now: Time,
-        effects: &mut Effects<S>,
-    ) {
-        let Some(found) = self.sessions.get(&session) else {
-            return;
-        };
-        let left = found.channels.clone();
-        let was_told_there = |open: &Open<S>| {
-            let own = open.home.map(|home| home.connection);
-            own == Some(lost) || was_first && !own.is_some_and(|own| left.contains(&own))
-        };
-        let first = after.map_or(TreeId(0), |(tree, _)| tree);
-        let trees = found.trees.range(first..).filter_map(|(id, tree)| Some((*id, self.trees.get(tree)?)));
-        let opens = trees.flat_map(|(tree, it)| {
-            let after = after.filter(|(last, _)| *last == tree).map(|(_, open)| open);
-            it.opens.range((after_bound(after), Bound::Unbounded)).map(move |open| (tree, *open))
-        });
-        let opens: Vec<(TreeId, FileGlobalId)> = opens.take(self.limits.work_per_hold).collect();
-        if let Some(last) = opens.last().filter(|_| opens.len() == self.limits.work_per_hold) {
-            effects.rest.push(Rest(Work::Breaks { session, lost, was_first, after: Some(*last) }));
-        }
-        for (_, id) in opens {
-            cost::step();
-            let Some(open) = self.opens.get(&id) else {
-                continue;
-            };
-            match open.caching {
-                Caching::Oplock { breaking: Some(breaking), .. } if was_told_there(open) => {
-                    let kind = BreakKind::Oplock { file_id: open.file_id, level: breaking.to };
-                    self.notify(id, kind, now, effects);
-                }
-                Caching::Lease(lease)
-                    if was_first && self.spokesman(lease) == Some(id) && self.is_sealed(id) =>
-                {
-                    self.repeat_lease_break(lease, now, effects);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The leases of a client whose breaks, not acknowledged yet, were sent on a connection; of as many as one hold of
-    /// the lock looks at, with the last of these where there are more.
-    pub(crate) fn lease_breaks_on(
-        &self,
-        client: Guid,
-        connection: ConnectionId,
-    ) -> (Vec<LeaseId>, Option<LeaseId>) {
-        let limit = self.limits.work_per_hold;
-        let leases: Vec<LeaseId> = self.deadlines.lease_breaks(client, None).take(limit).collect();
-        let more = leases.last().copied().filter(|_| leases.len() == limit);
-        let sent_there = |lease: &LeaseId| self.channels_of_lease(*lease).first() == Some(&connection);
-        (leases.into_iter().filter(sent_there).collect(), more)
-    }
-
-    /// Goes on telling a client of the breaks of its leases that it was told of on a connection that is lost. What
-    /// else the connection was good for is forgotten by now: it was the oldest for whoever has only newer ones.
-    pub(crate) fn repeat_lease_breaks(
-        &mut self,
-        client: Guid,
-        lost: ConnectionId,
-        after: LeaseId,
-        now: Time,
-        effects: &mut Effects<S>,
-    ) {
-        let limit = self.limits.work_per_hold;
-        let leases: Vec<LeaseId> = self.deadlines.lease_breaks(client, Some(after)).take(limit).collect();
-        if let Some(after) = leases.last().copied().filter(|_| leases.len() == limit) {
-            effects.rest.push(Rest(Work::LeaseBreaks { client, lost, after }));
-        }
-        for lease in leases {
-            cost::step();
-            if self.channels_of_lease(lease).first().is_some_and(|next| lost < *next) {
-                self.repeat_lease_break(lease, now, effects);
-            }
-        }
-    }
-
-    /// Tells a client again of the break of a lease that it has not acknowledged: the connection that it was sent on is
-    /// lost.
-    pub(crate) fn repeat_lease_break(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
-        let Some((lease, breaking)) =
-            self.leases.get(&id).and_then(|it| it.breaking.map(|breaking| (it, breaking)))
-        else {
-            return;
-        };
-        let kind = BreakKind::Lease {
-            key: id.key,
-            current: lease.state,
-            new: breaking.to,
-            ack_required: true,
-            epoch: lease.epoch,
-        };
-        if let Some(open) = self.spokesman(id) {
-            self.notify(open, kind, now, effects);
-        }
-    }
-
-    fn notify(&mut self, id: FileGlobalId, kind: BreakKind, now: Time, effects: &mut Effects<S>) {
+    pub(crate) fn notify(&mut self, id: FileGlobalId, kind: BreakKind, now: Time, effects: &mut Effects<S>) {
         let Some(open) = self.opens.get(&id) else {
             return;
         };

@@ -1,7 +1,48 @@
-//! What operations under the one lock cost, counted in steps: a visited entry of a table, a comparison of a
-//! range. Counted in this crate's unit tests only.
+//! What operations under the one lock cost, in the numbers that clients decide about.
+//!
+//! The rule: one hold of the lock takes no longer because one client has, or wants, much. What has to touch many
+//! things touches [`WORK_PER_HOLD`](crate::limits::WORK_PER_HOLD) of them and leaves a [`Rest`](crate::Rest);
+//! everything else looks things up, or looks at a number of things that has a small limit. `log` is the logarithm of
+//! the table's length; hash tables are counted as one step, although one that grows moves its entries once.
+//!
+//! | Operation | Steps |
+//! |---|---|
+//! | `add_connection`, `connection_negotiated`, `create_session`, `session_valid`, `expire_session`, `bind_session` | log |
+//! | `tree_connect`, `tree`, `session`, `open`, `open_of` | log; a session's channels (32) where they are told |
+//! | `admit`: share modes | log; the kinds of sharing there are (64) to name who is in the way |
+//! | `admit`: breaks and what may be cached | caches of the file ([`CACHERS_PER_FILE`](crate::limits::CACHERS_PER_FILE)) |
+//! | `admit`: delete beside named streams | streams of the file that are open: what its attributes have room for |
+//! | `admit`: `AppInstanceId` | instances of that application on the file; ends `WORK_PER_HOLD`, then `LookAgain` |
+//! | `admit`, any break: orphans in the way | orphans under one lease ([`ORPHANS_PER_USER`](crate::limits::ORPHANS_PER_USER)) |
+//! | `break_for_write`, `break_for_overwrite`, `break_handle_caching`, `break_directory_caching`, `break_for_outsider`, `break_for_close` | caches of the file; each notice names 32 connections at most |
+//! | `acknowledge_oplock`, `acknowledge_lease` | log, and the requests that wait for the file's breaks |
+//! | `lock` | elements ([`LOCKS_PER_CALL`](crate::limits::LOCKS_PER_CALL)) times log; waiters of the file ([`WAITING_LOCKS_PER_FILE`](crate::limits::WAITING_LOCKS_PER_FILE)) where it may wait |
+//! | `unlock`, `take_back_locks` | (elements + waiters) times log |
+//! | `check_io` | log |
+//! | `cancel`, `forget_waiting` | log; as `unlock` where a lock was waited for |
+//! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, each of which is to be woken |
+//! | `tree_disconnect`, `close_session`, `replace_previous_session`, `remove_share` | `WORK_PER_HOLD` opens and locks, then a `Rest` |
+//! | `disconnect` | the requests that wait on the connection and its sessions ([`SESSIONS_PER_CONNECTION`](crate::limits::SESSIONS_PER_CONNECTION)), each of which is only cut off; their opens as above; repeated breaks, `WORK_PER_HOLD` at a time |
+//! | `handle_timeout` | `WORK_PER_HOLD` deadlines; what is due and not done stays due |
+//! | `close_idle_sessions` | the part of the table that is asked for, with the tree connects of its sessions |
+//! | `reconnect`, `replay`, `make_resilient`, `forget_replay` | log |
+//! | losing a client's durable opens | as ending them; what is beyond a user's limit ends, the oldest first |
+//! | `set_delete_pending`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
+//! | `rename`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
+//! | `opens_below` | as many as are asked for |
+//! | `rename_stream` | opens of the stream ([`OPENS_OF_RENAMED_STREAM`](crate::limits::OPENS_OF_RENAMED_STREAM)) |
+//! | snapshots of sessions, files, tree connects | the part that is asked for; entries with many locks or tree connects make it shorter |
+//! | `refusals` | what is remembered ([`REFUSALS`](crate::limits::REFUSALS)) |
+//! | `events_after` | what is asked for, of what is remembered ([`EVENTS`](crate::limits::EVENTS)) |
+//! | `share_snapshots`, `shares`, `connections_of`, `connection_snapshots` | administrators only: shares, connections |
+//! | `close_sessions` | the table of sessions; the server ends them one by one instead |
+//! | `shutdown` | everything: nobody is served any more |
+//! | statistics | none: they are atomics |
+//!
+//! Steps are counted in this crate's unit tests: `cost_tests.rs`, and beside the code in `ranges.rs` and
+//! `intervals.rs`.
 
-/// Counts a step.
+/// Counts a step: a visited entry of a table, a comparison of a range.
 #[inline(always)]
 pub(crate) fn step() {
     #[cfg(test)]

@@ -56,6 +56,7 @@ mod orphans;
 mod paths;
 mod ranges;
 mod refusals;
+mod repeat;
 mod rest;
 mod session;
 mod share;

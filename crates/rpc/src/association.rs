@@ -136,7 +136,13 @@ struct PartialCall {
 #[derive(Debug)]
 enum Outgoing {
     Pdu(Vec<u8>),
-    Response { ticket: Ticket, stub: Vec<u8>, sent: usize },
+    /// A response's stub, of whose end `zeros` octets are not kept.
+    Response {
+        ticket: Ticket,
+        stub: Vec<u8>,
+        zeros: usize,
+        sent: usize,
+    },
 }
 
 /// The pipe message that is being read.
@@ -228,17 +234,26 @@ impl Association {
         if self.state == State::Broken {
             return Err(Broken);
         }
-        self.consumed = inbound.len().saturating_sub(rest.len());
-        self.inbound = inbound;
+        // What is worked through is not kept, nor is the room it took.
+        if !rest.is_empty() {
+            self.consumed = inbound.len().saturating_sub(rest.len());
+            self.inbound = inbound;
+        } else {
+            self.consumed = 0;
+        }
         Ok(call)
     }
 
     /// Queues the response, or the fault, of a call.
     pub fn answer(&mut self, ticket: Ticket, result: Result<Vec<u8>, Fault>) {
         match result {
-            Ok(stub) => {
+            Ok(mut stub) => {
+                let zeros = stub.iter().rev().take_while(|octet| **octet == 0).count();
+                let zeros = zeros.saturating_sub(limits::ZEROS_KEPT_MAX);
+                stub.truncate(stub.len().saturating_sub(zeros));
+                stub.shrink_to_fit();
                 self.unread = self.unread.saturating_add(stub.len());
-                self.outbound.push_back(Outgoing::Response { ticket, stub, sent: 0 });
+                self.outbound.push_back(Outgoing::Response { ticket, stub, zeros, sent: 0 });
             }
             Err(fault) => self.queue_fault(ticket, fault),
         }
@@ -264,6 +279,17 @@ impl Association {
         !self.message.rest().is_empty() || !self.outbound.is_empty()
     }
 
+    /// How many octets are kept: of requests that are not complete, and of answers that are not read.
+    pub fn kept(&self) -> usize {
+        let waiting = self.outbound.iter().map(|it| match it {
+            Outgoing::Pdu(pdu) => pdu.len(),
+            Outgoing::Response { stub, .. } => stub.len(),
+        });
+        let partial = self.partial.as_ref().map_or(0, |call| call.stub.len());
+        let parts = [self.inbound.len(), partial, self.message.rest().len()];
+        parts.into_iter().chain(waiting).fold(0, usize::saturating_add)
+    }
+
     /// How long the next message is, or the rest of the one begun: FSCTL_PIPE_PEEK.
     pub fn message_len(&self) -> usize {
         if !self.message.rest().is_empty() {
@@ -271,8 +297,8 @@ impl Association {
         }
         match self.outbound.front() {
             Some(Outgoing::Pdu(pdu)) => pdu.len(),
-            Some(Outgoing::Response { stub, sent, .. }) => {
-                let rest = stub.len().saturating_sub(*sent);
+            Some(Outgoing::Response { stub, zeros, sent, .. }) => {
+                let rest = stub.len().saturating_add(*zeros).saturating_sub(*sent);
                 CALL_HEADER_LEN.saturating_add(rest.min(self.response_chunk()))
             }
             None => 0,
@@ -442,17 +468,21 @@ impl Association {
                 self.outbound.pop_front();
                 Some(pdu)
             }
-            Outgoing::Response { ticket, stub, sent } => {
-                let rest = stub.get(*sent..).unwrap_or_default();
-                let part = rest.get(..chunk).unwrap_or(rest);
-                let last = part.len() == rest.len();
+            Outgoing::Response { ticket, stub, zeros, sent } => {
+                let rest = stub.len().saturating_add(*zeros).saturating_sub(*sent);
+                let kept = stub.get(*sent..).unwrap_or_default();
+                let mut part = kept.get(..chunk).unwrap_or(kept).to_vec();
+                let of_stub = part.len();
+                part.resize(rest.min(chunk), 0);
+                let last = part.len() == rest;
                 let flags =
                     if *sent == 0 { FIRST_FRAGMENT } else { 0 } | if last { LAST_FRAGMENT } else { 0 };
-                let alloc_hint = u32::try_from(rest.len()).unwrap_or(u32::MAX);
-                let body = Body::Response(Response { context_id: ticket.context_id, alloc_hint, stub: part });
+                let alloc_hint = u32::try_from(rest).unwrap_or(u32::MAX);
+                let body =
+                    Body::Response(Response { context_id: ticket.context_id, alloc_hint, stub: &part });
                 let pdu = body.encode(ticket.call_id, flags);
                 *sent = sent.saturating_add(part.len());
-                self.unread = self.unread.saturating_sub(part.len());
+                self.unread = self.unread.saturating_sub(of_stub);
                 if last {
                     self.outbound.pop_front();
                 }

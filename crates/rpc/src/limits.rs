@@ -22,8 +22,12 @@ pub const PDUS_UNREAD_MAX: usize = 64;
 
 /// Octets of responses not yet read above which further calls are not executed. Beyond: fault
 /// `nca_s_server_too_busy`. One response alone may be larger: how much a call returns is the
-/// dispatcher's to bound.
-pub const RESPONSE_BYTES_UNREAD_MAX: usize = 8 << 20;
+/// dispatcher's to bound. Clients read an answer before they ask again.
+pub const RESPONSE_BYTES_UNREAD_MAX: usize = 256 << 10;
+
+/// Zeros at the end of a response that are kept as such, in octets. A client that names the length of an output buffer
+/// gets one of that length, whatever is in it; more of its end is only counted until it is read.
+pub const ZEROS_KEPT_MAX: usize = 512;
 
 /// A whole response's stub that a client takes, in octets: a million files with long paths. Beyond:
 /// the call fails.

@@ -80,11 +80,6 @@ mod tests {
     use crate::config::ShareSettings;
     use crate::service::StartError;
 
-    #[test]
-    fn nobody_is_never_the_server() {
-        assert_ne!(crate::identity::nobody(), vfs::Actor::Process);
-    }
-
     /// A tree connect that has looked a share up before a change has to look again.
     #[test]
     fn what_was_looked_up_before_a_change_is_not_served() {

@@ -95,6 +95,11 @@ pub(crate) const ABANDONED_TIMEOUT: Duration = Duration::from_secs(120);
 /// directory leases are not granted.
 pub(crate) const OBSERVED_DIRECTORIES: usize = 16_384;
 
+/// Directories that the kernel reports on for one user's watches and leases: a quarter of all, so that no user takes
+/// them from the others. Of more, that user is told of the server's own changes only, or to look for himself, and gets
+/// no directory leases.
+pub(crate) const OBSERVED_PER_USER: usize = OBSERVED_DIRECTORIES / 4;
+
 /// Directories below one that is watched with all below (SMB2_WATCH_TREE) that are observed. Of a larger tree
 /// the client hears once that it must look for itself, and the log says so.
 pub(crate) const OBSERVED_TREE: usize = 4_096;
@@ -126,6 +131,21 @@ pub(crate) const STALLED_RETRANSMISSIONS: u8 = 3;
 /// (TCP_USER_TIMEOUT): less than it has to answer, so that the break can go by another of its connections. Then
 /// this connection is over.
 pub(crate) const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Named pipes that one session has open: clients have a handful. For one more: STATUS_PIPE_NOT_AVAILABLE.
+pub(crate) const PIPES_PER_SESSION: usize = 64;
+
+/// What the named pipes of one session keep, bytes: parts of requests, and answers that are not read. It has room for
+/// the longest list twice. Beyond, a WRITE is refused with STATUS_INSUFFICIENT_RESOURCES, and a call with the fault
+/// nca_s_server_too_busy, or nca_s_fault_remote_no_memory where its answer is too long.
+pub(crate) const PIPE_BYTES_PER_SESSION: usize = 16 << 20;
+
+/// The same for all sessions together.
+pub(crate) const PIPE_BYTES: usize = 128 << 20;
+
+/// What is reserved for the answer to a call before it is executed, bytes: any answer but a list. So no call is
+/// executed whose answer cannot be kept.
+pub(crate) const PIPE_ANSWER_BYTES: usize = 64 << 10;
 
 /// Names looked up with one call of MS-LSAT, which is what it allows (MS-LSAT 3.1.4.6). Beyond:
 /// STATUS_INVALID_PARAMETER.

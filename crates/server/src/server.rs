@@ -20,7 +20,7 @@ use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, So
 use crate::limits;
 use crate::notify::Watches;
 use crate::opening::{Opened, Openings, open_directory};
-use crate::pipes::Deletions;
+use crate::pipes::{Deletions, PipeUsage};
 use crate::replay::Creations;
 use crate::running::Running;
 use crate::security::{Machine, UserSids, domain_users};
@@ -37,6 +37,8 @@ pub(crate) struct Server {
     pub(crate) waiters: Waiters,
     /// Who watches directories.
     pub(crate) watches: Watches,
+    /// What the named pipes of all sessions keep.
+    pub(crate) pipes: Arc<PipeUsage>,
     /// What of the writes to open files shows.
     pub(crate) write_times: WriteTimes,
     /// Wakes the task that watches the registry's timeouts.
@@ -167,6 +169,7 @@ impl Server {
             statistics,
             waiters: Waiters::default(),
             watches: Watches::default(),
+            pipes: Arc::default(),
             write_times: WriteTimes::default(),
             timeouts_changed: Notify::new(),
             vanished: Notify::new(),
@@ -463,6 +466,8 @@ fn registry_limits() -> Limits {
         opens,
         opens_per_session: (opens / 2).min(defaults.opens_per_session),
         connections: (descriptors / 8).min(defaults.connections),
+        orphans: (opens / 4).min(defaults.orphans),
+        orphans_per_user: (opens / 16).min(defaults.orphans_per_user),
         ..defaults
     }
 }

@@ -14,6 +14,7 @@ use wire::header::TransformHeader;
 use wire::{Dialect, FileId, SessionGlobalId, SessionId, TreeId};
 
 use crate::open::Open;
+use crate::pipes::PipeUsage;
 use crate::security::Token;
 use crate::tree::Tree;
 
@@ -26,6 +27,8 @@ pub(crate) struct Session {
     user: RwLock<Option<Arc<User>>>,
     trees: Mutex<HashMap<TreeId, Arc<Tree>>>,
     opens: Mutex<HashMap<u64, Arc<Open>>>,
+    /// What its named pipes keep.
+    pub(crate) pipes: Arc<PipeUsage>,
 }
 
 /// A session as one connection uses it: an entry of `Session.ChannelList` (MS-SMB2 3.3.1.14).
@@ -101,6 +104,7 @@ impl Session {
             user: RwLock::new(None),
             trees: Mutex::default(),
             opens: Mutex::default(),
+            pipes: Arc::default(),
         }
     }
 
@@ -293,7 +297,7 @@ mod tests {
             has_guid: false,
             parent_key: None,
         };
-        let pipe = Content::Pipe(Pipe::open("srvsvc").unwrap());
+        let pipe = Content::Pipe(Pipe::open("srvsvc", &Arc::default(), &Arc::default()).unwrap());
         let (admission, _) = registry.admit(
             request,
             |granted| {

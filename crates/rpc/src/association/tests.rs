@@ -276,7 +276,7 @@ fn calls_wait_for_what_is_unread() {
     struct Large;
     impl Dispatch for Large {
         fn call(&mut self, _: InterfaceId, _: u16, _: &[u8]) -> Result<Vec<u8>, Fault> {
-            Ok(vec![0; limits::RESPONSE_BYTES_UNREAD_MAX + 1])
+            Ok(vec![1; limits::RESPONSE_BYTES_UNREAD_MAX + 1])
         }
     }
     let mut association = bound();
@@ -285,6 +285,53 @@ fn calls_wait_for_what_is_unread() {
     assert_eq!(fault_of(drain(&mut association).last().unwrap()), Fault::SERVER_TOO_BUSY);
     association.write(&request(4, WHOLE, 0, b""), &mut Large).unwrap();
     assert!(drain(&mut association).len() > 1);
+}
+
+#[test]
+fn zeros_at_the_end_of_a_response_are_sent_and_not_kept() {
+    struct Buffer(Vec<u8>);
+    impl Dispatch for Buffer {
+        fn call(&mut self, _: InterfaceId, _: u16, _: &[u8]) -> Result<Vec<u8>, Fault> {
+            Ok(self.0.clone())
+        }
+    }
+    for (text, zeros) in [(0, 64_000), (7, 64_000), (9_000, 3_000), (5_000, 511), (5_000, 0)] {
+        let stub = [vec![1; text], vec![0; zeros]].concat();
+        let mut association = bound();
+        association.write(&request(2, WHOLE, 0, b""), &mut Buffer(stub.clone())).unwrap();
+        assert!(association.kept() <= text + limits::ZEROS_KEPT_MAX, "{} octets", association.kept());
+        let mut length = association.message_len();
+        let mut read = Vec::new();
+        for message in drain(&mut association) {
+            assert_eq!(std::mem::take(&mut length).max(message.len()), message.len());
+            let Body::Response(response) = parsed(&message).1 else { panic!() };
+            assert_eq!(response.alloc_hint as usize, stub.len() - read.len());
+            read.extend_from_slice(response.stub);
+        }
+        assert!(read == stub, "{text} octets and {zeros} zeros");
+        assert_eq!(association.kept(), 0);
+    }
+}
+
+#[test]
+fn what_is_kept_of_requests_is_counted_and_goes_with_them() {
+    let mut association = bound();
+    let first = request(2, FIRST_FRAGMENT, 0, &[1; 4_000]);
+    association.receive(&first).unwrap();
+    assert_eq!(association.next_call(), Ok(None));
+    assert_eq!(association.kept(), 4_000, "a fragment");
+    association.receive(&request(2, LAST_FRAGMENT, 0, b"12345678")[..20]).unwrap();
+    assert_eq!(association.next_call(), Ok(None));
+    assert_eq!(association.kept(), 4_020, "and part of the next one");
+    association.receive(&request(2, LAST_FRAGMENT, 0, b"12345678")[20..]).unwrap();
+    let call = association.next_call().unwrap().unwrap();
+    assert_eq!((call.stub.len(), association.kept()), (4_008, 0));
+    association.answer(call.ticket, Ok(vec![1; 100]));
+    assert_eq!(association.kept(), 100);
+    association.read(10);
+    assert!(association.kept() > 100, "a message that is read in part");
+    drain(&mut association);
+    assert_eq!(association.kept(), 0);
 }
 
 #[test]

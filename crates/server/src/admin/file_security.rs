@@ -37,7 +37,8 @@ fn file_security_now(
     } else {
         open_with(server, caller, share, path, security::needed(which, false))?.0
     };
-    let descriptor = security::descriptor(&*opened.handle).map_err(of_status)?;
+    let token = caller.session_user.as_deref().map(|user| user.token.clone()).unwrap_or_default();
+    let descriptor = security::descriptor(&*opened.handle, &token).map_err(of_status)?;
     Ok(descriptor.selected(which))
 }
 

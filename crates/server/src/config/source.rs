@@ -60,8 +60,11 @@ impl Source {
             self.check()?;
             Ok(fs::rename(&temporary, &target)?)
         });
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
+        if written.is_err()
+            && let Err(error) = fs::remove_file(&temporary)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, path = %temporary.display(), "an unfinished configuration file stays");
         }
         written?;
         File::open(directory)?.sync_all()?;
@@ -80,7 +83,9 @@ impl Source {
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
             // Who may write the directory and is not root may replace the file, and not give it away.
-            let _ = fchown(&file, Some(before.uid()), Some(before.gid()));
+            if let Err(error) = fchown(&file, Some(before.uid()), Some(before.gid())) {
+                tracing::warn!(%error, path = %target.display(), "the configuration file gets another owner");
+            }
         }
         file.write_all(text.as_bytes())?;
         file.set_permissions(Permissions::from_mode(before.mode() & 0o7777))?;

@@ -8,7 +8,7 @@ use wire::{AccessMask, NtStatus};
 
 use super::{check_transact, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::notify::{Found, News};
+use crate::notify::{Found, News, Viewer, Visible, Watch, watcher};
 
 /// Handles CHANGE_NOTIFY. What is watched for is settled by an open's first request (MS-FSA 2.1.5.10).
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -32,7 +32,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             started = true;
             let recursive = notify.flags.contains(WatchFlags::WATCH_TREE);
             let server = &request.connection.server;
-            server.watches.watch(open.tree(), &path, &*file.handle, notify.completion_filter, recursive, max)
+            let watcher = watcher(open.session().user().as_deref());
+            let wanted = Watch::new(notify.completion_filter, recursive, max, watcher);
+            server.watches.watch(open.tree(), &path, &*file.handle, wanted)
         };
         Arc::clone(state.watch.get_or_insert_with(start))
     };
@@ -50,30 +52,46 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             () = waits.cancelled() => return Err(NtStatus::CANCELLED),
         }
     }
-    let news = match watch.take() {
-        Found::News(news) => news,
-        Found::Nothing(mut news) => {
-            let pending = match &pending {
-                Some(pending) => pending,
-                None => pending.insert(request.wait(answer)?),
-            };
-            tokio::select! {
-                biased;
-                news = &mut news => news.map_err(|_| NtStatus::NOTIFY_CLEANUP)?,
-                () = pending.cancelled() => {
-                    // What came at the last moment is not lost.
-                    news.close();
-                    news.try_recv().map_err(|_| NtStatus::CANCELLED)?
+    let told = loop {
+        let news = match watch.take() {
+            Found::News(news) => news,
+            Found::Nothing(mut news) => {
+                let pending = match &pending {
+                    Some(pending) => pending,
+                    None => pending.insert(request.wait(answer)?),
+                };
+                tokio::select! {
+                    biased;
+                    news = &mut news => news.map_err(|_| NtStatus::NOTIFY_CLEANUP)?,
+                    () = pending.cancelled() => {
+                        // What came at the last moment is not lost.
+                        news.close();
+                        news.try_recv().map_err(|_| NtStatus::CANCELLED)?
+                    }
                 }
             }
+        };
+        let changes = match news {
+            News::Changes(changes) => changes,
+            News::Status(NtStatus::NOTIFY_ENUM_DIR) => break Vec::new(),
+            News::Status(status) => return Err(status),
+        };
+        let viewer = Viewer {
+            user: open.session().user().ok_or(NtStatus::USER_SESSION_DELETED)?,
+            tree: Arc::clone(open.tree()),
+            directory: file.path(),
+        };
+        if viewer.sees_all(watch.is_recursive()) {
+            break changes;
+        }
+        match crate::blocking::run(move || viewer.visible(changes)).await? {
+            // Nothing that the user could have listed: the request goes on waiting.
+            Visible::Changes(changes) if changes.is_empty() => {}
+            Visible::Changes(changes) => break changes,
+            Visible::Something => break Vec::new(),
         }
     };
     let mut changes = Vec::new();
-    let told = match news {
-        News::Changes(told) => told,
-        News::Status(NtStatus::NOTIFY_ENUM_DIR) => Vec::new(),
-        News::Status(status) => return Err(status),
-    };
     let entries = told.iter().map(|(action, name)| NotifyEntry { action: *action, name: name.as_str() });
     // What does not fit is forgotten, and the client told to look for itself.
     let fits = !told.is_empty() && encode_changes(entries, &mut changes, max);

@@ -51,17 +51,15 @@ fn has_sequences(request: &Request<'_>, open: &Open) -> bool {
 fn unlock(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Result<(), NtStatus> {
     let server = &request.connection.server;
     // One after the other: what came before a bad one stays unlocked.
-    for element in lock.locks.iter() {
-        if element.flags != LockFlags::UNLOCK {
-            return Err(NtStatus::INVALID_PARAMETER);
-        }
-        let element = LockElement { offset: element.offset, length: element.length, exclusive: false };
-        let (result, effects) =
-            server.registry.lock("unlock").unlock(open.file_id(), &[element], server.now());
+    let unlocks = lock.locks.iter().take_while(|element| element.flags == LockFlags::UNLOCK);
+    let elements: Vec<LockElement> =
+        unlocks.map(|it| LockElement { offset: it.offset, length: it.length, exclusive: false }).collect();
+    for part in elements.chunks(registry::limits::LOCKS_PER_CALL) {
+        let (result, effects) = server.registry.lock("unlock").unlock(open.file_id(), part, server.now());
         server.apply(effects);
         result.map_err(status)?;
     }
-    Ok(())
+    if elements.len() == lock.locks.len() { Ok(()) } else { Err(NtStatus::INVALID_PARAMETER) }
 }
 
 /// 3.3.5.14.2: all or none, and only a single one may wait.

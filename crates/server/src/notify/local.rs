@@ -19,7 +19,7 @@ use wire::msg::CompletionFilter;
 
 use super::observed::{Place, way};
 use super::own::Happened;
-use super::{Tables, Watch, Watches, directory_of};
+use super::{Tables, Watch, Watcher, Watches, directory_of};
 use crate::limits;
 use crate::server::Server;
 
@@ -37,7 +37,13 @@ pub(crate) async fn observe(server: Arc<Server>) {
         Err(error) => return tracing::warn!(%error, "changes by local processes are not told"),
     };
     loop {
-        let Ok(mut ready) = kernel.readable().await else { return };
+        let mut ready = match kernel.readable().await {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::error!(%error, "changes by local processes are not told any more");
+                return server.reports_lost();
+            }
+        };
         let reports = read(kernel.get_ref());
         if reports.is_empty() {
             ready.clear_ready();
@@ -90,7 +96,11 @@ fn read(kernel: &OwnedFd) -> Vec<Report> {
                 name: event.file_name().map(|name| name.to_bytes().to_vec()).unwrap_or_default(),
             }),
             Err(Errno::INTR) => continue,
-            Err(_) => return reports,
+            Err(Errno::AGAIN) => return reports,
+            Err(error) => {
+                tracing::error!(%error, "cannot read reports of local changes; some are not told");
+                return reports;
+            }
         }
         if reader.is_buffer_empty() {
             return reports;
@@ -127,6 +137,13 @@ impl Server {
         }
     }
 
+    /// Something has changed that nobody knows: clients are to look for themselves.
+    fn reports_lost(self: &Arc<Self>) {
+        let mut outcome = Outcome::default();
+        self.watches.tables().lose_track(&mut outcome);
+        self.take_outcome(outcome);
+    }
+
     fn take_outcome(self: &Arc<Self>, outcome: Outcome) {
         for (place, fresh) in outcome.entered {
             let (server, root) = (Arc::clone(self), Arc::clone(&place.root));
@@ -154,15 +171,16 @@ impl Watches {
     /// Lets the kernel report on what is below a directory that is watched with all below. Takes a while.
     pub(crate) fn observe_below(&self, watch: &Watch) {
         let Some(place) = self.tables().observed.place(&watch.directory()).cloned() else { return };
-        if self.walk(place, false).is_none() {
+        if self.walk(place, false, &watch.watcher()).is_none() {
             watch.lose_track();
         }
     }
 
     /// A directory has appeared below one that is watched with all below; `fresh`: it has just been made.
     fn enter(&self, place: &Place, fresh: bool) {
-        let found = match self.observe_place(place) {
-            Some(true) => self.walk(place.clone(), fresh),
+        let Some(watcher) = self.tables().recursive_above(&place.path) else { return };
+        let found = match self.observe_place(place, &watcher) {
+            Some(true) => self.walk(place.clone(), fresh, &watcher),
             Some(false) => None,
             None => return,
         };
@@ -181,7 +199,7 @@ impl Watches {
     }
 
     /// Observes what is below a directory and says what there is, if `fresh`; none: it is too much.
-    fn walk(&self, top: Place, fresh: bool) -> Option<Vec<Entry>> {
+    fn walk(&self, top: Place, fresh: bool, watcher: &Watcher) -> Option<Vec<Entry>> {
         let mut queue = VecDeque::from([top]);
         let (mut found, mut count) = (Vec::new(), 0);
         while let Some(directory) = queue.pop_front() {
@@ -190,7 +208,7 @@ impl Watches {
                 if fresh {
                     found.push(entry.clone());
                 }
-                match entry.is_directory.then(|| self.observe_place(&entry.place)).flatten() {
+                match entry.is_directory.then(|| self.observe_place(&entry.place, watcher)).flatten() {
                     Some(true) => {
                         count += 1;
                         queue.push_back(entry.place);
@@ -208,9 +226,10 @@ impl Watches {
 
     /// Whether a directory is observed now; none: it is gone again, or may not be read, and so is not there for
     /// clients either.
-    fn observe_place(&self, place: &Place) -> Option<bool> {
+    fn observe_place(&self, place: &Place, watcher: &Watcher) -> Option<bool> {
         let fd = place.open(OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
-        Some(self.observe_by(place.clone(), &way(fd.as_fd()), true).1)
+        let watcher = Watcher::clone(watcher);
+        Some(self.observe_by(place.clone(), &way(fd.as_fd()), true, watcher).1)
     }
 
     fn sort(&self, reports: &[Report]) -> Sorted {

@@ -10,13 +10,18 @@
 //! directories that somebody watches or has a directory lease on; `local.rs` takes from that what the server has
 //! not done itself, which `own.rs` remembers. So nothing is told twice, and nothing is left out because the
 //! server had its hand in the same file: at worst, under load, a local change is told as one more of the server's.
+//!
+//! Who watches a tree is told of what its user may list (`visible.rs`). What the kernel can report on is shared by all:
+//! each user has a part of it.
 
 mod local;
 mod observed;
 mod own;
+mod visible;
 mod watch;
 
 pub(crate) use local::observe;
+pub(crate) use visible::{Viewer, Visible};
 pub(crate) use watch::{Found, News, Watch};
 
 use std::collections::{HashMap, HashSet};
@@ -33,6 +38,7 @@ use wire::{Guid, NtStatus};
 
 use crate::open::Open;
 use crate::server::Server;
+use crate::session::User;
 use crate::tree::Tree;
 use observed::{Observed, Place};
 use own::{Happened, Moment, OwnChanges};
@@ -58,6 +64,15 @@ struct Tables {
 struct Leases {
     directory: FileKey,
     opens: usize,
+    watcher: Watcher,
+}
+
+/// The user whom a watch or lease is counted for.
+pub(crate) type Watcher = Arc<str>;
+
+/// The name that a user's watches and leases are counted under: guests are not the accounts whose names they gave.
+pub(crate) fn watcher(user: Option<&User>) -> Watcher {
+    user.map_or_else(|| "".into(), |user| format!("{:?} {}", user.kind, user.name.to_lowercase()).into())
 }
 
 impl Server {
@@ -118,19 +133,18 @@ impl Default for Watches {
 }
 
 impl Watches {
-    /// Starts a watch.
+    /// Starts a watch of a directory.
     pub(crate) fn watch(
         &self,
         tree: &Tree,
         path: &RelativePath,
         handle: &dyn Handle,
-        filter: CompletionFilter,
-        recursive: bool,
-        capacity: usize,
+        watch: Watch,
     ) -> Arc<Watch> {
         let directory = host_path(tree, path);
-        let watch = Arc::new(Watch::new(filter, recursive, capacity, directory.clone()));
-        let (mut tables, _) = self.observe(tree, path, handle, true);
+        watch.moved_to(&directory);
+        let watch = Arc::new(watch);
+        let (mut tables, _) = self.observe(tree, path, handle, true, watch.watcher());
         tables.watches.entry(directory).or_default().push(Arc::clone(&watch));
         self.watched.fetch_add(1, Ordering::Release);
         watch
@@ -166,15 +180,16 @@ impl Watches {
         path: &RelativePath,
         handle: &dyn Handle,
         directory: FileKey,
+        watcher: Watcher,
     ) -> bool {
-        let (mut tables, is_observed) = self.observe(tree, path, handle, false);
+        let (mut tables, is_observed) = self.observe(tree, path, handle, false, Arc::clone(&watcher));
         if !is_observed {
             return false;
         }
         let host = host_path(tree, path);
         let known = tables.leased_paths.entry(directory).or_insert_with(|| host.clone()).clone();
         // By another path, for example through another share, it is the same directory.
-        tables.leases.entry(known).or_insert(Leases { directory, opens: 0 }).opens += 1;
+        tables.leases.entry(known).or_insert(Leases { directory, opens: 0, watcher }).opens += 1;
         self.leased.store(tables.leases.len(), Ordering::Release);
         true
     }
@@ -251,7 +266,10 @@ impl Watches {
     /// Lets watches and leases follow a directory that was renamed.
     pub(crate) fn renamed(&self, tree: &Tree, from: &RelativePath, to: &RelativePath) {
         if self.has_interests() {
-            self.tables().renamed(&host_path(tree, from), &place(tree, to));
+            // Without a name on disk there is no file that could have got it.
+            if let Some(to) = place(tree, to) {
+                self.tables().renamed(&host_path(tree, from), &to);
+            }
         }
     }
 
@@ -281,20 +299,27 @@ impl Watches {
         path: &RelativePath,
         handle: &dyn Handle,
         data: bool,
+        watcher: Watcher,
     ) -> (MutexGuard<'_, Tables>, bool) {
-        match vfs::local::reopen_path(handle) {
-            Some(way) => self.observe_by(place(tree, path), &way, data),
+        match vfs::local::reopen_path(handle).zip(place(tree, path)) {
+            Some((way, place)) => self.observe_by(place, &way, data, watcher),
             None => (self.tables(), false),
         }
     }
 
     /// The same by a way to the open directory. The kernel looks at the directory, whose file system may hang: nobody
     /// is kept from the tables meanwhile.
-    fn observe_by(&self, place: Place, way: &str, data: bool) -> (MutexGuard<'_, Tables>, bool) {
-        let question = self.tables().observed.question(&place.path);
+    fn observe_by(
+        &self,
+        place: Place,
+        way: &str,
+        data: bool,
+        watcher: Watcher,
+    ) -> (MutexGuard<'_, Tables>, bool) {
+        let question = self.tables().observed.question(&place.path, &watcher);
         let number = question.map(|question| question.ask(way, data));
         let mut tables = self.tables();
-        let is_observed = number.is_some_and(|number| tables.observed.answered(place, number));
+        let is_observed = number.is_some_and(|number| tables.observed.answered(place, number, watcher));
         (tables, is_observed)
     }
 
@@ -311,20 +336,31 @@ impl Tables {
             false => vec![directory.to_owned()],
         };
         for path in candidates {
-            let is_needed = self.watches.contains_key(&path)
-                || self.leases.contains_key(&path)
-                || self.is_below_recursive(&path);
-            if !is_needed {
-                self.observed.remove(&path);
+            match self.needed_by(&path) {
+                Some(watcher) => self.observed.count_for(&path, watcher),
+                None => self.observed.remove(&path),
             }
         }
     }
 
+    /// One of those who need to hear of a directory.
+    fn needed_by(&self, path: &str) -> Option<Watcher> {
+        let watch = self.watches.get(path).and_then(|watches| watches.first()).map(|it| it.watcher());
+        let lease = || self.leases.get(path).map(|leases| Arc::clone(&leases.watcher));
+        watch.or_else(lease).or_else(|| self.recursive_above(path))
+    }
+
+    /// One of those who watch a directory above with all below.
+    fn recursive_above(&self, path: &str) -> Option<Watcher> {
+        ancestors(path).find_map(|above| {
+            let watches = self.watches.get(above)?;
+            watches.iter().find(|it| it.is_recursive()).map(|it| it.watcher())
+        })
+    }
+
     /// Whether somebody watches a directory above with all below.
     fn is_below_recursive(&self, path: &str) -> bool {
-        ancestors(path).any(|above| {
-            self.watches.get(above).is_some_and(|watches| watches.iter().any(|it| it.is_recursive()))
-        })
+        self.recursive_above(path).is_some()
     }
 
     /// Remembers a change of the server's own that the kernel will report, too.
@@ -377,10 +413,10 @@ fn host_path(tree: &Tree, path: &RelativePath) -> String {
     if path.is_root() { root.to_owned() } else { format!("{root}/{}", path.as_str()) }
 }
 
-/// The same, with where it is on disk.
-fn place(tree: &Tree, path: &RelativePath) -> Place {
-    let disk = vfs::local::disk_path(path).unwrap_or_default();
-    Place { path: host_path(tree, path), root: tree.share.settings.path.as_path().into(), below: disk }
+/// The same, with where it is on disk; none for a name that no file can have there.
+fn place(tree: &Tree, path: &RelativePath) -> Option<Place> {
+    let disk = vfs::local::disk_path(path).ok()?;
+    Some(Place { path: host_path(tree, path), root: tree.share.settings.path.as_path().into(), below: disk })
 }
 
 /// The directory that a path is in.

@@ -8,6 +8,7 @@ use wire::NtStatus;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 
+use super::Watcher;
 use crate::limits;
 
 /// One open's watch.
@@ -17,6 +18,7 @@ pub(crate) struct Watch {
     /// Changes gathered beyond this many bytes are forgotten, and the client told so: the size of
     /// the first request's buffer.
     capacity: usize,
+    watcher: Watcher,
     state: Mutex<State>,
 }
 
@@ -51,12 +53,14 @@ pub(crate) enum Found {
 }
 
 impl Watch {
-    pub(super) fn new(filter: CompletionFilter, recursive: bool, capacity: usize, directory: String) -> Self {
+    /// A watch that has not begun.
+    pub(crate) fn new(filter: CompletionFilter, recursive: bool, capacity: usize, watcher: Watcher) -> Self {
         Self {
             filter,
             recursive,
             capacity: capacity.min(limits::NOTIFY_BYTES),
-            state: Mutex::new(State { directory, ..State::default() }),
+            watcher,
+            state: Mutex::default(),
         }
     }
 
@@ -79,6 +83,11 @@ impl Watch {
     /// Whether what is below its directory's directories is watched, too (SMB2_WATCH_TREE).
     pub(crate) fn is_recursive(&self) -> bool {
         self.recursive
+    }
+
+    /// The user whom it is counted for.
+    pub(super) fn watcher(&self) -> Watcher {
+        Watcher::clone(&self.watcher)
     }
 
     /// Whether it asks for changes of this kind.
@@ -177,7 +186,7 @@ mod tests {
     use super::*;
 
     fn watch(capacity: usize) -> Watch {
-        Watch::new(CompletionFilter::FILE_NAME, false, capacity, "/srv".into())
+        Watch::new(CompletionFilter::FILE_NAME, false, capacity, "ann".into())
     }
 
     fn waiting(watch: &Watch) -> oneshot::Receiver<News> {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::AbortHandle;
 use wire::NtStatus;
 
+use super::usage::Charge;
 use crate::admin::Caller;
 use crate::http::Peer;
 use crate::server::Server;
@@ -21,6 +22,8 @@ pub(crate) struct ApiPipe {
     answers: tokio::sync::Mutex<ReadHalf<DuplexStream>>,
     requests: tokio::sync::Mutex<WriteHalf<DuplexStream>>,
     conversation: Mutex<Conversation>,
+    /// Held for as long as the pipe is there.
+    _charge: Charge,
 }
 
 /// The server's end.
@@ -35,14 +38,18 @@ enum Conversation {
 
 impl ApiPipe {
     /// A pipe on which nothing was said yet.
-    pub(crate) fn new() -> Self {
+    pub(super) fn new(charge: Charge) -> Result<Self, NtStatus> {
+        if !charge.reserve(2 * BUFFERED) {
+            return Err(NtStatus::PIPE_NOT_AVAILABLE);
+        }
         let (ours, theirs) = tokio::io::duplex(BUFFERED);
         let (answers, requests) = tokio::io::split(theirs);
-        Self {
+        Ok(Self {
             answers: tokio::sync::Mutex::new(answers),
             requests: tokio::sync::Mutex::new(requests),
             conversation: Mutex::new(Conversation::Silent(ours)),
-        }
+            _charge: charge,
+        })
     }
 
     /// Begins to answer, as long as it is the same user who asks. What that user may is decided at each request.

@@ -73,9 +73,9 @@ fn size(entry: &impl Ndr) -> usize {
     writer.finish().len()
 }
 
-/// Octets of a list, whatever a caller has room for: some two hundred thousand opens. The rest is
-/// ERROR_MORE_DATA.
-const LIST_BYTES_MAX: usize = 32 << 20;
+/// Octets of a list, whatever a caller has room for: some fifty thousand opens. The rest is ERROR_MORE_DATA. What one
+/// session's pipes keep has room for two.
+const LIST_BYTES_MAX: usize = crate::limits::PIPE_BYTES_PER_SESSION / 2;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ mod deletions;
 mod listing;
 mod lsarpc;
 mod srvsvc;
+mod usage;
 mod wkssvc;
 
 pub(crate) use deletions::Deletions;
@@ -17,9 +18,12 @@ use tokio::sync::Notify;
 use wire::NtStatus;
 
 use crate::admin::Caller;
+use crate::limits::PIPE_ANSWER_BYTES;
 use crate::server::Server;
 pub(crate) use api::ApiPipe;
 use lsarpc::Policies;
+use usage::Charge;
+pub(crate) use usage::PipeUsage;
 
 /// An open named pipe.
 pub(crate) enum Pipe {
@@ -32,6 +36,7 @@ pub(crate) enum Pipe {
 /// An open named pipe that carries RPC.
 pub(crate) struct RpcPipe {
     name: &'static str,
+    charge: Charge,
     association: Mutex<Association>,
     policies: Arc<Policies>,
     /// Told of every answer, and of the end.
@@ -43,14 +48,25 @@ pub(crate) struct RpcPipe {
 const ENDPOINTS: [Endpoint; 3] = [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT, rpc::lsarpc::ENDPOINT];
 
 impl Pipe {
-    /// Opens the pipe called so, in any case; none if there is no such pipe.
-    pub(crate) fn open(name: &str) -> Option<Self> {
+    /// Whether there is a pipe called so, in any case.
+    pub(crate) fn exists(name: &str) -> bool {
+        control::places::PIPE.eq_ignore_ascii_case(name) || endpoint(name).is_some()
+    }
+
+    /// Opens the pipe called so, in any case.
+    pub(crate) fn open(
+        name: &str,
+        session: &Arc<PipeUsage>,
+        server: &Arc<PipeUsage>,
+    ) -> Result<Self, NtStatus> {
+        let charge = || Charge::new(session, server).ok_or(NtStatus::PIPE_NOT_AVAILABLE);
         if control::places::PIPE.eq_ignore_ascii_case(name) {
-            return Some(Self::Api(ApiPipe::new()));
+            return Ok(Self::Api(ApiPipe::new(charge()?)?));
         }
-        let endpoint = ENDPOINTS.into_iter().find(|endpoint| endpoint.pipe.eq_ignore_ascii_case(name))?;
-        Some(Self::Rpc(RpcPipe {
+        let endpoint = endpoint(name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        Ok(Self::Rpc(RpcPipe {
             name: endpoint.pipe,
+            charge: charge()?,
             association: Mutex::new(Association::new(endpoint)),
             policies: Arc::default(),
             readable: Notify::new(),
@@ -75,6 +91,10 @@ impl Pipe {
     }
 }
 
+fn endpoint(name: &str) -> Option<Endpoint> {
+    ENDPOINTS.into_iter().find(|endpoint| endpoint.pipe.eq_ignore_ascii_case(name))
+}
+
 impl RpcPipe {
     /// Takes what a client wrote, makes the calls that are whole, and keeps their answers. Calls run
     /// on the blocking pool: a long list is no reason for the connection to stand still.
@@ -85,28 +105,53 @@ impl RpcPipe {
         caller: &Caller,
     ) -> Result<(), NtStatus> {
         let broken = |Broken| NtStatus::PIPE_DISCONNECTED;
-        self.association().receive(bytes).map_err(broken)?;
+        if !self.charge.reserve(bytes.len()) {
+            return Err(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        let received = self.association().receive(bytes);
+        self.settle();
+        received.map_err(broken)?;
         loop {
             let call = self.association().next_call();
+            self.settle();
             self.readable.notify_waiters();
             let Some(call) = call.map_err(broken)? else { return Ok(()) };
+            if !self.charge.reserve(PIPE_ANSWER_BYTES) {
+                self.association().answer(call.ticket, Err(Fault::SERVER_TOO_BUSY));
+                self.settle();
+                continue;
+            }
             let (server, caller) = (Arc::clone(server), caller.clone());
             let policies = Arc::clone(&self.policies);
             let result = crate::blocking::run(move || {
                 dispatch(&server, &caller, &policies, call.interface, call.opnum, &call.stub)
             })
-            .await?;
+            .await
+            .inspect_err(|_| self.settle())?;
+            let result = result.and_then(|answer| {
+                let more = answer.len().saturating_sub(PIPE_ANSWER_BYTES);
+                if self.charge.reserve(more) { Ok(answer) } else { Err(Fault::REMOTE_NO_MEMORY) }
+            });
             self.association().answer(call.ticket, result);
+            self.settle();
             self.readable.notify_waiters();
         }
     }
 
     /// Takes the next message, or the part of it that fits; none if there is nothing to read.
     pub(crate) fn read(&self, max: usize) -> Option<(Vec<u8>, bool)> {
-        match self.association().read(max) {
+        let read = self.association().read(max);
+        self.settle();
+        match read {
             ReadOutcome::Data { bytes, more } => Some((bytes, more)),
             ReadOutcome::Empty => None,
         }
+    }
+
+    /// Gives back what is not kept any more.
+    fn settle(&self) {
+        let association = self.association();
+        self.charge.settle(association.kept());
     }
 
     /// Whether something waits to be read.

@@ -5,7 +5,7 @@ use wire::NtStatus;
 use wire::msg::AdditionalInformation;
 use wire::security::{SecurityDescriptor, Sid};
 
-use super::{Machine, Token, descriptor, store};
+use super::{Machine, Stored, Token, made_up, store, stored};
 use crate::status::of_vfs;
 
 /// The descriptor that is to replace these parts, as far as such parts are kept.
@@ -41,7 +41,12 @@ pub(crate) fn replace(
     new: &SecurityDescriptor,
 ) -> Result<(), NtStatus> {
     check_owner(token, which, new)?;
-    let descriptor = descriptor(handle)?.replaced(new, which);
+    let before = match stored(handle) {
+        Stored::Descriptor(descriptor) => descriptor,
+        // In the place of one that cannot be read goes what it would be without.
+        Stored::Nothing | Stored::Unreadable => made_up(handle, token)?,
+    };
+    let descriptor = before.replaced(new, which);
     if which.contains(AdditionalInformation::OWNER) {
         own(machine, handle, descriptor.owner)?;
     }

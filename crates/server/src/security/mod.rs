@@ -2,7 +2,8 @@
 //!
 //! A file without a stored descriptor is the operating system's alone to decide about, and shows what its
 //! owner and permission bits say. Where a descriptor is stored, it decides in addition: what the kernel
-//! refuses the user stays refused.
+//! refuses the user stays refused. A descriptor that is stored and cannot be read is not none: nobody gets to the
+//! file but who may give it another descriptor, its owner and administrators.
 
 mod change;
 mod names;
@@ -68,14 +69,18 @@ impl<'a> Subject<'a> {
         }
         let parent_permits_delete =
             || named.as_ref().is_some_and(|named| self.may_delete_in(&*named.directory));
-        let Some(descriptor) = stored(handle) else {
-            if self.token.is(Sid::unix_user(stat.uid)) {
-                return with_owners(kernel);
+        let descriptor = match stored(handle) {
+            Stored::Descriptor(descriptor) => descriptor,
+            Stored::Nothing => {
+                if self.token.is(self.token.owner_of(stat)) {
+                    return with_owners(kernel);
+                }
+                if wants_delete && kernel.contains(AccessMask::DELETE) && !parent_permits_delete() {
+                    return kernel.without(AccessMask::DELETE);
+                }
+                return kernel;
             }
-            if wants_delete && kernel.contains(AccessMask::DELETE) && !parent_permits_delete() {
-                return kernel.without(AccessMask::DELETE);
-            }
-            return kernel;
+            Stored::Unreadable => return self.repair(stat),
         };
         // MS-FSA 2.1.5.1.2.1: who lists the directory sees the attributes, and who may delete in it may
         // delete the file.
@@ -93,7 +98,11 @@ impl<'a> Subject<'a> {
             | AccessMask::READ_ATTRIBUTES
             | AccessMask::READ_CONTROL;
         handle.maximal_access(self.actor).contains(AccessMask::READ_DATA)
-            && stored(handle).is_none_or(|descriptor| self.granted_by(&descriptor).contains(needed))
+            && match stored(handle) {
+                Stored::Descriptor(descriptor) => self.granted_by(&descriptor).contains(needed),
+                Stored::Nothing => true,
+                Stored::Unreadable => handle.stat().is_ok_and(|stat| !self.repair(&stat).is_none()),
+            }
     }
 
     /// Whether something may be created in `parent`, as far as stored descriptors tell; the directory's one,
@@ -103,7 +112,7 @@ impl<'a> Subject<'a> {
         parent: &Parent,
         is_directory: bool,
     ) -> vfs::Result<Option<SecurityDescriptor>> {
-        let descriptor = stored(&*parent.handle);
+        let descriptor = descriptor_of(&*parent.handle)?;
         if parent.path.stream().is_some() {
             self.check(descriptor.as_ref(), AccessMask::WRITE_DATA)?;
             return Ok(None);
@@ -126,8 +135,22 @@ impl<'a> Subject<'a> {
             .unwrap_or(AccessMask::NONE)
     }
 
+    /// What may be done with a file whose stored descriptor cannot be read: those who may write another one see that
+    /// there is none to see, and write it. Where all users are one Unix user, its files are nobody's in particular.
+    fn repair(&self, stat: &Stat) -> AccessMask {
+        let repair = ALWAYS | AccessMask::READ_CONTROL | AccessMask::WRITE_DAC;
+        if self.token.privileges().contains(Privileges::TAKE_OWNERSHIP) {
+            repair | AccessMask::WRITE_OWNER
+        } else if self.token.is(Sid::unix_user(stat.uid)) {
+            repair
+        } else {
+            AccessMask::NONE
+        }
+    }
+
     fn may_delete_in(&self, directory: &dyn Handle) -> bool {
-        self.check(stored(directory).as_ref(), AccessMask::DELETE_CHILD).is_ok()
+        let descriptor = descriptor_of(directory);
+        descriptor.is_ok_and(|found| self.check(found.as_ref(), AccessMask::DELETE_CHILD).is_ok())
     }
 
     /// No descriptor leaves the decision to the kernel.
@@ -137,14 +160,21 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The descriptor of a file: the stored one, or what its owner, permission bits and ACLs say.
-pub(crate) fn descriptor(handle: &dyn Handle) -> Result<SecurityDescriptor, NtStatus> {
-    if let Some(descriptor) = stored(handle) {
-        return Ok(descriptor);
+/// The descriptor of a file as `token` sees it: the stored one, or what its owner, permission bits and ACLs say.
+pub(crate) fn descriptor(handle: &dyn Handle, token: &Token) -> Result<SecurityDescriptor, NtStatus> {
+    match stored(handle) {
+        Stored::Descriptor(descriptor) => Ok(descriptor),
+        Stored::Nothing => made_up(handle, token),
+        Stored::Unreadable => Err(NtStatus::INVALID_SECURITY_DESCR),
     }
+}
+
+/// The descriptor that says what the owner, permission bits and ACLs of a file say.
+fn made_up(handle: &dyn Handle, token: &Token) -> Result<SecurityDescriptor, NtStatus> {
     let stat = handle.stat().map_err(|error| of_vfs(&error))?;
     let permissions = handle.posix_permissions().map_err(|error| of_vfs(&error))?;
-    Ok(posix::describe(&stat, permissions.as_ref()))
+    let owners = (token.owner_of(&stat), token.group_of(&stat));
+    Ok(posix::describe(&stat, owners, permissions.as_ref()))
 }
 
 /// Stores a file's descriptor.
@@ -155,10 +185,11 @@ pub(crate) fn store(handle: &dyn Handle, descriptor: &SecurityDescriptor) -> vfs
 }
 
 /// Stores the descriptor of what was just created: what it inherits from its directory and what the CREATE
-/// brought with it. With neither, the operating system's permissions are all there is.
+/// brought with it. With neither, the operating system's permissions are all there is. `token` is its owner's.
 pub(crate) fn endow(
     handle: &dyn Handle,
     stat: &Stat,
+    token: &Token,
     parent: Option<&SecurityDescriptor>,
     creator: Option<&SecurityDescriptor>,
 ) -> vfs::Result<Option<SecurityDescriptor>> {
@@ -167,8 +198,7 @@ pub(crate) fn endow(
     if creator.is_none() && !parent.is_some_and(|parent| passes_on(parent, is_directory)) {
         return Ok(None);
     }
-    let (owner, group) = (Sid::unix_user(stat.uid), Sid::unix_group(stat.gid));
-    let descriptor = inherit(parent, creator, is_directory, owner, group);
+    let descriptor = inherit(parent, creator, is_directory, token.owner_of(stat), token.group_of(stat));
     store(handle, &descriptor)?;
     Ok(Some(descriptor))
 }
@@ -176,9 +206,9 @@ pub(crate) fn endow(
 /// Makes a change to a file that may change its permission bits, after which its stored descriptor still
 /// counts.
 pub(crate) fn keeping(handle: &dyn Handle, change: impl FnOnce() -> vfs::Result<()>) -> vfs::Result<()> {
-    let Some(descriptor) = stored(handle) else { return change() };
+    let Stored::Descriptor(descriptor) = stored(handle) else { return change() };
     change()?;
-    if stored(handle).is_none() { store(handle, &descriptor) } else { Ok(()) }
+    if stored(handle) == Stored::Nothing { store(handle, &descriptor) } else { Ok(()) }
 }
 
 /// What access a query or a change of these parts needs (MS-FSA 2.1.5.14, 2.1.5.17).
@@ -202,27 +232,51 @@ pub(crate) fn needed(which: AdditionalInformation, change: bool) -> AccessMask {
     needed
 }
 
-/// The stored descriptor; none where there is none, or where it is older than a change of the permissions
-/// by somebody else, which then is what counts.
-fn stored(handle: &dyn Handle) -> Option<SecurityDescriptor> {
+/// What is stored with a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
+enum Stored {
+    /// No descriptor, or one that is older than a change of the permissions by somebody else, which then is what
+    /// counts: a local `chmod`, as with Samba.
+    Nothing,
+    Descriptor(SecurityDescriptor),
+    /// A record that cannot be read, or not be compared with the permissions.
+    Unreadable,
+}
+
+/// The stored descriptor; none where there is nothing stored. One that cannot be read is an error: it grants nothing.
+fn descriptor_of(handle: &dyn Handle) -> vfs::Result<Option<SecurityDescriptor>> {
+    match stored(handle) {
+        Stored::Descriptor(descriptor) => Ok(Some(descriptor)),
+        Stored::Nothing => Ok(None),
+        Stored::Unreadable => Err(vfs::Error::AccessDenied),
+    }
+}
+
+fn stored(handle: &dyn Handle) -> Stored {
     let record = match handle.security_record() {
-        Ok(record) => record?,
+        Ok(Some(record)) => record,
+        Ok(None) => return Stored::Nothing,
         Err(error) => {
-            tracing::debug!(%error, "no descriptor read");
-            return None;
+            tracing::warn!(%error, "cannot read a file's security descriptor; nobody gets to the file but to replace it");
+            return Stored::Unreadable;
         }
     };
     let record = match record::decode(&record) {
         Ok(record) => record,
         Err(error) => {
-            tracing::warn!(%error, "a stored security descriptor is malformed; permission bits apply");
-            return None;
+            tracing::warn!(%error, "a stored security descriptor is malformed; nobody gets to the file but to replace it");
+            return Stored::Unreadable;
         }
     };
-    let current = || handle.posix_permissions().ok().flatten();
-    match record.system_hash {
-        Some(hash) if current().is_some_and(|permissions| posix::hash(&permissions) != hash) => None,
-        _ => Some(record.descriptor),
+    let Some(hash) = record.system_hash else { return Stored::Descriptor(record.descriptor) };
+    match handle.posix_permissions() {
+        Ok(Some(permissions)) if !posix::is_hash_of(&hash, &permissions) => Stored::Nothing,
+        Ok(_) => Stored::Descriptor(record.descriptor),
+        Err(error) => {
+            tracing::warn!(%error, "cannot read the permissions that a security descriptor is of; nobody gets to the file but to replace it");
+            Stored::Unreadable
+        }
     }
 }
 

@@ -11,8 +11,11 @@ use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, DecodeError, ReadCursor};
 
 /// The descriptor that says what the permission bits say, and the ACLs where there are any.
-pub(super) fn describe(stat: &Stat, permissions: Option<&PosixPermissions>) -> SecurityDescriptor {
-    let (owner, group) = (Sid::unix_user(stat.uid), Sid::unix_group(stat.gid));
+pub(super) fn describe(
+    stat: &Stat,
+    (owner, group): (Sid, Sid),
+    permissions: Option<&PosixPermissions>,
+) -> SecurityDescriptor {
     let directory = stat.is_directory();
     let stored = |acl: fn(&PosixPermissions) -> Option<&Vec<u8>>| entries(acl(permissions?)?).ok();
     let access = stored(|it| it.access_acl.as_ref()).unwrap_or_else(|| of_mode(stat.mode));
@@ -73,6 +76,20 @@ fn describe_acl(
         groups.iter().for_each(|(sid, allowed)| deny(aces, *sid, *allowed, others));
     }
     aces.push(Ace::allow(Sid::WORLD, others | EVERYONES, flags));
+}
+
+/// Whether a hash is of these permissions. The kernel clears the set-id bits of a file that somebody writes to, and
+/// the sticky bit says nothing of who may read and write: those three may have changed.
+pub(super) fn is_hash_of(stored: &[u8; 32], permissions: &PosixPermissions) -> bool {
+    if *stored == hash(permissions) {
+        return true;
+    }
+    let mut permissions = permissions.clone();
+    let plain = permissions.mode & !SPECIAL_BITS;
+    (0..8).any(|special| {
+        permissions.mode = plain | special << 9;
+        *stored == hash(&permissions)
+    })
 }
 
 /// SHA-256 of the permissions as Samba puts them in a row (`smb_acl_wrapper` in NDR), which tells whether
@@ -189,6 +206,9 @@ const EVERYONES: AccessMask =
 
 /// What Samba's marshalling calls the first pointer.
 const FIRST_REFERENT: u32 = 0x0002_0000;
+
+/// S_ISUID, S_ISGID and S_ISVTX.
+const SPECIAL_BITS: u32 = 0o7000;
 
 /// S_IFMT and S_IFDIR.
 const TYPE_MASK: u32 = 0o170_000;

@@ -110,6 +110,9 @@ proptest! {
     }
 }
 
+/// Whose the file of [`stat`] is.
+const UNIX_OWNERS: (Sid, Sid) = (Sid::unix_user(1000), Sid::unix_group(100));
+
 fn stat(mode: u32) -> Stat {
     Stat {
         reparse_tag: 0,
@@ -135,7 +138,7 @@ fn stat(mode: u32) -> Stat {
 fn the_descriptor_says_what_the_bits_say() {
     let data = AccessMask::READ_DATA | AccessMask::WRITE_DATA;
     for mode in 0..0o1000_u32 {
-        let descriptor = posix::describe(&stat(mode), None);
+        let descriptor = posix::describe(&stat(mode), UNIX_OWNERS, None);
         for (sids, shift) in [
             (vec![Sid::unix_user(1000), Sid::unix_group(100), Sid::WORLD], 6),
             (vec![Sid::unix_user(1000), Sid::WORLD], 6),
@@ -176,7 +179,7 @@ proptest! {
             (0x01, owner, u32::MAX), (0x02, ann, 1), (0x02, bob, 2), (0x04, group, u32::MAX), (0x08, staff, 7),
             (0x08, crew, 8), (0x10, mask, u32::MAX), (0x20, other, u32::MAX),
         ]);
-        let descriptor = posix::describe(&stat(0o640), Some(&acl));
+        let descriptor = posix::describe(&stat(0o640), UNIX_OWNERS, Some(&acl));
         let (uid, gids): (u32, &[u32]) = match who {
             0 => (1000, &[100, 7]),
             1 => (1, &[100, 7]),
@@ -233,4 +236,112 @@ fn a_file_can_be_deleted_by_its_own_right_or_the_directorys() {
 #[test]
 fn attributes_are_seen_by_who_gets_to_the_file_and_nothing_else() {
     assert_eq!(permitted(AccessMask::NONE, AccessMask::NONE), AccessMask::READ_ATTRIBUTES);
+}
+
+/// A file in memory, and a subject to ask about it.
+struct Scene {
+    backend: MemBackend,
+    made: vfs::Opened,
+}
+
+impl Scene {
+    fn new(owner: &Actor) -> Self {
+        let backend = MemBackend::new();
+        let path = RelativePath::new("f").unwrap();
+        let made = backend.create_file(owner, &path, FileAttributes::NONE, Wanted::BOTH).unwrap();
+        Self { backend, made }
+    }
+
+    fn permitted(&self, actor: &Actor, token: &Token) -> AccessMask {
+        let subject = Subject { backend: &self.backend, actor, token, for_backup: false };
+        let path = RelativePath::new("f").unwrap();
+        subject.permitted(&path, &*self.made.handle, &self.made.stat, AccessMask::MAXIMUM_ALLOWED)
+    }
+}
+
+#[test]
+fn an_unreadable_descriptor_lets_its_owner_and_administrators_replace_it_and_nobody_else_in() {
+    let (ann, bob) = (Actor::user(1, 1, Vec::new()), Actor::user(2, 2, Vec::new()));
+    let token = |actor: &Actor, administrator| Token::new(IdentityKind::User, actor, &[], administrator);
+    let scene = Scene::new(&ann);
+    let handle = &*scene.made.handle;
+    assert!(scene.permitted(&bob, &token(&bob, false)).contains(AccessMask::READ_DATA), "permission bits");
+    let sambas = bytes(SAMBAS);
+    for record in [&sambas[..sambas.len() - 1], b"", &[9, 0, 9, 0, 1, 0, 0, 0]] {
+        handle.set_security_record(record).unwrap();
+        assert_eq!(scene.permitted(&bob, &token(&bob, false)), AccessMask::NONE);
+        let data = AccessMask::READ_DATA | AccessMask::WRITE_DATA | AccessMask::DELETE;
+        for owner in [scene.permitted(&ann, &token(&ann, false)), scene.permitted(&bob, &token(&bob, true))] {
+            assert!(
+                owner.contains(AccessMask::READ_CONTROL | AccessMask::WRITE_DAC) && !owner.intersects(data)
+            );
+        }
+        let is_listed = |actor: &Actor, token: &Token| {
+            Subject { backend: &scene.backend, actor, token, for_backup: false }.may_see(handle)
+        };
+        assert!(!is_listed(&bob, &token(&bob, false)) && is_listed(&ann, &token(&ann, false)));
+        let told = descriptor(handle, &token(&ann, false));
+        assert_eq!(told, Err(NtStatus::INVALID_SECURITY_DESCR));
+        let everyone = Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE);
+        let new = SecurityDescriptor::new(Sid::WORLD, Sid::WORLD, Acl { aces: vec![everyone] });
+        replace(Machine([1, 2, 3]), &token(&ann, false), handle, AdditionalInformation::DACL, &new).unwrap();
+        assert!(scene.permitted(&bob, &token(&bob, false)).contains(AccessMask::READ_DATA), "repaired");
+        assert_eq!(descriptor(handle, &token(&ann, false)).unwrap().owner, Some(Sid::unix_user(1)));
+    }
+}
+
+#[test]
+fn nothing_is_created_in_a_directory_whose_descriptor_is_unreadable() {
+    let backend = MemBackend::new();
+    let actor = Actor::user(1, 1, Vec::new());
+    let path = |text: &str| RelativePath::new(text).unwrap();
+    let made = backend.create_directory(&actor, &path("d"), FileAttributes::NONE).unwrap();
+    made.handle.set_security_record(b"no record").unwrap();
+    let token = Token::new(IdentityKind::User, &actor, &[], false);
+    let subject = Subject { backend: &backend, actor: &actor, token: &token, for_backup: false };
+    let parent = backend.parent(&actor, &path("d/f")).unwrap();
+    assert!(matches!(subject.may_create(&parent, false), Err(vfs::Error::AccessDenied)));
+}
+
+#[test]
+fn bits_that_the_kernel_clears_on_a_write_leave_a_descriptor_in_force() {
+    let permissions = |mode: u32| PosixPermissions { mode: 0o100_000 | mode, ..PosixPermissions::default() };
+    for before in [0o755, 0o4_755, 0o2_755, 0o6_755, 0o1_755] {
+        let hash = posix::hash(&permissions(before));
+        assert!(posix::is_hash_of(&hash, &permissions(0o755)), "{before:o}");
+        assert!(posix::is_hash_of(&hash, &permissions(before)));
+        assert!(!posix::is_hash_of(&hash, &permissions(0o754)), "a chmod by somebody else is what counts");
+        assert!(!posix::is_hash_of(&hash, &PosixPermissions { uid: 7, ..permissions(0o755) }));
+    }
+}
+
+#[test]
+fn users_who_share_a_unix_user_do_not_own_each_others_files() {
+    let machine = Machine([1, 2, 3]);
+    let user = |name| {
+        let own = machine.user(name, 0);
+        Token::new(IdentityKind::User, &Actor::Process, &[own, domain_users(own).unwrap()], false)
+    };
+    let (ann, bob) = (user("ann, who has no account"), user("bob, who has no account"));
+    let mut scene = Scene::new(&Actor::Process);
+    let uid = nix::unistd::geteuid().as_raw();
+    scene.made.stat.uid = uid;
+    let everyone = AccessMask::WRITE_DAC | AccessMask::READ_DATA;
+    assert!(scene.permitted(&Actor::Process, &bob).contains(everyone), "it is nobody's in particular yet");
+    assert!(!bob.is(Sid::unix_user(uid)) && !bob.may_give(ann.owner_of(&scene.made.stat)));
+    // The first descriptor is inherited, or set by whoever is first.
+    let private = SecurityDescriptor::new(Sid::WORLD, Sid::WORLD, Acl { aces: Vec::new() });
+    let handle = &*scene.made.handle;
+    let made = endow(handle, &scene.made.stat, &ann, None, None).unwrap();
+    assert_eq!(made, None, "nothing to inherit");
+    let stat = scene.made.stat.clone();
+    store(handle, &made_up_of(&stat, &ann).replaced(&private, AdditionalInformation::DACL)).unwrap();
+    let bobs = scene.permitted(&Actor::Process, &bob);
+    assert!(!bobs.intersects(everyone | AccessMask::WRITE_OWNER | AccessMask::READ_CONTROL), "{bobs:?}");
+    let anns = scene.permitted(&Actor::Process, &ann);
+    assert!(anns.contains(AccessMask::READ_CONTROL | AccessMask::WRITE_DAC));
+}
+
+fn made_up_of(stat: &Stat, token: &Token) -> SecurityDescriptor {
+    posix::describe(stat, (token.owner_of(stat), token.group_of(stat)), None)
 }

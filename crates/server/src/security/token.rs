@@ -5,8 +5,10 @@ use std::path::Path;
 
 use auth::IdentityKind;
 use aws_lc_rs::digest;
-use vfs::Actor;
+use vfs::{Actor, Stat};
 use wire::security::{Privileges, Sid};
+
+use super::domain_users;
 
 /// The SIDs and privileges of a logged-on user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,14 +16,18 @@ pub(crate) struct Token {
     /// The user's own come first.
     sids: Vec<Sid>,
     privileges: Privileges,
+    /// The server's own uid, where that is whom all users' files belong to on the disk.
+    shared_uid: Option<u32>,
 }
 
 impl Token {
     /// The token of a user; `of_account` is who a user of the users file is besides.
     ///
-    /// Everyone is their Unix ids first, since that is who files belong to.
+    /// Everyone is their Unix ids first, since that is who files belong to. Where all act as the server's process,
+    /// its ids are nobody's: users are who they are by their accounts.
     pub(crate) fn new(kind: IdentityKind, actor: &Actor, of_account: &[Sid], administrator: bool) -> Self {
         let mut sids = Vec::with_capacity(16);
+        let mut shared_uid = None;
         match actor {
             Actor::User(identity) => {
                 sids.push(Sid::unix_user(identity.uid));
@@ -29,8 +35,12 @@ impl Token {
                 sids.extend(identity.groups.iter().copied().map(Sid::unix_group));
             }
             Actor::Process => {
-                sids.push(Sid::unix_user(nix::unistd::geteuid().as_raw()));
-                sids.push(Sid::unix_group(nix::unistd::getegid().as_raw()));
+                shared_uid = Some(nix::unistd::geteuid().as_raw());
+                match kind {
+                    IdentityKind::User => {}
+                    IdentityKind::Guest => sids.push(Sid::GUESTS),
+                    IdentityKind::Anonymous => sids.push(Sid::ANONYMOUS),
+                }
             }
         }
         sids.extend(of_account);
@@ -46,7 +56,21 @@ impl Token {
             privileges |=
                 Privileges::SECURITY | Privileges::TAKE_OWNERSHIP | Privileges::BACKUP | Privileges::RESTORE;
         }
-        Self { sids, privileges }
+        Self { sids, privileges, shared_uid }
+    }
+
+    /// Who a file without a stored descriptor belongs to, as the user sees it: its Unix user. Where all act as the
+    /// server's process, what belongs to that belongs to whoever asks; the first descriptor that is stored says whose
+    /// it is from then on.
+    pub(crate) fn owner_of(&self, stat: &Stat) -> Sid {
+        let shared = self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied());
+        shared.unwrap_or(Sid::unix_user(stat.uid))
+    }
+
+    /// The group of such a file.
+    pub(crate) fn group_of(&self, stat: &Stat) -> Sid {
+        let shared = self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied());
+        shared.map_or(Sid::unix_group(stat.gid), |own| domain_users(own).unwrap_or(own))
     }
 
     /// Whether the user is `sid`, or is in the group that it is.
@@ -135,7 +159,9 @@ impl Machine {
         let part = || {
             let mut bytes = [0; 4];
             // Without randomness no server gets as far as a logon.
-            let _ = crate::random::fill(&mut bytes);
+            if crate::random::fill(&mut bytes).is_err() {
+                tracing::error!("no randomness for a machine's SID; part of it is zero");
+            }
             u32::from_le_bytes(bytes)
         };
         Self([part(), part(), part()])

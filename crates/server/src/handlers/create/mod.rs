@@ -345,10 +345,13 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
 fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let (name, access) = decode::pipe(request)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    let pipe = Pipe::open(&name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    if !Pipe::exists(&name) {
+        return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
+    }
     if user.kind != auth::IdentityKind::User {
         return Err(NtStatus::ACCESS_DENIED);
     }
+    let pipe = Pipe::open(&name, &request.session()?.pipes, &request.connection.server.pipes)?;
     let apart = Apart {
         target: Target::Pipe(pipe.name().into()),
         path: pipe.name().into(),
@@ -376,7 +379,9 @@ fn prepare_lease(request: &Request<'_>, resolved: &Resolved, lease: Option<&mut 
     };
     let Some(tree) = &request.tree else { return false };
     let watches = &request.connection.server.watches;
-    let prepared = watches.lease(tree, &resolved.path, &*resolved.handle, resolved.key());
+    let user = request.session().ok().and_then(|session| session.user());
+    let watcher = crate::notify::watcher(user.as_deref());
+    let prepared = watches.lease(tree, &resolved.path, &*resolved.handle, resolved.key(), watcher);
     if !prepared {
         lease.state = LeaseState::NONE;
     }

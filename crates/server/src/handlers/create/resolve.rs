@@ -283,6 +283,12 @@ fn create(
     if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
         return Err(vfs::Error::AccessDenied);
     }
+    // Whoever makes a file has every right to it, but through the share no more than the share gives (3.3.5.9). What
+    // the privilege grants is not the share's.
+    let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED | AccessMask::ACCESS_SYSTEM_SECURITY);
+    if !tree.maximal_access.contains(asked) {
+        return Err(vfs::Error::AccessDenied);
+    }
     let owner = wish.security.as_ref().and_then(|descriptor| descriptor.owner);
     if owner.is_some_and(|owner| !subject.token.may_give(owner)) {
         return Err(vfs::Error::AccessDenied);
@@ -299,8 +305,9 @@ fn create(
     };
     let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
     if path.stream().is_none() {
-        let endowed =
-            security::endow(&*opened.handle, &opened.stat, inherited.as_ref(), wish.security.as_ref());
+        let (stat, token) = (&opened.stat, subject.token);
+        let (given, wished) = (inherited.as_ref(), wish.security.as_ref());
+        let endowed = security::endow(&*opened.handle, stat, token, given, wished);
         match endowed {
             Ok(Some(descriptor)) => maximal_access = maximal_access & subject.granted_by(&descriptor),
             Ok(None) => {}

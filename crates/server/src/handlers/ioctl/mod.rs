@@ -168,7 +168,7 @@ fn wait_for_pipe(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
     }
     let wait = PipeWait::decode(ioctl.input).map_err(malformed)?;
     let name = wait.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
-    if Pipe::open(&name).is_none() {
+    if !Pipe::exists(&name) {
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     done(Vec::new())
