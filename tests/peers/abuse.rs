@@ -342,3 +342,44 @@ async fn descriptor(file: &File) -> SecurityDescriptor {
     let bytes = file.query_info(InfoType::SECURITY, 0, parts, 256 * 1024).await.expect("the descriptor");
     SecurityDescriptor::decode(&bytes).expect("a descriptor")
 }
+
+/// MS-SMB2 3.3.5.9.13: an application's next instance takes the place of the last on another client, but nobody shuts
+/// out anybody who may do more.
+#[tokio::test]
+async fn an_application_instance_ends_only_what_its_user_may_do_too() {
+    let subject = Subject::start(&Setup::default());
+    if let Subject::Shareward(server) = &subject {
+        let grants = "name = \"data\"\ngrants = [{ user = \"alice\", right = \"full\" }, \
+                      { user = \"bob\", right = \"read\" }, { user = \"admin\", right = \"full\" }]\n";
+        crate::reload::reconfigure(server, "name = \"data\"\n", grants);
+    }
+    let instance = |number: u8| CreateContextsRequest {
+        durable_request_v2: Some(DurableRequestV2 {
+            timeout_ms: 0,
+            flags: 0,
+            create_guid: Guid([number; 16]),
+        }),
+        app_instance_id: Some(Guid([0xa; 16])),
+        ..CreateContextsRequest::default()
+    };
+    let first =
+        |number| CreateParameters { share: ShareAccess::NONE, ..with(instance(number), "virtual.disk") };
+    let reading = |number| CreateParameters {
+        access: AccessMask::FILE_GENERIC_READ,
+        disposition: CreateDisposition::OPEN,
+        ..with(instance(number), "virtual.disk")
+    };
+    let (_one, alice) = connected(&subject, "alice").await;
+    let open = alice.create(&first(1)).await.expect("create");
+    let (_two, bob) = connected(&subject, "bob").await;
+    refused(bob.create(&reading(2)).await, NtStatus::SHARING_VIOLATION);
+    open.write(0, b"mine".to_vec()).await.expect("still open");
+
+    // On another node with an account of its own, and on another of one's own.
+    for (user, number) in [("admin", 3), ("alice", 4)] {
+        let (_node, tree) = connected(&subject, user).await;
+        tree.create(&first(number)).await.expect("takes its place");
+        let Err(error) = open.write(0, b"late".to_vec()).await else { panic!("still open") };
+        assert!(error.is(NtStatus::FILE_CLOSED), "{error}");
+    }
+}

@@ -15,7 +15,7 @@ use crate::raw::{Protection, Raw};
 const MODE: SecurityMode = SecurityMode::SIGNING_ENABLED;
 
 /// Changes the configuration and has it read again.
-fn reconfigure(server: &Shareward, from: &str, to: &str) {
+pub(crate) fn reconfigure(server: &Shareward, from: &str, to: &str) {
     const READ_AGAIN: &str = "configuration read again";
     let text = fs::read_to_string(server.config()).expect("the configuration");
     assert!(text.contains(from), "{text}");
