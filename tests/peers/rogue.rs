@@ -384,7 +384,7 @@ async fn an_answer_is_no_larger_than_asked_for() {
     .await;
     let tree = rogue.tree().await;
     let file = tree.create(&CreateParameters::open("f")).await.expect("open");
-    let error = ends(file.read(0, 4096)).await.expect_err("it is too much");
+    let error = ends(file.read(0, 4096)).await.map(|data| data.len()).expect_err("it is too much");
     assert!(matches!(error, Error::Protocol(_)), "{error}");
     if need(NEEDS) {
         in_a_mount(&rogue, "fails(errno.EIO, lambda: open('f', 'rb').read())").await;
