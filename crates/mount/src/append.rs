@@ -41,7 +41,7 @@ pub(crate) fn appends(flags: OpenFlags) -> bool {
     flags.0 & O_APPEND != 0
 }
 
-/// What was appended.
+/// A finished append.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Appended {
     /// Bytes of it.
@@ -50,7 +50,7 @@ pub(crate) struct Appended {
     pub(crate) cached: bool,
 }
 
-/// What a try to append came to.
+/// The outcome of one attempt to append.
 enum Tried {
     Written,
     /// The end is here, not where it was taken to be.
