@@ -235,6 +235,26 @@ fn what_is_remembered_is_restored() {
     machine.net_use(&[&one]).failure().says("2250");
 }
 
+#[test]
+fn what_is_connected_at_once_is_remembered() {
+    let Some(subject) = Subject::with(NEEDS) else { return };
+    let machine = Machine::of(&subject);
+    for _ in 0..3 {
+        std::thread::scope(|threads| {
+            for directory in ["one", "two"] {
+                let machine = &machine;
+                threads.spawn(move || machine.mount(directory, "data", &["/PERSISTENT:YES"]).success());
+            }
+        });
+        for directory in ["one", "two"] {
+            let directory = machine.directory(directory);
+            machine.net_use(&[&directory, "--json"]).success().says("\"persistent\": true");
+            machine.net_use(&[&directory, "/delete"]).success();
+            machine.net_use(&[&directory]).failure().says("2250");
+        }
+    }
+}
+
 /// In a view of the machine of its own, where everybody may open `/dev/fuse`, as on any machine with udev: whoever is
 /// nobody connects with the help of `fusermount3`, and has the files to himself.
 #[test]

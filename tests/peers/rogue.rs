@@ -20,18 +20,24 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass};
 use wire::header::{Compound, Header};
-use wire::ioctl::{FsctlCode, ReparseData, ReparseTag};
+use wire::ioctl::{FsctlCode, ReparseData, ReparseTag, ValidateNegotiateResponse};
+use wire::layout::FixedLayout as _;
 use wire::msg::{
     CloseResponse, CreateRequest, CreateResponse, EchoResponse, ErrorResponse, GlobalCapabilities,
     IoctlRequest, IoctlResponse, LockResponse, LogoffResponse, NegotiateResponse, QueryDirectoryRequest,
     QueryDirectoryResponse, ReadResponse, SecurityMode, SessionFlags, SessionSetupRequest,
     SessionSetupResponse, ShareType, TreeConnectResponse, TreeDisconnectResponse,
 };
-use wire::{AsyncId, Command, Dialect, FileAttributes, FileTime, HeaderFlags, NtStatus, TreeId, TreeOrAsync};
+use wire::{
+    AsyncId, Command, Dialect, FileAttributes, FileTime, Guid, HeaderFlags, NtStatus, TreeId, TreeOrAsync,
+};
 
 use crate::net_use::{LIMIT, Machine, NEEDS};
 
 const PASSWORD: &str = "Wonder-Land 1";
+
+/// The status that comes without a signature.
+const IN_BETWEEN: NtStatus = NtStatus::FILE_CLOSED;
 
 /// A body and its status, in place of what a server would answer.
 type Answer = (NtStatus, Vec<u8>);
@@ -121,7 +127,9 @@ async fn serve(mut stream: TcpStream, credits: u16, mischief: Arc<Mischief>) {
             }
             let mut message = answer.to_bytes().to_vec();
             message.extend_from_slice(&body);
-            if let Some(key) = key.as_ref().filter(|_| status != NtStatus::MORE_PROCESSING_REQUIRED) {
+            // What somebody in between says has no signature.
+            let unsigned = status == NtStatus::MORE_PROCESSING_REQUIRED || status == IN_BETWEEN;
+            if let Some(key) = key.as_ref().filter(|_| !unsigned) {
                 let key: &SigningKey = key;
                 key.sign(&mut message).expect("sign");
             }
@@ -326,6 +334,45 @@ async fn names_and_sizes_that_cannot_be_are_not_shown() {
 }
 
 #[tokio::test]
+async fn only_the_server_itself_may_refuse_to_confirm_the_negotiation() {
+    for (status, is_confirmed) in [
+        (NtStatus::NOT_SUPPORTED, true),
+        (NtStatus::INVALID_DEVICE_REQUEST, true),
+        (IN_BETWEEN, false),
+        (NtStatus::ACCESS_DENIED, false),
+        (NtStatus::IO_TIMEOUT, false),
+    ] {
+        let rogue =
+            Rogue::start(move |header, _| (header.command == Command::IOCTL).then(|| refused(status))).await;
+        let connection = rogue.connection(Duration::from_secs(20)).await.expect("connect");
+        let session = connection.logon(Credentials::password("alice", "", PASSWORD)).await.expect("log on");
+        let tree = ends(session.tree_connect(r"\\127.0.0.1\data")).await;
+        assert_eq!(tree.is_ok(), is_confirmed, "{status}: {tree:?}");
+        assert_eq!(connection.has_ended(), !is_confirmed, "{status}");
+    }
+    // What the server confirms must be what was negotiated.
+    let rogue = Rogue::start(|header, _| {
+        (header.command == Command::IOCTL).then(|| {
+            let mut output = Vec::new();
+            let said = ValidateNegotiateResponse {
+                capabilities: GlobalCapabilities::LARGE_MTU.0,
+                server_guid: Guid::default(),
+                security_mode: SecurityMode::SIGNING_ENABLED.0,
+                dialect: Dialect::SMB302.0,
+            };
+            said.encode(&mut output);
+            let code = FsctlCode::VALIDATE_NEGOTIATE_INFO.0;
+            let response = IoctlResponse { ctl_code: code, output: &output, ..IoctlResponse::default() };
+            body(|out, base| response.encode(out, base))
+        })
+    })
+    .await;
+    let connection = rogue.connection(Duration::from_secs(20)).await.expect("connect");
+    let session = connection.logon(Credentials::password("alice", "", PASSWORD)).await.expect("log on");
+    ends(session.tree_connect(r"\\127.0.0.1\data")).await.expect_err("the server would have chosen another");
+}
+
+#[tokio::test]
 async fn a_link_leads_somewhere_or_is_an_error() {
     if !need(NEEDS) {
         return;
@@ -384,7 +431,7 @@ async fn an_answer_is_no_larger_than_asked_for() {
     .await;
     let tree = rogue.tree().await;
     let file = tree.create(&CreateParameters::open("f")).await.expect("open");
-    let error = ends(file.read(0, 4096)).await.expect_err("it is too much");
+    let error = ends(file.read(0, 4096)).await.map(|data| data.len()).expect_err("it is too much");
     assert!(matches!(error, Error::Protocol(_)), "{error}");
     if need(NEEDS) {
         in_a_mount(&rogue, "fails(errno.EIO, lambda: open('f', 'rb').read())").await;

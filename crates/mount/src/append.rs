@@ -17,6 +17,8 @@
 //! the last thing in the file. Whoever writes into the range meanwhile without a lock is refused, as by any lock. Nor
 //! does a lock keep processes on the server itself away.
 //!
+//! A server that has no locks is asked for the size right before, which is all that can be done there.
+//!
 //! What a process has locked here is left out of what is locked for it: the server has it locked already.
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use client::smb::File;
 use fuser::{Errno, FileHandle, OpenFlags};
+use wire::NtStatus;
 use wire::msg::{LockElement, LockFlags};
 
 use crate::files::OpenFile;
@@ -38,7 +41,7 @@ pub(crate) fn appends(flags: OpenFlags) -> bool {
     flags.0 & O_APPEND != 0
 }
 
-/// What was appended.
+/// A finished append.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Appended {
     /// Bytes of it.
@@ -47,7 +50,7 @@ pub(crate) struct Appended {
     pub(crate) cached: bool,
 }
 
-/// What a try to append came to.
+/// The outcome of one attempt to append.
 enum Tried {
     Written,
     /// The end is here, not where it was taken to be.
@@ -118,7 +121,7 @@ impl Volume {
         // What a process has locked must not change before the append is done.
         let held = self.locks.of(open.number);
         let held = held.lock().await;
-        let guards = self.locks.gaps(&held, &self.files, open, range);
+        let mut guards = self.locks.gaps(&held, &self.files, open, range);
         if !guards.is_empty() {
             match file.lock(&elements(&guards, LockFlags::EXCLUSIVE_LOCK | LockFlags::FAIL_IMMEDIATELY)).await
             {
@@ -127,6 +130,9 @@ impl Volume {
                     let here =
                         held.iter().any(|piece| guards.iter().any(|guard| piece.range.overlaps(*guard)));
                     return Ok(Tried::Locked { here });
+                }
+                Err(error) if error.status().is_some_and(|status| WITHOUT_LOCKS.contains(&status)) => {
+                    guards.clear();
                 }
                 Err(error) => return Err(self.failed(&live, &error)),
             }
@@ -167,5 +173,9 @@ impl Volume {
 fn elements(ranges: &[Range], flags: LockFlags) -> Vec<LockElement> {
     ranges.iter().map(|range| LockElement { offset: range.start, length: range.length(), flags }).collect()
 }
+
+/// What servers without locks of ranges answer to LOCK.
+const WITHOUT_LOCKS: &[NtStatus] =
+    &[NtStatus::NOT_SUPPORTED, NtStatus::NOT_IMPLEMENTED, NtStatus::INVALID_DEVICE_REQUEST];
 
 const O_APPEND: i32 = 0o2000;

@@ -281,7 +281,7 @@ impl Volume {
         outcome.map_err(|errno| if unable.contains(&errno.code()) { Errno::EINVAL } else { errno })
     }
 
-    /// What a close(2) of a file has to say: EIO where something may be lost that was written through it or before.
+    /// The result of close(2): EIO where data of the file may be lost that this open has not been told of.
     pub(crate) async fn is_kept(&self, handle: FileHandle) -> Result<(), Errno> {
         let open = self.files.get(handle)?;
         if !open.writes {

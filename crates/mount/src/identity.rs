@@ -1,15 +1,15 @@
-//! Which file an open is of, for when a name may have come to mean another.
+//! The identity of an open file, to be compared when its name may have come to mean another file.
 
 use client::smb::Created;
 use wire::FileTime;
 use wire::create_context::CreateContextsRequest;
 
-/// What a server says of a file that stays the same whatever the file is called: its number on the volume, the volume's
-/// (MS-SMB2 2.2.14.2.9), and when it was created.
+/// The properties of a file that a rename does not change: its number on the volume, the number of the volume (MS-SMB2
+/// 2.2.14.2.9), and its creation time.
 ///
-/// The number alone is not enough, for file systems give it away again with the next file; the creation time alone is
-/// not, for files that are made or copied at once share it. Where a server tells no numbers, two files that were created
-/// in the same tenth of a microsecond are taken for one, and where it tells neither, no two opens are.
+/// The number alone is not enough: file systems reuse it. The creation time alone is not enough: files that are made or
+/// copied at once share it. If a server tells no numbers, two files that were created in the same tenth of a microsecond
+/// count as one. If it tells neither, no two opens count as opens of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// The file's number and its volume's.
@@ -17,7 +17,7 @@ pub(crate) struct Identity {
     created: FileTime,
 }
 
-/// What comparing two opens comes to.
+/// The result of comparing two opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Same {
     /// They are of one file.
@@ -28,7 +28,7 @@ pub(crate) enum Same {
     Unknown,
 }
 
-/// What a CREATE asks for, to be told the numbers.
+/// The create contexts that ask for the numbers.
 pub(crate) fn asking() -> CreateContextsRequest<'static> {
     CreateContextsRequest { query_on_disk_id: true, ..CreateContextsRequest::default() }
 }
@@ -37,13 +37,13 @@ impl Identity {
     /// Nothing is known of it.
     pub(crate) const UNKNOWN: Self = Self { numbers: None, created: FileTime::NONE };
 
-    /// Of a file that was opened, by a CREATE that was [`asking`].
+    /// The identity of a file that was opened with the contexts of [`asking`].
     pub(crate) fn of(created: &Created) -> Self {
         let told = created.contexts.disk_id.as_ref().filter(|id| ![0, u64::MAX].contains(&id.file_id));
         Self { numbers: told.map(|id| (id.file_id, id.volume_id)), created: created.creation_time }
     }
 
-    /// Whether both are of one file.
+    /// Compares two identities.
     pub(crate) fn compare(self, other: Self) -> Same {
         let times = [self.created, other.created].iter().all(|time| *time != FileTime::NONE);
         if times && self.created != other.created {

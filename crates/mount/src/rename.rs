@@ -1,9 +1,9 @@
 //! Removing and renaming.
 //!
-//! SMB does neither to what is open or read-only as rename(2) and unlink(2) do. What is in the way is given another
-//! name first, and that name is deleted last: until then everything can be undone, and is, where the rest fails. Should
-//! the connection be lost for good in between, what was in the way is left under a name that starts with [`REPLACED`],
-//! which listings show.
+//! A server neither deletes nor replaces a file that is open or read-only; unlink(2) and rename(2) do. The target of such
+//! a rename gets another name first and is deleted last. If a step in between fails, the target gets its name back. If
+//! the connection stays lost for longer than that is tried, the target keeps its new name, which starts with
+//! [`REPLACED`] and is shown in listings.
 
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,8 +156,8 @@ impl Volume {
         Err(errno)
     }
 
-    /// Gives what is in a rename's way another name, where it is something that rename(2) replaces; otherwise it is an
-    /// error, `errno` where there is none that says more.
+    /// Gives the target of a rename another name, if rename(2) replaces such a target. Otherwise fails, with `errno` where
+    /// no other error says more.
     async fn put_away(
         &self,
         live: &Live,
@@ -220,8 +220,8 @@ impl Volume {
         Err(Errno::EBUSY)
     }
 
-    /// Deletes what was put away. Where the connection is lost it may be left, under the name it has: what was to be
-    /// done is done, and undoing it could not be sure of what is still there.
+    /// Deletes a target that was put away. If the connection stays lost, the file is left under its new name: the rename
+    /// itself is done, and undoing it could not tell which of the two files is still there.
     async fn discard(&self, away: &PutAway) -> Result<(), Errno> {
         let started = Instant::now();
         loop {
@@ -248,7 +248,7 @@ impl Volume {
         }
     }
 
-    /// Puts back what was put away, over a new connection where the old one is lost, for as long as
+    /// Gives a target that was put away its old name. Tries again over new connections for
     /// [`limits::RESTORE_TIME_MAX`]. `replacing` is the file that was to take its place.
     async fn put_back(&self, away: &PutAway, path: &str, replacing: Identity) -> PutBack {
         let started = Instant::now();
@@ -275,7 +275,7 @@ impl Volume {
         }
     }
 
-    /// Gives a file that was renamed its old name again: whether it has it.
+    /// Gives a file that was renamed its old name again. Returns whether it has it.
     async fn move_back(&self, from: &str, to: &str, identity: Identity) -> bool {
         let open = CreateParameters {
             access: RENAMING,
@@ -291,7 +291,7 @@ impl Volume {
         outcome.await.is_ok()
     }
 
-    /// Whose a path is.
+    /// The identity of the file at a path.
     async fn identity(&self, path: &str) -> Result<Identity, Errno> {
         let access = AccessMask::READ_ATTRIBUTES;
         let open = CreateParameters { access, contexts: identity::asking(), ..CreateParameters::open(path) };
@@ -299,7 +299,7 @@ impl Volume {
         told.map(|(identity, _)| identity)
     }
 
-    /// Removes by a path: over which connection.
+    /// Removes a file or directory by its path. Returns the generation of the connection it went over.
     async fn remove(&self, path: &str, options: CreateOptions) -> Result<u64, Errno> {
         let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
         let open = |access| CreateParameters { access, options, ..CreateParameters::open(path) };
@@ -322,8 +322,8 @@ impl Volume {
         outcome.await.map(|((), generation)| generation)
     }
 
-    /// Gives a file that is open another name, and has it deleted when it is closed: over which connection. Where it
-    /// cannot be deleted it has its name back.
+    /// Gives an open file another name and has the server delete it at its close. Returns the generation of the connection
+    /// it went over. A file that cannot be deleted gets its name back.
     async fn hide(&self, directory: &str, path: &str) -> Result<u64, Errno> {
         for _ in 0..limits::HIDDEN_NAMES_MAX {
             let hidden = join(directory, &self.hidden_name());

@@ -1,4 +1,4 @@
-//! Changes that the server has answered and not yet been asked to keep, and who is to hear that they may be lost.
+//! Changes that the server has answered and not yet flushed, and the opens that have to be told if they are lost.
 //!
 //! A server answers a WRITE when it has the data, not when its disk has it; that takes a FLUSH. A connection that ends
 //! in between may have ended with the server, and the data with it: nobody can tell from here. So the next fsync fails,
