@@ -34,6 +34,7 @@ impl<S: Shell> State<S> {
             self.check_open(*id, open)?;
         }
         self.check_indexes()?;
+        self.check_deletions()?;
         for (key, file) in &self.files {
             self.check_file(*key, file)?;
             self.check_ranges(*key, file)?;
@@ -183,6 +184,19 @@ impl<S: Shell> State<S> {
         ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
         let guids = self.opens.values().filter(|it| it.replay.is_some()).count();
         ensure!(self.create_guids.len() == guids, "create GUIDs and their opens differ in number");
+        Ok(())
+    }
+
+    fn check_deletions(&self) -> Result<(), String> {
+        for (key, pending) in &self.deletions {
+            ensure!(!pending.is_empty(), "{key:?} is known for pending deletes and has none");
+            let mut keys = std::iter::once(*key).chain(self.streams_of(*key));
+            ensure!(
+                keys.any(|key| self.files.contains_key(&key)),
+                "{key:?} waits for a last close that has been"
+            );
+        }
+        ensure!(self.vanishing.values().all(|links| !links.is_empty()), "a file vanishes by no link");
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vfs::{
     Actor, Backend, Capabilities, EntryWanted, Error, Kind, LocalBackend, LocalOptions, MemBackend, Opened,
-    RelativePath, SetTimes, Wanted,
+    Parent, RelativePath, SetTimes, Wanted,
 };
 use wire::{FileAttributes, FileTime};
 
@@ -227,6 +227,81 @@ fn links_are_further_names() {
         assert!(matches!(open(&*backend, "a"), Err(Error::NotFound)));
         assert_eq!(a.handle.stat().unwrap().links, 3);
         assert!(backend.link(&actor, &*b.handle, &path("again"), false).is_err());
+    });
+}
+
+#[test]
+fn what_was_found_is_acted_on_whatever_has_its_name_by_now() {
+    check(|backend| {
+        let actor = Actor::Process;
+        directory(&*backend, "d");
+        let old = file(&*backend, "d/f");
+        old.handle.write_at(b"old", 0).unwrap();
+        let opened = open(&*backend, "d/f").unwrap();
+        let parent = backend.parent(&actor, &path("D/New")).unwrap();
+        assert!(parent.stat.is_same_file(&open(&*backend, "d").unwrap().stat));
+        assert!(matches!(backend.parent(&actor, &path("x/y")), Err(Error::PathNotFound)));
+        assert!(matches!(backend.parent(&actor, &stream("x", "s")), Err(Error::NotFound)));
+
+        // Both names are others' now.
+        let d = open(&*backend, "d").unwrap();
+        backend.rename(&actor, &*d.handle, &path("d"), &path("moved"), false).unwrap();
+        directory(&*backend, "d");
+        file(&*backend, "d/f").handle.write_at(b"other", 0).unwrap();
+        let again = backend.reopen(&actor, &opened, Wanted::READ).unwrap();
+        assert!(
+            again.stat.is_same_file(&old.stat)
+                && !again.stat.is_same_file(&open(&*backend, "d/f").unwrap().stat)
+        );
+        let mut buffer = [0; 8];
+        assert_eq!(again.handle.read_at(&mut buffer, 0).unwrap(), 3);
+        assert!(matches!(again.handle.write_at(b"x", 0), Err(Error::AccessDenied)));
+        backend.create_file_in(&actor, &parent, FileAttributes::NONE, Wanted::NOTHING).unwrap();
+        assert!(open(&*backend, "moved/New").is_ok() && open(&*backend, "d/New").is_err());
+        let taken = backend.create_directory_in(&actor, &parent, FileAttributes::NONE);
+        assert!(matches!(taken, Err(Error::Exists)));
+        let found = backend.open_in(&actor, &*parent.handle, &path("d/F"), true).unwrap();
+        assert!(found.stat.is_same_file(&old.stat));
+        assert!(matches!(backend.open_in(&actor, &*parent.handle, &path("d/x"), true), Err(Error::NotFound)));
+        let is_of = |text: &str| {
+            let named = backend.directory_of(&actor, &path(text), &*old.handle)?;
+            Ok::<_, Error>(named.is_removable && named.directory.stat()?.is_same_file(&parent.stat))
+        };
+        assert!(is_of("moved/F").unwrap());
+        assert!(matches!(is_of("d/f"), Err(Error::Replaced)));
+        assert!(matches!(is_of("d/none"), Err(Error::NotFound)));
+        assert!(is_of("").is_err());
+
+        // Streams are of the file that is open.
+        let of_old = Parent::of(old.handle.clone(), stream("d/f", "s")).unwrap();
+        let made = backend.create_file_in(&actor, &of_old, FileAttributes::NONE, Wanted::BOTH).unwrap();
+        made.handle.write_at(b"stream", 0).unwrap();
+        assert_eq!(old.handle.streams().unwrap().len(), 1);
+        let seen = backend.open_in(&actor, &*old.handle, &stream("d/f", "S"), true).unwrap();
+        assert_eq!((seen.stat.size, seen.stream.as_deref()), (6, Some("s")));
+        let read = backend.reopen(&actor, &seen, Wanted::READ).unwrap();
+        assert_eq!(read.handle.read_at(&mut buffer, 0).unwrap(), 6);
+        assert_eq!(backend.file_of(&actor, &*read.handle).unwrap().stat.size, 3);
+    });
+}
+
+#[test]
+fn only_the_file_that_was_looked_at_gives_way() {
+    check(|backend| {
+        let actor = Actor::Process;
+        let (a, b) = (file(&*backend, "a"), file(&*backend, "b"));
+        let to = backend.parent(&actor, &path("B")).unwrap();
+        backend.remove(&actor, &path("b"), &*b.handle).unwrap();
+        let c = file(&*backend, "b");
+        for replaced in [None, Some(&*b.handle)] {
+            let renamed = backend.rename_in(&actor, &*a.handle, &path("a"), &to, replaced);
+            assert!(matches!(renamed, Err(Error::Exists | Error::Replaced)), "{renamed:?}");
+            let linked = backend.link_in(&actor, &*a.handle, &to, replaced);
+            assert!(matches!(linked, Err(Error::Exists | Error::Replaced)), "{linked:?}");
+        }
+        assert!(open(&*backend, "b").unwrap().stat.is_same_file(&c.stat));
+        assert_eq!(backend.link_in(&actor, &*a.handle, &to, Some(&*c.handle)).unwrap(), "b");
+        assert!(open(&*backend, "b").unwrap().stat.is_same_file(&a.stat));
     });
 }
 

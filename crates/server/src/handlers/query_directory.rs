@@ -145,8 +145,10 @@ impl Listing {
     ) -> Result<usize, NtStatus> {
         loop {
             let entry = match self.next(place, wanted) {
-                Ok(Some(entry)) if !place.shows(&entry.name) => continue,
-                Ok(Some(entry)) => entry,
+                Ok(Some(entry)) => match place.visible(entry) {
+                    Some(entry) => entry,
+                    None => continue,
+                },
                 Ok(None) => break,
                 Err(error) if writer.entries() == 0 => return Err(of_vfs(&error)),
                 // The next request meets it again, or finds it gone.
@@ -201,11 +203,14 @@ impl Listing {
 }
 
 impl Place<'_> {
-    /// Whether a listing shows the entry of this name.
-    fn shows(&self, name: &str) -> bool {
-        let Some(viewer) = self.viewer.filter(|_| !matches!(name, "." | "..")) else { return true };
-        let opened = self.open(&Actor::Process, name);
-        opened.is_ok_and(|opened| viewer.may_see(&*opened.handle))
+    /// The entry, if a listing shows it; with the metadata of the file that was looked at for that.
+    fn visible(&self, entry: Entry) -> Option<Entry> {
+        let name = entry.name.as_str();
+        let Some(viewer) = self.viewer.filter(|_| !matches!(name, "." | "..")) else { return Some(entry) };
+        let opened =
+            self.open(&Actor::Process, name).ok().filter(|opened| viewer.may_see(&*opened.handle))?;
+        let stat = entry.stat.map(|_| opened.stat);
+        Some(Entry { stat, ..entry })
     }
 
     /// Opens the entry of this name for its metadata.

@@ -13,6 +13,8 @@ mod record;
 mod sids;
 mod token;
 
+use std::cell::OnceCell;
+
 use vfs::{Actor, Backend, Handle, Parent, RelativePath, Stat};
 use wire::msg::AdditionalInformation;
 use wire::security::{AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, access_check, inherit};
@@ -61,14 +63,18 @@ impl<'a> Subject<'a> {
             return kernel;
         }
         let wants_delete = interest.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED);
-        // The directory that has the file by this name; both say what may be done to the name.
+        // The directory that has the file by this name, found once: its permissions and its descriptor say what
+        // may be done to the name.
+        let found = OnceCell::new();
         let named =
-            if wants_delete { self.backend.directory_of(self.actor, path, handle).ok() } else { None };
-        if named.as_ref().is_some_and(|named| named.is_removable) {
+            || found.get_or_init(|| self.backend.directory_of(self.actor, path, handle).ok()).as_ref();
+        if wants_delete
+            && !kernel.contains(AccessMask::DELETE)
+            && named().is_some_and(|named| named.is_removable)
+        {
             kernel |= AccessMask::DELETE;
         }
-        let parent_permits_delete =
-            || named.as_ref().is_some_and(|named| self.may_delete_in(&*named.directory));
+        let parent_permits_delete = || named().is_some_and(|named| self.may_delete_in(&*named.directory));
         let descriptor = match stored(handle) {
             Stored::Descriptor(descriptor) => descriptor,
             Stored::Nothing => {
