@@ -11,6 +11,7 @@ mod changes;
 mod control_pipe;
 mod documents;
 mod grammar;
+mod hang;
 mod hostile;
 mod kernel;
 mod kind_close;

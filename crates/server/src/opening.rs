@@ -45,7 +45,11 @@ pub(crate) enum Opened {
 
 impl Openings {
     /// Opens the directories of shares side by side.
-    pub(crate) fn open(&self, server: &Weak<Server>, shares: Vec<ShareSettings>) -> Vec<(ShareSettings, Opened)> {
+    pub(crate) fn open(
+        &self,
+        server: &Weak<Server>,
+        shares: Vec<ShareSettings>,
+    ) -> Vec<(ShareSettings, Opened)> {
         if shares.is_empty() {
             return Vec::new();
         }
@@ -72,7 +76,8 @@ impl Table {
         }
         openings.insert(key.clone(), Opening::UnderWay { is_late: false });
         drop(openings);
-        let (table, server, share, place) = (Arc::clone(self), Weak::clone(server), share.clone(), key.clone());
+        let (table, server, share, place) =
+            (Arc::clone(self), Weak::clone(server), share.clone(), key.clone());
         let open = move || table.done(&server, place, open_directory(&share));
         let spawned = std::thread::Builder::new().name(String::from("open share")).spawn(open);
         if let Err(error) = spawned {

@@ -254,7 +254,7 @@ impl Server {
     /// Ends everything. Files are flushed and closed, except for those whose file systems hang.
     pub(crate) async fn shut_down(&self) {
         let mut effects = self.registry.lock("shutdown").shutdown(self.now());
-        let ((), jobs) = bulkhead::collected(|| {
+        let ((), jobs) = bulkhead::collected_all(|| {
             for dropped in effects.dropped.extract_if(.., |it| it.attached.file().is_some()) {
                 dropped.attached.session().forget_open(dropped.file_id);
                 self.end_file(dropped, true);
@@ -297,7 +297,8 @@ impl Server {
         let (known, new): (Vec<_>, Vec<_>) =
             settings.shares.iter().cloned().chain([ShareSettings::ipc()]).partition(|share| {
                 let known = before.get(&share.name.to_lowercase());
-                share.name == ShareSettings::IPC || known.is_some_and(|known| known.settings.path == share.path)
+                share.name == ShareSettings::IPC
+                    || known.is_some_and(|known| known.settings.path == share.path)
             });
         for share in known {
             let key = share.name.to_lowercase();

@@ -31,7 +31,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::limits;
 use jobs::Jobs;
-pub(crate) use jobs::{collected, settle, settle_all, settled, settling};
+pub(crate) use jobs::{collected, collected_all, settle, settle_all, settled, settling};
 use slots::Mode;
 pub(crate) use tracked::{spawn, tracked};
 pub(crate) use watchdog::Watchdog;

@@ -147,9 +147,8 @@ fn send_tail(socket: &TcpStream, first: &Answer) -> io::Result<usize> {
     let Some(tail) = first.tail.as_ref().filter(|tail| tail.length > 0) else { return Ok(0) };
     let Some(file) = tail.handle.as_fd() else { return Err(io::ErrorKind::Unsupported.into()) };
     let mut offset = tail.offset;
-    let mut send = || {
-        try_send(socket, |socket| rustix::fs::sendfile(socket, file, Some(&mut offset), tail.length))
-    };
+    let mut send =
+        || try_send(socket, |socket| rustix::fs::sendfile(socket, file, Some(&mut offset), tail.length));
     // What is no longer in memory is waited for.
     let sent = match &tail.open {
         Some(open) => open.tree().share.bulkhead.call(send),

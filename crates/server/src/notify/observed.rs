@@ -79,7 +79,13 @@ impl Observed {
                 tracing::warn!(%error, "changes by local processes are not told: no inotify");
             })
             .ok();
-        Self { kernel: kernel.map(Arc::new), directories: HashMap::new(), numbers: HashMap::new(), asking: 0, unneeded: Vec::new() }
+        Self {
+            kernel: kernel.map(Arc::new),
+            directories: HashMap::new(),
+            numbers: HashMap::new(),
+            asking: 0,
+            unneeded: Vec::new(),
+        }
     }
 
     /// The descriptor that reports come from; none where there is no inotify.
