@@ -5,9 +5,10 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use client::smb::{ConnectOptions, CreateParameters, Error, File, Tree};
+use auth::Credentials;
+use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, Tree};
 use futures_util::future::join_all;
-use testkit::{Operation, Output, Setup, Share, Shareward, StuckFs, Subject, need};
+use testkit::{Operation, Output, RunAs, Setup, Share, Shareward, StuckFs, Subject, need};
 use tokio::task::JoinHandle;
 use wire::NtStatus;
 use wire::fscc::FileInfoClass;
@@ -470,4 +471,58 @@ async fn watches_of_a_share_that_hangs_keep_nobody_from_watching() {
         drop(request.expect("a request"));
     }
     scene.everything_is_as_before().await;
+}
+
+/// The name service that knows Unix accounts reads them from a file system that hangs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_service_that_hangs_delays_logons_only() {
+    if !need(&["root", "/dev/fuse", "umount", "unshare"]) {
+        return;
+    }
+    let (directory, stuck) = mounted();
+    let accounts = Some(directory.path().join("hung"));
+    let mut setup = Setup { run_as: RunAs::Root, accounts, ..setup(directory.path()) };
+    setup.shares.retain(|share| share.name == "data");
+    let subject = Subject::Shareward(Shareward::start(&setup));
+    let data = tree(&subject, "alice", "data").await;
+    stuck.hang(&[Operation::Open, Operation::Read]);
+    let attempts: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let address = subject.address();
+            let user = subject.user("bob").clone();
+            tokio::spawn(async move {
+                let options = ConnectOptions::new()?;
+                let connection = Connection::connect(address, None, options).await?;
+                connection.logon(Credentials::password(&user.name, "", &user.password)).await.map(drop)
+            })
+        })
+        .collect();
+    until("somebody is asked for", || stuck.hanging() != 0).await;
+    for round in 0..40 {
+        let begun = Instant::now();
+        let file = data.create(&CreateParameters::read_write(&format!("f{round}"))).await.expect("create");
+        file.write(0, b"still here".to_vec()).await.expect("write");
+        file.close().await.expect("close");
+        assert!(begun.elapsed() < OTHERS_WAIT_MAX, "files took {:?}", begun.elapsed());
+    }
+    let begun = Instant::now();
+    let sessions = tokio::task::block_in_place(|| server(&subject).net(&["session"])).success();
+    assert!(sessions.stdout.contains("alice"), "{sessions}");
+    assert!(begun.elapsed() < OTHERS_WAIT_MAX, "an administrator waited for {:?}", begun.elapsed());
+    for attempt in join_all(attempts).await {
+        let refused = attempt.expect("an attempt").expect_err("nobody knows who that is");
+        assert!(refused.is(NtStatus::LOGON_FAILURE), "{refused}");
+    }
+    stuck.release();
+    let begun = Instant::now();
+    loop {
+        let options = ConnectOptions::new().expect("options");
+        let connection = Connection::connect(subject.address(), None, options).await.expect("connect");
+        let user = subject.user("bob");
+        match connection.logon(Credentials::password(&user.name, "", &user.password)).await {
+            Ok(_) => break,
+            Err(error) => assert!(begun.elapsed() < RECOVERY_MAX, "bob stays unknown: {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

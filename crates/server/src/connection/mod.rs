@@ -154,6 +154,7 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
     // What waits hears that there is nobody to answer; a CREATE that its client can ask for again on
     // another channel goes on.
     connection.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
+    waiting.iter().for_each(Handling::stop_waiting);
     let finished = async { while waiting.next().await.is_some() {} };
     let _ = tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await;
     if !waiting.is_empty() {

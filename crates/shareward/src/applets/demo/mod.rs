@@ -6,7 +6,7 @@ mod story;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{Applet, Family, Help, serve};
+use super::{Applet, Family, Help};
 use crate::cli::{self, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
