@@ -14,6 +14,7 @@ mod documents;
 mod downgrade;
 mod exchange;
 mod grammar;
+mod hang;
 mod hostile;
 mod kernel;
 mod kind_close;

@@ -175,6 +175,13 @@ pub(crate) const CALM_TICKS: u32 = 100;
 /// Further requests wait for one of them: only those who use the share notice.
 pub(crate) const PLACES: usize = 32;
 
+/// Requests that copy from one share to another, for each share. One more waits: if one of the two hangs, the other
+/// still has most of its places.
+pub(crate) const CROSSINGS: usize = PLACES / 4;
+
+/// Ticks for which calls into one share's files have lasted until the log says so: five seconds.
+pub(crate) const HANG_TICKS: u32 = 250;
+
 /// Threads that may be stuck in the calls of pipes, most of which ask for names.
 pub(crate) const PIPE_PLACES: usize = 64;
 

@@ -290,7 +290,7 @@ impl Server {
     /// Ends everything. Files are flushed and closed, except for those whose file systems hang.
     pub(crate) async fn shut_down(&self) {
         let mut effects = self.registry.lock("shutdown").shutdown(self.now());
-        let ((), jobs) = bulkhead::collected(|| {
+        let ((), jobs) = bulkhead::collected_all(|| {
             for dropped in effects.dropped.extract_if(.., |it| it.attached.file().is_some()) {
                 dropped.attached.session().forget_open(dropped.file_id);
                 self.end_file(dropped, true);

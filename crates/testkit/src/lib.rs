@@ -20,6 +20,7 @@ mod places;
 mod samba;
 mod setup;
 mod shareward;
+mod stuck;
 mod subject;
 
 pub use cable::Cable;
@@ -29,4 +30,5 @@ pub use places::{repository, shareward_binary};
 pub use samba::Samba;
 pub use setup::{RunAs, Setup, Share, User};
 pub use shareward::Shareward;
+pub use stuck::{Operation, StuckFs};
 pub use subject::Subject;

@@ -57,6 +57,8 @@ pub struct Setup {
     pub tree: Option<PathBuf>,
     /// Whose process it is (Samba's is always root's).
     pub run_as: RunAs,
+    /// Where the Unix accounts of a server that is root's are kept; with the server's own files where this is none.
+    pub accounts: Option<PathBuf>,
     /// Whether it also listens on `::1`, on the same port.
     pub ipv6: bool,
     /// Lines appended to `[server]` of our configuration.
@@ -88,6 +90,7 @@ impl Default for Setup {
             shares: vec![share("data", false), share("other", false), share("sealed", true)],
             tree: None,
             run_as: RunAs::Ordinary,
+            accounts: None,
             ipv6: false,
             extra: String::new(),
             extra_samba: String::new(),

@@ -150,7 +150,8 @@ impl Files {
     fn prepare(setup: &Setup) -> Self {
         let root =
             tempfile::Builder::new().prefix("shareward-test.").tempdir().expect("a temporary directory");
-        let accounts = (setup.run_as == RunAs::Root).then(|| Accounts::write(root.path(), &setup.users));
+        let accounts = (setup.run_as == RunAs::Root)
+            .then(|| Accounts::write(setup.accounts.as_deref().unwrap_or(root.path()), &setup.users));
         let files = Self { root, setup: setup.clone(), accounts };
         let binary = places::shareward_binary();
         // The build directory may be closed to `nobody`, and on another file system.

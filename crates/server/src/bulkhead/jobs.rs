@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -18,8 +18,17 @@ use crate::limits;
 pub(super) struct Jobs {
     waiting: VecDeque<Job>,
     is_running: bool,
+    /// When the running one has begun.
+    begun: Option<Instant>,
     /// How many of them later requests are to find done, the running one included.
     ordered: usize,
+}
+
+impl Jobs {
+    /// Whether the running one has lasted so long that nobody is to wait for it, and for those behind it.
+    fn are_overdue(&self) -> bool {
+        self.begun.is_some_and(|begun| begun.elapsed() >= limits::JOBS_WAIT)
+    }
 }
 
 impl std::fmt::Debug for Jobs {
@@ -39,7 +48,15 @@ pub(crate) type Submitted = oneshot::Receiver<()>;
 
 thread_local! {
     /// The jobs that the running request has caused; none where nobody asks.
-    static CAUSED: RefCell<Option<Vec<Submitted>>> = const { RefCell::new(None) };
+    static CAUSED: RefCell<Option<Caused>> = const { RefCell::new(None) };
+}
+
+/// Jobs that somebody waits for.
+#[derive(Default)]
+struct Caused {
+    jobs: Vec<Submitted>,
+    /// Whether overdue ones are among them.
+    all: bool,
 }
 
 /// Jobs done since the process began: as long as the number rises, waiting for more makes sense.
@@ -64,10 +81,11 @@ impl Bulkhead {
             let bulkhead = Arc::clone(self);
             runtime.spawn_blocking(move || bulkhead.run_jobs());
         }
+        let are_overdue = jobs.are_overdue();
         drop(jobs);
         CAUSED.with_borrow_mut(|caused| {
-            if let Some(caused) = caused {
-                caused.push(hears);
+            if let Some(caused) = caused.as_mut().filter(|caused| caused.all || !are_overdue) {
+                caused.jobs.push(hears);
             }
         });
     }
@@ -82,8 +100,10 @@ impl Bulkhead {
             let mut jobs = self.jobs();
             let Some(job) = jobs.waiting.pop_front() else {
                 jobs.is_running = false;
+                jobs.begun = None;
                 return;
             };
+            jobs.begun = Some(Instant::now());
             drop(jobs);
             let Job { work, is_ordered, done } = job;
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.call_job(work))).is_err() {
@@ -91,7 +111,6 @@ impl Bulkhead {
             }
             let mut jobs = self.jobs();
             jobs.ordered -= usize::from(is_ordered);
-            // One that has lasted is done with: again, requests wait for those that are left.
             self.set(ORDERED, jobs.ordered != 0);
             drop(jobs);
             DONE.fetch_add(1, Ordering::Relaxed);
@@ -105,12 +124,14 @@ impl Bulkhead {
         super::slots::within(self.id, super::Mode::Apart, work);
     }
 
-    /// Returns once the ordered jobs are done or have lasted too long; none if there are none.
+    /// Returns once the ordered jobs are done or have lasted too long; none if there are none to be waited for.
     pub(super) fn jobs_done(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let id = self.id;
         let has_ordered = move || {
             let bulkhead = super::by_id(id)?;
-            let has_some = bulkhead.jobs().ordered != 0;
+            let jobs = bulkhead.jobs();
+            let has_some = jobs.ordered != 0 && !jobs.are_overdue();
+            drop(jobs);
             has_some.then_some(bulkhead)
         };
         has_ordered()?;
@@ -126,40 +147,41 @@ impl Bulkhead {
                     done.await;
                 }
             };
-            if tokio::time::timeout(limits::JOBS_WAIT, all_done).await.is_err()
-                && let Some(bulkhead) = super::by_id(id)
-            {
-                bulkhead.set(ORDERED, false);
-            }
+            // Those that are not done by then are overdue.
+            let _ = tokio::time::timeout(limits::JOBS_WAIT, all_done).await;
         })
     }
 }
 
-/// Runs `work`, and says which jobs it has caused.
+/// Runs `work`, and says which jobs it has caused that are to be waited for.
 pub(crate) fn collected<T>(work: impl FnOnce() -> T) -> (T, Vec<Submitted>) {
-    let mut caused = Vec::new();
-    let done = collecting(&mut caused, work);
-    (done, caused)
+    let mut caused = Caused::default();
+    let done = caused.collect(work);
+    (done, caused.jobs)
 }
 
-fn collecting<T>(caused: &mut Vec<Submitted>, work: impl FnOnce() -> T) -> T {
-    let outer = CAUSED.replace(Some(std::mem::take(caused)));
-    let done = work();
-    *caused = CAUSED.replace(outer).unwrap_or_default();
-    done
+/// The same, with jobs of file systems that seem to hang.
+pub(crate) fn collected_all<T>(work: impl FnOnce() -> T) -> (T, Vec<Submitted>) {
+    let mut caused = Caused { all: true, ..Caused::default() };
+    let done = caused.collect(work);
+    (done, caused.jobs)
+}
+
+impl Caused {
+    fn collect<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        let outer = CAUSED.replace(Some(std::mem::take(self)));
+        let done = work();
+        *self = CAUSED.replace(outer).unwrap_or_default();
+        done
+    }
 }
 
 /// Carries out what may cause jobs, and waits for these a while before it says that it is done.
 pub(crate) async fn settled<F: Future>(mut work: Pin<&mut F>) -> F::Output {
-    let mut caused = Vec::new();
-    let done =
-        std::future::poll_fn(|context| match collecting(&mut caused, || work.as_mut().poll(context)) {
-            Poll::Ready(done) => Poll::Ready(done),
-            Poll::Pending => Poll::Pending,
-        })
-        .await;
-    if !caused.is_empty() {
-        settle(caused).await;
+    let mut caused = Caused::default();
+    let done = std::future::poll_fn(|context| caused.collect(|| work.as_mut().poll(context))).await;
+    if !caused.jobs.is_empty() {
+        settle(caused.jobs).await;
     }
     done
 }

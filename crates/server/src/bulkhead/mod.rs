@@ -22,7 +22,7 @@ mod watchdog;
 use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, ready};
 
@@ -31,7 +31,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::limits;
 use jobs::Jobs;
-pub(crate) use jobs::{collected, settle, settle_all, settled, settling};
+pub(crate) use jobs::{collected, collected_all, settle, settle_all, settled, settling};
 use slots::Mode;
 pub(crate) use tracked::{spawn, tracked};
 pub(crate) use watchdog::Watchdog;
@@ -45,6 +45,10 @@ pub(crate) struct Bulkhead {
     /// [`STALLED`] and [`ORDERED`]; 0 where requests may run in place.
     state: AtomicU8,
     places: Arc<Semaphore>,
+    /// How many requests may be about its files and another share's at the same time.
+    crossings: Arc<Semaphore>,
+    /// Ticks of the watchdog for which it has been stalled.
+    stalled_ticks: AtomicU32,
     jobs: Mutex<Jobs>,
     /// Told when jobs are done.
     done: Notify,
@@ -69,6 +73,8 @@ thread_local! {
     static IS_APART: Cell<bool> = const { Cell::new(false) };
     /// Whether a request that was just polled is to become a task of its own.
     static WANTS_APART: Cell<bool> = const { Cell::new(false) };
+    /// Whether a request that was just polled waits for a place.
+    static WAITS: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Bulkhead {
@@ -80,6 +86,8 @@ impl Bulkhead {
             name: name.into(),
             state: AtomicU8::new(0),
             places: Arc::new(Semaphore::new(places)),
+            crossings: Arc::new(Semaphore::new(limits::CROSSINGS)),
+            stalled_ticks: AtomicU32::new(0),
             jobs: Mutex::default(),
             done: Notify::new(),
         });
@@ -149,7 +157,10 @@ impl Bulkhead {
                     *waits = None;
                 }
                 Some(Waits::ForPlace(place)) => {
-                    let place = ready!(place.as_mut().poll(context));
+                    let Poll::Ready(place) = place.as_mut().poll(context) else {
+                        WAITS.set(true);
+                        return Poll::Pending;
+                    };
                     *waits = None;
                     let polled = in_place(|| slots::within(self.id, Mode::Apart, || request.poll(context)));
                     drop(place);
@@ -203,6 +214,17 @@ pub(crate) async fn behind<F: Future>(bulkhead: Option<&Bulkhead>, mut request: 
     std::future::poll_fn(|context| bulkhead.poll(context, request.as_mut(), &mut waits)).await
 }
 
+/// Waits until a request may be about files of two shares at once: whichever of the two hangs, the other one has most
+/// of its places left. None where it is one share.
+pub(crate) async fn cross(one: &Bulkhead, other: &Bulkhead) -> Option<(Place, Place)> {
+    if one.id == other.id {
+        return None;
+    }
+    let (first, second) = if one.id < other.id { (one, other) } else { (other, one) };
+    let first = Arc::clone(&first.crossings).acquire_owned().await.ok()?;
+    Some((first, Arc::clone(&second.crossings).acquire_owned().await.ok()?))
+}
+
 /// The bulkhead that the running thread is behind.
 pub(crate) fn current() -> Option<Arc<Bulkhead>> {
     match slots::current() {
@@ -223,8 +245,8 @@ pub(crate) fn poll_here<T>(poll: impl FnOnce() -> Poll<T>) -> (Poll<T>, bool) {
     (polled, wants)
 }
 
-/// Polls a task that is a request's own.
-pub(crate) fn poll_apart<T>(poll: impl FnOnce() -> T) -> T {
+/// Polls a task that is a request's own; true: it waits for a place.
+pub(crate) fn poll_apart<T>(poll: impl FnOnce() -> T) -> (T, bool) {
     /// Takes the mark away after a panic, too.
     struct Mark;
     impl Drop for Mark {
@@ -233,8 +255,9 @@ pub(crate) fn poll_apart<T>(poll: impl FnOnce() -> T) -> T {
         }
     }
     IS_APART.set(true);
+    WAITS.set(false);
     let _mark = Mark;
-    poll()
+    (poll(), WAITS.replace(false))
 }
 
 /// Whether the running thread can leave its worker to another one.
@@ -255,8 +278,15 @@ fn mark_stalled(stalled: &HashSet<u64>) {
         let Some(bulkhead) = bulkhead.upgrade() else { return false };
         let is_stalled = stalled.contains(id);
         if is_stalled != bulkhead.is_stalled() {
-            tracing::debug!(share = %bulkhead.name, is_stalled, "a call into a file system lasts");
             bulkhead.set(STALLED, is_stalled);
+        }
+        if is_stalled {
+            let ticks = bulkhead.stalled_ticks.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            if ticks == limits::HANG_TICKS {
+                tracing::warn!(share = %bulkhead.name, "a call hangs; its users wait");
+            }
+        } else if bulkhead.stalled_ticks.swap(0, Ordering::Relaxed) >= limits::HANG_TICKS {
+            tracing::warn!(share = %bulkhead.name, "no call hangs any more");
         }
         true
     });

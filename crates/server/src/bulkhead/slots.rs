@@ -75,6 +75,12 @@ impl Slot {
         self.turns.load(Ordering::Relaxed)
     }
 
+    fn set(&self, bulkhead: u64, holds_worker: bool, is_patient: bool) {
+        self.bulkhead.store(bulkhead, Ordering::Relaxed);
+        self.holds_worker.store(holds_worker, Ordering::Relaxed);
+        self.is_patient.store(is_patient, Ordering::Relaxed);
+    }
+
     fn advance(&self) {
         // Nobody else writes it.
         self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
@@ -97,18 +103,17 @@ pub(super) fn within<T>(bulkhead: u64, mode: Mode, work: impl FnOnce() -> T) -> 
 
 /// Takes the thread out of the call again, after a panic too.
 struct Entered {
-    /// The bulkhead of the call that this one is made in.
-    outer: Option<u64>,
+    /// The call that this one is made in.
+    outer: Option<Call>,
 }
 
 impl Entered {
     fn new(bulkhead: u64, mode: Mode) -> Self {
         let outer = OWN.try_with(|slot| {
-            let outer = slot.call().map(|call| call.bulkhead);
-            slot.bulkhead.store(bulkhead, Ordering::Relaxed);
+            let outer = slot.call();
+            let holds_worker = mode == Mode::Inline && outer.is_none_or(|call| call.holds_worker);
+            slot.set(bulkhead, holds_worker, mode == Mode::Patient);
             if outer.is_none() {
-                slot.holds_worker.store(mode == Mode::Inline, Ordering::Relaxed);
-                slot.is_patient.store(mode == Mode::Patient, Ordering::Relaxed);
                 slot.advance();
             }
             outer
@@ -121,7 +126,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // A thread that is ending has no slot any more.
         let _ = OWN.try_with(|slot| match self.outer {
-            Some(bulkhead) => slot.bulkhead.store(bulkhead, Ordering::Relaxed),
+            Some(call) => slot.set(call.bulkhead, call.holds_worker, call.is_patient),
             None => slot.advance(),
         });
     }

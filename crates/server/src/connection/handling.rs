@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -28,7 +28,7 @@ enum At {
     /// In the connection's task.
     Here(Work),
     /// In a task of its own, which ends with this.
-    Apart(JoinHandle<Handled>),
+    Apart(JoinHandle<Handled>, Arc<AtomicBool>),
     Over,
 }
 
@@ -41,11 +41,22 @@ impl Handling {
         Self { connection: Arc::clone(connection), bytes, at: At::Here(work) }
     }
 
-    fn leave(&mut self, work: Work) -> JoinHandle<Handled> {
+    /// Gives it up if it waits for a place, now that its client is gone.
+    pub(super) fn stop_waiting(&self) {
+        if let At::Apart(task, waits) = &self.at
+            && waits.load(Ordering::Relaxed)
+        {
+            task.abort();
+        }
+    }
+
+    fn leave(&self, work: Work) -> At {
         let connection = Arc::clone(&self.connection);
         connection.apart_bytes.fetch_add(self.bytes, Ordering::Relaxed);
         connection.apart_requests.fetch_add(1, Ordering::Relaxed);
-        bulkhead::spawn(Apart { connection, bytes: self.bytes, work: Some(work) })
+        let waits = Arc::new(AtomicBool::new(false));
+        let apart = Apart { connection, bytes: self.bytes, work: Some(work), waits: Arc::clone(&waits) };
+        At::Apart(bulkhead::spawn(apart), waits)
     }
 }
 
@@ -60,13 +71,13 @@ impl Future for Handling {
                 return polled;
             }
             if let At::Here(work) = std::mem::replace(&mut this.at, At::Over) {
-                this.at = At::Apart(this.leave(work));
+                this.at = this.leave(work);
             }
         }
         match &mut this.at {
-            At::Apart(task) => match Pin::new(task).poll(context) {
+            At::Apart(task, _) => match Pin::new(task).poll(context) {
                 Poll::Ready(Ok(handled)) => Poll::Ready(handled),
-                // Only a panic ends it so, as it would have ended the connection's task.
+                // A panic, or its client is gone.
                 Poll::Ready(Err(_)) => Poll::Ready(Err(Violation::Failed)),
                 Poll::Pending => Poll::Pending,
             },
@@ -77,7 +88,7 @@ impl Future for Handling {
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        if let At::Apart(task) = &self.at {
+        if let At::Apart(task, _) = &self.at {
             task.abort();
         }
     }
@@ -88,6 +99,8 @@ struct Apart {
     connection: Arc<Connection>,
     bytes: usize,
     work: Option<Work>,
+    /// Whether it waits for a place.
+    waits: Arc<AtomicBool>,
 }
 
 impl Future for Apart {
@@ -95,7 +108,8 @@ impl Future for Apart {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled> {
         let Some(work) = &mut self.work else { return Poll::Pending };
-        let polled = bulkhead::poll_apart(|| work.as_mut().poll(context));
+        let (polled, waits) = bulkhead::poll_apart(|| work.as_mut().poll(context));
+        self.waits.store(waits, Ordering::Relaxed);
         if polled.is_ready() {
             self.work = None;
         } else if self.connection.has_output() {

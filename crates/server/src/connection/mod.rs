@@ -287,6 +287,7 @@ impl Connection {
         // What waits hears that there is nobody to answer; a CREATE that its client can ask for again on
         // another channel goes on.
         self.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
+        waiting.iter().for_each(Handling::stop_waiting);
         let finished = async { while waiting.next().await.is_some() {} };
         if tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await.is_err() {
             tracing::warn!(

@@ -10,6 +10,7 @@ use wire::{AccessMask, NtStatus};
 
 use super::ranges::check_locks;
 use super::{Answer, done};
+use crate::bulkhead;
 use crate::connection::Request;
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
@@ -27,6 +28,7 @@ pub(super) async fn duplicate(
     }
     let wish = DuplicateExtents::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
     let source = request.session()?.open(wish.source).ok_or(NtStatus::INVALID_HANDLE)?;
+    let _crossing = bulkhead::cross(&source.tree().share.bulkhead, &open.tree().share.bulkhead).await;
     let from = source.file().filter(|it| !it.is_directory).ok_or(NtStatus::INVALID_PARAMETER)?;
     if file.is_directory {
         return Err(NtStatus::INVALID_PARAMETER);

@@ -11,6 +11,7 @@ use wire::{AccessMask, FileId, NtStatus};
 
 use super::ranges::check_locks;
 use super::{Answer, done};
+use crate::bulkhead;
 use crate::connection::{AnswerBuilder, Request};
 use crate::handlers::write::{Place, append, place};
 use crate::limits;
@@ -43,6 +44,7 @@ pub(super) async fn copy(
     let wish = CopyChunkRequest::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
     let source = file_of(&wish.source_key).and_then(|id| request.session().ok()?.open(id));
     let source = source.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    let _crossing = bulkhead::cross(&source.tree().share.bulkhead, &open.tree().share.bulkhead).await;
     if wish.chunks.is_empty() && open.tree().apple().contains(AaplServerCaps::OSX_COPYFILE) {
         return super::copy_file::copy(request, answer, open, file, &source).await;
     }
