@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
 
 use client::smb::{CreateParameters, Error, File, Tree};
 use testkit::{RunAs, Setup, Subject, need, skip};
@@ -272,7 +273,8 @@ async fn a_copied_stream_respects_who_has_it_open() {
     let reader = other.create(&caching).await.expect("open");
     assert_eq!(reader.created.oplock, OplockLevel::LEVEL_II);
     copy_all().await.expect("copy");
-    said.next().await.expect("a break").expect("who caches the stream is told");
+    let told = tokio::time::timeout(Duration::from_secs(20), said.next()).await;
+    told.expect("who caches the stream is told").expect("a break");
     assert_eq!(reader.read(0, 10).await.expect("read")[..], *b"stream");
     let left = fs::read(subject.share_dir("data").join("to")).expect("the file");
     assert_eq!(left, b"data");
