@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use client::smb::{CreateParameters, File, Part, Tree};
 use testkit::{Setup, Shareward, Subject, need};
-use wire::fscc::file_info::{EndOfFileInfo, FileInfoClass, ModeInfo};
+use wire::fscc::file_info::{BasicInfo, EndOfFileInfo, FileInfoClass, ModeInfo};
 use wire::ioctl::{FsctlCode, ZeroData};
 use wire::layout::FixedLayout;
 use wire::msg::{
     AdditionalInformation, CreateDisposition, CreateOptions, InfoType, WriteFlags, WriteRequest,
 };
-use wire::{AccessMask, Command as SmbCommand, NtStatus, OplockLevel};
+use wire::{AccessMask, Command as SmbCommand, FileAttributes, FileTime, NtStatus, OplockLevel};
 
 use crate::scripted::tree;
 
@@ -185,6 +185,26 @@ async fn a_write_whose_flush_fails_is_told_to_others() {
     let told = tokio::time::timeout(SOON, said.next()).await;
     told.expect("who caches the file is told").expect("a break");
     assert_eq!(reader.read(0, 10).await.expect("read")[..], *b"after!");
+}
+
+/// What is stored of a file and cannot be read for a moment is not taken for nothing, and written over.
+#[tokio::test]
+async fn attributes_that_cannot_be_read_stay() {
+    let Some(subject) = subject() else { return };
+    let data = tree(&subject, "alice", "data").await;
+    let hidden = CreateParameters { attributes: FileAttributes::HIDDEN, ..CreateParameters::read_write("f") };
+    let file = data.create(&hidden).await.expect("create");
+    let mut info = Vec::new();
+    BasicInfo { created: FileTime(131_000_000_000_000_000), ..BasicInfo::default() }.encode(&mut info);
+    let failing = ["-e", "trace=fsync,fgetxattr,getxattr", "-e", "inject=fgetxattr,getxattr:error=EIO"];
+    let watched = Watched::begin(&subject, &failing);
+    let class = FileInfoClass::BASIC.0;
+    let set = file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &info).await;
+    watched.end();
+    assert!(set.is_err_and(|error| error.is(NtStatus::UNEXPECTED_IO_ERROR)));
+    let again = data.create(&CreateParameters::open("f")).await.expect("open");
+    assert!(again.created.attributes.contains(FileAttributes::HIDDEN));
+    assert_eq!(again.created.creation_time, file.created.creation_time);
 }
 
 /// WRITE with SMB2_WRITEFLAG_WRITE_THROUGH: its refusal.

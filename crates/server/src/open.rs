@@ -256,9 +256,11 @@ impl OpenFile {
         self.state().mode.unwrap_or(self.mode)
     }
 
-    /// Sets `FileModeInformation.Mode`.
-    pub(crate) fn set_mode(&self, mode: u32) {
-        self.state().mode = Some(mode);
+    /// Sets the bits of `FileModeInformation.Mode` that are in `which` to those of `mode`.
+    pub(crate) fn set_mode(&self, which: u32, mode: u32) {
+        let mut state = self.state();
+        let mode = state.mode.unwrap_or(self.mode) & !which | mode & which;
+        state.mode = Some(mode);
         self.write_through.store(is_write_through(mode), Ordering::Relaxed);
     }
 

@@ -404,7 +404,7 @@ impl Handle for LocalHandle {
         if self.kind() == Kind::Directory {
             return Err(Error::IsADirectory);
         }
-        metadata::update(self.fd(), |stat| {
+        metadata::update_kept(self.fd(), |stat| {
             let others = stat.attributes.without(FileAttributes::SPARSE_FILE);
             let attributes = if sparse { others | FileAttributes::SPARSE_FILE } else { others };
             Stored { attributes, created: stat.created, changed: None }

@@ -157,8 +157,7 @@ pub(super) async fn clear_parent(
 ) -> Result<(), NtStatus> {
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
     let Some(parent) = to.parent() else { return Ok(()) };
-    // What cannot be seen is the backend's to decide on.
-    let Ok(parent) = backend.open(&actor(request), &parent, Wanted::NOTHING) else { return Ok(()) };
+    let Some(parent) = seen(backend.open(&actor(request), &parent, Wanted::NOTHING))? else { return Ok(()) };
     let key = FileKey { device: parent.stat.device, inode: parent.stat.inode, stream: 0 };
     let share = ShareAccess::READ | ShareAccess::WRITE;
     let server = &request.connection.server;
@@ -186,8 +185,7 @@ async fn clear_target(
     replace: bool,
 ) -> Result<(), NtStatus> {
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    // What cannot be seen is the backend's to decide on.
-    let Ok(existing) = backend.open(&actor(request), to, Wanted::NOTHING) else { return Ok(()) };
+    let Some(existing) = seen(backend.open(&actor(request), to, Wanted::NOTHING))? else { return Ok(()) };
     let own = file.handle.stat().map_err(|error| of_vfs(&error))?;
     if existing.stat.is_same_file(&own) {
         return Ok(());
@@ -208,6 +206,24 @@ async fn clear_target(
         return Err(NtStatus::ACCESS_DENIED);
     }
     Ok(())
+}
+
+/// What is there, if anything is that the user can see. What cannot be seen for a reason that lies in the name is the
+/// backend's to decide on; where it cannot be told what is there, nothing may be put in its place.
+fn seen(opened: vfs::Result<vfs::Opened>) -> Result<Option<vfs::Opened>, NtStatus> {
+    use vfs::Error;
+    match opened {
+        Ok(opened) => Ok(Some(opened)),
+        Err(
+            Error::NotFound
+            | Error::PathNotFound
+            | Error::NotADirectory
+            | Error::AccessDenied
+            | Error::Loop
+            | Error::InvalidName,
+        ) => Ok(None),
+        Err(error) => Err(of_vfs(&error)),
+    }
 }
 
 /// What the directory's security descriptor says to the new name.
