@@ -1,4 +1,5 @@
-//! What clients are promised to be on the disk: the system calls of the server are watched (strace).
+//! What clients are promised to be on the disk, and what becomes of it when system calls fail or take their time: those
+//! of the server are watched (strace).
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -14,6 +15,7 @@ use wire::layout::FixedLayout;
 use wire::msg::{
     AdditionalInformation, CreateDisposition, CreateOptions, InfoType, WriteFlags, WriteRequest,
 };
+use wire::security::{Ace, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
 use wire::{AccessMask, Command as SmbCommand, FileAttributes, FileTime, NtStatus, OplockLevel};
 
 use crate::scripted::tree;
@@ -217,4 +219,45 @@ async fn write_through(tree: &Tree, file: &File, data: &[u8]) -> Option<NtStatus
     };
     let part = Part::new(SmbCommand::WRITE, |out, base| body.encode(out, base));
     tree.request(part).await.err().and_then(|error| error.status())
+}
+
+/// Parts of a descriptor that two clients set at once are both there afterwards.
+#[tokio::test]
+async fn two_parts_of_a_descriptor_keep_each_other() {
+    let Some(subject) = subject() else { return };
+    let (alices, admins) = (tree(&subject, "alice", "data").await, tree(&subject, "admin", "data").await);
+    let asking = |access| CreateParameters { access, ..CreateParameters::read_write("f") };
+    let owner = alices.create(&asking(AccessMask::FILE_ALL)).await.expect("create");
+    let auditing = AccessMask::ACCESS_SYSTEM_SECURITY | AccessMask::READ_CONTROL;
+    let auditor = admins.create(&asking(auditing)).await.expect("open");
+    let list = |ace: Ace| Some(Acl { aces: vec![ace] });
+    let (dacl, sacl) = (AdditionalInformation::DACL, AdditionalInformation::SACL);
+    // Between looking at the descriptor and storing it there is time for the other.
+    let slow = ["-e", "trace=fsetxattr,setxattr", "-e", "inject=fsetxattr,setxattr:delay_enter=20000"];
+    let watched = Watched::begin(&subject, &slow);
+    for round in 1..10 {
+        let user = Sid::unix_user(round);
+        let audit =
+            Ace { kind: AceType::SYSTEM_AUDIT, ..Ace::allow(user, AccessMask::DELETE, AceFlags(0x40)) };
+        let descriptor = |control, dacl, sacl| {
+            let control = SdControl::SELF_RELATIVE | control;
+            let mut encoded = Vec::new();
+            let descriptor = SecurityDescriptor { control, owner: None, group: None, sacl, dacl };
+            descriptor.encode(&mut encoded).expect("a descriptor");
+            encoded
+        };
+        let allow = Ace::allow(user, AccessMask::FILE_ALL, AceFlags::NONE);
+        let allowing = descriptor(SdControl::DACL_PRESENT, list(allow.clone()), None);
+        let audited = descriptor(SdControl::SACL_PRESENT, None, list(audit.clone()));
+        let (one, other) = tokio::join!(
+            owner.set_info(InfoType::SECURITY, 0, dacl, &allowing),
+            auditor.set_info(InfoType::SECURITY, 0, sacl, &audited),
+        );
+        one.and(other).expect("set");
+        let stored = auditor.query_info(InfoType::SECURITY, 0, dacl | sacl, 4096).await.expect("query");
+        let stored = SecurityDescriptor::decode(&stored).expect("a descriptor");
+        assert_eq!(stored.sacl, list(audit), "round {round}");
+        assert_eq!(stored.dacl, list(allow), "round {round}");
+    }
+    watched.end();
 }

@@ -64,13 +64,15 @@ fn attributes_set_through_two_shares_keep_each_other() {
     let second = open(&other, &file());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut sparse = false;
-            while !done.load(Ordering::Relaxed) {
-                sparse = !sparse;
-                second.handle.set_sparse(sparse).unwrap();
-            }
-        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut sparse = false;
+                while !done.load(Ordering::Relaxed) {
+                    sparse = !sparse;
+                    second.handle.set_sparse(sparse).unwrap();
+                }
+            });
+        }
         for number in 1..3000 {
             let created = FileTime(131_000_000_000_000_000 + number);
             first.handle.set_times(SetTimes { created: Some(created), ..SetTimes::default() }).unwrap();

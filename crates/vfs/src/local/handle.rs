@@ -485,6 +485,10 @@ impl Handle for LocalHandle {
         xattr::get(self.fd(), xattr::SECURITY)
     }
 
+    fn lock_security_record(&self) -> Box<dyn Send> {
+        Box::new(inode::lock(Purpose::Security, self.inode))
+    }
+
     fn set_security_record(&self, record: &[u8]) -> Result<()> {
         let privileged = self.root.credentials.is_privileged();
         xattr::set(self.fd(), if privileged { xattr::SECURITY } else { xattr::SECURITY_OF_USER }, record)

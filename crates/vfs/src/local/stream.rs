@@ -354,6 +354,10 @@ impl Handle for LocalStream {
         self.base.security_record()
     }
 
+    fn lock_security_record(&self) -> Box<dyn Send> {
+        self.base.lock_security_record()
+    }
+
     fn set_security_record(&self, record: &[u8]) -> Result<()> {
         self.base.set_security_record(record)
     }
