@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use client::smb::{CreateParameters, File, Part, Tree};
 use testkit::{Setup, Shareward, Subject, need};
+use wire::Put;
 use wire::fscc::file_info::{BasicInfo, EndOfFileInfo, FileInfoClass, ModeInfo};
+use wire::header::Header;
 use wire::ioctl::{FsctlCode, ZeroData};
 use wire::layout::FixedLayout;
 use wire::msg::{
-    AdditionalInformation, CreateDisposition, CreateOptions, InfoType, WriteFlags, WriteRequest,
+    AdditionalInformation, CreateDisposition, CreateOptions, FlushRequest, InfoType, WriteFlags, WriteRequest,
 };
 use wire::security::{Ace, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
 use wire::{AccessMask, Command as SmbCommand, FileAttributes, FileTime, NtStatus, OplockLevel};
@@ -81,6 +83,15 @@ async fn set(file: &File, class: FileInfoClass, info: &impl FixedLayout) {
     file.set_info(InfoType::FILE, class.0, AdditionalInformation::NONE, &data).await.expect("set");
 }
 
+async fn rename(file: &File, name: &str) {
+    let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut data = vec![0; 16];
+    data.extend_from_slice(&u32::try_from(name.len()).expect("a length").to_le_bytes());
+    data.extend_from_slice(&name);
+    let class = FileInfoClass::RENAME.0;
+    file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &data).await.expect("rename");
+}
+
 async fn write(file: &File) {
     file.write(0, b"data".to_vec()).await.expect("write");
 }
@@ -117,6 +128,13 @@ async fn a_flush_reaches_the_disk_with_streams_and_names() {
     gone.set_delete_on_close(true).await.expect("delete");
     gone.close().await.expect("close");
     assert_eq!(flushes(&subject, async || directory.flush().await.expect("flush")).await, ["d"]);
+    // What Apple's clients ask with for F_FULLFSYNC.
+    let full = Part::new(SmbCommand::FLUSH, |out, base| {
+        FlushRequest { file_id: file.id() }.encode(out, base);
+        out.patch_u32(base + Header::SIZE + 2, 0xffff);
+    });
+    let flushed = flushes(&subject, async || drop(data.request(full).await.expect("flush"))).await;
+    assert!(flushed.first().is_some_and(|first| first == "f"), "{flushed:?}");
     let moved = CreateParameters::read_write("other");
     data.create(&moved).await.expect("create").close().await.expect("close");
     assert_eq!(flushes(&subject, async || file.flush().await.expect("flush")).await, ["f", "d", "data"]);
@@ -156,6 +174,17 @@ async fn changes_through_a_write_through_open_are_on_the_disk() {
     let emptied = CreateParameters { disposition: CreateDisposition::OVERWRITE, ..through("f") };
     let flushed = flushes(&subject, async || drop(data.create(&emptied).await.expect("overwrite"))).await;
     assert!(name_first(&flushed, "f"), "CREATE: {flushed:?}");
+
+    // Names that are given up.
+    let below =
+        CreateParameters { disposition: CreateDisposition::CREATE, ..CreateParameters::directory("d") };
+    data.create(&below).await.expect("create a directory");
+    let moving = data.create(&through(r"d\m")).await.expect("create");
+    let flushed = flushes(&subject, async || rename(&moving, "m").await).await;
+    assert!(name_first(&flushed, "m") && flushed.iter().any(|it| it == "d"), "rename: {flushed:?}");
+    moving.set_delete_on_close(true).await.expect("delete");
+    let flushed = flushes(&subject, async || moving.close().await.expect("close")).await;
+    assert_eq!(flushed, ["data"], "CLOSE of what is deleted");
 
     // The mode can be set, and taken back.
     let plain = data.create(&CreateParameters::read_write("f")).await.expect("open");

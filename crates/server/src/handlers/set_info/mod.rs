@@ -18,7 +18,7 @@ use wire::layout::FixedLayout;
 use wire::msg::{CompletionFilter, InfoType, SetInfoRequest, SetInfoResponse};
 use wire::{AccessMask, NtStatus};
 
-use super::{check_transact, ea, malformed};
+use super::{check_transact, ea, flush, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
@@ -50,7 +50,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     if let Some(file) = open.file() {
         file.note_change();
-        file.write_through().await?;
+        flush::through(&open, file).await?;
     }
     let base = answer.base();
     SetInfoResponse.encode(answer.body(), base);

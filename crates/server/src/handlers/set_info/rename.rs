@@ -265,6 +265,9 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
         let mut state = file.state();
         state.path = to.clone();
         state.renamed = true;
+        if from.parent() != to.parent() {
+            state.left_directory = from.parent();
+        }
     }
     for other in renamed.iter().filter_map(|other| other.file()) {
         other.state().path = to.clone();
