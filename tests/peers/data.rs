@@ -157,6 +157,39 @@ async fn appends_of_several_clients_are_all_there() {
     }
 }
 
+/// A stream is written by reading and writing back all of it.
+#[tokio::test]
+async fn two_shares_over_one_directory_lose_no_write_to_a_stream() {
+    let files = tempfile::tempdir().expect("a directory");
+    fs::set_permissions(files.path(), Permissions::from_mode(0o777)).expect("chmod");
+    let again = format!("\n[[share]]\nname = \"again\"\npath = {:?}\n", files.path().join("data"));
+    let setup = Setup { extra: again, tree: Some(files.path().to_owned()), ..Setup::default() };
+    let subject = Subject::start(&setup);
+    if subject.is_samba() {
+        return skip("the second share is in our configuration only");
+    }
+    const WRITES: u64 = 500;
+    let data = tree(&subject, "alice", "data").await;
+    file_of(&data, "f:s", b"").await;
+    let mut clients = Vec::new();
+    for (share, first) in [("data", 0), ("again", 1), ("data", 2), ("again", 3)] {
+        let open = tree(&subject, "alice", share).await.create(&CreateParameters::read_write("f:s")).await;
+        let open = open.expect("open");
+        clients.push(tokio::spawn(async move {
+            for number in 0..WRITES {
+                assert_eq!(open.write(first + 4 * number, b"x".to_vec()).await.expect("write"), 1);
+            }
+        }));
+    }
+    for client in clients {
+        client.await.expect("a client");
+    }
+    let stream = data.create(&CreateParameters::open("f:s")).await.expect("open");
+    let all = stream.read(0, 65_536).await.expect("read");
+    let lost = all.iter().filter(|&&byte| byte != b'x').count();
+    assert_eq!((all.len() as u64, lost), (4 * WRITES, 0));
+}
+
 #[tokio::test]
 async fn an_append_asks_about_locks_where_it_writes() {
     let subject = Subject::start(&Setup::default());

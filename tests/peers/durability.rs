@@ -83,13 +83,13 @@ async fn set(file: &File, class: FileInfoClass, info: &impl FixedLayout) {
     file.set_info(InfoType::FILE, class.0, AdditionalInformation::NONE, &data).await.expect("set");
 }
 
-async fn rename(file: &File, name: &str) {
+/// Renames a file, or gives it one more name.
+async fn name(file: &File, class: FileInfoClass, name: &str) {
     let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let mut data = vec![0; 16];
     data.extend_from_slice(&u32::try_from(name.len()).expect("a length").to_le_bytes());
     data.extend_from_slice(&name);
-    let class = FileInfoClass::RENAME.0;
-    file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &data).await.expect("rename");
+    file.set_info(InfoType::FILE, class.0, AdditionalInformation::NONE, &data).await.expect("set a name");
 }
 
 async fn write(file: &File) {
@@ -180,8 +180,24 @@ async fn changes_through_a_write_through_open_are_on_the_disk() {
         CreateParameters { disposition: CreateDisposition::CREATE, ..CreateParameters::directory("d") };
     data.create(&below).await.expect("create a directory");
     let moving = data.create(&through(r"d\m")).await.expect("create");
-    let flushed = flushes(&subject, async || rename(&moving, "m").await).await;
+    let flushed = flushes(&subject, async || name(&moving, FileInfoClass::RENAME, "m").await).await;
     assert!(name_first(&flushed, "m") && flushed.iter().any(|it| it == "d"), "rename: {flushed:?}");
+    let flushed = flushes(&subject, async || name(&moving, FileInfoClass::LINK, r"d\l").await).await;
+    assert!(name_first(&flushed, "m") && flushed.iter().any(|it| it == "d"), "link: {flushed:?}");
+    let plain = data.create(&CreateParameters::read_write("p")).await.expect("create");
+    for number in 0..20 {
+        let directory = format!("d{number}");
+        let made = CreateParameters {
+            disposition: CreateDisposition::CREATE,
+            ..CreateParameters::directory(&directory)
+        };
+        data.create(&made).await.expect("create a directory");
+        name(&plain, FileInfoClass::LINK, &format!(r"{directory}\l")).await;
+    }
+    let flushed = flushes(&subject, async || plain.flush().await.expect("flush")).await;
+    let missing: Vec<_> = (4..20).filter(|number| !flushed.contains(&format!("d{number}"))).collect();
+    assert!(missing.is_empty(), "directories with links to the file are not flushed: {missing:?}");
+
     moving.set_delete_on_close(true).await.expect("delete");
     let flushed = flushes(&subject, async || moving.close().await.expect("close")).await;
     assert_eq!(flushed, ["data"], "CLOSE of what is deleted");

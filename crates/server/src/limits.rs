@@ -129,3 +129,7 @@ pub(crate) const LOOKUP_SIDS_MAX: usize = 20_480;
 
 /// Handles to the policy that one open of a pipe has. Clients have one or two. Beyond: STATUS_INSUFFICIENT_RESOURCES.
 pub(crate) const POLICY_HANDLES_MAX: usize = 64;
+
+/// Directories that an open remembers for its next FLUSH because a rename or a link through it has changed them. With one
+/// more, the first of them is flushed at once.
+pub(crate) const UNFLUSHED_DIRECTORIES: usize = 16;

@@ -88,8 +88,9 @@ pub(crate) struct FileState {
     pub(crate) leased: bool,
     /// Whether the file got its name through this open.
     pub(crate) renamed: bool,
-    /// The directory that a rename through this open has last moved the file out of, until that is on the disk.
-    pub(crate) left_directory: Option<RelativePath>,
+    /// Directories, beside the file's own, in which names of the file were made or removed through this open, until that
+    /// is on the disk.
+    pub(crate) unflushed: Vec<RelativePath>,
     /// The watch that CHANGE_NOTIFY has begun.
     pub(crate) watch: Option<Arc<crate::notify::Watch>>,
     /// `Open.LockSequenceArray`.

@@ -11,17 +11,35 @@ use wire::{AccessMask, NtStatus};
 
 use super::malformed;
 use crate::connection::{AnswerBuilder, Outcome, Request};
+use crate::limits::UNFLUSHED_DIRECTORIES;
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
 use crate::tree::Tree;
 
-/// Brings a file to the disk, with the name that it has and without the one that a rename through this open has taken
-/// from it (MS-FSA 2.1.5.7).
+/// Brings a file to the disk, with its name and with what renames and links through this open have done to other
+/// directories (MS-FSA 2.1.5.7).
 pub(crate) async fn flush(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
     run(&file.handle).await?;
-    let left = file.state().left_directory.take();
-    let Some(left) = left else { return Ok(()) };
-    directory(open.tree(), &left).await.inspect_err(|_| file.state().left_directory = Some(left))
+    loop {
+        let Some(changed) = file.state().unflushed.first().cloned() else { return Ok(()) };
+        directory(open.tree(), &changed).await?;
+        file.state().unflushed.retain(|path| *path != changed);
+    }
+}
+
+/// Remembers a directory in which a name of the file was made or removed, for the next flush.
+pub(crate) async fn remember(open: &Open, file: &OpenFile, changed: RelativePath) -> Result<(), NtStatus> {
+    let first = {
+        let unflushed = &mut file.state().unflushed;
+        if !unflushed.contains(&changed) {
+            unflushed.push(changed);
+        }
+        unflushed.first().filter(|_| unflushed.len() > UNFLUSHED_DIRECTORIES).cloned()
+    };
+    let Some(first) = first else { return Ok(()) };
+    directory(open.tree(), &first).await?;
+    file.state().unflushed.retain(|path| *path != first);
+    Ok(())
 }
 
 /// Brings a change that was made through an open to the disk, where it was opened with FILE_WRITE_THROUGH.

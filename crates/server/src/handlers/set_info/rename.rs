@@ -10,7 +10,7 @@ use wire::{AccessMask, NtStatus, ShareAccess};
 
 use crate::connection::{AnswerBuilder, Request};
 use crate::handlers::create::{path_status, relative_path};
-use crate::handlers::{actor, breaks, display_path};
+use crate::handlers::{actor, breaks, display_path, flush};
 use crate::open::{Open, OpenFile};
 use crate::security::Subject;
 use crate::status::of_vfs;
@@ -62,7 +62,10 @@ pub(super) async fn rename(
         .map_err(|error| of_vfs(&error))?;
     let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
     moved(request, open, file, &from, &real);
-    Ok(())
+    match from.parent().filter(|left| Some(left) != real.parent().as_ref()) {
+        Some(left) => flush::remember(open, file, left).await,
+        None => Ok(()),
+    }
 }
 
 /// Gives a file a further name.
@@ -90,7 +93,10 @@ pub(super) async fn link(
     check_name(request, &*backend, &to, false)?;
     backend.link(&actor(request), &*file.handle, &to, replace).map_err(|error| of_vfs(&error))?;
     request.connection.server.changed(open, &to, NotifyAction::ADDED, name_change(file));
-    Ok(())
+    match to.parent() {
+        Some(directory) => flush::remember(open, file, directory).await,
+        None => Ok(()),
+    }
 }
 
 /// The new name, and whether it may replace what has it.
@@ -265,9 +271,6 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
         let mut state = file.state();
         state.path = to.clone();
         state.renamed = true;
-        if from.parent() != to.parent() {
-            state.left_directory = from.parent();
-        }
     }
     for other in renamed.iter().filter_map(|other| other.file()) {
         other.state().path = to.clone();
