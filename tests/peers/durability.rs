@@ -50,12 +50,9 @@ impl Watched {
         Self { strace, _said: said, calls }
     }
 
-    /// What was flushed: the paths, in order.
-    fn end(mut self) -> Vec<String> {
-        let pid = self.strace.id().to_string();
-        Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill");
-        self.strace.wait().expect("strace ends");
-        let calls = fs::read_to_string(&self.calls).expect("what strace wrote");
+    /// What was flushed: the names, in order.
+    fn end(self) -> Vec<String> {
+        let calls = self.calls();
         let flushed = calls
             .lines()
             .filter(|line| ["fsync(", "fdatasync(", "syncfs("].iter().any(|it| line.contains(it)));
@@ -64,6 +61,14 @@ impl Watched {
             path.map(|(path, _)| path.rsplit_once('/').map_or(path, |(_, name)| name).to_owned())
         };
         flushed.filter_map(path).collect()
+    }
+
+    /// All calls that were watched, one a line.
+    fn calls(mut self) -> String {
+        let pid = self.strace.id().to_string();
+        Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill");
+        self.strace.wait().expect("strace ends");
+        fs::read_to_string(&self.calls).expect("what strace wrote")
     }
 }
 
@@ -212,6 +217,25 @@ async fn changes_through_a_write_through_open_are_on_the_disk() {
     set(&plain, FileInfoClass::MODE, &ModeInfo { mode: 0 }).await;
     let flushed = flushes(&subject, async || write(&plain).await).await;
     assert!(flushed.is_empty(), "FileModeInformation: {flushed:?}");
+}
+
+/// What is promised to others costs an ordinary WRITE nothing.
+#[tokio::test]
+async fn an_ordinary_write_is_one_system_call() {
+    let Some(subject) = subject() else { return };
+    let data = tree(&subject, "alice", "data").await;
+    let file = data.create(&CreateParameters::read_write("written")).await.expect("create");
+    write(&file).await;
+    write(&file).await;
+    let watched = Watched::begin(&subject, &["-e", "trace=all"]);
+    for _ in 0..20 {
+        write(&file).await;
+    }
+    let calls = watched.calls();
+    let calls: Vec<_> = calls.lines().filter(|line| line.contains("/written>")).collect();
+    assert_eq!(calls.iter().filter(|line| line.contains("pwrite64(")).count(), 20, "{calls:#?}");
+    // The time of the second write is looked at once it shows.
+    assert!(calls.len() <= 21, "{calls:#?}");
 }
 
 /// A change that was made is a change, whether or not it got to the disk: others must not go on with what they cached.
