@@ -9,6 +9,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("samba", "/usr/sbin/smbd"),
     ("smbclient", "/usr/bin/smbclient"),
     ("samba-testsuite", "/usr/bin/smbtorture"),
+    ("strace", "/usr/bin/strace"),
     ("samba-common-bin", "/usr/bin/net"),
     ("python3-impacket", "/usr/lib/python3/dist-packages/impacket/__init__.py"),
     ("iptables", "/usr/sbin/iptables"),

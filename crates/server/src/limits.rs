@@ -229,3 +229,7 @@ pub(crate) const NAMES_KEPT: usize = 4096;
 /// Jobs of one share that may wait when the kernel reports more of its files. Then who watches there hears that they
 /// must look for themselves.
 pub(crate) const REPORTS_WAITING: usize = 256;
+
+/// Directories that an open remembers for its next FLUSH because a rename or a link through it has changed them. With one
+/// more, the first of them is flushed at once.
+pub(crate) const UNFLUSHED_DIRECTORIES: usize = 16;

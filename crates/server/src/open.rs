@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use registry::{GrantedOpen, OpenShared, Time};
 use vfs::RelativePath;
 use wire::msg::{CreateAction, CreateOptions};
-use wire::{AccessMask, FileGlobalId, FileId, Guid, NtStatus};
+use wire::{AccessMask, FileGlobalId, FileId, Guid};
 
 use crate::pipes::Pipe;
 use crate::replay::{ChannelCounts, LockSequences};
@@ -94,6 +94,9 @@ pub(crate) struct FileState {
     pub(crate) leased: bool,
     /// Whether the file got its name through this open.
     pub(crate) renamed: bool,
+    /// Directories, beside the file's own, in which names of the file were made or removed through this open, until that
+    /// is on the disk.
+    pub(crate) unflushed: Vec<RelativePath>,
     /// The watch that CHANGE_NOTIFY has begun.
     pub(crate) watch: Option<Arc<crate::notify::Watch>>,
     /// `Open.LockSequenceArray`.
@@ -279,22 +282,12 @@ impl OpenFile {
         self.state().mode.unwrap_or(self.mode)
     }
 
-    /// Sets `FileModeInformation.Mode`.
-    pub(crate) fn set_mode(&self, mode: u32) {
-        self.state().mode = Some(mode);
+    /// Sets the bits of `FileModeInformation.Mode` that are in `which` to those of `mode`.
+    pub(crate) fn set_mode(&self, which: u32, mode: u32) {
+        let mut state = self.state();
+        let mode = state.mode.unwrap_or(self.mode) & !which | mode & which;
+        state.mode = Some(mode);
         self.write_through.store(is_write_through(mode), Ordering::Relaxed);
-    }
-
-    /// Brings the file to the disk (MS-FSA 2.1.5.7).
-    pub(crate) async fn flush(&self) -> Result<(), NtStatus> {
-        let handle = Arc::clone(&self.handle);
-        let flushed = crate::blocking::run(move || handle.flush()).await?;
-        flushed.map_err(|error| crate::status::of_vfs(&error))
-    }
-
-    /// Brings a change that was made through this open to the disk, where it was opened for that.
-    pub(crate) async fn write_through(&self) -> Result<(), NtStatus> {
-        if self.is_write_through() { self.flush().await } else { Ok(()) }
     }
 
     /// Notes that a client has set or frozen times through it.

@@ -244,8 +244,13 @@ impl Times {
 }
 
 fn put(handle: &dyn Handle, times: SetTimes) {
-    if let Err(error) = handle.set_times(times) {
-        tracing::warn!(%error, "cannot set a file's times; they stay as the file system has them");
+    match handle.set_times(times) {
+        Ok(()) => {}
+        // A file that the server's user may write but does not own: the kernel's times are all there is.
+        Err(vfs::Error::AccessDenied) => tracing::debug!("a file's times stay as the file system has them"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot set a file's times; they stay as the file system has them")
+        }
     }
 }
 

@@ -90,6 +90,12 @@ pub trait Handle: Send + Sync {
     /// The stored security descriptor record (Samba's `security.NTACL`), uninterpreted.
     fn security_record(&self) -> Result<Option<Vec<u8>>>;
 
+    /// Keeps others who ask for the same, through whatever share, waiting until what it returns is dropped: for who
+    /// reads the security descriptor record and writes it back changed. Not to be asked twice by one thread.
+    fn lock_security_record(&self) -> Box<dyn Send> {
+        Box::new(())
+    }
+
     /// Stores the security descriptor record.
     fn set_security_record(&self, record: &[u8]) -> Result<()>;
 

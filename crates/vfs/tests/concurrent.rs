@@ -64,13 +64,15 @@ fn attributes_set_through_two_shares_keep_each_other() {
     let second = open(&other, &file());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut sparse = false;
-            while !done.load(Ordering::Relaxed) {
-                sparse = !sparse;
-                second.handle.set_sparse(sparse).unwrap();
-            }
-        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut sparse = false;
+                while !done.load(Ordering::Relaxed) {
+                    sparse = !sparse;
+                    second.handle.set_sparse(sparse).unwrap();
+                }
+            });
+        }
         for number in 1..3000 {
             let created = FileTime(131_000_000_000_000_000 + number);
             first.handle.set_times(SetTimes { created: Some(created), ..SetTimes::default() }).unwrap();
@@ -214,4 +216,27 @@ fn zeros_give_back_the_space_of_sparse_files_only() {
     handle.flush().unwrap();
     assert_eq!(content(&*handle), vec![0; 1 << 20]);
     assert!(blocks() < before);
+}
+
+#[test]
+fn who_has_a_stream_open_that_is_gone_does_not_reach_its_successor() {
+    let (_directory, one, other) = two_shares();
+    let base = create(&one, &file());
+    let path = file().with_stream("s").unwrap();
+    let create_again = || {
+        let handle = create(&other, &path).handle;
+        handle.write_at(b"new", 0).unwrap();
+        handle
+    };
+    let removed = create(&one, &path).handle;
+    other.remove(&Actor::Process, &path, &*open(&other, &file()).handle).unwrap();
+    let replaced = create_again();
+    let successor = file().with_stream("t").unwrap();
+    create(&one, &successor).handle.write_at(b"new", 0).unwrap();
+    one.rename(&Actor::Process, &*base.handle, &successor, &path, true).unwrap();
+    for gone in [removed, replaced] {
+        assert!(matches!(gone.write_at(b"old", 0), Err(vfs::Error::NotFound)));
+        assert!(matches!(gone.stat(), Err(vfs::Error::NotFound)));
+    }
+    assert_eq!(content(&*open(&other, &path).handle), b"new");
 }

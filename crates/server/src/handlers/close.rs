@@ -9,7 +9,7 @@ use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::open::OpenFile;
 
 /// Handles CLOSE.
-pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let close = CloseRequest::decode(request.message).map_err(malformed)?;
     let open = request.open(close.file_id)?;
     let mut response = CloseResponse::default();
@@ -31,7 +31,12 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let server = &request.connection.server;
     let closed =
         server.registry.lock("close").close_open(open.file_id(), CloseReason::ClientClose, server.now());
-    server.apply(closed.map_err(|_| NtStatus::FILE_CLOSED)?);
+    let effects = closed.map_err(|_| NtStatus::FILE_CLOSED)?;
+    let removes = effects.dropped.iter().any(|it| it.delete_on_close_now);
+    server.apply(effects);
+    if let Some(file) = open.file().filter(|file| removes && file.is_write_through()) {
+        super::flush::removal(&open, file).await?;
+    }
     let base = answer.base();
     response.encode(answer.body(), base);
     Ok(NtStatus::SUCCESS)

@@ -39,7 +39,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Command::TREE_CONNECT => tree_connect::handle(request, answer),
         Command::TREE_DISCONNECT => tree_disconnect::handle(request, answer),
         Command::CREATE => create::handle(request, answer).await,
-        Command::CLOSE => close::handle(request, answer),
+        Command::CLOSE => close::handle(request, answer).await,
         Command::FLUSH => flush::handle(request, answer).await,
         Command::READ => read::handle(request, answer).await,
         Command::WRITE => write::handle(request, answer).await,

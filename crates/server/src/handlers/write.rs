@@ -44,7 +44,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     // Others see the change whether or not it gets to the disk.
     wrote(request, &open, count);
     if write.flags.contains(WriteFlags::WRITE_THROUGH) || file.is_write_through() {
-        file.flush().await?;
+        super::flush::flush(&open, file).await?;
     }
     let base = answer.base();
     WriteResponse { count }.encode(answer.body(), base);

@@ -392,7 +392,7 @@ impl Handle for LocalHandle {
         if self.kind() == Kind::Directory {
             return Err(Error::IsADirectory);
         }
-        metadata::update(self.fd(), |stat| {
+        metadata::update_kept(self.fd(), |stat| {
             let others = stat.attributes.without(FileAttributes::SPARSE_FILE);
             let attributes = if sparse { others | FileAttributes::SPARSE_FILE } else { others };
             Stored { attributes, created: stat.created, changed: None }
@@ -438,6 +438,10 @@ impl Handle for LocalHandle {
             return Ok(Some(record));
         }
         xattr::get(self.fd(), xattr::SECURITY)
+    }
+
+    fn lock_security_record(&self) -> Box<dyn Send> {
+        Box::new(inode::lock(Purpose::Security, self.inode))
     }
 
     fn set_security_record(&self, record: &[u8]) -> Result<()> {

@@ -15,6 +15,8 @@ pub(super) type InodeKey = (u64, u64);
 pub(super) enum Purpose {
     /// Changes of extended attributes that depend on what they were: streams, DOS attributes, EAs.
     Attributes,
+    /// Changes of the security descriptor that depend on what it was.
+    Security,
     /// Writes at the end of the file.
     Append,
 }

@@ -112,6 +112,21 @@ pub(super) struct Stored {
 /// Changes what is stored; `change` sees the file as it is. Where the file system has no user attributes,
 /// READONLY becomes the permission bits, and the rest is not kept.
 pub(super) fn update(fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
+    update_or(fd, change, |stat, new| {
+        set_readonly_mode(fd, stat, new.attributes.contains(FileAttributes::READONLY))
+    })
+}
+
+/// As [`update`], but [`Error::NotSupported`] where it cannot be kept.
+pub(super) fn update_kept(fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
+    update_or(fd, change, |_, _| Err(Error::NotSupported))
+}
+
+fn update_or(
+    fd: BorrowedFd<'_>,
+    change: impl FnOnce(&Stat) -> Stored,
+    otherwise: impl FnOnce(&Stat, &Stored) -> Result<()>,
+) -> Result<()> {
     let raw = statx_fd(fd)?;
     let kind = kind(&raw);
     if !has_attributes(kind) {
@@ -122,9 +137,7 @@ pub(super) fn update(fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -
     let stat = to_stat(&statx_fd(fd)?, stored(fd, kind)?);
     let new = change(&stat);
     match store(fd, kind, &new) {
-        Err(Error::NotSupported) => {
-            set_readonly_mode(fd, &stat, new.attributes.contains(FileAttributes::READONLY))
-        }
+        Err(Error::NotSupported) => otherwise(&stat, &new),
         result => result,
     }
 }

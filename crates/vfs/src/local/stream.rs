@@ -54,7 +54,9 @@ pub(super) fn create(base: &LocalHandle, name: &str) -> Result<()> {
 pub(super) fn remove(base: &LocalHandle, wanted: &str) -> Result<()> {
     let _lock = base.lock_attributes();
     let name = find(base.fd(), wanted)?.ok_or(Error::NotFound)?;
-    xattr::remove(base.fd(), &full_name(&name))
+    xattr::remove(base.fd(), &full_name(&name))?;
+    OPEN.moved(base.inode(), &name, Place::Gone);
+    Ok(())
 }
 
 /// Renames the stream that `from` finds; what has it open follows.
@@ -70,11 +72,14 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
     }
     let data = xattr::get(base.fd(), &full_name(&from))?.ok_or(Error::NotFound)?;
     xattr::set(base.fd(), &full_name(to), &data)?;
-    if let Some(existing) = existing.filter(|existing| existing != to) {
-        xattr::remove(base.fd(), &full_name(&existing))?;
+    if let Some(existing) = existing {
+        if existing != to {
+            xattr::remove(base.fd(), &full_name(&existing))?;
+        }
+        OPEN.moved(base.inode(), &existing, Place::Gone);
     }
     xattr::remove(base.fd(), &full_name(&from))?;
-    OPEN.renamed(base.inode(), &from, Some(to));
+    OPEN.moved(base.inode(), &from, Place::Attribute(to.to_owned()));
     Ok(())
 }
 
@@ -98,48 +103,59 @@ pub(super) fn become_data(base: &LocalHandle, from: &str) -> Result<()> {
         return Err(Error::NoSpace);
     }
     xattr::remove(base.fd(), &full_name(&from))?;
-    OPEN.renamed(base.inode(), &from, None);
+    OPEN.moved(base.inode(), &from, Place::Data);
     Ok(())
 }
 
 /// The streams that are open, through whatever share, so that a rename reaches all that have one open.
 static OPEN: OpenStreams = OpenStreams(Mutex::new(BTreeMap::new()));
 
-struct OpenStreams(Mutex<BTreeMap<StreamKey, Weak<StreamName>>>);
+struct OpenStreams(Mutex<BTreeMap<StreamKey, Weak<SharedPlace>>>);
 
 /// The file, and the stream's name as it compares.
 type StreamKey = (InodeKey, String);
 
-/// The name of an open stream as an extended attribute; none once it has become its file's data. It changes under the
-/// lock of the file's attributes.
-type StreamName = Mutex<Option<Vec<u8>>>;
+/// Where an open stream is, for all that have it open. It changes under the lock of the file's attributes.
+type SharedPlace = Mutex<Place>;
+
+/// Where a stream is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Place {
+    /// In an extended attribute, under the stream's name.
+    Attribute(String),
+    /// It has become its file's data.
+    Data,
+    /// It was removed, or another was put in its place.
+    #[default]
+    Gone,
+}
 
 impl OpenStreams {
-    fn opened(&self, inode: InodeKey, name: &str) -> Arc<StreamName> {
+    fn opened(&self, inode: InodeKey, name: &str) -> Arc<SharedPlace> {
         let mut open = locked(&self.0);
         let known = open.entry(stream_key(inode, name)).or_default();
         known.upgrade().unwrap_or_else(|| {
-            let shared = Arc::new(Mutex::new(Some(full_name(name))));
+            let shared = Arc::new(Mutex::new(Place::Attribute(name.to_owned())));
             *known = Arc::downgrade(&shared);
             shared
         })
     }
 
-    fn renamed(&self, inode: InodeKey, from: &str, to: Option<&str>) {
+    fn moved(&self, inode: InodeKey, from: &str, to: Place) {
         let mut open = locked(&self.0);
         let Some(known) = open.remove(&stream_key(inode, from)) else { return };
         let Some(shared) = known.upgrade() else { return };
-        *locked(&shared) = to.map(full_name);
-        if let Some(to) = to {
+        if let Place::Attribute(to) = &to {
             open.insert(stream_key(inode, to), known);
         }
+        *locked(&shared) = to;
     }
 
-    /// Lets go of the name of a stream, and forgets the stream with its last opener.
-    fn closed(&self, inode: InodeKey, name: Arc<StreamName>) {
+    /// Lets go of a stream, and forgets it with its last opener.
+    fn closed(&self, inode: InodeKey, place: Arc<SharedPlace>) {
         let mut open = locked(&self.0);
-        if Arc::strong_count(&name) == 1 {
-            let pointer = Arc::downgrade(&name);
+        if Arc::strong_count(&place) == 1 {
+            let pointer = Arc::downgrade(&place);
             let own = (inode, String::new())..(inode, String::from(char::MAX));
             let found = open.range(own).find(|(_, known)| known.ptr_eq(&pointer)).map(|(key, _)| key.clone());
             if let Some(key) = found {
@@ -147,7 +163,7 @@ impl OpenStreams {
             }
         }
         // Before the next opener is counted.
-        drop(name);
+        drop(place);
     }
 }
 
@@ -162,7 +178,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// An open stream.
 pub(super) struct LocalStream {
     base: LocalHandle,
-    name: Arc<StreamName>,
+    place: Arc<SharedPlace>,
     wanted: Wanted,
 }
 
@@ -176,8 +192,8 @@ impl LocalStream {
         if !access.is_empty() && !base.permits(&base.actor, access) {
             return Err(Error::AccessDenied);
         }
-        let name = OPEN.opened(base.inode(), name);
-        Ok(Self { base, name, wanted })
+        let place = OPEN.opened(base.inode(), name);
+        Ok(Self { base, place, wanted })
     }
 
     /// The file that the stream is of.
@@ -186,8 +202,12 @@ impl LocalStream {
     }
 
     /// The attribute that holds the stream; none once the stream has become its file's data.
-    fn attribute(&self) -> Option<Vec<u8>> {
-        locked(&self.name).clone()
+    fn attribute(&self) -> Result<Option<Vec<u8>>> {
+        match &*locked(&self.place) {
+            Place::Attribute(name) => Ok(Some(full_name(name))),
+            Place::Data => Ok(None),
+            Place::Gone => Err(Error::NotFound),
+        }
     }
 
     /// The file whose data the stream has become.
@@ -198,10 +218,10 @@ impl LocalStream {
     /// The stream's bytes; none once it has become its file's data.
     fn data(&self) -> Result<Option<Vec<u8>>> {
         loop {
-            let Some(attribute) = self.attribute() else { return Ok(None) };
+            let Some(attribute) = self.attribute()? else { return Ok(None) };
             match read(&self.base, &attribute) {
                 // A rename came in between.
-                Err(Error::NotFound) if self.attribute().as_ref() != Some(&attribute) => {}
+                Err(Error::NotFound) if self.attribute()?.as_ref() != Some(&attribute) => {}
                 result => return result.map(Some),
             }
         }
@@ -213,7 +233,7 @@ impl LocalStream {
             return Err(Error::AccessDenied);
         }
         let _lock = self.base.lock_attributes();
-        let Some(attribute) = self.attribute() else { return Ok(None) };
+        let Some(attribute) = self.attribute()? else { return Ok(None) };
         let mut data = read(&self.base, &attribute)?;
         let done = change(&mut data)?;
         data.push(0);
@@ -226,7 +246,7 @@ impl LocalStream {
 
 impl Drop for LocalStream {
     fn drop(&mut self) {
-        OPEN.closed(self.base.inode(), std::mem::take(&mut self.name));
+        OPEN.closed(self.base.inode(), std::mem::take(&mut self.place));
     }
 }
 
@@ -291,7 +311,7 @@ impl Handle for LocalStream {
     }
 
     fn allocate(&self, bytes: u64) -> Result<()> {
-        match self.attribute() {
+        match self.attribute()? {
             Some(_) if !self.wanted.write => Err(Error::AccessDenied),
             Some(_) => bounds(bytes, 0).map(drop),
             None => self.file()?.allocate(bytes),
@@ -352,6 +372,10 @@ impl Handle for LocalStream {
 
     fn security_record(&self) -> Result<Option<Vec<u8>>> {
         self.base.security_record()
+    }
+
+    fn lock_security_record(&self) -> Box<dyn Send> {
+        self.base.lock_security_record()
     }
 
     fn set_security_record(&self, record: &[u8]) -> Result<()> {

@@ -221,7 +221,7 @@ async fn write_through(request: &Request<'_>, opened: &Opened) -> Result<(), NtS
     let Some(file) = opened.open.file().filter(|_| opened.action != CreateAction::OPENED) else {
         return Ok(());
     };
-    let flushed = file.write_through().await;
+    let flushed = super::flush::through(&opened.open, file).await;
     if flushed.is_err() {
         take_back(request, &opened.open);
     }

@@ -146,7 +146,9 @@ fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Re
         return Ok(());
     }
     let attributes = wish.attributes.without(FileAttributes::NORMAL) | FileAttributes::ARCHIVE;
+    let lock = resolved.handle.lock_security_record();
     security::keeping(&*resolved.handle, || resolved.handle.set_attributes(attributes))?;
+    drop(lock);
     let streams = match resolved.handle.streams() {
         Err(vfs::Error::NotSupported) => return Ok(()),
         streams => streams?,

@@ -50,9 +50,9 @@ pub(super) async fn duplicate(
     }
     file.state().times.writing(&*file.handle);
     let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
-    crate::blocking::run(move || to.duplicate_extents(&*from, start..end, target))
-        .await?
-        .map_err(|error| of_vfs(&error))?;
+    let cloned = crate::blocking::run(move || to.duplicate_extents(&*from, start..end, target)).await?;
+    // What fails halfway has changed the file too.
     crate::handlers::write::wrote(request, open, 0);
+    cloned.map_err(|error| of_vfs(&error))?;
     done(Vec::new())
 }

@@ -15,7 +15,7 @@ use wire::layout::FixedLayout;
 use wire::msg::{IoctlFlags, IoctlRequest, IoctlResponse};
 use wire::{AccessMask, Dialect, FileId, Guid, NtStatus};
 
-use super::{check_transact, malformed, pipe};
+use super::{check_transact, flush, malformed, pipe};
 use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::open::{Open, OpenFile};
 use crate::pipes::Pipe;
@@ -49,7 +49,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         let answered = on_open(request, answer, &open, code, &ioctl).await?;
         if let Some(file) = changed {
             file.note_change();
-            file.write_through().await?;
+            flush::through(&open, file).await?;
         }
         (open.file_id(), answered)
     };

@@ -115,10 +115,10 @@ pub(super) async fn zero(
     check_locks(request, open, start, length, true)?;
     file.state().times.writing(&*file.handle);
     let handle = Arc::clone(&file.handle);
-    crate::blocking::run(move || handle.zero(start..start.saturating_add(length)))
-        .await?
-        .map_err(|error| of_vfs(&error))?;
+    let zeroed = crate::blocking::run(move || handle.zero(start..start.saturating_add(length))).await?;
+    // What fails halfway has changed the file too.
     crate::handlers::write::wrote(request, open, 0);
+    zeroed.map_err(|error| of_vfs(&error))?;
     done(Vec::new())
 }
 

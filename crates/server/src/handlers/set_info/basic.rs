@@ -22,6 +22,7 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     // How they are before anything is changed is how they are frozen.
     let stat = file.stat().map_err(|error| of_vfs(&error))?;
     if let Some(attributes) = attributes {
+        let _lock = file.handle.lock_security_record();
         security::keeping(&*file.handle, || file.handle.set_attributes(attributes))
             .map_err(|error| of_vfs(&error))?;
     }

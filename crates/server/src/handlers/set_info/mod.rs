@@ -18,7 +18,7 @@ use wire::layout::FixedLayout;
 use wire::msg::{CompletionFilter, InfoType, SetInfoRequest, SetInfoResponse};
 use wire::{AccessMask, NtStatus};
 
-use super::{check_transact, ea, malformed};
+use super::{check_transact, ea, flush, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
@@ -50,7 +50,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     if let Some(file) = open.file() {
         file.note_change();
-        file.write_through().await?;
+        flush::through(&open, file).await?;
     }
     let base = answer.base();
     SetInfoResponse.encode(answer.body(), base);
@@ -155,8 +155,9 @@ fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> R
 fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let cluster = backend.space().map_err(|error| of_vfs(&error))?.unit_bytes;
-    let rounded = bytes.checked_next_multiple_of(cluster.into()).ok_or(NtStatus::INVALID_PARAMETER)?;
+    let space = backend.space().map_err(|error| of_vfs(&error))?;
+    let cluster = u64::from(space.unit_bytes);
+    let rounded = bytes.checked_next_multiple_of(cluster).ok_or(NtStatus::INVALID_PARAMETER)?;
     let size = file.handle.stat().map_err(|error| of_vfs(&error))?.size;
     if rounded < size {
         file.handle.set_size(rounded).map_err(|error| of_vfs(&error))?;
@@ -165,14 +166,15 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
         return Ok(());
     }
     match file.handle.allocate(bytes) {
-        // A promise of space that the file system cannot make is no reason to refuse the file.
-        Ok(()) | Err(vfs::Error::NotSupported) => {
-            file.state().reserved = Some(bytes);
-            super::write::resized(request, open);
-            Ok(())
-        }
-        Err(error) => Err(of_vfs(&error)),
+        // A file system that cannot promise the space is no reason to refuse the file, as long as there is some.
+        Err(vfs::Error::NotSupported)
+            if space.available.saturating_mul(cluster) >= rounded.saturating_sub(size) => {}
+        Err(vfs::Error::NotSupported) => return Err(NtStatus::DISK_FULL),
+        allocated => allocated.map_err(|error| of_vfs(&error))?,
     }
+    file.state().reserved = Some(bytes);
+    super::write::resized(request, open);
+    Ok(())
 }
 
 fn check_data_change(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
@@ -190,7 +192,7 @@ fn set_mode(file: &OpenFile, mode: u32) -> Result<(), NtStatus> {
     if mode & !SETTABLE_MODE.0 != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    file.set_mode(file.current_mode() & !SETTABLE_MODE.0 | mode);
+    file.set_mode(SETTABLE_MODE.0, mode);
     Ok(())
 }
 

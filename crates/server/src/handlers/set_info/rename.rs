@@ -10,7 +10,7 @@ use wire::{AccessMask, NtStatus, ShareAccess};
 
 use crate::connection::{AnswerBuilder, Request};
 use crate::handlers::create::{file_key, path_status, relative_path};
-use crate::handlers::{actor, breaks, display_path};
+use crate::handlers::{actor, breaks, display_path, flush};
 use crate::limits;
 use crate::open::{Open, OpenFile};
 use crate::security::Subject;
@@ -52,7 +52,10 @@ pub(super) async fn rename(
     }
     let (from, real) = give_name(request, answer, open, file, &to, replace, NameChange::Rename).await?;
     moved(request, open, file, &from, &real);
-    Ok(())
+    match from.parent().filter(|left| Some(left) != real.parent().as_ref()) {
+        Some(left) => flush::remember(open, file, left).await,
+        None => Ok(()),
+    }
 }
 
 /// Gives a file a further name.
@@ -81,7 +84,10 @@ pub(super) async fn link(
     }
     let (_, real) = give_name(request, answer, open, file, &to, replace, NameChange::Link).await?;
     request.connection.server.changed(open, &real, NotifyAction::ADDED, name_change(file));
-    Ok(())
+    match real.parent() {
+        Some(directory) => flush::remember(open, file, directory).await,
+        None => Ok(()),
+    }
 }
 
 /// What a new name is.

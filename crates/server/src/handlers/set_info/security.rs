@@ -23,6 +23,8 @@ pub(super) fn set(
     let mut which = which;
     let mut new = security::decode(which, data)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    // The parts that are not named stay as somebody else may be setting them.
+    let _lock = file.handle.lock_security_record();
     security::check_owner(&user.token, which, &new)?;
     if open.tree().apple().contains(AaplServerCaps::NFS_ACE)
         && which.contains(AdditionalInformation::DACL)
