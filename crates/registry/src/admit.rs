@@ -10,11 +10,14 @@ use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
 use crate::file::File;
 use crate::lease::{Lease, usable};
+use crate::limits::{STRANGERS_PART, has_room};
 use crate::open::{Home, Open, Owner};
 use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
-use crate::{CloseReason, Effects, FileKey, LeaseId, LimitReached, OpenShared, Shell, State, Time};
+use crate::{
+    CloseReason, Effects, FileKey, LeaseId, LimitReached, OpenShared, Shell, Standing, State, Time,
+};
 
 /// The objects a request came with.
 struct Requester {
@@ -148,7 +151,11 @@ impl<S: Shell> State<S> {
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {
-        if self.opens.len() >= self.limits.opens {
+        let standing = self.standing_of(session);
+        let of_stranger = standing == Standing::Stranger;
+        if !has_room(self.limits.opens, self.opens.len(), standing)
+            || of_stranger && self.stranger_opens >= (self.limits.opens / STRANGERS_PART).max(1)
+        {
             return Err(Refused::LimitReached(LimitReached::Opens));
         }
         let opens = self.sessions.get(&session).map_or(0, |it| it.open_count);
@@ -290,6 +297,7 @@ impl<S: Shell> State<S> {
             locks: 0,
             waiting_locks: 0,
             unanswered_breaks: 0,
+            of_stranger: self.standing_of(requester.home.session) == Standing::Stranger,
             shared,
             attached: attach(&granted),
         };
@@ -300,7 +308,14 @@ impl<S: Shell> State<S> {
         granted
     }
 
+    fn standing_of(&self, session: SessionGlobalId) -> Standing {
+        self.sessions.get(&session).map_or(Standing::Stranger, |it| it.identity.standing())
+    }
+
     fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
+        if open.of_stranger {
+            self.stranger_opens = self.stranger_opens.saturating_add(1);
+        }
         if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
             file.opens.insert(id);
             file.share_mode.add(open.sharing());

@@ -16,7 +16,7 @@ use crate::share::ShareKey;
 use crate::statistics::count;
 use crate::{
     Cancelled, CloseReason, Dropped, Effects, EndReason, LeaseId, NotFound, OpenRef, Outcome, RequestKey,
-    SessionEnded, SessionFilter, Shell, State, Time, TreeEnded,
+    SessionEnded, SessionFilter, Shell, Standing, State, Time, TreeEnded,
 };
 
 impl<S: Shell> State<S> {
@@ -167,6 +167,9 @@ impl<S: Shell> State<S> {
             return;
         };
         open.shared.close(reason);
+        if open.of_stranger {
+            self.stranger_opens = self.stranger_opens.saturating_sub(1);
+        }
         self.volatile_ids.remove(&open.file_id.volatile);
         if let Some(home) = open.home {
             if let Some(tree) = self.trees.get_mut(&home.tree) {
@@ -240,10 +243,18 @@ impl<S: Shell> State<S> {
         if let Some(share) = self.shares.get_mut(&tree.share) {
             share.uses.remove(&id);
         }
+        if tree.of_stranger {
+            self.stranger_trees = self.stranger_trees.saturating_sub(1);
+        }
         self.events
             .push(now, EventKind::TreeDown { tree: id, session: tree.session, share: tree.share_name });
         if let Some(session) = self.sessions.get_mut(&tree.session) {
             session.trees.remove(&tree.tree_id);
+            for channel in &session.channels {
+                if let Some(connection) = self.connections.get_mut(channel) {
+                    connection.trees = connection.trees.saturating_sub(1);
+                }
+            }
             effects.trees_ended.push(TreeEnded {
                 global_id: id,
                 tree_id: tree.tree_id,
@@ -263,7 +274,13 @@ impl<S: Shell> State<S> {
     }
 
     /// The only way out of the table of sessions.
-    fn end_session(&mut self, id: SessionGlobalId, reason: EndReason, now: Time, effects: &mut Effects<S>) {
+    pub(crate) fn end_session(
+        &mut self,
+        id: SessionGlobalId,
+        reason: EndReason,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
         let Some(session) = self.sessions.get(&id) else {
             return;
         };
@@ -284,8 +301,14 @@ impl<S: Shell> State<S> {
             return;
         };
         self.session_ids.remove(&session.session_id);
+        self.stranger_sessions.remove(session.group, id);
+        if let Some(deadline) = session.logon_deadline {
+            self.deadlines.clear(deadline, Deadline::Logon(id));
+            self.in_progress.remove(session.group, id);
+        }
         let mut connections = Vec::new();
         let mut hung_up = false;
+        let mut nobodys = Vec::new();
         for channel in &session.channels {
             let Some(connection) = self.connections.get_mut(channel) else {
                 continue;
@@ -294,10 +317,16 @@ impl<S: Shell> State<S> {
             connection.sessions.remove(&id);
             connections.push(connection.attached.clone());
             let is_done = connection.sessions.is_empty();
+            if is_done {
+                nobodys.push(*channel);
+            }
             // An administrator ends a session, not a connection: its client is to hear so (MS-SMB2 3.3.4.12).
             if is_done && matches!(reason, EndReason::Expired | EndReason::Shutdown) {
                 effects.disconnected.push(connection.attached.clone());
             }
+        }
+        for connection in nobodys {
+            self.set_standing(connection, Standing::Stranger);
         }
         if session.state != SessionState::InProgress {
             match reason {

@@ -31,6 +31,7 @@ mod admit;
 mod caching;
 mod close;
 mod connection;
+mod crowd;
 mod deadlines;
 mod durable;
 mod effects;
@@ -58,7 +59,8 @@ mod tree;
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 pub use caching::Readiness;
-pub use connection::{ConnectionDetails, ConnectionInfo};
+pub use connection::{ConnectionDetails, ConnectionInfo, Standing};
+pub use crowd::AddressGroup;
 pub use deadlines::AwaitedBreak;
 pub use durable::{
     DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
@@ -77,7 +79,9 @@ pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
-pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState};
+pub use session::{
+    BindError, EstablishError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState,
+};
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{
     FileFilter, FileSnapshot, Part, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,

@@ -7,5 +7,6 @@ mod durable;
 mod locks;
 mod model;
 mod share_modes;
+mod strangers;
 mod streams;
 mod world;
