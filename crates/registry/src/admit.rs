@@ -15,9 +15,7 @@ use crate::open::{Home, Open, Owner};
 use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
-use crate::{
-    CloseReason, Effects, FileKey, LeaseId, LimitReached, OpenShared, Shell, Standing, State, Time,
-};
+use crate::{CloseReason, Effects, FileKey, LeaseId, LimitReached, OpenShared, Shell, Standing, State, Time};
 
 /// The objects a request came with.
 struct Requester {

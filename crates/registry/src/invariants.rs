@@ -90,9 +90,16 @@ impl<S: Shell> State<S> {
             guests += usize::from(is_guest);
             let sessions = connection.sessions.iter().filter_map(|it| self.sessions.get(it));
             let trees: usize = sessions.map(|it| it.trees.len()).sum();
-            ensure!(trees == connection.trees, "connection {id} counts {} trees of {trees}", connection.trees);
+            ensure!(
+                trees == connection.trees,
+                "connection {id} counts {} trees of {trees}",
+                connection.trees
+            );
         }
-        ensure!((strangers, guests) == (self.strangers.len(), self.guests.len()), "a crowd has connections that are gone");
+        ensure!(
+            (strangers, guests) == (self.strangers.len(), self.guests.len()),
+            "a crowd has connections that are gone"
+        );
         let (mut in_progress, mut of_strangers) = (0, 0);
         for (id, session) in &self.sessions {
             let progresses = session.state == SessionState::InProgress;

@@ -161,7 +161,8 @@ pub struct Limits {
 
 /// How much of `limit` somebody of this standing may use up; `used` counts everybody's.
 pub(crate) fn has_room(limit: usize, used: usize, standing: Standing) -> bool {
-    let reserve = if standing == Standing::Administrator { 0 } else { (limit / RESERVE_PART).min(RESERVE_MAX) };
+    let reserve =
+        if standing == Standing::Administrator { 0 } else { (limit / RESERVE_PART).min(RESERVE_MAX) };
     used < limit.saturating_sub(reserve)
 }
 

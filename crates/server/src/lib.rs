@@ -14,6 +14,7 @@ mod admin;
 mod blocking;
 pub mod config;
 mod connection;
+mod guesses;
 mod handlers;
 mod http;
 mod identity;

@@ -20,7 +20,9 @@ fn a_session_comes_up_shows_and_ends() {
     assert!(shown.entries.is_empty(), "nobody's yet");
     let flags = SessionFlags { encrypted: true, ..SessionFlags::default() };
     let who = registry::Identity { flags, ..identity(1) };
-    assert!(world.state.session_valid(session.session_id, who.clone(), Some(9), world.now).unwrap().is_empty());
+    assert!(
+        world.state.session_valid(session.session_id, who.clone(), Some(9), world.now).unwrap().is_empty()
+    );
     world.tree(session.session_id, "DATA");
     world.now = world.now.after_ms(5_000);
     session.shared.touch(world.now);

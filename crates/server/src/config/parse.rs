@@ -8,6 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use wire::Dialect;
 
+use crate::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
+
 use super::{
     Allow, Caching, Encryption, Grant, GrantRight, Grantee, MAX_NAME, Role, SMB_PORT, Settings,
     ShareSettings, Signing,
@@ -83,6 +85,9 @@ struct ServerTable {
     min_dialect: Option<Spanned<String>>,
     max_dialect: Option<Spanned<String>>,
     unix_identities: Option<bool>,
+    lockout_threshold: Option<Spanned<i64>>,
+    lockout_duration: Option<Spanned<i64>>,
+    lockout_window: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -179,6 +184,18 @@ impl Reader<'_> {
             && let Some(word) = table.min_dialect.as_ref().or(table.max_dialect.as_ref())
         {
             self.error(word, String::from("min_dialect is above max_dialect"));
+        }
+        let lockout = &mut settings.lockout;
+        for (name, given, least, most, value) in [
+            ("lockout_threshold", table.lockout_threshold, 0, LOCKOUT_THRESHOLD_MAX, &mut lockout.threshold),
+            ("lockout_duration", table.lockout_duration, 0, LOCKOUT_MINUTES_MAX, &mut lockout.duration),
+            ("lockout_window", table.lockout_window, 1, LOCKOUT_MINUTES_MAX, &mut lockout.window),
+        ] {
+            let Some(given) = given else { continue };
+            match u32::try_from(*given.get_ref()) {
+                Ok(number) if (least..=most).contains(given.get_ref()) => *value = number,
+                _ => self.error(&given, format!("{name} is {least} to {most}")),
+            }
         }
         settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();

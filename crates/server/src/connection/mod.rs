@@ -5,6 +5,7 @@
 //! connection through its [`Link`] only.
 
 mod answer;
+mod budget;
 mod dispatch;
 mod input;
 mod output;
@@ -19,7 +20,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -27,12 +28,14 @@ use std::time::Duration;
 use auth::preauth::PreauthHash;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use registry::ConnectionId;
+use registry::{ConnectionId, Standing};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
 use wire::SessionId;
 
 pub(crate) use answer::AnswerBuilder;
+pub(crate) use budget::InputBudget;
 pub(crate) use dispatch::Violation;
 pub(crate) use output::{Answer, Tail};
 pub(crate) use pending::Pending;
@@ -42,7 +45,7 @@ use crate::handlers::negotiate::Negotiated;
 use crate::limits;
 use crate::server::Server;
 use crate::session::{Channel, Logon, Session};
-use input::{FrameReader, InputEnd};
+use input::{FrameReader, InputEnd, Room};
 use output::Output;
 use pending::PendingRequests;
 use sequence::SequenceWindow;
@@ -67,8 +70,12 @@ pub(crate) struct Connection {
     sequence: Mutex<SequenceWindow>,
     /// `Connection.PreauthIntegrityHashValue` (3.1.1).
     preauth: Mutex<PreauthHash>,
-    /// Whether a session was ever valid here.
-    authenticated: AtomicBool,
+    /// Who was ever known to be here: a [`Standing`].
+    standing: AtomicU8,
+    /// How many logons are held back.
+    held_back: AtomicUsize,
+    /// Cancelled when the connection is over: nobody waits for what is held back.
+    over: CancellationToken,
     /// Whether a break was ever sent here.
     peer_awaited: AtomicBool,
 }
@@ -103,16 +110,23 @@ impl Link {
     }
 }
 
-/// Serves a connection until its end.
-pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
+/// Serves a connection until its end. `place` is given back with the socket.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+) {
     let _ = socket.set_nodelay(true);
     let (events, mut inbox) = mpsc::unbounded_channel();
     let link = Arc::new(Link { events });
     let now = server.now();
-    let Ok(id) = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now) else {
+    let added = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now);
+    let Ok((id, effects)) = added else {
         tracing::debug!("connection refused: too many");
         return;
     };
+    server.made_room(effects);
     let connection = Connection {
         server: Arc::clone(&server),
         id,
@@ -125,15 +139,20 @@ pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAd
         traffic: Traffic::default(),
         sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
         preauth: Mutex::default(),
-        authenticated: AtomicBool::new(false),
+        standing: AtomicU8::new(Standing::Stranger as u8),
+        held_back: AtomicUsize::new(0),
+        over: CancellationToken::new(),
         peer_awaited: AtomicBool::new(false),
     };
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
-    let end = run(&connection, &socket, &mut inbox, &mut waiting).await;
+    let end = run(&connection, &link, &socket, &mut inbox, &mut waiting).await;
+    connection.over.cancel();
+    server.strangers_input.release(id);
+    server.guests_input.release(id);
     connection.traffic.hand_on(&server.statistics);
     tracing::debug!(conn = id.0, ?end, "disconnected");
-    drop((socket, inbox));
+    drop((socket, inbox, place));
     server.apply({
         let mut registry = server.registry.lock("disconnect");
         if matches!(end, End::Input(InputEnd::Closed)) {
@@ -165,6 +184,7 @@ enum End {
 
 async fn run<'a>(
     connection: &'a Connection,
+    link: &Arc<Link>,
     socket: &TcpStream,
     inbox: &mut mpsc::UnboundedReceiver<Event>,
     waiting: &mut FuturesUnordered<Handling<'a>>,
@@ -212,13 +232,14 @@ async fn run<'a>(
             continue;
         }
         connection.traffic.hand_on(&connection.server.statistics);
-        let may_read = !more && connection.output().waiting() < limits::OUTPUT_HIGH_WATER;
+        let may_read = !more && connection.output().waiting() < connection.output_high_water();
+        connection.budget_input(link, &mut reader);
         tokio::select! {
             ready = socket.readable(), if may_read => {
                 if let Err(error) = ready {
                     return End::Input(InputEnd::Io(error));
                 }
-                match reader.fill(socket, frame_limit) {
+                match reader.fill(socket, frame_limit, connection.room()) {
                     Ok(bytes) => connection.traffic.received(bytes),
                     Err(end) => return End::Input(end),
                 }
@@ -244,7 +265,7 @@ async fn run<'a>(
                     return End::Stalled;
                 }
             }
-            () = &mut logon_deadline, if !connection.is_authenticated() => return End::NoLogon,
+            () = &mut logon_deadline, if connection.standing() == Standing::Stranger => return End::NoLogon,
         }
     }
 }
@@ -370,16 +391,94 @@ impl Connection {
         self.preauth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that somebody has logged on.
-    pub(crate) fn set_authenticated(&self) {
-        self.authenticated.store(true, Ordering::Relaxed);
+    /// Notes who is known to be here; less than was known before changes nothing.
+    pub(crate) fn raise_standing(&self, standing: Standing) {
+        self.standing.fetch_max(standing as u8, Ordering::Relaxed);
     }
 
-    fn is_authenticated(&self) -> bool {
-        self.authenticated.load(Ordering::Relaxed)
+    fn standing(&self) -> Standing {
+        let number = self.standing.load(Ordering::Relaxed);
+        [Standing::Guest, Standing::User, Standing::Administrator]
+            .into_iter()
+            .find(|standing| *standing as u8 == number)
+            .unwrap_or_default()
     }
 
     fn frame_limit(&self) -> usize {
-        if self.is_authenticated() { limits::MAX_FRAME } else { limits::MAX_FRAME_UNAUTHENTICATED }
+        match self.standing() {
+            Standing::Stranger => limits::MAX_FRAME_UNAUTHENTICATED,
+            Standing::Guest | Standing::User | Standing::Administrator => limits::MAX_FRAME,
+        }
+    }
+
+    fn room(&self) -> Room {
+        match self.standing() {
+            Standing::Stranger | Standing::Guest => Room::AsItArrives,
+            Standing::User | Standing::Administrator => Room::Whole,
+        }
+    }
+
+    fn output_high_water(&self) -> usize {
+        match self.standing() {
+            Standing::Stranger => limits::STRANGER_OUTPUT_HIGH_WATER,
+            Standing::Guest | Standing::User | Standing::Administrator => limits::OUTPUT_HIGH_WATER,
+        }
+    }
+
+    /// Keeps what nobody in particular has sent within its budget.
+    fn budget_input(&self, link: &Arc<Link>, reader: &mut FrameReader) {
+        let standing = self.standing();
+        if standing >= Standing::User {
+            // It may have been a stranger a moment ago.
+            if reader.budgeted {
+                reader.budgeted = false;
+                self.server.strangers_input.release(self.id);
+                self.server.guests_input.release(self.id);
+            }
+            return;
+        }
+        reader.shrink();
+        let held = reader.held().saturating_sub(limits::STRANGER_READ);
+        if held == 0 && !reader.budgeted {
+            return;
+        }
+        reader.budgeted = held != 0;
+        let (own, other) = match standing {
+            Standing::Guest => (&self.server.guests_input, &self.server.strangers_input),
+            _ => (&self.server.strangers_input, &self.server.guests_input),
+        };
+        other.release(self.id);
+        own.hold(self.id, link, held);
+    }
+
+    /// Takes a place among the logons that are held back; none where there are too many.
+    pub(crate) fn hold_back(&self) -> Option<HeldBack<'_>> {
+        let place = HeldBack(self);
+        let before = self.held_back.fetch_add(1, Ordering::Relaxed);
+        (before < limits::HELD_BACK_PER_CONNECTION).then_some(place)
+    }
+}
+
+/// A logon that is held back.
+pub(crate) struct HeldBack<'a>(&'a Connection);
+
+impl HeldBack<'_> {
+    /// Waits, at most until the connection is over.
+    pub(crate) async fn wait(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.0.over.cancelled() => {}
+        }
+    }
+
+    /// Whether nobody waits for the answer any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.over.is_cancelled()
+    }
+}
+
+impl Drop for HeldBack<'_> {
+    fn drop(&mut self) {
+        self.0.held_back.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -34,7 +34,7 @@ use crate::connection::{AnswerBuilder, Outcome, Request};
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     match request.header.command {
         Command::NEGOTIATE => negotiate::handle(request, answer),
-        Command::SESSION_SETUP => session_setup::handle(request, answer),
+        Command::SESSION_SETUP => session_setup::handle(request, answer).await,
         Command::LOGOFF => logoff::handle(request, answer),
         Command::TREE_CONNECT => tree_connect::handle(request, answer),
         Command::TREE_DISCONNECT => tree_disconnect::handle(request, answer),

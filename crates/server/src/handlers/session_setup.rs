@@ -8,23 +8,26 @@ use auth::kdf::{SessionKeys, channel_signing_key};
 use auth::preauth::PreauthHash;
 use auth::sealing::SealingKey;
 use auth::signing::{SigningAlgorithm, SigningKey};
-use auth::{Acceptor, IdentityKind, Refusal, Step};
-use registry::{BindError, EndReason, SessionInfo, SessionState};
+use auth::{Acceptor, Claim, IdentityKind, Refusal, Step};
+use registry::{AddressGroup, BindError, EndReason, EstablishError, SessionInfo, SessionState, Standing};
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Dialect, NtStatus, SessionId};
 
 use super::malformed;
 use super::negotiate::Negotiated;
+use crate::admin::{Roles, account_locked, logon_refused};
 use crate::config::{Encryption, Settings, Signing};
-use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
+use crate::connection::{AnswerBuilder, Connection, HeldBack, Outcome, Request};
+use crate::guesses::{Attempt, Guesses, Origin, Turn};
 use crate::limits;
 use crate::security::Token;
 use crate::server::Server;
 use crate::session::{Channel, Established, Logon, SealingKeys, Session, User};
 use crate::shell::SmbShell;
 
-/// Handles SESSION_SETUP.
-pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+/// Handles SESSION_SETUP. A logon that tries a password waits for its turn, and a refusal is held back (Windows'
+/// `InvalidAuthenticationDelayTimeInMs`); later requests of the connection go on meanwhile.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let connection = request.connection;
     let server = &connection.server;
     let negotiated = connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
@@ -52,46 +55,42 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         check_repeated(request, &session)?;
     }
 
-    let mut logons = logons(connection);
-    let exchange = logons.entry(session.id()).or_insert_with(|| Logon {
-        acceptor: Acceptor::new(server.acceptor_config()),
-        preauth: *connection.preauth(),
-        rounds: 0,
-        binding: binds.then(|| Arc::clone(&session)),
-    });
-    exchange.preauth.update(request.message);
-    exchange.rounds += 1;
-    let step = if exchange.rounds > limits::MAX_LOGON_ROUNDS {
-        Step::Refused { reason: Refusal::OutOfOrder, token: None }
-    } else {
-        exchange.acceptor.step(setup.security_buffer, &*server.accounts(), server.file_time())
+    let logon = Exchange { connection, session: &session, binds, token: setup.security_buffer };
+    let claim = logon.claim();
+    // Whoever tries a password may have to wait, before or after.
+    let place = match claim.is_some() {
+        true => Some(connection.hold_back().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?),
+        false => None,
     };
+    let (step, preauth) = logon.judge_in_turn(request.message, claim.as_ref(), place.as_ref()).await?;
     let base = answer.base();
     match step {
-        Step::Continue(token) => {
+        Judged::Step(Step::Continue(token)) => {
             SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &token }
                 .encode(answer.body(), base);
             Ok(NtStatus::MORE_PROCESSING_REQUIRED)
         }
-        Step::Refused { reason, .. } => {
-            logons.remove(&session.id());
-            drop(logons);
-            tracing::info!(conn = connection.id.0, peer = %connection.peer, %reason, "logon refused");
+        Judged::Step(Step::Refused { reason, .. }) => {
             if matches!(reason, Refusal::WrongPassword | Refusal::NoSuchUser) {
                 server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             }
-            // A repeated logon that fails ends the session too, as on Windows; one that binds does not.
-            if !binds {
-                end(connection, &session, EndReason::LogonFailed);
-            }
-            Err(status_of(reason))
+            Err(logon.refuse(claim.as_ref(), &reason, status_of(reason), place).await)
         }
-        Step::Done(done) => {
-            let preauth = exchange.preauth;
-            logons.remove(&session.id());
-            drop(logons);
+        Judged::Locked => {
+            server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
+            let status = NtStatus::ACCOUNT_LOCKED_OUT;
+            Err(logon.refuse(claim.as_ref(), &Refusal::LockedOut, status, place).await)
+        }
+        Judged::OutOfPatience => {
+            let reason = "too many attempts at the same time";
+            Err(logon.refuse(claim.as_ref(), &reason, NtStatus::LOGON_FAILURE, None).await)
+        }
+        Judged::Step(Step::Done(done)) => {
             if binds {
-                request.signer = Some(bind(connection, negotiated, &session, &done, &preauth)?);
+                let bound = bind(connection, negotiated, &session, &done, &preauth);
+                request.signer = Some(bound.inspect_err(|status| {
+                    logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
+                })?);
                 SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &done.token }
                     .encode(answer.body(), base);
                 return Ok(NtStatus::SUCCESS);
@@ -99,7 +98,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             let flags = match finish(connection, negotiated, &session, &done, &preauth, &settings, &setup) {
                 Ok(flags) => flags,
                 Err(status) => {
-                    if session.established().is_none() {
+                    let reason = format!("{status}");
+                    logon_refused(&connection.peer, claim.as_ref(), "NTLM", &reason);
+                    if session.user().is_none() {
                         end(connection, &session, EndReason::LogonFailed);
                     }
                     return Err(status);
@@ -110,6 +111,140 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             request.signer = connection.channel(session.id()).and_then(|channel| channel.signing);
             Ok(NtStatus::SUCCESS)
         }
+    }
+}
+
+/// One message of a logon.
+struct Exchange<'a> {
+    connection: &'a Connection,
+    session: &'a Arc<Session>,
+    binds: bool,
+    token: &'a [u8],
+}
+
+/// What came of it.
+enum Judged {
+    Step(Step),
+    /// The account is locked, and so the password was not looked at.
+    Locked,
+    /// Its turn did not come in time, and so the password was not looked at.
+    OutOfPatience,
+}
+
+impl Exchange<'_> {
+    /// Who the client says it is, where this message is to prove it.
+    fn claim(&self) -> Option<Claim> {
+        logons(self.connection).get(&self.session.id()).and_then(|logon| logon.acceptor.claim(self.token))
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Address(AddressGroup::of(self.connection.peer.ip()))
+    }
+
+    /// Judges the message as soon as it may be judged.
+    async fn judge_in_turn(
+        &self,
+        message: &[u8],
+        claim: Option<&Claim>,
+        place: Option<&HeldBack<'_>>,
+    ) -> Result<(Judged, PreauthHash), NtStatus> {
+        let server = &self.connection.server;
+        let (Some(claim), Some(place)) = (claim, place) else {
+            let (step, preauth) = self.judge(message);
+            return Ok((Judged::Step(step), preauth));
+        };
+        let origin = self.origin();
+        let patience = tokio::time::Instant::now() + limits::GUESS_PATIENCE;
+        loop {
+            let wait = {
+                let mut guesses = server.guesses();
+                let attempt = guesses.attempt(&claim.user, origin);
+                match guesses.turn(&attempt, server.now()) {
+                    // Nobody else tries between the look at the table and the note of the outcome.
+                    Turn::Now => {
+                        let (step, preauth) = self.judge(message);
+                        self.note(&mut guesses, &attempt, claim, &step);
+                        return Ok((Judged::Step(step), preauth));
+                    }
+                    Turn::Locked => return Ok((Judged::Locked, PreauthHash::default())),
+                    Turn::In(wait) => wait,
+                }
+            };
+            if tokio::time::Instant::now() + wait > patience {
+                place.wait(patience.saturating_duration_since(tokio::time::Instant::now())).await;
+                return Ok((Judged::OutOfPatience, PreauthHash::default()));
+            }
+            place.wait(wait).await;
+            if place.is_over() || self.session.has_ended() {
+                return Err(NtStatus::USER_SESSION_DELETED);
+            }
+        }
+    }
+
+    /// Hands the message to the acceptor.
+    fn judge(&self, message: &[u8]) -> (Step, PreauthHash) {
+        let server = &self.connection.server;
+        let mut logons = logons(self.connection);
+        let exchange = logons.entry(self.session.id()).or_insert_with(|| Logon {
+            acceptor: Acceptor::new(server.acceptor_config()),
+            preauth: *self.connection.preauth(),
+            rounds: 0,
+            binding: self.binds.then(|| Arc::clone(self.session)),
+        });
+        exchange.preauth.update(message);
+        exchange.rounds += 1;
+        let step = if exchange.rounds > limits::MAX_LOGON_ROUNDS {
+            Step::Refused { reason: Refusal::OutOfOrder, token: None }
+        } else {
+            exchange.acceptor.step(self.token, &*server.accounts(), server.file_time())
+        };
+        let preauth = exchange.preauth;
+        if !matches!(step, Step::Continue(_)) {
+            logons.remove(&self.session.id());
+        }
+        (step, preauth)
+    }
+
+    /// Notes what came of an attempt at a password.
+    fn note(&self, guesses: &mut Guesses, attempt: &Attempt, claim: &Claim, step: &Step) {
+        let server = &self.connection.server;
+        match step {
+            Step::Done(logon) if logon.identity.kind == IdentityKind::User => {
+                guesses.accepted(attempt, server.now());
+            }
+            Step::Refused { reason, .. } => {
+                let counts = matches!(reason, Refusal::WrongPassword | Refusal::NoSuchUser);
+                if guesses.refused(attempt, counts, server.settings().lockout, server.now()) {
+                    account_locked(&claim.user, &self.connection.peer.ip().to_canonical().to_string());
+                }
+            }
+            Step::Done(_) | Step::Continue(_) => {}
+        }
+    }
+
+    /// Ends a logon that is refused, and returns when the client may hear so.
+    async fn refuse(
+        &self,
+        claim: Option<&Claim>,
+        reason: &(dyn std::fmt::Display + Sync),
+        status: NtStatus,
+        place: Option<HeldBack<'_>>,
+    ) -> NtStatus {
+        let server = &self.connection.server;
+        logons(self.connection).remove(&self.session.id());
+        // Somebody who logs on as nobody, again and again, does not fill the log.
+        if claim.is_some() || server.guesses().nameless(self.origin(), server.now()) {
+            let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };
+            logon_refused(&self.connection.peer, claim, method, &reason.to_string());
+        }
+        // A repeated logon that fails ends the session too, as on Windows; one that binds does not.
+        if !self.binds {
+            end(self.connection, self.session, EndReason::LogonFailed);
+        }
+        if let Some(place) = place {
+            place.wait(limits::REFUSED_LOGON_DELAY).await;
+        }
+        status
     }
 }
 
@@ -214,7 +349,7 @@ fn bind(
         });
     }
     tracing::info!(session = session.global_id().value(), conn = connection.id.0, "session bound");
-    connection.set_authenticated();
+    connection.raise_standing(Standing::User);
     Ok(key)
 }
 
@@ -226,12 +361,12 @@ fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> 
 fn create(connection: &Connection) -> Result<Arc<Session>, NtStatus> {
     let server = &connection.server;
     let attach = |id, global_id, shared: &Arc<_>| Arc::new(Session::new(id, global_id, Arc::clone(shared)));
-    let session = server
-        .registry
-        .lock("session_setup")
-        .create_session(connection.id, attach, server.now())
-        .map_err(crate::status::of_limit)?
-        .attached;
+    let created = server.registry.lock("session_setup").create_session(connection.id, attach, server.now());
+    let (info, effects) = created.map_err(crate::status::of_limit)?;
+    server.apply(effects);
+    // It has a deadline.
+    server.timeouts_changed.notify_one();
+    let session = info.attached;
     connection.remember_session(Channel { session: Arc::clone(&session), signing: None });
     Ok(session)
 }
@@ -299,6 +434,7 @@ fn finish(
         flags |= SessionFlags::ENCRYPT_DATA;
     }
     let established = session.established().ok_or(NtStatus::INTERNAL_ERROR)?;
+    let administers = user.administrator || may_administer(settings, &user);
     let facts = registry::Identity {
         user: user.name.as_str().into(),
         domain: identity.domain.as_str().into(),
@@ -307,19 +443,24 @@ fn finish(
             guest: identity.kind == IdentityKind::Guest,
             encrypted: established.must_seal,
             signed: established.must_sign,
+            administrator: administers,
         },
     };
     let server = &connection.server;
-    tracing::info!(session = session.global_id().value(), "session valid");
-    session.set_user(user);
+    let standing = facts.standing();
     let mut registry = server.registry.lock("session_valid");
-    registry
-        .session_valid(session.id(), facts, None, server.now())
-        .map_err(|_| NtStatus::USER_SESSION_DELETED)?;
-    let replaced = registry.replace_previous_session(session.id(), setup.previous_session_id, server.now());
+    let mut effects =
+        registry.session_valid(session.id(), facts, None, server.now()).map_err(|error| match error {
+            EstablishError::NotFound => NtStatus::USER_SESSION_DELETED,
+            EstablishError::LimitReached(limit) => crate::status::of_limit(limit),
+        })?;
+    effects.merge(registry.replace_previous_session(session.id(), setup.previous_session_id, server.now()));
     drop(registry);
-    server.apply(replaced);
-    connection.set_authenticated();
+    session.set_user(user);
+    tracing::info!(session = session.global_id().value(), "session valid");
+    server.apply(effects);
+    // Whoever is nobody in particular stays a stranger until a share takes guests.
+    connection.raise_standing(standing);
     Ok(flags)
 }
 
@@ -369,6 +510,12 @@ fn establish(
             || setup.security_mode.contains(SecurityMode::SIGNING_REQUIRED),
         must_seal,
     })
+}
+
+/// Whether a role lets the user administer the server, as [`Caller`](crate::admin::Caller) has it.
+fn may_administer(settings: &Settings, user: &User) -> bool {
+    let groups = || crate::identity::group_names(&user.name);
+    user.kind == IdentityKind::User && Roles::of(&settings.roles, &user.name, groups).administer
 }
 
 /// Whose permissions apply, and whether the user is an administrator.

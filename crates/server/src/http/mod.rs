@@ -21,7 +21,6 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use self::socket::Socket;
@@ -35,8 +34,6 @@ pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<(
 }
 
 async fn accept(server: Arc<Server>, socket: Socket) {
-    let administrators = Arc::new(Semaphore::new(ADMINISTRATORS_CONNECTED));
-    let others = Arc::new(Semaphore::new(OTHERS_CONNECTED));
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -49,15 +46,14 @@ async fn accept(server: Arc<Server>, socket: Socket) {
             }
         };
         let Some(caller) = peer::caller(&stream, &server).await else { continue };
-        let room = if caller.administrator { &administrators } else { &others };
-        let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
-            tracing::warn!("too many connections to the control socket");
+        let Some(place) = server.desk.socket.take(&caller) else {
+            tracing::warn!(user = caller.user, "too many connections to the control socket");
             continue;
         };
         let conversation = converse(Arc::clone(&server), stream, caller);
         connections.spawn(async move {
             conversation.await;
-            drop(permit);
+            drop(place);
         });
     }
 }
@@ -65,12 +61,11 @@ async fn accept(server: Arc<Server>, socket: Socket) {
 /// Serves the control API to one caller on a named pipe, whose bytes are in `stream`; none where too many are
 /// served already.
 pub(crate) fn serve_pipe(server: Arc<Server>, stream: DuplexStream, caller: Caller) -> Option<AbortHandle> {
-    let room = if caller.administrator { &server.desk.administrators } else { &server.desk.others };
-    let permit = Arc::clone(room).try_acquire_owned().ok()?;
+    let place = server.desk.pipes.take(&caller)?;
     let conversation = converse(server, stream, caller);
     let task = tokio::spawn(async move {
         conversation.await;
-        drop(permit);
+        drop(place);
     });
     Some(task.abort_handle())
 }
@@ -90,12 +85,6 @@ where
         tracing::debug!(%error, "a connection to the control API ended");
     }
 }
-
-/// Connections of administrators to the socket at the same time: people and their scripts. One more is closed.
-const ADMINISTRATORS_CONNECTED: usize = 128;
-
-/// Connections of everybody else to the socket, who see what is theirs. One more is closed.
-const OTHERS_CONNECTED: usize = 64;
 
 /// Header fields of a request: what a browser or a library sends, several times over. Beyond: 431.
 const HEADERS_MAX: usize = 64;
