@@ -28,6 +28,10 @@ pub const STRANGERS_PER_ADDRESS_PART: usize = 4;
 /// server may begin to log on before the first is done.
 pub const SESSIONS_PER_STRANGER: usize = 64;
 
+/// Tree connects of a connection without a user's logon: a guest has one for each share that takes guests, and
+/// IPC$.
+pub const TREES_PER_STRANGER: usize = 64;
+
 /// Sessions in progress at once: they have a table of their own, so that they cannot use up the places of
 /// valid ones. One more ends the oldest of the address that has the most.
 pub const SESSIONS_IN_PROGRESS: usize = 4_096;
@@ -111,6 +115,8 @@ pub struct Limits {
     pub strangers_per_address: usize,
     /// [`SESSIONS_PER_STRANGER`].
     pub sessions_per_stranger: usize,
+    /// [`TREES_PER_STRANGER`].
+    pub trees_per_stranger: usize,
     /// [`SESSIONS_IN_PROGRESS`].
     pub sessions_in_progress: usize,
     /// [`SESSIONS_IN_PROGRESS_PER_ADDRESS`].
@@ -172,6 +178,7 @@ impl Default for Limits {
             connections: CONNECTIONS,
             strangers_per_address: STRANGERS_PER_ADDRESS,
             sessions_per_stranger: SESSIONS_PER_STRANGER,
+            trees_per_stranger: TREES_PER_STRANGER,
             sessions_in_progress: SESSIONS_IN_PROGRESS,
             sessions_in_progress_per_address: SESSIONS_IN_PROGRESS_PER_ADDRESS,
             logon_timeout_ms: LOGON_TIMEOUT_MS,
