@@ -41,7 +41,8 @@ async fn a_refusal_is_held_back_and_nothing_else_on_its_connection_is() {
     for user in ["bob", "nobody-here"] {
         let again = connection.clone();
         let began = Instant::now();
-        let guessing = tokio::spawn(async move { again.logon(Credentials::password(user, "", "wrong")).await });
+        let guessing =
+            tokio::spawn(async move { again.logon(Credentials::password(user, "", "wrong")).await });
         let mut served = 0;
         while !guessing.is_finished() {
             let file = tree.create(&CreateParameters::read_write("meanwhile")).await.expect("create");

@@ -137,7 +137,9 @@ async fn an_administrator_logs_on_when_strangers_have_filled_everything() {
     // Users get in as well, and the one who was there works on.
     tree(&subject, "bob", "data").await;
     neighbour.goes_on().await;
-    eprintln!("{before} MiB, {with_halves} with half frames, {after} with {begun} sessions and {trees} tree connects");
+    eprintln!(
+        "{before} MiB, {with_halves} with half frames, {after} with {begun} sessions and {trees} tree connects"
+    );
     assert!(with_halves < before + 48, "{before} MiB became {with_halves}");
     assert!(after < before + 80, "{before} MiB became {after}");
     drop((idle, strangers));
@@ -183,4 +185,33 @@ async fn an_anonymous_session_does_not_lift_the_limits_of_strangers() {
     let tree = tree(&subject, "bob", "data").await;
     let file = tree.create(&CreateParameters::read_write("large")).await.expect("create");
     assert_eq!(file.write(0, vec![7; 200 * 1024]).await.expect("write"), 200 * 1024);
+}
+
+/// How long a connection may take until somebody has logged on, with time for a busy machine.
+const LOGON_TIME: Duration = Duration::from_secs(45 + 30);
+
+#[tokio::test]
+async fn an_anonymous_session_stays_only_with_a_share_that_takes_guests() {
+    let extra = "\n[[share]]\nname = \"public\"\npath = \"shares/other\"\nguest = true\n";
+    let subject = Subject::Shareward(Shareward::start(&Setup { extra: extra.into(), ..Setup::default() }));
+    let idle = stranger(subject.address(), 0).await;
+    let browser = stranger(subject.address(), 0).await;
+    let session = browser.logon_anonymous().await.expect("an anonymous session");
+    session.tree_connect(r"\\127.0.0.1\IPC$").await.expect("tree connect");
+    session.tree_connect(r"\\127.0.0.1\data").await.expect_err("it does not take guests");
+    let guest = stranger(subject.address(), 0).await;
+    let session = guest.logon_anonymous().await.expect("an anonymous session");
+    let public = session.tree_connect(r"\\127.0.0.1\public").await.expect("tree connect");
+    let file = public.create(&CreateParameters::read_write("from nobody")).await.expect("create");
+    let user = tree(&subject, "bob", "data").await;
+
+    let began = Instant::now();
+    while !(idle.has_ended() && browser.has_ended()) {
+        assert!(began.elapsed() < LOGON_TIME, "idle: {}, browser: {}", idle.has_ended(), browser.has_ended());
+        // Whoever asks something all the time has no more of it.
+        let _ = tokio::join!(idle.echo(), browser.echo(), tokio::time::sleep(Duration::from_millis(200)));
+    }
+    let large = vec![7; 1024 * 1024];
+    assert_eq!(file.write(0, large).await.expect("write"), 1024 * 1024);
+    user.connection().echo().await.expect("a user's connection goes on");
 }

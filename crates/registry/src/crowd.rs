@@ -1,9 +1,11 @@
 //! Objects that strangers make, by the addresses they come from.
 //!
 //! A stranger is whoever has not proved to be a user. Anybody can be many strangers, so a full table of
-//! theirs makes room instead of refusing: the oldest entry of the address that has the most goes. Whoever
-//! comes from another address is left alone, and whoever comes last gets in.
+//! theirs makes room instead of refusing: the oldest entry of the address that has the most goes; of several
+//! addresses that have as many, the one whose entry is the oldest. Whoever comes from another address is left
+//! alone, and whoever comes last gets in.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -34,8 +36,8 @@ impl AddressGroup {
 #[derive(Debug)]
 pub(crate) struct Crowd<I> {
     groups: BTreeMap<AddressGroup, BTreeSet<I>>,
-    /// The groups by size: derived, to find the largest.
-    sizes: BTreeSet<(usize, AddressGroup)>,
+    /// The groups by size and by the age of their oldest: derived, to find who makes room.
+    sizes: BTreeSet<Rank<I>>,
     len: usize,
 }
 
@@ -49,20 +51,25 @@ impl<I: Copy + Ord> Crowd<I> {
     /// Enters an id.
     pub(crate) fn insert(&mut self, group: AddressGroup, id: I) {
         let members = self.groups.entry(group).or_default();
-        let before = members.len();
+        let before = rank(group, members);
         if members.insert(id) {
             self.len = self.len.saturating_add(1);
-            self.resize(group, before, before.saturating_add(1));
+            let after = rank(group, members);
+            self.rank_again(before, after);
         }
     }
 
     /// Takes an id out, if it is there.
     pub(crate) fn remove(&mut self, group: AddressGroup, id: I) {
         let Some(members) = self.groups.get_mut(&group) else { return };
-        let before = members.len();
+        let before = rank(group, members);
         if members.remove(&id) {
             self.len = self.len.saturating_sub(1);
-            self.resize(group, before, before.saturating_sub(1));
+            let after = rank(group, members);
+            if after.is_none() {
+                self.groups.remove(&group);
+            }
+            self.rank_again(before, after);
         }
     }
 
@@ -88,25 +95,29 @@ impl<I: Copy + Ord> Crowd<I> {
 
     /// The oldest id of the group that has the most.
     pub(crate) fn oldest_of_largest(&self) -> Option<I> {
-        let (_, group) = self.sizes.last()?;
-        self.groups.get(group)?.first().copied()
+        self.sizes.last().map(|(_, Reverse(oldest), _)| *oldest)
     }
 
     /// Whether the derived parts agree with the rest.
     pub(crate) fn is_consistent(&self) -> bool {
-        let sizes = self.groups.iter().map(|(group, members)| (members.len(), *group)).collect();
+        let sizes = self.groups.iter().filter_map(|(group, members)| rank(*group, members)).collect();
         let len: usize = self.groups.values().map(BTreeSet::len).sum();
         self.sizes == sizes && self.len == len && self.groups.values().all(|members| !members.is_empty())
     }
 
-    fn resize(&mut self, group: AddressGroup, before: usize, after: usize) {
-        self.sizes.remove(&(before, group));
-        if after == 0 {
-            self.groups.remove(&group);
-        } else {
-            self.sizes.insert((after, group));
+    fn rank_again(&mut self, before: Option<Rank<I>>, after: Option<Rank<I>>) {
+        if let Some(before) = before {
+            self.sizes.remove(&before);
         }
+        self.sizes.extend(after);
     }
+}
+
+type Rank<I> = (usize, Reverse<I>, AddressGroup);
+
+/// Where a group stands; none for one without members.
+fn rank<I: Copy + Ord>(group: AddressGroup, members: &BTreeSet<I>) -> Option<Rank<I>> {
+    members.first().map(|oldest| (members.len(), Reverse(*oldest), group))
 }
 
 #[cfg(test)]
@@ -123,6 +134,19 @@ mod tests {
         assert_ne!(group("192.0.2.1"), group("192.0.2.2"));
         assert_eq!(group("2001:db8:1:2::3"), group("2001:db8:1:2:ffff::4"));
         assert_ne!(group("2001:db8:1:2::3"), group("2001:db8:1:3::3"));
+    }
+
+    #[test]
+    fn of_groups_of_one_size_the_oldest_makes_room() {
+        let mut crowd = Crowd::default();
+        for (id, address) in [(1, "192.0.2.1"), (2, "2001:db8:f::1"), (3, "2001:db8:1::1"), (4, "192.0.2.9")]
+        {
+            crowd.insert(group(address), id);
+            assert_eq!(crowd.oldest_of_largest(), Some(1));
+        }
+        crowd.remove(group("192.0.2.1"), 1);
+        assert_eq!(crowd.oldest_of_largest(), Some(2));
+        assert!(crowd.is_consistent());
     }
 
     #[test]

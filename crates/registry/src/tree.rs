@@ -70,7 +70,8 @@ impl<S: Shell> State<S> {
         let standing = owner.identity.standing();
         let of_stranger = standing == Standing::Stranger;
         let connections = owner.channels.iter().filter_map(|it| self.connections.get(it));
-        let most = if of_stranger { self.limits.trees_per_stranger } else { self.limits.trees_per_connection };
+        let most =
+            if of_stranger { self.limits.trees_per_stranger } else { self.limits.trees_per_connection };
         if connections.map(|it| it.trees).any(|trees| trees >= most) {
             return Err(TreeConnectError::LimitReached(LimitReached::TreesPerConnection));
         }

@@ -134,6 +134,9 @@ pub(crate) const POLICY_HANDLES_MAX: usize = 64;
 /// grows with what has arrived, at most twofold at a time.
 pub(crate) const STRANGER_READ: usize = 4 * 1024;
 
+/// Credits a connection without a logon may hold at once. A logon takes a few; each that is granted is remembered.
+pub(crate) const STRANGER_CREDITS: u16 = 128;
+
 /// Input that connections without a logon hold together beyond [`STRANGER_READ`] each, bytes. Of more, the oldest
 /// of those that hold some is closed.
 pub(crate) const STRANGERS_INPUT: usize = 16 * 1024 * 1024;

@@ -107,7 +107,8 @@ pub(crate) fn set_password(
     match (&attempt, &set) {
         (Some(attempt), Ok(_)) => server.guesses().accepted(attempt, server.now()),
         (Some(attempt), Err(Error::WrongPassword)) => {
-            if server.guesses().wrong(attempt, server.settings().lockout, server.now()) {
+            let locked = server.guesses().wrong(attempt, server.settings().lockout, server.now());
+            if locked {
                 audit::account_locked(name, &caller.from);
             }
         }

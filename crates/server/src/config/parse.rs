@@ -430,6 +430,7 @@ const DIALECTS: [(&str, Dialect); 5] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Lockout;
 
     fn read(text: &str) -> Result<Settings, Vec<ConfigError>> {
         let defaults = Settings::conventional(false, |_| None);
@@ -494,6 +495,21 @@ mod tests {
                 "7:32: right is one of read, change, full",
                 "7:51: a grant is for a user or for a group",
                 "7:96: a grant is for a user or for a group"
+            ]
+        );
+    }
+
+    #[test]
+    fn lockout_is_off_unless_it_is_asked_for() {
+        assert_eq!(read("").unwrap().lockout, Lockout { threshold: 0, duration: 10, window: 10 });
+        let text = "[server]\nlockout_threshold = 5\nlockout_duration = 0\nlockout_window = 30\n";
+        assert_eq!(read(text).unwrap().lockout, Lockout { threshold: 5, duration: 0, window: 30 });
+        assert_eq!(
+            errors("[server]\nlockout_threshold = 1000\nlockout_duration = -1\nlockout_window = 0\n"),
+            [
+                "2:21: lockout_threshold is 0 to 999",
+                "3:20: lockout_duration is 0 to 99999",
+                "4:18: lockout_window is 1 to 99999"
             ]
         );
     }

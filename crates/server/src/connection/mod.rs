@@ -379,7 +379,11 @@ impl Connection {
 
     /// Grants credits for an answer.
     pub(crate) fn grant_credits(&self, requested: u16) -> u16 {
-        self.sequence.lock().unwrap_or_else(PoisonError::into_inner).grant(requested)
+        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.standing() {
+            Standing::Stranger => sequence.grant_within(requested, limits::STRANGER_CREDITS),
+            Standing::Guest | Standing::User | Standing::Administrator => sequence.grant(requested),
+        }
     }
 
     fn output(&self) -> MutexGuard<'_, Output> {

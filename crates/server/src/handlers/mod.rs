@@ -11,6 +11,7 @@ pub(crate) mod flush;
 pub(crate) mod ioctl;
 pub(crate) mod lock;
 pub(crate) mod logoff;
+mod logon_exchange;
 pub(crate) mod negotiate;
 pub(crate) mod oplock_break;
 pub(crate) mod pipe;

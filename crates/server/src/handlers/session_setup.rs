@@ -8,18 +8,17 @@ use auth::kdf::{SessionKeys, channel_signing_key};
 use auth::preauth::PreauthHash;
 use auth::sealing::SealingKey;
 use auth::signing::{SigningAlgorithm, SigningKey};
-use auth::{Acceptor, Claim, IdentityKind, Refusal, Step};
-use registry::{AddressGroup, BindError, EndReason, EstablishError, SessionInfo, SessionState, Standing};
+use auth::{IdentityKind, Refusal, Step};
+use registry::{BindError, EndReason, EstablishError, SessionInfo, SessionState, Standing};
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Dialect, NtStatus, SessionId};
 
+use super::logon_exchange::{Judged, LogonExchange};
 use super::malformed;
 use super::negotiate::Negotiated;
-use crate::admin::{Roles, account_locked, logon_refused};
+use crate::admin::{Roles, logon_refused};
 use crate::config::{Encryption, Settings, Signing};
-use crate::connection::{AnswerBuilder, Connection, HeldBack, Outcome, Request};
-use crate::guesses::{Attempt, Guesses, Origin, Turn};
-use crate::limits;
+use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
 use crate::security::Token;
 use crate::server::Server;
 use crate::session::{Channel, Established, Logon, SealingKeys, Session, User};
@@ -55,7 +54,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         check_repeated(request, &session)?;
     }
 
-    let logon = Exchange { connection, session: &session, binds, token: setup.security_buffer };
+    let logon = LogonExchange { connection, session: &session, binds, token: setup.security_buffer };
     let claim = logon.claim();
     // Whoever tries a password may have to wait, before or after.
     let place = match claim.is_some() {
@@ -111,140 +110,6 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             request.signer = connection.channel(session.id()).and_then(|channel| channel.signing);
             Ok(NtStatus::SUCCESS)
         }
-    }
-}
-
-/// One message of a logon.
-struct Exchange<'a> {
-    connection: &'a Connection,
-    session: &'a Arc<Session>,
-    binds: bool,
-    token: &'a [u8],
-}
-
-/// What came of it.
-enum Judged {
-    Step(Step),
-    /// The account is locked, and so the password was not looked at.
-    Locked,
-    /// Its turn did not come in time, and so the password was not looked at.
-    OutOfPatience,
-}
-
-impl Exchange<'_> {
-    /// Who the client says it is, where this message is to prove it.
-    fn claim(&self) -> Option<Claim> {
-        logons(self.connection).get(&self.session.id()).and_then(|logon| logon.acceptor.claim(self.token))
-    }
-
-    fn origin(&self) -> Origin {
-        Origin::Address(AddressGroup::of(self.connection.peer.ip()))
-    }
-
-    /// Judges the message as soon as it may be judged.
-    async fn judge_in_turn(
-        &self,
-        message: &[u8],
-        claim: Option<&Claim>,
-        place: Option<&HeldBack<'_>>,
-    ) -> Result<(Judged, PreauthHash), NtStatus> {
-        let server = &self.connection.server;
-        let (Some(claim), Some(place)) = (claim, place) else {
-            let (step, preauth) = self.judge(message);
-            return Ok((Judged::Step(step), preauth));
-        };
-        let origin = self.origin();
-        let patience = tokio::time::Instant::now() + limits::GUESS_PATIENCE;
-        loop {
-            let wait = {
-                let mut guesses = server.guesses();
-                let attempt = guesses.attempt(&claim.user, origin);
-                match guesses.turn(&attempt, server.now()) {
-                    // Nobody else tries between the look at the table and the note of the outcome.
-                    Turn::Now => {
-                        let (step, preauth) = self.judge(message);
-                        self.note(&mut guesses, &attempt, claim, &step);
-                        return Ok((Judged::Step(step), preauth));
-                    }
-                    Turn::Locked => return Ok((Judged::Locked, PreauthHash::default())),
-                    Turn::In(wait) => wait,
-                }
-            };
-            if tokio::time::Instant::now() + wait > patience {
-                place.wait(patience.saturating_duration_since(tokio::time::Instant::now())).await;
-                return Ok((Judged::OutOfPatience, PreauthHash::default()));
-            }
-            place.wait(wait).await;
-            if place.is_over() || self.session.has_ended() {
-                return Err(NtStatus::USER_SESSION_DELETED);
-            }
-        }
-    }
-
-    /// Hands the message to the acceptor.
-    fn judge(&self, message: &[u8]) -> (Step, PreauthHash) {
-        let server = &self.connection.server;
-        let mut logons = logons(self.connection);
-        let exchange = logons.entry(self.session.id()).or_insert_with(|| Logon {
-            acceptor: Acceptor::new(server.acceptor_config()),
-            preauth: *self.connection.preauth(),
-            rounds: 0,
-            binding: self.binds.then(|| Arc::clone(self.session)),
-        });
-        exchange.preauth.update(message);
-        exchange.rounds += 1;
-        let step = if exchange.rounds > limits::MAX_LOGON_ROUNDS {
-            Step::Refused { reason: Refusal::OutOfOrder, token: None }
-        } else {
-            exchange.acceptor.step(self.token, &*server.accounts(), server.file_time())
-        };
-        let preauth = exchange.preauth;
-        if !matches!(step, Step::Continue(_)) {
-            logons.remove(&self.session.id());
-        }
-        (step, preauth)
-    }
-
-    /// Notes what came of an attempt at a password.
-    fn note(&self, guesses: &mut Guesses, attempt: &Attempt, claim: &Claim, step: &Step) {
-        let server = &self.connection.server;
-        match step {
-            Step::Done(logon) if logon.identity.kind == IdentityKind::User => {
-                guesses.accepted(attempt, server.now());
-            }
-            Step::Refused { reason, .. } => {
-                let counts = matches!(reason, Refusal::WrongPassword | Refusal::NoSuchUser);
-                if guesses.refused(attempt, counts, server.settings().lockout, server.now()) {
-                    account_locked(&claim.user, &self.connection.peer.ip().to_canonical().to_string());
-                }
-            }
-            Step::Done(_) | Step::Continue(_) => {}
-        }
-    }
-
-    /// Ends a logon that is refused, and returns when the client may hear so.
-    async fn refuse(
-        &self,
-        claim: Option<&Claim>,
-        reason: &(dyn std::fmt::Display + Sync),
-        status: NtStatus,
-        place: Option<HeldBack<'_>>,
-    ) -> NtStatus {
-        let server = &self.connection.server;
-        logons(self.connection).remove(&self.session.id());
-        // Somebody who logs on as nobody, again and again, does not fill the log.
-        if claim.is_some() || server.guesses().nameless(self.origin(), server.now()) {
-            let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };
-            logon_refused(&self.connection.peer, claim, method, &reason.to_string());
-        }
-        // A repeated logon that fails ends the session too, as on Windows; one that binds does not.
-        if !self.binds {
-            end(self.connection, self.session, EndReason::LogonFailed);
-        }
-        if let Some(place) = place {
-            place.wait(limits::REFUSED_LOGON_DELAY).await;
-        }
-        status
     }
 }
 
@@ -353,7 +218,7 @@ fn bind(
     Ok(key)
 }
 
-fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
+pub(super) fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
     connection.logons.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -540,7 +405,7 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
     Ok(User { name, kind: identity.kind, actor, token, administrator })
 }
 
-fn end(connection: &Connection, session: &Session, reason: EndReason) {
+pub(super) fn end(connection: &Connection, session: &Session, reason: EndReason) {
     let server = &connection.server;
     let ended = server.registry.lock("session_failed").close_session(session.id(), reason, server.now());
     if let Ok(effects) = ended {
