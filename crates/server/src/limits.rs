@@ -165,6 +165,10 @@ pub(crate) const GUESS_PATIENCE: Duration = Duration::from_secs(10);
 /// STATUS_INSUFFICIENT_RESOURCES.
 pub(crate) const HELD_BACK_PER_CONNECTION: usize = 32;
 
+/// Logons of all connections that wait, each with its request in memory, which is at most
+/// [`MAX_FRAME_UNAUTHENTICATED`] of a stranger. One more lets the oldest go.
+pub(crate) const HELD_BACK: usize = 512;
+
 /// How often something may be wrong: so many times at once, and once in each interval from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GuessRate {

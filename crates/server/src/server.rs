@@ -16,7 +16,7 @@ use wire::{FileTime, Guid};
 
 use crate::admin::Desk;
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
-use crate::connection::InputBudget;
+use crate::connection::{HeldBackLogons, InputBudget};
 use crate::guesses::Guesses;
 use crate::limits;
 use crate::notify::Watches;
@@ -65,6 +65,8 @@ pub(crate) struct Server {
     pub(crate) guests_input: InputBudget,
     /// When the log last said that connections are dropped to make room.
     told_of_eviction: Mutex<Option<Instant>>,
+    /// The logons that are held back.
+    pub(crate) held_back: HeldBackLogons,
     guesses: Mutex<Guesses>,
     /// How many may ask at the same time.
     pub(crate) desk: Desk,
@@ -157,6 +159,7 @@ impl Server {
             strangers_input: InputBudget::new(limits::STRANGERS_INPUT),
             guests_input: InputBudget::new(limits::GUESTS_INPUT),
             told_of_eviction: Mutex::default(),
+            held_back: HeldBackLogons::default(),
             guesses: Mutex::default(),
             desk: Desk::default(),
             happened,

@@ -7,6 +7,7 @@
 mod answer;
 mod budget;
 mod dispatch;
+mod held_back;
 mod input;
 mod output;
 mod pending;
@@ -37,6 +38,7 @@ use wire::SessionId;
 pub(crate) use answer::AnswerBuilder;
 pub(crate) use budget::InputBudget;
 pub(crate) use dispatch::Violation;
+pub(crate) use held_back::{HeldBack, HeldBackLogons};
 pub(crate) use output::{Answer, Tail};
 pub(crate) use pending::Pending;
 pub(crate) use request::{Chain, Outcome, Request};
@@ -453,36 +455,5 @@ impl Connection {
         };
         other.release(self.id);
         own.hold(self.id, link, held);
-    }
-
-    /// Takes a place among the logons that are held back; none where there are too many.
-    pub(crate) fn hold_back(&self) -> Option<HeldBack<'_>> {
-        let place = HeldBack(self);
-        let before = self.held_back.fetch_add(1, Ordering::Relaxed);
-        (before < limits::HELD_BACK_PER_CONNECTION).then_some(place)
-    }
-}
-
-/// A logon that is held back.
-pub(crate) struct HeldBack<'a>(&'a Connection);
-
-impl HeldBack<'_> {
-    /// Waits, at most until the connection is over.
-    pub(crate) async fn wait(&self, time: Duration) {
-        tokio::select! {
-            () = tokio::time::sleep(time) => {}
-            () = self.0.over.cancelled() => {}
-        }
-    }
-
-    /// Whether nobody waits for the answer any more.
-    pub(crate) fn is_over(&self) -> bool {
-        self.0.over.is_cancelled()
-    }
-}
-
-impl Drop for HeldBack<'_> {
-    fn drop(&mut self) {
-        self.0.held_back.fetch_sub(1, Ordering::Relaxed);
     }
 }

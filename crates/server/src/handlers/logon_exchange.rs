@@ -1,4 +1,4 @@
-//! A message of a logon, judged in its turn: guessing passwords takes time (`crate::guesses`).
+//! Judging a message of a logon in its turn: MS-SMB2 3.3.5.5.3. Guessing passwords takes time (`crate::guesses`).
 
 use std::sync::Arc;
 
@@ -80,6 +80,9 @@ impl LogonExchange<'_> {
             place.wait(wait).await;
             if place.is_over() || self.session.has_ended() {
                 return Err(NtStatus::USER_SESSION_DELETED);
+            }
+            if place.has_to_go() {
+                return Ok((Judged::OutOfPatience, PreauthHash::default()));
             }
         }
     }

@@ -62,6 +62,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         false => None,
     };
     let (step, preauth) = logon.judge_in_turn(request.message, claim.as_ref(), place.as_ref()).await?;
+    request.held_back = !matches!(step, Judged::Step(Step::Continue(_) | Step::Done(_)));
     let base = answer.base();
     match step {
         Judged::Step(Step::Continue(token)) => {
