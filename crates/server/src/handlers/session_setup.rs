@@ -17,7 +17,7 @@ use super::logon_exchange::{Judged, LogonExchange};
 use super::malformed;
 use super::negotiate::Negotiated;
 use crate::admin::{Roles, logon_refused};
-use crate::config::{Encryption, Settings, Signing};
+use crate::config::{Allow, Encryption, Settings, Signing};
 use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
 use crate::security::Token;
 use crate::server::Server;
@@ -380,8 +380,13 @@ fn establish(
 
 /// Whether a role lets the user administer the server, as [`Caller`](crate::admin::Caller) has it.
 fn may_administer(settings: &Settings, user: &User) -> bool {
-    let groups = || crate::identity::group_names(&user.name);
-    user.kind == IdentityKind::User && Roles::of(&settings.roles, &user.name, groups).administer
+    if user.kind != IdentityKind::User {
+        return false;
+    }
+    // Groups are looked up only where one of these roles has some.
+    let roles: Vec<_> =
+        settings.roles.iter().filter(|role| role.allow == Allow::Administer).cloned().collect();
+    Roles::of(&roles, &user.name, || crate::identity::group_names(&user.name)).administer
 }
 
 /// Whose permissions apply, and whether the user is an administrator.

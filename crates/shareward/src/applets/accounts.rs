@@ -27,8 +27,8 @@ username [password | *] [/ACTIVE:{YES | NO}] [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Lists the server's accounts, shows one, changes its password, or lets it log on
-or not.
+Lists the server's accounts, shows one, changes its password, or says whether
+it may log on.
 
   username      the account
   password      the new password; others on this machine may see it there
@@ -39,11 +39,11 @@ or not.
   /ACTIVE:NO    the account may not log on
 
 Everybody may change the own password, and is asked for the old one first;
-administrators may change any, and only they activate accounts. Accounts are made and removed with
-'shareward user'.
+administrators may change any, and only they activate accounts. Accounts are
+made and removed with 'shareward user'.
 
-Exit codes: 0 done; 5 you may not; 86 the old password is wrong; 2 all else, as
-1909 the account is locked, 2114 no server runs, 2221 no such account.
+Exit codes: 0 done; 5 you may not; 86 the old password is wrong; 2 all else,
+as 1909 the account is locked, 2114 no server runs, 2221 no such account.
 ",
 };
 
