@@ -57,11 +57,11 @@ pub const STRANDED_PER_SESSION: usize = 64;
 /// Tree connects of one session: a client uses one for each share.
 pub const TREES_PER_SESSION: usize = 1_024;
 
-/// Tree connects that a connection's sessions have together: a terminal server's users have some ten each.
-pub const TREES_PER_CONNECTION: usize = 16_384;
+/// Tree connects that a connection's sessions have together: some eight for each user of a terminal server.
+pub const TREES_PER_CONNECTION: usize = 8_192;
 
-/// Tree connects at once: two for each session.
-pub const TREES: usize = 262_144;
+/// Tree connects at once, about a kilobyte each: as many as sessions, few of which there are at the same time.
+pub const TREES: usize = 131_072;
 
 /// Opens at once: the descriptors a process may have on a server tuned for it.
 pub const OPENS: usize = 1_048_576;
