@@ -120,7 +120,8 @@ impl World {
 
     fn connection(&mut self, number: u8) -> ConnectionId {
         let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 50_000);
-        let connection = self.state.add_connection(peer, number, self.now).unwrap();
+        let (connection, effects) = self.state.add_connection(peer, number, self.now).unwrap();
+        assert!(effects.is_empty(), "a connection that pushes another out");
         let details =
             ConnectionDetails { client_guid: guid(number), dialect: Dialect::SMB311, client_name: None };
         self.state.connection_negotiated(connection, details);
@@ -176,10 +177,11 @@ impl World {
 
     fn logged_on(&mut self, number: u8, connection: ConnectionId) -> Client {
         let created = self.state.create_session(connection, |_, _, _| number, self.now);
-        let session = created.map(|it| it.session_id).unwrap();
+        let session = created.map(|(it, _)| it.session_id).unwrap();
         let identity =
             Identity { user: format!("user{number}").into(), domain: "DOMAIN".into(), ..Identity::default() };
-        self.state.session_valid(session, identity, None, self.now).unwrap();
+        let effects = self.state.session_valid(session, identity, None, self.now).unwrap();
+        assert!(effects.is_empty(), "a session that pushes another out");
         let tree = self.tree(session);
         Client { number, connection, session, tree }
     }

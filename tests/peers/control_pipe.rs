@@ -174,3 +174,32 @@ async fn a_cancelled_write_says_what_was_taken() {
     }
     assert!(taken.iter().any(|(count, length)| count < length), "{taken:?}");
 }
+
+/// Somebody who opens many pipes has some of them served, and leaves the others to others.
+#[tokio::test]
+async fn one_user_does_not_take_all_places() {
+    let setup = Setup::default();
+    let server = Shareward::start(&setup);
+    let (_connection, tree_of_bob) = tree(server.address(), &setup, "bob", "IPC$").await;
+    let mut served = Vec::new();
+    let refusal = loop {
+        let pipe = pipe(&tree_of_bob).await;
+        match pipe.write(0, get("/v1/clock")).await {
+            Ok(_) => served.push(pipe),
+            Err(error) => break error,
+        }
+        assert!(served.len() < 200, "no end of pipes");
+    };
+    assert!(refusal.is(NtStatus::PIPE_NOT_AVAILABLE), "{refusal}");
+    for user in ["alice", "admin"] {
+        let (_connection, tree) = tree(server.address(), &setup, user, "IPC$").await;
+        let pipe = pipe(&tree).await;
+        pipe.write(0, get("/v1/clock")).await.expect("write");
+        assert_eq!(answer(&pipe).await.0, 200, "{user}");
+    }
+    // What is given back can be had again.
+    served.pop().expect("a pipe").close().await.expect("close");
+    let pipe = pipe(&tree_of_bob).await;
+    pipe.write(0, get("/v1/clock")).await.expect("write");
+    assert_eq!(answer(&pipe).await.0, 200);
+}

@@ -17,7 +17,7 @@ use thiserror::Error;
 use wire::FileTime;
 use zeroize::Zeroizing;
 
-use crate::limits::{MAX_RESPONSE_AGE, MAX_TOKEN};
+use crate::limits::{MAX_MECHANISM_LIST, MAX_NEGOTIATE, MAX_RESPONSE_AGE, MAX_TOKEN};
 use crate::ntlm::av_pair::ClientChallenge;
 use crate::ntlm::{
     self, Authenticate, AvFlags, AvId, AvPairs, Challenge, Negotiate, NegotiateFlags, NtlmError, NtlmSeal,
@@ -87,6 +87,17 @@ pub struct Logon {
     pub identity: Identity,
     /// `ExportedSessionKey` (MS-NLMP 3.1.1.1); zeros for a guest, with whom nothing is shared.
     pub session_key: [u8; 16],
+}
+
+/// Who a client says it is, before anything of that is proved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The account.
+    pub user: String,
+    /// Its domain.
+    pub domain: String,
+    /// The client's computer.
+    pub workstation: String,
 }
 
 /// Who logged on.
@@ -177,6 +188,20 @@ impl Acceptor {
         spnego::server_offer(&[Mechanism::NtlmSsp])
     }
 
+    /// Who the client says it is in this token, if that is its AUTHENTICATE message, which
+    /// [`step`](Self::step) is going to judge. None for an anonymous logon, and where the token is not well
+    /// formed.
+    pub fn claim(&self, token: &[u8]) -> Option<Claim> {
+        let State::Challenged(exchange) = &self.state else { return None };
+        let bytes = match &exchange.framing {
+            Framing::Raw => token.to_vec(),
+            Framing::Spnego(_) => expect_response(token).ok()?.token?,
+        };
+        let message = Authenticate::decode(&bytes).ok().filter(|message| !message.is_anonymous())?;
+        let Authenticate { user, domain, workstation, .. } = message;
+        Some(Claim { user, domain, workstation })
+    }
+
     /// Takes the client's next token. `now` must not be [`FileTime::NONE`].
     pub fn step(&mut self, token: &[u8], accounts: &dyn Accounts, now: FileTime) -> Step {
         let state = core::mem::replace(&mut self.state, State::Finished);
@@ -222,6 +247,9 @@ impl Acceptor {
             return Err(Refusal::Malformed);
         };
         let NegTokenInit { mechanisms, mechanism_list, token, .. } = init;
+        if mechanism_list.len() > MAX_MECHANISM_LIST {
+            return Err(Refusal::Malformed);
+        }
         if !mechanisms.contains(&Mechanism::NtlmSsp) {
             return Err(Refusal::NoCommonMechanism);
         }
@@ -242,6 +270,9 @@ impl Acceptor {
 
     /// Answers a NEGOTIATE message with a CHALLENGE (MS-NLMP 3.2.5.1.1).
     fn challenge(&mut self, negotiate: &[u8], framing: Framing, now: FileTime) -> Result<Step, Refusal> {
+        if negotiate.len() > MAX_NEGOTIATE {
+            return Err(Refusal::Malformed);
+        }
         let asked = Negotiate::decode(negotiate)?.flags;
         let charset = if asked.contains(NegotiateFlags::UNICODE) {
             NegotiateFlags::UNICODE

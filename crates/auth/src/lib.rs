@@ -25,7 +25,7 @@ pub mod spnego;
 pub mod users;
 
 pub use acceptor::{
-    Acceptor, AcceptorConfig, AccountRecord, Accounts, Identity, IdentityKind, Logon, Refusal, Step,
+    Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, Identity, IdentityKind, Logon, Refusal, Step,
 };
 pub use initiator::{ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions};
 pub use kdf::{CipherKey, SessionKeys};

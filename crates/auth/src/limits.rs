@@ -6,6 +6,15 @@ use core::time::Duration;
 /// (MS-SMB2 2.2.5), so nothing longer can arrive.
 pub const MAX_TOKEN: usize = 0xffff;
 
+/// Bytes of a NEGOTIATE message: 40, and the names of a domain and a workstation (MS-NLMP 2.2.1.1). It is kept
+/// until the logon is over, because the MIC covers it, and everybody can begin logons. A longer one is
+/// malformed.
+pub const MAX_NEGOTIATE: usize = 2048;
+
+/// Bytes of one `MechTypeList`, which is kept as long, and for the same reason: [`MAX_MECHANISMS`] object
+/// identifiers take some hundred. A longer one is malformed.
+pub const MAX_MECHANISM_LIST: usize = 2048;
+
 /// Mechanisms in one `MechTypeList`; Windows offers four.
 pub const MAX_MECHANISMS: usize = 32;
 

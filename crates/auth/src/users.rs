@@ -28,6 +28,11 @@ pub fn now() -> FileTime {
     FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
 }
 
+/// A name as accounts are looked up: two names are one account's where this is the same.
+pub fn folded(name: &str) -> String {
+    upper(name)
+}
+
 /// The accounts of a users file.
 #[derive(Clone, Default)]
 pub struct UserDb {
@@ -300,6 +305,11 @@ impl UserDb {
     /// Enables or disables an account.
     pub fn set_enabled(&mut self, name: &str, enabled: bool) -> Result<(), ChangeError> {
         self.change(name, |user| user.flags.set('D', !enabled))
+    }
+
+    /// Takes a lock-out (`L`) back that another program has written; Shareward's own is in no file.
+    pub fn unlock(&mut self, name: &str) -> Result<(), ChangeError> {
+        self.change(name, |user| user.flags.set('L', false))
     }
 
     /// Removes an account.

@@ -172,6 +172,38 @@ fn anonymous_is_recognised_and_allowed_only_by_configuration() {
 }
 
 #[test]
+fn a_claim_is_told_before_it_is_judged_and_only_then() {
+    for options in habits() {
+        let shown = format!("{options:?}");
+        let mut acceptor = Acceptor::new(config());
+        let mut initiator = Initiator::new(alice("wrong"), "server").with_options(options);
+        let mut answer: Option<Vec<u8>> = None;
+        let claim = loop {
+            let Ok(ClientStep::Token(token)) = initiator.step(answer.as_deref()) else { panic!("{shown}") };
+            let claim = acceptor.claim(&token);
+            match acceptor.step(&token, &Table, NOW) {
+                Step::Continue(next) => {
+                    assert_eq!(claim, None, "{shown}");
+                    answer = Some(next);
+                }
+                Step::Refused { .. } => break claim,
+                Step::Done(_) => panic!("{shown}"),
+            }
+        };
+        assert_eq!(claim.map(|it| (it.user, it.domain)), Some(("alice".into(), "DOM".into())), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_logon_is_small() {
+    let mut negotiate = Negotiate { flags: NegotiateFlags::UNICODE }.encode();
+    assert!(matches!(Acceptor::new(config()).step(&negotiate, &Table, NOW), Step::Continue(_)));
+    negotiate.resize(auth::limits::MAX_NEGOTIATE + 1, 0);
+    let step = Acceptor::new(config()).step(&negotiate, &Table, NOW);
+    assert!(matches!(step, Step::Refused { reason: Refusal::Malformed, .. }), "{step:?}");
+}
+
+#[test]
 fn a_guest_shares_no_key() {
     let guests = AcceptorConfig { guest_for_unknown: true, ..config() };
     let mut initiator = Initiator::new(Credentials::password("mallory", "", "x"), "server");

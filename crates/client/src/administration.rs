@@ -6,7 +6,8 @@ use std::pin::Pin;
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, Event, EventQuery, FileQuery, Logon, NewShare,
     OpenFile, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
-    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, Who, WhoQuery, number,
+    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
+    number,
 };
 use futures_util::Stream;
 
@@ -128,6 +129,11 @@ pub trait Administration {
 
     /// The accounts.
     fn users(&self) -> Answer<'_, Vec<User>> {
+        unsupported()
+    }
+
+    /// Enables or disables an account; to enable it unlocks it too. 2221 where there is no such account.
+    fn change_user<'a>(&'a self, _user: &'a str, _change: &'a UserChange) -> Answer<'a, User> {
         unsupported()
     }
 

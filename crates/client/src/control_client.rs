@@ -7,8 +7,8 @@ use bytes::Bytes;
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, Event, EventQuery, FileQuery, Logon, NewShare,
     OpenFile, Page, PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session,
-    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, Who, WhoQuery, number,
-    route,
+    SessionQuery, Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery,
+    number, route,
 };
 use futures_util::stream;
 use hyper::{Method, StatusCode};
@@ -263,6 +263,10 @@ impl<C: Transport> Administration for ControlClient<C> {
 
     fn users(&self) -> Answer<'_, Vec<User>> {
         Box::pin(async move { Ok(self.request::<Page<User>>(Method::GET, route::USERS).await?.items) })
+    }
+
+    fn change_user<'a>(&'a self, user: &'a str, change: &'a UserChange) -> Answer<'a, User> {
+        Box::pin(async move { self.send(Method::PATCH, &route::user(user), change).await })
     }
 
     fn set_password<'a>(&'a self, user: &'a str, change: &'a PasswordChange) -> Answer<'a, User> {

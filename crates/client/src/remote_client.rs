@@ -6,7 +6,7 @@ use auth::Credentials;
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, EventQuery, FileQuery, Logon, NewShare, OpenFile,
     PasswordChange, Refusal, RefusalQuery, ServerInfo, Service, ServiceAction, Session, SessionQuery,
-    Settings, SettingsChange, Share, ShareChange, Statistics, User, Who, WhoQuery, number,
+    Settings, SettingsChange, Share, ShareChange, Statistics, User, UserChange, Who, WhoQuery, number,
 };
 use tokio::sync::OnceCell;
 
@@ -155,6 +155,10 @@ impl Administration for RemoteClient {
 
     fn users(&self) -> Answer<'_, Vec<User>> {
         Box::pin(async move { self.way().await?.users().await })
+    }
+
+    fn change_user<'a>(&'a self, user: &'a str, change: &'a UserChange) -> Answer<'a, User> {
+        Box::pin(async move { self.way().await?.change_user(user, change).await })
     }
 
     fn set_password<'a>(&'a self, user: &'a str, change: &'a PasswordChange) -> Answer<'a, User> {

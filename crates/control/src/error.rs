@@ -24,6 +24,8 @@ pub mod number {
     pub const NONE_MAPPED: u32 = 1332;
     /// ERROR_BUSY.
     pub const BUSY: u32 = 170;
+    /// ERROR_ACCOUNT_LOCKED_OUT.
+    pub const ACCOUNT_LOCKED_OUT: u32 = 1909;
     /// NERR_ServerNotStarted.
     pub const SERVER_NOT_STARTED: u32 = 2114;
     /// NERR_UnknownDevDir.
@@ -71,7 +73,7 @@ impl Error {
     pub fn http_status(&self) -> u16 {
         match self.code {
             number::ACCESS_DENIED => 403,
-            number::INVALID_PASSWORD => 403,
+            number::INVALID_PASSWORD | number::ACCOUNT_LOCKED_OUT => 403,
             number::INVALID_PARAMETER | number::NONE_MAPPED | number::UNKNOWN_DEV_DIR => 400,
             number::DUPLICATE_SHARE | number::FILE_INVALID => 409,
             number::NET_NAME_NOT_FOUND

@@ -43,7 +43,7 @@ pub use session::{CloseSessions, Session, SessionQuery, SessionShare};
 pub use settings::{Clock, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics};
 pub use share::{Connection, ConnectionQuery, Grant, GrantRight, NewShare, Share, ShareChange, ShareKind};
 pub use timestamp::Timestamp;
-pub use user::{Logon, PasswordChange, User};
+pub use user::{Logon, PasswordChange, User, UserChange};
 pub use who::{Who, WhoQuery};
 pub use word::Word;
 

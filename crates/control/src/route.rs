@@ -26,7 +26,8 @@
 //! | POST | [`SERVICE`] | [`crate::ServiceAction`] | [`crate::Service`] | 5, 87 |
 //! | GET | [`CLOCK`] | | [`crate::Clock`] | 5 |
 //! | GET | [`USERS`] | | [`crate::Page`] of [`crate::User`], always whole | 5 |
-//! | PUT | [`USER_PASSWORD`] | [`crate::PasswordChange`] | [`crate::User`] | 5, 86, 87, 2221 |
+//! | PATCH | [`USER`] | [`crate::UserChange`] | [`crate::User`] | 5, 87, 2221 |
+//! | PUT | [`USER_PASSWORD`] | [`crate::PasswordChange`] | [`crate::User`] | 5, 86, 87, 170, 1909, 2221 |
 //! | GET | [`LOGONS`] | | [`crate::Page`] of [`crate::Logon`], always whole | 5 |
 //!
 //! Changes are kept in the configuration file, whose comments stay. 1006 says that the file was edited
@@ -77,13 +78,15 @@ pub const SERVICE: &str = "/v1/service";
 pub const CLOCK: &str = "/v1/clock";
 /// The accounts.
 pub const USERS: &str = "/v1/users";
+/// One account, by its name.
+pub const USER: &str = "/v1/users/{name}";
 /// An account's password.
 pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
 /// Who is logged on at the machine itself.
 pub const LOGONS: &str = "/v1/logons";
 
 /// Every route with each of its methods.
-pub const ALL: [(&str, &str); 26] = [
+pub const ALL: [(&str, &str); 27] = [
     ("GET", SERVER),
     ("GET", SESSIONS),
     ("GET", SESSION),
@@ -108,6 +111,7 @@ pub const ALL: [(&str, &str); 26] = [
     ("POST", SERVICE),
     ("GET", CLOCK),
     ("GET", USERS),
+    ("PATCH", USER),
     ("PUT", USER_PASSWORD),
     ("GET", LOGONS),
 ];
@@ -135,6 +139,11 @@ pub fn close_file(id: u32, how: &CloseFile) -> String {
 /// The address of the share `name`.
 pub fn share(name: &str) -> String {
     format!("{SHARES}/{}", escaped(name))
+}
+
+/// The address of the account `name`.
+pub fn user(name: &str) -> String {
+    format!("{USERS}/{}", escaped(name))
 }
 
 /// The address of the password of the account `name`.

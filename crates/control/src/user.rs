@@ -18,6 +18,20 @@ pub struct User {
     pub password_set: Option<Timestamp>,
     /// Whether it has a password at all.
     pub password_required: Option<bool>,
+    /// Whether it is locked: too many passwords were wrong.
+    pub locked: Option<bool>,
+    /// When it is unlocked by itself; none where it is not locked, or until an administrator unlocks it.
+    pub locked_until: Option<Timestamp>,
+    /// How many wrong passwords count towards a lock at the moment.
+    pub wrong_passwords: Option<u32>,
+}
+
+/// The body of `PATCH /v1/users/{name}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserChange {
+    /// Whether it may log on. `true` unlocks it as well.
+    pub active: bool,
 }
 
 /// The body of `PUT /v1/users/{name}/password`. Users change their own and give the old one; administrators need not.

@@ -7,7 +7,7 @@ use control::{
     EventQuery, FileQuery, Grant, GrantRight, LockRange, Logon, NewShare, OpenFile, Outcome, Page,
     PasswordChange, Refusal, RefusalKind, RefusalQuery, ServerInfo, Service, ServiceAction, ServiceState,
     Session, SessionQuery, SessionShare, Settings, SettingsChange, Share, ShareChange, ShareKind, Statistics,
-    Timestamp, User, Who, WhoQuery, route,
+    Timestamp, User, UserChange, Who, WhoQuery, route,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -142,6 +142,7 @@ fn bodies() {
     fits("ShareChange", &ShareChange { grants: Some(vec![grant()]), ..ShareChange::default() });
     fits("NewShare", &NewShare::default());
     fits("SettingsChange", &SettingsChange::default());
+    fits("UserChange", &UserChange { active: true });
     fits("PasswordChange", &PasswordChange { old: None, new: "x".into() });
     for action in [ServiceAction::Stop, ServiceAction::Pause, ServiceAction::Continue] {
         fits("ServiceAction", &action);

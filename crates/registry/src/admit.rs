@@ -11,13 +11,15 @@ use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
 use crate::file::File;
 use crate::lease::{Lease, usable};
+use crate::limits::{STRANGERS_PART, has_room};
 use crate::open::{Home, Open, Owner};
 use crate::paths::folded;
 use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
 use crate::{
-    CloseReason, Effects, FileKey, Identity, LeaseId, LimitReached, OpenShared, Shell, State, Time, cost,
+    CloseReason, Effects, FileKey, Identity, LeaseId, LimitReached, OpenShared, Shell, Standing, State, Time,
+    cost,
 };
 
 /// The objects a request came with.
@@ -196,7 +198,11 @@ impl<S: Shell> State<S> {
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {
-        if self.opens.len() >= self.limits.opens {
+        let standing = self.standing_of(session);
+        let of_stranger = standing == Standing::Stranger;
+        if !has_room(self.limits.opens, self.opens.len(), standing)
+            || of_stranger && self.stranger_opens >= (self.limits.opens / STRANGERS_PART).max(1)
+        {
             return Err(Refused::LimitReached(LimitReached::Opens));
         }
         let opens = self.sessions.get(&session).map_or(0, |it| it.open_count);
@@ -341,6 +347,7 @@ impl<S: Shell> State<S> {
             locks: 0,
             waiting_locks: 0,
             unanswered_breaks: 0,
+            of_stranger: self.standing_of(requester.home.session) == Standing::Stranger,
             shared,
             attached: attach(&granted),
         };
@@ -351,7 +358,14 @@ impl<S: Shell> State<S> {
         granted
     }
 
+    fn standing_of(&self, session: SessionGlobalId) -> Standing {
+        self.sessions.get(&session).map_or(Standing::Stranger, |it| it.identity.standing())
+    }
+
     fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
+        if open.of_stranger {
+            self.stranger_opens = self.stranger_opens.saturating_add(1);
+        }
         if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
             file.enter(id, &open);
             self.paths.insert((open.share_id, open.folded.clone(), id));

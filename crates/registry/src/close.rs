@@ -16,7 +16,7 @@ use crate::snapshot::after_bound;
 use crate::statistics::count;
 use crate::{
     Cancelled, CloseReason, Dropped, Effects, EndReason, LeaseId, NotFound, OpenRef, Outcome, RequestKey,
-    Rest, SessionEnded, SessionFilter, Shell, State, Time, TreeEnded,
+    Rest, SessionEnded, SessionFilter, Shell, Standing, State, Time, TreeEnded,
 };
 
 impl<S: Shell> State<S> {
@@ -180,6 +180,9 @@ impl<S: Shell> State<S> {
         Self::leave_orphans(&mut self.orphans, id, &mut open);
         self.paths.remove(&(open.share_id, open.folded.clone(), id));
         open.shared.close(reason);
+        if open.of_stranger {
+            self.stranger_opens = self.stranger_opens.saturating_sub(1);
+        }
         self.volatile_ids.remove(&open.file_id.volatile);
         if let Some(home) = open.home {
             if let Some(tree) = self.trees.get_mut(&home.tree) {
@@ -238,6 +241,11 @@ impl<S: Shell> State<S> {
         if let Some(session) = self.sessions.get_mut(&tree.session) {
             session.trees.remove(&tree.tree_id);
             session.ended_trees.insert(id);
+            for channel in &session.channels {
+                if let Some(connection) = self.connections.get_mut(channel) {
+                    connection.trees = connection.trees.saturating_sub(1);
+                }
+            }
         }
     }
 
@@ -274,6 +282,9 @@ impl<S: Shell> State<S> {
         }
         if let Some(share) = self.removed_shares.get_mut(&tree.share_id) {
             share.uses.remove(&id);
+        }
+        if tree.of_stranger {
+            self.stranger_trees = self.stranger_trees.saturating_sub(1);
         }
         self.events
             .push(now, EventKind::TreeDown { tree: id, session: tree.session, share: tree.share_name });
@@ -338,7 +349,13 @@ impl<S: Shell> State<S> {
     ) {
         let Some(Ending { reason, hung_up }) = session.ending else { return };
         effects.spent = effects.spent.saturating_add(1);
+        self.stranger_sessions.remove(session.group, id);
+        if let Some(deadline) = session.logon_deadline {
+            self.deadlines.clear(deadline, Deadline::Logon(id));
+            self.in_progress.remove(session.group, id);
+        }
         let mut connections = Vec::new();
+        let mut nobodys = Vec::new();
         for channel in &session.channels {
             let Some(connection) = self.connections.get_mut(channel) else {
                 continue;
@@ -346,11 +363,17 @@ impl<S: Shell> State<S> {
             connection.sessions.remove(&id);
             connections.push(connection.attached.clone());
             let is_done = connection.sessions.is_empty();
+            if is_done {
+                nobodys.push(*channel);
+            }
             // An administrator ends a session, not a connection: its client is to hear so (MS-SMB2 3.3.4.12).
             if is_done && matches!(reason, EndReason::Expired | EndReason::Shutdown) {
                 effects.disconnected.push(connection.attached.clone());
             }
             self.index_client(*channel);
+        }
+        for connection in nobodys {
+            self.set_standing(connection, Standing::Stranger);
         }
         if session.state != SessionState::InProgress {
             match reason {

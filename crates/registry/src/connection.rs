@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use wire::{Dialect, Guid, SessionGlobalId};
 
+use crate::crowd::{AddressGroup, Crowd};
 use crate::events::EventKind;
+use crate::limits::{STRANGERS_PER_ADDRESS_PART, has_room};
 use crate::locks::Waiting;
 use crate::rest::Work;
 use crate::{ConnectionId, Effects, EndReason, LimitReached, RequestKey, Rest, Shell, State, Time};
@@ -17,13 +19,32 @@ pub(crate) struct Connection<S: Shell> {
     pub(crate) client_guid: Guid,
     pub(crate) dialect: Option<Dialect>,
     pub(crate) created: Time,
+    pub(crate) standing: Standing,
     pub(crate) sessions: BTreeSet<SessionGlobalId>,
+    /// How many tree connects its sessions have: derived, for the limit.
+    pub(crate) trees: usize,
     pub(crate) waiting: BTreeSet<RequestKey>,
     /// Its client closed it, in order.
     pub(crate) hung_up: bool,
     /// It is lost: nothing is sent on it any more.
     pub(crate) lost: bool,
     pub(crate) attached: S::Connection,
+}
+
+/// Who a connection's or session's client is known to be, from the least to the most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// Nobody has logged on, or nobody in particular: an anonymous session, or a guest's, that is connected to
+    /// no share but IPC$.
+    #[default]
+    Stranger,
+    /// An anonymous caller or a guest has connected to a share that takes guests. Its server's operator lets it
+    /// work there; it has proved nothing all the same.
+    Guest,
+    /// A user has logged on.
+    User,
+    /// An administrator has logged on.
+    Administrator,
 }
 
 /// What NEGOTIATE settled (MS-SMB2 3.3.5.4).
@@ -54,18 +75,30 @@ pub struct ConnectionInfo {
     pub created: Time,
     /// How many sessions it carries.
     pub sessions: usize,
+    /// Who its client is known to be.
+    pub standing: Standing,
 }
 
 impl<S: Shell> State<S> {
-    /// Takes in a new transport connection (MS-SMB2 3.3.5.1).
+    /// Takes in a new transport connection (MS-SMB2 3.3.5.1). Where its address has too many without a logon,
+    /// or the table is full, the oldest of those is dropped to make room; users' connections are not.
     pub fn add_connection(
         &mut self,
         peer: SocketAddr,
         attached: S::Connection,
         now: Time,
-    ) -> Result<ConnectionId, LimitReached> {
+    ) -> Result<(ConnectionId, Effects<S>), LimitReached> {
+        let mut effects = Effects::none();
+        let group = AddressGroup::of(peer.ip());
+        let part = (self.limits.connections / STRANGERS_PER_ADDRESS_PART).max(1);
+        let per_address = self.limits.strangers_per_address.min(part);
+        if let Some(oldest) = self.strangers.in_the_way(group, per_address, usize::MAX) {
+            self.evict(oldest, now, &mut effects);
+        }
         if self.connections.len() >= self.limits.connections {
-            return Err(LimitReached::Connections);
+            let strangers = self.strangers.oldest_of_largest();
+            let oldest = strangers.or_else(|| self.guests.oldest_of_largest());
+            self.evict(oldest.ok_or(LimitReached::Connections)?, now, &mut effects);
         }
         self.last_connection = self.last_connection.saturating_add(1);
         let id = ConnectionId(self.last_connection);
@@ -75,7 +108,9 @@ impl<S: Shell> State<S> {
             client_guid: Guid::default(),
             dialect: None,
             created: now,
+            standing: Standing::Stranger,
             sessions: BTreeSet::new(),
+            trees: 0,
             waiting: BTreeSet::new(),
             hung_up: false,
             lost: false,
@@ -84,7 +119,64 @@ impl<S: Shell> State<S> {
         self.events
             .push(now, EventKind::ConnectionUp { connection: id, client: connection.client_name.clone() });
         self.connections.insert(id, connection);
-        Ok(id)
+        self.strangers.insert(group, id);
+        Ok((id, effects))
+    }
+
+    /// Ends a connection to make room; its task hears so.
+    fn evict(&mut self, id: ConnectionId, now: Time, effects: &mut Effects<S>) {
+        let Some(attached) = self.connections.get(&id).map(|it| it.attached.clone()) else {
+            return;
+        };
+        effects.merge(self.disconnect(id, now));
+        effects.disconnected.push(attached);
+    }
+
+    /// Whether a client may become known on a connection: users leave the places that are kept for
+    /// administrators, and for whoever is about to log on as one.
+    pub(crate) fn check_standing(&self, id: ConnectionId, standing: Standing) -> Result<(), LimitReached> {
+        let before = self.connections.get(&id).map_or(Standing::Stranger, |it| it.standing);
+        if standing < Standing::User || standing <= before || before >= Standing::User {
+            return Ok(());
+        }
+        let nobodys = self.strangers.len().saturating_add(self.guests.len());
+        let known = self.connections.len().saturating_sub(nobodys);
+        if has_room(self.limits.connections, known, standing) {
+            Ok(())
+        } else {
+            Err(LimitReached::Connections)
+        }
+    }
+
+    /// Raises what is known of a connection's client.
+    pub(crate) fn raise_standing(&mut self, id: ConnectionId, standing: Standing) {
+        if self.connections.get(&id).is_some_and(|it| it.standing < standing) {
+            self.set_standing(id, standing);
+        }
+    }
+
+    /// Sets what is known of a connection's client.
+    pub(crate) fn set_standing(&mut self, id: ConnectionId, standing: Standing) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut connection.standing, standing);
+        let group = AddressGroup::of(connection.peer.ip());
+        if let Some(crowd) = self.crowd_of(before) {
+            crowd.remove(group, id);
+        }
+        if let Some(crowd) = self.crowd_of(standing) {
+            crowd.insert(group, id);
+        }
+    }
+
+    /// The connections of this standing, where they make room for others.
+    fn crowd_of(&mut self, standing: Standing) -> Option<&mut Crowd<ConnectionId>> {
+        match standing {
+            Standing::Stranger => Some(&mut self.strangers),
+            Standing::Guest => Some(&mut self.guests),
+            Standing::User | Standing::Administrator => None,
+        }
     }
 
     /// Records what NEGOTIATE settled (MS-SMB2 3.3.5.4). A connection that is gone stays gone.
@@ -145,7 +237,12 @@ impl<S: Shell> State<S> {
         if let Some(after) = more {
             effects.rest.push(Rest(Work::LeaseBreaks { client, lost: id, after }));
         }
-        self.connections.remove(&id);
+        if let Some(connection) = self.connections.remove(&id) {
+            let group = AddressGroup::of(connection.peer.ip());
+            if let Some(crowd) = self.crowd_of(connection.standing) {
+                crowd.remove(group, id);
+            }
+        }
         self.events.push(now, EventKind::ConnectionDown { connection: id });
         effects
     }
@@ -205,8 +302,10 @@ impl<S: Shell> State<S> {
         if found.channels.len() > 1 {
             let was_first = found.channels.first() == Some(&connection);
             found.channels.retain(|channel| *channel != connection);
+            let trees = found.trees.len();
             if let Some(found) = self.connections.get_mut(&connection) {
                 found.sessions.remove(&session);
+                found.trees = found.trees.saturating_sub(trees);
             }
             self.repeat_breaks(session, connection, was_first, None, now, effects);
             return;
@@ -229,6 +328,7 @@ impl<S: Shell> Connection<S> {
             dialect: self.dialect,
             created: self.created,
             sessions: self.sessions.len(),
+            standing: self.standing,
         }
     }
 }

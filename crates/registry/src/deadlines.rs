@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::ops::Bound;
 
-use wire::{FileGlobalId, Guid};
+use wire::{FileGlobalId, Guid, SessionGlobalId};
 
 use crate::caching::Caching;
-use crate::{CloseReason, Effects, LeaseId, Shell, State, Time};
+use crate::{CloseReason, Effects, EndReason, LeaseId, Shell, State, Time};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Deadline {
     OplockBreak(FileGlobalId),
     LeaseBreak(LeaseId),
     Durable(FileGlobalId),
+    Logon(SessionGlobalId),
 }
 
 /// A break that a client is to acknowledge, and by when.
@@ -91,8 +92,9 @@ impl<S: Shell> State<S> {
     }
 
     /// Lets time pass: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1, 3.3.6.5),
-    /// durable opens whose client did not come back are closed (MS-SMB2 3.3.6.2). What is due and not done under
-    /// this hold of the lock [stays due](Self::poll_timeout).
+    /// Lets time pass: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1, 3.3.6.5), durable opens whose
+    /// client did not come back are closed (MS-SMB2 3.3.6.2), sessions that nobody has logged on to end. What is due
+    /// and not done under this hold of the lock [stays due](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         while let Some((at, deadline)) = self.deadlines.next()
@@ -106,6 +108,9 @@ impl<S: Shell> State<S> {
                 Deadline::LeaseBreak(lease) => self.lease_break_timed_out(lease, now, &mut effects),
                 Deadline::Durable(open) => {
                     self.end_open(open, CloseReason::DurableExpired, now, &mut effects)
+                }
+                Deadline::Logon(session) => {
+                    self.end_session(session, EndReason::LogonFailed, now, &mut effects)
                 }
             }
         }

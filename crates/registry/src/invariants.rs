@@ -13,7 +13,8 @@ use crate::file::{File, FileKey, ShareMode};
 use crate::locks::Waiting;
 use crate::open::Open;
 use crate::paths::PathPlace;
-use crate::{Shell, State};
+use crate::session::SessionState;
+use crate::{AddressGroup, Shell, Standing, State};
 
 /// Returns what is wrong unless the condition holds.
 macro_rules! ensure {
@@ -28,6 +29,7 @@ impl<S: Shell> State<S> {
     /// Looks at everything and says what is wrong. Slow: for tests.
     pub fn check_invariants(&self) -> Result<(), String> {
         self.check_connections()?;
+        self.check_standings()?;
         self.check_sessions()?;
         self.check_trees()?;
         for (id, open) in &self.opens {
@@ -67,6 +69,63 @@ impl<S: Shell> State<S> {
                 ensure!(self.waiting.contains_key(request), "connection {id}: {request:?} waits for nothing");
             }
         }
+        Ok(())
+    }
+
+    fn check_standings(&self) -> Result<(), String> {
+        let consistent = self.strangers.is_consistent()
+            && self.guests.is_consistent()
+            && self.in_progress.is_consistent()
+            && self.stranger_sessions.is_consistent();
+        ensure!(consistent, "a crowd does not know how many it has");
+        let (mut strangers, mut guests) = (0, 0);
+        for (id, connection) in &self.connections {
+            let group = AddressGroup::of(connection.peer.ip());
+            let (is_stranger, is_guest) =
+                (self.strangers.contains(group, *id), self.guests.contains(group, *id));
+            ensure!(
+                is_stranger == (connection.standing == Standing::Stranger)
+                    && is_guest == (connection.standing == Standing::Guest),
+                "connection {id} is not where its standing {:?} belongs",
+                connection.standing
+            );
+            strangers += usize::from(is_stranger);
+            guests += usize::from(is_guest);
+            let sessions = connection.sessions.iter().filter_map(|it| self.sessions.get(it));
+            let trees: usize = sessions.map(|it| it.trees.len()).sum();
+            ensure!(
+                trees == connection.trees,
+                "connection {id} counts {} trees of {trees}",
+                connection.trees
+            );
+        }
+        ensure!(
+            (strangers, guests) == (self.strangers.len(), self.guests.len()),
+            "a crowd has connections that are gone"
+        );
+        let (mut in_progress, mut of_strangers) = (0, 0);
+        for (id, session) in &self.sessions {
+            let progresses = session.state == SessionState::InProgress;
+            let of_stranger = !progresses && session.identity.standing() == Standing::Stranger;
+            ensure!(
+                self.in_progress.contains(session.group, *id) == progresses
+                    && session.logon_deadline.is_some() == progresses
+                    && self.stranger_sessions.contains(session.group, *id) == of_stranger,
+                "session {id} is not where its state belongs"
+            );
+            in_progress += usize::from(progresses);
+            of_strangers += usize::from(of_stranger);
+        }
+        ensure!(
+            (in_progress, of_strangers) == (self.in_progress.len(), self.stranger_sessions.len()),
+            "a crowd has sessions that are gone"
+        );
+        let trees = self.trees.values().filter(|it| it.of_stranger).count();
+        let opens = self.opens.values().filter(|it| it.of_stranger).count();
+        ensure!(
+            (trees, opens) == (self.stranger_trees, self.stranger_opens),
+            "strangers have {trees} trees and {opens} opens"
+        );
         Ok(())
     }
 
@@ -355,6 +414,13 @@ impl<S: Shell> State<S> {
                     self.deadlines.contains(deadline, Deadline::Durable(*id)),
                     "open {id} would wait forever"
                 );
+            }
+        }
+        for (id, session) in &self.sessions {
+            if let Some(deadline) = session.logon_deadline {
+                expected += 1;
+                let set = self.deadlines.contains(deadline, Deadline::Logon(*id));
+                ensure!(set, "session {id} could be in progress forever");
             }
         }
         for (id, lease) in &self.leases {

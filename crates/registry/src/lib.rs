@@ -37,6 +37,7 @@ mod connection;
 mod cost;
 #[cfg(test)]
 mod cost_tests;
+mod crowd;
 mod deadlines;
 mod deletion;
 mod durable;
@@ -70,7 +71,8 @@ mod tree;
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 pub use caching::Readiness;
-pub use connection::{ConnectionDetails, ConnectionInfo};
+pub use connection::{ConnectionDetails, ConnectionInfo, Standing};
+pub use crowd::AddressGroup;
 pub use deadlines::AwaitedBreak;
 pub use deletion::{Removal, Replacing};
 pub use durable::{
@@ -92,7 +94,9 @@ pub use paths::{RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use rest::Rest;
-pub use session::{BindError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState, UserKind};
+pub use session::{
+    BindError, EstablishError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState, UserKind,
+};
 pub use share::{ShareDefinition, ShareExists, ShareKind};
 pub use snapshot::{
     FileFilter, FileSnapshot, Part, SessionFilter, SessionSnapshot, ShareSnapshot, TreeFilter, TreeSnapshot,

@@ -83,6 +83,8 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) waiting_locks: usize,
     /// Breaks of its oplock that its client did not acknowledge in time.
     pub(crate) unanswered_breaks: u32,
+    /// It was opened by an anonymous session, or a guest's.
+    pub(crate) of_stranger: bool,
     pub(crate) shared: Arc<OpenShared>,
     pub(crate) attached: S::Open,
 }

@@ -11,7 +11,8 @@
 //!
 //! 1 [`State::create_session`]; 2 [`State::session_valid`]; 3 [`State::expire_session`];
 //! 4 [`State::session_valid`] again (MS-SMB2 3.3.5.5.3, reauthentication);
-//! 5 [`State::close_session`](crate::State::close_session), the only way out.
+//! 5 [`State::close_session`](crate::State::close_session), the only way out; a session in progress goes by
+//! itself when its time is over, or when newer ones need its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,10 +20,15 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use wire::{SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
+use crate::crowd::AddressGroup;
+use crate::deadlines::Deadline;
 use crate::events::EventKind;
+use crate::limits::{STRANGERS_PART, has_room};
 use crate::open::Owner;
 use crate::statistics::count;
-use crate::{ConnectionId, EndReason, LimitReached, NotFound, RequestKey, Shell, State, Time};
+use crate::{
+    ConnectionId, Effects, EndReason, LimitReached, NotFound, RequestKey, Shell, Standing, State, Time,
+};
 
 pub(crate) struct Session<S: Shell> {
     pub(crate) session_id: SessionId,
@@ -34,6 +40,10 @@ pub(crate) struct Session<S: Shell> {
     /// Requests that wait for a break and whose connection is lost.
     pub(crate) stranded: Vec<RequestKey>,
     pub(crate) created: Time,
+    /// The address it was made from.
+    pub(crate) group: AddressGroup,
+    /// When it goes if it is still in progress.
+    pub(crate) logon_deadline: Option<Time>,
     pub(crate) trees: BTreeMap<TreeId, TreeGlobalId>,
     /// Tree connects that are being ended.
     pub(crate) ended_trees: BTreeSet<TreeGlobalId>,
@@ -121,6 +131,21 @@ pub struct SessionFlags {
     pub encrypted: bool,
     /// `Session.SigningRequired`.
     pub signed: bool,
+    /// The user may administer the server: what is kept for administrators is theirs.
+    pub administrator: bool,
+}
+
+impl Identity {
+    /// Who it is, as far as places are concerned.
+    pub fn standing(&self) -> Standing {
+        if self.flags.anonymous || self.flags.guest {
+            Standing::Stranger
+        } else if self.flags.administrator {
+            Standing::Administrator
+        } else {
+            Standing::User
+        }
+    }
 }
 
 /// The part of a session that requests touch without the registry's lock.
@@ -160,6 +185,15 @@ pub enum BindError {
     LimitReached(LimitReached),
 }
 
+/// Why a session did not become valid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EstablishError {
+    /// It is gone.
+    NotFound,
+    /// A limit stood in the way.
+    LimitReached(LimitReached),
+}
+
 /// What the registry knows of a session.
 pub struct SessionInfo<S: Shell> {
     /// `Session.SessionId`.
@@ -182,22 +216,34 @@ pub struct SessionInfo<S: Shell> {
 
 impl<S: Shell> State<S> {
     /// Begins a session on a connection, in progress (MS-SMB2 3.3.5.5.1). `attach` makes what the
-    /// server keeps with it, knowing its ids. A connection that is gone already has room for none.
+    /// server keeps with it, knowing its ids. A connection that is gone already has room for none. Sessions in
+    /// progress beyond their number make room, the oldest first.
     pub fn create_session(
         &mut self,
         connection: ConnectionId,
         attach: impl FnOnce(SessionId, SessionGlobalId, &Arc<SessionShared>) -> S::Session,
         now: Time,
-    ) -> Result<SessionInfo<S>, LimitReached> {
-        if self.sessions.len() >= self.limits.sessions {
-            return Err(LimitReached::Sessions);
+    ) -> Result<(SessionInfo<S>, Effects<S>), LimitReached> {
+        let Some(carrier) = self.connections.get(&connection) else {
+            return Err(LimitReached::Connections);
+        };
+        let most = match carrier.standing {
+            Standing::Stranger | Standing::Guest => self.limits.sessions_per_stranger,
+            Standing::User | Standing::Administrator => usize::MAX,
+        };
+        if carrier.sessions.len() >= most.min(self.limits.sessions_per_connection) {
+            return Err(LimitReached::SessionsPerConnection);
+        }
+        let group = AddressGroup::of(carrier.peer.ip());
+        let mut effects = Effects::none();
+        let (per_address, total) =
+            (self.limits.sessions_in_progress_per_address, self.limits.sessions_in_progress);
+        if let Some(oldest) = self.in_progress.in_the_way(group, per_address, total) {
+            self.end_session(oldest, EndReason::LogonFailed, now, &mut effects);
         }
         let Some(carrier) = self.connections.get_mut(&connection) else {
             return Err(LimitReached::Connections);
         };
-        if carrier.sessions.len() >= self.limits.sessions_per_connection {
-            return Err(LimitReached::SessionsPerConnection);
-        }
         let sessions = &self.sessions;
         let global_id =
             SessionGlobalId(self.session_globals.issue(|id| sessions.contains_key(&SessionGlobalId(id))));
@@ -210,6 +256,7 @@ impl<S: Shell> State<S> {
         };
         let shared = Arc::new(SessionShared::default());
         shared.touch(now);
+        let deadline = now.after_ms(self.limits.logon_timeout_ms);
         let session = Session {
             session_id,
             state: SessionState::InProgress,
@@ -218,6 +265,8 @@ impl<S: Shell> State<S> {
             channels: vec![connection],
             stranded: Vec::new(),
             created: now,
+            group,
+            logon_deadline: Some(deadline),
             trees: BTreeMap::new(),
             ended_trees: BTreeSet::new(),
             ending: None,
@@ -231,22 +280,36 @@ impl<S: Shell> State<S> {
         self.session_ids.insert(session_id, global_id);
         self.sessions.insert(global_id, session);
         self.index_client(connection);
-        Ok(info)
+        self.in_progress.insert(group, global_id);
+        self.deadlines.set(deadline, Deadline::Logon(global_id));
+        Ok((info, effects))
     }
 
     /// Makes a session valid: its authentication succeeded, for the first time or again (MS-SMB2
-    /// 3.3.5.5.3). `attached` replaces what the server keeps with it, where given.
+    /// 3.3.5.5.3). `attached` replaces what the server keeps with it, where given. Users are refused where what
+    /// is left is kept for administrators; of anonymous callers and guests the oldest make room.
     pub fn session_valid(
         &mut self,
         id: SessionId,
         identity: Identity,
         attached: Option<S::Session>,
         now: Time,
-    ) -> Result<(), NotFound> {
-        let global_id = self.session_global(id)?;
-        let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
+    ) -> Result<Effects<S>, EstablishError> {
+        let global_id = self.session_global(id).map_err(|_| EstablishError::NotFound)?;
+        let effects = self.make_room_to_establish(global_id, &identity, now)?;
+        let session = self.sessions.get_mut(&global_id).ok_or(EstablishError::NotFound)?;
         let first = session.state == SessionState::InProgress;
         session.state = SessionState::Valid;
+        let (group, standing) = (session.group, identity.standing());
+        if let Some(deadline) = session.logon_deadline.take() {
+            self.deadlines.clear(deadline, Deadline::Logon(global_id));
+            self.in_progress.remove(group, global_id);
+        }
+        if standing == Standing::Stranger {
+            self.stranger_sessions.insert(group, global_id);
+        } else {
+            self.stranger_sessions.remove(group, global_id);
+        }
         session.identity = identity;
         session.shared.touch(now);
         if let Some(name) = session
@@ -265,7 +328,41 @@ impl<S: Shell> State<S> {
             let (user, client) = (session.identity.user.clone(), session.owner.client.clone());
             self.events.push(now, EventKind::SessionUp { session: global_id, user, client });
         }
-        Ok(())
+        for channel in session.channels.clone() {
+            self.raise_standing(channel, standing);
+        }
+        Ok(effects)
+    }
+
+    /// Sees to it that a session can become valid as this identity's.
+    fn make_room_to_establish(
+        &mut self,
+        id: SessionGlobalId,
+        identity: &Identity,
+        now: Time,
+    ) -> Result<Effects<S>, EstablishError> {
+        let session = self.sessions.get(&id).ok_or(EstablishError::NotFound)?;
+        let (first, group) = (session.state == SessionState::InProgress, session.group);
+        let standing = identity.standing();
+        if !first && session.identity.standing() == standing {
+            return Ok(Effects::none());
+        }
+        for channel in &session.channels {
+            self.check_standing(*channel, standing).map_err(EstablishError::LimitReached)?;
+        }
+        let most = (self.limits.sessions / STRANGERS_PART).max(1);
+        let oldest = Some(standing).filter(|it| *it == Standing::Stranger);
+        let oldest = oldest.and_then(|_| self.stranger_sessions.in_the_way(group, usize::MAX, most));
+        let valid = self.sessions.len().saturating_sub(self.in_progress.len());
+        let used = valid.saturating_sub(usize::from(oldest.is_some()));
+        if first && !has_room(self.limits.sessions, used, standing) {
+            return Err(EstablishError::LimitReached(LimitReached::Sessions));
+        }
+        let mut effects = Effects::none();
+        if let Some(oldest) = oldest {
+            self.end_session(oldest, EndReason::Expired, now, &mut effects);
+        }
+        Ok(effects)
     }
 
     /// Marks a session's authentication as expired (MS-SMB2 3.3.6.3); its opens stay.
@@ -282,6 +379,8 @@ impl<S: Shell> State<S> {
     /// same has been compared by the server.
     pub fn bind_session(&mut self, id: SessionId, connection: ConnectionId) -> Result<(), BindError> {
         let global_id = self.session_global(id).map_err(|_| BindError::NotFound)?;
+        let standing = self.sessions.get(&global_id).map_or(Standing::Stranger, |it| it.identity.standing());
+        self.check_standing(connection, standing).map_err(BindError::LimitReached)?;
         let session = self.sessions.get_mut(&global_id).ok_or(BindError::NotFound)?;
         let carrier = self.connections.get_mut(&connection).ok_or(BindError::NotFound)?;
         if carrier.sessions.contains(&global_id) {
@@ -294,8 +393,10 @@ impl<S: Shell> State<S> {
             return Err(BindError::LimitReached(LimitReached::SessionsPerConnection));
         }
         carrier.sessions.insert(global_id);
+        carrier.trees = carrier.trees.saturating_add(session.trees.len());
         session.channels.push(connection);
         self.index_client(connection);
+        self.raise_standing(connection, standing);
         Ok(())
     }
 

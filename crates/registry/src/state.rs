@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
 
 use crate::connection::Connection;
+use crate::crowd::Crowd;
 use crate::deadlines::Deadlines;
 use crate::deletion::{Link, PendingDelete};
 use crate::events::EventLog;
@@ -54,6 +55,18 @@ pub struct State<S: Shell> {
     pub(crate) orphans: Orphans,
     /// Connections with sessions, by client: who hears of a lease's break.
     pub(crate) client_connections: BTreeSet<(Guid, ConnectionId)>,
+    /// The connections without a logon: who makes room for others.
+    pub(crate) strangers: Crowd<ConnectionId>,
+    /// The connections of guests: who makes room where there are no strangers.
+    pub(crate) guests: Crowd<ConnectionId>,
+    /// The sessions in progress: who makes room for other logons.
+    pub(crate) in_progress: Crowd<SessionGlobalId>,
+    /// The valid sessions of anonymous callers and guests: who makes room for other ones.
+    pub(crate) stranger_sessions: Crowd<SessionGlobalId>,
+    /// How many tree connects are of such sessions: derived, for the limit.
+    pub(crate) stranger_trees: usize,
+    /// How many opens are of such sessions: derived, for the limit.
+    pub(crate) stranger_opens: usize,
     /// Sessions by the id in the header of every request.
     pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
     /// Opens by the volatile part of their id: what requests name.
@@ -100,6 +113,12 @@ impl<S: Shell> State<S> {
             paths: BTreeSet::new(),
             orphans: Orphans::default(),
             client_connections: BTreeSet::new(),
+            strangers: Crowd::default(),
+            guests: Crowd::default(),
+            in_progress: Crowd::default(),
+            stranger_sessions: Crowd::default(),
+            stranger_trees: 0,
+            stranger_opens: 0,
             session_ids: IdMap::default(),
             volatile_ids: IdMap::default(),
             durable_ids: IdMap::default(),

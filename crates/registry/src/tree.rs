@@ -6,8 +6,9 @@ use std::sync::Arc;
 use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
 use crate::events::EventKind;
+use crate::limits::{STRANGERS_PART, has_room};
 use crate::share::{ShareKey, ShareKind};
-use crate::{CloseReason, LimitReached, NotFound, Shell, State, Time};
+use crate::{CloseReason, LimitReached, NotFound, Shell, Standing, State, Time};
 
 pub(crate) struct Tree<S: Shell> {
     pub(crate) tree_id: TreeId,
@@ -22,6 +23,8 @@ pub(crate) struct Tree<S: Shell> {
     pub(crate) opens: BTreeSet<FileGlobalId>,
     /// What goes by it must be sealed.
     pub(crate) encrypted: bool,
+    /// It is an anonymous session's, or a guest's.
+    pub(crate) of_stranger: bool,
     pub(crate) attached: S::Tree,
 }
 
@@ -72,6 +75,19 @@ impl<S: Shell> State<S> {
         if owner.trees.len() >= self.limits.trees_per_session {
             return Err(TreeConnectError::LimitReached(LimitReached::TreesPerSession));
         }
+        let standing = owner.identity.standing();
+        let of_stranger = standing == Standing::Stranger;
+        let connections = owner.channels.iter().filter_map(|it| self.connections.get(it));
+        let most =
+            if of_stranger { self.limits.trees_per_stranger } else { self.limits.trees_per_connection };
+        if connections.map(|it| it.trees).any(|trees| trees >= most) {
+            return Err(TreeConnectError::LimitReached(LimitReached::TreesPerConnection));
+        }
+        if !has_room(self.limits.trees, self.trees.len(), standing)
+            || of_stranger && self.stranger_trees >= (self.limits.trees / STRANGERS_PART).max(1)
+        {
+            return Err(TreeConnectError::LimitReached(LimitReached::Trees));
+        }
         if target.definition.max_uses.is_some_and(|max| target.uses.len() >= max as usize) {
             return Err(TreeConnectError::ShareFull);
         }
@@ -94,15 +110,31 @@ impl<S: Shell> State<S> {
             created: now,
             opens: BTreeSet::new(),
             encrypted,
+            of_stranger,
             attached: attach(tree_id, global_id),
         };
         target.uses.insert(global_id);
         owner.trees.insert(tree_id, global_id);
-        let info = tree.info(global_id, target.definition.kind);
+        let share_kind = target.definition.kind;
+        let info = tree.info(global_id, share_kind);
+        let channels = owner.channels.clone();
+        for channel in &channels {
+            if let Some(connection) = self.connections.get_mut(channel) {
+                connection.trees = connection.trees.saturating_add(1);
+            }
+        }
+        if of_stranger {
+            self.stranger_trees = self.stranger_trees.saturating_add(1);
+        }
         let kind =
             EventKind::TreeUp { tree: global_id, session: session_global, share: tree.share_name.clone() };
         self.trees.insert(global_id, tree);
         self.events.push(now, kind);
+        if of_stranger && share_kind == ShareKind::Disk {
+            for channel in channels {
+                self.raise_standing(channel, Standing::Guest);
+            }
+        }
         Ok(info)
     }
 

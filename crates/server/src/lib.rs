@@ -16,6 +16,7 @@ mod blocking;
 mod bulkhead;
 pub mod config;
 mod connection;
+mod guesses;
 mod handlers;
 mod http;
 mod identity;

@@ -233,3 +233,83 @@ pub(crate) const REPORTS_WAITING: usize = 256;
 /// Directories that an open remembers for its next FLUSH because a rename or a link through it has changed them. With one
 /// more, the first of them is flushed at once.
 pub(crate) const UNFLUSHED_DIRECTORIES: usize = 16;
+
+/// Room made for each read of a connection without a logon, bytes: a negotiation and a logon fit. What is larger
+/// grows with what has arrived, at most twofold at a time.
+pub(crate) const STRANGER_READ: usize = 4 * 1024;
+
+/// Credits a connection without a logon may hold at once. A logon takes a few; each that is granted is remembered.
+pub(crate) const STRANGER_CREDITS: u16 = 128;
+
+/// Input that connections without a logon hold together beyond [`STRANGER_READ`] each, bytes. Of more, the oldest
+/// of those that hold some is closed.
+pub(crate) const STRANGERS_INPUT: usize = 16 * 1024 * 1024;
+
+/// The same of connections of guests, whose WRITEs are as large as users': thirty-two at the same time.
+pub(crate) const GUESTS_INPUT: usize = 32 * MAX_FRAME;
+
+/// Answers waiting to be written on a connection without a logon, bytes: above it the connection is not read.
+pub(crate) const STRANGER_OUTPUT_HIGH_WATER: usize = 64 * 1024;
+
+/// Connections that were dropped to make room and whose tasks have not ended yet. With more, no connection is
+/// accepted until one has.
+pub(crate) const LEAVING_CONNECTIONS: usize = 256;
+
+/// How often the log says that connections without a logon are dropped.
+pub(crate) const EVICTION_NOTICE: Duration = Duration::from_secs(60);
+
+/// How long the refusal of a logon is held back: what Windows' SMB server does
+/// (`InvalidAuthenticationDelayTimeInMs`).
+pub(crate) const REFUSED_LOGON_DELAY: Duration = Duration::from_secs(2);
+
+/// How long a logon waits for its turn. Then it is refused without having been judged, well before clients give up.
+pub(crate) const GUESS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Logons of one connection that wait, for their turn or for their refusal. One more is answered
+/// STATUS_INSUFFICIENT_RESOURCES.
+pub(crate) const HELD_BACK_PER_CONNECTION: usize = 32;
+
+/// Logons of all connections that wait, each with its request in memory, which is at most
+/// [`MAX_FRAME_UNAUTHENTICATED`] of a stranger. One more lets the oldest go.
+pub(crate) const HELD_BACK: usize = 512;
+
+/// How often something may be wrong: so many times at once, and once in each interval from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GuessRate {
+    pub(crate) at_once: u32,
+    pub(crate) interval_ms: u64,
+}
+
+/// Wrong passwords of one account from one address: [`REFUSED_LOGON_DELAY`] apart, however many are tried at once.
+pub(crate) const GUESSES_OF_PAIR: GuessRate = GuessRate { at_once: 1, interval_ms: 2_000 };
+
+/// Wrong passwords of one account from all addresses from which it has not logged on before: one a second is a
+/// twelfth of a million in a day, which no password of some length falls to.
+pub(crate) const GUESSES_OF_ACCOUNT: GuessRate = GuessRate { at_once: 20, interval_ms: 1_000 };
+
+/// Wrong passwords from one address for all accounts: hundreds of users behind a NAT mistype less often.
+pub(crate) const GUESSES_OF_ADDRESS: GuessRate = GuessRate { at_once: 50, interval_ms: 500 };
+
+/// Pairs, accounts and addresses with wrong passwords that are remembered, a hundred bytes each. Of more, those that
+/// are due first are forgotten.
+pub(crate) const GUESSES: usize = 65_536;
+
+/// Accounts whose wrong passwords are counted, and their locks, whether they exist or not. Of more, those that end
+/// first are forgotten.
+pub(crate) const GUESSED_ACCOUNTS: usize = 65_536;
+
+/// Pairs of an account and an address from which it has logged on that are remembered. Of more, the oldest are
+/// forgotten.
+pub(crate) const FAMILIAR_ADDRESSES: usize = 16_384;
+
+/// How long they are, milliseconds: over a holiday.
+pub(crate) const FAMILIAR_MS: u64 = 30 * 24 * 3_600 * 1_000;
+
+/// Characters of a client's name in the log. What is longer is cut.
+pub(crate) const LOGGED_NAME_MAX: usize = 64;
+
+/// Minutes and wrong passwords that the settings of a lockout may name: what Windows' policy allows.
+pub(crate) const LOCKOUT_MINUTES_MAX: i64 = 99_999;
+
+/// See [`LOCKOUT_MINUTES_MAX`].
+pub(crate) const LOCKOUT_THRESHOLD_MAX: i64 = 999;

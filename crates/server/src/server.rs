@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::AcceptorConfig;
@@ -17,6 +17,8 @@ use wire::{FileTime, Guid};
 use crate::admin::Desk;
 use crate::bulkhead::{self, Bulkhead};
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
+use crate::connection::{HeldBackLogons, InputBudget};
+use crate::guesses::Guesses;
 use crate::limits;
 use crate::notify::Watches;
 use crate::opening::{Opened, Openings, open_directory};
@@ -67,6 +69,15 @@ pub(crate) struct Server {
     pub(crate) deletions: Deletions,
     /// CREATEs that a replay must not meet.
     pub(crate) creations: Creations,
+    /// What connections without a logon hold of unfinished input.
+    pub(crate) strangers_input: InputBudget,
+    /// What connections of guests hold of it.
+    pub(crate) guests_input: InputBudget,
+    /// When the log last said that connections are dropped to make room.
+    told_of_eviction: Mutex<Option<Instant>>,
+    /// The logons that are held back.
+    pub(crate) held_back: HeldBackLogons,
+    guesses: Mutex<Guesses>,
     /// How many may ask at the same time.
     pub(crate) desk: Desk,
     /// Told of every addition to the registry's event stream.
@@ -188,6 +199,11 @@ impl Server {
             request_keys: AtomicU64::new(1),
             deletions: Deletions::default(),
             creations: Creations::default(),
+            strangers_input: InputBudget::new(limits::STRANGERS_INPUT),
+            guests_input: InputBudget::new(limits::GUESTS_INPUT),
+            told_of_eviction: Mutex::default(),
+            held_back: HeldBackLogons::default(),
+            guesses: Mutex::default(),
             desk: Desk::default(),
             happened,
         });
@@ -300,6 +316,27 @@ impl Server {
         if !bulkhead::settle_all(jobs).await {
             tracing::warn!("a file system hangs; files in it may not have been flushed and closed");
         }
+    }
+
+    /// What was guessed lately of passwords. It is held for look-ups and for judging a logon, never across an
+    /// await.
+    pub(crate) fn guesses(&self) -> MutexGuard<'_, Guesses> {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does what it takes that others have made room, and says so in the log now and then.
+    pub(crate) fn made_room(&self, effects: Effects<SmbShell>) {
+        if !effects.disconnected.is_empty() {
+            let mut told = self.told_of_eviction.lock().unwrap_or_else(PoisonError::into_inner);
+            if told.is_none_or(|at| at.elapsed() >= limits::EVICTION_NOTICE) {
+                *told = Some(Instant::now());
+                tracing::warn!(
+                    connections = self.registry.lock("counts").counts().0,
+                    "too many connections without a logon; the oldest are dropped to make room"
+                );
+            }
+        }
+        self.apply(effects);
     }
 
     /// Whether any connection is left.

@@ -9,11 +9,13 @@ use std::time::Duration;
 use auth::users::UserDb;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use crate::bulkhead;
 use crate::config::Settings;
 use crate::connection;
+use crate::limits::LEAVING_CONNECTIONS;
 use crate::server::Server;
 
 /// A server that is running. It runs on the tokio runtime that [`Service::start`] was called on;
@@ -83,8 +85,10 @@ impl Service {
                 .map_err(|error| StartError::ControlSocket { path, error })?;
             tasks.push(task);
         }
+        let most = server.registry.lock("limits").limits().connections.saturating_add(LEAVING_CONNECTIONS);
+        let places = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         for listener in listeners {
-            tasks.push(bulkhead::spawn(accept(Arc::clone(&server), listener)));
+            tasks.push(bulkhead::spawn(accept(Arc::clone(&server), listener, Arc::clone(&places))));
         }
         tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::notify::observe(Arc::clone(&server))));
@@ -129,11 +133,15 @@ impl Service {
     }
 }
 
-async fn accept(server: Arc<Server>, listener: TcpListener) {
+/// Accepts connections as long as there are places for their sockets: those in the registry, and some that are
+/// about to be closed.
+async fn accept(server: Arc<Server>, listener: TcpListener, places: Arc<Semaphore>) {
     loop {
+        // It is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((socket, peer)) => {
-                bulkhead::spawn(connection::serve(Arc::clone(&server), socket, peer));
+                bulkhead::spawn(connection::serve(Arc::clone(&server), socket, peer, place));
             }
             Err(error) => {
                 // Out of descriptors, most likely: the listener stays good, and waiting may help.

@@ -264,10 +264,10 @@ mod tests {
         let mut registry = server.registry.lock("test");
         let now = server.now();
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let connection = registry.add_connection(peer, Arc::new(Link::unheard()), now).unwrap();
+        let (connection, _) = registry.add_connection(peer, Arc::new(Link::unheard()), now).unwrap();
         let attach = |id, global, shared: &Arc<_>| Arc::new(Session::new(id, global, Arc::clone(shared)));
-        let session = registry.create_session(connection, attach, now).unwrap().attached;
-        registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
+        let session = registry.create_session(connection, attach, now).unwrap().0.attached;
+        let _ = registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
         let share = server.share(ShareSettings::IPC).unwrap();
         let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), AccessMask::FILE_ALL));
         let tree =

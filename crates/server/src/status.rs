@@ -40,6 +40,8 @@ pub(crate) fn of_limit(limit: LimitReached) -> NtStatus {
         | LimitReached::SessionsPerConnection
         | LimitReached::ChannelsPerSession
         | LimitReached::TreesPerSession
+        | LimitReached::TreesPerConnection
+        | LimitReached::Trees
         | LimitReached::LocksPerOpen
         | LimitReached::LocksPerFile
         | LimitReached::WaitingLocksPerFile

@@ -6,12 +6,12 @@ mod fake;
 
 use axum::extract::Path;
 use axum::http::StatusCode;
-use axum::routing::{get, put};
+use axum::routing::{get, patch, put};
 use axum::{Json, Router};
 use control::{
     Clock, Connection, Ended, Error, Grant, GrantRight, NewShare, OpenFile, Page, PasswordChange, ServerInfo,
     Service, ServiceAction, ServiceState, Settings, SettingsChange, Share, ShareChange, ShareKind,
-    Statistics, Timestamp, User, number, route,
+    Statistics, Timestamp, User, UserChange, number, route,
 };
 use fake::{Data, FakeServer};
 
@@ -92,6 +92,9 @@ fn users() -> Vec<User> {
             administrator: Some(name == "alice"),
             password_set: Timestamp::parse("2026-03-01T09:30:00Z"),
             password_required: Some(true),
+            locked: Some(name == "jörg"),
+            locked_until: Timestamp::parse("2026-03-01T09:40:00Z").filter(|_| name == "jörg"),
+            wrong_passwords: Some(0),
         })
         .to_vec()
 }
@@ -115,6 +118,13 @@ fn routes() -> Router {
         let user =
             user.ok_or_else(|| refused(number::USER_NOT_FOUND, "The user name could not be found."))?;
         if change.new.len() < 3 { Err(refused(2245, "Too short.")) } else { Ok(Json(user)) }
+    };
+    let activated = async |Path(name): Path<String>, Json(change): Json<UserChange>| {
+        let user = users().into_iter().find(|user| user.name == name);
+        let user = user.ok_or_else(|| refused(number::USER_NOT_FOUND, "The user name could not be found."));
+        user.map(|user| {
+            Json(User { enabled: change.active, locked: Some(false), locked_until: None, ..user })
+        })
     };
     let connections = || {
         let users = ["bob", "alice", "", "bob"];
@@ -150,6 +160,7 @@ fn routes() -> Router {
         .route(route::SERVICE, get(async || Json(Service { state: ServiceState::Paused })).post(acted))
         .route(route::CLOCK, get(async move || Json(clock)))
         .route(route::USERS, get(async || Json(Page::whole(users()))))
+        .route(route::USER, patch(activated))
         .route(route::USER_PASSWORD, put(told))
 }
 
@@ -306,6 +317,13 @@ fn accounts_and_their_passwords() {
             ("user alice x", ""),
             ("user mallory secret", ""),
             ("user alice secret more", ""),
+            ("user jörg", ""),
+            ("user jörg /active:yes", ""),
+            ("user alice /ACT:no --json", ""),
+            ("user alice /active:maybe", ""),
+            ("user alice /active", ""),
+            ("user /active:yes", ""),
+            ("user mallory /active:no", ""),
         ],
     );
 }

@@ -61,6 +61,8 @@ pub struct Setup {
     pub accounts: Option<PathBuf>,
     /// Whether it also listens on `::1`, on the same port.
     pub ipv6: bool,
+    /// How many descriptors our server may have; what the test may have where this is none.
+    pub descriptors: Option<u32>,
     /// Lines appended to `[server]` of our configuration.
     pub extra: String,
     /// Lines appended to `[global]` of Samba's.
@@ -92,6 +94,7 @@ impl Default for Setup {
             run_as: RunAs::Ordinary,
             accounts: None,
             ipv6: false,
+            descriptors: None,
             extra: String::new(),
             extra_samba: String::new(),
         }

@@ -192,17 +192,26 @@ impl Files {
 
     /// The binary, run as whom the server runs as.
     fn command(&self) -> Command {
+        self.command_within(&[])
+    }
+
+    /// The same, within limits that `prlimit` sets.
+    fn command_within(&self, limits: &[&str]) -> Command {
         let binary = self.path("shareward");
+        let program = if limits.is_empty() { binary.clone() } else { PathBuf::from("prlimit") };
         let mut command = match &self.accounts {
-            Some(accounts) => accounts.within(&binary),
+            Some(accounts) => accounts.within(&program),
             None => {
-                let mut command = Command::new(&binary);
+                let mut command = Command::new(&program);
                 if is_root() {
                     command.uid(NOBODY).gid(NOBODY);
                 }
                 command
             }
         };
+        if !limits.is_empty() {
+            command.args(limits).arg(&binary);
+        }
         command.current_dir(self.root.path()).env("HOME", self.root.path()).env_remove("XDG_RUNTIME_DIR");
         command
     }
@@ -214,7 +223,10 @@ impl Files {
     }
 
     fn serve(&self) -> Command {
-        let mut command = self.command();
+        let mut command = match self.setup.descriptors {
+            Some(count) => self.command_within(&[&format!("--nofile={count}:{count}")]),
+            None => self.command(),
+        };
         command.arg("serve").arg("--config").arg(self.path("shareward.toml"));
         command
     }

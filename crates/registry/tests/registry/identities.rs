@@ -14,12 +14,13 @@ use crate::world::{
 fn session_as(world: &mut World, client: Client, flags: SessionFlags, domain: &str) -> Client {
     let session = world.logon(client.connection, client.number);
     let identity = Identity { domain: domain.into(), flags, ..identity(1) };
-    world.state.session_valid(session, identity, None, world.now).unwrap();
+    let _ = world.state.session_valid(session, identity, None, world.now).unwrap();
     let tree = world.tree(session, "data");
     Client { session, tree, ..client }
 }
 
-const GUEST: SessionFlags = SessionFlags { anonymous: false, guest: true, encrypted: false, signed: false };
+const GUEST: SessionFlags =
+    SessionFlags { anonymous: false, guest: true, administrator: false, encrypted: false, signed: false };
 
 #[test]
 fn a_user_is_a_kind_and_an_account() {
@@ -195,7 +196,7 @@ fn only_connections_of_its_user_hear_of_a_lease() {
     let guests = world.connect(1);
     let guest = world.logon(guests, 1);
     let identity_of_guest = Identity { flags: GUEST, ..identity(1) };
-    world.state.session_valid(guest, identity_of_guest, None, world.now).unwrap();
+    let _ = world.state.session_valid(guest, identity_of_guest, None, world.now).unwrap();
     let silent = world.connect(1);
     world.state.create_session(silent, |_, _, _| 1, world.now).map(|_| ()).unwrap();
     let alice = world.client(1);

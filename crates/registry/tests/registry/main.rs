@@ -8,5 +8,6 @@ mod identities;
 mod locks;
 mod model;
 mod share_modes;
+mod strangers;
 mod streams;
 mod world;

@@ -73,7 +73,8 @@ impl World {
 
     pub(crate) fn connect(&mut self, number: u8) -> ConnectionId {
         let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 50_000);
-        let id = self.state.add_connection(peer, number, self.now).unwrap();
+        let (id, effects) = self.state.add_connection(peer, number, self.now).unwrap();
+        assert!(effects.is_empty(), "a connection that pushes another out");
         self.state.connection_negotiated(
             id,
             ConnectionDetails { client_guid: guid(number), dialect: Dialect::SMB311, client_name: None },
@@ -85,9 +86,10 @@ impl World {
         let session = self
             .state
             .create_session(connection, |_, _, _| number, self.now)
-            .map(|it| it.session_id)
+            .map(|(it, _)| it.session_id)
             .unwrap();
-        self.state.session_valid(session, identity(number), None, self.now).unwrap();
+        let effects = self.state.session_valid(session, identity(number), None, self.now).unwrap();
+        assert!(effects.is_empty(), "a session that pushes another out");
         session
     }
 

@@ -1,6 +1,11 @@
 //! The audit log: what administrators did, and what others tried. It is the tracing target `audit`.
 
+use std::net::SocketAddr;
+
+use auth::Claim;
+
 use super::{Caller, Ended, Error, Right};
+use crate::limits::LOGGED_NAME_MAX;
 
 /// Records an act: what was to be done, to whom or what, and what came of it.
 pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Result<Ended, Error>) {
@@ -31,4 +36,52 @@ pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Re
 /// Records that somebody wanted what is not theirs.
 pub(super) fn denied(caller: &Caller, right: Right) {
     tracing::info!(target: "audit", user = caller.user, from = caller.from, ?right, "access denied");
+}
+
+/// Records a refused logon: whose it was to be, as far as the client said, from where, and why.
+pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'static str, reason: &str) {
+    let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
+    tracing::info!(
+        target: "audit",
+        account = shown(|it| &it.user),
+        domain = shown(|it| &it.domain),
+        from = %peer.ip().to_canonical(),
+        workstation = shown(|it| &it.workstation),
+        method,
+        reason,
+        "logon refused"
+    );
+}
+
+/// Records that wrong passwords have locked an account.
+pub(crate) fn account_locked(account: &str, from: &str) {
+    tracing::warn!(target: "audit", account = loggable(account), from, "account locked: too many wrong passwords");
+}
+
+/// A name that a client chose, as it may stand in a log: without characters that move the cursor or turn the
+/// direction of writing, and no longer than a line has room for.
+fn loggable(name: &str) -> String {
+    let is_shown = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown: String =
+        name.chars().take(LOGGED_NAME_MAX).map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect();
+    if name.chars().nth(LOGGED_NAME_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_log_are_one_line_of_bounded_length() {
+        assert_eq!(loggable("jörg"), "jörg");
+        assert_eq!(loggable("a\nb\u{1b}[2Jc\u{202e}d"), "a\u{fffd}b\u{fffd}[2Jc\u{fffd}d");
+        let long = loggable(&"x".repeat(10_000));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (LOGGED_NAME_MAX + 1, true));
+    }
 }

@@ -59,14 +59,14 @@ pub(crate) async fn close_file(
         return close_file_at_once(server, caller, id, Own::Too, &how);
     }
     let file = expected(server, caller, id, Own::Too, &how)?;
-    let Ok(permit) = Arc::clone(&server.desk.closes).try_acquire_owned() else {
+    let Some(place) = server.desk.closes.take(caller) else {
         return refused(caller, &file, Error::Busy);
     };
     let (server, caller) = (Arc::clone(server), caller.clone());
     let grace = how.grace.map_or(GRACE, |grace| Duration::from_secs(grace.into()));
     let closing = bulkhead::spawn(bulkhead::settling(async move {
         let outcome = close_kindly(&server, file.global_id, grace).await;
-        drop(permit);
+        drop(place);
         audit::act(&caller, "close file", &describe(&file), &outcome);
         outcome
     }));

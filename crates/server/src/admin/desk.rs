@@ -1,48 +1,150 @@
 //! How many may ask at the same time what takes a while.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
+use super::Caller;
 
 /// Room for those who ask.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    /// Control pipes of administrators.
-    pub(crate) administrators: Arc<Semaphore>,
-    /// Control pipes of everybody else.
-    pub(crate) others: Arc<Semaphore>,
+    /// Control pipes.
+    pub(crate) pipes: Places,
+    /// Connections to the control socket.
+    pub(crate) socket: Places,
     /// Closes that wait for their client.
-    pub(crate) closes: Arc<Semaphore>,
+    pub(crate) closes: Places,
     /// Questions who has something that wait until nobody has.
-    pub(crate) waits: Arc<Semaphore>,
+    pub(crate) waits: Places,
     /// Readers of the event stream.
-    pub(crate) watchers: Arc<Semaphore>,
+    pub(crate) watchers: Places,
 }
 
 impl Default for Desk {
     fn default() -> Self {
         Self {
-            administrators: Arc::new(Semaphore::new(ADMINISTRATORS_PIPES)),
-            others: Arc::new(Semaphore::new(OTHERS_PIPES)),
-            closes: Arc::new(Semaphore::new(CLOSES)),
-            waits: Arc::new(Semaphore::new(WAITS)),
-            watchers: Arc::new(Semaphore::new(WATCHERS)),
+            pipes: Places::new(PIPES),
+            socket: Places::new(SOCKET_CONNECTIONS),
+            closes: Places::new(CLOSES),
+            waits: Places::new(WAITS),
+            watchers: Places::new(WATCHERS),
         }
     }
 }
 
-/// Control pipes of administrators in use at the same time. One more is STATUS_PIPE_NOT_AVAILABLE.
-const ADMINISTRATORS_PIPES: usize = 128;
+/// Places that callers share: some are kept for administrators, and no other user has more than a few.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    bounds: Bounds,
+    taken: Arc<Mutex<Taken>>,
+}
 
-/// Control pipes of everybody else in use at the same time. One more is STATUS_PIPE_NOT_AVAILABLE.
-const OTHERS_PIPES: usize = 256;
+/// How many places there are.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    all: usize,
+    /// Those of them that only administrators take.
+    kept: usize,
+    /// Those that one user may have who is no administrator.
+    per_user: usize,
+}
 
-/// Closes that wait for their client at the same time: a script that closes what a whole share has open.
-/// One more is ERROR_BUSY.
-const CLOSES: usize = 256;
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    /// By the user's name, for those who are no administrators.
+    by_user: HashMap<String, usize>,
+}
+
+/// A place, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Place {
+    taken: Arc<Mutex<Taken>>,
+    user: Option<String>,
+}
+
+impl Places {
+    fn new(bounds: Bounds) -> Self {
+        Self { bounds, taken: Arc::default() }
+    }
+
+    /// Takes a place for the caller; none where there is none left for that caller.
+    pub(crate) fn take(&self, caller: &Caller) -> Option<Place> {
+        let Bounds { all, kept, per_user } = self.bounds;
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let user = (!caller.administrator).then(|| caller.user.to_lowercase());
+        let most = if user.is_some() { all.saturating_sub(kept) } else { all };
+        if taken.all >= most {
+            return None;
+        }
+        if let Some(user) = &user {
+            let own = taken.by_user.entry(user.clone()).or_default();
+            if *own >= per_user {
+                return None;
+            }
+            *own = own.saturating_add(1);
+        }
+        taken.all = taken.all.saturating_add(1);
+        Some(Place { taken: Arc::clone(&self.taken), user })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.all = taken.all.saturating_sub(1);
+        if let Some(user) = &self.user
+            && let Some(own) = taken.by_user.get_mut(user)
+        {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                taken.by_user.remove(user);
+            }
+        }
+    }
+}
+
+/// Control pipes in use at the same time; a user has some commands running. One more is
+/// STATUS_PIPE_NOT_AVAILABLE.
+const PIPES: Bounds = Bounds { all: 384, kept: 128, per_user: 16 };
+
+/// Connections to the control socket at the same time: people and their scripts. One more is closed.
+const SOCKET_CONNECTIONS: Bounds = Bounds { all: 192, kept: 128, per_user: 16 };
+
+/// Closes that wait for their client at the same time: a script that closes what a whole share has open. One more
+/// is ERROR_BUSY.
+const CLOSES: Bounds = Bounds { all: 256, kept: 64, per_user: 32 };
 
 /// Questions that wait at the same time. One more is ERROR_BUSY.
-const WAITS: usize = 64;
+const WAITS: Bounds = Bounds { all: 64, kept: 16, per_user: 8 };
 
 /// Readers of the event stream at the same time: each is told of every event. One more is ERROR_BUSY.
-const WATCHERS: usize = 32;
+const WATCHERS: Bounds = Bounds { all: 32, kept: 8, per_user: 4 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(user: &str, administrator: bool) -> Caller {
+        Caller { user: user.into(), administrator, ..Caller::default() }
+    }
+
+    #[test]
+    fn one_user_leaves_places_to_others_and_all_of_them_to_administrators() {
+        let places = Places::new(Bounds { all: 6, kept: 2, per_user: 3 });
+        let mut held: Vec<_> =
+            ["bob", "BOB", "bob"].map(|user| places.take(&caller(user, false)).unwrap()).into();
+        assert!(places.take(&caller("Bob", false)).is_none());
+        held.push(places.take(&caller("alice", false)).unwrap());
+        assert!(places.take(&caller("carol", false)).is_none(), "the rest is kept");
+        let admins: Vec<_> = (0..2).map(|_| places.take(&caller("root", true)).unwrap()).collect();
+        assert!(places.take(&caller("root", true)).is_none());
+        drop(admins);
+        held.remove(0);
+        held.push(places.take(&caller("bob", false)).unwrap());
+        assert!(places.take(&caller("bob", false)).is_none());
+        drop(held);
+        let taken = places.taken.lock().unwrap();
+        assert_eq!((taken.all, taken.by_user.len()), (0, 0));
+    }
+}

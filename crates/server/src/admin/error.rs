@@ -65,6 +65,9 @@ pub(crate) enum Error {
     /// The old password is wrong.
     #[error("The specified network password is not correct.")]
     WrongPassword,
+    /// Too many passwords were wrong.
+    #[error("The referenced account is currently locked out and may not be logged on to.")]
+    LockedOut,
     /// More than the server has room for.
     #[error("Not enough memory resources are available to process this command.")]
     TooMuch,
@@ -111,6 +114,7 @@ impl Error {
             Self::InvalidOwner => Win32Error::INVALID_OWNER,
             Self::InvalidDescriptor => Win32Error::INVALID_SECURITY_DESCR,
             Self::WrongPassword => Win32Error::INVALID_PASSWORD,
+            Self::LockedOut => Win32Error(control::number::ACCOUNT_LOCKED_OUT),
             Self::TooMuch => Win32Error::NOT_ENOUGH_MEMORY,
             Self::ConfigurationEdited => Win32Error::FILE_INVALID,
             Self::NotWritten => Win32Error::WRITE_FAULT,
@@ -136,6 +140,9 @@ impl Error {
             }
             Self::ConfigurationNotEditable => {
                 "the configuration file has a form that has to be edited by hand"
+            }
+            Self::LockedOut => {
+                "too many passwords were wrong; an administrator unlocks the account: net user NAME /active:yes"
             }
             Self::Busy => "too many wait for the same kind of thing; ask again in a while",
             Self::NotWritten => "the server may not write its configuration or users file; its log says why",

@@ -29,9 +29,10 @@ mod who;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+pub(crate) use audit::{account_locked, logon_refused};
 pub(crate) use close::{NotClosed, close_file, close_file_at_once};
 pub(crate) use connections::{TreesMeant, connections, connections_within};
-pub(crate) use desk::Desk;
+pub(crate) use desk::{Desk, Place};
 pub(crate) use error::Error;
 pub(crate) use file_security::{file_security, set_file_security};
 pub(crate) use files::{FilesMeant, PathMeant, file, files, server_path};
@@ -47,7 +48,7 @@ pub(crate) use settings::{
 };
 pub(crate) use share_changes::{ShareEdit, add_share, change_share, delete_share};
 pub(crate) use shares::{share, shares};
-pub(crate) use users::{is_administrator, set_password, users};
+pub(crate) use users::{NotSet, guessed, is_administrator, set_active, set_password, users};
 pub(crate) use who::{Having, Wanted, wanted, who};
 
 use crate::server::Server;

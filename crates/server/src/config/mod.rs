@@ -41,6 +41,8 @@ pub struct Settings {
     pub signing: Signing,
     /// Whether clients must seal, for every share.
     pub encryption: Encryption,
+    /// When wrong passwords lock an account.
+    pub lockout: Lockout,
     /// The lowest and the highest dialect spoken.
     pub dialects: (wire::Dialect, wire::Dialect),
     /// Whether each session acts with its user's Unix identity; only root can.
@@ -216,6 +218,24 @@ impl ShareSettings {
     }
 }
 
+/// When wrong passwords lock an account. Off unless it is asked for, because whoever knows an account's name could
+/// lock its user out; guessing is slow all the same. The times are Windows' defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lockout {
+    /// Wrong passwords that lock the account; 0 for never.
+    pub threshold: u32,
+    /// Minutes until it is unlocked by itself; 0 where only an administrator unlocks it.
+    pub duration: u32,
+    /// Minutes after the last wrong password in which they are forgotten.
+    pub window: u32,
+}
+
+impl Default for Lockout {
+    fn default() -> Self {
+        Self { threshold: 0, duration: 10, window: 10 }
+    }
+}
+
 /// Whether clients must sign (MS-SMB2 3.3.3, `RequireMessageSigning`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signing {
@@ -260,6 +280,7 @@ impl Settings {
             administrators: Vec::new(),
             signing: Signing::default(),
             encryption: Encryption::default(),
+            lockout: Lockout::default(),
             dialects: (wire::Dialect::SMB202, wire::Dialect::SMB311),
             unix_identities: root,
             roles: Vec::new(),

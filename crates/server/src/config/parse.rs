@@ -8,6 +8,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use wire::Dialect;
 
+use crate::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
+
 use super::{
     Allow, Caching, Encryption, Grant, GrantRight, Grantee, MAX_NAME, Role, SMB_PORT, Settings,
     ShareSettings, Signing,
@@ -83,6 +85,9 @@ struct ServerTable {
     min_dialect: Option<Spanned<String>>,
     max_dialect: Option<Spanned<String>>,
     unix_identities: Option<bool>,
+    lockout_threshold: Option<Spanned<i64>>,
+    lockout_duration: Option<Spanned<i64>>,
+    lockout_window: Option<Spanned<i64>>,
 }
 
 #[derive(Deserialize)]
@@ -179,6 +184,18 @@ impl Reader<'_> {
             && let Some(word) = table.min_dialect.as_ref().or(table.max_dialect.as_ref())
         {
             self.error(word, String::from("min_dialect is above max_dialect"));
+        }
+        let lockout = &mut settings.lockout;
+        for (name, given, least, most, value) in [
+            ("lockout_threshold", table.lockout_threshold, 0, LOCKOUT_THRESHOLD_MAX, &mut lockout.threshold),
+            ("lockout_duration", table.lockout_duration, 0, LOCKOUT_MINUTES_MAX, &mut lockout.duration),
+            ("lockout_window", table.lockout_window, 1, LOCKOUT_MINUTES_MAX, &mut lockout.window),
+        ] {
+            let Some(given) = given else { continue };
+            match u32::try_from(*given.get_ref()) {
+                Ok(number) if (least..=most).contains(given.get_ref()) => *value = number,
+                _ => self.error(&given, format!("{name} is {least} to {most}")),
+            }
         }
         settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
@@ -413,6 +430,7 @@ const DIALECTS: [(&str, Dialect); 5] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Lockout;
 
     fn read(text: &str) -> Result<Settings, Vec<ConfigError>> {
         let defaults = Settings::conventional(false, |_| None);
@@ -477,6 +495,21 @@ mod tests {
                 "7:32: right is one of read, change, full",
                 "7:51: a grant is for a user or for a group",
                 "7:96: a grant is for a user or for a group"
+            ]
+        );
+    }
+
+    #[test]
+    fn lockout_is_off_unless_it_is_asked_for() {
+        assert_eq!(read("").unwrap().lockout, Lockout { threshold: 0, duration: 10, window: 10 });
+        let text = "[server]\nlockout_threshold = 5\nlockout_duration = 0\nlockout_window = 30\n";
+        assert_eq!(read(text).unwrap().lockout, Lockout { threshold: 5, duration: 0, window: 30 });
+        assert_eq!(
+            errors("[server]\nlockout_threshold = 1000\nlockout_duration = -1\nlockout_window = 0\n"),
+            [
+                "2:21: lockout_threshold is 0 to 999",
+                "3:20: lockout_duration is 0 to 99999",
+                "4:18: lockout_window is 1 to 99999"
             ]
         );
     }

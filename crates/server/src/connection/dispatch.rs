@@ -80,6 +80,7 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             chain: &mut chain,
             signer: None,
             credits_granted: false,
+            held_back: false,
             counted: None,
             violation: None,
         };
@@ -103,7 +104,7 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             return Err(violation);
         }
         // After an interim answer it was others that the request waited for.
-        if !request.credits_granted {
+        if !request.credits_granted && !request.held_back {
             connection.traffic.took(begun.elapsed());
         }
         finish(&mut request, &mut answer, outcome)?;

@@ -12,10 +12,13 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(server: Arc<Server>, stream
     let (events, mut inbox) = mpsc::unbounded_channel();
     let link = Arc::new(Link { events });
     let now = server.now();
-    let Ok(id) = server.registry.lock("connect").add_connection(peer, link, now) else { return };
+    let added = server.registry.lock("connect").add_connection(peer, link, now);
+    let Ok((id, effects)) = added else { return };
+    server.made_room(effects);
     let connection = Arc::new(Connection::new(Arc::clone(&server), id, peer));
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, stream, &mut inbox, &mut waiting).await;
+    connection.over.cancel();
     connection.traffic.hand_on(&server.statistics);
     drop(inbox);
     connection.leave(&end, waiting).await;
@@ -79,7 +82,7 @@ async fn run<S: AsyncRead + AsyncWrite>(
                 Ok(bytes) => connection.traffic.received(bytes),
                 Err(error) => return End::Input(InputEnd::Io(error)),
             },
-            () = &mut logon_deadline, if !connection.is_authenticated() => return End::NoLogon,
+            () = &mut logon_deadline, if connection.standing() == Standing::Stranger => return End::NoLogon,
         }
     }
 }

@@ -5,10 +5,12 @@
 //! connection through its [`Link`] only.
 
 mod answer;
+mod budget;
 mod dispatch;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod driven;
 mod handling;
+mod held_back;
 mod input;
 mod output;
 mod pending;
@@ -22,7 +24,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -30,13 +32,16 @@ use std::time::Duration;
 use auth::preauth::PreauthHash;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use registry::ConnectionId;
+use registry::{ConnectionId, Standing};
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
 use wire::SessionId;
 
 pub(crate) use answer::AnswerBuilder;
+pub(crate) use budget::InputBudget;
 pub(crate) use dispatch::Violation;
+pub(crate) use held_back::{HeldBack, HeldBackLogons};
 pub(crate) use output::{Answer, Tail};
 pub(crate) use pending::Pending;
 pub(crate) use request::{Chain, Outcome, Request};
@@ -46,7 +51,7 @@ use crate::limits;
 use crate::server::Server;
 use crate::session::{Channel, Logon, Session};
 use handling::Handling;
-use input::{FrameReader, InputEnd};
+use input::{FrameReader, InputEnd, Room};
 use output::Output;
 use pending::PendingRequests;
 use sequence::SequenceWindow;
@@ -71,8 +76,12 @@ pub(crate) struct Connection {
     sequence: Mutex<SequenceWindow>,
     /// `Connection.PreauthIntegrityHashValue` (3.1.1).
     preauth: Mutex<PreauthHash>,
-    /// Whether a session was ever valid here.
-    authenticated: AtomicBool,
+    /// Who was ever known to be here: a [`Standing`].
+    standing: AtomicU8,
+    /// How many logons are held back.
+    held_back: AtomicUsize,
+    /// Cancelled when the connection is over: nobody waits for what is held back.
+    over: CancellationToken,
     /// Whether a break was ever sent here.
     peer_awaited: AtomicBool,
     /// What of its requests is handled in tasks of their own: how many, and how many bytes their frames have.
@@ -118,25 +127,35 @@ impl Link {
     }
 }
 
-/// Serves a connection until its end.
-pub(crate) async fn serve(server: Arc<Server>, socket: TcpStream, peer: SocketAddr) {
+/// Serves a connection until its end. `place` is given back with the socket.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+) {
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be late");
     }
     let (events, mut inbox) = mpsc::unbounded_channel();
     let link = Arc::new(Link { events });
     let now = server.now();
-    let Ok(id) = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now) else {
+    let added = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now);
+    let Ok((id, effects)) = added else {
         tracing::debug!("connection refused: too many");
         return;
     };
+    server.made_room(effects);
     let connection = Arc::new(Connection::new(Arc::clone(&server), id, peer));
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
-    let end = run(&connection, &socket, &mut inbox, &mut waiting).await;
+    let end = run(&connection, &link, &socket, &mut inbox, &mut waiting).await;
+    connection.over.cancel();
+    server.strangers_input.release(id);
+    server.guests_input.release(id);
     connection.traffic.hand_on(&server.statistics);
     tracing::debug!(conn = id.0, ?end, "disconnected");
-    drop((socket, inbox));
+    drop((socket, inbox, place));
     connection.leave(&end, waiting).await;
 }
 
@@ -154,6 +173,7 @@ enum End {
 
 async fn run(
     connection: &Arc<Connection>,
+    link: &Arc<Link>,
     socket: &TcpStream,
     inbox: &mut mpsc::UnboundedReceiver<Event>,
     waiting: &mut FuturesUnordered<Handling>,
@@ -204,15 +224,16 @@ async fn run(
         }
         connection.traffic.hand_on(&connection.server.statistics);
         let may_read = !more
-            && connection.output().waiting() < limits::OUTPUT_HIGH_WATER
+            && connection.output().waiting() < connection.output_high_water()
             && connection.apart_requests.load(Ordering::Relaxed) < limits::APART_REQUESTS
             && connection.apart_bytes.load(Ordering::Relaxed) < limits::APART_BYTES;
+        connection.budget_input(link, &mut reader);
         tokio::select! {
             ready = socket.readable(), if may_read => {
                 if let Err(error) = ready {
                     return End::Input(InputEnd::Io(error));
                 }
-                match reader.fill(socket, frame_limit) {
+                match reader.fill(socket, frame_limit, connection.room()) {
                     Ok(bytes) => connection.traffic.received(bytes),
                     Err(end) => return End::Input(end),
                 }
@@ -241,7 +262,7 @@ async fn run(
                     return End::Stalled;
                 }
             }
-            () = &mut logon_deadline, if !connection.is_authenticated() => return End::NoLogon,
+            () = &mut logon_deadline, if connection.standing() == Standing::Stranger => return End::NoLogon,
         }
     }
 }
@@ -266,7 +287,9 @@ impl Connection {
             traffic: Traffic::default(),
             sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
             preauth: Mutex::default(),
-            authenticated: AtomicBool::new(false),
+            standing: AtomicU8::new(Standing::Stranger as u8),
+            held_back: AtomicUsize::new(0),
+            over: CancellationToken::new(),
             peer_awaited: AtomicBool::new(false),
             apart_requests: AtomicUsize::new(0),
             apart_bytes: AtomicUsize::new(0),
@@ -407,7 +430,11 @@ impl Connection {
 
     /// Grants credits for an answer.
     pub(crate) fn grant_credits(&self, requested: u16) -> u16 {
-        self.sequence.lock().unwrap_or_else(PoisonError::into_inner).grant(requested)
+        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.standing() {
+            Standing::Stranger => sequence.grant_within(requested, limits::STRANGER_CREDITS),
+            Standing::Guest | Standing::User | Standing::Administrator => sequence.grant(requested),
+        }
     }
 
     fn output(&self) -> MutexGuard<'_, Output> {
@@ -419,16 +446,63 @@ impl Connection {
         self.preauth.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that somebody has logged on.
-    pub(crate) fn set_authenticated(&self) {
-        self.authenticated.store(true, Ordering::Relaxed);
+    /// Notes who is known to be here; less than was known before changes nothing.
+    pub(crate) fn raise_standing(&self, standing: Standing) {
+        self.standing.fetch_max(standing as u8, Ordering::Relaxed);
     }
 
-    fn is_authenticated(&self) -> bool {
-        self.authenticated.load(Ordering::Relaxed)
+    fn standing(&self) -> Standing {
+        let number = self.standing.load(Ordering::Relaxed);
+        [Standing::Guest, Standing::User, Standing::Administrator]
+            .into_iter()
+            .find(|standing| *standing as u8 == number)
+            .unwrap_or_default()
     }
 
     fn frame_limit(&self) -> usize {
-        if self.is_authenticated() { limits::MAX_FRAME } else { limits::MAX_FRAME_UNAUTHENTICATED }
+        match self.standing() {
+            Standing::Stranger => limits::MAX_FRAME_UNAUTHENTICATED,
+            Standing::Guest | Standing::User | Standing::Administrator => limits::MAX_FRAME,
+        }
+    }
+
+    fn room(&self) -> Room {
+        match self.standing() {
+            Standing::Stranger | Standing::Guest => Room::AsItArrives,
+            Standing::User | Standing::Administrator => Room::Whole,
+        }
+    }
+
+    fn output_high_water(&self) -> usize {
+        match self.standing() {
+            Standing::Stranger => limits::STRANGER_OUTPUT_HIGH_WATER,
+            Standing::Guest | Standing::User | Standing::Administrator => limits::OUTPUT_HIGH_WATER,
+        }
+    }
+
+    /// Keeps what nobody in particular has sent within its budget.
+    fn budget_input(&self, link: &Arc<Link>, reader: &mut FrameReader) {
+        let standing = self.standing();
+        if standing >= Standing::User {
+            // It may have been a stranger a moment ago.
+            if reader.budgeted {
+                reader.budgeted = false;
+                self.server.strangers_input.release(self.id);
+                self.server.guests_input.release(self.id);
+            }
+            return;
+        }
+        reader.shrink();
+        let held = reader.held().saturating_sub(limits::STRANGER_READ);
+        if held == 0 && !reader.budgeted {
+            return;
+        }
+        reader.budgeted = held != 0;
+        let (own, other) = match standing {
+            Standing::Guest => (&self.server.guests_input, &self.server.strangers_input),
+            _ => (&self.server.strangers_input, &self.server.guests_input),
+        };
+        other.release(self.id);
+        own.hold(self.id, link, held);
     }
 }

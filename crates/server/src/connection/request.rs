@@ -34,6 +34,8 @@ pub(crate) struct Request<'a> {
     pub(crate) counted: Option<Counted>,
     /// Whether an interim answer has granted this request's credits.
     pub(crate) credits_granted: bool,
+    /// Whether the answer was held back: how long that took says nothing of the server.
+    pub(crate) held_back: bool,
     /// Set by a handler for which the connection must end instead of an answer.
     pub(crate) violation: Option<Violation>,
 }

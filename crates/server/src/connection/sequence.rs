@@ -49,8 +49,13 @@ impl SequenceWindow {
     /// would be left with none (MS-SMB2 3.3.1.2), and never so many that the window, holes
     /// included, spans more than twice the limit.
     pub(crate) fn grant(&mut self, requested: u16) -> u16 {
-        let room = self.limit.saturating_sub(self.available);
-        let span = (usize::from(self.limit) * 2).saturating_sub(self.free.len());
+        self.grant_within(requested, self.limit)
+    }
+
+    /// The same for a client that may have fewer than others.
+    pub(crate) fn grant_within(&mut self, requested: u16, limit: u16) -> u16 {
+        let room = limit.saturating_sub(self.available);
+        let span = (usize::from(limit) * 2).saturating_sub(self.free.len());
         let wanted = if self.available == 0 { requested.max(1) } else { requested };
         let granted = wanted.min(room).min(u16::try_from(span).unwrap_or(u16::MAX));
         self.free.extend(std::iter::repeat_n(true, usize::from(granted)));
@@ -106,6 +111,14 @@ mod tests {
         assert_eq!(next, 32);
         assert!(window.take(MessageId(0), 1));
         assert_eq!(window.grant(100), 16);
+    }
+
+    #[test]
+    fn a_stranger_has_fewer() {
+        let mut window = SequenceWindow::new(16);
+        assert_eq!(window.grant_within(100, 4), 3);
+        assert_eq!(window.grant_within(100, 4), 0);
+        assert_eq!(window.grant(100), 12);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub(crate) mod flush;
 pub(crate) mod ioctl;
 pub(crate) mod lock;
 pub(crate) mod logoff;
+mod logon_exchange;
 pub(crate) mod negotiate;
 pub(crate) mod oplock_break;
 pub(crate) mod pipe;
@@ -34,7 +35,7 @@ use crate::connection::{AnswerBuilder, Outcome, Request};
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     match request.header.command {
         Command::NEGOTIATE => negotiate::handle(request, answer),
-        Command::SESSION_SETUP => session_setup::handle(request, answer),
+        Command::SESSION_SETUP => session_setup::handle(request, answer).await,
         Command::LOGOFF => logoff::handle(request, answer),
         Command::TREE_CONNECT => tree_connect::handle(request, answer),
         Command::TREE_DISCONNECT => tree_disconnect::handle(request, answer),

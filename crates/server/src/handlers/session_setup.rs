@@ -8,22 +8,24 @@ use auth::kdf::{SessionKeys, channel_signing_key};
 use auth::preauth::PreauthHash;
 use auth::sealing::SealingKey;
 use auth::signing::{SigningAlgorithm, SigningKey};
-use auth::{Acceptor, IdentityKind, Refusal, Step};
-use registry::{BindError, EndReason, SessionInfo, SessionState};
+use auth::{IdentityKind, Refusal, Step};
+use registry::{BindError, EndReason, EstablishError, SessionInfo, SessionState, Standing};
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Dialect, NtStatus, SessionId};
 
+use super::logon_exchange::{Judged, LogonExchange};
 use super::malformed;
 use super::negotiate::Negotiated;
-use crate::config::{Encryption, Settings, Signing};
+use crate::admin::{Roles, logon_refused};
+use crate::config::{Allow, Encryption, Settings, Signing};
 use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
-use crate::limits;
 use crate::server::Server;
 use crate::session::{Channel, Established, Logon, SealingKeys, Session, User};
 use crate::shell::SmbShell;
 
-/// Handles SESSION_SETUP.
-pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+/// Handles SESSION_SETUP. A logon that tries a password waits for its turn, and a refusal is held back (Windows'
+/// `InvalidAuthenticationDelayTimeInMs`); later requests of the connection go on meanwhile.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let connection = request.connection;
     let server = &connection.server;
     let negotiated = connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
@@ -55,46 +57,43 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
         check_repeated(request, &session)?;
     }
 
-    let mut logons = logons(connection);
-    let exchange = logons.entry(session.id()).or_insert_with(|| Logon {
-        acceptor: Acceptor::new(server.acceptor_config()),
-        preauth: *connection.preauth(),
-        rounds: 0,
-        binding: binds.then(|| Arc::clone(&session)),
-    });
-    exchange.preauth.update(request.message);
-    exchange.rounds += 1;
-    let step = if exchange.rounds > limits::MAX_LOGON_ROUNDS {
-        Step::Refused { reason: Refusal::OutOfOrder, token: None }
-    } else {
-        exchange.acceptor.step(setup.security_buffer, &*server.accounts(), server.file_time())
+    let logon = LogonExchange { connection, session: &session, binds, token: setup.security_buffer };
+    let claim = logon.claim();
+    // Whoever tries a password may have to wait, before or after.
+    let place = match claim.is_some() {
+        true => Some(connection.hold_back().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?),
+        false => None,
     };
+    let (step, preauth) = logon.judge_in_turn(request.message, claim.as_ref(), place.as_ref()).await?;
+    request.held_back = !matches!(step, Judged::Step(Step::Continue(_) | Step::Done(_)));
     let base = answer.base();
     match step {
-        Step::Continue(token) => {
+        Judged::Step(Step::Continue(token)) => {
             SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &token }
                 .encode(answer.body(), base);
             Ok(NtStatus::MORE_PROCESSING_REQUIRED)
         }
-        Step::Refused { reason, .. } => {
-            logons.remove(&session.id());
-            drop(logons);
-            tracing::info!(conn = connection.id.0, peer = %connection.peer, %reason, "logon refused");
+        Judged::Step(Step::Refused { reason, .. }) => {
             if matches!(reason, Refusal::WrongPassword | Refusal::NoSuchUser) {
                 server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             }
-            // A repeated logon that fails ends the session too, as on Windows; one that binds does not.
-            if !binds {
-                end(connection, &session, EndReason::LogonFailed);
-            }
-            Err(status_of(reason))
+            Err(logon.refuse(claim.as_ref(), &reason, status_of(reason), place).await)
         }
-        Step::Done(done) => {
-            let preauth = exchange.preauth;
-            logons.remove(&session.id());
-            drop(logons);
+        Judged::Locked => {
+            server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
+            let status = NtStatus::ACCOUNT_LOCKED_OUT;
+            Err(logon.refuse(claim.as_ref(), &Refusal::LockedOut, status, place).await)
+        }
+        Judged::OutOfPatience => {
+            let reason = "too many attempts at the same time";
+            Err(logon.refuse(claim.as_ref(), &reason, NtStatus::LOGON_FAILURE, None).await)
+        }
+        Judged::Step(Step::Done(done)) => {
             if binds {
-                request.signer = Some(bind(connection, negotiated, &session, &done, &preauth)?);
+                let bound = bind(connection, negotiated, &session, &done, &preauth);
+                request.signer = Some(bound.inspect_err(|status| {
+                    logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
+                })?);
                 SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &done.token }
                     .encode(answer.body(), base);
                 return Ok(NtStatus::SUCCESS);
@@ -102,7 +101,9 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
             let flags = match finish(connection, negotiated, &session, &done, &preauth, &settings, &setup) {
                 Ok(flags) => flags,
                 Err(status) => {
-                    if session.established().is_none() {
+                    let reason = format!("{status}");
+                    logon_refused(&connection.peer, claim.as_ref(), "NTLM", &reason);
+                    if session.user().is_none() {
                         end(connection, &session, EndReason::LogonFailed);
                     }
                     return Err(status);
@@ -220,11 +221,11 @@ fn bind(
         });
     }
     tracing::info!(session = session.global_id().value(), conn = connection.id.0, "session bound");
-    connection.set_authenticated();
+    connection.raise_standing(Standing::User);
     Ok(key)
 }
 
-fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
+pub(super) fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
     connection.logons.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -232,12 +233,12 @@ fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> 
 fn create(connection: &Connection) -> Result<Arc<Session>, NtStatus> {
     let server = &connection.server;
     let attach = |id, global_id, shared: &Arc<_>| Arc::new(Session::new(id, global_id, Arc::clone(shared)));
-    let session = server
-        .registry
-        .lock("session_setup")
-        .create_session(connection.id, attach, server.now())
-        .map_err(crate::status::of_limit)?
-        .attached;
+    let created = server.registry.lock("session_setup").create_session(connection.id, attach, server.now());
+    let (info, effects) = created.map_err(crate::status::of_limit)?;
+    server.apply(effects);
+    // It has a deadline.
+    server.timeouts_changed.notify_one();
+    let session = info.attached;
     connection.remember_session(Channel { session: Arc::clone(&session), signing: None });
     Ok(session)
 }
@@ -311,6 +312,7 @@ fn finish(
         flags |= SessionFlags::ENCRYPT_DATA;
     }
     let established = session.established().ok_or(NtStatus::INTERNAL_ERROR)?;
+    let administers = user.administrator || may_administer(settings, &user);
     let facts = registry::Identity {
         user: user.name.as_str().into(),
         domain: identity.domain.as_str().into(),
@@ -319,19 +321,24 @@ fn finish(
             guest: identity.kind == IdentityKind::Guest,
             encrypted: established.must_seal,
             signed: established.must_sign,
+            administrator: administers,
         },
     };
     let server = &connection.server;
-    tracing::info!(session = session.global_id().value(), "session valid");
-    server.act_for(session, user, settings);
+    let standing = facts.standing();
     let mut registry = server.registry.lock("session_valid");
-    registry
-        .session_valid(session.id(), facts, None, server.now())
-        .map_err(|_| NtStatus::USER_SESSION_DELETED)?;
-    let replaced = registry.replace_previous_session(session.id(), setup.previous_session_id, server.now());
+    let mut effects =
+        registry.session_valid(session.id(), facts, None, server.now()).map_err(|error| match error {
+            EstablishError::NotFound => NtStatus::USER_SESSION_DELETED,
+            EstablishError::LimitReached(limit) => crate::status::of_limit(limit),
+        })?;
+    effects.merge(registry.replace_previous_session(session.id(), setup.previous_session_id, server.now()));
     drop(registry);
-    server.apply(replaced);
-    connection.set_authenticated();
+    server.act_for(session, user, settings);
+    tracing::info!(session = session.global_id().value(), "session valid");
+    server.apply(effects);
+    // Whoever is nobody in particular stays a stranger until a share takes guests.
+    connection.raise_standing(standing);
     Ok(flags)
 }
 
@@ -385,6 +392,17 @@ fn establish(
     })
 }
 
+/// Whether a role lets the user administer the server, as [`Caller`](crate::admin::Caller) has it.
+fn may_administer(settings: &Settings, user: &User) -> bool {
+    if user.kind != IdentityKind::User {
+        return false;
+    }
+    // Groups are looked up only where one of these roles has some.
+    let roles: Vec<_> =
+        settings.roles.iter().filter(|role| role.allow == Allow::Administer).cloned().collect();
+    Roles::of(&roles, &user.name, || crate::identity::group_names(&user.name)).administer
+}
+
 /// Whose permissions apply, and whether the user is an administrator.
 fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NtStatus> {
     let is_user = identity.kind == IdentityKind::User;
@@ -401,7 +419,7 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
     Ok(server.user_with(settings, name, identity.kind, actor))
 }
 
-fn end(connection: &Connection, session: &Session, reason: EndReason) {
+pub(super) fn end(connection: &Connection, session: &Session, reason: EndReason) {
     let server = &connection.server;
     let ended = server.registry.lock("session_failed").close_session(session.id(), reason, server.now());
     if let Ok(effects) = ended {

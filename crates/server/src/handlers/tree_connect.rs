@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use registry::Standing;
 use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse};
 use wire::{Dialect, NtStatus};
 
@@ -22,6 +23,10 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let session = Arc::clone(request.session()?);
     let (share, tree) = connect(server, &session, name)?;
     session.remember_tree(Arc::clone(&tree));
+    // Anonymous callers and guests get no further than this to a share that does not take them.
+    if matches!(share.content, ShareContent::Disk(_)) {
+        request.connection.raise_standing(Standing::Guest);
+    }
     request.chain.tree_id = tree.id();
     request.header.tree = wire::TreeOrAsync::Tree { process_id: 0, tree_id: tree.id() };
 

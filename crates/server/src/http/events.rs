@@ -10,12 +10,11 @@ use axum::response::{IntoResponse, Response};
 use control::{Event, EventQuery};
 use futures_util::stream;
 use registry::{EventKind, EventOpen};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::Refused;
 use super::routes::{Asker, Filters};
 use super::view;
-use crate::admin::{self, Own, Right, Scope};
+use crate::admin::{self, Own, Place, Right, Scope};
 use crate::config::Settings;
 use crate::server::Server;
 
@@ -27,12 +26,12 @@ pub(super) async fn events(
 ) -> Result<Response, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
     let scope = admin::scope(&caller, Right::ReadFiles, Own::No)?;
-    let permit = Arc::clone(&server.desk.watchers).try_acquire_owned().map_err(|_| admin::Error::Busy)?;
+    let place = server.desk.watchers.take(&caller).ok_or(admin::Error::Busy)?;
     let latest = server.registry.lock("last_event").last_event();
     // A number that is yet to come is of a server that ran before this one.
     let after = query.after.filter(|after| *after <= latest).unwrap_or(latest);
     let settings = server.settings();
-    let reader = Reader { server, scope, settings, after, begun: false, _permit: permit };
+    let reader = Reader { server, scope, settings, after, begun: false, _place: place };
     let body = Body::from_stream(stream::unfold(reader, Reader::next));
     Ok(([(CONTENT_TYPE, NDJSON)], body).into_response())
 }
@@ -45,7 +44,7 @@ struct Reader {
     settings: Arc<Settings>,
     after: u64,
     begun: bool,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Reader {

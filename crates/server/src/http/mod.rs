@@ -27,6 +27,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 pub(crate) use self::peer::Peer;
 use self::socket::Socket;
+use crate::admin::Caller;
 use crate::bulkhead;
 use crate::server::Server;
 
@@ -37,9 +38,8 @@ pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<(
 }
 
 async fn accept(server: Arc<Server>, socket: Socket) {
-    let administrators = Arc::new(Semaphore::new(ADMINISTRATORS_CONNECTED));
-    let others = Arc::new(Semaphore::new(OTHERS_CONNECTED));
     let mut connections = JoinSet::new();
+    let unknown = Arc::new(Semaphore::new(UNKNOWN_CALLERS));
     loop {
         while connections.try_join_next().is_some() {}
         let stream = match socket.listener.accept().await {
@@ -54,43 +54,37 @@ async fn accept(server: Arc<Server>, socket: Socket) {
             tracing::warn!("the system does not tell who connects to the control socket");
             continue;
         };
-        let (server, administrators, others) =
-            (Arc::clone(&server), Arc::clone(&administrators), Arc::clone(&others));
-        let too_many = || tracing::warn!("too many connections to the control socket");
-        // Who owns the server waits for nobody; others are sorted once it is known what they are called.
-        let room = if peer.owns_server() { &administrators } else { &others };
-        let Ok(permit) = Arc::clone(room).try_acquire_owned() else {
-            too_many();
+        // Who owns the server waits for nobody; others have a place once it is known what they are called.
+        let unknown = if peer.owns_server() { None } else { Some(Arc::clone(&unknown).try_acquire_owned()) };
+        let Ok(unknown) = unknown.transpose() else {
+            tracing::warn!("too many connections to the control socket");
             continue;
         };
+        let server = Arc::clone(&server);
         connections.spawn(bulkhead::tracked(async move {
             let Ok(caller) = peer.caller(&server).await else { return };
-            let permit = match caller.administrator && !peer.owns_server() {
-                true => administrators.try_acquire_owned().ok(),
-                false => Some(permit),
-            };
-            match permit {
-                Some(_permit) => converse(server, stream, peer).await,
-                None => too_many(),
+            drop(unknown);
+            match server.desk.socket.take(&caller) {
+                Some(_place) => converse(server, stream, peer).await,
+                None => tracing::warn!(user = caller.user, "too many connections to the control socket"),
             }
         }));
     }
 }
 
 /// Serves the control API to the user of a session on a named pipe, whose bytes are in `stream`; none where too many
-/// are served already.
+/// are served already, for the caller.
 pub(crate) fn serve_pipe(
     server: Arc<Server>,
     stream: DuplexStream,
     peer: Peer,
-    administrator: bool,
+    caller: &Caller,
 ) -> Option<AbortHandle> {
-    let room = if administrator { &server.desk.administrators } else { &server.desk.others };
-    let permit = Arc::clone(room).try_acquire_owned().ok()?;
+    let place = server.desk.pipes.take(caller)?;
     let conversation = converse(server, stream, peer);
     let task = bulkhead::spawn(async move {
         conversation.await;
-        drop(permit);
+        drop(place);
     });
     Some(task.abort_handle())
 }
@@ -114,12 +108,6 @@ where
     }
 }
 
-/// Connections of administrators to the socket at the same time: people and their scripts. One more is closed.
-const ADMINISTRATORS_CONNECTED: usize = 128;
-
-/// Connections of everybody else to the socket, who see what is theirs. One more is closed.
-const OTHERS_CONNECTED: usize = 64;
-
 /// Header fields of a request: what a browser or a library sends, several times over. Beyond: 431.
 const HEADERS_MAX: usize = 64;
 
@@ -128,6 +116,10 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// How long a connection may wait for its next request. Then it is closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Connections to the control socket whose callers' names are not known yet, because the name service takes its time.
+/// One more is closed; those of the user who owns the server need no name.
+const UNKNOWN_CALLERS: usize = 64;
 
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 

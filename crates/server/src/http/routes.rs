@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post, put};
+use axum::routing::{get, patch, post, put};
 use axum::{Extension, Json, Router};
 use control::{
     CloseFile, CloseSessions, ConnectionQuery, Ended, FileQuery, OpenFile, RefusalQuery, ServerInfo, Session,
@@ -40,6 +40,7 @@ pub(super) fn router(server: Arc<Server>) -> Router {
         .route(route::SERVICE, get(settings::service).post(settings::control_service))
         .route(route::CLOCK, get(settings::clock))
         .route(route::USERS, get(settings::users))
+        .route(route::USER, patch(settings::change_user))
         .route(route::USER_PASSWORD, put(settings::set_password))
         .route(route::LOGONS, get(settings::logons))
         .fallback(async || Refused::unknown(StatusCode::NOT_FOUND))

@@ -6,16 +6,17 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use control::{
     Clock, Logon, Page, PasswordChange, Service, ServiceAction, ServiceState, Settings, SettingsChange,
-    Statistics, Timestamp, User,
+    Statistics, Timestamp, User, UserChange,
 };
 use registry::StatisticsSnapshot;
+use tokio::time::Instant;
 
 use super::answer::Refused;
 use super::routes::{Answer, Asker, Body, Name, named, performed};
 use super::view::timestamp;
-use crate::admin::{self, Error, SettingsEdit};
-use crate::config;
+use crate::admin::{self, Error, NotSet, SettingsEdit};
 use crate::server::Server;
+use crate::{config, limits};
 
 pub(super) async fn get(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Settings> {
     Ok(Json(settings(&server, &*admin::settings(&server, &caller)?)))
@@ -86,8 +87,39 @@ pub(super) async fn set_password(
 ) -> Answer<User> {
     let name = named(name)?;
     let Json(change) = body.map_err(Refused::malformed)?;
+    let patience = Instant::now() + limits::GUESS_PATIENCE;
+    let change = Arc::new(change);
+    loop {
+        let (server, caller, name) = (Arc::clone(&server), Arc::clone(&caller), name.clone());
+        let change = Arc::clone(&change);
+        let set = crate::blocking::run(move || {
+            let changed = admin::set_password(&server, &caller, &name, change.old.as_deref(), &change.new)?;
+            Ok(user(&server, &changed))
+        });
+        match set.await.map_err(|_| Error::Internal)? {
+            Ok(changed) => return Ok(Json(changed)),
+            Err(NotSet::NotYet(wait)) if Instant::now() + wait <= patience => tokio::time::sleep(wait).await,
+            Err(NotSet::NotYet(_)) => return Err(Error::Busy.into()),
+            Err(NotSet::Refused(error)) => {
+                if matches!(error, Error::WrongPassword | Error::LockedOut) {
+                    tokio::time::sleep(limits::REFUSED_LOGON_DELAY).await;
+                }
+                return Err(error.into());
+            }
+        }
+    }
+}
+
+pub(super) async fn change_user(
+    State(server): State<Arc<Server>>,
+    Extension(caller): Asker,
+    name: Name,
+    body: Body<UserChange>,
+) -> Answer<User> {
+    let name = named(name)?;
+    let Json(change) = body.map_err(Refused::malformed)?;
     performed(move || {
-        let changed = admin::set_password(&server, &caller, &name, change.old.as_deref(), &change.new)?;
+        let changed = admin::set_active(&server, &caller, &name, change.active)?;
         Ok(user(&server, &changed))
     })
     .await
@@ -154,6 +186,8 @@ fn state(state: admin::ServiceState) -> Service {
 }
 
 fn user(server: &Server, user: &auth::users::User) -> User {
+    let guessed = admin::guessed(server, &user.name);
+    let locked = guessed.locked_until.is_some() || user.flags.contains('L');
     let set = Some(user.last_change).filter(|set| *set != wire::FileTime::NONE);
     User {
         name: user.name.clone(),
@@ -161,5 +195,8 @@ fn user(server: &Server, user: &auth::users::User) -> User {
         administrator: Some(admin::is_administrator(server, &user.name)),
         password_set: set.map(|set| Timestamp(set.to_unix().0.saturating_mul(1000))),
         password_required: Some(!user.flags.contains('N')),
+        locked: Some(locked),
+        locked_until: guessed.locked_until.filter(|until| until.0 != u64::MAX).map(timestamp),
+        wrong_passwords: Some(guessed.wrong),
     }
 }

@@ -32,7 +32,10 @@ pub(super) async fn who(
     }
     let _permit = match wait.is_zero() {
         true => None,
-        false => Some(server.desk.waits.try_acquire().map_err(|_| Error::Busy)?),
+        false => {
+            let caller = peer.caller(&server).await?;
+            Some(server.desk.waits.take(&caller).ok_or(Error::Busy)?)
+        }
     };
     let deadline = Instant::now() + wait;
     loop {

@@ -59,12 +59,13 @@ impl ApiPipe {
         session: &Arc<Session>,
         address: SocketAddr,
     ) -> Result<(), NtStatus> {
-        let Caller { user, administrator, .. } = Caller::of_session(server, session, address);
+        let caller = Caller::of_session(server, session, address);
+        let user = caller.user.clone();
         let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
         *conversation = match std::mem::replace(&mut *conversation, Conversation::Over) {
             Conversation::Silent(stream) => {
                 let peer = Peer::Session { session: Arc::clone(session), address, user: user.clone() };
-                let serving = crate::http::serve_pipe(Arc::clone(server), stream, peer, administrator);
+                let serving = crate::http::serve_pipe(Arc::clone(server), stream, peer, &caller);
                 let serving = serving.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?;
                 Conversation::Begun(serving, user)
             }

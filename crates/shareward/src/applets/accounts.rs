@@ -3,11 +3,11 @@
 use std::io::IsTerminal as _;
 
 use client::Administration;
-use control::{PasswordChange, User, number};
+use control::{PasswordChange, User, UserChange, number};
 
 use super::{Applet, Family, Help, command_line};
 use crate::administration;
-use crate::cli::{self, Options};
+use crate::cli::{self, Options, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Console, RULE, clean_line, labelled, local_time, pad, yes_or_no};
@@ -15,7 +15,7 @@ use crate::output::{Console, RULE, clean_line, labelled, local_time, pad, yes_or
 pub(super) static APPLET: Applet = Applet {
     names: &["user", "users"],
     family: Family::Net,
-    summary: "shows accounts, and changes passwords",
+    summary: "shows accounts, unlocks them, and changes passwords",
     help: &HELP,
     run,
 };
@@ -23,31 +23,43 @@ pub(super) static APPLET: Applet = Applet {
 static HELP: Help = Help {
     syntax: "\
 NET USER
-username [password | *] [--json]
+username [password | *] [/ACTIVE:{YES | NO}] [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Lists the server's accounts, shows one, or changes its password.
+Lists the server's accounts, shows one, changes its password, or says whether
+it may log on.
 
   username      the account
   password      the new password; others on this machine may see it there
   *             asks for the password, without showing it; where standard
                 input is no terminal, reads it from there
+  /ACTIVE:YES   the account may log on; one that wrong passwords have locked
+                is unlocked
+  /ACTIVE:NO    the account may not log on
 
 Everybody may change the own password, and is asked for the old one first;
-administrators may change any. Accounts are made and removed with
-'shareward user'.
+administrators may change any, and only they activate accounts. Accounts are
+made and removed with 'shareward user'.
 
-Exit codes: 0 done; 5 you may not; 86 the old password is wrong; 2 all else, as
-2114 no server runs, 2221 no such account.
+Exit codes: 0 done; 5 you may not; 86 the old password is wrong; 2 all else,
+as 1909 the account is locked, 2114 no server runs, 2221 no such account.
 ",
 };
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let (words, options) = command_line(cli::parse(words, &cli::asking(&[])), &HELP, console)?;
+    let (words, options) = command_line(cli::parse(words, &cli::asking(&[ACTIVE])), &HELP, console)?;
+    let active = match words.value(&ACTIVE) {
+        None => None,
+        Some(word) if word.eq_ignore_ascii_case("yes") => Some(true),
+        Some(word) if word.eq_ignore_ascii_case("no") => Some(false),
+        Some(_) => return Err(usage(Numbered::new(messages::OPTION_VALUE_NUMBER))),
+    };
     let server = administration::of(&options.target)?;
     match words.operands.as_slice() {
+        [name] if let Some(active) = active => activate(&*server, name, active, &options, console),
+        _ if active.is_some() => Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
         [] => list(&*server, &options, console),
         [name] => show(&*server, name, &options, console),
         [name, password] => {
@@ -60,6 +72,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         _ => Err(usage(Numbered::new(messages::ARGUMENT_COUNT_NUMBER))),
     }
 }
+
+/// NET's own switch, which Windows has in `net user` too.
+const ACTIVE: Switch = Switch::net("ACTIVE", Takes::Value);
 
 fn list(server: &dyn Administration, options: &Options, console: &mut Console) -> Result<(), Failure> {
     let users = administration::run(async { Ok(server.users().await?) })?;
@@ -101,14 +116,37 @@ fn show(
     Ok(())
 }
 
+fn activate(
+    server: &dyn Administration,
+    name: &str,
+    active: bool,
+    options: &Options,
+    console: &mut Console,
+) -> Result<(), Failure> {
+    let change = UserChange { active };
+    let user = administration::run(async { Ok(server.change_user(name, &change).await?) })?;
+    if options.json {
+        return console.document("user", &user);
+    }
+    console.line(&format!("{}\n", messages::COMPLETED));
+    Ok(())
+}
+
 fn detail(user: &User) -> String {
-    let lines = [
-        ("User name", user.name.clone()),
-        ("Account active", yes_or_no(user.enabled).to_owned()),
+    // As Windows tells it: a disabled account is not active, locked or not.
+    let active = match user.locked {
+        Some(true) if user.enabled => "Locked",
+        _ => yes_or_no(user.enabled),
+    };
+    let mut lines = vec![("User name", user.name.clone()), ("Account active", active.to_owned())];
+    if let Some(until) = user.locked_until {
+        lines.push(("Locked until", local_time(until)));
+    }
+    lines.extend([
         ("Password last set", user.password_set.map(local_time).unwrap_or_default()),
         ("Password required", user.password_required.map(yes_or_no).unwrap_or_default().to_owned()),
         ("Administrator", user.administrator.map(yes_or_no).unwrap_or_default().to_owned()),
-    ];
+    ]);
     lines.iter().map(|(label, value)| labelled(LABEL_WIDTH, label, value)).collect()
 }
 

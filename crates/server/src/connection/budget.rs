@@ -1,0 +1,87 @@
+//! What connections that nobody has logged on to may hold of unfinished input.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use registry::ConnectionId;
+
+use super::{Event, Link};
+
+/// Memory that connections share. Where it is used up, the oldest of those that hold some is closed.
+#[derive(Debug)]
+pub(crate) struct InputBudget {
+    limit: usize,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    by: BTreeMap<ConnectionId, (usize, Arc<Link>)>,
+}
+
+impl InputBudget {
+    /// A budget of so many bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, held: Mutex::default() }
+    }
+
+    /// Notes how many bytes a connection holds now, and closes others where that is too much in all.
+    pub(crate) fn hold(&self, connection: ConnectionId, link: &Arc<Link>, bytes: usize) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.release(connection);
+        if bytes == 0 {
+            return;
+        }
+        held.total = held.total.saturating_add(bytes);
+        held.by.insert(connection, (bytes, Arc::clone(link)));
+        while held.total > self.limit
+            && let Some(oldest) = held.by.first_key_value().map(|(id, _)| *id)
+        {
+            if let Some(link) = held.release(oldest) {
+                tracing::debug!(
+                    conn = oldest.0,
+                    "closed: unfinished requests of strangers take too much memory"
+                );
+                link.send(Event::Close);
+            }
+        }
+    }
+
+    /// Notes that a connection holds nothing any more.
+    pub(crate) fn release(&self, connection: ConnectionId) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).release(connection);
+    }
+}
+
+impl Held {
+    fn release(&mut self, connection: ConnectionId) -> Option<Arc<Link>> {
+        let (bytes, link) = self.by.remove(&connection)?;
+        self.total = self.total.saturating_sub(bytes);
+        Some(link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn the_oldest_that_holds_something_makes_room() {
+        let budget = InputBudget::new(100);
+        let mut inboxes = Vec::new();
+        for (id, bytes) in [(1, 0), (2, 60), (3, 40), (4, 50), (4, 70)] {
+            let (events, inbox) = mpsc::unbounded_channel();
+            inboxes.push((id, inbox));
+            budget.hold(ConnectionId(id), &Arc::new(Link { events }), bytes);
+        }
+        let mut closed: Vec<_> =
+            inboxes.iter_mut().filter_map(|(id, inbox)| inbox.try_recv().ok().map(|_| *id)).collect();
+        closed.dedup();
+        assert_eq!(closed, [2, 3], "60 and 40 go for 50 and then 70");
+        budget.release(ConnectionId(4));
+        assert_eq!(budget.held.lock().unwrap().total, 0);
+    }
+}

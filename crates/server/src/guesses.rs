@@ -1,0 +1,375 @@
+//! How often passwords may be guessed.
+//!
+//! A wrong password costs time, and more of them than the policy allows lock the account. Three things are
+//! counted: an account together with the address it is tried from, an account from everywhere, and an address
+//! with every account. Where one of them has been tried too often, the next attempt waits for its turn before it
+//! is judged; requests of others on the same connection do not. An account with an address from which it has
+//! logged on before waits for nobody else's wrong passwords, so that whoever knows an account's name does not
+//! shut its user out.
+//!
+//! Accounts that do not exist are treated like the others: neither a delay nor a lock tells which names are
+//! accounts.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::time::Duration;
+
+use registry::{AddressGroup, Time};
+
+use crate::config::Lockout;
+use crate::limits::{
+    FAMILIAR_ADDRESSES, FAMILIAR_MS, GUESSED_ACCOUNTS, GUESSES, GUESSES_OF_ACCOUNT, GUESSES_OF_ADDRESS,
+    GUESSES_OF_PAIR, GuessRate,
+};
+
+/// Where attempts come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// The network.
+    Address(AddressGroup),
+    /// The control socket.
+    Machine,
+}
+
+/// An attempt at an account's password, as the tables know it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attempt {
+    account: Key,
+    address: Key,
+    pair: Key,
+}
+
+/// Whether an attempt may be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Now.
+    Now,
+    /// Not before this time has passed; then ask again.
+    In(Duration),
+    /// No: the account is locked.
+    Locked,
+}
+
+/// What administrators are told of an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Guessed {
+    /// Wrong passwords that count towards a lock.
+    pub(crate) wrong: u32,
+    /// Until when the account is locked; [`Time`]'s maximum where only an administrator unlocks it.
+    pub(crate) locked_until: Option<Time>,
+}
+
+/// What was guessed lately. All of it is in memory: a restart forgets it.
+pub(crate) struct Guesses {
+    seeds: [RandomState; 2],
+    /// When a pair, an account or an address is free of its wrong passwords.
+    free_at: Table<()>,
+    accounts: Table<Guessed>,
+    /// The pairs of an account and an address that have logged on.
+    familiar: Table<()>,
+}
+
+impl Default for Guesses {
+    fn default() -> Self {
+        Self {
+            seeds: [RandomState::new(), RandomState::new()],
+            free_at: Table::new(GUESSES),
+            accounts: Table::new(GUESSED_ACCOUNTS),
+            familiar: Table::new(FAMILIAR_ADDRESSES),
+        }
+    }
+}
+
+impl Guesses {
+    /// An attempt at an account, whose name may be in any case.
+    pub(crate) fn attempt(&self, account: &str, origin: Origin) -> Attempt {
+        let name = auth::users::folded(account);
+        Attempt {
+            account: self.key(("account", &name)),
+            address: self.key(("address", origin)),
+            pair: self.key(("pair", &name, origin)),
+        }
+    }
+
+    /// Whether the attempt may be judged now. Whoever judges it holds the table until the outcome is noted.
+    pub(crate) fn turn(&self, attempt: &Attempt, now: Time) -> Turn {
+        if self.guessed(attempt.account, now).locked_until.is_some() {
+            return Turn::Locked;
+        }
+        let mut ready = self.ready_at(attempt.pair, GUESSES_OF_PAIR);
+        if self.familiar.get(attempt.pair, now).is_none() {
+            ready = ready.max(self.ready_at(attempt.account, GUESSES_OF_ACCOUNT));
+            ready = ready.max(self.ready_at(attempt.address, GUESSES_OF_ADDRESS));
+        }
+        match ready.since_ms(now) {
+            0 => Turn::Now,
+            wait => Turn::In(Duration::from_millis(wait)),
+        }
+    }
+
+    /// Notes a refused attempt. `counts` says whether it was a wrong password, which counts towards a lock;
+    /// returns whether it has locked the account.
+    pub(crate) fn refused(&mut self, attempt: &Attempt, counts: bool, policy: Lockout, now: Time) -> bool {
+        self.spent(attempt, now);
+        counts && self.wrong(attempt, policy, now)
+    }
+
+    /// Notes an attempt that is not judged yet, so that no other one is judged beside it.
+    pub(crate) fn spent(&mut self, attempt: &Attempt, now: Time) {
+        self.charge(attempt.pair, GUESSES_OF_PAIR, now);
+        self.charge(attempt.account, GUESSES_OF_ACCOUNT, now);
+        self.charge(attempt.address, GUESSES_OF_ADDRESS, now);
+    }
+
+    /// Counts a wrong password towards a lock; returns whether it has locked the account.
+    pub(crate) fn wrong(&mut self, attempt: &Attempt, policy: Lockout, now: Time) -> bool {
+        let mut guessed = self.guessed(attempt.account, now);
+        guessed.wrong = guessed.wrong.saturating_add(1);
+        let mut until = now.after_ms(minutes(policy.window));
+        let locks = policy.threshold != 0 && guessed.wrong >= policy.threshold;
+        if locks {
+            until =
+                if policy.duration == 0 { Time(u64::MAX) } else { now.after_ms(minutes(policy.duration)) };
+            guessed.locked_until = Some(until);
+        }
+        self.accounts.put(attempt.account, until, guessed, now);
+        locks
+    }
+
+    /// Notes a right password.
+    pub(crate) fn accepted(&mut self, attempt: &Attempt, now: Time) {
+        self.free_at.remove(attempt.pair);
+        self.accounts.remove(attempt.account);
+        self.familiar.put(attempt.pair, now.after_ms(FAMILIAR_MS), (), now);
+    }
+
+    /// Notes a token that names nobody; false: its address sends too many for each to be told of.
+    pub(crate) fn nameless(&mut self, origin: Origin, now: Time) -> bool {
+        let key = self.key(("nameless", origin));
+        let has_room = self.ready_at(key, GUESSES_OF_ADDRESS) <= now;
+        if has_room {
+            self.charge(key, GUESSES_OF_ADDRESS, now);
+        }
+        has_room
+    }
+
+    /// What is known of an account.
+    pub(crate) fn of_account(&self, name: &str, now: Time) -> Guessed {
+        self.guessed(self.key(("account", &auth::users::folded(name))), now)
+    }
+
+    /// Unlocks an account and forgets its wrong passwords.
+    pub(crate) fn forgive(&mut self, name: &str) {
+        let key = self.key(("account", &auth::users::folded(name)));
+        self.accounts.remove(key);
+        self.free_at.remove(key);
+    }
+
+    fn guessed(&self, account: Key, now: Time) -> Guessed {
+        self.accounts.get(account, now).copied().unwrap_or_default()
+    }
+
+    fn ready_at(&self, key: Key, rate: GuessRate) -> Time {
+        let at_once = u64::from(rate.at_once.saturating_sub(1)).saturating_mul(rate.interval_ms);
+        Time(self.free_at.until(key).map_or(0, |until| until.0.saturating_sub(at_once)))
+    }
+
+    fn charge(&mut self, key: Key, rate: GuessRate, now: Time) {
+        let from = self.free_at.until(key).filter(|until| *until > now).unwrap_or(now);
+        self.free_at.put(key, from.after_ms(rate.interval_ms), (), now);
+    }
+
+    /// Names are kept as keyed hashes: they are as long as a client likes, and hashes are not.
+    fn key(&self, of: impl Hash) -> Key {
+        let [one, other] = &self.seeds;
+        Key(one.hash_one(&of), other.hash_one(&of))
+    }
+}
+
+impl std::fmt::Debug for Guesses {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guesses").field("free_at", &self.free_at.entries.len()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Key(u64, u64);
+
+/// Entries that end by themselves. Where there are too many, those that would end first go.
+struct Table<T> {
+    entries: HashMap<Key, (Time, T)>,
+    ends: BTreeSet<(Time, Key)>,
+    limit: usize,
+}
+
+impl<T> Table<T> {
+    fn new(limit: usize) -> Self {
+        Self { entries: HashMap::new(), ends: BTreeSet::new(), limit }
+    }
+
+    fn until(&self, key: Key) -> Option<Time> {
+        self.entries.get(&key).map(|(until, _)| *until)
+    }
+
+    fn get(&self, key: Key, now: Time) -> Option<&T> {
+        self.entries.get(&key).filter(|(until, _)| *until > now).map(|(_, value)| value)
+    }
+
+    fn put(&mut self, key: Key, until: Time, value: T, now: Time) {
+        self.remove(key);
+        while let Some((end, first)) = self.ends.first().copied()
+            && (end <= now || self.entries.len() >= self.limit)
+        {
+            self.remove(first);
+        }
+        self.entries.insert(key, (until, value));
+        self.ends.insert((until, key));
+    }
+
+    fn remove(&mut self, key: Key) {
+        if let Some((until, _)) = self.entries.remove(&key) {
+            self.ends.remove(&(until, key));
+        }
+    }
+}
+
+fn minutes(count: u32) -> u64 {
+    u64::from(count).saturating_mul(60_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFF: Lockout = Lockout { threshold: 0, duration: 10, window: 10 };
+    const START: Time = Time(1_000_000);
+
+    fn origin(address: &str) -> Origin {
+        Origin::Address(AddressGroup::of(address.parse().unwrap()))
+    }
+
+    /// How many wrong passwords are judged in a time by somebody who tries without pause.
+    fn judged(guesses: &mut Guesses, attempts: &[Attempt], from: Time, ms: u64) -> usize {
+        let mut judged = 0;
+        for passed in 0..ms / 100 {
+            let now = from.after_ms(passed * 100);
+            for attempt in attempts {
+                if guesses.turn(attempt, now) == Turn::Now {
+                    guesses.refused(attempt, true, OFF, now);
+                    judged += 1;
+                }
+            }
+        }
+        judged
+    }
+
+    #[test]
+    fn one_address_tries_an_account_once_in_two_seconds() {
+        let mut guesses = Guesses::default();
+        // In any case, and several at once.
+        let attempts = ["alice", "ALICE", "Alice"].map(|name| guesses.attempt(name, origin("192.0.2.1")));
+        assert_eq!(judged(&mut guesses, &attempts, START, 20_000), 10);
+        let other = guesses.attempt("bob", origin("192.0.2.1"));
+        assert_eq!(guesses.turn(&other, START.after_ms(20_000)), Turn::Now);
+    }
+
+    #[test]
+    fn many_addresses_together_do_not_try_an_account_more_than_once_a_second() {
+        let mut guesses = Guesses::default();
+        let attempts: Vec<_> =
+            (0..200).map(|n| guesses.attempt("alice", origin(&format!("192.0.2.{n}")))).collect();
+        let at_once = usize::try_from(GUESSES_OF_ACCOUNT.at_once).unwrap();
+        let judged = judged(&mut guesses, &attempts, START, 30_000);
+        assert!(judged <= at_once + 30, "{judged}");
+        // The 64-bit prefix of IPv6 is one address.
+        let inside = guesses.attempt("bob", origin("2001:db8::1"));
+        guesses.refused(&inside, true, OFF, START);
+        let beside = guesses.attempt("bob", origin("2001:db8::2"));
+        assert_ne!(guesses.turn(&beside, START), Turn::Now);
+    }
+
+    #[test]
+    fn one_address_does_not_try_many_accounts_faster() {
+        let mut guesses = Guesses::default();
+        let attempts: Vec<_> =
+            (0..2_000).map(|n| guesses.attempt(&format!("user{n}"), origin("192.0.2.1"))).collect();
+        let at_once = usize::try_from(GUESSES_OF_ADDRESS.at_once).unwrap();
+        let judged = judged(&mut guesses, &attempts, START, 10_000);
+        assert!(judged <= at_once + 20, "{judged}");
+    }
+
+    #[test]
+    fn whoever_has_logged_on_from_an_address_does_not_wait_for_the_guesses_of_others() {
+        let mut guesses = Guesses::default();
+        let home = guesses.attempt("alice", origin("192.0.2.1"));
+        guesses.accepted(&home, START);
+        let mut attempts: Vec<_> =
+            (2..200).map(|n| guesses.attempt("alice", origin(&format!("192.0.2.{n}")))).collect();
+        attempts.extend((0..500).map(|n| guesses.attempt(&format!("user{n}"), origin("192.0.2.1"))));
+        judged(&mut guesses, &attempts, START, 5_000);
+        let now = START.after_ms(4_999);
+        assert_eq!(guesses.turn(&home, now), Turn::Now);
+        let elsewhere = guesses.attempt("alice", origin("198.51.100.1"));
+        assert_ne!(guesses.turn(&elsewhere, now), Turn::Now);
+        // Its own wrong passwords it does wait for.
+        guesses.refused(&home, true, OFF, now);
+        assert_eq!(guesses.turn(&home, now), Turn::In(Duration::from_secs(2)));
+        guesses.accepted(&home, now);
+        assert_eq!(guesses.turn(&home, now), Turn::Now);
+    }
+
+    #[test]
+    fn wrong_passwords_lock_an_account_by_policy() {
+        let policy = Lockout { threshold: 3, duration: 10, window: 5 };
+        let mut guesses = Guesses::default();
+        let attempt = guesses.attempt("alice", origin("192.0.2.1"));
+        let minute = |n: u64| START.after_ms(n * 60_000);
+        assert!(!guesses.refused(&attempt, true, policy, minute(0)));
+        assert!(!guesses.refused(&attempt, false, policy, minute(0)), "a refusal of another kind");
+        assert!(!guesses.refused(&attempt, true, policy, minute(1)));
+        assert_eq!(guesses.of_account("ALICE", minute(1)).wrong, 2);
+        assert_eq!(guesses.of_account("alice", minute(6)), Guessed::default(), "the window is over");
+        for n in 10..12 {
+            assert!(!guesses.refused(&attempt, true, policy, minute(n)));
+        }
+        assert!(guesses.refused(&attempt, true, policy, minute(12)));
+        let elsewhere = guesses.attempt("alice", origin("192.0.2.2"));
+        for attempt in [&attempt, &elsewhere] {
+            assert_eq!(guesses.turn(attempt, minute(21)), Turn::Locked);
+            assert_eq!(guesses.turn(attempt, minute(22)), Turn::Now);
+        }
+        let for_good = Lockout { duration: 0, ..policy };
+        for n in 30..33 {
+            guesses.refused(&attempt, true, for_good, minute(n));
+        }
+        assert_eq!(guesses.turn(&attempt, minute(1_000_000)), Turn::Locked);
+        guesses.forgive("Alice");
+        assert_eq!(guesses.turn(&attempt, minute(1_000_000)), Turn::Now);
+    }
+
+    #[test]
+    fn the_tables_have_an_end_and_what_lasts_longest_stays() {
+        let mut guesses = Guesses::default();
+        let home = guesses.attempt("alice", origin("192.0.2.1"));
+        guesses.accepted(&home, START);
+        let policy = Lockout { threshold: 1, duration: 60, window: 60 };
+        let locked = guesses.attempt("bob", origin("192.0.2.1"));
+        guesses.refused(&locked, true, policy, START);
+        for n in 0..(GUESSES * 2) {
+            let attempt = guesses.attempt(&format!("user{n}"), origin("192.0.2.3"));
+            guesses.refused(&attempt, true, OFF, START);
+        }
+        assert!(guesses.free_at.entries.len() <= GUESSES);
+        assert!(guesses.accounts.entries.len() <= GUESSED_ACCOUNTS);
+        assert_eq!(guesses.free_at.entries.len(), guesses.free_at.ends.len());
+        assert_eq!(guesses.turn(&locked, START.after_ms(60_000)), Turn::Locked);
+        assert!(guesses.familiar.get(home.pair, START).is_some());
+    }
+
+    #[test]
+    fn tokens_that_name_nobody_are_told_of_at_a_pace() {
+        let mut guesses = Guesses::default();
+        let told = (0..1_000).filter(|_| guesses.nameless(origin("192.0.2.1"), START)).count();
+        assert_eq!(told, usize::try_from(GUESSES_OF_ADDRESS.at_once).unwrap());
+    }
+}
