@@ -28,6 +28,7 @@ use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
 use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
+use crate::server::Server;
 use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
 use crate::limits;
 use crate::open::{Content, Created, Open, OpenFile};
@@ -176,7 +177,8 @@ async fn admit<'a>(
         }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
-                wait.pending = Some(request.wait_anywhere(answer)?);
+                let pending = request.wait_anywhere(answer).inspect_err(|_| give_up(server, key))?;
+                wait.pending = Some(pending);
             }
             let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
             if let Some(DurableRequest::V2 { .. }) = wish.durable {
@@ -189,9 +191,7 @@ async fn admit<'a>(
                     Ok(Wake::Ended(_)) | Err(_) => Err(NtStatus::CANCELLED),
                 },
                 () = pending.cancelled() => {
-                    server.waiters.leave(key);
-                    let effects = server.registry.lock("cancel").cancel(key, server.now());
-                    server.apply(effects);
+                    give_up(server, key);
                     Err(NtStatus::CANCELLED)
                 }
             }
@@ -203,6 +203,13 @@ async fn admit<'a>(
         }
         (Admission::Granted(_), None) => Err(NtStatus::INTERNAL_ERROR),
     }
+}
+
+/// Takes out a request that does not wait any longer.
+fn give_up(server: &Server, key: RequestKey) {
+    server.waiters.leave(key);
+    let effects = server.registry.lock("cancel").cancel(key, server.now());
+    server.apply(effects);
 }
 
 /// Changes the file, now that nobody objects; if that fails the open is taken back.
