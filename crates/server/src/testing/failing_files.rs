@@ -275,7 +275,28 @@ impl<'a> Client<'a> {
         let data = self.data();
         let offset = self.below(5000);
         let at = u64::try_from(offset).unwrap();
-        match self.below(12) {
+        match self.below(16) {
+            12 => return self.copy(name, file).await,
+            13 => {
+                // Everybody may do everything: an empty list would lock this client out too.
+                let descriptor = [
+                    &[1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2, 0, 28, 0, 1, 0, 0, 0][..],
+                    &[0, 0, 20, 0, 0xff, 1, 0x1f, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],
+                ]
+                .concat();
+                let before = self.world.faults.calls().get("set_security_record").copied().unwrap_or_default();
+                file.set_info(InfoType::SECURITY, 0, AdditionalInformation::DACL, &descriptor).await?;
+                let after = self.world.faults.calls().get("set_security_record").copied().unwrap_or_default();
+                assert!(after.0 - after.1 > before.0 - before.1, "a descriptor that was not stored");
+                assert!(self.world.real(name).unwrap().security_record().unwrap().is_some());
+            }
+            14 => {
+                let class = FileInfoClass::STANDARD.0;
+                let told = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, 100).await?;
+                let size = u64::try_from(self.world.content(name).len()).unwrap();
+                assert_eq!(told[8..16], size.to_le_bytes(), "{name}");
+            }
+            15 => file.set_delete_on_close(self.below(2) == 0).await?,
             0..3 => {
                 let count = usize::try_from(file.write(at, data.clone()).await?).unwrap();
                 assert!(count > 0, "a write of nothing is told as a success");
@@ -335,6 +356,25 @@ impl<'a> Client<'a> {
                 file.lock(&[LockElement { flags: LockFlags::UNLOCK, ..element }]).await?;
             }
         }
+        Ok(())
+    }
+}
+
+impl Client<'_> {
+    /// FSCTL_SRV_COPYCHUNK within one file.
+    async fn copy(&mut self, name: &str, file: &File) -> Result<(), Error> {
+        let key = file.ioctl(FsctlCode::SRV_REQUEST_RESUME_KEY, &[], 32).await?;
+        let before = self.world.content(name);
+        let length = before.len().min(1000) / 2;
+        if length == 0 {
+            return Ok(());
+        }
+        let (length32, at) = (u32::try_from(length).unwrap().to_le_bytes(), u64::try_from(length).unwrap());
+        let chunk = [&[0; 8], &at.to_le_bytes()[..], &length32, &[0; 4]].concat();
+        let input = [&key[..24], &[1, 0, 0, 0, 0, 0, 0, 0], &chunk].concat();
+        let told = file.ioctl(FsctlCode::SRV_COPYCHUNK, &input, 12).await?;
+        assert_eq!(told[8..12], length32, "less was copied and told as a success");
+        assert_eq!(self.world.content(name)[length..2 * length], before[..length], "{name}");
         Ok(())
     }
 }
@@ -427,6 +467,29 @@ async fn calls_that_tear_are_no_success_without_effect() {
 async fn slow_calls_hold_up_nobody_for_ever() {
     let slowness = Duration::from_millis(2);
     run(5, Rates { fails: 30, tears: 30, shortens: 30, slows: 100, slowness }, 3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_that_cannot_wait_leaves_nothing_over() {
+    let world = World::new(3);
+    let (holder, tree) = world.client().await;
+    let wanted = CreateParameters { oplock: OplockLevel::BATCH, ..CreateParameters::read_write("held") };
+    let held = tree.create(&wanted).await.unwrap();
+    let (connection, tree) = world.client().await;
+    let mut waiting = Vec::new();
+    for _ in 0..crate::limits::MAX_PENDING {
+        let request = connection.submit(tree.scope(), wanted.part().unwrap()).await.unwrap();
+        assert!(request.pending().await.is_some(), "the oplock's holder says nothing");
+        waiting.push(request);
+    }
+    let one_more = tree.create(&wanted).await.unwrap_err();
+    assert!(one_more.is(NtStatus::INSUFFICIENT_RESOURCES), "{one_more}");
+    assert_eq!(world.server.busy().1, crate::limits::MAX_PENDING);
+    drop(waiting);
+    held.close().await.unwrap();
+    connection.disconnect();
+    holder.disconnect();
+    world.comes_to_rest().await;
 }
 
 const SEEDS: u64 = 12;
