@@ -136,7 +136,11 @@ impl Server {
             .and_then(|()| crate::random::fill(&mut guid))
             .map_err(|_| StartError::Random)?;
         let seed = u64::from_le_bytes(seed);
-        Self::within(settings, accounts, Surroundings { seed, guid: Guid(guid), open_share: Box::new(open_directory) })
+        Self::within(
+            settings,
+            accounts,
+            Surroundings { seed, guid: Guid(guid), open_share: Box::new(open_directory) },
+        )
     }
 
     /// A server with nothing connected, in surroundings that are given.

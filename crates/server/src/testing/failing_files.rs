@@ -7,7 +7,7 @@ use auth::Credentials;
 use auth::users::UserDb;
 use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, Part, Tree, close_part};
 use tokio::time::{sleep, timeout};
-use vfs::faulty::{FaultyBackend, Faults, Rates};
+use vfs::faulty::{Faults, FaultyBackend, Rates};
 use vfs::{Actor, Backend, EntryWanted, Handle, MemBackend, RelativePath, Wanted};
 use wire::fscc::FileInfoClass;
 use wire::ioctl::FsctlCode;
@@ -113,7 +113,8 @@ struct Client<'a> {
 
 impl<'a> Client<'a> {
     fn below(&mut self, count: usize) -> usize {
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.random =
+            self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(self.random >> 33).unwrap() % count.max(1)
     }
 
@@ -176,7 +177,8 @@ impl<'a> Client<'a> {
         };
         let file = self.tree.create(&parameters).await?;
         assert!(self.stands_for(&name, &file), "{name} was opened and is not there");
-        let empties = [CreateDisposition::SUPERSEDE, CreateDisposition::OVERWRITE, CreateDisposition::OVERWRITE_IF];
+        let empties =
+            [CreateDisposition::SUPERSEDE, CreateDisposition::OVERWRITE, CreateDisposition::OVERWRITE_IF];
         if empties.contains(&disposition) {
             assert_eq!(self.world.content(&name), b"", "{name} was emptied");
         }
@@ -197,7 +199,11 @@ impl<'a> Client<'a> {
         if let Some(real) = self.world.real(&name).filter(|_| self.stands_for(&name, &file)) {
             // MS-SMB2 3.3.5.10: where the attributes cannot be had they are zeros.
             let size = real.stat().unwrap().size;
-            assert!(told.flags == CloseFlags::NONE || told.end_of_file == size, "{} {size}", told.end_of_file);
+            assert!(
+                told.flags == CloseFlags::NONE || told.end_of_file == size,
+                "{} {size}",
+                told.end_of_file
+            );
         }
         Ok(())
     }
@@ -280,11 +286,15 @@ impl<'a> Client<'a> {
             13 => {
                 // Everybody may do everything: an empty list would lock this client out too.
                 let descriptor = [
-                    &[1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2, 0, 28, 0, 1, 0, 0, 0][..],
+                    &[
+                        1, 0, 4, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2, 0, 28, 0, 1, 0, 0,
+                        0,
+                    ][..],
                     &[0, 0, 20, 0, 0xff, 1, 0x1f, 0, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0],
                 ]
                 .concat();
-                let before = self.world.faults.calls().get("set_security_record").copied().unwrap_or_default();
+                let before =
+                    self.world.faults.calls().get("set_security_record").copied().unwrap_or_default();
                 file.set_info(InfoType::SECURITY, 0, AdditionalInformation::DACL, &descriptor).await?;
                 let after = self.world.faults.calls().get("set_security_record").copied().unwrap_or_default();
                 assert!(after.0 - after.1 > before.0 - before.1, "a descriptor that was not stored");

@@ -28,11 +28,11 @@ use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
 use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
-use crate::server::Server;
 use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
 use crate::limits;
 use crate::open::{Content, Created, Open, OpenFile};
 use crate::pipes::Pipe;
+use crate::server::Server;
 use crate::shell::Wake;
 use apart::Apart;
 use decode::{Asked, Wish};
