@@ -26,4 +26,5 @@ mod scripted;
 mod settings;
 mod shares;
 mod smbclient;
+mod soak;
 mod verbs;

@@ -90,6 +90,8 @@ const ALWAYS: &[(&[Operation], &[NtStatus])] = &[
     (&[O::Lock], &[NtStatus::LOCK_NOT_GRANTED, NtStatus::RANGE_NOT_LOCKED, NtStatus::FILE_LOCK_CONFLICT]),
     // MS-SMB2 3.3.5.19, and what the client itself cancels.
     (&[O::Notify], &[NtStatus::NOTIFY_ENUM_DIR, NtStatus::NOTIFY_CLEANUP, NtStatus::CANCELLED]),
+    // MS-FSA 2.1.5.4 and 2.1.5.1.1: all of them together want more than there is.
+    (&[O::Small], &[NtStatus::DISK_FULL]),
     // The client reads to the end of what is there.
     (&[O::UseOwn], &[NtStatus::END_OF_FILE]),
 ];
@@ -115,8 +117,6 @@ const BECAUSE: &[(Trouble, &[Operation], &[NtStatus])] = &[
     // MS-SMB2 3.3.4.16: the share's tree connects end.
     (T::ChangeShares, &[O::Passing, O::Peer], ENDED),
     (T::ChangeShares, &[O::Passing, O::Peer], &[NtStatus::BAD_NETWORK_NAME]),
-    // MS-FSA 2.1.5.4 and 2.1.5.1.1.
-    (T::FillDisk, &[O::Small], &[NtStatus::DISK_FULL]),
     (T::RestartServer, &[], ENDED),
     (T::KillServer, &[], ENDED),
     // A file is in the way of its own client until the server knows that the connection is lost.

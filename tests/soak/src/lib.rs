@@ -21,7 +21,7 @@ mod world;
 
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use allowed::{TROUBLES, Trouble};
 use random::Random;
@@ -51,7 +51,7 @@ pub fn run(options: &Options) -> Report {
         let troubles = troubles(report.rounds, &mut random);
         eprintln!("[{:6.0} s] round {} {troubles:?}", started.elapsed().as_secs_f64(), report.rounds);
         world.begin(report.rounds, troubles);
-        let before = world.findings().len();
+        let before = world.found();
         let clients = clients::start(&world, &kinds);
         let disturbers = trouble::start(&world);
         thread::sleep(options.round);
@@ -61,7 +61,7 @@ pub fn run(options: &Options) -> Report {
                 world.finding("soak", "a thread of its own panicked");
             }
         }
-        report.check("clients", world.findings().len() == before);
+        report.check("clients", world.found() == before);
         rest::check(&world, &mut idle, &mut report);
         report.slots += world.ledgers().iter().map(|(_, ledger)| lock(ledger).slots()).sum::<usize>();
         report.rounds += 1;
@@ -80,6 +80,3 @@ fn troubles(round: usize, random: &mut Random) -> Vec<Trouble> {
         _ => TROUBLES.into_iter().filter(|_| random.once_in(3)).collect(),
     }
 }
-
-/// How long the clients of a round may take beyond its end: what they wait for has limits of its own.
-pub const ROUND_END_MAX: Duration = Duration::from_secs(120);

@@ -77,43 +77,44 @@ pub(crate) fn check_finally(world: &World, idle: &Idle, report: &mut Report) {
     report.check("log", bad.is_empty());
 }
 
-/// The elements of a list as commands print it.
-pub(crate) fn items(listed: &Value) -> impl Iterator<Item = &Value> {
-    let list = listed.as_array().or_else(|| listed["items"].as_array());
-    list.into_iter().flatten()
-}
-
-fn listed(world: &World, what: &str) -> Vec<Value> {
-    let text = world.net(&[what, "--json"]).stdout;
-    let value: Value = serde_json::from_str(&text).unwrap_or_default();
-    items(&value).cloned().collect()
+/// What a command lists, under the name that says what it is.
+pub(crate) fn listed(world: &World, command: &str, name: &str) -> Vec<Value> {
+    let output = world.net(&[command, "--json"]);
+    let value: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+    match value[name].as_array() {
+        Some(all) => all.clone(),
+        None => {
+            world.unlisted(&output);
+            Vec::new()
+        }
+    }
 }
 
 /// Sessions and opens that are left. Opens that wait for their client are what was promised to it; an administrator
 /// can close them.
 fn registry(world: &World) -> Vec<String> {
-    soon(REST_MAX, || listed(world, "session").is_empty());
+    soon(REST_MAX, || listed(world, "session", "sessions").is_empty());
     let mut wrong = Vec::new();
-    for session in listed(world, "session") {
+    for session in listed(world, "session", "sessions") {
         wrong.push(format!("a session is left: {session}"));
     }
-    soon(REST_MAX, || listed(world, "file").iter().all(is_waiting_for_its_client));
-    for open in listed(world, "file") {
+    soon(REST_MAX, || listed(world, "file", "files").iter().all(is_waiting_for_its_client));
+    for open in listed(world, "file", "files") {
         if is_waiting_for_its_client(&open) {
             let id = open["id"].to_string();
-            world.net(&["file", &id, "/close", "--force"]);
+            world.net(&["file", &id, "/close", "--force", "/yes"]);
         } else {
             wrong.push(format!("an open is left: {open}"));
         }
     }
-    for open in listed(world, "file") {
+    for open in listed(world, "file", "files") {
         wrong.push(format!("an open cannot be closed: {open}"));
     }
     wrong
 }
 
 fn is_waiting_for_its_client(open: &Value) -> bool {
-    open["session_id"].is_null() && open["session"].is_null()
+    open["session_id"].is_null()
 }
 
 fn descriptors(world: &World, idle: &Idle) -> Vec<String> {

@@ -77,20 +77,19 @@ fn administer(world: &World, words: &[&str]) -> String {
     output.stdout
 }
 
-fn ids(world: &World, what: &str) -> Vec<String> {
-    let listed = administer(world, &[what, "--csv", "--no-header", "--verbose"]);
-    listed.lines().filter_map(|line| Some(line.split(',').next()?.to_owned())).collect()
+fn ids(world: &World, command: &str, name: &str) -> Vec<String> {
+    crate::rest::listed(world, command, name).iter().map(|it| it["id"].to_string()).collect()
 }
 
 fn close_file(world: &World, random: &mut Random) {
-    let ids = ids(world, "file");
+    let ids = ids(world, "file", "files");
     if ids.is_empty() {
         return;
     }
     let id = random.one_of(&ids).as_str();
     match random.below(3) {
-        0 => administer(world, &["file", id, "/close", "--force"]),
-        1 => administer(world, &["file", id, "/close", "--grace", "1"]),
+        0 => administer(world, &["file", id, "/close", "--force", "/yes"]),
+        1 => administer(world, &["file", id, "/close", "--grace", "1", "/yes"]),
         _ => administer(world, &["file", "/close", "/yes", "--user", "bob", "--path", "common", "--force"]),
     };
 }
@@ -100,11 +99,9 @@ fn end_session(world: &World, random: &mut Random) {
         administer(world, &["session", "/delete", "/yes", "--user", "bob"]);
         return;
     }
-    let listed = administer(world, &["session", "--json"]);
-    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap_or_default();
-    let ids: Vec<u64> = crate::rest::items(&listed).filter_map(|session| session["id"].as_u64()).collect();
+    let ids = ids(world, "session", "sessions");
     if !ids.is_empty() {
-        administer(world, &["session", "/delete", "/yes", "--id", &random.one_of(&ids).to_string()]);
+        administer(world, &["session", "/delete", "/yes", "--id", random.one_of(&ids).as_str()]);
     }
 }
 

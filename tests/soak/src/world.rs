@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use client::smb::Error;
@@ -26,6 +26,7 @@ pub(crate) struct World {
     pub(crate) small: Option<Small>,
     pub(crate) seed: u64,
     findings: Mutex<Vec<String>>,
+    found: AtomicUsize,
     told: Mutex<BTreeMap<String, u64>>,
     round: Mutex<Round>,
     over: AtomicBool,
@@ -80,6 +81,7 @@ impl World {
             small,
             seed,
             findings: Mutex::default(),
+            found: AtomicUsize::new(0),
             told: Mutex::default(),
             round: Mutex::default(),
             over: AtomicBool::new(true),
@@ -161,14 +163,29 @@ impl World {
         let (round, troubles) = (self.round(), self.troubles());
         let text = format!("round {round} {troubles:?}, {who}: {what}");
         eprintln!("FOUND {text}");
+        self.found.fetch_add(1, Ordering::Relaxed);
         let mut findings = lock(&self.findings);
         if findings.len() < FINDINGS_MAX {
             findings.push(text);
         }
     }
 
+    /// How many there were.
+    pub(crate) fn found(&self) -> usize {
+        self.found.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn findings(&self) -> Vec<String> {
         lock(&self.findings).clone()
+    }
+
+    /// A list that was not printed: there is none while the server is started again.
+    pub(crate) fn unlisted(&self, output: &Output) {
+        let troubles = self.troubles();
+        let away = troubles.contains(&Trouble::RestartServer) || troubles.contains(&Trouble::KillServer);
+        if !away || self.is_over() {
+            self.finding("administrator", output);
+        }
     }
 
     /// Counts what was answered.

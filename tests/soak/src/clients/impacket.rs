@@ -21,7 +21,7 @@ pub(crate) fn work(world: &World, number: usize) {
         times += 1;
         let way = world.way(&mut random);
         let mut command = Command::new(testkit::peer::PYTHON);
-        command.arg("-B").arg(testkit::repository().join("tests/soak/src/clients/impacket.py"));
+        command.arg("-B").arg(testkit::repository().join("tests/soak/src/clients/impacket_client.py"));
         command.args(["127.0.0.1", &way.port().to_string(), &user.name, &user.password]);
         command
             .arg(format!("r{round}-i{number}-{times}"))
@@ -35,7 +35,8 @@ pub(crate) fn work(world: &World, number: usize) {
             } else if let Some(code) = line.strip_prefix("STATUS 0x") {
                 let status = NtStatus(u32::from_str_radix(code, 16).unwrap_or_default());
                 world.status(&who, Operation::Peer, status, "the server");
-            } else if line.starts_with("BROKEN") && may_break(&troubles) {
+            } else if !line.starts_with("FOUND") && may_break(&troubles) {
+                // In impacket's own words.
                 world.count(Operation::Peer, "a broken connection");
             } else {
                 world.finding(&who, line);

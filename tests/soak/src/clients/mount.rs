@@ -2,7 +2,8 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -40,7 +41,9 @@ pub(crate) fn work(world: &World, number: usize) {
         if let Some(pid) = process(world, &at) {
             lock(&world.children).push(pid);
         }
-        let own = at.join(&directory);
+        // By its descriptor: where the mount is gone, what lies below it must not be taken for it.
+        let Some(root) = root(&at) else { continue };
+        let own = Path::new("/proc/self/fd").join(root.as_raw_fd().to_string()).join(&directory);
         let done = fs::create_dir(&own).or_else(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => Ok(()),
             _ => Err(error),
@@ -51,9 +54,17 @@ pub(crate) fn work(world: &World, number: usize) {
         if let Some(pid) = process(world, &at) {
             lock(&world.children).retain(|it| *it != pid);
         }
+        drop(root);
         net_use(world, &[&at.display().to_string(), "/DELETE", "/YES"]);
         unmount(&at);
     }
+}
+
+/// The root of the mount, if it is there.
+fn root(at: &Path) -> Option<File> {
+    let root = File::open(at).ok()?;
+    let below = fs::metadata(at.parent()?).ok()?;
+    root.metadata().is_ok_and(|it| it.dev() != below.dev()).then_some(root)
 }
 
 /// A file that is made, written to, read, flushed and perhaps renamed or removed; none when something failed.

@@ -132,9 +132,9 @@ impl Client<'_> {
             }
             Err(error) => error,
         };
-        let before = self.world.findings().len();
+        let before = self.world.found();
         self.world.judge(&self.who, operation, &error);
-        if self.world.findings().len() > before {
+        if self.world.found() > before {
             eprintln!("      {}", self.notes.join("; "));
         }
         match error {
@@ -486,7 +486,7 @@ impl Client<'_> {
         let mut line = [b'\n'; LINE];
         let text = format!("{} {:016x} ", self.directory, self.random.next());
         line[..text.len()].copy_from_slice(text.as_bytes());
-        let answer = file.write(u64::MAX, line.to_vec()).await;
+        let answer = file.write(0, line.to_vec()).await;
         if self.told(O::UseCommon, answer).await?.is_some() {
             lock(&self.world.appended).push(line);
         }
@@ -504,7 +504,8 @@ impl Client<'_> {
         let name = format!("{}-{}", self.directory, self.random.below(3));
         let answer = tree.create(&CreateParameters::read_write(&name)).await;
         if let Some(file) = self.told(O::Small, answer).await? {
-            let size = 1 + self.random.below(700_000);
+            let most = session.connection.negotiated().map_or(0, |it| it.max_write_size);
+            let size = 1 + self.random.below(usize::try_from(most.min(700_000)).unwrap_or(0));
             let answer = file.write(0, vec![0x33; size]).await;
             let written = self.told(O::Small, answer).await?;
             if let Some(count) = written.filter(|count| *count > 0) {
