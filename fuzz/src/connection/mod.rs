@@ -2,27 +2,28 @@
 //! log on, sign, seal and send what a case says, alone, in compounds, over pipes, and as bytes of any kind.
 
 mod parts;
+mod settings;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::users::UserDb;
 use auth::{Cipher, Credentials};
 use client::smb::{
     Break, Breaks, ConnectOptions, Connection, InFlight, LogonOptions, Part, Scope, Session, Signing,
 };
 use rpc::{ClientAssociation, InterfaceId};
-use server::config::{Settings, ShareSettings};
+use server::config::ShareSettings;
 use server::testing::{Counts, TestServer};
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio::time::{sleep, timeout};
 use vfs::faulty::{Faults, FaultyBackend, Rates};
 use vfs::{Backend, MemBackend};
 use wire::msg::*;
-use wire::{Command, Dialect, FileId, FileTime, Header, NtStatus, OplockLevel, SessionId, TreeId};
+use wire::{Command, Dialect, FileId, Header, NtStatus, OplockLevel, SessionId, TreeId};
 
 use crate::input::Input;
 use parts::{Made, changed, guid, made};
+use settings::{PASSWORD, accounts, settings};
 
 /// Operations, a few bytes each. After each the registry's tables are consistent. In the end the clients are gone,
 /// and with them, at the latest when every deadline has passed, all that they had; a new client finds the server as
@@ -567,42 +568,6 @@ impl World {
 fn part(made: Made) -> Part {
     Part::new(made.command, |out, _| out.extend_from_slice(&made.body)).carrying(made.carries)
 }
-
-/// The settings, of which there are some, mostly the usual ones.
-fn settings(choice: u8) -> Settings {
-    let choice = if choice & 0xc0 == 0xc0 { choice } else { 0 };
-    let mut settings = Settings::conventional(false, |_| None);
-    settings.name = "FUZZED".into();
-    settings.control_socket = None;
-    settings.state_directory = "/nonexistent/shareward-fuzz".into();
-    settings.administrators = vec!["alice".into()];
-    settings.unix_identities = false;
-    if choice & 1 == 1 {
-        settings.signing = server::config::Signing::Required;
-    }
-    for name in ["data", "sealed", "guests"] {
-        let mut share = ShareSettings::new(name.into(), format!("/nonexistent/{name}").into());
-        share.encrypt = name == "sealed" || choice & 2 == 2;
-        share.guest = name == "guests";
-        share.read_only = choice & 4 == 4;
-        share.access_based_enum = choice & 8 == 8;
-        share.max_users = (choice & 16 == 16).then_some(1);
-        if choice & 32 == 0 || name != "data" {
-            settings.shares.push(share);
-        }
-    }
-    settings
-}
-
-fn accounts() -> UserDb {
-    let mut accounts = UserDb::default();
-    for (name, uid) in [("alice", 60_001), ("bob", 60_002)] {
-        accounts.add(name, uid, PASSWORD, FileTime::from_unix(1_700_000_000, 0)).unwrap();
-    }
-    accounts
-}
-
-const PASSWORD: &str = "Wonder-Land 1";
 
 /// Long enough that everybody who has something to do has done it: time passes only when nobody has.
 const MOMENT: Duration = Duration::from_millis(1);

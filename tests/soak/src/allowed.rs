@@ -54,17 +54,17 @@ pub(crate) enum Trouble {
     KillServer,
 }
 
-/// All of them.
+/// All of them, in the order in which each comes by itself.
 pub(crate) const TROUBLES: [Trouble; 9] = [
     Trouble::CloseFiles,
-    Trouble::EndSessions,
-    Trouble::ChangeShares,
-    Trouble::Reload,
-    Trouble::CutCables,
-    Trouble::FillDisk,
-    Trouble::KillClients,
-    Trouble::RestartServer,
     Trouble::KillServer,
+    Trouble::CutCables,
+    Trouble::EndSessions,
+    Trouble::KillClients,
+    Trouble::FillDisk,
+    Trouble::ChangeShares,
+    Trouble::RestartServer,
+    Trouble::Reload,
 ];
 
 use Operation as O;

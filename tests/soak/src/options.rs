@@ -42,10 +42,10 @@ impl Options {
     /// The short form: every trouble once, in about two minutes.
     pub fn short(seed: u64) -> Self {
         Self {
-            length: Duration::from_secs(90),
+            length: Duration::from_secs(95),
             seed,
             clients: vec![Kind::Ours, Kind::Smbclient, Kind::Impacket, Kind::Mount],
-            round: Duration::from_secs(6),
+            round: Duration::from_secs(4),
         }
     }
 

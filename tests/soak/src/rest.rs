@@ -156,9 +156,11 @@ fn appends(world: &World) -> Vec<String> {
     for line in there.chunks(LINE) {
         *found.entry(line).or_default() += 1;
     }
-    let appended = lock(&world.appended);
+    // The next round begins a file of its own.
+    let appended = std::mem::take(&mut *lock(&world.appended));
     let wrong = appended.iter().filter(|line| found.get(line.as_slice()) != Some(&1)).count();
     let all = appended.len();
+    let _ = fs::remove_file(world.data().join(COMMON).join("log"));
     if wrong == 0 {
         Vec::new()
     } else {

@@ -1,5 +1,6 @@
 //! The clients of a round, each until the round is over.
 
+mod breaks;
 mod impacket;
 mod kernel;
 mod mount;
@@ -122,9 +123,11 @@ fn judge(world: &World, who: &str, said: &Said) {
     }
 }
 
-/// What Samba's client makes of a connection that is lost.
+/// What Samba's client makes of a connection or a session that is lost. ACCESS_DENIED: an answer that must be signed
+/// and is not, as that of a session which has no key any more.
 fn is_of_the_client(name: &str) -> bool {
     [
+        "ACCESS_DENIED",
         "CONNECTION_DISCONNECTED",
         "CONNECTION_RESET",
         "CONNECTION_REFUSED",

@@ -5,9 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use auth::Credentials;
-use client::smb::{
-    Break, ConnectOptions, Connection, CreateParameters, Error, File, InFlight, Signing, Tree,
-};
+use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, InFlight, Signing, Tree};
 use wire::create_context::{CreateContextsRequest, DurableRequestV2, LeaseContext, LeaseFlags};
 use wire::fscc::FileInfoClass;
 use wire::msg::{
@@ -16,6 +14,7 @@ use wire::msg::{
 };
 use wire::{AccessMask, Dialect, Guid, LeaseState, NtStatus, OplockLevel, ShareAccess, utf16le};
 
+use super::breaks::acknowledge;
 use crate::allowed::Operation as O;
 use crate::ledger::{Ledger, SLOT};
 use crate::random::Random;
@@ -573,23 +572,6 @@ impl Client<'_> {
         }
         let answer = tree.disconnect().await;
         self.told(O::Connect, answer).await.map(drop)
-    }
-}
-
-/// Gives up what the server asks for, as long as the connection is there.
-async fn acknowledge(connection: Connection, tree: Tree) {
-    let mut breaks = connection.breaks();
-    while let Ok(Some(notice)) = breaks.next().await {
-        // A file that is closed meanwhile has nothing to give up.
-        let _ = match notice {
-            Break::Oplock(notice) => {
-                tree.acknowledge_oplock(notice.file_id, notice.oplock_level).await.map(drop)
-            }
-            Break::Lease(notice) => {
-                tree.acknowledge_lease(notice.lease_key, notice.new_lease_state).await.map(drop)
-            }
-            Break::SessionClosed(_) => Ok(()),
-        };
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) fn work(world: &World, number: usize) {
             command.arg(format!("--option={option}={}", scratch.display()));
         }
         let dialect = random.one_of(&testkit::peer::DIALECTS);
-        command.arg("-m").arg(dialect).arg(format!("//127.0.0.1/data")).arg("-p").arg(way.port().to_string());
+        command.arg("-m").arg(dialect).arg("//127.0.0.1/data").arg("-p").arg(way.port().to_string());
         command.arg("-U").arg(user.credentials()).arg("-c").arg(commands.join("; "));
         let mut said = run(world, &who, command, LIMIT);
         // The directory is there from the second time on.
