@@ -26,6 +26,18 @@ impl<'a> Input<'a> {
         piece
     }
 
+    /// A piece of at most 63 bytes, its length in one byte before it, or of 1 KiB.
+    pub(crate) fn short_piece(&mut self) -> &'a [u8] {
+        let length = match self.byte() {
+            0xff => 1024,
+            length => usize::from(length & 0x3f),
+        };
+        let length = length.min(self.0.len());
+        let (piece, rest) = self.0.split_at(length);
+        self.0 = rest;
+        piece
+    }
+
     /// The pieces up to the end.
     pub(crate) fn pieces(mut self) -> impl Iterator<Item = &'a [u8]> {
         std::iter::from_fn(move || (!self.is_empty()).then(|| self.piece()))

@@ -5,6 +5,7 @@
 //! them from `fuzz_targets/`; [`replay`] and [`smoke`] call them without it, in an ordinary test.
 
 mod config;
+mod connection;
 mod control;
 mod fscc;
 mod input;
@@ -21,6 +22,7 @@ mod smb;
 mod users;
 
 pub use config::config;
+pub use connection::connection;
 pub use control::control;
 pub use fscc::{fscc, names};
 pub use ioctl::ioctl;
@@ -40,6 +42,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets.
 pub const TARGETS: &[Target] = &[
     ("config", config),
+    ("connection", connection),
     ("control", control),
     ("fscc", fscc),
     ("ioctl", ioctl),

@@ -21,7 +21,8 @@ pub fn replay() -> usize {
     count
 }
 
-/// Runs inputs that are changed in a few places each: `per_target` for each target, the same ones every time.
+/// Runs inputs that are changed in a few places each: `per_target` for each target, fewer for the slow ones, the same
+/// ones every time.
 ///
 /// # Panics
 /// As [`replay`].
@@ -30,7 +31,8 @@ pub fn smoke(per_target: usize) {
         let corpus = corpus(target.0);
         assert!(!corpus.is_empty(), "{} has no corpus", target.0);
         let mut random = Random(number as u64 + 1);
-        (0..per_target).find_map(|_| {
+        let count = if SLOW.contains(&target.0) { per_target / SLOWNESS } else { per_target };
+        (0..count).find_map(|_| {
             let (origin, bytes) = &corpus[random.below(corpus.len())];
             let (_, other) = &corpus[random.below(corpus.len())];
             run(target, origin, &random.changed(bytes, other))
@@ -38,6 +40,10 @@ pub fn smoke(per_target: usize) {
     });
     nothing(found.collect());
 }
+
+/// Targets whose inputs take milliseconds, not microseconds, and how many times fewer they get.
+const SLOW: &[&str] = &["connection"];
+const SLOWNESS: usize = 20;
 
 /// What is to be said of an input on which the target panics: with its bytes, to make a file of.
 fn run((name, target): &Target, origin: &str, bytes: &[u8]) -> Option<String> {

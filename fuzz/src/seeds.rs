@@ -564,6 +564,8 @@ fn operations(all: &mut Seeds) {
         let length = 40 * (1 + random.below(16));
         let bytes: Vec<u8> = (0..length).map(|_| random.next() as u8).collect();
         all.add("registry", format!("random-{number:02}"), bytes);
+        let bytes: Vec<u8> = (0..100 * (1 + number)).map(|_| random.next() as u8).collect();
+        all.add("connection", format!("random-{number:02}"), bytes);
     }
 }
 

@@ -38,5 +38,6 @@ mod scripted;
 mod settings;
 mod shares;
 mod smbclient;
+mod soak;
 mod strangers;
 mod verbs;

@@ -7,6 +7,7 @@ mod dist;
 mod fuzz;
 mod packages;
 mod shell;
+mod soak;
 mod test;
 mod tidy;
 mod torture;
@@ -26,6 +27,9 @@ usage: cargo xtask COMMAND
                            those whose name has one of these words
   fuzz [MINUTES] [TARGET...]
                            cargo-fuzz, all targets, sharing the minutes (default 5)
+  soak [HOURS] [--seed N] [--clients KIND,...] [--round SECONDS]
+                           clients of all kinds at random against one server, in all troubles (default 1 hour);
+                           kinds: ours, smbclient, impacket, mount and, only where it is named, kernel
   bench [ARG...]           the load generator, ours and Samba's server side by side
   dist                     a release tarball below target/dist
 ";
@@ -40,6 +44,7 @@ fn main() -> ExitCode {
         "torture" => torture::main(&rest),
         "kernel" => test::kernel(&rest),
         "fuzz" => fuzz::main(&rest),
+        "soak" => soak::main(&rest),
         "bench" => bench::main(&rest),
         "dist" => dist::main(),
         "help" | "--help" | "-h" => {

@@ -141,3 +141,6 @@ const FIRST_PORT: u16 = 50_000;
 
 /// Bytes under way in each direction: more than a client asks for at once.
 const STREAM_BYTES: usize = 4 << 20;
+
+#[cfg(test)]
+mod failing_files;

@@ -122,6 +122,14 @@ impl Shareward {
         self.daemon.start_again(self.files.serve());
     }
 
+    /// Ends it with SIGKILL and starts it again on the same port, over the same files.
+    ///
+    /// Panics where it does not start.
+    pub fn kill_and_restart(&mut self) {
+        self.daemon.kill();
+        self.daemon.start_again(self.files.serve());
+    }
+
     /// Ends it with SIGTERM; none where it did not end in time.
     pub fn stop(mut self) -> Option<ExitStatus> {
         self.daemon.stop()

@@ -25,6 +25,8 @@ pub(crate) struct Listing {
     source: Source,
     /// An entry that the last answer had no room for.
     held: Option<Entry>,
+    /// Why the last answer ended early: what the next one says.
+    failed: Option<NtStatus>,
 }
 
 /// Where the names come from.
@@ -120,12 +122,12 @@ impl Listing {
         } else {
             Source::Scan(directory.read_directory().map_err(|error| of_vfs(&error))?)
         };
-        Ok(Self { text: pattern.to_owned(), pattern: parsed, source, held: None })
+        Ok(Self { text: pattern.to_owned(), pattern: parsed, source, held: None, failed: None })
     }
 
     /// Begins again with the same pattern.
     fn restart(&mut self) -> Result<(), NtStatus> {
-        self.held = None;
+        (self.held, self.failed) = (None, None);
         match &mut self.source {
             Source::Scan(cursor) => cursor.restart().map_err(|error| of_vfs(&error)),
             Source::Name(name) => {
@@ -143,6 +145,9 @@ impl Listing {
         wanted: EntryWanted,
         single: bool,
     ) -> Result<usize, NtStatus> {
+        if let Some(status) = self.failed.take() {
+            return Err(status);
+        }
         loop {
             let entry = match self.next(place, wanted) {
                 Ok(Some(entry)) => match place.visible(entry) {
@@ -151,8 +156,11 @@ impl Listing {
                 },
                 Ok(None) => break,
                 Err(error) if writer.entries() == 0 => return Err(of_vfs(&error)),
-                // The next request meets it again, or finds it gone.
-                Err(_) => break,
+                // The entry may be passed over by now: a listing without it must not look whole.
+                Err(error) => {
+                    self.failed = Some(of_vfs(&error));
+                    break;
+                }
             };
             // A name that is short enough needs no other.
             let short_name = other_short_name(&entry.name).unwrap_or_default();

@@ -32,6 +32,7 @@ use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
 use crate::limits;
 use crate::open::{Content, Created, Open, OpenFile};
 use crate::pipes::Pipe;
+use crate::server::Server;
 use crate::shell::Wake;
 use apart::Apart;
 use decode::{Asked, Wish};
@@ -182,11 +183,8 @@ async fn admit<'a>(
         }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
-                let pending = request.wait_anywhere(answer).inspect_err(|_| {
-                    server.waiters.leave(key);
-                    server.apply(server.registry.lock("cancel").cancel(key, server.now()));
-                });
-                wait.pending = Some(pending?);
+                let pending = request.wait_anywhere(answer).inspect_err(|_| give_up(server, key))?;
+                wait.pending = Some(pending);
             }
             let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
             if let Some(DurableRequest::V2 { .. }) = wish.durable {
@@ -199,9 +197,7 @@ async fn admit<'a>(
                     Ok(Wake::Ended(_)) | Err(_) => Err(NtStatus::CANCELLED),
                 },
                 () = pending.cancelled() => {
-                    server.waiters.leave(key);
-                    let effects = server.registry.lock("cancel").cancel(key, server.now());
-                    server.apply(effects);
+                    give_up(server, key);
                     Err(NtStatus::CANCELLED)
                 }
             }
@@ -245,6 +241,13 @@ async fn vanishing(server: &crate::server::Server, file: FileKey) {
     {
         tracing::debug!("a file takes long to be removed");
     }
+}
+
+/// Takes out a request that does not wait any longer.
+fn give_up(server: &Server, key: RequestKey) {
+    server.waiters.leave(key);
+    let effects = server.registry.lock("cancel").cancel(key, server.now());
+    server.apply(effects);
 }
 
 /// Changes the file, now that nobody objects; if that fails the open is taken back.

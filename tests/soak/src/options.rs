@@ -1,0 +1,86 @@
+//! How long, with whom, and from which seed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// What a soak does.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long it goes on starting rounds.
+    pub length: Duration,
+    /// Where all that is random starts.
+    pub seed: u64,
+    /// Who takes part.
+    pub clients: Vec<Kind>,
+    /// How long the clients of one round work.
+    pub round: Duration,
+}
+
+/// A kind of client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Our own small client.
+    Ours,
+    /// Samba's smbclient.
+    Smbclient,
+    /// impacket.
+    Impacket,
+    /// Our FUSE mount.
+    Mount,
+    /// The Linux kernel's client, in a machine of its own.
+    Kernel,
+}
+
+const KINDS: [(&str, Kind); 5] = [
+    ("ours", Kind::Ours),
+    ("smbclient", Kind::Smbclient),
+    ("impacket", Kind::Impacket),
+    ("mount", Kind::Mount),
+    ("kernel", Kind::Kernel),
+];
+
+impl Options {
+    /// The short form: every trouble once, in about two minutes.
+    pub fn short(seed: u64) -> Self {
+        Self {
+            length: Duration::from_secs(95),
+            seed,
+            clients: vec![Kind::Ours, Kind::Smbclient, Kind::Impacket, Kind::Mount],
+            round: Duration::from_secs(4),
+        }
+    }
+
+    /// Reads `[HOURS] [--seed N] [--clients ours,smbclient,...] [--round SECONDS]`.
+    pub fn parse(words: &[String]) -> Result<Self, String> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut options = Self { round: Duration::from_secs(20), ..Self::short(since.as_secs()) };
+        options.length = Duration::from_secs(3600);
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
+            match word.as_str() {
+                "--seed" => options.seed = number(value()?)?,
+                "--round" => options.round = Duration::from_secs(number(value()?)?),
+                "--clients" => {
+                    let kind = |name: &str| {
+                        let known = KINDS.iter().find(|(known, _)| *known == name);
+                        known.map(|(_, kind)| *kind).ok_or(format!("no client {name}\n{USAGE}"))
+                    };
+                    options.clients = value()?.split(',').map(kind).collect::<Result<_, _>>()?;
+                }
+                hours => {
+                    let hours: f64 = number(hours)?;
+                    let seconds = Duration::try_from_secs_f64(hours * 3600.0);
+                    options.length = seconds.map_err(|_| format!("{hours} hours?\n{USAGE}"))?;
+                }
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|_| format!("{word}?\n{USAGE}"))
+}
+
+const USAGE: &str = "usage: cargo xtask soak [HOURS] [--seed N] [--clients ours,smbclient,impacket,mount,kernel] \
+                     [--round SECONDS]";
