@@ -260,27 +260,32 @@ impl<S: Shell> State<S> {
     pub fn rename(&mut self, open: impl Into<OpenRef>, new_path: &str) -> Result<Vec<S::Open>, NotFound> {
         let id = self.open_global(open.into())?;
         let renamed = self.opens.get(&id).ok_or(NotFound)?;
+        let key = renamed.target.file().ok_or(NotFound)?;
         let (share, old_path) = (renamed.share.clone(), renamed.path.clone());
-        let (link, key) = (Link::of(renamed), renamed.target.file());
-        let path: std::sync::Arc<str> = new_path.into();
-        let ids: Vec<FileGlobalId> = match key.and_then(|key| self.files.get(&key)) {
-            Some(file) => file.opens.iter().copied().collect(),
-            None => vec![id],
-        };
+        Ok(self.rename_link(key, share, &old_path, new_path))
+    }
+
+    /// As [`Self::rename`], for a rename whose own open has ended meanwhile.
+    pub fn rename_by_path(&mut self, file: FileKey, share: &str, old: &str, new: &str) -> Vec<S::Open> {
+        self.rename_link(file, ShareKey::new(share), &old.into(), new)
+    }
+
+    fn rename_link(&mut self, key: FileKey, share: ShareKey, old: &Arc<str>, new: &str) -> Vec<S::Open> {
+        let path: Arc<str> = new.into();
+        let ids: Vec<FileGlobalId> =
+            self.files.get(&key).map_or(Vec::new(), |it| it.opens.iter().copied().collect());
         let mut moved = Vec::with_capacity(ids.len());
         for id in ids {
             if let Some(open) = self.opens.get_mut(&id)
                 && open.share == share
-                && open.path == old_path
+                && open.path == *old
             {
                 open.path = path.clone();
                 moved.push(open.attached.clone());
             }
         }
-        if let Some(key) = key {
-            moved.extend(self.rename_deletes(key, &link, &path));
-        }
-        Ok(moved)
+        moved.extend(self.rename_deletes(key, &Link::new(share, old), &path));
+        moved
     }
 
     /// The opens of what lies below a directory of a share: what stands in the way of its rename. Looks

@@ -293,8 +293,16 @@ fn name_change(file: &OpenFile) -> CompletionFilter {
 fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePath, to: &RelativePath) {
     let (old, new) = (display_path(from), display_path(to));
     let share = &open.tree().share.settings.name;
+    // An administrator may have ended the open meanwhile; others know the file by the old name all the same.
+    let key = file.handle.stat().map(|stat| file_key(&stat, None));
     let mut registry = request.connection.server.registry.lock("rename");
-    let renamed = registry.rename(open.file_id(), &new).unwrap_or_default();
+    let renamed = registry
+        .rename(open.file_id(), &new)
+        .or_else(|_| key.map(|key| registry.rename_by_path(key, share, &old, &new)))
+        .unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot tell other opens of a renamed file; they know it by its old name");
+            Vec::new()
+        });
     let below = if file.is_directory { registry.rename_below(share, &old, &new) } else { Vec::new() };
     drop(registry);
     let server = &request.connection.server;
