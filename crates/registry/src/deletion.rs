@@ -33,9 +33,11 @@ impl Link {
         Self::new(open.share.clone(), &open.path)
     }
 
-    /// Whether both may be one name.
+    /// Whether both may be one name; where case does not count on the disk, one name is opened in several.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.share != other.share || self.path == other.path
+        self.share != other.share
+            || self.path == other.path
+            || self.path.to_lowercase() == other.path.to_lowercase()
     }
 }
 

@@ -54,17 +54,32 @@ impl<S: Shell> State<S> {
         let id = self.open_global(open.into())?;
         let renamed = self.opens.get(&id).ok_or(NotFound)?;
         let file = renamed.target.file().ok_or(NotFound)?;
-        let (link, new) = (Link::of(renamed), Arc::from(new_path));
-        let rename = RenameRest {
-            share: renamed.share_id,
-            old: renamed.path.clone(),
-            new: Arc::clone(&new),
-            what: Moves::Itself(file),
-            after: None,
+        let (link, share, old) = (Link::of(renamed), renamed.share_id, renamed.path.clone());
+        Ok(self.rename_link(file, &link, share, old, new_path))
+    }
+
+    /// As [`Self::rename`], for a rename whose own open has ended meanwhile.
+    pub fn rename_by_path(&mut self, file: FileKey, share: &str, old: &str, new: &str) -> Renamed<S> {
+        let (key, old) = (ShareKey::new(share), Arc::from(old));
+        let Some(share) = self.shares.get(&key).map(|it| it.id) else {
+            return Renamed { opens: Vec::new(), rest: None };
         };
-        let mut moved = self.rename_on(rename);
-        moved.opens.extend(self.rename_deletes(file, &link, &new));
-        Ok(moved)
+        self.rename_link(file, &Link::new(key, &old), share, old, new)
+    }
+
+    fn rename_link(
+        &mut self,
+        file: FileKey,
+        link: &Link,
+        share: u32,
+        old: Arc<str>,
+        new: &str,
+    ) -> Renamed<S> {
+        let new = Arc::from(new);
+        let what = Moves::Itself(file);
+        let mut moved = self.rename_on(RenameRest { share, old, new: Arc::clone(&new), what, after: None });
+        moved.opens.extend(self.rename_deletes(file, link, &new));
+        moved
     }
 
     /// Records that a directory was renamed: what is open below it shows its new path.

@@ -53,12 +53,14 @@ impl Resolved {
             return;
         }
         let path = if self.with_file { self.path.without_stream() } else { self.path.clone() };
-        if let Some(tree) = &request.tree {
-            request.connection.server.watches.undone(tree, &path);
-        }
-        if let Some(backend) = request.tree.as_ref().and_then(|tree| tree.backend())
-            && let Err(error) = backend.remove(&self.actor, &path, &*self.handle)
-        {
+        let Some(tree) = &request.tree else { return };
+        let Some(backend) = tree.backend() else { return };
+        let server = &request.connection.server;
+        // Who has opened it since has a file, and keeps it.
+        let key = super::file_key(&self.stat, path.stream());
+        let Some(_removing) = Replacing::begin(server, tree, key, &path) else { return };
+        server.watches.undone(tree, &path);
+        if let Err(error) = backend.remove(&self.actor, &path, &*self.handle) {
             tracing::warn!(%error, "a file whose creation was refused stays");
         }
     }

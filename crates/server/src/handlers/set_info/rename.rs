@@ -321,9 +321,17 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
     let (old, new) = (display_path(from), display_path(to));
     let share = &open.tree().share.settings.name;
     let server = &request.connection.server;
-    let itself = server.registry.lock("rename").rename(open.file_id(), &new);
-    // Where the open has ended meanwhile, whoever ended it has the name that it was closed by.
-    let renamed = itself.map(|first| all_renamed(server, first)).unwrap_or_default();
+    // An administrator may have ended the open meanwhile; others know the file by the old name all the same.
+    let key = file.handle.stat().map(|stat| file_key(&stat, None));
+    let itself = {
+        let mut registry = server.registry.lock("rename");
+        let renamed = registry.rename(open.file_id(), &new);
+        renamed.or_else(|_| key.map(|key| registry.rename_by_path(key, share, &old, &new)))
+    };
+    let renamed = itself.map(|first| all_renamed(server, first)).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot tell other opens of a renamed file; they know it by its old name");
+        Vec::new()
+    });
     let below = if file.is_directory {
         let first = server.registry.lock("rename").rename_below(share, &old, &new);
         all_renamed(server, first)
