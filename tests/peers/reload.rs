@@ -69,7 +69,7 @@ async fn privileges_of_a_session_are_those_of_the_settings_in_force() {
     tree.create(&system).await.expect("an administrator may");
     let (with, without) = ("administrators = [\"admin\"]", "administrators = []");
     reconfigure(&server, with, without);
-    let refused = tree.create(&system).await.err().expect("a refusal");
+    let refused = tree.create(&system).await.expect_err("a refusal");
     assert!(refused.is(NtStatus::PRIVILEGE_NOT_HELD), "{refused}");
     tree.create(&file).await.expect("a user may open the file");
     reconfigure(&server, without, with);
@@ -154,7 +154,7 @@ async fn symlinks_are_followed_as_the_settings_say_from_the_next_tree_connect_on
     before.create(&link).await.expect("followed");
     reconfigure(&server, "name = \"data\"\n", "name = \"data\"\nfollow_symlinks = false\n");
     let (_connection, after) = tree(server.address(), &setup, "alice", "data").await;
-    let refused = after.create(&link).await.err().expect("a refusal");
+    let refused = after.create(&link).await.expect_err("a refusal");
     assert!(refused.is(NtStatus::STOPPED_ON_SYMLINK), "{refused}");
     before.create(&link).await.expect("the tree connect was made before");
 }

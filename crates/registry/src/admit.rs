@@ -518,6 +518,7 @@ impl<S: Shell> State<S> {
             time: now,
             kind,
             user: owner.user.clone(),
+            user_kind: owner.kind,
             domain: owner.domain.clone(),
             client: owner.client.clone(),
             session: Some(requester.home.session),

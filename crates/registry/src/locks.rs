@@ -390,6 +390,7 @@ impl<S: Shell> State<S> {
             time: now,
             kind,
             user: open.owner.user.clone(),
+            user_kind: open.owner.kind,
             domain: open.owner.domain.clone(),
             client: open.owner.client.clone(),
             session: open.home.map(|home| home.session),

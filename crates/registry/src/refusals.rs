@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
 
 use crate::events::EventKind;
-use crate::{Shell, State, Time};
+use crate::{Shell, State, Time, UserKind};
 
 /// A request that another open (or a limit) stood in the way of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +19,9 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// Who asked.
     pub user: Arc<str>,
-    /// The domain or server that account belongs to.
+    /// What kind of user that is.
+    pub user_kind: UserKind,
+    /// The domain or server that the client named.
     pub domain: Arc<str>,
     /// From where.
     pub client: Arc<str>,

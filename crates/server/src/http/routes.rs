@@ -178,9 +178,10 @@ async fn refusals(
 ) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
     listed(move || {
-        let all = view::refusals(admin::refusals(&server, &caller)?)
-            .filter(|it| query.after.is_none_or(|after| it.id > after));
-        page(all, query.limit, |it| it.id, |it| view::is_meant(&it, &query).then_some(it))
+        let all = admin::refusals(&server, &caller)?
+            .into_iter()
+            .filter(|it| query.after.is_none_or(|after| it.number > after));
+        page(all, query.limit, |it| it.number, |it| view::meant(&it, &query))
     })
     .await
 }

@@ -169,17 +169,20 @@ pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item =
     refusals.into_iter().map(|it| refusal(&it))
 }
 
-/// Whether all filters match.
-pub(super) fn is_meant(refusal: &Refusal, query: &RefusalQuery) -> bool {
+/// The refusal as it is told, if all filters match.
+pub(super) fn meant(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
     let account = query.user.as_deref().and_then(Account::new);
-    account.is_none_or(|meant| meant.user() == refusal.user.to_lowercase())
-        && query.client.as_ref().is_none_or(|client| {
-            refusal.computer.as_ref().is_some_and(|computer| address::same_computer(client, computer))
-        })
-        && query.share.as_ref().is_none_or(|share| {
-            refusal.share.as_ref().is_some_and(|it| it.to_lowercase() == share.to_lowercase())
-        })
-        && query.path.as_ref().is_none_or(|path| glob::matches(path, &refusal.path))
+    let is_account = |meant: Account| meant.is(refusal.user_kind, &refusal.domain, &refusal.user);
+    let is_users = account.is_none_or(is_account);
+    Some(self::refusal(refusal)).filter(|shown| is_users && is_meant(shown, query))
+}
+
+fn is_meant(refusal: &Refusal, query: &RefusalQuery) -> bool {
+    query.client.as_ref().is_none_or(|client| {
+        refusal.computer.as_ref().is_some_and(|computer| address::same_computer(client, computer))
+    }) && query.share.as_ref().is_none_or(|share| {
+        refusal.share.as_ref().is_some_and(|it| it.to_lowercase() == share.to_lowercase())
+    }) && query.path.as_ref().is_none_or(|path| glob::matches(path, &refusal.path))
 }
 
 fn refusal(refusal: &registry::Refusal) -> Refusal {
@@ -322,6 +325,7 @@ mod tests {
             time: Time(5),
             kind: registry::RefusalKind::SharingViolation,
             user: "alice".into(),
+            user_kind: registry::UserKind::Account,
             domain: "".into(),
             session: None,
             client: "192.0.2.1".into(),
@@ -340,9 +344,11 @@ mod tests {
             path: Some("A/b".into()),
             ..RefusalQuery::default()
         };
-        assert!(shown.iter().all(|it| is_meant(it, &query)));
+        assert!(meant(&at(5), &query).is_some());
+        let of_guest = registry::Refusal { user_kind: registry::UserKind::Guest, ..at(5) };
+        assert!(meant(&of_guest, &query).is_none(), "a guest who calls itself so");
         let other = RefusalQuery { share: Some("dat".into()), ..query };
-        assert!(!shown.iter().any(|it| is_meant(it, &other)));
+        assert!(meant(&at(5), &other).is_none());
     }
 
     #[test]
