@@ -2,7 +2,8 @@
 //!
 //! The name service that knows them may be on the network, and may hang. So each question is asked on a thread of its
 //! own, a bounded number of them; an answer is waited for a while, and remembered for a moment. What is not answered is
-//! taken for unknown, which gives nobody more rights.
+//! taken for unknown, which gives nobody more rights. While the service hangs only who logs on waits: what accounts are
+//! called, which may be asked of thousands at once, is not worth it.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -23,13 +24,13 @@ struct Account {
 
 /// The names of the Unix groups of the account called so; none if there is no such account.
 pub(crate) fn group_names(name: &str) -> Vec<String> {
-    let ids = account(name).map(|account| account.groups).unwrap_or_default();
+    let ids = account(name, Patience::Full).map(|account| account.groups).unwrap_or_default();
     ids.into_iter().filter_map(group_name).collect()
 }
 
 /// The number of the Unix group called so; none if there is no such group.
 pub(crate) fn gid_of(group: &str) -> Option<u32> {
-    match ask(Question::Group(group.to_owned()))? {
+    match ask(Question::Group(group.to_owned()), Patience::Little)? {
         Answer::Id(gid) => Some(gid),
         Answer::Account(_) | Answer::Name(_) => None,
     }
@@ -42,7 +43,7 @@ pub(crate) fn group_name(gid: u32) -> Option<String> {
 
 /// The number of the Unix user called so; none if there is no such user.
 pub(crate) fn uid_of(user: &str) -> Option<u32> {
-    account(user).map(|account| account.uid)
+    account(user, Patience::Little).map(|account| account.uid)
 }
 
 /// The name of a Unix user; none if there is no such user.
@@ -52,19 +53,19 @@ pub(crate) fn user_name(uid: u32) -> Option<String> {
 
 /// The Unix identity of the account called so; none if there is no such account.
 pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
-    let Account { uid, gid, groups } = account(name)?;
+    let Account { uid, gid, groups } = account(name, Patience::Full)?;
     Some(vfs::Actor::user(uid, gid, groups))
 }
 
-fn account(name: &str) -> Option<Account> {
-    match ask(Question::Account(name.to_owned()))? {
+fn account(name: &str, patience: Patience) -> Option<Account> {
+    match ask(Question::Account(name.to_owned()), patience)? {
         Answer::Account(account) => Some(account),
         Answer::Id(_) | Answer::Name(_) => None,
     }
 }
 
 fn name(question: Question) -> Option<String> {
-    match ask(question)? {
+    match ask(question, Patience::Little)? {
         Answer::Name(name) => Some(name),
         Answer::Account(_) | Answer::Id(_) => None,
     }
@@ -111,17 +112,26 @@ impl Question {
     }
 }
 
+/// How long an answer is worth waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// Somebody cannot log on without it.
+    Full,
+    /// A moment, if the service hangs.
+    Little,
+}
+
 /// The questions that were asked a moment ago.
 #[derive(Default)]
 struct Asked {
-    questions: HashMap<Question, State>,
-    /// Threads that ask.
-    asking: usize,
+    known: HashMap<Question, Known>,
+    /// What is being asked, each by a thread of its own, and since when.
+    under_way: HashMap<Question, Instant>,
 }
 
-enum State {
-    UnderWay,
-    Known { answer: Option<Answer>, at: Instant },
+struct Known {
+    answer: Option<Answer>,
+    at: Instant,
 }
 
 struct NameService {
@@ -131,37 +141,44 @@ struct NameService {
 
 static NAME_SERVICE: NameService = NameService { asked: Mutex::new(None), changed: Condvar::new() };
 
-fn ask(question: Question) -> Option<Answer> {
-    NAME_SERVICE.ask(question, Question::put)
+fn ask(question: Question, patience: Patience) -> Option<Answer> {
+    NAME_SERVICE.ask(question, patience, Question::put)
 }
 
 impl NameService {
-    fn ask(&'static self, question: Question, put: fn(&Question) -> Option<Answer>) -> Option<Answer> {
-        let deadline = Instant::now() + limits::NAME_WAIT;
+    fn ask(
+        &'static self,
+        question: Question,
+        patience: Patience,
+        put: fn(&Question) -> Option<Answer>,
+    ) -> Option<Answer> {
+        let begun = Instant::now();
         let mut guard = self.asked();
         loop {
             let asked = guard.get_or_insert_default();
-            match asked.questions.get(&question) {
-                Some(State::Known { answer, at }) if at.elapsed() < lifetime(answer.as_ref()) => {
-                    return answer.clone();
-                }
-                Some(State::UnderWay) => {}
-                Some(State::Known { .. }) | None if asked.asking < limits::NAME_THREADS => {
+            if let Some(known) = asked.known.get(&question).filter(|known| known.is_good()) {
+                return known.answer.clone();
+            }
+            let hurries = patience == Patience::Little && asked.hangs();
+            let threads = if hurries { limits::NAME_THREADS / 2 } else { limits::NAME_THREADS };
+            if !asked.under_way.contains_key(&question) {
+                if asked.under_way.len() < threads {
                     asked.begin(&question);
                     let own = question.clone();
                     let asks = move || self.answered(own.clone(), put(&own));
                     let name = String::from("name service");
                     if let Err(error) = std::thread::Builder::new().name(name).spawn(asks) {
                         tracing::warn!(%error, "the name service cannot be asked");
-                        asked.asking -= 1;
-                        asked.questions.remove(&question);
+                        asked.under_way.remove(&question);
                         return None;
                     }
+                } else if hurries {
+                    return None;
                 }
-                // All threads ask already: one of them may come back.
-                Some(State::Known { .. }) | None => {}
             }
-            let left = deadline.saturating_duration_since(Instant::now());
+            // Where all threads ask already, one of them may come back.
+            let wait = if hurries { limits::NAME_WAIT_SHORT } else { limits::NAME_WAIT };
+            let left = wait.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 tracing::warn!(?question, "the name service does not answer");
                 return None;
@@ -173,8 +190,8 @@ impl NameService {
     fn answered(&self, question: Question, answer: Option<Answer>) {
         let mut guard = self.asked();
         let asked = guard.get_or_insert_default();
-        asked.asking = asked.asking.saturating_sub(1);
-        asked.questions.insert(question, State::Known { answer, at: Instant::now() });
+        asked.under_way.remove(&question);
+        asked.known.insert(question, Known { answer, at: Instant::now() });
         drop(guard);
         self.changed.notify_all();
     }
@@ -186,23 +203,27 @@ impl NameService {
 
 impl Asked {
     fn begin(&mut self, question: &Question) {
-        if self.questions.len() >= limits::NAMES_KEPT {
-            self.questions.retain(|_, state| match state {
-                State::UnderWay => true,
-                State::Known { answer, at } => at.elapsed() < lifetime(answer.as_ref()),
-            });
+        if self.known.len() >= limits::NAMES_KEPT {
+            self.known.retain(|_, known| known.is_good());
         }
-        if self.questions.len() >= limits::NAMES_KEPT {
-            self.questions.retain(|_, state| matches!(state, State::UnderWay));
+        if self.known.len() >= limits::NAMES_KEPT {
+            self.known.clear();
         }
-        self.asking += 1;
-        self.questions.insert(question.clone(), State::UnderWay);
+        self.under_way.insert(question.clone(), Instant::now());
+    }
+
+    /// Whether the service has left a question unanswered.
+    fn hangs(&self) -> bool {
+        self.under_way.values().any(|since| since.elapsed() >= limits::NAME_WAIT)
     }
 }
 
-/// How long an answer holds: who was unknown may have been made since.
-fn lifetime(answer: Option<&Answer>) -> std::time::Duration {
-    if answer.is_some() { limits::NAME_LIFETIME } else { limits::NO_NAME_LIFETIME }
+impl Known {
+    /// Whether the answer still holds. Who was unknown may have been made since.
+    fn is_good(&self) -> bool {
+        let lifetime = if self.answer.is_some() { limits::NAME_LIFETIME } else { limits::NO_NAME_LIFETIME };
+        self.at.elapsed() < lifetime
+    }
 }
 
 #[cfg(test)]
@@ -234,20 +255,26 @@ mod tests {
                 }
             }
         }
+        let group = || Question::Group(String::from("g"));
         for _ in 0..3 {
-            assert_eq!(SERVICE.ask(Question::Group(String::from("g")), hangs), Some(Answer::Id(7)));
+            assert_eq!(SERVICE.ask(group(), Patience::Full, hangs), Some(Answer::Id(7)));
         }
         assert_eq!(PUT.load(Ordering::Relaxed), 1);
         let begun = Instant::now();
         let stuck: Vec<_> = (0..u32::try_from(limits::NAME_THREADS).unwrap() + 4)
-            .map(|uid| std::thread::spawn(move || SERVICE.ask(Question::Uid(uid), hangs)))
+            .map(|uid| std::thread::spawn(move || SERVICE.ask(Question::Uid(uid), Patience::Full, hangs)))
             .collect();
         for asker in stuck {
             assert_eq!(asker.join().unwrap(), None);
         }
         assert!(begun.elapsed() < limits::NAME_WAIT * 3, "all at once, and not one after the other");
-        assert_eq!(SERVICE.asked().as_ref().unwrap().asking, limits::NAME_THREADS);
-        // What is known is told all the same.
-        assert_eq!(SERVICE.ask(Question::Group(String::from("g")), hangs), Some(Answer::Id(7)));
+        assert_eq!(SERVICE.asked().as_ref().unwrap().under_way.len(), limits::NAME_THREADS);
+        // What is known is told all the same, and nobody waits for what is only nice to know.
+        assert_eq!(SERVICE.ask(group(), Patience::Little, hangs), Some(Answer::Id(7)));
+        let begun = Instant::now();
+        for uid in 1000..2000 {
+            assert_eq!(SERVICE.ask(Question::Uid(uid), Patience::Little, hangs), None);
+        }
+        assert!(begun.elapsed() < limits::NAME_WAIT, "{:?}", begun.elapsed());
     }
 }

@@ -171,6 +171,9 @@ pub(crate) const WATCHDOG_NAP: Duration = Duration::from_millis(500);
 /// Ticks without a stuck worker after which those that stood in for one sleep again.
 pub(crate) const CALM_TICKS: u32 = 100;
 
+/// How long the start of the runtime waits for its reserve to be there. Without it no call runs on a worker.
+pub(crate) const RESERVE_WAIT: Duration = Duration::from_secs(10);
+
 /// Threads that may be stuck in calls into one share's files once calls last, and in its flushes and reads from disk.
 /// Further requests wait for one of them: only those who use the share notice.
 pub(crate) const PLACES: usize = 32;
@@ -196,6 +199,10 @@ pub(crate) const BLOCKING_THREADS: usize = 1024;
 /// files of other shares. What takes longer is done later.
 pub(crate) const JOBS_WAIT: Duration = Duration::from_secs(3);
 
+/// How long one of these jobs may take before nobody waits any more for it and for those behind it: less than
+/// [`JOBS_WAIT`], so that who has waited is the last.
+pub(crate) const JOB_OVERDUE: Duration = Duration::from_secs(2);
+
 /// How long a stop waits for the next file to be flushed and closed. A file system that takes longer hangs.
 pub(crate) const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -213,8 +220,11 @@ pub(crate) const SHARE_OPEN_WAIT: Duration = Duration::from_secs(3);
 /// How long an answer of the name service is waited for. Then who was asked for counts as unknown.
 pub(crate) const NAME_WAIT: Duration = Duration::from_secs(5);
 
+/// The same where nobody's logon depends on it and the name service hangs: what is on this machine is found by then.
+pub(crate) const NAME_WAIT_SHORT: Duration = Duration::from_millis(100);
+
 /// Threads that ask the name service at the same time. More questions wait, and are given up with the others where
-/// it hangs.
+/// it hangs; half of the threads are then for logons alone.
 pub(crate) const NAME_THREADS: usize = 16;
 
 /// How long its answers hold.

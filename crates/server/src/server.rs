@@ -55,6 +55,8 @@ pub(crate) struct Server {
     openings: Openings,
     /// What keeps logons that hang from stopping everybody.
     pub(crate) logons: Arc<Bulkhead>,
+    /// The same for tree connects, which may depend on groups.
+    pub(crate) connects: Arc<Bulkhead>,
     /// Held by whoever replaces settings, accounts or shares, so that no change is lost.
     changing: Mutex<()>,
     /// What the Server service is doing.
@@ -191,6 +193,7 @@ impl Server {
             shares: RwLock::default(),
             openings: Openings::new(open_share),
             logons: Bulkhead::new("logons", limits::LOGON_PLACES),
+            connects: Bulkhead::new("tree connects", limits::LOGON_PLACES),
             changing: Mutex::new(()),
             running: Running::default(),
             clock,

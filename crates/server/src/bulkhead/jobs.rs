@@ -27,7 +27,7 @@ pub(super) struct Jobs {
 impl Jobs {
     /// Whether the running one has lasted so long that nobody is to wait for it, and for those behind it.
     fn are_overdue(&self) -> bool {
-        self.begun.is_some_and(|begun| begun.elapsed() >= limits::JOBS_WAIT)
+        self.begun.is_some_and(|begun| begun.elapsed() >= limits::JOB_OVERDUE)
     }
 }
 

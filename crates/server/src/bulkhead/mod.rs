@@ -291,3 +291,131 @@ fn mark_stalled(stalled: &HashSet<u64>) {
         true
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use crate::Runtime;
+
+    /// Watchdogs see the calls of the whole process, which has one runtime other than in tests.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out a request as a connection does: in a task of its own where it wants that.
+    async fn request<T>(bulkhead: &Arc<Bulkhead>, work: impl FnOnce() -> T + Send + 'static) -> T
+    where
+        T: Send + 'static,
+    {
+        let of = Arc::clone(bulkhead);
+        let mut here = Some(Box::pin(async move { behind(Some(&of), pin!(async move { work() })).await }));
+        let mut apart = None;
+        std::future::poll_fn(move |context| {
+            if let Some(mut request) = here.take() {
+                let (polled, wants_apart) = poll_here(|| request.as_mut().poll(context));
+                if !wants_apart {
+                    here = Some(request);
+                    return polled;
+                }
+                let mut own = request;
+                apart = Some(spawn(std::future::poll_fn(move |context| {
+                    poll_apart(|| own.as_mut().poll(context)).0
+                })));
+            }
+            let apart = apart.as_mut().expect("a task of its own");
+            Pin::new(apart).poll(context).map(|done| done.expect("no panic"))
+        })
+        .await
+    }
+
+    #[test]
+    fn more_calls_hang_than_there_are_threads_and_others_go_on() {
+        let _alone = alone();
+        let runtime = Runtime::start().unwrap();
+        let (free, is_free) = mpsc::channel::<()>();
+        let is_free = Arc::new(Mutex::new(is_free));
+        let hung: Vec<_> = (0..6).map(|_| Bulkhead::new("hung", 4)).collect();
+        let healthy = Bulkhead::new("healthy", 4);
+        runtime.block_on(async {
+            let mut stuck = Vec::new();
+            for bulkhead in &hung {
+                for _ in 0..32 {
+                    let (bulkhead, is_free) = (Arc::clone(bulkhead), Arc::clone(&is_free));
+                    stuck.push(spawn(async move {
+                        // They all wait until the sender is gone.
+                        let wait =
+                            move || is_free.lock().unwrap_or_else(PoisonError::into_inner).recv().is_err();
+                        request(&bulkhead, wait).await;
+                    }));
+                }
+            }
+            for _ in 0..100 {
+                let healthy = Arc::clone(&healthy);
+                let goes_on = spawn(async move { request(&healthy, || 7).await });
+                let goes_on = tokio::time::timeout(Duration::from_secs(10), goes_on).await;
+                assert_eq!(goes_on.expect("it goes on").unwrap(), 7);
+            }
+            assert!(hung.iter().any(|bulkhead| bulkhead.is_stalled()));
+            drop(free);
+            for task in stuck {
+                tokio::time::timeout(Duration::from_secs(30), task).await.expect("it goes on").unwrap();
+            }
+        });
+        runtime.shut_down();
+    }
+
+    #[test]
+    fn requests_find_ordered_jobs_done() {
+        let _alone = alone();
+        let runtime = Runtime::start().unwrap();
+        let bulkhead = Bulkhead::new("ordered", 4);
+        runtime.block_on(async {
+            let (go, goes) = mpsc::channel::<()>();
+            let done = Arc::new(Mutex::new(Vec::new()));
+            let ((), jobs) = collected(|| {
+                for number in 0..3 {
+                    let done = Arc::clone(&done);
+                    bulkhead.submit(number == 2, move || done.lock().unwrap().push(number));
+                }
+            });
+            assert!(settle(jobs).await);
+            bulkhead.submit(true, move || goes.recv().unwrap());
+            let last = Arc::clone(&done);
+            bulkhead.submit(true, move || last.lock().unwrap().push(3));
+            let (of, seen) = (Arc::clone(&bulkhead), Arc::clone(&done));
+            let waits = spawn(async move { request(&of, move || seen.lock().unwrap().clone()).await });
+            tokio::task::yield_now().await;
+            go.send(()).unwrap();
+            assert_eq!(waits.await.unwrap(), [0, 1, 2, 3]);
+        });
+        runtime.shut_down();
+    }
+
+    #[test]
+    fn nobody_waits_for_a_job_that_hangs_for_long() {
+        let _alone = alone();
+        let runtime = Runtime::start().unwrap();
+        let bulkhead = Bulkhead::new("stuck", 4);
+        runtime.block_on(async {
+            let (go, goes) = mpsc::channel::<()>();
+            let cause = || bulkhead.submit(true, move || assert!(goes.recv().is_err()));
+            let begun = std::time::Instant::now();
+            settling(async { cause() }).await;
+            assert!(begun.elapsed() >= limits::JOBS_WAIT);
+            let begun = std::time::Instant::now();
+            settling(async { bulkhead.submit(true, || ()) }).await;
+            assert_eq!(request(&bulkhead, || 7).await, 7);
+            assert!(begun.elapsed() < limits::JOBS_WAIT, "it is known to hang");
+            let ((), jobs) = collected_all(|| bulkhead.submit(false, || ()));
+            assert_eq!(jobs.len(), 1, "a stop asks for all of them");
+            drop(go);
+            assert!(settle_all(jobs).await);
+        });
+        runtime.shut_down();
+    }
+}

@@ -8,7 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -43,6 +43,7 @@ pub(super) fn may_hold_workers() -> bool {
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     reserve: Arc<Reserve>,
+    thread: Option<JoinHandle<()>>,
 }
 
 impl Watchdog {
@@ -50,9 +51,13 @@ impl Watchdog {
     pub(crate) fn start(runtime: &Handle, reserve: usize) -> std::io::Result<Self> {
         let kept = Kept { wanted: reserve, ..Kept::default() };
         let reserve = Arc::new(Reserve { size: reserve, kept: Mutex::new(kept), changed: Condvar::new() });
+        // They are asleep before the first call: later ones could hold all workers.
+        reserve.keep(runtime);
+        reserve.wait_until_asleep();
         let (kept, handle) = (Arc::clone(&reserve), runtime.clone());
-        thread::Builder::new().name(String::from("watchdog")).spawn(move || watch(&handle, &kept))?;
-        Ok(Self { reserve })
+        let thread =
+            thread::Builder::new().name(String::from("watchdog")).spawn(move || watch(&handle, &kept))?;
+        Ok(Self { reserve, thread: Some(thread) })
     }
 }
 
@@ -62,6 +67,13 @@ impl Drop for Watchdog {
         kept.is_over = true;
         kept.wanted = 0;
         self.reserve.changed.notify_all();
+        drop(kept);
+        // It would go on deciding what the next one's calls may do.
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic of the watchdog has been told by itself.
+            let _ = thread.join();
+        }
     }
 }
 
@@ -90,8 +102,15 @@ fn watch(runtime: &Handle, reserve: &Arc<Reserve>) {
             }
         }
         super::mark_stalled(&stalled);
+        let too_few = stuck_workers.saturating_add(1) >= reserve.size || reserve.kept().coming != 0;
+        if too_few {
+            // Before the last of the reserve wake up, lest they get stuck as well.
+            EXHAUSTED.store(true, Ordering::Relaxed);
+        }
         reserve.release(stuck_workers);
-        EXHAUSTED.store(stuck_workers.saturating_add(1) >= reserve.size, Ordering::Relaxed);
+        if !too_few {
+            EXHAUSTED.store(false, Ordering::Relaxed);
+        }
         if stuck_workers != 0 {
             // A worker that is woken looks for what the stuck ones have left, and waits for the network in their stead.
             runtime.spawn(async {});
@@ -145,11 +164,23 @@ impl Reserve {
             return false;
         }
         while kept.asleep + kept.coming < kept.wanted {
+            // Until it sleeps, a worker could be held by a call as well.
+            EXHAUSTED.store(true, Ordering::Relaxed);
             kept.coming += 1;
             let reserve = Arc::clone(self);
             runtime.spawn(async move { reserve.sleep() });
         }
         true
+    }
+
+    fn wait_until_asleep(&self) {
+        let kept = self.kept();
+        let waited = self.changed.wait_timeout_while(kept, limits::RESERVE_WAIT, |kept| kept.coming != 0);
+        let (kept, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(kept);
+        if !timeout.timed_out() {
+            EXHAUSTED.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Wakes as many as are stuck. They sleep again once that is long over.
@@ -169,6 +200,7 @@ impl Reserve {
         let mut kept = self.kept();
         kept.coming -= 1;
         kept.asleep += 1;
+        self.changed.notify_all();
         while kept.asleep <= kept.wanted {
             kept = self.changed.wait(kept).unwrap_or_else(PoisonError::into_inner);
         }

@@ -116,6 +116,7 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
 enum Place {
     Share(Arc<Tree>),
     Logons(Arc<Server>),
+    Connects(Arc<Server>),
     Nowhere,
 }
 
@@ -125,9 +126,8 @@ impl Place {
             // It ends at once, and what is open through it by and by.
             (_, Command::TREE_DISCONNECT) => Self::Nowhere,
             (Some(tree), _) => Self::Share(Arc::clone(tree)),
-            (None, Command::SESSION_SETUP | Command::TREE_CONNECT) => {
-                Self::Logons(Arc::clone(&request.connection.server))
-            }
+            (None, Command::SESSION_SETUP) => Self::Logons(Arc::clone(&request.connection.server)),
+            (None, Command::TREE_CONNECT) => Self::Connects(Arc::clone(&request.connection.server)),
             (None, _) => Self::Nowhere,
         }
     }
@@ -136,6 +136,7 @@ impl Place {
         match self {
             Self::Share(tree) => Some(&tree.share.bulkhead),
             Self::Logons(server) => Some(&server.logons),
+            Self::Connects(server) => Some(&server.connects),
             Self::Nowhere => None,
         }
     }
