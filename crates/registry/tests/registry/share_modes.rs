@@ -303,26 +303,12 @@ fn a_renamed_link_is_deleted_by_its_new_name() {
     world.state.set_delete_pending(one.file_id, true).unwrap();
     assert!(world.close(&one).dropped[0].removals.is_empty());
     let asked: u64 = one.global_id.value().into();
-    let moved = world
-        .state
-        .rename(
-            two.file_id,
-            "dir\\new",
-        )
-        .unwrap();
+    let moved = world.state.rename(two.file_id, "dir\\new").unwrap();
     assert!(moved.opens.contains(&asked), "the open that asked hears of it, though it has ended");
     // Nor need the one that renamed it still be there.
-    let moved = world.state.rename_by_path(
-        file_key(1),
-        "data",
-        "dir\\new",
-        "dir\\newer",
-    );
+    let moved = world.state.rename_by_path(file_key(1), "data", "dir\\new", "dir\\newer");
     assert_eq!(moved.opens.len(), 2);
-    assert_eq!(
-        &*world.state.open(two.file_id).unwrap().path,
-        "dir\\newer"
-    );
+    assert_eq!(&*world.state.open(two.file_id).unwrap().path, "dir\\newer");
     assert!(world.state.is_open_deleted(two.file_id));
     assert_eq!(world.close(&two).dropped[0].removals.len(), 1);
 }
