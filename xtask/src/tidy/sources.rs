@@ -19,6 +19,9 @@ const UNSAFE: &[(&str, &str)] = &[
     ("crates/vfs/src/lib.rs", "forbids nothing, so that the module above can be the exception; it denies"),
 ];
 
+/// Where the server may spawn tasks that are not tracked: the bulkheads themselves, and what no file system is behind.
+const SPAWNING: &[&str] = &["crates/server/src/bulkhead", "crates/server/src/testing.rs"];
+
 /// What is left over when somebody meant to come back.
 const LEFTOVERS: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 
@@ -34,6 +37,7 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
         };
         length(top, path, &text, findings);
         unsafety(top, path, &text, findings);
+        spawning(top, path, &text, findings);
     }
     let handlers = top.join("crates/server/src/handlers");
     // One file per command; what is below has parts of one.
@@ -78,6 +82,22 @@ fn unsafety(top: &Path, path: &Path, text: &str, findings: &mut Findings) {
     let auth = relative.starts_with("crates/auth");
     if root && relative.starts_with("crates") && !may && !auth && !text.contains("#![forbid(unsafe_code)]") {
         findings.error(path, 0, "a crate without #![forbid(unsafe_code)]");
+    }
+}
+
+/// A task that is spawned without `bulkhead::spawn` may be stuck behind another task's call into a hung file system.
+fn spawning(top: &Path, path: &Path, text: &str, findings: &mut Findings) {
+    let relative = path.strip_prefix(top).unwrap_or(path);
+    let is_test = relative.ends_with("tests.rs");
+    if is_test
+        || !relative.starts_with("crates/server/src")
+        || SPAWNING.iter().any(|it| relative.starts_with(it))
+    {
+        return;
+    }
+    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    for (index, line) in code.lines().enumerate().filter(|(_, line)| line.contains("tokio::spawn(")) {
+        findings.error(path, index + 1, format!("bulkhead::spawn instead of {}", line.trim()));
     }
 }
 
