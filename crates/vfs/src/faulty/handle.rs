@@ -56,6 +56,12 @@ impl Handle for FaultyHandle {
         self.faults.call("write_at", || self.inner.write_at(data, offset))
     }
 
+    fn append(&self, data: &[u8], may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
+        let length = self.faults.shortened(data.len());
+        let data = data.get(..length).unwrap_or(data);
+        self.faults.call("append", || self.inner.append(data, may_write_at))
+    }
+
     fn flush(&self) -> Result<()> {
         self.faults.call("flush", || self.inner.flush())
     }
@@ -120,6 +126,10 @@ impl Handle for FaultyHandle {
 
     fn security_record(&self) -> Result<Option<Vec<u8>>> {
         self.faults.call("security_record", || self.inner.security_record())
+    }
+
+    fn lock_security_record(&self) -> Box<dyn Send> {
+        self.inner.lock_security_record()
     }
 
     fn set_security_record(&self, record: &[u8]) -> Result<()> {

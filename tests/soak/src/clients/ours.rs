@@ -472,7 +472,7 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// A line at the end of the file that everybody appends to.
+    /// A line at the end of the file that everybody appends to, wherever that is by then.
     async fn append(&mut self, session: &mut Session) -> Result<(), Lost> {
         let name = format!(r"{COMMON}\log");
         let parameters = CreateParameters {
@@ -485,7 +485,7 @@ impl Client<'_> {
         let mut line = [b'\n'; LINE];
         let text = format!("{} {:016x} ", self.directory, self.random.next());
         line[..text.len()].copy_from_slice(text.as_bytes());
-        let answer = file.write(0, line.to_vec()).await;
+        let answer = file.write(TO_THE_END, line.to_vec()).await;
         if self.told(O::UseCommon, answer).await?.is_some() {
             lock(&self.world.appended).push(line);
         }
@@ -579,6 +579,8 @@ impl Client<'_> {
 pub(crate) const COMMON: &str = "common";
 
 /// Slots of a file: a quarter of a megabyte.
+/// FILE_WRITE_TO_END_OF_FILE (MS-FSA 2.1.5.4), for whoever may only append.
+const TO_THE_END: u64 = u64::MAX;
 const SLOTS: usize = 64;
 
 const OWN_MAX: usize = 5;
