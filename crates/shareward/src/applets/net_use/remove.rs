@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -93,7 +94,7 @@ fn end(
 
 fn unmount(connection: &Connection, preset: Preset, console: &mut Console) -> Result<(), Failure> {
     let directory = &connection.local;
-    match mount::unmount(directory, false) {
+    match unmount_idle(directory) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
             let name = clean_line(&directory.display().to_string());
@@ -111,6 +112,20 @@ fn unmount(connection: &Connection, preset: Preset, console: &mut Console) -> Re
     }
     tidy(directory, connection);
     Ok(())
+}
+
+/// Unmounts what nobody uses. Whoever lists the mounts of the machine uses each for a moment.
+fn unmount_idle(directory: &Path) -> io::Result<()> {
+    let mut tries = 0;
+    loop {
+        match mount::unmount(directory, false) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && tries < BUSY_TRIES => {
+                tries += 1;
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            result => return result,
+        }
+    }
 }
 
 fn refused(error: &io::Error) -> Failure {
@@ -135,3 +150,8 @@ fn tidy(directory: &Path, connection: &Connection) {
         let _ = directory.parent().map(std::fs::remove_dir);
     }
 }
+
+/// How often a directory that is in use is tried again before the user is asked, and how far apart: longer than a
+/// look at it takes, shorter than anybody notices.
+const BUSY_TRIES: u32 = 5;
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
