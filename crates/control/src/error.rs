@@ -16,6 +16,8 @@ pub mod number {
     pub const INVALID_PASSWORD: u32 = 86;
     /// ERROR_INVALID_PARAMETER.
     pub const INVALID_PARAMETER: u32 = 87;
+    /// ERROR_INVALID_NAME: a share cannot be called so.
+    pub const INVALID_NAME: u32 = 123;
     /// ERROR_INVALID_LEVEL.
     pub const INVALID_LEVEL: u32 = 124;
     /// ERROR_FILE_INVALID: the configuration was edited since the server read it.
@@ -74,7 +76,10 @@ impl Error {
         match self.code {
             number::ACCESS_DENIED => 403,
             number::INVALID_PASSWORD | number::ACCOUNT_LOCKED_OUT => 403,
-            number::INVALID_PARAMETER | number::NONE_MAPPED | number::UNKNOWN_DEV_DIR => 400,
+            number::INVALID_PARAMETER
+            | number::INVALID_NAME
+            | number::NONE_MAPPED
+            | number::UNKNOWN_DEV_DIR => 400,
             number::DUPLICATE_SHARE | number::FILE_INVALID => 409,
             number::NET_NAME_NOT_FOUND
             | number::CLIENT_NAME_NOT_FOUND
@@ -94,3 +99,21 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The table of routes names them as ordinary refusals: none of them is the server's own failure.
+    #[test]
+    fn refusals_of_routes_are_no_failures_of_the_server() {
+        let rows = include_str!("route.rs").lines().filter(|line| line.starts_with("//! |"));
+        let columns = rows.filter_map(|row| row.trim_end().strip_suffix('|')?.rsplit('|').next());
+        let numbers: Vec<u32> =
+            columns.flat_map(|column| column.split(',')).filter_map(|it| it.trim().parse().ok()).collect();
+        assert!(numbers.len() > 50, "the table was not found");
+        for number in numbers {
+            assert_ne!(Error::new(number, "").http_status(), 500, "{number}");
+        }
+    }
+}
