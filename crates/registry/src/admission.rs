@@ -77,8 +77,9 @@ pub enum Admission {
     /// Breaks have been sent; the request's key will come in [`Effects::retry`](crate::Effects::retry) (then ask again) or in
     /// [`Effects::cancelled`](crate::Effects::cancelled).
     MustWait,
-    /// An open was closed to make way, and its file is deleted with it: once the effects are done, the
-    /// name has to be resolved again.
+    /// Once the effects are done, the name has to be resolved again: what it means is just being removed or
+    /// replaced, perhaps because an open was closed to make way; or there is more to close than one hold of
+    /// the lock may.
     LookAgain,
 }
 

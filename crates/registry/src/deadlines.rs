@@ -91,7 +91,6 @@ impl<S: Shell> State<S> {
         self.deadlines.next().map(|(at, _)| at)
     }
 
-    /// Lets time pass: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1, 3.3.6.5),
     /// Lets time pass: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1, 3.3.6.5), durable opens whose
     /// client did not come back are closed (MS-SMB2 3.3.6.2), sessions that nobody has logged on to end. What is due
     /// and not done under this hold of the lock [stays due](Self::poll_timeout).

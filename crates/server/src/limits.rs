@@ -58,7 +58,7 @@ pub(crate) const SENDFILE_FROM: u32 = 64 * 1024;
 /// Rounds of one logon. One more is refused: SPNEGO with NTLM takes two, a downgrade three.
 pub(crate) const MAX_LOGON_ROUNDS: u32 = 6;
 
-/// Times a CREATE looks again after caches were broken in its way. Then STATUS_SHARING_VIOLATION.
+/// Times a CREATE looks again after something was broken, closed or removed in its way. Then STATUS_SHARING_VIOLATION.
 pub(crate) const MAX_CREATE_ATTEMPTS: u32 = 16;
 
 /// How long a CREATE waits, each time it looks again, for a file of that name to be removed or replaced: longer than

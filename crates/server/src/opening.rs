@@ -21,8 +21,9 @@ struct Table {
     changed: Condvar,
 }
 
-/// The share's name in lower case, and its directory.
-type Key = (String, PathBuf);
+/// What a directory is opened with: the share's name, which is its label, the directory, and whether symbolic links are
+/// followed. Settings that have changed meanwhile do not get what was opened for others.
+type Key = (String, PathBuf, bool);
 
 type Backend = Result<Arc<dyn vfs::Backend>, StartError>;
 
@@ -85,7 +86,7 @@ impl Table {
         let open = move || table.done(&server, place, (table.open)(&share));
         let spawned = std::thread::Builder::new().name(String::from("open share")).spawn(open);
         if let Err(error) = spawned {
-            let (name, path) = key.clone();
+            let (name, path, _) = key.clone();
             let error = StartError::Share { name, path, error: vfs::Error::Io(error) };
             self.openings().insert(key, Opening::Done(Err(error)));
         }
@@ -137,7 +138,7 @@ impl Table {
 }
 
 fn key(share: &ShareSettings) -> Key {
-    (share.name.to_lowercase(), share.path.clone())
+    (share.name.clone(), share.path.clone(), share.follow_symlinks)
 }
 
 /// Opens a share's directory.
@@ -153,4 +154,31 @@ pub(crate) fn open_directory(share: &ShareSettings) -> Backend {
         error,
     })?;
     Ok(Arc::new(backend))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is being opened for settings that are no longer in force is not what new ones get.
+    #[test]
+    fn an_opening_that_is_late_is_not_for_other_settings() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let openings = Openings::new(Box::new(move |share| {
+            if share.follow_symlinks {
+                // Until the test is over.
+                let _ended = held.lock().unwrap().recv();
+            }
+            let (name, path) = (share.name.clone(), share.path.clone());
+            Err(StartError::Share { name, path, error: vfs::Error::NotFound })
+        }));
+        let share = |follow_symlinks| ShareSettings { follow_symlinks, ..ShareSettings::ipc() };
+        let server = Weak::new();
+        let mut first = openings.open(&server, vec![share(true)]);
+        assert!(matches!(first.remove(0).1, Opened::Later));
+        let mut second = openings.open(&server, vec![share(false)]);
+        assert!(matches!(second.remove(0).1, Opened::Done(_)));
+        drop(release);
+    }
 }

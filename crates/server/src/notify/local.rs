@@ -146,8 +146,10 @@ impl Server {
 
     fn take_outcome(self: &Arc<Self>, outcome: Outcome) {
         for (place, fresh) in outcome.entered {
-            let (server, root) = (Arc::clone(self), Arc::clone(&place.root));
-            self.behind(&root, move || server.watches.enter(&place, fresh));
+            let (server, root, path) = (Arc::clone(self), Arc::clone(&place.root), place.path.clone());
+            if !self.behind(&root, move || server.watches.enter(&place, fresh)) {
+                self.watches.tables().lose_track_above(&path);
+            }
         }
         for file in outcome.changed {
             let effects = self.registry.lock("outsider").break_for_outsider(file, self.now());
@@ -156,6 +158,7 @@ impl Server {
     }
 
     /// Has something done where only the users of the share with this directory wait for it; false: too much waits.
+    #[must_use]
     fn behind(&self, root: &Path, work: impl FnOnce() + Send + 'static) -> bool {
         // A share that is gone has nobody who watches.
         let Some(share) = self.shares().into_iter().find(|it| it.settings.path == root) else { return true };
