@@ -366,11 +366,8 @@ impl<S: Shell> State<S> {
         if open.of_stranger {
             self.stranger_opens = self.stranger_opens.saturating_add(1);
         }
-        if let Some(key) = open.target.file()
-            && let Some(file) = self.files.get_mut(&key)
-        {
+        if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
             file.enter(id, &open);
-            self.open_links.enter(key, &Link::of(&open));
             self.paths.insert((open.share_id, open.folded.clone(), id));
             count(&self.statistics.file_opens);
         } else {

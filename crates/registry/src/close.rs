@@ -8,7 +8,6 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
 use crate::caching::Caching;
 use crate::deadlines::Deadline;
-use crate::deletion::Link;
 use crate::events::EventKind;
 use crate::locks::Waiting;
 use crate::rest::Work;
@@ -207,9 +206,7 @@ impl<S: Shell> State<S> {
         }
         let mut removals = Vec::new();
         if let Some(key) = open.target.file() {
-            let link = Link::of(&open);
             self.wake(key, effects);
-            self.open_links.leave(key, &link);
             if let Some(file) = self.files.get_mut(&key) {
                 file.leave(id, &open);
                 if file.opens.is_empty() {
@@ -219,7 +216,7 @@ impl<S: Shell> State<S> {
             if open.delete_on_close && reason != CloseReason::CreateFailed {
                 self.delete_on_close(key, id, &open);
             }
-            removals = self.due_removals(key, &link);
+            removals = self.due_removals(key);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason });
         effects.dropped.push(Dropped {

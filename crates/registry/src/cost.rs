@@ -7,8 +7,7 @@
 //!
 //! | Operation | Steps |
 //! |---|---|
-//! | `add_connection`, `create_session`, `session_valid` | log; where somebody makes room, as ending a connection or a session |
-//! | `connection_negotiated`, `expire_session`, `bind_session` | log |
+//! | `add_connection`, `connection_negotiated`, `create_session`, `session_valid`, `expire_session`, `bind_session` | log |
 //! | `tree_connect`, `tree`, `session`, `open`, `open_of` | log; a session's channels (32) where they are told |
 //! | `admit`: share modes | log; the kinds of sharing there are (64) to name who is in the way |
 //! | `admit`: breaks and what may be cached | caches of the file ([`CACHERS_PER_FILE`](crate::limits::CACHERS_PER_FILE)) |
@@ -21,8 +20,6 @@
 //! | `unlock`, `take_back_locks` | (elements + waiters) times log |
 //! | `check_io` | log |
 //! | `cancel`, `forget_waiting` | log; as `unlock` where a lock was waited for |
-//! | `begin_replace`, `end_replace`, `removed` | log, and what of the file is being removed just now |
-//! | any close of a file with deletes pending | those deletes, one for each link and share; the opens of the file are not looked at |
 //! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, each of which is to be woken |
 //! | `tree_disconnect`, `close_session`, `replace_previous_session`, `remove_share` | `WORK_PER_HOLD` opens and locks, then a `Rest` |
 //! | `disconnect` | the requests that wait on the connection and its sessions ([`SESSIONS_PER_CONNECTION`](crate::limits::SESSIONS_PER_CONNECTION)), each of which is only cut off; their opens as above; repeated breaks, `WORK_PER_HOLD` at a time |
@@ -30,8 +27,7 @@
 //! | `close_idle_sessions` | the part of the table that is asked for, with the tree connects of its sessions |
 //! | `reconnect`, `replay`, `make_resilient`, `forget_replay` | log |
 //! | losing a client's durable opens | as ending them; what is beyond a user's limit ends, the oldest first |
-//! | `set_delete_pending` | log, and the deletes pending of the file |
-//! | `is_delete_pending`, `is_vanishing`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
+//! | `set_delete_pending`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
 //! | `rename`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
 //! | `opens_below` | as many as are asked for |
 //! | `rename_stream` | opens of the stream ([`OPENS_OF_RENAMED_STREAM`](crate::limits::OPENS_OF_RENAMED_STREAM)) |

@@ -349,21 +349,3 @@ fn who_has_a_stream_open_is_found_without_a_look_at_each() {
     let (answer, steps) = cost::of(|| world.state.admit(request, |_| 0, world.now).0);
     assert!(matches!(answer, Admission::Granted(_)) && steps <= 50, "{steps} steps, {answer:?}");
 }
-
-/// A close asks whether it is the last of the link that is to be deleted, and does not look at the others for that.
-#[test]
-fn a_close_costs_no_more_for_the_others_of_a_file_to_be_deleted() {
-    let mut world = World::new();
-    let client = world.client(1);
-    let opens: Vec<FileGlobalId> = (0..MANY).map(|_| open(&mut world, client, 1, |_| {})).collect();
-    world.state.set_delete_pending(opens[0], true).unwrap();
-    let mut removals = 0;
-    for id in opens {
-        let reason = CloseReason::ClientClose;
-        let (closed, steps) = cost::of(|| world.state.close_open(id, reason, world.now).ok().unwrap());
-        assert!(steps <= 50, "{steps} steps");
-        removals += closed.dropped[0].removals.len();
-    }
-    assert_eq!(removals, 1, "the last close removes it");
-    world.check();
-}

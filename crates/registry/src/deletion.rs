@@ -4,15 +4,13 @@
 //! A link is known by the share and the path that it was opened by. What other shares call the same file cannot be
 //! told from it, and counts as the same link.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wire::FileGlobalId;
 
 use crate::open::Open;
-use crate::paths::folded;
 use crate::share::ShareKey;
-use crate::{FileKey, NotFound, OpenRef, Shell, State, Target, cost};
+use crate::{FileKey, NotFound, OpenRef, Shell, State, Target};
 
 /// A name of a file (MS-FSA 2.1.1.6).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +18,6 @@ pub(crate) struct Link {
     share: ShareKey,
     /// Without the stream.
     path: Arc<str>,
-    /// The path in lower case: where case does not count on the disk, one name is opened in several.
-    folded: Arc<str>,
 }
 
 impl Link {
@@ -30,62 +26,18 @@ impl Link {
             Some((path, _)) => path.into(),
             None => path.clone(),
         };
-        let folded = folded(&path);
-        Self { share, path, folded }
+        Self { share, path }
     }
 
     pub(crate) fn of<S: Shell>(open: &Open<S>) -> Self {
         Self::new(open.share.clone(), &open.path)
     }
 
-    /// Whether both may be one name.
+    /// Whether both may be one name; where case does not count on the disk, one name is opened in several.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.share != other.share || self.folded == other.folded
-    }
-}
-
-/// How many opens each link of each file has, those of its streams included: a close asks whether it was the last, and
-/// looks at none of the others for it.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct OpenLinks(BTreeMap<(FileKey, ShareKey, Arc<str>), usize>);
-
-impl OpenLinks {
-    pub(crate) fn enter(&mut self, file: FileKey, link: &Link) {
-        let count = self.0.entry((file.base(), link.share.clone(), link.folded.clone())).or_default();
-        *count = count.saturating_add(1);
-    }
-
-    pub(crate) fn leave(&mut self, file: FileKey, link: &Link) {
-        let place = (file.base(), link.share.clone(), link.folded.clone());
-        if let Some(count) = self.0.get_mut(&place) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.0.remove(&place);
-            }
-        }
-    }
-
-    /// Whether a file is open by this link, or by one that cannot be told from it.
-    fn has(&self, file: FileKey, link: &Link) -> bool {
-        cost::step();
-        let place = (file.base(), link.share.clone(), link.folded.clone());
-        self.0.contains_key(&place) || self.shares(file).iter().flatten().any(|share| **share != link.share)
-    }
-
-    /// Whether a file is open through this share.
-    fn has_share(&self, file: FileKey, share: &ShareKey) -> bool {
-        let first = (file.base(), share.clone(), "".into());
-        let next = self.0.range(first..).next();
-        next.is_some_and(|((key, found, _), _)| *key == file.base() && found == share)
-    }
-
-    /// The first and the last of the shares that a file is open through.
-    fn shares(&self, file: FileKey) -> [Option<&ShareKey>; 2] {
-        let first = (file.base(), ShareKey::default(), "".into());
-        let last = (FileKey { stream: u64::MAX, ..file }, ShareKey::default(), "".into());
-        let mut all = self.0.range(first..last).map(|((_, share, _), _)| share);
-        let first = all.next();
-        [first, all.next_back().or(first)]
+        self.share != other.share
+            || self.path == other.path
+            || self.path.to_lowercase() == other.path.to_lowercase()
     }
 }
 
@@ -93,7 +45,7 @@ impl OpenLinks {
 pub(crate) struct PendingDelete<S: Shell> {
     link: Link,
     by: FileGlobalId,
-    pub(crate) attached: S::Open,
+    attached: S::Open,
 }
 
 /// A name or a stream to remove now, outside of the lock: a delete was pending, and the last open is gone (MS-FSA
@@ -200,22 +152,18 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Takes out the deletes whose link or stream an open of `key` by the link `left` was the last to have; nobody is
-    /// admitted to these from now on.
-    pub(crate) fn due_removals(&mut self, key: FileKey, left: &Link) -> Vec<Removal<S>> {
+    /// Takes out the deletes whose link or stream an open of `key` was the last to have; nobody is admitted to these
+    /// from now on.
+    pub(crate) fn due_removals(&mut self, key: FileKey) -> Vec<Removal<S>> {
         let mut due = Vec::new();
         if key.is_named_stream() && !self.files.contains_key(&key) {
             due.extend(self.deletions.remove(&key).unwrap_or_default().into_iter().map(|it| (key, it)));
         }
         let base = key.base();
         if let Some(pending) = self.deletions.remove(&base) {
-            // As long as the share has others open, those keep what other shares want to delete.
-            let of_share = self.open_links.has_share(base, &left.share);
-            let may_be_due =
-                |link: &Link| !of_share || link.share == left.share && link.folded == left.folded;
-            let (gone, kept): (Vec<_>, Vec<_>) = pending
-                .into_iter()
-                .partition(|it| may_be_due(&it.link) && !self.open_links.has(base, &it.link));
+            let opened = self.opened_links(base);
+            let (kept, gone): (Vec<_>, Vec<_>) =
+                pending.into_iter().partition(|it| opened.iter().any(|link| link.is_same(&it.link)));
             if !kept.is_empty() {
                 self.deletions.insert(base, kept);
             }
@@ -240,6 +188,13 @@ impl<S: Shell> State<S> {
                 it.attached.clone()
             })
             .collect()
+    }
+
+    /// The links by which a file or its streams are open.
+    fn opened_links(&self, base: FileKey) -> Vec<Link> {
+        let keys = std::iter::once(base).chain(self.streams_of(base));
+        let opens = keys.filter_map(|key| self.files.get(&key)).flat_map(|file| &file.opens);
+        opens.filter_map(|id| self.opens.get(id)).map(Link::of).collect()
     }
 
     fn forget_delete(&mut self, key: FileKey, link: &Link) {

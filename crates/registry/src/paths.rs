@@ -61,12 +61,10 @@ impl<S: Shell> State<S> {
     /// As [`Self::rename`], for a rename whose own open has ended meanwhile.
     pub fn rename_by_path(&mut self, file: FileKey, share: &str, old: &str, new: &str) -> Renamed<S> {
         let (key, old) = (ShareKey::new(share), Arc::from(old));
-        let link = Link::new(key.clone(), &old);
-        match self.shares.get(&key).map(|it| it.id) {
-            Some(share) => self.rename_link(file, &link, share, old, new),
-            // The share is gone; a delete by another share's open may wait still.
-            None => Renamed { opens: self.rename_deletes(file, &link, &Arc::from(new)), rest: None },
-        }
+        let Some(share) = self.shares.get(&key).map(|it| it.id) else {
+            return Renamed { opens: Vec::new(), rest: None };
+        };
+        self.rename_link(file, &Link::new(key, &old), share, old, new)
     }
 
     fn rename_link(
@@ -80,10 +78,7 @@ impl<S: Shell> State<S> {
         let new = Arc::from(new);
         let what = Moves::Itself(file);
         let mut moved = self.rename_on(RenameRest { share, old, new: Arc::clone(&new), what, after: None });
-        // A stream of another name leaves its file where it is.
-        if !file.is_named_stream() {
-            moved.opens.extend(self.rename_deletes(file, link, &new));
-        }
+        moved.opens.extend(self.rename_deletes(file, link, &new));
         moved
     }
 
@@ -121,13 +116,8 @@ impl<S: Shell> State<S> {
             };
             let Some(path) = path else { continue };
             self.paths.remove(&(open.share_id, open.folded.clone(), *id));
-            let before = Link::of(open);
             open.folded = folded(&path);
             open.path = path;
-            if let Some(file) = open.target.file() {
-                self.open_links.leave(file, &before);
-                self.open_links.enter(file, &Link::of(open));
-            }
             self.paths.insert((open.share_id, open.folded.clone(), *id));
             opens.push(open.attached.clone());
         }

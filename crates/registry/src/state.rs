@@ -8,7 +8,7 @@ use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
 use crate::connection::Connection;
 use crate::crowd::Crowd;
 use crate::deadlines::Deadlines;
-use crate::deletion::{Link, OpenLinks, PendingDelete};
+use crate::deletion::{Link, PendingDelete};
 use crate::events::EventLog;
 use crate::file::{File, FileKey};
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
@@ -44,8 +44,6 @@ pub struct State<S: Shell> {
     pub(crate) leases: HashMap<LeaseId, Lease>,
     /// Deletes that wait for the last open of a link or stream.
     pub(crate) deletions: BTreeMap<FileKey, Vec<PendingDelete<S>>>,
-    /// How many opens each link has: whose close is the last one.
-    pub(crate) open_links: OpenLinks,
     /// Links and streams that the server removes or replaces just now.
     pub(crate) vanishing: BTreeMap<FileKey, Vec<Link>>,
     /// The named streams among the files: who opens a file to delete it asks for them.
@@ -110,7 +108,6 @@ impl<S: Shell> State<S> {
             files: HashMap::with_hasher(MixHash::new(mix(seed.rotate_left(32)))),
             leases: HashMap::new(),
             deletions: BTreeMap::new(),
-            open_links: OpenLinks::default(),
             vanishing: BTreeMap::new(),
             streams: BTreeSet::new(),
             paths: BTreeSet::new(),

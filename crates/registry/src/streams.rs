@@ -46,9 +46,6 @@ impl<S: Shell> State<S> {
                 }
             }
             *self.enter_file(to) = file;
-            if let Some(pending) = self.deletions.remove(&from) {
-                self.deletions.entry(to).or_default().extend(pending);
-            }
         }
         let Renamed { mut opens, mut rest } = self.rename(id, new_path)?;
         while let Some(rename) = rest.take() {
@@ -56,8 +53,6 @@ impl<S: Shell> State<S> {
             opens.extend(renamed.opens);
             rest = renamed.rest;
         }
-        // Those that asked for its delete may have ended.
-        opens.extend(self.deletions.get(&to).into_iter().flatten().map(|it| it.attached.clone()));
         Ok(opens)
     }
 }
