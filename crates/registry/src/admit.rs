@@ -6,12 +6,12 @@ use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, Sess
 
 use crate::admission::{Admission, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
 use crate::caching::{Broken, Caching, Holder, Readiness, level_caches, level_within};
-use crate::deletion::Link;
 use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
 use crate::file::File;
 use crate::lease::{Lease, usable};
 use crate::limits::{STRANGERS_PART, has_room};
+use crate::links::Link;
 use crate::open::{Home, Open, Owner};
 use crate::paths::folded;
 use crate::refusals::{Refusal, RefusalKind};
@@ -366,8 +366,11 @@ impl<S: Shell> State<S> {
         if open.of_stranger {
             self.stranger_opens = self.stranger_opens.saturating_add(1);
         }
-        if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
+        if let Some((key, file)) =
+            open.target.file().and_then(|key| self.files.get_mut(&key).map(|file| (key, file)))
+        {
             file.enter(id, &open);
+            self.links.enter(key, Link::of(&open));
             self.paths.insert((open.share_id, open.folded.clone(), id));
             count(&self.statistics.file_opens);
         } else {

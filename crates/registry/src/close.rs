@@ -9,6 +9,7 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
+use crate::links::Link;
 use crate::locks::Waiting;
 use crate::rest::Work;
 use crate::session::{Ending, Session, SessionState};
@@ -213,10 +214,12 @@ impl<S: Shell> State<S> {
                     self.leave_file(key);
                 }
             }
+            let link = Link::of(&open);
+            self.links.leave(key, &link);
             if open.delete_on_close && reason != CloseReason::CreateFailed {
                 self.delete_on_close(key, id, &open);
             }
-            removals = self.due_removals(key);
+            removals = self.due_removals(key, &link);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason });
         effects.dropped.push(Dropped {

@@ -50,6 +50,7 @@ mod invariants;
 mod kind_close;
 mod lease;
 pub mod limits;
+mod links;
 mod lock;
 mod locks;
 mod open;

@@ -8,11 +8,12 @@ use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
 use crate::connection::Connection;
 use crate::crowd::Crowd;
 use crate::deadlines::Deadlines;
-use crate::deletion::{Link, PendingDelete};
+use crate::deletion::PendingDeletes;
 use crate::events::EventLog;
 use crate::file::{File, FileKey};
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
+use crate::links::{Link, Links};
 use crate::locks::Waiting;
 use crate::open::{IdMap, Open};
 use crate::orphans::Orphans;
@@ -43,14 +44,16 @@ pub struct State<S: Shell> {
     pub(crate) files: HashMap<FileKey, File, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
     /// Deletes that wait for the last open of a link or stream.
-    pub(crate) deletions: BTreeMap<FileKey, Vec<PendingDelete<S>>>,
-    /// Links and streams that the server removes or replaces just now.
-    pub(crate) vanishing: BTreeMap<FileKey, Vec<Link>>,
+    pub(crate) deletions: BTreeMap<FileKey, PendingDeletes<S>>,
+    /// Links and streams that the server removes or replaces just now, and how often.
+    pub(crate) vanishing: BTreeMap<FileKey, BTreeMap<Link, usize>>,
     /// The named streams among the files: who opens a file to delete it asks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
     /// Opens by share and path: what is in the way of a directory's rename.
     pub(crate) paths: BTreeSet<PathPlace>,
+    /// How many opens files have by each link: derived, for pending deletes.
+    pub(crate) links: Links,
     /// Durable opens that wait for their client, by user and age.
     pub(crate) orphans: Orphans,
     /// Connections with sessions, by client: who hears of a lease's break.
@@ -111,6 +114,7 @@ impl<S: Shell> State<S> {
             vanishing: BTreeMap::new(),
             streams: BTreeSet::new(),
             paths: BTreeSet::new(),
+            links: Links::default(),
             orphans: Orphans::default(),
             client_connections: BTreeSet::new(),
             strangers: Crowd::default(),
