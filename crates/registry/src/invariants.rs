@@ -15,6 +15,7 @@ use crate::locks::Waiting;
 use crate::open::Open;
 use crate::paths::PathPlace;
 use crate::session::SessionState;
+use crate::users::{ByUser, UserKey};
 use crate::{AddressGroup, Shell, Standing, State};
 
 /// Returns what is wrong unless the condition holds.
@@ -120,6 +121,17 @@ impl<S: Shell> State<S> {
         ensure!(
             (in_progress, of_strangers) == (self.in_progress.len(), self.stranger_sessions.len()),
             "a crowd has sessions that are gone"
+        );
+        let by_user = |users: &mut dyn Iterator<Item = &UserKey>| {
+            let mut all = ByUser::default();
+            users.for_each(|user| all.add(user));
+            all
+        };
+        ensure!(
+            by_user(&mut self.sessions.values().filter_map(|it| it.user.as_ref())) == self.user_sessions
+                && by_user(&mut self.trees.values().map(|it| &it.user)) == self.user_trees
+                && by_user(&mut self.opens.values().map(|it| &it.user)) == self.user_opens,
+            "users are not counted as what they have"
         );
         let trees = self.trees.values().filter(|it| it.of_stranger).count();
         let opens = self.opens.values().filter(|it| it.of_stranger).count();

@@ -68,6 +68,7 @@ mod statistics;
 mod streams;
 mod time;
 mod tree;
+mod users;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};

@@ -17,6 +17,11 @@ pub const RESERVE_MAX: usize = 1_024;
 /// They have proved nothing, so they do not use up what users need.
 pub const STRANGERS_PART: usize = 8;
 
+/// The part of sessions, tree connects and opens that one user may have, who is no administrator: one in this many.
+/// Others get in whatever one user does. Half of a table is generous also where one service account is all users.
+/// More are answered as the full table is: INSUFFICIENT_RESOURCES, or TOO_MANY_OPENED_FILES.
+pub const USER_PART: usize = 2;
+
 /// Connections without a logon from one address. Hundreds, because the users of a terminal server or behind a
 /// NAT share one, and all of them connect at once when a server comes back. One more drops the oldest.
 pub const STRANGERS_PER_ADDRESS: usize = 512;

@@ -22,6 +22,7 @@ use crate::refusals::RefusalLog;
 use crate::session::Session;
 use crate::share::{Share, ShareKey};
 use crate::tree::Tree;
+use crate::users::ByUser;
 use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
 
 /// All shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps
@@ -70,6 +71,10 @@ pub struct State<S: Shell> {
     pub(crate) stranger_trees: usize,
     /// How many opens are of such sessions: derived, for the limit.
     pub(crate) stranger_opens: usize,
+    /// How many valid sessions, tree connects and opens each user has: derived, for the limit.
+    pub(crate) user_sessions: ByUser,
+    pub(crate) user_trees: ByUser,
+    pub(crate) user_opens: ByUser,
     /// Sessions by the id in the header of every request.
     pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
     /// Opens by the volatile part of their id: what requests name.
@@ -123,6 +128,9 @@ impl<S: Shell> State<S> {
             stranger_sessions: Crowd::default(),
             stranger_trees: 0,
             stranger_opens: 0,
+            user_sessions: ByUser::default(),
+            user_trees: ByUser::default(),
+            user_opens: ByUser::default(),
             session_ids: IdMap::default(),
             volatile_ids: IdMap::default(),
             durable_ids: IdMap::default(),
