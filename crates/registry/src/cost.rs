@@ -41,7 +41,7 @@
 //! | `sessions_after` (the server's `refresh_users`) | what is asked for: the server asks for 256 |
 //! | what each user has (`users.rs`) | a look-up by user, where a session becomes valid, and a tree connect or open begins or ends |
 //! | who makes room among strangers, guests and logons in progress (`crowd.rs`) | log |
-//! | whom a lease's break is told (`channels_of_lease`) | connections of that client GUID and sessions of each ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of both) |
+//! | whom a lease's break is told (`channels_of_lease`) | connections of that client GUID, and sessions of all of them together ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of each kind) |
 //! | `close_sessions` | the table of sessions; the server ends them one by one instead |
 //! | `shutdown` | everything: nobody is served any more |
 //! | statistics | none: they are atomics |

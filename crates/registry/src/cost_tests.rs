@@ -453,3 +453,21 @@ fn a_renamed_directory_takes_the_pending_deletes_below_along() {
     assert_eq!(removals_of_closes(&mut world, &opens), [0, 1]);
     world.check();
 }
+
+#[test]
+fn who_hears_of_a_break_is_found_among_few_sessions() {
+    let mut world = World::new();
+    let client = world.client(1);
+    open(&mut world, client, 1, |it| it.lease = lease(1, LeaseState(7)));
+    // Others make up the client's GUID, and log on more than once.
+    let others: Vec<ConnectionId> = (0..50).map(|_| world.connect(1)).collect();
+    for other in others {
+        for _ in 0..30 {
+            world.logon(other, 2);
+        }
+    }
+    let (effects, steps) = cost::of(|| world.state.break_for_outsider(file_key(1), world.now));
+    assert_eq!(effects.breaks[0].connections, [1]);
+    assert!(steps <= 600, "{steps} steps");
+    world.check();
+}

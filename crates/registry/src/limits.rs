@@ -56,8 +56,9 @@ pub const SESSIONS_PER_CONNECTION: usize = 1_024;
 /// Connections of one session: 32 in Windows (MS-SMB2 3.3.5.5.2).
 pub const CHANNELS_PER_SESSION: usize = 32;
 
-/// Connections with the GUID of a lease's client, and sessions of each, that are looked at for the lease's user. Anybody
-/// can make up a GUID; a client has some connections of one user. The lease's session is told in any case.
+/// Connections with the GUID of a lease's client, and sessions of all of them together, that are looked at for the
+/// lease's user. Anybody can make up a GUID; a client has some connections of one user. The lease's session is told in
+/// any case.
 pub const CONNECTIONS_LOOKED_AT: usize = 256;
 
 /// Requests of one session that wait for a break and have lost their connection.
