@@ -6,17 +6,18 @@ use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, Sess
 
 use crate::admission::{Admission, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
 use crate::caching::{Broken, Caching, Holder, Readiness, level_caches, level_within};
-use crate::deletion::Link;
 use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
 use crate::file::File;
 use crate::lease::{Lease, usable};
 use crate::limits::{STRANGERS_PART, has_room};
+use crate::links::Link;
 use crate::open::{Home, Open, Owner};
 use crate::paths::folded;
 use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::statistics::count;
+use crate::users::UserKey;
 use crate::{
     CloseReason, Effects, FileKey, Identity, LeaseId, LimitReached, OpenShared, Shell, Standing, State, Time,
     cost,
@@ -209,6 +210,9 @@ impl<S: Shell> State<S> {
         if opens >= self.limits.opens_per_session {
             return Err(Refused::LimitReached(LimitReached::OpensPerSession));
         }
+        if !of_stranger && !self.user_opens.has_room(&self.user_of(session), self.limits.opens, standing) {
+            return Err(Refused::LimitReached(LimitReached::Opens));
+        }
         Ok(())
     }
 
@@ -343,6 +347,7 @@ impl<S: Shell> State<S> {
             app_instance: request.app_instance,
             client_guid: requester.client_guid,
             owner: self.owner(requester.home.session),
+            user: self.user_of(requester.home.session),
             created: now,
             locks: 0,
             waiting_locks: 0,
@@ -362,12 +367,20 @@ impl<S: Shell> State<S> {
         self.sessions.get(&session).map_or(Standing::Stranger, |it| it.identity.standing())
     }
 
+    fn user_of(&self, session: SessionGlobalId) -> UserKey {
+        self.sessions.get(&session).and_then(|it| it.user.clone()).unwrap_or_default()
+    }
+
     fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
+        self.user_opens.add(&open.user);
         if open.of_stranger {
             self.stranger_opens = self.stranger_opens.saturating_add(1);
         }
-        if let Some(file) = open.target.file().and_then(|key| self.files.get_mut(&key)) {
+        if let Some((key, file)) =
+            open.target.file().and_then(|key| self.files.get_mut(&key).map(|file| (key, file)))
+        {
             file.enter(id, &open);
+            self.links.enter(key, Link::of(&open));
             self.paths.insert((open.share_id, open.folded.clone(), id));
             count(&self.statistics.file_opens);
         } else {

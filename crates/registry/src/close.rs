@@ -9,6 +9,7 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
+use crate::links::Link;
 use crate::locks::Waiting;
 use crate::rest::Work;
 use crate::session::{Ending, Session, SessionState};
@@ -180,6 +181,7 @@ impl<S: Shell> State<S> {
         Self::leave_orphans(&mut self.orphans, id, &mut open);
         self.paths.remove(&(open.share_id, open.folded.clone(), id));
         open.shared.close(reason);
+        self.user_opens.remove(&open.user);
         if open.of_stranger {
             self.stranger_opens = self.stranger_opens.saturating_sub(1);
         }
@@ -213,10 +215,12 @@ impl<S: Shell> State<S> {
                     self.leave_file(key);
                 }
             }
+            let link = Link::of(&open);
+            self.links.leave(key, &link);
             if open.delete_on_close && reason != CloseReason::CreateFailed {
                 self.delete_on_close(key, id, &open);
             }
-            removals = self.due_removals(key);
+            removals = self.due_removals(key, &link);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason });
         effects.dropped.push(Dropped {
@@ -283,6 +287,7 @@ impl<S: Shell> State<S> {
         if let Some(share) = self.removed_shares.get_mut(&tree.share_id) {
             share.uses.remove(&id);
         }
+        self.user_trees.remove(&tree.user);
         if tree.of_stranger {
             self.stranger_trees = self.stranger_trees.saturating_sub(1);
         }
@@ -350,6 +355,9 @@ impl<S: Shell> State<S> {
         let Some(Ending { reason, hung_up }) = session.ending else { return };
         effects.spent = effects.spent.saturating_add(1);
         self.stranger_sessions.remove(session.group, id);
+        if let Some(user) = &session.user {
+            self.user_sessions.remove(user);
+        }
         if let Some(deadline) = session.logon_deadline {
             self.deadlines.clear(deadline, Deadline::Logon(id));
             self.in_progress.remove(session.group, id);

@@ -21,6 +21,8 @@
 //! | `check_io` | log |
 //! | `cancel`, `forget_waiting` | log; as `unlock` where a lock was waited for |
 //! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, each of which is to be woken |
+//! | `close_open`: pending deletes | log: links are counted by file, and only the closing open's is looked at; those that waited for the opens of another share (each of them once), where the last of these is gone |
+//! | `is_open_deleted`, `is_vanishing`, `deleted_links`, `begin_replace`, `end_replace`, `removed`; `admit`: deletes, removals and replacements under way | log |
 //! | `tree_disconnect`, `close_session`, `replace_previous_session`, `remove_share` | `WORK_PER_HOLD` opens and locks, then a `Rest` |
 //! | `disconnect` | the requests that wait on the connection and its sessions ([`SESSIONS_PER_CONNECTION`](crate::limits::SESSIONS_PER_CONNECTION)), each of which is only cut off; their opens as above; repeated breaks, `WORK_PER_HOLD` at a time |
 //! | `handle_timeout` | `WORK_PER_HOLD` deadlines; what is due and not done stays due |
@@ -29,12 +31,17 @@
 //! | losing a client's durable opens | as ending them; what is beyond a user's limit ends, the oldest first |
 //! | `set_delete_pending`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
 //! | `rename`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
+//! | `rename`, `rename_below`: pending deletes | log for each open that moves |
 //! | `opens_below` | as many as are asked for |
 //! | `rename_stream` | opens of the stream ([`OPENS_OF_RENAMED_STREAM`](crate::limits::OPENS_OF_RENAMED_STREAM)) |
 //! | snapshots of sessions, files, tree connects | the part that is asked for; entries with many locks or tree connects make it shorter |
 //! | `refusals` | what is remembered ([`REFUSALS`](crate::limits::REFUSALS)) |
 //! | `events_after` | what is asked for, of what is remembered ([`EVENTS`](crate::limits::EVENTS)) |
 //! | `share_snapshots`, `shares`, `connections_of`, `connection_snapshots` | administrators only: shares, connections |
+//! | `sessions_after` (the server's `refresh_users`) | what is asked for: the server asks for 256 |
+//! | what each user has (`users.rs`) | a look-up by user, where a session becomes valid, and a tree connect or open begins or ends |
+//! | who makes room among strangers, guests and logons in progress (`crowd.rs`) | log |
+//! | whom a lease's break is told (`channels_of_lease`) | connections of that client GUID, and sessions of all of them together ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of each kind) |
 //! | `close_sessions` | the table of sessions; the server ends them one by one instead |
 //! | `shutdown` | everything: nobody is served any more |
 //! | statistics | none: they are atomics |

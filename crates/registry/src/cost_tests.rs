@@ -349,3 +349,125 @@ fn who_has_a_stream_open_is_found_without_a_look_at_each() {
     let (answer, steps) = cost::of(|| world.state.admit(request, |_| 0, world.now).0);
     assert!(matches!(answer, Admission::Granted(_)) && steps <= 50, "{steps} steps, {answer:?}");
 }
+
+/// Closes opens, and says how many removals came with each; none may cost more for what else there is.
+fn removals_of_closes(world: &mut World, opens: &[FileGlobalId]) -> Vec<usize> {
+    let mut removals = Vec::new();
+    for id in opens {
+        let (effects, steps) =
+            cost::of(|| world.state.close_open(*id, CloseReason::ClientClose, world.now).ok().unwrap());
+        assert!(steps <= 10, "{steps} steps to close");
+        removals.push(effects.dropped[0].removals.len());
+        for removal in effects.dropped.iter().flat_map(|it| &it.removals) {
+            world.state.removed(removal);
+        }
+    }
+    removals
+}
+
+#[test]
+fn a_close_costs_no_more_for_a_pending_delete_of_its_file() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut opens: Vec<FileGlobalId> = (0..MANY).map(|_| open(&mut world, client, 1, |_| {})).collect();
+    let stream = |stream| Target::File(FileKey { stream, ..file_key(1) });
+    for number in 1..100 {
+        opens.push(open(&mut world, client, 1, |it| {
+            (it.target, it.path) = (stream(number), format!("dir\\file1:{number}").into());
+            it.access = AccessMask::READ_DATA;
+        }));
+    }
+    world.state.set_delete_pending(opens[0], true).unwrap();
+    world.check();
+    let removals = removals_of_closes(&mut world, &opens);
+    assert_eq!(removals.iter().sum::<usize>(), 1);
+    assert_eq!(removals.last(), Some(&1), "the last open of all takes the link along");
+    world.check();
+}
+
+#[test]
+fn a_close_costs_no_more_for_the_deletes_of_other_links() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
+    let mut opens = Vec::new();
+    for number in 0..MANY {
+        let id = open(&mut world, client, 1, |it| it.path = format!("link{number}").into());
+        world.state.set_delete_pending(id, true).unwrap();
+        opens.push(id);
+    }
+    assert_eq!(world.state.deleted_links(file_key(1)) as u64, MANY);
+    // A link is renamed, and its delete with it; one that is closed first is removed first.
+    let renamed = opens.pop().unwrap();
+    let _ = world.state.rename(renamed, "Renamed").unwrap();
+    world.check();
+    let first: Vec<FileGlobalId> = opens.drain(..MANY as usize / 2).collect();
+    assert!(removals_of_closes(&mut world, &first).iter().all(|removals| *removals == 1));
+    let refused = world.request(client, 1);
+    let refused = registry::AdmitRequest { path: "renamed".into(), ..refused };
+    let (answer, steps) = cost::of(|| world.state.admit(refused, |_| 0, world.now).0);
+    assert!(matches!(answer, Admission::Refused(Refused::DeletePending)), "{answer:?}");
+    assert!(steps <= 20, "{steps} steps to refuse");
+    let late = world.request(elsewhere, 1);
+    let answer = world.state.admit(late, |_| 0, world.now).0;
+    assert!(matches!(answer, Admission::Refused(Refused::DeletePending)), "any link may be that one");
+    opens.push(renamed);
+    assert!(removals_of_closes(&mut world, &opens).iter().all(|removals| *removals == 1));
+    assert_eq!(world.state.deleted_links(file_key(1)), 0);
+    world.check();
+}
+
+#[test]
+fn deletes_wait_for_the_opens_of_another_share_without_a_look_at_each() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
+    let others: Vec<FileGlobalId> = (0..MANY).map(|_| open(&mut world, elsewhere, 1, |_| {})).collect();
+    let mut opens = Vec::new();
+    for number in 0..3 {
+        let id = open(&mut world, client, 1, |it| it.path = format!("link{number}").into());
+        opens.push(id);
+    }
+    for id in &opens {
+        world.state.set_delete_pending(*id, true).unwrap();
+    }
+    let kept = opens.pop().unwrap();
+    assert_eq!(removals_of_closes(&mut world, &opens), [0, 0]);
+    world.check();
+    let removals = removals_of_closes(&mut world, &others);
+    assert_eq!((removals.iter().sum::<usize>(), removals.last()), (2, Some(&2)));
+    assert_eq!(removals_of_closes(&mut world, &[kept]), [1]);
+    world.check();
+}
+
+#[test]
+fn a_renamed_directory_takes_the_pending_deletes_below_along() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let opens: Vec<FileGlobalId> =
+        (0..2).map(|_| open(&mut world, client, 1, |it| it.path = "Old\\File".into())).collect();
+    world.state.set_delete_pending(opens[0], true).unwrap();
+    let _ = world.state.rename_below("data", "Old", "New");
+    world.check();
+    assert!(world.state.is_open_deleted(opens[1]), "by its new name");
+    assert_eq!(removals_of_closes(&mut world, &opens), [0, 1]);
+    world.check();
+}
+
+#[test]
+fn who_hears_of_a_break_is_found_among_few_sessions() {
+    let mut world = World::new();
+    let client = world.client(1);
+    open(&mut world, client, 1, |it| it.lease = lease(1, LeaseState(7)));
+    // Others make up the client's GUID, and log on more than once.
+    let others: Vec<ConnectionId> = (0..50).map(|_| world.connect(1)).collect();
+    for other in others {
+        for _ in 0..30 {
+            world.logon(other, 2);
+        }
+    }
+    let (effects, steps) = cost::of(|| world.state.break_for_outsider(file_key(1), world.now));
+    assert_eq!(effects.breaks[0].connections, [1]);
+    assert!(steps <= 600, "{steps} steps");
+    world.check();
+}

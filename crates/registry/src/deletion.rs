@@ -1,51 +1,103 @@
 //! Deletes: pending ones, which are of a link or of a named stream (MS-FSA 2.1.5.15.3, `Link.IsDeleted`,
 //! `Stream.IsDeleted`), and those that are being carried out.
-//!
-//! A link is known by the share and the path that it was opened by. What other shares call the same file cannot be
-//! told from it, and counts as the same link.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wire::FileGlobalId;
 
+use crate::links::{Link, Links, without_stream};
 use crate::open::Open;
 use crate::share::ShareKey;
-use crate::{FileKey, NotFound, OpenRef, Shell, State, Target};
-
-/// A name of a file (MS-FSA 2.1.1.6).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Link {
-    share: ShareKey,
-    /// Without the stream.
-    path: Arc<str>,
-}
-
-impl Link {
-    pub(crate) fn new(share: ShareKey, path: &Arc<str>) -> Self {
-        let path = match path.split_once(':') {
-            Some((path, _)) => path.into(),
-            None => path.clone(),
-        };
-        Self { share, path }
-    }
-
-    pub(crate) fn of<S: Shell>(open: &Open<S>) -> Self {
-        Self::new(open.share.clone(), &open.path)
-    }
-
-    /// Whether both may be one name; where case does not count on the disk, one name is opened in several.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        self.share != other.share
-            || self.path == other.path
-            || self.path.to_lowercase() == other.path.to_lowercase()
-    }
-}
+use crate::{FileKey, NotFound, OpenRef, Shell, State, Target, cost};
 
 /// A delete that is to happen with the last open of a link or stream.
 pub(crate) struct PendingDelete<S: Shell> {
-    link: Link,
+    /// The link's path as its open had it.
+    path: Arc<str>,
     by: FileGlobalId,
     attached: S::Open,
+}
+
+impl<S: Shell> PendingDelete<S> {
+    fn new(id: FileGlobalId, open: &Open<S>) -> Self {
+        Self { path: without_stream(&open.path), by: id, attached: open.attached.clone() }
+    }
+}
+
+/// The pending deletes of a file, by link, or the one of a stream. All are of one share: another share's would be of
+/// the same link.
+pub(crate) struct PendingDeletes<S: Shell> {
+    all: BTreeMap<Link, PendingDelete<S>>,
+    /// Those of links that nobody has open any more: they wait for the file's opens by other shares.
+    left: BTreeSet<Link>,
+}
+
+impl<S: Shell> Default for PendingDeletes<S> {
+    fn default() -> Self {
+        Self { all: BTreeMap::new(), left: BTreeSet::new() }
+    }
+}
+
+impl<S: Shell> PendingDeletes<S> {
+    /// Whether one of them is of this link, as far as can be told.
+    fn concerns(&self, link: &Link) -> bool {
+        cost::step();
+        self.all.contains_key(link) || self.all.keys().next().is_some_and(|it| !it.is_of_share(link))
+    }
+
+    /// Notes that nobody has this link open any more.
+    fn leave(&mut self, link: &Link) {
+        if self.all.contains_key(link) {
+            self.left.insert(link.clone());
+        }
+    }
+
+    /// Takes out what is due: the links that nobody has open, unless the file is open by another share's.
+    fn due(&mut self, file: FileKey, links: &Links) -> Vec<(Link, PendingDelete<S>)> {
+        if !links.has_any(file) {
+            self.left.clear();
+            return std::mem::take(&mut self.all).into_iter().inspect(|_| cost::step()).collect();
+        }
+        let waits = self.all.keys().next().is_some_and(|link| links.has_other_share(file, link));
+        if waits || self.left.is_empty() {
+            return Vec::new();
+        }
+        let left = std::mem::take(&mut self.left).into_iter();
+        left.filter(|link| !links.contains(file, link))
+            .filter_map(|link| self.all.remove(&link).map(|it| (link, it)))
+            .collect()
+    }
+
+    /// Gives the delete of a link another name.
+    fn rename(&mut self, old: &Link, new: Link, path: Arc<str>) -> Option<S::Open> {
+        cost::step();
+        let mut pending = self.all.remove(old)?;
+        if self.left.remove(old) {
+            self.left.insert(new.clone());
+        }
+        pending.path = path;
+        let attached = pending.attached.clone();
+        self.all.insert(new, pending);
+        Some(attached)
+    }
+
+    /// What is wrong with it, for the invariants.
+    pub(crate) fn check(&self, file: FileKey, links: &Links) -> Result<(), &'static str> {
+        let Some(first) = self.all.keys().next() else { return Err("there is none") };
+        if !self.all.keys().all(|it| it.is_of_share(first)) {
+            return Err("they are of several shares");
+        }
+        if !self.left.iter().all(|it| self.all.contains_key(it)) {
+            return Err("one has been left that is not there");
+        }
+        if file.is_named_stream() {
+            return if self.all.len() == 1 { Ok(()) } else { Err("a stream has several") };
+        }
+        let waits = links.has_other_share(file, first);
+        let is_held = |link: &Link| links.contains(file, link) || waits && self.left.contains(link);
+        if self.all.keys().all(is_held) { Ok(()) } else { Err("one waits for a last close that has been") }
+    }
 }
 
 /// A name or a stream to remove now, outside of the lock: a delete was pending, and the last open is gone (MS-FSA
@@ -77,10 +129,10 @@ impl<S: Shell> State<S> {
         let id = self.open_global(open.into())?;
         let open = self.opens.get(&id).ok_or(NotFound)?;
         let key = open.target.file().ok_or(NotFound)?;
-        let (link, attached) = (Link::of(open), open.attached.clone());
+        let (link, delete) = (Link::of(open), PendingDelete::new(id, open));
         self.forget_delete(key, &link);
         if pending {
-            self.deletions.entry(key).or_default().push(PendingDelete { link, by: id, attached });
+            self.deletions.entry(key).or_default().all.insert(link, delete);
         }
         Ok(())
     }
@@ -104,7 +156,7 @@ impl<S: Shell> State<S> {
 
     /// How many links of a file have a delete pending: they count no more (MS-FSA 2.1.5.12.27).
     pub fn deleted_links(&self, file: FileKey) -> usize {
-        self.deletions.get(&file.base()).map_or(0, Vec::len)
+        self.deletions.get(&file.base()).map_or(0, |it| it.all.len())
     }
 
     /// Notes that what a [`Removal`] said was done, or could not be.
@@ -119,7 +171,7 @@ impl<S: Shell> State<S> {
             return None;
         }
         let link = Link::new(ShareKey::new(share), &path.into());
-        self.vanishing.entry(target).or_default().push(link.clone());
+        self.begin_vanishing(target, link.clone());
         Some(Replacing { target, link })
     }
 
@@ -131,15 +183,18 @@ impl<S: Shell> State<S> {
     /// Whether this link, or the stream, has a delete pending.
     pub(crate) fn is_deleted(&self, target: &Target, link: &Link) -> bool {
         let Some(key) = target.file() else { return false };
-        let of_link =
-            self.deletions.get(&key.base()).is_some_and(|all| all.iter().any(|it| it.link.is_same(link)));
+        let of_link = self.deletions.get(&key.base()).is_some_and(|all| all.concerns(link));
         of_link || key.is_named_stream() && self.deletions.contains_key(&key)
     }
 
     /// Whether this link, or the stream, is being removed.
     pub(crate) fn is_link_vanishing(&self, key: FileKey, link: &Link) -> bool {
-        let of_link =
-            self.vanishing.get(&key.base()).is_some_and(|all| all.iter().any(|it| it.is_same(link)));
+        cost::step();
+        let of_link = self.vanishing.get(&key.base()).is_some_and(|all| {
+            // In the order of their shares: another share's is the first or the last.
+            let ends = [all.first_key_value(), all.last_key_value()];
+            all.contains_key(link) || ends.into_iter().flatten().any(|(it, _)| !it.is_of_share(link))
+        });
         of_link || key.is_named_stream() && self.vanishing.contains_key(&key)
     }
 
@@ -147,69 +202,84 @@ impl<S: Shell> State<S> {
     pub(crate) fn delete_on_close(&mut self, key: FileKey, id: FileGlobalId, open: &Open<S>) {
         let link = Link::of(open);
         if !self.is_deleted(&open.target, &link) {
-            let pending = PendingDelete { link, by: id, attached: open.attached.clone() };
-            self.deletions.entry(key).or_default().push(pending);
+            self.deletions.entry(key).or_default().all.insert(link, PendingDelete::new(id, open));
         }
     }
 
-    /// Takes out the deletes whose link or stream an open of `key` was the last to have; nobody is admitted to these
-    /// from now on.
-    pub(crate) fn due_removals(&mut self, key: FileKey) -> Vec<Removal<S>> {
+    /// Takes out the deletes whose link or stream an open of `key` by `link` was the last to have; nobody is admitted
+    /// to these from now on. It looks only at what this open may have been the last of.
+    pub(crate) fn due_removals(&mut self, key: FileKey, link: &Link) -> Vec<Removal<S>> {
         let mut due = Vec::new();
         if key.is_named_stream() && !self.files.contains_key(&key) {
-            due.extend(self.deletions.remove(&key).unwrap_or_default().into_iter().map(|it| (key, it)));
+            let pending = self.deletions.remove(&key).unwrap_or_default();
+            due.extend(pending.all.into_iter().map(|it| (key, it)));
         }
         let base = key.base();
-        if let Some(pending) = self.deletions.remove(&base) {
-            let opened = self.opened_links(base);
-            let (kept, gone): (Vec<_>, Vec<_>) =
-                pending.into_iter().partition(|it| opened.iter().any(|link| link.is_same(&it.link)));
-            if !kept.is_empty() {
-                self.deletions.insert(base, kept);
+        if let Some(pending) = self.deletions.get_mut(&base) {
+            if !self.links.contains(base, link) {
+                pending.leave(link);
             }
-            due.extend(gone.into_iter().map(|it| (base, it)));
+            due.extend(pending.due(base, &self.links).into_iter().map(|it| (base, it)));
+            if pending.all.is_empty() {
+                self.deletions.remove(&base);
+            }
         }
         due.into_iter()
-            .map(|(target, PendingDelete { link, by, attached })| {
-                self.vanishing.entry(target).or_default().push(link.clone());
+            .map(|(target, (link, PendingDelete { by, attached, .. }))| {
+                self.begin_vanishing(target, link.clone());
                 Removal { attached, by, target, link }
             })
             .collect()
     }
 
-    /// Lets pending deletes know the new name of a link; gives what the server attached to the opens that asked for
-    /// them, which may have ended.
-    pub(crate) fn rename_deletes(&mut self, key: FileKey, old: &Link, new_path: &Arc<str>) -> Vec<S::Open> {
-        let pending = self.deletions.get_mut(&key.base()).into_iter().flatten();
-        pending
-            .filter(|it| it.link == *old)
-            .map(|it| {
-                it.link = Link::new(old.share.clone(), new_path);
-                it.attached.clone()
-            })
-            .collect()
+    /// Lets the pending delete of a link know its new name; gives what the server attached to the open that asked for
+    /// it, which may have ended.
+    pub(crate) fn rename_delete(
+        &mut self,
+        key: FileKey,
+        share: &ShareKey,
+        old: &Arc<str>,
+        new: &Arc<str>,
+    ) -> Option<S::Open> {
+        let pending = self.deletions.get_mut(&key.base())?;
+        let (old_link, new_link) = (Link::new(share.clone(), old), Link::new(share.clone(), new));
+        pending.all.get(&old_link).filter(|it| it.path == without_stream(old))?;
+        pending.rename(&old_link, new_link, without_stream(new))
     }
 
-    /// The links by which a file or its streams are open.
-    fn opened_links(&self, base: FileKey) -> Vec<Link> {
-        let keys = std::iter::once(base).chain(self.streams_of(base));
-        let opens = keys.filter_map(|key| self.files.get(&key)).flat_map(|file| &file.opens);
-        opens.filter_map(|id| self.opens.get(id)).map(Link::of).collect()
+    /// Notes that a rename has taken the last open from a link.
+    pub(crate) fn leave_link(&mut self, key: FileKey, link: &Link) {
+        if let Some(pending) = self.deletions.get_mut(&key.base()) {
+            pending.leave(link);
+        }
     }
 
     fn forget_delete(&mut self, key: FileKey, link: &Link) {
         if let Some(pending) = self.deletions.get_mut(&key) {
-            pending.retain(|it| !key.is_named_stream() && !it.link.is_same(link));
-            if pending.is_empty() {
+            if key.is_named_stream() || !pending.all.contains_key(link) && pending.concerns(link) {
+                self.deletions.remove(&key);
+                return;
+            }
+            pending.all.remove(link);
+            pending.left.remove(link);
+            if pending.all.is_empty() {
                 self.deletions.remove(&key);
             }
         }
     }
 
+    fn begin_vanishing(&mut self, target: FileKey, link: Link) {
+        let count = self.vanishing.entry(target).or_default().entry(link).or_default();
+        *count = count.saturating_add(1);
+    }
+
     fn end_vanishing(&mut self, target: FileKey, link: &Link) {
         if let Some(links) = self.vanishing.get_mut(&target) {
-            if let Some(at) = links.iter().position(|it| it == link) {
-                links.remove(at);
+            if let Some(count) = links.get_mut(link) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    links.remove(link);
+                }
             }
             if links.is_empty() {
                 self.vanishing.remove(&target);

@@ -10,10 +10,12 @@ use crate::admit::{is_lease_stat_open, is_stat_open};
 use crate::caching::{Caching, Holder};
 use crate::deadlines::Deadline;
 use crate::file::{File, FileKey, ShareMode};
+use crate::links::{Link, Links};
 use crate::locks::Waiting;
 use crate::open::Open;
 use crate::paths::PathPlace;
 use crate::session::SessionState;
+use crate::users::{ByUser, UserKey};
 use crate::{AddressGroup, Shell, Standing, State};
 
 /// Returns what is wrong unless the condition holds.
@@ -119,6 +121,17 @@ impl<S: Shell> State<S> {
         ensure!(
             (in_progress, of_strangers) == (self.in_progress.len(), self.stranger_sessions.len()),
             "a crowd has sessions that are gone"
+        );
+        let by_user = |users: &mut dyn Iterator<Item = &UserKey>| {
+            let mut all = ByUser::default();
+            users.for_each(|user| all.add(user));
+            all
+        };
+        ensure!(
+            by_user(&mut self.sessions.values().filter_map(|it| it.user.as_ref())) == self.user_sessions
+                && by_user(&mut self.trees.values().map(|it| &it.user)) == self.user_trees
+                && by_user(&mut self.opens.values().map(|it| &it.user)) == self.user_opens,
+            "users are not counted as what they have"
         );
         let trees = self.trees.values().filter(|it| it.of_stranger).count();
         let opens = self.opens.values().filter(|it| it.of_stranger).count();
@@ -248,14 +261,26 @@ impl<S: Shell> State<S> {
 
     fn check_deletions(&self) -> Result<(), String> {
         for (key, pending) in &self.deletions {
-            ensure!(!pending.is_empty(), "{key:?} is known for pending deletes and has none");
+            let checked = pending.check(*key, &self.links);
+            ensure!(checked.is_ok(), "{key:?}, its pending deletes: {checked:?}");
             let mut keys = std::iter::once(*key).chain(self.streams_of(*key));
             ensure!(
                 keys.any(|key| self.files.contains_key(&key)),
                 "{key:?} waits for a last close that has been"
             );
         }
-        ensure!(self.vanishing.values().all(|links| !links.is_empty()), "a file vanishes by no link");
+        let counts = self.vanishing.values();
+        ensure!(
+            counts.clone().all(|links| !links.is_empty() && links.values().all(|count| *count != 0)),
+            "a file vanishes by no link"
+        );
+        let mut links = Links::default();
+        for open in self.opens.values() {
+            if let Some(key) = open.target.file() {
+                links.enter(key, Link::of(open));
+            }
+        }
+        ensure!(links == self.links, "opens and their links differ");
         Ok(())
     }
 

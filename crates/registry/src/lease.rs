@@ -101,13 +101,16 @@ impl<S: Shell> State<S> {
         };
         let first = (id.client, ConnectionId(0));
         let named = self.client_connections.range(first..).take_while(|(guid, _)| *guid == id.client);
-        let of_user =
-            named.map(|(_, connection)| *connection).take(CONNECTIONS_LOOKED_AT).filter(|connection| {
-                cost::step();
-                let sessions = self.connections.get(connection).into_iter().flat_map(|it| &it.sessions);
-                let mut sessions = sessions.take(CONNECTIONS_LOOKED_AT);
-                sessions.any(|other| self.sessions.get(other).is_some_and(is_users))
-            });
+        let connections = named.map(|(_, connection)| *connection).take(CONNECTIONS_LOOKED_AT);
+        let sessions = connections.flat_map(|connection| {
+            let carried = self.connections.get(&connection).into_iter().flat_map(|it| &it.sessions);
+            carried.map(move |session| (connection, session))
+        });
+        let of_user = sessions
+            .take(CONNECTIONS_LOOKED_AT)
+            .inspect(|_| cost::step())
+            .filter(|(_, other)| self.sessions.get(other).is_some_and(is_users))
+            .map(|(connection, _)| connection);
         // The session's own are the user's, however many others have made up the same GUID.
         let own = session.channels.iter().copied();
         let own = own.filter(|connection| self.client_connections.contains(&(id.client, *connection)));

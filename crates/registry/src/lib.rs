@@ -50,6 +50,7 @@ mod invariants;
 mod kind_close;
 mod lease;
 pub mod limits;
+mod links;
 mod lock;
 mod locks;
 mod open;
@@ -67,6 +68,7 @@ mod statistics;
 mod streams;
 mod time;
 mod tree;
+mod users;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};

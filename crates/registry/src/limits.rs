@@ -17,6 +17,11 @@ pub const RESERVE_MAX: usize = 1_024;
 /// They have proved nothing, so they do not use up what users need.
 pub const STRANGERS_PART: usize = 8;
 
+/// The part of sessions, tree connects and opens that one user may have, who is no administrator: one in this many.
+/// Others get in whatever one user does. Half of a table is generous also where one service account is all users.
+/// More are answered as the full table is: INSUFFICIENT_RESOURCES, or TOO_MANY_OPENED_FILES.
+pub const USER_PART: usize = 2;
+
 /// Connections without a logon from one address. Hundreds, because the users of a terminal server or behind a
 /// NAT share one, and all of them connect at once when a server comes back. One more drops the oldest.
 pub const STRANGERS_PER_ADDRESS: usize = 512;
@@ -51,8 +56,9 @@ pub const SESSIONS_PER_CONNECTION: usize = 1_024;
 /// Connections of one session: 32 in Windows (MS-SMB2 3.3.5.5.2).
 pub const CHANNELS_PER_SESSION: usize = 32;
 
-/// Connections with the GUID of a lease's client, and sessions of each, that are looked at for the lease's user. Anybody
-/// can make up a GUID; a client has some connections of one user. The lease's session is told in any case.
+/// Connections with the GUID of a lease's client, and sessions of all of them together, that are looked at for the
+/// lease's user. Anybody can make up a GUID; a client has some connections of one user. The lease's session is told in
+/// any case.
 pub const CONNECTIONS_LOOKED_AT: usize = 256;
 
 /// Requests of one session that wait for a break and have lost their connection.

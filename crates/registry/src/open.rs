@@ -46,6 +46,7 @@ use crate::durable::Durable;
 use crate::events::EventOpen;
 use crate::session::is_same_user;
 use crate::share::ShareKey;
+use crate::users::UserKey;
 use crate::{
     AppInstance, CloseReason, ConnectionId, FileShared, Identity, Shell, State, Target, Time, UserKind,
 };
@@ -76,6 +77,8 @@ pub(crate) struct Open<S: Shell> {
     /// `Open.ClientGuid`.
     pub(crate) client_guid: Guid,
     pub(crate) owner: Arc<Owner>,
+    /// By whom it is counted.
+    pub(crate) user: UserKey,
     pub(crate) created: Time,
     /// How many byte-range locks it holds: derived, for the limit and for administrators.
     pub(crate) locks: usize,

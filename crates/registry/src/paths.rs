@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use wire::FileGlobalId;
 
-use crate::deletion::Link;
+use crate::links::Link;
 use crate::share::ShareKey;
 use crate::{FileKey, NotFound, OpenRef, Shell, State, cost};
 
@@ -54,8 +54,8 @@ impl<S: Shell> State<S> {
         let id = self.open_global(open.into())?;
         let renamed = self.opens.get(&id).ok_or(NotFound)?;
         let file = renamed.target.file().ok_or(NotFound)?;
-        let (link, share, old) = (Link::of(renamed), renamed.share_id, renamed.path.clone());
-        Ok(self.rename_link(file, &link, share, old, new_path))
+        let (key, share, old) = (renamed.share.clone(), renamed.share_id, renamed.path.clone());
+        Ok(self.rename_link(file, &key, share, old, new_path))
     }
 
     /// As [`Self::rename`], for a rename whose own open has ended meanwhile.
@@ -64,21 +64,23 @@ impl<S: Shell> State<S> {
         let Some(share) = self.shares.get(&key).map(|it| it.id) else {
             return Renamed { opens: Vec::new(), rest: None };
         };
-        self.rename_link(file, &Link::new(key, &old), share, old, new)
+        self.rename_link(file, &key, share, old, new)
     }
 
     fn rename_link(
         &mut self,
         file: FileKey,
-        link: &Link,
+        key: &ShareKey,
         share: u32,
         old: Arc<str>,
         new: &str,
     ) -> Renamed<S> {
         let new = Arc::from(new);
         let what = Moves::Itself(file);
-        let mut moved = self.rename_on(RenameRest { share, old, new: Arc::clone(&new), what, after: None });
-        moved.opens.extend(self.rename_deletes(file, link, &new));
+        // Before the opens move: it is not to be left by them.
+        let by_delete = self.rename_delete(file, key, &old, &new);
+        let mut moved = self.rename_on(RenameRest { share, old, new, what, after: None });
+        moved.opens.extend(by_delete);
         moved
     }
 
@@ -115,11 +117,23 @@ impl<S: Shell> State<S> {
                 }
             };
             let Some(path) = path else { continue };
+            let old_link = Link::of(open);
+            let (share, old) = (open.share.clone(), std::mem::replace(&mut open.path, path.clone()));
             self.paths.remove(&(open.share_id, open.folded.clone(), *id));
             open.folded = folded(&path);
-            open.path = path;
             self.paths.insert((open.share_id, open.folded.clone(), *id));
             opens.push(open.attached.clone());
+            if let Some(file) = open.target.file() {
+                self.links.enter(file, Link::of(open));
+                let is_last = self.links.leave(file, &old_link);
+                // Of what is below, the first open takes the link's pending delete along.
+                if matches!(rename.what, Moves::Below) {
+                    opens.extend(self.rename_delete(file, &share, &old, &path));
+                }
+                if is_last {
+                    self.leave_link(file, &old_link);
+                }
+            }
         }
         let is_all = looked_at.len() < limit;
         let after = looked_at.into_iter().last().map(|(_, path, id)| (path, id)).filter(|_| !is_all);

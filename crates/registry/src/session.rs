@@ -26,6 +26,7 @@ use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
 use crate::open::Owner;
 use crate::statistics::count;
+use crate::users::UserKey;
 use crate::{
     ConnectionId, Effects, EndReason, LimitReached, NotFound, RequestKey, Shell, Standing, State, Time,
 };
@@ -34,6 +35,8 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) session_id: SessionId,
     pub(crate) state: SessionState,
     pub(crate) identity: Identity,
+    /// Whose it is, once it is valid.
+    pub(crate) user: Option<UserKey>,
     /// Its identity and client as its opens carry them.
     pub(crate) owner: Arc<Owner>,
     pub(crate) channels: Vec<ConnectionId>,
@@ -261,6 +264,7 @@ impl<S: Shell> State<S> {
             session_id,
             state: SessionState::InProgress,
             identity: Identity::default(),
+            user: None,
             owner: Arc::new(Owner::new(&Identity::default(), carrier.client_name.clone())),
             channels: vec![connection],
             stranded: Vec::new(),
@@ -310,6 +314,11 @@ impl<S: Shell> State<S> {
         } else {
             self.stranger_sessions.remove(group, global_id);
         }
+        let user = UserKey::of(&identity);
+        self.user_sessions.add(&user);
+        if let Some(before) = session.user.replace(user) {
+            self.user_sessions.remove(&before);
+        }
         session.identity = identity;
         session.shared.touch(now);
         if let Some(name) = session
@@ -344,6 +353,11 @@ impl<S: Shell> State<S> {
         let session = self.sessions.get(&id).ok_or(EstablishError::NotFound)?;
         let (first, group) = (session.state == SessionState::InProgress, session.group);
         let standing = identity.standing();
+        let user = UserKey::of(identity);
+        let is_more = session.user.as_ref() != Some(&user) && standing != Standing::Stranger;
+        if is_more && !self.user_sessions.has_room(&user, self.limits.sessions, standing) {
+            return Err(EstablishError::LimitReached(LimitReached::Sessions));
+        }
         if !first && session.identity.standing() == standing {
             return Ok(Effects::none());
         }

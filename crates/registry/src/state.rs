@@ -8,11 +8,12 @@ use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
 use crate::connection::Connection;
 use crate::crowd::Crowd;
 use crate::deadlines::Deadlines;
-use crate::deletion::{Link, PendingDelete};
+use crate::deletion::PendingDeletes;
 use crate::events::EventLog;
 use crate::file::{File, FileKey};
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
+use crate::links::{Link, Links};
 use crate::locks::Waiting;
 use crate::open::{IdMap, Open};
 use crate::orphans::Orphans;
@@ -21,6 +22,7 @@ use crate::refusals::RefusalLog;
 use crate::session::Session;
 use crate::share::{Share, ShareKey};
 use crate::tree::Tree;
+use crate::users::ByUser;
 use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
 
 /// All shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps
@@ -43,14 +45,16 @@ pub struct State<S: Shell> {
     pub(crate) files: HashMap<FileKey, File, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
     /// Deletes that wait for the last open of a link or stream.
-    pub(crate) deletions: BTreeMap<FileKey, Vec<PendingDelete<S>>>,
-    /// Links and streams that the server removes or replaces just now.
-    pub(crate) vanishing: BTreeMap<FileKey, Vec<Link>>,
+    pub(crate) deletions: BTreeMap<FileKey, PendingDeletes<S>>,
+    /// Links and streams that the server removes or replaces just now, and how often.
+    pub(crate) vanishing: BTreeMap<FileKey, BTreeMap<Link, usize>>,
     /// The named streams among the files: who opens a file to delete it asks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
     /// Opens by share and path: what is in the way of a directory's rename.
     pub(crate) paths: BTreeSet<PathPlace>,
+    /// How many opens files have by each link: derived, for pending deletes.
+    pub(crate) links: Links,
     /// Durable opens that wait for their client, by user and age.
     pub(crate) orphans: Orphans,
     /// Connections with sessions, by client: who hears of a lease's break.
@@ -67,6 +71,10 @@ pub struct State<S: Shell> {
     pub(crate) stranger_trees: usize,
     /// How many opens are of such sessions: derived, for the limit.
     pub(crate) stranger_opens: usize,
+    /// How many valid sessions, tree connects and opens each user has: derived, for the limit.
+    pub(crate) user_sessions: ByUser,
+    pub(crate) user_trees: ByUser,
+    pub(crate) user_opens: ByUser,
     /// Sessions by the id in the header of every request.
     pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
     /// Opens by the volatile part of their id: what requests name.
@@ -111,6 +119,7 @@ impl<S: Shell> State<S> {
             vanishing: BTreeMap::new(),
             streams: BTreeSet::new(),
             paths: BTreeSet::new(),
+            links: Links::default(),
             orphans: Orphans::default(),
             client_connections: BTreeSet::new(),
             strangers: Crowd::default(),
@@ -119,6 +128,9 @@ impl<S: Shell> State<S> {
             stranger_sessions: Crowd::default(),
             stranger_trees: 0,
             stranger_opens: 0,
+            user_sessions: ByUser::default(),
+            user_trees: ByUser::default(),
+            user_opens: ByUser::default(),
             session_ids: IdMap::default(),
             volatile_ids: IdMap::default(),
             durable_ids: IdMap::default(),

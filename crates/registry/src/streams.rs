@@ -1,5 +1,6 @@
 //! What a file and its named streams are to each other where one of them gets another name.
 
+use crate::links::Link;
 use crate::locks::Waiting;
 use crate::{FileKey, NotFound, OpenRef, Renamed, Shell, State, Target};
 
@@ -30,6 +31,9 @@ impl<S: Shell> State<S> {
             for id in &file.opens {
                 if let Some(open) = self.opens.get_mut(id) {
                     open.target = Target::File(to);
+                    let link = Link::of(open);
+                    self.links.leave(from, &link);
+                    self.links.enter(to, link);
                 }
             }
             for id in &file.leases {
@@ -44,6 +48,11 @@ impl<S: Shell> State<S> {
                 {
                     *file = to;
                 }
+            }
+            if from.is_named_stream()
+                && let Some(pending) = self.deletions.remove(&from)
+            {
+                self.deletions.insert(to, pending);
             }
             *self.enter_file(to) = file;
         }

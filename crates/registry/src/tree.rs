@@ -8,6 +8,7 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
 use crate::share::{ShareKey, ShareKind};
+use crate::users::UserKey;
 use crate::{CloseReason, LimitReached, NotFound, Shell, Standing, State, Time};
 
 pub(crate) struct Tree<S: Shell> {
@@ -23,6 +24,8 @@ pub(crate) struct Tree<S: Shell> {
     pub(crate) opens: BTreeSet<FileGlobalId>,
     /// What goes by it must be sealed.
     pub(crate) encrypted: bool,
+    /// Whose it is.
+    pub(crate) user: UserKey,
     /// It is an anonymous session's, or a guest's.
     pub(crate) of_stranger: bool,
     pub(crate) attached: S::Tree,
@@ -83,7 +86,9 @@ impl<S: Shell> State<S> {
         if connections.map(|it| it.trees).any(|trees| trees >= most) {
             return Err(TreeConnectError::LimitReached(LimitReached::TreesPerConnection));
         }
+        let user = owner.user.clone().unwrap_or_default();
         if !has_room(self.limits.trees, self.trees.len(), standing)
+            || !of_stranger && !self.user_trees.has_room(&user, self.limits.trees, standing)
             || of_stranger && self.stranger_trees >= (self.limits.trees / STRANGERS_PART).max(1)
         {
             return Err(TreeConnectError::LimitReached(LimitReached::Trees));
@@ -110,9 +115,11 @@ impl<S: Shell> State<S> {
             created: now,
             opens: BTreeSet::new(),
             encrypted,
+            user: user.clone(),
             of_stranger,
             attached: attach(tree_id, global_id),
         };
+        self.user_trees.add(&user);
         target.uses.insert(global_id);
         owner.trees.insert(tree_id, global_id);
         let share_kind = target.definition.kind;

@@ -228,7 +228,7 @@ fn every_limit_refuses() {
         sessions: 2,
         sessions_per_connection: 1,
         trees_per_session: 1,
-        opens: 3,
+        opens: 4,
         opens_per_session: 2,
         shares: 2,
         waiting_per_connection: 0,
@@ -263,6 +263,8 @@ fn every_limit_refuses() {
     let request = world.request(two, 3);
     world.open(request);
     let request = world.request(two, 4);
+    world.open(request);
+    let request = world.request(two, 5);
     assert_eq!(world.refused(request), Refused::LimitReached(L::Opens));
 }
 

@@ -93,7 +93,7 @@ fn users_leave_places_for_whoever_logs_on_as_an_administrator() {
     let mut users = Vec::new();
     let refusal = loop {
         let (connection, _) = connected(&mut world, "192.0.2.1");
-        match valid(&mut world, connection, identity(1)) {
+        match valid(&mut world, connection, identity(users.len() as u8)) {
             Ok((session, _)) => users.push((connection, session)),
             Err(refusal) => break (connection, refusal),
         }
@@ -239,7 +239,7 @@ fn a_guest_of_a_share_goes_after_all_strangers() {
 
 #[test]
 fn tree_connects_and_opens_are_bounded_for_strangers_and_kept_for_administrators() {
-    let limits = Limits { trees: 32, trees_per_connection: 20, opens: 32, ..small() };
+    let limits = Limits { trees: 32, trees_per_connection: 14, opens: 32, ..small() };
     let mut world = World::with(limits);
     world.state.add_share(share("ipc", None), world.now).unwrap();
     let full = |limit| Some(TreeConnectError::LimitReached(limit));
@@ -265,11 +265,13 @@ fn tree_connects_and_opens_are_bounded_for_strangers_and_kept_for_administrators
     assert_eq!(connect(&mut world, users[0].session), full(LimitReached::TreesPerConnection));
     while connect(&mut world, users[1].session).is_none() {}
     assert_eq!(connect(&mut world, users[1].session), full(LimitReached::Trees));
-    for file in 0.. {
-        let request = world.request(users[0], file);
-        if let (Admission::Refused(refused), _) = world.admit(request) {
-            assert_eq!(refused, Refused::LimitReached(LimitReached::Opens));
-            break;
+    for user in users {
+        for file in 0.. {
+            let request = world.request(user, file);
+            if let (Admission::Refused(refused), _) = world.admit(request) {
+                assert_eq!(refused, Refused::LimitReached(LimitReached::Opens));
+                break;
+            }
         }
     }
     assert_eq!(world.state.counts().3, 32 - 32 / RESERVE_PART);
@@ -280,4 +282,39 @@ fn tree_connects_and_opens_are_bounded_for_strangers_and_kept_for_administrators
     let admin = crate::world::Client { number: 1, connection, session, tree };
     let request = world.request(admin, 99);
     assert!(matches!(world.admit(request).0, Admission::Granted(_)));
+}
+
+#[test]
+fn one_user_leaves_half_of_everything_to_others() {
+    let limits = Limits { sessions: 16, trees: 16, opens: 16, ..Limits::default() };
+    let mut world = World::with(limits);
+    let client = world.client(1);
+    let other = world.client(2);
+    let (connection, _) = connected(&mut world, "192.0.2.1");
+    for _ in 0..7 {
+        valid(&mut world, connection, identity(1)).ok().unwrap();
+    }
+    let full = EstablishError::LimitReached(LimitReached::Sessions);
+    let shouted = Identity { user: identity(1).user.to_uppercase().into(), ..identity(1) };
+    assert_eq!(valid(&mut world, connection, shouted).err(), Some(full));
+    valid(&mut world, connection, identity(2)).ok().unwrap();
+    valid(&mut world, connection, administrator()).ok().unwrap();
+    for _ in 0..7 {
+        world.tree(client.session, "data");
+    }
+    let refused = world.state.tree_connect(client.session, "data", false, |_, _| 0, world.now);
+    assert_eq!(refused.err(), Some(TreeConnectError::LimitReached(LimitReached::Trees)));
+    world.tree(other.session, "data");
+    let mut opens = Vec::new();
+    for file in 0..8 {
+        let request = world.request(client, file);
+        opens.push(world.open(request));
+    }
+    let request = world.request(client, 9);
+    assert_eq!(world.refused(request), Refused::LimitReached(LimitReached::Opens));
+    let request = world.request(other, 9);
+    world.open(request);
+    world.close(&opens[0]);
+    let request = world.request(client, 10);
+    world.open(request);
 }

@@ -1,0 +1,96 @@
+//! The links that files are open by (MS-FSA 2.1.1.6), counted: whether a link is open still is looked up.
+//!
+//! A link is known by the share and the path that it was opened by. What other shares call the same file cannot be
+//! told from it, and counts as the same link.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::open::Open;
+use crate::paths::folded;
+use crate::share::ShareKey;
+use crate::{FileKey, Shell, cost};
+
+/// A name of a file. Where case does not count on the disk, one name is opened in several: it is kept in lower case.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Link {
+    share: ShareKey,
+    /// In lower case, without the stream.
+    path: Arc<str>,
+}
+
+impl Link {
+    pub(crate) fn new(share: ShareKey, path: &Arc<str>) -> Self {
+        Self { share, path: folded(&without_stream(path)) }
+    }
+
+    pub(crate) fn of<S: Shell>(open: &Open<S>) -> Self {
+        // Lower case may depend on what follows, so the stream goes first.
+        if open.path.contains(':') {
+            return Self::new(open.share.clone(), &open.path);
+        }
+        Self { share: open.share.clone(), path: open.folded.clone() }
+    }
+
+    pub(crate) fn is_of_share(&self, other: &Self) -> bool {
+        self.share == other.share
+    }
+}
+
+/// A path without the name of a stream.
+pub(crate) fn without_stream(path: &Arc<str>) -> Arc<str> {
+    match path.split_once(':') {
+        Some((path, _)) => path.into(),
+        None => path.clone(),
+    }
+}
+
+/// How many opens files have by their links, those of their streams among them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Links(BTreeMap<(FileKey, Link), usize>);
+
+impl Links {
+    pub(crate) fn enter(&mut self, file: FileKey, link: Link) {
+        let count = self.0.entry((file.base(), link)).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Takes one open out. True: the file has none by this link any more.
+    pub(crate) fn leave(&mut self, file: FileKey, link: &Link) -> bool {
+        let place = (file.base(), link.clone());
+        let Some(count) = self.0.get_mut(&place) else { return true };
+        *count = count.saturating_sub(1);
+        let is_last = *count == 0;
+        if is_last {
+            self.0.remove(&place);
+        }
+        is_last
+    }
+
+    /// Whether the file is open by this very link.
+    pub(crate) fn contains(&self, file: FileKey, link: &Link) -> bool {
+        cost::step();
+        self.0.contains_key(&(file.base(), link.clone()))
+    }
+
+    /// Whether the file is open at all.
+    pub(crate) fn has_any(&self, file: FileKey) -> bool {
+        cost::step();
+        self.of(file).next().is_some()
+    }
+
+    /// Whether the file is open by a link of another share than this one's.
+    pub(crate) fn has_other_share(&self, file: FileKey, link: &Link) -> bool {
+        cost::step();
+        // Links are in the order of their shares, so another share's is the first or the last.
+        let mut all = self.of(file);
+        let ends = [all.next(), all.next_back()];
+        ends.into_iter().flatten().any(|other| !other.is_of_share(link))
+    }
+
+    fn of(&self, file: FileKey) -> impl DoubleEndedIterator<Item = &Link> {
+        let base = file.base();
+        let end = FileKey { stream: 1, ..base };
+        self.0.range((base, Link::default())..(end, Link::default())).map(|((_, link), _)| link)
+    }
+}

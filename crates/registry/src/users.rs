@@ -1,0 +1,47 @@
+//! What each user has: no user takes what others need.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::limits::USER_PART;
+use crate::{Identity, Standing, UserKind};
+
+/// A user as [`Identity::is_same_user`] tells one from another.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct UserKey {
+    kind: UserKind,
+    /// In lower case.
+    account: Arc<str>,
+}
+
+impl UserKey {
+    pub(crate) fn of(identity: &Identity) -> Self {
+        Self { kind: identity.kind(), account: identity.user.to_lowercase().into() }
+    }
+}
+
+/// The numbers of one kind of thing, by user.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct ByUser(HashMap<UserKey, usize>);
+
+impl ByUser {
+    pub(crate) fn add(&mut self, user: &UserKey) {
+        let count = self.0.entry(user.clone()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(crate) fn remove(&mut self, user: &UserKey) {
+        if let Some(count) = self.0.get_mut(user) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.0.remove(user);
+            }
+        }
+    }
+
+    /// Whether a user of this standing may have one more where all together may have `limit`.
+    pub(crate) fn has_room(&self, user: &UserKey, limit: usize, standing: Standing) -> bool {
+        let used = self.0.get(user).copied().unwrap_or_default();
+        standing == Standing::Administrator || used < (limit / USER_PART).max(1)
+    }
+}
