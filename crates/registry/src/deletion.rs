@@ -247,6 +247,11 @@ impl<S: Shell> State<S> {
         pending.rename(&old_link, new_link, without_stream(new))
     }
 
+    /// What the server attached to the open that asked for the delete of a stream, which may have ended.
+    pub(crate) fn asked_to_delete(&self, stream: FileKey) -> Option<S::Open> {
+        Some(self.deletions.get(&stream)?.all.values().next()?.attached.clone())
+    }
+
     /// Notes that a rename has taken the last open from a link.
     pub(crate) fn leave_link(&mut self, key: FileKey, link: &Link) {
         if let Some(pending) = self.deletions.get_mut(&key.base()) {

@@ -61,10 +61,14 @@ impl<S: Shell> State<S> {
     /// As [`Self::rename`], for a rename whose own open has ended meanwhile.
     pub fn rename_by_path(&mut self, file: FileKey, share: &str, old: &str, new: &str) -> Renamed<S> {
         let (key, old) = (ShareKey::new(share), Arc::from(old));
-        let Some(share) = self.shares.get(&key).map(|it| it.id) else {
-            return Renamed { opens: Vec::new(), rest: None };
-        };
-        self.rename_link(file, &key, share, old, new)
+        match self.shares.get(&key).map(|it| it.id) {
+            Some(share) => self.rename_link(file, &key, share, old, new),
+            // The share is gone; the delete that its open asked for may wait for another share's opens.
+            None => {
+                let opens = self.rename_delete(file, &key, &old, &Arc::from(new)).into_iter().collect();
+                Renamed { opens, rest: None }
+            }
+        }
     }
 
     fn rename_link(
@@ -77,8 +81,8 @@ impl<S: Shell> State<S> {
     ) -> Renamed<S> {
         let new = Arc::from(new);
         let what = Moves::Itself(file);
-        // Before the opens move: it is not to be left by them.
-        let by_delete = self.rename_delete(file, key, &old, &new);
+        // Before the opens move: it is not to be left by them. A stream of another name leaves its file where it is.
+        let by_delete = if file.is_named_stream() { None } else { self.rename_delete(file, key, &old, &new) };
         let mut moved = self.rename_on(RenameRest { share, old, new, what, after: None });
         moved.opens.extend(by_delete);
         moved

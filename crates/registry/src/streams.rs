@@ -62,6 +62,10 @@ impl<S: Shell> State<S> {
             opens.extend(renamed.opens);
             rest = renamed.rest;
         }
+        if to.is_named_stream() {
+            // Those that asked for its delete may have ended.
+            opens.extend(self.asked_to_delete(to));
+        }
         Ok(opens)
     }
 }

@@ -57,3 +57,38 @@ fn a_stream_that_is_open_is_not_replaced() {
     assert!(!world.state.has_open_streams(one.file_id));
     world.check();
 }
+
+/// A delete that is pending goes with the stream: nothing is left that would refuse the old name.
+#[test]
+fn a_pending_delete_follows_a_renamed_stream() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = stream(&mut world, client, 7);
+    let (one, two) = (world.open(request.clone()), world.open(request));
+    world.state.set_delete_pending(one.file_id, true).unwrap();
+    assert!(world.close(&one).dropped[0].removals.is_empty());
+    let asked: u64 = one.global_id.value().into();
+    let renamed = world.state.rename_stream(two.file_id, key(9), "file1:new").unwrap();
+    assert!(renamed.contains(&asked), "the open that asked hears of it, though it has ended");
+    world.check();
+    assert!(world.state.is_delete_pending(key(9)) && !world.state.is_delete_pending(key(7)));
+    let removals = world.close(&two).dropped.remove(0).removals;
+    assert_eq!(removals.iter().map(|it| it.target).collect::<Vec<_>>(), [key(9)]);
+}
+
+/// A stream's new name is not its file's.
+#[test]
+fn a_renamed_stream_renames_no_delete_of_its_file() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = world.request(client, 1);
+    let path = request.path.clone();
+    let base = world.open(request);
+    let mut request = stream(&mut world, client, 7);
+    request.path = format!("{path}:old").into();
+    let one = world.open(request);
+    world.state.set_delete_pending(base.file_id, true).unwrap();
+    let renamed = world.state.rename_stream(one.file_id, key(9), &format!("{path}:new")).unwrap();
+    assert_eq!(renamed, [u64::from(one.global_id.value())]);
+    world.check();
+}
