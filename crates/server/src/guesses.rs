@@ -5,7 +5,8 @@
 //! with every account. Where one of them has been tried too often, the next attempt waits for its turn before it
 //! is judged; requests of others on the same connection do not. An account with an address from which it has
 //! logged on before waits for nobody else's wrong passwords, so that whoever knows an account's name does not
-//! shut its user out.
+//! shut its user out. Nor does the first attempt from an address wait for those who have failed before: only other
+//! first attempts, and each takes a new address.
 //!
 //! Accounts that do not exist are treated like the others: neither a delay nor a lock tells which names are
 //! accounts.
@@ -18,8 +19,8 @@ use registry::{AddressGroup, Time};
 
 use crate::config::Lockout;
 use crate::limits::{
-    FAMILIAR_ADDRESSES, FAMILIAR_MS, GUESSED_ACCOUNTS, GUESSES, GUESSES_OF_ACCOUNT, GUESSES_OF_ADDRESS,
-    GUESSES_OF_PAIR, GuessRate,
+    FAILED_MS, FAMILIAR_ADDRESSES, FAMILIAR_MS, GUESSED_ACCOUNTS, GUESSES, GUESSES_OF_ACCOUNT,
+    GUESSES_OF_ADDRESS, GUESSES_OF_PAIR, GuessRate,
 };
 
 /// Where attempts come from.
@@ -35,6 +36,8 @@ pub(crate) enum Origin {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
     account: Key,
+    /// The account's, for attempts from addresses that have not failed with it.
+    newcomers: Key,
     address: Key,
     pair: Key,
 }
@@ -67,6 +70,8 @@ pub(crate) struct Guesses {
     accounts: Table<Guessed>,
     /// The pairs of an account and an address that have logged on.
     familiar: Table<()>,
+    /// The pairs that were refused lately.
+    failed: Table<()>,
 }
 
 impl Default for Guesses {
@@ -76,6 +81,7 @@ impl Default for Guesses {
             free_at: Table::new(GUESSES),
             accounts: Table::new(GUESSED_ACCOUNTS),
             familiar: Table::new(FAMILIAR_ADDRESSES),
+            failed: Table::new(GUESSES),
         }
     }
 }
@@ -86,6 +92,7 @@ impl Guesses {
         let name = auth::users::folded(account);
         Attempt {
             account: self.key(("account", &name)),
+            newcomers: self.key(("newcomers", &name)),
             address: self.key(("address", origin)),
             pair: self.key(("pair", &name, origin)),
         }
@@ -98,7 +105,7 @@ impl Guesses {
         }
         let mut ready = self.ready_at(attempt.pair, GUESSES_OF_PAIR);
         if self.familiar.get(attempt.pair, now).is_none() {
-            ready = ready.max(self.ready_at(attempt.account, GUESSES_OF_ACCOUNT));
+            ready = ready.max(self.ready_at(self.crowd_of(attempt, now), GUESSES_OF_ACCOUNT));
             ready = ready.max(self.ready_at(attempt.address, GUESSES_OF_ADDRESS));
         }
         match ready.since_ms(now) {
@@ -117,7 +124,8 @@ impl Guesses {
     /// Notes an attempt that is not judged yet, so that no other one is judged beside it.
     pub(crate) fn spent(&mut self, attempt: &Attempt, now: Time) {
         self.charge(attempt.pair, GUESSES_OF_PAIR, now);
-        self.charge(attempt.account, GUESSES_OF_ACCOUNT, now);
+        self.charge(self.crowd_of(attempt, now), GUESSES_OF_ACCOUNT, now);
+        self.failed.put(attempt.pair, now.after_ms(FAILED_MS), (), now);
         self.charge(attempt.address, GUESSES_OF_ADDRESS, now);
     }
 
@@ -139,6 +147,7 @@ impl Guesses {
     /// Notes a right password.
     pub(crate) fn accepted(&mut self, attempt: &Attempt, now: Time) {
         self.free_at.remove(attempt.pair);
+        self.failed.remove(attempt.pair);
         self.accounts.remove(attempt.account);
         self.familiar.put(attempt.pair, now.after_ms(FAMILIAR_MS), (), now);
     }
@@ -163,6 +172,11 @@ impl Guesses {
         let key = self.key(("account", &auth::users::folded(name)));
         self.accounts.remove(key);
         self.free_at.remove(key);
+    }
+
+    /// With whom an attempt shares the account's attempts: those who have failed, or those who have not.
+    fn crowd_of(&self, attempt: &Attempt, now: Time) -> Key {
+        if self.failed.get(attempt.pair, now).is_some() { attempt.account } else { attempt.newcomers }
     }
 
     fn guessed(&self, account: Key, now: Time) -> Guessed {
@@ -280,7 +294,8 @@ mod tests {
             (0..200).map(|n| guesses.attempt("alice", origin(&format!("192.0.2.{n}")))).collect();
         let at_once = usize::try_from(GUESSES_OF_ACCOUNT.at_once).unwrap();
         let judged = judged(&mut guesses, &attempts, START, 30_000);
-        assert!(judged <= at_once + 30, "{judged}");
+        // As many again of first attempts.
+        assert!(judged <= 2 * (at_once + 30), "{judged}");
         // The 64-bit prefix of IPv6 is one address.
         let inside = guesses.attempt("bob", origin("2001:db8::1"));
         guesses.refused(&inside, true, OFF, START);
@@ -309,13 +324,23 @@ mod tests {
         judged(&mut guesses, &attempts, START, 5_000);
         let now = START.after_ms(4_999);
         assert_eq!(guesses.turn(&home, now), Turn::Now);
-        let elsewhere = guesses.attempt("alice", origin("198.51.100.1"));
-        assert_ne!(guesses.turn(&elsewhere, now), Turn::Now);
         // Its own wrong passwords it does wait for.
         guesses.refused(&home, true, OFF, now);
         assert_eq!(guesses.turn(&home, now), Turn::In(Duration::from_secs(2)));
         guesses.accepted(&home, now);
         assert_eq!(guesses.turn(&home, now), Turn::Now);
+    }
+
+    #[test]
+    fn who_fails_from_some_addresses_leaves_turns_to_whoever_comes_from_a_new_one() {
+        let mut guesses = Guesses::default();
+        let attempts: Vec<_> =
+            (0..120).map(|n| guesses.attempt("alice", origin(&format!("192.0.2.{n}")))).collect();
+        judged(&mut guesses, &attempts, START, 180_000);
+        let now = START.after_ms(179_950);
+        assert!(attempts.iter().all(|attempt| guesses.turn(attempt, now) != Turn::Now));
+        let elsewhere = guesses.attempt("alice", origin("198.51.100.1"));
+        assert_eq!(guesses.turn(&elsewhere, now), Turn::Now);
     }
 
     #[test]

@@ -294,11 +294,16 @@ pub(crate) struct GuessRate {
 pub(crate) const GUESSES_OF_PAIR: GuessRate = GuessRate { at_once: 1, interval_ms: 2_000 };
 
 /// Wrong passwords of one account from all addresses from which it has not logged on before: one a second is a
-/// twelfth of a million in a day, which no password of some length falls to.
+/// twelfth of a million in a day, which no password of some length falls to. Addresses that have failed with the
+/// account lately and those that have not each have that many together.
 pub(crate) const GUESSES_OF_ACCOUNT: GuessRate = GuessRate { at_once: 20, interval_ms: 1_000 };
 
 /// Wrong passwords from one address for all accounts: hundreds of users behind a NAT mistype less often.
 pub(crate) const GUESSES_OF_ADDRESS: GuessRate = GuessRate { at_once: 50, interval_ms: 500 };
+
+/// How long it is remembered that an address has failed with an account, milliseconds: as long as somebody who guesses
+/// would have to wait to come as a newcomer again.
+pub(crate) const FAILED_MS: u64 = 3_600 * 1_000;
 
 /// Pairs, accounts and addresses with wrong passwords that are remembered, a hundred bytes each. Of more, those that
 /// are due first are forgotten.
