@@ -57,7 +57,7 @@ async fn requests_and_refusals() {
     for (method, address, body, status, code) in [
         ("POST", "/v1/shares", r#"{"name":"x","path":"relative"}"#, 400, 87),
         ("POST", "/v1/shares", r#"{"name":"x","path":"/nowhere/at/all"}"#, 400, 2116),
-        ("POST", "/v1/shares", r#"{"name":"a/b","path":"/tmp"}"#, 500, 123),
+        ("POST", "/v1/shares", r#"{"name":"a/b","path":"/tmp"}"#, 400, 123),
         ("POST", "/v1/shares", r#"{"name":"x","path":"/tmp","settings":{"caching":"much"}}"#, 400, 87),
         (
             "POST",
