@@ -8,6 +8,7 @@ use crate::shell;
 const PACKAGES: &[(&str, &str)] = &[
     ("samba", "/usr/sbin/smbd"),
     ("smbclient", "/usr/bin/smbclient"),
+    ("samba-vfs-modules", "/usr/share/doc/samba-vfs-modules/copyright"),
     ("samba-testsuite", "/usr/bin/smbtorture"),
     ("strace", "/usr/bin/strace"),
     ("samba-common-bin", "/usr/bin/net"),
