@@ -16,6 +16,11 @@ pub trait Handle: Send + Sync {
     /// The metadata now.
     fn stat(&self) -> Result<Stat>;
 
+    /// The size in bytes now, as [`Self::stat`] tells it.
+    fn size(&self) -> Result<u64> {
+        Ok(self.stat()?.size)
+    }
+
     /// Fills `buffer` from `offset`; less than all of it only at the end of the file. May block.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 

@@ -111,7 +111,7 @@ fn send_from_cache(
     {
         return Ok(None);
     }
-    let size = file.handle.stat().map_err(|error| crate::status::of_vfs(&error))?.size;
+    let size = file.handle.size().map_err(|error| crate::status::of_vfs(&error))?;
     let length = size.saturating_sub(read.offset).min(read.length.into());
     let Some(length) = u32::try_from(length).ok().filter(|&length| length >= limits::SENDFILE_FROM) else {
         return Ok(None);

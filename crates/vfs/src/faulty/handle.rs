@@ -42,6 +42,10 @@ impl Handle for FaultyHandle {
         self.faults.call("stat", || self.inner.stat())
     }
 
+    fn size(&self) -> Result<u64> {
+        self.faults.call("stat", || self.inner.size())
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         self.faults.call("read_at", || self.inner.read_at(buffer, offset))
     }

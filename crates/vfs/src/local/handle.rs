@@ -202,6 +202,13 @@ impl Handle for LocalHandle {
         metadata::stat_fd(self.fd())
     }
 
+    fn size(&self) -> Result<u64> {
+        if self.kind() != Kind::File {
+            return Ok(self.stat()?.size);
+        }
+        Ok(statx_fd(self.fd())?.stx_size)
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         if self.kind() == Kind::Symlink {
             return Ok(0);

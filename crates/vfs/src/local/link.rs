@@ -162,7 +162,7 @@ fn place_link(
     if target_of(link.as_fd()).ok().as_deref() != Some(target) {
         return Err(Error::Busy);
     }
-    let placed = exchange(parent, temporary, leaf, handle);
+    let placed = exchange(parent, temporary, leaf, link.as_fd(), handle);
     if placed.is_err() && is_entry(parent, temporary, link.as_fd()) {
         rustix::fs::unlinkat(parent, temporary, AtFlags::empty())?;
     }
@@ -171,17 +171,23 @@ fn place_link(
 
 /// Exchanges the names of a symlink and an empty file, directory or symlink, and removes the latter, if it still is
 /// what `handle` has open and is empty. Otherwise both get their names back.
-fn exchange(parent: BorrowedFd<'_>, link: &[u8], leaf: &[u8], handle: &LocalHandle) -> Result<()> {
+fn exchange(
+    parent: BorrowedFd<'_>,
+    temporary: &[u8],
+    leaf: &[u8],
+    link: BorrowedFd<'_>,
+    handle: &LocalHandle,
+) -> Result<()> {
     let is_directory = handle.kind() == Kind::Directory;
-    match rustix::fs::renameat_with(parent, link, parent, leaf, RenameFlags::EXCHANGE) {
+    match rustix::fs::renameat_with(parent, temporary, parent, leaf, RenameFlags::EXCHANGE) {
         // Where the file system cannot exchange names, it still can replace a file.
         Err(Errno::INVAL | Errno::NOSYS) if !is_directory => {
-            return Ok(rustix::fs::renameat(parent, link, parent, leaf)?);
+            return Ok(rustix::fs::renameat(parent, temporary, parent, leaf)?);
         }
         result => result?,
     }
     let removed = || -> Result<()> {
-        let raw = statx(parent, link, AtFlags::SYMLINK_NOFOLLOW)?;
+        let raw = statx(parent, temporary, AtFlags::SYMLINK_NOFOLLOW)?;
         if !is_same(&raw, &statx_fd(handle.fd())?) {
             return Err(Error::Replaced);
         }
@@ -190,13 +196,40 @@ fn exchange(parent: BorrowedFd<'_>, link: &[u8], leaf: &[u8], handle: &LocalHand
         }
         let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
         // Somebody may have been faster to put something in a directory.
-        Ok(rustix::fs::unlinkat(parent, link, flags)?)
+        Ok(rustix::fs::unlinkat(parent, temporary, flags)?)
     };
     if let Err(error) = removed() {
-        rustix::fs::renameat_with(parent, link, parent, leaf, RenameFlags::EXCHANGE)?;
+        take_back(parent, temporary, leaf, link)?;
         return Err(error);
     }
     Ok(())
+}
+
+/// How often the symlink is looked for under the name it was given, when that is taken back. A local process that
+/// exchanges names all the time has it elsewhere every second time.
+const TAKE_BACK_TRIES: usize = 10_000;
+
+/// Exchanges the names again, so that what stood at `leaf` is not left under the temporary name.
+///
+/// The symlink is exchanged only while it has the name `leaf`: if a local process has moved it meanwhile, exchanging
+/// would take what now has that name out of its place. If it moves in between, the loop goes on with what was taken.
+fn take_back(parent: BorrowedFd<'_>, temporary: &[u8], leaf: &[u8], link: BorrowedFd<'_>) -> Result<()> {
+    for _ in 0..TAKE_BACK_TRIES {
+        if is_entry(parent, temporary, link) {
+            return Ok(());
+        }
+        if is_entry(parent, leaf, link) {
+            rustix::fs::renameat_with(parent, temporary, parent, leaf, RenameFlags::EXCHANGE)?;
+        } else {
+            std::thread::yield_now();
+        }
+    }
+    tracing::warn!(
+        left = %String::from_utf8_lossy(temporary),
+        name = %String::from_utf8_lossy(leaf),
+        "a local process renames what is being made a symlink; a file may have been left under a temporary name"
+    );
+    Err(Error::Busy)
 }
 
 /// Whether an entry is what the descriptor has open.

@@ -40,7 +40,7 @@ pub(super) async fn duplicate(
     let (start, target, length) =
         (unsigned(wish.source_offset)?, unsigned(wish.target_offset)?, unsigned(wish.byte_count)?);
     let end = start.checked_add(length).ok_or(NtStatus::INVALID_PARAMETER)?;
-    if end > from.handle.stat().map_err(|error| of_vfs(&error))?.size {
+    if end > from.handle.size().map_err(|error| of_vfs(&error))? {
         return Err(NtStatus::NOT_SUPPORTED);
     }
     check_locks(request, &source, start, length, false)?;

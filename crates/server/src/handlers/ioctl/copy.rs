@@ -63,7 +63,7 @@ pub(super) async fn copy(
         return Err(NtStatus::ACCESS_DENIED);
     }
     // Chunks are taken in their order: those before one that cannot be are copied.
-    let size = from.handle.stat().map_err(|error| of_vfs(&error))?.size;
+    let size = from.handle.size().map_err(|error| of_vfs(&error))?;
     let mut chunks = Vec::with_capacity(wish.chunks.len());
     let mut refused = None;
     for chunk in wish.chunks {

@@ -68,7 +68,7 @@ pub(super) fn regions(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) ->
         return Err(NtStatus::INVALID_PARAMETER);
     }
     let end = asked.file_offset.checked_add(asked.length).ok_or(NtStatus::INVALID_PARAMETER)?;
-    let size = file.handle.stat().map_err(|error| of_vfs(&error))?.size;
+    let size = file.handle.size().map_err(|error| of_vfs(&error))?;
     let length = end.min(i64::try_from(size).unwrap_or(i64::MAX)) - asked.file_offset;
     let region = FileRegion { file_offset: asked.file_offset, length, usage: VALID_DATA };
     let regions = if length > 0 { vec![region] } else { Vec::new() };

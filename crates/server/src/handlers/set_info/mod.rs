@@ -158,7 +158,7 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
     let space = backend.space().map_err(|error| of_vfs(&error))?;
     let cluster = u64::from(space.unit_bytes);
     let rounded = bytes.checked_next_multiple_of(cluster).ok_or(NtStatus::INVALID_PARAMETER)?;
-    let size = file.handle.stat().map_err(|error| of_vfs(&error))?.size;
+    let size = file.handle.size().map_err(|error| of_vfs(&error))?;
     if rounded < size {
         file.handle.set_size(rounded).map_err(|error| of_vfs(&error))?;
         file.state().reserved = Some(rounded);
