@@ -27,7 +27,7 @@ usage: cargo xtask COMMAND
                            those whose name has one of these words
   fuzz [MINUTES] [TARGET...]
                            cargo-fuzz, all targets, sharing the minutes (default 5)
-  soak [HOURS] [--seed N] [--clients KIND,...] [--round SECONDS]
+  soak [HOURS] [--seed N] [--clients KIND,...] [--round SECONDS] [--one-server]
                            clients of all kinds at random against one server, in all troubles (default 1 hour);
                            kinds: ours, smbclient, impacket, mount and, only where it is named, kernel
   bench [ARG...]           the load generator, ours and Samba's server side by side

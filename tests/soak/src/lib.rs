@@ -48,7 +48,10 @@ pub fn run(options: &Options) -> Report {
     let mut idle = rest::Idle::of(&world);
     let mut random = Random::new(options.seed, 0xffff);
     while report.rounds == 0 || started.elapsed() < options.length {
-        let troubles = troubles(report.rounds, &mut random);
+        let mut troubles = troubles(report.rounds, &mut random);
+        if options.one_server {
+            troubles.retain(|it| !matches!(it, Trouble::RestartServer | Trouble::KillServer));
+        }
         eprintln!("[{:6.0} s] round {} {troubles:?}", started.elapsed().as_secs_f64(), report.rounds);
         world.begin(report.rounds, troubles);
         let before = world.found();

@@ -13,6 +13,8 @@ pub struct Options {
     pub clients: Vec<Kind>,
     /// How long the clients of one round work.
     pub round: Duration,
+    /// The server is neither killed nor started again, so that what it loses slowly adds up.
+    pub one_server: bool,
 }
 
 /// A kind of client.
@@ -46,10 +48,11 @@ impl Options {
             seed,
             clients: vec![Kind::Ours, Kind::Smbclient, Kind::Impacket, Kind::Mount],
             round: Duration::from_secs(4),
+            one_server: false,
         }
     }
 
-    /// Reads `[HOURS] [--seed N] [--clients ours,smbclient,...] [--round SECONDS]`.
+    /// Reads `[HOURS] [--seed N] [--clients ours,smbclient,...] [--round SECONDS] [--one-server]`.
     pub fn parse(words: &[String]) -> Result<Self, String> {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut options = Self { round: Duration::from_secs(20), ..Self::short(since.as_secs()) };
@@ -58,6 +61,7 @@ impl Options {
         while let Some(word) = words.next() {
             let mut value = || words.next().ok_or(format!("{word} needs a value\n{USAGE}"));
             match word.as_str() {
+                "--one-server" => options.one_server = true,
                 "--seed" => options.seed = number(value()?)?,
                 "--round" => options.round = Duration::from_secs(number(value()?)?),
                 "--clients" => {
@@ -83,4 +87,4 @@ fn number<T: std::str::FromStr>(word: &str) -> Result<T, String> {
 }
 
 const USAGE: &str = "usage: cargo xtask soak [HOURS] [--seed N] [--clients ours,smbclient,impacket,mount,kernel] \
-                     [--round SECONDS]";
+                     [--round SECONDS] [--one-server]";
