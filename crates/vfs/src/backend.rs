@@ -78,25 +78,51 @@ pub trait Backend: Send + Sync {
     /// another), and whether its permissions let `actor` remove the name.
     fn directory_of(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<NamedIn>;
 
-    /// Creates a file that does not exist under any case spelling ([`crate::Error::Exists`] otherwise).
+    /// Creates a file that does not exist under any case spelling ([`crate::Error::Exists`] otherwise), and lets
+    /// `complete` give it what it is to have: whoever opens it through a local share, or sees it in a listing's
+    /// metadata, waits for that.
     ///
     /// ARCHIVE is added to `attributes`. A path with a stream creates the stream; its file must exist.
+    fn make_file_in(
+        &self,
+        actor: &Actor,
+        parent: &Parent,
+        attributes: FileAttributes,
+        wanted: Wanted,
+        complete: Complete<'_>,
+    ) -> Result<Opened>;
+
+    /// Creates a directory that does not exist under any case spelling ([`crate::Error::Exists`] otherwise, also
+    /// where somebody has put another directory in the place of the one that was made); the handle can list it.
+    /// `complete` as in [`Self::make_file_in`].
+    fn make_directory_in(
+        &self,
+        actor: &Actor,
+        parent: &Parent,
+        attributes: FileAttributes,
+        complete: Complete<'_>,
+    ) -> Result<Opened>;
+
+    /// [`Self::make_file_in`] for a file that needs no completion.
     fn create_file_in(
         &self,
         actor: &Actor,
         parent: &Parent,
         attributes: FileAttributes,
         wanted: Wanted,
-    ) -> Result<Opened>;
+    ) -> Result<Opened> {
+        self.make_file_in(actor, parent, attributes, wanted, &|_| Ok(()))
+    }
 
-    /// Creates a directory that does not exist under any case spelling ([`crate::Error::Exists`] otherwise, also
-    /// where somebody has put another directory in the place of the one that was made); the handle can list it.
+    /// [`Self::make_directory_in`] for a directory that needs no completion.
     fn create_directory_in(
         &self,
         actor: &Actor,
         parent: &Parent,
         attributes: FileAttributes,
-    ) -> Result<Opened>;
+    ) -> Result<Opened> {
+        self.make_directory_in(actor, parent, attributes, &|_| Ok(()))
+    }
 
     /// Renames `from` to the name in `to` if `from` still stands for `handle`'s file
     /// ([`crate::Error::Replaced`] otherwise); returns the real spelling of the new path.
@@ -285,6 +311,10 @@ pub struct Symlink {
     /// Where it leads, relative to its directory, with `/` between the components; it does not leave the share.
     pub target: String,
 }
+
+/// Gives something new what it is to have beside its attributes, through the handle that it is told alone; where it
+/// fails, what is new is removed. It must not call the backend.
+pub type Complete<'a> = &'a dyn Fn(&Opened) -> Result<()>;
 
 /// What holds a name: see [`Backend::parent`].
 #[derive(Clone)]

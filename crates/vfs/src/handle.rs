@@ -31,8 +31,8 @@ pub trait Handle: Send + Sync {
     /// struck after some of it was written. May block.
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize>;
 
-    /// Writes all of `data` at the end of the file in one step: no other append, and no other write that grows the
-    /// file, comes between the look for the end and the write. `may_write_at` is told the end before anything is
+    /// Writes all of `data` at the end of the file in one step: nothing that moves the end, through whatever share,
+    /// comes between the look for the end and the write. `may_write_at` is told the end before anything is
     /// written; where it says no, nothing is, and the answer is `None`. Less than all of `data` only as in
     /// [`Self::write_at`]. May block.
     fn append(&self, _data: &[u8], _may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {

@@ -5,8 +5,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
 use vfs::{
-    Actor, Backend, Handle, LocalBackend, LocalOptions, MemBackend, Opened, RelativePath, SetTimes, Wanted,
+    Actor, Backend, EntryWanted, Handle, LocalBackend, LocalOptions, MemBackend, Opened, RelativePath,
+    SetTimes, Wanted,
 };
 use wire::{FileAttributes, FileTime};
 
@@ -239,4 +242,126 @@ fn who_has_a_stream_open_that_is_gone_does_not_reach_its_successor() {
         assert!(matches!(gone.stat(), Err(vfs::Error::NotFound)));
     }
     assert_eq!(content(&*open(&other, &path).handle), b"new");
+}
+
+/// Longer than a call takes that does not wait for another.
+const A_WHILE: Duration = Duration::from_millis(200);
+
+/// What the one who makes something does to it is there for whoever opens it, or sees it listed.
+#[test]
+fn nobody_gets_to_what_is_being_made_before_it_is_complete() {
+    const RECORD: &[u8] = b"a descriptor";
+    type Look = fn(&dyn Backend) -> vfs::Result<Arc<dyn Handle>>;
+    let looks: [(&str, Look); 4] = [
+        ("open", |share| share.open(&Actor::Process, &file(), Wanted::NOTHING).map(|it| it.handle)),
+        ("open in its directory", |share| {
+            let parent = share.parent(&Actor::Process, &file())?;
+            share.open_in(&Actor::Process, &*parent.handle, &file(), true).map(|it| it.handle)
+        }),
+        ("hold what is in it", |share| {
+            // Of a file there is nothing in.
+            match share.parent(&Actor::Process, &RelativePath::new("f/g")?) {
+                Err(_) => share.open(&Actor::Process, &file(), Wanted::NOTHING).map(|it| it.handle),
+                parent => parent.map(|it| it.handle),
+            }
+        }),
+        ("list", |share| {
+            let root = share.open(&Actor::Process, &RelativePath::default(), Wanted::READ)?;
+            let mut cursor = root.handle.read_directory()?;
+            while cursor.next(&mut |_| EntryWanted::Stat)?.is_some() {}
+            share.open(&Actor::Process, &file(), Wanted::NOTHING).map(|it| it.handle)
+        }),
+    ];
+    for is_directory in [false, true] {
+        for (what, look) in looks {
+            let (_directory, one, other) = two_shares();
+            let (found, is_found) = mpsc::channel();
+            std::thread::scope(|scope| {
+                let complete = |new: &Opened| {
+                    let (found, other) = (found.clone(), &other);
+                    scope.spawn(move || found.send(look(other).unwrap().security_record().unwrap()));
+                    assert!(is_found.recv_timeout(A_WHILE).is_err(), "{what}: it was there too early");
+                    new.handle.set_security_record(RECORD)
+                };
+                let parent = one.parent(&Actor::Process, &file()).unwrap();
+                let none = FileAttributes::NONE;
+                let made = match is_directory {
+                    true => one.make_directory_in(&Actor::Process, &parent, none, &complete),
+                    false => one.make_file_in(&Actor::Process, &parent, none, Wanted::BOTH, &complete),
+                };
+                assert!(made.is_ok());
+                assert_eq!(is_found.recv().unwrap().as_deref(), Some(RECORD), "{what}");
+            });
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_completed_is_not_there() {
+    let (directory, one, other) = two_shares();
+    let local: [&dyn Backend; 2] = [&one, &other];
+    let memory = MemBackend::new();
+    let refuse = |_: &Opened| Err(vfs::Error::NoSpace);
+    for share in local.into_iter().chain([&memory as &dyn Backend]) {
+        let parent = share.parent(&Actor::Process, &file()).unwrap();
+        let none = FileAttributes::NONE;
+        let made = [
+            share.make_file_in(&Actor::Process, &parent, none, Wanted::BOTH, &refuse),
+            share.make_directory_in(&Actor::Process, &parent, none, &refuse),
+        ];
+        assert!(made.iter().all(|it| matches!(it, Err(vfs::Error::NoSpace))));
+        let opened = share.open(&Actor::Process, &file(), Wanted::NOTHING);
+        assert!(matches!(opened, Err(vfs::Error::NotFound)));
+        create(share, &file());
+        let stream = file().with_stream("s").unwrap();
+        let parent = share.parent(&Actor::Process, &stream).unwrap();
+        assert!(share.make_file_in(&Actor::Process, &parent, none, Wanted::BOTH, &refuse).is_err());
+        assert!(share.open(&Actor::Process, &stream, Wanted::NOTHING).is_err());
+        let created = open(share, &file());
+        share.remove(&Actor::Process, &file(), &*created.handle).unwrap();
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+/// Who says yes to an append has been told where the data go.
+#[test]
+fn an_append_goes_where_it_was_said_to() {
+    type Move = fn(&dyn Handle);
+    let moves: [Move; 3] = [
+        |it| assert_eq!(it.write_at(b"x", 50).unwrap(), 1),
+        |it| it.set_size(80).unwrap(),
+        |it| {
+            it.set_size(1).unwrap();
+        },
+    ];
+    for moves in moves {
+        let (_directory, one, other) = two_shares();
+        let first = create(&one, &file());
+        first.handle.write_at(b"0123456789", 0).unwrap();
+        let second = open(&other, &file());
+        let (done, is_done) = mpsc::channel();
+        let told = std::thread::scope(|scope| {
+            let told = std::cell::Cell::new(None);
+            let may_write_at = |end| {
+                told.set(Some(end));
+                let (done, second) = (done.clone(), &second);
+                scope.spawn(move || {
+                    moves(&*second.handle);
+                    done.send(()).unwrap();
+                });
+                // Whoever moves the end waits.
+                let _ = is_done.recv_timeout(A_WHILE);
+                true
+            };
+            assert_eq!(first.handle.append(b"appended", &may_write_at).unwrap(), Some(8));
+            assert_eq!(first.handle.stat().unwrap().inode, second.handle.stat().unwrap().inode);
+            let mut written = [0; 8];
+            let at = told.get().unwrap();
+            let read = first.handle.read_at(&mut written, at).unwrap();
+            (at, written[..read].to_vec())
+        });
+        assert_eq!(told.0, 10);
+        // It was written there, and cut off again where the other has done that since.
+        assert!(told.1 == b"appended" || told.1.is_empty(), "{told:?}");
+    }
 }

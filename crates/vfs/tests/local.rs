@@ -459,14 +459,48 @@ fn a_users_write_takes_the_set_id_bits_away() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
+    type Change = fn(&dyn vfs::Handle) -> bool;
+    let changes: [(&str, Change); 8] = [
+        ("write", |file| file.write_at(b"y", 0).is_ok()),
+        ("append", |file| file.append(b"y", &|_| true).is_ok()),
+        ("cut off", |file| file.set_size(1).is_ok()),
+        ("grow", |file| file.set_size(100).is_ok()),
+        ("allocate", |file| file.allocate(1 << 16).is_ok()),
+        ("zero", |file| file.zero(0..1).is_ok()),
+        ("zero a sparse file", |file| file.set_sparse(true).is_ok() && file.zero(0..1).is_ok()),
+        // As far as the file system has it; it is refused after the bits are gone where it does not.
+        ("clone", |file| file.duplicate_extents(file, 0..4096, 4096).is_ok() || true),
+    ];
     let share = Share::new();
-    std::fs::write(share.disk("tool"), "x").unwrap();
-    std::fs::set_permissions(share.disk("tool"), PermissionsExt::from_mode(0o6777)).unwrap();
+    let set_ids = || std::fs::set_permissions(share.disk("tool"), PermissionsExt::from_mode(0o6777)).unwrap();
     let nobody = Actor::user(65534, 65534, vec![]);
-    let opened = share.backend.open(&nobody, &path("tool"), Wanted::BOTH).unwrap();
-    assert_eq!(opened.handle.stat().unwrap().mode, 0o6777, "opening changes nothing");
-    opened.handle.write_at(b"y", 0).unwrap();
-    assert_eq!(opened.handle.stat().unwrap().mode, 0o777);
+    for (what, change) in changes {
+        for is_open_before in [false, true] {
+            std::fs::write(share.disk("tool"), "x").unwrap();
+            let open = |actor| share.backend.open(actor, &path("tool"), Wanted::BOTH).unwrap().handle;
+            let before = is_open_before.then(|| open(&nobody));
+            set_ids();
+            let handle = before.unwrap_or_else(|| open(&nobody));
+            assert_eq!(handle.stat().unwrap().mode, 0o6777, "opening changes nothing");
+            assert!(change(&*handle), "{what}");
+            assert_eq!(handle.stat().unwrap().mode, 0o777, "{what}, open before: {is_open_before}");
+            set_ids();
+            assert!(change(&*handle), "{what}");
+            assert_eq!(handle.stat().unwrap().mode, 0o777, "{what}, again");
+            set_ids();
+            assert!(change(&*open(&Actor::Process)), "{what}");
+            assert_eq!(handle.stat().unwrap().mode, 0o6777, "{what}, by root");
+        }
+    }
+    // A stream that becomes the data.
+    std::fs::write(share.disk("tool"), "").unwrap();
+    let stream = path("tool").with_stream("s").unwrap();
+    let made = share.backend.create_file(&nobody, &stream, FileAttributes::NONE, Wanted::BOTH).unwrap();
+    made.handle.write_at(b"evil", 0).unwrap();
+    set_ids();
+    share.backend.rename(&nobody, &*made.handle, &stream, &path("tool"), false).unwrap();
+    assert_eq!(std::fs::read(share.disk("tool")).unwrap(), b"evil");
+    assert_eq!(std::fs::metadata(share.disk("tool")).unwrap().mode() & 0o7777, 0o777);
 }
 
 #[test]

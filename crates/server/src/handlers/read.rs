@@ -6,6 +6,7 @@ use wire::msg::{Channel, ReadRequest, ReadResponse};
 use wire::{AccessMask, NtStatus};
 
 use super::malformed;
+use super::write::check_range;
 use crate::connection::{AnswerBuilder, Outcome, Request, Tail};
 use crate::limits;
 use crate::open::{Open, OpenFile};
@@ -47,12 +48,17 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             None => {
                 let handle = Arc::clone(&file.handle);
                 let mut bytes = vec![0; length];
+                let (server, asking) = (Arc::clone(&request.connection.server), Arc::clone(&open));
                 let (result, bytes) = crate::blocking::run(move || {
-                    let result = handle.read_at(&mut bytes, read.offset);
+                    // A lock may have been granted while this waited for a thread.
+                    let allowed = check_range(&server, &asking, read.offset, read.length.into(), false);
+                    let result = allowed.and_then(|()| {
+                        handle.read_at(&mut bytes, read.offset).map_err(|error| crate::status::of_vfs(&error))
+                    });
                     (result, bytes)
                 })
                 .await?;
-                let got = result.map_err(|error| crate::status::of_vfs(&error))?;
+                let got = result?;
                 let bytes = bytes.get(..got).ok_or(NtStatus::INTERNAL_ERROR)?;
                 buffer.get_mut(..got).ok_or(NtStatus::INTERNAL_ERROR)?.copy_from_slice(bytes);
                 got
@@ -79,18 +85,7 @@ fn count(request: &Request<'_>, open: &Open, file: &OpenFile, read: &ReadRequest
 
 /// Somebody else's exclusive lock is in the way (MS-FSA 2.1.5.3).
 fn check_locks(request: &Request<'_>, open: &Open, read: &ReadRequest) -> Result<(), NtStatus> {
-    if !open.shared().has_locks() {
-        return Ok(());
-    }
-    let server = &request.connection.server;
-    let checked = server.registry.lock("read").check_io(
-        open.file_id(),
-        read.offset,
-        read.length.into(),
-        false,
-        server.now(),
-    );
-    checked.map_err(crate::status::of_io_refusal)
+    check_range(&request.connection.server, open, read.offset, read.length.into(), false)
 }
 
 /// Answers a large read that needs no computing over it straight from the page cache. None where

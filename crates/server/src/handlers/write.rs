@@ -100,7 +100,7 @@ pub(crate) fn append(
     data: &[u8],
 ) -> Result<usize, NtStatus> {
     let refused = Cell::new(NtStatus::FILE_LOCK_CONFLICT);
-    let may_write_at = |end: u64| match check_range(server, open, end, data.len() as u64) {
+    let may_write_at = |end: u64| match check_range(server, open, end, data.len() as u64, true) {
         Ok(()) => true,
         Err(status) => {
             refused.set(status);
@@ -170,13 +170,22 @@ fn data_change(open: &Open) -> (NotifyAction, CompletionFilter) {
 
 /// Somebody else's lock is in the way (MS-FSA 2.1.5.4).
 fn check_locks(request: &Request<'_>, open: &Open, offset: u64, length: u64) -> Result<(), NtStatus> {
-    check_range(&request.connection.server, open, offset, length)
+    check_range(&request.connection.server, open, offset, length, true)
 }
 
-fn check_range(server: &Server, open: &Open, offset: u64, length: u64) -> Result<(), NtStatus> {
+/// Refuses what somebody else's lock is in the way of (MS-FSA 2.1.4.10). To be asked right before the file is touched,
+/// by whoever touches it: of what waits first, for a thread or another chunk, the answer would be an old one.
+pub(crate) fn check_range(
+    server: &Server,
+    open: &Open,
+    offset: u64,
+    length: u64,
+    writes: bool,
+) -> Result<(), NtStatus> {
     if !open.shared().has_locks() {
         return Ok(());
     }
-    let checked = server.registry.lock("write").check_io(open.file_id(), offset, length, true, server.now());
+    let checked =
+        server.registry.lock("check_io").check_io(open.file_id(), offset, length, writes, server.now());
     checked.map_err(crate::status::of_io_refusal)
 }

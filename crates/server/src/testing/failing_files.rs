@@ -25,14 +25,14 @@ const PASSWORD: &str = "Wonder-Land 1";
 /// Longer than a break that nobody acknowledges: after this a request is stuck.
 const STUCK: Duration = Duration::from_secs(120);
 
-struct World {
+pub(super) struct World {
     server: TestServer,
     files: Arc<MemBackend>,
-    faults: Arc<Faults>,
+    pub(super) faults: Arc<Faults>,
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         let files = Arc::new(MemBackend::new());
         let faults = Arc::new(Faults::new(seed));
         let backend: Arc<dyn Backend> = Arc::new(FaultyBackend::new(files.clone(), Arc::clone(&faults)));
@@ -46,7 +46,7 @@ impl World {
         Self { server, files, faults }
     }
 
-    async fn client(&self) -> (Connection, Tree) {
+    pub(super) async fn client(&self) -> (Connection, Tree) {
         let (from, to) = tokio::io::split(self.server.connect());
         let connection = Connection::over(from, to, ConnectOptions::new().unwrap());
         connection.negotiate().await.unwrap();
@@ -63,7 +63,7 @@ impl World {
         self.files.open(&Actor::Process, &path, Wanted::BOTH).ok().map(|opened| opened.handle)
     }
 
-    fn content(&self, name: &str) -> Vec<u8> {
+    pub(super) fn content(&self, name: &str) -> Vec<u8> {
         let handle = self.real(name).expect("the file is there");
         let mut content = vec![0; usize::try_from(handle.stat().unwrap().size).unwrap()];
         let read = handle.read_at(&mut content, 0).unwrap();

@@ -28,9 +28,9 @@ impl Rates {
 }
 
 /// What goes wrong in the calls of a [`FaultyBackend`](super::FaultyBackend) and of its handles, and what has.
-#[derive(Debug)]
 pub struct Faults {
     state: Mutex<State>,
+    hooks: Mutex<Vec<(&'static str, Hook)>>,
     handles: AtomicUsize,
 }
 
@@ -41,6 +41,9 @@ struct State {
     /// How often each call was made, and how often it went wrong.
     calls: BTreeMap<&'static str, (u64, u64)>,
 }
+
+/// What is done before a call.
+type Hook = Box<dyn FnOnce() + Send>;
 
 /// What is to become of a call.
 enum Fate {
@@ -53,7 +56,7 @@ impl Faults {
     /// Nothing goes wrong yet; what will be drawn follows from the seed.
     pub fn new(seed: u64) -> Self {
         let state = State { random: seed, rates: Rates::NONE, calls: BTreeMap::new() };
-        Self { state: Mutex::new(state), handles: AtomicUsize::new(0) }
+        Self { state: Mutex::new(state), hooks: Mutex::default(), handles: AtomicUsize::new(0) }
     }
 
     /// Sets how often something goes wrong from now on.
@@ -71,12 +74,25 @@ impl Faults {
         self.state().calls.clone()
     }
 
+    /// Lets `hook` be called, on the thread of the call, before the next call of that name.
+    pub fn before(&self, call: &'static str, hook: impl FnOnce() + Send + 'static) {
+        self.hooks().push((call, Box::new(hook)));
+    }
+
     /// Makes a call, or not, and reports an error, or not.
     pub(super) fn call<T>(&self, name: &'static str, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let (fate, slowness) = self.state().draw(name);
         // Not under the lock: other calls go on.
         if let Some(slowness) = slowness {
             std::thread::sleep(slowness);
+        }
+        let hook = {
+            let mut hooks = self.hooks();
+            let at = hooks.iter().position(|(call, _)| *call == name);
+            at.map(|at| hooks.remove(at).1)
+        };
+        if let Some(hook) = hook {
+            hook();
         }
         match fate {
             Fate::Succeeds => call(),
@@ -99,6 +115,10 @@ impl Faults {
 
     pub(super) fn handle_dropped(&self) {
         self.handles.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn hooks(&self) -> MutexGuard<'_, Vec<(&'static str, Hook)>> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use wire::FileAttributes;
 
-use crate::backend::{Actor, Backend, Capabilities, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted};
+use crate::backend::{
+    Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
+};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -115,27 +117,31 @@ impl Backend for FaultyBackend {
         Ok(NamedIn { directory: self.wrapped(&named.directory), ..named })
     }
 
-    fn create_file_in(
+    fn make_file_in(
         &self,
         actor: &Actor,
         parent: &Parent,
         attributes: FileAttributes,
         wanted: Wanted,
+        complete: Complete<'_>,
     ) -> Result<Opened> {
         let parent = inner_parent(parent)?;
-        let create = || self.inner.create_file_in(actor, &parent, attributes, wanted);
-        self.faults.call("create_file_in", create).map(|it| self.opened(it))
+        let complete = |made: &Opened| complete(&self.opened(made.clone()));
+        let make = || self.inner.make_file_in(actor, &parent, attributes, wanted, &complete);
+        self.faults.call("make_file_in", make).map(|it| self.opened(it))
     }
 
-    fn create_directory_in(
+    fn make_directory_in(
         &self,
         actor: &Actor,
         parent: &Parent,
         attributes: FileAttributes,
+        complete: Complete<'_>,
     ) -> Result<Opened> {
         let parent = inner_parent(parent)?;
-        let create = || self.inner.create_directory_in(actor, &parent, attributes);
-        self.faults.call("create_directory_in", create).map(|it| self.opened(it))
+        let complete = |made: &Opened| complete(&self.opened(made.clone()));
+        let make = || self.inner.make_directory_in(actor, &parent, attributes, &complete);
+        self.faults.call("make_directory_in", make).map(|it| self.opened(it))
     }
 
     fn rename_in(

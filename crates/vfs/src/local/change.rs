@@ -1,18 +1,19 @@
 //! What changes the tree: creating, renaming, linking, removing.
 //!
-//! Every change is made in a directory that is open and locked ([`super::lock`]): what is looked at there before is
+//! Every change is made in a directory that is open and locked ([`Purpose::Entries`]): what is looked at there before is
 //! what is changed.
 
 use super::entry::{Entry, is_same, joined, verified};
 use super::folded::OwnChange;
 use super::handle::LocalHandle;
-use super::lock::DirectoryLock;
+use super::inode::{self, Purpose};
 use super::made::{initialize, make_directory, undo};
+use super::making::Making;
 use super::metadata;
 use super::open::{base_of, finish};
 use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
 use super::{names, stream, xattr};
-use crate::backend::{Actor, Opened, Parent, Wanted};
+use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -31,10 +32,10 @@ pub(super) fn create_file(
     actor: &Actor,
     parent: &LocalHandle,
     path: &RelativePath,
-    attributes: FileAttributes,
-    wanted: Wanted,
+    (attributes, wanted): (FileAttributes, Wanted),
+    complete: Complete<'_>,
 ) -> Result<Opened> {
-    let lock = DirectoryLock::of(directory_key(parent.fd())?);
+    let lock = inode::lock(Purpose::Entries, parent.inode());
     let change = OwnChange::begin(parent.fd())?;
     let guard = root.credentials.assume(actor)?;
     let leaf = free_name(root, &change, path)?;
@@ -44,6 +45,7 @@ pub(super) fn create_file(
         _ => OFlags::RDONLY,
     };
     let mode = Mode::from_raw_mode(root.options.file_mode & 0o777);
+    let mut making = Making::begin(parent.inode());
     // RDONLY lends read access that was not wanted; the handle's own check still refuses it.
     // What is missing is the directory.
     let fd =
@@ -51,9 +53,28 @@ pub(super) fn create_file(
     drop(guard);
     change.done(None, Some(&leaf));
     let attributes = attributes | FileAttributes::ARCHIVE;
-    initialize(&fd, Kind::File, attributes).inspect_err(|_| undo(root, actor, &change, &leaf, &fd))?;
+    initialize(&fd, Kind::File, attributes, &mut making)
+        .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
-    finish(root, actor, fd, wanted, true, joined(&parent.path, &leaf))
+    let made = finish(root, actor, fd, wanted, true, joined(&parent.path, &leaf))?;
+    completed(root, actor, parent, &leaf, made, complete)
+}
+
+/// Completes something new, or takes it back.
+fn completed(
+    root: &Root,
+    actor: &Actor,
+    directory: &LocalHandle,
+    leaf: &[u8],
+    made: Opened,
+    complete: Complete<'_>,
+) -> Result<Opened> {
+    if let Err(error) = complete(&made) {
+        let _lock = inode::lock(Purpose::Entries, directory.inode());
+        undo(root, actor, &OwnChange::begin(directory.fd())?, leaf, own(&*made.handle)?.fd());
+        return Err(error);
+    }
+    Ok(made)
 }
 
 /// Creates a directory that does not exist, in a directory that is open.
@@ -62,20 +83,24 @@ pub(super) fn create_directory(
     actor: &Actor,
     parent: &Parent,
     attributes: FileAttributes,
+    complete: Complete<'_>,
 ) -> Result<Opened> {
     let directory = own(&*parent.handle)?;
-    let lock = DirectoryLock::of(directory_key(directory.fd())?);
+    let lock = inode::lock(Purpose::Entries, directory.inode());
     let change = OwnChange::begin(directory.fd())?;
     let guard = root.credentials.assume(actor)?;
     let leaf = free_name(root, &change, &parent.path)?;
     let mode = Mode::from_raw_mode(root.options.directory_mode & 0o777);
+    let mut making = Making::begin(directory.inode());
     let made = make_directory(root, actor, &change, &leaf, mode);
     drop(guard);
     change.done(None, Some(&leaf));
     let fd = made?;
-    initialize(&fd, Kind::Directory, attributes).inspect_err(|_| undo(root, actor, &change, &leaf, &fd))?;
+    initialize(&fd, Kind::Directory, attributes, &mut making)
+        .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
-    finish(root, actor, fd, Wanted::READ, true, joined(&directory.path, &leaf))
+    let made = finish(root, actor, fd, Wanted::READ, true, joined(&directory.path, &leaf))?;
+    completed(root, actor, directory, &leaf, made, complete)
 }
 
 /// Renames what `handle` has open.
@@ -93,7 +118,7 @@ pub(super) fn rename(
     let guard = root.credentials.assume(actor)?;
     let (source_fd, source_path) = root.directory(from_parent)?;
     let (source_key, target_key) = (directory_key(source_fd.as_fd())?, directory_key(to.fd())?);
-    let _locks = DirectoryLock::pair(source_key, target_key);
+    let _locks = inode::lock_directories(source_key, target_key);
     let source = OwnChange::begin(source_fd.as_fd())?;
     let other = if source_key == target_key { None } else { Some(OwnChange::begin(to.fd())?) };
     let target = other.as_ref().unwrap_or(&source);
@@ -151,7 +176,7 @@ pub(super) fn link(
     }
     let (_, name) = to.path.split().ok_or(Error::AccessDenied)?;
     let to = own(&*to.handle)?;
-    let _lock = DirectoryLock::of(directory_key(to.fd())?);
+    let _lock = inode::lock(Purpose::Entries, directory_key(to.fd())?);
     let change = OwnChange::begin(to.fd())?;
     let guard = root.credentials.assume(actor)?;
     let new = Entry::locked(&change, name)?;

@@ -10,7 +10,7 @@
 //!
 //! The memory is the process's, as the lock on a directory is: two shares may show the same one.
 
-use super::lock::DirectoryKey;
+use super::inode::InodeKey;
 use super::names;
 use super::resolve::{device, statx_fd};
 use crate::error::Result;
@@ -30,7 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What is remembered of directories. The lock is held for map look-ups only.
-static REMEMBERED: Mutex<BTreeMap<DirectoryKey, Directory>> = Mutex::new(BTreeMap::new());
+static REMEMBERED: Mutex<BTreeMap<InodeKey, Directory>> = Mutex::new(BTreeMap::new());
 
 /// Counts what this process changes in directories, each under the number of its inode: a scan that such a change
 /// fell into is not remembered.
@@ -78,7 +78,7 @@ pub(super) fn find(directory: BorrowedFd<'_>, wanted: &str) -> Result<Option<Vec
 
 fn find_at(
     directory: BorrowedFd<'_>,
-    key: DirectoryKey,
+    key: InodeKey,
     stamp: Stamp,
     wanted: &str,
     is_undisturbed: impl FnOnce() -> bool,
@@ -103,7 +103,7 @@ fn find_at(
 /// A directory whose lock this thread holds, in which it changes entries.
 pub(super) struct OwnChange<'a> {
     directory: BorrowedFd<'a>,
-    key: DirectoryKey,
+    key: InodeKey,
     /// How the directory was before what is changed next.
     before: Cell<Stamp>,
 }
@@ -122,7 +122,7 @@ impl<'a> OwnChange<'a> {
     }
 
     /// What tells the directory from others.
-    pub(super) fn key(&self) -> DirectoryKey {
+    pub(super) fn key(&self) -> InodeKey {
         self.key
     }
 
@@ -164,13 +164,13 @@ impl<'a> OwnChange<'a> {
     }
 }
 
-fn own_changes(key: DirectoryKey) -> &'static AtomicU64 {
+fn own_changes(key: InodeKey) -> &'static AtomicU64 {
     let index = usize::try_from(key.1 % OWN_CHANGE_COUNTERS as u64).unwrap_or(0);
     let [first, ..] = &OWN_CHANGES;
     OWN_CHANGES.get(index).unwrap_or(first)
 }
 
-fn remember(key: DirectoryKey, directory: Directory, is_undisturbed: impl FnOnce() -> bool) {
+fn remember(key: InodeKey, directory: Directory, is_undisturbed: impl FnOnce() -> bool) {
     let mut directories = remembered();
     if !is_undisturbed() {
         return;
@@ -184,7 +184,7 @@ fn remember(key: DirectoryKey, directory: Directory, is_undisturbed: impl FnOnce
     directories.insert(key, directory);
 }
 
-fn remembered() -> MutexGuard<'static, BTreeMap<DirectoryKey, Directory>> {
+fn remembered() -> MutexGuard<'static, BTreeMap<InodeKey, Directory>> {
     REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -254,6 +254,6 @@ fn comparable_disk(name: &[u8]) -> String {
     fold(&names::decode(name))
 }
 
-fn key(raw: &Statx) -> DirectoryKey {
+fn key(raw: &Statx) -> InodeKey {
     (device(raw), raw.stx_ino)
 }

@@ -1,6 +1,7 @@
 //! An open local file or directory.
 
 use super::directory::LocalCursor;
+use super::end::End;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
@@ -41,9 +42,11 @@ pub(super) struct LocalHandle {
     pub(super) actor: Actor,
     /// Cleared once the file system says that it cannot tell cached data from data on disk.
     nowait: AtomicBool,
-    /// Whether a write must first clear set-id bits: the kernel only does so for writers without privileges,
-    /// and the descriptor's reads and writes run as the server.
-    clears_set_ids: AtomicBool,
+    /// Whether set-id bits are to be cleared before each change of the data: the kernel only does so for writers
+    /// without privileges, and the descriptor's writes run as the server.
+    clears_set_ids: bool,
+    /// The file's end, where the handle can move it.
+    end: Option<End>,
 }
 
 /// What a handle is of.
@@ -64,18 +67,19 @@ impl LocalHandle {
         path: Vec<u8>,
         actor: &Actor,
     ) -> Self {
-        let clears_set_ids =
-            wanted.write && stat.mode & SET_IDS != 0 && !root.credentials.is_all_powerful(actor);
+        let writes = wanted.write && has_data && stat.kind == Kind::File;
+        let inode = (stat.device, stat.inode);
         Self {
             root: Arc::clone(root),
             own: Target { fd, kind: stat.kind, has_data },
-            inode: (stat.device, stat.inode),
+            inode,
             replaced: OnceLock::new(),
             wanted,
             path,
             actor: actor.clone(),
             nowait: AtomicBool::new(true),
-            clears_set_ids: AtomicBool::new(clears_set_ids),
+            clears_set_ids: root.credentials.is_privileged() && !root.credentials.is_all_powerful(actor),
+            end: writes.then(|| End::of(inode)),
         }
     }
 
@@ -185,12 +189,18 @@ impl LocalHandle {
             _ if self.target().has_data && self.wanted.write => {}
             _ => return Err(Error::AccessDenied),
         }
-        if self.clears_set_ids.load(Ordering::Relaxed) {
-            let mode = u32::from(statx_fd(self.fd())?.stx_mode) & 0o7777 & !SET_IDS;
-            rustix::fs::fchmod(self.fd(), Mode::from_raw_mode(mode))?;
-            self.clears_set_ids.store(false, Ordering::Relaxed);
+        if self.clears_set_ids {
+            // Each time: somebody may have set them since.
+            let mode = rustix::fs::fstat(self.fd())?.st_mode;
+            if mode & SET_IDS != 0 {
+                rustix::fs::fchmod(self.fd(), Mode::from_raw_mode(mode & 0o7777 & !SET_IDS))?;
+            }
         }
         Ok(self.fd())
+    }
+
+    fn end(&self) -> Result<&End> {
+        self.end.as_ref().ok_or(Error::AccessDenied)
     }
 }
 
@@ -253,6 +263,7 @@ impl Handle for LocalHandle {
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
         let fd = self.writable()?;
+        let _moving = self.end()?.moving();
         let mut done = 0;
         while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
             match rustix::io::pwrite(fd, rest, position(offset, done)?) {
@@ -268,7 +279,7 @@ impl Handle for LocalHandle {
 
     fn append(&self, data: &[u8], may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
         let fd = self.writable()?;
-        let _lock = inode::lock(Purpose::Append, self.inode);
+        let _still = self.end()?.still();
         let end = statx_fd(fd)?.stx_size;
         position(end, data.len())?;
         if !may_write_at(end) {
@@ -299,7 +310,9 @@ impl Handle for LocalHandle {
 
     fn set_size(&self, size: u64) -> Result<()> {
         checked_size(size)?;
-        Ok(rustix::fs::ftruncate(self.writable()?, size)?)
+        let fd = self.writable()?;
+        let _moving = self.end()?.moving();
+        Ok(rustix::fs::ftruncate(fd, size)?)
     }
 
     fn allocate(&self, bytes: u64) -> Result<()> {
@@ -365,7 +378,9 @@ impl Handle for LocalHandle {
     fn duplicate_extents(&self, source: &dyn Handle, range: Range<u64>, at: u64) -> Result<()> {
         let source = source.as_any().downcast_ref::<Self>().ok_or(Error::NotSupported)?;
         let length = range.end.checked_sub(range.start).ok_or(Error::InvalidArgument)?;
-        Ok(clone::clone_range(source.readable()?, range.start, length, self.writable()?, at)?)
+        let (from, to) = (source.readable()?, self.writable()?);
+        let _moving = self.end()?.moving();
+        Ok(clone::clone_range(from, range.start, length, to, at)?)
     }
 
     fn set_times(&self, times: SetTimes) -> Result<()> {

@@ -2,78 +2,119 @@
 //! names in several shares.
 //!
 //! A lock is of one inode alone, so that a file system that hangs keeps nobody waiting but those who want the same
-//! file.
+//! file or directory. Only what is locked or waited for is in the table, whose own locks are held for look-ups.
 
-use std::collections::BTreeSet;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Device and inode.
+/// What tells a file or directory from all others: its device and its inode.
 pub(super) type InodeKey = (u64, u64);
 
 /// What a lock of an inode serializes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Purpose {
+    /// Changes of a directory's entries: who looks whether a name is free and then takes it. Whoever holds one must
+    /// not wait for another: see [`lock_directories`].
+    Entries,
+    /// Making it, until it has all that it is to have: see [`super::making`].
+    Making,
     /// Changes of extended attributes that depend on what they were: streams, DOS attributes, EAs.
     Attributes,
     /// Changes of the security descriptor that depend on what it was.
     Security,
-    /// Writes at the end of the file.
-    Append,
 }
 
 /// How many tables the locks are spread over, so that requests for different files rarely meet.
 const SHARDS: usize = 16;
 
-static TABLE: [Shard; SHARDS] =
-    [const { Shard { held: Mutex::new(BTreeSet::new()), freed: Condvar::new() } }; SHARDS];
+static TABLE: [Shard; SHARDS] = [const { Mutex::new(BTreeMap::new()) }; SHARDS];
 
-struct Shard {
-    held: Mutex<BTreeSet<(Purpose, InodeKey)>>,
-    freed: Condvar,
-}
+type Shard = Mutex<BTreeMap<(Purpose, InodeKey), Slot>>;
 
-impl Shard {
-    fn of((device, inode): InodeKey) -> &'static Self {
-        let [first, ..] = &TABLE;
-        let index = (inode ^ device).checked_rem(SHARDS as u64).and_then(|index| usize::try_from(index).ok());
-        index.and_then(|index| TABLE.get(index)).unwrap_or(first)
-    }
-
-    fn held(&self) -> MutexGuard<'_, BTreeSet<(Purpose, InodeKey)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// A lock that somebody has or waits for.
+struct Slot {
+    is_held: bool,
+    /// How many wait, and what wakes one of them; made by the first.
+    waiting: u32,
+    freed: Option<Arc<Condvar>>,
 }
 
 /// A lock of an inode; dropping it gives the lock back.
 #[derive(Debug)]
+#[must_use]
 pub(super) struct InodeLock {
     purpose: Purpose,
     inode: InodeKey,
 }
 
 /// Waits for the lock of an inode.
-#[must_use]
 pub(super) fn lock(purpose: Purpose, inode: InodeKey) -> InodeLock {
-    let shard = Shard::of(inode);
-    let mut held = shard.held();
-    while !held.insert((purpose, inode)) {
-        held = shard.freed.wait(held).unwrap_or_else(PoisonError::into_inner);
+    let key = (purpose, inode);
+    let mut table = table_of(inode);
+    let freed = match table.entry(key) {
+        Entry::Vacant(entry) => {
+            entry.insert(Slot { is_held: true, waiting: 0, freed: None });
+            return InodeLock { purpose, inode };
+        }
+        Entry::Occupied(mut entry) => {
+            let slot = entry.get_mut();
+            slot.waiting = slot.waiting.saturating_add(1);
+            Arc::clone(slot.freed.get_or_insert_default())
+        }
+    };
+    loop {
+        // A slot that is waited for stays.
+        match table.get_mut(&key) {
+            Some(slot) if slot.is_held => {}
+            Some(slot) => {
+                slot.is_held = true;
+                slot.waiting = slot.waiting.saturating_sub(1);
+                return InodeLock { purpose, inode };
+            }
+            None => {
+                table.insert(key, Slot { is_held: true, waiting: 0, freed: None });
+                return InodeLock { purpose, inode };
+            }
+        }
+        table = freed.wait(table).unwrap_or_else(PoisonError::into_inner);
     }
-    InodeLock { purpose, inode }
+}
+
+/// Waits for the locks on the entries of two directories, which may be one, always in the same order.
+pub(super) fn lock_directories(one: InodeKey, other: InodeKey) -> (InodeLock, Option<InodeLock>) {
+    let first = lock(Purpose::Entries, one.min(other));
+    let second = (one != other).then(|| lock(Purpose::Entries, one.max(other)));
+    (first, second)
 }
 
 impl Drop for InodeLock {
     fn drop(&mut self) {
-        let shard = Shard::of(self.inode);
-        shard.held().remove(&(self.purpose, self.inode));
-        shard.freed.notify_all();
+        let key = (self.purpose, self.inode);
+        let mut table = table_of(self.inode);
+        let Some(slot) = table.get_mut(&key) else { return };
+        if slot.waiting == 0 {
+            table.remove(&key);
+            return;
+        }
+        slot.is_held = false;
+        if let Some(freed) = &slot.freed {
+            freed.notify_one();
+        }
     }
+}
+
+fn table_of((device, inode): InodeKey) -> MutexGuard<'static, BTreeMap<(Purpose, InodeKey), Slot>> {
+    let [first, ..] = &TABLE;
+    let index = (inode ^ device).checked_rem(SHARDS as u64).and_then(|index| usize::try_from(index).ok());
+    let shard = index.and_then(|index| TABLE.get(index)).unwrap_or(first);
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
     #[test]
     fn only_one_holds_the_lock_of_an_inode() {
@@ -92,13 +133,38 @@ mod tests {
             }
         });
         assert_eq!(counter.into_inner(), 4000);
+        assert!(!table_of(inode).contains_key(&(Purpose::Attributes, inode)), "nothing stays in the table");
     }
 
     #[test]
     fn other_inodes_and_other_purposes_are_free() {
         let inode = (u64::MAX, 2);
         let _lock = lock(Purpose::Attributes, inode);
-        let _other = lock(Purpose::Append, inode);
+        let _other = lock(Purpose::Security, inode);
         let _same_shard = lock(Purpose::Attributes, (u64::MAX, 2 + SHARDS as u64));
+    }
+
+    #[test]
+    fn two_directories_are_locked_in_one_order() {
+        let inside = AtomicU32::new(0);
+        let directories = [(u64::MAX, 3), (u64::MAX, 4), (u64::MAX, 5)];
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                let inside = &inside;
+                scope.spawn(move || {
+                    for round in 0..500 {
+                        let (a, b) = (directories[0], directories[1 + (number + round) % 2]);
+                        let _locks =
+                            if round % 2 == 0 { lock_directories(a, b) } else { lock_directories(b, a) };
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        for directory in directories {
+            assert!(!table_of(directory).contains_key(&(Purpose::Entries, directory)));
+        }
     }
 }

@@ -4,6 +4,7 @@ use super::change::temporary_name;
 use super::directory;
 use super::entry::{is_same, plain};
 use super::folded::OwnChange;
+use super::making::Making;
 use super::metadata::{self, Stored};
 use super::resolve::{Root, on_the_way, open_entry, statx, statx_fd};
 use crate::backend::Actor;
@@ -45,8 +46,15 @@ pub(super) fn make_directory(
 }
 
 /// Stores the attributes and creation time of something new.
-pub(super) fn initialize(fd: &OwnedFd, kind: Kind, attributes: FileAttributes) -> Result<()> {
-    let created = plain(&statx_fd(fd.as_fd())?).created;
+pub(super) fn initialize(
+    fd: &OwnedFd,
+    kind: Kind,
+    attributes: FileAttributes,
+    making: &mut Making,
+) -> Result<()> {
+    let raw = statx_fd(fd.as_fd())?;
+    making.is(&raw);
+    let created = plain(&raw).created;
     match metadata::store(fd.as_fd(), kind, &Stored { attributes, created, changed: None }) {
         Err(Error::NotSupported) => Ok(()),
         result => result,
@@ -55,10 +63,10 @@ pub(super) fn initialize(fd: &OwnedFd, kind: Kind, attributes: FileAttributes) -
 
 /// Takes back a creation that could not be completed, with the actor's rights, if the name still is what was
 /// created.
-pub(super) fn undo(root: &Root, actor: &Actor, change: &OwnChange<'_>, leaf: &[u8], fd: &OwnedFd) {
+pub(super) fn undo(root: &Root, actor: &Actor, change: &OwnChange<'_>, leaf: &[u8], fd: BorrowedFd<'_>) {
     let undone = || -> Result<()> {
         let _guard = root.credentials.assume(actor)?;
-        let (own, named) = (statx_fd(fd.as_fd())?, statx(change.fd(), leaf, AtFlags::SYMLINK_NOFOLLOW)?);
+        let (own, named) = (statx_fd(fd)?, statx(change.fd(), leaf, AtFlags::SYMLINK_NOFOLLOW)?);
         if !is_same(&own, &named) {
             return Err(Error::Replaced);
         }

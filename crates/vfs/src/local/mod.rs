@@ -8,14 +8,15 @@ mod clone;
 mod credentials;
 mod directory;
 mod dosattrib;
+mod end;
 mod entry;
 mod flush;
 mod folded;
 mod handle;
 mod inode;
 mod link;
-mod lock;
 mod made;
+mod making;
 mod metadata;
 mod names;
 mod open;
@@ -25,7 +26,9 @@ mod stream;
 mod tunnel;
 mod xattr;
 
-use crate::backend::{Actor, Backend, Capabilities, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted};
+use crate::backend::{
+    Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
+};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::limits::COMPONENT_UNITS_MAX;
@@ -164,26 +167,28 @@ impl Backend for LocalBackend {
         entry::directory_of(&self.root, actor, path, change::own(handle)?)
     }
 
-    fn create_file_in(
+    fn make_file_in(
         &self,
         actor: &Actor,
         parent: &Parent,
         attributes: FileAttributes,
         wanted: Wanted,
+        complete: Complete<'_>,
     ) -> Result<Opened> {
-        open::create_file(&self.root, actor, parent, attributes, wanted)
+        open::create_file(&self.root, actor, parent, attributes, wanted, complete)
     }
 
-    fn create_directory_in(
+    fn make_directory_in(
         &self,
         actor: &Actor,
         parent: &Parent,
         attributes: FileAttributes,
+        complete: Complete<'_>,
     ) -> Result<Opened> {
         if parent.path.stream().is_some() {
             return Err(Error::NotADirectory);
         }
-        change::create_directory(&self.root, actor, parent, attributes)
+        change::create_directory(&self.root, actor, parent, attributes, complete)
     }
 
     fn rename_in(

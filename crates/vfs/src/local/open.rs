@@ -3,8 +3,8 @@
 use super::handle::LocalHandle;
 use super::resolve::{Root, statx_fd};
 use super::stream::{self, LocalStream};
-use super::{change, metadata, names, xattr};
-use crate::backend::{Actor, Opened, Parent, Wanted};
+use super::{change, making, metadata, names, xattr};
+use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
@@ -74,13 +74,20 @@ pub(super) fn parent(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Re
     let guard = root.credentials.assume(actor)?;
     let (fd, disk) = root.directory(parent)?;
     drop(guard);
+    making::wait_for(root, fd.as_fd())?;
     let stat = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default());
     let handle = LocalHandle::new(root, fd, Wanted::NOTHING, false, &stat, disk, actor);
     Ok(Parent { handle: Arc::new(handle), stat, path: path.clone() })
 }
 
 /// Creates a stream of a file that is open.
-fn create_stream(actor: &Actor, file: &LocalHandle, name: &str, wanted: Wanted) -> Result<Opened> {
+fn create_stream(
+    actor: &Actor,
+    file: &LocalHandle,
+    name: &str,
+    wanted: Wanted,
+    complete: Complete<'_>,
+) -> Result<Opened> {
     let base = file.duplicate(actor, Wanted::NOTHING)?;
     if !base.permits(actor, Access::WRITE_OK) {
         return Err(Error::AccessDenied);
@@ -90,9 +97,13 @@ fn create_stream(actor: &Actor, file: &LocalHandle, name: &str, wanted: Wanted) 
         return Err(Error::Exists);
     }
     stream::create(&base, name)?;
-    let opened = finish_stream(base, name.to_owned(), wanted);
+    let opened = finish_stream(base, name.to_owned(), wanted)?;
     drop(lock);
-    opened
+    if let Err(error) = complete(&opened) {
+        stream::remove(file, name)?;
+        return Err(error);
+    }
+    Ok(opened)
 }
 
 /// Creates a file or a stream.
@@ -102,11 +113,12 @@ pub(super) fn create_file(
     parent: &Parent,
     attributes: FileAttributes,
     wanted: Wanted,
+    complete: Complete<'_>,
 ) -> Result<Opened> {
     let holder = change::own(&*parent.handle)?;
     match parent.path.stream() {
-        Some(stream) => create_stream(actor, holder, stream, wanted),
-        None => change::create_file(root, actor, holder, &parent.path, attributes, wanted),
+        Some(stream) => create_stream(actor, holder, stream, wanted, complete),
+        None => change::create_file(root, actor, holder, &parent.path, (attributes, wanted), complete),
     }
 }
 
@@ -136,6 +148,17 @@ pub(super) fn base_of(handle: &dyn Handle) -> Option<&LocalHandle> {
 
 /// Opens the descriptor: exact spelling with one call, other spellings after a search.
 fn open_file(
+    root: &Arc<Root>,
+    actor: &Actor,
+    path: &RelativePath,
+    wanted: Wanted,
+) -> Result<(OwnedFd, bool, Vec<u8>)> {
+    let opened = find_file(root, actor, path, wanted)?;
+    making::wait_for(root, opened.0.as_fd())?;
+    Ok(opened)
+}
+
+fn find_file(
     root: &Arc<Root>,
     actor: &Actor,
     path: &RelativePath,

@@ -1,7 +1,7 @@
 //! From names to files: every step is openat2 below the share's root, so nothing leads out of it.
 
 use super::credentials::Credentials;
-use super::lock::{DirectoryKey, DirectoryLock};
+use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::tunnel::Tunnel;
 use super::{LocalOptions, folded, names};
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ pub(super) struct HeldDirectory {
     pub(super) fd: OwnedFd,
     /// The directory's path on disk.
     pub(super) path: Vec<u8>,
-    _lock: DirectoryLock,
+    _lock: InodeLock,
 }
 
 /// A name in its directory, which exists; the name itself may not.
@@ -110,7 +110,7 @@ impl Root {
     /// As [`Self::directory`], with the directory's lock.
     pub(super) fn hold(&self, path: &str) -> Result<HeldDirectory> {
         let (fd, path) = self.directory(path)?;
-        let lock = DirectoryLock::of(directory_key(fd.as_fd())?);
+        let lock = inode::lock(Purpose::Entries, directory_key(fd.as_fd())?);
         Ok(HeldDirectory { fd, path, _lock: lock })
     }
 
@@ -187,7 +187,7 @@ fn resolve_at(
 }
 
 /// What tells a directory from all others.
-pub(super) fn directory_key(fd: BorrowedFd<'_>) -> std::result::Result<DirectoryKey, Errno> {
+pub(super) fn directory_key(fd: BorrowedFd<'_>) -> std::result::Result<InodeKey, Errno> {
     statx_fd(fd).map(|raw| (device(&raw), raw.stx_ino))
 }
 

@@ -217,14 +217,15 @@ impl LocalStream {
 
     /// The stream's bytes; none once it has become its file's data.
     fn data(&self) -> Result<Option<Vec<u8>>> {
-        loop {
-            let Some(attribute) = self.attribute()? else { return Ok(None) };
-            match read(&self.base, &attribute) {
-                // A rename came in between.
-                Err(Error::NotFound) if self.attribute()?.as_ref() != Some(&attribute) => {}
-                result => return result.map(Some),
-            }
+        let Some(attribute) = self.attribute()? else { return Ok(None) };
+        match read(&self.base, &attribute) {
+            Err(Error::NotFound) => {}
+            result => return result.map(Some),
         }
+        // A rename came in between, or is under way.
+        let _lock = self.base.lock_attributes();
+        let Some(attribute) = self.attribute()? else { return Ok(None) };
+        read(&self.base, &attribute).map(Some)
     }
 
     /// Changes the stream's bytes; none, and nothing is changed, once it has become its file's data.

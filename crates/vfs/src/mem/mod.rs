@@ -3,7 +3,9 @@
 mod handle;
 mod node;
 
-use crate::backend::{Actor, Backend, Capabilities, NamedIn, Opened, Parent, Space, Volume, Wanted};
+use crate::backend::{
+    Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Volume, Wanted,
+};
 use crate::error::{Error, Result};
 use crate::fold::fold;
 use crate::handle::Handle;
@@ -115,8 +117,8 @@ impl MemBackend {
         actor: &Actor,
         parent: &Parent,
         kind: Kind,
-        attributes: FileAttributes,
-        wanted: Wanted,
+        (attributes, wanted): (FileAttributes, Wanted),
+        complete: Complete<'_>,
     ) -> Result<Opened> {
         let _names = self.lock_names();
         let place = place_in(own(&*parent.handle)?, &parent.path)?;
@@ -127,8 +129,10 @@ impl MemBackend {
             return Err(Error::PathNotFound);
         }
         let node = Node::new(self.inodes.fetch_add(1, Ordering::Relaxed), kind, attributes, actor);
+        let made = opened(Arc::clone(&node), Arc::clone(&place.parent), place.real_path(), None, wanted)?;
+        complete(&made)?;
         place.insert(&place.name, &node);
-        opened(node, Arc::clone(&place.parent), place.real_path(), None, wanted)
+        Ok(made)
     }
 
     /// The place of a name that must stand for the handle's file.
@@ -223,15 +227,17 @@ impl Backend for MemBackend {
         Ok(NamedIn { directory: directory.handle, is_removable: true })
     }
 
-    fn create_file_in(
+    fn make_file_in(
         &self,
         actor: &Actor,
         parent: &Parent,
         attributes: FileAttributes,
         wanted: Wanted,
+        complete: Complete<'_>,
     ) -> Result<Opened> {
         let Some(stream) = parent.path.stream() else {
-            return self.create(actor, parent, Kind::File, attributes | FileAttributes::ARCHIVE, wanted);
+            let attributes = attributes | FileAttributes::ARCHIVE;
+            return self.create(actor, parent, Kind::File, (attributes, wanted), complete);
         };
         let file = own(&*parent.handle)?;
         {
@@ -242,19 +248,25 @@ impl Backend for MemBackend {
             inner.streams.insert(fold(stream), (stream.to_owned(), Vec::new()));
         }
         let (node, parent) = (Arc::clone(&file.node), Arc::clone(&file.parent));
-        opened(node, parent, file.path.clone(), Some(stream.to_owned()), wanted)
+        let made = opened(node, parent, file.path.clone(), Some(stream.to_owned()), wanted)?;
+        if let Err(error) = complete(&made) {
+            file.node.write().streams.remove(&fold(stream));
+            return Err(error);
+        }
+        Ok(made)
     }
 
-    fn create_directory_in(
+    fn make_directory_in(
         &self,
         actor: &Actor,
         parent: &Parent,
         attributes: FileAttributes,
+        complete: Complete<'_>,
     ) -> Result<Opened> {
         if parent.path.stream().is_some() {
             return Err(Error::NotADirectory);
         }
-        self.create(actor, parent, Kind::Directory, attributes, Wanted::READ)
+        self.create(actor, parent, Kind::Directory, (attributes, Wanted::READ), complete)
     }
 
     fn rename_in(

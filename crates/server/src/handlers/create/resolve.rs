@@ -1,5 +1,6 @@
 //! A name to an open handle, without side effects on what exists (MS-FSA 2.1.5.1).
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use registry::FileKey;
@@ -95,8 +96,9 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
             None if wish.encrypted => return Err(NtStatus::ACCESS_DENIED),
             None => match create_new(tree, &subject, wish) {
                 Ok(resolved) => return check_parent(request, resolved),
-                Err(vfs::Error::Exists) => {}
-                Err(error) => return Err(status(&error)),
+                Err(NotMade::Vfs(vfs::Error::Exists)) => {}
+                Err(NotMade::Vfs(error)) => return Err(status(&error)),
+                Err(NotMade::Refused(status)) => return Err(status),
             },
         }
     }
@@ -116,28 +118,49 @@ fn check_parent(request: &Request<'_>, resolved: Resolved) -> Result<Resolved, N
     }
 }
 
-/// Changes an existing file as its disposition says (MS-FSA 2.1.5.1.2.2), reserves space and sets extended
-/// attributes.
+/// Changes an existing file as its disposition says (MS-FSA 2.1.5.1.2.2). It, and a new stream, get extended
+/// attributes and space; a new file has them.
 pub(super) fn change(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> Result<(), NtStatus> {
-    let made = resolved.overwrites || resolved.action == CreateAction::CREATED;
+    let is_new_stream = resolved.action == CreateAction::CREATED && resolved.path.stream().is_some();
     if resolved.overwrites {
         overwrite(request, wish, resolved).map_err(|error| status(&error))?;
     }
     if resolved.overwrites && resolved.path.stream().is_none() {
         ea::clear(&*resolved.handle)?;
     }
-    if made && !wish.eas.is_empty() {
-        ea::set(&*resolved.handle, &wish.eas)?;
+    if resolved.overwrites || is_new_stream {
+        furnish(&*resolved.handle, &resolved.stat, wish)
+    } else {
+        Ok(())
+    }
+}
+
+/// Sets the extended attributes and reserves the space that a CREATE asks for.
+fn furnish(handle: &dyn Handle, stat: &Stat, wish: &Wish) -> Result<(), NtStatus> {
+    if !wish.eas.is_empty() {
+        ea::set(handle, &wish.eas)?;
     }
     match wish.allocation_size {
-        Some(bytes) if bytes > 0 && made && !resolved.stat.is_directory() => {
-            match resolved.handle.allocate(bytes) {
-                // A promise of space that the file system cannot make is no reason to refuse the file.
-                Ok(()) | Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
-                Err(error) => Err(status(&error)),
-            }
-        }
+        Some(bytes) if bytes > 0 && !stat.is_directory() => match handle.allocate(bytes) {
+            // A promise of space that the file system cannot make is no reason to refuse the file.
+            Ok(()) | Err(vfs::Error::NotSupported | vfs::Error::AccessDenied) => Ok(()),
+            Err(error) => Err(status(&error)),
+        },
         _ => Ok(()),
+    }
+}
+
+/// Why something was not made.
+enum NotMade {
+    /// The file system, or the descriptor of the directory.
+    Vfs(vfs::Error),
+    /// What the CREATE wants it to have cannot be had.
+    Refused(NtStatus),
+}
+
+impl From<vfs::Error> for NotMade {
+    fn from(error: vfs::Error) -> Self {
+        Self::Vfs(error)
     }
 }
 
@@ -231,9 +254,9 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
 }
 
 /// Creates what the name stands for, which no open of others can be in the way of.
-fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Resolved> {
+fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Resolved, NotMade> {
     if wish.path.is_root() && wish.path.stream().is_none() {
-        return Err(vfs::Error::Exists);
+        return Err(vfs::Error::Exists.into());
     }
     let parent = |path: &RelativePath| subject.backend.parent(subject.actor, path);
     match parent(&wish.path) {
@@ -241,6 +264,7 @@ fn create_new(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> vfs::Result<Re
         Err(vfs::Error::NotFound) if wish.path.stream().is_some() => {
             let file = create(tree, subject, wish, &parent(&wish.path.without_stream())?, None)?;
             let with_stream = Parent::of(Arc::clone(&file.handle), wish.path.clone())
+                .map_err(NotMade::from)
                 .and_then(|parent| create(tree, subject, wish, &parent, None));
             match with_stream {
                 Ok(stream) => Ok(Resolved { with_file: true, parent: file.parent, ..stream }),
@@ -282,47 +306,53 @@ fn create(
     wish: &Wish,
     parent: &Parent,
     granted: Option<(AccessMask, AccessMask)>,
-) -> vfs::Result<Resolved> {
+) -> Result<Resolved, NotMade> {
     let Subject { backend, actor, .. } = *subject;
     if !tree.maximal_access.contains(AccessMask::WRITE_DATA) {
-        return Err(vfs::Error::AccessDenied);
+        return Err(vfs::Error::AccessDenied.into());
     }
     // Whoever makes a file has every right to it, but through the share no more than the share gives (3.3.5.9). What
     // the privilege grants is not the share's.
     let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED | AccessMask::ACCESS_SYSTEM_SECURITY);
     if !tree.maximal_access.contains(asked) {
-        return Err(vfs::Error::AccessDenied);
+        return Err(vfs::Error::AccessDenied.into());
     }
     let owner = wish.security.as_ref().and_then(|descriptor| descriptor.owner);
     if owner.is_some_and(|owner| !subject.token.may_give(owner)) {
-        return Err(vfs::Error::AccessDenied);
+        return Err(vfs::Error::AccessDenied.into());
     }
     let inherited = subject.may_create(parent, wish.directory == Some(true))?;
     let attributes = wish.attributes.without(FileAttributes::NORMAL);
     let everything = wish.access.contains(AccessMask::MAXIMUM_ALLOWED);
     let as_creator = (if everything { tree.maximal_access } else { wish.access }, tree.maximal_access);
     let (access, mut maximal_access) = granted.unwrap_or(as_creator);
-    let opened = if wish.directory == Some(true) {
-        backend.create_directory_in(actor, parent, attributes)?
-    } else {
-        backend.create_file_in(actor, parent, attributes, wanted(access, wish.allocation_size.is_some()))?
-    };
-    let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
-    if path.stream().is_none() {
-        let (stat, token) = (&opened.stat, subject.token);
-        let (given, wished) = (inherited.as_ref(), wish.security.as_ref());
-        let endowed = security::endow(&*opened.handle, stat, token, given, wished);
-        match endowed {
-            Ok(Some(descriptor)) => maximal_access = maximal_access & subject.granted_by(&descriptor),
-            Ok(None) => {}
-            Err(error) => {
-                // A file that anybody may read is not what was asked for.
-                if let Err(error) = backend.remove(actor, &path, &*opened.handle) {
-                    tracing::warn!(%error, "a file without its security descriptor stays");
-                }
-                return Err(error);
-            }
+    let (descriptor, refused) = (Cell::new(None), Cell::new(None));
+    // A file that anybody may read, or one without its attributes, is not what was asked for.
+    let complete = |new: &vfs::Opened| {
+        if new.stream.is_some() {
+            return Ok(());
         }
+        let (handle, token) = (&*new.handle, subject.token);
+        let (given, wished) = (inherited.as_ref(), wish.security.as_ref());
+        descriptor.set(security::endow(handle, &new.stat, token, given, wished)?);
+        if wish.path.stream().is_some() {
+            return Ok(());
+        }
+        furnish(handle, &new.stat, wish).map_err(|status| {
+            refused.set(Some(status));
+            vfs::Error::NotSupported
+        })
+    };
+    let made = if wish.directory == Some(true) {
+        backend.make_directory_in(actor, parent, attributes, &complete)
+    } else {
+        let wanted = wanted(access, wish.allocation_size.is_some());
+        backend.make_file_in(actor, parent, attributes, wanted, &complete)
+    };
+    let opened = made.map_err(|error| refused.take().map_or(NotMade::Vfs(error), NotMade::Refused))?;
+    let path = real_path(&opened).map_err(|_| vfs::Error::InvalidName)?;
+    if let Some(descriptor) = descriptor.take() {
+        maximal_access = maximal_access & subject.granted_by(&descriptor);
     }
     Ok(Resolved {
         handle: opened.handle,

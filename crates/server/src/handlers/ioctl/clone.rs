@@ -12,13 +12,14 @@ use super::ranges::check_locks;
 use super::{Answer, done};
 use crate::bulkhead;
 use crate::connection::Request;
+use crate::handlers::write::check_range;
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
 
 /// Lets a range of the file be one of another on the disk, where the file system can.
 pub(super) async fn duplicate(
     request: &Request<'_>,
-    open: &Open,
+    open: &Arc<Open>,
     file: &OpenFile,
     ioctl: &IoctlRequest<'_>,
 ) -> Answer {
@@ -50,9 +51,16 @@ pub(super) async fn duplicate(
     }
     file.state().times.writing(&*file.handle);
     let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
-    let cloned = crate::blocking::run(move || to.duplicate_extents(&*from, start..end, target)).await?;
+    let (server, into, out_of) =
+        (Arc::clone(&request.connection.server), Arc::clone(open), Arc::clone(&source));
+    let cloned = crate::blocking::run(move || {
+        check_range(&server, &out_of, start, length, false)?;
+        check_range(&server, &into, target, length, true)?;
+        to.duplicate_extents(&*from, start..end, target).map_err(|error| of_vfs(&error))
+    })
+    .await?;
     // What fails halfway has changed the file too.
     crate::handlers::write::wrote(request, open, 0);
-    cloned.map_err(|error| of_vfs(&error))?;
+    cloned?;
     done(Vec::new())
 }

@@ -13,7 +13,7 @@ use super::ranges::check_locks;
 use super::{Answer, done};
 use crate::bulkhead;
 use crate::connection::{AnswerBuilder, Request};
-use crate::handlers::write::{Place, append, place};
+use crate::handlers::write::{Place, append, check_range, place};
 use crate::limits;
 use crate::open::{Open, OpenFile};
 use crate::server::Server;
@@ -78,13 +78,14 @@ pub(super) async fn copy(
     if !chunks.is_empty() {
         file.state().times.writing(&*file.handle);
     }
-    let target = Target {
-        server: Arc::clone(&request.connection.server),
+    let server = &request.connection.server;
+    let side = |open: &Arc<Open>, handle: &Arc<dyn Handle>| Side {
+        server: Arc::clone(server),
         open: Arc::clone(open),
-        handle: Arc::clone(&file.handle),
+        handle: Arc::clone(handle),
     };
-    let from = Arc::clone(&from.handle);
-    let (copied, result) = crate::blocking::run(move || copy_chunks(&*from, &target, &chunks)).await?;
+    let (from, to) = (side(&source, &from.handle), side(open, &file.handle));
+    let (copied, result) = crate::blocking::run(move || copy_chunks(&from, &to, &chunks)).await?;
     if copied.total_bytes_written != 0 {
         let now = request.connection.server.now();
         source.shared().count_read(copied.total_bytes_written.into(), now);
@@ -118,17 +119,27 @@ fn check(
     Ok(place)
 }
 
-/// The file that is copied to.
-struct Target {
-    server: Arc<Server>,
-    open: Arc<Open>,
-    handle: Arc<dyn Handle>,
+/// A file that is copied from or to. Each chunk asks about locks when it is its turn.
+pub(super) struct Side {
+    pub(super) server: Arc<Server>,
+    pub(super) open: Arc<Open>,
+    pub(super) handle: Arc<dyn Handle>,
 }
 
-impl Target {
-    fn write(&self, data: &[u8], place: Place) -> Result<usize, NtStatus> {
+impl Side {
+    /// Reads what there is of a range.
+    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, NtStatus> {
+        check_range(&self.server, &self.open, offset, buffer.len() as u64, false)?;
+        self.handle.read_at(buffer, offset).map_err(|error| of_vfs(&error))
+    }
+
+    /// Writes a range, less than all of it where there is no more space.
+    pub(super) fn write(&self, data: &[u8], place: Place) -> Result<usize, NtStatus> {
         match place {
-            Place::At(offset) => self.handle.write_at(data, offset).map_err(|error| of_vfs(&error)),
+            Place::At(offset) => {
+                check_range(&self.server, &self.open, offset, data.len() as u64, true)?;
+                self.handle.write_at(data, offset).map_err(|error| of_vfs(&error))
+            }
             Place::End => append(&self.server, &self.open, &*self.handle, data),
         }
     }
@@ -136,15 +147,15 @@ impl Target {
 
 /// Copies chunk by chunk; each is read as a whole first, so that ranges of one file may overlap.
 fn copy_chunks(
-    from: &dyn Handle,
-    to: &Target,
+    from: &Side,
+    to: &Side,
     chunks: &[(CopyChunk, Place)],
 ) -> (CopyChunkResponse, Result<(), NtStatus>) {
     let mut copied = CopyChunkResponse::default();
     let mut buffer = Vec::new();
     for (chunk, place) in chunks {
         buffer.resize(chunk.length as usize, 0);
-        let read = from.read_at(&mut buffer, chunk.source_offset).map_err(|error| of_vfs(&error));
+        let read = from.read(&mut buffer, chunk.source_offset);
         let written = read.and_then(|read| {
             // The source was cut off meanwhile.
             let data = buffer.get(..read).filter(|data| data.len() == buffer.len());

@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use vfs::Handle;
 use wire::ioctl::CopyChunkResponse;
 use wire::{AccessMask, NtStatus};
 
 use super::ranges::check_locks;
 use super::stream::{self, Use};
-use super::{Answer, copy};
+use super::{Answer, copy, copy::Side};
 use crate::connection::{AnswerBuilder, Request};
+use crate::handlers::write::Place;
 use crate::limits::COPY_CHUNK_BYTES;
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
@@ -38,7 +38,7 @@ pub(super) async fn copy(
             streams.push((from, stream::open(request, answer, open, &stream.name, Use::Overwrite).await?));
         }
     }
-    let pairs: Vec<(&Open, &Open)> = std::iter::once((&**source, &**open))
+    let pairs: Vec<(&Arc<Open>, &Arc<Open>)> = std::iter::once((source, open))
         .chain(streams.iter().map(|(from, to)| (from.open(), to.open())))
         .collect();
     for &(from, to) in &pairs {
@@ -46,12 +46,13 @@ pub(super) async fn copy(
         check_locks(request, to, 0, u64::MAX, true)?;
     }
     file.state().times.writing(&*file.handle);
-    let handle = |open: &Open| open.file().map(|file| Arc::clone(&file.handle));
-    let handles: Vec<Handles> = pairs
-        .iter()
-        .filter_map(|(from, to)| Some(Handles { from: handle(from)?, to: handle(to)? }))
-        .collect();
-    let copied = crate::blocking::run(move || copy_all(&handles)).await?;
+    let side = |open: &Arc<Open>| {
+        let handle = Arc::clone(&open.file()?.handle);
+        Some(Side { server: Arc::clone(&request.connection.server), open: Arc::clone(open), handle })
+    };
+    let sides: Vec<(Side, Side)> =
+        pairs.iter().filter_map(|(from, to)| Some((side(from)?, side(to)?))).collect();
+    let copied = crate::blocking::run(move || copy_all(&sides)).await?;
     // What was copied until something failed is told of too.
     let now = request.connection.server.now();
     for ((from, to), bytes) in pairs.into_iter().zip(&copied.bytes) {
@@ -59,38 +60,32 @@ pub(super) async fn copy(
         from.shared().count_read(bytes.into(), now);
         crate::handlers::write::wrote(request, to, bytes);
     }
-    copied.result.map_err(|error| of_vfs(&error))?;
+    copied.result?;
     let bytes = copied.bytes.first().and_then(|bytes| u32::try_from(*bytes).ok()).unwrap_or(u32::MAX);
     let response = CopyChunkResponse { total_bytes_written: bytes, ..CopyChunkResponse::default() };
     Ok((NtStatus::SUCCESS, copy::encoded(response)))
-}
-
-/// What is copied from and to.
-struct Handles {
-    from: Arc<dyn Handle>,
-    to: Arc<dyn Handle>,
 }
 
 /// What came of a copy.
 struct Copied {
     /// How many bytes of the file, and of each stream, as far as it came.
     bytes: Vec<u64>,
-    result: vfs::Result<()>,
+    result: Result<(), NtStatus>,
 }
 
 /// Copies the first pair with its extended attributes, and the data of the others.
-fn copy_all(pairs: &[Handles]) -> Copied {
+fn copy_all(pairs: &[(Side, Side)]) -> Copied {
     let mut bytes = Vec::with_capacity(pairs.len());
     let mut copy = || {
-        for Handles { from, to } in pairs {
+        for (from, to) in pairs {
             let mut done = 0;
-            let copied = copy_data(&**from, &**to, &mut done);
+            let copied = copy_data(from, to, &mut done);
             bytes.push(done);
             copied?;
         }
-        let Some(Handles { from, to }) = pairs.first() else { return Ok(()) };
-        for xattr in optional(from.xattrs())? {
-            to.set_xattr(&xattr.name, &xattr.value)?;
+        let Some((from, to)) = pairs.first() else { return Ok(()) };
+        for xattr in optional(from.handle.xattrs()).map_err(|error| of_vfs(&error))? {
+            to.handle.set_xattr(&xattr.name, &xattr.value).map_err(|error| of_vfs(&error))?;
         }
         Ok(())
     };
@@ -98,18 +93,18 @@ fn copy_all(pairs: &[Handles]) -> Copied {
     Copied { bytes, result }
 }
 
-fn copy_data(from: &dyn Handle, to: &dyn Handle, done: &mut u64) -> vfs::Result<()> {
+fn copy_data(from: &Side, to: &Side, done: &mut u64) -> Result<(), NtStatus> {
     let mut buffer = vec![0; COPY_CHUNK_BYTES as usize];
     loop {
-        let read = from.read_at(&mut buffer, *done)?;
+        let read = from.read(&mut buffer, *done)?;
         let data = buffer.get(..read).unwrap_or_default();
         if data.is_empty() {
-            return to.set_size(*done);
+            return to.handle.set_size(*done).map_err(|error| of_vfs(&error));
         }
-        let written = to.write_at(data, *done)?;
+        let written = to.write(data, Place::At(*done))?;
         *done = done.saturating_add(written as u64);
         if written < data.len() {
-            return Err(vfs::Error::NoSpace);
+            return Err(of_vfs(&vfs::Error::NoSpace));
         }
     }
 }

@@ -12,6 +12,7 @@ use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::{Answer, done};
 use crate::connection::Request;
+use crate::handlers::write::check_range;
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
 
@@ -100,7 +101,7 @@ pub(super) fn set_sparse(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>)
 /// MS-FSA 2.1.5.10.38.
 pub(super) async fn zero(
     request: &Request<'_>,
-    open: &Open,
+    open: &Arc<Open>,
     file: &OpenFile,
     ioctl: &IoctlRequest<'_>,
 ) -> Answer {
@@ -114,11 +115,16 @@ pub(super) async fn zero(
     }
     check_locks(request, open, start, length, true)?;
     file.state().times.writing(&*file.handle);
-    let handle = Arc::clone(&file.handle);
-    let zeroed = crate::blocking::run(move || handle.zero(start..start.saturating_add(length))).await?;
+    let (handle, server, asking) =
+        (Arc::clone(&file.handle), Arc::clone(&request.connection.server), Arc::clone(open));
+    let zeroed = crate::blocking::run(move || {
+        check_range(&server, &asking, start, length, true)?;
+        handle.zero(start..start.saturating_add(length)).map_err(|error| of_vfs(&error))
+    })
+    .await?;
     // What fails halfway has changed the file too.
     crate::handlers::write::wrote(request, open, 0);
-    zeroed.map_err(|error| of_vfs(&error))?;
+    zeroed?;
     done(Vec::new())
 }
 
@@ -130,11 +136,5 @@ pub(super) fn check_locks(
     length: u64,
     writes: bool,
 ) -> Result<(), NtStatus> {
-    if !open.shared().has_locks() {
-        return Ok(());
-    }
-    let server = &request.connection.server;
-    let checked =
-        server.registry.lock("ioctl").check_io(open.file_id(), offset, length, writes, server.now());
-    checked.map_err(crate::status::of_io_refusal)
+    check_range(&request.connection.server, open, offset, length, writes)
 }

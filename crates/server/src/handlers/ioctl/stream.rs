@@ -49,7 +49,7 @@ pub(super) struct StreamOpen {
 
 impl StreamOpen {
     /// The open, as the registry and those who watch know it.
-    pub(super) fn open(&self) -> &Open {
+    pub(super) fn open(&self) -> &Arc<Open> {
         &self.open
     }
 }
