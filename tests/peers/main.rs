@@ -21,6 +21,7 @@ mod hang;
 mod hostile;
 mod kernel;
 mod kind_close;
+mod late;
 mod logon;
 mod mount_faults;
 mod moves;

@@ -133,6 +133,13 @@ pub trait Backend: Send + Sync {
     /// a symlink is removed itself, a directory must be empty. A path with a stream removes the stream.
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()>;
 
+    /// What is known already against [`Self::remove`]: [`crate::Error::ReadOnly`], [`crate::Error::AccessDenied`]
+    /// where the directory does not let `actor`, [`crate::Error::Undeletable`], [`crate::Error::Replaced`]. That
+    /// nothing is known is no promise.
+    fn check_removable(&self, _actor: &Actor, _path: &RelativePath, _handle: &dyn Handle) -> Result<()> {
+        Ok(())
+    }
+
     /// [`Self::create_file_in`] for a caller that decides nothing by the directory.
     fn create_file(
         &self,

@@ -132,6 +132,7 @@ impl State {
             Error::IsADirectory,
             Error::Exists,
             Error::AccessDenied,
+            Error::Undeletable,
             Error::NotEmpty,
             Error::Loop,
             Error::TooManyLinks,

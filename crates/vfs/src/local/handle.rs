@@ -4,7 +4,7 @@ use super::directory::LocalCursor;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
-use super::{clone, flush, link, names, rights, stream, xattr};
+use super::{clone, closing, flush, link, names, rights, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr};
@@ -288,6 +288,10 @@ impl Handle for LocalHandle {
 
     fn flush(&self) -> Result<()> {
         flush::flush(self)
+    }
+
+    fn ask_closing(&self) -> Result<()> {
+        if self.has_data() && self.wanted.write { Ok(closing::ask(self.fd())?) } else { Ok(()) }
     }
 
     fn set_size(&self, size: u64) -> Result<()> {

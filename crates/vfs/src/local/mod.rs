@@ -5,6 +5,7 @@
 
 mod change;
 mod clone;
+mod closing;
 mod credentials;
 mod directory;
 mod dosattrib;
@@ -218,6 +219,10 @@ impl Backend for LocalBackend {
 
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
         change::remove(&self.root, actor, path, change::own(handle)?)
+    }
+
+    fn check_removable(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
+        entry::check_removable(&self.root, actor, path, change::own(handle)?)
     }
 
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool> {

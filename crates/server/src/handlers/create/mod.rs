@@ -261,9 +261,7 @@ fn act(
     let server = &request.connection.server;
     let changed = resolve::change(request, wish, &resolved);
     let file = open.file().ok_or(NtStatus::INTERNAL_ERROR)?;
-    if resolved.overwrites {
-        file.state().times.catch_up(&*file.handle);
-    }
+    let changed = changed.and_then(|()| if resolved.overwrites { file.catch_up() } else { Ok(()) });
     let stat = changed.and_then(|()| file.stat().map_err(|error| crate::status::of_vfs(&error)));
     let stat = match stat {
         Ok(stat) => stat,

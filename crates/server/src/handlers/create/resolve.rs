@@ -204,6 +204,12 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     let path = real_path(&opened)?;
     let maximal_access = maximal_access(tree, subject, wish, &path, &*opened.handle, &opened.stat);
     let access = granted(wish, maximal_access, &opened.stat)?;
+    if wish.delete_on_close {
+        if path.is_root() && path.stream().is_none() {
+            return Err(NtStatus::CANNOT_DELETE);
+        }
+        backend.check_removable(actor, &path, &*opened.handle).map_err(|error| status(&error))?;
+    }
     if maximum_allowed {
         let needed = wanted(access, wish.overwrites());
         if needed != Wanted::NOTHING {
