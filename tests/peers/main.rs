@@ -28,6 +28,7 @@ mod moves;
 mod names;
 mod net_use;
 mod ownership;
+mod paths;
 mod protection;
 mod raw;
 mod reload;

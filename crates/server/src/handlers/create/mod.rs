@@ -12,7 +12,7 @@ mod quota;
 mod resolve;
 mod symlink;
 
-pub(crate) use decode::{path_status, relative_path};
+pub(crate) use decode::{canonical, path_status, relative_path};
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Asked::Reclaim(asked) => return durable::reclaim(request, answer, &asked),
     };
     match open(request, answer, &wish).await {
-        Err(NtStatus::STOPPED_ON_SYMLINK) => symlink::stop(request, answer, &wish.path),
+        Err(NtStatus::STOPPED_ON_SYMLINK) => symlink::stop(request, answer, &wish),
         outcome => outcome,
     }
 }
