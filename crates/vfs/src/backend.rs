@@ -30,8 +30,9 @@ pub trait Backend: Send + Sync {
         self.open(actor, path, wanted)
     }
 
-    /// The first symlink on the way of a path that [`Self::open`] answered [`crate::Error::Loop`]; none where
-    /// there is none that is a client's to follow.
+    /// The first symlink on the way of a path that is a client's to follow: one of the file system's where the share
+    /// leaves these to its clients (what [`Self::open`] answers with [`crate::Error::Loop`]), and everywhere one that is
+    /// kept as reparse data. None where there is none.
     fn first_symlink(&self, _actor: &Actor, _path: &RelativePath) -> Result<Option<Symlink>> {
         Ok(None)
     }
@@ -289,8 +290,22 @@ impl Wanted {
 pub struct Symlink {
     /// How many of the path's last components come after it.
     pub components_behind: usize,
-    /// Where it leads, relative to its directory, with `/` between the components; it does not leave the share.
-    pub target: String,
+    /// Where it leads: see [`Target`].
+    pub target: Target,
+}
+
+/// Where a symlink leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Relative to its directory, with `/` between the components; it does not leave the share.
+    Relative(String),
+    /// Where the client says that made it, in the words of its own name space (MS-FSCC 2.1.2.4); nobody else follows it.
+    Absolute {
+        /// `SubstituteName`.
+        substitute: String,
+        /// `PrintName`.
+        print: String,
+    },
 }
 
 /// What holds a name: see [`Backend::parent`].
@@ -354,6 +369,8 @@ wire::bit_mask! {
         REPARSE_POINTS = 0x80,
         /// [`Handle::duplicate_extents`] works.
         BLOCK_CLONES = 0x100,
+        /// [`Backend::make_symlink`] works: symlinks are the file system's, and shown as such.
+        SYMLINKS = 0x200,
     }
 }
 

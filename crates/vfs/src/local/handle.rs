@@ -385,6 +385,11 @@ impl Handle for LocalHandle {
     }
 
     fn set_attributes(&self, attributes: FileAttributes) -> Result<()> {
+        if self.kind() == Kind::Symlink {
+            // It has no others and cannot have any; clients take READONLY away before they remove it.
+            let others = (attributes & SETTABLE_ATTRIBUTES).without(FileAttributes::ARCHIVE);
+            return if others.is_none() { Ok(()) } else { Err(Error::NotSupported) };
+        }
         metadata::update(self.fd(), |stat| {
             let kept = stat.attributes & DERIVED_ATTRIBUTES;
             let attributes = kept | (attributes & SETTABLE_ATTRIBUTES);

@@ -98,7 +98,7 @@ impl LocalBackend {
             capabilities |= Capabilities::BLOCK_CLONES;
         }
         if !options.follow_symlinks {
-            capabilities |= Capabilities::REPARSE_POINTS;
+            capabilities |= Capabilities::REPARSE_POINTS | Capabilities::SYMLINKS;
         }
         let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
         let root = Arc::new(Root::new(fd, Credentials::current()?, options)?);

@@ -1,7 +1,8 @@
 //! CREATE that meets a symlink on its way: the client follows it (MS-SMB2 2.2.2.2.1).
 
+use vfs::Target;
 use wire::msg::{SymlinkErrorResponse, SymlinkFlags};
-use wire::utf16::{encode_utf16le, units};
+use wire::utf16::{units, utf16le};
 use wire::{NtStatus, Utf16};
 
 use super::decode::Wish;
@@ -9,21 +10,27 @@ use crate::connection::{AnswerBuilder, Outcome, Request};
 use crate::handlers::{actor, put_error_data};
 use crate::status::of_vfs;
 
-/// Tells the client where the symlink leads, if that is nowhere outside the share.
+/// Tells the client where the symlink leads, if that is not out of the share on this machine.
 pub(super) fn stop(request: &Request<'_>, answer: &mut AnswerBuilder, wish: &Wish) -> Outcome {
     let backend = request.tree()?.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
     let found = backend.first_symlink(&actor(request)?, &wish.path).map_err(|error| of_vfs(&error))?;
     // Symlinks that the server follows turned in a circle.
     let link = found.ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)?;
-    let mut target = Vec::new();
-    encode_utf16le(&link.target.replace('/', "\\"), &mut target);
-    let target = Utf16::new(&target).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+    let (flags, substitute, print) = match link.target {
+        Target::Relative(target) => {
+            let target = target.replace('/', "\\");
+            (SymlinkFlags::RELATIVE, target.clone(), target)
+        }
+        Target::Absolute { substitute, print } => (SymlinkFlags::NONE, substitute, print),
+    };
+    let (substitute, print) = (utf16le(&substitute), utf16le(&print));
+    let name = |bytes| Utf16::new(bytes).map_err(|_| NtStatus::INTERNAL_ERROR);
     let mut data = Vec::new();
     SymlinkErrorResponse {
         unparsed_path_length: unparsed_bytes(&wish.written, link.components_behind),
-        flags: SymlinkFlags::RELATIVE,
-        substitute_name: target,
-        print_name: target,
+        flags,
+        substitute_name: name(&substitute)?,
+        print_name: name(&print)?,
     }
     .encode(&mut data);
     put_error_data(request, answer, &data);
