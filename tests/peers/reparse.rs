@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use client::smb::{CreateParameters, Tree};
 use testkit::{Setup, Subject};
 use wire::fscc::FileInfoClass;
+use wire::fscc::file_info::BasicInfo;
 use wire::ioctl::{FsctlCode, ReparseData, ReparseTag, SymlinkData};
+use wire::layout::FixedLayout;
 use wire::msg::{
     AdditionalInformation, CreateDisposition, CreateOptions, ErrorResponse, InfoType, SymlinkErrorResponse,
     SymlinkFlags,
@@ -126,7 +128,7 @@ async fn clients_make_symlinks_that_stay_inside() {
     let code = FsctlCode::SET_REPARSE_POINT;
     for (input, status) in [
         (symlink_data(r"..\x", true), NtStatus::ACCESS_DENIED),
-        (symlink_data(r"\??\C:\x", false), NtStatus::NOT_SUPPORTED),
+        (symlink_data(r"\x", true), NtStatus::IO_REPARSE_DATA_INVALID),
         (vec![0; 7], NtStatus::IO_REPARSE_DATA_INVALID),
         (buffer(ReparseTag(1), Some(Guid::default()), &[]), NtStatus::IO_REPARSE_TAG_INVALID),
         (vec![0x0c, 0, 0, 0xa0, 9, 0, 0, 0, 1], NtStatus::IO_REPARSE_DATA_INVALID),
@@ -139,7 +141,7 @@ async fn clients_make_symlinks_that_stay_inside() {
         .query_info(InfoType::FILE, FileInfoClass::ATTRIBUTE_TAG.0, AdditionalInformation::NONE, 8)
         .await
         .expect("tag");
-    assert_eq!(basic[..], [0, 4, 0, 0, 0x0c, 0, 0, 0xa0]);
+    assert_eq!(basic[..], [0x20, 4, 0, 0, 0x0c, 0, 0, 0xa0]);
     link.close().await.expect("close");
     assert_eq!(fs::read_link(directory.join("link")).expect("a symlink"), PathBuf::from("there"));
 
@@ -148,11 +150,149 @@ async fn clients_make_symlinks_that_stay_inside() {
     down.ioctl(code, &symlink_data(r".\sub\deep", true), 0).await.expect("set");
     down.close().await.expect("close");
     assert_eq!(target_of(&data, "dir").await, Ok(String::from(r"sub\deep")));
+    drop(subject);
+}
 
-    let other = tree(&subject, "alice", "other").await;
-    let followed = other.create(&new_file("link")).await.expect("create");
-    let refused = followed.ioctl(code, &symlink_data("x", true), 0).await.expect_err("a refusal");
-    assert!(refused.is(NtStatus::NOT_SUPPORTED), "{refused}");
+/// What a plain open of a name is told of an absolute symlink: the target, how to show it, and how many bytes are left.
+async fn stopped_on_absolute(tree: &Tree, name: &str) -> (String, String, u16) {
+    let part = CreateParameters::open(name).part().expect("a request");
+    let answer = tree.connection().request(tree.scope(), part).await.expect("an answer");
+    assert_eq!(answer.status(), NtStatus::STOPPED_ON_SYMLINK, "{name}");
+    let error = ErrorResponse::decode(&answer.message).expect("an error");
+    let context = error.contexts().iter().next().expect("a context").expect("a good one");
+    let link = SymlinkErrorResponse::decode(context.data).expect("a symlink");
+    assert_eq!(link.flags, SymlinkFlags::NONE);
+    let text = |name: Utf16<'_>| name.to_string().expect("a name");
+    (text(link.substitute_name), text(link.print_name), link.unparsed_path_length)
+}
+
+async fn set_attributes(
+    link: &client::smb::File,
+    attributes: FileAttributes,
+) -> Result<(), Option<NtStatus>> {
+    let info = BasicInfo { attributes, ..BasicInfo::default() };
+    let mut data = Vec::new();
+    info.encode(&mut data);
+    let set = link.set_info(InfoType::FILE, FileInfoClass::BASIC.0, AdditionalInformation::NONE, &data).await;
+    set.map_err(|error| error.status())
+}
+
+#[tokio::test]
+async fn symlinks_to_other_machines_are_kept_for_clients() {
+    let (subject, data, directory) = shown().await;
+    let code = FsctlCode::SET_REPARSE_POINT;
+    for (name, target, is_directory) in
+        [("unc", r"\??\UNC\host\share\x", false), ("drive", r"\??\C:\x", true)]
+    {
+        let mut parameters = new_file(name);
+        if is_directory {
+            parameters.options = CreateOptions::DIRECTORY_FILE;
+        }
+        let link = data.create(&parameters).await.expect("create");
+        let mut reparse = Vec::new();
+        SymlinkData { substitute_name: target, print_name: "shown", relative: false }.encode(&mut reparse);
+        let reparse = buffer(ReparseTag::SYMLINK, None, &reparse);
+        link.ioctl(code, &reparse, 0).await.expect("set");
+        assert_eq!(link.ioctl(FsctlCode::GET_REPARSE_POINT, &[], 4096).await.expect("get")[..], reparse);
+        link.close().await.expect("close");
+        // Nothing that a local process would follow.
+        assert!(!directory.join(name).is_symlink());
+
+        let told = |left: &str| (target.to_owned(), String::from("shown"), 2 * left.len() as u16);
+        assert_eq!(stopped_on_absolute(&data, name).await, told(""));
+        assert_eq!(stopped_on_absolute(&data, &format!(r"{name}\a\b")).await, told(r"\a\b"));
+        assert_eq!(stopped_on_absolute(&data, &format!(r"{name}\a")).await, told(r"\a"));
+        let into = CreateParameters { disposition: CreateDisposition::OPEN_IF, ..CreateParameters::open("") };
+        let inside = format!(r"{name}\new");
+        let refused = data.create(&CreateParameters { name: &inside, ..into }).await.expect_err("a symlink");
+        assert!(refused.is(NtStatus::STOPPED_ON_SYMLINK), "{refused}");
+
+        let link = data.create(&link_itself(name)).await.expect("the link");
+        let kind = if is_directory { FileAttributes::DIRECTORY } else { FileAttributes::ARCHIVE };
+        assert_eq!(link.created.attributes, kind | FileAttributes::REPARSE_POINT);
+        assert_eq!(set_attributes(&link, FileAttributes::NORMAL).await, Ok(()));
+        link.set_delete_on_close(true).await.expect("delete");
+        link.close().await.expect("close");
+        assert!(!directory.join(name).exists());
+    }
+    drop(subject);
+}
+
+#[tokio::test]
+async fn symlinks_are_removed_by_who_makes_them_writable_first() {
+    let (subject, data, directory) = shown().await;
+    fs::create_dir(directory.join("d")).expect("mkdir");
+    symlink("nowhere", directory.join("file")).expect("symlink");
+    symlink("/etc/passwd", directory.join("absolute")).expect("symlink");
+    symlink("d", directory.join("directory")).expect("symlink");
+    for (name, shown) in [
+        ("file", FileAttributes::ARCHIVE),
+        ("absolute", FileAttributes::ARCHIVE),
+        ("directory", FileAttributes::DIRECTORY),
+    ] {
+        let link = data.create(&link_itself(name)).await.expect("the link");
+        let attributes = link.created.attributes;
+        assert_eq!(attributes, shown | FileAttributes::REPARSE_POINT, "{name}");
+        assert_eq!(
+            set_attributes(&link, FileAttributes::HIDDEN).await,
+            Err(Some(NtStatus::NOT_SUPPORTED)),
+            "{name}"
+        );
+        for wanted in [attributes, FileAttributes::NORMAL] {
+            assert_eq!(set_attributes(&link, wanted).await, Ok(()), "{name}");
+        }
+        link.set_delete_on_close(true).await.expect("delete");
+        link.close().await.expect("close");
+        assert!(!directory.join(name).is_symlink(), "{name}");
+    }
+    drop(subject);
+}
+
+/// Where the server follows the file system's symlinks, those of clients are theirs: it follows none of them.
+#[tokio::test]
+async fn clients_make_symlinks_where_the_server_follows_those_of_others() {
+    let subject = Subject::start(&Setup::default());
+    let (data, directory) = (tree(&subject, "alice", "data").await, subject.share_dir("data"));
+    let code = FsctlCode::SET_REPARSE_POINT;
+    let make = async |name: &str, target: &str| {
+        let link = data.create(&new_file(name)).await.expect("create");
+        let made = link.ioctl(code, &symlink_data(target, true), 0).await;
+        link.close().await.expect("close");
+        made.map(drop).map_err(|error| error.status())
+    };
+    for name in ["d", r"d\deep"] {
+        let made =
+            CreateParameters { disposition: CreateDisposition::CREATE, ..CreateParameters::directory(name) };
+        data.create(&made).await.expect("mkdir").close().await.expect("close");
+    }
+    let there = data.create(&CreateParameters::read_write(r"d\there")).await.expect("create");
+    there.close().await.expect("close");
+    assert_eq!(make("link", r"d\there").await, Ok(()));
+    assert_eq!(make(r"d\up", r"..\d\deep").await, Ok(()));
+    assert_eq!(make("dangling", "later").await, Ok(()));
+    assert_eq!(make(r"d\out", r"..\..\x").await, Err(Some(NtStatus::ACCESS_DENIED)));
+    assert!(!directory.join("link").is_symlink(), "the file system is not asked to follow it");
+
+    assert_eq!(target_of(&data, "LINK").await, Ok(String::from(r"d\there")));
+    assert_eq!(stopped(&data, "link").await, (String::from(r"d\there"), 0));
+    assert_eq!(stopped(&data, "dangling").await, (String::from("later"), 0));
+    assert_eq!(stopped(&data, r"d\\up\\f:s").await, (String::from(r"..\d\deep"), 10));
+    // One that was moved to where it would lead out is told to nobody.
+    let moved = directory.join("up");
+    fs::rename(directory.join("d/up"), &moved).expect("rename");
+    assert_eq!(opens(&data, "up").await, Err(Some(NtStatus::ACCESS_DENIED)));
+    fs::rename(&moved, directory.join("d/up")).expect("rename");
+
+    let root = data.create(&CreateParameters::directory("")).await.expect("the root");
+    let listed = root.list(FileInfoClass::ID_BOTH_DIRECTORY, "link").all(100).await.expect("a listing");
+    assert_eq!(listed[0].fields.attributes, FileAttributes::REPARSE_POINT | FileAttributes::ARCHIVE);
+    assert_eq!(listed[0].fields.reparse_tag, ReparseTag::SYMLINK.0);
+    root.close().await.expect("close");
+
+    let link = data.create(&link_itself("link")).await.expect("the link");
+    link.set_delete_on_close(true).await.expect("delete");
+    link.close().await.expect("close");
+    assert!(!directory.join("link").exists() && directory.join("d/there").exists());
 }
 
 #[tokio::test]

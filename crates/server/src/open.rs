@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use registry::{GrantedOpen, OpenShared, Time};
 use vfs::RelativePath;
 use wire::msg::{CreateAction, CreateOptions};
-use wire::{AccessMask, FileGlobalId, FileId, Guid};
+use wire::{AccessMask, FileGlobalId, FileId, Guid, NtStatus};
 
 use crate::pipes::Pipe;
 use crate::replay::{ChannelCounts, LockSequences};
 use crate::session::Session;
+use crate::status::of_vfs;
 use crate::tree::Tree;
 
 /// An open; attached to the registry's (MS-SMB2 3.3.1.10).
@@ -106,8 +107,20 @@ pub(crate) struct FileState {
     pub(crate) reserved: Option<u64>,
     /// What of the file's times is this open's.
     pub(crate) times: crate::times::Times,
+    /// What has failed of the open's end.
+    pub(crate) late: Option<NtStatus>,
     /// The listing under way.
     pub(crate) listing: Option<crate::handlers::query_directory::Listing>,
+}
+
+impl FileState {
+    /// Notes that something of the open's end has failed: of several the first.
+    pub(crate) fn fail(&mut self, outcome: vfs::Result<()>) {
+        if let Err(error) = outcome {
+            let status = of_vfs(&error);
+            self.late.get_or_insert(status);
+        }
+    }
 }
 
 impl Open {
@@ -307,6 +320,18 @@ impl OpenFile {
         if self.keeps_times.load(Ordering::Relaxed) {
             self.state().times.changed_by_self(&*self.handle);
         }
+    }
+
+    /// Lets LastWriteTime show what was written.
+    pub(crate) fn catch_up(&self) -> Result<(), NtStatus> {
+        self.state().times.catch_up(&*self.handle).map_err(|error| of_vfs(&error))
+    }
+
+    /// Brings the file's times to what they are when the open ends.
+    pub(crate) fn finish_times(&self) {
+        let mut state = self.state();
+        let finished = state.times.finish(&*self.handle);
+        state.fail(finished);
     }
 
     /// Notes that data are written through it.

@@ -4,7 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use registry::{AwaitedBreak, BreakKind, Cancelled, Dropped, Effects, Outcome, Removal, RequestKey, Rest};
+use registry::{
+    AwaitedBreak, BreakKind, Cancelled, CloseReason, Dropped, Effects, Outcome, Removal, RequestKey, Rest,
+};
 use tokio::sync::oneshot;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
@@ -222,11 +224,9 @@ impl Server {
     fn finish_open(&self, dropped: &Dropped<SmbShell>, flushes: bool) {
         let Some(file) = dropped.attached.file() else { return };
         let writes = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
-        if flushes
-            && dropped.attached.access().intersects(writes)
-            && let Err(error) = file.handle.flush()
-        {
-            tracing::warn!(%error, path = %file.path(), "cannot flush a file; what was written to it may be lost");
+        if flushes && dropped.attached.access().intersects(writes) {
+            let flushed = file.handle.flush();
+            file.state().fail(flushed);
         }
         let watch = file.state().watch.take();
         if let Some(watch) = watch {
@@ -238,16 +238,41 @@ impl Server {
             self.watches.deleting(dropped.attached.tree(), &file.path());
         }
         for removal in &dropped.removals {
-            self.remove_name(removal, removal.by == dropped.global_id);
+            let removed = self.remove_name(removal, removal.by == dropped.global_id);
+            file.state().fail(removed);
             self.registry.lock("removed").removed(removal);
             self.vanished.notify_waiters();
+        }
+        self.report_late(dropped, file);
+    }
+
+    /// Logs what has failed of an open's end where no CLOSE is there to be told.
+    fn report_late(&self, dropped: &Dropped<SmbShell>, file: &OpenFile) {
+        let Some(status) = file.state().late else { return };
+        let user = dropped.attached.session().user().map(|user| user.name.clone()).unwrap_or_default();
+        let (share, path) = (&*dropped.share, &*dropped.path);
+        match dropped.reason {
+            CloseReason::ClientClose => tracing::info!(share, path, user, %status, "a CLOSE fails"),
+            reason => tracing::warn!(
+                share,
+                path,
+                user,
+                %status,
+                ?reason,
+                "a file is closed without its client, and not all that the client was promised is done"
+            ),
         }
     }
 
     /// What an open leaves of itself in its file and in the directory's listing (MS-FSA 2.1.5.5).
     fn finish_file(&self, dropped: &Dropped<SmbShell>, file: &OpenFile) {
         let open = &dropped.attached;
-        file.state().times.finish(&*file.handle);
+        file.finish_times();
+        // What is removed next need not be written first.
+        if file.was_written() && !dropped.delete_on_close_now {
+            let closing = file.handle.ask_closing();
+            file.state().fail(closing);
+        }
         if file.is_directory {
             if std::mem::take(&mut file.state().leased)
                 && let Some(directory) = dropped.target.file()
@@ -271,14 +296,17 @@ impl Server {
 
     /// Removes the name or the stream that a pending delete was of, now that its last open is gone (MS-FSA 2.1.5.5): as
     /// the open that asked for it knows it, with the rights of its user.
-    fn remove_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) {
+    fn remove_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) -> vfs::Result<()> {
         let open = &removal.attached;
-        let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return };
+        let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return Ok(()) };
         let is_stream = file.is_stream;
         let path = file.path();
-        if let Err(error) = backend.remove(open.actor(), &path, &*file.handle) {
-            tracing::warn!(%error, path = %path, "cannot delete a file on close; it stays");
-            return;
+        match backend.remove(open.actor(), &path, &*file.handle) {
+            // Somebody else has removed it.
+            Err(vfs::Error::NotFound | vfs::Error::PathNotFound) => return Ok(()),
+            // FILE_DELETE_ON_CLOSE asks nothing of a directory and takes it only if it is empty: so does Windows.
+            Err(vfs::Error::NotEmpty) if file.deletes_on_close() => return Ok(()),
+            removed => removed?,
         }
         let (action, what) = match (is_stream, file.is_directory) {
             (true, _) => (NotifyAction::REMOVED_STREAM, CompletionFilter::STREAM_NAME),
@@ -291,6 +319,7 @@ impl Server {
             let parent_key = open.parent_key().filter(|_| is_by_last);
             self.relisted(open.tree(), &path, parent_key);
         }
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) fn of_vfs(error: &vfs::Error) -> NtStatus {
         Error::IsADirectory => NtStatus::FILE_IS_A_DIRECTORY,
         Error::Exists => NtStatus::OBJECT_NAME_COLLISION,
         Error::AccessDenied => NtStatus::ACCESS_DENIED,
+        Error::Undeletable => NtStatus::CANNOT_DELETE,
         Error::NotEmpty => NtStatus::DIRECTORY_NOT_EMPTY,
         Error::Loop => NtStatus::OBJECT_PATH_NOT_FOUND,
         Error::TooManyLinks => NtStatus::TOO_MANY_LINKS,

@@ -187,15 +187,16 @@ impl Times {
     }
 
     /// Lets LastWriteTime show what was written: FLUSH and most of SET_INFO do.
-    pub(crate) fn catch_up(&mut self, handle: &dyn Handle) {
+    pub(crate) fn catch_up(&mut self, handle: &dyn Handle) -> vfs::Result<()> {
         let is_late = match std::mem::take(&mut self.file().written) {
             Written::Shown => false,
             Written::First { at, .. } => at.elapsed() < WRITE_TIME_DELAY,
             Written::More { .. } => true,
         };
-        if is_late && self.modified.is_none() {
-            put(handle, SetTimes { modified: Some(now()), ..SetTimes::default() });
+        if !is_late || self.modified.is_some() {
+            return Ok(());
         }
+        put(handle, SetTimes { modified: Some(now()), ..SetTimes::default() })
     }
 
     /// Takes in what a client asks of the times, which is done; `stat` is how they were. Says whether the open keeps
@@ -208,8 +209,9 @@ impl Times {
         self.keeps_any()
     }
 
-    /// Brings the file's times to what they are when the open ends.
-    pub(crate) fn finish(&mut self, handle: &dyn Handle) {
+    /// Brings the file's times to what they are when the open ends. It is an error that one which a client has set, or
+    /// that of its writes, does not stay.
+    pub(crate) fn finish(&mut self, handle: &dyn Handle) -> vfs::Result<()> {
         let (modified, changed) = (self.modified.take(), self.changed.take());
         let since = std::mem::take(&mut self.since);
         let is_modified_by_others = since.by_others.0 || since.moves != self.file().moves;
@@ -217,7 +219,7 @@ impl Times {
         let written = if wrote { std::mem::take(&mut self.file().written) } else { Written::Shown };
         let mut times = SetTimes::default();
         if modified.is_some() || changed.is_some() {
-            let Ok(stat) = handle.stat() else { return };
+            let stat = handle.stat()?;
             times.modified = modified.filter(|time| {
                 let own = since.left.is_some_and(|(modified, _)| modified == stat.modified);
                 *time != stat.modified && own && !is_modified_by_others
@@ -229,11 +231,9 @@ impl Times {
                 own && (*time != stat.changed || times.modified.is_some())
             });
         } else if matches!(written, Written::More { .. }) {
-            times.modified = Some(now());
+            return put(handle, SetTimes { modified: Some(now()), ..SetTimes::default() });
         }
-        if times != SetTimes::default() {
-            put(handle, times);
-        }
+        if times == SetTimes::default() { Ok(()) } else { handle.set_times(times) }
     }
 }
 
@@ -243,14 +243,13 @@ impl Times {
     }
 }
 
-fn put(handle: &dyn Handle, times: SetTimes) {
+/// Sets times to now.
+fn put(handle: &dyn Handle, times: SetTimes) -> vfs::Result<()> {
     match handle.set_times(times) {
-        Ok(()) => {}
-        // A file that the server's user may write but does not own: the kernel's times are all there is.
-        Err(vfs::Error::AccessDenied) => tracing::debug!("a file's times stay as the file system has them"),
-        Err(error) => {
-            tracing::warn!(%error, "cannot set a file's times; they stay as the file system has them")
-        }
+        // A file that the server's user may write but does not own: the kernel's times are all there is, and they are of
+        // the last write.
+        Err(vfs::Error::AccessDenied) => Ok(()),
+        result => result,
     }
 }
 
@@ -299,7 +298,7 @@ mod tests {
         assert_ne!(first, LONG_AGO);
         write(&mut times, &*handle);
         assert_eq!(modified(&times, &*handle), first);
-        times.finish(&*handle);
+        times.finish(&*handle).unwrap();
         assert!(modified(&times, &*handle) > first);
     }
 
@@ -314,9 +313,9 @@ mod tests {
         }
         assert_ne!(modified(&table.of(key(2, 0)), &*handle), LONG_AGO);
         // Who has not written brings nothing up to date.
-        reader.finish(&*handle);
+        reader.finish(&*handle).unwrap();
         assert_eq!(modified(&writer, &*handle), LONG_AGO);
-        writer.finish(&*handle);
+        writer.finish(&*handle).unwrap();
         assert_ne!(modified(&reader, &*handle), LONG_AGO);
         drop((writer, reader));
         for inode in 0..1000 {
@@ -328,10 +327,10 @@ mod tests {
     #[test]
     fn catching_up_shows_what_was_written() {
         let (handle, mut times) = (file(), Times::default());
-        times.catch_up(&*handle);
+        times.catch_up(&*handle).unwrap();
         assert_eq!(modified(&times, &*handle), LONG_AGO);
         write(&mut times, &*handle);
-        times.catch_up(&*handle);
+        times.catch_up(&*handle).unwrap();
         assert_ne!(modified(&times, &*handle), LONG_AGO);
     }
 
@@ -343,13 +342,13 @@ mod tests {
             write(&mut times, &*handle);
             assert_eq!(modified(&times, &*handle), LONG_AGO);
         }
-        times.finish(&*handle);
+        times.finish(&*handle).unwrap();
         let stat = handle.stat().unwrap();
         assert_eq!((stat.modified, stat.changed), (LONG_AGO, LONG_AGO));
         times.set(TimeWish::Freeze, TimeWish::Freeze, &stat);
         times.set(TimeWish::Thaw, TimeWish::Thaw, &stat);
         write(&mut times, &*handle);
-        times.finish(&*handle);
+        times.finish(&*handle).unwrap();
         assert_ne!(handle.stat().unwrap().modified, LONG_AGO);
     }
 
@@ -385,7 +384,7 @@ mod tests {
                     std::hint::spin_loop();
                 }
             }
-            keeper.finish(&*handle);
+            keeper.finish(&*handle).unwrap();
             assert_eq!(handle.stat().unwrap().modified == LONG_AGO, stays, "{} doings", doings.len());
         }
     }
@@ -396,7 +395,7 @@ mod tests {
         times.set(TimeWish::Leave, TimeWish::Set(LONG_AGO), &handle.stat().unwrap());
         write(&mut times, &*handle);
         handle.set_xattr("x", b"x").unwrap();
-        times.finish(&*handle);
+        times.finish(&*handle).unwrap();
         assert_ne!(handle.stat().unwrap().changed, LONG_AGO);
     }
 }

@@ -1,6 +1,6 @@
 //! A file system that hangs when it is told to (FUSE): one directory of files in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -79,6 +79,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Gate {
     closed: HashSet<Operation>,
+    failing: HashMap<Operation, i32>,
     waiting: usize,
     opens: usize,
 }
@@ -112,9 +113,17 @@ impl StuckFs {
         self.inner.gate().closed.extend(operations);
     }
 
-    /// Lets everything go on that hangs.
+    /// Lets closing, writing to disk or removing fail with this errno from now on.
+    pub fn fail(&self, operation: Operation, errno: i32) {
+        self.inner.gate().failing.insert(operation, errno);
+    }
+
+    /// Lets everything go on that hangs, and succeed.
     pub fn release(&self) {
-        self.inner.gate().closed.clear();
+        let mut gate = self.inner.gate();
+        gate.closed.clear();
+        gate.failing.clear();
+        drop(gate);
         self.inner.changed.notify_all();
     }
 
@@ -155,6 +164,19 @@ impl Inner {
 
     fn files(&self) -> MutexGuard<'_, Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failure(&self, operation: Operation) -> Option<Errno> {
+        self.gate().failing.get(&operation).map(|errno| Errno::from_i32(*errno))
+    }
+
+    /// Answers an operation that does nothing.
+    fn done(self: &Arc<Self>, operation: Operation, reply: ReplyEmpty) {
+        let failure = self.failure(operation);
+        self.pass(operation, move |_| match failure {
+            Some(errno) => reply.error(errno),
+            None => reply.ok(),
+        });
     }
 
     /// Does `work` once the operation does not hang.
@@ -354,7 +376,7 @@ impl Filesystem for Stuck {
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        self.0.pass(Operation::Flush, move |_| reply.ok());
+        self.0.done(Operation::Flush, reply);
     }
 
     fn release(
@@ -372,7 +394,7 @@ impl Filesystem for Stuck {
     }
 
     fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        self.0.pass(Operation::Sync, move |_| reply.ok());
+        self.0.done(Operation::Sync, reply);
     }
 
     fn opendir(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -396,6 +418,9 @@ impl Filesystem for Stuck {
 
     fn unlink(&self, _: &Request, _: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = text(name);
+        if let Some(errno) = self.0.failure(Operation::Unlink) {
+            return reply.error(errno);
+        }
         self.0.pass(Operation::Unlink, move |files| match files.names.remove(&name) {
             Some(_) => reply.ok(),
             None => reply.error(Errno::ENOENT),

@@ -30,8 +30,9 @@ pub trait Backend: Send + Sync {
         self.open(actor, path, wanted)
     }
 
-    /// The first symlink on the way of a path that [`Self::open`] answered [`crate::Error::Loop`]; none where
-    /// there is none that is a client's to follow.
+    /// The first symlink on the way of a path that is a client's to follow: one of the file system's where the share
+    /// leaves these to its clients (what [`Self::open`] answers with [`crate::Error::Loop`]), and everywhere one that is
+    /// kept as reparse data. None where there is none.
     fn first_symlink(&self, _actor: &Actor, _path: &RelativePath) -> Result<Option<Symlink>> {
         Ok(None)
     }
@@ -158,6 +159,13 @@ pub trait Backend: Send + Sync {
     /// Removes the name `path` if it still stands for `handle`'s file ([`crate::Error::Replaced`] otherwise);
     /// a symlink is removed itself, a directory must be empty. A path with a stream removes the stream.
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()>;
+
+    /// What is known already against [`Self::remove`]: [`crate::Error::ReadOnly`], [`crate::Error::AccessDenied`]
+    /// where the directory does not let `actor`, [`crate::Error::Undeletable`], [`crate::Error::Replaced`]. That
+    /// nothing is known is no promise.
+    fn check_removable(&self, _actor: &Actor, _path: &RelativePath, _handle: &dyn Handle) -> Result<()> {
+        Ok(())
+    }
 
     /// [`Self::create_file_in`] for a caller that decides nothing by the directory.
     fn create_file(
@@ -308,8 +316,22 @@ impl Wanted {
 pub struct Symlink {
     /// How many of the path's last components come after it.
     pub components_behind: usize,
-    /// Where it leads, relative to its directory, with `/` between the components; it does not leave the share.
-    pub target: String,
+    /// Where it leads: see [`Target`].
+    pub target: Target,
+}
+
+/// Where a symlink leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Relative to its directory, with `/` between the components; it does not leave the share.
+    Relative(String),
+    /// Where the client says that made it, in the words of its own name space (MS-FSCC 2.1.2.4); nobody else follows it.
+    Absolute {
+        /// `SubstituteName`.
+        substitute: String,
+        /// `PrintName`.
+        print: String,
+    },
 }
 
 /// Gives something new what it is to have beside its attributes, through the handle that it is told alone; where it
@@ -377,6 +399,8 @@ wire::bit_mask! {
         REPARSE_POINTS = 0x80,
         /// [`Handle::duplicate_extents`] works.
         BLOCK_CLONES = 0x100,
+        /// [`Backend::make_symlink`] works: symlinks are the file system's, and shown as such.
+        SYMLINKS = 0x200,
     }
 }
 

@@ -27,6 +27,9 @@ pub enum Error {
     /// name is a special file (FIFO, socket, device) and data access was wanted.
     #[error("access denied")]
     AccessDenied,
+    /// Nobody can remove it: it is immutable, only to be appended to, or what a file system is mounted on.
+    #[error("cannot be removed")]
+    Undeletable,
     /// The directory still has entries.
     #[error("the directory is not empty")]
     NotEmpty,

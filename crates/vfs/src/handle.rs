@@ -42,6 +42,12 @@ pub trait Handle: Send + Sync {
     /// Brings data, metadata, streams and the file's name to the disk, whatever the handle was opened for. May block.
     fn flush(&self) -> Result<()>;
 
+    /// What the file system says where a descriptor that was written through is closed: network file systems write
+    /// with that what they hold back, and say then that there is no room for it. The handle stays open. May block.
+    fn ask_closing(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// Sets the end of the file: cuts off, or grows by zeros.
     fn set_size(&self, size: u64) -> Result<()>;
 

@@ -25,7 +25,8 @@ pub mod short_name;
 pub mod stat;
 
 pub use backend::{
-    Actor, Backend, Capabilities, Complete, Identity, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
+    Actor, Backend, Capabilities, Complete, Identity, NamedIn, Opened, Parent, Space, Symlink, Target,
+    Volume, Wanted,
 };
 pub use error::{Error, Result};
 pub use handle::{

@@ -32,8 +32,6 @@ pub enum DecodeError {
     Truncated,
     /// `Command` is none of MS-SMB2 2.2.1.
     UnknownCommand,
-    /// UTF-16 text holds half of a surrogate pair.
-    UnpairedSurrogate,
 }
 
 impl fmt::Display for DecodeError {
@@ -51,7 +49,6 @@ impl fmt::Display for DecodeError {
             Self::TooMany => "a count exceeds its limit",
             Self::Truncated => "the message ends early",
             Self::UnknownCommand => "the command is unknown",
-            Self::UnpairedSurrogate => "UTF-16 text holds an unpaired surrogate",
         })
     }
 }

@@ -1,4 +1,8 @@
 //! Text as SMB2 carries it: UTF-16LE without a terminator (MS-SMB2 2.2.13, 2.2.9 and elsewhere).
+//!
+//! Windows keeps names as code units and lets halves of surrogate pairs stand alone. UTF-8 cannot: such a half, U+D800 to
+//! U+DFFF, is the private use character U+10D800 to U+10DFFF in text, and that is a lone half on the wire. Whoever sends
+//! one of these characters itself means the same name.
 
 use core::fmt;
 
@@ -29,35 +33,58 @@ impl<'a> Utf16<'a> {
         self.0.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit))
     }
 
-    /// The characters, an error for each half of a surrogate pair.
-    pub fn chars(self) -> impl Iterator<Item = Result<char, DecodeError>> + Clone + use<'a> {
-        char::decode_utf16(self.units()).map(|c| c.map_err(|_| DecodeError::UnpairedSurrogate))
+    /// The characters.
+    pub fn chars(self) -> impl Iterator<Item = char> + Clone + use<'a> {
+        char::decode_utf16(self.units()).map(|c| c.unwrap_or_else(|lone| stand_in(lone.unpaired_surrogate())))
     }
 
-    /// The text as UTF-8; an unpaired surrogate has no such form.
+    /// The text as UTF-8, as other decoders answer.
     pub fn to_string(self) -> Result<String, DecodeError> {
-        let mut text = String::with_capacity(self.0.len());
-        for c in self.chars() {
-            text.push(c?);
-        }
-        Ok(text)
+        Ok(self.to_text())
     }
 
-    /// The text as UTF-8 with U+FFFD for unpaired surrogates: for logs only, never for names.
-    pub fn to_string_lossy(self) -> String {
-        self.chars().map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    /// The same, which never fails.
+    pub fn to_text(self) -> String {
+        let mut text = String::with_capacity(self.0.len());
+        text.extend(self.chars());
+        text
     }
 }
 
 impl fmt::Debug for Utf16<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.to_string_lossy(), f)
+        fmt::Debug::fmt(&self.to_text(), f)
     }
+}
+
+/// The code units of `text`.
+pub fn units(text: &str) -> impl Iterator<Item = u16> + Clone {
+    let mut chars = text.chars().peekable();
+    let each = std::iter::from_fn(move || {
+        let c = chars.next()?;
+        let half = half_of(c);
+        // Two halves that make a pair would be another character: then the first stays what it is in text.
+        let pairs = half.is_some_and(is_high)
+            && chars.peek().copied().and_then(half_of).is_some_and(|it| !is_high(it));
+        let mut pair = [0; 2];
+        match half.filter(|_| !pairs) {
+            Some(half) => Some(([half, 0], 1)),
+            None => {
+                let length = c.encode_utf16(&mut pair).len();
+                Some((pair, length))
+            }
+        }
+    });
+    each.flat_map(|(units, length)| units.into_iter().take(length))
 }
 
 /// Appends `text` as UTF-16LE without a terminator.
 pub fn encode_utf16le(text: &str, out: &mut Vec<u8>) {
-    out.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+    if text.is_ascii() {
+        out.extend(text.bytes().flat_map(|byte| [byte, 0]));
+    } else {
+        out.extend(units(text).flat_map(u16::to_le_bytes));
+    }
 }
 
 /// `text` as UTF-16LE without a terminator.
@@ -67,9 +94,29 @@ pub fn utf16le(text: &str) -> Vec<u8> {
     out
 }
 
+/// What stands for half a surrogate pair in text.
+fn stand_in(half: u16) -> char {
+    char::from_u32(u32::from(half).saturating_add(STAND_INS)).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+/// The half that a character stands for.
+fn half_of(c: char) -> Option<u16> {
+    let half = u32::from(c).checked_sub(STAND_INS)?;
+    u16::try_from(half).ok().filter(|half| (0xd800..=0xdfff).contains(half))
+}
+
+/// Whether a half is the first of a pair.
+fn is_high(half: u16) -> bool {
+    half < 0xdc00
+}
+
+/// How far what stands for a half is from it: in plane 16, which is for private use.
+const STAND_INS: u32 = 0x10_0000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn text_survives() {
@@ -82,8 +129,33 @@ mod tests {
     #[test]
     fn halves_are_refused() {
         assert_eq!(Utf16::new(&[0x41]), Err(DecodeError::OddUtf16Length));
-        let lone = Utf16::new(&[0x41, 0, 0x00, 0xd8]).unwrap();
-        assert_eq!(lone.to_string(), Err(DecodeError::UnpairedSurrogate));
-        assert_eq!(lone.to_string_lossy(), "A\u{fffd}");
+    }
+
+    #[test]
+    fn halves_of_pairs_stand_alone() {
+        for (units, text) in [
+            (&[0x41, 0xd800][..], "A\u{10d800}"),
+            (&[0xdc00, 0xd83d, 0xdcbe, 0xd83d], "\u{10dc00}💾\u{10d83d}"),
+            (&[0xdc00, 0xd800], "\u{10dc00}\u{10d800}"),
+        ] {
+            let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+            assert_eq!(Utf16::new(&bytes).unwrap().to_string().unwrap(), text);
+            assert_eq!(utf16le(text), bytes);
+        }
+        // A name of somebody else's making.
+        let bytes = utf16le("\u{10d83d}\u{10dcbe}");
+        assert_eq!(Utf16::new(&bytes).unwrap().to_text(), "\u{10d83d}\u{10dcbe}");
+    }
+
+    proptest! {
+        #[test]
+        fn all_names_survive(units: Vec<u16>, text in "[a\u{10d800}-\u{10d803}\u{10dffd}-\u{10dfff}💾]{0,8}") {
+            let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+            let name = Utf16::new(&bytes).unwrap().to_text();
+            let again = utf16le(&name);
+            prop_assert_eq!(Utf16::new(&again).unwrap().to_text(), name);
+            let sent = utf16le(&text);
+            prop_assert_eq!(Utf16::new(&sent).unwrap().to_text(), text);
+        }
     }
 }

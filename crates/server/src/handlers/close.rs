@@ -1,4 +1,7 @@
 //! CLOSE: MS-SMB2 3.3.5.10.
+//!
+//! Windows has written nothing, and removed nothing, that it could still fail with here. What the file system refuses only
+//! now (a removal, data that it held back, a time) fails the CLOSE with what it says, as Samba's does; the open is gone.
 
 use registry::CloseReason;
 use wire::NtStatus;
@@ -32,8 +35,12 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let closed =
         server.registry.lock("close").close_open(open.file_id(), CloseReason::ClientClose, server.now());
     let effects = closed.map_err(|_| NtStatus::FILE_CLOSED)?;
+    // What fails from here on is told, and the open is over all the same.
     let removes = effects.dropped.iter().any(|it| it.delete_on_close_now);
     server.apply(effects);
+    if let Some(failed) = open.file().and_then(|file| file.state().late) {
+        return Err(failed);
+    }
     if let Some(file) = open.file().filter(|file| removes && file.is_write_through()) {
         super::flush::removal(&open, file).await?;
     }
@@ -44,6 +51,6 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 
 /// The metadata that the file has once the open is gone.
 fn finished(file: &OpenFile) -> vfs::Result<vfs::Stat> {
-    file.state().times.finish(&*file.handle);
+    file.finish_times();
     file.handle.stat()
 }

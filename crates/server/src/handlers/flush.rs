@@ -82,7 +82,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             return Err(NtStatus::ACCESS_DENIED);
         }
         // LastWriteTime is flushed with the rest.
-        file.state().times.catch_up(&*file.handle);
+        file.catch_up()?;
         request.connection.server.watches.tended(&open);
         flush(&open, file).await?;
     }

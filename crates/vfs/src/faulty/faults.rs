@@ -152,6 +152,7 @@ impl State {
             Error::IsADirectory,
             Error::Exists,
             Error::AccessDenied,
+            Error::Undeletable,
             Error::NotEmpty,
             Error::Loop,
             Error::TooManyLinks,

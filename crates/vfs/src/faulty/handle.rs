@@ -70,6 +70,10 @@ impl Handle for FaultyHandle {
         self.faults.call("flush", || self.inner.flush())
     }
 
+    fn ask_closing(&self) -> Result<()> {
+        self.faults.call("ask_closing", || self.inner.ask_closing())
+    }
+
     fn set_size(&self, size: u64) -> Result<()> {
         self.faults.call("set_size", || self.inner.set_size(size))
     }

@@ -174,6 +174,11 @@ impl Backend for FaultyBackend {
         self.faults.call("remove", || self.inner.remove(actor, path, handle))
     }
 
+    fn check_removable(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
+        let handle = inner(handle)?;
+        self.faults.call("check_removable", || self.inner.check_removable(actor, path, handle))
+    }
+
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool> {
         let handle = inner(handle)?;
         self.faults.call("is_empty_directory", || self.inner.is_empty_directory(handle))

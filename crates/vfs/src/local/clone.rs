@@ -1,6 +1,6 @@
 //! Ranges that two files share on the disk until one of them is written to (FICLONERANGE, ioctl_ficlonerange(2)).
 //!
-//! The only unsafe code of this crate: the kernel's call has no safe wrapper.
+//! Unsafe code: the kernel's call has no safe wrapper.
 #![expect(unsafe_code, reason = "an ioctl that rustix does not wrap")]
 
 use crate::error::Result;

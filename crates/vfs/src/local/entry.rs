@@ -4,12 +4,12 @@ use super::folded::{self, OwnChange};
 use super::handle::{LocalHandle, permits};
 use super::open::{finish, finish_stream};
 use super::resolve::{Root, device, directory_key, open_entry, statx, statx_fd};
-use super::{link, making, metadata, names, stream};
+use super::{change, link, making, metadata, names, stream};
 use crate::backend::{Actor, NamedIn, Opened, Wanted};
 use crate::error::{Error, Result};
 use crate::path::RelativePath;
 use crate::stat::{Kind, Stat};
-use rustix::fs::{Access, AtFlags, Mode, OFlags, Statx};
+use rustix::fs::{Access, AtFlags, Mode, OFlags, StatVfsMountFlags, Statx, StatxAttributes};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -141,6 +141,34 @@ pub(super) fn directory_of(
     making::wait_for(root, fd.as_fd())?;
     let directory = LocalHandle::new(root, fd, Wanted::NOTHING, false, &plain(&raw), directory_path, actor);
     Ok(NamedIn { directory: Arc::new(directory), is_removable })
+}
+
+/// What the kernel would say to the removal of a name, or of a stream, as far as it can be known (unlink(2)).
+pub(super) fn check_removable(
+    root: &Arc<Root>,
+    actor: &Actor,
+    path: &RelativePath,
+    handle: &LocalHandle,
+) -> Result<()> {
+    let own = statx_fd(handle.fd())?;
+    let mount = rustix::fs::fstatvfs(handle.fd())?;
+    if mount.f_flag.contains(StatVfsMountFlags::RDONLY) {
+        return Err(Error::ReadOnly);
+    }
+    if own.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND) {
+        return Err(Error::Undeletable);
+    }
+    if path.stream().is_some() {
+        return Ok(());
+    }
+    if own.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
+        return Err(Error::Undeletable);
+    }
+    let named = directory_of(root, actor, path, handle)?;
+    let directory = change::own(&*named.directory)?;
+    let raw = statx_fd(directory.fd())?;
+    let is_closed = raw.stx_attributes.intersects(StatxAttributes::IMMUTABLE | StatxAttributes::APPEND);
+    if named.is_removable && !is_closed { Ok(()) } else { Err(Error::AccessDenied) }
 }
 
 /// The path on disk of an entry.

@@ -5,7 +5,7 @@ use super::end::End;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
-use super::{clone, flush, link, names, rights, stream, xattr};
+use super::{clone, closing, flush, link, names, rights, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr};
@@ -308,6 +308,10 @@ impl Handle for LocalHandle {
         flush::flush(self)
     }
 
+    fn ask_closing(&self) -> Result<()> {
+        if self.has_data() && self.wanted.write { Ok(closing::ask(self.fd())?) } else { Ok(()) }
+    }
+
     fn set_size(&self, size: u64) -> Result<()> {
         checked_size(size)?;
         let fd = self.writable()?;
@@ -403,6 +407,11 @@ impl Handle for LocalHandle {
     }
 
     fn set_attributes(&self, attributes: FileAttributes) -> Result<()> {
+        if self.kind() == Kind::Symlink {
+            // It has no others and cannot have any; clients take READONLY away before they remove it.
+            let others = (attributes & SETTABLE_ATTRIBUTES).without(FileAttributes::ARCHIVE);
+            return if others.is_none() { Ok(()) } else { Err(Error::NotSupported) };
+        }
         metadata::update(self.fd(), |stat| {
             let kept = stat.attributes & DERIVED_ATTRIBUTES;
             let attributes = kept | (attributes & SETTABLE_ATTRIBUTES);

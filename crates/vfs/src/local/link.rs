@@ -7,7 +7,7 @@ use super::handle::LocalHandle;
 use super::metadata::{self, Stored};
 use super::resolve::{Root, open_entry, statx, statx_fd};
 use super::{directory, names, xattr};
-use crate::backend::{Actor, Opened, Symlink, Wanted};
+use crate::backend::{Actor, Opened, Symlink, Target, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::ReparsePoint;
 use crate::path::RelativePath;
@@ -16,7 +16,8 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, Statx};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use wire::FileAttributes;
+use wire::ioctl::{ReparseData, ReparseTag, SymlinkData};
+use wire::{FileAttributes, Utf16};
 
 /// Opens a symlink itself; the path ends in one.
 pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
@@ -40,26 +41,47 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
     Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
 }
 
-/// The first symlink on the way of a path.
+/// The first symlink on the way of a path that clients are to follow.
 pub(super) fn first(root: &Root, actor: &Actor, path: &RelativePath) -> Result<Option<Symlink>> {
-    if root.options.follow_symlinks {
-        return Ok(None);
-    }
-    let _guard = root.credentials.assume(actor)?;
     let components: Vec<&str> = path.components().collect();
     for (index, _) in components.iter().enumerate() {
         let (parsed, behind) = components.split_at_checked(index.saturating_add(1)).unwrap_or_default();
+        let guard = root.credentials.assume(actor)?;
         let located = root.locate(&RelativePath::new(parsed.join("/"))?)?;
         if !located.exists {
             return Err(Error::NotFound);
         }
-        if metadata::kind(&located.lstat()?) == Kind::Symlink {
+        let found = |target| Ok(Some(Symlink { components_behind: behind.len(), target }));
+        let own_path = located.path();
+        let fd = if metadata::kind(&located.lstat()?) != Kind::Symlink {
+            open_entry(located.parent.as_fd(), &located.leaf, OFlags::PATH, Mode::empty())?
+        } else if root.options.follow_symlinks {
+            root.open_at(&own_path, OFlags::PATH, Mode::empty())?
+        } else {
             let target = rustix::fs::readlinkat(&located.parent, &located.leaf, Vec::new())?;
-            let target = inside(&located.path(), target.as_bytes()).ok_or(Error::AccessDenied)?;
-            return Ok(Some(Symlink { components_behind: behind.len(), target }));
+            let target = inside(&own_path, target.as_bytes()).ok_or(Error::AccessDenied)?;
+            return found(Target::Relative(target));
+        };
+        // What is stored is the server's to read.
+        drop(guard);
+        if metadata::stat_fd(fd.as_fd())?.reparse_tag == ReparseTag::SYMLINK.0 {
+            let data = xattr::get(fd.as_fd(), xattr::REPARSE)?.unwrap_or_default();
+            return found(kept_target(&own_path, &data)?);
         }
     }
     Ok(None)
+}
+
+/// Where a symlink leads that is kept as reparse data. What is no symlink leads nowhere.
+fn kept_target(link: &[u8], data: &[u8]) -> Result<Target> {
+    let symlink = ReparseData::decode(data).and_then(|data| SymlinkData::<Utf16<'_>>::decode(data.data));
+    let symlink = symlink.map_err(|_| Error::AccessDenied)?;
+    let substitute = symlink.substitute_name.to_text();
+    if !symlink.relative {
+        return Ok(Target::Absolute { substitute, print: symlink.print_name.to_text() });
+    }
+    let target = encode(&substitute.replace('\\', "/"))?;
+    inside(link, &target).map(Target::Relative).ok_or(Error::AccessDenied)
 }
 
 /// The metadata of the symlink at `path`, which is a directory's where it leads to one (as Windows has it).
@@ -67,7 +89,7 @@ pub(super) fn stat(root: &Root, path: &[u8], raw: &Statx) -> Stat {
     let mut stat = metadata::to_stat(raw, Default::default());
     let target = root.followed(path).and_then(|fd| statx_fd(fd.as_fd()));
     if target.is_ok_and(|target| metadata::kind(&target) == Kind::Directory) {
-        stat.attributes |= FileAttributes::DIRECTORY;
+        stat.attributes = stat.attributes.without(FileAttributes::ARCHIVE) | FileAttributes::DIRECTORY;
     }
     stat
 }
@@ -106,6 +128,12 @@ pub(super) fn set_data(handle: &LocalHandle, data: Option<&[u8]>) -> Result<()> 
         return Err(Error::NotSupported);
     }
     if let Some(data) = data {
+        let is_symlink =
+            data.first_chunk().is_some_and(|tag| u32::from_le_bytes(*tag) == ReparseTag::SYMLINK.0);
+        if is_symlink {
+            // One that leads out of the share is told to nobody.
+            kept_target(&handle.path, data)?;
+        }
         xattr::set(handle.fd(), xattr::REPARSE, data)?;
     }
     metadata::update(handle.fd(), |stat| {

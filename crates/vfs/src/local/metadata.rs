@@ -91,14 +91,11 @@ pub(super) fn to_stat(raw: &Statx, stored: DosAttrib) -> Stat {
 
 /// The attributes of a file that has none stored.
 fn from_mode(mode: u32, kind: Kind) -> FileAttributes {
-    let mut attributes = FileAttributes::NONE;
-    if kind == Kind::File {
-        attributes |= FileAttributes::ARCHIVE;
-        if mode & ANY_WRITE == 0 {
-            attributes |= FileAttributes::READONLY;
-        }
+    match kind {
+        Kind::File if mode & ANY_WRITE == 0 => FileAttributes::ARCHIVE | FileAttributes::READONLY,
+        Kind::File | Kind::Symlink => FileAttributes::ARCHIVE,
+        Kind::Directory | Kind::Other => FileAttributes::NONE,
     }
-    attributes
 }
 
 /// What can be stored.

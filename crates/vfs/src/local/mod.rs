@@ -5,6 +5,7 @@
 
 mod change;
 mod clone;
+mod closing;
 mod credentials;
 mod directory;
 mod dosattrib;
@@ -100,7 +101,7 @@ impl LocalBackend {
             capabilities |= Capabilities::BLOCK_CLONES;
         }
         if !options.follow_symlinks {
-            capabilities |= Capabilities::REPARSE_POINTS;
+            capabilities |= Capabilities::REPARSE_POINTS | Capabilities::SYMLINKS;
         }
         let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
         let root = Arc::new(Root::new(fd, Credentials::current()?, options)?);
@@ -223,6 +224,10 @@ impl Backend for LocalBackend {
 
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
         change::remove(&self.root, actor, path, change::own(handle)?)
+    }
+
+    fn check_removable(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
+        entry::check_removable(&self.root, actor, path, change::own(handle)?)
     }
 
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool> {

@@ -148,7 +148,7 @@ pub(crate) fn put_name(out: &mut Vec<u8>, text: &str) -> usize {
             *unit = [byte, 0];
         }
     } else {
-        out.extend(text.encode_utf16().flat_map(u16::to_le_bytes));
+        crate::utf16::encode_utf16le(text, out);
     }
     out.len().saturating_sub(start)
 }

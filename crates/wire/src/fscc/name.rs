@@ -169,7 +169,7 @@ pub fn eq_ignore_case(a: &str, b: &str) -> bool {
 
 /// UTF-16 code units of a name.
 pub fn utf16_length(text: &str) -> usize {
-    if text.is_ascii() { text.len() } else { text.encode_utf16().count() }
+    if text.is_ascii() { text.len() } else { crate::utf16::units(text).count() }
 }
 
 fn is_reserved(c: char) -> bool {

@@ -104,7 +104,7 @@ impl<'a> ErrorContexts<'a> {
 bit_mask! {
     /// `Flags` of a symbolic link (MS-SMB2 2.2.2.2.1).
     SymlinkFlags(u32) {
-        /// SYMLINK_FLAG_RELATIVE.
+        /// SYMLINK_FLAG_RELATIVE; without it the target is absolute.
         RELATIVE = 1,
     }
 }

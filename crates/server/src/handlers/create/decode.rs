@@ -19,6 +19,8 @@ use crate::handlers::malformed;
 /// A CREATE that is well-formed.
 pub(super) struct Wish {
     pub(super) path: RelativePath,
+    /// The name as the client wrote it.
+    pub(super) written: String,
     /// Generic rights are mapped; MAXIMUM_ALLOWED is still in it.
     pub(super) access: AccessMask,
     pub(super) share_access: ShareAccess,
@@ -90,10 +92,8 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         // There are no snapshots to go back to.
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
-    let name = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
-    // No name can hold it, so who writes it means a separator.
-    let name = name.replace('/', "\\");
-    let name = fold_parents(&name)?;
+    let written = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let name = canonical(&written)?;
     if name.eq_ignore_ascii_case(crate::quota::NAME) {
         return match create.create_disposition {
             CreateDisposition::OPEN | CreateDisposition::OPEN_IF => Ok(Asked::QuotaFile(access)),
@@ -120,8 +120,10 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
     if must_be_directory && directory == Some(false) {
         return Err(NtStatus::OBJECT_NAME_INVALID);
     }
+    let path = relative_path(smb_path)?;
     Ok(Asked::Open(Wish {
-        path: relative_path(smb_path)?,
+        path,
+        written,
         access,
         share_access: create.share_access,
         attributes: create.file_attributes & SETTABLE_ATTRIBUTES,
@@ -214,20 +216,28 @@ pub(crate) fn relative_path(path: SmbPath<'_>) -> Result<RelativePath, NtStatus>
     }
 }
 
-/// A name without `..`, each taking back the component before it; none may lead out of the share.
-pub(crate) fn fold_parents(name: &str) -> Result<Cow<'_, str>, NtStatus> {
-    if !name.split('\\').any(|component| component == "..") {
+/// A name with one separator between its components, and without `..`, each taking back the component before it; none
+/// may lead out of the share. What begins with a separator, and a stream, stay as they are (`docs/names.md`).
+pub(crate) fn canonical(name: &str) -> Result<Cow<'_, str>, NtStatus> {
+    let (path, stream) = name.split_at(name.find(':').unwrap_or(name.len()));
+    let is_plain = !path.contains(r"\\") && path.split('\\').all(|component| component != "..");
+    if is_plain || path.starts_with('\\') {
         return Ok(Cow::Borrowed(name));
     }
     let mut folded = Vec::new();
-    for component in name.split('\\') {
+    for component in path.split('\\').filter(|component| !component.is_empty()) {
         if component == ".." {
             folded.pop().ok_or(NtStatus::OBJECT_PATH_SYNTAX_BAD)?;
         } else {
             folded.push(component);
         }
     }
-    Ok(Cow::Owned(folded.join("\\")))
+    let mut canonical = folded.join("\\");
+    if path.ends_with('\\') && !canonical.is_empty() {
+        canonical.push('\\');
+    }
+    canonical.push_str(stream);
+    Ok(Cow::Owned(canonical))
 }
 
 /// The status of a path that is none (MS-FSCC 2.1.5).

@@ -205,6 +205,8 @@ fn is_replay(request: &Request<'_>) -> bool {
 
 /// The path as the registry knows it; one that is none equals no path.
 fn display_path(path: String) -> String {
-    let relative = SmbPath::parse(&path).ok().and_then(|parsed| super::relative_path(parsed).ok());
+    let relative = super::canonical(&path)
+        .ok()
+        .and_then(|path| SmbPath::parse(&path).ok().and_then(|parsed| super::relative_path(parsed).ok()));
     relative.map_or(path, |relative| crate::handlers::display_path(&relative))
 }

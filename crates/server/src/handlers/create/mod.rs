@@ -12,7 +12,7 @@ mod quota;
 mod resolve;
 mod symlink;
 
-pub(crate) use decode::{path_status, relative_path};
+pub(crate) use decode::{canonical, path_status, relative_path};
 
 use std::sync::Arc;
 
@@ -50,7 +50,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Asked::Reclaim(asked) => return durable::reclaim(request, answer, &asked),
     };
     match open(request, answer, &wish).await {
-        Err(NtStatus::STOPPED_ON_SYMLINK) => symlink::stop(request, answer, &wish.path),
+        Err(NtStatus::STOPPED_ON_SYMLINK) => symlink::stop(request, answer, &wish),
         outcome => outcome,
     }
 }
@@ -261,9 +261,7 @@ fn act(
     let server = &request.connection.server;
     let changed = resolve::change(request, wish, &resolved);
     let file = open.file().ok_or(NtStatus::INTERNAL_ERROR)?;
-    if resolved.overwrites {
-        file.state().times.catch_up(&*file.handle);
-    }
+    let changed = changed.and_then(|()| if resolved.overwrites { file.catch_up() } else { Ok(()) });
     let stat = changed.and_then(|()| file.stat().map_err(|error| crate::status::of_vfs(&error)));
     let stat = match stat {
         Ok(stat) => stat,

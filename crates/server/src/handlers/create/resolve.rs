@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use registry::FileKey;
 use vfs::{Actor, Capabilities, Handle, Kind, Parent, RelativePath, Stat, Wanted};
+use wire::ioctl::ReparseTag;
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::security::Privileges;
 use wire::{AccessMask, FileAttributes, NtStatus};
@@ -203,6 +204,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     let mut opened = match open(first_wanted) {
         Ok(opened) => opened,
         Err(vfs::Error::NotFound) => {
+            check_directory(subject, wish)?;
             return match wish.disposition {
                 CreateDisposition::OPEN | CreateDisposition::OVERWRITE => {
                     Err(NtStatus::OBJECT_NAME_NOT_FOUND)
@@ -214,6 +216,13 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         Err(vfs::Error::AccessDenied) if wish.disposition == CreateDisposition::CREATE => {
             return Err(NtStatus::OBJECT_NAME_COLLISION);
         }
+        Err(error @ (vfs::Error::PathNotFound | vfs::Error::NotADirectory)) => {
+            // Symlinks that are kept as reparse data are no directories to the file system.
+            return Err(match backend.first_symlink(actor, &wish.path) {
+                Ok(Some(_)) => NtStatus::STOPPED_ON_SYMLINK,
+                _ => status(&error),
+            });
+        }
         Err(error) => return Err(status(&error)),
     };
     if wish.disposition == CreateDisposition::CREATE {
@@ -221,12 +230,21 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     }
     if opened.stat.reparse_tag != 0 && !wish.opens_reparse_point() {
         // What other tags than a symlink's mean only clients know.
-        return Err(NtStatus::IO_REPARSE_TAG_NOT_HANDLED);
+        return Err(match opened.stat.reparse_tag == ReparseTag::SYMLINK.0 {
+            true => NtStatus::STOPPED_ON_SYMLINK,
+            false => NtStatus::IO_REPARSE_TAG_NOT_HANDLED,
+        });
     }
     check_kind(wish, &opened.stat)?;
     let path = real_path(&opened)?;
     let maximal_access = maximal_access(tree, subject, wish, &path, &*opened.handle, &opened.stat);
     let access = granted(wish, maximal_access, &opened.stat)?;
+    if wish.delete_on_close {
+        if path.is_root() && path.stream().is_none() {
+            return Err(NtStatus::CANNOT_DELETE);
+        }
+        backend.check_removable(actor, &path, &*opened.handle).map_err(|error| status(&error))?;
+    }
     if maximum_allowed {
         let needed = wanted(access, wish.overwrites());
         if needed != Wanted::NOTHING {
@@ -251,6 +269,23 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         with_file: false,
         parent: None,
     }))
+}
+
+/// A directory in which nothing is found may be a symlink that is kept as reparse data: to the file system it is empty.
+fn check_directory(subject: &Subject<'_>, wish: &Wish) -> Result<(), NtStatus> {
+    let Subject { backend, actor, .. } = *subject;
+    let is_in_root = wish.path.parent().is_none_or(|directory| directory.is_root());
+    if is_in_root || !backend.capabilities().contains(Capabilities::REPARSE_POINTS) {
+        return Ok(());
+    }
+    let tag = backend
+        .parent(actor, &wish.path.without_stream())
+        .and_then(|parent| Ok(parent.handle.stat()?.reparse_tag));
+    match tag {
+        Ok(tag) if tag == ReparseTag::SYMLINK.0 => Err(NtStatus::STOPPED_ON_SYMLINK),
+        // Whoever goes on finds out himself.
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Creates what the name stands for, which no open of others can be in the way of.

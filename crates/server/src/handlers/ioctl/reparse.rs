@@ -1,9 +1,10 @@
 //! FSCTL_GET_REPARSE_POINT, FSCTL_SET_REPARSE_POINT and FSCTL_DELETE_REPARSE_POINT: MS-FSA 2.1.5.10.
 //!
-//! A symlink is one of the file system itself where the share leaves symlinks to its clients. Whatever else
-//! clients make reparse points of, special files and the like, is kept for them as it is.
+//! A relative symlink is one of the file system itself where the share leaves symlinks to its clients. Whatever else
+//! clients make reparse points of is kept for them as it is: special files, symlinks that lead to other machines, and
+//! where the server follows the file system's symlinks all that clients make. The server follows none of these itself.
 
-use vfs::ReparsePoint;
+use vfs::{Capabilities, ReparsePoint};
 use wire::fscc::notify::NotifyAction;
 use wire::ioctl::{ReparseData, ReparseTag, SymlinkData};
 use wire::msg::{CompletionFilter, IoctlRequest};
@@ -42,11 +43,12 @@ pub(super) fn set(request: &Request<'_>, open: &Open, file: &OpenFile, ioctl: &I
     if path.is_root() || path.stream().is_some() {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let done_so = if new.tag == ReparseTag::SYMLINK {
-        let target = target(&new)?;
-        backend.make_symlink(&actor(request)?, &path, &*file.handle, &target)
-    } else {
-        file.handle.set_reparse_data(Some(ioctl.input))
+    let target = if new.tag == ReparseTag::SYMLINK { relative_target(&new)? } else { None };
+    let done_so = match target {
+        Some(target) if backend.capabilities().contains(Capabilities::SYMLINKS) => {
+            backend.make_symlink(&actor(request)?, &path, &*file.handle, &target)
+        }
+        _ => file.handle.set_reparse_data(Some(ioctl.input)),
     };
     done_so.map_err(|error| of_vfs(&error))?;
     told(request, open);
@@ -118,15 +120,18 @@ fn check_same(old: &[u8], new: &[u8]) -> Result<(), NtStatus> {
     Ok(())
 }
 
-/// The target of a relative symlink. What an absolute one means on another client nobody knows.
-fn target(new: &ReparseData<'_>) -> Result<String, NtStatus> {
+/// The target of a relative symlink. What an absolute one means, and whether anything is there, only its clients know.
+fn relative_target(new: &ReparseData<'_>) -> Result<Option<String>, NtStatus> {
     let symlink =
         SymlinkData::<Utf16<'_>>::decode(new.data).map_err(|_| NtStatus::IO_REPARSE_DATA_INVALID)?;
-    let target = symlink.substitute_name.to_string().map_err(|_| NtStatus::IO_REPARSE_DATA_INVALID)?;
-    if !symlink.relative || target.starts_with('\\') {
-        return Err(NtStatus::NOT_SUPPORTED);
+    let target = symlink.substitute_name.to_text();
+    if !symlink.relative {
+        return Ok(None);
     }
-    Ok(target.replace('\\', "/"))
+    if target.starts_with('\\') {
+        return Err(NtStatus::IO_REPARSE_DATA_INVALID);
+    }
+    Ok(Some(target.replace('\\', "/")))
 }
 
 fn told(request: &Request<'_>, open: &Open) {

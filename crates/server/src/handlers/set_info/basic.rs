@@ -1,6 +1,6 @@
 //! FileBasicInformation: MS-FSA 2.1.5.15.2.
 
-use vfs::SetTimes;
+use vfs::{Kind, SetTimes};
 use wire::fscc::file_info::BasicInfo;
 use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
 
@@ -17,10 +17,15 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     let wishes = [info.created, info.accessed, info.modified, info.changed].map(wish);
     let [created, accessed, modified, changed] = wishes;
     let (created, accessed, modified, changed) = (created?, accessed?, modified?, changed?);
-    let attributes = attributes(info.attributes, file.is_directory)?;
-    file.state().times.catch_up(&*file.handle);
+    file.catch_up()?;
     // How they are before anything is changed is how they are frozen.
     let stat = file.stat().map_err(|error| of_vfs(&error))?;
+    // A symlink to a directory is shown as one.
+    let is_directory = match stat.kind {
+        Kind::Symlink => stat.attributes.contains(FileAttributes::DIRECTORY),
+        _ => file.is_directory,
+    };
+    let attributes = attributes(info.attributes, is_directory)?;
     if let Some(attributes) = attributes {
         let _lock = file.handle.lock_security_record();
         security::keeping(&*file.handle, || file.handle.set_attributes(attributes))

@@ -81,8 +81,9 @@ fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<()
     if stat.attributes.contains(FileAttributes::READONLY) && !wish.ignore_readonly {
         return Err(NtStatus::CANNOT_DELETE);
     }
+    let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    backend.check_removable(open.actor(), &path, &*file.handle).map_err(|error| of_vfs(&error))?;
     if file.is_directory {
-        let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
         let empty = backend.is_empty_directory(&*file.handle).map_err(|error| of_vfs(&error))?;
         if !empty {
             return Err(NtStatus::DIRECTORY_NOT_EMPTY);

@@ -146,7 +146,7 @@ fn unsigned(value: i64) -> Result<u64, NtStatus> {
 fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
     file.handle.set_size(size).map_err(|error| of_vfs(&error))?;
-    file.state().times.catch_up(&*file.handle);
+    file.catch_up()?;
     super::write::resized(request, open);
     Ok(())
 }

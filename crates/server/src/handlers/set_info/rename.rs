@@ -9,7 +9,7 @@ use wire::fscc::{SmbPath, StreamName};
 use wire::{AccessMask, NtStatus, ShareAccess};
 
 use crate::connection::{AnswerBuilder, Request};
-use crate::handlers::create::{file_key, path_status, relative_path};
+use crate::handlers::create::{canonical, file_key, path_status, relative_path};
 use crate::handlers::{actor, breaks, display_path, flush};
 use crate::limits;
 use crate::open::{Open, OpenFile};
@@ -181,7 +181,8 @@ fn target(name: &str) -> Result<RelativePath, NtStatus> {
         return Err(NtStatus::NOT_SUPPORTED);
     }
     // Unlike CREATE's, these are found with a separator before them, from Samba's client for one.
-    let path = SmbPath::parse(name.strip_prefix('\\').unwrap_or(name)).map_err(path_status)?;
+    let name = canonical(name.trim_start_matches('\\'))?;
+    let path = SmbPath::parse(&name).map_err(path_status)?;
     if path.is_root() {
         return Err(NtStatus::INVALID_PARAMETER);
     }
