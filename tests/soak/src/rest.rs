@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -100,6 +101,9 @@ fn registry(world: &World) -> Vec<String> {
     for session in listed(world, "session", "sessions") {
         wrong.push(format!("a session is left: {session}"));
     }
+    if !wrong.is_empty() {
+        wrong.push(format!("the clients that still hold a connection: {}", connected(world)));
+    }
     soon(REST_MAX, || listed(world, "file", "files").iter().all(is_waiting_for_its_client));
     for open in listed(world, "file", "files") {
         if is_waiting_for_its_client(&open) {
@@ -113,6 +117,16 @@ fn registry(world: &World) -> Vec<String> {
         wrong.push(format!("an open cannot be closed: {open}"));
     }
     wrong
+}
+
+/// The processes at the clients' ends of the connections to the server, as `ss` tells them.
+fn connected(world: &World) -> String {
+    let port = world.server().address().port();
+    let filter = format!("dport = :{port}");
+    let output =
+        Command::new("ss").args(["--no-header", "--tcp", "--processes", "--numeric", &filter]).output();
+    output
+        .map_or_else(|error| error.to_string(), |it| String::from_utf8_lossy(&it.stdout).replace('\n', "; "))
 }
 
 fn is_waiting_for_its_client(open: &Value) -> bool {
