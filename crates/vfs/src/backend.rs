@@ -347,6 +347,8 @@ wire::bit_mask! {
         REPARSE_POINTS = 0x80,
         /// [`Handle::duplicate_extents`] works.
         BLOCK_CLONES = 0x100,
+        /// Security descriptors are kept.
+        SECURITY = 0x200,
     }
 }
 
@@ -361,6 +363,8 @@ pub struct Space {
     pub free: u64,
     /// Units free for an ordinary user.
     pub available: u64,
+    /// Nothing on the volume can be changed.
+    pub read_only: bool,
 }
 
 /// What MS-FSCC 2.5.9 and 2.5.1 answer.
