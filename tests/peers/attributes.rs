@@ -10,8 +10,10 @@ use wire::apple::{AFP_INFO_STREAM, AfpInfo, RESOURCE_STREAM};
 use wire::create_context::{
     AaplParts, AaplRequest, AaplServerAnswer, AaplServerCaps, AaplVolumeCaps, CreateContextsRequest,
 };
+use wire::fscc::FsInfoClass;
 use wire::fscc::ea::{EaEntry, encode_eas};
 use wire::fscc::file_info::FileInfoClass;
+use wire::fscc::fs_info::{FsAttributeInfo, FsAttributes};
 use wire::ioctl::FsctlCode;
 use wire::msg::{AdditionalInformation, CreateDisposition, InfoType, QueryInfoRequest};
 use wire::security::{Ace, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
@@ -252,4 +254,29 @@ async fn files_are_not_encrypted_on_the_disk() {
     assert!(refused.is(NtStatus::ACCESS_DENIED), "{refused:?}");
     assert_eq!(fs::read(subject.share_dir("data").join("open")).expect("the file"), b"text");
     data.create(&asking("open", CreateDisposition::OPEN_IF)).await.expect("what is there is opened");
+}
+
+/// What a file system can do (MS-FSCC 2.5.1). Explorer shows no Security page without FILE_PERSISTENT_ACLS.
+#[tokio::test]
+async fn a_file_system_says_what_it_can_do() {
+    let mut setup = Setup::default();
+    setup.shares[1].read_only = true;
+    let subject = Subject::start(&setup);
+    let told = async |share: &str| {
+        let share = tree(&subject, "alice", share).await;
+        let root = share.create(&CreateParameters::directory("")).await.expect("the root");
+        let class = FsInfoClass::ATTRIBUTE.0;
+        let told = root.query_info(InfoType::FILESYSTEM, class, AdditionalInformation::NONE, 100).await;
+        FsAttributeInfo::decode(&told.expect("an answer")).expect("attributes").attributes
+    };
+    let data = told("data").await;
+    let kept =
+        FsAttributes::PERSISTENT_ACLS | FsAttributes::NAMED_STREAMS | FsAttributes::SUPPORTS_HARD_LINKS;
+    assert!(data.contains(kept), "{data:?}");
+    assert!(!data.contains(FsAttributes::READ_ONLY_VOLUME), "{data:?}");
+    let read_only = told("other").await;
+    assert!(
+        read_only.contains(FsAttributes::PERSISTENT_ACLS | FsAttributes::READ_ONLY_VOLUME),
+        "{read_only:?}"
+    );
 }

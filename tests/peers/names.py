@@ -1,5 +1,7 @@
 """MS-LSAT as impacket speaks it: HOST PORT ADMIN PASS CHECK USER PASS. ADMIN administers the server; USER does not."""
 
+import struct
+
 from impacket.dcerpc.v5 import lsad, lsat
 from impacket.dcerpc.v5.dtypes import MAXIMUM_ALLOWED
 
@@ -81,6 +83,30 @@ def only_looking(host, port, admin, admin_password, user, password):
     audit = lsad.POLICY_INFORMATION_CLASS.PolicyAuditEventsInformation
     error = error_of(lsad.hLsarQueryInformationPolicy, rpc, handle, audit)
     check(error == INVALID_PARAMETER, "what the policy does not say is refused (%x)" % error)
+
+
+def the_third_way_to_open_the_policy(host, port, admin, admin_password, user, password):
+    def open_policy(rpc, access, version):
+        name = "\\\\" + host + "\0"
+        stub = struct.pack("<LLLL", 0x20000, len(name), 0, len(name)) + name.encode("utf-16-le")
+        stub += bytes(-len(stub) % 4)
+        stub += struct.pack("<6L", 24, 0, 0, 0, 0, 0) + struct.pack("<L", access)
+        stub += struct.pack("<4L", version, version, 1, 0)
+        rpc.call(130, stub)
+        answer = rpc.recv()
+        return answer[:16], answer[16:36], struct.unpack("<L", answer[36:40])[0]
+
+    rpc = lsarpc(smb(host, port, user, password))
+    revision, handle, status = open_policy(rpc, MAXIMUM_ALLOWED | lsat.POLICY_LOOKUP_NAMES, 1)
+    check(status == 0, "the policy opens (%x)" % status)
+    check(revision == struct.pack("<4L", 1, 1, 1, 0), "in revision 1, without features (%s)" % revision.hex())
+    names = lsat.hLsarLookupSids2(rpc, handle, ["S-1-1-0"])["TranslatedNames"]["Names"]
+    check(names[0]["Name"] == "Everyone", "the handle is one to ask with")
+    lsad.hLsarClose(rpc, handle)
+    _, handle, status = open_policy(rpc, MAXIMUM_ALLOWED, 2)
+    check(status == 0xC00000BB and handle == bytes(20), "another version is not supported (%x)" % status)
+    _, handle, status = open_policy(rpc, lsad.POLICY_CREATE_ACCOUNT, 1)
+    check(status == ACCESS_DENIED and handle == bytes(20), "users make no accounts (%x)" % status)
 
 
 main({name: value for name, value in list(globals().items()) if callable(value)})  # noqa: F405

@@ -30,6 +30,7 @@ pub mod fault;
 pub mod limits;
 pub mod lsarpc;
 pub mod pdu;
+pub mod revision;
 pub mod srvsvc;
 pub mod uuid;
 pub mod win32;

@@ -401,6 +401,8 @@ wire::bit_mask! {
         BLOCK_CLONES = 0x100,
         /// [`Backend::make_symlink`] works: symlinks are the file system's, and shown as such.
         SYMLINKS = 0x200,
+        /// Security descriptors are kept.
+        SECURITY = 0x400,
     }
 }
 
@@ -415,6 +417,8 @@ pub struct Space {
     pub free: u64,
     /// Units free for an ordinary user.
     pub available: u64,
+    /// Nothing on the volume can be changed.
+    pub read_only: bool,
 }
 
 /// What MS-FSCC 2.5.9 and 2.5.1 answer.

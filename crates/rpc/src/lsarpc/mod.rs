@@ -8,6 +8,8 @@ mod policy;
 pub use lookup::*;
 pub use policy::*;
 
+pub use crate::revision::{RevisionInfo, RevisionInfo1};
+
 use wire::NtStatus;
 
 use crate::association::Endpoint;
@@ -47,6 +49,8 @@ ndr_interface! {
     LookupNames2(LookupNames2Request => LookupNames2Response),
     /// LsarLookupNames3.
     LookupNames3(LookupNames3Request => LookupNames3Response),
+    /// LsarOpenPolicy3.
+    OpenPolicy3(OpenPolicy3Request => OpenPolicy3Response),
 }
 
 #[cfg(test)]

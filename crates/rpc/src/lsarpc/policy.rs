@@ -4,6 +4,7 @@ use wire::NtStatus;
 use wire::security::Sid;
 
 use crate::ndr::{ContextHandle, Enum16, Ndr, NdrError, Parameter, Reader, UnicodeString, Writer};
+use crate::revision::RevisionInfo;
 use crate::uuid::Uuid;
 
 /// POLICY_VIEW_LOCAL_INFORMATION (MS-LSAD 2.2.1.1.2).
@@ -92,6 +93,23 @@ ndr_call! {
     } => OpenPolicy2Response {
         handle: ContextHandle = "PolicyHandle",
     } refused |_| {
+        handle: ContextHandle::default(),
+    }
+}
+
+ndr_call! {
+    returns NtStatus;
+    /// LsarOpenPolicy3 (MS-LSAD 3.1.4.4.9): a handle to the policy, and what both sides can do.
+    130 "LsarOpenPolicy3" OpenPolicy3Request {
+        system_name: Option<String> = "SystemName",
+        object_attributes: ObjectAttributes = "ObjectAttributes",
+        desired_access: u32 = "DesiredAccess",
+        revision: RevisionInfo = "InVersion, InRevisionInfo",
+    } => OpenPolicy3Response {
+        revision: RevisionInfo = "OutVersion, OutRevisionInfo",
+        handle: ContextHandle = "PolicyHandle",
+    } refused |_| {
+        revision: RevisionInfo::default(),
         handle: ContextHandle::default(),
     }
 }

@@ -7,11 +7,11 @@ use rpc::Fault;
 use rpc::lsarpc::{
     ACCOUNT_DOMAIN, CloseResponse, DNS_DOMAIN, GetUserNameRequest, GetUserNameResponse, LookupNames2Response,
     LookupNames3Response, LookupNamesResponse, LookupSids2Response, LookupSidsResponse, NO_DOMAIN,
-    OpenPolicy2Response, OpenPolicyResponse, POLICY_LOOKUP_NAMES, POLICY_VIEW_LOCAL_INFORMATION,
-    PRIMARY_DOMAIN, PolicyDnsDomainInfo, PolicyDomainInfo, PolicyInformation,
+    OpenPolicy2Response, OpenPolicy3Response, OpenPolicyResponse, POLICY_LOOKUP_NAMES,
+    POLICY_VIEW_LOCAL_INFORMATION, PRIMARY_DOMAIN, PolicyDnsDomainInfo, PolicyDomainInfo, PolicyInformation,
     QueryInformationPolicy2Response, QueryInformationPolicyResponse, ReferencedDomainList, Request, Response,
-    SERVER_ROLE, SERVER_ROLE_PRIMARY, SidInformation, TranslatedName, TranslatedNameEx, TranslatedSid,
-    TranslatedSidEx, TranslatedSidEx2, TrustInformation, sid_name_use,
+    RevisionInfo, SERVER_ROLE, SERVER_ROLE_PRIMARY, SidInformation, TranslatedName, TranslatedNameEx,
+    TranslatedSid, TranslatedSidEx, TranslatedSidEx2, TrustInformation, sid_name_use,
 };
 use rpc::ndr::{Container, ContextHandle, Enum16, UnicodeString};
 use wire::security::{Sid, WellKnown};
@@ -53,6 +53,14 @@ fn answer(
         Request::OpenPolicy2(it) => {
             let handle = policies.open(caller, it.desired_access)?;
             OpenPolicy2Response { handle, status: NtStatus::SUCCESS }.into()
+        }
+        Request::OpenPolicy3(it) => {
+            if let RevisionInfo::Unknown(_) = it.revision {
+                return Err(NtStatus::NOT_SUPPORTED);
+            }
+            let handle = policies.open(caller, it.desired_access)?;
+            let revision = RevisionInfo::default();
+            OpenPolicy3Response { revision, handle, status: NtStatus::SUCCESS }.into()
         }
         Request::Close(it) => {
             policies.close(it.handle)?;

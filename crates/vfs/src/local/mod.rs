@@ -36,7 +36,7 @@ use crate::limits::COMPONENT_UNITS_MAX;
 use crate::path::RelativePath;
 use credentials::Credentials;
 use resolve::{Root, statx_fd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStringExt;
@@ -95,7 +95,8 @@ impl LocalBackend {
             capabilities |= Capabilities::STREAMS
                 | Capabilities::XATTR
                 | Capabilities::DOS_ATTRIBUTES
-                | Capabilities::REPARSE_POINTS;
+                | Capabilities::REPARSE_POINTS
+                | Capabilities::SECURITY;
         }
         if clone::is_supported(fd.as_fd()) {
             capabilities |= Capabilities::BLOCK_CLONES;
@@ -237,8 +238,9 @@ impl Backend for LocalBackend {
     fn space(&self) -> Result<Space> {
         let stat = rustix::fs::fstatvfs(&self.root.fd)?;
         let (unit, total, free, available) = (stat.f_frsize, stat.f_blocks, stat.f_bfree, stat.f_bavail);
+        let read_only = stat.f_flag.contains(StatVfsMountFlags::RDONLY);
         match u32::try_from(unit) {
-            Ok(unit_bytes) if unit_bytes > 0 => Ok(Space { unit_bytes, total, free, available }),
+            Ok(unit_bytes) if unit_bytes > 0 => Ok(Space { unit_bytes, total, free, available, read_only }),
             _ => Err(Error::NotSupported),
         }
     }

@@ -160,6 +160,7 @@ impl Backend for MemBackend {
             | Capabilities::DOS_ATTRIBUTES
             | Capabilities::HARD_LINKS
             | Capabilities::NOWAIT
+            | Capabilities::SECURITY
     }
 
     fn open(&self, _actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
@@ -371,7 +372,7 @@ impl Backend for MemBackend {
     fn space(&self) -> Result<Space> {
         let total = MEM_FILE_BYTES_MAX.div_euclid(UNIT_BYTES);
         let unit_bytes = u32::try_from(UNIT_BYTES).map_err(|_| Error::NotSupported)?;
-        Ok(Space { unit_bytes, total, free: total, available: total })
+        Ok(Space { unit_bytes, total, free: total, available: total, read_only: false })
     }
 
     fn volume(&self) -> Volume {

@@ -19,13 +19,22 @@ pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut Ans
     let class = FsInfoClass(query.file_info_class);
     let max = query.output_buffer_length as usize;
     let fit = put_output(answer, |out| match open.tree().backend() {
-        Some(backend) => encode(&**backend, class, out, max),
+        Some(backend) => {
+            let read_only_share = open.tree().share.settings.read_only;
+            encode(&**backend, read_only_share, class, out, max)
+        }
         None => encode_pipes(class, out, max),
     })?;
     super::status(fit)
 }
 
-fn encode(backend: &dyn Backend, class: FsInfoClass, out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
+fn encode(
+    backend: &dyn Backend,
+    read_only_share: bool,
+    class: FsInfoClass,
+    out: &mut Vec<u8>,
+    max: usize,
+) -> Result<Fit, NtStatus> {
     Ok(match class {
         FsInfoClass::VOLUME => {
             let volume = backend.volume();
@@ -73,8 +82,9 @@ fn encode(backend: &dyn Backend, class: FsInfoClass, out: &mut Vec<u8>, max: usi
         ),
         FsInfoClass::ATTRIBUTE => {
             let volume = backend.volume();
+            let read_only = read_only_share || space(backend)?.read_only;
             let info = FsAttributeInfo {
-                attributes: attributes(backend.capabilities()),
+                attributes: attributes(backend.capabilities(), read_only),
                 maximum_component_length: volume.component_units_max,
                 file_system: volume.file_system.as_str(),
             };
@@ -132,13 +142,26 @@ fn sectors(unit_bytes: u32) -> (u32, u32) {
     }
 }
 
-/// What the file system can do. Names are found in any case, and Windows says of such volumes too
-/// that they can be searched case-sensitively.
-fn attributes(capabilities: Capabilities) -> FsAttributes {
+/// What the file system can do.
+///
+/// Names are found in any case, and Windows says of such volumes too that they can be searched case-sensitively.
+/// Explorer shows no Security page without PERSISTENT_ACLS, and offers no changes with READ_ONLY_VOLUME, which is what
+/// Samba says of a share that is read-only.
+///
+/// Not set, of MS-FSCC 2.5.1: FILE_COMPRESSION, VOLUME_IS_COMPRESSED and SUPPORTS_ENCRYPTION, because neither can be
+/// asked for; VOLUME_QUOTAS, because none can be set; SUPPORTS_REMOTE_STORAGE and SEQUENTIAL_WRITE_ONCE, which are
+/// other media; SUPPORTS_OBJECT_IDS, because ids are told but cannot be set, and, as SUPPORTS_OPEN_BY_FILE_ID, lead to
+/// no file; SUPPORTS_TRANSACTIONS, SUPPORTS_USN_JOURNAL, SUPPORTS_INTEGRITY_STREAMS and SUPPORTS_SPARSE_VDL, because
+/// their requests are refused.
+fn attributes(capabilities: Capabilities, read_only: bool) -> FsAttributes {
     let mut attributes = FsAttributes::CASE_SENSITIVE_SEARCH
         | FsAttributes::CASE_PRESERVED_NAMES
         | FsAttributes::UNICODE_ON_DISK;
+    if read_only {
+        attributes |= FsAttributes::READ_ONLY_VOLUME;
+    }
     for (capability, attribute) in [
+        (Capabilities::SECURITY, FsAttributes::PERSISTENT_ACLS),
         (Capabilities::STREAMS, FsAttributes::NAMED_STREAMS),
         (Capabilities::XATTR, FsAttributes::SUPPORTS_EXTENDED_ATTRIBUTES),
         (Capabilities::SPARSE, FsAttributes::SUPPORTS_SPARSE_FILES),
