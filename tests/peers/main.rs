@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod abuse;
+mod accounts;
 mod administration;
 mod attributes;
 mod bounds;

@@ -28,6 +28,7 @@ impl From<Error> for NotSet {
 /// The accounts, in the order of their file.
 pub(crate) fn users(server: &Server, caller: &Caller) -> Result<Vec<User>, Error> {
     check(caller, Right::ReadUsers)?;
+    server.refresh_accounts();
     Ok(server.accounts().users().cloned().collect())
 }
 
