@@ -19,6 +19,7 @@ mod exchange;
 mod grammar;
 mod guesses;
 mod hang;
+mod holders;
 mod hostile;
 mod kernel;
 mod kind_close;

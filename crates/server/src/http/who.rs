@@ -47,7 +47,7 @@ pub(super) async fn who(
         let caller = peer.caller(&server).await?;
         let having = having(&server, caller, &wanted).await?;
         if having.holders.is_empty() || Instant::now() >= deadline {
-            return Ok(Json(shown(&server, &wanted, &having)));
+            return Ok(Json(shown(&server, &query.path, &wanted, &having)));
         }
         loop {
             tokio::select! {
@@ -115,11 +115,12 @@ fn concerns(server: &Server, after: &mut u64, having: &Having) -> bool {
         })
 }
 
-fn shown(server: &Server, wanted: &Wanted, having: &Having) -> Who {
+fn shown(server: &Server, asked: &str, wanted: &Wanted, having: &Having) -> Who {
+    // What lies above shares is in none of them.
     let place = wanted.place();
     Who {
         share: place.map(|it| it.share.clone()),
-        path: place.map_or_else(String::new, |it| it.path.clone()),
+        path: place.map_or_else(|| asked.to_owned(), |it| it.path.clone()),
         holders: having.holders.iter().map(|it| view::file(server, it)).collect(),
         refusals: Some(view::refusals(having.refusals.clone()).collect()),
         ..Who::default()
