@@ -114,7 +114,7 @@ impl Accounts for Table {
         let name = ["Alice", "disabled"].into_iter().find(|name| name.eq_ignore_ascii_case(user))?;
         Some(AccountRecord {
             name: name.to_owned(),
-            nt_hash: compute::nt_hash(PASSWORD),
+            nt_hash: Some(compute::nt_hash(PASSWORD)),
             disabled: name == "disabled",
             locked_out: false,
         })

@@ -43,6 +43,28 @@ def promised_mic_missing(host, port, user, password):
     refused(host, port, user, password, (STATUS_LOGON_FAILURE, 0xC000000D))
 
 
+def clock(host, port, user, password, file_time):
+    """A client whose responses have this time, in 100 ns since 1601, whatever the server says."""
+    plain = ntlm.AV_PAIRS.__init__
+
+    def with_time(pairs, data=None):
+        plain(pairs, data)
+        if data is not None:
+            pairs[ntlm.NTLMSSP_AV_TIME] = struct.pack("<Q", file_time)
+
+    ntlm.AV_PAIRS.__init__ = with_time
+    right(host, port, user, password)
+    right(host, port, user, password)
+
+
+def no_time(host, port, user, password):
+    clock(host, port, user, password, 0)
+
+
+def clock_of_2001(host, port, user, password):
+    clock(host, port, user, password, 126227808000000000)
+
+
 def many_in_a_row(host, port, user, password):
     for _ in range(20):
         refused(host, port, user, "guess")

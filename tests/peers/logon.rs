@@ -69,6 +69,29 @@ fn a_promised_mic_that_is_missing() {
     without_mic("promised_mic_missing");
 }
 
+fn whatever_the_clock(check: &str, told: &str) {
+    let Some(subject) = Subject::with(IMPACKET) else { return };
+    impacket(&subject, subject.user("alice"), "logon.py", &[check]).success();
+    let Subject::Shareward(server) = &subject else { return };
+    // Once for two logons.
+    let log = server.log();
+    assert_eq!(
+        log.lines().filter(|line| line.contains(told) && line.contains("127.0.0.1")).count(),
+        1,
+        "{log}"
+    );
+}
+
+#[test]
+fn the_right_password_without_a_time() {
+    whatever_the_clock("no_time", "gives its logons no time");
+}
+
+#[test]
+fn the_right_password_with_a_wrong_clock() {
+    whatever_the_clock("clock_of_2001", "the client's clock differs");
+}
+
 #[test]
 fn wrong_passwords_lock_nobody_out() {
     without_mic("many_in_a_row");

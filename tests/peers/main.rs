@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod abuse;
+mod accounts;
 mod administration;
 mod attributes;
 mod bounds;
@@ -18,6 +19,7 @@ mod exchange;
 mod grammar;
 mod guesses;
 mod hang;
+mod holders;
 mod hostile;
 mod kernel;
 mod kind_close;

@@ -13,17 +13,17 @@
 use core::fmt;
 use std::sync::Arc;
 
-use thiserror::Error;
 use wire::FileTime;
 use zeroize::Zeroizing;
 
-use crate::limits::{MAX_MECHANISM_LIST, MAX_NEGOTIATE, MAX_RESPONSE_AGE, MAX_TOKEN};
+use crate::limits::{MAX_MECHANISM_LIST, MAX_NEGOTIATE, MAX_TOKEN};
 use crate::ntlm::av_pair::ClientChallenge;
 use crate::ntlm::{
-    self, Authenticate, AvFlags, AvId, AvPairs, Challenge, Negotiate, NegotiateFlags, NtlmError, NtlmSeal,
-    Sender, compute,
+    self, Authenticate, AvFlags, AvId, AvPairs, Challenge, Negotiate, NegotiateFlags, NtlmSeal, Sender,
+    compute,
 };
-use crate::random::{Random, RandomFailed, SystemRandom};
+use crate::random::{Random, SystemRandom};
+use crate::refusal::Refusal;
 use crate::spnego::{self, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
 
 /// How the server presents itself, and whom it takes without a password.
@@ -39,14 +39,16 @@ pub struct AcceptorConfig {
     pub dns_domain: String,
     /// Takes the anonymous logon.
     pub allow_anonymous: bool,
-    /// Takes users that do not exist as guests. A known user's wrong password stays refused.
+    /// Takes users that do not exist as guests, if they name no domain of their own: none, a workgroup, this server
+    /// or the computer that they come from. A known user's wrong password stays refused.
     pub guest_for_unknown: bool,
+    /// Further domains whose users become guests then, in any case; `*` means all.
+    pub guest_domains: Vec<String>,
 }
 
 /// Who may log on: the users file, or a test's table.
 pub trait Accounts {
-    /// The account `user` of `domain`, the names as the client wrote them; none without such an
-    /// account or without a password hash in it.
+    /// The account `user` of `domain`, the names as the client wrote them; none without such an account.
     fn nt_hash(&self, domain: &str, user: &str) -> Option<AccountRecord>;
 }
 
@@ -55,8 +57,8 @@ pub trait Accounts {
 pub struct AccountRecord {
     /// The account's name as the database writes it.
     pub name: String,
-    /// The NT hash of its password.
-    pub nt_hash: [u8; 16],
+    /// The NT hash of its password; none in an account that nobody can log on with.
+    pub nt_hash: Option<[u8; 16]>,
     /// The account is disabled, or is not a user's.
     pub disabled: bool,
     /// The account is locked out.
@@ -87,6 +89,13 @@ pub struct Logon {
     pub identity: Identity,
     /// `ExportedSessionKey` (MS-NLMP 3.1.1.1); zeros for a guest, with whom nothing is shared.
     pub session_key: [u8; 16],
+    /// The time that the client gave its response (MS-NLMP 2.2.2.7 `TimeStamp`), which it has from its own clock
+    /// or from the challenge, or leaves zero; none of an anonymous logon.
+    ///
+    /// It does not count. `MaxLifetime` (MS-NLMP 3.1.1.1) bounds how long a recorded response could be of use,
+    /// and one is of no use at all: it answers a challenge that no other logon gets, and a logon has a deadline
+    /// of its own. Windows, for local accounts, and Samba take any time too.
+    pub client_time: Option<FileTime>,
 }
 
 /// Who a client says it is, before anything of that is proved.
@@ -122,47 +131,6 @@ pub enum IdentityKind {
     Guest,
     /// An account that proved its password.
     User,
-}
-
-/// Why a logon is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
-pub enum Refusal {
-    /// The anonymous logon, where it is not allowed.
-    #[error("anonymous logons are not allowed")]
-    AnonymousNotAllowed,
-    /// A MIC that was promised or demanded is missing, or one is wrong (MS-NLMP 3.2.5.1.2; RFC 4178 5).
-    #[error("a message integrity code is missing or wrong")]
-    BadMic,
-    /// The password is right but the account is disabled.
-    #[error("the account is disabled")]
-    Disabled,
-    /// The system gave no random bytes.
-    #[error("the server has no random bytes")]
-    Internal,
-    /// The password is right but the account is locked out.
-    #[error("the account is locked out")]
-    LockedOut,
-    /// A token is not what the protocol asks for at this point.
-    #[error("the security token is malformed")]
-    Malformed,
-    /// The client does not offer NTLMSSP.
-    #[error("no common authentication mechanism")]
-    NoCommonMechanism,
-    /// There is no such account.
-    #[error("no such user")]
-    NoSuchUser,
-    /// The response is of NTLMv1 or LM.
-    #[error("the client used NTLMv1 or LM")]
-    NotNtlmV2,
-    /// A token came after the exchange had ended.
-    #[error("the logon had already ended")]
-    OutOfOrder,
-    /// The response's time is not the challenge's, or too far from the server's.
-    #[error("the response is too old or too new")]
-    StaleResponse,
-    /// The password is wrong.
-    #[error("wrong password")]
-    WrongPassword,
 }
 
 /// One logon, from the first token to the last.
@@ -236,7 +204,7 @@ impl Acceptor {
                 let negotiate = response.token.ok_or(Refusal::Malformed)?;
                 self.challenge(&negotiate, Framing::Spnego(negotiation), now)
             }
-            State::Challenged(exchange) => self.authenticate(exchange, token, accounts, now),
+            State::Challenged(exchange) => self.authenticate(exchange, token, accounts),
             State::Finished => Err(Refusal::OutOfOrder),
         }
     }
@@ -306,7 +274,6 @@ impl Acceptor {
             negotiate: negotiate.to_vec(),
             challenge: message,
             server_challenge,
-            issued: now,
         });
         Ok(Step::Continue(token))
     }
@@ -329,7 +296,6 @@ impl Acceptor {
         exchange: Exchange,
         token: &[u8],
         accounts: &dyn Accounts,
-        now: FileTime,
     ) -> Result<Step, Refusal> {
         let (bytes, list_mic) = match &exchange.framing {
             Framing::Raw => (token.to_vec(), None),
@@ -339,11 +305,20 @@ impl Acceptor {
             }
         };
         let message = Authenticate::decode(&bytes)?;
-        let verified = if message.is_anonymous() {
-            self.verify_anonymous(&message)?
+        let (verified, client_time) = if message.is_anonymous() {
+            (self.verify_anonymous(&message)?, None)
         } else {
-            let parsed = V2Response::parse(&message.nt_response)?;
-            self.verify_user(&exchange, &message, &bytes, parsed, accounts, now)?
+            match V2Response::parse(&message.nt_response) {
+                Ok(parsed) => {
+                    let client_time = parsed.client.timestamp;
+                    (self.verify_user(&exchange, &message, &bytes, parsed, accounts)?, Some(client_time))
+                }
+                // Of a guest no password is looked at: smbclient -N sends none.
+                Err(Refusal::NotNtlmV2) if accounts.nt_hash(&message.domain, &message.user).is_none() => {
+                    (self.guest(&message).map_err(|_| Refusal::NotNtlmV2)?, None)
+                }
+                Err(refusal) => return Err(refusal),
+            }
         };
         let token = match &exchange.framing {
             Framing::Raw => Vec::new(),
@@ -367,6 +342,7 @@ impl Acceptor {
                 workstation: Some(workstation).filter(|name| !name.is_empty()),
             },
             session_key: *verified.session_key,
+            client_time,
         })))
     }
 
@@ -381,6 +357,36 @@ impl Acceptor {
         })
     }
 
+    /// What becomes of a user without an account.
+    fn guest(&self, message: &Authenticate) -> Result<Verified, Refusal> {
+        if !self.config.guest_for_unknown {
+            return Err(Refusal::NoSuchUser);
+        }
+        if !self.domain_has_guests(message) {
+            return Err(Refusal::NotAGuest);
+        }
+        Ok(Verified {
+            user: message.user.clone(),
+            kind: IdentityKind::Guest,
+            session_key: Zeroizing::new([0; 16]),
+        })
+    }
+
+    /// Clients name something as the domain of users who have none: the computer they sit at, the one they go to,
+    /// WORKGROUP. Whoever names another one is somebody there, and has made a mistake here.
+    fn domain_has_guests(&self, message: &Authenticate) -> bool {
+        let AcceptorConfig { netbios_name, dns_name, domain, guest_domains, .. } = &*self.config;
+        let (named, user) = match message.user.rsplit_once('@').filter(|_| message.domain.is_empty()) {
+            Some((user, named)) => (named, user),
+            None => (message.domain.as_str(), message.user.as_str()),
+        };
+        if guest_domains.iter().any(|it| it == "*" || it.eq_ignore_ascii_case(named)) {
+            return true;
+        }
+        let own = ["", ".", "WORKGROUP", netbios_name, dns_name, domain, &message.workstation];
+        !user.contains(['@', '\\']) && own.iter().any(|it| it.eq_ignore_ascii_case(named))
+    }
+
     /// Everything is computed for an unknown user too, with a hash nobody knows the password of:
     /// how long a refusal takes must not tell which names exist.
     fn verify_user(
@@ -390,12 +396,11 @@ impl Acceptor {
         bytes: &[u8],
         response: V2Response<'_>,
         accounts: &dyn Accounts,
-        now: FileTime,
     ) -> Result<Verified, Refusal> {
         let mut stand_in = Zeroizing::new([0; 16]);
         self.random.fill(stand_in.as_mut_slice())?;
         let account = accounts.nt_hash(&message.domain, &message.user);
-        let hash = Zeroizing::new(account.as_ref().map_or(*stand_in, |account| account.nt_hash));
+        let hash = Zeroizing::new(account.as_ref().and_then(|it| it.nt_hash).unwrap_or(*stand_in));
 
         let key = Zeroizing::new(compute::response_key(&hash, &message.user, &message.domain));
         let proof = compute::proof(&key, &exchange.server_challenge, response.blob);
@@ -405,27 +410,13 @@ impl Acceptor {
         let mic = compute::mic(&session_key, &exchange.negotiate, &exchange.challenge, bytes);
         let mic_right = message.mic.is_some_and(|claimed| compute::equal(&mic, &claimed));
 
-        let Some(account) = account else {
-            return if self.config.guest_for_unknown {
-                Ok(Verified {
-                    user: message.user.clone(),
-                    kind: IdentityKind::Guest,
-                    session_key: Zeroizing::new([0; 16]),
-                })
-            } else {
-                Err(Refusal::NoSuchUser)
-            };
-        };
+        let Some(account) = account else { return self.guest(message) };
         if !proven {
             return Err(Refusal::WrongPassword);
         }
         let client = &response.client;
         if client.pairs.flags().contains(AvFlags::MIC_PRESENT) && !mic_right {
             return Err(Refusal::BadMic);
-        }
-        let echoes_another = client.pairs.timestamp().is_some_and(|echo| echo != exchange.issued);
-        if echoes_another || client.timestamp.0.abs_diff(now.0) > MAX_RESPONSE_AGE {
-            return Err(Refusal::StaleResponse);
         }
         if account.locked_out {
             return Err(Refusal::LockedOut);
@@ -466,20 +457,6 @@ impl fmt::Debug for Logon {
     }
 }
 
-impl From<NtlmError> for Refusal {
-    fn from(error: NtlmError) -> Self {
-        match error {
-            NtlmError::Malformed => Self::Malformed,
-        }
-    }
-}
-
-impl From<RandomFailed> for Refusal {
-    fn from(_: RandomFailed) -> Self {
-        Self::Internal
-    }
-}
-
 enum State {
     Start,
     Selected(Negotiation),
@@ -511,7 +488,6 @@ struct Exchange {
     negotiate: Vec<u8>,
     challenge: Vec<u8>,
     server_challenge: [u8; 8],
-    issued: FileTime,
 }
 
 struct Verified {

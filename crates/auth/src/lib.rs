@@ -19,18 +19,20 @@ pub mod limits;
 pub mod ntlm;
 pub mod preauth;
 pub mod random;
+mod refusal;
 pub mod sealing;
 pub mod signing;
 pub mod spnego;
 pub mod users;
 
 pub use acceptor::{
-    Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, Identity, IdentityKind, Logon, Refusal, Step,
+    Acceptor, AcceptorConfig, AccountRecord, Accounts, Claim, Identity, IdentityKind, Logon, Step,
 };
 pub use initiator::{ClientStep, Credentials, Initiator, InitiatorError, InitiatorOptions};
 pub use kdf::{CipherKey, SessionKeys};
 pub use preauth::PreauthHash;
 pub use random::{Random, RandomFailed, SystemRandom};
+pub use refusal::Refusal;
 pub use sealing::{Cipher, SealingError, SealingKey};
 pub use signing::{SigningAlgorithm, SigningError, SigningKey};
 pub use users::UserDb;

@@ -25,10 +25,6 @@ pub const MAX_AV_PAIRS: usize = 64;
 /// (a UPN 1024), and an unbounded one would be copied into every session record.
 pub const MAX_NAME: usize = 1024;
 
-/// Hundreds of nanoseconds an NTLMv2 response may be older or newer than the server's clock: the
-/// 36 hours of `MaxLifetime` (MS-NLMP 3.1.1.1).
-pub const MAX_RESPONSE_AGE: u64 = 36 * 3600 * 10_000_000;
-
 /// Messages sealed with one key. The counter in the nonce is 64 bits wide; stopping well before it
 /// wraps leaves room for every thread that is sealing at that moment.
 pub const MAX_SEALED_MESSAGES: u64 = u64::MAX - 0xffff_ffff;

@@ -33,6 +33,14 @@ pub fn folded(name: &str) -> String {
     upper(name)
 }
 
+/// A name as a client wrote it, without the domain that is in it if none is beside it.
+pub fn without_domain<'a>(domain: &str, name: &'a str) -> &'a str {
+    match name.rsplit_once('@') {
+        Some((user, _)) if domain.is_empty() && !user.is_empty() => user,
+        _ => name,
+    }
+}
+
 /// The accounts of a users file.
 #[derive(Clone, Default)]
 pub struct UserDb {
@@ -235,7 +243,7 @@ impl UserDb {
         temporary_name.push(name);
         temporary_name.push(format!(".{}.new", std::process::id()));
         let temporary = directory.join(temporary_name);
-        let written = self.write_new(&temporary).and_then(|()| fs::rename(&temporary, &path));
+        let written = self.write_new(&temporary, &path).and_then(|()| fs::rename(&temporary, &path));
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
             return written;
@@ -243,7 +251,7 @@ impl UserDb {
         sync_directory(&directory)
     }
 
-    fn write_new(&self, path: &Path) -> io::Result<()> {
+    fn write_new(&self, path: &Path, replaced: &Path) -> io::Result<()> {
         // Left over from a process of the same id that died here.
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -254,6 +262,8 @@ impl UserDb {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
+        #[cfg(unix)]
+        keep_owner(&file, replaced)?;
         file.write_all(self.to_text().as_bytes())?;
         file.sync_all()
     }
@@ -266,6 +276,19 @@ impl UserDb {
     /// The account of this name, in any case.
     pub fn user(&self, name: &str) -> Option<&User> {
         self.lines.get(*self.index.get(&upper(name))?)?.user.as_ref()
+    }
+
+    /// The account that a client means with a domain and a name, in any case.
+    ///
+    /// The domain is not looked at: like Windows outside a domain, the server takes every domain it does not know for
+    /// its own. That goes for one that is in the name, too (`alice@EXAMPLE`), unless an account has all of it.
+    pub fn meant(&self, domain: &str, name: &str) -> Option<&User> {
+        self.user(name).or_else(|| self.user(without_domain(domain, name)))
+    }
+
+    /// Whether the text ends with a whole line. A file that is being written may not.
+    pub fn ends_whole(&self) -> bool {
+        self.lines.last().is_some_and(|line| line.raw.ends_with('\n'))
     }
 
     /// Adds an enabled account at the end.
@@ -335,13 +358,11 @@ impl UserDb {
 }
 
 impl Accounts for UserDb {
-    /// The domain is not looked at: like Windows outside a domain, the server takes every domain it
-    /// does not know for its own.
-    fn nt_hash(&self, _domain: &str, user: &str) -> Option<AccountRecord> {
-        let user = self.user(user)?;
+    fn nt_hash(&self, domain: &str, user: &str) -> Option<AccountRecord> {
+        let user = self.meant(domain, user)?;
         Some(AccountRecord {
             name: user.name.clone(),
-            nt_hash: user.nt_hash?,
+            nt_hash: user.nt_hash,
             disabled: !user.is_enabled(),
             locked_out: user.flags.contains('L'),
         })
@@ -489,6 +510,22 @@ fn exposure(metadata: &fs::Metadata) -> Option<Warning> {
 #[cfg(not(unix))]
 fn exposure(_metadata: &fs::Metadata) -> Option<Warning> {
     None
+}
+
+/// Gives a new file to whom the one that it replaces belongs: a server that is not root's could not read what root
+/// writes. Who may not give files away may be its owner already, or leaves it to whoever may.
+#[cfg(unix)]
+fn keep_owner(file: &File, replaced: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt as _, fchown};
+    let Ok(before) = fs::metadata(replaced) else { return Ok(()) };
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) == (before.uid(), before.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(before.uid()), Some(before.gid())) {
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(unix)]

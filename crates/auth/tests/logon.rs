@@ -20,11 +20,12 @@ struct Table;
 
 impl Accounts for Table {
     fn nt_hash(&self, _domain: &str, user: &str) -> Option<AccountRecord> {
-        let name =
-            ["Alice", "disabled", "locked"].into_iter().find(|name| name.eq_ignore_ascii_case(user))?;
+        let name = ["Alice", "disabled", "locked", "passwordless"]
+            .into_iter()
+            .find(|name| name.eq_ignore_ascii_case(user))?;
         Some(AccountRecord {
             name: name.to_owned(),
-            nt_hash: compute::nt_hash("right"),
+            nt_hash: (name != "passwordless").then(|| compute::nt_hash("right")),
             disabled: name == "disabled",
             locked_out: name == "locked",
         })
@@ -306,6 +307,63 @@ impl Forger {
 }
 
 #[test]
+fn who_is_somebody_elsewhere_is_no_guest_here() {
+    let attempt = |domain: &str, user: &str, workstation: &str, guest_domains: &[&str]| {
+        let guest_domains = guest_domains.iter().map(ToString::to_string).collect();
+        let config = AcceptorConfig { guest_for_unknown: true, guest_domains, ..config() };
+        let mut forger = Forger { acceptor: Acceptor::new(config), ..Forger::new() };
+        let Step::Continue(challenge) = forger.acceptor.step(&forger.negotiate, &Table, NOW) else {
+            panic!("no challenge")
+        };
+        forger.challenge = Challenge::decode(&challenge).unwrap();
+        let (message, _) = forger.message("whatever", &forger.blob().encode());
+        let (user, domain, workstation) = (user.to_owned(), domain.to_owned(), workstation.to_owned());
+        forger.send(&Authenticate { user, domain, workstation, ..message }).map(|logon| logon.identity.kind)
+    };
+    let guest = Ok(IdentityKind::Guest);
+    for domain in ["", ".", "workgroup", "SERVER", "server.example", "laptop"] {
+        assert_eq!(attempt(domain, "stranger", "LAPTOP", &[]), guest, "{domain:?}");
+    }
+    for (domain, user) in [
+        ("OTHER", "stranger"),
+        ("", "stranger@OTHER"),
+        ("MicrosoftAccount", "a@example.com"),
+        ("", "OTHER\\a"),
+    ] {
+        assert_eq!(attempt(domain, user, "LAPTOP", &[]), Err(Refusal::NotAGuest), "{domain:?} {user:?}");
+        assert_eq!(attempt(domain, user, "LAPTOP", &["*"]), guest, "{domain:?} {user:?}");
+    }
+    assert_eq!(attempt("", "stranger@SERVER", "LAPTOP", &[]), guest);
+    assert_eq!(attempt("Other", "stranger", "LAPTOP", &["HOME", "OTHER"]), guest);
+    // Accounts are never guests.
+    for (domain, user) in [("", "alice"), ("OTHER", "alice"), ("", "passwordless")] {
+        assert_eq!(attempt(domain, user, "LAPTOP", &["*"]), Err(Refusal::WrongPassword), "{user}");
+    }
+}
+
+#[test]
+fn of_a_guest_no_response_is_asked() {
+    let attempt = |user: &str| {
+        let guests = AcceptorConfig { guest_for_unknown: true, ..config() };
+        let mut forger = Forger { acceptor: Acceptor::new(guests), ..Forger::new() };
+        let Step::Continue(_) = forger.acceptor.step(&forger.negotiate, &Table, NOW) else {
+            panic!("no challenge")
+        };
+        let (message, _) = forger.message("", &[]);
+        let message = Authenticate {
+            user: user.to_owned(),
+            domain: String::new(),
+            lm_response: vec![0],
+            nt_response: Vec::new(),
+            ..message
+        };
+        forger.send(&message).map(|logon| logon.identity.kind)
+    };
+    assert_eq!(attempt("stranger"), Ok(IdentityKind::Guest));
+    assert_eq!(attempt("alice"), Err(Refusal::NotNtlmV2));
+}
+
+#[test]
 fn a_promised_mic_must_be_there_and_right() {
     let promise = |forger: &Forger| {
         let mut blob = forger.blob();
@@ -366,28 +424,28 @@ fn old_responses_are_refused() {
 }
 
 #[test]
-fn the_response_must_be_of_now() {
+fn a_right_password_counts_whatever_the_clients_clock_says() {
     let send = |change: fn(&mut ClientChallenge), later: u64| {
         let mut forger = Forger::new();
         let mut blob = forger.blob();
         change(&mut blob);
         let (message, _) = forger.message("right", &blob.encode());
-        forger.send_at(&message.encode(), FileTime(NOW.0 + later)).map(|logon| logon.identity.user)
+        let sent = forger.send_at(&message.encode(), FileTime(NOW.0 + later));
+        sent.map(|logon| (logon.identity.user, logon.client_time))
     };
-    let accepted = Ok("Alice".to_owned());
-    let stale = Err(Refusal::StaleResponse);
-    assert_eq!(send(|_| (), 0), accepted);
-    assert_eq!(send(|_| (), 36 * HOUR), accepted);
-    assert_eq!(send(|_| (), 36 * HOUR + 1), stale, "the exchange took too long");
+    let accepted = |time| Ok(("Alice".to_owned(), Some(FileTime(time))));
+    assert_eq!(send(|_| (), 0), accepted(NOW.0));
+    assert_eq!(send(|_| (), 100 * HOUR), accepted(NOW.0));
     let own_clock = |blob: &mut ClientChallenge| {
-        blob.timestamp.0 -= HOUR;
+        blob.timestamp.0 -= 1000 * HOUR;
         blob.pairs = AvPairs::default();
     };
-    assert_eq!(send(own_clock, 0), accepted, "a client with its own clock and no target information");
-    assert_eq!(send(own_clock, 36 * HOUR), stale);
+    assert_eq!(send(own_clock, 0), accepted(NOW.0 - 1000 * HOUR), "and without target information");
+    assert_eq!(send(|blob| blob.timestamp.0 += 1000 * HOUR, 0), accepted(NOW.0 + 1000 * HOUR));
+    assert_eq!(send(|blob| blob.timestamp = FileTime::NONE, 0), accepted(0), "no time at all");
     let other_echo =
         |blob: &mut ClientChallenge| blob.pairs.set(AvId::TIMESTAMP, (NOW.0 - 1).to_le_bytes().to_vec());
-    assert_eq!(send(other_echo, 0), stale, "the echoed timestamp is that of another challenge");
+    assert_eq!(send(other_echo, 0), accepted(NOW.0), "its own time in place of the challenge's");
 }
 
 #[test]

@@ -11,16 +11,16 @@
 //! Accounts that do not exist are treated like the others: neither a delay nor a lock tells which names are
 //! accounts.
 
-use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
 use registry::{AddressGroup, Time};
 
 use crate::config::Lockout;
+use crate::expiring::Table;
 use crate::limits::{
     FAILED_MS, FAMILIAR_ADDRESSES, FAMILIAR_MS, GUESSED_ACCOUNTS, GUESSES, GUESSES_OF_ACCOUNT,
-    GUESSES_OF_ADDRESS, GUESSES_OF_PAIR, GuessRate,
+    GUESSES_OF_ADDRESS, GUESSES_OF_PAIR,
 };
 
 /// Where attempts come from.
@@ -66,12 +66,12 @@ pub(crate) struct Guessed {
 pub(crate) struct Guesses {
     seeds: [RandomState; 2],
     /// When a pair, an account or an address is free of its wrong passwords.
-    free_at: Table<()>,
-    accounts: Table<Guessed>,
+    free_at: Table<Key, ()>,
+    accounts: Table<Key, Guessed>,
     /// The pairs of an account and an address that have logged on.
-    familiar: Table<()>,
+    familiar: Table<Key, ()>,
     /// The pairs that were refused lately.
-    failed: Table<()>,
+    failed: Table<Key, ()>,
 }
 
 impl Default for Guesses {
@@ -103,10 +103,10 @@ impl Guesses {
         if self.guessed(attempt.account, now).locked_until.is_some() {
             return Turn::Locked;
         }
-        let mut ready = self.ready_at(attempt.pair, GUESSES_OF_PAIR);
+        let mut ready = self.free_at.ready_at(attempt.pair, GUESSES_OF_PAIR);
         if self.familiar.get(attempt.pair, now).is_none() {
-            ready = ready.max(self.ready_at(self.crowd_of(attempt, now), GUESSES_OF_ACCOUNT));
-            ready = ready.max(self.ready_at(attempt.address, GUESSES_OF_ADDRESS));
+            ready = ready.max(self.free_at.ready_at(self.crowd_of(attempt, now), GUESSES_OF_ACCOUNT));
+            ready = ready.max(self.free_at.ready_at(attempt.address, GUESSES_OF_ADDRESS));
         }
         match ready.since_ms(now) {
             0 => Turn::Now,
@@ -123,10 +123,11 @@ impl Guesses {
 
     /// Notes an attempt that is not judged yet, so that no other one is judged beside it.
     pub(crate) fn spent(&mut self, attempt: &Attempt, now: Time) {
-        self.charge(attempt.pair, GUESSES_OF_PAIR, now);
-        self.charge(self.crowd_of(attempt, now), GUESSES_OF_ACCOUNT, now);
+        self.free_at.charge(attempt.pair, GUESSES_OF_PAIR, now);
+        let crowd = self.crowd_of(attempt, now);
+        self.free_at.charge(crowd, GUESSES_OF_ACCOUNT, now);
         self.failed.put(attempt.pair, now.after_ms(FAILED_MS), (), now);
-        self.charge(attempt.address, GUESSES_OF_ADDRESS, now);
+        self.free_at.charge(attempt.address, GUESSES_OF_ADDRESS, now);
     }
 
     /// Counts a wrong password towards a lock; returns whether it has locked the account.
@@ -152,16 +153,6 @@ impl Guesses {
         self.familiar.put(attempt.pair, now.after_ms(FAMILIAR_MS), (), now);
     }
 
-    /// Notes a token that names nobody; false: its address sends too many for each to be told of.
-    pub(crate) fn nameless(&mut self, origin: Origin, now: Time) -> bool {
-        let key = self.key(("nameless", origin));
-        let has_room = self.ready_at(key, GUESSES_OF_ADDRESS) <= now;
-        if has_room {
-            self.charge(key, GUESSES_OF_ADDRESS, now);
-        }
-        has_room
-    }
-
     /// What is known of an account.
     pub(crate) fn of_account(&self, name: &str, now: Time) -> Guessed {
         self.guessed(self.key(("account", &auth::users::folded(name))), now)
@@ -183,16 +174,6 @@ impl Guesses {
         self.accounts.get(account, now).copied().unwrap_or_default()
     }
 
-    fn ready_at(&self, key: Key, rate: GuessRate) -> Time {
-        let at_once = u64::from(rate.at_once.saturating_sub(1)).saturating_mul(rate.interval_ms);
-        Time(self.free_at.until(key).map_or(0, |until| until.0.saturating_sub(at_once)))
-    }
-
-    fn charge(&mut self, key: Key, rate: GuessRate, now: Time) {
-        let from = self.free_at.until(key).filter(|until| *until > now).unwrap_or(now);
-        self.free_at.put(key, from.after_ms(rate.interval_ms), (), now);
-    }
-
     /// Names are kept as keyed hashes: they are as long as a client likes, and hashes are not.
     fn key(&self, of: impl Hash) -> Key {
         let [one, other] = &self.seeds;
@@ -202,50 +183,12 @@ impl Guesses {
 
 impl std::fmt::Debug for Guesses {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Guesses").field("free_at", &self.free_at.entries.len()).finish_non_exhaustive()
+        f.debug_struct("Guesses").field("free_at", &self.free_at.len()).finish_non_exhaustive()
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Key(u64, u64);
-
-/// Entries that end by themselves. Where there are too many, those that would end first go.
-struct Table<T> {
-    entries: HashMap<Key, (Time, T)>,
-    ends: BTreeSet<(Time, Key)>,
-    limit: usize,
-}
-
-impl<T> Table<T> {
-    fn new(limit: usize) -> Self {
-        Self { entries: HashMap::new(), ends: BTreeSet::new(), limit }
-    }
-
-    fn until(&self, key: Key) -> Option<Time> {
-        self.entries.get(&key).map(|(until, _)| *until)
-    }
-
-    fn get(&self, key: Key, now: Time) -> Option<&T> {
-        self.entries.get(&key).filter(|(until, _)| *until > now).map(|(_, value)| value)
-    }
-
-    fn put(&mut self, key: Key, until: Time, value: T, now: Time) {
-        self.remove(key);
-        while let Some((end, first)) = self.ends.first().copied()
-            && (end <= now || self.entries.len() >= self.limit)
-        {
-            self.remove(first);
-        }
-        self.entries.insert(key, (until, value));
-        self.ends.insert((until, key));
-    }
-
-    fn remove(&mut self, key: Key) {
-        if let Some((until, _)) = self.entries.remove(&key) {
-            self.ends.remove(&(until, key));
-        }
-    }
-}
 
 fn minutes(count: u32) -> u64 {
     u64::from(count).saturating_mul(60_000)
@@ -384,17 +327,9 @@ mod tests {
             let attempt = guesses.attempt(&format!("user{n}"), origin("192.0.2.3"));
             guesses.refused(&attempt, true, OFF, START);
         }
-        assert!(guesses.free_at.entries.len() <= GUESSES);
-        assert!(guesses.accounts.entries.len() <= GUESSED_ACCOUNTS);
-        assert_eq!(guesses.free_at.entries.len(), guesses.free_at.ends.len());
+        assert!(guesses.free_at.len() <= GUESSES);
+        assert!(guesses.accounts.len() <= GUESSED_ACCOUNTS);
         assert_eq!(guesses.turn(&locked, START.after_ms(60_000)), Turn::Locked);
         assert!(guesses.familiar.get(home.pair, START).is_some());
-    }
-
-    #[test]
-    fn tokens_that_name_nobody_are_told_of_at_a_pace() {
-        let mut guesses = Guesses::default();
-        let told = (0..1_000).filter(|_| guesses.nameless(origin("192.0.2.1"), START)).count();
-        assert_eq!(told, usize::try_from(GUESSES_OF_ADDRESS.at_once).unwrap());
     }
 }

@@ -10,17 +10,20 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
+mod accounts;
 mod acting;
 mod admin;
 mod blocking;
 mod bulkhead;
 pub mod config;
 mod connection;
+mod expiring;
 mod guesses;
 mod handlers;
 mod http;
 mod identity;
 mod limits;
+mod logon_log;
 pub mod logons;
 mod notify;
 mod open;

@@ -320,6 +320,33 @@ pub(crate) const FAMILIAR_ADDRESSES: usize = 16_384;
 /// How long they are, milliseconds: over a holiday.
 pub(crate) const FAMILIAR_MS: u64 = 30 * 24 * 3_600 * 1_000;
 
+/// Lines in the log about logons from one address.
+pub(crate) const LOGON_LINES_OF_ADDRESS: GuessRate = GuessRate { at_once: 50, interval_ms: 10_000 };
+
+/// The same from all addresses: a few megabytes a day at most.
+pub(crate) const LOGON_LINES: GuessRate = GuessRate { at_once: 500, interval_ms: 2_000 };
+
+/// Addresses of which it is known how much the log has been told of them, a hundred bytes each. Of more, those that
+/// may be told of again first are forgotten.
+pub(crate) const LOGON_LOG_ADDRESSES: usize = 4_096;
+
+/// How long after the first line that was left out the log has the count of all.
+pub(crate) const LOGON_SUMMARY: Duration = Duration::from_secs(60);
+
+/// Addresses that this names; the others are one count.
+pub(crate) const LOGON_SUMMARY_ADDRESSES: usize = 8;
+
+/// By how much a client's clock differs before the log says so, hundreds of nanoseconds: the 36 hours of `MaxLifetime`
+/// (MS-NLMP 3.1.1.1), at which other servers refuse it.
+pub(crate) const CLOCK_SKEW: u64 = 36 * 3_600 * 10_000_000;
+
+/// How long the log says no more of that, milliseconds: a server runs for months.
+pub(crate) const CLOCK_TOLD_MS: u64 = 365 * 24 * 3_600 * 1_000;
+
+/// How long a users file that was changed may be changed again without looking another one: the coarsest times of a
+/// file system are two seconds apart (FAT).
+pub(crate) const USERS_FILE_SETTLES: Duration = Duration::from_secs(3);
+
 /// Characters of a client's name in the log. What is longer is cut.
 pub(crate) const LOGGED_NAME_MAX: usize = 64;
 

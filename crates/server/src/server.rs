@@ -14,12 +14,14 @@ use tokio::time::Instant;
 use wire::security::Sid;
 use wire::{FileTime, Guid};
 
+use crate::accounts::Accounts;
 use crate::admin::Desk;
 use crate::bulkhead::{self, Bulkhead};
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::connection::{HeldBackLogons, InputBudget};
 use crate::guesses::Guesses;
 use crate::limits;
+use crate::logon_log::LogonLog;
 use crate::notify::Watches;
 use crate::opening::{Opened, Openings, open_directory};
 use crate::pipes::{Deletions, PipeUsage};
@@ -49,7 +51,7 @@ pub(crate) struct Server {
     pub(crate) vanished: Notify,
     pub(crate) guid: Guid,
     settings: RwLock<Arc<Settings>>,
-    accounts: RwLock<Arc<UserDb>>,
+    pub(crate) accounts: Accounts,
     shares: RwLock<Shares>,
     /// Shares whose directories are being opened.
     openings: Openings,
@@ -80,6 +82,8 @@ pub(crate) struct Server {
     /// The logons that are held back.
     pub(crate) held_back: HeldBackLogons,
     guesses: Mutex<Guesses>,
+    /// What the log is told of logons.
+    pub(crate) logon_log: LogonLog,
     /// How many may ask at the same time.
     pub(crate) desk: Desk,
     /// Told of every addition to the registry's event stream.
@@ -189,7 +193,7 @@ impl Server {
             guid,
             user_sids: RwLock::new(Arc::new(UserSids::load(&settings.state_directory))),
             settings: RwLock::new(Arc::new(settings)),
-            accounts: RwLock::new(Arc::new(accounts)),
+            accounts: Accounts::new(accounts),
             shares: RwLock::default(),
             openings: Openings::new(open_share),
             logons: Bulkhead::new("logons", limits::LOGON_PLACES),
@@ -207,6 +211,7 @@ impl Server {
             told_of_eviction: Mutex::default(),
             held_back: HeldBackLogons::default(),
             guesses: Mutex::default(),
+            logon_log: LogonLog::default(),
             desk: Desk::default(),
             happened,
         });
@@ -247,7 +252,7 @@ impl Server {
         self.open_shares(&settings)?;
         let user_sids = UserSids::load(&settings.state_directory);
         *self.user_sids.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(user_sids);
-        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
+        self.accounts.replace(accounts);
         *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
         self.refresh_users();
         Ok(())
@@ -302,7 +307,7 @@ impl Server {
                 (accounts, outcome)
             }
         };
-        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(accounts);
+        self.accounts.replace(accounts);
         Ok(outcome)
     }
 
@@ -319,6 +324,11 @@ impl Server {
         if !bulkhead::settle_all(jobs).await {
             tracing::warn!("a file system hangs; files in it may not have been flushed and closed");
         }
+    }
+
+    /// Keeps others from replacing settings, accounts or shares.
+    pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What was guessed lately of passwords. It is held for look-ups and for judging a logon, never across an
@@ -445,11 +455,6 @@ impl Server {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The accounts in force.
-    pub(crate) fn accounts(&self) -> Arc<UserDb> {
-        Arc::clone(&self.accounts.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// How logons are taken by the settings in force.
     pub(crate) fn acceptor_config(&self) -> AcceptorConfig {
         acceptor_config(&self.settings())
@@ -561,5 +566,6 @@ fn acceptor_config(settings: &Settings) -> AcceptorConfig {
         dns_domain: String::new(),
         allow_anonymous: true,
         guest_for_unknown: settings.shares.iter().any(|share| share.guest),
+        guest_domains: settings.guest_domains.clone(),
     }
 }

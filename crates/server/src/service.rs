@@ -93,6 +93,7 @@ impl Service {
         tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::notify::observe(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::admin::idle::watch(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::logon_log::sum_up(Arc::clone(&server))));
         Ok(Self { server, addresses, tasks })
     }
 
@@ -124,6 +125,7 @@ impl Service {
         for task in self.tasks {
             let _ = task.await;
         }
+        self.server.logon_log.sum_up();
         self.server.shut_down().await;
         // The connections' tasks write what they have to say and end.
         let deadline = tokio::time::Instant::now() + STOP_TIMEOUT;

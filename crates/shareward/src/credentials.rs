@@ -151,8 +151,9 @@ fn ask(name: &str, console: &mut Console) -> Result<Zeroizing<String>, Failure> 
         .secret(&question)
         .map_err(|error| Failure::Plain(format!("cannot read the password: {error}")))?;
     answer.map(Zeroizing::new).ok_or_else(|| {
-        let hint =
-            format!("the password comes from a terminal, standard input, {PASSWORD_VARIABLE} or a file");
+        let hint = format!(
+            "the password comes from --credentials FILE, {PASSWORD_VARIABLE}, a terminal, or standard input"
+        );
         Numbered::new(messages::NO_RESPONSE_NUMBER).hint(hint).into()
     })
 }

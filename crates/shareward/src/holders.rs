@@ -46,6 +46,13 @@ pub(crate) async fn ask(server: &dyn Administration, query: &WhoQuery) -> Result
         answer => return answer,
     }
     let (share, path) = below_share(query);
+    let has_drive = matches!(path.as_bytes(), [_, b':', ..]);
+    if share.is_none() && !path.starts_with(['/', '\\']) && !has_drive {
+        let why = format!("{path} names no share: give --share NAME, or //server/share/path");
+        return Err(control::Error::new(number::INVALID_PARAMETER, "The parameter is incorrect.")
+            .with_hint(why)
+            .into());
+    }
     let filter = FileQuery { share: share.clone(), ..FileQuery::default() };
     let mut holders = server.files(&filter).await?;
     holders.retain(|file| is_meant(file, &path));

@@ -130,7 +130,10 @@ pub(crate) fn write<T: Listed>(
                 write_line(T::ONE, entry, console)?;
             }
         }
-        Format::Csv { header } => {
+        Format::Csv { header, mark } => {
+            if mark {
+                console.write(BYTE_ORDER_MARK);
+            }
             if header {
                 console.write(&T::CSV.header(gathered.several));
             }
@@ -174,5 +177,8 @@ pub(crate) fn row_of<'a, T>(it: &'a Of<T>, mut values: Vec<Cow<'a, str>>) -> Vec
     }
     values
 }
+
+/// U+FEFF, by which spreadsheets know that a file is UTF-8.
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 const ERROR_INVALID_DATA: u32 = 13;

@@ -51,8 +51,13 @@ pub(crate) fn users(path: &Path) -> Result<(UserDb, Option<String>), Failure> {
         Err(LoadError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok((UserDb::default(), None))
         }
-        Err(error) => Err(Failure::Plain(format!("{}: {error}", path.display()))),
+        Err(error) => Err(Failure::Plain(error.to_string())),
     }
+}
+
+/// Whether there is a Unix account of this name; one that the system cannot tell of counts as none.
+pub(crate) fn has_unix_account(name: &str) -> bool {
+    matches!(nix::unistd::User::from_name(name), Ok(Some(_)))
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {

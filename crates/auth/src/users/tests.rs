@@ -21,14 +21,25 @@ fn an_exported_file_works_unchanged() {
     let db = parse(EXPORTED);
     assert_eq!(db.to_text().as_str(), EXPORTED);
     let alice = Accounts::nt_hash(&db, "ANY", "ALICE").unwrap();
-    assert_eq!((alice.name.as_str(), alice.nt_hash), ("alice", nt_hash("password")));
+    assert_eq!((alice.name.as_str(), alice.nt_hash), ("alice", Some(nt_hash("password"))));
     assert!(!alice.disabled && !alice.locked_out);
     assert!(!Accounts::nt_hash(&db, "", "bob").unwrap().disabled);
     assert!(Accounts::nt_hash(&db, "", "station$").unwrap().disabled, "a machine is no user");
     assert!(Accounts::nt_hash(&db, "", "carol").unwrap().disabled);
-    assert!(Accounts::nt_hash(&db, "", "dave").is_none());
+    assert_eq!(Accounts::nt_hash(&db, "", "dave").unwrap().nt_hash, None, "an account, and no password");
     assert!(Accounts::nt_hash(&db, "", "erin").is_none());
     assert_eq!(db.user("alice").unwrap().last_change.to_unix().0, 0x5f00_0000);
+}
+
+#[test]
+fn a_domain_in_a_name_is_looked_at_as_little_as_one_beside_it() {
+    let db = parse(&EXPORTED.replace("carol:", "carol@home:"));
+    let meant = |domain: &str, name: &str| db.meant(domain, name).map(|user| user.name.as_str());
+    assert_eq!(meant("OTHER", "alice"), Some("alice"));
+    assert_eq!(meant("", "Alice@OTHER"), Some("alice"));
+    assert_eq!(meant("", "carol@home"), Some("carol@home"), "an account that is called so");
+    assert_eq!(meant("MicrosoftAccount", "alice@example.com"), None);
+    assert_eq!((meant("", "@OTHER"), meant("", "erin@OTHER")), (None, None));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use super::{NotAPlace, Place};
 
-/// A server and as whom to ask it: `[USER@]NAME[:PORT]`. A user may have an `@` too.
+/// A server and as whom to ask it: `[USER@]NAME[:PORT]`, or `[USER@]NAME[@PORT]`. A user may have an `@` too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedServer {
     /// As whom, as `[DOMAIN\]USER`.
@@ -45,7 +45,14 @@ impl FromStr for NamedServer {
     type Err = NotAPlace;
 
     fn from_str(text: &str) -> Result<Self, NotAPlace> {
-        let (user, place) = match text.rsplit_once('@') {
+        // A number behind an `@` is the port: no host is called so.
+        let is_port = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+        let end = text
+            .rsplit_once('@')
+            .filter(|(_, port)| is_port(port))
+            .map_or(text.len(), |(rest, _)| rest.len());
+        let split = text.get(..end).unwrap_or(text).rfind('@');
+        let (user, place) = match split.and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?))) {
             Some((user, place)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), place),
             None => (None, text),
         };
@@ -58,6 +65,30 @@ impl fmt::Display for NamedServer {
         match &self.user {
             Some(user) => write!(f, "{user}@{}", self.place),
             None => self.place.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_behind_the_name_is_its_port() {
+        for (text, user, place) in [
+            ("nas", None, "nas"),
+            ("nas@1445", None, "nas:1445"),
+            ("alice@nas", Some("alice"), "nas"),
+            ("alice@nas@1445", Some("alice"), "nas:1445"),
+            ("alice@nas:1445", Some("alice"), "nas:1445"),
+            (r"LAB\bob@example.org@nas", Some(r"LAB\bob@example.org"), "nas"),
+            ("alice@[::1]@1445", Some("alice"), "[::1]:1445"),
+        ] {
+            let named: NamedServer = text.parse().unwrap();
+            assert_eq!((named.user.as_deref(), named.place.to_string().as_str()), (user, place), "{text}");
+        }
+        for text in ["alice@", "nas:1@2", "@1445"] {
+            assert!(text.parse::<NamedServer>().is_err(), "{text}");
         }
     }
 }

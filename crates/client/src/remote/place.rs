@@ -7,7 +7,8 @@ use std::str::FromStr;
 /// Direct TCP (MS-SMB2 2.1).
 const SMB_PORT: u16 = 445;
 
-/// Where a server is: `NAME`, `NAME:PORT`, `[IPV6]:PORT`; backslashes before the name are NET's and mean nothing.
+/// Where a server is: `NAME`, `NAME:PORT`, `[IPV6]:PORT`, or with `@` for the colon, as Windows has it in a UNC path;
+/// backslashes before the name are NET's and mean nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     host: String,
@@ -48,6 +49,10 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, NotAPlace> {
         let text = text.trim().trim_start_matches(['\\', '/']);
+        let (text, port_behind) = match text.rsplit_once('@') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
         let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
             Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or(NotAPlace)?)),
@@ -57,6 +62,10 @@ impl FromStr for Place {
                 Some((host, port)) => (host, Some(port)),
                 None => (text, None),
             },
+        };
+        let port = match (port, port_behind) {
+            (Some(_), Some(_)) => return Err(NotAPlace),
+            (port, behind) => port.or(behind),
         };
         let (bare, scope) = host.split_once('%').unwrap_or((host, ""));
         if host.contains(':') && (bare.parse::<Ipv6Addr>().is_err() || scope.contains(':')) {
@@ -99,6 +108,9 @@ mod tests {
             ("::1", "::1", 445, "[::1]"),
             ("[::1]", "::1", 445, "[::1]"),
             (r"\\[2001:db8::7]:8445", "2001:db8::7", 8445, "[2001:db8::7]:8445"),
+            ("files@1445", "files", 1445, "files:1445"),
+            ("::1@1445", "::1", 1445, "[::1]:1445"),
+            (r"\\[::1]@1445", "::1", 1445, "[::1]:1445"),
             ("fe80::1%eth0", "fe80::1%eth0", 445, "[fe80::1%eth0]"),
             ("dateien-köln", "dateien-köln", 445, "dateien-köln"),
         ] {

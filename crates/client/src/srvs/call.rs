@@ -101,6 +101,23 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// The refusal of a list that only administrators get. Where that is Samba, an administrator may be none to it.
+    pub(super) fn of_list(self) -> Error {
+        if !self.is_denied() {
+            return self.into();
+        }
+        let number = Win32Error::ACCESS_DENIED;
+        control::Error::new(number.0, format!("The server answered {number}."))
+            .with_hint(
+                "only members of Administrators get this list. Samba has none, not even root, until one is made \
+                 there: 'net groupmap add sid=S-1-5-32-544 unixgroup=GROUP type=builtin' makes a Unix group's \
+                 members administrators",
+            )
+            .into()
+    }
+}
+
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         match refused {

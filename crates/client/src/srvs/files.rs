@@ -119,7 +119,7 @@ impl<R: Rpc> SrvsClient<R> {
             match self.files_at(level, user_name).await {
                 Ok(files) => return Ok(files),
                 Err(refused) if refused.is_unknown() => last = Some(refused),
-                Err(refused) => return Err(refused.into()),
+                Err(refused) => return Err(refused.of_list()),
             }
         }
         Err(last.map_or_else(|| unsupported("no level is left".into()), Error::from))

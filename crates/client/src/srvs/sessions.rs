@@ -83,7 +83,9 @@ impl<R: Rpc> SrvsClient<R> {
                 Err(refused) => return Err(refused.into()),
             }
         }
-        Err(denied.or(unknown).map_or_else(|| super::unsupported("no level is left".into()), Error::from))
+        Err(denied
+            .or(unknown)
+            .map_or_else(|| super::unsupported("no level is left".into()), Refused::of_list))
     }
 
     async fn sessions_at(&self, level: u32) -> Result<Vec<Session>, Refused> {

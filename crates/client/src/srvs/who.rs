@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use control::{FileQuery, OpenFile, Who, WhoQuery, limits, number};
+use control::{FileQuery, OpenFile, ShareKind, Who, WhoQuery, limits, number};
 use tokio::time::{Instant, sleep};
 
-use super::SrvsClient;
 use super::call::Rpc;
+use super::{SrvsClient, unsupported};
 use crate::Error;
 use crate::limits::LOOK_AGAIN;
 
@@ -21,17 +21,18 @@ impl<R: Rpc> SrvsClient<R> {
     /// The holders. Whom the server refused it does not tell.
     pub(super) async fn holders(&self, query: &WhoQuery) -> Result<Who, Error> {
         let meant = Meant::of(query);
-        if let Meant::Below { share, .. } = &meant
-            && let Err(error) = self.share_of_name(share).await
-            && error.number() == number::NET_NAME_NOT_FOUND
-        {
-            return Err(error);
-        }
+        self.resolve(&meant, &query.path).await?;
         let wait = Duration::from_secs(query.wait.unwrap_or(0).min(limits::WAIT_MAX).into());
         let deadline = Instant::now() + wait;
         loop {
             let mut holders = self.file_list(&FileQuery::default()).await?;
+            let is_partial = holders.iter().any(|file| !meant.can_tell(file));
             holders.retain(|file| meant.has(file));
+            if holders.is_empty() && is_partial {
+                let what = "this server does not tell in which share all of its open files are: \
+                            whether anybody has it open is not known";
+                return Err(unsupported(what.into()));
+            }
             if holders.is_empty() || Instant::now() + LOOK_AGAIN > deadline {
                 let (share, path) = match meant {
                     Meant::Below { share, path } => (Some(share), path),
@@ -42,6 +43,67 @@ impl<R: Rpc> SrvsClient<R> {
             sleep(LOOK_AGAIN).await;
         }
     }
+}
+
+impl<R: Rpc> SrvsClient<R> {
+    /// Refuses what is in no share of the server, as far as that can be known: nobody has it, and nobody can.
+    async fn resolve(&self, meant: &Meant, asked: &str) -> Result<(), Error> {
+        match meant {
+            Meant::Below { share, .. } => match self.share_of_name(share).await {
+                Err(error) if error.number() == number::NET_NAME_NOT_FOUND => {
+                    let told = control::Error::new(error.number(), error.to_string());
+                    Err(told.with_hint(self.names_of_shares().await).into())
+                }
+                // Whoever may not look at the share hears so when its opens are asked for.
+                _ => Ok(()),
+            },
+            Meant::OnDisk(path) if !path.starts_with('\\') && !has_drive(path) => {
+                let why = format!(
+                    "{asked} names no share: give --share NAME, or //server/share/path; {}",
+                    self.names_of_shares().await
+                );
+                Err(invalid(why))
+            }
+            Meant::OnDisk(path) => {
+                let shares = self.plain_share_list().await?;
+                let mut places = shares.iter().filter_map(|share| share.path.as_deref()).peekable();
+                if places.peek().is_none() {
+                    // Where the shares lie is told to administrators.
+                    return Err(invalid(format!(
+                        "this server does not tell which directories it shares: give --share NAME, or \
+                         //server/share/path; {}",
+                        self.names_of_shares().await
+                    )));
+                }
+                let is_near = |place: &str| {
+                    let place = place.trim_end_matches(['\\', '/']);
+                    [place, without_drive(place)].iter().any(|it| is_below(it, path) || is_below(path, it))
+                };
+                if places.any(is_near) {
+                    return Ok(());
+                }
+                Err(invalid(format!("no share has this path; {}", self.names_of_shares().await)))
+            }
+        }
+    }
+
+    /// The shares that a path can be in, for a hint.
+    async fn names_of_shares(&self) -> String {
+        let Ok(shares) = self.plain_share_list().await else {
+            return String::from("the server does not tell its shares");
+        };
+        let names: Vec<_> =
+            shares.iter().filter(|it| it.kind == ShareKind::Disk).map(|it| it.name.as_str()).collect();
+        if names.is_empty() {
+            String::from("the server has no shares")
+        } else {
+            format!("its shares are: {}", names.join(", "))
+        }
+    }
+}
+
+fn invalid(hint: String) -> Error {
+    control::Error::new(number::INVALID_PARAMETER, "The parameter is incorrect.").with_hint(hint).into()
 }
 
 impl Meant {
@@ -57,6 +119,14 @@ impl Meant {
                 Self::Below { share: share.to_owned(), path: path.trim_matches('\\').to_owned() }
             }
             None => Self::OnDisk(path.trim_end_matches('\\').to_owned()),
+        }
+    }
+
+    /// Whether what is told of an open says whether it is of this.
+    fn can_tell(&self, file: &OpenFile) -> bool {
+        match self {
+            Self::Below { .. } => file.share.is_some(),
+            Self::OnDisk(_) => file.server_path.is_some(),
         }
     }
 

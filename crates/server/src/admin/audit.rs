@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use auth::Claim;
+use registry::AddressGroup;
 
 use super::{Caller, Ended, Error, Right};
 use crate::limits::LOGGED_NAME_MAX;
@@ -38,6 +39,11 @@ pub(super) fn denied(caller: &Caller, right: Right) {
     tracing::info!(target: "audit", user = caller.user, from = caller.from, ?right, "access denied");
 }
 
+/// Records that somebody without an account wanted a named pipe.
+pub(crate) fn pipe_refused(peer: &SocketAddr, pipe: &str) {
+    tracing::info!(target: "audit", from = %peer.ip().to_canonical(), pipe, "pipe refused: neither guests nor anonymous callers get it (see list_shares)");
+}
+
 /// Records a refused logon: whose it was to be, as far as the client said, from where, and why.
 pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'static str, reason: &str) {
     let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
@@ -50,6 +56,64 @@ pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'
         method,
         reason,
         "logon refused"
+    );
+}
+
+/// Records that somebody without an account has become a guest.
+pub(crate) fn taken_as_guest(peer: &SocketAddr, claim: Option<&Claim>) {
+    let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
+    tracing::info!(
+        target: "audit",
+        account = shown(|it| &it.user),
+        domain = shown(|it| &it.domain),
+        from = %peer.ip().to_canonical(),
+        workstation = shown(|it| &it.workstation),
+        "no such user: taken as a guest"
+    );
+}
+
+/// Records that a client has another time than the server; `hours` is by how much, none where it gives no time.
+pub(crate) fn clock_differs(peer: &SocketAddr, claim: &Claim, hours: Option<i64>) {
+    let (from, workstation) = (peer.ip().to_canonical(), loggable(&claim.workstation));
+    match hours {
+        Some(hours) => tracing::info!(
+            target: "audit",
+            %from,
+            workstation,
+            hours,
+            "the client's clock differs from the server's; its logons count all the same"
+        ),
+        None => tracing::info!(
+            target: "audit",
+            %from,
+            workstation,
+            "the client gives its logons no time; they count all the same"
+        ),
+    }
+}
+
+/// Lines about logons that the log has not been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Untold {
+    /// Where the logons came from; none for several addresses.
+    pub(crate) from: Option<AddressGroup>,
+    pub(crate) count: u64,
+}
+
+/// Records how many lines about logons were left out.
+pub(crate) fn logons_untold(untold: &Untold) {
+    let from = match untold.from {
+        Some(AddressGroup::V4(address)) => address.to_string(),
+        Some(AddressGroup::V6([a, b, c, d])) => {
+            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        None => String::from("other addresses"),
+    };
+    tracing::warn!(
+        target: "audit",
+        from,
+        count = untold.count,
+        "more logons were refused, or taken as guests', than the log tells of"
     );
 }
 

@@ -29,7 +29,9 @@ mod who;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-pub(crate) use audit::{account_locked, logon_refused};
+pub(crate) use audit::{
+    Untold, account_locked, clock_differs, logon_refused, logons_untold, pipe_refused, taken_as_guest,
+};
 pub(crate) use close::{NotClosed, close_file, close_file_at_once};
 pub(crate) use connections::{TreesMeant, connections, connections_within};
 pub(crate) use desk::{Desk, Place};
@@ -63,6 +65,8 @@ pub(crate) struct Caller {
     pub(crate) administrator: bool,
     /// What else the user may.
     pub(crate) roles: Roles,
+    /// Whether somebody without an account may see the shares that they may use.
+    pub(crate) lists_shares: bool,
     /// Where the request comes from.
     pub(crate) from: String,
     /// Who asks as the owners of files know them; none for those who come from the machine itself.
@@ -79,6 +83,7 @@ impl Caller {
         let settings = server.settings();
         let roles = Roles::of(&settings.roles, &name, || crate::identity::group_names(&name));
         Self {
+            lists_shares: user.as_ref().is_some_and(|user| settings.lists_shares(user.kind)),
             administrator: settings.is_administrator(&name) || roles.administer,
             user: name,
             roles,

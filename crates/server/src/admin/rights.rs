@@ -161,6 +161,7 @@ impl Right {
             return Reach::Everything;
         }
         match self {
+            Self::BrowseShares if caller.lists_shares => Reach::Everything,
             Self::BrowseShares | Self::SeeServer if caller.user.is_empty() => Reach::Nothing,
             Self::BrowseShares | Self::SeeServer => Reach::Everything,
             Self::ChangeSettings => Reach::Nothing,

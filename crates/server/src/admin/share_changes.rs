@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use registry::ShareSnapshot;
 
 use super::{Caller, Ended, Error, Right, audit, check};
-use crate::config::{Caching, Grant, Grantee, Settings, ShareSettings, check_remark, check_share_name};
+use crate::config::{
+    Caching, EVERYONE, Grant, GrantRight, Grantee, Settings, ShareSettings, check_remark, check_share_name,
+};
 use crate::server::Server;
 
 /// A change of a share: what is none stays.
@@ -28,7 +30,7 @@ pub(crate) struct ShareEdit {
     pub(crate) grants: Option<Vec<Grant>>,
 }
 
-/// Shares a directory.
+/// Shares a directory. Where nobody is named, everyone may read and no more.
 pub(crate) fn add_share(
     server: &Server,
     caller: &Caller,
@@ -37,6 +39,8 @@ pub(crate) fn add_share(
     edit: ShareEdit,
 ) -> Result<ShareSnapshot, Error> {
     check(caller, Right::ChangeSettings)?;
+    // Grants name accounts.
+    server.refresh_accounts();
     let object = format!("share {name} of {}", path.display());
     let added = server.change_settings(|settings| {
         check_share_name(name).map_err(|_| Error::InvalidName)?;
@@ -51,6 +55,8 @@ pub(crate) fn add_share(
         }
         let mut share = ShareSettings::new(name.to_owned(), path);
         share.hidden = name.ends_with('$');
+        // What Windows gives to a share that is made without a descriptor. In a file it would be everything.
+        share.grants = vec![Grant { who: Grantee::User(EVERYONE.to_owned()), right: GrantRight::Read }];
         apply(&mut share, edit, server)?;
         settings.shares.push(share);
         Ok(())
@@ -68,6 +74,7 @@ pub(crate) fn change_share(
     edit: ShareEdit,
 ) -> Result<ShareSnapshot, Error> {
     check(caller, Right::ChangeSettings)?;
+    server.refresh_accounts();
     let object = format!("share {name}: {edit:?}");
     let changed = server.change_settings(|settings| {
         let place = to_change(settings, name)?;

@@ -1,17 +1,27 @@
 //! Shares (MS-SRVS 3.1.4.8, 3.1.4.10).
 
-use registry::ShareSnapshot;
+use registry::{ShareKind, ShareSnapshot};
 
-use super::{Caller, Error, Right, check};
+use super::{Caller, Error, Right, audit, check, may};
 use crate::server::Server;
 
-/// All shares, by name. `right` is what the caller wants to see of them.
+/// The shares that the caller may know of, by name. `right` is what the caller wants to see of them.
+///
+/// Who may see all there is to a share sees them all. Others are not told of hidden ones, as with Samba's
+/// `browseable = no`; who has no account is told only of those that it may use.
 pub(crate) fn shares(server: &Server, caller: &Caller, right: Right) -> Result<Vec<ShareSnapshot>, Error> {
     check(caller, right)?;
-    Ok(server.registry.lock("share_snapshots").share_snapshots(None, usize::MAX))
+    let mut shares = server.registry.lock("share_snapshots").share_snapshots(None, usize::MAX);
+    if !may(caller, Right::ReadShares) {
+        shares.retain(|share| {
+            let is_listed = !share.definition.hidden || share.definition.kind == ShareKind::Pipe;
+            is_listed && may_know(server, caller, share)
+        });
+    }
+    Ok(shares)
 }
 
-/// One share. `right` is what the caller wants to see of it.
+/// One share, hidden or not. `right` is what the caller wants to see of it.
 pub(crate) fn share(
     server: &Server,
     caller: &Caller,
@@ -19,5 +29,19 @@ pub(crate) fn share(
     right: Right,
 ) -> Result<ShareSnapshot, Error> {
     check(caller, right)?;
-    server.registry.lock("share_snapshot").share_snapshot(name).ok_or(Error::NoSuchShare)
+    let share = server.registry.lock("share_snapshot").share_snapshot(name).ok_or(Error::NoSuchShare)?;
+    if !may_know(server, caller, &share) {
+        audit::denied(caller, right);
+        return Err(Error::AccessDenied);
+    }
+    Ok(share)
+}
+
+/// Whether the share is not kept from a caller without an account.
+fn may_know(server: &Server, caller: &Caller, share: &ShareSnapshot) -> bool {
+    if caller.administrator || !caller.user.is_empty() {
+        return true;
+    }
+    let served = server.share(&share.definition.name);
+    served.is_some_and(|it| caller.session_user.as_ref().is_some_and(|user| it.access_of(user).is_some()))
 }

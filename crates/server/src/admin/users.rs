@@ -25,9 +25,10 @@ impl From<Error> for NotSet {
     }
 }
 
-/// The accounts, in the order of their file.
+/// The accounts, in the order of their file, which is read again where it has changed.
 pub(crate) fn users(server: &Server, caller: &Caller) -> Result<Vec<User>, Error> {
     check(caller, Right::ReadUsers)?;
+    server.refresh_accounts();
     Ok(server.accounts().users().cloned().collect())
 }
 

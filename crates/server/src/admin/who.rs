@@ -20,7 +20,10 @@ pub(crate) struct Place {
 /// What a question means: the same file or directory may be in several shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
+    /// Those in it first, the innermost before the others, and then those that are below it.
     places: Vec<Place>,
+    /// How many of them it is in.
+    around: usize,
 }
 
 impl Wanted {
@@ -29,9 +32,10 @@ impl Wanted {
         self.places.is_empty()
     }
 
-    /// The place that says the most: the one in the innermost share.
+    /// The place that says the most: the one in the innermost share. None where it is in no share and shares are
+    /// below it.
     pub(crate) fn place(&self) -> Option<&Place> {
-        self.places.first()
+        self.places.first().filter(|_| self.around > 0)
     }
 }
 
@@ -53,7 +57,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     let in_share = |share: &str, path: &str| {
         let share = server.share(share).ok_or(Error::NoSuchShare)?;
         let place = Place { share: share.settings.name.clone(), path: components(path) };
-        Ok(Wanted { places: vec![place] })
+        Ok(Wanted { places: vec![place], around: 1 })
     };
     if let Some(share) = share {
         return in_share(share, path);
@@ -67,11 +71,12 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
         return Err(Error::InvalidParameter);
     }
     let asked = components(path);
-    let mut places: Vec<(usize, Place)> = Vec::new();
+    let mut places: Vec<(bool, usize, Place)> = Vec::new();
     for share in server.shares().iter().filter(|it| matches!(it.content, ShareContent::Disk(_))) {
         let directory = components(&share.settings.path.to_string_lossy());
         let (folded_asked, folded_directory) = (folded(&asked), folded(&directory));
-        let path = if below(&folded_asked, &folded_directory) {
+        let is_around = below(&folded_asked, &folded_directory);
+        let path = if is_around {
             // Characters may differ in length between cases; components do not differ in number.
             let depth = directory.split('\\').filter(|it| !it.is_empty()).count();
             asked.split('\\').skip(depth).collect::<Vec<_>>().join("\\")
@@ -80,10 +85,11 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
         } else {
             continue;
         };
-        places.push((directory.len(), Place { share: share.settings.name.clone(), path }));
+        places.push((is_around, directory.len(), Place { share: share.settings.name.clone(), path }));
     }
-    places.sort_by(|(a, _), (b, _)| b.cmp(a));
-    Ok(Wanted { places: places.into_iter().map(|(_, place)| place).collect() })
+    places.sort_by_key(|(is_around, length, _)| std::cmp::Reverse((*is_around, *length)));
+    let around = places.iter().filter(|(is_around, ..)| *is_around).count();
+    Ok(Wanted { places: places.into_iter().map(|(.., place)| place).collect(), around })
 }
 
 /// The opens of what is wanted and of all below it, and its recent refusals.
@@ -151,7 +157,7 @@ mod tests {
             Ok(vec!["Proc:fd\\1".into(), "Root:proc\\self\\fd\\1".into()])
         );
         assert_eq!(places("/proc//SELF/", None), Ok(vec!["Proc:".into(), "Root:proc\\SELF".into()]));
-        assert_eq!(places("/proc", None), Ok(vec!["Proc:".into(), "Root:proc".into()]));
+        assert_eq!(places("/proc", None), Ok(vec!["Root:proc".into(), "Proc:".into()]));
         assert_eq!(places("/proc/selfish", None), Ok(vec!["Root:proc\\selfish".into()]));
         assert_eq!(places("a/b\\C", Some("ROOT")), Ok(vec!["Root:a\\b\\C".into()]));
         for unc in ["\\\\server\\proc\\fd", "//server/PROC/fd"] {

@@ -43,6 +43,10 @@ pub struct Settings {
     pub encryption: Encryption,
     /// When wrong passwords lock an account.
     pub lockout: Lockout,
+    /// Who else than users may have a list of the shares that they may use.
+    pub list_shares: ListShares,
+    /// Domains whose unknown users become guests where a share takes guests, beside those that are none; `*` is all.
+    pub guest_domains: Vec<String>,
     /// The lowest and the highest dialect spoken.
     pub dialects: (wire::Dialect, wire::Dialect),
     /// Whether each session acts with its user's Unix identity; only root can.
@@ -258,7 +262,29 @@ pub enum Encryption {
     Required,
 }
 
+/// Who may have a list of the shares. Windows keeps it from anonymous callers (`RestrictNullSessAccess`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListShares {
+    /// Users.
+    Users,
+    /// Guests too, of what they may use. There are none unless a share takes guests.
+    #[default]
+    Guests,
+    /// Anonymous callers too, of what they may use.
+    Anonymous,
+}
+
 impl Settings {
+    /// Whether a user of this kind may have a list of shares.
+    pub(crate) fn lists_shares(&self, kind: auth::IdentityKind) -> bool {
+        self.list_shares
+            >= match kind {
+                auth::IdentityKind::User => ListShares::Users,
+                auth::IdentityKind::Guest => ListShares::Guests,
+                auth::IdentityKind::Anonymous => ListShares::Anonymous,
+            }
+    }
+
     /// Whether the account called `name` is one of the administrators.
     pub(crate) fn is_administrator(&self, name: &str) -> bool {
         self.administrators.iter().any(|it| it.eq_ignore_ascii_case(name))
@@ -281,6 +307,8 @@ impl Settings {
             signing: Signing::default(),
             encryption: Encryption::default(),
             lockout: Lockout::default(),
+            list_shares: ListShares::default(),
+            guest_domains: Vec::new(),
             dialects: (wire::Dialect::SMB202, wire::Dialect::SMB311),
             unix_identities: root,
             roles: Vec::new(),
@@ -324,6 +352,15 @@ impl Places {
             };
         Self { config: place("XDG_CONFIG_HOME", ".config"), runtime, state }
     }
+}
+
+/// The Unix account of guests and anonymous callers.
+pub const GUEST_ACCOUNT: &str = "nobody";
+
+/// Whether what is kept in the state directory can be used; the error says all that cannot. What is not there is made
+/// when the server starts.
+pub fn check_state(directory: &std::path::Path) -> Result<(), String> {
+    crate::security::check_state(directory)
 }
 
 /// The port of SMB over direct TCP (MS-SMB2 2.1).

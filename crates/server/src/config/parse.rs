@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 use wire::Dialect;
 
 use crate::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
 
 use super::{
-    Allow, Caching, Encryption, Grant, GrantRight, Grantee, MAX_NAME, Role, SMB_PORT, Settings,
+    Allow, Caching, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME, Role, SMB_PORT, Settings,
     ShareSettings, Signing,
 };
 
@@ -37,13 +38,48 @@ impl std::error::Error for ConfigError {}
 /// Reads a configuration over `defaults`. Relative paths are below `base`, the file's directory.
 /// Pure: whether a directory exists is not looked at.
 pub fn parse(text: &str, base: &Path, defaults: Settings) -> Result<Settings, Vec<ConfigError>> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let at = error.span().map_or(0, |span| span.start);
-        vec![located(text, at, error.message().to_owned())]
-    })?;
-    let mut reader = Reader { text, base, errors: Vec::new() };
+    let (file, errors) = read_file(text)?;
+    let mut reader = Reader { text, base, errors };
     let settings = reader.settings(file, defaults);
     if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+}
+
+/// What a text says, and the keys in it that mean nothing; or, where that is all that can be told, what is wrong.
+fn read_file(text: &str) -> Result<(File, Vec<ConfigError>), Vec<ConfigError>> {
+    let of = |error: &toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        (at, located(text, at, error.message().to_owned()))
+    };
+    let mut document = DeTable::parse(text).map_err(|error| vec![of(&error).1])?;
+    let mut errors = Vec::new();
+    loop {
+        let error = match File::deserialize(toml::Deserializer::from(document.clone())) {
+            Ok(file) => return Ok((file, errors)),
+            Err(error) => error,
+        };
+        let (at, told) = of(&error);
+        let is_unknown = told.message.starts_with("unknown field");
+        errors.push(told);
+        // Without the key the rest can be looked at.
+        if !is_unknown || errors.len() >= MAX_ERRORS || !remove_key(document.get_mut(), at) {
+            return Err(errors);
+        }
+    }
+}
+
+/// Takes the key out that begins at this place of the text, wherever it is.
+fn remove_key(table: &mut DeTable<'_>, at: usize) -> bool {
+    let found = table.keys().find(|key| key.span().start == at).map(|key| key.get_ref().to_string());
+    found.is_some_and(|key| table.remove(key.as_str()).is_some())
+        || table.iter_mut().any(|(_, value)| remove_within(value.get_mut(), at))
+}
+
+fn remove_within(value: &mut DeValue<'_>, at: usize) -> bool {
+    match value {
+        DeValue::Table(table) => remove_key(table, at),
+        DeValue::Array(values) => values.iter_mut().any(|value| remove_within(value.get_mut(), at)),
+        _ => false,
+    }
 }
 
 #[derive(Deserialize)]
@@ -85,6 +121,8 @@ struct ServerTable {
     min_dialect: Option<Spanned<String>>,
     max_dialect: Option<Spanned<String>>,
     unix_identities: Option<bool>,
+    list_shares: Option<Spanned<String>>,
+    guest_domains: Option<Vec<Spanned<String>>>,
     lockout_threshold: Option<Spanned<i64>>,
     lockout_duration: Option<Spanned<i64>>,
     lockout_window: Option<Spanned<i64>>,
@@ -173,6 +211,12 @@ impl Reader<'_> {
                 ("required", Encryption::Required),
             ];
             settings.encryption = self.word("encryption", &word, &words).unwrap_or_default();
+        }
+        if let Some(word) = table.list_shares {
+            settings.list_shares = self.word("list_shares", &word, &LIST_SHARES).unwrap_or_default();
+        }
+        if let Some(domains) = table.guest_domains {
+            settings.guest_domains = domains.into_iter().map(Spanned::into_inner).collect();
         }
         if let Some(word) = &table.min_dialect {
             settings.dialects.0 = self.word("min_dialect", word, &DIALECTS).unwrap_or(settings.dialects.0);
@@ -394,6 +438,9 @@ fn located(text: &str, offset: usize, message: String) -> ConfigError {
     }
 }
 
+/// Keys that mean nothing and are told of at once: each takes another look at the whole file.
+const MAX_ERRORS: usize = 100;
+
 /// Longest share name, characters (MS-SRVS 2.2.4.22: NNLEN).
 const MAX_SHARE_NAME: usize = 80;
 
@@ -418,6 +465,9 @@ const CACHING: [(&str, Caching); 4] = [
 
 const GRANT_RIGHTS: [(&str, GrantRight); 3] =
     [("read", GrantRight::Read), ("change", GrantRight::Change), ("full", GrantRight::Full)];
+
+const LIST_SHARES: [(&str, ListShares); 3] =
+    [("users", ListShares::Users), ("guests", ListShares::Guests), ("anonymous", ListShares::Anonymous)];
 
 const DIALECTS: [(&str, Dialect); 5] = [
     ("2.0.2", Dialect::SMB202),
@@ -564,6 +614,15 @@ mod tests {
             ]
         );
         assert!(errors("[server]\nnmae = 'x'\n")[0].starts_with("2:1: unknown field `nmae`"));
+        let all = errors(
+            "[server]\nnmae = 'x'\nsigning = 'maybe'\n[[share]]\nname='a'\npath='/'\nraed_only = true\n\
+             grants = [{ user = 'a', rihgt = 'x', right = 'read' }]\n[extra]\na = 1\n",
+        );
+        let places: Vec<_> = all.iter().map(|error| error.split_once(": ").unwrap().0).collect();
+        assert_eq!(places.len(), 5, "{all:?}");
+        for place in ["2:1", "3:11", "7:1", "8:25"] {
+            assert!(places.contains(&place), "{place} {all:?}");
+        }
         assert!(errors("[server\n")[0].starts_with("1:8: "));
         assert_eq!(
             errors("[[share]]\nname='a'\npath='/'\n[[share]]\nname='A'\npath='/'\n"),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use auth::preauth::PreauthHash;
+use auth::users::{UserDb, without_domain};
 use auth::{Acceptor, Claim, IdentityKind, Refusal, Step};
 use registry::{AddressGroup, EndReason};
-use wire::NtStatus;
+use wire::{FileTime, NtStatus};
 
 use super::session_setup::{end, logons};
-use crate::admin::{account_locked, logon_refused};
+use crate::admin::{account_locked, clock_differs, logon_refused};
 use crate::connection::{Connection, HeldBack};
 use crate::guesses::{Attempt, Guesses, Origin, Turn};
 use crate::limits;
@@ -57,11 +58,12 @@ impl LogonExchange<'_> {
             return Ok((Judged::Step(step), preauth));
         };
         let origin = self.origin();
+        server.refresh_accounts();
         let patience = tokio::time::Instant::now() + limits::GUESS_PATIENCE;
         loop {
             let wait = {
                 let mut guesses = server.guesses();
-                let attempt = guesses.attempt(&claim.user, origin);
+                let attempt = guesses.attempt(&account_tried(&server.accounts(), claim), origin);
                 match guesses.turn(&attempt, server.now()) {
                     // Nobody else tries between the look at the table and the note of the outcome.
                     Turn::Now => {
@@ -117,15 +119,31 @@ impl LogonExchange<'_> {
         match step {
             Step::Done(logon) if logon.identity.kind == IdentityKind::User => {
                 guesses.accepted(attempt, server.now());
+                self.note_clock(claim, logon.client_time);
             }
             Step::Refused { reason, .. } => {
-                let counts = matches!(reason, Refusal::WrongPassword | Refusal::NoSuchUser);
-                if guesses.refused(attempt, counts, server.settings().lockout, server.now()) {
+                if guesses.refused(attempt, reason.is_wrong_guess(), server.settings().lockout, server.now())
+                {
                     account_locked(&claim.user, &self.connection.peer.ip().to_canonical().to_string());
                 }
             }
             Step::Done(_) | Step::Continue(_) => {}
         }
+    }
+
+    /// Tells of a client whose clock is far off, or who does not say.
+    fn note_clock(&self, claim: &Claim, client_time: Option<FileTime>) {
+        let server = &self.connection.server;
+        let Some(time) = client_time else { return };
+        let now = server.file_time();
+        if time.0.abs_diff(now.0) <= limits::CLOCK_SKEW
+            || !server.logon_log.is_news_of_clock(self.connection.peer.ip(), server.now())
+        {
+            return;
+        }
+        let seconds = time.to_unix().0.saturating_sub(now.to_unix().0);
+        let hours = (time != FileTime::NONE).then_some(seconds / 3_600);
+        clock_differs(&self.connection.peer, claim, hours);
     }
 
     /// Ends a logon that is refused, and returns when the client may hear so.
@@ -138,8 +156,7 @@ impl LogonExchange<'_> {
     ) -> NtStatus {
         let server = &self.connection.server;
         logons(self.connection).remove(&self.session.id());
-        // Somebody who logs on as nobody, again and again, does not fill the log.
-        if claim.is_some() || server.guesses().nameless(self.origin(), server.now()) {
+        if server.logon_log.has_room(self.connection.peer.ip(), server.now()) {
             let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };
             logon_refused(&self.connection.peer, claim, method, &reason.to_string());
         }
@@ -152,4 +169,11 @@ impl LogonExchange<'_> {
         }
         status
     }
+}
+
+/// The account that a client tries a password of, under the one name that its attempts are counted by.
+fn account_tried(accounts: &UserDb, claim: &Claim) -> String {
+    let Claim { user, domain, .. } = claim;
+    let account = accounts.meant(domain, user).map(|account| account.name.as_str());
+    account.unwrap_or_else(|| without_domain(domain, user)).to_owned()
 }

@@ -16,8 +16,8 @@ use wire::{Dialect, NtStatus, SessionId};
 use super::logon_exchange::{Judged, LogonExchange};
 use super::malformed;
 use super::negotiate::Negotiated;
-use crate::admin::{Roles, logon_refused};
-use crate::config::{Allow, Encryption, Settings, Signing};
+use crate::admin::{Roles, logon_refused, taken_as_guest};
+use crate::config::{Allow, Encryption, GUEST_ACCOUNT, Settings, Signing};
 use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
 use crate::server::Server;
 use crate::session::{Channel, Established, Logon, SealingKeys, Session, User};
@@ -74,7 +74,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             Ok(NtStatus::MORE_PROCESSING_REQUIRED)
         }
         Judged::Step(Step::Refused { reason, .. }) => {
-            if matches!(reason, Refusal::WrongPassword | Refusal::NoSuchUser) {
+            if reason.is_wrong_guess() {
                 server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
             }
             Err(logon.refuse(claim.as_ref(), &reason, status_of(reason), place).await)
@@ -92,7 +92,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             if binds {
                 let bound = bind(connection, negotiated, &session, &done, &preauth);
                 request.signer = Some(bound.inspect_err(|status| {
-                    logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
+                    if server.logon_log.has_room(connection.peer.ip(), server.now()) {
+                        logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
+                    }
                 })?);
                 SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &done.token }
                     .encode(answer.body(), base);
@@ -100,15 +102,21 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             }
             let flags = match finish(connection, negotiated, &session, &done, &preauth, &settings, &setup) {
                 Ok(flags) => flags,
-                Err(status) => {
-                    let reason = format!("{status}");
-                    logon_refused(&connection.peer, claim.as_ref(), "NTLM", &reason);
+                Err(NotBegun { status, reason }) => {
+                    if server.logon_log.has_room(connection.peer.ip(), server.now()) {
+                        logon_refused(&connection.peer, claim.as_ref(), "NTLM", &reason);
+                    }
                     if session.user().is_none() {
                         end(connection, &session, EndReason::LogonFailed);
                     }
                     return Err(status);
                 }
             };
+            if done.identity.kind == IdentityKind::Guest
+                && server.logon_log.has_room(connection.peer.ip(), server.now())
+            {
+                taken_as_guest(&connection.peer, claim.as_ref());
+            }
             SessionSetupResponse { session_flags: flags, security_buffer: &done.token }
                 .encode(answer.body(), base);
             request.signer = connection.channel(session.id()).and_then(|channel| channel.signing);
@@ -277,6 +285,20 @@ fn session_key(session: &Session, message: &[u8]) -> Option<Arc<SigningKey>> {
     key.verify(message).is_ok().then(|| Arc::clone(key))
 }
 
+/// Why no session comes of a successful exchange.
+struct NotBegun {
+    /// For the client.
+    status: NtStatus,
+    /// For the log.
+    reason: String,
+}
+
+impl From<NtStatus> for NotBegun {
+    fn from(status: NtStatus) -> Self {
+        Self { status, reason: status.to_string() }
+    }
+}
+
 /// What follows a successful exchange (MS-SMB2 3.3.5.5.3).
 fn finish(
     connection: &Connection,
@@ -286,7 +308,7 @@ fn finish(
     preauth: &PreauthHash,
     settings: &Arc<Settings>,
     setup: &SessionSetupRequest<'_>,
-) -> Result<SessionFlags, NtStatus> {
+) -> Result<SessionFlags, NotBegun> {
     let identity = &logon.identity;
     let user = user_of(&connection.server, settings, identity)?;
     let mut flags = match identity.kind {
@@ -297,7 +319,7 @@ fn finish(
     if session.established().is_none() {
         // Who is there goes on, and an administrator can end the pause.
         if connection.server.running.is_paused() && !user.administrator {
-            return Err(NtStatus::SHARING_PAUSED);
+            return Err(NtStatus::SHARING_PAUSED.into());
         }
         let established = establish(negotiated, identity.kind, &logon.session_key, preauth, settings, setup)?;
         if established.must_seal {
@@ -305,7 +327,7 @@ fn finish(
         }
         let signing = established.signing.clone();
         if !session.establish(established) {
-            return Err(NtStatus::INTERNAL_ERROR);
+            return Err(NtStatus::INTERNAL_ERROR.into());
         }
         connection.remember_session(Channel { session: Arc::clone(session), signing });
     } else if session.seals() {
@@ -404,13 +426,17 @@ fn may_administer(settings: &Settings, user: &User) -> bool {
 }
 
 /// Whose permissions apply, and whether the user is an administrator.
-fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NtStatus> {
+fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NotBegun> {
     let is_user = identity.kind == IdentityKind::User;
     let actor = if settings.unix_identities {
         let account = if is_user { identity.user.as_str() } else { GUEST_ACCOUNT };
-        crate::identity::actor_of(account).ok_or_else(|| {
-            tracing::warn!("a user of the users file has no Unix account; see unix_identities");
-            NtStatus::LOGON_FAILURE
+        crate::identity::actor_of(account).ok_or_else(|| NotBegun {
+            status: NtStatus::LOGON_FAILURE,
+            reason: if is_user {
+                String::from("the user has no Unix account (see useradd, and unix_identities)")
+            } else {
+                format!("guests are the Unix user {account}, who does not exist")
+            },
         })?
     } else {
         vfs::Actor::Process
@@ -439,8 +465,8 @@ fn status_of(reason: Refusal) -> NtStatus {
         Refusal::BadMic
         | Refusal::NoCommonMechanism
         | Refusal::NoSuchUser
+        | Refusal::NotAGuest
         | Refusal::NotNtlmV2
-        | Refusal::StaleResponse
         | Refusal::WrongPassword => NtStatus::LOGON_FAILURE,
     }
 }
@@ -448,6 +474,3 @@ fn status_of(reason: Refusal) -> NtStatus {
 /// STATUS_REQUEST_OUT_OF_SEQUENCE (MS-ERREF 2.3.1): what Windows says where only the signing algorithms
 /// do not fit together.
 const REQUEST_OUT_OF_SEQUENCE: NtStatus = NtStatus(0xc000_042a);
-
-/// The Unix account of guests and anonymous callers.
-const GUEST_ACCOUNT: &str = "nobody";

@@ -104,6 +104,7 @@ fn caller_of(
         administrator: owns_server || roles.administer || name.as_ref().is_some_and(listed),
         user: name.unwrap_or_else(|| format!("uid {uid}")),
         roles,
+        lists_shares: false,
         from: String::from("the control socket"),
         session_user: None,
     }

@@ -147,6 +147,9 @@ async fn close_file(
 ) -> Answer<Ended> {
     let Path(id) = id.map_err(Refused::malformed)?;
     let Query(how) = how.map_err(Refused::malformed)?;
+    if how.grace.is_some_and(|seconds| seconds > control::limits::GRACE_MAX) {
+        return Err(Refused::malformed(format!("grace is at most {} seconds", control::limits::GRACE_MAX)));
+    }
     Ok(Json(view::ended(admin::close_file(&server, &caller, id, how).await?)))
 }
 

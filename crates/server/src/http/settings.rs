@@ -75,8 +75,11 @@ pub(super) async fn clock(State(server): State<Arc<Server>>, Extension(caller): 
 }
 
 pub(super) async fn users(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<User>> {
-    let users = admin::users(&server, &caller)?;
-    Ok(Json(Page::whole(users.iter().map(|it| user(&server, it)).collect())))
+    performed(move || {
+        let users = admin::users(&server, &caller)?;
+        Ok(Page::whole(users.iter().map(|it| user(&server, it)).collect()))
+    })
+    .await
 }
 
 pub(super) async fn set_password(

@@ -12,7 +12,7 @@ use super::answer::Refused;
 use super::routes::{Answer, Asker, Body, Name, named, performed};
 use super::view;
 use crate::admin::{self, Caller, Error, Right, ShareEdit};
-use crate::config::{self, Caching, Grantee};
+use crate::config::{self, Caching, Grantee, check_remark, check_share_name};
 use crate::server::Server;
 
 pub(super) async fn list(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<Share>> {
@@ -54,6 +54,7 @@ pub(super) async fn add(
     body: Body<NewShare>,
 ) -> Answer<Share> {
     let Json(share) = body.map_err(Refused::malformed)?;
+    check_words(Some(&share), &share.settings)?;
     performed(move || {
         let edit = edit(share.settings)?;
         let added = admin::add_share(&server, &caller, &share.name, PathBuf::from(share.path), edit)?;
@@ -70,6 +71,7 @@ pub(super) async fn change(
 ) -> Answer<Share> {
     let name = named(name)?;
     let Json(change) = body.map_err(Refused::malformed)?;
+    check_words(None, &change)?;
     performed(move || {
         let changed = admin::change_share(&server, &caller, &name, edit(change)?)?;
         Ok(view::share(&server, &changed))
@@ -84,6 +86,30 @@ pub(super) async fn delete(
 ) -> Answer<Ended> {
     let name = named(name)?;
     performed(move || Ok(view::ended(admin::delete_share(&server, &caller, &name)?))).await
+}
+
+/// Says what is wrong with the words of a new share or of a change, where the verb would only say that something is.
+fn check_words(new: Option<&NewShare>, change: &ShareChange) -> Result<(), Refused> {
+    if let Some(share) = new {
+        if let Err(why) = check_share_name(&share.name) {
+            let error = Error::InvalidName;
+            return Err(control::Error::new(error.number().0, error.to_string()).with_hint(why).into());
+        }
+        if !share.path.starts_with('/') {
+            let path = &share.path;
+            return Err(Refused::malformed(format!(
+                "{path} is not absolute: the server needs the whole path"
+            )));
+        }
+    }
+    if let Some(Err(why)) = change.comment.as_deref().map(check_remark) {
+        return Err(Refused::malformed(format!("the remark: {why}")));
+    }
+    if let Some(word) = change.caching.as_deref().filter(|word| policy(word).is_none()) {
+        let all = [Caching::Manual, Caching::Documents, Caching::Programs, Caching::None].map(self::word);
+        return Err(Refused::malformed(format!("caching {word} is none of {}", all.join(", "))));
+    }
+    Ok(())
 }
 
 fn edit(change: ShareChange) -> Result<ShareEdit, Error> {

@@ -182,6 +182,20 @@ async fn what_no_share_has_is_no_question() {
     ] {
         assert_eq!(status(&path, "GET", address).await, answer, "{address}");
     }
+    for (method, address, body, number, words) in [
+        ("GET", "/v1/who", "", 87, "path is missing"),
+        ("GET", "/v1/who?path=report.docx", "", 87, "report.docx names no share"),
+        ("GET", "/v1/who?path=/nowhere", "", 87, "no share has this path"),
+        ("GET", "/v1/who?path=x&share=nope", "", 2310, "there are no shares"),
+        ("DELETE", "/v1/files/1?grace=99", "", 87, "grace is at most"),
+        ("POST", "/v1/shares", r#"{"name":"x","path":"relative"}"#, 87, "relative is not absolute"),
+        ("POST", "/v1/shares", r#"{"name":"x/y","path":"/"}"#, 123, "a share name cannot have '/'"),
+        ("PATCH", "/v1/shares/x", r#"{"caching":"much"}"#, 87, "caching much is none of manual"),
+    ] {
+        let (_, told) = exchange(&path, method, address, body).await;
+        assert_eq!(told["code"].as_u64(), Some(number), "{method} {address} {told}");
+        assert!(told["hint"].as_str().is_some_and(|hint| hint.contains(words)), "{method} {address} {told}");
+    }
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     std::fs::remove_dir_all(directory).unwrap();

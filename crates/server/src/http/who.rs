@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::answer::Refused;
 use super::routes::{Answer, Filters};
 use super::{Peer, view};
-use crate::admin::{self, Caller, Error, Having, Wanted};
+use crate::admin::{self, Caller, Error, Having, Right, Wanted};
 use crate::server::Server;
 
 /// `GET /v1/who`.
@@ -26,10 +26,10 @@ pub(super) async fn who(
     if wait > Duration::from_secs(limits::WAIT_MAX.into()) {
         return Err(Refused::malformed(format!("wait is at most {} seconds", limits::WAIT_MAX)));
     }
-    let wanted = Arc::new(admin::wanted(&server, &query.path, query.share.as_deref())?);
-    if wanted.is_nowhere() {
-        return Err(Refused::malformed("no share has this path"));
+    if query.path.is_empty() && query.share.is_none() {
+        return Err(Refused::malformed("path is missing: the file or directory that is asked about"));
     }
+    let wanted = Arc::new(resolved(&server, &peer, &query).await?);
     let _permit = match wait.is_zero() {
         true => None,
         false => {
@@ -47,7 +47,7 @@ pub(super) async fn who(
         let caller = peer.caller(&server).await?;
         let having = having(&server, caller, &wanted).await?;
         if having.holders.is_empty() || Instant::now() >= deadline {
-            return Ok(Json(shown(&server, &wanted, &having)));
+            return Ok(Json(shown(&server, &query.path, &wanted, &having)));
         }
         loop {
             tokio::select! {
@@ -60,6 +60,40 @@ pub(super) async fn who(
                 break;
             }
         }
+    }
+}
+
+/// What a question means. What means nothing in any share is refused, and the shares are named.
+async fn resolved(server: &Arc<Server>, peer: &Peer, query: &WhoQuery) -> Result<Wanted, Refused> {
+    let wanted = admin::wanted(server, &query.path, query.share.as_deref());
+    let why = match &wanted {
+        Ok(wanted) if !wanted.is_nowhere() => String::new(),
+        Ok(_) => String::from("no share has this path"),
+        Err(Error::NoSuchShare) => String::new(),
+        Err(Error::InvalidParameter) => {
+            format!("{} names no share: give the share too, or //server/share/path", query.path)
+        }
+        Err(error) => return Err((*error).into()),
+    };
+    if let (Ok(wanted), true) = (&wanted, why.is_empty()) {
+        return Ok(wanted.clone());
+    }
+    let caller = peer.caller(server).await?;
+    let shares = admin::shares(server, &caller, Right::BrowseShares).unwrap_or_default();
+    let names: Vec<_> = shares
+        .iter()
+        .filter(|it| it.definition.kind == registry::ShareKind::Disk)
+        .map(|it| it.definition.name.to_string())
+        .collect();
+    let shares = match names.is_empty() {
+        true => String::from("there are no shares"),
+        false => format!("the shares are: {}", names.join(", ")),
+    };
+    match wanted {
+        Err(error @ Error::NoSuchShare) => {
+            Err(control::Error::new(error.number().0, error.to_string()).with_hint(shares).into())
+        }
+        _ => Err(Refused::malformed(format!("{why}; {shares}"))),
     }
 }
 
@@ -81,11 +115,12 @@ fn concerns(server: &Server, after: &mut u64, having: &Having) -> bool {
         })
 }
 
-fn shown(server: &Server, wanted: &Wanted, having: &Having) -> Who {
+fn shown(server: &Server, asked: &str, wanted: &Wanted, having: &Having) -> Who {
+    // What lies above shares is in none of them.
     let place = wanted.place();
     Who {
         share: place.map(|it| it.share.clone()),
-        path: place.map_or_else(String::new, |it| it.path.clone()),
+        path: place.map_or_else(|| asked.to_owned(), |it| it.path.clone()),
         holders: having.holders.iter().map(|it| view::file(server, it)).collect(),
         refusals: Some(view::refusals(having.refusals.clone()).collect()),
         ..Who::default()

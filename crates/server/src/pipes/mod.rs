@@ -53,6 +53,11 @@ impl Pipe {
         control::places::PIPE.eq_ignore_ascii_case(name) || endpoint(name).is_some()
     }
 
+    /// Whether the pipe called so has the list of shares.
+    pub(crate) fn lists_shares(name: &str) -> bool {
+        rpc::srvsvc::ENDPOINT.pipe.eq_ignore_ascii_case(name)
+    }
+
     /// Opens the pipe called so, in any case.
     pub(crate) fn open(
         name: &str,

@@ -27,6 +27,13 @@ pub(crate) use names::{Names, Principal, PrincipalKind};
 pub(crate) use sids::{UserSids, domain_users};
 pub(crate) use token::{Machine, Token};
 
+/// Whether the files of the state directory that this reads are well formed; the error has a line for each fault.
+pub(crate) fn check_state(directory: &std::path::Path) -> Result<(), String> {
+    let wrong: Vec<_> =
+        [Machine::check(directory), UserSids::check(directory)].into_iter().filter_map(Result::err).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
+}
+
 /// Who wants something of a share's files.
 pub(crate) struct Subject<'a> {
     pub(crate) backend: &'a dyn Backend,

@@ -32,6 +32,22 @@ impl UserSids {
         sids
     }
 
+    /// Whether every line of the list is one; there need not be a list.
+    pub(crate) fn check(state_directory: &Path) -> Result<(), String> {
+        let path = state_directory.join(FILE_NAME);
+        match read(&path) {
+            Ok(text) => match Self::parse(&text).1.as_slice() {
+                [] => Ok(()),
+                lines => {
+                    let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
+                    Err(format!("{}: not a user's name and SID in line {}", path.display(), lines.join(", ")))
+                }
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
     /// The SID of a user, by name in any case.
     pub(crate) fn of(&self, name: &str) -> Option<Sid> {
         self.0.get(&name.to_lowercase()).copied()

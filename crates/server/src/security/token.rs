@@ -123,6 +123,20 @@ impl Machine {
         machine
     }
 
+    /// Whether the state directory has a machine's SID, or none yet.
+    pub(crate) fn check(state_directory: &Path) -> Result<(), String> {
+        let path = state_directory.join(FILE_NAME);
+        match std::fs::read_to_string(&path) {
+            Ok(text) if Self::parse(&text).is_some() => Ok(()),
+            Ok(_) => Err(format!(
+                "{}: not a machine's SID (S-1-5-21-a-b-c); each start makes one up, and descriptors are lost on it",
+                path.display()
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
     /// The machine's own SID, which those of its users begin with.
     pub(crate) fn sid(self) -> Sid {
         let [a, b, c] = self.0;

@@ -26,12 +26,40 @@ Shows the help of a command, or which commands there are. 'NET command /?' and
 };
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
+    answer(Family::Own, words, console)
+}
+
+/// Shows the help of the command that a family has by a name, and which commands of that name there are besides.
+pub(super) fn answer(family: Family, words: &[String], console: &mut Console) -> Result<(), Failure> {
+    if cli::wants_help(words) {
+        show(&APPLET, console);
+        return Ok(());
+    }
     let usage = |error| Failure::Usage { error, help: &HELP };
     let words = cli::parse(words, &[]).map_err(usage)?;
     match words.operands.as_slice() {
-        [] => console.write(&overview(Family::Own)),
-        [name] => match find(Family::Own, name) {
-            Some(applet) => show(applet, console),
+        [] => console.write(&overview(family)),
+        [name] => match find(family, name).or_else(|| find(Family::Own, name)) {
+            Some(applet) => {
+                show(applet, console);
+                let other = match applet.family {
+                    Family::Net => Family::Own,
+                    Family::Own => Family::Net,
+                };
+                if let Some(other) = find(other, name).filter(|other| other.family != applet.family) {
+                    let line = match other.family {
+                        Family::Net => {
+                            format!("'net {name}' is another command: 'net help {name}' shows it.")
+                        }
+                        Family::Own => {
+                            format!(
+                                "'shareward {name}' is another command: 'shareward help {name}' shows it."
+                            )
+                        }
+                    };
+                    console.line(&format!("\n{line}"));
+                }
+            }
             None => {
                 return Err(Failure::UnknownCommand {
                     name: Some(name.clone()),

@@ -149,6 +149,9 @@ fn dispatch(family: Family, words: &[String], console: &mut Console) -> Result<(
         console.write(&help::overview(family));
         return Ok(());
     }
+    if std::ptr::eq(applet, &help::APPLET) {
+        return help::answer(family, rest, console);
+    }
     run(applet, rest, console)
 }
 

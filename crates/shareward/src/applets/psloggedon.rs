@@ -3,6 +3,8 @@
 use client::Administration;
 use control::{Logon, Session, SessionQuery, Timestamp, number};
 
+use zeroize::Zeroizing;
+
 use super::{Applet, Family, Help};
 use crate::administration::{self, Target};
 use crate::cli;
@@ -23,7 +25,7 @@ pub(super) static APPLET: Applet = Applet {
 
 static HELP: Help = Help {
     syntax: "\
-PSLOGGEDON [-l] [-x] [-nobanner] [\\\\computer | username]
+PSLOGGEDON [-l] [-x] [-nobanner] [\\\\computer [-u USER [-p PASSWORD]] | username]
            [-server NAME,NAME] [-login USER] [-credentials FILE]
 ",
     about: "\
@@ -37,11 +39,14 @@ this user is logged on.
   \\\\computer  another machine; in a shell, write //computer or quote it
   -server     other machines, as 'net session' takes them: where to look for a
               user
-  -login, -credentials
-              as whom to ask them
+  -u          as whom to ask them; -login is the same
+  -p          with which password, which others on this machine may see; 'psfile'
+              has both too
+  -credentials
+              the file that has both
 
 Who is logged on at this machine itself is known also where no server runs.
-Times are in UTC.
+Times are local.
 
 Exit codes: 0 done; where a user is looked for, 0 found and 1 not; 5 you may
 not, and 2 all other errors.
@@ -55,6 +60,8 @@ const KNOWN: &[Known] = &[
     ("accepteula", Value::None),
     ("server", Value::Needed),
     ("login", Value::Needed),
+    ("u", Value::Needed),
+    ("p", Value::Needed),
     ("credentials", Value::Needed),
     ("socket", Value::Needed),
 ];
@@ -82,6 +89,15 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if computer.is_some() && line.has("server") {
         return Err(misused("It is either \\\\computer or -server.".to_owned()));
     }
+    if line.has("u") && line.has("login") {
+        return Err(misused("-u and -login are the same.".to_owned()));
+    }
+    if computer.is_none() && !line.has("server") && (line.has("u") || line.has("p")) {
+        return Err(misused("-u and -p belong to a computer.".to_owned()));
+    }
+    if line.has("p") && !line.has("u") && !line.has("login") {
+        return Err(misused("-p belongs to -u.".to_owned()));
+    }
     if !line.has("nobanner") {
         console.error(concat!(
             "\nPsLoggedOn of Shareward ",
@@ -92,9 +108,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let target = Target {
         socket: line.value("socket").map(Into::into),
         server: computer.or_else(|| line.value("server").map(str::to_owned)),
-        login: line.value("login").map(str::to_owned),
+        login: line.value("u").or(line.value("login")).map(str::to_owned),
         credentials: line.value("credentials").map(Into::into),
-        ..Target::default()
+        password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
     };
     let local_only = line.has("l");
     let machines = ask(&target, local_only)?;

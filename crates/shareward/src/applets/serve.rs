@@ -79,9 +79,9 @@ async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), F
     let shares: Vec<_> = plan.settings.shares.iter().map(|share| share.name.clone()).collect();
     let service = Service::start(plan.settings, plan.users)?;
     for address in service.addresses() {
-        console.error(&format!("listening on {address}\n"));
+        console.error(&timed(&format!("listening on {address}")));
     }
-    console.error(&format!("shares: {}\n", shares.join(", ")));
+    console.error(&timed(&format!("shares: {}", shares.join(", "))));
     if let Some((user, password)) = plan.made_user {
         console.line(&format!("user      {user}"));
         console.line(&format!("password  {password}"));
@@ -94,11 +94,11 @@ async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), F
             () = service.stop_asked() => break,
             _ = hang_up.recv() => match &plan.config {
                 Some(path) => reload(&service, path, words, console),
-                None => console.error("nothing to read again: there is no configuration file\n"),
+                None => console.error(&timed("nothing to read again: there is no configuration file")),
             },
         }
     }
-    console.error("stopping\n");
+    console.error(&timed("stopping"));
     service.stop().await;
     Ok(())
 }
@@ -114,13 +114,18 @@ fn reload(service: &Service, path: &Path, words: &Words, console: &mut Console) 
     match service.reload(read) {
         Ok(()) => {
             if let Some(warning) = warning {
-                console.error(&format!("warning: {warning}\n"));
+                console.error(&timed(&format!("warning: {warning}")));
             }
-            console.error("configuration read again\n");
+            console.error(&timed("configuration read again"));
         }
-        Err(Failure::Plain(text)) => console.error(&format!("configuration not changed: {text}\n")),
-        Err(other) => console.error(&format!("configuration not changed: {other:?}\n")),
+        Err(Failure::Plain(text)) => console.error(&timed(&format!("configuration not changed: {text}"))),
+        Err(other) => console.error(&timed(&format!("configuration not changed: {other:?}"))),
     }
+}
+
+/// A line beside those of the log, which begin with the time as well.
+fn timed(text: &str) -> String {
+    format!("{} {text}\n", control::Timestamp::now())
 }
 
 fn configured(words: &Words, console: &mut Console) -> Result<Plan, Failure> {

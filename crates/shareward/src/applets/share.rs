@@ -45,7 +45,8 @@ one. Changes are kept in the server's configuration file, with its comments.
   sharename=path  shares the directory under this name
   /GRANT          what a user may do, or with @ a group; may be given several
                   times, and replaces who might do what before. 'Everyone' is
-                  every user
+                  every user. A new share without it is Everyone's to READ, as
+                  on Windows; another make of server may have another default
   /USERS:n        how many may be connected at once
   /UNLIMITED      any number
   /REMARK         a remark that clients see
@@ -92,6 +93,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                 Some((name, path)) if !name.is_empty() && !path.is_empty() => {
                     let share = NewShare { name: name.into(), path: path.into(), settings: change };
                     let made = administration::run(async { Ok(server.add_share(&share).await?) })?;
+                    if share.settings.grants.is_none() && !console.json() {
+                        console.error(&ungranted(&made));
+                    }
                     done(console, &made, &messages::insert(messages::SHARED, name))
                 }
                 Some(_) => Err(usage(Numbered::new(messages::SYNTAX_NUMBER))),
@@ -149,6 +153,14 @@ fn change_of(words: &Words) -> Result<ShareChange, Numbered> {
         read_only: None,
         grants: (!grants.is_empty()).then_some(grants),
     })
+}
+
+/// What a share lets everybody do that was made without saying so.
+fn ungranted(made: &Share) -> String {
+    let grants: Vec<_> = made.grants.iter().flatten().map(permission).collect();
+    let may =
+        if grants.is_empty() { String::from("what the server has by default") } else { grants.join("; ") };
+    clean_line(&format!("hint: no /GRANT was given, so who may do what is: {may}")) + "\n"
 }
 
 fn done(console: &mut Console, share: &Share, text: &str) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use auth::UserDb;
 use auth::users::{UpdateError, now};
+use server::config::Settings;
 
 use super::{Applet, Family, Help};
 use crate::cli::{self, Switch, Takes, Words};
@@ -37,7 +38,8 @@ smbpasswd format.
   DEL           Removes a user.
   --file        The users file, instead of the configuration's.
 
-A running server reads the file again on SIGHUP.
+A running server takes changes over with the next logon. Who is connected stays
+so: 'net session /delete' ends sessions.
 Who administers the server is said in the configuration (administrators).
 
 Exit codes: 0 done; 1 not done.
@@ -56,7 +58,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         [verb, name] => (verb.to_lowercase(), Some(*name)),
         _ => return Err(usage(messages::ARGUMENT_COUNT_NUMBER)),
     };
-    let path = users_file(&words)?;
+    let (path, settings) = place(&words)?;
     match (verb.as_str(), name) {
         ("list", None) => list(&path, console),
         ("add", Some(name)) => {
@@ -64,7 +66,11 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
                 return Err(Failure::Plain(format!("{name} exists already")));
             }
             let password = password(name, console)?;
-            change(&path, |users| users.add(name, uid_of(name), &password, now()))
+            change(&path, |users| users.add(name, uid_of(name), &password, now()))?;
+            if let Some(warning) = no_unix_account(name, &settings) {
+                console.error(&format!("warning: {warning}\n"));
+            }
+            Ok(())
         }
         ("passwd", Some(name)) => {
             if known(&path, console)?.user(name).is_none() {
@@ -125,17 +131,31 @@ fn change(
     })
 }
 
-/// The configuration need not be there yet: users may come first.
-fn users_file(words: &Words) -> Result<PathBuf, Failure> {
-    if let Some(file) = words.value(&FILE) {
-        return Ok(PathBuf::from(file));
-    }
+/// The users file and the settings. The configuration need not be there yet: users may come first.
+fn place(words: &Words) -> Result<(PathBuf, Settings), Failure> {
     let named = words.value(&setup::CONFIG);
     let config = setup::config_path(named);
-    if named.is_none() && !config.exists() {
-        return Ok(setup::defaults().users_file);
-    }
-    Ok(setup::read(&config)?.users_file)
+    let file = words.value(&FILE).map(PathBuf::from);
+    // Users of a file that is named are changed whatever the configuration is like.
+    let settings = match (&file, named) {
+        (Some(_), None) => setup::defaults(),
+        (None, None) if !config.exists() => setup::defaults(),
+        _ => setup::read(&config)?,
+    };
+    Ok((file.unwrap_or_else(|| settings.users_file.clone()), settings))
+}
+
+/// What is wrong with a user who cannot act as the Unix user of the name.
+fn no_unix_account(name: &str, settings: &Settings) -> Option<String> {
+    let is_missing = settings.unix_identities && !setup::has_unix_account(name);
+    is_missing.then(|| {
+        format!(
+            "there is no Unix account called {name}: {name} cannot log on\n\n\
+             hint: 'useradd {name}' makes one; or all act as whoever runs the server,\n\
+             with 'unix_identities = false' in {}",
+            settings.source.as_ref().map_or_else(|| setup::config_path(None), |it| it.path.clone()).display()
+        )
+    })
 }
 
 /// Asks twice without echo, or reads a line where nobody is there to ask.

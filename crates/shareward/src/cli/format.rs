@@ -8,7 +8,8 @@ use crate::output::Console;
 /// `--json`, or `--json=wmi`.
 pub(crate) const JSON: Switch = Switch::own("JSON", Takes::Optional);
 const NDJSON: Switch = Switch::own("NDJSON", Takes::Nothing);
-const CSV: Switch = Switch::own("CSV", Takes::Nothing);
+/// `--csv`, or `--csv=bom`.
+const CSV: Switch = Switch::own("CSV", Takes::Optional);
 const NO_HEADER: Switch = Switch::own("NO-HEADER", Takes::Nothing);
 
 /// The switches of a [`Format`].
@@ -30,6 +31,8 @@ pub(crate) enum Format {
     Csv {
         /// Whether the first row has the names of the fields.
         header: bool,
+        /// Whether a byte order mark comes first, by which spreadsheets know UTF-8.
+        mark: bool,
     },
 }
 
@@ -44,7 +47,16 @@ impl Format {
             return Ok(Self::Ndjson);
         }
         if words.has(&CSV) {
-            return Ok(Self::Csv { header: !words.has(&NO_HEADER) });
+            let mark = match words.value(&CSV).map(str::to_ascii_lowercase).as_deref() {
+                None => false,
+                Some("bom") => true,
+                Some(_) => {
+                    return Err(Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
+                        .about(CSV.shown())
+                        .hint("it is --csv, or --csv=bom"));
+                }
+            };
+            return Ok(Self::Csv { header: !words.has(&NO_HEADER), mark });
         }
         match words.value(&JSON).map(str::to_ascii_lowercase).as_deref() {
             None if words.has(&JSON) => Ok(Self::Json),

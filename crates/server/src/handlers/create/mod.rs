@@ -342,14 +342,21 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
     Some(LeaseContext { key: asked.key, state: granted.lease_state, flags: breaking | parent, v2 })
 }
 
-/// Opens a named pipe. Anonymous callers get none: what pipes tell is not for strangers.
+/// Opens a named pipe. Guests and anonymous callers get none but that of the list of shares, where the settings give
+/// them that: what pipes tell is not for strangers. Nor does Windows open others than `NullSessionPipes` to them.
 fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let (name, access) = decode::pipe(request)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     if !Pipe::exists(&name) {
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
-    if user.kind != auth::IdentityKind::User {
+    let settings = request.connection.server.settings();
+    let lists = || Pipe::lists_shares(&name) && settings.lists_shares(user.kind);
+    if user.kind != auth::IdentityKind::User && !lists() {
+        let server = &request.connection.server;
+        if server.logon_log.has_room(request.connection.peer.ip(), server.now()) {
+            crate::admin::pipe_refused(&request.connection.peer, &name);
+        }
         return Err(NtStatus::ACCESS_DENIED);
     }
     let pipe = Pipe::open(&name, &request.session()?.pipes, &request.connection.server.pipes)?;

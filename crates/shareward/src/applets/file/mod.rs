@@ -31,7 +31,7 @@ NET FILE
 [--idle BOUND] [--age BOUND] [--locked] [--writing] [--mine]
 [--force | --grace SECONDS] [--expect-user NAME] [--expect-path PATH]
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
-[--json[=wmi] | --ndjson | --csv [--no-header]]
+[--json[=wmi] | --ndjson | --csv[=bom] [--no-header]]
 [--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
 ",
     about: "\

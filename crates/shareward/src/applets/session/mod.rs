@@ -34,7 +34,7 @@ NET SESSION
 [--id ID] [--user NAME] [--client COMPUTER] [--share NAME] [--path PATTERN]
 [--idle BOUND] [--age BOUND] [--locked] [--writing] [--mine]
 [--dry-run] [--watch [--for LENGTH]] [--verbose] [--compat]
-[--json[=wmi] | --ndjson | --csv [--no-header]]
+[--json[=wmi] | --ndjson | --csv[=bom] [--no-header]]
 [--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
 ",
     about: "\

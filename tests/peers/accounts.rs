@@ -1,0 +1,210 @@
+//! Whose passwords count, and what becomes of those who have none: users that are changed while the server runs,
+//! guests, and who may list shares.
+
+use std::fs;
+
+use testkit::peer::{rpcclient, smbclient};
+use testkit::{Output, RunAs, Setup, Shareward, Subject, User, need};
+use wire::msg::{EchoRequest, SecurityMode, SessionFlags};
+use wire::{Command, Dialect, NtStatus, TreeId};
+
+use crate::raw::{Keys, Protection, Raw};
+use crate::reload::reconfigure;
+
+const MODE: SecurityMode = SecurityMode::SIGNING_ENABLED;
+
+fn with_guests(settings: &str) -> Option<Subject> {
+    if !need(&["smbclient", "rpcclient"]) {
+        return None;
+    }
+    let setup = Setup { extra: settings.into(), ..Setup::default() };
+    let server = Shareward::start(&setup);
+    let path = server.scratch();
+    let hidden = |name: &str, more: &str| {
+        format!("\n[[share]]\nname = {name:?}\npath = {path:?}\nhidden = true\n{more}")
+    };
+    let (attic, cellar) = (hidden("attic", ""), hidden("cellar", "guest = true\n"));
+    let other = "name = \"other\"\n";
+    reconfigure(&server, other, &format!("{other}guest = true\n"));
+    let all = "[[share]]\nname = \"data\"\n";
+    reconfigure(&server, all, &format!("{attic}{cellar}\n{all}"));
+    Some(Subject::Shareward(server))
+}
+
+fn ours(subject: &Subject) -> &Shareward {
+    match subject {
+        Subject::Shareward(server) => server,
+        Subject::Samba(_) => panic!("not ours"),
+    }
+}
+
+fn stranger(name: &str) -> User {
+    User { name: name.into(), password: "whatever".into(), administrator: false }
+}
+
+fn logon(subject: &Subject, name: &str, password: &str) -> Result<(Raw, Keys), NtStatus> {
+    let mut raw = Raw::speaking(subject, Dialect::SMB311, MODE);
+    let keys = raw.logon(auth::Credentials::password(name, "", password), MODE)?;
+    Ok((raw, keys))
+}
+
+fn list(subject: &Subject, user: &User, options: &[&str]) -> Output {
+    let mut all = vec!["-L", "127.0.0.1"];
+    all.extend(options);
+    smbclient(subject, user, "IPC$", &all, "")
+}
+
+#[track_caller]
+fn lists(output: Output, shares: &[(&str, bool)]) {
+    for (share, is_listed) in shares {
+        let told = output.stdout.lines().any(|line| line.trim_start().starts_with(&format!("{share} ")));
+        assert_eq!(told, *is_listed, "{share} in {}", output.stdout);
+    }
+}
+
+#[test]
+fn users_count_at_once_and_their_sessions_go_on() {
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let server = ours(&subject);
+    assert_eq!(logon(&subject, "dora", "First 1").err(), Some(NtStatus::LOGON_FAILURE));
+    server.user(&["add", "dora"], "First 1\n").success();
+    let (mut raw, keys) = logon(&subject, "dora", "First 1").expect("dora");
+    server.user(&["passwd", "dora"], "Second 2\n").success();
+    assert_eq!(logon(&subject, "dora", "First 1").err(), Some(NtStatus::LOGON_FAILURE));
+    logon(&subject, "dora", "Second 2").expect("the new password");
+    // An editor writes the file anew, in place.
+    let text = fs::read_to_string(server.users_file()).expect("the users file");
+    let edited: Vec<_> = text
+        .lines()
+        .map(|line| match line.starts_with("dora:") {
+            true => line.replace("[U ", "[DU"),
+            false => line.to_owned(),
+        })
+        .collect();
+    fs::write(server.users_file(), edited.join("\n") + "\n").expect("write");
+    assert_eq!(logon(&subject, "dora", "Second 2").err(), Some(NtStatus::ACCOUNT_DISABLED));
+    server.user(&["del", "dora"], "").success();
+    assert_eq!(logon(&subject, "dora", "Second 2").err(), Some(NtStatus::LOGON_FAILURE));
+    let message = raw.message(Command::ECHO, keys.id, TreeId(0), |out, base| EchoRequest.encode(out, base));
+    assert_eq!(raw.ask(message, Protection::Clear).header.status, NtStatus::SUCCESS, "her session goes on");
+}
+
+#[test]
+fn a_users_file_that_cannot_be_read_changes_nothing_and_is_told_of_once() {
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let server = ours(&subject);
+    let password = subject.user("alice").password.clone();
+    let text = fs::read_to_string(server.users_file()).expect("the users file");
+    fs::write(server.users_file(), format!("{text}dora:x\n")).expect("write");
+    for _ in 0..3 {
+        logon(&subject, "alice", &password).expect("alice");
+    }
+    assert_eq!(server.log().matches("the users are those of before").count(), 1, "{}", server.log());
+    fs::write(server.users_file(), "").expect("write");
+    logon(&subject, "alice", &password).expect("an editor is about to write it");
+}
+
+#[test]
+fn who_is_made_a_user_is_no_guest_from_then_on() {
+    let Some(subject) = with_guests("") else { return };
+    let flags = |name: &str, password: &str| logon(&subject, name, password).map(|(_, keys)| keys.flags);
+    assert_eq!(flags("dora", "First 1"), Ok(SessionFlags::IS_GUEST));
+    let server = ours(&subject);
+    assert!(server.log().contains("no such user: taken as a guest account=\"dora\""), "{}", server.log());
+    server.user(&["add", "dora"], "First 1\n").success();
+    assert_eq!(flags("dora", "First 1"), Ok(SessionFlags::NONE));
+    assert_eq!(flags("dora", "wrong"), Err(NtStatus::LOGON_FAILURE));
+}
+
+#[test]
+fn who_is_somebody_elsewhere_is_no_guest() {
+    let Some(subject) = with_guests("guest_domains = [\"HOME\"]") else { return };
+    let attempt =
+        |name: &str, domain: &str| smbclient(&subject, &stranger(name), "other", &["-W", domain], "ls");
+    for domain in ["WORKGROUP", "TESTED", "home"] {
+        attempt("stranger", domain).success();
+    }
+    attempt("stranger", "OTHER").failure().says("NT_STATUS_LOGON_FAILURE");
+    attempt("stranger@OTHER", "").failure().says("NT_STATUS_LOGON_FAILURE");
+    // Local accounts are taken whatever their domain is called.
+    let alice = subject.user("alice");
+    for (name, domain) in [("alice", "OTHER"), ("alice", "LAPTOP"), ("alice@OTHER", "WORKGROUP")] {
+        let user = User { name: name.into(), ..alice.clone() };
+        smbclient(&subject, &user, "data", &["-W", domain], "ls").success();
+    }
+    let wrong = User { name: "alice@OTHER".into(), password: "wrong".into(), administrator: false };
+    smbclient(&subject, &wrong, "other", &[], "ls").failure().says("NT_STATUS_LOGON_FAILURE");
+}
+
+#[test]
+fn guests_list_what_they_may_use_and_others_what_is_not_hidden() {
+    let Some(subject) = with_guests("") else { return };
+    let of_guests = [("other", true), ("data", false), ("attic", false), ("cellar", false), ("IPC$", true)];
+    lists(list(&subject, &stranger("stranger"), &[]).success(), &of_guests);
+    lists(list(&subject, &stranger("stranger"), &["-N"]).success(), &of_guests);
+    let of_users = [("other", true), ("data", true), ("attic", false), ("cellar", false), ("IPC$", true)];
+    lists(list(&subject, subject.user("alice"), &[]).success(), &of_users);
+    let of_all = [("other", true), ("data", true), ("attic", true), ("cellar", true), ("IPC$", true)];
+    lists(list(&subject, subject.user("admin"), &[]).success(), &of_all);
+    rpcclient(&subject, subject.user("alice"), "netshareenum 1").success().never_says("attic");
+    // Whoever knows its name uses it.
+    rpcclient(&subject, subject.user("alice"), "netsharegetinfo attic 1").success().says("attic");
+    smbclient(&subject, subject.user("alice"), "attic", &[], "ls").success();
+    // Anonymous callers get nothing, and hear so.
+    rpcclient(&subject, &User { password: String::new(), ..stranger("") }, "netshareenum 1")
+        .failure()
+        .says("NT_STATUS_ACCESS_DENIED");
+    assert!(ours(&subject).log().contains("pipe refused"));
+    // Names and remarks are all that guests see.
+    for call in ["netshareenum 2", "netsharegetinfo data 1", "srvinfo", "netsessenum"] {
+        rpcclient(&subject, &stranger("stranger"), call).says("ACCESS_DENIED");
+    }
+}
+
+#[test]
+fn lists_of_shares_are_given_by_setting() {
+    let anonymous = User { password: String::new(), ..stranger("") };
+    if let Some(subject) = with_guests("list_shares = \"anonymous\"") {
+        lists(list(&subject, &anonymous, &[]).success(), &[("other", true), ("data", false)]);
+    }
+    if let Some(subject) = with_guests("list_shares = \"users\"") {
+        rpcclient(&subject, &stranger("stranger"), "netshareenum 1")
+            .failure()
+            .says("NT_STATUS_ACCESS_DENIED");
+        lists(list(&subject, subject.user("alice"), &[]).success(), &[("other", true)]);
+    }
+}
+
+#[test]
+fn a_user_without_a_unix_account_is_named_in_the_log() {
+    if !need(&["root", "unshare"]) {
+        return;
+    }
+    let subject = Subject::Shareward(Shareward::start(&Setup { run_as: RunAs::Root, ..Setup::default() }));
+    let server = ours(&subject);
+    let made = server.user(&["add", "ghost"], "First 1\n").success();
+    for words in ["no Unix account called ghost", "useradd", "unix_identities = false"] {
+        assert!(made.stderr.contains(words), "{words} is not in {}", made.stderr);
+    }
+    assert_eq!(logon(&subject, "ghost", "First 1").err(), Some(NtStatus::LOGON_FAILURE));
+    let log = server.log();
+    let told = log.lines().find(|line| line.contains("logon refused")).expect("a line");
+    for words in ["ghost", "127.0.0.1", "no Unix account"] {
+        assert!(told.contains(words), "{words} is not in {told}");
+    }
+    // Who has one hears nothing.
+    let has_one = server.user(&["passwd", "alice"], "Another 1\n").success();
+    assert!(!has_one.stderr.contains("Unix"), "{}", has_one.stderr);
+}
+
+#[test]
+fn wrong_names_are_counted_like_wrong_passwords() {
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let server = ours(&subject);
+    for name in ["alice", "nobody-here"] {
+        assert_eq!(logon(&subject, name, "wrong").err(), Some(NtStatus::LOGON_FAILURE));
+    }
+    let told = server.net(&["net", "statistics", "server"]).success().stdout;
+    let line = told.lines().find(|line| line.starts_with("Password violations")).expect("a line");
+    assert!(line.ends_with(" 2"), "{line}");
+}

@@ -1,0 +1,100 @@
+//! `net who` and `net wait` never answer "nobody" where they cannot know, and what an administrator of Samba has to do
+//! before anything is told.
+
+use std::process::Command;
+
+use auth::Credentials;
+use client::smb::{ConnectOptions, Connection, CreateParameters, File};
+use testkit::{Output, Samba, Setup, Shareward, Subject, need, run, shareward_binary};
+
+use crate::remote::{ALICE, COMMAND_MAX, ROOT, setup};
+
+fn ask(server: &str, words: &str, (user, password): (&str, &str)) -> Output {
+    let mut command = Command::new(shareward_binary());
+    command.args(words.split(' ')).args(["--server", server, "--login", user]);
+    command.env("SHAREWARD_PASSWORD", password);
+    run(command, b"", COMMAND_MAX)
+}
+
+async fn holding(address: std::net::SocketAddr, name: &str) -> File {
+    let options = ConnectOptions::new().expect("options");
+    let connection = Connection::connect(address, None, options).await.expect("connect");
+    let session = connection.logon(Credentials::password(ALICE.0, "", ALICE.1)).await.expect("log on");
+    let tree = session.tree_connect(r"\\127.0.0.1\data").await.expect("the share");
+    tree.create(&CreateParameters::read_write(name)).await.expect("create")
+}
+
+#[tokio::test]
+async fn what_names_no_share_is_an_error_and_the_shares_are_named() {
+    if !need(&["root", "smbd", "net", "pdbedit", "unshare"]) {
+        return;
+    }
+    let samba = Samba::start(&setup());
+    samba.make_administrator(ROOT.0);
+    let file = holding(samba.address(), "report.docx").await;
+    let server = samba.address().to_string();
+    for words in ["who report.docx", "wait report.docx --timeout 0", "who /nowhere/report.docx"] {
+        let said = ask(&server, words, ROOT).failure();
+        assert!(said.stderr.contains("its shares are:") && said.stderr.contains("data"), "{}", said.text());
+        assert!(!said.stdout.contains("Nobody"), "{}", said.text());
+        assert_ne!(said.status, Some(1), "1 is for whom somebody still has it");
+    }
+    ask(&server, "who report.docx --share nope", ROOT).failure().says("data");
+    let on_disk = samba.share_dir("data").join("report.docx");
+    for path in ["report.docx --share data", "//nas/data/report.docx", on_disk.to_str().expect("a path")] {
+        ask(&server, &format!("who {path}"), ROOT).success().says("1 open");
+    }
+    ask(&server, "wait report.docx --share data --timeout 0", ROOT).failure().says("still open");
+    file.close().await.expect("close");
+    ask(&server, "wait report.docx --share data --timeout 0", ROOT).success().says("Nobody has");
+}
+
+#[test]
+fn ours_names_the_shares_too() {
+    let server = Shareward::start(&Setup::default());
+    for words in [&["who", "report.docx", "--share", "nope"][..], &["wait", "/nowhere", "--timeout", "0"]] {
+        server.net(words).failure().says("the shares are: data, other, sealed");
+    }
+    // What is above several shares is in none of them.
+    let above = server.share_dir("data").parent().expect("a parent").to_path_buf();
+    let above = above.to_str().expect("a path");
+    let said = server.net(&["who", above]).success();
+    assert!(said.stdout.contains(&format!("Nobody has {above} open.")), "{}", said.stdout);
+}
+
+#[test]
+fn samba_has_no_administrators_before_they_are_made() {
+    if !need(&["root", "smbd", "net", "pdbedit", "unshare"]) {
+        return;
+    }
+    let samba = Samba::start(&setup());
+    let server = samba.address().to_string();
+    const WORDS: &str = "net groupmap add sid=S-1-5-32-544 unixgroup=GROUP type=builtin";
+    for words in ["session", "file"] {
+        ask(&server, words, ROOT).failure().says(WORDS);
+    }
+    let mut tool = samba.tool("net");
+    tool.args(WORDS.replace("GROUP", "root").split(' ').skip(1));
+    run(tool, b"", COMMAND_MAX).success();
+    for words in ["session", "file"] {
+        ask(&server, words, ROOT).success();
+    }
+    // A port is behind a colon or behind an @.
+    ask(&server.replace(':', "@"), "session", ROOT).success();
+}
+
+#[test]
+fn a_share_that_is_made_without_a_grant_is_everyones_to_read() {
+    let subject = Subject::Shareward(Shareward::start(&Setup::default()));
+    let Subject::Shareward(server) = &subject else { panic!("not ours") };
+    let path = server.scratch();
+    let made = server.net(&["share", &format!("new={}", path.display())]).success();
+    assert!(made.stderr.contains("Everyone, READ"), "{}", made.text());
+    server.net(&["share", "new"]).success().says("Everyone, READ");
+    let text = std::fs::read_to_string(server.config()).expect("the configuration");
+    assert!(text.contains("right = \"read\""), "{text}");
+    let full = server.net(&["share", &format!("more={}", path.display()), "/GRANT:Everyone,FULL"]).success();
+    assert!(!full.stderr.contains("GRANT"), "{}", full.text());
+    // What a file says without grants means what it meant.
+    server.net(&["share", "data"]).success().says("Everyone, FULL");
+}
