@@ -448,7 +448,7 @@ impl World {
         for notice in effects.breaks {
             self.notices.push((notice.session_id, notice.session, notice.kind));
         }
-        for removal in effects.dropped.iter().flat_map(|it| &it.removals) {
+        for removal in effects.dropped.iter().flat_map(|it| &it.removals).chain(&effects.removals) {
             self.state.removed(removal);
         }
         for dropped in effects.dropped {

@@ -183,6 +183,9 @@ impl Server {
                 Content::Gone => {}
             }
         }
+        for removal in effects.removals {
+            self.end_name(removal);
+        }
         for tree in effects.trees_ended {
             tree.attached.end();
             tree.session.forget_tree(tree.tree_id);
@@ -238,10 +241,21 @@ impl Server {
             self.watches.deleting(dropped.attached.tree(), &file.path());
         }
         for removal in &dropped.removals {
-            self.remove_name(removal, removal.by == dropped.global_id);
-            self.registry.lock("removed").removed(removal);
-            self.vanished.notify_waiters();
+            self.finish_name(removal, removal.by == dropped.global_id);
         }
+    }
+
+    /// Removes a name whose opens have been released before, in the order of what its share's files have to have done.
+    fn end_name(&self, removal: Removal<SmbShell>) {
+        let Some(server) = self.this() else { return };
+        let bulkhead = Arc::clone(&removal.attached.tree().share.bulkhead);
+        bulkhead.submit(true, move || server.finish_name(&removal, false));
+    }
+
+    fn finish_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) {
+        self.remove_name(removal, is_by_last);
+        self.registry.lock("removed").removed(removal);
+        self.vanished.notify_waiters();
     }
 
     /// What an open leaves of itself in its file and in the directory's listing (MS-FSA 2.1.5.5).

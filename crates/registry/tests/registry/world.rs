@@ -175,7 +175,7 @@ impl World {
 
     /// Says that what is to be removed is removed.
     pub(crate) fn remove(&mut self, effects: &Effects<Bench>) {
-        for removal in effects.dropped.iter().flat_map(|it| &it.removals) {
+        for removal in effects.dropped.iter().flat_map(|it| &it.removals).chain(&effects.removals) {
             self.state.removed(removal);
         }
     }
