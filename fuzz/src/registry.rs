@@ -7,7 +7,8 @@ use std::sync::Arc;
 use registry::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionDetails, ConnectionId,
     DurableRequest, EndReason, FileKey, Identity, LeaseRequest, Limits, LockElement, LockOutcome, Readiness,
-    Reconnect, Replay, RequestKey, Rest, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
+    Reconnect, Replay, RequestKey, Rest, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target,
+    Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
