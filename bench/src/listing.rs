@@ -19,7 +19,8 @@ use crate::load::{logoff, open_on_all};
 use crate::measure::{Figure, Stopwatch};
 use crate::servers::Target;
 
-/// Sessions that hold the opens: a server gives one session a part of its descriptors only.
+/// Sessions that hold the opens, of several users: a server gives one session, and one user, a part of its descriptors
+/// only.
 const SESSIONS: usize = 16;
 
 /// How long one list may take. One that takes longer is given up, and its rate is a bound.
@@ -85,8 +86,8 @@ async fn hold(case: &Case, target: &Target, opens: usize) -> Result<(), Error> {
     release(target).await?;
     let started = Instant::now();
     let mut trees = Vec::with_capacity(SESSIONS);
-    for _ in 0..SESSIONS {
-        trees.push(target.tree(case.protection).await?);
+    for number in 0..SESSIONS {
+        trees.push(target.tree_in_turn(number, case.protection).await?);
     }
     open_on_all(&trees, opens).await?;
     crate::progress(&format!("  {}: {opens} opens made in {:.0?}", target.name, started.elapsed()));

@@ -55,8 +55,13 @@ pub(crate) enum Protection {
 /// The share that both servers have.
 const SHARE: &str = r"\\localhost\bench";
 
-/// Who loads: an ordinary user.
-const USER: (&str, &str) = ("alice", "Wonder-Land 1");
+/// Who loads: ordinary users, the first of them where one is enough. Ours lets a user have half of all opens.
+const USERS: [(&str, &str); 4] = [
+    ("alice", "Wonder-Land 1"),
+    ("bob", "Wonder-Land 2"),
+    ("carol", "Wonder-Land 3"),
+    ("dave", "Wonder-Land 4"),
+];
 
 /// Who administers: on Samba without winbindd nobody but root can be made an administrator.
 const ADMINISTRATOR: (&str, &str) = ("root", "Adm1n-secret");
@@ -119,7 +124,8 @@ impl Target {
 
     /// Connects and logs the loading user on.
     pub(crate) async fn logon(&self, protection: Protection) -> Result<Session, Error> {
-        self.logon_as(USER, protection).await
+        let [user, ..] = USERS;
+        self.logon_as(user, protection).await
     }
 
     /// Connects and logs the administrator on.
@@ -130,6 +136,13 @@ impl Target {
     /// Connects to the share.
     pub(crate) async fn tree(&self, protection: Protection) -> Result<Tree, Error> {
         self.logon(protection).await?.tree_connect(SHARE).await
+    }
+
+    /// Connects to the share as the loading users in turn.
+    pub(crate) async fn tree_in_turn(&self, number: usize, protection: Protection) -> Result<Tree, Error> {
+        let [first, ..] = USERS;
+        let user = USERS.get(number % USERS.len()).copied().unwrap_or(first);
+        self.logon_as(user, protection).await?.tree_connect(SHARE).await
     }
 
     async fn logon_as(&self, who: (&str, &str), protection: Protection) -> Result<Session, Error> {
@@ -154,7 +167,7 @@ fn setup(tree: &Path, options: &Options) -> Setup {
         administrator,
     };
     Setup {
-        users: vec![user(USER, false), user(ADMINISTRATOR, true)],
+        users: USERS.into_iter().map(|who| user(who, false)).chain([user(ADMINISTRATOR, true)]).collect(),
         run_as: if options.ordinary { RunAs::Ordinary } else { RunAs::Root },
         extra: format!("\n[[share]]\nname = \"bench\"\npath = \"{path}\"\n"),
         // No object is stacked on the file system: the load uses neither ACLs nor streams.

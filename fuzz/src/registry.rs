@@ -7,7 +7,8 @@ use std::sync::Arc;
 use registry::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionDetails, ConnectionId,
     DurableRequest, EndReason, FileKey, Identity, LeaseRequest, Limits, LockElement, LockOutcome, Readiness,
-    Reconnect, Replay, RequestKey, Rest, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
+    Reconnect, Replay, RequestKey, Rest, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target,
+    Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -448,7 +449,7 @@ impl World {
         for notice in effects.breaks {
             self.notices.push((notice.session_id, notice.session, notice.kind));
         }
-        for removal in effects.dropped.iter().flat_map(|it| &it.removals) {
+        for removal in effects.dropped.iter().flat_map(|it| &it.removals).chain(&effects.removals) {
             self.state.removed(removal);
         }
         for dropped in effects.dropped {

@@ -98,22 +98,13 @@ impl<C: Transport> ControlClient<C> {
         method: Method,
         address: &str,
         body: &impl Serialize,
+        content: Content,
     ) -> Result<T, Error> {
         let body = serde_json::to_vec(body).map_err(|error| Error::Nonsense(error.to_string()))?;
-        self.exchange(method, address, Some(body), Content::Open).await
+        self.exchange(method, address, Some(body), content).await
     }
 
-    /// As [`send`](Self::send), over a stream that nobody else can read or not at all.
-    async fn send_secret<T: DeserializeOwned>(
-        &self,
-        method: Method,
-        address: &str,
-        body: &impl Serialize,
-    ) -> Result<T, Error> {
-        let body = serde_json::to_vec(body).map_err(|error| Error::Nonsense(error.to_string()))?;
-        self.exchange(method, address, Some(body), Content::Secret).await
-    }
-
+    /// A request and its answer; secret content goes over a stream that nobody else can read, or not at all.
     async fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -216,11 +207,11 @@ impl<C: Transport> Administration for ControlClient<C> {
     }
 
     fn add_share<'a>(&'a self, share: &'a NewShare) -> Answer<'a, Share> {
-        Box::pin(self.send(Method::POST, route::SHARES, share))
+        Box::pin(self.send(Method::POST, route::SHARES, share, Content::Open))
     }
 
     fn change_share<'a>(&'a self, name: &'a str, change: &'a ShareChange) -> Answer<'a, Share> {
-        Box::pin(async move { self.send(Method::PATCH, &route::share(name), change).await })
+        Box::pin(async move { self.send(Method::PATCH, &route::share(name), change, Content::Open).await })
     }
 
     fn delete_share<'a>(&'a self, name: &'a str) -> Answer<'a, Ended> {
@@ -242,7 +233,7 @@ impl<C: Transport> Administration for ControlClient<C> {
     }
 
     fn change_settings<'a>(&'a self, change: &'a SettingsChange) -> Answer<'a, Settings> {
-        Box::pin(self.send(Method::PATCH, route::SETTINGS, change))
+        Box::pin(self.send(Method::PATCH, route::SETTINGS, change, Content::Open))
     }
 
     fn statistics(&self) -> Answer<'_, Statistics> {
@@ -254,7 +245,7 @@ impl<C: Transport> Administration for ControlClient<C> {
     }
 
     fn control_service(&self, action: ServiceAction) -> Answer<'_, Service> {
-        Box::pin(async move { self.send(Method::POST, route::SERVICE, &action).await })
+        Box::pin(async move { self.send(Method::POST, route::SERVICE, &action, Content::Open).await })
     }
 
     fn clock(&self) -> Answer<'_, Clock> {
@@ -266,11 +257,13 @@ impl<C: Transport> Administration for ControlClient<C> {
     }
 
     fn change_user<'a>(&'a self, user: &'a str, change: &'a UserChange) -> Answer<'a, User> {
-        Box::pin(async move { self.send(Method::PATCH, &route::user(user), change).await })
+        Box::pin(async move { self.send(Method::PATCH, &route::user(user), change, Content::Open).await })
     }
 
     fn set_password<'a>(&'a self, user: &'a str, change: &'a PasswordChange) -> Answer<'a, User> {
-        Box::pin(async move { self.send_secret(Method::PUT, &route::user_password(user), change).await })
+        Box::pin(
+            async move { self.send(Method::PUT, &route::user_password(user), change, Content::Secret).await },
+        )
     }
 
     fn logons(&self) -> Answer<'_, Vec<Logon>> {

@@ -43,6 +43,36 @@ pub struct AdmitRequest {
     pub app_instance: Option<AppInstance>,
 }
 
+impl AdmitRequest {
+    /// The plainest open there is: without rights, shared with everybody, cached by nobody, gone with its session, and
+    /// leaving what it opens as it is.
+    pub fn new(
+        request: RequestKey,
+        (session, tree): (SessionId, TreeId),
+        target: Target,
+        path: Arc<str>,
+    ) -> Self {
+        Self {
+            request,
+            is_retry: false,
+            session,
+            tree,
+            connection: request.connection,
+            target,
+            path,
+            access: AccessMask::NONE,
+            share_access: ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE,
+            overwrites: false,
+            delete_on_close: false,
+            is_directory: false,
+            oplock: OplockLevel::NONE,
+            lease: None,
+            durable: None,
+            app_instance: None,
+        }
+    }
+}
+
 /// SMB2_CREATE_APP_INSTANCE_ID and SMB2_CREATE_APP_INSTANCE_VERSION (MS-SMB2 2.2.13.2.13, 2.2.13.2.15).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppInstance {

@@ -146,16 +146,19 @@ impl<S: Shell> State<S> {
     /// Ends everything (MS-SMB2 3.3.4.22), in one go: nobody is served any more.
     pub fn shutdown(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
+        self.limits.work_per_hold = usize::MAX;
         for id in self.sessions.keys().copied().collect::<Vec<_>>() {
             self.end_session(id, EndReason::Shutdown, now, &mut effects);
             while self.sessions.contains_key(&id) {
-                effects.spent = 0;
                 self.end_session_part(id, now, &mut effects);
             }
         }
         effects.rest.clear();
         for id in self.opens.keys().copied().collect::<Vec<_>>() {
             self.end_open(id, CloseReason::Shutdown, now, &mut effects);
+        }
+        for file in self.deletions.keys().copied().collect::<Vec<_>>() {
+            self.go_on_deleting(file, &mut effects);
         }
         effects.disconnected = self.connections.values().map(|it| it.attached.clone()).collect();
         effects
@@ -220,7 +223,7 @@ impl<S: Shell> State<S> {
             if open.delete_on_close && reason != CloseReason::CreateFailed {
                 self.delete_on_close(key, id, &open);
             }
-            removals = self.due_removals(key, &link);
+            removals = self.due_removals(key, &link, effects);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason });
         effects.dropped.push(Dropped {

@@ -21,7 +21,7 @@
 //! | `check_io` | log |
 //! | `cancel`, `forget_waiting` | log; as `unlock` where a lock was waited for |
 //! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, each of which is to be woken |
-//! | `close_open`: pending deletes | log: links are counted by file, and only the closing open's is looked at; those that waited for the opens of another share (each of them once), where the last of these is gone |
+//! | `close_open`: pending deletes | log: links are counted by file, and only the closing open's is looked at; those that waited for the opens of another share, where the last of these is gone: `WORK_PER_HOLD` of them, then a `Rest` |
 //! | `is_open_deleted`, `is_vanishing`, `deleted_links`, `begin_replace`, `end_replace`, `removed`; `admit`: deletes, removals and replacements under way | log |
 //! | `tree_disconnect`, `close_session`, `replace_previous_session`, `remove_share` | `WORK_PER_HOLD` opens and locks, then a `Rest` |
 //! | `disconnect` | the requests that wait on the connection and its sessions ([`SESSIONS_PER_CONNECTION`](crate::limits::SESSIONS_PER_CONNECTION)), each of which is only cut off; their opens as above; repeated breaks, `WORK_PER_HOLD` at a time |
@@ -29,7 +29,8 @@
 //! | `close_idle_sessions` | the part of the table that is asked for, with the tree connects of its sessions |
 //! | `reconnect`, `replay`, `make_resilient`, `forget_replay` | log |
 //! | losing a client's durable opens | as ending them; what is beyond a user's limit ends, the oldest first |
-//! | `set_delete_pending`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
+//! | `set_delete_pending` | log; the pending deletes of links that another share's open replaces are handed out as a whole, to be dropped later |
+//! | `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
 //! | `rename`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
 //! | `rename`, `rename_below`: pending deletes | log for each open that moves |
 //! | `opens_below` | as many as are asked for |

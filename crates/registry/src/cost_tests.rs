@@ -441,6 +441,68 @@ fn deletes_wait_for_the_opens_of_another_share_without_a_look_at_each() {
 }
 
 #[test]
+fn deletes_that_have_waited_for_another_share_go_in_parts() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
+    let other = open(&mut world, elsewhere, 1, |_| {});
+    let mut opens = Vec::new();
+    for number in 0..MANY {
+        let id = open(&mut world, client, 1, |it| it.path = format!("link{number}").into());
+        world.state.set_delete_pending(id, true).unwrap();
+        opens.push(id);
+    }
+    assert_eq!(removals_of_closes(&mut world, &opens).iter().sum::<usize>(), 0);
+    let limit = Limits::default().work_per_hold;
+    let close =
+        |world: &mut World, id| world.state.close_open(id, CloseReason::ClientClose, world.now).ok().unwrap();
+    let (mut effects, steps) = cost::of(|| close(&mut world, other));
+    assert!(steps <= 2 * limit as u64, "{steps} steps to close");
+    assert_eq!(effects.dropped[0].removals.len(), limit - 1);
+    world.check();
+    // What is not yet taken out is deleted all the same.
+    for name in ["link0", "link2999"] {
+        let late = world.request(client, 1);
+        let late = registry::AdmitRequest { path: name.into(), ..late };
+        let answer = world.state.admit(late, |_| 0, world.now).0;
+        assert!(
+            matches!(answer, Admission::LookAgain | Admission::Refused(Refused::DeletePending)),
+            "{answer:?}"
+        );
+    }
+    let mut removed = 0;
+    loop {
+        removed += effects.dropped.iter().map(|it| it.removals.len()).sum::<usize>() + effects.removals.len();
+        world.remove(&effects);
+        let Some(rest) = effects.rest.pop() else { break };
+        let (next, steps) = cost::of(|| world.state.go_on(rest, world.now));
+        assert!(next.removals.len() <= limit && steps <= 2 * limit as u64, "{steps} steps to go on");
+        world.check();
+        effects = next;
+    }
+    assert_eq!(removed as u64, MANY);
+    assert!(!world.state.is_delete_pending(file_key(1)) && !world.state.is_vanishing(file_key(1)));
+    world.check();
+}
+
+#[test]
+fn another_shares_delete_hands_out_what_it_replaces() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
+    let other = open(&mut world, elsewhere, 1, |_| {});
+    for number in 0..MANY {
+        let id = open(&mut world, client, 1, |it| it.path = format!("link{number}").into());
+        world.state.set_delete_pending(id, true).unwrap();
+    }
+    let (forgotten, steps) = cost::of(|| world.state.set_delete_pending(other, true).unwrap());
+    assert!(steps <= 10, "{steps} steps");
+    assert_eq!(forgotten.len() as u64, MANY, "to be dropped when the lock is free");
+    assert_eq!(world.state.deleted_links(file_key(1)), 1);
+    world.check();
+}
+
+#[test]
 fn a_renamed_directory_takes_the_pending_deletes_below_along() {
     let mut world = World::new();
     let client = world.client(1);

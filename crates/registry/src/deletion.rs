@@ -8,8 +8,9 @@ use wire::FileGlobalId;
 
 use crate::links::{Link, Links, without_stream};
 use crate::open::Open;
+use crate::rest::Work;
 use crate::share::ShareKey;
-use crate::{FileKey, NotFound, OpenRef, Shell, State, Target, cost};
+use crate::{Effects, FileKey, NotFound, OpenRef, Rest, Shell, State, Target, cost};
 
 /// A delete that is to happen with the last open of a link or stream.
 pub(crate) struct PendingDelete<S: Shell> {
@@ -29,13 +30,16 @@ impl<S: Shell> PendingDelete<S> {
 /// the same link.
 pub(crate) struct PendingDeletes<S: Shell> {
     all: BTreeMap<Link, PendingDelete<S>>,
-    /// Those of links that nobody has open any more: they wait for the file's opens by other shares.
+    /// Those of links that nobody has open any more: they wait for the file's opens by other shares, or for the next
+    /// part of what is being taken out.
     left: BTreeSet<Link>,
+    /// Whether a [`Rest`] goes on with taking out what is left.
+    going_on: bool,
 }
 
 impl<S: Shell> Default for PendingDeletes<S> {
     fn default() -> Self {
-        Self { all: BTreeMap::new(), left: BTreeSet::new() }
+        Self { all: BTreeMap::new(), left: BTreeSet::new(), going_on: false }
     }
 }
 
@@ -53,20 +57,23 @@ impl<S: Shell> PendingDeletes<S> {
         }
     }
 
-    /// Takes out what is due: the links that nobody has open, unless the file is open by another share's.
-    fn due(&mut self, file: FileKey, links: &Links) -> Vec<(Link, PendingDelete<S>)> {
-        if !links.has_any(file) {
-            self.left.clear();
-            return std::mem::take(&mut self.all).into_iter().inspect(|_| cost::step()).collect();
-        }
+    /// Takes out what is due, as many as there is time for: the links that nobody has open, unless the file is open by
+    /// another share's.
+    fn due(&mut self, file: FileKey, links: &Links, most: usize) -> Vec<(Link, PendingDelete<S>)> {
         let waits = self.all.keys().next().is_some_and(|link| links.has_other_share(file, link));
-        if waits || self.left.is_empty() {
-            return Vec::new();
+        let mut due = Vec::new();
+        if !waits {
+            let left = std::iter::from_fn(|| self.left.pop_first()).take(most);
+            let left = left.filter(|link| !links.contains(file, link));
+            due.extend(left.filter_map(|link| self.all.remove(&link).map(|it| (link, it))));
         }
-        let left = std::mem::take(&mut self.left).into_iter();
-        left.filter(|link| !links.contains(file, link))
-            .filter_map(|link| self.all.remove(&link).map(|it| (link, it)))
-            .collect()
+        self.going_on = !waits && !self.left.is_empty();
+        due
+    }
+
+    /// Whether what is left is being taken out, and waits for nothing else.
+    pub(crate) fn is_going_on(&self) -> bool {
+        self.going_on
     }
 
     /// Gives the delete of a link another name.
@@ -94,7 +101,7 @@ impl<S: Shell> PendingDeletes<S> {
         if file.is_named_stream() {
             return if self.all.len() == 1 { Ok(()) } else { Err("a stream has several") };
         }
-        let waits = links.has_other_share(file, first);
+        let waits = links.has_other_share(file, first) || self.going_on;
         let is_held = |link: &Link| links.contains(file, link) || waits && self.left.contains(link);
         if self.all.keys().all(is_held) { Ok(()) } else { Err("one waits for a last close that has been") }
     }
@@ -113,6 +120,28 @@ pub struct Removal<S: Shell> {
     link: Link,
 }
 
+/// Pending deletes that were taken back, with what the server had attached to the opens that asked for them. To be
+/// dropped when the lock is free again: there may be many, and what is attached may be the last of a file.
+pub struct Forgotten<S: Shell>(BTreeMap<Link, PendingDelete<S>>);
+
+impl<S: Shell> Forgotten<S> {
+    /// How many there were.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there were none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<S: Shell> std::fmt::Debug for Forgotten<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Forgotten").field(&self.0.len()).finish()
+    }
+}
+
 /// A link that is replaced outside of the lock: see [`State::begin_replace`].
 #[must_use = "whatever it is of cannot be opened until it is given back"]
 #[derive(Debug)]
@@ -124,17 +153,21 @@ pub struct Replacing {
 impl<S: Shell> State<S> {
     /// Marks the link or the stream of an open to be deleted with its last open, or takes that back (MS-FSA
     /// 2.1.5.15.3, FileDispositionInformation). That it may be deleted has been checked by the server; others'
-    /// handle caching is broken by [`break_handle_caching`](Self::break_handle_caching).
-    pub fn set_delete_pending(&mut self, open: impl Into<OpenRef>, pending: bool) -> Result<(), NotFound> {
+    /// handle caching is broken by [`break_handle_caching`](Self::break_handle_caching). Returns what it replaces.
+    pub fn set_delete_pending(
+        &mut self,
+        open: impl Into<OpenRef>,
+        pending: bool,
+    ) -> Result<Forgotten<S>, NotFound> {
         let id = self.open_global(open.into())?;
         let open = self.opens.get(&id).ok_or(NotFound)?;
         let key = open.target.file().ok_or(NotFound)?;
         let (link, delete) = (Link::of(open), PendingDelete::new(id, open));
-        self.forget_delete(key, &link);
+        let forgotten = self.forget_delete(key, &link);
         if pending {
             self.deletions.entry(key).or_default().all.insert(link, delete);
         }
-        Ok(())
+        Ok(forgotten)
     }
 
     /// Whether a delete of this file or stream is pending, by whatever link; of a stream, also while one of its file
@@ -207,29 +240,63 @@ impl<S: Shell> State<S> {
     }
 
     /// Takes out the deletes whose link or stream an open of `key` by `link` was the last to have; nobody is admitted
-    /// to these from now on. It looks only at what this open may have been the last of.
-    pub(crate) fn due_removals(&mut self, key: FileKey, link: &Link) -> Vec<Removal<S>> {
+    /// to these from now on. It looks only at what this open may have been the last of, and leaves what there is no time
+    /// for to a [`Rest`].
+    pub(crate) fn due_removals(
+        &mut self,
+        key: FileKey,
+        link: &Link,
+        effects: &mut Effects<S>,
+    ) -> Vec<Removal<S>> {
         let mut due = Vec::new();
         if key.is_named_stream() && !self.files.contains_key(&key) {
             let pending = self.deletions.remove(&key).unwrap_or_default();
             due.extend(pending.all.into_iter().map(|it| (key, it)));
         }
         let base = key.base();
-        if let Some(pending) = self.deletions.get_mut(&base) {
-            if !self.links.contains(base, link) {
-                pending.leave(link);
-            }
-            due.extend(pending.due(base, &self.links).into_iter().map(|it| (base, it)));
-            if pending.all.is_empty() {
-                self.deletions.remove(&base);
-            }
+        if let Some(pending) = self.deletions.get_mut(&base)
+            && !self.links.contains(base, link)
+        {
+            pending.leave(link);
         }
-        due.into_iter()
-            .map(|(target, (link, PendingDelete { by, attached, .. }))| {
-                self.begin_vanishing(target, link.clone());
-                Removal { attached, by, target, link }
-            })
-            .collect()
+        let mut removals: Vec<Removal<S>> =
+            due.into_iter().map(|(target, it)| self.removal(target, it)).collect();
+        removals.extend(self.due_of_links(base, effects));
+        removals
+    }
+
+    /// Goes on with the deletes of a file's links that are due.
+    pub(crate) fn go_on_deleting(&mut self, base: FileKey, effects: &mut Effects<S>) {
+        if let Some(pending) = self.deletions.get_mut(&base) {
+            pending.going_on = false;
+        }
+        let removals = self.due_of_links(base, effects);
+        effects.removals.extend(removals);
+    }
+
+    fn due_of_links(&mut self, base: FileKey, effects: &mut Effects<S>) -> Vec<Removal<S>> {
+        let Some(pending) = self.deletions.get_mut(&base) else { return Vec::new() };
+        let was_going_on = pending.going_on;
+        let most = self.limits.work_per_hold.saturating_sub(effects.spent).max(1);
+        let due = pending.due(base, &self.links, most);
+        if pending.going_on && !was_going_on {
+            effects.rest.push(Rest(Work::Deletes(base)));
+        }
+        if pending.all.is_empty() {
+            self.deletions.remove(&base);
+        }
+        // The first is its open's.
+        effects.spent = effects.spent.saturating_add(due.len().saturating_sub(1));
+        due.into_iter().map(|it| self.removal(base, it)).collect()
+    }
+
+    fn removal(
+        &mut self,
+        target: FileKey,
+        (link, PendingDelete { by, attached, .. }): (Link, PendingDelete<S>),
+    ) -> Removal<S> {
+        self.begin_vanishing(target, link.clone());
+        Removal { attached, by, target, link }
     }
 
     /// Lets the pending delete of a link know its new name; gives what the server attached to the open that asked for
@@ -259,18 +326,17 @@ impl<S: Shell> State<S> {
         }
     }
 
-    fn forget_delete(&mut self, key: FileKey, link: &Link) {
-        if let Some(pending) = self.deletions.get_mut(&key) {
-            if key.is_named_stream() || !pending.all.contains_key(link) && pending.concerns(link) {
-                self.deletions.remove(&key);
-                return;
-            }
-            pending.all.remove(link);
-            pending.left.remove(link);
-            if pending.all.is_empty() {
-                self.deletions.remove(&key);
-            }
+    fn forget_delete(&mut self, key: FileKey, link: &Link) -> Forgotten<S> {
+        let Some(pending) = self.deletions.get_mut(&key) else { return Forgotten(BTreeMap::new()) };
+        if key.is_named_stream() || !pending.all.contains_key(link) && pending.concerns(link) {
+            return Forgotten(self.deletions.remove(&key).unwrap_or_default().all);
         }
+        let forgotten = pending.all.remove_entry(link).into_iter().collect();
+        pending.left.remove(link);
+        if pending.all.is_empty() {
+            self.deletions.remove(&key);
+        }
+        Forgotten(forgotten)
     }
 
     fn begin_vanishing(&mut self, target: FileKey, link: Link) {

@@ -18,6 +18,8 @@ pub struct Effects<S: Shell> {
     pub breaks: Vec<BreakNotice<S>>,
     /// Handles to release, in order.
     pub dropped: Vec<Dropped<S>>,
+    /// Names to remove whose opens have been released before, in order.
+    pub removals: Vec<Removal<S>>,
     /// Waiting requests to answer now, unsuccessfully.
     pub cancelled: Vec<Cancelled>,
     /// Waiting requests that are over and have nobody left to be answered.
@@ -44,6 +46,7 @@ impl<S: Shell> Effects<S> {
         Self {
             breaks: Vec::new(),
             dropped: Vec::new(),
+            removals: Vec::new(),
             cancelled: Vec::new(),
             forgotten: Vec::new(),
             granted: Vec::new(),
@@ -60,6 +63,7 @@ impl<S: Shell> Effects<S> {
     pub fn is_empty(&self) -> bool {
         self.breaks.is_empty()
             && self.dropped.is_empty()
+            && self.removals.is_empty()
             && self.cancelled.is_empty()
             && self.forgotten.is_empty()
             && self.granted.is_empty()
@@ -74,6 +78,7 @@ impl<S: Shell> Effects<S> {
     pub fn merge(&mut self, later: Self) {
         self.breaks.extend(later.breaks);
         self.dropped.extend(later.dropped);
+        self.removals.extend(later.removals);
         self.cancelled.extend(later.cancelled);
         self.forgotten.extend(later.forgotten);
         self.granted.extend(later.granted);

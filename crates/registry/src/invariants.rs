@@ -265,7 +265,7 @@ impl<S: Shell> State<S> {
             ensure!(checked.is_ok(), "{key:?}, its pending deletes: {checked:?}");
             let mut keys = std::iter::once(*key).chain(self.streams_of(*key));
             ensure!(
-                keys.any(|key| self.files.contains_key(&key)),
+                keys.any(|key| self.files.contains_key(&key)) || pending.is_going_on(),
                 "{key:?} waits for a last close that has been"
             );
         }

@@ -76,7 +76,7 @@ pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo, Standing};
 pub use crowd::AddressGroup;
 pub use deadlines::AwaitedBreak;
-pub use deletion::{Removal, Replacing};
+pub use deletion::{Forgotten, Removal, Replacing};
 pub use durable::{
     DurableGranted, DurableRequest, Reconnect, ReconnectError, Reconnected, Replay, ReplayError,
 };

@@ -73,12 +73,6 @@ impl Links {
         self.0.contains_key(&(file.base(), link.clone()))
     }
 
-    /// Whether the file is open at all.
-    pub(crate) fn has_any(&self, file: FileKey) -> bool {
-        cost::step();
-        self.of(file).next().is_some()
-    }
-
     /// Whether the file is open by a link of another share than this one's.
     pub(crate) fn has_other_share(&self, file: FileKey, link: &Link) -> bool {
         cost::step();

@@ -8,7 +8,7 @@
 
 use wire::{FileGlobalId, Guid, SessionGlobalId, TreeGlobalId, TreeId};
 
-use crate::{ConnectionId, Effects, LeaseId, Shell, State, Time};
+use crate::{ConnectionId, Effects, FileKey, LeaseId, Shell, State, Time};
 
 /// Something that is to be gone on with: [`State::go_on`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) enum Work {
         was_first: bool,
         after: Option<(TreeId, FileGlobalId)>,
     },
+    /// The links of a file go whose deletes have waited for the opens of another share.
+    Deletes(FileKey),
     /// A client hears again of the breaks of its leases.
     LeaseBreaks { client: Guid, lost: ConnectionId, after: LeaseId },
 }
@@ -43,6 +45,7 @@ impl<S: Shell> State<S> {
             Work::Session(session) => self.end_session_part(session, now, &mut effects),
             Work::Tree(tree) => self.end_tree_or_rest(tree, now, &mut effects),
             Work::Share(share) => self.end_share_part(share, now, &mut effects),
+            Work::Deletes(file) => self.go_on_deleting(file, &mut effects),
             Work::Breaks { session, lost, was_first, after } => {
                 self.repeat_breaks(session, lost, was_first, after, now, &mut effects);
             }

@@ -246,8 +246,8 @@ mod tests {
 
     use auth::users::UserDb;
     use registry::{Admission, AdmitRequest, CloseReason, RequestKey, Target};
+    use wire::AccessMask;
     use wire::msg::CreateAction;
-    use wire::{AccessMask, OplockLevel, ShareAccess};
 
     use super::*;
     use crate::config::{Settings, ShareSettings};
@@ -272,24 +272,9 @@ mod tests {
         let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), AccessMask::FILE_ALL));
         let tree =
             registry.tree_connect(session.id(), ShareSettings::IPC, false, attach, now).unwrap().attached;
-        let request = AdmitRequest {
-            request: RequestKey { connection, id: 1 },
-            is_retry: false,
-            session: session.id(),
-            tree: tree.id(),
-            connection,
-            target: Target::Pipe("srvsvc".into()),
-            path: "srvsvc".into(),
-            access: AccessMask::FILE_ALL,
-            share_access: ShareAccess::NONE,
-            overwrites: false,
-            delete_on_close: false,
-            is_directory: false,
-            oplock: OplockLevel::NONE,
-            lease: None,
-            durable: None,
-            app_instance: None,
-        };
+        let key = RequestKey { connection, id: 1 };
+        let (target, path) = (Target::Pipe("srvsvc".into()), "srvsvc".into());
+        let request = AdmitRequest::new(key, (session.id(), tree.id()), target, path);
         let made = Created {
             actor: vfs::Actor::Process,
             action: CreateAction::OPENED,

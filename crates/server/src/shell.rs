@@ -185,6 +185,9 @@ impl Server {
                 Content::Gone => {}
             }
         }
+        for removal in effects.removals {
+            self.end_name(removal);
+        }
         for tree in effects.trees_ended {
             tree.attached.end();
             tree.session.forget_tree(tree.tree_id);
@@ -238,10 +241,8 @@ impl Server {
             self.watches.deleting(dropped.attached.tree(), &file.path());
         }
         for removal in &dropped.removals {
-            let removed = self.remove_name(removal, removal.by == dropped.global_id);
+            let removed = self.finish_name(removal, removal.by == dropped.global_id);
             file.state().fail(removed);
-            self.registry.lock("removed").removed(removal);
-            self.vanished.notify_waiters();
         }
         self.report_late(dropped, file);
     }
@@ -262,6 +263,25 @@ impl Server {
                 "a file is closed without its client, and not all that the client was promised is done"
             ),
         }
+    }
+
+    /// Removes a name whose opens have been released before, in the order of what its share's files have to have done.
+    fn end_name(&self, removal: Removal<SmbShell>) {
+        let Some(server) = self.this() else { return };
+        let bulkhead = Arc::clone(&removal.attached.tree().share.bulkhead);
+        bulkhead.submit(true, move || {
+            if let Err(error) = server.finish_name(&removal, false) {
+                let path = removal.attached.file().map(|file| file.path().to_string()).unwrap_or_default();
+                tracing::warn!(path, %error, "what was to be deleted when the last had closed it stays");
+            }
+        });
+    }
+
+    fn finish_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) -> vfs::Result<()> {
+        let removed = self.remove_name(removal, is_by_last);
+        self.registry.lock("removed").removed(removal);
+        self.vanished.notify_waiters();
+        removed
     }
 
     /// What an open leaves of itself in its file and in the directory's listing (MS-FSA 2.1.5.5).

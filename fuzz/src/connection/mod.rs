@@ -561,7 +561,12 @@ impl World {
         assert_eq!(file.write(0, b"written".to_vec()).await.ok(), Some(7));
         assert_eq!(file.read(0, 100).await.as_deref().ok(), Some(&b"written"[..]));
         file.close().await.expect("a close as always");
-        self.server.shut_down();
+        // What is open when the server ends is released as well.
+        tree.create(&name).await.expect("an open as always");
+        self.server.shut_down().await;
+        self.check();
+        assert_eq!(self.server.counts().opens, 0, "opens outlive the server");
+        assert_eq!(self.faults.handles(), 0, "files are open that no open is of");
     }
 }
 

@@ -104,24 +104,9 @@ impl World {
 
     /// What an ordinary open of a file asks for; tests change what they are about.
     pub(crate) fn request(&mut self, client: Client, file: u64) -> AdmitRequest {
-        AdmitRequest {
-            request: self.key(client),
-            is_retry: false,
-            session: client.session,
-            tree: client.tree,
-            connection: client.connection,
-            target: Target::File(file_key(file)),
-            path: format!("dir\\file{file}").into(),
-            access: ALL_ACCESS,
-            share_access: SHARE_ALL,
-            overwrites: false,
-            delete_on_close: false,
-            is_directory: false,
-            oplock: OplockLevel::NONE,
-            lease: None,
-            durable: None,
-            app_instance: None,
-        }
+        let (target, path) = (Target::File(file_key(file)), format!("dir\\file{file}").into());
+        let plain = AdmitRequest::new(self.key(client), (client.session, client.tree), target, path);
+        AdmitRequest { access: ALL_ACCESS, ..plain }
     }
 
     pub(crate) fn admit(&mut self, request: AdmitRequest) -> (Admission, Effects<Bench>) {
@@ -175,7 +160,7 @@ impl World {
 
     /// Says that what is to be removed is removed.
     pub(crate) fn remove(&mut self, effects: &Effects<Bench>) {
-        for removal in effects.dropped.iter().flat_map(|it| &it.removals) {
+        for removal in effects.dropped.iter().flat_map(|it| &it.removals).chain(&effects.removals) {
             self.state.removed(removal);
         }
     }

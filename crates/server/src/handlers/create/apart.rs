@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use registry::{Admission, AdmitRequest, GrantedOpen, RequestKey, Target};
 use wire::msg::CreateAction;
-use wire::{AccessMask, NtStatus, OplockLevel, ShareAccess};
+use wire::{AccessMask, NtStatus};
 
 use crate::connection::Request;
 use crate::open::{Content, Created, Open};
@@ -22,24 +22,9 @@ pub(super) fn admit(request: &mut Request<'_>, apart: Apart) -> Result<Arc<Open>
     let server = &request.connection.server;
     let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
     let Apart { target, path, access, content } = apart;
-    let admission = AdmitRequest {
-        request: RequestKey { connection: request.connection.id, id: server.next_request() },
-        is_retry: false,
-        session: session.id(),
-        tree: tree.id(),
-        connection: request.connection.id,
-        target,
-        path,
-        access,
-        share_access: ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE,
-        overwrites: false,
-        delete_on_close: false,
-        is_directory: false,
-        oplock: OplockLevel::NONE,
-        lease: None,
-        durable: None,
-        app_instance: None,
-    };
+    let key = RequestKey { connection: request.connection.id, id: server.next_request() };
+    let plain = AdmitRequest::new(key, (session.id(), tree.id()), target, path);
+    let admission = AdmitRequest { access, ..plain };
     let created = Created {
         actor: crate::handlers::actor(request)?,
         action: CreateAction::OPENED,

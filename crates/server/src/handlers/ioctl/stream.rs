@@ -7,7 +7,7 @@ use registry::{Admission, AdmitRequest, CloseReason, Readiness, Target};
 use vfs::{Handle, Parent, RelativePath, Wanted};
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction};
-use wire::{AccessMask, FileAttributes, NtStatus, OplockLevel, ShareAccess};
+use wire::{AccessMask, FileAttributes, NtStatus};
 
 use crate::connection::{AnswerBuilder, Request};
 use crate::handlers::create::{file_key, refused_status};
@@ -89,30 +89,19 @@ pub(super) async fn open(
     let opened = opened.map_err(|error| of_vfs(&error))?;
     let key = file_key(&opened.stat, path.stream());
     let server = Arc::clone(&request.connection.server);
-    let (session, connection) = (Arc::clone(request.session()?), request.connection.id);
+    let session = Arc::clone(request.session()?);
     let channel_sequence = request.header.channel_sequence();
     let times = || server.write_times.of(key);
     let mut attached = None;
     let mut is_retry = false;
     let mut refusal = NtStatus::INTERNAL_ERROR;
     let asked = breaks::wait(request, answer, |registry, key_of_request, now| {
+        let (target, shown) = (Target::File(key), display_path(&path).as_str().into());
         let admission = AdmitRequest {
-            request: key_of_request,
             is_retry: std::mem::replace(&mut is_retry, true),
-            session: session.id(),
-            tree: tree.id(),
-            connection,
-            target: Target::File(key),
-            path: display_path(&path).as_str().into(),
             access: why.access(),
-            share_access: ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE,
             overwrites: why == Use::Overwrite,
-            delete_on_close: false,
-            is_directory: false,
-            oplock: OplockLevel::NONE,
-            lease: None,
-            durable: None,
-            app_instance: None,
+            ..AdmitRequest::new(key_of_request, (session.id(), tree.id()), target, shown)
         };
         let attach = |granted: &registry::GrantedOpen| {
             let file = OpenFile::new(Arc::clone(&opened.handle), path.clone(), false, 0);
