@@ -8,6 +8,7 @@ mod abuse;
 mod administration;
 mod attributes;
 mod bounds;
+mod breaks;
 mod changes;
 mod control_pipe;
 mod data;

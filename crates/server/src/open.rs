@@ -163,6 +163,12 @@ impl Open {
         }
     }
 
+    /// The same for a client that may not have heard of it yet: its CREATE can be repeated again.
+    pub(crate) fn still_replayable(mut self) -> Self {
+        self.replayable = AtomicBool::new(true);
+        self
+    }
+
     /// Notes that the client uses it; true the first time, if a CREATE could be a replay until now.
     pub(crate) fn use_first(&self) -> bool {
         self.replayable.load(Ordering::Relaxed) && self.replayable.swap(false, Ordering::Relaxed)

@@ -63,7 +63,7 @@ pub(crate) struct Established {
     pub(crate) dialect: Dialect,
     /// `Session.Connection.CipherId`.
     pub(crate) cipher: Option<Cipher>,
-    /// `Session.SigningKey`; none for anonymous sessions, which have no key worth using.
+    /// `Session.SigningKey`; none for guests. That of an anonymous session is made of zeros, and protects nothing.
     pub(crate) signing: Option<Arc<SigningKey>>,
     /// `Session.EncryptionKey` and `Session.DecryptionKey`.
     pub(crate) sealing: Option<SealingKeys>,
@@ -283,6 +283,8 @@ mod tests {
             access: AccessMask::FILE_ALL,
             share_access: ShareAccess::NONE,
             overwrites: false,
+            created: false,
+            allocation: 0,
             delete_on_close: false,
             is_directory: false,
             oplock: OplockLevel::NONE,

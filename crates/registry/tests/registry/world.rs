@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use registry::{
     Admission, AdmitRequest, ConnectionDetails, ConnectionId, DurableRequest, Effects, FileKey, GrantedOpen,
-    Identity, LeaseRequest, Limits, Refused, RequestKey, ShareDefinition, ShareKind, Shell, State, Target,
-    Time,
+    Identity, LeaseRequest, Limits, Refused, Replay, ReplayError, RequestKey, ShareDefinition, ShareKind,
+    Shell, State, Target, Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -115,6 +115,8 @@ impl World {
             access: ALL_ACCESS,
             share_access: SHARE_ALL,
             overwrites: false,
+            created: false,
+            allocation: 4096,
             delete_on_close: false,
             is_directory: false,
             oplock: OplockLevel::NONE,
@@ -161,6 +163,12 @@ impl World {
             (Admission::MustWait, effects) => effects,
             (other, _) => panic!("need not wait: {other:?}"),
         }
+    }
+
+    pub(crate) fn replay(&mut self, request: &Replay) -> Result<Option<GrantedOpen>, ReplayError> {
+        let found = self.state.replay(request, |_, attached| *attached, self.now);
+        self.check();
+        found.map(|found| found.map(|it| it.granted))
     }
 
     pub(crate) fn close(&mut self, open: &GrantedOpen) -> Effects<Bench> {

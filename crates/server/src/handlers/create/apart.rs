@@ -33,6 +33,8 @@ pub(super) fn admit(request: &mut Request<'_>, apart: Apart) -> Result<Arc<Open>
         access,
         share_access: ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE,
         overwrites: false,
+        created: false,
+        allocation: 0,
         delete_on_close: false,
         is_directory: false,
         oplock: OplockLevel::NONE,

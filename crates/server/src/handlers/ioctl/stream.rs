@@ -9,7 +9,7 @@ use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction};
 use wire::{AccessMask, FileAttributes, NtStatus, OplockLevel, ShareAccess};
 
-use crate::connection::{AnswerBuilder, Request};
+use crate::connection::Request;
 use crate::handlers::create::{file_key, refused_status};
 use crate::handlers::{actor, breaks, display_path};
 use crate::open::{Content, Created, Open, OpenFile};
@@ -67,7 +67,6 @@ impl Drop for StreamOpen {
 /// Opens a stream of the file that `base` has open. Who caches it gives that up first.
 pub(super) async fn open(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     base: &Open,
     name: &str,
     why: Use,
@@ -95,7 +94,7 @@ pub(super) async fn open(
     let mut attached = None;
     let mut is_retry = false;
     let mut refusal = NtStatus::INTERNAL_ERROR;
-    let asked = breaks::wait(request, answer, |registry, key_of_request, now| {
+    let asked = breaks::wait(request, |registry, key_of_request, now| {
         let admission = AdmitRequest {
             request: key_of_request,
             is_retry: std::mem::replace(&mut is_retry, true),
@@ -107,6 +106,8 @@ pub(super) async fn open(
             access: why.access(),
             share_access: ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE,
             overwrites: why == Use::Overwrite,
+            created: is_new,
+            allocation: opened.stat.allocation,
             delete_on_close: false,
             is_directory: false,
             oplock: OplockLevel::NONE,

@@ -18,7 +18,6 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     let [created, accessed, modified, changed] = wishes;
     let (created, accessed, modified, changed) = (created?, accessed?, modified?, changed?);
     let attributes = attributes(info.attributes, file.is_directory)?;
-    file.state().times.catch_up(&*file.handle);
     // How they are before anything is changed is how they are frozen.
     let stat = file.stat().map_err(|error| of_vfs(&error))?;
     if let Some(attributes) = attributes {
