@@ -170,9 +170,11 @@ impl World {
             create_guid: guid(create_guid),
             lease: (lease & 1 == 1).then(|| guid(lease >> 1 & 3)),
         };
-        if let Ok(Some(again)) = self.state.replay(&replay) {
-            let entry = self.opens.iter().find(|it| it.0 == again.granted.global_id).unwrap();
-            assert_eq!((entry.1, entry.2), (again.granted.file_id, client.number), "another's open");
+        if let Ok(Some(again)) = self.state.replay(&replay, |_, attached| *attached, self.now) {
+            let entry = self.opens.iter_mut().find(|it| it.0 == again.granted.global_id).unwrap();
+            let found = (again.granted.file_id.persistent, client.number);
+            assert_eq!((entry.1.persistent, entry.2), found, "another's open");
+            entry.1 = again.granted.file_id;
         }
     }
 
@@ -340,6 +342,8 @@ impl World {
             access: AccessMask(access[usize::from(rights % 8)]),
             share_access: ShareAccess(u32::from(!(rights >> 3) & 7)),
             overwrites: choices & 1 == 1,
+            created: false,
+            allocation: 4096,
             delete_on_close: choices & 2 == 2,
             // What a file is it stays.
             is_directory: file % 3 == 2,

@@ -9,6 +9,7 @@ mod accounts;
 mod administration;
 mod attributes;
 mod bounds;
+mod breaks;
 mod changes;
 mod control_pipe;
 mod data;

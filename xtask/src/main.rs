@@ -7,6 +7,7 @@ mod dist;
 mod fuzz;
 mod packages;
 mod shell;
+mod smbtorture;
 mod soak;
 mod test;
 mod tidy;

@@ -11,6 +11,7 @@ use testkit::torture::{Outcome, Target, Verdict, empty, list, run_test, selects}
 use testkit::{Setup, Share, Subject};
 
 use crate::shell;
+use crate::smbtorture::{self, Smbtorture};
 use crate::test::Counts;
 
 /// The suites that every change must hold.
@@ -70,7 +71,8 @@ usage: cargo xtask torture [OPTION...] [SELECTOR...]
   --logs DIR    keeps what each test printed (default target/torture)
   --all         also what tests/torture/not-applicable.txt leaves out
   --list        only names the tests
-SHAREWARD_TEST_SUBJECT=samba runs the same against smbd, SHAREWARD_BIN=FILE against that binary.
+SHAREWARD_TEST_SUBJECT=samba runs the same against smbd, SHAREWARD_BIN=FILE against that binary. smbtorture 4.25 comes
+from Debian's packages, which are unpacked beside the build; SHAREWARD_SMBTORTURE=FILE is taken instead.
 ";
 
 struct Plan {
@@ -120,12 +122,9 @@ pub(crate) fn main(arguments: &[String]) -> bool {
     if plan.selectors.is_empty() {
         plan.selectors.push("smb2".into());
     }
-    if !shell::installed("smbtorture") {
-        eprintln!("smbtorture is not installed (Debian: apt-get install samba-testsuite)");
-        return false;
-    }
+    let Some(smbtorture) = smbtorture::find() else { return false };
     if only_list {
-        selected(&plan).iter().for_each(|id| println!("{id}"));
+        selected(&plan, &smbtorture).iter().for_each(|id| println!("{id}"));
         return true;
     }
     // The build may replace this very program.
@@ -141,18 +140,16 @@ pub(crate) fn main(arguments: &[String]) -> bool {
     if !is_alone() && may_be_alone() {
         return alone(&this, arguments);
     }
-    let counts = run(&plan);
+    let counts = run(&plan, &smbtorture);
     println!("{} passed, {} failed, {} skipped", counts.passed, counts.failed, counts.skipped);
     counts.failed == 0
 }
 
 /// The step of `cargo xtask test`.
 pub(crate) fn quick() -> Counts {
-    if !shell::installed("smbtorture") {
-        eprintln!("smbtorture is not installed (Debian: apt-get install samba-testsuite)");
-        return Counts { failed: 1, ..Counts::default() };
-    }
-    run(&Plan { selectors: QUICK.iter().map(ToString::to_string).collect(), ..Plan::default() })
+    let Some(smbtorture) = smbtorture::find() else { return Counts { skipped: 1, ..Counts::default() } };
+    let plan = Plan { selectors: QUICK.iter().map(ToString::to_string).collect(), ..Plan::default() };
+    run(&plan, &smbtorture)
 }
 
 fn is_alone() -> bool {
@@ -185,7 +182,7 @@ fn samba() -> bool {
     std::env::var("SHAREWARD_TEST_SUBJECT").is_ok_and(|subject| subject == "samba")
 }
 
-fn selected(plan: &Plan) -> Vec<String> {
+fn selected(plan: &Plan, smbtorture: &Smbtorture) -> Vec<String> {
     let not_applicable = list_file("not-applicable.txt");
     let excluded = |id: &str| {
         NEVER.iter().any(|glob| selects(glob, id))
@@ -193,11 +190,11 @@ fn selected(plan: &Plan) -> Vec<String> {
             || (!plan.all && not_applicable.keys().any(|glob| selects(glob, id)))
     };
     let wanted = |id: &String| plan.selectors.iter().any(|selector| selects(selector, id)) && !excluded(id);
-    list().into_iter().filter(wanted).collect()
+    list(&smbtorture.program).into_iter().filter(wanted).collect()
 }
 
-fn run(plan: &Plan) -> Counts {
-    let tests = selected(plan);
+fn run(plan: &Plan, smbtorture: &Smbtorture) -> Counts {
+    let tests = selected(plan, smbtorture);
     if tests.is_empty() {
         eprintln!("xtask: no test matches {}", plan.selectors.join(" "));
         return Counts { failed: 1, ..Counts::default() };
@@ -206,13 +203,13 @@ fn run(plan: &Plan) -> Counts {
     let baseline = baseline();
     let known: BTreeMap<String, String> = if samba() {
         let bad = baseline.iter().filter(|(_, result)| !["success", "skip"].contains(&result.as_str()));
-        bad.map(|(id, result)| (id.clone(), format!("Samba 4.17: {result}"))).collect()
+        bad.map(|(id, result)| (id.clone(), format!("Samba: {result}"))).collect()
     } else {
-        list_file("known-failures.tsv")
+        list_file(smbtorture.known_failures)
     };
     let started = Instant::now();
-    let results = side_by_side(plan, &tests);
-    let table = Table { known: &known, baseline: &baseline, selected: &tests };
+    let results = side_by_side(plan, smbtorture, &tests);
+    let table = Table { smbtorture, known: &known, baseline: &baseline, selected: &tests };
     let (expected, surprising): (Vec<_>, Vec<_>) =
         results.into_iter().partition(|(id, verdict)| table.expects(id, verdict.outcome));
 
@@ -222,7 +219,7 @@ fn run(plan: &Plan) -> Counts {
         println!("once more, one at a time: {}", again.join(" "));
     }
     let alone = Plan { selectors: Vec::new(), jobs: 1, logs: plan.logs.clone(), ..*plan };
-    let second = if again.is_empty() { BTreeMap::new() } else { side_by_side(&alone, &again) };
+    let second = if again.is_empty() { BTreeMap::new() } else { side_by_side(&alone, smbtorture, &again) };
     let results: BTreeMap<String, Verdict> = expected.into_iter().chain(second).collect();
     let counts = table.print(&results);
     println!(
@@ -244,7 +241,7 @@ fn setup() -> Setup {
 }
 
 /// Runs the tests on `plan.jobs` servers, each with a share of its own that is emptied before every test.
-fn side_by_side(plan: &Plan, tests: &[String]) -> BTreeMap<String, Verdict> {
+fn side_by_side(plan: &Plan, smbtorture: &Smbtorture, tests: &[String]) -> BTreeMap<String, Verdict> {
     let queue = Mutex::new(tests.iter().cloned().collect::<VecDeque<_>>());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
     let (results, finished) = mpsc::channel();
@@ -261,6 +258,7 @@ fn side_by_side(plan: &Plan, tests: &[String]) -> BTreeMap<String, Verdict> {
                     // What is asked of the pipes is administrators' to know.
                     let user = subject.user(if id.starts_with("rpc.") { "admin" } else { "alice" });
                     let target = Target {
+                        program: &smbtorture.program,
                         port: subject.port(),
                         share: "data",
                         user,
@@ -301,6 +299,7 @@ fn side_by_side(plan: &Plan, tests: &[String]) -> BTreeMap<String, Verdict> {
 }
 
 struct Table<'a> {
+    smbtorture: &'a Smbtorture,
     known: &'a BTreeMap<String, String>,
     baseline: &'a BTreeMap<String, String>,
     selected: &'a [String],
@@ -358,7 +357,7 @@ impl Table<'_> {
         for (suite, [success, failure, skip, samba]) in &suites {
             println!("{suite:<24} {success:>8} {failure:>8} {skip:>8} {samba:>14}");
         }
-        let existing: BTreeSet<String> = list().into_iter().collect();
+        let existing: BTreeSet<String> = list(&self.smbtorture.program).into_iter().collect();
         if !samba() {
             for id in self.known.keys().filter(|id| !existing.contains(*id)) {
                 counts.failed += 1;
@@ -396,7 +395,8 @@ fn baseline() -> BTreeMap<String, String> {
         let alone = sizes.get(suite) == Some(&1) && suite.ends_with(&format!(".{test}"));
         if alone { suite.to_owned() } else { format!("{suite}.{test}") }
     };
-    rows().map(|(suite, test, result)| (id(suite, test), result.to_owned())).collect()
+    let older = rows().map(|(suite, test, result)| (id(suite, test), result.to_owned()));
+    older.chain(list_file("baseline-samba-4.25.tsv")).collect()
 }
 
 /// A list of ids with a reason after a tab or `#`.

@@ -29,6 +29,10 @@ pub struct AdmitRequest {
     pub share_access: ShareAccess,
     /// `CreateDisposition` is FILE_SUPERSEDE, FILE_OVERWRITE or FILE_OVERWRITE_IF.
     pub overwrites: bool,
+    /// The server has made what is opened, for this request.
+    pub created: bool,
+    /// `Stream.AllocationSize`, bytes: of what is opened, before it is overwritten.
+    pub allocation: u64,
     /// FILE_DELETE_ON_CLOSE.
     pub delete_on_close: bool,
     /// Whether it is a directory.
@@ -63,6 +67,8 @@ impl AdmitRequest {
             access: AccessMask::NONE,
             share_access: ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE,
             overwrites: false,
+            created: false,
+            allocation: 0,
             delete_on_close: false,
             is_directory: false,
             oplock: OplockLevel::NONE,
@@ -70,6 +76,12 @@ impl AdmitRequest {
             durable: None,
             app_instance: None,
         }
+    }
+
+    /// The access that the others must share. What overwrites a stream is in the way of whoever does not share
+    /// writing, as an open for FILE_WRITE_DATA is, though it is not granted that (MS-FSA 2.1.5.1.2).
+    pub(crate) fn shared_access(&self) -> AccessMask {
+        if self.overwrites { self.access | AccessMask::WRITE_DATA } else { self.access }
     }
 }
 

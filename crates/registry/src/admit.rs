@@ -110,7 +110,7 @@ impl<S: Shell> State<S> {
             return Err(Refused::SharingViolation { blocker });
         }
         let blocker = loop {
-            let blocker = self.share_conflict(key, request.access, request.share_access);
+            let blocker = self.share_conflict(key, request.shared_access(), request.share_access);
             match self.break_for_open(request, key, own, blocker.is_some(), now, effects)? {
                 Broken::Done => break blocker,
                 Broken::Pending => return Ok(Decided::MustWait),
@@ -191,11 +191,20 @@ impl<S: Shell> State<S> {
         Link::new(self.tree_share(requester.home.tree), &request.path)
     }
 
-    /// Whether the server is removing or replacing what is to be opened: it must be looked up again.
+    /// Whether the server is removing, replacing or renaming what is to be opened: it must be looked up again.
     fn vanishes(&self, request: &AdmitRequest) -> bool {
+        // What was made meanwhile moves along.
+        if !request.created && self.moves.is_any() && self.moves_away(request) {
+            return true;
+        }
         let (false, Some(key)) = (self.vanishing.is_empty(), request.target.file()) else { return false };
         let requester = self.requester(request);
         requester.is_ok_and(|requester| self.is_link_vanishing(key, &self.link_of(request, &requester)))
+    }
+
+    fn moves_away(&self, request: &AdmitRequest) -> bool {
+        let requester = self.requester(request);
+        requester.is_ok_and(|it| self.moves.holds(&self.tree_share(it.home.tree), &request.path))
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {
@@ -237,6 +246,8 @@ impl<S: Shell> State<S> {
             (false, false) => LeaseState::WRITE,
         };
         let spares_leases = is_lease_stat_open(request.access) && !request.overwrites;
+        // What stays in the way keeps its data, and its cache of them.
+        let overwrites = request.overwrites && !in_the_way;
         let mut delay = false;
         let mut gone = false;
         let session = self.session_global(request.session).ok();
@@ -249,7 +260,7 @@ impl<S: Shell> State<S> {
             let held = self.held(holder);
             let was_breaking = self.is_breaking(holder);
             let mut keep = held.without(delay_mask);
-            if request.overwrites {
+            if overwrites {
                 keep = keep.without(LeaseState::HANDLE | LeaseState::READ);
             }
             if keep == held {
@@ -257,7 +268,7 @@ impl<S: Shell> State<S> {
                 delay |= was_breaking && !request.is_directory;
                 continue;
             }
-            if request.overwrites {
+            if overwrites {
                 keep = LeaseState::NONE;
             }
             if was_breaking || held.intersects(delay_mask) {
@@ -436,8 +447,16 @@ impl<S: Shell> State<S> {
         }
         let others = self.others(file, own);
         // Who writes in a cache still was spared by an open of attributes only.
-        if file.ranges.len() != 0 || others.write_caching {
+        if others.write_caching {
             return LeaseState::NONE;
+        }
+        // A lock of what is there keeps others from caching it; one behind the end keeps nobody from anything.
+        let allocation = if request.overwrites { 0 } else { request.allocation };
+        if file.ranges.first_offset().is_some_and(|offset| offset < allocation) {
+            return LeaseState::NONE;
+        }
+        if self.moves.concerns(key) {
+            caches = usable(caches.without(LeaseState::HANDLE));
         }
         if others.deny_write_caching {
             caches = caches.without(LeaseState::WRITE);
@@ -481,7 +500,8 @@ impl<S: Shell> State<S> {
         let whole = is_new || caches == wanted(asked, is_directory);
         let raised =
             whole && caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
-        if is_new || raised {
+        // Who is granted nothing is told of no change.
+        if raised {
             lease.advance_epoch();
         }
         if is_new && let Some(file) = self.files.get_mut(&key) {

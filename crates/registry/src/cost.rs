@@ -23,6 +23,8 @@
 //! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, each of which is to be woken |
 //! | `close_open`: pending deletes | log: links are counted by file, and only the closing open's is looked at; those that waited for the opens of another share, where the last of these is gone: `WORK_PER_HOLD` of them, then a `Rest` |
 //! | `is_open_deleted`, `is_vanishing`, `deleted_links`, `begin_replace`, `end_replace`, `removed`; `admit`: deletes, removals and replacements under way | log |
+//! | `begin_move`, `end_move`, `caches_handle` | log, and caches of the file |
+//! | `admit`, `is_moving`: while anything is renamed | the components of the path times log |
 //! | `tree_disconnect`, `close_session`, `replace_previous_session`, `remove_share` | `WORK_PER_HOLD` opens and locks, then a `Rest` |
 //! | `disconnect` | the requests that wait on the connection and its sessions ([`SESSIONS_PER_CONNECTION`](crate::limits::SESSIONS_PER_CONNECTION)), each of which is only cut off; their opens as above; repeated breaks, `WORK_PER_HOLD` at a time |
 //! | `handle_timeout` | `WORK_PER_HOLD` deadlines; what is due and not done stays due |

@@ -100,9 +100,10 @@ pub struct Replay {
 pub enum ReplayError {
     /// The open is another user's, or was asked for with other caching: STATUS_ACCESS_DENIED.
     Denied,
-    /// The open has no client, or belongs to another session or tree connect:
-    /// STATUS_DUPLICATE_OBJECTID.
+    /// The open belongs to another session or tree connect, or to another share: STATUS_DUPLICATE_OBJECTID.
     Elsewhere,
+    /// A limit stood in the way.
+    LimitReached(LimitReached),
     /// There is no such session: STATUS_USER_SESSION_DELETED.
     SessionGone,
 }
@@ -160,11 +161,22 @@ impl<S: Shell> State<S> {
         now: Time,
     ) -> Result<Reconnected<S>, ReconnectError> {
         let (id, home) = self.reclaimable(request)?;
-        let volatile = self.wire_ids.issue();
-        let client = self.connections.get(&request.connection).map(|it| it.client_guid).unwrap_or_default();
         // Its client knows that it has it.
         self.forget_replay(id);
-        let open = self.opens.get_mut(&id).ok_or(ReconnectError::NotFound)?;
+        self.give_back(id, home, attach, now).ok_or(ReconnectError::NotFound)
+    }
+
+    /// Gives an orphan to a client that has shown that it is its own.
+    fn give_back(
+        &mut self,
+        id: FileGlobalId,
+        home: Home,
+        attach: impl FnOnce(FileId, &S::Open) -> S::Open,
+        now: Time,
+    ) -> Option<Reconnected<S>> {
+        let volatile = self.wire_ids.issue();
+        let client = self.connections.get(&home.connection).map(|it| it.client_guid).unwrap_or_default();
+        let open = self.opens.get_mut(&id)?;
         Self::leave_orphans(&mut self.orphans, id, open);
         open.file_id.volatile = volatile;
         // Without a lease the client may have another GUID now.
@@ -186,8 +198,8 @@ impl<S: Shell> State<S> {
         }
         let reclaimed = EventKind::Reclaimed { open: open.event(id), session: home.session };
         self.events.push(now, reclaimed);
-        let open = self.opens.get(&id).ok_or(ReconnectError::NotFound)?;
-        Ok(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() })
+        let open = self.opens.get(&id)?;
+        Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() })
     }
 
     /// The open a CREATE with this GUID made: what a replayed CREATE is answered with (MS-SMB2
@@ -213,8 +225,14 @@ impl<S: Shell> State<S> {
     }
 
     /// Finds the open that a replayed CREATE has made already (MS-SMB2 3.3.5.9.10); none: it has not,
-    /// and is to be executed.
-    pub fn replay(&self, request: &Replay) -> Result<Option<Reconnected<S>>, ReplayError> {
+    /// and is to be executed. One that waits for its client has it again: who lost the connection before the answer
+    /// came knows no id to reclaim it by. `attach` is as in [`Self::reconnect`].
+    pub fn replay(
+        &mut self,
+        request: &Replay,
+        attach: impl FnOnce(FileId, &S::Open) -> S::Open,
+        now: Time,
+    ) -> Result<Option<Reconnected<S>>, ReplayError> {
         let session_id = self.session_global(request.session).map_err(|_| ReplayError::SessionGone)?;
         let session = self.sessions.get(&session_id).ok_or(ReplayError::SessionGone)?;
         let client = self.client_of(session, request.connection).ok_or(ReplayError::SessionGone)?;
@@ -235,7 +253,18 @@ impl<S: Shell> State<S> {
         if !same_kind {
             return Err(ReplayError::Denied);
         }
-        let home = open.home.ok_or(ReplayError::Elsewhere)?;
+        let Some(home) = open.home else {
+            let tree_id = *session.trees.get(&request.tree).ok_or(ReplayError::Elsewhere)?;
+            let tree = self.trees.get(&tree_id).ok_or(ReplayError::Elsewhere)?;
+            if open.share_id != tree.share_id || session.state != SessionState::Valid {
+                return Err(ReplayError::Elsewhere);
+            }
+            if session.open_count >= self.limits.opens_per_session {
+                return Err(ReplayError::LimitReached(LimitReached::OpensPerSession));
+            }
+            let home = Home { session: session_id, tree: tree_id, connection: request.connection };
+            return Ok(self.give_back(id, home, attach, now));
+        };
         if home.session != session_id || session.trees.get(&request.tree) != Some(&home.tree) {
             return Err(ReplayError::Elsewhere);
         }
@@ -287,7 +316,10 @@ impl<S: Shell> State<S> {
         open.durable.is_some_and(|durable| {
             durable.resilient
                 || self.holder_of(id, open).is_some_and(|holder| {
-                    self.held(holder).contains(LeaseState::HANDLE) && !self.is_breaking(holder)
+                    let held = self.held(holder);
+                    // Locks stay only with who caches writing: nobody else can have been promised the range.
+                    let keeps_locks = open.locks == 0 || held.contains(LeaseState::WRITE);
+                    held.contains(LeaseState::HANDLE) && keeps_locks && !self.is_breaking(holder)
                 })
         })
     }

@@ -68,6 +68,16 @@ impl Intervals {
         removed
     }
 
+    /// Where the first range begins.
+    pub(crate) fn first_offset(&self) -> Option<u64> {
+        let mut first = self.root.as_deref()?;
+        while let Some(earlier) = first.left.as_deref() {
+            cost::step();
+            first = earlier;
+        }
+        Some(first.range.offset)
+    }
+
     /// The owner of a range that overlaps this one; with `except`, of one that is not that open's.
     pub(crate) fn overlapping(&self, range: &Owned, except: Option<FileGlobalId>) -> Option<FileGlobalId> {
         let lo = u128::from(range.offset);

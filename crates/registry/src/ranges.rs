@@ -114,6 +114,11 @@ impl Ranges {
         self.count
     }
 
+    /// Where the first of the locks begins.
+    pub(crate) fn first_offset(&self) -> Option<u64> {
+        self.held.shared.first_offset().into_iter().chain(self.held.exclusive.first_offset()).min()
+    }
+
     pub(crate) fn waiting_len(&self) -> usize {
         self.waiting.len()
     }

@@ -15,6 +15,7 @@ use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
 use crate::links::{Link, Links};
 use crate::locks::Waiting;
+use crate::moves::Moves;
 use crate::open::{IdMap, Open};
 use crate::orphans::Orphans;
 use crate::paths::PathPlace;
@@ -48,6 +49,8 @@ pub struct State<S: Shell> {
     pub(crate) deletions: BTreeMap<FileKey, PendingDeletes<S>>,
     /// Links and streams that the server removes or replaces just now, and how often.
     pub(crate) vanishing: BTreeMap<FileKey, BTreeMap<Link, usize>>,
+    /// What the server renames just now.
+    pub(crate) moves: Moves,
     /// The named streams among the files: who opens a file to delete it asks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
@@ -117,6 +120,7 @@ impl<S: Shell> State<S> {
             leases: HashMap::new(),
             deletions: BTreeMap::new(),
             vanishing: BTreeMap::new(),
+            moves: Moves::default(),
             streams: BTreeSet::new(),
             paths: BTreeSet::new(),
             links: Links::default(),

@@ -61,6 +61,10 @@ pub(crate) const MAX_LOGON_ROUNDS: u32 = 6;
 /// Times a CREATE looks again after something was broken, closed or removed in its way. Then STATUS_SHARING_VIOLATION.
 pub(crate) const MAX_CREATE_ATTEMPTS: u32 = 16;
 
+/// How long a CREATE waits for others' breaks before its client is told that it waits. Who has to give up what it
+/// caches hears of that first, and often does in less.
+pub(crate) const INTERIM_DELAY: Duration = Duration::from_millis(2);
+
 /// How long a CREATE waits, each time it looks again, for a file of that name to be removed or replaced: longer than
 /// that takes, and short enough for the requests behind it.
 pub(crate) const MAX_VANISHING_WAIT: Duration = Duration::from_millis(20);

@@ -176,6 +176,12 @@ impl Open {
         }
     }
 
+    /// The same for a client that may not have heard of it yet: its CREATE can be repeated again.
+    pub(crate) fn still_replayable(mut self) -> Self {
+        self.replayable = AtomicBool::new(true);
+        self
+    }
+
     /// Notes that the client uses it; true the first time, if a CREATE could be a replay until now.
     pub(crate) fn use_first(&self) -> bool {
         self.replayable.load(Ordering::Relaxed) && self.replayable.swap(false, Ordering::Relaxed)
@@ -320,11 +326,6 @@ impl OpenFile {
         if self.keeps_times.load(Ordering::Relaxed) {
             self.state().times.changed_by_self(&*self.handle);
         }
-    }
-
-    /// Lets LastWriteTime show what was written.
-    pub(crate) fn catch_up(&self) -> Result<(), NtStatus> {
-        self.state().times.catch_up(&*self.handle).map_err(|error| of_vfs(&error))
     }
 
     /// Brings the file's times to what they are when the open ends.

@@ -63,7 +63,7 @@ pub(crate) struct Established {
     pub(crate) dialect: Dialect,
     /// `Session.Connection.CipherId`.
     pub(crate) cipher: Option<Cipher>,
-    /// `Session.SigningKey`; none for anonymous sessions, which have no key worth using.
+    /// `Session.SigningKey`; none for guests. That of an anonymous session is made of zeros, and protects nothing.
     pub(crate) signing: Option<Arc<SigningKey>>,
     /// `Session.EncryptionKey` and `Session.DecryptionKey`.
     pub(crate) sealing: Option<SealingKeys>,

@@ -363,6 +363,33 @@ impl<'a> Replacing<'a> {
     }
 }
 
+/// Keeps what is renamed, and what lies below it, from being opened by the old name, and others from caching handles
+/// of it.
+pub(crate) struct Moving {
+    server: Arc<Server>,
+    moving: registry::Moving,
+}
+
+impl Moving {
+    /// Begins, unless something is in the way.
+    pub(crate) fn begin(
+        server: &Arc<Server>,
+        open: &Open,
+        path: &vfs::RelativePath,
+    ) -> Result<Self, registry::InTheWay> {
+        let (share, path) = (&open.tree().share.settings.name, display_path(path));
+        let moving = server.registry.lock("begin_move").begin_move(open.file_id(), share, &path)?;
+        Ok(Self { server: Arc::clone(server), moving })
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        self.server.registry.lock("end_move").end_move(&self.moving);
+        self.server.vanished.notify_waiters();
+    }
+}
+
 impl Drop for Replacing<'_> {
     fn drop(&mut self) {
         self.server.registry.lock("end_replace").end_replace(&self.replacing);

@@ -1,28 +1,25 @@
 //! What an open does to its file's times beyond what the file system does by itself (MS-FSA 2.1.4.17 and
-//! 2.1.5.15.2): LastWriteTime moves late, and times that a client sets stay as it set them.
+//! 2.1.5.15.2): times that a client sets or freezes stay as they are whatever that open does, until another open or
+//! somebody else changes the file.
 //!
-//! The file system moves the modification time with every write. Through any open of the file a client sees what
-//! Windows shows: the first write's time after [`WRITE_TIME_DELAY`], that of all later ones with the CLOSE of who
-//! wrote, and at once where a client flushes or sets something. Listings see the disk's.
+//! LastWriteTime moves with every write, for everybody at once: as the file system has it, and Windows too.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use registry::FileKey;
 use vfs::{Handle, SetTimes, Stat};
 use wire::FileTime;
 
-/// How long after an open's first write its LastWriteTime does not show it.
-const WRITE_TIME_DELAY: Duration = Duration::from_secs(2);
-
-/// What of the writes to each open file shows, for all opens of it.
+/// What the opens of each open file know of each other's writes.
 #[derive(Default)]
 pub(crate) struct WriteTimes(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
-    files: HashMap<FileKey, Weak<Mutex<FileTimes>>>,
+    /// How often LastWriteTime was moved by writes of the server's clients.
+    files: HashMap<FileKey, Weak<AtomicU64>>,
     /// How many entries there are before those of closed files are looked for.
     sweep_at: usize,
 }
@@ -33,15 +30,15 @@ impl WriteTimes {
         // A stream's LastWriteTime is its file's.
         let file = FileKey { stream: 0, ..file };
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = table.files.get(&file).and_then(Weak::upgrade) {
-            return Times { file, ..Times::default() };
+        if let Some(moves) = table.files.get(&file).and_then(Weak::upgrade) {
+            return Times { moves, ..Times::default() };
         }
         if table.files.len() >= table.sweep_at {
             table.files.retain(|_, times| times.strong_count() != 0);
             table.sweep_at = SWEEP_MIN.max(table.files.len().saturating_mul(2));
         }
         let times = Times::default();
-        table.files.insert(file, Arc::downgrade(&times.file));
+        table.files.insert(file, Arc::downgrade(&times.moves));
         times
     }
 }
@@ -52,48 +49,25 @@ const SWEEP_MIN: usize = 64;
 /// The times of a file as one open has them.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
-    /// The same for all opens of the file.
-    file: Arc<Mutex<FileTimes>>,
-    /// Whether this open has written since.
-    wrote: bool,
-    /// `Open.UserSetModificationTime`: the time that this open's writes leave.
-    modified: Option<FileTime>,
+    /// How often LastWriteTime was moved by writes, the same for all opens of the file.
+    moves: Arc<AtomicU64>,
+    /// `Open.UserSetModificationTime`: whether this open's changes leave LastWriteTime.
+    keeps_modified: bool,
     /// `Open.UserSetChangeTime`: the time that this open's changes leave.
     changed: Option<FileTime>,
-    /// What has become of the file since this open keeps one of these times: what others do to it is not this open's to
-    /// undo.
+    /// LastWriteTime before the change that is under way, and `moves`.
+    before: Option<(FileTime, u64)>,
+    /// What has become of ChangeTime since this open keeps it: what others do to it is not this open's to undo.
     since: Since,
-}
-
-/// What all opens of a file share.
-#[derive(Debug, Default)]
-struct FileTimes {
-    written: Written,
-    /// How often LastWriteTime was moved by writes of the server's clients.
-    moves: u64,
 }
 
 /// What has become of a file since an open keeps its times.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Since {
-    /// `FileTimes::moves` when it began to.
-    moves: u64,
-    /// LastWriteTime and ChangeTime as the open's own last change has left them.
-    left: Option<(FileTime, FileTime)>,
-    /// Whether somebody else was seen to have moved LastWriteTime, and ChangeTime.
-    by_others: (bool, bool),
-}
-
-/// What of the writes through an open shows in LastWriteTime.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Written {
-    /// Everything: there were none, or they were brought up to date.
-    #[default]
-    Shown,
-    /// The first write was a moment ago.
-    First { before: FileTime, at: Instant },
-    /// There were more since.
-    More { before: FileTime },
+    /// ChangeTime as the open's own last change has left it.
+    left: Option<FileTime>,
+    /// Whether somebody else was seen to have moved it.
+    by_others: bool,
 }
 
 /// What a client asks of one time (MS-FSCC 2.4.7).
@@ -118,12 +92,12 @@ impl TimeWish {
         }
     }
 
-    fn apply(self, kept: &mut Option<FileTime>, now: FileTime) {
+    fn apply(self, kept: Option<FileTime>, now: FileTime) -> Option<FileTime> {
         match self {
-            Self::Leave => {}
-            Self::Freeze => *kept = Some(now),
-            Self::Thaw => *kept = None,
-            Self::Set(time) => *kept = Some(time),
+            Self::Leave => kept,
+            Self::Freeze => Some(now),
+            Self::Thaw => None,
+            Self::Set(time) => Some(time),
         }
     }
 }
@@ -131,12 +105,6 @@ impl TimeWish {
 impl Times {
     /// The metadata as this open shows it.
     pub(crate) fn shown(&self, mut stat: Stat) -> Stat {
-        match self.file().written {
-            Written::First { before, at } if at.elapsed() < WRITE_TIME_DELAY => stat.modified = before,
-            Written::More { before } => stat.modified = before,
-            Written::Shown | Written::First { .. } => {}
-        }
-        stat.modified = self.modified.unwrap_or(stat.modified);
         stat.changed = self.changed.unwrap_or(stat.changed);
         stat
     }
@@ -144,118 +112,95 @@ impl Times {
     /// Notes that the open is about to write.
     pub(crate) fn writing(&mut self, handle: &dyn Handle) {
         self.before_change(handle);
-        if self.modified.is_some() {
+        if !self.keeps_modified {
+            self.moves.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Looks at the file before the open changes it itself. Only needed where it keeps times.
+    pub(crate) fn before_change(&mut self, handle: &dyn Handle) {
+        if !self.keeps_any() {
             return;
         }
-        self.wrote = true;
-        let mut file = self.file();
-        file.moves = file.moves.wrapping_add(1);
-        let is_first = match file.written {
-            Written::Shown => true,
-            Written::First { at, .. } if at.elapsed() >= WRITE_TIME_DELAY => false,
-            Written::First { .. } | Written::More { .. } => return,
-        };
-        // Where it cannot be told what LastWriteTime was, it moves at once.
-        let Ok(stat) = handle.stat() else { return };
-        let before = stat.modified;
-        file.written =
-            if is_first { Written::First { before, at: Instant::now() } } else { Written::More { before } };
-    }
-
-    /// Looks for what others have done to the file before the open changes it itself. Only needed where it keeps times.
-    pub(crate) fn before_change(&mut self, handle: &dyn Handle) {
-        let Some((modified, changed)) = self.since.left.filter(|_| self.keeps_any()) else { return };
-        self.since.by_others = match handle.stat() {
-            Ok(stat) => {
-                let (was_modified, was_changed) = self.since.by_others;
-                (was_modified || stat.modified != modified, was_changed || stat.changed != changed)
-            }
+        let stat = handle.stat().ok();
+        if self.keeps_modified {
+            self.before = stat.as_ref().map(|stat| (stat.modified, self.moves.load(Ordering::Relaxed)));
+        }
+        if let Some(left) = self.since.left {
             // What cannot be told from others' changes stays.
-            Err(_) => (true, true),
-        };
+            self.since.by_others |= stat.is_none_or(|stat| stat.changed != left);
+        }
     }
 
-    /// Notes how the open's own change has left the file. Only needed where it keeps times.
+    /// Takes back what the open's own change has done to the times it keeps. Only needed where it keeps times.
     pub(crate) fn changed_by_self(&mut self, handle: &dyn Handle) {
-        if self.keeps_any() {
-            self.since.left = handle.stat().ok().map(|stat| (stat.modified, stat.changed));
+        if !self.keeps_any() {
+            return;
         }
+        if let Some((modified, moves)) = self.before.take()
+            && moves == self.moves.load(Ordering::Relaxed)
+        {
+            self.put_back(handle, modified);
+        }
+        self.since.left = handle.stat().ok().map(|stat| stat.changed);
     }
 
-    fn keeps_any(&self) -> bool {
-        self.modified.is_some() || self.changed.is_some()
-    }
-
-    /// Lets LastWriteTime show what was written: FLUSH and most of SET_INFO do.
-    pub(crate) fn catch_up(&mut self, handle: &dyn Handle) -> vfs::Result<()> {
-        let is_late = match std::mem::take(&mut self.file().written) {
-            Written::Shown => false,
-            Written::First { at, .. } => at.elapsed() < WRITE_TIME_DELAY,
-            Written::More { .. } => true,
-        };
-        if !is_late || self.modified.is_some() {
-            return Ok(());
+    /// Changes a file in a way that moves its ChangeTime and not its LastWriteTime, whatever the file system thinks of
+    /// it.
+    pub(crate) fn leaving_modified<T>(&self, handle: &dyn Handle, change: impl FnOnce() -> T) -> T {
+        let moves = self.moves.load(Ordering::Relaxed);
+        let before = handle.stat().ok();
+        let done = change();
+        if let Some(before) = before.filter(|_| moves == self.moves.load(Ordering::Relaxed)) {
+            put(handle, SetTimes { modified: Some(before.modified), ..SetTimes::default() });
         }
-        put(handle, SetTimes { modified: Some(now()), ..SetTimes::default() })
+        done
     }
 
     /// Takes in what a client asks of the times, which is done; `stat` is how they were. Says whether the open keeps
     /// any.
     pub(crate) fn set(&mut self, modified: TimeWish, changed: TimeWish, stat: &Stat) -> bool {
-        modified.apply(&mut self.modified, stat.modified);
-        changed.apply(&mut self.changed, stat.changed);
-        let moves = self.file().moves;
-        self.since = Since { moves, ..Since::default() };
+        let kept = Some(stat.modified).filter(|_| self.keeps_modified);
+        self.keeps_modified = modified.apply(kept, stat.modified).is_some();
+        self.changed = changed.apply(self.changed, stat.changed);
+        (self.before, self.since) = (None, Since::default());
         self.keeps_any()
     }
 
-    /// Brings the file's times to what they are when the open ends. It is an error that one which a client has set, or
-    /// that of its writes, does not stay.
+    /// Brings the file's ChangeTime to what it is when the open ends. It is an error that one which a client has set
+    /// does not stay.
     pub(crate) fn finish(&mut self, handle: &dyn Handle) -> vfs::Result<()> {
-        let (modified, changed) = (self.modified.take(), self.changed.take());
+        self.keeps_modified = false;
         let since = std::mem::take(&mut self.since);
-        let is_modified_by_others = since.by_others.0 || since.moves != self.file().moves;
-        let wrote = std::mem::take(&mut self.wrote);
-        let written = if wrote { std::mem::take(&mut self.file().written) } else { Written::Shown };
-        let mut times = SetTimes::default();
-        if modified.is_some() || changed.is_some() {
-            let stat = handle.stat()?;
-            times.modified = modified.filter(|time| {
-                let own = since.left.is_some_and(|(modified, _)| modified == stat.modified);
-                *time != stat.modified && own && !is_modified_by_others
-            });
-            times.changed = changed.filter(|time| {
-                let own = since.left.is_some_and(|(_, changed)| changed == stat.changed);
-                let own = *time == stat.changed || own && !since.by_others.1;
-                // Setting another time changes the file.
-                own && (*time != stat.changed || times.modified.is_some())
-            });
-        } else if matches!(written, Written::More { .. }) {
-            return put(handle, SetTimes { modified: Some(now()), ..SetTimes::default() });
+        let Some(time) = self.changed.take() else { return Ok(()) };
+        let stat = handle.stat()?;
+        if time == stat.changed || since.left != Some(stat.changed) || since.by_others {
+            return Ok(());
         }
-        if times == SetTimes::default() { Ok(()) } else { handle.set_times(times) }
+        handle.set_times(SetTimes { changed: Some(time), ..SetTimes::default() })
+    }
+
+    fn keeps_any(&self) -> bool {
+        self.keeps_modified || self.changed.is_some()
+    }
+
+    fn put_back(&self, handle: &dyn Handle, modified: FileTime) {
+        let moved = handle.stat().is_ok_and(|stat| stat.modified != modified);
+        if moved {
+            put(handle, SetTimes { modified: Some(modified), ..SetTimes::default() });
+        }
     }
 }
 
-impl Times {
-    fn file(&self) -> MutexGuard<'_, FileTimes> {
-        self.file.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Sets times to now.
-fn put(handle: &dyn Handle, times: SetTimes) -> vfs::Result<()> {
+fn put(handle: &dyn Handle, times: SetTimes) {
     match handle.set_times(times) {
-        // A file that the server's user may write but does not own: the kernel's times are all there is, and they are of
-        // the last write.
-        Err(vfs::Error::AccessDenied) => Ok(()),
-        result => result,
+        Ok(()) => {}
+        // A file that the server's user may write but does not own: the kernel's times are all there is.
+        Err(vfs::Error::AccessDenied) => tracing::debug!("a file's times stay as the file system has them"),
+        Err(error) => {
+            tracing::warn!(%error, "cannot set a file's times; they stay as the file system has them")
+        }
     }
-}
-
-fn now() -> FileTime {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
 }
 
 #[cfg(test)]
@@ -266,6 +211,11 @@ mod tests {
     use wire::FileAttributes;
 
     const LONG_AGO: FileTime = FileTime(131_000_000_000_000_000);
+
+    fn now() -> FileTime {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
+    }
 
     fn file() -> Arc<dyn Handle> {
         let path = RelativePath::new("f").unwrap();
@@ -287,36 +237,18 @@ mod tests {
     }
 
     #[test]
-    fn the_first_write_shows_after_a_while_and_later_ones_at_the_end() {
-        let (handle, mut times) = (file(), Times::default());
-        write(&mut times, &*handle);
-        write(&mut times, &*handle);
-        assert_eq!(modified(&times, &*handle), LONG_AGO);
-        times.file().written =
-            Written::First { before: LONG_AGO, at: Instant::now().checked_sub(WRITE_TIME_DELAY).unwrap() };
-        let first = modified(&times, &*handle);
-        assert_ne!(first, LONG_AGO);
-        write(&mut times, &*handle);
-        assert_eq!(modified(&times, &*handle), first);
-        times.finish(&*handle).unwrap();
-        assert!(modified(&times, &*handle) > first);
-    }
-
-    #[test]
-    fn all_opens_of_a_file_see_the_same() {
+    fn writes_show_at_once_and_once() {
         let (handle, table) = (file(), WriteTimes::default());
         let key = |inode, stream| FileKey { device: 1, inode, stream };
         let (mut writer, mut reader) = (table.of(key(1, 0)), table.of(key(1, 7)));
         write(&mut writer, &*handle);
-        for times in [&writer, &reader, &table.of(key(1, 0))] {
-            assert_eq!(modified(times, &*handle), LONG_AGO);
+        let written = modified(&writer, &*handle);
+        assert_ne!(written, LONG_AGO);
+        for times in [&mut writer, &mut reader] {
+            assert_eq!(modified(times, &*handle), written);
+            times.finish(&*handle).unwrap();
         }
-        assert_ne!(modified(&table.of(key(2, 0)), &*handle), LONG_AGO);
-        // Who has not written brings nothing up to date.
-        reader.finish(&*handle).unwrap();
-        assert_eq!(modified(&writer, &*handle), LONG_AGO);
-        writer.finish(&*handle).unwrap();
-        assert_ne!(modified(&reader, &*handle), LONG_AGO);
+        assert_eq!(modified(&table.of(key(1, 0)), &*handle), written, "closing moves nothing");
         drop((writer, reader));
         for inode in 0..1000 {
             let _ = table.of(key(inode, 0));
@@ -325,13 +257,19 @@ mod tests {
     }
 
     #[test]
-    fn catching_up_shows_what_was_written() {
-        let (handle, mut times) = (file(), Times::default());
-        times.catch_up(&*handle).unwrap();
-        assert_eq!(modified(&times, &*handle), LONG_AGO);
-        write(&mut times, &*handle);
-        times.catch_up(&*handle).unwrap();
-        assert_ne!(modified(&times, &*handle), LONG_AGO);
+    fn a_set_time_stays_until_another_writes_and_is_then_everybodys() {
+        let (handle, table) = (file(), WriteTimes::default());
+        let key = FileKey { device: 1, inode: 1, stream: 0 };
+        let (mut keeper, mut writer) = (table.of(key), table.of(key));
+        assert!(keeper.set(TimeWish::Set(LONG_AGO), TimeWish::Leave, &handle.stat().unwrap()));
+        write(&mut keeper, &*handle);
+        assert_eq!(modified(&writer, &*handle), LONG_AGO, "others see it, too");
+        write(&mut writer, &*handle);
+        let written = modified(&writer, &*handle);
+        assert!(written != LONG_AGO && modified(&keeper, &*handle) == written);
+        write(&mut keeper, &*handle);
+        keeper.finish(&*handle).unwrap();
+        assert_eq!(modified(&writer, &*handle), written);
     }
 
     #[test]

@@ -61,6 +61,8 @@ pub struct Verdict {
 /// A server to test: on which port, which share, as whom.
 #[derive(Debug)]
 pub struct Target<'a> {
+    /// smbtorture.
+    pub program: &'a Path,
     /// The port on 127.0.0.1.
     pub port: u16,
     /// The share.
@@ -73,9 +75,9 @@ pub struct Target<'a> {
     pub may_block: bool,
 }
 
-/// Lists the ids of all smb2 and rpc tests that the installed smbtorture has, as [`run_test`] takes them.
-pub fn list() -> Vec<String> {
-    let mut command = Command::new("smbtorture");
+/// Lists the ids of all smb2 and rpc tests that an smbtorture has, as [`run_test`] takes them.
+pub fn list(program: &Path) -> Vec<String> {
+    let mut command = Command::new(program);
     command.args(["--configfile=/dev/null", "--list"]);
     let output = run(command, b"", Duration::from_secs(30));
     let mut ids: Vec<String> = Vec::new();
@@ -97,7 +99,7 @@ pub fn selects(selector: &str, id: &str) -> bool {
 /// Runs one test, killing it after `limit`.
 pub fn run_test(target: &Target<'_>, id: &str, limit: Duration) -> Verdict {
     let scratch = target.scratch.display();
-    let mut command = Command::new("smbtorture");
+    let mut command = Command::new(target.program);
     command.arg(format!("//127.0.0.1/{}", target.share)).arg("-p").arg(target.port.to_string());
     command.arg("-U").arg(target.user.credentials());
     command.args(["--configfile=/dev/null", "--format=subunit", "--use-kerberos=off"]);

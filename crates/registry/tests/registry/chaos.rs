@@ -223,9 +223,11 @@ impl Chaos {
                     create_guid,
                     lease,
                 };
-                if let Ok(Some(again)) = self.world.state.replay(&replay) {
-                    let entry = self.opens.iter().find(|it| it.0 == again.granted.global_id).unwrap();
-                    assert_eq!((entry.1, entry.2), (again.granted.file_id, client), "another client's open");
+                if let Ok(Some(again)) = self.world.replay(&replay) {
+                    let entry = self.opens.iter_mut().find(|it| it.0 == again.global_id).unwrap();
+                    let found = (again.file_id.persistent, client);
+                    assert_eq!((entry.1.persistent, entry.2), found, "another client's open");
+                    entry.1 = again.file_id;
                 }
             }
             Operation::Lock { open, offset, wait } => {

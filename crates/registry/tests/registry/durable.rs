@@ -305,32 +305,32 @@ fn a_replayed_create_finds_what_it_made() {
         create_guid: guid(0xd0),
         lease: Some(guid(5)),
     };
-    assert!(world.state.replay(&replay).ok().unwrap().is_none(), "it made nothing yet");
+    assert!(world.replay(&replay).unwrap().is_none(), "it made nothing yet");
     let open = world.open(request);
-    let found = world.state.replay(&replay).ok().unwrap().unwrap();
-    assert_eq!((found.granted.file_id, found.granted.lease_state), (open.file_id, RWH));
+    let found = world.replay(&replay).unwrap().unwrap();
+    assert_eq!((found.file_id, found.lease_state), (open.file_id, RWH));
     let mut plain = world.request(client, 2);
     plain.durable = durable_v2(0xd1, 0);
     let plain = world.open(plain);
     let of_plain = Replay { create_guid: guid(0xd1), lease: None, ..replay };
     assert_eq!(plain.durable, None);
-    assert!(world.state.replay(&of_plain).ok().unwrap().is_some(), "it need not be durable");
+    assert!(world.replay(&of_plain).unwrap().is_some(), "it need not be durable");
     world.state.forget_replay(plain.global_id);
     world.check();
-    assert!(world.state.replay(&of_plain).ok().unwrap().is_none(), "it is in use");
-    let error = |world: &World, replay: Replay| world.state.replay(&replay).err();
-    assert_eq!(error(&world, Replay { lease: None, ..replay }), Some(ReplayError::Denied));
-    assert_eq!(error(&world, Replay { lease: Some(guid(6)), ..replay }), Some(ReplayError::Denied));
+    assert!(world.replay(&of_plain).unwrap().is_none(), "it is in use");
+    let error = |world: &mut World, replay: Replay| world.replay(&replay).err();
+    assert_eq!(error(&mut world, Replay { lease: None, ..replay }), Some(ReplayError::Denied));
+    assert_eq!(error(&mut world, Replay { lease: Some(guid(6)), ..replay }), Some(ReplayError::Denied));
     let again = world.logon(client.connection, 1);
     let tree = world.tree(again, "data");
-    assert_eq!(error(&world, Replay { session: again, tree, ..replay }), Some(ReplayError::Elsewhere));
+    assert_eq!(error(&mut world, Replay { session: again, tree, ..replay }), Some(ReplayError::Elsewhere));
     let stranger = world.logon(client.connection, 2);
     let tree = world.tree(stranger, "data");
-    assert_eq!(error(&world, Replay { session: stranger, tree, ..replay }), Some(ReplayError::Denied));
+    assert_eq!(error(&mut world, Replay { session: stranger, tree, ..replay }), Some(ReplayError::Denied));
     let other = world.client(2);
     let elsewhere =
         Replay { session: other.session, tree: other.tree, connection: other.connection, ..replay };
-    assert!(world.state.replay(&elsewhere).ok().unwrap().is_none(), "a create GUID is the client's own");
+    assert!(world.replay(&elsewhere).unwrap().is_none(), "a create GUID is the client's own");
 }
 
 #[test]
@@ -441,7 +441,7 @@ fn a_lease_that_is_acknowledged_has_no_replays() {
         create_guid: guid(0xd0),
         lease: Some(guid(5)),
     };
-    assert!(world.state.replay(&replay).ok().unwrap().is_none(), "its client has had the answer");
+    assert!(world.replay(&replay).unwrap().is_none(), "its client has had the answer");
 }
 
 #[test]

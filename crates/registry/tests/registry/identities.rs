@@ -70,7 +70,7 @@ fn a_guest_does_not_reclaim_the_open_of_an_account() {
         lease: None,
     };
     let guest = session_as(&mut world, alice, GUEST, "DOMAIN");
-    assert_eq!(world.state.replay(&replay(guest)).err(), Some(ReplayError::Denied));
+    assert_eq!(world.replay(&replay(guest)).err(), Some(ReplayError::Denied));
     let _ = world.state.disconnect(alice.connection, world.now);
     let guest = session_as(&mut world, again, GUEST, "DOMAIN");
     let back = |by: Client| Reconnect {

@@ -7,6 +7,7 @@ mod durable;
 mod identities;
 mod locks;
 mod model;
+mod moves;
 mod share_modes;
 mod strangers;
 mod streams;

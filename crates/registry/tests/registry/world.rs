@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use registry::{
     Admission, AdmitRequest, ConnectionDetails, ConnectionId, DurableRequest, Effects, FileKey, GrantedOpen,
-    Identity, LeaseRequest, Limits, Refused, RequestKey, ShareDefinition, ShareKind, Shell, State, Target,
-    Time,
+    Identity, LeaseRequest, Limits, Refused, Replay, ReplayError, RequestKey, ShareDefinition, ShareKind,
+    Shell, State, Target, Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -106,7 +106,7 @@ impl World {
     pub(crate) fn request(&mut self, client: Client, file: u64) -> AdmitRequest {
         let (target, path) = (Target::File(file_key(file)), format!("dir\\file{file}").into());
         let plain = AdmitRequest::new(self.key(client), (client.session, client.tree), target, path);
-        AdmitRequest { access: ALL_ACCESS, ..plain }
+        AdmitRequest { access: ALL_ACCESS, allocation: 4096, ..plain }
     }
 
     pub(crate) fn admit(&mut self, request: AdmitRequest) -> (Admission, Effects<Bench>) {
@@ -146,6 +146,12 @@ impl World {
             (Admission::MustWait, effects) => effects,
             (other, _) => panic!("need not wait: {other:?}"),
         }
+    }
+
+    pub(crate) fn replay(&mut self, request: &Replay) -> Result<Option<GrantedOpen>, ReplayError> {
+        let found = self.state.replay(request, |_, attached| *attached, self.now);
+        self.check();
+        found.map(|found| found.map(|it| it.granted))
     }
 
     pub(crate) fn close(&mut self, open: &GrantedOpen) -> Effects<Bench> {

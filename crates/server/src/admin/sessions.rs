@@ -58,7 +58,11 @@ fn within(server: &Server, caller: &Caller, id: u32, right: Right) -> Result<Ses
 pub(crate) fn protection(server: &Server, id: SessionGlobalId) -> Protection {
     let session = server.registry.lock("session_protection").session_by_global_id(id);
     let Some(session) = session else { return Protection::default() };
-    let Some(established) = session.attached.established() else { return Protection::default() };
+    // The keys of anonymous sessions are known to everybody.
+    let is_user = session.attached.user().is_some_and(|user| user.kind == auth::IdentityKind::User);
+    let Some(established) = session.attached.established().filter(|_| is_user) else {
+        return Protection::default();
+    };
     Protection {
         signing: established.signing.as_ref().map(|key| key.algorithm()),
         cipher: established.sealing.as_ref().map(|keys| keys.outgoing.cipher()),

@@ -210,7 +210,13 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
     if seal.is_none() {
         if request.header.is_signed() {
             let message = signed_part(&request.header, request.message);
-            request.signer = Some(channel.verify(message).ok_or(NtStatus::ACCESS_DENIED)?);
+            let Some(key) = channel.verify(message) else {
+                // The refusal is signed where everybody has the key, and no nonce is spent that somebody else needs.
+                let is_nobodys = session.user().is_some_and(|it| it.kind == IdentityKind::Anonymous);
+                request.signer = channel.signing.clone().filter(|_| is_nobodys);
+                return Err(NtStatus::ACCESS_DENIED.into());
+            };
+            request.signer = Some(key);
         } else if established.must_sign {
             return Err(NtStatus::ACCESS_DENIED.into());
         }

@@ -125,12 +125,24 @@ impl<'a> Request<'a> {
 
     /// As [`Self::wait`], for what may wait in the middle of a compound.
     pub(crate) fn wait_anywhere(&mut self, answer: &mut AnswerBuilder) -> Result<Pending<'a>, NtStatus> {
-        let connection = self.connection;
+        let pending = self.wait_untold()?;
+        self.tell_waiting(answer, &pending);
+        Ok(pending)
+    }
+
+    /// Enters a request that waits among those that can be cancelled. Its client is not told, as Windows does where
+    /// anything but a CREATE waits for an oplock break, and the answers of the compound so far stay with its own.
+    pub(crate) fn wait_untold(&mut self) -> Result<Pending<'a>, NtStatus> {
         let must_seal = self.tree.as_ref().is_some_and(|tree| tree.must_seal());
-        let pending = connection
-            .pending
-            .enter(self.header.message_id, self.session.clone(), must_seal)
-            .ok_or(NtStatus::INSUFFICIENT_RESOURCES)?;
+        let entered = self.connection.pending.enter(self.header.message_id, self.session.clone(), must_seal);
+        // How long it takes says nothing of the server.
+        self.held_back = true;
+        entered.ok_or(NtStatus::INSUFFICIENT_RESOURCES)
+    }
+
+    /// Sends the interim answer to a request that waits.
+    pub(crate) fn tell_waiting(&mut self, answer: &mut AnswerBuilder, pending: &Pending<'a>) {
+        let connection = self.connection;
         connection.push(answer.split(connection.buffer()));
         self.header.tree = TreeOrAsync::Async(pending.async_id());
         let credits = connection.grant_credits(self.header.credits);
@@ -143,7 +155,8 @@ impl<'a> Request<'a> {
         let header: Header = self.header.response(NtStatus::PENDING, credits);
         interim.finish(&header, None);
         connection.push(interim.complete());
-        Ok(pending)
+        // The connection's task may be waiting for its client.
+        connection.output_ready.notify_one();
     }
 }
 

@@ -1,6 +1,8 @@
 //! Sealed frames (MS-SMB2 3.3.5.2.1.1).
 
+use auth::IdentityKind;
 use bytes::{Buf, BytesMut};
+use registry::Standing;
 use wire::header::TransformHeader;
 
 use super::Connection;
@@ -15,6 +17,12 @@ pub(crate) fn unseal(connection: &Connection, mut frame: BytesMut) -> Result<Cle
         return Err(Violation::BadSeal);
     }
     let session = connection.channel_for_keys(header.session_id).ok_or(Violation::BadSeal)?.session;
+    // MS-SMB2 3.3.5.2.9, `Connection.ConstrainedConnection`: nobody's key, which everybody has, counts for nothing until
+    // a user has logged on here.
+    let is_users = session.user().is_none_or(|user| user.kind == IdentityKind::User);
+    if !is_users && connection.standing() < Standing::User {
+        return Err(Violation::BadSeal);
+    }
     if usize::try_from(header.original_message_size) != Ok(payload.len()) {
         return Err(Violation::BadSeal);
     }

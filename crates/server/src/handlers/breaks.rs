@@ -4,17 +4,17 @@
 use registry::{Effects, Readiness, RequestKey, State, Time};
 use wire::NtStatus;
 
-use crate::connection::{AnswerBuilder, Pending, Request};
+use crate::connection::{Pending, Request};
 use crate::limits;
 use crate::shell::{SmbShell, Wake};
 
 /// What the registry says about going on.
 pub(crate) type Asked = Result<(Readiness, Effects<SmbShell>), NtStatus>;
 
-/// Asks the registry until the operation may go on, waiting each time for the breaks it has sent.
+/// Asks the registry until the operation may go on, waiting each time for the breaks it has sent. No interim answer is
+/// sent: Windows sends none either, and smbtorture's smb2.compound_async holds servers to that.
 pub(crate) async fn wait<'a>(
     request: &mut Request<'a>,
-    answer: &mut AnswerBuilder,
     mut ask: impl FnMut(&mut State<SmbShell>, RequestKey, Time) -> Asked + Send,
 ) -> Result<(), NtStatus> {
     let connection = request.connection;
@@ -44,7 +44,7 @@ pub(crate) async fn wait<'a>(
             server.apply(effects);
         };
         if pending.is_none() {
-            pending = Some(request.wait_anywhere(answer).inspect_err(|_| give_up())?);
+            pending = Some(request.wait_untold().inspect_err(|_| give_up())?);
         }
         let pending = pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
         tokio::select! {

@@ -81,8 +81,6 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         if !open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
             return Err(NtStatus::ACCESS_DENIED);
         }
-        // LastWriteTime is flushed with the rest.
-        file.catch_up()?;
         request.connection.server.watches.tended(&open);
         flush(&open, file).await?;
     }

@@ -119,7 +119,10 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             }
             SessionSetupResponse { session_flags: flags, security_buffer: &done.token }
                 .encode(answer.body(), base);
-            request.signer = connection.channel(session.id()).and_then(|channel| channel.signing);
+            // Who logged on as nobody may sign and seal, with keys that everybody knows, and may as well not.
+            let is_user = done.identity.kind == IdentityKind::User;
+            let channel = connection.channel(session.id()).filter(|_| is_user);
+            request.signer = channel.and_then(|channel| channel.signing);
             Ok(NtStatus::SUCCESS)
         }
     }
@@ -156,7 +159,8 @@ fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Ses
     if !request.header.is_signed() {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    let key = established.signing.as_ref().ok_or(NtStatus::NOT_SUPPORTED)?;
+    let is_users = session.user().is_some_and(|user| user.kind == IdentityKind::User);
+    let key = established.signing.as_ref().filter(|_| is_users).ok_or(NtStatus::NOT_SUPPORTED)?;
     if request.signer.is_none() {
         return Err(NtStatus::ACCESS_DENIED);
     }
@@ -373,11 +377,13 @@ fn establish(
     setup: &SessionSetupRequest<'_>,
 ) -> Result<Established, NtStatus> {
     if kind != IdentityKind::User {
-        // There is no secret to derive keys from.
+        // There is no secret to derive keys from: what nobody has proved can be no protection.
         let must_sign = settings.signing == Signing::Required;
         if must_sign || settings.encryption == Encryption::Required {
             return Err(NtStatus::ACCESS_DENIED);
         }
+    }
+    if kind == IdentityKind::Guest {
         return Ok(Established {
             dialect: negotiated.dialect,
             cipher: None,
@@ -397,7 +403,8 @@ fn establish(
         }),
         _ => None,
     };
-    let must_seal = settings.encryption == Encryption::Required;
+    let is_user = kind == IdentityKind::User;
+    let must_seal = is_user && settings.encryption == Encryption::Required;
     if must_seal && sealing.is_none() {
         return Err(NtStatus::ACCESS_DENIED);
     }
@@ -407,9 +414,10 @@ fn establish(
         signing: Some(Arc::new(signing)),
         sealing,
         // `Connection.ShouldSign` is what NEGOTIATE said.
-        must_sign: settings.signing == Signing::Required
-            || (setup.security_mode | negotiated.client_security_mode)
-                .contains(SecurityMode::SIGNING_REQUIRED),
+        must_sign: is_user
+            && (settings.signing == Signing::Required
+                || (setup.security_mode | negotiated.client_security_mode)
+                    .contains(SecurityMode::SIGNING_REQUIRED)),
         must_seal,
     })
 }

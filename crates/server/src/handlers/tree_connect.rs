@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth::IdentityKind;
 use registry::Standing;
 use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse};
 use wire::{Dialect, NtStatus};
@@ -58,8 +59,9 @@ fn connect(server: &Server, session: &Session, name: &str) -> Result<(Arc<Share>
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
         let share = server.share(name).ok_or(NtStatus::BAD_NETWORK_NAME)?;
-        // 3.3.5.7: a share that must be sealed, and a client that cannot.
-        if share.settings.encrypt && established.sealing.is_none() {
+        // 3.3.5.7: a share that must be sealed, and a client that cannot. Nobody's key is everybody's.
+        let can_seal = established.sealing.is_some() && user.kind == IdentityKind::User;
+        if share.settings.encrypt && !can_seal {
             return Err(NtStatus::ACCESS_DENIED);
         }
         let maximal_access = share.access_of(&user).ok_or(NtStatus::ACCESS_DENIED)?;

@@ -156,7 +156,8 @@ impl Acl {
     /// Reads the ACL at the start of `data`; more bytes may follow.
     pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = ReadCursor::new(data);
-        if !matches!(cursor.u8()?, ACL_REVISION | ACL_REVISION_DS) {
+        // What is between the two has neither a name nor another form; clients write it.
+        if !(ACL_REVISION..=ACL_REVISION_DS).contains(&cursor.u8()?) {
             return Err(DecodeError::InvalidValue);
         }
         cursor.skip(1)?;

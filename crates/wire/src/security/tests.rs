@@ -90,6 +90,17 @@ fn too_large_lists_are_refused() {
 }
 
 #[test]
+fn lists_of_any_revision_are_read() {
+    let acl = Acl { aces: vec![allow(USER, AccessMask::READ_DATA)] };
+    let mut bytes = Vec::new();
+    acl.encode(&mut bytes).unwrap();
+    for (revision, read) in [(1, false), (2, true), (3, true), (4, true), (5, false)] {
+        bytes[0] = revision;
+        assert_eq!(Acl::decode(&bytes).is_ok_and(|it| it == acl), read, "{revision}");
+    }
+}
+
+#[test]
 fn null_dacl_grants_all_and_empty_dacl_nothing() {
     let null = SecurityDescriptor { control: SdControl::DACL_PRESENT, ..Default::default() };
     assert_eq!(check(&null, AccessMask::MAXIMUM_ALLOWED), Ok(AccessMask::FILE_ALL));

@@ -158,14 +158,22 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
         create_guid,
         lease: wish.lease.map(|lease| lease.key),
     };
-    let found = request.connection.server.registry.lock("replay").replay(&replay);
+    let server = &request.connection.server;
+    let sequence = request.header.channel_sequence();
+    let (owner, its_tree) = (Arc::clone(session), Arc::clone(tree));
+    let attach = |file_id, open: &Arc<Open>| {
+        Arc::new(open.reclaimed(file_id, owner, its_tree, sequence).still_replayable())
+    };
+    let found = server.registry.lock("replay").replay(&replay, attach, server.now());
     let found = found.map_err(|error| match error {
         ReplayError::Denied => NtStatus::ACCESS_DENIED,
         ReplayError::Elsewhere => NtStatus::DUPLICATE_OBJECTID,
+        ReplayError::LimitReached(limit) => crate::status::of_limit(limit),
         ReplayError::SessionGone => NtStatus::USER_SESSION_DELETED,
     })?;
     let Some(found) = found else { return Ok(None) };
     let open = found.attached;
+    session.remember_open(Arc::clone(&open));
     let mut granted = found.granted;
     let mut extras = Extras::of(tree, wish, &granted);
     if granted.oplock != OplockLevel::LEASE {

@@ -101,6 +101,8 @@ struct Extras {
 struct Wait<'a> {
     key: Option<RequestKey>,
     pending: Option<Pending<'a>>,
+    /// Whether its client knows.
+    told: bool,
 }
 
 /// Asks the registry for the open, waiting once for what is in the way; none: look again.
@@ -132,6 +134,8 @@ async fn admit<'a>(
         access: resolved.access,
         share_access: wish.share_access,
         overwrites: resolved.overwrites,
+        created: resolved.action == CreateAction::CREATED,
+        allocation: resolved.stat.allocation,
         delete_on_close: wish.delete_on_close,
         is_directory,
         oplock: wish.oplock,
@@ -178,12 +182,13 @@ async fn admit<'a>(
         }
         (Admission::LookAgain, _) => {
             server.waiters.leave(key);
-            vanishing(server, resolved.key()).await;
+            let share = &request.tree()?.share.settings.name;
+            vanishing(server, resolved.key(), share, &display).await;
             Ok(None)
         }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
-                let pending = request.wait_anywhere(answer).inspect_err(|_| give_up(server, key))?;
+                let pending = request.wait_untold().inspect_err(|_| give_up(server, key))?;
                 wait.pending = Some(pending);
             }
             let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
@@ -191,12 +196,26 @@ async fn admit<'a>(
                 // The client can ask on another channel what came of it.
                 pending.survive(key);
             }
-            tokio::select! {
-                woken = woken => match woken {
-                    Ok(Wake::Retry | Wake::Granted) => Ok(None),
-                    Ok(Wake::Ended(_)) | Err(_) => Err(NtStatus::CANCELLED),
-                },
-                () = pending.cancelled() => {
+            let waited = async {
+                tokio::select! {
+                    woken = woken => Some(woken),
+                    () = pending.cancelled() => None,
+                }
+            };
+            let mut waited = std::pin::pin!(waited);
+            let ended = match tokio::time::timeout(limits::INTERIM_DELAY, waited.as_mut()).await {
+                Ok(ended) => ended,
+                Err(_) => {
+                    if !std::mem::replace(&mut wait.told, true) {
+                        request.tell_waiting(answer, pending);
+                    }
+                    waited.await
+                }
+            };
+            match ended {
+                Some(Ok(Wake::Retry | Wake::Granted)) => Ok(None),
+                Some(Ok(Wake::Ended(_)) | Err(_)) => Err(NtStatus::CANCELLED),
+                None => {
                     give_up(server, key);
                     Err(NtStatus::CANCELLED)
                 }
@@ -233,12 +252,14 @@ fn take_back(request: &Request<'_>, open: &Open) {
     server.apply(closed.unwrap_or_default());
 }
 
-/// Waits until what is removed or replaced just now is no longer, so that it can be looked up again.
-async fn vanishing(server: &crate::server::Server, file: FileKey) {
+/// Waits until what is removed, replaced or renamed just now is no longer, so that it can be looked up again.
+async fn vanishing(server: &crate::server::Server, file: FileKey, share: &str, path: &str) {
     let vanished = server.vanished.notified();
-    if server.registry.lock("vanishing").is_vanishing(file)
-        && tokio::time::timeout(limits::MAX_VANISHING_WAIT, vanished).await.is_err()
-    {
+    let is_under_way = {
+        let registry = server.registry.lock("vanishing");
+        registry.is_vanishing(file) || registry.is_moving(share, path)
+    };
+    if is_under_way && tokio::time::timeout(limits::MAX_VANISHING_WAIT, vanished).await.is_err() {
         tracing::debug!("a file takes long to be removed");
     }
 }
@@ -261,7 +282,6 @@ fn act(
     let server = &request.connection.server;
     let changed = resolve::change(request, wish, &resolved);
     let file = open.file().ok_or(NtStatus::INTERNAL_ERROR)?;
-    let changed = changed.and_then(|()| if resolved.overwrites { file.catch_up() } else { Ok(()) });
     let stat = changed.and_then(|()| file.stat().map_err(|error| crate::status::of_vfs(&error)));
     let stat = match stat {
         Ok(stat) => stat,
@@ -335,7 +355,8 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
     }
     let v2 = (granted.lease_version >= 2).then(|| LeaseV2 {
         epoch: granted.lease_epoch,
-        parent_key: asked.v2.map(|v2| v2.parent_key).unwrap_or_default(),
+        // Without the flag the field means nothing.
+        parent_key: parent_key(asked).unwrap_or_default(),
     });
     let breaking = if granted.lease_breaking { LeaseFlags::BREAK_IN_PROGRESS } else { LeaseFlags::NONE };
     let parent = if v2.is_some() { asked.flags & LeaseFlags::PARENT_LEASE_KEY_SET } else { LeaseFlags::NONE };

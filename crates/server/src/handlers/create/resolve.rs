@@ -444,23 +444,24 @@ fn maximal_access(
     if wish.query_maximal_access || wish.app_instance.is_some() {
         interest |= AccessMask::MAXIMUM_ALLOWED;
     }
-    let mut access = subject.permitted(path, handle, stat, interest) & tree.maximal_access;
-    if stat.attributes.contains(FileAttributes::READONLY) && !stat.is_directory() {
-        access = access.without(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA);
-    }
-    access
+    subject.permitted(path, handle, stat, interest) & tree.maximal_access
 }
 
+/// What an open of an existing file is granted (MS-FSA 2.1.5.1.2.1). What a file's READONLY attribute takes is not
+/// granted, but is the user's all the same: who may clear the attribute sees that.
 fn granted(wish: &Wish, maximal: AccessMask, stat: &Stat) -> Result<AccessMask, NtStatus> {
+    let is_readonly = stat.attributes.contains(FileAttributes::READONLY) && !stat.is_directory();
+    let written = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
     let asked = wish.access.without(AccessMask::MAXIMUM_ALLOWED);
     // The privilege is what grants ACCESS_SYSTEM_SECURITY, whatever the descriptor says.
     let needed = needed(wish).without(AccessMask::MAXIMUM_ALLOWED | AccessMask::ACCESS_SYSTEM_SECURITY);
-    if !maximal.contains(needed) {
+    if !maximal.contains(needed) || is_readonly && needed.intersects(written) {
         tracing::trace!(?needed, ?maximal, attributes = ?stat.attributes, "access denied");
         return Err(NtStatus::ACCESS_DENIED);
     }
     let system = asked & AccessMask::ACCESS_SYSTEM_SECURITY;
-    Ok(if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { maximal | system } else { asked })
+    let most = if is_readonly { maximal.without(written | AccessMask::DELETE_CHILD) } else { maximal };
+    Ok(if wish.access.contains(AccessMask::MAXIMUM_ALLOWED) { most | system } else { asked })
 }
 
 /// What the open must be allowed.

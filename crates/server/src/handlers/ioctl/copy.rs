@@ -12,7 +12,7 @@ use wire::{AccessMask, FileId, NtStatus};
 use super::ranges::check_locks;
 use super::{Answer, done};
 use crate::bulkhead;
-use crate::connection::{AnswerBuilder, Request};
+use crate::connection::Request;
 use crate::handlers::write::{Place, append, check_range, place};
 use crate::limits;
 use crate::open::{Open, OpenFile};
@@ -32,7 +32,6 @@ pub(super) fn resume_key(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
 /// 3.3.5.15.6: copies chunks from the file with a resume key to this one.
 pub(super) async fn copy(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Arc<Open>,
     file: &OpenFile,
     code: FsctlCode,
@@ -46,7 +45,7 @@ pub(super) async fn copy(
     let source = source.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
     let _crossing = bulkhead::cross(&source.tree().share.bulkhead, &open.tree().share.bulkhead).await;
     if wish.chunks.is_empty() && open.tree().apple().contains(AaplServerCaps::OSX_COPYFILE) {
-        return super::copy_file::copy(request, answer, open, file, &source).await;
+        return super::copy_file::copy(request, open, file, &source).await;
     }
     if !is_within_limits(&wish.chunks) {
         return Ok((NtStatus::INVALID_PARAMETER, encoded(LIMITS)));

@@ -9,7 +9,7 @@ use wire::{AccessMask, NtStatus};
 use super::ranges::check_locks;
 use super::stream::{self, Use};
 use super::{Answer, copy, copy::Side};
-use crate::connection::{AnswerBuilder, Request};
+use crate::connection::Request;
 use crate::handlers::write::Place;
 use crate::limits::COPY_CHUNK_BYTES;
 use crate::open::{Open, OpenFile};
@@ -18,7 +18,6 @@ use crate::status::of_vfs;
 /// Copies data, streams and extended attributes of `source`.
 pub(super) async fn copy(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Arc<Open>,
     file: &OpenFile,
     source: &Arc<Open>,
@@ -34,8 +33,8 @@ pub(super) async fn copy(
     let mut streams = Vec::new();
     if !from.is_stream && !file.is_stream {
         for stream in optional(from.handle.streams()).map_err(|error| of_vfs(&error))? {
-            let from = stream::open(request, answer, source, &stream.name, Use::Read).await?;
-            streams.push((from, stream::open(request, answer, open, &stream.name, Use::Overwrite).await?));
+            let from = stream::open(request, source, &stream.name, Use::Read).await?;
+            streams.push((from, stream::open(request, open, &stream.name, Use::Overwrite).await?));
         }
     }
     let pairs: Vec<(&Arc<Open>, &Arc<Open>)> = std::iter::once((source, open))

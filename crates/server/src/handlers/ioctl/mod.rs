@@ -90,7 +90,7 @@ async fn on_open(
         FsctlCode::LMR_REQUEST_RESILIENCY => make_resilient(request, open, ioctl),
         FsctlCode::SRV_REQUEST_RESUME_KEY => copy::resume_key(open, ioctl),
         FsctlCode::SRV_COPYCHUNK | FsctlCode::SRV_COPYCHUNK_WRITE => {
-            copy::copy(request, answer, open, file, code, ioctl).await
+            copy::copy(request, open, file, code, ioctl).await
         }
         FsctlCode::DUPLICATE_EXTENTS_TO_FILE => clone::duplicate(request, open, file, ioctl).await,
         FsctlCode::QUERY_FILE_REGIONS => ranges::regions(open, file, ioctl),

@@ -9,7 +9,7 @@ use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
-use crate::connection::{AnswerBuilder, Request};
+use crate::connection::Request;
 use crate::handlers::create::{file_key, refused_status};
 use crate::handlers::{actor, breaks, display_path};
 use crate::open::{Content, Created, Open, OpenFile};
@@ -67,7 +67,6 @@ impl Drop for StreamOpen {
 /// Opens a stream of the file that `base` has open. Who caches it gives that up first.
 pub(super) async fn open(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     base: &Open,
     name: &str,
     why: Use,
@@ -95,12 +94,14 @@ pub(super) async fn open(
     let mut attached = None;
     let mut is_retry = false;
     let mut refusal = NtStatus::INTERNAL_ERROR;
-    let asked = breaks::wait(request, answer, |registry, key_of_request, now| {
+    let asked = breaks::wait(request, |registry, key_of_request, now| {
         let (target, shown) = (Target::File(key), display_path(&path).as_str().into());
         let admission = AdmitRequest {
             is_retry: std::mem::replace(&mut is_retry, true),
             access: why.access(),
             overwrites: why == Use::Overwrite,
+            created: is_new,
+            allocation: opened.stat.allocation,
             ..AdmitRequest::new(key_of_request, (session.id(), tree.id()), target, shown)
         };
         let attach = |granted: &registry::GrantedOpen| {

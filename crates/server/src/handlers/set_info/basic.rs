@@ -17,7 +17,6 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     let wishes = [info.created, info.accessed, info.modified, info.changed].map(wish);
     let [created, accessed, modified, changed] = wishes;
     let (created, accessed, modified, changed) = (created?, accessed?, modified?, changed?);
-    file.catch_up()?;
     // How they are before anything is changed is how they are frozen.
     let stat = file.stat().map_err(|error| of_vfs(&error))?;
     // A symlink to a directory is shown as one.

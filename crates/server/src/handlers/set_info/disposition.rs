@@ -5,8 +5,9 @@ use std::sync::Arc;
 use wire::fscc::file_info::{DispositionFlags, DispositionInfo, DispositionInfoEx};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
-use crate::connection::{AnswerBuilder, Request};
-use crate::handlers::breaks;
+use super::rename::clear_handles;
+use crate::connection::Request;
+use crate::limits;
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
 
@@ -39,7 +40,6 @@ impl Disposition {
 /// Marks a file to be deleted with its last open, or takes that back.
 pub(super) async fn set(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Arc<Open>,
     file: &OpenFile,
     wish: Disposition,
@@ -50,16 +50,13 @@ pub(super) async fn set(
     let id = open.file_id();
     if wish.delete {
         check_deletable(open, file, wish)?;
-        breaks::wait(request, answer, |registry, key, now| {
-            registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
-        })
-        .await?;
-        // What was closed meanwhile may have left entries behind.
-        check_deletable(open, file, wish)?;
+        mark(request, open, file, wish).await?;
+    } else {
+        let server = &request.connection.server;
+        let done = server.registry.lock("set_delete_pending").set_delete_pending(id, false);
+        done.map_err(|_| NtStatus::FILE_CLOSED)?;
     }
     let server = &request.connection.server;
-    let done = server.registry.lock("set_delete_pending").set_delete_pending(id, wish.delete);
-    done.map_err(|_| NtStatus::FILE_CLOSED)?;
     if wish.delete && file.is_directory {
         // From now on nothing comes into it; what came since the last look keeps it.
         if let Err(status) = check_deletable(open, file, wish) {
@@ -70,6 +67,26 @@ pub(super) async fn set(
         server.watches.deleting(open.tree(), &file.path());
     }
     Ok(())
+}
+
+/// Marks the file once nobody else caches a handle of it: looked at and done in one.
+async fn mark(
+    request: &mut Request<'_>,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    wish: Disposition,
+) -> Result<(), NtStatus> {
+    let id = open.file_id();
+    for _ in 0..limits::MAX_NAME_ATTEMPTS {
+        clear_handles(request, open).await?;
+        // What was closed meanwhile may have left entries behind.
+        check_deletable(open, file, wish)?;
+        let mut registry = request.connection.server.registry.lock("set_delete_pending");
+        if !registry.caches_handle(id).map_err(|_| NtStatus::FILE_CLOSED)? {
+            return registry.set_delete_pending(id, true).map_err(|_| NtStatus::FILE_CLOSED);
+        }
+    }
+    Err(NtStatus::SHARING_VIOLATION)
 }
 
 fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<(), NtStatus> {

@@ -35,7 +35,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         file.before_change();
     }
     match (set.info_type, open.file()) {
-        (InfoType::FILE, Some(file)) => set_file(request, answer, &open, file, class, set.buffer).await?,
+        (InfoType::FILE, Some(file)) => set_file(request, &open, file, class, set.buffer).await?,
         (InfoType::FILE, None) => set_pipe(class, set.buffer)?,
         (InfoType::FILESYSTEM, _) => return Err(refuse_file_system(FsInfoClass(set.file_info_class))),
         (InfoType::SECURITY, Some(file)) => {
@@ -87,7 +87,6 @@ fn change(kind: InfoType, class: FileInfoClass, data: &[u8]) -> Option<Completio
 /// 3.3.5.21.1.
 async fn set_file(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Arc<Open>,
     file: &OpenFile,
     class: FileInfoClass,
@@ -97,14 +96,14 @@ async fn set_file(
         FileInfoClass::BASIC => basic::set(open, file, &decode::<BasicInfo>(data)?),
         FileInfoClass::DISPOSITION => {
             let wish = Disposition::of(decode::<DispositionInfo>(data)?);
-            disposition::set(request, answer, open, file, wish).await
+            disposition::set(request, open, file, wish).await
         }
         FileInfoClass::DISPOSITION_EX => {
             let wish = Disposition::of_ex(decode::<DispositionInfoEx>(data)?)?;
-            disposition::set(request, answer, open, file, wish).await
+            disposition::set(request, open, file, wish).await
         }
-        FileInfoClass::RENAME => rename::rename(request, answer, open, file, data).await,
-        FileInfoClass::LINK => rename::link(request, answer, open, file, data).await,
+        FileInfoClass::RENAME => rename::rename(request, open, file, data).await,
+        FileInfoClass::LINK => rename::link(request, open, file, data).await,
         FileInfoClass::END_OF_FILE => {
             set_size(request, open, file, unsigned(decode::<EndOfFileInfo>(data)?.end_of_file)?)
         }
@@ -146,7 +145,6 @@ fn unsigned(value: i64) -> Result<u64, NtStatus> {
 fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
     file.handle.set_size(size).map_err(|error| of_vfs(&error))?;
-    file.catch_up()?;
     super::write::resized(request, open);
     Ok(())
 }
@@ -165,7 +163,7 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
         super::write::resized(request, open);
         return Ok(());
     }
-    match file.handle.allocate(bytes) {
+    match file.state().times.leaving_modified(&*file.handle, || file.handle.allocate(bytes)) {
         // A file system that cannot promise the space is no reason to refuse the file, as long as there is some.
         Err(vfs::Error::NotSupported)
             if space.available.saturating_mul(cluster) >= rounded.saturating_sub(size) => {}

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
-use registry::{Effects, FileKey, Readiness, Renamed};
+use registry::{Effects, FileKey, InTheWay, Readiness, Renamed};
 use vfs::{Opened, Parent, RelativePath};
 use wire::fscc::named_info::RenameInfo;
 use wire::fscc::{SmbPath, StreamName};
-use wire::{AccessMask, NtStatus, ShareAccess};
+use wire::{AccessMask, LeaseState, NtStatus, ShareAccess};
 
-use crate::connection::{AnswerBuilder, Request};
+use crate::connection::Request;
 use crate::handlers::create::{canonical, file_key, path_status, relative_path};
 use crate::handlers::{actor, breaks, display_path, flush};
 use crate::limits;
 use crate::open::{Open, OpenFile};
 use crate::security::Subject;
 use crate::server::Server;
-use crate::shell::{Replacing, SmbShell};
+use crate::shell::{Moving, Replacing, SmbShell};
 use crate::status::of_vfs;
 
 use super::stream;
@@ -25,7 +25,6 @@ use wire::msg::CompletionFilter;
 /// Renames a file or directory.
 pub(super) async fn rename(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Arc<Open>,
     file: &OpenFile,
     data: &[u8],
@@ -36,22 +35,20 @@ pub(super) async fn rename(
     let (name, replace) = wish(data)?;
     let from = file.path();
     if from.stream().is_some() {
-        return stream::rename(request, answer, open, file, &name, replace).await;
+        return stream::rename(request, open, file, &name, replace).await;
     }
     let to = target(&name)?;
     if from.is_root() {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let id = open.file_id();
-    breaks::wait(request, answer, |registry, key, now| {
-        registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
-    })
-    .await?;
+    clear_handles(request, open).await?;
     if file.is_directory {
-        clear_below(request, answer, open, &from).await?;
+        clear_below(request, open, &from).await?;
     }
-    let (from, real) = give_name(request, answer, open, file, &to, replace, NameChange::Rename).await?;
+    let given = give_name(request, open, file, &to, replace, NameChange::Rename).await?;
+    let Given { from, real, moving } = given;
     moved(request, open, file, &from, &real);
+    drop(moving);
     match from.parent().filter(|left| Some(left) != real.parent().as_ref()) {
         Some(left) => flush::remember(open, file, left).await,
         None => Ok(()),
@@ -61,7 +58,6 @@ pub(super) async fn rename(
 /// Gives a file a further name.
 pub(super) async fn link(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Arc<Open>,
     file: &OpenFile,
     data: &[u8],
@@ -82,7 +78,9 @@ pub(super) async fn link(
     if is_deleted(request, open) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let (_, real) = give_name(request, answer, open, file, &to, replace, NameChange::Link).await?;
+    let real = give_name(request, open, file, &to, replace, NameChange::Link).await?.real;
+    // A link changes the file by its other names, too, which is no local program's doing.
+    request.connection.server.watches.tended(open);
     request.connection.server.changed(open, &real, NotifyAction::ADDED, name_change(file));
     match real.parent() {
         Some(directory) => flush::remember(open, file, directory).await,
@@ -99,34 +97,39 @@ enum NameChange {
     Link,
 }
 
+/// A name that a file has been given.
+struct Given {
+    /// Where it was.
+    from: RelativePath,
+    /// Where it is by its new name.
+    real: RelativePath,
+    /// Keeps others from opening it by the old name until they can find that it has the new one.
+    moving: Option<Moving>,
+}
+
 /// Clears the way for the new name and gives it to the file: in the directory that was found and checked, and
-/// replacing no other file than the one that was. Says where the file was, and where it is by its new name.
+/// replacing no other file than the one that was.
 async fn give_name(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Arc<Open>,
     file: &OpenFile,
     to: &RelativePath,
     replace: bool,
     change: NameChange,
-) -> Result<(RelativePath, RelativePath), NtStatus> {
+) -> Result<Given, NtStatus> {
     let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
     let actor = actor(request)?;
     let mut last = NtStatus::SHARING_VIOLATION;
     for _ in 0..limits::MAX_NAME_ATTEMPTS {
         let parent = backend.parent(&actor, to).map_err(|error| of_vfs(&error))?;
         if change == NameChange::Rename {
-            clear_parent(request, answer, &parent).await?;
+            clear_parent(request, &parent).await?;
         }
-        let existing = clear_target(request, answer, open, file, &parent, replace).await?;
+        let existing = clear_target(request, open, file, &parent, replace).await?;
         let server = &request.connection.server;
-        match change {
-            NameChange::Rename if server.registry.lock("rename").has_open_streams(open.file_id()) => {
-                return Err(NtStatus::ACCESS_DENIED);
-            }
-            // Somebody may have asked for it since.
-            NameChange::Link if is_deleted(request, open) => return Err(NtStatus::ACCESS_DENIED),
-            _ => {}
+        // Somebody may have asked for it since.
+        if change == NameChange::Link && is_deleted(request, open) {
+            return Err(NtStatus::ACCESS_DENIED);
         }
         check_name(request, &*backend, &parent, file.is_directory)?;
         let replacing = match &existing {
@@ -140,6 +143,21 @@ async fn give_name(
         };
         // Waiting gave others time to move it.
         let from = file.path();
+        let begun = match change {
+            NameChange::Rename => Moving::begin(server, open, &from).map(Some),
+            NameChange::Link => Ok(None),
+        };
+        let moving = match begun {
+            Ok(moving) => moving,
+            Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
+            Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
+            // Somebody caches a handle again since the others have given theirs up.
+            Err(InTheWay::CachedHandle) => {
+                drop(replacing);
+                clear_handles(request, open).await?;
+                continue;
+            }
+        };
         let replaced = existing.as_ref().map(|existing| &*existing.opened.handle);
         let done = match change {
             NameChange::Rename => backend.rename_in(&actor, &*file.handle, &from, &parent, replaced),
@@ -149,7 +167,7 @@ async fn give_name(
         match done {
             Ok(real) => {
                 let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
-                return Ok((from, real));
+                return Ok(Given { from, real, moving });
             }
             // Another has the name by now than when it was looked at.
             Err(error @ (vfs::Error::Exists | vfs::Error::Replaced)) if replace => last = of_vfs(&error),
@@ -192,59 +210,64 @@ fn target(name: &str) -> Result<RelativePath, NtStatus> {
     relative_path(path)
 }
 
-/// Lets those who only cache handles below a directory close them. Any that stays is in the way.
+/// Waits until those who cache handles of the file that is renamed have given them up.
+pub(super) async fn clear_handles(request: &mut Request<'_>, open: &Open) -> Result<(), NtStatus> {
+    let id = open.file_id();
+    breaks::wait(request, |registry, key, now| {
+        registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
+    })
+    .await
+}
+
+/// Lets those who only cache handles below a directory close them, one after the other (MS-FSA 2.1.4.2). Any that
+/// stays is in the way, and so is what is opened meanwhile: nobody is asked to give that up.
 async fn clear_below(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Open,
     directory: &RelativePath,
 ) -> Result<(), NtStatus> {
     let share = open.tree().share.settings.name.clone();
     let directory = display_path(directory);
-    loop {
-        let mut asked = Vec::new();
-        breaks::wait(request, answer, |registry, key, now| {
-            let mut effects = Effects::none();
-            asked = registry.opens_below(&share, &directory, OPENS_BELOW);
-            for below in &asked {
-                let target = registry.open(*below).and_then(|info| info.target.file());
-                let Some(file) = target else { continue };
-                let (readiness, breaks) = registry.break_handle_caching_of(file, key, now);
-                effects.merge(breaks);
-                if readiness == Readiness::MustWait {
-                    return Ok((Readiness::MustWait, effects));
-                }
-            }
-            Ok((Readiness::Ready, effects))
+    let below = |request: &Request<'_>, limit| {
+        request.connection.server.registry.lock("rename").opens_below(&share, &directory, limit)
+    };
+    let found = below(request, OPENS_BELOW);
+    for id in &found {
+        let cached = request.connection.server.registry.lock("rename").caching_of_file(*id);
+        match cached {
+            None => continue,
+            Some(held) if !held.contains(LeaseState::HANDLE) => return Err(NtStatus::ACCESS_DENIED),
+            Some(_) => {}
+        }
+        breaks::wait(request, |registry, key, now| {
+            let target = registry.open(*id).and_then(|info| info.target.file());
+            Ok(match target {
+                Some(file) => registry.break_handle_caching_of(file, key, now),
+                None => (Readiness::Ready, Effects::none()),
+            })
         })
         .await?;
-        let registry = request.connection.server.registry.lock("rename");
-        if registry.opens_below(&share, &directory, 1).is_empty() {
-            return Ok(());
-        }
-        if asked.iter().any(|open| registry.open(*open).is_some()) {
+        if request.connection.server.registry.lock("rename").open(*id).is_some() {
             return Err(NtStatus::ACCESS_DENIED);
         }
+    }
+    match below(request, 1).is_empty() {
+        true => Ok(()),
+        false => Err(NtStatus::ACCESS_DENIED),
     }
 }
 
 /// The directory that the name goes to is opened for the time of the rename, to add to it (FILE_ADD_FILE) and
 /// shared for reading and writing: who may delete it, or does not share it for writing, is in the way.
-pub(super) async fn clear_parent(
-    request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
-    parent: &Parent,
-) -> Result<(), NtStatus> {
+pub(super) async fn clear_parent(request: &mut Request<'_>, parent: &Parent) -> Result<(), NtStatus> {
     let key = file_key(&parent.stat, None);
     let share = ShareAccess::READ | ShareAccess::WRITE;
     let server = &request.connection.server;
     if server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share).is_none() {
         return Ok(());
     }
-    breaks::wait(request, answer, |registry, request, now| {
-        Ok(registry.break_handle_caching_of(key, request, now))
-    })
-    .await?;
+    breaks::wait(request, |registry, request, now| Ok(registry.break_handle_caching_of(key, request, now)))
+        .await?;
     match server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share) {
         Some(_) => Err(NtStatus::SHARING_VIOLATION),
         None => Ok(()),
@@ -261,7 +284,6 @@ struct Existing {
 /// Lets those who only cache handles of the file that is to be replaced close them; what is to be replaced.
 async fn clear_target(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Open,
     file: &OpenFile,
     parent: &Parent,
@@ -283,10 +305,8 @@ async fn clear_target(
         return Err(NtStatus::ACCESS_DENIED);
     }
     let key = file_key(&opened.stat, None);
-    breaks::wait(request, answer, |registry, request, now| {
-        Ok(registry.break_handle_caching_of(key, request, now))
-    })
-    .await?;
+    breaks::wait(request, |registry, request, now| Ok(registry.break_handle_caching_of(key, request, now)))
+        .await?;
     Ok(Some(Existing { opened, key: Some(key) }))
 }
 
@@ -376,8 +396,8 @@ fn rebased(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Optio
     }
 }
 
-/// Opens below a directory that are asked at once to give up what they cache, before it is renamed: few enough for
-/// one hold of the registry's lock.
+/// Opens below a directory that are asked to give up what they cache before it is renamed: few enough for one hold of
+/// the registry's lock. More are in the way.
 const OPENS_BELOW: usize = 256;
 
 #[cfg(test)]

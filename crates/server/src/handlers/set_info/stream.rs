@@ -9,10 +9,10 @@ use wire::fscc::name::parse_stream;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 
-use super::rename::clear_parent;
-use crate::connection::{AnswerBuilder, Request};
+use super::rename::{clear_handles, clear_parent};
+use crate::connection::Request;
 use crate::handlers::create::{file_key, path_status};
-use crate::handlers::{actor, breaks, display_path};
+use crate::handlers::{actor, display_path};
 use crate::open::{Open, OpenFile};
 use crate::shell::Replacing;
 use crate::status::of_vfs;
@@ -20,21 +20,16 @@ use crate::status::of_vfs;
 /// Gives a stream another name on its file, or makes it the file's data.
 pub(super) async fn rename(
     request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
     open: &Arc<Open>,
     file: &OpenFile,
     name: &str,
     replace: bool,
 ) -> Result<(), NtStatus> {
     let Some(to) = name.strip_prefix(':') else {
-        return Err(refuse_full_name(request, answer, open, name).await);
+        return Err(refuse_full_name(request, open, name).await);
     };
     let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
-    let id = open.file_id();
-    breaks::wait(request, answer, |registry, key, now| {
-        registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
-    })
-    .await?;
+    clear_handles(request, open).await?;
     let from = file.path();
     let to = match parse_stream(to).map_err(path_status)? {
         StreamName::Named(name) => {
@@ -84,12 +79,7 @@ pub(super) async fn rename(
 
 /// A stream cannot leave its file. Who has the directory open in a way that excludes a rename hears of that
 /// first.
-async fn refuse_full_name(
-    request: &mut Request<'_>,
-    answer: &mut AnswerBuilder,
-    open: &Open,
-    name: &str,
-) -> NtStatus {
+async fn refuse_full_name(request: &mut Request<'_>, open: &Open, name: &str) -> NtStatus {
     let path = name.split(':').next().unwrap_or_default().trim_matches('\\').replace('\\', "/");
     let Ok(path) = RelativePath::new(path) else { return NtStatus::OBJECT_NAME_INVALID };
     let (Some(backend), Ok(actor)) = (open.tree().backend(), actor(request)) else {
@@ -97,7 +87,7 @@ async fn refuse_full_name(
     };
     // What cannot be seen is in nobody's way.
     let Ok(parent) = backend.parent(&actor, &path) else { return NtStatus::INVALID_PARAMETER };
-    match clear_parent(request, answer, &parent).await {
+    match clear_parent(request, &parent).await {
         Err(status) => status,
         Ok(()) => NtStatus::INVALID_PARAMETER,
     }

@@ -1,0 +1,183 @@
+//! Renames that are being carried out (MS-FSA 2.1.5.15.11), and the caching and sharing that smbtorture has found wrong.
+
+use registry::{Admission, AdmitRequest, BreakKind, InTheWay, LockElement, Refused, Replay, ReplayError};
+use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
+
+use crate::world::{Client, NONE, R, RH, RW, RWH, World, file_key, guid, lease, lease_v2};
+
+fn of_path(world: &mut World, client: Client, file: u64, path: &str) -> AdmitRequest {
+    let request = world.request(client, file);
+    AdmitRequest { path: path.into(), ..request }
+}
+
+fn looks_again(world: &mut World, request: AdmitRequest) -> bool {
+    matches!(world.admit(request).0, Admission::LookAgain)
+}
+
+#[test]
+fn nobody_caches_a_handle_again_before_the_rename() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let request = world.request(one, 1);
+    let renamer = world.open(request);
+    let mut request = world.request(two, 1);
+    request.lease = lease(7, RH);
+    let again = world.open(request);
+    let begun = world.state.begin_move(renamer.file_id, "DATA", "dir\\File1");
+    assert_eq!(begun.err(), Some(InTheWay::CachedHandle), "granted since the others were broken");
+    assert!(!world.close(&again).dropped.is_empty());
+    let moving = world.state.begin_move(renamer.file_id, "DATA", "dir\\File1").unwrap();
+
+    assert!(world.state.is_moving("data", "DIR\\file1") && !world.state.is_moving("other", "dir\\file1"));
+    for path in ["dir\\file1", "DIR\\FILE1", "dir\\file1\\below", "dir\\file1:stream"] {
+        let request = of_path(&mut world, two, 2, path);
+        assert!(looks_again(&mut world, request), "{path}");
+    }
+    let request = of_path(&mut world, two, 2, "dir\\file10");
+    world.open(request);
+    // By another of its names it can be opened, but its handle cannot be cached.
+    for (oplock, wanted, left) in
+        [(OplockLevel::NONE, lease(8, RH), R), (OplockLevel::NONE, lease(9, RWH), R)]
+    {
+        let mut request = of_path(&mut world, two, 1, "another");
+        (request.oplock, request.lease) = (oplock, wanted);
+        let open = world.open(request);
+        assert_eq!(open.lease_state, left);
+        assert!(!world.close(&open).dropped.is_empty());
+    }
+    let made = of_path(&mut world, two, 3, "dir\\file1\\new");
+    let made = world.open(AdmitRequest { created: true, ..made });
+    world.state.end_move(&moving);
+    let request = of_path(&mut world, two, 1, "dir\\file1");
+    world.open(request);
+    assert!(!world.close(&made).dropped.is_empty());
+}
+
+#[test]
+fn what_is_open_below_or_beside_is_in_the_way() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let directory = of_path(&mut world, one, 1, "dir");
+    let directory = world.open(AdmitRequest { is_directory: true, ..directory });
+    let below = world.request(two, 2);
+    let below = world.open(below);
+    let begin = |world: &mut World| world.state.begin_move(directory.file_id, "data", "dir");
+    assert_eq!(begin(&mut world).err(), Some(InTheWay::Open));
+    assert_eq!(world.state.caching_of_file(below.global_id), Some(NONE));
+    assert!(!world.close(&below).dropped.is_empty());
+    assert_eq!(world.state.caching_of_file(below.global_id), None);
+    let moving = begin(&mut world).unwrap();
+    world.state.end_move(&moving);
+    assert!(!world.close(&directory).dropped.is_empty());
+    assert_eq!(begin(&mut world).err(), Some(InTheWay::Closed));
+}
+
+#[test]
+fn a_lock_keeps_others_from_caching_what_is_there() {
+    for (allocation, overwrites, left) in [(4096, false, NONE), (0, false, R), (4096, true, R)] {
+        let mut world = World::new();
+        let (one, two) = (world.client(1), world.client(2));
+        let request = world.request(one, 1);
+        let locked = world.open(request);
+        let key = world.key(one);
+        let lock = LockElement { offset: 0, length: 1, exclusive: true };
+        assert!(world.state.lock(locked.file_id, &[lock], false, key, world.now).0.is_ok());
+        let request = world.request(two, 1);
+        let open = world.open(AdmitRequest { allocation, overwrites, lease: lease(2, R), ..request });
+        assert_eq!(open.lease_state, left, "{allocation} {overwrites}");
+    }
+}
+
+#[test]
+fn a_lease_of_nothing_has_the_epoch_of_its_client() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let mut request = world.request(one, 1);
+    request.oplock = OplockLevel::NONE;
+    let locked = world.open(request);
+    let key = world.key(one);
+    let lock = LockElement { offset: 0, length: 1, exclusive: true };
+    assert!(world.state.lock(locked.file_id, &[lock], false, key, world.now).0.is_ok());
+    let request = world.request(two, 1);
+    let open = world.open(AdmitRequest { lease: lease_v2(2, R, 100), ..request });
+    assert_eq!((open.lease_state, open.lease_epoch), (NONE, 100));
+}
+
+#[test]
+fn overwriting_what_is_not_shared_takes_handles_and_nothing_else() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let request = world.request(one, 1);
+    let reader = world.open(AdmitRequest {
+        access: AccessMask::READ_DATA,
+        share_access: ShareAccess::READ,
+        lease: lease(1, RWH),
+        ..request
+    });
+    let request = world.request(two, 1);
+    let overwriting = AdmitRequest {
+        access: AccessMask::READ_DATA,
+        share_access: ShareAccess::READ,
+        overwrites: true,
+        ..request
+    };
+    let effects = world.must_wait(overwriting.clone());
+    let [notice] = &*effects.breaks else { panic!("{} breaks", effects.breaks.len()) };
+    assert!(matches!(notice.kind, BreakKind::Lease { current: RWH, new: RW, .. }), "{:?}", notice.kind);
+    let _ = world.state.acknowledge_lease(guid(1), guid(1), RW, world.now).unwrap();
+    let refused = world.refused(AdmitRequest { is_retry: true, ..overwriting });
+    assert_eq!(refused, Refused::SharingViolation { blocker: reader.global_id }, "it empties the file");
+    assert_eq!(world.lease_of(reader.global_id), RW);
+}
+
+#[test]
+fn locks_outlive_their_client_with_write_caching_only() {
+    for (state, outlives) in [(RWH, true), (RH, false)] {
+        let mut world = World::new();
+        let one = world.client(1);
+        let mut request = world.request(one, 1);
+        request.lease = lease(1, state);
+        request.durable = Some(registry::DurableRequest::V1);
+        let open = world.open(request);
+        assert!(open.durable.is_some());
+        let key = world.key(one);
+        let lock = LockElement { offset: 0, length: 1, exclusive: true };
+        assert!(world.state.lock(open.file_id, &[lock], false, key, world.now).0.is_ok());
+        let _ = world.state.disconnect(one.connection, world.now);
+        world.check();
+        assert_eq!(world.state.open(open.global_id).is_some(), outlives, "{state:?}");
+    }
+}
+
+#[test]
+fn a_replay_on_a_new_connection_finds_the_open_of_the_lost_one() {
+    let mut world = World::new();
+    let one = world.client(1);
+    let mut request = world.request(one, 1);
+    request.lease = lease(5, LeaseState::READ | LeaseState::HANDLE);
+    request.durable = Some(registry::DurableRequest::V2 { create_guid: guid(0xd0), timeout_ms: 0 });
+    let open = world.open(request);
+    let _ = world.state.disconnect(one.connection, world.now);
+    let again = world.client(1);
+    let replay = Replay {
+        session: again.session,
+        tree: again.tree,
+        connection: again.connection,
+        create_guid: guid(0xd0),
+        lease: Some(guid(5)),
+    };
+    let elsewhere = world.tree(again.session, "other");
+    let error = world.replay(&Replay { tree: elsewhere, ..replay }).err();
+    assert_eq!(error, Some(ReplayError::Elsewhere), "another share");
+    assert_eq!(world.replay(&Replay { lease: None, ..replay }).err(), Some(ReplayError::Denied));
+    let found = world.replay(&replay).unwrap().unwrap();
+    assert_eq!(found.global_id, open.global_id);
+    assert!(world.state.open(found.file_id).is_some(), "it has its client again");
+    assert_eq!(world.state.poll_timeout(), None);
+    assert_eq!(
+        world.replay(&replay).unwrap().unwrap().file_id,
+        found.file_id,
+        "the answer may be lost again"
+    );
+    assert!(world.state.lease_file(registry::LeaseId { client: guid(1), key: guid(5) }) == Some(file_key(1)));
+}
