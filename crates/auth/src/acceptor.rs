@@ -418,6 +418,10 @@ impl Acceptor {
         if client.pairs.flags().contains(AvFlags::MIC_PRESENT) && !mic_right {
             return Err(Refusal::BadMic);
         }
+        // There is no channel here to be bound to. Who is bound to one talks to somebody who passes it on.
+        if client.pairs.value(AvId::CHANNEL_BINDINGS).is_some_and(|hash| hash.iter().any(|byte| *byte != 0)) {
+            return Err(Refusal::BadBindings);
+        }
         if account.locked_out {
             return Err(Refusal::LockedOut);
         }

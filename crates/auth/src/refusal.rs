@@ -11,6 +11,10 @@ pub enum Refusal {
     /// The anonymous logon, where it is not allowed.
     #[error("anonymous logons are not allowed")]
     AnonymousNotAllowed,
+    /// The client answers through another protocol's secure channel: it meant another server (MS-NLMP 2.2.2.1,
+    /// MsvAvChannelBindings).
+    #[error("the logon was meant for another channel")]
+    BadBindings,
     /// A MIC that was promised or demanded is missing, or one is wrong (MS-NLMP 3.2.5.1.2; RFC 4178 5).
     #[error("a message integrity code is missing or wrong")]
     BadMic,

@@ -448,6 +448,29 @@ fn a_right_password_counts_whatever_the_clients_clock_says() {
     assert_eq!(send(other_echo, 0), accepted(NOW.0), "its own time in place of the challenge's");
 }
 
+/// MS-NLMP 2.2.2.1: zeros say that there is no channel, and so does nothing. Whoever answers through one means somebody
+/// else.
+#[test]
+fn a_response_is_not_bound_to_another_channel() {
+    for (bindings, outcome) in [
+        (None, None),
+        (Some([0; 16]), None),
+        (Some([7; 16]), Some(Refusal::BadBindings)),
+        (Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]), Some(Refusal::BadBindings)),
+    ] {
+        let mut forger = Forger::new();
+        let mut blob = forger.blob();
+        if let Some(bindings) = bindings {
+            blob.pairs.set(AvId::CHANNEL_BINDINGS, bindings.to_vec());
+        }
+        let (message, _) = forger.message("right", &blob.encode());
+        assert_eq!(forger.send(&message).err(), outcome, "{bindings:?}");
+        let mut forger = Forger::new();
+        let (message, _) = forger.message("wrong", &blob.encode());
+        assert_eq!(forger.send(&message).err(), Some(Refusal::WrongPassword), "that tells nothing");
+    }
+}
+
 #[test]
 fn a_response_is_good_for_one_challenge_only() {
     let forger = Forger::new();

@@ -223,7 +223,7 @@ impl<S: Shell> State<S> {
             if open.delete_on_close && reason != CloseReason::CreateFailed {
                 self.delete_on_close(key, id, &open);
             }
-            removals = self.due_removals(key, &link, effects);
+            removals = self.due_removals(key, &link, open.deletes_with_own.then_some(id), effects);
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason });
         effects.dropped.push(Dropped {

@@ -32,7 +32,7 @@
 //! | `reconnect`, `replay`, `make_resilient`, `forget_replay` | log |
 //! | losing a client's durable opens | as ending them; what is beyond a user's limit ends, the oldest first |
 //! | `set_delete_pending` | log; the pending deletes of links that another share's open replaces are handed out as a whole, to be dropped later |
-//! | `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
+//! | `set_delete_with_own_open`, `set_delete_on_close`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
 //! | `rename`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
 //! | `rename`, `rename_below`: pending deletes | log for each open that moves |
 //! | `opens_below` | as many as are asked for |
@@ -42,6 +42,7 @@
 //! | `events_after` | what is asked for, of what is remembered ([`EVENTS`](crate::limits::EVENTS)) |
 //! | `share_snapshots`, `shares`, `connections_of`, `connection_snapshots` | administrators only: shares, connections |
 //! | `sessions_after` (the server's `refresh_users`) | what is asked for: the server asks for 256 |
+//! | `set_administrator` | channels of a session ([`CHANNELS_PER_SESSION`](crate::limits::CHANNELS_PER_SESSION)) |
 //! | what each user has (`users.rs`) | a look-up by user, where a session becomes valid, and a tree connect or open begins or ends |
 //! | who makes room among strangers, guests and logons in progress (`crowd.rs`) | log |
 //! | whom a lease's break is told (`channels_of_lease`) | connections of that client GUID, and sessions of all of them together ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of each kind) |

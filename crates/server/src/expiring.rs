@@ -47,11 +47,19 @@ impl<K: Copy + Hash + Ord, T> Table<K, T> {
         self.ends.insert((until, key));
     }
 
-    /// Ends an entry, if it is there.
-    pub(crate) fn remove(&mut self, key: K) {
-        if let Some((until, _)) = self.entries.remove(&key) {
-            self.ends.remove(&(until, key));
+    /// Ends an entry; tells if it was there.
+    pub(crate) fn remove(&mut self, key: K) -> bool {
+        let removed = self.entries.remove(&key);
+        if let Some((until, _)) = &removed {
+            self.ends.remove(&(*until, key));
         }
+        removed.is_some()
+    }
+
+    /// The entries that have not ended, those that end first before the others.
+    pub(crate) fn in_force(&self, now: Time) -> impl Iterator<Item = (K, Time, &T)> {
+        let ends = self.ends.iter().filter(move |(until, _)| *until > now);
+        ends.filter_map(|(until, key)| self.entries.get(key).map(|(_, value)| (*key, *until, value)))
     }
 }
 

@@ -89,6 +89,8 @@ pub(crate) struct FileState {
     pub(crate) path: RelativePath,
     /// `FilePositionInformation` (MS-FSCC 2.4.40).
     pub(crate) position: u64,
+    /// `Open.NextEaEntry`: how many of the extended attributes a scan has told.
+    pub(crate) next_ea: usize,
     /// `FileModeInformation` where it was set since the open.
     pub(crate) mode: Option<u32>,
     /// Whether the directory was prepared for a lease.
@@ -359,7 +361,7 @@ impl OpenFile {
 
     /// Whether the open was made with FILE_DELETE_ON_CLOSE.
     pub(crate) fn deletes_on_close(&self) -> bool {
-        self.mode & CreateOptions::DELETE_ON_CLOSE.0 != 0
+        self.current_mode() & CreateOptions::DELETE_ON_CLOSE.0 != 0
     }
 
     /// What changes while the file is open.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -331,6 +332,12 @@ impl Server {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Goes on from what a server before this one has kept in its state directory.
+    pub(crate) fn load_guesses(&self, state_directory: &Path) {
+        let kept = Guesses::load(state_directory, self.now());
+        *self.guesses() = kept;
+    }
+
     /// What was guessed lately of passwords. It is held for look-ups and for judging a logon, never across an
     /// await.
     pub(crate) fn guesses(&self) -> MutexGuard<'_, Guesses> {
@@ -362,7 +369,7 @@ impl Server {
     fn open_shares(&self, settings: &Settings) -> Result<(), StartError> {
         let (shares, missing) = self.prepare_shares(settings)?;
         for share in missing {
-            tracing::warn!(share = share.name, path = %share.path.display(), "its file system hangs; the share is not there until it answers");
+            tracing::warn!(share = share.name, path = %share.path.display(), "its file system hangs; the share is not there, or goes on with the settings that it had, until it answers");
         }
         self.replace_shares(shares);
         Ok(())
@@ -406,7 +413,17 @@ impl Server {
                     let content = ShareContent::Disk(backend?);
                     after.insert(key, Arc::new(Share { settings: share, content, bulkhead }));
                 }
-                Opened::Later => missing.push(share),
+                Opened::Later => {
+                    // What is served of the same directory goes on as it is until then.
+                    let key = share.name.to_lowercase();
+                    if let Some(known) = before.get(&key).filter(|known| known.settings.path == share.path) {
+                        let ShareSettings { name, follow_symlinks, .. } = known.settings.clone();
+                        let settings = ShareSettings { name, follow_symlinks, ..share.clone() };
+                        let (content, bulkhead) = (known.content.clone(), Arc::clone(&known.bulkhead));
+                        after.insert(key, Arc::new(Share { settings, content, bulkhead }));
+                    }
+                    missing.push(share);
+                }
             }
         }
         Ok((after, missing))

@@ -146,3 +146,5 @@ const STREAM_BYTES: usize = 4 << 20;
 mod failing_files;
 #[cfg(test)]
 mod late_locks;
+#[cfg(test)]
+mod standings;
