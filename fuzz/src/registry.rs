@@ -7,7 +7,8 @@ use std::sync::Arc;
 use registry::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, ConnectionDetails, ConnectionId,
     DurableRequest, EndReason, FileKey, Identity, LeaseRequest, Limits, LockElement, LockOutcome, Readiness,
-    Reconnect, Replay, RequestKey, Rest, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target, Time,
+    Reconnect, Replay, RequestKey, Rest, SessionFilter, ShareDefinition, ShareKind, Shell, State, Target,
+    Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -187,7 +188,10 @@ impl World {
     }
 
     fn tree(&mut self, session: SessionId) -> TreeId {
-        self.state.tree_connect(session, "data", false, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
+        self.state
+            .tree_connect(session, "data", false, FileKey::default(), |_, _| 0, self.now)
+            .map(|it| it.tree_id)
+            .unwrap()
     }
 
     fn key(&mut self, client: Client) -> RequestKey {

@@ -6,11 +6,13 @@
 
 mod abuse;
 mod administration;
+mod apple;
 mod attributes;
 mod bounds;
 mod changes;
 mod control_pipe;
 mod data;
+mod disks;
 mod documents;
 mod downgrade;
 mod durability;

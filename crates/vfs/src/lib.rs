@@ -25,7 +25,7 @@ pub mod short_name;
 pub mod stat;
 
 pub use backend::{
-    Actor, Backend, Capabilities, Identity, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
+    Actor, Backend, Capabilities, Identity, NamedIn, Opened, Parent, Root, Space, Symlink, Volume, Wanted,
 };
 pub use error::{Error, Result};
 pub use handle::{

@@ -22,7 +22,9 @@ SHAREWARD CHECK
 ",
     about: "\
 Reads a configuration file and the users file it names, looks whether the
-shared directories are there, and says what is wrong with line and column.
+shared directories are there, and says what is wrong with line and column. A
+server runs without a directory that is not there: its share can be used once
+it is.
 Without FILE, it is the conventional one that `shareward serve` reads.
 
 Exit codes: 0 good; 1 something is wrong.

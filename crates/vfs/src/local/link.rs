@@ -91,7 +91,7 @@ pub(super) fn complete(stat: &mut Stat, read: impl FnOnce() -> Result<Option<Vec
 pub(super) fn reparse_point(handle: &LocalHandle) -> Result<Option<ReparsePoint>> {
     if handle.kind() == Kind::Symlink {
         let target = target_of(handle.fd())?;
-        let target = inside(&handle.path, &target).ok_or(Error::AccessDenied)?;
+        let target = inside(&handle.path(), &target).ok_or(Error::AccessDenied)?;
         return Ok(Some(ReparsePoint::Symlink(target)));
     }
     if metadata::stat_fd(handle.fd())?.reparse_tag == 0 {
