@@ -190,7 +190,10 @@ impl World {
     }
 
     fn tree(&mut self, session: SessionId) -> TreeId {
-        self.state.tree_connect(session, "data", false, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
+        self.state
+            .tree_connect(session, "data", false, FileKey::default(), |_, _| 0, self.now)
+            .map(|it| it.tree_id)
+            .unwrap()
     }
 
     fn key(&mut self, client: Client) -> RequestKey {

@@ -14,7 +14,7 @@ use wire::NtStatus;
 use wire::fscc::FileInfoClass;
 use wire::msg::{AdditionalInformation, CompletionFilter, InfoType, WatchFlags};
 
-use crate::scripted::{logged_on, tree};
+use crate::scripted::{logged_on, rename, tree};
 
 /// Clients of the share that hangs, each on a connection of its own: more than the server has threads.
 const CLIENTS: usize = 40;
@@ -201,15 +201,6 @@ impl Victim {
 
 /// FileFsFullSizeInformation (MS-FSCC 2.5.4).
 const FS_FULL_SIZE_INFORMATION: u8 = 7;
-
-/// FileRenameInformation (MS-FSCC 2.4.43).
-async fn rename(file: &File, to: &str) -> Result<(), Error> {
-    let name: Vec<u8> = to.encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let mut buffer = vec![0; 16];
-    buffer.extend(u32::try_from(name.len()).expect("a short name").to_le_bytes());
-    buffer.extend(name);
-    file.set_info(InfoType::FILE, FileInfoClass::RENAME.0, AdditionalInformation::NONE, &buffer).await
-}
 
 async fn victims(subject: &Subject) -> Vec<Victim> {
     join_all((0..CLIENTS).map(|number| Victim::new(subject, number))).await
@@ -411,9 +402,21 @@ async fn a_server_starts_and_stops_beside_a_share_that_hangs() {
     let neighbour = tree(&scene.subject, "bob", "data").await;
     scene.others_go_on(&neighbour).await;
     let session = logged_on(&scene.subject, "alice", ConnectOptions::new().expect("options")).await;
-    let refused = session.tree_connect(r"\\127.0.0.1\hung").await.map(drop).expect_err("it is not there yet");
-    assert!(refused.is(NtStatus::BAD_NETWORK_NAME), "{refused}");
-    scene.net(&["share"]).await.success();
+    // However many ask for it, one is at it.
+    let asks: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let session = session.clone();
+            tokio::spawn(async move { session.tree_connect(r"\\127.0.0.1\hung").await.map(drop) })
+        })
+        .collect();
+    scene.others_go_on(&neighbour).await;
+    for refused in join_all(asks).await {
+        let refused = refused.expect("an attempt").expect_err("it is not there yet");
+        assert!(refused.is(NtStatus::BAD_NETWORK_NAME), "{refused}");
+    }
+    assert!(scene.stuck.hanging() <= 1, "{} threads are stuck", scene.stuck.hanging());
+    let listed = scene.net(&["share"]).await.success().stdout;
+    assert!(listed.contains("hung cannot be used: its file system does not answer"), "{listed}");
     scene.stuck.release();
     let begun = Instant::now();
     let hung = loop {

@@ -7,12 +7,14 @@
 mod abuse;
 mod accounts;
 mod administration;
+mod apple;
 mod attributes;
 mod bounds;
 mod breaks;
 mod changes;
 mod control_pipe;
 mod data;
+mod disks;
 mod documents;
 mod downgrade;
 mod durability;

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, Session, Tree};
+use client::smb::{ConnectOptions, Connection, Error, File, Session, Tree};
 use testkit::Subject;
+use wire::fscc::FileInfoClass;
+use wire::msg::{AdditionalInformation, InfoType};
 
 pub(crate) fn address(subject: &Subject) -> SocketAddr {
     subject.address()
@@ -33,4 +35,13 @@ pub(crate) const DATA: &str = r"\\127.0.0.1\data";
 pub(crate) async fn tree(subject: &Subject, user: &str, share: &str) -> Tree {
     let session = logged_on(subject, user, ConnectOptions::new().expect("options")).await;
     session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await.expect("tree connect")
+}
+
+/// FileRenameInformation (MS-FSCC 2.4.43).
+pub(crate) async fn rename(file: &File, to: &str) -> Result<(), Error> {
+    let name: Vec<u8> = to.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let mut buffer = vec![0; 16];
+    buffer.extend(u32::try_from(name.len()).expect("a short name").to_le_bytes());
+    buffer.extend(name);
+    file.set_info(InfoType::FILE, FileInfoClass::RENAME.0, AdditionalInformation::NONE, &buffer).await
 }

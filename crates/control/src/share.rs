@@ -34,6 +34,9 @@ pub struct Share {
     pub special: bool,
     /// The directory on the server.
     pub path: Option<String>,
+    /// Why the directory is not there; none where it is. The share's clients are refused meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away: Option<String>,
     /// The remark.
     pub comment: String,
     /// Connections now.

@@ -103,7 +103,7 @@ fn answers() {
     fits("PageOfConnection", &Page::whole(vec![Connection::default()]));
     fits("PageOfRefusal", &Page::whole(vec![refusal()]));
     let grants = Some(vec![grant()]);
-    fits("PageOfShare", &Page::whole(vec![Share { grants, ..Share::default() }]));
+    fits("PageOfShare", &Page::whole(vec![Share { grants, away: Some(String::new()), ..Share::default() }]));
     fits("PageOfUser", &Page::whole(vec![User::default()]));
     fits("PageOfLogon", &Page::whole(vec![Logon::default()]));
     fits("ServerInfo", &ServerInfo::default());

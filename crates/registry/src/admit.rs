@@ -348,6 +348,7 @@ impl<S: Shell> State<S> {
             target: request.target,
             share: self.tree_share(requester.home.tree),
             share_id: self.trees.get(&requester.home.tree).map_or(0, |it| it.share_id),
+            root: self.trees.get(&requester.home.tree).map_or(FileKey::default(), |it| it.root),
             share_name: self.tree_share_name(requester.home.tree),
             folded: folded(&request.path),
             path: request.path,
@@ -397,7 +398,7 @@ impl<S: Shell> State<S> {
         {
             file.enter(id, &open);
             self.links.enter(key, Link::of(&open));
-            self.paths.insert((open.share_id, open.folded.clone(), id));
+            self.paths.insert(open.place(id));
             count(&self.statistics.file_opens);
         } else {
             count(&self.statistics.device_opens);

@@ -182,7 +182,7 @@ impl<S: Shell> State<S> {
             return;
         };
         Self::leave_orphans(&mut self.orphans, id, &mut open);
-        self.paths.remove(&(open.share_id, open.folded.clone(), id));
+        self.paths.remove(&open.place(id));
         open.shared.close(reason);
         self.user_opens.remove(&open.user);
         if open.of_stranger {

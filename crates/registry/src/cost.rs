@@ -33,7 +33,7 @@
 //! | losing a client's durable opens | as ending them; what is beyond a user's limit ends, the oldest first |
 //! | `set_delete_pending` | log; the pending deletes of links that another share's open replaces are handed out as a whole, to be dropped later |
 //! | `set_delete_with_own_open`, `set_delete_on_close`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
-//! | `rename`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
+//! | `rename`, `rename_streams`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
 //! | `rename`, `rename_below`: pending deletes | log for each open that moves |
 //! | `opens_below` | as many as are asked for |
 //! | `rename_stream` | opens of the stream ([`OPENS_OF_RENAMED_STREAM`](crate::limits::OPENS_OF_RENAMED_STREAM)) |

@@ -216,12 +216,12 @@ fn a_directory_is_renamed_without_a_look_at_every_open() {
         open(&mut world, client, file, |it| it.path = format!("many\\file{file}").into());
     }
     let below = open(&mut world, client, MANY, |it| it.path = "Few\\File".into());
-    let (found, steps) = cost::of(|| world.state.opens_below("data", "few", 10));
+    let (found, steps) = cost::of(|| world.state.opens_below("data", world::ROOT, "few", 10));
     assert_eq!((found, steps), (vec![below], 0));
-    let (renamed, steps) = cost::of(|| world.state.rename_below("data", "few", "other\\place"));
+    let (renamed, steps) = cost::of(|| world.state.rename_below("data", world::ROOT, "few", "other\\place"));
     assert!(renamed.rest.is_none() && steps == 1);
     assert_eq!(&*world.state.open(below).unwrap().path, "other\\place\\File");
-    let mut renamed = world.state.rename_below("data", "MANY", "all");
+    let mut renamed = world.state.rename_below("data", world::ROOT, "MANY", "all");
     let mut moved = renamed.opens.len();
     while let Some(rest) = renamed.rest {
         assert!(renamed.opens.len() <= Limits::default().work_per_hold);
@@ -229,7 +229,7 @@ fn a_directory_is_renamed_without_a_look_at_every_open() {
         moved += renamed.opens.len();
     }
     assert_eq!(moved as u64, MANY);
-    assert_eq!(world.state.opens_below("data", "all", usize::MAX).len() as u64, MANY);
+    assert_eq!(world.state.opens_below("data", world::ROOT, "all", usize::MAX).len() as u64, MANY);
     world.check();
 }
 
@@ -509,7 +509,7 @@ fn a_renamed_directory_takes_the_pending_deletes_below_along() {
     let opens: Vec<FileGlobalId> =
         (0..2).map(|_| open(&mut world, client, 1, |it| it.path = "Old\\File".into())).collect();
     world.state.set_delete_pending(opens[0], true).unwrap();
-    let _ = world.state.rename_below("data", "Old", "New");
+    let _ = world.state.rename_below("data", world::ROOT, "Old", "New");
     world.check();
     assert!(world.state.is_open_deleted(opens[1]), "by its new name");
     assert_eq!(removals_of_closes(&mut world, &opens), [0, 1]);

@@ -366,7 +366,9 @@ impl<S: Shell> State<S> {
         let durable = open.durable.as_ref().ok_or(NotFound)?;
         // An open of the first kind has no GUID, and one of either kind is reclaimed without.
         let same_guid = request.create_guid.is_none_or(|it| it == durable.create_guid.unwrap_or_default());
-        if open.home.is_some() || !same_guid || open.share_id != tree.share_id {
+        // The share may have another directory by now.
+        let same_place = (open.share_id, open.root) == (tree.share_id, tree.root);
+        if open.home.is_some() || !same_guid || !same_place {
             return Err(NotFound);
         }
         match (open.caching, request.lease) {

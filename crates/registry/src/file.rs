@@ -14,7 +14,7 @@ use crate::ranges::Ranges;
 use crate::{LeaseId, NotFound, OpenRef, RequestKey, Shell, State, cost};
 
 /// A stream of a file, the same however it is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
     /// The device.
     pub device: u64,

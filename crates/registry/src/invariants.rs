@@ -246,8 +246,7 @@ impl<S: Shell> State<S> {
         let (by_age, by_user) = (self.orphans.len(), self.orphans.by_user_len());
         ensure!((by_age, by_user) == (orphans, orphans), "the orphans differ in number");
         let files = self.opens.iter().filter(|(_, open)| open.target.file().is_some());
-        let paths: BTreeSet<PathPlace> =
-            files.map(|(id, open)| (open.share_id, open.folded.clone(), *id)).collect();
+        let paths: BTreeSet<PathPlace> = files.map(|(id, open)| open.place(*id)).collect();
         ensure!(paths == self.paths, "opens and their paths differ");
         let is_folded = |open: &Open<S>| *open.folded == *open.path.to_lowercase();
         ensure!(self.opens.values().all(is_folded), "an open is not found by its path");

@@ -46,13 +46,15 @@ impl From<NotFound> for InTheWay {
 }
 
 impl<S: Shell> State<S> {
-    /// Begins to rename what an open is of, whose name in its share is `path`, if nothing is in the way. The open's own
-    /// caching stays.
+    /// Begins to rename what an open is of, whose name in its share, below its tree connect's `root`, is `path`, if
+    /// nothing is in the way. The open's own caching stays. Opens of its streams and below it are in the way unless
+    /// `others_follow`, which is how Apple's clients want it.
     pub fn begin_move(
         &mut self,
         open: impl Into<OpenRef>,
-        share: &str,
+        (share, root): (&str, FileKey),
         path: &str,
+        others_follow: bool,
     ) -> Result<Moving, InTheWay> {
         let id = self.open_global(open.into())?;
         let own = self.opens.get(&id).ok_or(NotFound)?;
@@ -61,7 +63,10 @@ impl<S: Shell> State<S> {
         if self.caches_handle(id)? {
             return Err(InTheWay::CachedHandle);
         }
-        if self.has_open_streams(id) || is_directory && !self.opens_below(share, path, 1).is_empty() {
+        let others = || {
+            self.has_open_streams(id) || is_directory && !self.opens_below(share, root, path, 1).is_empty()
+        };
+        if !others_follow && others() {
             return Err(InTheWay::Open);
         }
         let place = (ShareKey::new(share), folded(&path.into()));

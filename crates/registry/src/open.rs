@@ -44,11 +44,13 @@ use wire::{
 use crate::caching::Caching;
 use crate::durable::Durable;
 use crate::events::EventOpen;
+use crate::paths::PathPlace;
 use crate::session::is_same_user;
 use crate::share::ShareKey;
 use crate::users::UserKey;
 use crate::{
-    AppInstance, CloseReason, ConnectionId, FileShared, Identity, Shell, State, Target, Time, UserKind,
+    AppInstance, CloseReason, ConnectionId, FileKey, FileShared, Identity, Shell, State, Target, Time,
+    UserKind,
 };
 
 pub(crate) struct Open<S: Shell> {
@@ -59,6 +61,8 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) share: ShareKey,
     /// Which of the shares that had this name: one that was removed is another than one added since.
     pub(crate) share_id: u32,
+    /// The directory that its path starts from: which of those that the share had.
+    pub(crate) root: FileKey,
     pub(crate) share_name: Arc<str>,
     pub(crate) path: Arc<str>,
     /// The path in lower case, by which it is found.
@@ -95,6 +99,11 @@ pub(crate) struct Open<S: Shell> {
 }
 
 impl<S: Shell> Open<S> {
+    /// Where it is in the index of paths.
+    pub(crate) fn place(&self, id: FileGlobalId) -> PathPlace {
+        (self.share_id, self.root, self.folded.clone(), id)
+    }
+
     /// It, as events name it.
     pub(crate) fn event(&self, file: FileGlobalId) -> EventOpen {
         EventOpen {

@@ -9,7 +9,7 @@ use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
 use crate::share::{ShareKey, ShareKind};
 use crate::users::UserKey;
-use crate::{CloseReason, LimitReached, NotFound, Shell, Standing, State, Time};
+use crate::{CloseReason, FileKey, LimitReached, NotFound, Shell, Standing, State, Time};
 
 pub(crate) struct Tree<S: Shell> {
     pub(crate) tree_id: TreeId,
@@ -17,6 +17,8 @@ pub(crate) struct Tree<S: Shell> {
     pub(crate) share: ShareKey,
     /// Which of the shares that had this name.
     pub(crate) share_id: u32,
+    /// The directory that its paths start from.
+    pub(crate) root: FileKey,
     /// Why it ends, while it is being ended, and whether durable opens outlive it.
     pub(crate) ending: Option<(CloseReason, bool)>,
     pub(crate) share_name: Arc<str>,
@@ -61,13 +63,15 @@ pub enum TreeConnectError {
 }
 
 impl<S: Shell> State<S> {
-    /// Connects a session to a share (MS-SMB2 3.3.5.7), with `Share.EncryptData` in `encrypted`. `attach` makes what
-    /// the server keeps with it.
+    /// Connects a session to a share (MS-SMB2 3.3.5.7), with `Share.EncryptData` in `encrypted`. `root` is the
+    /// directory that the share has at this time: equal paths below different ones are of different files. `attach`
+    /// makes what the server keeps with it.
     pub fn tree_connect(
         &mut self,
         session: SessionId,
         share: &str,
         encrypted: bool,
+        root: FileKey,
         attach: impl FnOnce(TreeId, TreeGlobalId) -> S::Tree,
         now: Time,
     ) -> Result<TreeInfo<S>, TreeConnectError> {
@@ -111,6 +115,7 @@ impl<S: Shell> State<S> {
             share_name: target.definition.name.clone(),
             share: key,
             share_id: target.id,
+            root,
             ending: None,
             created: now,
             opens: BTreeSet::new(),

@@ -221,6 +221,9 @@ pub(crate) const APART_REQUESTS: usize = 256;
 /// it answers; the others are.
 pub(crate) const SHARE_OPEN_WAIT: Duration = Duration::from_secs(3);
 
+/// How long a list of shares waits to learn whether their directories are there, all of them together.
+pub(crate) const SHARE_LOOK_WAIT: Duration = Duration::from_secs(1);
+
 /// How long an answer of the name service is waited for. Then who was asked for counts as unknown.
 pub(crate) const NAME_WAIT: Duration = Duration::from_secs(5);
 

@@ -379,6 +379,12 @@ impl OpenFile {
         Ok(state.times.shown(stat))
     }
 
+    /// Notes where the file is now.
+    pub(crate) fn moved(&self, path: RelativePath) {
+        self.handle.moved(&path);
+        self.state().path = path;
+    }
+
     /// Where the file is now.
     pub(crate) fn path(&self) -> RelativePath {
         self.state().path.clone()

@@ -20,11 +20,11 @@ use crate::admin::Desk;
 use crate::bulkhead::{self, Bulkhead};
 use crate::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::connection::{HeldBackLogons, InputBudget};
+use crate::directory::{self, Directory, open_directory};
 use crate::guesses::Guesses;
 use crate::limits;
 use crate::logon_log::LogonLog;
 use crate::notify::Watches;
-use crate::opening::{Opened, Openings, open_directory};
 use crate::pipes::{Deletions, PipeUsage};
 use crate::replay::Creations;
 use crate::running::Running;
@@ -54,8 +54,8 @@ pub(crate) struct Server {
     settings: RwLock<Arc<Settings>>,
     pub(crate) accounts: Accounts,
     shares: RwLock<Shares>,
-    /// Shares whose directories are being opened.
-    openings: Openings,
+    /// How the files of a share are reached.
+    open_share: Arc<OpenShare>,
     /// What keeps logons that hang from stopping everybody.
     pub(crate) logons: Arc<Bulkhead>,
     /// The same for tree connects, which may depend on groups.
@@ -95,8 +95,7 @@ pub(crate) struct Server {
 type Shares = HashMap<String, Arc<Share>>;
 
 /// How a share's files are reached: a directory of this machine, and in tests anything else.
-pub(crate) type OpenShare =
-    Box<dyn Fn(&ShareSettings) -> Result<Arc<dyn vfs::Backend>, StartError> + Send + Sync>;
+pub(crate) type OpenShare = dyn Fn(&ShareSettings) -> vfs::Result<Arc<dyn vfs::Backend>> + Send + Sync;
 
 /// What a server takes from outside that its settings do not say.
 pub(crate) struct Surroundings {
@@ -105,7 +104,7 @@ pub(crate) struct Surroundings {
     /// `ServerGuid`.
     pub(crate) guid: Guid,
     /// How it reaches the files of a share.
-    pub(crate) open_share: OpenShare,
+    pub(crate) open_share: Arc<OpenShare>,
 }
 
 /// Why settings or accounts were not changed.
@@ -162,19 +161,12 @@ impl Server {
             .and_then(|()| crate::random::fill(&mut guid))
             .map_err(|_| StartError::Random)?;
         let seed = u64::from_le_bytes(seed);
-        Self::within(
-            settings,
-            accounts,
-            Surroundings { seed, guid: Guid(guid), open_share: Box::new(open_directory) },
-        )
+        let surroundings = Surroundings { seed, guid: Guid(guid), open_share: Arc::new(open_directory) };
+        Ok(Self::within(settings, accounts, surroundings))
     }
 
     /// A server with nothing connected, in surroundings that are given.
-    pub(crate) fn within(
-        settings: Settings,
-        accounts: UserDb,
-        surroundings: Surroundings,
-    ) -> Result<Arc<Self>, StartError> {
+    pub(crate) fn within(settings: Settings, accounts: UserDb, surroundings: Surroundings) -> Arc<Self> {
         let Surroundings { seed, guid, open_share } = surroundings;
         let clock = Clock::new();
         let happened = Arc::new(Notify::new());
@@ -196,7 +188,7 @@ impl Server {
             settings: RwLock::new(Arc::new(settings)),
             accounts: Accounts::new(accounts),
             shares: RwLock::default(),
-            openings: Openings::new(open_share),
+            open_share,
             logons: Bulkhead::new("logons", limits::LOGON_PLACES),
             connects: Bulkhead::new("tree connects", limits::LOGON_PLACES),
             changing: Mutex::new(()),
@@ -216,8 +208,8 @@ impl Server {
             desk: Desk::default(),
             happened,
         });
-        server.open_shares(&server.settings())?;
-        Ok(server)
+        server.open_shares(&server.settings());
+        server
     }
 
     /// The server, for what outlives a call; none once it is over.
@@ -237,10 +229,7 @@ impl Server {
 
     /// Takes over shares, users and administrators. A share whose directory is another now is a new
     /// share: its tree connects end.
-    pub(crate) fn reload<E: From<StartError>>(
-        &self,
-        read: impl FnOnce() -> Result<(Settings, UserDb), E>,
-    ) -> Result<(), E> {
+    pub(crate) fn reload<E>(&self, read: impl FnOnce() -> Result<(Settings, UserDb), E>) -> Result<(), E> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         // What an administrator changes now would be overwritten by what was read before.
         let (mut settings, accounts) = read()?;
@@ -250,7 +239,7 @@ impl Server {
             }
         }
         let settings = Arc::new(settings);
-        self.open_shares(&settings)?;
+        self.open_shares(&settings);
         let user_sids = UserSids::load(&settings.state_directory);
         *self.user_sids.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(user_sids);
         self.accounts.replace(accounts);
@@ -270,13 +259,12 @@ impl Server {
         let before = self.settings();
         let mut after = Settings::clone(&before);
         change(&mut after)?;
-        let (shares, missing) = self.prepare_shares(&after).map_err(ChangeError::Share)?;
-        // A share that was there and cannot be opened yet is no reason not to change others.
-        let is_old = |share: &ShareSettings| before.shares.iter().any(|it| it.path == share.path);
-        if let Some(share) = missing.iter().find(|it| !is_old(it)) {
-            let error = vfs::Error::Io(std::io::ErrorKind::TimedOut.into());
-            let (name, path) = (share.name.clone(), share.path.clone());
-            return Err(ChangeError::Share(StartError::Share { name, path, error }).into());
+        let shares = self.prepare_shares(&after);
+        // One that was shared before may be away for a while; a new one is there, or a mistake.
+        let is_new = |share: &&Arc<Share>| before.shares.iter().all(|it| it.path != share.settings.path);
+        let new: Vec<_> = shares.values().filter(is_new).filter_map(|it| it.directory()).cloned().collect();
+        if let Some((missing, error)) = directory::look_for(&new).into_iter().next() {
+            return Err(ChangeError::Share(missing.refusal(error)).into());
         }
         if let Some(source) = &before.source {
             after.source = Some(keep(source, &before, &after)?);
@@ -364,69 +352,46 @@ impl Server {
         self.registry.lock("counts").counts().0 != 0
     }
 
-    /// Makes the shares be those of the settings. All of them can be opened, or nothing changes; those whose file
-    /// systems do not say are there when they are.
-    fn open_shares(&self, settings: &Settings) -> Result<(), StartError> {
-        let (shares, missing) = self.prepare_shares(settings)?;
-        for share in missing {
-            tracing::warn!(share = share.name, path = %share.path.display(), "its file system hangs; the share is not there, or goes on with the settings that it had, until it answers");
-        }
+    /// Makes the shares be those of the settings. Those whose directories are not there refuse their clients until
+    /// they are; the log says which.
+    fn open_shares(&self, settings: &Settings) {
+        let shares = self.prepare_shares(settings);
+        let directories: Vec<_> = shares.values().filter_map(|it| it.directory()).cloned().collect();
         self.replace_shares(shares);
-        Ok(())
+        directory::look_for(&directories);
     }
 
-    /// Takes in shares whose directories have been opened at last.
-    pub(crate) fn opened_late(&self) {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = self.open_shares(&self.settings()) {
-            tracing::warn!(%error, "a share is not there");
-        }
+    /// Looks whether the directories of all shares are there, in a moment.
+    pub(crate) async fn look_at_shares(&self) {
+        let shares = self.shares();
+        let directories = shares.iter().filter_map(|it| it.directory());
+        futures_util::future::join_all(directories.map(|directory| directory.look())).await;
     }
 
-    /// The shares of the settings, with their directories open, and those whose directories are not open yet.
-    fn prepare_shares(&self, settings: &Settings) -> Result<(Shares, Vec<ShareSettings>), StartError> {
+    /// The shares of the settings. What a directory was opened with goes for tree connects from now on.
+    fn prepare_shares(&self, settings: &Settings) -> Shares {
         let before = self.shares.read().unwrap_or_else(PoisonError::into_inner).clone();
         let mut after = Shares::new();
-        let (known, new): (Vec<_>, Vec<_>) =
-            settings.shares.iter().cloned().chain([ShareSettings::ipc()]).partition(|share| {
-                // What a directory was opened with goes for tree connects from now on.
-                let is_known = before.get(&share.name.to_lowercase()).is_some_and(|known| {
-                    let ShareSettings { path, name, follow_symlinks, .. } = &known.settings;
-                    (path, name, *follow_symlinks) == (&share.path, &share.name, share.follow_symlinks)
-                });
-                share.name == ShareSettings::IPC || is_known
-            });
-        for share in known {
+        for share in settings.shares.iter().cloned().chain([ShareSettings::ipc()]) {
             let key = share.name.to_lowercase();
-            let (content, bulkhead) = match before.get(&key) {
+            let known = before.get(&key).filter(|known| match &known.content {
+                ShareContent::Disk(directory) => directory.is_of(&share),
+                ShareContent::Pipes => true,
+            });
+            let (content, bulkhead) = match known {
                 Some(known) => (known.content.clone(), Arc::clone(&known.bulkhead)),
-                None => (ShareContent::Pipes, Bulkhead::new(&share.name, limits::PIPE_PLACES)),
+                None if share.name == ShareSettings::IPC => {
+                    (ShareContent::Pipes, Bulkhead::new(&share.name, limits::PIPE_PLACES))
+                }
+                None => {
+                    let bulkhead = Bulkhead::new(&share.name, limits::PLACES);
+                    let directory = Directory::new(&share, &self.open_share, &bulkhead);
+                    (ShareContent::Disk(directory), bulkhead)
+                }
             };
             after.insert(key, Arc::new(Share { settings: share, content, bulkhead }));
         }
-        let mut missing = Vec::new();
-        for (share, opened) in self.openings.open(&self.this, new) {
-            match opened {
-                Opened::Done(backend) => {
-                    let (key, bulkhead) =
-                        (share.name.to_lowercase(), Bulkhead::new(&share.name, limits::PLACES));
-                    let content = ShareContent::Disk(backend?);
-                    after.insert(key, Arc::new(Share { settings: share, content, bulkhead }));
-                }
-                Opened::Later => {
-                    // What is served of the same directory goes on as it is until then.
-                    let key = share.name.to_lowercase();
-                    if let Some(known) = before.get(&key).filter(|known| known.settings.path == share.path) {
-                        let ShareSettings { name, follow_symlinks, .. } = known.settings.clone();
-                        let settings = ShareSettings { name, follow_symlinks, ..share.clone() };
-                        let (content, bulkhead) = (known.content.clone(), Arc::clone(&known.bulkhead));
-                        after.insert(key, Arc::new(Share { settings, content, bulkhead }));
-                    }
-                    missing.push(share);
-                }
-            }
-        }
-        Ok((after, missing))
+        after
     }
 
     fn replace_shares(&self, after: Shares) -> usize {

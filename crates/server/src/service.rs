@@ -39,7 +39,7 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
-    /// A share's directory cannot be served.
+    /// A new share's directory cannot be served.
     #[error("cannot share {path:?} as {name}: {error}")]
     Share {
         /// The share's name.
@@ -109,10 +109,7 @@ impl Service {
 
     /// Takes over shares and users from the settings that `read` reads; sessions go on, tree connects to shares that
     /// are gone end. What else has changed takes a restart.
-    pub fn reload<E: From<StartError>>(
-        &self,
-        read: impl FnOnce() -> Result<(Settings, UserDb), E>,
-    ) -> Result<(), E> {
+    pub fn reload<E>(&self, read: impl FnOnce() -> Result<(Settings, UserDb), E>) -> Result<(), E> {
         self.server.reload(read)
     }
 

@@ -269,9 +269,11 @@ mod tests {
         let session = registry.create_session(connection, attach, now).unwrap().0.attached;
         let _ = registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
         let share = server.share(ShareSettings::IPC).unwrap();
-        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), AccessMask::FILE_ALL));
-        let tree =
-            registry.tree_connect(session.id(), ShareSettings::IPC, false, attach, now).unwrap().attached;
+        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), None, AccessMask::FILE_ALL));
+        let tree = registry
+            .tree_connect(session.id(), ShareSettings::IPC, false, registry::FileKey::default(), attach, now)
+            .unwrap()
+            .attached;
         let key = RequestKey { connection, id: 1 };
         let (target, path) = (Target::Pipe("srvsvc".into()), "srvsvc".into());
         let request = AdmitRequest::new(key, (session.id(), tree.id()), target, path);

@@ -376,9 +376,12 @@ impl Moving {
         server: &Arc<Server>,
         open: &Open,
         path: &vfs::RelativePath,
+        others_follow: bool,
     ) -> Result<Self, registry::InTheWay> {
-        let (share, path) = (&open.tree().share.settings.name, display_path(path));
-        let moving = server.registry.lock("begin_move").begin_move(open.file_id(), share, &path)?;
+        let place = (&*open.tree().share.settings.name, open.tree().root());
+        let path = display_path(path);
+        let moving =
+            server.registry.lock("begin_move").begin_move(open.file_id(), place, &path, others_follow)?;
         Ok(Self { server: Arc::clone(server), moving })
     }
 }

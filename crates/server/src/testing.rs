@@ -13,7 +13,6 @@ use wire::Guid;
 use crate::config::{Settings, ShareSettings};
 use crate::security::Machine;
 use crate::server::{Server, Surroundings};
-use crate::service::StartError;
 use crate::{admin, connection, service};
 
 /// A server whose clients are at the other ends of streams in memory.
@@ -45,23 +44,16 @@ impl TestServer {
         accounts: UserDb,
         seed: u64,
         open_share: impl Fn(&ShareSettings) -> vfs::Result<Arc<dyn vfs::Backend>> + Send + Sync + 'static,
-    ) -> Result<Self, StartError> {
-        let open_share = move |share: &ShareSettings| {
-            open_share(share).map_err(|error| StartError::Share {
-                name: share.name.clone(),
-                path: share.path.clone(),
-                error,
-            })
-        };
-        let surroundings = Surroundings { seed, guid: Guid([0x5e; 16]), open_share: Box::new(open_share) };
-        let server = Server::within(settings, accounts, surroundings)?;
+    ) -> Self {
+        let surroundings = Surroundings { seed, guid: Guid([0x5e; 16]), open_share: Arc::new(open_share) };
+        let server = Server::within(settings, accounts, surroundings);
         // Nothing is looked for on the disk, and nothing left there.
         let _ = server.machine.set(Machine([1, 2, 3]));
         let tasks = vec![
             tokio::spawn(service::watch_timeouts(Arc::clone(&server))),
             tokio::spawn(admin::idle::watch(Arc::clone(&server))),
         ];
-        Ok(Self { server, served: Arc::default(), ports: AtomicU16::new(FIRST_PORT), tasks })
+        Self { server, served: Arc::default(), ports: AtomicU16::new(FIRST_PORT), tasks }
     }
 
     /// Connects a client, whose end of the stream this is.
@@ -79,8 +71,8 @@ impl TestServer {
     }
 
     /// Takes over other settings and accounts, as for SIGHUP.
-    pub fn reload(&self, settings: Settings, accounts: UserDb) -> Result<(), StartError> {
-        self.server.reload(|| Ok((settings, accounts)))
+    pub fn reload(&self, settings: Settings, accounts: UserDb) {
+        let Ok(()) = self.server.reload(|| Ok::<_, std::convert::Infallible>((settings, accounts)));
     }
 
     /// How much of each kind the registry has.

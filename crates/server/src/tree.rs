@@ -4,18 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use auth::IdentityKind;
+use registry::FileKey;
 use wire::create_context::AaplServerCaps;
 use wire::{AccessMask, TreeId};
 
 use crate::bulkhead::Bulkhead;
 use crate::config::{Grant, GrantRight, Grantee, ShareSettings};
+use crate::directory::{Directory, Files};
 use crate::session::User;
 
 /// What a share gives access to.
 #[derive(Clone)]
 pub(crate) enum ShareContent {
     /// Files.
-    Disk(Arc<dyn vfs::Backend>),
+    Disk(Arc<Directory>),
     /// The named pipes: IPC$.
     Pipes,
 }
@@ -29,6 +31,14 @@ pub(crate) struct Share {
 }
 
 impl Share {
+    /// Its directory; none for IPC$.
+    pub(crate) fn directory(&self) -> Option<&Arc<Directory>> {
+        match &self.content {
+            ShareContent::Disk(directory) => Some(directory),
+            ShareContent::Pipes => None,
+        }
+    }
+
     /// What the share itself lets the user do; none: not even connect.
     pub(crate) fn access_of(&self, user: &User) -> Option<AccessMask> {
         let settings = &self.settings;
@@ -50,6 +60,8 @@ impl Share {
 pub(crate) struct Tree {
     id: TreeId,
     pub(crate) share: Arc<Share>,
+    /// What the share's directory was when this was made; none for IPC$.
+    files: Option<Arc<Files>>,
     /// `TreeConnect.MaximalAccess`.
     pub(crate) maximal_access: AccessMask,
     ended: AtomicBool,
@@ -59,9 +71,14 @@ pub(crate) struct Tree {
 
 impl Tree {
     /// A tree connect with the id the registry gave it.
-    pub(crate) fn new(id: TreeId, share: Arc<Share>, maximal_access: AccessMask) -> Self {
+    pub(crate) fn new(
+        id: TreeId,
+        share: Arc<Share>,
+        files: Option<Arc<Files>>,
+        maximal_access: AccessMask,
+    ) -> Self {
         let (ended, apple) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { id, share, maximal_access, ended, apple }
+        Self { id, share, files, maximal_access, ended, apple }
     }
 
     /// `TreeConnect.TreeId`.
@@ -76,10 +93,12 @@ impl Tree {
 
     /// The share's files; none for IPC$.
     pub(crate) fn backend(&self) -> Option<&Arc<dyn vfs::Backend>> {
-        match &self.share.content {
-            ShareContent::Disk(backend) => Some(backend),
-            ShareContent::Pipes => None,
-        }
+        self.files.as_ref()?.backend()
+    }
+
+    /// The directory that its paths start from, among those that the share has had.
+    pub(crate) fn root(&self) -> FileKey {
+        self.files.as_ref().map_or(FileKey::default(), |files| files.root())
     }
 
     /// What of Apple's extensions the client was told there is; nothing for other clients.

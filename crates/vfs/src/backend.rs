@@ -256,11 +256,22 @@ pub trait Backend: Send + Sync {
     /// Whether `handle`'s directory has no entry at all, entries that a listing leaves out counted.
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool>;
 
-    /// How much there is room for.
-    fn space(&self) -> Result<Space>;
+    /// How much there is room for in the file system that `handle` is in, which may be mounted below the root.
+    fn space(&self, handle: &dyn Handle) -> Result<Space>;
 
-    /// What the volume calls itself.
-    fn volume(&self) -> Volume;
+    /// What the file system that `handle` is in calls itself.
+    fn volume(&self, handle: &dyn Handle) -> Result<Volume>;
+
+    /// The file's id (MS-FSCC 2.4.20): another for each file of the share, the same by all its names and after a restart,
+    /// and none of those that clients have other uses for. `stat` is of `of` itself, or of an entry of that directory.
+    fn file_id(&self, _of: &dyn Handle, stat: &Stat) -> u64 {
+        stat.inode
+    }
+
+    /// Which directory is the share's root. What is mounted on it later, or made in its place, is another.
+    fn root(&self) -> Root {
+        Root::default()
+    }
 }
 
 /// Who acts: whose permissions the file system applies.
@@ -404,6 +415,17 @@ wire::bit_mask! {
         /// Security descriptors are kept.
         SECURITY = 0x400,
     }
+}
+
+/// A share's root: [`Backend::root`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Root {
+    /// Its device number.
+    pub device: u64,
+    /// Its inode number on that device.
+    pub inode: u64,
+    /// The mount through which it is seen: its options, read-only for one, go for the files below.
+    pub mount: u64,
 }
 
 /// Room on the volume, in allocation units.

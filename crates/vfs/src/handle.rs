@@ -2,6 +2,7 @@
 
 use crate::backend::Actor;
 use crate::error::Result;
+use crate::path::RelativePath;
 use crate::stat::Stat;
 use std::any::Any;
 use std::ops::Range;
@@ -141,6 +142,9 @@ pub trait Handle: Send + Sync {
     /// The descriptor for `sendfile`, where there is one that can read data.
     #[cfg(unix)]
     fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
+
+    /// Tells it that its file has been renamed, or a directory above: symlinks that it lists lead from there.
+    fn moved(&self, _path: &RelativePath) {}
 
     /// For the backend that made it.
     fn as_any(&self) -> &dyn Any;

@@ -25,7 +25,7 @@ pub mod short_name;
 pub mod stat;
 
 pub use backend::{
-    Actor, Backend, Capabilities, Complete, Identity, NamedIn, Opened, Parent, Space, Symlink, Target,
+    Actor, Backend, Capabilities, Complete, Identity, NamedIn, Opened, Parent, Root, Space, Symlink, Target,
     Volume, Wanted,
 };
 pub use error::{Error, Result};

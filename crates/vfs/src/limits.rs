@@ -48,3 +48,7 @@ pub const TUNNEL_NAMES_MAX: usize = 256;
 /// Directories that are remembered to be on the disk as they are, so that a flush of a file in them need not flush
 /// them too; beyond, all are forgotten, and the next flushes take longer.
 pub const FLUSHED_DIRECTORIES_MAX: usize = 4096;
+
+/// File systems below a share's root that are remembered by their device numbers: more than anybody mounts at a time.
+/// Where more came and went, all are asked again.
+pub(crate) const FILE_SYSTEMS_MAX: usize = 1024;

@@ -7,7 +7,7 @@ use wire::{FileAttributes, FileTime};
 pub struct Stat {
     /// The device number; with `inode` it tells whether two names are one file.
     pub device: u64,
-    /// The inode number: the `FileId` of MS-FSCC 2.4.20.
+    /// The inode number, which is the device's; [`crate::Backend::file_id`] is what clients are told.
     pub inode: u64,
     /// `EndOfFile` in bytes; 0 for directories and special files.
     pub size: u64,

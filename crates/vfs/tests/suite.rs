@@ -555,11 +555,12 @@ fn ten_thousand_entries_each_once_while_others_come() {
 #[test]
 fn the_volume_is_plausible() {
     check(|backend| {
-        let space = backend.space().unwrap();
+        let root = backend.open(&Actor::Process, &RelativePath::root(), Wanted::NOTHING).unwrap().handle;
+        let space = backend.space(&*root).unwrap();
         assert!(space.unit_bytes >= 512);
         assert!(space.total >= space.free && space.free >= space.available);
-        let volume = backend.volume();
-        assert_eq!(volume, backend.volume());
+        let volume = backend.volume(&*root).unwrap();
+        assert_eq!(volume, backend.volume(&*root).unwrap());
         assert_ne!(volume.created, FileTime::NONE);
         assert_eq!(volume.component_units_max, 255);
     });

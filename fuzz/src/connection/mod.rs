@@ -102,7 +102,7 @@ impl World {
         });
         let open =
             move |share: &ShareSettings| Ok(Arc::clone(if share.name == "data" { &data } else { &other }));
-        let server = TestServer::start(settings(0), accounts(), 7, open).unwrap();
+        let server = TestServer::start(settings(0), accounts(), 7, open);
         Self {
             server,
             faults,
@@ -143,7 +143,7 @@ impl World {
                 self.faults.set_rates(Rates { fails, tears, shortens, ..Rates::NONE });
             }
             59 => {
-                let _ = self.server.reload(settings(input.byte()), accounts());
+                self.server.reload(settings(input.byte()), accounts());
             }
             60 => {
                 self.server.end_sessions_of(["alice", "bob", ""][usize::from(input.byte()) % 3]);
@@ -552,7 +552,7 @@ impl World {
         assert_eq!(left, Counts::default(), "the clients are gone");
         assert_eq!(self.server.busy(), (0, 0), "connections or requests without a client");
         assert_eq!(self.faults.handles(), 0, "files that are open for nobody");
-        self.server.reload(settings(0), accounts()).unwrap();
+        self.server.reload(settings(0), accounts());
         self.connect(0).await;
         let tree = self.clients.last().and_then(|it| it.sessions.last()).expect("a logon as always");
         let tree = tree.tree_connect(r"\\localhost\data").await.expect("a tree connect as always");

@@ -195,9 +195,11 @@ fn shares_are_added_replaced_and_removed() {
     assert_eq!(world.state.add_share(share("DATA", None), world.now), Err(ShareExists::Duplicate));
     world.state.replace_share(share("Data", Some(1))).unwrap();
     let one = world.client(1);
-    let full = world.state.tree_connect(one.session, "data", false, |_, _| 0, world.now).err();
+    let full =
+        world.state.tree_connect(one.session, "data", false, crate::world::ROOT, |_, _| 0, world.now).err();
     assert_eq!(full, Some(TreeConnectError::ShareFull));
-    let missing = world.state.tree_connect(one.session, "none", false, |_, _| 0, world.now).err();
+    let missing =
+        world.state.tree_connect(one.session, "none", false, crate::world::ROOT, |_, _| 0, world.now).err();
     assert_eq!(missing, Some(TreeConnectError::NoSuchShare));
     let request = world.request(one, 1);
     world.open(request);
@@ -247,7 +249,8 @@ fn every_limit_refuses() {
     assert_eq!(session(&mut world, two.connection), Some(L::SessionsPerConnection));
     let peer = "[::1]:1".parse().unwrap();
     assert_eq!(world.state.add_connection(peer, 0, world.now).err(), Some(L::Connections));
-    let tree = world.state.tree_connect(one.session, "other", false, |_, _| 0, world.now).err();
+    let tree =
+        world.state.tree_connect(one.session, "other", false, crate::world::ROOT, |_, _| 0, world.now).err();
     assert_eq!(tree, Some(TreeConnectError::LimitReached(L::TreesPerSession)));
 
     let mut request = world.request(one, 1);

@@ -51,6 +51,23 @@ fn error(world: &mut World, request: &Reconnect) -> Option<ReconnectError> {
     world.state.reconnect(request, |_, attached| *attached, world.now).err()
 }
 
+/// The share has another directory by now: what is open in the one before is not in this one.
+#[test]
+fn an_open_is_not_reclaimed_below_another_directory() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = v2_with_lease(&mut world, client);
+    let open = world.open(request);
+    lose(&mut world, client);
+    let mut client = world.client(1);
+    let here = client.tree;
+    client.tree =
+        world.tree_at(client.session, "data", registry::FileKey { device: 7, ..crate::world::ROOT });
+    assert_eq!(error(&mut world, &back_v2(client, &open)), Some(ReconnectError::NotFound));
+    client.tree = here;
+    assert_eq!(error(&mut world, &back_v2(client, &open)), None);
+}
+
 #[test]
 fn durability_takes_handle_caching() {
     let mut world = World::new();
@@ -481,8 +498,11 @@ fn breaks_of_what_is_open_in_an_encrypted_share_are_sealed() {
         let newer = world.connect(1);
         one.session = world.logon(newer, 1);
         one.connection = newer;
-        one.tree =
-            world.state.tree_connect(one.session, "data", encrypted, |_, _| 0, world.now).unwrap().tree_id;
+        one.tree = world
+            .state
+            .tree_connect(one.session, "data", encrypted, crate::world::ROOT, |_, _| 0, world.now)
+            .unwrap()
+            .tree_id;
         let mut leased = world.request(one, 1);
         leased.lease = lease(5, RWH);
         world.open(leased);

@@ -3,7 +3,7 @@
 use registry::{Admission, AdmitRequest, BreakKind, InTheWay, LockElement, Refused, Replay, ReplayError};
 use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
 
-use crate::world::{Client, NONE, R, RH, RW, RWH, World, file_key, guid, lease, lease_v2};
+use crate::world::{Client, NONE, R, RH, ROOT, RW, RWH, World, file_key, guid, lease, lease_v2};
 
 fn of_path(world: &mut World, client: Client, file: u64, path: &str) -> AdmitRequest {
     let request = world.request(client, file);
@@ -23,10 +23,10 @@ fn nobody_caches_a_handle_again_before_the_rename() {
     let mut request = world.request(two, 1);
     request.lease = lease(7, RH);
     let again = world.open(request);
-    let begun = world.state.begin_move(renamer.file_id, "DATA", "dir\\File1");
+    let begun = world.state.begin_move(renamer.file_id, ("DATA", ROOT), "dir\\File1", false);
     assert_eq!(begun.err(), Some(InTheWay::CachedHandle), "granted since the others were broken");
     assert!(!world.close(&again).dropped.is_empty());
-    let moving = world.state.begin_move(renamer.file_id, "DATA", "dir\\File1").unwrap();
+    let moving = world.state.begin_move(renamer.file_id, ("DATA", ROOT), "dir\\File1", false).unwrap();
 
     assert!(world.state.is_moving("data", "DIR\\file1") && !world.state.is_moving("other", "dir\\file1"));
     for path in ["dir\\file1", "DIR\\FILE1", "dir\\file1\\below", "dir\\file1:stream"] {
@@ -61,7 +61,7 @@ fn what_is_open_below_or_beside_is_in_the_way() {
     let directory = world.open(AdmitRequest { is_directory: true, ..directory });
     let below = world.request(two, 2);
     let below = world.open(below);
-    let begin = |world: &mut World| world.state.begin_move(directory.file_id, "data", "dir");
+    let begin = |world: &mut World| world.state.begin_move(directory.file_id, ("data", ROOT), "dir", false);
     assert_eq!(begin(&mut world).err(), Some(InTheWay::Open));
     assert_eq!(world.state.caching_of_file(below.global_id), Some(NONE));
     assert!(!world.close(&below).dropped.is_empty());

@@ -195,11 +195,35 @@ fn a_rename_shows_in_every_open_and_below_a_directory() {
 
     world.state.rename(first.file_id, "dir\\renamed").unwrap();
     assert_eq!(&*world.state.open(second.file_id).unwrap().path, "dir\\renamed");
-    assert_eq!(world.state.opens_below("DATA", "DIR", 9), [first.global_id, second.global_id]);
-    assert!(world.state.opens_below("other", "dir", 9).is_empty());
-    world.state.rename_below("data", "dir", "elsewhere\\deep");
+    assert_eq!(
+        world.state.opens_below("DATA", crate::world::ROOT, "DIR", 9),
+        [first.global_id, second.global_id]
+    );
+    assert!(world.state.opens_below("other", crate::world::ROOT, "dir", 9).is_empty());
+    world.state.rename_below("data", crate::world::ROOT, "dir", "elsewhere\\deep");
     assert_eq!(&*world.state.open(first.file_id).unwrap().path, "elsewhere\\deep\\renamed");
     assert_eq!(&*world.state.open(beside.file_id).unwrap().path, "dirty\\file");
+}
+
+/// A disk that is mounted on a share's directory brings other files under the same paths.
+#[test]
+fn a_rename_is_below_the_directory_that_the_share_had() {
+    let mut world = World::new();
+    let before = world.client(1);
+    let mut since = world.client(2);
+    let disk = registry::FileKey { device: 7, ..crate::world::ROOT };
+    since.tree = world.tree_at(since.session, "data", disk);
+    let request = world.request(before, 1);
+    let old = world.open(request);
+    assert!(world.state.opens_below("data", disk, "dir", 9).is_empty());
+    let mut request = world.request(since, 2);
+    request.path = "dir\\file1".into();
+    let new = world.open(request);
+    assert_eq!(world.state.opens_below("data", disk, "dir", 9), [new.global_id]);
+    world.state.rename_below("data", disk, "dir", "moved");
+    assert_eq!(&*world.state.open(old.file_id).unwrap().path, "dir\\file1");
+    assert_eq!(&*world.state.open(new.file_id).unwrap().path, "moved\\file1");
+    world.check();
 }
 
 #[test]
@@ -306,7 +330,7 @@ fn a_renamed_link_is_deleted_by_its_new_name() {
     let moved = world.state.rename(two.file_id, "dir\\new").unwrap();
     assert!(moved.opens.contains(&asked), "the open that asked hears of it, though it has ended");
     // Nor need the one that renamed it still be there.
-    let moved = world.state.rename_by_path(file_key(1), "data", "dir\\new", "dir\\newer");
+    let moved = world.state.rename_by_path(file_key(1), "data", crate::world::ROOT, "dir\\new", "dir\\newer");
     assert_eq!(moved.opens.len(), 2);
     assert_eq!(&*world.state.open(two.file_id).unwrap().path, "dir\\newer");
     assert!(world.state.is_open_deleted(two.file_id));

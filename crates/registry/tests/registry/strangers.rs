@@ -10,7 +10,7 @@ use registry::{
 };
 use wire::SessionId;
 
-use crate::world::{Bench, World, identity, share};
+use crate::world::{Bench, ROOT, World, identity, share};
 
 fn small() -> Limits {
     Limits { connections: 64, strangers_per_address: 8, sessions: 32, ..Limits::default() }
@@ -246,7 +246,7 @@ fn tree_connects_and_opens_are_bounded_for_strangers_and_kept_for_administrators
     let (connection, _) = connected(&mut world, "192.0.2.1");
     let (stranger, _) = valid(&mut world, connection, anonymous()).ok().unwrap();
     let connect = |world: &mut World, session| {
-        let tree = world.state.tree_connect(session, "data", false, |_, _| 0, world.now);
+        let tree = world.state.tree_connect(session, "data", false, crate::world::ROOT, |_, _| 0, world.now);
         world.check();
         tree.err()
     };
@@ -302,7 +302,8 @@ fn one_user_leaves_half_of_everything_to_others() {
     for _ in 0..7 {
         world.tree(client.session, "data");
     }
-    let refused = world.state.tree_connect(client.session, "data", false, |_, _| 0, world.now);
+    let refused =
+        world.state.tree_connect(client.session, "data", false, crate::world::ROOT, |_, _| 0, world.now);
     assert_eq!(refused.err(), Some(TreeConnectError::LimitReached(LimitReached::Trees)));
     world.tree(other.session, "data");
     let mut opens = Vec::new();
@@ -324,7 +325,7 @@ fn who_becomes_an_administrator_or_is_none_any_more_has_the_places_of_one_or_not
     let mut world = World::with(Limits { trees: 32, ..small() });
     let (one, other) = (world.client(1), world.client(2));
     let connect = |world: &mut World, session| {
-        let connected = world.state.tree_connect(session, "data", false, |_, _| 0, world.now);
+        let connected = world.state.tree_connect(session, "data", false, ROOT, |_, _| 0, world.now);
         world.check();
         connected.err()
     };

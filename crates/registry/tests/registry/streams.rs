@@ -42,6 +42,34 @@ fn locks_and_leases_follow_a_renamed_stream() {
 }
 
 #[test]
+fn streams_go_along_with_their_file() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = world.request(client, 1);
+    let base = world.open(request);
+    let mut request = stream(&mut world, client, 7);
+    request.path = "dir\\FILE1:Stream".into();
+    let one = world.open(request);
+    // By another name of the file, and of another file.
+    let mut request = stream(&mut world, client, 8);
+    request.path = "dir\\link:other".into();
+    let linked = world.open(request);
+    let mut request = world.request(client, 2);
+    request.target = Target::File(FileKey { stream: 7, ..file_key(2) });
+    request.path = "dir\\file1:stale".into();
+    let stale = world.open(request);
+    world.state.rename(base.file_id, "new\\name").unwrap();
+    let moved = world.state.rename_streams(key(0), "data", crate::world::ROOT, "dir\\file1", "new\\name");
+    assert_eq!((moved.opens.len(), moved.rest.is_none()), (1, true));
+    for (open, path) in
+        [(&one, "new\\name:Stream"), (&linked, "dir\\link:other"), (&stale, "dir\\file1:stale")]
+    {
+        assert_eq!(&*world.state.open(open.file_id).unwrap().path, path);
+    }
+    world.check();
+}
+
+#[test]
 fn a_stream_that_is_open_is_not_replaced() {
     let mut world = World::new();
     let client = world.client(1);

@@ -34,6 +34,9 @@ pub(crate) const RH: LeaseState = LeaseState(3);
 pub(crate) const RW: LeaseState = LeaseState(5);
 pub(crate) const RWH: LeaseState = LeaseState(7);
 
+/// The directory of every share.
+pub(crate) const ROOT: FileKey = FileKey { device: 1, inode: 2, stream: 0 };
+
 pub(crate) struct World {
     pub(crate) state: State<Bench>,
     pub(crate) now: Time,
@@ -94,7 +97,12 @@ impl World {
     }
 
     pub(crate) fn tree(&mut self, session: SessionId, share: &str) -> TreeId {
-        self.state.tree_connect(session, share, false, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
+        self.tree_at(session, share, ROOT)
+    }
+
+    /// A tree connect to a share that has another directory at this time.
+    pub(crate) fn tree_at(&mut self, session: SessionId, share: &str, root: FileKey) -> TreeId {
+        self.state.tree_connect(session, share, false, root, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
     }
 
     pub(crate) fn key(&mut self, client: Client) -> RequestKey {

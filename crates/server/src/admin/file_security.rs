@@ -1,6 +1,8 @@
 //! Security descriptors of files (MS-SRVS 3.1.4.35, 3.1.4.36): those who may see all see those of all files; else, and
 //! to change one, it takes what it takes through the share.
 
+use std::sync::Arc;
+
 use wire::msg::AdditionalInformation;
 use wire::security::SecurityDescriptor;
 use wire::{AccessMask, NtStatus};
@@ -8,10 +10,11 @@ use wire::{AccessMask, NtStatus};
 use vfs::{Actor, Backend, Opened, RelativePath, Wanted};
 
 use super::{Caller, Ended, Error, Right, audit, may};
+use crate::directory::Files;
 use crate::security::{self, Subject};
 use crate::server::Server;
 use crate::session::User;
-use crate::tree::{Share, ShareContent};
+use crate::tree::Share;
 
 /// The parts of a file's descriptor that `which` names.
 pub(crate) fn file_security(
@@ -33,7 +36,8 @@ fn file_security_now(
 ) -> Result<SecurityDescriptor, Error> {
     let opened = if may(caller, Right::ReadFiles) {
         let share = server.share(share).ok_or(Error::NoSuchShare)?;
-        open(backend(&share)?, &Actor::Process, &relative(path)?)?
+        let files = files(&share)?;
+        open(backend(&files)?, &Actor::Process, &relative(path)?)?
     } else {
         open_with(server, caller, share, path, security::needed(which, false))?.0
     };
@@ -79,7 +83,8 @@ fn open_with<'a>(
 ) -> Result<(Opened, &'a User), Error> {
     let user = caller.session_user.as_deref().ok_or(Error::AccessDenied)?;
     let share = server.share(share).ok_or(Error::NoSuchShare)?;
-    let backend = backend(&share)?;
+    let files = files(&share)?;
+    let backend = backend(&files)?;
     let through_share = share.access_of(user).ok_or(Error::AccessDenied)?;
     let path = relative(path)?;
     let opened = open(backend, &user.actor, &path)?;
@@ -101,11 +106,14 @@ fn open(backend: &dyn Backend, actor: &Actor, path: &RelativePath) -> Result<Ope
     })
 }
 
-fn backend(share: &Share) -> Result<&dyn Backend, Error> {
-    match &share.content {
-        ShareContent::Disk(backend) => Ok(&**backend),
-        ShareContent::Pipes => Err(Error::NotSupported),
-    }
+/// What the share's directory is now.
+fn files(share: &Share) -> Result<Arc<Files>, Error> {
+    let directory = share.directory().ok_or(Error::NotSupported)?;
+    directory.find().map_err(|_| Error::FileNotFound)
+}
+
+fn backend(files: &Files) -> Result<&dyn Backend, Error> {
+    files.backend().map(|backend| &**backend).ok_or(Error::FileNotFound)
 }
 
 fn relative(path: &str) -> Result<RelativePath, Error> {

@@ -37,7 +37,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Command::NEGOTIATE => negotiate::handle(request, answer),
         Command::SESSION_SETUP => session_setup::handle(request, answer).await,
         Command::LOGOFF => logoff::handle(request, answer),
-        Command::TREE_CONNECT => tree_connect::handle(request, answer),
+        Command::TREE_CONNECT => tree_connect::handle(request, answer).await,
         Command::TREE_DISCONNECT => tree_disconnect::handle(request, answer),
         Command::CREATE => create::handle(request, answer).await,
         Command::CLOSE => close::handle(request, answer).await,

@@ -164,8 +164,13 @@ impl Listing {
             };
             // A name that is short enough needs no other.
             let short_name = other_short_name(&entry.name).unwrap_or_default();
-            let shown =
-                DirectoryEntry { apple: place.apple_attributes(&entry), ..on_the_wire(&entry, &short_name) };
+            let file_id = entry.stat.as_ref().map_or(0, |stat| place.backend.file_id(place.directory, stat));
+            let shown = DirectoryEntry {
+                apple: place.apple_attributes(&entry),
+                file_id,
+                file_id_128: u128::from(file_id).to_le_bytes(),
+                ..on_the_wire(&entry, &short_name)
+            };
             match writer.append(&shown) {
                 Appended::Written if single => break,
                 Appended::Written => {}
@@ -331,8 +336,6 @@ fn on_the_wire<'a>(entry: &'a Entry, short_name: &'a str) -> DirectoryEntry<'a> 
         attributes: stat.attributes,
         ea_size: entry.ea_size,
         reparse_tag: stat.reparse_tag,
-        file_id: stat.inode,
-        file_id_128: u128::from(stat.inode).to_le_bytes(),
         ..DirectoryEntry::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use auth::IdentityKind;
-use registry::Standing;
+use registry::{FileKey, Standing};
 use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse};
 use wire::{Dialect, NtStatus};
 
@@ -15,14 +15,14 @@ use crate::session::Session;
 use crate::tree::{Share, ShareContent, Tree};
 
 /// Handles TREE_CONNECT.
-pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let server = &request.connection.server;
     let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
     let asked = TreeConnectRequest::decode(request.message).map_err(malformed)?;
     let path = asked.path.to_string().map_err(malformed)?;
     let name = share_name(&path).ok_or(NtStatus::INVALID_PARAMETER)?;
     let session = Arc::clone(request.session()?);
-    let (share, tree) = connect(server, &session, name)?;
+    let (share, tree) = connect(server, &session, name).await?;
     session.remember_tree(Arc::clone(&tree));
     // Anonymous callers and guests get no further than this to a share that does not take them.
     if matches!(share.content, ShareContent::Disk(_)) {
@@ -53,8 +53,13 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     Ok(NtStatus::SUCCESS)
 }
 
-/// Connects a session to the share of this name, as it is served now.
-fn connect(server: &Server, session: &Session, name: &str) -> Result<(Arc<Share>, Arc<Tree>), NtStatus> {
+/// Connects a session to the share of this name, as it is served now, and to the directory that it has now. One whose
+/// directory is not there is answered as one that is not there itself, as Windows and Samba do.
+async fn connect(
+    server: &Server,
+    session: &Session,
+    name: &str,
+) -> Result<(Arc<Share>, Arc<Tree>), NtStatus> {
     let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     for _ in 0..LOOKS {
@@ -65,11 +70,16 @@ fn connect(server: &Server, session: &Session, name: &str) -> Result<(Arc<Share>
             return Err(NtStatus::ACCESS_DENIED);
         }
         let maximal_access = share.access_of(&user).ok_or(NtStatus::ACCESS_DENIED)?;
-        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), maximal_access));
+        let files = match share.directory() {
+            Some(directory) => Some(directory.connect().await.ok_or(NtStatus::BAD_NETWORK_NAME)?),
+            None => None,
+        };
+        let root = files.as_ref().map_or(FileKey::default(), |files| files.root());
+        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), files, maximal_access));
         let ShareSettings { name, encrypt, .. } = &share.settings;
         let connected = server.while_served(&share, || {
             let mut registry = server.registry.lock("tree_connect");
-            registry.tree_connect(session.id(), name, *encrypt, attach, server.now())
+            registry.tree_connect(session.id(), name, *encrypt, root, attach, server.now())
         });
         if let Some(connected) = connected {
             let tree = connected.map_err(crate::status::of_tree_refusal)?.attached;

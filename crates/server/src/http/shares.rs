@@ -17,6 +17,7 @@ use crate::server::Server;
 
 pub(super) async fn list(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<Share>> {
     let right = right(&caller);
+    look(&server, right).await;
     let shares = admin::shares(&server, &caller, right)?;
     Ok(Json(Page::whole(shares.iter().map(|it| seen(&server, it, right)).collect())))
 }
@@ -28,6 +29,7 @@ pub(super) async fn get(
 ) -> Answer<Share> {
     let name = named(name)?;
     let right = right(&caller);
+    look(&server, right).await;
     Ok(Json(seen(&server, &admin::share(&server, &caller, &name, right)?, right)))
 }
 
@@ -37,6 +39,13 @@ fn right(caller: &Caller) -> Right {
         Right::ReadShares
     } else {
         Right::BrowseShares
+    }
+}
+
+/// Looks whether the shares' directories are there, for those who are told.
+async fn look(server: &Server, right: Right) {
+    if right == Right::ReadShares {
+        server.look_at_shares().await;
     }
 }
 

@@ -131,6 +131,7 @@ pub(super) fn share(server: &Server, share: &ShareSnapshot) -> Share {
         kind: kind(definition.kind),
         special: definition.hidden,
         path: Some(definition.path.to_string()).filter(|it| !it.is_empty()),
+        away: served.as_ref().and_then(|it| it.directory()).and_then(|it| it.away()),
         comment: definition.remark.to_string(),
         uses: Some(saturated(share.uses)),
         uses_max: definition.max_uses,

@@ -42,7 +42,7 @@ impl World {
         settings.shares.push(crate::config::ShareSettings::new("data".into(), "/nonexistent/data".into()));
         let mut accounts = UserDb::default();
         accounts.add("alice", 60_001, PASSWORD, FileTime::from_unix(1_700_000_000, 0)).unwrap();
-        let server = TestServer::start(settings, accounts, seed, move |_| Ok(Arc::clone(&backend))).unwrap();
+        let server = TestServer::start(settings, accounts, seed, move |_| Ok(Arc::clone(&backend)));
         Self { server, files, faults }
     }
 
@@ -416,17 +416,21 @@ fn is_told(error: &Error) -> bool {
 
 async fn run(seed: u64, rates: Rates, clients: usize) {
     let world = World::new(seed);
-    let scripts = (0..clients).map(|number| {
+    let mut connected = Vec::new();
+    for number in 0..clients {
+        let (connection, tree) = world.client().await;
+        let directory = format!("client{number}");
+        let made = CreateParameters {
+            disposition: CreateDisposition::OPEN_IF,
+            ..CreateParameters::directory(&directory)
+        };
+        tree.create(&made).await.unwrap().close().await.unwrap();
+        connected.push((number, connection, tree, directory));
+    }
+    world.faults.set_rates(rates);
+    let scripts = connected.into_iter().map(|(number, connection, tree, directory)| {
         let world = &world;
         async move {
-            let (connection, tree) = world.client().await;
-            let directory = format!("client{number}");
-            let made = CreateParameters {
-                disposition: CreateDisposition::OPEN_IF,
-                ..CreateParameters::directory(&directory)
-            };
-            tree.create(&made).await.unwrap().close().await.unwrap();
-            world.faults.set_rates(rates);
             let random = seed.wrapping_mul(31).wrapping_add(u64::try_from(number).unwrap());
             let mut client = Client { world, tree, directory, random, open: Vec::new() };
             let mut good = 0;

@@ -32,8 +32,7 @@ fn accounts() -> UserDb {
 
 #[tokio::test]
 async fn a_session_has_the_standing_that_the_settings_in_force_give() {
-    let server =
-        TestServer::start(settings(&[], &[], &[]), accounts(), 1, |_| Err(vfs::Error::NotFound)).unwrap();
+    let server = TestServer::start(settings(&[], &[], &[]), accounts(), 1, |_| Err(vfs::Error::NotFound));
     let (from, to) = tokio::io::split(server.connect());
     let connection = Connection::over(from, to, ConnectOptions::new().unwrap());
     connection.negotiate().await.unwrap();

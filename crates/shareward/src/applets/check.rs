@@ -26,7 +26,8 @@ SHAREWARD CHECK
     about: "\
 Reads a configuration file and the users file it names, and says all that is
 wrong: in the file with line and column, and what would not work, as shared
-directories, users, groups and Unix accounts that are not there.
+directories, users, groups and Unix accounts that are not there. A server runs
+without a directory that is not there: its share can be used once it is.
 Without FILE, it is the conventional one that `shareward serve` reads.
 
 Exit codes: 0 good; 1 something is wrong.

@@ -41,6 +41,9 @@ sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
     about: "\
 Lists the shares of this server, shows one, makes one, changes one, or deletes
 one. Changes are kept in the server's configuration file, with its comments.
+A share whose directory is not there, for a disk that is not mounted, is listed
+as one that cannot be used, with the reason; its clients are refused until the
+directory is there.
 
   sharename=path  shares the directory under this name
   /GRANT          what a user may do, or with @ a group; may be given several
@@ -190,9 +193,20 @@ fn list(options: &Options, format: Format, console: &mut Console) -> Result<(), 
         text.push_str(&row(&share.name, share.path.as_deref().unwrap_or_default(), &share.comment));
         text.push('\n');
     }
+    let away: String = shares.iter().filter_map(away).collect();
+    if !away.is_empty() {
+        text.push('\n');
+        text.push_str(&away);
+    }
     console.write(&text);
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
+}
+
+/// What is to be said of a share whose directory is not there.
+fn away(share: &Share) -> Option<String> {
+    let why = clean_line(share.away.as_deref()?);
+    Some(format!("{} cannot be used: {why}\n", clean_line(&share.name)))
 }
 
 /// NET's row: what does not fit its column pushes the next one to a line of its own.
@@ -247,6 +261,7 @@ fn show(
     let text = [
         lines("Share name", std::slice::from_ref(&share.name)),
         lines("Path", &[share.path.clone().unwrap_or_default()]),
+        share.away.iter().map(|why| lines("Unavailable", std::slice::from_ref(why))).collect(),
         lines("Remark", std::slice::from_ref(&share.comment)),
         lines("Maximum users", &[limit]),
         lines("Users", &users),

@@ -12,6 +12,7 @@ use crate::error::Result;
 use crate::handle::{
     DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr,
 };
+use crate::path::RelativePath;
 use crate::stat::Stat;
 
 /// An open file whose calls fail as the [`Faults`] say.
@@ -38,6 +39,10 @@ impl Drop for FaultyHandle {
 }
 
 impl Handle for FaultyHandle {
+    fn moved(&self, path: &RelativePath) {
+        self.inner.moved(path);
+    }
+
     fn stat(&self) -> Result<Stat> {
         self.faults.call("stat", || self.inner.stat())
     }

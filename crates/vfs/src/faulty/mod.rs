@@ -16,6 +16,7 @@ use crate::backend::{
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::path::RelativePath;
+use crate::stat::Stat;
 
 pub use faults::{Faults, Rates};
 use handle::FaultyHandle;
@@ -184,11 +185,16 @@ impl Backend for FaultyBackend {
         self.faults.call("is_empty_directory", || self.inner.is_empty_directory(handle))
     }
 
-    fn space(&self) -> Result<Space> {
-        self.faults.call("space", || self.inner.space())
+    fn space(&self, handle: &dyn Handle) -> Result<Space> {
+        let handle = inner(handle)?;
+        self.faults.call("space", || self.inner.space(handle))
     }
 
-    fn volume(&self) -> Volume {
-        self.inner.volume()
+    fn volume(&self, handle: &dyn Handle) -> Result<Volume> {
+        self.inner.volume(inner(handle)?)
+    }
+
+    fn file_id(&self, of: &dyn Handle, stat: &Stat) -> u64 {
+        inner(of).map_or(stat.inode, |of| self.inner.file_id(of, stat))
     }
 }

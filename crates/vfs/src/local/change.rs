@@ -56,7 +56,7 @@ pub(super) fn create_file(
     initialize(&fd, Kind::File, attributes, &mut making)
         .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
-    let made = finish(root, actor, fd, wanted, true, joined(&parent.path, &leaf))?;
+    let made = finish(root, actor, fd, wanted, true, joined(&parent.path(), &leaf))?;
     completed(root, actor, parent, &leaf, made, complete)
 }
 
@@ -99,7 +99,7 @@ pub(super) fn create_directory(
     initialize(&fd, Kind::Directory, attributes, &mut making)
         .inspect_err(|_| undo(root, actor, &change, &leaf, fd.as_fd()))?;
     drop(lock);
-    let made = finish(root, actor, fd, Wanted::READ, true, joined(&directory.path, &leaf))?;
+    let made = finish(root, actor, fd, Wanted::READ, true, joined(&directory.path(), &leaf))?;
     completed(root, actor, directory, &leaf, made, complete)
 }
 
@@ -125,7 +125,7 @@ pub(super) fn rename(
     let old = verified(root, &source, &source_path, from_name, handle)?;
     let mut new = Entry::locked(target, to_name)?;
     drop(guard);
-    let (old_path, new_path) = (joined(&source_path, &old.leaf), joined(&to.path, &new.leaf));
+    let (old_path, new_path) = (joined(&source_path, &old.leaf), joined(&to.path(), &new.leaf));
     let is_below = new_path.strip_prefix(old_path.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
     if is_below {
         return Err(Error::AccessDenied);
@@ -160,7 +160,7 @@ pub(super) fn rename(
         }
     }
     note_removal(root, &source, &old.leaf);
-    Ok(names::decode_path(&joined(&to.path, &new.leaf)))
+    Ok(names::decode_path(&joined(&to.path(), &new.leaf)))
 }
 
 /// Links what `handle` has open.
@@ -181,7 +181,7 @@ pub(super) fn link(
     let guard = root.credentials.assume(actor)?;
     let new = Entry::locked(&change, name)?;
     drop(guard);
-    let path = names::decode_path(&joined(&to.path, &new.leaf));
+    let path = names::decode_path(&joined(&to.path(), &new.leaf));
     if new.raw.is_none() {
         let _guard = root.credentials.assume(actor)?;
         link_at(handle, &change, &new.leaf)?;
@@ -243,7 +243,7 @@ pub(super) fn rename_stream(
         Some(to_stream) => stream::rename(handle, from_stream, to_stream, may_replace)?,
         None => stream::become_data(handle, from_stream)?,
     }
-    Ok(names::decode_path(&handle.path))
+    Ok(names::decode_path(&handle.path()))
 }
 
 /// The name on disk of a `path` whose last component is free in a locked directory: its own, or the one that it

@@ -20,6 +20,8 @@ pub(super) struct LocalCursor {
     root: Arc<Root>,
     actor: Actor,
     fd: OwnedFd,
+    /// The device that the directory is on.
+    device: u64,
     /// The directory's path on disk, for symlinks.
     path: Vec<u8>,
     /// `/proc/self/fd/N/`, then room for a name: extended attributes have no call relative to a directory.
@@ -46,9 +48,10 @@ impl LocalCursor {
         Ok(Self {
             root: Arc::clone(&handle.root),
             actor: handle.actor.clone(),
-            path: handle.path.clone(),
+            path: handle.path(),
             proc_prefix: proc_path.len(),
             proc_path,
+            device: handle.inode().0,
             fd,
             state: State::Dot,
             batch: Vec::new(),
@@ -124,6 +127,18 @@ impl LocalCursor {
         Ok(Some(stat))
     }
 
+    /// Gets to know the file system of an entry that is in another one than the directory, for its id.
+    fn note_file_system(&self, name: &[u8], stat: &Stat) {
+        if stat.device == self.device || self.root.file_systems.known(stat.device).is_some() {
+            return;
+        }
+        // One that cannot be opened has an id all the same, which may change with a restart.
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        if let Ok(fd) = rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
+            let _ = self.root.file_systems.key(stat.device, fd.as_fd());
+        }
+    }
+
     fn ea_size(&mut self, name: &[u8]) -> u32 {
         xattr::ea_size_at(self.proc_path_of(name))
     }
@@ -177,6 +192,9 @@ impl DirectoryCursor for LocalCursor {
                     EntryWanted::Name => None,
                     EntryWanted::Stat | EntryWanted::Full => Some(self.stat_dots(name == "..")?),
                 };
+                if let Some(stat) = &stat {
+                    self.note_file_system(name.as_bytes(), stat);
+                }
                 return Ok(Some(Entry { name: name.to_owned(), stat, ea_size: 0 }));
             }
             let Some(disk) = self.next_name()? else { return Ok(None) };
@@ -187,6 +205,7 @@ impl DirectoryCursor for LocalCursor {
                 EntryWanted::Name => return Ok(Some(Entry { name, stat: None, ea_size: 0 })),
                 EntryWanted::Stat | EntryWanted::Full => {
                     if let Some(stat) = self.stat(&disk)? {
+                        self.note_file_system(&disk, &stat);
                         let counts = wanted == EntryWanted::Full && metadata::has_attributes(stat.kind);
                         let ea_size = if counts { self.ea_size(&disk) } else { 0 };
                         return Ok(Some(Entry { name, stat: Some(stat), ea_size }));

@@ -96,7 +96,7 @@ pub(super) fn open_in(
     entry.existing()?;
     let fd = open_entry(directory.fd(), &entry.leaf, OFlags::PATH, Mode::empty())?;
     let raw = statx_fd(fd.as_fd())?;
-    let disk = joined(&directory.path, &entry.leaf);
+    let disk = joined(&directory.path(), &entry.leaf);
     if metadata::kind(&raw) != Kind::Symlink {
         drop(guard);
         making::wait_for(root, fd.as_fd())?;

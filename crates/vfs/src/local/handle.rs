@@ -10,6 +10,7 @@ use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr};
 use crate::limits::ALLOCATED_RANGES_MAX;
+use crate::path::RelativePath;
 use crate::stat::{DERIVED_ATTRIBUTES, Kind, SETTABLE_ATTRIBUTES, Stat};
 use rustix::fs::{
     Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
@@ -20,7 +21,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use wire::{AccessMask, FileAttributes, FileTime};
 
 /// Set-user-id and set-group-id.
@@ -37,8 +38,8 @@ pub(super) struct LocalHandle {
     /// The symlink that has taken the place of what was opened.
     replaced: OnceLock<Target>,
     wanted: Wanted,
-    /// The path on disk at the time of the open: where symlinks in a listing start from.
-    pub(super) path: Vec<u8>,
+    /// The path on disk: where symlinks in a listing start from.
+    path: RwLock<Vec<u8>>,
     pub(super) actor: Actor,
     /// Cleared once the file system says that it cannot tell cached data from data on disk.
     nowait: AtomicBool,
@@ -75,12 +76,17 @@ impl LocalHandle {
             inode,
             replaced: OnceLock::new(),
             wanted,
-            path,
+            path: RwLock::new(path),
             actor: actor.clone(),
             nowait: AtomicBool::new(true),
             clears_set_ids: root.credentials.is_privileged() && !root.credentials.is_all_powerful(actor),
             end: writes.then(|| End::of(inode)),
         }
+    }
+
+    /// The path on disk, as far as the server knows.
+    pub(super) fn path(&self) -> Vec<u8> {
+        self.path.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -144,7 +150,7 @@ impl LocalHandle {
     pub(super) fn duplicate(&self, actor: &Actor, wanted: Wanted) -> Result<Self> {
         let fd = rustix::io::fcntl_dupfd_cloexec(self.fd(), 0)?;
         let stat = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default());
-        Ok(Self::new(&self.root, fd, wanted, false, &stat, self.path.clone(), actor))
+        Ok(Self::new(&self.root, fd, wanted, false, &stat, self.path(), actor))
     }
 
     /// The same file opened again for data, by right of who opened this.
@@ -157,7 +163,7 @@ impl LocalHandle {
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
         let fd = rustix::fs::open(xattr::proc_path(self.fd()), flags, Mode::empty())?;
         let stat = metadata::stat_fd(fd.as_fd())?;
-        Ok(Self::new(&self.root, fd, wanted, true, &stat, self.path.clone(), &self.actor))
+        Ok(Self::new(&self.root, fd, wanted, true, &stat, self.path(), &self.actor))
     }
 
     /// Moves the modification time to now.
@@ -205,9 +211,16 @@ impl LocalHandle {
 }
 
 impl Handle for LocalHandle {
+    fn moved(&self, path: &RelativePath) {
+        // One that was made of a name on disk can be one again.
+        if let Ok(disk) = names::encode_path(path.as_str()) {
+            *self.path.write().unwrap_or_else(PoisonError::into_inner) = disk;
+        }
+    }
+
     fn stat(&self) -> Result<Stat> {
         if self.kind() == Kind::Symlink {
-            return Ok(link::stat(&self.root, &self.path, &statx_fd(self.fd())?));
+            return Ok(link::stat(&self.root, &self.path(), &statx_fd(self.fd())?));
         }
         metadata::stat_fd(self.fd())
     }
@@ -532,7 +545,7 @@ impl Handle for LocalHandle {
 
 impl std::fmt::Debug for LocalHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("LocalHandle").field(&names::decode_path(&self.path)).finish()
+        f.debug_tuple("LocalHandle").field(&names::decode_path(&self.path())).finish()
     }
 }
 

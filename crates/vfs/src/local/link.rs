@@ -113,7 +113,7 @@ pub(super) fn complete(stat: &mut Stat, read: impl FnOnce() -> Result<Option<Vec
 pub(super) fn reparse_point(handle: &LocalHandle) -> Result<Option<ReparsePoint>> {
     if handle.kind() == Kind::Symlink {
         let target = target_of(handle.fd())?;
-        let target = inside(&handle.path, &target).ok_or(Error::AccessDenied)?;
+        let target = inside(&handle.path(), &target).ok_or(Error::AccessDenied)?;
         return Ok(Some(ReparsePoint::Symlink(target)));
     }
     if metadata::stat_fd(handle.fd())?.reparse_tag == 0 {
@@ -132,7 +132,7 @@ pub(super) fn set_data(handle: &LocalHandle, data: Option<&[u8]>) -> Result<()> 
             data.first_chunk().is_some_and(|tag| u32::from_le_bytes(*tag) == ReparseTag::SYMLINK.0);
         if is_symlink {
             // One that leads out of the share is told to nobody.
-            kept_target(&handle.path, data)?;
+            kept_target(&handle.path(), data)?;
         }
         xattr::set(handle.fd(), xattr::REPARSE, data)?;
     }

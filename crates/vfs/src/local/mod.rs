@@ -11,6 +11,7 @@ mod directory;
 mod dosattrib;
 mod end;
 mod entry;
+mod file_system;
 mod flush;
 mod folded;
 mod handle;
@@ -28,12 +29,13 @@ mod tunnel;
 mod xattr;
 
 use crate::backend::{
-    Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
+    self, Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
 };
 use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::limits::COMPONENT_UNITS_MAX;
 use crate::path::RelativePath;
+use crate::stat::Stat;
 use credentials::Credentials;
 use resolve::{Root, statx_fd};
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
@@ -48,8 +50,8 @@ use wire::{FileAttributes, FileTime};
 pub struct LocalBackend {
     root: Arc<Root>,
     capabilities: Capabilities,
-    serial: u32,
     created: FileTime,
+    mount: u64,
 }
 
 /// How a local share behaves.
@@ -105,9 +107,9 @@ impl LocalBackend {
             capabilities |= Capabilities::REPARSE_POINTS | Capabilities::SYMLINKS;
         }
         let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
+        let mount = resolve::mount(fd.as_fd())?;
         let root = Arc::new(Root::new(fd, Credentials::current()?, options)?);
-        let serial = serial(root.device, root.inode);
-        Ok(Self { root, capabilities, serial, created })
+        Ok(Self { root, capabilities, created, mount })
     }
 }
 
@@ -235,8 +237,8 @@ impl Backend for LocalBackend {
         directory::is_empty(change::own(handle)?.fd())
     }
 
-    fn space(&self) -> Result<Space> {
-        let stat = rustix::fs::fstatvfs(&self.root.fd)?;
+    fn space(&self, handle: &dyn Handle) -> Result<Space> {
+        let stat = rustix::fs::fstatvfs(change::own(handle)?.fd())?;
         let (unit, total, free, available) = (stat.f_frsize, stat.f_blocks, stat.f_bfree, stat.f_bavail);
         let read_only = stat.f_flag.contains(StatVfsMountFlags::RDONLY);
         match u32::try_from(unit) {
@@ -245,15 +247,38 @@ impl Backend for LocalBackend {
         }
     }
 
-    fn volume(&self) -> Volume {
-        Volume {
-            serial: self.serial,
+    fn volume(&self, handle: &dyn Handle) -> Result<Volume> {
+        let handle = change::own(handle)?;
+        let (device, _) = handle.inode();
+        let key = self.root.file_systems.key(device, handle.fd())?;
+        // Two shares of one file system are two volumes, as two drives are.
+        let of_root = if device == self.root.device { self.root.inode } else { 0 };
+        Ok(Volume {
+            serial: serial(key, of_root),
             label: self.root.options.label.clone(),
             created: self.created,
             file_system: self.root.options.file_system.clone(),
             component_units_max: u32::try_from(COMPONENT_UNITS_MAX).unwrap_or(u32::MAX),
-        }
+        })
     }
+
+    fn file_id(&self, of: &dyn Handle, stat: &Stat) -> u64 {
+        let own = change::own(of).ok().filter(|own| own.inode().0 == stat.device);
+        self.root.file_id(stat.device, stat.inode, own.map(|own| own.fd()))
+    }
+
+    fn root(&self) -> backend::Root {
+        backend::Root { device: self.root.device, inode: self.root.inode, mount: self.mount }
+    }
+}
+
+/// Looks whether a directory could be a share's root now. It is neither opened nor, where that is for
+/// autofs(5) to do, mounted.
+pub fn look(root: &Path) -> Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::open(root, flags, Mode::empty())?;
+    let needed = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
+    if handle::permits(fd.as_fd(), needed) { Ok(()) } else { Err(Error::AccessDenied) }
 }
 
 /// The name that the wire shows for a name on disk.
@@ -276,8 +301,8 @@ pub fn is_temporary_name(disk: &[u8]) -> bool {
     change::is_temporary_name(disk)
 }
 
-/// A serial number from what identifies the root (FNV-1a).
-fn serial(device: u64, inode: u64) -> u32 {
-    let bytes = device.to_le_bytes().into_iter().chain(inode.to_le_bytes());
+/// A serial number from what tells the file system and the root apart from others (FNV-1a).
+fn serial(file_system: u64, inode: u64) -> u32 {
+    let bytes = file_system.to_le_bytes().into_iter().chain(inode.to_le_bytes());
     bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

@@ -51,7 +51,7 @@ pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: W
             (rustix::fs::open(xattr::proc_path(handle.fd()), flags, Mode::empty())?, true)
         }
     };
-    let again = finish(root, actor, fd, wanted, has_data, handle.path.clone())?;
+    let again = finish(root, actor, fd, wanted, has_data, handle.path())?;
     if !again.stat.is_same_file(&opened.stat) {
         return Err(Error::Replaced);
     }
@@ -61,7 +61,7 @@ pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: W
 /// The file itself, without access to data.
 pub(super) fn file_of(actor: &Actor, file: &LocalHandle) -> Result<Opened> {
     let handle = file.duplicate(actor, Wanted::NOTHING)?;
-    let (path, stat) = (names::decode_path(&handle.path), handle.stat()?);
+    let (path, stat) = (names::decode_path(&handle.path()), handle.stat()?);
     Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
 }
 
@@ -215,7 +215,7 @@ fn open_base(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Result<Loc
 
 /// Makes a handle of a stream of an open file.
 pub(super) fn finish_stream(base: LocalHandle, name: String, wanted: Wanted) -> Result<Opened> {
-    let path = names::decode_path(&base.path);
+    let path = names::decode_path(&base.path());
     let handle = LocalStream::new(base, &name, wanted)?;
     let stat = handle.stat()?;
     Ok(Opened { handle: Arc::new(handle), path, stream: Some(name), stat })

@@ -1,6 +1,7 @@
 //! From names to files: every step is openat2 below the share's root, so nothing leads out of it.
 
 use super::credentials::Credentials;
+use super::file_system::{self, FileSystems};
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::tunnel::Tunnel;
 use super::{LocalOptions, folded, names};
@@ -19,6 +20,7 @@ pub(super) struct Root {
     pub(super) credentials: Credentials,
     pub(super) options: LocalOptions,
     pub(super) tunnel: Tunnel,
+    pub(super) file_systems: FileSystems,
 }
 
 /// A directory of a share with its lock, for those who change entries.
@@ -66,7 +68,22 @@ impl Root {
             credentials,
             options,
             tunnel: Tunnel::default(),
+            file_systems: FileSystems::default(),
         })
+    }
+
+    /// The id that clients know a file by; `fd` is of some file in its file system, or `None` where that was asked for
+    /// before.
+    pub(super) fn file_id(&self, device: u64, inode: u64, fd: Option<BorrowedFd<'_>>) -> u64 {
+        if device == self.device && file_system::is_plain(inode) {
+            return inode;
+        }
+        let key = match fd {
+            Some(fd) => self.file_systems.key(device, fd).ok(),
+            None if device == self.device => self.file_systems.key(device, self.fd.as_fd()).ok(),
+            None => self.file_systems.known(device),
+        };
+        file_system::file_id(key.unwrap_or(device), inode)
     }
 
     /// Opens a path on disk below the root, exactly as it is spelled; the empty path is the root.
@@ -194,6 +211,13 @@ pub(super) fn directory_key(fd: BorrowedFd<'_>) -> std::result::Result<InodeKey,
 /// Metadata of an open file, however it was opened.
 pub(super) fn statx_fd(fd: BorrowedFd<'_>) -> std::result::Result<Statx, Errno> {
     statx(fd, b"", AtFlags::EMPTY_PATH)
+}
+
+/// The mount through which an open file is seen; zero where the kernel does not tell (before Linux 5.8).
+pub(super) fn mount(fd: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
+    let raw = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
+    let is_told = StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::MNT_ID);
+    Ok(if is_told { raw.stx_mnt_id } else { 0 })
 }
 
 /// Metadata of a name in a directory.

@@ -11,6 +11,7 @@ use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{DirectoryCursor, Handle, PosixPermissions, SetTimes, StreamInfo, Xattr};
 use crate::limits::XATTR_VALUE_BYTES_MAX;
+use crate::path::RelativePath;
 use crate::stat::{Kind, Stat};
 use rustix::fs::Access;
 use std::any::Any;
@@ -252,6 +253,10 @@ impl Drop for LocalStream {
 }
 
 impl Handle for LocalStream {
+    fn moved(&self, path: &RelativePath) {
+        self.base.moved(path);
+    }
+
     fn stat(&self) -> Result<Stat> {
         let mut stat = self.base.stat()?;
         let Some(data) = self.data()? else { return Ok(stat) };

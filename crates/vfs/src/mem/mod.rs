@@ -369,20 +369,20 @@ impl Backend for MemBackend {
         Ok(own(handle)?.node.read().children.is_empty())
     }
 
-    fn space(&self) -> Result<Space> {
+    fn space(&self, _handle: &dyn Handle) -> Result<Space> {
         let total = MEM_FILE_BYTES_MAX.div_euclid(UNIT_BYTES);
         let unit_bytes = u32::try_from(UNIT_BYTES).map_err(|_| Error::NotSupported)?;
         Ok(Space { unit_bytes, total, free: total, available: total, read_only: false })
     }
 
-    fn volume(&self) -> Volume {
-        Volume {
+    fn volume(&self, _handle: &dyn Handle) -> Result<Volume> {
+        Ok(Volume {
             serial: 0x6d65_6d00,
             label: "memory".to_owned(),
             created: self.root.read().created,
             file_system: "NTFS".to_owned(),
             component_units_max: u32::try_from(COMPONENT_UNITS_MAX).unwrap_or(u32::MAX),
-        }
+        })
     }
 }
 

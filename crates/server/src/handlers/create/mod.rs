@@ -307,6 +307,13 @@ fn act(
     Ok(Opened { open, granted, maximal_access, action: resolved.action, stat })
 }
 
+/// What tells the file apart (MS-SMB2 2.2.14.2.9), as queries and listings do.
+fn disk_id(opened: &Opened) -> Option<DiskId> {
+    let (backend, file) = (opened.open.tree().backend()?, opened.open.file()?);
+    let volume_id = backend.volume(&*file.handle).ok()?.serial.into();
+    Some(DiskId { file_id: backend.file_id(&*file.handle, &opened.stat), volume_id })
+}
+
 /// Writes the answer (MS-SMB2 3.3.5.9, last part).
 fn respond(
     request: &mut Request<'_>,
@@ -320,7 +327,7 @@ fn respond(
         maximal_access: extras
             .maximal_access
             .then_some(MaximalAccess { status: NtStatus::SUCCESS, access: opened.maximal_access }),
-        disk_id: extras.disk_id.then_some(DiskId { file_id: stat.inode, volume_id: stat.device }),
+        disk_id: extras.disk_id.then(|| disk_id(opened)).flatten(),
         durable: extras.durable == Some(DurableGranted::V1),
         durable_v2: durable::answer_v2(extras.durable),
         lease: extras.lease.as_ref().and_then(|asked| granted_lease(asked, &opened.granted)),

@@ -183,15 +183,12 @@ fn object_id(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
     let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
     let pair = |low: u64, high: u64| Guid((u128::from(high) << 64 | u128::from(low)).to_le_bytes());
-    let object_id = pair(stat.inode, stat.device);
+    let volume = backend.volume(&*file.handle).map_err(|error| of_vfs(&error))?;
+    let birth_volume_id = pair(volume.serial.into(), volume.created.0);
+    let object_id = pair(backend.file_id(&*file.handle, &stat), volume.serial.into());
     let mut output = Vec::new();
-    ObjectIdBuffer {
-        object_id,
-        birth_volume_id: pair(backend.volume().serial.into(), stat.device),
-        birth_object_id: object_id,
-        domain_id: Guid::default(),
-    }
-    .encode(&mut output);
+    ObjectIdBuffer { object_id, birth_volume_id, birth_object_id: object_id, domain_id: Guid::default() }
+        .encode(&mut output);
     done(output)
 }
 

@@ -66,7 +66,7 @@ impl Subject<'_> {
         Ok(match class {
             FileInfoClass::BASIC => encode_fixed(&basic(&self.stat()?), out, max),
             FileInfoClass::STANDARD => encode_fixed(&self.standard(&self.stat()?), out, max),
-            FileInfoClass::INTERNAL => encode_fixed(&internal(&self.stat()?), out, max),
+            FileInfoClass::INTERNAL => encode_fixed(&self.internal()?, out, max),
             FileInfoClass::EA => encode_fixed(&self.ea()?, out, max),
             FileInfoClass::ACCESS => encode_fixed(&self.access(), out, max),
             FileInfoClass::POSITION => encode_fixed(&self.position(), out, max),
@@ -166,7 +166,7 @@ impl Subject<'_> {
         Ok(AllInfo {
             basic: basic(&stat),
             standard: self.standard(&stat),
-            internal: internal(&stat),
+            internal: self.internal()?,
             ea: self.ea()?,
             access: self.access(),
             position: self.position(),
@@ -177,10 +177,16 @@ impl Subject<'_> {
 
     fn id(&self) -> Result<IdInfo, NtStatus> {
         let backend = self.open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+        let volume = backend.volume(&*self.file.handle).map_err(|error| of_vfs(&error))?;
         Ok(IdInfo {
-            volume_serial: backend.volume().serial.into(),
-            file_id: u128::from(self.stat()?.inode).to_le_bytes(),
+            volume_serial: volume.serial.into(),
+            file_id: u128::from(self.internal()?.index_number).to_le_bytes(),
         })
+    }
+
+    fn internal(&self) -> Result<InternalInfo, NtStatus> {
+        let backend = self.open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+        Ok(InternalInfo { index_number: backend.file_id(&*self.file.handle, &self.stat()?) })
     }
 
     fn xattrs(&self) -> Result<Vec<Xattr>, NtStatus> {
@@ -238,10 +244,6 @@ fn basic(stat: &Stat) -> BasicInfo {
         changed: stat.changed,
         attributes: stat.attributes,
     }
-}
-
-fn internal(stat: &Stat) -> InternalInfo {
-    InternalInfo { index_number: stat.inode }
 }
 
 fn network_open(stat: &Stat) -> NetworkOpenInfo {

@@ -1,6 +1,6 @@
 //! SMB2_0_INFO_FILESYSTEM: MS-SMB2 3.3.5.20.2, MS-FSA 2.1.5.13, MS-FSCC 2.5.
 
-use vfs::{Backend, Capabilities, Space};
+use vfs::{Backend, Capabilities, Handle, Volume};
 use wire::fscc::fs_info::{
     FsAttributeInfo, FsAttributes, FsControlInfo, FsDeviceInfo, FsFullSizeInfo, FsObjectIdInfo,
     FsSectorSizeInfo, FsSizeInfo, FsVolumeInfo,
@@ -14,30 +14,33 @@ use crate::handlers::put_output;
 use crate::open::Open;
 use crate::status::of_vfs;
 
-/// Answers with one class of the share's file system.
+/// Answers with one class of the file system that the open is in.
 pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let class = FsInfoClass(query.file_info_class);
     let max = query.output_buffer_length as usize;
-    let fit = put_output(answer, |out| match open.tree().backend() {
-        Some(backend) => {
+    let fit = put_output(answer, |out| match (open.tree().backend(), open.file()) {
+        (Some(backend), Some(file)) => {
             let read_only_share = open.tree().share.settings.read_only;
-            encode(&**backend, read_only_share, class, out, max)
+            encode(&**backend, &*file.handle, read_only_share, class, out, max)
         }
-        None => encode_pipes(class, out, max),
+        _ => encode_pipes(class, out, max),
     })?;
     super::status(fit)
 }
 
 fn encode(
     backend: &dyn Backend,
+    handle: &dyn Handle,
     read_only_share: bool,
     class: FsInfoClass,
     out: &mut Vec<u8>,
     max: usize,
 ) -> Result<Fit, NtStatus> {
+    let volume = || backend.volume(handle).map_err(|error| of_vfs(&error));
+    let space = || backend.space(handle).map_err(|error| of_vfs(&error));
     Ok(match class {
         FsInfoClass::VOLUME => {
-            let volume = backend.volume();
+            let volume = volume()?;
             let info = FsVolumeInfo {
                 created: volume.created,
                 serial: volume.serial,
@@ -47,7 +50,7 @@ fn encode(
             info.encode(out, max)
         }
         FsInfoClass::SIZE => {
-            let space = space(backend)?;
+            let space = space()?;
             let (sectors_per_unit, bytes_per_sector) = sectors(space.unit_bytes);
             encode_fixed(
                 &FsSizeInfo {
@@ -61,7 +64,7 @@ fn encode(
             )
         }
         FsInfoClass::FULL_SIZE => {
-            let space = space(backend)?;
+            let space = space()?;
             let (sectors_per_unit, bytes_per_sector) = sectors(space.unit_bytes);
             encode_fixed(
                 &FsFullSizeInfo {
@@ -81,8 +84,8 @@ fn encode(
             max,
         ),
         FsInfoClass::ATTRIBUTE => {
-            let volume = backend.volume();
-            let read_only = read_only_share || space(backend)?.read_only;
+            let volume = volume()?;
+            let read_only = read_only_share || space()?.read_only;
             let info = FsAttributeInfo {
                 attributes: attributes(backend.capabilities(), read_only),
                 maximum_component_length: volume.component_units_max,
@@ -113,7 +116,7 @@ fn encode(
             max,
         ),
         FsInfoClass::OBJECT_ID => encode_fixed(
-            &FsObjectIdInfo { object_id: object_id(backend), ..FsObjectIdInfo::default() },
+            &FsObjectIdInfo { object_id: object_id(&volume()?), ..FsObjectIdInfo::default() },
             out,
             max,
         ),
@@ -127,10 +130,6 @@ fn encode_pipes(class: FsInfoClass, out: &mut Vec<u8>, max: usize) -> Result<Fit
     }
     let info = FsDeviceInfo { device_type: FsDeviceInfo::NAMED_PIPE, characteristics: 0 };
     Ok(encode_fixed(&info, out, max))
-}
-
-fn space(backend: &dyn Backend) -> Result<Space, NtStatus> {
-    backend.space().map_err(|error| of_vfs(&error))
 }
 
 /// An allocation unit as sectors, where it is a multiple of the usual one.
@@ -177,8 +176,7 @@ fn attributes(capabilities: Capabilities, read_only: bool) -> FsAttributes {
 }
 
 /// A name of the volume that is the same across restarts.
-fn object_id(backend: &dyn Backend) -> Guid {
-    let volume = backend.volume();
+fn object_id(volume: &Volume) -> Guid {
     let mut id = [0; 16];
     let bytes = volume.created.0.to_le_bytes().into_iter().chain(volume.serial.to_le_bytes());
     id.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);

@@ -157,7 +157,7 @@ fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> R
 fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let space = backend.space().map_err(|error| of_vfs(&error))?;
+    let space = backend.space(&*file.handle).map_err(|error| of_vfs(&error))?;
     let cluster = u64::from(space.unit_bytes);
     let rounded = bytes.checked_next_multiple_of(cluster).ok_or(NtStatus::INVALID_PARAMETER)?;
     let size = file.handle.size().map_err(|error| of_vfs(&error))?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use registry::{Effects, FileKey, InTheWay, Readiness, Renamed};
 use vfs::{Opened, Parent, RelativePath};
+use wire::create_context::AaplServerCaps;
 use wire::fscc::named_info::RenameInfo;
 use wire::fscc::{SmbPath, StreamName};
 use wire::{AccessMask, LeaseState, NtStatus, ShareAccess};
@@ -42,7 +43,7 @@ pub(super) async fn rename(
         return Err(NtStatus::ACCESS_DENIED);
     }
     clear_handles(request, open).await?;
-    if file.is_directory {
+    if file.is_directory && !lets_opens_follow(open) {
         clear_below(request, open, &from).await?;
     }
     let given = give_name(request, open, file, &to, replace, NameChange::Rename).await?;
@@ -144,7 +145,7 @@ async fn give_name(
         // Waiting gave others time to move it.
         let from = file.path();
         let begun = match change {
-            NameChange::Rename => Moving::begin(server, open, &from).map(Some),
+            NameChange::Rename => Moving::begin(server, open, &from, lets_opens_follow(open)).map(Some),
             NameChange::Link => Ok(None),
         };
         let moving = match begun {
@@ -175,6 +176,12 @@ async fn give_name(
         }
     }
     Err(last)
+}
+
+/// Whether its client expects of a rename what POSIX says of it: macOS keeps files open that it renames, and those below
+/// a directory that it renames. What is open goes on by the new name, as it does on Samba, which asks nobody for caches.
+fn lets_opens_follow(open: &Open) -> bool {
+    open.tree().apple() != AaplServerCaps::NONE
 }
 
 /// Whether the name that the file was opened by is to be deleted.
@@ -226,10 +233,10 @@ async fn clear_below(
     open: &Open,
     directory: &RelativePath,
 ) -> Result<(), NtStatus> {
-    let share = open.tree().share.settings.name.clone();
+    let (share, root) = (open.tree().share.settings.name.clone(), open.tree().root());
     let directory = display_path(directory);
     let below = |request: &Request<'_>, limit| {
-        request.connection.server.registry.lock("rename").opens_below(&share, &directory, limit)
+        request.connection.server.registry.lock("rename").opens_below(&share, root, &directory, limit)
     };
     let found = below(request, OPENS_BELOW);
     for id in &found {
@@ -340,25 +347,28 @@ fn all_renamed(server: &Server, first: Renamed<SmbShell>) -> Vec<Arc<Open>> {
 /// Lets every open that the rename has moved know where it is now.
 fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePath, to: &RelativePath) {
     let (old, new) = (display_path(from), display_path(to));
-    let share = &open.tree().share.settings.name;
+    let (share, root) = (&open.tree().share.settings.name, open.tree().root());
     let server = &request.connection.server;
     // An administrator may have ended the open meanwhile; others know the file by the old name all the same.
     let key = file.handle.stat().map(|stat| file_key(&stat, None));
+    let of_streams = key.as_ref().ok().copied();
     let itself = {
         let mut registry = server.registry.lock("rename");
         let renamed = registry.rename(open.file_id(), &new);
-        renamed.or_else(|_| key.map(|key| registry.rename_by_path(key, share, &old, &new)))
+        renamed.or_else(|_| key.map(|key| registry.rename_by_path(key, share, root, &old, &new)))
     };
     let renamed = itself.map(|first| all_renamed(server, first)).unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot tell other opens of a renamed file; they know it by its old name");
         Vec::new()
     });
-    let below = if file.is_directory {
-        let first = server.registry.lock("rename").rename_below(share, &old, &new);
+    let mut below = of_streams.map_or_else(Vec::new, |key| {
+        let first = server.registry.lock("rename").rename_streams(key, share, root, &old, &new);
         all_renamed(server, first)
-    } else {
-        Vec::new()
-    };
+    });
+    if file.is_directory {
+        let first = server.registry.lock("rename").rename_below(share, root, &old, &new);
+        below.extend(all_renamed(server, first));
+    }
     let what = name_change(file);
     if from.parent() == to.parent() {
         server.changed(open, from, NotifyAction::RENAMED_OLD_NAME, what);
@@ -370,25 +380,24 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
     if file.is_directory {
         server.watches.renamed(open.tree(), from, to);
     }
-    {
-        let mut state = file.state();
-        state.path = to.clone();
-        state.renamed = true;
-    }
+    file.moved(to.clone());
+    file.state().renamed = true;
     for other in renamed.iter().filter_map(|other| other.file()) {
-        other.state().path = to.clone();
+        other.moved(to.clone());
     }
     for other in below.iter().filter_map(|other| other.file()) {
-        let mut state = other.state();
-        if let Some(path) = rebased(&state.path, from, to) {
-            state.path = path;
+        if let Some(path) = rebased(&other.path(), from, to) {
+            other.moved(path);
         }
     }
 }
 
-/// The path that `path`, below `from`, has below `to`.
+/// The path that `path`, which is `from` or below it, has when `from` is `to`; none of another.
 fn rebased(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
     let rest = path.as_str().strip_prefix(from.as_str())?;
+    if !rest.is_empty() && !rest.starts_with('/') {
+        return None;
+    }
     let moved = RelativePath::new(format!("{}{rest}", to.as_str())).ok()?;
     match path.stream() {
         Some(stream) => moved.with_stream(stream).ok(),
@@ -427,5 +436,7 @@ mod tests {
         let moved = rebased(&path("a/b/c").with_stream("s").unwrap(), &path("a/b"), &path("x")).unwrap();
         assert_eq!((moved.as_str(), moved.stream()), ("x/c", Some("s")));
         assert_eq!(rebased(&path("z/c"), &path("a/b"), &path("x")), None);
+        // One that has moved already.
+        assert_eq!(rebased(&path("ab/c"), &path("a"), &path("ab")), None);
     }
 }
