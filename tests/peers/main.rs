@@ -34,6 +34,7 @@ mod remote;
 mod reparse;
 mod rogue;
 mod roles;
+mod samr;
 mod scripted;
 mod settings;
 mod shares;
