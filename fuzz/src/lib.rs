@@ -30,7 +30,7 @@ pub use logon::{logon, tokens};
 pub use logons::logons;
 pub use registry::registry;
 pub use replay::{replay, smoke};
-pub use rpc::{lsarpc, rpc_client, rpc_server, srvsvc, wkssvc};
+pub use rpc::{lsarpc, rpc_client, rpc_server, samr, srvsvc, wkssvc};
 pub use security::security;
 pub use servers::servers;
 pub use smb::{smb_body, smb_frame};
@@ -53,6 +53,7 @@ pub const TARGETS: &[Target] = &[
     ("registry", registry),
     ("rpc_client", rpc_client),
     ("rpc_server", rpc_server),
+    ("samr", samr),
     ("security", security),
     ("servers", servers),
     ("smb_body", smb_body),

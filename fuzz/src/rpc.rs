@@ -107,6 +107,11 @@ pub fn lsarpc(data: &[u8]) {
     call!(lsarpc, wire::NtStatus::ACCESS_DENIED, data);
 }
 
+/// A call for accounts or with a new password, as for [`srvsvc`].
+pub fn samr(data: &[u8]) {
+    call!(samr, wire::NtStatus::ACCESS_DENIED, data);
+}
+
 /// One PDU: what is read is written so that it reads the same.
 fn pdu(octets: &[u8]) {
     let Some(Ok(header)) = octets.first_chunk::<HEADER_LEN>().map(Header::decode) else { return };

@@ -41,6 +41,7 @@ mod remote;
 mod reparse;
 mod rogue;
 mod roles;
+mod samr;
 mod scripted;
 mod settings;
 mod shares;

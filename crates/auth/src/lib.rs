@@ -17,6 +17,7 @@ pub mod initiator;
 pub mod kdf;
 pub mod limits;
 pub mod ntlm;
+pub mod password_change;
 pub mod preauth;
 pub mod random;
 mod refusal;

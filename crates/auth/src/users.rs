@@ -318,8 +318,13 @@ impl UserDb {
 
     /// Sets the password of an account.
     pub fn set_password(&mut self, name: &str, password: &str, now: FileTime) -> Result<(), ChangeError> {
+        self.set_nt_hash(name, nt_hash(password), now)
+    }
+
+    /// Sets the password of an account, of which only the NT hash is known.
+    pub fn set_nt_hash(&mut self, name: &str, hash: [u8; 16], now: FileTime) -> Result<(), ChangeError> {
         self.change(name, |user| {
-            user.nt_hash = Some(nt_hash(password));
+            user.nt_hash = Some(hash);
             user.flags.set('N', false);
             user.last_change = now;
         })

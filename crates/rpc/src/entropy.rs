@@ -3,7 +3,9 @@
 use wire::NtStatus;
 use wire::security::Sid;
 
-use crate::ndr::{BufferSized, Container, ContextHandle, CountedArray, Enum16, SizedBuffer, UnicodeString};
+use crate::ndr::{
+    BufferSized, Container, ContextHandle, CountedArray, Enum16, OldLargeInteger, SizedBuffer, UnicodeString,
+};
 use crate::uuid::Uuid;
 use crate::win32::Win32Error;
 
@@ -126,6 +128,12 @@ impl<T: Any> Any for CountedArray<T> {
 impl Any for Enum16 {
     fn any(from: &mut Entropy<'_>) -> Self {
         Self(Any::any(from))
+    }
+}
+
+impl Any for OldLargeInteger {
+    fn any(from: &mut Entropy<'_>) -> Self {
+        Self(i64::from_le_bytes(std::array::from_fn(|_| from.octet())))
     }
 }
 

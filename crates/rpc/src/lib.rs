@@ -1,8 +1,8 @@
-//! DCE/RPC PDUs, NDR20 and the interfaces srvsvc, wkssvc and lsarpc: pure.
+//! DCE/RPC PDUs, NDR20 and the interfaces srvsvc, wkssvc, lsarpc and samr: pure.
 //!
 //! From the outside in: [`association`] is the server's end of a pipe and [`client`] the other; both
 //! speak [`pdu`]s. What a call carries is a stub, which [`ndr`] reads and writes; the calls themselves
-//! are declared once, for both directions, in [`srvsvc`], [`wkssvc`] and [`lsarpc`].
+//! are declared once, for both directions, in [`srvsvc`], [`wkssvc`], [`lsarpc`] and [`samr`].
 //!
 //! Nothing here knows sessions, files or sockets, waits, or tells the time.
 #![forbid(unsafe_code)]
@@ -31,6 +31,7 @@ pub mod limits;
 pub mod lsarpc;
 pub mod pdu;
 pub mod revision;
+pub mod samr;
 pub mod srvsvc;
 pub mod uuid;
 pub mod win32;

@@ -159,6 +159,17 @@ pub(crate) const LOOKUP_NAMES_MAX: usize = 1000;
 /// STATUS_INVALID_PARAMETER.
 pub(crate) const LOOKUP_SIDS_MAX: usize = 20_480;
 
+/// Handles to objects of MS-SAMR that one open of a pipe has: clients open accounts one after the other. Beyond:
+/// STATUS_INSUFFICIENT_RESOURCES.
+pub(crate) const SAM_HANDLES_MAX: usize = 256;
+
+/// Names or RIDs looked up with one call of MS-SAMR, which is what it allows (MS-SAMR 3.1.5.11.2). Beyond:
+/// STATUS_INVALID_PARAMETER.
+pub(crate) const SAM_LOOKUPS_MAX: usize = 1000;
+
+/// Bytes of accounts that one call of MS-SAMR lists, as far as the client wants as many; more with the next call.
+pub(crate) const SAM_LIST_BYTES_MAX: usize = 1 << 20;
+
 /// Handles to the policy that one open of a pipe has. Clients have one or two. Beyond: STATUS_INSUFFICIENT_RESOURCES.
 pub(crate) const POLICY_HANDLES_MAX: usize = 64;
 

@@ -32,7 +32,13 @@ pub fn smbclient(subject: &Subject, user: &User, share: &str, options: &[&str], 
 
 /// Runs `commands` of rpcclient (separated by `;`) over `ncacn_np`.
 pub fn rpcclient(subject: &Subject, user: &User, commands: &str) -> Output {
+    rpcclient_with(subject, user, &[], commands)
+}
+
+/// The same, with more options than the usual ones.
+pub fn rpcclient_with(subject: &Subject, user: &User, options: &[&str], commands: &str) -> Output {
     let mut command = samba_tool("rpcclient", subject);
+    command.args(options);
     command.arg("127.0.0.1").arg("-p").arg(subject.port().to_string());
     command.arg("-U").arg(user.credentials()).arg("-c").arg(commands);
     run(command, b"", PEER_MAX)
@@ -44,6 +50,27 @@ pub fn net_rpc(subject: &Subject, user: &User, arguments: &[&str]) -> Output {
     let address = forward_445(subject).to_string();
     let mut command = samba_tool("net", subject);
     command.arg("rpc").args(arguments).args(["-S", &address, "-U"]).arg(user.credentials());
+    run(command, b"", PEER_MAX)
+}
+
+/// Lets a user change their own password with smbpasswd. As [`net_rpc`], it needs port 445.
+pub fn smbpasswd(subject: &Subject, user: &User, new: &str) -> Output {
+    let address = forward_445(subject).to_string();
+    let scratch = subject.scratch();
+    let mut command = Command::new("smbpasswd");
+    command.args(["-c", "/dev/null", "-s", "-r", &address, "-U", &user.name]).current_dir(&scratch);
+    command.env("HOME", &scratch);
+    run(command, format!("{}\n{new}\n{new}\n", user.password).as_bytes(), PEER_MAX)
+}
+
+/// Where Debian's python3-impacket has its samrdump.
+pub const SAMRDUMP: &str = "/usr/share/doc/python3-impacket/examples/samrdump.py";
+
+/// Runs impacket's samrdump, which lists the accounts. As [`net_rpc`], it needs port 445.
+pub fn samrdump(subject: &Subject, user: &User) -> Output {
+    let mut command = Command::new(PYTHON);
+    command.args(["-B", SAMRDUMP]);
+    command.arg(format!("{}:{}@{}", user.name, user.password, forward_445(subject)));
     run(command, b"", PEER_MAX)
 }
 

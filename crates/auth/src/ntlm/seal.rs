@@ -1,6 +1,7 @@
-//! Signing and sealing of messages with NTLM's own keys (MS-NLMP 3.4), for `mechListMIC`.
+//! Signing and sealing of messages with NTLM's own keys (MS-NLMP 3.4), for `mechListMIC` and for RPC.
 
 use core::fmt;
+use core::ops::Range;
 
 use aws_lc_rs::constant_time;
 use md5::{Digest, Md5};
@@ -83,6 +84,22 @@ impl NtlmSeal {
     /// `GSS_Unwrap`: decrypts `message` and tells whether the signature is right.
     pub fn open(&mut self, message: &mut [u8], signature: &[u8]) -> bool {
         self.cipher.apply_keystream(message);
+        self.verify(message, signature)
+    }
+
+    /// As [`seal`](Self::seal), of a part of what is signed: a header before it is not encrypted.
+    pub fn seal_part(&mut self, message: &mut [u8], part: Range<usize>) -> [u8; 16] {
+        let mac = hmac_md5(&self.sign_key, &[&self.sequence.to_le_bytes(), message]);
+        if let Some(part) = message.get_mut(part) {
+            self.cipher.apply_keystream(part);
+        }
+        self.finish(mac)
+    }
+
+    /// As [`open`](Self::open), of a part of what is signed; never right where there is no such part.
+    pub fn open_part(&mut self, message: &mut [u8], part: Range<usize>, signature: &[u8]) -> bool {
+        let Some(part) = message.get_mut(part) else { return false };
+        self.cipher.apply_keystream(part);
         self.verify(message, signature)
     }
 

@@ -6,14 +6,15 @@
 
 #[macro_use]
 mod define;
+mod arrays;
+mod strings;
 mod types;
 
-mod strings;
-
+pub use arrays::{Octets, VaryingArray};
 pub use strings::UnicodeString;
 pub use types::{
-    BufferSized, Container, ContextHandle, CountedArray, Enum16, SizedBuffer, read_array, read_container,
-    write_array, write_container,
+    BufferSized, Container, ContextHandle, CountedArray, Enum16, OldLargeInteger, SizedBuffer, read_array,
+    read_container, write_array, write_container,
 };
 
 /// A part of a structure, or a structure: something that may stand in an array or behind a pointer.
@@ -115,6 +116,18 @@ impl Writer {
         let aligned = self.stub.len().next_multiple_of(2);
         self.stub.resize(aligned, 0);
         self.stub.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Writes an integer of eight octets, aligned.
+    pub fn u64(&mut self, value: u64) {
+        self.align_wide();
+        self.stub.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Fills up to where a structure with an integer of eight octets in it begins.
+    pub fn align_wide(&mut self) {
+        let aligned = self.stub.len().next_multiple_of(8);
+        self.stub.resize(aligned, 0);
     }
 
     /// Writes a unique pointer; its referent, if `present`, is to follow in the deferred part.
@@ -234,6 +247,20 @@ impl<'a> Reader<'a> {
             Some(octets) => Ok(u16::from_le_bytes(*octets)),
             None => Err(NdrError::Truncated),
         }
+    }
+
+    /// Reads an integer of eight octets, aligned.
+    pub fn u64(&mut self) -> Result<u64, NdrError> {
+        self.align_wide();
+        match self.octets(8)?.first_chunk() {
+            Some(octets) => Ok(u64::from_le_bytes(*octets)),
+            None => Err(NdrError::Truncated),
+        }
+    }
+
+    /// Skips to where a structure with an integer of eight octets in it begins.
+    pub fn align_wide(&mut self) {
+        self.at = self.at.next_multiple_of(8);
     }
 
     /// Reads a unique pointer: whether it has a referent.

@@ -23,6 +23,11 @@ impl From<String> for UnicodeString {
 }
 
 impl UnicodeString {
+    /// A string that is not there, not even as an empty one.
+    pub fn absent() -> Self {
+        Self { text: String::new(), absent: true }
+    }
+
     fn units(&self) -> u16 {
         u16::try_from(self.text.encode_utf16().count().saturating_mul(2)).unwrap_or(u16::MAX)
     }

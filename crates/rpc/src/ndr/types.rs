@@ -19,6 +19,49 @@ impl Ndr for u32 {
     }
 }
 
+impl Ndr for u16 {
+    const MIN: usize = 2;
+
+    fn write(&self, to: &mut Writer) {
+        to.u16(*self);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.u16()
+    }
+}
+
+impl Ndr for u8 {
+    const MIN: usize = 1;
+
+    fn write(&self, to: &mut Writer) {
+        to.octets(&[*self]);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.octets(1)?.first().copied().ok_or(NdrError::Truncated)
+    }
+}
+
+/// OLD_LARGE_INTEGER (MS-SAMR 2.2.2.2): eight octets, but aligned as two integers.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct OldLargeInteger(pub i64);
+
+impl Ndr for OldLargeInteger {
+    const MIN: usize = 8;
+
+    fn write(&self, to: &mut Writer) {
+        to.align();
+        to.octets(&self.0.to_le_bytes());
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        from.align();
+        let octets = from.octets(8)?.first_chunk().copied().ok_or(NdrError::Truncated)?;
+        Ok(Self(i64::from_le_bytes(octets)))
+    }
+}
+
 /// The return value of a call.
 impl Ndr for Win32Error {
     const MIN: usize = 4;
@@ -56,6 +99,19 @@ impl Ndr for Uuid {
     fn read(from: &mut Reader<'_>) -> Result<Self, NdrError> {
         from.align();
         from.octets(16)?.first_chunk().copied().map(Self).ok_or(NdrError::Truncated)
+    }
+}
+
+/// `[in] PRPC_SID` as a parameter: a reference pointer, of which nothing is written.
+impl Parameter for Sid {
+    fn write_whole(&self, to: &mut Writer) {
+        Some(*self).write_deferred(to);
+    }
+
+    fn read_whole(from: &mut Reader<'_>) -> Result<Self, NdrError> {
+        let mut sid = Some(Self::default());
+        sid.read_deferred(from)?;
+        sid.ok_or(NdrError::Sid)
     }
 }
 

@@ -124,7 +124,7 @@ pub(crate) fn account_locked(account: &str, from: &str) {
 
 /// A name that a client chose, as it may stand in a log: without characters that move the cursor or turn the
 /// direction of writing, and no longer than a line has room for.
-fn loggable(name: &str) -> String {
+pub(super) fn loggable(name: &str) -> String {
     let is_shown = |c: char| {
         !c.is_control()
             && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

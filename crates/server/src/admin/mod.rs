@@ -52,7 +52,9 @@ pub(crate) use settings::{
 };
 pub(crate) use share_changes::{ShareEdit, add_share, change_share, delete_share};
 pub(crate) use shares::{share, shares};
-pub(crate) use users::{NotSet, guessed, is_administrator, set_active, set_password, users};
+pub(crate) use users::{
+    NewPassword, NotSet, change_password, guessed, is_administrator, set_active, set_password, user, users,
+};
 pub(crate) use who::{Having, Wanted, wanted, who};
 
 use crate::server::Server;
@@ -92,6 +94,11 @@ impl Caller {
             from: peer.ip().to_canonical().to_string(),
             session_user: user,
         }
+    }
+
+    /// Whether the caller is the account called so, in any case.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        !self.user.is_empty() && self.user.eq_ignore_ascii_case(name)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use auth::users::{ChangeError, User, now, nt_hash};
 use registry::AddressGroup;
+use zeroize::Zeroizing;
 
 use super::{Caller, Ended, Error, Right, audit, check};
 use crate::guesses::{Guessed, Origin, Turn};
@@ -62,6 +63,17 @@ pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: b
     set
 }
 
+/// A new password.
+pub(crate) enum NewPassword {
+    /// The password.
+    Text(Zeroizing<String>),
+    /// Its NT hash, which is all that some clients tell.
+    Hash(Zeroizing<[u8; 16]>),
+}
+
+/// Opens what was sealed with an account's old password, of which it is given the NT hash.
+pub(crate) type Open<'a> = &'a dyn Fn(&[u8; 16]) -> Result<NewPassword, Error>;
+
 /// Sets a password. Administrators set anybody's; others change their own, and give the old one. An
 /// account that is disabled or locked stays so. Sessions go on. Wrong old passwords count like those of logons.
 pub(crate) fn set_password(
@@ -71,15 +83,50 @@ pub(crate) fn set_password(
     old: Option<&str>,
     new: &str,
 ) -> Result<User, NotSet> {
-    let own = !caller.user.is_empty() && caller.user.eq_ignore_ascii_case(name);
-    if !own || old.is_none() {
+    if !caller.is_called(name) || old.is_none() {
         check(caller, Right::ChangeSettings)?;
     }
+    let change = || {
+        let new = NewPassword::Text(Zeroizing::new(new.to_owned()));
+        Ok((old.map(|old| Zeroizing::new(nt_hash(old))), new))
+    };
+    set(server, caller, name, old.is_some(), change)
+}
+
+/// Changes a password, for anybody who knows the old one, as whom ever they have logged on (MS-SAMR 1.3). `open` takes its time without holding anything. An account that
+/// does not exist is answered like a wrong password, after as long.
+pub(crate) fn change_password(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    open: Open<'_>,
+) -> Result<User, NotSet> {
+    let change = || {
+        let old = server.accounts().user(name).and_then(|user| user.nt_hash).map(Zeroizing::new);
+        let new = open(&old.as_deref().copied().unwrap_or_default());
+        if old.is_none() { Err(Error::WrongPassword) } else { new.map(|new| (old, new)) }
+    };
+    set(server, caller, name, true, change).map_err(|error| match error {
+        NotSet::Refused(Error::NoSuchUser) => NotSet::Refused(Error::WrongPassword),
+        other => other,
+    })
+}
+
+/// Judges a change when it is its turn, and makes it. `change` tells the NT hash that the account must still have, and
+/// the new password. `guessable`: a wrong one is a guess.
+fn set(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    guessable: bool,
+    change: impl FnOnce() -> Result<(Option<Zeroizing<[u8; 16]>>, NewPassword), Error>,
+) -> Result<User, NotSet> {
     let origin = match caller.from.parse::<IpAddr>() {
         Ok(address) => Origin::Address(AddressGroup::of(address)),
         Err(_) => Origin::Machine,
     };
-    let attempt = old.map(|_| server.guesses().attempt(name, origin));
+    let object = format!("user {}", audit::loggable(name));
+    let attempt = guessable.then(|| server.guesses().attempt(name, origin));
     if let Some(attempt) = &attempt {
         let mut guesses = server.guesses();
         match guesses.turn(attempt, server.now()) {
@@ -88,23 +135,28 @@ pub(crate) fn set_password(
             Turn::In(wait) => return Err(NotSet::NotYet(wait)),
             Turn::Locked => {
                 drop(guesses);
-                audit::act(caller, "set password", &format!("user {name}"), &Err(Error::LockedOut));
+                audit::act(caller, "set password", &object, &Err(Error::LockedOut));
                 return Err(Error::LockedOut.into());
             }
         }
     }
-    let set = if new.is_empty() || new.chars().count() > PASSWORD_MAX {
-        Err(Error::InvalidParameter)
-    } else {
+    let set = change().and_then(|(old, new)| {
+        if !new.is_acceptable() {
+            return Err(Error::InvalidParameter);
+        }
         server.change_accounts(|accounts| {
             let user = accounts.user(name).ok_or(Error::NoSuchUser)?;
-            if old.is_some_and(|old| user.nt_hash != Some(nt_hash(old))) {
+            if old.is_some_and(|old| user.nt_hash != Some(*old)) {
                 return Err(Error::WrongPassword);
             }
-            accounts.set_password(name, new, now()).map_err(of_change)?;
+            match &new {
+                NewPassword::Text(new) => accounts.set_password(name, new, now()),
+                NewPassword::Hash(new) => accounts.set_nt_hash(name, **new, now()),
+            }
+            .map_err(of_change)?;
             accounts.user(name).cloned().ok_or(Error::NoSuchUser)
         })
-    };
+    });
     match (&attempt, &set) {
         (Some(attempt), Ok(_)) => server.guesses().accepted(attempt, server.now()),
         (Some(attempt), Err(Error::WrongPassword)) => {
@@ -119,8 +171,26 @@ pub(crate) fn set_password(
         server.statistics.password_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
     let outcome = set.as_ref().map(|_| Ended::default()).map_err(|error| *error);
-    audit::act(caller, "set password", &format!("user {name}"), &outcome);
+    audit::act(caller, "set password", &object, &outcome);
     set.map_err(NotSet::Refused)
+}
+
+impl NewPassword {
+    /// Whether it may be one. Of a hash nothing can be told but that it is not that of nothing.
+    fn is_acceptable(&self) -> bool {
+        match self {
+            Self::Text(text) => !text.is_empty() && text.chars().count() <= PASSWORD_MAX,
+            Self::Hash(hash) => **hash != nt_hash(""),
+        }
+    }
+}
+
+/// An account that the caller may see: their own, or anybody's.
+pub(crate) fn user(server: &Server, caller: &Caller, name: &str) -> Result<User, Error> {
+    if !caller.is_called(name) {
+        check(caller, Right::ReadUsers)?;
+    }
+    server.accounts().user(name).cloned().ok_or(Error::NoSuchUser)
 }
 
 fn of_change(error: ChangeError) -> Error {

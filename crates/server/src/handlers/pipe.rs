@@ -7,7 +7,7 @@ use wire::msg::{ReadResponse, WriteResponse};
 use crate::admin::Caller;
 use crate::connection::{AnswerBuilder, Outcome, Pending, Request};
 use crate::open::Open;
-use crate::pipes::{ApiPipe, Pipe, RpcPipe};
+use crate::pipes::{ApiPipe, Pipe, RpcPipe, Sealed};
 
 /// Reads a message, or what bytes there are, waiting where there is nothing.
 pub(crate) async fn read(
@@ -35,7 +35,7 @@ pub(crate) async fn write(
     let written = match open.pipe().ok_or(NtStatus::FILE_CLOSED)? {
         Pipe::Rpc(pipe) => {
             let caller = Caller::of_session(server, open.session(), peer);
-            pipe.write(data, server, &caller).await?;
+            pipe.write(data, server, &caller, Sealed(request.sealed)).await?;
             data.len()
         }
         Pipe::Api(pipe) => {
@@ -70,7 +70,7 @@ pub(crate) async fn transceive(
         return Err(NtStatus::PIPE_BUSY);
     }
     let caller = Caller::of_session(&request.connection.server, open.session(), request.connection.peer);
-    pipe.write(data, &request.connection.server, &caller).await?;
+    pipe.write(data, &request.connection.server, &caller, Sealed(request.sealed)).await?;
     message(request, answer, pipe, length).await
 }
 

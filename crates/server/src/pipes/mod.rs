@@ -5,6 +5,8 @@ mod api;
 mod deletions;
 mod listing;
 mod lsarpc;
+mod samr;
+mod secured;
 mod srvsvc;
 mod usage;
 mod wkssvc;
@@ -12,16 +14,19 @@ mod wkssvc;
 pub(crate) use deletions::Deletions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use rpc::{Association, Broken, Endpoint, Fault, InterfaceId, ReadOutcome};
+use rpc::{Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use wire::NtStatus;
 
 use crate::admin::Caller;
-use crate::limits::PIPE_ANSWER_BYTES;
+use crate::limits::{GUESS_PATIENCE, PIPE_ANSWER_BYTES, REFUSED_LOGON_DELAY};
 use crate::server::Server;
 pub(crate) use api::ApiPipe;
 use lsarpc::Policies;
+use secured::Secured;
 use usage::Charge;
 pub(crate) use usage::PipeUsage;
 
@@ -37,15 +42,37 @@ pub(crate) enum Pipe {
 pub(crate) struct RpcPipe {
     name: &'static str,
     charge: Charge,
-    association: Mutex<Association>,
-    policies: Arc<Policies>,
+    association: Mutex<Secured>,
+    handles: Arc<Handles>,
     /// Told of every answer, and of the end.
     readable: Notify,
     closed: std::sync::atomic::AtomicBool,
 }
 
+/// What the client of one pipe has opened over it.
+#[derive(Debug, Default)]
+struct Handles {
+    policies: Policies,
+    accounts: samr::Objects,
+}
+
+/// What a call came to.
+enum Called {
+    /// Its answer.
+    Answer(Vec<u8>),
+    /// Its answer, a refusal that whoever guesses passwords waits for.
+    HeldBack(Vec<u8>),
+    /// Nothing yet: it is to be made again when this time has passed, and refused so if that is too long.
+    NotYet(Duration, Vec<u8>),
+}
+
+/// How the message came that a call is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed(pub(crate) bool);
+
 /// The pipes there are.
-const ENDPOINTS: [Endpoint; 3] = [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT, rpc::lsarpc::ENDPOINT];
+const ENDPOINTS: [Endpoint; 4] =
+    [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT, rpc::lsarpc::ENDPOINT, rpc::samr::ENDPOINT];
 
 impl Pipe {
     /// Whether there is a pipe called so, in any case.
@@ -72,8 +99,8 @@ impl Pipe {
         Ok(Self::Rpc(RpcPipe {
             name: endpoint.pipe,
             charge: charge()?,
-            association: Mutex::new(Association::new(endpoint)),
-            policies: Arc::default(),
+            association: Mutex::new(Secured::new(endpoint)),
+            handles: Arc::default(),
             readable: Notify::new(),
             closed: std::sync::atomic::AtomicBool::new(false),
         }))
@@ -108,12 +135,13 @@ impl RpcPipe {
         bytes: &[u8],
         server: &Arc<Server>,
         caller: &Caller,
+        sealed: Sealed,
     ) -> Result<(), NtStatus> {
         let broken = |Broken| NtStatus::PIPE_DISCONNECTED;
         if !self.charge.reserve(bytes.len()) {
             return Err(NtStatus::INSUFFICIENT_RESOURCES);
         }
-        let received = self.association().receive(bytes);
+        let received = self.association().receive(bytes, server, &caller.user);
         self.settle();
         received.map_err(broken)?;
         loop {
@@ -126,20 +154,49 @@ impl RpcPipe {
                 self.settle();
                 continue;
             }
-            let (server, caller) = (Arc::clone(server), caller.clone());
-            let policies = Arc::clone(&self.policies);
-            let result = crate::blocking::run(move || {
-                dispatch(&server, &caller, &policies, call.interface, call.opnum, &call.stub)
-            })
-            .await
-            .inspect_err(|_| self.settle())?;
+            let ticket = call.ticket;
+            let result = self.made(call, server, caller, sealed).await.inspect_err(|_| self.settle())?;
             let result = result.and_then(|answer| {
                 let more = answer.len().saturating_sub(PIPE_ANSWER_BYTES);
                 if self.charge.reserve(more) { Ok(answer) } else { Err(Fault::REMOTE_NO_MEMORY) }
             });
-            self.association().answer(call.ticket, result);
+            self.association().answer(ticket, result);
             self.settle();
             self.readable.notify_waiters();
+        }
+    }
+
+    /// Makes a call, when it is its turn, and holds back its refusal where that is due.
+    async fn made(
+        &self,
+        call: IncomingCall,
+        server: &Arc<Server>,
+        caller: &Caller,
+        sealed: Sealed,
+    ) -> Result<Result<Vec<u8>, Fault>, NtStatus> {
+        let patience = Instant::now() + GUESS_PATIENCE;
+        let call = Arc::new(call);
+        loop {
+            let (server, caller, call) = (Arc::clone(server), caller.clone(), Arc::clone(&call));
+            let handles = Arc::clone(&self.handles);
+            let called =
+                crate::blocking::run(move || dispatch(&server, &caller, &handles, &call, sealed)).await?;
+            let (wait, answer) = match called {
+                Ok(Called::Answer(answer)) => return Ok(Ok(answer)),
+                Ok(Called::HeldBack(answer)) => (REFUSED_LOGON_DELAY, Some(answer)),
+                Ok(Called::NotYet(wait, refusal)) if Instant::now() + wait > patience => {
+                    (patience.saturating_duration_since(Instant::now()), Some(refusal))
+                }
+                Ok(Called::NotYet(wait, _)) => (wait, None),
+                Err(fault) => return Ok(Err(fault)),
+            };
+            tokio::time::sleep(wait).await;
+            if self.is_closed() {
+                return Err(NtStatus::PIPE_BROKEN);
+            }
+            if let Some(answer) = answer {
+                return Ok(Ok(answer));
+            }
         }
     }
 
@@ -179,7 +236,7 @@ impl RpcPipe {
         self.readable.notify_waiters();
     }
 
-    fn association(&self) -> MutexGuard<'_, Association> {
+    fn association(&self) -> MutexGuard<'_, Secured> {
         self.association.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -187,18 +244,22 @@ impl RpcPipe {
 fn dispatch(
     server: &Server,
     caller: &Caller,
-    policies: &Policies,
-    interface: InterfaceId,
-    opnum: u16,
-    stub: &[u8],
-) -> Result<Vec<u8>, Fault> {
-    if interface == rpc::srvsvc::INTERFACE {
-        srvsvc::call(server, caller, opnum, stub)
-    } else if interface == rpc::wkssvc::INTERFACE {
-        wkssvc::call(server, caller, opnum, stub)
-    } else if interface == rpc::lsarpc::INTERFACE {
-        lsarpc::call(server, caller, policies, opnum, stub)
+    handles: &Handles,
+    call: &IncomingCall,
+    sealed: Sealed,
+) -> Result<Called, Fault> {
+    let IncomingCall { interface, opnum, stub, .. } = call;
+    if *interface == rpc::samr::INTERFACE {
+        return samr::call(server, caller, &handles.accounts, *opnum, stub, sealed);
+    }
+    let answer = if *interface == rpc::srvsvc::INTERFACE {
+        srvsvc::call(server, caller, *opnum, stub)
+    } else if *interface == rpc::wkssvc::INTERFACE {
+        wkssvc::call(server, caller, *opnum, stub)
+    } else if *interface == rpc::lsarpc::INTERFACE {
+        lsarpc::call(server, caller, &handles.policies, *opnum, stub)
     } else {
         Err(Fault::UNKNOWN_INTERFACE)
-    }
+    };
+    answer.map(Called::Answer)
 }

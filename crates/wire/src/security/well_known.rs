@@ -32,6 +32,11 @@ impl WellKnown {
         ALL.iter().find(is_meant).copied()
     }
 
+    /// All local groups of the machine, by their RIDs.
+    pub fn aliases() -> impl Iterator<Item = Self> {
+        ALL.iter().copied().filter(Self::is_alias)
+    }
+
     /// Whether it is a local group of the machine, as Administrators, and no group of the system's.
     pub fn is_alias(&self) -> bool {
         self.domain == BUILTIN

@@ -1,0 +1,100 @@
+//! Local groups (MS-SAMR 3.1.5.1.8, 3.1.5.2.4, 3.1.5.5.5, 3.1.5.8.3, 3.1.5.9.2).
+
+use wire::NtStatus;
+
+use super::RidEnumeration;
+use crate::lsarpc::SidInformation;
+use crate::ndr::{Container, ContextHandle, Enum16, UnicodeString};
+
+/// ALIAS_LIST_MEMBERS (MS-SAMR 2.2.1.6).
+pub const ALIAS_LIST_MEMBERS: u32 = 0x0000_0004;
+/// ALIAS_READ_INFORMATION.
+pub const ALIAS_READ_INFORMATION: u32 = 0x0000_0008;
+
+ndr_call! {
+    returns NtStatus;
+    /// SamrEnumerateAliasesInDomain (MS-SAMR 3.1.5.2.4): which local groups there are.
+    15 "SamrEnumerateAliasesInDomain" EnumerateAliasesRequest {
+        handle: ContextHandle = "DomainHandle",
+        context: u32 = "EnumerationContext",
+        preferred_maximum: u32 = "PreferedMaximumLength",
+    } => EnumerateAliasesResponse {
+        context: u32 = "EnumerationContext",
+        found: Option<Container<RidEnumeration>> = "Buffer",
+        count: u32 = "CountReturned",
+    } refused |request| {
+        context: request.context,
+        found: None,
+        count: 0,
+    }
+}
+
+ndr_call! {
+    returns NtStatus;
+    /// SamrGetAliasMembership (MS-SAMR 3.1.5.9.2): which local groups these are in.
+    16 "SamrGetAliasMembership" GetAliasMembershipRequest {
+        handle: ContextHandle = "DomainHandle",
+        sids: Container<SidInformation> = "SidArray",
+    } => GetAliasMembershipResponse {
+        rids: Container<u32> = "Membership",
+    } refused |_| {
+        rids: Container(Vec::new()),
+    }
+}
+
+ndr_call! {
+    returns NtStatus;
+    /// SamrOpenAlias (MS-SAMR 3.1.5.1.8): a handle to a local group.
+    27 "SamrOpenAlias" OpenAliasRequest {
+        handle: ContextHandle = "DomainHandle",
+        desired_access: u32 = "DesiredAccess",
+        rid: u32 = "AliasId",
+    } => OpenAliasResponse {
+        handle: ContextHandle = "AliasHandle",
+    } refused |_| {
+        handle: ContextHandle::default(),
+    }
+}
+
+ndr_struct! {
+    /// SAMPR_ALIAS_GENERAL_INFORMATION (MS-SAMR 2.2.5.2).
+    AliasGeneralInformation {
+        name: UnicodeString = "Name",
+        members: u32 = "MemberCount",
+        comment: UnicodeString = "AdminComment",
+    }
+}
+
+samr_union! {
+    /// SAMPR_ALIAS_INFO_BUFFER (MS-SAMR 2.2.5.6).
+    AliasInformation {
+        1 => General(AliasGeneralInformation),
+        2 => Name(UnicodeString),
+        3 => Comment(UnicodeString),
+    }
+}
+
+ndr_call! {
+    returns NtStatus;
+    /// SamrQueryInformationAlias (MS-SAMR 3.1.5.5.5): what a local group says of itself.
+    28 "SamrQueryInformationAlias" QueryInformationAliasRequest {
+        handle: ContextHandle = "AliasHandle",
+        class: Enum16 = "AliasInformationClass",
+    } => QueryInformationAliasResponse {
+        information: Option<AliasInformation> = "Buffer",
+    } refused |_| {
+        information: None,
+    }
+}
+
+ndr_call! {
+    returns NtStatus;
+    /// SamrGetMembersInAlias (MS-SAMR 3.1.5.8.3): who is in a local group.
+    33 "SamrGetMembersInAlias" GetMembersInAliasRequest {
+        handle: ContextHandle = "AliasHandle",
+    } => GetMembersInAliasResponse {
+        sids: Container<SidInformation> = "Members",
+    } refused |_| {
+        sids: Container(Vec::new()),
+    }
+}
