@@ -53,7 +53,7 @@ async fn a_session_has_the_standing_that_the_settings_in_force_give() {
         (settings(&["root"], &[], &["root"]), true),
     ] {
         let shown = format!("{:?} {:?}", settings.administrators, settings.roles);
-        server.reload(settings, accounts()).unwrap();
+        server.reload(settings, accounts());
         // Groups are asked for apart.
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
         while administers() != expected {
