@@ -137,6 +137,7 @@ impl State {
             Error::Loop,
             Error::TooManyLinks,
             Error::NoSpace,
+            Error::Limitation,
             Error::ReadOnly,
             Error::CrossDevice,
             Error::InvalidName,
