@@ -199,6 +199,26 @@ async fn a_delete_that_fails_fails_the_close_that_was_to_do_it() {
     assert!(directory.join("lost").exists());
 }
 
+/// Where a stream is larger than the file system lets an attribute be, the disk is not said to be full.
+#[tokio::test]
+async fn a_stream_that_has_no_place_is_no_full_disk() {
+    let subject = Subject::start(&Setup::default());
+    let data = tree(&subject, "alice", "data").await;
+    make(&data, "f").await;
+    let stream = data.create(&CreateParameters::read_write("f:s")).await.expect("create");
+    stream.write(0, vec![b'x'; 100]).await.expect("a small one fits everywhere");
+    // ext4 has 4 KiB for it, XFS and Btrfs have 64.
+    for bytes in [8000, 70_000] {
+        match stream.write(0, vec![b'y'; bytes]).await {
+            Ok(written) => assert!(bytes == 8000 && written == 8000, "{written} of {bytes}"),
+            Err(error) => assert!(error.is(NtStatus::FILE_SYSTEM_LIMITATION), "{error}"),
+        }
+    }
+    let kept = stream.read(0, 100).await.expect("read");
+    assert!(kept.iter().all(|byte| *byte == b'x' || *byte == b'y') && kept.len() == 100);
+    stream.close().await.expect("close");
+}
+
 /// A share on a file system whose calls can be made to fail.
 fn failing() -> Option<(Subject, StuckFs, tempfile::TempDir)> {
     if !need(&["root", "/dev/fuse", "umount"]) {

@@ -266,3 +266,21 @@ fn an_smb1_negotiate_that_offers_smb2() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     as_alice(&subject, "data", &["--option=client min protocol=NT1"], "ls").success();
 }
+
+/// libsmbclient hands on the separators of an address, and puts one of its own behind them.
+#[test]
+fn smbget_gets_what_is_behind_doubled_separators() {
+    let Some(subject) = Subject::with(&["smbget"]) else { return };
+    let data = subject.share_dir("data");
+    fs::create_dir_all(data.join("d/deep")).expect("mkdir");
+    fs::write(data.join("d/deep/f"), "text").expect("write");
+    let alice = subject.user("alice");
+    let url = format!("smb://127.0.0.1:{}/data//d//", subject.port());
+    let output = std::process::Command::new("smbget")
+        .args(["--recursive", "--quiet", "--user", &format!("{}%{}", alice.name, alice.password), &url])
+        .current_dir(subject.scratch())
+        .output()
+        .expect("smbget");
+    let got = fs::read_to_string(subject.scratch().join("deep/f"));
+    assert_eq!(got.ok().as_deref(), Some("text"), "{output:?}");
+}

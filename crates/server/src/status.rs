@@ -18,6 +18,7 @@ pub(crate) fn of_vfs(error: &vfs::Error) -> NtStatus {
         Error::Loop => NtStatus::OBJECT_PATH_NOT_FOUND,
         Error::TooManyLinks => NtStatus::TOO_MANY_LINKS,
         Error::NoSpace => NtStatus::DISK_FULL,
+        Error::Limitation => NtStatus::FILE_SYSTEM_LIMITATION,
         Error::ReadOnly => NtStatus::MEDIA_WRITE_PROTECTED,
         Error::CrossDevice => NtStatus::NOT_SAME_DEVICE,
         Error::InvalidName => NtStatus::OBJECT_NAME_INVALID,

@@ -43,6 +43,10 @@ pub enum Error {
     /// The device or the quota is full.
     #[error("no space left")]
     NoSpace,
+    /// The file system has no place for that much, however much room there is: an extended attribute, or a stream that is
+    /// kept in one, that is too large for it.
+    #[error("more than the file system can keep there")]
+    Limitation,
     /// The file system is mounted read-only.
     #[error("the file system is read-only")]
     ReadOnly,

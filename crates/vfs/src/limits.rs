@@ -15,7 +15,7 @@ pub const RESOLVE_ATTEMPTS_MAX: usize = 64;
 /// Bytes of one getdents call: some 400 entries, so that a listing of 10,000 costs 25 calls.
 pub const DIRECTORY_BUFFER_BYTES: usize = 32 * 1024;
 
-/// Bytes of one extended attribute's value: Linux's XATTR_SIZE_MAX; larger ones are [`crate::Error::NoSpace`].
+/// Bytes of one extended attribute's value: Linux's XATTR_SIZE_MAX; larger ones are [`crate::Error::Limitation`].
 pub const XATTR_VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Bytes of one file in the memory backend; larger ones are [`crate::Error::NoSpace`], so that a client

@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vfs::{
-    Actor, Backend, Entry, EntryWanted, Error, Kind, LocalBackend, LocalOptions, RelativePath, Wanted,
+    Actor, Backend, Entry, EntryWanted, Error, Kind, LocalBackend, LocalOptions, RelativePath, Target, Wanted,
 };
 use wire::{AccessMask, FileAttributes};
 
@@ -336,8 +336,8 @@ fn attributes_are_where_samba_looks() {
     stream.handle.write_at(b"hi", 0).unwrap();
     let length = rustix::fs::getxattr(share.disk("f"), "user.DosStream.s:$DATA", &mut record).unwrap();
     assert_eq!(&record[..length], b"hi\0");
-    assert!(matches!(stream.handle.write_at(&[0], 1 << 20), Err(Error::NoSpace)));
-    assert!(matches!(stream.handle.set_size(u64::MAX), Err(Error::NoSpace)));
+    assert!(matches!(stream.handle.write_at(&[0], 1 << 20), Err(Error::Limitation)));
+    assert!(matches!(stream.handle.set_size(u64::MAX), Err(Error::Limitation)));
 }
 
 #[test]
@@ -542,7 +542,7 @@ fn symlinks_that_are_left_to_clients_stop_every_way() {
     }
     let first = |name: &str| backend.first_symlink(&actor, &path(name));
     let link = first("Link/F").unwrap().unwrap();
-    assert_eq!((link.components_behind, link.target), (1, vfs::Target::Relative("d".into())));
+    assert_eq!((link.components_behind, link.target), (1, Target::Relative("d".into())));
     assert!(matches!(first("out/passwd"), Err(Error::AccessDenied)));
     assert_eq!(first("d/f").unwrap(), None);
 

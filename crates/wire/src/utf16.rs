@@ -138,7 +138,7 @@ mod tests {
             (&[0xdc00, 0xd83d, 0xdcbe, 0xd83d], "\u{10dc00}💾\u{10d83d}"),
             (&[0xdc00, 0xd800], "\u{10dc00}\u{10d800}"),
         ] {
-            let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+            let bytes: Vec<u8> = units.iter().copied().flat_map(u16::to_le_bytes).collect();
             assert_eq!(Utf16::new(&bytes).unwrap().to_string().unwrap(), text);
             assert_eq!(utf16le(text), bytes);
         }
@@ -150,7 +150,7 @@ mod tests {
     proptest! {
         #[test]
         fn all_names_survive(units: Vec<u16>, text in "[a\u{10d800}-\u{10d803}\u{10dffd}-\u{10dfff}💾]{0,8}") {
-            let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+            let bytes: Vec<u8> = units.iter().copied().flat_map(u16::to_le_bytes).collect();
             let name = Utf16::new(&bytes).unwrap().to_text();
             let again = utf16le(&name);
             prop_assert_eq!(Utf16::new(&again).unwrap().to_text(), name);

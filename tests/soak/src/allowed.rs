@@ -91,7 +91,7 @@ const ALWAYS: &[(&[Operation], &[NtStatus])] = &[
     // MS-SMB2 3.3.5.19, and what the client itself cancels.
     (&[O::Notify], &[NtStatus::NOTIFY_ENUM_DIR, NtStatus::NOTIFY_CLEANUP, NtStatus::CANCELLED]),
     // MS-FSA 2.1.5.4 and 2.1.5.1.1: all of them together want more than there is.
-    (&[O::Small], &[NtStatus::DISK_FULL]),
+    (&[O::Small], &[NtStatus::DISK_FULL, NtStatus::FILE_SYSTEM_LIMITATION]),
     // The client reads to the end of what is there.
     (&[O::UseOwn], &[NtStatus::END_OF_FILE]),
 ];

@@ -157,6 +157,7 @@ impl State {
             Error::Loop,
             Error::TooManyLinks,
             Error::NoSpace,
+            Error::Limitation,
             Error::ReadOnly,
             Error::CrossDevice,
             Error::InvalidName,

@@ -2,7 +2,7 @@
 //! `user.DosStream.NAME:$DATA` holds the data and one NUL byte.
 //!
 //! A stream is read and written as a whole, under the inode's lock, and can be no larger than the file system
-//! lets an attribute be ([`Error::NoSpace`]).
+//! lets an attribute be ([`Error::Limitation`]).
 
 use super::handle::LocalHandle;
 use super::inode::InodeKey;
@@ -434,8 +434,9 @@ fn put(stored: &mut Vec<u8>, data: &[u8], offset: u64) -> Result<usize> {
 
 /// The range of a write as indices, refused where no attribute can hold it.
 fn bounds(offset: u64, length: usize) -> Result<(usize, usize)> {
-    let start = usize::try_from(offset).map_err(|_| Error::NoSpace)?;
-    let end = start.checked_add(length).filter(|end| *end < XATTR_VALUE_BYTES_MAX).ok_or(Error::NoSpace)?;
+    let start = usize::try_from(offset).map_err(|_| Error::Limitation)?;
+    let end = start.checked_add(length).filter(|end| *end < XATTR_VALUE_BYTES_MAX);
+    let end = end.ok_or(Error::Limitation)?;
     Ok((start, end))
 }
 

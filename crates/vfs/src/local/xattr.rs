@@ -98,7 +98,7 @@ fn value_bytes_at(path: &[u8], name: &[u8]) -> Option<usize> {
 /// Creates or replaces an attribute.
 pub(super) fn set(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> Result<()> {
     if value.len() > XATTR_VALUE_BYTES_MAX {
-        return Err(Error::NoSpace);
+        return Err(Error::Limitation);
     }
     let result = match rustix::fs::fsetxattr(fd, name, value, XattrFlags::empty()) {
         Err(Errno::BADF) => rustix::fs::setxattr(proc_path(fd), name, value, XattrFlags::empty()),
@@ -107,9 +107,16 @@ pub(super) fn set(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> Result<()> {
     match result {
         // The name, not the value, is what can be out of range here.
         Err(Errno::RANGE) => Err(Error::InvalidName),
-        Err(Errno::TOOBIG) => Err(Error::NoSpace),
+        Err(Errno::TOOBIG) => Err(Error::Limitation),
+        // ext4 has one block for all attributes of a file, and says the same where the disk is full.
+        Err(Errno::NOSPC) if has_room(fd) => Err(Error::Limitation),
         result => Ok(result?),
     }
+}
+
+/// Whether there is room for more on the file system.
+fn has_room(fd: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstatvfs(fd).is_ok_and(|room| room.f_bavail > 0)
 }
 
 /// Removes an attribute; fine if there is none.
