@@ -315,7 +315,7 @@ fn whoever_looks_again_does_not_wait_for_a_break_as_well() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = world.request(client, 1);
-    (request.oplock, request.lease) = (OplockLevel::LEASE, lease(1, RWH));
+    (request.oplock, request.lease) = (OplockLevel::LEASE, lease(1, RH));
     (request.durable, request.delete_on_close) = (Some(DurableRequest::V1), true);
     world.open(request);
     lose(&mut world, client);

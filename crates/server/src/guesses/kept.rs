@@ -78,11 +78,10 @@ pub(crate) async fn keep(server: Arc<Server>, state_directory: PathBuf) {
     let changes = server.guesses().changes();
     loop {
         changes.any.notified().await;
+        // Others follow; only locks do not wait for them. Either way it is kept then.
+        let _: Result<(), _> = tokio::time::timeout(GUESSES_KEPT_EVERY, changes.of_locks.notified()).await;
         save(&server, &state_directory).await;
         tokio::time::sleep(GUESSES_LOCK_KEPT_EVERY).await;
-        let rest = GUESSES_KEPT_EVERY.saturating_sub(GUESSES_LOCK_KEPT_EVERY);
-        // Either way there is something to keep only if there was a change.
-        let _: Result<(), _> = tokio::time::timeout(rest, changes.of_locks.notified()).await;
     }
 }
 
