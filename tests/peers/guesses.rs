@@ -117,6 +117,61 @@ async fn wrong_passwords_lock_an_account_and_an_administrator_unlocks_it() {
 }
 
 #[tokio::test]
+async fn a_restart_unlocks_nobody() {
+    let extra = "lockout_threshold = 2\nlockout_duration = 0\n";
+    let mut server = Shareward::start(&Setup { extra: extra.into(), ..Setup::default() });
+    let right = server.setup().user("bob").password.clone();
+    let kept = server.state_dir().join("guesses");
+    for user in ["bob", "nobody-here"] {
+        for _ in 0..2 {
+            refused_with(&attempt(&server, user, "wrong").await, NtStatus::LOGON_FAILURE);
+        }
+    }
+    refused_with(&attempt(&server, "alice", "wrong").await, NtStatus::LOGON_FAILURE);
+    server.restart();
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&kept).expect("it is kept"));
+    assert_eq!(mode & 0o7777, 0o600);
+    let text = std::fs::read_to_string(&kept).expect("text");
+    assert!(!text.contains("bob") && !text.contains("127.0.0.1"), "{text}");
+    for user in ["bob", "nobody-here"] {
+        refused_with(&attempt(&server, user, &right).await, NtStatus::ACCOUNT_LOCKED_OUT);
+    }
+    // The wrong password before the restart counts too.
+    refused_with(&attempt(&server, "alice", "wrong").await, NtStatus::LOGON_FAILURE);
+    let alice = server.setup().user("alice").password.clone();
+    refused_with(&attempt(&server, "alice", &alice).await, NtStatus::ACCOUNT_LOCKED_OUT);
+    server.net(&["net", "user", "bob", "/active:yes"]).success();
+    server.restart();
+    attempt(&server, "bob", &right).await.expect("an administrator has unlocked it");
+    refused_with(&attempt(&server, "alice", &alice).await, NtStatus::ACCOUNT_LOCKED_OUT);
+
+    // What is kept can be anything: the server starts, and says so.
+    server.restart();
+    std::fs::write(&kept, b"\xff\0nonsense").expect("write");
+    server.kill_and_restart();
+    attempt(&server, "alice", &alice).await.expect("nobody is locked");
+    assert_eq!(lines(&server, &["locked accounts are forgotten"]).len(), 1);
+}
+
+#[tokio::test]
+async fn a_lock_outlives_a_server_that_is_killed() {
+    let extra = "lockout_threshold = 2\nlockout_duration = 0\n";
+    let mut server = Shareward::start(&Setup { extra: extra.into(), ..Setup::default() });
+    for _ in 0..2 {
+        refused_with(&attempt(&server, "bob", "wrong").await, NtStatus::LOGON_FAILURE);
+    }
+    let kept = server.state_dir().join("guesses");
+    let began = Instant::now();
+    while !std::fs::read_to_string(&kept).is_ok_and(|text| text.contains("locked")) {
+        assert!(began.elapsed() < Duration::from_secs(20), "the lock is not kept");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.kill_and_restart();
+    let right = server.setup().user("bob").password.clone();
+    refused_with(&attempt(&server, "bob", &right).await, NtStatus::ACCOUNT_LOCKED_OUT);
+}
+
+#[tokio::test]
 async fn old_passwords_are_not_guessed_faster() {
     let server = Shareward::start(&Setup::default());
     let user = server.setup().user("bob").clone();

@@ -11,16 +11,22 @@
 //! Accounts that do not exist are treated like the others: neither a delay nor a lock tells which names are
 //! accounts.
 
+mod kept;
+
 use std::collections::{BTreeSet, HashMap};
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
 use registry::{AddressGroup, Time};
+use tokio::sync::Notify;
+
+pub(crate) use self::kept::{keep, keep_last};
 
 use crate::config::Lockout;
 use crate::limits::{
-    FAILED_MS, FAMILIAR_ADDRESSES, FAMILIAR_MS, GUESSED_ACCOUNTS, GUESSES, GUESSES_OF_ACCOUNT,
-    GUESSES_OF_ADDRESS, GUESSES_OF_PAIR, GuessRate,
+    FAILED_MS, FAMILIAR_ADDRESSES, FAMILIAR_KEPT_MS, FAMILIAR_MS, GUESSED_ACCOUNTS, GUESSES,
+    GUESSES_OF_ACCOUNT, GUESSES_OF_ADDRESS, GUESSES_OF_PAIR, GuessRate,
 };
 
 /// Where attempts come from.
@@ -62,9 +68,10 @@ pub(crate) struct Guessed {
     pub(crate) locked_until: Option<Time>,
 }
 
-/// What was guessed lately. All of it is in memory: a restart forgets it.
+/// What was guessed lately. Of the accounts and the familiar pairs a restart forgets the last minute at most
+/// (`kept.rs`), of the others everything.
 pub(crate) struct Guesses {
-    seeds: [RandomState; 2],
+    secret: Secret,
     /// When a pair, an account or an address is free of its wrong passwords.
     free_at: Table<()>,
     accounts: Table<Guessed>,
@@ -72,16 +79,34 @@ pub(crate) struct Guesses {
     familiar: Table<()>,
     /// The pairs that were refused lately.
     failed: Table<()>,
+    /// Counts what is to be kept.
+    revision: u64,
+    /// What of it is kept.
+    kept_revision: u64,
+    changes: Changes,
+}
+
+/// Told when there is something to keep.
+#[derive(Clone, Debug, Default)]
+struct Changes {
+    any: Arc<Notify>,
+    /// An account was locked or unlocked.
+    of_locks: Arc<Notify>,
+    /// Held by whoever writes the file.
+    saving: Arc<Mutex<()>>,
 }
 
 impl Default for Guesses {
     fn default() -> Self {
         Self {
-            seeds: [RandomState::new(), RandomState::new()],
+            secret: Secret::random(),
             free_at: Table::new(GUESSES),
             accounts: Table::new(GUESSED_ACCOUNTS),
             familiar: Table::new(FAMILIAR_ADDRESSES),
             failed: Table::new(GUESSES),
+            revision: 0,
+            kept_revision: 0,
+            changes: Changes::default(),
         }
     }
 }
@@ -91,10 +116,10 @@ impl Guesses {
     pub(crate) fn attempt(&self, account: &str, origin: Origin) -> Attempt {
         let name = auth::users::folded(account);
         Attempt {
-            account: self.key(("account", &name)),
-            newcomers: self.key(("newcomers", &name)),
-            address: self.key(("address", origin)),
-            pair: self.key(("pair", &name, origin)),
+            account: self.key(Kind::Account, &name, None),
+            newcomers: self.key(Kind::Newcomers, &name, None),
+            address: self.key(Kind::Address, "", Some(origin)),
+            pair: self.key(Kind::Pair, &name, Some(origin)),
         }
     }
 
@@ -141,6 +166,9 @@ impl Guesses {
             guessed.locked_until = Some(until);
         }
         self.accounts.put(attempt.account, until, guessed, now);
+        if policy.threshold != 0 {
+            self.changed(locks);
+        }
         locks
     }
 
@@ -148,13 +176,20 @@ impl Guesses {
     pub(crate) fn accepted(&mut self, attempt: &Attempt, now: Time) {
         self.free_at.remove(attempt.pair);
         self.failed.remove(attempt.pair);
-        self.accounts.remove(attempt.account);
-        self.familiar.put(attempt.pair, now.after_ms(FAMILIAR_MS), (), now);
+        let had_wrong_ones = self.accounts.remove(attempt.account);
+        let until = now.after_ms(FAMILIAR_MS);
+        // To keep each logon would be to write all the time.
+        let is_known =
+            self.familiar.until(attempt.pair).is_some_and(|it| it.after_ms(FAMILIAR_KEPT_MS) >= until);
+        self.familiar.put(attempt.pair, until, (), now);
+        if had_wrong_ones || !is_known {
+            self.changed(false);
+        }
     }
 
     /// Notes a token that names nobody; false: its address sends too many for each to be told of.
     pub(crate) fn nameless(&mut self, origin: Origin, now: Time) -> bool {
-        let key = self.key(("nameless", origin));
+        let key = self.key(Kind::Nameless, "", Some(origin));
         let has_room = self.ready_at(key, GUESSES_OF_ADDRESS) <= now;
         if has_room {
             self.charge(key, GUESSES_OF_ADDRESS, now);
@@ -164,14 +199,16 @@ impl Guesses {
 
     /// What is known of an account.
     pub(crate) fn of_account(&self, name: &str, now: Time) -> Guessed {
-        self.guessed(self.key(("account", &auth::users::folded(name))), now)
+        self.guessed(self.key(Kind::Account, &auth::users::folded(name), None), now)
     }
 
     /// Unlocks an account and forgets its wrong passwords.
     pub(crate) fn forgive(&mut self, name: &str) {
-        let key = self.key(("account", &auth::users::folded(name)));
-        self.accounts.remove(key);
+        let key = self.key(Kind::Account, &auth::users::folded(name), None);
         self.free_at.remove(key);
+        if self.accounts.remove(key) {
+            self.changed(true);
+        }
     }
 
     /// With whom an attempt shares the account's attempts: those who have failed, or those who have not.
@@ -193,10 +230,68 @@ impl Guesses {
         self.free_at.put(key, from.after_ms(rate.interval_ms), (), now);
     }
 
+    fn changed(&mut self, of_locks: bool) {
+        self.revision = self.revision.wrapping_add(1);
+        self.changes.any.notify_one();
+        if of_locks {
+            self.changes.of_locks.notify_one();
+        }
+    }
+
+    fn changes(&self) -> Changes {
+        self.changes.clone()
+    }
+
     /// Names are kept as keyed hashes: they are as long as a client likes, and hashes are not.
-    fn key(&self, of: impl Hash) -> Key {
-        let [one, other] = &self.seeds;
-        Key(one.hash_one(&of), other.hash_one(&of))
+    fn key(&self, kind: Kind, name: &str, origin: Option<Origin>) -> Key {
+        let mut of = vec![kind as u8];
+        match origin {
+            None => of.push(0),
+            Some(Origin::Machine) => of.push(1),
+            Some(Origin::Address(AddressGroup::V4(address))) => {
+                of.push(4);
+                of.extend(address.octets());
+            }
+            Some(Origin::Address(AddressGroup::V6(prefix))) => {
+                of.push(6);
+                of.extend(prefix.iter().flat_map(|part| part.to_be_bytes()));
+            }
+        }
+        of.extend(name.as_bytes());
+        let hash = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &self.secret.0), &of);
+        Key(hash.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+/// What a key is the key of. The numbers are in what is kept.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Account = 1,
+    Newcomers = 2,
+    Address = 3,
+    Pair = 4,
+    Nameless = 5,
+}
+
+/// What names and addresses are hashed with, so that nobody can choose those that have one hash, nor read them out of
+/// what is kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Secret([u8; 32]);
+
+impl Secret {
+    fn random() -> Self {
+        let mut bytes = [0; 32];
+        // Without randomness no server gets as far as a logon.
+        if crate::random::fill(&mut bytes).is_err() {
+            tracing::error!("no randomness for the hashes of accounts' names");
+        }
+        Self(bytes)
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
     }
 }
 
@@ -207,7 +302,7 @@ impl std::fmt::Debug for Guesses {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Key(u64, u64);
+struct Key([u8; 16]);
 
 /// Entries that end by themselves. Where there are too many, those that would end first go.
 struct Table<T> {
@@ -240,10 +335,19 @@ impl<T> Table<T> {
         self.ends.insert((until, key));
     }
 
-    fn remove(&mut self, key: Key) {
-        if let Some((until, _)) = self.entries.remove(&key) {
-            self.ends.remove(&(until, key));
+    /// Whether there was such an entry.
+    fn remove(&mut self, key: Key) -> bool {
+        let removed = self.entries.remove(&key);
+        if let Some((until, _)) = &removed {
+            self.ends.remove(&(*until, key));
         }
+        removed.is_some()
+    }
+
+    /// The entries that have not ended, those that end first before the others.
+    fn in_force(&self, now: Time) -> impl Iterator<Item = (Key, Time, &T)> {
+        let ends = self.ends.iter().filter(move |(until, _)| *until > now);
+        ends.filter_map(|(until, key)| self.entries.get(key).map(|(_, value)| (*key, *until, value)))
     }
 }
 

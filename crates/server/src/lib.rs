@@ -36,6 +36,7 @@ mod server;
 mod service;
 mod session;
 mod shell;
+mod state_file;
 mod status;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;

@@ -320,6 +320,20 @@ pub(crate) const FAMILIAR_ADDRESSES: usize = 16_384;
 /// How long they are, milliseconds: over a holiday.
 pub(crate) const FAMILIAR_MS: u64 = 30 * 24 * 3_600 * 1_000;
 
+/// How much longer a pair has to be familiar than was kept of it before it is kept again, milliseconds: once a day.
+pub(crate) const FAMILIAR_KEPT_MS: u64 = 24 * 3_600 * 1_000;
+
+/// How far apart the file is written that keeps wrong passwords and familiar addresses, of which a server that is killed
+/// forgets as much.
+pub(crate) const GUESSES_KEPT_EVERY: Duration = Duration::from_secs(60);
+
+/// The same where an account was locked or unlocked: much shorter than it takes to lock one again.
+pub(crate) const GUESSES_LOCK_KEPT_EVERY: Duration = Duration::from_secs(2);
+
+/// Bytes of that file at most, when it is read: a line of [`GUESSED_ACCOUNTS`] and [`FAMILIAR_ADDRESSES`] is no longer
+/// than a hundred.
+pub(crate) const GUESSES_FILE_MAX: u64 = 16 << 20;
+
 /// Characters of a client's name in the log. What is longer is cut.
 pub(crate) const LOGGED_NAME_MAX: usize = 64;
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -319,6 +320,12 @@ impl Server {
         if !bulkhead::settle_all(jobs).await {
             tracing::warn!("a file system hangs; files in it may not have been flushed and closed");
         }
+    }
+
+    /// Goes on from what a server before this one has kept in its state directory.
+    pub(crate) fn load_guesses(&self, state_directory: &Path) {
+        let kept = Guesses::load(state_directory, self.now());
+        *self.guesses() = kept;
     }
 
     /// What was guessed lately of passwords. It is held for look-ups and for judging a logon, never across an

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::bulkhead;
 use crate::config::Settings;
 use crate::connection;
+use crate::guesses;
 use crate::limits::LEAVING_CONNECTIONS;
 use crate::server::Server;
 
@@ -24,6 +25,7 @@ pub struct Service {
     server: Arc<Server>,
     addresses: Vec<SocketAddr>,
     tasks: Vec<JoinHandle<()>>,
+    state_directory: PathBuf,
 }
 
 /// Why a server does not start.
@@ -77,7 +79,9 @@ impl Service {
             return Err(StartError::NoAddress);
         }
         let control_socket = settings.control_socket.clone();
+        let state_directory = settings.state_directory.clone();
         let server = Server::new(settings, accounts)?;
+        server.load_guesses(&state_directory);
         server.listens_on(addresses.clone());
         let mut tasks = Vec::new();
         if let Some(path) = control_socket {
@@ -93,7 +97,8 @@ impl Service {
         tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::notify::observe(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::admin::idle::watch(Arc::clone(&server))));
-        Ok(Self { server, addresses, tasks })
+        tasks.push(bulkhead::spawn(guesses::keep(Arc::clone(&server), state_directory.clone())));
+        Ok(Self { server, addresses, tasks, state_directory })
     }
 
     /// Where it listens.
@@ -130,6 +135,7 @@ impl Service {
         while self.server.has_connections() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(STOP_POLL).await;
         }
+        guesses::keep_last(&self.server, &self.state_directory).await;
     }
 }
 

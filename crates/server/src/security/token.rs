@@ -9,6 +9,7 @@ use vfs::{Actor, Stat};
 use wire::security::{Privileges, Sid};
 
 use super::domain_users;
+use crate::state_file;
 
 /// The SIDs and privileges of a logged-on user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,8 +54,11 @@ impl Token {
         let mut privileges = Privileges::NONE;
         if administrator {
             sids.push(Sid::ADMINISTRATORS);
-            privileges |=
-                Privileges::SECURITY | Privileges::TAKE_OWNERSHIP | Privileges::BACKUP | Privileges::RESTORE;
+            privileges |= Privileges::SECURITY
+                | Privileges::TAKE_OWNERSHIP
+                | Privileges::BACKUP
+                | Privileges::RESTORE
+                | Privileges::MANAGE_VOLUME;
         }
         Self { sids, privileges, shared_uid }
     }
@@ -168,10 +172,7 @@ impl Machine {
     }
 
     fn save(self, state_directory: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(state_directory)?;
-        let unfinished = state_directory.join(format!("{FILE_NAME}.new"));
-        std::fs::write(&unfinished, format!("{}\n", self.sid()))?;
-        std::fs::rename(unfinished, state_directory.join(FILE_NAME))
+        state_file::replace(state_directory, FILE_NAME, &format!("{}\n", self.sid()))
     }
 }
 
