@@ -1,7 +1,7 @@
 //! How many may ask at the same time what takes a while.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Caller;
 
@@ -63,6 +63,52 @@ pub(crate) struct Place {
     user: Option<String>,
 }
 
+/// The place of a connection, which has it while its requests are short. One that waits has a place among those who
+/// wait instead, so that however many wait, short requests find room.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    places: Places,
+    caller: Arc<Caller>,
+    place: Arc<Mutex<Option<Place>>>,
+}
+
+/// A connection that has left its place to others. It takes one again when this is dropped, if there is one.
+#[derive(Debug)]
+pub(crate) struct Aside(Seat);
+
+impl Seat {
+    /// Takes a place for the caller's connection; none where there is none left for that caller.
+    pub(crate) fn take(places: &Places, caller: Caller) -> Option<Self> {
+        let place = places.take(&caller)?;
+        let place = Arc::new(Mutex::new(Some(place)));
+        Some(Self { places: places.clone(), caller: Arc::new(caller), place })
+    }
+
+    /// Leaves the place to others. To be called by whoever has, or is about to take, a place among those who wait.
+    pub(crate) fn step_aside(&self) -> Aside {
+        drop(self.lock().take());
+        Aside(self.clone())
+    }
+
+    /// Whether the connection has a place. One that has none, because others took it meanwhile, ends.
+    pub(crate) fn is_held(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Place>> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let mut place = self.0.lock();
+        if place.is_none() {
+            *place = self.0.places.take(&self.0.caller);
+        }
+    }
+}
+
 impl Places {
     fn new(bounds: Bounds) -> Self {
         Self { bounds, taken: Arc::default() }
@@ -105,11 +151,16 @@ impl Drop for Place {
 }
 
 /// Control pipes in use at the same time; a user has some commands running. One more is
-/// STATUS_PIPE_NOT_AVAILABLE.
+/// STATUS_PIPE_NOT_AVAILABLE. Those that wait for something have one of the places below instead.
 const PIPES: Bounds = Bounds { all: 384, kept: 128, per_user: 16 };
 
-/// Connections to the control socket at the same time: people and their scripts. One more is closed.
+/// Connections to the control socket at the same time: people and their scripts. One more is closed. Those that wait for
+/// something have one of the places below instead.
 const SOCKET_CONNECTIONS: Bounds = Bounds { all: 192, kept: 128, per_user: 16 };
+
+/// How many connections to the control socket administrators may have.
+#[cfg(test)]
+pub(crate) const SOCKET_PLACES: usize = SOCKET_CONNECTIONS.all;
 
 /// Closes that wait for their client at the same time: a script that closes what a whole share has open. One more
 /// is ERROR_BUSY.
@@ -127,6 +178,24 @@ mod tests {
 
     fn caller(user: &str, administrator: bool) -> Caller {
         Caller { user: user.into(), administrator, ..Caller::default() }
+    }
+
+    #[test]
+    fn whoever_waits_leaves_its_place_to_others() {
+        let places = Places::new(Bounds { all: 2, kept: 1, per_user: 1 });
+        let root = || Seat::take(&places, caller("root", true));
+        let (one, other) = (root().unwrap(), root().unwrap());
+        assert!(root().is_none());
+        let aside = one.step_aside();
+        let third = root().unwrap();
+        assert!(!one.is_held() && root().is_none());
+        drop(aside);
+        assert!(!one.is_held(), "others have them all");
+        drop(third);
+        drop(one.step_aside());
+        assert!(one.is_held() && root().is_none());
+        drop((one, other));
+        assert_eq!(places.taken.lock().unwrap().all, 0);
     }
 
     #[test]

@@ -32,7 +32,9 @@ use std::sync::Arc;
 pub(crate) use audit::{account_locked, logon_refused};
 pub(crate) use close::{NotClosed, close_file, close_file_at_once};
 pub(crate) use connections::{TreesMeant, connections, connections_within};
-pub(crate) use desk::{Desk, Place};
+#[cfg(test)]
+pub(crate) use desk::SOCKET_PLACES;
+pub(crate) use desk::{Aside, Desk, Place, Seat};
 pub(crate) use error::Error;
 pub(crate) use file_security::{file_security, set_file_security};
 pub(crate) use files::{FilesMeant, PathMeant, file, files, server_path};

@@ -14,7 +14,7 @@ use registry::{EventKind, EventOpen};
 use super::answer::Refused;
 use super::routes::{Asker, Filters};
 use super::view;
-use crate::admin::{self, Own, Place, Right, Scope};
+use crate::admin::{self, Aside, Own, Place, Right, Scope, Seat};
 use crate::config::Settings;
 use crate::server::Server;
 
@@ -22,6 +22,7 @@ use crate::server::Server;
 pub(super) async fn events(
     State(server): State<Arc<Server>>,
     Extension(caller): Asker,
+    Extension(seat): Extension<Seat>,
     query: Filters<EventQuery>,
 ) -> Result<Response, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
@@ -31,7 +32,8 @@ pub(super) async fn events(
     // A number that is yet to come is of a server that ran before this one.
     let after = query.after.filter(|after| *after <= latest).unwrap_or(latest);
     let settings = server.settings();
-    let reader = Reader { server, scope, settings, after, begun: false, _place: place };
+    let aside = seat.step_aside();
+    let reader = Reader { server, scope, settings, after, begun: false, _place: place, _aside: aside };
     let body = Body::from_stream(stream::unfold(reader, Reader::next));
     Ok(([(CONTENT_TYPE, NDJSON)], body).into_response())
 }
@@ -45,6 +47,7 @@ struct Reader {
     after: u64,
     begun: bool,
     _place: Place,
+    _aside: Aside,
 }
 
 impl Reader {

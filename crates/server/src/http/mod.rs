@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 pub(crate) use self::peer::Peer;
 use self::socket::Socket;
-use crate::admin::Caller;
+use crate::admin::{Caller, Seat};
 use crate::bulkhead;
 use crate::server::Server;
 
@@ -64,9 +64,10 @@ async fn accept(server: Arc<Server>, socket: Socket) {
         connections.spawn(bulkhead::tracked(async move {
             let Ok(caller) = peer.caller(&server).await else { return };
             drop(unknown);
-            match server.desk.socket.take(&caller) {
-                Some(_place) => converse(server, stream, peer).await,
-                None => tracing::warn!(user = caller.user, "too many connections to the control socket"),
+            let user = caller.user.clone();
+            match Seat::take(&server.desk.socket, caller) {
+                Some(seat) => converse(server, stream, peer, seat).await,
+                None => tracing::warn!(user, "too many connections to the control socket"),
             }
         }));
     }
@@ -80,23 +81,20 @@ pub(crate) fn serve_pipe(
     peer: Peer,
     caller: &Caller,
 ) -> Option<AbortHandle> {
-    let place = server.desk.pipes.take(caller)?;
-    let conversation = converse(server, stream, peer);
-    let task = bulkhead::spawn(async move {
-        conversation.await;
-        drop(place);
-    });
+    let seat = Seat::take(&server.desk.pipes, caller.clone())?;
+    let task = bulkhead::spawn(converse(server, stream, peer, seat));
     Some(task.abort_handle())
 }
 
-async fn converse<S>(server: Arc<Server>, stream: S, peer: Peer)
+async fn converse<S>(server: Arc<Server>, stream: S, peer: Peer, seat: Seat)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let identify = from_fn_with_state((Arc::clone(&server), peer), peer::identify);
     // Files that a request has closed are closed when it is answered, where their file systems let them.
     let settled = from_fn(async |request: Request, next: Next| bulkhead::settling(next.run(request)).await);
-    let router = routes::router(server).layer(identify).layer(settled);
+    let seated = from_fn_with_state(seat, peer::seated);
+    let router = routes::router(server).layer(identify).layer(seated).layer(settled);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE_TIMEOUT)

@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use nix::unistd::Uid;
 use tokio::net::UnixStream;
 
 use super::answer::Refused;
-use crate::admin::{Caller, Error, Roles};
+use crate::admin::{Caller, Error, Roles, Seat};
 use crate::server::Server;
 use crate::session::Session;
 
@@ -88,6 +90,17 @@ pub(super) async fn identify(
         }
         Err(error) => Refused::from(error).into_response(),
     }
+}
+
+/// Lets requests that wait leave their connection's place to others. A connection that has none when it is answered ends
+/// with that answer.
+pub(super) async fn seated(State(seat): State<Seat>, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(seat.clone());
+    let mut response = next.run(request).await;
+    if !seat.is_held() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 fn caller_of(

@@ -17,7 +17,9 @@ use super::answer::Refused;
 use super::page::{self, Written, listed, page};
 use super::view;
 use super::{settings, shares};
-use crate::admin::{self, Account, Caller, Computer, FilesMeant, Own, PathMeant, SessionsMeant, TreesMeant};
+use crate::admin::{
+    self, Account, Caller, Computer, FilesMeant, Own, PathMeant, Seat, SessionsMeant, TreesMeant,
+};
 use crate::server::Server;
 
 /// The routes of `control::route`. The caller is an extension of the request.
@@ -142,11 +144,14 @@ async fn file(State(server): State<Arc<Server>>, Extension(caller): Asker, id: I
 async fn close_file(
     State(server): State<Arc<Server>>,
     Extension(caller): Asker,
+    Extension(seat): Extension<Seat>,
     id: Id,
     how: Filters<CloseFile>,
 ) -> Answer<Ended> {
     let Path(id) = id.map_err(Refused::malformed)?;
     let Query(how) = how.map_err(Refused::malformed)?;
+    // A close that waits for its client takes a place among those.
+    let _aside = (!how.force).then(|| seat.step_aside());
     Ok(Json(view::ended(admin::close_file(&server, &caller, id, how).await?)))
 }
 

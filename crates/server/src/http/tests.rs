@@ -187,6 +187,42 @@ async fn what_no_share_has_is_no_question() {
     std::fs::remove_dir_all(directory).unwrap();
 }
 
+#[tokio::test]
+async fn those_who_wait_leave_places_for_short_requests() {
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-seats-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+    let task = serve(Arc::clone(&server), &path).unwrap();
+    let mut connections = Vec::new();
+    let mut bytes = vec![0; 4096];
+    // As many as may follow the events, and as many others as there are places.
+    for number in 0.. {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"GET /v1/events HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
+        let length = stream.read(&mut bytes).await.unwrap();
+        if !bytes[..length].starts_with(b"HTTP/1.1 200") {
+            assert!(number >= 16, "{number} may follow");
+            break;
+        }
+        connections.push(stream);
+    }
+    for number in 0..crate::admin::SOCKET_PLACES {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
+        let length = stream.read(&mut bytes).await.unwrap();
+        assert!(bytes[..length].starts_with(b"HTTP/1.1 200"), "{number}");
+        connections.push(stream);
+    }
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
+    let refused = stream.read(&mut bytes).await;
+    assert!(matches!(refused, Ok(0) | Err(_)), "one more than there are: {refused:?}");
+    drop(connections);
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
 /// A connection outlives a change of the settings; the right to ask does not.
 #[tokio::test]
 async fn rights_are_those_of_the_settings_in_force_at_each_request() {
@@ -199,7 +235,8 @@ async fn rights_are_those_of_the_settings_in_force_at_each_request() {
     let accounts = || UserDb::parse("").unwrap();
     let server = Server::new(settings(&["daemon"]), accounts()).unwrap();
     let (mut stream, theirs) = tokio::io::duplex(64 * 1024);
-    let task = tokio::spawn(converse(Arc::clone(&server), theirs, Peer::Process(daemon.uid)));
+    let seat = Seat::take(&server.desk.pipes, Caller::default()).unwrap();
+    let task = tokio::spawn(converse(Arc::clone(&server), theirs, Peer::Process(daemon.uid), seat));
     let mut buffer = vec![0; 64 * 1024];
     for (administrators, expected) in
         [(&["daemon"][..], 200), (&[], 403), (&["DAEMON"], 200), (&["root"], 403)]

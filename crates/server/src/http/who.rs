@@ -12,13 +12,14 @@ use tokio::time::Instant;
 use super::answer::Refused;
 use super::routes::{Answer, Filters};
 use super::{Peer, view};
-use crate::admin::{self, Caller, Error, Having, Wanted};
+use crate::admin::{self, Caller, Error, Having, Seat, Wanted};
 use crate::server::Server;
 
 /// `GET /v1/who`.
 pub(super) async fn who(
     State(server): State<Arc<Server>>,
     Extension(peer): Extension<Peer>,
+    Extension(seat): Extension<Seat>,
     query: Filters<WhoQuery>,
 ) -> Answer<Who> {
     let Query(query) = query.map_err(Refused::malformed)?;
@@ -34,7 +35,8 @@ pub(super) async fn who(
         true => None,
         false => {
             let caller = peer.caller(&server).await?;
-            Some(server.desk.waits.take(&caller).ok_or(Error::Busy)?)
+            let place = server.desk.waits.take(&caller).ok_or(Error::Busy)?;
+            Some((place, seat.step_aside()))
         }
     };
     let deadline = Instant::now() + wait;
