@@ -3,9 +3,11 @@
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use testkit::{Samba, Setup, Shareward, Subject, is_root, need, run};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -72,6 +74,16 @@ enum Lost {
 /// Passes connections on to a server, all but one SET_INFO, of which the request or the answer is lost with the
 /// connection.
 async fn losing(server: SocketAddr, which: usize, lost: Lost) -> (SocketAddr, Arc<AtomicUsize>) {
+    losing_for(server, which, lost, Arc::new(AtomicBool::new(false))).await
+}
+
+/// The same. From then on there is no server for as long as `away` says so.
+async fn losing_for(
+    server: SocketAddr,
+    which: usize,
+    lost: Lost,
+    away: Arc<AtomicBool>,
+) -> (SocketAddr, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let place = listener.local_addr().expect("an address");
     let seen = Arc::new(AtomicUsize::new(0));
@@ -79,6 +91,9 @@ async fn losing(server: SocketAddr, which: usize, lost: Lost) -> (SocketAddr, Ar
     tokio::spawn(async move {
         loop {
             let (client, _) = listener.accept().await.expect("a client");
+            if count.load(Ordering::SeqCst) >= which && away.load(Ordering::SeqCst) {
+                continue;
+            }
             let count = Arc::clone(&count);
             tokio::spawn(async move {
                 let server = TcpStream::connect(server).await.expect("the server");
@@ -160,6 +175,82 @@ fn a_rename_over_an_open_file_replaces_it_or_leaves_it_wherever_the_connection_i
             }
         }
     }
+}
+
+#[test]
+fn a_rename_that_the_server_leaves_half_done_is_finished_or_undone_when_it_is_back() {
+    if !need(NEEDS) {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let subject = Subject::start(&Setup::default());
+    let password = subject.user("alice").password.clone();
+    // The second request gives the target another name, the third is the rename, the fourth hides the target and the
+    // fifth deletes it.
+    let cases = [
+        (2, Lost::Answer),
+        (3, Lost::Request),
+        (3, Lost::Answer),
+        (4, Lost::Request),
+        (4, Lost::Answer),
+        (5, Lost::Request),
+    ];
+    let half_done = AtomicUsize::new(0);
+    std::thread::scope(|threads| {
+        for (which, lost) in cases {
+            let (subject, runtime, password, half_done) = (&subject, &runtime, &password, &half_done);
+            threads.spawn(move || {
+                let scene = format!("{lost:?} {which}");
+                let directory = subject.share_dir("data").join(&scene);
+                fs::create_dir(&directory).expect("create a directory");
+                let all = fs::Permissions::from_mode(0o777);
+                fs::set_permissions(&directory, all).expect("permissions");
+                let away = Arc::new(AtomicBool::new(true));
+                let (place, _) =
+                    runtime.block_on(losing_for(subject.address(), which, lost, Arc::clone(&away)));
+                let scratch = tempfile::tempdir().expect("a directory");
+                let machine = Machine::new(scratch.path(), place.port(), password);
+                let one = machine.directory("one");
+                machine.mount("one", "data", &[]).success();
+                let (source, target) = (format!("{one}/{scene}/source"), format!("{one}/{scene}/target"));
+                fs::write(&source, "new").expect("write");
+                fs::write(&target, "old").expect("write");
+                let open = fs::File::open(&target).expect("open");
+                let renamed = fs::rename(&source, &target);
+                let names = || {
+                    let listed = fs::read_dir(&directory).expect("list");
+                    let names =
+                        listed.map(|it| it.expect("an entry").file_name().into_string().expect("text"));
+                    let mut names: Vec<_> = names.collect();
+                    names.sort();
+                    names
+                };
+                half_done.fetch_add(
+                    usize::from(names().iter().any(|name| name.starts_with(".shareward-replaced-"))),
+                    Ordering::SeqCst,
+                );
+                drop(open);
+                away.store(false, Ordering::SeqCst);
+                let began = Instant::now();
+                let there = |name: &str| fs::read_to_string(directory.join(name)).ok();
+                loop {
+                    let names = names();
+                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                    match (&names[..], there("source").as_deref(), there("target").as_deref()) {
+                        (["source", "target"], Some("new"), Some("old")) => {
+                            assert!(renamed.is_err(), "{scene}");
+                            break;
+                        }
+                        (["target"], None, Some("new")) => break,
+                        _ => assert!(began.elapsed() < LIMIT, "{scene}: {renamed:?}, {names:?}"),
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                machine.net_use(&[&one, "/delete", "/yes"]).success();
+            });
+        }
+    });
+    assert!(half_done.into_inner() >= 3, "what is to be finished has to be unfinished before");
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod rename;
 mod replies;
 mod session;
 mod state;
+mod unfinished;
 mod unflushed;
 mod volume;
 mod xattrs;

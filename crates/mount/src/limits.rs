@@ -52,8 +52,14 @@ pub(crate) const REPARSE_BYTES_MAX: u32 = 16 << 10;
 pub(crate) const NAME_UNITS_MAX: usize = 255;
 
 /// How long a rename that failed half-way goes on trying to put back what it had moved out of its way: a server that
-/// restarts is back by then. Beyond, that keeps the name it was given.
-pub(crate) const RESTORE_TIME_MAX: Duration = Duration::from_secs(60);
+/// restarts is back by then. Beyond, the call ends, and it is put back when the connection is.
+pub(crate) const RESTORE_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// How often it is tried then.
+pub(crate) const UNFINISHED_PAUSE: Duration = Duration::from_secs(2);
+
+/// Files that are to be put back or deleted when the connection is back. One more keeps the name that it was given.
+pub(crate) const UNFINISHED_MAX: usize = 4096;
 
 /// How long an append waits for its turn at the end of a file: others' appends take milliseconds each, and whoever holds
 /// a lock there for longer means to keep others out. Beyond, the call fails with EACCES, as any write there does.

@@ -2,8 +2,8 @@
 //!
 //! A server neither deletes nor replaces a file that is open or read-only; unlink(2) and rename(2) do. The target of such
 //! a rename gets another name first and is deleted last. If a step in between fails, the target gets its name back. If
-//! the connection stays lost for longer than that is tried, the target keeps its new name, which starts with
-//! [`REPLACED`] and is shown in listings.
+//! the connection stays lost for longer than a call may take, that is done when it is back (`unfinished.rs`); until then
+//! the target has its new name, which starts with [`REPLACED`] and is shown in listings.
 
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,7 @@ use crate::identity::{self, Identity, Same};
 use crate::limits;
 use crate::names::join;
 use crate::remote::Live;
+use crate::unfinished::Leftover;
 use crate::volume::Volume;
 
 /// What the names start with of files that were in the way of a rename which has not succeeded yet.
@@ -37,8 +38,8 @@ struct Destination<'a> {
 }
 
 /// Something that was given another name.
-#[derive(Debug)]
-struct PutAway {
+#[derive(Clone, Debug)]
+pub(crate) struct PutAway {
     /// Its path now.
     path: String,
     /// Its directory's path.
@@ -50,7 +51,7 @@ struct PutAway {
 
 /// What trying to put something back came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PutBack {
+pub(crate) enum PutBack {
     /// It is where it was.
     Done,
     /// The file that was to take its place has taken it: the answer to that was lost.
@@ -220,59 +221,88 @@ impl Volume {
         Err(Errno::EBUSY)
     }
 
-    /// Deletes a target that was put away. If the connection stays lost, the file is left under its new name: the rename
-    /// itself is done, and undoing it could not tell which of the two files is still there.
+    /// Deletes a target that was put away. The rename itself is done: if the connection stays lost, the file is deleted
+    /// when it is back.
     async fn discard(&self, away: &PutAway) -> Result<(), Errno> {
         let started = Instant::now();
         loop {
-            let outcome = if away.is_directory {
-                self.remove(&away.path, CreateOptions::DIRECTORY_FILE).await
-            } else if away.used {
-                self.hide(&away.directory, &away.path).await
-            } else {
-                self.remove(&away.path, CreateOptions::NON_DIRECTORY_FILE).await
-            };
-            let Err(errno) = outcome else { return Ok(()) };
-            if errno.code() == Errno::ENOENT.code() {
-                // It was deleted, and the answer lost; or the two names were one file's, on a server that tells no
-                // identities, and the rename has moved it on.
-                return Ok(());
-            }
-            if errno.code() != Errno::EIO.code() {
-                return Err(errno);
+            let outcome = self.try_discard(away).await;
+            if !outcome.as_ref().is_err_and(is_lost) {
+                return outcome;
             }
             if started.elapsed() > limits::RESTORE_TIME_MAX {
+                self.unfinished.add(Leftover::Discard(away.clone()));
                 return Ok(());
             }
             tokio::time::sleep(limits::RETRY_PAUSE).await;
         }
     }
 
+    /// The same, tried once.
+    pub(crate) async fn try_discard(&self, away: &PutAway) -> Result<(), Errno> {
+        let outcome = if away.is_directory {
+            self.remove(&away.path, CreateOptions::DIRECTORY_FILE).await
+        } else if away.used {
+            self.hide(&away.directory, &away.path).await
+        } else {
+            self.remove(&away.path, CreateOptions::NON_DIRECTORY_FILE).await
+        };
+        match outcome {
+            // It was deleted, and the answer lost; or the two names were one file's, on a server that tells no
+            // identities, and the rename has moved it on.
+            Err(errno) if errno.code() == Errno::ENOENT.code() => Ok(()),
+            outcome => outcome.map(drop),
+        }
+    }
+
     /// Gives a target that was put away its old name. Tries again over new connections for
-    /// [`limits::RESTORE_TIME_MAX`]. `replacing` is the file that was to take its place.
+    /// [`limits::RESTORE_TIME_MAX`], and after that when the connection is back. `replacing` is the file that was to take
+    /// its place.
     async fn put_back(&self, away: &PutAway, path: &str, replacing: Identity) -> PutBack {
         let started = Instant::now();
         loop {
-            let back = self.with(&away.path, RENAMING, CreateOptions::NONE, async |file| {
-                rename(file, path, false).await
-            });
-            match back.await.map_err(|errno| errno.code()) {
-                Ok(()) => return PutBack::Done,
-                Err(code) if code == Errno::EEXIST.code() => {
-                    let there = self.identity(path).await;
-                    let same = there.is_ok_and(|there| there.compare(replacing) == Same::Yes);
-                    return if same { PutBack::Replaced } else { PutBack::Failed };
-                }
-                // It was put back, and the answer lost; or it never was away.
-                Err(code) if code == Errno::ENOENT.code() => {
-                    return if self.stat(path).await.is_ok() { PutBack::Done } else { PutBack::Failed };
-                }
-                Err(code) if code == Errno::EIO.code() && started.elapsed() < limits::RESTORE_TIME_MAX => {
-                    tokio::time::sleep(limits::RETRY_PAUSE).await;
-                }
-                Err(_) => return PutBack::Failed,
+            let lost = match self.try_put_back(away, path, replacing).await {
+                Ok(outcome) => return outcome,
+                Err(errno) => is_lost(&errno),
+            };
+            if !lost {
+                return PutBack::Failed;
             }
+            if started.elapsed() > limits::RESTORE_TIME_MAX {
+                let (away, path) = (away.clone(), path.to_owned());
+                self.unfinished.add(Leftover::PutBack { away, path, replacing });
+                return PutBack::Failed;
+            }
+            tokio::time::sleep(limits::RETRY_PAUSE).await;
         }
+    }
+
+    /// The same, tried once.
+    pub(crate) async fn try_put_back(
+        &self,
+        away: &PutAway,
+        path: &str,
+        replacing: Identity,
+    ) -> Result<PutBack, Errno> {
+        let back = self
+            .with(&away.path, RENAMING, CreateOptions::NONE, async |file| rename(file, path, false).await);
+        let Err(errno) = back.await else { return Ok(PutBack::Done) };
+        if errno.code() == Errno::EEXIST.code() {
+            return match self.identity(path).await {
+                Ok(there) if there.compare(replacing) == Same::Yes => Ok(PutBack::Replaced),
+                Err(errno) if is_lost(&errno) => Err(errno),
+                _ => Ok(PutBack::Failed),
+            };
+        }
+        if errno.code() == Errno::ENOENT.code() {
+            // It was put back, and the answer lost; or it never was away.
+            return match self.stat(path).await {
+                Ok(_) => Ok(PutBack::Done),
+                Err(errno) if is_lost(&errno) => Err(errno),
+                Err(_) => Ok(PutBack::Failed),
+            };
+        }
+        Err(errno)
     }
 
     /// Gives a file that was renamed its old name again. Returns whether it has it.
@@ -362,6 +392,11 @@ impl Volume {
         }
         Err(Errno::EBUSY)
     }
+}
+
+/// Whether the connection failed and not the request.
+pub(crate) fn is_lost(errno: &Errno) -> bool {
+    errno.code() == Errno::EIO.code()
 }
 
 /// Whether it is a directory for rename(2), and no link to one.

@@ -65,6 +65,8 @@ pub async fn serve(
     // It is set once, here.
     let _ = volume.notifier.set(session.notifier());
     let watch = tokio::spawn(Arc::clone(&remote).watch());
+    let finishing = Arc::clone(&volume);
+    let finish = tokio::spawn(async move { finishing.finish_leftovers().await });
     ready();
     let ended = tokio::task::spawn_blocking(move || session.join());
     tokio::pin!(ended);
@@ -79,6 +81,10 @@ pub async fn serve(
         }
     };
     watch.abort();
+    finish.abort();
+    // An aborted task has left what it was at where it was.
+    let _ = finish.await;
+    volume.try_leftovers().await;
     volume.close_all().await;
     remote.close().await;
     outcome.map_err(io::Error::other)?

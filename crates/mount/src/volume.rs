@@ -19,6 +19,7 @@ use crate::files::Files;
 use crate::inodes::Inodes;
 use crate::locks::Locks;
 use crate::remote::{Live, Remote};
+use crate::unfinished::Unfinished;
 use crate::unflushed::Unflushed;
 use crate::{errno, limits, names};
 
@@ -32,6 +33,7 @@ pub(crate) struct Volume {
     pub(crate) files: Files,
     pub(crate) locks: Locks,
     pub(crate) unflushed: Unflushed,
+    pub(crate) unfinished: Unfinished,
     pub(crate) notifier: std::sync::OnceLock<Notifier>,
     inodes: Mutex<Inodes>,
     hidden: AtomicU64,
@@ -64,6 +66,7 @@ impl Volume {
             files: Files::default(),
             locks: Locks::default(),
             unflushed: Unflushed::default(),
+            unfinished: Unfinished::default(),
             notifier: std::sync::OnceLock::new(),
             inodes: Mutex::new(Inodes::new()),
             hidden: AtomicU64::new(u64::from(std::process::id()) << 32),
