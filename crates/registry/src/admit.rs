@@ -63,7 +63,11 @@ impl<S: Shell> State<S> {
                 Admission::Granted(self.grant(request, &requester, attach, now))
             }
             Ok(Decided::LookAgain) => Admission::LookAgain,
-            Ok(Decided::MustWait) if self.vanishes(&request) => Admission::LookAgain,
+            Ok(Decided::MustWait) if self.vanishes(&request) => {
+                // It looks again when the file is gone, and not when a break is acknowledged.
+                self.forget_waiting(&[request.request], now, &mut effects);
+                Admission::LookAgain
+            }
             Ok(Decided::MustWait) => Admission::MustWait,
             Err(refused) => {
                 self.remember_refusal(&request, refused, now);

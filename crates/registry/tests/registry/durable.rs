@@ -5,7 +5,7 @@ use registry::{
     Admission, AdmitRequest, AppInstance, BreakKind, CloseReason, DurableGranted, DurableRequest, EndReason,
     GrantedOpen, Readiness, Reconnect, ReconnectError, Refused, Replay, ReplayError,
 };
-use wire::OplockLevel;
+use wire::{AccessMask, OplockLevel};
 
 use crate::world::{ALL_ACCESS, Client, RH, RWH, SHARE_NONE, World, durable_v2, guid, lease};
 
@@ -291,6 +291,32 @@ fn an_orphan_that_takes_its_file_along_makes_the_next_one_look_again() {
     assert!(effects.dropped[0].delete_on_close_now);
     let request = world.request(other, 1);
     world.open(request);
+}
+
+#[test]
+fn whoever_looks_again_does_not_wait_for_a_break_as_well() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let mut request = world.request(client, 1);
+    (request.oplock, request.lease) = (OplockLevel::LEASE, lease(1, RH));
+    (request.durable, request.delete_on_close) = (Some(DurableRequest::V1), true);
+    world.open(request);
+    lose(&mut world, client);
+    // The same file by another link, cached by somebody who is there: its delete is of the first link only.
+    let holder = world.client(3);
+    let mut request = world.request(holder, 1);
+    (request.path, request.access) = ("other link".into(), AccessMask::READ_ATTRIBUTES);
+    (request.oplock, request.lease) = (OplockLevel::LEASE, lease(3, RH));
+    world.open(request);
+
+    let other = world.client(2);
+    let mut request = world.request(other, 1);
+    request.delete_on_close = true;
+    let key = request.request;
+    let (admission, effects) = world.admit(request);
+    assert!(matches!(admission, Admission::LookAgain), "{admission:?}");
+    assert_eq!((effects.dropped.len(), effects.breaks.len()), (1, 1));
+    assert!(!world.state.is_waiting(key));
 }
 
 #[test]
