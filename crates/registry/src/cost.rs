@@ -39,6 +39,7 @@
 //! | `events_after` | what is asked for, of what is remembered ([`EVENTS`](crate::limits::EVENTS)) |
 //! | `share_snapshots`, `shares`, `connections_of`, `connection_snapshots` | administrators only: shares, connections |
 //! | `sessions_after` (the server's `refresh_users`) | what is asked for: the server asks for 256 |
+//! | `set_administrator` | channels of a session ([`CHANNELS_PER_SESSION`](crate::limits::CHANNELS_PER_SESSION)) |
 //! | what each user has (`users.rs`) | a look-up by user, where a session becomes valid, and a tree connect or open begins or ends |
 //! | who makes room among strangers, guests and logons in progress (`crowd.rs`) | log |
 //! | whom a lease's break is told (`channels_of_lease`) | connections of that client GUID, and sessions of all of them together ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of each kind) |

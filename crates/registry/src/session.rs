@@ -379,6 +379,22 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
+    /// Says whether the user of a session may administer the server, now that other settings are in force. What the
+    /// session has it keeps; what it gets from now on it gets as who it is now.
+    pub fn set_administrator(&mut self, id: SessionId, administrator: bool) -> Result<(), NotFound> {
+        let global_id = self.session_global(id)?;
+        let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
+        if session.state == SessionState::InProgress || session.identity.standing() == Standing::Stranger {
+            return Ok(());
+        }
+        session.identity.flags.administrator = administrator;
+        let standing = session.identity.standing();
+        for channel in session.channels.clone() {
+            self.raise_standing(channel, standing);
+        }
+        Ok(())
+    }
+
     /// Marks a session's authentication as expired (MS-SMB2 3.3.6.3); its opens stay.
     pub fn expire_session(&mut self, id: SessionId) -> Result<(), NotFound> {
         let global_id = self.session_global(id)?;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use auth::IdentityKind;
 
-use crate::config::Settings;
+use crate::admin::Roles;
+use crate::config::{Allow, Role, Settings};
 use crate::security::Token;
 use crate::server::Server;
 use crate::session::{Session, User};
@@ -29,25 +30,81 @@ impl Server {
     }
 
     /// Lets a session act for a user, who was looked up with `settings`.
-    pub(crate) fn act_for(&self, session: &Session, user: User, settings: &Arc<Settings>) {
+    pub(crate) fn act_for(&self, session: &Arc<Session>, user: User, settings: &Arc<Settings>) {
         session.set_user(user);
         // Whoever exchanges the settings from here on finds the user in the session.
         if !Arc::ptr_eq(settings, &self.settings()) {
             self.refresh_user(session);
+            if !self.refresh_standing(session) {
+                self.refresh_by_group(vec![Arc::clone(session)]);
+            }
         }
     }
 
     /// Gives the users of all sessions the groups and privileges of the settings in force.
     pub(crate) fn refresh_users(&self) {
+        let mut by_group = Vec::new();
         let mut last = None;
         loop {
             let batch = self.registry.lock("refresh_users").sessions_after(last, BATCH);
-            let Some(end) = batch.last().map(|it| it.0) else { return };
+            let Some(end) = batch.last().map(|it| it.0) else { break };
             last = Some(end);
             for (_, session) in batch {
                 self.refresh_user(&session);
+                if !self.refresh_standing(&session) {
+                    by_group.push(session);
+                }
             }
         }
+        self.refresh_by_group(by_group);
+    }
+
+    /// Tells the registry whether a session is an administrator's, if that can be said without asking for groups; false:
+    /// it cannot.
+    fn refresh_standing(&self, session: &Session) -> bool {
+        let Some(user) = session.user().filter(|user| user.kind == IdentityKind::User) else { return true };
+        loop {
+            let settings = self.settings();
+            let administers = settings.is_administrator(&user.name)
+                || Roles::administers(&settings.roles, &user.name, Vec::new);
+            let has_groups = |role: &Role| role.allow == Allow::Administer && !role.groups.is_empty();
+            if !administers && settings.roles.iter().any(has_groups) {
+                return false;
+            }
+            if self.set_standing(session, administers, &settings) {
+                return true;
+            }
+        }
+    }
+
+    /// The same for those whose groups have to be asked for, which may take its time.
+    fn refresh_by_group(&self, sessions: Vec<Arc<Session>>) {
+        let Some(server) = self.this().filter(|_| !sessions.is_empty()) else { return };
+        let refresh = move || {
+            for session in sessions {
+                let Some(user) = session.user() else { continue };
+                let groups = || crate::identity::group_names(&user.name);
+                loop {
+                    let settings = server.settings();
+                    let administers = settings.is_administrator(&user.name)
+                        || Roles::administers(&settings.roles, &user.name, groups);
+                    if server.set_standing(&session, administers, &settings) {
+                        break;
+                    }
+                }
+            }
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(refresh)),
+            Err(_) => refresh(),
+        }
+    }
+
+    /// False: other settings than those that say so are in force by now.
+    fn set_standing(&self, session: &Session, administers: bool, settings: &Arc<Settings>) -> bool {
+        let set = self.registry.lock("set_administrator").set_administrator(session.id(), administers);
+        // A session that has ended meanwhile has none.
+        set.is_err() || Arc::ptr_eq(settings, &self.settings())
     }
 
     fn refresh_user(&self, session: &Session) {

@@ -144,3 +144,5 @@ const STREAM_BYTES: usize = 4 << 20;
 
 #[cfg(test)]
 mod failing_files;
+#[cfg(test)]
+mod standings;

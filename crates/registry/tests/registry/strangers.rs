@@ -318,3 +318,32 @@ fn one_user_leaves_half_of_everything_to_others() {
     let request = world.request(client, 10);
     world.open(request);
 }
+
+#[test]
+fn who_becomes_an_administrator_or_is_none_any_more_has_the_places_of_one_or_not() {
+    let mut world = World::with(Limits { trees: 32, ..small() });
+    let (one, other) = (world.client(1), world.client(2));
+    let connect = |world: &mut World, session| {
+        let connected = world.state.tree_connect(session, "data", false, |_, _| 0, world.now);
+        world.check();
+        connected.err()
+    };
+    let full = Some(TreeConnectError::LimitReached(LimitReached::Trees));
+    while connect(&mut world, one.session).is_none() {}
+    assert_eq!(connect(&mut world, one.session), full, "what is one user's");
+    world.state.set_administrator(one.session, true).unwrap();
+    assert_eq!(standing(&world, one.connection), Standing::Administrator);
+    assert_eq!(connect(&mut world, one.session), None);
+    while connect(&mut world, one.session).is_none() {}
+    assert_eq!(connect(&mut world, other.session), full);
+    world.state.tree_disconnect(one.session, one.tree, world.now).unwrap();
+    world.state.set_administrator(one.session, false).unwrap();
+    assert_eq!(connect(&mut world, one.session), full);
+    assert!(!world.state.session(one.session).unwrap().identity.flags.administrator);
+    // Whoever is nobody in particular stays so.
+    let (stranger, _) = connected(&mut world, "192.0.2.9");
+    let (session, _) = valid(&mut world, stranger, anonymous()).unwrap();
+    world.state.set_administrator(session, true).unwrap();
+    assert_eq!(standing(&world, stranger), Standing::Stranger);
+    world.check();
+}

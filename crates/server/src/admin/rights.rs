@@ -94,6 +94,13 @@ impl Roles {
         }
         all
     }
+
+    /// Whether a user may administer the server by one of these roles. Groups are asked for only where one that says
+    /// so has some.
+    pub(crate) fn administers(roles: &[Role], user: &str, groups: impl FnOnce() -> Vec<String>) -> bool {
+        let meant: Vec<_> = roles.iter().filter(|role| role.allow == Allow::Administer).cloned().collect();
+        Self::of(&meant, user, groups).administer
+    }
 }
 
 /// Whether a caller's own counts, besides what roles reach.

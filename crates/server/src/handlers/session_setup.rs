@@ -17,7 +17,7 @@ use super::logon_exchange::{Judged, LogonExchange};
 use super::malformed;
 use super::negotiate::Negotiated;
 use crate::admin::{Roles, logon_refused};
-use crate::config::{Allow, Encryption, Settings, Signing};
+use crate::config::{Encryption, Settings, Signing};
 use crate::connection::{AnswerBuilder, Connection, Outcome, Request};
 use crate::server::Server;
 use crate::session::{Channel, Established, Logon, SealingKeys, Session, User};
@@ -394,13 +394,8 @@ fn establish(
 
 /// Whether a role lets the user administer the server, as [`Caller`](crate::admin::Caller) has it.
 fn may_administer(settings: &Settings, user: &User) -> bool {
-    if user.kind != IdentityKind::User {
-        return false;
-    }
-    // Groups are looked up only where one of these roles has some.
-    let roles: Vec<_> =
-        settings.roles.iter().filter(|role| role.allow == Allow::Administer).cloned().collect();
-    Roles::of(&roles, &user.name, || crate::identity::group_names(&user.name)).administer
+    user.kind == IdentityKind::User
+        && Roles::administers(&settings.roles, &user.name, || crate::identity::group_names(&user.name))
 }
 
 /// Whose permissions apply, and whether the user is an administrator.
