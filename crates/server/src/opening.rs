@@ -160,6 +160,38 @@ pub(crate) fn open_directory(share: &ShareSettings) -> Backend {
 mod tests {
     use super::*;
 
+    /// A share whose directory is to be opened in another way, and cannot be yet, is served as it was.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_share_goes_on_until_it_is_opened_with_its_new_settings() {
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let held = Mutex::new(held);
+        let open_share: OpenShare = Box::new(move |share| {
+            if share.follow_symlinks {
+                let _released = held.lock().unwrap().recv();
+            }
+            Ok(Arc::new(vfs::mem::MemBackend::new()))
+        });
+        let settings = |follow_symlinks| {
+            let plain = ShareSettings::new(String::from("data"), "/nowhere".into());
+            let mut settings = crate::config::Settings::conventional(false, |_| None);
+            settings.shares = vec![ShareSettings { follow_symlinks, ..plain }];
+            settings
+        };
+        let accounts = || auth::users::UserDb::parse("").unwrap();
+        let surroundings = crate::server::Surroundings { seed: 1, guid: wire::Guid([1; 16]), open_share };
+        let server = Server::within(settings(false), accounts(), surroundings).unwrap();
+        let before = server.share("data").unwrap();
+        server.reload::<StartError>(|| Ok((settings(true), accounts()))).unwrap();
+        let meanwhile = server.share("data").expect("it is still there");
+        assert!(!meanwhile.settings.follow_symlinks && Arc::ptr_eq(&meanwhile.bulkhead, &before.bulkhead));
+        drop(release);
+        let deadline = Instant::now() + std::time::Duration::from_secs(20);
+        while !server.share("data").unwrap().settings.follow_symlinks {
+            assert!(Instant::now() < deadline, "it is never opened");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// What is being opened for settings that are no longer in force is not what new ones get.
     #[test]
     fn an_opening_that_is_late_is_not_for_other_settings() {

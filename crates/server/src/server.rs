@@ -359,7 +359,7 @@ impl Server {
     fn open_shares(&self, settings: &Settings) -> Result<(), StartError> {
         let (shares, missing) = self.prepare_shares(settings)?;
         for share in missing {
-            tracing::warn!(share = share.name, path = %share.path.display(), "its file system hangs; the share is not there until it answers");
+            tracing::warn!(share = share.name, path = %share.path.display(), "its file system hangs; the share is not there, or goes on with the settings that it had, until it answers");
         }
         self.replace_shares(shares);
         Ok(())
@@ -403,7 +403,17 @@ impl Server {
                     let content = ShareContent::Disk(backend?);
                     after.insert(key, Arc::new(Share { settings: share, content, bulkhead }));
                 }
-                Opened::Later => missing.push(share),
+                Opened::Later => {
+                    // What is served of the same directory goes on as it is until then.
+                    let key = share.name.to_lowercase();
+                    if let Some(known) = before.get(&key).filter(|known| known.settings.path == share.path) {
+                        let ShareSettings { name, follow_symlinks, .. } = known.settings.clone();
+                        let settings = ShareSettings { name, follow_symlinks, ..share.clone() };
+                        let (content, bulkhead) = (known.content.clone(), Arc::clone(&known.bulkhead));
+                        after.insert(key, Arc::new(Share { settings, content, bulkhead }));
+                    }
+                    missing.push(share);
+                }
             }
         }
         Ok((after, missing))
