@@ -88,6 +88,8 @@ pub(crate) struct FileState {
     pub(crate) path: RelativePath,
     /// `FilePositionInformation` (MS-FSCC 2.4.40).
     pub(crate) position: u64,
+    /// `Open.NextEaEntry`: how many of the extended attributes a scan has told.
+    pub(crate) next_ea: usize,
     /// `FileModeInformation` where it was set since the open.
     pub(crate) mode: Option<u32>,
     /// Whether the directory was prepared for a lease.

@@ -2,7 +2,6 @@
 
 use vfs::short_name::short_name;
 use vfs::{Stat, Xattr};
-use wire::fscc::ea::{EaEntry, decode_ea_names, encode_eas};
 use wire::fscc::file_info::{
     AccessInfo, AlignmentInfo, AttributeTagInfo, BasicInfo, CompressionInfo, EaInfo, IdInfo, InternalInfo,
     ModeInfo, NetworkOpenInfo, PositionInfo, StandardInfo, StandardLinkInfo,
@@ -14,7 +13,7 @@ use wire::msg::QueryInfoRequest;
 use wire::{AccessMask, Dialect, NtStatus};
 
 use crate::connection::{AnswerBuilder, Outcome, Request};
-use crate::handlers::ea::ea_size_of;
+use crate::handlers::ea::{self, ea_size_of};
 use crate::handlers::{display_path, put_output};
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
@@ -96,7 +95,10 @@ impl Subject<'_> {
                 let compressed_size = self.stat()?.size;
                 encode_fixed(&CompressionInfo { compressed_size, ..CompressionInfo::default() }, out, max)
             }
-            FileInfoClass::FULL_EA => self.full_ea(query.input_buffer, out, max)?,
+            FileInfoClass::FULL_EA => {
+                let xattrs = self.xattrs()?;
+                ea::query(&xattrs, query, &mut self.file.state().next_ea, out)?
+            }
             FileInfoClass::ID => encode_fixed(&self.id()?, out, max),
             FileInfoClass::STANDARD_LINK => encode_fixed(&self.standard_link()?, out, max),
             FileInfoClass::OBJECT_ID
@@ -190,27 +192,6 @@ impl Subject<'_> {
 
     fn ea(&self) -> Result<EaInfo, NtStatus> {
         Ok(EaInfo { ea_size: ea_size_of(&self.xattrs()?) })
-    }
-
-    /// MS-FSA 2.1.5.12.11: the attributes asked for by name, those that are not there with no value;
-    /// or all.
-    fn full_ea(&self, names: &[u8], out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
-        let xattrs = self.xattrs()?;
-        if names.is_empty() {
-            if xattrs.is_empty() {
-                return Err(NtStatus::NO_EAS_ON_FILE);
-            }
-            let entries =
-                xattrs.iter().map(|it| EaEntry { flags: 0, name: it.name.as_bytes(), value: &it.value });
-            return Ok(encode_eas(entries, out, max));
-        }
-        let names: Result<Vec<&[u8]>, _> = decode_ea_names(names).collect();
-        let names = names.map_err(|_| NtStatus::EA_LIST_INCONSISTENT)?;
-        let entries = names.iter().map(|name| {
-            let found = xattrs.iter().find(|it| it.name.as_bytes().eq_ignore_ascii_case(name));
-            EaEntry { flags: 0, name, value: found.map_or(&[], |it| &it.value) }
-        });
-        Ok(encode_eas(entries, out, max))
     }
 
     /// MS-FSCC 2.4.49: the data of a file first, then its named streams.
