@@ -52,7 +52,7 @@ async fn a_mac_is_told_what_it_wants_to_know() {
     let root = data.create(&asking).await.expect("the root");
     let expected = AaplServerAnswer {
         server_caps: Some(AaplServerCaps(0xf)),
-        volume_caps: Some(AaplVolumeCaps::NONE),
+        volume_caps: Some(AaplVolumeCaps::FULL_SYNC),
         model: Some(String::from("SmbShare")),
     };
     assert_eq!(root.created.contexts.aapl, Some(expected));

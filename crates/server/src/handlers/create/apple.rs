@@ -19,7 +19,8 @@ pub(super) fn answer(tree: &Tree, asked: Option<AaplRequest>) -> Option<AaplServ
     }
     Some(AaplServerAnswer {
         server_caps: parts.contains(AaplParts::SERVER_CAPS).then_some(caps),
-        volume_caps: parts.contains(AaplParts::VOLUME_CAPS).then_some(AaplVolumeCaps::NONE),
+        // FLUSH brings files to the disk itself, whether or not it asks for that (F_FULLFSYNC).
+        volume_caps: parts.contains(AaplParts::VOLUME_CAPS).then_some(AaplVolumeCaps::FULL_SYNC),
         model: parts.contains(AaplParts::MODEL_INFO).then(|| String::from(MODEL)),
     })
 }

@@ -10,7 +10,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use wire::ioctl::{CompressionFormat, FsctlCode, ObjectIdBuffer, PipeWait};
+use wire::ioctl::{CompressionFormat, FsctlCode, ObjectIdBuffer, PipeWait, encode_snapshots};
 use wire::layout::FixedLayout;
 use wire::msg::{IoctlFlags, IoctlRequest, IoctlResponse};
 use wire::{AccessMask, Dialect, FileId, Guid, NtStatus};
@@ -88,6 +88,7 @@ async fn on_open(
     };
     match code {
         FsctlCode::LMR_REQUEST_RESILIENCY => make_resilient(request, open, ioctl),
+        FsctlCode::SRV_ENUMERATE_SNAPSHOTS => snapshots(ioctl),
         FsctlCode::SRV_REQUEST_RESUME_KEY => copy::resume_key(open, ioctl),
         FsctlCode::SRV_COPYCHUNK | FsctlCode::SRV_COPYCHUNK_WRITE => {
             copy::copy(request, answer, open, file, code, ioctl).await
@@ -191,6 +192,15 @@ fn object_id(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
         domain_id: Guid::default(),
     }
     .encode(&mut output);
+    done(output)
+}
+
+/// 3.3.5.15.1: there are none.
+fn snapshots(ioctl: &IoctlRequest<'_>) -> Answer {
+    let mut output = Vec::new();
+    if !encode_snapshots(&[], &mut output, ioctl.max_output_response as usize) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
     done(output)
 }
 
