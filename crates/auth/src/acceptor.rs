@@ -130,6 +130,10 @@ pub enum Refusal {
     /// The anonymous logon, where it is not allowed.
     #[error("anonymous logons are not allowed")]
     AnonymousNotAllowed,
+    /// The client answers through another protocol's secure channel: it meant another server (MS-NLMP 2.2.2.1,
+    /// MsvAvChannelBindings).
+    #[error("the logon was meant for another channel")]
+    BadBindings,
     /// A MIC that was promised or demanded is missing, or one is wrong (MS-NLMP 3.2.5.1.2; RFC 4178 5).
     #[error("a message integrity code is missing or wrong")]
     BadMic,
@@ -422,6 +426,10 @@ impl Acceptor {
         let client = &response.client;
         if client.pairs.flags().contains(AvFlags::MIC_PRESENT) && !mic_right {
             return Err(Refusal::BadMic);
+        }
+        // There is no channel here to be bound to. Who is bound to one talks to somebody who passes it on.
+        if client.pairs.value(AvId::CHANNEL_BINDINGS).is_some_and(|hash| hash.iter().any(|byte| *byte != 0)) {
+            return Err(Refusal::BadBindings);
         }
         let echoes_another = client.pairs.timestamp().is_some_and(|echo| echo != exchange.issued);
         if echoes_another || client.timestamp.0.abs_diff(now.0) > MAX_RESPONSE_AGE {

@@ -390,6 +390,29 @@ fn the_response_must_be_of_now() {
     assert_eq!(send(other_echo, 0), stale, "the echoed timestamp is that of another challenge");
 }
 
+/// MS-NLMP 2.2.2.1: zeros say that there is no channel, and so does nothing. Whoever answers through one means somebody
+/// else.
+#[test]
+fn a_response_is_not_bound_to_another_channel() {
+    for (bindings, outcome) in [
+        (None, None),
+        (Some([0; 16]), None),
+        (Some([7; 16]), Some(Refusal::BadBindings)),
+        (Some([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]), Some(Refusal::BadBindings)),
+    ] {
+        let mut forger = Forger::new();
+        let mut blob = forger.blob();
+        if let Some(bindings) = bindings {
+            blob.pairs.set(AvId::CHANNEL_BINDINGS, bindings.to_vec());
+        }
+        let (message, _) = forger.message("right", &blob.encode());
+        assert_eq!(forger.send(&message).err(), outcome, "{bindings:?}");
+        let mut forger = Forger::new();
+        let (message, _) = forger.message("wrong", &blob.encode());
+        assert_eq!(forger.send(&message).err(), Some(Refusal::WrongPassword), "that tells nothing");
+    }
+}
+
 #[test]
 fn a_response_is_good_for_one_challenge_only() {
     let forger = Forger::new();

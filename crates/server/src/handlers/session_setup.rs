@@ -431,7 +431,8 @@ fn status_of(reason: Refusal) -> NtStatus {
         Refusal::LockedOut => NtStatus::ACCOUNT_LOCKED_OUT,
         Refusal::Internal => NtStatus::INTERNAL_ERROR,
         Refusal::Malformed | Refusal::OutOfOrder => NtStatus::INVALID_PARAMETER,
-        Refusal::BadMic
+        Refusal::BadBindings
+        | Refusal::BadMic
         | Refusal::NoCommonMechanism
         | Refusal::NoSuchUser
         | Refusal::NotNtlmV2
