@@ -344,6 +344,7 @@ impl<S: Shell> State<S> {
             share_access: request.share_access,
             is_directory: request.is_directory,
             delete_on_close: request.delete_on_close,
+            deletes_with_own: false,
             caching: lease.map_or(Caching::None, |(id, _)| Caching::Lease(id)),
             durable,
             orphaned: None,

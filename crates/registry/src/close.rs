@@ -220,7 +220,7 @@ impl<S: Shell> State<S> {
             if open.delete_on_close && reason != CloseReason::CreateFailed {
                 self.delete_on_close(key, id, &open);
             }
-            removals = self.due_removals(key, &link);
+            removals = self.due_removals(key, &link, open.deletes_with_own.then_some(id));
         }
         self.events.push(now, EventKind::Closed { open: open.event(id), reason });
         effects.dropped.push(Dropped {

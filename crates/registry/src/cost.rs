@@ -29,7 +29,7 @@
 //! | `close_idle_sessions` | the part of the table that is asked for, with the tree connects of its sessions |
 //! | `reconnect`, `replay`, `make_resilient`, `forget_replay` | log |
 //! | losing a client's durable opens | as ending them; what is beyond a user's limit ends, the oldest first |
-//! | `set_delete_pending`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
+//! | `set_delete_pending`, `set_delete_with_own_open`, `set_delete_on_close`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
 //! | `rename`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
 //! | `rename`, `rename_below`: pending deletes | log for each open that moves |
 //! | `opens_below` | as many as are asked for |

@@ -53,6 +53,13 @@ impl<S: Shell> PendingDeletes<S> {
         }
     }
 
+    /// Takes out the delete of a link, if this open has asked for it.
+    fn take_own(&mut self, link: &Link, by: FileGlobalId) -> Option<(Link, PendingDelete<S>)> {
+        self.all.get(link).filter(|it| it.by == by)?;
+        self.left.remove(link);
+        self.all.remove_entry(link)
+    }
+
     /// Takes out what is due: the links that nobody has open, unless the file is open by another share's.
     fn due(&mut self, file: FileKey, links: &Links) -> Vec<(Link, PendingDelete<S>)> {
         if !links.has_any(file) {
@@ -130,10 +137,32 @@ impl<S: Shell> State<S> {
         let open = self.opens.get(&id).ok_or(NotFound)?;
         let key = open.target.file().ok_or(NotFound)?;
         let (link, delete) = (Link::of(open), PendingDelete::new(id, open));
+        if let Some(open) = self.opens.get_mut(&id) {
+            open.deletes_with_own = false;
+        }
         self.forget_delete(key, &link);
         if pending {
             self.deletions.entry(key).or_default().all.insert(link, delete);
         }
+        Ok(())
+    }
+
+    /// Says whether the delete that an open has asked for, or asks for with its close, is of the name at once when that
+    /// open ends, whoever else has the file open (FILE_DISPOSITION_POSIX_SEMANTICS, MS-FSCC 2.4).
+    pub fn set_delete_with_own_open(
+        &mut self,
+        open: impl Into<OpenRef>,
+        with_own: bool,
+    ) -> Result<(), NotFound> {
+        let id = self.open_global(open.into())?;
+        self.opens.get_mut(&id).ok_or(NotFound)?.deletes_with_own = with_own;
+        Ok(())
+    }
+
+    /// Sets or clears FILE_DELETE_ON_CLOSE of an open (FILE_DISPOSITION_ON_CLOSE, MS-FSCC 2.4).
+    pub fn set_delete_on_close(&mut self, open: impl Into<OpenRef>, deletes: bool) -> Result<(), NotFound> {
+        let id = self.open_global(open.into())?;
+        self.opens.get_mut(&id).ok_or(NotFound)?.delete_on_close = deletes;
         Ok(())
     }
 
@@ -207,8 +236,14 @@ impl<S: Shell> State<S> {
     }
 
     /// Takes out the deletes whose link or stream an open of `key` by `link` was the last to have; nobody is admitted
-    /// to these from now on. It looks only at what this open may have been the last of.
-    pub(crate) fn due_removals(&mut self, key: FileKey, link: &Link) -> Vec<Removal<S>> {
+    /// to these from now on. It looks only at what this open may have been the last of. The delete that `own`, the open,
+    /// has asked for is due in any case.
+    pub(crate) fn due_removals(
+        &mut self,
+        key: FileKey,
+        link: &Link,
+        own: Option<FileGlobalId>,
+    ) -> Vec<Removal<S>> {
         let mut due = Vec::new();
         if key.is_named_stream() && !self.files.contains_key(&key) {
             let pending = self.deletions.remove(&key).unwrap_or_default();
@@ -216,6 +251,8 @@ impl<S: Shell> State<S> {
         }
         let base = key.base();
         if let Some(pending) = self.deletions.get_mut(&base) {
+            let own = own.filter(|_| base == key).and_then(|id| pending.take_own(link, id));
+            due.extend(own.map(|it| (base, it)));
             if !self.links.contains(base, link) {
                 pending.leave(link);
             }

@@ -67,6 +67,8 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) share_access: ShareAccess,
     pub(crate) is_directory: bool,
     pub(crate) delete_on_close: bool,
+    /// The name goes with this open, where it has asked for the delete: FILE_DISPOSITION_POSIX_SEMANTICS.
+    pub(crate) deletes_with_own: bool,
     pub(crate) caching: Caching,
     pub(crate) durable: Option<Durable>,
     /// Its place among the orphans, while it is one.

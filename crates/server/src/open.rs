@@ -335,7 +335,7 @@ impl OpenFile {
 
     /// Whether the open was made with FILE_DELETE_ON_CLOSE.
     pub(crate) fn deletes_on_close(&self) -> bool {
-        self.mode & CreateOptions::DELETE_ON_CLOSE.0 != 0
+        self.current_mode() & CreateOptions::DELETE_ON_CLOSE.0 != 0
     }
 
     /// What changes while the file is open.

@@ -314,6 +314,45 @@ fn a_renamed_link_is_deleted_by_its_new_name() {
 }
 
 #[test]
+fn a_name_can_go_with_the_open_that_asks_and_not_with_the_last() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let request = world.request(client, 1);
+    let other = world.open(request);
+    for on_close in [false, true] {
+        let mut request = world.request(client, 1);
+        request.delete_on_close = on_close;
+        let one = world.open(request);
+        if on_close {
+            world.state.set_delete_on_close(one.file_id, false).unwrap();
+            world.state.set_delete_on_close(one.file_id, true).unwrap();
+        } else {
+            world.state.set_delete_pending(one.file_id, true).unwrap();
+            let request = world.request(client, 1);
+            assert_eq!(world.refused(request), Refused::DeletePending);
+        }
+        world.state.set_delete_with_own_open(one.file_id, true).unwrap();
+        world.check();
+        let removals = world.close(&one).dropped.remove(0).removals;
+        assert_eq!(removals.len(), 1, "the other has it open");
+        assert!(!world.state.is_open_deleted(other.file_id));
+    }
+    // What is taken back is as it was; and a plain delete waits for the last.
+    let request = world.request(client, 1);
+    let one = world.open(request);
+    world.state.set_delete_pending(one.file_id, true).unwrap();
+    world.state.set_delete_with_own_open(one.file_id, true).unwrap();
+    world.state.set_delete_pending(one.file_id, true).unwrap();
+    assert!(world.close(&one).dropped.remove(0).removals.is_empty());
+    assert_eq!(world.close(&other).dropped.remove(0).removals.len(), 1);
+    let mut request = world.request(client, 1);
+    request.delete_on_close = true;
+    let one = world.open(request);
+    world.state.set_delete_on_close(one.file_id, false).unwrap();
+    assert!(world.close(&one).dropped.remove(0).removals.is_empty());
+}
+
+#[test]
 fn nobody_opens_what_is_being_removed_or_replaced() {
     let mut world = World::new();
     let client = world.client(1);

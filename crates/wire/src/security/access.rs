@@ -15,6 +15,8 @@ bit_mask! {
         BACKUP = 4,
         /// SeRestorePrivilege: writing, where the open asks for it.
         RESTORE = 8,
+        /// SeManageVolumePrivilege: telling which data of a file are valid.
+        MANAGE_VOLUME = 16,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use wire::fscc::file_info::{DispositionFlags, DispositionInfo, DispositionInfoEx};
+use wire::msg::CreateOptions;
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use crate::connection::{AnswerBuilder, Request};
@@ -10,28 +11,39 @@ use crate::handlers::breaks;
 use crate::open::{Open, OpenFile};
 use crate::status::of_vfs;
 
-/// Whether a file is to go with its last open.
+/// Whether a file is to be deleted, and when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Disposition {
     delete: bool,
     ignore_readonly: bool,
+    /// The name goes with the open that asks, whoever else has the file open, and not with the last.
+    with_own_open: bool,
+    /// What is set is FILE_DELETE_ON_CLOSE of the open.
+    on_close: bool,
 }
 
 impl Disposition {
     pub(super) fn of(info: DispositionInfo) -> Self {
-        Self { delete: info.delete_pending, ignore_readonly: false }
+        Self { delete: info.delete_pending, ignore_readonly: false, with_own_open: false, on_close: false }
     }
 
-    /// A name that goes at once and a delete-on-close that is changed afterwards do not exist here:
-    /// clients that hear so ask for the plain one.
-    pub(super) fn of_ex(info: DispositionInfoEx) -> Result<Self, NtStatus> {
+    /// FILE_DISPOSITION_ON_CLOSE is for opens that were made with FILE_DELETE_ON_CLOSE, as on Windows. Nothing here is
+    /// an image that runs, so FILE_DISPOSITION_FORCE_IMAGE_SECTION_CHECK finds none.
+    pub(super) fn of_ex(file: &OpenFile, info: DispositionInfoEx) -> Result<Self, NtStatus> {
         let flags = DispositionFlags(info.flags);
-        if flags.intersects(DispositionFlags::POSIX_SEMANTICS | DispositionFlags::ON_CLOSE) {
+        if flags.0 & !DISPOSITION_FLAGS.0 != 0 {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
+        let on_close = flags.contains(DispositionFlags::ON_CLOSE);
+        if on_close && file.mode & CreateOptions::DELETE_ON_CLOSE.0 == 0 {
             return Err(NtStatus::NOT_SUPPORTED);
         }
         Ok(Self {
             delete: flags.contains(DispositionFlags::DELETE),
             ignore_readonly: flags.contains(DispositionFlags::IGNORE_READONLY_ATTRIBUTE),
+            // A stream's name is its file's affair.
+            with_own_open: flags.contains(DispositionFlags::POSIX_SEMANTICS) && !file.is_stream,
+            on_close,
         })
     }
 }
@@ -47,6 +59,9 @@ pub(super) async fn set(
     if !open.access().contains(AccessMask::DELETE) {
         return Err(NtStatus::ACCESS_DENIED);
     }
+    if wish.on_close {
+        return set_on_close(request, open, file, wish);
+    }
     let id = open.file_id();
     if wish.delete {
         check_deletable(open, file, wish)?;
@@ -58,7 +73,10 @@ pub(super) async fn set(
         check_deletable(open, file, wish)?;
     }
     let server = &request.connection.server;
-    let done = server.registry.lock("set_delete_pending").set_delete_pending(id, wish.delete);
+    let mut registry = server.registry.lock("set_delete_pending");
+    let done = registry.set_delete_pending(id, wish.delete);
+    let done = done.and_then(|()| registry.set_delete_with_own_open(id, wish.with_own_open));
+    drop(registry);
     done.map_err(|_| NtStatus::FILE_CLOSED)?;
     if wish.delete && file.is_directory {
         // From now on nothing comes into it; what came since the last look keeps it.
@@ -69,6 +87,26 @@ pub(super) async fn set(
         }
         server.watches.deleting(open.tree(), &file.path());
     }
+    Ok(())
+}
+
+/// Sets or clears FILE_DELETE_ON_CLOSE of an open.
+fn set_on_close(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    wish: Disposition,
+) -> Result<(), NtStatus> {
+    if wish.delete {
+        check_deletable(open, file, wish)?;
+    }
+    let mut registry = request.connection.server.registry.lock("set_delete_on_close");
+    let done = registry.set_delete_on_close(open.file_id(), wish.delete);
+    let done = done.and_then(|()| registry.set_delete_with_own_open(open.file_id(), wish.with_own_open));
+    drop(registry);
+    done.map_err(|_| NtStatus::FILE_CLOSED)?;
+    let bit = CreateOptions::DELETE_ON_CLOSE.0;
+    file.set_mode(bit, if wish.delete { bit } else { 0 });
     Ok(())
 }
 
@@ -90,3 +128,12 @@ fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<()
     }
     Ok(())
 }
+
+/// The flags that there are.
+const DISPOSITION_FLAGS: DispositionFlags = DispositionFlags(
+    DispositionFlags::DELETE.0
+        | DispositionFlags::POSIX_SEMANTICS.0
+        | DispositionFlags::FORCE_IMAGE_SECTION_CHECK.0
+        | DispositionFlags::ON_CLOSE.0
+        | DispositionFlags::IGNORE_READONLY_ATTRIBUTE.0,
+);

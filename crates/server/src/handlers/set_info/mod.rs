@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use wire::fscc::file_info::{
     AllocationInfo, BasicInfo, DispositionInfo, DispositionInfoEx, EndOfFileInfo, FileMode, ModeInfo,
-    PipeInfo, PositionInfo,
+    PipeInfo, PositionInfo, ValidDataLengthInfo,
 };
 use wire::fscc::notify::NotifyAction;
 use wire::fscc::{FileInfoClass, FsInfoClass};
 use wire::layout::FixedLayout;
 use wire::msg::{CompletionFilter, InfoType, SetInfoRequest, SetInfoResponse};
-use wire::{AccessMask, NtStatus};
+use wire::security::Privileges;
+use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::{check_transact, ea, flush, malformed};
 use crate::connection::{AnswerBuilder, Outcome, Request};
@@ -100,7 +101,7 @@ async fn set_file(
             disposition::set(request, answer, open, file, wish).await
         }
         FileInfoClass::DISPOSITION_EX => {
-            let wish = Disposition::of_ex(decode::<DispositionInfoEx>(data)?)?;
+            let wish = Disposition::of_ex(file, decode::<DispositionInfoEx>(data)?)?;
             disposition::set(request, answer, open, file, wish).await
         }
         FileInfoClass::RENAME => rename::rename(request, answer, open, file, data).await,
@@ -110,6 +111,10 @@ async fn set_file(
         }
         FileInfoClass::ALLOCATION => {
             allocate(request, open, file, unsigned(decode::<AllocationInfo>(data)?.allocation_size)?)
+        }
+        FileInfoClass::VALID_DATA_LENGTH => {
+            let length = unsigned(decode::<ValidDataLengthInfo>(data)?.valid_data_length)?;
+            check_valid_data_length(request, open, file, length)
         }
         FileInfoClass::POSITION => {
             let position = decode::<PositionInfo>(data)?.current_byte_offset;
@@ -122,7 +127,6 @@ async fn set_file(
         FileInfoClass::MODE => set_mode(file, decode::<ModeInfo>(data)?.mode),
         FileInfoClass::FULL_EA => set_eas(open, file, data),
         FileInfoClass::RENAME_EX
-        | FileInfoClass::VALID_DATA_LENGTH
         | FileInfoClass::SHORT_NAME
         | FileInfoClass::OBJECT_ID
         | FileInfoClass::QUOTA
@@ -174,6 +178,26 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
     }
     file.state().reserved = Some(bytes);
     super::write::resized(request, open);
+    Ok(())
+}
+
+/// MS-FSA 2.1.5.15.14: all data of a file are valid, those that were never written are zeros, and so there is nothing to
+/// change.
+fn check_valid_data_length(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    length: u64,
+) -> Result<(), NtStatus> {
+    check_data_change(open, file)?;
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    if !user.token.privileges().contains(Privileges::MANAGE_VOLUME) {
+        return Err(NtStatus::PRIVILEGE_NOT_HELD);
+    }
+    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    if length != stat.size || stat.attributes.contains(FileAttributes::SPARSE_FILE) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
     Ok(())
 }
 
