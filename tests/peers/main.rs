@@ -39,5 +39,6 @@ mod settings;
 mod shares;
 mod smbclient;
 mod soak;
+mod statuses;
 mod strangers;
 mod verbs;

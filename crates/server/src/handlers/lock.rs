@@ -14,8 +14,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let lock = LockRequest::decode(request.message).map_err(malformed)?;
     let open = request.open(lock.file_id)?;
     let Some(file) = open.file() else { return Err(NtStatus::INVALID_DEVICE_REQUEST) };
+    // MS-FSA 2.1.5.7: only data can be locked.
     if file.is_directory {
-        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+        return Err(NtStatus::INVALID_PARAMETER);
     }
     let is_numbered = has_sequences(request, &open);
     if is_numbered && file.state().lock_sequences.is_repeated(lock.lock_sequence) {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{Channel, CompletionFilter, WriteFlags, WriteRequest, WriteResponse};
-use wire::{AccessMask, NtStatus};
+use wire::{AccessMask, Dialect, NtStatus};
 
 use super::malformed;
 use crate::connection::{AnswerBuilder, Outcome, Request};
@@ -22,6 +22,11 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     request.check_charge(length)?;
     let open = request.open(write.file_id)?;
     let Some(file) = open.file() else {
+        // 3.3.5.13: there is no disk behind a pipe.
+        let through = write.flags.intersects(WriteFlags::WRITE_THROUGH | WriteFlags::WRITE_UNBUFFERED);
+        if through && negotiated.dialect >= Dialect::SMB300 {
+            return Err(NtStatus::INVALID_PARAMETER);
+        }
         return super::pipe::write(request, answer, &open, write.data).await;
     };
     if file.is_directory {
@@ -43,6 +48,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     // Others see the change whether or not it gets to the disk.
     wrote(request, &open, count);
+    // 3.3.5.13 has SMB 2.1 and later refuse WRITE_THROUGH where the open was not made with
+    // FILE_NO_INTERMEDIATE_BUFFERING. Samba's server does not, nobody loses by having his data on the disk, and a
+    // client that asks for that and is refused does.
     if write.flags.contains(WriteFlags::WRITE_THROUGH) || file.is_write_through() {
         super::flush::flush(&open, file).await?;
     }

@@ -194,6 +194,10 @@ fn checked(create: &CreateRequest<'_>) -> Result<(AccessMask, Option<bool>), NtS
 /// Decodes a CREATE on IPC$: the pipe's name and the access to it.
 pub(super) fn pipe(request: &Request<'_>) -> Result<(String, AccessMask), NtStatus> {
     let create = CreateRequest::decode(request.message).map_err(malformed)?;
+    // 3.3.5.9: nobody acts for the client elsewhere.
+    if create.impersonation_level.0 >= ImpersonationLevel::DELEGATE.0 {
+        return Err(NtStatus::BAD_IMPERSONATION_LEVEL);
+    }
     let name = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
     // Some clients write the name as it is in a path.
     let name = name.trim_start_matches('\\').to_owned();

@@ -350,7 +350,9 @@ fn check_kind(wish: &Wish, stat: &Stat) -> Result<(), NtStatus> {
         _ => {}
     }
     if is_directory && wish.overwrites() {
-        return Err(NtStatus::FILE_IS_A_DIRECTORY);
+        // What NTFS says (MS-FSA 2.1.5.1.2): nobody takes the place of a directory, and least of all of the root.
+        let is_root = wish.path.is_root();
+        return Err(if is_root { NtStatus::ACCESS_DENIED } else { NtStatus::OBJECT_NAME_COLLISION });
     }
     // Hidden and system files are not emptied by who does not know that they are (MS-FSA 2.1.5.1.2).
     let guarded = stat.attributes & (FileAttributes::HIDDEN | FileAttributes::SYSTEM);
