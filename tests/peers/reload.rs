@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use auth::Credentials;
 use client::smb::CreateParameters;
+use client::{Administration as _, RemoteClient};
+use control::FileQuery;
 use testkit::{Setup, Shareward, Subject};
 use wire::msg::{EchoRequest, SecurityMode, SessionFlags};
 use wire::{AccessMask, Command, Dialect, NtStatus, SessionId, TreeId};
@@ -135,6 +137,20 @@ async fn a_guest_is_not_the_account_of_its_name() {
     assert_eq!(status, 200, "{body}");
     assert_eq!(body.matches("\"user\":\"carol\"").count(), 2, "{body}");
     assert!(!body.contains("\"guest\":true"), "{body}");
+
+    // Nor is it shown as hers.
+    let data = guests.tree(&guest, "data", Protection::Clear);
+    guests.open(&guest, data, &CreateParameters::directory(""), Protection::Clear);
+    let place = server.address().to_string().parse().expect("a place");
+    let admin = &server.setup().user("admin");
+    let admin = RemoteClient::new(place, Credentials::password(&admin.name, "", &admin.password));
+    let shown = admin.files(&FileQuery::default()).await.expect("files");
+    let rows: Vec<_> = shown.iter().filter(|row| row.user == "carol").collect();
+    let rows: Vec<_> = rows.iter().map(|row| (row.share.as_deref(), row.guest)).collect();
+    assert_eq!(rows.len(), 2, "{rows:?}");
+    for row in [(Some("data"), Some(true)), (Some("IPC$"), Some(false))] {
+        assert!(rows.contains(&row), "{rows:?}");
+    }
 
     // A session that is replaced is the account's own.
     let mut again = Raw::speaking(&subject, Dialect::SMB311, MODE);

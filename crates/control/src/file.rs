@@ -38,6 +38,9 @@ pub struct OpenFile {
     pub share: Option<String>,
     /// The account; empty for an anonymous session.
     pub user: String,
+    /// Whether the account was replaced by the guest account.
+    #[serde(default)]
+    pub guest: Option<bool>,
     /// The client's address, as [`crate::Session::computer`].
     pub computer: Option<String>,
     /// The session, by its `SessionGlobalId`; none also for a durable open without one.

@@ -62,6 +62,7 @@ impl Listed for OpenFile {
             ("bytes_read", "/bytes_read"),
             ("bytes_written", "/bytes_written"),
             ("pipe", "/pipe"),
+            ("guest", "/guest"),
         ],
     };
     const WMI: &'static str = "MSFT_SmbOpenFile";
@@ -151,7 +152,15 @@ pub(crate) fn shown_path(file: &OpenFile) -> &str {
 
 /// Who has it, and from where.
 pub(crate) fn whose(file: &OpenFile) -> String {
-    by(&file.user, file.computer.as_deref())
+    by(&user(file), file.computer.as_deref())
+}
+
+/// The user; a guest, who may call itself as an account is called, is told from that.
+fn user(file: &OpenFile) -> Cow<'_, str> {
+    match file.guest {
+        Some(true) => format!("{} (guest)", file.user).into(),
+        _ => file.user.as_str().into(),
+    }
 }
 
 /// A user and a computer in words.
@@ -220,6 +229,7 @@ pub(crate) fn more(file: &OpenFile) -> String {
     let yes = |flag: Option<bool>| flag.map(|flag| yes_or_no(flag).to_owned());
     let text = |value: &Option<String>| value.clone();
     let lines = [
+        optional("Guest logon", yes(file.guest)),
         optional("Computer", file.computer.as_deref().map(address::bracketed)),
         optional("Session ID", file.session_id.map(|id| id.to_string())),
         optional("Share", text(&file.share)),
@@ -313,6 +323,12 @@ mod tests {
                 assert!(csv.columns.iter().any(|(_, it)| it.starts_with(&pointer)), "{field}");
             }
         }
+    }
+
+    #[test]
+    fn a_guest_is_told_from_the_account_of_its_name() {
+        let of = |guest| whose(&OpenFile { user: "carol".into(), guest, ..OpenFile::default() });
+        assert_eq!([of(None), of(Some(false)), of(Some(true))], ["carol", "carol", "carol (guest)"]);
     }
 
     #[test]

@@ -81,6 +81,7 @@ pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
         server_path: admin::server_path(server, file),
         share: Some(file.share.to_string()),
         user: file.user.to_string(),
+        guest: Some(file.user_kind == registry::UserKind::Guest),
         computer: Some(file.client.to_string()),
         session_id: file.session.map(SessionGlobalId::value),
         access: Some(access(file.access)),
