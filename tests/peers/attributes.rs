@@ -17,7 +17,7 @@ use wire::fscc::fs_info::{FsAttributeInfo, FsAttributes};
 use wire::ioctl::FsctlCode;
 use wire::msg::{AdditionalInformation, CreateDisposition, InfoType, QueryInfoRequest};
 use wire::security::{Ace, AceFlags, AceType, Acl, SdControl, SecurityDescriptor, Sid};
-use wire::{AccessMask, Command, FileAttributes, NtStatus};
+use wire::{AccessMask, Command, FileAttributes, FileTime, NtStatus};
 
 use crate::scripted::tree;
 
@@ -279,4 +279,61 @@ async fn a_file_system_says_what_it_can_do() {
         read_only.contains(FsAttributes::PERSISTENT_ACLS | FsAttributes::READ_ONLY_VOLUME),
         "{read_only:?}"
     );
+}
+
+/// MS-FSA 2.1.5.1.2.1: the attribute takes something from what is granted, and nothing from what the user may do.
+#[tokio::test]
+async fn a_readonly_file_shows_the_maximal_access_and_grants_less() {
+    let subject = Subject::start(&Setup::default());
+    let data = tree(&subject, "alice", "data").await;
+    let attributes = FileAttributes::READONLY;
+    let made = CreateParameters { attributes, ..CreateParameters::read_write("readonly.txt") };
+    data.create(&made).await.expect("create").close().await.expect("close");
+    let contexts =
+        CreateContextsRequest { maximal_access: Some(FileTime::NONE), ..CreateContextsRequest::default() };
+    let most = AccessMask::MAXIMUM_ALLOWED;
+    let asking = CreateParameters { access: most, contexts, ..CreateParameters::open("readonly.txt") };
+    let file = data.create(&asking).await.expect("open");
+    assert_eq!(file.created.contexts.maximal_access.map(|it| it.access), Some(AccessMask::FILE_ALL));
+    let class = FileInfoClass::ACCESS.0;
+    let granted =
+        file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, 4).await.expect("query");
+    let writing = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA | AccessMask::DELETE_CHILD;
+    assert_eq!(granted[..], AccessMask::FILE_ALL.without(writing).0.to_le_bytes());
+    for access in [AccessMask::WRITE_DATA, AccessMask::APPEND_DATA] {
+        let writing = CreateParameters { access, ..CreateParameters::open("readonly.txt") };
+        let refused = data.create(&writing).await.expect_err("a file that cannot be written to");
+        assert!(refused.is(NtStatus::ACCESS_DENIED), "{refused}");
+    }
+}
+
+/// Others see at once that a file was written, and that a time was set: which then stays whatever that open writes.
+#[tokio::test]
+async fn write_times_move_at_once_and_stay_where_they_were_set() {
+    let subject = Subject::start(&Setup::default());
+    let (data, others) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
+    let file = data.create(&CreateParameters::read_write("written.txt")).await.expect("create");
+    let shown = async || {
+        let file = others.create(&CreateParameters::open("written.txt")).await.expect("open");
+        file.close().await.expect("close");
+        file.created.last_write_time
+    };
+    let set = async |time: FileTime| {
+        let mut info = vec![0; 40];
+        info[16..24].copy_from_slice(&time.0.to_le_bytes());
+        let class = FileInfoClass::BASIC.0;
+        file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &info).await.expect("set");
+    };
+    const LONG_AGO: FileTime = FileTime(131_000_000_000_000_000);
+    set(LONG_AGO).await;
+    assert_eq!(shown().await, LONG_AGO);
+    file.write(0, &b"x"[..]).await.expect("write");
+    assert_eq!(shown().await, LONG_AGO, "as it was set, on the disk too");
+    let other = others.create(&CreateParameters::read_write("written.txt")).await.expect("open");
+    other.write(0, &b"y"[..]).await.expect("write");
+    let written = shown().await;
+    assert!(written != LONG_AGO, "another's write moves it at once");
+    file.write(0, &b"z"[..]).await.expect("write");
+    file.close().await.expect("close");
+    assert_eq!(shown().await, written, "and the first open leaves that, too");
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use testkit::peer::{DIALECTS, smbclient};
+use testkit::peer::{DIALECTS, smbcacls, smbclient};
 use testkit::{Output, Subject};
 
 const NEEDS: &[&str] = &["smbclient"];
@@ -283,4 +283,20 @@ fn smbget_gets_what_is_behind_doubled_separators() {
         .expect("smbget");
     let got = fs::read_to_string(subject.scratch().join("deep/f"));
     assert_eq!(got.ok().as_deref(), Some("text"), "{output:?}");
+}
+
+/// It writes the list in revision 3, which has no name.
+#[test]
+fn smbcacls_sets_a_whole_list() {
+    let Some(subject) = Subject::with(&["root", "smbclient", "smbcacls"]) else { return };
+    let local = subject.scratch().join("sent");
+    fs::write(&local, b"x").expect("write a local file");
+    as_alice(&subject, "data", &[], "put sent listed.txt").success();
+    let alice = subject.user("alice");
+    let list = "REVISION:1,ACL:S-1-1-0:ALLOWED/0x0/FULL,ACL:S-1-5-11:DENIED/0x0/X";
+    smbcacls(&subject, alice, "data", "listed.txt", &["--numeric", "-S", list]).success();
+    smbcacls(&subject, alice, "data", "listed.txt", &["--numeric"])
+        .success()
+        .says("ACL:S-1-1-0:0/0x0/0x001f01ff")
+        .says("ACL:S-1-5-11:1/0x0/0x001200a0");
 }

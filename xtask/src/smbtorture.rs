@@ -85,7 +85,7 @@ fn fetch(place: &Path) -> Result<(), String> {
         fs::remove_dir_all(place).map_err(wrong)?;
     }
     let apt = place.join("apt");
-    for directory in ["etc", "lists/partial", "cache/archives/partial"] {
+    for directory in ["etc/preferences.d", "lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(apt.join(directory)).map_err(wrong)?;
     }
     fs::write(apt.join("status"), "").map_err(wrong)?;
