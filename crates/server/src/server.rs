@@ -361,9 +361,8 @@ impl Server {
         directory::look_for(&directories);
     }
 
-    /// Looks whether the directories of all shares are there, in a moment.
-    pub(crate) async fn look_at_shares(&self) {
-        let shares = self.shares();
+    /// Looks whether the directories of shares are there, which takes no longer than a moment.
+    pub(crate) async fn look_at(&self, shares: &[Arc<Share>]) {
         let directories = shares.iter().filter_map(|it| it.directory());
         futures_util::future::join_all(directories.map(|directory| directory.look())).await;
     }

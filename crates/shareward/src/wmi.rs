@@ -115,7 +115,7 @@ impl From<&Share> for SharedResource {
             maximum_allowed: share.uses_max,
             name: share.name.clone(),
             path: share.path.clone(),
-            status: "OK",
+            status: if share.away.is_some() { "Error" } else { "OK" },
             kind: if share.special { STYPE_SPECIAL | kind } else { kind },
         }
     }
@@ -196,6 +196,9 @@ mod tests {
         let share = Share { special: true, kind: ShareKind::Ipc, ..Share::default() };
         let share = to_value(SharedResource::from(&share)).unwrap();
         assert_eq!(share["Type"], 0x8000_0003_u32);
+        let away = Share { away: Some("no such directory".into()), ..Share::default() };
+        let away = to_value(SharedResource::from(&away)).unwrap();
+        assert_eq!((&away["Status"], &share["Status"]), (&"Error".into(), &"OK".into()));
         assert_eq!(
             properties(&share),
             [

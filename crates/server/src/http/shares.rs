@@ -17,7 +17,7 @@ use crate::server::Server;
 
 pub(super) async fn list(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<Page<Share>> {
     let right = right(&caller);
-    look(&server, right).await;
+    look(&server, right, server.shares()).await;
     let shares = admin::shares(&server, &caller, right)?;
     Ok(Json(Page::whole(shares.iter().map(|it| seen(&server, it, right)).collect())))
 }
@@ -29,7 +29,7 @@ pub(super) async fn get(
 ) -> Answer<Share> {
     let name = named(name)?;
     let right = right(&caller);
-    look(&server, right).await;
+    look(&server, right, server.share(&name).into_iter().collect()).await;
     Ok(Json(seen(&server, &admin::share(&server, &caller, &name, right)?, right)))
 }
 
@@ -43,9 +43,9 @@ fn right(caller: &Caller) -> Right {
 }
 
 /// Looks whether the shares' directories are there, for those who are told.
-async fn look(server: &Server, right: Right) {
+async fn look(server: &Server, right: Right, shares: Vec<Arc<crate::tree::Share>>) {
     if right == Right::ReadShares {
-        server.look_at_shares().await;
+        server.look_at(&shares).await;
     }
 }
 
