@@ -88,12 +88,29 @@ def connects(host, port, user, password, share):
         return False
 
 
+FULL, READ = 0x1F01FF, 0x1200A9
+
+
+def descriptor_of(rpc, name):
+    return SR_SECURITY_DESCRIPTOR(b"".join(get(rpc, name, 502)["shi502_security_descriptor"]))
+
+
+def everybody_may(rpc, name, mask):
+    """Replaces what everybody may; the error that ends with."""
+    descriptor = descriptor_of(rpc, name)
+    descriptor["Dacl"].aces[0]["Ace"]["Mask"]["Mask"] = mask
+    data = descriptor.getData()
+    # impacket's level 1501 lacks the pointer that the specification's has.
+    return change(rpc, name, 502, reserved=len(data), security_descriptor=list(bytes([b]) for b in data))
+
+
 def share_life(host, port, admin, admin_password, user, password, directory):
     rpc = srvsvc(smb(host, port, admin, admin_password))
     check(error_of(srvs.hNetrShareAdd, rpc, 2, share_info("made", directory)) == 0, "a share is added")
     error = error_of(srvs.hNetrShareAdd, rpc, 2, share_info("MADE", directory))
     check(error == NERR_DUPLICATE_SHARE, "and not twice (%d)" % error)
     check(connects(host, port, user, password, "made"), "it can be used at once")
+    check(everybody_may(rpc, "made", FULL) == 0, "level 502 lets everybody write")
     client = smb(host, port, user, password)
     tree = client.connectTree("made")
     handle = client.createFile(tree, "held.txt")
@@ -123,19 +140,16 @@ def share_life(host, port, admin, admin_password, user, password, directory):
 def share_permissions(host, port, admin, admin_password, user, password, directory):
     rpc = srvsvc(smb(host, port, admin, admin_password))
     srvs.hNetrShareAdd(rpc, 502, share_info("made", directory, 502))
-    info = get(rpc, "made", 502)
-    descriptor = SR_SECURITY_DESCRIPTOR(b"".join(info["shi502_security_descriptor"]))
-    everyone = descriptor["Dacl"].aces[0]
+    everyone = descriptor_of(rpc, "made")["Dacl"].aces[0]
     check(everyone["Ace"]["Sid"].formatCanonical() == "S-1-1-0", "everybody may")
-    check(everyone["Ace"]["Mask"]["Mask"] == 0x1F01FF, "everything")
+    # Samba gives everything to a share that is made without a descriptor, Windows this.
+    check(everyone["Ace"]["Mask"]["Mask"] in (READ, FULL), "read, at least")
+    check(everybody_may(rpc, "made", FULL) == 0, "level 502 lets everybody write")
     client = smb(host, port, user, password)
     client.createFile(client.connectTree("made"), "written.txt")
     print("ok: so may the user")
 
-    everyone["Ace"]["Mask"]["Mask"] = 0x1200A9
-    data = descriptor.getData()
-    # impacket's level 1501 lacks the pointer that the specification's has.
-    error = change(rpc, "made", 502, reserved=len(data), security_descriptor=list(bytes([b]) for b in data))
+    error = everybody_may(rpc, "made", READ)
     check(error == 0, "level 502 lets everybody read (%s)" % error)
     client = smb(host, port, user, password)
     tree = client.connectTree("made")

@@ -35,7 +35,7 @@ async fn what_names_no_share_is_an_error_and_the_shares_are_named() {
     let server = samba.address().to_string();
     for words in ["who report.docx", "wait report.docx --timeout 0", "who /nowhere/report.docx"] {
         let said = ask(&server, words, ROOT).failure();
-        assert!(said.stderr.contains("its shares are:") && said.stderr.contains("data"), "{}", said.text());
+        assert!(said.stderr.contains("the shares are:") && said.stderr.contains("data"), "{}", said.text());
         assert!(!said.stdout.contains("Nobody"), "{}", said.text());
         assert_ne!(said.status, Some(1), "1 is for whom somebody still has it");
     }

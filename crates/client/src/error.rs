@@ -59,7 +59,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(error) => error.hint.clone(),
-            Self::NotStarted { .. } => Some(format!("{self}; 'shareward serve' starts one")),
+            Self::NotStarted { .. } => {
+                Some(format!("{self}; --socket names another place, and 'shareward serve' starts a server"))
+            }
             Self::NotPermitted { .. } => {
                 Some(format!("{self}; ask as root or as the user the server runs as"))
             }

@@ -110,9 +110,8 @@ impl Refused {
         let number = Win32Error::ACCESS_DENIED;
         control::Error::new(number.0, format!("The server answered {number}."))
             .with_hint(
-                "only members of Administrators get this list. Samba has none, not even root, until one is made \
-                 there: 'net groupmap add sid=S-1-5-32-544 unixgroup=GROUP type=builtin' makes a Unix group's \
-                 members administrators",
+                "only the server's administrators get this list; of a Samba server that is, root included, whoever is \
+                 in the Unix group of 'net groupmap add sid=S-1-5-32-544 unixgroup=GROUP type=builtin', typed there",
             )
             .into()
     }

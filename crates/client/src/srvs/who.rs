@@ -95,9 +95,9 @@ impl<R: Rpc> SrvsClient<R> {
         let names: Vec<_> =
             shares.iter().filter(|it| it.kind == ShareKind::Disk).map(|it| it.name.as_str()).collect();
         if names.is_empty() {
-            String::from("the server has no shares")
+            String::from("there are no shares")
         } else {
-            format!("its shares are: {}", names.join(", "))
+            format!("the shares are: {}", names.join(", "))
         }
     }
 }

@@ -25,8 +25,8 @@ pub(super) static APPLET: Applet = Applet {
 
 static HELP: Help = Help {
     syntax: "\
-PSLOGGEDON [-l] [-x] [-nobanner] [\\\\computer [-u USER [-p PASSWORD]] | username]
-           [-server NAME,NAME] [-login USER] [-credentials FILE]
+PSLOGGEDON [-l] [-x] [-nobanner] [\\\\computer | username]
+           [-server NAME,NAME] [-u USER [-p PASSWORD]] [-credentials FILE]
 ",
     about: "\
 Shows who is logged on at the machine itself, as 'who' does, and who is logged
@@ -40,10 +40,9 @@ this user is logged on.
   -server     other machines, as 'net session' takes them: where to look for a
               user
   -u          as whom to ask them; -login is the same
-  -p          with which password, which others on this machine may see; 'psfile'
-              has both too
+  -p          with which password; others on this machine may see it there
   -credentials
-              the file that has both
+              the file that has user and password
 
 Who is logged on at this machine itself is known also where no server runs.
 Times are local.
