@@ -6,7 +6,9 @@ use auth::Credentials;
 use client::smb::{ConnectOptions, Connection, Pipe};
 use rpc::ndr::Octets;
 use rpc::samr::{INTERFACE, UnicodeChangePasswordUser2Request};
-use testkit::peer::{SAMRDUMP, impacket, net_rpc, rpcclient, rpcclient_with, samrdump, smbpasswd};
+use testkit::peer::{
+    SAMRDUMP, impacket, net_rpc, rpcclient, rpcclient_protected, rpcclient_with, samrdump, smbpasswd,
+};
 use testkit::{Setup, Subject, User, need, skip};
 use wire::NtStatus;
 
@@ -82,6 +84,24 @@ fn rpcclient_lists_accounts_and_changes_passwords() {
         rpcclient(&subject, &bob, "getusername").says("NT_STATUS_LOGON_FAILURE");
         bob = with_password(&bob, &new);
         rpcclient(&subject, &bob, "getusername").success().says("bob");
+    }
+}
+
+/// Requests and answers of one fragment and of several, protected by RPC beside SMB.
+#[test]
+fn rpc_protects_its_messages_itself() {
+    let Some(subject) = Subject::with(&["rpcclient"]) else { return };
+    let admin = subject.user("admin");
+    let many = format!("lookupsids{}", " S-1-5-32-544".repeat(400));
+    for level in ["sign", "seal"] {
+        let output = rpcclient_protected(&subject, admin, level, "getusername;netshareenum").success();
+        let said = output.text();
+        assert!(said.contains("admin") && said.contains("netname: data"), "{level}: {said}");
+        let output = rpcclient_protected(&subject, admin, level, &many);
+        if !subject.is_samba() {
+            let said = output.success().text();
+            assert_eq!(said.matches(r"BUILTIN\Administrators").count(), 400, "{level}: {said}");
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Connection-oriented PDUs (C706 12.6, MS-RPCE 2.2.2), as far as an association without RPC security
-//! needs them: over a pipe the SMB session authenticates, signs and seals.
+//! needs them: over a pipe the SMB session authenticates, signs and seals. What has verifiers all the same gets them
+//! outside of this crate.
 //!
 //! A verifier that is there all the same is recognised and skipped. Bodies are read in little endian
 //! only; of a PDU in big endian the header can be read, so that it can be refused.

@@ -37,9 +37,17 @@ pub fn rpcclient(subject: &Subject, user: &User, commands: &str) -> Output {
 
 /// The same, with more options than the usual ones.
 pub fn rpcclient_with(subject: &Subject, user: &User, options: &[&str], commands: &str) -> Output {
+    rpcclient_at(subject, "127.0.0.1", user, options, commands)
+}
+
+/// The same, its messages protected by RPC itself: `level` is `sign` or `seal`.
+pub fn rpcclient_protected(subject: &Subject, user: &User, level: &str, commands: &str) -> Output {
+    rpcclient_at(subject, &format!("ncacn_np:127.0.0.1[{level}]"), user, &[], commands)
+}
+
+fn rpcclient_at(subject: &Subject, server: &str, user: &User, options: &[&str], commands: &str) -> Output {
     let mut command = samba_tool("rpcclient", subject);
-    command.args(options);
-    command.arg("127.0.0.1").arg("-p").arg(subject.port().to_string());
+    command.args(options).arg(server).arg("-p").arg(subject.port().to_string());
     command.arg("-U").arg(user.credentials()).arg("-c").arg(commands);
     run(command, b"", PEER_MAX)
 }

@@ -31,6 +31,7 @@ use usage::Charge;
 pub(crate) use usage::PipeUsage;
 
 /// An open named pipe.
+#[expect(clippy::large_enum_variant, reason = "pipes are few, and hardly any of them is the other one")]
 pub(crate) enum Pipe {
     /// RPC, in messages.
     Rpc(RpcPipe),

@@ -14,6 +14,10 @@ use rpc::{Association, Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 use crate::server::Server;
 
 /// An association, and the security of its messages.
+///
+/// ```text
+///   none --bind, answered with a challenge--> begun --auth3--> established
+/// ```
 pub(super) struct Secured {
     association: Association,
     security: Security,
@@ -31,7 +35,13 @@ enum Security {
     /// A bind brought the first token; the answer to it, until it is sent.
     Begun { acceptor: Box<Acceptor>, trailer: Trailer, token: Option<Vec<u8>> },
     /// Both sides have keys.
-    Established { trailer: Trailer, inward: NtlmSeal, outward: NtlmSeal },
+    Established { trailer: Trailer, keys: Box<Keys> },
+}
+
+/// The keys of both directions.
+struct Keys {
+    inward: NtlmSeal,
+    outward: NtlmSeal,
 }
 
 /// What of `sec_trailer` is the same in all messages, and whether headers are signed too.
@@ -97,10 +107,11 @@ impl Secured {
             }
             (Security::Begun { acceptor, trailer, token: None }, PacketType::AUTH3, Some(verifier)) => {
                 let keys = keys(acceptor, verifier.token, server, user).ok_or(Broken)?;
-                self.security = Security::Established { trailer: *trailer, inward: keys.0, outward: keys.1 };
+                self.security = Security::Established { trailer: *trailer, keys: Box::new(keys) };
                 Ok(None)
             }
-            (Security::Established { trailer, inward, .. }, PacketType::REQUEST, Some(verifier)) => {
+            (Security::Established { trailer, keys }, PacketType::REQUEST, Some(verifier)) => {
+                let inward = &mut keys.inward;
                 if verifier.level != trailer.level || verifier.context_id != trailer.context_id {
                     return Err(Broken);
                 }
@@ -170,7 +181,8 @@ impl Secured {
                 }
                 pdu
             }
-            (Security::Established { trailer, outward, .. }, PacketType::RESPONSE) => {
+            (Security::Established { trailer, keys }, PacketType::RESPONSE) => {
+                let outward = &mut keys.outward;
                 let at = trailer.put(&mut pdu, CALL_HEADER_LEN, SIGNATURE_BYTES);
                 let sealed = CALL_HEADER_LEN..at;
                 let signature = match (trailer.level, trailer.signs_headers) {
@@ -203,8 +215,8 @@ impl Secured {
     }
 }
 
-/// The keys of both directions, if the token proves that the client is this user.
-fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, user: &str) -> Option<(NtlmSeal, NtlmSeal)> {
+/// The keys, if the token proves that the client is this user.
+fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, user: &str) -> Option<Keys> {
     // Nobody is judged but whoever was before.
     let claim = acceptor.claim(token)?;
     if user.is_empty() || auth::users::folded(&claim.user) != auth::users::folded(user) {
@@ -218,7 +230,7 @@ fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, user: &str) -> O
     }
     let flags = Authenticate::decode(token).ok()?.flags;
     let direction = |sender| NtlmSeal::new(flags, &logon.session_key, sender);
-    Some((direction(Sender::Client)?, direction(Sender::Server)?))
+    Some(Keys { inward: direction(Sender::Client)?, outward: direction(Sender::Server)? })
 }
 
 /// The verifier of a PDU (MS-RPCE 2.2.2.11).
