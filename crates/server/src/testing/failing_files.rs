@@ -506,4 +506,16 @@ async fn a_create_that_cannot_wait_leaves_nothing_over() {
     world.comes_to_rest().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_open_when_the_server_ends_is_released() {
+    let world = World::new(4);
+    let (_connection, tree) = world.client().await;
+    let file = tree.create(&CreateParameters::read_write("left open")).await.unwrap();
+    file.write(0, b"written".to_vec()).await.unwrap();
+    world.server.shut_down().await;
+    world.server.check().unwrap();
+    assert_eq!(world.server.counts().opens, 0);
+    assert_eq!(world.faults.handles(), 0, "files are open that no open is of");
+}
+
 const SEEDS: u64 = 12;
