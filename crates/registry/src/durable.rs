@@ -256,7 +256,8 @@ impl<S: Shell> State<S> {
         let Some(home) = open.home else {
             let tree_id = *session.trees.get(&request.tree).ok_or(ReplayError::Elsewhere)?;
             let tree = self.trees.get(&tree_id).ok_or(ReplayError::Elsewhere)?;
-            if open.share_id != tree.share_id || session.state != SessionState::Valid {
+            let is_same_place = (open.share_id, open.root) == (tree.share_id, tree.root);
+            if !is_same_place || session.state != SessionState::Valid {
                 return Err(ReplayError::Elsewhere);
             }
             if session.open_count >= self.limits.opens_per_session {

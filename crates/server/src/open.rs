@@ -75,6 +75,8 @@ pub(crate) struct OpenFile {
     write_through: AtomicBool,
     /// Whether a client has set or frozen a time through it, which its own changes are to leave.
     keeps_times: AtomicBool,
+    /// Where it does, its own changes come one after the other: each takes back what it does to these times.
+    turn: Mutex<()>,
     /// Whether data were written through it.
     written: AtomicBool,
     /// When its writes were last noted.
@@ -287,6 +289,7 @@ impl OpenFile {
             append_only: false,
             write_through: AtomicBool::new(is_write_through(mode)),
             keeps_times: AtomicBool::new(false),
+            turn: Mutex::default(),
             written: AtomicBool::new(false),
             noted: AtomicU64::new(0),
             state: Mutex::new(FileState { path, ..FileState::default() }),
@@ -314,6 +317,12 @@ impl OpenFile {
     /// Notes that a client has set or frozen times through it.
     pub(crate) fn set_keeps_times(&self) {
         self.keeps_times.store(true, Ordering::Relaxed);
+    }
+
+    /// The turn of a change, where they come one after the other. Not to be held across an await.
+    pub(crate) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        let keeps = self.keeps_times.load(Ordering::Relaxed);
+        keeps.then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes that the file is about to be changed through it.

@@ -71,6 +71,8 @@ pub(crate) struct Established {
     pub(crate) must_sign: bool,
     /// `Session.EncryptData`.
     pub(crate) must_seal: bool,
+    /// Whose logon the keys are of: only those of a user are a secret.
+    pub(crate) kind: auth::IdentityKind,
 }
 
 /// The keys of a session that can seal.

@@ -322,8 +322,8 @@ impl Server {
         let is_stream = file.is_stream;
         let path = file.path();
         match backend.remove(open.actor(), &path, &*file.handle) {
-            // Somebody else has removed it.
-            Err(vfs::Error::NotFound | vfs::Error::PathNotFound) => return Ok(()),
+            // Somebody else has removed it, or given its name to another file.
+            Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::Replaced) => return Ok(()),
             // FILE_DELETE_ON_CLOSE asks nothing of a directory and takes it only if it is empty: so does Windows.
             Err(vfs::Error::NotEmpty) if file.deletes_on_close() => return Ok(()),
             removed => removed?,

@@ -44,7 +44,7 @@ fn make(world: &World, trouble: Trouble) {
         let made = format!("passing={}", world.tree.path().join("shares/passing").display());
         let shown = world.net(&["share", "passing"]);
         if shown.status != Some(0) {
-            administer(world, &["share", &made]);
+            administer(world, &["share", &made, "/grant:Everyone,full"]);
         }
     }
 }
@@ -110,7 +110,7 @@ fn change_share(world: &World, random: &mut Random) {
     match random.below(4) {
         0 => administer(world, &["share", "passing", "/delete", "/yes"]),
         1 => administer(world, &["share", "passing", "/remark:changed"]),
-        _ => administer(world, &["share", &path]),
+        _ => administer(world, &["share", &path, "/grant:Everyone,full"]),
     };
 }
 

@@ -22,6 +22,9 @@ pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Re
             outcome = ended.outcome.map(tracing::field::debug),
             "done"
         ),
+        Err(error) if caller.user.is_empty() => {
+            tracing::debug!(target: "audit", from = caller.from, act, object, error = error.number().0, "refused");
+        }
         Err(error) => tracing::info!(
             target: "audit",
             user = caller.user,
@@ -36,6 +39,11 @@ pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Re
 
 /// Records that somebody wanted what is not theirs.
 pub(super) fn denied(caller: &Caller, right: Right) {
+    // Who has no account may be anybody, and ask as often as they like.
+    if caller.user.is_empty() {
+        tracing::debug!(target: "audit", from = caller.from, ?right, "access denied");
+        return;
+    }
     tracing::info!(target: "audit", user = caller.user, from = caller.from, ?right, "access denied");
 }
 

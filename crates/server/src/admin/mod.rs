@@ -53,7 +53,8 @@ pub(crate) use settings::{
 pub(crate) use share_changes::{ShareEdit, add_share, change_share, delete_share};
 pub(crate) use shares::{share, shares};
 pub(crate) use users::{
-    NewPassword, NotSet, change_password, guessed, is_administrator, set_active, set_password, user, users,
+    NewPassword, NotSet, change_password, guessed, is_administrator, prove, set_active, set_password, user,
+    users,
 };
 pub(crate) use who::{Having, Wanted, wanted, who};
 

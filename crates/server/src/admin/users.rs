@@ -121,10 +121,7 @@ fn set(
     guessable: bool,
     change: impl FnOnce() -> Result<(Option<Zeroizing<[u8; 16]>>, NewPassword), Error>,
 ) -> Result<User, NotSet> {
-    let origin = match caller.from.parse::<IpAddr>() {
-        Ok(address) => Origin::Address(AddressGroup::of(address)),
-        Err(_) => Origin::Machine,
-    };
+    let origin = origin(caller);
     let object = format!("user {}", audit::loggable(name));
     let attempt = guessable.then(|| server.guesses().attempt(name, origin));
     if let Some(attempt) = &attempt {
@@ -173,6 +170,33 @@ fn set(
     let outcome = set.as_ref().map(|_| Ended::default()).map_err(|error| *error);
     audit::act(caller, "set password", &object, &outcome);
     set.map_err(NotSet::Refused)
+}
+
+/// Lets a caller prove the own password once more, if it is their turn. A wrong one counts like that of a logon.
+pub(crate) fn prove<T>(server: &Server, caller: &Caller, judge: impl FnOnce() -> Option<T>) -> Option<T> {
+    let mut guesses = server.guesses();
+    let attempt = guesses.attempt(&caller.user, origin(caller));
+    if guesses.turn(&attempt, server.now()) != Turn::Now {
+        return None;
+    }
+    let proof = judge();
+    if proof.is_some() {
+        guesses.accepted(&attempt, server.now());
+        return proof;
+    }
+    let locked = guesses.refused(&attempt, true, server.settings().lockout, server.now());
+    drop(guesses);
+    server.statistics.password_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    audit::act(caller, "prove password", "named pipe", &Err(Error::WrongPassword));
+    if locked {
+        audit::account_locked(&caller.user, &caller.from);
+    }
+    None
+}
+
+fn origin(caller: &Caller) -> Origin {
+    let address = caller.from.parse::<IpAddr>();
+    address.map_or(Origin::Machine, |address| Origin::Address(AddressGroup::of(address)))
 }
 
 impl NewPassword {

@@ -212,7 +212,7 @@ fn prepare(request: &mut Request<'_>, seal: Option<&Arc<Session>>) -> Result<(),
             let message = signed_part(&request.header, request.message);
             let Some(key) = channel.verify(message) else {
                 // The refusal is signed where everybody has the key, and no nonce is spent that somebody else needs.
-                let is_nobodys = session.user().is_some_and(|it| it.kind == IdentityKind::Anonymous);
+                let is_nobodys = established.kind == IdentityKind::Anonymous;
                 request.signer = channel.signing.clone().filter(|_| is_nobodys);
                 return Err(NtStatus::ACCESS_DENIED.into());
             };

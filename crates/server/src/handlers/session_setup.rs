@@ -315,6 +315,11 @@ fn finish(
 ) -> Result<SessionFlags, NotBegun> {
     let identity = &logon.identity;
     let user = user_of(&connection.server, settings, identity)?;
+    // The keys stay those of the first logon. A user is not protected by those of nobody, which everybody has.
+    let keys_of = session.established().map(|it| it.kind);
+    if identity.kind == IdentityKind::User && keys_of.is_some_and(|kind| kind != IdentityKind::User) {
+        return Err(NtStatus::ACCESS_DENIED.into());
+    }
     let mut flags = match identity.kind {
         IdentityKind::User => SessionFlags::NONE,
         IdentityKind::Guest => SessionFlags::IS_GUEST,
@@ -391,6 +396,7 @@ fn establish(
             sealing: None,
             must_sign: false,
             must_seal: false,
+            kind,
         });
     }
     let failed = |_| NtStatus::INTERNAL_ERROR;
@@ -419,6 +425,7 @@ fn establish(
                 || (setup.security_mode | negotiated.client_security_mode)
                     .contains(SecurityMode::SIGNING_REQUIRED)),
         must_seal,
+        kind,
     })
 }
 

@@ -36,6 +36,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if let Place::At(offset) = place {
         check_locks(request, &open, offset, length.into())?;
     }
+    let turn = file.turn();
     if !write.data.is_empty() {
         file.state().times.writing(&*file.handle);
     }
@@ -48,6 +49,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     // Others see the change whether or not it gets to the disk.
     wrote(request, &open, count);
+    drop(turn);
     // 3.3.5.13 has SMB 2.1 and later refuse WRITE_THROUGH where the open was not made with
     // FILE_NO_INTERMEDIATE_BUFFERING. Samba's server does not, nobody loses by having his data on the disk, and a
     // client that asks for that and is refused does.

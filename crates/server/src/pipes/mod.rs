@@ -142,7 +142,7 @@ impl RpcPipe {
         if !self.charge.reserve(bytes.len()) {
             return Err(NtStatus::INSUFFICIENT_RESOURCES);
         }
-        let received = self.association().receive(bytes, server, &caller.user);
+        let received = self.association().receive(bytes, server, caller);
         self.settle();
         received.map_err(broken)?;
         loop {

@@ -1,8 +1,7 @@
 //! Messages of RPC that are sealed or signed themselves, beside what SMB does (MS-RPCE 2.2.2.11, 3.3.1.5.2): some of
 //! Samba's programs change passwords no other way.
 //!
-//! NTLM is what there is, and only for the user whose session it is: that user's password was proved already, and so
-//! nobody's is guessed here. What an association hears and says is the same with security and without; this takes
+//! NTLM is what there is, and only for the user whose session it is. A wrong password counts as that of a logon does. What an association hears and says is the same with security and without; this takes
 //! verifiers off what comes and puts them on what goes.
 
 use auth::ntlm::{Authenticate, NtlmSeal, Sender};
@@ -11,6 +10,7 @@ use rpc::association::Ticket;
 use rpc::pdu::{CALL_HEADER_LEN, HEADER_LEN, Header, OBJECT_UUID, PacketType};
 use rpc::{Association, Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 
+use crate::admin::{self, Caller};
 use crate::server::Server;
 
 /// An association, and the security of its messages.
@@ -63,8 +63,8 @@ impl Secured {
         }
     }
 
-    /// Takes what `user` wrote to the pipe: any part of a PDU, or several.
-    pub(super) fn receive(&mut self, bytes: &[u8], server: &Server, user: &str) -> Result<(), Broken> {
+    /// Takes what a caller wrote to the pipe: any part of a PDU, or several.
+    pub(super) fn receive(&mut self, bytes: &[u8], server: &Server, caller: &Caller) -> Result<(), Broken> {
         self.inbound.extend_from_slice(bytes);
         let inbound = std::mem::take(&mut self.inbound);
         let mut rest = inbound.as_slice();
@@ -75,7 +75,7 @@ impl Secured {
             };
             let Some((pdu, behind)) = rest.split_at_checked(header.len()) else { break };
             rest = behind;
-            if let Some(plain) = self.opened(&header, pdu, server, user)? {
+            if let Some(plain) = self.opened(&header, pdu, server, caller)? {
                 self.association.receive(&plain)?;
             }
         }
@@ -89,7 +89,7 @@ impl Secured {
         header: &Header,
         pdu: &[u8],
         server: &Server,
-        user: &str,
+        caller: &Caller,
     ) -> Result<Option<Vec<u8>>, Broken> {
         let verifier = Verifier::of(header, pdu);
         match (&mut self.security, header.packet_type, verifier) {
@@ -106,7 +106,7 @@ impl Secured {
                 Ok(Some(bind))
             }
             (Security::Begun { acceptor, trailer, token: None }, PacketType::AUTH3, Some(verifier)) => {
-                let keys = keys(acceptor, verifier.token, server, user).ok_or(Broken)?;
+                let keys = keys(acceptor, verifier.token, server, caller).ok_or(Broken)?;
                 self.security = Security::Established { trailer: *trailer, keys: Box::new(keys) };
                 Ok(None)
             }
@@ -215,19 +215,19 @@ impl Secured {
     }
 }
 
-/// The keys, if the token proves that the client is this user.
-fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, user: &str) -> Option<Keys> {
-    // Nobody is judged but whoever was before.
+/// The keys, if the token proves that the client is the caller.
+fn keys(acceptor: &mut Acceptor, token: &[u8], server: &Server, caller: &Caller) -> Option<Keys> {
     let claim = acceptor.claim(token)?;
-    if user.is_empty() || auth::users::folded(&claim.user) != auth::users::folded(user) {
+    if caller.user.is_empty() || auth::users::folded(&claim.user) != auth::users::folded(&caller.user) {
         return None;
     }
-    let Step::Done(logon) = acceptor.step(token, &*server.accounts(), server.file_time()) else {
-        return None;
-    };
-    if logon.identity.kind != IdentityKind::User {
-        return None;
-    }
+    // The session may be older than the password that is given here: a wrong one is a guess.
+    let accounts = server.accounts();
+    let logon =
+        admin::prove(server, caller, || match acceptor.step(token, &*accounts, server.file_time()) {
+            Step::Done(logon) if logon.identity.kind == IdentityKind::User => Some(logon),
+            _ => None,
+        })?;
     let flags = Authenticate::decode(token).ok()?.flags;
     let direction = |sender| NtlmSeal::new(flags, &logon.session_key, sender);
     Some(Keys { inward: direction(Sender::Client)?, outward: direction(Sender::Server)? })

@@ -36,10 +36,13 @@ impl End {
 impl Drop for End {
     fn drop(&mut self) {
         let mut files = files();
+        let own = std::mem::take(&mut self.lock);
         // Others have cloned it under the table's lock.
-        if Arc::strong_count(&self.lock) == 2 {
+        if Arc::strong_count(&own) == 2 {
             files.remove(&self.inode);
         }
+        // Before the table is given back, and the next one counts.
+        drop(own);
     }
 }
 

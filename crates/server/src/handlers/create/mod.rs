@@ -254,12 +254,22 @@ fn take_back(request: &Request<'_>, open: &Open) {
 
 /// Waits until what is removed, replaced or renamed just now is no longer, so that it can be looked up again.
 async fn vanishing(server: &crate::server::Server, file: FileKey, share: &str, path: &str) {
-    let vanished = server.vanished.notified();
-    let is_under_way = {
-        let registry = server.registry.lock("vanishing");
-        registry.is_vanishing(file) || registry.is_moving(share, path)
+    let over = async {
+        loop {
+            // From before the look, so that nothing which ends after it is missed.
+            let mut vanished = std::pin::pin!(server.vanished.notified());
+            vanished.as_mut().enable();
+            let is_under_way = {
+                let registry = server.registry.lock("vanishing");
+                registry.is_vanishing(file) || registry.is_moving(share, path)
+            };
+            if !is_under_way {
+                return;
+            }
+            vanished.await;
+        }
     };
-    if is_under_way && tokio::time::timeout(limits::MAX_VANISHING_WAIT, vanished).await.is_err() {
+    if tokio::time::timeout(limits::MAX_VANISHING_WAIT, over).await.is_err() {
         tracing::debug!("a file takes long to be removed");
     }
 }

@@ -138,7 +138,11 @@ fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<()
         return Err(NtStatus::CANNOT_DELETE);
     }
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    backend.check_removable(open.actor(), &path, &*file.handle).map_err(|error| of_vfs(&error))?;
+    match backend.check_removable(open.actor(), &path, &*file.handle) {
+        // The name is gone, or another file's by now: nothing is left to be removed.
+        Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::Replaced) => {}
+        checked => checked.map_err(|error| of_vfs(&error))?,
+    }
     if file.is_directory {
         let empty = backend.is_empty_directory(&*file.handle).map_err(|error| of_vfs(&error))?;
         if !empty {

@@ -72,8 +72,8 @@ pub(super) async fn rename(
     }
     let replaced = existing.as_ref().map(|existing| &*existing.handle);
     backend.rename_in(&actor, &*file.handle, &from, &parent, replaced).map_err(|error| of_vfs(&error))?;
-    drop(replacing);
     moved(request, open, file, key, &from, &to);
+    drop(replacing);
     Ok(())
 }
 
