@@ -132,6 +132,20 @@ fn tree_connect_of_311_is_signed_or_sealed() {
     raw.tree(&nobody, "IPC$", Clear);
 }
 
+/// The keys of a session are those of its first logon, and everybody has those of nobody's.
+#[test]
+fn a_session_that_began_as_nobodys_becomes_no_users() {
+    let subject = Subject::start(&Setup::default());
+    for dialect in [Dialect::SMB302, Dialect::SMB311] {
+        let mut raw = Raw::speaking(&subject, dialect, ENABLED);
+        let nobody = raw.logon(auth::Credentials::anonymous(), ENABLED).expect("log nobody on");
+        let refused = raw.logon_again(nobody.id, credentials(&subject, "alice"));
+        assert_eq!(refused.map(|_| ()), Err(NtStatus::ACCESS_DENIED), "{dialect:?}");
+        let alice = raw.logon(credentials(&subject, "alice"), ENABLED).expect("log on");
+        raw.tree(&alice, "data", Signed(&alice));
+    }
+}
+
 #[test]
 fn requests_sealed_for_another_session_end_the_connection() {
     let subject = Subject::start(&Setup::default());

@@ -120,10 +120,24 @@ impl Raw {
         mode: SecurityMode,
         previous: SessionId,
     ) -> Result<Keys, NtStatus> {
+        self.exchange(SessionId(0), credentials, mode, previous)
+    }
+
+    /// Logs on to a session that is there already.
+    pub(crate) fn logon_again(&mut self, id: SessionId, credentials: Credentials) -> Result<Keys, NtStatus> {
+        self.exchange(id, credentials, SecurityMode::SIGNING_ENABLED, SessionId(0))
+    }
+
+    fn exchange(
+        &mut self,
+        mut id: SessionId,
+        credentials: Credentials,
+        mode: SecurityMode,
+        previous: SessionId,
+    ) -> Result<Keys, NtStatus> {
         let mut initiator = Initiator::new(credentials, "localhost");
         let mut preauth = self.preauth;
         let mut step = initiator.step(None).expect("a token");
-        let mut id = SessionId(0);
         loop {
             let ClientStep::Token(token) = &step else { panic!("the server goes on") };
             let message = self.session_setup(id, mode, previous, token);
