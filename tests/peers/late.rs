@@ -100,6 +100,29 @@ async fn refusals(data: &Tree, name: &str) -> [NtStatus; 2] {
     [by_handle, on_close].map(|status| status.unwrap_or(NtStatus::SUCCESS))
 }
 
+/// Editors save so. What was to be deleted has no name left, and what has its name now is another file.
+#[tokio::test]
+async fn a_delete_of_what_was_replaced_is_done_and_takes_nothing_else() {
+    let subject = Subject::start(&Setup::default());
+    let directory = subject.share_dir("data");
+    let data = tree(&subject, "alice", "data").await;
+    for ask_first in [true, false] {
+        make(&data, "saved").await;
+        let file = data.create(&to_delete("saved")).await.expect("open");
+        if ask_first {
+            file.set_delete_on_close(true).await.expect("ask");
+        }
+        fs::write(directory.join("new"), "new").expect("write");
+        fs::rename(directory.join("new"), directory.join("saved")).expect("rename");
+        if !ask_first {
+            file.set_delete_on_close(true).await.expect("ask");
+        }
+        file.close().await.expect("close");
+        assert_eq!(fs::read_to_string(directory.join("saved")).expect("read"), "new");
+        fs::remove_file(directory.join("saved")).expect("remove");
+    }
+}
+
 #[tokio::test]
 async fn a_delete_that_cannot_be_is_refused_when_it_is_asked_for() {
     let Some(subject) = subject() else { return };

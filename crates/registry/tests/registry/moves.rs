@@ -169,6 +169,9 @@ fn a_replay_on_a_new_connection_finds_the_open_of_the_lost_one() {
     let elsewhere = world.tree(again.session, "other");
     let error = world.replay(&Replay { tree: elsewhere, ..replay }).err();
     assert_eq!(error, Some(ReplayError::Elsewhere), "another share");
+    let elsewhere = world.tree_at(again.session, "data", registry::FileKey { device: 7, ..ROOT });
+    let error = world.replay(&Replay { tree: elsewhere, ..replay }).err();
+    assert_eq!(error, Some(ReplayError::Elsewhere), "another directory of the share");
     assert_eq!(world.replay(&Replay { lease: None, ..replay }).err(), Some(ReplayError::Denied));
     let found = world.replay(&replay).unwrap().unwrap();
     assert_eq!(found.global_id, open.global_id);
