@@ -93,8 +93,9 @@ pub(crate) fn set_password(
     set(server, caller, name, old.is_some(), change)
 }
 
-/// Changes a password, for anybody who knows the old one, as whom ever they have logged on (MS-SAMR 1.3). `open` takes its time without holding anything. An account that
-/// does not exist is answered like a wrong password, after as long.
+/// Changes a password, for anybody who knows the old one, whoever they have logged on as (MS-SAMR 1.3). Nothing is
+/// held while `open` works, which may take a second. An account that does not exist is answered like a wrong password,
+/// after as long.
 pub(crate) fn change_password(
     server: &Server,
     caller: &Caller,
