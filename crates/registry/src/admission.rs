@@ -31,7 +31,7 @@ pub struct AdmitRequest {
     pub overwrites: bool,
     /// The server has made what is opened, for this request.
     pub created: bool,
-    /// `Stream.AllocationSize`, bytes: of what is opened, before it is overwritten.
+    /// `Stream.AllocationSize`, bytes: of what is opened, before it is overwritten. Of a sparse file, its size.
     pub allocation: u64,
     /// FILE_DELETE_ON_CLOSE.
     pub delete_on_close: bool,

@@ -135,7 +135,7 @@ async fn admit<'a>(
         share_access: wish.share_access,
         overwrites: resolved.overwrites,
         created: resolved.action == CreateAction::CREATED,
-        allocation: resolved.stat.allocation,
+        allocation: resolved.stat.allocation.max(resolved.stat.size),
         delete_on_close: wish.delete_on_close,
         is_directory,
         oplock: wish.oplock,

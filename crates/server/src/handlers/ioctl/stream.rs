@@ -101,7 +101,7 @@ pub(super) async fn open(
             access: why.access(),
             overwrites: why == Use::Overwrite,
             created: is_new,
-            allocation: opened.stat.allocation,
+            allocation: opened.stat.allocation.max(opened.stat.size),
             ..AdmitRequest::new(key_of_request, (session.id(), tree.id()), target, shown)
         };
         let attach = |granted: &registry::GrantedOpen| {
