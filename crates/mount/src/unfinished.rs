@@ -72,9 +72,8 @@ impl Volume {
             let mut leftovers = self.unfinished.lock();
             leftovers.pop_front();
             if let Some(next) = next {
-                // Where the connection is away for one it is for all. It goes to the end, for it may be this one alone that
-                // cannot be done.
-                leftovers.push_back(next);
+                // Where the connection is away for one it is for all.
+                leftovers.push_front(next);
                 return false;
             }
         }
