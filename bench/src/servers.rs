@@ -55,7 +55,7 @@ pub(crate) enum Protection {
 /// The share that both servers have.
 const SHARE: &str = r"\\localhost\bench";
 
-/// Who loads: ordinary users, the first of them where one is enough. Ours lets a user have half of all opens.
+/// The users that make the load, the first of them where one is enough. Our server lets a user have half of all opens.
 const USERS: [(&str, &str); 4] = [
     ("alice", "Wonder-Land 1"),
     ("bob", "Wonder-Land 2"),

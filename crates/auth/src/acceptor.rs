@@ -357,7 +357,7 @@ impl Acceptor {
         })
     }
 
-    /// What becomes of a user without an account.
+    /// The treatment of a user without an account.
     fn guest(&self, message: &Authenticate) -> Result<Verified, Refusal> {
         if !self.config.guest_for_unknown {
             return Err(Refusal::NoSuchUser);

@@ -89,7 +89,7 @@ pub fn open_aes(old: &[u8; 16], sealed: &SealedWithAes<'_>) -> Result<Zeroizing<
     let mut buffer = Zeroizing::new(sealed.cipher.to_vec());
     let context = DecryptionContext::Iv128(FixedLength::from(sealed.salt));
     let plain = sealing.decrypt(&mut buffer, context).map_err(|_| wrong)?;
-    // What is wrong from here on was sealed so by whoever knows the old password.
+    // An error from here on is the client's own: it knows the old password.
     let (length, text) = plain.split_first_chunk::<2>().ok_or(NotOpened::NotText)?;
     text_of(text.get(..usize::from(u16::from_le_bytes(*length))).ok_or(NotOpened::NotText)?)
 }

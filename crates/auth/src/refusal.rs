@@ -51,7 +51,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether a name or a password was wrong, as whoever guesses them has it.
+    /// Tells if the name or the password was wrong, as it is for somebody who guesses.
     pub const fn is_wrong_guess(self) -> bool {
         matches!(self, Self::NoSuchUser | Self::NotAGuest | Self::WrongPassword)
     }

@@ -286,7 +286,7 @@ impl UserDb {
         self.user(name).or_else(|| self.user(without_domain(domain, name)))
     }
 
-    /// Whether the text ends with a whole line. A file that is being written may not.
+    /// Tells if the text ends with a whole line; that of a file which is being written may not.
     pub fn ends_whole(&self) -> bool {
         self.lines.last().is_some_and(|line| line.raw.ends_with('\n'))
     }

@@ -38,7 +38,7 @@ pub struct OpenFile {
     pub share: Option<String>,
     /// The account; empty for an anonymous session.
     pub user: String,
-    /// Whether the account was replaced by the guest account.
+    /// True if the guest account took the place of the account.
     #[serde(default)]
     pub guest: Option<bool>,
     /// The client's address, as [`crate::Session::computer`].

@@ -394,7 +394,7 @@ impl Volume {
     }
 }
 
-/// Whether the connection failed and not the request.
+/// Tells if the connection failed, and not the request.
 pub(crate) fn is_lost(errno: &Errno) -> bool {
     errno.code() == Errno::EIO.code()
 }

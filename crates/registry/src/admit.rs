@@ -195,9 +195,9 @@ impl<S: Shell> State<S> {
         Link::new(self.tree_share(requester.home.tree), &request.path)
     }
 
-    /// Whether the server is removing, replacing or renaming what is to be opened: it must be looked up again.
+    /// Tells if the server is removing, replacing or renaming the file: it must be looked up again.
     fn vanishes(&self, request: &AdmitRequest) -> bool {
-        // What was made meanwhile moves along.
+        // A file made meanwhile moves along.
         if !request.created && self.moves.is_any() && self.moves_away(request) {
             return true;
         }
@@ -250,7 +250,7 @@ impl<S: Shell> State<S> {
             (false, false) => LeaseState::WRITE,
         };
         let spares_leases = is_lease_stat_open(request.access) && !request.overwrites;
-        // What stays in the way keeps its data, and its cache of them.
+        // Where a sharing violation keeps the overwriting out, the data stay, and so does the caching of them.
         let overwrites = request.overwrites && !in_the_way;
         let mut delay = false;
         let mut gone = false;
@@ -506,7 +506,7 @@ impl<S: Shell> State<S> {
         let whole = is_new || caches == wanted(asked, is_directory);
         let raised =
             whole && caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
-        // Who is granted nothing is told of no change.
+        // A client that is granted nothing is told of no change.
         if raised {
             lease.advance_epoch();
         }

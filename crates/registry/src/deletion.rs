@@ -33,7 +33,7 @@ pub(crate) struct PendingDeletes<S: Shell> {
     /// Those of links that nobody has open any more: they wait for the file's opens by other shares, or for the next
     /// part of what is being taken out.
     left: BTreeSet<Link>,
-    /// Whether a [`Rest`] goes on with taking out what is left.
+    /// True while a [`Rest`] takes out the deletes that are left.
     going_on: bool,
 }
 
@@ -78,7 +78,7 @@ impl<S: Shell> PendingDeletes<S> {
         due
     }
 
-    /// Whether what is left is being taken out, and waits for nothing else.
+    /// Tells if a [`Rest`] takes out the deletes that are left.
     pub(crate) fn is_going_on(&self) -> bool {
         self.going_on
     }

@@ -14,7 +14,7 @@ use crate::{FileKey, NotFound, OpenRef, Shell, State, cost};
 /// The renames that are being carried out. There are no more than requests that are being served.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
-    /// What is renamed, and by how many.
+    /// The files that are renamed, each with the number of renames.
     files: BTreeMap<FileKey, usize>,
     /// Under which name, in lower case.
     places: BTreeMap<ShareKey, BTreeMap<Arc<str>, usize>>,
@@ -28,7 +28,7 @@ pub struct Moving {
     place: (ShareKey, Arc<str>),
 }
 
-/// What stands in the way of a rename (MS-FSA 2.1.5.15.11).
+/// An obstacle to a rename (MS-FSA 2.1.5.15.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InTheWay {
     /// Somebody caches a handle of the file: that is to be broken first.
@@ -79,19 +79,19 @@ impl<S: Shell> State<S> {
         self.moves.end(moving);
     }
 
-    /// Whether the server renames `path` of a share just now, or a directory above it.
+    /// Tells if the server is renaming `path` of a share, or a directory above it.
     pub fn is_moving(&self, share: &str, path: &str) -> bool {
         self.moves.is_any() && self.moves.holds(&ShareKey::new(share), &path.into())
     }
 
-    /// What an open's holder caches of its file, if the open still is.
+    /// The caching that an open's holder has of the file; none if the open is gone.
     pub fn caching_of_file(&self, open: impl Into<OpenRef>) -> Option<LeaseState> {
         let id = self.open_global(open.into()).ok()?;
         let open = self.opens.get(&id)?;
         Some(self.holder_of(id, open).map_or(LeaseState::NONE, |holder| self.held(holder)))
     }
 
-    /// Whether anybody but the open itself caches handles of its file.
+    /// Tells if anybody but the open itself caches handles of its file.
     pub fn caches_handle(&self, open: impl Into<OpenRef>) -> Result<bool, NotFound> {
         let id = self.open_global(open.into())?;
         let own = self.opens.get(&id).ok_or(NotFound)?;

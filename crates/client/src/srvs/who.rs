@@ -122,7 +122,7 @@ impl Meant {
         }
     }
 
-    /// Whether what is told of an open says whether it is of this.
+    /// Tells if an open is described well enough to compare it with this path.
     fn can_tell(&self, file: &OpenFile) -> bool {
         match self {
             Self::Below { .. } => file.share.is_some(),
