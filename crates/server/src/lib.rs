@@ -1,50 +1,23 @@
 //! The tokio shell: listeners, connections, handlers, pipes, administration.
 //!
-//! One task serves each connection ([`connection`]); it hands requests to the handlers, one file per
-//! SMB2 command, which ask the registry and act on files. What the registry's decisions oblige the
-//! server to do is done in `shell.rs`. Administrators come in through `admin/`, by RPC pipes or the
-//! control API, and never touch a connection.
+//! The crate has four rooms. [`core`] holds the state and uses none of the others. [`smb`] serves the
+//! connections: one task each, which hands requests to the handlers, one file per SMB2 command.
+//! [`admin`] holds the verbs of administrators, which never touch a connection. [`fronts`] translates
+//! RPC pipes and the control API into these verbs.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
-mod accounts;
-mod acting;
 mod admin;
-mod blocking;
-mod bulkhead;
-pub mod config;
-mod connection;
-mod directory;
-mod expiring;
-mod guesses;
-mod handlers;
-mod http;
-mod identity;
-mod limits;
-mod logon_log;
-pub mod logons;
-mod notify;
-mod open;
-mod pipes;
-mod quota;
-mod random;
-mod replay;
-mod running;
-mod runtime;
-mod security;
-mod server;
+mod core;
+mod fronts;
 mod service;
-mod session;
-mod shell;
-mod state_file;
-mod status;
+mod smb;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod times;
-mod tree;
 
-pub use runtime::Runtime;
+pub use core::runtime::Runtime;
+pub use core::{config, logons};
 pub use service::{Service, StartError};

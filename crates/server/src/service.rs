@@ -12,12 +12,12 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::bulkhead;
-use crate::config::Settings;
-use crate::connection;
-use crate::guesses;
-use crate::limits::LEAVING_CONNECTIONS;
-use crate::server::Server;
+use crate::core::bulkhead;
+use crate::core::config::Settings;
+use crate::core::guesses;
+use crate::core::limits::LEAVING_CONNECTIONS;
+use crate::core::server::Server;
+use crate::smb::connection;
 
 /// A server that is running. It runs on the tokio runtime that [`Service::start`] was called on;
 /// on a [`crate::Runtime`] it goes on when a share's file system hangs.
@@ -85,7 +85,7 @@ impl Service {
         server.listens_on(addresses.clone());
         let mut tasks = Vec::new();
         if let Some(path) = control_socket {
-            let task = crate::http::serve(Arc::clone(&server), &path)
+            let task = crate::fronts::http::serve(Arc::clone(&server), &path)
                 .map_err(|error| StartError::ControlSocket { path, error })?;
             tasks.push(task);
         }
@@ -95,9 +95,9 @@ impl Service {
             tasks.push(bulkhead::spawn(accept(Arc::clone(&server), listener, Arc::clone(&places))));
         }
         tasks.push(bulkhead::spawn(watch_timeouts(Arc::clone(&server))));
-        tasks.push(bulkhead::spawn(crate::notify::observe(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::core::files::notify::observe(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(crate::admin::idle::watch(Arc::clone(&server))));
-        tasks.push(bulkhead::spawn(crate::logon_log::sum_up(Arc::clone(&server))));
+        tasks.push(bulkhead::spawn(crate::core::logon_log::sum_up(Arc::clone(&server))));
         tasks.push(bulkhead::spawn(guesses::keep(Arc::clone(&server), state_directory.clone())));
         Ok(Self { server, addresses, tasks, state_directory })
     }

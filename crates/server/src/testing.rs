@@ -10,10 +10,11 @@ use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use wire::Guid;
 
-use crate::config::{Settings, ShareSettings};
-use crate::security::Machine;
-use crate::server::{Server, Surroundings};
-use crate::{admin, connection, service};
+use crate::core::config::{Settings, ShareSettings};
+use crate::core::security::Machine;
+use crate::core::server::{Server, Surroundings};
+use crate::smb::connection;
+use crate::{admin, service};
 
 /// A server whose clients are at the other ends of streams in memory.
 pub struct TestServer {

@@ -21,7 +21,7 @@ const UNSAFE: &[(&str, &str)] = &[
 ];
 
 /// Where the server may spawn tasks that are not tracked: the bulkheads themselves, and what no file system is behind.
-const SPAWNING: &[&str] = &["crates/server/src/bulkhead", "crates/server/src/testing.rs"];
+const SPAWNING: &[&str] = &["crates/server/src/core/bulkhead", "crates/server/src/testing.rs"];
 
 /// What is left over when somebody meant to come back.
 const LEFTOVERS: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
@@ -40,7 +40,7 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
         unsafety(top, path, &text, findings);
         spawning(top, path, &text, findings);
     }
-    let handlers = top.join("crates/server/src/handlers");
+    let handlers = top.join("crates/server/src/smb/handlers");
     // One file per command; what is below has parts of one.
     for path in files(&handlers, &["rs"]).iter().filter(|path| path.parent() == Some(&handlers)) {
         let text = fs::read_to_string(path).unwrap_or_default();

@@ -6,7 +6,7 @@ use auth::Claim;
 use registry::AddressGroup;
 
 use super::{Caller, Ended, Error, Right};
-use crate::limits::LOGGED_NAME_MAX;
+use crate::core::limits::LOGGED_NAME_MAX;
 
 /// Records an act: what was to be done, to whom or what, and what came of it.
 pub(super) fn act(caller: &Caller, act: &'static str, object: &str, outcome: &Result<Ended, Error>) {

@@ -17,8 +17,8 @@ use wire::FileGlobalId;
 
 use super::files::{describe, folded, server_path, within};
 use super::{Account, Caller, Ended, Error, Own, Right, audit};
-use crate::bulkhead;
-use crate::server::Server;
+use crate::core::bulkhead;
+use crate::core::server::Server;
 
 /// Why an open was not closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,7 +174,7 @@ async fn written_back(server: &Server, id: FileGlobalId, grace: Duration) {
         }
         tokio::select! {
             woken = woken => {
-                if !matches!(woken, Ok(crate::shell::Wake::Retry | crate::shell::Wake::Granted)) {
+                if !matches!(woken, Ok(crate::core::effects::Wake::Retry | crate::core::effects::Wake::Granted)) {
                     return;
                 }
             }

@@ -5,7 +5,7 @@ use wire::{SessionGlobalId, TreeGlobalId};
 
 use super::walk::walk;
 use super::{Account, Caller, Computer, Error, Own, Right, Scope, scope};
-use crate::server::Server;
+use crate::core::server::Server;
 
 /// Which tree connects are meant; no condition means all.
 #[derive(Clone, Debug, Default)]

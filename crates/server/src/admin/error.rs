@@ -2,8 +2,8 @@
 
 use rpc::Win32Error;
 
-use crate::config::ReplaceError;
-use crate::server::ChangeError;
+use crate::core::config::ReplaceError;
+use crate::core::server::ChangeError;
 
 /// Why a verb was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

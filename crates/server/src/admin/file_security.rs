@@ -10,11 +10,11 @@ use wire::{AccessMask, NtStatus};
 use vfs::{Actor, Backend, Opened, RelativePath, Wanted};
 
 use super::{Caller, Ended, Error, Right, audit, may};
-use crate::directory::Files;
-use crate::security::{self, Subject};
-use crate::server::Server;
-use crate::session::User;
-use crate::tree::Share;
+use crate::core::directory::Files;
+use crate::core::security::{self, Subject};
+use crate::core::server::Server;
+use crate::core::session::User;
+use crate::core::tree::Share;
 
 /// The parts of a file's descriptor that `which` names.
 pub(crate) fn file_security(

@@ -6,7 +6,7 @@ use wire::{FileGlobalId, SessionGlobalId};
 
 use super::walk::walk;
 use super::{Account, Caller, Computer, Error, Own, Right, audit, scope};
-use crate::server::Server;
+use crate::core::server::Server;
 
 /// Which opens are meant; no condition means all.
 #[derive(Clone, Debug, Default)]

@@ -8,8 +8,8 @@ use std::time::Duration;
 use registry::Time;
 
 use super::walk::CHUNK;
-use crate::config::{Settings, ShareSettings};
-use crate::server::Server;
+use crate::core::config::{Settings, ShareSettings};
+use crate::core::server::Server;
 
 /// How long sessions may be idle.
 struct Policy {

@@ -58,8 +58,8 @@ pub(crate) use users::{
 };
 pub(crate) use who::{Having, Wanted, wanted, who};
 
-use crate::server::Server;
-use crate::session::{Session, User};
+use crate::core::server::Server;
+use crate::core::session::{Session, User};
 
 /// Who asks.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +86,7 @@ impl Caller {
         let account = user.as_ref().filter(|user| user.kind == auth::IdentityKind::User);
         let name = account.map(|user| user.name.clone()).unwrap_or_default();
         let settings = server.settings();
-        let roles = Roles::of(&settings.roles, &name, || crate::identity::group_names(&name));
+        let roles = Roles::of(&settings.roles, &name, || crate::core::identity::group_names(&name));
         Self {
             lists_shares: user.as_ref().is_some_and(|user| settings.lists_shares(user.kind)),
             administrator: settings.is_administrator(&name) || roles.administer,

@@ -3,8 +3,8 @@
 use wire::security::Sid;
 
 use super::{Caller, Error, Right, check};
-use crate::security::{Names, Principal};
-use crate::server::Server;
+use crate::core::security::{Names, Principal};
+use crate::core::server::Server;
 
 /// Who these are; none for whom the server does not know.
 pub(crate) fn names_of_sids(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot, UserKind};
 
 use super::{Caller, Error, audit};
-use crate::config::{Allow, Role};
+use crate::core::config::{Allow, Role};
 
 /// What a caller may have the right to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

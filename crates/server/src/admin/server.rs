@@ -3,7 +3,7 @@
 use registry::{Refusal, StatisticsSnapshot};
 
 use super::{Caller, Error, Own, Right, check, scope};
-use crate::server::Server;
+use crate::core::server::Server;
 
 /// How much there is of everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

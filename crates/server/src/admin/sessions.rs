@@ -6,7 +6,7 @@ use wire::SessionGlobalId;
 use super::files::guest;
 use super::walk::walk;
 use super::{Account, Caller, Computer, Ended, Error, Own, Right, audit, scope};
-use crate::server::Server;
+use crate::core::server::Server;
 
 /// Which sessions are meant; no condition means all.
 #[derive(Clone, Debug, Default)]

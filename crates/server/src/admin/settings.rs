@@ -5,8 +5,8 @@ use std::sync::Arc;
 use registry::Time;
 
 use super::{Caller, Ended, Error, Right, audit, check};
-use crate::config::{MAX_AUTODISCONNECT, Settings, check_remark};
-use crate::server::Server;
+use crate::core::config::{MAX_AUTODISCONNECT, Settings, check_remark};
+use crate::core::server::Server;
 
 /// A change of the server's settings: what is none stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use registry::ShareSnapshot;
 
 use super::{Caller, Ended, Error, Right, audit, check};
-use crate::config::{
+use crate::core::config::{
     Caching, EVERYONE, Grant, GrantRight, Grantee, Settings, ShareSettings, check_remark, check_share_name,
 };
-use crate::server::Server;
+use crate::core::server::Server;
 
 /// A change of a share: what is none stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn apply(share: &mut ShareSettings, edit: ShareEdit, server: &Server) -> Result<
         for grant in grants.iter().filter(|grant| !share.grants.contains(grant)) {
             let is_there = match &grant.who {
                 Grantee::User(name) => grant.is_for_everyone() || accounts.user(name).is_some(),
-                Grantee::Group(name) => crate::identity::gid_of(name).is_some(),
+                Grantee::Group(name) => crate::core::identity::gid_of(name).is_some(),
             };
             if !is_there {
                 return Err(Error::NoSuchAccount);

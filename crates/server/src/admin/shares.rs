@@ -3,7 +3,7 @@
 use registry::{ShareKind, ShareSnapshot};
 
 use super::{Caller, Error, Right, audit, check, may};
-use crate::server::Server;
+use crate::core::server::Server;
 
 /// The shares that the caller may know of, by name. `right` is what the caller wants to see of them.
 ///

@@ -8,8 +8,8 @@ use registry::AddressGroup;
 use zeroize::Zeroizing;
 
 use super::{Caller, Ended, Error, Right, audit, check};
-use crate::guesses::{Guessed, Origin, Turn};
-use crate::server::Server;
+use crate::core::guesses::{Guessed, Origin, Turn};
+use crate::core::server::Server;
 
 /// Why a password was not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

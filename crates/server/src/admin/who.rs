@@ -6,8 +6,8 @@ use wire::FileGlobalId;
 use super::files::folded;
 use super::walk::walk;
 use super::{Caller, Error, Own, Right, scope};
-use crate::server::Server;
-use crate::tree::ShareContent;
+use crate::core::server::Server;
+use crate::core::tree::ShareContent;
 
 /// A place in a share: the file or directory meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ mod tests {
     use auth::users::UserDb;
 
     use super::*;
-    use crate::config::{Settings, ShareSettings};
+    use crate::core::config::{Settings, ShareSettings};
 
     #[tokio::test]
     async fn paths_as_people_spell_them() {

@@ -18,7 +18,7 @@ use wire::msg::{
 use wire::{AccessMask, Command, FileAttributes, FileTime, NtStatus, OplockLevel, utf16le};
 
 use super::{Counts, TestServer};
-use crate::config::Settings;
+use crate::core::config::Settings;
 
 const PASSWORD: &str = "Wonder-Land 1";
 
@@ -39,7 +39,9 @@ impl World {
         let mut settings = Settings::conventional(false, |_| None);
         settings.control_socket = None;
         settings.state_directory = "/nonexistent/shareward".into();
-        settings.shares.push(crate::config::ShareSettings::new("data".into(), "/nonexistent/data".into()));
+        settings
+            .shares
+            .push(crate::core::config::ShareSettings::new("data".into(), "/nonexistent/data".into()));
         let mut accounts = UserDb::default();
         accounts.add("alice", 60_001, PASSWORD, FileTime::from_unix(1_700_000_000, 0)).unwrap();
         let server = TestServer::start(settings, accounts, seed, move |_| Ok(Arc::clone(&backend)));
@@ -491,14 +493,14 @@ async fn a_create_that_cannot_wait_leaves_nothing_over() {
     let held = tree.create(&wanted).await.unwrap();
     let (connection, tree) = world.client().await;
     let mut waiting = Vec::new();
-    for _ in 0..crate::limits::MAX_PENDING {
+    for _ in 0..crate::core::limits::MAX_PENDING {
         let request = connection.submit(tree.scope(), wanted.part().unwrap()).await.unwrap();
         assert!(request.pending().await.is_some(), "the oplock's holder says nothing");
         waiting.push(request);
     }
     let one_more = tree.create(&wanted).await.unwrap_err();
     assert!(one_more.is(NtStatus::INSUFFICIENT_RESOURCES), "{one_more}");
-    assert_eq!(world.server.busy().1, crate::limits::MAX_PENDING);
+    assert_eq!(world.server.busy().1, crate::core::limits::MAX_PENDING);
     drop(waiting);
     held.close().await.unwrap();
     connection.disconnect();

@@ -6,7 +6,7 @@ use client::smb::{ConnectOptions, Connection};
 use wire::FileTime;
 
 use super::TestServer;
-use crate::config::{Allow, Role, Settings};
+use crate::core::config::{Allow, Role, Settings};
 
 const PASSWORD: &str = "Wonder-Land 1";
 

@@ -1,0 +1,230 @@
+//! The accounts in force: those of the users file as it is now.
+//!
+//! Whoever edits the file, `shareward user`, an administrator over the network, an editor, changes who may log on from
+//! the next logon on: each looks whether the file is still the one that was read. A file that cannot be read or is
+//! malformed changes nothing, and the log says so, once for each version of it. Nor does one that is being written:
+//! one that was changed a moment ago and does not end with a whole line.
+//!
+//! Sessions go on when their account is removed, disabled or given another password, as on Windows.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::SystemTime;
+
+use auth::users::{LoadError, UserDb};
+
+use crate::core::limits::USERS_FILE_SETTLES;
+use crate::core::server::Server;
+
+/// The accounts, and the version of the file that they are from.
+pub(crate) struct Accounts {
+    current: RwLock<Arc<UserDb>>,
+    seen: Mutex<Seen>,
+}
+
+/// What is known of the file.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    /// The version that was read last; none where it has to be read again whatever it is.
+    version: Option<Version>,
+    /// The version that the log has been told of because it does not count.
+    told: Option<Version>,
+}
+
+/// Which file it is, and since when: it is another one after each change that is as old as
+/// [`USERS_FILE_SETTLES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    /// There is no file.
+    Missing,
+    /// Nothing is known of the file.
+    Unreadable(io::ErrorKind),
+    /// Device, inode, size, and when data and inode were changed, in nanoseconds.
+    File { device: u64, inode: u64, size: u64, modified: (i64, i64), changed: (i64, i64) },
+}
+
+impl Version {
+    fn of(path: &Path) -> (Self, bool) {
+        match std::fs::metadata(path) {
+            Ok(metadata) => (Self::of_file(&metadata), is_young(&metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (Self::Missing, false),
+            Err(error) => (Self::Unreadable(error.kind()), false),
+        }
+    }
+
+    fn of_file(metadata: &Metadata) -> Self {
+        Self::File {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
+
+/// Whether the file may have changed again since without looking another one: times are as coarse as the file
+/// system has them. A time that lies ahead tells nothing, and does not keep the file young for ever.
+fn is_young(metadata: &Metadata) -> bool {
+    let age = |time: io::Result<SystemTime>| time.ok().and_then(|time| time.elapsed().ok());
+    let changed = SystemTime::UNIX_EPOCH
+        .checked_add(std::time::Duration::from_secs(u64::try_from(metadata.ctime()).unwrap_or_default()));
+    let ages = [age(metadata.modified()), changed.and_then(|time| time.elapsed().ok())];
+    ages.iter().flatten().any(|age| *age < USERS_FILE_SETTLES)
+}
+
+impl Accounts {
+    /// The accounts that were read when the server started.
+    pub(crate) fn new(users: UserDb) -> Self {
+        Self { current: RwLock::new(Arc::new(users)), seen: Mutex::default() }
+    }
+
+    /// The accounts in force.
+    pub(crate) fn current(&self) -> Arc<UserDb> {
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces the accounts by what the caller knows the file to say. It is looked at again all the same.
+    pub(crate) fn replace(&self, users: UserDb) {
+        self.seen().version = None;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+    }
+
+    fn is_of(&self, version: Version) -> bool {
+        self.seen().version == Some(version)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads the file again if it may have changed. The caller sees to it that nobody else changes the accounts.
+    fn refresh(&self, path: &Path) {
+        // Looked at before it is read: what changes in between is another version the next time.
+        let (version, is_young) = Version::of(path);
+        if self.is_of(version) {
+            return;
+        }
+        let is_first = self.seen().version.is_none();
+        // Until a file has settled, its next version may look like this one.
+        self.seen().version = (!is_young).then_some(version);
+        let loaded = UserDb::load(path);
+        match loaded {
+            Ok((users, warning)) if !is_young || users.ends_whole() => {
+                let before = self.current();
+                if *before.to_text() == *users.to_text() {
+                    return;
+                }
+                if let Some(warning) = warning.filter(|_| !is_first) {
+                    tracing::warn!(path = %path.display(), "{warning}");
+                }
+                tracing::info!(target: "audit", users = users.users().count(), "the users file has changed");
+                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+            }
+            // It is being written.
+            Ok(_) => {}
+            // There never was one.
+            Err(LoadError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && self.current().users().next().is_none() => {}
+            Err(error) => {
+                if self.seen().told.replace(version) != Some(version) {
+                    tracing::warn!("{error}; the users are those of before");
+                }
+            }
+        }
+    }
+}
+
+impl Server {
+    /// The accounts in force.
+    pub(crate) fn accounts(&self) -> Arc<UserDb> {
+        self.accounts.current()
+    }
+
+    /// Takes over what the users file says now, if it is another one than what was read. It waits for the file
+    /// system, and for others who are changing settings.
+    pub(crate) fn refresh_accounts(&self) {
+        let settings = self.settings();
+        // The accounts of a server without a configuration file are nowhere but here.
+        if settings.source.is_none() || self.accounts.is_of(Version::of(&settings.users_file).0) {
+            return;
+        }
+        let _changing = self.changing();
+        self.accounts.refresh(&self.settings().users_file);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::time::Duration;
+
+    use super::*;
+
+    const ALICE: &str = "alice:1000:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[U          ]:LCT-5F000000:\n";
+
+    fn names(accounts: &Accounts) -> Vec<String> {
+        accounts.current().users().map(|user| user.name.clone()).collect()
+    }
+
+    /// Lets a file look as if it had been written long ago, as far as times can be set.
+    fn aged(path: &Path, seconds: u64) {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
+    }
+
+    #[test]
+    fn the_accounts_are_those_of_the_file_as_it_is_now() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        let accounts = Accounts::new(UserDb::default());
+        accounts.refresh(&path);
+        assert!(names(&accounts).is_empty());
+        fs::write(&path, ALICE).unwrap();
+        accounts.refresh(&path);
+        assert_eq!(names(&accounts), ["alice"]);
+        // At once again, of the same size and within a tick of the clock.
+        fs::write(&path, ALICE.replace("alice", "carol")).unwrap();
+        accounts.refresh(&path);
+        assert_eq!(names(&accounts), ["carol"]);
+        UserDb::update(&path, |users| users.add("bob", 1, "password", auth::users::now())).unwrap();
+        accounts.refresh(&path);
+        assert_eq!(names(&accounts), ["carol", "bob"]);
+        UserDb::update(&path, |users| users.delete("carol")).unwrap();
+        accounts.refresh(&path);
+        assert_eq!(names(&accounts), ["bob"]);
+    }
+
+    #[test]
+    fn a_file_that_is_malformed_half_written_or_gone_changes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        fs::write(&path, ALICE).unwrap();
+        let accounts = Accounts::new(UserDb::load(&path).unwrap().0);
+        for text in ["", "bob:1:X:Y:Z", &ALICE[..ALICE.len() - 30], "bob\n"] {
+            fs::write(&path, text).unwrap();
+            accounts.refresh(&path);
+            assert_eq!(names(&accounts), ["alice"], "{text:?}");
+        }
+        fs::remove_file(&path).unwrap();
+        accounts.refresh(&path);
+        assert_eq!(names(&accounts), ["alice"]);
+        fs::write(&path, ALICE.replace("alice", "carol")).unwrap();
+        accounts.refresh(&path);
+        assert_eq!(names(&accounts), ["carol"]);
+    }
+
+    #[test]
+    fn a_file_is_young_for_a_moment() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        fs::write(&path, ALICE).unwrap();
+        assert!(Version::of(&path).1);
+        // The inode has changed a moment ago all the same.
+        aged(&path, 100);
+        assert!(Version::of(&path).1);
+    }
+}

@@ -1,0 +1,421 @@
+//! What keeps a file system that hangs from stopping those who do not use it.
+//!
+//! File systems are called synchronously, and such a call may never return: a network file system whose server is gone,
+//! a FUSE file system whose process is stuck. Each share has a [`Bulkhead`], and requests that may call into it are
+//! polled behind that ([`Bulkhead::poll`]):
+//!
+//! - As long as no call lasts, the request runs where it is, on a worker of the runtime; nothing is counted.
+//! - Once a call lasts, which a watchdog notices ([`watchdog`]), the bulkhead is stalled. Requests behind it become
+//!   tasks of their own (`connection/handling.rs`), wait for one of the bulkhead's places, and run where they hold no
+//!   worker. The workers that are stuck already are replaced from a reserve.
+//! - What has to be done to files when an open ends other than by its client's CLOSE is a job: the bulkhead's jobs are
+//!   done in order, one at a time, on the blocking pool ([`Bulkhead::submit`]). Who has caused them waits for them, but
+//!   not for ever ([`settled`]).
+//!
+//! Pipes and logons have bulkheads, too: what they call may be a name service that hangs.
+
+mod jobs;
+mod slots;
+mod tracked;
+mod watchdog;
+
+use std::cell::Cell;
+use std::collections::{HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, ready};
+
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::core::limits;
+use jobs::Jobs;
+pub(crate) use jobs::{collected, collected_all, settle, settle_all, settled, settling};
+use slots::Mode;
+pub(crate) use tracked::{spawn, tracked};
+pub(crate) use watchdog::Watchdog;
+
+/// What stands between the calls into one share's files and everybody else.
+#[derive(Debug)]
+pub(crate) struct Bulkhead {
+    id: u64,
+    /// Whose it is, for the log.
+    name: Box<str>,
+    /// [`STALLED`] and [`ORDERED`]; 0 where requests may run in place.
+    state: AtomicU8,
+    places: Arc<Semaphore>,
+    /// How many requests may be about its files and another share's at the same time.
+    crossings: Arc<Semaphore>,
+    /// Ticks of the watchdog for which it has been stalled.
+    stalled_ticks: AtomicU32,
+    jobs: Mutex<Jobs>,
+    /// Told when jobs are done.
+    done: Notify,
+}
+
+/// A call lasts too long.
+const STALLED: u8 = 1;
+
+/// There are jobs that later requests are to find done.
+const ORDERED: u8 = 2;
+
+/// A place behind a bulkhead: the right to a thread that may be stuck there.
+pub(crate) type Place = OwnedSemaphorePermit;
+
+/// All bulkheads there are, by their ids.
+static ALL: Mutex<Option<HashMap<u64, Weak<Bulkhead>>>> = Mutex::new(None);
+
+static LAST_ID: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// Whether the task that is being polled is a request's own.
+    static IS_APART: Cell<bool> = const { Cell::new(false) };
+    /// Whether a request that was just polled is to become a task of its own.
+    static WANTS_APART: Cell<bool> = const { Cell::new(false) };
+    /// Whether a request that was just polled waits for a place.
+    static WAITS: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Bulkhead {
+    /// A bulkhead, called so in the log, with as many places.
+    pub(crate) fn new(name: &str, places: usize) -> Arc<Self> {
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let bulkhead = Arc::new(Self {
+            id,
+            name: name.into(),
+            state: AtomicU8::new(0),
+            places: Arc::new(Semaphore::new(places)),
+            crossings: Arc::new(Semaphore::new(limits::CROSSINGS)),
+            stalled_ticks: AtomicU32::new(0),
+            jobs: Mutex::default(),
+            done: Notify::new(),
+        });
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get_or_insert_default().insert(id, Arc::downgrade(&bulkhead));
+        bulkhead
+    }
+
+    /// Whether a call behind it lasts too long.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.state.load(Ordering::Relaxed) & STALLED != 0
+    }
+
+    /// Whether the running thread is in a call behind it.
+    pub(crate) fn is_current(&self) -> bool {
+        slots::current() == self.id
+    }
+
+    /// Makes a call in place, whatever the state: for what can neither wait nor go elsewhere.
+    pub(crate) fn call<T>(&self, work: impl FnOnce() -> T) -> T {
+        tracked::let_go();
+        slots::within(self.id, Mode::Inline, work)
+    }
+
+    /// Makes a call that may take long, on a thread that the runtime does not need.
+    pub(crate) fn call_apart<T>(&self, work: impl FnOnce() -> T) -> T {
+        slots::within(self.id, Mode::Patient, work)
+    }
+
+    /// Waits for a place.
+    pub(crate) async fn place(&self) -> Option<Place> {
+        Arc::clone(&self.places).acquire_owned().await.ok()
+    }
+
+    /// Takes a place for an administrator, who waits for none, if that leaves enough for the share's users.
+    pub(crate) fn spare_place(&self) -> Option<Place> {
+        if self.places.available_permits() <= limits::PLACES / 2 {
+            return None;
+        }
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
+
+    /// Polls a request that may make calls behind it, as soon as it may.
+    fn poll<F: Future>(
+        &self,
+        context: &mut Context<'_>,
+        request: Pin<&mut F>,
+        waits: &mut Option<Waits>,
+    ) -> Poll<F::Output> {
+        if self.state.load(Ordering::Relaxed) == 0 && watchdog::may_hold_workers() && waits.is_none() {
+            return self.call(|| request.poll(context));
+        }
+        self.poll_slowly(context, request, waits)
+    }
+
+    #[cold]
+    fn poll_slowly<F: Future>(
+        &self,
+        context: &mut Context<'_>,
+        request: Pin<&mut F>,
+        waits: &mut Option<Waits>,
+    ) -> Poll<F::Output> {
+        loop {
+            match waits {
+                Some(Waits::ForJobs(done)) => {
+                    ready!(done.as_mut().poll(context));
+                    *waits = None;
+                }
+                Some(Waits::ForPlace(place)) => {
+                    let Poll::Ready(place) = place.as_mut().poll(context) else {
+                        WAITS.set(true);
+                        return Poll::Pending;
+                    };
+                    *waits = None;
+                    let polled = in_place(|| slots::within(self.id, Mode::Apart, || request.poll(context)));
+                    drop(place);
+                    return polled;
+                }
+                None => {
+                    let state = self.state.load(Ordering::Relaxed);
+                    if state & ORDERED != 0
+                        && let Some(done) = self.jobs_done()
+                    {
+                        *waits = Some(Waits::ForJobs(Box::pin(done)));
+                    } else if (state & STALLED == 0 && watchdog::may_hold_workers()) || !can_leave() {
+                        return self.call(|| request.poll(context));
+                    } else if IS_APART.get() {
+                        let places = Arc::clone(&self.places);
+                        *waits =
+                            Some(Waits::ForPlace(Box::pin(async move { places.acquire_owned().await.ok() })));
+                    } else {
+                        // Who polls this polls it again, in a task of its own.
+                        WANTS_APART.set(true);
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    fn set(&self, flag: u8, to: bool) {
+        if to {
+            self.state.fetch_or(flag, Ordering::Relaxed);
+        } else {
+            self.state.fetch_and(!flag, Ordering::Relaxed);
+        }
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a request waits for before it may make calls.
+enum Waits {
+    ForJobs(Pin<Box<dyn Future<Output = ()> + Send>>),
+    ForPlace(Pin<Box<dyn Future<Output = Option<Place>> + Send>>),
+}
+
+/// Carries out a request that may make calls behind a bulkhead, if it has one.
+pub(crate) async fn behind<F: Future>(bulkhead: Option<&Bulkhead>, mut request: Pin<&mut F>) -> F::Output {
+    let Some(bulkhead) = bulkhead else { return request.await };
+    let mut waits = None;
+    std::future::poll_fn(|context| bulkhead.poll(context, request.as_mut(), &mut waits)).await
+}
+
+/// Waits until a request may be about files of two shares at once: whichever of the two hangs, the other one has most
+/// of its places left. None where it is one share.
+pub(crate) async fn cross(one: &Bulkhead, other: &Bulkhead) -> Option<(Place, Place)> {
+    if one.id == other.id {
+        return None;
+    }
+    let (first, second) = if one.id < other.id { (one, other) } else { (other, one) };
+    let first = Arc::clone(&first.crossings).acquire_owned().await.ok()?;
+    Some((first, Arc::clone(&second.crossings).acquire_owned().await.ok()?))
+}
+
+/// The bulkhead that the running thread is behind.
+pub(crate) fn current() -> Option<Arc<Bulkhead>> {
+    match slots::current() {
+        0 => None,
+        id => by_id(id),
+    }
+}
+
+fn by_id(id: u64) -> Option<Arc<Bulkhead>> {
+    ALL.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(&id)?.upgrade()
+}
+
+/// Polls what may want to become a task of its own; true: it does.
+pub(crate) fn poll_here<T>(poll: impl FnOnce() -> Poll<T>) -> (Poll<T>, bool) {
+    WANTS_APART.set(false);
+    let polled = poll();
+    let wants = WANTS_APART.replace(false) && polled.is_pending();
+    (polled, wants)
+}
+
+/// Polls a task that is a request's own; true: it waits for a place.
+pub(crate) fn poll_apart<T>(poll: impl FnOnce() -> T) -> (T, bool) {
+    /// Takes the mark away after a panic, too.
+    struct Mark;
+    impl Drop for Mark {
+        fn drop(&mut self) {
+            IS_APART.set(false);
+        }
+    }
+    IS_APART.set(true);
+    WAITS.set(false);
+    let _mark = Mark;
+    (poll(), WAITS.replace(false))
+}
+
+/// Whether the running thread can leave its worker to another one.
+fn can_leave() -> bool {
+    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
+}
+
+/// Runs what may hang where it holds no worker.
+fn in_place<T>(work: impl FnOnce() -> T) -> T {
+    if can_leave() { tokio::task::block_in_place(work) } else { work() }
+}
+
+/// Takes in which bulkheads have calls that last.
+fn mark_stalled(stalled: &HashSet<u64>) {
+    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(all) = all.as_mut() else { return };
+    all.retain(|id, bulkhead| {
+        let Some(bulkhead) = bulkhead.upgrade() else { return false };
+        let is_stalled = stalled.contains(id);
+        if is_stalled != bulkhead.is_stalled() {
+            bulkhead.set(STALLED, is_stalled);
+        }
+        if is_stalled {
+            let ticks = bulkhead.stalled_ticks.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+            if ticks == limits::HANG_TICKS {
+                tracing::warn!(share = %bulkhead.name, "a call hangs; its users wait");
+            }
+        } else if bulkhead.stalled_ticks.swap(0, Ordering::Relaxed) >= limits::HANG_TICKS {
+            tracing::warn!(share = %bulkhead.name, "no call hangs any more");
+        }
+        true
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use crate::Runtime;
+
+    /// Watchdogs see the calls of the whole process, which has one runtime other than in tests.
+    fn alone() -> MutexGuard<'static, ()> {
+        static ALONE: Mutex<()> = Mutex::new(());
+        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Carries out a request as a connection does: in a task of its own where it wants that.
+    async fn request<T>(bulkhead: &Arc<Bulkhead>, work: impl FnOnce() -> T + Send + 'static) -> T
+    where
+        T: Send + 'static,
+    {
+        let of = Arc::clone(bulkhead);
+        let mut here = Some(Box::pin(async move { behind(Some(&of), pin!(async move { work() })).await }));
+        let mut apart = None;
+        std::future::poll_fn(move |context| {
+            if let Some(mut request) = here.take() {
+                let (polled, wants_apart) = poll_here(|| request.as_mut().poll(context));
+                if !wants_apart {
+                    here = Some(request);
+                    return polled;
+                }
+                let mut own = request;
+                apart = Some(spawn(std::future::poll_fn(move |context| {
+                    poll_apart(|| own.as_mut().poll(context)).0
+                })));
+            }
+            let apart = apart.as_mut().expect("a task of its own");
+            Pin::new(apart).poll(context).map(|done| done.expect("no panic"))
+        })
+        .await
+    }
+
+    #[test]
+    fn more_calls_hang_than_there_are_threads_and_others_go_on() {
+        let _alone = alone();
+        let runtime = Runtime::start().unwrap();
+        let (free, is_free) = mpsc::channel::<()>();
+        let is_free = Arc::new(Mutex::new(is_free));
+        let hung: Vec<_> = (0..6).map(|_| Bulkhead::new("hung", 4)).collect();
+        let healthy = Bulkhead::new("healthy", 4);
+        runtime.block_on(async {
+            let mut stuck = Vec::new();
+            for bulkhead in &hung {
+                for _ in 0..32 {
+                    let (bulkhead, is_free) = (Arc::clone(bulkhead), Arc::clone(&is_free));
+                    stuck.push(spawn(async move {
+                        // They all wait until the sender is gone.
+                        let wait =
+                            move || is_free.lock().unwrap_or_else(PoisonError::into_inner).recv().is_err();
+                        request(&bulkhead, wait).await;
+                    }));
+                }
+            }
+            for _ in 0..100 {
+                let healthy = Arc::clone(&healthy);
+                let goes_on = spawn(async move { request(&healthy, || 7).await });
+                let goes_on = tokio::time::timeout(Duration::from_secs(10), goes_on).await;
+                assert_eq!(goes_on.expect("it goes on").unwrap(), 7);
+            }
+            assert!(hung.iter().any(|bulkhead| bulkhead.is_stalled()));
+            drop(free);
+            for task in stuck {
+                tokio::time::timeout(Duration::from_secs(30), task).await.expect("it goes on").unwrap();
+            }
+        });
+        runtime.shut_down();
+    }
+
+    #[test]
+    fn requests_find_ordered_jobs_done() {
+        let _alone = alone();
+        let runtime = Runtime::start().unwrap();
+        let bulkhead = Bulkhead::new("ordered", 4);
+        runtime.block_on(async {
+            let (go, goes) = mpsc::channel::<()>();
+            let done = Arc::new(Mutex::new(Vec::new()));
+            let ((), jobs) = collected(|| {
+                for number in 0..3 {
+                    let done = Arc::clone(&done);
+                    bulkhead.submit(number == 2, move || done.lock().unwrap().push(number));
+                }
+            });
+            assert!(settle(jobs).await);
+            bulkhead.submit(true, move || goes.recv().unwrap());
+            let last = Arc::clone(&done);
+            bulkhead.submit(true, move || last.lock().unwrap().push(3));
+            let (of, seen) = (Arc::clone(&bulkhead), Arc::clone(&done));
+            let waits = spawn(async move { request(&of, move || seen.lock().unwrap().clone()).await });
+            tokio::task::yield_now().await;
+            go.send(()).unwrap();
+            assert_eq!(waits.await.unwrap(), [0, 1, 2, 3]);
+        });
+        runtime.shut_down();
+    }
+
+    #[test]
+    fn nobody_waits_for_a_job_that_hangs_for_long() {
+        let _alone = alone();
+        let runtime = Runtime::start().unwrap();
+        let bulkhead = Bulkhead::new("stuck", 4);
+        runtime.block_on(async {
+            let (go, goes) = mpsc::channel::<()>();
+            let cause = || bulkhead.submit(true, move || assert!(goes.recv().is_err()));
+            let begun = std::time::Instant::now();
+            settling(async { cause() }).await;
+            assert!(begun.elapsed() >= limits::JOBS_WAIT);
+            let begun = std::time::Instant::now();
+            settling(async { bulkhead.submit(true, || ()) }).await;
+            assert_eq!(request(&bulkhead, || 7).await, 7);
+            assert!(begun.elapsed() < limits::JOBS_WAIT, "it is known to hang");
+            let ((), jobs) = collected_all(|| bulkhead.submit(false, || ()));
+            assert_eq!(jobs.len(), 1, "a stop asks for all of them");
+            drop(go);
+            assert!(settle_all(jobs).await);
+        });
+        runtime.shut_down();
+    }
+}

@@ -1,0 +1,211 @@
+//! The thread that looks for calls that last too long.
+//!
+//! As long as all calls are quick, they run on the runtime's workers and nothing is counted. Once one lasts longer
+//! than [`limits::CALL_TICK`] and the same again, its bulkhead is stalled: later calls behind it run on threads of their
+//! own. The workers that are stuck are replaced from a reserve: threads of the runtime that are kept asleep by tasks
+//! which do nothing else, until they are needed.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::slots;
+use crate::core::limits;
+
+/// Whether the watchdog sleeps and has to be woken by who makes a call.
+static ASLEEP: AtomicBool = AtomicBool::new(false);
+
+/// Whether calls may run on workers at all: not once there is nobody left to replace a worker that is stuck.
+static EXHAUSTED: AtomicBool = AtomicBool::new(false);
+
+static SLEEPER: Mutex<Option<Thread>> = Mutex::new(None);
+
+/// A call begins.
+pub(super) fn notice() {
+    if ASLEEP.load(Ordering::Relaxed) && ASLEEP.swap(false, Ordering::Relaxed) {
+        let sleeper = SLEEPER.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = &*sleeper {
+            thread.unpark();
+        }
+    }
+}
+
+/// Whether calls may run on workers of the runtime.
+pub(super) fn may_hold_workers() -> bool {
+    !EXHAUSTED.load(Ordering::Relaxed)
+}
+
+/// A watchdog over a runtime, for as long as this is there.
+#[derive(Debug)]
+pub(crate) struct Watchdog {
+    reserve: Arc<Reserve>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watchdog {
+    /// Begins to watch; `reserve` of the runtime's workers are kept asleep.
+    pub(crate) fn start(runtime: &Handle, reserve: usize) -> std::io::Result<Self> {
+        let kept = Kept { wanted: reserve, ..Kept::default() };
+        let reserve = Arc::new(Reserve { size: reserve, kept: Mutex::new(kept), changed: Condvar::new() });
+        // They are asleep before the first call: later ones could hold all workers.
+        reserve.keep(runtime);
+        reserve.wait_until_asleep();
+        let (kept, handle) = (Arc::clone(&reserve), runtime.clone());
+        let thread =
+            thread::Builder::new().name(String::from("watchdog")).spawn(move || watch(&handle, &kept))?;
+        Ok(Self { reserve, thread: Some(thread) })
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        let mut kept = self.reserve.kept();
+        kept.is_over = true;
+        kept.wanted = 0;
+        self.reserve.changed.notify_all();
+        drop(kept);
+        // It would go on deciding what the next one's calls may do.
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic of the watchdog has been told by itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn watch(runtime: &Handle, reserve: &Arc<Reserve>) {
+    let mut seen: HashMap<*const slots::Slot, u64> = HashMap::new();
+    let mut quiet_ticks = 0;
+    while reserve.keep(runtime) {
+        thread::sleep(limits::CALL_TICK);
+        let slots = slots::all();
+        let mut before = std::mem::take(&mut seen);
+        let mut is_quiet = true;
+        let mut stalled = HashSet::new();
+        let mut stuck_workers = 0;
+        for slot in &slots {
+            let key = Arc::as_ptr(slot);
+            let call = slot.call();
+            let turn = call.map_or_else(|| slot.turn(), |call| call.turn);
+            let has_moved = before.remove(&key) != Some(turn);
+            seen.insert(key, turn);
+            is_quiet &= !has_moved && call.is_none();
+            if let Some(call) = call.filter(|_| !has_moved) {
+                stuck_workers += usize::from(call.holds_worker);
+                if !call.is_patient {
+                    stalled.insert(call.bulkhead);
+                }
+            }
+        }
+        super::mark_stalled(&stalled);
+        let too_few = stuck_workers.saturating_add(1) >= reserve.size || reserve.kept().coming != 0;
+        if too_few {
+            // Before the last of the reserve wake up, lest they get stuck as well.
+            EXHAUSTED.store(true, Ordering::Relaxed);
+        }
+        reserve.release(stuck_workers);
+        if !too_few {
+            EXHAUSTED.store(false, Ordering::Relaxed);
+        }
+        if stuck_workers != 0 {
+            // A worker that is woken looks for what the stuck ones have left, and waits for the network in their stead.
+            runtime.spawn(async {});
+        }
+        quiet_ticks = if is_quiet { quiet_ticks + 1 } else { 0 };
+        if quiet_ticks > limits::QUIET_TICKS {
+            sleep();
+            quiet_ticks = 0;
+        }
+    }
+}
+
+fn sleep() {
+    *SLEEPER.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
+    ASLEEP.store(true, Ordering::SeqCst);
+    // Who began a call without seeing that is found when this time is over.
+    thread::park_timeout(limits::WATCHDOG_NAP);
+    ASLEEP.store(false, Ordering::Relaxed);
+}
+
+/// Workers of the runtime that are kept asleep until others are stuck.
+#[derive(Debug)]
+struct Reserve {
+    size: usize,
+    kept: Mutex<Kept>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// How many are to sleep.
+    wanted: usize,
+    /// How many sleep.
+    asleep: usize,
+    /// How many tasks are on their way to make a worker sleep.
+    coming: usize,
+    /// Ticks since a worker was stuck.
+    calm_ticks: u32,
+    is_over: bool,
+}
+
+impl Reserve {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that as many sleep as are to; false once there is nothing to watch any more.
+    fn keep(self: &Arc<Self>, runtime: &Handle) -> bool {
+        let mut kept = self.kept();
+        if kept.is_over {
+            return false;
+        }
+        while kept.asleep + kept.coming < kept.wanted {
+            // Until it sleeps, a worker could be held by a call as well.
+            EXHAUSTED.store(true, Ordering::Relaxed);
+            kept.coming += 1;
+            let reserve = Arc::clone(self);
+            runtime.spawn(async move { reserve.sleep() });
+        }
+        true
+    }
+
+    fn wait_until_asleep(&self) {
+        let kept = self.kept();
+        let waited = self.changed.wait_timeout_while(kept, limits::RESERVE_WAIT, |kept| kept.coming != 0);
+        let (kept, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        drop(kept);
+        if !timeout.timed_out() {
+            EXHAUSTED.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Wakes as many as are stuck. They sleep again once that is long over.
+    fn release(&self, stuck: usize) {
+        let mut kept = self.kept();
+        let wanted = self.size.saturating_sub(stuck);
+        kept.calm_ticks = if stuck == 0 { kept.calm_ticks.saturating_add(1) } else { 0 };
+        if wanted < kept.wanted || kept.calm_ticks > limits::CALM_TICKS {
+            kept.wanted = if kept.is_over { 0 } else { wanted };
+            self.changed.notify_all();
+        }
+    }
+
+    /// Keeps the running worker asleep, as long as it is to be.
+    fn sleep(&self) {
+        super::tracked::let_go_always();
+        let mut kept = self.kept();
+        kept.coming -= 1;
+        kept.asleep += 1;
+        self.changed.notify_all();
+        while kept.asleep <= kept.wanted {
+            kept = self.changed.wait(kept).unwrap_or_else(PoisonError::into_inner);
+        }
+        kept.asleep -= 1;
+    }
+}
+
+const _: () = assert!(limits::CALL_TICK.as_nanos() < Duration::from_millis(100).as_nanos());

@@ -1,0 +1,633 @@
+//! `shareward.toml` into [`Settings`], with line and column for whatever is wrong.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+use wire::Dialect;
+
+use crate::core::limits::{LOCKOUT_MINUTES_MAX, LOCKOUT_THRESHOLD_MAX};
+
+use super::{
+    Allow, Caching, Encryption, Grant, GrantRight, Grantee, ListShares, MAX_NAME, Role, SMB_PORT, Settings,
+    ShareSettings, Signing,
+};
+
+/// What is wrong with a configuration, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.line, self.column, self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Reads a configuration over `defaults`. Relative paths are below `base`, the file's directory.
+/// Pure: whether a directory exists is not looked at.
+pub fn parse(text: &str, base: &Path, defaults: Settings) -> Result<Settings, Vec<ConfigError>> {
+    let (file, errors) = read_file(text)?;
+    let mut reader = Reader { text, base, errors };
+    let settings = reader.settings(file, defaults);
+    if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
+}
+
+/// What a text says, and the keys in it that mean nothing; or, where that is all that can be told, what is wrong.
+fn read_file(text: &str) -> Result<(File, Vec<ConfigError>), Vec<ConfigError>> {
+    let of = |error: &toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        (at, located(text, at, error.message().to_owned()))
+    };
+    let mut document = DeTable::parse(text).map_err(|error| vec![of(&error).1])?;
+    let mut errors = Vec::new();
+    loop {
+        let error = match File::deserialize(toml::Deserializer::from(document.clone())) {
+            Ok(file) => return Ok((file, errors)),
+            Err(error) => error,
+        };
+        let (at, told) = of(&error);
+        let is_unknown = told.message.starts_with("unknown field");
+        errors.push(told);
+        // Without the key the rest can be looked at.
+        if !is_unknown || errors.len() >= MAX_ERRORS || !remove_key(document.get_mut(), at) {
+            return Err(errors);
+        }
+    }
+}
+
+/// Takes the key out that begins at this place of the text, wherever it is.
+fn remove_key(table: &mut DeTable<'_>, at: usize) -> bool {
+    let found = table.keys().find(|key| key.span().start == at).map(|key| key.get_ref().to_string());
+    found.is_some_and(|key| table.remove(key.as_str()).is_some())
+        || table.iter_mut().any(|(_, value)| remove_within(value.get_mut(), at))
+}
+
+fn remove_within(value: &mut DeValue<'_>, at: usize) -> bool {
+    match value {
+        DeValue::Table(table) => remove_key(table, at),
+        DeValue::Array(values) => values.iter_mut().any(|value| remove_within(value.get_mut(), at)),
+        _ => false,
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    server: ServerTable,
+    #[serde(default, rename = "role")]
+    roles: Vec<RoleTable>,
+    #[serde(default, rename = "share")]
+    shares: Vec<ShareTable>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RoleTable {
+    allow: Spanned<String>,
+    #[serde(default)]
+    users: Vec<Spanned<String>>,
+    #[serde(default)]
+    groups: Vec<Spanned<String>>,
+    shares: Option<Spanned<Vec<Spanned<String>>>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ServerTable {
+    name: Option<Spanned<String>>,
+    comment: Option<Spanned<String>>,
+    hidden: bool,
+    autodisconnect: Option<Spanned<i64>>,
+    listen: Option<Vec<Spanned<String>>>,
+    users_file: Option<Spanned<PathBuf>>,
+    control_socket: Option<Spanned<PathBuf>>,
+    state_dir: Option<Spanned<PathBuf>>,
+    administrators: Option<Vec<Spanned<String>>>,
+    signing: Option<Spanned<String>>,
+    encryption: Option<Spanned<String>>,
+    min_dialect: Option<Spanned<String>>,
+    max_dialect: Option<Spanned<String>>,
+    unix_identities: Option<bool>,
+    list_shares: Option<Spanned<String>>,
+    guest_domains: Option<Vec<Spanned<String>>>,
+    lockout_threshold: Option<Spanned<i64>>,
+    lockout_duration: Option<Spanned<i64>>,
+    lockout_window: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShareTable {
+    name: Spanned<String>,
+    path: Spanned<PathBuf>,
+    #[serde(default)]
+    remark: Option<Spanned<String>>,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    guest: bool,
+    #[serde(default)]
+    encrypt: bool,
+    #[serde(default)]
+    access_based_enum: bool,
+    follow_symlinks: Option<bool>,
+    #[serde(default)]
+    hidden: bool,
+    max_users: Option<Spanned<u32>>,
+    #[serde(default)]
+    users: Vec<Spanned<String>>,
+    #[serde(default)]
+    grants: Vec<GrantTable>,
+    caching: Option<Spanned<String>>,
+    autodisconnect: Option<Spanned<i64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GrantTable {
+    user: Option<Spanned<String>>,
+    group: Option<Spanned<String>>,
+    right: Spanned<String>,
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    base: &'a Path,
+    errors: Vec<ConfigError>,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self, file: File, mut settings: Settings) -> Settings {
+        let table = file.server;
+        if let Some(name) = table.name {
+            self.server_name(&name);
+            settings.name = name.into_inner();
+        }
+        if let Some(comment) = table.comment {
+            self.text_of("comment", &comment, MAX_REMARK);
+            settings.comment = comment.into_inner();
+        }
+        settings.hidden = table.hidden;
+        if let Some(minutes) = table.autodisconnect {
+            settings.autodisconnect = self.minutes(&minutes);
+        }
+        if let Some(listen) = table.listen {
+            settings.listen = listen.iter().flat_map(|address| self.addresses(address)).collect();
+        }
+        if let Some(path) = table.users_file {
+            settings.users_file = self.path(path);
+        }
+        if let Some(path) = table.control_socket {
+            settings.control_socket =
+                if path.get_ref().as_os_str().is_empty() { None } else { Some(self.path(path)) };
+        }
+        if let Some(path) = table.state_dir {
+            settings.state_directory = self.path(path);
+        }
+        if let Some(administrators) = table.administrators {
+            settings.administrators = administrators.into_iter().map(Spanned::into_inner).collect();
+        }
+        if let Some(word) = table.signing {
+            let words = [("enabled", Signing::Enabled), ("required", Signing::Required)];
+            settings.signing = self.word("signing", &word, &words).unwrap_or_default();
+        }
+        if let Some(word) = table.encryption {
+            let words = [
+                ("off", Encryption::Off),
+                ("enabled", Encryption::Enabled),
+                ("required", Encryption::Required),
+            ];
+            settings.encryption = self.word("encryption", &word, &words).unwrap_or_default();
+        }
+        if let Some(word) = table.list_shares {
+            settings.list_shares = self.word("list_shares", &word, &LIST_SHARES).unwrap_or_default();
+        }
+        if let Some(domains) = table.guest_domains {
+            settings.guest_domains = domains.into_iter().map(Spanned::into_inner).collect();
+        }
+        if let Some(word) = &table.min_dialect {
+            settings.dialects.0 = self.word("min_dialect", word, &DIALECTS).unwrap_or(settings.dialects.0);
+        }
+        if let Some(word) = &table.max_dialect {
+            settings.dialects.1 = self.word("max_dialect", word, &DIALECTS).unwrap_or(settings.dialects.1);
+        }
+        if settings.dialects.0 > settings.dialects.1
+            && let Some(word) = table.min_dialect.as_ref().or(table.max_dialect.as_ref())
+        {
+            self.error(word, String::from("min_dialect is above max_dialect"));
+        }
+        let lockout = &mut settings.lockout;
+        for (name, given, least, most, value) in [
+            ("lockout_threshold", table.lockout_threshold, 0, LOCKOUT_THRESHOLD_MAX, &mut lockout.threshold),
+            ("lockout_duration", table.lockout_duration, 0, LOCKOUT_MINUTES_MAX, &mut lockout.duration),
+            ("lockout_window", table.lockout_window, 1, LOCKOUT_MINUTES_MAX, &mut lockout.window),
+        ] {
+            let Some(given) = given else { continue };
+            match u32::try_from(*given.get_ref()) {
+                Ok(number) if (least..=most).contains(given.get_ref()) => *value = number,
+                _ => self.error(&given, format!("{name} is {least} to {most}")),
+            }
+        }
+        settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
+        settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
+        for share in file.shares {
+            let share = self.share(share, &settings.shares);
+            settings.shares.extend(share);
+        }
+        settings
+    }
+
+    fn share(&mut self, table: ShareTable, before: &[ShareSettings]) -> Option<ShareSettings> {
+        if let Err(message) = check_share_name(table.name.get_ref()) {
+            self.error(&table.name, message);
+            return None;
+        }
+        if before.iter().any(|share| share.name.eq_ignore_ascii_case(table.name.get_ref())) {
+            self.error(&table.name, format!("share {:?} is there twice", table.name.get_ref()));
+            return None;
+        }
+        if let Some(remark) = &table.remark {
+            self.text_of("remark", remark, MAX_REMARK);
+        }
+        if let Some(max_users) = table.max_users.as_ref().filter(|max| *max.get_ref() == 0) {
+            self.error(max_users, String::from("max_users must be at least 1"));
+        }
+        let caching = table.caching.and_then(|word| self.word("caching", &word, &CACHING));
+        let grants = table.grants.into_iter().filter_map(|grant| self.grant(grant)).collect();
+        Some(ShareSettings {
+            grants,
+            temporary: false,
+            caching: caching.unwrap_or_default(),
+            autodisconnect: table.autodisconnect.and_then(|minutes| self.minutes(&minutes)),
+            path: self.path(table.path),
+            remark: table.remark.map(Spanned::into_inner).unwrap_or_default(),
+            read_only: table.read_only,
+            guest: table.guest,
+            encrypt: table.encrypt,
+            access_based_enum: table.access_based_enum,
+            follow_symlinks: table.follow_symlinks.unwrap_or(true),
+            hidden: table.hidden || table.name.get_ref().ends_with('$'),
+            max_users: table.max_users.map(Spanned::into_inner),
+            users: table.users.into_iter().map(Spanned::into_inner).collect(),
+            name: table.name.into_inner(),
+        })
+    }
+
+    fn grant(&mut self, table: GrantTable) -> Option<Grant> {
+        let (who, name): (fn(String) -> Grantee, _) = match (table.user, table.group) {
+            (Some(name), None) => (Grantee::User, name),
+            (None, Some(name)) => (Grantee::Group, name),
+            _ => {
+                self.error(&table.right, String::from("a grant is for a user or for a group"));
+                return None;
+            }
+        };
+        if name.get_ref().is_empty() {
+            self.error(&name, String::from("a grant is for somebody"));
+        }
+        let right = self.word("right", &table.right, &GRANT_RIGHTS)?;
+        Some(Grant { who: who(name.into_inner()), right })
+    }
+
+    /// Minutes of `autodisconnect`; none for never.
+    fn minutes(&mut self, minutes: &Spanned<i64>) -> Option<u32> {
+        match *minutes.get_ref() {
+            -1 => None,
+            0..=MAX_AUTODISCONNECT => u32::try_from(*minutes.get_ref()).ok(),
+            _ => {
+                self.error(
+                    minutes,
+                    format!("autodisconnect is 0 to {MAX_AUTODISCONNECT} minutes, or -1 for never"),
+                );
+                None
+            }
+        }
+    }
+
+    fn role(&mut self, table: RoleTable) -> Option<Role> {
+        let allow = self.word("allow", &table.allow, &ALLOWS)?;
+        if table.users.is_empty() && table.groups.is_empty() {
+            self.error(&table.allow, String::from("a role is for some users or groups"));
+        }
+        for name in table.users.iter().chain(&table.groups).filter(|name| name.get_ref().is_empty()) {
+            self.error(name, String::from("a role is for somebody"));
+        }
+        if let Some(shares) = &table.shares {
+            if allow == Allow::Administer {
+                self.error(shares, String::from("who administers, administers the whole server"));
+            } else if shares.get_ref().is_empty() {
+                self.error(shares, String::from("no shares at all; leave it out for the whole server"));
+            }
+            for name in shares.get_ref() {
+                if let Err(message) = check_share_name(name.get_ref()) {
+                    self.error(name, message);
+                }
+            }
+        }
+        let names = |all: Vec<Spanned<String>>| all.into_iter().map(Spanned::into_inner).collect();
+        let shares = table.shares.map(|shares| names(shares.into_inner())).unwrap_or_default();
+        Some(Role { allow, users: names(table.users), groups: names(table.groups), shares })
+    }
+
+    fn server_name(&mut self, name: &Spanned<String>) {
+        let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        let length = name.get_ref().len();
+        if length == 0 || length > MAX_NAME || !name.get_ref().chars().all(good) {
+            self.error(name, format!("a server name is 1 to {MAX_NAME} letters, digits, '-' or '_'"));
+        }
+    }
+
+    fn text_of(&mut self, what: &str, text: &Spanned<String>, limit: usize) {
+        if text.get_ref().chars().count() > limit {
+            self.error(text, format!("{what} is longer than {limit} characters"));
+        }
+    }
+
+    fn addresses(&mut self, text: &Spanned<String>) -> Vec<SocketAddr> {
+        match listen_addresses(text.get_ref()) {
+            Ok(addresses) => addresses,
+            Err(message) => {
+                self.error(text, message);
+                Vec::new()
+            }
+        }
+    }
+
+    fn path(&self, path: Spanned<PathBuf>) -> PathBuf {
+        self.base.join(path.into_inner())
+    }
+
+    fn word<T: Copy>(&mut self, what: &str, word: &Spanned<String>, words: &[(&str, T)]) -> Option<T> {
+        let found = words.iter().find(|(name, _)| name.eq_ignore_ascii_case(word.get_ref()));
+        if found.is_none() {
+            let names: Vec<_> = words.iter().map(|(name, _)| *name).collect();
+            self.error(word, format!("{what} is one of {}", names.join(", ")));
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    fn error<T>(&mut self, at: &Spanned<T>, message: String) {
+        self.errors.push(located(self.text, at.span().start, message));
+    }
+}
+
+/// The addresses that a `listen` entry or `--listen` names: an address or host name, with or
+/// without a port (`127.0.0.1`, `[::1]:4450`, `localhost:4450`, `::`, `:4450` for every address).
+pub fn listen_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Ok(vec![address]);
+    }
+    if let Ok(address) = text.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, SMB_PORT)]);
+    }
+    if let Some(port) = text.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
+        return Ok(vec![SocketAddr::from(([0, 0, 0, 0], port)), SocketAddr::from(([0u16; 8], port))]);
+    }
+    let resolved = match text.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => text.to_socket_addrs(),
+        _ => (text, SMB_PORT).to_socket_addrs(),
+    };
+    match resolved {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(format!("{text:?} is no address to listen on: {error}")),
+    }
+}
+
+/// Whether a share may be called so (MS-SRVS 2.2.4.22 and the characters no client can send).
+pub fn check_share_name(name: &str) -> Result<(), String> {
+    if name.is_empty() || name.chars().count() > MAX_SHARE_NAME {
+        return Err(format!("a share name has 1 to {MAX_SHARE_NAME} characters"));
+    }
+    if let Some(bad) = name.chars().find(|c| c.is_control() || "\\/[]:|<>+=;,*?\"".contains(*c)) {
+        return Err(format!("a share name cannot have {bad:?}"));
+    }
+    if RESERVED_SHARES.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+        return Err(format!("{name} is reserved"));
+    }
+    Ok(())
+}
+
+/// Whether a remark or comment may say this.
+pub(crate) fn check_remark(text: &str) -> Result<(), String> {
+    if text.chars().count() > MAX_REMARK {
+        return Err(format!("longer than {MAX_REMARK} characters"));
+    }
+    Ok(())
+}
+
+fn located(text: &str, offset: usize, message: String) -> ConfigError {
+    let before = text.get(..offset).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    ConfigError {
+        line: before.matches('\n').count() + 1,
+        column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
+        message,
+    }
+}
+
+/// Keys that mean nothing and are told of at once: each takes another look at the whole file.
+const MAX_ERRORS: usize = 100;
+
+/// Longest share name, characters (MS-SRVS 2.2.4.22: NNLEN).
+const MAX_SHARE_NAME: usize = 80;
+
+/// Longest remark or comment, characters (MAXCOMMENTSZ).
+const MAX_REMARK: usize = 256;
+
+/// Names that mean something else to every client.
+const RESERVED_SHARES: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
+
+/// Most minutes of `autodisconnect`, as NET CONFIG SERVER has it.
+pub(crate) const MAX_AUTODISCONNECT: i64 = 65535;
+
+const ALLOWS: [(&str, Allow); 3] =
+    [("view", Allow::View), ("close", Allow::Close), ("administer", Allow::Administer)];
+
+const CACHING: [(&str, Caching); 4] = [
+    ("manual", Caching::Manual),
+    ("documents", Caching::Documents),
+    ("programs", Caching::Programs),
+    ("none", Caching::None),
+];
+
+const GRANT_RIGHTS: [(&str, GrantRight); 3] =
+    [("read", GrantRight::Read), ("change", GrantRight::Change), ("full", GrantRight::Full)];
+
+const LIST_SHARES: [(&str, ListShares); 3] =
+    [("users", ListShares::Users), ("guests", ListShares::Guests), ("anonymous", ListShares::Anonymous)];
+
+const DIALECTS: [(&str, Dialect); 5] = [
+    ("2.0.2", Dialect::SMB202),
+    ("2.1", Dialect::SMB210),
+    ("3.0", Dialect::SMB300),
+    ("3.0.2", Dialect::SMB302),
+    ("3.1.1", Dialect::SMB311),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::config::Lockout;
+
+    fn read(text: &str) -> Result<Settings, Vec<ConfigError>> {
+        let defaults = Settings::conventional(false, |_| None);
+        parse(text, Path::new("/etc/shareward"), defaults)
+    }
+
+    fn errors(text: &str) -> Vec<String> {
+        read(text).unwrap_err().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_empty_file_is_the_conventional_server() {
+        let settings = read("").unwrap();
+        assert!(settings.shares.is_empty());
+        assert_eq!(settings.listen.len(), 2);
+    }
+
+    #[test]
+    fn a_whole_file() {
+        let settings = read(
+            "[server]\nname = 'ATTIC'\nlisten = ['127.0.0.1:4450', '::1']\nencryption = 'required'\n\
+             users_file = 'people'\ncontrol_socket = ''\n\n[[share]]\nname = 'data'\npath = '/srv/data'\n\
+             max_users = 3\nusers = ['ann']\n\n[[share]]\nname = 'secret$'\npath = 'x'\n",
+        )
+        .unwrap();
+        assert_eq!(settings.listen, ["127.0.0.1:4450".parse().unwrap(), "[::1]:445".parse().unwrap()]);
+        assert_eq!(settings.users_file, Path::new("/etc/shareward/people"));
+        assert_eq!(settings.control_socket, None);
+        assert_eq!(settings.encryption, Encryption::Required);
+        assert_eq!(settings.shares[0].max_users, Some(3));
+        assert!(settings.shares[1].hidden && !settings.shares[0].hidden);
+        assert_eq!(settings.shares[1].path, Path::new("/etc/shareward/x"));
+    }
+
+    #[test]
+    fn what_administrators_change() {
+        let settings = read(
+            "[server]\nhidden = true\nautodisconnect = 15\n\n[[share]]\nname = 'data'\npath = '/srv'\n\
+             caching = 'documents'\nautodisconnect = 5\n\
+             grants = [{ user = 'Everyone', right = 'read' }, { user = 'ann', right = 'full' }, \
+             { group = 'staff', right = 'change' }]\n",
+        )
+        .unwrap();
+        let share = &settings.shares[0];
+        assert!(settings.hidden);
+        assert_eq!((settings.autodisconnect, share.autodisconnect), (Some(15), Some(5)));
+        assert_eq!(share.caching, Caching::Documents);
+        let grant = |who, right| Grant { who, right };
+        assert_eq!(share.grants[1], grant(Grantee::User(String::from("ann")), GrantRight::Full));
+        assert_eq!(share.grants[2], grant(Grantee::Group(String::from("staff")), GrantRight::Change));
+        assert_eq!(read("[server]\nautodisconnect = -1\n").unwrap().autodisconnect, None);
+        assert_eq!(
+            errors(
+                "[server]\nautodisconnect = 65536\n[[share]]\nname = 'a'\npath = '/'\ncaching = 'much'\n\
+                 grants = [{ user = '', right = 'all' }, { right = 'read' }, \
+                 { user = 'a', group = 'b', right = 'read' }]\n"
+            ),
+            [
+                "2:18: autodisconnect is 0 to 65535 minutes, or -1 for never",
+                "6:11: caching is one of manual, documents, programs, none",
+                "7:20: a grant is for somebody",
+                "7:32: right is one of read, change, full",
+                "7:51: a grant is for a user or for a group",
+                "7:96: a grant is for a user or for a group"
+            ]
+        );
+    }
+
+    #[test]
+    fn lockout_is_off_unless_it_is_asked_for() {
+        assert_eq!(read("").unwrap().lockout, Lockout { threshold: 0, duration: 10, window: 10 });
+        let text = "[server]\nlockout_threshold = 5\nlockout_duration = 0\nlockout_window = 30\n";
+        assert_eq!(read(text).unwrap().lockout, Lockout { threshold: 5, duration: 0, window: 30 });
+        assert_eq!(
+            errors("[server]\nlockout_threshold = 1000\nlockout_duration = -1\nlockout_window = 0\n"),
+            [
+                "2:21: lockout_threshold is 0 to 999",
+                "3:20: lockout_duration is 0 to 99999",
+                "4:18: lockout_window is 1 to 99999"
+            ]
+        );
+    }
+
+    #[test]
+    fn roles_are_for_somebody_and_somewhere() {
+        let settings = read(
+            "[[role]]\nallow = 'close'\nusers = ['ann']\ngroups = ['helpdesk']\nshares = ['data']\n\n\
+             [[role]]\nallow = 'view'\ngroups = ['auditors']\n",
+        )
+        .unwrap();
+        let strings = |all: &[&str]| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let close = Role {
+            allow: Allow::Close,
+            users: strings(&["ann"]),
+            groups: strings(&["helpdesk"]),
+            shares: strings(&["data"]),
+        };
+        let view = Role {
+            allow: Allow::View,
+            users: Vec::new(),
+            groups: strings(&["auditors"]),
+            shares: Vec::new(),
+        };
+        assert_eq!(settings.roles, [close, view]);
+        for (text, error) in [
+            ("allow = 'view'", "2:9: a role is for some users or groups"),
+            ("allow = 'see'\nusers = ['a']", "2:9: allow is one of view, close, administer"),
+            ("allow = 'view'\nusers = ['']", "3:10: a role is for somebody"),
+            (
+                "allow = 'view'\nusers = ['a']\nshares = []",
+                "4:10: no shares at all; leave it out for the whole server",
+            ),
+            (
+                "allow = 'administer'\nusers = ['a']\nshares = ['data']",
+                "4:10: who administers, administers the whole server",
+            ),
+            ("allow = 'view'\nusers = ['a']\nshares = ['a/b']", "4:11: a share name cannot have '/'"),
+        ] {
+            assert_eq!(errors(&format!("[[role]]\n{text}\n")), [error], "{text}");
+        }
+        assert!(errors("[[role]]\nusers = ['a']\n")[0].contains("missing field `allow`"));
+    }
+
+    #[test]
+    fn errors_have_line_and_column_and_come_together() {
+        assert_eq!(
+            errors("[server]\nsigning = 'maybe'\nname = 'much too long a name'\n"),
+            [
+                "3:8: a server name is 1 to 15 letters, digits, '-' or '_'",
+                "2:11: signing is one of enabled, required"
+            ]
+        );
+        assert!(errors("[server]\nnmae = 'x'\n")[0].starts_with("2:1: unknown field `nmae`"));
+        let all = errors(
+            "[server]\nnmae = 'x'\nsigning = 'maybe'\n[[share]]\nname='a'\npath='/'\nraed_only = true\n\
+             grants = [{ user = 'a', rihgt = 'x', right = 'read' }]\n[extra]\na = 1\n",
+        );
+        let places: Vec<_> = all.iter().map(|error| error.split_once(": ").unwrap().0).collect();
+        assert_eq!(places.len(), 5, "{all:?}");
+        for place in ["2:1", "3:11", "7:1", "8:25"] {
+            assert!(places.contains(&place), "{place} {all:?}");
+        }
+        assert!(errors("[server\n")[0].starts_with("1:8: "));
+        assert_eq!(
+            errors("[[share]]\nname='a'\npath='/'\n[[share]]\nname='A'\npath='/'\n"),
+            ["5:6: share \"A\" is there twice"]
+        );
+        assert_eq!(errors("[[share]]\nname='IPC$'\npath='/'\n"), ["2:6: IPC$ is reserved"]);
+    }
+}

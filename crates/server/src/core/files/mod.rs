@@ -1,0 +1,6 @@
+//! What the server knows about files beyond their opens: watches, times, repeated requests, quotas.
+
+pub(crate) mod notify;
+pub(crate) mod quota;
+pub(crate) mod replay;
+pub(crate) mod times;

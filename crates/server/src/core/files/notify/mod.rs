@@ -1,0 +1,446 @@
+//! Who watches or caches which directory, and what has changed there (MS-FSA 2.1.5.10, 2.1.4.1;
+//! MS-SMB2 3.3.5.19, 3.3.4.7).
+//!
+//! Directories are known by their path on the host, so that two shares over one tree tell each
+//! other. A watch belongs to an open: it begins with the open's first CHANGE_NOTIFY, gathers
+//! changes between requests, and ends with the open.
+//!
+//! Changes come from two sources. Handlers report what they change, with all that the protocol can say of it
+//! and before they answer. The kernel (inotify, `observed.rs`) reports the changes of everybody for the
+//! directories that somebody watches or has a directory lease on; `local.rs` takes from that what the server has
+//! not done itself, which `own.rs` remembers. So nothing is told twice, and nothing is left out because the
+//! server had its hand in the same file: at worst, under load, a local change is told as one more of the server's.
+//!
+//! Who watches a tree is told of what its user may list (`visible.rs`). What the kernel can report on is shared by all:
+//! each user has a part of it.
+
+mod local;
+mod observed;
+mod own;
+mod visible;
+mod watch;
+
+pub(crate) use local::observe;
+pub(crate) use visible::{Viewer, Visible};
+pub(crate) use watch::{Found, News, Watch};
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use registry::{FileKey, Time};
+use vfs::{Handle, RelativePath};
+use wire::fscc::notify::NotifyAction;
+use wire::msg::CompletionFilter;
+use wire::{Guid, NtStatus};
+
+use crate::core::open::Open;
+use crate::core::server::Server;
+use crate::core::session::User;
+use crate::core::tree::Tree;
+use observed::{Observed, Place};
+use own::{Happened, Moment, OwnChanges};
+
+/// The watches of a server, and the directories that its clients have leases on.
+pub(crate) struct Watches {
+    /// How many watches there are: as long as there is none, writes cost nothing.
+    watched: AtomicUsize,
+    /// How many directories have leases: as long as there are none and no watches, changes cost nothing.
+    leased: AtomicUsize,
+    tables: Mutex<Tables>,
+}
+
+struct Tables {
+    watches: HashMap<String, Vec<Arc<Watch>>>,
+    leases: HashMap<String, Leases>,
+    leased_paths: HashMap<FileKey, String>,
+    observed: Observed,
+    own: OwnChanges,
+}
+
+/// The opens of a directory that may have leases on it.
+struct Leases {
+    directory: FileKey,
+    opens: usize,
+    watcher: Watcher,
+}
+
+/// The user whom a watch or lease is counted for.
+pub(crate) type Watcher = Arc<str>;
+
+/// The name that a user's watches and leases are counted under: guests are not the accounts whose names they gave.
+pub(crate) fn watcher(user: Option<&User>) -> Watcher {
+    user.map_or_else(|| "".into(), |user| format!("{:?} {}", user.kind, user.name.to_lowercase()).into())
+}
+
+impl Server {
+    /// Tells of a change to the file at `path` made through an open: those who watch its directory or one
+    /// above with all below, and those who have a lease on its directory.
+    pub(crate) fn changed(
+        &self,
+        by: &Open,
+        path: &RelativePath,
+        action: NotifyAction,
+        what: CompletionFilter,
+    ) {
+        let directory = self.watches.changed(by.tree(), path, action, what);
+        if !what.intersects(UNLISTED) {
+            self.break_directory(directory, by.parent_key());
+        }
+    }
+
+    /// As [`Self::changed`] for the file of an open.
+    pub(crate) fn touched(&self, open: &Open, action: NotifyAction, what: CompletionFilter) {
+        if self.watches.has_interests()
+            && let Some(file) = open.file()
+        {
+            self.changed(open, &file.path(), action, what);
+        }
+    }
+
+    /// Tells those who have a lease on the directory of `path` that what it lists has changed.
+    pub(crate) fn relisted(&self, tree: &Tree, path: &RelativePath, parent_key: Option<Guid>) {
+        if self.watches.leased.load(Ordering::Acquire) != 0 {
+            self.break_directory(self.watches.leased_directory(&host_path(tree, path)), parent_key);
+        }
+    }
+
+    fn break_directory(&self, directory: Option<FileKey>, parent_key: Option<Guid>) {
+        if let Some(directory) = directory {
+            let effects = self.registry.lock("break_directory").break_directory_caching(
+                directory,
+                parent_key,
+                self.now(),
+            );
+            self.apply(effects);
+        }
+    }
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        let tables = Tables {
+            watches: HashMap::new(),
+            leases: HashMap::new(),
+            leased_paths: HashMap::new(),
+            observed: Observed::new(),
+            own: OwnChanges::default(),
+        };
+        Self { watched: AtomicUsize::new(0), leased: AtomicUsize::new(0), tables: Mutex::new(tables) }
+    }
+}
+
+impl Watches {
+    /// Starts a watch of a directory.
+    pub(crate) fn watch(
+        &self,
+        tree: &Tree,
+        path: &RelativePath,
+        handle: &dyn Handle,
+        watch: Watch,
+    ) -> Arc<Watch> {
+        let directory = host_path(tree, path);
+        watch.moved_to(&directory);
+        let watch = Arc::new(watch);
+        let (mut tables, _) = self.observe(tree, path, handle, true, watch.watcher());
+        tables.watches.entry(directory).or_default().push(Arc::clone(&watch));
+        self.watched.fetch_add(1, Ordering::Release);
+        watch
+    }
+
+    /// Ends a watch: whoever waits on it hears `status`.
+    pub(crate) fn end(&self, watch: &Arc<Watch>, status: NtStatus) {
+        let mut tables = self.tables();
+        let directory = watch.directory();
+        if let Some(watches) = tables.watches.get_mut(&directory) {
+            let before = watches.len();
+            watches.retain(|other| !Arc::ptr_eq(other, watch));
+            self.watched.fetch_sub(before - watches.len(), Ordering::Release);
+            if watches.is_empty() {
+                tables.watches.remove(&directory);
+            }
+        }
+        tables.unobserve(&directory, watch.is_recursive());
+        drop(tables);
+        watch.finish(status);
+    }
+
+    /// Whether directory leases can be kept true: only where local changes are reported.
+    pub(crate) fn supports_leases(&self) -> bool {
+        self.tables().observed.kernel().is_some()
+    }
+
+    /// Prepares for a lease on a directory; false: there can be none. To be taken back with
+    /// [`Self::unlease`].
+    pub(crate) fn lease(
+        &self,
+        tree: &Tree,
+        path: &RelativePath,
+        handle: &dyn Handle,
+        directory: FileKey,
+        watcher: Watcher,
+    ) -> bool {
+        let (mut tables, is_observed) = self.observe(tree, path, handle, false, Arc::clone(&watcher));
+        if !is_observed {
+            return false;
+        }
+        let host = host_path(tree, path);
+        let known = tables.leased_paths.entry(directory).or_insert_with(|| host.clone()).clone();
+        // By another path, for example through another share, it is the same directory.
+        tables.leases.entry(known).or_insert(Leases { directory, opens: 0, watcher }).opens += 1;
+        self.leased.store(tables.leases.len(), Ordering::Release);
+        true
+    }
+
+    /// An open of a directory that was prepared for a lease is over.
+    pub(crate) fn unlease(&self, directory: FileKey) {
+        let mut tables = self.tables();
+        let Some(path) = tables.leased_paths.get(&directory).cloned() else { return };
+        if let Some(leases) = tables.leases.get_mut(&path) {
+            leases.opens = leases.opens.saturating_sub(1);
+            if leases.opens == 0 {
+                tables.leases.remove(&path);
+                tables.leased_paths.remove(&directory);
+                tables.unobserve(&path, false);
+            }
+        }
+        self.leased.store(tables.leases.len(), Ordering::Release);
+    }
+
+    /// Tells who watches of a change to the file at `path`; returns its directory, if there are leases on it.
+    pub(crate) fn changed(
+        &self,
+        tree: &Tree,
+        path: &RelativePath,
+        action: NotifyAction,
+        what: CompletionFilter,
+    ) -> Option<FileKey> {
+        if !self.has_interests() {
+            return None;
+        }
+        let full = host_path(tree, path);
+        let stream = path.stream().map(|stream| format!(":{stream}:$DATA"));
+        let mut tables = self.tables();
+        let happened = match action {
+            NotifyAction::ADDED | NotifyAction::RENAMED_NEW_NAME => Happened::Appeared,
+            NotifyAction::REMOVED | NotifyAction::RENAMED_OLD_NAME => Happened::Vanished,
+            _ => Happened::Touched,
+        };
+        tables.note_own(&full, happened);
+        tables.tell(&full, action, what, stream.as_deref().unwrap_or_default());
+        tables.leases.get(directory_of(&full)?).map(|leases| leases.directory)
+    }
+
+    /// A file was written: tells who watches. Who has a lease on the directory hears of it with the CLOSE.
+    pub(crate) fn written(&self, open: &Open, action: NotifyAction, what: CompletionFilter, now: Time) {
+        let Some(file) = open.file() else { return };
+        if self.watched.load(Ordering::Acquire) != 0 {
+            self.changed(open.tree(), &file.path(), action, what);
+        } else if self.leased.load(Ordering::Acquire) != 0 && file.is_due(now, WRITING.as_millis()) {
+            // Nobody is told, so one note does for the writes of a moment.
+            let moment = Moment::now().and_on(WRITING * 2);
+            self.tables().note_own_at(&host_path(open.tree(), &file.path()), Happened::Touched, moment);
+        }
+    }
+
+    /// The server has changed a file in a way that nobody is told of; what the kernel reports of it is that.
+    pub(crate) fn tended(&self, open: &Open) {
+        if self.has_interests()
+            && let Some(file) = open.file()
+        {
+            self.tables().note_own(&host_path(open.tree(), &file.path()), Happened::Touched);
+        }
+    }
+
+    /// The server has made a file and removed it again, and nobody is told.
+    pub(crate) fn undone(&self, tree: &Tree, path: &RelativePath) {
+        if self.has_interests() {
+            let (full, mut tables) = (host_path(tree, path), self.tables());
+            tables.note_own(&full, Happened::Appeared);
+            tables.note_own(&full, Happened::Vanished);
+        }
+    }
+
+    /// Lets watches and leases follow a directory that was renamed.
+    pub(crate) fn renamed(&self, tree: &Tree, from: &RelativePath, to: &RelativePath) {
+        if self.has_interests() {
+            // Without a name on disk there is no file that could have got it.
+            if let Some(to) = place(tree, to) {
+                self.tables().renamed(&host_path(tree, from), &to);
+            }
+        }
+    }
+
+    /// Tells those who watch a directory that it is going to be deleted (MS-FSA 2.1.5.15.3).
+    pub(crate) fn deleting(&self, tree: &Tree, path: &RelativePath) {
+        if self.watched.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let watches = self.tables().watches.get(&host_path(tree, path)).cloned().unwrap_or_default();
+        for watch in watches {
+            watch.finish(NtStatus::DELETE_PENDING);
+        }
+    }
+
+    fn leased_directory(&self, full: &str) -> Option<FileKey> {
+        self.tables().leases.get(directory_of(full)?).map(|leases| leases.directory)
+    }
+
+    fn has_interests(&self) -> bool {
+        self.watched.load(Ordering::Acquire) != 0 || self.leased.load(Ordering::Acquire) != 0
+    }
+
+    /// Lets the kernel report on a directory that is open; false: it does not.
+    fn observe(
+        &self,
+        tree: &Tree,
+        path: &RelativePath,
+        handle: &dyn Handle,
+        data: bool,
+        watcher: Watcher,
+    ) -> (MutexGuard<'_, Tables>, bool) {
+        match vfs::local::reopen_path(handle).zip(place(tree, path)) {
+            Some((way, place)) => self.observe_by(place, &way, data, watcher),
+            None => (self.tables(), false),
+        }
+    }
+
+    /// The same by a way to the open directory. The kernel looks at the directory, whose file system may hang: nobody
+    /// is kept from the tables meanwhile.
+    fn observe_by(
+        &self,
+        place: Place,
+        way: &str,
+        data: bool,
+        watcher: Watcher,
+    ) -> (MutexGuard<'_, Tables>, bool) {
+        let question = self.tables().observed.question(&place.path, &watcher);
+        let number = question.map(|question| question.ask(way, data));
+        let mut tables = self.tables();
+        let is_observed = number.is_some_and(|number| tables.observed.answered(place, number, watcher));
+        (tables, is_observed)
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tables {
+    /// Lets the kernel be silent on a directory that nobody needs to hear of any more.
+    fn unobserve(&mut self, directory: &str, recursive: bool) {
+        let candidates = match recursive {
+            true => self.observed.paths_in(directory),
+            false => vec![directory.to_owned()],
+        };
+        for path in candidates {
+            match self.needed_by(&path) {
+                Some(watcher) => self.observed.count_for(&path, watcher),
+                None => self.observed.remove(&path),
+            }
+        }
+    }
+
+    /// One of those who need to hear of a directory.
+    fn needed_by(&self, path: &str) -> Option<Watcher> {
+        let watch = self.watches.get(path).and_then(|watches| watches.first()).map(|it| it.watcher());
+        let lease = || self.leases.get(path).map(|leases| Arc::clone(&leases.watcher));
+        watch.or_else(lease).or_else(|| self.recursive_above(path))
+    }
+
+    /// One of those who watch a directory above with all below.
+    fn recursive_above(&self, path: &str) -> Option<Watcher> {
+        ancestors(path).find_map(|above| {
+            let watches = self.watches.get(above)?;
+            watches.iter().find(|it| it.is_recursive()).map(|it| it.watcher())
+        })
+    }
+
+    /// Whether somebody watches a directory above with all below.
+    fn is_below_recursive(&self, path: &str) -> bool {
+        self.recursive_above(path).is_some()
+    }
+
+    /// Remembers a change of the server's own that the kernel will report, too.
+    fn note_own(&mut self, full: &str, happened: Happened) {
+        self.note_own_at(full, happened, Moment::now());
+    }
+
+    fn note_own_at(&mut self, full: &str, happened: Happened, moment: Moment) {
+        let Some(directory) = directory_of(full) else { return };
+        if self.observed.contains(directory) || self.is_below_recursive(full) {
+            self.own.note(full, happened, moment);
+        }
+    }
+
+    fn tell(&self, full: &str, action: NotifyAction, what: CompletionFilter, stream: &str) {
+        for (depth, directory) in ancestors(full).enumerate() {
+            for watch in self.watches.get(directory).into_iter().flatten() {
+                if (depth == 0 || watch.is_recursive()) && watch.wants(what) {
+                    let name = full.get(directory.len() + 1..).unwrap_or_default();
+                    watch.note(action, format!("{}{stream}", name.replace('/', "\\")));
+                }
+            }
+        }
+    }
+
+    fn renamed(&mut self, from: &str, to: &Place) {
+        let moved = |old: &str| format!("{}{}", to.path, old.get(from.len()..).unwrap_or_default());
+        let inside: HashSet<String> =
+            self.watches.keys().chain(self.leases.keys()).filter(|it| is_in(it, from)).cloned().collect();
+        for old in inside {
+            let new = moved(&old);
+            if let Some(watches) = self.watches.remove(&old) {
+                watches.iter().for_each(|watch| watch.moved_to(&new));
+                self.watches.entry(new.clone()).or_default().extend(watches);
+            }
+            if let Some(leases) = self.leases.remove(&old) {
+                self.leased_paths.insert(leases.directory, new.clone());
+                self.leases.insert(new, leases);
+            }
+        }
+        self.observed.renamed(from, to);
+    }
+}
+
+/// Where a file of a share is on the host, with `/` and none at the end.
+fn host_path(tree: &Tree, path: &RelativePath) -> String {
+    let root: &Path = &tree.share.settings.path;
+    let root = root.to_string_lossy();
+    let root = root.trim_end_matches('/');
+    if path.is_root() { root.to_owned() } else { format!("{root}/{}", path.as_str()) }
+}
+
+/// The same, with where it is on disk; none for a name that no file can have there.
+fn place(tree: &Tree, path: &RelativePath) -> Option<Place> {
+    let disk = vfs::local::disk_path(path).ok()?;
+    Some(Place { path: host_path(tree, path), root: tree.share.settings.path.as_path().into(), below: disk })
+}
+
+/// The directory that a path is in.
+fn directory_of(full: &str) -> Option<&str> {
+    full.get(..full.rfind('/')?)
+}
+
+/// The directories above a path, the nearest first.
+fn ancestors(full: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(directory_of(full), |path| directory_of(path))
+}
+
+/// Whether a path is a directory or something below it.
+fn is_in(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// How long writes are taken for the server's own without being noted one by one.
+const WRITING: Duration = Duration::from_millis(50);
+
+/// Changes that a listing of the directory does not show.
+const UNLISTED: CompletionFilter = CompletionFilter(
+    CompletionFilter::SECURITY.0
+        | CompletionFilter::STREAM_NAME.0
+        | CompletionFilter::STREAM_SIZE.0
+        | CompletionFilter::STREAM_WRITE.0,
+);

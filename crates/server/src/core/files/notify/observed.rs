@@ -1,0 +1,293 @@
+//! The directories that the kernel reports changes of (inotify).
+
+use std::collections::HashMap;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::Watcher;
+use crate::core::limits;
+
+/// The kernel's end, and what it has been asked for.
+pub(super) struct Observed {
+    kernel: Option<Arc<OwnedFd>>,
+    /// By the kernel's number: one directory may be reached by several paths.
+    directories: HashMap<i32, Vec<Place>>,
+    numbers: HashMap<String, (i32, Watcher)>,
+    /// How many directories are observed for each user.
+    counts: HashMap<Watcher, usize>,
+    /// How many questions to the kernel are under way: each looks at a directory, which may hang.
+    asking: usize,
+    /// Numbers that nobody needs any more, kept until no question is under way that may be answered with one.
+    unneeded: Vec<i32>,
+}
+
+/// A question to the kernel that is to be asked, without the tables being held.
+pub(super) struct Question(Arc<OwnedFd>);
+
+impl Question {
+    /// Asks for reports on a directory, with `data` also on every write to a file in it.
+    pub(super) fn ask(&self, way: &str, data: bool) -> Result<i32, Errno> {
+        let flags = if data { NAMES | WatchFlags::MODIFY } else { NAMES };
+        inotify::add_watch(&self.0, way, flags)
+    }
+}
+
+/// The way to an open directory.
+pub(super) fn way(fd: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// A directory: where watches know it, and where it is on disk.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    /// As [`super::host_path`] has it.
+    pub(super) path: String,
+    /// The share's directory.
+    pub(super) root: Arc<Path>,
+    /// On disk, from there.
+    pub(super) below: PathBuf,
+}
+
+impl Place {
+    /// What has this name in it.
+    pub(super) fn child(&self, name: &[u8]) -> Self {
+        use std::os::unix::ffi::OsStrExt;
+        Self {
+            path: format!("{}/{}", self.path, vfs::local::wire_name(name)),
+            root: Arc::clone(&self.root),
+            below: self.below.join(std::ffi::OsStr::from_bytes(name)),
+        }
+    }
+
+    /// Opens it; nothing on the way leads out of the share.
+    pub(super) fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(&*self.root, directory, Mode::empty())?;
+        let below = if self.below.as_os_str().is_empty() { Path::new(".") } else { &self.below };
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+        rustix::fs::openat2(&root, below, flags, Mode::empty(), resolve)
+    }
+}
+
+impl Observed {
+    pub(super) fn new() -> Self {
+        let kernel = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
+            .inspect_err(|error| {
+                tracing::warn!(%error, "changes by local processes are not told: no inotify");
+            })
+            .ok();
+        Self {
+            kernel: kernel.map(Arc::new),
+            directories: HashMap::new(),
+            numbers: HashMap::new(),
+            counts: HashMap::new(),
+            asking: 0,
+            unneeded: Vec::new(),
+        }
+    }
+
+    /// The descriptor that reports come from; none where there is no inotify.
+    pub(super) fn kernel(&self) -> Option<&Arc<OwnedFd>> {
+        self.kernel.as_ref()
+    }
+
+    /// Begins to ask for reports on a directory; none: they cannot be had. To be ended with [`Self::answered`].
+    pub(super) fn question(&mut self, path: &str, watcher: &Watcher) -> Option<Question> {
+        let kernel = self.kernel.as_ref()?;
+        let is_new = !self.numbers.contains_key(path);
+        let known = self.numbers.len().saturating_add(self.unneeded.len()).saturating_add(self.asking);
+        if is_new && known >= limits::OBSERVED_DIRECTORIES {
+            tracing::warn!("changes by local processes are not told everywhere: too many directories");
+            return None;
+        }
+        if is_new && self.count_of(watcher) >= limits::OBSERVED_PER_USER {
+            tracing::debug!("a user watches too many directories for all their local changes to be told");
+            return None;
+        }
+        self.asking += 1;
+        Some(Question(Arc::clone(kernel)))
+    }
+
+    /// Takes in what the kernel says. False: there are no reports.
+    pub(super) fn answered(&mut self, place: Place, number: Result<i32, Errno>, watcher: Watcher) -> bool {
+        self.asking = self.asking.saturating_sub(1);
+        let is_observed = match number {
+            Ok(number) => {
+                if !self.numbers.contains_key(&place.path) {
+                    *self.counts.entry(Watcher::clone(&watcher)).or_default() += 1;
+                    self.numbers.insert(place.path.clone(), (number, watcher));
+                    self.directories.entry(number).or_default().push(place);
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "changes by local processes are not told everywhere");
+                false
+            }
+        };
+        if self.asking == 0 {
+            for number in std::mem::take(&mut self.unneeded) {
+                if !self.directories.contains_key(&number) {
+                    self.remove_number(number);
+                }
+            }
+        }
+        is_observed
+    }
+
+    fn remove_number(&self, number: i32) {
+        if let Some(kernel) = &self.kernel {
+            match inotify::remove_watch(kernel, number) {
+                // A directory that is deleted takes its watch along.
+                Ok(()) | Err(Errno::INVAL) => {}
+                Err(error) => tracing::warn!(%error, "a directory that nobody watches is observed still"),
+            }
+        }
+    }
+
+    /// Counts an observed directory for another user, whoever has as many as may be.
+    pub(super) fn count_for(&mut self, path: &str, watcher: Watcher) {
+        let Some((_, counted)) = self.numbers.get_mut(path) else { return };
+        *self.counts.entry(Watcher::clone(&watcher)).or_default() += 1;
+        let before = std::mem::replace(counted, watcher);
+        self.uncount(&before);
+    }
+
+    fn count_of(&self, watcher: &Watcher) -> usize {
+        self.counts.get(watcher).copied().unwrap_or(0)
+    }
+
+    fn uncount(&mut self, watcher: &Watcher) {
+        if let Some(count) = self.counts.get_mut(watcher) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.counts.remove(watcher);
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, path: &str) -> bool {
+        self.numbers.contains_key(path)
+    }
+
+    /// The directory with the kernel's number.
+    pub(super) fn places(&self, number: i32) -> &[Place] {
+        self.directories.get(&number).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Where the directory with this path is on disk.
+    pub(super) fn place(&self, path: &str) -> Option<&Place> {
+        let (number, _) = self.numbers.get(path)?;
+        self.places(*number).iter().find(|place| place.path == path)
+    }
+
+    /// Asks for no more reports on a directory.
+    pub(super) fn remove(&mut self, path: &str) {
+        let Some((number, watcher)) = self.numbers.remove(path) else { return };
+        self.uncount(&watcher);
+        let Some(places) = self.directories.get_mut(&number) else { return };
+        places.retain(|place| place.path != path);
+        if places.is_empty() {
+            self.directories.remove(&number);
+            if self.asking == 0 {
+                self.remove_number(number);
+            } else {
+                self.unneeded.push(number);
+            }
+        }
+    }
+
+    /// The directory at `path` and those below it.
+    pub(super) fn paths_in(&self, path: &str) -> Vec<String> {
+        self.numbers.keys().filter(|known| super::is_in(known, path)).cloned().collect()
+    }
+
+    /// The kernel has stopped reporting on a directory.
+    pub(super) fn forget(&mut self, number: i32) {
+        for place in self.directories.remove(&number).unwrap_or_default() {
+            if let Some((_, watcher)) = self.numbers.remove(&place.path) {
+                self.uncount(&watcher);
+            }
+        }
+    }
+
+    /// A directory is somewhere else in its share now, with all below.
+    pub(super) fn renamed(&mut self, from: &str, to: &Place) {
+        for old in self.paths_in(from) {
+            let Some((number, watcher)) = self.numbers.remove(&old) else { continue };
+            let rest = old.get(from.len()..).unwrap_or_default();
+            let new = format!("{}{rest}", to.path);
+            let places = self.directories.entry(number).or_default();
+            for place in places.iter_mut().filter(|place| place.path == old) {
+                let depth = rest.matches('/').count();
+                let tail: PathBuf = tail(&place.below, depth);
+                place.path.clone_from(&new);
+                place.root = Arc::clone(&to.root);
+                place.below = to.below.join(tail);
+            }
+            if let Some((_, replaced)) = self.numbers.insert(new, (number, watcher)) {
+                self.uncount(&replaced);
+            }
+        }
+    }
+}
+
+/// The last components of a path.
+fn tail(path: &Path, components: usize) -> PathBuf {
+    let all: Vec<_> = path.components().collect();
+    all.iter().skip(all.len().saturating_sub(components)).collect()
+}
+
+/// Everything that shows in a listing of the directory; data that are written, once the file is closed.
+const NAMES: WatchFlags = WatchFlags::CREATE
+    .union(WatchFlags::DELETE)
+    .union(WatchFlags::MOVE)
+    .union(WatchFlags::ATTRIB)
+    .union(WatchFlags::CLOSE_WRITE)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::ONLYDIR)
+    .union(WatchFlags::EXCL_UNLINK)
+    .union(WatchFlags::MASK_ADD);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(root: &Path, name: &str) -> Place {
+        let path = format!("{}/{name}", root.display());
+        Place { path, root: root.into(), below: PathBuf::from(name) }
+    }
+
+    #[test]
+    fn a_user_has_a_part_of_what_is_observed_and_others_have_theirs() {
+        let root = tempfile::tempdir().unwrap();
+        let mut observed = Observed::new();
+        let (ann, bob): (Watcher, Watcher) = ("ann".into(), "bob".into());
+        // The same directory by many paths, as through many shares.
+        let add = |observed: &mut Observed, number: usize, watcher: &Watcher| {
+            let way = root.path().display().to_string();
+            let place = place(root.path(), &number.to_string());
+            let Some(question) = observed.question(&place.path, watcher) else { return false };
+            observed.answered(place, question.ask(&way, false), Watcher::clone(watcher))
+        };
+        let anns = (0..limits::OBSERVED_DIRECTORIES).take_while(|number| add(&mut observed, *number, &ann));
+        assert_eq!(anns.count(), limits::OBSERVED_PER_USER);
+        assert!(add(&mut observed, 0, &ann), "one that is observed already");
+        assert!(add(&mut observed, 100_000, &bob));
+        assert!(!add(&mut observed, 100_001, &ann));
+        // What another needs when the first one has gone is counted for the other.
+        observed.count_for(&place(root.path(), "0").path, Watcher::clone(&bob));
+        assert!(add(&mut observed, 100_001, &ann));
+        observed.remove(&place(root.path(), "1").path);
+        assert_eq!((observed.count_of(&ann), observed.count_of(&bob)), (limits::OBSERVED_PER_USER - 1, 2));
+        let numbers: Vec<i32> = observed.directories.keys().copied().collect();
+        numbers.into_iter().for_each(|number| observed.forget(number));
+        assert!(observed.counts.is_empty() && observed.numbers.is_empty());
+    }
+}

@@ -1,0 +1,280 @@
+//! Unix accounts of users.
+//!
+//! The name service that knows them may be on the network, and may hang. So each question is asked on a thread of its
+//! own, a bounded number of them; an answer is waited for a while, and remembered for a moment. What is not answered is
+//! taken for unknown, which gives nobody more rights. While the service hangs only who logs on waits: what accounts are
+//! called, which may be asked of thousands at once, is not worth it.
+
+use std::collections::HashMap;
+use std::ffi::CString;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use nix::unistd::{Gid, Group, User, getgrouplist};
+
+use crate::core::limits;
+
+/// An account of the machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Account {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+/// The names of the Unix groups of the account called so; none if there is no such account.
+pub(crate) fn group_names(name: &str) -> Vec<String> {
+    let ids = account(name, Patience::Full).map(|account| account.groups).unwrap_or_default();
+    ids.into_iter().filter_map(group_name).collect()
+}
+
+/// The number of the Unix group called so; none if there is no such group.
+pub(crate) fn gid_of(group: &str) -> Option<u32> {
+    match ask(Question::Group(group.to_owned()), Patience::Little)? {
+        Answer::Id(gid) => Some(gid),
+        Answer::Account(_) | Answer::Name(_) => None,
+    }
+}
+
+/// The name of a Unix group; none if there is no such group.
+pub(crate) fn group_name(gid: u32) -> Option<String> {
+    name(Question::Gid(gid))
+}
+
+/// The number of the Unix user called so; none if there is no such user.
+pub(crate) fn uid_of(user: &str) -> Option<u32> {
+    account(user, Patience::Little).map(|account| account.uid)
+}
+
+/// The name of a Unix user; none if there is no such user.
+pub(crate) fn user_name(uid: u32) -> Option<String> {
+    name(Question::Uid(uid))
+}
+
+/// The Unix identity of the account called so; none if there is no such account.
+pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
+    let Account { uid, gid, groups } = account(name, Patience::Full)?;
+    Some(vfs::Actor::user(uid, gid, groups))
+}
+
+fn account(name: &str, patience: Patience) -> Option<Account> {
+    match ask(Question::Account(name.to_owned()), patience)? {
+        Answer::Account(account) => Some(account),
+        Answer::Id(_) | Answer::Name(_) => None,
+    }
+}
+
+fn name(question: Question) -> Option<String> {
+    match ask(question, Patience::Little)? {
+        Answer::Name(name) => Some(name),
+        Answer::Account(_) | Answer::Id(_) => None,
+    }
+}
+
+/// What the name service is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Question {
+    /// The account called so.
+    Account(String),
+    /// The user with this number.
+    Uid(u32),
+    /// The group called so.
+    Group(String),
+    /// The group with this number.
+    Gid(u32),
+}
+
+/// What it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Answer {
+    Account(Account),
+    Name(String),
+    Id(u32),
+}
+
+impl Question {
+    /// Asks the system, however long that takes.
+    fn put(&self) -> Option<Answer> {
+        match self {
+            Self::Account(name) => {
+                let account = User::from_name(name).ok()??;
+                let groups = getgrouplist(&CString::new(name.as_str()).ok()?, account.gid).ok()?;
+                Some(Answer::Account(Account {
+                    uid: account.uid.as_raw(),
+                    gid: account.gid.as_raw(),
+                    groups: groups.into_iter().map(Gid::as_raw).collect(),
+                }))
+            }
+            Self::Uid(uid) => Some(Answer::Name(User::from_uid((*uid).into()).ok()??.name)),
+            Self::Group(name) => Some(Answer::Id(Group::from_name(name).ok()??.gid.as_raw())),
+            Self::Gid(gid) => Some(Answer::Name(Group::from_gid((*gid).into()).ok()??.name)),
+        }
+    }
+}
+
+/// How long an answer is worth waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    /// Somebody cannot log on without it.
+    Full,
+    /// A moment, if the service hangs.
+    Little,
+}
+
+/// The questions that were asked a moment ago.
+#[derive(Default)]
+struct Asked {
+    known: HashMap<Question, Known>,
+    /// What is being asked, each by a thread of its own, and since when.
+    under_way: HashMap<Question, Instant>,
+}
+
+struct Known {
+    answer: Option<Answer>,
+    at: Instant,
+}
+
+struct NameService {
+    asked: Mutex<Option<Asked>>,
+    changed: Condvar,
+}
+
+static NAME_SERVICE: NameService = NameService { asked: Mutex::new(None), changed: Condvar::new() };
+
+fn ask(question: Question, patience: Patience) -> Option<Answer> {
+    NAME_SERVICE.ask(question, patience, Question::put)
+}
+
+impl NameService {
+    fn ask(
+        &'static self,
+        question: Question,
+        patience: Patience,
+        put: fn(&Question) -> Option<Answer>,
+    ) -> Option<Answer> {
+        let begun = Instant::now();
+        let mut guard = self.asked();
+        loop {
+            let asked = guard.get_or_insert_default();
+            if let Some(known) = asked.known.get(&question).filter(|known| known.is_good()) {
+                return known.answer.clone();
+            }
+            let hurries = patience == Patience::Little && asked.hangs();
+            let threads = if hurries { limits::NAME_THREADS / 2 } else { limits::NAME_THREADS };
+            if !asked.under_way.contains_key(&question) {
+                if asked.under_way.len() < threads {
+                    asked.begin(&question);
+                    let own = question.clone();
+                    let asks = move || self.answered(own.clone(), put(&own));
+                    let name = String::from("name service");
+                    if let Err(error) = std::thread::Builder::new().name(name).spawn(asks) {
+                        tracing::warn!(%error, "the name service cannot be asked");
+                        asked.under_way.remove(&question);
+                        return None;
+                    }
+                } else if hurries {
+                    return None;
+                }
+            }
+            // Where all threads ask already, one of them may come back.
+            let wait = if hurries { limits::NAME_WAIT_SHORT } else { limits::NAME_WAIT };
+            let left = wait.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                tracing::warn!(?question, "the name service does not answer");
+                return None;
+            }
+            guard = self.changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn answered(&self, question: Question, answer: Option<Answer>) {
+        let mut guard = self.asked();
+        let asked = guard.get_or_insert_default();
+        asked.under_way.remove(&question);
+        asked.known.insert(question, Known { answer, at: Instant::now() });
+        drop(guard);
+        self.changed.notify_all();
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asked {
+    fn begin(&mut self, question: &Question) {
+        if self.known.len() >= limits::NAMES_KEPT {
+            self.known.retain(|_, known| known.is_good());
+        }
+        if self.known.len() >= limits::NAMES_KEPT {
+            self.known.clear();
+        }
+        self.under_way.insert(question.clone(), Instant::now());
+    }
+
+    /// Whether the service has left a question unanswered.
+    fn hangs(&self) -> bool {
+        self.under_way.values().any(|since| since.elapsed() >= limits::NAME_WAIT)
+    }
+}
+
+impl Known {
+    /// Whether the answer still holds. Who was unknown may have been made since.
+    fn is_good(&self) -> bool {
+        let lifetime = if self.answer.is_some() { limits::NAME_LIFETIME } else { limits::NO_NAME_LIFETIME };
+        self.at.elapsed() < lifetime
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn what_the_system_knows_is_told() {
+        assert_eq!(uid_of("root"), Some(0));
+        assert_eq!(user_name(0).as_deref(), Some("root"));
+        assert_eq!(gid_of("root"), Some(0));
+        assert!(group_names("root").contains(&String::from("root")));
+        assert_eq!(actor_of("nobody, ever"), None);
+    }
+
+    #[test]
+    fn a_question_is_put_once_and_a_service_that_hangs_is_given_up() {
+        static SERVICE: NameService = NameService { asked: Mutex::new(None), changed: Condvar::new() };
+        static PUT: AtomicUsize = AtomicUsize::new(0);
+        fn hangs(question: &Question) -> Option<Answer> {
+            match question {
+                Question::Uid(_) => loop {
+                    std::thread::park();
+                },
+                _ => {
+                    PUT.fetch_add(1, Ordering::Relaxed);
+                    Some(Answer::Id(7))
+                }
+            }
+        }
+        let group = || Question::Group(String::from("g"));
+        for _ in 0..3 {
+            assert_eq!(SERVICE.ask(group(), Patience::Full, hangs), Some(Answer::Id(7)));
+        }
+        assert_eq!(PUT.load(Ordering::Relaxed), 1);
+        let begun = Instant::now();
+        let stuck: Vec<_> = (0..u32::try_from(limits::NAME_THREADS).unwrap() + 4)
+            .map(|uid| std::thread::spawn(move || SERVICE.ask(Question::Uid(uid), Patience::Full, hangs)))
+            .collect();
+        for asker in stuck {
+            assert_eq!(asker.join().unwrap(), None);
+        }
+        assert!(begun.elapsed() < limits::NAME_WAIT * 3, "all at once, and not one after the other");
+        assert_eq!(SERVICE.asked().as_ref().unwrap().under_way.len(), limits::NAME_THREADS);
+        // What is known is told all the same, and nobody waits for what is only nice to know.
+        assert_eq!(SERVICE.ask(group(), Patience::Little, hangs), Some(Answer::Id(7)));
+        let begun = Instant::now();
+        for uid in 1000..2000 {
+            assert_eq!(SERVICE.ask(Question::Uid(uid), Patience::Little, hangs), None);
+        }
+        assert!(begun.elapsed() < limits::NAME_WAIT, "{:?}", begun.elapsed());
+    }
+}

@@ -1,0 +1,164 @@
+//! How much the log tells of logons: a line for each that is refused, as long as nobody makes so many of them that
+//! the log takes the disk. What is not told line by line is counted and told in a summary.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use registry::{AddressGroup, Time};
+use tokio::sync::Notify;
+
+use crate::admin::{Untold, logons_untold};
+use crate::core::expiring::Table;
+use crate::core::limits::{
+    CLOCK_TOLD_MS, LOGON_LINES, LOGON_LINES_OF_ADDRESS, LOGON_LOG_ADDRESSES, LOGON_SUMMARY,
+    LOGON_SUMMARY_ADDRESSES,
+};
+use crate::core::server::Server;
+
+/// What the log has been told lately of logons, and what it has not.
+pub(crate) struct LogonLog {
+    told: Mutex<Told>,
+    /// Told when there is something to sum up.
+    has_untold: Notify,
+}
+
+struct Told {
+    /// Lines lately: of an address, and of all of them.
+    lines: Table<Option<AddressGroup>, ()>,
+    /// The addresses whose clocks have been told of.
+    clocks: Table<AddressGroup, ()>,
+    /// How many lines were left out.
+    untold: BTreeMap<AddressGroup, u64>,
+    /// The same, for addresses that there is no room for.
+    untold_elsewhere: u64,
+}
+
+impl Default for LogonLog {
+    fn default() -> Self {
+        let told = Told {
+            lines: Table::new(LOGON_LOG_ADDRESSES),
+            clocks: Table::new(LOGON_LOG_ADDRESSES),
+            untold: BTreeMap::new(),
+            untold_elsewhere: 0,
+        };
+        Self { told: Mutex::new(told), has_untold: Notify::new() }
+    }
+}
+
+impl LogonLog {
+    /// Whether the log has room for another line about a logon from this address; if not, it is counted.
+    pub(crate) fn has_room(&self, address: IpAddr, now: Time) -> bool {
+        let group = AddressGroup::of(address);
+        let mut told = self.told();
+        let Told { lines, untold, untold_elsewhere, .. } = &mut *told;
+        let ready =
+            lines.ready_at(Some(group), LOGON_LINES_OF_ADDRESS).max(lines.ready_at(None, LOGON_LINES));
+        if ready <= now {
+            lines.charge(Some(group), LOGON_LINES_OF_ADDRESS, now);
+            lines.charge(None, LOGON_LINES, now);
+            return true;
+        }
+        if untold.len() < LOGON_LOG_ADDRESSES || untold.contains_key(&group) {
+            let count = untold.entry(group).or_default();
+            *count = count.saturating_add(1);
+        } else {
+            *untold_elsewhere = untold_elsewhere.saturating_add(1);
+        }
+        drop(told);
+        self.has_untold.notify_one();
+        false
+    }
+
+    /// Whether the clock at this address has not been told of yet. It is from now on.
+    pub(crate) fn is_news_of_clock(&self, address: IpAddr, now: Time) -> bool {
+        let group = AddressGroup::of(address);
+        let mut told = self.told();
+        let is_news = told.clocks.get(group, now).is_none();
+        if is_news {
+            told.clocks.put(group, now.after_ms(CLOCK_TOLD_MS), (), now);
+        }
+        is_news
+    }
+
+    /// Tells what has been left out since the last time: a line for each of the addresses with most, and one for the
+    /// rest.
+    pub(crate) fn sum_up(&self) {
+        for untold in self.take() {
+            logons_untold(&untold);
+        }
+    }
+
+    fn take(&self) -> Vec<Untold> {
+        let (untold, elsewhere) = {
+            let mut told = self.told();
+            (std::mem::take(&mut told.untold), std::mem::take(&mut told.untold_elsewhere))
+        };
+        let mut by_count: Vec<_> = untold.into_iter().collect();
+        by_count.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let rest = by_count.split_off(by_count.len().min(LOGON_SUMMARY_ADDRESSES));
+        let mut lines: Vec<_> =
+            by_count.into_iter().map(|(group, count)| Untold { from: Some(group), count }).collect();
+        let others = rest.iter().fold(elsewhere, |sum, (_, count)| sum.saturating_add(*count));
+        if others != 0 {
+            lines.push(Untold { from: None, count: others });
+        }
+        lines
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sums up what the log was not told, a while after the first of it.
+pub(crate) async fn sum_up(server: Arc<Server>) {
+    loop {
+        server.logon_log.has_untold.notified().await;
+        tokio::time::sleep(LOGON_SUMMARY).await;
+        server.logon_log.sum_up();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Time = Time(1_000_000);
+
+    fn address(n: u32) -> IpAddr {
+        IpAddr::V4((0x0a00_0000 + n).into())
+    }
+
+    #[test]
+    fn who_fills_the_log_is_counted_instead() {
+        let log = LogonLog::default();
+        let told = (0..10_000).filter(|_| log.has_room(address(1), START)).count();
+        assert_eq!(told, usize::try_from(LOGON_LINES_OF_ADDRESS.at_once).unwrap());
+        assert!(log.has_room(address(2), START), "others are told of");
+        let [untold] = log.take().try_into().unwrap();
+        assert_eq!(untold, Untold { from: Some(AddressGroup::of(address(1))), count: 10_000 - told as u64 });
+        assert_eq!(log.take(), []);
+        let later = START.after_ms(LOGON_LINES_OF_ADDRESS.interval_ms);
+        assert!(log.has_room(address(1), later) && !log.has_room(address(1), later));
+    }
+
+    #[test]
+    fn many_addresses_together_do_not_fill_it_either() {
+        let log = LogonLog::default();
+        let count = u32::try_from(LOGON_LOG_ADDRESSES).unwrap() * 2;
+        let told = (0..count).filter(|n| log.has_room(address(*n), START)).count();
+        assert_eq!(told, usize::try_from(LOGON_LINES.at_once).unwrap());
+        let lines = log.take();
+        assert_eq!(lines.len(), LOGON_SUMMARY_ADDRESSES + 1);
+        assert_eq!(lines.iter().map(|it| it.count).sum::<u64>(), u64::from(count) - told as u64);
+        assert!(log.told().lines.len() <= LOGON_LOG_ADDRESSES);
+    }
+
+    #[test]
+    fn a_clock_is_told_of_once_for_each_address() {
+        let log = LogonLog::default();
+        assert!(log.is_news_of_clock(address(1), START) && log.is_news_of_clock(address(2), START));
+        assert!(!log.is_news_of_clock(address(1), START.after_ms(1)));
+    }
+}

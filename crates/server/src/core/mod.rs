@@ -1,0 +1,29 @@
+//! The state of the server outside the registry, and everything that its three other rooms share.
+//!
+//! The server, its sessions, tree connects and opens; the settings and the accounts; what the
+//! registry's decisions oblige the server to do ([`effects`]); security descriptors and files.
+
+pub(crate) mod accounts;
+pub(crate) mod acting;
+pub(crate) mod blocking;
+pub(crate) mod bulkhead;
+pub mod config;
+pub(crate) mod directory;
+pub(crate) mod effects;
+pub(crate) mod expiring;
+pub(crate) mod files;
+pub(crate) mod guesses;
+pub(crate) mod identity;
+pub(crate) mod limits;
+pub(crate) mod logon_log;
+pub mod logons;
+pub(crate) mod open;
+pub(crate) mod random;
+pub(crate) mod running;
+pub(crate) mod runtime;
+pub(crate) mod security;
+pub(crate) mod server;
+pub(crate) mod session;
+pub(crate) mod state_file;
+pub(crate) mod status;
+pub(crate) mod tree;

@@ -1,0 +1,167 @@
+//! What those are called whom SIDs stand for.
+
+use std::cell::OnceCell;
+use std::collections::HashMap;
+
+use wire::security::{Sid, WellKnown};
+
+use super::domain_users;
+use crate::core::identity;
+use crate::core::server::Server;
+
+/// Somebody that a SID stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Principal {
+    pub(crate) sid: Sid,
+    pub(crate) kind: PrincipalKind,
+    /// What it is in; empty for what is in nothing.
+    pub(crate) domain: String,
+    pub(crate) domain_sid: Sid,
+    /// Its name there; empty for the domain itself.
+    pub(crate) name: String,
+}
+
+/// What somebody is (SID_NAME_USE, MS-LSAT 2.2.13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PrincipalKind {
+    /// One of the local groups that every machine has.
+    Alias,
+    /// All accounts of a machine.
+    Domain,
+    /// A group of accounts.
+    Group,
+    /// An account.
+    User,
+    /// Whoever the system says is in it.
+    WellKnownGroup,
+}
+
+/// The names of the server's accounts, of the machine's Unix users and groups, and those that every machine has.
+pub(crate) struct Names<'a> {
+    server: &'a Server,
+    /// The names of the users file, once they are asked for.
+    accounts: OnceCell<HashMap<Sid, String>>,
+}
+
+impl<'a> Names<'a> {
+    /// The server's names, as they are now.
+    pub(crate) fn new(server: &'a Server) -> Self {
+        Self { server, accounts: OnceCell::new() }
+    }
+
+    /// Who this is.
+    pub(crate) fn of_sid(&self, sid: Sid) -> Option<Principal> {
+        if let Some(it) = WellKnown::of_sid(sid) {
+            return Some(well_known(it));
+        }
+        if sid == self.server.machine().sid() {
+            return Some(self.machine());
+        }
+        match (sid.authority(), sid.sub_authorities()) {
+            (22, [1, uid]) => return Some(unix(sid, PrincipalKind::User, identity::user_name(*uid)?)),
+            (22, [2, gid]) => return Some(unix(sid, PrincipalKind::Group, identity::group_name(*gid)?)),
+            _ => {}
+        }
+        if domain_users(sid) == Some(sid) && sid.split_rid()?.0 == self.server.machine().sid() {
+            return self.of_domain(sid, PrincipalKind::Group, NONE);
+        }
+        self.of_domain(sid, PrincipalKind::User, &self.account_of(sid)?)
+    }
+
+    /// Who is called so: `NAME`, or `DOMAIN\\NAME` with one of the domains that [`Self::of_sid`] tells.
+    pub(crate) fn of_name(&self, name: &str) -> Option<Principal> {
+        if name.is_empty() {
+            return None;
+        }
+        if let Some(it) = WellKnown::of_name(name) {
+            return Some(well_known(it));
+        }
+        let (domain, name) = match name.split_once('\\') {
+            Some((domain, name)) => (Some(domain), name),
+            None => (None, name),
+        };
+        let own_name = &self.server.settings().name;
+        let may_be_in = |it: &str| domain.is_none_or(|domain| domain.eq_ignore_ascii_case(it));
+        if domain.is_none_or(str::is_empty) && name.eq_ignore_ascii_case(own_name)
+            || may_be_in(own_name) && name.is_empty()
+        {
+            return Some(self.machine());
+        }
+        if may_be_in(own_name) {
+            let accounts = self.server.accounts();
+            if let Some(account) = accounts.user(name) {
+                let sid = self.server.sids_of(account).first().copied()?;
+                return self.of_domain(sid, PrincipalKind::User, &account.name);
+            }
+        }
+        if may_be_in(UNIX_USER)
+            && let Some(uid) = identity::uid_of(name)
+        {
+            return Some(unix(Sid::unix_user(uid), PrincipalKind::User, name.to_owned()));
+        }
+        if may_be_in(UNIX_GROUP)
+            && let Some(gid) = identity::gid_of(name)
+        {
+            return Some(unix(Sid::unix_group(gid), PrincipalKind::Group, name.to_owned()));
+        }
+        None
+    }
+
+    /// The account of the users file that this SID is.
+    pub(crate) fn account_of(&self, sid: Sid) -> Option<String> {
+        if let (22, [1, uid]) = (sid.authority(), sid.sub_authorities()) {
+            let name = identity::user_name(*uid)?;
+            return self.server.accounts().user(&name).map(|account| account.name.clone());
+        }
+        let accounts = self.accounts.get_or_init(|| {
+            let accounts = self.server.accounts();
+            let sids_of = |account: &auth::users::User| {
+                let sids = self.server.sids_of(account);
+                let own = sids.into_iter().filter(|sid| domain_users(*sid) != Some(*sid));
+                own.map(|sid| (sid, account.name.clone())).collect::<Vec<_>>()
+            };
+            accounts.users().flat_map(sids_of).collect()
+        });
+        accounts.get(&sid).cloned()
+    }
+
+    fn machine(&self) -> Principal {
+        let sid = self.server.machine().sid();
+        Principal {
+            sid,
+            kind: PrincipalKind::Domain,
+            domain: self.server.settings().name.clone(),
+            domain_sid: sid,
+            name: String::new(),
+        }
+    }
+
+    fn of_domain(&self, sid: Sid, kind: PrincipalKind, name: &str) -> Option<Principal> {
+        let (domain_sid, _) = sid.split_rid()?;
+        let domain = self.server.settings().name.clone();
+        Some(Principal { sid, kind, domain, domain_sid, name: name.to_owned() })
+    }
+}
+
+fn well_known(it: WellKnown) -> Principal {
+    Principal {
+        sid: it.sid,
+        kind: if it.is_alias() { PrincipalKind::Alias } else { PrincipalKind::WellKnownGroup },
+        domain: it.domain.to_owned(),
+        domain_sid: it.domain_sid(),
+        name: it.name.to_owned(),
+    }
+}
+
+fn unix(sid: Sid, kind: PrincipalKind, name: String) -> Principal {
+    let domain = if kind == PrincipalKind::User { UNIX_USER } else { UNIX_GROUP };
+    let domain_sid = sid.split_rid().map_or(sid, |(domain, _)| domain);
+    Principal { sid, kind, domain: domain.to_owned(), domain_sid, name }
+}
+
+/// The domains of Unix users and groups, as Samba calls them.
+const UNIX_USER: &str = "Unix User";
+const UNIX_GROUP: &str = "Unix Group";
+
+/// The group of all users of a machine that is in no domain, as Windows calls it.
+const NONE: &str = "None";

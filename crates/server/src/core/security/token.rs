@@ -1,0 +1,248 @@
+//! Who a user is to descriptors.
+
+use std::io;
+use std::path::Path;
+
+use auth::IdentityKind;
+use aws_lc_rs::digest;
+use vfs::{Actor, Stat};
+use wire::security::{Privileges, Sid};
+
+use super::domain_users;
+use crate::core::state_file;
+
+/// The SIDs and privileges of a logged-on user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Token {
+    /// The user's own come first.
+    sids: Vec<Sid>,
+    privileges: Privileges,
+    /// The server's own uid, where that is whom all users' files belong to on the disk.
+    shared_uid: Option<u32>,
+}
+
+impl Token {
+    /// The token of a user; `of_account` is who a user of the users file is besides.
+    ///
+    /// Everyone is their Unix ids first, since that is who files belong to. Where all act as the server's process,
+    /// its ids are nobody's: users are who they are by their accounts.
+    pub(crate) fn new(kind: IdentityKind, actor: &Actor, of_account: &[Sid], administrator: bool) -> Self {
+        let mut sids = Vec::with_capacity(16);
+        let mut shared_uid = None;
+        match actor {
+            Actor::User(identity) => {
+                sids.push(Sid::unix_user(identity.uid));
+                sids.push(Sid::unix_group(identity.gid));
+                sids.extend(identity.groups.iter().copied().map(Sid::unix_group));
+            }
+            Actor::Process => {
+                shared_uid = Some(nix::unistd::geteuid().as_raw());
+                match kind {
+                    IdentityKind::User => {}
+                    IdentityKind::Guest => sids.push(Sid::GUESTS),
+                    IdentityKind::Anonymous => sids.push(Sid::ANONYMOUS),
+                }
+            }
+        }
+        sids.extend(of_account);
+        sids.extend([Sid::WORLD, Sid::NETWORK]);
+        match kind {
+            IdentityKind::User => sids.extend([Sid::AUTHENTICATED_USERS, Sid::USERS]),
+            IdentityKind::Guest => sids.push(Sid::GUESTS),
+            IdentityKind::Anonymous => sids.push(Sid::ANONYMOUS),
+        }
+        let mut privileges = Privileges::NONE;
+        if administrator {
+            sids.push(Sid::ADMINISTRATORS);
+            privileges |= Privileges::SECURITY
+                | Privileges::TAKE_OWNERSHIP
+                | Privileges::BACKUP
+                | Privileges::RESTORE
+                | Privileges::MANAGE_VOLUME;
+        }
+        Self { sids, privileges, shared_uid }
+    }
+
+    /// Who a file without a stored descriptor belongs to, as the user sees it: its Unix user. Where all act as the
+    /// server's process, what belongs to that belongs to whoever asks; the first descriptor that is stored says whose
+    /// it is from then on.
+    pub(crate) fn owner_of(&self, stat: &Stat) -> Sid {
+        let shared = self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied());
+        shared.unwrap_or(Sid::unix_user(stat.uid))
+    }
+
+    /// The group of such a file.
+    pub(crate) fn group_of(&self, stat: &Stat) -> Sid {
+        let shared = self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied());
+        shared.map_or(Sid::unix_group(stat.gid), |own| domain_users(own).unwrap_or(own))
+    }
+
+    /// Whether the user is `sid`, or is in the group that it is.
+    pub(crate) fn is(&self, sid: Sid) -> bool {
+        self.sids.contains(&sid)
+    }
+
+    /// Whether the user may make this the owner of a file: themselves, or with a privilege anybody
+    /// (MS-DTYP 2.5.3.4, "may be assigned as owner").
+    pub(crate) fn may_give(&self, owner: Sid) -> bool {
+        self.is(owner) || self.privileges.contains(Privileges::RESTORE)
+    }
+
+    /// The user's and the groups' SIDs.
+    pub(crate) fn sids(&self) -> &[Sid] {
+        &self.sids
+    }
+
+    /// What the user may whatever descriptors say.
+    pub(crate) fn privileges(&self) -> Privileges {
+        self.privileges
+    }
+}
+
+/// The machine as an issuer of SIDs: `S-1-5-21-a-b-c`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Machine(pub(crate) [u32; 3]);
+
+impl Machine {
+    /// The machine's SID as the state directory has it; a new one where there is none yet. Who takes over
+    /// a Samba server's files may write that server's (`net getlocalsid`) there before the first start.
+    pub(crate) fn load(state_directory: &Path) -> Self {
+        let path = state_directory.join(FILE_NAME);
+        match std::fs::read_to_string(&path).map(|text| Self::parse(&text)) {
+            Ok(Some(machine)) => return machine,
+            Ok(None) => {
+                tracing::warn!(path = %path.display(), "not a machine's SID; one is made up for this run");
+                return Self::random();
+            }
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, path = %path.display(), "a machine's SID is made up for this run");
+                return Self::random();
+            }
+            Err(_) => {}
+        }
+        let machine = Self::random();
+        if let Err(error) = machine.save(state_directory) {
+            tracing::warn!(%error, path = %path.display(), "the machine's SID will be another one next time");
+        }
+        machine
+    }
+
+    /// Whether the state directory has a machine's SID, or none yet.
+    pub(crate) fn check(state_directory: &Path) -> Result<(), String> {
+        let path = state_directory.join(FILE_NAME);
+        match std::fs::read_to_string(&path) {
+            Ok(text) if Self::parse(&text).is_some() => Ok(()),
+            Ok(_) => Err(format!(
+                "{}: not a machine's SID (S-1-5-21-a-b-c); each start makes one up, and descriptors are lost on it",
+                path.display()
+            )),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// The machine's own SID, which those of its users begin with.
+    pub(crate) fn sid(self) -> Sid {
+        let [a, b, c] = self.0;
+        Sid::of(5, [21, a, b, c])
+    }
+
+    /// The SID of a user of the users file: by Samba's rule where the Unix account of that name has the
+    /// uid. Other users have that of the server's process, one and all, and are told apart by their names.
+    pub(crate) fn user(self, name: &str, uid: u32) -> Sid {
+        let by_uid = || uid.checked_mul(2)?.checked_add(FIRST_RID).filter(|rid| *rid < FIRST_NAMED_RID);
+        let rid = crate::core::identity::uid_of(name).filter(|known| *known == uid).and_then(|_| by_uid());
+        Sid::of_domain(self.0, rid.unwrap_or_else(|| rid_of_name(name)))
+    }
+
+    /// The Unix user that a SID stands for, by what it says alone.
+    pub(crate) fn unix_user(self, sid: Sid) -> Option<u32> {
+        if let (UNIX_AUTHORITY, [UNIX_USERS, uid]) = (sid.authority(), sid.sub_authorities()) {
+            return Some(*uid);
+        }
+        let (domain, rid) = sid.split_rid()?;
+        let of_uid = rid.checked_sub(FIRST_RID).filter(|rid| rid.is_multiple_of(2))?;
+        (domain == self.sid() && rid < FIRST_NAMED_RID).then_some(of_uid / 2)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let sid: Sid = text.trim().parse().ok()?;
+        match (sid.authority(), sid.sub_authorities()) {
+            (5, [21, a, b, c]) => Some(Self([*a, *b, *c])),
+            _ => None,
+        }
+    }
+
+    fn random() -> Self {
+        let part = || {
+            let mut bytes = [0; 4];
+            // Without randomness no server gets as far as a logon.
+            if crate::core::random::fill(&mut bytes).is_err() {
+                tracing::error!("no randomness for a machine's SID; part of it is zero");
+            }
+            u32::from_le_bytes(bytes)
+        };
+        Self([part(), part(), part()])
+    }
+
+    fn save(self, state_directory: &Path) -> io::Result<()> {
+        state_file::replace(state_directory, FILE_NAME, &format!("{}\n", self.sid()))
+    }
+}
+
+/// A relative id that is the same for a name wherever and whenever it is asked for.
+fn rid_of_name(name: &str) -> u32 {
+    let hash = digest::digest(&digest::SHA256, name.to_lowercase().as_bytes());
+    let hash = hash.as_ref().first_chunk().copied().map_or(0, u32::from_le_bytes);
+    FIRST_NAMED_RID | (hash & (FIRST_NAMED_RID - 1))
+}
+
+/// The authority of Unix users' and groups' SIDs, and where the users are below it.
+const UNIX_AUTHORITY: u64 = 22;
+const UNIX_USERS: u32 = 1;
+
+/// Where the machine's SID is kept.
+const FILE_NAME: &str = "machine-sid";
+
+/// The relative id that the user with uid 0 has; Samba's `algorithmic rid base`.
+const FIRST_RID: u32 = 1000;
+
+/// Relative ids from here on are made from names; a power of two.
+const FIRST_NAMED_RID: u32 = 0x4000_0000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_without_an_account_of_their_own_are_told_apart() {
+        let machine = Machine([1, 2, 3]);
+        let ann = machine.user("ann, who has no account", 0);
+        assert_eq!(ann, machine.user("Ann, who has no account", 0));
+        assert_ne!(ann, machine.user("bob, who has no account", 0));
+        assert_eq!(machine.user("root", 0), Sid::of_domain([1, 2, 3], 1000));
+        assert_eq!(machine.unix_user(ann), None);
+        assert_eq!(machine.unix_user(machine.user("root", 0)), Some(0));
+        assert_eq!(machine.unix_user(Sid::unix_user(70_000)), Some(70_000));
+        for other in [Sid::unix_group(7), Sid::of_domain([1, 2, 3], 1001), Sid::of_domain([1, 2, 4], 1000)] {
+            assert_eq!(machine.unix_user(other), None, "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_machines_sid_is_read_as_it_is_written() {
+        let text = "S-1-5-21-1-2-4294967295\n";
+        assert_eq!(Machine::parse(text), Some(Machine([1, 2, u32::MAX])));
+        for wrong in ["", "S-1-5-21-1-2", "S-1-5-32-544", "S-1-5-21-1-2-3-4"] {
+            assert_eq!(Machine::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn only_a_privilege_lets_one_give_files_to_others() {
+        let token =
+            |administrator| Token::new(IdentityKind::User, &Actor::user(7, 7, vec![8]), &[], administrator);
+        assert!(token(false).may_give(Sid::unix_user(7)) && token(false).may_give(Sid::unix_group(8)));
+        assert!(!token(false).may_give(Sid::unix_user(1)) && token(true).may_give(Sid::unix_user(1)));
+    }
+}

@@ -1,0 +1,318 @@
+//! A session outside the registry: identity, keys, and quick ways to its trees and opens.
+//!
+//! The registry owns the session; what is here is attached to it. The tables are shortcuts: an entry
+//! may outlive what it stands for by a moment, and every use looks at the registry's own mark first.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use auth::preauth::PreauthHash;
+use auth::sealing::{Cipher, SealingError, SealingKey};
+use auth::signing::SigningKey;
+use registry::{SessionShared, Time};
+use wire::header::TransformHeader;
+use wire::{Dialect, FileId, SessionGlobalId, SessionId, TreeId};
+
+use crate::core::open::Open;
+use crate::core::security::Token;
+use crate::core::tree::Tree;
+use crate::fronts::pipes::PipeUsage;
+
+/// A session; attached to the registry's (MS-SMB2 3.3.1.8).
+pub(crate) struct Session {
+    id: SessionId,
+    global_id: SessionGlobalId,
+    shared: Arc<SessionShared>,
+    established: OnceLock<Established>,
+    user: RwLock<Option<Arc<User>>>,
+    trees: Mutex<HashMap<TreeId, Arc<Tree>>>,
+    opens: Mutex<HashMap<u64, Arc<Open>>>,
+    /// What its named pipes keep.
+    pub(crate) pipes: Arc<PipeUsage>,
+}
+
+/// A session as one connection uses it: an entry of `Session.ChannelList` (MS-SMB2 3.3.1.14).
+#[derive(Clone)]
+pub(crate) struct Channel {
+    pub(crate) session: Arc<Session>,
+    /// `Channel.SigningKey`; none before the logon, and for sessions without keys.
+    pub(crate) signing: Option<Arc<SigningKey>>,
+}
+
+impl Channel {
+    /// The key, if the message is signed with it.
+    pub(crate) fn verify(&self, message: &[u8]) -> Option<Arc<SigningKey>> {
+        self.signing.as_ref().filter(|key| key.verify(message).is_ok()).map(Arc::clone)
+    }
+}
+
+/// A logon between its first and its last message: a session's first one, a repeated one, or one that
+/// binds the session to a further connection.
+pub(crate) struct Logon {
+    pub(crate) acceptor: auth::Acceptor,
+    /// `Session.PreauthIntegrityHashValue`, or that of an entry of `Connection.PreauthSessionTable` (3.1.1).
+    pub(crate) preauth: PreauthHash,
+    pub(crate) rounds: u32,
+    /// The session it binds, which is not the connection's yet.
+    pub(crate) binding: Option<Arc<Session>>,
+}
+
+/// What the first logon settles for the session's life.
+pub(crate) struct Established {
+    /// `Session.Connection.Dialect`.
+    pub(crate) dialect: Dialect,
+    /// `Session.Connection.CipherId`.
+    pub(crate) cipher: Option<Cipher>,
+    /// `Session.SigningKey`; none for guests. That of an anonymous session is made of zeros, and protects nothing.
+    pub(crate) signing: Option<Arc<SigningKey>>,
+    /// `Session.EncryptionKey` and `Session.DecryptionKey`.
+    pub(crate) sealing: Option<SealingKeys>,
+    /// `Session.SigningRequired`.
+    pub(crate) must_sign: bool,
+    /// `Session.EncryptData`.
+    pub(crate) must_seal: bool,
+    /// Whose logon the keys are of: only those of a user are a secret.
+    pub(crate) kind: auth::IdentityKind,
+}
+
+/// The keys of a session that can seal.
+pub(crate) struct SealingKeys {
+    pub(crate) outgoing: SealingKey,
+    pub(crate) incoming: SealingKey,
+}
+
+/// Who a session acts for.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    /// The account's name as the users file spells it; empty for anonymous callers.
+    pub(crate) name: String,
+    pub(crate) kind: auth::IdentityKind,
+    /// Whose permissions the file system applies.
+    pub(crate) actor: vfs::Actor,
+    /// Who the user is to security descriptors.
+    pub(crate) token: Token,
+    /// Whether the user may administer the server.
+    pub(crate) administrator: bool,
+}
+
+impl Session {
+    /// A session that nobody has logged on to.
+    pub(crate) fn new(id: SessionId, global_id: SessionGlobalId, shared: Arc<SessionShared>) -> Self {
+        Self {
+            id,
+            global_id,
+            shared,
+            established: OnceLock::new(),
+            user: RwLock::new(None),
+            trees: Mutex::default(),
+            opens: Mutex::default(),
+            pipes: Arc::default(),
+        }
+    }
+
+    /// `Session.SessionId`.
+    pub(crate) fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// `Session.SessionGlobalId`.
+    pub(crate) fn global_id(&self) -> SessionGlobalId {
+        self.global_id
+    }
+
+    /// What the first logon settled; none before it.
+    pub(crate) fn established(&self) -> Option<&Established> {
+        self.established.get()
+    }
+
+    /// Settles the keys, once; false if they were settled before.
+    pub(crate) fn establish(&self, established: Established) -> bool {
+        self.established.set(established).is_ok()
+    }
+
+    /// Who the session acts for; none before the first logon.
+    pub(crate) fn user(&self) -> Option<Arc<User>> {
+        self.user.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets who the session acts for.
+    pub(crate) fn set_user(&self, user: User) {
+        *self.user.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(user));
+    }
+
+    /// Replaces who the session acts for, unless that is another by now.
+    pub(crate) fn replace_user(&self, before: &Arc<User>, after: User) -> bool {
+        let mut user = self.user.write().unwrap_or_else(PoisonError::into_inner);
+        let is_same = user.as_ref().is_some_and(|user| Arc::ptr_eq(user, before));
+        if is_same {
+            *user = Some(Arc::new(after));
+        }
+        is_same
+    }
+
+    /// Notes that the client did something.
+    pub(crate) fn touch(&self, now: Time) {
+        self.shared.touch(now);
+    }
+
+    /// Seals a message in place, filling in the header before it.
+    pub(crate) fn seal(
+        &self,
+        transform: &mut [u8; TransformHeader::SIZE],
+        message: &mut [u8],
+    ) -> Result<(), SealingError> {
+        let keys = self.established().and_then(|it| it.sealing.as_ref()).ok_or(SealingError::Failed)?;
+        let header = TransformHeader {
+            original_message_size: u32::try_from(message.len()).map_err(|_| SealingError::Failed)?,
+            flags: TransformHeader::ENCRYPTED,
+            session_id: self.id(),
+            ..TransformHeader::default()
+        };
+        *transform = header.to_bytes();
+        keys.outgoing.seal_in_place(transform, message)
+    }
+
+    /// Opens a sealed message in place.
+    pub(crate) fn unseal(
+        &self,
+        transform: &[u8; TransformHeader::SIZE],
+        message: &mut [u8],
+    ) -> Result<(), SealingError> {
+        let keys = self.established().and_then(|it| it.sealing.as_ref()).ok_or(SealingError::Failed)?;
+        keys.incoming.open_in_place(transform, message)
+    }
+
+    /// Whether what the server sends on its own account must be sealed.
+    pub(crate) fn seals(&self) -> bool {
+        self.established().is_some_and(|it| it.must_seal && it.sealing.is_some())
+    }
+
+    /// The tree connect with this id.
+    pub(crate) fn tree(&self, id: TreeId) -> Option<Arc<Tree>> {
+        self.trees().get(&id).filter(|tree| !tree.has_ended()).map(Arc::clone)
+    }
+
+    /// Remembers a tree connect, unless it is over: whoever ends it later finds it here.
+    pub(crate) fn remember_tree(&self, tree: Arc<Tree>) {
+        self.trees().insert(tree.id(), Arc::clone(&tree));
+        if tree.has_ended() {
+            self.forget_tree(tree.id());
+        }
+    }
+
+    /// Forgets a tree connect that is over.
+    pub(crate) fn forget_tree(&self, id: TreeId) {
+        self.trees().remove(&id);
+    }
+
+    /// The open with this id, if it is alive.
+    pub(crate) fn open(&self, id: FileId) -> Option<Arc<Open>> {
+        let opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
+        opens.get(&id.volatile).filter(|open| open.file_id() == id && !open.is_closed()).map(Arc::clone)
+    }
+
+    /// Remembers an open, unless it is over: an administrator may have been quicker than the answer to its CREATE.
+    /// Whoever ends it later finds it here.
+    pub(crate) fn remember_open(&self, open: Arc<Open>) {
+        let id = open.file_id();
+        self.opens.lock().unwrap_or_else(PoisonError::into_inner).insert(id.volatile, Arc::clone(&open));
+        if open.is_closed() {
+            self.forget_open(id);
+        }
+    }
+
+    /// Forgets an open that is over.
+    pub(crate) fn forget_open(&self, id: FileId) {
+        self.opens.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.volatile);
+    }
+
+    /// Whether the session is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.shared.has_ended()
+    }
+
+    /// Lets go of everything a session that is over knows.
+    pub(crate) fn end(&self) {
+        self.trees().clear();
+        self.opens.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn trees(&self) -> std::sync::MutexGuard<'_, HashMap<TreeId, Arc<Tree>>> {
+        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    use auth::users::UserDb;
+    use registry::{Admission, AdmitRequest, CloseReason, RequestKey, Target};
+    use wire::AccessMask;
+    use wire::msg::CreateAction;
+
+    use super::*;
+    use crate::core::config::{Settings, ShareSettings};
+    use crate::core::open::{Content, Created};
+    use crate::core::server::Server;
+    use crate::fronts::pipes::Pipe;
+    use crate::smb::connection::Link;
+
+    /// An administrator, or a share that goes, may be quicker than the handler that remembers what it has made.
+    #[test]
+    fn a_session_keeps_nothing_that_is_over() {
+        let server =
+            Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+        let mut registry = server.registry.lock("test");
+        let now = server.now();
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let (connection, _) = registry.add_connection(peer, Arc::new(Link::unheard()), now).unwrap();
+        let attach = |id, global, shared: &Arc<_>| Arc::new(Session::new(id, global, Arc::clone(shared)));
+        let session = registry.create_session(connection, attach, now).unwrap().0.attached;
+        let _ = registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
+        let share = server.share(ShareSettings::IPC).unwrap();
+        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), None, AccessMask::FILE_ALL));
+        let tree = registry
+            .tree_connect(session.id(), ShareSettings::IPC, false, registry::FileKey::default(), attach, now)
+            .unwrap()
+            .attached;
+        let key = RequestKey { connection, id: 1 };
+        let (target, path) = (Target::Pipe("srvsvc".into()), "srvsvc".into());
+        let request = AdmitRequest::new(key, (session.id(), tree.id()), target, path);
+        let made = Created {
+            actor: vfs::Actor::Process,
+            action: CreateAction::OPENED,
+            channel_sequence: 0,
+            has_guid: false,
+            parent_key: None,
+        };
+        let pipe = Content::Pipe(Pipe::open("srvsvc", &Arc::default(), &Arc::default()).unwrap());
+        let (admission, _) = registry.admit(
+            request,
+            |granted| {
+                Arc::new(Open::new(granted, AccessMask::FILE_ALL, session.clone(), tree.clone(), pipe, made))
+            },
+            now,
+        );
+        let Admission::Granted(granted) = admission else { panic!("{admission:?}") };
+        let open = registry.open(granted.file_id).unwrap().attached;
+        session.remember_tree(Arc::clone(&tree));
+        session.remember_open(Arc::clone(&open));
+        assert!(session.tree(tree.id()).is_some() && session.open(granted.file_id).is_some());
+        let closed = registry.close_open(granted.file_id, CloseReason::Administrator, now).unwrap();
+        let ended = registry.tree_disconnect(session.id(), tree.id(), now).unwrap();
+        drop(registry);
+        server.apply(closed);
+        server.apply(ended);
+        assert!(
+            session.trees().is_empty() && session.opens.lock().unwrap().is_empty(),
+            "what ends is forgotten"
+        );
+        session.remember_tree(tree);
+        session.remember_open(open);
+        assert!(
+            session.trees().is_empty() && session.opens.lock().unwrap().is_empty(),
+            "what is over is not kept"
+        );
+    }
+}

@@ -1,0 +1,143 @@
+//! Shares and tree connects outside the registry.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use auth::IdentityKind;
+use registry::FileKey;
+use wire::create_context::AaplServerCaps;
+use wire::{AccessMask, TreeId};
+
+use crate::core::bulkhead::Bulkhead;
+use crate::core::config::{Grant, GrantRight, Grantee, ShareSettings};
+use crate::core::directory::{Directory, Files};
+use crate::core::session::User;
+
+/// What a share gives access to.
+#[derive(Clone)]
+pub(crate) enum ShareContent {
+    /// Files.
+    Disk(Arc<Directory>),
+    /// The named pipes: IPC$.
+    Pipes,
+}
+
+/// A share that is being served.
+pub(crate) struct Share {
+    pub(crate) settings: ShareSettings,
+    pub(crate) content: ShareContent,
+    /// What keeps its files' calls from stopping everybody, should they hang.
+    pub(crate) bulkhead: Arc<Bulkhead>,
+}
+
+impl Share {
+    /// Its directory; none for IPC$.
+    pub(crate) fn directory(&self) -> Option<&Arc<Directory>> {
+        match &self.content {
+            ShareContent::Disk(directory) => Some(directory),
+            ShareContent::Pipes => None,
+        }
+    }
+
+    /// What the share itself lets the user do; none: not even connect.
+    pub(crate) fn access_of(&self, user: &User) -> Option<AccessMask> {
+        let settings = &self.settings;
+        if let ShareContent::Pipes = self.content {
+            return Some(AccessMask::FILE_ALL);
+        }
+        let listed = settings.users.is_empty()
+            || settings.users.iter().any(|name| name.eq_ignore_ascii_case(&user.name));
+        let admitted = match user.kind {
+            IdentityKind::User => listed,
+            IdentityKind::Guest | IdentityKind::Anonymous => settings.guest,
+        };
+        let granted = granted(settings, user).filter(|_| admitted)?;
+        Some(if settings.read_only { granted & GrantRight::Read.access() } else { granted })
+    }
+}
+
+/// A tree connect; attached to the registry's (MS-SMB2 3.3.1.9).
+pub(crate) struct Tree {
+    id: TreeId,
+    pub(crate) share: Arc<Share>,
+    /// What the share's directory was when this was made; none for IPC$.
+    files: Option<Arc<Files>>,
+    /// `TreeConnect.MaximalAccess`.
+    pub(crate) maximal_access: AccessMask,
+    ended: AtomicBool,
+    /// What of Apple's extensions the client was told there is.
+    apple: AtomicU64,
+}
+
+impl Tree {
+    /// A tree connect with the id the registry gave it.
+    pub(crate) fn new(
+        id: TreeId,
+        share: Arc<Share>,
+        files: Option<Arc<Files>>,
+        maximal_access: AccessMask,
+    ) -> Self {
+        let (ended, apple) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { id, share, files, maximal_access, ended, apple }
+    }
+
+    /// `TreeConnect.TreeId`.
+    pub(crate) fn id(&self) -> TreeId {
+        self.id
+    }
+
+    /// Whether requests on it must be sealed.
+    pub(crate) fn must_seal(&self) -> bool {
+        self.share.settings.encrypt
+    }
+
+    /// The share's files; none for IPC$.
+    pub(crate) fn backend(&self) -> Option<&Arc<dyn vfs::Backend>> {
+        self.files.as_ref()?.backend()
+    }
+
+    /// The directory that its paths start from, among those that the share has had.
+    pub(crate) fn root(&self) -> FileKey {
+        self.files.as_ref().map_or(FileKey::default(), |files| files.root())
+    }
+
+    /// What of Apple's extensions the client was told there is; nothing for other clients.
+    pub(crate) fn apple(&self) -> AaplServerCaps {
+        AaplServerCaps(self.apple.load(Ordering::Relaxed))
+    }
+
+    /// Notes what the client was told.
+    pub(crate) fn told_apple(&self, caps: AaplServerCaps) {
+        self.apple.fetch_or(caps.0, Ordering::Relaxed);
+    }
+
+    /// Whether the tree connect is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Marks the tree connect as over.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+}
+
+/// The highest right that a grant gives the user; everything where there are no grants. Guests are
+/// not the accounts whose names they gave.
+fn granted(settings: &ShareSettings, user: &User) -> Option<AccessMask> {
+    if settings.grants.is_empty() {
+        return Some(AccessMask::FILE_ALL);
+    }
+    let is_by_group = |grant: &Grant| matches!(grant.who, Grantee::Group(_));
+    let groups = if user.kind == IdentityKind::User && settings.grants.iter().any(is_by_group) {
+        crate::core::identity::group_names(&user.name)
+    } else {
+        Vec::new()
+    };
+    let is_meant = |grant: &&Grant| match user.kind {
+        IdentityKind::User => grant.is_for(&user.name, &groups),
+        IdentityKind::Guest | IdentityKind::Anonymous => grant.is_for_everyone(),
+    };
+    let right = settings.grants.iter().filter(is_meant).map(|grant| grant.right).max()?;
+    Some(right.access())
+}

@@ -1,0 +1,109 @@
+//! Pages of lists, written entry by entry, so that the entries of a page are never in memory together.
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use control::{SCHEMA, limits};
+use serde::Serialize;
+
+use super::answer::Refused;
+use crate::admin::Error;
+
+/// A page as JSON: [`control::Page`].
+#[derive(Debug)]
+pub(super) struct Written(Vec<u8>);
+
+impl IntoResponse for Written {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, control::MEDIA_TYPE)], self.0).into_response()
+    }
+}
+
+/// Makes a list where a long one keeps nobody waiting.
+pub(super) async fn listed(
+    make: impl FnOnce() -> Result<Written, Error> + Send + 'static,
+) -> Result<Written, Refused> {
+    Ok(crate::core::blocking::run(make).await.map_err(|_| Error::Internal)??)
+}
+
+/// A page without entries.
+pub(super) fn empty() -> Result<Written, Error> {
+    page(std::iter::empty(), None, |()| 0, |()| None::<()>)
+}
+
+/// The first entries that are meant, and where the next page goes on, if there may be one. What is not meant is
+/// not `shown`. A page ends early where it gets too long, or where too much was looked at that is not meant.
+pub(super) fn page<T, E: Serialize>(
+    entries: impl Iterator<Item = T>,
+    limit: Option<u32>,
+    id: impl Fn(&T) -> u64,
+    mut shown: impl FnMut(T) -> Option<E>,
+) -> Result<Written, Error> {
+    let limit = limit.unwrap_or(limits::PAGE_DEFAULT).clamp(1, limits::PAGE_MAX);
+    let mut json = Vec::with_capacity(usize::try_from(limit).unwrap_or_default().saturating_mul(ENTRY_BYTES));
+    json.extend_from_slice(format!(r#"{{"schema":{SCHEMA},"items":["#).as_bytes());
+    let (mut count, mut last, mut next) = (0, None, None);
+    for (looked_at, entry) in entries.enumerate() {
+        if count >= limit || json.len() >= PAGE_BYTES || looked_at >= PAGE_LOOKED_AT {
+            next = last;
+            break;
+        }
+        last = Some(id(&entry));
+        let Some(entry) = shown(entry) else { continue };
+        if count > 0 {
+            json.push(b',');
+        }
+        serde_json::to_writer(&mut json, &entry).map_err(|_| Error::Internal)?;
+        count += 1;
+    }
+    let next = next.map_or_else(|| String::from("null"), |id: u64| id.to_string());
+    json.extend_from_slice(format!(r#"],"next":{next}}}"#).as_bytes());
+    Ok(Written(json))
+}
+
+/// What an entry mostly takes, at most.
+const ENTRY_BYTES: usize = 768;
+
+/// Bytes that end a page: [`limits::ANSWER_BODY_MAX`] has room for one entry more.
+const PAGE_BYTES: usize = 48 * 1024 * 1024;
+
+/// Entries looked at for one page: what takes a moment. Who filters more asks for the next page.
+const PAGE_LOOKED_AT: usize = 200_000;
+
+#[cfg(test)]
+mod tests {
+    use control::Page;
+
+    use super::*;
+
+    fn read<E: serde::de::DeserializeOwned + Serialize>(
+        written: Result<Written, Error>,
+    ) -> (Vec<E>, Option<u64>) {
+        let Written(json) = written.unwrap();
+        let page: Page<E> = serde_json::from_slice(&json).unwrap();
+        assert_eq!(serde_json::to_vec(&page).unwrap(), json, "as the type is written");
+        (page.items, page.next)
+    }
+
+    fn numbers(all: impl Iterator<Item = u64>, limit: u32) -> (Vec<u64>, Option<u64>) {
+        read(page(all, Some(limit), |it| *it, Some))
+    }
+
+    #[test]
+    fn pages_join_without_a_gap() {
+        assert_eq!(numbers(1..=5, 3), (vec![1, 2, 3], Some(3)));
+        assert_eq!(numbers(4..=5, 3), (vec![4, 5], None));
+        assert_eq!(numbers(1..=3, 3).1, None);
+        assert_eq!(numbers(1..=2, 0), (vec![1], Some(1)));
+        assert_eq!(read::<u64>(empty()), (vec![], None));
+    }
+
+    #[test]
+    fn long_pages_and_long_searches_end_early_and_go_on() {
+        let long = page(1..=5_u64, None, |it| *it, |_| Some("x".repeat(PAGE_BYTES / 2)));
+        let (entries, next) = read::<String>(long);
+        assert_eq!((entries.len(), next), (2, Some(2)));
+        let rare = page(1.., None, |it: &u64| *it, |it| (it == 7).then_some(it));
+        assert_eq!(read(rare), (vec![7], Some(PAGE_LOOKED_AT as u64)));
+        assert_eq!(read::<u64>(page(1..=9_u64, None, |it| *it, |_| None::<u64>)), (vec![], None));
+    }
+}

@@ -1,0 +1,273 @@
+//! The API as a client on the socket sees it.
+
+use std::path::PathBuf;
+
+use auth::users::UserDb;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+use super::*;
+use crate::core::config::Settings;
+
+async fn exchange(socket: &Path, method: &str, address: &str, body: &str) -> (u16, serde_json::Value) {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    let head = format!(
+        "{method} {address} HTTP/1.1\r\nhost: server\r\nconnection: close\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
+}
+
+#[tokio::test]
+async fn requests_and_refusals() {
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-api-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let settings = Settings::conventional(false, |_| None);
+    let server = Server::new(settings, UserDb::parse("").unwrap()).unwrap();
+    let task = serve(server, &path).unwrap();
+
+    for (method, address, body, status, code) in [
+        ("GET", "/v1/sessions/7", "", 404, 2312),
+        ("DELETE", "/v1/sessions/7", "", 404, 2312),
+        ("GET", "/v1/files/7", "", 404, 2314),
+        ("DELETE", "/v1/files/7", "", 404, 2314),
+        ("GET", "/v1/files/seven", "", 400, 87),
+        ("GET", "/v1/files?after=seven", "", 400, 87),
+        ("GET", "/v1/sessions?sort=user", "", 400, 87),
+        ("POST", "/v1/sessions/close", "{}", 400, 87),
+        ("POST", "/v1/sessions/close", "{\"users\":\"alice\"}", 400, 87),
+        ("POST", "/v1/sessions/close", "{\"user\":\"alice\"}", 404, 2312),
+        ("DELETE", "/v1/files", "", 405, 50),
+        ("GET", "/v2/files", "", 404, 50),
+    ] {
+        let (told, error) = exchange(&path, method, address, body).await;
+        assert_eq!((told, error["code"].as_u64()), (status, Some(code)), "{method} {address} {body}");
+    }
+    for address in ["/v1/sessions", "/v1/files?after=5000000000&limit=1", "/v1/connections", "/v1/refusals"] {
+        let (status, page) = exchange(&path, "GET", address, "").await;
+        assert_eq!((status, page["items"].as_array().map(Vec::len)), (200, Some(0)), "{address}");
+    }
+    for (method, address, body, status, code) in [
+        ("POST", "/v1/shares", r#"{"name":"x","path":"relative"}"#, 400, 87),
+        ("POST", "/v1/shares", r#"{"name":"x","path":"/nowhere/at/all"}"#, 400, 2116),
+        ("POST", "/v1/shares", r#"{"name":"a/b","path":"/tmp"}"#, 400, 123),
+        ("POST", "/v1/shares", r#"{"name":"x","path":"/tmp","settings":{"caching":"much"}}"#, 400, 87),
+        (
+            "POST",
+            "/v1/shares",
+            r#"{"name":"x","path":"/tmp","settings":{"grants":[{"user":"nobody here","right":"read"}]}}"#,
+            400,
+            1332,
+        ),
+        ("GET", "/v1/shares/x", "", 404, 2310),
+        ("PATCH", "/v1/shares/x", r#"{"comment":"c"}"#, 404, 2310),
+        ("DELETE", "/v1/shares/x", "", 404, 2310),
+        ("DELETE", "/v1/shares/IPC%24", "", 403, 5),
+        ("PATCH", "/v1/settings", r#"{"autodisconnect":-2}"#, 400, 87),
+        ("PATCH", "/v1/settings", r#"{"name":"OTHER"}"#, 400, 87),
+        ("POST", "/v1/service", r#"{"action":"restart"}"#, 400, 87),
+        ("PUT", "/v1/users/ann/password", r#"{"new":"n"}"#, 404, 2221),
+    ] {
+        let (told, error) = exchange(&path, method, address, body).await;
+        assert_eq!((told, error["code"].as_u64()), (status, Some(code)), "{method} {address} {body}");
+    }
+    for (method, address, body, key, value) in [
+        ("POST", "/v1/shares", r#"{"name":"x","path":"/tmp","settings":{"uses_max":3}}"#, "uses_max", "3"),
+        ("GET", "/v1/shares/X", "", "caching", "\"manual\""),
+        (
+            "PATCH",
+            "/v1/shares/x",
+            r#"{"grants":[{"user":"Everyone","right":"read"}],"caching":"None","uses_max":0}"#,
+            "grants",
+            r#"[{"right":"read","user":"Everyone"}]"#,
+        ),
+        ("GET", "/v1/shares/x", "", "uses_max", "null"),
+        ("DELETE", "/v1/shares/x", "", "files", "0"),
+        (
+            "PATCH",
+            "/v1/settings",
+            r#"{"autodisconnect":9,"hidden":true,"comment":"c"}"#,
+            "autodisconnect",
+            "9",
+        ),
+        ("PATCH", "/v1/settings", r#"{"autodisconnect":-1}"#, "autodisconnect", "-1"),
+        ("GET", "/v1/settings", "", "hidden", "true"),
+        ("POST", "/v1/service", r#"{"action":"pause"}"#, "state", "\"paused\""),
+        ("POST", "/v1/service", r#"{"action":"continue"}"#, "state", "\"running\""),
+        ("GET", "/v1/service", "", "state", "\"running\""),
+        ("GET", "/v1/statistics", "", "files_opened", "0"),
+        ("POST", "/v1/service", r#"{"action":"stop"}"#, "state", "\"stopping\""),
+    ] {
+        let (status, told) = exchange(&path, method, address, body).await;
+        assert_eq!((status, told[key].to_string()), (200, value.to_owned()), "{method} {address} {body}");
+    }
+    for address in ["/v1/clock", "/v1/users", "/v1/logons"] {
+        assert_eq!(exchange(&path, "GET", address, "").await.0, 200, "{address}");
+    }
+    let (status, shares) = exchange(&path, "GET", "/v1/shares", "").await;
+    assert_eq!((status, shares["items"][0]["name"].as_str()), (200, Some("IPC$")));
+    assert_eq!(exchange(&path, "GET", "/v1/server", "").await.0, 200);
+
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    assert!(!path.exists());
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// The status of an answer, and the number in it if it is a whole refusal.
+async fn status(socket: &Path, method: &str, address: &str) -> (u16, Option<u64>) {
+    let mut stream = UnixStream::connect(socket).await.unwrap();
+    let request = format!(
+        "{method} {address} HTTP/1.1\r\nhost: server\r\ncontent-type: application/json\r\n\
+         content-length: 2\r\n\r\n{{}}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = vec![0; 64 * 1024];
+    let mut filled = 0;
+    loop {
+        filled += stream.read(&mut bytes[filled..]).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes[..filled]).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+            let whole = serde_json::from_str::<serde_json::Value>(body);
+            if status == 200 || whole.is_ok() {
+                return (status, whole.ok().and_then(|it| it["code"].as_u64()));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_of_the_table_is_served() {
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-routes-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+    let task = serve(server, &path).unwrap();
+    for (method, route) in control::route::ALL {
+        let address = route.replace("{id}", "4000000000").replace("{name}", "nope");
+        let address =
+            if route == control::route::WHO { format!("{address}?path=x&share=nope") } else { address };
+        let (status, code) = status(&path, method, &address).await;
+        let unserved = matches!(status, 404 | 405 | 501) && code == Some(50);
+        assert!(!unserved, "{method} {route}: {status} {code:?}");
+    }
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn what_no_share_has_is_no_question() {
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-who-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+    let task = serve(server, &path).unwrap();
+    for (address, answer) in [
+        ("/v1/who", (400, Some(87))),
+        ("/v1/who?path=/nowhere", (400, Some(87))),
+        ("/v1/who?path=x&share=nope", (404, Some(2310))),
+        ("/v1/who?path=&share=IPC$&wait=21", (400, Some(87))),
+        ("/v1/who?path=&share=IPC$&wait=20", (200, None)),
+        ("/v1/events?after=x", (400, Some(87))),
+        ("/v1/events?after=4000000000", (200, None)),
+        ("/v1/files?idle=soon", (400, Some(87))),
+        ("/v1/files?session=0", (200, None)),
+    ] {
+        assert_eq!(status(&path, "GET", address).await, answer, "{address}");
+    }
+    for (method, address, body, number, words) in [
+        ("GET", "/v1/who", "", 87, "path is missing"),
+        ("GET", "/v1/who?path=report.docx", "", 87, "report.docx names no share"),
+        ("GET", "/v1/who?path=/nowhere", "", 87, "no share has this path"),
+        ("GET", "/v1/who?path=x&share=nope", "", 2310, "there are no shares"),
+        ("DELETE", "/v1/files/1?grace=99", "", 87, "grace is at most"),
+        ("POST", "/v1/shares", r#"{"name":"x","path":"relative"}"#, 87, "relative is not absolute"),
+        ("POST", "/v1/shares", r#"{"name":"x/y","path":"/"}"#, 123, "a share name cannot have '/'"),
+        ("PATCH", "/v1/shares/x", r#"{"caching":"much"}"#, 87, "caching much is none of manual"),
+    ] {
+        let (_, told) = exchange(&path, method, address, body).await;
+        assert_eq!(told["code"].as_u64(), Some(number), "{method} {address} {told}");
+        assert!(told["hint"].as_str().is_some_and(|hint| hint.contains(words)), "{method} {address} {told}");
+    }
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn those_who_wait_leave_places_for_short_requests() {
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-seats-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+    let task = serve(Arc::clone(&server), &path).unwrap();
+    let mut connections = Vec::new();
+    let mut bytes = vec![0; 4096];
+    // As many as may follow the events, and as many others as there are places.
+    for number in 0.. {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"GET /v1/events HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
+        let length = stream.read(&mut bytes).await.unwrap();
+        if !bytes[..length].starts_with(b"HTTP/1.1 200") {
+            assert!(number >= 16, "{number} may follow");
+            break;
+        }
+        connections.push(stream);
+    }
+    for number in 0..crate::admin::SOCKET_PLACES {
+        let mut stream = UnixStream::connect(&path).await.unwrap();
+        stream.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
+        let length = stream.read(&mut bytes).await.unwrap();
+        assert!(bytes[..length].starts_with(b"HTTP/1.1 200"), "{number}");
+        connections.push(stream);
+    }
+    let mut stream = UnixStream::connect(&path).await.unwrap();
+    stream.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
+    let refused = stream.read(&mut bytes).await;
+    assert!(matches!(refused, Ok(0) | Err(_)), "one more than there are: {refused:?}");
+    drop(connections);
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+/// A connection outlives a change of the settings; the right to ask does not.
+#[tokio::test]
+async fn rights_are_those_of_the_settings_in_force_at_each_request() {
+    // An account that every Unix has.
+    let Ok(Some(daemon)) = nix::unistd::User::from_name("daemon") else { return };
+    let settings = |administrators: &[&str]| Settings {
+        administrators: administrators.iter().map(ToString::to_string).collect(),
+        ..Settings::conventional(false, |_| None)
+    };
+    let accounts = || UserDb::parse("").unwrap();
+    let server = Server::new(settings(&["daemon"]), accounts()).unwrap();
+    let (mut stream, theirs) = tokio::io::duplex(64 * 1024);
+    let seat = Seat::take(&server.desk.pipes, Caller::default()).unwrap();
+    let task = tokio::spawn(converse(Arc::clone(&server), theirs, Peer::Process(daemon.uid), seat));
+    let mut buffer = vec![0; 64 * 1024];
+    for (administrators, expected) in
+        [(&["daemon"][..], 200), (&[], 403), (&["DAEMON"], 200), (&["root"], 403)]
+    {
+        server.reload::<crate::service::StartError>(|| Ok((settings(administrators), accounts()))).unwrap();
+        stream.write_all(b"GET /v1/users HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
+        let mut filled = 0;
+        let status: u16 = loop {
+            filled += stream.read(&mut buffer[filled..]).await.unwrap();
+            let text = String::from_utf8_lossy(&buffer[..filled]).into_owned();
+            if let Some((head, body)) = text.split_once("\r\n\r\n")
+                && serde_json::from_str::<serde_json::Value>(body).is_ok()
+            {
+                break head.split(' ').nth(1).unwrap().parse().unwrap();
+            }
+        };
+        assert_eq!(status, expected, "{administrators:?}");
+    }
+    task.abort();
+}

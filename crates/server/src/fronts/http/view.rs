@@ -1,0 +1,361 @@
+//! The registry's objects as the control API shows them.
+
+use std::collections::HashMap;
+
+use auth::sealing::Cipher;
+use auth::signing::SigningAlgorithm;
+use control::{
+    Access, Connection, LockRange, OpenFile, Refusal, RefusalKind, RefusalQuery, ServerInfo, Session,
+    SessionShare, Share, ShareKind, Timestamp, Word, address, glob, limits,
+};
+use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot};
+use wire::{AccessMask, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
+
+use crate::admin::{self, Account, Caller, Counts, Own, Right, TreesMeant, saturated};
+use crate::core::server::Server;
+
+/// The shares that sessions are connected to.
+pub(super) type SharesOfSessions = HashMap<SessionGlobalId, Vec<SessionShare>>;
+
+/// The shares that all sessions are connected to, or this one.
+pub(super) fn shares_of_sessions(
+    server: &Server,
+    caller: &Caller,
+    session: Option<SessionGlobalId>,
+) -> Result<SharesOfSessions, admin::Error> {
+    let scope = admin::scope(caller, Right::ReadSessions, Own::Too)?;
+    let meant = TreesMeant { session, ..TreesMeant::default() };
+    let mut all = SharesOfSessions::new();
+    for tree in admin::connections_within(server, scope, meant, None) {
+        let shares = all.entry(tree.session).or_default();
+        let opens = saturated(tree.opens);
+        match shares.iter_mut().find(|it| *it.name == *tree.share) {
+            Some(share) => share.opens = share.opens.saturating_add(opens),
+            None => {
+                let kind = kind_of(server, &tree.share);
+                shares.push(SessionShare { name: tree.share.to_string(), kind, opens });
+            }
+        }
+    }
+    Ok(all)
+}
+
+pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &SharesOfSessions) -> Session {
+    let now = server.now();
+    let flags = session.identity.flags;
+    let protection = admin::protection(server, session.global_id);
+    let computer = session
+        .connections
+        .first()
+        .map_or_else(|| session.client.to_string(), |it| it.peer.ip().to_canonical().to_string());
+    let named = address::parse(&session.client).is_none();
+    Session {
+        id: Some(session.global_id.value()),
+        computer,
+        computer_name: named.then(|| session.client.to_string()),
+        user: session.identity.user.to_string(),
+        domain: Some(session.identity.domain.to_string()).filter(|it| !it.is_empty()),
+        client_type: None,
+        opens: Some(saturated(session.opens)),
+        connected_at: Some(timestamp(session.created)),
+        active_seconds: Some(now.since_ms(session.created) / 1000),
+        idle_seconds: Some(now.since_ms(session.last_active) / 1000),
+        guest: Some(flags.guest),
+        anonymous: Some(flags.anonymous),
+        dialect: session.dialect.map(dialect),
+        signed: Some(flags.signed),
+        encrypted: Some(flags.encrypted),
+        cipher: protection.cipher.filter(|_| flags.encrypted).map(cipher),
+        signing: protection.signing.filter(|_| flags.signed).map(signing),
+        transport: Some(String::from("tcp")),
+        shares: Some(shares.get(&session.global_id).cloned().unwrap_or_default()),
+    }
+}
+
+pub(super) fn file(server: &Server, file: &FileSnapshot) -> OpenFile {
+    let is_pipe = file.target.file().is_none();
+    let held = || file.locks.iter().filter(|it| !it.waiting);
+    OpenFile {
+        id: file.global_id.value(),
+        path: file.path.to_string(),
+        server_path: admin::server_path(server, file),
+        share: Some(file.share.to_string()),
+        user: file.user.to_string(),
+        guest: Some(file.user_kind == registry::UserKind::Guest),
+        computer: Some(file.client.to_string()),
+        session_id: file.session.map(SessionGlobalId::value),
+        access: Some(access(file.access)),
+        share_access: Some(share_access(file.share_access)),
+        permissions: Some(admin::permissions(file.access, file.is_directory)),
+        locks: Some(saturated(held().count())),
+        lock_ranges: held()
+            .take(limits::LOCK_RANGES_MAX)
+            .map(|it| LockRange {
+                offset: it.element.offset,
+                length: it.element.length,
+                exclusive: it.element.exclusive,
+            })
+            .collect(),
+        oplock: Some(oplock(file.oplock)),
+        lease: (file.oplock == OplockLevel::LEASE).then(|| lease(file.lease).as_str().into()),
+        durable: Some(file.durable),
+        directory: Some(file.is_directory),
+        delete_pending: Some(file.delete_pending),
+        opened_at: Some(timestamp(file.opened)),
+        idle_seconds: Some(server.now().since_ms(file.last_io) / 1000),
+        bytes_read: Some(file.bytes_read),
+        bytes_written: Some(file.bytes_written),
+        pipe: is_pipe,
+    }
+}
+
+pub(super) fn connection(server: &Server, tree: &TreeSnapshot) -> Connection {
+    Connection {
+        id: tree.global_id.value(),
+        share: tree.share.to_string(),
+        kind: kind_of(server, &tree.share),
+        opens: Some(saturated(tree.opens)),
+        user: tree.user.to_string(),
+        computer: Some(tree.client.to_string()),
+        session_id: Some(tree.session.value()),
+        connected_at: Some(timestamp(tree.created)),
+        active_seconds: Some(server.now().since_ms(tree.created) / 1000),
+    }
+}
+
+pub(super) fn share(server: &Server, share: &ShareSnapshot) -> Share {
+    let definition = &share.definition;
+    let served = server.share(&definition.name);
+    let settings = served.as_ref().map(|it| &it.settings);
+    Share {
+        name: definition.name.to_string(),
+        kind: kind(definition.kind),
+        special: definition.hidden,
+        path: Some(definition.path.to_string()).filter(|it| !it.is_empty()),
+        away: served.as_ref().and_then(|it| it.directory()).and_then(|it| it.away()),
+        comment: definition.remark.to_string(),
+        uses: Some(saturated(share.uses)),
+        uses_max: definition.max_uses,
+        read_only: settings.map(|it| it.read_only),
+        encrypt: settings.map(|it| it.encrypt),
+        caching: settings.map(|it| String::from(super::shares::word(it.caching))),
+        grants: settings.map(|it| it.permissions().iter().map(super::shares::shown).collect()),
+    }
+}
+
+pub(super) fn server(server: &Server, counts: Counts, started: Time) -> ServerInfo {
+    let settings = server.settings();
+    ServerInfo {
+        comment: settings.comment.clone(),
+        version: String::from(env!("CARGO_PKG_VERSION")),
+        started_at: Some(timestamp(started)),
+        listening: server.listening().iter().map(ToString::to_string).collect(),
+        connections: Some(saturated(counts.trees)),
+        sessions: Some(saturated(counts.sessions)),
+        files: Some(saturated(counts.opens)),
+        shares: Some(saturated(counts.shares)),
+        ..ServerInfo::new(settings.name.clone())
+    }
+}
+
+pub(super) fn ended(ended: admin::Ended) -> control::Ended {
+    control::Ended {
+        sessions: saturated(ended.sessions),
+        files: saturated(ended.files),
+        outcome: ended.outcome,
+    }
+}
+
+/// Refusals as they are told.
+pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item = Refusal> {
+    refusals.into_iter().map(|it| refusal(&it))
+}
+
+/// The refusal as it is told, if all filters match.
+pub(super) fn meant(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
+    let account = query.user.as_deref().and_then(Account::new);
+    let is_account = |meant: Account| meant.is(refusal.user_kind, &refusal.domain, &refusal.user);
+    let is_users = account.is_none_or(is_account);
+    Some(self::refusal(refusal)).filter(|shown| is_users && is_meant(shown, query))
+}
+
+fn is_meant(refusal: &Refusal, query: &RefusalQuery) -> bool {
+    query.client.as_ref().is_none_or(|client| {
+        refusal.computer.as_ref().is_some_and(|computer| address::same_computer(client, computer))
+    }) && query.share.as_ref().is_none_or(|share| {
+        refusal.share.as_ref().is_some_and(|it| it.to_lowercase() == share.to_lowercase())
+    }) && query.path.as_ref().is_none_or(|path| glob::matches(path, &refusal.path))
+}
+
+fn refusal(refusal: &registry::Refusal) -> Refusal {
+    let (kind, status) = why(refusal.kind);
+    let blocker = refusal.blocker.as_ref();
+    Refusal {
+        id: refusal.number,
+        at: Some(timestamp(refusal.time)),
+        kind,
+        status: format!("{:#010x}", status.0),
+        share: Some(refusal.share.to_string()),
+        path: refusal.path.to_string(),
+        user: refusal.user.to_string(),
+        computer: Some(refusal.client.to_string()),
+        session_id: refusal.session.map(SessionGlobalId::value),
+        wanted: Some(access(refusal.access)),
+        holder_file_id: blocker.map(|it| it.global_id.value()),
+        holder_user: blocker.map(|it| it.user.to_string()),
+        holder_computer: blocker.map(|it| it.client.to_string()),
+    }
+}
+
+pub(super) fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
+    use registry::RefusalKind as Kind;
+    match kind {
+        Kind::SharingViolation => (RefusalKind::SharingViolation, NtStatus::SHARING_VIOLATION),
+        Kind::DeletePending => (RefusalKind::DeletePending, NtStatus::DELETE_PENDING),
+        Kind::LockConflict => (RefusalKind::LockConflict, NtStatus::LOCK_NOT_GRANTED),
+        Kind::IoConflict => (RefusalKind::LockConflict, NtStatus::FILE_LOCK_CONFLICT),
+        Kind::LeaseKeyInUse => (RefusalKind::Other, NtStatus::INVALID_PARAMETER),
+        Kind::LimitReached => (RefusalKind::Other, NtStatus::TOO_MANY_OPENED_FILES),
+    }
+}
+
+fn access(mask: AccessMask) -> Access {
+    let names = ACCESS_NAMES.iter().filter(|(bit, _)| mask.contains(*bit));
+    Access::new(mask.0, names.map(|(_, name)| Word::known(name)).collect())
+}
+
+fn share_access(mask: ShareAccess) -> Vec<Word> {
+    [(ShareAccess::READ, "read"), (ShareAccess::WRITE, "write"), (ShareAccess::DELETE, "delete")]
+        .into_iter()
+        .filter(|(bit, _)| mask.contains(*bit))
+        .map(|(_, name)| Word::known(name))
+        .collect()
+}
+
+fn oplock(level: OplockLevel) -> Word {
+    Word::known(match level {
+        OplockLevel::LEVEL_II => "level2",
+        OplockLevel::EXCLUSIVE => "exclusive",
+        OplockLevel::BATCH => "batch",
+        OplockLevel::LEASE => "lease",
+        _ => "none",
+    })
+}
+
+fn lease(state: LeaseState) -> String {
+    [(LeaseState::READ, 'R'), (LeaseState::WRITE, 'W'), (LeaseState::HANDLE, 'H')]
+        .into_iter()
+        .filter_map(|(bit, letter)| state.contains(bit).then_some(letter))
+        .collect()
+}
+
+fn dialect(dialect: Dialect) -> String {
+    match dialect {
+        Dialect::SMB202 => String::from("2.0.2"),
+        Dialect::SMB210 => String::from("2.1"),
+        Dialect::SMB300 => String::from("3.0"),
+        Dialect::SMB302 => String::from("3.0.2"),
+        Dialect::SMB311 => String::from("3.1.1"),
+        Dialect(other) => format!("{other:#06x}"),
+    }
+}
+
+fn cipher(cipher: Cipher) -> String {
+    String::from(match cipher {
+        Cipher::Aes128Ccm => "AES-128-CCM",
+        Cipher::Aes128Gcm => "AES-128-GCM",
+        Cipher::Aes256Ccm => "AES-256-CCM",
+        Cipher::Aes256Gcm => "AES-256-GCM",
+    })
+}
+
+fn signing(algorithm: SigningAlgorithm) -> String {
+    String::from(match algorithm {
+        SigningAlgorithm::HmacSha256 => "HMAC-SHA256",
+        SigningAlgorithm::AesCmac => "AES-128-CMAC",
+        SigningAlgorithm::AesGmac => "AES-128-GMAC",
+    })
+}
+
+fn kind_of(server: &Server, share: &str) -> ShareKind {
+    match server.share(share).map(|it| it.content.clone()) {
+        Some(crate::core::tree::ShareContent::Pipes) => ShareKind::Ipc,
+        Some(crate::core::tree::ShareContent::Disk(_)) | None => ShareKind::Disk,
+    }
+}
+
+fn kind(kind: registry::ShareKind) -> ShareKind {
+    match kind {
+        registry::ShareKind::Disk => ShareKind::Disk,
+        registry::ShareKind::Print => ShareKind::Print,
+        registry::ShareKind::Pipe => ShareKind::Ipc,
+    }
+}
+
+/// The time, for JSON.
+pub(super) fn timestamp(time: Time) -> Timestamp {
+    Timestamp(i64::try_from(time.0).unwrap_or(i64::MAX))
+}
+
+/// The bits of an access mask by their names in MS-SMB2 2.2.13.1.1.
+const ACCESS_NAMES: [(AccessMask, &str); 15] = [
+    (AccessMask::READ_DATA, "FILE_READ_DATA"),
+    (AccessMask::WRITE_DATA, "FILE_WRITE_DATA"),
+    (AccessMask::APPEND_DATA, "FILE_APPEND_DATA"),
+    (AccessMask::READ_EA, "FILE_READ_EA"),
+    (AccessMask::WRITE_EA, "FILE_WRITE_EA"),
+    (AccessMask::EXECUTE, "FILE_EXECUTE"),
+    (AccessMask::DELETE_CHILD, "FILE_DELETE_CHILD"),
+    (AccessMask::READ_ATTRIBUTES, "FILE_READ_ATTRIBUTES"),
+    (AccessMask::WRITE_ATTRIBUTES, "FILE_WRITE_ATTRIBUTES"),
+    (AccessMask::DELETE, "DELETE"),
+    (AccessMask::READ_CONTROL, "READ_CONTROL"),
+    (AccessMask::WRITE_DAC, "WRITE_DAC"),
+    (AccessMask::WRITE_OWNER, "WRITE_OWNER"),
+    (AccessMask::SYNCHRONIZE, "SYNCHRONIZE"),
+    (AccessMask::ACCESS_SYSTEM_SECURITY, "ACCESS_SYSTEM_SECURITY"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_found_by_what_is_in_them() {
+        let at = |number| registry::Refusal {
+            number,
+            time: Time(5),
+            kind: registry::RefusalKind::SharingViolation,
+            user: "alice".into(),
+            user_kind: registry::UserKind::Account,
+            domain: "".into(),
+            session: None,
+            client: "192.0.2.1".into(),
+            share: "data".into(),
+            path: r"a\b".into(),
+            access: AccessMask::READ_DATA,
+            share_access: ShareAccess::NONE,
+            range: None,
+            blocker: None,
+        };
+        let shown: Vec<Refusal> = refusals(vec![at(5), at(6)]).collect();
+        assert_eq!(shown.iter().map(|it| it.id).collect::<Vec<_>>(), [5, 6]);
+        let query = RefusalQuery {
+            user: Some("ALICE".into()),
+            client: Some(r"\\192.0.2.1".into()),
+            path: Some("A/b".into()),
+            ..RefusalQuery::default()
+        };
+        assert!(meant(&at(5), &query).is_some());
+        let of_guest = registry::Refusal { user_kind: registry::UserKind::Guest, ..at(5) };
+        assert!(meant(&of_guest, &query).is_none(), "a guest who calls itself so");
+        let other = RefusalQuery { share: Some("dat".into()), ..query };
+        assert!(meant(&at(5), &other).is_none());
+    }
+
+    #[test]
+    fn leases_are_told_as_windows_does() {
+        assert_eq!(lease(LeaseState::READ | LeaseState::HANDLE | LeaseState::WRITE), "RWH");
+        assert_eq!(lease(LeaseState::READ | LeaseState::HANDLE), "RH");
+    }
+}

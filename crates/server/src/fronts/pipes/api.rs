@@ -1,0 +1,119 @@
+//! The control API over a named pipe: the bytes of HTTP/1.1 both ways, under the session's identity.
+//!
+//! The pipe is of the byte type (MS-FSCC 2.4.36): what is written is a stream, and a READ returns what
+//! there is of the answer, as soon as there is something. Where the server has ended the conversation,
+//! READ and WRITE fail with STATUS_PIPE_BROKEN.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::task::AbortHandle;
+use wire::NtStatus;
+
+use super::usage::Charge;
+use crate::admin::Caller;
+use crate::core::server::Server;
+use crate::core::session::Session;
+use crate::fronts::http::Peer;
+
+/// An open pipe that carries the control API.
+pub(crate) struct ApiPipe {
+    answers: tokio::sync::Mutex<ReadHalf<DuplexStream>>,
+    requests: tokio::sync::Mutex<WriteHalf<DuplexStream>>,
+    conversation: Mutex<Conversation>,
+    /// Held for as long as the pipe is there.
+    _charge: Charge,
+}
+
+/// The server's end.
+enum Conversation {
+    /// Nothing was written yet.
+    Silent(DuplexStream),
+    /// The task that answers, and the account for which it does.
+    Begun(AbortHandle, String),
+    /// The pipe is closed.
+    Over,
+}
+
+impl ApiPipe {
+    /// A pipe on which nothing was said yet.
+    pub(super) fn new(charge: Charge) -> Result<Self, NtStatus> {
+        if !charge.reserve(2 * BUFFERED) {
+            return Err(NtStatus::PIPE_NOT_AVAILABLE);
+        }
+        let (ours, theirs) = tokio::io::duplex(BUFFERED);
+        let (answers, requests) = tokio::io::split(theirs);
+        Ok(Self {
+            answers: tokio::sync::Mutex::new(answers),
+            requests: tokio::sync::Mutex::new(requests),
+            conversation: Mutex::new(Conversation::Silent(ours)),
+            _charge: charge,
+        })
+    }
+
+    /// Begins to answer, as long as it is the same user who asks. What that user may is decided at each request.
+    pub(crate) fn connect(
+        &self,
+        server: &Arc<Server>,
+        session: &Arc<Session>,
+        address: SocketAddr,
+    ) -> Result<(), NtStatus> {
+        let caller = Caller::of_session(server, session, address);
+        let user = caller.user.clone();
+        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
+        *conversation = match std::mem::replace(&mut *conversation, Conversation::Over) {
+            Conversation::Silent(stream) => {
+                let peer = Peer::Session { session: Arc::clone(session), address, user: user.clone() };
+                let serving = crate::fronts::http::serve_pipe(Arc::clone(server), stream, peer, &caller);
+                let serving = serving.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?;
+                Conversation::Begun(serving, user)
+            }
+            Conversation::Begun(serving, before) if before == user => Conversation::Begun(serving, before),
+            // The session has been authenticated again as somebody else.
+            Conversation::Begun(serving, _) => {
+                serving.abort();
+                return Err(NtStatus::PIPE_BROKEN);
+            }
+            Conversation::Over => return Err(NtStatus::PIPE_BROKEN),
+        };
+        Ok(())
+    }
+
+    /// Hands bytes of a request on, waiting where the server has not taken the ones before. `written` counts those that
+    /// it has taken, so that they are known where the caller does not wait for the rest.
+    pub(crate) async fn write(&self, bytes: &[u8], written: &mut usize) -> Result<(), NtStatus> {
+        let mut requests = self.requests.lock().await;
+        while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
+            let count = requests.write(rest).await.map_err(|_| NtStatus::PIPE_BROKEN)?;
+            if count == 0 {
+                return Err(NtStatus::PIPE_BROKEN);
+            }
+            *written = written.saturating_add(count);
+        }
+        Ok(())
+    }
+
+    /// Takes what there is of the answer, at most so many bytes, waiting where there is nothing.
+    pub(crate) async fn read(&self, max: usize) -> Result<Vec<u8>, NtStatus> {
+        let mut bytes = vec![0; max.min(BUFFERED)];
+        if bytes.is_empty() {
+            return Ok(bytes);
+        }
+        let got = self.answers.lock().await.read(&mut bytes).await.map_err(|_| NtStatus::PIPE_BROKEN)?;
+        bytes.truncate(got);
+        if bytes.is_empty() { Err(NtStatus::PIPE_BROKEN) } else { Ok(bytes) }
+    }
+
+    /// Ends the conversation; who waits for an answer hears so.
+    pub(super) fn close(&self) {
+        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Conversation::Begun(serving, _) = std::mem::replace(&mut *conversation, Conversation::Over) {
+            serving.abort();
+        }
+    }
+}
+
+/// Bytes on their way, each way: what one credit carries. Beyond, WRITE waits, and so does the server
+/// with its answer.
+const BUFFERED: usize = 64 * 1024;

@@ -1,0 +1,267 @@
+//! Named pipes of IPC$: each open is an RPC association (MS-RPCE 2.1.1.2), or a connection to the
+//! control API.
+
+mod api;
+mod deletions;
+mod listing;
+mod lsarpc;
+mod samr;
+mod secured;
+mod srvsvc;
+mod usage;
+mod wkssvc;
+
+pub(crate) use deletions::Deletions;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rpc::{Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use wire::NtStatus;
+
+use crate::admin::Caller;
+use crate::core::limits::{GUESS_PATIENCE, PIPE_ANSWER_BYTES, REFUSED_LOGON_DELAY};
+use crate::core::server::Server;
+pub(crate) use api::ApiPipe;
+use lsarpc::Policies;
+use secured::Secured;
+use usage::Charge;
+pub(crate) use usage::PipeUsage;
+
+/// An open named pipe.
+#[expect(clippy::large_enum_variant, reason = "pipes are few, and hardly any of them is the other one")]
+pub(crate) enum Pipe {
+    /// RPC, in messages.
+    Rpc(RpcPipe),
+    /// The control API, in bytes.
+    Api(ApiPipe),
+}
+
+/// An open named pipe that carries RPC.
+pub(crate) struct RpcPipe {
+    name: &'static str,
+    charge: Charge,
+    association: Mutex<Secured>,
+    handles: Arc<Handles>,
+    /// Told of every answer, and of the end.
+    readable: Notify,
+    closed: std::sync::atomic::AtomicBool,
+}
+
+/// What the client of one pipe has opened over it.
+#[derive(Debug, Default)]
+struct Handles {
+    policies: Policies,
+    accounts: samr::Objects,
+}
+
+/// What a call came to.
+enum Called {
+    /// Its answer.
+    Answer(Vec<u8>),
+    /// Its answer, a refusal that whoever guesses passwords waits for.
+    HeldBack(Vec<u8>),
+    /// Nothing yet: it is to be made again when this time has passed, and refused so if that is too long.
+    NotYet(Duration, Vec<u8>),
+}
+
+/// How the message came that a call is made with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sealed(pub(crate) bool);
+
+/// The pipes there are.
+const ENDPOINTS: [Endpoint; 4] =
+    [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT, rpc::lsarpc::ENDPOINT, rpc::samr::ENDPOINT];
+
+impl Pipe {
+    /// Whether there is a pipe called so, in any case.
+    pub(crate) fn exists(name: &str) -> bool {
+        control::places::PIPE.eq_ignore_ascii_case(name) || endpoint(name).is_some()
+    }
+
+    /// Whether the pipe called so has the list of shares.
+    pub(crate) fn lists_shares(name: &str) -> bool {
+        rpc::srvsvc::ENDPOINT.pipe.eq_ignore_ascii_case(name)
+    }
+
+    /// Opens the pipe called so, in any case.
+    pub(crate) fn open(
+        name: &str,
+        session: &Arc<PipeUsage>,
+        server: &Arc<PipeUsage>,
+    ) -> Result<Self, NtStatus> {
+        let charge = || Charge::new(session, server).ok_or(NtStatus::PIPE_NOT_AVAILABLE);
+        if control::places::PIPE.eq_ignore_ascii_case(name) {
+            return Ok(Self::Api(ApiPipe::new(charge()?)?));
+        }
+        let endpoint = endpoint(name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+        Ok(Self::Rpc(RpcPipe {
+            name: endpoint.pipe,
+            charge: charge()?,
+            association: Mutex::new(Secured::new(endpoint)),
+            handles: Arc::default(),
+            readable: Notify::new(),
+            closed: std::sync::atomic::AtomicBool::new(false),
+        }))
+    }
+
+    /// The pipe's name.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Rpc(pipe) => pipe.name,
+            Self::Api(_) => control::places::PIPE,
+        }
+    }
+
+    /// Wakes who waits for an answer that will not come.
+    pub(crate) fn close(&self) {
+        match self {
+            Self::Rpc(pipe) => pipe.close(),
+            Self::Api(pipe) => pipe.close(),
+        }
+    }
+}
+
+fn endpoint(name: &str) -> Option<Endpoint> {
+    ENDPOINTS.into_iter().find(|endpoint| endpoint.pipe.eq_ignore_ascii_case(name))
+}
+
+impl RpcPipe {
+    /// Takes what a client wrote, makes the calls that are whole, and keeps their answers. Calls run
+    /// on the blocking pool: a long list is no reason for the connection to stand still.
+    pub(crate) async fn write(
+        &self,
+        bytes: &[u8],
+        server: &Arc<Server>,
+        caller: &Caller,
+        sealed: Sealed,
+    ) -> Result<(), NtStatus> {
+        let broken = |Broken| NtStatus::PIPE_DISCONNECTED;
+        if !self.charge.reserve(bytes.len()) {
+            return Err(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        let received = self.association().receive(bytes, server, caller);
+        self.settle();
+        received.map_err(broken)?;
+        loop {
+            let call = self.association().next_call();
+            self.settle();
+            self.readable.notify_waiters();
+            let Some(call) = call.map_err(broken)? else { return Ok(()) };
+            if !self.charge.reserve(PIPE_ANSWER_BYTES) {
+                self.association().answer(call.ticket, Err(Fault::SERVER_TOO_BUSY));
+                self.settle();
+                continue;
+            }
+            let ticket = call.ticket;
+            let result = self.made(call, server, caller, sealed).await.inspect_err(|_| self.settle())?;
+            let result = result.and_then(|answer| {
+                let more = answer.len().saturating_sub(PIPE_ANSWER_BYTES);
+                if self.charge.reserve(more) { Ok(answer) } else { Err(Fault::REMOTE_NO_MEMORY) }
+            });
+            self.association().answer(ticket, result);
+            self.settle();
+            self.readable.notify_waiters();
+        }
+    }
+
+    /// Makes a call, when it is its turn, and holds back its refusal where that is due.
+    async fn made(
+        &self,
+        call: IncomingCall,
+        server: &Arc<Server>,
+        caller: &Caller,
+        sealed: Sealed,
+    ) -> Result<Result<Vec<u8>, Fault>, NtStatus> {
+        let patience = Instant::now() + GUESS_PATIENCE;
+        let call = Arc::new(call);
+        loop {
+            let (server, caller, call) = (Arc::clone(server), caller.clone(), Arc::clone(&call));
+            let handles = Arc::clone(&self.handles);
+            let called =
+                crate::core::blocking::run(move || dispatch(&server, &caller, &handles, &call, sealed))
+                    .await?;
+            let (wait, answer) = match called {
+                Ok(Called::Answer(answer)) => return Ok(Ok(answer)),
+                Ok(Called::HeldBack(answer)) => (REFUSED_LOGON_DELAY, Some(answer)),
+                Ok(Called::NotYet(wait, refusal)) if Instant::now() + wait > patience => {
+                    (patience.saturating_duration_since(Instant::now()), Some(refusal))
+                }
+                Ok(Called::NotYet(wait, _)) => (wait, None),
+                Err(fault) => return Ok(Err(fault)),
+            };
+            tokio::time::sleep(wait).await;
+            if self.is_closed() {
+                return Err(NtStatus::PIPE_BROKEN);
+            }
+            if let Some(answer) = answer {
+                return Ok(Ok(answer));
+            }
+        }
+    }
+
+    /// Takes the next message, or the part of it that fits; none if there is nothing to read.
+    pub(crate) fn read(&self, max: usize) -> Option<(Vec<u8>, bool)> {
+        let read = self.association().read(max);
+        self.settle();
+        match read {
+            ReadOutcome::Data { bytes, more } => Some((bytes, more)),
+            ReadOutcome::Empty => None,
+        }
+    }
+
+    /// Gives back what is not kept any more.
+    fn settle(&self) {
+        let association = self.association();
+        self.charge.settle(association.kept());
+    }
+
+    /// Whether something waits to be read.
+    pub(crate) fn has_unread(&self) -> bool {
+        self.association().has_unread()
+    }
+
+    /// Returns when there may be something to read, or the pipe is closed.
+    pub(crate) fn readable(&self) -> tokio::sync::futures::Notified<'_> {
+        self.readable.notified()
+    }
+
+    /// Whether the pipe is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    fn close(&self) {
+        self.closed.store(true, std::sync::atomic::Ordering::Release);
+        self.readable.notify_waiters();
+    }
+
+    fn association(&self) -> MutexGuard<'_, Secured> {
+        self.association.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn dispatch(
+    server: &Server,
+    caller: &Caller,
+    handles: &Handles,
+    call: &IncomingCall,
+    sealed: Sealed,
+) -> Result<Called, Fault> {
+    let IncomingCall { interface, opnum, stub, .. } = call;
+    if *interface == rpc::samr::INTERFACE {
+        return samr::call(server, caller, &handles.accounts, *opnum, stub, sealed);
+    }
+    let answer = if *interface == rpc::srvsvc::INTERFACE {
+        srvsvc::call(server, caller, *opnum, stub)
+    } else if *interface == rpc::wkssvc::INTERFACE {
+        wkssvc::call(server, caller, *opnum, stub)
+    } else if *interface == rpc::lsarpc::INTERFACE {
+        lsarpc::call(server, caller, &handles.policies, *opnum, stub)
+    } else {
+        Err(Fault::UNKNOWN_INTERFACE)
+    };
+    answer.map(Called::Answer)
+}

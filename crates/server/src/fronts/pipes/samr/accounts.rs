@@ -1,0 +1,135 @@
+//! The accounts as MS-SAMR shows them.
+
+use auth::users::User;
+use rpc::ndr::{OldLargeInteger, UnicodeString};
+use rpc::samr::{
+    DisplayUser, LogonHours, RidEnumeration, UserAllInformation, UserGeneralInformation, UserInformation,
+    UserNameInformation, account_control,
+};
+use wire::NtStatus;
+
+use super::of_error;
+use crate::admin::{self, Caller};
+use crate::core::server::Server;
+
+/// DOMAIN_GROUP_RID_USERS (MS-SAMR 2.2.1.14): the group that everybody is in.
+pub(super) const DOMAIN_USERS: u32 = 513;
+
+/// A time that never comes.
+pub(super) const NEVER: OldLargeInteger = OldLargeInteger(i64::MAX);
+
+/// An account and its RID in the machine's domain.
+pub(super) struct Account {
+    pub(super) rid: u32,
+    pub(super) user: User,
+}
+
+/// All accounts, by their RIDs.
+pub(super) fn all(server: &Server, caller: &Caller) -> Result<Vec<Account>, NtStatus> {
+    let users = admin::users(server, caller).map_err(of_error)?;
+    let with_rid = |user| Some(Account { rid: rid(server, &user)?, user });
+    let mut accounts: Vec<_> = users.into_iter().filter_map(with_rid).collect();
+    accounts.sort_by_key(|account| account.rid);
+    Ok(accounts)
+}
+
+/// An account that the caller may read about.
+pub(super) fn of_name(server: &Server, caller: &Caller, name: &str, rid: u32) -> Result<Account, NtStatus> {
+    admin::user(server, caller, name).map(|user| Account { rid, user }).map_err(of_error)
+}
+
+/// The RID that an account has in the machine's domain.
+pub(super) fn rid(server: &Server, user: &User) -> Option<u32> {
+    let domain = server.machine().sid();
+    let rids = server.sids_of(user).into_iter().filter_map(|sid| sid.split_rid());
+    rids.filter(|(of, rid)| *of == domain && *rid != DOMAIN_USERS).map(|(_, rid)| rid).next()
+}
+
+impl Account {
+    /// `UserAccountControl` (MS-SAMR 2.2.1.12).
+    pub(super) fn control(&self, server: &Server) -> u32 {
+        let flags = [
+            ('D', account_control::DISABLED),
+            ('H', account_control::HOME_DIRECTORY_REQUIRED),
+            ('N', account_control::PASSWORD_NOT_REQUIRED),
+            ('U', account_control::NORMAL),
+            ('I', account_control::INTERDOMAIN_TRUST),
+            ('W', account_control::WORKSTATION_TRUST),
+            ('S', account_control::SERVER_TRUST),
+            ('X', account_control::DONT_EXPIRE_PASSWORD),
+            ('L', account_control::AUTO_LOCKED),
+        ];
+        let set = flags.into_iter().filter(|(letter, _)| self.user.flags.contains(*letter));
+        let control = set.fold(0, |control, (_, flag)| control | flag);
+        match admin::guessed(server, &self.user.name).locked_until {
+            Some(_) => control | account_control::AUTO_LOCKED,
+            None => control,
+        }
+    }
+
+    pub(super) fn enumerated(&self) -> RidEnumeration {
+        RidEnumeration { rid: self.rid, name: self.name() }
+    }
+
+    pub(super) fn displayed(&self, server: &Server, index: u32) -> DisplayUser {
+        DisplayUser {
+            index,
+            rid: self.rid,
+            account_control: self.control(server),
+            name: self.name(),
+            ..DisplayUser::default()
+        }
+    }
+
+    /// SAMPR_USER_INFO_BUFFER of a class; none of one that is not known.
+    pub(super) fn information(&self, server: &Server, class: u16) -> Option<UserInformation> {
+        Some(match class {
+            1 => UserInformation::General(UserGeneralInformation {
+                user_name: self.name(),
+                primary_group_id: DOMAIN_USERS,
+                ..UserGeneralInformation::default()
+            }),
+            6 => UserInformation::Name(UserNameInformation {
+                user_name: self.name(),
+                ..UserNameInformation::default()
+            }),
+            7 => UserInformation::AccountName(self.name()),
+            8 => UserInformation::FullName(UnicodeString::default()),
+            9 => UserInformation::PrimaryGroup(DOMAIN_USERS),
+            16 => UserInformation::Control(self.control(server)),
+            21 => UserInformation::All(Box::new(self.everything(server))),
+            _ => return None,
+        })
+    }
+
+    fn everything(&self, server: &Server) -> UserAllInformation {
+        let last_set = OldLargeInteger(i64::try_from(self.user.last_change.0).unwrap_or(i64::MAX));
+        let wrong = admin::guessed(server, &self.user.name).wrong;
+        UserAllInformation {
+            password_last_set: last_set,
+            account_expires: NEVER,
+            password_can_change: last_set,
+            password_must_change: NEVER,
+            user_name: self.name(),
+            // No secret is told, not even that there is none.
+            lm_owf_password: UnicodeString::absent(),
+            nt_owf_password: UnicodeString::absent(),
+            private_data: UnicodeString::absent(),
+            user_id: self.rid,
+            primary_group_id: DOMAIN_USERS,
+            account_control: self.control(server),
+            which_fields: WHICH_FIELDS,
+            logon_hours: LogonHours(Some([0xff; 21])),
+            bad_password_count: u16::try_from(wrong).unwrap_or(u16::MAX),
+            nt_password_present: u8::from(self.user.nt_hash.is_some()),
+            ..UserAllInformation::default()
+        }
+    }
+
+    fn name(&self) -> UnicodeString {
+        self.user.name.as_str().into()
+    }
+}
+
+/// `WhichFields` (MS-SAMR 2.2.1.8): all that anybody may read.
+const WHICH_FIELDS: u32 = 0x00ff_ffff;

@@ -1,0 +1,53 @@
+//! NetrServerSetInfo (MS-SRVS 3.1.4.18).
+
+use rpc::Win32Error;
+use rpc::srvsvc::{ServerInfo, ServerSetInfoRequest, ServerSetInfoResponse};
+
+use super::info::{SV_NODISC, level_502, level_503};
+use crate::admin::{self, Caller, Error, Right, SettingsEdit};
+use crate::core::server::Server;
+
+/// Changes comment, visibility and the time after which idle sessions end. The tuning of a Windows server
+/// has no counterpart that could be changed: whoever sends back what is so already is told that it is.
+pub(super) fn set(
+    server: &Server,
+    caller: &Caller,
+    request: &ServerSetInfoRequest,
+) -> Result<ServerSetInfoResponse, Error> {
+    admin::check(caller, Right::ChangeSettings)?;
+    let settings = server.settings();
+    let unchanged = |same: bool| if same { Ok(SettingsEdit::default()) } else { Err(Error::NotSupported) };
+    let edit = match &request.info.0 {
+        ServerInfo::Level101(it) => SettingsEdit { comment: it.comment.clone(), ..SettingsEdit::default() },
+        ServerInfo::Level102(it) => SettingsEdit {
+            comment: it.comment.clone(),
+            hidden: Some(it.hidden != 0),
+            autodisconnect: Some(minutes(it.disconnect)),
+        },
+        ServerInfo::Level502(it) => unchanged(*it == level_502(server))?,
+        ServerInfo::Level503(it) => unchanged(*it == level_503(server, &settings))?,
+        ServerInfo::Level1005(it) => SettingsEdit { comment: it.comment.clone(), ..SettingsEdit::default() },
+        ServerInfo::Level1010(it) => {
+            SettingsEdit { autodisconnect: Some(minutes(it.disconnect)), ..SettingsEdit::default() }
+        }
+        ServerInfo::Level1016(it) => SettingsEdit { hidden: Some(it.hidden != 0), ..SettingsEdit::default() },
+        ServerInfo::Level1017(_) | ServerInfo::Level1018(_) | ServerInfo::Level1107(_) => {
+            return Err(Error::NotSupported);
+        }
+        ServerInfo::Absent(level) if ServerInfo::LEVELS.contains(level) && ![100, 103].contains(level) => {
+            return Err(Error::InvalidParameter);
+        }
+        ServerInfo::Level100(_) | ServerInfo::Level103(_) | ServerInfo::Absent(_) => {
+            return Err(Error::InvalidLevel);
+        }
+    };
+    if edit != SettingsEdit::default() {
+        admin::change_settings(server, caller, edit)?;
+    }
+    Ok(ServerSetInfoResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+}
+
+/// `sv102_disc`.
+fn minutes(disconnect: u32) -> Option<u32> {
+    Some(disconnect).filter(|it| *it != SV_NODISC)
+}

@@ -1,0 +1,232 @@
+//! NetrShareAdd, NetrShareSetInfo, NetrShareDel and its kin (MS-SRVS 3.1.4.7, 3.1.4.11 to 3.1.4.15, 3.1.4.47).
+
+use std::path::PathBuf;
+
+use rpc::Win32Error;
+use rpc::ndr::{ContextHandle, SizedBuffer};
+use rpc::srvsvc::{
+    SHI_USES_UNLIMITED, STYPE_DISKTREE, STYPE_TEMPORARY, ShareAddRequest, ShareAddResponse,
+    ShareDelCommitRequest, ShareDelCommitResponse, ShareDelExRequest, ShareDelExResponse, ShareDelRequest,
+    ShareDelResponse, ShareDelStartRequest, ShareDelStartResponse, ShareDelStickyRequest,
+    ShareDelStickyResponse, ShareInfo, ShareSetInfoRequest, ShareSetInfoResponse,
+};
+
+use super::grants::grants;
+use super::server_path;
+use super::shares::{caching_of, flag};
+use crate::admin::{self, Caller, Error, Right, ShareEdit};
+use crate::core::server::Server;
+
+/// What a new share is made of, at whatever level it came.
+struct NewShare<'a> {
+    name: &'a Option<String>,
+    share_type: u32,
+    remark: &'a Option<String>,
+    max_uses: u32,
+    path: &'a Option<String>,
+    descriptor: Option<&'a SizedBuffer>,
+}
+
+pub(super) fn add(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareAddRequest,
+) -> Result<ShareAddResponse, Error> {
+    admin::check(caller, Right::ChangeSettings)?;
+    let share = match &request.info.0 {
+        ShareInfo::Level2(it) => NewShare {
+            name: &it.net_name,
+            share_type: it.share_type,
+            remark: &it.remark,
+            max_uses: it.max_uses,
+            path: &it.path,
+            descriptor: None,
+        },
+        ShareInfo::Level502(it) => NewShare {
+            name: &it.net_name,
+            share_type: it.share_type,
+            remark: &it.remark,
+            max_uses: it.max_uses,
+            path: &it.path,
+            descriptor: Some(&it.security_descriptor),
+        },
+        ShareInfo::Level503(it) => {
+            own_scope(it.server_name.as_deref(), server)?;
+            NewShare {
+                name: &it.net_name,
+                share_type: it.share_type,
+                remark: &it.remark,
+                max_uses: it.max_uses,
+                path: &it.path,
+                descriptor: Some(&it.security_descriptor),
+            }
+        }
+        ShareInfo::Absent(level) if [2, 502, 503].contains(level) => return Err(Error::InvalidParameter),
+        _ => return Err(Error::InvalidLevel),
+    };
+    if share.share_type & !STYPE_TEMPORARY != STYPE_DISKTREE {
+        return Err(Error::NotSupported);
+    }
+    let name = share.name.as_deref().unwrap_or_default();
+    let path = server_path(share.path.as_deref().ok_or(Error::InvalidParameter)?);
+    let edit = ShareEdit {
+        remark: share.remark.clone(),
+        max_users: Some(max_users(share.max_uses)),
+        grants: descriptor(server, share.descriptor)?,
+        temporary: Some(share.share_type & STYPE_TEMPORARY != 0),
+        ..ShareEdit::default()
+    };
+    admin::add_share(server, caller, name, PathBuf::from(path), edit)?;
+    Ok(ShareAddResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+}
+
+/// Changes what a level says and can be changed: name, type, path and the uses now are not looked at.
+pub(super) fn set(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareSetInfoRequest,
+) -> Result<ShareSetInfoResponse, Error> {
+    admin::check(caller, Right::ChangeSettings)?;
+    let edit = match &request.info.0 {
+        ShareInfo::Level1(it) => remark(&it.remark),
+        ShareInfo::Level2(it) => ShareEdit { max_users: Some(max_users(it.max_uses)), ..remark(&it.remark) },
+        ShareInfo::Level502(it) => ShareEdit {
+            max_users: Some(max_users(it.max_uses)),
+            grants: descriptor(server, Some(&it.security_descriptor))?,
+            ..remark(&it.remark)
+        },
+        ShareInfo::Level503(it) => {
+            own_scope(it.server_name.as_deref(), server)?;
+            ShareEdit {
+                max_users: Some(max_users(it.max_uses)),
+                grants: descriptor(server, Some(&it.security_descriptor))?,
+                ..remark(&it.remark)
+            }
+        }
+        ShareInfo::Level1004(it) => remark(&it.remark),
+        ShareInfo::Level1005(it) => flags(it.flags)?,
+        ShareInfo::Level1006(it) => {
+            ShareEdit { max_users: Some(max_users(it.max_uses)), ..ShareEdit::default() }
+        }
+        ShareInfo::Level1501(it) => {
+            ShareEdit { grants: descriptor(server, Some(&it.security_descriptor))?, ..ShareEdit::default() }
+        }
+        ShareInfo::Absent(level) if ![0, 501].contains(level) && ShareInfo::LEVELS.contains(level) => {
+            return Err(Error::InvalidParameter);
+        }
+        ShareInfo::Level0(_) | ShareInfo::Level501(_) | ShareInfo::Absent(_) => {
+            return Err(Error::InvalidLevel);
+        }
+    };
+    admin::change_share(server, caller, &request.net_name, edit)?;
+    Ok(ShareSetInfoResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+}
+
+pub(super) fn delete(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareDelRequest,
+) -> Result<ShareDelResponse, Error> {
+    admin::delete_share(server, caller, &request.net_name)?;
+    Ok(ShareDelResponse { status: Win32Error::SUCCESS })
+}
+
+/// Shares the directory until the server stops, and not after that.
+pub(super) fn delete_sticky(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareDelStickyRequest,
+) -> Result<ShareDelStickyResponse, Error> {
+    let edit = ShareEdit { temporary: Some(true), ..ShareEdit::default() };
+    admin::change_share(server, caller, &request.net_name, edit)?;
+    Ok(ShareDelStickyResponse { status: Win32Error::SUCCESS })
+}
+
+/// The name is what counts of any level (MS-SRVS 3.1.4.47).
+pub(super) fn delete_ex(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareDelExRequest,
+) -> Result<ShareDelExResponse, Error> {
+    admin::check(caller, Right::ChangeSettings)?;
+    let name = match &request.info.0 {
+        ShareInfo::Level0(it) => &it.net_name,
+        ShareInfo::Level1(it) => &it.net_name,
+        ShareInfo::Level2(it) => &it.net_name,
+        ShareInfo::Level501(it) => &it.net_name,
+        ShareInfo::Level502(it) => &it.net_name,
+        ShareInfo::Level503(it) => {
+            own_scope(it.server_name.as_deref(), server)?;
+            &it.net_name
+        }
+        _ => return Err(Error::InvalidLevel),
+    };
+    admin::delete_share(server, caller, name.as_deref().ok_or(Error::InvalidParameter)?)?;
+    Ok(ShareDelExResponse { status: Win32Error::SUCCESS })
+}
+
+/// Announces that a share is going to be deleted (MS-SRVS 3.1.4.14).
+pub(super) fn start_delete(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareDelStartRequest,
+) -> Result<ShareDelStartResponse, Error> {
+    admin::check(caller, Right::ChangeSettings)?;
+    admin::share(server, caller, &request.net_name, Right::ReadShares)?;
+    let mut handle = ContextHandle::default();
+    crate::core::random::fill(&mut handle.uuid).map_err(|_| Error::Internal)?;
+    server.deletions.begin(handle.uuid, &request.net_name);
+    Ok(ShareDelStartResponse { context_handle: handle, status: Win32Error::SUCCESS })
+}
+
+/// Deletes a share that [`start_delete`] announced (MS-SRVS 3.1.4.15). The handle is nobody's after it.
+pub(super) fn commit_delete(
+    server: &Server,
+    caller: &Caller,
+    request: &ShareDelCommitRequest,
+) -> Result<ShareDelCommitResponse, Error> {
+    admin::check(caller, Right::ChangeSettings)?;
+    let name = server.deletions.end(request.context_handle.uuid).ok_or(Error::InvalidHandle)?;
+    admin::delete_share(server, caller, &name)?;
+    Ok(ShareDelCommitResponse { context_handle: ContextHandle::default(), status: Win32Error::SUCCESS })
+}
+
+fn remark(remark: &Option<String>) -> ShareEdit {
+    ShareEdit { remark: remark.clone(), ..ShareEdit::default() }
+}
+
+fn max_users(max_uses: u32) -> Option<u32> {
+    Some(max_uses).filter(|it| *it != SHI_USES_UNLIMITED)
+}
+
+fn descriptor(
+    server: &Server,
+    descriptor: Option<&SizedBuffer>,
+) -> Result<Option<Vec<crate::core::config::Grant>>, Error> {
+    match descriptor.and_then(|it| it.0.as_deref()) {
+        Some(bytes) if !bytes.is_empty() => grants(server, bytes),
+        _ => Ok(None),
+    }
+}
+
+/// `shi1005_flags` (MS-SRVS 2.2.4.29). Those of DFS tell, and cannot be set.
+fn flags(flags: u32) -> Result<ShareEdit, Error> {
+    const KNOWN: u32 =
+        flag::CSC_MASK | flag::ACCESS_BASED_ENUM | flag::ENCRYPT_DATA | flag::DFS | flag::DFS_ROOT;
+    if flags & !KNOWN != 0 {
+        return Err(Error::NotSupported);
+    }
+    Ok(ShareEdit {
+        caching: Some(caching_of(flags)),
+        access_based_enum: Some(flags & flag::ACCESS_BASED_ENUM != 0),
+        encrypt: Some(flags & flag::ENCRYPT_DATA != 0),
+        ..ShareEdit::default()
+    })
+}
+
+/// The server has one name, which every share goes by: `*`, or none (MS-SRVS 2.2.4.27).
+fn own_scope(scope: Option<&str>, server: &Server) -> Result<(), Error> {
+    let scope = scope.unwrap_or_default().trim_start_matches('\\');
+    let own = scope.is_empty() || scope == "*" || scope.eq_ignore_ascii_case(&server.settings().name);
+    if own { Ok(()) } else { Err(Error::NoSuchShare) }
+}

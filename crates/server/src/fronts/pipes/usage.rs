@@ -1,0 +1,115 @@
+//! What named pipes keep in memory, counted by session and for the server: clients decide how much of the answers to
+//! their calls they read, and how much of a request they send.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::core::limits::{PIPE_BYTES, PIPE_BYTES_PER_SESSION, PIPES_PER_SESSION};
+
+/// What the pipes of a session, or of all sessions, keep.
+#[derive(Debug, Default)]
+pub(crate) struct PipeUsage {
+    pipes: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// One pipe's part of it; given back when dropped.
+pub(super) struct Charge {
+    session: Arc<PipeUsage>,
+    server: Arc<PipeUsage>,
+    bytes: Mutex<usize>,
+}
+
+impl PipeUsage {
+    /// How many bytes are kept.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
+    fn add(counter: &AtomicUsize, more: usize, limit: usize) -> bool {
+        let added = |now: usize| now.checked_add(more).filter(|sum| *sum <= limit);
+        counter.fetch_update(Relaxed, Relaxed, added).is_ok()
+    }
+
+    fn take(counter: &AtomicUsize, less: usize) {
+        let taken = |now: usize| Some(now.saturating_sub(less));
+        // Never refused.
+        _ = counter.fetch_update(Relaxed, Relaxed, taken);
+    }
+}
+
+impl Charge {
+    /// A place for one more pipe; none if the session has as many as it may.
+    pub(super) fn new(session: &Arc<PipeUsage>, server: &Arc<PipeUsage>) -> Option<Self> {
+        PipeUsage::add(&session.pipes, 1, PIPES_PER_SESSION).then(|| Self {
+            session: Arc::clone(session),
+            server: Arc::clone(server),
+            bytes: Mutex::new(0),
+        })
+    }
+
+    /// Takes room for so many bytes more; false: there is none, and nothing is taken.
+    pub(super) fn reserve(&self, more: usize) -> bool {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if !PipeUsage::add(&self.session.bytes, more, PIPE_BYTES_PER_SESSION) {
+            return false;
+        }
+        if !PipeUsage::add(&self.server.bytes, more, PIPE_BYTES) {
+            PipeUsage::take(&self.session.bytes, more);
+            return false;
+        }
+        *bytes = bytes.saturating_add(more);
+        true
+    }
+
+    /// Counts what is kept in the place of what was reserved.
+    pub(super) fn settle(&self, kept: usize) {
+        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        for usage in [&self.session, &self.server] {
+            PipeUsage::take(&usage.bytes, bytes.saturating_sub(kept));
+            // What is there is there: the next reservation finds out.
+            PipeUsage::add(&usage.bytes, kept.saturating_sub(*bytes), usize::MAX);
+        }
+        *bytes = kept;
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.settle(0);
+        PipeUsage::take(&self.session.pipes, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_has_so_many_pipes_and_bytes_and_others_their_own() {
+        let (server, one, two) = (Arc::default(), Arc::default(), Arc::default());
+        let pipes: Vec<Charge> = std::iter::from_fn(|| Charge::new(&one, &server)).collect();
+        assert_eq!(pipes.len(), PIPES_PER_SESSION);
+        assert!(pipes[0].reserve(PIPE_BYTES_PER_SESSION - 10));
+        assert!(pipes[1].reserve(10) && !pipes[2].reserve(1), "the session's is used up");
+        let other = Charge::new(&two, &server).unwrap();
+        assert!(other.reserve(PIPE_BYTES_PER_SESSION));
+        pipes[0].settle(100);
+        assert_eq!((one.bytes(), server.bytes()), (110, 110 + PIPE_BYTES_PER_SESSION));
+        drop((pipes, other));
+        assert_eq!((one.bytes(), two.bytes(), server.bytes()), (0, 0, 0));
+        assert!(Charge::new(&one, &server).is_some());
+    }
+
+    #[test]
+    fn all_sessions_together_keep_no_more_than_the_server_does() {
+        let server = Arc::default();
+        let sessions: Vec<Arc<PipeUsage>> =
+            (0..=PIPE_BYTES / PIPE_BYTES_PER_SESSION).map(|_| Arc::default()).collect();
+        let pipes: Vec<Charge> = sessions.iter().filter_map(|it| Charge::new(it, &server)).collect();
+        let full = pipes.iter().filter(|pipe| pipe.reserve(PIPE_BYTES_PER_SESSION)).count();
+        assert_eq!(full, PIPE_BYTES / PIPE_BYTES_PER_SESSION);
+        assert_eq!(sessions.last().map(|it| it.bytes()), Some(0), "a refusal takes nothing");
+    }
+}

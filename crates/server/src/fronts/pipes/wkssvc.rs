@@ -1,0 +1,188 @@
+//! MS-WKST: what the computer is, and who is logged on to it.
+
+use rpc::ndr::UnicodeString;
+use rpc::srvsvc::PLATFORM_ID_NT;
+use rpc::wkssvc::{
+    ComputerNameArray, EnumerateComputerNamesRequest, EnumerateComputerNamesResponse,
+    GetJoinInformationResponse, NET_SETUP_WORKGROUP_NAME, Request, Response, WkstaGetInfoRequest,
+    WkstaGetInfoResponse, WkstaInfo, WkstaInfo100, WkstaInfo101, WkstaInfo102, WkstaInfo502,
+    WkstaTransportEnumRequest, WkstaTransportEnumResponse, WkstaTransportEnumStruct, WkstaTransportInfo0,
+    WkstaUserEnumRequest, WkstaUserEnumResponse, WkstaUserEnumStruct, WkstaUserInfo0, WkstaUserInfo1,
+};
+use rpc::{Fault, Win32Error};
+
+use super::listing::{after, fill, saturated};
+use super::srvsvc::{TRANSPORT, VERSION};
+use crate::admin::{self, Caller, Error, Right};
+use crate::core::logons::Logon;
+use crate::core::server::Server;
+
+/// Makes a call: a request's stub becomes a response's.
+pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, Fault> {
+    let request = Request::decode(opnum, stub)?;
+    let response: Result<Response, Error> = match &request {
+        Request::WkstaGetInfo(it) => get(server, caller, it).map(Into::into),
+        Request::WkstaUserEnum(it) => users(server, caller, it).map(Into::into),
+        Request::WkstaTransportEnum(it) => transports(server, caller, it).map(Into::into),
+        Request::GetJoinInformation(_) => membership(server, caller).map(Into::into),
+        Request::EnumerateComputerNames(it) => names(server, caller, it).map(Into::into),
+        Request::WkstaSetInfo(_)
+        | Request::WkstaTransportAdd(_)
+        | Request::WkstaTransportDel(_)
+        | Request::UseAdd(_)
+        | Request::UseDel(_)
+        | Request::WorkstationStatisticsGet(_)
+        | Request::LogonDomainNameAdd(_)
+        | Request::LogonDomainNameDel(_)
+        | Request::JoinDomain(_)
+        | Request::UnjoinDomain(_)
+        | Request::RenameMachineInDomain(_)
+        | Request::ValidateName(_)
+        | Request::GetJoinableOUs(_)
+        | Request::GetJoinableOUs2(_)
+        | Request::JoinDomain2(_)
+        | Request::UnjoinDomain2(_)
+        | Request::RenameMachineInDomain2(_)
+        | Request::ValidateName2(_)
+        | Request::AddAlternateComputerName(_)
+        | Request::RemoveAlternateComputerName(_)
+        | Request::SetPrimaryComputerName(_) => Err(unsupported(caller)),
+    };
+    Ok(response.unwrap_or_else(|error| request.refuse(error.number())).encode())
+}
+
+/// What a caller who may hears of what a file server does not do.
+fn unsupported(caller: &Caller) -> Error {
+    admin::check(caller, Right::ChangeSettings).err().unwrap_or(Error::NotSupported)
+}
+
+/// NetrWkstaGetInfo (MS-WKST 3.2.4.1).
+fn get(
+    server: &Server,
+    caller: &Caller,
+    request: &WkstaGetInfoRequest,
+) -> Result<WkstaGetInfoResponse, Error> {
+    let right = if matches!(request.level, 101 | 102 | 502) { Right::ReadServer } else { Right::SeeServer };
+    admin::check(caller, right)?;
+    let settings = server.settings();
+    let name = || Some(settings.name.clone());
+    let (version_major, version_minor) = VERSION;
+    let info = match request.level {
+        100 => WkstaInfo::Level100(WkstaInfo100 {
+            platform_id: PLATFORM_ID_NT,
+            computer_name: name(),
+            lan_group: name(),
+            version_major,
+            version_minor,
+        }),
+        101 => WkstaInfo::Level101(WkstaInfo101 {
+            platform_id: PLATFORM_ID_NT,
+            computer_name: name(),
+            lan_group: name(),
+            version_major,
+            version_minor,
+            lan_root: Some(String::new()),
+        }),
+        102 => WkstaInfo::Level102(WkstaInfo102 {
+            platform_id: PLATFORM_ID_NT,
+            computer_name: name(),
+            lan_group: name(),
+            version_major,
+            version_minor,
+            lan_root: Some(String::new()),
+            logged_on_users: saturated(admin::logons(caller)?.len()),
+        }),
+        // The tuning of a redirector, which there is none of.
+        502 => WkstaInfo::Level502(WkstaInfo502::default()),
+        _ => return Err(Error::InvalidLevel),
+    };
+    Ok(WkstaGetInfoResponse { info, status: Win32Error::SUCCESS })
+}
+
+/// NetrWkstaUserEnum (MS-WKST 3.2.4.3): who is logged on at the machine itself. Who is connected is
+/// NetrSessionEnum's. The logons are numbered for the resume handle.
+fn users(
+    server: &Server,
+    caller: &Caller,
+    request: &WkstaUserEnumRequest,
+) -> Result<WkstaUserEnumResponse, Error> {
+    let seen = after(request.resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
+    let all = admin::logons(caller)?.into_iter().zip(1_u32..).skip(seen);
+    let (room, id) = (request.preferred_maximum_length, |(_, number): &(Logon, u32)| *number);
+    let name = &server.settings().name;
+    let level_0 = |(it, _): &(Logon, u32)| WkstaUserInfo0 { user_name: Some(it.user.clone()) };
+    let level_1 = |(it, _): &(Logon, u32)| WkstaUserInfo1 {
+        user_name: Some(it.user.clone()),
+        logon_domain: Some(name.clone()),
+        other_domains: Some(String::new()),
+        logon_server: Some(name.clone()),
+    };
+    let (info, end) = match request.info.level() {
+        0 => fill(all, room, id, level_0, WkstaUserEnumStruct::Level0),
+        1 => fill(all, room, id, level_1, WkstaUserEnumStruct::Level1),
+        _ => return Err(Error::InvalidLevel),
+    };
+    Ok(WkstaUserEnumResponse {
+        info,
+        total_entries: end.total_entries(),
+        resume_handle: end.resume_handle(request.resume_handle),
+        status: end.status(),
+    })
+}
+
+/// NetrWkstaTransportEnum (MS-WKST 3.2.4.4): the addresses the server listens on.
+fn transports(
+    server: &Server,
+    caller: &Caller,
+    request: &WkstaTransportEnumRequest,
+) -> Result<WkstaTransportEnumResponse, Error> {
+    let sessions = saturated(admin::counts(server, caller)?.sessions);
+    let seen = after(request.resume_handle).and_then(|it| usize::try_from(it).ok()).unwrap_or(0);
+    let all = server.listening().iter().zip(1_u32..).skip(seen);
+    let (room, id) = (request.preferred_maximum_length, |(_, number): &(_, u32)| *number);
+    let level_0 = |(address, _): &(&std::net::SocketAddr, u32)| WkstaTransportInfo0 {
+        quality_of_service: 0,
+        number_of_vcs: sessions,
+        transport_name: Some(String::from(TRANSPORT)),
+        transport_address: Some(address.to_string()),
+        wan_ish: 1,
+    };
+    let (info, end) = match request.info.level() {
+        0 => fill(all, room, id, level_0, WkstaTransportEnumStruct::Level0),
+        _ => return Err(Error::InvalidLevel),
+    };
+    Ok(WkstaTransportEnumResponse {
+        info,
+        total_entries: end.total_entries(),
+        resume_handle: end.resume_handle(request.resume_handle),
+        status: end.status(),
+    })
+}
+
+/// NetrGetJoinInformation (MS-WKST 3.2.4.13): a workgroup of its own.
+fn membership(server: &Server, caller: &Caller) -> Result<GetJoinInformationResponse, Error> {
+    admin::check(caller, Right::SeeServer)?;
+    Ok(GetJoinInformationResponse {
+        name_buffer: Some(server.settings().name.clone()),
+        buffer_type: NET_SETUP_WORKGROUP_NAME,
+        status: Win32Error::SUCCESS,
+    })
+}
+
+/// NetrEnumerateComputerNames (MS-WKST 3.2.4.22): the primary name, and no others.
+fn names(
+    server: &Server,
+    caller: &Caller,
+    request: &EnumerateComputerNamesRequest,
+) -> Result<EnumerateComputerNamesResponse, Error> {
+    admin::check(caller, Right::SeeServer)?;
+    let names = match request.name_type.0 {
+        0 | 2 => vec![UnicodeString::from(server.settings().name.clone())],
+        1 => Vec::new(),
+        _ => return Err(Error::InvalidParameter),
+    };
+    Ok(EnumerateComputerNamesResponse {
+        names: Some(ComputerNameArray { names }),
+        status: Win32Error::SUCCESS,
+    })
+}

@@ -1,0 +1,139 @@
+//! A request that is being handled: in its connection's task, or in one of its own where its share's calls last.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::task::JoinHandle;
+
+use super::dispatch::{self, Violation};
+use super::{Answer, Connection};
+use crate::core::bulkhead;
+
+/// What comes of a frame.
+type Handled = Result<Option<Answer>, Violation>;
+
+type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
+
+/// The requests of a frame.
+pub(super) struct Handling {
+    connection: Arc<Connection>,
+    bytes: usize,
+    at: At,
+}
+
+enum At {
+    /// In the connection's task.
+    Here(Work),
+    /// In a task of its own, which ends with this.
+    Apart(JoinHandle<Handled>, Arc<AtomicBool>),
+    Over,
+}
+
+impl Handling {
+    /// Begins to handle a frame.
+    pub(super) fn new(connection: &Arc<Connection>, frame: BytesMut) -> Self {
+        let bytes = frame.len();
+        let of = Arc::clone(connection);
+        let work = Box::pin(async move { dispatch::process(&of, frame).await });
+        Self { connection: Arc::clone(connection), bytes, at: At::Here(work) }
+    }
+
+    /// Gives it up if it waits for a place, now that its client is gone.
+    pub(super) fn stop_waiting(&self) {
+        if let At::Apart(task, waits) = &self.at
+            && waits.load(Ordering::Relaxed)
+        {
+            task.abort();
+        }
+    }
+
+    fn leave(&self, work: Work) -> At {
+        let connection = Arc::clone(&self.connection);
+        connection.apart_bytes.fetch_add(self.bytes, Ordering::Relaxed);
+        connection.apart_requests.fetch_add(1, Ordering::Relaxed);
+        let waits = Arc::new(AtomicBool::new(false));
+        let apart = Apart { connection, bytes: self.bytes, work: Some(work), waits: Arc::clone(&waits) };
+        At::Apart(bulkhead::spawn(apart), waits)
+    }
+}
+
+impl Future for Handling {
+    type Output = Handled;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled> {
+        let this = &mut *self;
+        if let At::Here(work) = &mut this.at {
+            let (polled, wants_apart) = bulkhead::poll_here(|| work.as_mut().poll(context));
+            if !wants_apart {
+                return polled;
+            }
+            if let At::Here(work) = std::mem::replace(&mut this.at, At::Over) {
+                this.at = this.leave(work);
+            }
+        }
+        match &mut this.at {
+            At::Apart(task, _) => match Pin::new(task).poll(context) {
+                Poll::Ready(Ok(handled)) => Poll::Ready(handled),
+                // A panic, or its client is gone.
+                Poll::Ready(Err(_)) => Poll::Ready(Err(Violation::Failed)),
+                Poll::Pending => Poll::Pending,
+            },
+            At::Here(_) | At::Over => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Handling {
+    fn drop(&mut self) {
+        if let At::Apart(task, _) = &self.at {
+            task.abort();
+        }
+    }
+}
+
+/// A request in a task of its own.
+struct Apart {
+    connection: Arc<Connection>,
+    bytes: usize,
+    work: Option<Work>,
+    /// Whether it waits for a place.
+    waits: Arc<AtomicBool>,
+}
+
+impl Future for Apart {
+    type Output = Handled;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled> {
+        let Some(work) = &mut self.work else { return Poll::Pending };
+        let (polled, waits) = bulkhead::poll_apart(|| work.as_mut().poll(context));
+        self.waits.store(waits, Ordering::Relaxed);
+        if polled.is_ready() {
+            self.work = None;
+        } else if self.connection.has_output() {
+            // An interim answer.
+            self.connection.output_ready.notify_one();
+        }
+        polled
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        self.connection.apart_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.connection.apart_requests.fetch_sub(1, Ordering::Relaxed);
+        if let Some(work) = self.work.take() {
+            discard(work);
+        }
+    }
+}
+
+/// Gives up what may have files open, where closing them keeps nobody waiting.
+pub(super) fn discard<T: Send + 'static>(work: T) {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(work))),
+        Err(_) => drop(work),
+    }
+}

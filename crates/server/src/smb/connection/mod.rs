@@ -1,0 +1,508 @@
+//! One client connection: its task, which alone reads and writes the socket.
+//!
+//! Requests are handled in the order of arrival until they have to wait; from then on they run side
+//! by side with later ones (MS-SMB2 3.3.4.2) and are answered as they finish. Other tasks reach a
+//! connection through its [`Link`] only.
+
+mod answer;
+mod budget;
+mod dispatch;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod driven;
+mod handling;
+mod held_back;
+mod input;
+mod output;
+mod pending;
+mod request;
+mod sequence;
+mod stall;
+mod traffic;
+mod unseal;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use auth::preauth::PreauthHash;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use registry::{ConnectionId, Standing};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+use wire::SessionId;
+
+pub(crate) use answer::AnswerBuilder;
+pub(crate) use budget::InputBudget;
+pub(crate) use dispatch::Violation;
+pub(crate) use held_back::{HeldBack, HeldBackLogons};
+pub(crate) use output::{Answer, Tail};
+pub(crate) use pending::Pending;
+pub(crate) use request::{Chain, Outcome, Request};
+
+use crate::core::limits;
+use crate::core::server::Server;
+use crate::core::session::{Channel, Logon, Session};
+use crate::smb::handlers::negotiate::Negotiated;
+use handling::Handling;
+use input::{FrameReader, InputEnd, Room};
+use output::Output;
+use pending::PendingRequests;
+use sequence::SequenceWindow;
+use stall::{Review, Unconfirmed};
+use traffic::Traffic;
+
+/// What a connection's requests share.
+pub(crate) struct Connection {
+    pub(crate) server: Arc<Server>,
+    pub(crate) id: ConnectionId,
+    pub(crate) peer: SocketAddr,
+    /// What NEGOTIATE settled; empty before it.
+    pub(crate) negotiated: OnceLock<Negotiated>,
+    pub(crate) pending: PendingRequests,
+    /// Sessions by id as this connection has used them; the registry's word is final.
+    sessions: Mutex<HashMap<SessionId, Channel>>,
+    /// The logons under way: `Session.PreauthIntegrityHashValue` and `Connection.PreauthSessionTable`.
+    pub(crate) logons: Mutex<HashMap<SessionId, Logon>>,
+    output: Mutex<Output>,
+    /// What is counted for the server's statistics.
+    traffic: Traffic,
+    sequence: Mutex<SequenceWindow>,
+    /// `Connection.PreauthIntegrityHashValue` (3.1.1).
+    preauth: Mutex<PreauthHash>,
+    /// Who was ever known to be here: a [`Standing`].
+    standing: AtomicU8,
+    /// How many logons are held back.
+    held_back: AtomicUsize,
+    /// Cancelled when the connection is over: nobody waits for what is held back.
+    over: CancellationToken,
+    /// Whether a break was ever sent here.
+    peer_awaited: AtomicBool,
+    /// What of its requests is handled in tasks of their own: how many, and how many bytes their frames have.
+    apart_requests: AtomicUsize,
+    apart_bytes: AtomicUsize,
+    /// Told where such a task has something to be written.
+    output_ready: Notify,
+}
+
+/// How other tasks reach a connection.
+#[derive(Debug)]
+pub(crate) struct Link {
+    events: mpsc::UnboundedSender<Event>,
+}
+
+/// What other tasks ask of a connection. The queue is unbounded, but what enters it is not: at most
+/// one break for each open and one end for each session.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// Tell the client to give up caching.
+    Break(Box<crate::core::effects::Break>),
+    /// A session is over.
+    SessionEnded,
+    /// Stop serving the connection.
+    Close,
+}
+
+impl Link {
+    /// A way to a connection that is over.
+    #[cfg(test)]
+    pub(crate) fn unheard() -> Self {
+        Self { events: mpsc::unbounded_channel().0 }
+    }
+
+    /// Asks, and says whether somebody hears it: a connection that is over does not listen any more.
+    pub(crate) fn send(&self, event: Event) -> bool {
+        self.offer(event).is_ok()
+    }
+
+    /// The same, with the event given back where nobody hears it.
+    pub(crate) fn offer(&self, event: Event) -> Result<(), Event> {
+        self.events.send(event).map_err(|unheard| unheard.0)
+    }
+}
+
+/// Serves a connection until its end. `place` is given back with the socket.
+pub(crate) async fn serve(
+    server: Arc<Server>,
+    socket: TcpStream,
+    peer: SocketAddr,
+    place: OwnedSemaphorePermit,
+) {
+    if let Err(error) = socket.set_nodelay(true) {
+        tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be late");
+    }
+    let (events, mut inbox) = mpsc::unbounded_channel();
+    let link = Arc::new(Link { events });
+    let now = server.now();
+    let added = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now);
+    let Ok((id, effects)) = added else {
+        tracing::debug!("connection refused: too many");
+        return;
+    };
+    server.made_room(effects);
+    let connection = Arc::new(Connection::new(Arc::clone(&server), id, peer));
+    tracing::debug!(conn = id.0, "connected");
+    let mut waiting = FuturesUnordered::new();
+    let end = run(&connection, &link, &socket, &mut inbox, &mut waiting).await;
+    connection.over.cancel();
+    server.strangers_input.release(id);
+    server.guests_input.release(id);
+    connection.traffic.hand_on(&server.statistics);
+    tracing::debug!(conn = id.0, ?end, "disconnected");
+    drop((socket, inbox, place));
+    connection.leave(&end, waiting).await;
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+#[expect(dead_code, reason = "the values are for the log")]
+enum End {
+    Input(InputEnd),
+    Output(std::io::Error),
+    Violation(dispatch::Violation),
+    Asked,
+    NoLogon,
+    Stalled,
+}
+
+async fn run(
+    connection: &Arc<Connection>,
+    link: &Arc<Link>,
+    socket: &TcpStream,
+    inbox: &mut mpsc::UnboundedReceiver<Event>,
+    waiting: &mut FuturesUnordered<Handling>,
+) -> End {
+    let mut reader = FrameReader::default();
+    let logon_deadline = tokio::time::sleep(limits::UNAUTHENTICATED_TIMEOUT);
+    tokio::pin!(logon_deadline);
+    let mut unconfirmed = Unconfirmed::default();
+    loop {
+        let frame_limit = connection.frame_limit();
+        let mut more = false;
+        for handled in 0.. {
+            if handled == limits::BATCH_REQUESTS || connection.output().waiting() > limits::BATCH_BYTES {
+                more = true;
+                break;
+            }
+            let frame = match reader.next_frame(connection.frame_limit()) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => break,
+                Err(end) => return End::Input(end),
+            };
+            let mut answer = Handling::new(connection, frame);
+            match poll_once(Pin::new(&mut answer)).await {
+                Poll::Ready(Ok(answer)) => connection.push(answer),
+                Poll::Ready(Err(violation)) => {
+                    // What is answered already still goes out.
+                    if let Err(error) = connection.write_out(socket) {
+                        tracing::debug!(conn = connection.id.0, %error, "answers before a violation are lost");
+                    }
+                    return End::Violation(violation);
+                }
+                Poll::Pending => waiting.push(answer),
+            }
+            // What this request has asked of its own client goes out before later ones are answered.
+            while let Ok(event) = inbox.try_recv() {
+                if let ControlFlow::Break(end) = connection.take_event(socket, event, &mut unconfirmed) {
+                    return end;
+                }
+            }
+        }
+        let drained = match connection.write_out(socket) {
+            Ok(drained) => drained,
+            Err(error) => return End::Output(error),
+        };
+        if more && drained {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        connection.traffic.hand_on(&connection.server.statistics);
+        let may_read = !more
+            && connection.output().waiting() < connection.output_high_water()
+            && connection.apart_requests.load(Ordering::Relaxed) < limits::APART_REQUESTS
+            && connection.apart_bytes.load(Ordering::Relaxed) < limits::APART_BYTES;
+        connection.budget_input(link, &mut reader);
+        tokio::select! {
+            ready = socket.readable(), if may_read => {
+                if let Err(error) = ready {
+                    return End::Input(InputEnd::Io(error));
+                }
+                match reader.fill(socket, frame_limit, connection.room()) {
+                    Ok(bytes) => connection.traffic.received(bytes),
+                    Err(end) => return End::Input(end),
+                }
+            }
+            ready = socket.writable(), if !drained => {
+                if let Err(error) = ready {
+                    return End::Output(error);
+                }
+            }
+            Some(done) = waiting.next(), if !waiting.is_empty() => match done {
+                Ok(answer) => connection.push(answer),
+                Err(violation) => return End::Violation(violation),
+            },
+            Some(event) = inbox.recv() => {
+                if let ControlFlow::Break(end) = connection.take_event(socket, event, &mut unconfirmed) {
+                    return end;
+                }
+            }
+            () = connection.output_ready.notified() => {}
+            () = unconfirmed.due() => {
+                if unconfirmed.review(&connection.server, connection.id, socket) == Review::GiveUp {
+                    // At once: the peer may hear what it cannot acknowledge.
+                    if let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
+                        tracing::debug!(conn = connection.id.0, %error, "cannot reset a stalled connection");
+                    }
+                    return End::Stalled;
+                }
+            }
+            () = &mut logon_deadline, if connection.standing() == Standing::Stranger => return End::NoLogon,
+        }
+    }
+}
+
+/// Polls a future once.
+async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+impl Connection {
+    /// A connection on which nothing was said.
+    fn new(server: Arc<Server>, id: ConnectionId, peer: SocketAddr) -> Self {
+        Self {
+            server,
+            id,
+            peer,
+            negotiated: OnceLock::new(),
+            pending: PendingRequests::default(),
+            sessions: Mutex::default(),
+            logons: Mutex::default(),
+            output: Mutex::default(),
+            traffic: Traffic::default(),
+            sequence: Mutex::new(SequenceWindow::new(limits::MAX_CREDITS)),
+            preauth: Mutex::default(),
+            standing: AtomicU8::new(Standing::Stranger as u8),
+            held_back: AtomicUsize::new(0),
+            over: CancellationToken::new(),
+            peer_awaited: AtomicBool::new(false),
+            apart_requests: AtomicUsize::new(0),
+            apart_bytes: AtomicUsize::new(0),
+            output_ready: Notify::new(),
+        }
+    }
+
+    /// Takes the connection, which has ended, out of the registry and ends the requests that wait on it.
+    async fn leave(&self, end: &End, mut waiting: FuturesUnordered<Handling>) {
+        let (server, id) = (&self.server, self.id);
+        server.apply({
+            let mut registry = server.registry.lock("disconnect");
+            if matches!(end, End::Input(InputEnd::Closed)) {
+                registry.connection_hung_up(id);
+            }
+            registry.disconnect(id, server.now())
+        });
+        // What waits hears that there is nobody to answer; a CREATE that its client can ask for again on
+        // another channel goes on.
+        self.pending.abandon(|key| server.registry.lock("abandon").is_waiting(key));
+        waiting.iter().for_each(Handling::stop_waiting);
+        let finished = async { while waiting.next().await.is_some() {} };
+        if tokio::time::timeout(limits::ABANDONED_TIMEOUT, finished).await.is_err() {
+            tracing::warn!(
+                conn = id.0,
+                requests = waiting.len(),
+                "requests of a lost connection are given up"
+            );
+            handling::discard(waiting);
+        }
+    }
+
+    /// Does what another task asks.
+    fn take_event(
+        &self,
+        socket: &TcpStream,
+        event: Event,
+        unconfirmed: &mut Unconfirmed,
+    ) -> ControlFlow<End> {
+        match event {
+            Event::Break(notice) => {
+                self.await_peer(socket);
+                self.push(dispatch::break_notification(self, &notice));
+                unconfirmed.watch(*notice);
+            }
+            Event::SessionEnded => self.forget_sessions(),
+            Event::Close => return ControlFlow::Break(End::Asked),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Lets the kernel end a connection whose peer is gone while others wait for it: the break then goes by
+    /// another channel (MS-SMB2 3.3.4.6, 3.3.4.7). Once a client caches something, it may be asked again.
+    fn await_peer(&self, socket: &TcpStream) {
+        if !self.peer_awaited.swap(true, Ordering::Relaxed)
+            && let Err(error) =
+                socket2::SockRef::from(socket).set_tcp_user_timeout(Some(limits::UNACKNOWLEDGED_TIMEOUT))
+        {
+            tracing::debug!(conn = self.id.0, %error, "a dead peer is found late");
+        }
+    }
+
+    /// Queues a frame.
+    pub(crate) fn push(&self, answer: Option<Answer>) {
+        if let Some(answer) = answer {
+            self.output().push(answer);
+        }
+    }
+
+    /// Whether answers wait to be written.
+    fn has_output(&self) -> bool {
+        self.output().waiting() != 0
+    }
+
+    /// Writes what is queued until nothing waits (true) or the socket takes no more (false).
+    fn write_out(&self, socket: &TcpStream) -> std::io::Result<bool> {
+        let mut output = self.output();
+        let drained = output.write(socket);
+        self.traffic.sent(output.take_sent());
+        drained
+    }
+
+    /// A buffer for an answer.
+    pub(crate) fn buffer(&self) -> Vec<u8> {
+        self.output().buffer()
+    }
+
+    /// The session of a request (MS-SMB2 3.3.5.2.9), if it is alive.
+    pub(crate) fn session(&self, id: SessionId) -> Option<Arc<Session>> {
+        self.channel(id).map(|channel| channel.session)
+    }
+
+    /// The session of a request, with the key this connection signs with.
+    pub(crate) fn channel(&self, id: SessionId) -> Option<Channel> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&id).filter(|channel| !channel.session.has_ended()).cloned()
+    }
+
+    /// The session whose keys a sealed request was made with, even if it is over: its client then
+    /// hears STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
+    pub(crate) fn channel_for_keys(&self, id: SessionId) -> Option<Channel> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&id).cloned()
+    }
+
+    /// Remembers a session that belongs to this connection.
+    pub(crate) fn remember_session(&self, channel: Channel) {
+        let id = channel.session.id();
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, channel);
+    }
+
+    /// Forgets a session that could not be bound.
+    pub(crate) fn forget_session(&self, id: SessionId) {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Forgets sessions that are over, but for the last few.
+    pub(crate) fn forget_sessions(&self) {
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ended = sessions.values().filter(|channel| channel.session.has_ended()).count();
+        sessions.retain(|_, channel| {
+            let forget = channel.session.has_ended() && ended > limits::ENDED_SESSIONS;
+            ended -= usize::from(forget);
+            !forget
+        });
+        let known = |id: &SessionId| sessions.get(id).is_some_and(|channel| !channel.session.has_ended());
+        self.logons
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|id, logon| logon.binding.as_ref().map_or(known(id), |session| !session.has_ended()));
+    }
+
+    /// Takes the message ids of a request; false ends the connection.
+    pub(crate) fn take_message_ids(&self, header: &wire::header::Header) -> bool {
+        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        sequence.take(header.message_id, header.credit_charge)
+    }
+
+    /// Grants credits for an answer.
+    pub(crate) fn grant_credits(&self, requested: u16) -> u16 {
+        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.standing() {
+            Standing::Stranger => sequence.grant_within(requested, limits::STRANGER_CREDITS),
+            Standing::Guest | Standing::User | Standing::Administrator => sequence.grant(requested),
+        }
+    }
+
+    fn output(&self) -> MutexGuard<'_, Output> {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `Connection.PreauthIntegrityHashValue`.
+    pub(crate) fn preauth(&self) -> MutexGuard<'_, PreauthHash> {
+        self.preauth.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes who is known to be here; less than was known before changes nothing.
+    pub(crate) fn raise_standing(&self, standing: Standing) {
+        self.standing.fetch_max(standing as u8, Ordering::Relaxed);
+    }
+
+    fn standing(&self) -> Standing {
+        let number = self.standing.load(Ordering::Relaxed);
+        [Standing::Guest, Standing::User, Standing::Administrator]
+            .into_iter()
+            .find(|standing| *standing as u8 == number)
+            .unwrap_or_default()
+    }
+
+    fn frame_limit(&self) -> usize {
+        match self.standing() {
+            Standing::Stranger => limits::MAX_FRAME_UNAUTHENTICATED,
+            Standing::Guest | Standing::User | Standing::Administrator => limits::MAX_FRAME,
+        }
+    }
+
+    fn room(&self) -> Room {
+        match self.standing() {
+            Standing::Stranger | Standing::Guest => Room::AsItArrives,
+            Standing::User | Standing::Administrator => Room::Whole,
+        }
+    }
+
+    fn output_high_water(&self) -> usize {
+        match self.standing() {
+            Standing::Stranger => limits::STRANGER_OUTPUT_HIGH_WATER,
+            Standing::Guest | Standing::User | Standing::Administrator => limits::OUTPUT_HIGH_WATER,
+        }
+    }
+
+    /// Keeps what nobody in particular has sent within its budget.
+    fn budget_input(&self, link: &Arc<Link>, reader: &mut FrameReader) {
+        let standing = self.standing();
+        if standing >= Standing::User {
+            // It may have been a stranger a moment ago.
+            if reader.budgeted {
+                reader.budgeted = false;
+                self.server.strangers_input.release(self.id);
+                self.server.guests_input.release(self.id);
+            }
+            return;
+        }
+        reader.shrink();
+        let held = reader.held().saturating_sub(limits::STRANGER_READ);
+        if held == 0 && !reader.budgeted {
+            return;
+        }
+        reader.budgeted = held != 0;
+        let (own, other) = match standing {
+            Standing::Guest => (&self.server.guests_input, &self.server.strangers_input),
+            _ => (&self.server.strangers_input, &self.server.guests_input),
+        };
+        other.release(self.id);
+        own.hold(self.id, link, held);
+    }
+}

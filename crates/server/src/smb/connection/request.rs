@@ -1,0 +1,164 @@
+//! One request as its handler sees it.
+
+use std::sync::Arc;
+
+use auth::signing::SigningKey;
+use wire::header::{Command, Header, HeaderFlags, TreeOrAsync};
+use wire::{Dialect, FileId, NtStatus, SessionId, TreeId};
+
+use super::{AnswerBuilder, Connection, Pending, Violation};
+use crate::core::files::replay::Counted;
+use crate::core::open::Open;
+use crate::core::session::Session;
+use crate::core::tree::Tree;
+
+/// What a handler returns: the status of an answer whose body it wrote, or of one without a body.
+pub(crate) type Outcome = Result<NtStatus, NtStatus>;
+
+/// A request, with what was looked up for it.
+pub(crate) struct Request<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) header: Header,
+    /// The message from its header on, padding included.
+    pub(crate) message: &'a [u8],
+    /// Whether the frame was sealed.
+    pub(crate) sealed: bool,
+    /// Whether it is the last of its compound.
+    pub(crate) last: bool,
+    pub(crate) session: Option<Arc<Session>>,
+    pub(crate) tree: Option<Arc<Tree>>,
+    pub(crate) chain: &'a mut Chain,
+    /// Who signs the answer.
+    pub(crate) signer: Option<Arc<SigningKey>>,
+    /// Its place among the requests that change its open.
+    pub(crate) counted: Option<Counted>,
+    /// Whether an interim answer has granted this request's credits.
+    pub(crate) credits_granted: bool,
+    /// Whether the answer was held back: how long that took says nothing of the server.
+    pub(crate) held_back: bool,
+    /// Set by a handler for which the connection must end instead of an answer.
+    pub(crate) violation: Option<Violation>,
+}
+
+/// What related requests of a compound take from those before them (MS-SMB2 3.3.5.2.7.2).
+#[derive(Debug, Default)]
+pub(crate) struct Chain {
+    /// Whether a request has begun it that was not related to another.
+    pub(crate) begun: bool,
+    pub(crate) session_id: SessionId,
+    pub(crate) tree_id: TreeId,
+    pub(crate) file: Option<FileId>,
+    /// Why the file is not there.
+    pub(crate) create_error: Option<NtStatus>,
+}
+
+impl<'a> Request<'a> {
+    /// The session, which dispatch has looked up for every command that needs one.
+    pub(crate) fn session(&self) -> Result<&Arc<Session>, NtStatus> {
+        self.session.as_ref().ok_or(NtStatus::USER_SESSION_DELETED)
+    }
+
+    /// The tree connect, which dispatch has looked up for every command that needs one.
+    pub(crate) fn tree(&self) -> Result<&Arc<Tree>, NtStatus> {
+        self.tree.as_ref().ok_or(NtStatus::NETWORK_NAME_DELETED)
+    }
+
+    /// The open that the request's `FileId` names (MS-SMB2 3.3.5.10 and its siblings).
+    pub(crate) fn open(&mut self, id: FileId) -> Result<Arc<Open>, NtStatus> {
+        let id = if self.header.is_related() {
+            if let Some(status) = self.chain.create_error {
+                return Err(status);
+            }
+            self.chain.file.unwrap_or(id)
+        } else {
+            id
+        };
+        let open = self.session()?.open(id).ok_or(NtStatus::FILE_CLOSED)?;
+        if !Arc::ptr_eq(open.tree(), self.tree()?) {
+            return Err(NtStatus::FILE_CLOSED);
+        }
+        self.chain.file = Some(id);
+        if open.use_first() {
+            let server = &self.connection.server;
+            server.registry.lock("forget_replay").forget_replay(open.global_id());
+        }
+        self.count(&open)?;
+        Ok(open)
+    }
+
+    /// Verifies the channel sequence of a request that changes something (MS-SMB2 3.3.5.2.10).
+    fn count(&mut self, open: &Open) -> Result<(), NtStatus> {
+        if !self.is_smb3() {
+            return Ok(());
+        }
+        let changes = matches!(self.header.command, Command::WRITE | Command::SET_INFO | Command::IOCTL);
+        if !changes {
+            open.channel.note(self.header.channel_sequence());
+        } else if self.counted.is_none() {
+            let is_replay = self.header.flags.contains(HeaderFlags::REPLAY_OPERATION);
+            self.counted = Some(open.channel.begin(self.header.channel_sequence(), is_replay)?);
+        }
+        Ok(())
+    }
+
+    /// Whether the connection speaks a dialect of the SMB 3.x family.
+    pub(crate) fn is_smb3(&self) -> bool {
+        self.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB300)
+    }
+
+    /// Whether the credits paid are enough for this much payload either way (MS-SMB2 3.3.5.2.5).
+    pub(crate) fn check_charge(&self, bytes: u32) -> Result<(), NtStatus> {
+        let multi_credit = self.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB210);
+        let paid = if multi_credit { u32::from(self.header.credit_charge.max(1)) } else { 1 };
+        if bytes.saturating_sub(1) / CREDIT_BYTES < paid { Ok(()) } else { Err(NtStatus::INVALID_PARAMETER) }
+    }
+
+    /// Tells the client that the answer will take a while (MS-SMB2 3.3.4.2): the interim answer goes
+    /// out, after the answers of the compound so far. Only the last request of a compound may wait,
+    /// and a CREATE whose caller says so (MS-SMB2 3.3.5.2.7, note on asynchronous requests).
+    pub(crate) fn wait(&mut self, answer: &mut AnswerBuilder) -> Result<Pending<'a>, NtStatus> {
+        if !self.last {
+            return Err(NtStatus::INTERNAL_ERROR);
+        }
+        self.wait_anywhere(answer)
+    }
+
+    /// As [`Self::wait`], for what may wait in the middle of a compound.
+    pub(crate) fn wait_anywhere(&mut self, answer: &mut AnswerBuilder) -> Result<Pending<'a>, NtStatus> {
+        let pending = self.wait_untold()?;
+        self.tell_waiting(answer, &pending);
+        Ok(pending)
+    }
+
+    /// Enters a request that waits among those that can be cancelled. Its client is not told, as Windows does where
+    /// anything but a CREATE waits for an oplock break, and the answers of the compound so far stay with its own.
+    pub(crate) fn wait_untold(&mut self) -> Result<Pending<'a>, NtStatus> {
+        let must_seal = self.tree.as_ref().is_some_and(|tree| tree.must_seal());
+        let entered = self.connection.pending.enter(self.header.message_id, self.session.clone(), must_seal);
+        // How long it takes says nothing of the server.
+        self.held_back = true;
+        entered.ok_or(NtStatus::INSUFFICIENT_RESOURCES)
+    }
+
+    /// Sends the interim answer to a request that waits.
+    pub(crate) fn tell_waiting(&mut self, answer: &mut AnswerBuilder, pending: &Pending<'a>) {
+        let connection = self.connection;
+        connection.push(answer.split(connection.buffer()));
+        self.header.tree = TreeOrAsync::Async(pending.async_id());
+        let credits = connection.grant_credits(self.header.credits);
+        self.credits_granted = true;
+        let seal = self.session.clone().filter(|_| self.sealed);
+        let mut interim = AnswerBuilder::new(connection.buffer(), seal);
+        interim.begin();
+        wire::msg::error::ErrorResponse::default().encode(interim.body(), 0);
+        // An interim answer is never signed (MS-SMB2 3.3.4.1.1).
+        let header: Header = self.header.response(NtStatus::PENDING, credits);
+        interim.finish(&header, None);
+        connection.push(interim.complete());
+        // The connection's task may be waiting for its client.
+        connection.output_ready.notify_one();
+    }
+}
+
+/// What one credit pays for, bytes.
+const CREDIT_BYTES: u32 = 64 * 1024;

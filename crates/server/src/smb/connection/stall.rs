@@ -1,0 +1,202 @@
+//! Whether a break gets through to its client, as long as it is awaited and could go another way (MS-SMB2
+//! 3.3.4.6, 3.3.4.7: what cannot be sent is sent on another channel). A connection on which the network drops
+//! what is sent looks like any other to who writes to it; the kernel knows better.
+
+use std::io;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use registry::ConnectionId;
+use rustix::net::netlink::SOCK_DIAG;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socket_with};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::core::effects::Break;
+use crate::core::limits;
+use crate::core::server::Server;
+
+/// The breaks that were sent on a connection and are looked after.
+#[derive(Default)]
+pub(super) struct Unconfirmed {
+    breaks: Vec<Break>,
+    review: Option<Instant>,
+}
+
+/// What has come of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Review {
+    /// The connection goes on.
+    Stay,
+    /// What is sent on it does not arrive, and it is not needed.
+    GiveUp,
+}
+
+impl Unconfirmed {
+    /// Looks after a break that was just queued, if it is to be acknowledged and there is another way.
+    pub(super) fn watch(&mut self, notice: Break) {
+        if notice.awaited.is_some() && !notice.elsewhere.is_empty() {
+            self.breaks.push(notice);
+            self.review.get_or_insert_with(|| Instant::now() + limits::BREAK_REVIEW);
+        }
+    }
+
+    /// Waits until it is time for a [review](Self::review), for ever where nothing is looked after.
+    pub(super) async fn due(&self) {
+        match self.review {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Looks whether the breaks arrive. If they do not, the connection is given up where all of its sessions
+    /// have others, which makes the registry send them again; where not, they go to the next connection from
+    /// here.
+    pub(super) fn review(&mut self, server: &Server, id: ConnectionId, socket: &TcpStream) -> Review {
+        let registry = server.registry.lock("review");
+        self.breaks.retain(|notice| notice.awaited.as_ref().is_some_and(|it| registry.is_awaited(it)));
+        let is_dispensable = registry.is_dispensable(id);
+        drop(registry);
+        let progress = if self.breaks.is_empty() { Progress::Delivered } else { progress(socket) };
+        match progress {
+            Progress::Delivered | Progress::Unknown => {
+                self.breaks.clear();
+                self.review = None;
+            }
+            Progress::UnderWay => self.review = Some(Instant::now() + limits::BREAK_REVIEW),
+            Progress::Stalled if is_dispensable => return Review::GiveUp,
+            Progress::Stalled => {
+                self.breaks.drain(..).for_each(Break::send);
+                self.review = None;
+            }
+        }
+        Review::Stay
+    }
+}
+
+/// What has become of the bytes that were written to a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// The peer has them all.
+    Delivered,
+    /// It is having them.
+    UnderWay,
+    /// It does not acknowledge any, however often they are sent.
+    Stalled,
+    /// The kernel does not say.
+    Unknown,
+}
+
+fn progress(socket: &TcpStream) -> Progress {
+    let asked = || {
+        let (local, peer) = (socket.local_addr()?, socket.peer_addr()?);
+        let query = query(local, peer).ok_or(io::ErrorKind::Unsupported)?;
+        let diagnosis =
+            socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(SOCK_DIAG))?;
+        send(&diagnosis, &query, SendFlags::DONTWAIT)?;
+        let mut answer = [0; ANSWER_BYTES];
+        let (_, length) = recv(&diagnosis, &mut answer[..], RecvFlags::DONTWAIT)?;
+        Ok::<_, io::Error>(read(answer.get(..length).unwrap_or_default()))
+    };
+    asked().ok().flatten().unwrap_or(Progress::Unknown)
+}
+
+/// A `struct inet_diag_req_v2` for one TCP socket, with its `struct nlmsghdr`: sock_diag(7).
+fn query(local: SocketAddr, peer: SocketAddr) -> Option<Vec<u8>> {
+    let mut query = Vec::with_capacity(QUERY_BYTES);
+    query.extend_from_slice(&(QUERY_BYTES as u32).to_ne_bytes());
+    query.extend_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    query.extend_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    query.extend_from_slice(&[0; 8]);
+    let (from, to) = (local.ip().to_canonical(), peer.ip().to_canonical());
+    let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    query.extend_from_slice(&[u8::try_from(family.as_raw()).ok()?, IPPROTO_TCP, 0, 0]);
+    query.extend_from_slice(&u32::MAX.to_ne_bytes());
+    query.extend_from_slice(&local.port().to_be_bytes());
+    query.extend_from_slice(&peer.port().to_be_bytes());
+    for address in [from, to] {
+        let bytes = match address {
+            IpAddr::V4(address) => Ipv6Addr::from(u128::from(address.to_bits()) << 96).octets(),
+            IpAddr::V6(address) => address.octets(),
+        };
+        query.extend_from_slice(&bytes);
+    }
+    let interface = if let SocketAddr::V6(local) = local { local.scope_id() } else { 0 };
+    query.extend_from_slice(&interface.to_ne_bytes());
+    query.extend_from_slice(&INET_DIAG_NOCOOKIE);
+    Some(query)
+}
+
+/// What a `struct inet_diag_msg` says.
+fn read(answer: &[u8]) -> Option<Progress> {
+    let kind = answer.get(4..6)?;
+    if kind != SOCK_DIAG_BY_FAMILY.to_ne_bytes() {
+        return None;
+    }
+    let (timer, retransmissions) = (*answer.get(18)?, *answer.get(19)?);
+    let unacknowledged = answer.get(76..80)?;
+    Some(if unacknowledged == [0; 4] {
+        Progress::Delivered
+    } else if timer == TIMER_RETRANSMIT && retransmissions >= limits::STALLED_RETRANSMISSIONS {
+        Progress::Stalled
+    } else {
+        Progress::UnderWay
+    })
+}
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const NLM_F_REQUEST: u16 = 1;
+const IPPROTO_TCP: u8 = 6;
+const INET_DIAG_NOCOOKIE: [u8; 8] = [0xff; 8];
+/// `idiag_timer`: what is sent waits to be acknowledged. With a closed window it would be another one: a peer
+/// that does not read is there.
+const TIMER_RETRANSMIT: u8 = 1;
+const QUERY_BYTES: usize = 72;
+/// Both structures of the answer, and room for attributes.
+const ANSWER_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn pair(address: &str) -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let to = (listener.local_addr().unwrap().ip().to_canonical(), listener.local_addr().unwrap().port());
+        let to = if to.0.is_unspecified() { ("127.0.0.1".parse().unwrap(), to.1) } else { to };
+        let (client, server) = tokio::join!(TcpStream::connect(to), listener.accept());
+        (client.unwrap(), server.unwrap().0)
+    }
+
+    fn answer(timer: u8, retransmissions: u8, unacknowledged: u32) -> [u8; 88] {
+        let mut answer = [0; 88];
+        answer[4..6].copy_from_slice(&SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+        (answer[18], answer[19]) = (timer, retransmissions);
+        answer[76..80].copy_from_slice(&unacknowledged.to_ne_bytes());
+        answer
+    }
+
+    #[test]
+    fn only_what_is_sent_again_and_again_is_stalled() {
+        let again = limits::STALLED_RETRANSMISSIONS;
+        assert_eq!(read(&answer(TIMER_RETRANSMIT, again, 1)), Some(Progress::Stalled));
+        assert_eq!(read(&answer(TIMER_RETRANSMIT, again - 1, 1)), Some(Progress::UnderWay));
+        assert_eq!(read(&answer(4, again, 1)), Some(Progress::UnderWay), "a closed window");
+        assert_eq!(read(&answer(0, 0, 0)), Some(Progress::Delivered));
+        let mut error = answer(0, 0, 0);
+        error[4] = 2;
+        assert_eq!(read(&error), None);
+        assert!((0..80).all(|length| read(&answer(0, 0, 0)[..length]).is_none()));
+    }
+
+    #[tokio::test]
+    async fn the_kernel_knows_what_has_arrived() {
+        for address in ["127.0.0.1:0", "[::]:0"] {
+            let (client, server) = pair(address).await;
+            assert_eq!(progress(&server), Progress::Delivered, "{address}");
+            // Nobody reads: the window closes with bytes still to be sent.
+            let block = vec![0; 1 << 20];
+            while server.try_write(&block).is_ok() {}
+            assert_eq!(progress(&server), Progress::UnderWay, "{address}");
+            drop(client);
+        }
+    }
+}

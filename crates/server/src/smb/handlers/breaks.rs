@@ -1,0 +1,62 @@
+//! Waiting until others have given up cached handles (MS-SMB2 3.3.5.21.1; MS-FSA 2.1.5.15.3,
+//! 2.1.5.15.11): what a rename, a link over a name and a pending delete have in common.
+
+use registry::{Effects, Readiness, RequestKey, State, Time};
+use wire::NtStatus;
+
+use crate::core::effects::{SmbShell, Wake};
+use crate::core::limits;
+use crate::smb::connection::{Pending, Request};
+
+/// What the registry says about going on.
+pub(crate) type Asked = Result<(Readiness, Effects<SmbShell>), NtStatus>;
+
+/// Asks the registry until the operation may go on, waiting each time for the breaks it has sent. No interim answer is
+/// sent: Windows sends none either, and smbtorture's smb2.compound_async holds servers to that.
+pub(crate) async fn wait<'a>(
+    request: &mut Request<'a>,
+    mut ask: impl FnMut(&mut State<SmbShell>, RequestKey, Time) -> Asked + Send,
+) -> Result<(), NtStatus> {
+    let connection = request.connection;
+    let server = &connection.server;
+    let key = RequestKey { connection: connection.id, id: server.next_request() };
+    let mut pending: Option<Pending<'a>> = None;
+    for _ in 0..limits::MAX_CREATE_ATTEMPTS {
+        let woken = server.waiters.enter(key);
+        let asked = ask(&mut server.registry.lock("break_handles"), key, server.now());
+        let readiness = match asked {
+            Ok((readiness, effects)) => {
+                server.apply(effects);
+                readiness
+            }
+            Err(status) => {
+                server.waiters.leave(key);
+                return Err(status);
+            }
+        };
+        if readiness == Readiness::Ready {
+            server.waiters.leave(key);
+            return Ok(());
+        }
+        let give_up = || {
+            server.waiters.leave(key);
+            let effects = server.registry.lock("cancel").cancel(key, server.now());
+            server.apply(effects);
+        };
+        if pending.is_none() {
+            pending = Some(request.wait_untold().inspect_err(|_| give_up())?);
+        }
+        let pending = pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
+        tokio::select! {
+            woken = woken => match woken {
+                Ok(Wake::Retry | Wake::Granted) => {}
+                Ok(Wake::Ended(_)) | Err(_) => return Err(NtStatus::CANCELLED),
+            },
+            () = pending.cancelled() => {
+                give_up();
+                return Err(NtStatus::CANCELLED);
+            }
+        }
+    }
+    Err(NtStatus::SHARING_VIOLATION)
+}

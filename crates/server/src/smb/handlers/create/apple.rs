@@ -1,0 +1,29 @@
+//! CREATE's AAPL context: what of Apple's extensions there is here.
+
+use vfs::Capabilities;
+use wire::create_context::{AaplParts, AaplRequest, AaplServerAnswer, AaplServerCaps, AaplVolumeCaps};
+
+use crate::core::tree::Tree;
+
+/// Answers a server query, and notes what the client wants of listings.
+pub(super) fn answer(tree: &Tree, asked: Option<AaplRequest>) -> Option<AaplServerAnswer> {
+    let AaplRequest::ServerQuery { parts, client_caps } = asked? else { return None };
+    let has_streams = tree.backend()?.capabilities().contains(Capabilities::STREAMS);
+    // Clients do not say that they want these.
+    let mut caps = AaplServerCaps::OSX_COPYFILE | AaplServerCaps::UNIX_BASED | AaplServerCaps::NFS_ACE;
+    if has_streams && client_caps.contains(AaplServerCaps::READ_DIR_ATTR) {
+        caps |= AaplServerCaps::READ_DIR_ATTR;
+    }
+    if parts.contains(AaplParts::SERVER_CAPS) {
+        tree.told_apple(caps);
+    }
+    Some(AaplServerAnswer {
+        server_caps: parts.contains(AaplParts::SERVER_CAPS).then_some(caps),
+        // FLUSH brings files to the disk itself, whether or not it asks for that (F_FULLFSYNC).
+        volume_caps: parts.contains(AaplParts::VOLUME_CAPS).then_some(AaplVolumeCaps::FULL_SYNC),
+        model: parts.contains(AaplParts::MODEL_INFO).then(|| String::from(MODEL)),
+    })
+}
+
+/// What Finder chooses the icon by: it knows no such machine, and shows a server.
+const MODEL: &str = "SmbShare";

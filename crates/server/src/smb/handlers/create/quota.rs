@@ -1,0 +1,42 @@
+//! CREATE of the file by which clients ask for quotas.
+
+use std::sync::Arc;
+
+use registry::{FileKey, Target};
+use vfs::{Handle, RelativePath};
+use wire::msg::{CreateAction, CreateResponse};
+use wire::{AccessMask, NtStatus};
+
+use super::apart::{self, Apart};
+use crate::core::files::quota::{self, QuotaFile};
+use crate::core::open::{Content, OpenFile};
+use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+
+/// Opens the quota file, for whoever asks: it tells nobody anything about others.
+pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desired: AccessMask) -> Outcome {
+    let access = match desired.contains(AccessMask::MAXIMUM_ALLOWED) {
+        true => quota::ACCESS,
+        false => desired,
+    };
+    if !quota::ACCESS.contains(access) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let stat = QuotaFile.stat().map_err(|error| crate::core::status::of_vfs(&error))?;
+    let apart = Apart {
+        // No file of a disk has this number.
+        target: Target::File(FileKey { device: stat.device, inode: stat.inode, stream: 0 }),
+        path: quota::NAME.into(),
+        access,
+        content: Content::File(OpenFile::new(Arc::new(QuotaFile), RelativePath::default(), false, 0)),
+    };
+    let open = apart::admit(request, apart)?;
+    let base = answer.base();
+    CreateResponse {
+        create_action: CreateAction::OPENED,
+        file_attributes: stat.attributes,
+        file_id: open.file_id(),
+        ..CreateResponse::default()
+    }
+    .encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}

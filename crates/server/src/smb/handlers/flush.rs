@@ -1,0 +1,90 @@
+//! FLUSH: MS-SMB2 3.3.5.11.
+//!
+//! What Apple's clients put into `Reserved1` for F_FULLFSYNC asks for no more than every FLUSH does: the disk's own
+//! cache is flushed too.
+
+use std::sync::Arc;
+
+use vfs::{Actor, Handle, RelativePath, Wanted};
+use wire::msg::{FlushRequest, FlushResponse};
+use wire::{AccessMask, NtStatus};
+
+use super::malformed;
+use crate::core::limits::UNFLUSHED_DIRECTORIES;
+use crate::core::open::{Open, OpenFile};
+use crate::core::status::of_vfs;
+use crate::core::tree::Tree;
+use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+
+/// Brings a file to the disk, with its name and with what renames and links through this open have done to other
+/// directories (MS-FSA 2.1.5.7).
+pub(crate) async fn flush(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
+    run(&file.handle).await?;
+    loop {
+        let Some(changed) = file.state().unflushed.first().cloned() else { return Ok(()) };
+        directory(open.tree(), &changed).await?;
+        file.state().unflushed.retain(|path| *path != changed);
+    }
+}
+
+/// Remembers a directory in which a name of the file was made or removed, for the next flush.
+pub(crate) async fn remember(open: &Open, file: &OpenFile, changed: RelativePath) -> Result<(), NtStatus> {
+    let first = {
+        let unflushed = &mut file.state().unflushed;
+        if !unflushed.contains(&changed) {
+            unflushed.push(changed);
+        }
+        unflushed.first().filter(|_| unflushed.len() > UNFLUSHED_DIRECTORIES).cloned()
+    };
+    let Some(first) = first else { return Ok(()) };
+    directory(open.tree(), &first).await?;
+    file.state().unflushed.retain(|path| *path != first);
+    Ok(())
+}
+
+/// Brings a change that was made through an open to the disk, where it was opened with FILE_WRITE_THROUGH.
+pub(crate) async fn through(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
+    if file.is_write_through() { flush(open, file).await } else { Ok(()) }
+}
+
+/// Brings a directory in which a name was removed to the disk.
+pub(crate) async fn directory(tree: &Tree, path: &RelativePath) -> Result<(), NtStatus> {
+    let backend = tree.backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    match backend.open(&Actor::Process, path, Wanted::NOTHING) {
+        Ok(opened) => run(&opened.handle).await,
+        // It has gone itself, and the removed name with it.
+        Err(vfs::Error::NotFound | vfs::Error::PathNotFound) => Ok(()),
+        Err(error) => Err(of_vfs(&error)),
+    }
+}
+
+/// Brings the removal of what an open was of to the disk.
+pub(crate) async fn removal(open: &Open, file: &OpenFile) -> Result<(), NtStatus> {
+    match file.path().parent() {
+        Some(parent) if !file.is_stream => directory(open.tree(), &parent).await,
+        // A stream is its file's.
+        _ => run(&file.handle).await,
+    }
+}
+
+async fn run(handle: &Arc<dyn Handle>) -> Result<(), NtStatus> {
+    let handle = Arc::clone(handle);
+    crate::core::blocking::run(move || handle.flush()).await?.map_err(|error| of_vfs(&error))
+}
+
+/// Handles FLUSH.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let asked = FlushRequest::decode(request.message).map_err(malformed)?;
+    let open = request.open(asked.file_id)?;
+    if let Some(file) = open.file() {
+        // The same bits are FILE_ADD_FILE and FILE_ADD_SUBDIRECTORY for a directory.
+        if !open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        request.connection.server.watches.tended(&open);
+        flush(&open, file).await?;
+    }
+    let base = answer.base();
+    FlushResponse.encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}

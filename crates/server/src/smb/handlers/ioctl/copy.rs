@@ -1,0 +1,239 @@
+//! Server-side copy: MS-SMB2 3.3.5.15.5, 3.3.5.15.6.
+
+use std::sync::Arc;
+
+use vfs::Handle;
+use wire::create_context::AaplServerCaps;
+use wire::ioctl::{CopyChunk, CopyChunkRequest, CopyChunkResponse, FsctlCode, ResumeKey, ResumeKeyResponse};
+use wire::layout::FixedLayout;
+use wire::msg::IoctlRequest;
+use wire::{AccessMask, FileId, NtStatus};
+
+use super::ranges::check_locks;
+use super::{Answer, done};
+use crate::core::bulkhead;
+use crate::core::limits;
+use crate::core::open::{Open, OpenFile};
+use crate::core::server::Server;
+use crate::core::status::of_vfs;
+use crate::smb::connection::Request;
+use crate::smb::handlers::write::{Place, append, check_range, place};
+
+/// 3.3.5.15.5: a key by which the file can be a source.
+pub(super) fn resume_key(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
+    if (ioctl.max_output_response as usize) < ResumeKeyResponse::SIZE {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let mut output = Vec::new();
+    ResumeKeyResponse { resume_key: key_of(open.file_id()), context_length: 0 }.encode(&mut output);
+    done(output)
+}
+
+/// 3.3.5.15.6: copies chunks from the file with a resume key to this one.
+pub(super) async fn copy(
+    request: &mut Request<'_>,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    code: FsctlCode,
+    ioctl: &IoctlRequest<'_>,
+) -> Answer {
+    if (ioctl.max_output_response as usize) < CopyChunkResponse::SIZE {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let wish = CopyChunkRequest::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
+    let source = file_of(&wish.source_key).and_then(|id| request.session().ok()?.open(id));
+    let source = source.ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    let _crossing = bulkhead::cross(&source.tree().share.bulkhead, &open.tree().share.bulkhead).await;
+    if wish.chunks.is_empty() && open.tree().apple().contains(AaplServerCaps::OSX_COPYFILE) {
+        return super::copy_file::copy(request, open, file, &source).await;
+    }
+    if !is_within_limits(&wish.chunks) {
+        return Ok((NtStatus::INVALID_PARAMETER, encoded(LIMITS)));
+    }
+    let from = source.file().filter(|it| !it.is_directory).ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    if file.is_directory {
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    let reads_target = code == FsctlCode::SRV_COPYCHUNK;
+    if !source.access().intersects(AccessMask::READ_DATA | AccessMask::EXECUTE)
+        || !open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA)
+        || (reads_target && !open.access().contains(AccessMask::READ_DATA))
+    {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    // Chunks are taken in their order: those before one that cannot be are copied.
+    let size = from.handle.size().map_err(|error| of_vfs(&error))?;
+    let mut chunks = Vec::with_capacity(wish.chunks.len());
+    let mut refused = None;
+    for chunk in wish.chunks {
+        match check(request, &source, size, (open, file), &chunk) {
+            Ok(place) => chunks.push((chunk, place)),
+            Err(status) => {
+                refused = Some(status);
+                break;
+            }
+        }
+    }
+    if !chunks.is_empty() {
+        file.state().times.writing(&*file.handle);
+    }
+    let server = &request.connection.server;
+    let side = |open: &Arc<Open>, handle: &Arc<dyn Handle>| Side {
+        server: Arc::clone(server),
+        open: Arc::clone(open),
+        handle: Arc::clone(handle),
+    };
+    let (from, to) = (side(&source, &from.handle), side(open, &file.handle));
+    let (copied, result) = crate::core::blocking::run(move || copy_chunks(&from, &to, &chunks)).await?;
+    if copied.total_bytes_written != 0 {
+        let now = request.connection.server.now();
+        source.shared().count_read(copied.total_bytes_written.into(), now);
+        crate::smb::handlers::write::wrote(request, open, copied.total_bytes_written);
+    }
+    // What was copied stays, and the client is told how much that is.
+    let status = match result {
+        Ok(()) => refused.unwrap_or(NtStatus::SUCCESS),
+        Err(status) => status,
+    };
+    Ok((status, encoded(copied)))
+}
+
+/// Where a chunk goes, if it can be copied: the source has it, and no lock is in the way.
+fn check(
+    request: &Request<'_>,
+    source: &Open,
+    source_size: u64,
+    (target, file): (&Open, &OpenFile),
+    chunk: &CopyChunk,
+) -> Result<Place, NtStatus> {
+    let length = chunk.length.into();
+    if chunk.source_offset.checked_add(length).is_none_or(|end| end > source_size) {
+        return Err(INVALID_VIEW_SIZE);
+    }
+    let place = place(target, file, chunk.target_offset, chunk.length)?;
+    check_locks(request, source, chunk.source_offset, length, false)?;
+    if let Place::At(offset) = place {
+        check_locks(request, target, offset, length, true)?;
+    }
+    Ok(place)
+}
+
+/// A file that is copied from or to. Each chunk asks about locks when it is its turn.
+pub(super) struct Side {
+    pub(super) server: Arc<Server>,
+    pub(super) open: Arc<Open>,
+    pub(super) handle: Arc<dyn Handle>,
+}
+
+impl Side {
+    /// Reads what there is of a range.
+    pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, NtStatus> {
+        check_range(&self.server, &self.open, offset, buffer.len() as u64, false)?;
+        self.handle.read_at(buffer, offset).map_err(|error| of_vfs(&error))
+    }
+
+    /// Writes a range, less than all of it where there is no more space.
+    pub(super) fn write(&self, data: &[u8], place: Place) -> Result<usize, NtStatus> {
+        match place {
+            Place::At(offset) => {
+                check_range(&self.server, &self.open, offset, data.len() as u64, true)?;
+                self.handle.write_at(data, offset).map_err(|error| of_vfs(&error))
+            }
+            Place::End => append(&self.server, &self.open, &*self.handle, data),
+        }
+    }
+}
+
+/// Copies chunk by chunk; each is read as a whole first, so that ranges of one file may overlap.
+fn copy_chunks(
+    from: &Side,
+    to: &Side,
+    chunks: &[(CopyChunk, Place)],
+) -> (CopyChunkResponse, Result<(), NtStatus>) {
+    let mut copied = CopyChunkResponse::default();
+    let mut buffer = Vec::new();
+    for (chunk, place) in chunks {
+        buffer.resize(chunk.length as usize, 0);
+        let read = from.read(&mut buffer, chunk.source_offset);
+        let written = read.and_then(|read| {
+            // The source was cut off meanwhile.
+            let data = buffer.get(..read).filter(|data| data.len() == buffer.len());
+            to.write(data.ok_or(NtStatus::INVALID_PARAMETER)?, *place)
+        });
+        let written = match written {
+            Ok(written) => u32::try_from(written).unwrap_or(chunk.length),
+            Err(error) => return (copied, Err(error)),
+        };
+        copied.total_bytes_written = copied.total_bytes_written.saturating_add(written);
+        if written < chunk.length {
+            copied.chunk_bytes_written = written;
+            return (copied, Err(NtStatus::DISK_FULL));
+        }
+        copied.chunks_written = copied.chunks_written.saturating_add(1);
+    }
+    (copied, Ok(()))
+}
+
+fn is_within_limits(chunks: &[CopyChunk]) -> bool {
+    let total: u64 = chunks.iter().map(|chunk| u64::from(chunk.length)).sum();
+    chunks.len() <= limits::COPY_CHUNKS as usize
+        && chunks.iter().all(|chunk| (1..=limits::COPY_CHUNK_BYTES).contains(&chunk.length))
+        && total <= limits::COPY_BYTES.into()
+}
+
+pub(super) fn encoded(response: CopyChunkResponse) -> Vec<u8> {
+    let mut output = Vec::new();
+    response.encode(&mut output);
+    output
+}
+
+/// A resume key is the open's id, and good for its session only.
+fn key_of(id: FileId) -> ResumeKey {
+    let mut key = [0; 24];
+    let bytes = id.persistent.to_le_bytes().into_iter().chain(id.volatile.to_le_bytes());
+    key.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    key
+}
+
+fn file_of(key: &ResumeKey) -> Option<FileId> {
+    let [persistent, volatile, rest] = key.as_chunks::<8>().0 else { return None };
+    let id = FileId { persistent: u64::from_le_bytes(*persistent), volatile: u64::from_le_bytes(*volatile) };
+    (*rest == [0; 8]).then_some(id)
+}
+
+/// What a request beyond the limits hears.
+const LIMITS: CopyChunkResponse = CopyChunkResponse {
+    chunks_written: limits::COPY_CHUNKS,
+    chunk_bytes_written: limits::COPY_CHUNK_BYTES,
+    total_bytes_written: limits::COPY_BYTES,
+};
+
+/// STATUS_INVALID_VIEW_SIZE (MS-ERREF 2.3.1).
+const INVALID_VIEW_SIZE: NtStatus = NtStatus(0xc000_001f);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_names_its_open() {
+        let id = FileId { persistent: 0x0102_0304_0506_0708, volatile: u64::MAX - 1 };
+        let key = key_of(id);
+        assert_eq!(file_of(&key), Some(id));
+        let mut wrong = key;
+        wrong[23] = 1;
+        assert_eq!(file_of(&wrong), None);
+    }
+
+    #[test]
+    fn limits_hold_for_each_chunk_and_for_all() {
+        let chunk = |length| CopyChunk { length, ..CopyChunk::default() };
+        assert!(is_within_limits(&[]));
+        assert!(is_within_limits(&[chunk(limits::COPY_CHUNK_BYTES); 16]));
+        assert!(!is_within_limits(&[chunk(limits::COPY_CHUNK_BYTES); 17]));
+        assert!(!is_within_limits(&[chunk(0)]));
+        assert!(!is_within_limits(&[chunk(limits::COPY_CHUNK_BYTES + 1)]));
+        assert!(is_within_limits(&[chunk(1); 256]));
+        assert!(!is_within_limits(&[chunk(1); 257]));
+    }
+}

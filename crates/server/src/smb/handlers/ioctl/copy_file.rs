@@ -1,0 +1,117 @@
+//! FSCTL_SRV_COPYCHUNK without chunks, by which Apple's clients copy a file with all that it has
+//! (kAAPL_SUPPORTS_OSX_COPYFILE).
+
+use std::sync::Arc;
+
+use wire::ioctl::CopyChunkResponse;
+use wire::{AccessMask, NtStatus};
+
+use super::ranges::check_locks;
+use super::stream::{self, Use};
+use super::{Answer, copy, copy::Side};
+use crate::core::limits::COPY_CHUNK_BYTES;
+use crate::core::open::{Open, OpenFile};
+use crate::core::status::of_vfs;
+use crate::smb::connection::Request;
+use crate::smb::handlers::write::Place;
+
+/// Copies data, streams and extended attributes of `source`.
+pub(super) async fn copy(
+    request: &mut Request<'_>,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    source: &Arc<Open>,
+) -> Answer {
+    let from = source.file().filter(|it| !it.is_directory).ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    if file.is_directory {
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    if !source.access().contains(AccessMask::READ_DATA) || !open.access().contains(AccessMask::WRITE_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    // Whoever has one of the streams open is asked before anything is copied, as by a CREATE of each.
+    let mut streams = Vec::new();
+    if !from.is_stream && !file.is_stream {
+        for stream in optional(from.handle.streams()).map_err(|error| of_vfs(&error))? {
+            let from = stream::open(request, source, &stream.name, Use::Read).await?;
+            streams.push((from, stream::open(request, open, &stream.name, Use::Overwrite).await?));
+        }
+    }
+    let pairs: Vec<(&Arc<Open>, &Arc<Open>)> = std::iter::once((source, open))
+        .chain(streams.iter().map(|(from, to)| (from.open(), to.open())))
+        .collect();
+    for &(from, to) in &pairs {
+        check_locks(request, from, 0, u64::MAX, false)?;
+        check_locks(request, to, 0, u64::MAX, true)?;
+    }
+    file.state().times.writing(&*file.handle);
+    let side = |open: &Arc<Open>| {
+        let handle = Arc::clone(&open.file()?.handle);
+        Some(Side { server: Arc::clone(&request.connection.server), open: Arc::clone(open), handle })
+    };
+    let sides: Vec<(Side, Side)> =
+        pairs.iter().filter_map(|(from, to)| Some((side(from)?, side(to)?))).collect();
+    let copied = crate::core::blocking::run(move || copy_all(&sides)).await?;
+    // What was copied until something failed is told of too.
+    let now = request.connection.server.now();
+    for ((from, to), bytes) in pairs.into_iter().zip(&copied.bytes) {
+        let bytes = u32::try_from(*bytes).unwrap_or(u32::MAX);
+        from.shared().count_read(bytes.into(), now);
+        crate::smb::handlers::write::wrote(request, to, bytes);
+    }
+    copied.result?;
+    let bytes = copied.bytes.first().and_then(|bytes| u32::try_from(*bytes).ok()).unwrap_or(u32::MAX);
+    let response = CopyChunkResponse { total_bytes_written: bytes, ..CopyChunkResponse::default() };
+    Ok((NtStatus::SUCCESS, copy::encoded(response)))
+}
+
+/// What came of a copy.
+struct Copied {
+    /// How many bytes of the file, and of each stream, as far as it came.
+    bytes: Vec<u64>,
+    result: Result<(), NtStatus>,
+}
+
+/// Copies the first pair with its extended attributes, and the data of the others.
+fn copy_all(pairs: &[(Side, Side)]) -> Copied {
+    let mut bytes = Vec::with_capacity(pairs.len());
+    let mut copy = || {
+        for (from, to) in pairs {
+            let mut done = 0;
+            let copied = copy_data(from, to, &mut done);
+            bytes.push(done);
+            copied?;
+        }
+        let Some((from, to)) = pairs.first() else { return Ok(()) };
+        for xattr in optional(from.handle.xattrs()).map_err(|error| of_vfs(&error))? {
+            to.handle.set_xattr(&xattr.name, &xattr.value).map_err(|error| of_vfs(&error))?;
+        }
+        Ok(())
+    };
+    let result = copy();
+    Copied { bytes, result }
+}
+
+fn copy_data(from: &Side, to: &Side, done: &mut u64) -> Result<(), NtStatus> {
+    let mut buffer = vec![0; COPY_CHUNK_BYTES as usize];
+    loop {
+        let read = from.read(&mut buffer, *done)?;
+        let data = buffer.get(..read).unwrap_or_default();
+        if data.is_empty() {
+            return to.handle.set_size(*done).map_err(|error| of_vfs(&error));
+        }
+        let written = to.write(data, Place::At(*done))?;
+        *done = done.saturating_add(written as u64);
+        if written < data.len() {
+            return Err(of_vfs(&vfs::Error::NoSpace));
+        }
+    }
+}
+
+/// What some file systems have none of.
+fn optional<T>(result: vfs::Result<Vec<T>>) -> vfs::Result<Vec<T>> {
+    match result {
+        Err(vfs::Error::NotSupported) => Ok(Vec::new()),
+        result => result,
+    }
+}

@@ -1,0 +1,157 @@
+//! Streams that the server opens by itself while it copies a file: nobody who has them open notices a difference to a
+//! client's own open (MS-FSA 2.1.5.1.2).
+
+use std::sync::Arc;
+
+use registry::{Admission, AdmitRequest, CloseReason, Readiness, Target};
+use vfs::{Handle, Parent, RelativePath, Wanted};
+use wire::fscc::notify::NotifyAction;
+use wire::msg::{CompletionFilter, CreateAction};
+use wire::{AccessMask, FileAttributes, NtStatus};
+
+use crate::core::open::{Content, Created, Open, OpenFile};
+use crate::core::server::Server;
+use crate::core::status::of_vfs;
+use crate::smb::connection::Request;
+use crate::smb::handlers::create::{file_key, refused_status};
+use crate::smb::handlers::{actor, breaks, display_path};
+
+/// What a stream is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Use {
+    /// It is there, and is read.
+    Read,
+    /// It is written, and made where there is none.
+    Overwrite,
+}
+
+impl Use {
+    fn access(self) -> AccessMask {
+        match self {
+            Self::Read => AccessMask::READ_DATA,
+            Self::Overwrite => AccessMask::WRITE_DATA,
+        }
+    }
+
+    fn wanted(self) -> Wanted {
+        match self {
+            Self::Read => Wanted::READ,
+            Self::Overwrite => Wanted::WRITE,
+        }
+    }
+}
+
+/// An open that no client knows of. It ends when this is dropped.
+pub(super) struct StreamOpen {
+    server: Arc<Server>,
+    open: Arc<Open>,
+}
+
+impl StreamOpen {
+    /// The open, as the registry and those who watch know it.
+    pub(super) fn open(&self) -> &Arc<Open> {
+        &self.open
+    }
+}
+
+impl Drop for StreamOpen {
+    fn drop(&mut self) {
+        let reason = CloseReason::ClientClose;
+        let closed =
+            self.server.registry.lock("stream").close_open(self.open.file_id(), reason, self.server.now());
+        // Where it is not found, it went with its session.
+        self.server.apply(closed.unwrap_or_default());
+    }
+}
+
+/// Opens a stream of the file that `base` has open. Who caches it gives that up first.
+pub(super) async fn open(
+    request: &mut Request<'_>,
+    base: &Open,
+    name: &str,
+    why: Use,
+) -> Result<StreamOpen, NtStatus> {
+    let tree = Arc::clone(base.tree());
+    let backend = Arc::clone(tree.backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
+    let file = base.file().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    let path = file.path().with_stream(name).map_err(|error| of_vfs(&error))?;
+    let actor = actor(request)?;
+    // The streams of the file that is open, whatever has its name by now.
+    let (opened, is_new) = match backend.open_in(&actor, &*file.handle, &path, true) {
+        Err(vfs::Error::NotFound) if why == Use::Overwrite => {
+            let parent =
+                Parent::of(Arc::clone(&file.handle), path.clone()).map_err(|error| of_vfs(&error))?;
+            (backend.create_file_in(&actor, &parent, FileAttributes::NONE, why.wanted()), true)
+        }
+        opened => (opened.and_then(|opened| backend.reopen(&actor, &opened, why.wanted())), false),
+    };
+    let opened = opened.map_err(|error| of_vfs(&error))?;
+    let key = file_key(&opened.stat, path.stream());
+    let server = Arc::clone(&request.connection.server);
+    let session = Arc::clone(request.session()?);
+    let channel_sequence = request.header.channel_sequence();
+    let times = || server.write_times.of(key);
+    let mut attached = None;
+    let mut is_retry = false;
+    let mut refusal = NtStatus::INTERNAL_ERROR;
+    let asked = breaks::wait(request, |registry, key_of_request, now| {
+        let (target, shown) = (Target::File(key), display_path(&path).as_str().into());
+        let admission = AdmitRequest {
+            is_retry: std::mem::replace(&mut is_retry, true),
+            access: why.access(),
+            overwrites: why == Use::Overwrite,
+            created: is_new,
+            allocation: opened.stat.allocation.max(opened.stat.size),
+            ..AdmitRequest::new(key_of_request, (session.id(), tree.id()), target, shown)
+        };
+        let attach = |granted: &registry::GrantedOpen| {
+            let file = OpenFile::new(Arc::clone(&opened.handle), path.clone(), false, 0);
+            file.state().times = times();
+            let created = Created {
+                action: CreateAction::OPENED,
+                channel_sequence,
+                has_guid: false,
+                parent_key: base.parent_key(),
+                actor: actor.clone(),
+            };
+            let content = Content::File(file);
+            let open =
+                Open::new(granted, why.access(), Arc::clone(&session), Arc::clone(&tree), content, created);
+            Arc::clone(attached.insert(Arc::new(open)))
+        };
+        let (admission, effects) = registry.admit(admission, attach, now);
+        match admission {
+            Admission::Granted(_) => {}
+            Admission::MustWait => return Ok((Readiness::MustWait, effects)),
+            // What made way is deleted, and the stream with it.
+            Admission::LookAgain => refusal = NtStatus::OBJECT_NAME_NOT_FOUND,
+            Admission::Refused(refused) => refusal = refused_status(refused),
+        }
+        Ok((Readiness::Ready, effects))
+    })
+    .await;
+    let open = match asked.and(attached.ok_or(refusal)) {
+        Ok(open) => open,
+        Err(status) => {
+            undo(&*backend, &actor, &path, &*opened.handle, is_new);
+            return Err(status);
+        }
+    };
+    if is_new {
+        server.changed(&open, &path, NotifyAction::ADDED_STREAM, CompletionFilter::STREAM_NAME);
+    }
+    Ok(StreamOpen { server, open })
+}
+
+/// Takes back the creation of a stream that nobody may open.
+fn undo(
+    backend: &dyn vfs::Backend,
+    actor: &vfs::Actor,
+    path: &RelativePath,
+    handle: &dyn Handle,
+    is_new: bool,
+) {
+    if is_new && let Err(error) = backend.remove(actor, path, handle) {
+        tracing::warn!(%error, "cannot remove a stream whose creation was refused; it stays");
+    }
+}

@@ -1,0 +1,179 @@
+//! Judging a message of a logon in its turn: MS-SMB2 3.3.5.5.3. Guessing passwords takes time (`crate::core::guesses`).
+
+use std::sync::Arc;
+
+use auth::preauth::PreauthHash;
+use auth::users::{UserDb, without_domain};
+use auth::{Acceptor, Claim, IdentityKind, Refusal, Step};
+use registry::{AddressGroup, EndReason};
+use wire::{FileTime, NtStatus};
+
+use super::session_setup::{end, logons};
+use crate::admin::{account_locked, clock_differs, logon_refused};
+use crate::core::guesses::{Attempt, Guesses, Origin, Turn};
+use crate::core::limits;
+use crate::core::session::{Logon, Session};
+use crate::smb::connection::{Connection, HeldBack};
+
+/// One message of a logon.
+pub(super) struct LogonExchange<'a> {
+    pub(super) connection: &'a Connection,
+    /// The session that is logged on to, or bound.
+    pub(super) session: &'a Arc<Session>,
+    pub(super) binds: bool,
+    /// The client's token.
+    pub(super) token: &'a [u8],
+}
+
+/// What came of it.
+pub(super) enum Judged {
+    /// The acceptor has looked at it.
+    Step(Step),
+    /// The account is locked, and so the password was not looked at.
+    Locked,
+    /// Its turn did not come in time, and so the password was not looked at.
+    OutOfPatience,
+}
+
+impl LogonExchange<'_> {
+    /// Who the client says it is, where this message is to prove it.
+    pub(super) fn claim(&self) -> Option<Claim> {
+        logons(self.connection).get(&self.session.id()).and_then(|logon| logon.acceptor.claim(self.token))
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Address(AddressGroup::of(self.connection.peer.ip()))
+    }
+
+    /// Judges the message as soon as it may be judged.
+    pub(super) async fn judge_in_turn(
+        &self,
+        message: &[u8],
+        claim: Option<&Claim>,
+        place: Option<&HeldBack<'_>>,
+    ) -> Result<(Judged, PreauthHash), NtStatus> {
+        let server = &self.connection.server;
+        let (Some(claim), Some(place)) = (claim, place) else {
+            let (step, preauth) = self.judge(message);
+            return Ok((Judged::Step(step), preauth));
+        };
+        let origin = self.origin();
+        server.refresh_accounts();
+        let patience = tokio::time::Instant::now() + limits::GUESS_PATIENCE;
+        loop {
+            let wait = {
+                let mut guesses = server.guesses();
+                let attempt = guesses.attempt(&account_tried(&server.accounts(), claim), origin);
+                match guesses.turn(&attempt, server.now()) {
+                    // Nobody else tries between the look at the table and the note of the outcome.
+                    Turn::Now => {
+                        let (step, preauth) = self.judge(message);
+                        self.note(&mut guesses, &attempt, claim, &step);
+                        return Ok((Judged::Step(step), preauth));
+                    }
+                    Turn::Locked => return Ok((Judged::Locked, PreauthHash::default())),
+                    Turn::In(wait) => wait,
+                }
+            };
+            if tokio::time::Instant::now() + wait > patience {
+                place.wait(patience.saturating_duration_since(tokio::time::Instant::now())).await;
+                return Ok((Judged::OutOfPatience, PreauthHash::default()));
+            }
+            place.wait(wait).await;
+            if place.is_over() || self.session.has_ended() {
+                return Err(NtStatus::USER_SESSION_DELETED);
+            }
+            if place.has_to_go() {
+                return Ok((Judged::OutOfPatience, PreauthHash::default()));
+            }
+        }
+    }
+
+    /// Hands the message to the acceptor.
+    fn judge(&self, message: &[u8]) -> (Step, PreauthHash) {
+        let server = &self.connection.server;
+        let mut logons = logons(self.connection);
+        let exchange = logons.entry(self.session.id()).or_insert_with(|| Logon {
+            acceptor: Acceptor::new(server.acceptor_config()),
+            preauth: *self.connection.preauth(),
+            rounds: 0,
+            binding: self.binds.then(|| Arc::clone(self.session)),
+        });
+        exchange.preauth.update(message);
+        exchange.rounds += 1;
+        let step = if exchange.rounds > limits::MAX_LOGON_ROUNDS {
+            Step::Refused { reason: Refusal::OutOfOrder, token: None }
+        } else {
+            exchange.acceptor.step(self.token, &*server.accounts(), server.file_time())
+        };
+        let preauth = exchange.preauth;
+        if !matches!(step, Step::Continue(_)) {
+            logons.remove(&self.session.id());
+        }
+        (step, preauth)
+    }
+
+    /// Notes what came of an attempt at a password.
+    fn note(&self, guesses: &mut Guesses, attempt: &Attempt, claim: &Claim, step: &Step) {
+        let server = &self.connection.server;
+        match step {
+            Step::Done(logon) if logon.identity.kind == IdentityKind::User => {
+                guesses.accepted(attempt, server.now());
+                self.note_clock(claim, logon.client_time);
+            }
+            Step::Refused { reason, .. } => {
+                if guesses.refused(attempt, reason.is_wrong_guess(), server.settings().lockout, server.now())
+                {
+                    account_locked(&claim.user, &self.connection.peer.ip().to_canonical().to_string());
+                }
+            }
+            Step::Done(_) | Step::Continue(_) => {}
+        }
+    }
+
+    /// Tells of a client whose clock is far off, or who does not say.
+    fn note_clock(&self, claim: &Claim, client_time: Option<FileTime>) {
+        let server = &self.connection.server;
+        let Some(time) = client_time else { return };
+        let now = server.file_time();
+        if time.0.abs_diff(now.0) <= limits::CLOCK_SKEW
+            || !server.logon_log.is_news_of_clock(self.connection.peer.ip(), server.now())
+        {
+            return;
+        }
+        let seconds = time.to_unix().0.saturating_sub(now.to_unix().0);
+        let hours = (time != FileTime::NONE).then_some(seconds / 3_600);
+        clock_differs(&self.connection.peer, claim, hours);
+    }
+
+    /// Ends a logon that is refused, and returns when the client may hear so.
+    pub(super) async fn refuse(
+        &self,
+        claim: Option<&Claim>,
+        reason: &(dyn std::fmt::Display + Sync),
+        status: NtStatus,
+        place: Option<HeldBack<'_>>,
+    ) -> NtStatus {
+        let server = &self.connection.server;
+        logons(self.connection).remove(&self.session.id());
+        if server.logon_log.has_room(self.connection.peer.ip(), server.now()) {
+            let method = if claim.is_some() { "NTLM" } else { "SPNEGO" };
+            logon_refused(&self.connection.peer, claim, method, &reason.to_string());
+        }
+        // A repeated logon that fails ends the session too, as on Windows; one that binds does not.
+        if !self.binds {
+            end(self.connection, self.session, EndReason::LogonFailed);
+        }
+        if let Some(place) = place {
+            place.wait(limits::REFUSED_LOGON_DELAY).await;
+        }
+        status
+    }
+}
+
+/// The account that a client tries a password of, under the one name that its attempts are counted by.
+fn account_tried(accounts: &UserDb, claim: &Claim) -> String {
+    let Claim { user, domain, .. } = claim;
+    let account = accounts.meant(domain, user).map(|account| account.name.as_str());
+    account.unwrap_or_else(|| without_domain(domain, user)).to_owned()
+}

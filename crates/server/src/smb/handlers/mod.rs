@@ -1,0 +1,132 @@
+//! One file per command. Each handler reads as its section of MS-SMB2 3.3.5 does: it decodes, checks,
+//! asks the registry, acts on the file, and writes the body of its answer.
+
+pub(crate) mod breaks;
+pub(crate) mod change_notify;
+pub(crate) mod close;
+pub(crate) mod create;
+pub(crate) mod ea;
+pub(crate) mod echo;
+pub(crate) mod flush;
+pub(crate) mod ioctl;
+pub(crate) mod lock;
+pub(crate) mod logoff;
+mod logon_exchange;
+pub(crate) mod negotiate;
+pub(crate) mod oplock_break;
+pub(crate) mod pipe;
+pub(crate) mod query_directory;
+pub(crate) mod query_info;
+pub(crate) mod read;
+pub(crate) mod session_setup;
+pub(crate) mod set_info;
+pub(crate) mod tree_connect;
+pub(crate) mod tree_disconnect;
+pub(crate) mod write;
+
+use auth::signing::SigningKey;
+use wire::header::Command;
+use wire::msg::{ErrorContext, ErrorId, ErrorResponse, QueryInfoResponse};
+use wire::{DecodeError, Dialect, NtStatus};
+
+use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+
+/// Hands a request to its command's handler.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    match request.header.command {
+        Command::NEGOTIATE => negotiate::handle(request, answer),
+        Command::SESSION_SETUP => session_setup::handle(request, answer).await,
+        Command::LOGOFF => logoff::handle(request, answer),
+        Command::TREE_CONNECT => tree_connect::handle(request, answer).await,
+        Command::TREE_DISCONNECT => tree_disconnect::handle(request, answer),
+        Command::CREATE => create::handle(request, answer).await,
+        Command::CLOSE => close::handle(request, answer).await,
+        Command::FLUSH => flush::handle(request, answer).await,
+        Command::READ => read::handle(request, answer).await,
+        Command::WRITE => write::handle(request, answer).await,
+        Command::LOCK => lock::handle(request, answer).await,
+        Command::IOCTL => ioctl::handle(request, answer).await,
+        Command::QUERY_DIRECTORY => query_directory::handle(request, answer),
+        Command::QUERY_INFO => query_info::handle(request, answer),
+        Command::SET_INFO => set_info::handle(request, answer).await,
+        Command::CHANGE_NOTIFY => change_notify::handle(request, answer).await,
+        Command::ECHO => echo::handle(request, answer),
+        Command::OPLOCK_BREAK => oplock_break::handle(request, answer),
+        _ => Err(NtStatus::INVALID_PARAMETER),
+    }
+}
+
+/// What remains to be done when an answer's bytes are known: the preauthentication hash covers them
+/// (MS-SMB2 3.3.5.4, 3.3.5.5).
+pub(crate) fn answered(request: &Request<'_>, status: NtStatus, message: &[u8], signer: Option<&SigningKey>) {
+    match request.header.command {
+        Command::NEGOTIATE if status.is_success() => request.connection.preauth().update(message),
+        Command::SESSION_SETUP if status == NtStatus::MORE_PROCESSING_REQUIRED => {
+            session_setup::answered(request, message, signer);
+        }
+        _ => {}
+    }
+}
+
+/// A body that is none: MS-SMB2 3.3.5 asks for this answer throughout.
+pub(crate) fn malformed(error: DecodeError) -> NtStatus {
+    tracing::debug!(%error, "malformed request");
+    NtStatus::INVALID_PARAMETER
+}
+
+/// Who acts for this request. A session without a user has ended: nobody acts for it, least of all the server.
+pub(crate) fn actor(request: &Request<'_>) -> Result<vfs::Actor, NtStatus> {
+    let user = request.session.as_ref().and_then(|session| session.user());
+    user.map(|user| user.actor.clone()).ok_or(NtStatus::USER_SESSION_DELETED)
+}
+
+/// The largest payload either way (MS-SMB2 3.3.5.15, 3.3.5.18 to 3.3.5.21): what was negotiated, and
+/// what the request's credits pay for.
+pub(crate) fn check_transact(request: &Request<'_>, lengths: &[u32]) -> Result<(), NtStatus> {
+    let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
+    let largest = lengths.iter().copied().max().unwrap_or_default();
+    if largest > negotiated.max_io {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    request.check_charge(largest)
+}
+
+/// Appends the body that QUERY_DIRECTORY, QUERY_INFO and CHANGE_NOTIFY have in common (MS-SMB2
+/// 2.2.34, 2.2.36, 2.2.38), whose buffer `write` appends.
+pub(crate) fn put_output<T>(answer: &mut AnswerBuilder, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let out = answer.body();
+    let prefix = out.len();
+    QueryInfoResponse::encode_prefix(0, out);
+    let start = out.len();
+    let written = write(out);
+    // No buffer reaches 4 GiB: the lengths that clients allow are bounded.
+    let length = u32::try_from(out.len().saturating_sub(start)).unwrap_or(u32::MAX);
+    if length == 0 {
+        // The byte of the buffer that StructureSize counts.
+        out.push(0);
+    }
+    let mut fixed = Vec::with_capacity(start.saturating_sub(prefix));
+    QueryInfoResponse::encode_prefix(length, &mut fixed);
+    if let Some(room) = out.get_mut(prefix..start) {
+        room.copy_from_slice(&fixed);
+    }
+    written
+}
+
+/// Writes an error's body with what its status demands (MS-SMB2 2.2.2).
+pub(crate) fn put_error_data(request: &Request<'_>, answer: &mut AnswerBuilder, data: &[u8]) {
+    let base = answer.base();
+    let has_contexts = request.connection.negotiated.get().is_some_and(|it| it.dialect >= Dialect::SMB311);
+    if has_contexts {
+        let mut contexts = Vec::new();
+        ErrorContext { error_id: ErrorId::DEFAULT, data }.append(&mut contexts, 0);
+        ErrorResponse { error_context_count: 1, error_data: &contexts }.encode(answer.body(), base);
+    } else {
+        ErrorResponse { error_context_count: 0, error_data: data }.encode(answer.body(), base);
+    }
+}
+
+/// A path as clients and administrators write it: `\` between components, the stream behind a colon.
+pub(crate) fn display_path(path: &vfs::RelativePath) -> String {
+    path.to_string().replace('/', "\\")
+}

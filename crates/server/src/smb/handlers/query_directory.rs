@@ -1,0 +1,341 @@
+//! QUERY_DIRECTORY: MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3.
+
+use vfs::short_name::other_short_name;
+use vfs::{
+    Actor, Backend, DirectoryCursor, Entry, EntryWanted, Handle, Kind, Opened, RelativePath, Stat, Wanted,
+};
+use wire::apple::{AFP_INFO_STREAM, AfpInfo, AppleAttributes, RESOURCE_STREAM, listed_finder_info};
+use wire::create_context::AaplServerCaps;
+use wire::fscc::directory::directory_fixed_size;
+use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass, Pattern};
+use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest};
+use wire::{AccessMask, NtStatus};
+
+use super::ea::ea_size_of;
+use super::{check_transact, malformed, put_output};
+use crate::core::open::FileState;
+use crate::core::security::Subject;
+use crate::core::status::of_vfs;
+use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+
+/// A listing under way: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
+pub(crate) struct Listing {
+    text: String,
+    pattern: Pattern,
+    source: Source,
+    /// An entry that the last answer had no room for.
+    held: Option<Entry>,
+    /// Why the last answer ended early: what the next one says.
+    failed: Option<NtStatus>,
+}
+
+/// Where the names come from.
+enum Source {
+    /// All names of the directory, those that do not match left out.
+    Scan(Box<dyn DirectoryCursor>),
+    /// The one name that a pattern without wildcards matches; none once it has been looked up.
+    Name(Option<String>),
+}
+
+/// What looking up a single name takes.
+struct Place<'a> {
+    backend: &'a dyn Backend,
+    actor: &'a Actor,
+    /// The directory that is listed: names are looked up in it, whatever has its own by now.
+    directory: &'a dyn Handle,
+    path: &'a RelativePath,
+    /// Who sees only what they may read; none where everything is shown.
+    viewer: Option<&'a Subject<'a>>,
+    /// Whose rights listings for Apple's clients tell, and what the share lets anybody do at most.
+    apple: Option<(&'a Subject<'a>, AccessMask)>,
+}
+
+/// Handles QUERY_DIRECTORY.
+pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let query = QueryDirectoryRequest::decode(request.message).map_err(malformed)?;
+    check_transact(request, &[query.output_buffer_length])?;
+    let open = request.open(query.file_id)?;
+    let file = open.file().filter(|file| file.is_directory).ok_or(NtStatus::INVALID_PARAMETER)?;
+    let class = FileInfoClass(query.file_information_class);
+    let fixed_size = directory_fixed_size(class).ok_or(NtStatus::INVALID_INFO_CLASS)?;
+    // FILE_LIST_DIRECTORY.
+    if !open.access().contains(AccessMask::READ_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let max = query.output_buffer_length as usize;
+    if max < fixed_size {
+        return Err(NtStatus::INFO_LENGTH_MISMATCH);
+    }
+    let text = query.file_name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    if text.contains(['\\', '/']) {
+        return Err(NtStatus::OBJECT_NAME_INVALID);
+    }
+
+    let mut state = file.state();
+    let FileState { path, listing, .. } = &mut *state;
+    if query.flags.contains(QueryDirectoryFlags::REOPEN) {
+        *listing = None;
+    }
+    let is_first = listing.is_none();
+    let restarts = query.flags.contains(QueryDirectoryFlags::RESTART_SCANS);
+    let listing = match listing {
+        Some(known) if !restarts => known,
+        Some(known) if text.is_empty() => {
+            known.restart()?;
+            known
+        }
+        other => other.insert(Listing::new(&*file.handle, &text)?),
+    };
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let backend = &**open.tree().backend().ok_or(NtStatus::INVALID_PARAMETER)?;
+    let viewer = Subject::of(&user, backend);
+    let place = Place {
+        backend,
+        actor: &user.actor,
+        directory: &*file.handle,
+        path,
+        viewer: open.tree().share.settings.access_based_enum.then_some(&viewer),
+        apple: (class == FileInfoClass::ID_BOTH_DIRECTORY
+            && open.tree().apple().contains(AaplServerCaps::READ_DIR_ATTR))
+        .then_some((&viewer, open.tree().maximal_access)),
+    };
+    let single = query.flags.contains(QueryDirectoryFlags::RETURN_SINGLE_ENTRY);
+    let entries = put_output(answer, |out| {
+        let writer = DirectoryWriter::new(class, out, max).ok_or(NtStatus::INVALID_INFO_CLASS)?;
+        listing.fill(&place, writer, wanted(class), single)
+    })?;
+    match entries {
+        0 if is_first => Err(NtStatus::NO_SUCH_FILE),
+        0 => Err(NtStatus::NO_MORE_FILES),
+        _ => Ok(NtStatus::SUCCESS),
+    }
+}
+
+impl Listing {
+    /// A listing of what matches `pattern`; empty matches everything.
+    fn new(directory: &dyn vfs::Handle, pattern: &str) -> Result<Self, NtStatus> {
+        let parsed = Pattern::new(pattern).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+        // `.` and `..` are names that only a listing knows.
+        let is_name = !parsed.has_wildcards() && !matches!(pattern, "." | "..");
+        let source = if is_name {
+            Source::Name(Some(pattern.to_owned()))
+        } else {
+            Source::Scan(directory.read_directory().map_err(|error| of_vfs(&error))?)
+        };
+        Ok(Self { text: pattern.to_owned(), pattern: parsed, source, held: None, failed: None })
+    }
+
+    /// Begins again with the same pattern.
+    fn restart(&mut self) -> Result<(), NtStatus> {
+        (self.held, self.failed) = (None, None);
+        match &mut self.source {
+            Source::Scan(cursor) => cursor.restart().map_err(|error| of_vfs(&error)),
+            Source::Name(name) => {
+                *name = Some(self.text.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes entries while there is room, and says how many. The one that did not fit is kept.
+    fn fill(
+        &mut self,
+        place: &Place<'_>,
+        mut writer: DirectoryWriter<'_>,
+        wanted: EntryWanted,
+        single: bool,
+    ) -> Result<usize, NtStatus> {
+        if let Some(status) = self.failed.take() {
+            return Err(status);
+        }
+        loop {
+            let entry = match self.next(place, wanted) {
+                Ok(Some(entry)) => match place.visible(entry) {
+                    Some(entry) => entry,
+                    None => continue,
+                },
+                Ok(None) => break,
+                Err(error) if writer.entries() == 0 => return Err(of_vfs(&error)),
+                // The entry may be passed over by now: a listing without it must not look whole.
+                Err(error) => {
+                    self.failed = Some(of_vfs(&error));
+                    break;
+                }
+            };
+            // A name that is short enough needs no other.
+            let short_name = other_short_name(&entry.name).unwrap_or_default();
+            let file_id = entry.stat.as_ref().map_or(0, |stat| place.backend.file_id(place.directory, stat));
+            let shown = DirectoryEntry {
+                apple: place.apple_attributes(&entry),
+                file_id,
+                file_id_128: u128::from(file_id).to_le_bytes(),
+                ..on_the_wire(&entry, &short_name)
+            };
+            match writer.append(&shown) {
+                Appended::Written if single => break,
+                Appended::Written => {}
+                Appended::Full => {
+                    self.held = Some(entry);
+                    break;
+                }
+                Appended::NameTooLong => {
+                    self.held = Some(entry);
+                    return Err(NtStatus::BUFFER_OVERFLOW);
+                }
+                Appended::TooSmall => {
+                    self.held = Some(entry);
+                    return Err(NtStatus::INFO_LENGTH_MISMATCH);
+                }
+            }
+        }
+        Ok(writer.entries())
+    }
+
+    fn next(&mut self, place: &Place<'_>, wanted: EntryWanted) -> vfs::Result<Option<Entry>> {
+        match self.held.take() {
+            // It was fetched for a class that needs no more than names.
+            Some(Entry { name, stat: None, .. }) if wanted != EntryWanted::Name => {
+                if let Some(entry) = place.look_up(&name)? {
+                    return Ok(Some(entry));
+                }
+            }
+            Some(entry) => return Ok(Some(entry)),
+            None => {}
+        }
+        match &mut self.source {
+            Source::Scan(cursor) => {
+                let pattern = &self.pattern;
+                cursor.next(&mut |name| if matches(pattern, name) { wanted } else { EntryWanted::Skip })
+            }
+            Source::Name(name) => match name.take() {
+                Some(name) => place.look_up(&name),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The entry, if a listing shows it; with the metadata of the file that was looked at for that.
+    fn visible(&self, entry: Entry) -> Option<Entry> {
+        let name = entry.name.as_str();
+        let Some(viewer) = self.viewer.filter(|_| !matches!(name, "." | "..")) else { return Some(entry) };
+        let opened =
+            self.open(&Actor::Process, name).ok().filter(|opened| viewer.may_see(&*opened.handle))?;
+        let stat = entry.stat.map(|_| opened.stat);
+        Some(Entry { stat, ..entry })
+    }
+
+    /// Opens the entry of this name for its metadata.
+    fn open(&self, actor: &Actor, name: &str) -> vfs::Result<Opened> {
+        self.backend.open_in(actor, self.directory, &self.path.join(name)?, true)
+    }
+
+    /// What Apple's clients are told besides (kAAPL_SUPPORTS_READ_DIR_ATTR).
+    fn apple_attributes(&self, entry: &Entry) -> Option<AppleAttributes> {
+        let (subject, maximal_access) = self.apple?;
+        let stat = entry.stat.as_ref()?;
+        let mut attributes = AppleAttributes {
+            maximal_access,
+            finder_info: listed_finder_info(None, !stat.is_directory(), stat.created),
+            unix_mode: unix_mode(stat),
+            resource_fork_size: 0,
+        };
+        let opened =
+            self.path.join(&entry.name).and_then(|path| Ok((path, self.open(&Actor::Process, &entry.name)?)));
+        // `.` and `..`, and what went meanwhile.
+        let Ok((path, Opened { handle, .. })) = opened else { return Some(attributes) };
+        let granted = subject.permitted(&path, &*handle, stat, AccessMask::MAXIMUM_ALLOWED);
+        attributes.maximal_access = granted & maximal_access;
+        // Who may not read the file is not told what its streams hold.
+        if !granted.contains(AccessMask::READ_DATA) {
+            return Some(attributes);
+        }
+        let streams = match handle.streams() {
+            Ok(streams) => streams,
+            Err(error) => {
+                tracing::debug!(%error, "the streams of a listed file cannot be read");
+                return Some(attributes);
+            }
+        };
+        let named = |name: &str| streams.iter().find(|stream| stream.name.eq_ignore_ascii_case(name));
+        attributes.resource_fork_size = named(RESOURCE_STREAM).map_or(0, |stream| stream.size);
+        if let Some(stream) = named(AFP_INFO_STREAM) {
+            let info = self.afp_info(&*handle, path, &stream.name);
+            attributes.finder_info = listed_finder_info(info.as_ref(), !stat.is_directory(), stat.created);
+        }
+        Some(attributes)
+    }
+
+    fn afp_info(&self, file: &dyn Handle, path: RelativePath, stream: &str) -> Option<AfpInfo> {
+        let path = path.with_stream(stream).ok()?;
+        let opened = self.backend.open_in(&Actor::Process, file, &path, true).ok()?;
+        let opened = self.backend.reopen(&Actor::Process, &opened, Wanted::READ).ok()?;
+        let mut data = [0; AfpInfo::SIZE];
+        let read = opened.handle.read_at(&mut data, 0).ok()?;
+        AfpInfo::decode(data.get(..read)?).ok()
+    }
+
+    /// The entry of this name in any case; none if there is none that a listing would show.
+    fn look_up(&self, name: &str) -> vfs::Result<Option<Entry>> {
+        match self.open(self.actor, name) {
+            Ok(opened) => {
+                let name = opened.path.rsplit('/').next().unwrap_or(name).to_owned();
+                let ea_size = opened.handle.xattrs().map_or(0, |xattrs| ea_size_of(&xattrs));
+                Ok(Some(Entry { name, stat: Some(opened.stat), ea_size }))
+            }
+            Err(
+                vfs::Error::NotFound
+                | vfs::Error::PathNotFound
+                | vfs::Error::InvalidName
+                | vfs::Error::AccessDenied
+                | vfs::Error::Loop,
+            ) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// `st_mode`, whose lowest 16 bits are all that there is room for and all that there is.
+fn unix_mode(stat: &Stat) -> u16 {
+    let kind = match stat.kind {
+        Kind::File => 0o100_000,
+        Kind::Directory => 0o040_000,
+        Kind::Symlink => 0o120_000,
+        Kind::Other => 0,
+    };
+    u16::try_from(kind | stat.mode).unwrap_or_default()
+}
+
+/// Whether a pattern matches a name or the short name that goes with it (MS-FSA 2.1.5.6.3).
+fn matches(pattern: &Pattern, name: &str) -> bool {
+    pattern.matches(name) || other_short_name(name).is_some_and(|short| pattern.matches(&short))
+}
+
+/// What a class tells of an entry.
+fn wanted(class: FileInfoClass) -> EntryWanted {
+    match class {
+        FileInfoClass::NAMES => EntryWanted::Name,
+        FileInfoClass::DIRECTORY => EntryWanted::Stat,
+        _ => EntryWanted::Full,
+    }
+}
+
+fn on_the_wire<'a>(entry: &'a Entry, short_name: &'a str) -> DirectoryEntry<'a> {
+    let name = entry.name.as_str();
+    let Some(stat) = &entry.stat else { return DirectoryEntry { name, ..DirectoryEntry::default() } };
+    DirectoryEntry {
+        name,
+        short_name,
+        created: stat.created,
+        accessed: stat.accessed,
+        modified: stat.modified,
+        changed: stat.changed,
+        size: stat.size,
+        allocation_size: stat.allocation,
+        attributes: stat.attributes,
+        ea_size: entry.ea_size,
+        reparse_tag: stat.reparse_tag,
+        ..DirectoryEntry::default()
+    }
+}

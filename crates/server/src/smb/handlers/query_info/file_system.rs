@@ -1,0 +1,193 @@
+//! SMB2_0_INFO_FILESYSTEM: MS-SMB2 3.3.5.20.2, MS-FSA 2.1.5.13, MS-FSCC 2.5.
+
+use vfs::{Backend, Capabilities, Handle, Volume};
+use wire::fscc::fs_info::{
+    FsAttributeInfo, FsAttributes, FsControlInfo, FsDeviceInfo, FsFullSizeInfo, FsObjectIdInfo,
+    FsSectorSizeInfo, FsSizeInfo, FsVolumeInfo,
+};
+use wire::fscc::{Fit, FsInfoClass, encode_fixed};
+use wire::msg::QueryInfoRequest;
+use wire::{Guid, NtStatus};
+
+use crate::core::open::Open;
+use crate::core::status::of_vfs;
+use crate::smb::connection::{AnswerBuilder, Outcome};
+use crate::smb::handlers::put_output;
+
+/// Answers with one class of the file system that the open is in.
+pub(super) fn answer(open: &Open, query: &QueryInfoRequest<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let class = FsInfoClass(query.file_info_class);
+    let max = query.output_buffer_length as usize;
+    let fit = put_output(answer, |out| match (open.tree().backend(), open.file()) {
+        (Some(backend), Some(file)) => {
+            let read_only_share = open.tree().share.settings.read_only;
+            encode(&**backend, &*file.handle, read_only_share, class, out, max)
+        }
+        _ => encode_pipes(class, out, max),
+    })?;
+    super::status(fit)
+}
+
+fn encode(
+    backend: &dyn Backend,
+    handle: &dyn Handle,
+    read_only_share: bool,
+    class: FsInfoClass,
+    out: &mut Vec<u8>,
+    max: usize,
+) -> Result<Fit, NtStatus> {
+    let volume = || backend.volume(handle).map_err(|error| of_vfs(&error));
+    let space = || backend.space(handle).map_err(|error| of_vfs(&error));
+    Ok(match class {
+        FsInfoClass::VOLUME => {
+            let volume = volume()?;
+            let info = FsVolumeInfo {
+                created: volume.created,
+                serial: volume.serial,
+                supports_objects: false,
+                label: volume.label.as_str(),
+            };
+            info.encode(out, max)
+        }
+        FsInfoClass::SIZE => {
+            let space = space()?;
+            let (sectors_per_unit, bytes_per_sector) = sectors(space.unit_bytes);
+            encode_fixed(
+                &FsSizeInfo {
+                    total_units: space.total,
+                    available_units: space.available,
+                    sectors_per_unit,
+                    bytes_per_sector,
+                },
+                out,
+                max,
+            )
+        }
+        FsInfoClass::FULL_SIZE => {
+            let space = space()?;
+            let (sectors_per_unit, bytes_per_sector) = sectors(space.unit_bytes);
+            encode_fixed(
+                &FsFullSizeInfo {
+                    total_units: space.total,
+                    caller_available_units: space.available,
+                    actual_available_units: space.free,
+                    sectors_per_unit,
+                    bytes_per_sector,
+                },
+                out,
+                max,
+            )
+        }
+        FsInfoClass::DEVICE => encode_fixed(
+            &FsDeviceInfo { device_type: FsDeviceInfo::DISK, characteristics: FsDeviceInfo::IS_MOUNTED },
+            out,
+            max,
+        ),
+        FsInfoClass::ATTRIBUTE => {
+            let volume = volume()?;
+            let read_only = read_only_share || space()?.read_only;
+            let info = FsAttributeInfo {
+                attributes: attributes(backend.capabilities(), read_only),
+                maximum_component_length: volume.component_units_max,
+                file_system: volume.file_system.as_str(),
+            };
+            info.encode(out, max)
+        }
+        FsInfoClass::SECTOR_SIZE => encode_fixed(
+            &FsSectorSizeInfo {
+                logical_bytes_per_sector: SECTOR,
+                physical_bytes_per_sector_for_atomicity: PHYSICAL_SECTOR,
+                physical_bytes_per_sector_for_performance: PHYSICAL_SECTOR,
+                effective_physical_bytes_per_sector: PHYSICAL_SECTOR,
+                flags: ALIGNED,
+                ..FsSectorSizeInfo::default()
+            },
+            out,
+            max,
+        ),
+        // No quotas: nothing is tracked, and there are no limits.
+        FsInfoClass::CONTROL => encode_fixed(
+            &FsControlInfo {
+                default_quota_threshold: u64::MAX,
+                default_quota_limit: u64::MAX,
+                ..FsControlInfo::default()
+            },
+            out,
+            max,
+        ),
+        FsInfoClass::OBJECT_ID => encode_fixed(
+            &FsObjectIdInfo { object_id: object_id(&volume()?), ..FsObjectIdInfo::default() },
+            out,
+            max,
+        ),
+        _ => return Err(NtStatus::INVALID_INFO_CLASS),
+    })
+}
+
+fn encode_pipes(class: FsInfoClass, out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
+    if class != FsInfoClass::DEVICE {
+        return Err(NtStatus::INVALID_DEVICE_REQUEST);
+    }
+    let info = FsDeviceInfo { device_type: FsDeviceInfo::NAMED_PIPE, characteristics: 0 };
+    Ok(encode_fixed(&info, out, max))
+}
+
+/// An allocation unit as sectors, where it is a multiple of the usual one.
+fn sectors(unit_bytes: u32) -> (u32, u32) {
+    if unit_bytes >= SECTOR && unit_bytes.is_multiple_of(SECTOR) {
+        (unit_bytes / SECTOR, SECTOR)
+    } else {
+        (1, unit_bytes)
+    }
+}
+
+/// What the file system can do.
+///
+/// Names are found in any case, and Windows says of such volumes too that they can be searched case-sensitively.
+/// Explorer shows no Security page without PERSISTENT_ACLS, and offers no changes with READ_ONLY_VOLUME, which is what
+/// Samba says of a share that is read-only.
+///
+/// Not set, of MS-FSCC 2.5.1: FILE_COMPRESSION, VOLUME_IS_COMPRESSED and SUPPORTS_ENCRYPTION, because neither can be
+/// asked for; VOLUME_QUOTAS, because none can be set; SUPPORTS_REMOTE_STORAGE and SEQUENTIAL_WRITE_ONCE, which are
+/// other media; SUPPORTS_OBJECT_IDS, because ids are told but cannot be set, and, as SUPPORTS_OPEN_BY_FILE_ID, lead to
+/// no file; SUPPORTS_TRANSACTIONS, SUPPORTS_USN_JOURNAL, SUPPORTS_INTEGRITY_STREAMS and SUPPORTS_SPARSE_VDL, because
+/// their requests are refused.
+fn attributes(capabilities: Capabilities, read_only: bool) -> FsAttributes {
+    let mut attributes = FsAttributes::CASE_SENSITIVE_SEARCH
+        | FsAttributes::CASE_PRESERVED_NAMES
+        | FsAttributes::UNICODE_ON_DISK;
+    if read_only {
+        attributes |= FsAttributes::READ_ONLY_VOLUME;
+    }
+    for (capability, attribute) in [
+        (Capabilities::SECURITY, FsAttributes::PERSISTENT_ACLS),
+        (Capabilities::STREAMS, FsAttributes::NAMED_STREAMS),
+        (Capabilities::XATTR, FsAttributes::SUPPORTS_EXTENDED_ATTRIBUTES),
+        (Capabilities::SPARSE, FsAttributes::SUPPORTS_SPARSE_FILES),
+        (Capabilities::HARD_LINKS, FsAttributes::SUPPORTS_HARD_LINKS),
+        (Capabilities::BLOCK_CLONES, FsAttributes::SUPPORTS_BLOCK_REFCOUNTING),
+        (Capabilities::REPARSE_POINTS, FsAttributes::SUPPORTS_REPARSE_POINTS),
+    ] {
+        if capabilities.contains(capability) {
+            attributes |= attribute;
+        }
+    }
+    attributes
+}
+
+/// A name of the volume that is the same across restarts.
+fn object_id(volume: &Volume) -> Guid {
+    let mut id = [0; 16];
+    let bytes = volume.created.0.to_le_bytes().into_iter().chain(volume.serial.to_le_bytes());
+    id.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+    Guid(id)
+}
+
+/// Bytes of a sector as clients count.
+const SECTOR: u32 = 512;
+
+/// Bytes of a sector as disks write.
+const PHYSICAL_SECTOR: u32 = 4096;
+
+/// SSINFO_FLAGS_ALIGNED_DEVICE and SSINFO_FLAGS_PARTITION_ALIGNED_ON_DEVICE (MS-FSCC 2.5.8).
+const ALIGNED: u32 = 3;

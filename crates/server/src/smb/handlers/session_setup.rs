@@ -1,0 +1,487 @@
+//! SESSION_SETUP: MS-SMB2 3.3.5.5.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use auth::kdf::{SessionKeys, channel_signing_key};
+use auth::preauth::PreauthHash;
+use auth::sealing::SealingKey;
+use auth::signing::{SigningAlgorithm, SigningKey};
+use auth::{IdentityKind, Refusal, Step};
+use registry::{BindError, EndReason, EstablishError, SessionInfo, SessionState, Standing};
+use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
+use wire::{Dialect, NtStatus, SessionId};
+
+use super::logon_exchange::{Judged, LogonExchange};
+use super::malformed;
+use super::negotiate::Negotiated;
+use crate::admin::{Roles, logon_refused, taken_as_guest};
+use crate::core::config::{Encryption, GUEST_ACCOUNT, Settings, Signing};
+use crate::core::effects::SmbShell;
+use crate::core::server::Server;
+use crate::core::session::{Channel, Established, Logon, SealingKeys, Session, User};
+use crate::smb::connection::{AnswerBuilder, Connection, Outcome, Request};
+
+/// Handles SESSION_SETUP. A logon that tries a password waits for its turn, and a refusal is held back (Windows'
+/// `InvalidAuthenticationDelayTimeInMs`); later requests of the connection go on meanwhile.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let connection = request.connection;
+    let server = &connection.server;
+    let negotiated = connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
+    let setup = SessionSetupRequest::decode(request.message).map_err(malformed)?;
+    let settings = server.settings();
+    // 3.3.5.5, steps 1 and 2.
+    if settings.encryption == Encryption::Required && negotiated.cipher.is_none() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let binds = setup.flags.contains(SessionSetupFlags::BINDING);
+    let session = if binds {
+        to_bind(request, negotiated)?
+    } else if request.header.session_id == SessionId(0) {
+        // 3.3.5.2.4: signed by a session that there is not.
+        if request.header.is_signed() {
+            return Err(NtStatus::USER_SESSION_DELETED);
+        }
+        create(connection)?
+    } else if let Some(session) = connection.session(request.header.session_id) {
+        session
+    } else {
+        sign_refusal(request);
+        return Err(NtStatus::USER_SESSION_DELETED);
+    };
+    request.session = Some(Arc::clone(&session));
+    request.header.session_id = session.id();
+    request.chain.session_id = session.id();
+    if !binds {
+        check_repeated(request, &session)?;
+    }
+
+    let logon = LogonExchange { connection, session: &session, binds, token: setup.security_buffer };
+    let claim = logon.claim();
+    // Whoever tries a password may have to wait, before or after.
+    let place = match claim.is_some() {
+        true => Some(connection.hold_back().ok_or(NtStatus::INSUFFICIENT_RESOURCES)?),
+        false => None,
+    };
+    let (step, preauth) = logon.judge_in_turn(request.message, claim.as_ref(), place.as_ref()).await?;
+    request.held_back = !matches!(step, Judged::Step(Step::Continue(_) | Step::Done(_)));
+    let base = answer.base();
+    match step {
+        Judged::Step(Step::Continue(token)) => {
+            SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &token }
+                .encode(answer.body(), base);
+            Ok(NtStatus::MORE_PROCESSING_REQUIRED)
+        }
+        Judged::Step(Step::Refused { reason, .. }) => {
+            if reason.is_wrong_guess() {
+                server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(logon.refuse(claim.as_ref(), &reason, status_of(reason), place).await)
+        }
+        Judged::Locked => {
+            server.statistics.password_errors.fetch_add(1, Ordering::Relaxed);
+            let status = NtStatus::ACCOUNT_LOCKED_OUT;
+            Err(logon.refuse(claim.as_ref(), &Refusal::LockedOut, status, place).await)
+        }
+        Judged::OutOfPatience => {
+            let reason = "too many attempts at the same time";
+            Err(logon.refuse(claim.as_ref(), &reason, NtStatus::LOGON_FAILURE, None).await)
+        }
+        Judged::Step(Step::Done(done)) => {
+            if binds {
+                let bound = bind(connection, negotiated, &session, &done, &preauth);
+                request.signer = Some(bound.inspect_err(|status| {
+                    if server.logon_log.has_room(connection.peer.ip(), server.now()) {
+                        logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
+                    }
+                })?);
+                SessionSetupResponse { session_flags: SessionFlags::NONE, security_buffer: &done.token }
+                    .encode(answer.body(), base);
+                return Ok(NtStatus::SUCCESS);
+            }
+            let flags = match finish(connection, negotiated, &session, &done, &preauth, &settings, &setup) {
+                Ok(flags) => flags,
+                Err(NotBegun { status, reason }) => {
+                    if server.logon_log.has_room(connection.peer.ip(), server.now()) {
+                        logon_refused(&connection.peer, claim.as_ref(), "NTLM", &reason);
+                    }
+                    if session.user().is_none() {
+                        end(connection, &session, EndReason::LogonFailed);
+                    }
+                    return Err(status);
+                }
+            };
+            if done.identity.kind == IdentityKind::Guest
+                && server.logon_log.has_room(connection.peer.ip(), server.now())
+            {
+                taken_as_guest(&connection.peer, claim.as_ref());
+            }
+            SessionSetupResponse { session_flags: flags, security_buffer: &done.token }
+                .encode(answer.body(), base);
+            // Who logged on as nobody may sign and seal, with keys that everybody knows, and may as well not.
+            let is_user = done.identity.kind == IdentityKind::User;
+            let channel = connection.channel(session.id()).filter(|_| is_user);
+            request.signer = channel.and_then(|channel| channel.signing);
+            Ok(NtStatus::SUCCESS)
+        }
+    }
+}
+
+/// Puts an interim answer into the logon's preauthentication hash.
+pub(crate) fn answered(request: &Request<'_>, message: &[u8], signer: Option<&SigningKey>) {
+    let Some(session) = &request.session else { return };
+    let mut logons = logons(request.connection);
+    let Some(logon) = logons.get_mut(&session.id()) else { return };
+    match signer {
+        // The hash is of what is on the wire.
+        Some(key) => {
+            let mut signed = message.to_vec();
+            if let Err(error) = key.sign(&mut signed) {
+                // The client's hash will be another, and the logon fails.
+                tracing::warn!(%error, "an answer is not in the preauthentication hash");
+            }
+            logon.preauth.update(&signed);
+        }
+        None => logon.preauth.update(message),
+    }
+}
+
+/// The session that a request binds to its connection, if it may (MS-SMB2 3.3.5.5, step 4).
+fn to_bind(request: &mut Request<'_>, negotiated: &Negotiated) -> Result<Arc<Session>, NtStatus> {
+    if let Some(channel) = request.connection.channel(request.header.session_id) {
+        check_signature(request, &channel)?;
+        return Err(NtStatus::REQUEST_NOT_ACCEPTED);
+    }
+    let found = session_elsewhere(request).ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let session = found.attached;
+    let established = session.established().ok_or(NtStatus::REQUEST_NOT_ACCEPTED)?;
+    if !request.header.is_signed() {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let is_users = session.user().is_some_and(|user| user.kind == IdentityKind::User);
+    let key = established.signing.as_ref().filter(|_| is_users).ok_or(NtStatus::NOT_SUPPORTED)?;
+    if request.signer.is_none() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    // In the order in which Windows looks. It lets a client have another GUID on another channel, which
+    // MS-SMB2 leaves to the server.
+    match (key.algorithm(), negotiated.signing) {
+        (SigningAlgorithm::AesGmac, SigningAlgorithm::AesGmac) => {}
+        (SigningAlgorithm::AesGmac, _) => return Err(REQUEST_OUT_OF_SEQUENCE),
+        (_, SigningAlgorithm::AesGmac) => return Err(NtStatus::NOT_SUPPORTED),
+        _ => {}
+    }
+    if negotiated.dialect < Dialect::SMB300 {
+        return Err(NtStatus::REQUEST_NOT_ACCEPTED);
+    }
+    if established.dialect != negotiated.dialect || established.cipher != negotiated.cipher {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    match found.state {
+        SessionState::InProgress => Err(NtStatus::REQUEST_NOT_ACCEPTED),
+        SessionState::Expired => Err(NtStatus::NETWORK_SESSION_EXPIRED),
+        SessionState::Valid => Ok(session),
+    }
+}
+
+/// Prepares the refusal of a request of a session that is over or is another connection's. Who shows that
+/// it holds the key gets it signed; nobody else does, lest there be two signatures with one nonce.
+pub(crate) fn sign_refusal(request: &mut Request<'_>) {
+    let channel = request.connection.channel_for_keys(request.header.session_id);
+    match channel.filter(|_| request.header.is_signed()) {
+        Some(channel) => request.signer = channel.verify(request.message),
+        None => drop(session_elsewhere(request)),
+    }
+}
+
+/// A session that the connection does not have, and its key if the request is signed with it.
+fn session_elsewhere(request: &mut Request<'_>) -> Option<SessionInfo<SmbShell>> {
+    let found = request.connection.server.registry.lock("bind").session(request.header.session_id)?;
+    if request.header.is_signed() {
+        request.signer = session_key(&found.attached, request.message);
+    }
+    Some(found)
+}
+
+/// Binds a session to the connection, its user having logged on here too (MS-SMB2 3.3.5.5.2,
+/// 3.3.5.5.3).
+fn bind(
+    connection: &Connection,
+    negotiated: &Negotiated,
+    session: &Arc<Session>,
+    logon: &auth::Logon,
+    preauth: &PreauthHash,
+) -> Result<Arc<SigningKey>, NtStatus> {
+    let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    if logon.identity.kind != IdentityKind::User || user.kind != IdentityKind::User {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    if !user.name.eq_ignore_ascii_case(&logon.identity.user) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let key = channel_signing_key(negotiated.dialect, &logon.session_key, preauth);
+    let key = SigningKey::new(negotiated.signing, &key).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+    let key = Arc::new(key);
+    connection.remember_session(Channel { session: Arc::clone(session), signing: Some(Arc::clone(&key)) });
+    let bound = connection.server.registry.lock("bind").bind_session(session.id(), connection.id);
+    if let Err(error) = bound {
+        connection.forget_session(session.id());
+        return Err(match error {
+            BindError::NotFound => NtStatus::USER_SESSION_DELETED,
+            BindError::LimitReached(limit) => crate::core::status::of_limit(limit),
+        });
+    }
+    tracing::info!(session = session.global_id().value(), conn = connection.id.0, "session bound");
+    connection.raise_standing(Standing::User);
+    Ok(key)
+}
+
+pub(super) fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
+    connection.logons.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A new session, with nobody logged on (MS-SMB2 3.3.5.5.1).
+fn create(connection: &Connection) -> Result<Arc<Session>, NtStatus> {
+    let server = &connection.server;
+    let attach = |id, global_id, shared: &Arc<_>| Arc::new(Session::new(id, global_id, Arc::clone(shared)));
+    let created = server.registry.lock("session_setup").create_session(connection.id, attach, server.now());
+    let (info, effects) = created.map_err(crate::core::status::of_limit)?;
+    server.apply(effects);
+    // It has a deadline.
+    server.timeouts_changed.notify_one();
+    let session = info.attached;
+    connection.remember_session(Channel { session: Arc::clone(&session), signing: None });
+    Ok(session)
+}
+
+/// A repeated logon must come from who holds the key (MS-SMB2 3.3.5.5, step 6).
+fn check_repeated(request: &mut Request<'_>, session: &Arc<Session>) -> Result<(), NtStatus> {
+    if request.sealed {
+        return Ok(());
+    }
+    let Some(established) = session.established() else {
+        // There is no key yet that it could be signed with.
+        return if request.header.is_signed() { Err(NtStatus::ACCESS_DENIED) } else { Ok(()) };
+    };
+    let channel = request.connection.channel(session.id()).ok_or(NtStatus::USER_SESSION_DELETED)?;
+    if request.header.is_signed() {
+        return check_signature(request, &channel);
+    }
+    // A client never seals a logon (3.2.4.1.8), but it has the key.
+    if established.must_sign || established.must_seal { Err(NtStatus::ACCESS_DENIED) } else { Ok(()) }
+}
+
+/// A logon on a channel is signed with the channel's key (MS-SMB2 3.3.5.2.4). Who has the session's key
+/// instead gets a refusal signed with that.
+fn check_signature(request: &mut Request<'_>, channel: &Channel) -> Result<(), NtStatus> {
+    if let Some(key) = channel.verify(request.message) {
+        request.signer = Some(key);
+        return Ok(());
+    }
+    request.signer = session_key(&channel.session, request.message);
+    Err(NtStatus::ACCESS_DENIED)
+}
+
+/// `Session.SigningKey`, if the message is signed with it.
+fn session_key(session: &Session, message: &[u8]) -> Option<Arc<SigningKey>> {
+    let key = session.established().and_then(|it| it.signing.as_ref())?;
+    key.verify(message).is_ok().then(|| Arc::clone(key))
+}
+
+/// Why no session comes of a successful exchange.
+struct NotBegun {
+    /// For the client.
+    status: NtStatus,
+    /// For the log.
+    reason: String,
+}
+
+impl From<NtStatus> for NotBegun {
+    fn from(status: NtStatus) -> Self {
+        Self { status, reason: status.to_string() }
+    }
+}
+
+/// What follows a successful exchange (MS-SMB2 3.3.5.5.3).
+fn finish(
+    connection: &Connection,
+    negotiated: &Negotiated,
+    session: &Arc<Session>,
+    logon: &auth::Logon,
+    preauth: &PreauthHash,
+    settings: &Arc<Settings>,
+    setup: &SessionSetupRequest<'_>,
+) -> Result<SessionFlags, NotBegun> {
+    let identity = &logon.identity;
+    let user = user_of(&connection.server, settings, identity)?;
+    // The keys stay those of the first logon. A user is not protected by those of nobody, which everybody has.
+    let keys_of = session.established().map(|it| it.kind);
+    if identity.kind == IdentityKind::User && keys_of.is_some_and(|kind| kind != IdentityKind::User) {
+        return Err(NtStatus::ACCESS_DENIED.into());
+    }
+    let mut flags = match identity.kind {
+        IdentityKind::User => SessionFlags::NONE,
+        IdentityKind::Guest => SessionFlags::IS_GUEST,
+        IdentityKind::Anonymous => SessionFlags::IS_NULL,
+    };
+    if session.established().is_none() {
+        // Who is there goes on, and an administrator can end the pause.
+        if connection.server.running.is_paused() && !user.administrator {
+            return Err(NtStatus::SHARING_PAUSED.into());
+        }
+        let established = establish(negotiated, identity.kind, &logon.session_key, preauth, settings, setup)?;
+        if established.must_seal {
+            flags |= SessionFlags::ENCRYPT_DATA;
+        }
+        let signing = established.signing.clone();
+        if !session.establish(established) {
+            return Err(NtStatus::INTERNAL_ERROR.into());
+        }
+        connection.remember_session(Channel { session: Arc::clone(session), signing });
+    } else if session.seals() {
+        flags |= SessionFlags::ENCRYPT_DATA;
+    }
+    let established = session.established().ok_or(NtStatus::INTERNAL_ERROR)?;
+    let administers = user.administrator || may_administer(settings, &user);
+    let facts = registry::Identity {
+        user: user.name.as_str().into(),
+        domain: identity.domain.as_str().into(),
+        flags: registry::SessionFlags {
+            anonymous: identity.kind == IdentityKind::Anonymous,
+            guest: identity.kind == IdentityKind::Guest,
+            encrypted: established.must_seal,
+            signed: established.must_sign,
+            administrator: administers,
+        },
+    };
+    let server = &connection.server;
+    let standing = facts.standing();
+    let mut registry = server.registry.lock("session_valid");
+    let mut effects =
+        registry.session_valid(session.id(), facts, None, server.now()).map_err(|error| match error {
+            EstablishError::NotFound => NtStatus::USER_SESSION_DELETED,
+            EstablishError::LimitReached(limit) => crate::core::status::of_limit(limit),
+        })?;
+    effects.merge(registry.replace_previous_session(session.id(), setup.previous_session_id, server.now()));
+    drop(registry);
+    server.act_for(session, user, settings);
+    tracing::info!(session = session.global_id().value(), "session valid");
+    server.apply(effects);
+    // Whoever is nobody in particular stays a stranger until a share takes guests.
+    connection.raise_standing(standing);
+    Ok(flags)
+}
+
+fn establish(
+    negotiated: &Negotiated,
+    kind: IdentityKind,
+    session_key: &[u8; 16],
+    preauth: &PreauthHash,
+    settings: &Settings,
+    setup: &SessionSetupRequest<'_>,
+) -> Result<Established, NtStatus> {
+    if kind != IdentityKind::User {
+        // There is no secret to derive keys from: what nobody has proved can be no protection.
+        let must_sign = settings.signing == Signing::Required;
+        if must_sign || settings.encryption == Encryption::Required {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+    }
+    if kind == IdentityKind::Guest {
+        return Ok(Established {
+            dialect: negotiated.dialect,
+            cipher: None,
+            signing: None,
+            sealing: None,
+            must_sign: false,
+            must_seal: false,
+            kind,
+        });
+    }
+    let failed = |_| NtStatus::INTERNAL_ERROR;
+    let keys = SessionKeys::derive(negotiated.dialect, session_key, preauth, negotiated.cipher);
+    let signing = SigningKey::new(negotiated.signing, &keys.signing).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+    let sealing = match (negotiated.cipher, &keys.server_to_client, &keys.client_to_server) {
+        (Some(cipher), Some(outgoing), Some(incoming)) => Some(SealingKeys {
+            outgoing: SealingKey::new(cipher, outgoing.as_bytes()).map_err(failed)?,
+            incoming: SealingKey::new(cipher, incoming.as_bytes()).map_err(failed)?,
+        }),
+        _ => None,
+    };
+    let is_user = kind == IdentityKind::User;
+    let must_seal = is_user && settings.encryption == Encryption::Required;
+    if must_seal && sealing.is_none() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    Ok(Established {
+        dialect: negotiated.dialect,
+        cipher: negotiated.cipher,
+        signing: Some(Arc::new(signing)),
+        sealing,
+        // `Connection.ShouldSign` is what NEGOTIATE said.
+        must_sign: is_user
+            && (settings.signing == Signing::Required
+                || (setup.security_mode | negotiated.client_security_mode)
+                    .contains(SecurityMode::SIGNING_REQUIRED)),
+        must_seal,
+        kind,
+    })
+}
+
+/// Whether a role lets the user administer the server, as [`Caller`](crate::admin::Caller) has it.
+fn may_administer(settings: &Settings, user: &User) -> bool {
+    user.kind == IdentityKind::User
+        && Roles::administers(&settings.roles, &user.name, || crate::core::identity::group_names(&user.name))
+}
+
+/// Whose permissions apply, and whether the user is an administrator.
+fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> Result<User, NotBegun> {
+    let is_user = identity.kind == IdentityKind::User;
+    let actor = if settings.unix_identities {
+        let account = if is_user { identity.user.as_str() } else { GUEST_ACCOUNT };
+        crate::core::identity::actor_of(account).ok_or_else(|| NotBegun {
+            status: NtStatus::LOGON_FAILURE,
+            reason: if is_user {
+                String::from("the user has no Unix account (see useradd, and unix_identities)")
+            } else {
+                format!("guests are the Unix user {account}, who does not exist")
+            },
+        })?
+    } else {
+        vfs::Actor::Process
+    };
+    let name = if identity.kind == IdentityKind::Anonymous { String::new() } else { identity.user.clone() };
+    Ok(server.user_with(settings, name, identity.kind, actor))
+}
+
+pub(super) fn end(connection: &Connection, session: &Session, reason: EndReason) {
+    let server = &connection.server;
+    let ended = server.registry.lock("session_failed").close_session(session.id(), reason, server.now());
+    if let Ok(effects) = ended {
+        server.apply(effects);
+    }
+}
+
+/// What the client hears (MS-SMB2 3.3.5.5.3: the error of the authentication). Whether it was the
+/// name or the password is not told.
+fn status_of(reason: Refusal) -> NtStatus {
+    match reason {
+        Refusal::AnonymousNotAllowed => NtStatus::ACCESS_DENIED,
+        Refusal::Disabled => NtStatus::ACCOUNT_DISABLED,
+        Refusal::LockedOut => NtStatus::ACCOUNT_LOCKED_OUT,
+        Refusal::Internal => NtStatus::INTERNAL_ERROR,
+        Refusal::Malformed | Refusal::OutOfOrder => NtStatus::INVALID_PARAMETER,
+        Refusal::BadBindings
+        | Refusal::BadMic
+        | Refusal::NoCommonMechanism
+        | Refusal::NoSuchUser
+        | Refusal::NotAGuest
+        | Refusal::NotNtlmV2
+        | Refusal::WrongPassword => NtStatus::LOGON_FAILURE,
+    }
+}
+
+/// STATUS_REQUEST_OUT_OF_SEQUENCE (MS-ERREF 2.3.1): what Windows says where only the signing algorithms
+/// do not fit together.
+const REQUEST_OUT_OF_SEQUENCE: NtStatus = NtStatus(0xc000_042a);

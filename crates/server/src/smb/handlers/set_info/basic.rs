@@ -1,0 +1,93 @@
+//! FileBasicInformation: MS-FSA 2.1.5.15.2.
+
+use vfs::{Kind, SetTimes};
+use wire::fscc::file_info::BasicInfo;
+use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
+
+use crate::core::files::times::TimeWish;
+use crate::core::open::{Open, OpenFile};
+use crate::core::security;
+use crate::core::status::of_vfs;
+
+/// Sets times and attributes.
+pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), NtStatus> {
+    if !open.access().contains(AccessMask::WRITE_ATTRIBUTES) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let wishes = [info.created, info.accessed, info.modified, info.changed].map(wish);
+    let [created, accessed, modified, changed] = wishes;
+    let (created, accessed, modified, changed) = (created?, accessed?, modified?, changed?);
+    // How they are before anything is changed is how they are frozen.
+    let stat = file.stat().map_err(|error| of_vfs(&error))?;
+    // A symlink to a directory is shown as one.
+    let is_directory = match stat.kind {
+        Kind::Symlink => stat.attributes.contains(FileAttributes::DIRECTORY),
+        _ => file.is_directory,
+    };
+    let attributes = attributes(info.attributes, is_directory)?;
+    if let Some(attributes) = attributes {
+        let _lock = file.handle.lock_security_record();
+        security::keeping(&*file.handle, || file.handle.set_attributes(attributes))
+            .map_err(|error| of_vfs(&error))?;
+    }
+    // Last: a change of the attributes may change times.
+    let times = SetTimes {
+        created: created.time(),
+        accessed: accessed.time(),
+        modified: modified.time(),
+        changed: changed.time(),
+    };
+    if times != SetTimes::default() {
+        file.handle.set_times(times).map_err(|error| of_vfs(&error))?;
+    }
+    if file.state().times.set(modified, changed, &stat) {
+        file.set_keeps_times();
+    }
+    Ok(())
+}
+
+/// What is asked of a time (MS-FSCC 2.4.7). CreationTime and LastAccessTime do not move by an open's doings,
+/// or not by what could be kept from it, so there is nothing to freeze.
+fn wish(time: FileTime) -> Result<TimeWish, NtStatus> {
+    match time.0.cast_signed() {
+        0 => Ok(TimeWish::Leave),
+        -1 => Ok(TimeWish::Freeze),
+        -2 => Ok(TimeWish::Thaw),
+        1.. => Ok(TimeWish::Set(time)),
+        _ => Err(NtStatus::INVALID_PARAMETER),
+    }
+}
+
+/// The attributes to set. 0 leaves them.
+fn attributes(wanted: FileAttributes, is_directory: bool) -> Result<Option<FileAttributes>, NtStatus> {
+    let wrong = if is_directory { FileAttributes::TEMPORARY } else { FileAttributes::DIRECTORY };
+    if wanted.intersects(wrong) {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    Ok((!wanted.is_none()).then_some(wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn special_times_set_nothing() {
+        for special in [0_i64, -1, -2] {
+            assert_eq!(wish(FileTime(special.cast_unsigned())).unwrap().time(), None, "{special}");
+        }
+        for wrong in [-3, i64::MIN] {
+            assert_eq!(wish(FileTime(wrong.cast_unsigned())), Err(NtStatus::INVALID_PARAMETER), "{wrong}");
+        }
+        assert_eq!(wish(FileTime::UNIX_EPOCH).unwrap().time(), Some(FileTime::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn attributes_fit_what_the_file_is() {
+        assert_eq!(attributes(FileAttributes::NONE, false), Ok(None));
+        assert_eq!(attributes(FileAttributes::DIRECTORY, true), Ok(Some(FileAttributes::DIRECTORY)));
+        assert_eq!(attributes(FileAttributes::DIRECTORY, false), Err(NtStatus::INVALID_PARAMETER));
+        assert_eq!(attributes(FileAttributes::TEMPORARY, true), Err(NtStatus::INVALID_PARAMETER));
+        assert_eq!(attributes(FileAttributes::HIDDEN, true), Ok(Some(FileAttributes::HIDDEN)));
+    }
+}

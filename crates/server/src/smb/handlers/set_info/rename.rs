@@ -1,0 +1,443 @@
+//! FileRenameInformation and FileLinkInformation: MS-FSA 2.1.5.15.11, 2.1.5.15.7.
+
+use std::sync::Arc;
+
+use registry::{Effects, FileKey, InTheWay, Readiness, Renamed};
+use vfs::{Opened, Parent, RelativePath};
+use wire::create_context::AaplServerCaps;
+use wire::fscc::named_info::RenameInfo;
+use wire::fscc::{SmbPath, StreamName};
+use wire::{AccessMask, LeaseState, NtStatus, ShareAccess};
+
+use crate::core::effects::{Moving, Replacing, SmbShell};
+use crate::core::limits;
+use crate::core::open::{Open, OpenFile};
+use crate::core::security::Subject;
+use crate::core::server::Server;
+use crate::core::status::of_vfs;
+use crate::smb::connection::Request;
+use crate::smb::handlers::create::{canonical, file_key, path_status, relative_path};
+use crate::smb::handlers::{actor, breaks, display_path, flush};
+
+use super::stream;
+use wire::fscc::notify::NotifyAction;
+use wire::msg::CompletionFilter;
+
+/// Renames a file or directory.
+pub(super) async fn rename(
+    request: &mut Request<'_>,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    data: &[u8],
+) -> Result<(), NtStatus> {
+    if !open.access().contains(AccessMask::DELETE) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let (name, replace) = wish(data)?;
+    let from = file.path();
+    if from.stream().is_some() {
+        return stream::rename(request, open, file, &name, replace).await;
+    }
+    let to = target(&name)?;
+    if from.is_root() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    clear_handles(request, open).await?;
+    if file.is_directory && !lets_opens_follow(open) {
+        clear_below(request, open, &from).await?;
+    }
+    let given = give_name(request, open, file, &to, replace, NameChange::Rename).await?;
+    let Given { from, real, moving } = given;
+    moved(request, open, file, &from, &real);
+    drop(moving);
+    match from.parent().filter(|left| Some(left) != real.parent().as_ref()) {
+        Some(left) => flush::remember(open, file, left).await,
+        None => Ok(()),
+    }
+}
+
+/// Gives a file a further name.
+pub(super) async fn link(
+    request: &mut Request<'_>,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    data: &[u8],
+) -> Result<(), NtStatus> {
+    let (name, replace) = wish(data)?;
+    let to = target(&name)?;
+    if file.is_directory {
+        return Err(NtStatus::FILE_IS_A_DIRECTORY);
+    }
+    if file.path().stream().is_some() {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    // The open itself needs no right for this, but the share must let names be made.
+    if !open.tree().maximal_access.contains(AccessMask::WRITE_DATA) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    // MS-FSA 2.1.5.15.6: what is to be deleted keeps nothing by another name.
+    if is_deleted(request, open) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let real = give_name(request, open, file, &to, replace, NameChange::Link).await?.real;
+    // A link changes the file by its other names, too, which is no local program's doing.
+    request.connection.server.watches.tended(open);
+    request.connection.server.changed(open, &real, NotifyAction::ADDED, name_change(file));
+    match real.parent() {
+        Some(directory) => flush::remember(open, file, directory).await,
+        None => Ok(()),
+    }
+}
+
+/// What a new name is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NameChange {
+    /// Instead of the name that the file was opened by.
+    Rename,
+    /// Beside it.
+    Link,
+}
+
+/// A name that a file has been given.
+struct Given {
+    /// Where it was.
+    from: RelativePath,
+    /// Where it is by its new name.
+    real: RelativePath,
+    /// Keeps others from opening it by the old name until they can find that it has the new one.
+    moving: Option<Moving>,
+}
+
+/// Clears the way for the new name and gives it to the file: in the directory that was found and checked, and
+/// replacing no other file than the one that was.
+async fn give_name(
+    request: &mut Request<'_>,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    to: &RelativePath,
+    replace: bool,
+    change: NameChange,
+) -> Result<Given, NtStatus> {
+    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
+    let actor = actor(request)?;
+    let mut last = NtStatus::SHARING_VIOLATION;
+    for _ in 0..limits::MAX_NAME_ATTEMPTS {
+        let parent = backend.parent(&actor, to).map_err(|error| of_vfs(&error))?;
+        if change == NameChange::Rename {
+            clear_parent(request, &parent).await?;
+        }
+        let existing = clear_target(request, open, file, &parent, replace).await?;
+        let server = &request.connection.server;
+        // Somebody may have asked for it since.
+        if change == NameChange::Link && is_deleted(request, open) {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        check_name(request, &*backend, &parent, file.is_directory)?;
+        let replacing = match &existing {
+            Some(Existing { opened, key: Some(key) }) => {
+                let path = RelativePath::new(opened.path.clone()).map_err(|error| of_vfs(&error))?;
+                // One that stays open, or was opened since, is in the way.
+                let replacing = Replacing::begin(server, open.tree(), *key, &path);
+                Some(replacing.ok_or(NtStatus::ACCESS_DENIED)?)
+            }
+            _ => None,
+        };
+        // Waiting gave others time to move it.
+        let from = file.path();
+        let begun = match change {
+            NameChange::Rename => Moving::begin(server, open, &from, lets_opens_follow(open)).map(Some),
+            NameChange::Link => Ok(None),
+        };
+        let moving = match begun {
+            Ok(moving) => moving,
+            Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
+            Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
+            // Somebody caches a handle again since the others have given theirs up.
+            Err(InTheWay::CachedHandle) => {
+                drop(replacing);
+                clear_handles(request, open).await?;
+                continue;
+            }
+        };
+        let replaced = existing.as_ref().map(|existing| &*existing.opened.handle);
+        let done = match change {
+            NameChange::Rename => backend.rename_in(&actor, &*file.handle, &from, &parent, replaced),
+            NameChange::Link => backend.link_in(&actor, &*file.handle, &parent, replaced),
+        };
+        drop(replacing);
+        match done {
+            Ok(real) => {
+                let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
+                return Ok(Given { from, real, moving });
+            }
+            // Another has the name by now than when it was looked at.
+            Err(error @ (vfs::Error::Exists | vfs::Error::Replaced)) if replace => last = of_vfs(&error),
+            Err(error) => return Err(of_vfs(&error)),
+        }
+    }
+    Err(last)
+}
+
+/// Whether its client expects of a rename what POSIX says of it: macOS keeps files open that it renames, and those below
+/// a directory that it renames. What is open goes on by the new name, as it does on Samba, which asks nobody for caches.
+fn lets_opens_follow(open: &Open) -> bool {
+    open.tree().apple() != AaplServerCaps::NONE
+}
+
+/// Whether the name that the file was opened by is to be deleted.
+fn is_deleted(request: &Request<'_>, open: &Open) -> bool {
+    request.connection.server.registry.lock("link").is_open_deleted(open.file_id())
+}
+
+/// The new name, and whether it may replace what has it.
+fn wish(data: &[u8]) -> Result<(String, bool), NtStatus> {
+    let info = RenameInfo::decode(data).map_err(|_| NtStatus::INFO_LENGTH_MISMATCH)?;
+    // MS-FSCC 2.4.42.2: over the network there is no directory to start from.
+    if info.root_directory != 0 {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    let name = info.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    Ok((name, info.replace_if_exists))
+}
+
+/// The new name of a file: from the share's root, as CREATE has it, without a stream.
+fn target(name: &str) -> Result<RelativePath, NtStatus> {
+    if name.starts_with(':') {
+        return Err(NtStatus::NOT_SUPPORTED);
+    }
+    // Unlike CREATE's, these are found with a separator before them, from Samba's client for one.
+    let name = canonical(name.trim_start_matches('\\'))?;
+    let path = SmbPath::parse(&name).map_err(path_status)?;
+    if path.is_root() {
+        return Err(NtStatus::INVALID_PARAMETER);
+    }
+    if path.stream() != StreamName::None {
+        return Err(NtStatus::OBJECT_NAME_INVALID);
+    }
+    relative_path(path)
+}
+
+/// Waits until those who cache handles of the file that is renamed have given them up.
+pub(super) async fn clear_handles(request: &mut Request<'_>, open: &Open) -> Result<(), NtStatus> {
+    let id = open.file_id();
+    breaks::wait(request, |registry, key, now| {
+        registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
+    })
+    .await
+}
+
+/// Lets those who only cache handles below a directory close them, one after the other (MS-FSA 2.1.4.2). Any that
+/// stays is in the way, and so is what is opened meanwhile: nobody is asked to give that up.
+async fn clear_below(
+    request: &mut Request<'_>,
+    open: &Open,
+    directory: &RelativePath,
+) -> Result<(), NtStatus> {
+    let (share, root) = (open.tree().share.settings.name.clone(), open.tree().root());
+    let directory = display_path(directory);
+    let below = |request: &Request<'_>, limit| {
+        request.connection.server.registry.lock("rename").opens_below(&share, root, &directory, limit)
+    };
+    let found = below(request, OPENS_BELOW);
+    for id in &found {
+        let cached = request.connection.server.registry.lock("rename").caching_of_file(*id);
+        match cached {
+            None => continue,
+            Some(held) if !held.contains(LeaseState::HANDLE) => return Err(NtStatus::ACCESS_DENIED),
+            Some(_) => {}
+        }
+        breaks::wait(request, |registry, key, now| {
+            let target = registry.open(*id).and_then(|info| info.target.file());
+            Ok(match target {
+                Some(file) => registry.break_handle_caching_of(file, key, now),
+                None => (Readiness::Ready, Effects::none()),
+            })
+        })
+        .await?;
+        if request.connection.server.registry.lock("rename").open(*id).is_some() {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+    }
+    match below(request, 1).is_empty() {
+        true => Ok(()),
+        false => Err(NtStatus::ACCESS_DENIED),
+    }
+}
+
+/// The directory that the name goes to is opened for the time of the rename, to add to it (FILE_ADD_FILE) and
+/// shared for reading and writing: who may delete it, or does not share it for writing, is in the way.
+pub(super) async fn clear_parent(request: &mut Request<'_>, parent: &Parent) -> Result<(), NtStatus> {
+    let key = file_key(&parent.stat, None);
+    let share = ShareAccess::READ | ShareAccess::WRITE;
+    let server = &request.connection.server;
+    if server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share).is_none() {
+        return Ok(());
+    }
+    breaks::wait(request, |registry, request, now| Ok(registry.break_handle_caching_of(key, request, now)))
+        .await?;
+    match server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share) {
+        Some(_) => Err(NtStatus::SHARING_VIOLATION),
+        None => Ok(()),
+    }
+}
+
+/// What has the new name and is to be replaced.
+struct Existing {
+    opened: Opened,
+    /// The file whose opens are in the way; none for the file itself that gets the name.
+    key: Option<FileKey>,
+}
+
+/// Lets those who only cache handles of the file that is to be replaced close them; what is to be replaced.
+async fn clear_target(
+    request: &mut Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    parent: &Parent,
+    replace: bool,
+) -> Result<Option<Existing>, NtStatus> {
+    let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
+    let opened = match backend.open_in(&actor(request)?, &*parent.handle, &parent.path, false) {
+        Err(vfs::Error::NotFound) => return Ok(None),
+        opened => opened.map_err(|error| of_vfs(&error))?,
+    };
+    let own = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    if opened.stat.is_same_file(&own) {
+        return Ok(replace.then_some(Existing { opened, key: None }));
+    }
+    if !replace {
+        return Err(NtStatus::OBJECT_NAME_COLLISION);
+    }
+    if opened.stat.is_directory() {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let key = file_key(&opened.stat, None);
+    breaks::wait(request, |registry, request, now| Ok(registry.break_handle_caching_of(key, request, now)))
+        .await?;
+    Ok(Some(Existing { opened, key: Some(key) }))
+}
+
+/// What the directory's security descriptor says to the new name.
+fn check_name(
+    request: &Request<'_>,
+    backend: &dyn vfs::Backend,
+    parent: &Parent,
+    is_directory: bool,
+) -> Result<(), NtStatus> {
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let checked = Subject::of(&user, backend).may_create(parent, is_directory);
+    checked.map(drop).map_err(|error| of_vfs(&error))
+}
+
+fn name_change(file: &OpenFile) -> CompletionFilter {
+    if file.is_directory { CompletionFilter::DIR_NAME } else { CompletionFilter::FILE_NAME }
+}
+
+/// The opens that a rename has moved, with those that one hold of the lock had no time for.
+fn all_renamed(server: &Server, first: Renamed<SmbShell>) -> Vec<Arc<Open>> {
+    let Renamed { mut opens, mut rest } = first;
+    while let Some(rename) = rest {
+        let next = server.registry.lock("rename").rename_on(rename);
+        opens.extend(next.opens);
+        rest = next.rest;
+    }
+    opens
+}
+
+/// Lets every open that the rename has moved know where it is now.
+fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePath, to: &RelativePath) {
+    let (old, new) = (display_path(from), display_path(to));
+    let (share, root) = (&open.tree().share.settings.name, open.tree().root());
+    let server = &request.connection.server;
+    // An administrator may have ended the open meanwhile; others know the file by the old name all the same.
+    let key = file.handle.stat().map(|stat| file_key(&stat, None));
+    let of_streams = key.as_ref().ok().copied();
+    let itself = {
+        let mut registry = server.registry.lock("rename");
+        let renamed = registry.rename(open.file_id(), &new);
+        renamed.or_else(|_| key.map(|key| registry.rename_by_path(key, share, root, &old, &new)))
+    };
+    let renamed = itself.map(|first| all_renamed(server, first)).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot tell other opens of a renamed file; they know it by its old name");
+        Vec::new()
+    });
+    let mut below = of_streams.map_or_else(Vec::new, |key| {
+        let first = server.registry.lock("rename").rename_streams(key, share, root, &old, &new);
+        all_renamed(server, first)
+    });
+    if file.is_directory {
+        let first = server.registry.lock("rename").rename_below(share, root, &old, &new);
+        below.extend(all_renamed(server, first));
+    }
+    let what = name_change(file);
+    if from.parent() == to.parent() {
+        server.changed(open, from, NotifyAction::RENAMED_OLD_NAME, what);
+        server.changed(open, to, NotifyAction::RENAMED_NEW_NAME, what);
+    } else {
+        server.changed(open, from, NotifyAction::REMOVED, what);
+        server.changed(open, to, NotifyAction::ADDED, what);
+    }
+    if file.is_directory {
+        server.watches.renamed(open.tree(), from, to);
+    }
+    file.moved(to.clone());
+    file.state().renamed = true;
+    for other in renamed.iter().filter_map(|other| other.file()) {
+        other.moved(to.clone());
+    }
+    for other in below.iter().filter_map(|other| other.file()) {
+        if let Some(path) = rebased(&other.path(), from, to) {
+            other.moved(path);
+        }
+    }
+}
+
+/// The path that `path`, which is `from` or below it, has when `from` is `to`; none of another.
+fn rebased(path: &RelativePath, from: &RelativePath, to: &RelativePath) -> Option<RelativePath> {
+    let rest = path.as_str().strip_prefix(from.as_str())?;
+    if !rest.is_empty() && !rest.starts_with('/') {
+        return None;
+    }
+    let moved = RelativePath::new(format!("{}{rest}", to.as_str())).ok()?;
+    match path.stream() {
+        Some(stream) => moved.with_stream(stream).ok(),
+        None => Some(moved),
+    }
+}
+
+/// Opens below a directory that are asked to give up what they cache before it is renamed: few enough for one hold of
+/// the registry's lock. More are in the way.
+const OPENS_BELOW: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_names_from_the_root() {
+        assert_eq!(target(r"a\b c.txt").unwrap().as_str(), "a/b c.txt");
+        assert_eq!(target(r"dir\").unwrap().as_str(), "dir");
+        assert_eq!(target(r"\dir\a").unwrap().as_str(), "dir/a");
+        assert_eq!(target(r"\\dir\\a").unwrap().as_str(), "dir/a");
+        assert_eq!(target(r"a\..\b").unwrap().as_str(), "b");
+        for (name, status) in [
+            ("", NtStatus::INVALID_PARAMETER),
+            (r"..\b", NtStatus::OBJECT_PATH_SYNTAX_BAD),
+            ("a*", NtStatus::OBJECT_NAME_INVALID),
+            ("a:stream", NtStatus::OBJECT_NAME_INVALID),
+            (":stream", NtStatus::NOT_SUPPORTED),
+        ] {
+            assert_eq!(target(name), Err(status), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_below_moves_along() {
+        let path = |text: &str| RelativePath::new(text).unwrap();
+        let moved = rebased(&path("a/b/c").with_stream("s").unwrap(), &path("a/b"), &path("x")).unwrap();
+        assert_eq!((moved.as_str(), moved.stream()), ("x/c", Some("s")));
+        assert_eq!(rebased(&path("z/c"), &path("a/b"), &path("x")), None);
+        // One that has moved already.
+        assert_eq!(rebased(&path("ab/c"), &path("a"), &path("ab")), None);
+    }
+}

@@ -1,0 +1,46 @@
+//! SMB2_0_INFO_SECURITY: MS-SMB2 3.3.5.21.3, MS-FSA 2.1.5.17.
+
+use wire::NtStatus;
+use wire::create_context::AaplServerCaps;
+use wire::msg::AdditionalInformation;
+
+use crate::core::open::{Open, OpenFile};
+use crate::core::security;
+use crate::core::status::of_vfs;
+use crate::smb::connection::Request;
+
+/// Replaces the parts of a file's security descriptor that `which` names.
+pub(super) fn set(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    which: AdditionalInformation,
+    data: &[u8],
+) -> Result<(), NtStatus> {
+    if !open.access().contains(security::needed(which, true)) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let mut which = which;
+    let mut new = security::decode(which, data)?;
+    let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    // The parts that are not named stay as somebody else may be setting them.
+    let _lock = file.handle.lock_security_record();
+    security::check_owner(&user.token, which, &new)?;
+    if open.tree().apple().contains(AaplServerCaps::NFS_ACE)
+        && which.contains(AdditionalInformation::DACL)
+        && let Some(dacl) = &mut new.dacl
+        && let Some(mode) = security::nfs::take(dacl)
+    {
+        // Where that was all of it, the list stays as it is.
+        if dacl.aces.is_empty() {
+            which = which.without(AdditionalInformation::DACL);
+        }
+        let set = security::keeping(&*file.handle, || file.handle.set_permissions(mode));
+        set.map_err(|error| of_vfs(&error))?;
+        if which.is_none() {
+            return Ok(());
+        }
+    }
+    let machine = request.connection.server.machine();
+    security::replace(machine, &user.token, &*file.handle, which, &new)
+}

@@ -1,0 +1,116 @@
+//! FileRenameInformation of a named stream: MS-FSA 2.1.5.15.11.1.
+
+use std::sync::Arc;
+
+use vfs::{Parent, RelativePath};
+use wire::NtStatus;
+use wire::fscc::StreamName;
+use wire::fscc::name::parse_stream;
+use wire::fscc::notify::NotifyAction;
+use wire::msg::CompletionFilter;
+
+use super::rename::{clear_handles, clear_parent};
+use crate::core::effects::Replacing;
+use crate::core::open::{Open, OpenFile};
+use crate::core::status::of_vfs;
+use crate::smb::connection::Request;
+use crate::smb::handlers::create::{file_key, path_status};
+use crate::smb::handlers::{actor, display_path};
+
+/// Gives a stream another name on its file, or makes it the file's data.
+pub(super) async fn rename(
+    request: &mut Request<'_>,
+    open: &Arc<Open>,
+    file: &OpenFile,
+    name: &str,
+    replace: bool,
+) -> Result<(), NtStatus> {
+    let Some(to) = name.strip_prefix(':') else {
+        return Err(refuse_full_name(request, open, name).await);
+    };
+    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
+    clear_handles(request, open).await?;
+    let from = file.path();
+    let to = match parse_stream(to).map_err(path_status)? {
+        StreamName::Named(name) => {
+            from.without_stream().with_stream(name).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?
+        }
+        StreamName::Data => from.without_stream(),
+        StreamName::None | StreamName::Index => return Err(NtStatus::INVALID_PARAMETER),
+    };
+    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    let (own, key) = (file_key(&stat, from.stream()), file_key(&stat, to.stream()));
+    let actor = actor(request)?;
+    // The file that is open, whatever has its name by now.
+    let parent = Parent::of(Arc::clone(&file.handle), to.clone()).map_err(|error| of_vfs(&error))?;
+    let mut existing = None;
+    let mut replacing = None;
+    if own != key {
+        let registry = request.connection.server.registry.lock("rename_stream");
+        let opens = registry.file_summary(own).map_or(0, |it| it.opens);
+        if opens > registry.limits().opens_of_renamed_stream {
+            return Err(NtStatus::INSUFFICIENT_RESOURCES);
+        }
+        drop(registry);
+        let found = match to.stream() {
+            Some(_) => backend.open_in(&actor, &*file.handle, &to, true),
+            None => backend.file_of(&actor, &*file.handle),
+        };
+        match found {
+            Ok(_) if !replace => return Err(NtStatus::OBJECT_NAME_COLLISION),
+            // Only what holds nothing and nobody uses gives way.
+            Ok(found) => {
+                replacing = Replacing::begin(&request.connection.server, open.tree(), key, &to);
+                if found.stat.is_directory() || found.stat.size > 0 || replacing.is_none() {
+                    return Err(NtStatus::INVALID_PARAMETER);
+                }
+                existing = Some(found);
+            }
+            Err(vfs::Error::NotFound) => {}
+            Err(error) => return Err(of_vfs(&error)),
+        }
+    }
+    let replaced = existing.as_ref().map(|existing| &*existing.handle);
+    backend.rename_in(&actor, &*file.handle, &from, &parent, replaced).map_err(|error| of_vfs(&error))?;
+    moved(request, open, file, key, &from, &to);
+    drop(replacing);
+    Ok(())
+}
+
+/// A stream cannot leave its file. Who has the directory open in a way that excludes a rename hears of that
+/// first.
+async fn refuse_full_name(request: &mut Request<'_>, open: &Open, name: &str) -> NtStatus {
+    let path = name.split(':').next().unwrap_or_default().trim_matches('\\').replace('\\', "/");
+    let Ok(path) = RelativePath::new(path) else { return NtStatus::OBJECT_NAME_INVALID };
+    let (Some(backend), Ok(actor)) = (open.tree().backend(), actor(request)) else {
+        return NtStatus::INVALID_PARAMETER;
+    };
+    // What cannot be seen is in nobody's way.
+    let Ok(parent) = backend.parent(&actor, &path) else { return NtStatus::INVALID_PARAMETER };
+    match clear_parent(request, &parent).await {
+        Err(status) => status,
+        Ok(()) => NtStatus::INVALID_PARAMETER,
+    }
+}
+
+/// Lets every open of the stream know what it is called now.
+fn moved(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    key: registry::FileKey,
+    from: &RelativePath,
+    to: &RelativePath,
+) {
+    let server = &request.connection.server;
+    let renamed = server.registry.lock("rename_stream").rename_stream(open.file_id(), key, &display_path(to));
+    let what = CompletionFilter::STREAM_NAME;
+    server.changed(open, from, NotifyAction::REMOVED_STREAM, what);
+    if to.stream().is_some() {
+        server.changed(open, to, NotifyAction::ADDED_STREAM, what);
+    }
+    file.state().path = to.clone();
+    for other in renamed.unwrap_or_default().iter().filter_map(|other| other.file()) {
+        other.state().path = to.clone();
+    }
+}

@@ -1,0 +1,123 @@
+//! TREE_CONNECT: MS-SMB2 3.3.5.7.
+
+use std::sync::Arc;
+
+use auth::IdentityKind;
+use registry::{FileKey, Standing};
+use wire::msg::{ShareCapabilities, ShareFlags, ShareType, TreeConnectRequest, TreeConnectResponse};
+use wire::{Dialect, NtStatus};
+
+use super::malformed;
+use crate::core::config::{Caching, ShareSettings};
+use crate::core::server::Server;
+use crate::core::session::Session;
+use crate::core::tree::{Share, ShareContent, Tree};
+use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+
+/// Handles TREE_CONNECT.
+pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    let server = &request.connection.server;
+    let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
+    let asked = TreeConnectRequest::decode(request.message).map_err(malformed)?;
+    let path = asked.path.to_string().map_err(malformed)?;
+    let name = share_name(&path).ok_or(NtStatus::INVALID_PARAMETER)?;
+    let session = Arc::clone(request.session()?);
+    let (share, tree) = connect(server, &session, name).await?;
+    session.remember_tree(Arc::clone(&tree));
+    // Anonymous callers and guests get no further than this to a share that does not take them.
+    if matches!(share.content, ShareContent::Disk(_)) {
+        request.connection.raise_standing(Standing::Guest);
+    }
+    request.chain.tree_id = tree.id();
+    request.header.tree = wire::TreeOrAsync::Tree { process_id: 0, tree_id: tree.id() };
+
+    let share_type = match share.content {
+        ShareContent::Disk(_) => ShareType::DISK,
+        ShareContent::Pipes => ShareType::PIPE,
+    };
+    let mut flags = caching(&share.settings);
+    if share.settings.encrypt && negotiated.dialect >= Dialect::SMB300 {
+        flags |= ShareFlags::ENCRYPT_DATA;
+    }
+    if share.settings.access_based_enum {
+        flags |= ShareFlags::ACCESS_BASED_DIRECTORY_ENUM;
+    }
+    let base = answer.base();
+    TreeConnectResponse {
+        share_type,
+        share_flags: flags,
+        capabilities: ShareCapabilities::NONE,
+        maximal_access: tree.maximal_access,
+    }
+    .encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}
+
+/// Connects a session to the share of this name, as it is served now, and to the directory that it has now. One whose
+/// directory is not there is answered as one that is not there itself, as Windows and Samba do.
+async fn connect(
+    server: &Server,
+    session: &Session,
+    name: &str,
+) -> Result<(Arc<Share>, Arc<Tree>), NtStatus> {
+    let established = session.established().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+    for _ in 0..LOOKS {
+        let share = server.share(name).ok_or(NtStatus::BAD_NETWORK_NAME)?;
+        // 3.3.5.7: a share that must be sealed, and a client that cannot. Nobody's key is everybody's.
+        let can_seal = established.sealing.is_some() && user.kind == IdentityKind::User;
+        if share.settings.encrypt && !can_seal {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        let maximal_access = share.access_of(&user).ok_or(NtStatus::ACCESS_DENIED)?;
+        let files = match share.directory() {
+            Some(directory) => Some(directory.connect().await.ok_or(NtStatus::BAD_NETWORK_NAME)?),
+            None => None,
+        };
+        let root = files.as_ref().map_or(FileKey::default(), |files| files.root());
+        let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), files, maximal_access));
+        let ShareSettings { name, encrypt, .. } = &share.settings;
+        let connected = server.while_served(&share, || {
+            let mut registry = server.registry.lock("tree_connect");
+            registry.tree_connect(session.id(), name, *encrypt, root, attach, server.now())
+        });
+        if let Some(connected) = connected {
+            let tree = connected.map_err(crate::core::status::of_tree_refusal)?.attached;
+            return Ok((share, tree));
+        }
+    }
+    Err(NtStatus::BAD_NETWORK_NAME)
+}
+
+/// The share in `\\server\share`; which name the client uses for the server does not matter.
+fn share_name(path: &str) -> Option<&str> {
+    let (server, share) = path.strip_prefix("\\\\")?.split_once('\\')?;
+    (!server.is_empty() && !share.is_empty() && !share.contains('\\')).then_some(share)
+}
+
+/// How often a share is looked up again whose settings change meanwhile.
+const LOOKS: u32 = 8;
+
+/// The caching policy for clients that are offline (MS-SMB2 2.2.10).
+fn caching(settings: &ShareSettings) -> ShareFlags {
+    match settings.caching {
+        Caching::Manual => ShareFlags::NONE,
+        Caching::Documents => ShareFlags::AUTO_CACHING,
+        Caching::Programs => ShareFlags::VDO_CACHING,
+        Caching::None => ShareFlags::NO_CACHING,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_shares() {
+        assert_eq!(share_name("\\\\server\\data"), Some("data"));
+        assert_eq!(share_name("\\\\::1\\IPC$"), Some("IPC$"));
+        for bad in ["", "data", "\\data", "\\\\data", "\\\\server\\", "\\\\\\data", "\\\\a\\b\\c"] {
+            assert_eq!(share_name(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! TREE_DISCONNECT: MS-SMB2 3.3.5.8.
+
+use wire::NtStatus;
+use wire::msg::{TreeDisconnectRequest, TreeDisconnectResponse};
+
+use super::malformed;
+use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+
+/// Handles TREE_DISCONNECT.
+pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+    TreeDisconnectRequest::decode(request.message).map_err(malformed)?;
+    let server = &request.connection.server;
+    let (session, tree) = (request.session()?, request.tree()?.id());
+    let ended = server.registry.lock("tree_disconnect").tree_disconnect(session.id(), tree, server.now());
+    session.forget_tree(tree);
+    server.apply(ended.map_err(|_| NtStatus::NETWORK_NAME_DELETED)?);
+    // Nothing of the share is held when this is answered, if nobody else is connected: its disk can be unmounted.
+    request.tree = None;
+    let base = answer.base();
+    TreeDisconnectResponse.encode(answer.body(), base);
+    Ok(NtStatus::SUCCESS)
+}
