@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. In JSON it is a string as "2026-03-01T09:30:00.250Z":
@@ -24,23 +26,37 @@ impl Timestamp {
 
     /// Reads RFC 3339; a fraction beyond milliseconds is cut off.
     pub fn parse(text: &str) -> Option<Self> {
-        let (date, rest) = text.split_at_checked(10)?;
-        let rest = rest.strip_prefix(['T', 't', ' '])?;
-        let (clock, rest) = rest.split_at_checked(8)?;
-        let [year, month, day] = numbers(date, '-')?;
-        let [hour, minute, second] = numbers(clock, ':')?;
-        let in_range = (1..=12).contains(&month)
-            && (1..=days_of_month(year, month)).contains(&day)
-            && hour < 24
-            && minute < 60
-            && second <= 60;
-        if !in_range {
+        // jiff reads more of ISO 8601 than RFC 3339 has.
+        let shape = text.replace(|c: char| c.is_ascii_digit(), "0");
+        let (clock, rest) = shape.split_at_checked(CLOCK)?;
+        let zone = match rest.strip_prefix('.') {
+            Some(fraction) if !fraction.starts_with('0') => return None,
+            Some(fraction) => fraction.trim_start_matches('0'),
+            None => rest,
+        };
+        let is_clock = matches!(clock, "0000-00-00T00:00:00" | "0000-00-00t00:00:00" | "0000-00-00 00:00:00");
+        if !is_clock || !matches!(zone, "Z" | "z" | "+00:00" | "-00:00") {
             return None;
         }
-        let (milliseconds, zone) = fraction(rest)?;
-        let seconds = days_from_civil(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
-        Some(Self((seconds - offset_seconds(zone)?) * 1000 + milliseconds))
+        let (clock, zone) = text.split_at_checked(text.len().checked_sub(zone.len())?)?;
+        let clock: DateTime = clock.get(..clock.len().min(CLOCK_MILLISECONDS))?.parse().ok()?;
+        let milliseconds = i64::try_from(clock.duration_since(EPOCH).as_millis()).ok()?;
+        Some(Self(milliseconds.checked_sub(offset_milliseconds(zone)?)?))
     }
+}
+
+/// Bytes of `2026-03-01T09:30:00`, and of the same with milliseconds.
+const CLOCK: usize = 19;
+const CLOCK_MILLISECONDS: usize = 23;
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// The offset from UTC of `Z`, or of a text like `+02:00`.
+fn offset_milliseconds(zone: &str) -> Option<i64> {
+    let Some((hours, minutes)) = zone.split_once(':') else { return Some(0) };
+    let (hours, minutes): (i64, i64) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let minutes = if zone.starts_with('-') { -minutes } else { minutes };
+    (hours.abs() < 24 && minutes.abs() < 60).then_some((hours * 60 + minutes) * 60_000)
 }
 
 impl From<SystemTime> for Timestamp {
@@ -56,17 +72,8 @@ impl From<SystemTime> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let total = self.0.clamp(YEAR_0_MILLISECONDS, YEAR_9999_MILLISECONDS);
-        let (days, of_day) = (total.div_euclid(86_400_000), total.rem_euclid(86_400_000));
-        let (year, month, day) = civil_from_days(days);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
-            of_day / 3_600_000,
-            of_day / 60_000 % 60,
-            of_day / 1000 % 60,
-            of_day % 1000
-        )
+        let milliseconds = self.0.clamp(YEAR_0_MILLISECONDS, YEAR_9999_MILLISECONDS);
+        write!(f, "{:.3}Z", EPOCH.saturating_add(SignedDuration::from_millis(milliseconds)))
     }
 }
 
@@ -86,72 +93,6 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 const YEAR_0_MILLISECONDS: i64 = -62_167_219_200_000;
 const YEAR_9999_MILLISECONDS: i64 = 253_402_300_799_999;
-
-fn numbers(text: &str, separator: char) -> Option<[i64; 3]> {
-    let mut parts = text.split(separator);
-    let mut next = || digits(parts.next()?);
-    let all = [next()?, next()?, next()?];
-    parts.next().is_none().then_some(all)
-}
-
-fn digits(text: &str) -> Option<i64> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
-}
-
-fn fraction(text: &str) -> Option<(i64, &str)> {
-    let Some(text) = text.strip_prefix('.') else { return Some((0, text)) };
-    let length = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits_text, zone) = text.split_at_checked(length).filter(|_| length > 0)?;
-    let padded: String = digits_text.chars().chain("00".chars()).take(3).collect();
-    Some((digits(&padded)?, zone))
-}
-
-fn offset_seconds(zone: &str) -> Option<i64> {
-    if zone.eq_ignore_ascii_case("z") {
-        return Some(0);
-    }
-    let (sign, rest) = match (zone.strip_prefix('+'), zone.strip_prefix('-')) {
-        (Some(rest), _) => (1, rest),
-        (_, Some(rest)) => (-1, rest),
-        _ => return None,
-    };
-    let (hours, minutes) = rest.split_once(':')?;
-    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
-    // Only what is in range is multiplied: the fields come in any length.
-    (hours < 24 && minutes < 60).then(|| sign * (hours * 3600 + minutes * 60))
-}
-
-fn days_of_month(year: i64, month: i64) -> i64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 => 28 + i64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since the Unix epoch of a date of the proleptic Gregorian calendar. Years start in March,
-/// so that the leap day is a year's last.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
-}
-
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
-}
 
 #[cfg(test)]
 mod tests {
@@ -200,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rfc_3339_cannot_hold_is_clamped() {
+    fn times_outside_rfc_3339_are_clamped() {
         assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
         assert_eq!(Timestamp(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
     }

@@ -17,7 +17,6 @@ mod output;
 mod programs;
 mod prompt;
 mod setup;
-mod utmp;
 mod watch;
 mod wmi;
 

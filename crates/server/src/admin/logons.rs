@@ -1,10 +1,19 @@
 //! Who is logged on at the machine itself (MS-WKST 3.2.4.3).
 
+use std::io;
+
 use super::{Caller, Error, Right, check};
 use crate::core::logons::{Logon, current};
 
-/// The logons, in the order the system has them.
+/// The logons at the machine itself; none on a machine that keeps no records of them.
 pub(crate) fn logons(caller: &Caller) -> Result<Vec<Logon>, Error> {
     check(caller, Right::ReadUsers)?;
-    Ok(current())
+    match current() {
+        Ok(logons) => Ok(logons),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => {
+            tracing::warn!(%error, "the records of logons at this machine cannot be read");
+            Err(Error::Internal)
+        }
+    }
 }

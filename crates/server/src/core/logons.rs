@@ -1,11 +1,13 @@
-//! Who is logged on at the machine itself: what `who` shows (MS-WKST 3.2.4.3).
+//! The users logged on at the machine itself, as `who` lists them (MS-WKST 3.2.4.3).
 //!
-//! Both sources are read without anybody's library: `utmp`, and, on systems that have given it up,
-//! what systemd-logind notes of each session. Where there is neither, nobody is.
+//! The records are `utmp` or, on systems without it, systemd-logind's files of its sessions.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// One logon.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,19 +20,28 @@ pub struct Logon {
     pub from: String,
     /// Milliseconds since 1970.
     pub since_ms: Option<i64>,
-    /// The process that stands for it.
-    process: Option<u32>,
+    /// The login process, where the record has one.
+    process: Option<Pid>,
 }
 
-/// The logons that the system knows of, in the order it has them.
-pub(crate) fn current() -> Vec<Logon> {
-    let mut logons = match beginning_of(Path::new("/run/utmp"), UTMP_BYTES_MAX) {
-        Some(bytes) => read_utmp(&bytes),
-        None => read_logind(Path::new("/run/systemd/sessions")),
+/// The logons on record whose processes still run, in the order of the records.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::NotFound`] if the machine keeps no such records; any other error of reading them.
+pub fn current() -> io::Result<Vec<Logon>> {
+    let logons = match beginning_of(Path::new(UTMP), UTMP_BYTES_MAX) {
+        Ok(bytes) => read_utmp(&bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => read_logind(Path::new(LOGIND))?,
+        Err(error) => return Err(error),
     };
-    // Entries outlive a process that was killed.
-    logons.retain(|it| it.process.is_none_or(|id| Path::new(&format!("/proc/{id}")).exists()));
-    logons
+    Ok(logons.into_iter().filter(is_alive).collect())
+}
+
+/// Whether the process of a logon still runs: the records outlive a process that was killed, and a machine that lost
+/// its power.
+fn is_alive(logon: &Logon) -> bool {
+    logon.process.is_none_or(|process| test_kill_process(process) != Err(Errno::SRCH))
 }
 
 /// The logons in a `utmp` file of this architecture (utmp(5)).
@@ -51,7 +62,8 @@ fn read_record(record: &[u8]) -> Option<Logon> {
     let user = text(44, 32)?;
     let seconds = match LAYOUT.wide_time {
         true => i64::from_ne_bytes(*record.get(LAYOUT.time..)?.first_chunk()?),
-        false => i64::from(i32::from_ne_bytes(*record.get(LAYOUT.time..)?.first_chunk()?)),
+        // Unsigned, so that 32 bits last until 2106.
+        false => i64::from(u32::from_ne_bytes(*record.get(LAYOUT.time..)?.first_chunk()?)),
     };
     let process = i32::from_ne_bytes(*record.get(4..)?.first_chunk()?);
     (!user.is_empty()).then_some(Logon {
@@ -59,19 +71,20 @@ fn read_record(record: &[u8]) -> Option<Logon> {
         terminal: text(8, 32)?,
         from: text(76, 256)?,
         since_ms: seconds.checked_mul(1000).filter(|it| *it > 0),
-        process: u32::try_from(process).ok().filter(|it| *it > 0),
+        process: Pid::from_raw(process),
     })
 }
 
 /// The logons of systemd-logind: a file for each session.
-fn read_logind(directory: &Path) -> Vec<Logon> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+fn read_logind(directory: &Path) -> io::Result<Vec<Logon>> {
+    let entries = fs::read_dir(directory)?;
     let files = entries.filter_map(Result::ok).filter(|it| it.file_type().is_ok_and(|it| it.is_file()));
-    let texts = files.take(LOGIND_SESSIONS_MAX).filter_map(|it| beginning_of(&it.path(), LOGIND_BYTES_MAX));
+    // A file that is gone by now is of a session that has ended.
+    let texts = files.take(LOGIND_SESSIONS_MAX).filter_map(|it| beginning_of(&it.path(), LOGIND_BYTES_MAX).ok());
     let mut logons: Vec<_> =
         texts.filter_map(|text| read_logind_session(&String::from_utf8_lossy(&text))).collect();
     logons.sort_by_key(|it| it.since_ms);
-    logons
+    Ok(logons)
 }
 
 /// A session of systemd-logind, if it is a user's and not over.
@@ -89,15 +102,21 @@ pub fn read_logind_session(text: &str) -> Option<Logon> {
         terminal: value("TTY").or_else(|| value("SEAT")).unwrap_or_default(),
         from: value("REMOTE_HOST").unwrap_or_default(),
         since_ms: value("REALTIME").and_then(|it| it.parse::<i64>().ok()).map(|it| it / 1000),
-        process: value("LEADER").and_then(|it| it.parse().ok()),
+        process: value("LEADER").and_then(|it| it.parse().ok()).and_then(Pid::from_raw),
     })
 }
 
-fn beginning_of(path: &Path, limit: u64) -> Option<Vec<u8>> {
+fn beginning_of(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(limit).read_to_end(&mut bytes).ok()?;
-    Some(bytes)
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
+
+/// The file of utmp(5).
+pub const UTMP: &str = "/run/utmp";
+
+/// The directory of systemd-logind's sessions.
+const LOGIND: &str = "/run/systemd/sessions";
 
 /// Where the fields of `struct utmp` are that differ between architectures.
 struct Layout {
@@ -107,26 +126,20 @@ struct Layout {
     wide_time: bool,
 }
 
-/// glibc keeps 32 bits of time where it has to be binary compatible with 32-bit programs.
-const LAYOUT: Layout = if cfg!(any(
-    target_arch = "x86_64",
-    target_arch = "x86",
-    target_arch = "arm",
-    target_arch = "powerpc64",
-    target_arch = "s390x"
-)) {
-    Layout { size: 384, time: 340, wide_time: false }
-} else {
+/// glibc keeps 32 bits of time, except on architectures that never ran 32-bit programs beside its 64-bit ones.
+const LAYOUT: Layout = if cfg!(any(target_arch = "aarch64", target_arch = "loongarch64")) {
     Layout { size: 400, time: 344, wide_time: true }
+} else {
+    Layout { size: 384, time: 340, wide_time: false }
 };
 
 /// `ut_type` of a logon.
 const USER_PROCESS: i16 = 7;
 
-/// Bytes of `utmp` that are read: some three thousand logons. Those beyond are not told.
-const UTMP_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of `utmp` that are read: some ten thousand logons. Later records are left out.
+const UTMP_BYTES_MAX: u64 = 4 << 20;
 
-/// Sessions of systemd-logind that are read. Those beyond are not told.
+/// Sessions of systemd-logind that are read. Others are left out.
 const LOGIND_SESSIONS_MAX: usize = 4096;
 
 /// Bytes of one of its files: some twenty short lines.
@@ -136,7 +149,7 @@ const LOGIND_BYTES_MAX: u64 = 16 << 10;
 mod tests {
     use super::*;
 
-    fn record(kind: i16, user: &str, terminal: &str, from: &str, seconds: i32) -> Vec<u8> {
+    fn record(kind: i16, user: &str, terminal: &str, from: &str, seconds: u32) -> Vec<u8> {
         let mut record = vec![0; LAYOUT.size];
         let mut put = |at: usize, bytes: &[u8]| record[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, &kind.to_ne_bytes());
@@ -157,15 +170,37 @@ mod tests {
         let mut file = record(2, "reboot", "~", "6.1", 1);
         file.extend(record(USER_PROCESS, "ann", "pts/0", "192.0.2.1", 951_826_265));
         file.extend(record(8, "bob", "pts/1", "", 5));
+        // A record that is cut off.
         file.extend([7, 0, 0]);
         let ann = Logon {
             user: String::from("ann"),
             terminal: String::from("pts/0"),
             from: String::from("192.0.2.1"),
             since_ms: Some(951_826_265_000),
-            process: Some(1),
+            process: Pid::from_raw(1),
         };
         assert_eq!(read_utmp(&file), [ann]);
+    }
+
+    #[test]
+    fn fields_that_fill_their_room_have_no_terminating_zero() {
+        let longest = "a".repeat(32);
+        assert_eq!(read_utmp(&record(USER_PROCESS, &longest, "pts/0", "", 5))[0].user, longest);
+    }
+
+    #[test]
+    fn times_after_2038_are_read() {
+        let logons = read_utmp(&record(USER_PROCESS, "ann", "pts/0", "", 2_200_000_000));
+        assert_eq!(logons[0].since_ms, Some(2_200_000_000_000));
+    }
+
+    #[test]
+    fn logons_of_processes_that_ended_are_left_out() {
+        let of = |process| Logon { process, ..Logon::default() };
+        assert!(is_alive(&of(Some(rustix::process::getpid()))));
+        assert!(is_alive(&of(None)));
+        // Linux gives out no process id above 2^22.
+        assert!(!is_alive(&of(Pid::from_raw(i32::MAX))));
     }
 
     #[test]

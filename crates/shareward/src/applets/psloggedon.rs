@@ -1,8 +1,10 @@
 //! `psloggedon`: who is logged on, at the machine itself and through its shares.
 
+use std::io;
+
 use client::Administration;
 use control::{Logon, Session, SessionQuery, Timestamp, number};
-
+use server::logons::UTMP;
 use zeroize::Zeroizing;
 
 use super::{Applet, Family, Help};
@@ -13,7 +15,6 @@ use crate::exit::ExitCode;
 use crate::failure::{Failure, Numbered};
 use crate::output::{Console, clean_line, local_time};
 use crate::programs::local_name;
-use crate::utmp;
 
 pub(super) static APPLET: Applet = Applet {
     names: &["psloggedon"],
@@ -142,8 +143,8 @@ fn ask(target: &Target, local_only: bool) -> Result<Vec<Machine>, Failure> {
     administration::run(async {
         let asked = servers.ask(async |server: &dyn Administration| {
             let local = match server.logons().await {
-                Err(error) if here && is_no_answer(&error) => utmp::logons().map_err(|reason| {
-                    let hint = format!("who is logged on here is not recorded: {}: {reason}", utmp::FILE);
+                Err(error) if here && is_no_answer(&error) => own_logons().map_err(|reason| {
+                    let hint = format!("this machine's record of logons cannot be read: {UTMP}: {reason}");
                     Numbered::from(error).hint(hint)
                 }),
                 answer => answer.map_err(Numbered::from),
@@ -162,6 +163,19 @@ fn ask(target: &Target, local_only: bool) -> Result<Vec<Machine>, Failure> {
         }
         Ok(machines)
     })
+}
+
+/// The logons at this machine, from its own records.
+fn own_logons() -> io::Result<Vec<Logon>> {
+    let optional = |text: String| Some(text).filter(|text| !text.is_empty());
+    let logon = |it: server::logons::Logon| Logon {
+        user: it.user,
+        domain: None,
+        terminal: optional(it.terminal),
+        from: optional(it.from),
+        since: it.since_ms.map(Timestamp),
+    };
+    Ok(server::logons::current()?.into_iter().map(logon).collect())
 }
 
 /// Whether nobody is there who could tell, so that this machine's own records must.

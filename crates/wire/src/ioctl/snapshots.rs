@@ -1,5 +1,8 @@
 //! FSCTL_SRV_ENUMERATE_SNAPSHOTS (MS-SMB2 2.2.32.2) and the `@GMT-` tokens it lists.
 
+use jiff::SignedDuration;
+use jiff::civil::DateTime;
+
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u32};
 use crate::time::FileTime;
 use crate::utf16::{Utf16, encode_utf16le};
@@ -63,66 +66,20 @@ pub fn encode_snapshots(snapshots: &[FileTime], out: &mut Vec<u8>, max: usize) -
     true
 }
 
-/// The token `@GMT-YYYY.MM.DD-HH.MM.SS` of a time (MS-SMB2 2.2.32.2).
+/// The token `@GMT-YYYY.MM.DD-HH.MM.SS` of a time (MS-SMB2 2.2.32.2). Times after the year 9999 have that year's last.
 pub fn format_gmt_token(time: FileTime) -> String {
     let (seconds, _) = time.to_unix();
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil_from_days(days);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("@GMT-{year:04}.{month:02}.{day:02}-{hour:02}.{minute:02}.{second:02}")
+    UNIX_EPOCH.saturating_add(SignedDuration::from_secs(seconds)).strftime(GMT_TOKEN).to_string()
 }
 
-/// The time of a token; none where the text is no token.
+/// The time of a token. `None` if the text is no token.
 pub fn parse_gmt_token(text: &str) -> Option<FileTime> {
-    let (date, time) = text.strip_prefix("@GMT-")?.split_once('-')?;
-    let [year, month, day] = numbers(date, [4, 2, 2])?;
-    let [hour, minute, second] = numbers(time, [2, 2, 2])?;
-    if hour > 23 || minute > 59 || second > 59 {
-        return None;
-    }
-    let days = days_from_civil(year, month, day);
-    if civil_from_days(days) != (year, month, day) {
-        return None;
-    }
-    let seconds = days
-        .checked_mul(86_400)?
-        .checked_add(hour.checked_mul(3600)?)?
-        .checked_add(minute.checked_mul(60)?)?
-        .checked_add(second)?;
-    Some(FileTime::from_unix(seconds, 0)).filter(|time| *time != FileTime::NONE)
+    let time = DateTime::strptime(GMT_TOKEN, text).ok()?;
+    let time = FileTime::from_unix(time.duration_since(UNIX_EPOCH).as_secs(), 0);
+    // strptime takes shorter numbers and leap seconds, too.
+    (time != FileTime::NONE && format_gmt_token(time) == text).then_some(time)
 }
 
-fn numbers(text: &str, widths: [usize; 3]) -> Option<[i64; 3]> {
-    let mut parts = text.split('.');
-    let mut result = [0; 3];
-    for (place, width) in result.iter_mut().zip(widths) {
-        let part =
-            parts.next().filter(|part| part.len() == width && part.bytes().all(|b| b.is_ascii_digit()))?;
-        *place = part.parse().ok()?;
-    }
-    if parts.next().is_some() { None } else { Some(result) }
-}
+const GMT_TOKEN: &str = "@GMT-%Y.%m.%d-%H.%M.%S";
 
-#[expect(clippy::arithmetic_side_effects, reason = "a FILETIME's days are below 2^24, far from overflow")]
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
-}
-
-#[expect(clippy::arithmetic_side_effects, reason = "the parts have at most four digits")]
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let shifted_month = (month + 9) % 12;
-    let day_of_year = (153 * shifted_month + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
-}
+const UNIX_EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
