@@ -40,7 +40,8 @@
 //! A list that matches nothing is an empty page, not a refusal. A filter or a body field that the
 //! server does not know is 87. Routes are written the way axum 0.8 takes them.
 
-use std::fmt::Write as _;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use serde::Serialize;
 
 use crate::{CloseFile, ConnectionQuery, EventQuery, FileQuery, RefusalQuery, SessionQuery, WhoQuery};
 
@@ -128,12 +129,7 @@ pub fn file(id: u32) -> String {
 
 /// The address of the close of the open `id`.
 pub fn close_file(id: u32, how: &CloseFile) -> String {
-    Address::new(&file(id))
-        .shown("force", how.force.then_some(true))
-        .shown("grace", how.grace)
-        .text("expect_user", how.expect_user.as_deref())
-        .text("expect_path", how.expect_path.as_deref())
-        .text
+    address(&file(id), how)
 }
 
 /// The address of the share `name`.
@@ -153,105 +149,48 @@ pub fn user_password(name: &str) -> String {
 
 /// The address of a question who has something.
 pub fn who(query: &WhoQuery) -> String {
-    Address::new(WHO)
-        .text("path", Some(&query.path))
-        .text("share", query.share.as_deref())
-        .shown("wait", query.wait)
-        .text
+    address(WHO, query)
 }
 
 /// The address of a stream of events.
 pub fn events(query: &EventQuery) -> String {
-    Address::new(EVENTS).shown("after", query.after).text
+    address(EVENTS, query)
 }
 
 /// The address of a page of sessions.
 pub fn sessions(query: &SessionQuery) -> String {
-    Address::new(SESSIONS)
-        .text("user", query.user.as_deref())
-        .text("client", query.client.as_deref())
-        .text("share", query.share.as_deref())
-        .shown("idle", query.idle)
-        .shown("age", query.age)
-        .shown("mine", query.mine)
-        .page(query.after, query.limit)
+    address(SESSIONS, query)
 }
 
 /// The address of a page of opens.
 pub fn files(query: &FileQuery) -> String {
-    Address::new(FILES)
-        .text("user", query.user.as_deref())
-        .text("client", query.client.as_deref())
-        .text("share", query.share.as_deref())
-        .text("path", query.path.as_deref())
-        .shown("session", query.session)
-        .shown("idle", query.idle)
-        .shown("age", query.age)
-        .shown("locked", query.locked)
-        .shown("writing", query.writing)
-        .shown("mine", query.mine)
-        .page(query.after, query.limit)
+    address(FILES, query)
 }
 
 /// The address of a page of connections.
 pub fn connections(query: &ConnectionQuery) -> String {
-    Address::new(CONNECTIONS)
-        .text("user", query.user.as_deref())
-        .text("client", query.client.as_deref())
-        .text("share", query.share.as_deref())
-        .page(query.after, query.limit)
+    address(CONNECTIONS, query)
 }
 
 /// The address of a page of refusals.
 pub fn refusals(query: &RefusalQuery) -> String {
-    Address::new(REFUSALS)
-        .text("user", query.user.as_deref())
-        .text("client", query.client.as_deref())
-        .text("share", query.share.as_deref())
-        .text("path", query.path.as_deref())
-        .page(query.after, query.limit)
+    address(REFUSALS, query)
 }
 
-struct Address {
-    text: String,
-    separator: char,
+/// The address of a route with the fields of `query` that are set.
+#[expect(clippy::expect_used, reason = "queries are flat structures of numbers and texts")]
+fn address(route: &str, query: &impl Serialize) -> String {
+    let query = serde_urlencoded::to_string(query).expect("a flat structure");
+    if query.is_empty() { route.to_owned() } else { format!("{route}?{query}") }
 }
 
-impl Address {
-    fn new(route: &str) -> Self {
-        Self { text: route.to_owned(), separator: '?' }
-    }
-
-    fn text(mut self, name: &str, value: Option<&str>) -> Self {
-        let Some(value) = value else { return self };
-        self.text.push(self.separator);
-        self.separator = '&';
-        self.text.push_str(name);
-        self.text.push('=');
-        self.text.push_str(&escaped(value));
-        self
-    }
-
-    fn shown(self, name: &str, value: Option<impl ToString>) -> Self {
-        self.text(name, value.map(|value| value.to_string()).as_deref())
-    }
-
-    fn page(self, after: Option<u64>, limit: Option<u32>) -> String {
-        self.shown("after", after).shown("limit", limit).text
-    }
+/// `value` as one segment of a path (RFC 3986 3.3).
+fn escaped(value: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(value, SPECIAL)
 }
 
-fn escaped(value: &str) -> String {
-    let mut text = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
-}
+/// All but the unreserved characters of RFC 3986 2.3.
+const SPECIAL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[cfg(test)]
 mod tests {
@@ -265,11 +204,13 @@ mod tests {
             after: Some(7),
             ..FileQuery::default()
         };
-        assert_eq!(
-            files(&query),
-            "/v1/files?user=DOM%5Cj%C3%B6rg%20%26%20co&path=a%2Bb%3Dc%25%3F%23&after=7"
-        );
+        assert_eq!(files(&query), "/v1/files?user=DOM%5Cj%C3%B6rg+%26+co&path=a%2Bb%3Dc%25%3F%23&after=7");
         assert_eq!(sessions(&SessionQuery::default()), SESSIONS);
+    }
+
+    #[test]
+    fn names_are_one_segment_of_a_path() {
+        assert_eq!(share("a/b ü.~"), "/v1/shares/a%2Fb%20%C3%BC.~");
     }
 
     #[test]

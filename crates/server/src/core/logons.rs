@@ -80,7 +80,8 @@ fn read_logind(directory: &Path) -> io::Result<Vec<Logon>> {
     let entries = fs::read_dir(directory)?;
     let files = entries.filter_map(Result::ok).filter(|it| it.file_type().is_ok_and(|it| it.is_file()));
     // A file that is gone by now is of a session that has ended.
-    let texts = files.take(LOGIND_SESSIONS_MAX).filter_map(|it| beginning_of(&it.path(), LOGIND_BYTES_MAX).ok());
+    let texts =
+        files.take(LOGIND_SESSIONS_MAX).filter_map(|it| beginning_of(&it.path(), LOGIND_BYTES_MAX).ok());
     let mut logons: Vec<_> =
         texts.filter_map(|text| read_logind_session(&String::from_utf8_lossy(&text))).collect();
     logons.sort_by_key(|it| it.since_ms);
