@@ -5,14 +5,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Milliseconds since 1970-01-01T00:00:00Z. In JSON it is a string as "2026-03-01T09:30:00.250Z":
-/// RFC 3339, always UTC, always with milliseconds, so that strings sort as times do. Years before 0
-/// and after 9999 are clamped when written.
+/// Milliseconds since 1970-01-01T00:00:00Z. In JSON it is a string like "2026-03-01T09:30:00.250Z": RFC 3339, always
+/// UTC and with milliseconds, so that strings sort as times do. Years before 0 and after 9999 are clamped when
+/// written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The time now.
+    /// The current time.
     pub fn now() -> Self {
         SystemTime::now().into()
     }
@@ -22,7 +22,7 @@ impl Timestamp {
         Self(seconds.saturating_mul(1000).saturating_add(i64::from(nanoseconds / 1_000_000)))
     }
 
-    /// Reads RFC 3339; a fraction beyond milliseconds is cut off.
+    /// Parses RFC 3339; a fraction beyond milliseconds is cut off.
     pub fn parse(text: &str) -> Option<Self> {
         let (date, rest) = text.split_at_checked(10)?;
         let rest = rest.strip_prefix(['T', 't', ' '])?;
@@ -120,7 +120,7 @@ fn offset_seconds(zone: &str) -> Option<i64> {
     };
     let (hours, minutes) = rest.split_once(':')?;
     let (hours, minutes) = (digits(hours)?, digits(minutes)?);
-    // Only what is in range is multiplied: the fields come in any length.
+    // Only values in range are multiplied: the fields can have any length.
     (hours < 24 && minutes < 60).then(|| sign * (hours * 3600 + minutes * 60))
 }
 
@@ -133,8 +133,8 @@ fn days_of_month(year: i64, month: i64) -> i64 {
     }
 }
 
-/// Days since the Unix epoch of a date of the proleptic Gregorian calendar. Years start in March,
-/// so that the leap day is a year's last.
+/// The days from the Unix epoch to a date of the proleptic Gregorian calendar. Years start in March here, so that the
+/// leap day is the last day of a year.
 fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_rfc_3339_cannot_hold_is_clamped() {
+    fn years_outside_0_to_9999_are_clamped() {
         assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
         assert_eq!(Timestamp(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
     }
