@@ -1,14 +1,14 @@
-//! Who is logged on at this machine, as its login programs record it (utmp(5)).
+//! The users who are logged on at this machine, as its login programs record them (utmp(5)).
 
 use std::io;
 use std::path::Path;
 
 use control::{Logon, Timestamp};
 
-/// Where they are recorded.
+/// The file of the records.
 pub(crate) const FILE: &str = "/run/utmp";
 
-/// The logons recorded now.
+/// The logons that are recorded now.
 pub(crate) fn logons() -> io::Result<Vec<Logon>> {
     let mut logons = Vec::new();
     for record in read(Path::new(FILE))?.chunks_exact(LAYOUT.length) {
@@ -17,27 +17,27 @@ pub(crate) fn logons() -> io::Result<Vec<Logon>> {
     Ok(logons)
 }
 
-/// The file's bytes, as far as a machine could have logons.
+/// The content of the file, up to [`FILE_BYTES_MAX`].
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     io::Read::read_to_end(&mut io::Read::take(std::fs::File::open(path)?, FILE_BYTES_MAX), &mut bytes)?;
     Ok(bytes)
 }
 
-/// Where things are in a record.
+/// The offsets of the fields in a record.
 struct Layout {
     length: usize,
     seconds: usize,
     seconds_length: usize,
 }
 
-/// glibc keeps 32-bit times where a 32-bit program of the same machine must read the file.
+/// glibc uses 32-bit times on machines where 32-bit programs must read the file.
 const COMPATIBLE: Layout = Layout { length: 384, seconds: 340, seconds_length: 4 };
 const WIDE: Layout = Layout { length: 400, seconds: 344, seconds_length: 8 };
 const LAYOUT: Layout =
     if cfg!(any(target_arch = "aarch64", target_arch = "loongarch64")) { WIDE } else { COMPATIBLE };
 
-/// The logon of a record; none where it is a record of something else, or of somebody who is gone.
+/// The logon in a record; `None` if the record is of another kind or its process has ended.
 fn logon(record: &[u8], layout: &Layout, is_alive: impl FnOnce(i32) -> bool) -> Option<Logon> {
     let kind = i16::from_ne_bytes(record.get(..2)?.try_into().ok()?);
     let pid = i32::from_ne_bytes(record.get(4..8)?.try_into().ok()?);
@@ -48,7 +48,7 @@ fn logon(record: &[u8], layout: &Layout, is_alive: impl FnOnce(i32) -> bool) -> 
     let seconds = record.get(layout.seconds..layout.seconds.checked_add(layout.seconds_length)?)?;
     let seconds = match layout.seconds_length {
         8 => i64::from_ne_bytes(seconds.try_into().ok()?),
-        // What is written as 32 bits is read as unsigned: it lasts until 2106.
+        // The 32 bits are unsigned, which suffices until 2106.
         _ => i64::from(u32::from_ne_bytes(seconds.try_into().ok()?)),
     };
     let optional = |bytes: &[u8]| Some(text(bytes)).filter(|text| !text.is_empty());
@@ -66,7 +66,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
 }
 
-/// Whether the login process is still there: a machine that lost its power left its records.
+/// True if the login process exists: records survive a power loss.
 fn is_alive(pid: i32) -> bool {
     let Some(pid) = rustix::process::Pid::from_raw(pid) else { return true };
     !matches!(rustix::process::test_kill_process(pid), Err(rustix::io::Errno::SRCH))
@@ -74,7 +74,7 @@ fn is_alive(pid: i32) -> bool {
 
 const USER_PROCESS: i16 = 7;
 
-/// A few megabytes are ten thousand logons.
+/// The most bytes that are read; ten thousand logons take this much.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
 #[cfg(test)]

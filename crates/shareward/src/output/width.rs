@@ -1,13 +1,13 @@
-//! Text in columns of a terminal.
+//! The width of text on a terminal.
 
 use std::borrow::Cow;
 
-/// The columns that `text` takes.
+/// The number of columns that `text` takes.
 pub(crate) fn columns(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().map(columns_of).sum() }
 }
 
-/// `text` and as many spaces as make it `width` columns; longer text stays as it is.
+/// `text`, padded with spaces to `width` columns; a longer text stays as it is.
 pub(crate) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
 }
@@ -24,8 +24,8 @@ pub(crate) fn cut_end(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(kept.collect())
 }
 
-/// `text` in `width` columns: what does not fit is taken out of the middle, with `...` in its place. The end
-/// gets the larger half, because there the file's name is.
+/// `text` in `width` columns. A longer text has `...` in its middle; the end keeps the larger part, because the
+/// file's name is there.
 pub(crate) fn cut_middle(text: &str, width: usize) -> Cow<'_, str> {
     if columns(text) <= width {
         return Cow::Borrowed(text);
@@ -39,8 +39,8 @@ pub(crate) fn cut_middle(text: &str, width: usize) -> Cow<'_, str> {
 
 const DOTS: &str = "...";
 
-/// 0 for what combines with the character before it, 2 for the wide characters of East Asia and for emoji
-/// (UAX 11, in its large blocks), else 1.
+/// The columns of a character: 0 for combining characters, 2 for wide East Asian characters and emoji (UAX 11, by
+/// blocks), 1 for others.
 fn columns_of(c: char) -> usize {
     match u32::from(c) {
         0x0300..=0x036f
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_stays_readable() {
+    fn a_long_path_is_cut_in_the_middle() {
         assert_eq!(cut_middle("/srv/data/projects/2026/report.docx", 24), "/srv/da...26/report.docx");
         assert_eq!(cut_middle("short", 24), "short");
         assert_eq!(cut_middle("abcdef", 2), "ab");
