@@ -1,53 +1,53 @@
-//! What is measured.
+//! The cases that are measured.
 
 use crate::servers::Protection::{self, Plain, Sealed, Signed};
 
 /// One thing to measure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
-    /// Its name.
+    /// The name.
     pub(crate) name: &'static str,
-    /// What it does, in words.
+    /// A description.
     pub(crate) what: &'static str,
-    /// What is counted.
+    /// The unit that is counted.
     pub(crate) unit: &'static str,
-    /// Whether it is measured with `--quick` too.
+    /// True if it is measured with `--quick`, too.
     pub(crate) quick: bool,
     pub(crate) load: Load,
     pub(crate) protection: Protection,
 }
 
 impl Case {
-    /// Whether it lists what is open.
+    /// True if it lists opens.
     pub(crate) const fn lists(&self) -> bool {
         matches!(self.load, Load::ListCommand { .. })
     }
 }
 
-/// What is done.
+/// The work of a case.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Load {
     /// Sequential READs of `size` bytes, `depth` of them under way on each connection.
     Read { size: u32, depth: usize },
-    /// The same with WRITEs.
+    /// As `Read` with WRITEs.
     Write { size: u32, depth: usize },
     /// CREATE, READ and CLOSE of small files, eight files at a time on each connection.
     OpenReadClose { compound: bool },
     /// The large directory, from its CREATE to its CLOSE.
     List,
-    /// From the TCP connection to a session.
+    /// A logon, from the TCP connection to the session.
     Logon,
-    /// A lease for everything, broken by somebody else's open and acknowledged.
+    /// A full lease that another client's open breaks, with the acknowledgment.
     LeaseBreak,
     /// NetrFileEnum of ten thousand opens.
     FileEnum,
-    /// The command that lists what is open: `shareward file` and `smbstatus`, as text or as JSON.
+    /// The command that lists opens: `shareward file` and `smbstatus`, as text or as JSON.
     ListCommand { json: bool, opens: usize },
-    /// What a session with one open file costs in memory.
+    /// The memory of a session with one open file.
     Memory,
 }
 
-/// Opens that are listed, where the limit on descriptors allows as many.
+/// The number of opens to list, if the limit of descriptors allows it.
 const OPENS: usize = 100_000;
 
 /// Opens that `smbstatus --json` lists in reasonable time: it takes time and memory by the square of their number, for
@@ -65,7 +65,7 @@ macro_rules! cases {
     };
 }
 
-/// All of them, in the order they are measured and shown.
+/// All cases, in the order of measurement.
 pub(crate) const fn all() -> &'static [Case] {
     cases! {
         "read-64k-8" Plain false "MiB" Load::Read { size: KIB_64, depth: 8 }, "READ of 64 KiB, 8 under way";

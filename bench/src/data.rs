@@ -10,7 +10,7 @@ use tempfile::TempDir;
 /// Bytes of each large file: small enough to stay in the page cache, large enough that no processor's does.
 pub(crate) const LARGE_BYTES: u64 = 64 << 20;
 
-/// Every so many bytes of a large file say where they are.
+/// The distance between the stamps in a large file, which contain their own position.
 pub(crate) const STAMP_EVERY: u64 = 4096;
 
 /// Small files, and their bytes.
@@ -20,7 +20,7 @@ pub(crate) const SMALL_BYTES: u32 = 4096;
 /// Entries of the large directory.
 pub(crate) const MANY_FILES: usize = 10_000;
 
-/// Makes the tree below `parent`, open to everybody: the servers run as different users.
+/// Creates the tree below `parent`, accessible to all users: the servers run as different users.
 pub(crate) fn make(parent: &Path, connections: usize) -> std::io::Result<TempDir> {
     let root = tempfile::Builder::new().prefix("shareward-bench.").tempdir_in(parent)?;
     open_to_all(root.path(), 0o777)?;
@@ -73,7 +73,7 @@ pub(crate) fn many_name(index: usize) -> String {
     format!(r"many\{}", many_leaf(index % MANY_FILES))
 }
 
-/// Whether data read at `offset` begins as it must.
+/// True if data that was read at `offset` begins with the right stamp.
 pub(crate) fn is_stamped(data: &[u8], offset: u64) -> bool {
     data.first_chunk().is_some_and(|stamp| u64::from_le_bytes(*stamp) == offset)
 }
@@ -86,7 +86,7 @@ fn many_leaf(index: usize) -> String {
     format!("{MANY_STEM}{index:05}.txt")
 }
 
-/// How the names in the large directory begin.
+/// The beginning of the names in the large directory.
 pub(crate) const MANY_STEM: &str = "an ordinary name ";
 
 fn large(path: &Path) -> std::io::Result<()> {

@@ -23,20 +23,21 @@ use crate::servers::Target;
 /// only.
 const SESSIONS: usize = 16;
 
-/// How long one list may take. One that takes longer is given up, and its rate is a bound.
+/// The time limit of one list. A longer one is aborted, and its rate is a bound.
 const LIST_MAX: Duration = Duration::from_secs(100);
 
-/// Bytes of address space that a command may have, lest it takes the machine's. What needs more is given up too.
+/// The limit of address space for the command, which protects the machine's memory. A command that needs more is
+/// aborted.
 const LIST_MEMORY_MAX: u64 = 4 << 30;
 
-/// What is held open to be listed.
+/// The opens that are listed.
 #[derive(Default)]
 pub(crate) struct Held {
     trees: Vec<Tree>,
     opens: usize,
 }
 
-/// Runs the command again and again until the time is up, and tells how many entries it listed.
+/// Runs the command repeatedly until the time is up, and returns the number of entries that it listed.
 pub(crate) async fn measure(
     case: &Case,
     target: &Target,
@@ -61,7 +62,7 @@ pub(crate) async fn measure(
     let figure = watch.stop(entries).with_longest_wait(served.stop().await?);
     logoff(std::iter::once(other.session())).await?;
     let Some(listed) = listed else { return Ok(figure.given_up()) };
-    // Both servers' JSON has this once for every open, and both tables the name.
+    // This text occurs once for every open: in the JSON of both servers, or as the name in both tables.
     let mark = if json { "\"opened_at\"" } else { data::MANY_STEM };
     let count = std::fs::read(listed.path()).map(|text| String::from_utf8_lossy(&text).matches(mark).count());
     match count {
@@ -73,7 +74,7 @@ pub(crate) async fn measure(
     }
 }
 
-/// Closes what is held open.
+/// Closes the opens.
 pub(crate) async fn release(target: &Target) -> Result<(), Error> {
     let held = std::mem::take(&mut *target.held.lock().await);
     logoff(held.trees.iter().map(Tree::session)).await
@@ -95,15 +96,15 @@ async fn hold(case: &Case, target: &Target, opens: usize) -> Result<(), Error> {
     Ok(())
 }
 
-/// The limit on descriptors is the servers' too, which are this process's children. Ours lets clients have three
-/// quarters, and who reads while the lists are made is one of them.
+/// The most opens for the limit of descriptors, which the servers inherit. Our server gives clients three quarters of
+/// it, and the client that reads during the lists needs one.
 fn opens_possible() -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     limit / 10 * 7
 }
 
-/// What the command printed; none where it was given up.
+/// The output of the command; `None` if it was aborted.
 async fn list(target: &Target, json: bool) -> Result<Option<NamedTempFile>, Error> {
     let not_run = |_error| Error::Unable("the command that lists could not be run");
     let listed = NamedTempFile::new().map_err(not_run)?;

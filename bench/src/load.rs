@@ -1,7 +1,7 @@
-//! The loads: what the connections do until their time is up.
+//! The loads: the work of the connections until their time is up.
 //!
-//! Each prepares its connections, files and sessions first; only then the clock runs. What was set up is taken
-//! down in order afterwards, so that no load pays for the one before.
+//! Each load prepares its connections, files and sessions before the clock starts, and cleans up afterwards, so that
+//! no load pays for the previous one.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -28,7 +28,7 @@ use crate::{listing, memory};
 /// Files opened at the same time on one connection.
 const FILES_AT_ONCE: usize = 8;
 
-/// Requests under way where ten thousand files are opened and closed.
+/// The requests in flight while ten thousand files are opened and closed.
 const OPENS_AT_ONCE: usize = 64;
 
 /// Puts the load on the server for so long.
@@ -99,7 +99,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Runs the workers at the same time, each until its time is up, and counts what they did.
+/// Runs the workers at the same time until the time is up, and counts their work.
 async fn timed<S, F, W>(target: &Target, time: Duration, workers: Vec<S>, work: W) -> Result<Figure, Error>
 where
     F: Future<Output = Result<f64, Error>> + Send + 'static,
@@ -284,7 +284,7 @@ async fn file_enum(case: &Case, target: &Target, options: &Options, time: Durati
     Ok(figure)
 }
 
-/// Opens so many files, on all trees at the same time; they are closed with their sessions.
+/// Opens `opens` files on all trees at the same time; they are closed with their sessions.
 pub(crate) async fn open_on_all(trees: &[Tree], opens: usize) -> Result<(), Error> {
     let names = |index| (index..opens).step_by(trees.len()).map(data::many_name);
     let opened: Vec<_> = trees
@@ -315,7 +315,7 @@ async fn open_many(tree: Tree, mut names: impl Iterator<Item = String>) -> Resul
 
 async fn enumerate(mut pipe: Pipe, until: Instant) -> Result<f64, Error> {
     let mut done = 0.0;
-    // At least once, however long it takes.
+    // At least once, regardless of the time.
     loop {
         let mut resume_handle = Some(0);
         let mut entries = 0;

@@ -1,9 +1,9 @@
-//! `cargo xtask bench`: our server and Samba's smbd side by side, over the same directory tree, with the same
-//! load generator, in the same run.
+//! `cargo xtask bench`: compares our server with Samba's smbd on the same directory tree, with the same load
+//! generator, in the same run.
 //!
-//! Every figure is taken in rounds, each on the one server and at once on the other, so that what else the machine
-//! does meets both. A ratio is taken within a round; what is shown is the median of the rounds, with the lowest
-//! and the highest. Only the loopback is used, and everything is bounded in time.
+//! Each round measures one server and immediately the other, so that other work of the machine affects both. Ratios
+//! are computed within a round; the report shows the median of the rounds with the lowest and the highest. Only the
+//! loopback is used, and all times are limited.
 #![forbid(unsafe_code)]
 
 mod cases;
@@ -60,7 +60,7 @@ fn runtime(options: &Options) -> Option<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(options.threads).enable_all().build().ok()
 }
 
-/// Prints a line; whoever closed the output does not want it.
+/// Prints a line; ignores that the reader has closed the output.
 pub(crate) fn say(line: &str) {
     writeln!(std::io::stdout(), "{line}").ok();
 }

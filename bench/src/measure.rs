@@ -16,15 +16,15 @@ const WARM_UP: Duration = Duration::from_millis(100);
 /// One measurement that takes so much longer than its load hangs.
 const SETUP_MAX: Duration = Duration::from_secs(90);
 
-/// The same where everything that is open is listed: making so many opens takes minutes where system calls are as slow
-/// as in user-mode Linux.
+/// The limit for cases that list opens: opening so many files takes minutes in user-mode Linux, where system calls
+/// are slow.
 const LISTING_MAX: Duration = Duration::from_secs(900);
 
-/// What one load came to.
+/// The result of one load.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Figure {
-    /// So many units in so long.
+    /// The units and the time.
     Load {
         units: f64,
         seconds: f64,
@@ -33,15 +33,15 @@ pub(crate) enum Figure {
         /// Milliseconds that another client of the server had to wait meanwhile, at most.
         #[serde(skip_serializing_if = "Option::is_none")]
         longest_wait_ms: Option<f64>,
-        /// Whether it took too long: then the units would have taken longer than these seconds.
+        /// True if it was aborted: the units would have taken longer than these seconds.
         given_up: bool,
     },
-    /// What one session costs.
+    /// The memory of the sessions.
     Memory { sessions: usize, pss_kib: f64, rss_kib: f64, processes: usize },
 }
 
 impl Figure {
-    /// The same with how long another client had to wait.
+    /// Adds the longest wait of another client.
     pub(crate) fn with_longest_wait(mut self, wait: Duration) -> Self {
         if let Self::Load { longest_wait_ms, .. } = &mut self {
             *longest_wait_ms = Some(wait.as_secs_f64() * 1e3);
@@ -49,7 +49,7 @@ impl Figure {
         self
     }
 
-    /// The same as a bound: it was not done after so long.
+    /// Marks the figure as a bound.
     pub(crate) fn given_up(mut self) -> Self {
         if let Self::Load { given_up, .. } = &mut self {
             *given_up = true;
@@ -57,12 +57,12 @@ impl Figure {
         self
     }
 
-    /// Whether it is only a bound.
+    /// True if it is only a bound.
     pub(crate) fn is_given_up(&self) -> bool {
         matches!(self, Self::Load { given_up: true, .. })
     }
 
-    /// Milliseconds that another client had to wait at most, where that was looked at.
+    /// The longest wait of another client in milliseconds, if it was measured.
     pub(crate) fn longest_wait_ms(&self) -> Option<f64> {
         match self {
             Self::Load { longest_wait_ms, .. } => *longest_wait_ms,
@@ -87,7 +87,7 @@ impl Figure {
     }
 }
 
-/// Both servers' figures of one round; none where the load failed.
+/// The figures of both servers in one round; `None` if the load failed.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Round {
     pub(crate) shareward: Option<Figure>,
@@ -101,7 +101,7 @@ pub(crate) struct Outcome {
     pub(crate) what: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) rounds: Vec<Round>,
-    /// What went wrong, each thing once.
+    /// The errors, each once.
     pub(crate) errors: Vec<String>,
 }
 
@@ -120,7 +120,7 @@ async fn rounds(case: &Case, servers: &Servers, options: &Options) -> Outcome {
     let mut outcome =
         Outcome { name: case.name, what: case.what, unit: case.unit, rounds: Vec::new(), errors: Vec::new() };
     let mut works = [true; 2];
-    // What lists is a whole command, which is never warm.
+    // A listing runs a whole command, so that a warm-up has no effect.
     for (target, works) in targets.iter().zip(&mut works).filter(|_| !case.lists()) {
         *works = one(case, target, options, WARM_UP, &mut outcome.errors).await.is_some();
     }

@@ -1,4 +1,4 @@
-//! What sessions cost in memory.
+//! The memory of sessions.
 
 use client::smb::{CreateParameters, Error};
 
@@ -11,9 +11,10 @@ use crate::servers::Target;
 /// Sessions added, each with a connection, a tree connect and an open of its own.
 const SESSIONS: usize = 100;
 
-/// The difference that so many sessions make.
+/// Measures the difference that the sessions make.
 pub(crate) async fn measure(case: &Case, target: &Target) -> Result<Figure, Error> {
-    // One stays through, so that what the first session allocates for all is not counted.
+    // One session exists during the whole measurement, so that the memory which the first session allocates for all
+    // is not counted.
     let first = target.tree(case.protection).await?;
     let before = process::memory(target);
     let mut trees = Vec::with_capacity(SESSIONS);

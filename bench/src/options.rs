@@ -1,30 +1,30 @@
-//! What the command line says.
+//! The options on the command line.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How to measure.
+/// The options of the benchmark.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     /// Fewer cases, for a shorter time.
     pub(crate) quick: bool,
-    /// Only the cases whose name contains one of these.
+    /// Only cases whose name contains one of these.
     pub(crate) only: Vec<String>,
     /// Rounds, each on both servers.
     pub(crate) rounds: usize,
-    /// How long a load lasts.
+    /// The duration of a load.
     pub(crate) load: Duration,
     /// Connections at the same time.
     pub(crate) connections: usize,
     /// Threads of the load generator.
     pub(crate) threads: usize,
-    /// Where the directory tree is made.
+    /// The parent of the directory tree.
     pub(crate) directory: PathBuf,
-    /// Where the figures go; beside the build directory's profiles by default.
+    /// The file for the figures; by default in the build directory.
     pub(crate) json: Option<PathBuf>,
-    /// Whether our server runs as an ordinary user and not, as smbd does, as root.
+    /// True if our server runs as an ordinary user instead of as root, which smbd requires.
     pub(crate) ordinary: bool,
-    /// Only tell which cases there are.
+    /// True to list the cases only.
     pub(crate) list: bool,
 }
 
@@ -51,7 +51,7 @@ const SECONDS_MAX: f64 = 60.0;
 const CONNECTIONS_MAX: usize = 64;
 
 impl Options {
-    /// The options, or what to say about them.
+    /// The options, or the text to print instead.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, String> {
         let quick = arguments.iter().any(|argument| argument == "--quick");
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
@@ -93,7 +93,7 @@ impl Options {
         Ok(options)
     }
 
-    /// Whether the case is to be measured.
+    /// True if the case is to be measured.
     pub(crate) fn wants(&self, name: &str, quick: bool) -> bool {
         if self.only.is_empty() {
             quick || !self.quick

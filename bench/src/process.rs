@@ -1,12 +1,12 @@
-//! What a server costs: processor time and memory of all its processes, from /proc.
+//! The processor time and memory of a server's processes, from /proc.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
 use crate::servers::Target;
 
-/// Processor time in clock ticks is what /proc counts in; Linux has shown 100 of them per second for decades,
-/// whatever the kernel's own clock.
+/// The unit of processor time in /proc: Linux has shown 100 ticks per second for decades, regardless of the kernel's
+/// own clock.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Memory of all processes of a server, in KiB.
@@ -53,12 +53,12 @@ pub(crate) fn memory(server: &Target) -> Memory {
 struct Process {
     parent: u32,
     group: u32,
-    /// Its own and its reaped children's, user and system.
+    /// The ticks of the process and of its reaped children, user and system.
     ticks: u64,
 }
 
 impl Process {
-    /// Reads /proc/PID/stat. The name, which may hold anything, ends with the last parenthesis.
+    /// Parses /proc/PID/stat. The name can contain any character and ends with the last parenthesis.
     fn parse(stat: &str) -> Option<Self> {
         let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
@@ -115,14 +115,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stat_is_read_behind_any_name() {
+    fn stat_is_parsed_after_any_name() {
         let stat = "7 (a) b (c)) S 3 5 5 0 -1 4194560 1 2 0 0 10 20 30 40 20 0 1";
         let process = Process::parse(stat).unwrap();
         assert_eq!((process.parent, process.group, process.ticks), (3, 5, 100));
     }
 
     #[test]
-    fn a_family_is_the_group_and_whoever_descends_from_it() {
+    fn a_family_is_the_group_and_its_descendants() {
         let process = |parent, group| Process { parent, group, ticks: 1 };
         let all = HashMap::from([
             (1, process(0, 1)),

@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! The report, for people and for programs.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -40,7 +40,7 @@ pub(crate) fn markdown(outcomes: &[Outcome], options: &Options) -> String {
     text
 }
 
-/// Writes everything as JSON and tells where.
+/// Writes all figures as JSON and returns the path.
 pub(crate) fn write_json(outcomes: &[Outcome], options: &Options) -> std::io::Result<PathBuf> {
     #[derive(Serialize)]
     struct Document<'a> {
@@ -126,7 +126,7 @@ fn row(outcome: &Outcome, text: &mut String) {
     .ok();
 }
 
-/// How long another client of the servers had to wait, where that was looked at.
+/// Adds the longest waits of another client, if they were measured.
 fn waits(outcome: &Outcome, text: &mut String) {
     let longest = |of: &dyn Fn(&Round) -> Option<Figure>| {
         spread(outcome.rounds.iter().filter_map(|round| of(round)?.longest_wait_ms())).map_or_else(
@@ -146,7 +146,7 @@ fn waits(outcome: &Outcome, text: &mut String) {
     }
 }
 
-/// Where figures lie.
+/// The median and the range of figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Spread {
     median: f64,
@@ -154,7 +154,7 @@ struct Spread {
     max: f64,
 }
 
-/// Where these lie; those that are no numbers, for want of a divisor, do not count.
+/// The spread of the figures; those that are not numbers, because the divisor was zero, do not count.
 fn spread(figures: impl Iterator<Item = f64>) -> Option<Spread> {
     let mut sorted: Vec<f64> = figures.filter(|figure| figure.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);

@@ -17,7 +17,7 @@ use crate::listing::Held;
 use crate::options::Options;
 use crate::{data, progress};
 
-/// Both servers and their tree; they end, and it goes, when this is dropped.
+/// Both servers and their tree; dropping it ends the servers and removes the tree.
 pub(crate) struct Servers {
     ours: Shareward,
     samba: Samba,
@@ -30,23 +30,23 @@ pub(crate) struct Servers {
 pub(crate) struct Target {
     /// `shareward` or `samba`.
     pub(crate) name: &'static str,
-    /// Where it listens.
+    /// The address on which it listens.
     pub(crate) address: SocketAddr,
-    /// Its first process.
+    /// The id of its first process.
     pub(crate) pid: u32,
-    /// What the command line of any of its processes has: a path of its own.
+    /// A path in the command lines of all its processes.
     pub(crate) mark: Arc<str>,
-    /// The command that lists what is open, as text and as JSON.
+    /// The commands that list opens, as text and as JSON.
     list: [Arc<[OsString]>; 2],
-    /// What is held open for that.
+    /// The opens for these lists.
     pub(crate) held: Arc<Mutex<Held>>,
 }
 
-/// How messages are protected.
+/// The protection of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protection {
     Plain,
-    /// AES-128-GMAC where the server has it (Samba 4.17 does).
+    /// AES-128-GMAC if the server supports it (Samba 4.17 does).
     Signed,
     /// AES-128-GCM.
     Sealed,
@@ -55,7 +55,7 @@ pub(crate) enum Protection {
 /// The share that both servers have.
 const SHARE: &str = r"\\localhost\bench";
 
-/// The users that make the load, the first of them where one is enough. Our server lets a user have half of all opens.
+/// The users of the load; single connections use the first. Our server limits a user to half of all opens.
 const USERS: [(&str, &str); 4] = [
     ("alice", "Wonder-Land 1"),
     ("bob", "Wonder-Land 2"),
@@ -63,7 +63,7 @@ const USERS: [(&str, &str); 4] = [
     ("dave", "Wonder-Land 4"),
 ];
 
-/// Who administers: on Samba without winbindd nobody but root can be made an administrator.
+/// The administrator: without winbindd, only root can be made an administrator of Samba.
 const ADMINISTRATOR: (&str, &str) = ("root", "Adm1n-secret");
 
 impl Servers {
@@ -82,7 +82,7 @@ impl Servers {
         Ok(Self { ours: Shareward::start(&setup), samba, held: Default::default(), _tree: tree })
     }
 
-    /// Both, ours first.
+    /// Both servers, ours first.
     pub(crate) fn targets(&self) -> [Target; 2] {
         let mark = |path: PathBuf| Arc::from(path.to_string_lossy());
         let (ours, samba) = (&self.ours, &self.samba);
@@ -116,7 +116,7 @@ impl Servers {
 }
 
 impl Target {
-    /// The words of the command that lists what is open.
+    /// The command that lists opens.
     pub(crate) fn list_command(&self, json: bool) -> &[OsString] {
         let [text, as_json] = &self.list;
         if json { as_json } else { text }
@@ -158,7 +158,7 @@ impl Target {
     }
 }
 
-/// The same for both: what a file server is used with, nothing that only one of them does.
+/// The setup of both servers: the typical use of a file server, without features of only one of them.
 fn setup(tree: &Path, options: &Options) -> Setup {
     let path = tree.display();
     let user = |(name, password): (&str, &str), administrator| User {

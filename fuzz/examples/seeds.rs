@@ -1,4 +1,4 @@
-//! Writes the seeds into the corpus, some of each kind; what fuzzing found stays as it is.
+//! Writes the seeds into the corpus, some of each kind. Inputs that fuzzing found are kept.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -30,7 +30,7 @@ pub fn config(data: &[u8]) {
             assert!(!errors.is_empty());
             for error in errors {
                 let line = text.split('\n').nth(error.line.wrapping_sub(1));
-                // Behind the last character is a place too.
+                // The position after the last character counts, too.
                 let columns = line.map(|line| line.chars().count() + 1);
                 assert!(columns.is_some_and(|columns| (1..=columns).contains(&error.column)), "{error}");
                 assert!(!error.message.is_empty());
@@ -39,7 +39,7 @@ pub fn config(data: &[u8]) {
     }
 }
 
-/// A file that can be edited says afterwards what it was made to say, and what it said before.
+/// After an edit, a file contains the change and the previous settings.
 fn edited(text: &str, before: &Settings) {
     let mut after = before.clone();
     after.comment = format!("{} 2", before.comment.chars().take(200).collect::<String>());
@@ -61,7 +61,7 @@ fn edited(text: &str, before: &Settings) {
     assert_eq!((told.name, told.listen, told.users_file), (after.name, after.listen, after.users_file));
 }
 
-/// Whether reading this would ask the system for the address of a name.
+/// True if parsing this would resolve a host name.
 fn resolves_names(text: &str) -> bool {
     let Ok(table) = text.parse::<toml::Table>() else { return false };
     let Some(listen) =

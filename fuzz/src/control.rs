@@ -7,7 +7,7 @@ use control::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A byte that says what the rest is: filters, JSON or a text.
+/// The first byte selects the kind of the rest: filters, JSON or text.
 pub fn control(data: &[u8]) {
     let Some((kind, rest)) = data.split_first() else { return };
     let text = String::from_utf8_lossy(rest);
@@ -34,7 +34,7 @@ pub fn control(data: &[u8]) {
     }
 }
 
-/// What a query string says is what the address made of it says.
+/// The URL that is made from a query parses to the same query.
 fn filters<T: DeserializeOwned + PartialEq + std::fmt::Debug>(text: &str, address: impl Fn(&T) -> String) {
     let Some(filters) = query::<T>(&format!("/v1/any?{text}")) else { return };
     let again = address(&filters);

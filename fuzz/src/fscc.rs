@@ -109,7 +109,7 @@ pub(crate) fn fixed<T: FixedLayout + PartialEq + std::fmt::Debug>(data: &[u8]) {
     assert_eq!(T::decode(&again).as_ref(), Ok(&info));
 }
 
-/// Listings of every class: what can be read can be written, within the length allowed, and is read again.
+/// Listings of every class: entries that decode can be encoded, within the allowed length, and decode to the same.
 fn listings(data: &[u8], max: usize) {
     for class in (0..=255).map(FileInfoClass) {
         let Some(entries) = DirectoryEntries::new(class, data) else { continue };

@@ -1,6 +1,6 @@
-//! The bytes of a case, taken piece by piece; where they end there are zeros.
+//! The bytes of a case, taken piece by piece; after the end they are zeros.
 
-/// What is left of a case.
+/// The rest of a case.
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Input<'a> {
@@ -18,7 +18,7 @@ impl<'a> Input<'a> {
         u16::from_le_bytes([self.byte(), self.byte()])
     }
 
-    /// A piece, its length in two bytes before it; what is there if that is less.
+    /// A piece with its length in the two preceding bytes; a shorter one at the end.
     pub(crate) fn piece(&mut self) -> &'a [u8] {
         let length = usize::from(self.u16()).min(self.0.len());
         let (piece, rest) = self.0.split_at(length);
@@ -44,7 +44,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What [`Input::pieces`] takes apart.
+/// The inverse of [`Input::pieces`].
 pub(crate) fn join<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<u8> {
     let mut joined = Vec::new();
     for piece in pieces {

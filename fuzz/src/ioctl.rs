@@ -1,4 +1,4 @@
-//! What control codes carry.
+//! The requests and answers of control codes.
 
 use wire::ioctl::*;
 use wire::layout::FixedLayout;

@@ -1,8 +1,8 @@
-//! What fuzzing runs: one function for everything that reads what clients, servers or files say.
+//! The fuzz targets: one function for each parser of data from clients, servers or files.
 //!
-//! Each takes any bytes and panics where a promise is broken: that nothing panics, that what was read
-//! is written so that it reads the same, that answers stay within what was asked for. libFuzzer calls
-//! them from `fuzz_targets/`; [`replay`] and [`smoke`] call them without it, in an ordinary test.
+//! Each takes any bytes and panics if a promise is broken: nothing panics, decoded data encodes to the same meaning,
+//! and answers stay within the requested length. libFuzzer calls them from `fuzz_targets/`; [`replay`] and [`smoke`]
+//! call them in ordinary tests.
 
 mod config;
 mod connection;
@@ -36,7 +36,7 @@ pub use servers::servers;
 pub use smb::{smb_body, smb_frame};
 pub use users::users;
 
-/// A target: its name, which is that of its corpus and of its binary, and its function.
+/// A target: its name, which is also that of its corpus and binary, and its function.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.

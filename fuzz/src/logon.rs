@@ -16,7 +16,7 @@ pub fn tokens(data: &[u8]) {
     match Token::decode(data) {
         Ok(Token::Init(init)) => {
             let mut again = init.clone();
-            // What is not written as a token of a client: the list's own bytes.
+            // The list has its original bytes, not those of the encoded token.
             if let Ok(Token::Init(read)) = Token::decode(&init.encode()) {
                 again.mechanism_list = read.mechanism_list.clone();
                 assert_eq!(read, again);
@@ -97,7 +97,7 @@ pub(crate) fn config() -> AcceptorConfig {
     }
 }
 
-/// The same bytes each time: a case must do the same each time.
+/// A fixed source of bytes, so that a case is reproducible.
 pub(crate) struct Fixed;
 
 impl Random for Fixed {

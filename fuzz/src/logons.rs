@@ -1,4 +1,4 @@
-//! Who is logged on at the machine, as `utmp` and systemd-logind say it.
+//! The logons at the machine, from `utmp` and systemd-logind.
 
 use server::logons::{read_logind_session, read_utmp};
 

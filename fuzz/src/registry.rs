@@ -16,8 +16,8 @@ use wire::{
 
 use crate::input::Input;
 
-/// Operations, a few bytes each. After each the tables are consistent; in the end, when nobody does anything any
-/// more, time alone brings everything to rest.
+/// Runs the operations of a case, a few bytes each, and checks the tables after each. At the end, the passing of time
+/// alone empties the tables.
 pub fn registry(data: &[u8]) {
     let mut input = Input(data);
     let mut world = World::new();
@@ -348,7 +348,7 @@ impl World {
             created: false,
             allocation: 4096,
             delete_on_close: choices & 2 == 2,
-            // What a file is it stays.
+            // The kind of a file is constant.
             is_directory: file % 3 == 2,
             oplock: OplockLevel([0, 1, 8, 9][usize::from(choices >> 3 & 3)]),
             lease: (lease & 1 == 1).then(|| LeaseRequest {

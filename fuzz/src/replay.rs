@@ -1,4 +1,4 @@
-//! The targets without libFuzzer: the corpus as it is, and the corpus damaged a little.
+//! The targets without libFuzzer: the corpus itself, and slightly damaged inputs.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crate::{TARGETS, Target, seeds};
 
-/// Runs every input of the corpus, and the seeds that are too many to keep as files. Returns how many that were.
+/// Runs every input of the corpus, and the seeds that are too many to keep as files. Returns their number.
 ///
 /// # Panics
-/// Where a target does: with the first such input of each target.
+/// If a target panics: with the first such input of each target.
 pub fn replay() -> usize {
     let mut count = 0;
     let found = TARGETS.iter().filter_map(|target| {
@@ -45,7 +45,7 @@ pub fn smoke(per_target: usize) {
 const SLOW: &[&str] = &["connection"];
 const SLOWNESS: usize = 20;
 
-/// What is to be said of an input on which the target panics: with its bytes, to make a file of.
+/// The report about an input on which the target panics, with its bytes for a new file of the corpus.
 fn run((name, target): &Target, origin: &str, bytes: &[u8]) -> Option<String> {
     catch_unwind(AssertUnwindSafe(|| target(bytes))).err()?;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -67,7 +67,7 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
     files.into_iter().filter_map(read).chain(generated.map(|seed| (seed.name, seed.bytes))).collect()
 }
 
-/// Where the corpora are.
+/// The directory of the corpora.
 pub(crate) fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .ancestors()
@@ -75,7 +75,7 @@ pub(crate) fn directory() -> PathBuf {
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus"), |top| top.join("fuzz/corpus"))
 }
 
-/// A small generator (splitmix64): what it makes is the same everywhere and always.
+/// A small generator (splitmix64) with the same output everywhere.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

@@ -1,4 +1,4 @@
-//! The pipes: associations fed in any parts, and what calls carry.
+//! The pipes: associations with data in any parts, and the stubs of calls.
 
 use rpc::pdu::{Body, HEADER_LEN, Header, OBJECT_UUID};
 use rpc::srvsvc::{ENDPOINT, INTERFACE, SessionEnumRequest, SessionEnumStruct};
@@ -6,7 +6,7 @@ use rpc::{Association, ClientAssociation, Dispatch, Fault, InterfaceId, ReadOutc
 
 use crate::input::Input;
 
-/// What a client writes to a pipe, in parts. Whether they come one by one or at once changes nothing.
+/// The data that a client writes to a pipe, in parts. Their division makes no difference.
 pub fn rpc_server(data: &[u8]) {
     let parts: Vec<&[u8]> = Input(data).pieces().collect();
     let mut one_by_one = Association::new(ENDPOINT);
@@ -35,7 +35,7 @@ pub fn rpc_server(data: &[u8]) {
     pdu(&all);
 }
 
-/// What a server answers to a bind and to a call, in parts; whether those come at once changes nothing.
+/// The answers of a server to a bind and to a call, in parts. Their division makes no difference.
 pub fn rpc_client(data: &[u8]) {
     let mut input = Input(data);
     let ack = input.piece();
@@ -72,7 +72,7 @@ pub fn rpc_client(data: &[u8]) {
     }
 }
 
-/// A call of an interface: its number, whether it is the answer, and the stub.
+/// A call of an interface: its number, a flag for the answer, and the stub.
 macro_rules! call {
     ($interface:ident, $refused:expr, $data:expr) => {{
         use rpc::$interface::{Request, Response};
@@ -92,7 +92,7 @@ macro_rules! call {
     }};
 }
 
-/// A call of the server service: its number, whether it is the answer, and the stub.
+/// A call of the server service: its number, a flag for the answer, and the stub.
 pub fn srvsvc(data: &[u8]) {
     call!(srvsvc, Win32Error::ACCESS_DENIED, data);
 }
@@ -112,7 +112,7 @@ pub fn samr(data: &[u8]) {
     call!(samr, wire::NtStatus::ACCESS_DENIED, data);
 }
 
-/// One PDU: what is read is written so that it reads the same.
+/// One PDU: a decoded one encodes to the same meaning.
 fn pdu(octets: &[u8]) {
     let Some(Ok(header)) = octets.first_chunk::<HEADER_LEN>().map(Header::decode) else { return };
     let Some(pdu) = octets.get(..header.len()) else { return };

@@ -1,4 +1,4 @@
-//! Security descriptors, and what is decided by them.
+//! Security descriptors and access checks.
 
 use wire::AccessMask;
 use wire::msg::AdditionalInformation;
@@ -30,7 +30,7 @@ pub fn security(data: &[u8]) {
     }
 }
 
-/// What is read is written so that it reads the same.
+/// A decoded descriptor encodes to the same meaning.
 pub(crate) fn descriptor(data: &[u8]) {
     let Ok(descriptor) = SecurityDescriptor::decode(data) else { return };
     let mut again = Vec::new();

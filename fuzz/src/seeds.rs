@@ -31,15 +31,15 @@ use crate::replay::Random;
 /// An input.
 #[derive(Clone, Debug)]
 pub struct Seed {
-    /// Whose it is.
+    /// The target.
     pub target: &'static str,
-    /// What it is: a file name.
+    /// The file name.
     pub name: String,
-    /// Its bytes.
+    /// The bytes.
     pub bytes: Vec<u8>,
 }
 
-/// All seeds, those of a kind together.
+/// All seeds, grouped by kind.
 pub fn seeds() -> Vec<Seed> {
     let mut all = Seeds(Vec::new());
     messages(&mut all);
@@ -85,7 +85,7 @@ impl Seeds {
 }
 
 fn messages(all: &mut Seeds) {
-    // What Samba and its client said to each other, one of each kind.
+    // The messages of Samba and its client, one of each kind.
     for (number, line) in include_str!("../../crates/wire/tests/frames/samba.hex").lines().enumerate() {
         let frame = unhex(line);
         for (part, (header, message)) in Compound::new(&frame).flatten().enumerate() {

@@ -2,7 +2,7 @@
 
 use client::{NamedServer, ServerWord, servers_of_file, servers_of_list};
 
-/// A list of servers: what it names is written so that it is read the same, and can stand in a UNC path.
+/// A list of servers: a parsed server is written in a form that parses to the same, and is valid in a UNC path.
 pub fn servers(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     match servers_of_list(text) {

@@ -1,4 +1,4 @@
-//! Messages of SMB2, the NEGOTIATE of SMB1, and what stands before them.
+//! Messages of SMB2, the NEGOTIATE of SMB1, and their framing.
 
 use wire::create_context::{CreateContextsRequest, CreateContextsResponse};
 use wire::frame::{self, decode_prefix, encode_prefix};
@@ -11,7 +11,7 @@ use wire::msg::{
 use wire::smb1::Smb1Negotiate;
 use wire::{Command, Header, NtStatus, PacketKind, TransformHeader};
 
-/// A frame as it comes from the network: its prefix, and then a compound or one of the other kinds.
+/// A frame from the network: its prefix, and then a compound or another kind of message.
 pub fn smb_frame(data: &[u8]) {
     let Some((prefix, frame)) = data.split_first_chunk() else { return };
     if let Ok(length) = decode_prefix(*prefix, FRAME_SIZE_MAX) {
@@ -36,7 +36,7 @@ pub fn smb_frame(data: &[u8]) {
     assert!(messages <= COMPOUND_MAX + 1 && bytes <= frame.len());
 }
 
-/// The body of a message behind two bytes that say what it is: a command, and whose message.
+/// The body of a message after two bytes that select the command and the sender.
 pub fn smb_body(data: &[u8]) {
     let [command, kind, body @ ..] = data else { return };
     let mut message = header(*command, *kind).to_bytes().to_vec();
@@ -80,7 +80,7 @@ fn examine(message: &[u8]) {
         }
         assert_eq!(decode_any(&again), Ok((header, body)));
     }
-    // As the server and the client read them: not looking into everything first.
+    // As the server and the client parse them: without decoding everything first.
     let Ok(header) = Header::decode(message) else { return };
     if let Ok(request) = Request::decode(header.command, message) {
         examine_request(&request);

@@ -1,4 +1,4 @@
-//! What fuzzing has found, again, without libFuzzer.
+//! The corpus as ordinary tests, without libFuzzer.
 
 /// Every input of the corpus.
 #[test]

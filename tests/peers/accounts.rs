@@ -183,7 +183,7 @@ fn a_user_without_a_unix_account_is_named_in_the_log() {
     let subject = Subject::Shareward(Shareward::start(&Setup { run_as: RunAs::Root, ..Setup::default() }));
     let server = ours(&subject);
     let made = server.user(&["add", "ghost"], "First 1\n").success();
-    for words in ["no Unix account called ghost", "useradd", "unix_identities = false"] {
+    for words in ["ghost cannot log on: there is no Unix account", "useradd", "unix_identities = false"] {
         assert!(made.stderr.contains(words), "{words} is not in {}", made.stderr);
     }
     assert_eq!(logon(&subject, "ghost", "First 1").err(), Some(NtStatus::LOGON_FAILURE));

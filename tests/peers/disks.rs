@@ -179,7 +179,7 @@ async fn a_directory_that_is_deleted_and_made_again_is_shared_again() {
     is_refused(&subject).await;
     let net = |words: &[&str]| tokio::task::block_in_place(|| server(&subject).net(words)).success().stdout;
     let (listed, shown) = (net(&["share"]), net(&["share", "data"]));
-    assert!(listed.contains("data cannot be used: no such directory"), "{listed}");
+    assert!(listed.contains("data is unavailable: no such directory"), "{listed}");
     assert!(shown.contains("Unavailable") && shown.contains("no such directory"), "{shown}");
     let json = net(&["share", "--json"]);
     assert_eq!(json.matches("\"away\"").count(), 1, "{json}");
@@ -204,7 +204,7 @@ async fn a_directory_that_is_missing_at_the_start_keeps_no_other_share_down() {
     file_of(&connects(&subject, "other").await.expect("the others are served"), "f").await;
     is_refused(&subject).await;
     let listed = tokio::task::block_in_place(|| server(&subject).net(&["share"])).success().stdout;
-    assert!(listed.contains("data cannot be used: no such directory"), "{listed}");
+    assert!(listed.contains("data is unavailable: no such directory"), "{listed}");
     make(&directory);
     file_of(&connects(&subject, "data").await.expect("it is there"), "f").await;
     let log = server(&subject).log();

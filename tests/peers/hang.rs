@@ -416,7 +416,7 @@ async fn a_server_starts_and_stops_beside_a_share_that_hangs() {
     }
     assert!(scene.stuck.hanging() <= 1, "{} threads are stuck", scene.stuck.hanging());
     let listed = scene.net(&["share"]).await.success().stdout;
-    assert!(listed.contains("hung cannot be used: its file system does not answer"), "{listed}");
+    assert!(listed.contains("hung is unavailable: its file system does not answer"), "{listed}");
     scene.stuck.release();
     let begun = Instant::now();
     let hung = loop {

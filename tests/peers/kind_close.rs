@@ -46,7 +46,7 @@ fn what_smbclient_has_written_stays_and_it_is_told_of_the_close() {
         given.send(()).ok();
         (closed, upload.join().expect("smbclient"))
     });
-    closed.success().says("Closed, clean: the client had nothing that could be lost.");
+    closed.success().says("Closed; the client had no unwritten data.");
     assert!(upload.status != Some(0) || upload.stdout.contains("NT_STATUS_"), "{upload}");
     let kept = fs::read(subject.share_dir("data").join("upload")).expect("the file");
     assert!(!kept.is_empty() && kept.iter().all(|byte| *byte == b'k'), "{} bytes", kept.len());

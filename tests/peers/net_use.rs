@@ -301,7 +301,7 @@ echo all done
     command.env("XDG_STATE_HOME", home.path().join("state"));
     command.env("SHAREWARD_PASSWORD", &subject.user("alice").password);
     let output = run(command, b"", LIMIT).success();
-    output.says("all done").says("the system does not let you open /dev/fuse").says("OK ");
+    output.says("all done").says("you are not permitted to open /dev/fuse").says("OK ");
 }
 
 /// In the virtual machine the kernel has a client of its own, and it is what is used.

@@ -1,2 +1,2 @@
-//! Two independent SMB clients in Rust against the real binary: the tests are in `main.rs` and the files beside it.
+//! Two independent SMB clients in Rust against the real binary; the tests are in `main.rs` and the files next to it.
 #![forbid(unsafe_code)]

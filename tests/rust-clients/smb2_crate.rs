@@ -12,7 +12,7 @@ async fn connected(subject: &Subject) -> (SmbClient, Tree) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn files_there_and_back() {
+async fn files_round_trip() {
     let subject = Subject::start(&Setup::default());
     let (mut client, mut tree) = connected(&subject).await;
     let sent = crate::noise(5_000_001);

@@ -59,11 +59,11 @@ async fn round_trip(share: &str, encryption: EncryptionMode) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_there_and_back_signed() {
+async fn a_file_round_trips_signed() {
     round_trip("data", EncryptionMode::Disabled).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_there_and_back_sealed() {
+async fn a_file_round_trips_encrypted() {
     round_trip("sealed", EncryptionMode::Required).await;
 }

@@ -5,9 +5,9 @@ use std::process::Command;
 
 use crate::shell;
 
-/// Builds the server and the load generator in release and runs the latter with these arguments. With `--vm` among them
-/// it runs, and so do both servers, in user-mode Linux: slowly, and with as many descriptors as it wants. What is written
-/// there, the file with all figures for one, goes with it.
+/// Builds the server and the load generator in release mode and runs the latter with these arguments. With `--vm` it
+/// runs, like both servers, in user-mode Linux: slowly, but with as many descriptors as needed. Files that are
+/// written there are lost with it.
 pub(crate) fn main(arguments: &[String]) -> bool {
     let build = ["build", "--release", "--locked", "--package", "shareward", "--package", "bench"];
     if !shell::succeeds(shell::cargo(&build)) {
@@ -37,7 +37,7 @@ fn in_guest(release: &Path) -> Command {
 
 const VM: &str = "--vm";
 
-/// Two servers with 100,000 opens each, the directory tree, and `smbstatus --json` trying; taken as it is used.
+/// Two servers with 100,000 opens each, the directory tree, and `smbstatus --json`; memory is allocated on use.
 const GUEST_MEMORY: &str = "8G";
 
 /// A case that takes minutes here may take an hour there.

@@ -1,11 +1,11 @@
-//! `cargo xtask dist`: what a user downloads.
+//! `cargo xtask dist`: builds the archive for users.
 
 use std::fs;
 use std::path::Path;
 
 use crate::shell;
 
-/// Files of the tree that go beside the binary; the ones a tree does not have are left out.
+/// The files next to the binary; missing ones are skipped.
 const FILES: &[&str] = &[
     "README.md",
     "LICENSE-MIT",
@@ -44,7 +44,7 @@ fn pack() -> Result<String, std::io::Error> {
     }
     fs::create_dir_all(&root)?;
     fs::copy(target.join("release/shareward"), root.join("shareward"))?;
-    // The binary goes by this name too, for those who type `net session`.
+    // The link for users who type `net session`.
     std::os::unix::fs::symlink("shareward", root.join("net"))?;
     for file in FILES {
         let from = testkit::repository().join(file);

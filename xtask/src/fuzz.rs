@@ -1,4 +1,4 @@
-//! The fuzz targets: exploring with cargo-fuzz, and replaying what it found without it.
+//! The fuzz targets: exploring with cargo-fuzz, and replaying the corpus without it.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::shell;
 use crate::test::Counts;
 
-/// Where the fuzz package is.
+/// The directory of the fuzz package.
 fn directory() -> std::path::PathBuf {
     testkit::repository().join("fuzz")
 }
@@ -37,7 +37,7 @@ pub(crate) fn main(arguments: &[String]) -> bool {
         let mut command = shell::command("cargo", if has_nightly { &["+nightly"] } else { &[] });
         command.args(arguments);
         if !has_nightly {
-            // The sanitizers are in the stable compiler too, for who asks like this.
+            // The stable compiler has the sanitizers, too, but only with this variable.
             command.env("RUSTC_BOOTSTRAP", "1");
         }
         if !shell::succeeds(command) {

@@ -1,4 +1,4 @@
-//! The chores of this repository; `cargo xtask` says which there are.
+//! The chores of this repository; `cargo xtask` lists them.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::shell;
 
-/// A package, and a file that is there when it is installed.
+/// A package, and a file that exists if it is installed.
 const PACKAGES: &[(&str, &str)] = &[
     ("samba", "/usr/sbin/smbd"),
     ("smbclient", "/usr/bin/smbclient"),
@@ -25,7 +25,7 @@ const PACKAGES: &[(&str, &str)] = &[
 /// The file system exerciser, a program that no distribution has.
 const FSX: [&str; 3] = ["fsx", "--version", "0.3.2"];
 
-/// Installs what is missing; says how where it may not. True when everything is there.
+/// Installs missing packages, or prints the command if it may not. Returns true if all packages are installed.
 pub(crate) fn install() -> bool {
     let packages = install_packages();
     install_fsx() && packages
@@ -38,9 +38,9 @@ fn install_fsx() -> bool {
     let root = shell::target_directory().join(testkit::TOOLS);
     println!("installing fsx from crates.io into {}", root.display());
     let mut install = shell::cargo(&["install", "--locked", "--quiet", "--root"]);
-    // Nobody waits for it: the optimizer takes longer than it saves.
+    // In debug mode: optimizing would take longer than it saves.
     install.arg(&root).args(FSX).arg("--debug");
-    // Beside the programs it would else build anew whatever the workspace has in common with it.
+    // Otherwise it would rebuild the dependencies that it shares with the workspace.
     install.env("CARGO_TARGET_DIR", root.join("build"));
     shell::succeeds(install)
 }

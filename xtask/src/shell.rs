@@ -17,7 +17,7 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command(&cargo, arguments)
 }
 
-/// Runs to the end, showing what it does; says so when it fails.
+/// Runs a command, showing it and, if it fails, the failure.
 pub(crate) fn succeeds(mut command: Command) -> bool {
     match command.status() {
         Ok(status) if status.success() => true,
@@ -32,7 +32,7 @@ pub(crate) fn succeeds(mut command: Command) -> bool {
     }
 }
 
-/// Runs to the end, showing its standard output line by line, and returns it with whether it succeeded.
+/// Runs a command, showing its standard output line by line, and returns the output and true on success.
 pub(crate) fn watched(mut command: Command) -> (bool, String) {
     let mut child = match command.stdout(Stdio::piped()).spawn() {
         Ok(child) => child,
@@ -58,14 +58,14 @@ pub(crate) fn output(mut command: Command) -> Option<String> {
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Whether a program is in the search path, or where Debian keeps daemons.
+/// True if a program is in the search path or in Debian's directories for daemons.
 pub(crate) fn installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let extra = ["/usr/sbin".into(), "/sbin".into()];
     std::env::split_paths(&path).chain(extra).any(|directory: PathBuf| directory.join(program).is_file())
 }
 
-/// Where cargo builds.
+/// The build directory of cargo.
 pub(crate) fn target_directory() -> PathBuf {
     let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     given.unwrap_or_else(|| testkit::repository().join("target"))

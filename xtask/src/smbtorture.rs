@@ -1,5 +1,5 @@
-//! smbtorture in the version that the lists of `tests/torture` are about. Distributions that people work on have older
-//! ones: Debian's packages are fetched without installing anything, once, and it runs from where they were unpacked.
+//! smbtorture in the version of the lists in `tests/torture`. Distributions have older ones, so Debian's packages are
+//! fetched once, without installing them, and smbtorture runs from the unpacked files.
 
 use std::fs;
 use std::io;
@@ -20,7 +20,7 @@ const RELEASE: &str = "sid";
 
 const MIRROR: &str = "http://deb.debian.org/debian";
 
-/// What the mirror's lists are signed with; of Debian's package `debian-archive-keyring`.
+/// The key that signs the mirror's lists, from Debian's package `debian-archive-keyring`.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Names a program to take instead.
@@ -34,8 +34,8 @@ pub(crate) struct Smbtorture {
     pub(crate) known_failures: &'static str,
 }
 
-/// The smbtorture that the server is measured with, fetched if need be. Where it cannot be had, the reason is said, and
-/// it is Debian stable's of the time, if that is installed.
+/// The smbtorture for measuring the server, which is fetched if necessary. If that fails, prints the reason and uses
+/// the installed one, if any.
 pub(crate) fn find() -> Option<Smbtorture> {
     match measure() {
         Ok(program) => Some(Smbtorture { program, known_failures: "known-failures.tsv" }),
@@ -48,7 +48,7 @@ pub(crate) fn find() -> Option<Smbtorture> {
     }
 }
 
-/// Where smbtorture of [`VERSION`] is, or why it is nowhere.
+/// The path of smbtorture of [`VERSION`], or the reason that it is not available.
 fn measure() -> Result<PathBuf, String> {
     if let Some(given) = std::env::var_os(GIVEN) {
         return Ok(given.into());
@@ -73,7 +73,7 @@ fn is_of_version(program: &Path, version: &str) -> bool {
     printed.lines().any(|line| line.trim().starts_with(&format!("Version {version}")))
 }
 
-/// Fetches the packages into an apt of their own, in which nothing is installed, and unpacks them.
+/// Fetches the packages with a separate apt state, without installing them, and unpacks them.
 fn fetch(place: &Path) -> Result<(), String> {
     let missing: Vec<_> = ["apt-get", "dpkg-deb"].into_iter().filter(|it| !shell::installed(it)).collect();
     if !missing.is_empty() {

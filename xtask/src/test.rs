@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::{fuzz, packages, shell, tidy, torture};
 
-/// What a step found.
+/// The results of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) passed: usize,
@@ -60,7 +60,7 @@ pub(crate) fn main(arguments: &[String]) -> bool {
         eprintln!("xtask: no step {unknown}; `cargo xtask test --list` names them");
         return false;
     }
-    // Tests of the binary need the binary as it is now.
+    // Tests of the binary need a current binary.
     let tests_binary = ["peers", "rust-clients", "torture"];
     let implied =
         |name: &str| name == "build" && arguments.iter().any(|a| tests_binary.contains(&a.as_str()));
@@ -111,7 +111,7 @@ fn deny() -> Counts {
 }
 
 fn build() -> Counts {
-    // The whole workspace, so that the features of shared dependencies are those of the tests: one build of each.
+    // The whole workspace, so that shared dependencies are built once, with the features that tests use.
     Counts::one(shell::succeeds(shell::cargo(&["build", "--quiet", "--locked", "--workspace", "--bins"])))
 }
 
@@ -158,7 +158,7 @@ fn rust_clients() -> Counts {
         return Counts { skipped: 1, ..Counts::default() };
     }
     let manifest = manifest.display().to_string();
-    // Its own workspace: the clients' many dependencies stay out of ours.
+    // A separate workspace, so that the clients' many dependencies stay out of ours.
     tests(&["--manifest-path", &manifest], true)
 }
 
@@ -166,8 +166,8 @@ fn rust_clients_manifest() -> PathBuf {
     testkit::repository().join("tests/rust-clients/Cargo.toml")
 }
 
-/// Runs tests with nextest where it is installed, and counts. A test that reported a skip (`testkit::skip`) counts as
-/// skipped.
+/// Runs tests, with nextest if it is installed, and counts them. A test that reported a skip (`testkit::skip`) counts
+/// as skipped.
 fn tests(selection: &[&str], of_the_binary: bool) -> Counts {
     let nextest = nextest();
     let run: &[&str] = if nextest {

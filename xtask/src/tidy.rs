@@ -6,7 +6,7 @@ mod sources;
 
 use std::path::{Path, PathBuf};
 
-/// What the checks found.
+/// The results of the checks.
 #[derive(Default)]
 struct Findings {
     errors: Vec<String>,
@@ -23,7 +23,7 @@ impl Findings {
     }
 }
 
-/// Runs all checks and prints what they find. True when there are no errors.
+/// Runs all checks and prints their results. Returns true if there are no errors.
 pub(crate) fn main() -> bool {
     let mut findings = Findings::default();
     let top = testkit::repository();
@@ -41,7 +41,7 @@ fn place(path: &Path, line: usize, what: &str) -> String {
     if line == 0 { format!("{path}: {what}") } else { format!("{path}:{line}: {what}") }
 }
 
-/// The directories that hold a crate's manifest, by what other crates call it.
+/// The directories with a crate's manifest, by the crate's short name.
 fn crates(top: &Path) -> Vec<(String, PathBuf)> {
     let mut found: Vec<(String, PathBuf)> = std::fs::read_dir(top.join("crates"))
         .into_iter()

@@ -1,5 +1,5 @@
-//! `cargo xtask torture`: smbtorture against several servers side by side, held against a list of known failures and
-//! shown beside what Samba's own server does.
+//! `cargo xtask torture`: runs smbtorture against several servers in parallel, and compares the results with a list
+//! of known failures and with those of Samba's own server.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::fs;
@@ -35,8 +35,8 @@ const QUICK: &[&str] = &[
     "smb2.maxfid",
 ];
 
-/// Not checks of a server's behaviour: helpers that hold a file and wait, benchmarks, scanners that print what they
-/// find, and tests that hang without one of Samba's own share settings.
+/// Tests that do not check a server's behaviour: helpers that hold a file and wait, benchmarks, scanners that print
+/// their findings, and tests that hang without one of Samba's own share settings.
 const NEVER: &[&str] = &[
     "smb2.hold-oplock",
     "smb2.hold-sharemode",
@@ -95,7 +95,7 @@ impl Default for Plan {
     }
 }
 
-/// Runs what the arguments select. True when the results are the listed ones.
+/// Runs the selected tests. Returns true if the results are as listed.
 pub(crate) fn main(arguments: &[String]) -> bool {
     let mut plan = Plan::default();
     let mut only_list = false;
@@ -166,10 +166,10 @@ fn may_be_alone() -> bool {
     true
 }
 
-/// The same command in a network of its own, of which nothing is left when it ends.
+/// Runs the same command in a separate network namespace, which ends with it.
 fn alone(this: &Path, arguments: &[String]) -> bool {
-    // smbtorture wants an interface beside the loopback. An acknowledgment that is still to come when a connection is
-    // blocked would keep what is sent next from leaving: the kernel sends one thing again and again first.
+    // smbtorture requires an interface other than the loopback. If a connection is blocked while an acknowledgment is
+    // outstanding, the kernel retransmits that data first, and later data does not leave.
     const SCRIPT: &str = "ip link set lo up && ip tuntap add t0 mode tap && ip address add 192.0.2.1/24 dev t0 && \
                           ip link set t0 up && ip route replace local 127.0.0.1 dev lo table local proto kernel \
                           scope host src 127.0.0.1 quickack 1 && exec \"$0\" torture \"$@\"";
@@ -255,7 +255,7 @@ fn side_by_side(plan: &Plan, smbtorture: &Smbtorture, tests: &[String]) -> BTree
                     let subject = server.get_or_insert_with(|| Subject::start(&setup()));
                     let (share, scratch) = (subject.share_dir("data"), subject.scratch());
                     empty(&share);
-                    // What is asked of the pipes is administrators' to know.
+                    // Only administrators may query the pipes.
                     let user = subject.user(if id.starts_with("rpc.") { "admin" } else { "alice" });
                     let target = Target {
                         program: &smbtorture.program,
@@ -310,7 +310,7 @@ impl Table<'_> {
         outcome.is_fine() != self.known.contains_key(id)
     }
 
-    /// Prints what is not a plain success, then the suites, then what is not as listed.
+    /// Prints all results other than plain success, then the suites, then the differences from the list.
     fn print(&self, results: &BTreeMap<String, Verdict>) -> Counts {
         let mut counts = Counts::default();
         let mut suites: BTreeMap<String, [usize; 4]> = BTreeMap::new();
@@ -379,7 +379,7 @@ fn lists() -> PathBuf {
     testkit::repository().join("tests/torture")
 }
 
-/// What Samba's server did: id to result.
+/// The results of Samba's server, by id.
 fn baseline() -> BTreeMap<String, String> {
     let text = fs::read_to_string(lists().join("baseline-samba-4.17.tsv")).unwrap_or_default();
     let rows = || {

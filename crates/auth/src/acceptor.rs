@@ -26,7 +26,7 @@ use crate::random::{Random, SystemRandom};
 use crate::refusal::Refusal;
 use crate::spnego::{self, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
 
-/// How the server presents itself, and whom it takes without a password.
+/// The names that the server presents, and the logons that it accepts without a password.
 #[derive(Clone, Debug, Default)]
 pub struct AcceptorConfig {
     /// The server's NetBIOS name, in upper case.
@@ -35,7 +35,7 @@ pub struct AcceptorConfig {
     pub dns_name: String,
     /// The NetBIOS name of its domain or workgroup; empty means the server's own name.
     pub domain: String,
-    /// The DNS name of its domain; empty where there is none.
+    /// The DNS name of its domain; empty if it has none.
     pub dns_domain: String,
     /// Takes the anonymous logon.
     pub allow_anonymous: bool,
@@ -46,18 +46,18 @@ pub struct AcceptorConfig {
     pub guest_domains: Vec<String>,
 }
 
-/// Who may log on: the users file, or a test's table.
+/// The accounts: the users file, or a table of a test.
 pub trait Accounts {
-    /// The account `user` of `domain`, the names as the client wrote them; none without such an account.
+    /// The account `user` of `domain`, with the names as the client sent them; `None` if it does not exist.
     fn nt_hash(&self, domain: &str, user: &str) -> Option<AccountRecord>;
 }
 
-/// What the acceptor needs to know about an account.
+/// The properties of an account that the acceptor uses.
 #[derive(Clone)]
 pub struct AccountRecord {
     /// The account's name as the database writes it.
     pub name: String,
-    /// The NT hash of its password; none in an account that nobody can log on with.
+    /// The NT hash of its password; `None` if nobody can log on with the account.
     pub nt_hash: Option<[u8; 16]>,
     /// The account is disabled, or is not a user's.
     pub disabled: bool,
@@ -65,7 +65,7 @@ pub struct AccountRecord {
     pub locked_out: bool,
 }
 
-/// What a token led to.
+/// The result of a token.
 #[derive(Debug)]
 pub enum Step {
     /// Send this token and wait for the next (STATUS_MORE_PROCESSING_REQUIRED).
@@ -74,9 +74,9 @@ pub enum Step {
     Done(Box<Logon>),
     /// The logon failed; `token` may go with the error.
     Refused {
-        /// Why; for the log and for the choice of a status.
+        /// The reason, for the log and for the choice of a status.
         reason: Refusal,
-        /// The SPNEGO reject, where the client speaks SPNEGO.
+        /// The SPNEGO reject, if the client uses SPNEGO.
         token: Option<Vec<u8>>,
     },
 }
@@ -85,47 +85,47 @@ pub enum Step {
 pub struct Logon {
     /// The last token to send; empty for raw NTLM.
     pub token: Vec<u8>,
-    /// Who it is.
+    /// The user who logged on.
     pub identity: Identity,
     /// `ExportedSessionKey` (MS-NLMP 3.1.1.1); zeros for a guest, with whom nothing is shared.
     pub session_key: [u8; 16],
-    /// The time that the client gave its response (MS-NLMP 2.2.2.7 `TimeStamp`), which it has from its own clock
-    /// or from the challenge, or leaves zero; none of an anonymous logon.
+    /// The time in the client's response (MS-NLMP 2.2.2.7 `TimeStamp`), from its own clock or from the challenge, or
+    /// zero; `None` for an anonymous logon.
     ///
-    /// It does not count. `MaxLifetime` (MS-NLMP 3.1.1.1) bounds how long a recorded response could be of use,
-    /// and one is of no use at all: it answers a challenge that no other logon gets, and a logon has a deadline
-    /// of its own. Windows, for local accounts, and Samba take any time too.
+    /// It is not checked. `MaxLifetime` (MS-NLMP 3.1.1.1) limits how long a recorded response can be used, but a
+    /// response can be used only once here: it answers a challenge that no other logon gets, and a logon has its own
+    /// deadline. Windows, for local accounts, and Samba accept any time, too.
     pub client_time: Option<FileTime>,
 }
 
-/// Who a client says it is, before anything of that is proved.
+/// The identity that a client claims, before any proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The account.
     pub user: String,
-    /// Its domain.
+    /// The domain.
     pub domain: String,
     /// The client's computer.
     pub workstation: String,
 }
 
-/// Who logged on.
+/// The user who logged on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The account's name as the database writes it; what a guest called itself; empty when anonymous.
+    /// The account's name as in the database; for a guest, the name that it sent; empty if anonymous.
     pub user: String,
     /// The domain the client named.
     pub domain: String,
-    /// What kind of logon it is.
+    /// The kind of logon.
     pub kind: IdentityKind,
-    /// The name the client's computer gave itself; nobody checked it.
+    /// The name that the client's computer sent, which is not checked.
     pub workstation: Option<String>,
 }
 
 /// The kinds of logon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IdentityKind {
-    /// Nobody (SMB2_SESSION_FLAG_IS_NULL).
+    /// An anonymous user (SMB2_SESSION_FLAG_IS_NULL).
     Anonymous,
     /// A guest (SMB2_SESSION_FLAG_IS_GUEST).
     Guest,
@@ -146,7 +146,7 @@ impl Acceptor {
         Self::with_random(config, Box::new(SystemRandom))
     }
 
-    /// As [`Acceptor::new`] with a random source of the caller's.
+    /// As [`Acceptor::new`] with the caller's random source.
     pub fn with_random(config: impl Into<Arc<AcceptorConfig>>, random: Box<dyn Random>) -> Self {
         Self { config: config.into(), random, state: State::Start }
     }
@@ -156,9 +156,8 @@ impl Acceptor {
         spnego::server_offer(&[Mechanism::NtlmSsp])
     }
 
-    /// Who the client says it is in this token, if that is its AUTHENTICATE message, which
-    /// [`step`](Self::step) is going to judge. None for an anonymous logon, and where the token is not well
-    /// formed.
+    /// The identity that the client claims in this token, if it is the AUTHENTICATE message that [`step`](Self::step)
+    /// will check. `None` for an anonymous logon and for a malformed token.
     pub fn claim(&self, token: &[u8]) -> Option<Claim> {
         let State::Challenged(exchange) = &self.state else { return None };
         let bytes = match &exchange.framing {
@@ -313,7 +312,7 @@ impl Acceptor {
                     let client_time = parsed.client.timestamp;
                     (self.verify_user(&exchange, &message, &bytes, parsed, accounts)?, Some(client_time))
                 }
-                // Of a guest no password is looked at: smbclient -N sends none.
+                // A guest's password is not checked: smbclient -N sends none.
                 Err(Refusal::NotNtlmV2) if accounts.nt_hash(&message.domain, &message.user).is_none() => {
                     (self.guest(&message).map_err(|_| Refusal::NotNtlmV2)?, None)
                 }
@@ -372,8 +371,8 @@ impl Acceptor {
         })
     }
 
-    /// Clients name something as the domain of users who have none: the computer they sit at, the one they go to,
-    /// WORKGROUP. Whoever names another one is somebody there, and has made a mistake here.
+    /// True if unknown users of this domain become guests. Clients without a domain send their own computer, the
+    /// server, or WORKGROUP. A user with another domain has an account there, and the logon is refused.
     fn domain_has_guests(&self, message: &Authenticate) -> bool {
         let AcceptorConfig { netbios_name, dns_name, domain, guest_domains, .. } = &*self.config;
         let (named, user) = match message.user.rsplit_once('@').filter(|_| message.domain.is_empty()) {
@@ -387,8 +386,8 @@ impl Acceptor {
         !user.contains(['@', '\\']) && own.iter().any(|it| it.eq_ignore_ascii_case(named))
     }
 
-    /// Everything is computed for an unknown user too, with a hash nobody knows the password of:
-    /// how long a refusal takes must not tell which names exist.
+    /// Verifies the response. For an unknown user everything is computed with a random hash, so that the time of a
+    /// refusal does not reveal which names exist.
     fn verify_user(
         &mut self,
         exchange: &Exchange,
@@ -418,7 +417,8 @@ impl Acceptor {
         if client.pairs.flags().contains(AvFlags::MIC_PRESENT) && !mic_right {
             return Err(Refusal::BadMic);
         }
-        // There is no channel here to be bound to. Who is bound to one talks to somebody who passes it on.
+        // The server uses no channel binding. A response that is bound to a channel was relayed from another
+        // connection.
         if client.pairs.value(AvId::CHANNEL_BINDINGS).is_some_and(|hash| hash.iter().any(|byte| *byte != 0)) {
             return Err(Refusal::BadBindings);
         }
@@ -512,7 +512,7 @@ impl Verified {
             return Ok(None);
         }
         let Some(claimed) = claimed else {
-            // Nobody is there to be protected in an anonymous logon.
+            // An anonymous logon has nothing to protect.
             let needed = negotiation.mic_required && self.kind == IdentityKind::User;
             return if needed { Err(Refusal::BadMic) } else { Ok(None) };
         };
@@ -533,7 +533,7 @@ struct V2Response<'a> {
 
 impl<'a> V2Response<'a> {
     fn parse(response: &'a [u8]) -> Result<Self, Refusal> {
-        // Nothing but an LM or LMv2 response, or the 24 bytes of NTLMv1 (MS-NLMP 2.2.2.6).
+        // A response that is only LM, LMv2, or the 24 bytes of NTLMv1 (MS-NLMP 2.2.2.6).
         if matches!(response.len(), 0 | 24) {
             return Err(Refusal::NotNtlmV2);
         }
@@ -558,7 +558,7 @@ fn exported_key(message: &Authenticate, exchange_key: &[u8; 16]) -> Result<Zeroi
     Ok(Zeroizing::new(compute::exchange_key(exchange_key, encrypted)))
 }
 
-/// What the challenge grants when the client asks for it.
+/// The flags that the challenge grants if the client requests them.
 const ECHOED_FLAGS: NegotiateFlags = NegotiateFlags(
     NegotiateFlags::SIGN.0
         | NegotiateFlags::SEAL.0
@@ -569,7 +569,7 @@ const ECHOED_FLAGS: NegotiateFlags = NegotiateFlags(
         | NegotiateFlags::KEY_EXCHANGE.0,
 );
 
-/// What every challenge says.
+/// The flags of every challenge.
 const ALWAYS_FLAGS: NegotiateFlags = NegotiateFlags(
     NegotiateFlags::REQUEST_TARGET.0
         | NegotiateFlags::NTLM.0

@@ -25,7 +25,7 @@ pub(crate) fn utf16le(text: &str) -> Vec<u8> {
     text.encode_utf16().flat_map(u16::to_le_bytes).collect()
 }
 
-/// The text in `data`, UTF-16LE; none when it is not.
+/// The text in `data`, UTF-16LE; `None` if it is malformed.
 pub(crate) fn from_utf16le(data: &[u8]) -> Option<String> {
     let (units, rest) = data.as_chunks::<2>();
     if !rest.is_empty() {

@@ -113,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(tag: u8, data in proptest::collection::vec(any::<u8>(), 0..1000)) {
+        fn written_elements_are_read_back(tag: u8, data in proptest::collection::vec(any::<u8>(), 0..1000)) {
             let (left, right) = data.split_at(data.len() / 2);
             let bytes = element(tag, &[left, right]);
             let mut reader = Reader::new(&bytes);

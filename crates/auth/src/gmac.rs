@@ -1,11 +1,10 @@
-//! AES-128-GMAC (SP800-38D) over a message that lies in several slices.
+//! AES-128-GMAC (SP800-38D) over a message in several slices.
 //!
-//! The library computes GMAC over one slice, several times faster than anything in portable Rust.
-//! GHASH is linear, so the tags of the pieces can be joined: with `H` the hash key, `Z` the hash of
-//! what came before times `H`, and `T` the tag of a piece of `n` whole blocks, the hash including
-//! the piece is `Z·H^n + T + len·H + E(J0)`. Pieces get a fixed nonce whose `E(J0)` is known; those tags
-//! never leave this module, so using that nonce again gives nothing away. Blocks that straddle
-//! slices are hashed one by one.
+//! The library computes GMAC over one slice, several times faster than portable Rust. GHASH is linear, so the tags of
+//! the pieces can be combined: with `H` the hash key, `Z` the hash of the previous data times `H`, and `T` the tag of
+//! a piece of `n` whole blocks, the hash including the piece is `Z·H^n + T + len·H + E(J0)`. All pieces use a fixed
+//! nonce whose `E(J0)` is known; their tags never leave this module, so that reusing the nonce reveals nothing.
+//! Blocks that span two slices are hashed one by one.
 
 use aes::Aes128;
 use aes::cipher::{BlockCipherEncrypt, KeyInit};
@@ -13,7 +12,7 @@ use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::error::Unspecified;
 use ghash::{GHash, universal_hash::UniversalHash};
 
-/// A GMAC key with what joining needs.
+/// A GMAC key with the values for combining tags.
 pub(crate) struct Gmac {
     key: LessSafeKey,
     block_cipher: Aes128,
@@ -171,7 +170,7 @@ fn xor(a: Block, b: Block) -> Block {
 /// Enough powers for pieces of [`MAX_PIECE`] bytes.
 const POWERS: usize = 20;
 
-/// The longest piece given to the library at once: `2^20 - 1` blocks is what [`POWERS`] powers reach.
+/// The longest piece for the library: `2^20 - 1` blocks, the range of [`POWERS`] powers.
 const MAX_PIECE: usize = ((1 << POWERS) - 1) * 16;
 
 /// Below this many bytes hashing block by block is faster than a call of the library.

@@ -15,12 +15,12 @@ use crate::ntlm::{
 use crate::random::{Random, RandomFailed, SystemRandom};
 use crate::spnego::{Malformed, Mechanism, NegState, NegTokenInit, NegTokenResp, Token};
 
-/// Who logs on.
+/// The user who logs on.
 #[derive(Clone)]
 pub struct Credentials {
     user: String,
     domain: String,
-    /// None for the anonymous logon.
+    /// `None` for the anonymous logon.
     nt_hash: Option<Zeroizing<[u8; 16]>>,
 }
 
@@ -35,17 +35,17 @@ impl Credentials {
         Self { user: user.into(), domain: domain.into(), nt_hash: Some(Zeroizing::new(nt_hash)) }
     }
 
-    /// Nobody.
+    /// The credentials of the anonymous logon.
     pub const fn anonymous() -> Self {
         Self { user: String::new(), domain: String::new(), nt_hash: None }
     }
 
-    /// Whether these are nobody's: there is no password that a server could check.
+    /// True for the anonymous logon, which has no password that a server could check.
     pub const fn is_anonymous(&self) -> bool {
         self.nt_hash.is_none()
     }
 
-    /// The user's name; empty for nobody.
+    /// The user's name; empty for the anonymous logon.
     pub fn user(&self) -> &str {
         &self.user
     }
@@ -58,8 +58,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What a client may do differently. The defaults are what Windows does, except that Kerberos is not
-/// offered.
+/// The options of a client. The defaults are those of Windows, except that Kerberos is not offered.
 #[derive(Clone, Debug)]
 pub struct InitiatorOptions {
     /// Speaks NTLM without SPNEGO around it.
@@ -98,7 +97,7 @@ impl Default for InitiatorOptions {
     }
 }
 
-/// What a step led to.
+/// The result of a step.
 pub enum ClientStep {
     /// Send this token.
     Token(Vec<u8>),
@@ -118,13 +117,13 @@ impl fmt::Debug for ClientStep {
     }
 }
 
-/// Why a logon does not go on.
+/// The reason that a logon fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum InitiatorError {
-    /// The server's `mechListMIC` is wrong, or missing where it was due.
+    /// The server's `mechListMIC` is wrong, or missing although it is required.
     #[error("the server's message integrity code is missing or wrong")]
     BadMic,
-    /// The server's token is not what the protocol asks for at this point.
+    /// The server's token is not the one that the protocol requires at this point.
     #[error("the server's security token is malformed")]
     Malformed,
     /// The server chose a mechanism that is not NTLMSSP.
@@ -134,12 +133,12 @@ pub enum InitiatorError {
     #[error("the logon had already ended")]
     OutOfOrder,
     /// The system gave no random bytes.
-    #[error("no random bytes to be had")]
+    #[error("cannot get random bytes")]
     Random,
     /// The server rejected the negotiation.
     #[error("the server rejected the authentication")]
     Rejected,
-    /// The server does not offer what NTLMv2 with session security needs.
+    /// The server does not offer the features that NTLMv2 with session security requires.
     #[error("the server's NTLM is too old to be safe")]
     TooWeak,
 }
@@ -166,14 +165,14 @@ impl Initiator {
         }
     }
 
-    /// The same with other options.
+    /// Sets the options.
     #[must_use]
     pub fn with_options(mut self, options: InitiatorOptions) -> Self {
         self.options = options;
         self
     }
 
-    /// The same with a random source of the caller's.
+    /// Sets the random source.
     #[must_use]
     pub fn with_random(mut self, random: Box<dyn Random>) -> Self {
         self.random = random;
@@ -188,7 +187,7 @@ impl Initiator {
         }
     }
 
-    /// Takes the server's token, none at first, and gives the next.
+    /// Processes the server's token (`None` at first) and returns the next one.
     pub fn step(&mut self, token: Option<&[u8]>) -> Result<ClientStep, InitiatorError> {
         match core::mem::replace(&mut self.state, State::Finished) {
             State::Start => Ok(ClientStep::Token(self.begin())),
@@ -312,7 +311,7 @@ impl Initiator {
         Ok(NegTokenResp { token: Some(bytes), mechanism_list_mic, ..NegTokenResp::default() }.encode())
     }
 
-    /// Fills in who logs on and the NTLMv2 responses; gives the key exchange key.
+    /// Fills in the identity and the NTLMv2 responses, and returns the key exchange key.
     fn respond(
         &mut self,
         challenge: &Challenge,
@@ -394,7 +393,7 @@ enum State {
 struct Negotiation {
     /// The NEGOTIATE message.
     token: Vec<u8>,
-    /// The DER of the offered mechanisms; none without SPNEGO.
+    /// The DER of the offered mechanisms; `None` without SPNEGO.
     mechanism_list: Option<Vec<u8>>,
     /// The NEGOTIATE message has been sent.
     sent: bool,
@@ -415,7 +414,7 @@ impl Session {
         NtlmSeal::new(self.flags, &self.key, sender).ok_or(InitiatorError::TooWeak)
     }
 
-    /// Judges the server's last token. A server that says nothing more has accepted by its status.
+    /// Checks the server's last token. A server that sends none has accepted by its status.
     fn accept(&self, token: &[u8]) -> Result<(), InitiatorError> {
         let Some(list) = &self.mechanism_list else {
             return if token.is_empty() { Ok(()) } else { Err(InitiatorError::Malformed) };
@@ -444,7 +443,7 @@ fn expect_response(token: &[u8]) -> Result<NegTokenResp, InitiatorError> {
     }
 }
 
-/// What the client asks for; without a key exchange unless that is wanted.
+/// The flags that the client requests; the key exchange only if it is an option.
 const WANTED_FLAGS: NegotiateFlags = NegotiateFlags(
     NegotiateFlags::UNICODE.0
         | NegotiateFlags::REQUEST_TARGET.0

@@ -7,24 +7,24 @@ use zeroize::Zeroizing;
 use crate::preauth::PreauthHash;
 use crate::sealing::Cipher;
 
-/// What an authenticated session derives for its dialect.
+/// The keys of an authenticated session.
 pub struct SessionKeys {
     /// `Session.SigningKey` (and the first channel's `Channel.SigningKey`).
     pub signing: [u8; 16],
     /// `Session.ApplicationKey`.
     pub application: [u8; 16],
-    /// The server's `Session.EncryptionKey`, the client's `Session.DecryptionKey`; none before SMB 3.
+    /// The server's `Session.EncryptionKey`, the client's `Session.DecryptionKey`; `None` before SMB 3.
     pub server_to_client: Option<CipherKey>,
-    /// The server's `Session.DecryptionKey`, the client's `Session.EncryptionKey`; none before SMB 3.
+    /// The server's `Session.DecryptionKey`, the client's `Session.EncryptionKey`; `None` before SMB 3.
     pub client_to_server: Option<CipherKey>,
 }
 
 impl SessionKeys {
     /// Derives all keys of a session.
     ///
-    /// `full_session_key` is what the authentication protocol exported: 16 bytes for NTLM, up to 32
-    /// for Kerberos, of which `Session.SessionKey` is the first 16. `preauth` counts for SMB 3.1.1
-    /// only. `cipher` gives the length of the cipher keys; without one they have 128 bits.
+    /// `full_session_key` is the key that the authentication protocol exported: 16 bytes for NTLM, up to 32 for
+    /// Kerberos; `Session.SessionKey` is its first 16 bytes. `preauth` is used for SMB 3.1.1 only. `cipher`
+    /// determines the length of the cipher keys; without one they have 128 bits.
     pub fn derive(
         dialect: Dialect,
         full_session_key: &[u8],
@@ -87,7 +87,7 @@ pub fn application_key(dialect: Dialect, session_key: &[u8; 16], preauth: &Preau
     }
 }
 
-/// The key for what the server sends. A 256-bit cipher uses the full session key.
+/// The key for messages of the server. A 256-bit cipher uses the full session key.
 pub fn server_to_client_key(
     dialect: Dialect,
     full_session_key: &[u8],
@@ -100,7 +100,7 @@ pub fn server_to_client_key(
     }
 }
 
-/// The key for what the client sends. A 256-bit cipher uses the full session key.
+/// The key for messages of the client. A 256-bit cipher uses the full session key.
 pub fn client_to_server_key(
     dialect: Dialect,
     full_session_key: &[u8],

@@ -1,8 +1,7 @@
-//! Logon and message protection: SPNEGO, NTLMv2, key derivation, signing, sealing and the users file.
+//! Logon and message protection: SPNEGO, NTLMv2, key derivation, signing, encryption and the users file.
 //!
-//! A logon is a pure function of what came in: [`Acceptor::step`] turns a token into the next
-//! token, an identity or a refusal; the time is passed in and randomness comes through [`Random`].
-//! Only [`users`] touches files.
+//! A logon is a pure function of its input: [`Acceptor::step`] turns a token into the next token, an identity or a
+//! refusal; the time is a parameter, and randomness comes from [`Random`]. Only [`users`] accesses files.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

@@ -6,13 +6,13 @@ use core::time::Duration;
 /// (MS-SMB2 2.2.5), so nothing longer can arrive.
 pub const MAX_TOKEN: usize = 0xffff;
 
-/// Bytes of a NEGOTIATE message: 40, and the names of a domain and a workstation (MS-NLMP 2.2.1.1). It is kept
-/// until the logon is over, because the MIC covers it, and everybody can begin logons. A longer one is
+/// The most bytes of a NEGOTIATE message: 40, and the names of a domain and a workstation (MS-NLMP 2.2.1.1). The
+/// message is stored until the logon ends, because the MIC covers it, and anybody can begin logons. A longer one is
 /// malformed.
 pub const MAX_NEGOTIATE: usize = 2048;
 
-/// Bytes of one `MechTypeList`, which is kept as long, and for the same reason: [`MAX_MECHANISMS`] object
-/// identifiers take some hundred. A longer one is malformed.
+/// The most bytes of a `MechTypeList`, which is stored as long for the same reason; [`MAX_MECHANISMS`] object
+/// identifiers take some hundred bytes. A longer one is malformed.
 pub const MAX_MECHANISM_LIST: usize = 2048;
 
 /// Mechanisms in one `MechTypeList`; Windows offers four.
@@ -35,9 +35,9 @@ pub const MAX_USERS_FILE: u64 = 64 * 1024 * 1024;
 /// Characters of an account name in the users file (MS-SAMR 3.1.1.8.4 allows 20; Samba more).
 pub const MAX_ACCOUNT_NAME: usize = 256;
 
-/// How long a change of the users file waits for another one to end, which takes milliseconds: whoever holds
-/// the lock longer has been stopped.
+/// The time that a change of the users file waits for another change, which takes milliseconds: a process that holds
+/// the lock longer is suspended.
 pub const USERS_LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often it looks.
+/// The pause between two attempts.
 pub const USERS_LOCK_RETRY: Duration = Duration::from_millis(10);

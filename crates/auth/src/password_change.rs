@@ -1,7 +1,7 @@
-//! New passwords as clients seal them, by what they and the server both know: the old one (MS-SAMR 3.2.2).
+//! New passwords, encrypted by the client with a secret of both sides: the old password (MS-SAMR 3.2.2).
 //!
-//! All here are pure functions of the old NT hash and of what came. Whoever does not know the old password cannot seal
-//! what these open; what opens is in clear nowhere but in the value returned.
+//! All functions are pure functions of the old NT hash and the client's data. Only a client that knows the old
+//! password can encrypt data that they decrypt. The plain text is only in the returned value.
 
 use core::num::NonZeroU32;
 
@@ -16,10 +16,10 @@ use zeroize::Zeroizing;
 
 use crate::ntlm::compute::equal;
 
-/// Why nothing came out.
+/// The reason that decryption fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotOpened {
-    /// It was sealed with another password.
+    /// It was encrypted with another password.
     WrongPassword,
     /// The new password is not text.
     NotText,
@@ -119,7 +119,7 @@ fn open_hash(sealed: &[u8; 16], key: &[u8; 16]) -> Zeroizing<[u8; 16]> {
     hash
 }
 
-/// A key of 56 bits as DES takes it: a bit of parity, which nobody looks at, after each seven (MS-SAMR 2.2.11.1.2).
+/// A key of 56 bits in the form of DES, with an unused parity bit after each seven bits (MS-SAMR 2.2.11.1.2).
 fn with_parity(key: &[u8; 7]) -> [u8; 8] {
     let bits = key.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
     core::array::from_fn(|place| {
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_old_password_seals_it_opens() {
+    fn data_encrypted_with_the_old_password_is_decrypted() {
         let (sealed, verifier) = seal_rc4("old", &utf16le("nëw 🦀"));
         assert_eq!(open_rc4(&nt_hash("old"), &sealed, &verifier).unwrap().as_str(), "nëw 🦀");
         let longest = "x".repeat(256);
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn hashes_are_sealed_with_one_another() {
+    fn hashes_are_encrypted_with_each_other() {
         let (old, new) = (nt_hash("old"), nt_hash("new"));
         let (old_with_new, new_with_old) = (seal_hash(&old, &new), seal_hash(&new, &old));
         assert_eq!(open_des(&old, &old_with_new, &new_with_old).map(|it| *it), Ok(new));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn aes_opens_what_is_whole() {
+    fn aes_decrypts_only_intact_data() {
         let (salt, iterations) = ([9; 16], NonZeroU32::new(5_000).unwrap());
         let mut plain = 6_u16.to_le_bytes().to_vec();
         plain.extend(utf16le("new"));
@@ -228,7 +228,7 @@ mod tests {
         assert_eq!(open_aes(&nt_hash("other"), &sealed), Err(NotOpened::WrongPassword));
         let short = SealedWithAes { cipher: &cipher[..512], ..sealed };
         assert_eq!(open_aes(&nt_hash("old"), &short), Err(NotOpened::WrongPassword));
-        // A length that leads out of the buffer, from somebody who knows the old password.
+        // A length beyond the buffer, from a client that knows the old password.
         plain[..2].copy_from_slice(&600_u16.to_le_bytes());
         let (cipher, auth_data) = seal_aes("old", &plain, &salt, iterations);
         let sealed = SealedWithAes { auth_data: &auth_data, salt: &salt, cipher: &cipher, iterations };

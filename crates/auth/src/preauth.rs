@@ -20,7 +20,7 @@ impl PreauthHash {
         Self(value)
     }
 
-    /// Appends a message as it goes over the wire, from the SMB2 header on.
+    /// Adds a message as on the wire, from the SMB2 header on.
     pub fn update(&mut self, message: &[u8]) {
         self.update_parts(&[message]);
     }

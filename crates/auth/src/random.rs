@@ -1,4 +1,4 @@
-//! Where challenges and keys come from.
+//! The source of challenges and keys.
 
 use thiserror::Error;
 
@@ -20,5 +20,5 @@ impl Random for SystemRandom {
 
 /// The generator gave nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("no random bytes to be had")]
+#[error("cannot get random bytes")]
 pub struct RandomFailed;

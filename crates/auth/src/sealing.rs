@@ -68,16 +68,16 @@ impl Cipher {
     }
 }
 
-/// Why a message was not sealed or not opened.
+/// The reason that a message was not encrypted or not decrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SealingError {
     /// The message was not sealed with this key, or was changed.
-    #[error("the sealed message does not authenticate")]
+    #[error("the encrypted message fails authentication")]
     BadSignature,
     /// The cryptographic library refused.
-    #[error("sealing failed")]
+    #[error("encryption failed")]
     Failed,
-    /// The key has sealed as many messages as it may; the session must end.
+    /// The key has encrypted as many messages as it may; the session must end.
     #[error("the key has no unused nonce left")]
     NoncesExhausted,
     /// The key has not the cipher's length.
@@ -100,7 +100,7 @@ impl SealingKey {
         Self::with_random(cipher, key, &mut SystemRandom)
     }
 
-    /// As [`SealingKey::new`] with a random source of the caller's.
+    /// As [`SealingKey::new`] with the caller's random source.
     pub fn with_random(cipher: Cipher, key: &[u8], random: &mut dyn Random) -> Result<Self, SealingError> {
         let wrong = |_| SealingError::WrongKeyLength;
         let inner = match cipher {

@@ -39,7 +39,7 @@ impl SigningAlgorithm {
     }
 }
 
-/// Why a message was not signed or its signature not accepted.
+/// The reason that a message was not signed, or its signature not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SigningError {
     /// The signature does not belong to this message and key.
@@ -55,7 +55,7 @@ pub enum SigningError {
 
 /// A signing key with its schedule prepared.
 ///
-/// What the GMAC nonce needs (message id, direction, CANCEL) is read from the header that is signed.
+/// The parts of the GMAC nonce (message id, direction, CANCEL) are read from the signed header.
 pub struct SigningKey {
     inner: Inner,
 }
@@ -91,8 +91,7 @@ impl SigningKey {
         self.sign_parts(message, &[])
     }
 
-    /// As [`SigningKey::sign`] for a message that continues from `head`, which begins with the
-    /// header, in the slices of `rest`.
+    /// As [`SigningKey::sign`] for a message in `head`, which begins with the header, and the slices of `rest`.
     pub fn sign_parts(&self, head: &mut [u8], rest: &[&[u8]]) -> Result<(), SigningError> {
         let header = head.first_chunk_mut::<HEADER>().ok_or(SigningError::TooShort)?;
         if let Some(flags) = header.get_mut(16) {
@@ -110,7 +109,7 @@ impl SigningKey {
         self.verify_parts(message, &[])
     }
 
-    /// As [`SigningKey::verify`] for a message that continues from `head` in the slices of `rest`.
+    /// As [`SigningKey::verify`] for a message in `head` and the slices of `rest`.
     pub fn verify_parts(&self, head: &[u8], rest: &[&[u8]]) -> Result<(), SigningError> {
         let mut header = *head.first_chunk::<HEADER>().ok_or(SigningError::TooShort)?;
         let claimed = array_at::<16>(&header, SIGNATURE.start).ok_or(SigningError::TooShort)?;
@@ -160,7 +159,7 @@ enum Inner {
     AesGmac(Box<Gmac>),
 }
 
-/// The nonce of MS-SMB2 3.1.4.1: the message id, then who sends and whether it is a CANCEL.
+/// The nonce of MS-SMB2 3.1.4.1: the message id, then bits for the sender and for CANCEL.
 fn gmac_nonce(header: &[u8; HEADER]) -> [u8; 12] {
     let message_id = array_at::<8>(header, 24).unwrap_or_default();
     let from_server = u32_at(header, 16).is_some_and(|flags| flags & FLAGS_SERVER_TO_REDIR != 0);

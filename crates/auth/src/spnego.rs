@@ -63,7 +63,7 @@ pub enum Token {
 pub struct NegTokenInit {
     /// `mechTypes`, most preferred first.
     pub mechanisms: Vec<Mechanism>,
-    /// The DER of `mechTypes` as received: what `mechListMIC` is computed over.
+    /// The DER of `mechTypes` as received, which `mechListMIC` is computed over.
     pub mechanism_list: Vec<u8>,
     /// `mechToken`, the optimistic token of the first mechanism.
     pub token: Option<Vec<u8>>,
@@ -215,7 +215,7 @@ fn decode_init(mut fields: Reader<'_>) -> Result<NegTokenInit, Malformed> {
     if init.mechanisms.is_empty() { Err(Malformed) } else { Ok(init) }
 }
 
-/// A field that comes twice could mean one thing to who signs it and another to who reads it.
+/// Refuses a field that occurs twice: the signer and the reader could take different ones.
 fn once(seen: &mut u32, tag: u8) -> Result<(), Malformed> {
     let bit = 1 << (tag & 0x1f);
     if *seen & bit != 0 {
@@ -271,7 +271,7 @@ const MS_KERBEROS: &[u8] = &[0x2a, 0x86, 0x48, 0x82, 0xf7, 0x12, 0x01, 0x02, 0x0
 const NEGOEX: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x1e];
 const NTLMSSP: &[u8] = &[0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a];
 
-/// What Windows sends as `hintName` (MS-SPNG 2.2.1).
+/// The `hintName` that Windows sends (MS-SPNG 2.2.1).
 const HINT: &[u8] = b"not_defined_in_RFC4178@please_ignore";
 
 #[cfg(test)]

@@ -28,12 +28,12 @@ pub fn now() -> FileTime {
     FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
 }
 
-/// A name as accounts are looked up: two names are one account's where this is the same.
+/// The key of an account: names with the same key are the same account.
 pub fn folded(name: &str) -> String {
     upper(name)
 }
 
-/// A name as a client wrote it, without the domain that is in it if none is beside it.
+/// The name without the domain in it, if the client sent no separate domain.
 pub fn without_domain<'a>(domain: &str, name: &'a str) -> &'a str {
     match name.rsplit_once('@') {
         Some((user, _)) if domain.is_empty() && !user.is_empty() => user,
@@ -45,7 +45,7 @@ pub fn without_domain<'a>(domain: &str, name: &'a str) -> &'a str {
 #[derive(Clone, Default)]
 pub struct UserDb {
     lines: Vec<Line>,
-    /// From the name in upper case to the place in `lines`.
+    /// The index in `lines`, by the name in upper case.
     index: BTreeMap<String, usize>,
 }
 
@@ -56,16 +56,16 @@ pub struct User {
     pub name: String,
     /// The Unix user id.
     pub uid: u32,
-    /// The NT hash; none in an account without a password.
+    /// The NT hash; `None` for an account without a password.
     pub nt_hash: Option<[u8; 16]>,
     /// The flags between the brackets.
     pub flags: AccountFlags,
-    /// When the password was last set; [`FileTime::NONE`] where the file does not say.
+    /// The time of the last change of the password; [`FileTime::NONE`] if the file does not contain it.
     pub last_change: FileTime,
 }
 
 impl User {
-    /// Whether the account is a user's and not disabled.
+    /// True if the account is a user's and not disabled.
     pub fn is_enabled(&self) -> bool {
         self.flags.contains('U') && !self.flags.contains('D')
     }
@@ -77,7 +77,7 @@ impl User {
 pub struct AccountFlags(String);
 
 impl AccountFlags {
-    /// Whether this letter is set.
+    /// True if this letter is set.
     pub fn contains(&self, flag: char) -> bool {
         self.0.contains(flag)
     }
@@ -96,13 +96,13 @@ impl AccountFlags {
     }
 }
 
-/// What is wrong with a line of the file.
+/// An error in a line of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("line {line}: {problem}")]
 pub struct ParseError {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong.
+    /// The error.
     pub problem: Problem,
 }
 
@@ -112,7 +112,7 @@ pub enum Problem {
     /// The flags are not between brackets.
     #[error("the account flags are not of the form [U]")]
     BadFlags,
-    /// A hash field has not 32 hexadecimal digits and is none of the known words.
+    /// A hash field is neither 32 hexadecimal digits nor one of the known strings.
     #[error("the NT hash is not 32 hexadecimal digits")]
     BadHash,
     /// The name is empty or too long, or has a character that cannot be in one.
@@ -135,7 +135,7 @@ pub enum Problem {
     NotUtf8,
 }
 
-/// Why a file is not read.
+/// The reason that a file cannot be read.
 #[derive(Debug, Error)]
 pub enum LoadError {
     /// The operating system refused.
@@ -143,7 +143,7 @@ pub enum LoadError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Its error.
+        /// The error of the system.
         source: io::Error,
     },
     /// A line is wrong.
@@ -162,7 +162,7 @@ pub enum LoadError {
     },
 }
 
-/// What the administrator should hear about a file that was read all the same.
+/// A warning about a file that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Warning {
     /// Others than the owner can read the hashes, which are as good as passwords.
@@ -173,16 +173,16 @@ pub enum Warning {
     },
 }
 
-/// Why an account is not changed.
+/// The reason that an account is not changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ChangeError {
     /// The name is empty or too long, or has a character that cannot be in one.
     #[error("the account name is not acceptable")]
     BadName,
-    /// There is such an account already.
-    #[error("the account exists already")]
+    /// The account already exists.
+    #[error("the account already exists")]
     Exists,
-    /// There is no such account.
+    /// The account does not exist.
     #[error("no such account")]
     NoSuchUser,
 }
@@ -215,7 +215,7 @@ impl UserDb {
         text
     }
 
-    /// Reads a file, and tells whether others can read it too.
+    /// Reads a file, and warns if other users can access it.
     pub fn load(path: &Path) -> Result<(Self, Option<Warning>), LoadError> {
         let io = |source| LoadError::Io { path: path.to_owned(), source };
         let file = File::open(path).map_err(io)?;
@@ -286,7 +286,7 @@ impl UserDb {
         self.user(name).or_else(|| self.user(without_domain(domain, name)))
     }
 
-    /// Tells if the text ends with a whole line; that of a file which is being written may not.
+    /// True if the text ends with a whole line. A file that is being written may not.
     pub fn ends_whole(&self) -> bool {
         self.lines.last().is_some_and(|line| line.raw.ends_with('\n'))
     }
@@ -428,7 +428,7 @@ fn parse_line(content: &str) -> Result<User, Problem> {
     if !is_name(name) {
         return Err(Problem::BadName);
     }
-    // Samba writes 4294967295 and, in old files, -1 where there is no Unix user.
+    // Samba writes 4294967295 and, in old files, -1 if there is no Unix user.
     let uid =
         uid.parse().or_else(|_| uid.parse::<i32>().map(|uid| uid as u32)).map_err(|_| Problem::BadUid)?;
     let flags = match next() {
@@ -454,7 +454,7 @@ fn parse_time(field: &str) -> Result<FileTime, Problem> {
     Ok(FileTime::from_unix(i64::from(seconds), 0))
 }
 
-/// The hash, or none where the field says that there is no password or that it does not count.
+/// The hash; `None` if the field says that there is no password or that it is invalid.
 fn parse_hash(field: &str) -> Result<Option<[u8; 16]>, Problem> {
     if field.starts_with("NO PASSWORD") || field.starts_with('*') || field.starts_with("XXXX") {
         return Ok(None);
@@ -471,8 +471,8 @@ fn parse_hash(field: &str) -> Result<Option<[u8; 16]>, Problem> {
     Ok(Some(hash))
 }
 
-/// The line of `user`. Of the line it replaces, what follows the known fields and the line's end stay;
-/// the LM hash goes, as it belongs to another password.
+/// The line of `user`. The text after the known fields and the line ending of the replaced line are kept; the LM hash
+/// is removed, because it is of another password.
 fn format_line(user: &User, old: Option<&str>) -> Zeroizing<String> {
     use core::fmt::Write as _;
 
@@ -495,8 +495,7 @@ fn format_line(user: &User, old: Option<&str>) -> Zeroizing<String> {
     line
 }
 
-/// The file that is replaced, and the directory it is in. A symbolic link stays one: what it points to is
-/// replaced.
+/// The file to replace and its directory. A symbolic link is kept, and its target is replaced.
 fn place(path: &Path) -> (PathBuf, PathBuf) {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let directory = match path.parent() {
@@ -517,8 +516,8 @@ fn exposure(_metadata: &fs::Metadata) -> Option<Warning> {
     None
 }
 
-/// Gives a new file to whom the one that it replaces belongs: a server that is not root's could not read what root
-/// writes. Who may not give files away may be its owner already, or leaves it to whoever may.
+/// Gives the new file the owner of the replaced one: a server that does not run as root could not read a file of
+/// root. A process that may not change owners is either the owner already, or leaves it to one that may.
 #[cfg(unix)]
 fn keep_owner(file: &File, replaced: &Path) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt as _, fchown};
@@ -543,7 +542,7 @@ fn sync_directory(_directory: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// What stands in place of a hash that does not exist.
+/// The placeholder for a missing hash.
 const NO_HASH: &str = "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX";
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn alice(password: &str) -> Credentials {
     Credentials::password("alice", "DOM", password)
 }
 
-/// Runs a logon to its end: what the server says, and what the client makes of it.
+/// Runs a logon to its end and returns the results of both sides.
 fn run(
     acceptor: &mut Acceptor,
     initiator: &mut Initiator,
@@ -82,7 +82,7 @@ fn logon(
     Ok(logon)
 }
 
-/// All clients there are, by their habits.
+/// The kinds of clients, by their options.
 fn habits() -> Vec<InitiatorOptions> {
     let mut all = Vec::new();
     for bits in 0..128_u8 {
@@ -108,7 +108,7 @@ fn habits() -> Vec<InitiatorOptions> {
 }
 
 #[test]
-fn right_password_logs_on_in_every_way() {
+fn the_right_password_logs_on_with_every_kind_of_client() {
     for options in habits() {
         let shown = format!("{options:?}");
         let logon = logon(alice("right"), options, config()).expect(&shown);
@@ -121,7 +121,7 @@ fn right_password_logs_on_in_every_way() {
 }
 
 #[test]
-fn wrong_password_is_refused_in_every_way() {
+fn a_wrong_password_is_refused_with_every_kind_of_client() {
     for options in habits() {
         let shown = format!("{options:?}");
         assert_eq!(
@@ -135,7 +135,7 @@ fn wrong_password_is_refused_in_every_way() {
 }
 
 #[test]
-fn unknown_user_is_refused_in_every_way() {
+fn an_unknown_user_is_refused_with_every_kind_of_client() {
     for options in habits() {
         for password in ["", "right", "any"] {
             let nobody = Credentials::password("mallory", "", password);
@@ -149,7 +149,7 @@ fn unknown_user_is_refused_in_every_way() {
 }
 
 #[test]
-fn accounts_that_may_not_log_on_tell_so_only_to_who_knows_the_password() {
+fn disabled_accounts_are_reported_only_with_the_right_password() {
     for (user, reason) in [("disabled", Refusal::Disabled), ("locked", Refusal::LockedOut)] {
         let try_with = |password: &str| {
             logon(Credentials::password(user, "", password), InitiatorOptions::default(), config()).err()
@@ -160,7 +160,7 @@ fn accounts_that_may_not_log_on_tell_so_only_to_who_knows_the_password() {
 }
 
 #[test]
-fn anonymous_is_recognised_and_allowed_only_by_configuration() {
+fn anonymous_logons_need_permission() {
     for options in habits() {
         let shown = format!("{options:?}");
         let refused = logon(Credentials::anonymous(), options.clone(), config());
@@ -173,7 +173,7 @@ fn anonymous_is_recognised_and_allowed_only_by_configuration() {
 }
 
 #[test]
-fn a_claim_is_told_before_it_is_judged_and_only_then() {
+fn a_claim_is_available_only_before_it_is_checked() {
     for options in habits() {
         let shown = format!("{options:?}");
         let mut acceptor = Acceptor::new(config());
@@ -196,7 +196,7 @@ fn a_claim_is_told_before_it_is_judged_and_only_then() {
 }
 
 #[test]
-fn what_is_kept_of_a_logon_is_small() {
+fn a_logon_in_progress_takes_little_memory() {
     let mut negotiate = Negotiate { flags: NegotiateFlags::UNICODE }.encode();
     assert!(matches!(Acceptor::new(config()).step(&negotiate, &Table, NOW), Step::Continue(_)));
     negotiate.resize(auth::limits::MAX_NEGOTIATE + 1, 0);
@@ -205,7 +205,7 @@ fn what_is_kept_of_a_logon_is_small() {
 }
 
 #[test]
-fn a_guest_shares_no_key() {
+fn a_guest_logon_has_no_session_key() {
     let guests = AcceptorConfig { guest_for_unknown: true, ..config() };
     let mut initiator = Initiator::new(Credentials::password("mallory", "", "x"), "server");
     let (logon, _) = run(&mut Acceptor::new(guests), &mut initiator).unwrap();
@@ -245,7 +245,7 @@ fn no_common_mechanism_is_rejected_with_a_token() {
     assert_eq!(reject.state, Some(NegState::Reject));
 }
 
-/// A client that may do anything: it speaks raw NTLM, and `edit` changes what it proves and sends.
+/// A client that violates the protocol: it speaks raw NTLM, and `edit` changes its proofs and messages.
 struct Forger {
     acceptor: Acceptor,
     negotiate: Vec<u8>,
@@ -307,7 +307,7 @@ impl Forger {
 }
 
 #[test]
-fn who_is_somebody_elsewhere_is_no_guest_here() {
+fn users_of_other_domains_do_not_become_guests() {
     let attempt = |domain: &str, user: &str, workstation: &str, guest_domains: &[&str]| {
         let guest_domains = guest_domains.iter().map(ToString::to_string).collect();
         let config = AcceptorConfig { guest_for_unknown: true, guest_domains, ..config() };
@@ -342,7 +342,7 @@ fn who_is_somebody_elsewhere_is_no_guest_here() {
 }
 
 #[test]
-fn of_a_guest_no_response_is_asked() {
+fn a_guest_needs_no_response() {
     let attempt = |user: &str| {
         let guests = AcceptorConfig { guest_for_unknown: true, ..config() };
         let mut forger = Forger { acceptor: Acceptor::new(guests), ..Forger::new() };
@@ -364,7 +364,7 @@ fn of_a_guest_no_response_is_asked() {
 }
 
 #[test]
-fn a_promised_mic_must_be_there_and_right() {
+fn a_declared_mic_is_required_and_checked() {
     let promise = |forger: &Forger| {
         let mut blob = forger.blob();
         blob.pairs.set(AvId::FLAGS, AvFlags::MIC_PRESENT.0.to_le_bytes().to_vec());
@@ -394,7 +394,7 @@ fn a_promised_mic_must_be_there_and_right() {
 }
 
 #[test]
-fn a_changed_challenge_shows_in_the_mic() {
+fn a_changed_challenge_fails_the_mic() {
     let mut acceptor = Acceptor::new(config());
     let mut initiator = Initiator::new(alice("right"), "server")
         .with_options(InitiatorOptions { raw_ntlmssp: true, ..InitiatorOptions::default() });
@@ -424,7 +424,7 @@ fn old_responses_are_refused() {
 }
 
 #[test]
-fn a_right_password_counts_whatever_the_clients_clock_says() {
+fn the_clients_clock_is_ignored() {
     let send = |change: fn(&mut ClientChallenge), later: u64| {
         let mut forger = Forger::new();
         let mut blob = forger.blob();
@@ -448,8 +448,8 @@ fn a_right_password_counts_whatever_the_clients_clock_says() {
     assert_eq!(send(other_echo, 0), accepted(NOW.0), "its own time in place of the challenge's");
 }
 
-/// MS-NLMP 2.2.2.1: zeros say that there is no channel, and so does nothing. Whoever answers through one means somebody
-/// else.
+/// MS-NLMP 2.2.2.1: zeros, or no value, mean that there is no channel. A response with a channel was made for another
+/// connection.
 #[test]
 fn a_response_is_not_bound_to_another_channel() {
     for (bindings, outcome) in [
@@ -472,7 +472,7 @@ fn a_response_is_not_bound_to_another_channel() {
 }
 
 #[test]
-fn a_response_is_good_for_one_challenge_only() {
+fn a_response_is_valid_for_one_challenge_only() {
     let forger = Forger::new();
     let (message, _) = forger.message("right", &forger.blob().encode());
     let mut other = Forger::new();
@@ -520,7 +520,7 @@ fn a_wrong_mechanism_list_mic_is_refused_and_the_servers_is_right() {
 }
 
 #[test]
-fn the_client_takes_a_reject_for_what_it_is() {
+fn the_client_reports_a_reject() {
     let mut initiator = Initiator::new(alice("right"), "server");
     initiator.step(None).unwrap();
     let reject = NegTokenResp { state: Some(NegState::Reject), ..NegTokenResp::default() }.encode();
@@ -530,7 +530,7 @@ fn the_client_takes_a_reject_for_what_it_is() {
 
 proptest! {
     #[test]
-    fn no_bytes_break_a_logon(
+    fn arbitrary_tokens_never_panic_the_server(
         leg in 0_u8..2, raw: bool, cut: prop::sample::Index,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
@@ -556,7 +556,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_break_a_client(
+    fn arbitrary_tokens_never_panic_the_client(
         leg in 0_u8..2, raw: bool,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {

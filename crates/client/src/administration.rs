@@ -1,4 +1,4 @@
-//! What an administrator may ask of a server.
+//! The operations of an administrator on a server.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,45 +19,45 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + 'a>>;
 /// Events as they happen; it ends with an error when the server goes.
 pub type Events<'a> = Pin<Box<dyn Stream<Item = Result<Event, Error>> + 'a>>;
 
-/// What an administrator may ask of a server, of whatever make. Lists are complete and ordered by id, where there are
-/// ids; how a server pages them is hidden. The `after` and `limit` of a query are not used.
+/// The operations of an administrator on a server of any make. Lists are complete and, if the entries have ids,
+/// ordered by id; the pages of a server are hidden. The `after` and `limit` of a query are not used.
 ///
-/// What a server cannot tell about an entry is `None` in it; what it cannot do at all is
-/// refused with 50 (ERROR_NOT_SUPPORTED), which is what a method here answers that is not overridden.
+/// Information that a server does not provide about an entry is `None` in it. An operation that it does not support
+/// fails with 50 (ERROR_NOT_SUPPORTED), as the default methods here do.
 pub trait Administration {
     /// The server itself.
     fn server(&self) -> Answer<'_, ServerInfo>;
 
-    /// The sessions that match; an empty list where none does.
+    /// The sessions that match.
     fn sessions<'a>(&'a self, query: &'a SessionQuery) -> Answer<'a, Vec<Session>>;
 
-    /// Ends the session that an earlier list told of. 2312 where it is gone already.
+    /// Ends a session from an earlier list. Fails with 2312 if it has ended already.
     ///
-    /// It takes the entry and not an id because MS-SRVS names a session by computer and user (MS-SRVS
+    /// The parameter is the entry, not an id, because MS-SRVS identifies a session by computer and user (MS-SRVS
     /// 3.1.4.6); there, other sessions of that user from that computer end with it.
     fn end_session<'a>(&'a self, session: &'a Session) -> Answer<'a, Ended>;
 
-    /// What else ends with a session on this server, as a sentence to show before it is done; none for nothing.
+    /// The warning to show before a session ends, if other sessions end with it on this server.
     fn ending_warning(&self) -> Option<&'static str> {
         None
     }
 
-    /// The opens that match; an empty list where none does.
+    /// The opens that match.
     fn files<'a>(&'a self, query: &'a FileQuery) -> Answer<'a, Vec<OpenFile>>;
 
-    /// One open. 2314 where there is none with this id.
+    /// One open. Fails with 2314 if no open has this id.
     fn file(&self, id: u32) -> Answer<'_, OpenFile>;
 
-    /// Closes one open. 2314 where there is none with this id, or not the one expected. A server of another make closes
-    /// at once, whatever `how` says of grace; it is refused with 50 where it is asked for.
+    /// Closes one open. Fails with 2314 if no open has this id, or if it is not the expected one. Servers of other
+    /// makes close at once; a grace period fails with 50 there.
     fn close_file<'a>(&'a self, id: u32, how: &'a CloseFile) -> Answer<'a, Ended>;
 
-    /// Who has a file or a directory's files open, and who was refused.
+    /// The opens of a file or below a directory, and the recent refusals.
     fn who<'a>(&'a self, _query: &'a WhoQuery) -> Answer<'a, Who> {
         unsupported()
     }
 
-    /// What happens from now on, or after an event.
+    /// The stream of events from now on, or after a given one.
     fn events<'a>(&'a self, _query: &'a EventQuery) -> Answer<'a, Events<'a>> {
         unsupported()
     }
@@ -65,7 +65,7 @@ pub trait Administration {
     /// The shares.
     fn shares(&self) -> Answer<'_, Vec<Share>>;
 
-    /// One share. 2310 where there is none of this name.
+    /// One share. Fails with 2310 if none has this name.
     fn share<'a>(&'a self, name: &'a str) -> Answer<'a, Share> {
         Box::pin(async move {
             let mut shares = self.shares().await?.into_iter();
@@ -76,17 +76,17 @@ pub trait Administration {
         })
     }
 
-    /// Shares a directory. 2118 where the name is taken.
+    /// Shares a directory. Fails with 2118 if the name is taken.
     fn add_share<'a>(&'a self, _share: &'a NewShare) -> Answer<'a, Share> {
         unsupported()
     }
 
-    /// Changes a share. 2310 where there is none of this name.
+    /// Changes a share. Fails with 2310 if none has this name.
     fn change_share<'a>(&'a self, _name: &'a str, _change: &'a ShareChange) -> Answer<'a, Share> {
         unsupported()
     }
 
-    /// Shares a directory no longer; what is open through the share is closed. 2310 where there is none of this name.
+    /// Deletes a share and closes its opens. Fails with 2310 if none has this name.
     fn delete_share<'a>(&'a self, _name: &'a str) -> Answer<'a, Ended> {
         unsupported()
     }
@@ -102,7 +102,7 @@ pub trait Administration {
         unsupported()
     }
 
-    /// Changes settings, and returns what they are then.
+    /// Changes settings and returns the new ones.
     fn change_settings<'a>(&'a self, _change: &'a SettingsChange) -> Answer<'a, Settings> {
         unsupported()
     }
@@ -112,7 +112,7 @@ pub trait Administration {
         unsupported()
     }
 
-    /// What the Server service is doing.
+    /// The state of the Server service.
     fn service(&self) -> Answer<'_, Service> {
         unsupported()
     }
@@ -132,17 +132,17 @@ pub trait Administration {
         unsupported()
     }
 
-    /// Enables or disables an account; to enable it unlocks it too. 2221 where there is no such account.
+    /// Enables or disables an account; enabling also unlocks it. Fails with 2221 if the account does not exist.
     fn change_user<'a>(&'a self, _user: &'a str, _change: &'a UserChange) -> Answer<'a, User> {
         unsupported()
     }
 
-    /// Changes a password. 2221 where there is no such account, 86 where the old password is wrong.
+    /// Changes a password. Fails with 2221 if the account does not exist, and with 86 if the old password is wrong.
     fn set_password<'a>(&'a self, _user: &'a str, _change: &'a PasswordChange) -> Answer<'a, User> {
         unsupported()
     }
 
-    /// Who is logged on at the machine itself.
+    /// The logons at the machine itself.
     fn logons(&self) -> Answer<'_, Vec<Logon>> {
         unsupported()
     }

@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use crate::limits::{LIST_ENTRIES_MAX, PAGE_ENTRIES, REQUEST_TIME_MAX};
 use crate::{Administration, Answer, Error, Events, http};
 
-/// What carries the control API: a stream of bytes for each request, to whoever serves it.
+/// The carrier of the control API: a stream of bytes to the server for each request.
 pub trait Transport {
     /// The stream.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
@@ -29,7 +29,7 @@ pub trait Transport {
     /// Connects.
     fn connect(&self) -> impl Future<Output = Result<Self::Stream, Error>>;
 
-    /// Whether nobody between the two ends can read what goes through a stream.
+    /// True if nobody between the two ends can read the data of a stream.
     fn is_private(&self, stream: &Self::Stream) -> bool;
 }
 
@@ -104,7 +104,7 @@ impl<C: Transport> ControlClient<C> {
         self.exchange(method, address, Some(body), content).await
     }
 
-    /// A request and its answer; secret content goes over a stream that nobody else can read, or not at all.
+    /// Sends a request and returns the answer. Secret content is sent only over a private stream.
     async fn exchange<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -271,10 +271,10 @@ impl<C: Transport> Administration for ControlClient<C> {
     }
 }
 
-/// Who may read a request.
+/// The confidentiality of a request's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Content {
-    /// Whoever can.
+    /// Not confidential.
     Open,
     /// The server only.
     Secret,
@@ -288,7 +288,7 @@ fn readable() -> Error {
     )
 }
 
-/// The refusal in an answer; what stands between us and the server may answer without our body.
+/// The refusal in an answer; a proxy may answer without the body of this API.
 fn refusal(status: StatusCode, body: &Bytes) -> Error {
     if let Ok(error) = serde_json::from_slice::<control::Error>(body) {
         return Error::Refused(error);

@@ -1,11 +1,11 @@
-//! Why a call failed.
+//! The reasons that calls fail.
 
 use std::io;
 use std::path::PathBuf;
 
 use control::number;
 
-/// Why a call failed. Every kind has a number ([`Error::number`]), the one that NET would show.
+/// The reason that a call failed. Every kind has a number ([`Error::number`]), which is the one that NET would show.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server answered with a refusal.
@@ -17,20 +17,20 @@ pub enum Error {
         /// The sockets that were tried.
         sockets: Vec<PathBuf>,
     },
-    /// The socket is there, but not for this user.
-    #[error("{} may not be opened", .socket.display())]
+    /// The socket exists, but this user may not open it.
+    #[error("permission to open {} is denied", .socket.display())]
     NotPermitted {
         /// The socket.
         socket: PathBuf,
     },
     /// The connection broke.
-    #[error("the connection broke: {0}")]
+    #[error("the connection was lost: {0}")]
     Broken(#[source] io::Error),
     /// The server took too long.
     #[error("no answer within {} seconds", crate::limits::REQUEST_TIME_MAX.as_secs())]
     TimedOut,
     /// The answer is not one of this API.
-    #[error("the answer cannot be understood: {0}")]
+    #[error("the answer cannot be decoded: {0}")]
     Nonsense(String),
 }
 
@@ -47,7 +47,7 @@ impl Error {
         }
     }
 
-    /// What the server says itself, where it says anything.
+    /// The message of the server, if it sent one.
     pub fn message(&self) -> Option<&str> {
         match self {
             Self::Refused(error) => Some(&error.message),
@@ -55,15 +55,15 @@ impl Error {
         }
     }
 
-    /// What to do about it, where that is known.
+    /// Advice, if there is any.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Refused(error) => error.hint.clone(),
             Self::NotStarted { .. } => {
-                Some(format!("{self}; --socket names another place, and 'shareward serve' starts a server"))
+                Some(format!("{self}; --socket names another socket, and 'shareward serve' starts a server"))
             }
             Self::NotPermitted { .. } => {
-                Some(format!("{self}; ask as root or as the user the server runs as"))
+                Some(format!("{self}; run the command as root or as the user who runs the server"))
             }
             Self::Broken(_) | Self::TimedOut | Self::Nonsense(_) => Some(self.to_string()),
         }

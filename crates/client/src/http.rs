@@ -53,7 +53,7 @@ impl Drop for Lines {
 }
 
 impl Lines {
-    /// The next line without its end; none when the server has ended its answer.
+    /// The next line without its end; `None` at the end of the answer.
     pub(crate) async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             if let Some(end) = self.buffered.iter().position(|byte| *byte == b'\n') {
@@ -73,7 +73,7 @@ impl Lines {
         }
     }
 
-    /// All that is left, for an answer that is a refusal.
+    /// The rest of the answer, which is a refusal.
     pub(crate) async fn rest(&mut self) -> Result<Bytes, Error> {
         while self.buffered.len() <= EVENT_LINE_MAX && self.more().await? {}
         Ok(self.buffered.split().freeze())

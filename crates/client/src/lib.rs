@@ -1,8 +1,8 @@
-//! What a net command talks through: the control API and MS-SRVS, and the small SMB client that reaches pipes.
+//! The clients of net commands: for the control API and for MS-SRVS, and the SMB client that reaches pipes.
 //!
-//! A command holds a `Box<dyn` [`Administration`]`>` and does not know which kind of server is
-//! behind it. [`ControlClient`] speaks the control API of our own server, [`SrvsClient`] MS-SRVS to any, and
-//! [`RemoteClient`] the better of both to a server on another machine.
+//! A command uses a `Box<dyn` [`Administration`]`>` without knowing the kind of server. [`ControlClient`] uses the
+//! control API of our own server, [`SrvsClient`] uses MS-SRVS with any server, and [`RemoteClient`] uses the better
+//! one of both with a server on another machine.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

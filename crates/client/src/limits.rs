@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-/// How long one request may take, from connecting to the last byte: a kind close waits for its client, for
-/// [`control::limits::GRACE_MAX`] seconds at most, and ending a session with many opens takes the server's disk a
-/// while.
+/// The time that one request may take, from connecting to the last byte: a close may wait for its client for
+/// [`control::limits::GRACE_MAX`] seconds, and ending a session with many opens needs time on the server's disk.
 pub const REQUEST_TIME_MAX: Duration = Duration::from_secs(45);
 
 /// Entries asked for with one request of a list.
@@ -13,15 +12,14 @@ pub const PAGE_ENTRIES: u32 = control::limits::PAGE_MAX;
 /// Entries of a list at most, so that a server that never ends its pages ends here.
 pub const LIST_ENTRIES_MAX: usize = 4_000_000;
 
-/// Addresses of one name that are tried. A name that stands for more stands for a farm, where the next
-/// question may ask another.
+/// The most addresses of one name that are tried. A name with more stands for a farm, whose servers differ.
 pub const ADDRESSES_TRIED: usize = 4;
 
-/// How long a connection may be left alone and is still used. Servers end idle ones after minutes, and firewalls
-/// forget them unheard; logging on again costs three exchanges.
+/// The time that an idle connection is kept for reuse. Servers end idle ones after minutes, and firewalls drop them
+/// silently; a new logon costs three exchanges.
 pub const CONNECTION_IDLE_MAX: Duration = Duration::from_secs(60);
 
-/// Bytes on their way through a pipe, each way: what one credit carries (MS-SMB2 3.1.5.2).
+/// The bytes in transit through a pipe, in each direction: the payload of one credit (MS-SMB2 3.1.5.2).
 pub const PIPE_STREAM_BYTES: usize = 64 << 10;
 
 /// Bytes of entries asked for with one call of MS-SRVS (`PreferedMaximumLength`): some thousand entries. A server
@@ -31,18 +29,18 @@ pub const SRVS_PAGE_BYTES: u32 = 256 << 10;
 /// Pages of one list of MS-SRVS at most, so that a server whose resume handles never end ends here.
 pub const SRVS_PAGES_MAX: usize = 10_000;
 
-/// Computers whose connections are asked for one by one, to tell which shares a session is connected to. Of more,
-/// no session's shares are told.
+/// The most computers whose connections are requested one by one to find the shares of sessions. If there are more,
+/// the shares stay unknown.
 pub const SRVS_COMPUTERS_ASKED: usize = 64;
 
 /// Accounts asked for with one call of MS-LSAT: as many names as one may have (MS-LSAT 3.1.4.6).
 pub const LSA_LOOKUP_ENTRIES: usize = 1000;
 
-/// Times that a file which was closed is looked for again, where a server says that a close failed which may have
-/// worked, and the wait before each: Samba closes after it has answered.
+/// The waits before looking again for a closed file, if the server reports failure for a close that may have worked:
+/// Samba closes after it has answered.
 pub const CLOSE_LOOKS: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(1000)];
 
-/// How long to wait before a server that tells no events is asked again: little for who waits, and not much for a
-/// server to list.
+/// The pause before a server without events is asked again: short for a waiting user, and not much work for the
+/// server.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! A server on another machine: over the control API where it is our own, else over MS-SRVS.
+//! A server on another machine: over the control API if it is our own, otherwise over MS-SRVS.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ pub struct RemoteClient {
 }
 
 impl RemoteClient {
-    /// The server at that place, asked with those credentials.
+    /// The server at that place, with those credentials.
     pub fn new(place: Place, credentials: Credentials) -> Self {
         Self { remote: Arc::new(Remote::new(place, credentials)), way: OnceCell::new() }
     }
 
-    /// The connection to it, for whoever ends it in good order: [`Remote::log_off`].
+    /// The connection, for logging off: [`Remote::log_off`].
     pub fn remote(&self) -> Arc<Remote> {
         Arc::clone(&self.remote)
     }
@@ -56,7 +56,7 @@ impl Administration for RemoteClient {
         Box::pin(async move { self.way().await?.sessions(query).await })
     }
 
-    /// The session may be the one that asks, which ends with nobody to answer.
+    /// The session may be the caller's own, which ends without an answer.
     fn end_session<'a>(&'a self, session: &'a Session) -> Answer<'a, Ended> {
         Box::pin(async move {
             let way = self.way().await?;

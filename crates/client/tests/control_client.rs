@@ -78,7 +78,7 @@ async fn pages_become_one_list() {
 }
 
 #[tokio::test]
-async fn pages_that_go_round_are_refused() {
+async fn pages_that_repeat_are_refused() {
     let server = Scripted::start(vec![page_of_files(&[2], Some(2)), page_of_files(&[2], Some(2))]);
     let error = server.client().files(&FileQuery::default()).await.unwrap_err();
     assert!(matches!(error, Error::Nonsense(_)), "{error}");
@@ -98,7 +98,7 @@ async fn refusals_keep_their_number_and_hint() {
 }
 
 #[tokio::test]
-async fn answers_that_are_not_the_apis() {
+async fn answers_in_another_form_are_errors() {
     for (text, number) in [
         (answer("403 Forbidden", "<html>"), 5),
         (answer("404 Not Found", ""), 50),
@@ -116,7 +116,7 @@ async fn answers_that_are_not_the_apis() {
 }
 
 #[tokio::test]
-async fn the_first_socket_with_a_server_is_taken() {
+async fn the_first_socket_with_a_server_is_used() {
     let abandoned = tempfile::tempdir().unwrap();
     let socket = abandoned.path().join("sock");
     drop(UnixListener::bind(&socket).unwrap());

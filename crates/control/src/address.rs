@@ -1,9 +1,9 @@
-//! Names of computers: addresses as text in one spelling.
+//! The names of computers: addresses as text in one spelling.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The address that `text` spells: with or without leading backslashes, IPv6 with or without brackets and scope,
-/// an IPv4 address mapped into IPv6 as the IPv4 address. None for a host name.
+/// Parses an address with or without leading backslashes; IPv6 with or without brackets and scope. An IPv4-mapped
+/// IPv6 address gives the IPv4 address. `None` for a host name.
 pub fn parse(text: &str) -> Option<IpAddr> {
     let text = text.trim_start_matches('\\');
     let text = text.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(text);
@@ -11,26 +11,25 @@ pub fn parse(text: &str) -> Option<IpAddr> {
     Some(canonical(address.parse().ok()?))
 }
 
-/// The address in its shortest form: IPv4 where it is an IPv4 address mapped into IPv6.
+/// The canonical form of an address: an IPv4-mapped IPv6 address becomes the IPv4 address.
 pub fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
 }
 
-/// How a computer is shown: `\\192.0.2.1`, `\\[2001:db8::1]`, `\\NAME`.
+/// The form in which commands show a computer: `\\192.0.2.1`, `\\[2001:db8::1]`, `\\NAME`.
 pub fn display(computer: &str) -> String {
     format!(r"\\{}", bracketed(computer))
 }
 
-/// The computer without backslashes, an IPv6 address in brackets.
+/// The computer without backslashes, with brackets around an IPv6 address.
 pub fn bracketed(computer: &str) -> String {
     let bare = computer.trim_start_matches('\\');
     let literal = bare.split_once('%').map_or(bare, |(address, _scope)| address);
     if literal.parse::<Ipv6Addr>().is_ok() { format!("[{bare}]") } else { bare.to_owned() }
 }
 
-/// Whether both texts name the same computer: the same address in whatever spelling, or the same
-/// name in any case, where a name without a domain equals the first label of one with a domain.
-/// Nothing is resolved.
+/// True if both texts name the same computer: the same address in any spelling, or the same name in any case. A name
+/// without a domain equals the first label of a name with one. No name is resolved.
 pub fn same_computer(a: &str, b: &str) -> bool {
     match (parse(a), parse(b)) {
         (Some(a), Some(b)) => a == b,

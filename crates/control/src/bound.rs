@@ -1,4 +1,4 @@
-//! Bounds of a filter: "longer than an hour".
+//! Bounds on lengths of time in filters, for example "longer than an hour".
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 /// A bound on a length of time: `>1h`, `>=30m`, `<2d`, `<=90s`; `1h` alone means `>=1h`. Units are `s`, `m`, `h` and
-/// `d`; a number alone is seconds. In JSON and in addresses it is that text.
+/// `d`; a number alone is in seconds. In JSON and in URLs it is this text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Bound {
@@ -22,13 +22,13 @@ enum Side {
     AtMost,
 }
 
-/// A text that is no bound.
+/// A text that is not a bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a length of time is written as '>1h', '<30m' or '90s'")]
 pub struct NotABound;
 
 impl Bound {
-    /// Whether `seconds` are within the bound.
+    /// True if `seconds` is within the bound.
     pub fn allows(self, seconds: u64) -> bool {
         match self.side {
             Side::Above => seconds > self.seconds,

@@ -16,13 +16,13 @@ pub mod number {
     pub const INVALID_PASSWORD: u32 = 86;
     /// ERROR_INVALID_PARAMETER.
     pub const INVALID_PARAMETER: u32 = 87;
-    /// ERROR_INVALID_NAME: a share cannot be called so.
+    /// ERROR_INVALID_NAME: a share cannot have this name.
     pub const INVALID_NAME: u32 = 123;
     /// ERROR_INVALID_LEVEL.
     pub const INVALID_LEVEL: u32 = 124;
     /// ERROR_FILE_INVALID: the configuration was edited since the server read it.
     pub const FILE_INVALID: u32 = 1006;
-    /// ERROR_NONE_MAPPED: a grant for an account that is not there.
+    /// ERROR_NONE_MAPPED: a grant for an unknown account.
     pub const NONE_MAPPED: u32 = 1332;
     /// ERROR_BUSY.
     pub const BUSY: u32 = 170;
@@ -46,14 +46,14 @@ pub mod number {
     pub const FILE_ID_NOT_FOUND: u32 = 2314;
 }
 
-/// The body of every answer whose HTTP status is not a success.
+/// The body of every answer with an HTTP status other than success.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     /// The number, of Win32 or of NET.
     pub code: u32,
-    /// One sentence.
+    /// The message, one sentence.
     pub message: String,
-    /// What to do about it, where that is known.
+    /// Advice, if there is any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
@@ -64,14 +64,14 @@ impl Error {
         Self { code, message: message.into(), hint: None }
     }
 
-    /// The same with a hint.
+    /// Adds a hint.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// The HTTP status that goes with the number.
+    /// The HTTP status for the number.
     pub fn http_status(&self) -> u16 {
         match self.code {
             number::ACCESS_DENIED => 403,
@@ -104,9 +104,9 @@ impl std::error::Error for Error {}
 mod tests {
     use super::*;
 
-    /// The table of routes names them as ordinary refusals: none of them is the server's own failure.
+    /// The refusals in the table of routes are none of the server's own failures.
     #[test]
-    fn refusals_of_routes_are_no_failures_of_the_server() {
+    fn refusals_of_routes_have_client_error_statuses() {
         let rows = include_str!("route.rs").lines().filter(|line| line.starts_with("//! |"));
         let columns = rows.filter_map(|row| row.trim_end().strip_suffix('|')?.rsplit('|').next());
         let numbers: Vec<u32> =

@@ -1,32 +1,32 @@
-//! What happens, as it happens.
+//! Events: changes of the server's state, in their order.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// The filters of `GET /v1/events`, which is answered with one [`Event`] to a line (NDJSON) until the client goes.
+/// The query of `GET /v1/events`. The answer is one [`Event`] per line (NDJSON) until the client disconnects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EventQuery {
-    /// Only events after the one with this number; none for those from now on.
+    /// Only events with higher numbers; `None` for new events only.
     pub after: Option<u64>,
 }
 
-/// Something that happened. Fields that do not belong to its kind are none.
+/// One event. Fields that do not apply to its kind are `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Event {
-    /// Its number, rising by one.
+    /// The number, one more than that of the previous event.
     pub id: u64,
-    /// When.
+    /// The time.
     pub at: Option<Timestamp>,
-    /// What: "connection_up", "connection_down", "session_up", "session_down", "tree_up", "tree_down", "opened",
+    /// The kind: "connection_up", "connection_down", "session_up", "session_down", "tree_up", "tree_down", "opened",
     /// "closed", "orphaned", "reclaimed", "refused", "break_sent", "break_timed_out", "share_added", "share_removed";
-    /// "lost" where events are missing here because they are no longer remembered.
+    /// "lost" stands for events that are no longer available.
     pub kind: String,
-    /// The session it is about, by its `SessionGlobalId`.
+    /// The session's `SessionGlobalId`.
     pub session_id: Option<u32>,
-    /// The open it is about, by its `FileGlobalId`.
+    /// The open's `FileGlobalId`.
     pub file_id: Option<u32>,
     /// The share.
     pub share: Option<String>,
@@ -36,8 +36,8 @@ pub struct Event {
     pub user: Option<String>,
     /// The client's address.
     pub computer: Option<String>,
-    /// Why it ended or was refused, in one word.
+    /// The reason that it ended or was refused.
     pub reason: Option<String>,
-    /// How many events are missing, for "lost".
+    /// The number of missing events, for "lost".
     pub lost: Option<u64>,
 }

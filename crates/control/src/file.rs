@@ -29,8 +29,8 @@ pub mod permission {
 pub struct OpenFile {
     /// `Open.FileGlobalId`.
     pub id: u32,
-    /// The path below the share, with backslashes and no leading one; for a pipe its name. Where a
-    /// server of another make tells only its local path, that.
+    /// The path below the share, with backslashes and without a leading one; for a pipe, its name. If a server of
+    /// another make reports only a path on its own disk, that path.
     pub path: String,
     /// The path on the server's own disk.
     pub server_path: Option<String>,
@@ -43,30 +43,30 @@ pub struct OpenFile {
     pub guest: Option<bool>,
     /// The client's address, as [`crate::Session::computer`].
     pub computer: Option<String>,
-    /// The session, by its `SessionGlobalId`; none also for a durable open without one.
+    /// The session's `SessionGlobalId`; also `None` for a durable open whose client is disconnected.
     pub session_id: Option<u32>,
-    /// What was granted.
+    /// The granted access.
     pub access: Option<Access>,
-    /// What others may do meanwhile: of "read", "write", "delete".
+    /// The access that other opens may have: a selection of "read", "write" and "delete".
     pub share_access: Option<Vec<Word>>,
     /// The bits of [`permission`].
     pub permissions: Option<u32>,
-    /// Byte-range locks held through this open.
+    /// The number of byte-range locks of this open.
     pub locks: Option<u32>,
-    /// Those locks, up to [`crate::limits::LOCK_RANGES_MAX`] of them.
+    /// The first [`crate::limits::LOCK_RANGES_MAX`] of these locks.
     #[serde(default)]
     pub lock_ranges: Vec<LockRange>,
     /// The oplock held: "none", "level2", "exclusive", "batch" or "lease".
     pub oplock: Option<Word>,
-    /// The lease's state as its letters, as "RWH"; none without a lease.
+    /// The letters of the lease's state, for example "RWH"; `None` without a lease.
     pub lease: Option<Word>,
-    /// Whether the open outlives its connection.
+    /// True if the open survives a lost connection.
     pub durable: Option<bool>,
-    /// Whether it is a directory.
+    /// True for a directory.
     pub directory: Option<bool>,
-    /// Whether it goes away with its last open.
+    /// True if the file will be deleted when its last open is closed.
     pub delete_pending: Option<bool>,
-    /// When it was opened.
+    /// The time of the open.
     pub opened_at: Option<Timestamp>,
     /// Seconds since the last request on it.
     pub idle_seconds: Option<u64>,
@@ -74,7 +74,7 @@ pub struct OpenFile {
     pub bytes_read: Option<u64>,
     /// Bytes written through this open.
     pub bytes_written: Option<u64>,
-    /// Whether it is a named pipe.
+    /// True for a named pipe.
     #[serde(default)]
     pub pipe: bool,
 }
@@ -84,18 +84,18 @@ pub struct OpenFile {
 pub struct Access {
     /// The mask.
     pub mask: AccessBits,
-    /// The names of its bits, as the specification spells them.
+    /// The names of its bits in the specification.
     pub names: Vec<Word>,
 }
 
 impl Access {
-    /// The access `mask`, whose bits are called `names`.
+    /// The access `mask` with the names of its bits.
     pub fn new(mask: u32, names: Vec<Word>) -> Self {
         Self { mask: AccessBits(mask), names }
     }
 }
 
-/// The bits of an access mask. As text, and so in JSON, "0x0012019f".
+/// The bits of an access mask. In JSON it is the text "0x0012019f".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessBits(pub u32);
 
@@ -126,11 +126,11 @@ pub struct LockRange {
     pub offset: u64,
     /// The number of bytes.
     pub length: u64,
-    /// Whether others may not even read.
+    /// True for an exclusive lock, false for a shared one.
     pub exclusive: bool,
 }
 
-/// The filters of `GET /v1/files`; all that are given must match.
+/// The filters of `GET /v1/files`. An entry must match all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FileQuery {
@@ -138,31 +138,31 @@ pub struct FileQuery {
     pub user: Option<String>,
     /// As [`crate::SessionQuery::client`].
     pub client: Option<String>,
-    /// The share, in any case.
+    /// The share, ignoring case.
     pub share: Option<String>,
-    /// The path below the share or on the server, as [`glob::matches`] takes it.
+    /// The path below the share or on the server, as a pattern of [`glob::matches`].
     pub path: Option<String>,
-    /// The session, by its `SessionGlobalId`.
+    /// The session's `SessionGlobalId`.
     pub session: Option<u32>,
-    /// How long nothing was done with it.
+    /// The time since the last request on it.
     pub idle: Option<Bound>,
-    /// How long it has been open.
+    /// The time since it was opened.
     pub age: Option<Bound>,
-    /// Whether it has byte-range locks.
+    /// True for opens with byte-range locks, false for those without.
     pub locked: Option<bool>,
-    /// Whether it was opened for writing.
+    /// True for opens with write access, false for those without.
     pub writing: Option<bool>,
-    /// Only the asker's own: what somebody may see who may see no other's.
+    /// True for the caller's own opens only, which every user may list.
     pub mine: Option<bool>,
-    /// Only ids above this one.
+    /// Only entries with higher ids.
     pub after: Option<u64>,
-    /// Entries of the page.
+    /// The most entries of the page.
     pub limit: Option<u32>,
 }
 
 impl FileQuery {
-    /// Whether `file`, seen at `now`, matches what can be told from the entry itself: all but `mine`. What is unknown
-    /// of the entry does not match a filter for it.
+    /// True if `file`, at the time `now`, matches all filters but `mine`. A filter on an unknown value does not
+    /// match.
     pub fn matches(&self, file: &OpenFile, now: Timestamp) -> bool {
         let age = || u64::try_from(now.0.saturating_sub(file.opened_at?.0) / 1000).ok();
         let path = |pattern: &String| {
@@ -187,17 +187,17 @@ impl FileQuery {
     }
 }
 
-/// How to close an open: the query of `DELETE /v1/files/{id}`.
+/// The options of closing an open: the query of `DELETE /v1/files/{id}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CloseFile {
-    /// Whether to close at once, whatever the client has cached and not written back. Else its caching lease or oplock
-    /// is broken first, and it gets `grace` seconds to write back.
+    /// True to close at once; cached data that the client has not written is lost. Otherwise the server breaks the
+    /// caching lease or oplock first, and the client has `grace` seconds to write.
     pub force: bool,
-    /// Those seconds; none for the server's own choice. At most [`crate::limits::GRACE_MAX`].
+    /// The seconds that the client has, at most [`crate::limits::GRACE_MAX`]; `None` for the server's default.
     pub grace: Option<u32>,
-    /// Close only what this account has open; else 2314. As [`crate::SessionQuery::user`].
+    /// Close only if this account has it open, else fail with 2314. In the form of [`crate::SessionQuery::user`].
     pub expect_user: Option<String>,
-    /// Close only what has this path below the share or on the server, in any case; else 2314.
+    /// Close only if it has this path, below the share or on the server, ignoring case; else fail with 2314.
     pub expect_path: Option<String>,
 }

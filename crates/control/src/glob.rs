@@ -1,7 +1,8 @@
-//! Paths as filters name them.
+//! Patterns for paths in filters.
 
-/// Whether `path` is meant by `pattern`: in any case, `/` being the same as `\`. With `*` (any characters) or `?` (any
-/// one) the pattern must match the whole path, or all of it behind a separator; without them it must be a part of it.
+/// True if `path` matches `pattern`. Case is ignored; `/` is the same as `\`. A pattern with `*` (any characters) or
+/// `?` (any one character) must match the whole path or everything after a separator; a pattern without them must be
+/// a part of it.
 pub fn matches(pattern: &str, path: &str) -> bool {
     let (pattern, path) = (folded(pattern), folded(path));
     if !pattern.iter().any(|character| matches!(character, '*' | '?')) {
@@ -18,7 +19,8 @@ fn contains(path: &[char], part: &[char]) -> bool {
     part.is_empty() || path.windows(part.len()).any(|window| window == part)
 }
 
-/// Goes back to the last `*` only, so that the time is at most the product of both lengths.
+/// Matches the whole path. It backtracks to the last `*` only, so that the time is at most the product of both
+/// lengths.
 fn whole(pattern: &[char], path: &[char]) -> bool {
     let (mut at_pattern, mut at_path) = (0_usize, 0_usize);
     let mut star: Option<(usize, usize)> = None;

@@ -1,11 +1,11 @@
-//! The control API plain data, shared by server and client.
+//! The data types of the control API, shared by server and client.
 //!
-//! Version 1 is HTTP/1.1 with JSON bodies, served on a Unix socket ([`places`]); nothing in it depends
-//! on that transport. [`route`] is the table of its routes. Lists come as [`Page`]s; a refusal of any
-//! kind is an [`Error`] with the HTTP status [`Error::http_status`].
+//! Version 1 is HTTP/1.1 with JSON bodies, served on a Unix socket ([`places`]); nothing in it depends on that
+//! transport. [`route`] is the table of its routes. Lists are [`Page`]s; every refusal is an [`Error`] with the HTTP
+//! status [`Error::http_status`].
 //!
-//! What a server cannot tell about an entry is `null`: [`Session`] and [`OpenFile`] are also what
-//! the client makes of MS-SRVS answers, which know less.
+//! Unknown values are `null`: the client also converts MS-SRVS answers, which contain less, to [`Session`] and
+//! [`OpenFile`].
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -47,8 +47,8 @@ pub use user::{Logon, PasswordChange, User, UserChange};
 pub use who::{Who, WhoQuery};
 pub use word::Word;
 
-/// The version of the JSON, in every page and in every `--json` output. It rises only when a field
-/// changes its meaning or goes away; new fields come without notice and are to be ignored.
+/// The version of the JSON in every page and in every `--json` output. It changes only when a field is removed or
+/// changes its meaning; readers must ignore fields that they do not know.
 pub const SCHEMA: u32 = 1;
 
 /// The media type of every body.

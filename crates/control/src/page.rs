@@ -1,4 +1,4 @@
-//! The envelopes of answers.
+//! Common answers: pages of lists, and the results of ending sessions and opens.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,13 @@ pub struct Page<T> {
     pub schema: u32,
     /// The entries.
     pub items: Vec<T>,
-    /// What to send as `after` for the next page; none when this is the last. It is the last id of
-    /// this page, so the list is stable while entries come and go.
+    /// The value of `after` for the next page; `None` on the last page. It is the last id of this page, so that no
+    /// entry is repeated or skipped while others come and go.
     pub next: Option<u64>,
 }
 
 impl<T> Page<T> {
-    /// A page that `next` continues.
+    /// A page that continues at `next`.
     pub fn new(items: Vec<T>, next: Option<u64>) -> Self {
         Self { schema: SCHEMA, items, next }
     }
@@ -28,33 +28,33 @@ impl<T> Page<T> {
     }
 }
 
-/// The answer to every request that ends something.
+/// The answer to a request that ends sessions or closes opens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ended {
-    /// Sessions that were ended.
+    /// The number of sessions that were ended.
     pub sessions: u32,
-    /// Opens that were closed, with their sessions or by themselves.
+    /// The number of opens that were closed, with their sessions or alone.
     pub files: u32,
-    /// How the close of one open went; none where many ended or the server does not say.
+    /// The outcome of closing one open; `None` if several ended, or if the server does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
 }
 
-/// How the close of one open went for what its client had cached.
+/// The outcome of closing one open, for the data that its client had cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
-    /// The client had nothing that could be lost: no write caching was granted.
+    /// The client had no write caching, so no data was unwritten.
     Clean,
-    /// The client gave its write caching up in time, and wrote back what it had.
+    /// The client gave up its write caching in time and wrote its cached data.
     Flushed,
-    /// The client kept its write caching: by order, or because it did not answer in time. What it had cached and not
-    /// written is lost to it.
+    /// The client kept its write caching, because the close was forced or because it did not answer in time. Cached
+    /// data that it had not written is lost.
     Forced,
 }
 
 impl Ended {
-    /// Both together.
+    /// The sum of both, without an outcome.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Where the control socket is.
+//! The paths of control sockets.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ pub const SOCKET_VARIABLE: &str = "SHAREWARD_SOCKET";
 /// The control socket of the system's server.
 pub const SYSTEM_SOCKET: &str = "/run/shareward/control.sock";
 
-/// The pipe that carries the API over SMB, as opened on IPC$.
+/// The name of the pipe on IPC$ that carries the API over SMB.
 pub const PIPE: &str = "shareward";
 
-/// The sockets at which a command looks for a server, best first: the one that is named, else the
-/// user's own server, else the system's. `variable` looks an environment variable up.
+/// The sockets that a command tries, in order: only the named one; otherwise the one of the user's own server, then
+/// the system's. `variable` returns an environment variable.
 pub fn socket_candidates(variable: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     if let Some(named) = variable(SOCKET_VARIABLE).filter(|value| !value.is_empty()) {
         return vec![PathBuf::from(named)];
@@ -21,8 +21,8 @@ pub fn socket_candidates(variable: impl Fn(&str) -> Option<OsString>) -> Vec<Pat
     user_socket(&variable).into_iter().chain([PathBuf::from(SYSTEM_SOCKET)]).collect()
 }
 
-/// The socket a server serves: the one that is named, else the system's for root and the user's own
-/// for anybody else; none where an ordinary user has no `$XDG_RUNTIME_DIR`.
+/// The socket of a server: the named one; otherwise the system's for root, and the user's own for other users. `None`
+/// if `$XDG_RUNTIME_DIR` is not set.
 pub fn socket_to_serve(root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(named) = variable(SOCKET_VARIABLE).filter(|value| !value.is_empty()) {
         return Some(PathBuf::from(named));
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_users_own_server_comes_before_the_systems() {
+    fn a_users_own_server_precedes_the_systems() {
         let user = with(&[("XDG_RUNTIME_DIR", "/run/user/7"), ("SHAREWARD_SOCKET", "")]);
         let own = PathBuf::from("/run/user/7/shareward/control.sock");
         assert_eq!(socket_candidates(&user), [own.clone(), PathBuf::from(SYSTEM_SOCKET)]);

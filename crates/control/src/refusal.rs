@@ -1,20 +1,20 @@
-//! Recent refusals: who wanted what, and whose open stood in the way.
+//! Recent refusals, with the opens that caused them.
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// Why a request was refused.
+/// The reason of a refusal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalKind {
-    /// STATUS_SHARING_VIOLATION: another open excludes this one.
+    /// STATUS_SHARING_VIOLATION: another open does not share the access.
     SharingViolation,
-    /// STATUS_LOCK_NOT_GRANTED or STATUS_FILE_LOCK_CONFLICT: a byte-range lock stands in the way.
+    /// STATUS_LOCK_NOT_GRANTED or STATUS_FILE_LOCK_CONFLICT: a byte-range lock of another open.
     LockConflict,
     /// STATUS_ACCESS_DENIED.
     AccessDenied,
-    /// STATUS_DELETE_PENDING: the file is going away.
+    /// STATUS_DELETE_PENDING: the file is being deleted.
     DeletePending,
     /// A kind this version does not know.
     #[default]
@@ -25,48 +25,48 @@ pub enum RefusalKind {
 /// One refusal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
-    /// Its number, rising.
+    /// The number; later refusals have higher ones.
     pub id: u64,
-    /// When.
+    /// The time.
     pub at: Option<Timestamp>,
-    /// Why.
+    /// The reason.
     pub kind: RefusalKind,
-    /// The NTSTATUS that went to the client, as "0xc0000043".
+    /// The NTSTATUS that the client got, for example "0xc0000043".
     pub status: String,
     /// The share.
     pub share: Option<String>,
-    /// The path below the share, as [`crate::OpenFile::path`].
+    /// The path below the share, in the form of [`crate::OpenFile::path`].
     pub path: String,
-    /// Who wanted it.
+    /// The account that was refused.
     pub user: String,
-    /// From where, as [`crate::Session::computer`].
+    /// The address of the client that was refused, in the form of [`crate::Session::computer`].
     pub computer: Option<String>,
-    /// The session that wanted it, by its `SessionGlobalId`.
+    /// The `SessionGlobalId` of the session that was refused.
     pub session_id: Option<u32>,
-    /// What was wanted.
+    /// The requested access.
     pub wanted: Option<crate::Access>,
-    /// The open that stood in the way, by its `FileGlobalId`.
+    /// The `FileGlobalId` of the open that caused the refusal.
     pub holder_file_id: Option<u32>,
-    /// That open's account.
+    /// The account of that open.
     pub holder_user: Option<String>,
-    /// That open's client.
+    /// The client of that open.
     pub holder_computer: Option<String>,
 }
 
-/// The filters of `GET /v1/refusals`; all that are given must match.
+/// The filters of `GET /v1/refusals`. An entry must match all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RefusalQuery {
-    /// Who wanted it, as [`crate::SessionQuery::user`].
+    /// The account that was refused, in the form of [`crate::SessionQuery::user`].
     pub user: Option<String>,
-    /// From where, as [`crate::SessionQuery::client`].
+    /// The client that was refused, in the form of [`crate::SessionQuery::client`].
     pub client: Option<String>,
-    /// The share, in any case.
+    /// The share, ignoring case.
     pub share: Option<String>,
-    /// As [`crate::FileQuery::path`].
+    /// The path, in the form of [`crate::FileQuery::path`].
     pub path: Option<String>,
-    /// Only numbers above this one.
+    /// Only refusals with higher numbers.
     pub after: Option<u64>,
-    /// Entries of the page.
+    /// The most entries of the page.
     pub limit: Option<u32>,
 }

@@ -1,4 +1,4 @@
-//! The routes, and the addresses of requests to them.
+//! The routes, and the URLs of requests to them.
 //!
 //! | method | route | filters or body | answer | refusals |
 //! |---|---|---|---|---|
@@ -30,15 +30,15 @@
 //! | PUT | [`USER_PASSWORD`] | [`crate::PasswordChange`] | [`crate::User`] | 5, 86, 87, 170, 1909, 2221 |
 //! | GET | [`LOGONS`] | | [`crate::Page`] of [`crate::Logon`], always whole | 5 |
 //!
-//! Changes are kept in the configuration file, whose comments stay. 1006 says that the file was edited
-//! since the server read it, 50 that it has a form that the server does not edit. A server without such
-//! a file keeps changes for as long as it runs.
+//! Changes are written to the configuration file; its comments are kept. 1006 means that the file was edited since
+//! the server read it, 50 that the server cannot edit its form. A server without such a file keeps changes until it
+//! stops.
 //!
-//! 170 says that too many wait for the same kind of thing already. `docs/openapi.json` says all this, and
-//! every field, for machines.
+//! 170 means that too many requests of this kind are waiting. `docs/openapi.json` describes all this and every field
+//! for machines.
 //!
-//! A list that matches nothing is an empty page, not a refusal. A filter or a body field that the
-//! server does not know is 87. Routes are written the way axum 0.8 takes them.
+//! A list without matches is an empty page, not a refusal. A filter or a body field that the server does not know is
+//! refused with 87. The syntax of routes is that of axum 0.8.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::Serialize;
@@ -65,9 +65,9 @@ pub const SHARE: &str = "/v1/shares/{name}";
 pub const CONNECTIONS: &str = "/v1/connections";
 /// Recent refusals.
 pub const REFUSALS: &str = "/v1/refusals";
-/// Who has a file or directory open, and who was refused it.
+/// The opens and the recent refusals of a file or directory.
 pub const WHO: &str = "/v1/who";
-/// What happens, as it happens.
+/// The stream of events.
 pub const EVENTS: &str = "/v1/events";
 /// The settings.
 pub const SETTINGS: &str = "/v1/settings";
@@ -83,7 +83,7 @@ pub const USERS: &str = "/v1/users";
 pub const USER: &str = "/v1/users/{name}";
 /// An account's password.
 pub const USER_PASSWORD: &str = "/v1/users/{name}/password";
-/// Who is logged on at the machine itself.
+/// The logons at the machine itself.
 pub const LOGONS: &str = "/v1/logons";
 
 /// Every route with each of its methods.
@@ -117,62 +117,62 @@ pub const ALL: [(&str, &str); 27] = [
     ("GET", LOGONS),
 ];
 
-/// The address of the session `id`.
+/// The URL of the session `id`.
 pub fn session(id: u32) -> String {
     format!("{SESSIONS}/{id}")
 }
 
-/// The address of the open `id`.
+/// The URL of the open `id`.
 pub fn file(id: u32) -> String {
     format!("{FILES}/{id}")
 }
 
-/// The address of the close of the open `id`.
+/// The URL for closing the open `id`.
 pub fn close_file(id: u32, how: &CloseFile) -> String {
     address(&file(id), how)
 }
 
-/// The address of the share `name`.
+/// The URL of the share `name`.
 pub fn share(name: &str) -> String {
     format!("{SHARES}/{}", escaped(name))
 }
 
-/// The address of the account `name`.
+/// The URL of the account `name`.
 pub fn user(name: &str) -> String {
     format!("{USERS}/{}", escaped(name))
 }
 
-/// The address of the password of the account `name`.
+/// The URL of the password of the account `name`.
 pub fn user_password(name: &str) -> String {
     format!("{USERS}/{}/password", escaped(name))
 }
 
-/// The address of a question who has something.
+/// The URL of the query for a path's opens and refusals.
 pub fn who(query: &WhoQuery) -> String {
     address(WHO, query)
 }
 
-/// The address of a stream of events.
+/// The URL of a stream of events.
 pub fn events(query: &EventQuery) -> String {
     address(EVENTS, query)
 }
 
-/// The address of a page of sessions.
+/// The URL of a page of sessions.
 pub fn sessions(query: &SessionQuery) -> String {
     address(SESSIONS, query)
 }
 
-/// The address of a page of opens.
+/// The URL of a page of opens.
 pub fn files(query: &FileQuery) -> String {
     address(FILES, query)
 }
 
-/// The address of a page of connections.
+/// The URL of a page of connections.
 pub fn connections(query: &ConnectionQuery) -> String {
     address(CONNECTIONS, query)
 }
 
-/// The address of a page of refusals.
+/// The URL of a page of refusals.
 pub fn refusals(query: &RefusalQuery) -> String {
     address(REFUSALS, query)
 }
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_special_in_a_filter_is_escaped() {
+    fn special_characters_in_filters_are_escaped() {
         let query = FileQuery {
             user: Some(r"DOM\jörg & co".into()),
             path: Some("a+b=c%?#".into()),

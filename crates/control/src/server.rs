@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{SCHEMA, Timestamp};
 
-/// What the server says of itself.
+/// A description of the server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerInfo {
     /// [`SCHEMA`].
@@ -15,23 +15,23 @@ pub struct ServerInfo {
     pub comment: String,
     /// The version of its software.
     pub version: String,
-    /// When it started.
+    /// The time of its start.
     pub started_at: Option<Timestamp>,
-    /// The addresses it listens at, as "192.0.2.1:445" or "[::]:445".
+    /// The addresses on which it listens, for example "192.0.2.1:445" or "[::]:445".
     #[serde(default)]
     pub listening: Vec<String>,
-    /// Connections now (tree connects).
+    /// The current number of connections to shares (tree connects).
     pub connections: Option<u32>,
-    /// Sessions now.
+    /// The current number of sessions.
     pub sessions: Option<u32>,
-    /// Opens now.
+    /// The current number of opens.
     pub files: Option<u32>,
-    /// Shares now.
+    /// The current number of shares.
     pub shares: Option<u32>,
 }
 
 impl ServerInfo {
-    /// A server of this schema with nothing told yet.
+    /// A server of this schema of which only the name is known.
     pub fn new(name: String) -> Self {
         Self { schema: SCHEMA, name, ..Self::default() }
     }

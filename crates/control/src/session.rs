@@ -7,44 +7,43 @@ use crate::{Bound, ShareKind, Timestamp, address};
 /// One session.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
-    /// `Session.SessionGlobalId`; unknown over MS-SRVS, where computer and user name a session.
+    /// `Session.SessionGlobalId`; `None` over MS-SRVS, which identifies a session by computer and user.
     pub id: Option<u32>,
-    /// The client's address as text: no backslashes, IPv6 without brackets. A server of another
-    /// make may give a name.
+    /// The client's address, without backslashes and brackets. A server of another make may report a name.
     pub computer: String,
-    /// The client's host name, where the server knows it.
+    /// The client's host name, if the server knows it.
     pub computer_name: Option<String>,
-    /// The account; empty for an anonymous session, and where `anonymous` is none also for one unknown.
+    /// The account; empty for an anonymous session, and if `anonymous` is `None`, also for an unknown account.
     pub user: String,
     /// The account's domain.
     pub domain: Option<String>,
-    /// What the client says it is (`sesi502_cltype_name`); SMB2 clients say nothing.
+    /// The client's description of itself (`sesi502_cltype_name`); SMB2 clients send none.
     pub client_type: Option<String>,
-    /// Opens of the session.
+    /// The number of opens of the session.
     pub opens: Option<u32>,
-    /// When the session was set up.
+    /// The time of the logon.
     pub connected_at: Option<Timestamp>,
     /// Seconds since then.
     pub active_seconds: Option<u64>,
     /// Seconds since the last request.
     pub idle_seconds: Option<u64>,
-    /// Whether the account was replaced by the guest account.
+    /// True if the guest account took the place of the account.
     pub guest: Option<bool>,
-    /// Whether nobody authenticated.
+    /// True if no user authenticated.
     pub anonymous: Option<bool>,
-    /// The dialect, as "3.1.1".
+    /// The dialect, for example "3.1.1".
     pub dialect: Option<String>,
-    /// Whether requests must be signed.
+    /// True if requests must be signed.
     pub signed: Option<bool>,
-    /// Whether the session is encrypted.
+    /// True if the session is encrypted.
     pub encrypted: Option<bool>,
-    /// The cipher of an encrypted session, as "AES-128-GCM".
+    /// The cipher of an encrypted session, for example "AES-128-GCM".
     pub cipher: Option<String>,
-    /// The signing algorithm of a signed session, as "AES-128-GMAC".
+    /// The signing algorithm of a signed session, for example "AES-128-GMAC".
     pub signing: Option<String>,
-    /// The transport, as "tcp".
+    /// The transport, for example "tcp".
     pub transport: Option<String>,
-    /// The shares the session is connected to.
+    /// The shares that the session is connected to.
     #[serde(default)]
     pub shares: Option<Vec<SessionShare>>,
 }
@@ -54,37 +53,36 @@ pub struct Session {
 pub struct SessionShare {
     /// The share's name.
     pub name: String,
-    /// What is shared.
+    /// The kind of share.
     pub kind: ShareKind,
-    /// Opens of the session on this share.
+    /// The number of opens of the session on this share.
     pub opens: u32,
 }
 
-/// The filters of `GET /v1/sessions`; all that are given must match.
+/// The filters of `GET /v1/sessions`. An entry must match all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SessionQuery {
-    /// The account, in any case; `DOMAIN\user` compares the domain too.
+    /// The account, ignoring case; `DOMAIN\user` also compares the domain.
     pub user: Option<String>,
     /// The client's address or host name ([`crate::address::same_computer`]).
     pub client: Option<String>,
-    /// Those connected to this share, in any case.
+    /// Sessions that are connected to this share, ignoring case.
     pub share: Option<String>,
-    /// How long the user has done nothing.
+    /// The time since the last request.
     pub idle: Option<Bound>,
-    /// How long the session has been there.
+    /// The time since the logon.
     pub age: Option<Bound>,
-    /// Only the asker's own.
+    /// True for the caller's own sessions only.
     pub mine: Option<bool>,
-    /// Only ids above this one.
+    /// Only entries with higher ids.
     pub after: Option<u64>,
-    /// Entries of the page.
+    /// The most entries of the page.
     pub limit: Option<u32>,
 }
 
 impl SessionQuery {
-    /// Whether `session` matches what can be told from the entry itself: all but `mine`. What is unknown
-    /// of the entry does not match a filter for it.
+    /// True if `session` matches all filters but `mine`. A filter on an unknown value does not match.
     pub fn matches(&self, session: &Session) -> bool {
         self.user.as_ref().is_none_or(|user| same_user(user, session.domain.as_deref(), &session.user))
             && self.client.as_ref().is_none_or(|client| {
@@ -99,7 +97,7 @@ impl SessionQuery {
     }
 }
 
-/// Whether `meant`, which is `user` or `DOMAIN\user`, is this account. A domain that is not known is not compared.
+/// True if `meant`, which is `user` or `DOMAIN\user`, is this account. An unknown domain is not compared.
 pub(crate) fn same_user(meant: &str, domain: Option<&str>, user: &str) -> bool {
     let (meant_domain, meant_user) = match meant.rsplit_once('\\') {
         Some((domain, user)) => (Some(domain), user),
@@ -115,9 +113,9 @@ pub(crate) fn same_user(meant: &str, domain: Option<&str>, user: &str) -> bool {
             .is_none_or(|(meant, domain)| meant.to_lowercase() == domain.to_lowercase())
 }
 
-/// The body of `POST /v1/sessions/close`: the sessions of a computer, of a user, or of both
-/// (NetrSessionDel, MS-SRVS 3.1.4.6). At least one is to be given. Answered with
-/// [`crate::Ended`], or with 2312 where nothing matched.
+/// The body of `POST /v1/sessions/close`: the sessions of a computer, of a user, or of a user at a computer
+/// (NetrSessionDel, MS-SRVS 3.1.4.6). At least one field is required. The answer is [`crate::Ended`], or 2312 if no
+/// session matches.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CloseSessions {

@@ -14,19 +14,20 @@ pub struct Settings {
     pub comment: String,
     /// The software and its version.
     pub version: String,
-    /// Where it listens, as "192.0.2.1:445".
+    /// The addresses on which it listens, for example "192.0.2.1:445".
     pub listening: Vec<String>,
-    /// Whether it is left out of lists of servers (`sv102_hidden`).
+    /// True if the server is hidden in lists of servers (`sv102_hidden`).
     pub hidden: Option<bool>,
-    /// Users at most (`sv102_users`); none for no limit.
+    /// The maximum of users (`sv102_users`); `None` for no limit.
     pub users_max: Option<u32>,
-    /// Opens of one session at most (`sv502_opensearch` and its kin).
+    /// The maximum of opens of one session (`sv502_opensearch` and similar fields).
     pub files_per_session_max: Option<u32>,
-    /// Minutes after which an idle session without open files is ended (`sv102_disc`); -1 for never; none if unknown.
+    /// The minutes after which an idle session without open files is ended (`sv102_disc`); -1 for never; `None` if
+    /// unknown.
     pub autodisconnect: Option<i64>,
 }
 
-/// A change of settings: what is none stays.
+/// A change of settings. A field that is `None` leaves the setting as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SettingsChange {
@@ -38,13 +39,13 @@ pub struct SettingsChange {
     pub autodisconnect: Option<i64>,
 }
 
-/// The counters (`STAT_SERVER_0`, MS-SRVS 2.2.4.39). What a server does not count is none.
+/// The counters (`STAT_SERVER_0`, MS-SRVS 2.2.4.39). A counter that the server does not keep is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Statistics {
     /// The server's name, without backslashes.
     pub server: String,
-    /// When counting began.
+    /// The start of counting.
     pub since: Option<Timestamp>,
     /// Sessions started.
     pub sessions_accepted: Option<u64>,
@@ -56,13 +57,13 @@ pub struct Statistics {
     pub bytes_sent: Option<u64>,
     /// Bytes received.
     pub bytes_received: Option<u64>,
-    /// Milliseconds that an answer took on average.
+    /// The average time of an answer, in milliseconds.
     pub response_milliseconds: Option<u64>,
-    /// Errors of the server's own.
+    /// Internal errors.
     pub system_errors: Option<u64>,
-    /// Accesses denied.
+    /// Requests with access denied.
     pub permission_violations: Option<u64>,
-    /// Wrong passwords.
+    /// Logons refused for a wrong name or password.
     pub password_violations: Option<u64>,
     /// Files opened.
     pub files_opened: Option<u64>,
@@ -70,51 +71,51 @@ pub struct Statistics {
     pub devices_opened: Option<u64>,
     /// Print jobs.
     pub jobs_spooled: Option<u64>,
-    /// Times big buffers ran out.
+    /// The number of times that big buffers ran out.
     pub big_buffers_exhausted: Option<u64>,
-    /// Times request buffers ran out.
+    /// The number of times that request buffers ran out.
     pub request_buffers_exhausted: Option<u64>,
 }
 
 /// The server's clock (`TIME_OF_DAY_INFO`, MS-SRVS 2.2.4.105).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
-    /// The time there.
+    /// The server's time.
     pub now: Timestamp,
-    /// Minutes that its local time is ahead of UTC.
+    /// The difference of its local time from UTC, in minutes.
     pub offset_minutes: Option<i32>,
     /// Seconds since the machine started.
     pub uptime_seconds: Option<u64>,
 }
 
-/// What the Server service is doing.
+/// The state of the Server service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceState {
-    /// It serves.
+    /// It accepts new sessions.
     #[default]
     Running,
-    /// It serves who is there and takes nobody new.
+    /// It serves existing sessions and refuses new ones.
     Paused,
     /// It is about to stop.
     Stopping,
 }
 
-/// What the Server service is to do; the body of `POST /v1/service`.
+/// An action on the Server service: the body of `POST /v1/service`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "action", deny_unknown_fields)]
 pub enum ServiceAction {
-    /// To end all sessions and stop.
+    /// End all sessions and stop.
     Stop,
-    /// To take nobody new.
+    /// Refuse new sessions.
     Pause,
-    /// To take everybody again.
+    /// Accept new sessions again.
     Continue,
 }
 
-/// The body of the answer to requests about the service.
+/// The answer to requests about the service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
-    /// What it is doing.
+    /// The state.
     pub state: ServiceState,
 }

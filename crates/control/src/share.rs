@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-/// What is shared (`STYPE_*`, MS-SRVS 2.2.2.4).
+/// The kind of a share (`STYPE_*`, MS-SRVS 2.2.2.4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ShareKind {
@@ -17,7 +17,7 @@ pub enum ShareKind {
     Comm,
     /// Named pipes.
     Ipc,
-    /// A kind this version does not know.
+    /// A kind that this version does not know.
     #[serde(other)]
     Unknown,
 }
@@ -27,93 +27,94 @@ pub enum ShareKind {
 pub struct Share {
     /// The name.
     pub name: String,
-    /// What is shared.
+    /// The kind.
     pub kind: ShareKind,
-    /// Whether it is hidden or there for the system itself (`STYPE_SPECIAL`).
+    /// True for a hidden share and for those of the system itself (`STYPE_SPECIAL`).
     #[serde(default)]
     pub special: bool,
     /// The directory on the server.
     pub path: Option<String>,
-    /// Why the directory is not there; none where it is. The share's clients are refused meanwhile.
+    /// The reason that the directory is not available; `None` if it is. Clients cannot connect to the share
+    /// meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub away: Option<String>,
     /// The remark.
     pub comment: String,
-    /// Connections now.
+    /// The current number of connections.
     pub uses: Option<u32>,
-    /// Connections at most; none for no limit.
+    /// The maximum of connections; `None` for no limit.
     pub uses_max: Option<u32>,
-    /// Whether nobody may write.
+    /// True if nobody may write.
     pub read_only: Option<bool>,
-    /// Whether clients must encrypt.
+    /// True if clients must encrypt.
     pub encrypt: Option<bool>,
-    /// What clients may cache: "manual", "documents", "programs" or "none".
+    /// The offline copies that clients may keep: "manual", "documents", "programs" or "none".
     pub caching: Option<String>,
-    /// Who may do what; none if unknown.
+    /// The permissions; `None` if unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grants: Option<Vec<Grant>>,
 }
 
-/// A share to make: the body of `POST /v1/shares`.
+/// A share to create: the body of `POST /v1/shares`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct NewShare {
     /// The name.
     pub name: String,
-    /// The directory on the server; it must be there.
+    /// The directory on the server, which must exist.
     pub path: String,
-    /// Everything else.
+    /// The other settings.
     pub settings: ShareChange,
 }
 
-/// A change of a share: the body of `PATCH /v1/shares/{name}`. What is none stays.
+/// A change of a share: the body of `PATCH /v1/shares/{name}`. A field that is `None` leaves the setting as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShareChange {
     /// The remark.
     pub comment: Option<String>,
-    /// Connections at most; 0 for no limit.
+    /// The maximum of connections; 0 for no limit.
     pub uses_max: Option<u32>,
-    /// What clients may cache, as [`Share::caching`].
+    /// The offline copies that clients may keep, as in [`Share::caching`].
     pub caching: Option<String>,
-    /// Whether nobody may write.
+    /// True if nobody may write.
     pub read_only: Option<bool>,
-    /// Who may do what; it replaces what there was.
+    /// The permissions, which replace all previous ones.
     pub grants: Option<Vec<Grant>>,
 }
 
-/// Who may do what with a share.
+/// A permission on a share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
-    /// The account, or "Everyone"; empty where a group is meant. Of another server it comes with its domain, or is the
-    /// SID of an account that has no name there.
+    /// The account, or "Everyone"; empty for a group. Accounts of servers of other makes include the domain; an
+    /// account without a name there is a SID.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub user: String,
-    /// The group: on a server of ours a Unix group.
+    /// The group; on Shareward servers, a Unix group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// What they may do.
+    /// The right.
     pub right: GrantRight,
-    /// Whether it is what they may not do, whatever else is granted. Only of other servers.
+    /// True if the entry denies access, which takes precedence over grants. Only on servers of other makes.
     #[serde(default, skip_serializing_if = "is_false")]
     pub denied: bool,
-    /// What "special" is: an access mask (MS-SMB2 2.2.13.1), as "0x00120089".
+    /// The access mask of "special" (MS-SMB2 2.2.13.1), for example "0x00120089".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask: Option<String>,
 }
 
 impl Grant {
-    /// A grant to an account, to read.
+    /// A grant of reading to an account.
     pub fn of_user(name: &str) -> Self {
         Self { user: name.to_owned(), ..Self::default() }
     }
 
-    /// A grant to a group, to read.
+    /// A grant of reading to a group.
     pub fn of_group(name: &str) -> Self {
         Self { group: Some(name.to_owned()), ..Self::default() }
     }
 
-    /// The name, whatever it is of.
+    /// The name of the account or group.
     pub fn who(&self) -> &str {
         self.group.as_deref().unwrap_or(&self.user)
     }
@@ -124,18 +125,18 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What somebody may do with a share.
+/// A right on a share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum GrantRight {
-    /// To read.
+    /// Read.
     #[default]
     Read,
-    /// To read, write and delete.
+    /// Read, write and delete.
     Change,
-    /// All that, and to change permissions.
+    /// Read, write, delete, and change permissions.
     Full,
-    /// Something else, which only other servers grant.
+    /// Another right, only on servers of other makes.
     Special,
 }
 
@@ -147,9 +148,9 @@ pub struct Connection {
     pub id: u32,
     /// The share.
     pub share: String,
-    /// What is shared.
+    /// The kind of share.
     pub kind: ShareKind,
-    /// Opens on this connection.
+    /// The number of opens on this connection.
     pub opens: Option<u32>,
     /// The account; empty for an anonymous session.
     pub user: String,
@@ -157,13 +158,13 @@ pub struct Connection {
     pub computer: Option<String>,
     /// The session, by its `SessionGlobalId`.
     pub session_id: Option<u32>,
-    /// When it was made.
+    /// The time of the connection.
     pub connected_at: Option<Timestamp>,
     /// Seconds since then.
     pub active_seconds: Option<u64>,
 }
 
-/// The filters of `GET /v1/connections`; all that are given must match.
+/// The filters of `GET /v1/connections`. An entry must match all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ConnectionQuery {
@@ -171,16 +172,16 @@ pub struct ConnectionQuery {
     pub user: Option<String>,
     /// As [`crate::SessionQuery::client`].
     pub client: Option<String>,
-    /// The share, in any case.
+    /// The share, ignoring case.
     pub share: Option<String>,
-    /// Only ids above this one.
+    /// Only entries with higher ids.
     pub after: Option<u64>,
-    /// Entries of the page.
+    /// The most entries of the page.
     pub limit: Option<u32>,
 }
 
 impl ConnectionQuery {
-    /// Whether `connection` matches. What is unknown of the entry does not match a filter for it.
+    /// True if `connection` matches. A filter on an unknown value does not match.
     pub fn matches(&self, connection: &Connection) -> bool {
         self.user.as_ref().is_none_or(|user| crate::session::same_user(user, None, &connection.user))
             && self.client.as_ref().is_none_or(|client| {

@@ -7,14 +7,14 @@ use jiff::SignedDuration;
 use jiff::civil::DateTime;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Milliseconds since 1970-01-01T00:00:00Z. In JSON it is a string as "2026-03-01T09:30:00.250Z":
-/// RFC 3339, always UTC, always with milliseconds, so that strings sort as times do. Years before 0
-/// and after 9999 are clamped when written.
+/// Milliseconds since 1970-01-01T00:00:00Z. In JSON it is a string like "2026-03-01T09:30:00.250Z": RFC 3339, always
+/// UTC and with milliseconds, so that strings sort as times do. Years before 0 and after 9999 are clamped when
+/// written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The time now.
+    /// The current time.
     pub fn now() -> Self {
         SystemTime::now().into()
     }
@@ -24,7 +24,7 @@ impl Timestamp {
         Self(seconds.saturating_mul(1000).saturating_add(i64::from(nanoseconds / 1_000_000)))
     }
 
-    /// Reads RFC 3339; a fraction beyond milliseconds is cut off.
+    /// Parses RFC 3339; a fraction beyond milliseconds is cut off.
     pub fn parse(text: &str) -> Option<Self> {
         // jiff reads more of ISO 8601 than RFC 3339 has.
         let shape = text.replace(|c: char| c.is_ascii_digit(), "0");
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn times_outside_rfc_3339_are_clamped() {
+    fn years_outside_0_to_9999_are_clamped() {
         assert_eq!(Timestamp(i64::MAX).to_string(), "9999-12-31T23:59:59.999Z");
         assert_eq!(Timestamp(i64::MIN).to_string(), "0000-01-01T00:00:00.000Z");
     }

@@ -1,4 +1,4 @@
-//! Accounts, and who is logged on at the machine.
+//! Accounts, and logons at the machine itself.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,19 +10,19 @@ use crate::Timestamp;
 pub struct User {
     /// The name.
     pub name: String,
-    /// Whether it may log on.
+    /// True if it may log on.
     pub enabled: bool,
-    /// Whether it administers the server.
+    /// True if it may administer the server.
     pub administrator: Option<bool>,
-    /// When the password was set.
+    /// The time of the last change of the password.
     pub password_set: Option<Timestamp>,
-    /// Whether it has a password at all.
+    /// True if it has a password.
     pub password_required: Option<bool>,
-    /// Whether it is locked: too many passwords were wrong.
+    /// True if wrong passwords have locked it.
     pub locked: Option<bool>,
-    /// When it is unlocked by itself; none where it is not locked, or until an administrator unlocks it.
+    /// The end of the lock; `None` if it is not locked, or until an administrator unlocks it.
     pub locked_until: Option<Timestamp>,
-    /// How many wrong passwords count towards a lock at the moment.
+    /// The number of wrong passwords that currently count towards a lock.
     pub wrong_passwords: Option<u32>,
 }
 
@@ -30,18 +30,19 @@ pub struct User {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
-    /// Whether it may log on. `true` unlocks it as well.
+    /// True if it may log on, which also unlocks it.
     pub active: bool,
 }
 
-/// The body of `PUT /v1/users/{name}/password`. Users change their own and give the old one; administrators need not.
+/// The body of `PUT /v1/users/{name}/password`. Users can change their own password and must give the old one;
+/// administrators can change any without it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PasswordChange {
-    /// The old password; none where an administrator sets it.
+    /// The old password; `None` if an administrator sets the new one.
     #[serde(default)]
     pub old: Option<String>,
-    /// The new one.
+    /// The new password.
     pub new: String,
 }
 
@@ -61,8 +62,8 @@ pub struct Logon {
     pub domain: Option<String>,
     /// The terminal or seat.
     pub terminal: Option<String>,
-    /// From where, for a remote logon.
+    /// The address or name of the remote computer, for a remote logon.
     pub from: Option<String>,
-    /// Since when.
+    /// The time of the logon.
     pub since: Option<Timestamp>,
 }

@@ -1,19 +1,19 @@
-//! Who has it: the holders of a file or of all below a directory, and who was refused it.
+//! The opens of a file, or of everything below a directory, and the recent refusals.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{OpenFile, Refusal, SCHEMA};
 
-/// The question of `GET /v1/who`.
+/// The query of `GET /v1/who`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WhoQuery {
-    /// The file, or the directory with all below it: a path on the server's disk (`/srv/data/x`), a path below the
-    /// share that `share` names, or `\\server\share\path`; in any case, with either kind of separators.
+    /// The file, or the directory with everything below it: a path on the server's disk (`/srv/data/x`), a path below
+    /// `share`, or `\\server\share\path`. Case is ignored; `/` is the same as `\`.
     pub path: String,
-    /// The share, where `path` is below one.
+    /// The share that `path` is relative to.
     pub share: Option<String>,
-    /// Seconds to wait until nobody has it open; none to answer at once. At most [`crate::limits::WAIT_MAX`].
+    /// The seconds to wait until nobody has it open, at most [`crate::limits::WAIT_MAX`]; `None` to answer at once.
     pub wait: Option<u32>,
 }
 
@@ -22,13 +22,13 @@ pub struct WhoQuery {
 pub struct Who {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// What was understood: the share, where one has it.
+    /// The share that contains the path; `None` if none does.
     pub share: Option<String>,
     /// The path below that share.
     pub path: String,
-    /// The opens of it and below it.
+    /// The opens of the path and below it.
     pub holders: Vec<OpenFile>,
-    /// The recent refusals of it and below it, the latest last; none where the server does not remember them.
+    /// The recent refusals for the path and below it, the latest last; `None` if the server does not record them.
     pub refusals: Option<Vec<Refusal>>,
 }
 

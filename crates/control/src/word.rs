@@ -1,4 +1,4 @@
-//! Words of small vocabularies.
+//! Strings from small vocabularies.
 
 use std::borrow::{Borrow, Cow};
 use std::fmt;
@@ -7,13 +7,13 @@ use std::ops::Deref;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// One of a few words that are in every entry of a long list: those that this version knows take no memory of their
-/// own, others are kept as they are.
+/// A string that occurs in every entry of a long list. Strings that this version knows take no memory of their own;
+/// others are stored.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Word(Cow<'static, str>);
 
 impl Word {
-    /// One of the words that are written out here.
+    /// A string that is written out here.
     pub const fn known(word: &'static str) -> Self {
         Self(Cow::Borrowed(word))
     }
@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Word {
     }
 }
 
-/// The words that a server of this version says, the frequent ones first.
+/// The strings that a server of this version uses, the frequent ones first.
 const KNOWN: [&str; 26] = [
     "none",
     "read",
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_words_take_no_memory_and_others_stay_as_they_are() {
+    fn known_strings_are_static_and_others_are_stored() {
         for word in KNOWN.into_iter().chain(["WRITE_OWNER", "a new word"]) {
             let read: Word = serde_json::from_value(serde_json::json!(word)).unwrap();
             assert_eq!(&*read, word);

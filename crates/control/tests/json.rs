@@ -1,4 +1,4 @@
-//! The JSON of the API: what is written, and what is read from servers that say less or more.
+//! The JSON of the API, also from servers that send fewer or more fields.
 
 use control::{Error, FileQuery, OpenFile, Page, Session, SessionQuery, Share, ShareKind, Timestamp};
 
@@ -21,7 +21,7 @@ fn unknowns_are_null_and_times_are_text() {
 }
 
 #[test]
-fn a_newer_server_may_say_more_and_an_older_one_less() {
+fn unknown_fields_are_ignored_and_missing_ones_have_defaults() {
     let text = r#"{"id": 7, "path": "a\\b", "user": "u", "permissions": 1, "locks": 0, "colour": "red"}"#;
     let file: OpenFile = serde_json::from_str(text).unwrap();
     let expected = OpenFile {
@@ -39,7 +39,7 @@ fn a_newer_server_may_say_more_and_an_older_one_less() {
 }
 
 #[test]
-fn a_filter_the_server_does_not_know_is_refused() {
+fn unknown_filters_are_refused() {
     assert!(serde_json::from_str::<FileQuery>(r#"{"pth": "x"}"#).is_err());
     assert_eq!(serde_json::from_str::<SessionQuery>("{}").unwrap(), SessionQuery::default());
 }

@@ -1,4 +1,4 @@
-//! `docs/openapi.json` against the types and the table of routes.
+//! Compares `docs/openapi.json` with the types and the table of routes.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ fn names(object: &Value) -> BTreeSet<String> {
     object.as_object().into_iter().flat_map(|it| it.keys().cloned()).collect()
 }
 
-/// What does not fit the schema, if anything.
+/// The first difference between a value and the schema, if any.
 fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<String> {
     if let Some(reference) = schema["$ref"].as_str() {
         let schema = document.pointer(reference.trim_start_matches('#'));
@@ -67,7 +67,7 @@ fn misfit(document: &Value, schema: &Value, value: &Value, at: &str) -> Option<S
     }
 }
 
-/// A type's sample, with every field in it, has the fields of its schema and no others.
+/// Checks that a sample of a type with all fields set has exactly the fields of its schema.
 fn fits(schema: &str, sample: &impl Serialize) {
     let document = document();
     let reference = json!({ "$ref": format!("#/components/schemas/{schema}") });

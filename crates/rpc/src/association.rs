@@ -1,19 +1,17 @@
-//! The server's end of a pipe (C706 chapter 9, MS-RPCE 3.3): octets in, calls out, responses in,
-//! messages out.
+//! The server's end of a pipe (C706 chapter 9, MS-RPCE 3.3): turns octets into calls, and responses into messages.
 //!
-//! The order of calls: [`Association::receive`] what was written to the pipe, take each
-//! [`next_call`](Association::next_call) and [`answer`](Association::answer) it, then
-//! [`read`](Association::read) until it is empty. [`write`](Association::write) does the first three at
-//! once where a call can be answered on the spot.
+//! The order of calls: pass the data that was written to the pipe to [`Association::receive`]; take each
+//! [`next_call`](Association::next_call) and [`answer`](Association::answer) it; then [`read`](Association::read)
+//! until the association is empty. [`write`](Association::write) combines the first three for calls that can be
+//! answered at once.
 //!
 //! ```text
 //!   unbound --bind--> bound --alter_context--> bound
 //!      |                |
-//!      +----------------+--what is not a PDU, or does not fit the state--> broken
+//!      +----------------+--invalid PDU, or one that does not fit the state--> broken
 //! ```
 //!
-//! A broken association takes nothing more; what it had answered, the last fault included, can still be
-//! read.
+//! A broken association accepts nothing more. Earlier answers, including the last fault, can still be read.
 
 use std::collections::VecDeque;
 
@@ -25,16 +23,16 @@ use crate::pdu::{
 };
 use crate::uuid::InterfaceId;
 
-/// A pipe and what is served on it.
+/// A pipe and the interfaces on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Endpoint {
-    /// The pipe's name, as in `\PIPE\srvsvc`, without what stands before it.
+    /// The pipe's name, as in `\PIPE\srvsvc`, without the prefix.
     pub pipe: &'static str,
     /// The interfaces.
     pub interfaces: &'static [InterfaceId],
 }
 
-/// What executes calls.
+/// The executor of calls.
 pub trait Dispatch {
     /// Executes a call: a request's stub becomes a response's stub, or a fault.
     fn call(&mut self, interface: InterfaceId, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, Fault>;
@@ -45,35 +43,35 @@ pub trait Dispatch {
 #[error("the RPC association is broken")]
 pub struct Broken;
 
-/// Why a transceive was not done.
+/// The reason that a transceive failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum TransceiveError {
-    /// There are responses that were not read yet (STATUS_PIPE_BUSY).
+    /// Some responses have not been read yet (STATUS_PIPE_BUSY).
     #[error("the pipe holds unread data")]
     Busy,
-    /// The association is broken, by this or by what came before.
+    /// The association is broken, by this transceive or before.
     #[error(transparent)]
     Broken(#[from] Broken),
 }
 
-/// What a read of the pipe returns.
+/// The result of reading from the pipe.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReadOutcome {
     /// A message, or as much of it as was asked for.
     Data {
         /// The octets.
         bytes: Vec<u8>,
-        /// Whether this message goes on (STATUS_BUFFER_OVERFLOW). The next read continues it.
+        /// True if the message continues (STATUS_BUFFER_OVERFLOW); the next read continues it.
         more: bool,
     },
-    /// Nothing is there to read: the read waits.
+    /// Nothing can be read: the read waits.
     Empty,
 }
 
 /// A call whose request is complete.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct IncomingCall {
-    /// What [`Association::answer`] wants back.
+    /// The ticket for [`Association::answer`].
     pub ticket: Ticket,
     /// The interface that is called.
     pub interface: InterfaceId,
@@ -83,7 +81,7 @@ pub struct IncomingCall {
     pub stub: Vec<u8>,
 }
 
-/// Which call is answered.
+/// The call that an answer belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ticket {
     call_id: u32,
@@ -107,7 +105,7 @@ pub struct Association {
     message: Message,
 }
 
-/// A group shares nothing here, so all associations that ask for a new one may be told the same.
+/// Associations of a group share nothing here, so all of them can have the same group id.
 const ASSOC_GROUP_ID: u32 = 0x0000_5357;
 
 /// The features of MS-RPCE 3.3.1.5.3 that are served: the connection is kept when a call is orphaned.
@@ -132,7 +130,7 @@ struct PartialCall {
     too_large: bool,
 }
 
-/// What waits to be read, in the order it was answered.
+/// The data that waits to be read, in the order of the answers.
 #[derive(Debug)]
 enum Outgoing {
     Pdu(Vec<u8>),
@@ -153,7 +151,7 @@ struct Message {
 }
 
 impl Association {
-    /// An association that serves what the endpoint does.
+    /// An association with the interfaces of the endpoint.
     pub fn new(endpoint: Endpoint) -> Self {
         Self {
             endpoint,
@@ -171,7 +169,7 @@ impl Association {
         }
     }
 
-    /// Takes what was written to the pipe and executes every call that it completes.
+    /// Takes data that was written to the pipe and executes every call that it completes.
     pub fn write(&mut self, bytes: &[u8], dispatch: &mut dyn Dispatch) -> Result<(), Broken> {
         self.receive(bytes)?;
         while let Some(call) = self.next_call()? {
@@ -197,7 +195,7 @@ impl Association {
         }
     }
 
-    /// Takes what was written to the pipe: any part of a PDU, or several.
+    /// Takes data that was written to the pipe: a part of a PDU, or several.
     pub fn receive(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         if self.state == State::Broken {
             return Err(Broken);
@@ -208,7 +206,7 @@ impl Association {
         Ok(())
     }
 
-    /// Works through what was received until a call is complete, or more must be received.
+    /// Processes the received data until a call is complete or more data is needed.
     pub fn next_call(&mut self) -> Result<Option<IncomingCall>, Broken> {
         let inbound = std::mem::take(&mut self.inbound);
         let mut rest = inbound.get(self.consumed..).unwrap_or_default();
@@ -234,7 +232,7 @@ impl Association {
         if self.state == State::Broken {
             return Err(Broken);
         }
-        // What is worked through is not kept, nor is the room it took.
+        // Processed data is released, together with its memory.
         if !rest.is_empty() {
             self.consumed = inbound.len().saturating_sub(rest.len());
             self.inbound = inbound;
@@ -274,12 +272,12 @@ impl Association {
         ReadOutcome::Data { bytes, more }
     }
 
-    /// Whether there is something to read.
+    /// True if something can be read.
     pub fn has_unread(&self) -> bool {
         !self.message.rest().is_empty() || !self.outbound.is_empty()
     }
 
-    /// How many octets are kept: of requests that are not complete, and of answers that are not read.
+    /// The number of octets in memory: of incomplete requests and of answers that were not read.
     pub fn kept(&self) -> usize {
         let waiting = self.outbound.iter().map(|it| match it {
             Outgoing::Pdu(pdu) => pdu.len(),
@@ -290,7 +288,7 @@ impl Association {
         parts.into_iter().chain(waiting).fold(0, usize::saturating_add)
     }
 
-    /// How long the next message is, or the rest of the one begun: FSCTL_PIPE_PEEK.
+    /// The length of the next message, or of the rest of the current one: FSCTL_PIPE_PEEK.
     pub fn message_len(&self) -> usize {
         if !self.message.rest().is_empty() {
             return self.message.rest().len();
@@ -313,8 +311,8 @@ impl Association {
             (Ok(Body::Other(PacketType::ORPHANED)), State::Bound) => {
                 self.partial.take_if(|partial| partial.ticket.call_id == header.call_id);
             }
-            // A call is executed as soon as it is complete, so a cancel always comes too late; the rest
-            // of an authentication that was not asked for says nothing.
+            // A call is executed as soon as it is complete, so that a cancel is always late; the third part of an
+            // authentication that was not requested has no meaning.
             (Ok(Body::Other(PacketType::CO_CANCEL | PacketType::AUTH3)), State::Bound) => {}
             (Ok(Body::Bind(_)), _) | (Err(_), _) if header.packet_type == PacketType::BIND => {
                 self.queue(Body::BindNak(BindNak::NOT_SPECIFIED), header.call_id, WHOLE);
@@ -415,7 +413,7 @@ impl Association {
         }
     }
 
-    /// Decides whether a complete request is executed.
+    /// Checks a complete request. `None` if it is not executed.
     fn admit(&mut self, call: PartialCall) -> Option<IncomingCall> {
         let context = self.contexts.iter().find(|(id, _)| *id == call.ticket.context_id);
         let refusal = match context {
@@ -431,7 +429,7 @@ impl Association {
         None
     }
 
-    /// What begins with no header of this protocol is answered once, so that the client learns why.
+    /// Answers data that does not begin with a header of this protocol once, so that the client learns the reason.
     fn refuse_header(&mut self, start: &[u8; HEADER_LEN], error: PduError) {
         let [.., c0, c1, c2, c3] = *start;
         let call_id = u32::from_le_bytes([c0, c1, c2, c3]);
@@ -459,7 +457,7 @@ impl Association {
         self.outbound.push_back(Outgoing::Pdu(body.encode(call_id, flags)));
     }
 
-    /// Cuts the next fragment, which is the next message, off what waits.
+    /// Removes the next fragment, which is the next message, from the queue.
     fn next_message(&mut self) -> Option<Vec<u8>> {
         let chunk = self.response_chunk();
         match self.outbound.front_mut()? {
@@ -491,7 +489,7 @@ impl Association {
         }
     }
 
-    /// How much of a stub a fragment carries: a multiple of eight (C706 12.6.2).
+    /// The octets of a stub in one fragment: a multiple of eight (C706 12.6.2).
     fn response_chunk(&self) -> usize {
         usize::from(self.max_xmit_frag).saturating_sub(CALL_HEADER_LEN) & !7
     }

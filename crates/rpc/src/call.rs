@@ -1,4 +1,4 @@
-//! What all calls have in common, so that a client can make any of them and a server refuse any.
+//! The common part of all calls: a client can make any of them, and a server can refuse any.
 
 use crate::fault::Fault;
 use crate::ndr::{NdrError, Parameter, Reader, Writer};
@@ -32,7 +32,7 @@ pub trait Call: Stub {
     /// The specification's name.
     const NAME: &'static str;
 
-    /// What it is answered with.
+    /// The response.
     type Response: Response;
 
     /// The response that refuses this request: nothing in it but the level and the status.
@@ -41,7 +41,7 @@ pub trait Call: Stub {
 
 /// A response, which ends with the call's return value.
 pub trait Response: Stub {
-    /// What the interface's calls return: a Win32 error, or an NTSTATUS.
+    /// The result type of the interface's calls: a Win32 error or an NTSTATUS.
     type Status: Copy;
 
     /// The return value.
@@ -75,13 +75,13 @@ impl<T: Parameter + Leveled> Parameter for WithLevel<T> {
     }
 }
 
-/// Why a request or response cannot be read.
+/// The reason that a request or response cannot be decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum DecodeError {
     /// The interface has no such operation, or it is not implemented.
-    #[error("operation {0} is not known")]
+    #[error("unknown operation {0}")]
     Opnum(u16),
-    /// The stub is not what the operation's parameters look like.
+    /// The stub does not fit the operation's parameters.
     #[error(transparent)]
     Stub(#[from] NdrError),
 }

@@ -14,7 +14,7 @@ use crate::pdu::{
 };
 use crate::uuid::InterfaceId;
 
-/// Why a call came to nothing.
+/// The reason that a call failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ClientError {
     /// The server refused the association (bind_nak).
@@ -31,16 +31,16 @@ pub enum ClientError {
     /// The server did not execute the call, or not to its end.
     #[error(transparent)]
     Fault(#[from] Fault),
-    /// What the server sent is not a PDU.
+    /// The server's data is not a PDU.
     #[error(transparent)]
     Pdu(#[from] PduError),
-    /// What the server sent does not answer what it was sent.
+    /// The server's PDU is not an answer to the request.
     #[error("unexpected {0:?} from the server")]
     Unexpected(PacketType),
     /// The response is larger than is taken.
     #[error("the response is too large")]
     TooLarge,
-    /// The response's stub is not what the operation's parameters look like.
+    /// The response's stub does not fit the operation's parameters.
     #[error(transparent)]
     Stub(#[from] NdrError),
 }
@@ -59,7 +59,7 @@ pub struct ClientAssociation {
 #[derive(Debug, Default)]
 struct Reassembly {
     stub: Vec<u8>,
-    /// Whether the first fragment has come.
+    /// True if the first fragment was received.
     begun: bool,
 }
 
@@ -116,13 +116,12 @@ impl ClientAssociation {
         }
     }
 
-    /// The fragments of a call's request, of which the last is to be transceived. What was left of the
-    /// call before is given up.
+    /// The fragments of a call's request; the last one is to be transceived. Discards the rest of the previous call.
     pub fn request<C: Call>(&mut self, call: &C) -> Vec<Vec<u8>> {
         self.request_stub(C::OPNUM, &call.encode())
     }
 
-    /// As [`request`](Self::request), of a stub that is encoded already.
+    /// As [`request`](Self::request) for an encoded stub.
     pub fn request_stub(&mut self, opnum: u16, stub: &[u8]) -> Vec<Vec<u8>> {
         self.call_id = self.call_id.wrapping_add(1);
         self.inbound.clear();
@@ -144,9 +143,9 @@ impl ClientAssociation {
         }
     }
 
-    /// Takes what was read from the pipe, in any parts, and returns the response's stub when it is
-    /// complete: decode it as `C::Response`. After an error the association is of no use any more, but
-    /// for [`ClientError::Fault`], which ends only the call.
+    /// Takes data that was read from the pipe, in parts of any size, and returns the response's stub when it is
+    /// complete; decode it as `C::Response`. After an error the association is unusable, except after
+    /// [`ClientError::Fault`], which ends only the call.
     pub fn handle_response(&mut self, bytes: &[u8]) -> Result<Option<Vec<u8>>, ClientError> {
         self.inbound.extend_from_slice(bytes);
         let inbound = std::mem::take(&mut self.inbound);
@@ -163,7 +162,7 @@ impl ClientAssociation {
         Ok(None)
     }
 
-    /// As [`handle_response`](Self::handle_response), and decodes.
+    /// As [`handle_response`](Self::handle_response), with decoding.
     pub fn handle_response_of<C: Call>(&mut self, bytes: &[u8]) -> Result<Option<C::Response>, ClientError> {
         match self.handle_response(bytes)? {
             Some(stub) => Ok(Some(C::Response::decode(&stub)?)),

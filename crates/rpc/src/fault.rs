@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-/// Why a call was not executed, or not to its end: the `status` of a fault PDU.
+/// The reason that a call was not executed, or not completely: the `status` of a fault PDU.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fault(pub u32);
 
 impl Fault {
     /// The caller may not (Windows sends the Win32 code).
     pub const ACCESS_DENIED: Self = Self(0x0000_0005);
-    /// RPC_X_BAD_STUB_DATA: the stub is not what the interface says.
+    /// RPC_X_BAD_STUB_DATA: the stub does not fit the interface.
     pub const BAD_STUB_DATA: Self = Self(0x0000_06f7);
     /// The call was cancelled.
     pub const CANCEL: Self = Self(0x1c00_000d);
@@ -24,7 +24,7 @@ impl Fault {
     /// nca_s_unk_if: the presentation context names no interface.
     pub const UNKNOWN_INTERFACE: Self = Self(0x1c01_0003);
 
-    /// The specification's name, if it is one of those above.
+    /// The specification's name, if it is one of the constants above.
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
             Self::ACCESS_DENIED => "ERROR_ACCESS_DENIED",
@@ -39,7 +39,7 @@ impl Fault {
         })
     }
 
-    /// Whether it is certain that the call was not executed (`PFC_DID_NOT_EXECUTE`).
+    /// True if the call was certainly not executed (`PFC_DID_NOT_EXECUTE`).
     pub(crate) const fn before_execution(self) -> bool {
         !matches!(self, Self::ACCESS_DENIED | Self::CANCEL)
     }

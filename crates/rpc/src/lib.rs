@@ -1,10 +1,10 @@
-//! DCE/RPC PDUs, NDR20 and the interfaces srvsvc, wkssvc, lsarpc and samr: pure.
+//! DCE/RPC PDUs, NDR20 and the interfaces srvsvc, wkssvc, lsarpc and samr, as pure functions.
 //!
-//! From the outside in: [`association`] is the server's end of a pipe and [`client`] the other; both
-//! speak [`pdu`]s. What a call carries is a stub, which [`ndr`] reads and writes; the calls themselves
-//! are declared once, for both directions, in [`srvsvc`], [`wkssvc`], [`lsarpc`] and [`samr`].
+//! From the outside in: [`association`] is the server's end of a pipe, and [`client`] is the other; both use
+//! [`pdu`]s. A call carries a stub, which [`ndr`] reads and writes. The calls are declared once, for both directions,
+//! in [`srvsvc`], [`wkssvc`], [`lsarpc`] and [`samr`].
 //!
-//! Nothing here knows sessions, files or sockets, waits, or tells the time.
+//! Nothing in this crate uses sessions, files, sockets or the clock, and nothing waits.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

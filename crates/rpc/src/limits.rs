@@ -1,11 +1,11 @@
-//! The limits of an association, each with its reason and what happens when it is reached.
+//! The limits of an association, each with its reason and the consequence of reaching it.
 
 /// The fragment size offered and sent at most, in octets. Windows offers 5840 (four TCP segments);
 /// a client that offers less gets less.
 pub const FRAGMENT_OFFERED_MAX: u16 = 5840;
 
-/// What every implementation must be able to receive (C706 12.6.3.1, `MustRecvFragSize`). An offer
-/// below it is taken for this.
+/// The fragment size that every implementation must be able to receive (C706 12.6.3.1, `MustRecvFragSize`). A smaller
+/// offer is raised to it.
 pub const FRAGMENT_MUST_RECEIVE: u16 = 1432;
 
 /// A whole request's stub, in octets. The largest legitimate one carries a security descriptor

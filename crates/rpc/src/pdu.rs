@@ -1,9 +1,8 @@
-//! Connection-oriented PDUs (C706 12.6, MS-RPCE 2.2.2), as far as an association without RPC security
-//! needs them: over a pipe the SMB session authenticates, signs and seals. What has verifiers all the same gets them
-//! outside of this crate.
+//! Connection-oriented PDUs (C706 12.6, MS-RPCE 2.2.2) of associations without RPC security: over a pipe, the SMB
+//! session authenticates, signs and encrypts. Associations with verifiers are secured outside of this crate.
 //!
-//! A verifier that is there all the same is recognised and skipped. Bodies are read in little endian
-//! only; of a PDU in big endian the header can be read, so that it can be refused.
+//! A verifier is recognized and skipped. Bodies are read in little endian only; for a PDU in big endian only the
+//! header is read, so that it can be refused.
 
 use core::fmt;
 
@@ -13,7 +12,7 @@ use crate::uuid::{InterfaceId, Uuid};
 /// The common header (C706 12.6.3.1).
 pub const HEADER_LEN: usize = 16;
 
-/// What stands before the stub in a request without an object and in a response.
+/// The length before the stub in a response, and in a request without an object.
 pub const CALL_HEADER_LEN: usize = 24;
 
 /// `PFC_FIRST_FRAG`.
@@ -67,14 +66,14 @@ impl fmt::Debug for PacketType {
     }
 }
 
-/// Why octets are not a PDU.
+/// The reason that octets are not a PDU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum PduError {
     /// The version is not 5.0 or 5.1.
     #[error("RPC version {0}.{1}")]
     Version(u8, u8),
-    /// `frag_length` is shorter than what the PDU must hold, or `auth_length` longer than it.
-    #[error("a PDU too short for what it says it holds")]
+    /// `frag_length` is too short for the PDU, or `auth_length` is longer than it.
+    #[error("a PDU shorter than its contents")]
     Length,
     /// The body is in big endian.
     #[error("big endian data representation")]
@@ -88,13 +87,13 @@ pub struct Header {
     pub packet_type: PacketType,
     /// `pfc_flags`.
     pub flags: u8,
-    /// Whether integers are little endian (`packed_drep`).
+    /// True if integers are little endian (`packed_drep`).
     pub little_endian: bool,
     /// The length of the PDU, this header and the verifier included.
     pub frag_length: u16,
     /// The length of the verifier's credentials; 0 is no verifier.
     pub auth_length: u16,
-    /// Which call.
+    /// The call's id.
     pub call_id: u32,
 }
 
@@ -124,23 +123,23 @@ impl Header {
         usize::from(self.frag_length)
     }
 
-    /// Whether the PDU holds nothing, which [`decode`](Self::decode) never returns.
+    /// True for a PDU without content, which [`decode`](Self::decode) never returns.
     pub fn is_empty(&self) -> bool {
         self.frag_length == 0
     }
 
-    /// Whether this is the first fragment.
+    /// True for the first fragment.
     pub fn is_first(&self) -> bool {
         self.flags & FIRST_FRAGMENT != 0
     }
 
-    /// Whether this is the last fragment.
+    /// True for the last fragment.
     pub fn is_last(&self) -> bool {
         self.flags & LAST_FRAGMENT != 0
     }
 }
 
-/// What follows the header.
+/// The part after the header.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Body<'a> {
     /// bind.
@@ -159,8 +158,7 @@ pub enum Body<'a> {
     Response(Response<'a>),
     /// fault.
     Fault(FaultBody),
-    /// Anything whose body says nothing that matters here: auth3, shutdown, co_cancel, orphaned, and
-    /// what is not known.
+    /// A PDU whose body is ignored: auth3, shutdown, co_cancel, orphaned, and unknown ones.
     Other(PacketType),
 }
 
@@ -179,10 +177,10 @@ pub struct Bind {
     pub auth_level: Option<u8>,
 }
 
-/// A presentation context as it is proposed (`p_cont_elem_t`).
+/// A proposed presentation context (`p_cont_elem_t`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProposedContext {
-    /// What requests will call it.
+    /// Its id in requests.
     pub id: u16,
     /// The interface.
     pub interface: InterfaceId,
@@ -205,12 +203,12 @@ pub struct BindAck {
     pub results: Vec<ContextResult>,
 }
 
-/// What became of a proposed context (`p_result_t`).
+/// The result for a proposed context (`p_result_t`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ContextResult {
     /// Accepted, rejected, or acknowledged.
     pub result: u16,
-    /// Why rejected, or the features acknowledged.
+    /// The reason of a rejection, or the acknowledged features.
     pub reason: u16,
     /// The transfer syntax chosen.
     pub transfer_syntax: InterfaceId,
@@ -250,7 +248,7 @@ impl ContextResult {
 /// bind_nak (C706 12.6.4.5, MS-RPCE 2.2.2.9).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BindNak {
-    /// Why not.
+    /// The reason of the refusal.
     pub reason: u16,
 }
 
@@ -270,7 +268,7 @@ pub struct Request<'a> {
     pub context_id: u16,
     /// The operation.
     pub opnum: u16,
-    /// How much of the stub is still to come, this fragment included; a hint.
+    /// The remaining length of the stub, including this fragment; a hint.
     pub alloc_hint: u32,
     /// The fragment's part of the stub.
     pub stub: &'a [u8],
@@ -281,7 +279,7 @@ pub struct Request<'a> {
 pub struct Response<'a> {
     /// `p_cont_id`: the presentation context.
     pub context_id: u16,
-    /// How much of the stub is still to come, this fragment included; a hint.
+    /// The remaining length of the stub, including this fragment; a hint.
     pub alloc_hint: u32,
     /// The fragment's part of the stub.
     pub stub: &'a [u8],
@@ -292,12 +290,12 @@ pub struct Response<'a> {
 pub struct FaultBody {
     /// `p_cont_id`: the presentation context.
     pub context_id: u16,
-    /// Why.
+    /// The reason of the fault.
     pub status: Fault,
 }
 
 impl<'a> Body<'a> {
-    /// Reads the body of a whole PDU, `pdu` being as long as its header says.
+    /// Reads the body of a whole PDU; `pdu` has the length that its header names.
     pub fn decode(header: &Header, pdu: &'a [u8]) -> Result<Self, PduError> {
         if !header.little_endian {
             return Err(PduError::ByteOrder);
@@ -471,14 +469,14 @@ impl BindAck {
     }
 }
 
-/// What of `sec_trailer` matters (MS-RPCE 2.2.2.11).
+/// The relevant fields of `sec_trailer` (MS-RPCE 2.2.2.11).
 #[derive(Clone, Copy)]
 struct Verifier {
     level: u8,
     padding: u8,
 }
 
-/// Divides what follows the header into the body and the verifier.
+/// Splits the data after the header into the body and the verifier.
 fn split_verifier<'a>(header: &Header, pdu: &'a [u8]) -> Result<(&'a [u8], Option<Verifier>), PduError> {
     let body = pdu.get(HEADER_LEN..header.len()).ok_or(PduError::Length)?;
     if header.auth_length == 0 {

@@ -1,10 +1,10 @@
-//! What the two parties of an interface can do, as its first call tells them.
+//! The abilities of both sides of an interface, which its first call exchanges.
 
 use crate::ndr::{NdrError, Parameter, Reader, Writer};
 
 ndr_struct! {
-    /// LSAPR_REVISION_INFO_V1 (MS-LSAD 2.2.2.6) and SAMPR_REVISION_INFO_V1 (MS-SAMR 2.2.7.15): what
-    /// a party can do beyond what the calls themselves tell.
+    /// LSAPR_REVISION_INFO_V1 (MS-LSAD 2.2.2.6) and SAMPR_REVISION_INFO_V1 (MS-SAMR 2.2.7.15): the abilities of one
+    /// side that the calls themselves do not express.
     RevisionInfo1 {
         revision: u32 = "Revision",
         supported_features: u32 = "SupportedFeatures",
@@ -17,7 +17,7 @@ ndr_struct! {
 pub enum RevisionInfo {
     /// Version 1, the only one that is specified.
     V1(RevisionInfo1),
-    /// Another version, and nothing of what it says.
+    /// Another version, whose content is unknown.
     Unknown(u32),
 }
 

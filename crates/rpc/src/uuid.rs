@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// A UUID as it travels: the first three fields little endian (C706 A.1).
+/// A UUID on the wire: the first three fields are little endian (C706 A.1).
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Uuid(pub [u8; 16]);
 
@@ -42,7 +42,7 @@ impl fmt::Debug for Uuid {
 /// A presentation syntax: an interface (abstract syntax) or a transfer syntax, with its version.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct InterfaceId {
-    /// Which syntax.
+    /// The syntax's UUID.
     pub uuid: Uuid,
     /// The major version; both ends must have the same.
     pub major: u16,
@@ -51,7 +51,7 @@ pub struct InterfaceId {
 }
 
 impl InterfaceId {
-    /// No syntax: what a rejected context is answered with.
+    /// No syntax, in the answer for a rejected context.
     pub const NIL: Self = Self { uuid: Uuid::NIL, major: 0, minor: 0 };
 
     /// NDR20, the only transfer syntax served (MS-RPCE 2.2.4.12).
@@ -61,19 +61,19 @@ impl InterfaceId {
         minor: 0,
     };
 
-    /// NDR64, which clients offer beside NDR20 (MS-RPCE 2.2.4.12).
+    /// NDR64, which clients offer in addition to NDR20 (MS-RPCE 2.2.4.12).
     pub const NDR64: Self = Self {
         uuid: Uuid::from_fields(0x71710533, 0xbeba, 0x4937, [0x83, 0x19, 0xb5, 0xdb, 0xef, 0x9c, 0xcc, 0x36]),
         major: 1,
         minor: 0,
     };
 
-    /// Whether a client that asks for `asked` can be served by `self`.
+    /// True if `self` can serve a client that requests `asked`.
     pub fn serves(&self, asked: &Self) -> bool {
         self.uuid == asked.uuid && self.major == asked.major && self.minor >= asked.minor
     }
 
-    /// The feature bits of a bind time feature negotiation (MS-RPCE 3.3.1.5.3), if that is what this is.
+    /// The feature bits, if this is the syntax of a bind time feature negotiation (MS-RPCE 3.3.1.5.3).
     pub fn bind_time_features(&self) -> Option<u16> {
         let [prefix @ .., low, high, _, _, _, _, _, _] = self.uuid.0;
         let negotiation = [0x2c, 0x1c, 0xb7, 0x6c, 0x12, 0x98, 0x40, 0x45];

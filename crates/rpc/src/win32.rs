@@ -7,7 +7,7 @@ macro_rules! win32_errors {
         impl Win32Error {
             $($(#[$doc])* pub const $name: Self = Self($value);)*
 
-            /// The symbol of the Windows headers, if it is one of those above.
+            /// The symbol in the Windows headers, if it is one of the constants above.
             pub const fn symbol(self) -> Option<&'static str> {
                 match self {
                     $(Self::$name => Some($symbol),)*
@@ -29,7 +29,7 @@ win32_errors! {
     FILE_NOT_FOUND = 2, "ERROR_FILE_NOT_FOUND";
     /// The caller may not.
     ACCESS_DENIED = 5, "ERROR_ACCESS_DENIED";
-    /// The handle is nobody's.
+    /// The handle is invalid.
     INVALID_HANDLE = 6, "ERROR_INVALID_HANDLE";
     /// Memory ran out.
     NOT_ENOUGH_MEMORY = 8, "ERROR_NOT_ENOUGH_MEMORY";
@@ -51,17 +51,17 @@ win32_errors! {
     CALL_NOT_IMPLEMENTED = 120, "ERROR_CALL_NOT_IMPLEMENTED";
     /// The name is not valid.
     INVALID_NAME = 123, "ERROR_INVALID_NAME";
-    /// There is no such information level.
+    /// The information level does not exist.
     INVALID_LEVEL = 124, "ERROR_INVALID_LEVEL";
-    /// There is more than fits.
+    /// More data exists than fits.
     MORE_DATA = 234, "ERROR_MORE_DATA";
-    /// Nothing more to enumerate.
+    /// The enumeration is complete.
     NO_MORE_ITEMS = 259, "ERROR_NO_MORE_ITEMS";
-    /// The file was changed by somebody else.
+    /// The file was changed meanwhile.
     FILE_INVALID = 1006, "ERROR_FILE_INVALID";
-    /// Not an owner that the caller may choose.
+    /// The caller may not choose this owner.
     INVALID_OWNER = 1307, "ERROR_INVALID_OWNER";
-    /// Not a security descriptor.
+    /// The data is not a security descriptor.
     INVALID_SECURITY_DESCR = 1338, "ERROR_INVALID_SECURITY_DESCR";
     /// The account does not exist.
     NONE_MAPPED = 1332, "ERROR_NONE_MAPPED";
@@ -92,7 +92,7 @@ win32_errors! {
 }
 
 impl Win32Error {
-    /// Whether the call did what was asked.
+    /// True for success.
     pub const fn is_success(self) -> bool {
         self.0 == 0
     }

@@ -150,7 +150,7 @@ ndr_enum_struct! {
 }
 
 ndr_call! {
-    /// NetrWkstaTransportEnum (MS-WKST 3.2.4.4): what the computer is reached by.
+    /// NetrWkstaTransportEnum (MS-WKST 3.2.4.4): the addresses of the computer.
     5 "NetrWkstaTransportEnum" WkstaTransportEnumRequest {
         server_name: Option<String> = "ServerName",
         info: WkstaTransportEnumStruct = "TransportInfo",
@@ -168,7 +168,7 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetrWkstaGetInfo (MS-WKST 3.2.4.1): what the computer is.
+    /// NetrWkstaGetInfo (MS-WKST 3.2.4.1): information about the computer.
     0 "NetrWkstaGetInfo" WkstaGetInfoRequest {
         server_name: Option<String> = "ServerName",
         level: u32 = "Level",
@@ -180,7 +180,7 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetrWkstaUserEnum (MS-WKST 3.2.4.3): who is logged on.
+    /// NetrWkstaUserEnum (MS-WKST 3.2.4.3): the users who are logged on.
     2 "NetrWkstaUserEnum" WkstaUserEnumRequest {
         server_name: Option<String> = "ServerName",
         info: WkstaUserEnumStruct = "UserInfo",

@@ -1,4 +1,4 @@
-//! The way from a command to the server it is about.
+//! Access from a command to the servers that it asks.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,23 +16,23 @@ use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::Console;
 
-/// The servers that a command line names, and as whom to ask them.
+/// The servers that a command line names, and the credentials for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Target {
     /// `--socket`: the control socket of a server on this machine.
     pub(crate) socket: Option<PathBuf>,
-    /// `--server`: other machines, as `[USER@]NAME[:PORT]` or `@FILE`, several with commas between them.
+    /// `--server`: other machines, as `[USER@]NAME[:PORT]` or `@FILE`, separated by commas.
     pub(crate) server: Option<String>,
-    /// `--login`: as whom, as `[DOMAIN\]USER`.
+    /// `--login`: the user to log on as, as `[DOMAIN\]USER`.
     pub(crate) login: Option<String>,
-    /// `--credentials`: the file that has user and password.
+    /// `--credentials`: a file with user name and password.
     pub(crate) credentials: Option<PathBuf>,
-    /// The password, where a program takes it on its command line; `*` asks for it.
+    /// The password, if the program takes one on its command line; `*` asks for it.
     pub(crate) password: Option<Zeroizing<String>>,
 }
 
 impl Target {
-    /// The same where a command names its server by an operand, as `\\\\NAME`, and not by `--server`.
+    /// Sets the server to the one that an operand names as `\\\\NAME`, instead of `--server`.
     pub(crate) fn named_by(&mut self, operands: &[String]) -> Result<(), Numbered> {
         match operands {
             [] => Ok(()),
@@ -49,11 +49,11 @@ impl Target {
     }
 }
 
-/// A server that is asked.
+/// A server to ask.
 pub(crate) struct Server {
-    /// How the command line names it; none for this machine's.
+    /// The server's name on the command line; `None` for this machine's server.
     pub(crate) name: Option<String>,
-    /// The way to it.
+    /// The client for its administration.
     pub(crate) administration: Box<dyn Administration>,
 }
 
@@ -63,17 +63,17 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// Whether more than one is named, so that answers must say whose they are.
+    /// True if more than one server is named; answers then carry the server's name.
     pub(crate) fn are_several(&self) -> bool {
         self.servers.len() > 1
     }
 
-    /// All of them, in the order of the command line.
+    /// All servers, in the order of the command line.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Server> {
         self.servers.iter()
     }
 
-    /// Asks all of them at the same time. The answers come in the order of the command line.
+    /// Asks all servers at the same time. The answers are in the order of the command line.
     pub(crate) async fn ask<T>(
         &self,
         question: impl AsyncFn(&dyn Administration) -> Result<T, client::Error>,
@@ -83,12 +83,12 @@ impl Servers {
     }
 }
 
-/// The servers that the command line names, or this machine's.
+/// The servers that the command line names; without `--server`, the one on this machine.
 pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
     let Some(text) = &target.server else {
         if target.login.is_some() || target.credentials.is_some() {
             return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)
-                .hint("--login and --credentials are for --server")
+                .hint("--login and --credentials require --server")
                 .into());
         }
         return Ok(Servers { servers: vec![Server { name: None, administration: here(target) }] });
@@ -97,8 +97,8 @@ pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
         return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER).into());
     }
     let named = named(text)?;
-    // A second reader of standard input, beside the command's own, which has read nothing yet. What it asks is not
-    // the command's output.
+    // A second reader of standard input; the command's own has read nothing yet. Questions go to standard error,
+    // since they are not output of the command.
     let mut console = Console::standard();
     console.set_json();
     let mut asked: HashMap<Option<String>, Credentials> = HashMap::new();
@@ -123,14 +123,14 @@ pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
     Ok(Servers { servers })
 }
 
-/// The administration of the one server that the command line names, or of this machine's. Several are refused: what
-/// acts on one thing, or shows it, must know whose it is.
+/// The administration of the one server that the command line names, or of this machine's. Refuses several servers,
+/// because the command acts on one object or shows one.
 pub(crate) fn of(target: &Target) -> Result<Box<dyn Administration>, Failure> {
     if let Some(text) = &target.server
         && named(text)?.len() > 1
     {
         return Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER)
-            .hint("this can be done with one server at a time")
+            .hint("this command accepts only one server")
             .into());
     }
     let server = all_of(target)?.servers.into_iter().next();
@@ -145,7 +145,7 @@ fn here(target: &Target) -> Box<dyn Administration> {
     Box::new(ControlClient::new(sockets))
 }
 
-/// The servers of a list: names with commas between them, and files of names.
+/// The servers of a comma-separated list of names and `@FILE`s.
 fn named(text: &str) -> Result<Vec<NamedServer>, Failure> {
     let mut all: Vec<NamedServer> = Vec::new();
     for word in client::servers_of_list(text).map_err(not_a_server)? {
@@ -163,9 +163,7 @@ fn named(text: &str) -> Result<Vec<NamedServer>, Failure> {
         return Err(not_a_server(text));
     }
     if all.len() > SERVERS_MAX {
-        return Err(Failure::Plain(format!(
-            "more than {SERVERS_MAX} servers are not asked at the same time"
-        )));
+        return Err(Failure::Plain(format!("--server names more than {SERVERS_MAX} servers")));
     }
     Ok(all)
 }
@@ -179,32 +177,31 @@ fn in_file(path: &Path) -> Result<Vec<NamedServer>, Failure> {
 fn not_a_server(word: &str) -> Failure {
     Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
         .about("--server")
-        .hint(format!("'{word}' names no server: {}", client::NotAPlace))
+        .hint(format!("'{word}' is not a server name: {}", client::NotAPlace))
         .into()
 }
 
-/// Servers of one command at most: each is a connection.
+/// The most servers that one command asks; each is a connection.
 const SERVERS_MAX: usize = 256;
 
-/// The connections to other machines that the command may have opened.
+/// The connections to other machines that the command has opened.
 static OPENED: Mutex<Vec<Arc<Remote>>> = Mutex::new(Vec::new());
 
-/// Logs off where the command has logged on, so that no server counts a lost connection. One that does not answer is
-/// not waited for.
+/// Logs off from all servers, so that none of them counts a lost connection. Gives up after [`LEAVE_TIME_MAX`].
 pub(crate) fn leave() {
     let opened = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
     if opened.is_empty() {
         return;
     }
     let log_off = futures_util::future::join_all(opened.iter().map(|remote| remote.log_off()));
-    // What was to be done is done: that it could not be said goodbye is nobody's trouble.
+    // The command is done; a failed logoff changes nothing.
     let _ = run(async { Ok(tokio::time::timeout(LEAVE_TIME_MAX, log_off).await) });
 }
 
-/// How long a server may take to hear that a session ends.
+/// The time that all servers together may take to answer the logoffs.
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
-/// Runs what talks to the server; a command does one thing at a time. Connections last from one run to the next.
+/// Runs a future that talks to servers. Connections stay open between two runs.
 pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
     let runtime = RUNTIME.get_or_init(|| tokio::runtime::Builder::new_current_thread().enable_all().build());

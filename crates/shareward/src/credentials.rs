@@ -1,4 +1,4 @@
-//! Who logs on to another machine's server, and with which password.
+//! User names and passwords for servers on other machines.
 
 use std::fmt;
 use std::fs::File;
@@ -12,7 +12,7 @@ use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::Console;
 
-/// The environment's variable with the password, for scripts.
+/// The environment variable that holds the password, for scripts.
 pub(crate) const PASSWORD_VARIABLE: &str = "SHAREWARD_PASSWORD";
 
 /// A user's name and password.
@@ -20,17 +20,18 @@ pub(crate) const PASSWORD_VARIABLE: &str = "SHAREWARD_PASSWORD";
 pub(crate) struct Credentials {
     /// The name.
     pub(crate) user: String,
-    /// The domain; empty where none was given.
+    /// The domain; empty if none was given.
     pub(crate) domain: String,
-    /// The password; empty where it is.
+    /// The password, which may be empty.
     pub(crate) password: Zeroizing<String>,
 }
 
-/// The credentials for a server: what was given, what `file` says, and the rest asked for.
+/// Returns the credentials for a server, and asks for what is missing.
 ///
-/// The user is `user` (`name`, `domain\name` or `name@domain`), else the file's, else who runs this. The password
-/// is `password` unless it is `*`, which asks; else the file's, else [`PASSWORD_VARIABLE`], else it is asked for,
-/// without echo on a terminal and as a line of standard input elsewhere.
+/// The user is `user` (`name`, `domain\name` or `name@domain`), else the one in the file, else the user who runs
+/// this. The password is `password` unless it is `*`, which asks for it; else the one in the file, else
+/// [`PASSWORD_VARIABLE`], else the command asks for it: without echo on a terminal, otherwise as a line of standard
+/// input.
 pub(crate) fn obtain(
     user: Option<&str>,
     password: Option<&str>,
@@ -69,7 +70,7 @@ fn obtain_with(
 }
 
 impl Credentials {
-    /// As the logon takes them.
+    /// The credentials in the form that the logon takes.
     pub(crate) fn logon(&self) -> auth::Credentials {
         auth::Credentials::password(&*self.user, &*self.domain, &self.password)
     }
@@ -82,7 +83,7 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// What a credentials file says.
+/// The content of a credentials file.
 #[derive(Default, PartialEq, Eq)]
 struct Kept {
     user: Option<String>,
@@ -90,8 +91,7 @@ struct Kept {
     password: Option<Zeroizing<String>>,
 }
 
-/// Reads a credentials file as mount.cifs(8) has it. One that others could read is refused: who saw it has the
-/// password.
+/// Reads a credentials file in the format of mount.cifs(8). Refuses a file that other users can read or change.
 fn read(path: &Path) -> Result<Kept, Failure> {
     let shown = path.display();
     let unreadable = |error: io::Error| Failure::Plain(format!("cannot read {shown}: {error}"));
@@ -103,7 +103,7 @@ fn read(path: &Path) -> Result<Kept, Failure> {
     }
     if mode & 0o077 != 0 {
         return Err(Failure::Plain(format!(
-            "{shown} has a password and can be read or changed by others (its mode is {mode:04o})\n\n\
+            "{shown} contains a password, but other users can read or change it (its mode is {mode:04o})\n\n\
              hint: chmod 600 {shown}"
         )));
     }
@@ -113,7 +113,7 @@ fn read(path: &Path) -> Result<Kept, Failure> {
         .map_err(|line| Failure::Plain(format!("{shown}:{line}: expected username=, password= or domain=")))
 }
 
-/// The file's content; else the number of the line that cannot be read.
+/// Parses the file's content. An error is the number of the line.
 fn parse(text: &str) -> Result<Kept, usize> {
     let mut kept = Kept::default();
     for (index, line) in text.lines().enumerate() {
@@ -137,7 +137,7 @@ fn parse(text: &str) -> Result<Kept, usize> {
     Ok(kept)
 }
 
-/// Domain and name of `domain\name`. `name@domain` is a name as a whole, and the server's to split.
+/// Splits `domain\name`. `name@domain` stays as it is, because the server splits it.
 fn split(user: &str) -> (Option<String>, String) {
     match user.split_once(['\\', '/']) {
         Some((domain, name)) => (Some(domain.to_owned()), name.to_owned()),
@@ -152,19 +152,19 @@ fn ask(name: &str, console: &mut Console) -> Result<Zeroizing<String>, Failure> 
         .map_err(|error| Failure::Plain(format!("cannot read the password: {error}")))?;
     answer.map(Zeroizing::new).ok_or_else(|| {
         let hint = format!(
-            "the password comes from --credentials FILE, {PASSWORD_VARIABLE}, a terminal, or standard input"
+            "give the password with --credentials FILE, in {PASSWORD_VARIABLE}, at a terminal, or on standard input"
         );
         Numbered::new(messages::NO_RESPONSE_NUMBER).hint(hint).into()
     })
 }
 
-/// Who runs this.
+/// The name of the user who runs this.
 fn login_name() -> String {
     let account = nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten();
     account.map(|account| account.name).unwrap_or_default()
 }
 
-/// Bytes of a credentials file that are looked at: three short lines.
+/// The most bytes of a credentials file that are read; the file has three short lines.
 const FILE_BYTES_MAX: u64 = 16 << 10;
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_comes_first_then_the_file_then_the_environment_then_the_question() {
+    fn arguments_precede_the_file_the_environment_and_the_prompt() {
         let (_kept, path) = file("username=OFFICE\\alice\npassword= a=b \n", 0o600);
         let file = Some(path.as_path());
         let variable = || Some(Zeroizing::new(String::from("V")));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_answer_is_told_where_passwords_come_from() {
+    fn a_missing_password_names_the_ways_to_give_one() {
         let (mut console, shown) = Console::memory("");
         let outcome = obtain_with(Some("bob"), None, None, None, &mut console);
         assert!(matches!(outcome, Err(Failure::Numbered(_))), "{outcome:?}");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_say_nothing_known_are_pointed_at() {
+    fn an_unknown_line_is_reported_with_its_number() {
         let (_kept, path) = file("# mine\n\nusername=a\nsecret=b\n", 0o600);
         let (mut console, _) = Console::memory("");
         assert!(refusal(obtain_with(None, None, Some(&path), None, &mut console)).contains("credentials:4:"));

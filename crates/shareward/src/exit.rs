@@ -2,20 +2,20 @@
 
 use std::process;
 
-/// How the program ends. Scripts written for NET test for 0 and for 2; scripts of our own can also tell
-/// the system errors apart.
+/// The exit code of the program. Scripts written for NET test for 0 and 2; other scripts can also tell system errors
+/// apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExitCode {
-    /// 0: it was done.
+    /// 0: success.
     Done,
-    /// The number of a system error, 1 to 255, as 5 for "Access is denied.".
+    /// The number of a system error, 1 to 255, for example 5 for "Access is denied.".
     System(u8),
-    /// 2: every other failure; its number, above 255, is in the text.
+    /// 2: every other failure; its number is above 255 and is in the message.
     Failed,
 }
 
 impl ExitCode {
-    /// The exit code of a failure with this number; 0 is not a failure's number and counts as any other.
+    /// The exit code of a failure with this number. 0 is not a failure's number and gives 2.
     pub(crate) fn of_number(number: u32) -> Self {
         match u8::try_from(number) {
             Ok(0) | Err(_) => Self::Failed,
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn system_errors_are_themselves_and_the_rest_is_two() {
+    fn numbers_up_to_255_are_exit_codes_and_others_give_two() {
         for (number, value) in [
             (1, 1),
             (5, 5),

@@ -1,4 +1,4 @@
-//! Failures of a command and how they are told.
+//! Failures of commands and their messages.
 
 use std::fmt::Write as _;
 
@@ -7,34 +7,34 @@ use crate::exit::ExitCode;
 use crate::messages;
 use crate::output::{Console, document};
 
-/// Why a command did not do what it was asked.
+/// The reason that a command failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// A numbered error of the system or of NET.
     Numbered(Numbered),
-    /// The command line is wrong: the error, then the syntax.
+    /// An error in the command line. The message includes the syntax.
     Usage {
-        /// What is wrong with it.
+        /// The error.
         error: Numbered,
-        /// What is right.
+        /// The help that has the syntax.
         help: &'static Help,
     },
-    /// No command by this name: the overview of those there are.
+    /// An unknown command. The message is the overview of all commands.
     UnknownCommand {
-        /// The name as typed; none where there was no word at all.
+        /// The name as typed; `None` if no command was given.
         name: Option<String>,
         /// The overview.
         overview: String,
     },
-    /// The person said no.
+    /// The user answered a question with no.
     Declined,
-    /// A failure outside NET's numbers, in its own words, with exit code 1.
+    /// A failure without a number of NET, with its whole message; exit code 1.
     Plain(String),
-    /// It has been told already; the exit code is left.
+    /// A failure that was reported already; only the exit code is left.
     Told(ExitCode),
-    /// A failure whose exit code is not the one of its number.
+    /// A failure whose exit code is not that of its number.
     Exit {
-        /// What failed.
+        /// The failure.
         failure: Box<Failure>,
         /// The exit code.
         code: u8,
@@ -56,35 +56,35 @@ impl Numbered {
         Self { number, insert: None, message: None, hint: None }
     }
 
-    /// The same about `insert`, which replaces `%1` in the text.
+    /// Sets the text that replaces `%1` in the message.
     pub(crate) fn about(mut self, insert: impl Into<String>) -> Self {
         self.insert = Some(insert.into());
         self
     }
 
-    /// The same with what to do about it.
+    /// Sets the hint.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// One sentence for a line that has a place of its own.
+    /// The message on one line, without the number.
     pub(crate) fn sentence(&self) -> String {
         crate::output::clean_line(&self.text())
     }
 
-    /// The same, and in a line of its own what to do about it.
+    /// The message on one line, and the hint in a paragraph of its own.
     pub(crate) fn explained(&self) -> String {
         let hint = self.hint.as_ref().map(|hint| format!("\n\nhint: {}", crate::output::clean(hint)));
         self.sentence() + &hint.unwrap_or_default()
     }
 
-    /// The exit code that goes with the number.
+    /// The exit code for the number.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::of_number(self.number)
     }
 
-    /// As JSON has it.
+    /// The error in the form that JSON output and the control API use.
     pub(crate) fn content(&self) -> control::Error {
         control::Error { code: self.number, message: self.text(), hint: self.hint.clone() }
     }
@@ -121,7 +121,7 @@ impl From<client::Error> for Numbered {
     }
 }
 
-/// Tells the outcome of a command, where it failed, and gives the exit code.
+/// Reports a failure and returns the exit code.
 pub(crate) fn conclude(outcome: Result<(), Failure>, console: &mut Console) -> ExitCode {
     let outcome = outcome.and(console.finish());
     match outcome {
@@ -146,7 +146,7 @@ fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
         Failure::UnknownCommand { name, .. } if as_json => {
             let error = Numbered::new(messages::SYNTAX_NUMBER);
             let error = match name {
-                Some(name) => error.hint(format!("there is no command '{name}' here")),
+                Some(name) => error.hint(format!("'{name}' is not a command")),
                 None => error,
             };
             (json_block(&error), ExitCode::Failed)
@@ -164,7 +164,7 @@ fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
         Failure::UnknownCommand { name, overview } => {
             let mut text = overview.clone();
             if let Some(name) = name {
-                let _ = writeln!(text, "hint: there is no command '{}' here", crate::output::clean(name));
+                let _ = writeln!(text, "hint: '{}' is not a command", crate::output::clean(name));
             }
             (text, ExitCode::Failed)
         }
@@ -175,7 +175,7 @@ fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
     }
 }
 
-/// How one of several servers failed, beside which others did not; and the exit code that goes with it.
+/// The message and exit code for one of several servers that failed.
 pub(crate) fn told_of_server(server: &str, error: client::Error, as_json: bool) -> (String, ExitCode) {
     let code = ExitCode::of_number(error.number());
     let error = Numbered::from(error);
@@ -188,8 +188,7 @@ pub(crate) fn told_of_server(server: &str, error: client::Error, as_json: bool) 
     (format!("{}: {}", crate::output::clean_line(server), block(&error, None)), code)
 }
 
-/// NET's layout: a system error is announced with its number, a NET error is followed by where to
-/// read more of it.
+/// The message in NET's layout: the number precedes a system error; a reference to HELPMSG follows an error of NET.
 fn block(error: &Numbered, syntax: Option<&str>) -> String {
     let mut text = String::new();
     let net = messages::NET_NUMBERS.contains(&error.number);
@@ -215,5 +214,5 @@ fn json_block(error: &Numbered) -> String {
 
 const ERROR_CANCELLED: u32 = 1223;
 
-/// The exit code of a failure outside NET's numbers.
+/// The exit code of a failure without a number of NET.
 const PLAIN: u32 = 1;

@@ -1,4 +1,4 @@
-//! Who has a path: the question of `net who` and `net wait`.
+//! The query of `net who` and `net wait`: the opens of a path.
 
 use std::path::{Path, absolute};
 
@@ -12,11 +12,11 @@ use crate::messages;
 
 const SHARE: Switch = Switch::own("SHARE", Takes::Value);
 
-/// The switches of the question.
+/// The switches of the query.
 pub(crate) const SWITCHES: [Switch; 1] = [SHARE];
 
-/// The question that `words` put. A path that is neither absolute nor below a share is one of this machine, and begins
-/// where the command runs.
+/// The query in `words`. A path that names neither a server nor a share is one on this machine, relative to the
+/// working directory.
 pub(crate) fn question(words: &Words, target: &Target) -> Result<WhoQuery, Numbered> {
     let [path] = words.operands.as_slice() else {
         return Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
@@ -28,7 +28,7 @@ pub(crate) fn question(words: &Words, target: &Target) -> Result<WhoQuery, Numbe
     Ok(WhoQuery { path, share, wait: None })
 }
 
-/// The path as the server knows it: absolute, and without the links on the way, as far as it is there.
+/// The path as the server has it: absolute and, as far as it exists, without symbolic links.
 fn on_this_machine(path: &str) -> String {
     let Ok(whole) = absolute(path) else { return path.to_owned() };
     let known = whole.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
@@ -39,7 +39,7 @@ fn on_this_machine(path: &str) -> String {
     resolved.unwrap_or(whole).to_string_lossy().into_owned()
 }
 
-/// Asks it. A server that does not know the question is asked for what is open.
+/// Asks the server. If it does not support the query, filters its list of opens instead.
 pub(crate) async fn ask(server: &dyn Administration, query: &WhoQuery) -> Result<Who, client::Error> {
     match server.who(query).await {
         Err(error) if error.number() == number::NOT_SUPPORTED => {}
@@ -48,7 +48,7 @@ pub(crate) async fn ask(server: &dyn Administration, query: &WhoQuery) -> Result
     let (share, path) = below_share(query);
     let has_drive = matches!(path.as_bytes(), [_, b':', ..]);
     if share.is_none() && !path.starts_with(['/', '\\']) && !has_drive {
-        let why = format!("{path} names no share: give --share NAME, or //server/share/path");
+        let why = format!("{path} does not name a share; use --share NAME or //server/share/path");
         return Err(control::Error::new(number::INVALID_PARAMETER, "The parameter is incorrect.")
             .with_hint(why)
             .into());
@@ -59,7 +59,7 @@ pub(crate) async fn ask(server: &dyn Administration, query: &WhoQuery) -> Result
     Ok(Who { share, path, holders, ..Who::default() })
 }
 
-/// `\\server\share\path` taken apart.
+/// Splits `\\server\share\path` into share and path.
 fn below_share(query: &WhoQuery) -> (Option<String>, String) {
     let path = query.path.replace('/', r"\");
     if query.share.is_none()
@@ -72,7 +72,7 @@ fn below_share(query: &WhoQuery) -> (Option<String>, String) {
     (query.share.clone(), query.path.clone())
 }
 
-/// Whether the open is of this path or of something below it.
+/// True if the open is of this path or of something below it.
 fn is_meant(file: &OpenFile, path: &str) -> bool {
     let folded = |path: &str| path.to_lowercase().replace('/', r"\").trim_matches('\\').to_owned();
     let wanted = folded(path);
@@ -84,7 +84,7 @@ fn is_meant(file: &OpenFile, path: &str) -> bool {
     })
 }
 
-/// What was asked about, in one line.
+/// The path of the query, on one line, for messages.
 pub(crate) fn subject(who: &Who) -> String {
     let path = if who.path.is_empty() { r"\" } else { &who.path };
     match &who.share {
@@ -93,7 +93,7 @@ pub(crate) fn subject(who: &Who) -> String {
     }
 }
 
-/// The switches of both commands that are not the question's.
+/// All switches of a command that uses the query.
 pub(crate) fn known(own: &[Switch]) -> Vec<Switch> {
     cli::asking(&[&SWITCHES, own].concat())
 }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_means_itself_and_what_is_below() {
+    fn a_path_matches_itself_and_everything_below_it() {
         let report = file(r"Plan\Report.docx", Some("/srv/projects/Plan/Report.docx"));
         for (path, meant) in [
             (r"plan\report.docx", true),

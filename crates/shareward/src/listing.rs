@@ -1,4 +1,4 @@
-//! Lists of one server or of several, in every form.
+//! Lists from one server or several, in every output format.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,48 +13,48 @@ use crate::failure::{Failure, Numbered, told_of_server};
 use crate::messages;
 use crate::output::{Align, Column, Console, Csv, Cut, Of, clean_line, line};
 
-/// What can be listed.
+/// A kind of entry that can be listed.
 pub(crate) trait Listed: Serialize {
-    /// What JSON calls one of them.
+    /// The name of one entry in JSON.
     const ONE: &'static str;
-    /// What JSON calls many of them.
+    /// The name of a list of entries in JSON.
     const MANY: &'static str;
-    /// As CSV.
+    /// The columns in CSV.
     const CSV: Csv;
 
-    /// What WMI calls one of them.
+    /// The name of WMI's class.
     const WMI: &'static str;
-    /// WMI's shape of it.
+    /// The entry in the form of WMI's class.
     type Wmi: for<'a> From<&'a Self> + Serialize;
 }
 
-/// What the servers answered.
+/// The answers of the servers.
 pub(crate) struct Gathered<T> {
-    /// Whether more than one server was asked.
+    /// True if more than one server was asked.
     pub(crate) several: bool,
-    /// The entries of all of them, in the order of the command line.
+    /// The entries of all servers, in the order of the command line.
     pub(crate) entries: Vec<Of<T>>,
     failures: Vec<(String, client::Error)>,
 }
 
 impl<T> Gathered<T> {
-    /// What the only server answered.
+    /// The answer of the only server.
     pub(crate) fn of_one(entries: Vec<T>) -> Self {
         let entries = entries.into_iter().map(|entry| Of { server: None, entry }).collect();
         Self { several: false, entries, failures: Vec::new() }
     }
 
-    /// Whether no server answered.
+    /// True if every server failed.
     pub(crate) fn is_nothing(&self, servers: &Servers) -> bool {
         self.failures.len() == servers.iter().count()
     }
 
-    /// The entries alone, for a command that takes one server.
+    /// The entries without their servers, for a command that asks one server.
     pub(crate) fn into_entries(self) -> Vec<T> {
         self.entries.into_iter().map(|it| it.entry).collect()
     }
 
-    /// Which servers failed, in one line for each.
+    /// The servers that failed, one line for each.
     pub(crate) fn trouble(&self) -> String {
         let lines = self.failures.iter().map(|(server, error)| {
             let message = messages::text(error.number()).or(error.message()).unwrap_or_default();
@@ -63,7 +63,7 @@ impl<T> Gathered<T> {
         lines.collect()
     }
 
-    /// Keeps what the servers that failed now are known to have had.
+    /// Adds the known entries of the servers that failed this time.
     pub(crate) fn keep(&mut self, known: &[Of<T>])
     where
         T: Clone,
@@ -73,7 +73,7 @@ impl<T> Gathered<T> {
         self.entries.extend(kept);
     }
 
-    /// Tells which servers failed. The exit code is that of the first.
+    /// Reports the servers that failed. The exit code is that of the first one.
     pub(crate) fn conclude(self, console: &mut Console) -> Result<(), Failure> {
         let mut first: Option<ExitCode> = None;
         for (server, error) in self.failures {
@@ -85,7 +85,7 @@ impl<T> Gathered<T> {
     }
 }
 
-/// Asks all servers. Where there is only one its failure is the command's; of several the rest is shown all the same.
+/// Asks all servers. If the only one fails, the command fails; if one of several fails, the others are still shown.
 pub(crate) async fn gather<T>(
     servers: &Servers,
     question: impl AsyncFn(&dyn Administration) -> Result<Vec<T>, client::Error>,
@@ -105,7 +105,7 @@ pub(crate) async fn gather<T>(
     Ok(gathered)
 }
 
-/// [`gather`], for a command that has nothing else to wait for.
+/// [`gather`] for a command that waits for nothing else.
 pub(crate) fn gather_now<T>(
     servers: &Servers,
     question: impl AsyncFn(&dyn Administration) -> Result<Vec<T>, client::Error>,
@@ -113,7 +113,7 @@ pub(crate) fn gather_now<T>(
     administration::run(gather(servers, question))
 }
 
-/// Writes the list for a program. False where the format is for people.
+/// Writes the list for a program. Returns false if the format is the table for people.
 pub(crate) fn write<T: Listed>(
     gathered: &Gathered<T>,
     format: Format,
@@ -146,7 +146,7 @@ pub(crate) fn write<T: Listed>(
     Ok(true)
 }
 
-/// The entries in WMI's shape.
+/// The entries in the form of WMI's class.
 pub(crate) fn wmi<'a, T, W: From<&'a T>>(entries: &'a [Of<T>]) -> Vec<Of<W>> {
     let entries = entries.iter();
     entries.map(|it| Of { server: it.server.clone(), entry: W::from(&it.entry) }).collect()
@@ -164,13 +164,13 @@ pub(crate) fn write_line(
     Ok(())
 }
 
-/// The columns of a table, with one for the server first where there are several.
+/// The columns of a table, preceded by the server if there are several.
 pub(crate) fn with_server(columns: &[Column], several: bool) -> Vec<Column> {
     let server = Column { title: "Server", width: 15, align: Align::Left, cut: Cut::Never };
     several.then_some(server).into_iter().chain(columns.iter().copied()).collect()
 }
 
-/// The values of a row, with the server first where there are several.
+/// The values of a row, preceded by the server if there are several.
 pub(crate) fn row_of<'a, T>(it: &'a Of<T>, mut values: Vec<Cow<'a, str>>) -> Vec<Cow<'a, str>> {
     if let Some(server) = &it.server {
         values.insert(0, server.into());
@@ -178,7 +178,7 @@ pub(crate) fn row_of<'a, T>(it: &'a Of<T>, mut values: Vec<Cow<'a, str>>) -> Vec
     values
 }
 
-/// U+FEFF, by which spreadsheets know that a file is UTF-8.
+/// U+FEFF, by which spreadsheets recognise UTF-8.
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 const ERROR_INVALID_DATA: u32 = 13;

@@ -1,6 +1,6 @@
-//! One program under several names: as `net` it is the commands alone, as `shareward` also the server
-//! and its own commands. `shareward net session` and `shareward session` are `net session`; `openfiles`, `psfile` and
-//! `psloggedon` are commands under their own names.
+//! The `shareward` binary. Called as `net`, it has only the `net` commands; called as `shareward`, it has these, the
+//! server and its own commands. `shareward session` and `shareward net session` are the same as `net session`.
+//! `openfiles`, `psfile` and `psloggedon` run under their own names, too.
 #![forbid(unsafe_code)]
 
 mod administration;

@@ -1,4 +1,4 @@
-//! Open files, as commands show them.
+//! Open files in the output of commands.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -105,18 +105,18 @@ impl Watched for OpenFile {
     }
 }
 
-/// The table of a list.
+/// The options of a table.
 pub(crate) struct Shown {
-    /// Whether with our columns beside NET's.
+    /// True if our columns follow NET's.
     pub(crate) verbose: bool,
-    /// Whether cut to NET's columns.
+    /// True if values are cut to NET's columns.
     pub(crate) compat: bool,
     /// The terminal's width.
     pub(crate) width: Option<usize>,
 }
 
 impl Shown {
-    /// The table of `files`, of one server or of `several`.
+    /// The table of `files`, from one server or `several`.
     pub(crate) fn table(&self, files: &[Of<OpenFile>], several: bool) -> String {
         let columns = if self.verbose { MORE_COLUMNS.as_slice() } else { COLUMNS.as_slice() };
         let columns = with_server(columns, several);
@@ -145,17 +145,17 @@ impl Shown {
     }
 }
 
-/// The path that NET shows is the server's own; a pipe has only a name.
+/// The path that NET shows: the one on the server's disk; for a pipe, its name.
 pub(crate) fn shown_path(file: &OpenFile) -> &str {
     file.server_path.as_deref().unwrap_or(&file.path)
 }
 
-/// Who has it, and from where.
+/// The user and the computer that have it open.
 pub(crate) fn whose(file: &OpenFile) -> String {
     by(&user(file), file.computer.as_deref())
 }
 
-/// The user; a guest, who may call itself as an account is called, is told from that.
+/// The user's name, marked if it is a guest: a guest may use the name of an account.
 fn user(file: &OpenFile) -> Cow<'_, str> {
     match file.guest {
         Some(true) => format!("{} (guest)", file.user).into(),
@@ -163,7 +163,7 @@ fn user(file: &OpenFile) -> Cow<'_, str> {
     }
 }
 
-/// A user and a computer in words.
+/// A user and a computer, for messages.
 pub(crate) fn by(user: &str, computer: Option<&str>) -> String {
     let user = if user.is_empty() { "(anonymous)" } else { user };
     match computer {
@@ -172,7 +172,7 @@ pub(crate) fn by(user: &str, computer: Option<&str>) -> String {
     }
 }
 
-/// What the client may cache.
+/// The caching that the client was granted.
 pub(crate) fn caching(file: &OpenFile) -> String {
     match (file.lease.as_deref(), file.oplock.as_deref()) {
         (Some(""), _) => String::from("none"),
@@ -181,7 +181,7 @@ pub(crate) fn caching(file: &OpenFile) -> String {
     }
 }
 
-/// Whether the client may have changes that it has not written yet; none where the server does not tell.
+/// True if the client may have unwritten changes; `None` if the server does not report its caching.
 pub(crate) fn may_have_unwritten(file: &OpenFile) -> Option<bool> {
     match (file.lease.as_deref(), file.oplock.as_deref()) {
         (Some(letters), _) => Some(letters.contains('W')),
@@ -190,12 +190,12 @@ pub(crate) fn may_have_unwritten(file: &OpenFile) -> Option<bool> {
     }
 }
 
-/// Whether it was opened for writing, or may have been.
+/// True if it was opened for writing, or if the server does not report the access.
 pub(crate) fn may_write(file: &OpenFile) -> bool {
     file.permissions.is_none_or(|bits| bits & permission::WRITE != 0)
 }
 
-/// How many there are, and how many of each user.
+/// The number of files, in total and for each user.
 pub(crate) fn counted(files: &[OpenFile]) -> String {
     let mut users: BTreeMap<&str, usize> = BTreeMap::new();
     for file in files {
@@ -205,12 +205,12 @@ pub(crate) fn counted(files: &[OpenFile]) -> String {
     clean_line(&format!("{}: {}", number(files.len(), "file", "files"), users.join(", ")))
 }
 
-/// A number of things.
+/// A count with its noun.
 pub(crate) fn number(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
 }
 
-/// What `net file ID` shows.
+/// The lines of `net file ID`.
 pub(crate) fn detail(file: &OpenFile) -> String {
     [
         label("File ID", &file.id.to_string()),
@@ -222,7 +222,7 @@ pub(crate) fn detail(file: &OpenFile) -> String {
     .concat()
 }
 
-/// What `net file ID /verbose` shows beside.
+/// The lines that `net file ID /verbose` adds.
 pub(crate) fn more(file: &OpenFile) -> String {
     let optional =
         |name: &str, value: Option<String>| value.map(|value| label(name, &value)).unwrap_or_default();
@@ -249,12 +249,12 @@ pub(crate) fn more(file: &OpenFile) -> String {
     lines.concat() + &lock_ranges(file)
 }
 
-/// The granted access in the specification's words.
+/// The granted access in the specification's terms.
 pub(crate) fn access(file: &OpenFile) -> Option<String> {
     file.access.as_ref().map(|access| format!("{} {}", access.mask, access.names.join(" ")))
 }
 
-/// The locked byte ranges, one to a line.
+/// The locked byte ranges, one per line.
 pub(crate) fn lock_ranges(file: &OpenFile) -> String {
     let mut lines = String::new();
     for range in &file.lock_ranges {
@@ -265,7 +265,7 @@ pub(crate) fn lock_ranges(file: &OpenFile) -> String {
     lines
 }
 
-/// One value with its name.
+/// A line with a label and a value.
 pub(crate) fn label(name: &str, value: &str) -> String {
     labelled(LABEL_WIDTH, name, value)
 }
@@ -326,13 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn a_guest_is_told_from_the_account_of_its_name() {
+    fn a_guest_is_marked_to_differ_from_the_account_of_its_name() {
         let of = |guest| whose(&OpenFile { user: "carol".into(), guest, ..OpenFile::default() });
         assert_eq!([of(None), of(Some(false)), of(Some(true))], ["carol", "carol", "carol (guest)"]);
     }
 
     #[test]
-    fn who_may_have_what_is_not_written_yet() {
+    fn write_caching_means_unwritten_changes() {
         for (lease, oplock, expected) in [
             (Some("RWH"), Some("lease"), Some(true)),
             (Some("RH"), Some("lease"), Some(false)),

@@ -1,11 +1,11 @@
-//! What the programs share that are not NET.
+//! Functions that `openfiles`, `psfile` and `psloggedon` share.
 
 use client::Administration;
 
 use crate::administration::{self, Target};
 use crate::output::inert;
 
-/// The name of the server that is asked, in capitals, as those programs show it.
+/// The name of the server in capitals, as these programs show it.
 pub(crate) fn host_name(server: &dyn Administration, target: &Target) -> String {
     let told = administration::run(async { Ok(server.server().await.ok()) });
     let told = told.ok().flatten().map(|info| info.name).filter(|name| !name.is_empty());
@@ -18,7 +18,7 @@ pub(crate) fn local_name() -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// A row of values, all in quotes, none of them a formula.
+/// A row of quoted values, with formulas made inert.
 pub(crate) fn csv_row<'a>(values: impl Iterator<Item = &'a str>) -> String {
     let quoted: Vec<String> =
         values.map(|value| format!("\"{}\"", inert(value).replace('"', "\"\""))).collect();

@@ -1,13 +1,13 @@
-//! Questions to the person.
+//! Questions to the user.
 
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::Console;
 
-/// What the switches `/YES` and `/NO` say beforehand.
+/// The answer that `/YES` or `/NO` gives in advance.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Preset {
-    /// Nothing: ask.
+    /// None: ask.
     #[default]
     Ask,
     /// `/YES`.
@@ -16,20 +16,20 @@ pub(crate) enum Preset {
     No,
 }
 
-/// What an empty line means.
+/// The meaning of an empty answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DefaultAnswer {
-    /// Yes, where nothing is lost.
+    /// Yes, if nothing can be lost.
     Yes,
-    /// No, where something may be.
+    /// No, if something may be lost.
     No,
 }
 
-/// Wrong answers that are pointed out before giving up, so that a wrong file on stdin ends.
+/// The wrong answers that are accepted before giving up, so that a wrong file on stdin does not loop.
 const TRIES_MAX: u32 = 3;
 
-/// Shows what is about to happen and asks whether to go on. `Ok` is yes; no is [`Failure::Declined`];
-/// no input, or too many wrong answers, is 3757.
+/// Shows a warning and asks whether to continue. `Ok` is yes; no is [`Failure::Declined`]; end of input or too many
+/// wrong answers is error 3757.
 pub(crate) fn confirm(
     console: &mut Console,
     warning: &str,

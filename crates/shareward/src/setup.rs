@@ -1,4 +1,4 @@
-//! The configuration file and the users file, as `serve`, `check` and `user` find them.
+//! The configuration file and the users file of `serve`, `check` and `user`.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,27 +13,27 @@ use crate::failure::Failure;
 /// `--config FILE`.
 pub(crate) const CONFIG: Switch = Switch::own("CONFIG", Takes::Value);
 
-/// The configuration file: the one named, or the conventional one.
+/// The path of the configuration file: the named one or the default.
 pub(crate) fn config_path(named: Option<&str>) -> PathBuf {
     named.map_or_else(|| places().config.join("shareward.toml"), PathBuf::from)
 }
 
-/// The conventional places of this process.
+/// The default places of this process.
 pub(crate) fn places() -> Places {
     Places::conventional(is_root(), environment)
 }
 
-/// The settings that a file says nothing about.
+/// The settings that apply if the configuration file does not set them.
 pub(crate) fn defaults() -> Settings {
     Settings::conventional(is_root(), environment)
 }
 
-/// Whether this process is root.
+/// True if this process runs as root.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// Reads a configuration file. Errors name the file, line and column, one to a line.
+/// Reads a configuration file. Errors name file, line and column, one per line.
 pub(crate) fn read(path: &Path) -> Result<Settings, Failure> {
     let source = Source::read(path).map_err(|error| unreadable(path, &error))?;
     let settings = config::parse(&source.text, &source.base(), defaults()).map_err(|errors| {
@@ -43,8 +43,7 @@ pub(crate) fn read(path: &Path) -> Result<Settings, Failure> {
     Ok(Settings { source: Some(source), ..settings })
 }
 
-/// Reads a users file; one that is not there has no users. What is doubtful about it comes as a
-/// text of its own.
+/// Reads a users file; a missing file has no users. The second value is a warning about its content.
 pub(crate) fn users(path: &Path) -> Result<(UserDb, Option<String>), Failure> {
     match UserDb::load(path) {
         Ok((users, warning)) => Ok((users, warning.map(|warning| format!("{}: {warning}", path.display())))),
@@ -55,7 +54,7 @@ pub(crate) fn users(path: &Path) -> Result<(UserDb, Option<String>), Failure> {
     }
 }
 
-/// Whether there is a Unix account of this name; one that the system cannot tell of counts as none.
+/// True if a Unix account of this name exists. An account that the system cannot look up counts as missing.
 pub(crate) fn has_unix_account(name: &str) -> bool {
     matches!(nix::unistd::User::from_name(name), Ok(Some(_)))
 }

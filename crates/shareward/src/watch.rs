@@ -1,4 +1,4 @@
-//! A list that is followed: `--watch`.
+//! `--watch`: lists that are kept up to date.
 
 use std::future::{pending, ready};
 use std::time::Duration;
@@ -21,17 +21,17 @@ use crate::output::{Console, Of, clean_line, local_time};
 const WATCH: Switch = Switch::own("WATCH", Takes::Nothing);
 const FOR: Switch = Switch::own("FOR", Takes::Value);
 
-/// The switches of a view.
+/// The switches of a watched list.
 pub(crate) const SWITCHES: [Switch; 2] = [WATCH, FOR];
 
-/// How long a view lasts.
+/// The time for which a list is watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Watch {
     lasts: Option<Duration>,
 }
 
 impl Watch {
-    /// The view that `words` ask for, if they do.
+    /// The watch that `words` ask for; `None` if they ask for none.
     pub(crate) fn of(words: &Words, format: Format) -> Result<Option<Self>, Numbered> {
         let lasts = cli::length(words, &FOR)?;
         match (words.has(&WATCH), format) {
@@ -42,24 +42,24 @@ impl Watch {
     }
 }
 
-/// What can be followed.
+/// A kind of entry that can be watched.
 pub(crate) trait Watched: Listed + Clone {
-    /// What it is called when it comes and when it goes.
+    /// The names for the arrival and the departure of an entry.
     const COMES_AND_GOES: [&'static str; 2];
 
-    /// Whether both are the same one.
+    /// True if both are the same entry.
     fn is(&self, other: &Self) -> bool;
-    /// Whether something happened to it: what only grows with time does not count.
+    /// True if the entry has changed. Times and counters that only grow do not count.
     fn differs(&self, other: &Self) -> bool;
-    /// It in one line.
+    /// The entry in one line.
     fn line(&self) -> String;
-    /// What an event tells of one that came, where it is about one.
+    /// The new entry that an event describes, if it describes one.
     fn came(event: &Event) -> Option<Self>;
-    /// Whether the event tells of the end of this one.
+    /// True if the event is the end of this entry.
     fn went(&self, event: &Event) -> bool;
 }
 
-/// Something that happened.
+/// One change in the list.
 #[derive(Serialize)]
 struct Change<'a, T> {
     at: Timestamp,
@@ -68,8 +68,8 @@ struct Change<'a, T> {
     it: &'a Of<T>,
 }
 
-/// Follows the list until Ctrl-C, until the time is over, or until nobody reads any more. On a terminal `frame` is the
-/// list as it is drawn; elsewhere every change is a line.
+/// Watches the list until Ctrl-C, until the time is over, or until the reader is gone. On a terminal `frame` draws
+/// the list; elsewhere every change is a line.
 pub(crate) fn watch<T: Watched>(
     servers: &Servers,
     watch: Watch,
@@ -84,7 +84,7 @@ pub(crate) fn watch<T: Watched>(
         let mut happenings = self::happenings(servers).await;
         let mut silent = false;
         let end = watch.lasts.and_then(|lasts| Instant::now().checked_add(lasts));
-        // From here on Ctrl-C is ours: it must not end the command in the middle of a line.
+        // From here on Ctrl-C is handled: it must not end the command in the middle of a line.
         let mut interrupts = signal(SignalKind::interrupt()).ok();
         let mut known: Option<Vec<Of<T>>> = None;
         let mut troubled = String::new();
@@ -92,11 +92,11 @@ pub(crate) fn watch<T: Watched>(
         loop {
             let asked = Instant::now();
             if std::mem::take(&mut silent) {
-                // The server ends them where what one may see has changed.
+                // The server ends the stream when the user's rights have changed.
                 happenings = self::happenings(servers).await;
             }
             let mut gathered = gather(servers, &question).await?;
-            // A list that takes long is asked for less often, so that a view is never most of what a server does.
+            // A list that takes long is requested less often, so that watching is never most of the server's work.
             let took = asked.elapsed();
             let again = Instant::now() + EVERY.max(took * REST);
             let trouble = gathered.trouble();
@@ -108,7 +108,7 @@ pub(crate) fn watch<T: Watched>(
                 if trouble != troubled {
                     console.error(&trouble);
                 }
-                // What a server had that does not answer is not gone.
+                // Entries of a server that does not answer are not gone.
                 gathered.keep(known.as_deref().unwrap_or_default());
                 let changes = Changes { known: known.as_deref(), now: &gathered.entries, events: &events };
                 changes.tell(format, console, &is_meant)?;
@@ -124,7 +124,7 @@ pub(crate) fn watch<T: Watched>(
                 () = interrupted(&mut interrupts) => return Ok(()),
                 () = until(end) => return Ok(()),
                 happened = next(&mut happenings) => {
-                    // What belongs together is shown together.
+                    // Events of one operation are shown together.
                     sleep(TOGETHER.max(took)).await;
                     let more = std::iter::from_fn(|| next(&mut happenings).now_or_never());
                     for happened in std::iter::once(happened).chain(more) {
@@ -183,7 +183,7 @@ impl<T: Watched> Changes<'_, T> {
         self.tell_of_the_short_lived(format, console, is_meant)
     }
 
-    /// What came and went between two looks at the list is known from the events alone.
+    /// Reports entries that came and went between two lists. Only events describe them.
     fn tell_of_the_short_lived(
         &self,
         format: Format,
@@ -223,7 +223,7 @@ fn tell<T: Watched>(change: Change<'_, T>, format: Format, console: &mut Console
     Ok(())
 }
 
-/// Draws over what was drawn before: from the corner, each line to its end, then nothing below.
+/// Redraws the screen: from the corner, each line up to its end, then clears the rest.
 fn draw(parts: &[String], console: &mut Console) {
     let lines = parts.iter().flat_map(|part| part.lines());
     let height = console.height().unwrap_or(usize::MAX).saturating_sub(1);
@@ -231,17 +231,17 @@ fn draw(parts: &[String], console: &mut Console) {
     console.write(&format!("\u{1b}[H{shown}\u{1b}[J"));
 }
 
-/// What is heard of servers.
+/// A message from the servers.
 enum Happening {
-    /// Something happened on the one of this name.
+    /// An event on the server of this name.
     Event(Option<String>, Box<Event>),
-    /// One tells no events any more.
+    /// The end of one server's events.
     Silence,
 }
 
 type Happenings<'a> = SelectAll<LocalBoxStream<'a, Happening>>;
 
-/// The events of all servers that tell them; without them the list is looked at every second.
+/// The events of all servers that report them. Without events the list is requested every second.
 async fn happenings(servers: &Servers) -> Happenings<'_> {
     let mut streams = Vec::new();
     for server in servers.iter() {
@@ -281,11 +281,11 @@ async fn until(end: Option<Instant>) {
 
 static FROM_NOW_ON: EventQuery = EventQuery { after: None };
 
-/// A person sees a second's change as at once.
+/// The time between two lists; a person sees such a change as immediate.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// How many times as long as a list took nothing is asked, where nothing is known to have happened.
+/// The pause between two lists, as a multiple of the time that the list took.
 const REST: u32 = 9;
 
-/// Saving one document is a dozen events within this time.
+/// Saving one document causes a dozen events within this time.
 const TOGETHER: Duration = Duration::from_millis(50);

@@ -1,5 +1,5 @@
-//! The shapes that WMI gives to what a server knows: its classes' properties, by their names, for scripts that were
-//! written against them. A property that there is nothing to say about is null, as in WMI.
+//! The classes and properties of WMI, for scripts that were written against them. A property without a value is null,
+//! as in WMI.
 
 use control::{Connection, OpenFile, Session, Share, ShareKind};
 use serde::Serialize;
@@ -121,7 +121,7 @@ impl From<&Share> for SharedResource {
     }
 }
 
-/// `MSFT_SmbOpenFile`: WMI's older classes have none for an open file.
+/// `MSFT_SmbOpenFile`; WMI's older classes have none for an open file.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct SmbOpenFile {

@@ -1,4 +1,4 @@
-//! `shareward check` finds what will not work, all of it at once.
+//! `shareward check` reports everything that will not work, in one run.
 
 use std::fs;
 use std::path::Path;
@@ -25,15 +25,15 @@ fn check(directory: &Path, more: &str, users: &str) -> (bool, String) {
 }
 
 #[test]
-fn what_is_good_is_good() {
+fn a_correct_configuration_has_no_problems() {
     let directory = tempfile::tempdir().unwrap();
     let users = format!("ann:1000:{HASH}\n");
     let (good, told) = check(directory.path(), "unix_identities = false", &users);
-    assert!(good && told.contains("good (1 shares, 1 users)"), "{told}");
+    assert!(good && told.contains("no problems found (1 share, 1 user)"), "{told}");
 }
 
 #[test]
-fn who_is_not_there_is_told() {
+fn missing_users_groups_and_directories_are_reported() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("machine-sid"), "").unwrap();
     let users = format!("no-unix-account-of-this-name:1000:{HASH}\nroot:0:{HASH}\n");
@@ -63,7 +63,7 @@ fn who_is_not_there_is_told() {
 }
 
 #[test]
-fn keys_that_mean_nothing_are_told_together_and_files_are_named_once() {
+fn all_unknown_keys_are_reported_and_the_file_is_named_once() {
     let directory = tempfile::tempdir().unwrap();
     let (good, told) = check(directory.path(), "nmae = \"x\"\nlisen = []\nsigning = \"maybe\"", "");
     assert!(!good && ["nmae", "lisen", "signing is one of"].iter().all(|it| told.contains(it)), "{told}");

@@ -1,4 +1,4 @@
-//! `shareward demo`: what it shows happened, and nothing is left of it.
+//! `shareward demo`: every step has its effect, and nothing is left behind.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
@@ -28,11 +28,11 @@ fn everything_has_its_effect_and_nothing_is_left_behind() {
         (before, "/demo/report.docx bob 0\n"),
         (before, "Locks 2\n"),
         (before, "READ: STATUS_FILE_LOCK_CONFLICT\n"),
-        (before, " /close\nClosed, clean: the client had nothing that could be lost.\nThe command completed"),
-        (before, "alice at 127.0.0.1 goes on with budget.xlsx and gets READ: STATUS_FILE_CLOSED\n"),
+        (before, " /close\nClosed; the client had no unwritten data.\nThe command completed"),
+        (before, "alice at 127.0.0.1 reads budget.xlsx again and gets READ: STATUS_FILE_CLOSED\n"),
         (after, "$ net session \\\\127.0.0.2 /delete /y\nThe command completed successfully.\n"),
-        (after, "bob at 127.0.0.2 goes on and gets READ: STATUS_USER_SESSION_DELETED\n"),
-        (after, "is not disturbed: 1024 bytes read from notes.txt.\n"),
+        (after, "bob at 127.0.0.2 reads report.docx and gets READ: STATUS_USER_SESSION_DELETED\n"),
+        (after, "is not affected: it reads 1024 bytes of notes.txt.\n"),
         (after, r"\\127.0.0.1 alice 0 00:00:0"),
         (after, "/demo/notes.txt alice 0\n"),
     ] {
@@ -40,7 +40,7 @@ fn everything_has_its_effect_and_nothing_is_left_behind() {
     }
     let lists = after.split_once("Who is connected now").expect(&said).1;
     assert!(!lists.contains("bob") && !lists.contains("report.docx"), "{said}");
-    let third = if said.contains("There is no IPv6") { r"\\127.0.0.3" } else { r"\\[::1]" };
+    let third = if said.contains("This machine has no IPv6") { r"\\127.0.0.3" } else { r"\\[::1]" };
     assert!(before.contains(third) && after.contains(third), "{said}");
 }
 
@@ -90,7 +90,7 @@ fn the_programs_that_list_and_close_agree_about_a_real_server() {
     says("openfiles /query /fo csv /v", &format!("\"0\",\"Read\",\"{path}\""), 0);
     says("psfile -nobanner notes", &format!("] {path}\n    User:   alice\n"), 0);
     says("psloggedon -nobanner alice", "alice logged onto ", 0);
-    says("file --path notes /close --dry-run", "1 file: 1 of alice. Nothing was closed", 0);
+    says("file --path notes /close --dry-run", "1 file: 1 of alice. Dry run: no file was closed", 0);
     says("file --path notes /close", "(Y/N) [Y]: ", 2);
     says("file --path notes /close /y", "1 file closed: 1 clean.\n", 0);
     says(&format!("wait {path} --timeout 5s"), "Nobody has ", 0);
@@ -99,7 +99,7 @@ fn the_programs_that_list_and_close_agree_about_a_real_server() {
     assert_eq!(child.0.wait().unwrap().code(), Some(0));
 }
 
-/// The demonstration, whose temporary files go below `place`.
+/// The command of the demonstration, with its temporary files below `place`.
 fn demo(place: &TempDir, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shareward"));
     command.arg("demo").args(words).env("TMPDIR", place.path());
@@ -107,7 +107,7 @@ fn demo(place: &TempDir, words: &[&str]) -> Command {
     command
 }
 
-/// A demonstration whose server runs on: it, the rest of its output, and what it said so far.
+/// A demonstration whose server keeps running: its process, the rest of its output, and the output so far.
 fn kept(place: &TempDir) -> (Kept, BufReader<ChildStdout>, String) {
     let mut child = Kept(demo(place, &["--keep"]).spawn().unwrap());
     let mut output = BufReader::new(child.0.stdout.take().unwrap());
@@ -118,7 +118,7 @@ fn kept(place: &TempDir) -> (Kept, BufReader<ChildStdout>, String) {
     (child, output, said)
 }
 
-/// The text with runs of spaces as one: how wide a column is depends on the temporary directory's name.
+/// The text with single spaces: the width of a column depends on the temporary directory's name.
 fn squeezed(text: &str) -> String {
     let line = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ") + "\n";
     text.lines().map(line).collect()
@@ -130,7 +130,7 @@ fn entries(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// A server that does not outlive a failing test.
+/// A server that is killed when a test fails.
 struct Kept(Child);
 
 impl Drop for Kept {

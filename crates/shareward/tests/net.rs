@@ -1,5 +1,4 @@
-//! The commands as they are typed, against a control server with canned data: what they print, where, and with
-//! which exit code.
+//! The `net` commands, run against a control server with canned data: output, stream and exit code.
 
 mod fake;
 
@@ -304,7 +303,7 @@ fn wrong_words() {
 }
 
 #[test]
-fn another_server_is_not_there_yet() {
+fn another_server_that_does_not_answer() {
     check(
         "another_server",
         some_sessions(),
@@ -324,7 +323,7 @@ fn no_rights() {
 }
 
 #[test]
-fn a_refusal_with_an_unknown_number_is_told_in_the_servers_words() {
+fn a_refusal_with_an_unknown_number_shows_the_servers_message() {
     let data = Data { refusal: Some(Error::new(9_999, "The moon is\u{1b}[2J wrong.")), ..Data::default() };
     check("unknown_refusal", data, &[("session", "")]);
 }
@@ -359,7 +358,7 @@ fn help() {
 }
 
 #[test]
-fn all_ways_to_a_command_are_one() {
+fn net_commands_run_under_every_program_name() {
     let server = FakeServer::start(some_sessions());
     let outcome = |program, words| {
         let told = server.run(program, words, "");
@@ -383,7 +382,7 @@ fn all_ways_to_a_command_are_one() {
 }
 
 #[test]
-fn a_named_socket_comes_before_the_environments() {
+fn the_socket_switch_precedes_the_environment() {
     let server = FakeServer::start(idle_sessions());
     let words = format!("session --socket {}", server.socket().display());
     let told = fake::run_at(nowhere(), "net", &words, "");
@@ -392,7 +391,7 @@ fn a_named_socket_comes_before_the_environments() {
 }
 
 #[test]
-fn a_reader_that_went_away_stops_nothing() {
+fn a_closed_pipe_does_not_stop_the_command() {
     let server = FakeServer::start(some_sessions());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -405,7 +404,7 @@ fn a_reader_that_went_away_stops_nothing() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_disk_below_stdout_is_an_error() {
+fn a_write_error_on_stdout_fails_the_command() {
     let server = FakeServer::start(some_sessions());
     let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
     let output = fake::command(server.socket(), "net", "session").stdout(full).output().unwrap();

@@ -1,5 +1,5 @@
-//! `net use` as it is typed, where nothing is connected: its grammar, what it says, and what it remembers. Connections
-//! themselves are in `tests/peers/net_use.rs`.
+//! `net use` without connections: its grammar, its messages, and the remembered connections. Connections themselves
+//! are in `tests/peers/net_use.rs`.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ const REMEMBERED: &str = r#"{
   ]
 }"#;
 
-/// A machine: what it remembers, and a directory.
+/// A machine: its state directory, and a directory to connect.
 struct Machine {
     root: tempfile::TempDir,
 }
@@ -35,7 +35,7 @@ impl Machine {
         self.root.path().to_str().unwrap()
     }
 
-    /// Runs `net use`, and tells all that came of it; `DIR` in a word is the machine's directory.
+    /// Runs `net use` and returns its output and exit code; `DIR` in a word is the machine's directory.
     fn net_use(&self, words: &str, input: &str) -> String {
         let typed = words.split_whitespace().map(|word| word.replace("DIR", self.path()).replace('_', " "));
         let mut command = Command::new(env!("CARGO_BIN_EXE_shareward"));
@@ -43,7 +43,7 @@ impl Machine {
         command.env_clear().env("XDG_STATE_HOME", self.root.path()).env("XDG_RUNTIME_DIR", self.root.path());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
-        // A program that asks nothing may be gone already.
+        // A program that asks nothing may already be gone.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         let output = child.wait_with_output().unwrap();
         let mut told = format!("$ net use {words}\n");
@@ -61,7 +61,7 @@ impl Machine {
     }
 }
 
-/// Whether this machine has connections, which lists would show.
+/// True if this machine has connections, which lists would show.
 fn has_connections() -> bool {
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let has = ["fuse.shareward", "cifs", "smb3"].iter().any(|kind| table.contains(&format!(" - {kind} ")));
@@ -74,7 +74,7 @@ fn has_connections() -> bool {
 fn check(name: &str, remembered: &str, lines: &[(&str, &str)]) {
     let machine = Machine::new(remembered);
     let told: Vec<String> = lines.iter().map(|(words, input)| machine.net_use(words, input)).collect();
-    // Another program may have connected it meanwhile.
+    // Another program may have made a connection meanwhile.
     if has_connections() {
         return;
     }
@@ -179,7 +179,7 @@ fn lists() {
 }
 
 #[test]
-fn what_is_remembered() {
+fn remembered_connections_are_listed_and_forgotten() {
     if has_connections() {
         return;
     }
@@ -203,7 +203,7 @@ fn what_is_remembered() {
 }
 
 #[test]
-fn restoring_tells_what_cannot_be() {
+fn restore_reports_connections_that_fail() {
     check(
         "use_restore",
         &REMEMBERED.replace("\"nas\"", "\"127.0.0.1\"").replace("445,", "1,").replace("4450", "2"),
@@ -212,6 +212,6 @@ fn restoring_tells_what_cannot_be() {
 }
 
 #[test]
-fn a_damaged_memory_is_told() {
+fn a_damaged_file_of_connections_is_reported() {
     check("use_damaged", "{ \"connections\": [ 1 ] }", &[("", "")]);
 }

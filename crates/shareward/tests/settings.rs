@@ -1,5 +1,5 @@
-//! The commands about shares, settings, counters, the clock, accounts and the service as they are typed, against a
-//! control server with canned data: what they print, where, and with which exit code.
+//! The commands about shares, settings, counters, the clock, accounts and the service, run against a control server
+//! with canned data: output, stream and exit code.
 
 #[expect(dead_code, reason = "a suite uses a part of it")]
 mod fake;
@@ -176,7 +176,7 @@ fn check(name: &str, data: Data, lines: &[(&str, &str)]) {
 }
 
 fn assert_snapshot(name: &str, told: &[String]) {
-    // The one line that is about the moment.
+    // The only line that contains the current time.
     const CLOCK: &str = "The current local clock is ";
     let lines =
         told.iter().flat_map(|text| text.lines().chain([""])).map(|line| match line.strip_prefix(CLOCK) {
@@ -236,9 +236,9 @@ fn shares_are_made_and_changed() {
 }
 
 #[test]
-fn shares_are_deleted_with_a_question_where_files_are_open() {
+fn deleting_a_share_with_open_files_asks_first() {
     check(
-        "shares_are_deleted_with_a_question_where_files_are_open",
+        "deleting_a_share_with_open_files_asks_first",
         open_files(),
         &[
             ("share projects /DELETE", "n\n"),
@@ -254,7 +254,7 @@ fn shares_are_deleted_with_a_question_where_files_are_open() {
         ],
     );
     check(
-        "a_share_without_open_files_is_deleted_unasked",
+        "deleting_a_share_without_open_files_asks_nothing",
         Data::default(),
         &[("share projects /delete", "")],
     );
@@ -350,7 +350,7 @@ fn the_service() {
 }
 
 #[test]
-fn who_may_not_is_told_so_and_so_is_who_finds_no_server() {
+fn access_denied_and_a_missing_server_are_reported() {
     let denied =
         Data { refusal: Some(Error::new(number::ACCESS_DENIED, "Access is denied.")), ..Data::default() };
     let lines: Vec<(&str, &str)> = [

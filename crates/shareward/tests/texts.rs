@@ -1,4 +1,4 @@
-//! Texts that people were misled by.
+//! Messages and help texts that have misled users before.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ fn said(words: &[&str]) -> (i32, String, String) {
 }
 
 #[test]
-fn help_is_of_the_command_that_the_program_has() {
+fn help_shows_the_command_of_the_programs_family() {
     let (_, net, _) = said(&["net", "help", "user"]);
     assert!(net.contains("NET USER") && net.contains("'shareward help user'"), "{net}");
     let (_, own, _) = said(&["help", "user"]);
@@ -19,7 +19,7 @@ fn help_is_of_the_command_that_the_program_has() {
 }
 
 #[test]
-fn messages_come_as_json_too() {
+fn helpmsg_prints_json() {
     let (code, out, _) = said(&["net", "helpmsg", "5", "--json"]);
     let told: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, told["message"]["number"].as_u64()), (0, Some(5)));
@@ -29,15 +29,15 @@ fn messages_come_as_json_too() {
 }
 
 #[test]
-fn a_program_is_told_as_whom_to_ask_only_with_a_computer() {
+fn psloggedon_accepts_credentials_only_with_a_computer() {
     let (code, _, error) = said(&["psloggedon", "-u", "alice", "-p", "secret"]);
-    assert!(code == 2 && error.contains("-u and -p belong to a computer"), "{error}");
+    assert!(code == 2 && error.contains("-u and -p require a computer"), "{error}");
     let (_, help, _) = said(&["psloggedon", "-?"]);
     assert!(help.contains("-p  ") && help.contains("Times are local"), "{help}");
 }
 
 #[test]
-fn a_byte_order_mark_is_asked_for_by_its_name() {
+fn csv_accepts_only_the_byte_order_mark_as_value() {
     let (code, _, error) = said(&["net", "session", "--csv=utf16"]);
     assert!(code == 2 && error.contains("--csv=bom"), "{error}");
 }

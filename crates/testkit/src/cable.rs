@@ -40,7 +40,7 @@ impl Cable {
         self.port
     }
 
-    /// Ends all connections at once, whatever is under way; says how many there were.
+    /// Cuts all connections and returns their number.
     pub fn cut(&self) -> usize {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let alive = connections.iter().filter(|end| end.peer_addr().is_ok()).count() / 2;

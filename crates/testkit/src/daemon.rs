@@ -26,7 +26,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts what `command` returns for a free port, until it answers SMB2 on 127.0.0.1.
+    /// Starts the command for a free port, and waits until it answers SMB2 on 127.0.0.1.
     pub(crate) fn start(name: &'static str, log: &Path, command: impl Fn(u16) -> Command) -> Self {
         let mut said = String::new();
         for _ in 0..START_ATTEMPTS {
@@ -44,7 +44,7 @@ impl Daemon {
         panic!("{said}\n{}", tail(log));
     }
 
-    /// Starts `command` again where it was, after [`stop`](Self::stop).
+    /// Starts `command` again on the same port, after [`stop`](Self::stop).
     pub(crate) fn start_again(&mut self, command: Command) {
         let again = Self::attempt(self.name, &self.log, self.address.port(), command);
         *self = again.unwrap_or_else(|reason| panic!("{reason}\n{}", tail(&self.log)));
@@ -80,7 +80,7 @@ impl Daemon {
         self.child.id()
     }
 
-    /// Whether the server still answers a NEGOTIATE.
+    /// True if the server answers a NEGOTIATE.
     pub(crate) fn answers(&self) -> bool {
         answers(self.address)
     }
@@ -93,7 +93,7 @@ impl Daemon {
         signal(&self.child.id().to_string(), name);
     }
 
-    /// Sends SIGTERM and waits for the end; none when it had to be killed.
+    /// Sends SIGTERM and waits for the end; `None` if the process had to be killed.
     pub(crate) fn stop(&mut self) -> Option<ExitStatus> {
         if let Ok(Some(status)) = self.child.try_wait() {
             return Some(status);
@@ -176,8 +176,8 @@ fn negotiate() -> Vec<u8> {
     frame
 }
 
-/// A port nobody listens on. Processes start at different places of the range, so that tests run side by side
-/// rarely meet; where they do, [`Daemon::start`] tries again.
+/// A free port. Processes search from different positions of the range, so that concurrent tests rarely choose the
+/// same one; [`Daemon::start`] then tries another.
 fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let span = u32::from(PORTS.end - PORTS.start);

@@ -1,11 +1,10 @@
-//! Spawned servers and real peers for tests, and nothing that links the server: what is tested here is
-//! the binary a user runs.
+//! Servers and peers as processes, for tests of the binary that users run; nothing here links the server.
 //!
-//! - [`Subject`]: the server under test, ours or (`SHAREWARD_TEST_SUBJECT=samba`) Samba's, over the same [`Setup`].
-//! - [`Shareward`] and [`Samba`]: one of them, where a test needs to know which.
+//! - [`Subject`]: the server under test, ours or (`SHAREWARD_TEST_SUBJECT=samba`) Samba's, with the same [`Setup`].
+//! - [`Shareward`] and [`Samba`]: one of them, for tests of a particular server.
 //! - [`peer`]: smbclient, rpcclient, `net rpc`, smbtorture, impacket and the kernel client, each as one call that
 //!   returns an [`Output`].
-//! - [`need`] skips a test loudly where a peer is not installed.
+//! - [`need`]: skips a test visibly if a peer is not installed.
 #![forbid(unsafe_code)]
 
 pub mod peer;

@@ -1,4 +1,4 @@
-//! How long the kit waits, and for what.
+//! The time limits of the kit.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(crate) const POLL: Duration = Duration::from_millis(10);
 /// A server gets this long between SIGTERM and SIGKILL.
 pub(crate) const STOP_MAX: Duration = Duration::from_secs(5);
 
-/// Starts with another port each, when somebody else took the one that was free a moment ago.
+/// The most attempts to start with another port, because a free one may be taken meanwhile.
 pub(crate) const START_ATTEMPTS: u32 = 4;
 
 /// Lines of a server's log that a failed test shows.

@@ -1,4 +1,4 @@
-//! Peers that may be missing: a loud skip on a developer's machine, a failure where all tests must run.
+//! Peers that may be missing: tests are skipped visibly on a developer's machine, and fail where all tests must run.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -6,10 +6,10 @@ use std::path::Path;
 
 use crate::places::build_directory;
 
-/// Returns whether every one of `programs` is installed; says loudly what is missing, and that the test is skipped.
+/// Returns true if all `programs` are installed; otherwise reports the missing ones and that the test is skipped.
 ///
 /// With `SHAREWARD_REQUIRE_PEERS=1`, which `cargo xtask test` sets, a missing program panics instead. A name with a
-/// slash is a path that must exist; `python:NAME` is a Python module; `root` asks for the superuser.
+/// slash is a path that must exist; `python:NAME` is a Python module; `root` requires the superuser.
 #[track_caller]
 pub fn need(programs: &[&str]) -> bool {
     let missing: Vec<&str> = programs.iter().copied().filter(|name| !present(name)).collect();
@@ -23,13 +23,13 @@ pub fn need(programs: &[&str]) -> bool {
     false
 }
 
-/// Says that the running test is skipped and why, and reports it to `cargo xtask test`.
+/// Reports that the running test is skipped and the reason, also to `cargo xtask test`.
 #[track_caller]
 pub fn skip(reason: &str) {
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test").to_owned();
     eprintln!("SKIPPED {test}: {reason}");
-    // The test runner hides what passing tests print, so the count goes through a file.
+    // The test runner hides the output of passing tests, so the count goes through a file.
     if let Some(path) = std::env::var_os("SHAREWARD_SKIPS")
         && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(path)
     {
@@ -55,8 +55,8 @@ fn present(name: &str) -> bool {
     find(name).is_some()
 }
 
-/// Finds a program in the search path, where Debian keeps daemons, which may not be in it, and where
-/// `cargo xtask test install` puts what no package has.
+/// Finds a program in the search path, in Debian's directories for daemons, or where `cargo xtask test install` puts
+/// programs without a package.
 pub fn find(name: &str) -> Option<std::path::PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<_> = std::env::split_paths(&path).collect();
@@ -66,7 +66,7 @@ pub fn find(name: &str) -> Option<std::path::PathBuf> {
     directories.into_iter().map(|directory| directory.join(name)).find(|file| file.is_file())
 }
 
-/// Returns whether this process is the superuser's.
+/// Returns true if this process runs as root.
 pub fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0)

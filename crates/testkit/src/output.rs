@@ -1,4 +1,4 @@
-//! Runs one command to its end, within a time limit, and keeps all it said.
+//! Runs one command to its end, within a time limit, and keeps its output.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 use crate::daemon::kill_group;
 use crate::limits::POLL;
 
-/// What a finished command left behind.
+/// The result of a finished command.
 #[derive(Debug)]
 pub struct Output {
     /// The command line as one would type it.
     pub command: String,
-    /// The exit status; none when a signal or the time limit ended it.
+    /// The exit status; `None` after a signal or the time limit.
     pub status: Option<i32>,
     /// Standard output, lossily decoded.
     pub stdout: String,
     /// Standard error, lossily decoded.
     pub stderr: String,
-    /// Whether the time limit ended it.
+    /// True if the time limit ended it.
     pub timed_out: bool,
-    /// How long it ran.
+    /// The running time.
     pub took: Duration,
 }
 
@@ -48,14 +48,14 @@ impl Output {
         self
     }
 
-    /// Panics unless `needle` is somewhere in what the command said.
+    /// Panics unless the output contains `needle`.
     #[track_caller]
     pub fn says(self, needle: &str) -> Self {
         assert!(self.text().contains(needle), "this command should have said {needle:?}:\n{self}");
         self
     }
 
-    /// Panics if `needle` is somewhere in what the command said.
+    /// Panics if the output contains `needle`.
     #[track_caller]
     pub fn never_says(self, needle: &str) -> Self {
         assert!(!self.text().contains(needle), "this command should not have said {needle:?}:\n{self}");
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_both_streams_and_the_status() {
+    fn both_streams_and_the_status_are_kept() {
         let output = run(shell("cat; echo oops >&2; exit 3"), b"in", Duration::from_secs(10));
         assert_eq!(
             (output.status, output.stdout.as_str(), output.stderr.as_str()),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn kills_what_hangs_with_its_children() {
+    fn a_hanging_command_is_killed_with_its_children() {
         let output = run(shell("sleep 100 & sleep 100"), b"", Duration::from_millis(100));
         assert!(output.timed_out);
         assert!(output.to_string().contains("killed"));

@@ -1,4 +1,4 @@
-//! Other people's clients, each as one call against a [`Subject`] that returns what it said.
+//! Clients of other projects, each as one call against a [`Subject`] that returns the output.
 
 use std::ffi::OsStr;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -12,10 +12,10 @@ use crate::places::repository;
 use crate::setup::User;
 use crate::subject::Subject;
 
-/// Debian's own Python, where Debian's python3-impacket is.
+/// Debian's Python, for which python3-impacket is installed.
 pub const PYTHON: &str = "/usr/bin/python3";
 
-/// What the kernel client needs, for [`need`](crate::need).
+/// The requirements of the kernel client, for [`need`](crate::need).
 pub const KERNEL_CLIENT_NEEDS: &[&str] =
     &["root", "/dev/net/tun", "ip", "unshare", "python3", "apt-get", "dpkg-deb"];
 
@@ -35,12 +35,12 @@ pub fn rpcclient(subject: &Subject, user: &User, commands: &str) -> Output {
     rpcclient_with(subject, user, &[], commands)
 }
 
-/// The same, with more options than the usual ones.
+/// As [`rpcclient`] with additional options.
 pub fn rpcclient_with(subject: &Subject, user: &User, options: &[&str], commands: &str) -> Output {
     rpcclient_at(subject, "127.0.0.1", user, options, commands)
 }
 
-/// The same, its messages protected by RPC itself: `level` is `sign` or `seal`.
+/// As [`rpcclient`] with protection by RPC itself: `level` is `sign` or `seal`.
 pub fn rpcclient_protected(subject: &Subject, user: &User, level: &str, commands: &str) -> Output {
     rpcclient_at(subject, &format!("ncacn_np:127.0.0.1[{level}]"), user, &[], commands)
 }
@@ -71,10 +71,10 @@ pub fn smbpasswd(subject: &Subject, user: &User, new: &str) -> Output {
     run(command, format!("{}\n{new}\n{new}\n", user.password).as_bytes(), PEER_MAX)
 }
 
-/// Where Debian's python3-impacket has its samrdump.
+/// The path of samrdump in Debian's python3-impacket.
 pub const SAMRDUMP: &str = "/usr/share/doc/python3-impacket/examples/samrdump.py";
 
-/// Runs impacket's samrdump, which lists the accounts. As [`net_rpc`], it needs port 445.
+/// Runs impacket's samrdump, which lists the accounts. Like [`net_rpc`], it requires port 445.
 pub fn samrdump(subject: &Subject, user: &User) -> Output {
     let mut command = Command::new(PYTHON);
     command.args(["-B", SAMRDUMP]);
@@ -104,15 +104,15 @@ pub fn impacket(subject: &Subject, user: &User, script: &str, arguments: &[&str]
 pub struct KernelClient<'a> {
     /// The server's port, or that of something in between.
     pub port: u16,
-    /// Who mounts.
+    /// The user who mounts.
     pub user: &'a User,
-    /// What is mounted on `/mnt`.
+    /// The share that is mounted on `/mnt`.
     pub share: &'a str,
     /// With which options; `none` leaves that to the script.
     pub options: &'a str,
-    /// Whether 127.0.0.1 is the server to the machine, as it is to those that ask it for its addresses.
+    /// True if 127.0.0.1 is the address of the server on this machine, as the server reports its addresses.
     pub shares_loopback: bool,
-    /// How long all may take.
+    /// The time limit for all commands together.
     pub limit: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Where things are: the checkout, what cargo built.
+//! The paths of the checkout and of cargo's output.
 
 use std::path::{Path, PathBuf};
 
@@ -11,9 +11,9 @@ pub fn repository() -> PathBuf {
         .into()
 }
 
-/// The binary under test: `SHAREWARD_BIN`, or the one in the same build directory as the running test.
+/// The binary under test: `SHAREWARD_BIN`, or the one in the build directory of the running test.
 ///
-/// Panics with what to do where there is none.
+/// Panics with instructions if it does not exist.
 pub fn shareward_binary() -> PathBuf {
     let given = std::env::var_os("SHAREWARD_BIN").map(PathBuf::from);
     let built = || build_directory().map(|directory| directory.join("shareward"));

@@ -1,4 +1,4 @@
-//! Samba's smbd with a configuration of its own, beside whatever Samba this machine may run.
+//! Samba's smbd with a separate configuration, next to any Samba of this machine.
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
@@ -15,7 +15,7 @@ use crate::need::find;
 use crate::output::run;
 use crate::setup::{Setup, User};
 
-/// Where the numbers of the made-up Unix users start: above what Debian hands out.
+/// The first id of the temporary Unix users, above the ids that Debian assigns.
 const FIRST_UID: usize = 64_100;
 
 /// A running smbd over a temporary directory, which goes with it. Needs root.
@@ -30,7 +30,7 @@ pub struct Samba {
 impl Samba {
     /// Starts smbd with these users and shares and waits until it answers.
     ///
-    /// Panics with smbd's log where it does not.
+    /// Panics with smbd's log if it does not.
     pub fn start(setup: &Setup) -> Self {
         let root = tempfile::Builder::new().prefix("samba-test.").tempdir().expect("a temporary directory");
         let path = |name: &str| root.path().join(name);
@@ -65,12 +65,12 @@ impl Samba {
         Self { daemon, root, setup: setup.clone(), accounts }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.daemon.address()
     }
 
-    /// Its first process; there is one more for each connection.
+    /// The id of the first process; there is another one for each connection.
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
@@ -85,7 +85,7 @@ impl Samba {
         self.setup.share_dir(self.root.path(), name)
     }
 
-    /// Its configuration file, which Samba's administrators' programs take with `-s`.
+    /// The path of the configuration file, for the option `-s` of Samba's programs.
     pub fn config(&self) -> PathBuf {
         self.root.path().join("smb.conf")
     }
@@ -98,10 +98,11 @@ impl Samba {
         command
     }
 
-    /// Makes a user one of BUILTIN\\Administrators, which NetrSessionEnum and NetrFileEnum ask for and winbindd, which
-    /// does not run, would else tell. Only `root` is then also let end sessions and close files.
+    /// Makes a user a member of BUILTIN\\Administrators, which NetrSessionEnum and NetrFileEnum require and which
+    /// only winbindd, which does not run, could report otherwise. Even then only `root` may end sessions and close
+    /// files.
     ///
-    /// Panics where Samba's programs refuse it.
+    /// Panics if Samba's programs refuse it.
     pub fn make_administrator(&self, user: &str) {
         let run_tool = |name: &str, arguments: &[&str]| {
             let mut tool = self.tool(name);
@@ -120,20 +121,20 @@ impl Samba {
         self.root.path().join("scratch")
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.daemon.log()
     }
 
-    /// Whether it still answers a NEGOTIATE.
+    /// True if it answers a NEGOTIATE.
     pub fn answers(&self) -> bool {
         self.daemon.answers()
     }
 }
 
 impl Drop for Samba {
-    /// Ends smbd and its RPC helpers, which make themselves daemons: only their configuration's path tells that they
-    /// are this server's.
+    /// Ends smbd and its RPC helpers, which become daemons and are recognized only by the path of their
+    /// configuration.
     fn drop(&mut self) {
         self.daemon.kill();
         let pids: Vec<String> = with_argument(&self.config()).iter().map(u32::to_string).collect();
@@ -178,7 +179,7 @@ impl Accounts {
         accounts
     }
 
-    /// A command that runs `program` as root where these accounts exist; arguments are appended to it.
+    /// A command that runs `program` as root with these accounts; arguments are appended to it.
     pub(crate) fn within(&self, program: &Path) -> Command {
         const SCRIPT: &str =
             "mount --bind \"$1\" /etc/passwd && mount --bind \"$2\" /etc/group && shift 2 && exec \"$@\"";

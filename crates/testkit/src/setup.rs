@@ -1,4 +1,4 @@
-//! What a test wants of a server, said once for every subject.
+//! The configuration of a server under test, for every subject.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 pub struct User {
     /// The account's name.
     pub name: String,
-    /// Its password.
+    /// The password.
     pub password: String,
-    /// Whether it administers the server.
+    /// True if the user administers the server.
     pub administrator: bool,
 }
 
@@ -25,20 +25,20 @@ impl User {
 pub struct Share {
     /// The share's name, which is its directory's too.
     pub name: String,
-    /// Whether clients must encrypt.
+    /// True if clients must encrypt.
     pub encrypted: bool,
-    /// Whether nothing can be changed through it.
+    /// True if the share is read-only.
     pub read_only: bool,
-    /// Whether listings leave out what the user cannot read.
+    /// True if listings omit files that the user cannot read.
     pub hides_unreadable: bool,
-    /// Whether clients see symlinks and follow them themselves.
+    /// True if clients see symbolic links and follow them themselves.
     pub shows_symlinks: bool,
 }
 
-/// Whose process the server is.
+/// The owner of the server's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunAs {
-    /// An ordinary user's: everything is done as that user. A test run by root becomes `nobody`.
+    /// An ordinary user, as whom all files are accessed. A test that runs as root uses `nobody`.
     Ordinary,
     /// Root's: sessions act as the Unix user of their name. Needs root.
     Root,
@@ -52,16 +52,16 @@ pub struct Setup {
     pub users: Vec<User>,
     /// The shares.
     pub shares: Vec<Share>,
-    /// Where the shares' directories are, for two servers over the same files; below the server's own directory
-    /// where this is none.
+    /// The parent of the shares' directories, for two servers over the same files; `None` for a directory of the
+    /// server's own.
     pub tree: Option<PathBuf>,
-    /// Whose process it is (Samba's is always root's).
+    /// The owner of the process (Samba's is always root).
     pub run_as: RunAs,
-    /// Where the Unix accounts of a server that is root's are kept; with the server's own files where this is none.
+    /// The directory of the Unix accounts for a server that runs as root; `None` for the server's own directory.
     pub accounts: Option<PathBuf>,
-    /// Whether it also listens on `::1`, on the same port.
+    /// True to listen on `::1` as well, on the same port.
     pub ipv6: bool,
-    /// How many descriptors our server may have; what the test may have where this is none.
+    /// The limit of descriptors of our server; `None` for the test's own limit.
     pub descriptors: Option<u32>,
     /// Lines appended to `[server]` of our configuration.
     pub extra: String,
@@ -109,7 +109,7 @@ impl Setup {
 
     /// The account called `name`.
     ///
-    /// Panics where there is none.
+    /// Panics if it does not exist.
     #[track_caller]
     pub fn user(&self, name: &str) -> &User {
         let found = self.users.iter().find(|user| user.name == name);

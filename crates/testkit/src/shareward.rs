@@ -27,7 +27,7 @@ pub struct Shareward {
     files: Files,
 }
 
-/// What is on disk, and how to run the binary over it.
+/// The files of a server, and how to run the binary with them.
 #[derive(Debug)]
 struct Files {
     root: TempDir,
@@ -38,7 +38,7 @@ struct Files {
 impl Shareward {
     /// Starts a server with these users and shares and waits until it answers.
     ///
-    /// Panics with the server's log where it does not.
+    /// Panics with the server's log if it does not.
     pub fn start(setup: &Setup) -> Self {
         let files = Files::prepare(setup);
         // The accounts need a configuration, which names a port; the one that is served on comes with the start.
@@ -53,12 +53,12 @@ impl Shareward {
         Self { daemon, files }
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         self.daemon.address()
     }
 
-    /// Its process.
+    /// The id of its process.
     pub fn pid(&self) -> u32 {
         self.daemon.pid()
     }
@@ -73,7 +73,7 @@ impl Shareward {
         self.files.share_dir(name)
     }
 
-    /// The directory of what outlives a restart.
+    /// The directory of the persistent state.
     pub fn state_dir(&self) -> PathBuf {
         self.files.path("state")
     }
@@ -98,12 +98,12 @@ impl Shareward {
         self.files.path("scratch")
     }
 
-    /// What it has logged so far.
+    /// The log so far.
     pub fn log(&self) -> String {
         self.daemon.log()
     }
 
-    /// Whether it still answers a NEGOTIATE.
+    /// True if it answers a NEGOTIATE.
     pub fn answers(&self) -> bool {
         self.daemon.answers()
     }
@@ -113,29 +113,29 @@ impl Shareward {
         self.daemon.signal(name);
     }
 
-    /// Ends it with SIGTERM and starts it again on the same port, over the same files.
+    /// Ends it with SIGTERM and starts it again on the same port, with the same files.
     ///
-    /// Panics where it does not end or does not start.
+    /// Panics if it does not end or does not start.
     pub fn restart(&mut self) {
         let status = self.daemon.stop();
         assert!(status.is_some_and(|status| status.success()), "it ended with {status:?}");
         self.daemon.start_again(self.files.serve());
     }
 
-    /// Ends it with SIGKILL and starts it again on the same port, over the same files.
+    /// Ends it with SIGKILL and starts it again on the same port, with the same files.
     ///
-    /// Panics where it does not start.
+    /// Panics if it does not start.
     pub fn kill_and_restart(&mut self) {
         self.daemon.kill();
         self.daemon.start_again(self.files.serve());
     }
 
-    /// Ends it with SIGTERM; none where it did not end in time.
+    /// Ends it with SIGTERM; `None` if it did not end in time.
     pub fn stop(mut self) -> Option<ExitStatus> {
         self.daemon.stop()
     }
 
-    /// Runs `shareward user WORDS` for its users file.
+    /// Runs `shareward user` with these arguments on its users file.
     pub fn user(&self, words: &[&str], input: &str) -> Output {
         self.files.user(words, input)
     }
@@ -146,7 +146,7 @@ impl Shareward {
         run(self.net_command(arguments), b"", PEER_MAX)
     }
 
-    /// The same, not run yet.
+    /// As [`Self::net`], without running the command.
     pub fn net_command(&self, arguments: &[&str]) -> Command {
         let mut command = self.files.command();
         command.args(arguments).arg("--socket").arg(self.files.path("run/control.sock"));
@@ -162,7 +162,7 @@ impl Files {
             .then(|| Accounts::write(setup.accounts.as_deref().unwrap_or(root.path()), &setup.users));
         let files = Self { root, setup: setup.clone(), accounts };
         let binary = places::shareward_binary();
-        // The build directory may be closed to `nobody`, and on another file system.
+        // `nobody` may not have access to the build directory, which can also be on another file system.
         if fs::hard_link(&binary, files.path("shareward")).is_err() {
             fs::copy(&binary, files.path("shareward")).expect("copy the binary");
         }
@@ -203,7 +203,7 @@ impl Files {
         self.command_within(&[])
     }
 
-    /// The same, within limits that `prlimit` sets.
+    /// As [`Self::command`], within limits that `prlimit` sets.
     fn command_within(&self, limits: &[&str]) -> Command {
         let binary = self.path("shareward");
         let program = if limits.is_empty() { binary.clone() } else { PathBuf::from("prlimit") };

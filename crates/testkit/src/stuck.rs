@@ -1,4 +1,4 @@
-//! A file system that hangs when it is told to (FUSE): one directory of files in memory.
+//! A FUSE file system that hangs on request: one directory with files in memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
@@ -14,7 +14,7 @@ use fuser::{
     SessionACL, TimeOrNow, WriteFlags,
 };
 
-/// What can be made to hang.
+/// The operations that can hang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Operation {
     /// Looking up a name.
@@ -44,7 +44,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All of them.
+    /// All operations.
     pub const ALL: [Self; 12] = [
         Self::Lookup,
         Self::Attributes,
@@ -61,7 +61,7 @@ impl Operation {
     ];
 }
 
-/// A mounted file system that hangs when it is told to. It works again, and is unmounted, when this is dropped.
+/// A mounted file system that hangs on request. Dropping it ends the hanging and unmounts it.
 #[derive(Debug)]
 pub struct StuckFs {
     session: Option<BackgroundSession>,
@@ -93,9 +93,9 @@ struct Files {
 }
 
 impl StuckFs {
-    /// Mounts an empty directory for everybody.
+    /// Mounts an empty directory for all users.
     ///
-    /// Panics where that cannot be: it takes root and FUSE.
+    /// Panics if that fails: it requires root and FUSE.
     pub fn mount(directory: &Path) -> Self {
         let files = Files { last: ROOT, root_attributes: (0, 0, 0o777), ..Files::default() };
         let inner =
@@ -127,12 +127,12 @@ impl StuckFs {
         self.inner.changed.notify_all();
     }
 
-    /// How many calls hang.
+    /// The number of calls that hang.
     pub fn hanging(&self) -> usize {
         self.inner.gate().waiting
     }
 
-    /// How many files are open.
+    /// The number of open files.
     pub fn opens(&self) -> usize {
         self.inner.gate().opens
     }
@@ -152,7 +152,7 @@ impl Drop for StuckFs {
     fn drop(&mut self) {
         self.release();
         Command::new("umount").arg("-q").arg("-l").arg(&self.directory).status().ok();
-        // Its thread ends when nobody has anything open there any more.
+        // The thread ends when nothing is open there any more.
         std::mem::forget(self.session.take());
     }
 }
@@ -203,7 +203,7 @@ impl Inner {
 
 const ROOT: u64 = 1;
 
-/// Nothing is remembered by the kernel.
+/// The kernel caches nothing.
 const TTL: Duration = Duration::ZERO;
 
 impl Files {

@@ -18,7 +18,7 @@ pub enum Subject {
 }
 
 impl Subject {
-    /// Starts the subject with the default [`Setup`] if `programs` are there (see [`need`]).
+    /// Starts the subject with the default [`Setup`] if `programs` are installed (see [`need`]).
     #[track_caller]
     pub fn with(programs: &[&str]) -> Option<Self> {
         need(programs).then(|| Self::start(&Setup::default()))
@@ -37,12 +37,12 @@ impl Subject {
         }
     }
 
-    /// Whether it is Samba, whose known faults some tests must allow for.
+    /// True for Samba, so that tests can allow for its known faults.
     pub fn is_samba(&self) -> bool {
         matches!(self, Self::Samba(_))
     }
 
-    /// Where it listens.
+    /// The address on which it listens.
     pub fn address(&self) -> SocketAddr {
         match self {
             Self::Shareward(server) => server.address(),
@@ -85,7 +85,7 @@ impl Subject {
         }
     }
 
-    /// Whether it still answers a NEGOTIATE.
+    /// True if it answers a NEGOTIATE.
     pub fn answers(&self) -> bool {
         match self {
             Self::Shareward(server) => server.answers(),

@@ -9,7 +9,7 @@ use crate::output::{Output, run};
 use crate::places::repository;
 use crate::setup::User;
 
-/// How a test ended.
+/// The result of a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// The test decided that it does not apply to this server.
@@ -20,7 +20,7 @@ pub enum Outcome {
     Failure,
     /// smbtorture could not set the test up, or reported an error.
     Error,
-    /// It was still running at the time limit.
+    /// The test was still running at the time limit.
     Timeout,
     /// smbtorture died without a result, mostly because an answer lacked something it takes for granted.
     Crash,
@@ -39,7 +39,7 @@ impl Outcome {
         }
     }
 
-    /// Whether the test did not fail.
+    /// True if the test did not fail.
     pub fn is_fine(self) -> bool {
         matches!(self, Self::Skip | Self::Success)
     }
@@ -48,17 +48,17 @@ impl Outcome {
 /// One test's result.
 #[derive(Clone, Debug)]
 pub struct Verdict {
-    /// How it ended.
+    /// The result.
     pub outcome: Outcome,
     /// The first reason that smbtorture gave, on one line.
     pub detail: String,
     /// Everything it printed.
     pub log: String,
-    /// How long it took.
+    /// The running time.
     pub took: Duration,
 }
 
-/// A server to test: on which port, which share, as whom.
+/// The server to test: its port, share and user.
 #[derive(Debug)]
 pub struct Target<'a> {
     /// smbtorture.
@@ -71,7 +71,7 @@ pub struct Target<'a> {
     pub user: &'a User,
     /// A writable directory for smbtorture's own files.
     pub scratch: &'a Path,
-    /// Whether the test may block its connections with iptables: this is a network of its own.
+    /// True if the test may block its connections with iptables, because it has a network of its own.
     pub may_block: bool,
 }
 
@@ -90,7 +90,7 @@ pub fn list(program: &Path) -> Vec<String> {
     ids
 }
 
-/// Whether `id` is what `selector` says: equal to it, below it, or matching its `*` and `?`.
+/// True if `selector` selects `id`: equal to it, above it, or a pattern with `*` and `?` that matches.
 pub fn selects(selector: &str, id: &str) -> bool {
     let below = id.strip_prefix(selector).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
     below || glob(selector.as_bytes(), id.as_bytes())
@@ -120,10 +120,10 @@ pub fn run_test(target: &Target<'_>, id: &str, limit: Duration) -> Verdict {
     judge(&output, limit)
 }
 
-/// What tests have to be told of a server, whose answers they otherwise take for another one's.
+/// The options that tell tests about the server, which they would take for another one.
 const OPTIONS: &[(&str, &str)] = &[
-    // Where it speaks of later versions it wants an open for SYNCHRONIZE alone refused, and smb2.sharemode and
-    // smb2.getinfo want it granted.
+    // For versions after Windows 7, this test expects that an open for SYNCHRONIZE alone is refused, but
+    // smb2.sharemode and smb2.getinfo expect that it is granted.
     ("smb2.create.gentest", "torture:win7=yes"),
 ];
 
@@ -168,7 +168,7 @@ fn judge(output: &Output, limit: Duration) -> Verdict {
     Verdict { outcome, detail, log: output.to_string(), took: output.took }
 }
 
-/// Reads subunit lines. Where a case reports several tests, the worst counts.
+/// Parses subunit lines. If a case reports several tests, the worst result counts.
 fn reported(stdout: &str) -> Option<(Outcome, String)> {
     let mut worst: Option<(Outcome, Vec<String>)> = None;
     let mut grabbing = false;

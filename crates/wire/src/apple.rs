@@ -1,4 +1,4 @@
-//! Apple's extensions beyond the create context: what a listing tells, and the stream that it is from.
+//! Apple's extensions other than the create context: attributes in listings, and the stream that they are read from.
 
 use crate::cursor::{DecodeError, Put, ReadCursor};
 use crate::masks::AccessMask;
@@ -10,11 +10,11 @@ pub const AFP_INFO_STREAM: &str = "AFP_AfpInfo";
 /// The stream that is a file's resource fork.
 pub const RESOURCE_STREAM: &str = "AFP_Resource";
 
-/// What a listing for an Apple client has in the places of EaSize, ShortName and Reserved2 of
+/// The attributes in a listing for an Apple client, in place of EaSize, ShortName and Reserved2 of
 /// FileIdBothDirectoryInformation (kAAPL_SUPPORTS_READ_DIR_ATTR).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AppleAttributes {
-    /// What the user may do with the file.
+    /// The access that the user may have to the file.
     pub maximal_access: AccessMask,
     /// The bytes of the resource fork.
     pub resource_fork_size: u64,
@@ -25,7 +25,7 @@ pub struct AppleAttributes {
 }
 
 impl AppleAttributes {
-    /// Appends what comes in the place of the short name, its length included.
+    /// Appends the fields in place of the short name, including its length.
     pub(crate) fn encode_short_name(&self, out: &mut Vec<u8>) {
         out.put_u16(24);
         out.put_u64(self.resource_fork_size);
@@ -51,7 +51,7 @@ impl AfpInfo {
     /// Reads the stream.
     pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = ReadCursor::new(data);
-        // Of the version there are several ideas, and of the content one.
+        // The version field varies; the content does not.
         if cursor.array::<4>()? != SIGNATURE {
             return Err(DecodeError::InvalidValue);
         }
@@ -100,7 +100,7 @@ pub fn listed_finder_info(info: Option<&AfpInfo>, is_file: bool, created: FileTi
 const SIGNATURE: [u8; 4] = *b"AFP\0";
 const VERSION: [u8; 4] = [0, 1, 0, 0];
 
-/// When Apple's clocks of files start, in Unix time.
+/// The epoch of Apple's file times, as Unix time.
 const YEAR_2000: i64 = 946_684_800;
 
 #[cfg(test)]
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finder_information_is_listed_in_short() {
+    fn listings_contain_the_finder_information() {
         let mut finder_info = [0; 32];
         finder_info[..10].copy_from_slice(b"TEXTttxt\x40\x01");
         finder_info[24..26].copy_from_slice(b"\x80\x02");

@@ -1,4 +1,4 @@
-//! What the create contexts hold (MS-SMB2 2.2.13.2, 2.2.14.2); their chain is [`CreateContexts`].
+//! The content of create contexts (MS-SMB2 2.2.13.2, 2.2.14.2); [`CreateContexts`] is their chain.
 
 use crate::bit_mask;
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u32};
@@ -204,7 +204,7 @@ impl CreateContextsResponse {
         Ok(response)
     }
 
-    /// Appends the chain; nothing where there is no context.
+    /// Appends the chain; appends nothing without contexts.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut chain = ChainOut::new(out);
         if self.durable {
@@ -242,14 +242,14 @@ pub struct LeaseContext {
     pub state: LeaseState,
     /// LeaseFlags.
     pub flags: LeaseFlags,
-    /// What only version 2 has.
+    /// The fields of version 2.
     pub v2: Option<LeaseV2>,
 }
 
 fixed_layout! {
     /// The fields of the second version of a lease context.
     LeaseV2 {
-        /// ParentLeaseKey; counts where the flags say so.
+        /// ParentLeaseKey, valid if the flags say so.
         parent_key: Guid;
         /// Epoch.
         epoch: u16, pad 2;
@@ -257,7 +257,7 @@ fixed_layout! {
 }
 
 impl LeaseContext {
-    /// Reads the data; its length tells the version.
+    /// Decodes the data. Its length determines the version.
     pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = ReadCursor::new(data);
         let (key, state, flags) = (cursor.guid()?, LeaseState(cursor.u32()?), LeaseFlags(cursor.u32()?));
@@ -373,7 +373,7 @@ fixed_layout! {
 }
 
 bit_mask! {
-    /// Which parts an AAPL server query wants and its answer has.
+    /// The parts that an AAPL server query requests and that its answer contains.
     AaplParts(u64) {
         /// kAAPL_SERVER_CAPS.
         SERVER_CAPS = 1,
@@ -385,7 +385,7 @@ bit_mask! {
 }
 
 bit_mask! {
-    /// What an AAPL client or server is capable of.
+    /// The capabilities of an AAPL client or server.
     AaplServerCaps(u64) {
         /// kAAPL_SUPPORTS_READ_DIR_ATTR: listings carry Finder information and modes.
         READ_DIR_ATTR = 0x01,
@@ -399,13 +399,13 @@ bit_mask! {
 }
 
 bit_mask! {
-    /// What an AAPL volume is capable of.
+    /// The capabilities of an AAPL volume.
     AaplVolumeCaps(u64) {
         /// kAAPL_SUPPORT_RESOLVE_ID.
         RESOLVE_ID = 0x01,
         /// kAAPL_CASE_SENSITIVE.
         CASE_SENSITIVE = 0x02,
-        /// kAAPL_SUPPORTS_FULL_SYNC: what Time Machine demands.
+        /// kAAPL_SUPPORTS_FULL_SYNC, which Time Machine requires.
         FULL_SYNC = 0x04,
     }
 }
@@ -415,9 +415,9 @@ bit_mask! {
 pub enum AaplRequest {
     /// kAAPL_SERVER_QUERY.
     ServerQuery {
-        /// What is wanted.
+        /// The requested parts.
         parts: AaplParts,
-        /// What the client is capable of.
+        /// The capabilities of the client.
         client_caps: AaplServerCaps,
     },
     /// kAAPL_RESOLVE_ID: the path of a file id.
@@ -461,9 +461,9 @@ impl AaplRequest {
 /// The AAPL answer to a server query; absent parts were not asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AaplServerAnswer {
-    /// What the server is capable of.
+    /// The capabilities of the server.
     pub server_caps: Option<AaplServerCaps>,
-    /// What the volume is capable of.
+    /// The capabilities of the volume.
     pub volume_caps: Option<AaplVolumeCaps>,
     /// The model, which chooses the icon in Finder.
     pub model: Option<String>,
@@ -552,7 +552,7 @@ impl<'b> ChainOut<'b> {
     }
 }
 
-/// Sets what no context before has set.
+/// Sets a field that no previous context has set.
 fn once<T>(place: &mut Option<T>, value: T) -> Result<(), DecodeError> {
     match place.replace(value) {
         None => Ok(()),
@@ -572,7 +572,7 @@ fn exact<T: FixedLayout>(data: &[u8]) -> Result<T, DecodeError> {
     T::decode(data)
 }
 
-/// A structure that fills the data behind a `StructureSize` that says so, and two reserved bytes.
+/// Decodes a structure that fills the data after its `StructureSize` and two reserved bytes.
 fn sized<T: FixedLayout>(data: &[u8]) -> Result<T, DecodeError> {
     let mut cursor = ReadCursor::new(data);
     if usize::from(cursor.u16()?) != data.len() {

@@ -5,7 +5,7 @@ use core::fmt;
 use crate::ids::{FileId, Guid};
 use crate::time::FileTime;
 
-/// Why bytes are not what they claim to be.
+/// The reason that bytes cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecodeError {
     /// A context chain does not lead forward, or leaves its buffer.
@@ -14,7 +14,7 @@ pub enum DecodeError {
     Empty,
     /// A field has a value that its structure does not allow.
     InvalidValue,
-    /// An offset is not a multiple of what the structure demands.
+    /// An offset is not a multiple of the required alignment.
     Misaligned,
     /// A length of UTF-16 text is odd.
     OddUtf16Length,
@@ -166,7 +166,7 @@ impl<'a> ReadCursor<'a> {
         self.data.get(offset..end).ok_or(DecodeError::OffsetOutOfRange)
     }
 
-    /// What the cursor has not passed yet; it moves to the end.
+    /// The bytes after the position; moves to the end.
     #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         let rest = self.data.get(self.position..).unwrap_or_default();
@@ -174,19 +174,19 @@ impl<'a> ReadCursor<'a> {
         rest
     }
 
-    /// How many bytes are left.
+    /// The number of bytes left.
     #[inline]
     pub const fn remaining(&self) -> usize {
         self.data.len().saturating_sub(self.position)
     }
 
-    /// Whether no byte is left.
+    /// True if no byte is left.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.remaining() == 0
     }
 
-    /// How many bytes have been passed.
+    /// The number of bytes passed.
     #[inline]
     pub const fn position(&self) -> usize {
         self.position
@@ -217,11 +217,11 @@ pub trait Put {
     fn put_zeros(&mut self, count: usize);
     /// Appends zeros until the length counted from `base` is a multiple of `alignment`.
     fn pad_to(&mut self, base: usize, alignment: usize);
-    /// Overwrites two bytes at `position`; does nothing where there are none.
+    /// Overwrites two bytes at `position`; does nothing if the buffer is too short.
     fn patch_u16(&mut self, position: usize, value: u16);
-    /// Overwrites four bytes at `position`; does nothing where there are none.
+    /// Overwrites four bytes at `position`; does nothing if the buffer is too short.
     fn patch_u32(&mut self, position: usize, value: u32);
-    /// Overwrites bytes at `position`; does nothing where there are not as many.
+    /// Overwrites bytes at `position`; does nothing if the buffer is too short.
     fn patch_bytes(&mut self, position: usize, value: &[u8]);
 }
 
@@ -302,8 +302,8 @@ impl Put for Vec<u8> {
     }
 }
 
-/// A length as the 16 bits it has on the wire; what does not fit becomes the largest value, which
-/// the receiver refuses. Callers keep within [`crate::limits`].
+/// A length in the 16 bits that it has on the wire. A value that does not fit becomes the largest one, which the
+/// receiver refuses. Callers keep within [`crate::limits`].
 #[inline]
 pub fn wire_u16(length: usize) -> u16 {
     u16::try_from(length).unwrap_or(u16::MAX)

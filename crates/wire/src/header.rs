@@ -1,5 +1,5 @@
-//! What messages start with: the SMB2 header (MS-SMB2 2.2.1), the transform headers of encrypted
-//! (2.2.41) and compressed (2.2.42) messages, and the messages of a compound.
+//! The beginning of messages: the SMB2 header (MS-SMB2 2.2.1), the transform headers of encrypted (2.2.41) and
+//! compressed (2.2.42) messages, and the messages of a compound.
 
 use core::ops::Range;
 
@@ -9,7 +9,7 @@ use crate::limits::COMPOUND_MAX;
 use crate::status::NtStatus;
 use crate::{bit_mask, wire_enum};
 
-/// What the first four bytes of a message say it is.
+/// The kind of a message, by its first four bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PacketKind {
     /// `FF 'S' 'M' 'B'`: only its NEGOTIATE is known here (see [`crate::smb1`]).
@@ -137,7 +137,7 @@ pub struct Header {
     pub credits: u16,
     /// `Flags`; encoding sets or clears ASYNC_COMMAND as `tree` demands.
     pub flags: HeaderFlags,
-    /// `NextCommand`: where the next message of the compound starts, from the start of this one.
+    /// `NextCommand`: the offset of the compound's next message from the start of this one.
     pub next_command: u32,
     /// `MessageId`.
     pub message_id: MessageId,
@@ -156,16 +156,16 @@ impl Header {
     /// The `ProtocolId` of the SMB2 header.
     pub const PROTOCOL_ID: [u8; 4] = [0xfe, b'S', b'M', b'B'];
 
-    /// Where `CreditResponse` stands in the header.
+    /// The offset of `CreditResponse` in the header.
     pub const CREDITS_OFFSET: usize = 14;
 
-    /// Where `Flags` stands in the header.
+    /// The offset of `Flags` in the header.
     pub const FLAGS_OFFSET: usize = 16;
 
-    /// Where `NextCommand` stands in the header.
+    /// The offset of `NextCommand` in the header.
     pub const NEXT_COMMAND_OFFSET: usize = 20;
 
-    /// Where `Signature` stands in the header.
+    /// The position of `Signature` in the header.
     pub const SIGNATURE: Range<usize> = 48..64;
 
     /// Reads the header a message starts with; the command is not judged.
@@ -265,19 +265,19 @@ impl Header {
         }
     }
 
-    /// Whether this is a response or a notification of a server.
+    /// True for a response or a notification of a server.
     #[inline]
     pub const fn is_response(&self) -> bool {
         self.flags.contains(HeaderFlags::SERVER_TO_REDIR)
     }
 
-    /// Whether this request continues the previous one of its compound.
+    /// True if this request is related to the previous one of its compound.
     #[inline]
     pub const fn is_related(&self) -> bool {
         self.flags.contains(HeaderFlags::RELATED_OPERATIONS)
     }
 
-    /// Whether the message claims to be signed.
+    /// True if the message claims to be signed.
     #[inline]
     pub const fn is_signed(&self) -> bool {
         self.flags.contains(HeaderFlags::SIGNED)
@@ -356,7 +356,7 @@ impl<'a> Iterator for Compound<'a> {
     }
 }
 
-/// `SMB2 TRANSFORM_HEADER` (MS-SMB2 2.2.41): what an encrypted message starts with.
+/// `SMB2 TRANSFORM_HEADER` (MS-SMB2 2.2.41), which precedes an encrypted message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TransformHeader {
     /// `Signature`: the tag of the cipher.
@@ -381,10 +381,10 @@ impl TransformHeader {
     /// The only value of `flags`: encrypted.
     pub const ENCRYPTED: u16 = 1;
 
-    /// Where `Signature` stands in the header.
+    /// The position of `Signature` in the header.
     pub const SIGNATURE: Range<usize> = 4..20;
 
-    /// What the cipher authenticates besides the message: the header from `Nonce` on (MS-SMB2 3.1.4.3).
+    /// The associated data of the cipher: the header from `Nonce` on (MS-SMB2 3.1.4.3).
     pub const AUTHENTICATED: Range<usize> = 20..52;
 
     /// Reads the header an encrypted message starts with.
@@ -426,14 +426,14 @@ impl TransformHeader {
     }
 }
 
-/// `SMB2 COMPRESSION_TRANSFORM_HEADER` (MS-SMB2 2.2.42): what a compressed message starts with.
+/// `SMB2 COMPRESSION_TRANSFORM_HEADER` (MS-SMB2 2.2.42), which precedes a compressed message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CompressionHeader {
     /// `OriginalCompressedSegmentSize`.
     pub original_size: u32,
     /// `CompressionAlgorithm`.
     pub algorithm: u16,
-    /// `Flags`: 1 where payloads are chained.
+    /// `Flags`: 1 if payloads are chained.
     pub flags: u16,
     /// `Offset` (unchained) or `Length` (of the first chained payload).
     pub offset: u32,

@@ -40,7 +40,7 @@ id! {
 pub struct FileId {
     /// `Open.DurableFileId`: survives a reconnect.
     pub persistent: u64,
-    /// `Open.FileId`: what requests are looked up by.
+    /// `Open.FileId`, the key of requests.
     pub volatile: u64,
 }
 
@@ -61,7 +61,7 @@ macro_rules! global_id {
             /// The greatest id there can be.
             pub const MAX: Self = Self(NonZeroU32::MAX);
 
-            /// The id with this value; none for zero, which is never issued.
+            /// The id with this value; `None` for zero, which is never issued.
             pub const fn new(value: u32) -> Option<Self> {
                 match NonZeroU32::new(value) {
                     Some(value) => Some(Self(value)),
@@ -69,7 +69,7 @@ macro_rules! global_id {
                 }
             }
 
-            /// The value as it goes on the wire.
+            /// The value on the wire.
             pub const fn value(self) -> u32 {
                 self.0.get()
             }

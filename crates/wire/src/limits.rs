@@ -1,5 +1,5 @@
-//! The limits of what is parsed here, each with its reason. Beyond one, decoding fails with
-//! [`crate::DecodeError::TooMany`] or [`crate::DecodeError::TooLong`].
+//! The limits of decoding, each with its reason. Beyond one, decoding fails with [`crate::DecodeError::TooMany`] or
+//! [`crate::DecodeError::TooLong`].
 
 /// The largest `MaxTransactSize`, `MaxReadSize` and `MaxWriteSize` to offer: 8 MiB, as Windows does;
 /// larger transfers gain nothing and hold memory per credit.
@@ -29,8 +29,9 @@ pub const ALGORITHMS_MAX: usize = 64;
 /// Create contexts of one CREATE: eleven types are defined, each may appear once.
 pub const CREATE_CONTEXTS_MAX: usize = 32;
 
-/// `LockCount`. Windows' clients send one element and Linux as many as fill a page: 170, or 2,730 where pages have
-/// 64 KiB. Servers take what the field and the message hold. More is refused with STATUS_INVALID_PARAMETER.
+/// `LockCount`. Windows' clients send one element, and Linux as many as fit into a page: 170, or 2,730 on machines
+/// with 64 KiB pages. Other servers accept as many as the field and the message can hold. More is refused with
+/// STATUS_INVALID_PARAMETER.
 pub const LOCKS_MAX: usize = 2730;
 
 /// Error contexts of one ERROR response: two types are defined.
@@ -39,7 +40,7 @@ pub const ERROR_CONTEXTS_MAX: usize = 8;
 /// Dialect strings in an SMB1 NEGOTIATE: the longest list known has a dozen.
 pub const SMB1_DIALECTS_MAX: usize = 64;
 
-/// Where WRITE's data may start at most (MS-SMB2 3.3.5.13: `DataOffset` greater than 0x100 is refused).
+/// The largest offset of WRITE's data (MS-SMB2 3.3.5.13: a `DataOffset` greater than 0x100 is refused).
 pub const WRITE_DATA_OFFSET_MAX: usize = 0x100;
 
 /// Bytes of `NameLength` of a CREATE: 32,767 code units are the longest path of Windows.

@@ -15,27 +15,27 @@ macro_rules! bit_mask {
             /// No bit at all.
             pub const NONE: Self = Self(0);
 
-            /// Whether every bit of `other` is set.
+            /// True if every bit of `other` is set.
             pub const fn contains(self, other: Self) -> bool {
                 self.0 & other.0 == other.0
             }
 
-            /// Whether any bit of `other` is set.
+            /// True if any bit of `other` is set.
             pub const fn intersects(self, other: Self) -> bool {
                 self.0 & other.0 != 0
             }
 
-            /// Whether no bit is set.
+            /// True if no bit is set.
             pub const fn is_none(self) -> bool {
                 self.0 == 0
             }
 
-            /// These bits or those.
+            /// The bits of both masks.
             pub const fn union(self, other: Self) -> Self {
                 Self(self.0 | other.0)
             }
 
-            /// These bits without those.
+            /// The bits of this mask that are not in `other`.
             pub const fn without(self, other: Self) -> Self {
                 Self(self.0 & !other.0)
             }
@@ -141,7 +141,7 @@ bit_mask! {
         GENERIC_WRITE = 0x4000_0000,
         /// GENERIC_READ.
         GENERIC_READ = 0x8000_0000,
-        /// FILE_ALL_ACCESS: what GENERIC_ALL means for a file.
+        /// FILE_ALL_ACCESS, the meaning of GENERIC_ALL for a file.
         FILE_ALL = 0x001f_01ff,
         /// FILE_GENERIC_READ.
         FILE_GENERIC_READ = 0x0012_0089,

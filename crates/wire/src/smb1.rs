@@ -10,12 +10,12 @@ pub const DIALECT_SMB_2_002: &[u8] = b"SMB 2.002";
 /// The dialect string for any later SMB2 dialect: the client goes on with an SMB2 NEGOTIATE.
 pub const DIALECT_SMB_2_WILDCARD: &[u8] = b"SMB 2.???";
 
-/// What matters of an SMB1 NEGOTIATE.
+/// The relevant content of an SMB1 NEGOTIATE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Smb1Negotiate {
-    /// Whether the dialects include `SMB 2.002`.
+    /// True if the dialects include `SMB 2.002`.
     pub smb_2_002: bool,
-    /// Whether the dialects include `SMB 2.???`.
+    /// True if the dialects include `SMB 2.???`.
     pub smb_2_wildcard: bool,
 }
 

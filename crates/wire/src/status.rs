@@ -1,5 +1,5 @@
-//! NTSTATUS (MS-ERREF 2.3): what an SMB2 server or client meets, by the names of the specification
-//! without their `STATUS_`.
+//! NTSTATUS (MS-ERREF 2.3): the values that SMB2 servers and clients use, by their names in the specification without
+//! `STATUS_`.
 
 use core::fmt;
 
@@ -8,17 +8,17 @@ use core::fmt;
 pub struct NtStatus(pub u32);
 
 impl NtStatus {
-    /// Whether the severity is "success" or "informational" (MS-ERREF 2.3): `NT_SUCCESS`.
+    /// True if the severity is "success" or "informational" (MS-ERREF 2.3): `NT_SUCCESS`.
     pub const fn is_success(self) -> bool {
         self.0 & 0x8000_0000 == 0
     }
 
-    /// Whether the severity is "warning", as of `BUFFER_OVERFLOW` and `NO_MORE_FILES`.
+    /// True if the severity is "warning", for example `BUFFER_OVERFLOW` and `NO_MORE_FILES`.
     pub const fn is_warning(self) -> bool {
         self.0 >> 30 == 2
     }
 
-    /// Whether the severity is "error".
+    /// True if the severity is "error".
     pub const fn is_error(self) -> bool {
         self.0 >> 30 == 3
     }

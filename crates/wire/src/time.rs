@@ -5,13 +5,13 @@
 pub struct FileTime(pub u64);
 
 impl FileTime {
-    /// No time: "leave it as it is" in a set request, "unknown" in an answer.
+    /// No time: "do not change" in a set request, "unknown" in an answer.
     pub const NONE: Self = Self(0);
 
     /// The Unix epoch.
     pub const UNIX_EPOCH: Self = Self(116_444_736_000_000_000);
 
-    /// The time `seconds` and `nanoseconds` after the Unix epoch; what FILETIME cannot hold is clamped.
+    /// The time `seconds` and `nanoseconds` after the Unix epoch, clamped to the range of FILETIME.
     pub const fn from_unix(seconds: i64, nanoseconds: u32) -> Self {
         let since_epoch =
             (seconds as i128).saturating_mul(TICKS_PER_SECOND).saturating_add((nanoseconds / 100) as i128);

@@ -1,8 +1,8 @@
-//! Text as SMB2 carries it: UTF-16LE without a terminator (MS-SMB2 2.2.13, 2.2.9 and elsewhere).
+//! Text in SMB2: UTF-16LE without a terminator (MS-SMB2 2.2.13, 2.2.9 and elsewhere).
 //!
-//! Windows keeps names as code units and lets halves of surrogate pairs stand alone. UTF-8 cannot: such a half, U+D800 to
-//! U+DFFF, is the private use character U+10D800 to U+10DFFF in text, and that is a lone half on the wire. Whoever sends
-//! one of these characters itself means the same name.
+//! Windows stores names as code units, which may include unpaired surrogates. UTF-8 cannot represent these: an
+//! unpaired surrogate, U+D800 to U+DFFF, is the private use character U+10D800 to U+10DFFF in text, and this
+//! character is an unpaired surrogate on the wire. A client that sends the character itself means the same name.
 
 use core::fmt;
 
@@ -23,7 +23,7 @@ impl<'a> Utf16<'a> {
         self.0
     }
 
-    /// Whether there is no text.
+    /// True if the text is empty.
     pub const fn is_empty(self) -> bool {
         self.0.is_empty()
     }
@@ -43,7 +43,7 @@ impl<'a> Utf16<'a> {
         Ok(self.to_text())
     }
 
-    /// The same, which never fails.
+    /// The text, with a substitute for each unpaired surrogate; it never fails.
     pub fn to_text(self) -> String {
         let mut text = String::with_capacity(self.0.len());
         text.extend(self.chars());
@@ -63,7 +63,7 @@ pub fn units(text: &str) -> impl Iterator<Item = u16> + Clone {
     let each = std::iter::from_fn(move || {
         let c = chars.next()?;
         let half = half_of(c);
-        // Two halves that make a pair would be another character: then the first stays what it is in text.
+        // Two substitutes that would form a pair are another character: the first stays as it is in text.
         let pairs = half.is_some_and(is_high)
             && chars.peek().copied().and_then(half_of).is_some_and(|it| !is_high(it));
         let mut pair = [0; 2];
@@ -94,7 +94,7 @@ pub fn utf16le(text: &str) -> Vec<u8> {
     out
 }
 
-/// What stands for half a surrogate pair in text.
+/// The substitute for a surrogate in text.
 fn stand_in(half: u16) -> char {
     char::from_u32(u32::from(half).saturating_add(STAND_INS)).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
@@ -105,12 +105,12 @@ fn half_of(c: char) -> Option<u16> {
     u16::try_from(half).ok().filter(|half| (0xd800..=0xdfff).contains(half))
 }
 
-/// Whether a half is the first of a pair.
+/// True if a surrogate is the first of a pair.
 fn is_high(half: u16) -> bool {
     half < 0xdc00
 }
 
-/// How far what stands for a half is from it: in plane 16, which is for private use.
+/// The distance between a surrogate and its substitute, which is in plane 16 for private use.
 const STAND_INS: u32 = 0x10_0000;
 
 #[cfg(test)]
@@ -142,7 +142,7 @@ mod tests {
             assert_eq!(Utf16::new(&bytes).unwrap().to_string().unwrap(), text);
             assert_eq!(utf16le(text), bytes);
         }
-        // A name of somebody else's making.
+        // A name that contains substitutes of its own.
         let bytes = utf16le("\u{10d83d}\u{10dcbe}");
         assert_eq!(Utf16::new(&bytes).unwrap().to_text(), "\u{10d83d}\u{10dcbe}");
     }

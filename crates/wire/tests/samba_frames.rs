@@ -1,5 +1,5 @@
-//! Messages that Samba's client, its torture tests and its server exchanged, one of each kind
-//! (command, status, structure): what others send must be understood.
+//! Messages that Samba's client, its torture tests and its server exchanged, one of each kind (command, status,
+//! structure). All of them must decode.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use wire::msg::{Body, Request, Response, decode_any};
 use wire::{Command, Header};
 
 #[test]
-fn every_message_is_understood_and_survives() {
+fn every_message_decodes_and_encodes_again() {
     for frame in frames() {
         for message in Compound::new(&frame) {
             let (_, message) = message.unwrap();

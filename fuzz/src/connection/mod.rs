@@ -1,5 +1,5 @@
-//! Whole connections against the server, over files in memory and in the runtime's own time: several clients that
-//! log on, sign, seal and send what a case says, alone, in compounds, over pipes, and as bytes of any kind.
+//! Whole connections with the server, over files in memory and a simulated clock: several clients log on, sign,
+//! encrypt and send the requests of a case, alone, in compounds, over pipes, and as arbitrary bytes.
 
 mod parts;
 mod settings;
@@ -25,9 +25,8 @@ use crate::input::Input;
 use parts::{Made, changed, guid, made};
 use settings::{PASSWORD, accounts, settings};
 
-/// Operations, a few bytes each. After each the registry's tables are consistent. In the end the clients are gone,
-/// and with them, at the latest when every deadline has passed, all that they had; a new client finds the server as
-/// it should be.
+/// Runs the operations of a case, a few bytes each, and checks the registry after each. At the end all clients are
+/// gone, and after all deadlines also their state; a new client finds the server in order.
 pub fn connection(data: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -64,12 +63,12 @@ struct World {
     server: TestServer,
     faults: Arc<Faults>,
     clients: Vec<Client>,
-    /// Streams on which there are bytes, not frames.
+    /// Streams that carry bytes instead of frames.
     strangers: Vec<DuplexStream>,
-    /// What was sent and not answered yet.
+    /// The requests without an answer.
     waiting: Vec<(InFlight, usize)>,
     opens: Vec<Open>,
-    /// The last resume key that the server told.
+    /// The last resume key from the server.
     resume_key: Vec<u8>,
 }
 
@@ -161,7 +160,7 @@ impl World {
         }
     }
 
-    /// Replaces what the server has put an end to, so that a case does not end with it.
+    /// Replaces the objects that the server has ended, so that the case can continue.
     async fn renew(&mut self) {
         while let Some(ended) = self.clients.iter().position(|it| it.connection.has_ended()) {
             self.forget(ended);
@@ -561,7 +560,7 @@ impl World {
         assert_eq!(file.write(0, b"written".to_vec()).await.ok(), Some(7));
         assert_eq!(file.read(0, 100).await.as_deref().ok(), Some(&b"written"[..]));
         file.close().await.expect("a close as always");
-        // What is open when the server ends is released as well.
+        // Opens that remain at the server's end are released as well.
         tree.create(&name).await.expect("an open as always");
         self.server.shut_down().await;
         self.check();
@@ -574,10 +573,10 @@ fn part(made: Made) -> Part {
     Part::new(made.command, |out, _| out.extend_from_slice(&made.body)).carrying(made.carries)
 }
 
-/// Long enough that everybody who has something to do has done it: time passes only when nobody has.
+/// The time until all tasks are idle: the clock advances only then.
 const MOMENT: Duration = Duration::from_millis(1);
 
-/// How long a client waits for credits.
+/// The time that a client waits for credits.
 const PATIENCE: Duration = Duration::from_millis(10);
 
 const OPENS_MAX: usize = 64;

@@ -1,4 +1,4 @@
-//! The requests that a case is made of: right but for what its bytes say, and then changed as they say.
+//! The requests of a case: valid except for the fields that its bytes set, and then changed by more of its bytes.
 
 use wire::create_context::{
     AaplParts, AaplRequest, AaplServerCaps, AppInstanceVersion, CreateContextsRequest, DurableReconnectV2,
@@ -19,7 +19,7 @@ pub(super) struct Made {
     pub(super) carries: u32,
 }
 
-/// Few names, so that they meet: a directory, what is in it, streams, spellings, and what is none.
+/// A few names, so that they collide: a directory, its content, streams, variants of case, and invalid ones.
 pub(super) const NAMES: &[&str] = &[
     "a",
     "A",
@@ -313,7 +313,7 @@ fn command(request: &Request<'_>) -> Command {
     }
 }
 
-/// Changes the body as the case says: how often in one byte, mostly not at all.
+/// Changes the body as the case says: usually not at all, sometimes a few bytes.
 pub(super) fn changed(input: &mut Input<'_>, mut made: Made) -> Made {
     for _ in 0..input.byte().saturating_sub(UNCHANGED) % 4 {
         let [at, value] = [input.byte(), input.byte()];
@@ -328,5 +328,5 @@ pub(super) fn guid(number: u8) -> Guid {
     Guid([number; 16])
 }
 
-/// Up to here the byte that tells how often a body is changed means not at all.
+/// Up to this value, the byte for the number of changes means none.
 const UNCHANGED: u8 = 0xc0;

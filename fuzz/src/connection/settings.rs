@@ -4,7 +4,7 @@ use auth::users::UserDb;
 use server::config::{Settings, ShareSettings};
 use wire::FileTime;
 
-/// The settings, of which there are some, mostly the usual ones.
+/// The settings of a case, usually the common ones.
 pub(super) fn settings(choice: u8) -> Settings {
     let choice = if choice & 0xc0 == 0xc0 { choice } else { 0 };
     let mut settings = Settings::conventional(false, |_| None);
@@ -30,7 +30,7 @@ pub(super) fn settings(choice: u8) -> Settings {
     settings
 }
 
-/// Who may log on.
+/// The users who can log on.
 pub(super) fn accounts() -> UserDb {
     let mut accounts = UserDb::default();
     for (name, uid) in [("alice", 60_001), ("bob", 60_002)] {
@@ -39,5 +39,5 @@ pub(super) fn accounts() -> UserDb {
     accounts
 }
 
-/// Everybody's password.
+/// The password of all users.
 pub(super) const PASSWORD: &str = "Wonder-Land 1";

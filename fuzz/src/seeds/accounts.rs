@@ -2,7 +2,7 @@
 
 use super::Seeds;
 
-/// What a client that shows the owner of a file says, and hears.
+/// The messages of a client that shows the owner of a file.
 pub(super) fn lookups(all: &mut Seeds) {
     use rpc::lsarpc::{
         LOOKUP_WKSTA, LookupNames3Request, LookupSidsRequest, LookupSidsResponse, ObjectAttributes,
@@ -53,7 +53,7 @@ pub(super) fn lookups(all: &mut Seeds) {
     all.add("lsarpc", "15-response", [&[index(15), 1], response.encode().as_slice()].concat());
 }
 
-/// What a client that lists accounts and changes a password says, and hears.
+/// The messages of a client that lists accounts and changes a password.
 pub(super) fn accounts(all: &mut Seeds) {
     use rpc::ndr::{Container, ContextHandle, Enum16, Octets, VaryingArray};
     use rpc::samr::{

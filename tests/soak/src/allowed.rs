@@ -1,8 +1,8 @@
-//! Which errors the specifications allow, by what was asked for and by what else goes on.
+//! The errors that the specifications allow, by the operation and by the other activities.
 
 use wire::NtStatus;
 
-/// What a client asked for.
+/// The operation of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Operation {
     /// A connection, a logon and a tree connect.
@@ -13,7 +13,7 @@ pub(crate) enum Operation {
     CreateCommon,
     /// READ, WRITE, FLUSH and the like on an own file.
     UseOwn,
-    /// The same on a file that others use as well.
+    /// Use of a file that others use as well.
     UseCommon,
     /// LOCK and its undoing.
     Lock,
@@ -27,14 +27,14 @@ pub(crate) enum Operation {
     Small,
     /// Anything on the share that comes and goes.
     Passing,
-    /// What another program says of itself.
+    /// An error that another program reports.
     Peer,
 }
 
-/// What else goes on in a round.
+/// The other activities in a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trouble {
-    /// Administrators close files, kindly and by force.
+    /// Administrators close files, with and without a grace period.
     CloseFiles,
     /// Administrators end sessions.
     EndSessions,
@@ -54,7 +54,7 @@ pub(crate) enum Trouble {
     KillServer,
 }
 
-/// All of them, in the order in which each comes by itself.
+/// All troubles, in the order in which each occurs alone.
 pub(crate) const TROUBLES: [Trouble; 9] = [
     Trouble::CloseFiles,
     Trouble::KillServer,
@@ -70,7 +70,7 @@ pub(crate) const TROUBLES: [Trouble; 9] = [
 use Operation as O;
 use Trouble as T;
 
-/// What may be answered because other clients are there.
+/// The statuses that are allowed because of other clients.
 const ALWAYS: &[(&[Operation], &[NtStatus])] = &[
     (
         // MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1.
@@ -88,19 +88,19 @@ const ALWAYS: &[(&[Operation], &[NtStatus])] = &[
     (&[O::UseCommon], &[NtStatus::FILE_LOCK_CONFLICT, NtStatus::END_OF_FILE]),
     // MS-FSA 2.1.5.8, 2.1.5.9.
     (&[O::Lock], &[NtStatus::LOCK_NOT_GRANTED, NtStatus::RANGE_NOT_LOCKED, NtStatus::FILE_LOCK_CONFLICT]),
-    // MS-SMB2 3.3.5.19, and what the client itself cancels.
+    // MS-SMB2 3.3.5.19, and requests that the client itself cancels.
     (&[O::Notify], &[NtStatus::NOTIFY_ENUM_DIR, NtStatus::NOTIFY_CLEANUP, NtStatus::CANCELLED]),
     // MS-FSA 2.1.5.4 and 2.1.5.1.1: all of them together want more than there is.
     (&[O::Small], &[NtStatus::DISK_FULL, NtStatus::FILE_SYSTEM_LIMITATION]),
-    // The client reads to the end of what is there.
+    // The client reads up to the end of the file.
     (&[O::UseOwn], &[NtStatus::END_OF_FILE]),
 ];
 
-/// What a request may hear whose open is gone under it (MS-SMB2 3.3.4.17).
+/// The statuses of a request whose open was closed meanwhile (MS-SMB2 3.3.4.17).
 const CLOSED: &[NtStatus] =
     &[NtStatus::FILE_CLOSED, NtStatus::CANCELLED, NtStatus::NOTIFY_CLEANUP, NtStatus::RANGE_NOT_LOCKED];
 
-/// What a request may hear whose session is over (MS-SMB2 3.3.4.12, 3.3.5.2.9).
+/// The statuses of a request whose session has ended (MS-SMB2 3.3.4.12, 3.3.5.2.9).
 const ENDED: &[NtStatus] = &[
     NtStatus::USER_SESSION_DELETED,
     NtStatus::NETWORK_SESSION_EXPIRED,
@@ -110,7 +110,7 @@ const ENDED: &[NtStatus] = &[
     NtStatus::NOTIFY_CLEANUP,
 ];
 
-/// What may be answered because of a trouble; to whom, if not to everybody.
+/// The statuses that a trouble allows, for some operations or (if empty) for all.
 const BECAUSE: &[(Trouble, &[Operation], &[NtStatus])] = &[
     (T::CloseFiles, &[], CLOSED),
     (T::EndSessions, &[], ENDED),
@@ -132,12 +132,12 @@ pub(crate) fn allowed(operation: Operation, troubles: &[Trouble]) -> impl Iterat
     always.chain(because.map(|(_, _, all)| *all)).flatten().copied()
 }
 
-/// Whether a status may be answered.
+/// True if a status is allowed.
 pub(crate) fn is_allowed(operation: Operation, status: NtStatus, troubles: &[Trouble]) -> bool {
     allowed(operation, troubles).any(|it| it == status)
 }
 
-/// Whether a connection may break.
+/// True if a connection may be lost.
 pub(crate) fn may_break(troubles: &[Trouble]) -> bool {
     let breaking = [T::CutCables, T::KillClients, T::RestartServer, T::KillServer, T::EndSessions];
     troubles.iter().any(|trouble| breaking.contains(trouble))

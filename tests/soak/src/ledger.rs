@@ -1,4 +1,4 @@
-//! What clients were told of the bytes they wrote, and whether those are there.
+//! The record of the bytes that the server acknowledged, and the check that they exist.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use crate::random::Random;
 
-/// Bytes of a slot: what is written at once, or a few of them together.
+/// The bytes of a slot, the unit of writes.
 pub(crate) const SLOT: usize = 4096;
 
 /// One client's files, each of slots that are written whole.
@@ -18,12 +18,12 @@ pub(crate) struct Ledger {
 
 #[derive(Debug, Default)]
 struct FileLedger {
-    /// What the file's blocks are made of.
+    /// The seed of the file's blocks.
     key: u64,
     slots: BTreeMap<usize, Slot>,
-    /// Whether it is not known if it has this name: a rename or a removal was not answered.
+    /// True if the name is uncertain, because a rename or a removal was not answered.
     uncertain: bool,
-    /// Whether a write to it may still be on its way: nothing more is written to it.
+    /// True if a write may still arrive, so that nothing more is written.
     left_alone: bool,
 }
 
@@ -53,7 +53,7 @@ impl Ledger {
         bytes
     }
 
-    /// `count` slots from `first` on were written, as the server says.
+    /// Records that the server acknowledged `count` slots from `first` on.
     pub(crate) fn acknowledged(&mut self, name: &str, first: usize, count: usize) {
         let Some(file) = self.files.get_mut(name) else { return };
         for slot in file.slots.range_mut(first..first + count).map(|(_, slot)| slot) {
@@ -61,13 +61,13 @@ impl Ledger {
         }
     }
 
-    /// What was acknowledged is on the disk, as the server says.
+    /// Records that the server flushed the acknowledged data.
     pub(crate) fn flushed(&mut self, name: &str) {
         let Some(file) = self.files.get_mut(name) else { return };
         file.slots.values_mut().for_each(|slot| slot.flushed = slot.acknowledged);
     }
 
-    /// The server was killed: only what was flushed has to be there.
+    /// Records that the server was killed: only flushed data is guaranteed.
     pub(crate) fn server_killed(&mut self) {
         for slot in self.files.values_mut().flat_map(|file| file.slots.values_mut()) {
             slot.acknowledged = slot.flushed;
@@ -84,7 +84,7 @@ impl Ledger {
         self.files.remove(name);
     }
 
-    /// Nobody said what became of the file's name.
+    /// Records that a request which changes the file's name was not answered.
     pub(crate) fn uncertain(&mut self, name: &str) {
         if let Some(file) = self.files.get_mut(name) {
             file.uncertain = true;
@@ -109,13 +109,13 @@ impl Ledger {
         self.files.iter().filter(|(_, file)| !file.uncertain).map(|(name, _)| name.clone()).collect()
     }
 
-    /// How many slots were written and acknowledged.
+    /// The number of acknowledged slots.
     pub(crate) fn slots(&self) -> usize {
         let slots = self.files.values().flat_map(|file| file.slots.values());
         slots.filter(|slot| slot.acknowledged > 0).count()
     }
 
-    /// What a block that was read should be and is not.
+    /// The difference between a block that was read and the record, if there is one.
     pub(crate) fn check_read(&self, name: &str, index: usize, block: &[u8]) -> Result<(), String> {
         let Some(file) = self.files.get(name) else { return Ok(()) };
         let slot = file.slots.get(&index).copied().unwrap_or_default();
@@ -166,7 +166,7 @@ impl FileLedger {
     }
 }
 
-/// The block of one write: its number, and what follows from it.
+/// Fills the block of one write with its number and values that are computed from it.
 fn fill(key: u64, index: usize, number: u64, block: &mut [u8]) {
     let mut random = Random::new(key ^ number.rotate_left(20), index as u64);
     random.fill(block);
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_told_must_be_there() {
+    fn acknowledged_slots_must_exist() {
         let directory = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::default();
         ledger.made("f", 7);
@@ -188,7 +188,7 @@ mod tests {
         ledger.acknowledged("f", 0, 2);
         std::fs::write(directory.path().join("f"), &first).unwrap();
         assert_eq!(ledger.check(directory.path()), [""; 0]);
-        // A write that nobody answered may be there or not.
+        // A write without an answer may or may not have happened.
         let second = ledger.try_write("f", 1, 1);
         assert_eq!(ledger.check(directory.path()), [""; 0]);
         ledger.acknowledged("f", 1, 1);

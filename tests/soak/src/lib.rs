@@ -1,11 +1,11 @@
-//! Many clients that do everything at random against one real server, while administrators, cables, disks and signals
-//! disturb them; and what must hold when they are gone.
+//! A soak test: many clients work at random with one real server, while administrators, cables, disks and signals
+//! disturb them, and the results are checked afterwards.
 //!
-//! A soak goes in rounds. In each, clients of all kinds ([`Kind`]) work for a while, and some troubles come over them;
-//! then everybody goes, and everything is checked: every byte that was acknowledged is in place, the registry is
-//! empty, no descriptor and no memory is left over, no client heard an error that the specifications do not allow for
-//! what happened, and the server's log has neither panic nor error. What is random follows from one seed, but for
-//! the order in which things meet.
+//! A soak has rounds. In each, clients of all kinds ([`Kind`]) work for a while, disturbed by some troubles; then all
+//! clients leave, and these checks follow: every acknowledged byte is in place, the registry is empty, no descriptor
+//! and no memory is left over, no client got an error that the specifications do not allow in the circumstances, and
+//! the server's log contains neither panics nor errors. All random choices derive from one seed; only the order of
+//! concurrent events varies.
 #![forbid(unsafe_code)]
 
 mod allowed;

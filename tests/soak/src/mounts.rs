@@ -9,7 +9,7 @@ pub(crate) struct Small {
 }
 
 impl Small {
-    /// Mounts it; none where this process may not.
+    /// Mounts it; `None` if this process may not.
     pub(crate) fn mount(directory: &Path) -> Option<Self> {
         if !testkit::is_root() {
             return None;

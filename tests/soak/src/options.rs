@@ -1,17 +1,17 @@
-//! How long, with whom, and from which seed.
+//! The options of a soak: length, clients and seed.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// What a soak does.
+/// The options of a soak.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long it goes on starting rounds.
+    /// The time during which rounds start.
     pub length: Duration,
-    /// Where all that is random starts.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// Who takes part.
+    /// The clients that take part.
     pub clients: Vec<Kind>,
-    /// How long the clients of one round work.
+    /// The working time of the clients in one round.
     pub round: Duration,
     /// The server is neither killed nor started again, so that what it loses slowly adds up.
     pub one_server: bool,

@@ -1,4 +1,4 @@
-//! What is random here follows from one seed.
+//! Random choices from one seed.
 
 /// A small generator (splitmix64).
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ impl Random {
         usize::try_from(self.next() % count.max(1) as u64).unwrap_or(0)
     }
 
-    /// Whether something happens that happens once in `times`.
+    /// Returns true once in `times` calls on average.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

@@ -1,9 +1,9 @@
-//! What a soak comes to.
+//! The report of a soak.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The checks of all rounds, what clients were told, and what was found wrong.
+/// The checks of all rounds, the statuses that clients got, and the findings.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub(crate) checks: BTreeMap<String, (usize, usize)>,
@@ -22,17 +22,17 @@ impl Report {
         *(if holds { passed } else { failed }) += 1;
     }
 
-    /// How many checks held.
+    /// The number of checks that passed.
     pub fn passed(&self) -> usize {
         self.checks.values().map(|(passed, _)| passed).sum()
     }
 
-    /// How many did not.
+    /// The number of checks that failed.
     pub fn failed(&self) -> usize {
         self.checks.values().map(|(_, failed)| failed).sum()
     }
 
-    /// What was skipped, and why.
+    /// The skipped parts, with reasons.
     pub fn skipped(&self) -> &[String] {
         &self.skipped
     }

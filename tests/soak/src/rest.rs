@@ -1,4 +1,4 @@
-//! What must be left when the clients of a round are gone: their bytes, and nothing else.
+//! The checks after the clients of a round have left: their bytes exist, and nothing else is left.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,14 +12,14 @@ use crate::clients::COMMON;
 use crate::report::Report;
 use crate::world::{LINE, World, lock};
 
-/// What an idle server has.
+/// The resources of an idle server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Idle {
-    /// Its process: another one after a restart.
+    /// The process, which is another one after a restart.
     pid: u32,
     descriptors: usize,
     threads: usize,
-    /// How many rounds the process has seen to their ends.
+    /// The number of completed rounds of this process.
     rounds: usize,
     /// The most memory after one of the first [`WARM_ROUNDS`], KiB.
     warm: u64,
@@ -28,7 +28,7 @@ pub(crate) struct Idle {
 impl Idle {
     /// Looks at a server that has done nothing yet.
     pub(crate) fn of(world: &World) -> Self {
-        // One command, so that what commands need is there.
+        // One command first, so that the memory for commands is allocated.
         world.net(&["session"]);
         let pid = world.server().pid();
         thread::sleep(Duration::from_millis(500));
@@ -51,7 +51,7 @@ pub(crate) fn check(world: &World, idle: &mut Idle, report: &mut Report) {
     judge("bytes", bytes(world));
     judge("appends", appends(world));
     judge("answers", if world.server().answers() { Vec::new() } else { vec!["none".into()] });
-    // What was checked makes room.
+    // Checked files are removed.
     for entry in fs::read_dir(world.data()).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(&format!("r{round}-")) {
             let _ = fs::remove_dir_all(entry.path());
@@ -59,7 +59,7 @@ pub(crate) fn check(world: &World, idle: &mut Idle, report: &mut Report) {
     }
 }
 
-/// Checks what only time shows, at the end of everything.
+/// The final checks, which need the whole run.
 pub(crate) fn check_finally(world: &World, idle: &Idle, report: &mut Report) {
     let pid = world.server().pid();
     // Threads that had blocking work leave after ten seconds without any.
@@ -80,7 +80,7 @@ pub(crate) fn check_finally(world: &World, idle: &Idle, report: &mut Report) {
     report.check("log", bad.is_empty());
 }
 
-/// What a command lists, under the name that says what it is.
+/// The entries that a command lists, under their name in its document.
 pub(crate) fn listed(world: &World, command: &str, name: &str) -> Vec<Value> {
     let output = world.net(&[command, "--json"]);
     let value: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
@@ -93,8 +93,8 @@ pub(crate) fn listed(world: &World, command: &str, name: &str) -> Vec<Value> {
     }
 }
 
-/// Sessions and opens that are left. Opens that wait for their client are what was promised to it; an administrator
-/// can close them.
+/// Sessions and opens that are left. A durable open that waits for its client is legitimate, if an administrator can
+/// close it.
 fn registry(world: &World) -> Vec<String> {
     soon(REST_MAX, || listed(world, "session", "sessions").is_empty());
     let mut wrong = Vec::new();
@@ -119,7 +119,7 @@ fn registry(world: &World) -> Vec<String> {
     wrong
 }
 
-/// The processes at the clients' ends of the connections to the server, as `ss` tells them.
+/// The processes at the clients' end of connections to the server, as `ss` shows them.
 fn connected(world: &World) -> String {
     let port = world.server().address().port();
     let filter = format!("dport = :{port}");
@@ -166,7 +166,7 @@ fn bytes(world: &World) -> Vec<String> {
     checked.collect()
 }
 
-/// Every line that was appended is there, and once.
+/// Checks that every appended line exists exactly once.
 fn appends(world: &World) -> Vec<String> {
     let there = fs::read(world.data().join(COMMON).join("log")).unwrap_or_default();
     let mut found = BTreeMap::<&[u8], usize>::new();
@@ -209,12 +209,12 @@ fn soon(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
     }
 }
 
-/// What the server needs to notice that its clients are gone.
+/// The time in which the server must notice that its clients are gone.
 const REST_MAX: Duration = Duration::from_secs(10);
 
-/// How many rounds it takes until the allocator has what the clients need at the same time: a round in which the
-/// server was started again is a short one.
+/// The rounds until the allocator has the memory that all clients need at the same time; a round with a restart is
+/// shorter.
 const WARM_ROUNDS: usize = 4;
 
-/// Memory that comes and goes with what was asked last, KiB.
+/// The memory that depends on the last requests, in KiB.
 const MEMORY_SLACK_KB: u64 = 24 << 10;

@@ -1,4 +1,4 @@
-//! What disturbs the clients of a round, until it is over.
+//! The troubles that disturb the clients during a round.
 
 use std::fs;
 use std::process::Command;
@@ -59,10 +59,10 @@ fn pause(world: &World, milliseconds: u64) {
     }
 }
 
-/// A command of an administrator's: it is done, or what it means is not there any more.
+/// Runs a command of an administrator: it must succeed, unless its object no longer exists.
 fn administer(world: &World, words: &[&str]) -> String {
     let output = world.net(words);
-    // 2118: the share is there; 2310, 2312, 2314: what is meant has gone meanwhile.
+    // 2118: the share exists; 2310, 2312, 2314: the object no longer exists.
     let text = output.text();
     let is_gone = ["2118", "2310", "2312", "2314"].iter().any(|number| text.contains(number));
     let troubles = world.troubles();
@@ -119,7 +119,7 @@ fn fill_disk(world: &World, random: &mut Random) {
         return;
     }
     let filler = world.tree.path().join("shares/small/filler");
-    // As much as there is room for.
+    // As much as fits.
     let _ = fs::write(&filler, vec![0x77; 8 << 20]);
     pause(world, 200 + random.next() % 500);
     let _ = fs::remove_file(&filler);

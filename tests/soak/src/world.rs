@@ -1,4 +1,4 @@
-//! What clients, troublemakers and checks share: the server, what is known of it, and what was found wrong.
+//! The state that clients, troubles and checks share: the server, the record of data, and the findings.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -21,7 +21,7 @@ pub(crate) struct World {
     server: Mutex<Shareward>,
     address: SocketAddr,
     pub(crate) cables: Vec<Cable>,
-    /// The directory of the shares, and of what the clients need.
+    /// The parent of the shares' directories and of the clients' files.
     pub(crate) tree: TempDir,
     pub(crate) small: Option<Small>,
     pub(crate) seed: u64,
@@ -32,11 +32,11 @@ pub(crate) struct World {
     over: AtomicBool,
     /// The processes that may be killed.
     pub(crate) children: Mutex<Vec<u32>>,
-    /// Lines that were appended to the file that everybody appends to, as the server says.
+    /// The lines that the server acknowledged in the file that all clients append to.
     pub(crate) appended: Mutex<Vec<[u8; LINE]>>,
 }
 
-/// Bytes of a line of the file that everybody appends to.
+/// The bytes of a line in the file that all clients append to.
 pub(crate) const LINE: usize = 64;
 
 #[derive(Default)]
@@ -112,7 +112,7 @@ impl World {
         }
     }
 
-    /// The directory behind the share that everybody uses.
+    /// The directory of the share that all clients use.
     pub(crate) fn data(&self) -> PathBuf {
         self.tree.path().join("shares/data")
     }
@@ -130,7 +130,7 @@ impl World {
         self.over.store(false, Ordering::Relaxed);
     }
 
-    /// Tells the clients to come to an end.
+    /// Makes the clients finish.
     pub(crate) fn end(&self) {
         self.over.store(true, Ordering::Relaxed);
     }
@@ -170,7 +170,7 @@ impl World {
         }
     }
 
-    /// How many there were.
+    /// The number of findings.
     pub(crate) fn found(&self) -> usize {
         self.found.load(Ordering::Relaxed)
     }
@@ -179,7 +179,7 @@ impl World {
         lock(&self.findings).clone()
     }
 
-    /// A list that was not printed: there is none while the server is started again.
+    /// Records a list that failed, which happens while the server restarts.
     pub(crate) fn unlisted(&self, output: &Output) {
         let troubles = self.troubles();
         let away = troubles.contains(&Trouble::RestartServer) || troubles.contains(&Trouble::KillServer);
@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// Counts what was answered.
+    /// Counts an answer.
     pub(crate) fn count(&self, operation: Operation, what: &str) {
         *lock(&self.told).entry(format!("{operation:?} {what}")).or_default() += 1;
     }
@@ -197,7 +197,7 @@ impl World {
         lock(&self.told).clone()
     }
 
-    /// Judges an error that a client was told.
+    /// Checks an error that a client got.
     pub(crate) fn judge(&self, who: &str, operation: Operation, error: &Error) {
         let troubles = self.troubles();
         match error {
@@ -205,7 +205,7 @@ impl World {
                 self.status(who, operation, *status, &format!("{command:?}"));
             }
             Error::Io(_) if may_break(&troubles) => self.count(operation, "a broken connection"),
-            // Nobody listens while the server is started again.
+            // The server does not listen while it restarts.
             Error::TimedOut(_) if may_break(&troubles) && operation == Operation::Connect => {
                 self.count(operation, "no answer in time");
             }
@@ -213,7 +213,7 @@ impl World {
         }
     }
 
-    /// Judges a status that a client was told.
+    /// Checks a status that a client got.
     pub(crate) fn status(&self, who: &str, operation: Operation, status: NtStatus, what: &str) {
         self.count(operation, &format!("{status:?}"));
         if !is_allowed(operation, status, &self.troubles()) {
@@ -239,14 +239,14 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets everybody into a directory and write there.
+/// Makes a directory readable and writable for all users.
 pub(crate) fn open_to_all(directory: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
     let _ = std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o777));
 }
 
-/// After these a soak only says the same again.
+/// More findings would only repeat these.
 const FINDINGS_MAX: usize = 200;
 
-/// What a command of the binary may take: a kind close waits for clients.
+/// The time limit for a command of the binary; a close waits for clients.
 const COMMAND_MAX: std::time::Duration = std::time::Duration::from_secs(90);

@@ -1,11 +1,11 @@
-//! Who may use whom.
+//! The dependencies that are allowed between our crates.
 
 use std::fs;
 use std::path::Path;
 
 use super::{Findings, crates};
 
-/// What each crate may use of the others (not of crates.io). A crate that is not here may not exist.
+/// The other crates of ours that each crate may use. A crate that is not listed must not exist.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("rpc", &["wire"]),
@@ -20,7 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("testkit", &[]),
 ];
 
-/// What a pure crate may not use of crates.io: it does no I/O, has no clock and no runtime.
+/// The crates from crates.io that a pure crate must not use: it has no I/O, no clock and no runtime.
 const IMPURE: &[&str] = &["tokio", "hyper", "axum", "rustix", "socket2", "tracing", "rand", "getrandom"];
 const PURE: &[&str] = &["wire", "rpc", "registry"];
 
@@ -72,7 +72,7 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
     }
 }
 
-/// The names under `[dependencies]` (and its targets' kin), with their lines. Tests may use what they like.
+/// The names under `[dependencies]` and its target-specific variants, with their lines. Tests may use any crate.
 fn dependencies(manifest: &str) -> Vec<(usize, String)> {
     let mut inside = false;
     let mut found = Vec::new();

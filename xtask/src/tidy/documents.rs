@@ -1,4 +1,4 @@
-//! Documents say what is so: paths and crates that exist, commands that run.
+//! Checks that documents are true: paths and crates exist, and commands run.
 
 use std::fs;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn paths(top: &Path, document: &Path, text: &str, findings: &mut Findings) {
         let exists = top.join(path).exists()
             || top.join("crates").join(path).exists()
             || (!path.contains('/') && somewhere(top, path));
-        // What a user has, not this tree.
+        // These are files of a user, not of this tree.
         let users = ["shareward.toml", "smb.conf"].contains(&path);
         if !exists && !users {
             findings.error(document, line, format!("`{quoted}` does not exist"));
@@ -103,7 +103,7 @@ fn sources_of(directory: &Path) -> String {
     texts.collect::<Vec<_>>().concat()
 }
 
-/// What stands in single backticks, outside code blocks, with its line.
+/// The texts in single backticks outside of code blocks, with their lines.
 fn quoted(text: &str) -> Vec<(usize, &str)> {
     let mut inside = false;
     let mut found = Vec::new();

@@ -1,4 +1,4 @@
-//! Rules for source files: their length, where `unsafe` may stand, what handlers cite, words that do not belong.
+//! Rules for source files: their length, the places of `unsafe`, the citations in handlers, and forbidden words.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::shell::files;
 const LINES_MAX: usize = 900;
 const LINES_WARN: usize = 600;
 
-/// Longer files that somebody looked at and that are better in one piece, with the reason.
+/// Longer files that were reviewed and are better in one piece, with the reason.
 const LONG: &[(&str, &str)] = &[];
 
 /// The modules that may contain `unsafe`, each with the reason why it must.
@@ -20,10 +20,10 @@ const UNSAFE: &[(&str, &str)] = &[
     ("crates/vfs/src/lib.rs", "forbids nothing, so that the modules above can be the exception; it denies"),
 ];
 
-/// Where the server may spawn tasks that are not tracked: the bulkheads themselves, and what no file system is behind.
+/// The places where the server may spawn untracked tasks: the bulkheads themselves, and tasks without file access.
 const SPAWNING: &[&str] = &["crates/server/src/core/bulkhead", "crates/server/src/testing.rs"];
 
-/// What is left over when somebody meant to come back.
+/// Markers of unfinished work.
 const LEFTOVERS: &[&str] = &["TODO", "FIXME", "XXX", "HACK"];
 
 pub(super) fn check(top: &Path, findings: &mut Findings) {
@@ -41,7 +41,7 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
         spawning(top, path, &text, findings);
     }
     let handlers = top.join("crates/server/src/smb/handlers");
-    // One file per command; what is below has parts of one.
+    // One file per command; deeper files have parts of a command.
     for path in files(&handlers, &["rs"]).iter().filter(|path| path.parent() == Some(&handlers)) {
         let text = fs::read_to_string(path).unwrap_or_default();
         let shared = path.file_name().is_some_and(|name| name == "mod.rs");
@@ -73,7 +73,7 @@ fn unsafety(top: &Path, path: &Path, text: &str, findings: &mut Findings) {
     for (index, line) in text.lines().enumerate() {
         let code = line.split("//").next().unwrap_or_default();
         let uses = ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "unsafe trait"];
-        // This file names them, as strings.
+        // This file contains the names as strings.
         if uses.iter().any(|word| code.contains(word)) && !allowed && !relative.starts_with("xtask") {
             findings.error(path, index + 1, "`unsafe` outside the modules that may have it");
         }

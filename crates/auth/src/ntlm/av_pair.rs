@@ -51,7 +51,7 @@ bit_mask! {
 pub struct AvPairs(Vec<(AvId, Vec<u8>)>);
 
 impl AvPairs {
-    /// Reads a list. What follows the terminator is left alone; a missing one ends with the bytes.
+    /// Decodes a list. Bytes after the terminator are ignored; the end of the bytes replaces a missing one.
     pub fn decode(bytes: &[u8]) -> Result<Self, NtlmError> {
         let mut pairs = Vec::new();
         let mut rest = bytes;
@@ -106,7 +106,7 @@ impl AvPairs {
         self.0.iter().find(|(other, _)| *other == id).map(|(_, value)| value.as_slice())
     }
 
-    /// The value of `MsvAvFlags`; none set when absent.
+    /// The value of `MsvAvFlags`; no flags if it is absent.
     pub fn flags(&self) -> AvFlags {
         AvFlags(self.value(AvId::FLAGS).and_then(|value| u32_at(value, 0)).unwrap_or(0))
     }
@@ -117,7 +117,7 @@ impl AvPairs {
     }
 }
 
-/// `NTLMv2_CLIENT_CHALLENGE` (MS-NLMP 2.2.2.7): what the response proves besides the password.
+/// `NTLMv2_CLIENT_CHALLENGE` (MS-NLMP 2.2.2.7): the data that the response authenticates in addition to the password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientChallenge {
     /// `TimeStamp`.

@@ -66,7 +66,7 @@ pub fn mic(
     hmac_md5(exported_session_key, &[negotiate, challenge, before, &[0; 16], after])
 }
 
-/// Whether `a` and `b` are the same, in a time that does not tell where they differ.
+/// True if `a` and `b` are equal. The time does not depend on the position of a difference.
 pub fn equal(a: &[u8; 16], b: &[u8; 16]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
 }

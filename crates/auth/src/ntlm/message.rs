@@ -7,7 +7,7 @@ use super::av_pair::AvPairs;
 use crate::bytes::{array_at, from_utf16le, u16_at, u32_at, utf16le};
 use crate::limits::{MAX_NAME, MAX_TOKEN};
 
-/// Why a message is not taken.
+/// The reason that a message is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NtlmError {
     /// The bytes are not the expected NTLM message.
@@ -92,7 +92,7 @@ pub struct Challenge {
     pub challenge: [u8; 8],
     /// `TargetName`.
     pub target_name: String,
-    /// `TargetInfo`; none from a server that sends no such field.
+    /// `TargetInfo`; `None` if the server does not send it.
     pub target_info: Option<AvPairs>,
 }
 
@@ -148,11 +148,11 @@ pub struct Authenticate {
     pub workstation: String,
     /// `EncryptedRandomSessionKey`.
     pub encrypted_session_key: Vec<u8>,
-    /// `MIC`: the bytes where it lies, when the message leaves room for it.
+    /// `MIC`: the bytes at its position, if the message has room for it.
     pub mic: Option<[u8; 16]>,
 }
 
-/// Where the MIC lies in an AUTHENTICATE message.
+/// The position of the MIC in an AUTHENTICATE message.
 pub const MIC_OFFSET: usize = 72;
 
 impl Authenticate {
@@ -203,7 +203,7 @@ impl Authenticate {
         out
     }
 
-    /// Whether this is the anonymous logon (MS-NLMP 3.2.5.1.2).
+    /// True for the anonymous logon (MS-NLMP 3.2.5.1.2).
     pub fn is_anonymous(&self) -> bool {
         self.user.is_empty() && self.nt_response.is_empty() && matches!(self.lm_response.as_slice(), [] | [0])
     }

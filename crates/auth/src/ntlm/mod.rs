@@ -9,7 +9,7 @@ pub use av_pair::{AvFlags, AvId, AvPairs};
 pub use message::{Authenticate, Challenge, Negotiate, NegotiateFlags, NtlmError};
 pub use seal::{NtlmSeal, Sender};
 
-/// Whether `token` is an NTLM message without SPNEGO around it.
+/// True if `token` is an NTLM message without SPNEGO.
 pub fn is_raw(token: &[u8]) -> bool {
     token.starts_with(message::SIGNATURE)
 }

@@ -11,7 +11,7 @@ use super::compute::hmac_md5;
 use super::message::NegotiateFlags;
 use crate::bytes::array_at;
 
-/// Whose messages a key protects.
+/// The side whose messages a key protects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sender {
     /// Client to server.
@@ -29,7 +29,8 @@ pub struct NtlmSeal {
 }
 
 impl NtlmSeal {
-    /// The context of what `sender` sends; none without extended session security, whose older
+    /// The context for the messages of `sender`; `None` without extended session security, because the older checksum
+    /// protects nothing.
     /// checksum is no protection.
     pub fn new(flags: NegotiateFlags, exported_session_key: &[u8; 16], sender: Sender) -> Option<Self> {
         if !flags.contains(NegotiateFlags::EXTENDED_SESSION_SECURITY) {
@@ -81,13 +82,13 @@ impl NtlmSeal {
         self.finish(mac)
     }
 
-    /// `GSS_Unwrap`: decrypts `message` and tells whether the signature is right.
+    /// `GSS_Unwrap`: decrypts `message` and returns true if the signature is correct.
     pub fn open(&mut self, message: &mut [u8], signature: &[u8]) -> bool {
         self.cipher.apply_keystream(message);
         self.verify(message, signature)
     }
 
-    /// As [`seal`](Self::seal), of a part of what is signed: a header before it is not encrypted.
+    /// As [`seal`](Self::seal) for a part of the signed data; the header before it is not encrypted.
     pub fn seal_part(&mut self, message: &mut [u8], part: Range<usize>) -> [u8; 16] {
         let mac = hmac_md5(&self.sign_key, &[&self.sequence.to_le_bytes(), message]);
         if let Some(part) = message.get_mut(part) {
@@ -96,7 +97,7 @@ impl NtlmSeal {
         self.finish(mac)
     }
 
-    /// As [`open`](Self::open), of a part of what is signed; never right where there is no such part.
+    /// As [`open`](Self::open) for a part of the signed data. Returns false if `part` is out of range.
     pub fn open_part(&mut self, message: &mut [u8], part: Range<usize>, signature: &[u8]) -> bool {
         let Some(part) = message.get_mut(part) else { return false };
         self.cipher.apply_keystream(part);

@@ -1,4 +1,4 @@
-//! The examples of MS-NLMP 4.2, and what decoders do with bytes nobody meant for them.
+//! The examples of MS-NLMP 4.2, and decoders with arbitrary bytes.
 
 use proptest::prelude::*;
 use wire::FileTime;
@@ -118,7 +118,7 @@ fn section_4_2_4_4_seal() {
 }
 
 #[test]
-fn user_is_folded_and_domain_is_not() {
+fn the_user_is_folded_and_the_domain_is_not() {
     let hash = compute::nt_hash("x");
     let key = compute::response_key(&hash, "müller", "Dom");
     assert_eq!(key, compute::response_key(&hash, "MÜLLER", "Dom"));
@@ -141,7 +141,7 @@ fn fields_outside_the_message_are_refused() {
 }
 
 #[test]
-fn a_mic_is_seen_only_where_there_is_room_for_it() {
+fn a_mic_is_decoded_only_if_the_message_has_room_for_it() {
     let mut message =
         Authenticate { flags: NegotiateFlags::UNICODE, user: "u".into(), ..Authenticate::default() };
     assert_eq!(Authenticate::decode(&message.encode()).unwrap().mic, None);

@@ -18,7 +18,7 @@ fn pair(cipher: Cipher) -> (SealingKey, SealingKey) {
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens(
+    fn encrypted_messages_decrypt(
         cipher in prop::sample::select(&CIPHERS[..]),
         payload in proptest::collection::vec(any::<u8>(), 0..5000),
     ) {
@@ -33,7 +33,7 @@ proptest! {
 }
 
 #[test]
-fn every_authenticated_byte_counts() {
+fn a_change_of_any_byte_fails_authentication() {
     for cipher in CIPHERS {
         let (sender, receiver) = pair(cipher);
         let mut header = header();
@@ -55,7 +55,7 @@ fn every_authenticated_byte_counts() {
 }
 
 #[test]
-fn nonces_rise_and_their_unused_end_is_zero() {
+fn nonces_increase_and_end_with_zeros() {
     for cipher in CIPHERS {
         let (sender, _) = pair(cipher);
         let mut seen = std::collections::BTreeSet::new();
@@ -69,7 +69,7 @@ fn nonces_rise_and_their_unused_end_is_zero() {
 }
 
 #[test]
-fn exhausted_nonces_are_refused_for_good() {
+fn a_key_without_nonces_encrypts_nothing_more() {
     let (sender, _) = pair(Cipher::Aes128Gcm);
     sender.nonces.counter.store(MAX_SEALED_MESSAGES - 1, Ordering::Relaxed);
     let seal = || sender.seal_in_place(&mut header(), &mut [0; 3]);

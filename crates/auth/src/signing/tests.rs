@@ -76,7 +76,7 @@ fn signing_sets_the_flag_and_covers_every_byte() {
 }
 
 #[test]
-fn gmac_joins_large_pieces() {
+fn gmac_combines_the_tags_of_large_pieces() {
     let body: Vec<u8> = (0..(1 << 20) + 5_u32).map(|n| (n * 7) as u8).collect();
     let key = SigningKey::new(SigningAlgorithm::AesGmac, &KEY).unwrap();
     let mut signed = message(1, 8, 8, &body);

@@ -17,7 +17,7 @@ fn offer_is_what_windows_sends() {
 }
 
 #[test]
-fn the_mechanism_list_keeps_the_bytes_it_came_in() {
+fn the_mechanism_list_is_kept_as_received() {
     // mechTypes with a length that is not in the shortest form.
     let list = [0x30, 0x81, 0x0c, 0x06, 0x0a, 0x2b, 0x06, 0x01, 0x04, 0x01, 0x82, 0x37, 0x02, 0x02, 0x0a];
     let token = framed_init(&[element(context(0), &[&list])]);

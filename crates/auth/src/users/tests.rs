@@ -3,7 +3,8 @@ use proptest::prelude::*;
 
 const NOW: FileTime = FileTime::from_unix(0x6543_2100, 0);
 
-/// As `pdbedit -e smbpasswd:` writes it: users, a machine account, a disabled and a passwordless one.
+/// A file written by `pdbedit -e smbpasswd:` with users, a machine account, a disabled account and one without a
+/// password.
 const EXPORTED: &str = "\
 alice:1000:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[U          ]:LCT-5F000000:
 BOB:1001:AAD3B435B51404EEAAD3B435B51404EE:8846f7eaee8fb117ad06bdd830b7586c:[UX         ]:LCT-5F000001:
@@ -32,7 +33,7 @@ fn an_exported_file_works_unchanged() {
 }
 
 #[test]
-fn a_domain_in_a_name_is_looked_at_as_little_as_one_beside_it() {
+fn a_domain_in_a_name_is_ignored_like_a_separate_one() {
     let db = parse(&EXPORTED.replace("carol:", "carol@home:"));
     let meant = |domain: &str, name: &str| db.meant(domain, name).map(|user| user.name.as_str());
     assert_eq!(meant("OTHER", "alice"), Some("alice"));
@@ -43,7 +44,7 @@ fn a_domain_in_a_name_is_looked_at_as_little_as_one_beside_it() {
 }
 
 #[test]
-fn a_change_touches_its_line_only() {
+fn a_change_rewrites_its_line_only() {
     let text = format!(
         "# people\n\n{}",
         EXPORTED.replace("[UX         ]:LCT-5F000001:", "[UXQ        ]:LCT-5F000001:Bob B:x")
@@ -66,7 +67,7 @@ fn a_change_touches_its_line_only() {
 }
 
 #[test]
-fn accounts_come_and_go() {
+fn accounts_are_added_and_deleted() {
     let mut db = parse("# no newline at the end");
     db.add("Zoë", 7, "secret", NOW).unwrap();
     assert_eq!(db.add("ZOË", 8, "x", NOW), Err(ChangeError::Exists));
@@ -86,7 +87,7 @@ fn accounts_come_and_go() {
 }
 
 #[test]
-fn faults_are_named_with_their_line() {
+fn errors_name_their_line() {
     let good = EXPORTED.lines().next().unwrap();
     for (line, problem) in [
         ("x", Problem::MissingFields),
@@ -141,7 +142,7 @@ fn saving_replaces_the_file_and_closes_it_to_others() {
 }
 
 #[test]
-fn bytes_that_are_not_text_are_named_with_their_line() {
+fn invalid_utf8_is_an_error_with_its_line() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("users");
     fs::write(&path, b"# one\n# two\nx\xff:1\n").unwrap();
@@ -155,7 +156,7 @@ fn name() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn what_is_written_reads_back(
+    fn written_files_read_back(
         names in proptest::collection::vec((name(), any::<u32>(), ".{0,10}", any::<bool>()), 0..8),
         time: u32,
     ) {

@@ -10,27 +10,27 @@ use thiserror::Error;
 use super::{LoadError, UserDb, place};
 use crate::limits::{USERS_LOCK_PATIENCE, USERS_LOCK_RETRY};
 
-/// Why a file was not changed.
+/// The reason that a file was not changed.
 #[derive(Debug, Error)]
 pub enum UpdateError<E> {
-    /// Somebody else is changing it and does not come to an end, or the lock file cannot be made.
+    /// Another process holds the lock for too long, or the lock file cannot be created.
     #[error("it cannot be locked: {0}")]
     Lock(io::Error),
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error(transparent)]
     Load(LoadError),
     /// The change was not made.
     #[error("{0}")]
     Refused(E),
-    /// It cannot be written.
+    /// The file cannot be written.
     #[error("it cannot be written: {0}")]
     Save(io::Error),
 }
 
 impl UserDb {
-    /// Reads a file, changes what it says and replaces it, as one step for all who change it this way: they
-    /// lock a file beside it, as it is itself another one after each change. One that is not there has no
-    /// users. The edit should not wait for anybody.
+    /// Reads a file, changes its content and replaces it, as one step for all processes that use this function: they
+    /// lock a second file, because each change replaces the first. A missing file has no users. The edit should not
+    /// wait for anything.
     pub fn update<T, E>(
         path: &Path,
         edit: impl FnOnce(&mut Self) -> Result<T, E>,
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_several_who_change_a_file_none_loses_what_another_wrote() {
+    fn concurrent_changes_are_all_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         let add = |writer: usize| {

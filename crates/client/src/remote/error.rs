@@ -1,4 +1,4 @@
-//! What went wrong over SMB, by the numbers of Win32.
+//! Errors over SMB with their Win32 numbers.
 
 use control::number;
 use rpc::{ClientError, Endpoint, Fault};
@@ -33,7 +33,7 @@ pub(super) fn of_smb(error: smb::Error, place: &Place) -> Error {
     }
 }
 
-/// The failure to open a pipe and to bind to what is served on it.
+/// The failure to open a pipe or to bind to its interface.
 pub(super) fn of_pipe(error: smb::Error, endpoint: Endpoint, place: &Place) -> Error {
     match error {
         smb::Error::Status(status, Command::CREATE) if is_missing(status) => no_pipe(endpoint.pipe, place),
@@ -44,7 +44,7 @@ pub(super) fn of_pipe(error: smb::Error, endpoint: Endpoint, place: &Place) -> E
     }
 }
 
-/// The server has no such pipe: what is reached by it does not run there.
+/// The server lacks the pipe, so the service behind it is not running there.
 pub(super) fn no_pipe(pipe: &str, place: &Place) -> Error {
     let hint = format!(r"{place} has no pipe {pipe}");
     if pipe == rpc::srvsvc::ENDPOINT.pipe {
@@ -67,7 +67,7 @@ pub(crate) fn of_fault(fault: Fault) -> Error {
     }
 }
 
-/// Whether with this error the session is over, so that the next question takes a new one.
+/// True if the error ends the session, so that the next call needs a new one.
 pub(super) fn session_has_ended(error: &smb::Error) -> bool {
     match error {
         smb::Error::Io(_) | smb::Error::Protocol(_) => true,

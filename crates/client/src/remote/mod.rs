@@ -29,7 +29,7 @@ use crate::smb::{self, ConnectOptions, Connection, Pipe, Session, Signing, Tree}
 use crate::srvs::{CallError, Rpc};
 use crate::{Error, remote};
 
-/// A server on another machine and who asks it. Nothing is sent before the first question.
+/// A server on another machine, with credentials. It connects on the first call.
 #[derive(Debug)]
 pub struct Remote {
     place: Place,
@@ -47,17 +47,17 @@ struct Live {
 }
 
 impl Remote {
-    /// The server at that place, asked with those credentials.
+    /// The server at `place`, with these credentials.
     pub fn new(place: Place, credentials: Credentials) -> Self {
         Self { place, credentials, live: Mutex::default() }
     }
 
-    /// Where it is.
+    /// The server's place.
     pub fn place(&self) -> &Place {
         &self.place
     }
 
-    /// Opens the pipe of that name; none where the server has no such pipe.
+    /// Opens the pipe of that name; `None` if the server does not have it.
     pub async fn open_stream(&self, pipe: &str) -> Result<Option<PipeStream>, Error> {
         match self.open_stream_once(pipe).await? {
             Opened::Stream(stream) => Ok(stream),
@@ -82,10 +82,10 @@ impl Remote {
         }
     }
 
-    /// Ends the session in good order, where there is one.
+    /// Logs off, if a session exists.
     pub async fn log_off(&self) {
         if let Some(live) = self.live.lock().await.take() {
-            // Who does not answer has ended it too.
+            // A server that does not answer has ended the session, too.
             let _ = live.session.logoff().await;
         }
     }
@@ -142,7 +142,7 @@ impl Remote {
         Err(unreachable(last))
     }
 
-    /// Which address of a name it was.
+    /// The address of the name that was used.
     fn at(&self, address: SocketAddr) -> String {
         if address.ip().to_string() == self.place.host() { String::new() } else { format!(" ({address})") }
     }
@@ -164,7 +164,7 @@ impl Rpc for Remote {
 
     async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {
         match self.call_once(endpoint, call).await {
-            // Somebody has ended the session before, maybe the command itself: nothing was done.
+            // The session had ended before, perhaps by the command itself, so nothing was done.
             Err(Failed::SessionGone) => match self.call_once(endpoint, call).await {
                 Err(Failed::SessionGone) => {
                     Err(CallError::Ended(Error::Broken(std::io::ErrorKind::ConnectionAborted.into())))
@@ -178,13 +178,13 @@ impl Rpc for Remote {
     }
 }
 
-/// What came of opening a pipe.
+/// The result of opening a pipe.
 enum Opened {
     Stream(Option<PipeStream>),
     SessionEnded(smb::Error),
 }
 
-/// What came of a call that was not answered.
+/// The reason that a call was not answered.
 enum Failed {
     /// The server knows the session no longer.
     SessionGone,
@@ -249,7 +249,7 @@ fn broken() -> Error {
     Error::Broken(std::io::ErrorKind::NotConnected.into())
 }
 
-/// Whether a status says that the session, and not only the request, is over.
+/// True if a status ends the session and not only the request.
 fn ends_session(status: NtStatus) -> bool {
     [NtStatus::USER_SESSION_DELETED, NtStatus::NETWORK_SESSION_EXPIRED, NtStatus::NETWORK_NAME_DELETED]
         .contains(&status)

@@ -8,22 +8,22 @@ use super::{NotAPlace, Place};
 /// A server and as whom to ask it: `[USER@]NAME[:PORT]`, or `[USER@]NAME[@PORT]`. A user may have an `@` too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedServer {
-    /// As whom, as `[DOMAIN\]USER`.
+    /// The user to log on as, as `[DOMAIN\]USER`.
     pub user: Option<String>,
-    /// Where it is.
+    /// The server's place.
     pub place: Place,
 }
 
-/// One word of a list.
+/// One element of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerWord<'a> {
     /// A server.
     Named(NamedServer),
-    /// `@FILE`: those in a [file of names](servers_of_file).
+    /// `@FILE`: the servers in a [file of names](servers_of_file).
     File(&'a str),
 }
 
-/// The words of a list, which have commas between them; or the one that names no server.
+/// The elements of a comma-separated list; an error is the element that is not a server.
 pub fn servers_of_list(list: &str) -> Result<Vec<ServerWord<'_>>, &str> {
     let words = list.split(',').map(str::trim).filter(|word| !word.is_empty());
     words
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_behind_the_name_is_its_port() {
+    fn a_number_after_the_name_is_its_port() {
         for (text, user, place) in [
             ("nas", None, "nas"),
             ("nas@1445", None, "nas:1445"),

@@ -7,8 +7,8 @@ use std::str::FromStr;
 /// Direct TCP (MS-SMB2 2.1).
 const SMB_PORT: u16 = 445;
 
-/// Where a server is: `NAME`, `NAME:PORT`, `[IPV6]:PORT`, or with `@` for the colon, as Windows has it in a UNC path;
-/// backslashes before the name are NET's and mean nothing.
+/// The place of a server: `NAME`, `NAME:PORT`, `[IPV6]:PORT`, or with `@` instead of the colon, as in Windows' UNC
+/// paths. Leading backslashes, as NET has them, are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     host: String,
@@ -31,7 +31,7 @@ impl Place {
         self.port
     }
 
-    /// The host as a UNC path can have it, where no colon may be (MS-DTYP 2.2.57).
+    /// The host in the form of UNC paths, which must not contain colons (MS-DTYP 2.2.57).
     pub fn unc_host(&self) -> String {
         let (address, scope) = match self.host.split_once('%') {
             Some((address, scope)) => (address, format!("s{scope}")),

@@ -12,8 +12,8 @@ use wire::NtStatus;
 use crate::limits::PIPE_STREAM_BYTES;
 use crate::smb::{Error, File, read_data, read_part};
 
-/// The bytes that go through a pipe: each READ takes what there is, each WRITE sends what there is, and where
-/// messages begin means nothing. Dropping it closes the pipe.
+/// The byte stream through a pipe: each READ takes the available data, each WRITE sends some, and message boundaries
+/// have no meaning. Dropping it closes the pipe.
 #[derive(Debug)]
 pub struct PipeStream {
     bytes: DuplexStream,
@@ -29,7 +29,7 @@ impl PipeStream {
         Self { bytes: ours, sealed }
     }
 
-    /// Whether everything that goes through is sealed.
+    /// True if all data is encrypted.
     pub const fn is_sealed(&self) -> bool {
         self.sealed
     }
@@ -65,18 +65,18 @@ async fn carry(file: File, stream: DuplexStream) {
             refused = &mut outward => refused,
             () = &mut inward => false,
         };
-        // What the server would not take to its end may still have been answered, with a refusal.
+        // The server may have answered, with a refusal, a request that it did not read to its end.
         if refused {
             inward.await;
         }
     }
-    // Whoever has the other end may have dropped it. A pipe that cannot be closed went with its connection; either end
-    // has seen what it was to see.
+    // The reader may have dropped its end. A pipe that cannot be closed ended with its connection, and both ends have
+    // noticed.
     answers.shutdown().await.ok();
     file.close().await.ok();
 }
 
-/// What there is, waiting for as long as there is nothing.
+/// Reads the available data, and waits if there is none.
 async fn read(file: &File) -> Result<Bytes, Error> {
     let length = u32::try_from(PIPE_STREAM_BYTES).unwrap_or(u32::MAX);
     let tree = file.tree();

@@ -1,4 +1,4 @@
-//! What a server says unasked (MS-SMB2 3.2.5.19).
+//! Notifications of a server (MS-SMB2 3.2.5.19).
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -7,7 +7,7 @@ use wire::msg::{LeaseBreakNotification, OplockBreak};
 
 use super::error::Error;
 
-/// Something a server said unasked.
+/// A notification of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
     /// An oplock is to be given up: [`Tree::acknowledge_oplock`](super::Tree::acknowledge_oplock).
@@ -18,12 +18,12 @@ pub enum Break {
     SessionClosed(SessionId),
 }
 
-/// What a server says unasked from the moment this was made.
+/// The notifications of a server since this value was created.
 #[derive(Debug)]
 pub struct Breaks(pub(crate) broadcast::Receiver<Break>);
 
 impl Breaks {
-    /// Waits for the next one; none when the connection has ended.
+    /// Waits for the next notification; `None` after the end of the connection.
     pub async fn next(&mut self) -> Result<Option<Break>, Error> {
         match self.0.recv().await {
             Ok(notification) => Ok(Some(notification)),

@@ -38,7 +38,7 @@ pub struct Connection {
 pub struct InFlight {
     /// The message id it was sent with.
     pub message_id: MessageId,
-    /// Its command.
+    /// The command.
     pub command: Command,
     scope: Scope,
     answer: oneshot::Receiver<Response>,
@@ -48,29 +48,29 @@ pub struct InFlight {
 /// An answer, whatever its status.
 #[derive(Clone, Debug)]
 pub struct Response {
-    /// Its header.
+    /// The header.
     pub header: Header,
-    /// The whole message from its header on: what the `decode` of a body takes.
+    /// The whole message from its header on, for the `decode` of a body.
     pub message: Bytes,
-    /// Whether it came sealed.
+    /// True if it was encrypted.
     pub sealed: bool,
 }
 
-/// Whose request it is: a session's, a tree connect's, nobody's; and how it is protected.
+/// The session and tree connect of a request, and its protection.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     /// `SessionId`.
     pub session_id: SessionId,
     /// `TreeId`.
     pub tree_id: TreeId,
-    /// Whether the request is signed and its answer must be.
+    /// True if the request is signed and its answer must be.
     pub signed: bool,
-    /// Whether the request is sealed and its answer must be.
+    /// True if the request is encrypted and its answer must be.
     pub sealed: bool,
     pub(crate) state: Option<Arc<SessionState>>,
 }
 
-/// One request as it is going to be sent.
+/// One request before it is sent.
 #[derive(Clone, Debug)]
 pub struct Part {
     pub(crate) command: Command,
@@ -81,7 +81,7 @@ pub struct Part {
 }
 
 impl Connection {
-    /// Connects, from `local` where one is given, and negotiates.
+    /// Connects, from `local` if it is given, and negotiates.
     pub async fn connect(
         server: SocketAddr,
         local: Option<SocketAddr>,
@@ -145,12 +145,12 @@ impl Connection {
         Ok(self.shared().negotiated.get_or_init(|| negotiated))
     }
 
-    /// What was negotiated.
+    /// The result of the negotiation.
     pub fn negotiated(&self) -> Result<&Negotiated, Error> {
         self.shared().negotiated.get().ok_or(Error::Unable("nothing has been negotiated yet"))
     }
 
-    /// What the connection was made with.
+    /// The options of the connection.
     pub fn options(&self) -> &ConnectOptions {
         &self.shared().options
     }
@@ -165,7 +165,7 @@ impl Connection {
         self.submit_tapped(scope, part, |_| {}).await
     }
 
-    /// As [`submit`](Self::submit), and shows the message as it is sent.
+    /// As [`submit`](Self::submit); also passes the message as sent to `tap`.
     pub(crate) async fn submit_tapped(
         &self,
         scope: &Scope,
@@ -194,8 +194,8 @@ impl Connection {
         Ok(in_flight)
     }
 
-    /// Sends requests as one compound; all but the first are related to the one before where `related` says so
-    /// (MS-SMB2 3.2.4.1.4). The file of a related request is [`wire::FileId::RELATED`].
+    /// Sends requests as one compound. With `related`, all but the first are related to the previous one (MS-SMB2
+    /// 3.2.4.1.4); the file of a related request is [`wire::FileId::RELATED`].
     pub async fn submit_compound(
         &self,
         scope: &Scope,
@@ -244,7 +244,7 @@ impl Connection {
         self.cancel_message(request.message_id, &request.scope).await
     }
 
-    /// As [`cancel`](Self::cancel), for a request whose answer is being waited for.
+    /// As [`cancel`](Self::cancel) for a request whose answer is awaited.
     pub async fn cancel_message(&self, message_id: MessageId, scope: &Scope) -> Result<(), Error> {
         let mut part = Part::new(Command::CANCEL, |out, base| CancelRequest.encode(out, base));
         part.asynchronous = self.shared().lock().pending.get(&message_id.0).and_then(|p| p.asynchronous);
@@ -260,10 +260,10 @@ impl Connection {
         self.request(&Scope::default(), part).await?.success().map(|_| ())
     }
 
-    /// What the server says unasked from now on.
+    /// The notifications of the server from now on.
     pub fn breaks(&self) -> Breaks {
         let breaks = self.shared().breaks.lock().unwrap_or_else(PoisonError::into_inner);
-        // A connection that has ended says nothing more: the sender made here is gone at once.
+        // A connection that has ended sends nothing more: this sender is dropped at once.
         Breaks(
             breaks
                 .as_ref()
@@ -296,12 +296,12 @@ impl Connection {
         self.shared().credits.available()
     }
 
-    /// Whether the connection has ended.
+    /// True if the connection has ended.
     pub fn has_ended(&self) -> bool {
         self.shared().lock().ended.is_some()
     }
 
-    /// Ends the connection as a cut cable would: what is under way fails.
+    /// Ends the connection like a cut cable: requests in progress fail.
     pub fn disconnect(&self) {
         self.handle.end();
         self.handle.writer.abort();
@@ -352,7 +352,7 @@ impl InFlight {
         self.response_within(limit).await
     }
 
-    /// As [`response`](Self::response), for so long at most.
+    /// As [`response`](Self::response) with a time limit.
     pub async fn response_within(self, limit: Duration) -> Result<Response, Error> {
         let answer = tokio::time::timeout(limit, self.answer).await;
         let answer = answer.map_err(|_| Error::TimedOut(self.command))?.map_err(|_| self.shared.ended())?;
@@ -364,8 +364,8 @@ impl InFlight {
         Ok(answer)
     }
 
-    /// Waits until the server says that it waits (STATUS_PENDING): its `AsyncId`; none where the answer came at
-    /// once or the connection ended.
+    /// Waits for an interim response (STATUS_PENDING) and returns its `AsyncId`; `None` if the final response came
+    /// first or the connection ended.
     pub async fn pending(&self) -> Option<AsyncId> {
         loop {
             let interim = self.shared.interim.notified();
@@ -385,12 +385,12 @@ impl Response {
         self.header.status
     }
 
-    /// The same where the status is a success, else [`Error::Status`].
+    /// The response if the status is a success, else [`Error::Status`].
     pub fn success(self) -> Result<Self, Error> {
         self.success_or(&[])
     }
 
-    /// As [`success`](Self::success), and these statuses count as one too.
+    /// As [`success`](Self::success), with additional statuses that count as success.
     pub fn success_or(self, also: &[NtStatus]) -> Result<Self, Error> {
         let status = self.status();
         if status.is_success() || also.contains(&status) {
@@ -402,21 +402,21 @@ impl Response {
 }
 
 impl Scope {
-    /// The same, signed or not.
+    /// Sets the signing.
     #[must_use]
     pub const fn signed(mut self, signed: bool) -> Self {
         self.signed = signed;
         self
     }
 
-    /// The same, sealed or not.
+    /// Sets the encryption.
     #[must_use]
     pub const fn sealed(mut self, sealed: bool) -> Self {
         self.sealed = sealed;
         self
     }
 
-    /// The same under this tree connect.
+    /// Sets the tree connect.
     #[must_use]
     pub const fn tree(mut self, tree_id: TreeId) -> Self {
         self.tree_id = tree_id;
@@ -433,14 +433,14 @@ impl Part {
         Self { command, buffer, data: Bytes::new(), asynchronous: None, carries: 0 }
     }
 
-    /// The same, known to carry so many bytes in either direction: what its credits are counted from.
+    /// Sets the number of bytes in either direction, from which the credits are computed.
     #[must_use]
     pub const fn carrying(mut self, bytes: u32) -> Self {
         self.carries = bytes;
         self
     }
 
-    /// The same with data behind the body, which is not copied.
+    /// Adds data after the body, which is not copied.
     #[must_use]
     pub fn with_data(mut self, data: Bytes) -> Self {
         self.carries = self.carries.max(u32::try_from(data.len()).unwrap_or(u32::MAX));
@@ -449,7 +449,7 @@ impl Part {
     }
 }
 
-/// What the connection's tasks and its users share.
+/// The state that the connection's tasks and users share.
 ///
 /// The locks are held for a few instructions each, never two at once and never across an await.
 #[derive(Debug)]
@@ -459,7 +459,7 @@ pub(crate) struct Shared {
     negotiated: OnceLock<Negotiated>,
     state: Mutex<State>,
     sessions: Mutex<HashMap<SessionId, Arc<SessionState>>>,
-    /// Told when some request went pending or was answered.
+    /// Notified when a request becomes pending or is answered.
     interim: Notify,
     breaks: Mutex<Option<broadcast::Sender<Break>>>,
 }
@@ -494,11 +494,11 @@ impl Shared {
         self.sessions().remove(&id);
     }
 
-    /// Gives an answer to whoever waits for it, or back.
+    /// Delivers an answer to the waiting request; returns it if none waits.
     pub(crate) fn deliver(&self, answer: Response) -> Option<Response> {
         let pending = self.lock().pending.remove(&answer.header.message_id.0);
         let Some(pending) = pending else { return Some(answer) };
-        // Whoever asked may have stopped waiting.
+        // The caller may have stopped waiting.
         pending.answer.send(answer).ok();
         self.interim.notify_waiters();
         None
@@ -514,12 +514,12 @@ impl Shared {
     pub(crate) fn notify(&self, notification: Break) {
         let breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(breaks) = breaks.as_ref() {
-            // Nobody may be listening.
+            // There may be no listener.
             breaks.send(notification).ok();
         }
     }
 
-    /// The connection has ended: everybody who waits is told, and whoever comes.
+    /// Ends the connection: all waiting and future requests fail.
     pub(crate) fn end(&self, ended: Ended) {
         let mut state = self.lock();
         state.ended.get_or_insert(ended);
@@ -544,7 +544,7 @@ impl Shared {
         if self.multi_credit() { charge(part.carries) } else { 1 }
     }
 
-    /// What its header says about that: nothing before 2.1 (MS-SMB2 2.2.1.2).
+    /// The charge in the header: none before 2.1 (MS-SMB2 2.2.1.2).
     fn wire_charge(&self, charge: u16) -> u16 {
         if self.multi_credit() { charge } else { 0 }
     }
@@ -558,14 +558,14 @@ impl Shared {
     }
 }
 
-/// What keeps a connection open.
+/// The tasks of a connection, which end with it.
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
     outgoing: Mutex<Option<mpsc::Sender<Frame>>>,
     raw_answers: tokio::sync::Mutex<mpsc::Receiver<Response>>,
     reader: AbortHandle,
-    /// Writes what is queued even after the end, and ends by itself.
+    /// Writes the queue even after the end, and ends by itself.
     writer: AbortHandle,
 }
 

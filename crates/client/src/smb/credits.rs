@@ -1,7 +1,7 @@
-//! What the client may send: credits and message ids (MS-SMB2 3.2.4.1.2, 3.2.4.1.3, 3.2.5.1.4).
+//! The send window: credits and message ids (MS-SMB2 3.2.4.1.2, 3.2.4.1.3, 3.2.5.1.4).
 //!
-//! Ids are taken in their order, each request as many as it costs, and never more than were granted: so every
-//! id is in the server's window, whatever order the answers come in.
+//! Ids are used in order, as many for a request as it costs, and never more than were granted, so that every id is in
+//! the server's window regardless of the order of answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,20 +38,20 @@ impl Credits {
         Arc::clone(&self.held).acquire_many_owned(charge).await.map(Reserved).map_err(|_| Closed)
     }
 
-    /// Spends what was set aside: the first of as many message ids.
+    /// Uses reserved credits and returns the first of their message ids.
     pub(crate) fn spend(&self, reserved: Reserved) -> MessageId {
         let charge = u64::try_from(reserved.0.num_permits()).unwrap_or(u64::MAX);
         reserved.0.forget();
         MessageId(self.next.fetch_add(charge, Ordering::Relaxed))
     }
 
-    /// What to ask for with a message that costs `charge`.
+    /// The credits to request with a message that costs `charge`.
     pub(crate) fn request(&self, charge: u16) -> u16 {
         let held = u16::try_from(self.held.available_permits()).unwrap_or(u16::MAX);
         charge.saturating_add(self.wanted.saturating_sub(held))
     }
 
-    /// Takes what an answer grants.
+    /// Adds the credits that an answer grants.
     pub(crate) fn granted(&self, credits: u16) {
         let room = CREDITS_MAX.saturating_sub(self.held.available_permits());
         self.held.add_permits(usize::from(credits).min(room));
@@ -62,13 +62,13 @@ impl Credits {
         self.held.available_permits()
     }
 
-    /// Nobody gets any more.
+    /// Ends the window; waiting requests fail.
     pub(crate) fn close(&self) {
         self.held.close();
     }
 }
 
-/// `CreditCharge` of a request whose request and answer carry so many bytes (MS-SMB2 3.2.4.1.5).
+/// `CreditCharge` of a request with this many bytes in request and answer (MS-SMB2 3.2.4.1.5).
 pub(crate) const fn charge(bytes: u32) -> u16 {
     let whole = bytes.saturating_sub(1) / CREDIT_BYTES + 1;
     if whole > u16::MAX as u32 { u16::MAX } else { whole as u16 }
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_credit_pays_for_64_kib() {
+    fn a_credit_covers_64_kib() {
         for (bytes, credits) in [(0, 1), (1, 1), (65_536, 1), (65_537, 2), (1 << 20, 16), (8 << 20, 128)] {
             assert_eq!(charge(bytes), credits, "{bytes}");
         }

@@ -25,9 +25,9 @@ pub struct Listing<'a> {
 pub struct OwnedEntry {
     /// The name.
     pub name: String,
-    /// The 8.3 name; empty where there is none.
+    /// The 8.3 name; empty if there is none.
     pub short_name: String,
-    /// Everything else; the names are empty here.
+    /// The other fields; the names are empty here.
     pub fields: DirectoryEntry<'static>,
 }
 
@@ -37,21 +37,21 @@ impl<'a> Listing<'a> {
         Self { directory, class, pattern: utf16le(pattern), flags, bytes: LISTING_BYTES }
     }
 
-    /// The same, asking for so many bytes with one request.
+    /// Sets the number of bytes to request at once.
     #[must_use]
     pub const fn bytes(mut self, bytes: u32) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// The same with other flags on its first request.
+    /// Sets the flags of the first request.
     #[must_use]
     pub const fn flags(mut self, flags: QueryDirectoryFlags) -> Self {
         self.flags = flags;
         self
     }
 
-    /// The next answer as it came; none at the end.
+    /// The next answer as received; `None` at the end.
     pub async fn next_buffer(&mut self) -> Result<Option<Bytes>, Error> {
         let body = QueryDirectoryRequest {
             file_information_class: self.class.0,
@@ -78,7 +78,7 @@ impl<'a> Listing<'a> {
         at_most(self.bytes, answer.message.slice_ref(buffer)).map(Some)
     }
 
-    /// The entries of the next answer; none at the end.
+    /// The entries of the next answer; `None` at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<OwnedEntry>>, Error> {
         let Some(buffer) = self.next_buffer().await? else { return Ok(None) };
         let entries = DirectoryEntries::new(self.class, &buffer)
@@ -86,7 +86,7 @@ impl<'a> Listing<'a> {
         entries.map(|item| owned(&item?)).collect::<Result<_, _>>().map(Some)
     }
 
-    /// All entries, at most `max` of them: beyond, [`Error::Unable`].
+    /// All entries, at most `max`; more is [`Error::Unable`].
     pub async fn all(&mut self, max: usize) -> Result<Vec<OwnedEntry>, Error> {
         let mut all = Vec::new();
         while let Some(entries) = self.next().await? {

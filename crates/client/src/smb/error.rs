@@ -1,34 +1,34 @@
-//! Why an exchange with a server came to nothing.
+//! The reasons that exchanges with a server fail.
 
 use std::io;
 
 use auth::{InitiatorError, RandomFailed, SealingError, SigningError};
 use wire::{Command, DecodeError, NtStatus};
 
-/// Why an exchange with a server came to nothing. After [`Error::Io`] and [`Error::Protocol`] the connection is
-/// of no use any more; after all others it is.
+/// The reason that an exchange with a server failed. [`Error::Io`] and [`Error::Protocol`] end the connection; it can
+/// be used after all others.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The server answered the command with this status.
     #[error("{1:?}: {0}")]
     Status(NtStatus, Command),
     /// The connection could not be made, or broke; the server closing it is `UnexpectedEof`.
-    #[error("the connection broke: {0}")]
+    #[error("the connection was lost: {0}")]
     Io(#[from] io::Error),
-    /// The server did what the protocol forbids.
-    #[error("the server broke the protocol: {0}")]
+    /// The server violated the protocol.
+    #[error("the server violated the protocol: {0}")]
     Protocol(&'static str),
-    /// What is asked for cannot be done.
+    /// The request is impossible.
     #[error("{0}")]
     Unable(&'static str),
     /// An answer cannot be read.
-    #[error("an answer cannot be read: {0}")]
+    #[error("an answer cannot be decoded: {0}")]
     Malformed(#[from] DecodeError),
     /// The logon failed on this side.
     #[error(transparent)]
     Logon(#[from] InitiatorError),
-    /// The server did not check the user's password: it made the user a guest, or nobody (MS-SMB2 3.2.5.3.1).
-    #[error("the server takes the user for a guest without checking the password")]
+    /// The server did not check the user's password: the session is a guest's or anonymous (MS-SMB2 3.2.5.3.1).
+    #[error("the server logged the user on as a guest without checking the password")]
     MadeGuest,
     /// An answer's signature is wrong, or none could be made.
     #[error(transparent)]
@@ -48,7 +48,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The status, where the server gave one.
+    /// The status, if the server sent one.
     pub const fn status(&self) -> Option<NtStatus> {
         match self {
             Self::Status(status, _) => Some(*status),
@@ -56,13 +56,13 @@ impl Error {
         }
     }
 
-    /// Whether the server gave this status.
+    /// True if the server sent this status.
     pub fn is(&self, status: NtStatus) -> bool {
         self.status() == Some(status)
     }
 }
 
-/// Why a connection ended: what every request on it fails with, so it can be told any number of times.
+/// The end of a connection. Every request on it fails with this reason, so it can be cloned.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ended {
     Io(io::ErrorKind),

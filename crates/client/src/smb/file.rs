@@ -1,4 +1,4 @@
-//! Opens: CREATE and what is done through one (MS-SMB2 3.2.4.3 to 3.2.4.18).
+//! Opens: CREATE and the requests on an open (MS-SMB2 3.2.4.3 to 3.2.4.18).
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ use super::directory::Listing;
 use super::error::Error;
 use super::tree::Tree;
 
-/// What to open and how. The default opens what is there for reading and shares everything.
+/// The parameters of a CREATE. The default opens an existing file for reading and shares everything.
 #[derive(Clone, Debug)]
 pub struct CreateParameters<'a> {
     /// The name, relative to the share; empty for its root.
@@ -44,7 +44,7 @@ pub struct CreateParameters<'a> {
     pub contexts: CreateContextsRequest<'a>,
 }
 
-/// What the server said of a file it opened.
+/// The server's answer to a CREATE.
 #[derive(Clone, Debug, Default)]
 pub struct Created {
     /// `OplockLevel`.
@@ -74,12 +74,12 @@ pub struct Created {
 pub struct File {
     tree: Tree,
     id: FileId,
-    /// What the server said when it opened it.
+    /// The server's answer to the CREATE.
     pub created: Created,
 }
 
 impl<'a> CreateParameters<'a> {
-    /// Opens what is there for reading.
+    /// Opens an existing file for reading.
     pub fn open(name: &'a str) -> Self {
         Self {
             name,
@@ -93,7 +93,7 @@ impl<'a> CreateParameters<'a> {
         }
     }
 
-    /// Opens a file for reading and writing, which is created where there is none.
+    /// Opens a file for reading and writing, and creates it if it does not exist.
     pub fn read_write(name: &'a str) -> Self {
         Self {
             access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE | AccessMask::DELETE,
@@ -134,7 +134,7 @@ impl File {
         Self::created(tree, &tree.request(parameters.part()?).await?)
     }
 
-    /// The open that the answer to a CREATE tells of.
+    /// The open in the answer to a CREATE.
     pub fn created(tree: &Tree, answer: &Response) -> Result<Self, Error> {
         let body = CreateResponse::decode(&answer.message)?;
         let created = Created {
@@ -167,7 +167,7 @@ impl File {
         self.id
     }
 
-    /// READ: what is there, at most `length` bytes; at the end of the file STATUS_END_OF_FILE.
+    /// READ: at most `length` bytes; STATUS_END_OF_FILE at the end of the file.
     pub async fn read(&self, offset: u64, length: u32) -> Result<Bytes, Error> {
         at_most(length, read_data(&self.tree.request(read_part(self.id, offset, length)).await?)?)
     }
@@ -185,7 +185,7 @@ impl File {
         }
     }
 
-    /// LOCK: locks and unlocks; it waits where an element does not say otherwise.
+    /// LOCK: locks and unlocks. It waits unless an element requests to fail immediately.
     pub async fn lock(&self, elements: &[LockElement]) -> Result<(), Error> {
         self.tree.request(lock_part(self.id, elements)).await.map(|_| ())
     }
@@ -285,7 +285,7 @@ impl File {
         self.tree.request(close_part(self.id, CloseFlags::NONE)).await.map(|_| ())
     }
 
-    /// CLOSE, which tells the attributes as they are at last.
+    /// CLOSE, which returns the final attributes.
     pub async fn close_and_query(&self) -> Result<CloseResponse, Error> {
         let answer = self.tree.request(close_part(self.id, CloseFlags::POSTQUERY_ATTRIB)).await?;
         Ok(CloseResponse::decode(&answer.message)?)
@@ -303,7 +303,7 @@ pub fn read_data(answer: &Response) -> Result<Bytes, Error> {
     Ok(answer.message.slice_ref(ReadResponse::decode(&answer.message)?.data))
 }
 
-/// What an answer brought, where it is no more than was asked for: whoever asked has room for that.
+/// The data of an answer, unless it is longer than requested, which the caller has no room for.
 pub(crate) fn at_most(asked: u32, data: Bytes) -> Result<Bytes, Error> {
     if usize::try_from(asked).is_ok_and(|asked| data.len() <= asked) {
         Ok(data)
@@ -325,7 +325,7 @@ pub fn write_part(file: FileId, offset: u64, data: Bytes) -> Part {
     let part = Part::new(Command::WRITE, |out, base| {
         body.encode(out, base);
         if length > 0 {
-            // The data follows uncopied: its length goes where the body, which has none, says 0.
+            // The data follows without a copy: its length replaces the 0 of the body, which has none.
             out.truncate(base.saturating_add(WriteRequest::DATA_OFFSET));
             out.patch_u32(base.saturating_add(Header::SIZE + WRITE_LENGTH), length);
         }
@@ -346,5 +346,5 @@ fn lock_part(file: FileId, elements: &[LockElement]) -> Part {
     Part::new(Command::LOCK, |out, base| body.encode(out, base))
 }
 
-/// Where `Length` stands in the body of a WRITE (MS-SMB2 2.2.21).
+/// The offset of `Length` in the body of a WRITE (MS-SMB2 2.2.21).
 const WRITE_LENGTH: usize = 4;

@@ -1,27 +1,27 @@
-//! The bounds of a connection, each with its reason and what happens there.
+//! The limits of a connection, each with its reason and consequence.
 
 use std::time::Duration;
 
 /// Bytes of one message from the server. A longer one ends the connection.
 pub(crate) const FRAME_MAX: usize = wire::limits::FRAME_SIZE_MAX + (256 << 10);
 
-/// Bytes asked of the socket when no large message is under way: enough for many small answers at once,
-/// little enough that what precedes a large one is cheap to move.
+/// The bytes read from the socket if no large message is in progress: enough for many small answers, and cheap to
+/// move before a large one.
 pub(crate) const READ_CHUNK: usize = 64 << 10;
 
-/// Messages waiting to be written. Whoever sends more waits.
+/// The most messages waiting to be written. More senders wait.
 pub(crate) const SEND_QUEUE: usize = 256;
 
 /// Messages written with one call of the system.
 pub(crate) const SEND_BATCH: usize = 32;
 
-/// Break notifications kept for a reader that is behind. The oldest are lost beyond, which the reader is told.
+/// The most break notifications kept for a slow reader. Older ones are dropped, which the reader is told.
 pub(crate) const BREAKS_KEPT: usize = 1024;
 
 /// Answers kept for [`raw_recv`](super::Connection::raw_recv). The newest are dropped beyond.
 pub(crate) const RAW_KEPT: usize = 64;
 
-/// Credits held at most; what the server grants beyond is not used.
+/// The most credits held; further grants are not used.
 pub(crate) const CREDITS_MAX: usize = 65_535;
 
 /// Credits that a connection tries to hold by default: 32 MiB of data under way.
@@ -33,10 +33,10 @@ pub(crate) const LOGON_ROUNDS_MAX: u32 = 6;
 /// Sessions of one connection. The logon fails beyond.
 pub(crate) const SESSIONS_MAX: usize = 65_536;
 
-/// From connecting to the first answer.
+/// The time from connecting to the first answer.
 pub(crate) const CONNECT_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// One request, unless said otherwise: locks and breaks may hold an answer for half a minute.
+/// The time of one request, unless set otherwise: locks and breaks can delay an answer for half a minute.
 pub(crate) const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Bytes of a listing asked for with one request.

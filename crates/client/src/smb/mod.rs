@@ -1,12 +1,12 @@
-//! A small asynchronous SMB2/3 client: what scripted tests, the load generator and calls over pipes use.
+//! A small asynchronous SMB2/3 client for scripted tests, the load generator and calls over pipes.
 //!
-//! From the outside in: a [`Connection`] negotiates and carries requests, many at a time; [`Session`]s are
-//! logged on over it, [`Tree`]s connected in those, [`File`]s opened in these, and a [`Pipe`] makes RPC calls
-//! through one. Each of the four gives the same requests: encode a body, wait for the [`Response`], decode it.
-//! Where that is not enough, [`Connection::submit`] sends any body at all and [`Connection::raw_send`] any bytes.
+//! From the outside in: a [`Connection`] negotiates and carries many requests at a time; [`Session`]s are logged on
+//! over it, [`Tree`]s are connected in sessions, [`File`]s are opened in trees, and a [`Pipe`] makes RPC calls
+//! through a file. All of them build requests in the same way: encode a body, wait for the [`Response`], decode it.
+//! [`Connection::submit`] sends any body, and [`Connection::raw_send`] any bytes.
 //!
-//! Nothing here retries, reconnects or caches: one call is one exchange (a few for logons and listings), and what
-//! the server says is the caller's to judge.
+//! Nothing here retries, reconnects or caches: one call is one exchange (a few for logons and listings), and the
+//! caller interprets the server's answer.
 
 mod breaks;
 mod connection;

@@ -13,7 +13,7 @@ use super::connection::{Connection, Part, Scope};
 use super::error::Error;
 use super::options::{ConnectOptions, Signing};
 
-/// What client and server agreed on.
+/// The result of a negotiation.
 #[derive(Clone, Debug)]
 pub struct Negotiated {
     /// `Connection.Dialect`.
@@ -30,13 +30,13 @@ pub struct Negotiated {
     pub max_read_size: u32,
     /// `Connection.MaxWriteSize`.
     pub max_write_size: u32,
-    /// `Connection.CipherId`; none where nothing can be sealed.
+    /// `Connection.CipherId`; `None` if encryption is not possible.
     pub cipher: Option<Cipher>,
     /// `Connection.SigningAlgorithmId`.
     pub signing_algorithm: SigningAlgorithm,
-    /// Whether requests cost credits by their size.
+    /// True if requests cost credits by their size.
     pub multi_credit: bool,
-    /// Whether everything is signed that a key is there for.
+    /// True if everything is signed for which a key exists.
     pub signing_required: bool,
     /// `Connection.PreauthIntegrityHashValue`.
     pub preauth: PreauthHash,
@@ -74,7 +74,7 @@ pub(crate) async fn negotiate(connection: &Connection) -> Result<Negotiated, Err
     })
 }
 
-/// FSCTL_VALIDATE_NEGOTIATE_INFO's input: what was said in the NEGOTIATE (MS-SMB2 3.2.5.5).
+/// The input of FSCTL_VALIDATE_NEGOTIATE_INFO: the fields of the NEGOTIATE request (MS-SMB2 3.2.5.5).
 pub(crate) fn validation_request(options: &ConnectOptions) -> Vec<u8> {
     let mut input = Vec::new();
     ValidateNegotiateRequest {
@@ -87,7 +87,7 @@ pub(crate) fn validation_request(options: &ConnectOptions) -> Vec<u8> {
     input
 }
 
-/// Whether the signed answer repeats what the NEGOTIATE's unsigned one said.
+/// Checks that the signed answer repeats the unsigned NEGOTIATE response.
 pub(crate) fn validate(negotiated: &Negotiated, output: &[u8]) -> Result<(), Error> {
     let said = ValidateNegotiateResponse::decode(output)?;
     let expected = ValidateNegotiateResponse {

@@ -1,4 +1,4 @@
-//! What a client offers and demands.
+//! Offers and requirements of a client.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use wire::{Dialect, Guid, SessionId};
 use super::error::Error;
 use super::limits;
 
-/// Whether messages are signed.
+/// The policy for signing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signing {
-    /// Where the server demands it.
+    /// If the server requires it.
     #[default]
     IfRequired,
     /// Always.
     Required,
 }
 
-/// What a connection offers, demands and waits for.
+/// The offers, requirements and time limits of a connection.
 #[derive(Clone, Debug)]
 pub struct ConnectOptions {
     /// The dialects offered.
     pub dialects: Vec<Dialect>,
-    /// Whether messages are signed.
+    /// The policy for signing.
     pub signing: Signing,
-    /// Whether everything is sealed after the logon; where it cannot be, the logon fails.
+    /// True to encrypt everything after the logon; the logon fails if that is not possible.
     pub seal: bool,
-    /// Whether everything is sealed after the logon where it can be.
+    /// True to encrypt everything after the logon if possible.
     pub seal_if_possible: bool,
-    /// The ciphers offered with 3.1.1, best first; none leaves the context out.
+    /// The ciphers offered with 3.1.1, best first; if empty, the context is omitted.
     pub ciphers: Vec<Cipher>,
-    /// The signing algorithms offered with 3.1.1, best first; none leaves the context out.
+    /// The signing algorithms offered with 3.1.1, best first; if empty, the context is omitted.
     pub signing_algorithms: Vec<SigningAlgorithm>,
     /// `ClientGuid`.
     pub client_guid: Guid,
@@ -42,7 +42,7 @@ pub struct ConnectOptions {
     pub server_name: String,
     /// Credits that the connection tries to hold.
     pub credits: u16,
-    /// From connecting to the end of the negotiation.
+    /// The time from connecting to the end of the negotiation.
     pub connect_timeout: Duration,
     /// Any one request.
     pub request_timeout: Duration,
@@ -54,7 +54,7 @@ impl ConnectOptions {
         Ok(Self { client_guid: random_guid()?, ..Self::with_guid(Guid::default()) })
     }
 
-    /// The defaults: all dialects and algorithms, signed where the server demands it.
+    /// The defaults: all dialects and algorithms, signing if the server requires it.
     pub fn with_guid(client_guid: Guid) -> Self {
         Self {
             dialects: vec![
@@ -85,7 +85,7 @@ impl ConnectOptions {
         }
     }
 
-    /// The same with only this dialect.
+    /// Restricts the offer to this dialect.
     #[must_use]
     pub fn dialect(mut self, dialect: Dialect) -> Self {
         self.dialects = vec![dialect];
@@ -100,7 +100,7 @@ impl ConnectOptions {
         }
     }
 
-    /// `ClientGuid` as it is sent: a client of 2.0.2 only has none (MS-SMB2 3.2.4.2.2.2).
+    /// The `ClientGuid` to send; zero if only 2.0.2 is offered (MS-SMB2 3.2.4.2.2.2).
     pub(crate) fn sent_client_guid(&self) -> Guid {
         if self.dialects == [Dialect::SMB202] { Guid::default() } else { self.client_guid }
     }
@@ -115,15 +115,15 @@ impl ConnectOptions {
     }
 }
 
-/// How to log on.
+/// The options of a logon.
 #[derive(Clone, Debug, Default)]
 pub struct LogonOptions {
     /// `PreviousSessionId`: the session to replace.
     pub previous_session_id: SessionId,
     /// The authentication protocol's choices.
     pub initiator: InitiatorOptions,
-    /// Whether a logon with a password counts that made the user a guest or nobody, whose session has no keys. By
-    /// default it fails with [`Error::MadeGuest`].
+    /// True to accept a logon with a password that yields a guest or anonymous session, which has no keys. By default
+    /// it fails with [`Error::MadeGuest`].
     pub accept_guest: bool,
 }
 

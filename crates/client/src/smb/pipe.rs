@@ -54,7 +54,7 @@ impl Pipe {
         &self.file
     }
 
-    /// Makes a call. What the call itself says of its success is in the response.
+    /// Makes a call. The response contains the call's own result.
     pub async fn call<C: Call>(&mut self, call: &C) -> Result<C::Response, Error> {
         limited(Command::IOCTL, self.call_unlimited(call)).await
     }
@@ -79,7 +79,7 @@ impl Pipe {
         self.file.close().await
     }
 
-    /// What comes back, and whether more of the same message is to be read.
+    /// The data that was received, and true if the message continues.
     async fn transceive(&self, input: &[u8]) -> Result<(Bytes, bool), Error> {
         let tree = self.file.tree();
         let id: FileId = self.file.id();
@@ -102,13 +102,14 @@ impl Pipe {
     }
 }
 
-/// What comes of `work` in [`CALL_TIME_MAX`]: each exchange has its limit, how many there are is the server's to say.
+/// The result of `work` within [`CALL_TIME_MAX`]: each exchange has its own limit, but the server determines their
+/// number.
 async fn limited<T>(command: Command, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(CALL_TIME_MAX, work).await.unwrap_or(Err(Error::TimedOut(command)))
 }
 
 impl Tree {
-    /// Opens the pipe of that name under this tree connect to `IPC$`, to be read and written as it is.
+    /// Opens the pipe of that name under this tree connect to `IPC$`, for reading and writing as a byte stream.
     pub(crate) async fn open_pipe(&self, name: &str) -> Result<File, Error> {
         let parameters = CreateParameters {
             access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,

@@ -20,7 +20,7 @@ pub(crate) struct SessionState {
 }
 
 impl SessionState {
-    /// A session of somebody who has no key: a guest or nobody (MS-SMB2 3.2.5.3.1).
+    /// A session without a key, of a guest or an anonymous user (MS-SMB2 3.2.5.3.1).
     pub(crate) const fn keyless(id: SessionId, flags: SessionFlags) -> Self {
         Self { id, flags, signing: None, sealing: None, opening: None }
     }
@@ -42,7 +42,7 @@ impl SessionState {
         Ok(Self { id, flags, signing: Some(signing), sealing, opening })
     }
 
-    /// Whether messages can be sealed at all.
+    /// True if messages can be encrypted.
     pub(crate) const fn can_seal(&self) -> bool {
         self.sealing.is_some()
     }
@@ -73,7 +73,7 @@ impl SessionState {
     }
 }
 
-/// Checks that an answer is protected as it must be.
+/// Checks that an answer has the required protection.
 pub(crate) fn verify(
     session: Option<&SessionState>,
     expected: Expected,
@@ -97,7 +97,7 @@ pub(crate) fn verify(
     Ok(())
 }
 
-/// How an answer must be protected.
+/// The required protection of an answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) signed: bool,

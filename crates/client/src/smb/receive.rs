@@ -14,7 +14,7 @@ use super::connection::{Response, Shared};
 use super::error::Ended;
 use super::limits::{FRAME_MAX, READ_CHUNK};
 
-/// The `MessageId` of what a server says unasked.
+/// The `MessageId` of notifications.
 const UNSOLICITED: MessageId = MessageId(u64::MAX);
 
 /// Reads until the connection ends.
@@ -34,8 +34,8 @@ async fn loop_frames<R: AsyncRead + Unpin>(
 ) -> Ended {
     let mut buffer = BytesMut::with_capacity(READ_CHUNK);
     loop {
-        // Of a large message exactly the rest is read, so that the next one starts in a buffer of its own
-        // and nothing large is ever moved.
+        // The read ends exactly with a large message, so that the next one starts in its own buffer and no large data
+        // is moved.
         let room = loop {
             match frame_length(&buffer) {
                 Err(ended) => return ended,
@@ -61,13 +61,13 @@ async fn loop_frames<R: AsyncRead + Unpin>(
     }
 }
 
-/// The length of the message that `buffer` starts with, once the prefix is there.
+/// The length of the message at the start of `buffer`, once the prefix is complete.
 fn frame_length(buffer: &[u8]) -> Result<Option<usize>, Ended> {
     match buffer.first_chunk() {
         None => Ok(None),
         Some(prefix) => frame::decode_prefix(*prefix, FRAME_MAX)
             .map(Some)
-            .map_err(|_| Ended::Protocol("a frame is too long or no SMB2 frame")),
+            .map_err(|_| Ended::Protocol("a frame is too long or not an SMB2 frame")),
     }
 }
 
@@ -82,7 +82,7 @@ fn dispatch(mut message: BytesMut, shared: &Shared, raw: &mpsc::Sender<Response>
             let plain = open(header.session_id, bytes, plain, shared)?;
             messages(plain, Some(header.session_id), shared, raw)
         }
-        _ => Err(Ended::Protocol("a message is neither plain nor sealed SMB2")),
+        _ => Err(Ended::Protocol("a message is neither plain nor encrypted SMB2")),
     }
 }
 
@@ -92,10 +92,10 @@ fn open(
     mut message: BytesMut,
     shared: &Shared,
 ) -> Result<Bytes, Ended> {
-    let session = shared.session(session).ok_or(Ended::Protocol("a sealed message is of no session"))?;
+    let session = shared.session(session).ok_or(Ended::Protocol("an encrypted message has no session"))?;
     session
         .open(header, &mut message)
-        .map_err(|_| Ended::Protocol("a sealed message does not authenticate"))?;
+        .map_err(|_| Ended::Protocol("an encrypted message fails authentication"))?;
     Ok(message.freeze())
 }
 
@@ -112,8 +112,9 @@ fn messages(
         }
         let asked = header.message_id != UNSOLICITED;
         if asked && sealed_for.is_some_and(|session| session != header.session_id) {
-            // One session's key says nothing for another's (MS-SMB2 3.2.5.1.1). Notifications name no session.
-            return Err(Ended::Protocol("a sealed message is of another session than its key"));
+            // One session's key does not authenticate another session (MS-SMB2 3.2.5.1.1). Notifications have no
+            // session.
+            return Err(Ended::Protocol("an encrypted message and its key belong to different sessions"));
         }
         shared.credits.granted(header.credits);
         let sealed = sealed_for.is_some();
@@ -123,7 +124,7 @@ fn messages(
         } else if let (NtStatus::PENDING, Some(id)) = (header.status, header.async_id()) {
             shared.went_pending(header.message_id, id);
         } else if let Some(answer) = shared.deliver(answer) {
-            // Nobody asked, unless with raw bytes. When nobody takes these either, they are dropped.
+            // No request is waiting, except for raw answers. Without a reader for these, the answer is dropped.
             raw.try_send(answer).ok();
         }
     }
@@ -145,6 +146,6 @@ fn notification(message: &Response) -> Result<Break, Ended> {
             }
             Ok(Break::SessionClosed(message.header.session_id))
         }
-        _ => Err(Ended::Protocol("a command that is never sent unasked")),
+        _ => Err(Ended::Protocol("a notification with a command that has none")),
     }
 }

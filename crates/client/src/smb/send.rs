@@ -1,4 +1,4 @@
-//! From requests to frames, and the task that writes them.
+//! Turns requests into frames, and writes them.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -15,10 +15,11 @@ use super::connection::{Part, Scope, Shared};
 use super::error::Error;
 use super::limits::SEND_BATCH;
 
-/// Room for the frame's prefix and a transform header before a message, so that it is sealed where it is.
+/// The room before a message for the frame's prefix and a transform header, so that the message is encrypted in
+/// place.
 pub(crate) const HEAD_ROOM: usize = frame::PREFIX_SIZE + TransformHeader::SIZE;
 
-/// A message as it is written: its start, and data that was not copied behind it.
+/// A message to write: its beginning, and the data after it, which was not copied.
 #[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) head: Bytes,
@@ -45,7 +46,7 @@ pub(crate) struct Numbers {
     pub(crate) next_command: u32,
 }
 
-/// Writes the header of `part`, whose message starts behind the head room, and signs it where `scope` says so.
+/// Writes the header of `part`, whose message follows the head room, and signs it if `scope` says so.
 pub(crate) fn finish_message(part: &mut Part, scope: &Scope, numbers: Numbers) -> Result<(), Error> {
     let header = Header {
         credit_charge: numbers.charge,
@@ -109,11 +110,11 @@ pub(crate) async fn write_frames<W: AsyncWrite + Unpin>(
             return;
         }
     }
-    // Whether the peer learns of the end by a FIN or by a reset is of no consequence.
+    // It does not matter if the peer notices the end by a FIN or by a reset.
     to.shutdown().await.ok();
 }
 
-/// Bytes in several pieces, written with one call where the system can.
+/// Bytes in several pieces, written with one system call if possible.
 #[derive(Debug, Default)]
 struct Queue {
     pieces: VecDeque<Bytes>,
@@ -161,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_are_written_in_any_steps() {
+    fn pieces_are_written_completely_by_partial_writes() {
         let mut queue = Queue::default();
         for piece in ["one", "", "two", "three"] {
             queue.push(Bytes::from_static(piece.as_bytes()));

@@ -15,13 +15,13 @@ use super::options::LogonOptions;
 use super::protection::SessionState;
 use super::tree::Tree;
 
-/// Somebody who is logged on. Clones are the same session; dropping them logs nobody off.
+/// A logged-on session. Clones are the same session; dropping them does not log off.
 #[derive(Clone)]
 pub struct Session {
     connection: Connection,
     state: Arc<SessionState>,
     scope: Scope,
-    /// Whether the negotiation was confirmed, which all dialects before 3.1.1 need once per session.
+    /// True if the negotiation was validated, which dialects before 3.1.1 require once per session.
     pub(crate) validated: Arc<AtomicBool>,
 }
 
@@ -31,14 +31,14 @@ impl Connection {
         self.logon_with(credentials, LogonOptions::default()).await
     }
 
-    /// Logs nobody on: a session without keys, neither signed nor sealed.
+    /// Logs on anonymously: a session without keys, neither signed nor encrypted.
     pub async fn logon_anonymous(&self) -> Result<Session, Error> {
         let initiator = Initiator::new(Credentials::anonymous(), self.options().server_name.clone());
         let logon = exchange(self, initiator, SessionId(0)).await?;
         self.session(SessionState::keyless(logon.id, logon.flags))
     }
 
-    /// As [`logon`](Self::logon), in another way than usual.
+    /// As [`logon`](Self::logon) with options.
     pub async fn logon_with(
         &self,
         credentials: Credentials,
@@ -51,8 +51,8 @@ impl Connection {
         let logon = exchange(self, initiator, options.previous_session_id).await?;
         let keyless = logon.flags.intersects(SessionFlags::IS_GUEST | SessionFlags::IS_NULL);
         if keyless && !anonymous && !options.accept_guest {
-            // MS-SMB2 3.2.5.3.1 has it fail where signing is required. Whoever gives a password means to be known,
-            // and anybody could answer for a server that proves nothing.
+            // MS-SMB2 3.2.5.3.1 lets it fail if signing is required. A caller that gives a password expects a check,
+            // and any machine could answer in place of a server that proves nothing.
             self.disconnect();
             return Err(Error::MadeGuest);
         }
@@ -80,7 +80,7 @@ impl Connection {
         let wanted = self.options().seal || self.options().seal_if_possible && state.can_seal();
         let sealed = wanted || state.flags.contains(SessionFlags::ENCRYPT_DATA);
         if sealed && !state.can_seal() {
-            return Err(Error::Unable("the session is to be sealed and cannot be"));
+            return Err(Error::Unable("the session requires encryption, which the server does not support"));
         }
         let state = Arc::new(state);
         self.shared().add_session(Arc::clone(&state))?;
@@ -106,7 +106,7 @@ impl Session {
         self.state.id
     }
 
-    /// `SessionFlags`: a guest's, nobody's, a sealed one.
+    /// `SessionFlags`: guest, anonymous, encrypted.
     pub fn flags(&self) -> SessionFlags {
         self.state.flags
     }
@@ -116,12 +116,12 @@ impl Session {
         &self.scope
     }
 
-    /// Whether its messages can be signed.
+    /// True if its messages can be signed.
     pub(crate) fn has_key(&self) -> bool {
         self.state.signing.is_some()
     }
 
-    /// Whether its messages can be sealed.
+    /// True if its messages can be encrypted.
     pub(crate) fn can_seal(&self) -> bool {
         self.state.can_seal()
     }
@@ -148,7 +148,7 @@ impl fmt::Debug for Session {
     }
 }
 
-/// What a logon came to.
+/// The result of a logon.
 struct Logon {
     id: SessionId,
     flags: SessionFlags,
@@ -157,7 +157,7 @@ struct Logon {
     answer: Response,
 }
 
-/// Exchanges tokens until the server says yes or no.
+/// Exchanges tokens until the server accepts or refuses.
 async fn exchange(
     connection: &Connection,
     mut initiator: Initiator,
@@ -191,7 +191,7 @@ async fn exchange(
         let flags = body.session_flags;
         let session_key = match initiator.step(Some(body.security_buffer)) {
             Ok(ClientStep::Done { session_key }) => Some(session_key),
-            // Guests and nobody share no secret with the server that its last token could prove.
+            // Guest and anonymous logons share no secret with the server, so its last token proves nothing.
             Ok(ClientStep::Token(_)) | Err(_)
                 if flags.intersects(SessionFlags::IS_GUEST | SessionFlags::IS_NULL) =>
             {

@@ -45,7 +45,7 @@ impl Script {
         self.send(header, |out, base| EchoResponse.encode(out, base)).await;
     }
 
-    /// Answers the NEGOTIATE and grants so many credits.
+    /// Answers the NEGOTIATE and grants `credits`.
     async fn negotiate(&mut self, credits: u16) {
         let (request, _) = self.one().await;
         assert_eq!((request.command, request.message_id), (Command::NEGOTIATE, MessageId(0)));
@@ -96,7 +96,7 @@ async fn answers_find_their_requests_in_any_order() {
 }
 
 #[tokio::test]
-async fn requests_wait_for_credits_and_cost_what_they_carry() {
+async fn requests_wait_for_credits_and_cost_their_size() {
     let (connection, mut script) = negotiated(3).await;
     let scope = Scope::default();
     let read = file::read_part(FileId::default(), 0, 3 << 16);
@@ -121,7 +121,7 @@ async fn requests_wait_for_credits_and_cost_what_they_carry() {
 }
 
 #[tokio::test]
-async fn interim_answers_are_told_and_cancelled_by_their_id() {
+async fn interim_responses_are_reported_and_cancelled_by_id() {
     let (connection, mut script) = negotiated(4).await;
     let waiting = connection.submit(&Scope::default(), echo()).await.unwrap();
     let (request, _) = script.one().await;
@@ -141,7 +141,7 @@ async fn interim_answers_are_told_and_cancelled_by_their_id() {
 }
 
 #[tokio::test]
-async fn breaks_are_heard_by_whoever_listens() {
+async fn breaks_reach_all_listeners() {
     let (connection, mut script) = negotiated(1).await;
     let mut breaks = connection.breaks();
     let said =
@@ -185,7 +185,7 @@ async fn raw_bytes_get_raw_answers() {
 }
 
 #[tokio::test]
-async fn whoever_waits_learns_of_the_end() {
+async fn waiting_requests_fail_when_the_connection_ends() {
     let (connection, script) = negotiated(2).await;
     let waiting = connection.submit(&Scope::default(), echo()).await.unwrap();
     drop(script);
@@ -196,7 +196,7 @@ async fn whoever_waits_learns_of_the_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_sends_requests_is_left() {
+async fn a_request_from_the_server_ends_the_connection() {
     let (connection, mut script) = negotiated(2).await;
     let waiting = connection.submit(&Scope::default(), echo()).await.unwrap();
     let (request, _) = script.one().await;
@@ -205,7 +205,7 @@ async fn a_server_that_sends_requests_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_has_a_limit_and_the_late_answer_still_pays() {
+async fn a_request_times_out_and_its_late_answer_grants_credits() {
     let (connection, mut script) = pair(Duration::from_secs(5));
     let (answer, ()) = tokio::join!(connection.negotiate(), script.negotiate(1));
     answer.unwrap();
@@ -220,7 +220,7 @@ async fn silence_has_a_limit_and_the_late_answer_still_pays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_reads_nothing_is_not_waited_for() {
+async fn sending_to_a_server_that_reads_nothing_times_out() {
     let (connection, _script) = pair(Duration::from_secs(5));
     let message = vec![0xfe; 4096];
     let outcome = tokio::time::timeout(Duration::from_secs(60), async {

@@ -17,12 +17,12 @@ use super::file::{CreateParameters, File, at_most};
 use super::negotiate::{validate, validation_request};
 use super::session::Session;
 
-/// A share somebody is connected to. Clones are the same tree connect; dropping them disconnects nothing.
+/// A tree connect. Clones are the same tree connect; dropping them does not disconnect it.
 #[derive(Clone)]
 pub struct Tree {
     session: Session,
     scope: Scope,
-    /// What the server said of the share.
+    /// The server's answer with the share's properties.
     pub share: TreeConnectResponse,
 }
 
@@ -33,7 +33,7 @@ impl Tree {
         let name = utf16le(path);
         let body = TreeConnectRequest { path: Utf16::new(&name)?, ..TreeConnectRequest::default() };
         let part = Part::new(Command::TREE_CONNECT, |out, base| body.encode(out, base));
-        // MS-SMB2 3.2.4.1.1: with 3.1.1 a TREE_CONNECT is signed even where nothing else is.
+        // MS-SMB2 3.2.4.1.1: with 3.1.1 a TREE_CONNECT is always signed.
         let signed = session.scope().signed || (dialect == Dialect::SMB311 && session.has_key());
         let answer = connection.request(&session.scope().clone().signed(signed), part).await?.success()?;
         let share = TreeConnectResponse::decode(&answer.message)?;
@@ -41,12 +41,14 @@ impl Tree {
         let mut scope = session.scope().clone().tree(tree_id);
         if share.share_flags.contains(ShareFlags::ENCRYPT_DATA) {
             if !session.can_seal() {
-                return Err(Error::Unable("the share is to be sealed and cannot be"));
+                return Err(Error::Unable(
+                    "the share requires encryption, which this session does not support",
+                ));
             }
             scope.sealed = true;
         }
         let tree = Self { session: session.clone(), scope, share };
-        // 3.1.1 has the preauthentication hash instead. Guests and nobody have no key to be sure with.
+        // 3.1.1 uses the preauthentication hash instead. Guest and anonymous sessions have no key to verify with.
         if dialect < Dialect::SMB311
             && session.has_key()
             && let Err(error) = tree.validate_negotiation().await
@@ -100,15 +102,15 @@ impl Tree {
         at_most(max_output, output(&answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?)?)
     }
 
-    /// Gives up an oplock down to `level` (MS-SMB2 2.2.24.1).
+    /// Acknowledges an oplock break, down to `level` (MS-SMB2 2.2.24.1).
     pub async fn acknowledge_oplock(&self, file: FileId, level: OplockLevel) -> Result<OplockBreak, Error> {
         let body = OplockBreak { oplock_level: level, file_id: file };
         let part = Part::new(Command::OPLOCK_BREAK, |out, base| body.encode(out, base));
         Ok(OplockBreak::decode(&self.request(part).await?.message)?)
     }
 
-    /// Gives up a lease down to `state` (MS-SMB2 2.2.24.2). The lease need not be this tree connect's, but Samba
-    /// takes no acknowledgment without any.
+    /// Acknowledges a lease break, down to `state` (MS-SMB2 2.2.24.2). The lease need not belong to this tree
+    /// connect, but Samba requires one.
     pub async fn acknowledge_lease(&self, key: Guid, state: LeaseState) -> Result<LeaseBreak, Error> {
         let body = LeaseBreak { lease_key: key, lease_state: state, ..LeaseBreak::default() };
         let part = Part::new(Command::OPLOCK_BREAK, |out, base| body.encode(out, base));
@@ -142,12 +144,11 @@ impl Tree {
         self.connection().request(scope, part).await
     }
 
-    /// MS-SMB2 3.2.5.5 and 3.2.5.14.12: whether the NEGOTIATE was tampered with; once per session.
+    /// Checks that the NEGOTIATE was not tampered with (MS-SMB2 3.2.5.5, 3.2.5.14.12), once per session.
     ///
-    /// The answer is signed or sealed, whatever else is. A server that knows 3.x finds in the request what the client
-    /// really offered, and one that does not refuses the code: a refusal that is signed can only be the server's own, so
-    /// 2.0.2 and 2.1 were not forced on a server that knows better. STATUS_ACCESS_DENIED and every other status end
-    /// the connection.
+    /// The answer is always signed or encrypted. A server that knows 3.x compares the request with the client's real
+    /// offer. A server that does not, refuses the code; a signed refusal can only be the server's own, so that 2.0.2
+    /// or 2.1 were not forced on a better server. STATUS_ACCESS_DENIED and every other status end the connection.
     async fn validate_negotiation(&self) -> Result<(), Error> {
         if self.session.validated.load(Ordering::Relaxed) {
             return Ok(());
@@ -157,7 +158,8 @@ impl Tree {
         let nothing = FileId::RELATED;
         let answer =
             self.ioctl_scoped(&scope, nothing, FsctlCode::VALIDATE_NEGOTIATE_INFO, &input, 24).await?;
-        // What servers answer that do not know the code. `FILE_CLOSED` is from those that look for the file first.
+        // The answers of servers that do not know the code. `FILE_CLOSED` comes from those that look up the file
+        // first.
         let unknown = [
             NtStatus::FILE_CLOSED,
             NtStatus::INVALID_DEVICE_REQUEST,

@@ -10,17 +10,17 @@ use crate::Error;
 use crate::limits::{LIST_ENTRIES_MAX, SRVS_PAGE_BYTES, SRVS_PAGES_MAX};
 use crate::remote::fault_error;
 
-/// What makes calls of a server.
+/// A connection that can make RPC calls.
 pub trait Rpc {
     /// `ServerName` of a call: the server with its two backslashes.
     fn server_name(&self) -> String;
 
-    /// As whom it makes them, without a domain; none where that is not known.
+    /// The user of the calls, without a domain; `None` if it is not known.
     fn user(&self) -> Option<String> {
         None
     }
 
-    /// Makes a call. What the call says of its own success is in the response.
+    /// Makes a call. The response contains the call's own result.
     fn call<C: Call>(
         &self,
         endpoint: Endpoint,
@@ -42,14 +42,14 @@ impl<T: Rpc> Rpc for Arc<T> {
     }
 }
 
-/// Why a call was not answered.
+/// The reason that a call was not answered.
 #[derive(Debug)]
 pub enum CallError {
     /// The server did not execute it.
     Fault(Fault),
     /// The session ended under it.
     Ended(Error),
-    /// Anything else.
+    /// Another error.
     Other(Error),
 }
 
@@ -68,17 +68,17 @@ impl From<CallError> for Error {
     }
 }
 
-/// What a call said of its success, where it was no success.
+/// A call that failed.
 #[derive(Debug)]
 pub(super) enum Refused {
     /// The return value.
     Status(Win32Error),
-    /// It was not answered.
+    /// The call was not answered.
     Call(CallError),
 }
 
 impl Refused {
-    /// Whether the server does not know the call or the level; another level may do.
+    /// True if the server does not know the call or the level, so that another level may work.
     pub(super) fn is_unknown(&self) -> bool {
         match self {
             Self::Status(status) => UNKNOWN.contains(status),
@@ -87,7 +87,7 @@ impl Refused {
         }
     }
 
-    /// Whether the server says that the caller may not.
+    /// True if access is denied.
     pub(super) fn is_denied(&self) -> bool {
         matches!(
             self,
@@ -95,14 +95,14 @@ impl Refused {
         )
     }
 
-    /// Whether it is this return value.
+    /// True if it is this return value.
     pub(super) fn is(&self, status: Win32Error) -> bool {
         matches!(self, Self::Status(it) if *it == status)
     }
 }
 
 impl Refused {
-    /// The refusal of a list that only administrators get. Where that is Samba, an administrator may be none to it.
+    /// The error for a list that only administrators get, with a hint: in Samba, even root may not be one.
     pub(super) fn of_list(self) -> Error {
         if !self.is_denied() {
             return self.into();
@@ -110,8 +110,8 @@ impl Refused {
         let number = Win32Error::ACCESS_DENIED;
         control::Error::new(number.0, format!("The server answered {number}."))
             .with_hint(
-                "only the server's administrators get this list; of a Samba server that is, root included, whoever is \
-                 in the Unix group of 'net groupmap add sid=S-1-5-32-544 unixgroup=GROUP type=builtin', typed there",
+                "only administrators of the server may list this; on Samba, even root is none until a Unix group is \
+                 mapped there: 'net groupmap add sid=S-1-5-32-544 unixgroup=GROUP type=builtin'",
             )
             .into()
     }
@@ -120,7 +120,7 @@ impl Refused {
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         match refused {
-            // Not knowing is the same whichever way it is said.
+            // Servers report an unknown level in several ways.
             Refused::Status(status) if UNKNOWN.contains(&status) => {
                 super::unsupported(format!("it answered {status}"))
             }
@@ -135,7 +135,7 @@ impl From<Refused> for Error {
 /// ERROR_INVALID_FUNCTION.
 const INVALID_FUNCTION: Win32Error = Win32Error(1);
 
-/// What servers say that do not know a level or a call.
+/// The return values of servers that do not know a level or a call.
 const UNKNOWN: [Win32Error; 4] = [
     Win32Error::INVALID_LEVEL,
     Win32Error::NOT_SUPPORTED,
@@ -159,15 +159,15 @@ where
     }
 }
 
-/// Where a page begins, and how large it may be.
+/// The start and the size of a page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageOf {
     pub(super) resume: Option<u32>,
     pub(super) bytes: u32,
 }
 
-/// All entries of a list. `ask` makes the call for a page, `take` takes its response apart: the entries and the
-/// handle of the next page.
+/// Requests all entries of a list. `ask` makes the call for a page; `take` splits its response into the entries and
+/// the handle of the next page.
 pub(super) async fn list<R: Rpc, C: Call, T>(
     rpc: &R,
     endpoint: Endpoint,
@@ -191,14 +191,14 @@ where
                 return Ok(all);
             }
             Win32Error::MORE_DATA if progress && moved && resume.is_some() => {
-                // A handle is opaque, but one that comes again leads to what has been.
+                // A handle is opaque, but one that occurs again leads to an earlier page.
                 if resume.is_some_and(|resume| !seen.insert(resume)) {
                     break;
                 }
                 all.extend(entries);
                 page.resume = resume;
             }
-            // Not one entry fits, or the server cannot go on from where it stopped.
+            // No entry fits, or the server cannot continue.
             Win32Error::MORE_DATA | Win32Error::BUF_TOO_SMALL
                 if page.bytes < rpc::srvsvc::MAX_PREFERRED_LENGTH =>
             {

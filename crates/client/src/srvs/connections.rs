@@ -9,13 +9,13 @@ use super::shares::kind;
 use super::{SrvsClient, computer};
 use crate::Error;
 
-/// The levels, those that tell most first.
+/// The levels, the most detailed first.
 const LEVELS: [u32; 2] = [1, 0];
 
 /// The user that Samba makes up, with a share and a time, for connections of which it only knows how many there are.
 const MADE_UP: &str = "dummy_user";
 
-/// Whose connections are asked for (`Qualifier`).
+/// The `Qualifier` of a request: a share or a computer.
 #[derive(Clone, Copy)]
 enum Qualifier<'a> {
     Share(&'a str),
@@ -100,8 +100,8 @@ fn views(info: ConnectionEnumStruct, of: Qualifier<'_>, now: Timestamp) -> Vec<C
     }
 }
 
-/// `coni1_netname` is the one of share and computer that was not asked for (MS-SRVS 2.2.4.2). None for what is made
-/// up altogether.
+/// An entry of level 1. `coni1_netname` is the share if a computer was requested, and the computer if a share was
+/// (MS-SRVS 2.2.4.2). `None` for an entry that the server invented.
 fn level_1(
     it: ConnectionInfo1,
     of: Qualifier<'_>,

@@ -12,7 +12,7 @@ use super::{Knowledge, SrvsClient, told, unsupported};
 use crate::Error;
 use crate::limits::CLOSE_LOOKS;
 
-/// The levels, those that tell most first.
+/// The levels, the most detailed first.
 const LEVELS: [u32; 2] = [3, 2];
 
 impl<R: Rpc> SrvsClient<R> {
@@ -67,9 +67,9 @@ impl<R: Rpc> SrvsClient<R> {
         let closed = Ended { files: 1, ..Ended::default() };
         match make(&self.rpc, ENDPOINT, &request).await {
             Ok(_) => Ok(closed),
-            // It was the pipe that we asked through.
+            // The open was the pipe of this call.
             Err(Refused::Call(CallError::Ended(_))) => Ok(closed),
-            // Samba says so of a close that worked.
+            // Samba returns this for a successful close.
             Err(refused) if refused.is(Win32Error::FILE_NOT_FOUND) => {
                 if self.goes(&file).await? {
                     Ok(closed)
@@ -81,7 +81,7 @@ impl<R: Rpc> SrvsClient<R> {
         }
     }
 
-    /// Looks whether an open that a close seemed not to find goes.
+    /// Checks repeatedly if an open is gone after a close that seemed to fail.
     async fn goes(&self, file: &OpenFile) -> Result<bool, Error> {
         for wait in CLOSE_LOOKS {
             tokio::time::sleep(wait).await;
@@ -93,7 +93,7 @@ impl<R: Rpc> SrvsClient<R> {
         Ok(false)
     }
 
-    /// What a computer has open, which is the one thing that entries do not tell.
+    /// The opens of a computer, which entries do not contain.
     async fn files_of_computer(&self, client: &str) -> Result<Vec<OpenFile>, Error> {
         let mut files = self.all_files(Some(&address::display(client))).await?;
         if files.is_empty() && !self.knows_computers_of_files().await? {
@@ -150,7 +150,7 @@ impl<R: Rpc> SrvsClient<R> {
         .await
     }
 
-    /// Tells of each file the share and the path below it, from the directories that are shared.
+    /// Adds the share and the path below it to each file, from the directories of the shares.
     async fn tell_file_shares(&self, files: &mut [OpenFile]) {
         if files.iter().all(|file| file.server_path.is_none()) {
             return;
@@ -158,7 +158,7 @@ impl<R: Rpc> SrvsClient<R> {
         let shares = match self.knowledge().shares {
             Some(shares) => shares,
             None => {
-                // Who may not see them sees the server's paths, and asks again the next time.
+                // Users who may not list shares see only the server's paths; the list is requested again next time.
                 let Ok(shares) = self.plain_share_list().await else { return };
                 self.learn(|known| Knowledge { shares: Some(shares.clone()), ..known });
                 shares
@@ -173,7 +173,8 @@ impl<R: Rpc> SrvsClient<R> {
     }
 }
 
-/// The share whose directory a path is in, and the path below it; the innermost, and none where two share the same.
+/// The share whose directory contains a path, and the path below it; the innermost one. `None` if two shares have the
+/// same directory.
 fn below(shares: &[Share], path: &str) -> Option<(String, String)> {
     let mut found: Option<(&Share, usize, bool)> = None;
     for share in shares {
@@ -198,7 +199,7 @@ fn below(shares: &[Share], path: &str) -> Option<(String, String)> {
     only.then(|| (share.name.clone(), rest.replace('/', "\\")))
 }
 
-/// Refuses with 2314 an open that is not the one that is meant.
+/// Fails with 2314 if the open is not the expected one.
 fn expect(file: &OpenFile, how: &CloseFile) -> Result<(), Error> {
     let folded = |path: &str| path.replace('/', "\\").to_lowercase();
     let user = FileQuery { user: how.expect_user.clone(), ..FileQuery::default() };
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_below_shares() {
+    fn paths_are_split_at_the_innermost_share() {
         let shares = [
             share("data", r"C:\srv\data"),
             share("inner", r"c:\SRV\data\inner\"),

@@ -1,8 +1,8 @@
-//! Any server's administration over MS-SRVS and MS-WKST: Windows, Samba, and our own where it offers no more.
+//! The administration of any server over MS-SRVS and MS-WKST: Windows, Samba, and our own if it offers nothing else.
 //!
-//! Servers know some of the calls and some of their levels. Each list is asked for at the level that tells most, and
-//! at a lesser one where the server does not know that or does not grant it. What it cannot tell stays unknown;
-//! what it makes up is thrown away.
+//! Servers support some of the calls and some of their levels. Each list is requested at the most detailed level, and
+//! at a lesser one if the server does not support or grant it. Information that is missing stays unknown; invented
+//! information is dropped.
 
 mod call;
 mod connections;
@@ -36,12 +36,12 @@ pub struct SrvsClient<R> {
     known: Mutex<Knowledge>,
 }
 
-/// What was learnt of the server so far.
+/// The properties of the server that are known so far.
 #[derive(Clone, Debug, Default)]
 struct Knowledge {
-    /// Whether it ends one session without the others over its connection.
+    /// True if it ends single sessions without the others of their connection.
     single_sessions: Option<bool>,
-    /// Its shares, as they were when first asked for.
+    /// The shares, as of the first request.
     shares: Option<Vec<Share>>,
 }
 
@@ -60,18 +60,18 @@ impl<R: Rpc> SrvsClient<R> {
         *known = change(std::mem::take(&mut known));
     }
 
-    /// Whose entries are the caller's own.
+    /// The user whose entries are the caller's own.
     fn own(&self) -> Result<String, Error> {
         self.rpc.user().ok_or_else(|| unsupported("it is not known as whom this server is asked".into()))
     }
 
-    /// Whether the server ends one session without the others; so unless it has shown that it does not.
+    /// True unless the server has shown that it cannot end single sessions.
     fn can_end_single_sessions(&self) -> bool {
         self.knowledge().single_sessions != Some(false)
     }
 }
 
-/// What to show before a session of a server like Samba is ended.
+/// The warning before a session ends on a server like Samba.
 const ENDS_CONNECTIONS: &str =
     "This server ends whole connections: all sessions of that computer's connection end with this one.";
 
@@ -165,15 +165,15 @@ fn unsupported(hint: String) -> Error {
     control::Error::new(number::NOT_SUPPORTED, "The request is not supported.").with_hint(hint).into()
 }
 
-/// Refuses a filter by what the server tells of no entry: an empty list would look as if there were none.
+/// Refuses a filter on information that no entry contains: an empty list would suggest that nothing matches.
 fn told<T>(asked: bool, entries: &[T], is_told: impl Fn(&T) -> bool, what: &str) -> Result<(), Error> {
     if asked && !entries.is_empty() && !entries.iter().any(is_told) {
-        return Err(unsupported(format!("this server does not tell {what}")));
+        return Err(unsupported(format!("this server does not report {what}")));
     }
     Ok(())
 }
 
-/// A string that says something.
+/// A string that is not empty.
 fn some(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }

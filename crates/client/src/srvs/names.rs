@@ -1,4 +1,4 @@
-//! What accounts of another server are called, and by which SIDs it knows them (MS-LSAT 3.1.4.6, 3.1.4.11).
+//! The names and SIDs of another server's accounts (MS-LSAT 3.1.4.6, 3.1.4.11).
 
 use std::collections::HashMap;
 
@@ -19,13 +19,13 @@ use crate::limits::LSA_LOOKUP_ENTRIES;
 /// An account as its server calls it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Principal {
-    /// Its name, after its domain where it is in one.
+    /// The name, preceded by its domain if it has one.
     pub(super) name: String,
     pub(super) is_group: bool,
 }
 
 impl<R: Rpc> SrvsClient<R> {
-    /// What these accounts are called. Whom the server does not know, or does not tell of, is not among them.
+    /// The names of these accounts, without those that the server does not know or does not reveal.
     pub(super) async fn names_of(&self, sids: impl IntoIterator<Item = Sid>) -> HashMap<Sid, Principal> {
         let mut known = HashMap::new();
         let mut unknown = Vec::new();
@@ -48,7 +48,7 @@ impl<R: Rpc> SrvsClient<R> {
         known
     }
 
-    /// The SIDs of these accounts, in their order. 1332 where the server knows one of them not.
+    /// The SIDs of these accounts, in the same order. Fails with 1332 if the server does not know one of them.
     pub(super) async fn sids_of(&self, names: &[&str]) -> Result<Vec<Sid>, Error> {
         let mut sids: Vec<Option<Sid>> = names
             .iter()
@@ -83,7 +83,7 @@ impl<R: Rpc> SrvsClient<R> {
         Ok(response.handle)
     }
 
-    /// What goes wrong with this goes wrong for the server alone.
+    /// Closes the policy. A failure concerns only the server.
     async fn close_policy(&self, handle: ContextHandle) {
         let _ = self.rpc.call(ENDPOINT, &CloseRequest { handle }).await;
     }
@@ -137,13 +137,13 @@ fn well_known(it: WellKnown) -> Principal {
     Principal { name, is_group: it.sid != Sid::WORLD }
 }
 
-/// Whether somebody is meant: no domain, and nobody unknown or deleted.
+/// True for an account: neither a domain nor an unknown or deleted one.
 fn is_account(kind: Enum16) -> bool {
     use sid_name_use::{ALIAS, GROUP, USER, WELL_KNOWN_GROUP};
     [USER, GROUP, ALIAS, WELL_KNOWN_GROUP].contains(&kind)
 }
 
-/// Not knowing some or all is an answer.
+/// Some or all names being unknown is a valid answer.
 fn mapped(status: NtStatus) -> Result<(), Error> {
     if [NtStatus::SOME_NOT_MAPPED, NtStatus::NONE_MAPPED].contains(&status) {
         return Ok(());
@@ -186,7 +186,7 @@ mod tests {
     const ANN: Sid = Sid::of_domain([1, 2, 3], 1000);
     const GONE: Sid = Sid::of_domain([1, 2, 3], 1001);
 
-    /// A server that knows ann; it keeps what it was asked.
+    /// A server that knows ann; it records the names that it was asked for.
     #[derive(Default)]
     struct Lsa(Mutex<Vec<&'static str>>);
 
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn names_lead_to_sids_in_their_order() {
+    async fn sids_are_in_the_order_of_the_names() {
         let client = SrvsClient::new(Lsa::default());
         let sids = client.sids_of(&["Everyone", "ann", "S-1-22-2-7"]).await.unwrap();
         assert_eq!(sids, [Sid::WORLD, ANN, Sid::unix_group(7)]);

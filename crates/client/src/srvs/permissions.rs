@@ -1,5 +1,5 @@
-//! Who may do what with a share: its security descriptor (`shi502_security_descriptor`, MS-SRVS 2.2.4.26) as grants,
-//! and grants as one.
+//! The permissions of a share: conversion of its security descriptor (`shi502_security_descriptor`, MS-SRVS 2.2.4.26)
+//! to grants and back.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::shares::not_found;
 use super::{SrvsClient, unsupported};
 use crate::Error;
 
-/// A share, and what its descriptor says of who may do what; none where the server does not tell that.
+/// A share with its descriptor; `None` if the server does not provide it.
 pub(super) struct Told {
     pub(super) share: Share,
     pub(super) descriptor: Option<SecurityDescriptor>,
@@ -29,7 +29,7 @@ impl From<Share> for Told {
 }
 
 impl Told {
-    /// The share with the descriptor, where that is one.
+    /// The share with the descriptor in the buffer, if it is a valid one.
     pub(super) fn new(share: Share, descriptor: &SizedBuffer) -> Self {
         let bytes = descriptor.0.as_deref().filter(|bytes| !bytes.is_empty());
         Self { share, descriptor: bytes.and_then(|bytes| SecurityDescriptor::decode(bytes).ok()) }
@@ -37,7 +37,7 @@ impl Told {
 }
 
 impl<R: Rpc> SrvsClient<R> {
-    /// The shares with who may do what with them.
+    /// Adds the grants to the shares.
     pub(super) async fn with_grants(&self, shares: Vec<Told>) -> Vec<Share> {
         let everybody = shares.iter().filter_map(|it| it.descriptor.as_ref()).flat_map(principals);
         let names = self.names_of(everybody).await;
@@ -67,7 +67,7 @@ impl<R: Rpc> SrvsClient<R> {
         Ok(SecurityDescriptor::new(owner, group.unwrap_or(Sid::ADMINISTRATORS), acl))
     }
 
-    /// Lets those do what the grants say, and nobody else.
+    /// Replaces the permissions with the grants.
     pub(super) async fn set_grants(&self, name: &str, grants: &[Grant]) -> Result<(), Error> {
         let descriptor = self.descriptor(grants, self.descriptor_of(name).await?).await?;
         let request = ShareSetInfoRequest {
@@ -97,14 +97,14 @@ impl<R: Rpc> SrvsClient<R> {
     }
 }
 
-/// The descriptor as it travels.
+/// The encoded descriptor.
 pub(super) fn encoded(descriptor: &SecurityDescriptor) -> Result<SizedBuffer, Error> {
     let mut bytes = Vec::new();
     descriptor.encode(&mut bytes).map_err(|_| unsupported("that is more than a descriptor holds".into()))?;
     Ok(SizedBuffer(Some(bytes)))
 }
 
-/// What is in the list of a descriptor, as it is compared.
+/// The entries of a descriptor, for comparison.
 fn lets(descriptor: &SecurityDescriptor) -> Option<&[Ace]> {
     descriptor.dacl.as_ref().map(|dacl| dacl.aces.as_slice())
 }
@@ -117,14 +117,14 @@ fn principals(descriptor: &SecurityDescriptor) -> impl Iterator<Item = Sid> {
     })
 }
 
-/// What the descriptor lets whom do, entry by entry. What is no right for one, as an entry with a condition or one that
-/// is not for the share itself, is shown as something special, never as what it is not.
+/// The grants of a descriptor, one for each entry. An entry without an equivalent right, such as one with a condition
+/// or one that is only inherited, is shown as special.
 fn grants(descriptor: &SecurityDescriptor, names: &HashMap<Sid, Principal>) -> Vec<Grant> {
     let everyone = |right| Grant { right, ..Grant::of_user(EVERYONE) };
     let dacl = descriptor.dacl.as_ref().filter(|_| descriptor.control.contains(SdControl::DACL_PRESENT));
     match dacl {
         None => vec![everyone(GrantRight::Full)],
-        // No entries let nobody in.
+        // An empty list denies everybody access.
         Some(dacl) if dacl.aces.is_empty() => vec![Grant { denied: true, ..everyone(GrantRight::Full) }],
         Some(dacl) => dacl.aces.iter().map(|ace| grant(ace, names)).collect(),
     }
@@ -169,7 +169,7 @@ fn right(grant: &Grant) -> Option<ShareRight> {
     }
 }
 
-/// What the world is called everywhere.
+/// The universal name of the world SID.
 const EVERYONE: &str = "Everyone";
 
 #[cfg(test)]
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_right_is_not_shown_as_one() {
+    fn entries_without_an_equivalent_right_are_special() {
         let allow = |sid, mask| Ace::allow(sid, mask, AceFlags::NONE);
         let conditional = Ace {
             kind: AceType::ACCESS_ALLOWED_CALLBACK,

@@ -1,5 +1,5 @@
-//! The server itself: NetrServerGetInfo, NetrServerSetInfo, NetrServerStatisticsGet, NetrRemoteTOD (MS-SRVS 3.1.4.17 to
-//! 3.1.4.21), and who is logged on at it: NetrWkstaUserEnum (MS-WKST 3.2.4.3).
+//! The server itself: NetrServerGetInfo, NetrServerSetInfo, NetrServerStatisticsGet, NetrRemoteTOD (MS-SRVS 3.1.4.17
+//! to 3.1.4.21), and the logons at its machine: NetrWkstaUserEnum (MS-WKST 3.2.4.3).
 
 use control::{Clock, Logon, ServerInfo, Settings, SettingsChange, Statistics, Timestamp, number};
 use rpc::srvsvc::{
@@ -14,7 +14,7 @@ use super::call::{Refused, Rpc, list, make};
 use super::{SrvsClient, some, unsupported};
 use crate::Error;
 
-/// The levels, those that tell most first. 102 is for administrators.
+/// The levels, the most detailed first. 102 is for administrators.
 const LEVELS: [u32; 3] = [102, 101, 100];
 
 /// `sv102_disc`: idle sessions are never ended.
@@ -92,7 +92,7 @@ impl<R: Rpc> SrvsClient<R> {
         };
         make(&self.rpc, ENDPOINT, &request).await?;
         let after = self.server_settings().await?;
-        // Samba says yes and does nothing.
+        // Samba reports success and changes nothing.
         let ignored = change.comment.as_ref().is_some_and(|it| *it != after.comment)
             || change.hidden.is_some_and(|it| after.hidden != Some(it))
             || change.autodisconnect.is_some_and(|it| after.autodisconnect != Some(it));
@@ -162,7 +162,7 @@ impl<R: Rpc> SrvsClient<R> {
         .await
     }
 
-    /// What the server tells of itself, at the level that tells most of those that it knows and grants.
+    /// The server's information at the most detailed level that it supports and grants.
     async fn best_info(&self) -> Result<Info, Error> {
         let mut last = None;
         for level in LEVELS {
@@ -180,7 +180,7 @@ impl<R: Rpc> SrvsClient<R> {
         Ok(make(&self.rpc, ENDPOINT, &request).await?.info)
     }
 
-    /// `sv502_sessopens`, where the server tells it.
+    /// `sv502_sessopens`, if the server reports it.
     async fn opens_per_session(&self) -> Option<u32> {
         match self.info(502).await {
             Ok(Info::Level502(info)) => Some(info.session_opens),
@@ -215,7 +215,7 @@ fn told(name: Option<String>, comment: Option<String>, major: u32, minor: u32) -
     }
 }
 
-/// The upper bits of the major version say other things (MS-SRVS 2.2.4.41).
+/// The upper bits of the major version have another meaning (MS-SRVS 2.2.4.41).
 fn version(major: u32, minor: u32) -> String {
     format!("{}.{minor}", major & 0x0f)
 }
@@ -247,7 +247,7 @@ fn statistics(counters: &StatServer0, server: String) -> Statistics {
     }
 }
 
-/// `tod_timezone` is minutes west of Greenwich. `tod_msecs` counts from anywhere, so it is nobody's uptime.
+/// `tod_timezone` is minutes west of Greenwich. `tod_msecs` has an arbitrary start, so it is not the uptime.
 fn clock(time: &TimeOfDayInfo) -> Clock {
     let hundredths = time.hundredths.min(99);
     let west = i32::from_ne_bytes(time.timezone.to_ne_bytes());

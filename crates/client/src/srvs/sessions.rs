@@ -14,10 +14,10 @@ use super::{Knowledge, SrvsClient, computer, some, told};
 use crate::Error;
 use crate::limits::SRVS_COMPUTERS_ASKED;
 
-/// The levels, those that tell most first. Level 10 and 0 are open to all users on Windows, the others are not.
+/// The levels, the most detailed first. On Windows, levels 10 and 0 are open to all users.
 const LEVELS: [u32; 5] = [502, 2, 1, 10, 0];
 
-/// The level from which on a server is one that can end single sessions: Samba, which cannot, stops at 1.
+/// The levels that only servers support that can end single sessions: Samba, which cannot, stops at 1.
 const FINE_LEVELS: [u32; 2] = [502, 2];
 
 impl<R: Rpc> SrvsClient<R> {
@@ -32,7 +32,7 @@ impl<R: Rpc> SrvsClient<R> {
             let own = SessionQuery { user: Some(self.own()?), ..SessionQuery::default() };
             sessions.retain(|session| own.matches(session));
         }
-        // They have no ids to be ordered by, and no server promises an order.
+        // The entries have no ids, and servers promise no order.
         sessions.sort_by(|a, b| (&a.computer, &a.user).cmp(&(&b.computer, &b.user)));
         Ok(sessions)
     }
@@ -45,9 +45,9 @@ impl<R: Rpc> SrvsClient<R> {
         };
         match make(&self.rpc, ENDPOINT, &request).await {
             Ok(_) => Ok(()),
-            // It was our own session, or shared its connection with ours.
+            // It was the command's own session, or another one on its connection.
             Err(Refused::Call(CallError::Ended(_))) => Ok(()),
-            // Samba says so also where there is no such session.
+            // Samba also returns this if the session does not exist.
             Err(refused) if refused.is_denied() && !self.can_end_single_sessions() => {
                 let there = self.all_sessions().await?;
                 let same = |it: &Session| {
@@ -65,7 +65,7 @@ impl<R: Rpc> SrvsClient<R> {
         if self.can_end_single_sessions() { address::display(computer) } else { format!(r"\\{computer}") }
     }
 
-    /// All sessions, at the level that tells most of those that the server knows and grants.
+    /// All sessions, at the most detailed level that the server supports and grants.
     pub(super) async fn all_sessions(&self) -> Result<Vec<Session>, Error> {
         let mut denied = None;
         let mut unknown = None;
@@ -111,7 +111,7 @@ impl<R: Rpc> SrvsClient<R> {
         Ok(sessions)
     }
 
-    /// Asks which shares the sessions are connected to. Where the server does not tell, that stays unknown.
+    /// Adds the shares that the sessions are connected to. They stay unknown if the server does not report them.
     async fn tell_shares(&self, sessions: &mut [Session]) {
         let mut computers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, session) in sessions.iter().enumerate() {
@@ -122,7 +122,7 @@ impl<R: Rpc> SrvsClient<R> {
         }
         for (name, indexes) in computers {
             let Ok(connections) = self.connections_of_computer(&name).await else { return };
-            // Who has a session is connected to something: this server tells nothing.
+            // Every session has a connection, so this server does not report any.
             if connections.is_empty() {
                 continue;
             }
@@ -146,7 +146,7 @@ impl<R: Rpc> SrvsClient<R> {
     }
 }
 
-/// The time so many seconds before.
+/// The time `seconds` before `now`.
 pub(super) fn earlier(now: Timestamp, seconds: u64) -> Timestamp {
     Timestamp(now.0.saturating_sub(i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX)))
 }
@@ -183,8 +183,8 @@ fn level_10(it: SessionInfo10) -> Session {
     }
 }
 
-/// Who answers at this level and not above is Samba, which does not measure how long a session is idle and says 0. It
-/// rounds when a session began, and one of this second may be -1 seconds old.
+/// An entry of level 1. A server that answers this level and none above is Samba, which does not measure the idle
+/// time and reports 0. It rounds the start of a session, so that a new one may be -1 seconds old.
 fn level_1(it: SessionInfo1) -> Session {
     let SessionInfo1 { client_name, user_name, num_opens, time, idle_time, user_flags } = it;
     let info = SessionInfo2 {

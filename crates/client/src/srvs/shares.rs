@@ -15,10 +15,10 @@ use super::permissions::{Told, encoded};
 use super::{SrvsClient, some, unsupported};
 use crate::Error;
 
-/// The levels, those that tell most first. 502 and 2 are for administrators.
+/// The levels, the most detailed first. 502 and 2 are for administrators.
 const LEVELS: [u32; 4] = [502, 2, 1, 0];
 
-/// `shi1005_flags` about what clients may cache (MS-SRVS 2.2.4.29, `CSC_MASK`), and the words for it.
+/// The bits of `shi1005_flags` for offline copies (MS-SRVS 2.2.4.29, `CSC_MASK`), and their names.
 const CACHING_MASK: u32 = 0x30;
 const CACHING: [(u32, &str); 4] = [(0x00, "manual"), (0x10, "documents"), (0x20, "programs"), (0x30, "none")];
 
@@ -26,12 +26,12 @@ const CACHING: [(u32, &str); 4] = [(0x00, "manual"), (0x10, "documents"), (0x20,
 const ENCRYPT_DATA: u32 = 0x8000;
 
 impl<R: Rpc> SrvsClient<R> {
-    /// The shares, with who may do what with them.
+    /// The shares, with their permissions.
     pub(super) async fn share_list(&self) -> Result<Vec<Share>, Error> {
         Ok(self.with_grants(self.shares_told().await?).await)
     }
 
-    /// The shares, without who may do what with them: that takes calls of its own.
+    /// The shares without their permissions, which take additional calls.
     pub(super) async fn plain_share_list(&self) -> Result<Vec<Share>, Error> {
         Ok(self.shares_told().await?.into_iter().map(|told| told.share).collect())
     }
@@ -87,14 +87,15 @@ impl<R: Rpc> SrvsClient<R> {
         }
     }
 
-    /// Whether the server lists such a share. Samba reads its configuration again when it is asked for the list, and
+    /// True if the server lists such a share. Samba reloads its configuration when the list is requested, and knows
+    /// of no changes before.
     /// until then knows nothing of what has changed in it.
     async fn is_listed(&self, name: &str) -> Result<bool, Error> {
         let listed = self.plain_share_list().await?;
         Ok(listed.iter().any(|share| share.name.to_lowercase() == name.to_lowercase()))
     }
 
-    /// The share at the level that tells most of those that the server knows and grants.
+    /// The share at the most detailed level that the server supports and grants.
     async fn share_at_best(&self, name: &str) -> Result<Share, Error> {
         let mut denied = None;
         let mut unknown = None;
@@ -163,10 +164,10 @@ impl<R: Rpc> SrvsClient<R> {
     pub(super) async fn share_change(&self, name: &str, change: &ShareChange) -> Result<Share, Error> {
         refuse_what_cannot_be(change)?;
         if !self.is_listed(name).await? {
-            // Some are there and not listed; and whoever may not is told that.
+            // Some shares exist but are not listed, and a caller without rights gets access denied.
             self.share_of_name(name).await?;
         }
-        // First, for it is what may name somebody that the server does not know.
+        // First, because it may name accounts that the server does not know.
         if let Some(grants) = &change.grants {
             self.set_grants(name, grants).await?;
         }
@@ -212,12 +213,12 @@ impl<R: Rpc> SrvsClient<R> {
         Ok(make(&self.rpc, ENDPOINT, &request).await?.info)
     }
 
-    /// The share with what its flags say, where the server tells them.
+    /// Adds the properties from the share's flags, if the server reports them.
     async fn with_flags(&self, mut share: Share) -> Share {
         if let Ok(ShareInfo::Level1005(info)) = self.share_info(&share.name, 1005).await {
             let caching = CACHING.iter().find(|(bits, _)| info.flags & CACHING_MASK == *bits);
             share.caching = caching.map(|(_, word)| (*word).to_owned());
-            // A server that does not know the flag does not set it; whether it wants sealing is unknown then.
+            // A server that does not know the flag does not set it, so its policy for encryption is unknown then.
             share.encrypt = Some(true).filter(|_| info.flags & ENCRYPT_DATA != 0);
         }
         share
@@ -246,7 +247,7 @@ impl<R: Rpc> SrvsClient<R> {
     }
 }
 
-/// Nobody asks a server over this protocol to make a share read-only.
+/// Refuses changes that this protocol does not support, such as making a share read-only.
 fn refuse_what_cannot_be(change: &ShareChange) -> Result<(), Error> {
     if change.read_only.is_some() {
         return Err(unsupported("another server's shares are not made read-only over MS-SRVS".into()));
@@ -254,7 +255,7 @@ fn refuse_what_cannot_be(change: &ShareChange) -> Result<(), Error> {
     Ok(())
 }
 
-/// Samba has one answer for who may not and for what it cannot.
+/// Samba has the same answer for missing rights and for missing support.
 fn not_allowed(refused: Refused) -> Error {
     if !refused.is_denied() {
         return refused.into();
@@ -264,7 +265,7 @@ fn not_allowed(refused: Refused) -> Error {
     control::Error::new(number::ACCESS_DENIED, "Access is denied.").with_hint(hint).into()
 }
 
-/// Servers have several ways to say that there is no such share; Samba says 123.
+/// Servers have several errors for an unknown share; Samba's is 123.
 pub(super) fn not_found(refused: Refused) -> Error {
     let missing =
         [rpc::Win32Error::INVALID_NAME, rpc::Win32Error::BAD_NET_NAME, rpc::Win32Error::FILE_NOT_FOUND];
@@ -279,7 +280,7 @@ const fn uses(most: u32) -> u32 {
     if most == 0 { SHI_USES_UNLIMITED } else { most }
 }
 
-/// What `shi*_type` and `coni*_type` say.
+/// The kind in `shi*_type` and `coni*_type`.
 pub(super) fn kind(share_type: u32) -> ShareKind {
     match share_type & !(STYPE_SPECIAL | STYPE_TEMPORARY) {
         STYPE_DISKTREE => ShareKind::Disk,

@@ -15,10 +15,10 @@ use rpc::{Call, Endpoint, Fault, Win32Error};
 
 use super::*;
 
-/// What a server does with a call.
+/// The answers of a server to calls.
 type Script = Box<dyn FnMut(&Request) -> Result<Response, CallError>>;
 
-/// A server that is a script; it keeps what it was asked.
+/// A scripted server that records its requests.
 struct Scripted {
     script: RefCell<Script>,
     asked: RefCell<Vec<String>>,
@@ -42,7 +42,7 @@ impl Rpc for Scripted {
     }
 }
 
-/// A request in short: its name and what it is about.
+/// The name and the main parameter of a request.
 fn told(request: &Request) -> String {
     let about = match request {
         Request::SessionEnum(it) => it.info.level().to_string(),
@@ -154,7 +154,7 @@ fn samba(request: &Request) -> Result<Response, CallError> {
 }
 
 #[tokio::test]
-async fn each_level_tells_what_it_has_and_no_more() {
+async fn each_level_provides_its_fields_only() {
     for level in [502, 2, 1, 10, 0] {
         let client = client(move |request| match request {
             Request::SessionEnum(it) if it.info.level() == level => sessions(match level {
@@ -214,7 +214,7 @@ async fn each_level_tells_what_it_has_and_no_more() {
 }
 
 #[tokio::test]
-async fn who_may_not_see_all_sees_what_everybody_may() {
+async fn users_without_rights_get_the_public_levels() {
     let client = client(|request| match request {
         Request::SessionEnum(it) if it.info.level() == 10 => {
             sessions(SessionEnumStruct::Level10(vec![SessionInfo10::default()]))
@@ -222,12 +222,12 @@ async fn who_may_not_see_all_sees_what_everybody_may() {
         _ => refuse(request, Win32Error::ACCESS_DENIED),
     });
     assert_eq!(client.sessions(&SessionQuery::default()).await.unwrap().len(), 1);
-    // That the better levels were not granted says nothing of what the server can do.
+    // Refused levels do not show the server's abilities.
     assert_eq!(client.ending_warning(), None);
 }
 
 #[tokio::test]
-async fn where_nothing_is_left_the_refusal_is_told() {
+async fn the_refusal_of_the_last_level_is_reported() {
     for (status, number) in [
         (Win32Error::ACCESS_DENIED, 5),
         (Win32Error::INVALID_LEVEL, 50),
@@ -252,7 +252,7 @@ async fn where_nothing_is_left_the_refusal_is_told() {
 }
 
 #[tokio::test]
-async fn pages_are_put_together_and_end() {
+async fn pages_are_joined_up_to_the_last() {
     let page = |from: u32| {
         let names = (from..from + 2).map(|id| SessionInfo0 { client_name: Some(format!("c{id}")) });
         SessionEnumStruct::Level0(names.collect())
@@ -281,7 +281,7 @@ async fn pages_are_put_together_and_end() {
     });
     assert_eq!(stuck.sessions(&SessionQuery::default()).await.unwrap().len(), 2);
 
-    // And one that never ends is left.
+    // An endless list is given up.
     let endless = client(move |request| match request {
         Request::SessionEnum(it) if it.info.level() == 0 => {
             let next = it.resume_handle.unwrap() % 7 + 1;
@@ -294,7 +294,7 @@ async fn pages_are_put_together_and_end() {
 }
 
 #[tokio::test]
-async fn filters_are_applied_here_and_one_by_what_is_not_told_is_refused() {
+async fn filters_are_applied_locally_and_unsupported_ones_are_refused() {
     let client = client(samba);
     let query = |user: Option<&str>, mine| SessionQuery {
         user: user.map(str::to_owned),
@@ -319,7 +319,7 @@ async fn filters_are_applied_here_and_one_by_what_is_not_told_is_refused() {
 }
 
 #[tokio::test]
-async fn what_samba_makes_up_is_not_told() {
+async fn values_that_samba_invents_are_dropped() {
     let client = client(samba);
     let sessions = client.sessions(&SessionQuery::default()).await.unwrap();
     assert_eq!(sessions[0].shares, None);
@@ -332,7 +332,7 @@ async fn what_samba_makes_up_is_not_told() {
 }
 
 #[tokio::test]
-async fn files_are_found_below_their_shares() {
+async fn files_get_their_share_and_path() {
     let client = client(samba);
     let query = FileQuery { share: Some("DATA".into()), path: Some(r"ü\*".into()), ..FileQuery::default() };
     let files = client.files(&query).await.unwrap();
@@ -346,7 +346,7 @@ async fn files_are_found_below_their_shares() {
 }
 
 #[tokio::test]
-async fn a_server_that_knows_computers_is_asked_for_them() {
+async fn the_client_filter_is_sent_to_servers_that_support_it() {
     let client = client(|request| match request {
         Request::SessionEnum(_) => sessions(SessionEnumStruct::Level502(Vec::new())),
         Request::FileEnum(it) if it.user_name.as_deref() == Some(r"\\[::1]") => {
@@ -362,7 +362,7 @@ async fn a_server_that_knows_computers_is_asked_for_them() {
 }
 
 #[tokio::test]
-async fn a_server_of_few_words_tells_ids() {
+async fn a_server_with_the_lowest_level_provides_ids() {
     let client = client(|request| match request {
         Request::FileEnum(it) if it.info.level() == 2 => Ok(FileEnumResponse {
             info: FileEnumStruct::Level2(vec![FileInfo2 { id: 7 }]),
@@ -379,7 +379,7 @@ async fn a_server_of_few_words_tells_ids() {
     assert_eq!(client.files(&writing).await.unwrap_err().number(), 50);
 }
 
-/// Samba that closes, and says that it did not, `after` so many looks; never for none.
+/// A Samba that closes `after` so many lists and reports failure; with `None` it never closes.
 fn closing_samba(after: Option<usize>) -> SrvsClient<Scripted> {
     let mut looks = None;
     client(move |request| match request {
@@ -397,7 +397,7 @@ fn closing_samba(after: Option<usize>) -> SrvsClient<Scripted> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_that_samba_denies_is_looked_for() {
+async fn a_close_that_samba_denies_is_verified() {
     let at_once = CloseFile::default();
     for after in [0, 1, 3] {
         let ended = closing_samba(Some(after)).close_file(9, &at_once).await.unwrap();
@@ -410,7 +410,7 @@ async fn a_close_that_samba_denies_is_looked_for() {
 }
 
 #[tokio::test]
-async fn a_close_is_of_what_is_expected_and_gives_no_grace() {
+async fn a_close_checks_expectations_and_refuses_grace() {
     let client = closing_samba(Some(0));
     let how = |user: &str, path: &str| CloseFile {
         expect_user: Some(user.into()),
@@ -449,11 +449,11 @@ async fn sessions_end_by_computer_and_user() {
     ];
     assert_eq!(asked(&client), wanted);
 
-    // Our own session, or one beside it, goes with its connection.
+    // The command's own session, or another one on its connection, ends the connection.
     let client = ending(|| Err(CallError::Ended(Error::Broken(std::io::ErrorKind::UnexpectedEof.into()))));
     assert_eq!(client.end_session(&here).await.unwrap().sessions, 1);
 
-    // Samba's refusal is of rights where the session is there, and else of the session.
+    // Samba's access denied means missing rights if the session exists, and otherwise an unknown session.
     let client = ending(|| Ok(SessionDelResponse { status: Win32Error::ACCESS_DENIED }.into()));
     client.sessions(&SessionQuery::default()).await.unwrap();
     assert_eq!(client.end_session(&here).await.unwrap_err().number(), 5);
@@ -464,7 +464,7 @@ async fn sessions_end_by_computer_and_user() {
 }
 
 #[tokio::test]
-async fn shares_at_what_is_granted() {
+async fn shares_are_listed_at_the_granted_level() {
     let client = client(|request| match request {
         Request::ShareEnum(it) if it.info.level() == 1 => Ok(ShareEnumResponse {
             info: ShareEnumStruct::Level1(vec![
@@ -487,7 +487,7 @@ async fn shares_at_what_is_granted() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_only_said_is_refused() {
+async fn a_change_without_effect_is_an_error() {
     let client = client(|request| match request {
         Request::ServerGetInfo(it) => {
             let info = match it.level {

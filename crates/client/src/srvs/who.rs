@@ -1,4 +1,4 @@
-//! Who has a file or a directory's files open, as far as lists of open files tell.
+//! The opens of a file or below a directory, from lists of open files.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{SrvsClient, unsupported};
 use crate::Error;
 use crate::limits::LOOK_AGAIN;
 
-/// What is asked about: the share and the path below it, or a path on the server's disk.
+/// The path of a query: a share and the path below it, or a path on the server's disk.
 #[derive(Debug, PartialEq, Eq)]
 enum Meant {
     Below { share: String, path: String },
@@ -18,7 +18,7 @@ enum Meant {
 }
 
 impl<R: Rpc> SrvsClient<R> {
-    /// The holders. Whom the server refused it does not tell.
+    /// The opens. Servers do not report refusals over MS-SRVS.
     pub(super) async fn holders(&self, query: &WhoQuery) -> Result<Who, Error> {
         let meant = Meant::of(query);
         self.resolve(&meant, &query.path).await?;
@@ -46,7 +46,7 @@ impl<R: Rpc> SrvsClient<R> {
 }
 
 impl<R: Rpc> SrvsClient<R> {
-    /// Refuses what is in no share of the server, as far as that can be known: nobody has it, and nobody can.
+    /// Refuses a path that is in no share of the server, as far as that can be known: nobody can have it open.
     async fn resolve(&self, meant: &Meant, asked: &str) -> Result<(), Error> {
         match meant {
             Meant::Below { share, .. } => match self.share_of_name(share).await {
@@ -54,12 +54,12 @@ impl<R: Rpc> SrvsClient<R> {
                     let told = control::Error::new(error.number(), error.to_string());
                     Err(told.with_hint(self.names_of_shares().await).into())
                 }
-                // Whoever may not look at the share hears so when its opens are asked for.
+                // A caller without rights to the share gets access denied from the list of its opens.
                 _ => Ok(()),
             },
             Meant::OnDisk(path) if !path.starts_with('\\') && !has_drive(path) => {
                 let why = format!(
-                    "{asked} names no share: give --share NAME, or //server/share/path; {}",
+                    "{asked} does not name a share; use --share NAME or //server/share/path; {}",
                     self.names_of_shares().await
                 );
                 Err(invalid(why))
@@ -68,9 +68,9 @@ impl<R: Rpc> SrvsClient<R> {
                 let shares = self.plain_share_list().await?;
                 let mut places = shares.iter().filter_map(|share| share.path.as_deref()).peekable();
                 if places.peek().is_none() {
-                    // Where the shares lie is told to administrators.
+                    // Only administrators see the directories of shares.
                     return Err(invalid(format!(
-                        "this server does not tell which directories it shares: give --share NAME, or \
+                        "this server does not report the directories of its shares; use --share NAME or \
                          //server/share/path; {}",
                         self.names_of_shares().await
                     )));
@@ -122,7 +122,7 @@ impl Meant {
         }
     }
 
-    /// Tells if an open is described well enough to compare it with this path.
+    /// True if the description of an open suffices for comparing it with this path.
     fn can_tell(&self, file: &OpenFile) -> bool {
         match self {
             Self::Below { .. } => file.share.is_some(),
@@ -130,7 +130,7 @@ impl Meant {
         }
     }
 
-    /// Whether an open is of it or below it.
+    /// True if an open is of the path or below it.
     fn has(&self, file: &OpenFile) -> bool {
         match self {
             Self::Below { share, path } => {
@@ -144,7 +144,7 @@ impl Meant {
     }
 }
 
-/// Whether `path` is `directory` or below it, in any case and with either kind of separators.
+/// True if `path` is `directory` or below it, ignoring case and the kind of separators.
 fn is_below(path: &str, directory: &str) -> bool {
     let folded = |path: &str| path.replace('/', "\\").to_lowercase();
     let (path, directory) = (folded(path), folded(directory));
@@ -156,7 +156,7 @@ fn has_drive(path: &str) -> bool {
     without_drive(path).len() != path.len()
 }
 
-/// Samba, and we, tell of a drive where there is none.
+/// Samba and our server report a drive where none exists.
 fn without_drive(path: &str) -> &str {
     match path.as_bytes() {
         [letter, b':', ..] if letter.is_ascii_alphabetic() => path.get(2..).unwrap_or(path),

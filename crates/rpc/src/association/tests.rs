@@ -207,7 +207,7 @@ fn versions_and_byte_orders_not_served_are_refused() {
 }
 
 #[test]
-fn a_call_before_the_bind_breaks() {
+fn a_call_before_the_bind_breaks_the_association() {
     let mut association = Association::new(ENDPOINT);
     assert_eq!(association.write(&request(1, WHOLE, 0, b""), &mut Echo), Err(Broken));
     assert_eq!(fault_of(&drain(&mut association)[0]), Fault::PROTO_ERROR);
@@ -257,7 +257,7 @@ fn an_orphaned_call_is_forgotten() {
 }
 
 #[test]
-fn calls_interleaved_break() {
+fn interleaved_calls_break_the_association() {
     let mut association = bound();
     association.write(&request(2, FIRST_FRAGMENT, 0, b"part"), &mut Echo).unwrap();
     assert_eq!(association.write(&request(3, WHOLE, 0, b""), &mut Echo), Err(Broken));
@@ -272,7 +272,7 @@ fn a_client_that_never_reads_is_cut_off() {
 }
 
 #[test]
-fn calls_wait_for_what_is_unread() {
+fn calls_wait_until_earlier_answers_are_read() {
     struct Large;
     impl Dispatch for Large {
         fn call(&mut self, _: InterfaceId, _: u16, _: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -288,7 +288,7 @@ fn calls_wait_for_what_is_unread() {
 }
 
 #[test]
-fn zeros_at_the_end_of_a_response_are_sent_and_not_kept() {
+fn trailing_zeros_of_a_response_are_sent_but_not_stored() {
     struct Buffer(Vec<u8>);
     impl Dispatch for Buffer {
         fn call(&mut self, _: InterfaceId, _: u16, _: &[u8]) -> Result<Vec<u8>, Fault> {
@@ -314,7 +314,7 @@ fn zeros_at_the_end_of_a_response_are_sent_and_not_kept() {
 }
 
 #[test]
-fn what_is_kept_of_requests_is_counted_and_goes_with_them() {
+fn memory_of_incomplete_requests_is_counted_and_released() {
     let mut association = bound();
     let first = request(2, FIRST_FRAGMENT, 0, &[1; 4_000]);
     association.receive(&first).unwrap();
@@ -349,7 +349,7 @@ fn a_short_read_returns_part_of_one_message() {
 }
 
 #[test]
-fn transceive_wants_an_empty_pipe() {
+fn transceive_requires_an_empty_pipe() {
     let mut association = bound();
     let outcome = association.transceive(&request(2, WHOLE, 0, b"12345678"), 20, &mut Echo);
     assert!(matches!(outcome, Ok(ReadOutcome::Data { more: true, .. })));
@@ -420,7 +420,7 @@ fn pdus() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn splits_do_not_matter(
+    fn fragments_may_be_split_anywhere(
         bind in prop::bool::weighted(0.9),
         pdus in prop::collection::vec(pdus(), 0..12),
         cuts in prop::collection::vec(1usize..50, 1..60),

@@ -42,7 +42,7 @@ fn requests_keep_to_the_negotiated_size() {
 }
 
 #[test]
-fn fragments_are_put_together() {
+fn fragments_are_reassembled() {
     let mut client = ClientAssociation::new(INTERFACE);
     client.request_stub(12, b"");
     assert_eq!(client.handle_response(&response(2, FIRST_FRAGMENT, b"ab")), Ok(None));
@@ -51,7 +51,7 @@ fn fragments_are_put_together() {
 }
 
 #[test]
-fn what_answers_nothing_is_unexpected() {
+fn a_pdu_that_is_not_an_answer_is_unexpected() {
     let unexpected = Err(ClientError::Unexpected(PacketType::RESPONSE));
     let mut client = ClientAssociation::new(INTERFACE);
     assert_eq!(client.handle_response(&response(1, WHOLE, b"early")), unexpected);
@@ -61,7 +61,7 @@ fn what_answers_nothing_is_unexpected() {
 }
 
 #[test]
-fn fragments_that_never_come_to_an_end_are_refused() {
+fn endless_fragments_are_refused() {
     let unexpected = Err(ClientError::Unexpected(PacketType::RESPONSE));
     let mut client = ClientAssociation::new(INTERFACE);
     // Without a stub, any number of first fragments would look like the first.

@@ -8,13 +8,13 @@ use crate::ndr::{
     read_array, write_array,
 };
 
-/// `LookupLevel` of whoever asks for all that the server knows (LsapLookupWksta, MS-LSAT 2.2.16).
+/// `LookupLevel` for a lookup of all names that the server knows (LsapLookupWksta, MS-LSAT 2.2.16).
 pub const LOOKUP_WKSTA: Enum16 = Enum16(1);
 
 /// `ClientRevision` of a client that knows no DNS and no forests (MS-LSAT 3.1.4.5).
 pub const CLIENT_REVISION: u32 = 1;
 
-/// `DomainIndex` of what is in no domain (MS-LSAT 2.2.13).
+/// `DomainIndex` for a name without a domain (MS-LSAT 2.2.13).
 pub const NO_DOMAIN: u32 = 0xffff_ffff;
 
 /// SID_NAME_USE (MS-LSAT 2.2.13).
@@ -68,7 +68,7 @@ impl Parameter for ReferencedDomainList {
 
 ndr_unique_parameter!(ReferencedDomainList);
 
-/// `MaxEntries`, which is ignored; what Windows and Samba say.
+/// `MaxEntries`, which is ignored; the value of Windows and Samba.
 const MAX_ENTRIES: u32 = 32;
 
 /// LSAPR_SID_INFORMATION (MS-LSAT 2.2.17).
@@ -124,7 +124,7 @@ ndr_struct! {
 
 ndr_call! {
     returns NtStatus;
-    /// LsarLookupSids (MS-LSAT 3.1.4.11): what SIDs are called.
+    /// LsarLookupSids (MS-LSAT 3.1.4.11): the names of SIDs.
     15 "LsarLookupSids" LookupSidsRequest {
         handle: ContextHandle = "PolicyHandle",
         sids: Container<SidInformation> = "SidEnumBuffer",
@@ -144,7 +144,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// LsarLookupSids2 (MS-LSAT 3.1.4.10): what SIDs are called.
+    /// LsarLookupSids2 (MS-LSAT 3.1.4.10): the names of SIDs.
     57 "LsarLookupSids2" LookupSids2Request {
         handle: ContextHandle = "PolicyHandle",
         sids: Container<SidInformation> = "SidEnumBuffer",
@@ -230,7 +230,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// LsarGetUserName (MS-LSAT 3.1.4.1): who asks.
+    /// LsarGetUserName (MS-LSAT 3.1.4.1): the caller's name.
     45 "LsarGetUserName" GetUserNameRequest {
         system_name: Option<String> = "SystemName",
         user_name: Option<UnicodeString> = "UserName",

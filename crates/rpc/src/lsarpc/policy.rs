@@ -1,4 +1,4 @@
-//! The policy object: handles to it, and what it says of the machine (MS-LSAD 3.1.4.4).
+//! The policy object: handles to it, and its information about the machine (MS-LSAD 3.1.4.4).
 
 use wire::NtStatus;
 use wire::security::Sid;
@@ -12,7 +12,7 @@ pub const POLICY_VIEW_LOCAL_INFORMATION: u32 = 0x0000_0001;
 /// POLICY_LOOKUP_NAMES: to translate names and SIDs.
 pub const POLICY_LOOKUP_NAMES: u32 = 0x0000_0800;
 
-/// LSAPR_OBJECT_ATTRIBUTES (MS-LSAD 2.2.2.4), of which nothing means anything: what it may refer to is skipped.
+/// LSAPR_OBJECT_ATTRIBUTES (MS-LSAD 2.2.2.4), whose fields are ignored; the data that it may refer to is skipped.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct ObjectAttributes;
 
@@ -99,7 +99,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// LsarOpenPolicy3 (MS-LSAD 3.1.4.4.9): a handle to the policy, and what both sides can do.
+    /// LsarOpenPolicy3 (MS-LSAD 3.1.4.4.9): a handle to the policy, and the abilities of both sides.
     130 "LsarOpenPolicy3" OpenPolicy3Request {
         system_name: Option<String> = "SystemName",
         object_attributes: ObjectAttributes = "ObjectAttributes",
@@ -147,7 +147,7 @@ ndr_struct! {
 /// LSAPR_POLICY_INFORMATION (MS-LSAD 2.2.4.2).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PolicyInformation {
-    /// [`PRIMARY_DOMAIN`]: what the machine is a member of.
+    /// [`PRIMARY_DOMAIN`]: the domain or workgroup of the machine.
     PrimaryDomain(PolicyDomainInfo),
     /// [`ACCOUNT_DOMAIN`]: the machine as a domain of accounts.
     AccountDomain(PolicyDomainInfo),
@@ -203,7 +203,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// LsarQueryInformationPolicy2 (MS-LSAD 3.1.4.4.3): what the policy says.
+    /// LsarQueryInformationPolicy2 (MS-LSAD 3.1.4.4.3): information of the policy.
     46 "LsarQueryInformationPolicy2" QueryInformationPolicy2Request {
         handle: ContextHandle = "PolicyHandle",
         class: Enum16 = "InformationClass",

@@ -7,7 +7,7 @@ use crate::ndr::ContextHandle;
 
 proptest! {
     #[test]
-    fn requests_and_refusals_come_back(seed in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn requests_and_refusals_round_trip(seed in prop::collection::vec(any::<u8>(), 0..200)) {
         let request: Request = Any::any(&mut Entropy(&seed));
         let refusal = request.refuse(NtStatus::ACCESS_DENIED);
         prop_assert_eq!(refusal.status(), NtStatus::ACCESS_DENIED);
@@ -16,7 +16,7 @@ proptest! {
     }
 
     #[test]
-    fn responses_come_back(seed in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn responses_round_trip(seed in prop::collection::vec(any::<u8>(), 0..400)) {
         let response: Response = Any::any(&mut Entropy(&seed));
         prop_assert_eq!(Response::decode(response.opnum(), &response.encode()), Ok(response));
     }
@@ -36,8 +36,8 @@ proptest! {
     }
 }
 
-/// What rpcclient sends for `lookupsids`, and Windows for the owner of a file: a quality of service that means
-/// nothing here stands between the name and the access.
+/// The request that rpcclient sends for `lookupsids`, and Windows for the owner of a file: a quality of service,
+/// which is ignored, is between the name and the access.
 #[test]
 fn a_quality_of_service_is_skipped() {
     let mut stub = vec![0, 0, 2, 0, b'\\', 0, 0, 0];
@@ -50,7 +50,7 @@ fn a_quality_of_service_is_skipped() {
     assert_eq!(request.desired_access, 0x0200_0000);
 }
 
-/// What Windows 11 sends before its editor of access lists shows anything.
+/// The first request of Windows 11's editor for access lists.
 #[test]
 fn the_third_way_to_open_the_policy() {
     let mut stub = Vec::new();
@@ -78,7 +78,7 @@ fn the_third_way_to_open_the_policy() {
     expected.extend([0; 4]);
     assert_eq!(Response::from(answer).encode(), expected);
 
-    // A version that nobody knows yet is for the server to refuse, not a fault.
+    // An unknown version is for the server to refuse; it is not a fault.
     let arm = stub.len() - 16;
     stub[arm] = 2;
     stub[arm + 4] = 2;

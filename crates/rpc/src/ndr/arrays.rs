@@ -1,8 +1,8 @@
-//! Arrays of fixed and of varying size, and what leads to them.
+//! Arrays of fixed and of varying size, and references to them.
 
 use super::{Container, Ndr, NdrError, Parameter, Reader, SizedBuffer, Writer};
 
-/// An array of so many octets.
+/// An array of `N` octets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Octets<const N: usize>(pub Box<[u8; N]>);
 
@@ -39,7 +39,7 @@ impl<const N: usize> Parameter for Option<Octets<N>> {
     }
 }
 
-/// Two parameters: a count, and a reference to so many entries of an array that could hold [`VARYING_MAX`],
+/// Two parameters: a count, and a reference to that number of entries of an array with room for [`VARYING_MAX`],
 /// `[in, size_is(1000), length_is(n)] T*`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct VaryingArray<T>(pub Vec<T>);

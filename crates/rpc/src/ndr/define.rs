@@ -1,8 +1,8 @@
-//! How structures, unions and calls are declared, once for both directions.
+//! Macros that declare structures, unions and calls, once for both directions.
 //!
-//! Every field names the identifier of the specification's IDL, which becomes its documentation.
+//! Every field has the identifier of the specification's IDL as its documentation.
 
-/// Declares a structure: its fields are written in order, then what they refer to.
+/// Declares a structure: its fields are written in order, then the data that they refer to.
 macro_rules! ndr_struct {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $wire:literal,)* }) => {
         $(#[$doc])*
@@ -72,7 +72,7 @@ macro_rules! ndr_enum_struct {
                 }
             }
 
-            /// How many entries there are.
+            /// The number of entries.
             pub fn len(&self) -> usize {
                 match self {
                     $(Self::$variant(entries) => entries.len(),)*
@@ -80,7 +80,7 @@ macro_rules! ndr_enum_struct {
                 }
             }
 
-            /// Whether there are none.
+            /// True if there are no entries.
             pub fn is_empty(&self) -> bool {
                 self.len() == 0
             }
@@ -208,8 +208,8 @@ macro_rules! ndr_unique_parameter {
     };
 }
 
-/// Declares a call: its request and its response, and the response that refuses it. It returns a Win32 error, or what
-/// stands in front as `returns T;`.
+/// Declares a call: its request, its response, and the response that refuses it. A call returns a Win32 error, or the
+/// type in a preceding `returns T;`.
 macro_rules! ndr_call {
     (
         returns $status:ty;

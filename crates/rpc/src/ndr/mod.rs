@@ -1,8 +1,8 @@
-//! NDR20, little endian (C706 chapter 14): how parameters become a stub and come back.
+//! NDR20, little endian (C706 chapter 14): the encoding of parameters in a stub.
 //!
-//! A structure is written in two passes: its fixed part, then what its pointers refer to
-//! ([`Ndr::write_deferred`]). For an array, all fixed parts come first. The same order is used for
-//! reading, so that neither direction needs a table of pending pointers.
+//! A structure is written in two passes: its fixed part, then the data that its pointers refer to
+//! ([`Ndr::write_deferred`]). For an array, all fixed parts precede. Reading uses the same order, so that neither
+//! direction needs a table of pending pointers.
 
 #[macro_use]
 mod define;
@@ -29,7 +29,7 @@ pub trait Ndr: Sized {
     /// Writes the referents of the pointers in the fixed part, in order.
     fn write_deferred(&self, _to: &mut Writer) {}
 
-    /// Reads the fixed part. What a pointer refers to is left empty, for [`Ndr::read_deferred`] to fill.
+    /// Reads the fixed part. Pointers are left empty; [`Ndr::read_deferred`] fills them.
     fn read(from: &mut Reader<'_>) -> Result<Self, NdrError>;
 
     /// Reads the referents of the pointers in the fixed part, in order.
@@ -60,27 +60,27 @@ impl<T: Ndr> Parameter for T {
     }
 }
 
-/// Why a stub cannot be read.
+/// The reason that a stub cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum NdrError {
     /// The stub ends within a value.
     #[error("the stub ends early")]
     Truncated,
     /// An array or string claims more than the stub holds, or than the interface allows.
-    #[error("a count of {0} is more than there is")]
+    #[error("a count of {0} exceeds the data")]
     Count(u32),
-    /// What stands where a SID is to be is none.
+    /// The data is not a SID.
     #[error("a malformed SID")]
     Sid,
     /// A varying array that does not begin at its beginning, or is longer than its maximum.
     #[error("a varying array outside its bounds")]
     Varying,
-    /// The discriminant of a union differs from the level beside it (C706 14.3.8).
+    /// The discriminant of a union differs from the level next to it (C706 14.3.8).
     #[error("level {level} with a union of level {discriminant}")]
     Discriminant {
-        /// What stands beside the union.
+        /// The level next to the union.
         level: u32,
-        /// What stands in it.
+        /// The discriminant in the union.
         discriminant: u32,
     },
 }
@@ -94,7 +94,7 @@ pub struct Writer {
 
 impl Default for Writer {
     fn default() -> Self {
-        // As Windows numbers its referents; any non-zero numbers that differ would do.
+        // The first referent of Windows; any distinct non-zero numbers are valid.
         Self { stub: Vec::new(), referent: 0x0002_0000 }
     }
 }
@@ -124,7 +124,7 @@ impl Writer {
         self.stub.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// Fills up to where a structure with an integer of eight octets in it begins.
+    /// Pads to the alignment of a structure with an integer of eight octets.
     pub fn align_wide(&mut self) {
         let aligned = self.stub.len().next_multiple_of(8);
         self.stub.resize(aligned, 0);
@@ -189,7 +189,7 @@ impl Writer {
         u32::try_from(self.stub.len().saturating_sub(before) / 2).unwrap_or(u32::MAX)
     }
 
-    /// Fills up to where a structure with a pointer or an integer in it begins.
+    /// Pads to the alignment of a structure with a pointer or an integer.
     pub fn align(&mut self) {
         let aligned = self.stub.len().next_multiple_of(4);
         self.stub.resize(aligned, 0);
@@ -210,19 +210,19 @@ impl<'a> Reader<'a> {
         Self { stub, at: 0, lost: false }
     }
 
-    /// How many octets are unread.
+    /// The number of unread octets.
     pub fn remaining(&self) -> usize {
         self.stub.len().saturating_sub(self.at)
     }
 
-    /// Says that a union of an unknown level was met, so that where the parameters behind it stand is
-    /// a guess. From here on integers that are not there read as 0: the call is going to be refused
-    /// for its level, which is the answer the client needs, not a fault.
+    /// Declares that a union of an unknown level was read, so that the positions of the following parameters are
+    /// unknown. From here on, missing integers are read as 0: the call will be refused for its level, which the
+    /// client needs to learn, instead of with a fault.
     pub fn lose_way(&mut self) {
         self.lost = true;
     }
 
-    /// Skips to where a structure with a pointer or an integer in it begins.
+    /// Skips to the alignment of a structure with a pointer or an integer.
     pub fn align(&mut self) {
         self.at = self.at.next_multiple_of(4);
     }
@@ -258,12 +258,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Skips to where a structure with an integer of eight octets in it begins.
+    /// Skips to the alignment of a structure with an integer of eight octets.
     pub fn align_wide(&mut self) {
         self.at = self.at.next_multiple_of(8);
     }
 
-    /// Reads a unique pointer: whether it has a referent.
+    /// Reads a unique pointer. Returns true if it has a referent.
     pub fn pointer(&mut self) -> Result<bool, NdrError> {
         Ok(self.u32()? != 0)
     }
@@ -277,7 +277,7 @@ impl<'a> Reader<'a> {
         Ok(octets)
     }
 
-    /// Reads a count of elements that take at least `each` octets, and bounds it by what is unread.
+    /// Reads a count of elements that take at least `each` octets, limited by the unread data.
     pub fn count(&mut self, each: usize) -> Result<usize, NdrError> {
         let count = self.u32()?;
         let claimed = usize::try_from(count).ok().and_then(|count| count.checked_mul(each.max(1)));

@@ -2,7 +2,7 @@
 
 use super::{Ndr, NdrError, Parameter, Reader, Writer};
 
-/// RPC_UNICODE_STRING (MS-DTYP 2.3.10): what is not there is empty.
+/// RPC_UNICODE_STRING (MS-DTYP 2.3.10); a missing string is empty.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct UnicodeString {
     /// The text.

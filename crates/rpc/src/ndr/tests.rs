@@ -44,7 +44,7 @@ fn a_string_ends_at_its_first_terminator_and_survives_bad_surrogates() {
 }
 
 #[test]
-fn counts_are_held_against_what_is_there() {
+fn counts_are_checked_against_the_data() {
     let huge = [0xff, 0xff, 0xff, 0xff];
     let string = [huge, [0; 4], huge].concat();
     assert_eq!(Reader::new(&string).string(), Err(NdrError::Count(u32::MAX)));
@@ -80,7 +80,7 @@ fn referents_follow_all_fixed_parts() {
     assert_eq!(&stub[fixed + 16..fixed + 30], [2, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, b'b', 0]);
 }
 
-/// What an array is bounded to, its count times the fixed part, bounds what is allocated for it.
+/// The bound of an array, its count times the fixed part, also limits the memory for it.
 #[test]
 fn entries_in_memory_are_a_few_times_their_fixed_part() {
     use crate::srvsvc::*;

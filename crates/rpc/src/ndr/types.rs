@@ -141,7 +141,7 @@ impl Ndr for Option<Sid> {
             let count = from.count(4)?;
             let size = u32::try_from(count.saturating_mul(4).saturating_add(8)).unwrap_or(u32::MAX);
             let octets = from.octets(size)?;
-            // What Samba sends of whom it does not know.
+            // Samba sends this for unknown accounts.
             if octets == NIL_SID {
                 return Ok(());
             }
@@ -162,7 +162,7 @@ const NIL_SID: [u8; 8] = [0; 8];
 pub struct ContextHandle {
     /// `context_handle_attributes`
     pub attributes: u32,
-    /// `context_handle_uuid`; zero in a handle that is nobody's.
+    /// `context_handle_uuid`; zero in a null handle.
     pub uuid: [u8; 16],
 }
 
@@ -358,7 +358,7 @@ impl<T: Ndr> Parameter for Container<T> {
     }
 }
 
-/// Two parameters: a count, and a reference to so many entries, `[in, size_is(n)] T*`.
+/// Two parameters: a count, and a reference to that number of entries, `[in, size_is(n)] T*`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CountedArray<T>(pub Vec<T>);
 
@@ -395,7 +395,7 @@ pub fn write_array<T: Ndr>(entries: &[T], to: &mut Writer) {
     }
 }
 
-/// Reads what [`write_container`] writes.
+/// Reads the output of [`write_container`].
 pub fn read_container<T: Ndr>(from: &mut Reader<'_>) -> Result<Vec<T>, NdrError> {
     let entries_read = from.u32()?;
     if !from.pointer()? {
@@ -404,7 +404,7 @@ pub fn read_container<T: Ndr>(from: &mut Reader<'_>) -> Result<Vec<T>, NdrError>
     read_array(entries_read, from)
 }
 
-/// Reads a conformant array that is said to have so many entries.
+/// Reads a conformant array with the given number of entries.
 pub fn read_array<T: Ndr>(entries_read: u32, from: &mut Reader<'_>) -> Result<Vec<T>, NdrError> {
     let count = from.count(T::MIN)?;
     if u32::try_from(count) != Ok(entries_read) {

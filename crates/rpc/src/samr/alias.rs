@@ -76,7 +76,7 @@ samr_union! {
 
 ndr_call! {
     returns NtStatus;
-    /// SamrQueryInformationAlias (MS-SAMR 3.1.5.5.5): what a local group says of itself.
+    /// SamrQueryInformationAlias (MS-SAMR 3.1.5.5.5): information about a local group.
     28 "SamrQueryInformationAlias" QueryInformationAliasRequest {
         handle: ContextHandle = "AliasHandle",
         class: Enum16 = "AliasInformationClass",
@@ -89,7 +89,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// SamrGetMembersInAlias (MS-SAMR 3.1.5.8.3): who is in a local group.
+    /// SamrGetMembersInAlias (MS-SAMR 3.1.5.8.3): the members of a local group.
     33 "SamrGetMembersInAlias" GetMembersInAliasRequest {
         handle: ContextHandle = "AliasHandle",
     } => GetMembersInAliasResponse {

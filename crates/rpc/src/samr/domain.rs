@@ -1,4 +1,4 @@
-//! What a domain says of itself, and who is in it (MS-SAMR 3.1.5.2, 3.1.5.3, 3.1.5.5.1, 3.1.5.11).
+//! Information about a domain, and its accounts (MS-SAMR 3.1.5.2, 3.1.5.3, 3.1.5.5.1, 3.1.5.11).
 
 use wire::NtStatus;
 use wire::security::Sid;
@@ -26,7 +26,7 @@ pub const DOMAIN_SERVER_PRIMARY: u16 = 3;
 pub const DOMAIN_SERVER_ENABLED: u16 = 1;
 
 ndr_struct! {
-    /// DOMAIN_PASSWORD_INFORMATION (MS-SAMR 2.2.3.5): what passwords must be like.
+    /// DOMAIN_PASSWORD_INFORMATION (MS-SAMR 2.2.3.5): the rules for passwords.
     DomainPasswordInformation {
         length_min: u16 = "MinPasswordLength",
         history: u16 = "PasswordHistoryLength",
@@ -116,7 +116,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// SamrQueryInformationDomain2 (MS-SAMR 3.1.5.5.1): what a domain says of itself.
+    /// SamrQueryInformationDomain2 (MS-SAMR 3.1.5.5.1): information about a domain.
     46 "SamrQueryInformationDomain2" QueryInformationDomain2Request {
         handle: ContextHandle = "DomainHandle",
         class: Enum16 = "DomainInformationClass",
@@ -129,7 +129,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// SamrGetDomainPasswordInformation (MS-SAMR 3.1.5.13.4): what passwords must be like, without a handle.
+    /// SamrGetDomainPasswordInformation (MS-SAMR 3.1.5.13.4): the rules for passwords, without a handle.
     56 "SamrGetDomainPasswordInformation" GetDomainPasswordInformationRequest {
         unused: Option<UnicodeString> = "Unused",
     } => GetDomainPasswordInformationResponse {
@@ -263,7 +263,7 @@ impl DisplayInformation {
     /// DomainDisplayGroup.
     pub const GROUPS: Enum16 = Enum16(3);
 
-    /// Nobody, as information of a class.
+    /// An empty list of a class.
     pub fn empty(class: Enum16) -> Self {
         match class {
             Self::USERS => Self::Users(Container(Vec::new())),
@@ -273,7 +273,7 @@ impl DisplayInformation {
         }
     }
 
-    /// How many there are.
+    /// The number of entries.
     pub fn len(&self) -> usize {
         match self {
             Self::Users(all) => all.0.len(),
@@ -282,7 +282,7 @@ impl DisplayInformation {
         }
     }
 
-    /// Whether there are none.
+    /// True if there are no entries.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -300,7 +300,7 @@ impl Parameter for DisplayInformation {
         match self {
             Self::Users(all) => all.write_whole(to),
             Self::Machines(all) | Self::Groups(all) => all.write_whole(to),
-            // All classes are lists: their number, and a pointer.
+            // All classes are lists: a number of entries, and a pointer.
             Self::Absent(_) => {
                 to.u32(0);
                 to.pointer(false);

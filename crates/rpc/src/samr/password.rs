@@ -70,8 +70,8 @@ ndr_unique_parameter!(DomainPasswordInformation);
 
 ndr_call! {
     returns NtStatus;
-    /// SamrUnicodeChangePasswordUser3, which MS-SAMR does not describe but Windows and Samba have: as
-    /// [`UnicodeChangePasswordUser2Request`], with the reason of a refusal.
+    /// SamrUnicodeChangePasswordUser3, which MS-SAMR does not describe but Windows and Samba implement:
+    /// [`UnicodeChangePasswordUser2Request`] with the reason of a refusal.
     63 "SamrUnicodeChangePasswordUser3" UnicodeChangePasswordUser3Request {
         server_name: Option<UnicodeString> = "ServerName",
         user_name: UnicodeString = "UserName",

@@ -1,4 +1,4 @@
-//! The server object, and which domains there are (MS-SAMR 3.1.5.1, 3.1.5.2, 3.1.5.11.1, 3.1.5.13.1).
+//! The server object and its domains (MS-SAMR 3.1.5.1, 3.1.5.2, 3.1.5.11.1, 3.1.5.13.1).
 
 use wire::NtStatus;
 use wire::security::Sid;
@@ -14,8 +14,8 @@ pub const SAM_SERVER_ENUMERATE_DOMAINS: u32 = 0x0000_0010;
 /// SAM_SERVER_LOOKUP_DOMAIN.
 pub const SAM_SERVER_LOOKUP_DOMAIN: u32 = 0x0000_0020;
 
-/// What a server says of itself in SAMPR_REVISION_INFO_V1 (MS-SAMR 2.2.7.15): the revision of Windows 2000 and later,
-/// and that passwords may come sealed with AES.
+/// The server's SAMPR_REVISION_INFO_V1 (MS-SAMR 2.2.7.15): the revision of Windows 2000 and later, and support for
+/// passwords that are encrypted with AES.
 pub const SERVER_REVISION: RevisionInfo1 = RevisionInfo1 { revision: 3, supported_features: 0x10 };
 
 ndr_struct! {
@@ -96,7 +96,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// SamrQuerySecurityObject (MS-SAMR 3.1.5.12.2): who may do what with the object behind a handle.
+    /// SamrQuerySecurityObject (MS-SAMR 3.1.5.12.2): the security descriptor of the object of a handle.
     3 "SamrQuerySecurityObject" QuerySecurityObjectRequest {
         handle: ContextHandle = "ObjectHandle",
         information: u32 = "SecurityInformation",

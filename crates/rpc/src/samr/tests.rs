@@ -6,7 +6,7 @@ use crate::entropy::{Any, Entropy};
 
 proptest! {
     #[test]
-    fn requests_and_refusals_come_back(seed in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn requests_and_refusals_round_trip(seed in prop::collection::vec(any::<u8>(), 0..400)) {
         let request: Request = Any::any(&mut Entropy(&seed));
         let refusal = request.refuse(NtStatus::ACCESS_DENIED);
         prop_assert_eq!(refusal.status(), NtStatus::ACCESS_DENIED);
@@ -15,7 +15,7 @@ proptest! {
     }
 
     #[test]
-    fn responses_come_back(seed in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn responses_round_trip(seed in prop::collection::vec(any::<u8>(), 0..400)) {
         let response: Response = Any::any(&mut Entropy(&seed));
         prop_assert_eq!(Response::decode(response.opnum(), &response.encode()), Ok(response));
     }

@@ -1,6 +1,7 @@
-//! How the information unions of MS-SAMR are declared, once for both directions.
+//! A macro that declares the information unions of MS-SAMR, once for both directions.
 
-/// Declares a `[switch_type(enum)]` union of structures: the class in two octets, and what it selects, aligned.
+/// Declares a `[switch_type(enum)]` union of structures: the class in two octets, and the selected structure,
+/// aligned.
 macro_rules! samr_union {
     ($(#[$doc:meta])* $name:ident { $($class:literal => $variant:ident($info:ty),)* }) => {
         $(#[$doc])*

@@ -59,7 +59,7 @@ ndr_call! {
     }
 }
 
-/// SAMPR_LOGON_HOURS (MS-SAMR 2.2.6.5): a bit for each hour of the week; none where every hour is one to log on in.
+/// SAMPR_LOGON_HOURS (MS-SAMR 2.2.6.5): a bit for each hour of the week; `None` if every hour is allowed.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct LogonHours(pub Option<[u8; 21]>);
 
@@ -212,7 +212,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// SamrQueryInformationUser2 (MS-SAMR 3.1.5.5.5): what is kept of an account.
+    /// SamrQueryInformationUser2 (MS-SAMR 3.1.5.5.5): information about an account.
     47 "SamrQueryInformationUser2" QueryInformationUser2Request {
         handle: ContextHandle = "UserHandle",
         class: Enum16 = "UserInformationClass",
@@ -248,7 +248,7 @@ ndr_call! {
 
 ndr_call! {
     returns NtStatus;
-    /// SamrGetUserDomainPasswordInformation (MS-SAMR 3.1.5.13.3): what the account's password must be like.
+    /// SamrGetUserDomainPasswordInformation (MS-SAMR 3.1.5.13.3): the rules for the account's password.
     44 "SamrGetUserDomainPasswordInformation" GetUserDomainPasswordInformationRequest {
         handle: ContextHandle = "UserHandle",
     } => GetUserDomainPasswordInformationResponse {

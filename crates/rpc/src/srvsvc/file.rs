@@ -50,8 +50,8 @@ ndr_info_union! {
 }
 
 ndr_call! {
-    /// NetrFileEnum (MS-SRVS 3.1.4.2): the opens below a path, of a user, or of a client, where the
-    /// user name begins with `\\`.
+    /// NetrFileEnum (MS-SRVS 3.1.4.2): the opens below a path, of a user, or of a client if the user name begins with
+    /// `\\`.
     9 "NetrFileEnum" FileEnumRequest {
         server_name: Option<String> = "ServerName",
         base_path: Option<String> = "BasePath",

@@ -1,7 +1,7 @@
 //! Names and paths: NetprPathType to NetprNameCompare (MS-SRVS 3.1.4.29 to 3.1.4.34).
 
 ndr_call! {
-    /// NetprPathType (MS-SRVS 3.1.4.29): what kind of path a path is.
+    /// NetprPathType (MS-SRVS 3.1.4.29): the kind of a path.
     30 "NetprPathType" PathTypeRequest {
         server_name: Option<String> = "ServerName",
         path_name: String = "PathName",
@@ -32,7 +32,7 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetprPathCompare (MS-SRVS 3.1.4.31): whether two paths are the same; the status says.
+    /// NetprPathCompare (MS-SRVS 3.1.4.31): compares two paths; the status is the result.
     32 "NetprPathCompare" PathCompareRequest {
         server_name: Option<String> = "ServerName",
         path_name_1: String = "PathName1",
@@ -45,7 +45,7 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetprNameValidate (MS-SRVS 3.1.4.32): whether a name is one of its kind.
+    /// NetprNameValidate (MS-SRVS 3.1.4.32): checks a name of a kind.
     33 "NetprNameValidate" NameValidateRequest {
         server_name: Option<String> = "ServerName",
         name: String = "Name",
@@ -72,7 +72,7 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetprNameCompare (MS-SRVS 3.1.4.34): whether two names are the same; the status says.
+    /// NetprNameCompare (MS-SRVS 3.1.4.34): compares two names; the status is the result.
     35 "NetprNameCompare" NameCompareRequest {
         server_name: Option<String> = "ServerName",
         name_1: String = "Name1",
@@ -84,7 +84,7 @@ ndr_call! {
     }
 }
 
-/// The buffer's size in a refusal: what the client provides room for, within the range of the IDL.
+/// The buffer's size in a refusal: the size that the client provides, within the range of the IDL.
 fn outbuf_len(asked: u32) -> usize {
     usize::try_from(asked.min(crate::limits::OUTBUF_LEN_MAX)).unwrap_or(0)
 }

@@ -1,5 +1,5 @@
-//! Calls that a server without DFS, and without transports that come and go, has for everybody the same
-//! answer to. What they ask is not read: only what they are answered with matters.
+//! Calls with the same answer for every caller, because the server has neither DFS nor changing transports. Their
+//! requests are not decoded.
 
 ndr_call! {
     /// NetrServerTransportAdd (MS-SRVS 3.1.4.22): listen on a transport.
@@ -17,7 +17,7 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetrDfsGetVersion (MS-SRVS 3.1.4.37): whether there is DFS.
+    /// NetrDfsGetVersion (MS-SRVS 3.1.4.37): the version of DFS, if the server has it.
     43 "NetrDfsGetVersion" DfsGetVersionRequest {} => DfsGetVersionResponse {
         version: u32 = "Version",
     } refused |_| {

@@ -3,7 +3,7 @@
 use crate::call::WithLevel;
 use crate::ndr::{Ndr, NdrError, Parameter, Reader, Writer};
 
-/// `sv*_platform_id`: Windows NT and those like it (MS-SRVS 2.2.2.6).
+/// `sv*_platform_id`: Windows NT and compatible systems (MS-SRVS 2.2.2.6).
 pub const PLATFORM_ID_NT: u32 = 500;
 
 ndr_struct! {
@@ -308,7 +308,7 @@ impl Parameter for DiskEnumContainer {
 }
 
 ndr_call! {
-    /// NetrServerGetInfo (MS-SRVS 3.1.4.17): what the server is.
+    /// NetrServerGetInfo (MS-SRVS 3.1.4.17): information about the server.
     21 "NetrServerGetInfo" ServerGetInfoRequest {
         server_name: Option<String> = "ServerName",
         level: u32 = "Level",

@@ -11,9 +11,9 @@ pub const STYPE_PRINTQ: u32 = 1;
 pub const STYPE_DEVICE: u32 = 2;
 /// `shi*_type`: pipes.
 pub const STYPE_IPC: u32 = 3;
-/// `shi*_type`: an administrative share, beside one of the others.
+/// `shi*_type`: an administrative share; combined with another type.
 pub const STYPE_SPECIAL: u32 = 0x8000_0000;
-/// `shi*_type`: a share that does not outlive the server, beside one of the others.
+/// `shi*_type`: a share that ends with the server; combined with another type.
 pub const STYPE_TEMPORARY: u32 = 0x4000_0000;
 /// `shi*_max_uses`: as many as come.
 pub const SHI_USES_UNLIMITED: u32 = 0xffff_ffff;
@@ -257,7 +257,7 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetrShareDelCommit (MS-SRVS 3.1.4.15): share no longer what was announced.
+    /// NetrShareDelCommit (MS-SRVS 3.1.4.15): completes an announced deletion.
     38 "NetrShareDelCommit" ShareDelCommitRequest {
         context_handle: ContextHandle = "ContextHandle",
     } => ShareDelCommitResponse {
@@ -268,7 +268,7 @@ ndr_call! {
 }
 
 ndr_call! {
-    /// NetrShareCheck (MS-SRVS 3.1.4.16): whether a device is shared.
+    /// NetrShareCheck (MS-SRVS 3.1.4.16): checks if a device is shared.
     20 "NetrShareCheck" ShareCheckRequest {
         server_name: Option<String> = "ServerName",
         device: String = "Device",

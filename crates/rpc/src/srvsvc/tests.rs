@@ -11,14 +11,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn requests_come_back(seed in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn requests_round_trip(seed in prop::collection::vec(any::<u8>(), 0..200)) {
         let request: Request = Any::any(&mut Entropy(&seed));
         let stub = request.encode();
         prop_assert_eq!(Request::decode(request.opnum(), &stub), Ok(request));
     }
 
     #[test]
-    fn responses_come_back(seed in prop::collection::vec(any::<u8>(), 0..400)) {
+    fn responses_round_trip(seed in prop::collection::vec(any::<u8>(), 0..400)) {
         let response: Response = Any::any(&mut Entropy(&seed));
         let stub = response.encode();
         prop_assert_eq!(Response::decode(response.opnum(), &stub), Ok(response));
@@ -26,15 +26,15 @@ proptest! {
 
     /// A refusal echoes the level, carries the status, and can be read by the client.
     #[test]
-    fn refusals_come_back(seed in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn refusals_round_trip(seed in prop::collection::vec(any::<u8>(), 0..200)) {
         let request: Request = Any::any(&mut Entropy(&seed));
         let refusal = request.refuse(Win32Error::ACCESS_DENIED);
         prop_assert_eq!(refusal.status(), Win32Error::ACCESS_DENIED);
         prop_assert_eq!(Response::decode(request.opnum(), &refusal.encode()), Ok(refusal));
     }
 
-    /// Neither direction panics, and what is read takes no more room than a few times the stub: every
-    /// entry takes at least its fixed part, every unit of a string at most three octets.
+    /// Neither direction panics, and a decoded value takes at most a few times the memory of the stub: every entry
+    /// takes at least its fixed part, and every unit of a string at most three octets.
     #[test]
     fn arbitrary_stubs_are_read_or_refused(
         opnum in 0u16..60,
@@ -70,7 +70,7 @@ proptest! {
     }
 }
 
-/// Disks are rewritten longer than they are read where they lack a terminator.
+/// A list of disks is written longer than it was read if a terminator was missing.
 fn limit_of(request: &Request) -> usize {
     match request {
         Request::ServerDiskEnum(request) => 8 * request.disks.disks.len(),
@@ -100,9 +100,9 @@ fn an_unknown_level_is_decoded_and_refused_with_its_level() {
 }
 
 #[test]
-fn a_level_this_side_does_not_know_may_have_an_arm_there() {
-    // Level 2 of SERVER_XPORT_ENUM_STRUCT: NULL handle, level and union, a container that is not
-    // understood; whatever follows cannot be located, and the request still says its level.
+fn an_unknown_level_with_an_arm_is_decoded() {
+    // Level 2 of SERVER_XPORT_ENUM_STRUCT: a NULL handle, level and union, and an unknown container. The positions of
+    // the following parameters are unknown, but the request has its level.
     let words: [u32; 6] = [0, 2, 2, 0x0002_0000, 0, 0];
     let stub: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let request = ServerTransportEnumRequest::decode(&stub).unwrap();
@@ -139,7 +139,7 @@ fn operations_are_numbered_once() {
 }
 
 #[test]
-fn ten_thousand_files_come_back() {
+fn ten_thousand_files_round_trip() {
     let entries: Vec<_> = (1..=10_000)
         .map(|id| FileInfo3 {
             id,

@@ -32,7 +32,7 @@ ndr_enum_struct! {
 }
 
 ndr_call! {
-    /// NetrServerTransportEnum (MS-SRVS 3.1.4.24): what the server listens on.
+    /// NetrServerTransportEnum (MS-SRVS 3.1.4.24): the addresses on which the server listens.
     26 "NetrServerTransportEnum" ServerTransportEnumRequest {
         server_name: Option<String> = "ServerName",
         info: ServerTransportEnumStruct = "InfoStruct",

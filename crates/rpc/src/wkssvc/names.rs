@@ -1,4 +1,4 @@
-//! What the computer is called, and what it is a member of (MS-WKST 3.2.4.13, 3.2.4.18).
+//! The names of the computer, and its domain or workgroup (MS-WKST 3.2.4.13, 3.2.4.18).
 
 use crate::ndr::{
     Enum16, NdrError, Parameter, Reader, UnicodeString, Writer, read_container, write_container,

@@ -1,5 +1,5 @@
-//! Calls that join domains, rename the computer or connect it to other servers: a file server has for
-//! everybody the same answer to them. What they ask is not read.
+//! Calls that join domains, rename the computer or connect it to other servers. A file server has the same answer for
+//! every caller, so their requests are not decoded.
 
 ndr_call! {
     /// NetrWkstaSetInfo (MS-WKST 3.2.4.2): change the redirector's settings.

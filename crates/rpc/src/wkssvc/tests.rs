@@ -7,7 +7,7 @@ use crate::win32::Win32Error;
 
 proptest! {
     #[test]
-    fn requests_and_refusals_come_back(seed in prop::collection::vec(any::<u8>(), 0..100)) {
+    fn requests_and_refusals_round_trip(seed in prop::collection::vec(any::<u8>(), 0..100)) {
         let request: Request = Any::any(&mut Entropy(&seed));
         let refusal = request.refuse(Win32Error::INVALID_LEVEL);
         prop_assert_eq!(Response::decode(request.opnum(), &refusal.encode()), Ok(refusal));
@@ -15,7 +15,7 @@ proptest! {
     }
 
     #[test]
-    fn responses_come_back(seed in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn responses_round_trip(seed in prop::collection::vec(any::<u8>(), 0..200)) {
         let response: Response = Any::any(&mut Entropy(&seed));
         prop_assert_eq!(Response::decode(response.opnum(), &response.encode()), Ok(response));
     }

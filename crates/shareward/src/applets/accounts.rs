@@ -15,7 +15,7 @@ use crate::output::{Console, RULE, clean_line, labelled, local_time, pad, yes_or
 pub(super) static APPLET: Applet = Applet {
     names: &["user", "users"],
     family: Family::Net,
-    summary: "shows accounts, unlocks them, and changes passwords",
+    summary: "Show accounts, unlock them and change passwords",
     help: &HELP,
     run,
 };
@@ -27,23 +27,26 @@ username [password | *] [/ACTIVE:{YES | NO}] [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Lists the server's accounts, shows one, changes its password, or says whether
-it may log on.
+Lists the server's accounts, shows one, changes its password, or activates or
+deactivates it.
 
   username      the account
-  password      the new password; others on this machine may see it there
-  *             asks for the password, without showing it; where standard
-                input is no terminal, reads it from there
-  /ACTIVE:YES   the account may log on; one that wrong passwords have locked
-                is unlocked
-  /ACTIVE:NO    the account may not log on
+  password      the new password. Other users of this machine can see it while
+                the command runs
+  *             ask for the password without showing it. If standard input is
+                not a terminal, read it from there
+  /ACTIVE:YES   activate the account, and unlock it if wrong passwords have
+                locked it
+  /ACTIVE:NO    deactivate the account: its user cannot log on
 
-Everybody may change the own password, and is asked for the old one first;
-administrators may change any, and only they activate accounts. Accounts are
-made and removed with 'shareward user'.
+Users can change their own password and are asked for the old one.
+Administrators can change any password and activate accounts. To add or delete
+accounts, use 'shareward user'.
 
-Exit codes: 0 done; 5 you may not; 86 the old password is wrong; 2 all else,
-as 1909 the account is locked, 2114 no server runs, 2221 no such account.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied) or 86 (the old password is wrong); 2 for all others, such as
+1909 (the account is locked), 2114 (no server is running) or 2221 (no such
+account). The message contains the number.
 ",
 };
 
@@ -133,7 +136,7 @@ fn activate(
 }
 
 fn detail(user: &User) -> String {
-    // As Windows tells it: a disabled account is not active, locked or not.
+    // As on Windows: a disabled account is not active, whether locked or not.
     let active = match user.locked {
         Some(true) if user.enabled => "Locked",
         _ => yes_or_no(user.enabled),
@@ -152,7 +155,7 @@ fn detail(user: &User) -> String {
 
 const LABEL_WIDTH: usize = 29;
 
-/// An administrator need not know the old password; whoever may not without it is asked for it.
+/// Sets a password. An administrator need not know the old one; other users are asked for it after the first refusal.
 fn set(
     server: &dyn Administration,
     name: &str,
@@ -185,10 +188,10 @@ fn asked(console: &mut Console) -> Result<String, Failure> {
     }
     let first = hidden("Type a password for the user:")?;
     if first.is_empty() {
-        return Err(Numbered::new(BAD_PASSWORD_NUMBER).hint("an empty password is none").into());
+        return Err(Numbered::new(BAD_PASSWORD_NUMBER).hint("the password is empty").into());
     }
     if first != hidden("Retype the password to confirm:")? {
-        return Err(Numbered::new(BAD_PASSWORD_NUMBER).hint("the two passwords differ").into());
+        return Err(Numbered::new(BAD_PASSWORD_NUMBER).hint("the passwords do not match").into());
     }
     Ok(first)
 }

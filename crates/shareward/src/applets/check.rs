@@ -1,4 +1,4 @@
-//! `shareward check`: whether a configuration is good.
+//! `shareward check`: checks a configuration.
 
 use auth::UserDb;
 use server::config::{GUEST_ACCOUNT, Grantee, Settings, check_state};
@@ -7,13 +7,14 @@ use super::{Applet, Family, Help};
 use crate::cli;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
+use crate::opens::number;
 use crate::output::Console;
 use crate::setup;
 
 pub(super) static APPLET: Applet = Applet {
     names: &["check"],
     family: Family::Own,
-    summary: "checks a configuration file",
+    summary: "Check a configuration file",
     help: &HELP,
     run,
 };
@@ -24,13 +25,17 @@ SHAREWARD CHECK
 [FILE]
 ",
     about: "\
-Reads a configuration file and the users file it names, and says all that is
-wrong: in the file with line and column, and what would not work, as shared
-directories, users, groups and Unix accounts that are not there. A server runs
-without a directory that is not there: its share can be used once it is.
-Without FILE, it is the conventional one that `shareward serve` reads.
+Checks a configuration file and the users file that it names. Reports every
+error with its line and column, and everything that would not work: shared
+directories, users, groups and Unix accounts that do not exist. A missing
+directory does not keep the server from starting; the share becomes usable once
+the directory exists.
 
-Exit codes: 0 good; 1 something is wrong.
+  FILE  the configuration file; by default, the one that 'shareward serve'
+        reads
+
+Exit codes: 0 no problem was found; 1 at least one was; 2 the command line is
+wrong.
 ",
 };
 
@@ -49,7 +54,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     for share in &settings.shares {
         match std::fs::metadata(&share.path) {
             Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => wrong.push(format!("share {}: {} is no directory", share.name, share.path.display())),
+            Ok(_) => wrong.push(format!("share {}: {} is not a directory", share.name, share.path.display())),
             Err(error) => wrong.push(format!("share {}: {}: {error}", share.name, share.path.display())),
         }
     }
@@ -63,15 +68,15 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         return Err(Failure::Plain(wrong.join("\n")));
     }
     console.line(&format!(
-        "{}: good ({} shares, {} users)",
+        "{}: no problems found ({}, {})",
         path.display(),
-        settings.shares.len(),
-        users.users().count()
+        number(settings.shares.len(), "share", "shares"),
+        number(users.users().count(), "user", "users")
     ));
     Ok(())
 }
 
-/// Users, groups and shares that are named in the configuration and are not there.
+/// The users, groups and shares that the configuration names but that do not exist.
 fn wrong_names(settings: &Settings, users: &UserDb) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut user = |what: &str, name: &str| {
@@ -128,7 +133,7 @@ fn wrong_names(settings: &Settings, users: &UserDb) -> Vec<String> {
     wrong
 }
 
-/// Users who may log on and have no Unix account to act as.
+/// The users who may log on but have no Unix account to act as.
 fn without_unix_account(settings: &Settings, users: &UserDb) -> Vec<String> {
     if !settings.unix_identities {
         return Vec::new();
@@ -138,12 +143,12 @@ fn without_unix_account(settings: &Settings, users: &UserDb) -> Vec<String> {
         .filter(|name| !setup::has_unix_account(name))
         .map(|name| {
             format!(
-                "user {name} has no Unix account; 'useradd {name}' makes one, or set unix_identities = false"
+                "user {name} has no Unix account; create one with 'useradd {name}', or set unix_identities = false"
             )
         })
         .collect();
     if settings.shares.iter().any(|share| share.guest) && !setup::has_unix_account(GUEST_ACCOUNT) {
-        wrong.push(format!("guests act as the Unix user {GUEST_ACCOUNT}, who does not exist"));
+        wrong.push(format!("guests act as the Unix user {GUEST_ACCOUNT}, which does not exist"));
     }
     wrong
 }

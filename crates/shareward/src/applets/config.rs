@@ -13,7 +13,7 @@ use crate::output::{Console, labelled, yes_or_no};
 pub(super) static APPLET: Applet = Applet {
     names: &["config"],
     family: Family::Net,
-    summary: "shows and changes the server's settings",
+    summary: "Show or change the server's settings",
     help: &HELP,
     run,
 };
@@ -25,16 +25,18 @@ NET CONFIG
 [--json] [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Shows the settings of the Server service, or changes them. Changes are kept in
-the server's configuration file, with its comments.
+Shows or changes the settings of the Server service. Changes are written to the
+server's configuration file; its comments are kept.
 
-  SERVER           the service; there is no other here
-  /AUTODISCONNECT  minutes after which an idle session without open files ends,
-                   to 65535; -1 for never
-  /SRVCOMMENT      the remark that clients see
-  /HIDDEN          whether the server is left out of lists of servers
+  SERVER           the service; no other exists here
+  /AUTODISCONNECT  end a session without open files after this many minutes
+                   without requests, at most 65535; -1 means never
+  /SRVCOMMENT      the description that clients see
+  /HIDDEN          YES hides the server in lists of servers
 
-Exit codes: 0 done; 5 you may not; 2 all else, as 2114 no server runs.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied); 2 for all others, such as 2114 (no server is running). The
+message contains the number.
 ",
 };
 
@@ -84,7 +86,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the service runs: somebody answers, if only to say no.
+/// True if the service runs: it answers, even if it refuses access.
 fn runs(server: &dyn Administration) -> Result<bool, Failure> {
     match administration::run(async { Ok(server.server().await) })? {
         Ok(_) => Ok(true),

@@ -6,13 +6,8 @@ use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::Console;
 
-pub(super) static APPLET: Applet = Applet {
-    names: &["help"],
-    family: Family::Net,
-    summary: "shows the help of a command",
-    help: &HELP,
-    run,
-};
+pub(super) static APPLET: Applet =
+    Applet { names: &["help"], family: Family::Net, summary: "Show the help of a command", help: &HELP, run };
 
 static HELP: Help = Help {
     syntax: "\
@@ -20,8 +15,8 @@ NET HELP
 [command]
 ",
     about: "\
-Shows the help of a command, or which commands there are. 'NET command /?' and
-'net command --help' show the same.
+Lists the commands, or shows the help of one command. 'NET command /?' and
+'net command --help' do the same.
 ",
 };
 
@@ -29,7 +24,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     answer(Family::Own, words, console)
 }
 
-/// Shows the help of the command that a family has by a name, and which commands of that name there are besides.
+/// Shows the help of a command, and names the other family's command of that name if it has one.
 pub(super) fn answer(family: Family, words: &[String], console: &mut Console) -> Result<(), Failure> {
     if cli::wants_help(words) {
         show(&APPLET, console);
@@ -49,12 +44,10 @@ pub(super) fn answer(family: Family, words: &[String], console: &mut Console) ->
                 if let Some(other) = find(other, name).filter(|other| other.family != applet.family) {
                     let line = match other.family {
                         Family::Net => {
-                            format!("'net {name}' is another command: 'net help {name}' shows it.")
+                            format!("'net {name}' is another command; see 'net help {name}'.")
                         }
                         Family::Own => {
-                            format!(
-                                "'shareward {name}' is another command: 'shareward help {name}' shows it."
-                            )
+                            format!("'shareward {name}' is another command; see 'shareward help {name}'.")
                         }
                     };
                     console.line(&format!("\n{line}"));
@@ -72,30 +65,36 @@ pub(super) fn answer(family: Family, words: &[String], console: &mut Console) ->
     Ok(())
 }
 
-/// The help of one command.
+/// Prints the help of one command.
 pub(super) fn show(applet: &Applet, console: &mut Console) {
     console.write(&format!("{}\n\n{}\n{}", messages::SYNTAX_IS, applet.help.syntax, applet.help.about));
 }
 
-/// The commands there are.
+/// The list of commands.
 pub(super) fn overview(family: Family) -> String {
     let listed = |wanted: Family| {
         let mut applets: Vec<_> = APPLETS.iter().filter(|applet| applet.family == wanted).collect();
         applets.sort_by_key(|applet| applet.names.first());
         applets
             .into_iter()
-            .map(|applet| format!("    {:<10} {}\n", applet.names.first().unwrap_or(&""), applet.summary))
+            .map(|applet| format!("    {:<11} {}\n", applet.names.first().unwrap_or(&""), applet.summary))
             .collect::<String>()
     };
     let net = listed(Family::Net);
     let own = listed(Family::Own);
     match family {
-        Family::Net => format!("{}\n\nNET command [words]\n\n{net}\n", messages::SYNTAX_IS),
+        Family::Net => format!(
+            "{}\n\nNET command [arguments]\n\n{net}\n'net help COMMAND' shows the help of a command.\n\n",
+            messages::SYNTAX_IS
+        ),
         Family::Own if own.is_empty() => {
-            format!("{}\n\nshareward command [words]\n\n{net}\n", messages::SYNTAX_IS)
+            format!(
+                "{}\n\nshareward command [arguments]\n\n{net}\n'shareward help COMMAND' shows the help of a command.\n\n",
+                messages::SYNTAX_IS
+            )
         }
         Family::Own => format!(
-            "{}\n\nshareward command [words]\n\n{own}\nand, as 'net command' too:\n\n{net}\n",
+            "{}\n\nshareward command [arguments]\n\n{own}\nAlso available as 'net command':\n\n{net}\n'shareward help COMMAND' shows the help of a command.\n\n",
             messages::SYNTAX_IS
         ),
     }

@@ -11,7 +11,7 @@ use crate::output::Console;
 pub(super) static APPLET: Applet = Applet {
     names: &["helpmsg"],
     family: Family::Net,
-    summary: "shows the text of a message number",
+    summary: "Show the text of an error number",
     help: &HELP,
     run,
 };
@@ -22,14 +22,14 @@ NET HELPMSG
 message# [--json]
 ",
     about: "\
-Shows the text of an error or message number, as 5, 53, 2114 or 2312. What a
-text leaves open is shown as ***.
+Shows the text of an error number, for example 5, 53, 2114 or 2312. *** stands
+for a value that is not known here.
 
-Exit codes: 0 shown; 2 there is no such number (3871).
+Exit codes: 0 success; 2 no such number (3871).
 ",
 };
 
-/// What `--json` shows.
+/// The content of `--json`.
 #[derive(Serialize)]
 struct Message {
     number: u32,

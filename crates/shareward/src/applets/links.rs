@@ -14,7 +14,7 @@ use crate::output::Console;
 pub(super) static APPLET: Applet = Applet {
     names: &["links"],
     family: Family::Own,
-    summary: "makes links by which net, psfile and others are found",
+    summary: "Create links named net, openfiles, psfile and psloggedon",
     help: &HELP,
     run,
 };
@@ -25,22 +25,22 @@ SHAREWARD LINKS
 DIR [NAME ...] [--remove]
 ",
     about: "\
-Makes symbolic links to this program in DIR, so that it is found by the names
-of the programs that it also is: net, openfiles, psfile and psloggedon. Only
-those that are NAMEd, where any is.
+Creates symbolic links to this program in DIR under the other names that it can
+be run by: net, openfiles, psfile and psloggedon. With NAMEs, creates only
+those.
 
-  --remove  takes the links away
+  --remove  remove the links instead
 
-What is there already and is no link to this program is left alone: then
-nothing is made, and what stands in the way is named.
+If one of the names exists already and is not a link to this program, nothing
+is created and the command names it.
 
-Exit codes: 0 done; 1 something stands in the way, or could not be made.
+Exit codes: 0 success; 1 a name is taken, or a link could not be created.
 ",
 };
 
 const REMOVE: Switch = Switch::own("REMOVE", Takes::Nothing);
 
-/// The names that the program is called by, beside its own.
+/// The other names that the program can be called by.
 pub(super) const PROGRAMS: [&str; 4] = ["net", "openfiles", "psfile", "psloggedon"];
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
@@ -51,17 +51,17 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     };
     if let Some(unknown) = named.iter().find(|name| !PROGRAMS.contains(&name.as_str())) {
         let known = PROGRAMS.join(", ");
-        return Err(Failure::Plain(format!("the names are {known}, and none of them is {unknown}")));
+        return Err(Failure::Plain(format!("unknown name {unknown}; possible names are {known}")));
     }
     let names = PROGRAMS.iter().filter(|name| named.is_empty() || named.iter().any(|it| it == *name));
     let links: Vec<PathBuf> = names.map(|name| Path::new(directory).join(name)).collect();
     let program = std::env::current_exe()
-        .map_err(|error| Failure::Plain(format!("cannot find this program itself: {error}")))?;
+        .map_err(|error| Failure::Plain(format!("cannot find the path of this program: {error}")))?;
     let foreign: Vec<&PathBuf> = links.iter().filter(|link| stands(link) == Stands::Foreign).collect();
     if words.has(&REMOVE) { remove(&links, console) } else { make(&links, &foreign, &program, console) }
 }
 
-/// What is where a link goes.
+/// The kind of file at the place of a link.
 #[derive(Debug, PartialEq, Eq)]
 enum Stands {
     Nothing,
@@ -69,7 +69,7 @@ enum Stands {
     Foreign,
 }
 
-/// A link to a program of our name is ours, also where it leads to another version or to one that is gone.
+/// A link to a program called `shareward` is ours, even if the target is another version or does not exist.
 fn stands(link: &Path) -> Stands {
     match fs::symlink_metadata(link) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Stands::Nothing,
@@ -77,7 +77,7 @@ fn stands(link: &Path) -> Stands {
             Ok(target) if target.file_name().is_some_and(|name| name == "shareward") => Stands::Ours,
             _ => Stands::Foreign,
         },
-        // What cannot be looked at is not touched.
+        // A file that cannot be examined is left alone.
         _ => Stands::Foreign,
     }
 }
@@ -91,22 +91,24 @@ fn make(
     if !foreign.is_empty() {
         let lines: Vec<String> = foreign
             .iter()
-            .map(|link| format!("{} is something else; nothing was made", link.display()))
+            .map(|link| {
+                format!("{} exists and is not a link to this program; no link was created", link.display())
+            })
             .collect();
         return Err(Failure::Plain(format!(
-            "{}\n\nhint: name the links that you want, or another directory",
+            "{}\n\nhint: choose another directory, or name the links to create",
             lines.join("\n")
         )));
     }
     for link in links {
         replace(link, program)
-            .map_err(|error| Failure::Plain(format!("cannot make {}: {error}", link.display())))?;
+            .map_err(|error| Failure::Plain(format!("cannot create {}: {error}", link.display())))?;
         console.line(&format!("{} -> {}", link.display(), program.display()));
     }
     Ok(())
 }
 
-/// Makes the link under another name first: at no time is there none.
+/// Creates the link under another name and renames it, so that the name always exists.
 fn replace(link: &Path, program: &Path) -> io::Result<()> {
     if stands(link) == Stands::Nothing {
         return symlink(program, link);
@@ -123,7 +125,9 @@ fn remove(links: &[PathBuf], console: &mut Console) -> Result<(), Failure> {
     for link in links {
         match stands(link) {
             Stands::Nothing => {}
-            Stands::Foreign => left.push(format!("{} is something else, and was left", link.display())),
+            Stands::Foreign => {
+                left.push(format!("{} is not a link to this program and was not removed", link.display()))
+            }
             Stands::Ours => {
                 fs::remove_file(link)
                     .map_err(|error| Failure::Plain(format!("cannot remove {}: {error}", link.display())))?;

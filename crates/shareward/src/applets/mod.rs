@@ -1,7 +1,7 @@
 //! The commands, one file each.
 //!
-//! A command is an [`Applet`] in [`APPLETS`]: its names, its help and its function. Help is answered here
-//! for all of them.
+//! A command is an [`Applet`] in [`APPLETS`]: its names, its help and its function. This module handles the help
+//! switches of all commands.
 
 mod accounts;
 mod check;
@@ -32,7 +32,7 @@ use crate::cli::{self, Options, Words};
 use crate::failure::{Failure, Numbered};
 use crate::output::Console;
 
-/// All commands, in the order of the overview.
+/// All commands, in the order of their names.
 static APPLETS: &[&Applet] = &[
     &accounts::APPLET,
     &check::APPLET,
@@ -63,38 +63,38 @@ static APPLETS: &[&Applet] = &[
 
 /// One command.
 pub(crate) struct Applet {
-    /// Its name, then other names for it; in lower case.
+    /// The name and its aliases, in lower case.
     names: &'static [&'static str],
-    /// Where it is found.
+    /// The family that has the command.
     family: Family,
-    /// What it does, in half a line.
+    /// The line in the list of commands.
     summary: &'static str,
     /// Its help.
     help: &'static Help,
-    /// Does it. `words` are those after the command's name.
+    /// Runs the command. `words` are the arguments after its name.
     run: fn(words: &[String], console: &mut Console) -> Result<(), Failure>,
 }
 
-/// Where a command is found.
+/// The set of commands that one belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Family {
     /// NET's commands: `net NAME`, `shareward net NAME`, `shareward NAME`.
     Net,
-    /// Our own: `shareward NAME` only, and there before a command of NET's of the same name.
+    /// Our own: `shareward NAME` only, where it precedes a NET command of the same name.
     Own,
 }
 
 /// The help of a command.
 #[derive(Debug)]
 pub(crate) struct Help {
-    /// The syntax block, which errors show too; ends with a line's end.
+    /// The syntax block, which error messages show, too; ends with a newline.
     pub(crate) syntax: &'static str,
-    /// What the command does and what its words mean; ends with a line's end.
+    /// The description of the command and its arguments; ends with a newline.
     pub(crate) about: &'static str,
 }
 
 impl Family {
-    /// The commands of a program by the name it was called by.
+    /// The family of a program, by the name it was called by.
     fn of_program(program: &str) -> Self {
         if program_name(program) == "net" { Self::Net } else { Self::Own }
     }
@@ -104,22 +104,22 @@ impl Family {
     }
 }
 
-/// Runs what the program is called as: one of the commands that have a name of their own ([`links`]), or the command
-/// that `words` name.
+/// Runs the program under its own name, if it was called by one of [`links::PROGRAMS`], or else the command that
+/// `words` name.
 pub(crate) fn run_as(program: &str, words: &[String], console: &mut Console) -> Result<(), Failure> {
     let name = program_name(program);
     if let Some(applet) = find(Family::Own, &name).filter(|_| links::PROGRAMS.contains(&name.as_str())) {
         return run(applet, words, console);
     }
     let outcome = dispatch(Family::of_program(program), words, console);
-    // A line with something else wrong in it was not understood as far as this.
+    // A line with an error may not have been parsed as far as `--json`.
     if outcome.is_err() && cli::wants_json(words) {
         console.set_json();
     }
     outcome
 }
 
-/// The name of a program without where it is, in lower case.
+/// The file name of a program, in lower case.
 fn program_name(program: &str) -> String {
     let stem = Path::new(program).file_stem();
     stem.map(|stem| stem.to_string_lossy().to_lowercase()).unwrap_or_default()
@@ -144,7 +144,7 @@ fn dispatch(family: Family, words: &[String], console: &mut Console) -> Result<(
     let Some(applet) = find(family, name) else {
         return Err(Failure::UnknownCommand { name: Some(name.clone()), overview: help::overview(family) });
     };
-    // Which commands there are depends on the name the program was called by.
+    // The list of commands depends on the name that the program was called by.
     if std::ptr::eq(applet, &help::APPLET) && rest.is_empty() {
         console.write(&help::overview(family));
         return Ok(());
@@ -163,8 +163,7 @@ fn run(applet: &Applet, words: &[String], console: &mut Console) -> Result<(), F
     (applet.run)(words, console)
 }
 
-/// The words of a command as they were sorted, and what the common switches among them say; where they ask for JSON,
-/// the console answers in it from here on.
+/// The parsed words of a command and its common switches. With `--json`, sets the console to JSON.
 fn command_line(
     sorted: Result<Words, Numbered>,
     help: &'static Help,
@@ -190,7 +189,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn in_a_family_a_name_is_one_commands_only() {
+    fn names_are_unique_in_a_family() {
         for family in [Family::Net, Family::Own] {
             let applets = APPLETS.iter().filter(|applet| applet.family == family);
             let mut names: Vec<_> = applets.flat_map(|applet| applet.names).collect();
@@ -203,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn helps_end_their_lines() {
+    fn help_ends_with_a_newline_and_fits_80_columns() {
         for applet in APPLETS {
             for text in [applet.help.syntax, applet.help.about] {
                 assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{}", applet.names[0]);
@@ -213,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_and_their_commands() {
+    fn the_program_name_selects_the_family() {
         for program in ["net", "/usr/bin/net", "NET.EXE", "./Net"] {
             assert_eq!(Family::of_program(program), Family::Net, "{program}");
         }

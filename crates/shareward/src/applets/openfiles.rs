@@ -1,4 +1,4 @@
-//! `openfiles`: the open files as Windows' program of this name shows and closes them.
+//! `openfiles`: lists and closes open files, like the program of this name on Windows.
 
 use client::Administration;
 use control::{CloseFile, FileQuery, OpenFile, glob, permission};
@@ -16,7 +16,7 @@ use crate::programs::{csv_row, host_name};
 pub(super) static APPLET: Applet = Applet {
     names: &["openfiles"],
     family: Family::Own,
-    summary: "shows and closes open files, as Windows' openfiles does",
+    summary: "Show or close open files, like Windows' openfiles",
     help: &HELP,
     run,
 };
@@ -31,27 +31,29 @@ OPENFILES /DISCONNECT [/S system [/U username [/P [password]]]]
 OPENFILES /LOCAL [ON | OFF]
 ",
     about: "\
-/QUERY       lists what clients have open on the server
-/DISCONNECT  closes what matches all that is given; a client that may have
-             changes which it has not written is asked for them first
-/LOCAL       says that this is not here
+/QUERY       list the files that clients have open on the server
+/DISCONNECT  close the opens that match all of the given options. A client that
+             may have cached changes can write them back first
+/LOCAL       not supported here; prints what to use instead
 
-  /S   another machine's server; else this machine's
-  /U   as whom to ask it, as user or DOMAIN\\user
-  /P   the password; it is asked for where none is given
-  /FO  as a table, as a list, or as comma-separated values
-  /NH  without the header, as a table or as values
-  /V   also the computer, the number of locks and the mode
+  /S   the server to ask; by default, this machine's
+  /U   the user to log on as, as user or DOMAIN\\user
+  /P   the password; if it is missing, the command asks for it
+  /FO  output format: a table, a list, or comma-separated values
+  /NH  no header line (with TABLE and CSV)
+  /V   also show computer, number of locks and open mode
   /ID  the open with this number
-  /A   what this user has open; * and ? stand for any characters
-  /O   what was opened in this mode, and no other
-  /OP  what has this path, on the server or below its share; * and ? as above
+  /A   opens of this user; * and ? are wildcards
+  /O   opens with exactly this mode
+  /OP  opens of this path, on the server's disk or below the share; * and ? are
+       wildcards
 
-Switches are written whole, in any case, with a slash or a hyphen. For scripts,
-'net file --csv' and 'net file --json' tell more, with names that stay.
+Switches cannot be abbreviated. They can be written in any case, with a slash
+or a hyphen. In scripts, prefer 'net file --csv' or 'net file --json': they
+print more, and their field names do not change.
 
-Exit codes: 0 done, also where nothing is open; 1 an error, or nothing to
-close.
+Exit codes: 0 success, even if nothing is open; 1 an error occurred, or no open
+matched /DISCONNECT.
 ",
 };
 
@@ -119,7 +121,7 @@ fn misused(text: &str) -> Failure {
     Failure::Plain(format!("ERROR: {text}\nType \"OPENFILES /?\" for usage."))
 }
 
-/// The server, or why not in the words of this program.
+/// The server; an error has the form of this program's messages.
 fn asked(target: &Target) -> Result<Box<dyn Administration>, Failure> {
     administration::of(target).map_err(|failure| match failure {
         Failure::Numbered(error) => Failure::Plain(format!("ERROR: {}", error.explained())),
@@ -131,10 +133,10 @@ fn refused(error: client::Error) -> Failure {
     Failure::Plain(format!("ERROR: {}", Numbered::from(error).explained()))
 }
 
-/// Windows can list what its own programs opened, for a price; here that is another program's business.
+/// Answers `/LOCAL`. Windows can track files that local programs open; this server does not.
 fn local(line: &Line, console: &mut Console) -> Result<(), Failure> {
-    let text = "There is no 'maintain objects list' here: what this machine's own\n\
-                programs have open is not the server's to know. 'lsof' and 'fuser' show it.";
+    let text = "This server does not track files that local programs have open.\n\
+                'lsof' and 'fuser' show them.";
     match line.value("local") {
         None => {
             console.line(&format!("\nINFO: {}", text.replace('\n', "\n      ")));
@@ -147,7 +149,7 @@ fn local(line: &Line, console: &mut Console) -> Result<(), Failure> {
     }
 }
 
-/// How a query is written.
+/// The output format of a query.
 enum Form {
     Table { header: bool },
     List,
@@ -235,7 +237,7 @@ fn row(file: &OpenFile, host: Option<&String>) -> Vec<String> {
     row.iter().map(|value| clean_line(value)).collect()
 }
 
-/// The path as Windows shows it: a directory ends in a separator.
+/// The path in Windows' form: a directory ends with a separator.
 fn path_of(file: &OpenFile) -> String {
     let separator = if file.server_path.is_some() { '/' } else { '\\' };
     let path = shown_path(file);
@@ -293,7 +295,7 @@ fn list(titles: &[(&str, usize)], rows: &[Vec<String>]) -> String {
     text
 }
 
-/// What a close is about.
+/// The options that select opens to close.
 struct Meant {
     id: Option<u32>,
     user: Option<String>,
@@ -329,7 +331,7 @@ impl Meant {
     }
 }
 
-/// Whether `text` is `wanted`, or matches it as a pattern.
+/// True if `text` is `wanted` or matches it as a pattern.
 fn is(wanted: &str, text: &str) -> bool {
     if wanted.contains(['*', '?']) {
         return glob::matches(wanted, text);
@@ -345,7 +347,7 @@ fn disconnect(server: &dyn Administration, meant: &Meant, console: &mut Console)
     let mut any = false;
     for file in all.iter().filter(|file| meant.has(file)) {
         any = true;
-        // What was listed is closed, and nothing that has its number by now.
+        // Closes an open only if it still has the listed path.
         let how = CloseFile { expect_path: Some(shown_path(file).to_owned()), ..CloseFile::default() };
         let closed = administration::run(async { Ok(server.close_file(file.id, &how).await) })?;
         let path = clean_line(&path_of(file));
@@ -365,7 +367,7 @@ fn disconnect(server: &dyn Administration, meant: &Meant, console: &mut Console)
         }
     }
     match (any, failed) {
-        (false, _) => Err(Failure::Plain("ERROR: There is no open file that matches.".to_owned())),
+        (false, _) => Err(Failure::Plain("ERROR: No open file matches.".to_owned())),
         (true, true) => Err(Failure::Told(crate::exit::ExitCode::System(1))),
         (true, false) => Ok(()),
     }
@@ -376,7 +378,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_whole_and_patterns_are_not() {
+    fn names_match_as_a_whole_and_patterns_as_patterns() {
         for (wanted, text, same) in [
             (r"Plan\A.txt", "plan/a.TXT", true),
             ("plan", r"plan\a.txt", false),

@@ -1,4 +1,4 @@
-//! `psfile`: the open files as the program of this name shows and closes them.
+//! `psfile`: lists and closes open files, like the program of this name.
 
 use client::Administration;
 use control::{CloseFile, FileQuery, OpenFile, Outcome, glob, permission};
@@ -18,7 +18,7 @@ use crate::programs::host_name;
 pub(super) static APPLET: Applet = Applet {
     names: &["psfile"],
     family: Family::Own,
-    summary: "shows and closes open files, as Sysinternals' psfile does",
+    summary: "Show or close open files, like Sysinternals' psfile",
     help: &HELP,
     run,
 };
@@ -28,21 +28,20 @@ static HELP: Help = Help {
 PSFILE [\\\\computer [-u username [-p password]]] [[id | path] [-c]] [-nobanner]
 ",
     about: "\
-Lists what clients have open on the server, or closes it.
+Lists the files that clients have open on the server, or closes them.
 
-  \\\\computer  another machine's server; in a shell, write //computer or
-              quote it
-  -u          as whom to ask it, as user or DOMAIN\\user
-  -p          the password; it is asked for where none is given
+  \\\\computer  the server to ask; by default, this machine's. In a shell, write
+              //computer or quote it
+  -u          the user to log on as, as user or DOMAIN\\user
+  -p          the password; if it is missing, the command asks for it
   id          the number of an open
-  path        a path, or a part of one, in any case; * and ? stand for any
-              characters
-  -c          closes what has this number, or all whose path is meant; a client
-              that may have changes which it has not written is asked for them
-  -nobanner   says nothing of itself
+  path        text that the path contains, in any case; * and ? are wildcards
+  -c          close the open with this id, or all opens with a matching path. A
+              client that may have cached changes can write them back first
+  -nobanner   do not print the program's name and version
 
-Exit codes: 0 done, also where nothing is open; 1 an error, or nothing to
-close.
+Exit codes: 0 success, even if nothing is open; 1 an error occurred, or no open
+matched the id or path.
 ",
 };
 
@@ -58,9 +57,9 @@ const KNOWN: &[Known] = &[
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let misused = |text: String| Failure::Plain(format!("{text}\n\n{}", HELP.syntax.trim_end()));
     let line = Line::of(words, &['-'], KNOWN).map_err(|wrong| match wrong {
-        Wrong::Unknown(word) => misused(format!("There is no switch {}.", clean_line(&word))),
+        Wrong::Unknown(word) => misused(format!("Unknown switch {}.", clean_line(&word))),
         Wrong::Lacks(name) => misused(format!("-{name} needs a value.")),
-        Wrong::Twice(name) => misused(format!("-{name} is there twice.")),
+        Wrong::Twice(name) => misused(format!("-{name} is given twice.")),
     })?;
     let mut operands = line.operands.as_slice();
     let mut computer = None;
@@ -73,13 +72,13 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let meant = match operands {
         [] => Meant::All,
         [word] => word.parse().map_or_else(|_not_one| Meant::Path(word.clone()), Meant::Id),
-        _ => return Err(misused("There are too many words.".to_owned())),
+        _ => return Err(misused("Too many arguments.".to_owned())),
     };
     if computer.is_none() && (line.has("u") || line.has("p")) {
-        return Err(misused("-u and -p belong to a computer.".to_owned()));
+        return Err(misused("-u and -p require a computer.".to_owned()));
     }
     if line.has("p") && !line.has("u") {
-        return Err(misused("-p belongs to -u.".to_owned()));
+        return Err(misused("-p requires -u.".to_owned()));
     }
     if line.has("c") && meant == Meant::All {
         return Err(misused("-c needs an id or a path.".to_owned()));
@@ -109,7 +108,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if line.has("c") { close(&*server, &files, &host, console) } else { list(&files, &meant, &host, console) }
 }
 
-/// What a command line is about.
+/// The opens that the command line selects.
 #[derive(Debug, PartialEq, Eq)]
 enum Meant {
     All,
@@ -169,7 +168,7 @@ fn close(
     }
     let mut failed = false;
     for file in files {
-        // What was listed is closed, and nothing that has its number by now.
+        // Closes an open only if it still has the listed path.
         let how = CloseFile { expect_path: Some(shown_path(file).to_owned()), ..CloseFile::default() };
         let path = clean_line(shown_path(file));
         match administration::run(async { Ok(server.close_file(file.id, &how).await) })? {

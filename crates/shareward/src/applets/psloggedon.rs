@@ -1,4 +1,4 @@
-//! `psloggedon`: who is logged on, at the machine itself and through its shares.
+//! `psloggedon`: shows who is logged on at the machine itself and through its shares.
 
 use std::io;
 
@@ -19,7 +19,7 @@ use crate::programs::local_name;
 pub(super) static APPLET: Applet = Applet {
     names: &["psloggedon"],
     family: Family::Own,
-    summary: "shows who is logged on, as Sysinternals' psloggedon does",
+    summary: "Show who is logged on, like Sysinternals' psloggedon",
     help: &HELP,
     run,
 };
@@ -30,26 +30,27 @@ PSLOGGEDON [-l] [-x] [-nobanner] [\\\\computer | username]
            [-server NAME,NAME] [-u USER [-p PASSWORD]] [-credentials FILE]
 ",
     about: "\
-Shows who is logged on at the machine itself, as 'who' does, and who is logged
-on through its shares, as 'net session' does. With a user's name, says where
-this user is logged on.
+Shows who is logged on at the machine itself, as 'who' does, and through its
+shares, as 'net session' does. With a user name, shows where that user is
+logged on.
 
-  -l          only at the machine itself
-  -x          without times
-  -nobanner   says nothing of itself
-  \\\\computer  another machine; in a shell, write //computer or quote it
-  -server     other machines, as 'net session' takes them: where to look for a
-              user
-  -u          as whom to ask them; -login is the same
-  -p          with which password; others on this machine may see it there
+  -l          show only logons at the machine itself
+  -x          do not show times
+  -nobanner   do not print the program's name and version
+  \\\\computer  the machine to ask. In a shell, write //computer or quote it
+  -server     several machines to ask, with commas between their names
+  -u, -login  the user to log on to those machines as
+  -p          the password. Other users of this machine can see it while the
+              command runs
   -credentials
-              the file that has user and password
+              a file with user name and password
 
-Who is logged on at this machine itself is known also where no server runs.
+Logons at this machine itself are shown even if no server runs here.
 Times are local.
 
-Exit codes: 0 done; where a user is looked for, 0 found and 1 not; 5 you may
-not, and 2 all other errors.
+Exit codes: 0 success; with a user name, 0 if the user is logged on and 1 if
+not; the number of a system error up to 255, such as 5 (access denied); 2 for
+all others.
 ",
 };
 
@@ -72,9 +73,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         Failure::Exit { failure: Box::new(Failure::Plain(text)), code: 2 }
     };
     let line = Line::of(words, &['-'], KNOWN).map_err(|wrong| match wrong {
-        Wrong::Unknown(word) => misused(format!("There is no switch {}.", clean_line(&word))),
+        Wrong::Unknown(word) => misused(format!("Unknown switch {}.", clean_line(&word))),
         Wrong::Lacks(name) => misused(format!("-{name} needs a value.")),
-        Wrong::Twice(name) => misused(format!("-{name} is there twice.")),
+        Wrong::Twice(name) => misused(format!("-{name} is given twice.")),
     })?;
     let operands: Vec<&String> = line.operands.iter().filter(|word| *word != "-").collect();
     let (computer, user) = match operands.as_slice() {
@@ -84,19 +85,19 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             (Some(name), None)
         }
         [user] => (None, Some((*user).clone())),
-        _ => return Err(misused("There are too many words.".to_owned())),
+        _ => return Err(misused("Too many arguments.".to_owned())),
     };
     if computer.is_some() && line.has("server") {
-        return Err(misused("It is either \\\\computer or -server.".to_owned()));
+        return Err(misused("Give either \\\\computer or -server, not both.".to_owned()));
     }
     if line.has("u") && line.has("login") {
-        return Err(misused("-u and -login are the same.".to_owned()));
+        return Err(misused("-u and -login mean the same; give one of them.".to_owned()));
     }
     if computer.is_none() && !line.has("server") && (line.has("u") || line.has("p")) {
-        return Err(misused("-u and -p belong to a computer.".to_owned()));
+        return Err(misused("-u and -p require a computer or -server.".to_owned()));
     }
     if line.has("p") && !line.has("u") && !line.has("login") {
-        return Err(misused("-p belongs to -u.".to_owned()));
+        return Err(misused("-p requires -u.".to_owned()));
     }
     if !line.has("nobanner") {
         console.error(concat!(
@@ -120,7 +121,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     }
 }
 
-/// What one machine answered.
+/// The answers of one machine.
 struct Machine {
     name: String,
     local: Result<Vec<Logon>, Numbered>,
@@ -128,7 +129,7 @@ struct Machine {
 }
 
 impl Machine {
-    /// Whether both questions failed, and for the same reason, which is told once.
+    /// True if both queries failed for the same reason, which is then reported once.
     fn is_silent(&self) -> bool {
         match (&self.local, &self.shares) {
             (Err(local), Err(shares)) => local.explained() == shares.explained(),
@@ -144,7 +145,7 @@ fn ask(target: &Target, local_only: bool) -> Result<Vec<Machine>, Failure> {
         let asked = servers.ask(async |server: &dyn Administration| {
             let local = match server.logons().await {
                 Err(error) if here && is_no_answer(&error) => own_logons().map_err(|reason| {
-                    let hint = format!("this machine's record of logons cannot be read: {UTMP}: {reason}");
+                    let hint = format!("cannot read this machine's own logons: {UTMP}: {reason}");
                     Numbered::from(error).hint(hint)
                 }),
                 answer => answer.map_err(Numbered::from),
@@ -178,7 +179,7 @@ fn own_logons() -> io::Result<Vec<Logon>> {
     Ok(server::logons::current()?.into_iter().map(logon).collect())
 }
 
-/// Whether nobody is there who could tell, so that this machine's own records must.
+/// True if the server cannot answer, so that this machine's own records are read instead.
 fn is_no_answer(error: &client::Error) -> bool {
     matches!(error.number(), number::SERVER_NOT_STARTED | number::NOT_SUPPORTED | number::ACCESS_DENIED)
 }
@@ -276,7 +277,7 @@ fn find(machines: &[Machine], wanted: &str, console: &mut Console) -> Result<(),
         (true, _) => Ok(()),
         (false, Some(code)) => Err(Failure::Told(code)),
         (false, None) => {
-            console.line(&clean_line(&format!("{wanted} is logged on nowhere here.")));
+            console.line(&clean_line(&format!("{wanted} is not logged on.")));
             Err(Failure::Told(ExitCode::System(1)))
         }
     }

@@ -15,7 +15,7 @@ use crate::output::Console;
 use crate::setup;
 
 pub(super) static APPLET: Applet =
-    Applet { names: &["serve"], family: Family::Own, summary: "runs the server", help: &HELP, run };
+    Applet { names: &["serve"], family: Family::Own, summary: "Run the server", help: &HELP, run };
 
 static HELP: Help = Help {
     syntax: "\
@@ -25,31 +25,32 @@ SHAREWARD SERVE
     about: "\
 Serves the shares of a configuration file, or one directory.
 
-  DIRECTORY     Share this directory, and nothing else, for a user made for the
-                occasion: name and password are printed once. No file is read
-                or written: what `net share` and the like change is gone with
-                the server.
-  --config      The configuration file, if it is not the conventional one:
-                /etc/shareward/shareward.toml for root, for others
-                ~/.config/shareward/shareward.toml.
-  --listen      Where to listen instead: 127.0.0.1, [::1]:4450, :4450, ...
-  --socket      Where the control socket is instead.
+  DIRECTORY     Share only this directory, for one user whose name and password
+                are generated and printed once. No configuration is read or
+                written: changes made by 'net share' and other commands are
+                lost when the server stops.
+  --config      The configuration file. Default: /etc/shareward/shareward.toml
+                for root, ~/.config/shareward/shareward.toml for others.
+  --listen      Addresses to listen on, instead of those in the configuration:
+                127.0.0.1, [::1]:4450, :4450, ...
+  --socket      Path of the control socket, instead of the one in the
+                configuration.
 
-SIGTERM and SIGINT stop the server: files are flushed, clients disconnected.
-SIGHUP reads the configuration and the users again.
-What is logged is chosen by the variable SHAREWARD_LOG (info, debug, ...).
+SIGTERM and SIGINT stop the server: it flushes files and disconnects clients.
+SIGHUP makes it read the configuration and the users again.
+The environment variable SHAREWARD_LOG sets the log level (info, debug, ...).
 ",
 };
 
 const LISTEN: Switch = Switch::own("LISTEN", Takes::Value);
 
-/// What to serve.
+/// The settings and users to start the server with.
 struct Plan {
     settings: Settings,
     users: UserDb,
-    /// The file to read again on SIGHUP; none for a single directory.
+    /// The file to read again on SIGHUP; `None` for a single directory.
     config: Option<PathBuf>,
-    /// The user made for the occasion.
+    /// The generated user and password.
     made_user: Option<(String, String)>,
 }
 
@@ -72,7 +73,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
 
 async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Plain(format!("cannot wait for signals: {error}"));
-    // Before the first client: a stop must never find the default action.
+    // Before the first client connects, so that a signal to stop is never handled by the default action.
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
@@ -94,7 +95,7 @@ async fn serve(plan: Plan, words: &Words, console: &mut Console) -> Result<(), F
             () = service.stop_asked() => break,
             _ = hang_up.recv() => match &plan.config {
                 Some(path) => reload(&service, path, words, console),
-                None => console.error(&timed("nothing to read again: there is no configuration file")),
+                None => console.error(&timed("SIGHUP ignored: there is no configuration file")),
             },
         }
     }
@@ -118,12 +119,15 @@ fn reload(service: &Service, path: &Path, words: &Words, console: &mut Console) 
             }
             console.error(&timed("configuration read again"));
         }
-        Err(Failure::Plain(text)) => console.error(&timed(&format!("configuration not changed: {text}"))),
-        Err(other) => console.error(&timed(&format!("configuration not changed: {other:?}"))),
+        Err(Failure::Plain(text)) => console
+            .error(&timed(&format!("configuration not reloaded, the previous one stays in force: {text}"))),
+        Err(other) => console.error(&timed(&format!(
+            "configuration not reloaded, the previous one stays in force: {other:?}"
+        ))),
     }
 }
 
-/// A line beside those of the log, which begin with the time as well.
+/// A line that starts with the time, like those of the log.
 fn timed(text: &str) -> String {
     format!("{} {text}\n", control::Timestamp::now())
 }
@@ -137,7 +141,7 @@ fn configured(words: &Words, console: &mut Console) -> Result<Plan, Failure> {
     }
     if users.users().next().is_none() {
         console.error(&format!(
-            "warning: {} has no users; `shareward user add NAME` makes one\n",
+            "warning: {} has no users; add one with `shareward user add NAME`\n",
             settings.users_file.display()
         ));
     }
@@ -155,7 +159,7 @@ fn single_directory(directory: &Path, words: &Words) -> Result<Plan, Failure> {
     let uid = rustix::process::getuid().as_raw();
     users
         .add(&user, uid, &password, auth::users::now())
-        .map_err(|error| Failure::Plain(format!("cannot make the user {user}: {error}")))?;
+        .map_err(|error| Failure::Plain(format!("cannot create the user {user}: {error}")))?;
     let mut settings = with_switches(setup::defaults(), words)?;
     settings.administrators = vec![user.clone()];
     settings.shares = vec![ShareSettings::new(name, path)];
@@ -180,13 +184,13 @@ impl From<StartError> for Failure {
         let hint = match &error {
             StartError::Listen { address, error } if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 format!(
-                    "\n\nhint: port {} takes root or CAP_NET_BIND_SERVICE; another does not: --listen :4450",
+                    "\n\nhint: port {} requires root or CAP_NET_BIND_SERVICE; for another port, use --listen :4450",
                     address.port()
                 )
             }
             StartError::Listen { address, error } if error.kind() == std::io::ErrorKind::AddrInUse => {
-                let who = if address.port() == SMB_PORT { " (Samba, perhaps)" } else { "" };
-                format!("\n\nhint: another server{who} is there; choose another address with --listen")
+                let who = if address.port() == SMB_PORT { " (possibly Samba)" } else { "" };
+                format!("\n\nhint: another server{who} uses this address; choose another one with --listen")
             }
             _ => String::new(),
         };
@@ -194,27 +198,27 @@ impl From<StartError> for Failure {
     }
 }
 
-/// Who runs this, before sudo if it was used.
+/// The user who runs this, or who called sudo.
 fn login_name() -> String {
     let by_id = || nix::unistd::User::from_uid(nix::unistd::getuid()).ok().flatten().map(|user| user.name);
     std::env::var("SUDO_USER").ok().or_else(by_id).unwrap_or_else(|| String::from("owner"))
 }
 
-/// 80 random bits in letters and digits that are not mistaken for each other.
+/// A password of 80 random bits, in letters and digits that look different from each other.
 pub(super) fn made_password() -> Result<String, Failure> {
     let mut random = [0; 16];
     SystemRandom
         .fill(&mut random)
-        .map_err(|_| Failure::Plain(String::from("the system has no random bytes")))?;
+        .map_err(|_| Failure::Plain(String::from("cannot get random bytes from the system")))?;
     Ok(random.iter().map(|byte| PASSWORD_LETTERS[usize::from(byte % 32)] as char).collect())
 }
 
-/// Each open file takes a descriptor: as many as the system lets this process have.
+/// Raises the limit of file descriptors to its maximum; each open file takes one.
 fn raise_descriptor_limit() {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
-    // Where even that is refused, the limit that is there holds, and the registry's follow it.
+    // If the system refuses, the current limit stays, and the registry derives its limits from it.
     let _ = setrlimit(Resource::Nofile, limit);
 }
 

@@ -19,7 +19,7 @@ use crate::setup;
 pub(super) static START: Applet = Applet {
     names: &["start"],
     family: Family::Net,
-    summary: "starts the Server service, or shows what runs",
+    summary: "Start the Server service, or show whether it runs",
     help: &START_HELP,
     run: start,
 };
@@ -27,7 +27,7 @@ pub(super) static START: Applet = Applet {
 pub(super) static STOP: Applet = Applet {
     names: &["stop"],
     family: Family::Net,
-    summary: "stops the Server service",
+    summary: "Stop the Server service",
     help: &STOP_HELP,
     run: |words, console| act(words, console, &STOPPING),
 };
@@ -35,7 +35,7 @@ pub(super) static STOP: Applet = Applet {
 pub(super) static PAUSE: Applet = Applet {
     names: &["pause"],
     family: Family::Net,
-    summary: "lets the Server service take nobody new",
+    summary: "Make the Server service refuse new sessions",
     help: &PAUSE_HELP,
     run: |words, console| act(words, console, &PAUSING),
 };
@@ -43,7 +43,7 @@ pub(super) static PAUSE: Applet = Applet {
 pub(super) static CONTINUE: Applet = Applet {
     names: &["continue"],
     family: Family::Net,
-    summary: "lets a paused Server service take everybody again",
+    summary: "Let a paused Server service accept new sessions again",
     help: &CONTINUE_HELP,
     run: |words, console| act(words, console, &CONTINUING),
 };
@@ -54,14 +54,17 @@ NET START
 [SERVER] [--config FILE] [--json] [--socket PATH]
 ",
     about: "\
-Shows which services run, or starts the Server service: through systemd where
-it manages this machine and has the unit 'shareward.service', else in the
-background with the configuration file, as 'shareward serve' does.
+Without arguments, shows which services run. With SERVER, starts the Server
+service: through systemd if it manages this machine and has the unit
+'shareward.service', otherwise as a background process that runs
+'shareward serve' with the configuration file.
 
-  SERVER        the service; LANMANSERVER and SHAREWARD are other names of it
-  --config      the configuration file; it is not for systemd
+  SERVER        the service; LANMANSERVER and SHAREWARD mean the same
+  --config      the configuration file; systemd is not used then
 
-Exit codes: 0 done; 2 not done, as 2182 it runs already, 2185 no such service.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied); 2 for all others, such as 2182 (it is already running) or 2185
+(no such service). The message contains the number.
 ",
 };
 
@@ -72,10 +75,12 @@ SERVER [/YES | /NO] [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Ends all sessions, closes what they have open, and stops the Server service.
-Where somebody has files open it asks first.
+Ends all sessions, closes their open files and stops the Server service. Asks
+for confirmation if files are open.
 
-Exit codes: 0 done; 5 you may not; 2 all else, as 3521 it does not run.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied); 2 for all others, such as 3521 (it is not running). The
+message contains the number.
 ",
 };
 
@@ -86,10 +91,12 @@ SERVER [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Lets the Server service take no new sessions; those there are go on. 'net
-continue server' ends that, and so does a restart.
+Makes the Server service refuse new sessions. Existing sessions continue. 'net
+continue server' or a restart ends the pause.
 
-Exit codes: 0 done; 5 you may not; 2 all else, as 3521 it does not run.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied); 2 for all others, such as 3521 (it is not running). The
+message contains the number.
 ",
 };
 
@@ -100,16 +107,18 @@ SERVER [--json]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Lets a paused Server service take new sessions again.
+Makes a paused Server service accept new sessions again.
 
-Exit codes: 0 done; 5 you may not; 2 all else, as 3521 it does not run.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied); 2 for all others, such as 3521 (it is not running). The
+message contains the number.
 ",
 };
 
 struct Act {
     action: ServiceAction,
     help: &'static Help,
-    /// What is said when it begins, where it takes a while.
+    /// The message at the beginning of an action that takes time.
     begun: Option<&'static str>,
     done: &'static str,
 }
@@ -144,7 +153,7 @@ fn act(words: &[String], console: &mut Console, act: &'static Act) -> Result<(),
     })?;
     let server = administration::of(&options.target)?;
     if act.action == ServiceAction::Stop {
-        // Nobody is asked about what cannot be done.
+        // The user is not asked about an action that is impossible.
         administration::run(async { Ok(server.service().await) })?.map_err(not_running)?;
         warn(&*server, &options, console)?;
     }
@@ -163,7 +172,7 @@ fn act(words: &[String], console: &mut Console, act: &'static Act) -> Result<(),
     Ok(())
 }
 
-/// NET's number for a service that does not run is another one where the service itself is meant.
+/// A service that does not run has another number in NET if the command is about the service itself.
 fn not_running(error: client::Error) -> Failure {
     if error.number() == number::SERVER_NOT_STARTED {
         let about = Numbered::new(SERVICE_NOT_STARTED_NUMBER).about("Server");
@@ -193,7 +202,7 @@ fn warn(server: &dyn Administration, options: &Options, console: &mut Console) -
     prompt::confirm(console, &text, DefaultAnswer::No, options.preset)
 }
 
-/// Waits until nobody answers any more: only then it is stopped.
+/// Waits until the server no longer answers; only then has it stopped.
 fn await_end(server: &dyn Administration) -> Result<(), Failure> {
     let deadline = Instant::now() + STOP_TIME_MAX;
     administration::run(async {
@@ -220,7 +229,7 @@ fn start(words: &[String], console: &mut Console) -> Result<(), Failure> {
     match running {
         Ok(_) => return Err(Numbered::new(ALREADY_STARTED_NUMBER).into()),
         Err(error) if error.number() == number::SERVER_NOT_STARTED => {}
-        // Somebody answers, if only to say no.
+        // The server answers, even if it refuses access.
         Err(error) if error.number() == number::ACCESS_DENIED => return Err(error.into()),
         Err(_) => return Err(Numbered::new(ALREADY_STARTED_NUMBER).into()),
     }
@@ -281,17 +290,17 @@ fn by_systemd() -> Result<(), Failure> {
     Err(Numbered::new(NOT_RESPONDING_NUMBER).hint(said.trim().to_owned()).into())
 }
 
-/// Starts `shareward serve` in a session of its own; what it says goes to a log file beside its state.
+/// Starts `shareward serve` in a separate session, with its output in a log file in the state directory.
 fn in_background(words: &Words) -> Result<(std::process::Child, std::path::PathBuf), Failure> {
     let plain = |what: &str, error: std::io::Error| Failure::Plain(format!("cannot {what}: {error}"));
     let config = setup::config_path(words.value(&setup::CONFIG));
     let settings = setup::read(&config)?;
     std::fs::create_dir_all(&settings.state_directory)
-        .map_err(|error| plain("make the directory of its state", error))?;
+        .map_err(|error| plain("create the state directory", error))?;
     let log = settings.state_directory.join("server.log");
     let file = std::fs::File::options().create(true).append(true).open(&log);
     let file = file.map_err(|error| plain(&format!("write {}", log.display()), error))?;
-    let also = file.try_clone().map_err(|error| plain("share its log file", error))?;
+    let also = file.try_clone().map_err(|error| plain("duplicate the log file's descriptor", error))?;
     let program = std::env::current_exe().map_err(|error| plain("find this program", error))?;
     let mut command = Command::new("setsid");
     command.arg(program).arg("serve").arg("--config").arg(&config);
@@ -316,7 +325,7 @@ fn await_start(
                 && let Ok(Some(status)) = child.try_wait()
             {
                 return Err(Numbered::new(SERVICE_ERROR_NUMBER)
-                    .hint(format!("it ended with {status}; {} says why", log.display()))
+                    .hint(format!("the server ended with {status}; see {}", log.display()))
                     .into());
             }
             if Instant::now() >= deadline {
@@ -327,7 +336,7 @@ fn await_start(
     })
 }
 
-/// The service that the operands name; none where there are none.
+/// `Some` if the operand names the service, `None` without an operand.
 fn named(words: &Words, help: &'static Help) -> Result<Option<()>, Failure> {
     match words.operands.as_slice() {
         [] => Ok(None),
@@ -342,10 +351,10 @@ fn named(words: &Words, help: &'static Help) -> Result<Option<()>, Failure> {
 const UNIT: &str = "shareward.service";
 const UNIT_DIRECTORIES: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
-/// How long a server may take until it answers: it binds its addresses and reads its files.
+/// The time that a server may take to answer; it reads its files and binds its addresses.
 const START_TIME_MAX: Duration = Duration::from_secs(15);
 
-/// How long a server may take to close everything; the unit gives it the same (TimeoutStopSec).
+/// The time that a server may take to close everything, as in the unit (TimeoutStopSec).
 const STOP_TIME_MAX: Duration = Duration::from_secs(30);
 
 const POLL: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! `net share`: what is shared, and changing it.
+//! `net share`: lists, shows, creates, changes and deletes shares.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::wmi::SharedResource;
 pub(super) static APPLET: Applet = Applet {
     names: &["share", "shares"],
     family: Family::Net,
-    summary: "shows what is shared, and changes it",
+    summary: "Show, create, change or delete shares",
     help: &HELP,
     run,
 };
@@ -39,27 +39,29 @@ sharename [/GRANT:user,right]... [/USERS:n | /UNLIMITED] [/REMARK:\"text\"]
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Lists the shares of this server, shows one, makes one, changes one, or deletes
-one. Changes are kept in the server's configuration file, with its comments.
-A share whose directory is not there, for a disk that is not mounted, is listed
-as one that cannot be used, with the reason; its clients are refused until the
-directory is there.
+Lists the shares of the server, shows one, or creates, changes or deletes one.
+Changes are written to the server's configuration file; its comments are kept.
+A share whose directory is missing, for example because a disk is not mounted,
+is listed with the reason. Clients cannot connect to it until the directory
+exists.
 
-  sharename=path  shares the directory under this name
-  /GRANT          what a user may do, or with @ a group; may be given several
-                  times, and replaces who might do what before. 'Everyone' is
-                  every user. A new share without it is Everyone's to READ, as
-                  on Windows; another make of server may have another default
-  /USERS:n        how many may be connected at once
-  /UNLIMITED      any number
-  /REMARK         a remark that clients see
-  /CACHE          what clients may keep copies of for times without network
-  /DELETE         shares it no longer. Where files are open it asks first, and
+  sharename=path  share this directory under this name
+  /GRANT          what a user, or with @ a group, may do. Can be repeated; the
+                  new grants replace all previous ones. 'Everyone' means every
+                  user. A new share without /GRANT grants Everyone READ, as on
+                  Windows; other servers may have another default
+  /USERS:n        how many connections the share may have at the same time
+  /UNLIMITED      any number of connections
+  /REMARK         a description that clients see
+  /CACHE          what clients may keep as offline copies
+  /DELETE         stop sharing the directory. If files are open, asks first and
                   closes them
-  --server        another server, of any make
+  --server        the server to ask; by default, the local one
 
-Exit codes: 0 done; 5 you may not; 2 all else, as 2114 no server runs, 2118 the
-name is taken, 2310 no such share, and where the question was answered with no.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied); 2 for all others, such as 2114 (no server is running), 2118
+(the name is already shared), 2310 (no such share), or a question answered with
+no. The message contains the number.
 ",
 };
 
@@ -131,7 +133,7 @@ fn change_of(words: &Words) -> Result<ShareChange, Numbered> {
         Some("documents" | "automatic") => Some("documents"),
         Some("programs") => Some("programs"),
         Some("none" | "no") => Some("none"),
-        Some("branchcache") => return Err(wrong("/CACHE").hint("this server has no BranchCache")),
+        Some("branchcache") => return Err(wrong("/CACHE").hint("this server does not support BranchCache")),
         Some(_) => return Err(wrong("/CACHE")),
     };
     let grants = words.values(&GRANT).map(|value| {
@@ -158,12 +160,11 @@ fn change_of(words: &Words) -> Result<ShareChange, Numbered> {
     })
 }
 
-/// What a share lets everybody do that was made without saying so.
+/// The hint with the permissions of a share that was created without `/GRANT`.
 fn ungranted(made: &Share) -> String {
     let grants: Vec<_> = made.grants.iter().flatten().map(permission).collect();
-    let may =
-        if grants.is_empty() { String::from("what the server has by default") } else { grants.join("; ") };
-    clean_line(&format!("hint: no /GRANT was given, so who may do what is: {may}")) + "\n"
+    let may = if grants.is_empty() { String::from("the server's default") } else { grants.join("; ") };
+    clean_line(&format!("hint: no /GRANT was given; the permissions are: {may}")) + "\n"
 }
 
 fn done(console: &mut Console, share: &Share, text: &str) -> Result<(), Failure> {
@@ -203,13 +204,13 @@ fn list(options: &Options, format: Format, console: &mut Console) -> Result<(), 
     Ok(())
 }
 
-/// What is to be said of a share whose directory is not there.
+/// The line about a share whose directory is missing.
 fn away(share: &Share) -> Option<String> {
     let why = clean_line(share.away.as_deref()?);
-    Some(format!("{} cannot be used: {why}\n", clean_line(&share.name)))
+    Some(format!("{} is unavailable: {why}\n", clean_line(&share.name)))
 }
 
-/// NET's row: what does not fit its column pushes the next one to a line of its own.
+/// A row of NET's table. A value that does not fit its column moves the next one to a new line.
 fn row(name: &str, resource: &str, remark: &str) -> String {
     let mut line = String::new();
     let mut text = String::new();
@@ -243,7 +244,7 @@ fn show(
         return console.document("share", &share);
     }
     let query = ConnectionQuery { share: Some(share.name.clone()), ..ConnectionQuery::default() };
-    // Not every server tells who is connected, and what it does tell is worth showing without it.
+    // Some servers do not report connections; the share is shown without them.
     let users = administration::run(async { Ok(server.connections(&query).await.ok()) })?;
     let mut users: Vec<String> =
         users.into_iter().flatten().map(|it| it.user).filter(|user| !user.is_empty()).collect();
@@ -273,7 +274,7 @@ fn show(
     Ok(())
 }
 
-/// Who may do what, as `/GRANT` takes it. Groups that are in a domain are told by that.
+/// A permission in the form that `/GRANT` takes. `@` precedes only groups without a domain.
 fn permission(grant: &Grant) -> String {
     let right = match grant.right {
         GrantRight::Read => "READ",
@@ -312,10 +313,7 @@ fn end(
     };
     if share.kind == ShareKind::Ipc {
         return Err(Numbered::new(number::ACCESS_DENIED)
-            .hint(format!(
-                "{} is the server's own: the pipes that commands ask through are there",
-                share.name
-            ))
+            .hint(format!("{} cannot be deleted: commands use its pipes", share.name))
             .into());
     }
     warn(server, share, options, console)?;
@@ -327,7 +325,7 @@ fn end(
     Ok(())
 }
 
-/// Asks where what users have open would be closed, or may be.
+/// Asks if closing the share would close open files, or if that is unknown.
 fn warn(
     server: &dyn Administration,
     share: &Share,
@@ -338,7 +336,7 @@ fn warn(
     let text = match administration::run(async { Ok(server.files(&query).await) })? {
         Ok(files) if files.is_empty() => return Ok(()),
         Ok(_) => messages::insert(messages::SHARE_HAS_FILES, &clean_line(&share.name)),
-        Err(_) => format!("Whether users have open files on {} is unknown.", clean_line(&share.name)),
+        Err(_) => format!("It is unknown whether users have open files on {}.", clean_line(&share.name)),
     };
     prompt::confirm(console, &format!("{text}\n\n"), DefaultAnswer::No, options.preset)
 }
@@ -348,7 +346,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_does_not_fit_pushes_the_next_column_down() {
+    fn a_value_that_does_not_fit_moves_the_next_column_to_a_new_line() {
         for (name, resource, remark, text) in [
             ("C$", r"C:\", "Default share", r"C$           C:\                             Default share"),
             ("IPC$", "", "Remote IPC", "IPC$                                         Remote IPC"),

@@ -12,7 +12,7 @@ use crate::output::{Console, clean_line, labelled, local_time};
 pub(super) static APPLET: Applet = Applet {
     names: &["statistics", "stats"],
     family: Family::Net,
-    summary: "shows the server's counters",
+    summary: "Show the server's counters",
     help: &HELP,
     run,
 };
@@ -24,10 +24,12 @@ NET STATISTICS
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Shows what the Server service has counted since it started. What a server does
-not count is left empty, never shown as zero.
+Shows what the Server service has counted since it started. A counter that the
+server does not keep is left empty.
 
-Exit codes: 0 done; 5 you may not; 2 all else, as 2114 no server runs.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied); 2 for all others, such as 2114 (no server is running). The
+message contains the number.
 ",
 };
 

@@ -13,7 +13,7 @@ use crate::prompt::{self, DefaultAnswer};
 pub(super) static APPLET: Applet = Applet {
     names: &["time"],
     family: Family::Net,
-    summary: "shows a server's clock, or sets this one by it",
+    summary: "Show a server's time, or set this machine's clock to it",
     help: &HELP,
     run,
 };
@@ -25,12 +25,14 @@ NET TIME
 [--socket PATH | --server NAME [--login USER] [--credentials FILE]]
 ",
     about: "\
-Shows the time on a server: this machine's, or the computer's.
+Shows the time of this machine's server or of another computer.
 
   \\\\computername  the computer; the same as --server computername
-  /SET            sets this machine's clock to that time, after a question
+  /SET            set this machine's clock to that time; asks for confirmation
 
-Exit codes: 0 done; 5 you may not; 53 no such computer; 2 all else.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied) or 53 (the computer was not found); 2 for all others, such as
+1314 (setting the clock was not permitted). The message contains the number.
 ",
 };
 
@@ -62,7 +64,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             local_time(here)
         );
         prompt::confirm(console, &text, DefaultAnswer::Yes, options.preset)?;
-        // The answer left the server about half the round trip ago.
+        // The answer left the server about half a round trip ago.
         let half = i64::try_from(took.as_millis() / 2).unwrap_or_default();
         set(Timestamp(clock.now.0.saturating_add(half)))?;
     }

@@ -17,7 +17,7 @@ use crate::setup;
 pub(super) static APPLET: Applet = Applet {
     names: &["user"],
     family: Family::Own,
-    summary: "lists and changes the server's users",
+    summary: "List, add, change or delete the server's users",
     help: &HELP,
     run,
 };
@@ -28,21 +28,23 @@ SHAREWARD USER
 {LIST | ADD name | PASSWD name | DEL name} [--config FILE] [--file USERS]
 ",
     about: "\
-Lists and changes the users of the server, which are in a file of Samba's
+Lists or changes the users of the server, which are stored in a file in Samba's
 smbpasswd format.
 
-  LIST          The users there are.
-  ADD           A new user. The password is asked for, or read from standard
-                input where that is no terminal; never an argument.
-  PASSWD        Another password for a user.
-  DEL           Removes a user.
-  --file        The users file, instead of the configuration's.
+  LIST          List the users.
+  ADD           Add a user. Asks for the password; if standard input is not a
+                terminal, reads it from there.
+  PASSWD        Change the password of a user.
+  DEL           Delete a user.
+  --config      The configuration file that names the users file.
+  --file        The users file, instead of the one in the configuration.
 
-A running server takes changes over with the next logon. Who is connected stays
-so: 'net session /delete' ends sessions.
-Who administers the server is said in the configuration (administrators).
+A running server uses the changes from the next logon on. Existing sessions
+continue; 'net session /delete' ends them.
+The setting 'administrators' in the configuration lists the users who may
+administer the server.
 
-Exit codes: 0 done; 1 not done.
+Exit codes: 0 success; 1 nothing was changed; 2 the command line is wrong.
 ",
 };
 
@@ -63,7 +65,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         ("list", None) => list(&path, console),
         ("add", Some(name)) => {
             if known(&path, console)?.user(name).is_some() {
-                return Err(Failure::Plain(format!("{name} exists already")));
+                return Err(Failure::Plain(format!("the user {name} already exists")));
             }
             let password = password(name, console)?;
             change(&path, |users| users.add(name, uid_of(name), &password, now()))?;
@@ -92,7 +94,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
 fn list(path: &Path, console: &mut Console) -> Result<(), Failure> {
     if !path.exists() {
         return Err(Failure::Plain(format!(
-            "there are no users yet: there is no {}\n\nhint: 'shareward user add NAME' makes it",
+            "there are no users: {} does not exist\n\nhint: 'shareward user add NAME' creates it",
             path.display()
         )));
     }
@@ -103,7 +105,7 @@ fn list(path: &Path, console: &mut Console) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What the file says now.
+/// The current content of the file.
 fn known(path: &Path, console: &mut Console) -> Result<UserDb, Failure> {
     let (users, warning) = setup::users(path)?;
     if let Some(warning) = warning {
@@ -112,14 +114,14 @@ fn known(path: &Path, console: &mut Console) -> Result<UserDb, Failure> {
     Ok(users)
 }
 
-/// Changes the file. Whatever is to be asked has been: nobody else can change it meanwhile.
+/// Changes the file under a lock. All questions were asked before, so that nobody is locked out while one is open.
 fn change(
     path: &Path,
     change: impl FnOnce(&mut UserDb) -> Result<(), auth::users::ChangeError>,
 ) -> Result<(), Failure> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)
-            .map_err(|error| Failure::Plain(format!("cannot make {}: {error}", directory.display())))?;
+            .map_err(|error| Failure::Plain(format!("cannot create {}: {error}", directory.display())))?;
     }
     UserDb::update(path, change).map(|_| ()).map_err(|error| {
         Failure::Plain(match error {
@@ -131,12 +133,12 @@ fn change(
     })
 }
 
-/// The users file and the settings. The configuration need not be there yet: users may come first.
+/// The users file and the settings. The configuration may be missing: users can be added before it exists.
 fn place(words: &Words) -> Result<(PathBuf, Settings), Failure> {
     let named = words.value(&setup::CONFIG);
     let config = setup::config_path(named);
     let file = words.value(&FILE).map(PathBuf::from);
-    // Users of a file that is named are changed whatever the configuration is like.
+    // A users file that is named explicitly can be changed even if the configuration has errors.
     let settings = match (&file, named) {
         (Some(_), None) => setup::defaults(),
         (None, None) if !config.exists() => setup::defaults(),
@@ -145,34 +147,34 @@ fn place(words: &Words) -> Result<(PathBuf, Settings), Failure> {
     Ok((file.unwrap_or_else(|| settings.users_file.clone()), settings))
 }
 
-/// What is wrong with a user who cannot act as the Unix user of the name.
+/// The warning for a user who cannot act as a Unix user of the same name.
 fn no_unix_account(name: &str, settings: &Settings) -> Option<String> {
     let is_missing = settings.unix_identities && !setup::has_unix_account(name);
     is_missing.then(|| {
         format!(
-            "there is no Unix account called {name}: {name} cannot log on\n\n\
-             hint: 'useradd {name}' makes one; or all act as whoever runs the server,\n\
-             with 'unix_identities = false' in {}",
+            "{name} cannot log on: there is no Unix account of this name\n\n\
+             hint: create one with 'useradd {name}', or let all users act as the user who runs\n\
+             the server, with 'unix_identities = false' in {}",
             settings.source.as_ref().map_or_else(|| setup::config_path(None), |it| it.path.clone()).display()
         )
     })
 }
 
-/// Asks twice without echo, or reads a line where nobody is there to ask.
+/// Asks twice without echo, or reads one line if standard input is not a terminal.
 fn password(name: &str, console: &mut Console) -> Result<String, Failure> {
     let unreadable = |error: std::io::Error| Failure::Plain(format!("cannot read the password: {error}"));
     let wrong = |text: &str| Failure::Plain(text.to_owned());
     if !std::io::stdin().is_terminal() {
         let line = console.answer().map(|line| line.trim_end_matches(['\n', '\r']).to_owned());
         let given = line.filter(|line| !line.is_empty());
-        return given.ok_or_else(|| wrong("there is no password on standard input"));
+        return given.ok_or_else(|| wrong("standard input contains no password"));
     }
     let first = rpassword::prompt_password(format!("Password for {name}: ")).map_err(unreadable)?;
     if first.is_empty() {
-        return Err(wrong("an empty password is none"));
+        return Err(wrong("the password is empty"));
     }
     let second = rpassword::prompt_password("Once more: ").map_err(unreadable)?;
-    if first == second { Ok(first) } else { Err(wrong("the two passwords differ")) }
+    if first == second { Ok(first) } else { Err(wrong("the passwords do not match")) }
 }
 
 fn uid_of(name: &str) -> u32 {

@@ -1,4 +1,4 @@
-//! `net view`: what a server offers.
+//! `net view`: shows the shares of a server.
 
 use control::Share;
 
@@ -9,8 +9,13 @@ use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Console, RULE, clean_line, columns, pad};
 
-pub(super) static APPLET: Applet =
-    Applet { names: &["view"], family: Family::Net, summary: "shows what a server offers", help: &HELP, run };
+pub(super) static APPLET: Applet = Applet {
+    names: &["view"],
+    family: Family::Net,
+    summary: "Show the shares of a server",
+    help: &HELP,
+    run,
+};
 
 static HELP: Help = Help {
     syntax: "\
@@ -19,18 +24,19 @@ NET VIEW
 [--login USER] [--credentials FILE]
 ",
     about: "\
-Shows what a computer shares.
+Shows the shares of a computer.
 
-  \\\\computername  the computer: its name or its address, as \\\\name:port where
-                  it is not port 445. The same as --server computername
-  /ALL            hidden shares too
-  /CACHE          shows what clients may keep copies of
+  \\\\computername  the computer's name or address, as \\\\name:port if the port is
+                  not 445. The same as --server computername
+  /ALL            include hidden shares
+  /CACHE          show what clients may keep as offline copies
 
-There is no list of servers: what made one, the Computer Browser service, is
-gone from networks.
+Lists of servers are not supported: the Computer Browser service, which
+provided them, no longer exists.
 
-Exit codes: 0 done; 5 you may not; 53 no such computer; 2 all else, as 1326
-user name or password wrong.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied) or 53 (the computer was not found); 2 for all others, such as
+1326 (wrong user name or password). The message contains the number.
 ",
 };
 
@@ -48,7 +54,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     }
     let server = administration::of(&options.target)?;
     let (shares, comment) = administration::run(async {
-        // The remark is worth a question, but not worth failing for.
+        // The comment is optional: a server that refuses it is still shown.
         Ok((server.shares().await?, server.server().await.map(|it| it.comment).unwrap_or_default()))
     })?;
     let all = words.has(&ALL);
@@ -72,7 +78,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     Ok(())
 }
 
-/// NET's columns are as wide as their widest value and two more.
+/// A table in NET's layout: each column is as wide as its widest value, plus two.
 fn table(shares: &[Share], caching: bool) -> String {
     let third = if caching { "Cache" } else { "Used as" };
     let titles = ["Share name", "Type", third, "Comment"].map(str::to_owned);

@@ -1,4 +1,4 @@
-//! `net wait`: until nobody has a file.
+//! `net wait`: waits until nobody has a file open.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ use crate::output::{Console, clean_line, local_time};
 pub(super) static APPLET: Applet = Applet {
     names: &["wait"],
     family: Family::Net,
-    summary: "waits until nobody has a file or directory open",
+    summary: "Wait until nobody has a file or directory open",
     help: &HELP,
     run,
 };
@@ -34,21 +34,21 @@ path [--timeout LENGTH] [--share NAME] [--json]
     about: "\
 Waits until nobody has the file open, or anything below the directory.
 
-  path       on this machine, as any command takes it; or //server/share/path
-  --timeout  how long at most: 90s, 5m, 2h; 0 only looks. Without it, for ever
-  --share    the path is below this share
-  --json     output for programs
-  --server   another machine's server
-  --socket   the control socket of the server
+  path       a path on this machine, or //server/share/path
+  --timeout  how long to wait: 90s, 5m, 2h; 0 checks once. Default: no limit
+  --share    the path is relative to this share
+  --json     print one JSON document
+  --server   ask this server instead of the local one
+  --socket   path of the local server's control socket
 
-Exit codes: 0 nobody has it; 1 somebody still had it when the time was over,
-and the output says who; 2 an error.
+Exit codes: 0 nobody has it open; 1 it was still open when the time was over
+(the output lists the opens); 2 an error occurred.
 ",
 };
 
 const TIMEOUT: Switch = Switch::own("TIMEOUT", Takes::Value);
 
-/// What `--json` shows.
+/// The content of `--json`.
 #[derive(Serialize)]
 struct Waited {
     free: bool,
@@ -60,7 +60,7 @@ struct Waited {
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let outcome = waited(words, console);
-    // 1 is somebody's still having it, so no error may be that, nor any other number that scripts would have to know.
+    // 1 means that the file is still open, so every error has the same other code.
     outcome.map_err(|failure| match failure {
         Failure::Told(code) => Failure::Told(code),
         failure => Failure::Exit { failure: Box::new(failure), code: ERROR },
@@ -98,8 +98,8 @@ fn waited(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if free { Ok(()) } else { Err(Failure::Told(ExitCode::System(STILL_OPEN))) }
 }
 
-/// Asks until nobody has it or the time is over. The server waits too, so that the answer comes when the last one
-/// closes it; one that does not is asked every second.
+/// Asks until nobody has the file open or the time is over. The server waits, too, so that the answer comes as soon
+/// as the last open is closed. A server that cannot wait is asked every second.
 async fn until_free(
     server: &dyn Administration,
     mut query: WhoQuery,

@@ -1,4 +1,4 @@
-//! `net who`: who has a file, and who was refused it.
+//! `net who`: shows who has a file open, and who was refused.
 
 use control::{Refusal, RefusalKind, Who};
 
@@ -14,7 +14,7 @@ use crate::output::{Console, clean_line, local_time, or_unknown, span};
 pub(super) static APPLET: Applet = Applet {
     names: &["who"],
     family: Family::Net,
-    summary: "shows who has a file or directory open, and who was refused it",
+    summary: "Show who has a file or directory open, and who was refused",
     help: &HELP,
     run,
 };
@@ -26,20 +26,20 @@ path [--share NAME] [--json]
 [--server NAME] [--login USER] [--credentials FILE] [--socket PATH]
 ",
     about: "\
-Shows who has a file open, or anything below a directory: from where, for what,
-what others may do meanwhile, what the client may cache, which byte ranges are
-locked, since when, and how long nothing was done with it. Then, who was
-refused it recently, and whose open stood in the way.
+Shows who has a file open, or anything below a directory: user, computer,
+access, sharing, caching, locked byte ranges, open time and idle time. Then
+shows who was refused recently, and whose open blocked them.
 
-  path      on this machine, as any command takes it; or //server/share/path
-  --share   the path is below this share
-  --json    output for programs
-  --server  another machine's server
-  --socket  the control socket of the server
+  path      a path on this machine, or //server/share/path
+  --share   the path is relative to this share
+  --json    print one JSON document
+  --server  ask this server instead of the local one
+  --socket  path of the local server's control socket
 
-Exit codes: 0 done, also where nobody has it; 5 you may not; 2 all else, as
-2114 no server runs. The number is in the text. 'net wait' tells by its exit
-code whether somebody has it.
+Exit codes: 0 success, even if nobody has it open; the number of a system error
+up to 255, such as 5 (access denied); 2 for all others, such as 2114 (no server
+is running). The message contains the number. In scripts, 'net wait --timeout
+0' tells by its exit code whether a file is open.
 ",
 };
 
@@ -86,7 +86,7 @@ fn told(who: &Who) -> String {
         text.push('\n');
     }
     match who.refusals.as_deref() {
-        None => text.push_str("This server does not tell who was refused.\n\n"),
+        None => text.push_str("This server does not report refusals.\n\n"),
         Some([]) => text.push_str("Nobody was refused recently.\n\n"),
         Some(refusals) => {
             text.push_str("Recently refused:\n\n");
@@ -105,10 +105,10 @@ fn told_of(refusal: &Refusal) -> String {
         names => names,
     });
     let mut lines = clean_line(&format!(
-        "{}  {} wanted {}: {}",
+        "{}  {} requested {}: {}",
         or_unknown(refusal.at.map(local_time)),
         by(&refusal.user, refusal.computer.as_deref()),
-        wanted.as_deref().unwrap_or("it"),
+        wanted.as_deref().unwrap_or("access"),
         reason(refusal)
     ));
     lines.push('\n');
@@ -119,16 +119,16 @@ fn told_of(refusal: &Refusal) -> String {
             format!("{open}{}", by(user.as_deref().unwrap_or_default(), refusal.holder_computer.as_deref()))
         }
     };
-    lines.push_str(&format!("    in the way: {}\n", clean_line(&holder)));
+    lines.push_str(&format!("    blocked by: {}\n", clean_line(&holder)));
     lines
 }
 
 fn reason(refusal: &Refusal) -> String {
     match refusal.kind {
-        RefusalKind::SharingViolation => "another open excludes it".to_owned(),
-        RefusalKind::LockConflict => "a lock covers the bytes".to_owned(),
-        RefusalKind::AccessDenied => "not permitted".to_owned(),
-        RefusalKind::DeletePending => "the file is going away".to_owned(),
+        RefusalKind::SharingViolation => "another open does not share this access".to_owned(),
+        RefusalKind::LockConflict => "another open has locked the byte range".to_owned(),
+        RefusalKind::AccessDenied => "access denied".to_owned(),
+        RefusalKind::DeletePending => "the file is being deleted".to_owned(),
         RefusalKind::Other => refusal.status.clone(),
     }
 }

@@ -19,7 +19,7 @@ const MINE: Switch = Switch::own("MINE", Takes::Nothing);
 /// The switches of a [`Filter`].
 pub(crate) const SWITCHES: [Switch; 9] = [USER, CLIENT, SHARE, PATH, IDLE, AGE, LOCKED, WRITING, MINE];
 
-/// Which opens, or the sessions of which opens, are meant; all that is given must match.
+/// A filter for opens, or for sessions by their opens. All conditions that are given must match.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     user: Option<String>,
@@ -50,12 +50,12 @@ impl Filter {
         })
     }
 
-    /// Whether it lets everything through.
+    /// True if everything matches.
     pub(crate) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// As a question for opens.
+    /// The filter as a query for opens.
     pub(crate) fn files(&self) -> FileQuery {
         FileQuery {
             user: self.user.clone(),
@@ -71,7 +71,7 @@ impl Filter {
         }
     }
 
-    /// As a question for sessions: what can be told from the session itself.
+    /// The filter as a query for sessions, with the conditions on the session itself.
     pub(crate) fn sessions(&self) -> SessionQuery {
         SessionQuery {
             user: self.user.clone(),
@@ -84,7 +84,7 @@ impl Filter {
         }
     }
 
-    /// The opens of which a session must have one to be meant; none where its opens do not matter.
+    /// The query for opens of which a selected session has at least one; `None` if no condition concerns opens.
     pub(crate) fn opens_of_sessions(&self) -> Option<FileQuery> {
         (self.path.is_some() || self.locked.is_some() || self.writing.is_some()).then(|| FileQuery {
             user: self.user.clone(),

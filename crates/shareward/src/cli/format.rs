@@ -1,4 +1,4 @@
-//! The forms that lists are written in.
+//! Output formats of lists.
 
 use super::{Switch, Takes, Words};
 use crate::failure::Numbered;
@@ -15,23 +15,23 @@ const NO_HEADER: Switch = Switch::own("NO-HEADER", Takes::Nothing);
 /// The switches of a [`Format`].
 pub(crate) const SWITCHES: [Switch; 4] = [JSON, NDJSON, CSV, NO_HEADER];
 
-/// How a list is written.
+/// The output format of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// As a table, for people.
+    /// A table, for people.
     #[default]
     Text,
-    /// As one JSON document.
+    /// One JSON document.
     Json,
-    /// As one JSON document in the shapes of WMI.
+    /// One JSON document with the classes and properties of WMI.
     Wmi,
-    /// As one JSON document to a line.
+    /// One JSON document per line.
     Ndjson,
-    /// As RFC 4180 has it.
+    /// Comma-separated values (RFC 4180).
     Csv {
-        /// Whether the first row has the names of the fields.
+        /// True if the first row has the names of the fields.
         header: bool,
-        /// Whether a byte order mark comes first, by which spreadsheets know UTF-8.
+        /// True if a byte order mark comes first; spreadsheets recognise UTF-8 by it.
         mark: bool,
     },
 }
@@ -53,7 +53,7 @@ impl Format {
                 Some(_) => {
                     return Err(Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
                         .about(CSV.shown())
-                        .hint("it is --csv, or --csv=bom"));
+                        .hint("use --csv or --csv=bom"));
                 }
             };
             return Ok(Self::Csv { header: !words.has(&NO_HEADER), mark });
@@ -64,11 +64,11 @@ impl Format {
             Some("wmi") => Ok(Self::Wmi),
             Some(_) => Err(Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
                 .about(JSON.shown())
-                .hint("it is --json, or --json=wmi")),
+                .hint("use --json or --json=wmi")),
         }
     }
 
-    /// Tells the console what stdout carries.
+    /// Sets the console to the kind of data that stdout carries.
     pub(crate) fn announce(self, console: &mut Console) {
         match self {
             Self::Text => {}
@@ -77,7 +77,7 @@ impl Format {
         }
     }
 
-    /// Whether what is not a list is a JSON document.
+    /// True if output other than a list is a JSON document.
     pub(crate) fn is_json(self) -> bool {
         matches!(self, Self::Json | Self::Wmi | Self::Ndjson)
     }

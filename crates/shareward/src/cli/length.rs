@@ -1,4 +1,4 @@
-//! Lengths of time as options take them.
+//! Lengths of time in options.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{Switch, Words};
 use crate::failure::Numbered;
 use crate::messages;
 
-/// The length that the switch gives: `90s`, `5m`, `2h` or `1d`; a number alone is seconds.
+/// The length of time that the switch gives: `90s`, `5m`, `2h` or `1d`; a number alone is in seconds.
 pub(crate) fn length(words: &Words, switch: &Switch) -> Result<Option<Duration>, Numbered> {
     let Some(text) = words.value(switch) else { return Ok(None) };
     let seconds = seconds(text).ok_or_else(|| {
@@ -32,7 +32,7 @@ fn seconds(text: &str) -> Option<u64> {
     (seconds <= SECONDS_MAX).then_some(seconds)
 }
 
-/// Ten years: far above what anybody waits for, far below where clocks overflow.
+/// Ten years, which no deadline computed from it overflows.
 const SECONDS_MAX: u64 = 3650 * 86_400;
 
 #[cfg(test)]

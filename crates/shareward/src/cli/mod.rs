@@ -1,5 +1,5 @@
-//! NET's grammar: `/SWITCH[:value]` in any case and any unambiguous abbreviation, and beside it the
-//! spelling of GNU, `--switch[=value]`.
+//! NET's grammar: `/SWITCH[:value]` in any case and any unambiguous abbreviation, and also GNU's spelling,
+//! `--switch[=value]`.
 
 pub(crate) mod filter;
 pub(crate) mod format;
@@ -19,11 +19,11 @@ pub(crate) use format::Format;
 pub(crate) use length::length;
 pub(crate) use switches::{Switch, Takes, Words, parse, parse_either, parse_paths};
 
-/// Switches of NET that every command takes.
+/// A switch of NET that every command takes.
 pub(crate) const YES: Switch = Switch::net("YES", Takes::Nothing);
 /// See [`YES`].
 pub(crate) const NO: Switch = Switch::net("NO", Takes::Nothing);
-/// Switches of ours that every command takes that talks to a server.
+/// A switch of ours that every command takes that asks a server.
 pub(crate) const JSON: Switch = Switch::own("JSON", Takes::Nothing);
 /// See [`JSON`].
 pub(crate) const COMPAT: Switch = Switch::own("COMPAT", Takes::Nothing);
@@ -38,26 +38,26 @@ pub(crate) const LOGIN: Switch = Switch::own("LOGIN", Takes::Value);
 /// See [`JSON`].
 pub(crate) const CREDENTIALS: Switch = Switch::own("CREDENTIALS", Takes::Value);
 
-/// The switches that say which server is meant, and as whom to ask it.
+/// The switches that select servers and credentials.
 pub(crate) const TARGET: [Switch; 4] = [SOCKET, SERVER, LOGIN, CREDENTIALS];
 
-/// The switches of a command that asks a server and can answer in JSON: its own, and those that go with that.
+/// The switches of a command that asks servers and supports `--json`: its own and the common ones.
 pub(crate) fn asking(own: &[Switch]) -> Vec<Switch> {
     [own, &[JSON], &TARGET].concat()
 }
 
-/// What the common switches say.
+/// The values of the common switches.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
-    /// The server that is meant.
+    /// The selected server.
     pub(crate) target: Target,
-    /// Whether output is JSON.
+    /// True if output is JSON.
     pub(crate) json: bool,
-    /// Whether tables are cut to NET's columns.
+    /// True if tables are cut to NET's columns.
     pub(crate) compat: bool,
-    /// Whether to show what NET does not.
+    /// True if the output includes fields that NET does not show.
     pub(crate) verbose: bool,
-    /// The answer to questions.
+    /// The answer given in advance to questions.
     pub(crate) preset: Preset,
 }
 
@@ -86,7 +86,7 @@ impl Options {
     }
 }
 
-/// Whether the words ask for help and nothing else matters.
+/// True if the words contain a switch that asks for help.
 pub(crate) fn wants_help(words: &[String]) -> bool {
     words
         .iter()
@@ -94,7 +94,7 @@ pub(crate) fn wants_help(words: &[String]) -> bool {
         .any(|word| matches!(word.to_ascii_lowercase().as_str(), "/?" | "-?" | "/help" | "--help" | "-h"))
 }
 
-/// Whether the words ask for JSON, as far as that can be told of a line that is wrong.
+/// True if the words contain `--json` or `--ndjson`. It is also used for command lines that cannot be parsed.
 pub(crate) fn wants_json(words: &[String]) -> bool {
     words.iter().take_while(|word| *word != "--").any(|word| {
         let word = word.to_ascii_lowercase();
@@ -103,8 +103,8 @@ pub(crate) fn wants_json(words: &[String]) -> bool {
     })
 }
 
-/// The computer that an operand names. NET wants `\\NAME`; a shell may have eaten one backslash, and
-/// `//NAME` needs no quoting at all.
+/// The computer that an operand names. NET expects `\\NAME`; a shell may have removed one backslash, and `//NAME`
+/// needs no quoting.
 pub(crate) fn computer(operand: &str) -> Result<String, Numbered> {
     let name = match operand.strip_prefix("//") {
         Some(name) => name,

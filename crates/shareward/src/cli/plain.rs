@@ -1,41 +1,41 @@
-//! The grammar of the programs that are not NET: whole names of switches, their values in the next word.
+//! The grammar of `openfiles`, `psfile` and `psloggedon`: unabbreviated switches, with their values in the next word.
 
-/// A switch, and whether a value follows it.
+/// The name of a switch, and the value that it takes.
 pub(crate) type Known = (&'static str, Value);
 
-/// What follows a switch.
+/// The value that a switch takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
-    /// Nothing.
+    /// No value.
     None,
-    /// A word.
+    /// The next word.
     Needed,
-    /// A word, unless that is a switch.
+    /// The next word, unless that is a switch.
     Optional,
 }
 
-/// A command line, sorted.
+/// A parsed command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// What is not a switch, in order.
+    /// The words that are neither switches nor their values, in order.
     pub(crate) operands: Vec<String>,
     given: Vec<(&'static str, Option<String>)>,
 }
 
-/// What is wrong with a command line.
+/// An error in a command line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wrong {
-    /// There is no such switch.
+    /// The switch is unknown.
     Unknown(String),
-    /// The switch needs a value.
+    /// The switch lacks its value.
     Lacks(&'static str),
-    /// The switch is there more than once.
+    /// The switch is given more than once.
     Twice(&'static str),
 }
 
 impl Line {
-    /// Sorts `words`. A switch begins with a character of `marks`; a word that begins so and is none is wrong, unless it
-    /// can only be a path.
+    /// Parses `words`. A switch begins with one of `marks`. Another word that begins with one is an error, unless it
+    /// is an absolute path of more than one component.
     pub(crate) fn of(words: &[String], marks: &[char], known: &[Known]) -> Result<Self, Wrong> {
         let mut line = Self::default();
         let switch = |word: &str| {
@@ -67,7 +67,7 @@ impl Line {
         Ok(line)
     }
 
-    /// Whether the switch is given.
+    /// True if the switch is given.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.given.iter().any(|(given, _)| *given == name)
     }
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn errors_name_the_switch() {
         assert_eq!(sorted("/foo"), Err(Wrong::Unknown("/foo".into())));
         assert_eq!(sorted("/s"), Err(Wrong::Lacks("s")));
         assert_eq!(sorted("/s /nh"), Err(Wrong::Lacks("s")));

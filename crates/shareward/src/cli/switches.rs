@@ -1,30 +1,30 @@
-//! Words into operands and switches.
+//! Parses words into operands and switches.
 
 use crate::failure::Numbered;
 use crate::messages;
 
-/// A switch that a command knows.
+/// A switch that a command takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Switch {
-    /// Its name, in capitals.
+    /// The name, in capitals.
     name: &'static str,
     takes: Takes,
     origin: Origin,
 }
 
-/// What follows a switch.
+/// The value that a switch takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Takes {
-    /// Nothing.
+    /// No value.
     Nothing,
     /// A value: `/NAME:value`, `--name=value` or `--name value`.
     Value,
-    /// Nothing, or a value behind `:` or `=`.
+    /// An optional value after `:` or `=`.
     Optional,
 }
 
-/// Whose switch it is. Abbreviations that NET accepts must not become ambiguous by switches of ours, so
-/// NET's are looked at first.
+/// The origin of a switch. NET's switches are tried first, so that a switch of ours never makes an abbreviation
+/// ambiguous that NET accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     Net,
@@ -43,28 +43,28 @@ impl Switch {
     }
 }
 
-/// A command line, sorted.
+/// A parsed command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Words {
-    /// What is not a switch, in order.
+    /// The words that are neither switches nor their values, in order.
     pub(crate) operands: Vec<String>,
     given: Vec<(&'static str, Option<String>)>,
 }
 
 impl Switch {
-    /// How errors show it.
+    /// The spelling of the switch in error messages.
     pub(crate) fn shown(&self) -> String {
         format!("--{}", self.name.to_ascii_lowercase())
     }
 }
 
 impl Words {
-    /// Whether the switch is given.
+    /// True if the switch is given.
     pub(crate) fn has(&self, switch: &Switch) -> bool {
         self.given.iter().any(|(name, _)| *name == switch.name)
     }
 
-    /// The value of the switch; the last one where it is given more than once.
+    /// The value of the switch; the last one if it is given more than once.
     pub(crate) fn value(&self, switch: &Switch) -> Option<&str> {
         self.given.iter().rev().find(|(name, _)| *name == switch.name)?.1.as_deref()
     }
@@ -76,8 +76,7 @@ impl Words {
     }
 }
 
-/// Sorts the words of a command that knows `switches`. `//` starts an operand (a computer), `--` ends the
-/// switches.
+/// Parses the words of a command that takes `switches`. `//` starts an operand (a computer); `--` ends the switches.
 pub(crate) fn parse(words: &[String], switches: &[Switch]) -> Result<Words, Numbered> {
     sort(words, switches, |_| false)
 }
@@ -87,8 +86,8 @@ pub(crate) fn parse_paths(words: &[String], switches: &[Switch]) -> Result<Words
     sort(words, switches, |_| true)
 }
 
-/// As [`parse`] for a command whose operands may be paths: a word with a slash in front is one if it has another in
-/// its name, or if it is no switch and `is_path` says so.
+/// As [`parse`] for a command whose operands may be paths. A word that starts with a slash is a path if its name
+/// contains another slash, or if it is not a switch and `is_path` returns true.
 pub(crate) fn parse_either(
     words: &[String],
     switches: &[Switch],
@@ -121,7 +120,7 @@ fn sort(words: &[String], switches: &[Switch], is_path: impl Fn(&str) -> bool) -
             (Takes::Nothing, Some(_)) => return Err(Numbered::new(messages::OPTION_VALUE_NUMBER)),
             (Takes::Value | Takes::Optional, Some(value)) => Some(value.to_owned()),
             (Takes::Optional, None) => None,
-            // What looks like the next switch is that; as a value it needs the equals sign.
+            // A word that looks like a switch is one; as a value it requires the equals sign.
             (Takes::Value, None) if spelling.marker == "--" => {
                 words.next_if(|word| !word.starts_with("--")).cloned()
             }
@@ -140,7 +139,7 @@ fn sort(words: &[String], switches: &[Switch], is_path: impl Fn(&str) -> bool) -
     Ok(sorted)
 }
 
-/// The switch that `name` is or abbreviates; else the number of the error.
+/// The switch that `name` is or abbreviates, or the number of the error.
 fn resolve<'s>(name: &str, switches: &'s [Switch]) -> Result<&'s Switch, u32> {
     let name = name.to_ascii_uppercase();
     if name.is_empty() {
@@ -186,7 +185,7 @@ impl<'w> Spelling<'w> {
         Some(Self { marker, name, value })
     }
 
-    /// As errors show it: NET's in capitals, the others as typed.
+    /// The spelling in error messages: NET's in capitals, others as typed.
     fn shown(&self) -> String {
         match self.marker {
             "/" => format!("/{}", self.name.to_uppercase()),

@@ -1,4 +1,4 @@
-//! The texts by their numbers, in the words that scripts and people know from NET.
+//! Messages by their numbers, with the texts of Windows' NET, which scripts and users know.
 
 mod net;
 mod system;
@@ -28,9 +28,9 @@ pub(crate) const WILL_NOT_BE_REMEMBERED: &str = "New connections will not be rem
 /// 3691.
 pub(crate) const OPEN_ON_CONNECTION: &str =
     "There are open files and/or incomplete directory searches pending on the connection to %1.";
-/// What `NET USE * /DELETE` shows before its list.
+/// The heading of the list that `NET USE * /DELETE` shows.
 pub(crate) const REMOTE_CONNECTIONS: &str = "You have these remote connections:";
-/// What it shows after that.
+/// The line after that list.
 pub(crate) const CONTINUING_CANCELS: &str = "Continuing will cancel the connections.";
 /// 3683.
 pub(crate) const NO_ENTRIES: &str = "There are no entries in the list.";
@@ -69,7 +69,7 @@ pub(crate) const YES_OR_NO_DEFAULT_YES: &str = "(Y/N) [Y]";
 pub(crate) const YES_OR_NO_DEFAULT_NO: &str = "(Y/N) [N]";
 /// 4381.
 pub(crate) const SYNTAX_IS: &str = "The syntax of this command is:";
-/// The question for a password, without echo.
+/// The prompt for a password, which is read without echo.
 pub(crate) const PASSWORD_QUESTION: &str = "Enter the password for %1: ";
 /// 5284.
 pub(crate) const CONTINUE_QUESTION: &str = "Do you want to continue this operation? %1: ";
@@ -101,7 +101,7 @@ pub(crate) const VALUE_OF_OPTION_NUMBER: u32 = 3952;
 /// "You specified an invalid file number."
 pub(crate) const FILE_NUMBER_NUMBER: u32 = 3960;
 
-/// The text of a message, `%1` for what it is about.
+/// The text of a message; `%1` stands for its object.
 pub(crate) fn text(number: u32) -> Option<&'static str> {
     [system::TEXTS, net::TEXTS].into_iter().find_map(|texts| {
         let index = texts.binary_search_by_key(&number, |(number, _)| *number).ok()?;
@@ -109,7 +109,7 @@ pub(crate) fn text(number: u32) -> Option<&'static str> {
     })
 }
 
-/// `text` with `%1` replaced.
+/// Replaces `%1` in `text`.
 pub(crate) fn insert(text: &str, value: &str) -> String {
     text.replace("%1", value)
 }

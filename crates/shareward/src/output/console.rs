@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use crate::failure::{Failure, Numbered};
 
-/// Where a command writes and reads. Output is buffered and written at the end and before a question.
+/// The input and output of a command. Output is buffered until the end or until a question.
 ///
-/// A reader that went away (`net file | head`) is not an error: the rest is dropped, what the command
-/// does it still does.
+/// A reader that went away (`net file | head`) is not an error: the remaining output is discarded, and the command
+/// finishes its work.
 pub(crate) struct Console {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
@@ -32,7 +32,7 @@ impl Console {
         Self {
             out: Box::new(BufWriter::new(out)),
             err: Box::new(io::stderr()),
-            // One byte at a time out of the process's own buffer, so that a second reader misses nothing.
+            // One byte at a time from the process's own buffer, so that a second reader misses nothing.
             input: Box::new(BufReader::with_capacity(1, io::stdin())),
             input_is_terminal: io::stdin().is_terminal(),
             width: size.and_then(|size| known(size.ws_col)),
@@ -44,42 +44,40 @@ impl Console {
         }
     }
 
-    /// Says that stdout carries JSON: talk and errors keep away from it, and errors are JSON too.
+    /// Declares that stdout carries JSON: questions and notes go to stderr, and errors are JSON.
     pub(crate) fn set_json(&mut self) {
         self.json = true;
         self.data = true;
     }
 
-    /// Says that stdout carries other data for programs: talk keeps away from it.
+    /// Declares that stdout carries other data for programs: questions and notes go to stderr.
     pub(crate) fn set_data(&mut self) {
         self.data = true;
     }
 
-    /// Whether stdout carries JSON.
+    /// True if stdout carries JSON.
     pub(crate) fn json(&self) -> bool {
         self.json
     }
 
-    /// The columns of the terminal that stdout is; none where it is a file or a pipe.
+    /// The columns of the terminal on stdout; `None` if stdout is a file or a pipe.
     pub(crate) fn width(&self) -> Option<usize> {
         self.width
     }
 
-    /// The lines of the terminal that stdout is; none where it is a file or a pipe.
+    /// The lines of the terminal on stdout; `None` if stdout is a file or a pipe.
     pub(crate) fn height(&self) -> Option<usize> {
         self.height
     }
 
-    /// Shows how far something is that takes long, on stderr and only where that is a terminal. An empty text takes
-    /// away what is shown.
+    /// Shows progress on stderr, if that is a terminal. An empty text removes it.
     pub(crate) fn progress(&mut self, text: &str) {
         if self.err_is_terminal {
             self.error(&format!("\r{text}\u{1b}[K"));
         }
     }
 
-    /// Writes out what is buffered, now. False where nobody reads it any more, so that a command that goes on and on
-    /// ends.
+    /// Flushes the output. Returns false if its reader is gone, so that a command that runs forever ends.
     pub(crate) fn shown(&mut self) -> bool {
         self.flush();
         self.trouble.is_none()
@@ -115,18 +113,17 @@ impl Console {
         }
     }
 
-    /// Writes to stderr. Where even that fails nobody can be told.
+    /// Writes to stderr. A failure is ignored, because nothing is left to report it on.
     pub(crate) fn error(&mut self, text: &str) {
         let _ = self.err.write_all(text.as_bytes());
     }
 
-    /// Says something to the person while the command runs: on stdout as NET does, on stderr where
-    /// stdout carries data.
+    /// Writes a question or note for the user: to stdout, as NET does, or to stderr if stdout carries data.
     pub(crate) fn talk(&mut self, text: &str) {
         if self.data { self.error(text) } else { self.write(text) }
     }
 
-    /// The next line of input; none at its end.
+    /// The next line of input; `None` at its end.
     pub(crate) fn answer(&mut self) -> Option<String> {
         self.flush();
         let mut line = Vec::new();
@@ -137,15 +134,15 @@ impl Console {
         (length > 0).then(|| String::from_utf8_lossy(&line).into_owned())
     }
 
-    /// All input to its end, at most `max` bytes of it.
+    /// All input up to its end, at most `max` bytes.
     pub(crate) fn input(&mut self, max: u64) -> io::Result<String> {
         let mut text = String::new();
         io::Read::take(&mut self.input, max).read_to_string(&mut text)?;
         Ok(text)
     }
 
-    /// The answer to `question`, not shown while it is typed; a line of input where that is no terminal. None at
-    /// its end.
+    /// Asks `question` without showing the answer; reads a line of input if that is not a terminal. `None` at its
+    /// end.
     pub(crate) fn secret(&mut self, question: &str) -> io::Result<Option<String>> {
         if self.input_is_terminal {
             self.flush();
@@ -155,8 +152,7 @@ impl Console {
         Ok(self.answer().map(|line| line.trim_end_matches(['\n', '\r']).to_owned()))
     }
 
-    /// Writes out what is buffered, and reports what went wrong with stdout: 29, unless only its reader
-    /// went away.
+    /// Flushes the output and reports a write error (29), except that the reader is gone.
     pub(crate) fn finish(&mut self) -> Result<(), Failure> {
         self.flush();
         match self.trouble {
@@ -179,7 +175,7 @@ impl Console {
     }
 }
 
-/// Bytes of an answer that are looked at; a longer line is several wrong answers.
+/// The most bytes of an answer that are read; a longer line counts as several wrong answers.
 const ANSWER_BYTES_MAX: u64 = 1024;
 
 const ERROR_INVALID_DATA: u32 = 13;
@@ -192,12 +188,12 @@ pub(crate) mod memory {
 
     use super::*;
 
-    /// What was written to a console in memory.
+    /// The output of a console in memory.
     #[derive(Clone, Default)]
     pub(crate) struct Shown(Rc<RefCell<Vec<u8>>>);
 
     impl Shown {
-        /// All of it.
+        /// The whole output.
         pub(crate) fn text(&self) -> String {
             String::from_utf8_lossy(&self.0.borrow()).into_owned()
         }
@@ -247,7 +243,7 @@ pub(crate) mod memory {
     }
 
     #[test]
-    fn only_a_reader_that_went_away_is_no_error() {
+    fn a_broken_pipe_is_no_error_and_other_write_errors_are() {
         for (kind, fine) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
             let (mut console, _) = Console::memory("");
             console.out = Box::new(Failing(kind));

@@ -1,4 +1,4 @@
-//! Comma-separated values, as RFC 4180 has them, of which no spreadsheet makes formulas.
+//! Comma-separated values (RFC 4180) that spreadsheets do not take for formulas.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,7 @@ use serde_json::Value;
 
 use super::clean_line;
 
-/// A table of values: a column is the name of its header and where its value is in the entry's JSON, as a JSON
-/// pointer (RFC 6901).
+/// The columns of a table. Each has a header and a JSON pointer (RFC 6901) to its value in the entry.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Csv {
     /// The columns.
@@ -16,14 +15,14 @@ pub(crate) struct Csv {
 }
 
 impl Csv {
-    /// The header row; with a column for the server first where there are several.
+    /// The header row, preceded by the server if there are several.
     pub(crate) fn header(&self, several: bool) -> String {
         let server = several.then_some("server");
         record(server.into_iter().chain(self.columns.iter().map(|(name, _)| *name)))
     }
 
-    /// The row of an entry. What is unknown is an empty field, what is a list of words has spaces between them, and
-    /// what is a list of anything else is JSON. `clean` takes out what a terminal could take for a command.
+    /// The row of an entry. An unknown value is an empty field; a list of texts is separated by spaces; any other
+    /// list is JSON. `clean` replaces characters that a terminal could interpret.
     pub(crate) fn row(&self, server: Option<&str>, entry: &impl Serialize, clean: bool) -> String {
         let entry = serde_json::to_value(entry).unwrap_or_default();
         let values = self.columns.iter().map(|(_, pointer)| entry.pointer(pointer).map(field));
@@ -45,8 +44,8 @@ fn field(value: &Value) -> String {
     }
 }
 
-/// A text as a spreadsheet shows it: one that begins like a formula, after the spaces that some leave out, gets an
-/// apostrophe before it. Clients choose names of files, users and computers, and administrators open the lists.
+/// Puts an apostrophe before a text that a spreadsheet would take for a formula, because clients choose the names of
+/// files, users and computers. Some spreadsheets skip leading spaces.
 pub(crate) fn inert(text: &str) -> Cow<'_, str> {
     const BEGINNINGS: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
     if text.trim_start_matches(' ').starts_with(BEGINNINGS) {

@@ -18,12 +18,12 @@ impl<T: Serialize> Serialize for Envelope<'_, T> {
     }
 }
 
-/// The document of `content`, under `name`; ends its last line.
+/// The document of `content`, under `name`, with a final newline.
 pub(crate) fn document(name: &'static str, content: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string_pretty(&Envelope { name, content })? + "\n")
 }
 
-/// Writes the same out, for a document that may be long.
+/// Writes the document to `out`, for a long one.
 pub(crate) fn write_document(
     name: &'static str,
     content: &impl Serialize,
@@ -34,18 +34,18 @@ pub(crate) fn write_document(
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(serde_json::Error::io)
 }
 
-/// A long list is many megabytes, and its entries many small writes.
+/// A long list is many megabytes in many small writes.
 const DOCUMENT_BUFFER: usize = 64 * 1024;
 
-/// The same on one line, for a stream of documents.
+/// The document on one line, for a stream of documents.
 pub(crate) fn line(name: &'static str, content: &impl Serialize) -> Result<String, serde_json::Error> {
     Ok(serde_json::to_string(&Envelope { name, content })? + "\n")
 }
 
-/// An entry, and whose it is where several servers are asked.
+/// An entry, with its server if several are asked.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct Of<T> {
-    /// How the command line names the server; none where only one is asked.
+    /// The server's name on the command line; `None` if only one is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) server: Option<String>,
     /// The entry itself.

@@ -1,4 +1,4 @@
-//! Everything that is written: the only place that touches stdout and stderr.
+//! All output: the only module that uses stdout and stderr.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ pub(crate) use width::{columns, cut_end, cut_middle, pad};
 pub(crate) const RULE: &str =
     "-------------------------------------------------------------------------------";
 
-/// `text` without what a terminal could take for a command: names come from clients, and on a POSIX
-/// disk they hold any byte.
+/// Replaces the characters of `text` that a terminal could interpret. Names come from clients, and names on a POSIX
+/// disk can contain any byte.
 pub(crate) fn clean(text: &str) -> String {
     let hostile = |c: char| {
         (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -28,12 +28,12 @@ pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if hostile(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// [`clean`] for what must stay on one line.
+/// [`clean`] for a text that must stay on one line.
 pub(crate) fn clean_line(text: &str) -> String {
     clean(text).replace('\n', "\u{fffd}")
 }
 
-/// [`clean_line`] of what mostly is clean already.
+/// [`clean_line`] without a copy for plain ASCII.
 fn cleaned_line(text: &str) -> Cow<'_, str> {
     let is_plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if is_plain { Cow::Borrowed(text) } else { Cow::Owned(clean_line(text)) }
@@ -45,12 +45,12 @@ pub(crate) fn local_time(time: control::Timestamp) -> String {
     zoned.map_or_else(|_| time.to_string(), |zoned| zoned.strftime("%Y-%m-%d %H:%M:%S").to_string())
 }
 
-/// A line of a block: its label, filled up to `width` columns, and the value.
+/// A line of a block: the label, padded to `width` columns, and the value.
 pub(crate) fn labelled(width: usize, label: &str, value: &str) -> String {
     format!("{}\n", format!("{}{}", pad(label, width), clean_line(value)).trim_end())
 }
 
-/// How NET writes a flag.
+/// A flag in NET's spelling.
 pub(crate) fn yes_or_no(flag: bool) -> &'static str {
     if flag { "Yes" } else { "No" }
 }
@@ -65,7 +65,7 @@ pub(crate) fn span(seconds: u64) -> String {
     }
 }
 
-/// What a server did not tell is shown as a hyphen; nothing, or zero, would be a lie.
+/// The value, or a hyphen if the server did not report it: an empty field or zero would be wrong.
 pub(crate) fn or_unknown(value: Option<impl std::fmt::Display>) -> String {
     value.map_or_else(|| String::from("-"), |value| value.to_string())
 }

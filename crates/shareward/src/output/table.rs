@@ -7,36 +7,36 @@ use super::{RULE, cleaned_line, columns, cut_end, cut_middle};
 pub(crate) struct Column {
     /// The header.
     pub(crate) title: &'static str,
-    /// The columns NET gives it.
+    /// The width in NET's layout.
     pub(crate) width: usize,
-    /// Where values stand in it.
+    /// The alignment of values.
     pub(crate) align: Align,
-    /// What becomes of longer values.
+    /// The way to shorten values that are too long.
     pub(crate) cut: Cut,
 }
 
-/// Where values stand in a column.
+/// The alignment of values in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
-    /// At its left.
+    /// Left.
     Left,
-    /// At its right.
+    /// Right.
     Right,
 }
 
-/// What becomes of values that are longer than the column.
+/// The way to shorten values that are longer than the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Nothing, ever: the column grows.
+    /// Never; the column grows.
     Never,
-    /// The end goes, but only with `--compat`; else the column grows.
+    /// Cut the end with `--compat`; otherwise the column grows.
     End,
-    /// The middle goes, with `--compat` or where the terminal is too narrow; else the column grows.
+    /// Cut the middle with `--compat` or if the terminal is too narrow; otherwise the column grows.
     Middle,
 }
 
-/// A table of rows with one value for each column. They are gone through twice, for their widths and for their text,
-/// so that a long list is not in memory a second time.
+/// A table of rows with one value for each column. The rows are iterated twice, once for the widths and once for the
+/// text, so that a long list is not copied.
 pub(crate) struct Table<'a, R> {
     /// Its columns.
     pub(crate) columns: &'a [Column],
@@ -49,8 +49,8 @@ where
     R: Iterator<Item = Vec<V>> + Clone,
     V: AsRef<str>,
 {
-    /// The table as text: header, blank line, rule, rows. Where all values fit, the columns stand where NET
-    /// has them. `terminal` is the width of the terminal; none where nothing is to be cut for it.
+    /// The table as text: header, blank line, rule, rows. If all values fit, the columns are those of NET. `terminal`
+    /// is the terminal's width; `None` cuts nothing for it.
     pub(crate) fn text(self, compat: bool, terminal: Option<usize>) -> String {
         let widths = self.widths(compat, terminal);
         let mut text = String::new();

@@ -1,15 +1,15 @@
-//! Text in columns of a terminal.
+//! The width of text on a terminal.
 
 use std::borrow::Cow;
 
 use unicode_width::UnicodeWidthChar as _;
 
-/// The columns that `text` takes.
+/// The number of columns that `text` takes.
 pub(crate) fn columns(text: &str) -> usize {
     if text.is_ascii() { text.len() } else { text.chars().map(columns_of).sum() }
 }
 
-/// `text` and as many spaces as make it `width` columns; longer text stays as it is.
+/// `text`, padded with spaces to `width` columns; a longer text stays as it is.
 pub(crate) fn pad(text: &str, width: usize) -> String {
     format!("{text}{}", " ".repeat(width.saturating_sub(columns(text))))
 }
@@ -26,8 +26,8 @@ pub(crate) fn cut_end(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(kept.collect())
 }
 
-/// `text` in `width` columns: what does not fit is taken out of the middle, with `...` in its place. The end
-/// gets the larger half, because there the file's name is.
+/// `text` in `width` columns. A longer text has `...` in its middle; the end keeps the larger part, because the
+/// file's name is there.
 pub(crate) fn cut_middle(text: &str, width: usize) -> Cow<'_, str> {
     if columns(text) <= width {
         return Cow::Borrowed(text);
@@ -41,7 +41,8 @@ pub(crate) fn cut_middle(text: &str, width: usize) -> Cow<'_, str> {
 
 const DOTS: &str = "...";
 
-/// The columns of one character (UAX 11): 0 to 2. A control character takes one, as a replacement for it does.
+/// The columns of a character: 0 for combining characters, 2 for wide East Asian characters and emoji (UAX 11), 1 for
+/// others, control characters among them.
 fn columns_of(c: char) -> usize {
     c.width().unwrap_or(1)
 }
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_stays_readable() {
+    fn a_long_path_is_cut_in_the_middle() {
         assert_eq!(cut_middle("/srv/data/projects/2026/report.docx", 24), "/srv/da...26/report.docx");
         assert_eq!(cut_middle("short", 24), "short");
         assert_eq!(cut_middle("abcdef", 2), "ab");

@@ -19,22 +19,22 @@ use control::{
 };
 use futures_util::{StreamExt as _, stream};
 
-/// What the server has.
+/// The data of the server.
 #[derive(Clone, Default)]
 pub(crate) struct Data {
     pub(crate) sessions: Vec<Session>,
     pub(crate) files: Vec<OpenFile>,
-    /// What `files` is from the second look at it on, from the third, and so on.
+    /// The content of `files` for the second list, the third, and so on.
     pub(crate) later: Vec<Vec<OpenFile>>,
-    /// None where the server does not know who is logged on.
+    /// `None` if the server does not support logons.
     pub(crate) logons: Option<Vec<Logon>>,
-    /// The answers to `who`, one after the other, the last for ever; none where the server does not know the question.
+    /// The answers to `who` in order; the last one repeats. Empty if the server does not support the query.
     pub(crate) who: Vec<Who>,
-    /// What happens, at once; none where the server tells no events.
+    /// The events, all at once; `None` if the server reports no events.
     pub(crate) events: Option<Vec<Event>>,
-    /// How the close of an open goes, where it does not go well.
+    /// The result of closing an open, if it is not [`Outcome::Clean`].
     pub(crate) outcomes: Vec<(u32, Result<Outcome, Error>)>,
-    /// What every request is refused with.
+    /// The refusal of every request.
     pub(crate) refusal: Option<Error>,
 }
 
@@ -56,7 +56,7 @@ impl FakeServer {
         Self::start_with(data, Router::new())
     }
 
-    /// The same with more routes.
+    /// As [`Self::start`], with more routes.
     pub(crate) fn start_with(data: Data, more: Router) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let shared = Arc::new(Shared { data: Mutex::new(data), notable: Mutex::default() });
@@ -84,7 +84,7 @@ impl FakeServer {
         self.directory.path().join("control.sock")
     }
 
-    /// Runs `net` with these words and this input, and tells all that came of it.
+    /// Runs `net` with these words and this input, and returns its output and exit code.
     pub(crate) fn net(&self, words: &str, input: &str) -> String {
         self.run("net", words, input)
     }
@@ -106,7 +106,7 @@ impl FakeServer {
     }
 }
 
-/// The program under the name `program`, not run yet. Words are parted by spaces; `_` in a word is a space.
+/// The command of the program under the name `program`. Words are separated by spaces; `_` in a word is a space.
 pub(crate) fn command(socket: PathBuf, program: &str, words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shareward"));
     command.arg0(program).args(words.split_whitespace().map(|word| word.replace('_', " ")));
@@ -118,7 +118,7 @@ pub(crate) fn run_at(socket: PathBuf, program: &str, words: &str, input: &str) -
     let mut command = command(socket, program, words);
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A program that asks nothing may be gone already.
+    // A program that asks nothing may already be gone.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     let output = child.wait_with_output().unwrap();
     let mut told = format!("$ {program} {words}\n");
@@ -194,7 +194,7 @@ async fn end_session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> 
     Ok(Json(Ended { sessions: 1, files: session.opens.unwrap_or(0), outcome: None }))
 }
 
-/// A look at the list ends with its last page.
+/// A list ends with its last page.
 async fn files(State(shared): State<Arc<Shared>>, Query(query): Query<FileQuery>) -> Answer<Page<OpenFile>> {
     let mut data = shared.data.lock().unwrap();
     let mut all = data.files.clone();
@@ -246,7 +246,7 @@ async fn who(State(shared): State<Arc<Shared>>, Query(_query): Query<WhoQuery>) 
     Ok(Json(answer))
 }
 
-/// The events, and then nothing more for ever.
+/// The events, on a stream that stays open.
 async fn events(State(shared): State<Arc<Shared>>) -> Response {
     let Some(events) = shared.data.lock().unwrap().events.clone() else {
         return not_supported().into_response();
@@ -256,7 +256,7 @@ async fn events(State(shared): State<Arc<Shared>>) -> Response {
     axum::body::Body::from_stream(lines).into_response()
 }
 
-/// The time at which everything of the tests is looked at.
+/// The current time in all tests.
 const NOW: Timestamp = Timestamp(1_772_361_000_000);
 
 fn not_supported() -> Refused {

@@ -1,4 +1,4 @@
-//! Lists that are followed, and terminals.
+//! Watched lists, and terminals.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
@@ -37,7 +37,7 @@ fn changing() -> Data {
 }
 
 #[test]
-fn following() {
+fn watched_lists_print_every_change() {
     let mut data = changing();
     if let Some(events) = &mut data.events {
         events[2].user = Some("bob".into());
@@ -118,7 +118,7 @@ fn a_terminal_is_asked_and_shown_progress() {
     let server = start(stock());
     let (told, code) = in_a_terminal(&server, "file 1 /close /force", "y\n");
     assert_eq!(code, Some(0), "{told}");
-    assert!(told.contains("Forcing it closed loses them.") && told.contains("(Y/N) [N]: "), "{told}");
+    assert!(told.contains("Forcing the close loses them.") && told.contains("(Y/N) [N]: "), "{told}");
     let (told, code) = in_a_terminal(&server, "file --user bob /close /y", "");
     assert_eq!(code, Some(0), "{told}");
     assert!(told.contains("Closing 1 of 2 ...") && told.contains("2 files closed: 2 clean."), "{told}");

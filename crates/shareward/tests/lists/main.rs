@@ -1,4 +1,4 @@
-//! The commands that list, follow and close what is open, as they are typed, against a control server with canned data.
+//! The commands that list, watch and close opens, run against a control server with canned data.
 
 #[expect(dead_code, reason = "a suite uses a part of it")]
 #[path = "../fake/mod.rs"]

@@ -1,4 +1,4 @@
-//! The programs that are not NET: what they print is read by scripts that were written for others.
+//! The programs `openfiles`, `psfile` and `psloggedon`, whose output is read by scripts for the originals.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! What the server of these tests has, and how what a command did with it is told.
+//! The data of the server in these tests, and the form of results in snapshots.
 
 use axum::routing::get;
 use axum::{Json, Router};
@@ -29,7 +29,7 @@ pub(crate) fn session(id: u32, computer: &str, user: &str, opens: u32) -> Sessio
     }
 }
 
-/// An open that may read, for which the client caches nothing.
+/// An open for reading, without caching.
 pub(crate) fn file(id: u32, path: &str, user: &str) -> OpenFile {
     OpenFile {
         id,
@@ -50,7 +50,7 @@ pub(crate) fn file(id: u32, path: &str, user: &str) -> OpenFile {
     }
 }
 
-/// An open for writing, whose client may have what it has not written.
+/// An open for writing, whose client may have unwritten changes.
 pub(crate) fn dirty(id: u32, path: &str, user: &str) -> OpenFile {
     OpenFile {
         permissions: Some(3),
@@ -65,7 +65,7 @@ pub(crate) fn dirty(id: u32, path: &str, user: &str) -> OpenFile {
     }
 }
 
-/// What a server of another make tells of an open.
+/// An open as a server of another make reports it.
 pub(crate) fn little_known(id: u32, path: &str, user: &str, permissions: u32) -> OpenFile {
     OpenFile {
         id,
@@ -121,7 +121,7 @@ pub(crate) fn start(data: Data) -> FakeServer {
     FakeServer::start_with(data, more())
 }
 
-/// Each line is the program, its words, and its input.
+/// Checks the snapshot of these lines: program, words and input.
 pub(crate) fn check(name: &str, data: Data, lines: &[(&str, &str, &str)]) {
     let server = start(data);
     let told: Vec<String> =
@@ -136,7 +136,7 @@ pub(crate) fn snapshot(name: &str, told: &str) {
     });
 }
 
-/// `text` with `<now>` for times that are the test's own, and `<here>` for this machine.
+/// `text` with `<now>` for times of the test run, and `<here>` for this machine's name.
 pub(crate) fn without_now(text: &str) -> String {
     let here = rustix::system::uname().nodename().to_string_lossy().to_uppercase();
     let mut rest = text;
@@ -152,7 +152,7 @@ pub(crate) fn without_now(text: &str) -> String {
     out.replace(here.split('.').next().unwrap(), "<here>")
 }
 
-/// Whether it is a time of this run, as JSON has it or as people read it: the commands run in the zone UTC.
+/// True if it is a time of this run, in JSON's form or people's. The commands run in UTC.
 fn is_now(text: &str) -> bool {
     let text = if text.len() == 19 { text.replace(' ', "T") + ".000Z" } else { text.to_owned() };
     Timestamp::parse(&text).is_some_and(|time| time.0 > THEN + 86_400_000)

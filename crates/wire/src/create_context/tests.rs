@@ -13,7 +13,7 @@ fn request(contexts: &[(&[u8], &[u8])]) -> Result<(), DecodeError> {
     CreateContextsRequest::decode(CreateContexts(&chain(contexts))).map(drop)
 }
 
-/// As Windows opens a file: DH2Q, MxAc, QFid and a lease.
+/// The contexts of Windows' opens: DH2Q, MxAc, QFid and a lease.
 #[test]
 fn usual_request() {
     let guid = Guid([7; 16]);

@@ -14,14 +14,14 @@ use crate::masks::FileAttributes;
 use crate::time::FileTime;
 use crate::utf16::Utf16;
 
-/// What a listing says of one name, for all classes.
+/// The fields of one entry of a listing, for all classes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DirectoryEntry<'a> {
     /// FileName.
     pub name: &'a str,
     /// ShortName in 8.3 form, at most 12 characters; empty for none.
     pub short_name: &'a str,
-    /// FileIndex; 0 where the file system has no fixed places.
+    /// FileIndex; 0 if the file system has no fixed positions.
     pub file_index: u32,
     /// CreationTime.
     pub created: FileTime,
@@ -37,7 +37,7 @@ pub struct DirectoryEntry<'a> {
     pub allocation_size: u64,
     /// FileAttributes.
     pub attributes: FileAttributes,
-    /// EaSize; where a reparse tag is set, classes without a field for it carry the tag here.
+    /// EaSize. For a file with a reparse tag, classes without a field for the tag have it here.
     pub ea_size: u32,
     /// ReparsePointTag; 0 for none.
     pub reparse_tag: u32,
@@ -45,32 +45,32 @@ pub struct DirectoryEntry<'a> {
     pub file_id: u64,
     /// FileId of 128 bits.
     pub file_id_128: [u8; 16],
-    /// What FileIdBothDirectoryInformation has for Apple's clients; not read.
+    /// The fields for Apple's clients in FileIdBothDirectoryInformation; never decoded.
     pub apple: Option<AppleAttributes>,
 }
 
-/// What became of an entry.
+/// The result of appending an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Appended {
-    /// It is in the buffer.
+    /// The entry is in the buffer.
     Written,
-    /// It does not fit behind the entries that are there: answer with those.
+    /// The entry does not fit after the existing ones: answer with those.
     Full,
-    /// It would be the first and only its fixed part fits: STATUS_BUFFER_OVERFLOW (MS-FSA 2.1.5.6.3).
+    /// Only the fixed part of the first entry fits: STATUS_BUFFER_OVERFLOW (MS-FSA 2.1.5.6.3).
     NameTooLong,
-    /// Not even the fixed part of a first entry fits: STATUS_INFO_LENGTH_MISMATCH.
+    /// Not even the fixed part of the first entry fits: STATUS_INFO_LENGTH_MISMATCH.
     TooSmall,
 }
 
-/// Which fields a class has behind the common ones.
+/// The fields of a class after the common ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Layout {
     /// The common fields; without them (FileNamesInformation) nothing but the name.
     common: bool,
     ea_size: bool,
     reparse_tag: bool,
-    /// FileId as it comes before the short name.
+    /// The form of FileId, which precedes the short name.
     id: Id,
     short_name: bool,
     /// FileId of 64 bits behind the short name or four reserved bytes.
@@ -143,7 +143,7 @@ impl Layout {
     }
 }
 
-/// Bytes before the name in an entry of `class`; none where that is no class of directory information.
+/// The bytes before the name in an entry of `class`; `None` if it is not a class of directory information.
 pub const fn directory_fixed_size(class: FileInfoClass) -> Option<usize> {
     match Layout::of(class) {
         Some(layout) => Some(layout.fixed_size()),
@@ -161,14 +161,14 @@ pub struct DirectoryWriter<'b> {
 }
 
 impl<'b> DirectoryWriter<'b> {
-    /// Appends entries of `class` to `out`, at most `max` bytes; none where that is no class of
-    /// directory information (STATUS_INVALID_INFO_CLASS).
+    /// Appends entries of `class` to `out`, at most `max` bytes. `None` if it is not a class of directory information
+    /// (STATUS_INVALID_INFO_CLASS).
     pub fn new(class: FileInfoClass, out: &'b mut Vec<u8>, max: usize) -> Option<Self> {
         let layout = Layout::of(class)?;
         Some(Self { chain: ChainWriter::new(out, max, 8), layout, max, entries: 0 })
     }
 
-    /// Appends one entry, or leaves the buffer as it is.
+    /// Appends one entry, or leaves the buffer unchanged.
     pub fn append(&mut self, entry: &DirectoryEntry<'_>) -> Appended {
         let fixed_size = self.layout.fixed_size();
         let name_length = name_bytes(entry.name);
@@ -189,12 +189,12 @@ impl<'b> DirectoryWriter<'b> {
         Appended::Written
     }
 
-    /// How many entries are written.
+    /// The number of entries written.
     pub fn entries(&self) -> usize {
         self.entries
     }
 
-    /// How many bytes are written.
+    /// The number of bytes written.
     pub fn bytes(&self) -> usize {
         self.chain.used()
     }
@@ -205,9 +205,9 @@ impl<'b> DirectoryWriter<'b> {
 pub struct DirectoryItem<'a> {
     /// FileName.
     pub name: Utf16<'a>,
-    /// ShortName, empty where there is none.
+    /// ShortName; empty if there is none.
     pub short_name: Utf16<'a>,
-    /// The other fields; those the class lacks are 0, and the names are empty here.
+    /// The other fields. Fields that the class lacks are 0; the names are empty here.
     pub fields: DirectoryEntry<'static>,
 }
 
@@ -219,7 +219,7 @@ pub struct DirectoryEntries<'a> {
 }
 
 impl<'a> DirectoryEntries<'a> {
-    /// The entries of `class` in `data`; none where that is no class of directory information.
+    /// The entries of `class` in `data`; `None` if it is not a class of directory information.
     pub fn new(class: FileInfoClass, data: &'a [u8]) -> Option<Self> {
         Some(Self { chain: Chain::new(data, CHAIN_ENTRIES_MAX), layout: Layout::of(class)? })
     }

@@ -11,7 +11,7 @@ const FIXED_SIZE: usize = 8;
 /// One extended attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EaEntry<'a> {
-    /// Flags: 0x80 (FILE_NEED_EA) where the file cannot be understood without it.
+    /// Flags: 0x80 (FILE_NEED_EA) if a client must understand the attribute to interpret the file.
     pub flags: u8,
     /// EaName without its terminating zero: 1 to 255 bytes, ASCII by custom.
     pub name: &'a [u8],
@@ -19,9 +19,9 @@ pub struct EaEntry<'a> {
     pub value: &'a [u8],
 }
 
-/// Appends the attributes; those that do not fit any more end the list.
+/// Appends attributes until one does not fit.
 ///
-/// Names above 255 bytes and values above 65,535 have no form here and are left out.
+/// Names above 255 bytes and values above 65,535 bytes cannot be represented and are omitted.
 pub fn encode_eas<'a>(entries: impl IntoIterator<Item = EaEntry<'a>>, out: &mut Vec<u8>, max: usize) -> Fit {
     if max < FIXED_SIZE {
         return Fit::TooSmall;

@@ -174,7 +174,7 @@ fixed_layout! {
 fixed_layout! {
     /// FileAccessInformation (MS-FSCC 2.4).
     AccessInfo {
-        /// AccessFlags: what the open was granted.
+        /// AccessFlags: the granted access.
         access: AccessMask;
     }
 }

@@ -199,7 +199,7 @@ fixed_layout! {
     FsFullSizeInfo {
         /// TotalAllocationUnits.
         total_units: u64;
-        /// CallerAvailableAllocationUnits: what quotas leave this user.
+        /// CallerAvailableAllocationUnits: the units that quotas leave to this user.
         caller_available_units: u64;
         /// ActualAvailableAllocationUnits.
         actual_available_units: u64;

@@ -3,7 +3,7 @@
 /// UTF-16 code units in one component of a path (MS-FSCC 2.1.5.2), and in a stream's name (2.1.5.3).
 pub const COMPONENT_LENGTH_MAX: usize = 255;
 
-/// UTF-16 code units in a whole path (MS-FSCC 2.1.5): what a UNICODE_STRING can count.
+/// The most UTF-16 code units of a path (MS-FSCC 2.1.5), as the length field of a UNICODE_STRING limits it.
 pub const PATH_LENGTH_MAX: usize = 32_760;
 
 /// Elements of a search pattern: every character of the longest name, each with a `*` before it, and one after.

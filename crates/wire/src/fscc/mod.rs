@@ -21,15 +21,15 @@ pub use fs_info::FsInfoClass;
 pub use name::{PathError, SmbPath, StreamName};
 pub use pattern::{Pattern, PatternTooLong};
 
-/// How an answer fitted the length that the client allows (MS-SMB2 3.3.5.20.1).
+/// The result of fitting an answer into the length that the client allows (MS-SMB2 3.3.5.20.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Fit {
-    /// All of it: STATUS_SUCCESS.
+    /// The whole answer: STATUS_SUCCESS.
     Whole,
-    /// The fixed part and some of the rest: STATUS_BUFFER_OVERFLOW, with what there is.
+    /// The fixed part and some of the rest: STATUS_BUFFER_OVERFLOW with this part.
     Truncated,
-    /// Not even the fixed part; nothing is appended: STATUS_INFO_LENGTH_MISMATCH.
+    /// Not even the fixed part fits, and nothing was appended: STATUS_INFO_LENGTH_MISMATCH.
     TooSmall,
 }
 
@@ -42,7 +42,7 @@ pub fn encode_fixed<T: FixedLayout>(info: &T, out: &mut Vec<u8>, max: usize) -> 
     Fit::Whole
 }
 
-/// Appends what `write` appends, cut at `max`, if `max` bytes can hold the fixed part of `min` bytes.
+/// Appends the output of `write`, cut at `max`, if `max` bytes can hold the fixed part of `min` bytes.
 fn encode_truncated(out: &mut Vec<u8>, min: usize, max: usize, write: impl FnOnce(&mut Vec<u8>)) -> Fit {
     if max < min {
         return Fit::TooSmall;
@@ -107,13 +107,13 @@ pub(crate) struct ChainWriter<'b> {
 }
 
 impl<'b> ChainWriter<'b> {
-    /// Appends behind what `out` holds, at most `max` bytes.
+    /// Appends to the content of `out`, at most `max` bytes.
     pub(crate) fn new(out: &'b mut Vec<u8>, max: usize, alignment: usize) -> Self {
         let start = out.len();
         Self { out, start, max, alignment, last: None }
     }
 
-    /// Where an element of `length` bytes goes, the chain leading there; `None` where it does not fit.
+    /// Links an element of `length` bytes into the chain and returns the buffer for it; `None` if it does not fit.
     pub(crate) fn begin(&mut self, length: usize) -> Option<&mut Vec<u8>> {
         let used = self.used();
         let offset = if self.last.is_some() { used.next_multiple_of(self.alignment.max(1)) } else { used };

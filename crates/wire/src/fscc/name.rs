@@ -1,8 +1,8 @@
-//! Names and paths (MS-FSCC 2.1.5): what a CREATE or a rename may name, and how it splits.
+//! Names and paths (MS-FSCC 2.1.5): the valid names for CREATE and rename, and their parts.
 
 use super::limits::{COMPONENT_LENGTH_MAX, PATH_LENGTH_MAX};
 
-/// Why a path is refused. The status it stands for is in each variant's text.
+/// The reason that a path is refused. Each variant names its status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
     /// STATUS_OBJECT_NAME_INVALID: a component longer than 255 UTF-16 units (MS-FSCC 2.1.5.2).
@@ -23,7 +23,7 @@ pub enum PathError {
     StreamSyntax,
 }
 
-/// Which stream of a file a path names (MS-FSCC 2.1.5.3).
+/// The stream of a file that a path names (MS-FSCC 2.1.5.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamName<'a> {
     /// The path names no stream: the data of a file, or a directory.
@@ -69,7 +69,7 @@ impl<'a> SmbPath<'a> {
         Ok(Self { path, stream, trailing_separator })
     }
 
-    /// The components from the root down; none for the root itself.
+    /// The components from the root down; empty for the root itself.
     pub fn components(self) -> impl DoubleEndedIterator<Item = &'a str> {
         self.path.split('\\').filter(|component| !component.is_empty())
     }
@@ -79,7 +79,7 @@ impl<'a> SmbPath<'a> {
         self.path
     }
 
-    /// The directory of the last component, and that component; none for the root.
+    /// The directory of the last component, and that component; `None` for the root.
     pub fn parent_and_name(self) -> Option<(&'a str, &'a str)> {
         match self.path {
             "" => None,
@@ -92,12 +92,12 @@ impl<'a> SmbPath<'a> {
         self.stream
     }
 
-    /// Whether the path names the share's root.
+    /// True if the path is the share's root.
     pub fn is_root(self) -> bool {
         self.path.is_empty()
     }
 
-    /// Whether the path ends with a separator, so that only a directory will do (MS-FSA 2.1.5.1).
+    /// True if the path ends with a separator, so that it must be a directory (MS-FSA 2.1.5.1).
     pub fn must_be_directory(self) -> bool {
         self.trailing_separator || self.stream == StreamName::Index
     }
@@ -120,8 +120,8 @@ pub fn check_component(name: &str) -> Result<(), PathError> {
     Ok(())
 }
 
-/// Parses what stands behind the first colon of a path (MS-FSCC 2.1.5.3), or the new name of a stream
-/// that is renamed without its leading colon.
+/// Parses the text after the first colon of a path (MS-FSCC 2.1.5.3), or the new name of a renamed stream without its
+/// leading colon.
 pub fn parse_stream(text: &str) -> Result<StreamName<'_>, PathError> {
     let (name, kind) = match text.split_once(':') {
         Some((name, kind)) => (name, Some(kind)),
@@ -162,7 +162,7 @@ pub fn upcase(c: char) -> char {
     }
 }
 
-/// Whether two names are the same without regard to case.
+/// True if two names are equal, ignoring case.
 pub fn eq_ignore_case(a: &str, b: &str) -> bool {
     a.chars().map(upcase).eq(b.chars().map(upcase))
 }

@@ -66,7 +66,7 @@ impl AllInfo {
 /// FileRenameInformation and FileLinkInformation as SMB2 carries them (MS-FSCC 2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RenameInfo<'a> {
-    /// ReplaceIfExists: whether an existing file of that name goes.
+    /// ReplaceIfExists: true to replace an existing file of that name.
     pub replace_if_exists: bool,
     /// RootDirectory; anything but 0 is refused with STATUS_INVALID_PARAMETER.
     pub root_directory: u64,

@@ -1,4 +1,4 @@
-//! FILE_NOTIFY_INFORMATION (MS-FSCC 2.7.1), what a CHANGE_NOTIFY answers.
+//! FILE_NOTIFY_INFORMATION (MS-FSCC 2.7.1), the answer to CHANGE_NOTIFY.
 
 use super::limits::CHAIN_ENTRIES_MAX;
 use super::{Chain, ChainWriter, index, name_bytes, put_name};
@@ -39,8 +39,8 @@ pub struct NotifyEntry<N> {
     pub name: N,
 }
 
-/// Appends all changes, or nothing and false where `max` bytes do not hold them: the watcher then
-/// learns STATUS_NOTIFY_ENUM_DIR and looks for itself (MS-SMB2 3.3.4.2).
+/// Appends all changes. Returns false and appends nothing if they need more than `max` bytes; the client then gets
+/// STATUS_NOTIFY_ENUM_DIR and lists the directory (MS-SMB2 3.3.4.2).
 #[must_use]
 pub fn encode_changes<'a>(
     changes: impl IntoIterator<Item = NotifyEntry<&'a str>>,

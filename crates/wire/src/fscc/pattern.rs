@@ -35,19 +35,19 @@ impl Pattern {
         Ok(Self { elements })
     }
 
-    /// Whether every name matches.
+    /// True if every name matches.
     pub fn is_all(&self) -> bool {
         self.elements == [Element::Star]
     }
 
-    /// Whether any element is a wildcard; without one at most one name matches, so a lookup serves.
+    /// True if any element is a wildcard. Without one at most one name matches, so that a lookup suffices.
     pub fn has_wildcards(&self) -> bool {
         self.elements.iter().any(|element| !matches!(element, Element::Char(_)))
     }
 
-    /// Whether `name` matches, without regard to case.
+    /// True if `name` matches, ignoring case.
     ///
-    /// Follows all ways through the pattern at once: a set of positions moves along with the name.
+    /// Tracks all possible positions in the pattern at the same time, so that the cost is bounded.
     pub fn matches(&self, name: &str) -> bool {
         if self.is_all() {
             return true;
@@ -110,7 +110,7 @@ impl Pattern {
     }
 }
 
-/// Whether `text` holds a wildcard of MS-FSA 2.1.4.4.
+/// True if `text` contains a wildcard of MS-FSA 2.1.4.4.
 pub fn has_wildcards(text: &str) -> bool {
     text.contains(['*', '?', '<', '>', '"'])
 }
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn everything() {
+    fn a_star_matches_everything() {
         assert!(Pattern::new("*").unwrap().is_all());
         assert!(Pattern::new("***").unwrap().is_all());
         assert!(Pattern::new("").unwrap().is_all());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn hostile_pattern_is_cheap() {
+    fn the_cost_of_a_pattern_is_bounded() {
         let pattern = "*a".repeat(PATTERN_LENGTH_MAX / 2);
         assert!(!matches(&pattern, &"a".repeat(200)));
         assert_eq!(Pattern::new(&"a".repeat(PATTERN_LENGTH_MAX + 1)), Err(PatternTooLong));
@@ -238,7 +238,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4000))]
 
         #[test]
-        fn agrees_with_the_definition(pattern in r#"[aA.*?<>"]{1,7}"#, name in "[abA.]{0,8}") {
+        fn matching_agrees_with_the_recursive_definition(pattern in r#"[aA.*?<>"]{1,7}"#, name in "[abA.]{0,8}") {
             let p: Vec<char> = pattern.chars().collect();
             let n: Vec<char> = name.chars().collect();
             prop_assert_eq!(matches(&pattern, &name), model(&p, &n, true), "{} on {}", pattern, name);

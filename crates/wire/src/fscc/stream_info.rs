@@ -22,7 +22,7 @@ pub struct StreamEntry<N> {
     pub allocation_size: u64,
 }
 
-/// Appends the streams. What does not fit ends the list; of a first one that does not fit, as much as does.
+/// Appends streams until one does not fit. A first one that does not fit is cut.
 pub fn encode_streams<'a>(
     streams: impl IntoIterator<Item = StreamEntry<&'a str>>,
     out: &mut Vec<u8>,

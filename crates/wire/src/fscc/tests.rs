@@ -66,7 +66,7 @@ fn standard_info_bytes() {
 }
 
 #[test]
-fn names_are_cut_where_the_client_has_no_room() {
+fn names_are_cut_at_the_clients_length() {
     let encode = |max| {
         let mut out = Vec::new();
         (encode_name_info("\\a.txt", &mut out, max), out.len())
@@ -150,7 +150,7 @@ fn one_entry_as_windows_lists_it() {
 }
 
 #[test]
-fn listings_are_refused_by_room() {
+fn listings_report_a_buffer_that_is_too_small() {
     let entry = DirectoryEntry { name: "name", ..DirectoryEntry::default() };
     let append = |max, times| {
         let mut out = vec![0xff; 3];
@@ -184,7 +184,7 @@ fn a_reparse_tag_takes_the_place_of_the_ea_size() {
 }
 
 #[test]
-fn chains_that_lead_nowhere_are_errors() {
+fn invalid_next_offsets_are_errors() {
     for next in [1u32, 3, 12, 13, u32::MAX] {
         let mut data = next.to_le_bytes().to_vec();
         data.extend([0; 8]);
@@ -211,7 +211,7 @@ fn eas_as_the_specification_shows_them() {
 }
 
 #[test]
-fn changes_come_whole_or_not_at_all() {
+fn changes_that_do_not_fit_are_not_encoded() {
     let changes = [
         NotifyEntry { action: NotifyAction::RENAMED_OLD_NAME, name: "a" },
         NotifyEntry { action: NotifyAction::RENAMED_NEW_NAME, name: r"b\c" },
@@ -280,7 +280,7 @@ prop_compose! {
     }
 }
 
-/// What a class carries of an entry, by MS-FSCC 2.4's tables.
+/// The fields of an entry that a class contains, by the tables of MS-FSCC 2.4.
 fn carried(class: FileInfoClass, mut fields: DirectoryEntry<'static>) -> DirectoryEntry<'static> {
     if class == FileInfoClass::NAMES {
         return DirectoryEntry::default();

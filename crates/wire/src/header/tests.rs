@@ -31,7 +31,7 @@ fn fields_stand_where_the_specification_puts_them() {
 }
 
 #[test]
-fn kinds_are_told_by_the_first_bytes() {
+fn the_first_four_bytes_determine_the_kind() {
     assert_eq!(PacketKind::of(&NEGOTIATE), Ok(PacketKind::Smb2));
     assert_eq!(PacketKind::of(b"\xffSMB"), Ok(PacketKind::Smb1));
     assert_eq!(PacketKind::of(b"\xfdSMB"), Ok(PacketKind::Encrypted));
@@ -41,7 +41,7 @@ fn kinds_are_told_by_the_first_bytes() {
 }
 
 #[test]
-fn an_answer_keeps_what_names_its_request() {
+fn a_response_header_keeps_the_requests_ids() {
     let request = Header {
         flags: HeaderFlags::SIGNED | HeaderFlags::RELATED_OPERATIONS,
         status: NtStatus(5),

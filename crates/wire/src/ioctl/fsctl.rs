@@ -125,8 +125,7 @@ wire_enum! {
 }
 
 impl FsctlCode {
-    /// Whether the code acts on a connection or server and not on an open: FileId is all ones then
-    /// (MS-SMB2 3.3.5.15).
+    /// True if the code concerns a connection or server, not an open: its FileId is all ones (MS-SMB2 3.3.5.15).
     pub const fn is_without_file(self) -> bool {
         matches!(
             self,

@@ -1,4 +1,4 @@
-//! File system control codes (MS-FSCC 2.3; MS-SMB2 2.2.31) and what their requests and answers carry.
+//! File system control codes (MS-FSCC 2.3; MS-SMB2 2.2.31), their requests and answers.
 
 mod fsctl;
 mod network;

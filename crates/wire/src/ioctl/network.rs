@@ -84,7 +84,7 @@ pub struct NetworkInterface {
     pub scope_id: u32,
 }
 
-/// Appends as many interfaces as `max` bytes hold; false where some were left out (STATUS_BUFFER_OVERFLOW).
+/// Appends as many interfaces as fit into `max` bytes. Returns false if some are omitted (STATUS_BUFFER_OVERFLOW).
 #[must_use]
 pub fn encode_network_interfaces(interfaces: &[NetworkInterface], out: &mut Vec<u8>, max: usize) -> bool {
     let mut chain = ChainWriter::new(out, max, 8);
@@ -116,7 +116,7 @@ pub fn encode_network_interfaces(interfaces: &[NetworkInterface], out: &mut Vec<
     })
 }
 
-/// The interfaces of an answer, without those of other address families.
+/// The interfaces in an answer; those of other address families are skipped.
 pub fn decode_network_interfaces(
     data: &[u8],
 ) -> impl Iterator<Item = Result<NetworkInterface, DecodeError>> + use<'_> {

@@ -1,4 +1,4 @@
-//! What the smaller control codes carry (MS-FSCC 2.3).
+//! The requests and answers of the smaller control codes (MS-FSCC 2.3).
 
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u32};
 use crate::ids::{FileId, Guid};
@@ -6,7 +6,7 @@ use crate::layout::{FixedLayout, fixed_layout};
 use crate::utf16::{Utf16, encode_utf16le};
 use crate::wire_enum;
 
-/// Elements of one listed request or answer (chunks, ranges): what 1 MiB holds of the smallest.
+/// The most elements of one request or answer (chunks, ranges): as many of the smallest as fit into 1 MiB.
 pub(super) const LISTED_MAX: usize = (1 << 20) / 16;
 
 fixed_layout! {
@@ -20,7 +20,7 @@ fixed_layout! {
 }
 
 impl ZeroData {
-    /// Where to zero and how much; none where the range is no range (STATUS_INVALID_PARAMETER).
+    /// The offset and length to zero; `None` if the range is invalid (STATUS_INVALID_PARAMETER).
     pub fn range(self) -> Option<(u64, u64)> {
         let start = u64::try_from(self.file_offset).ok()?;
         let end = u64::try_from(self.beyond_final_zero).ok()?;
@@ -38,7 +38,7 @@ fixed_layout! {
     }
 }
 
-/// Appends as many ranges as `max` bytes hold; false where some were left out (STATUS_BUFFER_OVERFLOW).
+/// Appends as many ranges as fit into `max` bytes. Returns false if some are omitted (STATUS_BUFFER_OVERFLOW).
 #[must_use]
 pub fn encode_allocated_ranges(
     ranges: impl IntoIterator<Item = AllocatedRange>,
@@ -168,8 +168,8 @@ fixed_layout! {
     }
 }
 
-/// Appends FILE_REGION_OUTPUT (MS-FSCC 2.3): as many regions as `max` bytes hold, and whether that is all;
-/// none where not even the fixed part fits (STATUS_BUFFER_TOO_SMALL).
+/// Appends FILE_REGION_OUTPUT (MS-FSCC 2.3) with as many regions as fit into `max` bytes. Returns true if these are
+/// all, and `None` if not even the fixed part fits (STATUS_BUFFER_TOO_SMALL).
 pub fn encode_file_regions(regions: &[FileRegion], out: &mut Vec<u8>, max: usize) -> Option<bool> {
     let room = max.checked_sub(16)? / FileRegion::SIZE;
     let returned = regions.len().min(room);
@@ -230,7 +230,7 @@ impl TrimRanges {
 /// FSCTL_PIPE_WAIT request (MS-FSCC 2.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PipeWait<N> {
-    /// Timeout in units of 100 ns, negative as it is relative; none for the pipe's own.
+    /// Timeout in units of 100 ns, negative because it is relative; `None` for the pipe's default.
     pub timeout: Option<i64>,
     /// Name of the pipe without `\pipe\`.
     pub name: N,
@@ -278,7 +278,7 @@ fixed_layout! {
     }
 }
 
-/// Whole structures until the cursor's end; what is too short to be one ends the list.
+/// Decodes structures up to the cursor's end; a shorter remainder is ignored.
 fn read_all<T: FixedLayout>(mut cursor: ReadCursor<'_>) -> Result<Vec<T>, DecodeError> {
     let count = cursor.remaining().checked_div(T::SIZE).unwrap_or_default();
     if count > LISTED_MAX {

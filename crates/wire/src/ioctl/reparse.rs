@@ -30,7 +30,7 @@ wire_enum! {
 }
 
 impl ReparseTag {
-    /// Whether it is one of Microsoft's.
+    /// True if it is one of Microsoft's tags.
     pub const fn is_microsofts(self) -> bool {
         self.0 & 0x8000_0000 != 0
     }
@@ -82,9 +82,9 @@ impl<'a> ReparseData<'a> {
 /// The data of a symbolic link (MS-FSCC 2.1.2.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SymlinkData<N> {
-    /// SubstituteName: where the link leads.
+    /// SubstituteName: the target of the link.
     pub substitute_name: N,
-    /// PrintName: what to show.
+    /// PrintName: the target in the form for display.
     pub print_name: N,
     /// SYMLINK_FLAG_RELATIVE: the target is relative to the link's directory.
     pub relative: bool,
@@ -123,7 +123,7 @@ impl SymlinkData<&str> {
     }
 }
 
-/// The target of a symbolic link kept as [`ReparseTag::NFS`] (MS-FSCC 2.1.2.6); none for other special files.
+/// The target of a symbolic link stored as [`ReparseTag::NFS`] (MS-FSCC 2.1.2.6); `None` for other special files.
 pub fn decode_nfs_symlink(data: &[u8]) -> Result<Option<Utf16<'_>>, DecodeError> {
     let mut cursor = ReadCursor::new(data);
     if cursor.u64()? != NFS_SPECFILE_LNK {

@@ -39,8 +39,8 @@ pub struct CopyChunkRequest {
 }
 
 impl CopyChunkRequest {
-    /// Reads the request. How many chunks are allowed is the server's policy, told in its refusal; here
-    /// only what the buffer holds bounds them.
+    /// Decodes the request. Only the buffer limits the number of chunks here; the server's own limit is in its
+    /// refusal.
     pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = ReadCursor::new(data);
         let source_key = cursor.array()?;

@@ -20,7 +20,7 @@ pub struct SnapshotArray {
     pub number: u32,
     /// SnapShotArraySize: bytes that all tokens take.
     pub array_size: u32,
-    /// SnapShots; empty where the buffer did not hold all.
+    /// SnapShots; empty if the buffer did not hold all of them.
     pub snapshots: Vec<FileTime>,
 }
 
@@ -42,8 +42,8 @@ impl SnapshotArray {
     }
 }
 
-/// Appends the answer; where `max` bytes do not hold all tokens, only how much room they need. False
-/// where `max` is below the smallest answer (STATUS_INVALID_PARAMETER, MS-SMB2 3.3.5.15.1).
+/// Appends the answer; if `max` bytes cannot hold all tokens, only the size that they need. Returns false if `max` is
+/// below the smallest answer (STATUS_INVALID_PARAMETER, MS-SMB2 3.3.5.15.1).
 #[must_use]
 pub fn encode_snapshots(snapshots: &[FileTime], out: &mut Vec<u8>, max: usize) -> bool {
     if max < FIXED_SIZE.saturating_add(4) {
@@ -72,7 +72,7 @@ pub fn format_gmt_token(time: FileTime) -> String {
     UNIX_EPOCH.saturating_add(SignedDuration::from_secs(seconds)).strftime(GMT_TOKEN).to_string()
 }
 
-/// The time of a token. `None` if the text is no token.
+/// The time of a token; `None` if the text is not a token.
 pub fn parse_gmt_token(text: &str) -> Option<FileTime> {
     let time = DateTime::strptime(GMT_TOKEN, text).ok()?;
     let time = FileTime::from_unix(time.duration_since(UNIX_EPOCH).as_secs(), 0);

@@ -115,7 +115,7 @@ fn gmt_tokens() {
 }
 
 #[test]
-fn snapshots_come_whole_or_as_their_size() {
+fn snapshots_that_do_not_fit_give_their_size() {
     let snapshots = [FileTime::from_unix(0, 0), FileTime::from_unix(86_400, 0)];
     let mut out = Vec::new();
     assert!(encode_snapshots(&snapshots, &mut out, 114));

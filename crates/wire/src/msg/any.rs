@@ -1,4 +1,4 @@
-//! Any message, told by its header.
+//! Any message, selected by its header.
 
 use super::oplock_break::structure_size;
 use super::*;
@@ -9,9 +9,9 @@ use crate::status::NtStatus;
 /// The body of a request or of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body<'a> {
-    /// From a client.
+    /// A message of a client.
     Request(Request<'a>),
-    /// From a server.
+    /// A message of a server.
     Response(Response<'a>),
 }
 
@@ -129,7 +129,7 @@ impl<'a> Response<'a> {
     }
 }
 
-/// Whether a status makes a response an ERROR response: MS-SMB2 3.3.4.4 lists those that do not.
+/// True if a status makes a response an ERROR response. MS-SMB2 3.3.4.4 lists the exceptions.
 fn is_error(header: &Header, structure_size: u16) -> bool {
     match header.status {
         NtStatus::PENDING => true,
@@ -138,7 +138,7 @@ fn is_error(header: &Header, structure_size: u16) -> bool {
             header.command,
             Command::QUERY_INFO | Command::READ | Command::IOCTL | Command::QUERY_DIRECTORY
         ),
-        // FSCTL_SRV_COPYCHUNK tells its limits with INVALID_PARAMETER.
+        // The answer to FSCTL_SRV_COPYCHUNK contains the server's limits with INVALID_PARAMETER.
         NtStatus::INVALID_PARAMETER if header.command == Command::IOCTL => structure_size == ERROR_SIZE,
         status => !status.is_success(),
     }

@@ -87,7 +87,7 @@ pub struct ChangeNotifyResponse<'a> {
 }
 
 impl<'a> ChangeNotifyResponse<'a> {
-    /// Where the output buffer starts, counted from the header.
+    /// The offset of the output buffer from the header.
     pub const OUTPUT_OFFSET: usize = OUTPUT_OFFSET;
 
     /// Reads the message.

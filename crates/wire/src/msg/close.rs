@@ -10,7 +10,7 @@ use crate::time::FileTime;
 bit_mask! {
     /// `Flags` (MS-SMB2 2.2.15, 2.2.16).
     CloseFlags(u16) {
-        /// SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB: the response tells the attributes.
+        /// SMB2_CLOSE_FLAG_POSTQUERY_ATTRIB: the response contains the attributes.
         POSTQUERY_ATTRIB = 1,
     }
 }

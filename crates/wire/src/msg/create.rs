@@ -1,5 +1,4 @@
-//! SMB2 CREATE (MS-SMB2 2.2.13, 2.2.14) and the chain of its contexts; what single contexts hold is
-//! `create_context`'s.
+//! SMB2 CREATE (MS-SMB2 2.2.13, 2.2.14) and the chain of its contexts; `create_context` decodes their content.
 
 use super::{behind, end32, fixed, put_variable, variable};
 use crate::cursor::{DecodeError, Put, ReadCursor, wire_u16, wire_u32};
@@ -282,12 +281,12 @@ pub struct CreateContexts<'a>(pub &'a [u8]);
 pub struct CreateContext<'a> {
     /// The name: four letters, or a GUID.
     pub name: &'a [u8],
-    /// The data, whose structure the name tells.
+    /// The data; the name determines its structure.
     pub data: &'a [u8],
 }
 
 impl<'a> CreateContexts<'a> {
-    /// Whether there is no context.
+    /// True if there are no contexts.
     pub const fn is_empty(self) -> bool {
         self.0.is_empty()
     }

@@ -12,7 +12,7 @@ use crate::{bit_mask, wire_enum};
 pub struct ErrorResponse<'a> {
     /// `ErrorContextCount`: 0 before 3.1.1.
     pub error_context_count: u8,
-    /// `ErrorData`: error contexts in 3.1.1, else what the status demands.
+    /// `ErrorData`: error contexts in 3.1.1, otherwise the data that the status requires.
     pub error_data: &'a [u8],
 }
 
@@ -51,7 +51,7 @@ impl<'a> ErrorResponse<'a> {
 wire_enum! {
     /// `ErrorId` (MS-SMB2 2.2.2.1).
     ErrorId(u32) {
-        /// SMB2_ERROR_ID_DEFAULT: what the status demands.
+        /// SMB2_ERROR_ID_DEFAULT: the data that the status requires.
         DEFAULT = 0,
         /// SMB2_ERROR_ID_SHARE_REDIRECT: a Share Redirect Error Context (MS-SMB2 2.2.2.2.2).
         SHARE_REDIRECT = 0x7264_5253,
@@ -116,7 +116,7 @@ pub struct SymlinkErrorResponse<'a> {
     pub unparsed_path_length: u16,
     /// `Flags`.
     pub flags: SymlinkFlags,
-    /// The substitute name: where the link leads.
+    /// The substitute name: the target of the link.
     pub substitute_name: Utf16<'a>,
     /// The print name: how to show that.
     pub print_name: Utf16<'a>,
@@ -171,9 +171,9 @@ const SIZE: u16 = 9;
 const FIXED: usize = 8;
 const SYMLINK_ERROR_TAG: u32 = 0x4c4d_5953;
 const REPARSE_TAG_SYMLINK: u32 = 0xa000_000c;
-/// What `SymLinkLength` counts besides the names: everything behind itself.
+/// The bytes that `SymLinkLength` counts in addition to the names: all fields after it.
 const SYMLINK_FIXED: usize = 24;
-/// What `ReparseDataLength` counts besides the names: from `SubstituteNameOffset` on.
+/// The bytes that `ReparseDataLength` counts in addition to the names: the fields from `SubstituteNameOffset` on.
 const SYMLINK_REPARSE_FIXED: usize = 12;
 
 fn read_context<'a>(cursor: &mut ReadCursor<'a>) -> Result<ErrorContext<'a>, DecodeError> {

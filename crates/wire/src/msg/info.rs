@@ -21,7 +21,7 @@ wire_enum! {
 }
 
 bit_mask! {
-    /// `AdditionalInformation` where `InfoType` is SECURITY (MS-SMB2 2.2.37, 2.2.39).
+    /// `AdditionalInformation` for the `InfoType` SECURITY (MS-SMB2 2.2.37, 2.2.39).
     AdditionalInformation(u32) {
         /// OWNER_SECURITY_INFORMATION.
         OWNER = 0x0000_0001,
@@ -43,7 +43,7 @@ bit_mask! {
 }
 
 bit_mask! {
-    /// `Flags` of QUERY_INFO where extended attributes are asked for (MS-SMB2 2.2.37).
+    /// `Flags` of QUERY_INFO for extended attributes (MS-SMB2 2.2.37).
     QueryInfoFlags(u32) {
         /// SL_RESTART_SCAN.
         RESTART_SCAN = 1,
@@ -63,7 +63,7 @@ pub struct QueryInfoRequest<'a> {
     pub file_info_class: u8,
     /// `OutputBufferLength`.
     pub output_buffer_length: u32,
-    /// `AdditionalInformation`: what of a security descriptor, or an index of an extended attribute.
+    /// `AdditionalInformation`: the parts of a security descriptor, or the index of an extended attribute.
     pub additional_information: AdditionalInformation,
     /// `Flags`.
     pub flags: QueryInfoFlags,
@@ -122,7 +122,7 @@ pub struct QueryInfoResponse<'a> {
 }
 
 impl<'a> QueryInfoResponse<'a> {
-    /// Where the output buffer starts, counted from the header.
+    /// The offset of the output buffer from the header.
     pub const OUTPUT_OFFSET: usize = OUTPUT_OFFSET;
 
     /// Reads the message.
@@ -149,7 +149,7 @@ pub struct SetInfoRequest<'a> {
     pub info_type: InfoType,
     /// `FileInfoClass` (MS-FSCC 2.4, 2.5).
     pub file_info_class: u8,
-    /// `AdditionalInformation`: what of a security descriptor.
+    /// `AdditionalInformation`: the parts of a security descriptor.
     pub additional_information: AdditionalInformation,
     /// `FileId`.
     pub file_id: FileId,

@@ -1,4 +1,4 @@
-//! SMB2 IOCTL (MS-SMB2 2.2.31, 2.2.32); what single control codes carry is `crate::ioctl`'s.
+//! SMB2 IOCTL (MS-SMB2 2.2.31, 2.2.32); `crate::ioctl` decodes the content of the control codes.
 
 use super::{behind, end32, fixed, put_variable, variable};
 use crate::bit_mask;
@@ -87,7 +87,7 @@ pub struct IoctlResponse<'a> {
 }
 
 impl<'a> IoctlResponse<'a> {
-    /// Where the output starts when there is no input, counted from the header.
+    /// The offset of the output from the header, if there is no input.
     pub const OUTPUT_OFFSET: usize = 112;
 
     /// Reads the message.

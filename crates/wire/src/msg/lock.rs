@@ -66,7 +66,7 @@ impl<'a> LockRequest<'a> {
         self.lock_sequence & 0xf
     }
 
-    /// `LockSequenceIndex`: 0 where the client uses no lock sequences.
+    /// `LockSequenceIndex`; 0 if the client does not use lock sequences.
     pub const fn lock_sequence_index(&self) -> u32 {
         self.lock_sequence >> 4
     }
@@ -89,12 +89,12 @@ impl<'a> Locks<'a> {
         Self(buffer.as_chunks().0)
     }
 
-    /// How many elements there are.
+    /// The number of elements.
     pub const fn len(self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// True if there are no elements.
     pub const fn is_empty(self) -> bool {
         self.0.is_empty()
     }

@@ -1,9 +1,8 @@
 //! The messages, one file per command (MS-SMB2 2.2.3 to 2.2.44).
 //!
-//! `decode` takes the whole message from its header on, since offsets count from there; it borrows
-//! and copies nothing but fixed fields. `encode` appends the body to a buffer in which the header of
-//! this message stands at `base`, so that compounds can be built in one buffer. Offsets and counts
-//! are not fields: encoding computes them.
+//! `decode` takes the whole message from its header on, because offsets are relative to the header; it copies only
+//! fixed fields. `encode` appends the body to a buffer that has this message's header at `base`, so that a compound
+//! can be built in one buffer. It computes offsets and counts, which are not fields of the structures.
 
 mod any;
 pub mod change_notify;
@@ -67,10 +66,10 @@ pub use write::{WriteFlags, WriteRequest, WriteResponse};
 use crate::cursor::{DecodeError, ReadCursor, wire_u16, wire_u32};
 use crate::header::Header;
 
-/// A cursor over the `N` fixed bytes of the body, behind its `StructureSize`, which must be `size`.
+/// A cursor over the `N` fixed bytes of the body, after its `StructureSize`, which must be `size`.
 ///
-/// Where the specification counts one byte of the variable part into `StructureSize`, `N` does not:
-/// Windows and Samba leave that byte out at will.
+/// If the specification counts one byte of the variable part in `StructureSize`, `N` does not: Windows and Samba omit
+/// that byte in some messages.
 #[inline]
 fn fixed<const N: usize>(message: &[u8], size: u16) -> Result<ReadCursor<'_>, DecodeError> {
     let body = message.get(Header::SIZE..).ok_or(DecodeError::Truncated)?;
@@ -84,8 +83,8 @@ fn fixed<const N: usize>(message: &[u8], size: u16) -> Result<ReadCursor<'_>, De
     Ok(cursor)
 }
 
-/// `length` bytes of `message` at `offset`, which must lie behind the `fixed` bytes of the body; with
-/// length 0 the offset does not matter, as for Windows.
+/// `length` bytes of `message` at `offset`, which must be after the `fixed` bytes of the body. With length 0 the
+/// offset is ignored, as on Windows.
 #[inline]
 fn variable(message: &[u8], fixed: usize, offset: u32, length: u32) -> Result<&[u8], DecodeError> {
     if length == 0 {
@@ -105,13 +104,13 @@ fn size(value: u32) -> Result<usize, DecodeError> {
     usize::try_from(value).map_err(|_| DecodeError::OffsetOutOfRange)
 }
 
-/// Where `out` ends, counted from `base`, in 16 bits.
+/// The offset of the end of `out` from `base`, in 16 bits.
 #[inline]
 fn end16(out: &[u8], base: usize) -> u16 {
     wire_u16(out.len().saturating_sub(base))
 }
 
-/// Where `out` ends, counted from `base`, in 32 bits.
+/// The offset of the end of `out` from `base`, in 32 bits.
 #[inline]
 fn end32(out: &[u8], base: usize) -> u32 {
     wire_u32(out.len().saturating_sub(base))
@@ -124,8 +123,8 @@ const fn behind(fixed: u16) -> u16 {
     64_u16.saturating_add(fixed)
 }
 
-/// Appends the variable part; where there is none, the one byte of it that `StructureSize` counts, as
-/// Windows and Samba do.
+/// Appends the variable part. If it is empty, appends the one byte that `StructureSize` counts, as Windows and Samba
+/// do.
 #[inline]
 fn put_variable(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(if bytes.is_empty() { &[0] } else { bytes });

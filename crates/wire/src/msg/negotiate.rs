@@ -107,7 +107,7 @@ impl<'a> NegotiateRequest<'a> {
         encode_contexts(self.contexts, out, base, offset_at);
     }
 
-    /// Whether the dialects include this one.
+    /// True if the dialects include this one.
     pub fn offers(&self, dialect: Dialect) -> bool {
         self.dialects().any(|offered| offered == dialect)
     }
@@ -137,7 +137,7 @@ pub struct NegotiateResponse<'a> {
     pub max_write_size: u32,
     /// `SystemTime`.
     pub system_time: FileTime,
-    /// `ServerStartTime`: zero in practice, since it would tell strangers what is not theirs to know.
+    /// `ServerStartTime`: zero in practice, so that strangers do not learn when the server started.
     pub server_start_time: FileTime,
     /// The security buffer: the first token of the server.
     pub security_buffer: &'a [u8],

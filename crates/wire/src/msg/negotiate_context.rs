@@ -127,12 +127,12 @@ impl<'a> U16List<'a> {
         self.0
     }
 
-    /// How many identifiers there are.
+    /// The number of identifiers.
     pub const fn len(self) -> usize {
         self.0.len() / 2
     }
 
-    /// Whether there is none.
+    /// True if there are no identifiers.
     pub const fn is_empty(self) -> bool {
         self.0.is_empty()
     }
@@ -142,7 +142,7 @@ impl<'a> U16List<'a> {
         self.0.as_chunks().0.iter().map(|id| u16::from_le_bytes(*id))
     }
 
-    /// Whether this identifier is in the list.
+    /// True if the list contains this identifier.
     pub fn contains(self, value: u16) -> bool {
         self.iter().any(|listed| listed == value)
     }
@@ -237,7 +237,7 @@ impl<'a> NegotiateContext<'a> {
                 Ok(Self::PreauthIntegrity { hash_algorithms, salt })
             }
             NegotiateContextType::ENCRYPTION_CAPABILITIES => {
-                // There are clients that say so that they do not seal: nothing in common, and no fault.
+                // Some clients declare in this way that they do not encrypt: no common cipher, but no error.
                 let ciphers = match cursor.u16()? {
                     0 => U16List::default(),
                     count => U16List::read(&mut cursor, count)?,
@@ -337,7 +337,7 @@ impl<'a> NegotiateContexts<'a> {
         Self { list: buffer, count: wire_u16(contexts.len()) }
     }
 
-    /// How many contexts there are.
+    /// The number of contexts.
     pub const fn count(self) -> u16 {
         self.count
     }

@@ -1,5 +1,5 @@
-//! SMB2 OPLOCK_BREAK for oplocks and leases (MS-SMB2 2.2.23, 2.2.24, 2.2.25): which of them a message
-//! is, its `StructureSize` tells.
+//! SMB2 OPLOCK_BREAK for oplocks and leases (MS-SMB2 2.2.23, 2.2.24, 2.2.25). `StructureSize` determines the kind of
+//! the message.
 
 use super::fixed;
 use crate::bit_mask;
@@ -134,7 +134,7 @@ impl LeaseBreak {
     }
 }
 
-/// What a client sends as OPLOCK_BREAK: an acknowledgment (MS-SMB2 2.2.24).
+/// An OPLOCK_BREAK from a client: an acknowledgment (MS-SMB2 2.2.24).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OplockBreakRequest {
     /// MS-SMB2 2.2.24.1.
@@ -162,8 +162,8 @@ impl OplockBreakRequest {
     }
 }
 
-/// What a server sends as OPLOCK_BREAK: a notification, with `MessageId` all ones (MS-SMB2 2.2.23), or
-/// the response to an acknowledgment (2.2.25).
+/// An OPLOCK_BREAK from a server: a notification, with `MessageId` all ones (MS-SMB2 2.2.23), or the response to an
+/// acknowledgment (2.2.25).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OplockBreakResponse {
     /// MS-SMB2 2.2.23.1, 2.2.25.1.

@@ -75,7 +75,7 @@ pub struct QueryDirectoryResponse<'a> {
 }
 
 impl<'a> QueryDirectoryResponse<'a> {
-    /// Where the output buffer starts, counted from the header.
+    /// The offset of the output buffer from the header.
     pub const OUTPUT_OFFSET: usize = OUTPUT_OFFSET;
 
     /// Reads the message.

@@ -33,7 +33,7 @@ wire_enum! {
 /// SMB2 READ Request (MS-SMB2 2.2.19). Channel information is checked for its bounds and dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadRequest {
-    /// `Padding`: where the client would like the data of the response to start.
+    /// `Padding`: the offset that the client prefers for the data of the response.
     pub padding: u8,
     /// `Flags`.
     pub flags: ReadFlags,
@@ -99,10 +99,10 @@ pub struct ReadResponse<'a> {
 }
 
 impl<'a> ReadResponse<'a> {
-    /// The length of what [`Self::encode_prefix`] writes.
+    /// The length of the output of [`Self::encode_prefix`].
     pub const PREFIX_SIZE: usize = RESPONSE_FIXED;
 
-    /// Where the data starts, counted from the header.
+    /// The offset of the data from the header.
     pub const DATA_OFFSET: usize = Header::SIZE + Self::PREFIX_SIZE;
 
     /// The body without its data: the caller places `data_length` bytes right behind it.

@@ -1,6 +1,5 @@
-//! The messages that say nothing but what they are: LOGOFF (MS-SMB2 2.2.7, 2.2.8), TREE_DISCONNECT
-//! (2.2.11, 2.2.12), FLUSH's answer (2.2.18), LOCK's answer (2.2.27), CANCEL (2.2.30), ECHO (2.2.28,
-//! 2.2.29), SET_INFO's answer (2.2.40).
+//! The messages without fields: LOGOFF (MS-SMB2 2.2.7, 2.2.8), TREE_DISCONNECT (2.2.11, 2.2.12), FLUSH's answer
+//! (2.2.18), LOCK's answer (2.2.27), CANCEL (2.2.30), ECHO (2.2.28, 2.2.29), SET_INFO's answer (2.2.40).
 
 use super::fixed;
 use crate::cursor::{DecodeError, Put};

@@ -10,7 +10,7 @@ use crate::status::NtStatus;
 use crate::time::FileTime;
 use crate::utf16::{Utf16, utf16le};
 
-/// Where messages start in the buffers of these tests: not at 0, as in a compound.
+/// The offset of messages in the buffers of these tests: not 0, as in a compound.
 const BASE: usize = 40;
 
 fn message(header: &Header, body: impl FnOnce(&mut Vec<u8>, usize)) -> Vec<u8> {
@@ -394,7 +394,7 @@ fn read_prefix_is_what_encode_writes() {
 }
 
 #[test]
-fn prefixes_put_their_buffers_where_their_offsets_say() {
+fn prefixes_put_their_buffers_at_the_offsets_they_name() {
     let bytes = message(&Header::default(), |out, _| {
         QueryInfoResponse::encode_prefix(2, out);
         out.put_bytes(&[8, 9]);
@@ -467,7 +467,7 @@ fn broken_context_chains_are_refused() {
 }
 
 #[test]
-fn statuses_tell_errors_from_answers() {
+fn statuses_distinguish_errors_from_answers() {
     let error = ErrorResponse::default();
     let output = QueryInfoResponse { output_buffer: &[1; 4] };
     let setup = SessionSetupResponse { security_buffer: &[1; 4], ..SessionSetupResponse::default() };
@@ -487,8 +487,8 @@ fn statuses_tell_errors_from_answers() {
     }
 }
 
-/// What decodes, encodes again to what decodes to the same: no field is lost and no offset is taken
-/// that could not have been written.
+/// Checks that a message that decodes, encodes to one that decodes to the same value: no field is lost, and no offset
+/// is accepted that could not have been written.
 fn check_stable(bytes: &[u8]) -> Result<(), TestCaseError> {
     let Ok((header, body)) = decode_any(bytes) else { return Ok(()) };
     let again = message(&header, |out, base| match &body {

@@ -35,7 +35,7 @@ pub struct WriteRequest<'a> {
 }
 
 impl<'a> WriteRequest<'a> {
-    /// Where the data starts in what [`Self::encode`] writes, counted from the header.
+    /// The offset of the data from the header in the output of [`Self::encode`].
     pub const DATA_OFFSET: usize = 112;
 
     /// Reads the message.

@@ -1,31 +1,31 @@
-//! The access check (MS-DTYP 2.5.3.2) and what generic rights mean for files.
+//! The access check (MS-DTYP 2.5.3.2), and the meaning of generic rights for files.
 
 use super::{AceBody, AceFlags, AceType, SdControl, SecurityDescriptor, Sid};
 use crate::bit_mask;
 use crate::masks::AccessMask;
 
 bit_mask! {
-    /// The privileges of a token that grant access to files beside the DACL (MS-LSAD 3.1.1.2.1).
+    /// The privileges of a token that grant access to files in addition to the DACL (MS-LSAD 3.1.1.2.1).
     Privileges(u32) {
         /// SeSecurityPrivilege: ACCESS_SYSTEM_SECURITY.
         SECURITY = 1,
         /// SeTakeOwnershipPrivilege: WRITE_OWNER.
         TAKE_OWNERSHIP = 2,
-        /// SeBackupPrivilege: reading, where the open asks for it (FILE_OPEN_FOR_BACKUP_INTENT).
+        /// SeBackupPrivilege: grants reading if the open requests it (FILE_OPEN_FOR_BACKUP_INTENT).
         BACKUP = 4,
-        /// SeRestorePrivilege: writing, where the open asks for it.
+        /// SeRestorePrivilege: grants writing if the open requests it.
         RESTORE = 8,
         /// SeManageVolumePrivilege: telling which data of a file are valid.
         MANAGE_VOLUME = 16,
     }
 }
 
-/// Why access is refused.
+/// A refusal of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessDenied {
     /// The DACL does not grant these rights: STATUS_ACCESS_DENIED.
     Dacl {
-        /// What is missing.
+        /// The rights that are missing.
         missing: AccessMask,
     },
     /// ACCESS_SYSTEM_SECURITY without SeSecurityPrivilege: STATUS_PRIVILEGE_NOT_HELD.
@@ -33,7 +33,7 @@ pub enum AccessDenied {
 }
 
 impl AccessMask {
-    /// The mask with generic rights replaced by what they mean for files and directories (MS-FSA 2.1.4.14).
+    /// The mask with generic rights replaced by their meaning for files and directories (MS-FSA 2.1.4.14).
     pub const fn map_generic(self) -> Self {
         let mut mask = self.without(GENERIC);
         if self.contains(Self::GENERIC_READ) {
@@ -52,8 +52,8 @@ impl AccessMask {
     }
 }
 
-/// Whether a token with these SIDs (the user's and those of its groups) and privileges may have
-/// `desired`, and what that is once generic rights and MAXIMUM_ALLOWED are resolved.
+/// Checks `desired` for a token with these SIDs (the user's and those of its groups) and privileges. Returns the
+/// granted mask, with generic rights and MAXIMUM_ALLOWED resolved.
 ///
 /// Conditions of callback ACEs are not evaluated: such an ACE never allows and always denies.
 pub fn access_check(
@@ -78,7 +78,7 @@ pub fn access_check(
     Ok(if maximum { wanted | granted.without(AccessMask::ACCESS_SYSTEM_SECURITY) } else { wanted })
 }
 
-/// All that the DACL and ownership grant.
+/// All rights that the DACL and ownership grant.
 fn from_dacl(sids: &[Sid], descriptor: &SecurityDescriptor) -> AccessMask {
     let dacl = match &descriptor.dacl {
         Some(dacl) if descriptor.control.contains(SdControl::DACL_PRESENT) => dacl,

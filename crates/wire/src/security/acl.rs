@@ -38,7 +38,7 @@ wire_enum! {
 }
 
 impl AceType {
-    /// Whether the body is a mask, a SID and data of the application.
+    /// True if the body is a mask, a SID and data of the application.
     pub const fn has_principal(self) -> bool {
         matches!(self.0, 0x00..=0x03 | 0x09 | 0x0a | 0x0d | 0x0e | 0x11..=0x13)
     }
@@ -51,7 +51,7 @@ bit_mask! {
         OBJECT_INHERIT = 0x01,
         /// CONTAINER_INHERIT_ACE: directories inherit.
         CONTAINER_INHERIT = 0x02,
-        /// NO_PROPAGATE_INHERIT_ACE: what inherits does not pass it on.
+        /// NO_PROPAGATE_INHERIT_ACE: the child inherits the entry but does not pass it on.
         NO_PROPAGATE_INHERIT = 0x04,
         /// INHERIT_ONLY_ACE: does not apply to the object itself.
         INHERIT_ONLY = 0x08,
@@ -71,14 +71,14 @@ pub struct Ace {
     pub kind: AceType,
     /// AceFlags.
     pub flags: AceFlags,
-    /// What follows the header.
+    /// The part after the header.
     pub body: AceBody,
 }
 
 /// The body of an ACE.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AceBody {
-    /// Of the types for which [`AceType::has_principal`].
+    /// The body of the types for which [`AceType::has_principal`] is true.
     Principal {
         /// Mask.
         mask: AccessMask,
@@ -87,7 +87,7 @@ pub enum AceBody {
         /// ApplicationData: a condition, a resource attribute; usually empty.
         data: Vec<u8>,
     },
-    /// Of any other type: kept as it is, without effect on files.
+    /// The body of any other type: kept unchanged, without effect on files.
     Opaque(Vec<u8>),
 }
 
@@ -148,7 +148,7 @@ pub struct Acl {
     pub aces: Vec<Ace>,
 }
 
-/// An ACE or ACL longer than the 65,535 bytes that its size field can tell.
+/// An ACE or ACL is longer than the 65,535 bytes that its size field can express.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 
@@ -156,7 +156,7 @@ impl Acl {
     /// Reads the ACL at the start of `data`; more bytes may follow.
     pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = ReadCursor::new(data);
-        // What is between the two has neither a name nor another form; clients write it.
+        // Clients write revisions between these two, which have no name and the same form.
         if !(ACL_REVISION..=ACL_REVISION_DS).contains(&cursor.u8()?) {
             return Err(DecodeError::InvalidValue);
         }
@@ -172,8 +172,8 @@ impl Acl {
         Ok(Self { aces })
     }
 
-    /// This list with generic rights mapped in the entries that apply to the object itself; those that are
-    /// only passed on keep theirs.
+    /// This list with generic rights mapped in the entries that apply to the object itself. Entries that are only
+    /// inherited keep theirs.
     pub fn with_generic_mapped(&self) -> Self {
         let mut mapped = self.clone();
         for ace in &mut mapped.aces {
@@ -200,7 +200,7 @@ impl Acl {
     }
 }
 
-/// Writes the length of what starts at `start` where both ACE and ACL have it.
+/// Writes the length of the structure at `start` into the size field, which ACE and ACL have at the same offset.
 fn patch_size(out: &mut Vec<u8>, start: usize) -> Result<(), TooLarge> {
     let size = u16::try_from(out.len().saturating_sub(start)).map_err(|_| TooLarge)?;
     out.patch_u16(start.saturating_add(2), size);

@@ -43,8 +43,8 @@ bit_mask! {
 
 /// A security descriptor.
 ///
-/// A present list of `None` (`DACL_PRESENT` in `control`, no `dacl`) is a NULL DACL: everybody may
-/// everything. An empty list lets nobody in.
+/// `DACL_PRESENT` in `control` without a `dacl` is a NULL DACL, which grants everybody full access. An empty list
+/// grants nobody any access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecurityDescriptor {
     /// Control.
@@ -129,7 +129,7 @@ impl SecurityDescriptor {
         Ok(())
     }
 
-    /// What a query for `which` parts answers.
+    /// The parts that a query for `which` returns.
     pub fn selected(&self, which: AdditionalInformation) -> Self {
         let mut selected = Self { control: SdControl::SELF_RELATIVE, ..Self::default() };
         if which.contains(AdditionalInformation::OWNER) {
@@ -149,10 +149,9 @@ impl SecurityDescriptor {
         selected
     }
 
-    /// This descriptor with `which` parts taken from `new`, as SET_INFO stores it (MS-FSA 2.1.5.17).
+    /// This descriptor with the parts of `which` taken from `new`, as SET_INFO stores it (MS-FSA 2.1.5.17).
     ///
-    /// "Auto-inherited" is stored only where it was also requested, and generic rights become the ones they
-    /// mean.
+    /// "Auto-inherited" is stored only if it was also requested, and generic rights are mapped.
     pub fn replaced(&self, new: &Self, which: AdditionalInformation) -> Self {
         let mut result = self.clone();
         if which.contains(AdditionalInformation::OWNER) && new.owner.is_some() {
@@ -200,7 +199,7 @@ const SACL_CONTROL: SdControl = SdControl(
         | SdControl::SACL_PROTECTED.0,
 );
 
-/// The bytes from `offset` on; none for offset 0.
+/// The bytes from `offset` on; `None` for offset 0.
 fn part(data: &[u8], offset: u32) -> Result<Option<&[u8]>, DecodeError> {
     if offset == 0 {
         return Ok(None);

@@ -1,12 +1,12 @@
-//! What a new file or directory inherits (MS-DTYP 2.5.3.4).
+//! Inheritance by new files and directories (MS-DTYP 2.5.3.4).
 
 use super::{Ace, AceBody, AceFlags, Acl, SdControl, SecurityDescriptor, Sid};
 use crate::masks::AccessMask;
 
 /// The descriptor of a new child of `parent` (CreateSecurityDescriptor, MS-DTYP 2.5.3.4.1).
 ///
-/// `creator` is what the CREATE brought in its `SecD` context; `owner` and `group` are the token's.
-/// Inherited entries are marked so only where the parent takes part in automatic inheritance, as NTFS does.
+/// `creator` is the descriptor in the `SecD` context of the CREATE; `owner` and `group` are the token's. Inherited
+/// entries are marked as such only if the parent uses automatic inheritance, as on NTFS.
 pub fn inherit(
     parent: Option<&SecurityDescriptor>,
     creator: Option<&SecurityDescriptor>,
@@ -160,8 +160,8 @@ impl Child {
         result
     }
 
-    /// PostProcessACL (MS-DTYP 2.5.3.4.7): the entry as it applies to the child itself. One that only
-    /// passes on keeps its placeholders.
+    /// PostProcessACL (MS-DTYP 2.5.3.4.7): the entry as it applies to the child itself. An entry that is only
+    /// inherited keeps its placeholders.
     fn effective(&self, ace: &Ace, flags: AceFlags) -> Ace {
         let body = match &ace.body {
             AceBody::Principal { mask, sid, data } if !flags.contains(AceFlags::INHERIT_ONLY) => {

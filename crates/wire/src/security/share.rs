@@ -1,8 +1,8 @@
-//! What descriptors of shares grant.
+//! The rights that descriptors of shares grant.
 
 use crate::masks::AccessMask;
 
-/// What somebody may do with a share, as Windows' dialogs tell it; each includes those before it.
+/// A right on a share, by the names of Windows' dialogs; each includes the previous ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShareRight {
     /// To read and run files.
@@ -14,7 +14,7 @@ pub enum ShareRight {
 }
 
 impl ShareRight {
-    /// All of them, the least first.
+    /// All rights, the least first.
     pub const ALL: [Self; 3] = [Self::Read, Self::Change, Self::Full];
 
     /// The access that it is in a descriptor.

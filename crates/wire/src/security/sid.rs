@@ -13,20 +13,20 @@ const SUB_AUTHORITIES_MAX: usize = 15;
 pub struct Sid {
     authority: u64,
     count: u8,
-    /// Those from `count` on are 0.
+    /// The sub-authorities; those from `count` on are 0.
     sub_authorities: [u32; SUB_AUTHORITIES_MAX],
 }
 
 impl Sid {
     /// Everyone.
     pub const WORLD: Self = Self::of(1, [0]);
-    /// CREATOR OWNER: stands for the owner of what inherits.
+    /// CREATOR OWNER: a placeholder for the owner of an inheriting object.
     pub const CREATOR_OWNER: Self = Self::of(3, [0]);
-    /// CREATOR GROUP: stands for the group of what inherits.
+    /// CREATOR GROUP: a placeholder for the group of an inheriting object.
     pub const CREATOR_GROUP: Self = Self::of(3, [1]);
-    /// OWNER RIGHTS: replaces what an owner is granted implicitly.
+    /// OWNER RIGHTS: replaces the rights that an owner has implicitly.
     pub const OWNER_RIGHTS: Self = Self::of(3, [4]);
-    /// NETWORK: who logged on over the network.
+    /// NETWORK: users who logged on over the network.
     pub const NETWORK: Self = Self::of(5, [2]);
     /// ANONYMOUS.
     pub const ANONYMOUS: Self = Self::of(5, [7]);

@@ -63,7 +63,7 @@ fn sid_bytes() {
     assert!(Sid::decode(&[1, 16, 0, 0, 0, 0, 0, 5]).is_err());
 }
 
-/// What `smbcacls`' library and Windows send for owner, group and one entry.
+/// A descriptor with owner, group and one entry, as `smbcacls`' library and Windows send it.
 #[test]
 fn descriptor_bytes() {
     let descriptor = SecurityDescriptor::new(
@@ -146,7 +146,7 @@ fn generic_rights_are_mapped_on_both_sides() {
 }
 
 #[test]
-fn maximum_allowed_still_demands_what_is_named_beside_it() {
+fn maximum_allowed_still_requires_the_other_requested_rights() {
     let read = sd(OTHER, vec![allow(USER, AccessMask::FILE_GENERIC_READ)]);
     assert_eq!(check(&read, AccessMask::MAXIMUM_ALLOWED), Ok(AccessMask::FILE_GENERIC_READ));
     let more = AccessMask::MAXIMUM_ALLOWED | AccessMask::WRITE_DATA;
@@ -169,7 +169,7 @@ fn privileges() {
 }
 
 #[test]
-fn setting_keeps_what_is_not_named() {
+fn replacing_parts_keeps_the_others() {
     let old = sd(OTHER, vec![allow(OTHER, AccessMask::READ_DATA)]);
     let mut new = sd(USER, vec![allow(USER, AccessMask::GENERIC_READ)]);
     new.control |= SdControl::DACL_AUTO_INHERITED | SdControl::DACL_PROTECTED;

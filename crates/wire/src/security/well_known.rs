@@ -5,11 +5,11 @@ use super::Sid;
 /// A well-known account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WellKnown {
-    /// Its SID.
+    /// The SID.
     pub sid: Sid,
     /// The domain it is shown in; empty for none.
     pub domain: &'static str,
-    /// Its name, in English.
+    /// The name, in English.
     pub name: &'static str,
 }
 
@@ -32,12 +32,12 @@ impl WellKnown {
         ALL.iter().find(is_meant).copied()
     }
 
-    /// All local groups of the machine, by their RIDs.
+    /// The local groups of the machine, by their RIDs.
     pub fn aliases() -> impl Iterator<Item = Self> {
         ALL.iter().copied().filter(Self::is_alias)
     }
 
-    /// Whether it is a local group of the machine, as Administrators, and no group of the system's.
+    /// True for a local group of the machine, such as Administrators; false for one of the system's groups.
     pub fn is_alias(&self) -> bool {
         self.domain == BUILTIN
     }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_sids_lead_to_each_other() {
+    fn names_and_sids_map_to_each_other() {
         for it in ALL {
             assert_eq!(WellKnown::of_sid(it.sid), Some(it));
             assert_eq!(WellKnown::of_name(&it.name.to_uppercase()), Some(it));

@@ -1,12 +1,12 @@
-//! What our own client does when it is asked for what it caches.
+//! The answers of our own client to breaks.
 
 use client::smb::{Break, Connection, Tree};
 
-/// Gives up what the server asks for, as long as the connection is there.
+/// Acknowledges every break for as long as the connection exists.
 pub(super) async fn acknowledge(connection: Connection, tree: Tree) {
     let mut breaks = connection.breaks();
     while let Ok(Some(notice)) = breaks.next().await {
-        // A file that is closed meanwhile has nothing to give up.
+        // A file that is closed meanwhile has nothing to acknowledge.
         let _ = match notice {
             Break::Oplock(notice) => {
                 tree.acknowledge_oplock(notice.file_id, notice.oplock_level).await.map(drop)

@@ -1,4 +1,4 @@
-//! impacket: a script that goes on for as long as a round, and says what it was answered.
+//! impacket: a script that runs for the length of a round and reports its errors.
 
 use std::process::Command;
 use std::time::Duration;
@@ -36,7 +36,7 @@ pub(crate) fn work(world: &World, number: usize) {
                 let status = NtStatus(u32::from_str_radix(code, 16).unwrap_or_default());
                 world.status(&who, Operation::Peer, status, "the server");
             } else if !line.starts_with("FOUND") && may_break(&troubles) {
-                // In impacket's own words.
+                // This is impacket's own message.
                 world.count(Operation::Peer, "a broken connection");
             } else {
                 world.finding(&who, line);
@@ -49,7 +49,7 @@ pub(crate) fn work(world: &World, number: usize) {
     }
 }
 
-/// How long one run of the script goes on.
+/// The length of one run of the script.
 const SECONDS: u64 = 4;
 
 const LIMIT: Duration = Duration::from_secs(120);

@@ -38,7 +38,7 @@ pub(crate) fn start(world: &Arc<World>, kinds: &[Kind]) -> Vec<JoinHandle<()>> {
     threads
 }
 
-/// What a kind needs and is not there.
+/// A missing requirement of a kind, if any.
 pub(crate) fn lacks(kind: Kind) -> Option<&'static str> {
     let missing = |programs: &'static [&'static str]| {
         programs.iter().copied().find(|name| match *name {
@@ -68,7 +68,7 @@ fn many(kind: Kind) -> usize {
     }
 }
 
-/// What a program said, and whether it was killed.
+/// The output of a program, and whether it was killed.
 struct Said {
     good: bool,
     killed: bool,
@@ -100,7 +100,7 @@ fn run(world: &World, who: &str, mut command: Command, limit: Duration) -> Said 
     Said { good: status.success(), killed: status.code().is_none(), text }
 }
 
-/// Judges the statuses in what a program said, and whether it could end as it did.
+/// Checks the statuses in the output of a program, and its end.
 fn judge(world: &World, who: &str, said: &Said) {
     let troubles = world.troubles();
     let mut named = 0;
@@ -123,8 +123,8 @@ fn judge(world: &World, who: &str, said: &Said) {
     }
 }
 
-/// What Samba's client makes of a connection or a session that is lost. ACCESS_DENIED: an answer that must be signed
-/// and is not, as that of a session which has no key any more.
+/// True for the errors that Samba's client itself reports for a lost connection or session. ACCESS_DENIED: an answer
+/// is not signed although it must be, as that of a session without a key.
 fn is_of_the_client(name: &str) -> bool {
     [
         "ACCESS_DENIED",

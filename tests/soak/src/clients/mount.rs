@@ -41,7 +41,7 @@ pub(crate) fn work(world: &World, number: usize) {
         if let Some(pid) = process(world, &at) {
             lock(&world.children).push(pid);
         }
-        // By its descriptor: where the mount is gone, what lies below it must not be taken for it.
+        // Uses the descriptor: if the mount is gone, the directory below it must not be taken for it.
         let Some(root) = root(&at) else { continue };
         let own = Path::new("/proc/self/fd").join(root.as_raw_fd().to_string()).join(&directory);
         let done = fs::create_dir(&own).or_else(|error| match error.kind() {
@@ -60,14 +60,14 @@ pub(crate) fn work(world: &World, number: usize) {
     }
 }
 
-/// The root of the mount, if it is there.
+/// The root of the mount, if it is mounted.
 fn root(at: &Path) -> Option<File> {
     let root = File::open(at).ok()?;
     let below = fs::metadata(at.parent()?).ok()?;
     root.metadata().is_ok_and(|it| it.dev() != below.dev()).then_some(root)
 }
 
-/// A file that is made, written to, read, flushed and perhaps renamed or removed; none when something failed.
+/// Works with a file: creates, writes, reads, flushes, and perhaps renames or removes it. `None` if a step failed.
 fn file(
     world: &World,
     who: &str,
@@ -125,8 +125,8 @@ fn file(
     Some(())
 }
 
-/// Judges what a system call returned: an error of the connection's where that may break, or of the file's where
-/// administrators close it.
+/// Checks the result of a system call: an error is allowed if the connection may be lost or administrators close
+/// files.
 fn told<T>(world: &World, who: &str, call: &str, result: io::Result<T>) -> Option<T> {
     let error = match result {
         Ok(value) => {

@@ -42,14 +42,14 @@ struct Client<'a> {
     directory: String,
     random: Random,
     ledger: Arc<Mutex<Ledger>>,
-    /// How many files it has made: each has a name of its own, so that what an old connection may still do to one
-    /// says nothing of another.
+    /// The number of files that it created. Each has its own name, so that late requests of an old connection affect
+    /// no other file.
     made: u64,
-    /// What it did last, for a finding.
+    /// The last actions, for a finding.
     notes: Vec<String>,
 }
 
-/// A logon with what was opened since.
+/// A session with its opens.
 struct Session {
     connection: Connection,
     tree: Tree,
@@ -85,7 +85,7 @@ impl Client<'_> {
             }
             tokio::time::sleep(Duration::from_micros(self.random.next() % 4000)).await;
         }
-        // Some say goodbye, some go, some are cut off.
+        // Some log off, some disconnect, some are cut off.
         let way = self.random.below(3);
         if !lost && way == 0 {
             for (_, file) in session.own.drain(..) {
@@ -207,7 +207,7 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// What the client wants to cache of a file; `which` keeps leases of different files apart.
+    /// The caching that the client requests for a file; `which` distinguishes the leases of files.
     fn caching(&mut self, session: &Session, which: usize) -> (OplockLevel, CreateContextsRequest<'static>) {
         let dialect = session.connection.negotiated().map_or(Dialect::SMB202, |it| it.dialect);
         let mut contexts = CreateContextsRequest::default();
@@ -260,7 +260,7 @@ impl Client<'_> {
         let answer = file.write((first * SLOT) as u64, bytes).await;
         Self::forget_closed(session, &file, &answer);
         if answer.as_ref().is_err_and(|error| error.status().is_none()) {
-            // It may still come, after anything that a later connection writes.
+            // The write may still arrive, after writes of a later connection.
             lock(&self.ledger).leave_alone(&name);
         }
         let written = self.told(O::UseOwn, answer).await?;
@@ -369,7 +369,7 @@ impl Client<'_> {
         self.told(O::UseOwn, closed).await.map(drop)
     }
 
-    /// Something with a file that everybody uses.
+    /// Works with a file that all clients use.
     async fn common(&mut self, session: &mut Session) -> Result<(), Lost> {
         if session.common.len() < COMMON_MAX && self.random.once_in(2) {
             let which = 1 + self.random.below(3);
@@ -453,7 +453,7 @@ impl Client<'_> {
         }
     }
 
-    /// Watches the directory that everybody changes, or stops to.
+    /// Starts or stops watching the directory that all clients change.
     async fn notify(&mut self, session: &mut Session) -> Result<(), Lost> {
         if session.watches.len() >= WATCHES_MAX {
             let request = session.watches.remove(0);
@@ -472,7 +472,7 @@ impl Client<'_> {
         Ok(())
     }
 
-    /// A line at the end of the file that everybody appends to, wherever that is by then.
+    /// Appends a line to the file that all clients append to, at its current end.
     async fn append(&mut self, session: &mut Session) -> Result<(), Lost> {
         let name = format!(r"{COMMON}\log");
         let parameters = CreateParameters {
@@ -575,11 +575,11 @@ impl Client<'_> {
     }
 }
 
-/// The directory of the files that everybody uses.
+/// The directory of the files that all clients use.
 pub(crate) const COMMON: &str = "common";
 
 /// Slots of a file: a quarter of a megabyte.
-/// FILE_WRITE_TO_END_OF_FILE (MS-FSA 2.1.5.4), for whoever may only append.
+/// FILE_WRITE_TO_END_OF_FILE (MS-FSA 2.1.5.4), for opens that may only append.
 const TO_THE_END: u64 = u64::MAX;
 const SLOTS: usize = 64;
 

@@ -19,7 +19,7 @@ pub(crate) fn work(world: &World, number: usize) {
     let scratch = world.scratch(&directory);
     let user = world.user("alice");
     let mut made = 0;
-    // What is there by name, as far as it was told.
+    // The known files, by name.
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     while !world.is_over() {
         let way = world.way(&mut random);
@@ -69,7 +69,7 @@ pub(crate) fn work(world: &World, number: usize) {
         command.arg("-m").arg(dialect).arg("//127.0.0.1/data").arg("-p").arg(way.port().to_string());
         command.arg("-U").arg(user.credentials()).arg("-c").arg(commands.join("; "));
         let mut said = run(world, &who, command, LIMIT);
-        // The directory is there from the second time on.
+        // The directory exists from the second run on.
         said.text = said
             .text
             .replace(&format!("NT_STATUS_OBJECT_NAME_COLLISION making remote directory \\{directory}"), "");
@@ -85,7 +85,7 @@ pub(crate) fn work(world: &World, number: usize) {
             }
             files = after;
         } else {
-            // Nobody knows how far it came.
+            // The progress is unknown.
             files.clear();
         }
         for (name, content) in &files {
@@ -96,5 +96,5 @@ pub(crate) fn work(world: &World, number: usize) {
     }
 }
 
-/// An oplock that nobody gives up holds a request for 35 seconds.
+/// A request can wait 35 seconds for an oplock that is not given up.
 const LIMIT: Duration = Duration::from_secs(120);

@@ -1,4 +1,4 @@
-//! The clients of the demonstration: real SMB connections, each from an address of its own.
+//! The clients of the demonstration: real SMB connections, each from its own address.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -13,27 +13,27 @@ use super::failed;
 use super::stage::{FILE_SIZE, SHARE, Stage};
 use crate::failure::Failure;
 
-/// The byte ranges that the first client locks: offset, length, whether exclusively.
+/// The byte ranges that the first client locks: offset, length, and true for an exclusive lock.
 const RANGES: [(u64, u64, bool); 2] = [(0, 4096, true), (8192, 1024, false)];
 
-/// What a lease of everything caches.
+/// The caching of a full lease.
 const RWH: LeaseState = LeaseState::READ.union(LeaseState::WRITE).union(LeaseState::HANDLE);
 
-/// Everybody who is connected, with what they have open.
+/// The connected clients and their open files.
 pub(super) struct Clients {
-    /// Has a file open with byte-range locks.
+    /// The client that holds byte-range locks.
     pub(super) locking: Client,
     pub(super) locked: File,
-    /// Has a file open for writing with a lease.
+    /// The client that has a file open for writing with a lease.
     pub(super) caching: Client,
     pub(super) cached: File,
-    /// Reads along.
+    /// The client that reads.
     pub(super) reading: Client,
     pub(super) notes: File,
     pub(super) watched: File,
 }
 
-/// Somebody who is connected.
+/// A connected client.
 pub(super) struct Client {
     pub(super) user: &'static str,
     pub(super) from: IpAddr,
@@ -67,7 +67,7 @@ impl Client {
         self.create(&CreateParameters::open(name)).await
     }
 
-    /// Opens a file for reading and writing, and locks [`RANGES`] of it: how many these are.
+    /// Opens a file for reading and writing, and locks [`RANGES`] of it. Returns the number of ranges.
     pub(super) async fn open_and_lock(&self, name: &str) -> Result<(File, usize), Failure> {
         let file = self.create(&CreateParameters::read_write(name)).await?;
         let elements = RANGES.map(|(offset, length, exclusive)| {
@@ -78,10 +78,10 @@ impl Client {
         Ok((file, elements.len()))
     }
 
-    /// Opens a file for writing with a lease of everything, while others may only read.
+    /// Opens a file for writing with a full lease; others may only read.
     pub(super) async fn open_with_lease(&self, name: &str) -> Result<File, Failure> {
         let mut key = Guid::default();
-        SystemRandom.fill(&mut key.0).map_err(failed("no lease key"))?;
+        SystemRandom.fill(&mut key.0).map_err(failed("cannot generate a lease key"))?;
         let v2 = Some(LeaseV2 { parent_key: Guid::default(), epoch: 0 });
         let lease = LeaseContext { key, state: RWH, flags: LeaseFlags::NONE, v2 };
         let parameters = CreateParameters {
@@ -99,7 +99,7 @@ impl Client {
         }
     }
 
-    /// Writes something.
+    /// Writes a line.
     pub(super) async fn write(&self, file: &File) -> Result<(), Failure> {
         let text = format!("written by {self}\n");
         let length = text.len();
@@ -112,22 +112,22 @@ impl Client {
         }
     }
 
-    /// Reads the start of a file, which is to succeed: the number of bytes.
+    /// Reads the start of a file and returns the number of bytes. A failure is an error.
     pub(super) async fn read(&self, file: &File) -> Result<usize, Failure> {
         let read = file.read(0, wanted()).await.map_err(failed(format_args!("{self} cannot read")))?;
         if read.len() == READ_SIZE {
             Ok(read.len())
         } else {
-            Err(Failure::Plain(format!("{self} wanted {READ_SIZE} bytes and got {}", read.len())))
+            Err(Failure::Plain(format!("{self} requested {READ_SIZE} bytes and got {}", read.len())))
         }
     }
 
-    /// Reads the start of a file, which is to fail with this status: the error.
+    /// Reads the start of a file and returns the error. Success, or another status, is an error.
     pub(super) async fn read_refused(&self, file: &File, status: NtStatus) -> Result<Error, Failure> {
         match file.read(0, wanted()).await {
             Err(error) if error.is(status) => Ok(error),
-            Err(error) => Err(Failure::Plain(format!("{self} was to get {status} and got: {error}"))),
-            Ok(_) => Err(Failure::Plain(format!("{self} was to get {status} and could read"))),
+            Err(error) => Err(Failure::Plain(format!("{self} got {error} instead of {status}"))),
+            Ok(_) => Err(Failure::Plain(format!("{self} could read, but {status} was expected"))),
         }
     }
 
@@ -142,14 +142,14 @@ impl Client {
 }
 
 impl Clients {
-    /// Logs off who still has a session.
+    /// Logs off the clients that still have a session.
     pub(super) async fn leave(self) -> Result<(), Failure> {
         self.locking.leave().await?;
         self.reading.leave().await
     }
 }
 
-/// Bytes of one read.
+/// The bytes of one read.
 const READ_SIZE: usize = 1024;
 const _: () = assert!(READ_SIZE <= FILE_SIZE);
 

@@ -16,7 +16,7 @@ use stage::Stage;
 pub(super) static APPLET: Applet = Applet {
     names: &["demo"],
     family: Family::Own,
-    summary: "shows what this is for, with a server and clients of its own",
+    summary: "Run a demonstration with a temporary server and clients",
     help: &HELP,
     run,
 };
@@ -27,14 +27,14 @@ SHAREWARD DEMO
 [--keep]
 ",
     about: "\
-Starts a server on a free port of this machine over a temporary directory,
-connects three SMB clients, and runs the net commands that show and end what
-these do. Nothing is left behind.
+Starts a server on a free port of this machine with a temporary directory,
+connects three SMB clients, and runs net commands that show what the clients do
+and close their files and sessions. Everything is removed afterwards.
 
-  --keep   the server goes on afterwards, for your own clients and commands;
-           Ctrl-C stops it
+  --keep   keep the server running afterwards, so that you can try your own
+           clients and commands; Ctrl-C stops it
 
-Exit codes: 0 everything had its effect; 1 something did not, as said.
+Exit codes: 0 every step had its effect; 1 a step failed, as printed.
 ",
 };
 
@@ -61,7 +61,7 @@ async fn perform(keep: bool, console: &mut Console) -> Result<(), Failure> {
     };
     let outcome = match told {
         Ok(clients) if keep => {
-            // The clients stay connected, so that there is something to see.
+            // The clients stay connected, so that lists are not empty.
             let outcome = invite(&stage, console);
             tokio::select! {
                 () = stop.asked() => {}
@@ -81,14 +81,14 @@ async fn perform(keep: bool, console: &mut Console) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says how to go on playing.
+/// Prints how to use the running server.
 fn invite(stage: &Stage, console: &mut Console) -> Result<(), Failure> {
     let address = stage.listening(std::net::Ipv4Addr::LOCALHOST.into())?;
     let (program, socket) = (stage.program().display(), stage.socket());
     let socket = socket.display();
     console.line(&format!(
         "\
-The server goes on. In another terminal:
+The server keeps running. In another terminal:
 
   smbclient //{}/{} -p {} -U '{}'
   {program} net session --socket {socket}
@@ -105,7 +105,7 @@ Ctrl-C here stops it and removes {}.",
     console.finish()
 }
 
-/// Somebody wants this to end.
+/// A request by a signal to stop.
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
@@ -124,7 +124,7 @@ impl Stop {
     }
 }
 
-/// The failure that says what was tried and what became of it.
+/// A failure with the attempted action and the error.
 fn failed<E: std::fmt::Display>(what: impl std::fmt::Display) -> impl FnOnce(E) -> Failure {
     move |error| Failure::Plain(format!("{what}: {error}"))
 }

@@ -19,16 +19,16 @@ use crate::setup;
 /// The name of the share.
 pub(super) const SHARE: &str = "demo";
 
-/// What is in the share.
+/// The files in the share.
 pub(super) const FILES: [&str; 3] = ["budget.xlsx", "notes.txt", "report.docx"];
 
-/// Bytes of each file.
+/// The bytes of each file.
 pub(super) const FILE_SIZE: usize = 16 << 10;
 
-/// Who can log on.
+/// The users who can log on.
 const USERS: [&str; 2] = ["alice", "bob"];
 
-/// A running server with everything it needs, in a temporary directory.
+/// A running server with its files, in a temporary directory.
 pub(super) struct Stage {
     directory: TempDir,
     program: PathBuf,
@@ -42,9 +42,9 @@ impl Stage {
     pub(super) fn set() -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(failed("cannot find this program itself"))?;
         let directory = tempfile::Builder::new().prefix("shareward-").tempdir();
-        let directory = directory.map_err(failed("cannot make a temporary directory"))?;
+        let directory = directory.map_err(failed("cannot create a temporary directory"))?;
         let share = directory.path().join(SHARE);
-        std::fs::create_dir(&share).map_err(failed("cannot make the share"))?;
+        std::fs::create_dir(&share).map_err(failed("cannot create the share"))?;
         for name in FILES {
             let line = format!("{name}, made by the demonstration\n");
             let text: Vec<u8> = line.bytes().cycle().take(FILE_SIZE).collect();
@@ -56,7 +56,7 @@ impl Stage {
             let uid = rustix::process::getuid().as_raw();
             users
                 .add(user, uid, password, auth::users::now())
-                .map_err(failed(format_args!("cannot make the user {user}")))?;
+                .map_err(failed(format_args!("cannot create the user {user}")))?;
         }
         let ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
         let service = Service::start(settings(directory.path(), ipv6), users);
@@ -64,7 +64,7 @@ impl Stage {
         Ok(Self { directory, program, service, passwords, ipv6 })
     }
 
-    /// Returns when an administrator asks the server to stop.
+    /// Waits until an administrator asks the server to stop.
     pub(super) async fn stop_asked(&self) {
         self.service.stop_asked().await;
     }
@@ -76,19 +76,19 @@ impl Stage {
         self.directory.close().map_err(failed(format_args!("cannot remove {}", path.display())))
     }
 
-    /// The addresses that the three clients come from. Without IPv6, the third is of IPv4 too.
+    /// The addresses of the three clients. Without IPv6, the third is an IPv4 address, too.
     pub(super) fn client_addresses(&self) -> [IpAddr; 3] {
         let loopback = |last| IpAddr::from(Ipv4Addr::new(127, 0, 0, last));
         let third = if self.ipv6 { Ipv6Addr::LOCALHOST.into() } else { loopback(3) };
         [loopback(1), loopback(2), third]
     }
 
-    /// Whether this machine has IPv6.
+    /// True if this machine has IPv6.
     pub(super) const fn ipv6(&self) -> bool {
         self.ipv6
     }
 
-    /// Where the server listens for clients from an address of this family.
+    /// The address where the server listens for clients from an address of this family.
     pub(super) fn listening(&self, from: IpAddr) -> Result<SocketAddr, Failure> {
         let mut addresses = self.addresses().iter().copied();
         addresses
@@ -96,7 +96,7 @@ impl Stage {
             .ok_or_else(|| Failure::Plain(format!("the server does not listen where {from} could reach it")))
     }
 
-    /// Where the server listens.
+    /// The addresses where the server listens.
     pub(super) fn addresses(&self) -> &[SocketAddr] {
         self.service.addresses()
     }
@@ -106,19 +106,19 @@ impl Stage {
         USERS.into_iter().zip(self.passwords.iter().map(String::as_str))
     }
 
-    /// What a user logs on with.
+    /// The credentials of a user.
     pub(super) fn credentials(&self, user: &str) -> Result<Credentials, Failure> {
         let found = self.users().find(|(name, _)| *name == user);
         let (_, password) = found.ok_or_else(|| Failure::Plain(format!("there is no user {user}")))?;
         Ok(Credentials::password(user, "", password))
     }
 
-    /// The directory that goes away in the end.
+    /// The temporary directory.
     pub(super) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The directory that is shared.
+    /// The shared directory.
     pub(super) fn share(&self) -> PathBuf {
         self.directory().join(SHARE)
     }
@@ -133,12 +133,12 @@ impl Stage {
         &self.program
     }
 
-    /// What the story uses to look up ids and to check that its acts had their effect.
+    /// A control client, for looking up ids and for checking effects.
     pub(super) fn administration(&self) -> ControlClient {
         ControlClient::new(vec![self.socket()])
     }
 
-    /// Runs a net command as a program of its own and shows it with all its output.
+    /// Runs a net command as a separate process and shows its output.
     pub(super) async fn net(&self, words: &[&str], console: &mut Console) -> Result<(), Failure> {
         let line = format!("net {}", words.join(" "));
         console.line(&format!("$ {line}"));
@@ -177,7 +177,7 @@ fn settings(directory: &Path, ipv6: bool) -> Settings {
         control_socket: Some(socket_in(directory)),
         state_directory: directory.join("state"),
         administrators: Vec::new(),
-        // Its users are nobody's Unix accounts; whoever runs it owns the files.
+        // The users have no Unix accounts; the user who runs the demonstration owns the files.
         unix_identities: false,
         shares: vec![share],
         ..setup::defaults()

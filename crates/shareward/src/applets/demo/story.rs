@@ -1,4 +1,4 @@
-//! What happens in the demonstration, step by step. Every step that is not seen to have its effect ends it.
+//! The steps of the demonstration. A step whose effect cannot be observed ends it.
 
 use client::Administration as _;
 use control::{FileQuery, OpenFile, SessionQuery, address, number};
@@ -10,7 +10,7 @@ use super::stage::{FILES, SHARE, Stage};
 use crate::failure::Failure;
 use crate::output::Console;
 
-/// Tells the whole story; the clients are connected still, the second without a session.
+/// Runs all steps. Afterwards the clients are still connected, the second one without a session.
 pub(super) async fn tell(stage: &Stage, console: &mut Console) -> Result<Clients, Failure> {
     introduce(stage, console)?;
     let clients = connect(stage, console).await?;
@@ -27,9 +27,9 @@ fn introduce(stage: &Stage, console: &mut Console) -> Result<(), Failure> {
     say(console, "A server starts.")?;
     say(console, &format!("  It listens on {}.", addresses.join(" and ")))?;
     say(console, &format!("  It shares {} as {SHARE}.", stage.share().display()))?;
-    say(console, &format!("  Its users are {}, with passwords made just now.", users.join(" and ")))?;
+    say(console, &format!("  Its users are {}, with generated passwords.", users.join(" and ")))?;
     if !stage.ipv6() {
-        say(console, "  There is no IPv6 on this machine: the third client comes over IPv4 too.")?;
+        say(console, "  This machine has no IPv6: the third client uses IPv4, too.")?;
     }
     Ok(())
 }
@@ -50,7 +50,7 @@ async fn connect(stage: &Stage, console: &mut Console) -> Result<Clients, Failur
     let watched = reading.open(budget).await?;
     say(console, &format!("  {reading} opens {notes} and {budget} for reading,"))?;
     let refused = reading.read_refused(&watched, NtStatus::FILE_LOCK_CONFLICT).await?;
-    say(console, &format!("  reads what is locked, and gets {refused}"))?;
+    say(console, &format!("  reads a locked byte range, and gets {refused}"))?;
     Ok(Clients { locking, locked, caching, cached, reading, notes: notes_file, watched })
 }
 
@@ -76,24 +76,24 @@ async fn close_a_file(stage: &Stage, clients: &Clients, console: &mut Console) -
     match stage.administration().file(id).await {
         Err(error) if error.number() == number::FILE_ID_NOT_FOUND => {}
         Err(error) => return Err(failed("cannot ask for the file that was closed")(error)),
-        Ok(_) => return Err(Failure::Plain(format!("file {id} was closed and is still there"))),
+        Ok(_) => return Err(Failure::Plain(format!("file {id} was closed but is still listed"))),
     }
     let refused = locking.read_refused(locked, NtStatus::FILE_CLOSED).await?;
-    say(console, &format!("  {locking} goes on with {budget} and gets {refused}"))?;
+    say(console, &format!("  {locking} reads {budget} again and gets {refused}"))?;
     let count = reading.read(watched).await?;
-    say(console, &format!("  {reading} reads {count} bytes where it was locked before."))
+    say(console, &format!("  {reading} reads {count} bytes of the range that was locked."))
 }
 
 async fn delete_a_session(stage: &Stage, clients: &Clients, console: &mut Console) -> Result<(), Failure> {
     let Clients { caching, cached, reading, notes, .. } = clients;
-    let [_, name, _] = FILES;
+    let [_, notes_name, report] = FILES;
     let computer = address::display(&caching.from.to_string());
     say(console, &format!("\nAn administrator ends the session of {caching}.\n"))?;
     stage.net(&["session", &computer, "/delete", "/y"], console).await?;
     let refused = caching.read_refused(cached, NtStatus::USER_SESSION_DELETED).await?;
-    say(console, &format!("  {caching} goes on and gets {refused}"))?;
+    say(console, &format!("  {caching} reads {report} and gets {refused}"))?;
     let count = reading.read(notes).await?;
-    say(console, &format!("  {reading} is not disturbed: {count} bytes read from {name}."))
+    say(console, &format!("  {reading} is not affected: it reads {count} bytes of {notes_name}."))
 }
 
 async fn look_again(stage: &Stage, clients: &Clients, console: &mut Console) -> Result<(), Failure> {
@@ -103,7 +103,7 @@ async fn look_again(stage: &Stage, clients: &Clients, console: &mut Console) -> 
     stage.net(&["file"], console).await
 }
 
-/// That exactly these clients have a session, one each.
+/// Fails unless exactly these clients have a session each.
 async fn expect_sessions(stage: &Stage, clients: &[&Client]) -> Result<(), Failure> {
     let server = stage.administration();
     let query = SessionQuery::default();
@@ -120,11 +120,12 @@ async fn expect_sessions(stage: &Stage, clients: &[&Client]) -> Result<(), Failu
     }
     let expected: Vec<_> = clients.iter().map(ToString::to_string).collect();
     let there: Vec<_> = sessions.iter().map(|it| format!("{} at {}", it.user, it.computer)).collect();
-    let text = format!("sessions of {} were to be there, not of {}", expected.join(", "), there.join(", "));
+    let text =
+        format!("expected sessions of {}, found sessions of {}", expected.join(", "), there.join(", "));
     Err(Failure::Plain(text))
 }
 
-/// The one open that a client has of a file.
+/// The only open that a client has of a file.
 async fn open_of(stage: &Stage, client: &Client, name: &str) -> Result<OpenFile, Failure> {
     let query = FileQuery {
         client: Some(client.from.to_string()),
@@ -136,12 +137,12 @@ async fn open_of(stage: &Stage, client: &Client, name: &str) -> Result<OpenFile,
     match (files.pop(), files.len()) {
         (Some(file), 0) => Ok(file),
         (_, more) => {
-            Err(Failure::Plain(format!("{client} was to have {name} open once, not {} times", more + 1)))
+            Err(Failure::Plain(format!("expected {client} to have {name} open once, not {} times", more + 1)))
         }
     }
 }
 
-/// Shows progress at once.
+/// Prints a line and flushes it.
 fn say(console: &mut Console, text: &str) -> Result<(), Failure> {
     console.line(text);
     console.finish()

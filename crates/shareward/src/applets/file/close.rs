@@ -1,4 +1,4 @@
-//! Closing: one open by its id, or all that filters let through.
+//! Closes one open by its id, or all opens that match the filters.
 
 use client::Administration;
 use control::{CloseFile, Ended, FileQuery, OpenFile, Outcome, Timestamp, number};
@@ -13,18 +13,18 @@ use crate::opens::{self, Shown, counted, may_have_unwritten, may_write, shown_pa
 use crate::output::{Console, Of, clean_line};
 use crate::prompt::{self, DefaultAnswer, Preset};
 
-/// How an open is to be closed.
+/// The options of a close.
 pub(super) struct How(CloseFile);
 
 impl How {
-    /// What `words` say of it.
+    /// The options in `words`.
     pub(super) fn of(words: &Words) -> Result<Self, Numbered> {
         let grace = words.value(&GRACE).map(|text| {
             let seconds = text.parse().ok().filter(|seconds| *seconds <= control::limits::GRACE_MAX);
             seconds.ok_or_else(|| {
                 Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
                     .about(GRACE.shown())
-                    .hint(format!("it is a number of seconds up to {}", control::limits::GRACE_MAX))
+                    .hint(format!("the value is a number of seconds, at most {}", control::limits::GRACE_MAX))
             })
         });
         let grace = grace.transpose()?;
@@ -40,7 +40,7 @@ impl How {
         }))
     }
 
-    /// Whether it may be this open; the server looks once more.
+    /// True if the expectations match this open. The server checks them again.
     fn expects(&self, file: &OpenFile) -> bool {
         let folded = |path: &str| path.replace('/', "\\").trim_start_matches('\\').to_lowercase();
         let user = FileQuery { user: self.0.expect_user.clone(), ..FileQuery::default() };
@@ -52,7 +52,7 @@ impl How {
     }
 }
 
-/// A close, and how to go about it.
+/// A close and its options.
 pub(super) struct Closing {
     pub(super) how: How,
     pub(super) dry_run: bool,
@@ -60,7 +60,7 @@ pub(super) struct Closing {
     pub(super) format: Format,
 }
 
-/// What became of one open of several.
+/// The result for one of several opens, as `--json` prints it.
 #[derive(Serialize)]
 struct Closed {
     id: u32,
@@ -72,7 +72,7 @@ struct Closed {
 }
 
 impl Closing {
-    /// Closes the open `id`. It asks only where the client may lose what it has not written.
+    /// Closes the open `id`. Asks only if the client may lose unwritten changes.
     pub(super) fn one(
         &self,
         server: &dyn Administration,
@@ -90,7 +90,7 @@ impl Closing {
         if let Some(file) = file.as_ref().filter(|file| !self.how.expects(file)) {
             let whose = format!("{} of {}", shown_path(file), whose(file));
             return Err(Numbered::new(number::FILE_ID_NOT_FOUND)
-                .hint(format!("this id is something else: {whose}"))
+                .hint(format!("this id now stands for {whose}"))
                 .into());
         }
         if self.dry_run {
@@ -100,7 +100,7 @@ impl Closing {
             prompt::confirm(console, &format!("{warning}\n\n"), DefaultAnswer::No, self.preset)?;
         }
         if !self.how.0.force && file.as_ref().and_then(may_have_unwritten) == Some(true) {
-            console.progress("Waiting for the client to write what it has not written yet ...");
+            console.progress("Waiting for the client to write its cached changes ...");
         }
         let ended = administration::run(async { Ok(server.close_file(id, &self.how.0).await?) });
         console.progress("");
@@ -139,7 +139,7 @@ impl Closing {
                 Ok(ended) => closed.push((file, Ok(ended))),
                 Err(error) if is_about_one(&error) => closed.push((file, Err(Numbered::from(error)))),
                 Err(error) => {
-                    // The server is gone, or wants to hear nothing more: what was done is told all the same.
+                    // The connection is lost, or the server refuses everything: the results so far are reported.
                     closed.push((file, Err(Numbered::from(error))));
                     break;
                 }
@@ -148,7 +148,7 @@ impl Closing {
         self.report(&closed, console)
     }
 
-    /// What was listed is closed, and nothing that has its number by now.
+    /// Closes an open only if it still has the listed user and path.
     async fn close(&self, server: &dyn Administration, file: &OpenFile) -> Result<Ended, client::Error> {
         let given = &self.how.0;
         let how = CloseFile {
@@ -164,24 +164,24 @@ impl Closing {
 
     fn warning(&self, file: Option<&OpenFile>) -> Option<String> {
         let Some(file) = file else {
-            return Some("What the client has not written yet may be lost.".to_owned());
+            return Some("Changes that the client has not written yet may be lost.".to_owned());
         };
         let who = clean_line(&whose(file));
         let path = clean_line(shown_path(file));
         match may_have_unwritten(file) {
             Some(true) if self.how.0.force => Some(format!(
-                "{path} is open by {who}, and changes may be\n\
-                 cached there that are not written yet. Forcing it closed loses them."
+                "{path} is open by {who},\n\
+                 which may have cached changes. Forcing the close loses them."
             )),
             None if may_write(file) => Some(format!(
                 "{path} is open for writing by {who}.\n\
-                 This server closes it at once: changes that are not written yet are lost."
+                 This server closes it at once; changes that are not written yet are lost."
             )),
             _ => None,
         }
     }
 
-    /// What is meant, and whether an empty answer is a yes: only where nothing can be lost.
+    /// The list of opens with a warning, and the default answer: yes only if nothing can be lost.
     fn question(&self, files: &[OpenFile], width: Option<usize>) -> (String, DefaultAnswer) {
         let shown = Shown { verbose: false, compat: false, width };
         let listed: Vec<Of<OpenFile>> =
@@ -194,7 +194,7 @@ impl Closing {
         let losing = files.iter().filter(|file| self.warning(Some(file)).is_some()).count();
         if losing > 0 {
             text.push_str(&format!(
-                "{} may lose changes that are not written yet.\n",
+                "{} may have changes that are not written yet and would be lost.\n",
                 if losing == files.len() { "All".to_owned() } else { format!("{losing} of them") }
             ));
         }
@@ -215,7 +215,7 @@ impl Closing {
         let listed: Vec<Of<OpenFile>> =
             files.iter().map(|file| Of { server: None, entry: file.clone() }).collect();
         console.write(&format!("\n{}\n", shown.table(&listed, false)));
-        console.line(&format!("{}. Nothing was closed: this is a dry run.\n", counted(files)));
+        console.line(&format!("{}. Dry run: no file was closed.\n", counted(files)));
         Ok(())
     }
 
@@ -266,7 +266,7 @@ fn summary(closed: &[(&OpenFile, Result<Ended, Numbered>)]) -> String {
     let errors = closed.iter().filter_map(|(_, outcome)| outcome.as_ref().err());
     let gone = errors.filter(|error| is_gone(error)).count();
     if gone > 0 {
-        text.push_str(&format!(" {gone} had been closed or renamed already."));
+        text.push_str(&format!(" {gone} had already been closed or renamed."));
     }
     text
 }
@@ -282,12 +282,12 @@ fn told_as_data(file: &OpenFile, outcome: &Result<Ended, Numbered>) -> Closed {
     }
 }
 
-/// What became of what the client had cached.
+/// The message for the outcome of a close.
 pub(in crate::applets) fn told(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Clean => "Closed, clean: the client had nothing that could be lost.",
-        Outcome::Flushed => "Closed, flushed: the client has written what it had cached.",
-        Outcome::Forced => "Closed, forced: what the client had cached and not written is lost.",
+        Outcome::Clean => "Closed; the client had no unwritten data.",
+        Outcome::Flushed => "Closed; the client wrote its cached data first.",
+        Outcome::Forced => "Closed; data that the client had cached but not written is lost.",
     }
 }
 
@@ -295,10 +295,10 @@ fn is_gone(error: &Numbered) -> bool {
     error.content().code == number::FILE_ID_NOT_FOUND
 }
 
-/// Whether the next open may fare better than this one.
+/// True if the error concerns this open only, so that closing the next one may succeed.
 fn is_about_one(error: &client::Error) -> bool {
     matches!(error.number(), number::FILE_ID_NOT_FOUND | number::ACCESS_DENIED)
 }
 
-/// Rows of what is asked about: what fits on a screen, for a person to read.
+/// The most rows shown before a question, so that they fit on a screen.
 const SHOWN_MAX: usize = 20;

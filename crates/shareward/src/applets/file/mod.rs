@@ -1,4 +1,4 @@
-//! `net file`: what is open, and closing it.
+//! `net file`: lists, shows and closes opens.
 
 mod close;
 
@@ -18,7 +18,7 @@ use crate::watch::{self, Watch, watch};
 pub(super) static APPLET: Applet = Applet {
     names: &["file", "files"],
     family: Family::Net,
-    summary: "shows the open files, and closes them",
+    summary: "Show or close open files",
     help: &HELP,
     run,
 };
@@ -35,54 +35,56 @@ NET FILE
 [--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
 ",
     about: "\
-Without an id, lists the files, directories and pipes that clients have open on
-this server. With an id, shows that one. With /CLOSE, closes that one, or all
-that the filters let through.
+Lists the files, directories and pipes that clients have open on this server,
+shows one of them, or closes them.
 
-  id         the number in the first column of the list
-  /CLOSE     closes it. A client that may have changes which it has not written
-             is asked for them first. Where filters are given, shows what is
-             meant and asks before
-  /YES, /NO  answers the question beforehand
+  id         a number from the first column of the list
+  /CLOSE     close this open, or all opens that match the filters. By default,
+             a client that may have cached changes can write them back first.
+             With filters, lists the matches and asks for confirmation
+  /YES, /NO  answer the question in advance
 
-Which ones; all that is given must match:
-  --user     only what this user has open
-  --client   only what is open from this computer: its address or its name
-  --share    only what is open on this share
-  --path     only paths that contain this text; or that match it as a pattern,
-             where it has * or ?. In any case, / being the same as \\
-  --idle     only what was not used for so long: '>1h', '<30m', 90s, 2d
-  --age      only what has been open for so long
-  --locked   only what has byte-range locks; --locked=no, what has none
-  --writing  only what was opened for writing; --writing=no, what was not
-  --mine     only what you have open yourself
+Filters (an open is selected if it matches all of them):
+  --user     opens of this user
+  --client   opens from this computer, by address or name
+  --share    opens on this share
+  --path     paths that contain this text or, if it has * or ?, match it as a
+             pattern. Case is ignored; / is the same as \\
+  --idle     opens that were not used for this time: '>1h', '<30m', 90s, 2d
+  --age      opens that have existed for this time
+  --locked   opens with byte-range locks; --locked=no: without
+  --writing  opens with write access; --writing=no: without
+  --mine     your own opens
 
-How to close:
-  --force    at once: what the client has not written is lost to it
-  --grace    how many seconds the client has for writing, at most 35
+With /CLOSE:
+  --force    close at once. Changes that the client has not written are lost
+  --grace    seconds that the client has to write its changes, at most 35
   --expect-user, --expect-path
-             only if it is this user's, or this path's, still; else 2314
-  --dry-run  closes nothing, and shows what it would
+             close only if the open still has this user or path; else fail
+             with 2314
+  --dry-run  show the selected opens, close none
 
-How to show it:
-  --watch    goes on showing it until Ctrl-C, or --for so long. Where output is
-             no terminal, as a line for every change
-  --verbose  also shows what NET does not: who has it open from where, since
-             when, what they may cache, the byte ranges that are locked
-  --compat   cuts long paths as NET did, also where output is not a terminal
-  --json     a document for programs; --ndjson one to a line, --csv as a table,
-             --json=wmi with the names of WMI's MSFT_SmbOpenFile
-  --server   other machines' servers; of several, a list says whose it is
-  --socket   the control socket of the server
+Output and target:
+  --watch    keep the list up to date until Ctrl-C, or for the time given with
+             --for. If output is not a terminal, print changes
+  --verbose  also show computer, access, caching, locked byte ranges and times
+  --compat   cut long paths to the column widths of Windows
+  --json     print one JSON document; --json=wmi uses the names of WMI's
+             MSFT_SmbOpenFile
+  --ndjson, --csv
+             print one JSON document per line, or comma-separated values
+  --server   ask these servers instead of the local one
+  --socket   path of the local server's control socket
 
 Permissions are R read, W write, C create, X execute, D delete, A attributes,
 P permissions.
 
-Switches may be abbreviated and written in any case, as /CLOSE or --close.
+Switches can be abbreviated and written in any case: /CLOSE, --close.
 
-Exit codes: 0 done, also where nothing is open; 5 you may not; 2 all else, as
-2114 no server runs, 2314 nothing is open by this id, 3960 this is not an id,
-and where the question was answered with no. The number is in the text.
+Exit codes: 0 success, even if nothing is open; the number of a system error up
+to 255, such as 5 (access denied); 2 for all others, such as 2114 (no server is
+running), 2314 (no open with this id), 3960 (not a valid id), or a question
+answered with no. The message contains the number.
 ",
 };
 
@@ -93,7 +95,7 @@ const EXPECT_USER: Switch = Switch::own("EXPECT-USER", Takes::Value);
 const EXPECT_PATH: Switch = Switch::own("EXPECT-PATH", Takes::Value);
 const DRY_RUN: Switch = Switch::own("DRY-RUN", Takes::Nothing);
 
-/// Those that only mean something where something is closed.
+/// The switches that require `/CLOSE`.
 const OF_CLOSE: [Switch; 5] = [FORCE, GRACE, EXPECT_USER, EXPECT_PATH, DRY_RUN];
 
 const SWITCHES: [Switch; 5] = [CLOSE, cli::YES, cli::NO, cli::COMPAT, cli::VERBOSE];
@@ -126,7 +128,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     match words.operands.as_slice() {
         [] if closes && filter.is_empty() => Err(usage(
             Numbered::new(messages::ARGUMENT_COUNT_NUMBER)
-                .hint("which files? An id, or a filter as --user or --path"),
+                .hint("give an id, or a filter such as --user or --path"),
         )),
         [] if closes => closing.matching(&*administration::of(&options.target)?, &filter.files(), console),
         [] => list(&administration::all_of(&options.target)?, &filter, watched, &options, format, console),
@@ -144,7 +146,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     }
 }
 
-/// A file's number, as NET reads it: all of an unsigned 32-bit integer.
+/// Parses a file id as NET does: an unsigned 32-bit number in decimal.
 pub(super) fn file_id(text: &str) -> Result<u32, Failure> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let id = digits.then(|| text.parse().ok()).flatten();

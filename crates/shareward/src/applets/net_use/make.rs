@@ -1,4 +1,4 @@
-//! Making connections.
+//! Makes connections.
 
 use std::ffi::CString;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -24,10 +24,10 @@ use crate::messages;
 use crate::output::Console;
 use crate::setup;
 
-/// A connection as it is asked for.
+/// The parameters of a connection.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
-    /// None for the conventional one.
+    /// `None` for the default directory.
     directory: Option<PathBuf>,
     target: Target,
     user: Option<String>,
@@ -40,7 +40,7 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// What the command line asks for.
+    /// The parameters on the command line.
     pub(super) fn of(
         words: &Words,
         local: Option<&Local>,
@@ -93,7 +93,7 @@ impl Asked {
     }
 }
 
-/// Makes a connection, and remembers it where it is to be.
+/// Makes a connection, and remembers it if the command line or the default says so.
 pub(super) fn connection(
     asked: Asked,
     persistent: Option<bool>,
@@ -105,14 +105,15 @@ pub(super) fn connection(
         && remembered.of_directory(directory).is_some_and(|kept| kept.target != asked.target)
     {
         return Err(Numbered::new(ALREADY_ASSIGNED)
-            .hint("the directory is another connection's that is remembered")
+            .hint("another remembered connection uses this directory")
             .into());
     }
     let mut keep = None;
     if persistent {
         let credentials = asked.credentials.as_deref().map(std::path::absolute).transpose();
-        let credentials =
-            credentials.map_err(|error| Failure::Plain(format!("the credentials file: {error}")))?;
+        let credentials = credentials.map_err(|error| {
+            Failure::Plain(format!("cannot resolve the path of the credentials file: {error}"))
+        })?;
         keep = Some(Connection {
             directory: match &asked.directory {
                 Some(directory) => directory.clone(),
@@ -145,8 +146,7 @@ pub(super) fn connection(
     made.map(|_| ())
 }
 
-/// Makes again the connections that are remembered and not there. Each that cannot be made is told; the first one's
-/// error is the command's.
+/// Makes the remembered connections that are missing. Reports each failure; the command fails with the first.
 pub(super) fn restore(remembered: &Remembered, console: &mut Console) -> Result<(), Failure> {
     let mounted = super::show::all(remembered)?;
     let missing: Vec<_> = mounted.into_iter().filter(|connection| connection.via.is_none()).collect();
@@ -158,7 +158,7 @@ pub(super) fn restore(remembered: &Remembered, console: &mut Console) -> Result<
         let outcome = make(&Asked::remembered(kept), console, |_, _| Ok(()));
         if let Err(failure) = outcome {
             console.error(&format!(
-                "{} ({}) is not connected.\n",
+                "{} could not be connected to {}.\n",
                 serve::shown(&kept.directory),
                 kept.target
             ));
@@ -186,10 +186,10 @@ fn make(
         asked.credentials.as_deref(),
         console,
     )?;
-    // Whatever mounts it: the server's refusals have their numbers from here.
+    // The server checks the credentials here, whatever mounts the share, so that its refusals have their numbers.
     administration::run(async {
         let tree = serve::connect(&asked.target, &credentials).await.map_err(connect_failure)?;
-        // Nothing of it is left open, and the server sees the end of the connection anyway.
+        // The connection is closed anyway; a failed logoff has no consequence.
         let _ = tree.session().logoff().await;
         Ok(())
     })?;
@@ -216,14 +216,14 @@ fn make(
     made(console, &directory)
 }
 
-/// The directory, which is there and not connected yet.
+/// The directory, after checking that it exists and is not connected.
 fn directory(asked: &Asked) -> Result<PathBuf, Failure> {
     let directory = match &asked.directory {
         Some(directory) => directory.clone(),
         None => {
             let directory = no_directory(&asked.target)?;
             let made = std::fs::create_dir_all(&directory);
-            made.map_err(|error| Failure::Plain(format!("cannot make {}: {error}", directory.display())))?;
+            made.map_err(|error| Failure::Plain(format!("cannot create {}: {error}", directory.display())))?;
             directory
         }
     };
@@ -239,19 +239,19 @@ fn directory(asked: &Asked) -> Result<PathBuf, Failure> {
             Err(Numbered::new(ACCESS_DENIED).into())
         }
         Err(_) => {
-            Err(Numbered::new(PATH_NOT_FOUND).hint("the directory must be there: mkdir makes one").into())
+            Err(Numbered::new(PATH_NOT_FOUND).hint("the directory does not exist; create it first").into())
         }
     }
 }
 
-/// The directory of a share that was given none.
+/// The default directory of a share.
 fn no_directory(target: &Target) -> Result<PathBuf, Failure> {
     conventional(target).ok_or_else(|| {
-        Numbered::new(PATH_NOT_FOUND).hint("XDG_RUNTIME_DIR is not set: name a directory to connect").into()
+        Numbered::new(PATH_NOT_FOUND).hint("XDG_RUNTIME_DIR is not set; name a directory to connect").into()
     })
 }
 
-/// Mounts through the kernel's client, where that is asked for or there to be had: whether it did.
+/// Mounts through the kernel's client if that is selected or available. Returns false if it is not.
 fn by_kernel(asked: &Asked, credentials: &Credentials, directory: &Path) -> Result<bool, Failure> {
     let chosen = asked.via == Some(Via::Cifs);
     if asked.via == Some(Via::Fuse) || (!chosen && !setup::is_root()) {
@@ -259,17 +259,18 @@ fn by_kernel(asked: &Asked, credentials: &Credentials, directory: &Path) -> Resu
     }
     match mount_cifs(asked, credentials, directory) {
         Ok(()) => Ok(true),
-        // The system has no such file system: this program has.
+        // The kernel does not have this file system; FUSE is used instead.
         Err(rustix::io::Errno::NODEV) if !chosen => Ok(false),
         Err(rustix::io::Errno::PERM) if !chosen => Ok(false),
-        Err(rustix::io::Errno::NODEV) => Err(Numbered::new(NOT_SUPPORTED)
-            .hint("this system's kernel has no cifs; --via fuse does without")
-            .into()),
+        Err(rustix::io::Errno::NODEV) => {
+            Err(Numbered::new(NOT_SUPPORTED).hint("this kernel does not support cifs; use --via fuse").into())
+        }
         Err(error) => Err(mount_failure(directory, &error.into())),
     }
 }
 
-/// mount(2), as mount.cifs(8) calls it, signed as mounts through FUSE are. The password is in the call only, on nobody's command line.
+/// Calls mount(2) as mount.cifs(8) does, with signing as in mounts through FUSE. The password is in the call only,
+/// not on a command line.
 fn mount_cifs(asked: &Asked, credentials: &Credentials, directory: &Path) -> Result<(), rustix::io::Errno> {
     let target = &asked.target;
     let address = (target.host.as_str(), target.port).to_socket_addrs();
@@ -312,7 +313,7 @@ fn by_fuse(order: &Order) -> Result<(), Failure> {
         .map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         let text = Zeroizing::new(serde_json::to_vec(order).map_err(|error| failed(error.into()))?);
-        // One that does not read says why below.
+        // A process that does not read reports the reason below.
         let _ = stdin.write_all(&text);
     }
     let mut line = String::new();
@@ -326,12 +327,12 @@ fn by_fuse(order: &Order) -> Result<(), Failure> {
     if let Some(stderr) = child.stderr.take() {
         stderr.take(ANSWER_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
     }
-    // It says on standard error why it ends.
+    // It reports the reason on standard error.
     let _ = child.wait();
     Err(told(&text))
 }
 
-/// The failure that the process told of, as it would be told here.
+/// The failure that the process reported.
 fn told(text: &str) -> Failure {
     #[derive(serde::Deserialize)]
     struct Document {
@@ -349,7 +350,7 @@ fn told(text: &str) -> Failure {
     }
 }
 
-/// What NET says of a connection that cannot be made.
+/// The error of NET for a connection that cannot be made.
 pub(super) fn connect_failure(error: ConnectError) -> Failure {
     let (number, hint) = match &error {
         ConnectError::UnknownHost(_) | ConnectError::Unreachable(..) => {
@@ -357,9 +358,7 @@ pub(super) fn connect_failure(error: ConnectError) -> Failure {
         }
         ConnectError::Logon(error) => number_of(error, LOGON),
         ConnectError::Share(error) => number_of(error, SHARE),
-        ConnectError::NotDisk => {
-            (BAD_DEV_TYPE, Some(String::from("only shares with files can be connected")))
-        }
+        ConnectError::NotDisk => (BAD_DEV_TYPE, Some(String::from("only disk shares can be connected"))),
     };
     let numbered = Numbered::new(number);
     match hint {
@@ -379,11 +378,11 @@ fn number_of(error: &Error, table: &[(NtStatus, u32)]) -> (u32, Option<String>) 
     }
 }
 
-/// What NET says of a mount that the system refuses.
+/// The error of NET for a mount that the system refuses.
 pub(super) fn mount_failure(directory: &Path, error: &io::Error) -> Failure {
     let (number, hint) = match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
         Some(rustix::io::Errno::NOENT | rustix::io::Errno::NODEV) => {
-            (NOT_SUPPORTED, format!("this system has no {FUSE_DEVICE} to mount with ({error})"))
+            (NOT_SUPPORTED, format!("this system has no usable {FUSE_DEVICE} ({error})"))
         }
         Some(rustix::io::Errno::BUSY) => (ALREADY_ASSIGNED, error.to_string()),
         Some(rustix::io::Errno::ACCESS | rustix::io::Errno::PERM) => {
@@ -392,7 +391,7 @@ pub(super) fn mount_failure(directory: &Path, error: &io::Error) -> Failure {
                 Err(refusal) => format!("open {FUSE_DEVICE} ({refusal})"),
                 Ok(_) => format!("mount on {} ({error})", directory.display()),
             };
-            (ACCESS_DENIED, format!("the system does not let you {what}"))
+            (ACCESS_DENIED, format!("you are not permitted to {what}"))
         }
         Some(
             rustix::io::Errno::HOSTUNREACH | rustix::io::Errno::CONNREFUSED | rustix::io::Errno::HOSTDOWN,
@@ -402,7 +401,7 @@ pub(super) fn mount_failure(directory: &Path, error: &io::Error) -> Failure {
     Numbered::new(number).hint(hint).into()
 }
 
-/// Everybody may open it where udev is, but not in every container.
+/// Every user may open it if udev set its mode, but not in every container.
 const FUSE_DEVICE: &str = "/dev/fuse";
 
 const LOGON: &[(NtStatus, u32)] = &[
@@ -440,5 +439,5 @@ const INVALID_DIRECTORY: u32 = 267;
 /// ERROR_SMB_GUEST_LOGON_BLOCKED.
 const GUEST_LOGON_BLOCKED: u32 = 1272;
 
-/// Bytes of what the process says: a word, or an error's document.
+/// The most bytes that are read from the process: `ready`, or the document of an error.
 const ANSWER_BYTES_MAX: u64 = 16 << 10;

@@ -1,4 +1,4 @@
-//! `net use`: other servers' shares as directories of this machine.
+//! `net use`: connects shares of other servers to directories of this machine.
 
 mod make;
 mod operand;
@@ -18,7 +18,7 @@ use remembered::Remembered;
 pub(super) static APPLET: Applet = Applet {
     names: &["use"],
     family: Family::Net,
-    summary: "connects directories to shares of servers",
+    summary: "Connect directories to shares of other servers",
     help: &HELP,
     run,
 };
@@ -38,41 +38,42 @@ NET USE
 ",
     about: "\
 Lists this machine's connections to shares, or shows, makes or ends one. A
-share is connected to a directory that is there. With *, or without one, it is
-shareward/mounts/COMPUTER/SHARE below $XDG_RUNTIME_DIR, or below /run for
-root, which is made.
+share is connected to an existing directory. With *, or without a directory,
+the command creates shareward/mounts/COMPUTER/SHARE below $XDG_RUNTIME_DIR, or
+below /run for root.
 
   \\\\computername\\sharename
                   the share. In a shell, write //computername/sharename or
                   quote it
-  password        the password. Others on this machine can see it while the
-                  command runs; * asks for it
-  /USER           as whom to connect, instead of as who runs this
-  /DELETE         ends the connection, and forgets it. Where something is open
-                  it asks first
-  /PERSISTENT     whether the connection is remembered for --restore; alone,
-                  whether new ones are where nothing is said
-  --credentials   a file with lines username=, password= and domain=, which
-                  nobody else may read (mode 0600)
-  --via           through the kernel's client (CIFS) or through ours (FUSE).
-                  Without it: the kernel's, where it has one and this is root
-  --port          the server's port, if not 445
-  --read-only     nothing can be changed through the connection
-  --allow-others  other users of this machine may use the connection, too
-  --foreground    does not return while the share is connected (FUSE)
-  --restore       connects again what is remembered and not connected
-  --json          output for programs
+  password        the password; * asks for it. Other users of this machine can
+                  see it while the command runs
+  /USER           the user to log on as; by default, the user who runs this
+  /DELETE         end the connection, and do not remember it any more. If files
+                  are open, asks first
+  /PERSISTENT     whether to remember the connection for --restore. Alone, sets
+                  the default for new connections
+  --credentials   a file with the lines username=, password= and domain=, which
+                  only its owner may access (mode 0600)
+  --via           CIFS: the kernel's client; FUSE: this program. By default,
+                  CIFS for root if the kernel has it, else FUSE
+  --port          the server's port, if it is not 445
+  --read-only     make the connection read-only
+  --allow-others  allow other users of this machine to use the connection
+  --foreground    do not return before the connection ends (FUSE)
+  --restore       connect all remembered shares that are not connected
+  --json          print one JSON document
 
-The password is the one given, else the credentials file's, else that of the
-environment's SHAREWARD_PASSWORD, else it is asked for. It is never stored:
-what is remembered is the name of the credentials file.
+The password is the one on the command line, or else the one in the credentials
+file, or else SHAREWARD_PASSWORD in the environment; otherwise the command asks
+for it. The password is never stored; only the name of the credentials file is.
 
-A word that starts with a slash is a directory if it has another slash, or if
-it is no switch and there is such a directory.
+An argument that starts with a slash is a directory if it contains another
+slash, or if it is not a switch and such a directory exists.
 
-Exit codes: 0 done; 5 you may not; 53 there is no such server; 67 no such
-share; 85 the directory is in use; 2 all else, as 1326 wrong user or password,
-2250 no such connection. The number is in the text.
+Exit codes: 0 success; the number of a system error up to 255, such as 5
+(access denied), 53 (the server was not found), 67 (no such share) or 85 (the
+directory is in use); 2 for all others, such as 1326 (wrong user name or
+password) or 2250 (no such connection). The message contains the number.
 ",
 };
 
@@ -85,7 +86,7 @@ const PORT: Switch = Switch::own("PORT", Takes::Value);
 const READ_ONLY: Switch = Switch::own("READ-ONLY", Takes::Nothing);
 const RESTORE: Switch = Switch::own("RESTORE", Takes::Nothing);
 const VIA: Switch = Switch::own("VIA", Takes::Value);
-/// How the process that serves a connection is started: not for people.
+/// The internal switch that starts the process of a connection.
 const SERVE_MOUNT: Switch = Switch::own("SERVE-MOUNT-FROM-STDIN", Takes::Nothing);
 
 const SWITCHES: &[Switch] = &[
@@ -150,7 +151,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     }
 }
 
-/// What `/PERSISTENT` says.
+/// The value of `/PERSISTENT`.
 fn yes_or_no(words: &Words) -> Result<Option<bool>, Numbered> {
     match words.value(&PERSISTENT).map(str::to_ascii_uppercase).as_deref() {
         None => Ok(None),

@@ -1,4 +1,4 @@
-//! What the words of `net use` mean: directories and shares.
+//! The operands of `net use`: directories and shares.
 
 use std::path::{Path, PathBuf};
 
@@ -10,24 +10,24 @@ use crate::setup;
 /// An operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Operand {
-    /// On this machine.
+    /// A directory on this machine, or `*`.
     Local(Local),
     /// A share.
     Remote(Target),
-    /// Behind a share: its password.
+    /// The password, which follows a share.
     Password(String),
 }
 
-/// A place on this machine.
+/// A directory on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Local {
-    /// `*`: all of them, or any.
+    /// `*`: all directories, or the default one.
     Any,
-    /// A directory, absolute.
+    /// An absolute path.
     Directory(PathBuf),
 }
 
-/// The operands. What follows a share is its password.
+/// Parses the operands. The one after a share is its password.
 pub(super) fn all(words: &[String], port: Option<u16>) -> Result<Vec<Operand>, Numbered> {
     let mut operands: Vec<Operand> = Vec::new();
     for word in words {
@@ -44,7 +44,7 @@ pub(super) fn all(words: &[String], port: Option<u16>) -> Result<Vec<Operand>, N
     Ok(operands)
 }
 
-/// The share of `\\host\share`, `\\host@port\share`, `//host/share`; an IPv6 address is in brackets.
+/// Parses `\\host\share`, `\\host@port\share` or `//host/share`; an IPv6 address is in brackets.
 fn share(word: &str, port: Option<u16>) -> Result<Target, Numbered> {
     let wrong =
         || Numbered::new(BAD_NET_NAME).hint(r"a share is written //NAME/SHARE, or '\\NAME\SHARE' in quotes");
@@ -56,7 +56,7 @@ fn share(word: &str, port: Option<u16>) -> Result<Target, Numbered> {
     }
     if share.contains('/') {
         return Err(
-            Numbered::new(BAD_NET_NAME).hint("a share is connected as a whole, not a directory in it")
+            Numbered::new(BAD_NET_NAME).hint("only a whole share can be connected, not a directory in it")
         );
     }
     let (host, given) = match host.strip_prefix('[') {
@@ -80,12 +80,12 @@ fn share(word: &str, port: Option<u16>) -> Result<Target, Numbered> {
 
 fn absolute(word: &str) -> Result<PathBuf, Numbered> {
     let path = Path::new(word);
-    // The mount table has names without links and dots.
+    // Paths in the mount table contain neither links nor dots.
     let known = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
     known.map_err(|error| Numbered::new(PATH_NOT_FOUND).hint(error.to_string()))
 }
 
-/// The directory of a share that was given none; none where this user has no place for such.
+/// The default directory of a share; `None` if this user has no runtime directory.
 pub(super) fn conventional(target: &Target) -> Option<PathBuf> {
     let base = if setup::is_root() {
         PathBuf::from("/run")
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_share_is_its_password() {
+    fn the_operand_after_a_share_is_its_password() {
         let words: Vec<String> = ["*", "//nas/data", "//secret"].map(String::from).to_vec();
         let operands = all(&words, None).unwrap();
         assert_eq!(

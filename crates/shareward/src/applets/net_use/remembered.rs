@@ -1,4 +1,4 @@
-//! The connections that are remembered, in a file: no passwords, but where one is.
+//! The file of remembered connections. It contains no passwords, only the names of credentials files.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -11,17 +11,17 @@ use serde::{Deserialize, Serialize};
 use crate::failure::Failure;
 use crate::setup;
 
-/// What is remembered.
+/// The remembered connections and the default for new ones.
 #[derive(Debug)]
 pub(super) struct Remembered {
-    /// None where there is no place for it.
+    /// `None` if no place for the file is known.
     path: Option<PathBuf>,
     content: Content,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Content {
-    /// Whether new connections are remembered.
+    /// True if new connections are remembered by default.
     #[serde(default)]
     remember: bool,
     #[serde(default)]
@@ -46,7 +46,7 @@ pub(super) struct Connection {
 }
 
 impl Remembered {
-    /// Reads the file; where there is none nothing is remembered.
+    /// Reads the file; a missing file means that nothing is remembered.
     pub(super) fn load() -> Result<Self, Failure> {
         Self::of(file())
     }
@@ -56,22 +56,22 @@ impl Remembered {
         Ok(Self { path, content })
     }
 
-    /// Whether new connections are remembered.
+    /// True if new connections are remembered by default.
     pub(super) fn by_default(&self) -> bool {
         self.content.remember
     }
 
-    /// All of them.
+    /// All remembered connections.
     pub(super) fn connections(&self) -> &[Connection] {
         &self.content.connections
     }
 
-    /// The one of a directory.
+    /// The remembered connection of a directory.
     pub(super) fn of_directory(&self, directory: &Path) -> Option<&Connection> {
         self.content.connections.iter().find(|connection| connection.directory == directory)
     }
 
-    /// Says whether new connections are remembered.
+    /// Sets whether new connections are remembered by default.
     pub(super) fn set_default(&mut self, remember: bool) -> Result<(), Failure> {
         self.change(|content| {
             content.remember = remember;
@@ -80,7 +80,7 @@ impl Remembered {
         .map(drop)
     }
 
-    /// Remembers a connection, instead of what the directory had.
+    /// Remembers a connection and forgets the previous one of its directory.
     pub(super) fn add(&mut self, connection: Connection) -> Result<(), Failure> {
         self.change(|content| {
             content.connections.retain(|known| known.directory != connection.directory);
@@ -90,7 +90,7 @@ impl Remembered {
         .map(drop)
     }
 
-    /// Forgets the connection of a directory: whether there was one.
+    /// Forgets the connection of a directory. Returns false if none was remembered.
     pub(super) fn remove(&mut self, directory: &Path) -> Result<bool, Failure> {
         if self.path.is_none() {
             return Ok(false);
@@ -102,12 +102,12 @@ impl Remembered {
         })
     }
 
-    /// Changes what the file has by now, and nothing else of it: another command may have changed it since this one has
-    /// read it, and none does while this one writes. `change` says whether it did anything.
+    /// Reads the file again and changes it under a lock, so that changes by other commands since then are kept.
+    /// `change` returns false if it changed nothing.
     fn change(&mut self, change: impl FnOnce(&mut Content) -> bool) -> Result<bool, Failure> {
         let Some(path) = &self.path else {
             return Err(Failure::Plain(
-                "there is no place to remember it: neither XDG_STATE_HOME nor HOME is set".into(),
+                "cannot remember the connection: neither XDG_STATE_HOME nor HOME is set".into(),
             ));
         };
         let failed = |error: io::Error| Failure::Plain(format!("cannot write {}: {error}", path.display()));
@@ -133,7 +133,7 @@ fn read(path: &Path) -> Result<Content, Failure> {
     }
 }
 
-/// Whoever reads the file meanwhile sees the old one or the new one, and whoever reads it after a loss of power, too.
+/// Replaces the file atomically. After a power loss it has the old or the new content.
 fn write(path: &Path, directory: &Path, content: &Content) -> io::Result<()> {
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     serde_json::to_writer_pretty(&mut file, content)?;
@@ -142,8 +142,8 @@ fn write(path: &Path, directory: &Path, content: &Content) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// Waits for the lock of the file, which is a file of its own, since the other is replaced. It is given up when it is
-/// dropped, and with the process.
+/// Waits for the lock, which is a file of its own because the other file is replaced. The lock ends when it is
+/// dropped or when the process ends.
 fn lock(path: &Path) -> io::Result<File> {
     let file = File::options().create(true).write(true).truncate(false).open(path)?;
     let started = Instant::now();
@@ -161,13 +161,14 @@ fn lock(path: &Path) -> io::Result<File> {
     }
 }
 
-/// A command holds the lock while it writes a small file. One that is stopped just then must not stop all others.
+/// A command holds the lock while it writes a small file. A command that is suspended meanwhile must not block others
+/// for ever.
 const LOCK_TIME_MAX: Duration = Duration::from_secs(10);
 
-/// Between two tries: short beside a command.
+/// The pause between two attempts.
 const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// `connections.json` in the directory of what outlives a restart.
+/// The path of `connections.json` in the user's state directory.
 fn file() -> Option<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = match variable("XDG_STATE_HOME") {
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_at_once_forget_nothing_of_each_other() {
+    fn concurrent_changes_are_all_kept() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("connections.json");
         // All of them have read the file before any writes it.

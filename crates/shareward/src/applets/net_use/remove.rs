@@ -1,4 +1,4 @@
-//! Ending connections.
+//! Ends connections.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use crate::messages;
 use crate::output::{Console, clean_line};
 use crate::prompt::{self, DefaultAnswer, Preset};
 
-/// What was ended, as `--json` prints it.
+/// The ended connections, as `--json` prints them.
 #[derive(Debug, Serialize)]
 struct Deleted {
     connections: Vec<PathBuf>,
 }
 
-/// Ends the connection of a directory, or all that there are to a share.
+/// Ends the connection of a directory, or all connections to a share.
 pub(super) fn one(
     operand: &Operand,
     remembered: &mut Remembered,
@@ -104,7 +104,7 @@ fn unmount(connection: &Connection, preset: Preset, console: &mut Console) -> Re
             mount::unmount(directory, true).map_err(|error| refused(&error))?;
             if let Some(pid) = connection.pid.and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw)
             {
-                // What is open still keeps the mount until its process ends. It may have ended already.
+                // Open files keep the mount alive until its process ends. The process may already have ended.
                 let _ = kill_process(pid, Signal::TERM);
             }
         }
@@ -114,7 +114,7 @@ fn unmount(connection: &Connection, preset: Preset, console: &mut Console) -> Re
     Ok(())
 }
 
-/// Unmounts what nobody uses. Whoever lists the mounts of the machine uses each for a moment.
+/// Unmounts an idle directory. A program that lists the machine's mounts makes each busy for a moment.
 fn unmount_idle(directory: &Path) -> io::Result<()> {
     let mut tries = 0;
     loop {
@@ -138,20 +138,20 @@ fn refused(error: &io::Error) -> Failure {
     Numbered::new(number).hint(error.to_string()).into()
 }
 
-/// Removes a directory that was made for its connection.
+/// Removes a directory that was created for its connection.
 fn tidy(directory: &Path, connection: &Connection) {
     let words = [connection.remote.clone()];
     let Ok(operands) = super::operand::all(&words, None) else { return };
     if let [Operand::Remote(target)] = operands.as_slice()
         && conventional(target).as_deref() == Some(directory)
     {
-        // Another connection may be beside it.
+        // The parent may contain other connections.
         let _ = std::fs::remove_dir(directory);
         let _ = directory.parent().map(std::fs::remove_dir);
     }
 }
 
-/// How often a directory that is in use is tried again before the user is asked, and how far apart: longer than a
-/// look at it takes, shorter than anybody notices.
+/// The number of attempts to unmount a busy directory before the user is asked, and the pause between them: longer
+/// than a look at the directory takes, too short to notice.
 const BUSY_TRIES: u32 = 5;
 const BUSY_PAUSE: Duration = Duration::from_millis(50);

@@ -1,4 +1,4 @@
-//! The process behind a connection through FUSE: this program again, told on its standard input what to do.
+//! The process of a connection through FUSE: this program again, which reads its parameters from standard input.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::credentials::Credentials;
 use crate::failure::Failure;
 use crate::output::Console;
 
-/// What such a process is told.
+/// The parameters of such a process.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) target: Target,
@@ -24,7 +24,7 @@ pub(super) struct Order {
     pub(super) allow_others: bool,
 }
 
-/// What it says when the share is mounted; anything else is why it is not.
+/// The line that the process prints when the share is mounted. Anything else is an error.
 pub(super) const READY: &str = "ready";
 
 impl Order {
@@ -37,19 +37,19 @@ impl Order {
     }
 }
 
-/// Does what the order on standard input says, until the share is unmounted or the process is to end.
+/// Reads the parameters from standard input and serves the mount until it is unmounted or the process is stopped.
 pub(super) fn from_stdin(console: &mut Console) -> Result<(), Failure> {
-    let wrong = |error: String| Failure::Plain(format!("the order cannot be read: {error}"));
+    let wrong = |error: String| Failure::Plain(format!("cannot read the parameters: {error}"));
     let text = console.input(ORDER_BYTES_MAX).map_err(|error| wrong(error.to_string()))?;
     let text = Zeroizing::new(text);
     let order: Order = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
     drop(text);
-    // A session of its own: what ends the terminal's processes does not end this one.
+    // A separate session, so that signals of the terminal do not reach this process.
     let _ = rustix::process::setsid();
     std::env::set_current_dir("/").map_err(|error| wrong(error.to_string()))?;
     here(&order, || {
         console.line(READY);
-        // Whoever waits for it may be gone.
+        // The parent may be gone.
         let _ = console.finish();
     })
 }
@@ -70,12 +70,12 @@ pub(super) fn here(order: &Order, ready: impl FnOnce()) -> Result<(), Failure> {
         let served = mount::serve(tree, &order.directory, options, told_to_stop(), ready).await;
         served.map_err(|error| mount_failure(&order.directory, &error))
     });
-    // What still waits for the server or the kernel need not be waited for.
+    // Tasks that still wait for the server or the kernel are abandoned.
     runtime.shutdown_background();
     outcome
 }
 
-/// Connects with what the person gave.
+/// Connects to the share.
 pub(super) async fn connect(target: &Target, credentials: &Credentials) -> Result<Tree, ConnectError> {
     mount::connect(target, &credentials.logon()).await
 }
@@ -93,13 +93,13 @@ async fn told_to_stop() {
     }
 }
 
-/// The directory's name as it goes to a log or a table.
+/// The directory's name in logs and tables.
 pub(super) fn shown(directory: &Path) -> String {
     crate::output::clean_line(&directory.display().to_string())
 }
 
-/// Bytes of an order: a few names and paths.
+/// The most bytes of the parameters, which are a few names and paths.
 const ORDER_BYTES_MAX: u64 = 64 << 10;
 
-/// Threads that serve a mount: one that is busy with a large answer leaves another.
+/// The threads that serve a mount; while one handles a large answer, another is free.
 const WORKERS: usize = 2;

@@ -1,4 +1,4 @@
-//! The connections there are.
+//! Shows connections.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,15 +20,15 @@ pub(super) struct Connection {
     pub(super) local: PathBuf,
     /// The share, as `\\computer\share`.
     pub(super) remote: String,
-    /// What it is connected through; none where it is not.
+    /// The client that the share is connected through; `None` if it is not connected.
     pub(super) via: Option<Via>,
-    /// The user that is logged on there; none where that is not known.
+    /// The user who is logged on there; `None` if unknown.
     pub(super) user: Option<String>,
-    /// What is open through it; none where that is not known.
+    /// The number of open files; `None` if unknown.
     pub(super) opens: Option<usize>,
-    /// Whether it is remembered.
+    /// True if the connection is remembered.
     pub(super) persistent: bool,
-    /// The process that serves it; none where it is the kernel.
+    /// The process that serves the connection; `None` if the kernel does.
     pub(super) pid: Option<u32>,
 }
 
@@ -39,7 +39,7 @@ const COLUMNS: [Column; 4] = [
     Column { title: "Network", width: 25, align: Align::Left, cut: Cut::Never },
 ];
 
-/// All connections: those there are, then those that are remembered only.
+/// All connections: the existing ones, then those that are only remembered.
 pub(super) fn all(remembered: &Remembered) -> Result<Vec<Connection>, Failure> {
     let mounted =
         mount::mounted().map_err(|error| Failure::Plain(format!("cannot read the mount table: {error}")))?;
@@ -49,7 +49,7 @@ pub(super) fn all(remembered: &Remembered) -> Result<Vec<Connection>, Failure> {
     Ok(there.chain(missing.map(unavailable)).collect())
 }
 
-/// The list.
+/// Prints the list.
 pub(super) fn list(remembered: &Remembered, console: &mut Console) -> Result<(), Failure> {
     let connections = all(remembered)?;
     if console.json() {
@@ -75,7 +75,7 @@ pub(super) fn list(remembered: &Remembered, console: &mut Console) -> Result<(),
     Ok(())
 }
 
-/// One connection.
+/// Prints one connection.
 pub(super) fn details(
     directory: &Path,
     remembered: &Remembered,
@@ -133,7 +133,7 @@ fn told(state: io::Result<State>) -> (Option<State>, &'static str) {
             };
             (Some(state), status)
         }
-        // It is another user's, and there: whoever may not look in cannot tell more.
+        // The mount of another user, which exists; its state cannot be read.
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => (None, OK),
         Err(_) => (None, "Disconnected"),
     }

@@ -1,4 +1,4 @@
-//! Ending sessions.
+//! Ends sessions.
 
 use client::Administration;
 use control::{Ended, Session, address, number};
@@ -12,7 +12,7 @@ use crate::opens;
 use crate::output::{Console, Of, clean_line};
 use crate::prompt::{self, DefaultAnswer, Preset};
 
-/// An ending, and how to go about it.
+/// The options of ending sessions.
 pub(super) struct Ending {
     pub(super) one_computer: bool,
     pub(super) dry_run: bool,
@@ -72,14 +72,14 @@ impl Ending {
             sessions.iter().map(|session| Of { server: None, entry: session.clone() }).collect();
         console.write(&format!("{}\n", shown::table(&listed, false, shown::Form::default())));
         console.line(&format!(
-            "{}. Nothing was ended: this is a dry run.\n",
+            "{}. Dry run: no session was ended.\n",
             opens::number(sessions.len(), "session", "sessions")
         ));
         Ok(())
     }
 }
 
-/// The warning, and what else ends on this server. What ends beside is reason enough to ask.
+/// Adds the sessions that end as a side effect on this server. They are always a reason to ask.
 fn with_beside(
     warning: Option<(String, DefaultAnswer)>,
     beside: Option<&str>,
@@ -89,8 +89,8 @@ fn with_beside(
     Some((format!("{text}{beside}\n\n"), DefaultAnswer::No))
 }
 
-/// What to show before the question; none where nothing needs asking. One computer's sessions end without
-/// a question where nothing is open.
+/// The warning and the default answer; `None` if no question is needed. The sessions of one computer end without a
+/// question if nothing is open.
 fn warning(sessions: &[Session], one_computer: bool) -> Option<(String, DefaultAnswer)> {
     let with_files: Vec<&Session> = sessions.iter().filter(|session| session.opens != Some(0)).collect();
     if one_computer {

@@ -1,4 +1,4 @@
-//! `net session`: who is connected, and ending it.
+//! `net session`: lists, shows and ends sessions.
 
 mod end;
 mod shown;
@@ -22,7 +22,7 @@ use crate::watch::{self, Watch, watch};
 pub(super) static APPLET: Applet = Applet {
     names: &["session", "sessions", "sess"],
     family: Family::Net,
-    summary: "shows who is connected, and ends sessions",
+    summary: "Show who is connected, or end sessions",
     help: &HELP,
     run,
 };
@@ -38,48 +38,49 @@ NET SESSION
 [--server NAME[,NAME]] [--login USER] [--credentials FILE] [--socket PATH]
 ",
     about: "\
-Lists the sessions between this server and its clients, or shows or ends those
-of one computer.
+Lists the sessions between this server and its clients, shows the sessions of
+one computer, or ends sessions.
 
-  \\\\computername  the computer: its address or its name. In a shell, write
-                  //computername or quote it
-  /DELETE         ends the sessions of the computer, or all sessions, and
-                  closes what they have open. Where something is open it asks
-                  first
-  /LIST           shows every session as a list, not as a row of a table
-  /YES, /NO       answers the question beforehand
+  \\\\computername  a client's address or name. In a shell, write //computername
+                  or quote it
+  /DELETE         end the sessions that are selected and close their open
+                  files. Asks first, unless a computer is named and its
+                  sessions have nothing open
+  /LIST           show each session as a block of lines instead of a table row
+  /YES, /NO       answer the question in advance
 
-Which ones; all that is given must match:
-  --id            only the session with this id, as --verbose shows it
-  --user          only the sessions of this user
-  --client        only those from this computer: its address or its name
-  --share         only those that are connected to this share
-  --path          only those that have something open whose path contains this
-                  text; or matches it as a pattern, where it has * or ?
-  --idle          only those that did nothing for so long: '>1h', '<30m', 2d
-  --age           only those that have been there for so long
-  --locked        only those that hold byte-range locks; or --locked=no
-  --writing       only those that have something open for writing
-  --mine          only your own
+Filters (a session is selected if it matches all of them):
+  --id            the session with this id, as shown by --verbose
+  --user          sessions of this user
+  --client        sessions from this computer, by address or name
+  --share         sessions that are connected to this share
+  --path          sessions with an open file whose path contains this text or,
+                  if it has * or ?, matches it as a pattern
+  --idle          sessions without a request for this time: '>1h', '<30m', 2d
+  --age           sessions that have existed for this time
+  --locked        sessions with an open file that has byte-range locks;
+                  --locked=no: with one that has none
+  --writing       sessions with a file open for writing; or --writing=no
+  --mine          your own sessions
 
-How to end and to show them:
-  --dry-run       ends nothing, and shows what it would
-  --watch         goes on showing the list until Ctrl-C, or --for so long.
-                  Where output is no terminal, as a line for every change
-  --verbose       also shows what NET does not: id, dialect, signing,
-                  encryption, since when
-  --compat        cuts long names as NET did
-  --json          a document for programs; --ndjson one to a line, --csv as a
-                  table, --json=wmi with the names of WMI's Win32_ServerSession
-                  and Win32_ServerConnection
-  --server        other machines' servers; of several, a list says whose it is
-  --socket        the control socket of the server
+Output and target:
+  --dry-run       with /DELETE: show the selected sessions, end none
+  --watch         keep the list up to date until Ctrl-C, or for the time given
+                  with --for. If output is not a terminal, print changes
+  --verbose       also show id, dialect, signing, encryption and start time
+  --compat        cut long names to the column widths of Windows
+  --json          print one JSON document; --json=wmi uses the names of WMI's
+                  Win32_ServerSession and Win32_ServerConnection
+  --ndjson, --csv print one JSON document per line, or comma-separated values
+  --server        ask these servers instead of the local one
+  --socket        path of the local server's control socket
 
-Switches may be abbreviated and written in any case, as /DEL or --delete.
+Switches can be abbreviated and written in any case: /DEL, --delete.
 
-Exit codes: 0 done, also where there are no sessions; 5 you may not; 2 all
-else, as 2114 no server runs, 2312 no session with this computer, and where the
-question was answered with no. The number is in the text.
+Exit codes: 0 success, even if no session matches; the number of a system error
+up to 255, such as 5 (access denied); 2 for all others, such as 2114 (no server
+is running), 2312 (no session of this computer), or a question answered with
+no. The message contains the number.
 ",
 };
 
@@ -138,12 +139,12 @@ fn id(words: &cli::Words) -> Result<Option<u32>, Numbered> {
     id.map(Some)
 }
 
-/// The sessions that the command line means.
+/// The sessions that the command line selects.
 struct Meant {
     id: Option<u32>,
     computer: Option<String>,
     filter: Filter,
-    /// Those of the computer, by this machine's resolver.
+    /// The addresses of the computer, by this machine's resolver.
     addresses: OnceCell<BTreeSet<IpAddr>>,
 }
 
@@ -153,7 +154,7 @@ impl Meant {
         let mut sessions = server.sessions(&query).await?;
         if self.id.is_some() && !sessions.is_empty() && sessions.iter().all(|it| it.id.is_none()) {
             let error = control::Error::new(number::NOT_SUPPORTED, "The request is not supported.");
-            return Err(error.with_hint("this server's sessions have no ids").into());
+            return Err(error.with_hint("this server does not report session ids").into());
         }
         sessions.retain(|session| self.id.is_none_or(|id| session.id == Some(id)));
         if let Some(computer) = &self.computer {
@@ -168,7 +169,7 @@ impl Meant {
     }
 }
 
-/// A view of sessions.
+/// The options of showing sessions.
 struct Shown<'a> {
     meant: &'a Meant,
     as_list: bool,
@@ -206,7 +207,7 @@ impl Shown<'_> {
         gathered.conclude(console)
     }
 
-    /// WMI has a class for the sessions, and one for what they are connected to.
+    /// WMI has one class for sessions and another for their connections to shares.
     fn as_wmi(
         &self,
         servers: &Servers,
@@ -255,7 +256,7 @@ impl Shown<'_> {
     }
 }
 
-/// Whether the open is of this session; where the server names no sessions, of its computer and user.
+/// True if the open belongs to the session; without session ids, if user and computer are the same.
 fn is_of(file: &OpenFile, session: &Session) -> bool {
     match (file.session_id, session.id) {
         (Some(of), Some(id)) => of == id,
@@ -266,8 +267,7 @@ fn is_of(file: &OpenFile, session: &Session) -> bool {
     }
 }
 
-/// The sessions from one computer: by address or name as they are; where none matches and it is a name,
-/// by the addresses the name stands for.
+/// The sessions of one computer, by its address or name. If no name matches, its addresses are looked up.
 fn of_computer(
     sessions: Vec<Session>,
     computer: &str,
@@ -286,7 +286,7 @@ fn of_computer(
     sessions.into_iter().filter(resolved).collect()
 }
 
-/// The addresses that a name stands for, by this machine's resolver.
+/// The addresses of a name, by this machine's resolver.
 fn addresses_of(name: &str) -> BTreeSet<IpAddr> {
     let found = (name, 0).to_socket_addrs();
     found.into_iter().flatten().map(|found| address::canonical(found.ip())).collect()

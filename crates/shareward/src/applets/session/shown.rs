@@ -1,4 +1,4 @@
-//! Sessions, as the command shows them.
+//! Sessions in the output of commands.
 
 use std::borrow::Cow;
 
@@ -109,7 +109,7 @@ impl Watched for Session {
     }
 }
 
-/// What `--json=wmi` shows.
+/// The content of `--json=wmi`.
 #[derive(Serialize)]
 pub(super) struct Wmi {
     #[serde(rename = "Win32_ServerSession")]
@@ -118,7 +118,7 @@ pub(super) struct Wmi {
     pub(super) connections: Vec<Of<ServerConnection>>,
 }
 
-/// Whether the connection is of this session; where the server names no sessions, of its computer and user.
+/// True if the connection belongs to the session; without session ids, if user and computer are the same.
 pub(super) fn is_connection_of(connection: &Connection, session: &Session) -> bool {
     match (connection.session_id, session.id) {
         (Some(of), Some(id)) => of == id,
@@ -129,12 +129,12 @@ pub(super) fn is_connection_of(connection: &Connection, session: &Session) -> bo
     }
 }
 
-/// How a table is shown.
+/// The options of a table.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Form {
-    /// With our columns beside NET's.
+    /// True if our columns follow NET's.
     pub(super) verbose: bool,
-    /// Cut to NET's columns.
+    /// True if values are cut to NET's columns.
     pub(super) compat: bool,
     /// The columns of the terminal.
     pub(super) width: Option<usize>,
