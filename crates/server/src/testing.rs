@@ -140,4 +140,6 @@ mod failing_files;
 #[cfg(test)]
 mod late_locks;
 #[cfg(test)]
+mod late_renames;
+#[cfg(test)]
 mod standings;

@@ -62,19 +62,36 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
         return respond(request, answer, &extras, &opened);
     }
     let mut wait = Wait::default();
+    let mut made: Option<Resolved> = None;
     for _ in 0..limits::MAX_CREATE_ATTEMPTS {
-        let resolved = resolve::resolve(request, wish)?;
+        // What this CREATE has made it does not make again.
+        let resolved = match made.take().and_then(|made| made.found_again(request)) {
+            Some(made) => made,
+            None => resolve::resolve(request, wish)?,
+        };
         match admit(request, answer, wish, resolved, &mut wait).await? {
-            Some(opened) => {
+            Admitted::Opened(opened) => {
                 write_through(request, &opened).await?;
                 let extras = Extras::of(request.tree()?, wish, &opened.granted);
                 return respond(request, answer, &extras, &opened);
             }
             // Something made way: the name may mean another file by now.
-            None => continue,
+            Admitted::LookAgain(resolved) => {
+                made = Some(resolved).filter(|it| it.action == CreateAction::CREATED);
+            }
         }
     }
+    if let Some(made) = made {
+        made.undo(request);
+    }
     Err(NtStatus::SHARING_VIOLATION)
+}
+
+/// What came of asking the registry.
+enum Admitted {
+    Opened(Opened),
+    /// The name is to be looked up again.
+    LookAgain(Resolved),
 }
 
 /// A file that is open, and what to tell the client about it.
@@ -105,14 +122,14 @@ struct Wait<'a> {
     told: bool,
 }
 
-/// Asks the registry for the open, waiting once for what is in the way; none: look again.
+/// Asks the registry for the open, waiting once for what is in the way.
 async fn admit<'a>(
     request: &mut Request<'a>,
     answer: &mut AnswerBuilder,
     wish: &Wish,
     resolved: Resolved,
     wait: &mut Wait<'a>,
-) -> Result<Option<Opened>, NtStatus> {
+) -> Result<Admitted, NtStatus> {
     let server = &request.connection.server;
     let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
     let is_retry = wait.key.is_some();
@@ -134,7 +151,7 @@ async fn admit<'a>(
         access: resolved.access,
         share_access: wish.share_access,
         overwrites: resolved.overwrites,
-        created: resolved.action == CreateAction::CREATED,
+        looked_up: resolved.looked_up,
         allocation: resolved.stat.allocation.max(resolved.stat.size),
         delete_on_close: wish.delete_on_close,
         is_directory,
@@ -158,8 +175,9 @@ async fn admit<'a>(
         has_guid: matches!(wish.durable, Some(DurableRequest::V2 { .. })),
         parent_key: wish.lease.as_ref().and_then(parent_key),
     };
+    let access = resolved.access;
     let attach = |granted: &registry::GrantedOpen| {
-        Arc::new(Open::new(granted, resolved.access, Arc::clone(&session), tree, content, created))
+        Arc::new(Open::new(granted, access, Arc::clone(&session), tree, content, created))
     };
     let mut attached = None;
     let (admission, effects) = server.registry.lock("create").admit(
@@ -178,13 +196,15 @@ async fn admit<'a>(
         (Admission::Granted(granted), Some(open)) => {
             server.waiters.leave(key);
             session.remember_open(Arc::clone(&open));
-            act(request, wish, resolved, open, granted).map(Some)
+            act(request, wish, resolved, open, granted).map(Admitted::Opened)
         }
         (Admission::LookAgain, _) => {
             server.waiters.leave(key);
-            let share = &request.tree()?.share.settings.name;
-            vanishing(server, resolved.key(), share, &display).await;
-            Ok(None)
+            let (file, share) = (resolved.key(), &request.tree()?.share.settings.name);
+            server
+                .vanished(|registry| registry.is_vanishing(file) || registry.is_moving(share, &display))
+                .await;
+            Ok(Admitted::LookAgain(resolved))
         }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
@@ -213,7 +233,7 @@ async fn admit<'a>(
                 }
             };
             match ended {
-                Some(Ok(Wake::Retry | Wake::Granted)) => Ok(None),
+                Some(Ok(Wake::Retry | Wake::Granted)) => Ok(Admitted::LookAgain(resolved)),
                 Some(Ok(Wake::Ended(_)) | Err(_)) => Err(NtStatus::CANCELLED),
                 None => {
                     give_up(server, key);
@@ -250,28 +270,6 @@ fn take_back(request: &Request<'_>, open: &Open) {
     let closed = server.registry.lock("create_failed").close_open(open.file_id(), reason, server.now());
     // Where it is not found, somebody else has ended it meanwhile.
     server.apply(closed.unwrap_or_default());
-}
-
-/// Waits until what is removed, replaced or renamed just now is no longer, so that it can be looked up again.
-async fn vanishing(server: &crate::core::server::Server, file: FileKey, share: &str, path: &str) {
-    let over = async {
-        loop {
-            // From before the look, so that nothing which ends after it is missed.
-            let mut vanished = std::pin::pin!(server.vanished.notified());
-            vanished.as_mut().enable();
-            let is_under_way = {
-                let registry = server.registry.lock("vanishing");
-                registry.is_vanishing(file) || registry.is_moving(share, path)
-            };
-            if !is_under_way {
-                return;
-            }
-            vanished.await;
-        }
-    };
-    if tokio::time::timeout(limits::MAX_VANISHING_WAIT, over).await.is_err() {
-        tracing::debug!("a file takes long to be removed");
-    }
 }
 
 /// Takes out a request that does not wait any longer.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use registry::FileKey;
+use registry::{FileKey, MoveCount};
 use vfs::{Actor, Capabilities, Handle, Kind, Parent, RelativePath, Stat, Wanted};
 use wire::ioctl::ReparseTag;
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
@@ -36,6 +36,8 @@ pub(super) struct Resolved {
     with_file: bool,
     /// The directory that a file was created in.
     parent: Option<FileKey>,
+    /// The count of renames from before the name was looked up.
+    pub(super) looked_up: MoveCount,
 }
 
 impl Resolved {
@@ -49,12 +51,36 @@ impl Resolved {
         crate::smb::handlers::display_path(&self.path)
     }
 
+    /// What this CREATE has made, by the name that it has since others have renamed it or a directory above it; none
+    /// where it has no name that is known.
+    pub(super) fn found_again(mut self, request: &Request<'_>) -> Option<Self> {
+        let looked_up = request.connection.server.registry.moves();
+        self.path = self.moved_path(request)?;
+        self.looked_up = looked_up;
+        let backend = request.tree.as_ref()?.backend()?;
+        backend.directory_of(&self.actor, &self.path, &*self.handle).ok()?;
+        if self.path.stream().is_some() {
+            backend.open_in(&self.actor, &*self.handle, &self.path, true).ok()?;
+        }
+        Some(self)
+    }
+
+    /// The path after the renames that were carried out since the name was looked up.
+    fn moved_path(&self, request: &Request<'_>) -> Option<RelativePath> {
+        let share = &request.tree.as_ref()?.share.settings.name;
+        let registry = request.connection.server.registry.lock("create");
+        let path = registry.moved_path(share, &self.display_path(), self.looked_up);
+        drop(registry);
+        relative(&path)
+    }
+
     /// Takes back a creation that came to nothing.
     pub(super) fn undo(&self, request: &Request<'_>) {
         if self.action != CreateAction::CREATED {
             return;
         }
-        let path = if self.with_file { self.path.without_stream() } else { self.path.clone() };
+        let path = self.moved_path(request).unwrap_or_else(|| self.path.clone());
+        let path = if self.with_file { path.without_stream() } else { path };
         let Some(tree) = &request.tree else { return };
         let Some(backend) = tree.backend() else { return };
         let server = &request.connection.server;
@@ -68,8 +94,26 @@ impl Resolved {
     }
 }
 
+/// The path that administrators see as `display`.
+fn relative(display: &str) -> Option<RelativePath> {
+    let (path, stream) = match display.split_once(':') {
+        Some((path, stream)) => (path, Some(stream)),
+        None => (display, None),
+    };
+    let path = RelativePath::new(path.replace('\\', "/")).ok()?;
+    match stream {
+        Some(stream) => path.with_stream(stream).ok(),
+        None => Some(path),
+    }
+}
+
 /// Opens what the name stands for, or creates it where there is nothing.
 pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
+    let looked_up = request.connection.server.registry.moves();
+    look_up(request, wish).map(|resolved| Resolved { looked_up, ..resolved })
+}
+
+fn look_up(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
     let tree = request.tree()?;
     let backend = tree.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
@@ -268,6 +312,7 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         overwrites,
         with_file: false,
         parent: None,
+        looked_up: MoveCount::NEVER_MOVED,
     }))
 }
 
@@ -400,6 +445,7 @@ fn create(
         overwrites: false,
         with_file: false,
         parent: parent.path.stream().is_none().then(|| super::file_key(&parent.stat, None)),
+        looked_up: MoveCount::NEVER_MOVED,
     })
 }
 

@@ -122,6 +122,7 @@ async fn give_name(
     let actor = actor(request)?;
     let mut last = NtStatus::SHARING_VIOLATION;
     for _ in 0..limits::MAX_NAME_ATTEMPTS {
+        let looked_up = request.connection.server.registry.moves();
         let parent = backend.parent(&actor, to).map_err(|error| of_vfs(&error))?;
         if change == NameChange::Rename {
             clear_parent(request, &parent).await?;
@@ -145,10 +146,13 @@ async fn give_name(
         // Waiting gave others time to move it.
         let from = file.path();
         let begun = match change {
-            NameChange::Rename => Moving::begin(server, open, &from, lets_opens_follow(open)).map(Some),
+            NameChange::Rename => {
+                let names = (&from, &parent.path);
+                Moving::begin(server, open, names, looked_up, lets_opens_follow(open)).map(Some)
+            }
             NameChange::Link => Ok(None),
         };
-        let moving = match begun {
+        let mut moving = match begun {
             Ok(moving) => moving,
             Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
             Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
@@ -156,6 +160,11 @@ async fn give_name(
             Err(InTheWay::CachedHandle) => {
                 drop(replacing);
                 clear_handles(request, open).await?;
+                continue;
+            }
+            Err(InTheWay::OtherMove) => {
+                drop(replacing);
+                others_moved(server, open, (&from, &parent.path)).await;
                 continue;
             }
         };
@@ -168,6 +177,9 @@ async fn give_name(
         match done {
             Ok(real) => {
                 let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
+                if let Some(moving) = &mut moving {
+                    moving.moved_to(&real);
+                }
                 return Ok(Given { from, real, moving });
             }
             // Another has the name by now than when it was looked at.
@@ -176,6 +188,12 @@ async fn give_name(
         }
     }
     Err(last)
+}
+
+/// Waits until the renames are over that one between these names is not to meet.
+pub(super) async fn others_moved(server: &Server, open: &Open, (from, to): (&RelativePath, &RelativePath)) {
+    let (share, names) = (&open.tree().share.settings.name, [display_path(from), display_path(to)]);
+    server.vanished(|registry| names.iter().any(|name| registry.meets_move(share, name))).await;
 }
 
 /// Whether its client expects of a rename what POSIX says of it: macOS keeps files open that it renames, and those below
