@@ -163,9 +163,9 @@ async fn admit<'a>(
             .map(|instance| AppInstance { maximal_access: resolved.maximal_access, ..instance }),
     };
     let handle = Arc::clone(&resolved.handle);
-    let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode());
+    let writes = server.write_times.of(resolved.key());
+    let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode(), writes);
     file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
-    file.state().times = server.write_times.of(resolved.key());
     let content = Content::File(file);
     let woken = server.waiters.enter(key);
     let created = Created {
@@ -288,8 +288,10 @@ fn act(
     granted: registry::GrantedOpen,
 ) -> Result<Opened, NtStatus> {
     let server = &request.connection.server;
-    let changed = resolve::change(request, wish, &resolved);
     let file = open.file().ok_or(NtStatus::INTERNAL_ERROR)?;
+    let overwriting = resolved.overwrites.then(|| file.begin_write());
+    let changed = resolve::change(request, wish, &resolved);
+    drop(overwriting);
     let stat = changed.and_then(|()| file.stat().map_err(|error| crate::core::status::of_vfs(&error)));
     let stat = match stat {
         Ok(stat) => stat,

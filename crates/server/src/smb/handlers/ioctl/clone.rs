@@ -49,7 +49,7 @@ pub(super) async fn duplicate(
     if length == 0 {
         return done(Vec::new());
     }
-    file.state().times.writing(&*file.handle);
+    let change = file.begin_write();
     let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
     let (server, into, out_of) =
         (Arc::clone(&request.connection.server), Arc::clone(open), Arc::clone(&source));
@@ -59,6 +59,7 @@ pub(super) async fn duplicate(
         to.duplicate_extents(&*from, start..end, target).map_err(|error| of_vfs(&error))
     })
     .await?;
+    change.done();
     // What fails halfway has changed the file too.
     crate::smb::handlers::write::wrote(request, open, 0);
     cloned?;

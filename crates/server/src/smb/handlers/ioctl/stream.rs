@@ -111,7 +111,7 @@ async fn open_once(
     let server = Arc::clone(&request.connection.server);
     let session = Arc::clone(request.session()?);
     let channel_sequence = request.header.channel_sequence();
-    let times = || server.write_times.of(key);
+    let writes = server.write_times.of(key);
     let mut attached = None;
     let mut is_retry = false;
     let mut refusal = Some(NtStatus::INTERNAL_ERROR);
@@ -126,8 +126,8 @@ async fn open_once(
             ..AdmitRequest::new(key_of_request, (session.id(), tree.id()), target, shown)
         };
         let attach = |granted: &registry::GrantedOpen| {
-            let file = OpenFile::new(Arc::clone(&opened.handle), path.clone(), false, 0);
-            file.state().times = times();
+            let (handle, writes) = (Arc::clone(&opened.handle), Arc::clone(&writes));
+            let file = OpenFile::new(handle, path.clone(), false, 0, writes);
             let created = Created {
                 action: CreateAction::OPENED,
                 channel_sequence,

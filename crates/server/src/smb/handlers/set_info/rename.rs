@@ -169,10 +169,12 @@ async fn give_name(
             }
         };
         let replaced = existing.as_ref().map(|existing| &*existing.opened.handle);
+        let under_way = file.begin_change();
         let done = match change {
             NameChange::Rename => backend.rename_in(&actor, &*file.handle, &from, &parent, replaced),
             NameChange::Link => backend.link_in(&actor, &*file.handle, &parent, replaced),
         };
+        under_way.done();
         drop(replacing);
         match done {
             Ok(real) => {

@@ -104,7 +104,9 @@ fn give_name(
         }
     }
     let replaced = existing.as_ref().map(|existing| &*existing.handle);
+    let change = file.begin_change();
     backend.rename_in(&actor, &*file.handle, from, &parent, replaced).map_err(|error| of_vfs(&error))?;
+    change.done();
     moving.moved_to(to);
     moved(request, open, file, key, from, to);
     drop((replacing, moving));
