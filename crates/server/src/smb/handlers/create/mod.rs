@@ -72,7 +72,7 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
         match admit(request, answer, wish, resolved, &mut wait).await? {
             Admitted::Opened(opened) => {
                 write_through(request, &opened).await?;
-                let extras = Extras::of(request.tree()?, wish, &opened.granted);
+                let extras = Extras::of(&opened.open, wish, &opened.granted);
                 return respond(request, answer, &extras, &opened);
             }
             // Something made way: the name may mean another file by now.

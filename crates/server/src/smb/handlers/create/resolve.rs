@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use registry::{FileKey, MoveCount};
-use vfs::{Actor, Capabilities, Handle, Kind, Parent, RelativePath, Stat, Wanted};
+use vfs::{Actor, Backend, Capabilities, Handle, Kind, Parent, RelativePath, Stat, Wanted};
 use wire::ioctl::ReparseTag;
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::security::Privileges;
@@ -127,9 +127,6 @@ fn look_up(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
         && !user.token.privileges().contains(Privileges::SECURITY)
     {
         return Err(NtStatus::PRIVILEGE_NOT_HELD);
-    }
-    if !wish.eas.is_empty() && !backend.capabilities().contains(Capabilities::XATTR) {
-        return Err(NtStatus::EAS_NOT_SUPPORTED);
     }
     // Somebody may create or remove the file between the two looks.
     for _ in 0..LOOKS {
@@ -280,6 +277,9 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         });
     }
     check_kind(wish, &opened.stat)?;
+    if wish.overwrites() {
+        check_eas(backend, &*opened.handle, wish)?;
+    }
     let path = real_path(&opened)?;
     let maximal_access = maximal_access(tree, subject, wish, &path, &*opened.handle, &opened.stat);
     let access = granted(wish, maximal_access, &opened.stat)?;
@@ -316,11 +316,19 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
     }))
 }
 
+/// Refuses extended attributes where the file system keeps none.
+fn check_eas(backend: &dyn Backend, handle: &dyn Handle, wish: &Wish) -> Result<(), NtStatus> {
+    if wish.eas.is_empty() {
+        return Ok(());
+    }
+    let capabilities = backend.capabilities_at(handle).map_err(|error| status(&error))?;
+    if capabilities.contains(Capabilities::XATTR) { Ok(()) } else { Err(NtStatus::EAS_NOT_SUPPORTED) }
+}
+
 /// A directory in which nothing is found may be a symlink that is kept as reparse data: to the file system it is empty.
 fn check_directory(subject: &Subject<'_>, wish: &Wish) -> Result<(), NtStatus> {
     let Subject { backend, actor, .. } = *subject;
-    let is_in_root = wish.path.parent().is_none_or(|directory| directory.is_root());
-    if is_in_root || !backend.capabilities().contains(Capabilities::REPARSE_POINTS) {
+    if wish.path.parent().is_none_or(|directory| directory.is_root()) {
         return Ok(());
     }
     let tag = backend
@@ -397,6 +405,7 @@ fn create(
     if !tree.maximal_access.contains(asked) {
         return Err(vfs::Error::AccessDenied.into());
     }
+    check_eas(backend, &*parent.handle, wish).map_err(NotMade::Refused)?;
     let owner = wish.security.as_ref().and_then(|descriptor| descriptor.owner);
     if owner.is_some_and(|owner| !subject.token.may_give(owner)) {
         return Err(vfs::Error::AccessDenied.into());

@@ -24,7 +24,8 @@ pub(super) async fn duplicate(
     ioctl: &IoctlRequest<'_>,
 ) -> Answer {
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    if !backend.capabilities().contains(Capabilities::BLOCK_CLONES) {
+    let capabilities = backend.capabilities_at(&*file.handle).map_err(|error| of_vfs(&error))?;
+    if !capabilities.contains(Capabilities::BLOCK_CLONES) {
         return Err(NtStatus::NOT_SUPPORTED);
     }
     let wish = DuplicateExtents::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
