@@ -381,7 +381,8 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
 }
 
 /// Opens a named pipe. Guests and anonymous callers get none but that of the list of shares, where the settings give
-/// them that: what pipes tell is not for strangers. Nor does Windows open others than `NullSessionPipes` to them.
+/// them that, and the one by which passwords are changed: what pipes tell is not for strangers. Nor does Windows open
+/// others than `NullSessionPipes` to them.
 fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let (name, access) = decode::pipe(request)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
@@ -390,7 +391,7 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     }
     let settings = request.connection.server.settings();
     let lists = || Pipe::lists_shares(&name) && settings.lists_shares(user.kind);
-    if user.kind != auth::IdentityKind::User && !lists() {
+    if user.kind != auth::IdentityKind::User && !lists() && !Pipe::changes_passwords(&name) {
         let server = &request.connection.server;
         if server.logon_log.has_room(request.connection.peer.ip(), server.now()) {
             crate::admin::pipe_refused(&request.connection.peer, &name);
