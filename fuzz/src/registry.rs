@@ -345,7 +345,7 @@ impl World {
             access: AccessMask(access[usize::from(rights % 8)]),
             share_access: ShareAccess(u32::from(!(rights >> 3) & 7)),
             overwrites: choices & 1 == 1,
-            created: false,
+            looked_up: registry::MoveCount::NEVER_MOVED,
             allocation: 4096,
             delete_on_close: choices & 2 == 2,
             // The kind of a file is constant.

@@ -87,6 +87,25 @@ fn rpcclient_lists_accounts_and_changes_passwords() {
     }
 }
 
+/// As Windows does it for a user whose password has expired: without a logon.
+#[test]
+fn who_cannot_log_on_changes_an_expired_password_and_sees_nothing() {
+    let Some(subject) = Subject::with(&["rpcclient"]) else { return };
+    if subject.is_samba() {
+        return skip("its anonymous callers may list accounts");
+    }
+    let nobody = User { name: String::new(), password: String::new(), ..subject.user("bob").clone() };
+    let bob = subject.user("bob").clone();
+    for commands in ["enumdomusers", "querydominfo", "getdompwinfo", "chgpasswd3 bob a b"] {
+        rpcclient(&subject, &nobody, commands).never_says("user:[").never_says("min_password");
+    }
+    let change = |old: &str| rpcclient(&subject, &nobody, &format!("chgpasswd2 bob '{old}' 'N3w-secret'"));
+    change("wrong").says("NT_STATUS_WRONG_PASSWORD");
+    let output = change(&bob.password).success();
+    assert!(!output.text().contains("NT_STATUS"), "{}", output.text());
+    rpcclient(&subject, &with_password(&bob, "N3w-secret"), "getusername").success().says("bob");
+}
+
 /// Requests and answers of one fragment and of several, protected by RPC beside SMB.
 #[test]
 fn rpc_protects_its_messages_itself() {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId};
 
-use crate::{ConnectionId, DurableGranted, DurableRequest, LimitReached, OpenShared, RequestKey, Target};
+use crate::{
+    ConnectionId, DurableGranted, DurableRequest, LimitReached, MoveCount, OpenShared, RequestKey, Target,
+};
 
 /// What CREATE wants, its name resolved and its access decided.
 #[derive(Clone, Debug)]
@@ -29,8 +31,8 @@ pub struct AdmitRequest {
     pub share_access: ShareAccess,
     /// `CreateDisposition` is FILE_SUPERSEDE, FILE_OVERWRITE or FILE_OVERWRITE_IF.
     pub overwrites: bool,
-    /// The server has made what is opened, for this request.
-    pub created: bool,
+    /// The count of renames from before the path was looked up ([`Registry::moves`](crate::Registry::moves)).
+    pub looked_up: MoveCount,
     /// `Stream.AllocationSize`, bytes: of what is opened, before it is overwritten. Of a sparse file, its size.
     pub allocation: u64,
     /// FILE_DELETE_ON_CLOSE.
@@ -67,7 +69,7 @@ impl AdmitRequest {
             access: AccessMask::NONE,
             share_access: ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE,
             overwrites: false,
-            created: false,
+            looked_up: MoveCount::NEVER_MOVED,
             allocation: 0,
             delete_on_close: false,
             is_directory: false,
@@ -119,9 +121,9 @@ pub enum Admission {
     /// Breaks have been sent; the request's key will come in [`Effects::retry`](crate::Effects::retry) (then ask again) or in
     /// [`Effects::cancelled`](crate::Effects::cancelled).
     MustWait,
-    /// Once the effects are done, the name has to be resolved again: what it means is just being removed or
-    /// replaced, perhaps because an open was closed to make way; or there is more to close than one hold of
-    /// the lock may.
+    /// Once the effects are done, the name has to be resolved again: what it means is just being removed,
+    /// replaced or renamed, perhaps because an open was closed to make way, or was renamed since it was looked up; or
+    /// there is more to close than one hold of the lock may.
     LookAgain,
 }
 

@@ -195,10 +195,10 @@ impl<S: Shell> State<S> {
         Link::new(self.tree_share(requester.home.tree), &request.path)
     }
 
-    /// Tells if the server is removing, replacing or renaming the file: it must be looked up again.
+    /// Tells if the server is removing, replacing or renaming the file, or has renamed it since the name was looked up:
+    /// it must be looked up again.
     fn vanishes(&self, request: &AdmitRequest) -> bool {
-        // A file made meanwhile moves along.
-        if !request.created && self.moves.is_any() && self.moves_away(request) {
+        if self.moves_away(request) {
             return true;
         }
         let (false, Some(key)) = (self.vanishing.is_empty(), request.target.file()) else { return false };
@@ -207,8 +207,14 @@ impl<S: Shell> State<S> {
     }
 
     fn moves_away(&self, request: &AdmitRequest) -> bool {
-        let requester = self.requester(request);
-        requester.is_ok_and(|it| self.moves.holds(&self.tree_share(it.home.tree), &request.path))
+        if !self.moves.is_any() && !self.moves.are_any_since(request.looked_up) {
+            return false;
+        }
+        self.requester(request).is_ok_and(|it| {
+            let share = self.tree_share(it.home.tree);
+            let path = &request.path;
+            self.moves.holds(&share, path) || self.moves.has_moved(&share, path, request.looked_up)
+        })
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {

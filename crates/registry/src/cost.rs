@@ -23,8 +23,9 @@
 //! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, each of which is to be woken |
 //! | `close_open`: pending deletes | log: links are counted by file, and only the closing open's is looked at; those that waited for the opens of another share, where the last of these is gone: `WORK_PER_HOLD` of them, then a `Rest` |
 //! | `is_open_deleted`, `is_vanishing`, `deleted_links`, `begin_replace`, `end_replace`, `removed`; `admit`: deletes, removals and replacements under way | log |
-//! | `begin_move`, `end_move`, `caches_handle` | log, and caches of the file |
-//! | `admit`, `is_moving`: while anything is renamed | the components of the path times log |
+//! | `begin_move`, `begin_stream_move`, `end_move`, `caches_handle` | log, and caches of the file |
+//! | `admit`, `is_moving`, `meets_move`: while anything is renamed | the components of the path times log |
+//! | `admit`, `begin_move`, `moved_path`: renames since the path was looked up | as many as there were, of those that are remembered |
 //! | `tree_disconnect`, `close_session`, `replace_previous_session`, `remove_share` | `WORK_PER_HOLD` opens and locks, then a `Rest` |
 //! | `disconnect` | the requests that wait on the connection and its sessions ([`SESSIONS_PER_CONNECTION`](crate::limits::SESSIONS_PER_CONNECTION)), each of which is only cut off; their opens as above; repeated breaks, `WORK_PER_HOLD` at a time |
 //! | `handle_timeout` | `WORK_PER_HOLD` deadlines; what is due and not done stays due |
@@ -35,7 +36,7 @@
 //! | `set_delete_with_own_open`, `set_delete_on_close`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
 //! | `rename`, `rename_streams`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
 //! | `rename`, `rename_below`: pending deletes | log for each open that moves |
-//! | `opens_below` | as many as are asked for |
+//! | `opens_below`, `break_handles_of_all` | as many as are asked for, and caches of their files |
 //! | `rename_stream` | opens of the stream ([`OPENS_OF_RENAMED_STREAM`](crate::limits::OPENS_OF_RENAMED_STREAM)) |
 //! | snapshots of sessions, files, tree connects | the part that is asked for; entries with many locks or tree connects make it shorter |
 //! | `refusals` | what is remembered ([`REFUSALS`](crate::limits::REFUSALS)) |

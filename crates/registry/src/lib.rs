@@ -92,7 +92,7 @@ pub use kind_close::WriteCaching;
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
-pub use moves::{InTheWay, Moving};
+pub use moves::{InTheWay, MoveCount, MoveNames, Moving};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
 pub use paths::{RenameRest, Renamed};
 pub use ranges::LockElement;

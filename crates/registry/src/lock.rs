@@ -8,19 +8,27 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Shell, State};
+use crate::moves::MoveCounter;
+use crate::{MoveCount, Shell, State};
 
 /// [`State`] behind one lock.
 pub struct Registry<S: Shell> {
     state: Mutex<State<S>>,
     happened: Box<dyn Fn() + Send + Sync>,
+    moves: MoveCounter,
 }
 
 impl<S: Shell> Registry<S> {
     /// Puts a state behind the lock. `happened` is called after every hold of the lock that has added to
     /// the event stream, when the lock is free again; it should be quick.
     pub fn new(state: State<S>, happened: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { state: Mutex::new(state), happened: Box::new(happened) }
+        Self { moves: state.moves.counter(), state: Mutex::new(state), happened: Box::new(happened) }
+    }
+
+    /// The count of renames that have been carried out: read before a name is looked up, it says whether the name may
+    /// mean something else by the time that it is acted on. Takes no lock.
+    pub fn moves(&self) -> MoveCount {
+        self.moves.now()
     }
 
     /// Takes the lock; `purpose` names the holder in the report of the feature `lock-report`.

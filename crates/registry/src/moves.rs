@@ -1,23 +1,72 @@
 //! Renames that the server carries out outside of the lock. From when the last handle that somebody cached has been
-//! given up until the new name is known, nobody may cache another one, and nobody is admitted by the old name or, if
-//! it is a directory's, to anything below it: they look again.
+//! given up until the new name is known, nobody may cache another one, and nobody is admitted by the old or the new name
+//! or, if it is a directory's, to anything below it: they look again. So does whoever is admitted afterwards and has
+//! looked the name up before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use wire::LeaseState;
+use wire::{FileGlobalId, LeaseState};
 
 use crate::paths::folded;
 use crate::share::ShareKey;
-use crate::{FileKey, NotFound, OpenRef, Shell, State, cost};
+use crate::{Effects, FileKey, NotFound, OpenRef, Shell, State, Time, cost};
 
-/// The renames that are being carried out. There are no more than requests that are being served.
+/// The renames that are being carried out, of which there are no more than requests that are being served, and the last
+/// of those that have been.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
     /// The files that are renamed, each with the number of renames.
     files: BTreeMap<FileKey, usize>,
-    /// Under which name, in lower case.
+    /// From and to which names, in lower case.
     places: BTreeMap<ShareKey, BTreeMap<Arc<str>, usize>>,
+    /// How many have been carried out.
+    count: Arc<AtomicU64>,
+    /// The last of these.
+    carried_out: VecDeque<CarriedOut>,
+}
+
+/// How many renames the server had carried out when it began to look a name up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MoveCount(u64);
+
+impl MoveCount {
+    /// The count of what has no name that could change.
+    pub const NEVER_MOVED: Self = Self(u64::MAX);
+}
+
+/// The count of renames, which anybody may read without the lock.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MoveCounter(Arc<AtomicU64>);
+
+impl MoveCounter {
+    pub(crate) fn now(&self) -> MoveCount {
+        MoveCount(self.0.load(Ordering::Acquire))
+    }
+}
+
+/// A rename that has been carried out.
+#[derive(Debug)]
+struct CarriedOut {
+    share: ShareKey,
+    /// In lower case.
+    from: Arc<str>,
+    to: Arc<str>,
+}
+
+/// The names of a rename in a share.
+#[derive(Clone, Copy, Debug)]
+pub struct MoveNames<'a> {
+    /// The share's name.
+    pub share: &'a str,
+    /// The path that is renamed.
+    pub from: &'a str,
+    /// The path that it is to have.
+    pub to: &'a str,
+    /// The count of renames from before these were looked up.
+    pub looked_up: MoveCount,
 }
 
 /// A rename that is being carried out: see [`State::begin_move`].
@@ -25,7 +74,18 @@ pub(crate) struct Moves {
 #[derive(Debug)]
 pub struct Moving {
     file: FileKey,
-    place: (ShareKey, Arc<str>),
+    share: ShareKey,
+    /// In lower case.
+    places: [Arc<str>; 2],
+    /// The new path, once it has that.
+    moved_to: Option<Arc<str>>,
+}
+
+impl Moving {
+    /// Notes that the file has the path `to` now.
+    pub fn moved_to(&mut self, to: &str) {
+        self.moved_to = Some(to.into());
+    }
 }
 
 /// An obstacle to a rename (MS-FSA 2.1.5.15.11).
@@ -37,6 +97,9 @@ pub enum InTheWay {
     Open,
     /// The open that it is to be renamed by has ended: STATUS_FILE_CLOSED.
     Closed,
+    /// One of the names is in another rename's, or was since they were looked up: they are to be looked up again when
+    /// that is over ([`State::meets_move`]).
+    OtherMove,
 }
 
 impl From<NotFound> for InTheWay {
@@ -46,42 +109,102 @@ impl From<NotFound> for InTheWay {
 }
 
 impl<S: Shell> State<S> {
-    /// Begins to rename what an open is of, whose name in its share, below its tree connect's `root`, is `path`, if
-    /// nothing is in the way. The open's own caching stays. Opens of its streams and below it are in the way unless
-    /// `others_follow`, which is how Apple's clients want it.
+    /// Begins to rename what an open is of, below its tree connect's `root`, if nothing is in the way. The open's own
+    /// caching stays. Opens of its streams and below it are in the way unless `others_follow`, which is how Apple's
+    /// clients want it.
     pub fn begin_move(
         &mut self,
         open: impl Into<OpenRef>,
-        (share, root): (&str, FileKey),
-        path: &str,
+        names: MoveNames<'_>,
+        root: FileKey,
         others_follow: bool,
     ) -> Result<Moving, InTheWay> {
         let id = self.open_global(open.into())?;
-        let own = self.opens.get(&id).ok_or(NotFound)?;
-        let file = own.target.file().ok_or(NotFound)?;
-        let is_directory = own.is_directory;
+        let is_directory = self.opens.get(&id).ok_or(NotFound)?.is_directory;
         if self.caches_handle(id)? {
             return Err(InTheWay::CachedHandle);
         }
         let others = || {
-            self.has_open_streams(id) || is_directory && !self.opens_below(share, root, path, 1).is_empty()
+            let below = || !self.opens_below(names.share, root, names.from, 1).is_empty();
+            self.has_open_streams(id) || is_directory && below()
         };
         if !others_follow && others() {
             return Err(InTheWay::Open);
         }
-        let place = (ShareKey::new(share), folded(&path.into()));
-        self.moves.begin(file, place.clone());
-        Ok(Moving { file, place })
+        self.enter_move(id, names)
     }
 
-    /// Ends what [`Self::begin_move`] began, once the new name is known or the rename has failed.
+    /// Begins to rename the named stream that an open is of, as [`Self::begin_move`]: what else is open of the file is in
+    /// nobody's way.
+    pub fn begin_stream_move(
+        &mut self,
+        open: impl Into<OpenRef>,
+        names: MoveNames<'_>,
+    ) -> Result<Moving, InTheWay> {
+        let id = self.open_global(open.into())?;
+        if self.caches_handle(id)? {
+            return Err(InTheWay::CachedHandle);
+        }
+        self.enter_move(id, names)
+    }
+
+    fn enter_move(&mut self, id: FileGlobalId, names: MoveNames<'_>) -> Result<Moving, InTheWay> {
+        let file = self.opens.get(&id).and_then(|open| open.target.file()).ok_or(NotFound)?;
+        let share = ShareKey::new(names.share);
+        let paths = [names.from, names.to].map(Arc::from);
+        if paths
+            .iter()
+            .any(|path| self.moves.meets(&share, path) || self.moves.has_moved(&share, path, names.looked_up))
+        {
+            return Err(InTheWay::OtherMove);
+        }
+        let moving = Moving { file, share, places: paths.map(|path| folded(&path)), moved_to: None };
+        self.moves.begin(&moving);
+        Ok(moving)
+    }
+
+    /// Asks all those to give up their handles who cache handles of what these opens are of, so that each has the same time
+    /// for it. Nobody waits yet.
+    pub fn break_handles_of_all(&mut self, opens: &[FileGlobalId], now: Time) -> Effects<S> {
+        let mut effects = Effects::none();
+        for id in opens {
+            cost::step();
+            let Some(file) = self.opens.get(id).and_then(|open| open.target.file()) else { continue };
+            for holder in self.holders(file) {
+                let held = self.held(holder);
+                if held.contains(LeaseState::HANDLE) {
+                    let keep = held.without(LeaseState::HANDLE);
+                    // Whoever waits for them asks again.
+                    let _ = self.break_holder(holder, keep, now, &mut effects);
+                }
+            }
+        }
+        effects
+    }
+
+    /// Ends what [`Self::begin_move`] began, once the new name is known ([`Moving::moved_to`]) or the rename has failed.
     pub fn end_move(&mut self, moving: &Moving) {
         self.moves.end(moving);
+    }
+
+    /// The count of renames that have been carried out: [`Registry::moves`](crate::Registry::moves).
+    pub fn moves(&self) -> MoveCount {
+        self.moves.counter().now()
     }
 
     /// Tells if the server is renaming `path` of a share, or a directory above it.
     pub fn is_moving(&self, share: &str, path: &str) -> bool {
         self.moves.is_any() && self.moves.holds(&ShareKey::new(share), &path.into())
+    }
+
+    /// Tells if the server is renaming `path` of a share, a directory above it, or anything below it or to there.
+    pub fn meets_move(&self, share: &str, path: &str) -> bool {
+        self.moves.is_any() && self.moves.meets(&ShareKey::new(share), &path.into())
+    }
+
+    /// The path that the file has by now which had `path` in a share when it was looked up, as far as that is known.
+    pub fn moved_path(&self, share: &str, path: &str, looked_up: MoveCount) -> Arc<str> {
+        self.moves.moved_path(&ShareKey::new(share), path.into(), looked_up)
     }
 
     /// The caching that an open's holder has of the file; none if the open is gone.
@@ -107,37 +230,107 @@ impl Moves {
         !self.places.is_empty()
     }
 
+    /// Whether any rename was carried out since.
+    pub(crate) fn are_any_since(&self, looked_up: MoveCount) -> bool {
+        self.counter().now() > looked_up
+    }
+
     /// Whether this file is renamed, by whatever name.
     pub(crate) fn concerns(&self, file: FileKey) -> bool {
         self.files.contains_key(&file)
+    }
+
+    pub(crate) fn counter(&self) -> MoveCounter {
+        MoveCounter(Arc::clone(&self.count))
     }
 
     /// Whether this path of a share is renamed, or a directory above it.
     pub(crate) fn holds(&self, share: &ShareKey, path: &Arc<str>) -> bool {
         let Some(places) = self.places.get(share) else { return false };
         let path = folded(path);
-        let ends = path.match_indices(['\\', ':']).map(|(end, _)| end).chain([path.len()]);
+        let ends = path.match_indices(SEPARATORS).map(|(end, _)| end).chain([path.len()]);
         let mut above = ends.filter_map(|end| path.get(..end)).inspect(|_| cost::step());
         above.any(|above| places.contains_key(above))
     }
 
-    fn begin(&mut self, file: FileKey, place: (ShareKey, Arc<str>)) {
-        let (share, path) = place;
-        let of_file = self.files.entry(file).or_default();
+    /// Whether this path of a share, a directory above it or something below it is renamed.
+    fn meets(&self, share: &ShareKey, path: &Arc<str>) -> bool {
+        let Some(places) = self.places.get(share) else { return false };
+        let has_below = |separator| {
+            cost::step();
+            let below = format!("{}{separator}", folded(path));
+            let from = (Bound::Included(&*below), Bound::Unbounded);
+            places.range::<str, _>(from).next().is_some_and(|(place, _)| place.starts_with(&below))
+        };
+        self.holds(share, path) || has_below('\\') || has_below(':')
+    }
+
+    /// Whether this path of a share, or a directory above it, was renamed since it was looked up, or may have been.
+    pub(crate) fn has_moved(&self, share: &ShareKey, path: &Arc<str>, looked_up: MoveCount) -> bool {
+        match self.since(looked_up) {
+            None => true,
+            Some(mut since) => since.any(|it| it.share == *share && it.rest_of(path).is_some()),
+        }
+    }
+
+    fn moved_path(&self, share: &ShareKey, path: Arc<str>, looked_up: MoveCount) -> Arc<str> {
+        let since = self.since(looked_up).into_iter().flatten().filter(|it| it.share == *share);
+        since.fold(path, |path, it| match it.rest_of(&path) {
+            Some(rest) => format!("{}{rest}", it.to).into(),
+            None => path,
+        })
+    }
+
+    /// The renames that were carried out since; none where not all of them are known any more.
+    fn since(&self, looked_up: MoveCount) -> Option<impl Iterator<Item = &CarriedOut>> {
+        let new = self.counter().now().0.saturating_sub(looked_up.0);
+        let known = self.carried_out.len();
+        let new = usize::try_from(new).ok().filter(|new| *new <= known)?;
+        Some(self.carried_out.range(known.saturating_sub(new)..).inspect(|_| cost::step()))
+    }
+
+    fn begin(&mut self, moving: &Moving) {
+        let of_file = self.files.entry(moving.file).or_default();
         *of_file = of_file.saturating_add(1);
-        let of_place = self.places.entry(share).or_default().entry(path).or_default();
-        *of_place = of_place.saturating_add(1);
+        let places = self.places.entry(moving.share.clone()).or_default();
+        for place in &moving.places {
+            let of_place = places.entry(place.clone()).or_default();
+            *of_place = of_place.saturating_add(1);
+        }
     }
 
     fn end(&mut self, moving: &Moving) {
         take_one(&mut self.files, &moving.file);
-        let (share, path) = &moving.place;
-        if let Some(places) = self.places.get_mut(share) {
-            take_one(places, path);
+        if let Some(places) = self.places.get_mut(&moving.share) {
+            moving.places.iter().for_each(|place| take_one(places, place));
             if places.is_empty() {
-                self.places.remove(share);
+                self.places.remove(&moving.share);
             }
         }
+        if let Some(to) = &moving.moved_to {
+            if self.carried_out.len() >= CARRIED_OUT {
+                self.carried_out.pop_front();
+            }
+            let [from, _] = moving.places.clone();
+            self.carried_out.push_back(CarriedOut { share: moving.share.clone(), from, to: to.clone() });
+            // From here on a look finds the new name.
+            self.count.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+impl CarriedOut {
+    /// The part of a path that comes behind what was renamed, with its separator; none of a path that was not.
+    fn rest_of<'a>(&self, path: &'a Arc<str>) -> Option<&'a str> {
+        let folded = folded(path);
+        let rest = folded.strip_prefix(&*self.from)?;
+        if !rest.is_empty() && !rest.starts_with(SEPARATORS) {
+            return None;
+        }
+        // Lower case may be of another length, so the components are counted.
+        let components = self.from.matches(SEPARATORS).count();
+        let end = path.match_indices(SEPARATORS).nth(components).map_or(path.len(), |(end, _)| end);
+        path.get(end..)
     }
 }
 
@@ -149,3 +342,10 @@ fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
         }
     }
 }
+
+/// What ends a component of a path.
+const SEPARATORS: [char; 2] = ['\\', ':'];
+
+/// Renames that are remembered for those who have looked a name up and are not admitted yet: more than are carried out in
+/// that time. Whoever comes later still looks again.
+const CARRIED_OUT: usize = 256;

@@ -136,8 +136,12 @@ const FIRST_PORT: u16 = 50_000;
 const STREAM_BYTES: usize = 4 << 20;
 
 #[cfg(test)]
+mod exchanged_roots;
+#[cfg(test)]
 mod failing_files;
 #[cfg(test)]
 mod late_locks;
+#[cfg(test)]
+mod late_renames;
 #[cfg(test)]
 mod standings;

@@ -8,7 +8,8 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vfs::{
-    Actor, Backend, Entry, EntryWanted, Error, Kind, LocalBackend, LocalOptions, RelativePath, Target, Wanted,
+    Actor, Backend, Capabilities, Entry, EntryWanted, Error, Kind, LocalBackend, LocalOptions, RelativePath,
+    Target, Wanted,
 };
 use wire::{AccessMask, FileAttributes};
 
@@ -54,6 +55,23 @@ fn content(opened: &vfs::Opened) -> Vec<u8> {
     let mut buffer = [0; 64];
     let read = opened.handle.read_at(&mut buffer, 0).unwrap();
     buffer[..read].to_vec()
+}
+
+#[test]
+fn what_is_mounted_below_can_do_what_its_own_file_system_can() {
+    let backend = LocalBackend::open(Path::new("/"), LocalOptions::default()).unwrap();
+    let at = |name: &str| {
+        let opened = backend.open(&Actor::Process, &path(name), Wanted::NOTHING).unwrap();
+        (backend.capabilities_at(&*opened.handle).unwrap(), backend.volume(&*opened.handle).unwrap())
+    };
+    assert_eq!(at("").0, backend.capabilities());
+    let kept = Capabilities::SECURITY | Capabilities::STREAMS | Capabilities::XATTR | Capabilities::SPARSE;
+    for name in ["proc", "proc/version"] {
+        let (capabilities, volume) = at(name);
+        assert!(!capabilities.intersects(kept | Capabilities::BLOCK_CLONES), "{name}: {capabilities:?}");
+        let longest = rustix::fs::statvfs(format!("/{name}")).unwrap().f_namemax.min(255);
+        assert_eq!(u64::from(volume.component_units_max), longest, "{name}");
+    }
 }
 
 #[test]

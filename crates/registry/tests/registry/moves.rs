@@ -1,6 +1,9 @@
 //! Renames that are being carried out (MS-FSA 2.1.5.15.11), and the caching and sharing that smbtorture has found wrong.
 
-use registry::{Admission, AdmitRequest, BreakKind, InTheWay, LockElement, Refused, Replay, ReplayError};
+use registry::{
+    Admission, AdmitRequest, BreakKind, InTheWay, LockElement, MoveCount, MoveNames, Refused, Replay,
+    ReplayError,
+};
 use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
 
 use crate::world::{Client, NONE, R, RH, ROOT, RW, RWH, World, file_key, guid, lease, lease_v2};
@@ -8,6 +11,11 @@ use crate::world::{Client, NONE, R, RH, ROOT, RW, RWH, World, file_key, guid, le
 fn of_path(world: &mut World, client: Client, file: u64, path: &str) -> AdmitRequest {
     let request = world.request(client, file);
     AdmitRequest { path: path.into(), ..request }
+}
+
+/// A rename in the share `data`, whose names were looked up just now.
+fn names<'a>(from: &'a str, to: &'a str) -> MoveNames<'a> {
+    MoveNames { share: "DATA", from, to, looked_up: MoveCount::NEVER_MOVED }
 }
 
 fn looks_again(world: &mut World, request: AdmitRequest) -> bool {
@@ -23,13 +31,13 @@ fn nobody_caches_a_handle_again_before_the_rename() {
     let mut request = world.request(two, 1);
     request.lease = lease(7, RH);
     let again = world.open(request);
-    let begun = world.state.begin_move(renamer.file_id, ("DATA", ROOT), "dir\\File1", false);
+    let begun = world.state.begin_move(renamer.file_id, names("dir\\File1", "to"), ROOT, false);
     assert_eq!(begun.err(), Some(InTheWay::CachedHandle), "granted since the others were broken");
     assert!(!world.close(&again).dropped.is_empty());
-    let moving = world.state.begin_move(renamer.file_id, ("DATA", ROOT), "dir\\File1", false).unwrap();
+    let moving = world.state.begin_move(renamer.file_id, names("dir\\File1", "to"), ROOT, false).unwrap();
 
     assert!(world.state.is_moving("data", "DIR\\file1") && !world.state.is_moving("other", "dir\\file1"));
-    for path in ["dir\\file1", "DIR\\FILE1", "dir\\file1\\below", "dir\\file1:stream"] {
+    for path in ["dir\\file1", "DIR\\FILE1", "dir\\file1\\below", "dir\\file1:stream", "TO", "to\\a"] {
         let request = of_path(&mut world, two, 2, path);
         assert!(looks_again(&mut world, request), "{path}");
     }
@@ -45,12 +53,101 @@ fn nobody_caches_a_handle_again_before_the_rename() {
         assert_eq!(open.lease_state, left);
         assert!(!world.close(&open).dropped.is_empty());
     }
-    let made = of_path(&mut world, two, 3, "dir\\file1\\new");
-    let made = world.open(AdmitRequest { created: true, ..made });
     world.state.end_move(&moving);
     let request = of_path(&mut world, two, 1, "dir\\file1");
     world.open(request);
-    assert!(!world.close(&made).dropped.is_empty());
+}
+
+#[test]
+fn who_has_looked_before_a_rename_looks_again_after_it() {
+    let mut world = World::new();
+    let (one, two) = (world.client(1), world.client(2));
+    let directory = of_path(&mut world, one, 1, "Dir");
+    let directory = world.open(AdmitRequest { is_directory: true, ..directory });
+    let before = world.state.moves();
+    let mut moving =
+        world.state.begin_move(directory.file_id, names("Dir", "Else\\New"), ROOT, false).unwrap();
+    moving.moved_to("Else\\New");
+    world.state.end_move(&moving);
+    let after = world.state.moves();
+    for (path, has_moved) in [
+        ("dir", true),
+        ("DIR\\a", true),
+        ("dir:s", true),
+        ("Else", false),
+        ("dirt", false),
+        ("else\\new\\a", false),
+    ] {
+        for (looked_up, again) in [(before, has_moved), (after, false)] {
+            let request = of_path(&mut world, two, 2, path);
+            let request = AdmitRequest { looked_up, ..request };
+            assert_eq!(looks_again(&mut world, request), again, "{path} {looked_up:?}");
+        }
+    }
+    // Lower case is longer than this.
+    for (path, now) in
+        [("dIR\\\u{130}\\b", "Else\\New\\\u{130}\\b"), ("dir:S", "Else\\New:S"), ("dirt", "dirt")]
+    {
+        assert_eq!(&*world.state.moved_path("data", path, before), now);
+        assert_eq!(&*world.state.moved_path("other", path, before), path);
+        assert_eq!(&*world.state.moved_path("data", path, after), path);
+    }
+    // One that fails has moved nothing, and of many only the last are known.
+    for (number, moves) in [(0, false), (1, true)] {
+        for _ in 0..300 {
+            let mut moving = world.state.begin_move(directory.file_id, names("x", "y"), ROOT, false).unwrap();
+            if moves {
+                moving.moved_to("y");
+            }
+            world.state.end_move(&moving);
+        }
+        let request = of_path(&mut world, two, 3, &format!("far\\{number}"));
+        let request = AdmitRequest { looked_up: after, ..request };
+        assert_eq!(looks_again(&mut world, request), moves);
+    }
+}
+
+#[test]
+fn renames_do_not_meet() {
+    let mut world = World::new();
+    let one = world.client(1);
+    let mut opened = |path: &str, number| {
+        let request = of_path(&mut world, one, number, path);
+        let open = world.open(request);
+        open.file_id
+    };
+    let (file, other, stream) = (opened("a\\f", 1), opened("b\\g", 2), opened("c\\h:s", 3));
+    let moving = world.state.begin_move(file, names("a\\f", "d\\f"), ROOT, false).unwrap();
+    for (from, to, meets) in [
+        ("b\\g", "D\\F", true),
+        ("b\\g", "d\\f\\below", true),
+        ("b\\g", "a\\f:s", true),
+        ("D", "e", true),
+        ("a", "e", true),
+        ("b\\g", "d\\ff", false),
+        ("b\\g", "g", false),
+    ] {
+        assert_eq!([from, to].iter().any(|path| world.state.meets_move("data", path)), meets);
+        let begun = world.state.begin_move(other, names(from, to), ROOT, true);
+        assert_eq!(begun.as_ref().err(), meets.then_some(&InTheWay::OtherMove), "{from} to {to}");
+        begun.iter().for_each(|begun| world.state.end_move(begun));
+    }
+    world.state.end_move(&moving);
+    let first = world.state.begin_stream_move(stream, names("c\\h:s", "c\\h:t")).unwrap();
+    for (from, to) in [("c\\h:u", "c\\h:T"), ("c\\h:S", "c\\h:v"), ("c\\h", "c\\i")] {
+        let begun = world.state.begin_stream_move(stream, names(from, to));
+        assert_eq!(begun.err(), Some(InTheWay::OtherMove), "{from} to {to}");
+    }
+    world.state.end_move(&first);
+    // What a name was looked up as may be another file by now.
+    let looked_up = world.state.moves();
+    let mut moving = world.state.begin_move(file, names("d", "e"), ROOT, true).unwrap();
+    moving.moved_to("e");
+    world.state.end_move(&moving);
+    let late = MoveNames { looked_up, ..names("b\\g", "d\\g") };
+    let begun = world.state.begin_move(other, late, ROOT, false);
+    assert_eq!(begun.err(), Some(InTheWay::OtherMove));
+    assert!(!world.state.meets_move("data", "d\\g"), "that rename is over");
 }
 
 #[test]
@@ -61,7 +158,8 @@ fn what_is_open_below_or_beside_is_in_the_way() {
     let directory = world.open(AdmitRequest { is_directory: true, ..directory });
     let below = world.request(two, 2);
     let below = world.open(below);
-    let begin = |world: &mut World| world.state.begin_move(directory.file_id, ("data", ROOT), "dir", false);
+    let begin =
+        |world: &mut World| world.state.begin_move(directory.file_id, names("dir", "to"), ROOT, false);
     assert_eq!(begin(&mut world).err(), Some(InTheWay::Open));
     assert_eq!(world.state.caching_of_file(below.global_id), Some(NONE));
     assert!(!world.close(&below).dropped.is_empty());

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use auth::IdentityKind;
 use wire::msg::AdditionalInformation;
 use wire::security::SecurityDescriptor;
 use wire::{AccessMask, NtStatus};
@@ -85,7 +86,9 @@ fn open_with<'a>(
     let share = server.share(share).ok_or(Error::NoSuchShare)?;
     let files = files(&share)?;
     let backend = backend(&files)?;
-    let through_share = share.access_of(user).ok_or(Error::AccessDenied)?;
+    // To whom the list of shares does not show it, it is not there.
+    let refused = if user.kind == IdentityKind::User { Error::AccessDenied } else { Error::NoSuchShare };
+    let through_share = share.access_of(user).ok_or(refused)?;
     let path = relative(path)?;
     let opened = open(backend, &user.actor, &path)?;
     // The privilege is what grants that one, whatever descriptors say.

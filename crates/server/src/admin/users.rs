@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use auth::users::{ChangeError, User, now, nt_hash};
-use registry::AddressGroup;
 use zeroize::Zeroizing;
 
 use super::{Caller, Ended, Error, Right, audit, check};
@@ -125,11 +124,12 @@ fn set(
     let origin = origin(caller);
     let object = format!("user {}", audit::loggable(name));
     let attempt = guessable.then(|| server.guesses().attempt(name, origin));
+    let mut spent = None;
     if let Some(attempt) = &attempt {
         let mut guesses = server.guesses();
         match guesses.turn(attempt, server.now()) {
             // The file is read without the table.
-            Turn::Now => guesses.spent(attempt, server.now()),
+            Turn::Now => spent = Some(guesses.spent(attempt, server.now())),
             Turn::In(wait) => return Err(NotSet::NotYet(wait)),
             Turn::Locked => {
                 drop(guesses);
@@ -156,7 +156,11 @@ fn set(
         })
     });
     match (&attempt, &set) {
-        (Some(attempt), Ok(_)) => server.guesses().accepted(attempt, server.now()),
+        (Some(attempt), Ok(_)) => {
+            let mut guesses = server.guesses();
+            guesses.accepted(attempt, server.now());
+            spent.into_iter().for_each(|spent| guesses.give_back(spent, server.now()));
+        }
         (Some(attempt), Err(Error::WrongPassword)) => {
             let locked = server.guesses().wrong(attempt, server.settings().lockout, server.now());
             if locked {
@@ -196,8 +200,7 @@ pub(crate) fn prove<T>(server: &Server, caller: &Caller, judge: impl FnOnce() ->
 }
 
 fn origin(caller: &Caller) -> Origin {
-    let address = caller.from.parse::<IpAddr>();
-    address.map_or(Origin::Machine, |address| Origin::Address(AddressGroup::of(address)))
+    caller.from.parse::<IpAddr>().map_or(Origin::Machine, Origin::of)
 }
 
 impl NewPassword {
@@ -227,3 +230,32 @@ fn of_change(error: ChangeError) -> Error {
 
 /// Characters of the longest password: what Windows takes.
 const PASSWORD_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use auth::users::UserDb;
+
+    use super::*;
+    use crate::core::config::Settings;
+    use crate::core::limits::GUESSES_OF_PAIR;
+
+    /// What RPC's own security asks of a client who has logged on.
+    #[tokio::test(start_paused = true)]
+    async fn passwords_that_are_proved_on_a_pipe_are_guessed_no_faster_than_those_of_logons() {
+        let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();
+        let at = |from: &str| Caller { user: "alice".into(), from: from.into(), ..Caller::default() };
+        let mut judged = 0;
+        for _ in 0..GUESSES_OF_PAIR.at_once * 2 {
+            let wrong = prove(&server, &at("10.0.0.1"), || {
+                judged += 1;
+                None::<()>
+            });
+            assert_eq!(wrong, None);
+        }
+        assert_eq!(judged, GUESSES_OF_PAIR.at_once);
+        assert_eq!(guessed(&server, "alice").wrong, judged, "each counts towards a lock");
+        assert_eq!(prove(&server, &at("10.0.0.1"), || Some(())), None, "nor is the right one looked at");
+        assert_eq!(prove(&server, &at("10.0.0.2"), || Some(())), Some(()));
+        assert_eq!(guessed(&server, "alice").wrong, 0);
+    }
+}

@@ -101,6 +101,11 @@ impl Accounts {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the file says now what is in force. Nothing is held meanwhile: others may log on at the same time.
+    fn are_as_in(&self, path: &Path) -> bool {
+        matches!(UserDb::load(path), Ok((users, _)) if *users.to_text() == *self.current().to_text())
+    }
+
     /// Reads the file again if it may have changed. The caller sees to it that nobody else changes the accounts.
     fn refresh(&self, path: &Path) {
         // Looked at before it is read: what changes in between is another version the next time.
@@ -145,11 +150,15 @@ impl Server {
     }
 
     /// Takes over what the users file says now, if it is another one than what was read. It waits for the file
-    /// system, and for others who are changing settings.
+    /// system, and for others who are changing settings if there is something to take over.
     pub(crate) fn refresh_accounts(&self) {
         let settings = self.settings();
         // The accounts of a server without a configuration file are nowhere but here.
-        if settings.source.is_none() || self.accounts.is_of(Version::of(&settings.users_file).0) {
+        if settings.source.is_none() {
+            return;
+        }
+        let (version, is_young) = Version::of(&settings.users_file);
+        if self.accounts.is_of(version) || is_young && self.accounts.are_as_in(&settings.users_file) {
             return;
         }
         let _changing = self.changing();
@@ -163,11 +172,39 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::core::config::{Settings, Source};
 
     const ALICE: &str = "alice:1000:XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX:8846F7EAEE8FB117AD06BDD830B7586C:[U          ]:LCT-5F000000:\n";
 
     fn names(accounts: &Accounts) -> Vec<String> {
         accounts.current().users().map(|user| user.name.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_others_to_see_that_a_young_file_says_nothing_new() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("users");
+        fs::write(&path, ALICE).unwrap();
+        let mut settings = Settings::conventional(false, |_| None);
+        let source = Source { path: directory.path().join("config"), text: "".into() };
+        (settings.users_file, settings.source) = (path.clone(), Some(source));
+        let server = Server::new(settings, UserDb::load(&path).unwrap().0).unwrap();
+        let changing = server.changing();
+        std::thread::scope(|scope| {
+            let (done, is_done) = std::sync::mpsc::channel();
+            let looking = &server;
+            let looking = scope.spawn(move || {
+                looking.refresh_accounts();
+                done.send(()).unwrap();
+            });
+            let waits = is_done.recv_timeout(Duration::from_secs(20)).is_err();
+            drop(changing);
+            looking.join().unwrap();
+            assert!(!waits);
+        });
+        fs::write(&path, ALICE.replace("alice", "carol")).unwrap();
+        server.refresh_accounts();
+        assert_eq!(names(&server.accounts), ["carol"]);
     }
 
     /// Lets a file look as if it had been written long ago, as far as times can be set.

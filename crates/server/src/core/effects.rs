@@ -5,7 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use registry::{
-    AwaitedBreak, BreakKind, Cancelled, CloseReason, Dropped, Effects, Outcome, Removal, RequestKey, Rest,
+    AwaitedBreak, BreakKind, Cancelled, CloseReason, Dropped, Effects, InTheWay, MoveCount, MoveNames,
+    Outcome, Removal, RequestKey, Rest, State,
 };
 use tokio::sync::oneshot;
 use wire::fscc::notify::NotifyAction;
@@ -13,6 +14,7 @@ use wire::msg::CompletionFilter;
 use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
 use wire::{AccessMask, NtStatus};
 
+use crate::core::limits;
 use crate::core::open::{Content, Open, OpenFile};
 use crate::core::server::Server;
 use crate::core::session::Session;
@@ -135,6 +137,24 @@ pub(crate) struct Ended {
 }
 
 impl Server {
+    /// Waits until what is removed, replaced or renamed is no longer, but not for ever: whoever waits looks again.
+    pub(crate) async fn vanished(&self, is_under_way: impl Fn(&State<SmbShell>) -> bool + Send) {
+        let over = async {
+            loop {
+                // From before the look, so that nothing which ends after it is missed.
+                let mut vanished = std::pin::pin!(self.vanished.notified());
+                vanished.as_mut().enable();
+                if !is_under_way(&self.registry.lock("vanishing")) {
+                    return;
+                }
+                vanished.await;
+            }
+        };
+        if tokio::time::timeout(limits::MAX_VANISHING_WAIT, over).await.is_err() {
+            tracing::debug!("a removal or a rename takes long; a request that waits for it looks again");
+        }
+    }
+
     /// Cancels a request that waits, and says what became of it: one that was granted or ended before stays so. None if
     /// nobody will say.
     pub(crate) async fn cancel(&self, key: RequestKey, woken: oneshot::Receiver<Wake>) -> Option<Wake> {
@@ -371,18 +391,30 @@ pub(crate) struct Moving {
 }
 
 impl Moving {
-    /// Begins, unless something is in the way.
+    /// Begins, unless something is in the way. The names were looked up when the count of renames was `looked_up`.
     pub(crate) fn begin(
         server: &Arc<Server>,
         open: &Open,
-        path: &vfs::RelativePath,
+        (from, to): (&vfs::RelativePath, &vfs::RelativePath),
+        looked_up: MoveCount,
         others_follow: bool,
-    ) -> Result<Self, registry::InTheWay> {
-        let place = (&*open.tree().share.settings.name, open.tree().root());
-        let path = display_path(path);
-        let moving =
-            server.registry.lock("begin_move").begin_move(open.file_id(), place, &path, others_follow)?;
+    ) -> Result<Self, InTheWay> {
+        let tree = open.tree();
+        let (share, from, to) = (&*tree.share.settings.name, display_path(from), display_path(to));
+        let names = MoveNames { share, from: &from, to: &to, looked_up };
+        let (root, id) = (tree.root(), open.file_id());
+        let mut registry = server.registry.lock("begin_move");
+        let moving = match open.file().is_some_and(|file| file.is_stream) {
+            true => registry.begin_stream_move(id, names)?,
+            false => registry.begin_move(id, names, root, others_follow)?,
+        };
+        drop(registry);
         Ok(Self { server: Arc::clone(server), moving })
+    }
+
+    /// Notes the new name, which the file has on the disk: from now on others find it by that.
+    pub(crate) fn moved_to(&mut self, path: &vfs::RelativePath) {
+        self.moving.moved_to(&display_path(path));
     }
 }
 

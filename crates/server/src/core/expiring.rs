@@ -71,6 +71,16 @@ impl<K: Copy + Hash + Ord> Table<K, ()> {
         Time(self.until(key).map_or(0, |until| until.0.saturating_sub(at_once)))
     }
 
+    /// Takes back that it has happened.
+    pub(crate) fn give_back(&mut self, key: K, rate: GuessRate, now: Time) {
+        let Some(until) = self.until(key) else { return };
+        self.remove(key);
+        let left = Time(until.0.saturating_sub(rate.interval_ms));
+        if left > now {
+            self.put(key, left, (), now);
+        }
+    }
+
     /// Notes that it has happened.
     pub(crate) fn charge(&mut self, key: K, rate: GuessRate, now: Time) {
         let from = self.until(key).filter(|until| *until > now).unwrap_or(now);
@@ -81,6 +91,24 @@ impl<K: Copy + Hash + Ord> Table<K, ()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_taken_back_has_not_happened() {
+        let rate = GuessRate { at_once: 2, interval_ms: 100 };
+        let mut table = Table::new(10);
+        let now = Time(1_000);
+        for _ in 0..3 {
+            table.charge(1, rate, now);
+        }
+        let before = table.ready_at(1, rate);
+        table.charge(1, rate, now);
+        table.give_back(1, rate, now);
+        assert_eq!(table.ready_at(1, rate), before);
+        for _ in 0..5 {
+            table.give_back(1, rate, now);
+        }
+        assert_eq!((table.ready_at(1, rate), table.len()), (Time(0), 0));
+    }
 
     #[test]
     fn of_too_many_entries_those_go_that_would_end_first() {

@@ -13,6 +13,7 @@
 
 mod kept;
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -38,6 +39,13 @@ pub(crate) enum Origin {
     Machine,
 }
 
+impl Origin {
+    /// The origin of what comes from an address.
+    pub(crate) fn of(address: IpAddr) -> Self {
+        Self::Address(AddressGroup::of(address))
+    }
+}
+
 /// An attempt at an account's password, as the tables know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
@@ -46,6 +54,14 @@ pub(crate) struct Attempt {
     newcomers: Key,
     address: Key,
     pair: Key,
+}
+
+/// What an attempt has cost before it was judged.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Spent {
+    crowd: Key,
+    address: Key,
 }
 
 /// Whether an attempt may be judged.
@@ -142,17 +158,24 @@ impl Guesses {
     /// Notes a refused attempt. `counts` says whether it was a wrong password, which counts towards a lock;
     /// returns whether it has locked the account.
     pub(crate) fn refused(&mut self, attempt: &Attempt, counts: bool, policy: Lockout, now: Time) -> bool {
-        self.spent(attempt, now);
+        let _ = self.spent(attempt, now);
         counts && self.wrong(attempt, policy, now)
     }
 
     /// Notes an attempt that is not judged yet, so that no other one is judged beside it.
-    pub(crate) fn spent(&mut self, attempt: &Attempt, now: Time) {
+    pub(crate) fn spent(&mut self, attempt: &Attempt, now: Time) -> Spent {
         self.free_at.charge(attempt.pair, GUESSES_OF_PAIR, now);
         let crowd = self.crowd_of(attempt, now);
         self.free_at.charge(crowd, GUESSES_OF_ACCOUNT, now);
         self.failed.put(attempt.pair, now.after_ms(FAILED_MS), (), now);
         self.free_at.charge(attempt.address, GUESSES_OF_ADDRESS, now);
+        Spent { crowd, address: attempt.address }
+    }
+
+    /// Takes back what an attempt cost others that was right after all: the others of its account, and of its address.
+    pub(crate) fn give_back(&mut self, spent: Spent, now: Time) {
+        self.free_at.give_back(spent.crowd, GUESSES_OF_ACCOUNT, now);
+        self.free_at.give_back(spent.address, GUESSES_OF_ADDRESS, now);
     }
 
     /// Counts a wrong password towards a lock; returns whether it has locked the account.
@@ -292,11 +315,25 @@ fn minutes(count: u32) -> u64 {
 mod tests {
     use super::*;
 
+    #[test]
+    fn right_passwords_cost_an_address_nothing() {
+        let mut guesses = Guesses::default();
+        let other = guesses.attempt("bob", origin("10.0.0.1"));
+        for number in 0..2 * GUESSES_OF_ADDRESS.at_once {
+            let attempt = guesses.attempt(&format!("user{number}"), origin("10.0.0.1"));
+            assert_eq!(guesses.turn(&attempt, START), Turn::Now, "{number}");
+            let spent = guesses.spent(&attempt, START);
+            guesses.accepted(&attempt, START);
+            guesses.give_back(spent, START);
+        }
+        assert_eq!(guesses.turn(&other, START), Turn::Now);
+    }
+
     const OFF: Lockout = Lockout { threshold: 0, duration: 10, window: 10 };
     const START: Time = Time(1_000_000);
 
     fn origin(address: &str) -> Origin {
-        Origin::Address(AddressGroup::of(address.parse().unwrap()))
+        Origin::of(address.parse().unwrap())
     }
 
     /// How many wrong passwords are judged in a time by somebody who tries without pause.

@@ -10,6 +10,7 @@ use wire::msg::{CreateAction, CreateOptions};
 use wire::{AccessMask, FileGlobalId, FileId, Guid, NtStatus};
 
 use crate::core::files::replay::{ChannelCounts, LockSequences};
+use crate::core::files::times::{Change, Moves, Times, Writes};
 use crate::core::session::Session;
 use crate::core::status::of_vfs;
 use crate::core::tree::Tree;
@@ -75,8 +76,8 @@ pub(crate) struct OpenFile {
     write_through: AtomicBool,
     /// Whether a client has set or frozen a time through it, which its own changes are to leave.
     keeps_times: AtomicBool,
-    /// Where it does, its own changes come one after the other: each takes back what it does to these times.
-    turn: Mutex<()>,
+    /// The changes of the file by all its opens.
+    pub(crate) writes: Arc<Writes>,
     /// Whether data were written through it.
     written: AtomicBool,
     /// When its writes were last noted.
@@ -110,7 +111,7 @@ pub(crate) struct FileState {
     /// is no part of that.
     pub(crate) reserved: Option<u64>,
     /// What of the file's times is this open's.
-    pub(crate) times: crate::core::files::times::Times,
+    pub(crate) times: Times,
     /// What has failed of the open's end.
     pub(crate) late: Option<NtStatus>,
     /// The listing under way.
@@ -280,6 +281,7 @@ impl OpenFile {
         path: RelativePath,
         is_directory: bool,
         mode: u32,
+        writes: Arc<Writes>,
     ) -> Self {
         Self {
             handle,
@@ -289,7 +291,7 @@ impl OpenFile {
             append_only: false,
             write_through: AtomicBool::new(is_write_through(mode)),
             keeps_times: AtomicBool::new(false),
-            turn: Mutex::default(),
+            writes,
             written: AtomicBool::new(false),
             noted: AtomicU64::new(0),
             state: Mutex::new(FileState { path, ..FileState::default() }),
@@ -319,24 +321,24 @@ impl OpenFile {
         self.keeps_times.store(true, Ordering::Relaxed);
     }
 
-    /// The turn of a change, where they come one after the other. Not to be held across an await.
-    pub(crate) fn turn(&self) -> Option<MutexGuard<'_, ()>> {
-        let keeps = self.keeps_times.load(Ordering::Relaxed);
-        keeps.then(|| self.turn.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Tells if a client has set or frozen times through it.
+    pub(crate) fn keeps_times(&self) -> bool {
+        self.keeps_times.load(Ordering::Relaxed)
     }
 
-    /// Notes that the file is about to be changed through it.
-    pub(crate) fn before_change(&self) {
-        if self.keeps_times.load(Ordering::Relaxed) {
-            self.state().times.before_change(&*self.handle);
-        }
+    /// Begins a change of its attributes or names through it.
+    pub(crate) fn begin_change(&self) -> Change<'_> {
+        Change::begin(self, Moves::Nothing)
     }
 
-    /// Notes that the file was changed through it.
-    pub(crate) fn note_change(&self) {
-        if self.keeps_times.load(Ordering::Relaxed) {
-            self.state().times.changed_by_self(&*self.handle);
-        }
+    /// Begins a change of its data through it.
+    pub(crate) fn begin_write(&self) -> Change<'_> {
+        Change::begin(self, Moves::Unless)
+    }
+
+    /// Begins to give it space through it, which is no change of its data.
+    pub(crate) fn begin_allocation(&self) -> Change<'_> {
+        Change::begin(self, Moves::Never)
     }
 
     /// Brings the file's times to what they are when the open ends.

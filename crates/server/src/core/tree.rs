@@ -1,7 +1,7 @@
 //! Shares and tree connects outside the registry.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use auth::IdentityKind;
 use registry::FileKey;
@@ -11,6 +11,7 @@ use wire::{AccessMask, TreeId};
 use crate::core::bulkhead::Bulkhead;
 use crate::core::config::{Grant, GrantRight, Grantee, ShareSettings};
 use crate::core::directory::{Directory, Files};
+use crate::core::files::notify::WatchRoot;
 use crate::core::session::User;
 
 /// What a share gives access to.
@@ -62,6 +63,8 @@ pub(crate) struct Tree {
     pub(crate) share: Arc<Share>,
     /// What the share's directory was when this was made; none for IPC$.
     files: Option<Arc<Files>>,
+    /// The directory as watches know it, once one of them has to do with it.
+    pub(crate) watch_root: OnceLock<Arc<WatchRoot>>,
     /// `TreeConnect.MaximalAccess`.
     pub(crate) maximal_access: AccessMask,
     ended: AtomicBool,
@@ -78,7 +81,7 @@ impl Tree {
         maximal_access: AccessMask,
     ) -> Self {
         let (ended, apple) = (AtomicBool::new(false), AtomicU64::new(0));
-        Self { id, share, files, maximal_access, ended, apple }
+        Self { id, share, files, watch_root: OnceLock::new(), maximal_access, ended, apple }
     }
 
     /// `TreeConnect.TreeId`.

@@ -58,7 +58,7 @@ impl World {
     }
 
     /// The file itself, past everything that fails.
-    fn real(&self, name: &str) -> Option<Arc<dyn Handle>> {
+    pub(super) fn real(&self, name: &str) -> Option<Arc<dyn Handle>> {
         let (name, stream) = name.split_once(':').map_or((name, None), |(name, stream)| (name, Some(stream)));
         let path = RelativePath::new(name.replace('\\', "/")).unwrap();
         let path = stream.map_or(path.clone(), |stream| path.with_stream(stream).unwrap());
@@ -71,6 +71,15 @@ impl World {
         let read = handle.read_at(&mut content, 0).unwrap();
         assert_eq!(read, content.len());
         content
+    }
+
+    /// The paths that the registry knows opens by.
+    pub(super) fn open_paths(&self) -> Vec<String> {
+        let filter = registry::FileFilter::default();
+        let opens = self.server.server.registry.lock("paths").file_snapshots(&filter, None, 100);
+        let mut paths: Vec<String> = opens.entries.iter().map(|open| open.path.to_string()).collect();
+        paths.sort();
+        paths
     }
 
     fn names(&self, name: &str) -> Vec<String> {

@@ -30,7 +30,7 @@ impl Rates {
 /// What goes wrong in the calls of a [`FaultyBackend`](super::FaultyBackend) and of its handles, and what has.
 pub struct Faults {
     state: Mutex<State>,
-    hooks: Mutex<Vec<(&'static str, Hook)>>,
+    hooks: Mutex<Vec<(&'static str, When, Hook)>>,
     handles: AtomicUsize,
 }
 
@@ -42,8 +42,15 @@ struct State {
     calls: BTreeMap<&'static str, (u64, u64)>,
 }
 
-/// What is done before a call.
+/// What is done before or after a call.
 type Hook = Box<dyn FnOnce() + Send>;
+
+/// When a [`Hook`] is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum When {
+    Before,
+    After,
+}
 
 /// What is to become of a call.
 enum Fate {
@@ -76,7 +83,13 @@ impl Faults {
 
     /// Lets `hook` be called, on the thread of the call, before the next call of that name.
     pub fn before(&self, call: &'static str, hook: impl FnOnce() + Send + 'static) {
-        self.hooks().push((call, Box::new(hook)));
+        self.hooks().push((call, When::Before, Box::new(hook)));
+    }
+
+    /// Lets `hook` be called, on the thread of the call, when the next call of that name has had its effect and the caller
+    /// does not know of it yet.
+    pub fn after(&self, call: &'static str, hook: impl FnOnce() + Send + 'static) {
+        self.hooks().push((call, When::After, Box::new(hook)));
     }
 
     /// Makes a call, or not, and reports an error, or not.
@@ -86,19 +99,25 @@ impl Faults {
         if let Some(slowness) = slowness {
             std::thread::sleep(slowness);
         }
-        let hook = {
-            let mut hooks = self.hooks();
-            let at = hooks.iter().position(|(call, _)| *call == name);
-            at.map(|at| hooks.remove(at).1)
-        };
-        if let Some(hook) = hook {
-            hook();
-        }
-        match fate {
+        self.run_hook(name, When::Before);
+        let outcome = match fate {
             Fate::Succeeds => call(),
             Fate::Fails(error) => Err(error),
             // What fails anyway says so itself.
             Fate::Tears(error) => call().and(Err(error)),
+        };
+        self.run_hook(name, When::After);
+        outcome
+    }
+
+    fn run_hook(&self, name: &'static str, when: When) {
+        let hook = {
+            let mut hooks = self.hooks();
+            let at = hooks.iter().position(|(call, at, _)| (*call, *at) == (name, when));
+            at.map(|at| hooks.remove(at).2)
+        };
+        if let Some(hook) = hook {
+            hook();
         }
     }
 
@@ -117,7 +136,7 @@ impl Faults {
         self.handles.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn hooks(&self) -> MutexGuard<'_, Vec<(&'static str, Hook)>> {
+    fn hooks(&self) -> MutexGuard<'_, Vec<(&'static str, When, Hook)>> {
         self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -62,6 +62,10 @@ impl Backend for FaultyBackend {
         self.inner.capabilities()
     }
 
+    fn capabilities_at(&self, handle: &dyn Handle) -> Result<Capabilities> {
+        self.inner.capabilities_at(inner(handle)?)
+    }
+
     fn open(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
         self.faults.call("open", || self.inner.open(actor, path, wanted)).map(|it| self.opened(it))
     }

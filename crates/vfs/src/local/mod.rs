@@ -3,6 +3,7 @@
 //! Nothing is remembered between calls but descriptors (and, as a hint, other spellings of names: see
 //! `folded`): what the disk says is the truth, also when other programs change it meanwhile.
 
+mod abilities;
 mod change;
 mod clone;
 mod closing;
@@ -35,7 +36,8 @@ use crate::error::{Error, Result};
 use crate::handle::Handle;
 use crate::limits::COMPONENT_UNITS_MAX;
 use crate::path::RelativePath;
-use crate::stat::Stat;
+use crate::stat::{Kind, Stat};
+use abilities::Abilities;
 use credentials::Credentials;
 use resolve::{Root, statx_fd};
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
@@ -49,7 +51,10 @@ use wire::{FileAttributes, FileTime};
 /// A share that is a directory.
 pub struct LocalBackend {
     root: Arc<Root>,
+    /// Of the root's file system.
     capabilities: Capabilities,
+    /// Of those that are mounted below.
+    below: Abilities,
     created: FileTime,
     mount: u64,
 }
@@ -87,35 +92,33 @@ impl LocalBackend {
     pub fn open(root: &Path, options: LocalOptions) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(root, flags, Mode::empty())?;
-        let mut capabilities = Capabilities::CASE_INSENSITIVE
-            | Capabilities::SPARSE
-            | Capabilities::HARD_LINKS
-            | Capabilities::NOWAIT;
-        // Listing tells whether the file system knows user attributes without leaving a trace on the disk.
-        let probe = rustix::fs::fgetxattr(&fd, dosattrib::NAME, &mut [0; dosattrib::RECORD_BYTES_MAX][..]);
-        if !matches!(probe, Err(rustix::io::Errno::OPNOTSUPP)) {
-            capabilities |= Capabilities::STREAMS
-                | Capabilities::XATTR
-                | Capabilities::DOS_ATTRIBUTES
-                | Capabilities::REPARSE_POINTS
-                | Capabilities::SECURITY;
-        }
-        if clone::is_supported(fd.as_fd()) {
-            capabilities |= Capabilities::BLOCK_CLONES;
-        }
-        if !options.follow_symlinks {
-            capabilities |= Capabilities::REPARSE_POINTS | Capabilities::SYMLINKS;
-        }
+        let capabilities = abilities::probe(fd.as_fd(), Some(fd.as_fd()), &options);
         let created = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default()).created;
         let mount = resolve::mount(fd.as_fd())?;
         let root = Arc::new(Root::new(fd, Credentials::current()?, options)?);
-        Ok(Self { root, capabilities, created, mount })
+        Ok(Self { root, capabilities, below: Abilities::default(), created, mount })
     }
 }
 
 impl Backend for LocalBackend {
     fn capabilities(&self) -> Capabilities {
         self.capabilities
+    }
+
+    fn capabilities_at(&self, handle: &dyn Handle) -> Result<Capabilities> {
+        let handle = change::own(handle)?;
+        let directory = || {
+            let path = handle.path();
+            let directory = match handle.kind() {
+                Kind::Directory => &*path,
+                _ => path.iter().rposition(|byte| *byte == b'/').map_or(&b""[..], |end| &path[..end]),
+            };
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            self.root.open_at(directory, flags, Mode::empty()).ok()
+        };
+        let root = (self.mount, self.root.device);
+        let below = self.below.below(root, handle.fd(), &self.root.options, directory)?;
+        Ok(below.unwrap_or(self.capabilities))
     }
 
     fn open(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
@@ -252,13 +255,15 @@ impl Backend for LocalBackend {
         let (device, _) = handle.inode();
         let key = self.root.file_systems.key(device, handle.fd())?;
         // Two shares of one file system are two volumes, as two drives are.
+        let longest = rustix::fs::fstatvfs(handle.fd())?.f_namemax;
+        let longest = usize::try_from(longest).map_or(COMPONENT_UNITS_MAX, |it| it.min(COMPONENT_UNITS_MAX));
         let of_root = if device == self.root.device { self.root.inode } else { 0 };
         Ok(Volume {
             serial: serial(key, of_root),
             label: self.root.options.label.clone(),
             created: self.created,
             file_system: self.root.options.file_system.clone(),
-            component_units_max: u32::try_from(COMPONENT_UNITS_MAX).unwrap_or(u32::MAX),
+            component_units_max: u32::try_from(longest).unwrap_or(u32::MAX),
         })
     }
 

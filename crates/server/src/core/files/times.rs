@@ -6,57 +6,173 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use registry::FileKey;
 use vfs::{Handle, SetTimes, Stat};
 use wire::FileTime;
 
-/// What the opens of each open file know of each other's writes.
+use crate::core::open::OpenFile;
+
+/// What the opens of each open file know of each other's changes.
 #[derive(Default)]
 pub(crate) struct WriteTimes(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
-    /// How often LastWriteTime was moved by writes of the server's clients.
-    files: HashMap<FileKey, Weak<AtomicU64>>,
+    files: HashMap<FileKey, Weak<Writes>>,
     /// How many entries there are before those of closed files are looked for.
     sweep_at: usize,
 }
 
 impl WriteTimes {
-    /// The times of an open of a file.
-    pub(crate) fn of(&self, file: FileKey) -> Times {
+    /// The changes of a file, for an open of it.
+    pub(crate) fn of(&self, file: FileKey) -> Arc<Writes> {
         // A stream's LastWriteTime is its file's.
         let file = FileKey { stream: 0, ..file };
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(moves) = table.files.get(&file).and_then(Weak::upgrade) {
-            return Times { moves, ..Times::default() };
+        if let Some(writes) = table.files.get(&file).and_then(Weak::upgrade) {
+            return writes;
         }
         if table.files.len() >= table.sweep_at {
-            table.files.retain(|_, times| times.strong_count() != 0);
+            table.files.retain(|_, writes| writes.strong_count() != 0);
             table.sweep_at = SWEEP_MIN.max(table.files.len().saturating_mul(2));
         }
-        let times = Times::default();
-        table.files.insert(file, Arc::downgrade(&times.moves));
-        times
+        let writes = Arc::default();
+        table.files.insert(file, Arc::downgrade(&writes));
+        writes
     }
 }
 
 /// Entries that are too few to look for those of closed files among them.
 const SWEEP_MIN: usize = 64;
 
+/// The changes of a file that clients make, the same for all opens of the file: those that move LastWriteTime, and those
+/// that are to leave it. A change of the second kind brings the time back to what it was before, unless one of the first
+/// kind was under way beside it.
+#[derive(Debug, Default)]
+pub(crate) struct Writes {
+    /// How many changes that move the time have begun, and how many of these have ended.
+    begun: AtomicU64,
+    ended: AtomicU64,
+    leaving: Mutex<Leaving>,
+}
+
+/// The changes under way that are to leave LastWriteTime.
+#[derive(Debug, Default)]
+struct Leaving {
+    /// How many there are.
+    count: usize,
+    /// LastWriteTime before the first of them, and `begun`; none where something else moves it.
+    before: Option<(FileTime, u64)>,
+}
+
+impl Writes {
+    fn begin_moving(&self) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn end_moving(&self) {
+        self.ended.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn begin_leaving(&self, handle: &dyn Handle) {
+        let mut leaving = self.leaving();
+        if leaving.count == 0 {
+            // In this order: one that ends meanwhile counts as being under way.
+            let ended = self.ended.load(Ordering::SeqCst);
+            let begun = self.begun.load(Ordering::SeqCst);
+            let stat = handle.stat().ok().filter(|_| begun == ended);
+            leaving.before = stat.map(|stat| (stat.modified, begun));
+        }
+        leaving.count = leaving.count.saturating_add(1);
+    }
+
+    fn end_leaving(&self, handle: &dyn Handle) {
+        let mut leaving = self.leaving();
+        let is_alone = |begun| self.begun.load(Ordering::SeqCst) == begun;
+        if let Some((modified, begun)) = leaving.before.filter(|(_, begun)| is_alone(*begun)) {
+            let moved = handle.stat().is_ok_and(|stat| stat.modified != modified);
+            if moved {
+                put(handle, modified);
+            }
+            if moved && !is_alone(begun) {
+                // What was taken back may be that one's doing, which was just now.
+                put(handle, now());
+            }
+        }
+        leaving.count = leaving.count.saturating_sub(1);
+    }
+
+    fn leaving(&self) -> MutexGuard<'_, Leaving> {
+        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a change does to its file's LastWriteTime by its nature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moves {
+    /// It moves the time, but for an open that keeps it.
+    Unless,
+    /// It leaves the time, whatever the file system thinks of it.
+    Never,
+    /// It leaves the time, and so does the file system: only what an open keeps is of interest.
+    Nothing,
+}
+
+/// A change of a file that is under way through an open. When this is dropped the change is done, or has failed.
+pub(crate) struct Change<'a> {
+    file: &'a OpenFile,
+    moves: bool,
+    leaves: bool,
+    /// Whether the open has kept times when the change began.
+    keeps: bool,
+}
+
+impl<'a> Change<'a> {
+    /// Begins a change.
+    pub(crate) fn begin(file: &'a OpenFile, moves: Moves) -> Self {
+        let keeps = file.keeps_times();
+        let keeps_modified = keeps && file.state().times.begin_change(&*file.handle);
+        let leaves = keeps_modified || moves == Moves::Never;
+        let moves = moves == Moves::Unless && !leaves;
+        if leaves {
+            file.writes.begin_leaving(&*file.handle);
+        }
+        if moves {
+            file.writes.begin_moving();
+        }
+        Self { file, moves, leaves, keeps }
+    }
+
+    /// Ends the change.
+    pub(crate) fn done(self) {}
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        let (file, handle) = (self.file, &*self.file.handle);
+        if self.moves {
+            file.writes.end_moving();
+        }
+        if self.leaves {
+            file.writes.end_leaving(handle);
+        }
+        if file.keeps_times() {
+            file.state().times.end_change(handle, self.keeps);
+        }
+    }
+}
+
 /// The times of a file as one open has them.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
-    /// How often LastWriteTime was moved by writes, the same for all opens of the file.
-    moves: Arc<AtomicU64>,
     /// `Open.UserSetModificationTime`: whether this open's changes leave LastWriteTime.
     keeps_modified: bool,
     /// `Open.UserSetChangeTime`: the time that this open's changes leave.
     changed: Option<FileTime>,
-    /// LastWriteTime before the change that is under way, and `moves`.
-    before: Option<(FileTime, u64)>,
+    /// How many of the open's own changes are under way.
+    under_way: usize,
     /// What has become of ChangeTime since this open keeps it: what others do to it is not this open's to undo.
     since: Since,
 }
@@ -109,61 +225,33 @@ impl Times {
         stat
     }
 
-    /// Notes that the open is about to write.
-    pub(crate) fn writing(&mut self, handle: &dyn Handle) {
-        self.before_change(handle);
-        if !self.keeps_modified {
-            self.moves.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    /// Looks at the file before the open changes it itself. Only needed where it keeps times.
-    pub(crate) fn before_change(&mut self, handle: &dyn Handle) {
-        if !self.keeps_any() {
-            return;
-        }
-        let stat = handle.stat().ok();
-        if self.keeps_modified {
-            self.before = stat.as_ref().map(|stat| (stat.modified, self.moves.load(Ordering::Relaxed)));
-        }
-        if let Some(left) = self.since.left {
-            // What cannot be told from others' changes stays.
-            self.since.by_others |= stat.is_none_or(|stat| stat.changed != left);
-        }
-    }
-
-    /// Takes back what the open's own change has done to the times it keeps. Only needed where it keeps times.
-    pub(crate) fn changed_by_self(&mut self, handle: &dyn Handle) {
-        if !self.keeps_any() {
-            return;
-        }
-        if let Some((modified, moves)) = self.before.take()
-            && moves == self.moves.load(Ordering::Relaxed)
+    /// Looks at the file before the open changes it itself, where it keeps times. Says whether it keeps LastWriteTime.
+    fn begin_change(&mut self, handle: &dyn Handle) -> bool {
+        if let Some(left) = self.since.left
+            && self.under_way == 0
         {
-            self.put_back(handle, modified);
+            // What cannot be told from others' changes stays.
+            self.since.by_others |= handle.stat().map_or(true, |stat| stat.changed != left);
         }
-        self.since.left = handle.stat().ok().map(|stat| stat.changed);
+        self.under_way = self.under_way.saturating_add(1);
+        self.keeps_modified
     }
 
-    /// Changes a file in a way that moves its ChangeTime and not its LastWriteTime, whatever the file system thinks of
-    /// it.
-    pub(crate) fn leaving_modified<T>(&self, handle: &dyn Handle, change: impl FnOnce() -> T) -> T {
-        let moves = self.moves.load(Ordering::Relaxed);
-        let before = handle.stat().ok();
-        let done = change();
-        if let Some(before) = before.filter(|_| moves == self.moves.load(Ordering::Relaxed)) {
-            put(handle, SetTimes { modified: Some(before.modified), ..SetTimes::default() });
+    /// Looks at the file after the open has changed it itself. Whether it kept times before, `had_begun` says.
+    fn end_change(&mut self, handle: &dyn Handle, had_begun: bool) {
+        self.under_way = self.under_way.saturating_sub(had_begun.into());
+        if self.under_way == 0 && self.keeps_any() {
+            self.since.left = handle.stat().ok().map(|stat| stat.changed);
         }
-        done
     }
 
     /// Takes in what a client asks of the times, which is done; `stat` is how they were. Says whether the open keeps
     /// any.
-    pub(crate) fn set(&mut self, modified: TimeWish, changed: TimeWish, stat: &Stat) -> bool {
+    fn set(&mut self, modified: TimeWish, changed: TimeWish, stat: &Stat) -> bool {
         let kept = Some(stat.modified).filter(|_| self.keeps_modified);
         self.keeps_modified = modified.apply(kept, stat.modified).is_some();
         self.changed = changed.apply(self.changed, stat.changed);
-        (self.before, self.since) = (None, Since::default());
+        self.since = Since::default();
         self.keeps_any()
     }
 
@@ -183,17 +271,40 @@ impl Times {
     fn keeps_any(&self) -> bool {
         self.keeps_modified || self.changed.is_some()
     }
-
-    fn put_back(&self, handle: &dyn Handle, modified: FileTime) {
-        let moved = handle.stat().is_ok_and(|stat| stat.modified != modified);
-        if moved {
-            put(handle, SetTimes { modified: Some(modified), ..SetTimes::default() });
-        }
-    }
 }
 
-fn put(handle: &dyn Handle, times: SetTimes) {
-    match handle.set_times(times) {
+/// Sets times of a file as a client asks for, and remembers what it asks the open to keep.
+pub(crate) fn set(
+    file: &OpenFile,
+    times: SetTimes,
+    (modified, changed): (TimeWish, TimeWish),
+    stat: &Stat,
+) -> vfs::Result<()> {
+    if times != SetTimes::default() {
+        // Others' changes under way are not to bring back what was before.
+        let moves = times.modified.is_some();
+        if moves {
+            file.writes.begin_moving();
+        }
+        let set = file.handle.set_times(times);
+        if moves {
+            file.writes.end_moving();
+        }
+        set?;
+    }
+    if file.state().times.set(modified, changed, stat) {
+        file.set_keeps_times();
+    }
+    Ok(())
+}
+
+fn now() -> FileTime {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
+}
+
+fn put(handle: &dyn Handle, modified: FileTime) {
+    match handle.set_times(SetTimes { modified: Some(modified), ..SetTimes::default() }) {
         Ok(()) => {}
         // A file that the server's user may write but does not own: the kernel's times are all there is.
         Err(vfs::Error::AccessDenied) => tracing::debug!("a file's times stay as the file system has them"),
@@ -212,11 +323,6 @@ mod tests {
 
     const LONG_AGO: FileTime = FileTime(131_000_000_000_000_000);
 
-    fn now() -> FileTime {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        FileTime::from_unix(i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
-    }
-
     fn file() -> Arc<dyn Handle> {
         let path = RelativePath::new("f").unwrap();
         let made = MemBackend::new()
@@ -226,29 +332,47 @@ mod tests {
         made.handle
     }
 
-    fn write(times: &mut Times, handle: &dyn Handle) {
-        times.writing(handle);
-        handle.write_at(b"x", 0).unwrap();
-        times.changed_by_self(handle);
+    /// An open of a file.
+    fn open(table: &WriteTimes, handle: &Arc<dyn Handle>) -> OpenFile {
+        let key = FileKey { device: 1, inode: 1, stream: 0 };
+        OpenFile::new(Arc::clone(handle), RelativePath::root(), false, 0, table.of(key))
     }
 
-    fn modified(times: &Times, handle: &dyn Handle) -> FileTime {
-        times.shown(handle.stat().unwrap()).modified
+    fn keep(file: &OpenFile, modified: TimeWish, changed: TimeWish) {
+        let times = SetTimes { modified: modified.time(), changed: changed.time(), ..SetTimes::default() };
+        let stat = file.stat().unwrap();
+        set(file, times, (modified, changed), &stat).unwrap();
+    }
+
+    fn write(file: &OpenFile) {
+        let change = Change::begin(file, Moves::Unless);
+        file.handle.write_at(b"x", 0).unwrap();
+        change.done();
+    }
+
+    fn modified(file: &OpenFile) -> FileTime {
+        file.stat().unwrap().modified
+    }
+
+    fn finish(file: &OpenFile) {
+        file.finish_times();
+        assert_eq!(file.state().late, None);
     }
 
     #[test]
     fn writes_show_at_once_and_once() {
         let (handle, table) = (file(), WriteTimes::default());
-        let key = |inode, stream| FileKey { device: 1, inode, stream };
-        let (mut writer, mut reader) = (table.of(key(1, 0)), table.of(key(1, 7)));
-        write(&mut writer, &*handle);
-        let written = modified(&writer, &*handle);
+        let (writer, reader) = (open(&table, &handle), open(&table, &handle));
+        write(&writer);
+        let written = modified(&writer);
         assert_ne!(written, LONG_AGO);
-        for times in [&mut writer, &mut reader] {
-            assert_eq!(modified(times, &*handle), written);
-            times.finish(&*handle).unwrap();
+        for file in [&writer, &reader] {
+            assert_eq!(modified(file), written);
+            finish(file);
         }
-        assert_eq!(modified(&table.of(key(1, 0)), &*handle), written, "closing moves nothing");
+        assert_eq!(modified(&open(&table, &handle)), written, "closing moves nothing");
+        let key = |inode, stream| FileKey { device: 1, inode, stream };
+        assert!(Arc::ptr_eq(&table.of(key(1, 7)), &writer.writes), "a stream's times are its file's");
         drop((writer, reader));
         for inode in 0..1000 {
             let _ = table.of(key(inode, 0));
@@ -259,48 +383,122 @@ mod tests {
     #[test]
     fn a_set_time_stays_until_another_writes_and_is_then_everybodys() {
         let (handle, table) = (file(), WriteTimes::default());
-        let key = FileKey { device: 1, inode: 1, stream: 0 };
-        let (mut keeper, mut writer) = (table.of(key), table.of(key));
-        assert!(keeper.set(TimeWish::Set(LONG_AGO), TimeWish::Leave, &handle.stat().unwrap()));
-        write(&mut keeper, &*handle);
-        assert_eq!(modified(&writer, &*handle), LONG_AGO, "others see it, too");
-        write(&mut writer, &*handle);
-        let written = modified(&writer, &*handle);
-        assert!(written != LONG_AGO && modified(&keeper, &*handle) == written);
-        write(&mut keeper, &*handle);
-        keeper.finish(&*handle).unwrap();
-        assert_eq!(modified(&writer, &*handle), written);
+        let (keeper, writer) = (open(&table, &handle), open(&table, &handle));
+        keep(&keeper, TimeWish::Set(LONG_AGO), TimeWish::Leave);
+        write(&keeper);
+        assert_eq!(modified(&writer), LONG_AGO, "others see it, too");
+        write(&writer);
+        let written = modified(&writer);
+        assert!(written != LONG_AGO && modified(&keeper) == written);
+        write(&keeper);
+        finish(&keeper);
+        assert_eq!(modified(&writer), written);
+    }
+
+    /// Whatever two opens have under way at once, and in whatever order: who keeps the time takes nothing of another's
+    /// change back.
+    #[test]
+    fn what_is_beside_anothers_change_takes_nothing_of_it_back() {
+        type Begin = for<'a> fn(&'a OpenFile) -> Change<'a>;
+        let kept: Begin = |file| Change::begin(file, Moves::Unless);
+        let allocates: Begin = |file| Change::begin(file, Moves::Never);
+        // The order of the keeper's begin and end (k, K) and the writer's (w, W), which writes right before it ends or
+        // in the middle.
+        for (leaves, keeps_time) in [(kept, true), (allocates, false)] {
+            for (order, stays) in [
+                ("kKwW", false),
+                ("wWkK", false),
+                ("kwWK", false),
+                ("wkKW", false),
+                ("kwKW", false),
+                ("wkWK", false),
+                ("kK", true),
+                ("kKkK", true),
+            ] {
+                let (handle, table) = (file(), WriteTimes::default());
+                let (keeper, writer) = (open(&table, &handle), open(&table, &handle));
+                if keeps_time {
+                    keep(&keeper, TimeWish::Set(LONG_AGO), TimeWish::Leave);
+                }
+                let (mut keeps, mut writes) = (None, None);
+                for step in order.chars() {
+                    match step {
+                        'k' => keeps = Some(leaves(&keeper)),
+                        'w' => writes = Some(Change::begin(&writer, Moves::Unless)),
+                        'K' => drop((keeper.handle.write_at(b"k", 0).unwrap(), keeps.take())),
+                        _ => drop(writes.take()),
+                    }
+                    if step != 'k' && writes.is_some() {
+                        handle.write_at(b"w", 0).unwrap();
+                    }
+                }
+                assert_eq!(modified(&writer) == LONG_AGO, stays, "{order}");
+            }
+        }
+    }
+
+    #[test]
+    fn changes_that_leave_the_time_leave_it_beside_each_other() {
+        let (handle, table) = (file(), WriteTimes::default());
+        let (one, other) = (open(&table, &handle), open(&table, &handle));
+        for keeper in [&one, &other] {
+            keep(keeper, TimeWish::Freeze, TimeWish::Leave);
+        }
+        let first = Change::begin(&one, Moves::Unless);
+        handle.write_at(b"1", 0).unwrap();
+        let second = Change::begin(&other, Moves::Unless);
+        first.done();
+        handle.write_at(b"2", 0).unwrap();
+        second.done();
+        assert_eq!(modified(&one), LONG_AGO);
+    }
+
+    #[test]
+    fn a_time_that_is_set_is_not_taken_back_by_what_is_under_way() {
+        let (handle, table) = (file(), WriteTimes::default());
+        let (keeper, other) = (open(&table, &handle), open(&table, &handle));
+        keep(&keeper, TimeWish::Freeze, TimeWish::Leave);
+        let change = Change::begin(&keeper, Moves::Unless);
+        let set = FileTime(LONG_AGO.0 + 10_000_000);
+        keep(&other, TimeWish::Set(set), TimeWish::Leave);
+        change.done();
+        assert_eq!(modified(&keeper), set);
     }
 
     #[test]
     fn times_that_were_set_stay() {
-        let (handle, mut times) = (file(), Times::default());
+        let (handle, table) = (file(), WriteTimes::default());
+        let file = open(&table, &handle);
         for wish in [TimeWish::Freeze, TimeWish::Set(LONG_AGO), TimeWish::Leave] {
-            times.set(wish, wish, &times.shown(handle.stat().unwrap()));
-            write(&mut times, &*handle);
-            assert_eq!(modified(&times, &*handle), LONG_AGO);
+            keep(&file, wish, wish);
+            write(&file);
+            assert_eq!(modified(&file), LONG_AGO);
         }
-        times.finish(&*handle).unwrap();
+        finish(&file);
         let stat = handle.stat().unwrap();
         assert_eq!((stat.modified, stat.changed), (LONG_AGO, LONG_AGO));
-        times.set(TimeWish::Freeze, TimeWish::Freeze, &stat);
-        times.set(TimeWish::Thaw, TimeWish::Thaw, &stat);
-        write(&mut times, &*handle);
-        times.finish(&*handle).unwrap();
+        keep(&file, TimeWish::Freeze, TimeWish::Freeze);
+        keep(&file, TimeWish::Thaw, TimeWish::Thaw);
+        write(&file);
+        finish(&file);
         assert_ne!(handle.stat().unwrap().modified, LONG_AGO);
     }
 
     #[test]
     fn closing_undoes_what_the_open_itself_wrote_and_nothing_else() {
-        let table = WriteTimes::default();
-        let key = FileKey { device: 1, inode: 1, stream: 0 };
-        type Doing = fn(&mut Times, &mut Times, &dyn Handle);
-        let own: Doing = |keeper, _, handle| write(keeper, handle);
-        let other: Doing = |_, other, handle| write(other, handle);
-        let local: Doing = |_, _, handle| assert_eq!(handle.write_at(b"x", 0).unwrap(), 1);
+        type Doing = fn(&OpenFile, &OpenFile);
+        let own: Doing = |keeper, _| write(keeper);
+        let beside: Doing = |keeper, _| {
+            let changes = [Change::begin(keeper, Moves::Unless), Change::begin(keeper, Moves::Nothing)];
+            keeper.handle.write_at(b"x", 0).unwrap();
+            drop(changes);
+        };
+        let other: Doing = |_, other| write(other);
+        let local: Doing = |_, other| assert_eq!(other.handle.write_at(b"x", 0).unwrap(), 1);
         for (doings, stays) in [
             (&[own][..], true),
             (&[own, own], true),
+            (&[own, beside, own], true),
             (&[other], false),
             (&[local], false),
             (&[own, other], false),
@@ -310,30 +508,31 @@ mod tests {
             (&[own, other, own, own], false),
             (&[own, local, own, own], false),
         ] {
-            let handle = file();
-            let (mut keeper, mut writer) = (table.of(key), table.of(key));
-            let stat = keeper.shown(handle.stat().unwrap());
-            assert!(keeper.set(TimeWish::Set(LONG_AGO), TimeWish::Leave, &stat));
-            keeper.changed_by_self(&*handle);
+            let (handle, table) = (file(), WriteTimes::default());
+            let (keeper, writer) = (open(&table, &handle), open(&table, &handle));
+            let change = Change::begin(&keeper, Moves::Nothing);
+            keep(&keeper, TimeWish::Set(LONG_AGO), TimeWish::Leave);
+            change.done();
             for doing in doings {
-                doing(&mut keeper, &mut writer, &*handle);
+                doing(&keeper, &writer);
                 // What two do within one tick of the clock cannot be told apart.
                 while now().0 <= handle.stat().unwrap().modified.0 {
                     std::hint::spin_loop();
                 }
             }
-            keeper.finish(&*handle).unwrap();
+            finish(&keeper);
             assert_eq!(handle.stat().unwrap().modified == LONG_AGO, stays, "{} doings", doings.len());
         }
     }
 
     #[test]
     fn closing_leaves_a_change_time_that_others_have_moved() {
-        let (handle, mut times) = (file(), Times::default());
-        times.set(TimeWish::Leave, TimeWish::Set(LONG_AGO), &handle.stat().unwrap());
-        write(&mut times, &*handle);
+        let (handle, table) = (file(), WriteTimes::default());
+        let file = open(&table, &handle);
+        keep(&file, TimeWish::Leave, TimeWish::Set(LONG_AGO));
+        write(&file);
         handle.set_xattr("x", b"x").unwrap();
-        times.finish(&*handle).unwrap();
+        finish(&file);
         assert_ne!(handle.stat().unwrap().changed, LONG_AGO);
     }
 }

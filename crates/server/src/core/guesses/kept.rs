@@ -196,7 +196,7 @@ mod tests {
     const START: Time = Time(1_000_000);
 
     fn home() -> Origin {
-        Origin::Address(registry::AddressGroup::of("192.0.2.1".parse().unwrap()))
+        Origin::of("192.0.2.1".parse().unwrap())
     }
 
     #[test]

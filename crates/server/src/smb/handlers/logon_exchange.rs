@@ -5,7 +5,7 @@ use std::sync::Arc;
 use auth::preauth::PreauthHash;
 use auth::users::{UserDb, without_domain};
 use auth::{Acceptor, Claim, IdentityKind, Refusal, Step};
-use registry::{AddressGroup, EndReason};
+use registry::EndReason;
 use wire::{FileTime, NtStatus};
 
 use super::session_setup::{end, logons};
@@ -42,7 +42,7 @@ impl LogonExchange<'_> {
     }
 
     fn origin(&self) -> Origin {
-        Origin::Address(AddressGroup::of(self.connection.peer.ip()))
+        Origin::of(self.connection.peer.ip())
     }
 
     /// Judges the message as soon as it may be judged.

@@ -36,10 +36,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if let Place::At(offset) = place {
         check_locks(request, &open, offset, length.into())?;
     }
-    let turn = file.turn();
-    if !write.data.is_empty() {
-        file.state().times.writing(&*file.handle);
-    }
+    let change = (!write.data.is_empty()).then(|| file.begin_write());
     let written = match place {
         Place::At(offset) => {
             file.handle.write_at(write.data, offset).map_err(|error| crate::core::status::of_vfs(&error))?
@@ -47,9 +44,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Place::End => append(&request.connection.server, &open, &*file.handle, write.data)?,
     };
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+    drop(change);
     // Others see the change whether or not it gets to the disk.
     wrote(request, &open, count);
-    drop(turn);
     // 3.3.5.13 has SMB 2.1 and later refuse WRITE_THROUGH where the open was not made with
     // FILE_NO_INTERMEDIATE_BUFFERING. Samba's server does not, nobody loses by having his data on the disk, and a
     // client that asks for that and is refused does.
@@ -142,9 +139,6 @@ fn changed(request: &Request<'_>, open: &Open, bytes: u32) {
     let server = &request.connection.server;
     let shared = open.shared();
     let now = server.now();
-    if let Some(file) = open.file() {
-        file.note_change();
-    }
     shared.count_written(bytes.into(), now);
     let (action, what) = data_change(open);
     server.watches.written(open, action, what, now);

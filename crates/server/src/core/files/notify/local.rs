@@ -19,6 +19,7 @@ use wire::msg::CompletionFilter;
 
 use super::observed::{Place, way};
 use super::own::Happened;
+use super::roots::on_host;
 use super::{Tables, Watch, Watcher, Watches, directory_of};
 use crate::core::limits;
 use crate::core::server::Server;
@@ -416,7 +417,7 @@ impl Tables {
     /// More is reported of a share than can be looked at, since that hangs.
     fn lose_track_below(&self, root: &Path) -> Outcome {
         let root = root.to_string_lossy();
-        let is_below = |path: &str| super::is_in(path, root.trim_end_matches('/'));
+        let is_below = |path: &str| super::is_in(on_host(path), root.trim_end_matches('/'));
         let below = self.watches.iter().filter(|(path, _)| is_below(path));
         below.flat_map(|(_, watches)| watches).for_each(|watch| watch.lose_track());
         let leases = self.leases.iter().filter(|(path, _)| is_below(path));

@@ -1,9 +1,9 @@
 //! Who watches or caches which directory, and what has changed there (MS-FSA 2.1.5.10, 2.1.4.1;
 //! MS-SMB2 3.3.5.19, 3.3.4.7).
 //!
-//! Directories are known by their path on the host, so that two shares over one tree tell each
-//! other. A watch belongs to an open: it begins with the open's first CHANGE_NOTIFY, gathers
-//! changes between requests, and ends with the open.
+//! Directories are known by their path on the host, so that two shares over one tree tell each other, and by which
+//! directory their share had when its client connected (`roots.rs`). A watch belongs to an open: it begins with the
+//! open's first CHANGE_NOTIFY, gathers changes between requests, and ends with the open.
 //!
 //! Changes come from two sources. Handlers report what they change, with all that the protocol can say of it
 //! and before they answer. The kernel (inotify, `observed.rs`) reports the changes of everybody for the
@@ -17,15 +17,16 @@
 mod local;
 mod observed;
 mod own;
+mod roots;
 mod visible;
 mod watch;
 
 pub(crate) use local::observe;
+pub(crate) use roots::WatchRoot;
 pub(crate) use visible::{Viewer, Visible};
 pub(crate) use watch::{Found, News, Watch};
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,6 +43,7 @@ use crate::core::session::User;
 use crate::core::tree::Tree;
 use observed::{Observed, Place};
 use own::{Happened, Moment, OwnChanges};
+use roots::Roots;
 
 /// The watches of a server, and the directories that its clients have leases on.
 pub(crate) struct Watches {
@@ -50,6 +52,7 @@ pub(crate) struct Watches {
     /// How many directories have leases: as long as there are none and no watches, changes cost nothing.
     leased: AtomicUsize,
     tables: Mutex<Tables>,
+    roots: Roots,
 }
 
 struct Tables {
@@ -103,7 +106,10 @@ impl Server {
     /// Tells those who have a lease on the directory of `path` that what it lists has changed.
     pub(crate) fn relisted(&self, tree: &Tree, path: &RelativePath, parent_key: Option<Guid>) {
         if self.watches.leased.load(Ordering::Acquire) != 0 {
-            self.break_directory(self.watches.leased_directory(&host_path(tree, path)), parent_key);
+            self.break_directory(
+                self.watches.leased_directory(&self.watches.host_path(tree, path)),
+                parent_key,
+            );
         }
     }
 
@@ -128,7 +134,8 @@ impl Default for Watches {
             observed: Observed::new(),
             own: OwnChanges::default(),
         };
-        Self { watched: AtomicUsize::new(0), leased: AtomicUsize::new(0), tables: Mutex::new(tables) }
+        let (watched, leased) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { watched, leased, tables: Mutex::new(tables), roots: Roots::default() }
     }
 }
 
@@ -141,7 +148,7 @@ impl Watches {
         handle: &dyn Handle,
         watch: Watch,
     ) -> Arc<Watch> {
-        let directory = host_path(tree, path);
+        let directory = self.host_path(tree, path);
         watch.moved_to(&directory);
         let watch = Arc::new(watch);
         let (mut tables, _) = self.observe(tree, path, handle, true, watch.watcher());
@@ -186,7 +193,7 @@ impl Watches {
         if !is_observed {
             return false;
         }
-        let host = host_path(tree, path);
+        let host = self.host_path(tree, path);
         let known = tables.leased_paths.entry(directory).or_insert_with(|| host.clone()).clone();
         // By another path, for example through another share, it is the same directory.
         tables.leases.entry(known).or_insert(Leases { directory, opens: 0, watcher }).opens += 1;
@@ -220,7 +227,7 @@ impl Watches {
         if !self.has_interests() {
             return None;
         }
-        let full = host_path(tree, path);
+        let full = self.host_path(tree, path);
         let stream = path.stream().map(|stream| format!(":{stream}:$DATA"));
         let mut tables = self.tables();
         let happened = match action {
@@ -241,7 +248,7 @@ impl Watches {
         } else if self.leased.load(Ordering::Acquire) != 0 && file.is_due(now, WRITING.as_millis()) {
             // Nobody is told, so one note does for the writes of a moment.
             let moment = Moment::now().and_on(WRITING * 2);
-            self.tables().note_own_at(&host_path(open.tree(), &file.path()), Happened::Touched, moment);
+            self.tables().note_own_at(&self.host_path(open.tree(), &file.path()), Happened::Touched, moment);
         }
     }
 
@@ -250,14 +257,14 @@ impl Watches {
         if self.has_interests()
             && let Some(file) = open.file()
         {
-            self.tables().note_own(&host_path(open.tree(), &file.path()), Happened::Touched);
+            self.tables().note_own(&self.host_path(open.tree(), &file.path()), Happened::Touched);
         }
     }
 
     /// The server has made a file and removed it again, and nobody is told.
     pub(crate) fn undone(&self, tree: &Tree, path: &RelativePath) {
         if self.has_interests() {
-            let (full, mut tables) = (host_path(tree, path), self.tables());
+            let (full, mut tables) = (self.host_path(tree, path), self.tables());
             tables.note_own(&full, Happened::Appeared);
             tables.note_own(&full, Happened::Vanished);
         }
@@ -267,8 +274,8 @@ impl Watches {
     pub(crate) fn renamed(&self, tree: &Tree, from: &RelativePath, to: &RelativePath) {
         if self.has_interests() {
             // Without a name on disk there is no file that could have got it.
-            if let Some(to) = place(tree, to) {
-                self.tables().renamed(&host_path(tree, from), &to);
+            if let Some(to) = self.place(tree, to) {
+                self.tables().renamed(&self.host_path(tree, from), &to);
             }
         }
     }
@@ -278,7 +285,7 @@ impl Watches {
         if self.watched.load(Ordering::Acquire) == 0 {
             return;
         }
-        let watches = self.tables().watches.get(&host_path(tree, path)).cloned().unwrap_or_default();
+        let watches = self.tables().watches.get(&self.host_path(tree, path)).cloned().unwrap_or_default();
         for watch in watches {
             watch.finish(NtStatus::DELETE_PENDING);
         }
@@ -301,7 +308,7 @@ impl Watches {
         data: bool,
         watcher: Watcher,
     ) -> (MutexGuard<'_, Tables>, bool) {
-        match vfs::local::reopen_path(handle).zip(place(tree, path)) {
+        match vfs::local::reopen_path(handle).zip(self.place(tree, path)) {
             Some((way, place)) => self.observe_by(place, &way, data, watcher),
             None => (self.tables(), false),
         }
@@ -321,6 +328,25 @@ impl Watches {
         let mut tables = self.tables();
         let is_observed = number.is_some_and(|number| tables.observed.answered(place, number, watcher));
         (tables, is_observed)
+    }
+
+    /// Where a file of a share is on the host, with `/` and none at the end, and something before it where the share has
+    /// other directories by that path.
+    fn host_path(&self, tree: &Tree, path: &RelativePath) -> String {
+        let root = &self.root(tree).name;
+        if path.is_root() { root.clone() } else { format!("{root}/{}", path.as_str()) }
+    }
+
+    /// The same, with where it is on disk; none for a name that no file can have there.
+    fn place(&self, tree: &Tree, path: &RelativePath) -> Option<Place> {
+        let disk = vfs::local::disk_path(path).ok()?;
+        let root = tree.share.settings.path.as_path().into();
+        let identity = self.root(tree).identity;
+        Some(Place { path: self.host_path(tree, path), root, identity, below: disk })
+    }
+
+    fn root<'a>(&self, tree: &'a Tree) -> &'a WatchRoot {
+        tree.watch_root.get_or_init(|| self.roots.of(&tree.share.settings.path, tree.root()))
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -403,20 +429,6 @@ impl Tables {
         }
         self.observed.renamed(from, to);
     }
-}
-
-/// Where a file of a share is on the host, with `/` and none at the end.
-fn host_path(tree: &Tree, path: &RelativePath) -> String {
-    let root: &Path = &tree.share.settings.path;
-    let root = root.to_string_lossy();
-    let root = root.trim_end_matches('/');
-    if path.is_root() { root.to_owned() } else { format!("{root}/{}", path.as_str()) }
-}
-
-/// The same, with where it is on disk; none for a name that no file can have there.
-fn place(tree: &Tree, path: &RelativePath) -> Option<Place> {
-    let disk = vfs::local::disk_path(path).ok()?;
-    Some(Place { path: host_path(tree, path), root: tree.share.settings.path.as_path().into(), below: disk })
 }
 
 /// The directory that a path is in.

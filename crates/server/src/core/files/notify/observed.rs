@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use registry::FileKey;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -49,6 +50,8 @@ pub(super) struct Place {
     pub(super) path: String,
     /// The share's directory.
     pub(super) root: Arc<Path>,
+    /// Which directory that was: it may have been exchanged for another since.
+    pub(super) identity: FileKey,
     /// On disk, from there.
     pub(super) below: PathBuf,
 }
@@ -60,14 +63,19 @@ impl Place {
         Self {
             path: format!("{}/{}", self.path, vfs::local::wire_name(name)),
             root: Arc::clone(&self.root),
+            identity: self.identity,
             below: self.below.join(std::ffi::OsStr::from_bytes(name)),
         }
     }
 
-    /// Opens it; nothing on the way leads out of the share.
+    /// Opens it, unless it is below another directory by now; nothing on the way leads out of the share.
     pub(super) fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
         let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&*self.root, directory, Mode::empty())?;
+        let stat = rustix::fs::fstat(&root)?;
+        if (stat.st_dev, stat.st_ino) != (self.identity.device, self.identity.inode) {
+            return Err(Errno::NOENT);
+        }
         let below = if self.below.as_os_str().is_empty() { Path::new(".") } else { &self.below };
         let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
@@ -229,6 +237,7 @@ impl Observed {
                 let tail: PathBuf = tail(&place.below, depth);
                 place.path.clone_from(&new);
                 place.root = Arc::clone(&to.root);
+                place.identity = to.identity;
                 place.below = to.below.join(tail);
             }
             if let Some((_, replaced)) = self.numbers.insert(new, (number, watcher)) {
@@ -261,7 +270,7 @@ mod tests {
 
     fn place(root: &Path, name: &str) -> Place {
         let path = format!("{}/{name}", root.display());
-        Place { path, root: root.into(), below: PathBuf::from(name) }
+        Place { path, root: root.into(), identity: FileKey::default(), below: PathBuf::from(name) }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod passwords;
 
 pub(super) use objects::Objects;
 
+use auth::IdentityKind;
 use rpc::Fault;
 use rpc::ndr::{Container, ContextHandle, Enum16, SizedBuffer};
 use rpc::samr::{
@@ -46,11 +47,28 @@ pub(super) fn call(
     sealed: Sealed,
 ) -> Result<Called, Fault> {
     let request = Request::decode(opnum, stub)?;
+    check_stranger(caller, &request)?;
     if let Some(changed) = change(server, caller, objects, &request, sealed) {
         return Ok(changed);
     }
     let response = answer(server, caller, objects, &request);
     Ok(Called::Answer(response.unwrap_or_else(|status| request.refuse(status)).encode()))
+}
+
+/// Refuses calls of guests and anonymous callers, but for the one by which Windows changes a password that its user
+/// cannot log on with, because it has expired (MS-SAMR 3.1.5.10.3): it tells nothing, and takes what a logon takes, the
+/// old password, whose guesses are counted as those of logons are. Other calls that change passwords are answered as
+/// unknown, so that clients which try them first go on to this one.
+fn check_stranger(caller: &Caller, request: &Request) -> Result<(), Fault> {
+    let is_stranger = caller.session_user.as_ref().is_some_and(|user| user.kind != IdentityKind::User);
+    match request {
+        _ if !is_stranger => Ok(()),
+        Request::UnicodeChangePasswordUser2(_) => Ok(()),
+        Request::UnicodeChangePasswordUser3(_)
+        | Request::UnicodeChangePasswordUser4(_)
+        | Request::OemChangePasswordUser2(_) => Err(Fault::OP_RANGE_ERROR),
+        _ => Err(Fault::ACCESS_DENIED),
+    }
 }
 
 /// Makes a call that changes a password; none where it is another.

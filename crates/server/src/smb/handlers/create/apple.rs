@@ -3,12 +3,14 @@
 use vfs::Capabilities;
 use wire::create_context::{AaplParts, AaplRequest, AaplServerAnswer, AaplServerCaps, AaplVolumeCaps};
 
-use crate::core::tree::Tree;
+use crate::core::open::Open;
 
-/// Answers a server query, and notes what the client wants of listings.
-pub(super) fn answer(tree: &Tree, asked: Option<AaplRequest>) -> Option<AaplServerAnswer> {
+/// Answers a server query, which comes with the first open, and notes what the client wants of listings.
+pub(super) fn answer(open: &Open, asked: Option<AaplRequest>) -> Option<AaplServerAnswer> {
     let AaplRequest::ServerQuery { parts, client_caps } = asked? else { return None };
-    let has_streams = tree.backend()?.capabilities().contains(Capabilities::STREAMS);
+    let tree = open.tree();
+    let capabilities = tree.backend()?.capabilities_at(&*open.file()?.handle);
+    let has_streams = capabilities.is_ok_and(|it| it.contains(Capabilities::STREAMS));
     // Clients do not say that they want these.
     let mut caps = AaplServerCaps::OSX_COPYFILE | AaplServerCaps::UNIX_BASED | AaplServerCaps::NFS_ACE;
     if has_streams && client_caps.contains(AaplServerCaps::READ_DIR_ATTR) {

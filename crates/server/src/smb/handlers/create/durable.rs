@@ -17,7 +17,6 @@ use super::{Extras, Opened, respond};
 use crate::core::files::replay::Creation;
 use crate::core::open::Open;
 use crate::core::status::of_vfs;
-use crate::core::tree::Tree;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// What a CREATE has to do with durable handles.
@@ -175,7 +174,7 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
     let open = found.attached;
     session.remember_open(Arc::clone(&open));
     let mut granted = found.granted;
-    let mut extras = Extras::of(tree, wish, &granted);
+    let mut extras = Extras::of(&open, wish, &granted);
     if granted.oplock != OplockLevel::LEASE {
         // As Windows answers: what this request asks for, not what the open has.
         granted.oplock = wish.oplock;
@@ -196,13 +195,13 @@ pub(super) fn answer_v2(granted: Option<DurableGranted>) -> Option<DurableRespon
 
 impl Extras {
     /// What a CREATE is answered beside the open itself.
-    pub(super) fn of(tree: &Tree, wish: &Wish, granted: &GrantedOpen) -> Self {
+    pub(super) fn of(open: &Open, wish: &Wish, granted: &GrantedOpen) -> Self {
         Self {
             maximal_access: wish.query_maximal_access,
             disk_id: wish.query_disk_id,
             lease: wish.lease,
             durable: granted.durable,
-            apple: super::apple::answer(tree, wish.apple),
+            apple: super::apple::answer(open, wish.apple),
         }
     }
 }

@@ -62,19 +62,36 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
         return respond(request, answer, &extras, &opened);
     }
     let mut wait = Wait::default();
+    let mut made: Option<Resolved> = None;
     for _ in 0..limits::MAX_CREATE_ATTEMPTS {
-        let resolved = resolve::resolve(request, wish)?;
+        // What this CREATE has made it does not make again.
+        let resolved = match made.take().and_then(|made| made.found_again(request)) {
+            Some(made) => made,
+            None => resolve::resolve(request, wish)?,
+        };
         match admit(request, answer, wish, resolved, &mut wait).await? {
-            Some(opened) => {
+            Admitted::Opened(opened) => {
                 write_through(request, &opened).await?;
-                let extras = Extras::of(request.tree()?, wish, &opened.granted);
+                let extras = Extras::of(&opened.open, wish, &opened.granted);
                 return respond(request, answer, &extras, &opened);
             }
             // Something made way: the name may mean another file by now.
-            None => continue,
+            Admitted::LookAgain(resolved) => {
+                made = Some(resolved).filter(|it| it.action == CreateAction::CREATED);
+            }
         }
     }
+    if let Some(made) = made {
+        made.undo(request);
+    }
     Err(NtStatus::SHARING_VIOLATION)
+}
+
+/// What came of asking the registry.
+enum Admitted {
+    Opened(Opened),
+    /// The name is to be looked up again.
+    LookAgain(Resolved),
 }
 
 /// A file that is open, and what to tell the client about it.
@@ -105,14 +122,14 @@ struct Wait<'a> {
     told: bool,
 }
 
-/// Asks the registry for the open, waiting once for what is in the way; none: look again.
+/// Asks the registry for the open, waiting once for what is in the way.
 async fn admit<'a>(
     request: &mut Request<'a>,
     answer: &mut AnswerBuilder,
     wish: &Wish,
     resolved: Resolved,
     wait: &mut Wait<'a>,
-) -> Result<Option<Opened>, NtStatus> {
+) -> Result<Admitted, NtStatus> {
     let server = &request.connection.server;
     let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
     let is_retry = wait.key.is_some();
@@ -134,7 +151,7 @@ async fn admit<'a>(
         access: resolved.access,
         share_access: wish.share_access,
         overwrites: resolved.overwrites,
-        created: resolved.action == CreateAction::CREATED,
+        looked_up: resolved.looked_up,
         allocation: resolved.stat.allocation.max(resolved.stat.size),
         delete_on_close: wish.delete_on_close,
         is_directory,
@@ -146,9 +163,9 @@ async fn admit<'a>(
             .map(|instance| AppInstance { maximal_access: resolved.maximal_access, ..instance }),
     };
     let handle = Arc::clone(&resolved.handle);
-    let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode());
+    let writes = server.write_times.of(resolved.key());
+    let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode(), writes);
     file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
-    file.state().times = server.write_times.of(resolved.key());
     let content = Content::File(file);
     let woken = server.waiters.enter(key);
     let created = Created {
@@ -158,8 +175,9 @@ async fn admit<'a>(
         has_guid: matches!(wish.durable, Some(DurableRequest::V2 { .. })),
         parent_key: wish.lease.as_ref().and_then(parent_key),
     };
+    let access = resolved.access;
     let attach = |granted: &registry::GrantedOpen| {
-        Arc::new(Open::new(granted, resolved.access, Arc::clone(&session), tree, content, created))
+        Arc::new(Open::new(granted, access, Arc::clone(&session), tree, content, created))
     };
     let mut attached = None;
     let (admission, effects) = server.registry.lock("create").admit(
@@ -178,13 +196,15 @@ async fn admit<'a>(
         (Admission::Granted(granted), Some(open)) => {
             server.waiters.leave(key);
             session.remember_open(Arc::clone(&open));
-            act(request, wish, resolved, open, granted).map(Some)
+            act(request, wish, resolved, open, granted).map(Admitted::Opened)
         }
         (Admission::LookAgain, _) => {
             server.waiters.leave(key);
-            let share = &request.tree()?.share.settings.name;
-            vanishing(server, resolved.key(), share, &display).await;
-            Ok(None)
+            let (file, share) = (resolved.key(), &request.tree()?.share.settings.name);
+            server
+                .vanished(|registry| registry.is_vanishing(file) || registry.is_moving(share, &display))
+                .await;
+            Ok(Admitted::LookAgain(resolved))
         }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
@@ -213,7 +233,7 @@ async fn admit<'a>(
                 }
             };
             match ended {
-                Some(Ok(Wake::Retry | Wake::Granted)) => Ok(None),
+                Some(Ok(Wake::Retry | Wake::Granted)) => Ok(Admitted::LookAgain(resolved)),
                 Some(Ok(Wake::Ended(_)) | Err(_)) => Err(NtStatus::CANCELLED),
                 None => {
                     give_up(server, key);
@@ -252,28 +272,6 @@ fn take_back(request: &Request<'_>, open: &Open) {
     server.apply(closed.unwrap_or_default());
 }
 
-/// Waits until what is removed, replaced or renamed just now is no longer, so that it can be looked up again.
-async fn vanishing(server: &crate::core::server::Server, file: FileKey, share: &str, path: &str) {
-    let over = async {
-        loop {
-            // From before the look, so that nothing which ends after it is missed.
-            let mut vanished = std::pin::pin!(server.vanished.notified());
-            vanished.as_mut().enable();
-            let is_under_way = {
-                let registry = server.registry.lock("vanishing");
-                registry.is_vanishing(file) || registry.is_moving(share, path)
-            };
-            if !is_under_way {
-                return;
-            }
-            vanished.await;
-        }
-    };
-    if tokio::time::timeout(limits::MAX_VANISHING_WAIT, over).await.is_err() {
-        tracing::debug!("a file takes long to be removed");
-    }
-}
-
 /// Takes out a request that does not wait any longer.
 fn give_up(server: &Server, key: RequestKey) {
     server.waiters.leave(key);
@@ -290,8 +288,10 @@ fn act(
     granted: registry::GrantedOpen,
 ) -> Result<Opened, NtStatus> {
     let server = &request.connection.server;
-    let changed = resolve::change(request, wish, &resolved);
     let file = open.file().ok_or(NtStatus::INTERNAL_ERROR)?;
+    let overwriting = resolved.overwrites.then(|| file.begin_write());
+    let changed = resolve::change(request, wish, &resolved);
+    drop(overwriting);
     let stat = changed.and_then(|()| file.stat().map_err(|error| crate::core::status::of_vfs(&error)));
     let stat = match stat {
         Ok(stat) => stat,
@@ -381,7 +381,8 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
 }
 
 /// Opens a named pipe. Guests and anonymous callers get none but that of the list of shares, where the settings give
-/// them that: what pipes tell is not for strangers. Nor does Windows open others than `NullSessionPipes` to them.
+/// them that, and the one by which passwords are changed: what pipes tell is not for strangers. Nor does Windows open
+/// others than `NullSessionPipes` to them.
 fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let (name, access) = decode::pipe(request)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
@@ -390,7 +391,7 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     }
     let settings = request.connection.server.settings();
     let lists = || Pipe::lists_shares(&name) && settings.lists_shares(user.kind);
-    if user.kind != auth::IdentityKind::User && !lists() {
+    if user.kind != auth::IdentityKind::User && !lists() && !Pipe::changes_passwords(&name) {
         let server = &request.connection.server;
         if server.logon_log.has_room(request.connection.peer.ip(), server.now()) {
             crate::admin::pipe_refused(&request.connection.peer, &name);

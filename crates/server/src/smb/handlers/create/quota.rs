@@ -27,7 +27,13 @@ pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desire
         target: Target::File(FileKey { device: stat.device, inode: stat.inode, stream: 0 }),
         path: quota::NAME.into(),
         access,
-        content: Content::File(OpenFile::new(Arc::new(QuotaFile), RelativePath::default(), false, 0)),
+        content: Content::File(OpenFile::new(
+            Arc::new(QuotaFile),
+            RelativePath::default(),
+            false,
+            0,
+            Arc::default(),
+        )),
     };
     let open = apart::admit(request, apart)?;
     let base = answer.base();

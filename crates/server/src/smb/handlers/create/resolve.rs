@@ -3,8 +3,8 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use registry::FileKey;
-use vfs::{Actor, Capabilities, Handle, Kind, Parent, RelativePath, Stat, Wanted};
+use registry::{FileKey, MoveCount};
+use vfs::{Actor, Backend, Capabilities, Handle, Kind, Parent, RelativePath, Stat, Wanted};
 use wire::ioctl::ReparseTag;
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::security::Privileges;
@@ -36,6 +36,8 @@ pub(super) struct Resolved {
     with_file: bool,
     /// The directory that a file was created in.
     parent: Option<FileKey>,
+    /// The count of renames from before the name was looked up.
+    pub(super) looked_up: MoveCount,
 }
 
 impl Resolved {
@@ -49,12 +51,36 @@ impl Resolved {
         crate::smb::handlers::display_path(&self.path)
     }
 
+    /// What this CREATE has made, by the name that it has since others have renamed it or a directory above it; none
+    /// where it has no name that is known.
+    pub(super) fn found_again(mut self, request: &Request<'_>) -> Option<Self> {
+        let looked_up = request.connection.server.registry.moves();
+        self.path = self.moved_path(request)?;
+        self.looked_up = looked_up;
+        let backend = request.tree.as_ref()?.backend()?;
+        backend.directory_of(&self.actor, &self.path, &*self.handle).ok()?;
+        if self.path.stream().is_some() {
+            backend.open_in(&self.actor, &*self.handle, &self.path, true).ok()?;
+        }
+        Some(self)
+    }
+
+    /// The path after the renames that were carried out since the name was looked up.
+    fn moved_path(&self, request: &Request<'_>) -> Option<RelativePath> {
+        let share = &request.tree.as_ref()?.share.settings.name;
+        let registry = request.connection.server.registry.lock("create");
+        let path = registry.moved_path(share, &self.display_path(), self.looked_up);
+        drop(registry);
+        relative(&path)
+    }
+
     /// Takes back a creation that came to nothing.
     pub(super) fn undo(&self, request: &Request<'_>) {
         if self.action != CreateAction::CREATED {
             return;
         }
-        let path = if self.with_file { self.path.without_stream() } else { self.path.clone() };
+        let path = self.moved_path(request).unwrap_or_else(|| self.path.clone());
+        let path = if self.with_file { path.without_stream() } else { path };
         let Some(tree) = &request.tree else { return };
         let Some(backend) = tree.backend() else { return };
         let server = &request.connection.server;
@@ -68,8 +94,26 @@ impl Resolved {
     }
 }
 
+/// The path that administrators see as `display`.
+fn relative(display: &str) -> Option<RelativePath> {
+    let (path, stream) = match display.split_once(':') {
+        Some((path, stream)) => (path, Some(stream)),
+        None => (display, None),
+    };
+    let path = RelativePath::new(path.replace('\\', "/")).ok()?;
+    match stream {
+        Some(stream) => path.with_stream(stream).ok(),
+        None => Some(path),
+    }
+}
+
 /// Opens what the name stands for, or creates it where there is nothing.
 pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
+    let looked_up = request.connection.server.registry.moves();
+    look_up(request, wish).map(|resolved| Resolved { looked_up, ..resolved })
+}
+
+fn look_up(request: &Request<'_>, wish: &Wish) -> Result<Resolved, NtStatus> {
     let tree = request.tree()?;
     let backend = tree.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
@@ -83,9 +127,6 @@ pub(super) fn resolve(request: &Request<'_>, wish: &Wish) -> Result<Resolved, Nt
         && !user.token.privileges().contains(Privileges::SECURITY)
     {
         return Err(NtStatus::PRIVILEGE_NOT_HELD);
-    }
-    if !wish.eas.is_empty() && !backend.capabilities().contains(Capabilities::XATTR) {
-        return Err(NtStatus::EAS_NOT_SUPPORTED);
     }
     // Somebody may create or remove the file between the two looks.
     for _ in 0..LOOKS {
@@ -236,6 +277,9 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         });
     }
     check_kind(wish, &opened.stat)?;
+    if wish.overwrites() {
+        check_eas(backend, &*opened.handle, wish)?;
+    }
     let path = real_path(&opened)?;
     let maximal_access = maximal_access(tree, subject, wish, &path, &*opened.handle, &opened.stat);
     let access = granted(wish, maximal_access, &opened.stat)?;
@@ -268,14 +312,23 @@ fn open_existing(tree: &Tree, subject: &Subject<'_>, wish: &Wish) -> Result<Opti
         overwrites,
         with_file: false,
         parent: None,
+        looked_up: MoveCount::NEVER_MOVED,
     }))
+}
+
+/// Refuses extended attributes where the file system keeps none.
+fn check_eas(backend: &dyn Backend, handle: &dyn Handle, wish: &Wish) -> Result<(), NtStatus> {
+    if wish.eas.is_empty() {
+        return Ok(());
+    }
+    let capabilities = backend.capabilities_at(handle).map_err(|error| status(&error))?;
+    if capabilities.contains(Capabilities::XATTR) { Ok(()) } else { Err(NtStatus::EAS_NOT_SUPPORTED) }
 }
 
 /// A directory in which nothing is found may be a symlink that is kept as reparse data: to the file system it is empty.
 fn check_directory(subject: &Subject<'_>, wish: &Wish) -> Result<(), NtStatus> {
     let Subject { backend, actor, .. } = *subject;
-    let is_in_root = wish.path.parent().is_none_or(|directory| directory.is_root());
-    if is_in_root || !backend.capabilities().contains(Capabilities::REPARSE_POINTS) {
+    if wish.path.parent().is_none_or(|directory| directory.is_root()) {
         return Ok(());
     }
     let tag = backend
@@ -352,6 +405,7 @@ fn create(
     if !tree.maximal_access.contains(asked) {
         return Err(vfs::Error::AccessDenied.into());
     }
+    check_eas(backend, &*parent.handle, wish).map_err(NotMade::Refused)?;
     let owner = wish.security.as_ref().and_then(|descriptor| descriptor.owner);
     if owner.is_some_and(|owner| !subject.token.may_give(owner)) {
         return Err(vfs::Error::AccessDenied.into());
@@ -400,6 +454,7 @@ fn create(
         overwrites: false,
         with_file: false,
         parent: parent.path.stream().is_none().then(|| super::file_key(&parent.stat, None)),
+        looked_up: MoveCount::NEVER_MOVED,
     })
 }
 

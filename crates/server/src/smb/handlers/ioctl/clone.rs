@@ -24,7 +24,8 @@ pub(super) async fn duplicate(
     ioctl: &IoctlRequest<'_>,
 ) -> Answer {
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    if !backend.capabilities().contains(Capabilities::BLOCK_CLONES) {
+    let capabilities = backend.capabilities_at(&*file.handle).map_err(|error| of_vfs(&error))?;
+    if !capabilities.contains(Capabilities::BLOCK_CLONES) {
         return Err(NtStatus::NOT_SUPPORTED);
     }
     let wish = DuplicateExtents::decode(ioctl.input).map_err(|_| NtStatus::INVALID_PARAMETER)?;
@@ -49,7 +50,7 @@ pub(super) async fn duplicate(
     if length == 0 {
         return done(Vec::new());
     }
-    file.state().times.writing(&*file.handle);
+    let change = file.begin_write();
     let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
     let (server, into, out_of) =
         (Arc::clone(&request.connection.server), Arc::clone(open), Arc::clone(&source));
@@ -59,6 +60,7 @@ pub(super) async fn duplicate(
         to.duplicate_extents(&*from, start..end, target).map_err(|error| of_vfs(&error))
     })
     .await?;
+    change.done();
     // What fails halfway has changed the file too.
     crate::smb::handlers::write::wrote(request, open, 0);
     cloned?;

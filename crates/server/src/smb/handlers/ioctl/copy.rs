@@ -74,9 +74,7 @@ pub(super) async fn copy(
             }
         }
     }
-    if !chunks.is_empty() {
-        file.state().times.writing(&*file.handle);
-    }
+    let change = (!chunks.is_empty()).then(|| file.begin_write());
     let server = &request.connection.server;
     let side = |open: &Arc<Open>, handle: &Arc<dyn Handle>| Side {
         server: Arc::clone(server),
@@ -85,6 +83,7 @@ pub(super) async fn copy(
     };
     let (from, to) = (side(&source, &from.handle), side(open, &file.handle));
     let (copied, result) = crate::core::blocking::run(move || copy_chunks(&from, &to, &chunks)).await?;
+    drop(change);
     if copied.total_bytes_written != 0 {
         let now = request.connection.server.now();
         source.shared().count_read(copied.total_bytes_written.into(), now);

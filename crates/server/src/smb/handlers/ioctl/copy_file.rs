@@ -44,7 +44,7 @@ pub(super) async fn copy(
         check_locks(request, from, 0, u64::MAX, false)?;
         check_locks(request, to, 0, u64::MAX, true)?;
     }
-    file.state().times.writing(&*file.handle);
+    let change = file.begin_write();
     let side = |open: &Arc<Open>| {
         let handle = Arc::clone(&open.file()?.handle);
         Some(Side { server: Arc::clone(&request.connection.server), open: Arc::clone(open), handle })
@@ -52,6 +52,7 @@ pub(super) async fn copy(
     let sides: Vec<(Side, Side)> =
         pairs.iter().filter_map(|(from, to)| Some((side(from)?, side(to)?))).collect();
     let copied = crate::core::blocking::run(move || copy_all(&sides)).await?;
+    change.done();
     // What was copied until something failed is told of too.
     let now = request.connection.server.now();
     for ((from, to), bytes) in pairs.into_iter().zip(&copied.bytes) {

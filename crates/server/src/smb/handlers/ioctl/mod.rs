@@ -43,12 +43,10 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     } else {
         let open = request.open(ioctl.file_id)?;
         let changed = open.file().filter(|_| changes_file(code));
-        if let Some(file) = changed {
-            file.before_change();
-        }
+        let change = changed.map(|file| file.begin_change());
         let answered = on_open(request, answer, &open, code, &ioctl).await?;
+        drop(change);
         if let Some(file) = changed {
-            file.note_change();
             flush::through(&open, file).await?;
         }
         (open.file_id(), answered)

@@ -114,7 +114,7 @@ pub(super) async fn zero(
         return Err(NtStatus::ACCESS_DENIED);
     }
     check_locks(request, open, start, length, true)?;
-    file.state().times.writing(&*file.handle);
+    let change = file.begin_write();
     let (handle, server, asking) =
         (Arc::clone(&file.handle), Arc::clone(&request.connection.server), Arc::clone(open));
     let zeroed = crate::core::blocking::run(move || {
@@ -122,6 +122,7 @@ pub(super) async fn zero(
         handle.zero(start..start.saturating_add(length)).map_err(|error| of_vfs(&error))
     })
     .await?;
+    change.done();
     // What fails halfway has changed the file too.
     crate::smb::handlers::write::wrote(request, open, 0);
     zeroed?;

@@ -9,6 +9,7 @@ use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
+use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
 use crate::core::server::Server;
 use crate::core::status::of_vfs;
@@ -71,6 +72,26 @@ pub(super) async fn open(
     name: &str,
     why: Use,
 ) -> Result<StreamOpen, NtStatus> {
+    for _ in 0..limits::MAX_NAME_ATTEMPTS {
+        if let Some(opened) = open_once(request, base, name, why).await? {
+            return Ok(opened);
+        }
+        let (file, share) = (base.file().ok_or(NtStatus::FILE_CLOSED)?, &base.tree().share.settings.name);
+        let shown = display_path(&file.path());
+        request.connection.server.vanished(|registry| registry.is_moving(share, &shown)).await;
+    }
+    // What made way is deleted, and the stream with it.
+    Err(NtStatus::OBJECT_NAME_NOT_FOUND)
+}
+
+/// As [`open`]; none where the stream is removed or its file renamed just now.
+async fn open_once(
+    request: &mut Request<'_>,
+    base: &Open,
+    name: &str,
+    why: Use,
+) -> Result<Option<StreamOpen>, NtStatus> {
+    let looked_up = request.connection.server.registry.moves();
     let tree = Arc::clone(base.tree());
     let backend = Arc::clone(tree.backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
     let file = base.file().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
@@ -90,23 +111,23 @@ pub(super) async fn open(
     let server = Arc::clone(&request.connection.server);
     let session = Arc::clone(request.session()?);
     let channel_sequence = request.header.channel_sequence();
-    let times = || server.write_times.of(key);
+    let writes = server.write_times.of(key);
     let mut attached = None;
     let mut is_retry = false;
-    let mut refusal = NtStatus::INTERNAL_ERROR;
+    let mut refusal = Some(NtStatus::INTERNAL_ERROR);
     let asked = breaks::wait(request, |registry, key_of_request, now| {
         let (target, shown) = (Target::File(key), display_path(&path).as_str().into());
         let admission = AdmitRequest {
             is_retry: std::mem::replace(&mut is_retry, true),
             access: why.access(),
             overwrites: why == Use::Overwrite,
-            created: is_new,
+            looked_up,
             allocation: opened.stat.allocation.max(opened.stat.size),
             ..AdmitRequest::new(key_of_request, (session.id(), tree.id()), target, shown)
         };
         let attach = |granted: &registry::GrantedOpen| {
-            let file = OpenFile::new(Arc::clone(&opened.handle), path.clone(), false, 0);
-            file.state().times = times();
+            let (handle, writes) = (Arc::clone(&opened.handle), Arc::clone(&writes));
+            let file = OpenFile::new(handle, path.clone(), false, 0, writes);
             let created = Created {
                 action: CreateAction::OPENED,
                 channel_sequence,
@@ -123,24 +144,23 @@ pub(super) async fn open(
         match admission {
             Admission::Granted(_) => {}
             Admission::MustWait => return Ok((Readiness::MustWait, effects)),
-            // What made way is deleted, and the stream with it.
-            Admission::LookAgain => refusal = NtStatus::OBJECT_NAME_NOT_FOUND,
-            Admission::Refused(refused) => refusal = refused_status(refused),
+            Admission::LookAgain => refusal = None,
+            Admission::Refused(refused) => refusal = Some(refused_status(refused)),
         }
         Ok((Readiness::Ready, effects))
     })
     .await;
-    let open = match asked.and(attached.ok_or(refusal)) {
-        Ok(open) => open,
-        Err(status) => {
+    let open = match (asked, attached) {
+        (Ok(()), Some(open)) => open,
+        (asked, _) => {
             undo(&*backend, &actor, &path, &*opened.handle, is_new);
-            return Err(status);
+            return asked.and(refusal.map_or(Ok(None), Err));
         }
     };
     if is_new {
         server.changed(&open, &path, NotifyAction::ADDED_STREAM, CompletionFilter::STREAM_NAME);
     }
-    Ok(StreamOpen { server, open })
+    Ok(Some(StreamOpen { server, open }))
 }
 
 /// Takes back the creation of a stream that nobody may open.

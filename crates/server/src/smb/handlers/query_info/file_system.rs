@@ -86,8 +86,9 @@ fn encode(
         FsInfoClass::ATTRIBUTE => {
             let volume = volume()?;
             let read_only = read_only_share || space()?.read_only;
+            let capabilities = backend.capabilities_at(handle).map_err(|error| of_vfs(&error))?;
             let info = FsAttributeInfo {
-                attributes: attributes(backend.capabilities(), read_only),
+                attributes: attributes(capabilities, read_only),
                 maximum_component_length: volume.component_units_max,
                 file_system: volume.file_system.as_str(),
             };

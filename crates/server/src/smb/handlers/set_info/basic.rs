@@ -4,7 +4,7 @@ use vfs::{Kind, SetTimes};
 use wire::fscc::file_info::BasicInfo;
 use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
 
-use crate::core::files::times::TimeWish;
+use crate::core::files::times::{self, TimeWish};
 use crate::core::open::{Open, OpenFile};
 use crate::core::security;
 use crate::core::status::of_vfs;
@@ -31,19 +31,13 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
             .map_err(|error| of_vfs(&error))?;
     }
     // Last: a change of the attributes may change times.
-    let times = SetTimes {
+    let set = SetTimes {
         created: created.time(),
         accessed: accessed.time(),
         modified: modified.time(),
         changed: changed.time(),
     };
-    if times != SetTimes::default() {
-        file.handle.set_times(times).map_err(|error| of_vfs(&error))?;
-    }
-    if file.state().times.set(modified, changed, &stat) {
-        file.set_keeps_times();
-    }
-    Ok(())
+    times::set(file, set, (modified, changed), &stat).map_err(|error| of_vfs(&error))
 }
 
 /// What is asked of a time (MS-FSCC 2.4.7). CreationTime and LastAccessTime do not move by an open's doings,

@@ -32,9 +32,9 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     check_transact(request, &[length])?;
     let open = request.open(set.file_id)?;
     let class = FileInfoClass(set.file_info_class);
-    if let Some(file) = open.file() {
-        file.before_change();
-    }
+    // Those that may wait for others say themselves when they begin.
+    let waits = set.info_type == InfoType::FILE && waits(class);
+    let change = open.file().filter(|_| !waits).map(|file| file.begin_change());
     match (set.info_type, open.file()) {
         (InfoType::FILE, Some(file)) => set_file(request, &open, file, class, set.buffer).await?,
         (InfoType::FILE, None) => set_pipe(class, set.buffer)?,
@@ -46,11 +46,11 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         (InfoType::SECURITY | InfoType::QUOTA, _) => return Err(NtStatus::NOT_SUPPORTED),
         _ => return Err(NtStatus::INVALID_PARAMETER),
     }
-    if let Some(what) = change(set.info_type, class, set.buffer) {
+    drop(change);
+    if let Some(what) = listed_change(set.info_type, class, set.buffer) {
         request.connection.server.touched(&open, NotifyAction::MODIFIED, what);
     }
     if let Some(file) = open.file() {
-        file.note_change();
         flush::through(&open, file).await?;
     }
     let base = answer.base();
@@ -58,8 +58,20 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     Ok(NtStatus::SUCCESS)
 }
 
+/// The classes that may wait until others have given up what they cache: a change that takes so long is not to bring a
+/// time back which was before.
+fn waits(class: FileInfoClass) -> bool {
+    matches!(
+        class,
+        FileInfoClass::RENAME
+            | FileInfoClass::LINK
+            | FileInfoClass::DISPOSITION
+            | FileInfoClass::DISPOSITION_EX
+    )
+}
+
 /// What a change that is done means for those who watch the directory; sizes and names tell themselves.
-fn change(kind: InfoType, class: FileInfoClass, data: &[u8]) -> Option<CompletionFilter> {
+fn listed_change(kind: InfoType, class: FileInfoClass, data: &[u8]) -> Option<CompletionFilter> {
     match (kind, class) {
         (InfoType::SECURITY, _) => Some(CompletionFilter::SECURITY),
         (InfoType::FILE, FileInfoClass::FULL_EA) => Some(CompletionFilter::EA),
@@ -148,7 +160,9 @@ fn unsigned(value: i64) -> Result<u64, NtStatus> {
 /// MS-FSA 2.1.5.15.5.
 fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
+    let change = file.begin_write();
     file.handle.set_size(size).map_err(|error| of_vfs(&error))?;
+    change.done();
     super::write::resized(request, open);
     Ok(())
 }
@@ -162,12 +176,17 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
     let rounded = bytes.checked_next_multiple_of(cluster).ok_or(NtStatus::INVALID_PARAMETER)?;
     let size = file.handle.size().map_err(|error| of_vfs(&error))?;
     if rounded < size {
+        let change = file.begin_write();
         file.handle.set_size(rounded).map_err(|error| of_vfs(&error))?;
+        change.done();
         file.state().reserved = Some(rounded);
         super::write::resized(request, open);
         return Ok(());
     }
-    match file.state().times.leaving_modified(&*file.handle, || file.handle.allocate(bytes)) {
+    let change = file.begin_allocation();
+    let allocated = file.handle.allocate(bytes);
+    change.done();
+    match allocated {
         // A file system that cannot promise the space is no reason to refuse the file, as long as there is some.
         Err(vfs::Error::NotSupported)
             if space.available.saturating_mul(cluster) >= rounded.saturating_sub(size) => {}

@@ -7,7 +7,7 @@ use vfs::{Opened, Parent, RelativePath};
 use wire::create_context::AaplServerCaps;
 use wire::fscc::named_info::RenameInfo;
 use wire::fscc::{SmbPath, StreamName};
-use wire::{AccessMask, LeaseState, NtStatus, ShareAccess};
+use wire::{AccessMask, FileGlobalId, LeaseState, NtStatus, ShareAccess};
 
 use crate::core::effects::{Moving, Replacing, SmbShell};
 use crate::core::limits;
@@ -122,6 +122,7 @@ async fn give_name(
     let actor = actor(request)?;
     let mut last = NtStatus::SHARING_VIOLATION;
     for _ in 0..limits::MAX_NAME_ATTEMPTS {
+        let looked_up = request.connection.server.registry.moves();
         let parent = backend.parent(&actor, to).map_err(|error| of_vfs(&error))?;
         if change == NameChange::Rename {
             clear_parent(request, &parent).await?;
@@ -145,10 +146,13 @@ async fn give_name(
         // Waiting gave others time to move it.
         let from = file.path();
         let begun = match change {
-            NameChange::Rename => Moving::begin(server, open, &from, lets_opens_follow(open)).map(Some),
+            NameChange::Rename => {
+                let names = (&from, &parent.path);
+                Moving::begin(server, open, names, looked_up, lets_opens_follow(open)).map(Some)
+            }
             NameChange::Link => Ok(None),
         };
-        let moving = match begun {
+        let mut moving = match begun {
             Ok(moving) => moving,
             Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
             Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
@@ -158,16 +162,26 @@ async fn give_name(
                 clear_handles(request, open).await?;
                 continue;
             }
+            Err(InTheWay::OtherMove) => {
+                drop(replacing);
+                others_moved(server, open, (&from, &parent.path)).await;
+                continue;
+            }
         };
         let replaced = existing.as_ref().map(|existing| &*existing.opened.handle);
+        let under_way = file.begin_change();
         let done = match change {
             NameChange::Rename => backend.rename_in(&actor, &*file.handle, &from, &parent, replaced),
             NameChange::Link => backend.link_in(&actor, &*file.handle, &parent, replaced),
         };
+        under_way.done();
         drop(replacing);
         match done {
             Ok(real) => {
                 let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
+                if let Some(moving) = &mut moving {
+                    moving.moved_to(&real);
+                }
                 return Ok(Given { from, real, moving });
             }
             // Another has the name by now than when it was looked at.
@@ -176,6 +190,12 @@ async fn give_name(
         }
     }
     Err(last)
+}
+
+/// Waits until the renames are over that one between these names is not to meet.
+pub(super) async fn others_moved(server: &Server, open: &Open, (from, to): (&RelativePath, &RelativePath)) {
+    let (share, names) = (&open.tree().share.settings.name, [display_path(from), display_path(to)]);
+    server.vanished(|registry| names.iter().any(|name| registry.meets_move(share, name))).await;
 }
 
 /// Whether its client expects of a rename what POSIX says of it: macOS keeps files open that it renames, and those below
@@ -226,8 +246,9 @@ pub(super) async fn clear_handles(request: &mut Request<'_>, open: &Open) -> Res
     .await
 }
 
-/// Lets those who only cache handles below a directory close them, one after the other (MS-FSA 2.1.4.2). Any that
-/// stays is in the way, and so is what is opened meanwhile: nobody is asked to give that up.
+/// Lets those who only cache handles below a directory close them (MS-FSA 2.1.4.2): all at once, so that it takes no
+/// longer than for one. Any that stays is in the way, and so is what is opened meanwhile: nobody is asked to give that
+/// up. Nor is anybody where somebody's open is in the way all the same.
 async fn clear_below(
     request: &mut Request<'_>,
     open: &Open,
@@ -239,13 +260,8 @@ async fn clear_below(
         request.connection.server.registry.lock("rename").opens_below(&share, root, &directory, limit)
     };
     let found = below(request, OPENS_BELOW);
+    ask_for_handles(&request.connection.server, &found)?;
     for id in &found {
-        let cached = request.connection.server.registry.lock("rename").caching_of_file(*id);
-        match cached {
-            None => continue,
-            Some(held) if !held.contains(LeaseState::HANDLE) => return Err(NtStatus::ACCESS_DENIED),
-            Some(_) => {}
-        }
         breaks::wait(request, |registry, key, now| {
             let target = registry.open(*id).and_then(|info| info.target.file());
             Ok(match target {
@@ -262,6 +278,19 @@ async fn clear_below(
         true => Ok(()),
         false => Err(NtStatus::ACCESS_DENIED),
     }
+}
+
+/// Asks those who cache handles of these opens' files to give them up, if there is no other among the opens.
+fn ask_for_handles(server: &Server, opens: &[FileGlobalId]) -> Result<(), NtStatus> {
+    let mut registry = server.registry.lock("rename");
+    let has_handle = |id| registry.caching_of_file(id).is_none_or(|held| held.contains(LeaseState::HANDLE));
+    if !opens.iter().all(|id| has_handle(*id)) {
+        return Err(NtStatus::ACCESS_DENIED);
+    }
+    let effects = registry.break_handles_of_all(opens, server.now());
+    drop(registry);
+    server.apply(effects);
+    Ok(())
 }
 
 /// The directory that the name goes to is opened for the time of the rename, to add to it (FILE_ADD_FILE) and

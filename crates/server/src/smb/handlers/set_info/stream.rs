@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use registry::InTheWay;
 use vfs::{Parent, RelativePath};
 use wire::NtStatus;
 use wire::fscc::StreamName;
@@ -9,8 +10,9 @@ use wire::fscc::name::parse_stream;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 
-use super::rename::{clear_handles, clear_parent};
-use crate::core::effects::Replacing;
+use super::rename::{clear_handles, clear_parent, others_moved};
+use crate::core::effects::{Moving, Replacing};
+use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::of_vfs;
 use crate::smb::connection::Request;
@@ -28,16 +30,47 @@ pub(super) async fn rename(
     let Some(to) = name.strip_prefix(':') else {
         return Err(refuse_full_name(request, open, name).await);
     };
-    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
-    clear_handles(request, open).await?;
-    let from = file.path();
-    let to = match parse_stream(to).map_err(path_status)? {
-        StreamName::Named(name) => {
-            from.without_stream().with_stream(name).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?
+    for _ in 0..limits::MAX_NAME_ATTEMPTS {
+        clear_handles(request, open).await?;
+        // Waiting gave others time to move it.
+        let looked_up = request.connection.server.registry.moves();
+        let from = file.path();
+        let to = new_path(&from, to)?;
+        let server = &request.connection.server;
+        match Moving::begin(server, open, (&from, &to), looked_up, true) {
+            Ok(moving) => return give_name(request, open, file, (&from, &to), replace, moving),
+            Err(InTheWay::Open) => return Err(NtStatus::ACCESS_DENIED),
+            Err(InTheWay::Closed) => return Err(NtStatus::FILE_CLOSED),
+            // Somebody caches a handle again since the others have given theirs up.
+            Err(InTheWay::CachedHandle) => {}
+            Err(InTheWay::OtherMove) => others_moved(server, open, (&from, &to)).await,
         }
-        StreamName::Data => from.without_stream(),
-        StreamName::None | StreamName::Index => return Err(NtStatus::INVALID_PARAMETER),
-    };
+    }
+    Err(NtStatus::SHARING_VIOLATION)
+}
+
+/// The path of the stream by its new name, or of its file.
+fn new_path(from: &RelativePath, name: &str) -> Result<RelativePath, NtStatus> {
+    match parse_stream(name).map_err(path_status)? {
+        StreamName::Named(name) => {
+            from.without_stream().with_stream(name).map_err(|_| NtStatus::OBJECT_NAME_INVALID)
+        }
+        StreamName::Data => Ok(from.without_stream()),
+        StreamName::None | StreamName::Index => Err(NtStatus::INVALID_PARAMETER),
+    }
+}
+
+/// Gives the stream its new name, if that is free or of a stream that gives way. Nobody else is admitted by either of
+/// the names until it is done.
+fn give_name(
+    request: &Request<'_>,
+    open: &Open,
+    file: &OpenFile,
+    (from, to): (&RelativePath, &RelativePath),
+    replace: bool,
+    mut moving: Moving,
+) -> Result<(), NtStatus> {
+    let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
     let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
     let (own, key) = (file_key(&stat, from.stream()), file_key(&stat, to.stream()));
     let actor = actor(request)?;
@@ -53,14 +86,14 @@ pub(super) async fn rename(
         }
         drop(registry);
         let found = match to.stream() {
-            Some(_) => backend.open_in(&actor, &*file.handle, &to, true),
+            Some(_) => backend.open_in(&actor, &*file.handle, to, true),
             None => backend.file_of(&actor, &*file.handle),
         };
         match found {
             Ok(_) if !replace => return Err(NtStatus::OBJECT_NAME_COLLISION),
             // Only what holds nothing and nobody uses gives way.
             Ok(found) => {
-                replacing = Replacing::begin(&request.connection.server, open.tree(), key, &to);
+                replacing = Replacing::begin(&request.connection.server, open.tree(), key, to);
                 if found.stat.is_directory() || found.stat.size > 0 || replacing.is_none() {
                     return Err(NtStatus::INVALID_PARAMETER);
                 }
@@ -71,9 +104,12 @@ pub(super) async fn rename(
         }
     }
     let replaced = existing.as_ref().map(|existing| &*existing.handle);
-    backend.rename_in(&actor, &*file.handle, &from, &parent, replaced).map_err(|error| of_vfs(&error))?;
-    moved(request, open, file, key, &from, &to);
-    drop(replacing);
+    let change = file.begin_change();
+    backend.rename_in(&actor, &*file.handle, from, &parent, replaced).map_err(|error| of_vfs(&error))?;
+    change.done();
+    moving.moved_to(to);
+    moved(request, open, file, key, from, to);
+    drop((replacing, moving));
     Ok(())
 }
 
