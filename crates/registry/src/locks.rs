@@ -67,7 +67,7 @@ struct Wanted<'a> {
     elements: &'a [LockElement],
     wait: bool,
     request: RequestKey,
-    /// Whether there are locks outside, too, and whether its caller has these.
+    /// Set where there are locks outside, too: true if its caller has these.
     outside: Option<bool>,
 }
 

@@ -62,7 +62,7 @@ pub(crate) struct Held {
 pub(crate) struct Waiter {
     pub(crate) request: RequestKey,
     pub(crate) lock: Held,
-    /// Whether there are locks that are not in the table, of which its caller must have the same one first.
+    /// Its caller must first have the same lock somewhere else.
     pub(crate) outside: bool,
 }
 

@@ -49,7 +49,7 @@ pub trait Handle: Send + Sync {
         Err(crate::Error::NotSupported)
     }
 
-    /// Whether a lock that is not this handle's keeps it from taking one of a range now.
+    /// Looks for a lock that is not this handle's and keeps it from taking one of a range now.
     fn is_range_locked(&self, _range: Range<u64>, _lock: RangeLock) -> Result<bool> {
         Err(crate::Error::NotSupported)
     }

@@ -42,7 +42,7 @@ pub(super) fn set(
     }
 }
 
-/// Whether somebody else's lock is in the way: [`crate::Handle::is_range_locked`].
+/// Looks for somebody else's lock in the way: [`crate::Handle::is_range_locked`].
 pub(super) fn is_locked(fd: BorrowedFd<'_>, range: &Range<u64>, lock: RangeLock) -> Result<bool> {
     let Some(range) = lockable(range) else { return Ok(false) };
     loop {

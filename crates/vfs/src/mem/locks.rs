@@ -21,7 +21,7 @@ impl Default for Owner {
 pub(super) struct Locks(Vec<(u64, Range<u64>, RangeLock)>);
 
 impl Locks {
-    /// Whether somebody else's lock keeps `owner` from this one.
+    /// Looks for somebody else's lock that keeps `owner` from this one.
     pub(super) fn is_locked(&self, owner: &Owner, range: &Range<u64>, lock: RangeLock) -> bool {
         self.0.iter().any(|(other, held, kind)| {
             let overlaps = held.start < range.end && range.start < held.end;

@@ -29,6 +29,7 @@ use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, 
 use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
 use crate::core::effects::Wake;
+use crate::core::files::host_locks::HostLocking;
 use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
 use crate::core::server::Server;
@@ -149,6 +150,9 @@ async fn admit<'a>(
     let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode());
     file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
     file.state().times = server.write_times.of(resolved.key());
+    if !is_directory && !file.is_stream {
+        file.locking = HostLocking::new(resolved.key(), &server.settings(), &tree.share.settings);
+    }
     let content = Content::File(file);
     let woken = server.waiters.enter(key);
     let created = Created {
