@@ -58,6 +58,7 @@ struct Client {
 enum Pending {
     Create(Box<AdmitRequest>),
     Rename(FileGlobalId),
+    OutsideLock,
     Other,
 }
 
@@ -390,10 +391,15 @@ impl World {
         let Some((id, _, client)) = self.chosen_open(input) else { return };
         let key = self.key(client);
         let element = element(input);
-        let wait = input.byte() & 1 == 1;
-        let (result, effects) = self.state.lock(id, &[element], wait, key, self.now);
-        if result == Ok(LockOutcome::Waiting) {
-            self.pending.insert(key, Pending::Other);
+        let how = input.byte();
+        let (wait, outside) = (how & 1 == 1, (how & 2 == 2).then_some(how & 4 == 4));
+        let (result, effects) = match outside {
+            Some(is_free) => self.state.lock_outside(id, &[element], wait, key, is_free, self.now),
+            None => self.state.lock(id, &[element], wait, key, self.now),
+        };
+        if matches!(result, Ok(LockOutcome::Waiting | LockOutcome::WaitingOutside)) {
+            let waits = if outside.is_some() { Pending::OutsideLock } else { Pending::Other };
+            self.pending.insert(key, waits);
         }
         self.apply(effects);
     }
@@ -467,7 +473,15 @@ impl World {
             assert!(self.pending.remove(&answered).is_some(), "answered twice: {answered:?}");
         }
         for request in effects.retry {
-            match self.pending.remove(&request).expect("answered twice") {
+            let pending = match self.pending.remove(&request) {
+                Some(pending) => pending,
+                // Told twice, or cancelled by what else is told.
+                None => {
+                    assert_eq!(self.state.retry_lock(request, self.now).0, None, "it waits and nobody knows");
+                    continue;
+                }
+            };
+            match pending {
                 Pending::Create(mut request) => {
                     if self.clients.iter().any(|it| it.session == request.session) {
                         request.is_retry = true;
@@ -476,6 +490,13 @@ impl World {
                 }
                 Pending::Rename(id) => self.rename(id, request),
                 Pending::Other => {}
+                Pending::OutsideLock => {
+                    let (outcome, effects) = self.state.retry_lock(request, self.now);
+                    if outcome == Some(LockOutcome::Waiting) {
+                        self.pending.insert(request, Pending::OutsideLock);
+                    }
+                    self.apply(effects);
+                }
             }
         }
     }
@@ -496,7 +517,7 @@ impl World {
             self.check();
         }
         assert_eq!(self.state.poll_timeout(), None, "timers without end");
-        assert!(self.pending.values().all(|it| matches!(it, Pending::Other)), "a request waits for ever");
+        assert!(self.pending.values().all(|it| matches!(it, Pending::Other | Pending::OutsideLock)), "a request waits for ever");
         let effects = self.state.shutdown(self.now);
         self.apply(effects);
         self.check();

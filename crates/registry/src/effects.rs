@@ -26,7 +26,8 @@ pub struct Effects<S: Shell> {
     pub forgotten: Vec<RequestKey>,
     /// Waiting lock requests that hold their lock now.
     pub granted: Vec<RequestKey>,
-    /// Requests that waited for breaks and should try again.
+    /// Requests that waited for breaks, or for what is in the way of a lock that they must have outside as well, and
+    /// should try again.
     pub retry: Vec<RequestKey>,
     /// Tree connects that ended.
     pub trees_ended: Vec<TreeEnded<S>>,

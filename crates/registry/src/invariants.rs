@@ -323,7 +323,9 @@ impl<S: Shell> State<S> {
         for (at, waiter) in waiting.iter().enumerate() {
             let expected = Waiting::Lock { file: key, open: waiter.lock.open };
             ensure!(self.waiting.get(&waiter.request) == Some(&expected), "{key:?}: {waiter:?} is not known");
-            let blocked = held.iter().any(|it| it.conflicts_with(&waiter.lock))
+            // One that must have its lock outside may wait for that.
+            let blocked = waiter.outside
+                || held.iter().any(|it| it.conflicts_with(&waiter.lock))
                 || waiting.iter().take(at).any(|it| it.lock.conflicts_with(&waiter.lock));
             ensure!(blocked, "{key:?}: {waiter:?} waits for nothing");
         }

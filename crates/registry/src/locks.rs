@@ -26,8 +26,11 @@ pub struct RangeLock {
 pub enum LockOutcome {
     /// All of it is locked.
     Granted,
-    /// It waits: its key will come in [`Effects::granted`] or [`Effects::cancelled`].
+    /// It waits: its key will come in [`Effects::granted`] or [`Effects::cancelled`]; that of a request by
+    /// [`State::lock_outside`] in [`Effects::retry`] or [`Effects::cancelled`].
     Waiting,
+    /// It waits for a lock outside: nothing here is in the way.
+    WaitingOutside,
 }
 
 /// Why a lock or unlock request failed.
@@ -44,6 +47,8 @@ pub enum LockError {
         /// The open whose lock stands in the way.
         blocker: FileGlobalId,
     },
+    /// A lock outside is in the way, and none here: STATUS_LOCK_NOT_GRANTED.
+    HeldOutside,
     /// STATUS_RANGE_NOT_LOCKED.
     RangeNotLocked,
     /// A limit stood in the way.
@@ -55,6 +60,15 @@ pub enum LockError {
 pub struct IoRefused {
     /// The open whose lock it is.
     pub blocker: FileGlobalId,
+}
+
+/// A lock request.
+struct Wanted<'a> {
+    elements: &'a [LockElement],
+    wait: bool,
+    request: RequestKey,
+    /// Set where there are locks outside, too: true if its caller has these.
+    outside: Option<bool>,
 }
 
 /// What a waiting request waits for.
@@ -84,8 +98,45 @@ impl<S: Shell> State<S> {
         now: Time,
     ) -> (Result<LockOutcome, LockError>, Effects<S>) {
         let mut effects = Effects::none();
-        let result = self.try_lock(open.into(), elements, wait, request, now, &mut effects);
+        let wanted = Wanted { elements, wait, request, outside: None };
+        let result = self.try_lock(open.into(), &wanted, now, &mut effects);
         (result, effects)
+    }
+
+    /// As [`Self::lock`], for a caller that must have the same locks somewhere else, outside the registry, and has asked
+    /// there first: `is_free` says that it has them. Where they are not granted here it gives those back.
+    ///
+    /// A request that waits is granted by [`Self::retry_lock`] alone: when what is in the way here may be gone, its key
+    /// comes in [`Effects::retry`]; what is in the way outside is the caller's to look after.
+    pub fn lock_outside(
+        &mut self,
+        open: impl Into<OpenRef>,
+        elements: &[LockElement],
+        wait: bool,
+        request: RequestKey,
+        is_free: bool,
+        now: Time,
+    ) -> (Result<LockOutcome, LockError>, Effects<S>) {
+        let mut effects = Effects::none();
+        let wanted = Wanted { elements, wait, request, outside: Some(is_free) };
+        let result = self.try_lock(open.into(), &wanted, now, &mut effects);
+        (result, effects)
+    }
+
+    /// Grants a request of [`Self::lock_outside`] that waits, now that its caller has the lock outside, unless something
+    /// here is in the way. None where it does not wait any more: it was cancelled, or its open has ended.
+    pub fn retry_lock(&mut self, request: RequestKey, now: Time) -> (Option<LockOutcome>, Effects<S>) {
+        let mut effects = Effects::none();
+        let Some(Waiting::Lock { file: key, open: id }) = self.waiting.get(&request).copied() else {
+            return (None, effects);
+        };
+        let Some(file) = self.files.get_mut(&key) else { return (None, effects) };
+        if !file.ranges.grant(request) {
+            return (Some(LockOutcome::Waiting), effects);
+        }
+        file.shared.set_lock_count(file.ranges.len());
+        self.waited_for_lock(request, id, now, &mut effects);
+        (Some(LockOutcome::Granted), effects)
     }
 
     /// Gives up locks, one after the other, each by exactly its range (MS-SMB2 3.3.5.14.1): what came
@@ -96,28 +147,40 @@ impl<S: Shell> State<S> {
         elements: &[LockElement],
         now: Time,
     ) -> (Result<(), LockError>, Effects<S>) {
+        let (_, result, effects) = self.unlock_each(open, elements, now);
+        (result, effects)
+    }
+
+    /// As [`Self::unlock`], and says which locks were given up, of the kinds that they were, also where one was not there.
+    pub fn unlock_each(
+        &mut self,
+        open: impl Into<OpenRef>,
+        elements: &[LockElement],
+        now: Time,
+    ) -> (Vec<LockElement>, Result<(), LockError>, Effects<S>) {
         let mut effects = Effects::none();
-        let Ok((id, key)) = self.file_open(open.into()) else {
-            return (Err(LockError::NoSuchOpen), effects);
-        };
         let mut released = Vec::new();
+        let Ok((id, key)) = self.file_open(open.into()) else {
+            return (released, Err(LockError::NoSuchOpen), effects);
+        };
         let mut result = Ok(());
         for element in elements {
             if !element.is_valid() {
                 result = Err(LockError::InvalidRange);
                 break;
             }
-            if !self.files.get_mut(&key).is_some_and(|file| file.ranges.unlock(id, element)) {
+            let Some(given_up) = self.files.get_mut(&key).and_then(|file| file.ranges.unlock(id, element))
+            else {
                 result = Err(LockError::RangeNotLocked);
                 break;
-            }
-            released.push(*element);
+            };
+            released.push(given_up);
         }
         if let Some(open) = self.opens.get_mut(&id) {
             open.locks = open.locks.saturating_sub(released.len());
         }
         self.after_release(key, &released, now, &mut effects);
-        (result, effects)
+        (released, result, effects)
     }
 
     /// Takes back locks of a request of which a later element was refused (MS-SMB2 3.3.5.14.2): these very ones,
@@ -271,12 +334,11 @@ impl<S: Shell> State<S> {
     fn try_lock(
         &mut self,
         open: OpenRef,
-        elements: &[LockElement],
-        wait: bool,
-        request: RequestKey,
+        wanted: &Wanted<'_>,
         now: Time,
         effects: &mut Effects<S>,
     ) -> Result<LockOutcome, LockError> {
+        let Wanted { elements, wait, request, outside } = *wanted;
         let id = self.open_global(open).map_err(|_| LockError::NoSuchOpen)?;
         let (id, key) = self.file_open(id.into())?;
         let first = elements.first().ok_or(LockError::InvalidParameter)?;
@@ -295,13 +357,24 @@ impl<S: Shell> State<S> {
         if file.ranges.len().saturating_add(elements.len()) > self.limits.locks_per_file {
             return Err(LockError::LimitReached(LimitReached::LocksPerFile));
         }
-        let wanted = Held { open: id, element: *first };
-        let behind = if wait { file.ranges.conflict_with_waiting(&wanted) } else { None };
+        let lock = Held { open: id, element: *first };
+        let behind = if wait { file.ranges.conflict_with_waiting(&lock) } else { None };
         let result = match behind {
             Some(blocker) => Err(blocker),
             None => file.ranges.lock_all(id, elements),
         };
         match result {
+            Ok(()) if outside == Some(false) => {
+                for element in elements {
+                    file.ranges.remove(&Held { open: id, element: *element });
+                }
+                count(&self.statistics.lock_conflicts);
+                if !wait || !has_home {
+                    return Err(LockError::HeldOutside);
+                }
+                self.begin_to_wait(Waiter { request, lock, outside: true }, key)?;
+                Ok(LockOutcome::WaitingOutside)
+            }
             Ok(()) => {
                 file.shared.set_lock_count(file.ranges.len());
                 if let Some(open) = self.opens.get_mut(&id) {
@@ -311,12 +384,8 @@ impl<S: Shell> State<S> {
                 Ok(LockOutcome::Granted)
             }
             Err(blocker) if wait && has_home => {
-                if file.ranges.waiting_len() >= self.limits.waiting_locks_per_file {
-                    return Err(LockError::LimitReached(LimitReached::WaitingLocksPerFile));
-                }
-                self.may_wait(request).map_err(LockError::LimitReached)?;
+                self.begin_to_wait(Waiter { request, lock, outside: outside.is_some() }, key)?;
                 self.remember_conflict(RefusalKind::LockConflict, id, first, blocker, now);
-                self.queue(Waiter { request, lock: wanted }, key);
                 Ok(LockOutcome::Waiting)
             }
             Err(blocker) => {
@@ -324,6 +393,16 @@ impl<S: Shell> State<S> {
                 Err(LockError::NotGranted { blocker })
             }
         }
+    }
+
+    fn begin_to_wait(&mut self, waiter: Waiter, key: FileKey) -> Result<(), LockError> {
+        let waiting = self.files.get(&key).map_or(0, |file| file.ranges.waiting_len());
+        if waiting >= self.limits.waiting_locks_per_file {
+            return Err(LockError::LimitReached(LimitReached::WaitingLocksPerFile));
+        }
+        self.may_wait(waiter.request).map_err(LockError::LimitReached)?;
+        self.queue(waiter, key);
+        Ok(())
     }
 
     fn queue(&mut self, waiter: Waiter, key: FileKey) {
@@ -344,17 +423,29 @@ impl<S: Shell> State<S> {
         let Some(file) = self.files.get_mut(&key) else {
             return;
         };
-        let granted = if released.is_empty() { Vec::new() } else { file.ranges.grant_waiting(released) };
+        let woken = file.ranges.grant_waiting(released);
         file.shared.set_lock_count(file.ranges.len());
-        for waiter in granted {
-            self.stop_waiting(waiter.request);
-            if let Some(open) = self.opens.get_mut(&waiter.lock.open) {
-                open.locks = open.locks.saturating_add(1);
-                open.waiting_locks = open.waiting_locks.saturating_sub(1);
-            }
-            self.break_readers(waiter.lock.open, now, effects);
+        for waiter in woken.granted {
+            self.waited_for_lock(waiter.request, waiter.lock.open, now, effects);
             effects.granted.push(waiter.request);
         }
+        effects.retry.extend(woken.retry);
+    }
+
+    /// Takes in that a request that waited holds its lock.
+    fn waited_for_lock(
+        &mut self,
+        request: RequestKey,
+        id: FileGlobalId,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
+        self.stop_waiting(request);
+        if let Some(open) = self.opens.get_mut(&id) {
+            open.locks = open.locks.saturating_add(1);
+            open.waiting_locks = open.waiting_locks.saturating_sub(1);
+        }
+        self.break_readers(id, now, effects);
     }
 
     fn stop_waiting(&mut self, request: RequestKey) -> Option<Waiting> {

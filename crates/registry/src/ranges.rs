@@ -6,6 +6,9 @@
 //! by shared ones that keep arriving. Who does not want to wait takes what is free. When a range is
 //! given up, the queue is looked at in order.
 //!
+//! A waiter that must have the lock [outside](Waiter::outside) first keeps its place in the queue until it has: who has
+//! it try hears when it may.
+//!
 //! With `n` locks of the file and `w` waiters, whose number has a small limit: an element is locked, unlocked or
 //! found in the way in O(log n) steps; what gives up `k` ranges takes O(k log n), and O((k + w) log (k + w)) more
 //! if somebody waits.
@@ -59,6 +62,17 @@ pub(crate) struct Held {
 pub(crate) struct Waiter {
     pub(crate) request: RequestKey,
     pub(crate) lock: Held,
+    /// Its caller must first have the same lock somewhere else.
+    pub(crate) outside: bool,
+}
+
+/// What came of ranges that were given up.
+#[derive(Debug, Default)]
+pub(crate) struct Woken {
+    /// Waiters that hold their lock now.
+    pub(crate) granted: Vec<Waiter>,
+    /// Waiters that nothing here stands in the way of, and that are to try again.
+    pub(crate) retry: Vec<RequestKey>,
 }
 
 impl LockElement {
@@ -181,10 +195,11 @@ impl Ranges {
     }
 
     /// Gives up one lock of exactly this range: an exclusive one before a shared one.
-    pub(crate) fn unlock(&mut self, open: FileGlobalId, range: &LockElement) -> bool {
+    pub(crate) fn unlock(&mut self, open: FileGlobalId, range: &LockElement) -> Option<LockElement> {
         [true, false]
             .into_iter()
-            .any(|exclusive| self.remove(&Held { open, element: LockElement { exclusive, ..*range } }))
+            .map(|exclusive| LockElement { exclusive, ..*range })
+            .find(|element| self.remove(&Held { open, element: *element }))
     }
 
     /// Gives up one lock of exactly this range and kind.
@@ -218,11 +233,24 @@ impl Ranges {
         taken
     }
 
+    /// Grants a waiter what it waits for, or false: something is in the way.
+    pub(crate) fn grant(&mut self, request: RequestKey) -> bool {
+        let Some(at) = self.waiting.iter().position(|waiter| waiter.request == request) else { return false };
+        let Some(lock) = self.waiting.get(at).map(|waiter| waiter.lock) else { return false };
+        let mut before = self.waiting.iter().take(at).inspect(|_| cost::step());
+        if before.any(|it| it.lock.conflicts_with(&lock)) || self.held.conflict(&lock).is_some() {
+            return false;
+        }
+        self.waiting.remove(at);
+        self.hold(&lock);
+        true
+    }
+
     /// Grants what can be granted now that these ranges have been given up, in the order of asking.
-    pub(crate) fn grant_waiting(&mut self, released: &[LockElement]) -> Vec<Waiter> {
-        let mut granted = Vec::new();
+    pub(crate) fn grant_waiting(&mut self, released: &[LockElement]) -> Woken {
+        let mut woken = Woken::default();
         if self.waiting.is_empty() || released.is_empty() {
-            return granted;
+            return woken;
         }
         let freed = Freed::new(released);
         let mut still = Obstacles::default();
@@ -231,15 +259,18 @@ impl Ranges {
             let is_free = freed.overlaps(&waiter.lock.range())
                 && self.held.conflict(&waiter.lock).is_none()
                 && still.conflict(&waiter.lock).is_none();
-            if is_free {
+            if is_free && !waiter.outside {
                 self.hold(&waiter.lock);
-                granted.push(waiter);
-            } else {
-                still.insert(&waiter.lock);
-                self.waiting.push_back(waiter);
+                woken.granted.push(waiter);
+                continue;
             }
+            if is_free {
+                woken.retry.push(waiter.request);
+            }
+            still.insert(&waiter.lock);
+            self.waiting.push_back(waiter);
         }
-        granted
+        woken
     }
 
     fn hold(&mut self, lock: &Held) {
@@ -339,11 +370,11 @@ mod tests {
         for id in 0..waiters as u64 {
             let request = RequestKey { connection: crate::ConnectionId(1), id };
             let lock = Held { open: open(7), element: exclusive(id * 4, 1) };
-            ranges.push_waiter(Waiter { request, lock });
+            ranges.push_waiter(Waiter { request, lock, outside: false });
         }
         let released = ranges.unlock_open(open(1));
-        let (granted, steps) = cost::of(|| ranges.grant_waiting(&released));
-        assert!(granted.len() > waiters / 2);
+        let (woken, steps) = cost::of(|| ranges.grant_waiting(&released));
+        assert!(woken.granted.len() > waiters / 2);
         assert!(steps < waiters as u64 * 150, "{steps} steps");
     }
 }

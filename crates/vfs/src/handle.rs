@@ -1,6 +1,6 @@
 //! An open file, directory or stream.
 
-use crate::backend::Actor;
+use crate::backend::{Actor, Wanted};
 use crate::error::Result;
 use crate::path::RelativePath;
 use crate::stat::Stat;
@@ -37,6 +37,20 @@ pub trait Handle: Send + Sync {
     /// written; where it says no, nothing is, and the answer is `None`. Less than all of `data` only as in
     /// [`Self::write_at`]. May block.
     fn append(&self, _data: &[u8], _may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
+        Err(crate::Error::NotSupported)
+    }
+
+    /// Takes a lock of a range of the file that all programs of the machine see and that is this handle's alone, or with
+    /// `None` gives up what the handle has there. What it has had in the range until now, this takes the place of. At
+    /// once: false where somebody else's lock is in the way, and then nothing has changed. Never refused for another
+    /// reason than that or an error of the file system, but kept weaker, or not at all, where the operating system
+    /// cannot have it so ([`RangeLock`]). Dropping the handle gives up everything.
+    fn set_range_lock(&self, _range: Range<u64>, _lock: Option<RangeLock>) -> Result<bool> {
+        Err(crate::Error::NotSupported)
+    }
+
+    /// Looks for a lock that is not this handle's and keeps it from taking one of a range now.
+    fn is_range_locked(&self, _range: Range<u64>, _lock: RangeLock) -> Result<bool> {
         Err(crate::Error::NotSupported)
     }
 
@@ -148,6 +162,39 @@ pub trait Handle: Send + Sync {
 
     /// For the backend that made it.
     fn as_any(&self) -> &dyn Any;
+}
+
+/// A lock of a range of a file, as other programs of the machine see it: see [`Handle::set_range_lock`].
+///
+/// Linux has locks of the offsets below 2^63, and of a range what is below. An exclusive one needs a descriptor that can
+/// write: through another one it is a shared lock. A shared one needs a descriptor that can read: through another one
+/// there is none. Both are refused all the same while somebody has a lock that the true one would conflict with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RangeLock {
+    /// Others may have shared locks beside it.
+    Shared,
+    /// Nobody else has a lock beside it.
+    Exclusive,
+}
+
+impl RangeLock {
+    /// The lock that a handle opened for `wanted` can have where this one is asked for.
+    pub(crate) fn held_by(self, wanted: Wanted) -> Option<Self> {
+        match self {
+            Self::Exclusive if wanted.write => Some(self),
+            _ if wanted.read => Some(Self::Shared),
+            _ => None,
+        }
+    }
+}
+
+/// Where the offsets end that the operating system can lock.
+pub const LOCKABLE_END: u64 = 1 << 63;
+
+/// The part of a range that the operating system can lock; none where there is nothing of it.
+pub fn lockable(range: &Range<u64>) -> Option<Range<u64>> {
+    let end = range.end.min(LOCKABLE_END);
+    (range.start < end).then_some(range.start..end)
 }
 
 /// A listing in progress. It streams: entries that exist from start to end appear exactly once, those that

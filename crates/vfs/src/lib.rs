@@ -30,7 +30,8 @@ pub use backend::{
 };
 pub use error::{Error, Result};
 pub use handle::{
-    DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr,
+    DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, RangeLock, ReparsePoint, SetTimes,
+    StreamInfo, Xattr,
 };
 #[cfg(target_os = "linux")]
 pub use local::{LocalBackend, LocalOptions};

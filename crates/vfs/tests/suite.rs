@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vfs::{
     Actor, Backend, Capabilities, EntryWanted, Error, Kind, LocalBackend, LocalOptions, MemBackend, Opened,
-    Parent, RelativePath, SetTimes, Wanted,
+    Parent, RangeLock, RelativePath, SetTimes, Wanted,
 };
 use wire::{FileAttributes, FileTime};
 
@@ -81,6 +81,107 @@ fn data_is_written_read_cut_and_zeroed() {
             assert!(matches!(result, Err(Error::InvalidArgument) | Ok(())));
         }
         assert!(handle.write_at(b"x", u64::MAX).is_err());
+    });
+}
+
+/// The ways to open a file for its data.
+const DATA: [Wanted; 3] = [Wanted::READ, Wanted::WRITE, Wanted::BOTH];
+
+#[test]
+fn locks_of_ranges_are_each_handles_own() {
+    let (shared, exclusive) = (Some(RangeLock::Shared), Some(RangeLock::Exclusive));
+    check(|backend| {
+        let one = file(&*backend, "f").handle;
+        let other = backend.open(&Actor::Process, &path("f"), Wanted::BOTH).unwrap().handle;
+        let third = backend.open(&Actor::Process, &path("f"), Wanted::BOTH).unwrap().handle;
+        assert!(one.set_range_lock(10..20, exclusive).unwrap());
+        for (range, free) in [(0..10, true), (20..30, true), (19..20, false), (0..u64::MAX, false)] {
+            assert_eq!(other.is_range_locked(range.clone(), RangeLock::Shared).unwrap(), !free, "{range:?}");
+            assert_eq!(other.set_range_lock(range.clone(), shared).unwrap(), free, "{range:?}");
+        }
+        assert!(!one.is_range_locked(10..20, RangeLock::Exclusive).unwrap(), "it is its own");
+        drop(third);
+        assert!(other.is_range_locked(10..20, RangeLock::Shared).unwrap(), "others' handles may go");
+
+        // Giving up the middle leaves both ends, and another kind takes the place of what was there.
+        assert!(one.set_range_lock(12..18, None).unwrap());
+        assert!(one.set_range_lock(10..11, shared).unwrap());
+        let seen: Vec<(bool, bool)> = (9..21)
+            .map(|at| {
+                [RangeLock::Shared, RangeLock::Exclusive].map(|kind| other.is_range_locked(at..at + 1, kind))
+            })
+            .map(|seen| seen.map(Result::unwrap))
+            .map(|[reads, writes]| (reads, writes))
+            .collect();
+        let (free, as_shared, as_exclusive) = ((false, false), (false, true), (true, true));
+        let middle = [free; 6];
+        let expected = [&[free, as_shared, as_exclusive][..], &middle, &[as_exclusive, as_exclusive, free]];
+        assert_eq!(seen, expected.concat());
+        assert!(other.set_range_lock(10..11, shared).unwrap());
+        assert!(!one.set_range_lock(10..11, exclusive).unwrap(), "the other has one as well");
+        drop(one);
+        assert!(
+            !other.is_range_locked(0..u64::MAX, RangeLock::Exclusive).unwrap(),
+            "it goes with its handle"
+        );
+    });
+}
+
+#[test]
+fn the_locks_of_a_handle_are_those_that_its_access_can_have() {
+    let can = |handle: &Arc<dyn vfs::Handle>, other: &Arc<dyn vfs::Handle>, lock| {
+        let taken = handle.set_range_lock(0..10, Some(lock)).unwrap();
+        let seen =
+            [RangeLock::Shared, RangeLock::Exclusive].map(|kind| other.is_range_locked(0..10, kind).unwrap());
+        handle.set_range_lock(0..10, None).unwrap();
+        (taken, seen)
+    };
+    check(|backend| {
+        let other = file(&*backend, "f").handle;
+        for wanted in DATA {
+            let handle = backend.open(&Actor::Process, &path("f"), wanted).unwrap().handle;
+            let (as_shared, as_exclusive) = match (wanted.read, wanted.write) {
+                (true, true) => ([false, true], [true, true]),
+                (true, false) => ([false, true], [false, true]),
+                _ => ([false, false], [true, true]),
+            };
+            assert_eq!(can(&handle, &other, RangeLock::Shared), (true, as_shared), "{wanted:?}");
+            assert_eq!(can(&handle, &other, RangeLock::Exclusive), (true, as_exclusive), "{wanted:?}");
+            // What cannot be held is refused all the same where it would be in the way of somebody's.
+            other.set_range_lock(0..1, Some(RangeLock::Shared)).unwrap();
+            assert!(!handle.set_range_lock(0..10, Some(RangeLock::Exclusive)).unwrap(), "{wanted:?}");
+            other.set_range_lock(0..1, Some(RangeLock::Exclusive)).unwrap();
+            assert!(!handle.set_range_lock(0..10, Some(RangeLock::Shared)).unwrap(), "{wanted:?}");
+            other.set_range_lock(0..1, None).unwrap();
+        }
+        let blind = open(&*backend, "f").unwrap().handle;
+        assert!(matches!(blind.set_range_lock(0..1, None), Err(Error::NotSupported)));
+        let in_stream = backend
+            .create_file(&Actor::Process, &stream("f", "s"), FileAttributes::NONE, Wanted::BOTH)
+            .unwrap();
+        let refused = in_stream.handle.set_range_lock(0..1, Some(RangeLock::Shared));
+        assert!(matches!(refused, Err(Error::NotSupported)), "a stream has no file of its own");
+    });
+}
+
+#[test]
+fn locks_of_ranges_end_where_the_systems_offsets_do() {
+    check(|backend| {
+        let one = file(&*backend, "f").handle;
+        let other = backend.open(&Actor::Process, &path("f"), Wanted::BOTH).unwrap().handle;
+        let end = vfs::handle::LOCKABLE_END;
+        let lock = Some(RangeLock::Exclusive);
+        for range in [end..u64::MAX, 7..7, u64::MAX..u64::MAX] {
+            assert!(
+                one.set_range_lock(range.clone(), lock).unwrap()
+                    && other.set_range_lock(range, lock).unwrap()
+            );
+        }
+        assert!(one.set_range_lock(end - 1..u64::MAX, lock).unwrap());
+        assert!(other.set_range_lock(0..end - 1, lock).unwrap());
+        assert!(!other.set_range_lock(0..end, lock).unwrap());
+        assert!(one.set_range_lock(0..u64::MAX, None).unwrap());
+        assert!(other.set_range_lock(0..u64::MAX, lock).unwrap());
     });
 }
 

@@ -30,7 +30,8 @@ enum Operation {
     Bind { client: u8 },
     LoseChannel { client: u8 },
     Replay { client: u8, request: usize },
-    Lock { open: usize, offset: u64, wait: bool },
+    Lock { open: usize, offset: u64, wait: bool, outside: Option<bool> },
+    RetryLock { request: usize },
     Unlock { open: usize, offset: u64 },
     Cancel { request: usize },
     Disconnect { client: u8 },
@@ -85,8 +86,9 @@ fn operation() -> impl Strategy<Value = Operation> {
         1 => (0..CLIENTS).prop_map(|client| Operation::Bind { client }),
         2 => (0..CLIENTS).prop_map(|client| Operation::LoseChannel { client }),
         2 => (0..CLIENTS, 0..8_usize).prop_map(|(client, request)| Operation::Replay { client, request }),
-        2 => (open.clone(), 0..3_u64, any::<bool>())
-            .prop_map(|(open, offset, wait)| Operation::Lock { open, offset, wait }),
+        2 => (open.clone(), 0..3_u64, any::<bool>(), prop::option::of(any::<bool>()))
+            .prop_map(|(open, offset, wait, outside)| Operation::Lock { open, offset, wait, outside }),
+        1 => (0..4_usize).prop_map(|request| Operation::RetryLock { request }),
         1 => (open.clone(), 0..3_u64).prop_map(|(open, offset)| Operation::Unlock { open, offset }),
         1 => (0..4_usize).prop_map(|request| Operation::Cancel { request }),
         2 => (0..CLIENTS).prop_map(|client| Operation::Disconnect { client }),
@@ -111,6 +113,8 @@ struct Chaos {
     opens: Vec<(FileGlobalId, FileId, u8)>,
     released: BTreeSet<FileGlobalId>,
     pending: BTreeMap<RequestKey, Pending>,
+    /// The lock requests among them, past ones included, that must have their lock outside as well.
+    outside: BTreeSet<RequestKey>,
     notices: Vec<(SessionId, u8, BreakKind)>,
     /// Further connections of the clients' sessions.
     channels: Vec<(u8, ConnectionId)>,
@@ -130,6 +134,7 @@ impl Chaos {
             opens: Vec::new(),
             released: BTreeSet::new(),
             pending: BTreeMap::new(),
+            outside: BTreeSet::new(),
             notices: Vec::new(),
             channels: Vec::new(),
             created: Vec::new(),
@@ -230,15 +235,25 @@ impl Chaos {
                     entry.1 = again.file_id;
                 }
             }
-            Operation::Lock { open, offset, wait } => {
+            Operation::Lock { open, offset, wait, outside } => {
                 let Some((id, _, client)) = self.chosen(open) else { return };
                 let key = self.world.key(self.client(client));
                 let element = LockElement { offset, length: 2, exclusive: true };
-                let (result, effects) = self.world.state.lock(id, &[element], wait, key, now);
-                if result == Ok(LockOutcome::Waiting) {
+                let state = &mut self.world.state;
+                let (result, effects) = match outside {
+                    Some(is_free) => state.lock_outside(id, &[element], wait, key, is_free, now),
+                    None => state.lock(id, &[element], wait, key, now),
+                };
+                if matches!(result, Ok(LockOutcome::Waiting | LockOutcome::WaitingOutside)) {
                     self.pending.insert(key, Pending::Lock);
+                    self.outside.extend(outside.map(|_| key));
                 }
                 self.apply(effects);
+            }
+            Operation::RetryLock { request } => {
+                let count = self.outside.len();
+                let Some(key) = self.outside.iter().nth(request % count.max(1)).copied() else { return };
+                self.retry_lock(key);
             }
             Operation::Unlock { open, offset } => {
                 let Some((id, ..)) = self.chosen(open) else { return };
@@ -464,6 +479,11 @@ impl Chaos {
             assert!(self.pending.remove(&granted).is_some(), "answered twice: {granted:?}");
         }
         for request in effects.retry {
+            // What else has been told may have cancelled it, and it may be told twice.
+            if self.outside.contains(&request) {
+                self.retry_lock(request);
+                continue;
+            }
             match self.pending.remove(&request).expect("answered twice") {
                 Pending::Create(mut request) => {
                     if self.clients.iter().any(|it| it.session == request.session) {
@@ -475,6 +495,16 @@ impl Chaos {
                 Pending::Lock => {}
             }
         }
+    }
+
+    fn retry_lock(&mut self, request: RequestKey) {
+        let (outcome, effects) = self.world.state.retry_lock(request, self.world.now);
+        match outcome {
+            Some(LockOutcome::Granted) => assert!(self.pending.remove(&request).is_some(), "answered twice"),
+            Some(_) => assert!(self.pending.contains_key(&request)),
+            None => assert!(!self.pending.contains_key(&request), "it waits and nobody knows"),
+        }
+        self.apply(effects);
     }
 
     /// Nobody does anything any more: time alone brings everything that waits for breaks to an end.

@@ -55,7 +55,7 @@ impl Locker {
         self.world.check();
         match result.unwrap() {
             LockOutcome::Granted => None,
-            LockOutcome::Waiting => Some(request),
+            LockOutcome::Waiting | LockOutcome::WaitingOutside => Some(request),
         }
     }
 
@@ -281,4 +281,89 @@ fn limits_refuse_and_change_nothing() {
     let (result, _) = it.world.state.lock(two.file_id, &[exclusive(1, 1)], true, request, it.world.now);
     assert_eq!(result, Err(LockError::LimitReached(WaitingPerConnection)));
     it.world.check();
+}
+
+impl Locker {
+    fn lock_outside(
+        &mut self,
+        open: &GrantedOpen,
+        element: LockElement,
+        wait: bool,
+        is_free: bool,
+    ) -> (Result<LockOutcome, LockError>, RequestKey) {
+        let request = self.world.key(self.client);
+        let (result, effects) =
+            self.world.state.lock_outside(open.file_id, &[element], wait, request, is_free, self.world.now);
+        assert!(effects.is_empty());
+        self.world.check();
+        (result, request)
+    }
+
+    fn retry(&mut self, request: RequestKey) -> Option<LockOutcome> {
+        let (outcome, effects) = self.world.state.retry_lock(request, self.world.now);
+        assert!(effects.is_empty());
+        self.world.check();
+        outcome
+    }
+}
+
+#[test]
+fn a_lock_that_is_held_outside_is_refused_and_seen_by_nobody() {
+    let mut it = Locker::new();
+    let (one, two) = (it.one.clone(), it.two.clone());
+    assert_eq!(it.lock_outside(&one, exclusive(0, 10), false, false).0, Err(LockError::HeldOutside));
+    assert!(!one.shared.has_locks() && !it.io(&two, 0, 1, true));
+    assert_eq!(it.lock_outside(&one, exclusive(0, 10), false, true).0, Ok(LockOutcome::Granted));
+    let not_granted = Err(LockError::NotGranted { blocker: one.global_id });
+    assert_eq!(
+        it.lock_outside(&two, exclusive(0, 10), false, false).0,
+        not_granted,
+        "an open's lock is named"
+    );
+}
+
+#[test]
+fn a_request_that_waits_for_a_lock_outside_is_granted_once_its_caller_has_it() {
+    let mut it = Locker::new();
+    let (one, two) = (it.one.clone(), it.two.clone());
+    let (outcome, waits) = it.lock_outside(&one, exclusive(0, 10), true, false);
+    assert_eq!(outcome, Ok(LockOutcome::WaitingOutside));
+    assert!(it.world.state.is_waiting(waits) && !one.shared.has_locks());
+    // Who does not wait takes what is free; the end of that lock is told.
+    assert_eq!(it.lock(&two, &[exclusive(5, 1)]), Ok(()));
+    assert_eq!(it.retry(waits), Some(LockOutcome::Waiting));
+    let (_, effects) = it.unlock(&two, &[exclusive(5, 1)]);
+    assert_eq!((effects.retry, effects.granted), (vec![waits], vec![]));
+    assert!(!one.shared.has_locks(), "nobody has asked outside again");
+    assert_eq!(it.retry(waits), Some(LockOutcome::Granted));
+    assert!(it.io(&two, 0, 1, false));
+    assert_eq!(it.retry(waits), None, "it waits no more");
+}
+
+#[test]
+fn a_request_that_waits_for_a_lock_outside_keeps_its_place() {
+    let mut it = Locker::new();
+    let (one, two, three) = (it.one.clone(), it.two.clone(), it.open());
+    let (_, first) = it.lock_outside(&one, exclusive(0, 10), true, false);
+    let (outcome, second) = it.lock_outside(&two, shared(0, 10), true, true);
+    assert_eq!(outcome, Ok(LockOutcome::Waiting), "behind the first");
+    assert_eq!(it.retry(second), Some(LockOutcome::Waiting));
+    let third = it.waits(&three, shared(0, 1));
+    let effects = it.world.state.cancel(first, it.world.now);
+    it.world.check();
+    assert_eq!((effects.retry, effects.granted), (vec![second], vec![third]));
+    let effects = it.world.close(&two);
+    assert_eq!(effects.cancelled[0].request, second);
+    assert_eq!(it.retry(second), None);
+}
+
+#[test]
+fn unlocking_says_which_locks_are_given_up() {
+    let mut it = Locker::new();
+    let one = it.one.clone();
+    assert_eq!(it.lock(&one, &[exclusive(0, 10), shared(0, 10), shared(20, 1)]), Ok(()));
+    let wanted = [shared(20, 1), exclusive(0, 10), exclusive(0, 10), exclusive(7, 7)];
+    let (released, result, _) = it.world.state.unlock_each(one.file_id, &wanted, it.world.now);
+    assert_eq!(released, [shared(20, 1), exclusive(0, 10), shared(0, 10)]);
+    assert_eq!(result, Err(LockError::RangeNotLocked));
 }

@@ -246,6 +246,7 @@ impl Server {
 
     fn finish_open(&self, dropped: &Dropped<SmbShell>, flushes: bool) {
         let Some(file) = dropped.attached.file() else { return };
+        self.host_locks.end(dropped.global_id, file);
         let writes = AccessMask::WRITE_DATA | AccessMask::APPEND_DATA;
         if flushes && dropped.attached.access().intersects(writes) {
             let flushed = file.handle.flush();

@@ -136,6 +136,15 @@ pub(crate) const STALLED_RETRANSMISSIONS: u8 = 3;
 /// this connection is over.
 pub(crate) const UNACKNOWLEDGED_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a client's request waits for a lock that a local program has until the machine is asked again: the first
+/// time, and doubled each time up to [`HOST_LOCK_LAST_RETRY`]. The kernel tells nobody that such a lock is given up but a
+/// thread that it has kept, which is more than a waiting client is to cost; the request keeps its place among clients'.
+pub(crate) const HOST_LOCK_FIRST_RETRY: Duration = Duration::from_millis(20);
+
+/// The longest time between two such questions: each is a system call, and on a network file system an exchange with its
+/// server.
+pub(crate) const HOST_LOCK_LAST_RETRY: Duration = Duration::from_secs(1);
+
 /// Named pipes that one session has open: clients have a handful. For one more: STATUS_PIPE_NOT_AVAILABLE.
 pub(crate) const PIPES_PER_SESSION: usize = 64;
 

@@ -9,6 +9,7 @@ use vfs::RelativePath;
 use wire::msg::{CreateAction, CreateOptions};
 use wire::{AccessMask, FileGlobalId, FileId, Guid, NtStatus};
 
+use crate::core::files::host_locks::HostLocking;
 use crate::core::files::replay::{ChannelCounts, LockSequences};
 use crate::core::files::times::{Change, Moves, Times, Writes};
 use crate::core::session::Session;
@@ -72,6 +73,8 @@ pub(crate) struct OpenFile {
     /// Whether its user may add data to the file but not change what is there (FILE_APPEND_DATA without
     /// FILE_WRITE_DATA, by the file's permissions and not only by this open's).
     pub(crate) append_only: bool,
+    /// How it goes about locks on the machine.
+    pub(crate) locking: HostLocking,
     /// Whether what it changes is on the disk before it is answered (FILE_WRITE_THROUGH).
     write_through: AtomicBool,
     /// Whether a client has set or frozen a time through it, which its own changes are to leave.
@@ -223,7 +226,7 @@ impl Open {
     }
 
     /// What the registry shares with the hot path.
-    pub(crate) fn shared(&self) -> &OpenShared {
+    pub(crate) fn shared(&self) -> &Arc<OpenShared> {
         &self.shared
     }
 
@@ -289,6 +292,7 @@ impl OpenFile {
             is_stream: path.stream().is_some(),
             mode,
             append_only: false,
+            locking: HostLocking::default(),
             write_through: AtomicBool::new(is_write_through(mode)),
             keeps_times: AtomicBool::new(false),
             writes,

@@ -21,6 +21,7 @@ use crate::core::bulkhead::{self, Bulkhead};
 use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::core::directory::{self, Directory, open_directory};
 use crate::core::effects::{SmbShell, Waiters};
+use crate::core::files::host_locks::HostLocks;
 use crate::core::files::notify::Watches;
 use crate::core::files::replay::Creations;
 use crate::core::files::times::WriteTimes;
@@ -85,6 +86,8 @@ pub(crate) struct Server {
     guesses: Mutex<Guesses>,
     /// What the log is told of logons.
     pub(crate) logon_log: LogonLog,
+    /// Clients' locks on the machine.
+    pub(crate) host_locks: HostLocks,
     /// How many may ask at the same time.
     pub(crate) desk: Desk,
     /// Told of every addition to the registry's event stream.
@@ -205,6 +208,7 @@ impl Server {
             held_back: HeldBackLogons::default(),
             guesses: Mutex::default(),
             logon_log: LogonLog::default(),
+            host_locks: HostLocks::default(),
             desk: Desk::default(),
             happened,
         });

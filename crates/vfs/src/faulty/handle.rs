@@ -10,7 +10,8 @@ use super::{Faults, inner};
 use crate::backend::Actor;
 use crate::error::Result;
 use crate::handle::{
-    DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr,
+    DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, RangeLock, ReparsePoint, SetTimes,
+    StreamInfo, Xattr,
 };
 use crate::path::RelativePath;
 use crate::stat::Stat;
@@ -69,6 +70,14 @@ impl Handle for FaultyHandle {
         let length = self.faults.shortened(data.len());
         let data = data.get(..length).unwrap_or(data);
         self.faults.call("append", || self.inner.append(data, may_write_at))
+    }
+
+    fn set_range_lock(&self, range: Range<u64>, lock: Option<RangeLock>) -> Result<bool> {
+        self.faults.call("set_range_lock", || self.inner.set_range_lock(range, lock))
+    }
+
+    fn is_range_locked(&self, range: Range<u64>, lock: RangeLock) -> Result<bool> {
+        self.faults.call("is_range_locked", || self.inner.is_range_locked(range, lock))
     }
 
     fn flush(&self) -> Result<()> {

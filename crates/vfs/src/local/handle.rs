@@ -5,10 +5,12 @@ use super::end::End;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
-use super::{clone, closing, flush, link, names, rights, stream, xattr};
+use super::{clone, closing, flush, link, names, range_lock, rights, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
-use crate::handle::{DirectoryCursor, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr};
+use crate::handle::{
+    DirectoryCursor, Handle, PosixPermissions, RangeLock, ReparsePoint, SetTimes, StreamInfo, Xattr,
+};
 use crate::limits::ALLOCATED_RANGES_MAX;
 use crate::path::RelativePath;
 use crate::stat::{DERIVED_ATTRIBUTES, Kind, SETTABLE_ATTRIBUTES, Stat};
@@ -205,6 +207,15 @@ impl LocalHandle {
         Ok(self.fd())
     }
 
+    /// The descriptor that locks of ranges belong to, whatever has taken the file's place since.
+    fn lockable(&self) -> Result<BorrowedFd<'_>> {
+        if self.own.kind == Kind::File && self.own.has_data {
+            Ok(self.own.fd.as_fd())
+        } else {
+            Err(Error::NotSupported)
+        }
+    }
+
     fn end(&self) -> Result<&End> {
         self.end.as_ref().ok_or(Error::AccessDenied)
     }
@@ -315,6 +326,14 @@ impl Handle for LocalHandle {
             }
         }
         Ok(Some(done))
+    }
+
+    fn set_range_lock(&self, range: Range<u64>, lock: Option<RangeLock>) -> Result<bool> {
+        range_lock::set(self.lockable()?, self.wanted, &range, lock)
+    }
+
+    fn is_range_locked(&self, range: Range<u64>, lock: RangeLock) -> Result<bool> {
+        range_lock::is_locked(self.lockable()?, &range, lock)
     }
 
     fn flush(&self) -> Result<()> {

@@ -23,6 +23,7 @@ mod making;
 mod metadata;
 mod names;
 mod open;
+mod range_lock;
 mod resolve;
 mod rights;
 mod stream;

@@ -1,14 +1,17 @@
 //! An open file, directory or stream in memory.
 
+use super::locks::{Locks, Owner};
 use super::node::{Inner, Node, OpenStream, bytes, index, now};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::fold::fold;
-use crate::handle::{DirectoryCursor, Entry, EntryWanted, Handle, SetTimes, StreamInfo, Xattr};
+use crate::handle::{
+    DirectoryCursor, Entry, EntryWanted, Handle, RangeLock, SetTimes, StreamInfo, Xattr, lockable,
+};
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use std::any::Any;
 use std::ops::{Bound, Range};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use wire::{AccessMask, FileAttributes};
 
 /// An open file, directory or stream in memory.
@@ -21,6 +24,8 @@ pub(super) struct MemHandle {
     /// The stream.
     pub(super) stream: Option<Arc<OpenStream>>,
     pub(super) wanted: Wanted,
+    /// Whose the locks of ranges are that it has.
+    pub(super) owner: Owner,
 }
 
 impl MemHandle {
@@ -32,6 +37,7 @@ impl MemHandle {
             path: self.path.clone(),
             stream: self.stream.clone(),
             wanted,
+            owner: Owner::default(),
         }
     }
 
@@ -39,6 +45,14 @@ impl MemHandle {
     fn stream(&self) -> Option<String> {
         let open = self.stream.as_ref()?;
         open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn locks(&self) -> Result<MutexGuard<'_, Locks>> {
+        let has_data = self.wanted.read || self.wanted.write;
+        if self.stream.is_some() || self.node.kind == Kind::Directory || !has_data {
+            return Err(Error::NotSupported);
+        }
+        Ok(self.node.locks())
     }
 
     fn with_data<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
@@ -76,6 +90,12 @@ impl MemHandle {
         inner.changed = now();
         change(&mut inner);
         Ok(())
+    }
+}
+
+impl Drop for MemHandle {
+    fn drop(&mut self) {
+        self.node.locks().forget(&self.owner);
     }
 }
 
@@ -131,6 +151,21 @@ impl Handle for MemHandle {
             stored.extend_from_slice(data);
             Ok(Some(data.len()))
         })?
+    }
+
+    fn set_range_lock(&self, range: Range<u64>, lock: Option<RangeLock>) -> Result<bool> {
+        let mut locks = self.locks()?;
+        let Some(range) = lockable(&range) else { return Ok(true) };
+        if lock.is_some_and(|lock| locks.is_locked(&self.owner, &range, lock)) {
+            return Ok(false);
+        }
+        locks.set(&self.owner, &range, lock.and_then(|lock| lock.held_by(self.wanted)));
+        Ok(true)
+    }
+
+    fn is_range_locked(&self, range: Range<u64>, lock: RangeLock) -> Result<bool> {
+        let locks = self.locks()?;
+        Ok(lockable(&range).is_some_and(|range| locks.is_locked(&self.owner, &range, lock)))
     }
 
     fn flush(&self) -> Result<()> {

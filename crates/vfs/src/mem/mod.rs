@@ -1,6 +1,7 @@
 //! A tree in memory, for tests and benchmarks: everybody may do everything, nothing outlives it.
 
 mod handle;
+mod locks;
 mod node;
 
 use crate::backend::{
@@ -13,6 +14,7 @@ use crate::limits::{COMPONENT_UNITS_MAX, MEM_FILE_BYTES_MAX};
 use crate::path::RelativePath;
 use crate::stat::{Kind, Stat};
 use handle::MemHandle;
+use locks::Owner;
 use node::{Node, UNIT_BYTES};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -430,7 +432,8 @@ fn opened(
     wanted: Wanted,
 ) -> Result<Opened> {
     let open_stream = stream.as_deref().map(|name| node.write().open_stream(&fold(name)));
-    let handle = MemHandle { node, parent, path: path.clone(), stream: open_stream, wanted };
+    let owner = Owner::default();
+    let handle = MemHandle { node, parent, path: path.clone(), stream: open_stream, wanted, owner };
     let stat: Stat = handle.stat()?;
     Ok(Opened { handle: Arc::new(handle), path, stream, stat })
 }

@@ -1,5 +1,6 @@
 //! One file or directory in memory.
 
+use super::locks::Locks;
 use crate::backend::Actor;
 use crate::fold::fold;
 use crate::handle::ea_size;
@@ -8,7 +9,7 @@ use crate::short_name;
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use wire::{FileAttributes, FileTime};
 
@@ -24,6 +25,7 @@ pub(super) struct Node {
     uid: u32,
     gid: u32,
     inner: RwLock<Inner>,
+    locks: Mutex<Locks>,
 }
 
 /// Entries, streams: by folded name, with the real spelling.
@@ -72,7 +74,12 @@ impl Node {
             modified: now,
             changed: now,
         };
-        Arc::new(Self { inode, kind, uid, gid, inner: RwLock::new(inner) })
+        Arc::new(Self { inode, kind, uid, gid, inner: RwLock::new(inner), locks: Mutex::default() })
+    }
+
+    /// The locks of ranges of its data.
+    pub(super) fn locks(&self) -> MutexGuard<'_, Locks> {
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Inner> {

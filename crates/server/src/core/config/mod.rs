@@ -51,6 +51,10 @@ pub struct Settings {
     pub dialects: (wire::Dialect, wire::Dialect),
     /// Whether each session acts with its user's Unix identity; only root can.
     pub unix_identities: bool,
+    /// Clients' locks of files' ranges are locks for local programs as well, and the other way round.
+    pub posix_locking: bool,
+    /// Clients do not read or write what local programs have locked, although they lock nothing themselves.
+    pub strict_locking: bool,
     /// Who else may look after the server, and how far.
     pub roles: Vec<Role>,
     /// The shares, in the order of the file; IPC$ is not among them.
@@ -102,6 +106,10 @@ pub struct ShareSettings {
     pub access_based_enum: bool,
     /// Whether the server follows symlinks; otherwise clients do.
     pub follow_symlinks: bool,
+    /// [`Settings::posix_locking`] for this share; none for the server's.
+    pub posix_locking: Option<bool>,
+    /// [`Settings::strict_locking`] for this share; none for the server's.
+    pub strict_locking: Option<bool>,
     /// Whether it is left out of browse lists.
     pub hidden: bool,
     /// Tree connects at the same time; none for no limit.
@@ -211,6 +219,8 @@ impl ShareSettings {
             encrypt: false,
             access_based_enum: false,
             follow_symlinks: true,
+            posix_locking: None,
+            strict_locking: None,
             hidden: true,
             max_users: None,
             users: Vec::new(),
@@ -311,6 +321,8 @@ impl Settings {
             guest_domains: Vec::new(),
             dialects: (wire::Dialect::SMB202, wire::Dialect::SMB311),
             unix_identities: root,
+            posix_locking: true,
+            strict_locking: false,
             roles: Vec::new(),
             shares: Vec::new(),
             source: None,

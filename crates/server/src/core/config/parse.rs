@@ -121,6 +121,8 @@ struct ServerTable {
     min_dialect: Option<Spanned<String>>,
     max_dialect: Option<Spanned<String>>,
     unix_identities: Option<bool>,
+    posix_locking: Option<bool>,
+    strict_locking: Option<bool>,
     list_shares: Option<Spanned<String>>,
     guest_domains: Option<Vec<Spanned<String>>>,
     lockout_threshold: Option<Spanned<i64>>,
@@ -144,6 +146,8 @@ struct ShareTable {
     #[serde(default)]
     access_based_enum: bool,
     follow_symlinks: Option<bool>,
+    posix_locking: Option<bool>,
+    strict_locking: Option<bool>,
     #[serde(default)]
     hidden: bool,
     max_users: Option<Spanned<u32>>,
@@ -242,6 +246,8 @@ impl Reader<'_> {
             }
         }
         settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
+        settings.posix_locking = table.posix_locking.unwrap_or(settings.posix_locking);
+        settings.strict_locking = table.strict_locking.unwrap_or(settings.strict_locking);
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         for share in file.shares {
             let share = self.share(share, &settings.shares);
@@ -279,6 +285,8 @@ impl Reader<'_> {
             encrypt: table.encrypt,
             access_based_enum: table.access_based_enum,
             follow_symlinks: table.follow_symlinks.unwrap_or(true),
+            posix_locking: table.posix_locking,
+            strict_locking: table.strict_locking,
             hidden: table.hidden || table.name.get_ref().ends_with('$'),
             max_users: table.max_users.map(Spanned::into_inner),
             users: table.users.into_iter().map(Spanned::into_inner).collect(),

@@ -1,5 +1,6 @@
-//! What the server knows about files beyond their opens: watches, times, repeated requests, quotas.
+//! What the server knows about files beyond their opens: watches, locks on the machine, times, repeated requests, quotas.
 
+pub(crate) mod host_locks;
 pub(crate) mod notify;
 pub(crate) mod quota;
 pub(crate) mod replay;

@@ -1,13 +1,17 @@
 //! LOCK: MS-SMB2 3.3.5.14.
 
-use registry::{LockElement, LockError, LockOutcome, Outcome as WaitOutcome, RequestKey};
+use registry::{Effects, LockElement, LockError, LockOutcome, Outcome as WaitOutcome, RequestKey};
+use tokio::sync::oneshot;
 use wire::msg::{GlobalCapabilities, LockFlags, LockRequest, LockResponse};
 use wire::{Dialect, NtStatus};
 
 use super::malformed;
-use crate::core::effects::Wake;
+use crate::core::effects::{SmbShell, Wake};
+use crate::core::files::host_locks::{FileLocks, HostFile};
+use crate::core::limits;
 use crate::core::open::Open;
-use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+use crate::core::server::Server;
+use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
 
 /// Handles LOCK.
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -55,8 +59,15 @@ fn unlock(request: &Request<'_>, open: &Open, lock: &LockRequest<'_>) -> Result<
     let unlocks = lock.locks.iter().take_while(|element| element.flags == LockFlags::UNLOCK);
     let elements: Vec<LockElement> =
         unlocks.map(|it| LockElement { offset: it.offset, length: it.length, exclusive: false }).collect();
+    let on_host = on_host(server, open);
     for part in elements.chunks(registry::limits::LOCKS_PER_CALL) {
-        let (result, effects) = server.registry.lock("unlock").unlock(open.file_id(), part, server.now());
+        let mut turn = on_host.as_ref().map(HostFile::turn);
+        let (released, result, effects) =
+            server.registry.lock("unlock").unlock_each(open.file_id(), part, server.now());
+        if let Some(turn) = &mut turn {
+            turn.give_back(open, &released);
+        }
+        drop(turn);
         server.apply(effects);
         result.map_err(status)?;
     }
@@ -89,61 +100,211 @@ async fn take(
     }
     let server = &request.connection.server;
     let key = RequestKey { connection: request.connection.id, id: server.next_request() };
-    let mut woken = server.waiters.enter(key);
-    let (result, effects) =
-        server.registry.lock("lock").lock(open.file_id(), &elements, may_wait, key, server.now());
-    server.apply(effects);
-    match result {
+    let woken = server.waiters.enter(key);
+    match lock_once(server, open, &elements, may_wait, key) {
         Ok(LockOutcome::Granted) => {
             server.waiters.leave(key);
             Ok(())
         }
-        Err(error) => {
+        Err(status) => {
             server.waiters.leave(key);
-            Err(status(error))
+            Err(status)
         }
-        Ok(LockOutcome::Waiting) => {
-            let (woken, cancelled) = match request.wait(answer) {
-                Ok(pending) => tokio::select! {
-                    woken = &mut woken => (woken.ok(), NtStatus::CANCELLED),
-                    () = pending.cancelled() => (server.cancel(key, woken).await, NtStatus::CANCELLED),
+        Ok(outcome) => match request.wait(answer) {
+            Ok(pending) => {
+                let is_outside = outcome == LockOutcome::WaitingOutside;
+                Waiting { server, open, elements: &elements, key, woken }.granted(&pending, is_outside).await
+            }
+            Err(status) => match server.cancel(key, woken).await {
+                Some(Wake::Granted) => Ok(()),
+                _ => Err(status),
+            },
+        },
+    }
+}
+
+/// Asks for locks once.
+fn lock_once(
+    server: &Server,
+    open: &Open,
+    elements: &[LockElement],
+    may_wait: bool,
+    key: RequestKey,
+) -> Result<LockOutcome, NtStatus> {
+    let on_host = on_host(server, open);
+    let mut turn = on_host.as_ref().map(HostFile::turn);
+    let (result, effects) = lock_in_turn(server, open, turn.as_deref_mut(), elements, may_wait, key);
+    drop(turn);
+    server.apply(effects);
+    result
+}
+
+/// Asks the machine, where locks are to be had there as well, then the registry.
+fn lock_in_turn(
+    server: &Server,
+    open: &Open,
+    turn: Option<&mut FileLocks>,
+    elements: &[LockElement],
+    may_wait: bool,
+    key: RequestKey,
+) -> (Result<LockOutcome, NtStatus>, Effects<SmbShell>) {
+    let (id, now) = (open.file_id(), server.now());
+    let Some(turn) = turn else {
+        let (result, effects) = server.registry.lock("lock").lock(id, elements, may_wait, key, now);
+        return (result.map_err(status), effects);
+    };
+    let is_free = match turn.take(open, elements) {
+        Ok(is_free) => is_free,
+        Err(status) => return (Err(status), Effects::none()),
+    };
+    let (result, effects) =
+        server.registry.lock("lock").lock_outside(id, elements, may_wait, key, is_free, now);
+    if is_free && result != Ok(LockOutcome::Granted) {
+        turn.give_back(open, elements);
+    }
+    (result.map_err(status), effects)
+}
+
+/// The open's file, where its locks are to be had on the machine as well.
+fn on_host<'a>(server: &'a Server, open: &Open) -> Option<HostFile<'a>> {
+    server.host_locks.file(open.file()?)
+}
+
+/// A request for one lock that waits.
+struct Waiting<'a> {
+    server: &'a Server,
+    open: &'a Open,
+    elements: &'a [LockElement],
+    key: RequestKey,
+    woken: oneshot::Receiver<Wake>,
+}
+
+impl Waiting<'_> {
+    /// Waits until the lock is held. Where a program of the machine has it, nobody says when that is over: the machine is
+    /// asked again, from time to time.
+    async fn granted(mut self, pending: &Pending<'_>, mut is_outside: bool) -> Result<(), NtStatus> {
+        let mut delay = limits::HOST_LOCK_FIRST_RETRY;
+        loop {
+            let is_woken = tokio::select! {
+                woken = &mut self.woken => match woken {
+                    Ok(Wake::Granted) => return Ok(()),
+                    Ok(Wake::Retry) => true,
+                    // 3.3.4.17, 3.3.5.6, 3.3.5.8: who waits on a handle that goes away hears this.
+                    Ok(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | Err(_) => {
+                        return Err(NtStatus::RANGE_NOT_LOCKED);
+                    }
+                    Ok(Wake::Ended(WaitOutcome::Cancelled)) => return Err(NtStatus::CANCELLED),
                 },
-                Err(status) => (server.cancel(key, woken).await, status),
+                () = pending.cancelled() => return self.cancelled().await,
+                () = tokio::time::sleep(delay), if is_outside => false,
             };
-            match woken {
-                // A lock that is held is answered as such, whenever CANCEL came.
-                Some(Wake::Granted | Wake::Retry) => Ok(()),
-                // 3.3.4.17, 3.3.5.6, 3.3.5.8: who waits on a handle that goes away hears this.
-                Some(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | None => {
-                    Err(NtStatus::RANGE_NOT_LOCKED)
+            if is_woken {
+                delay = limits::HOST_LOCK_FIRST_RETRY;
+                // Before the registry is asked again: what it says from then on is heard.
+                self.woken = self.server.waiters.enter(self.key);
+            } else {
+                delay = delay.saturating_mul(2).min(limits::HOST_LOCK_LAST_RETRY);
+            }
+            match self.retry() {
+                Ok(Retried::Granted) => {
+                    self.server.waiters.leave(self.key);
+                    return Ok(());
                 }
-                Some(Wake::Ended(WaitOutcome::Cancelled)) => Err(cancelled),
+                Ok(Retried::Waits) => is_outside = false,
+                Ok(Retried::WaitsOutside) => is_outside = true,
+                Ok(Retried::Over) => {
+                    self.server.waiters.leave(self.key);
+                    return Err(NtStatus::RANGE_NOT_LOCKED);
+                }
+                Err(status) => {
+                    let effects =
+                        self.server.registry.lock("cancel").cancel(self.key, self.server.now());
+                    self.server.apply(effects);
+                    self.server.waiters.leave(self.key);
+                    return Err(status);
+                }
             }
         }
     }
+
+    /// A lock that is held is answered as such, whenever CANCEL came; so is that the handle is gone.
+    async fn cancelled(self) -> Result<(), NtStatus> {
+        match self.server.cancel(self.key, self.woken).await {
+            Some(Wake::Granted) => Ok(()),
+            Some(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | None => {
+                Err(NtStatus::RANGE_NOT_LOCKED)
+            }
+            // One that was to try again does not any more.
+            Some(Wake::Ended(WaitOutcome::Cancelled) | Wake::Retry) => Err(NtStatus::CANCELLED),
+        }
+    }
+
+    fn retry(&self) -> Result<Retried, NtStatus> {
+        let Self { server, open, elements, key, .. } = self;
+        let Some(on_host) = on_host(server, open) else {
+            return Ok(Retried::Over);
+        };
+        let mut turn = on_host.turn();
+        if !turn.take(open, elements)? {
+            let is_waiting = server.registry.lock("lock").is_waiting(*key);
+            return Ok(if is_waiting { Retried::WaitsOutside } else { Retried::Over });
+        }
+        let (outcome, effects) = server.registry.lock("lock").retry_lock(*key, server.now());
+        if outcome != Some(LockOutcome::Granted) {
+            turn.give_back(open, elements);
+        }
+        drop(turn);
+        server.apply(effects);
+        Ok(match outcome {
+            Some(LockOutcome::Granted) => Retried::Granted,
+            Some(LockOutcome::Waiting | LockOutcome::WaitingOutside) => Retried::Waits,
+            None => Retried::Over,
+        })
+    }
+}
+
+/// What came of asking again.
+enum Retried {
+    /// The lock is held.
+    Granted,
+    /// An open's lock is in the way, whose end is told.
+    Waits,
+    /// A program's lock is in the way.
+    WaitsOutside,
+    /// Nobody waits any more: the open has ended.
+    Over,
 }
 
 /// 3.3.5.14.2 processes one element after the other, and what was locked before one that is refused is unlocked:
 /// the registry's lock is given back in between.
 fn take_in_parts(request: &Request<'_>, open: &Open, elements: &[LockElement]) -> Result<(), NtStatus> {
     let server = &request.connection.server;
+    let on_host = on_host(server, open);
+    let mut turn = on_host.as_ref().map(HostFile::turn);
+    let mut all = Effects::none();
     let mut taken: Vec<&[LockElement]> = Vec::new();
+    let mut outcome = Ok(());
     for part in elements.chunks(registry::limits::LOCKS_PER_CALL) {
         let key = RequestKey { connection: request.connection.id, id: server.next_request() };
-        let (result, effects) =
-            server.registry.lock("lock").lock(open.file_id(), part, false, key, server.now());
-        server.apply(effects);
-        if let Err(error) = result {
+        let (result, effects) = lock_in_turn(server, open, turn.as_deref_mut(), part, false, key);
+        all.merge(effects);
+        if let Err(status) = result {
             for part in taken {
                 let effects =
                     server.registry.lock("unlock").take_back_locks(open.file_id(), part, server.now());
-                server.apply(effects);
+                all.merge(effects);
+                if let Some(turn) = turn.as_deref_mut() {
+                    turn.give_back(open, part);
+                }
             }
-            return Err(status(error));
+            outcome = Err(status);
+            break;
         }
         taken.push(part);
     }
-    Ok(())
+    drop(turn);
+    server.apply(all);
+    outcome
 }
 
 fn status(error: LockError) -> NtStatus {
@@ -151,7 +312,7 @@ fn status(error: LockError) -> NtStatus {
         LockError::NoSuchOpen => NtStatus::FILE_CLOSED,
         LockError::InvalidParameter => NtStatus::INVALID_PARAMETER,
         LockError::InvalidRange => NtStatus::INVALID_LOCK_RANGE,
-        LockError::NotGranted { .. } => NtStatus::LOCK_NOT_GRANTED,
+        LockError::NotGranted { .. } | LockError::HeldOutside => NtStatus::LOCK_NOT_GRANTED,
         LockError::RangeNotLocked => NtStatus::RANGE_NOT_LOCKED,
         LockError::LimitReached(limit) => crate::core::status::of_limit(limit),
     }

@@ -106,6 +106,7 @@ fn send_from_cache(
         || request.signer.is_some()
         || !request.last
         || !answer.may_have_tail()
+        || file.locking.is_strict()
         || file.handle.as_fd().is_none()
         || open.tree().share.bulkhead.is_stalled()
     {

@@ -186,10 +186,16 @@ pub(crate) fn check_range(
     length: u64,
     writes: bool,
 ) -> Result<(), NtStatus> {
-    if !open.shared().has_locks() {
-        return Ok(());
+    if open.shared().has_locks() {
+        let checked =
+            server.registry.lock("check_io").check_io(open.file_id(), offset, length, writes, server.now());
+        checked.map_err(crate::core::status::of_io_refusal)?;
     }
-    let checked =
-        server.registry.lock("check_io").check_io(open.file_id(), offset, length, writes, server.now());
-    checked.map_err(crate::core::status::of_io_refusal)
+    match open.file().filter(|file| file.locking.is_strict()) {
+        Some(file) => {
+            let is_denied = server.host_locks.denies(file, offset..offset.saturating_add(length), writes)?;
+            if is_denied { Err(NtStatus::FILE_LOCK_CONFLICT) } else { Ok(()) }
+        }
+        None => Ok(()),
+    }
 }

@@ -29,6 +29,7 @@ use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, 
 use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
 use crate::core::effects::Wake;
+use crate::core::files::host_locks::HostLocking;
 use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
 use crate::core::server::Server;
@@ -166,6 +167,9 @@ async fn admit<'a>(
     let writes = server.write_times.of(resolved.key());
     let mut file = OpenFile::new(handle, resolved.path.clone(), is_directory, wish.mode(), writes);
     file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
+    if !is_directory && !file.is_stream {
+        file.locking = HostLocking::new(resolved.key(), &server.settings(), &tree.share.settings);
+    }
     let content = Content::File(file);
     let woken = server.waiters.enter(key);
     let created = Created {
