@@ -29,7 +29,6 @@
 extern crate self as registry;
 
 mod acknowledge;
-mod admission;
 mod admit;
 mod caching;
 mod close;
@@ -47,7 +46,6 @@ mod file;
 mod ids;
 mod intervals;
 mod invariants;
-mod kind_close;
 mod lease;
 pub mod limits;
 mod links;
@@ -70,9 +68,10 @@ mod streams;
 mod time;
 mod tree;
 mod users;
+mod write_back;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
-pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
+pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo, Standing};
 pub use crowd::AddressGroup;
@@ -88,7 +87,6 @@ pub use effects::{
 pub use events::{Event, EventKind, EventOpen, Events};
 pub use file::{FileKey, FileShared, FileSummary, Target};
 pub use ids::{ConnectionId, LeaseId, RequestKey};
-pub use kind_close::WriteCaching;
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
@@ -109,6 +107,7 @@ pub use state::State;
 pub use statistics::{Statistics, StatisticsSnapshot};
 pub use time::Time;
 pub use tree::{TreeConnectError, TreeInfo};
+pub use write_back::WriteCaching;
 
 /// What the server attaches to each object: the registry carries these and gives them back, and
 /// never looks inside.

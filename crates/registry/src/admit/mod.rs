@@ -1,10 +1,13 @@
 //! CREATE's question: may this open be (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1.2)?
 
+mod request;
+
+pub use request::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
+
 use std::sync::Arc;
 
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, TreeGlobalId};
 
-use crate::admission::{Admission, AdmitRequest, GrantedOpen, LeaseRequest, Refused};
 use crate::caching::{Broken, Caching, Holder, Readiness, level_caches, level_within};
 use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
