@@ -22,12 +22,11 @@ use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId};
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::lease::{Lease, LeaseBreaking};
-use crate::locks::Waiting;
 use crate::open::Open;
 use crate::statistics::count;
 use crate::{
-    BreakKind, BreakNotice, CloseReason, Effects, FileKey, LeaseId, LimitReached, NotFound, OpenRef,
-    RequestKey, Shell, State, Time, cost,
+    BreakKind, BreakNotice, CloseReason, Effects, FileKey, LeaseId, NotFound, OpenRef, Readiness, RequestKey,
+    Shell, State, Time, cost,
 };
 
 /// What an open caches by.
@@ -65,16 +64,6 @@ pub(crate) enum Broken {
     Done,
     /// It was an orphan and has been closed.
     Gone,
-}
-
-/// Whether an operation may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// It may.
-    Ready,
-    /// It has to wait for breaks; its key will come in [`Effects::retry`], or in
-    /// [`Effects::cancelled`].
-    MustWait,
 }
 
 /// The caching an oplock level stands for (MS-FSA 2.1.4.12).
@@ -252,59 +241,6 @@ impl<S: Shell> State<S> {
             }
         }
         if self.is_breaking(holder) { Broken::Pending } else { Broken::Done }
-    }
-
-    /// Makes a request wait for breaks of a file if it has to.
-    pub(crate) fn wait_if(
-        &mut self,
-        wait: bool,
-        file: FileKey,
-        request: RequestKey,
-        session: Option<SessionGlobalId>,
-    ) -> Readiness {
-        if !wait {
-            return Readiness::Ready;
-        }
-        if let Some(connection) = self.connections.get_mut(&request.connection) {
-            connection.waiting.insert(request);
-        } else if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id))
-            && !session.stranded.contains(&request)
-        {
-            session.stranded.push(request);
-        }
-        if let Some(found) = self.files.get_mut(&file)
-            && !self.waiting.contains_key(&request)
-        {
-            self.last_wait = self.last_wait.saturating_add(1);
-            self.waiting.insert(request, Waiting::Break { file, session, place: self.last_wait });
-            found.waiting.insert((self.last_wait, request));
-        }
-        Readiness::MustWait
-    }
-
-    /// Whether one more request of this connection may wait.
-    pub(crate) fn may_wait(&self, request: RequestKey) -> Result<(), LimitReached> {
-        match self.connections.get(&request.connection) {
-            Some(it) if it.waiting.len() >= self.limits.waiting_per_connection => {
-                Err(LimitReached::WaitingPerConnection)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Lets everybody who waits for breaks of a file try again.
-    pub(crate) fn wake(&mut self, file: FileKey, effects: &mut Effects<S>) {
-        let Some(found) = self.files.get_mut(&file) else {
-            return;
-        };
-        for (_, request) in std::mem::take(&mut found.waiting) {
-            effects.spent = effects.spent.saturating_add(1);
-            self.waiting.remove(&request);
-            if let Some(connection) = self.connections.get_mut(&request.connection) {
-                connection.waiting.remove(&request);
-            }
-            effects.retry.push(request);
-        }
     }
 
     pub(crate) fn break_readers(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {

@@ -10,14 +10,13 @@ use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::links::Link;
-use crate::locks::Waiting;
 use crate::rest::Work;
 use crate::session::{Ending, Session, SessionState};
 use crate::snapshot::after_bound;
 use crate::statistics::count;
 use crate::{
-    Cancelled, CloseReason, Dropped, Effects, EndReason, LeaseId, NotFound, OpenRef, Outcome, RequestKey,
-    Rest, SessionEnded, SessionFilter, Shell, Standing, State, Time, TreeEnded,
+    CloseReason, Dropped, Effects, EndReason, LeaseId, NotFound, OpenRef, Rest, SessionEnded, SessionFilter,
+    Shell, Standing, State, Time, TreeEnded,
 };
 
 impl<S: Shell> State<S> {
@@ -409,29 +408,6 @@ impl<S: Shell> State<S> {
             connections,
             reason,
         });
-    }
-
-    fn cancel_breaks_awaited_by(&mut self, id: SessionGlobalId, now: Time, effects: &mut Effects<S>) {
-        for request in self.breaks_awaited_by(id) {
-            if self.forget_waiting(&[request], now, effects) != 0 {
-                effects.cancelled.push(Cancelled { request, outcome: Outcome::SessionEnded });
-            }
-        }
-    }
-
-    fn breaks_awaited_by(&self, session: SessionGlobalId) -> Vec<RequestKey> {
-        let Some(found) = self.sessions.get(&session) else {
-            return Vec::new();
-        };
-        let requests =
-            found.channels.iter().filter_map(|id| self.connections.get(id)).flat_map(|it| &it.waiting);
-        requests
-            .chain(&found.stranded)
-            .filter(|request| {
-                matches!(self.waiting.get(request), Some(Waiting::Break { session: Some(it), .. }) if *it == session)
-            })
-            .copied()
-            .collect()
     }
 
     fn leave_lease(&mut self, id: LeaseId, open: FileGlobalId) {

@@ -11,11 +11,11 @@ use crate::caching::{Caching, Holder};
 use crate::deadlines::Deadline;
 use crate::file::{File, FileKey, ShareMode};
 use crate::links::{Link, Links};
-use crate::locks::Waiting;
 use crate::open::Open;
 use crate::paths::PathPlace;
 use crate::session::SessionState;
 use crate::users::{ByUser, UserKey};
+use crate::waiting::Waiting;
 use crate::{AddressGroup, Shell, Standing, State};
 
 /// Returns what is wrong unless the condition holds.

@@ -68,11 +68,11 @@ mod streams;
 mod time;
 mod tree;
 mod users;
+mod waiting;
 mod write_back;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
-pub use caching::Readiness;
 pub use connection::{ConnectionDetails, ConnectionInfo, Standing};
 pub use crowd::AddressGroup;
 pub use deadlines::AwaitedBreak;
@@ -107,6 +107,7 @@ pub use state::State;
 pub use statistics::{Statistics, StatisticsSnapshot};
 pub use time::Time;
 pub use tree::{TreeConnectError, TreeInfo};
+pub use waiting::Readiness;
 pub use write_back::WriteCaching;
 
 /// What the server attaches to each object: the registry carries these and gives them back, and

@@ -14,7 +14,6 @@ use crate::file::{File, FileKey};
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
 use crate::links::{Link, Links};
-use crate::locks::Waiting;
 use crate::moves::Moves;
 use crate::open::{IdMap, Open};
 use crate::orphans::Orphans;
@@ -24,6 +23,7 @@ use crate::session::Session;
 use crate::share::{Share, ShareKey};
 use crate::tree::Tree;
 use crate::users::ByUser;
+use crate::waiting::Waiting;
 use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
 
 /// All shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, TreeGlobalId};
 
-use crate::caching::{Broken, Caching, Holder, Readiness, level_caches, level_within};
+use crate::caching::{Broken, Caching, Holder, level_caches, level_within};
 use crate::durable::{Durable, DurableRequest};
 use crate::events::EventKind;
 use crate::file::File;
@@ -22,8 +22,8 @@ use crate::session::SessionState;
 use crate::statistics::count;
 use crate::users::UserKey;
 use crate::{
-    CloseReason, Effects, FileKey, Identity, LeaseId, LimitReached, OpenShared, Shell, Standing, State, Time,
-    cost,
+    CloseReason, Effects, FileKey, Identity, LeaseId, LimitReached, OpenShared, Readiness, Shell, Standing,
+    State, Time, cost,
 };
 
 /// The objects a request came with.
