@@ -21,7 +21,6 @@ use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId};
 
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
-use crate::lease::{Lease, LeaseBreaking};
 use crate::open::Open;
 use crate::statistics::count;
 use crate::{
@@ -296,25 +295,6 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Sets a lease's state, and with it who counts as caching the file.
-    pub(crate) fn set_lease_state(&mut self, id: LeaseId, state: LeaseState) {
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        let before = lease.state;
-        lease.set_state(state);
-        if before.is_none() != state.is_none()
-            && let Some(file) = self.files.get_mut(&lease.file)
-        {
-            if state.is_none() {
-                file.caching.remove(&Holder::Lease(id));
-            } else {
-                file.caching.insert(Holder::Lease(id));
-            }
-            file.refresh_cachers();
-        }
-    }
-
     fn break_handles(
         &mut self,
         file: FileKey,
@@ -359,47 +339,6 @@ impl<S: Shell> State<S> {
         if let Some(open) = self.opens.get(&id) {
             let kind = BreakKind::Oplock { file_id: open.file_id, level: to };
             self.notify(id, kind, now, effects);
-        }
-    }
-
-    /// Tells a lease's client to go to `to`, and remembers that it has to come to `required`. The steps of
-    /// a break that has grown are one change of the epoch.
-    pub(crate) fn break_lease(
-        &mut self,
-        id: LeaseId,
-        to: LeaseState,
-        required: LeaseState,
-        now: Time,
-        effects: &mut Effects<S>,
-    ) {
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        if let Some(breaking) = &mut lease.breaking {
-            breaking.required = breaking.required & required;
-            return;
-        }
-        let current = lease.state;
-        let ack_required = current.intersects(LeaseState::WRITE | LeaseState::HANDLE);
-        let epoch = lease.epoch;
-        let open = self.spokesman(id);
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        if ack_required {
-            let deadline = now.after_ms(self.limits.break_timeout_ms);
-            lease.breaking = Some(LeaseBreaking { to, required, deadline });
-            self.deadlines.set(deadline, Deadline::LeaseBreak(id));
-        } else {
-            self.set_lease_state(id, to);
-        }
-        if let Some(open) = open {
-            self.notify(
-                open,
-                BreakKind::Lease { key: id.key, current, new: to, ack_required, epoch },
-                now,
-                effects,
-            );
         }
     }
 
@@ -451,15 +390,6 @@ impl<S: Shell> State<S> {
         match holder {
             Holder::Oplock(open) => orphan(&open),
             Holder::Lease(lease) => self.leases.get(&lease).is_some_and(|it| it.opens.iter().all(orphan)),
-        }
-    }
-}
-
-impl Lease {
-    /// `Lease.Epoch` counts the changes a client of version 2 is told of (MS-SMB2 3.3.4.7).
-    pub(crate) fn advance_epoch(&mut self) {
-        if self.version >= 2 {
-            self.epoch = self.epoch.wrapping_add(1);
         }
     }
 }

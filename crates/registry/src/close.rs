@@ -15,8 +15,8 @@ use crate::session::{Ending, Session, SessionState};
 use crate::snapshot::after_bound;
 use crate::statistics::count;
 use crate::{
-    CloseReason, Dropped, Effects, EndReason, LeaseId, NotFound, OpenRef, Rest, SessionEnded, SessionFilter,
-    Shell, Standing, State, Time, TreeEnded,
+    CloseReason, Dropped, Effects, EndReason, NotFound, OpenRef, Rest, SessionEnded, SessionFilter, Shell,
+    Standing, State, Time, TreeEnded,
 };
 
 impl<S: Shell> State<S> {
@@ -408,26 +408,6 @@ impl<S: Shell> State<S> {
             connections,
             reason,
         });
-    }
-
-    fn leave_lease(&mut self, id: LeaseId, open: FileGlobalId) {
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        lease.opens.remove(&open);
-        lease.replayable.remove(&open);
-        if !lease.opens.is_empty() {
-            return;
-        }
-        if let Some(breaking) = lease.breaking.take() {
-            self.deadlines.clear(breaking.deadline, Deadline::LeaseBreak(id));
-        }
-        self.set_lease_state(id, wire::LeaseState::NONE);
-        if let Some(lease) = self.leases.remove(&id)
-            && let Some(file) = self.files.get_mut(&lease.file)
-        {
-            file.leases.remove(&id);
-        }
     }
 }
 

@@ -284,6 +284,10 @@ impl File {
         self.count_denial(open.denies_write_caching(), false);
     }
 
+    pub(crate) fn refresh_cachers(&self) {
+        self.shared.set_cachers(self.caching.len());
+    }
+
     pub(crate) fn count_denial(&mut self, denies: bool, more: bool) {
         let (count, by) = (self.deny_write_caching, usize::from(denies));
         self.deny_write_caching = if more { count.saturating_add(by) } else { count.saturating_sub(by) };
