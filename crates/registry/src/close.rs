@@ -1,7 +1,6 @@
 //! Leaving: one function ends an open, one a tree connect, one a session. All others are callers with
 //! different reasons.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
@@ -12,7 +11,7 @@ use crate::events::EventKind;
 use crate::links::Link;
 use crate::rest::Work;
 use crate::session::{Ending, Session, SessionState};
-use crate::snapshot::after_bound;
+use crate::snapshot::{Matching, after_bound};
 use crate::statistics::count;
 use crate::{
     CloseReason, Dropped, Effects, EndReason, NotFound, OpenRef, Rest, SessionEnded, SessionFilter, Shell,
@@ -77,10 +76,11 @@ impl<S: Shell> State<S> {
 
     /// Ends every session an administrator means (MS-SRVS 3.1.4.6) and says how many they were.
     pub fn close_sessions(&mut self, filter: &SessionFilter<'_>, now: Time) -> (usize, Effects<S>) {
+        let filter = Matching::new(filter.user, filter.client, None, None);
         let meant: Vec<SessionGlobalId> = self
             .sessions
             .iter()
-            .filter(|(_, session)| session.is_listed() && self.matches_session(session, filter))
+            .filter(|(_, session)| session.is_listed() && self.matches_session(session, &filter))
             .map(|(id, _)| *id)
             .collect();
         let mut effects = Effects::none();
@@ -181,7 +181,7 @@ impl<S: Shell> State<S> {
             return;
         };
         Self::leave_orphans(&mut self.orphans, id, &mut open);
-        self.paths.remove(&open.place(id));
+        self.paths.leave(id, &open);
         open.shared.close(reason);
         self.user_opens.remove(&open.user);
         if open.of_stranger {
@@ -230,7 +230,7 @@ impl<S: Shell> State<S> {
             file_id: open.file_id,
             attached: open.attached,
             target: open.target,
-            share: open.share_name,
+            share: open.origin.share_name.clone(),
             path: open.path,
             delete_on_close_now: !removals.is_empty(),
             removals,
@@ -283,18 +283,22 @@ impl<S: Shell> State<S> {
             return true;
         };
         effects.spent = effects.spent.saturating_add(1);
-        if let Some(share) = self.shares.get_mut(&tree.share).filter(|share| share.id == tree.share_id) {
+        if let Some(share) =
+            self.shares.get_mut(&tree.origin.share).filter(|share| share.id == tree.origin.share_id)
+        {
             share.uses.remove(&id);
         }
-        if let Some(share) = self.removed_shares.get_mut(&tree.share_id) {
+        if let Some(share) = self.removed_shares.get_mut(&tree.origin.share_id) {
             share.uses.remove(&id);
         }
         self.user_trees.remove(&tree.user);
         if tree.of_stranger {
             self.stranger_trees = self.stranger_trees.saturating_sub(1);
         }
-        self.events
-            .push(now, EventKind::TreeDown { tree: id, session: tree.session, share: tree.share_name });
+        self.events.push(
+            now,
+            EventKind::TreeDown { tree: id, session: tree.session, share: tree.origin.share_name.clone() },
+        );
         if let Some(session) = self.sessions.get_mut(&tree.session) {
             session.ended_trees.remove(&id);
             effects.trees_ended.push(TreeEnded {
@@ -409,9 +413,4 @@ impl<S: Shell> State<S> {
             reason,
         });
     }
-}
-
-/// Whether a client's name or address is the one meant.
-pub(crate) fn is_client(name: &str, address: IpAddr, meant: &str) -> bool {
-    name.eq_ignore_ascii_case(meant) || meant.parse() == Ok(address.to_canonical())
 }

@@ -92,7 +92,7 @@ pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use moves::{InTheWay, Moving};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
-pub use paths::{RenameRest, Renamed};
+pub use paths::{PathPosition, RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use rest::Rest;

@@ -322,7 +322,7 @@ impl<S: Shell> State<S> {
             domain: open.owner.domain.clone(),
             client: open.owner.client.clone(),
             session: open.home.map(|home| home.session),
-            share: open.share_name.clone(),
+            share: open.origin.share_name.clone(),
             path: open.path.clone(),
             access: if range.exclusive { AccessMask::WRITE_DATA } else { AccessMask::READ_DATA },
             share_access: ShareAccess::NONE,

@@ -17,7 +17,7 @@ use crate::links::{Link, Links};
 use crate::moves::Moves;
 use crate::open::{IdMap, Open};
 use crate::orphans::Orphans;
-use crate::paths::PathPlace;
+use crate::paths::Paths;
 use crate::refusals::RefusalLog;
 use crate::session::Session;
 use crate::share::{Share, ShareKey};
@@ -54,8 +54,8 @@ pub struct State<S: Shell> {
     /// The named streams among the files: who opens a file to delete it asks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
-    /// Opens by share and path: what is in the way of a directory's rename.
-    pub(crate) paths: BTreeSet<PathPlace>,
+    /// The opens by their paths.
+    pub(crate) paths: Paths,
     /// How many opens files have by each link: derived, for pending deletes.
     pub(crate) links: Links,
     /// Durable opens that wait for their client, by user and age.
@@ -122,7 +122,7 @@ impl<S: Shell> State<S> {
             vanishing: BTreeMap::new(),
             moves: Moves::default(),
             streams: BTreeSet::new(),
-            paths: BTreeSet::new(),
+            paths: Paths::default(),
             links: Links::default(),
             orphans: Orphans::default(),
             client_connections: BTreeSet::new(),

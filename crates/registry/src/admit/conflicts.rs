@@ -23,7 +23,7 @@ impl<S: Shell> State<S> {
         let (Some(instance), Some(key)) = (request.app_instance, request.target.file()) else {
             return Ok(true);
         };
-        let share = self.trees.get(&requester.home.tree).map(|it| &it.share);
+        let share = self.trees.get(&requester.home.tree).map(|it| &it.origin.share);
         let user = self.sessions.get(&requester.home.session).map(|it| it.owner.clone());
         let Some(file) = self.files.get(&key) else {
             return Ok(true);
@@ -32,7 +32,7 @@ impl<S: Shell> State<S> {
         for (id, open) in file.instances(instance.id).filter_map(|id| Some((id, self.opens.get(&id)?))) {
             cost::step();
             let Some(its) = open.app_instance else { continue };
-            if open.client_guid == requester.client_guid || share != Some(&open.share) {
+            if open.client_guid == requester.client_guid || share != Some(&open.origin.share) {
                 continue;
             }
             // One without a version is older than any with one.
@@ -135,7 +135,7 @@ impl<S: Shell> State<S> {
 
     fn moves_away(&self, request: &AdmitRequest) -> bool {
         let requester = self.requester(request);
-        requester.is_ok_and(|it| self.moves.holds(&self.tree_share(it.home.tree), &request.path))
+        requester.is_ok_and(|it| self.moves.holds(&self.origin(it.home.tree).share, &request.path))
     }
 }
 

@@ -80,10 +80,7 @@ impl<S: Shell> State<S> {
             file_id,
             home: Some(requester.home),
             target: request.target,
-            share: self.tree_share(requester.home.tree),
-            share_id: self.trees.get(&requester.home.tree).map_or(0, |it| it.share_id),
-            root: self.trees.get(&requester.home.tree).map_or(FileKey::default(), |it| it.root),
-            share_name: self.tree_share_name(requester.home.tree),
+            origin: self.origin(requester.home.tree),
             folded: folded(&request.path),
             path: request.path,
             access: request.access,
@@ -124,11 +121,11 @@ impl<S: Shell> State<S> {
         {
             file.enter(id, &open);
             self.links.enter(key, Link::of(&open));
-            self.paths.insert(open.place(id));
             count(&self.statistics.file_opens);
         } else {
             count(&self.statistics.device_opens);
         }
+        self.paths.enter(id, &open);
         if let Some(home) = open.home {
             if let Some(tree) = self.trees.get_mut(&home.tree) {
                 tree.opens.insert(id);

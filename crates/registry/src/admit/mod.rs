@@ -18,6 +18,7 @@ use crate::links::Link;
 use crate::open::{Home, Owner};
 use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
+use crate::share::Origin;
 use crate::statistics::count;
 use crate::users::UserKey;
 use crate::{Effects, Identity, LeaseId, LimitReached, Shell, Standing, State, Time};
@@ -134,7 +135,7 @@ impl<S: Shell> State<S> {
     }
 
     fn link_of(&self, request: &AdmitRequest, requester: &Requester) -> Link {
-        Link::new(self.tree_share(requester.home.tree), &request.path)
+        Link::new(self.origin(requester.home.tree).share.clone(), &request.path)
     }
 
     fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {
@@ -169,12 +170,8 @@ impl<S: Shell> State<S> {
             .map_or_else(|| Arc::new(Owner::new(&Identity::default(), "".into())), |it| it.owner.clone())
     }
 
-    fn tree_share(&self, tree: TreeGlobalId) -> crate::share::ShareKey {
-        self.trees.get(&tree).map(|it| it.share.clone()).unwrap_or_default()
-    }
-
-    fn tree_share_name(&self, tree: TreeGlobalId) -> Arc<str> {
-        self.trees.get(&tree).map(|it| it.share_name.clone()).unwrap_or_default()
+    fn origin(&self, tree: TreeGlobalId) -> Arc<Origin> {
+        self.trees.get(&tree).map(|it| it.origin.clone()).unwrap_or_default()
     }
 
     fn remember_refusal(&mut self, request: &AdmitRequest, refused: Refused, now: Time) {
@@ -205,7 +202,7 @@ impl<S: Shell> State<S> {
             domain: owner.domain.clone(),
             client: owner.client.clone(),
             session: Some(requester.home.session),
-            share: self.tree_share_name(requester.home.tree),
+            share: self.origin(requester.home.tree).share_name.clone(),
             path: request.path.clone(),
             access: request.access,
             share_access: request.share_access,
