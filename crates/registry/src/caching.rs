@@ -21,13 +21,11 @@ use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId};
 
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
-use crate::lease::{Lease, LeaseBreaking};
-use crate::locks::Waiting;
 use crate::open::Open;
 use crate::statistics::count;
 use crate::{
-    BreakKind, BreakNotice, CloseReason, Effects, FileKey, LeaseId, LimitReached, NotFound, OpenRef,
-    RequestKey, Shell, State, Time, cost,
+    BreakKind, BreakNotice, CloseReason, Effects, FileKey, LeaseId, NotFound, OpenRef, Readiness, RequestKey,
+    Shell, State, Time, cost,
 };
 
 /// What an open caches by.
@@ -65,16 +63,6 @@ pub(crate) enum Broken {
     Done,
     /// It was an orphan and has been closed.
     Gone,
-}
-
-/// Whether an operation may go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Readiness {
-    /// It may.
-    Ready,
-    /// It has to wait for breaks; its key will come in [`Effects::retry`], or in
-    /// [`Effects::cancelled`].
-    MustWait,
 }
 
 /// The caching an oplock level stands for (MS-FSA 2.1.4.12).
@@ -254,59 +242,6 @@ impl<S: Shell> State<S> {
         if self.is_breaking(holder) { Broken::Pending } else { Broken::Done }
     }
 
-    /// Makes a request wait for breaks of a file if it has to.
-    pub(crate) fn wait_if(
-        &mut self,
-        wait: bool,
-        file: FileKey,
-        request: RequestKey,
-        session: Option<SessionGlobalId>,
-    ) -> Readiness {
-        if !wait {
-            return Readiness::Ready;
-        }
-        if let Some(connection) = self.connections.get_mut(&request.connection) {
-            connection.waiting.insert(request);
-        } else if let Some(session) = session.and_then(|id| self.sessions.get_mut(&id))
-            && !session.stranded.contains(&request)
-        {
-            session.stranded.push(request);
-        }
-        if let Some(found) = self.files.get_mut(&file)
-            && !self.waiting.contains_key(&request)
-        {
-            self.last_wait = self.last_wait.saturating_add(1);
-            self.waiting.insert(request, Waiting::Break { file, session, place: self.last_wait });
-            found.waiting.insert((self.last_wait, request));
-        }
-        Readiness::MustWait
-    }
-
-    /// Whether one more request of this connection may wait.
-    pub(crate) fn may_wait(&self, request: RequestKey) -> Result<(), LimitReached> {
-        match self.connections.get(&request.connection) {
-            Some(it) if it.waiting.len() >= self.limits.waiting_per_connection => {
-                Err(LimitReached::WaitingPerConnection)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Lets everybody who waits for breaks of a file try again.
-    pub(crate) fn wake(&mut self, file: FileKey, effects: &mut Effects<S>) {
-        let Some(found) = self.files.get_mut(&file) else {
-            return;
-        };
-        for (_, request) in std::mem::take(&mut found.waiting) {
-            effects.spent = effects.spent.saturating_add(1);
-            self.waiting.remove(&request);
-            if let Some(connection) = self.connections.get_mut(&request.connection) {
-                connection.waiting.remove(&request);
-            }
-            effects.retry.push(request);
-        }
-    }
-
     pub(crate) fn break_readers(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         let Some(own) = self.opens.get(&id) else {
             return;
@@ -360,25 +295,6 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Sets a lease's state, and with it who counts as caching the file.
-    pub(crate) fn set_lease_state(&mut self, id: LeaseId, state: LeaseState) {
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        let before = lease.state;
-        lease.set_state(state);
-        if before.is_none() != state.is_none()
-            && let Some(file) = self.files.get_mut(&lease.file)
-        {
-            if state.is_none() {
-                file.caching.remove(&Holder::Lease(id));
-            } else {
-                file.caching.insert(Holder::Lease(id));
-            }
-            file.refresh_cachers();
-        }
-    }
-
     fn break_handles(
         &mut self,
         file: FileKey,
@@ -423,47 +339,6 @@ impl<S: Shell> State<S> {
         if let Some(open) = self.opens.get(&id) {
             let kind = BreakKind::Oplock { file_id: open.file_id, level: to };
             self.notify(id, kind, now, effects);
-        }
-    }
-
-    /// Tells a lease's client to go to `to`, and remembers that it has to come to `required`. The steps of
-    /// a break that has grown are one change of the epoch.
-    pub(crate) fn break_lease(
-        &mut self,
-        id: LeaseId,
-        to: LeaseState,
-        required: LeaseState,
-        now: Time,
-        effects: &mut Effects<S>,
-    ) {
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        if let Some(breaking) = &mut lease.breaking {
-            breaking.required = breaking.required & required;
-            return;
-        }
-        let current = lease.state;
-        let ack_required = current.intersects(LeaseState::WRITE | LeaseState::HANDLE);
-        let epoch = lease.epoch;
-        let open = self.spokesman(id);
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        if ack_required {
-            let deadline = now.after_ms(self.limits.break_timeout_ms);
-            lease.breaking = Some(LeaseBreaking { to, required, deadline });
-            self.deadlines.set(deadline, Deadline::LeaseBreak(id));
-        } else {
-            self.set_lease_state(id, to);
-        }
-        if let Some(open) = open {
-            self.notify(
-                open,
-                BreakKind::Lease { key: id.key, current, new: to, ack_required, epoch },
-                now,
-                effects,
-            );
         }
     }
 
@@ -515,15 +390,6 @@ impl<S: Shell> State<S> {
         match holder {
             Holder::Oplock(open) => orphan(&open),
             Holder::Lease(lease) => self.leases.get(&lease).is_some_and(|it| it.opens.iter().all(orphan)),
-        }
-    }
-}
-
-impl Lease {
-    /// `Lease.Epoch` counts the changes a client of version 2 is told of (MS-SMB2 3.3.4.7).
-    pub(crate) fn advance_epoch(&mut self) {
-        if self.version >= 2 {
-            self.epoch = self.epoch.wrapping_add(1);
         }
     }
 }

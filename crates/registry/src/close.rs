@@ -1,7 +1,6 @@
 //! Leaving: one function ends an open, one a tree connect, one a session. All others are callers with
 //! different reasons.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
@@ -10,14 +9,13 @@ use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::links::Link;
-use crate::locks::Waiting;
 use crate::rest::Work;
 use crate::session::{Ending, Session, SessionState};
-use crate::snapshot::after_bound;
+use crate::snapshot::{Matching, after_bound};
 use crate::statistics::count;
 use crate::{
-    Cancelled, CloseReason, Dropped, Effects, EndReason, LeaseId, NotFound, OpenRef, Outcome, RequestKey,
-    Rest, SessionEnded, SessionFilter, Shell, Standing, State, Time, TreeEnded,
+    CloseReason, Dropped, Effects, EndReason, NotFound, OpenRef, Rest, SessionEnded, SessionFilter, Shell,
+    Standing, State, Time, TreeEnded,
 };
 
 impl<S: Shell> State<S> {
@@ -78,10 +76,11 @@ impl<S: Shell> State<S> {
 
     /// Ends every session an administrator means (MS-SRVS 3.1.4.6) and says how many they were.
     pub fn close_sessions(&mut self, filter: &SessionFilter<'_>, now: Time) -> (usize, Effects<S>) {
+        let filter = Matching::new(filter.user, filter.client, None, None);
         let meant: Vec<SessionGlobalId> = self
             .sessions
             .iter()
-            .filter(|(_, session)| session.is_listed() && self.matches_session(session, filter))
+            .filter(|(_, session)| session.is_listed() && self.matches_session(session, &filter))
             .map(|(id, _)| *id)
             .collect();
         let mut effects = Effects::none();
@@ -182,7 +181,7 @@ impl<S: Shell> State<S> {
             return;
         };
         Self::leave_orphans(&mut self.orphans, id, &mut open);
-        self.paths.remove(&open.place(id));
+        self.paths.leave(id, &open);
         open.shared.close(reason);
         self.user_opens.remove(&open.user);
         if open.of_stranger {
@@ -231,7 +230,7 @@ impl<S: Shell> State<S> {
             file_id: open.file_id,
             attached: open.attached,
             target: open.target,
-            share: open.share_name,
+            share: open.origin.share_name.clone(),
             path: open.path,
             delete_on_close_now: !removals.is_empty(),
             removals,
@@ -284,18 +283,22 @@ impl<S: Shell> State<S> {
             return true;
         };
         effects.spent = effects.spent.saturating_add(1);
-        if let Some(share) = self.shares.get_mut(&tree.share).filter(|share| share.id == tree.share_id) {
+        if let Some(share) =
+            self.shares.get_mut(&tree.origin.share).filter(|share| share.id == tree.origin.share_id)
+        {
             share.uses.remove(&id);
         }
-        if let Some(share) = self.removed_shares.get_mut(&tree.share_id) {
+        if let Some(share) = self.removed_shares.get_mut(&tree.origin.share_id) {
             share.uses.remove(&id);
         }
         self.user_trees.remove(&tree.user);
         if tree.of_stranger {
             self.stranger_trees = self.stranger_trees.saturating_sub(1);
         }
-        self.events
-            .push(now, EventKind::TreeDown { tree: id, session: tree.session, share: tree.share_name });
+        self.events.push(
+            now,
+            EventKind::TreeDown { tree: id, session: tree.session, share: tree.origin.share_name.clone() },
+        );
         if let Some(session) = self.sessions.get_mut(&tree.session) {
             session.ended_trees.remove(&id);
             effects.trees_ended.push(TreeEnded {
@@ -410,52 +413,4 @@ impl<S: Shell> State<S> {
             reason,
         });
     }
-
-    fn cancel_breaks_awaited_by(&mut self, id: SessionGlobalId, now: Time, effects: &mut Effects<S>) {
-        for request in self.breaks_awaited_by(id) {
-            if self.forget_waiting(&[request], now, effects) != 0 {
-                effects.cancelled.push(Cancelled { request, outcome: Outcome::SessionEnded });
-            }
-        }
-    }
-
-    fn breaks_awaited_by(&self, session: SessionGlobalId) -> Vec<RequestKey> {
-        let Some(found) = self.sessions.get(&session) else {
-            return Vec::new();
-        };
-        let requests =
-            found.channels.iter().filter_map(|id| self.connections.get(id)).flat_map(|it| &it.waiting);
-        requests
-            .chain(&found.stranded)
-            .filter(|request| {
-                matches!(self.waiting.get(request), Some(Waiting::Break { session: Some(it), .. }) if *it == session)
-            })
-            .copied()
-            .collect()
-    }
-
-    fn leave_lease(&mut self, id: LeaseId, open: FileGlobalId) {
-        let Some(lease) = self.leases.get_mut(&id) else {
-            return;
-        };
-        lease.opens.remove(&open);
-        lease.replayable.remove(&open);
-        if !lease.opens.is_empty() {
-            return;
-        }
-        if let Some(breaking) = lease.breaking.take() {
-            self.deadlines.clear(breaking.deadline, Deadline::LeaseBreak(id));
-        }
-        self.set_lease_state(id, wire::LeaseState::NONE);
-        if let Some(lease) = self.leases.remove(&id)
-            && let Some(file) = self.files.get_mut(&lease.file)
-        {
-            file.leases.remove(&id);
-        }
-    }
-}
-
-/// Whether a client's name or address is the one meant.
-pub(crate) fn is_client(name: &str, address: IpAddr, meant: &str) -> bool {
-    name.eq_ignore_ascii_case(meant) || meant.parse() == Ok(address.to_canonical())
 }

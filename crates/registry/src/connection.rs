@@ -9,7 +9,6 @@ use wire::{Dialect, Guid, SessionGlobalId};
 use crate::crowd::{AddressGroup, Crowd};
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PER_ADDRESS_PART, has_room};
-use crate::locks::Waiting;
 use crate::rest::Work;
 use crate::{ConnectionId, Effects, EndReason, LimitReached, RequestKey, Rest, Shell, State, Time};
 
@@ -266,27 +265,6 @@ impl<S: Shell> State<S> {
     /// What is known of a connection.
     pub fn connection(&self, id: ConnectionId) -> Option<ConnectionInfo> {
         self.connections.get(&id).map(|it| it.info(id))
-    }
-
-    /// Leaves a request of a lost connection waiting for its break if its session has another channel:
-    /// a replay there will find what came of it.
-    fn strand(&mut self, request: RequestKey, connection: ConnectionId) -> bool {
-        let Some(Waiting::Break { session: Some(session), .. }) = self.waiting.get(&request) else {
-            return false;
-        };
-        let limit = self.limits.stranded_per_session;
-        let waiting = &self.waiting;
-        match self.sessions.get_mut(session) {
-            Some(session) if session.channels.iter().any(|channel| *channel != connection) => {
-                session.stranded.retain(|it| waiting.contains_key(it));
-                let has_room = session.stranded.len() < limit;
-                if has_room {
-                    session.stranded.push(request);
-                }
-                has_room
-            }
-            _ => false,
-        }
     }
 
     fn unbind(

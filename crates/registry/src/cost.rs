@@ -38,6 +38,7 @@
 //! | `rename`, `rename_streams`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
 //! | `rename`, `rename_below`: pending deletes | log for each open that moves |
 //! | `opens_below`, `break_handles_of_all` | as many as are asked for, and caches of their files |
+//! | `files_below` | the part that is asked for, of what it finds; the directories that the share has had while files are open |
 //! | `rename_stream` | opens of the stream ([`OPENS_OF_RENAMED_STREAM`](crate::limits::OPENS_OF_RENAMED_STREAM)) |
 //! | snapshots of sessions, files, tree connects | the part that is asked for; entries with many locks or tree connects make it shorter |
 //! | `refusals` | what is remembered ([`REFUSALS`](crate::limits::REFUSALS)) |

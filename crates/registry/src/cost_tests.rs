@@ -3,7 +3,7 @@
 
 use registry::{
     Admission, CloseReason, ConnectionId, DurableRequest, Effects, EndReason, FileFilter, FileKey,
-    LeaseRequest, Limits, Refused, Rest, Target,
+    LeaseRequest, Limits, MoveCount, MoveNames, Refused, Rest, Target,
 };
 use wire::{AccessMask, FileGlobalId, Guid, LeaseState, OplockLevel, ShareAccess};
 
@@ -231,6 +231,68 @@ fn a_directory_is_renamed_without_a_look_at_every_open() {
     assert_eq!(moved as u64, MANY);
     assert_eq!(world.state.opens_below("data", world::ROOT, "all", usize::MAX).len() as u64, MANY);
     world.check();
+}
+
+/// Goes through the list of what is open below a directory, and says how many steps each part took.
+fn listed_below(world: &World, directory: &str, length: usize) -> (Vec<FileGlobalId>, Vec<u64>) {
+    let (mut ids, mut steps_of_parts, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let (part, steps) = cost::of(|| world.state.files_below("DATA", directory, after, length));
+        ids.extend(part.entries.iter().map(|it| it.global_id));
+        steps_of_parts.push(steps);
+        after = part.last;
+        if after.is_none() {
+            return (ids, steps_of_parts);
+        }
+    }
+}
+
+#[test]
+fn files_below_a_directory_cost_no_more_for_the_others_of_the_share() {
+    for others in [MANY / 10, MANY] {
+        let mut world = World::new();
+        let client = world.client(1);
+        let elsewhere = FileKey { inode: 3, ..world::ROOT };
+        let elsewhere = Client { tree: world.tree_at(client.session, "data", elsewhere), ..client };
+        // Siblings that come before and after the directory and what is below it.
+        let siblings = ["few", "few!", "few name", "few.txt", "few]", "fe", "fewer", "few\u{e9}"];
+        for file in 0..others {
+            let sibling = siblings[file as usize % siblings.len()];
+            let path = if sibling == "few" { "few name".into() } else { format!("{sibling}\\file{file}") };
+            open(&mut world, client, file, |it| it.path = path.into());
+        }
+        let of = |world: &mut World, client, path: &str| {
+            open(world, client, MANY, |it| (it.path, it.share_access) = (path.into(), SHARE_ALL))
+        };
+        let itself = of(&mut world, client, "Few");
+        let below: Vec<FileGlobalId> = (0..20)
+            .map(|file| of(&mut world, client, &format!("FEW\\sub{}\\file{file}", file % 3)))
+            .collect();
+        let other_root = of(&mut world, elsewhere, "few\\file");
+        let mut expected: Vec<FileGlobalId> = [itself, other_root].into_iter().chain(below.clone()).collect();
+        expected.sort_unstable();
+
+        let (mut found, steps) = listed_below(&world, "few", 512);
+        assert_eq!(steps, [expected.len() as u64 + 2], "{others} others");
+        found.sort_unstable();
+        assert_eq!(found, expected);
+        let (mut found, steps) = listed_below(&world, "Few", 4);
+        assert!(steps.len() == 6 && steps.iter().all(|steps| *steps <= 4 + 2), "{steps:?}");
+        found.sort_unstable();
+        assert_eq!(found, expected, "nothing twice, nothing left out");
+
+        let (found, steps) = cost::of(|| world.state.opens_below("data", world::ROOT, "FEW", 100));
+        assert_eq!((found.len(), steps), (below.len(), 0));
+        let names = MoveNames { share: "data", from: "few", to: "many", looked_up: MoveCount::NEVER_MOVED };
+        let (_, steps) = cost::of(|| world.state.begin_move(itself, names, world::ROOT, true).unwrap());
+        assert!(steps <= 5, "{steps} steps to begin a rename");
+        let (renamed, steps) =
+            cost::of(|| world.state.rename_below("data", world::ROOT, "few", "Many\\others"));
+        assert!(renamed.opens.len() == below.len() && steps == below.len() as u64, "{steps} steps");
+        let (found, _) = listed_below(&world, "few", 512);
+        assert_eq!(found, [itself, other_root]);
+        world.check();
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::open::{Home, Open};
+use crate::paths::folded;
 use crate::session::{Session, SessionState};
 use crate::{
     ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State, Time,
@@ -256,7 +257,7 @@ impl<S: Shell> State<S> {
         let Some(home) = open.home else {
             let tree_id = *session.trees.get(&request.tree).ok_or(ReplayError::Elsewhere)?;
             let tree = self.trees.get(&tree_id).ok_or(ReplayError::Elsewhere)?;
-            let is_same_place = (open.share_id, open.root) == (tree.share_id, tree.root);
+            let is_same_place = open.origin.place() == tree.origin.place();
             if !is_same_place || session.state != SessionState::Valid {
                 return Err(ReplayError::Elsewhere);
             }
@@ -368,7 +369,7 @@ impl<S: Shell> State<S> {
         // An open of the first kind has no GUID, and one of either kind is reclaimed without.
         let same_guid = request.create_guid.is_none_or(|it| it == durable.create_guid.unwrap_or_default());
         // The share may have another directory by now.
-        let same_place = (open.share_id, open.root) == (tree.share_id, tree.root);
+        let same_place = open.origin.place() == tree.origin.place();
         if open.home.is_some() || !same_guid || !same_place {
             return Err(NotFound);
         }
@@ -378,7 +379,7 @@ impl<S: Shell> State<S> {
                     return Err(NotFound);
                 }
                 if self.leases.get(&lease).is_some_and(|it| it.version != version)
-                    || open.path.to_lowercase() != request.path.to_lowercase()
+                    || open.folded != folded(&request.path)
                 {
                     return Err(InvalidParameter);
                 }

@@ -25,6 +25,9 @@ pub struct FileKey {
 }
 
 impl FileKey {
+    pub(crate) const MIN: Self = Self { device: 0, inode: 0, stream: 0 };
+    pub(crate) const MAX: Self = Self { device: u64::MAX, inode: u64::MAX, stream: u64::MAX };
+
     /// The file whose stream this is: its unnamed stream.
     pub(crate) const fn base(self) -> Self {
         Self { stream: 0, ..self }
@@ -284,6 +287,10 @@ impl File {
         self.count_denial(open.denies_write_caching(), false);
     }
 
+    pub(crate) fn refresh_cachers(&self) {
+        self.shared.set_cachers(self.caching.len());
+    }
+
     pub(crate) fn count_denial(&mut self, denies: bool, more: bool) {
         let (count, by) = (self.deny_write_caching, usize::from(denies));
         self.deny_write_caching = if more { count.saturating_add(by) } else { count.saturating_sub(by) };
@@ -357,14 +364,4 @@ impl<S: Shell> Open<S> {
     pub(crate) fn denies_write_caching(&self) -> bool {
         self.caching != Caching::None || !is_stat_open(self.access)
     }
-}
-
-/// What of `path` lies below `directory` (empty for the share's root), compared without regard to case.
-pub(crate) fn below<'a>(path: &'a str, directory: &str) -> Option<&'a str> {
-    if directory.is_empty() {
-        return (!path.is_empty()).then_some(path);
-    }
-    let (head, rest) = path.split_at_checked(directory.len())?;
-    let rest = rest.strip_prefix('\\')?;
-    (!rest.is_empty() && head.to_lowercase() == directory.to_lowercase()).then_some(rest)
 }

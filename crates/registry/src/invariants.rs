@@ -11,11 +11,11 @@ use crate::caching::{Caching, Holder};
 use crate::deadlines::Deadline;
 use crate::file::{File, FileKey, ShareMode};
 use crate::links::{Link, Links};
-use crate::locks::Waiting;
 use crate::open::Open;
-use crate::paths::PathPlace;
+use crate::paths::Paths;
 use crate::session::SessionState;
 use crate::users::{ByUser, UserKey};
+use crate::waiting::Waiting;
 use crate::{AddressGroup, Shell, Standing, State};
 
 /// Returns what is wrong unless the condition holds.
@@ -185,7 +185,7 @@ impl<S: Shell> State<S> {
                 Some(_) => it.ended_trees.contains(id),
             });
             ensure!(known, "tree connect {id} has no session");
-            let used = shares().any(|share| share.id == tree.share_id && share.uses.contains(id));
+            let used = shares().any(|share| share.id == tree.origin.share_id && share.uses.contains(id));
             ensure!(used, "tree connect {id} is of a share that does not know");
             for open in &tree.opens {
                 let home = self.opens.get(open).and_then(|it| it.home);
@@ -214,7 +214,7 @@ impl<S: Shell> State<S> {
                 ensure!(open.waiting_locks == 0, "open {id} has no client and waits for a lock");
                 let mut shares = self.shares.values().chain(self.removed_shares.values());
                 ensure!(
-                    shares.any(|it| it.id == open.share_id),
+                    shares.any(|it| it.id == open.origin.share_id),
                     "open {id} is left from a share that is gone"
                 );
                 let number = open.orphaned.unwrap_or_default();
@@ -245,8 +245,8 @@ impl<S: Shell> State<S> {
         let orphans = self.opens.len().saturating_sub(homes);
         let (by_age, by_user) = (self.orphans.len(), self.orphans.by_user_len());
         ensure!((by_age, by_user) == (orphans, orphans), "the orphans differ in number");
-        let files = self.opens.iter().filter(|(_, open)| open.target.file().is_some());
-        let paths: BTreeSet<PathPlace> = files.map(|(id, open)| open.place(*id)).collect();
+        let mut paths = Paths::default();
+        self.opens.iter().for_each(|(id, open)| paths.enter(*id, open));
         ensure!(paths == self.paths, "opens and their paths differ");
         let is_folded = |open: &Open<S>| *open.folded == *open.path.to_lowercase();
         ensure!(self.opens.values().all(is_folded), "an open is not found by its path");

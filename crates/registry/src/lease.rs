@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use wire::{FileGlobalId, LeaseState};
 
+use crate::admit::LeaseRequest;
+use crate::caching::Holder;
+use crate::deadlines::Deadline;
 use crate::limits::CONNECTIONS_LOOKED_AT;
 use crate::session::{Session, SessionState};
-use crate::{ConnectionId, FileKey, LeaseId, Shell, State, Time, cost};
+use crate::{BreakKind, ConnectionId, Effects, FileKey, LeaseId, Shell, State, Time, cost};
 
 pub(crate) struct Lease {
     pub(crate) file: FileKey,
@@ -58,6 +61,18 @@ impl Lease {
         self.state = state;
         self.shared.store((state.0 & 0xff) as u8, Relaxed);
     }
+
+    /// `Lease.Epoch` counts the changes a client of version 2 is told of (MS-SMB2 3.3.4.7).
+    pub(crate) fn advance_epoch(&mut self) {
+        if self.version >= 2 {
+            self.epoch = self.epoch.wrapping_add(1);
+        }
+    }
+}
+
+/// What of the state asked for there is: directories are not written to in a cache.
+pub(crate) fn wanted(lease: &LeaseRequest, is_directory: bool) -> LeaseState {
+    usable(if is_directory { lease.state.without(LeaseState::WRITE) } else { lease.state })
 }
 
 /// A lease state a client may hold: all others are granted as none (MS-SMB2 3.3.5.9.8).
@@ -71,6 +86,118 @@ impl<S: Shell> State<S> {
     /// (MS-SMB2 3.3.5.9.8), which is better known before the other one is created.
     pub fn lease_file(&self, lease: LeaseId) -> Option<FileKey> {
         self.leases.get(&lease).map(|it| it.file)
+    }
+
+    /// Adds an open to a lease, which is made as far as can be, or raised (MS-SMB2 3.3.5.9.8,
+    /// 3.3.5.9.11). One that exists is raised to all that is asked for or not at all; it is never
+    /// lowered, and never changed while it is breaking.
+    pub(crate) fn join_lease(
+        &mut self,
+        id: LeaseId,
+        key: FileKey,
+        asked: &LeaseRequest,
+        is_directory: bool,
+        caches: LeaseState,
+        open: FileGlobalId,
+    ) -> Arc<AtomicU8> {
+        let is_new = !self.leases.contains_key(&id);
+        let lease = self.leases.entry(id).or_insert_with(|| Lease::new(key, asked.version, asked.epoch));
+        lease.opens.insert(open);
+        let shared = lease.shared.clone();
+        let whole = is_new || caches == wanted(asked, is_directory);
+        let raised =
+            whole && caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
+        // A client that is granted nothing is told of no change.
+        if raised {
+            lease.advance_epoch();
+        }
+        if is_new && let Some(file) = self.files.get_mut(&key) {
+            file.leases.insert(id);
+        }
+        if raised {
+            self.set_lease_state(id, caches);
+        }
+        shared
+    }
+
+    /// Sets a lease's state, and with it who counts as caching the file.
+    pub(crate) fn set_lease_state(&mut self, id: LeaseId, state: LeaseState) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        let before = lease.state;
+        lease.set_state(state);
+        if before.is_none() != state.is_none()
+            && let Some(file) = self.files.get_mut(&lease.file)
+        {
+            if state.is_none() {
+                file.caching.remove(&Holder::Lease(id));
+            } else {
+                file.caching.insert(Holder::Lease(id));
+            }
+            file.refresh_cachers();
+        }
+    }
+
+    /// Tells a lease's client to go to `to`, and remembers that it has to come to `required`. The steps of
+    /// a break that has grown are one change of the epoch.
+    pub(crate) fn break_lease(
+        &mut self,
+        id: LeaseId,
+        to: LeaseState,
+        required: LeaseState,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        if let Some(breaking) = &mut lease.breaking {
+            breaking.required = breaking.required & required;
+            return;
+        }
+        let current = lease.state;
+        let ack_required = current.intersects(LeaseState::WRITE | LeaseState::HANDLE);
+        let epoch = lease.epoch;
+        let open = self.spokesman(id);
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        if ack_required {
+            let deadline = now.after_ms(self.limits.break_timeout_ms);
+            lease.breaking = Some(LeaseBreaking { to, required, deadline });
+            self.deadlines.set(deadline, Deadline::LeaseBreak(id));
+        } else {
+            self.set_lease_state(id, to);
+        }
+        if let Some(open) = open {
+            self.notify(
+                open,
+                BreakKind::Lease { key: id.key, current, new: to, ack_required, epoch },
+                now,
+                effects,
+            );
+        }
+    }
+
+    pub(crate) fn leave_lease(&mut self, id: LeaseId, open: FileGlobalId) {
+        let Some(lease) = self.leases.get_mut(&id) else {
+            return;
+        };
+        lease.opens.remove(&open);
+        lease.replayable.remove(&open);
+        if !lease.opens.is_empty() {
+            return;
+        }
+        if let Some(breaking) = lease.breaking.take() {
+            self.deadlines.clear(breaking.deadline, Deadline::LeaseBreak(id));
+        }
+        self.set_lease_state(id, LeaseState::NONE);
+        if let Some(lease) = self.leases.remove(&id)
+            && let Some(file) = self.files.get_mut(&lease.file)
+        {
+            file.leases.remove(&id);
+        }
     }
 
     /// The open of a lease by which its client is told of a break: the first that has a client.

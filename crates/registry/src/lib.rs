@@ -29,7 +29,6 @@
 extern crate self as registry;
 
 mod acknowledge;
-mod admission;
 mod admit;
 mod caching;
 mod close;
@@ -47,7 +46,6 @@ mod file;
 mod ids;
 mod intervals;
 mod invariants;
-mod kind_close;
 mod lease;
 pub mod limits;
 mod links;
@@ -70,10 +68,11 @@ mod streams;
 mod time;
 mod tree;
 mod users;
+mod waiting;
+mod write_back;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
-pub use admission::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
-pub use caching::Readiness;
+pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 pub use connection::{ConnectionDetails, ConnectionInfo, Standing};
 pub use crowd::AddressGroup;
 pub use deadlines::AwaitedBreak;
@@ -88,13 +87,12 @@ pub use effects::{
 pub use events::{Event, EventKind, EventOpen, Events};
 pub use file::{FileKey, FileShared, FileSummary, Target};
 pub use ids::{ConnectionId, LeaseId, RequestKey};
-pub use kind_close::WriteCaching;
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use moves::{InTheWay, MoveCount, MoveNames, Moving};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
-pub use paths::{RenameRest, Renamed};
+pub use paths::{PathPosition, RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
 pub use rest::Rest;
@@ -109,6 +107,8 @@ pub use state::State;
 pub use statistics::{Statistics, StatisticsSnapshot};
 pub use time::Time;
 pub use tree::{TreeConnectError, TreeInfo};
+pub use waiting::Readiness;
+pub use write_back::WriteCaching;
 
 /// What the server attaches to each object: the registry carries these and gives them back, and
 /// never looks inside.

@@ -27,9 +27,9 @@ impl Link {
     pub(crate) fn of<S: Shell>(open: &Open<S>) -> Self {
         // Lower case may depend on what follows, so the stream goes first.
         if open.path.contains(':') {
-            return Self::new(open.share.clone(), &open.path);
+            return Self::new(open.origin.share.clone(), &open.path);
         }
-        Self { share: open.share.clone(), path: open.folded.clone() }
+        Self { share: open.origin.share.clone(), path: open.folded.clone() }
     }
 
     pub(crate) fn is_of_share(&self, other: &Self) -> bool {

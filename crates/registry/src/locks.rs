@@ -1,15 +1,13 @@
-//! LOCK, and what READ and WRITE ask about locks (MS-FSA 2.1.5.8, 2.1.5.9; MS-SMB2 3.3.5.14); requests
-//! that wait, for a lock or for a break, and their cancellation.
+//! LOCK, and what READ and WRITE ask about locks (MS-FSA 2.1.5.8, 2.1.5.9; MS-SMB2 3.3.5.14).
 
-use std::collections::BTreeMap;
-
-use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
+use wire::{AccessMask, FileGlobalId, ShareAccess};
 
 use crate::ranges::{Held, LockElement, Waiter};
 use crate::refusals::{Refusal, RefusalKind};
 use crate::statistics::count;
+use crate::waiting::Waiting;
 use crate::{
-    Cancelled, Effects, FileKey, LimitReached, OpenRef, Outcome, RequestKey, Shell, State, Time, cost, limits,
+    Cancelled, Effects, FileKey, LimitReached, OpenRef, Outcome, RequestKey, Shell, State, Time, limits,
 };
 
 /// A byte-range lock as administrators see it.
@@ -69,21 +67,6 @@ struct Wanted<'a> {
     request: RequestKey,
     /// Set where there are locks outside, too: true if its caller has these.
     outside: Option<bool>,
-}
-
-/// What a waiting request waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// A break; `place` is its place among those that wait for the file's.
-    Break {
-        file: FileKey,
-        session: Option<SessionGlobalId>,
-        place: u64,
-    },
-    Lock {
-        file: FileKey,
-        open: FileGlobalId,
-    },
 }
 
 impl<S: Shell> State<S> {
@@ -234,57 +217,6 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Cancels a waiting request (MS-SMB2 3.3.5.16). One that no longer waits has been answered or will
-    /// be: then there is nothing to do.
-    pub fn cancel(&mut self, request: RequestKey, now: Time) -> Effects<S> {
-        let mut effects = Effects::none();
-        if self.forget_waiting(&[request], now, &mut effects) != 0 {
-            effects.cancelled.push(Cancelled { request, outcome: Outcome::Cancelled });
-        }
-        effects
-    }
-
-    /// Whether a request waits.
-    pub fn is_waiting(&self, request: RequestKey) -> bool {
-        self.waiting.contains_key(&request)
-    }
-
-    /// Takes waiting requests back without an answer, all of them before any other goes on for it.
-    pub(crate) fn forget_waiting(
-        &mut self,
-        requests: &[RequestKey],
-        now: Time,
-        effects: &mut Effects<S>,
-    ) -> usize {
-        let mut forgotten: usize = 0;
-        let mut released: BTreeMap<FileKey, Vec<LockElement>> = BTreeMap::new();
-        for request in requests {
-            cost::step();
-            let Some(waiting) = self.stop_waiting(*request) else {
-                continue;
-            };
-            forgotten = forgotten.saturating_add(1);
-            match waiting {
-                Waiting::Break { file, place, .. } => {
-                    if let Some(file) = self.files.get_mut(&file) {
-                        file.waiting.remove(&(place, *request));
-                    }
-                }
-                Waiting::Lock { file, open } => {
-                    if let Some(open) = self.opens.get_mut(&open) {
-                        open.waiting_locks = open.waiting_locks.saturating_sub(1);
-                    }
-                    let waiter = self.files.get_mut(&file).and_then(|it| it.ranges.take_waiter(*request));
-                    released.entry(file).or_default().extend(waiter.map(|waiter| waiter.lock.element));
-                }
-            }
-        }
-        for (file, ranges) in released {
-            self.after_release(file, &ranges, now, effects);
-        }
-        forgotten
-    }
-
     /// Cancels the lock requests of an open that wait.
     pub(crate) fn cancel_locks(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         let Some(open) = self.opens.get_mut(&id).filter(|open| open.waiting_locks > 0) else {
@@ -419,7 +351,13 @@ impl<S: Shell> State<S> {
         }
     }
 
-    fn after_release(&mut self, key: FileKey, released: &[LockElement], now: Time, effects: &mut Effects<S>) {
+    pub(crate) fn after_release(
+        &mut self,
+        key: FileKey,
+        released: &[LockElement],
+        now: Time,
+        effects: &mut Effects<S>,
+    ) {
         let Some(file) = self.files.get_mut(&key) else {
             return;
         };
@@ -446,16 +384,6 @@ impl<S: Shell> State<S> {
             open.waiting_locks = open.waiting_locks.saturating_sub(1);
         }
         self.break_readers(id, now, effects);
-    }
-
-    fn stop_waiting(&mut self, request: RequestKey) -> Option<Waiting> {
-        if self.waiting.is_empty() {
-            return None;
-        }
-        if let Some(connection) = self.connections.get_mut(&request.connection) {
-            connection.waiting.remove(&request);
-        }
-        self.waiting.remove(&request)
     }
 
     fn file_open(&self, open: OpenRef) -> Result<(FileGlobalId, FileKey), LockError> {
@@ -485,7 +413,7 @@ impl<S: Shell> State<S> {
             domain: open.owner.domain.clone(),
             client: open.owner.client.clone(),
             session: open.home.map(|home| home.session),
-            share: open.share_name.clone(),
+            share: open.origin.share_name.clone(),
             path: open.path.clone(),
             access: if range.exclusive { AccessMask::WRITE_DATA } else { AccessMask::READ_DATA },
             share_access: ShareAccess::NONE,

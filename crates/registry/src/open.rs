@@ -44,13 +44,11 @@ use wire::{
 use crate::caching::Caching;
 use crate::durable::Durable;
 use crate::events::EventOpen;
-use crate::paths::PathPlace;
 use crate::session::is_same_user;
-use crate::share::ShareKey;
+use crate::share::Origin;
 use crate::users::UserKey;
 use crate::{
-    AppInstance, CloseReason, ConnectionId, FileKey, FileShared, Identity, Shell, State, Target, Time,
-    UserKind,
+    AppInstance, CloseReason, ConnectionId, FileShared, Identity, Shell, State, Target, Time, UserKind,
 };
 
 pub(crate) struct Open<S: Shell> {
@@ -58,12 +56,8 @@ pub(crate) struct Open<S: Shell> {
     /// None while it is an orphan.
     pub(crate) home: Option<Home>,
     pub(crate) target: Target,
-    pub(crate) share: ShareKey,
-    /// Which of the shares that had this name: one that was removed is another than one added since.
-    pub(crate) share_id: u32,
-    /// The directory that its path starts from: which of those that the share had.
-    pub(crate) root: FileKey,
-    pub(crate) share_name: Arc<str>,
+    /// The start of its path.
+    pub(crate) origin: Arc<Origin>,
     pub(crate) path: Arc<str>,
     /// The path in lower case, by which it is found.
     pub(crate) folded: Arc<str>,
@@ -99,16 +93,11 @@ pub(crate) struct Open<S: Shell> {
 }
 
 impl<S: Shell> Open<S> {
-    /// Where it is in the index of paths.
-    pub(crate) fn place(&self, id: FileGlobalId) -> PathPlace {
-        (self.share_id, self.root, self.folded.clone(), id)
-    }
-
     /// It, as events name it.
     pub(crate) fn event(&self, file: FileGlobalId) -> EventOpen {
         EventOpen {
             file,
-            share: self.share_name.clone(),
+            share: self.origin.share_name.clone(),
             path: self.path.clone(),
             user: self.owner.user.clone(),
             client: self.owner.client.clone(),
@@ -322,7 +311,7 @@ impl<S: Shell> State<S> {
             global_id,
             file_id: open.file_id,
             target: open.target.clone(),
-            share: open.share_name.clone(),
+            share: open.origin.share_name.clone(),
             path: open.path.clone(),
             access: open.access,
             share_access: open.share_access,

@@ -1,16 +1,77 @@
 //! Opens by their path: what is open below a directory, and what a rename moves.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
 use wire::FileGlobalId;
 
 use crate::links::Link;
+use crate::open::Open;
 use crate::share::ShareKey;
-use crate::{FileKey, NotFound, OpenRef, Shell, State, cost};
+use crate::snapshot::PartWork;
+use crate::{FileKey, FileSnapshot, NotFound, OpenRef, Part, Shell, State, cost};
 
-/// Where an open is in the index: its share, the directory that the share had for it, its path in lower case, itself.
-pub(crate) type PathPlace = (u32, FileKey, Arc<str>, FileGlobalId);
+/// The opens in the order of the tree connects' starts, then of their folded paths.
+///
+/// Paths are compared as bytes, so what begins with `dir\` stands together: `dir!` and `dir name` come before all of
+/// it, `dir]` after all of it, and the directory's own opens before any of these.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Paths(BTreeMap<(u32, FileKey), BTreeSet<PathEntry>>);
+
+/// An open by its folded path.
+type PathEntry = (Arc<str>, FileGlobalId);
+
+impl Paths {
+    pub(crate) fn enter<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
+        self.0.entry(open.origin.place()).or_default().insert((open.folded.clone(), id));
+    }
+
+    pub(crate) fn leave<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
+        let place = open.origin.place();
+        let Some(opens) = self.0.get_mut(&place) else { return };
+        opens.remove(&(open.folded.clone(), id));
+        if opens.is_empty() {
+            self.0.remove(&place);
+        }
+    }
+
+    /// The opens by exactly this folded path, after the one that was last seen.
+    fn at<'a>(
+        &'a self,
+        place: (u32, FileKey),
+        path: &Arc<str>,
+        after: Option<&PathEntry>,
+    ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
+        let path = path.clone();
+        self.range(place, path.clone(), after).take_while(move |(it, _)| *it == path)
+    }
+
+    /// The opens whose folded path begins so, after the one that was last seen.
+    fn beginning<'a>(
+        &'a self,
+        place: (u32, FileKey),
+        prefix: &Arc<str>,
+        after: Option<&PathEntry>,
+    ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
+        let prefix = prefix.clone();
+        self.range(place, prefix.clone(), after).take_while(move |(it, _)| it.starts_with(&*prefix))
+    }
+
+    fn range<'a>(
+        &'a self,
+        place: (u32, FileKey),
+        first: Arc<str>,
+        after: Option<&PathEntry>,
+    ) -> impl Iterator<Item = &'a PathEntry> + use<'a> {
+        let first = (first, FileGlobalId::MIN);
+        let first = match after {
+            Some(after) if *after >= first => Bound::Excluded(after.clone()),
+            _ => Bound::Included(first),
+        };
+        self.0.get(&place).map(|opens| opens.range((first, Bound::Unbounded))).into_iter().flatten()
+    }
+}
 
 /// Opens that a rename has moved, as many as one hold of the lock takes.
 pub struct Renamed<S: Shell> {
@@ -23,12 +84,11 @@ pub struct Renamed<S: Shell> {
 /// A rename of which not every open knows yet.
 #[derive(Clone, Debug)]
 pub struct RenameRest {
-    share: u32,
-    root: FileKey,
+    place: (u32, FileKey),
     old: Arc<str>,
     new: Arc<str>,
     what: Moves,
-    after: Option<(Arc<str>, FileGlobalId)>,
+    after: Option<PathEntry>,
 }
 
 /// Which opens a rename moves.
@@ -40,6 +100,13 @@ enum Moves {
     Streams(FileKey),
     /// Those of what is below.
     Below,
+}
+
+/// A position in a list of opens by their paths: [`State::files_below`] goes on after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PathPosition {
+    place: (u32, FileKey),
+    entry: PathEntry,
 }
 
 /// A path in the form that it is looked up in.
@@ -57,9 +124,8 @@ impl<S: Shell> State<S> {
         let id = self.open_global(open.into())?;
         let renamed = self.opens.get(&id).ok_or(NotFound)?;
         let file = renamed.target.file().ok_or(NotFound)?;
-        let (key, old) = (renamed.share.clone(), renamed.path.clone());
-        let place = (renamed.share_id, renamed.root);
-        Ok(self.rename_link(file, &key, place, old, new_path))
+        let (origin, old) = (renamed.origin.clone(), renamed.path.clone());
+        Ok(self.rename_link(file, &origin.share, origin.place(), old, new_path))
     }
 
     /// As [`Self::rename`], for a rename below the share's directory `root` whose own open has ended meanwhile.
@@ -86,7 +152,7 @@ impl<S: Shell> State<S> {
         &mut self,
         file: FileKey,
         key: &ShareKey,
-        (share, root): (u32, FileKey),
+        place: (u32, FileKey),
         old: Arc<str>,
         new: &str,
     ) -> Renamed<S> {
@@ -94,7 +160,7 @@ impl<S: Shell> State<S> {
         let what = Moves::Itself(file);
         // Before the opens move: it is not to be left by them. A stream of another name leaves its file where it is.
         let by_delete = if file.is_named_stream() { None } else { self.rename_delete(file, key, &old, &new) };
-        let mut moved = self.rename_on(RenameRest { share, root, old, new, what, after: None });
+        let mut moved = self.rename_on(RenameRest { place, old, new, what, after: None });
         moved.opens.extend(by_delete);
         moved
     }
@@ -108,34 +174,28 @@ impl<S: Shell> State<S> {
         old: &str,
         new: &str,
     ) -> Renamed<S> {
-        let Some(share) = self.shares.get(&ShareKey::new(share)).map(|it| it.id) else {
-            return Renamed { opens: Vec::new(), rest: None };
-        };
-        let (old, new) = (old.into(), new.into());
-        self.rename_on(RenameRest { share, root, old, new, what: Moves::Streams(file.base()), after: None })
+        self.rename_in(share, root, old, new, Moves::Streams(file.base()))
     }
 
     /// Records that a directory below the share's directory `root` was renamed: what is open below it shows its new path.
     pub fn rename_below(&mut self, share: &str, root: FileKey, old: &str, new: &str) -> Renamed<S> {
+        self.rename_in(share, root, old, new, Moves::Below)
+    }
+
+    fn rename_in(&mut self, share: &str, root: FileKey, old: &str, new: &str, what: Moves) -> Renamed<S> {
         let Some(share) = self.shares.get(&ShareKey::new(share)).map(|it| it.id) else {
             return Renamed { opens: Vec::new(), rest: None };
         };
-        self.rename_on(RenameRest {
-            share,
-            root,
-            old: old.into(),
-            new: new.into(),
-            what: Moves::Below,
-            after: None,
-        })
+        let (old, new) = (old.into(), new.into());
+        self.rename_on(RenameRest { place: (share, root), old, new, what, after: None })
     }
 
     /// Goes on with a rename.
     pub fn rename_on(&mut self, rename: RenameRest) -> Renamed<S> {
         let limit = self.limits.work_per_hold;
-        let looked_at: Vec<PathPlace> = self.places(&rename).take(limit).cloned().collect();
+        let looked_at: Vec<PathEntry> = self.places(&rename).take(limit).cloned().collect();
         let mut opens = Vec::new();
-        for (_, _, _, id) in &looked_at {
+        for (_, id) in &looked_at {
             cost::step();
             let Some(open) = self.opens.get_mut(id) else { continue };
             let path = match rename.what {
@@ -158,17 +218,18 @@ impl<S: Shell> State<S> {
             };
             let Some(path) = path else { continue };
             let old_link = Link::of(open);
-            let (share, old) = (open.share.clone(), std::mem::replace(&mut open.path, path.clone()));
-            self.paths.remove(&open.place(*id));
+            self.paths.leave(*id, open);
+            let old = std::mem::replace(&mut open.path, path.clone());
             open.folded = folded(&path);
-            self.paths.insert(open.place(*id));
+            self.paths.enter(*id, open);
+            let origin = open.origin.clone();
             opens.push(open.attached.clone());
             if let Some(file) = open.target.file() {
                 self.links.enter(file, Link::of(open));
                 let is_last = self.links.leave(file, &old_link);
                 // Of what is below, the first open takes the link's pending delete along.
                 if matches!(rename.what, Moves::Below) {
-                    opens.extend(self.rename_delete(file, &share, &old, &path));
+                    opens.extend(self.rename_delete(file, &origin.share, &old, &path));
                 }
                 // Those that asked for a stream's delete may have ended.
                 if file.is_named_stream() && !matches!(rename.what, Moves::Itself(_)) {
@@ -180,7 +241,7 @@ impl<S: Shell> State<S> {
             }
         }
         let is_all = looked_at.len() < limit;
-        let after = looked_at.into_iter().last().map(|(_, _, path, id)| (path, id)).filter(|_| !is_all);
+        let after = looked_at.into_iter().last().filter(|_| !is_all);
         Renamed { opens, rest: after.map(|after| RenameRest { after: Some(after), ..rename }) }
     }
 
@@ -196,38 +257,78 @@ impl<S: Shell> State<S> {
         let Some(share) = self.shares.get(&ShareKey::new(share)).map(|it| it.id) else {
             return Vec::new();
         };
-        let rename = RenameRest {
-            share,
-            root,
-            old: directory.into(),
-            new: "".into(),
-            what: Moves::Below,
-            after: None,
-        };
-        self.places(&rename).take(limit).map(|(_, _, _, id)| *id).collect()
+        self.below((share, root), &folded(&directory.into()), None).take(limit).map(|(_, id)| *id).collect()
+    }
+
+    /// The opens of a file or directory, by its path in the share of this name, and of all that is below it; among the
+    /// next `length` after the last one seen, in the order of their paths. An open that is renamed meanwhile may be
+    /// there twice, or not at all.
+    pub fn files_below(
+        &self,
+        share: &str,
+        path: &str,
+        after: Option<PathPosition>,
+        length: usize,
+    ) -> Part<FileSnapshot, PathPosition> {
+        let (share, path) = (ShareKey::new(share), folded(&path.into()));
+        let mut positions = self.positions_below(&share, &path, after);
+        let mut entries = Vec::new();
+        let mut last = None;
+        let mut work = PartWork::new(length);
+        while work.is_left()
+            && let Some((place, (path, id))) = positions.next()
+        {
+            cost::step();
+            last = Some(PathPosition { place, entry: (path.clone(), *id) });
+            let Some(open) = self.opens.get(id) else { continue };
+            work.take(open.shown_locks());
+            entries.push(self.snapshot_of(*id, open));
+        }
+        Part { entries, last: last.filter(|_| positions.next().is_some()) }
+    }
+
+    fn positions_below<'a>(
+        &'a self,
+        share: &ShareKey,
+        path: &Arc<str>,
+        after: Option<PathPosition>,
+    ) -> impl Iterator<Item = ((u32, FileKey), &'a PathEntry)> + use<'a, S> {
+        // Of a share that was removed some opens may be left, which have not been ended yet.
+        let removed = self.removed_shares.values().filter(|it| ShareKey::new(&it.definition.name) == *share);
+        let mut shares: Vec<u32> = removed.chain(self.shares.get(share)).map(|it| it.id).collect();
+        shares.sort_unstable();
+        let path = path.clone();
+        let first = after.as_ref().map(|it| it.place);
+        let places = shares.into_iter().flat_map(|share| {
+            let roots = (share, FileKey::MIN)..=(share, FileKey::MAX);
+            self.paths.0.range(roots).inspect(|_| cost::step()).map(|(place, _)| *place)
+        });
+        places.filter(move |place| first.is_none_or(|first| first <= *place)).flat_map(move |place| {
+            let after = after.as_ref().filter(|it| it.place == place).map(|it| &it.entry);
+            let itself = self.paths.at(place, &path, after);
+            itself.chain(self.below(place, &path, after)).map(move |entry| (place, entry))
+        })
+    }
+
+    /// What is open below a directory.
+    fn below<'a>(
+        &'a self,
+        place: (u32, FileKey),
+        directory: &Arc<str>,
+        after: Option<&PathEntry>,
+    ) -> impl Iterator<Item = &'a PathEntry> + use<'a, S> {
+        let prefix = if directory.is_empty() { directory.clone() } else { format!("{directory}\\").into() };
+        // The share's root is not below itself.
+        self.paths.beginning(place, &prefix, after).filter(|(path, _)| !path.is_empty())
     }
 
     /// The places of what a rename may move.
-    fn places(&self, rename: &RenameRest) -> impl Iterator<Item = &PathPlace> {
-        let (share, root) = (rename.share, rename.root);
-        let old = folded(&rename.old);
-        let (prefix, is_exact): (Arc<str>, bool) = match rename.what {
-            Moves::Itself(_) => (old, true),
-            Moves::Streams(_) => (format!("{old}:").into(), false),
-            Moves::Below if old.is_empty() => (old, false),
-            Moves::Below => (format!("{old}\\").into(), false),
-        };
-        let first = match &rename.after {
-            Some((path, id)) => Bound::Excluded((share, root, path.clone(), *id)),
-            None => Bound::Included((share, root, prefix.clone(), FileGlobalId::MIN)),
-        };
-        self.paths
-            .range((first, Bound::Unbounded))
-            .take_while(move |(of, from, path, _)| {
-                (*of, *from) == (share, root)
-                    && if is_exact { *path == prefix } else { path.starts_with(&*prefix) }
-            })
-            // The share's root is not below itself.
-            .filter(move |(_, _, path, _)| is_exact || !path.is_empty())
+    fn places(&self, rename: &RenameRest) -> Box<dyn Iterator<Item = &PathEntry> + '_> {
+        let (place, after, old) = (rename.place, rename.after.as_ref(), folded(&rename.old));
+        match rename.what {
+            Moves::Itself(_) => Box::new(self.paths.at(place, &old, after)),
+            Moves::Streams(_) => Box::new(self.paths.beginning(place, &format!("{old}:").into(), after)),
+            Moves::Below => Box::new(self.below(place, &old, after)),
+        }
     }
 }

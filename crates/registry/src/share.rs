@@ -7,7 +7,7 @@ use wire::{FileGlobalId, TreeGlobalId};
 
 use crate::events::EventKind;
 use crate::rest::Work;
-use crate::{CloseReason, Effects, LimitReached, NotFound, Rest, ShareSnapshot, Shell, State, Time};
+use crate::{CloseReason, Effects, FileKey, LimitReached, NotFound, Rest, ShareSnapshot, Shell, State, Time};
 
 /// What an administrator defines (MS-SRVS 2.2.4.26 SHARE_INFO_502).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,25 @@ pub(crate) struct ShareKey(Arc<str>);
 impl ShareKey {
     pub(crate) fn new(name: &str) -> Self {
         Self(name.to_lowercase().into())
+    }
+}
+
+/// The start of paths: the share and directory of a tree connect, which its opens keep when it has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Origin {
+    pub(crate) share: ShareKey,
+    /// The number of the share among those that have had its name: one that was removed is another than one added since.
+    pub(crate) share_id: u32,
+    /// The name of the share, as it was defined.
+    pub(crate) share_name: Arc<str>,
+    /// The directory of the share at the time of the tree connect: equal paths below others are of other files.
+    pub(crate) root: FileKey,
+}
+
+impl Origin {
+    /// The part of the origin by which opens are found by their paths.
+    pub(crate) const fn place(&self) -> (u32, FileKey) {
+        (self.share_id, self.root)
     }
 }
 
@@ -121,7 +140,7 @@ impl<S: Shell> State<S> {
                 return effects.rest.push(Rest(Work::Share(id)));
             }
         }
-        let is_meant = |open: &FileGlobalId| self.opens.get(open).is_some_and(|it| it.share_id == id);
+        let is_meant = |open: &FileGlobalId| self.opens.get(open).is_some_and(|it| it.origin.share_id == id);
         for open in self.orphans.iter().filter(is_meant).collect::<Vec<_>>() {
             if !self.has_time(effects) {
                 return effects.rest.push(Rest(Work::Share(id)));

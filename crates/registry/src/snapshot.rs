@@ -2,18 +2,18 @@
 //! resumed after the last id seen while entries come and go.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use wire::{
     AccessMask, Dialect, FileGlobalId, LeaseState, OplockLevel, SessionGlobalId, ShareAccess, TreeGlobalId,
 };
 
-use crate::close::is_client;
-use crate::file::below;
 use crate::locks::RangeLock;
 use crate::open::Open;
-use crate::session::{Session, SessionState, is_same_user};
+use crate::session::{Session, SessionState};
 use crate::share::ShareKey;
+use crate::users::UserKey;
 use crate::{
     ConnectionId, ConnectionInfo, Identity, ShareDefinition, Shell, State, Target, Time, UserKind, cost,
 };
@@ -38,10 +38,6 @@ pub struct FileFilter<'a> {
     pub session: Option<SessionGlobalId>,
     /// The share.
     pub share: Option<&'a str>,
-    /// How the path in the share begins; compared without regard to case.
-    pub path_prefix: Option<&'a str>,
-    /// The file or directory itself and what lies below it, by its path in the share.
-    pub below: Option<&'a str>,
 }
 
 /// Which tree connects are meant (MS-SRVS 3.1.4.4): a share's or a client's; no condition means all.
@@ -185,13 +181,14 @@ impl<S: Shell> State<S> {
         after: Option<SessionGlobalId>,
         length: usize,
     ) -> Part<SessionSnapshot, SessionGlobalId> {
+        let filter = Matching::new(filter.user, filter.client, None, None);
         part(
             &self.sessions,
             after,
             length,
             |it| it.trees.len(),
             |id, it| {
-                let is_meant = it.is_listed() && self.matches_session(it, filter);
+                let is_meant = it.is_listed() && self.matches_session(it, &filter);
                 is_meant.then(|| self.session_snapshot(id, it))
             },
         )
@@ -204,15 +201,14 @@ impl<S: Shell> State<S> {
         after: Option<FileGlobalId>,
         length: usize,
     ) -> Part<FileSnapshot, FileGlobalId> {
-        let share = filter.share.map(ShareKey::new);
-        let prefix = filter.path_prefix.map(str::to_lowercase);
-        let weight = |open: &Open<S>| open.locks.saturating_add(open.waiting_locks);
-        part(&self.opens, after, length, weight, |id, open| {
-            let is_meant = share.as_ref().is_none_or(|share| open.share == *share)
-                && prefix.as_ref().is_none_or(|it| open.path.to_lowercase().starts_with(it.as_str()))
-                && self.matches_file(open, filter);
-            is_meant.then(|| self.snapshot_of(id, open))
-        })
+        let filter = Matching::new(filter.user, filter.client, filter.share, filter.session);
+        part(
+            &self.opens,
+            after,
+            length,
+            |open| open.shown_locks(),
+            |id, open| self.matches_file(open, &filter).then(|| self.snapshot_of(id, open)),
+        )
     }
 
     /// One open.
@@ -227,7 +223,7 @@ impl<S: Shell> State<S> {
         after: Option<TreeGlobalId>,
         length: usize,
     ) -> Part<TreeSnapshot, TreeGlobalId> {
-        let share = filter.share.map(ShareKey::new);
+        let filter = Matching::new(None, filter.client, filter.share, filter.session);
         part(
             &self.trees,
             after,
@@ -235,13 +231,13 @@ impl<S: Shell> State<S> {
             |_| 0,
             |global_id, tree| {
                 let session = self.sessions.get(&tree.session)?;
-                let is_meant = share.as_ref().is_none_or(|share| tree.share == *share)
+                let is_meant = filter.share.as_ref().is_none_or(|share| tree.origin.share == *share)
                     && filter.session.is_none_or(|session| tree.session == session)
-                    && filter.client.is_none_or(|client| self.is_from(session, client));
+                    && filter.client.as_ref().is_none_or(|client| self.is_from(session, client));
                 is_meant.then(|| TreeSnapshot {
                     global_id,
                     session: tree.session,
-                    share: tree.share_name.clone(),
+                    share: tree.origin.share_name.clone(),
                     user: session.identity.user.clone(),
                     user_kind: session.identity.kind(),
                     client: session.owner.client.clone(),
@@ -275,35 +271,25 @@ impl<S: Shell> State<S> {
         self.shares.get(&ShareKey::new(name)).map(|it| it.snapshot())
     }
 
-    pub(crate) fn matches_session(&self, session: &Session<S>, filter: &SessionFilter<'_>) -> bool {
-        filter.user.is_none_or(|user| {
-            is_same_user((session.identity.kind(), &session.identity.user), (UserKind::Account, user))
-        }) && filter.client.is_none_or(|client| self.is_from(session, client))
+    pub(crate) fn matches_session(&self, session: &Session<S>, filter: &Matching<'_>) -> bool {
+        filter.user.as_ref().is_none_or(|user| session.user.as_ref() == Some(user))
+            && filter.client.as_ref().is_none_or(|client| self.is_from(session, client))
     }
 
-    fn is_from(&self, session: &Session<S>, client: &str) -> bool {
-        session.owner.client.eq_ignore_ascii_case(client)
-            || session
-                .channels
-                .iter()
-                .filter_map(|id| self.connections.get(id))
-                .any(|it| is_client(&it.client_name, it.peer.ip(), client))
+    fn is_from(&self, session: &Session<S>, client: &MatchingClient<'_>) -> bool {
+        let connections = || session.channels.iter().filter_map(|id| self.connections.get(id));
+        client.has_name(&session.owner.client)
+            || connections().any(|it| client.has_name(&it.client_name) || client.has_address(it.peer.ip()))
     }
 
-    fn matches_file(&self, open: &Open<S>, filter: &FileFilter<'_>) -> bool {
+    fn matches_file(&self, open: &Open<S>, filter: &Matching<'_>) -> bool {
         let session = open.home.map(|home| home.session);
-        filter
-            .user
-            .is_none_or(|user| is_same_user((open.owner.kind, &open.owner.user), (UserKind::Account, user)))
+        filter.share.as_ref().is_none_or(|share| open.origin.share == *share)
+            && filter.user.as_ref().is_none_or(|user| open.user == *user)
             && filter.session.is_none_or(|wanted| session == Some(wanted))
-            && filter.below.is_none_or(|directory| {
-                below(&open.path, directory).is_some() || open.path.to_lowercase() == directory.to_lowercase()
-            })
-            && filter.client.is_none_or(|client| {
-                open.owner.client.eq_ignore_ascii_case(client)
-                    || session
-                        .and_then(|id| self.sessions.get(&id))
-                        .is_some_and(|it| self.is_from(it, client))
+            && filter.client.as_ref().is_none_or(|client| {
+                let session = session.and_then(|id| self.sessions.get(&id));
+                client.has_name(&open.owner.client) || session.is_some_and(|it| self.is_from(it, client))
             })
     }
 
@@ -311,7 +297,7 @@ impl<S: Shell> State<S> {
     pub(crate) fn shares_of(&self, session: &Session<S>) -> Vec<Arc<str>> {
         let mut seen = HashSet::new();
         let trees = session.trees.values().filter_map(|tree| self.trees.get(tree));
-        trees.map(|tree| &tree.share_name).filter(|it| seen.insert(Arc::clone(it))).cloned().collect()
+        trees.map(|tree| &tree.origin.share_name).filter(|it| seen.insert(Arc::clone(it))).cloned().collect()
     }
 
     fn session_snapshot(&self, global_id: SessionGlobalId, session: &Session<S>) -> SessionSnapshot {
@@ -335,7 +321,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    fn snapshot_of(&self, global_id: FileGlobalId, open: &Open<S>) -> FileSnapshot {
+    pub(crate) fn snapshot_of(&self, global_id: FileGlobalId, open: &Open<S>) -> FileSnapshot {
         let (oplock, lease) = self.caching_of(open);
         let key = open.target.file();
         let has_locks = open.locks != 0 || open.waiting_locks != 0;
@@ -348,7 +334,7 @@ impl<S: Shell> State<S> {
             domain: open.owner.domain.clone(),
             client: open.owner.client.clone(),
             target: open.target.clone(),
-            share: open.share_name.clone(),
+            share: open.origin.share_name.clone(),
             path: open.path.clone(),
             is_directory: open.is_directory,
             access: open.access,
@@ -367,6 +353,72 @@ impl<S: Shell> State<S> {
     }
 }
 
+/// A filter in the form that entries are compared with, made once for all of them.
+#[derive(Default)]
+pub(crate) struct Matching<'a> {
+    user: Option<UserKey>,
+    client: Option<MatchingClient<'a>>,
+    share: Option<ShareKey>,
+    session: Option<SessionGlobalId>,
+}
+
+/// A client's name, which may be its address.
+struct MatchingClient<'a> {
+    name: &'a str,
+    address: Option<IpAddr>,
+}
+
+impl<'a> Matching<'a> {
+    pub(crate) fn new(
+        user: Option<&str>,
+        client: Option<&'a str>,
+        share: Option<&str>,
+        session: Option<SessionGlobalId>,
+    ) -> Self {
+        Self {
+            user: user.map(UserKey::of_account),
+            client: client.map(|name| MatchingClient { name, address: name.parse().ok() }),
+            share: share.map(ShareKey::new),
+            session,
+        }
+    }
+}
+
+impl MatchingClient<'_> {
+    fn has_name(&self, name: &str) -> bool {
+        name.eq_ignore_ascii_case(self.name)
+    }
+
+    fn has_address(&self, address: IpAddr) -> bool {
+        self.address == Some(address.to_canonical())
+    }
+}
+
+impl<S: Shell> Open<S> {
+    /// The number of locks that its snapshot shows.
+    pub(crate) fn shown_locks(&self) -> usize {
+        self.locks.saturating_add(self.waiting_locks)
+    }
+}
+
+/// The work that making a part of a list may still take.
+pub(crate) struct PartWork(usize);
+
+impl PartWork {
+    pub(crate) const fn new(length: usize) -> Self {
+        Self(length.saturating_mul(DETAILS_PER_ENTRY))
+    }
+
+    pub(crate) const fn is_left(&self) -> bool {
+        self.0 != 0
+    }
+
+    /// Takes the work of an entry with so many details.
+    pub(crate) fn take(&mut self, details: usize) {
+        self.0 = self.0.saturating_sub(details.saturating_add(DETAILS_PER_ENTRY));
+    }
+}
+
 fn part<I: Copy + Ord, V, T>(
     table: &BTreeMap<I, V>,
     after: Option<I>,
@@ -375,13 +427,13 @@ fn part<I: Copy + Ord, V, T>(
     shown: impl Fn(I, &V) -> Option<T>,
 ) -> Part<T, I> {
     let mut rest = table.range((after_bound(after), std::ops::Bound::Unbounded));
-    let (mut entries, mut last, mut work) = (Vec::new(), None, 0_usize);
-    while work < length.saturating_mul(DETAILS_PER_ENTRY)
+    let (mut entries, mut last, mut work) = (Vec::new(), None, PartWork::new(length));
+    while work.is_left()
         && let Some((id, it)) = rest.next()
     {
         cost::step();
         last = Some(*id);
-        work = work.saturating_add(details(it)).saturating_add(DETAILS_PER_ENTRY);
+        work.take(details(it));
         entries.extend(shown(*id, it));
     }
     Part { entries, last: last.filter(|_| rest.next().is_some()) }

@@ -14,16 +14,16 @@ use crate::file::{File, FileKey};
 use crate::ids::{GlobalIds, MixHash, WireIds, mix};
 use crate::lease::Lease;
 use crate::links::{Link, Links};
-use crate::locks::Waiting;
 use crate::moves::Moves;
 use crate::open::{IdMap, Open};
 use crate::orphans::Orphans;
-use crate::paths::PathPlace;
+use crate::paths::Paths;
 use crate::refusals::RefusalLog;
 use crate::session::Session;
 use crate::share::{Share, ShareKey};
 use crate::tree::Tree;
 use crate::users::ByUser;
+use crate::waiting::Waiting;
 use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
 
 /// All shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps
@@ -54,8 +54,8 @@ pub struct State<S: Shell> {
     /// The named streams among the files: who opens a file to delete it asks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
-    /// Opens by share and path: what is in the way of a directory's rename.
-    pub(crate) paths: BTreeSet<PathPlace>,
+    /// The opens by their paths.
+    pub(crate) paths: Paths,
     /// How many opens files have by each link: derived, for pending deletes.
     pub(crate) links: Links,
     /// Durable opens that wait for their client, by user and age.
@@ -122,7 +122,7 @@ impl<S: Shell> State<S> {
             vanishing: BTreeMap::new(),
             moves: Moves::default(),
             streams: BTreeSet::new(),
-            paths: BTreeSet::new(),
+            paths: Paths::default(),
             links: Links::default(),
             orphans: Orphans::default(),
             client_connections: BTreeSet::new(),

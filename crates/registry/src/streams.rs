@@ -1,7 +1,7 @@
 //! What a file and its named streams are to each other where one of them gets another name.
 
 use crate::links::Link;
-use crate::locks::Waiting;
+use crate::waiting::Waiting;
 use crate::{FileKey, NotFound, OpenRef, Renamed, Shell, State, Target};
 
 impl<S: Shell> State<S> {

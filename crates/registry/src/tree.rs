@@ -7,21 +7,16 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
-use crate::share::{ShareKey, ShareKind};
+use crate::share::{Origin, ShareKey, ShareKind};
 use crate::users::UserKey;
 use crate::{CloseReason, FileKey, LimitReached, NotFound, Shell, Standing, State, Time};
 
 pub(crate) struct Tree<S: Shell> {
     pub(crate) tree_id: TreeId,
     pub(crate) session: SessionGlobalId,
-    pub(crate) share: ShareKey,
-    /// Which of the shares that had this name.
-    pub(crate) share_id: u32,
-    /// The directory that its paths start from.
-    pub(crate) root: FileKey,
+    pub(crate) origin: Arc<Origin>,
     /// Why it ends, while it is being ended, and whether durable opens outlive it.
     pub(crate) ending: Option<(CloseReason, bool)>,
-    pub(crate) share_name: Arc<str>,
     pub(crate) created: Time,
     pub(crate) opens: BTreeSet<FileGlobalId>,
     /// What goes by it must be sealed.
@@ -112,10 +107,12 @@ impl<S: Shell> State<S> {
         let tree = Tree {
             tree_id,
             session: session_global,
-            share_name: target.definition.name.clone(),
-            share: key,
-            share_id: target.id,
-            root,
+            origin: Arc::new(Origin {
+                share: key,
+                share_id: target.id,
+                share_name: target.definition.name.clone(),
+                root,
+            }),
             ending: None,
             created: now,
             opens: BTreeSet::new(),
@@ -138,8 +135,11 @@ impl<S: Shell> State<S> {
         if of_stranger {
             self.stranger_trees = self.stranger_trees.saturating_add(1);
         }
-        let kind =
-            EventKind::TreeUp { tree: global_id, session: session_global, share: tree.share_name.clone() };
+        let kind = EventKind::TreeUp {
+            tree: global_id,
+            session: session_global,
+            share: tree.origin.share_name.clone(),
+        };
         self.trees.insert(global_id, tree);
         self.events.push(now, kind);
         if of_stranger && share_kind == ShareKind::Disk {
@@ -154,7 +154,7 @@ impl<S: Shell> State<S> {
     pub fn tree(&self, session: SessionId, tree: TreeId) -> Option<TreeInfo<S>> {
         let id = self.tree_global(session, tree).ok()?;
         let found = self.trees.get(&id)?;
-        let share = self.shares.get(&found.share).filter(|share| share.id == found.share_id)?;
+        let share = self.shares.get(&found.origin.share).filter(|share| share.id == found.origin.share_id)?;
         Some(found.info(id, share.definition.kind))
     }
 
@@ -169,7 +169,7 @@ impl<S: Shell> Tree<S> {
         TreeInfo {
             tree_id: self.tree_id,
             global_id,
-            share: self.share_name.clone(),
+            share: self.origin.share_name.clone(),
             kind,
             opens: self.opens.len(),
             attached: self.attached.clone(),

@@ -18,6 +18,11 @@ impl UserKey {
     pub(crate) fn of(identity: &Identity) -> Self {
         Self { kind: identity.kind(), account: identity.user.to_lowercase().into() }
     }
+
+    /// The user of an account, and no guest who goes by its name.
+    pub(crate) fn of_account(name: &str) -> Self {
+        Self { kind: UserKind::Account, account: name.to_lowercase().into() }
+    }
 }
 
 /// The numbers of one kind of thing, by user.

@@ -159,9 +159,13 @@ fn files_are_found_by_who_and_where() {
     assert_eq!(find(FileFilter { user: Some("USER2"), ..all }), [second.global_id, pipe.global_id]);
     assert_eq!(find(FileFilter { client: Some("10.0.0.1"), ..all }), [first.global_id]);
     assert_eq!(find(FileFilter { share: Some("Data"), ..all }).len(), 3);
-    assert_eq!(find(FileFilter { path_prefix: Some("DIR"), ..all }), [first.global_id, second.global_id]);
-    assert_eq!(find(FileFilter { below: Some("dir"), ..all }), [first.global_id]);
-    assert_eq!(find(FileFilter { below: Some("dir2\\X"), ..all }), [second.global_id]);
+    let below = |share: &str, path: &str| -> Vec<FileGlobalId> {
+        world.state.files_below(share, path, None, 10).entries.iter().map(|it| it.global_id).collect()
+    };
+    assert_eq!(below("Data", ""), [second.global_id, first.global_id, pipe.global_id], "by path");
+    assert_eq!(below("data", "dir"), [first.global_id]);
+    assert_eq!(below("data", "dir2\\X"), [second.global_id]);
+    assert_eq!(below("other", ""), []);
     let global = world.state.session(two.session).unwrap().global_id;
     assert_eq!(find(FileFilter { session: Some(global), ..all }), [second.global_id, pipe.global_id]);
 

@@ -6,15 +6,15 @@ use registry::Part;
 /// enough that a table is walked through quickly.
 pub(super) const CHUNK: usize = 512;
 
-/// All entries after `after`, in order of their ids. `fetch` takes a part of them under the lock.
+/// All entries after `after`, in the order of their positions. `fetch` takes a part of them under the lock.
 /// Entries that come and go meanwhile may be in it or not; no other is left out or told twice.
-pub(super) fn walk<T, I: Copy>(
+pub(super) fn walk<T, I>(
     after: Option<I>,
     mut fetch: impl FnMut(Option<I>, usize) -> Part<T, I>,
 ) -> impl Iterator<Item = T> {
     let mut next = Some(after);
     std::iter::from_fn(move || {
-        let part = fetch(next?, CHUNK);
+        let part = fetch(next.take()?, CHUNK);
         next = part.last.map(Some);
         Some(part.entries)
     })

@@ -1,7 +1,6 @@
 //! Who has a file or what is below a directory, and who was refused it.
 
-use registry::{FileFilter, FileSnapshot, Refusal};
-use wire::FileGlobalId;
+use registry::{FileSnapshot, Refusal};
 
 use super::files::folded;
 use super::walk::walk;
@@ -101,15 +100,14 @@ pub(crate) fn who(server: &Server, caller: &Caller, wanted: &Wanted) -> Result<H
     }
     let mut holders = Vec::new();
     for place in wanted.places.iter().filter(|it| scope.has_share(&it.share)) {
-        let fetch = |last: Option<FileGlobalId>, length| {
-            let below = Some(place.path.as_str()).filter(|it| !it.is_empty());
-            let filter = FileFilter { share: Some(&place.share), below, ..FileFilter::default() };
-            server.registry.lock("who").file_snapshots(&filter, last, length)
-        };
+        let fetch =
+            |last, length| server.registry.lock("who").files_below(&place.share, &place.path, last, length);
         let room = HOLDERS_MAX.saturating_sub(holders.len());
         holders.extend(walk(None, fetch).take(room));
     }
     holders.sort_by_key(|it: &FileSnapshot| it.global_id);
+    // A file that is renamed while the list is made may have been met by both names.
+    holders.dedup_by_key(|it| it.global_id);
     let mut refusals = server.registry.lock("refusals").refusals();
     refusals.reverse();
     refusals.retain(|it| {

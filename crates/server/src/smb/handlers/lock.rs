@@ -217,8 +217,7 @@ impl Waiting<'_> {
                     return Err(NtStatus::RANGE_NOT_LOCKED);
                 }
                 Err(status) => {
-                    let effects =
-                        self.server.registry.lock("cancel").cancel(self.key, self.server.now());
+                    let effects = self.server.registry.lock("cancel").cancel(self.key, self.server.now());
                     self.server.apply(effects);
                     self.server.waiters.leave(self.key);
                     return Err(status);

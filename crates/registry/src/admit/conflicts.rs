@@ -1,0 +1,161 @@
+//! What stands in the way of an open and can make way: earlier instances of the same application, what others cache,
+//! removals and renames under way.
+
+use wire::{AccessMask, LeaseState};
+
+use super::Requester;
+use super::request::{AdmitRequest, Refused};
+use crate::caching::{Broken, Holder};
+use crate::{CloseReason, Effects, FileKey, LeaseId, Readiness, Shell, State, Time, cost};
+
+impl<S: Shell> State<S> {
+    /// Closes what an earlier instance of the same application has open of the file, on another client, if the user
+    /// may read the file (MS-SMB2 3.3.5.9.13, 3.3.5.9.16). That is enough for the user's own opens. Another user's open
+    /// is closed only for somebody who may have all of its access: who knows the id of an application can so take its
+    /// place, but not shut out anybody who may do more. False: there are more than one hold of the lock may close.
+    pub(super) fn fail_over(
+        &mut self,
+        request: &AdmitRequest,
+        requester: &Requester,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Result<bool, Refused> {
+        let (Some(instance), Some(key)) = (request.app_instance, request.target.file()) else {
+            return Ok(true);
+        };
+        let share = self.trees.get(&requester.home.tree).map(|it| &it.origin.share);
+        let user = self.sessions.get(&requester.home.session).map(|it| it.owner.clone());
+        let Some(file) = self.files.get(&key) else {
+            return Ok(true);
+        };
+        let mut earlier = Vec::new();
+        for (id, open) in file.instances(instance.id).filter_map(|id| Some((id, self.opens.get(&id)?))) {
+            cost::step();
+            let Some(its) = open.app_instance else { continue };
+            if open.client_guid == requester.client_guid || share != Some(&open.origin.share) {
+                continue;
+            }
+            // One without a version is older than any with one.
+            if its.version.is_some() && instance.version <= its.version {
+                return Err(Refused::NewerInstance);
+            }
+            let is_own = user.as_ref().is_some_and(|user| open.owner.is_same_user(user));
+            let needed = if is_own {
+                AccessMask::FILE_GENERIC_READ
+            } else {
+                open.access | AccessMask::FILE_GENERIC_READ
+            };
+            if instance.maximal_access.contains(needed) {
+                earlier.push(id);
+            }
+        }
+        for id in earlier {
+            if !self.has_time(effects) {
+                return Ok(false);
+            }
+            self.end_open(id, CloseReason::FailedOver, now, effects);
+        }
+        Ok(true)
+    }
+
+    /// True if the server is removing, replacing or renaming the file, or has renamed it since the name was looked up:
+    /// it must be looked up again.
+    pub(super) fn vanishes(&self, request: &AdmitRequest) -> bool {
+        if self.moves_away(request) {
+            return true;
+        }
+        let (false, Some(key)) = (self.vanishing.is_empty(), request.target.file()) else { return false };
+        let requester = self.requester(request);
+        requester.is_ok_and(|requester| self.is_link_vanishing(key, &self.link_of(request, &requester)))
+    }
+
+    /// Sends the breaks that this open takes (MS-FSA 2.1.5.1.2, 2.1.4.12). In the way of sharing only
+    /// handle caching is broken: its holder may have closed the file already, were it not for the cache.
+    /// It is broken as well before the file is opened to be deleted, so that the close deletes it.
+    pub(super) fn break_for_open(
+        &mut self,
+        request: &AdmitRequest,
+        key: FileKey,
+        own: Option<LeaseId>,
+        in_the_way: bool,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Result<Broken, Refused> {
+        if is_stat_open(request.access) && !request.overwrites {
+            return Ok(Broken::Done);
+        }
+        let delay_mask = match (in_the_way, request.delete_on_close) {
+            (true, _) => LeaseState::HANDLE,
+            (false, true) => LeaseState::WRITE | LeaseState::HANDLE,
+            (false, false) => LeaseState::WRITE,
+        };
+        let spares_leases = is_lease_stat_open(request.access) && !request.overwrites;
+        // Where a sharing violation keeps the overwriting out, the data stay, and so does the caching of them.
+        let overwrites = request.overwrites && !in_the_way;
+        let mut delay = false;
+        let mut gone = false;
+        let session = self.session_global(request.session).ok();
+        for holder in self.holders(key) {
+            if own.is_some_and(|own| holder == Holder::Lease(own))
+                || matches!(holder, Holder::Lease(_)) && spares_leases
+            {
+                continue;
+            }
+            let held = self.held(holder);
+            let was_breaking = self.is_breaking(holder);
+            let mut keep = held.without(delay_mask);
+            if overwrites {
+                keep = keep.without(LeaseState::HANDLE | LeaseState::READ);
+            }
+            if keep == held {
+                // A directory's lease is broken by what changes in it, which nobody waits for.
+                delay |= was_breaking && !request.is_directory;
+                continue;
+            }
+            if overwrites {
+                keep = LeaseState::NONE;
+            }
+            if was_breaking || held.intersects(delay_mask) {
+                self.may_wait(request.request).map_err(Refused::LimitReached)?;
+            }
+            match self.break_holder(holder, keep, now, effects) {
+                Broken::Gone => gone = true,
+                Broken::Done => {}
+                Broken::Pending => delay |= held.intersects(delay_mask) || was_breaking && request.is_retry,
+            }
+        }
+        if gone {
+            return Ok(Broken::Gone);
+        }
+        Ok(match self.wait_if(delay, key, request.request, session) {
+            Readiness::MustWait => Broken::Pending,
+            Readiness::Ready => Broken::Done,
+        })
+    }
+
+    fn moves_away(&self, request: &AdmitRequest) -> bool {
+        if !self.moves.is_any() && !self.moves.are_any_since(request.looked_up) {
+            return false;
+        }
+        self.requester(request).is_ok_and(|it| {
+            let share = &self.origin(it.home.tree).share;
+            let path = &request.path;
+            self.moves.holds(share, path) || self.moves.has_moved(share, path, request.looked_up)
+        })
+    }
+}
+
+/// An open that breaks no oplock (MS-FSA 2.1.5.1.2): attributes only.
+pub(crate) fn is_stat_open(access: AccessMask) -> bool {
+    let bits = AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES | AccessMask::SYNCHRONIZE;
+    !access.is_none() && bits.contains(access)
+}
+
+/// An open that breaks no lease: that, and reading the security descriptor.
+pub(crate) fn is_lease_stat_open(access: AccessMask) -> bool {
+    let bits = AccessMask::READ_ATTRIBUTES
+        | AccessMask::WRITE_ATTRIBUTES
+        | AccessMask::SYNCHRONIZE
+        | AccessMask::READ_CONTROL;
+    !access.is_none() && bits.contains(access)
+}

@@ -1,0 +1,218 @@
+//! The open that is granted: what it may cache beside the others (MS-FSA 2.1.5.18), and its places in the tables.
+
+use std::sync::Arc;
+
+use wire::{FileGlobalId, FileId, LeaseState, OplockLevel};
+
+use super::Requester;
+use super::request::{AdmitRequest, GrantedOpen, LeaseRequest};
+use crate::caching::{Caching, Holder, level_caches, level_within};
+use crate::durable::{Durable, DurableRequest};
+use crate::events::EventKind;
+use crate::file::File;
+use crate::lease::{usable, wanted};
+use crate::links::Link;
+use crate::open::Open;
+use crate::paths::folded;
+use crate::statistics::count;
+use crate::{FileKey, LeaseId, OpenShared, Shell, Standing, State, Time, cost};
+
+/// What others hold limits what can be granted.
+#[derive(Default)]
+struct Others {
+    oplock: bool,
+    handle_caching: bool,
+    write_caching: bool,
+    deny_write_caching: bool,
+}
+
+impl<S: Shell> State<S> {
+    pub(super) fn grant(
+        &mut self,
+        request: AdmitRequest,
+        requester: &Requester,
+        attach: impl FnOnce(&GrantedOpen) -> S::Open,
+        now: Time,
+    ) -> GrantedOpen {
+        let opens = &self.opens;
+        let global_id = FileGlobalId(self.file_globals.issue(|id| opens.contains_key(&FileGlobalId(id))));
+        let file_id = FileId { persistent: self.persistent_ids.issue(), volatile: self.wire_ids.issue() };
+        let key = request.target.file();
+        let lease = request
+            .lease
+            .filter(|_| key.is_some() && may_have_lease(&request))
+            .map(|lease| (LeaseId { client: requester.client_guid, key: lease.key }, lease));
+        let caches = key.map_or(LeaseState::NONE, |key| self.grantable(&request, key, lease));
+
+        let file = match key {
+            Some(key) => self.enter_file(key).shared.clone(),
+            None => Arc::default(),
+        };
+        let mut lease_shared = None;
+        if let (Some(key), Some((id, asked))) = (key, lease) {
+            lease_shared = Some(self.join_lease(id, key, &asked, request.is_directory, caches, global_id));
+        }
+        let shared = Arc::new(OpenShared::new(file, lease_shared, now));
+        let level = if lease.is_some() { OplockLevel::LEASE } else { level_within(caches) };
+        let held = lease.and_then(|(id, _)| self.leases.get(&id));
+        let lease_state = held.map_or(LeaseState::NONE, |it| it.state);
+        let holds_handle = level == OplockLevel::BATCH || lease_state.contains(LeaseState::HANDLE);
+        let durable = request
+            .durable
+            .filter(|_| holds_handle && !request.is_directory)
+            .map(|asked| Durable::new(asked, &self.limits));
+        let replay = match request.durable {
+            Some(DurableRequest::V2 { create_guid, .. }) => Some((requester.client_guid, create_guid)),
+            Some(DurableRequest::V1) | None => None,
+        };
+        let granted = GrantedOpen {
+            file_id,
+            global_id,
+            oplock: level,
+            lease_state,
+            lease_version: held.map_or(0, |it| it.version),
+            lease_epoch: held.map_or(0, |it| it.epoch),
+            lease_breaking: held.is_some_and(|it| it.breaking.is_some()),
+            durable: durable.as_ref().map(Durable::granted),
+            shared: shared.clone(),
+        };
+        let open = Open {
+            file_id,
+            home: Some(requester.home),
+            target: request.target,
+            origin: self.origin(requester.home.tree),
+            folded: folded(&request.path),
+            path: request.path,
+            access: request.access,
+            share_access: request.share_access,
+            is_directory: request.is_directory,
+            delete_on_close: request.delete_on_close,
+            deletes_with_own: false,
+            caching: lease.map_or(Caching::None, |(id, _)| Caching::Lease(id)),
+            durable,
+            orphaned: None,
+            replay,
+            app_instance: request.app_instance,
+            client_guid: requester.client_guid,
+            owner: self.owner(requester.home.session),
+            user: self.user_of(requester.home.session),
+            created: now,
+            locks: 0,
+            waiting_locks: 0,
+            unanswered_breaks: 0,
+            of_stranger: self.standing_of(requester.home.session) == Standing::Stranger,
+            shared,
+            attached: attach(&granted),
+        };
+        self.insert_open(global_id, open, now);
+        if lease.is_none() {
+            self.set_oplock(global_id, level, None);
+        }
+        granted
+    }
+
+    fn insert_open(&mut self, id: FileGlobalId, open: Open<S>, now: Time) {
+        self.user_opens.add(&open.user);
+        if open.of_stranger {
+            self.stranger_opens = self.stranger_opens.saturating_add(1);
+        }
+        if let Some((key, file)) =
+            open.target.file().and_then(|key| self.files.get_mut(&key).map(|file| (key, file)))
+        {
+            file.enter(id, &open);
+            self.links.enter(key, Link::of(&open));
+            count(&self.statistics.file_opens);
+        } else {
+            count(&self.statistics.device_opens);
+        }
+        self.paths.enter(id, &open);
+        if let Some(home) = open.home {
+            if let Some(tree) = self.trees.get_mut(&home.tree) {
+                tree.opens.insert(id);
+            }
+            if let Some(session) = self.sessions.get_mut(&home.session) {
+                session.open_count = session.open_count.saturating_add(1);
+            }
+            let opened = EventKind::Opened { open: open.event(id), session: home.session };
+            self.events.push(now, opened);
+        }
+        if open.durable.is_some() {
+            self.durable_ids.insert(open.file_id.persistent, id);
+        }
+        if let Some(name) = open.replay {
+            self.create_guids.insert(name, id);
+            if let Caching::Lease(lease) = open.caching
+                && let Some(lease) = self.leases.get_mut(&lease)
+            {
+                lease.replayable.insert(id);
+            }
+        }
+        self.volatile_ids.insert(open.file_id.volatile, id);
+        self.opens.insert(id, open);
+    }
+
+    /// What of the caching asked for can be granted beside the others (MS-FSA 2.1.5.18).
+    fn grantable(
+        &self,
+        request: &AdmitRequest,
+        key: FileKey,
+        lease: Option<(LeaseId, LeaseRequest)>,
+    ) -> LeaseState {
+        let mut caches = match lease {
+            Some((_, lease)) => wanted(&lease, request.is_directory),
+            None if request.is_directory => LeaseState::NONE,
+            None => level_caches(request.oplock),
+        };
+        let Some(file) = self.files.get(&key) else {
+            return caches;
+        };
+        if caches.is_none() {
+            return caches;
+        }
+        let own = lease.map(|(id, _)| id);
+        let is_one_more = own.is_none_or(|own| !file.caching.contains(&Holder::Lease(own)));
+        if is_one_more && file.caching.len() >= self.limits.cachers_per_file {
+            return LeaseState::NONE;
+        }
+        let others = self.others(file, own);
+        // Who writes in a cache still was spared by an open of attributes only.
+        if others.write_caching {
+            return LeaseState::NONE;
+        }
+        // A lock of what is there keeps others from caching it; one behind the end keeps nobody from anything.
+        let allocation = if request.overwrites { 0 } else { request.allocation };
+        if file.ranges.first_offset().is_some_and(|offset| offset < allocation) {
+            return LeaseState::NONE;
+        }
+        if self.moves.concerns(key) {
+            caches = usable(caches.without(LeaseState::HANDLE));
+        }
+        if others.deny_write_caching {
+            caches = caches.without(LeaseState::WRITE);
+        }
+        match lease {
+            Some(_) if others.oplock => caches.without(LeaseState::HANDLE),
+            None if others.handle_caching => LeaseState::NONE,
+            _ => caches,
+        }
+    }
+
+    fn others(&self, file: &File, own: Option<LeaseId>) -> Others {
+        let mut others = Others { oplock: !file.oplocks.is_empty(), ..Others::default() };
+        for holder in file.caching.iter().filter(|holder| own.map(Holder::Lease) != Some(**holder)) {
+            cost::step();
+            let held = self.held(*holder);
+            others.handle_caching |= held.contains(LeaseState::HANDLE);
+            others.write_caching |= held.contains(LeaseState::WRITE);
+        }
+        let of_own = own.and_then(|own| self.leases.get(&own)).map_or(0, |lease| lease.opens.len());
+        others.deny_write_caching = file.deny_write_caching() > of_own;
+        others
+    }
+}
+
+/// Directories are leased by version 2 only (MS-SMB2 3.3.5.9.8); a lease of version 1 is as if it had not
+/// been asked for.
+pub(super) fn may_have_lease(request: &AdmitRequest) -> bool {
+    !request.is_directory || request.lease.is_some_and(|lease| lease.version >= 2)
+}

@@ -1,0 +1,213 @@
+//! CREATE's question: may this open be (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1.2)?
+
+mod conflicts;
+mod grant;
+mod request;
+
+pub(crate) use conflicts::{is_lease_stat_open, is_stat_open};
+pub use request::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
+
+use std::sync::Arc;
+
+use wire::{Guid, SessionGlobalId, TreeGlobalId};
+
+use crate::caching::Broken;
+use crate::durable::DurableRequest;
+use crate::limits::{STRANGERS_PART, has_room};
+use crate::links::Link;
+use crate::open::{Home, Owner};
+use crate::refusals::{Refusal, RefusalKind};
+use crate::session::SessionState;
+use crate::share::Origin;
+use crate::statistics::count;
+use crate::users::UserKey;
+use crate::{Effects, Identity, LeaseId, LimitReached, Shell, Standing, State, Time};
+use grant::may_have_lease;
+
+/// The objects a request came with.
+struct Requester {
+    home: Home,
+    client_guid: Guid,
+}
+
+/// What has been decided about an open that is not refused.
+enum Decided {
+    Granted(Requester),
+    /// Breaks are under way.
+    MustWait,
+    /// There is more to close first than one hold of the lock may, or the file is being removed.
+    LookAgain,
+}
+
+impl<S: Shell> State<S> {
+    /// Decides on an open (MS-FSA 2.1.5.1.2) and makes it. Refused or waiting, nothing has changed but
+    /// the refusal log and the breaks under way. `attach` makes what the server keeps with the open.
+    pub fn admit(
+        &mut self,
+        request: AdmitRequest,
+        attach: impl FnOnce(&GrantedOpen) -> S::Open,
+        now: Time,
+    ) -> (Admission, Effects<S>) {
+        let mut effects = Effects::none();
+        self.forget_waiting(&[request.request], now, &mut effects);
+        let admission = match self.try_admit(&request, now, &mut effects) {
+            Ok(Decided::Granted(requester)) => {
+                Admission::Granted(self.grant(request, &requester, attach, now))
+            }
+            Ok(Decided::LookAgain) => Admission::LookAgain,
+            Ok(Decided::MustWait) if self.vanishes(&request) => {
+                // It looks again when the file is gone, and not when a break is acknowledged.
+                self.forget_waiting(&[request.request], now, &mut effects);
+                Admission::LookAgain
+            }
+            Ok(Decided::MustWait) => Admission::MustWait,
+            Err(refused) => {
+                self.remember_refusal(&request, refused, now);
+                Admission::Refused(refused)
+            }
+        };
+        (admission, effects)
+    }
+
+    fn try_admit(
+        &mut self,
+        request: &AdmitRequest,
+        now: Time,
+        effects: &mut Effects<S>,
+    ) -> Result<Decided, Refused> {
+        let requester = self.requester(request)?;
+        if !self.fail_over(request, &requester, now, effects)? {
+            return Ok(Decided::LookAgain);
+        }
+        self.check_limits(requester.home.session)?;
+        if let Some(DurableRequest::V2 { create_guid, .. }) = request.durable
+            && let Some(open) = self.create_guids.get(&(requester.client_guid, create_guid))
+        {
+            return Err(Refused::CreateGuidInUse { open: *open });
+        }
+        let Some(key) = request.target.file() else {
+            return Ok(Decided::Granted(requester));
+        };
+        let named = request.lease.map(|lease| LeaseId { client: requester.client_guid, key: lease.key });
+        if let Some(named) = named
+            && self.leases.get(&named).is_some_and(|lease| lease.file != key)
+        {
+            return Err(Refused::LeaseKeyInUse);
+        }
+        let own = named.filter(|_| may_have_lease(request));
+        if !self.deletions.is_empty() && self.is_deleted(&request.target, &self.link_of(request, &requester))
+        {
+            return Err(Refused::DeletePending);
+        }
+        if self.vanishes(request) {
+            return Ok(Decided::LookAgain);
+        }
+        if let Some(blocker) = self.stream_conflict(key, request.access) {
+            return Err(Refused::SharingViolation { blocker });
+        }
+        let blocker = loop {
+            let blocker = self.share_conflict(key, request.shared_access(), request.share_access);
+            match self.break_for_open(request, key, own, blocker.is_some(), now, effects)? {
+                Broken::Done => break blocker,
+                Broken::Pending => return Ok(Decided::MustWait),
+                Broken::Gone => {}
+            }
+        };
+        // What made way may have taken the file along.
+        if self.vanishes(request) {
+            return Ok(Decided::LookAgain);
+        }
+        match blocker {
+            Some(blocker) => Err(Refused::SharingViolation { blocker }),
+            None => Ok(Decided::Granted(requester)),
+        }
+    }
+
+    fn requester(&self, request: &AdmitRequest) -> Result<Requester, Refused> {
+        let session = self.session_global(request.session).map_err(|_| Refused::SessionGone)?;
+        let found = self.sessions.get(&session).ok_or(Refused::SessionGone)?;
+        if found.state != SessionState::Valid {
+            return Err(Refused::SessionGone);
+        }
+        let tree = *found.trees.get(&request.tree).ok_or(Refused::TreeGone)?;
+        let client_guid = self.client_of(found, request.connection).ok_or(Refused::SessionGone)?;
+        Ok(Requester { home: Home { session, tree, connection: request.connection }, client_guid })
+    }
+
+    fn link_of(&self, request: &AdmitRequest, requester: &Requester) -> Link {
+        Link::new(self.origin(requester.home.tree).share.clone(), &request.path)
+    }
+
+    fn check_limits(&self, session: SessionGlobalId) -> Result<(), Refused> {
+        let standing = self.standing_of(session);
+        let of_stranger = standing == Standing::Stranger;
+        if !has_room(self.limits.opens, self.opens.len(), standing)
+            || of_stranger && self.stranger_opens >= (self.limits.opens / STRANGERS_PART).max(1)
+        {
+            return Err(Refused::LimitReached(LimitReached::Opens));
+        }
+        let opens = self.sessions.get(&session).map_or(0, |it| it.open_count);
+        if opens >= self.limits.opens_per_session {
+            return Err(Refused::LimitReached(LimitReached::OpensPerSession));
+        }
+        if !of_stranger && !self.user_opens.has_room(&self.user_of(session), self.limits.opens, standing) {
+            return Err(Refused::LimitReached(LimitReached::Opens));
+        }
+        Ok(())
+    }
+
+    fn standing_of(&self, session: SessionGlobalId) -> Standing {
+        self.sessions.get(&session).map_or(Standing::Stranger, |it| it.identity.standing())
+    }
+
+    fn user_of(&self, session: SessionGlobalId) -> UserKey {
+        self.sessions.get(&session).and_then(|it| it.user.clone()).unwrap_or_default()
+    }
+
+    fn owner(&self, session: SessionGlobalId) -> Arc<Owner> {
+        self.sessions
+            .get(&session)
+            .map_or_else(|| Arc::new(Owner::new(&Identity::default(), "".into())), |it| it.owner.clone())
+    }
+
+    fn origin(&self, tree: TreeGlobalId) -> Arc<Origin> {
+        self.trees.get(&tree).map(|it| it.origin.clone()).unwrap_or_default()
+    }
+
+    fn remember_refusal(&mut self, request: &AdmitRequest, refused: Refused, now: Time) {
+        let (kind, blocker) = match refused {
+            Refused::SharingViolation { blocker } => (RefusalKind::SharingViolation, Some(blocker)),
+            Refused::DeletePending => {
+                let file = request.target.file().and_then(|key| self.files.get(&key));
+                (RefusalKind::DeletePending, file.and_then(|it| it.opens.first().copied()))
+            }
+            Refused::LeaseKeyInUse => (RefusalKind::LeaseKeyInUse, None),
+            Refused::LimitReached(_) => (RefusalKind::LimitReached, None),
+            Refused::CreateGuidInUse { .. }
+            | Refused::NewerInstance
+            | Refused::SessionGone
+            | Refused::TreeGone => return,
+        };
+        let Ok(requester) = self.requester(request) else {
+            return;
+        };
+        count(&self.statistics.opens_refused);
+        let owner = self.owner(requester.home.session);
+        self.refuse(Refusal {
+            number: 0,
+            time: now,
+            kind,
+            user: owner.user.clone(),
+            user_kind: owner.kind,
+            domain: owner.domain.clone(),
+            client: owner.client.clone(),
+            session: Some(requester.home.session),
+            share: self.origin(requester.home.tree).share_name.clone(),
+            path: request.path.clone(),
+            access: request.access,
+            share_access: request.share_access,
+            range: None,
+            blocker: blocker.and_then(|id| self.refusal_open(id)),
+        });
+    }
+}
