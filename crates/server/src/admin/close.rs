@@ -59,7 +59,7 @@ pub(crate) async fn close_file(
         return close_file_at_once(server, caller, id, Own::Too, &how);
     }
     let file = expected(server, caller, id, Own::Too, &how)?;
-    let Some(place) = server.desk.closes.take(caller) else {
+    let Some(place) = server.admin_places.closes.take(caller) else {
         return refused(caller, &file, Error::Busy);
     };
     let (server, caller) = (Arc::clone(server), caller.clone());

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use wire::security::Sid;
 use wire::{FileTime, Guid};
 
-use crate::admin::Desk;
 use crate::core::accounts::Accounts;
 use crate::core::bulkhead::{self, Bulkhead};
 use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
@@ -25,14 +24,17 @@ use crate::core::files::notify::Watches;
 use crate::core::files::replay::Creations;
 use crate::core::files::times::WriteTimes;
 use crate::core::guesses::Guesses;
+use crate::core::held_back::HeldBackLogons;
+use crate::core::input_budget::InputBudget;
 use crate::core::limits;
 use crate::core::logon_log::LogonLog;
+use crate::core::pipe_usage::PipeUsage;
+use crate::core::places::AdminPlaces;
 use crate::core::running::Running;
 use crate::core::security::{Machine, UserSids, domain_users};
+use crate::core::share_deletions::Deletions;
+use crate::core::start_error::StartError;
 use crate::core::tree::{Share, ShareContent};
-use crate::fronts::pipes::{Deletions, PipeUsage};
-use crate::service::StartError;
-use crate::smb::connection::{HeldBackLogons, InputBudget};
 
 /// A server, running or about to.
 pub(crate) struct Server {
@@ -86,7 +88,7 @@ pub(crate) struct Server {
     /// What the log is told of logons.
     pub(crate) logon_log: LogonLog,
     /// How many may ask at the same time.
-    pub(crate) desk: Desk,
+    pub(crate) admin_places: AdminPlaces,
     /// Told of every addition to the registry's event stream.
     pub(crate) happened: Arc<Notify>,
 }
@@ -205,7 +207,7 @@ impl Server {
             held_back: HeldBackLogons::default(),
             guesses: Mutex::default(),
             logon_log: LogonLog::default(),
-            desk: Desk::default(),
+            admin_places: AdminPlaces::default(),
             happened,
         });
         server.open_shares(&server.settings());

@@ -27,7 +27,7 @@ pub(super) async fn events(
 ) -> Result<Response, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
     let scope = admin::scope(&caller, Right::ReadFiles, Own::No)?;
-    let place = server.desk.watchers.take(&caller).ok_or(admin::Error::Busy)?;
+    let place = server.admin_places.watchers.take(&caller).ok_or(admin::Error::Busy)?;
     let latest = server.registry.lock("last_event").last_event();
     // A number that is yet to come is of a server that ran before this one.
     let after = query.after.filter(|after| *after <= latest).unwrap_or(latest);

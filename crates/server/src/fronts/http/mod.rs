@@ -65,7 +65,7 @@ async fn accept(server: Arc<Server>, socket: Socket) {
             let Ok(caller) = peer.caller(&server).await else { return };
             drop(unknown);
             let user = caller.user.clone();
-            match Seat::take(&server.desk.socket, caller) {
+            match Seat::take(&server.admin_places.socket, caller) {
                 Some(seat) => converse(server, stream, peer, seat).await,
                 None => tracing::warn!(user, "too many connections to the control socket"),
             }
@@ -81,7 +81,7 @@ pub(crate) fn serve_pipe(
     peer: Peer,
     caller: &Caller,
 ) -> Option<AbortHandle> {
-    let seat = Seat::take(&server.desk.pipes, caller.clone())?;
+    let seat = Seat::take(&server.admin_places.pipes, caller.clone())?;
     let task = bulkhead::spawn(converse(server, stream, peer, seat));
     Some(task.abort_handle())
 }

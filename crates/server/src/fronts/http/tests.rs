@@ -220,7 +220,7 @@ async fn those_who_wait_leave_places_for_short_requests() {
         }
         connections.push(stream);
     }
-    for number in 0..crate::admin::SOCKET_PLACES {
+    for number in 0..crate::core::places::SOCKET_PLACES {
         let mut stream = UnixStream::connect(&path).await.unwrap();
         stream.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
         let length = stream.read(&mut bytes).await.unwrap();
@@ -249,13 +249,15 @@ async fn rights_are_those_of_the_settings_in_force_at_each_request() {
     let accounts = || UserDb::parse("").unwrap();
     let server = Server::new(settings(&["daemon"]), accounts()).unwrap();
     let (mut stream, theirs) = tokio::io::duplex(64 * 1024);
-    let seat = Seat::take(&server.desk.pipes, Caller::default()).unwrap();
+    let seat = Seat::take(&server.admin_places.pipes, Caller::default()).unwrap();
     let task = tokio::spawn(converse(Arc::clone(&server), theirs, Peer::Process(daemon.uid), seat));
     let mut buffer = vec![0; 64 * 1024];
     for (administrators, expected) in
         [(&["daemon"][..], 200), (&[], 403), (&["DAEMON"], 200), (&["root"], 403)]
     {
-        server.reload::<crate::service::StartError>(|| Ok((settings(administrators), accounts()))).unwrap();
+        server
+            .reload::<crate::core::start_error::StartError>(|| Ok((settings(administrators), accounts())))
+            .unwrap();
         stream.write_all(b"GET /v1/users HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
         let mut filled = 0;
         let status: u16 = loop {

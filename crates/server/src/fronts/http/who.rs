@@ -35,7 +35,7 @@ pub(super) async fn who(
         true => None,
         false => {
             let caller = peer.caller(&server).await?;
-            let place = server.desk.waits.take(&caller).ok_or(Error::Busy)?;
+            let place = server.admin_places.waits.take(&caller).ok_or(Error::Busy)?;
             Some((place, seat.step_aside()))
         }
     };
