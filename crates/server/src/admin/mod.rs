@@ -8,6 +8,7 @@ mod audit;
 mod close;
 mod connections;
 mod error;
+mod events;
 mod file_security;
 mod files;
 pub(crate) mod idle;
@@ -22,12 +23,14 @@ mod settings;
 mod share_changes;
 mod shares;
 mod users;
+pub(crate) mod view;
 mod walk;
 mod who;
 
-pub(crate) use close::{NotClosed, close_file, close_file_at_once};
-pub(crate) use connections::{TreesMeant, connections, connections_within};
-pub(crate) use error::Error;
+pub(crate) use close::{close_file, close_file_at_once};
+pub(crate) use connections::{TreesMeant, connections, connections_within, share_of};
+pub(crate) use error::{Error, Explained};
+pub(crate) use events::{EventReader, events};
 pub(crate) use file_security::{file_security, set_file_security};
 pub(crate) use files::{FilesMeant, PathMeant, file, files, server_path};
 pub(crate) use logons::logons;
@@ -38,19 +41,27 @@ pub(crate) use rights::{Own, Right, Scope, check, may, scope};
 pub(crate) use server::{Counts, counts, refusals, statistics};
 pub(crate) use sessions::{SessionsMeant, end_session, end_sessions, protection, session, sessions};
 pub(crate) use settings::{
-    ServiceAction, ServiceState, SettingsEdit, change_settings, clock, control_service, service, settings,
+    ServerSettings, ServiceAction, ServiceState, SettingsEdit, change_settings, clock, control_service,
+    service, settings,
 };
-pub(crate) use share_changes::{ShareEdit, add_share, change_share, delete_share};
-pub(crate) use shares::{share, shares};
+pub(crate) use share_changes::{
+    NewShare, ShareEdit, add_share, announce_deletion, change_share, commit_deletion, delete_share,
+};
+pub(crate) use shares::{share, shares, sticky_shares};
 pub(crate) use users::{
     NewPassword, NotSet, change_password, guessed, is_administrator, prove, set_active, set_password, user,
     users,
 };
 pub(crate) use who::{Having, Wanted, wanted, who};
 
-pub(crate) use crate::core::caller::Caller;
+// Plain data of the registry, for the fronts, which do not use the registry itself.
+pub(crate) use registry::{
+    FileSnapshot, SessionSnapshot, ShareDefinition, ShareKind, ShareSnapshot, StatisticsSnapshot, Time,
+    TreeSnapshot,
+};
+
+pub(crate) use crate::core::caller::{Caller, owns_server};
 pub(crate) use crate::core::places::{Aside, Place, Seat};
-pub(crate) use crate::core::roles::Roles;
 
 /// A count as administrators are told it, in 32 bits.
 pub(crate) fn saturated(count: usize) -> u32 {

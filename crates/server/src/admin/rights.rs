@@ -56,6 +56,13 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// Where the caller has the right, which may be nowhere.
+    pub(crate) fn of(caller: &Caller, right: Right, own: Own) -> Self {
+        let user = Some(caller.user.clone()).filter(|it| !it.is_empty() && own != Own::No);
+        let reach = if own == Own::Only { Reach::Nothing } else { right.reach(caller) };
+        Self { reach, own: user }
+    }
+
     /// Whether the share is in it.
     pub(crate) fn has_share(&self, share: &str) -> bool {
         match &self.reach {
@@ -137,13 +144,12 @@ pub(crate) fn check(caller: &Caller, right: Right) -> Result<(), Error> {
 
 /// Where the caller has the right. Who has it nowhere is refused, and that is remembered.
 pub(crate) fn scope(caller: &Caller, right: Right, own: Own) -> Result<Scope, Error> {
-    let user = Some(caller.user.clone()).filter(|it| !it.is_empty() && own != Own::No);
-    let reach = if own == Own::Only { Reach::Nothing } else { right.reach(caller) };
-    if reach == Reach::Nothing && user.is_none() {
+    let scope = Scope::of(caller, right, own);
+    if scope.reach == Reach::Nothing && scope.own.is_none() {
         audit::denied(caller, right);
         return Err(Error::AccessDenied);
     }
-    Ok(Scope { reach, own: user })
+    Ok(scope)
 }
 
 #[cfg(test)]

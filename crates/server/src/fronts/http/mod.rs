@@ -8,7 +8,6 @@ mod routes;
 mod settings;
 mod shares;
 mod socket;
-mod view;
 mod who;
 
 use std::io;
