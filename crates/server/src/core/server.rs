@@ -62,6 +62,8 @@ pub(crate) struct Server {
     pub(crate) logons: Arc<Bulkhead>,
     /// The same for tree connects, which may depend on groups.
     pub(crate) connects: Arc<Bulkhead>,
+    /// The same for the control API, whose callers' names and groups are looked up at each request.
+    pub(crate) callers: Arc<Bulkhead>,
     /// Held by whoever replaces settings, accounts or shares, so that no change is lost.
     changing: Mutex<()>,
     /// What the Server service is doing.
@@ -193,6 +195,7 @@ impl Server {
             open_share,
             logons: Bulkhead::new("logons", limits::LOGON_PLACES),
             connects: Bulkhead::new("tree connects", limits::LOGON_PLACES),
+            callers: Bulkhead::new("callers of the control API", limits::CALLER_PLACES),
             changing: Mutex::new(()),
             running: Running::default(),
             clock,

@@ -21,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
@@ -33,10 +34,12 @@ use crate::core::server::Server;
 /// Serves the control API on a socket at `path` until the task is aborted, which takes the socket away.
 pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<()>> {
     let socket = socket::listen(path)?;
-    Ok(bulkhead::spawn(accept(server, socket)))
+    Ok(bulkhead::spawn(accept(server, socket, Peer::of_socket)))
 }
 
-async fn accept(server: Arc<Server>, socket: Socket) {
+/// Takes connections, whose peers `peer_of` knows by number. Their names are looked up in the connections' own tasks,
+/// so that a name service that hangs keeps nobody else waiting.
+async fn accept(server: Arc<Server>, socket: Socket, peer_of: impl Fn(&UnixStream) -> Option<Peer>) {
     let mut connections = JoinSet::new();
     let unknown = Arc::new(Semaphore::new(UNKNOWN_CALLERS));
     loop {
@@ -49,7 +52,7 @@ async fn accept(server: Arc<Server>, socket: Socket) {
                 continue;
             }
         };
-        let Some(peer) = Peer::of_socket(&stream) else {
+        let Some(peer) = peer_of(&stream) else {
             tracing::warn!("the system does not tell who connects to the control socket");
             continue;
         };

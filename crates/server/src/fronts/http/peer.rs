@@ -57,7 +57,8 @@ impl Peer {
             return Ok(Caller::of_root(server));
         }
         let (peer, server) = (self.clone(), Arc::clone(server));
-        let caller = crate::core::blocking::run(move || match &peer {
+        let bulkhead = Some(Arc::clone(&server.callers));
+        let caller = crate::core::blocking::run_behind(bulkhead, move || match &peer {
             Self::Process(uid) => Some(Caller::of_process(&server, *uid)),
             Self::Session { session, address, user } => {
                 Some(Caller::of_session(&server, session, *address)).filter(|caller| caller.user == *user)
