@@ -19,5 +19,6 @@ mod smb;
 pub mod testing;
 
 pub use core::runtime::Runtime;
+pub use core::start_error::StartError;
 pub use core::{config, logons};
-pub use service::{Service, StartError};
+pub use service::Service;

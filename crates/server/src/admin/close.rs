@@ -16,34 +16,9 @@ use tokio::time::Instant;
 use wire::FileGlobalId;
 
 use super::files::{describe, folded, server_path, within};
-use super::{Account, Caller, Ended, Error, Own, Right, audit};
+use super::{Account, Caller, Ended, Error, Explained, Own, Right, audit};
 use crate::core::bulkhead;
 use crate::core::server::Server;
-
-/// Why an open was not closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NotClosed {
-    /// As for every other verb.
-    Refused(Error),
-    /// The id is another open's than expected: what it is.
-    Unexpected(String),
-}
-
-impl From<Error> for NotClosed {
-    fn from(error: Error) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl NotClosed {
-    /// The refusal without what it names.
-    pub(crate) fn error(&self) -> Error {
-        match self {
-            Self::Refused(error) => *error,
-            Self::Unexpected(_) => Error::NoSuchFile,
-        }
-    }
-}
 
 /// Closes one open. It goes on when whoever asked does not wait for it any more.
 pub(crate) async fn close_file(
@@ -51,15 +26,16 @@ pub(crate) async fn close_file(
     caller: &Caller,
     id: u32,
     how: CloseFile,
-) -> Result<Ended, NotClosed> {
+) -> Result<Ended, Explained> {
     if how.grace.is_some_and(|grace| grace > limits::GRACE_MAX) {
-        return Err(Error::InvalidParameter.into());
+        let reason = format!("grace is at most {} seconds", limits::GRACE_MAX);
+        return Err(Explained::new(Error::InvalidParameter, reason));
     }
     if how.force {
         return close_file_at_once(server, caller, id, Own::Too, &how);
     }
     let file = expected(server, caller, id, Own::Too, &how)?;
-    let Some(place) = server.desk.closes.take(caller) else {
+    let Some(place) = server.admin_places.closes.take(caller) else {
         return refused(caller, &file, Error::Busy);
     };
     let (server, caller) = (Arc::clone(server), caller.clone());
@@ -80,7 +56,7 @@ pub(crate) fn close_file_at_once(
     id: u32,
     own: Own,
     how: &CloseFile,
-) -> Result<Ended, NotClosed> {
+) -> Result<Ended, Explained> {
     let file = expected(server, caller, id, own, how)?;
     let mut state = server.registry.lock("write_caching");
     let before = state.write_caching(file.global_id).unwrap_or_default();
@@ -103,7 +79,7 @@ fn expected(
     id: u32,
     own: Own,
     how: &CloseFile,
-) -> Result<FileSnapshot, NotClosed> {
+) -> Result<FileSnapshot, Explained> {
     let file = match within(server, caller, id, Right::CloseFiles, own) {
         Ok(file) => file,
         Err(error) => {
@@ -126,10 +102,10 @@ fn expected(
     }
     let what = describe(&file);
     audit::act(caller, "close file", &what, &Err(Error::NoSuchFile));
-    Err(NotClosed::Unexpected(what))
+    Err(Explained::new(Error::NoSuchFile, format!("this id is something else now: {what}")))
 }
 
-fn refused(caller: &Caller, file: &FileSnapshot, error: Error) -> Result<Ended, NotClosed> {
+fn refused(caller: &Caller, file: &FileSnapshot, error: Error) -> Result<Ended, Explained> {
     audit::act(caller, "close file", &describe(file), &Err(error));
     Err(error.into())
 }

@@ -1,6 +1,6 @@
 //! Tree connects, which MS-SRVS calls connections (MS-SRVS 3.1.4.1).
 
-use registry::{TreeFilter, TreeSnapshot};
+use registry::{ShareSnapshot, TreeFilter, TreeSnapshot};
 use wire::{SessionGlobalId, TreeGlobalId};
 
 use super::walk::walk;
@@ -45,6 +45,11 @@ pub(crate) fn connections_within(
     all.filter(move |it| {
         scope.has_tree(it) && account.as_ref().is_none_or(|meant| is_account(server, meant, it))
     })
+}
+
+/// The share that the tree connect is to, as it is now. Not a verb: it is a part of [`connections`].
+pub(crate) fn share_of(server: &Server, tree: &TreeSnapshot) -> Option<ShareSnapshot> {
+    server.registry.lock("connection_share").share_snapshot(&tree.share)
 }
 
 fn is_account(server: &Server, meant: &Account, tree: &TreeSnapshot) -> bool {

@@ -151,6 +151,27 @@ impl Error {
     }
 }
 
+/// A refusal with its reason in words, for callers that can be given more than a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Explained {
+    pub(crate) error: Error,
+    /// The reason, where the number does not say it.
+    pub(crate) reason: Option<String>,
+}
+
+impl Explained {
+    /// A refusal for this reason.
+    pub(crate) fn new(error: Error, reason: impl std::fmt::Display) -> Self {
+        Self { error, reason: Some(reason.to_string()) }
+    }
+}
+
+impl From<Error> for Explained {
+    fn from(error: Error) -> Self {
+        Self { error, reason: None }
+    }
+}
+
 impl From<ChangeError> for Error {
     fn from(error: ChangeError) -> Self {
         tracing::warn!(%error, "settings not changed");

@@ -1,11 +1,9 @@
 //! Who may do what.
 
-use std::collections::BTreeSet;
-
 use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot, UserKind};
 
 use super::{Caller, Error, audit};
-use crate::core::config::{Allow, Role};
+use crate::core::roles::Reach;
 
 /// What a caller may have the right to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,71 +36,6 @@ pub(crate) enum Right {
     SeeServer,
 }
 
-/// What a role of the settings lets a caller reach.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Reach {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// These shares, in lower case, and what is in them.
-    Shares(BTreeSet<String>),
-    /// The server and all that is in it.
-    Everything,
-}
-
-impl Reach {
-    fn add(&mut self, shares: &[String]) {
-        match self {
-            Self::Everything => {}
-            _ if shares.is_empty() => *self = Self::Everything,
-            Self::Shares(before) => before.extend(shares.iter().map(|it| it.to_lowercase())),
-            Self::Nothing => *self = Self::Shares(shares.iter().map(|it| it.to_lowercase()).collect()),
-        }
-    }
-}
-
-/// What the settings' roles let a caller do who is no administrator.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Roles {
-    pub(crate) administer: bool,
-    view: Reach,
-    close: Reach,
-}
-
-impl Roles {
-    /// The roles of the account called `user`. `groups` looks up its Unix groups, where any role asks.
-    pub(crate) fn of(roles: &[Role], user: &str, groups: impl FnOnce() -> Vec<String>) -> Self {
-        let mut all = Self::default();
-        if user.is_empty() {
-            return all;
-        }
-        let by_group = roles.iter().any(|role| !role.groups.is_empty());
-        let groups = if by_group { groups() } else { Vec::new() };
-        let is_one = |names: &[String], name: &str| names.iter().any(|it| it.eq_ignore_ascii_case(name));
-        for role in roles {
-            if !is_one(&role.users, user) && !groups.iter().any(|group| role.groups.contains(group)) {
-                continue;
-            }
-            match role.allow {
-                Allow::Administer => all.administer = true,
-                Allow::Close => {
-                    all.close.add(&role.shares);
-                    all.view.add(&role.shares);
-                }
-                Allow::View => all.view.add(&role.shares),
-            }
-        }
-        all
-    }
-
-    /// Whether a user may administer the server by one of these roles. Groups are asked for only where one that says
-    /// so has some.
-    pub(crate) fn administers(roles: &[Role], user: &str, groups: impl FnOnce() -> Vec<String>) -> bool {
-        let meant: Vec<_> = roles.iter().filter(|role| role.allow == Allow::Administer).cloned().collect();
-        Self::of(&meant, user, groups).administer
-    }
-}
-
 /// Whether a caller's own counts, besides what roles reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Own {
@@ -123,6 +56,13 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
+    /// Where the caller has the right, which may be nowhere.
+    pub(crate) fn of(caller: &Caller, right: Right, own: Own) -> Self {
+        let user = Some(caller.user.clone()).filter(|it| !it.is_empty() && own != Own::No);
+        let reach = if own == Own::Only { Reach::Nothing } else { right.reach(caller) };
+        Self { reach, own: user }
+    }
+
     /// Whether the share is in it.
     pub(crate) fn has_share(&self, share: &str) -> bool {
         match &self.reach {
@@ -204,18 +144,19 @@ pub(crate) fn check(caller: &Caller, right: Right) -> Result<(), Error> {
 
 /// Where the caller has the right. Who has it nowhere is refused, and that is remembered.
 pub(crate) fn scope(caller: &Caller, right: Right, own: Own) -> Result<Scope, Error> {
-    let user = Some(caller.user.clone()).filter(|it| !it.is_empty() && own != Own::No);
-    let reach = if own == Own::Only { Reach::Nothing } else { right.reach(caller) };
-    if reach == Reach::Nothing && user.is_none() {
+    let scope = Scope::of(caller, right, own);
+    if scope.reach == Reach::Nothing && scope.own.is_none() {
         audit::denied(caller, right);
         return Err(Error::AccessDenied);
     }
-    Ok(Scope { reach, own: user })
+    Ok(scope)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::config::{Allow, Role};
+    use crate::core::roles::Roles;
 
     fn caller(user: &str, administrator: bool) -> Caller {
         Caller { user: user.into(), administrator, from: String::from("192.0.2.1"), ..Caller::default() }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use registry::Time;
+use registry::{Limits, Time};
 
 use super::{Caller, Ended, Error, Right, audit, check};
 use crate::core::config::{MAX_AUTODISCONNECT, Settings, check_remark};
@@ -43,10 +43,23 @@ pub(crate) struct Clock {
     pub(crate) uptime_seconds: u64,
 }
 
-/// The settings.
-pub(crate) fn settings(server: &Server, caller: &Caller) -> Result<Arc<Settings>, Error> {
-    check(caller, Right::ReadServer)?;
-    Ok(server.settings())
+/// The settings in force and the limits that go with them.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerSettings {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) limits: Limits,
+}
+
+impl ServerSettings {
+    fn of(server: &Server) -> Self {
+        Self { settings: server.settings(), limits: server.registry.lock("limits").limits().clone() }
+    }
+}
+
+/// The settings. `right` is what the caller wants to see of them.
+pub(crate) fn settings(server: &Server, caller: &Caller, right: Right) -> Result<ServerSettings, Error> {
+    check(caller, right)?;
+    Ok(ServerSettings::of(server))
 }
 
 impl SettingsEdit {
@@ -64,18 +77,21 @@ impl SettingsEdit {
     }
 }
 
-/// Changes the settings.
+/// Changes the settings. `edit`, which is not looked at for a caller who may not, is none where there is nothing to
+/// change.
 pub(crate) fn change_settings(
     server: &Server,
     caller: &Caller,
-    edit: SettingsEdit,
-) -> Result<Arc<Settings>, Error> {
+    edit: impl FnOnce(&ServerSettings) -> Result<Option<SettingsEdit>, Error>,
+) -> Result<ServerSettings, Error> {
     check(caller, Right::ChangeSettings)?;
+    let before = ServerSettings::of(server);
+    let Some(edit) = edit(&before)? else { return Ok(before) };
     let object = edit.described();
     let changed = server.change_settings(|settings| apply(settings, edit));
     audit::act(caller, "change settings", &object, &changed.map(|_| Ended::default()));
     changed?;
-    Ok(server.settings())
+    Ok(ServerSettings::of(server))
 }
 
 /// What the Server service is doing.

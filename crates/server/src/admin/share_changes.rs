@@ -30,15 +30,23 @@ pub(crate) struct ShareEdit {
     pub(crate) grants: Option<Vec<Grant>>,
 }
 
-/// Shares a directory. Where nobody is named, everyone may read and no more.
+/// A share that is to be made.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct NewShare {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) edit: ShareEdit,
+}
+
+/// Shares a directory. `new` is not looked at for a caller who may not. Where nobody is named, everyone may read and no more.
 pub(crate) fn add_share(
     server: &Server,
     caller: &Caller,
-    name: &str,
-    path: PathBuf,
-    edit: ShareEdit,
+    new: impl FnOnce() -> Result<NewShare, Error>,
 ) -> Result<ShareSnapshot, Error> {
     check(caller, Right::ChangeSettings)?;
+    let NewShare { name, path, edit } = new()?;
+    let name = name.as_str();
     // Grants name accounts.
     server.refresh_accounts();
     let object = format!("share {name} of {}", path.display());
@@ -66,14 +74,15 @@ pub(crate) fn add_share(
     snapshot(server, name)
 }
 
-/// Changes a share.
+/// Changes a share. `edit` is not looked at for a caller who may not.
 pub(crate) fn change_share(
     server: &Server,
     caller: &Caller,
     name: &str,
-    edit: ShareEdit,
+    edit: impl FnOnce() -> Result<ShareEdit, Error>,
 ) -> Result<ShareSnapshot, Error> {
     check(caller, Right::ChangeSettings)?;
+    let edit = edit()?;
     server.refresh_accounts();
     let object = format!("share {name}: {edit:?}");
     let changed = server.change_settings(|settings| {
@@ -88,9 +97,34 @@ pub(crate) fn change_share(
     snapshot(server, name)
 }
 
-/// Shares a directory no longer.
-pub(crate) fn delete_share(server: &Server, caller: &Caller, name: &str) -> Result<Ended, Error> {
+/// Shares a directory no longer. `name` is not asked for by a caller who may not.
+pub(crate) fn delete_share(
+    server: &Server,
+    caller: &Caller,
+    name: impl FnOnce() -> Result<String, Error>,
+) -> Result<Ended, Error> {
     check(caller, Right::ChangeSettings)?;
+    delete(server, caller, &name()?)
+}
+
+/// Announces that a share is going to be deleted (MS-SRVS 3.1.4.14). Returns the handle that [`commit_deletion`] takes.
+pub(crate) fn announce_deletion(server: &Server, caller: &Caller, name: &str) -> Result<[u8; 16], Error> {
+    check(caller, Right::ChangeSettings)?;
+    snapshot(server, name)?;
+    let mut handle = [0; 16];
+    crate::core::random::fill(&mut handle).map_err(|_| Error::Internal)?;
+    server.deletions.begin(handle, name);
+    Ok(handle)
+}
+
+/// Deletes a share that [`announce_deletion`] announced (MS-SRVS 3.1.4.15). The handle is nobody's after it.
+pub(crate) fn commit_deletion(server: &Server, caller: &Caller, handle: [u8; 16]) -> Result<Ended, Error> {
+    check(caller, Right::ChangeSettings)?;
+    let name = server.deletions.end(handle).ok_or(Error::InvalidHandle)?;
+    delete(server, caller, &name)
+}
+
+fn delete(server: &Server, caller: &Caller, name: &str) -> Result<Ended, Error> {
     let deleted = server.change_settings(|settings| {
         let place = to_change(settings, name)?;
         settings.shares.remove(place);

@@ -21,6 +21,17 @@ pub(crate) fn shares(server: &Server, caller: &Caller, right: Right) -> Result<V
     Ok(shares)
 }
 
+/// The shares that outlive a restart, since the settings define them; the server's own do not (MS-SRVS 3.1.4.9).
+pub(crate) fn sticky_shares(
+    server: &Server,
+    caller: &Caller,
+    right: Right,
+) -> Result<Vec<ShareSnapshot>, Error> {
+    let mut shares = shares(server, caller, right)?;
+    shares.retain(|it| it.definition.kind != ShareKind::Pipe && !it.definition.temporary);
+    Ok(shares)
+}
+
 /// One share, hidden or not. `right` is what the caller wants to see of it.
 pub(crate) fn share(
     server: &Server,

@@ -7,6 +7,7 @@ use auth::users::{ChangeError, User, now, nt_hash};
 use zeroize::Zeroizing;
 
 use super::{Caller, Ended, Error, Right, audit, check};
+use crate::core::audit::{account_locked, loggable};
 use crate::core::guesses::{Guessed, Origin, Turn};
 use crate::core::server::Server;
 
@@ -122,7 +123,7 @@ fn set(
     change: impl FnOnce() -> Result<(Option<Zeroizing<[u8; 16]>>, NewPassword), Error>,
 ) -> Result<User, NotSet> {
     let origin = origin(caller);
-    let object = format!("user {}", audit::loggable(name));
+    let object = format!("user {}", loggable(name));
     let attempt = guessable.then(|| server.guesses().attempt(name, origin));
     let mut spent = None;
     if let Some(attempt) = &attempt {
@@ -164,7 +165,7 @@ fn set(
         (Some(attempt), Err(Error::WrongPassword)) => {
             let locked = server.guesses().wrong(attempt, server.settings().lockout, server.now());
             if locked {
-                audit::account_locked(name, &caller.from);
+                account_locked(name, &caller.from);
             }
         }
         _ => {}
@@ -194,7 +195,7 @@ pub(crate) fn prove<T>(server: &Server, caller: &Caller, judge: impl FnOnce() ->
     server.statistics.password_errors.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     audit::act(caller, "prove password", "named pipe", &Err(Error::WrongPassword));
     if locked {
-        audit::account_locked(&caller.user, &caller.from);
+        account_locked(&caller.user, &caller.from);
     }
     None
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use auth::IdentityKind;
 
-use crate::admin::Roles;
 use crate::core::config::{Allow, Role, Settings};
+use crate::core::roles::Roles;
 use crate::core::security::Token;
 use crate::core::server::Server;
 use crate::core::session::{Session, User};
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
     use crate::core::config::ShareSettings;
-    use crate::service::StartError;
+    use crate::core::start_error::StartError;
 
     /// A tree connect that has looked a share up before a change has to look again.
     #[test]

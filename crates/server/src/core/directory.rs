@@ -20,7 +20,7 @@ use crate::core::bulkhead::Bulkhead;
 use crate::core::config::ShareSettings;
 use crate::core::limits;
 use crate::core::server::OpenShare;
-use crate::service::StartError;
+use crate::core::start_error::StartError;
 
 /// The directory of a share.
 pub(crate) struct Directory {

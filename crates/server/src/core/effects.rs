@@ -14,13 +14,13 @@ use wire::msg::CompletionFilter;
 use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
 use wire::{AccessMask, NtStatus};
 
+use crate::core::files::display_path;
 use crate::core::limits;
+use crate::core::link::{Event, Link};
 use crate::core::open::{Content, Open, OpenFile};
 use crate::core::server::Server;
 use crate::core::session::Session;
 use crate::core::tree::Tree;
-use crate::smb::connection::{Event, Link};
-use crate::smb::handlers::display_path;
 
 /// What the server attaches to the registry's objects.
 #[derive(Clone, Debug)]

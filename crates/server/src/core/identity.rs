@@ -48,6 +48,8 @@ pub(crate) fn uid_of(user: &str) -> Option<u32> {
 
 /// The name of a Unix user; none if there is no such user.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
+    #[cfg(test)]
+    hanging::look_up(uid);
     name(Question::Uid(uid))
 }
 
@@ -223,6 +225,40 @@ impl Known {
     fn is_good(&self) -> bool {
         let lifetime = if self.answer.is_some() { limits::NAME_LIFETIME } else { limits::NO_NAME_LIFETIME };
         self.at.elapsed() < lifetime
+    }
+}
+
+/// A user whose look-up hangs, for tests of those who do not ask for it.
+#[cfg(test)]
+pub(crate) mod hanging {
+    use std::sync::{Condvar, Mutex, PoisonError};
+
+    use tokio::sync::Notify;
+
+    /// The user's number.
+    pub(crate) const UID: u32 = 4_000_000_001;
+
+    /// Told when somebody looks the user up.
+    pub(crate) static ASKED: Notify = Notify::const_new();
+
+    static RELEASED: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+    /// Lets look-ups of the user end when it is dropped, also where a test fails.
+    pub(crate) struct Hold;
+
+    impl Drop for Hold {
+        fn drop(&mut self) {
+            *RELEASED.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            RELEASED.1.notify_all();
+        }
+    }
+
+    pub(super) fn look_up(uid: u32) {
+        if uid == UID {
+            ASKED.notify_one();
+            let released = RELEASED.0.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(RELEASED.1.wait_while(released, |released| !*released));
+        }
     }
 }
 

@@ -215,6 +215,10 @@ pub(crate) const PIPE_PLACES: usize = 64;
 /// Threads that may be stuck in logons, where the name service hangs.
 pub(crate) const LOGON_PLACES: usize = 32;
 
+/// Threads that may be stuck in looking up who asks over the control API, where the name service hangs. Further
+/// requests wait for one of them, but for root's, whose name is known.
+pub(crate) const CALLER_PLACES: usize = 32;
+
 /// Threads of the runtime besides its workers: [`PLACES`] for fifteen shares that hang, and as many for all else. With
 /// more shares that hang, reads from disk and flushes of the others wait.
 pub(crate) const BLOCKING_THREADS: usize = 1024;

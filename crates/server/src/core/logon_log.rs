@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use registry::{AddressGroup, Time};
 use tokio::sync::Notify;
 
-use crate::admin::{Untold, logons_untold};
+use crate::core::audit::{Untold, logons_untold};
 use crate::core::expiring::Table;
 use crate::core::limits::{
     CLOCK_TOLD_MS, LOGON_LINES, LOGON_LINES_OF_ADDRESS, LOGON_LOG_ADDRESSES, LOGON_SUMMARY,

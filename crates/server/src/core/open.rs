@@ -12,10 +12,10 @@ use wire::{AccessMask, FileGlobalId, FileId, Guid, NtStatus};
 use crate::core::files::host_locks::HostLocking;
 use crate::core::files::replay::{ChannelCounts, LockSequences};
 use crate::core::files::times::{Change, Moves, Times, Writes};
+use crate::core::pipe::Pipe;
 use crate::core::session::Session;
 use crate::core::status::of_vfs;
 use crate::core::tree::Tree;
-use crate::fronts::pipes::Pipe;
 
 /// An open; attached to the registry's (MS-SMB2 3.3.1.10).
 pub(crate) struct Open {
@@ -58,7 +58,7 @@ pub(crate) enum Content {
     /// A file, directory or stream.
     File(OpenFile),
     /// A named pipe.
-    Pipe(Pipe),
+    Pipe(Box<dyn Pipe>),
     /// What it was is being closed.
     Gone,
 }
@@ -118,7 +118,7 @@ pub(crate) struct FileState {
     /// What has failed of the open's end.
     pub(crate) late: Option<NtStatus>,
     /// The listing under way.
-    pub(crate) listing: Option<crate::smb::handlers::query_directory::Listing>,
+    pub(crate) listing: Option<crate::core::files::listing::Listing>,
 }
 
 impl FileState {
@@ -259,10 +259,10 @@ impl Open {
     }
 
     /// The pipe; none for a file.
-    pub(crate) fn pipe(&self) -> Option<&Pipe> {
+    pub(crate) fn pipe(&self) -> Option<&dyn Pipe> {
         match &*self.content {
             Content::File(_) | Content::Gone => None,
-            Content::Pipe(pipe) => Some(pipe),
+            Content::Pipe(pipe) => Some(&**pipe),
         }
     }
 }

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 use wire::security::Sid;
 use wire::{FileTime, Guid};
 
-use crate::admin::Desk;
 use crate::core::accounts::Accounts;
 use crate::core::bulkhead::{self, Bulkhead};
 use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
@@ -26,14 +25,17 @@ use crate::core::files::notify::Watches;
 use crate::core::files::replay::Creations;
 use crate::core::files::times::WriteTimes;
 use crate::core::guesses::Guesses;
+use crate::core::held_back::HeldBackLogons;
+use crate::core::input_budget::InputBudget;
 use crate::core::limits;
 use crate::core::logon_log::LogonLog;
+use crate::core::pipe_usage::PipeUsage;
+use crate::core::places::AdminPlaces;
 use crate::core::running::Running;
 use crate::core::security::{Machine, UserSids, domain_users};
+use crate::core::share_deletions::Deletions;
+use crate::core::start_error::StartError;
 use crate::core::tree::{Share, ShareContent};
-use crate::fronts::pipes::{Deletions, PipeUsage};
-use crate::service::StartError;
-use crate::smb::connection::{HeldBackLogons, InputBudget};
 
 /// A server, running or about to.
 pub(crate) struct Server {
@@ -61,6 +63,8 @@ pub(crate) struct Server {
     pub(crate) logons: Arc<Bulkhead>,
     /// The same for tree connects, which may depend on groups.
     pub(crate) connects: Arc<Bulkhead>,
+    /// The same for the control API, whose callers' names and groups are looked up at each request.
+    pub(crate) callers: Arc<Bulkhead>,
     /// Held by whoever replaces settings, accounts or shares, so that no change is lost.
     changing: Mutex<()>,
     /// What the Server service is doing.
@@ -89,7 +93,7 @@ pub(crate) struct Server {
     /// Clients' locks on the machine.
     pub(crate) host_locks: HostLocks,
     /// How many may ask at the same time.
-    pub(crate) desk: Desk,
+    pub(crate) admin_places: AdminPlaces,
     /// Told of every addition to the registry's event stream.
     pub(crate) happened: Arc<Notify>,
 }
@@ -194,6 +198,7 @@ impl Server {
             open_share,
             logons: Bulkhead::new("logons", limits::LOGON_PLACES),
             connects: Bulkhead::new("tree connects", limits::LOGON_PLACES),
+            callers: Bulkhead::new("callers of the control API", limits::CALLER_PLACES),
             changing: Mutex::new(()),
             running: Running::default(),
             clock,
@@ -209,7 +214,7 @@ impl Server {
             guesses: Mutex::default(),
             logon_log: LogonLog::default(),
             host_locks: HostLocks::default(),
-            desk: Desk::default(),
+            admin_places: AdminPlaces::default(),
             happened,
         });
         server.open_shares(&server.settings());

@@ -14,9 +14,9 @@ use wire::header::TransformHeader;
 use wire::{Dialect, FileId, SessionGlobalId, SessionId, TreeId};
 
 use crate::core::open::Open;
+use crate::core::pipe_usage::PipeUsage;
 use crate::core::security::Token;
 use crate::core::tree::Tree;
-use crate::fronts::pipes::PipeUsage;
 
 /// A session; attached to the registry's (MS-SMB2 3.3.1.8).
 pub(crate) struct Session {
@@ -253,10 +253,9 @@ mod tests {
 
     use super::*;
     use crate::core::config::{Settings, ShareSettings};
+    use crate::core::link::Link;
     use crate::core::open::{Content, Created};
     use crate::core::server::Server;
-    use crate::fronts::pipes::Pipe;
-    use crate::smb::connection::Link;
 
     /// An administrator, or a share that goes, may be quicker than the handler that remembers what it has made.
     #[test]
@@ -286,11 +285,17 @@ mod tests {
             has_guid: false,
             parent_key: None,
         };
-        let pipe = Content::Pipe(Pipe::open("srvsvc", &Arc::default(), &Arc::default()).unwrap());
         let (admission, _) = registry.admit(
             request,
             |granted| {
-                Arc::new(Open::new(granted, AccessMask::FILE_ALL, session.clone(), tree.clone(), pipe, made))
+                Arc::new(Open::new(
+                    granted,
+                    AccessMask::FILE_ALL,
+                    session.clone(),
+                    tree.clone(),
+                    Content::Gone,
+                    made,
+                ))
             },
             now,
         );

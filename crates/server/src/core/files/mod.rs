@@ -1,7 +1,13 @@
 //! What the server knows about files beyond their opens: watches, locks on the machine, times, repeated requests, quotas.
 
 pub(crate) mod host_locks;
+pub(crate) mod listing;
 pub(crate) mod notify;
 pub(crate) mod quota;
 pub(crate) mod replay;
 pub(crate) mod times;
+
+/// A path as clients and administrators write it: `\` between components, the stream behind a colon.
+pub(crate) fn display_path(path: &vfs::RelativePath) -> String {
+    path.to_string().replace('/', "\\")
+}

@@ -5,7 +5,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use control::number;
 
-use crate::admin::{Error, NotClosed};
+use crate::admin::{Error, Explained};
 
 /// A refusal on its way to the client.
 #[derive(Debug)]
@@ -47,16 +47,11 @@ impl From<Error> for Refused {
     }
 }
 
-impl From<NotClosed> for Refused {
-    fn from(refused: NotClosed) -> Self {
-        match refused {
-            NotClosed::Refused(error) => error.into(),
-            NotClosed::Unexpected(now) => {
-                let error = Error::NoSuchFile;
-                control::Error::new(error.number().0, error.to_string())
-                    .with_hint(format!("this id is something else now: {now}"))
-                    .into()
-            }
+impl From<Explained> for Refused {
+    fn from(Explained { error, reason }: Explained) -> Self {
+        match reason {
+            Some(reason) => control::Error::new(error.number().0, error.to_string()).with_hint(reason).into(),
+            None => error.into(),
         }
     }
 }

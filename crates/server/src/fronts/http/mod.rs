@@ -8,7 +8,6 @@ mod routes;
 mod settings;
 mod shares;
 mod socket;
-mod view;
 mod who;
 
 use std::io;
@@ -22,6 +21,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
@@ -34,10 +34,12 @@ use crate::core::server::Server;
 /// Serves the control API on a socket at `path` until the task is aborted, which takes the socket away.
 pub(crate) fn serve(server: Arc<Server>, path: &Path) -> io::Result<JoinHandle<()>> {
     let socket = socket::listen(path)?;
-    Ok(bulkhead::spawn(accept(server, socket)))
+    Ok(bulkhead::spawn(accept(server, socket, Peer::of_socket)))
 }
 
-async fn accept(server: Arc<Server>, socket: Socket) {
+/// Takes connections, whose peers `peer_of` knows by number. Their names are looked up in the connections' own tasks,
+/// so that a name service that hangs keeps nobody else waiting.
+async fn accept(server: Arc<Server>, socket: Socket, peer_of: impl Fn(&UnixStream) -> Option<Peer>) {
     let mut connections = JoinSet::new();
     let unknown = Arc::new(Semaphore::new(UNKNOWN_CALLERS));
     loop {
@@ -50,7 +52,7 @@ async fn accept(server: Arc<Server>, socket: Socket) {
                 continue;
             }
         };
-        let Some(peer) = Peer::of_socket(&stream) else {
+        let Some(peer) = peer_of(&stream) else {
             tracing::warn!("the system does not tell who connects to the control socket");
             continue;
         };
@@ -65,7 +67,7 @@ async fn accept(server: Arc<Server>, socket: Socket) {
             let Ok(caller) = peer.caller(&server).await else { return };
             drop(unknown);
             let user = caller.user.clone();
-            match Seat::take(&server.desk.socket, caller) {
+            match Seat::take(&server.admin_places.socket, caller) {
                 Some(seat) => converse(server, stream, peer, seat).await,
                 None => tracing::warn!(user, "too many connections to the control socket"),
             }
@@ -81,7 +83,7 @@ pub(crate) fn serve_pipe(
     peer: Peer,
     caller: &Caller,
 ) -> Option<AbortHandle> {
-    let seat = Seat::take(&server.desk.pipes, caller.clone())?;
+    let seat = Seat::take(&server.admin_places.pipes, caller.clone())?;
     let task = bulkhead::spawn(converse(server, stream, peer, seat));
     Some(task.abort_handle())
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::answer::Refused;
 use crate::admin::Error;
+use crate::admin::view::Looked;
 
 /// A page as JSON: [`control::Page`].
 #[derive(Debug)]
@@ -25,30 +26,23 @@ pub(super) async fn listed(
     Ok(crate::core::blocking::run(make).await.map_err(|_| Error::Internal)??)
 }
 
-/// A page without entries.
-pub(super) fn empty() -> Result<Written, Error> {
-    page(std::iter::empty(), None, |()| 0, |()| None::<()>)
-}
-
-/// The first entries that are meant, and where the next page goes on, if there may be one. What is not meant is
-/// not `shown`. A page ends early where it gets too long, or where too much was looked at that is not meant.
-pub(super) fn page<T, E: Serialize>(
-    entries: impl Iterator<Item = T>,
+/// The first entries that are shown, and where the next page goes on, if there may be one. A page ends early where it
+/// gets too long, or where too many entries were looked at that are not shown.
+pub(super) fn page<E: Serialize>(
+    entries: impl Iterator<Item = Looked<E>>,
     limit: Option<u32>,
-    id: impl Fn(&T) -> u64,
-    mut shown: impl FnMut(T) -> Option<E>,
 ) -> Result<Written, Error> {
     let limit = limit.unwrap_or(limits::PAGE_DEFAULT).clamp(1, limits::PAGE_MAX);
     let mut json = Vec::with_capacity(usize::try_from(limit).unwrap_or_default().saturating_mul(ENTRY_BYTES));
     json.extend_from_slice(format!(r#"{{"schema":{SCHEMA},"items":["#).as_bytes());
     let (mut count, mut last, mut next) = (0, None, None);
-    for (looked_at, entry) in entries.enumerate() {
+    for (looked_at, Looked { id, shown }) in entries.enumerate() {
         if count >= limit || json.len() >= PAGE_BYTES || looked_at >= PAGE_LOOKED_AT {
             next = last;
             break;
         }
-        last = Some(id(&entry));
-        let Some(entry) = shown(entry) else { continue };
+        last = Some(id);
+        let Some(entry) = shown else { continue };
         if count > 0 {
             json.push(b',');
         }
@@ -85,7 +79,7 @@ mod tests {
     }
 
     fn numbers(all: impl Iterator<Item = u64>, limit: u32) -> (Vec<u64>, Option<u64>) {
-        read(page(all, Some(limit), |it| *it, Some))
+        read(page(all.map(|id| Looked { id, shown: Some(id) }), Some(limit)))
     }
 
     #[test]
@@ -94,16 +88,19 @@ mod tests {
         assert_eq!(numbers(4..=5, 3), (vec![4, 5], None));
         assert_eq!(numbers(1..=3, 3).1, None);
         assert_eq!(numbers(1..=2, 0), (vec![1], Some(1)));
-        assert_eq!(read::<u64>(empty()), (vec![], None));
+        assert_eq!(numbers(std::iter::empty(), 3), (vec![], None));
     }
 
     #[test]
     fn long_pages_and_long_searches_end_early_and_go_on() {
-        let long = page(1..=5_u64, None, |it| *it, |_| Some("x".repeat(PAGE_BYTES / 2)));
+        let long = page((1..=5).map(|id| Looked { id, shown: Some("x".repeat(PAGE_BYTES / 2)) }), None);
         let (entries, next) = read::<String>(long);
         assert_eq!((entries.len(), next), (2, Some(2)));
-        let rare = page(1.., None, |it: &u64| *it, |it| (it == 7).then_some(it));
+        let rare = page((1..).map(|id| Looked { id, shown: (id == 7).then_some(id) }), None);
         assert_eq!(read(rare), (vec![7], Some(PAGE_LOOKED_AT as u64)));
-        assert_eq!(read::<u64>(page(1..=9_u64, None, |it| *it, |_| None::<u64>)), (vec![], None));
+        assert_eq!(
+            read::<u64>(page((1..=9).map(|id| Looked { id, shown: None::<u64> }), None)),
+            (vec![], None)
+        );
     }
 }

@@ -13,7 +13,7 @@ use nix::unistd::Uid;
 use tokio::net::UnixStream;
 
 use super::answer::Refused;
-use crate::admin::{Caller, Error, Roles, Seat};
+use crate::admin::{self, Caller, Error, Seat};
 use crate::core::server::Server;
 use crate::core::session::Session;
 
@@ -40,34 +40,26 @@ impl Peer {
     }
 
     /// Whether it is an administrator whatever it is called.
-    ///
-    /// Root and the user the server runs as could do to the server whatever they like.
     pub(super) fn owns_server(&self) -> bool {
         match self {
-            Self::Process(uid) => uid.is_root() || *uid == Uid::effective(),
+            Self::Process(uid) => admin::owns_server(*uid),
             Self::Session { .. } => false,
         }
     }
 
     /// The peer as a caller with the rights that the settings in force give; none if the session is somebody else's
     /// by now.
-    ///
-    /// Who owns the server is an administrator; others are where the settings say so. What is an account's own on
-    /// the server is the Unix user's of the same name.
     pub(super) async fn caller(&self, server: &Arc<Server>) -> Result<Caller, Error> {
-        // Names and groups come from a name service, which may hang; root's name does not.
+        // Root's name is known without the name service, which may hang.
         if let Self::Process(uid) = self
             && uid.is_root()
         {
-            return Ok(caller_of(*uid, Some(String::from("root")), server, Vec::new));
+            return Ok(Caller::of_root(server));
         }
         let (peer, server) = (self.clone(), Arc::clone(server));
-        let caller = crate::core::blocking::run(move || match &peer {
-            Self::Process(uid) => {
-                let name = crate::core::identity::user_name(uid.as_raw());
-                let groups = || name.as_deref().map(crate::core::identity::group_names).unwrap_or_default();
-                Some(caller_of(*uid, name.clone(), &server, groups))
-            }
+        let bulkhead = Some(Arc::clone(&server.callers));
+        let caller = crate::core::blocking::run_behind(bulkhead, move || match &peer {
+            Self::Process(uid) => Some(Caller::of_process(&server, *uid)),
             Self::Session { session, address, user } => {
                 Some(Caller::of_session(&server, session, *address)).filter(|caller| caller.user == *user)
             }
@@ -101,24 +93,4 @@ pub(super) async fn seated(State(seat): State<Seat>, mut request: Request, next:
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-fn caller_of(
-    uid: Uid,
-    name: Option<String>,
-    server: &Server,
-    groups: impl FnOnce() -> Vec<String>,
-) -> Caller {
-    let settings = server.settings();
-    let listed = |name: &String| settings.is_administrator(name);
-    let roles = name.as_deref().map_or_else(Roles::default, |name| Roles::of(&settings.roles, name, groups));
-    let owns_server = uid.is_root() || uid == Uid::effective();
-    Caller {
-        administrator: owns_server || roles.administer || name.as_ref().is_some_and(listed),
-        user: name.unwrap_or_else(|| format!("uid {uid}")),
-        roles,
-        lists_shares: false,
-        from: String::from("the control socket"),
-        session_user: None,
-    }
 }

@@ -11,15 +11,11 @@ use control::{
     CloseFile, CloseSessions, ConnectionQuery, Ended, FileQuery, OpenFile, RefusalQuery, ServerInfo, Session,
     SessionQuery, limits, route,
 };
-use registry::{FileSnapshot, SessionSnapshot, TreeSnapshot};
 
 use super::answer::Refused;
-use super::page::{self, Written, listed, page};
-use super::view;
+use super::page::{Written, listed, page};
 use super::{settings, shares};
-use crate::admin::{
-    self, Account, Caller, Computer, FilesMeant, Own, PathMeant, Seat, SessionsMeant, TreesMeant,
-};
+use crate::admin::{self, Caller, Seat, view};
 use crate::core::server::Server;
 
 /// The routes of `control::route`. The caller is an extension of the request.
@@ -59,9 +55,7 @@ pub(super) type Filters<T> = Result<Query<T>, QueryRejection>;
 type Id = Result<Path<u32>, PathRejection>;
 
 async fn server_info(State(server): State<Arc<Server>>, Extension(caller): Asker) -> Answer<ServerInfo> {
-    let counts = admin::counts(&server, &caller)?;
-    let started = admin::statistics(&server, &caller)?.started;
-    Ok(Json(view::server(&server, counts, started)))
+    Ok(Json(view::server(&server, &caller)?))
 }
 
 async fn sessions(
@@ -70,43 +64,26 @@ async fn sessions(
     query: Filters<SessionQuery>,
 ) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
-    listed(move || {
-        let Some(after) = after(query.after) else { return page::empty() };
-        let meant = SessionsMeant {
-            mine: query.mine.unwrap_or_default(),
-            ..sessions_meant(query.client.as_deref(), query.user.as_deref())
-        };
-        let all = admin::sessions(&server, &caller, meant, after)?;
-        let shares = view::shares_of_sessions(&server, &caller, None)?;
-        let shown = |it: SessionSnapshot| {
-            let session = view::session(&server, &it, &shares);
-            query.matches(&session).then_some(session)
-        };
-        page(all, query.limit, |it| it.global_id.value().into(), shown)
-    })
-    .await
+    listed(move || page(view::sessions(&server, &caller, &query)?, query.limit)).await
 }
 
 async fn session(State(server): State<Arc<Server>>, Extension(caller): Asker, id: Id) -> Answer<Session> {
     let Path(id) = id.map_err(Refused::malformed)?;
-    let session = admin::session(&server, &caller, id)?;
-    let shares = view::shares_of_sessions(&server, &caller, Some(session.global_id))?;
-    Ok(Json(view::session(&server, &session, &shares)))
+    Ok(Json(view::session(&server, &caller, id)?))
 }
 
 async fn end_session(State(server): State<Arc<Server>>, Extension(caller): Asker, id: Id) -> Answer<Ended> {
     let Path(id) = id.map_err(Refused::malformed)?;
-    Ok(Json(view::ended(admin::end_session(&server, &caller, id)?)))
+    Ok(Json(view::end_session(&server, &caller, id)?))
 }
 
 async fn close_sessions(
     State(server): State<Arc<Server>>,
     Extension(caller): Asker,
-    body: Result<Json<CloseSessions>, JsonRejection>,
+    body: Body<CloseSessions>,
 ) -> Answer<Ended> {
     let Json(body) = body.map_err(Refused::malformed)?;
-    let meant = sessions_meant(body.computer.as_deref(), body.user.as_deref());
-    Ok(Json(view::ended(admin::end_sessions(&server, &caller, meant)?)))
+    Ok(Json(view::end_sessions(&server, &caller, &body)?))
 }
 
 async fn files(
@@ -115,30 +92,12 @@ async fn files(
     query: Filters<FileQuery>,
 ) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
-    listed(move || {
-        let Some(after) = after(query.after) else { return page::empty() };
-        let meant = FilesMeant {
-            computer: query.client.as_deref().and_then(Computer::new),
-            account: query.user.as_deref().and_then(Account::new),
-            share: query.share.clone(),
-            path: query.path.clone().map(PathMeant::Like),
-            session: query.session,
-            mine: query.mine.unwrap_or_default(),
-        };
-        let now = view::timestamp(server.now());
-        let all = admin::files(&server, &caller, meant, after)?;
-        let shown = |it: FileSnapshot| {
-            let file = view::file(&server, &it);
-            query.matches(&file, now).then_some(file)
-        };
-        page(all, query.limit, |it| it.global_id.value().into(), shown)
-    })
-    .await
+    listed(move || page(view::files(&server, &caller, &query)?, query.limit)).await
 }
 
 async fn file(State(server): State<Arc<Server>>, Extension(caller): Asker, id: Id) -> Answer<OpenFile> {
     let Path(id) = id.map_err(Refused::malformed)?;
-    Ok(Json(view::file(&server, &admin::file(&server, &caller, id, Own::Too)?)))
+    Ok(Json(view::file(&server, &caller, id)?))
 }
 
 async fn close_file(
@@ -150,12 +109,7 @@ async fn close_file(
 ) -> Answer<Ended> {
     let Path(id) = id.map_err(Refused::malformed)?;
     let Query(how) = how.map_err(Refused::malformed)?;
-    if how.grace.is_some_and(|seconds| seconds > control::limits::GRACE_MAX) {
-        return Err(Refused::malformed(format!("grace is at most {} seconds", control::limits::GRACE_MAX)));
-    }
-    // A close that waits for its client takes a place among those.
-    let _aside = (!how.force).then(|| seat.step_aside());
-    Ok(Json(view::ended(admin::close_file(&server, &caller, id, how).await?)))
+    Ok(Json(view::close_file(&server, &caller, &seat, id, how).await?))
 }
 
 async fn connections(
@@ -164,19 +118,7 @@ async fn connections(
     query: Filters<ConnectionQuery>,
 ) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
-    listed(move || {
-        let Some(after) = after(query.after) else { return page::empty() };
-        let meant = TreesMeant {
-            computer: query.client.as_deref().and_then(Computer::new),
-            account: query.user.as_deref().and_then(Account::new),
-            share: query.share,
-            session: None,
-        };
-        let trees = admin::connections(&server, &caller, meant, after)?;
-        let shown = |it: TreeSnapshot| Some(view::connection(&server, &it));
-        page(trees, query.limit, |it| it.global_id.value().into(), shown)
-    })
-    .await
+    listed(move || page(view::connections(&server, &caller, &query)?, query.limit)).await
 }
 
 async fn refusals(
@@ -185,42 +127,21 @@ async fn refusals(
     query: Filters<RefusalQuery>,
 ) -> Result<Written, Refused> {
     let Query(query) = query.map_err(Refused::malformed)?;
-    listed(move || {
-        let all = admin::refusals(&server, &caller)?
-            .into_iter()
-            .filter(|it| query.after.is_none_or(|after| it.number > after));
-        page(all, query.limit, |it| it.number, |it| view::meant(&it, &query))
-    })
-    .await
+    listed(move || page(view::refusals(&server, &caller, &query)?, query.limit)).await
 }
 
 /// Does what may wait for a disk where it keeps nobody else waiting.
-pub(super) async fn performed<T: Send + 'static>(
-    act: impl FnOnce() -> Result<T, admin::Error> + Send + 'static,
-) -> Answer<T> {
+pub(super) async fn performed<T, E>(act: impl FnOnce() -> Result<T, E> + Send + 'static) -> Answer<T>
+where
+    T: Send + 'static,
+    E: Into<Refused> + Send + 'static,
+{
     let done = crate::core::blocking::run(act).await.map_err(|_| admin::Error::Internal)?;
-    Ok(Json(done?))
+    Ok(Json(done.map_err(Into::into)?))
 }
 
 /// The name in an address.
 pub(super) fn named(name: Name) -> Result<String, Refused> {
     let Path(name) = name.map_err(Refused::malformed)?;
     Ok(name)
-}
-
-fn sessions_meant(computer: Option<&str>, account: Option<&str>) -> SessionsMeant {
-    SessionsMeant {
-        computer: computer.and_then(Computer::new),
-        account: account.and_then(Account::new),
-        mine: false,
-    }
-}
-
-/// The id to go on after; none if no entry can be there. Ids are 32 bits wide.
-fn after(after: Option<u64>) -> Option<Option<u32>> {
-    match after.map(u32::try_from) {
-        None => Some(None),
-        Some(Ok(id)) => Some(Some(id)),
-        Some(Err(_)) => None,
-    }
 }

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use auth::users::UserDb;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 use super::*;
 use crate::core::config::Settings;
@@ -220,7 +219,7 @@ async fn those_who_wait_leave_places_for_short_requests() {
         }
         connections.push(stream);
     }
-    for number in 0..crate::admin::SOCKET_PLACES {
+    for number in 0..crate::core::places::SOCKET_PLACES {
         let mut stream = UnixStream::connect(&path).await.unwrap();
         stream.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
         let length = stream.read(&mut bytes).await.unwrap();
@@ -249,13 +248,15 @@ async fn rights_are_those_of_the_settings_in_force_at_each_request() {
     let accounts = || UserDb::parse("").unwrap();
     let server = Server::new(settings(&["daemon"]), accounts()).unwrap();
     let (mut stream, theirs) = tokio::io::duplex(64 * 1024);
-    let seat = Seat::take(&server.desk.pipes, Caller::default()).unwrap();
+    let seat = Seat::take(&server.admin_places.pipes, Caller::default()).unwrap();
     let task = tokio::spawn(converse(Arc::clone(&server), theirs, Peer::Process(daemon.uid), seat));
     let mut buffer = vec![0; 64 * 1024];
     for (administrators, expected) in
         [(&["daemon"][..], 200), (&[], 403), (&["DAEMON"], 200), (&["root"], 403)]
     {
-        server.reload::<crate::service::StartError>(|| Ok((settings(administrators), accounts()))).unwrap();
+        server
+            .reload::<crate::core::start_error::StartError>(|| Ok((settings(administrators), accounts())))
+            .unwrap();
         stream.write_all(b"GET /v1/users HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
         let mut filled = 0;
         let status: u16 = loop {
@@ -270,4 +271,34 @@ async fn rights_are_those_of_the_settings_in_force_at_each_request() {
         assert_eq!(status, expected, "{administrators:?}");
     }
     task.abort();
+}
+
+#[tokio::test]
+async fn a_look_up_that_hangs_does_not_keep_others_from_the_socket() {
+    use crate::core::identity::hanging;
+
+    let directory: PathBuf = std::env::temp_dir().join(format!("shareward-hanging-{}", std::process::id()));
+    let path = directory.join("control.sock");
+    let server = Server::new(Settings::conventional(false, |_| None), UserDb::parse("").unwrap()).unwrap();
+    let socket = socket::listen(&path).unwrap();
+    let hold = hanging::Hold;
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    let peer_of = move |_: &UnixStream| {
+        let is_first = is_first.swap(false, std::sync::atomic::Ordering::Relaxed);
+        Some(Peer::Process(nix::unistd::Uid::from_raw(if is_first { hanging::UID } else { 0 })))
+    };
+    let task = bulkhead::spawn(accept(server, socket, peer_of));
+    let mut stuck = UnixStream::connect(&path).await.unwrap();
+    stuck.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\nconnection: close\r\n\r\n").await.unwrap();
+    hanging::ASKED.notified().await;
+    let other = exchange(&path, "GET", "/v1/clock", "");
+    let (status, _) = tokio::time::timeout(Duration::from_secs(20), other).await.expect("an answer");
+    assert_eq!(status, 200);
+    drop(hold);
+    let mut answer = String::new();
+    stuck.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    std::fs::remove_dir_all(directory).unwrap();
 }

@@ -7,18 +7,20 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::AbortHandle;
 use wire::NtStatus;
 
-use super::usage::Charge;
 use crate::admin::Caller;
+use crate::core::pipe::{Pipe, PipeMode, Writer};
+use crate::core::pipe_usage::Charge;
 use crate::core::server::Server;
 use crate::core::session::Session;
 use crate::fronts::http::Peer;
 
 /// An open pipe that carries the control API.
-pub(crate) struct ApiPipe {
+pub(super) struct ApiPipe {
     answers: tokio::sync::Mutex<ReadHalf<DuplexStream>>,
     requests: tokio::sync::Mutex<WriteHalf<DuplexStream>>,
     conversation: Mutex<Conversation>,
@@ -53,7 +55,7 @@ impl ApiPipe {
     }
 
     /// Begins to answer, as long as it is the same user who asks. What that user may is decided at each request.
-    pub(crate) fn connect(
+    fn connect(
         &self,
         server: &Arc<Server>,
         session: &Arc<Session>,
@@ -79,34 +81,55 @@ impl ApiPipe {
         };
         Ok(())
     }
+}
 
-    /// Hands bytes of a request on, waiting where the server has not taken the ones before. `written` counts those that
-    /// it has taken, so that they are known where the caller does not wait for the rest.
-    pub(crate) async fn write(&self, bytes: &[u8], written: &mut usize) -> Result<(), NtStatus> {
-        let mut requests = self.requests.lock().await;
-        while let Some(rest) = bytes.get(*written..).filter(|rest| !rest.is_empty()) {
-            let count = requests.write(rest).await.map_err(|_| NtStatus::PIPE_BROKEN)?;
-            if count == 0 {
-                return Err(NtStatus::PIPE_BROKEN);
+impl Pipe for ApiPipe {
+    fn name(&self) -> &'static str {
+        control::places::PIPE
+    }
+
+    fn mode(&self) -> PipeMode {
+        PipeMode::Byte
+    }
+
+    /// Hands bytes of a request on, waiting where the server has not taken the ones before.
+    fn write<'a>(
+        &'a self,
+        data: &'a [u8],
+        by: &'a Writer<'a>,
+        written: &'a mut usize,
+    ) -> BoxFuture<'a, Result<(), NtStatus>> {
+        Box::pin(async move {
+            self.connect(by.server, by.session, by.peer)?;
+            let mut requests = self.requests.lock().await;
+            while let Some(rest) = data.get(*written..).filter(|rest| !rest.is_empty()) {
+                let count = requests.write(rest).await.map_err(|_| NtStatus::PIPE_BROKEN)?;
+                if count == 0 {
+                    return Err(NtStatus::PIPE_BROKEN);
+                }
+                *written = written.saturating_add(count);
             }
-            *written = written.saturating_add(count);
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
-    /// Takes what there is of the answer, at most so many bytes, waiting where there is nothing.
-    pub(crate) async fn read(&self, max: usize) -> Result<Vec<u8>, NtStatus> {
-        let mut bytes = vec![0; max.min(BUFFERED)];
-        if bytes.is_empty() {
-            return Ok(bytes);
-        }
-        let got = self.answers.lock().await.read(&mut bytes).await.map_err(|_| NtStatus::PIPE_BROKEN)?;
-        bytes.truncate(got);
-        if bytes.is_empty() { Err(NtStatus::PIPE_BROKEN) } else { Ok(bytes) }
+    fn read(&self, max: usize) -> BoxFuture<'_, Result<(Vec<u8>, bool), NtStatus>> {
+        Box::pin(async move {
+            let mut bytes = vec![0; max.min(BUFFERED)];
+            if bytes.is_empty() {
+                return Ok((bytes, false));
+            }
+            let got = self.answers.lock().await.read(&mut bytes).await.map_err(|_| NtStatus::PIPE_BROKEN)?;
+            bytes.truncate(got);
+            if bytes.is_empty() { Err(NtStatus::PIPE_BROKEN) } else { Ok((bytes, false)) }
+        })
     }
 
-    /// Ends the conversation; who waits for an answer hears so.
-    pub(super) fn close(&self) {
+    fn has_unread(&self) -> bool {
+        false
+    }
+
+    fn close(&self) {
         let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
         if let Conversation::Begun(serving, _) = std::mem::replace(&mut *conversation, Conversation::Over) {
             serving.abort();

@@ -2,20 +2,17 @@
 //! control API.
 
 mod api;
-mod deletions;
 mod listing;
 mod lsarpc;
 mod samr;
 mod secured;
 mod srvsvc;
-mod usage;
 mod wkssvc;
-
-pub(crate) use deletions::Deletions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use rpc::{Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -23,24 +20,15 @@ use wire::NtStatus;
 
 use crate::admin::Caller;
 use crate::core::limits::{GUESS_PATIENCE, PIPE_ANSWER_BYTES, REFUSED_LOGON_DELAY};
+use crate::core::pipe::{Pipe, PipeMode, Writer};
+use crate::core::pipe_usage::{Charge, PipeUsage};
 use crate::core::server::Server;
-pub(crate) use api::ApiPipe;
+use api::ApiPipe;
 use lsarpc::Policies;
 use secured::Secured;
-use usage::Charge;
-pub(crate) use usage::PipeUsage;
-
-/// An open named pipe.
-#[expect(clippy::large_enum_variant, reason = "pipes are few, and hardly any of them is the other one")]
-pub(crate) enum Pipe {
-    /// RPC, in messages.
-    Rpc(RpcPipe),
-    /// The control API, in bytes.
-    Api(ApiPipe),
-}
 
 /// An open named pipe that carries RPC.
-pub(crate) struct RpcPipe {
+struct RpcPipe {
     name: &'static str,
     charge: Charge,
     association: Mutex<Secured>,
@@ -69,64 +57,46 @@ enum Called {
 
 /// How the message came that a call is made with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sealed(pub(crate) bool);
+struct Sealed(bool);
 
 /// The pipes there are.
 const ENDPOINTS: [Endpoint; 4] =
     [rpc::srvsvc::ENDPOINT, rpc::wkssvc::ENDPOINT, rpc::lsarpc::ENDPOINT, rpc::samr::ENDPOINT];
 
-impl Pipe {
-    /// Whether there is a pipe called so, in any case.
-    pub(crate) fn exists(name: &str) -> bool {
-        control::places::PIPE.eq_ignore_ascii_case(name) || endpoint(name).is_some()
-    }
+/// Whether there is a pipe called so, in any case.
+pub(crate) fn exists(name: &str) -> bool {
+    control::places::PIPE.eq_ignore_ascii_case(name) || endpoint(name).is_some()
+}
 
-    /// Whether the pipe called so has the list of shares.
-    pub(crate) fn lists_shares(name: &str) -> bool {
-        rpc::srvsvc::ENDPOINT.pipe.eq_ignore_ascii_case(name)
-    }
+/// Whether the pipe called so has the list of shares.
+pub(crate) fn lists_shares(name: &str) -> bool {
+    rpc::srvsvc::ENDPOINT.pipe.eq_ignore_ascii_case(name)
+}
 
-    /// Whether the pipe called so lets somebody change a password who cannot log on with it any more.
-    pub(crate) fn changes_passwords(name: &str) -> bool {
-        rpc::samr::ENDPOINT.pipe.eq_ignore_ascii_case(name)
-    }
+/// Whether the pipe called so lets somebody change a password who cannot log on with it any more.
+pub(crate) fn changes_passwords(name: &str) -> bool {
+    rpc::samr::ENDPOINT.pipe.eq_ignore_ascii_case(name)
+}
 
-    /// Opens the pipe called so, in any case.
-    pub(crate) fn open(
-        name: &str,
-        session: &Arc<PipeUsage>,
-        server: &Arc<PipeUsage>,
-    ) -> Result<Self, NtStatus> {
-        let charge = || Charge::new(session, server).ok_or(NtStatus::PIPE_NOT_AVAILABLE);
-        if control::places::PIPE.eq_ignore_ascii_case(name) {
-            return Ok(Self::Api(ApiPipe::new(charge()?)?));
-        }
-        let endpoint = endpoint(name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
-        Ok(Self::Rpc(RpcPipe {
-            name: endpoint.pipe,
-            charge: charge()?,
-            association: Mutex::new(Secured::new(endpoint)),
-            handles: Arc::default(),
-            readable: Notify::new(),
-            closed: std::sync::atomic::AtomicBool::new(false),
-        }))
+/// Opens the pipe called so, in any case.
+pub(crate) fn open(
+    name: &str,
+    session: &Arc<PipeUsage>,
+    server: &Arc<PipeUsage>,
+) -> Result<Box<dyn Pipe>, NtStatus> {
+    let charge = || Charge::new(session, server).ok_or(NtStatus::PIPE_NOT_AVAILABLE);
+    if control::places::PIPE.eq_ignore_ascii_case(name) {
+        return Ok(Box::new(ApiPipe::new(charge()?)?));
     }
-
-    /// The pipe's name.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Rpc(pipe) => pipe.name,
-            Self::Api(_) => control::places::PIPE,
-        }
-    }
-
-    /// Wakes who waits for an answer that will not come.
-    pub(crate) fn close(&self) {
-        match self {
-            Self::Rpc(pipe) => pipe.close(),
-            Self::Api(pipe) => pipe.close(),
-        }
-    }
+    let endpoint = endpoint(name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
+    Ok(Box::new(RpcPipe {
+        name: endpoint.pipe,
+        charge: charge()?,
+        association: Mutex::new(Secured::new(endpoint)),
+        handles: Arc::default(),
+        readable: Notify::new(),
+        closed: std::sync::atomic::AtomicBool::new(false),
+    }))
 }
 
 fn endpoint(name: &str) -> Option<Endpoint> {
@@ -136,7 +106,7 @@ fn endpoint(name: &str) -> Option<Endpoint> {
 impl RpcPipe {
     /// Takes what a client wrote, makes the calls that are whole, and keeps their answers. Calls run
     /// on the blocking pool: a long list is no reason for the connection to stand still.
-    pub(crate) async fn write(
+    async fn take(
         &self,
         bytes: &[u8],
         server: &Arc<Server>,
@@ -207,8 +177,8 @@ impl RpcPipe {
         }
     }
 
-    /// Takes the next message, or the part of it that fits; none if there is nothing to read.
-    pub(crate) fn read(&self, max: usize) -> Option<(Vec<u8>, bool)> {
+    /// The next message, or the part of it that fits; none if there is nothing to read.
+    fn next_message(&self, max: usize) -> Option<(Vec<u8>, bool)> {
         let read = self.association().read(max);
         self.settle();
         match read {
@@ -223,28 +193,62 @@ impl RpcPipe {
         self.charge.settle(association.kept());
     }
 
-    /// Whether something waits to be read.
-    pub(crate) fn has_unread(&self) -> bool {
-        self.association().has_unread()
-    }
-
-    /// Returns when there may be something to read, or the pipe is closed.
-    pub(crate) fn readable(&self) -> tokio::sync::futures::Notified<'_> {
-        self.readable.notified()
-    }
-
-    /// Whether the pipe is closed.
-    pub(crate) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.closed.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    fn association(&self) -> MutexGuard<'_, Secured> {
+        self.association.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pipe for RpcPipe {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn mode(&self) -> PipeMode {
+        PipeMode::Message
+    }
+
+    fn write<'a>(
+        &'a self,
+        data: &'a [u8],
+        by: &'a Writer<'a>,
+        written: &'a mut usize,
+    ) -> BoxFuture<'a, Result<(), NtStatus>> {
+        Box::pin(async move {
+            let caller = Caller::of_session(by.server, by.session, by.peer);
+            self.take(data, by.server, &caller, Sealed(by.sealed)).await?;
+            *written = data.len();
+            Ok(())
+        })
+    }
+
+    fn read(&self, max: usize) -> BoxFuture<'_, Result<(Vec<u8>, bool), NtStatus>> {
+        Box::pin(async move {
+            loop {
+                let readable = self.readable.notified();
+                tokio::pin!(readable);
+                readable.as_mut().enable();
+                if let Some(message) = self.next_message(max) {
+                    return Ok(message);
+                }
+                if self.is_closed() {
+                    return Err(NtStatus::PIPE_BROKEN);
+                }
+                readable.await;
+            }
+        })
+    }
+
+    fn has_unread(&self) -> bool {
+        self.association().has_unread()
     }
 
     fn close(&self) {
         self.closed.store(true, std::sync::atomic::Ordering::Release);
         self.readable.notify_waiters();
-    }
-
-    fn association(&self) -> MutexGuard<'_, Secured> {
-        self.association.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

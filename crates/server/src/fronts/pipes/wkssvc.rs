@@ -63,8 +63,7 @@ fn get(
     request: &WkstaGetInfoRequest,
 ) -> Result<WkstaGetInfoResponse, Error> {
     let right = if matches!(request.level, 101 | 102 | 502) { Right::ReadServer } else { Right::SeeServer };
-    admin::check(caller, right)?;
-    let settings = server.settings();
+    let settings = admin::settings(server, caller, right)?.settings;
     let name = || Some(settings.name.clone());
     let (version_major, version_minor) = VERSION;
     let info = match request.level {
@@ -161,9 +160,9 @@ fn transports(
 
 /// NetrGetJoinInformation (MS-WKST 3.2.4.13): a workgroup of its own.
 fn membership(server: &Server, caller: &Caller) -> Result<GetJoinInformationResponse, Error> {
-    admin::check(caller, Right::SeeServer)?;
+    let settings = admin::settings(server, caller, Right::SeeServer)?.settings;
     Ok(GetJoinInformationResponse {
-        name_buffer: Some(server.settings().name.clone()),
+        name_buffer: Some(settings.name.clone()),
         buffer_type: NET_SETUP_WORKGROUP_NAME,
         status: Win32Error::SUCCESS,
     })
@@ -175,9 +174,9 @@ fn names(
     caller: &Caller,
     request: &EnumerateComputerNamesRequest,
 ) -> Result<EnumerateComputerNamesResponse, Error> {
-    admin::check(caller, Right::SeeServer)?;
+    let settings = admin::settings(server, caller, Right::SeeServer)?.settings;
     let names = match request.name_type.0 {
-        0 | 2 => vec![UnicodeString::from(server.settings().name.clone())],
+        0 | 2 => vec![UnicodeString::from(settings.name.clone())],
         1 => Vec::new(),
         _ => return Err(Error::InvalidParameter),
     };

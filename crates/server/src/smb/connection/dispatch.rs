@@ -82,7 +82,6 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
             credits_granted: false,
             held_back: false,
             counted: None,
-            violation: None,
         };
         if is_cancel {
             cancel(&mut request, seal.as_ref())?;
@@ -97,12 +96,13 @@ pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<
                 let mut handled = pin!(bulkhead::behind(place.bulkhead(), handled));
                 bulkhead::settled(handled.as_mut()).await
             }
+            Err(refusal) => Err(refusal),
+        };
+        let outcome = match outcome {
+            Ok(status) => Ok(status),
             Err(Refusal::Status(status)) => Err(status),
             Err(Refusal::Violation(violation)) => return Err(violation),
         };
-        if let Some(violation) = request.violation.take() {
-            return Err(violation);
-        }
         // After an interim answer it was others that the request waited for.
         if !request.credits_granted && !request.held_back {
             connection.traffic.took(begun.elapsed());
@@ -142,14 +142,24 @@ impl Place {
     }
 }
 
-enum Refusal {
+/// Why a request is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The answer has this status.
     Status(NtStatus),
+    /// The connection ends instead of an answer.
     Violation(Violation),
 }
 
 impl From<NtStatus> for Refusal {
     fn from(status: NtStatus) -> Self {
         Self::Status(status)
+    }
+}
+
+impl From<Violation> for Refusal {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
     }
 }
 

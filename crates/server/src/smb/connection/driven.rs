@@ -10,7 +10,7 @@ use super::*;
 /// Serves a connection until its end.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(server: Arc<Server>, stream: S, peer: SocketAddr) {
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let link = Arc::new(Link { events });
+    let link = Arc::new(Link::new(events));
     let now = server.now();
     let added = server.registry.lock("connect").add_connection(peer, link, now);
     let Ok((id, effects)) = added else { return };

@@ -5,13 +5,13 @@
 //! connection through its [`Link`] only.
 
 mod answer;
-mod budget;
 mod dispatch;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod driven;
 mod handling;
 mod held_back;
 mod input;
+mod negotiated;
 mod output;
 mod pending;
 mod request;
@@ -39,17 +39,17 @@ use tokio_util::sync::CancellationToken;
 use wire::SessionId;
 
 pub(crate) use answer::AnswerBuilder;
-pub(crate) use budget::InputBudget;
-pub(crate) use dispatch::Violation;
-pub(crate) use held_back::{HeldBack, HeldBackLogons};
+pub(crate) use dispatch::{Refusal, Violation};
+pub(crate) use held_back::HeldBack;
+pub(crate) use negotiated::Negotiated;
 pub(crate) use output::{Answer, Tail};
 pub(crate) use pending::Pending;
 pub(crate) use request::{Chain, Outcome, Request};
 
 use crate::core::limits;
+use crate::core::link::{Event, Link};
 use crate::core::server::Server;
 use crate::core::session::{Channel, Logon, Session};
-use crate::smb::handlers::negotiate::Negotiated;
 use handling::Handling;
 use input::{FrameReader, InputEnd, Room};
 use output::Output;
@@ -91,42 +91,6 @@ pub(crate) struct Connection {
     output_ready: Notify,
 }
 
-/// How other tasks reach a connection.
-#[derive(Debug)]
-pub(crate) struct Link {
-    events: mpsc::UnboundedSender<Event>,
-}
-
-/// What other tasks ask of a connection. The queue is unbounded, but what enters it is not: at most
-/// one break for each open and one end for each session.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// Tell the client to give up caching.
-    Break(Box<crate::core::effects::Break>),
-    /// A session is over.
-    SessionEnded,
-    /// Stop serving the connection.
-    Close,
-}
-
-impl Link {
-    /// A way to a connection that is over.
-    #[cfg(test)]
-    pub(crate) fn unheard() -> Self {
-        Self { events: mpsc::unbounded_channel().0 }
-    }
-
-    /// Asks, and says whether somebody hears it: a connection that is over does not listen any more.
-    pub(crate) fn send(&self, event: Event) -> bool {
-        self.offer(event).is_ok()
-    }
-
-    /// The same, with the event given back where nobody hears it.
-    pub(crate) fn offer(&self, event: Event) -> Result<(), Event> {
-        self.events.send(event).map_err(|unheard| unheard.0)
-    }
-}
-
 /// Serves a connection until its end. `place` is given back with the socket.
 pub(crate) async fn serve(
     server: Arc<Server>,
@@ -138,7 +102,7 @@ pub(crate) async fn serve(
         tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be late");
     }
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let link = Arc::new(Link { events });
+    let link = Arc::new(Link::new(events));
     let now = server.now();
     let added = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now);
     let Ok((id, effects)) = added else {

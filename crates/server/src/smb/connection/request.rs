@@ -6,7 +6,7 @@ use auth::signing::SigningKey;
 use wire::header::{Command, Header, HeaderFlags, TreeOrAsync};
 use wire::{Dialect, FileId, NtStatus, SessionId, TreeId};
 
-use super::{AnswerBuilder, Connection, Pending, Violation};
+use super::{AnswerBuilder, Connection, Pending};
 use crate::core::files::replay::Counted;
 use crate::core::open::Open;
 use crate::core::session::Session;
@@ -36,8 +36,6 @@ pub(crate) struct Request<'a> {
     pub(crate) credits_granted: bool,
     /// Whether the answer was held back: how long that took says nothing of the server.
     pub(crate) held_back: bool,
-    /// Set by a handler for which the connection must end instead of an answer.
-    pub(crate) violation: Option<Violation>,
 }
 
 /// What related requests of a compound take from those before them (MS-SMB2 3.3.5.2.7.2).

@@ -9,7 +9,7 @@ use registry::EndReason;
 use wire::{FileTime, NtStatus};
 
 use super::session_setup::{end, logons};
-use crate::admin::{account_locked, clock_differs, logon_refused};
+use crate::core::audit::{account_locked, clock_differs, logon_refused};
 use crate::core::guesses::{Attempt, Guesses, Origin, Turn};
 use crate::core::limits;
 use crate::core::session::{Logon, Session};

@@ -29,11 +29,15 @@ use wire::header::Command;
 use wire::msg::{ErrorContext, ErrorId, ErrorResponse, QueryInfoResponse};
 use wire::{DecodeError, Dialect, NtStatus};
 
-use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+pub(crate) use crate::core::files::display_path;
+use crate::smb::connection::{AnswerBuilder, Outcome, Refusal, Request};
 
 /// Hands a request to its command's handler.
-pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
-    match request.header.command {
+pub(crate) async fn handle(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+) -> Result<NtStatus, Refusal> {
+    let outcome: Outcome = match request.header.command {
         Command::NEGOTIATE => negotiate::handle(request, answer),
         Command::SESSION_SETUP => session_setup::handle(request, answer).await,
         Command::LOGOFF => logoff::handle(request, answer),
@@ -45,7 +49,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Command::READ => read::handle(request, answer).await,
         Command::WRITE => write::handle(request, answer).await,
         Command::LOCK => lock::handle(request, answer).await,
-        Command::IOCTL => ioctl::handle(request, answer).await,
+        Command::IOCTL => return ioctl::handle(request, answer).await,
         Command::QUERY_DIRECTORY => query_directory::handle(request, answer),
         Command::QUERY_INFO => query_info::handle(request, answer),
         Command::SET_INFO => set_info::handle(request, answer).await,
@@ -53,7 +57,8 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         Command::ECHO => echo::handle(request, answer),
         Command::OPLOCK_BREAK => oplock_break::handle(request, answer),
         _ => Err(NtStatus::INVALID_PARAMETER),
-    }
+    };
+    Ok(outcome?)
 }
 
 /// What remains to be done when an answer's bytes are known: the preauthentication hash covers them
@@ -124,9 +129,4 @@ pub(crate) fn put_error_data(request: &Request<'_>, answer: &mut AnswerBuilder, 
     } else {
         ErrorResponse { error_context_count: 0, error_data: data }.encode(answer.body(), base);
     }
-}
-
-/// A path as clients and administrators write it: `\` between components, the stream behind a colon.
-pub(crate) fn display_path(path: &vfs::RelativePath) -> String {
-    path.to_string().replace('/', "\\")
 }

@@ -1,41 +1,21 @@
 //! QUERY_DIRECTORY: MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3.
 
 use vfs::short_name::other_short_name;
-use vfs::{
-    Actor, Backend, DirectoryCursor, Entry, EntryWanted, Handle, Kind, Opened, RelativePath, Stat, Wanted,
-};
+use vfs::{Actor, Backend, Entry, EntryWanted, Handle, Kind, Opened, RelativePath, Stat, Wanted};
 use wire::apple::{AFP_INFO_STREAM, AfpInfo, AppleAttributes, RESOURCE_STREAM, listed_finder_info};
 use wire::create_context::AaplServerCaps;
 use wire::fscc::directory::directory_fixed_size;
-use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass, Pattern};
+use wire::fscc::{Appended, DirectoryEntry, DirectoryWriter, FileInfoClass};
 use wire::msg::{QueryDirectoryFlags, QueryDirectoryRequest};
 use wire::{AccessMask, NtStatus};
 
 use super::ea::ea_size_of;
 use super::{check_transact, malformed, put_output};
+use crate::core::files::listing::Listing;
 use crate::core::open::FileState;
 use crate::core::security::Subject;
 use crate::core::status::of_vfs;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
-
-/// A listing under way: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
-pub(crate) struct Listing {
-    text: String,
-    pattern: Pattern,
-    source: Source,
-    /// An entry that the last answer had no room for.
-    held: Option<Entry>,
-    /// Why the last answer ended early: what the next one says.
-    failed: Option<NtStatus>,
-}
-
-/// Where the names come from.
-enum Source {
-    /// All names of the directory, those that do not match left out.
-    Scan(Box<dyn DirectoryCursor>),
-    /// The one name that a pattern without wildcards matches; none once it has been looked up.
-    Name(Option<String>),
-}
 
 /// What looking up a single name takes.
 struct Place<'a> {
@@ -102,7 +82,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     let single = query.flags.contains(QueryDirectoryFlags::RETURN_SINGLE_ENTRY);
     let entries = put_output(answer, |out| {
         let writer = DirectoryWriter::new(class, out, max).ok_or(NtStatus::INVALID_INFO_CLASS)?;
-        listing.fill(&place, writer, wanted(class), single)
+        fill(listing, &place, writer, wanted(class), single)
     })?;
     match entries {
         0 if is_first => Err(NtStatus::NO_SUCH_FILE),
@@ -111,108 +91,58 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     }
 }
 
-impl Listing {
-    /// A listing of what matches `pattern`; empty matches everything.
-    fn new(directory: &dyn vfs::Handle, pattern: &str) -> Result<Self, NtStatus> {
-        let parsed = Pattern::new(pattern).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
-        // `.` and `..` are names that only a listing knows.
-        let is_name = !parsed.has_wildcards() && !matches!(pattern, "." | "..");
-        let source = if is_name {
-            Source::Name(Some(pattern.to_owned()))
-        } else {
-            Source::Scan(directory.read_directory().map_err(|error| of_vfs(&error))?)
-        };
-        Ok(Self { text: pattern.to_owned(), pattern: parsed, source, held: None, failed: None })
+/// Writes entries while there is room, and says how many. The one that did not fit is kept.
+fn fill(
+    listing: &mut Listing,
+    place: &Place<'_>,
+    mut writer: DirectoryWriter<'_>,
+    wanted: EntryWanted,
+    single: bool,
+) -> Result<usize, NtStatus> {
+    if let Some(status) = listing.take_failure() {
+        return Err(status);
     }
-
-    /// Begins again with the same pattern.
-    fn restart(&mut self) -> Result<(), NtStatus> {
-        (self.held, self.failed) = (None, None);
-        match &mut self.source {
-            Source::Scan(cursor) => cursor.restart().map_err(|error| of_vfs(&error)),
-            Source::Name(name) => {
-                *name = Some(self.text.clone());
-                Ok(())
-            }
-        }
-    }
-
-    /// Writes entries while there is room, and says how many. The one that did not fit is kept.
-    fn fill(
-        &mut self,
-        place: &Place<'_>,
-        mut writer: DirectoryWriter<'_>,
-        wanted: EntryWanted,
-        single: bool,
-    ) -> Result<usize, NtStatus> {
-        if let Some(status) = self.failed.take() {
-            return Err(status);
-        }
-        loop {
-            let entry = match self.next(place, wanted) {
-                Ok(Some(entry)) => match place.visible(entry) {
-                    Some(entry) => entry,
-                    None => continue,
-                },
-                Ok(None) => break,
-                Err(error) if writer.entries() == 0 => return Err(of_vfs(&error)),
-                // The entry may be passed over by now: a listing without it must not look whole.
-                Err(error) => {
-                    self.failed = Some(of_vfs(&error));
-                    break;
-                }
-            };
-            // A name that is short enough needs no other.
-            let short_name = other_short_name(&entry.name).unwrap_or_default();
-            let file_id = entry.stat.as_ref().map_or(0, |stat| place.backend.file_id(place.directory, stat));
-            let shown = DirectoryEntry {
-                apple: place.apple_attributes(&entry),
-                file_id,
-                file_id_128: u128::from(file_id).to_le_bytes(),
-                ..on_the_wire(&entry, &short_name)
-            };
-            match writer.append(&shown) {
-                Appended::Written if single => break,
-                Appended::Written => {}
-                Appended::Full => {
-                    self.held = Some(entry);
-                    break;
-                }
-                Appended::NameTooLong => {
-                    self.held = Some(entry);
-                    return Err(NtStatus::BUFFER_OVERFLOW);
-                }
-                Appended::TooSmall => {
-                    self.held = Some(entry);
-                    return Err(NtStatus::INFO_LENGTH_MISMATCH);
-                }
-            }
-        }
-        Ok(writer.entries())
-    }
-
-    fn next(&mut self, place: &Place<'_>, wanted: EntryWanted) -> vfs::Result<Option<Entry>> {
-        match self.held.take() {
-            // It was fetched for a class that needs no more than names.
-            Some(Entry { name, stat: None, .. }) if wanted != EntryWanted::Name => {
-                if let Some(entry) = place.look_up(&name)? {
-                    return Ok(Some(entry));
-                }
-            }
-            Some(entry) => return Ok(Some(entry)),
-            None => {}
-        }
-        match &mut self.source {
-            Source::Scan(cursor) => {
-                let pattern = &self.pattern;
-                cursor.next(&mut |name| if matches(pattern, name) { wanted } else { EntryWanted::Skip })
-            }
-            Source::Name(name) => match name.take() {
-                Some(name) => place.look_up(&name),
-                None => Ok(None),
+    loop {
+        let entry = match listing.next(wanted, |name| place.look_up(name)) {
+            Ok(Some(entry)) => match place.visible(entry) {
+                Some(entry) => entry,
+                None => continue,
             },
+            Ok(None) => break,
+            Err(error) if writer.entries() == 0 => return Err(of_vfs(&error)),
+            // The entry may be passed over by now: a listing without it must not look whole.
+            Err(error) => {
+                listing.fail(of_vfs(&error));
+                break;
+            }
+        };
+        // A name that is short enough needs no other.
+        let short_name = other_short_name(&entry.name).unwrap_or_default();
+        let file_id = entry.stat.as_ref().map_or(0, |stat| place.backend.file_id(place.directory, stat));
+        let shown = DirectoryEntry {
+            apple: place.apple_attributes(&entry),
+            file_id,
+            file_id_128: u128::from(file_id).to_le_bytes(),
+            ..on_the_wire(&entry, &short_name)
+        };
+        match writer.append(&shown) {
+            Appended::Written if single => break,
+            Appended::Written => {}
+            Appended::Full => {
+                listing.hold(entry);
+                break;
+            }
+            Appended::NameTooLong => {
+                listing.hold(entry);
+                return Err(NtStatus::BUFFER_OVERFLOW);
+            }
+            Appended::TooSmall => {
+                listing.hold(entry);
+                return Err(NtStatus::INFO_LENGTH_MISMATCH);
+            }
         }
     }
+    Ok(writer.entries())
 }
 
 impl Place<'_> {
@@ -305,11 +235,6 @@ fn unix_mode(stat: &Stat) -> u16 {
         Kind::Other => 0,
     };
     u16::try_from(kind | stat.mode).unwrap_or_default()
-}
-
-/// Whether a pattern matches a name or the short name that goes with it (MS-FSA 2.1.5.6.3).
-fn matches(pattern: &Pattern, name: &str) -> bool {
-    pattern.matches(name) || other_short_name(name).is_some_and(|short| pattern.matches(&short))
 }
 
 /// What a class tells of an entry.

@@ -15,13 +15,13 @@ use wire::{Dialect, NtStatus, SessionId};
 
 use super::logon_exchange::{Judged, LogonExchange};
 use super::malformed;
-use super::negotiate::Negotiated;
-use crate::admin::{Roles, logon_refused, taken_as_guest};
+use crate::core::audit::{logon_refused, taken_as_guest};
 use crate::core::config::{Encryption, GUEST_ACCOUNT, Settings, Signing};
 use crate::core::effects::SmbShell;
+use crate::core::roles::Roles;
 use crate::core::server::Server;
 use crate::core::session::{Channel, Established, Logon, SealingKeys, Session, User};
-use crate::smb::connection::{AnswerBuilder, Connection, Outcome, Request};
+use crate::smb::connection::{AnswerBuilder, Connection, Negotiated, Outcome, Request};
 
 /// Handles SESSION_SETUP. A logon that tries a password waits for its turn, and a refusal is held back (Windows'
 /// `InvalidAuthenticationDelayTimeInMs`); later requests of the connection go on meanwhile.
@@ -429,7 +429,7 @@ fn establish(
     })
 }
 
-/// Whether a role lets the user administer the server, as [`Caller`](crate::admin::Caller) has it.
+/// Whether a role lets the user administer the server, as [`Caller`](crate::core::caller::Caller) has it.
 fn may_administer(settings: &Settings, user: &User) -> bool {
     user.kind == IdentityKind::User
         && Roles::administers(&settings.roles, &user.name, || crate::core::identity::group_names(&user.name))

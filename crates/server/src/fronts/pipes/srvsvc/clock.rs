@@ -1,11 +1,10 @@
 //! NetrRemoteTOD (MS-SRVS 3.1.4.21).
 
 use control::Timestamp;
-use registry::Time;
 use rpc::Win32Error;
 use rpc::srvsvc::{RemoteTodResponse, TimeOfDayInfo};
 
-use crate::admin::{self, Caller, Error};
+use crate::admin::{self, Caller, Error, Time};
 use crate::core::server::Server;
 
 pub(super) fn time_of_day(server: &Server, caller: &Caller) -> Result<RemoteTodResponse, Error> {

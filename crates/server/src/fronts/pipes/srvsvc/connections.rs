@@ -1,7 +1,6 @@
 //! NetrConnectionEnum (MS-SRVS 3.1.4.1).
 
 use control::address;
-use registry::TreeSnapshot;
 use rpc::srvsvc::{
     ConnectionEnumRequest, ConnectionEnumResponse, ConnectionEnumStruct, ConnectionInfo0, ConnectionInfo1,
 };
@@ -9,7 +8,7 @@ use rpc::srvsvc::{
 use super::listing::{after, fill, saturated};
 use super::sessions::seconds;
 use super::shares::share_type;
-use crate::admin::{self, Caller, Computer, Error, Right, TreesMeant};
+use crate::admin::{self, Caller, Computer, Error, Right, TreeSnapshot, TreesMeant};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -43,7 +42,7 @@ pub(super) fn enumerate(
 
 /// `coni1_netname` is the one of share and client that the caller did not name (MS-SRVS 2.2.4.2).
 fn level_1(server: &Server, tree: &TreeSnapshot, of_client: bool) -> ConnectionInfo1 {
-    let share = server.registry.lock("connection_share").share_snapshot(&tree.share);
+    let share = admin::share_of(server, tree);
     ConnectionInfo1 {
         id: tree.global_id.value(),
         connection_type: share.map_or(0, |it| share_type(&it.definition)),

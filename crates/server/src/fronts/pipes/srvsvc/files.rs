@@ -1,7 +1,6 @@
 //! NetrFileEnum, NetrFileGetInfo, NetrFileClose (MS-SRVS 3.1.4.2 to 3.1.4.4).
 
 use control::CloseFile;
-use registry::FileSnapshot;
 use rpc::Win32Error;
 use rpc::srvsvc::{
     FileCloseRequest, FileCloseResponse, FileEnumRequest, FileEnumResponse, FileEnumStruct,
@@ -10,7 +9,7 @@ use rpc::srvsvc::{
 
 use super::drive_path;
 use super::listing::{after, fill, saturated};
-use crate::admin::{self, Account, Caller, Computer, Error, FilesMeant, Own, PathMeant};
+use crate::admin::{self, Account, Caller, Computer, Error, FileSnapshot, FilesMeant, Own, PathMeant};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -54,7 +53,7 @@ pub(super) fn close(
 ) -> Result<FileCloseResponse, Error> {
     // At once, as MS-SRVS 3.1.4.4 has it: a call that takes as long as a client likes would be no NetrFileClose.
     admin::close_file_at_once(server, caller, request.file_id, Own::No, &CloseFile::default())
-        .map_err(|refused| refused.error())?;
+        .map_err(|refused| refused.error)?;
     Ok(FileCloseResponse { status: Win32Error::SUCCESS })
 }
 

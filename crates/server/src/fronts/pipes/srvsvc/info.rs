@@ -1,7 +1,6 @@
 //! NetrServerGetInfo, NetrServerDiskEnum, NetrServerStatisticsGet, NetrServerTransportEnum (MS-SRVS
 //! 3.1.4.17 to 3.1.4.24).
 
-use registry::StatisticsSnapshot;
 use rpc::Win32Error;
 use rpc::ndr::BufferSized;
 use rpc::srvsvc::{
@@ -15,7 +14,7 @@ use rpc::srvsvc::{
 };
 
 use super::listing::{after, fill, saturated};
-use crate::admin::{self, Caller, Error, Right};
+use crate::admin::{self, Caller, Error, Right, ServerSettings, StatisticsSnapshot};
 use crate::core::config::Settings;
 use crate::core::server::Server;
 
@@ -24,18 +23,18 @@ pub(super) fn get(
     caller: &Caller,
     request: &ServerGetInfoRequest,
 ) -> Result<ServerGetInfoResponse, Error> {
-    admin::check(caller, right(request.level))?;
-    let settings = &server.settings();
+    let server = &admin::settings(server, caller, right(request.level))?;
+    let settings = &*server.settings;
     let info = match request.level {
         100 => ServerInfo::Level100(ServerInfo100 {
             platform_id: PLATFORM_ID_NT,
             name: Some(settings.name.clone()),
         }),
         101 => ServerInfo::Level101(level_101(settings)),
-        102 => ServerInfo::Level102(level_102(server, settings)),
-        103 => ServerInfo::Level103(level_103(server, settings)),
+        102 => ServerInfo::Level102(level_102(server)),
+        103 => ServerInfo::Level103(level_103(server)),
         502 => ServerInfo::Level502(level_502(server)),
-        503 => ServerInfo::Level503(level_503(server, settings)),
+        503 => ServerInfo::Level503(level_503(server)),
         1005 => ServerInfo::Level1005(ServerInfo1005 { comment: Some(settings.comment.clone()) }),
         1010 => ServerInfo::Level1010(ServerInfo1010 { disconnect: disconnect(settings) }),
         1016 => ServerInfo::Level1016(ServerInfo1016 { hidden: settings.hidden.into() }),
@@ -156,7 +155,8 @@ fn level_101(settings: &Settings) -> ServerInfo101 {
     }
 }
 
-fn level_102(server: &Server, settings: &Settings) -> ServerInfo102 {
+fn level_102(server: &ServerSettings) -> ServerInfo102 {
+    let settings = &*server.settings;
     let ServerInfo101 { platform_id, name, version_major, version_minor, server_type, comment } =
         level_101(settings);
     ServerInfo102 {
@@ -177,21 +177,21 @@ fn level_102(server: &Server, settings: &Settings) -> ServerInfo102 {
 }
 
 /// How long a client has to acknowledge a break.
-fn break_seconds(server: &Server) -> u32 {
-    super::sessions::seconds(server.registry.lock("limits").limits().break_timeout_ms)
+fn break_seconds(server: &ServerSettings) -> u32 {
+    super::sessions::seconds(server.limits.break_timeout_ms)
 }
 
 /// Sessions at most.
-fn users(server: &Server) -> u32 {
-    saturated(server.registry.lock("limits").limits().sessions)
+fn users(server: &ServerSettings) -> u32 {
+    saturated(server.limits.sessions)
 }
 
 fn disconnect(settings: &Settings) -> u32 {
     settings.autodisconnect.unwrap_or(SV_NODISC)
 }
 
-fn level_103(server: &Server, settings: &Settings) -> ServerInfo103 {
-    let info = level_102(server, settings);
+fn level_103(server: &ServerSettings) -> ServerInfo103 {
+    let info = level_102(server);
     ServerInfo103 {
         platform_id: info.platform_id,
         name: info.name,
@@ -211,9 +211,8 @@ fn level_103(server: &Server, settings: &Settings) -> ServerInfo103 {
 }
 
 /// What of a Windows server's tuning has a counterpart here; the rest is 0.
-pub(super) fn level_502(server: &Server) -> ServerInfo502 {
-    let state = server.registry.lock("limits");
-    let limits = state.limits();
+pub(super) fn level_502(server: &ServerSettings) -> ServerInfo502 {
+    let limits = &server.limits;
     ServerInfo502 {
         session_opens: saturated(limits.opens_per_session),
         session_users: saturated(limits.sessions_per_connection),
@@ -228,7 +227,7 @@ pub(super) fn level_502(server: &Server) -> ServerInfo502 {
 }
 
 /// As [`level_502`].
-pub(super) fn level_503(server: &Server, settings: &Settings) -> ServerInfo503 {
+pub(super) fn level_503(server: &ServerSettings) -> ServerInfo503 {
     let info = level_502(server);
     ServerInfo503 {
         session_opens: info.session_opens,
@@ -241,7 +240,7 @@ pub(super) fn level_503(server: &Server, settings: &Settings) -> ServerInfo503 {
         time_source: info.time_source,
         max_mpx_count: info.max_work_items,
         oplock_break_wait: break_seconds(server),
-        domain: Some(settings.name.clone()),
+        domain: Some(server.settings.name.clone()),
         enable_oplocks: 1,
         ..ServerInfo503::default()
     }

@@ -4,7 +4,7 @@ use rpc::Win32Error;
 use rpc::srvsvc::{ServerInfo, ServerSetInfoRequest, ServerSetInfoResponse};
 
 use super::info::{SV_NODISC, level_502, level_503};
-use crate::admin::{self, Caller, Error, Right, SettingsEdit};
+use crate::admin::{self, Caller, Error, ServerSettings, SettingsEdit};
 use crate::core::server::Server;
 
 /// Changes comment, visibility and the time after which idle sessions end. The tuning of a Windows server
@@ -14,18 +14,22 @@ pub(super) fn set(
     caller: &Caller,
     request: &ServerSetInfoRequest,
 ) -> Result<ServerSetInfoResponse, Error> {
-    admin::check(caller, Right::ChangeSettings)?;
-    let settings = server.settings();
+    admin::change_settings(server, caller, |now| edit(&request.info.0, now))?;
+    Ok(ServerSetInfoResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+}
+
+/// The change that a level asks for; none where it says what is so already.
+fn edit(info: &ServerInfo, now: &ServerSettings) -> Result<Option<SettingsEdit>, Error> {
     let unchanged = |same: bool| if same { Ok(SettingsEdit::default()) } else { Err(Error::NotSupported) };
-    let edit = match &request.info.0 {
+    let edit = match info {
         ServerInfo::Level101(it) => SettingsEdit { comment: it.comment.clone(), ..SettingsEdit::default() },
         ServerInfo::Level102(it) => SettingsEdit {
             comment: it.comment.clone(),
             hidden: Some(it.hidden != 0),
             autodisconnect: Some(minutes(it.disconnect)),
         },
-        ServerInfo::Level502(it) => unchanged(*it == level_502(server))?,
-        ServerInfo::Level503(it) => unchanged(*it == level_503(server, &settings))?,
+        ServerInfo::Level502(it) => unchanged(*it == level_502(now))?,
+        ServerInfo::Level503(it) => unchanged(*it == level_503(now))?,
         ServerInfo::Level1005(it) => SettingsEdit { comment: it.comment.clone(), ..SettingsEdit::default() },
         ServerInfo::Level1010(it) => {
             SettingsEdit { autodisconnect: Some(minutes(it.disconnect)), ..SettingsEdit::default() }
@@ -41,10 +45,7 @@ pub(super) fn set(
             return Err(Error::InvalidLevel);
         }
     };
-    if edit != SettingsEdit::default() {
-        admin::change_settings(server, caller, edit)?;
-    }
-    Ok(ServerSetInfoResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+    Ok(Some(edit).filter(|edit| *edit != SettingsEdit::default()))
 }
 
 /// `sv102_disc`.

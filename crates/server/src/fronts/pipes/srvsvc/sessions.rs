@@ -1,7 +1,6 @@
 //! NetrSessionEnum, NetrSessionDel (MS-SRVS 3.1.4.5, 3.1.4.6).
 
 use control::address;
-use registry::SessionSnapshot;
 use rpc::Win32Error;
 use rpc::srvsvc::{
     SESS_GUEST, SessionDelRequest, SessionDelResponse, SessionEnumRequest, SessionEnumResponse,
@@ -9,7 +8,7 @@ use rpc::srvsvc::{
 };
 
 use super::listing::{after, fill, saturated};
-use crate::admin::{self, Account, Caller, Computer, Error, SessionsMeant};
+use crate::admin::{self, Account, Caller, Computer, Error, SessionSnapshot, SessionsMeant};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(

@@ -14,11 +14,11 @@ use rpc::srvsvc::{
 use super::grants::grants;
 use super::server_path;
 use super::shares::{caching_of, flag};
-use crate::admin::{self, Caller, Error, Right, ShareEdit};
+use crate::admin::{self, Caller, Error, NewShare, ShareEdit};
 use crate::core::server::Server;
 
 /// What a new share is made of, at whatever level it came.
-struct NewShare<'a> {
+struct Told<'a> {
     name: &'a Option<String>,
     share_type: u32,
     remark: &'a Option<String>,
@@ -32,9 +32,14 @@ pub(super) fn add(
     caller: &Caller,
     request: &ShareAddRequest,
 ) -> Result<ShareAddResponse, Error> {
-    admin::check(caller, Right::ChangeSettings)?;
-    let share = match &request.info.0 {
-        ShareInfo::Level2(it) => NewShare {
+    admin::add_share(server, caller, || new_share(server, &request.info.0))?;
+    Ok(ShareAddResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+}
+
+/// The share that a level describes.
+fn new_share(server: &Server, info: &ShareInfo) -> Result<NewShare, Error> {
+    let share = match info {
+        ShareInfo::Level2(it) => Told {
             name: &it.net_name,
             share_type: it.share_type,
             remark: &it.remark,
@@ -42,7 +47,7 @@ pub(super) fn add(
             path: &it.path,
             descriptor: None,
         },
-        ShareInfo::Level502(it) => NewShare {
+        ShareInfo::Level502(it) => Told {
             name: &it.net_name,
             share_type: it.share_type,
             remark: &it.remark,
@@ -52,7 +57,7 @@ pub(super) fn add(
         },
         ShareInfo::Level503(it) => {
             own_scope(it.server_name.as_deref(), server)?;
-            NewShare {
+            Told {
                 name: &it.net_name,
                 share_type: it.share_type,
                 remark: &it.remark,
@@ -67,7 +72,6 @@ pub(super) fn add(
     if share.share_type & !STYPE_TEMPORARY != STYPE_DISKTREE {
         return Err(Error::NotSupported);
     }
-    let name = share.name.as_deref().unwrap_or_default();
     let path = server_path(share.path.as_deref().ok_or(Error::InvalidParameter)?);
     let edit = ShareEdit {
         remark: share.remark.clone(),
@@ -76,8 +80,7 @@ pub(super) fn add(
         temporary: Some(share.share_type & STYPE_TEMPORARY != 0),
         ..ShareEdit::default()
     };
-    admin::add_share(server, caller, name, PathBuf::from(path), edit)?;
-    Ok(ShareAddResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+    Ok(NewShare { name: share.name.clone().unwrap_or_default(), path: PathBuf::from(path), edit })
 }
 
 /// Changes what a level says and can be changed: name, type, path and the uses now are not looked at.
@@ -86,8 +89,13 @@ pub(super) fn set(
     caller: &Caller,
     request: &ShareSetInfoRequest,
 ) -> Result<ShareSetInfoResponse, Error> {
-    admin::check(caller, Right::ChangeSettings)?;
-    let edit = match &request.info.0 {
+    admin::change_share(server, caller, &request.net_name, || edit(server, &request.info.0))?;
+    Ok(ShareSetInfoResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+}
+
+/// The change that a level describes.
+fn edit(server: &Server, info: &ShareInfo) -> Result<ShareEdit, Error> {
+    Ok(match info {
         ShareInfo::Level1(it) => remark(&it.remark),
         ShareInfo::Level2(it) => ShareEdit { max_users: Some(max_users(it.max_uses)), ..remark(&it.remark) },
         ShareInfo::Level502(it) => ShareEdit {
@@ -117,9 +125,7 @@ pub(super) fn set(
         ShareInfo::Level0(_) | ShareInfo::Level501(_) | ShareInfo::Absent(_) => {
             return Err(Error::InvalidLevel);
         }
-    };
-    admin::change_share(server, caller, &request.net_name, edit)?;
-    Ok(ShareSetInfoResponse { parameter_error: request.parameter_error, status: Win32Error::SUCCESS })
+    })
 }
 
 pub(super) fn delete(
@@ -127,7 +133,7 @@ pub(super) fn delete(
     caller: &Caller,
     request: &ShareDelRequest,
 ) -> Result<ShareDelResponse, Error> {
-    admin::delete_share(server, caller, &request.net_name)?;
+    admin::delete_share(server, caller, || Ok(request.net_name.clone()))?;
     Ok(ShareDelResponse { status: Win32Error::SUCCESS })
 }
 
@@ -138,7 +144,7 @@ pub(super) fn delete_sticky(
     request: &ShareDelStickyRequest,
 ) -> Result<ShareDelStickyResponse, Error> {
     let edit = ShareEdit { temporary: Some(true), ..ShareEdit::default() };
-    admin::change_share(server, caller, &request.net_name, edit)?;
+    admin::change_share(server, caller, &request.net_name, || Ok(edit))?;
     Ok(ShareDelStickyResponse { status: Win32Error::SUCCESS })
 }
 
@@ -148,8 +154,13 @@ pub(super) fn delete_ex(
     caller: &Caller,
     request: &ShareDelExRequest,
 ) -> Result<ShareDelExResponse, Error> {
-    admin::check(caller, Right::ChangeSettings)?;
-    let name = match &request.info.0 {
+    admin::delete_share(server, caller, || name(server, &request.info.0))?;
+    Ok(ShareDelExResponse { status: Win32Error::SUCCESS })
+}
+
+/// The name that a level says.
+fn name(server: &Server, info: &ShareInfo) -> Result<String, Error> {
+    let name = match info {
         ShareInfo::Level0(it) => &it.net_name,
         ShareInfo::Level1(it) => &it.net_name,
         ShareInfo::Level2(it) => &it.net_name,
@@ -161,8 +172,7 @@ pub(super) fn delete_ex(
         }
         _ => return Err(Error::InvalidLevel),
     };
-    admin::delete_share(server, caller, name.as_deref().ok_or(Error::InvalidParameter)?)?;
-    Ok(ShareDelExResponse { status: Win32Error::SUCCESS })
+    name.clone().ok_or(Error::InvalidParameter)
 }
 
 /// Announces that a share is going to be deleted (MS-SRVS 3.1.4.14).
@@ -171,11 +181,8 @@ pub(super) fn start_delete(
     caller: &Caller,
     request: &ShareDelStartRequest,
 ) -> Result<ShareDelStartResponse, Error> {
-    admin::check(caller, Right::ChangeSettings)?;
-    admin::share(server, caller, &request.net_name, Right::ReadShares)?;
-    let mut handle = ContextHandle::default();
-    crate::core::random::fill(&mut handle.uuid).map_err(|_| Error::Internal)?;
-    server.deletions.begin(handle.uuid, &request.net_name);
+    let uuid = admin::announce_deletion(server, caller, &request.net_name)?;
+    let handle = ContextHandle { uuid, ..ContextHandle::default() };
     Ok(ShareDelStartResponse { context_handle: handle, status: Win32Error::SUCCESS })
 }
 
@@ -185,9 +192,7 @@ pub(super) fn commit_delete(
     caller: &Caller,
     request: &ShareDelCommitRequest,
 ) -> Result<ShareDelCommitResponse, Error> {
-    admin::check(caller, Right::ChangeSettings)?;
-    let name = server.deletions.end(request.context_handle.uuid).ok_or(Error::InvalidHandle)?;
-    admin::delete_share(server, caller, &name)?;
+    admin::commit_deletion(server, caller, request.context_handle.uuid)?;
     Ok(ShareDelCommitResponse { context_handle: ContextHandle::default(), status: Win32Error::SUCCESS })
 }
 

@@ -1,6 +1,5 @@
 //! NetrShareEnum, NetrShareEnumSticky, NetrShareGetInfo, NetrShareCheck (MS-SRVS 3.1.4.8 to 3.1.4.16).
 
-use registry::{ShareDefinition, ShareKind, ShareSnapshot};
 use rpc::Win32Error;
 use rpc::ndr::SizedBuffer;
 use rpc::srvsvc::{
@@ -13,7 +12,7 @@ use rpc::srvsvc::{
 
 use super::drive_path;
 use super::listing::{End, after, fill, saturated};
-use crate::admin::{self, Caller, Error, Right};
+use crate::admin::{self, Caller, Error, Right, ShareDefinition, ShareKind, ShareSnapshot};
 use crate::core::config::Caching;
 use crate::core::server::Server;
 
@@ -33,18 +32,16 @@ pub(super) fn enumerate(
     })
 }
 
-/// The shares that the settings define outlive a restart; the server's own do not (MS-SRVS 3.1.4.9).
 pub(super) fn enumerate_sticky(
     server: &Server,
     caller: &Caller,
     request: &ShareEnumStickyRequest,
 ) -> Result<ShareEnumStickyResponse, Error> {
-    let mut shares = admin::shares(server, caller, right(request.info.level()))?;
+    let shares = admin::sticky_shares(server, caller, right(request.info.level()))?;
     // The only level that NetrShareEnum has and this call has not.
     if request.info.level() == 501 {
         return Err(Error::InvalidLevel);
     }
-    shares.retain(|it| it.definition.kind != ShareKind::Pipe && !it.definition.temporary);
     let (info, end) =
         list(server, shares, request.info.level(), request.resume_handle, request.preferred_maximum_length)?;
     Ok(ShareEnumStickyResponse {

@@ -33,7 +33,7 @@ use crate::core::files::host_locks::HostLocking;
 use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
 use crate::core::server::Server;
-use crate::fronts::pipes::Pipe;
+use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
 use apart::Apart;
 use decode::{Asked, Wish};
@@ -390,19 +390,19 @@ fn granted_lease(asked: &LeaseContext, granted: &registry::GrantedOpen) -> Optio
 fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
     let (name, access) = decode::pipe(request)?;
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    if !Pipe::exists(&name) {
+    if !pipes::exists(&name) {
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     let settings = request.connection.server.settings();
-    let lists = || Pipe::lists_shares(&name) && settings.lists_shares(user.kind);
-    if user.kind != auth::IdentityKind::User && !lists() && !Pipe::changes_passwords(&name) {
+    let lists = || pipes::lists_shares(&name) && settings.lists_shares(user.kind);
+    if user.kind != auth::IdentityKind::User && !lists() && !pipes::changes_passwords(&name) {
         let server = &request.connection.server;
         if server.logon_log.has_room(request.connection.peer.ip(), server.now()) {
-            crate::admin::pipe_refused(&request.connection.peer, &name);
+            crate::core::audit::pipe_refused(&request.connection.peer, &name);
         }
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let pipe = Pipe::open(&name, &request.session()?.pipes, &request.connection.server.pipes)?;
+    let pipe = pipes::open(&name, &request.session()?.pipes, &request.connection.server.pipes)?;
     let apart = Apart {
         target: Target::Pipe(pipe.name().into()),
         path: pipe.name().into(),

@@ -18,17 +18,20 @@ use wire::{AccessMask, Dialect, FileId, Guid, NtStatus};
 use super::{check_transact, flush, malformed, pipe};
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::of_vfs;
-use crate::fronts::pipes::Pipe;
-use crate::smb::connection::{AnswerBuilder, Outcome, Request};
+use crate::fronts::pipes;
+use crate::smb::connection::{AnswerBuilder, Refusal, Request};
 
 /// What a control code answers: a status, and the output that goes with it.
 type Answer = Result<(NtStatus, Vec<u8>), NtStatus>;
 
 /// Handles IOCTL.
-pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
+pub(crate) async fn handle(
+    request: &mut Request<'_>,
+    answer: &mut AnswerBuilder,
+) -> Result<NtStatus, Refusal> {
     let ioctl = IoctlRequest::decode(request.message).map_err(malformed)?;
     if !ioctl.flags.contains(IoctlFlags::IS_FSCTL) {
-        return Err(NtStatus::NOT_SUPPORTED);
+        return Err(NtStatus::NOT_SUPPORTED.into());
     }
     let length = |part: &[u8]| u32::try_from(part.len()).map_err(|_| NtStatus::INVALID_PARAMETER);
     let sent = length(ioctl.input)?.saturating_add(length(ioctl.output)?);
@@ -37,7 +40,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let code = FsctlCode(ioctl.ctl_code);
     let (file_id, (status, output)) = if code.is_without_file() {
         if ioctl.file_id != FileId::RELATED {
-            return Err(NtStatus::INVALID_PARAMETER);
+            return Err(NtStatus::INVALID_PARAMETER.into());
         }
         (FileId::RELATED, without_file(request, code, &ioctl)?)
     } else {
@@ -58,15 +61,21 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 }
 
 /// The codes that act on the connection or the server.
-fn without_file(request: &mut Request<'_>, code: FsctlCode, ioctl: &IoctlRequest<'_>) -> Answer {
-    match code {
-        FsctlCode::VALIDATE_NEGOTIATE_INFO => network::validate_negotiation(request, ioctl),
-        FsctlCode::QUERY_NETWORK_INTERFACE_INFO => network::interfaces(request, ioctl),
-        FsctlCode::PIPE_WAIT => wait_for_pipe(request, ioctl),
+fn without_file(
+    request: &mut Request<'_>,
+    code: FsctlCode,
+    ioctl: &IoctlRequest<'_>,
+) -> Result<(NtStatus, Vec<u8>), Refusal> {
+    Ok(match code {
+        FsctlCode::VALIDATE_NEGOTIATE_INFO => network::validate_negotiation(request, ioctl)?,
+        FsctlCode::QUERY_NETWORK_INTERFACE_INFO => network::interfaces(request, ioctl)?,
+        FsctlCode::PIPE_WAIT => wait_for_pipe(request, ioctl)?,
         // 3.3.5.15.2: there is no DFS here.
-        FsctlCode::DFS_GET_REFERRALS | FsctlCode::DFS_GET_REFERRALS_EX => Err(FS_DRIVER_REQUIRED),
-        _ => Err(NtStatus::INVALID_DEVICE_REQUEST),
-    }
+        FsctlCode::DFS_GET_REFERRALS | FsctlCode::DFS_GET_REFERRALS_EX => {
+            return Err(FS_DRIVER_REQUIRED.into());
+        }
+        _ => return Err(NtStatus::INVALID_DEVICE_REQUEST.into()),
+    })
 }
 
 /// The codes that act on an open.
@@ -167,7 +176,7 @@ fn wait_for_pipe(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
     }
     let wait = PipeWait::decode(ioctl.input).map_err(malformed)?;
     let name = wait.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
-    if !Pipe::exists(&name) {
+    if !pipes::exists(&name) {
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
     done(Vec::new())

@@ -13,19 +13,21 @@ use wire::msg::IoctlRequest;
 use wire::{Dialect, NtStatus};
 
 use super::{Answer, done};
-use crate::smb::connection::{Request, Violation};
-use crate::smb::handlers::negotiate::{Negotiated, best_dialect};
+use crate::smb::connection::{Negotiated, Refusal, Request, Violation};
+use crate::smb::handlers::negotiate::best_dialect;
 
 /// 3.3.5.15.12: whether somebody in between changed what was negotiated. The connection ends then.
-pub(super) fn validate_negotiation(request: &mut Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
+pub(super) fn validate_negotiation(
+    request: &Request<'_>,
+    ioctl: &IoctlRequest<'_>,
+) -> Result<(NtStatus, Vec<u8>), Refusal> {
     let connection = request.connection;
     let negotiated = connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
     let claimed = ValidateNegotiateRequest::decode(ioctl.input);
     let is_same = claimed.is_ok_and(|claimed| is_what_was_negotiated(&claimed, negotiated));
     let has_room = ioctl.max_output_response as usize >= ValidateNegotiateResponse::SIZE;
     if negotiated.dialect == Dialect::SMB311 || !has_room || !is_same {
-        request.violation = Some(Violation::Negotiation);
-        return Err(NtStatus::ACCESS_DENIED);
+        return Err(Violation::Negotiation.into());
     }
     let mut output = Vec::new();
     ValidateNegotiateResponse {
@@ -35,7 +37,7 @@ pub(super) fn validate_negotiation(request: &mut Request<'_>, ioctl: &IoctlReque
         dialect: negotiated.dialect.0,
     }
     .encode(&mut output);
-    done(output)
+    Ok(done(output)?)
 }
 
 /// Clients may name other dialects than they offered, as long as the same one comes of them.

@@ -10,7 +10,7 @@ use wire::msg::QueryInfoRequest;
 use wire::{FileAttributes, NtStatus};
 
 use crate::core::open::Open;
-use crate::fronts::pipes::Pipe;
+use crate::core::pipe::PipeMode;
 use crate::smb::connection::{AnswerBuilder, Outcome};
 use crate::smb::handlers::put_output;
 
@@ -31,9 +31,9 @@ fn encode(open: &Open, class: FileInfoClass, out: &mut Vec<u8>, max: usize) -> R
         delete_pending: true,
         ..StandardInfo::default()
     };
-    let kind = match pipe {
-        Pipe::Rpc(_) => MESSAGE,
-        Pipe::Api(_) => BYTES,
+    let kind = match pipe.mode() {
+        PipeMode::Message => MESSAGE,
+        PipeMode::Byte => BYTES,
     };
     let internal = InternalInfo { index_number: open.file_id().volatile };
     let access = AccessInfo { access: open.access() };

@@ -9,7 +9,7 @@ pub(crate) struct Deletions(Mutex<VecDeque<([u8; 16], String)>>);
 
 impl Deletions {
     /// Remembers an announcement. Where there are too many, the oldest is forgotten.
-    pub(super) fn begin(&self, handle: [u8; 16], share: &str) {
+    pub(crate) fn begin(&self, handle: [u8; 16], share: &str) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= DELETIONS_MAX {
             all.pop_front();
@@ -18,7 +18,7 @@ impl Deletions {
     }
 
     /// Forgets an announcement, and tells its share.
-    pub(super) fn end(&self, handle: [u8; 16]) -> Option<String> {
+    pub(crate) fn end(&self, handle: [u8; 16]) -> Option<String> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let place = all.iter().position(|(it, _)| *it == handle)?;
         all.remove(place).map(|(_, share)| share)

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use registry::ConnectionId;
 
-use super::{Event, Link};
+use crate::core::link::{Event, Link};
 
 /// Memory that connections share. Where it is used up, the oldest of those that hold some is closed.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ mod tests {
         for (id, bytes) in [(1, 0), (2, 60), (3, 40), (4, 50), (4, 70)] {
             let (events, inbox) = mpsc::unbounded_channel();
             inboxes.push((id, inbox));
-            budget.hold(ConnectionId(id), &Arc::new(Link { events }), bytes);
+            budget.hold(ConnectionId(id), &Arc::new(Link::new(events)), bytes);
         }
         let mut closed: Vec<_> =
             inboxes.iter_mut().filter_map(|(id, inbox)| inbox.try_recv().ok().map(|_| *id)).collect();

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Caller;
+use crate::core::caller::Caller;
 
 /// Room for those who ask.
 #[derive(Debug)]
-pub(crate) struct Desk {
+pub(crate) struct AdminPlaces {
     /// Control pipes.
     pub(crate) pipes: Places,
     /// Connections to the control socket.
@@ -20,7 +20,7 @@ pub(crate) struct Desk {
     pub(crate) watchers: Places,
 }
 
-impl Default for Desk {
+impl Default for AdminPlaces {
     fn default() -> Self {
         Self {
             pipes: Places::new(PIPES),

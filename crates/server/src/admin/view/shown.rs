@@ -1,44 +1,17 @@
 //! The registry's objects as the control API shows them.
 
-use std::collections::HashMap;
-
 use auth::sealing::Cipher;
 use auth::signing::SigningAlgorithm;
 use control::{
-    Access, Connection, LockRange, OpenFile, Refusal, RefusalKind, RefusalQuery, ServerInfo, Session,
-    SessionShare, Share, ShareKind, Timestamp, Word, address, glob, limits,
+    Access, Connection, LockRange, OpenFile, Refusal, RefusalKind, RefusalQuery, ServerInfo, Session, Share,
+    ShareKind, Timestamp, Word, address, glob, limits,
 };
 use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot};
 use wire::{AccessMask, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
 
-use crate::admin::{self, Account, Caller, Counts, Own, Right, TreesMeant, saturated};
+use super::lists::SharesOfSessions;
+use crate::admin::{self, Account, Counts, Right, saturated};
 use crate::core::server::Server;
-
-/// The shares that sessions are connected to.
-pub(super) type SharesOfSessions = HashMap<SessionGlobalId, Vec<SessionShare>>;
-
-/// The shares that all sessions are connected to, or this one.
-pub(super) fn shares_of_sessions(
-    server: &Server,
-    caller: &Caller,
-    session: Option<SessionGlobalId>,
-) -> Result<SharesOfSessions, admin::Error> {
-    let scope = admin::scope(caller, Right::ReadSessions, Own::Too)?;
-    let meant = TreesMeant { session, ..TreesMeant::default() };
-    let mut all = SharesOfSessions::new();
-    for tree in admin::connections_within(server, scope, meant, None) {
-        let shares = all.entry(tree.session).or_default();
-        let opens = saturated(tree.opens);
-        match shares.iter_mut().find(|it| *it.name == *tree.share) {
-            Some(share) => share.opens = share.opens.saturating_add(opens),
-            None => {
-                let kind = kind_of(server, &tree.share);
-                shares.push(SessionShare { name: tree.share.to_string(), kind, opens });
-            }
-        }
-    }
-    Ok(all)
-}
 
 pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &SharesOfSessions) -> Session {
     let now = server.now();
@@ -123,23 +96,31 @@ pub(super) fn connection(server: &Server, tree: &TreeSnapshot) -> Connection {
     }
 }
 
-pub(super) fn share(server: &Server, share: &ShareSnapshot) -> Share {
+/// The share, with what the right lets the caller see.
+pub(super) fn share(server: &Server, share: &ShareSnapshot, right: Right) -> Share {
     let definition = &share.definition;
     let served = server.share(&definition.name);
     let settings = served.as_ref().map(|it| &it.settings);
-    Share {
+    let browsed = Share {
         name: definition.name.to_string(),
         kind: kind(definition.kind),
         special: definition.hidden,
+        comment: definition.remark.to_string(),
+        ..Share::default()
+    };
+    if right != Right::ReadShares {
+        return browsed;
+    }
+    Share {
         path: Some(definition.path.to_string()).filter(|it| !it.is_empty()),
         away: served.as_ref().and_then(|it| it.directory()).and_then(|it| it.away()),
-        comment: definition.remark.to_string(),
         uses: Some(saturated(share.uses)),
         uses_max: definition.max_uses,
         read_only: settings.map(|it| it.read_only),
         encrypt: settings.map(|it| it.encrypt),
-        caching: settings.map(|it| String::from(super::shares::word(it.caching))),
-        grants: settings.map(|it| it.permissions().iter().map(super::shares::shown).collect()),
+        caching: settings.map(|it| String::from(super::share_words::word(it.caching))),
+        grants: settings.map(|it| it.permissions().iter().map(super::share_words::shown).collect()),
+        ..browsed
     }
 }
 
@@ -172,7 +153,7 @@ pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item =
 }
 
 /// The refusal as it is told, if all filters match.
-pub(super) fn meant(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
+pub(super) fn matching_refusal(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
     let account = query.user.as_deref().and_then(Account::new);
     let is_account = |meant: Account| meant.is(refusal.user_kind, &refusal.domain, &refusal.user);
     let is_users = account.is_none_or(is_account);
@@ -207,7 +188,8 @@ fn refusal(refusal: &registry::Refusal) -> Refusal {
     }
 }
 
-pub(super) fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
+/// Why a request was refused, and the status that its client got.
+fn why(kind: registry::RefusalKind) -> (RefusalKind, NtStatus) {
     use registry::RefusalKind as Kind;
     match kind {
         Kind::SharingViolation => (RefusalKind::SharingViolation, NtStatus::SHARING_VIOLATION),
@@ -277,7 +259,8 @@ fn signing(algorithm: SigningAlgorithm) -> String {
     })
 }
 
-fn kind_of(server: &Server, share: &str) -> ShareKind {
+/// The kind of the share called so.
+pub(super) fn kind_of(server: &Server, share: &str) -> ShareKind {
     match server.share(share).map(|it| it.content.clone()) {
         Some(crate::core::tree::ShareContent::Pipes) => ShareKind::Ipc,
         Some(crate::core::tree::ShareContent::Disk(_)) | None => ShareKind::Disk,
@@ -346,11 +329,11 @@ mod tests {
             path: Some("A/b".into()),
             ..RefusalQuery::default()
         };
-        assert!(meant(&at(5), &query).is_some());
+        assert!(matching_refusal(&at(5), &query).is_some());
         let of_guest = registry::Refusal { user_kind: registry::UserKind::Guest, ..at(5) };
-        assert!(meant(&of_guest, &query).is_none(), "a guest who calls itself so");
+        assert!(matching_refusal(&of_guest, &query).is_none(), "a guest who calls itself so");
         let other = RefusalQuery { share: Some("dat".into()), ..query };
-        assert!(meant(&at(5), &other).is_none());
+        assert!(matching_refusal(&at(5), &other).is_none());
     }
 
     #[test]

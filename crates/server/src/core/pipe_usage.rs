@@ -14,7 +14,7 @@ pub(crate) struct PipeUsage {
 }
 
 /// One pipe's part of it; given back when dropped.
-pub(super) struct Charge {
+pub(crate) struct Charge {
     session: Arc<PipeUsage>,
     server: Arc<PipeUsage>,
     bytes: Mutex<usize>,
@@ -23,7 +23,7 @@ pub(super) struct Charge {
 impl PipeUsage {
     /// How many bytes are kept.
     #[cfg(test)]
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes.load(Relaxed)
     }
 
@@ -41,7 +41,7 @@ impl PipeUsage {
 
 impl Charge {
     /// A place for one more pipe; none if the session has as many as it may.
-    pub(super) fn new(session: &Arc<PipeUsage>, server: &Arc<PipeUsage>) -> Option<Self> {
+    pub(crate) fn new(session: &Arc<PipeUsage>, server: &Arc<PipeUsage>) -> Option<Self> {
         PipeUsage::add(&session.pipes, 1, PIPES_PER_SESSION).then(|| Self {
             session: Arc::clone(session),
             server: Arc::clone(server),
@@ -50,7 +50,7 @@ impl Charge {
     }
 
     /// Takes room for so many bytes more; false: there is none, and nothing is taken.
-    pub(super) fn reserve(&self, more: usize) -> bool {
+    pub(crate) fn reserve(&self, more: usize) -> bool {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         if !PipeUsage::add(&self.session.bytes, more, PIPE_BYTES_PER_SESSION) {
             return false;
@@ -64,7 +64,7 @@ impl Charge {
     }
 
     /// Counts what is kept in the place of what was reserved.
-    pub(super) fn settle(&self, kept: usize) {
+    pub(crate) fn settle(&self, kept: usize) {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         for usage in [&self.session, &self.server] {
             PipeUsage::take(&usage.bytes, bytes.saturating_sub(kept));

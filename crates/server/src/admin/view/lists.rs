@@ -1,0 +1,128 @@
+//! Lists as the control API filters them.
+
+use std::collections::HashMap;
+
+use control::{
+    Connection, ConnectionQuery, FileQuery, OpenFile, Refusal, RefusalQuery, Session, SessionQuery,
+    SessionShare,
+};
+use wire::SessionGlobalId;
+
+use super::shown;
+use crate::admin::{
+    Account, Caller, Computer, Error, FilesMeant, Own, PathMeant, Right, Scope, SessionsMeant, TreesMeant,
+    connections_within, saturated,
+};
+use crate::core::server::Server;
+
+/// An entry that a list has looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Looked<T> {
+    /// Its id: the next page goes on after it.
+    pub(crate) id: u64,
+    /// The entry; `None` if a filter leaves it out.
+    pub(crate) shown: Option<T>,
+}
+
+/// The shares that sessions are connected to.
+pub(super) type SharesOfSessions = HashMap<SessionGlobalId, Vec<SessionShare>>;
+
+/// The sessions that the query matches.
+pub(crate) fn sessions<'a>(
+    server: &'a Server,
+    caller: &'a Caller,
+    query: &'a SessionQuery,
+) -> Result<impl Iterator<Item = Looked<Session>> + 'a, Error> {
+    let meant = SessionsMeant {
+        computer: query.client.as_deref().and_then(Computer::new),
+        account: query.user.as_deref().and_then(Account::new),
+        mine: query.mine.unwrap_or_default(),
+    };
+    let all = crate::admin::sessions(server, caller, meant, after(query.after))?;
+    let shares = shares_of_sessions(server, caller, None);
+    Ok(all.map(move |it| {
+        let session = shown::session(server, &it, &shares);
+        Looked { id: it.global_id.value().into(), shown: query.matches(&session).then_some(session) }
+    }))
+}
+
+/// The opens that the query matches.
+pub(crate) fn files<'a>(
+    server: &'a Server,
+    caller: &'a Caller,
+    query: &'a FileQuery,
+) -> Result<impl Iterator<Item = Looked<OpenFile>> + 'a, Error> {
+    let meant = FilesMeant {
+        computer: query.client.as_deref().and_then(Computer::new),
+        account: query.user.as_deref().and_then(Account::new),
+        share: query.share.clone(),
+        path: query.path.clone().map(PathMeant::Like),
+        session: query.session,
+        mine: query.mine.unwrap_or_default(),
+    };
+    let now = shown::timestamp(server.now());
+    let all = crate::admin::files(server, caller, meant, after(query.after))?;
+    Ok(all.map(move |it| {
+        let file = shown::file(server, &it);
+        Looked { id: it.global_id.value().into(), shown: query.matches(&file, now).then_some(file) }
+    }))
+}
+
+/// The tree connects that the query matches.
+pub(crate) fn connections<'a>(
+    server: &'a Server,
+    caller: &'a Caller,
+    query: &ConnectionQuery,
+) -> Result<impl Iterator<Item = Looked<Connection>> + 'a, Error> {
+    let meant = TreesMeant {
+        computer: query.client.as_deref().and_then(Computer::new),
+        account: query.user.as_deref().and_then(Account::new),
+        share: query.share.clone(),
+        session: None,
+    };
+    let all = crate::admin::connections(server, caller, meant, after(query.after))?;
+    Ok(all.map(move |it| Looked {
+        id: it.global_id.value().into(),
+        shown: Some(shown::connection(server, &it)),
+    }))
+}
+
+/// The remembered refusals that the query matches, the earliest first.
+pub(crate) fn refusals<'a>(
+    server: &Server,
+    caller: &'a Caller,
+    query: &'a RefusalQuery,
+) -> Result<impl Iterator<Item = Looked<Refusal>> + 'a, Error> {
+    let all = crate::admin::refusals(server, caller)?.into_iter();
+    let all = all.filter(|it| query.after.is_none_or(|after| it.number > after));
+    Ok(all.map(|it| Looked { id: it.number, shown: shown::matching_refusal(&it, query) }))
+}
+
+/// The shares that all sessions are connected to, or this one, as far as the caller may see them. It is a part of
+/// lists of sessions, whose verbs check the right.
+pub(super) fn shares_of_sessions(
+    server: &Server,
+    caller: &Caller,
+    session: Option<SessionGlobalId>,
+) -> SharesOfSessions {
+    let scope = Scope::of(caller, Right::ReadSessions, Own::Too);
+    let meant = TreesMeant { session, ..TreesMeant::default() };
+    let mut all = SharesOfSessions::new();
+    for tree in connections_within(server, scope, meant, None) {
+        let shares = all.entry(tree.session).or_default();
+        let opens = saturated(tree.opens);
+        match shares.iter_mut().find(|it| *it.name == *tree.share) {
+            Some(share) => share.opens = share.opens.saturating_add(opens),
+            None => {
+                let kind = shown::kind_of(server, &tree.share);
+                shares.push(SessionShare { name: tree.share.to_string(), kind, opens });
+            }
+        }
+    }
+    all
+}
+
+/// The id to go on after. Ids are 32 bits wide: after a larger one there is nothing, as after the largest.
+fn after(after: Option<u64>) -> Option<u32> {
+    after.map(|id| u32::try_from(id).unwrap_or(u32::MAX))
+}

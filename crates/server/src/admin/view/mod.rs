@@ -1,0 +1,136 @@
+//! The verbs as the control API has them: its plain data (`control`) in, its plain data out, lists filtered.
+
+mod event;
+mod lists;
+mod settings;
+mod share_words;
+mod shown;
+mod who;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use control::{CloseFile, CloseSessions, NewShare, OpenFile, ServerInfo, Session, Share, ShareChange};
+
+use super::{Account, Caller, Computer, Error, Explained, Own, Right, Seat, SessionsMeant};
+use crate::core::server::Server;
+
+pub(crate) use event::event;
+pub(crate) use lists::{Looked, connections, files, refusals, sessions};
+pub(crate) use settings::{
+    change_settings, clock, control_service, logons, service, set_active, set_password, settings, statistics,
+    users,
+};
+pub(crate) use who::who;
+
+/// The server, and how much there is of everything.
+pub(crate) fn server(server: &Server, caller: &Caller) -> Result<ServerInfo, Error> {
+    let counts = super::counts(server, caller)?;
+    Ok(shown::server(server, counts, server.statistics.snapshot().started))
+}
+
+/// One session, which the caller may look at.
+pub(crate) fn session(server: &Server, caller: &Caller, id: u32) -> Result<Session, Error> {
+    let session = super::session(server, caller, id)?;
+    let shares = lists::shares_of_sessions(server, caller, Some(session.global_id));
+    Ok(shown::session(server, &session, &shares))
+}
+
+/// Ends one session.
+pub(crate) fn end_session(server: &Server, caller: &Caller, id: u32) -> Result<control::Ended, Error> {
+    super::end_session(server, caller, id).map(shown::ended)
+}
+
+/// Ends the sessions of a computer, of a user, or of a user on a computer.
+pub(crate) fn end_sessions(
+    server: &Server,
+    caller: &Caller,
+    which: &CloseSessions,
+) -> Result<control::Ended, Error> {
+    let meant = SessionsMeant {
+        computer: which.computer.as_deref().and_then(Computer::new),
+        account: which.user.as_deref().and_then(Account::new),
+        mine: false,
+    };
+    super::end_sessions(server, caller, meant).map(shown::ended)
+}
+
+/// One open, which the caller may look at.
+pub(crate) fn file(server: &Server, caller: &Caller, id: u32) -> Result<OpenFile, Error> {
+    Ok(shown::file(server, &super::file(server, caller, id, Own::Too)?))
+}
+
+/// Closes one open. A close that waits for its client leaves the place of the caller's connection to others.
+pub(crate) async fn close_file(
+    server: &Arc<Server>,
+    caller: &Caller,
+    seat: &Seat,
+    id: u32,
+    how: CloseFile,
+) -> Result<control::Ended, Explained> {
+    let _aside = (!how.force).then(|| seat.step_aside());
+    super::close_file(server, caller, id, how).await.map(shown::ended)
+}
+
+/// The shares that the caller may know of, with what the caller may know of them.
+pub(crate) async fn shares(server: &Server, caller: &Caller) -> Result<Vec<Share>, Error> {
+    let right = right_to_shares(caller);
+    let shares = super::shares(server, caller, right)?;
+    look_at(server, right, server.shares()).await;
+    Ok(shares.iter().map(|it| shown::share(server, it, right)).collect())
+}
+
+/// One share, with what the caller may know of it.
+pub(crate) async fn share(server: &Server, caller: &Caller, name: &str) -> Result<Share, Error> {
+    let right = right_to_shares(caller);
+    let share = super::share(server, caller, name, right)?;
+    look_at(server, right, server.share(name).into_iter().collect()).await;
+    Ok(shown::share(server, &share, right))
+}
+
+/// Shares a directory.
+pub(crate) fn add_share(server: &Server, caller: &Caller, share: NewShare) -> Result<Share, Explained> {
+    share_words::check_words(Some(&share), &share.settings)?;
+    let NewShare { name, path, settings } = share;
+    let new = || Ok(super::NewShare { name, path: PathBuf::from(path), edit: share_words::edit(settings)? });
+    Ok(shown::share(server, &super::add_share(server, caller, new)?, Right::ReadShares))
+}
+
+/// Changes a share.
+pub(crate) fn change_share(
+    server: &Server,
+    caller: &Caller,
+    name: &str,
+    change: ShareChange,
+) -> Result<Share, Explained> {
+    share_words::check_words(None, &change)?;
+    let changed = super::change_share(server, caller, name, || share_words::edit(change))?;
+    Ok(shown::share(server, &changed, Right::ReadShares))
+}
+
+/// Shares a directory no longer.
+pub(crate) fn delete_share(server: &Server, caller: &Caller, name: &str) -> Result<control::Ended, Error> {
+    super::delete_share(server, caller, || Ok(name.to_owned())).map(shown::ended)
+}
+
+/// The most that the caller may see of shares: whoever has logged on may learn what browsing takes (MS-SRVS 3.1.4.8,
+/// level 1).
+fn right_to_shares(caller: &Caller) -> Right {
+    if super::may(caller, Right::ReadShares) || !super::may(caller, Right::BrowseShares) {
+        Right::ReadShares
+    } else {
+        Right::BrowseShares
+    }
+}
+
+/// Looks whether the shares' directories are there, for callers who may see that.
+async fn look_at(server: &Server, right: Right, shares: Vec<Arc<crate::core::tree::Share>>) {
+    if right == Right::ReadShares {
+        server.look_at(&shares).await;
+    }
+}
+
+/// The refusal of a request that does not say what it asks for.
+fn malformed(reason: impl std::fmt::Display) -> Explained {
+    Explained::new(Error::InvalidParameter, reason)
+}

@@ -1,0 +1,184 @@
+//! The server's settings, counters, clock and accounts as the control API has them.
+
+use std::sync::Arc;
+
+use control::{
+    Clock, Logon, PasswordChange, Service, ServiceAction, ServiceState, Settings, SettingsChange, Statistics,
+    Timestamp, User,
+};
+use registry::StatisticsSnapshot;
+use tokio::time::Instant;
+
+use super::shown::timestamp;
+use crate::admin::{self, Caller, Error, NotSet, Right, ServerSettings, SettingsEdit};
+use crate::core::limits;
+use crate::core::server::Server;
+
+/// The settings.
+pub(crate) fn settings(server: &Server, caller: &Caller) -> Result<Settings, Error> {
+    Ok(shown(server, &admin::settings(server, caller, Right::ReadServer)?))
+}
+
+/// Changes the settings.
+pub(crate) fn change_settings(
+    server: &Server,
+    caller: &Caller,
+    change: SettingsChange,
+) -> Result<Settings, Error> {
+    let edit = |_: &ServerSettings| {
+        let autodisconnect = match change.autodisconnect {
+            None => None,
+            Some(-1) => Some(None),
+            Some(minutes) => Some(Some(u32::try_from(minutes).map_err(|_| Error::InvalidParameter)?)),
+        };
+        Ok(Some(SettingsEdit { comment: change.comment, hidden: change.hidden, autodisconnect }))
+    };
+    Ok(shown(server, &admin::change_settings(server, caller, edit)?))
+}
+
+/// The counters.
+pub(crate) fn statistics(server: &Server, caller: &Caller) -> Result<Statistics, Error> {
+    Ok(counters(server, &admin::statistics(server, caller)?))
+}
+
+/// The state of the Server service.
+pub(crate) fn service(server: &Server, caller: &Caller) -> Result<Service, Error> {
+    admin::service(server, caller).map(state)
+}
+
+/// Stops, pauses or continues the Server service.
+pub(crate) fn control_service(
+    server: &Server,
+    caller: &Caller,
+    action: ServiceAction,
+) -> Result<Service, Error> {
+    let action = match action {
+        ServiceAction::Stop => admin::ServiceAction::Stop,
+        ServiceAction::Pause => admin::ServiceAction::Pause,
+        ServiceAction::Continue => admin::ServiceAction::Continue,
+    };
+    admin::control_service(server, caller, action).map(state)
+}
+
+/// The clock.
+pub(crate) fn clock(server: &Server, caller: &Caller) -> Result<Clock, Error> {
+    let clock = admin::clock(server, caller)?;
+    Ok(Clock {
+        now: timestamp(clock.now),
+        offset_minutes: Some(clock.offset_minutes),
+        uptime_seconds: Some(clock.uptime_seconds),
+    })
+}
+
+/// The accounts.
+pub(crate) fn users(server: &Server, caller: &Caller) -> Result<Vec<User>, Error> {
+    Ok(admin::users(server, caller)?.iter().map(|it| shown_user(server, it)).collect())
+}
+
+/// Enables or disables an account.
+pub(crate) fn set_active(server: &Server, caller: &Caller, name: &str, active: bool) -> Result<User, Error> {
+    Ok(shown_user(server, &admin::set_active(server, caller, name, active)?))
+}
+
+/// Sets a password, when it is the caller's turn to try the old one. A wrong one is refused late.
+pub(crate) async fn set_password(
+    server: &Arc<Server>,
+    caller: &Arc<Caller>,
+    name: String,
+    change: PasswordChange,
+) -> Result<User, Error> {
+    let patience = Instant::now() + limits::GUESS_PATIENCE;
+    let change = Arc::new(change);
+    loop {
+        let (server, caller, name) = (Arc::clone(server), Arc::clone(caller), name.clone());
+        let change = Arc::clone(&change);
+        let set = crate::core::blocking::run(move || {
+            let changed = admin::set_password(&server, &caller, &name, change.old.as_deref(), &change.new)?;
+            Ok(shown_user(&server, &changed))
+        });
+        match set.await.map_err(|_| Error::Internal)? {
+            Ok(changed) => return Ok(changed),
+            Err(NotSet::NotYet(wait)) if Instant::now() + wait <= patience => tokio::time::sleep(wait).await,
+            Err(NotSet::NotYet(_)) => return Err(Error::Busy),
+            Err(NotSet::Refused(error)) => {
+                if matches!(error, Error::WrongPassword | Error::LockedOut) {
+                    tokio::time::sleep(limits::REFUSED_LOGON_DELAY).await;
+                }
+                return Err(error);
+            }
+        }
+    }
+}
+
+/// The logons at the machine itself.
+pub(crate) fn logons(caller: &Caller) -> Result<Vec<Logon>, Error> {
+    let logons = admin::logons(caller)?.into_iter();
+    Ok(logons
+        .map(|it| Logon {
+            user: it.user,
+            domain: None,
+            terminal: Some(it.terminal).filter(|it| !it.is_empty()),
+            from: Some(it.from).filter(|it| !it.is_empty()),
+            since: it.since_ms.map(Timestamp),
+        })
+        .collect())
+}
+
+fn shown(server: &Server, ServerSettings { settings, limits }: &ServerSettings) -> Settings {
+    Settings {
+        name: settings.name.clone(),
+        comment: settings.comment.clone(),
+        version: format!("Shareward {}", env!("CARGO_PKG_VERSION")),
+        listening: server.listening().iter().map(ToString::to_string).collect(),
+        hidden: Some(settings.hidden),
+        users_max: u32::try_from(limits.sessions).ok(),
+        files_per_session_max: u32::try_from(limits.opens_per_session).ok(),
+        autodisconnect: Some(settings.autodisconnect.map_or(-1, i64::from)),
+    }
+}
+
+fn counters(server: &Server, counted: &StatisticsSnapshot) -> Statistics {
+    Statistics {
+        server: server.settings().name.clone(),
+        since: Some(timestamp(counted.started)),
+        sessions_accepted: Some(counted.session_opens),
+        sessions_timed_out: Some(counted.sessions_timed_out),
+        sessions_errored_out: Some(counted.sessions_errored_out),
+        bytes_sent: Some(counted.bytes_sent),
+        bytes_received: Some(counted.bytes_received),
+        response_milliseconds: Some(counted.average_response_ms()),
+        system_errors: Some(counted.system_errors),
+        permission_violations: Some(counted.permission_errors),
+        password_violations: Some(counted.password_errors),
+        files_opened: Some(counted.file_opens),
+        devices_opened: Some(counted.device_opens),
+        jobs_spooled: Some(counted.jobs_queued),
+        big_buffers_exhausted: None,
+        request_buffers_exhausted: None,
+    }
+}
+
+fn state(state: admin::ServiceState) -> Service {
+    let state = match state {
+        admin::ServiceState::Running => ServiceState::Running,
+        admin::ServiceState::Paused => ServiceState::Paused,
+        admin::ServiceState::Stopping => ServiceState::Stopping,
+    };
+    Service { state }
+}
+
+fn shown_user(server: &Server, user: &auth::users::User) -> User {
+    let guessed = admin::guessed(server, &user.name);
+    let locked = guessed.locked_until.is_some() || user.flags.contains('L');
+    let set = Some(user.last_change).filter(|set| *set != wire::FileTime::NONE);
+    User {
+        name: user.name.clone(),
+        enabled: user.is_enabled(),
+        administrator: Some(admin::is_administrator(server, &user.name)),
+        password_set: set.map(|set| Timestamp(set.to_unix().0.saturating_mul(1000))),
+        password_required: Some(!user.flags.contains('N')),
+        locked: Some(locked),
+        locked_until: guessed.locked_until.filter(|until| until.0 != u64::MAX).map(timestamp),
+        wrong_passwords: Some(guessed.wrong),
+    }
+}

@@ -1,0 +1,142 @@
+//! The holders of a file, and those who were refused it, as the control API shows them; at once, or once nobody has it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::{Who, WhoQuery, limits};
+use registry::{EventKind, ShareKind};
+use tokio::time::Instant;
+
+use super::{malformed, shown};
+use crate::admin::{self, Caller, Error, Explained, Having, Right, Seat, Wanted};
+use crate::core::server::Server;
+
+/// The holders of what the query asks about; with a wait, once there are none or the wait is over. `identify` says who
+/// asks, again and again: whoever waits has the rights of the settings in force whenever there is something to answer.
+pub(crate) async fn who<F>(
+    server: &Arc<Server>,
+    query: &WhoQuery,
+    seat: &Seat,
+    identify: impl Fn() -> F,
+) -> Result<Who, Explained>
+where
+    F: Future<Output = Result<Caller, Error>>,
+{
+    let wait = Duration::from_secs(query.wait.unwrap_or_default().into());
+    if wait > Duration::from_secs(limits::WAIT_MAX.into()) {
+        return Err(malformed(format!("wait is at most {} seconds", limits::WAIT_MAX)));
+    }
+    if query.path.is_empty() && query.share.is_none() {
+        return Err(malformed("path is missing: the file or directory that is asked about"));
+    }
+    let wanted = match resolved(server, query) {
+        Ok(wanted) => Arc::new(wanted),
+        Err(refused) => return Err(refused.naming_shares(server, &identify().await?)),
+    };
+    let _places = match wait.is_zero() {
+        true => None,
+        false => {
+            let place = server.admin_places.waits.take(&identify().await?).ok_or(Error::Busy)?;
+            Some((place, seat.step_aside()))
+        }
+    };
+    let deadline = Instant::now() + wait;
+    loop {
+        let happened = server.happened.notified();
+        tokio::pin!(happened);
+        happened.as_mut().enable();
+        let mut after = server.registry.lock("last_event").last_event();
+        let having = having(server, identify().await?, &wanted).await?;
+        if having.holders.is_empty() || Instant::now() >= deadline {
+            return Ok(answer(server, &query.path, &wanted, &having));
+        }
+        loop {
+            tokio::select! {
+                () = &mut happened => {}
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+            happened.set(server.happened.notified());
+            happened.as_mut().enable();
+            if concerns(server, &mut after, &having) {
+                break;
+            }
+        }
+    }
+}
+
+/// Why a question is about nothing in any share.
+enum Unresolved {
+    NoSuchShare,
+    /// Something else, in words.
+    Malformed(String),
+    Refused(Error),
+}
+
+/// What a question is about.
+fn resolved(server: &Server, query: &WhoQuery) -> Result<Wanted, Unresolved> {
+    match admin::wanted(server, &query.path, query.share.as_deref()) {
+        Ok(wanted) if !wanted.is_nowhere() => Ok(wanted),
+        Ok(_) => Err(Unresolved::Malformed(String::from("no share has this path"))),
+        Err(Error::NoSuchShare) => Err(Unresolved::NoSuchShare),
+        Err(Error::InvalidParameter) => Err(Unresolved::Malformed(format!(
+            "{} names no share: give the share too, or //server/share/path",
+            query.path
+        ))),
+        Err(error) => Err(Unresolved::Refused(error)),
+    }
+}
+
+impl Unresolved {
+    /// The refusal, with the names of the shares that the caller may know of.
+    fn naming_shares(self, server: &Server, caller: &Caller) -> Explained {
+        let why = match self {
+            Self::NoSuchShare => None,
+            Self::Malformed(why) => Some(why),
+            Self::Refused(error) => return error.into(),
+        };
+        let shares = admin::shares(server, caller, Right::BrowseShares).unwrap_or_default();
+        let names: Vec<_> = shares
+            .iter()
+            .filter(|it| it.definition.kind == ShareKind::Disk)
+            .map(|it| it.definition.name.to_string())
+            .collect();
+        let shares = match names.is_empty() {
+            true => String::from("there are no shares"),
+            false => format!("the shares are: {}", names.join(", ")),
+        };
+        match why {
+            None => Explained::new(Error::NoSuchShare, shares),
+            Some(why) => malformed(format!("{why}; {shares}")),
+        }
+    }
+}
+
+async fn having(server: &Arc<Server>, caller: Caller, wanted: &Arc<Wanted>) -> Result<Having, Error> {
+    let (server, wanted) = (Arc::clone(server), Arc::clone(wanted));
+    let having = crate::core::blocking::run(move || admin::who(&server, &caller, &wanted)).await;
+    having.map_err(|_| Error::Internal)?
+}
+
+/// Whether one of the holders has closed it since.
+fn concerns(server: &Server, after: &mut u64, having: &Having) -> bool {
+    let news = server.registry.lock("events_after").events_after(*after, usize::MAX);
+    *after = news.last_seq;
+    let is_holder = |file| having.holders.iter().any(|it| it.global_id == file);
+    news.lost > 0
+        || news.events.iter().any(|event| match &event.kind {
+            EventKind::Closed { open, .. } => is_holder(open.file),
+            _ => false,
+        })
+}
+
+fn answer(server: &Server, asked: &str, wanted: &Wanted, having: &Having) -> Who {
+    // What lies above shares is in none of them.
+    let place = wanted.place();
+    Who {
+        share: place.map(|it| it.share.clone()),
+        path: place.map_or_else(|| asked.to_owned(), |it| it.path.clone()),
+        holders: having.holders.iter().map(|it| shown::file(server, it)).collect(),
+        refusals: Some(shown::refusals(having.refusals.clone()).collect()),
+        ..Who::default()
+    }
+}

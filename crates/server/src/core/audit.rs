@@ -1,0 +1,120 @@
+//! Lines of the audit log about logons and guests. The log is the tracing target `audit`; the verbs of administrators
+//! have lines of their own.
+
+use std::net::SocketAddr;
+
+use auth::Claim;
+use registry::AddressGroup;
+
+use crate::core::limits::LOGGED_NAME_MAX;
+
+/// Records that somebody without an account wanted a named pipe.
+pub(crate) fn pipe_refused(peer: &SocketAddr, pipe: &str) {
+    tracing::info!(target: "audit", from = %peer.ip().to_canonical(), pipe, "pipe refused: neither guests nor anonymous callers get it (see list_shares)");
+}
+
+/// Records a refused logon: whose it was to be, as far as the client said, from where, and why.
+pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'static str, reason: &str) {
+    let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
+    tracing::info!(
+        target: "audit",
+        account = shown(|it| &it.user),
+        domain = shown(|it| &it.domain),
+        from = %peer.ip().to_canonical(),
+        workstation = shown(|it| &it.workstation),
+        method,
+        reason,
+        "logon refused"
+    );
+}
+
+/// Records that somebody without an account has become a guest.
+pub(crate) fn taken_as_guest(peer: &SocketAddr, claim: Option<&Claim>) {
+    let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
+    tracing::info!(
+        target: "audit",
+        account = shown(|it| &it.user),
+        domain = shown(|it| &it.domain),
+        from = %peer.ip().to_canonical(),
+        workstation = shown(|it| &it.workstation),
+        "no such user: taken as a guest"
+    );
+}
+
+/// Records that a client has another time than the server; `hours` is by how much, none where it gives no time.
+pub(crate) fn clock_differs(peer: &SocketAddr, claim: &Claim, hours: Option<i64>) {
+    let (from, workstation) = (peer.ip().to_canonical(), loggable(&claim.workstation));
+    match hours {
+        Some(hours) => tracing::info!(
+            target: "audit",
+            %from,
+            workstation,
+            hours,
+            "the client's clock differs from the server's; its logons count all the same"
+        ),
+        None => tracing::info!(
+            target: "audit",
+            %from,
+            workstation,
+            "the client gives its logons no time; they count all the same"
+        ),
+    }
+}
+
+/// Lines about logons that the log has not been told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Untold {
+    /// Where the logons came from; none for several addresses.
+    pub(crate) from: Option<AddressGroup>,
+    pub(crate) count: u64,
+}
+
+/// Records how many lines about logons were left out.
+pub(crate) fn logons_untold(untold: &Untold) {
+    let from = match untold.from {
+        Some(AddressGroup::V4(address)) => address.to_string(),
+        Some(AddressGroup::V6([a, b, c, d])) => {
+            format!("{}/64", std::net::Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+        None => String::from("other addresses"),
+    };
+    tracing::warn!(
+        target: "audit",
+        from,
+        count = untold.count,
+        "more logons were refused, or taken as guests', than the log tells of"
+    );
+}
+
+/// Records that wrong passwords have locked an account.
+pub(crate) fn account_locked(account: &str, from: &str) {
+    tracing::warn!(target: "audit", account = loggable(account), from, "account locked: too many wrong passwords");
+}
+
+/// A name that a client chose, as it may stand in a log: without characters that move the cursor or turn the
+/// direction of writing, and no longer than a line has room for.
+pub(crate) fn loggable(name: &str) -> String {
+    let is_shown = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown: String =
+        name.chars().take(LOGGED_NAME_MAX).map(|c| if is_shown(c) { c } else { '\u{fffd}' }).collect();
+    if name.chars().nth(LOGGED_NAME_MAX).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_log_are_one_line_of_bounded_length() {
+        assert_eq!(loggable("jörg"), "jörg");
+        assert_eq!(loggable("a\nb\u{1b}[2Jc\u{202e}d"), "a\u{fffd}b\u{fffd}[2Jc\u{fffd}d");
+        let long = loggable(&"x".repeat(10_000));
+        assert_eq!((long.chars().count(), long.ends_with('…')), (LOGGED_NAME_MAX + 1, true));
+    }
+}

@@ -1,0 +1,102 @@
+//! A directory's listing under way, between the requests of QUERY_DIRECTORY (MS-SMB2 3.3.5.18, MS-FSA 2.1.5.6.3).
+
+use vfs::short_name::other_short_name;
+use vfs::{DirectoryCursor, Entry, EntryWanted};
+use wire::NtStatus;
+use wire::fscc::Pattern;
+
+use crate::core::status::of_vfs;
+
+/// A listing under way: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
+pub(crate) struct Listing {
+    text: String,
+    pattern: Pattern,
+    source: Source,
+    /// An entry that the last answer had no room for.
+    held: Option<Entry>,
+    /// Why the last answer ended early: what the next one says.
+    failed: Option<NtStatus>,
+}
+
+/// Where the names come from.
+enum Source {
+    /// All names of the directory, those that do not match left out.
+    Scan(Box<dyn DirectoryCursor>),
+    /// The one name that a pattern without wildcards matches; none once it has been looked up.
+    Name(Option<String>),
+}
+
+impl Listing {
+    /// A listing of what matches `pattern`; empty matches everything.
+    pub(crate) fn new(directory: &dyn vfs::Handle, pattern: &str) -> Result<Self, NtStatus> {
+        let parsed = Pattern::new(pattern).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+        // `.` and `..` are names that only a listing knows.
+        let is_name = !parsed.has_wildcards() && !matches!(pattern, "." | "..");
+        let source = if is_name {
+            Source::Name(Some(pattern.to_owned()))
+        } else {
+            Source::Scan(directory.read_directory().map_err(|error| of_vfs(&error))?)
+        };
+        Ok(Self { text: pattern.to_owned(), pattern: parsed, source, held: None, failed: None })
+    }
+
+    /// Begins again with the same pattern.
+    pub(crate) fn restart(&mut self) -> Result<(), NtStatus> {
+        (self.held, self.failed) = (None, None);
+        match &mut self.source {
+            Source::Scan(cursor) => cursor.restart().map_err(|error| of_vfs(&error)),
+            Source::Name(name) => {
+                *name = Some(self.text.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Keeps an entry that an answer has no room for: the next one begins with it.
+    pub(crate) fn hold(&mut self, entry: Entry) {
+        self.held = Some(entry);
+    }
+
+    /// Notes why an answer ends early.
+    pub(crate) fn fail(&mut self, status: NtStatus) {
+        self.failed = Some(status);
+    }
+
+    /// Why the last answer ended early, if it did; it is told once.
+    pub(crate) fn take_failure(&mut self) -> Option<NtStatus> {
+        self.failed.take()
+    }
+
+    /// The next entry that matches, with what is `wanted` of it; `look_up` finds the entry of a single name.
+    pub(crate) fn next(
+        &mut self,
+        wanted: EntryWanted,
+        look_up: impl Fn(&str) -> vfs::Result<Option<Entry>>,
+    ) -> vfs::Result<Option<Entry>> {
+        match self.held.take() {
+            // It was fetched for a class that needs no more than names.
+            Some(Entry { name, stat: None, .. }) if wanted != EntryWanted::Name => {
+                if let Some(entry) = look_up(&name)? {
+                    return Ok(Some(entry));
+                }
+            }
+            Some(entry) => return Ok(Some(entry)),
+            None => {}
+        }
+        match &mut self.source {
+            Source::Scan(cursor) => {
+                let pattern = &self.pattern;
+                cursor.next(&mut |name| if matches(pattern, name) { wanted } else { EntryWanted::Skip })
+            }
+            Source::Name(name) => match name.take() {
+                Some(name) => look_up(&name),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+/// Whether a pattern matches a name or the short name that goes with it (MS-FSA 2.1.5.6.3).
+fn matches(pattern: &Pattern, name: &str) -> bool {
+    pattern.matches(name) || other_short_name(name).is_some_and(|short| pattern.matches(&short))
+}
