@@ -22,6 +22,7 @@ mod making;
 mod metadata;
 mod names;
 mod open;
+mod open_stream;
 mod resolve;
 mod rights;
 mod stream;
