@@ -23,6 +23,7 @@ mod making;
 mod metadata;
 mod names;
 mod open;
+mod open_stream;
 mod range_lock;
 mod resolve;
 mod rights;

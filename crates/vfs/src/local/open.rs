@@ -1,9 +1,9 @@
 //! Opening what exists.
 
 use super::handle::LocalHandle;
+use super::open_stream::LocalStream;
 use super::resolve::{Root, statx_fd};
-use super::stream::{self, LocalStream};
-use super::{change, making, metadata, names, xattr};
+use super::{change, making, metadata, names, stream, xattr};
 use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
