@@ -1,5 +1,6 @@
-//! What the server knows about files beyond their opens: watches, times, repeated requests, quotas.
+//! What the server knows about files beyond their opens: locked ranges, watches, times, repeated requests, quotas.
 
+pub(crate) mod locked;
 pub(crate) mod notify;
 pub(crate) mod quota;
 pub(crate) mod replay;
