@@ -1,4 +1,4 @@
-//! What the server knows about files beyond their opens: locked ranges, watches, times, repeated requests, quotas.
+//! Knowledge about files beyond their opens: locked ranges, watches, times, repeated requests, quotas.
 
 pub(crate) mod locked;
 pub(crate) mod notify;

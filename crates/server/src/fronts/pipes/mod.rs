@@ -86,7 +86,7 @@ impl Pipe {
         rpc::srvsvc::ENDPOINT.pipe.eq_ignore_ascii_case(name)
     }
 
-    /// Whether the pipe called so lets somebody change a password who cannot log on with it any more.
+    /// Tells if the pipe called so lets somebody change a password who cannot log on with it any more.
     pub(crate) fn changes_passwords(name: &str) -> bool {
         rpc::samr::ENDPOINT.pipe.eq_ignore_ascii_case(name)
     }
