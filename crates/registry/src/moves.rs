@@ -20,15 +20,15 @@ use crate::{Effects, FileKey, NotFound, OpenRef, Shell, State, Time, cost};
 pub(crate) struct Moves {
     /// The files that are renamed, each with the number of renames.
     files: BTreeMap<FileKey, usize>,
-    /// From and to which names, in lower case.
+    /// The old and the new names, in lower case.
     places: BTreeMap<ShareKey, BTreeMap<Arc<str>, usize>>,
-    /// How many have been carried out.
+    /// The number of those that have been carried out.
     count: Arc<AtomicU64>,
     /// The last of these.
     carried_out: VecDeque<CarriedOut>,
 }
 
-/// How many renames the server had carried out when it began to look a name up.
+/// The number of renames that the server had carried out when it began to look a name up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MoveCount(u64);
 
@@ -230,7 +230,7 @@ impl Moves {
         !self.places.is_empty()
     }
 
-    /// Whether any rename was carried out since.
+    /// Tells if any rename was carried out since.
     pub(crate) fn are_any_since(&self, looked_up: MoveCount) -> bool {
         self.counter().now() > looked_up
     }
@@ -253,7 +253,7 @@ impl Moves {
         above.any(|above| places.contains_key(above))
     }
 
-    /// Whether this path of a share, a directory above it or something below it is renamed.
+    /// Tells if this path of a share, a directory above it or something below it is renamed.
     fn meets(&self, share: &ShareKey, path: &Arc<str>) -> bool {
         let Some(places) = self.places.get(share) else { return false };
         let has_below = |separator| {
@@ -265,7 +265,7 @@ impl Moves {
         self.holds(share, path) || has_below('\\') || has_below(':')
     }
 
-    /// Whether this path of a share, or a directory above it, was renamed since it was looked up, or may have been.
+    /// Tells if this path of a share, or a directory above it, was renamed since it was looked up, or may have been.
     pub(crate) fn has_moved(&self, share: &ShareKey, path: &Arc<str>, looked_up: MoveCount) -> bool {
         match self.since(looked_up) {
             None => true,
@@ -343,7 +343,7 @@ fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
     }
 }
 
-/// What ends a component of a path.
+/// The characters that end a component of a path.
 const SEPARATORS: [char; 2] = ['\\', ':'];
 
 /// Renames that are remembered for those who have looked a name up and are not admitted yet: more than are carried out in

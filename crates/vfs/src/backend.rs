@@ -14,10 +14,10 @@ use wire::{FileAttributes, FileTime};
 /// none has may be the short name of one ([`crate::short_name`]). Symlinks are followed as long as they stay in the share; others are [`crate::Error::AccessDenied`], dangling ones
 /// [`crate::Error::NotFound`]. A share may also leave them to its clients: [`crate::Error::Loop`].
 pub trait Backend: Send + Sync {
-    /// What this backend can do: below its root, as long as nothing is mounted there.
+    /// The abilities of the file system that the root is in.
     fn capabilities(&self) -> Capabilities;
 
-    /// What can be done in the file system that `handle` is in, which may be mounted below the root.
+    /// The abilities of the file system that `handle` is in, which may be mounted below the root.
     fn capabilities_at(&self, _handle: &dyn Handle) -> Result<Capabilities> {
         Ok(self.capabilities())
     }

@@ -84,11 +84,11 @@ fn open_with<'a>(
 ) -> Result<(Opened, &'a User), Error> {
     let user = caller.session_user.as_deref().ok_or(Error::AccessDenied)?;
     let share = server.share(share).ok_or(Error::NoSuchShare)?;
-    let files = files(&share)?;
-    let backend = backend(&files)?;
     // To whom the list of shares does not show it, it is not there.
     let refused = if user.kind == IdentityKind::User { Error::AccessDenied } else { Error::NoSuchShare };
     let through_share = share.access_of(user).ok_or(refused)?;
+    let files = files(&share)?;
+    let backend = backend(&files)?;
     let path = relative(path)?;
     let opened = open(backend, &user.actor, &path)?;
     // The privilege is what grants that one, whatever descriptors say.
@@ -130,5 +130,40 @@ fn of_status(status: NtStatus) -> Error {
         NtStatus::INVALID_SECURITY_DESCR => Error::InvalidDescriptor,
         NtStatus::NOT_SUPPORTED => Error::NotSupported,
         _ => Error::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use auth::users::UserDb;
+
+    use super::*;
+    use crate::core::config::{Settings, ShareSettings};
+    use crate::core::security::Token;
+
+    #[tokio::test]
+    async fn who_has_no_account_cannot_tell_a_share_that_is_not_for_them_from_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = Settings::conventional(false, |_| None);
+        settings.shares = ["secret$", "away$"]
+            .map(|name| ShareSettings {
+                users: vec!["bob".into()],
+                ..ShareSettings::new(name.into(), directory.path().join(name))
+            })
+            .into();
+        std::fs::create_dir(directory.path().join("secret$")).unwrap();
+        let server = Server::new(settings, UserDb::default()).unwrap();
+        let asked = |kind, share: &str| {
+            let (actor, token) = (Actor::Process, Token::default());
+            let user = User { name: String::new(), kind, actor, token, administrator: false };
+            let caller = Caller { session_user: Some(Arc::new(user)), ..Caller::default() };
+            file_security(&server, &caller, share, "", AdditionalInformation::OWNER).map(drop)
+        };
+        for share in ["secret$", "away$", "none"] {
+            for kind in [IdentityKind::Guest, IdentityKind::Anonymous] {
+                assert_eq!(asked(kind, share), Err(Error::NoSuchShare), "{share} {kind:?}");
+            }
+        }
+        assert_eq!(asked(IdentityKind::User, "secret$"), Err(Error::AccessDenied));
     }
 }

@@ -240,7 +240,7 @@ mod tests {
     use crate::core::config::Settings;
     use crate::core::limits::GUESSES_OF_PAIR;
 
-    /// What RPC's own security asks of a client who has logged on.
+    /// RPC's own security asks a client who has logged on for the password once more.
     #[tokio::test(start_paused = true)]
     async fn passwords_that_are_proved_on_a_pipe_are_guessed_no_faster_than_those_of_logons() {
         let server = Server::new(Settings::conventional(false, |_| None), UserDb::default()).unwrap();

@@ -101,7 +101,7 @@ impl Accounts {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the file says now what is in force. Nothing is held meanwhile: others may log on at the same time.
+    /// Tells if the file says now what is in force. Nothing is held meanwhile: others may log on at the same time.
     fn are_as_in(&self, path: &Path) -> bool {
         matches!(UserDb::load(path), Ok((users, _)) if *users.to_text() == *self.current().to_text())
     }

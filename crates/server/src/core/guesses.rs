@@ -56,7 +56,7 @@ pub(crate) struct Attempt {
     pair: Key,
 }
 
-/// What an attempt has cost before it was judged.
+/// The cost of an attempt that is not judged yet.
 #[must_use]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spent {

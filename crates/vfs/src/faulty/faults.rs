@@ -42,7 +42,7 @@ struct State {
     calls: BTreeMap<&'static str, (u64, u64)>,
 }
 
-/// What is done before or after a call.
+/// Something that is done before or after a call.
 type Hook = Box<dyn FnOnce() + Send>;
 
 /// When a [`Hook`] is called.

@@ -1,4 +1,4 @@
-//! What the file systems of a share can do: its root's, and those that are mounted below.
+//! The abilities of a share's file systems: the root's, and those that are mounted below.
 
 use super::resolve::{device, mount, statx_fd};
 use super::{LocalOptions, clone, dosattrib, xattr};
@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::{Mutex, PoisonError};
 
-/// What the file systems below a share's root can do, as far as it was asked for, by mount and device.
+/// The abilities of the file systems below a share's root, as far as they were asked for, by mount and device.
 #[derive(Default)]
 pub(super) struct Abilities(Mutex<BTreeMap<(u64, u64), Capabilities>>);
 
 impl Abilities {
-    /// What can be done in the file system that `fd` is in, where that is not the root's, which is mounted as `root`.
-    /// Opens `directory`, the one that `fd` is of or in, where it was not asked for before.
+    /// Asks for the abilities of the file system that `fd` is in, where that is not the root's, which is mounted as
+    /// `root`. Opens `directory`, the one that `fd` is of or in, where they were not asked for before.
     pub(super) fn below(
         &self,
         root: (u64, u64),
@@ -45,7 +45,7 @@ impl Abilities {
     }
 }
 
-/// What can be done in the file system of a file, of which `directory` is one.
+/// Asks for the abilities of the file system that a file and `directory` are in.
 pub(super) fn probe(
     fd: BorrowedFd<'_>,
     directory: Option<BorrowedFd<'_>>,

@@ -1,7 +1,9 @@
-//! What the server knows about files beyond their opens: watches, locks on the machine, times, repeated requests, quotas.
+//! Knowledge about files beyond their opens: locked ranges, locks on the machine, listings, watches, times, repeated
+//! requests, quotas.
 
 pub(crate) mod host_locks;
 pub(crate) mod listing;
+pub(crate) mod locked;
 pub(crate) mod notify;
 pub(crate) mod quota;
 pub(crate) mod replay;

@@ -14,7 +14,7 @@ use wire::FileTime;
 
 use crate::core::open::OpenFile;
 
-/// What the opens of each open file know of each other's changes.
+/// The changes of each open file that its opens have to know of.
 #[derive(Default)]
 pub(crate) struct WriteTimes(Mutex<Table>);
 
@@ -52,7 +52,7 @@ const SWEEP_MIN: usize = 64;
 /// kind was under way beside it.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
-    /// How many changes that move the time have begun, and how many of these have ended.
+    /// The numbers of changes that move the time: those that have begun, and those of them that have ended.
     begun: AtomicU64,
     ended: AtomicU64,
     leaving: Mutex<Leaving>,
@@ -61,7 +61,7 @@ pub(crate) struct Writes {
 /// The changes under way that are to leave LastWriteTime.
 #[derive(Debug, Default)]
 struct Leaving {
-    /// How many there are.
+    /// The number of them.
     count: usize,
     /// LastWriteTime before the first of them, and `begun`; none where something else moves it.
     before: Option<(FileTime, u64)>,
@@ -109,7 +109,7 @@ impl Writes {
     }
 }
 
-/// What a change does to its file's LastWriteTime by its nature.
+/// The effect of a change on its file's LastWriteTime, by its nature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moves {
     /// It moves the time, but for an open that keeps it.
@@ -125,7 +125,7 @@ pub(crate) struct Change<'a> {
     file: &'a OpenFile,
     moves: bool,
     leaves: bool,
-    /// Whether the open has kept times when the change began.
+    /// The open kept times when the change began.
     keeps: bool,
 }
 
@@ -171,7 +171,7 @@ pub(crate) struct Times {
     keeps_modified: bool,
     /// `Open.UserSetChangeTime`: the time that this open's changes leave.
     changed: Option<FileTime>,
-    /// How many of the open's own changes are under way.
+    /// The number of the open's own changes under way.
     under_way: usize,
     /// What has become of ChangeTime since this open keeps it: what others do to it is not this open's to undo.
     since: Since,
@@ -395,8 +395,7 @@ mod tests {
         assert_eq!(modified(&writer), written);
     }
 
-    /// Whatever two opens have under way at once, and in whatever order: who keeps the time takes nothing of another's
-    /// change back.
+    /// An open that keeps the time takes nothing of another's change back, in whatever order their changes begin and end.
     #[test]
     fn what_is_beside_anothers_change_takes_nothing_of_it_back() {
         type Begin = for<'a> fn(&'a OpenFile) -> Change<'a>;

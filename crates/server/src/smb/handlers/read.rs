@@ -6,7 +6,7 @@ use wire::msg::{Channel, ReadRequest, ReadResponse};
 use wire::{AccessMask, NtStatus};
 
 use super::malformed;
-use super::write::check_range;
+use crate::core::files::locked::check_range;
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
 use crate::smb::connection::{AnswerBuilder, Outcome, Request, Tail};
@@ -32,7 +32,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     if read.offset.checked_add(read.length.into()).is_none_or(|end| end > i64::MAX as u64) {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    check_locks(request, &open, &read)?;
+    check_range(&request.connection.server, &open, read.offset, read.length.into(), false)?;
     if let Some(length) = send_from_cache(request, answer, &open, &read)? {
         count(request, &open, file, &read, length);
         return Ok(NtStatus::SUCCESS);
@@ -86,11 +86,6 @@ fn count(request: &Request<'_>, open: &Open, file: &OpenFile, read: &ReadRequest
     file.state().position = read.offset.saturating_add(bytes.into());
     let now = request.connection.server.now();
     open.shared().count_read(bytes.into(), now);
-}
-
-/// Somebody else's exclusive lock is in the way (MS-FSA 2.1.5.3).
-fn check_locks(request: &Request<'_>, open: &Open, read: &ReadRequest) -> Result<(), NtStatus> {
-    check_range(&request.connection.server, open, read.offset, read.length.into(), false)
 }
 
 /// Answers a large read that needs no computing over it straight from the page cache. None where

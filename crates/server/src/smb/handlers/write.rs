@@ -7,6 +7,7 @@ use wire::msg::{Channel, CompletionFilter, WriteFlags, WriteRequest, WriteRespon
 use wire::{AccessMask, Dialect, NtStatus};
 
 use super::malformed;
+use crate::core::files::locked::check_range;
 use crate::core::open::{Open, OpenFile};
 use crate::core::server::Server;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
@@ -34,7 +35,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     let place = place(&open, file, write.offset, length)?;
     if let Place::At(offset) = place {
-        check_locks(request, &open, offset, length.into())?;
+        check_range(&request.connection.server, &open, offset, length.into(), true)?;
     }
     let change = (!write.data.is_empty()).then(|| file.begin_write());
     let written = match place {
@@ -169,33 +170,5 @@ fn data_change(open: &Open) -> (NotifyAction, CompletionFilter) {
             NotifyAction::MODIFIED,
             CompletionFilter::SIZE | CompletionFilter::LAST_WRITE | CompletionFilter::ATTRIBUTES,
         ),
-    }
-}
-
-/// Somebody else's lock is in the way (MS-FSA 2.1.5.4).
-fn check_locks(request: &Request<'_>, open: &Open, offset: u64, length: u64) -> Result<(), NtStatus> {
-    check_range(&request.connection.server, open, offset, length, true)
-}
-
-/// Refuses what somebody else's lock is in the way of (MS-FSA 2.1.4.10). To be asked right before the file is touched,
-/// by whoever touches it: of what waits first, for a thread or another chunk, the answer would be an old one.
-pub(crate) fn check_range(
-    server: &Server,
-    open: &Open,
-    offset: u64,
-    length: u64,
-    writes: bool,
-) -> Result<(), NtStatus> {
-    if open.shared().has_locks() {
-        let checked =
-            server.registry.lock("check_io").check_io(open.file_id(), offset, length, writes, server.now());
-        checked.map_err(crate::core::status::of_io_refusal)?;
-    }
-    match open.file().filter(|file| file.locking.is_strict()) {
-        Some(file) => {
-            let is_denied = server.host_locks.denies(file, offset..offset.saturating_add(length), writes)?;
-            if is_denied { Err(NtStatus::FILE_LOCK_CONFLICT) } else { Ok(()) }
-        }
-        None => Ok(()),
     }
 }

@@ -330,14 +330,14 @@ impl Watches {
         (tables, is_observed)
     }
 
-    /// Where a file of a share is on the host, with `/` and none at the end, and something before it where the share has
-    /// other directories by that path.
+    /// The path of a file of a share on the host, with `/` and none at the end, and with something before it where the
+    /// share has other directories by that path.
     fn host_path(&self, tree: &Tree, path: &RelativePath) -> String {
         let root = &self.root(tree).name;
         if path.is_root() { root.clone() } else { format!("{root}/{}", path.as_str()) }
     }
 
-    /// The same, with where it is on disk; none for a name that no file can have there.
+    /// The place of a file of a share on the host and on disk; none for a name that no file can have there.
     fn place(&self, tree: &Tree, path: &RelativePath) -> Option<Place> {
         let disk = vfs::local::disk_path(path).ok()?;
         let root = tree.share.settings.path.as_path().into();

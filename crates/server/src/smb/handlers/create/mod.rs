@@ -88,7 +88,7 @@ async fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, wish: &Wish
     Err(NtStatus::SHARING_VIOLATION)
 }
 
-/// What came of asking the registry.
+/// The answer to a CREATE whose name is resolved.
 enum Admitted {
     Opened(Opened),
     /// The name is to be looked up again.

@@ -51,8 +51,8 @@ impl Resolved {
         crate::smb::handlers::display_path(&self.path)
     }
 
-    /// What this CREATE has made, by the name that it has since others have renamed it or a directory above it; none
-    /// where it has no name that is known.
+    /// Finds the file that this CREATE has made by the name that it has since others have renamed it or a directory above
+    /// it; none where it has no name that is known.
     pub(super) fn found_again(mut self, request: &Request<'_>) -> Option<Self> {
         let looked_up = request.connection.server.registry.moves();
         self.path = self.moved_path(request)?;

@@ -8,13 +8,12 @@ use wire::layout::FixedLayout;
 use wire::msg::IoctlRequest;
 use wire::{AccessMask, NtStatus};
 
-use super::ranges::check_locks;
 use super::{Answer, done};
 use crate::core::bulkhead;
+use crate::core::files::locked::check_range;
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::of_vfs;
 use crate::smb::connection::Request;
-use crate::smb::handlers::write::check_range;
 
 /// Lets a range of the file be one of another on the disk, where the file system can.
 pub(super) async fn duplicate(
@@ -45,15 +44,15 @@ pub(super) async fn duplicate(
     if end > from.handle.size().map_err(|error| of_vfs(&error))? {
         return Err(NtStatus::NOT_SUPPORTED);
     }
-    check_locks(request, &source, start, length, false)?;
-    check_locks(request, open, target, length, true)?;
+    let server = &request.connection.server;
+    check_range(server, &source, start, length, false)?;
+    check_range(server, open, target, length, true)?;
     if length == 0 {
         return done(Vec::new());
     }
     let change = file.begin_write();
     let (from, to) = (Arc::clone(&from.handle), Arc::clone(&file.handle));
-    let (server, into, out_of) =
-        (Arc::clone(&request.connection.server), Arc::clone(open), Arc::clone(&source));
+    let (server, into, out_of) = (Arc::clone(server), Arc::clone(open), Arc::clone(&source));
     let cloned = crate::core::blocking::run(move || {
         check_range(&server, &out_of, start, length, false)?;
         check_range(&server, &into, target, length, true)?;

@@ -9,15 +9,15 @@ use wire::layout::FixedLayout;
 use wire::msg::IoctlRequest;
 use wire::{AccessMask, FileId, NtStatus};
 
-use super::ranges::check_locks;
 use super::{Answer, done};
 use crate::core::bulkhead;
+use crate::core::files::locked::check_range;
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
 use crate::core::server::Server;
 use crate::core::status::of_vfs;
 use crate::smb::connection::Request;
-use crate::smb::handlers::write::{Place, append, check_range, place};
+use crate::smb::handlers::write::{Place, append, place};
 
 /// 3.3.5.15.5: a key by which the file can be a source.
 pub(super) fn resume_key(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
@@ -110,9 +110,10 @@ fn check(
         return Err(INVALID_VIEW_SIZE);
     }
     let place = place(target, file, chunk.target_offset, chunk.length)?;
-    check_locks(request, source, chunk.source_offset, length, false)?;
+    let server = &request.connection.server;
+    check_range(server, source, chunk.source_offset, length, false)?;
     if let Place::At(offset) = place {
-        check_locks(request, target, offset, length, true)?;
+        check_range(server, target, offset, length, true)?;
     }
     Ok(place)
 }

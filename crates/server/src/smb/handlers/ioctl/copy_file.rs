@@ -6,9 +6,9 @@ use std::sync::Arc;
 use wire::ioctl::CopyChunkResponse;
 use wire::{AccessMask, NtStatus};
 
-use super::ranges::check_locks;
 use super::stream::{self, Use};
 use super::{Answer, copy, copy::Side};
+use crate::core::files::locked::check_range;
 use crate::core::limits::COPY_CHUNK_BYTES;
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::of_vfs;
@@ -40,14 +40,15 @@ pub(super) async fn copy(
     let pairs: Vec<(&Arc<Open>, &Arc<Open>)> = std::iter::once((source, open))
         .chain(streams.iter().map(|(from, to)| (from.open(), to.open())))
         .collect();
+    let server = &request.connection.server;
     for &(from, to) in &pairs {
-        check_locks(request, from, 0, u64::MAX, false)?;
-        check_locks(request, to, 0, u64::MAX, true)?;
+        check_range(server, from, 0, u64::MAX, false)?;
+        check_range(server, to, 0, u64::MAX, true)?;
     }
     let change = file.begin_write();
     let side = |open: &Arc<Open>| {
         let handle = Arc::clone(&open.file()?.handle);
-        Some(Side { server: Arc::clone(&request.connection.server), open: Arc::clone(open), handle })
+        Some(Side { server: Arc::clone(server), open: Arc::clone(open), handle })
     };
     let sides: Vec<(Side, Side)> =
         pairs.iter().filter_map(|(from, to)| Some((side(from)?, side(to)?))).collect();

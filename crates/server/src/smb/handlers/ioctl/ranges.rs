@@ -11,10 +11,10 @@ use wire::msg::IoctlRequest;
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::{Answer, done};
+use crate::core::files::locked::check_range;
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::of_vfs;
 use crate::smb::connection::Request;
-use crate::smb::handlers::write::check_range;
 
 /// MS-FSA 2.1.5.10.22.
 pub(super) fn allocated(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
@@ -113,7 +113,7 @@ pub(super) async fn zero(
     if !open.access().contains(AccessMask::WRITE_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
-    check_locks(request, open, start, length, true)?;
+    check_range(&request.connection.server, open, start, length, true)?;
     let change = file.begin_write();
     let (handle, server, asking) =
         (Arc::clone(&file.handle), Arc::clone(&request.connection.server), Arc::clone(open));
@@ -127,15 +127,4 @@ pub(super) async fn zero(
     crate::smb::handlers::write::wrote(request, open, 0);
     zeroed?;
     done(Vec::new())
-}
-
-/// Somebody else's lock is in the way (MS-FSA 2.1.4.10).
-pub(super) fn check_locks(
-    request: &Request<'_>,
-    open: &Open,
-    offset: u64,
-    length: u64,
-    writes: bool,
-) -> Result<(), NtStatus> {
-    check_range(&request.connection.server, open, offset, length, writes)
 }
