@@ -254,7 +254,7 @@ impl<S: Shell> State<S> {
         self.opens.iter().for_each(|(id, open)| paths.enter(*id, open));
         ensure!(paths == self.paths, "opens and their paths differ");
         let is_folded = |open: &Open<S>| *open.folded == *open.path.to_lowercase();
-        ensure!(self.opens.values().all(is_folded), "an open is not found by its path");
+        ensure!(self.opens.values().all(|open| is_folded(open)), "an open is not found by its path");
         ensure!(self.volatile_ids.len() == homes, "volatile ids and opens differ in number");
         let durables = self.opens.values().filter(|open| open.durable.is_some()).count();
         ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
@@ -303,7 +303,7 @@ impl<S: Shell> State<S> {
                 let conflict = open.sharing().conflicts_with(other.sharing());
                 ensure!(!conflict, "{key:?}: opens {other_id} and {id} do not share");
             }
-            before.push((*id, open));
+            before.push((*id, &**open));
         }
         ensure!(share_mode == file.share_mode, "{key:?} counts its share modes as {:?}", file.share_mode);
         ensure!(file.knows(before.into_iter()), "{key:?} knows other opens than it has");
