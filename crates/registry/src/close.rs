@@ -180,7 +180,7 @@ impl<S: Shell> State<S> {
         let Some(mut open) = self.opens.remove(&id) else {
             return;
         };
-        Self::leave_orphans(&mut self.orphans, id, &mut open);
+        self.orphans.leave(id, &mut open);
         self.paths.leave(id, &open);
         open.shared.close(reason);
         self.user_opens.remove(&open.user);

@@ -159,6 +159,48 @@ fn of_too_many_durable_opens_left_behind_the_oldest_goes() {
 }
 
 #[test]
+fn durable_opens_left_behind_count_for_their_user_in_every_domain() {
+    let mut world = World::with(Limits { orphans_per_user: 3, ..Limits::default() });
+    let mut gone = Vec::new();
+    for (file, domain) in ["ONE", "TWO", "THREE", "FOUR", "FIVE"].into_iter().enumerate() {
+        let connection = world.connect(1);
+        let created =
+            world.state.create_session(connection, |_, _, _| 1, world.now).map(|(it, _)| it.session_id);
+        let session = created.unwrap();
+        let identity = registry::Identity { domain: domain.into(), ..world::identity(1) };
+        let _ = world.state.session_valid(session, identity, None, world.now).unwrap();
+        let tree = world.tree(session, "data");
+        open(&mut world, Client { number: 1, connection, session, tree }, file as u64, |it| {
+            it.oplock = OplockLevel::BATCH;
+            it.durable = Some(DurableRequest::V1);
+        });
+        gone.push(world.state.disconnect(connection, world.now).dropped.len());
+        world.check();
+    }
+    assert_eq!(gone, [0, 0, 0, 1, 1]);
+}
+
+#[test]
+fn a_removed_share_ends_its_durable_opens_without_a_look_at_others() {
+    let mut world = World::with(Limits { orphans_per_user: usize::MAX, ..Limits::default() });
+    let client = world.client(1);
+    let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
+    for file in 0..MANY {
+        let client = if file % 300 == 0 { elsewhere } else { client };
+        open(&mut world, client, file, |it| {
+            it.oplock = OplockLevel::BATCH;
+            it.durable = Some(DurableRequest::V1);
+        });
+    }
+    let first = world.state.disconnect(client.connection, world.now);
+    check_ends(&mut world, first, 0);
+    let (effects, steps) = cost::of(|| world.state.remove_share("other", world.now).ok().unwrap());
+    assert_eq!(effects.dropped.len() as u64, MANY / 300);
+    assert!(effects.rest.is_empty() && steps <= 10 * MANY / 300, "{steps} steps");
+    world.check();
+}
+
+#[test]
 fn an_open_costs_no_more_for_the_others_of_its_file() {
     let mut world = World::new();
     let (hostile, client) = (world.client(1), world.client(2));

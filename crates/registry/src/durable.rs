@@ -178,7 +178,7 @@ impl<S: Shell> State<S> {
         let volatile = self.wire_ids.issue();
         let client = self.connections.get(&home.connection).map(|it| it.client_guid).unwrap_or_default();
         let open = self.opens.get_mut(&id)?;
-        Self::leave_orphans(&mut self.orphans, id, open);
+        self.orphans.leave(id, open);
         open.file_id.volatile = volatile;
         // Without a lease the client may have another GUID now.
         open.client_guid = client;
@@ -243,7 +243,7 @@ impl<S: Shell> State<S> {
         let Some(open) = self.opens.get(&id) else {
             return Ok(None);
         };
-        if !open.owner.is_same_user(&session.owner) {
+        if session.user.as_ref() != Some(&open.user) {
             return Err(ReplayError::Denied);
         }
         let lease = request.lease.map(|key| LeaseId { client, key });
@@ -387,7 +387,7 @@ impl<S: Shell> State<S> {
             (Caching::Lease(_), None) | (_, Some(_)) => return Err(NotFound),
             (Caching::Oplock { .. } | Caching::None, None) => {}
         }
-        if !open.owner.is_same_user(&session.owner) {
+        if session.user.as_ref() != Some(&open.user) {
             return Err(OtherUser);
         }
         if session.open_count >= self.limits.opens_per_session {

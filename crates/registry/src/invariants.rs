@@ -12,6 +12,7 @@ use crate::deadlines::Deadline;
 use crate::file::{File, FileKey, ShareMode};
 use crate::links::{Link, Links};
 use crate::open::Open;
+use crate::orphans::Orphans;
 use crate::paths::Paths;
 use crate::session::SessionState;
 use crate::users::{ByUser, UserKey};
@@ -200,6 +201,8 @@ impl<S: Shell> State<S> {
 
     fn check_open(&self, id: FileGlobalId, open: &Open<S>) -> Result<(), String> {
         ensure!(open.shared.closed().is_none(), "open {id} is closed and is there");
+        let user = UserKey::new(open.owner.kind, &open.owner.user);
+        ensure!(open.user == user, "open {id} is {user:?}'s and counted as {:?}'s", open.user);
         match open.home {
             Some(home) => {
                 let tree = self.trees.get(&home.tree);
@@ -217,9 +220,7 @@ impl<S: Shell> State<S> {
                     shares.any(|it| it.id == open.origin.share_id),
                     "open {id} is left from a share that is gone"
                 );
-                let number = open.orphaned.unwrap_or_default();
-                let known = self.orphans.contains(&open.owner.key(), id, number);
-                ensure!(known, "open {id} is not among the orphans");
+                ensure!(open.orphaned.is_some(), "open {id} is not among the orphans");
             }
         }
         if let Some(name) = &open.replay {
@@ -243,13 +244,17 @@ impl<S: Shell> State<S> {
     fn check_indexes(&self) -> Result<(), String> {
         let homes = self.opens.values().filter(|open| open.home.is_some()).count();
         let orphans = self.opens.len().saturating_sub(homes);
-        let (by_age, by_user) = (self.orphans.len(), self.orphans.by_user_len());
-        ensure!((by_age, by_user) == (orphans, orphans), "the orphans differ in number");
+        let mut expected = Orphans::default();
+        self.opens.iter().for_each(|(id, open)| expected.enter(*id, open));
+        ensure!(
+            expected == self.orphans && expected.len() == orphans,
+            "the orphans are others than are known"
+        );
         let mut paths = Paths::default();
         self.opens.iter().for_each(|(id, open)| paths.enter(*id, open));
         ensure!(paths == self.paths, "opens and their paths differ");
         let is_folded = |open: &Open<S>| *open.folded == *open.path.to_lowercase();
-        ensure!(self.opens.values().all(is_folded), "an open is not found by its path");
+        ensure!(self.opens.values().all(|open| is_folded(open)), "an open is not found by its path");
         ensure!(self.volatile_ids.len() == homes, "volatile ids and opens differ in number");
         let durables = self.opens.values().filter(|open| open.durable.is_some()).count();
         ensure!(self.durable_ids.len() == durables, "persistent ids and durable opens differ in number");
@@ -298,7 +303,7 @@ impl<S: Shell> State<S> {
                 let conflict = open.sharing().conflicts_with(other.sharing());
                 ensure!(!conflict, "{key:?}: opens {other_id} and {id} do not share");
             }
-            before.push((*id, open));
+            before.push((*id, &**open));
         }
         ensure!(share_mode == file.share_mode, "{key:?} counts its share modes as {:?}", file.share_mode);
         ensure!(file.knows(before.into_iter()), "{key:?} knows other opens than it has");

@@ -223,9 +223,8 @@ impl<S: Shell> State<S> {
         let Some(session) = open.and_then(|open| self.sessions.get(&open.home?.session)) else {
             return Vec::new();
         };
-        let is_users = |other: &Session<S>| {
-            other.state != SessionState::InProgress && other.identity.is_same_user(&session.identity)
-        };
+        let is_users =
+            |other: &Session<S>| other.state != SessionState::InProgress && other.user == session.user;
         let first = (id.client, ConnectionId(0));
         let named = self.client_connections.range(first..).take_while(|(guid, _)| *guid == id.client);
         let connections = named.map(|(_, connection)| *connection).take(CONNECTIONS_LOOKED_AT);

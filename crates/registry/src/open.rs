@@ -44,7 +44,6 @@ use wire::{
 use crate::caching::Caching;
 use crate::durable::Durable;
 use crate::events::EventOpen;
-use crate::session::is_same_user;
 use crate::share::Origin;
 use crate::users::UserKey;
 use crate::{
@@ -127,16 +126,6 @@ impl Owner {
     pub(crate) fn new(identity: &Identity, client: Arc<str>) -> Self {
         let kind = identity.kind();
         Self { user: identity.user.clone(), domain: identity.domain.clone(), kind, client }
-    }
-
-    /// The user in the form that is compared.
-    pub(crate) fn key(&self) -> String {
-        format!("{}\\{}", self.domain, self.user).to_lowercase()
-    }
-
-    /// Whether both belong to one user (`Open.DurableOwner`).
-    pub(crate) fn is_same_user(&self, other: &Self) -> bool {
-        is_same_user((self.kind, &self.user), (other.kind, &other.user))
     }
 }
 

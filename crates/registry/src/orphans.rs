@@ -1,22 +1,24 @@
 //! The durable opens that wait for their clients, by user and by age: each pins a handle of the store and stands in
 //! others' way, so a user may leave only so many behind. The oldest goes first.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use wire::FileGlobalId;
 
 use crate::open::Open;
-use crate::{CloseReason, Effects, Shell, State, Time};
+use crate::users::UserKey;
+use crate::{CloseReason, Effects, Shell, State, Time, cost};
 
-/// Orphans in order of when they became it.
-#[derive(Debug, Default)]
+/// The orphans in the order in which they lost their clients.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Orphans {
     by_age: BTreeSet<Place>,
-    by_user: BTreeMap<String, BTreeSet<Place>>,
-    last: u64,
+    by_user: HashMap<UserKey, BTreeSet<Place>>,
+    /// The orphans of each share: they end with it.
+    by_share: BTreeSet<(u32, FileGlobalId)>,
 }
 
-/// The order in which opens lost their clients, and the open.
+/// The number of the open among those that lost their clients, and the open.
 type Place = (u64, FileGlobalId);
 
 impl Orphans {
@@ -24,39 +26,38 @@ impl Orphans {
         self.by_age.len()
     }
 
-    pub(crate) fn contains(&self, user: &str, id: FileGlobalId, number: u64) -> bool {
-        let place = (number, id);
-        self.by_age.contains(&place) && self.by_user.get(user).is_some_and(|it| it.contains(&place))
+    /// An orphan of a share.
+    pub(crate) fn first_of_share(&self, share: u32) -> Option<FileGlobalId> {
+        cost::step();
+        let all = (share, FileGlobalId::MIN)..=(share, FileGlobalId::MAX);
+        self.by_share.range(all).next().map(|(_, id)| *id)
     }
 
-    /// The number of places by user, for the invariants.
-    pub(crate) fn by_user_len(&self) -> usize {
-        self.by_user.values().map(BTreeSet::len).sum()
+    pub(crate) fn enter<S: Shell>(&mut self, id: FileGlobalId, open: &Open<S>) {
+        let Some(number) = open.orphaned else { return };
+        self.by_age.insert((number, id));
+        self.by_user.entry(open.user.clone()).or_default().insert((number, id));
+        self.by_share.insert((open.origin.share_id, id));
     }
 
-    /// The orphans after this one, the oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = FileGlobalId> {
-        self.by_age.iter().map(|(_, id)| *id)
-    }
-
-    fn insert(&mut self, user: String, id: FileGlobalId) -> u64 {
-        self.last = self.last.saturating_add(1);
-        self.by_age.insert((self.last, id));
-        self.by_user.entry(user).or_default().insert((self.last, id));
-        self.last
-    }
-
-    fn remove(&mut self, user: &str, id: FileGlobalId, number: u64) {
+    /// Notes that an orphan has a client again, or is over.
+    pub(crate) fn leave<S: Shell>(&mut self, id: FileGlobalId, open: &mut Open<S>) {
+        let Some(number) = open.orphaned.take() else { return };
         self.by_age.remove(&(number, id));
-        if let Some(own) = self.by_user.get_mut(user) {
+        self.by_share.remove(&(open.origin.share_id, id));
+        if let Some(own) = self.by_user.get_mut(&open.user) {
             own.remove(&(number, id));
             if own.is_empty() {
-                self.by_user.remove(user);
+                self.by_user.remove(&open.user);
             }
         }
     }
 
-    fn oldest_of(&self, user: &str, limit: usize) -> Option<FileGlobalId> {
+    fn next_number(&self) -> u64 {
+        self.by_age.last().map_or(1, |(last, _)| last.saturating_add(1))
+    }
+
+    fn oldest_of(&self, user: &UserKey, limit: usize) -> Option<FileGlobalId> {
         let own = self.by_user.get(user).filter(|own| own.len() > limit)?;
         own.first().map(|(_, id)| *id)
     }
@@ -71,21 +72,15 @@ impl<S: Shell> State<S> {
     /// oldest one ends; a reconnect does not find it (STATUS_OBJECT_NAME_NOT_FOUND).
     pub(crate) fn enter_orphan(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         let Some(open) = self.opens.get_mut(&id) else { return };
-        let user = open.owner.key();
-        open.orphaned = Some(self.orphans.insert(user.clone(), id));
+        open.orphaned = Some(self.orphans.next_number());
+        let user = open.user.clone();
+        self.orphans.enter(id, open);
         let too_many = self
             .orphans
             .oldest_of(&user, self.limits.orphans_per_user)
             .or_else(|| self.orphans.oldest(self.limits.orphans));
         if let Some(oldest) = too_many {
             self.end_open(oldest, CloseReason::DurableExpired, now, effects);
-        }
-    }
-
-    /// Notes that an orphan has a client again, or is over.
-    pub(crate) fn leave_orphans(orphans: &mut Orphans, id: FileGlobalId, open: &mut Open<S>) {
-        if let Some(number) = open.orphaned.take() {
-            orphans.remove(&open.owner.key(), id, number);
         }
     }
 }

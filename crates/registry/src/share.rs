@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use wire::{FileGlobalId, TreeGlobalId};
+use wire::TreeGlobalId;
 
 use crate::events::EventKind;
 use crate::rest::Work;
@@ -140,8 +140,7 @@ impl<S: Shell> State<S> {
                 return effects.rest.push(Rest(Work::Share(id)));
             }
         }
-        let is_meant = |open: &FileGlobalId| self.opens.get(open).is_some_and(|it| it.origin.share_id == id);
-        for open in self.orphans.iter().filter(is_meant).collect::<Vec<_>>() {
+        while let Some(open) = self.orphans.first_of_share(id) {
             if !self.has_time(effects) {
                 return effects.rest.push(Rest(Work::Share(id)));
             }

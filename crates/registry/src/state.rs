@@ -39,11 +39,13 @@ pub struct State<S: Shell> {
     pub(crate) connections: BTreeMap<ConnectionId, Connection<S>>,
     pub(crate) sessions: BTreeMap<SessionGlobalId, Session<S>>,
     pub(crate) trees: BTreeMap<TreeGlobalId, Tree<S>>,
-    pub(crate) opens: BTreeMap<FileGlobalId, Open<S>>,
+    /// Boxed: the nodes of the tree are half empty where ids only rise.
+    pub(crate) opens: BTreeMap<FileGlobalId, Box<Open<S>>>,
     pub(crate) shares: BTreeMap<ShareKey, Share>,
     /// Shares that are removed and whose tree connects are being ended.
     pub(crate) removed_shares: BTreeMap<u32, Share>,
-    pub(crate) files: HashMap<FileKey, File, MixHash>,
+    /// Boxed: a table that has just grown is half empty.
+    pub(crate) files: HashMap<FileKey, Box<File>, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
     /// Deletes that wait for the last open of a link or stream.
     pub(crate) deletions: BTreeMap<FileKey, PendingDeletes<S>>,

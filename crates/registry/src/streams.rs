@@ -54,7 +54,7 @@ impl<S: Shell> State<S> {
             {
                 self.deletions.insert(to, pending);
             }
-            *self.enter_file(to) = file;
+            *self.enter_file(to) = *file;
         }
         let Renamed { mut opens, mut rest } = self.rename(id, new_path)?;
         while let Some(rename) = rest.take() {

@@ -16,12 +16,16 @@ pub(crate) struct UserKey {
 
 impl UserKey {
     pub(crate) fn of(identity: &Identity) -> Self {
-        Self { kind: identity.kind(), account: identity.user.to_lowercase().into() }
+        Self::new(identity.kind(), &identity.user)
+    }
+
+    pub(crate) fn new(kind: UserKind, name: &str) -> Self {
+        Self { kind, account: name.to_lowercase().into() }
     }
 
     /// The user of an account, and no guest who goes by its name.
     pub(crate) fn of_account(name: &str) -> Self {
-        Self { kind: UserKind::Account, account: name.to_lowercase().into() }
+        Self::new(UserKind::Account, name)
     }
 }
 

@@ -24,7 +24,7 @@ impl<S: Shell> State<S> {
             return Ok(true);
         };
         let share = self.trees.get(&requester.home.tree).map(|it| &it.origin.share);
-        let user = self.sessions.get(&requester.home.session).map(|it| it.owner.clone());
+        let user = self.user_of(requester.home.session);
         let Some(file) = self.files.get(&key) else {
             return Ok(true);
         };
@@ -39,8 +39,7 @@ impl<S: Shell> State<S> {
             if its.version.is_some() && instance.version <= its.version {
                 return Err(Refused::NewerInstance);
             }
-            let is_own = user.as_ref().is_some_and(|user| open.owner.is_same_user(user));
-            let needed = if is_own {
+            let needed = if open.user == user {
                 AccessMask::FILE_GENERIC_READ
             } else {
                 open.access | AccessMask::FILE_GENERIC_READ

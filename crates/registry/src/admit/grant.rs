@@ -148,7 +148,7 @@ impl<S: Shell> State<S> {
             }
         }
         self.volatile_ids.insert(open.file_id.volatile, id);
-        self.opens.insert(id, open);
+        self.opens.insert(id, Box::new(open));
     }
 
     /// What of the caching asked for can be granted beside the others (MS-FSA 2.1.5.18).
