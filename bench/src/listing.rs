@@ -1,7 +1,6 @@
-//! Whole commands: how long an administrator waits for the list of everything that is open, and how long the clients
-//! of the server wait meanwhile.
+//! Commands that list all opens: their time, and the delay of other clients meanwhile.
 //!
-//! The opens stay from one round to the next, and to the next case of this kind: a hundred thousand take a while.
+//! The opens are kept between rounds and cases of this kind, because opening a hundred thousand files takes a while.
 
 use std::process::Stdio;
 use std::sync::Arc;

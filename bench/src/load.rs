@@ -31,7 +31,7 @@ const FILES_AT_ONCE: usize = 8;
 /// The requests in flight while ten thousand files are opened and closed.
 const OPENS_AT_ONCE: usize = 64;
 
-/// Puts the load on the server for so long.
+/// Runs the load for the given time.
 pub(crate) async fn run(
     case: &Case,
     target: &Target,

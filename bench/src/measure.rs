@@ -13,7 +13,7 @@ use crate::{load, progress};
 /// Before the clock runs, each server gets a little of every load.
 const WARM_UP: Duration = Duration::from_millis(100);
 
-/// One measurement that takes so much longer than its load hangs.
+/// The additional time after which a measurement is considered to hang.
 const SETUP_MAX: Duration = Duration::from_secs(90);
 
 /// The limit for cases that list opens: opening so many files takes minutes in user-mode Linux, where system calls

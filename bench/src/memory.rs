@@ -8,7 +8,7 @@ use crate::measure::Figure;
 use crate::process;
 use crate::servers::Target;
 
-/// Sessions added, each with a connection, a tree connect and an open of its own.
+/// The number of added sessions, each with a connection, a tree connect and an open.
 const SESSIONS: usize = 100;
 
 /// Measures the difference that the sessions make.

@@ -47,7 +47,7 @@ const USAGE: &str =
 const ROUNDS_MAX: usize = 100;
 /// Seconds of one load at most.
 const SECONDS_MAX: f64 = 60.0;
-/// Connections at most: each has files of its own.
+/// The most connections; each has its own files.
 const CONNECTIONS_MAX: usize = 64;
 
 impl Options {

@@ -1,5 +1,5 @@
-//! Logged-on clients that abuse what the server keeps for them: breaks, durable handles, watches, descriptors. Each
-//! gets the specification's refusal, in bounded time, and a client beside them does not notice.
+//! Logged-on clients that abuse resources of the server: breaks, durable handles, watches, descriptors. Each gets the
+//! specification's refusal in bounded time, and other clients are not affected.
 
 use std::time::{Duration, Instant};
 
@@ -46,9 +46,9 @@ async fn patient(subject: &Subject, name: &str) -> Tree {
     logged_on(subject, name, options).await.tree_connect(DATA).await.expect("tree connect")
 }
 
-/// MS-SMB2 3.3.2.1, 3.3.2.5: who does not answer a break loses what is to be broken, after 35 seconds.
+/// MS-SMB2 3.3.2.1, 3.3.2.5: a client that does not acknowledge a break loses the caching after 35 seconds.
 #[tokio::test]
-async fn breaks_that_nobody_acknowledges() {
+async fn unacknowledged_breaks_time_out() {
     let subject = Subject::start(&Setup::default());
     let neighbour = Neighbour::beside(&subject).await;
     let deaf = patient(&subject, "bob").await;
@@ -78,7 +78,7 @@ async fn breaks_that_nobody_acknowledges() {
     }
     let took = started.elapsed();
     assert!((20..50).contains(&took.as_secs()), "{took:?}");
-    // What comes too late is refused, and the opens go on without their caching.
+    // Late acknowledgments are refused, and the opens continue without their caching.
     refused(deaf.acknowledge_lease(Guid([7; 16]), LeaseState::READ).await, NtStatus::UNSUCCESSFUL);
     refused(
         deaf.acknowledge_oplock(batch.id(), OplockLevel::LEVEL_II).await,
@@ -90,7 +90,7 @@ async fn breaks_that_nobody_acknowledges() {
 
 /// MS-SMB2 3.3.5.22.
 #[tokio::test]
-async fn acknowledgments_of_breaks_that_never_were() {
+async fn acknowledgments_without_a_break_are_refused() {
     let subject = Subject::start(&Setup::default());
     let neighbour = Neighbour::beside(&subject).await;
     let (_connection, tree) = connected(&subject, "bob").await;
@@ -109,14 +109,14 @@ async fn acknowledgments_of_breaks_that_never_were() {
     }
     let nobodys = FileId { persistent: 77, volatile: 88 };
     refused(tree.acknowledge_oplock(nobodys, OplockLevel::NONE).await, NtStatus::FILE_CLOSED);
-    // Somebody else's open and lease are not theirs to acknowledge: the lease still stands, and is broken properly.
+    // A client cannot acknowledge the lease of another one's open: the lease is still valid, and is broken properly.
     let (_connection, other) = connected(&subject, "alice").await;
     refused(other.acknowledge_oplock(leased.id(), OplockLevel::NONE).await, NtStatus::FILE_CLOSED);
     refused(other.acknowledge_lease(key, LeaseState::NONE).await, NtStatus::OBJECT_NAME_NOT_FOUND);
     let mut said = tree.connection().breaks();
     let opening = tokio::spawn(async move { other.create(&CreateParameters::open("leased")).await });
     let Some(Break::Lease(asked)) = said.next().await.expect("a break") else { panic!("no lease break") };
-    // More than was asked for, then what was.
+    // An acknowledgment of more than requested, then of the requested state.
     refused(tree.acknowledge_lease(key, RWH).await, NtStatus::REQUEST_NOT_ACCEPTED);
     tree.acknowledge_lease(key, asked.new_lease_state).await.expect("acknowledge");
     refused(tree.acknowledge_lease(key, asked.new_lease_state).await, NtStatus::UNSUCCESSFUL);
@@ -144,9 +144,9 @@ async fn as_client(subject: &Subject, user: &str, guid: Guid) -> (Session, Tree)
     (session, tree)
 }
 
-/// MS-SMB2 3.3.5.9.12: only who had it gets it back, and attempts of others leave it where it is.
+/// MS-SMB2 3.3.5.9.12: only the owner can reconnect a durable handle; attempts of others do not affect it.
 #[tokio::test]
-async fn durable_handles_of_somebody_else() {
+async fn durable_handles_of_other_users_cannot_be_reconnected() {
     let subject = Subject::start(&Setup::default());
     let neighbour = Neighbour::beside(&subject).await;
     let (client, key, create) = (Guid([1; 16]), Guid([2; 16]), Guid([3; 16]));
@@ -155,7 +155,7 @@ async fn durable_handles_of_somebody_else() {
     assert!(file.created.contexts.durable_v2.is_some(), "it is durable");
     file.write(0, b"kept".to_vec()).await.expect("write");
     let id = file.id();
-    // While its owner is there it is nobody's to take.
+    // A handle whose owner is connected cannot be reconnected.
     let (_, early) = as_client(&subject, "bob", client).await;
     refused(early.create(&with(reclaim(key, id, create), "durable")).await, NtStatus::OBJECT_NAME_NOT_FOUND);
     session.connection().disconnect();
@@ -181,7 +181,7 @@ async fn durable_handles_of_somebody_else() {
             "attempt {number} is not refused with {status}"
         );
     }
-    // Many guesses cost nobody anything.
+    // Many guesses affect nobody.
     for guess in 0..500 {
         let id = FileId { persistent: guess, volatile: guess };
         refused(right.create(&with(reclaim(key, id, create), "durable")).await, missing);
@@ -189,13 +189,13 @@ async fn durable_handles_of_somebody_else() {
     neighbour.goes_on().await;
     let back = right.create(&with(reclaim(key, id, create), "durable")).await.expect("it is still there");
     assert_eq!(&back.read(0, 16).await.expect("read")[..], b"kept");
-    // And once only.
+    // A handle can be reconnected only once.
     refused(right.create(&with(reclaim(key, id, create), "durable")).await, missing);
 }
 
-/// MS-SMB2 3.3.5.9.10: the same create GUID again is a duplicate where it is not said to be a replay.
+/// MS-SMB2 3.3.5.9.10: the same create GUID again is a duplicate unless the request is marked as a replay.
 #[tokio::test]
-async fn replays_without_the_flag() {
+async fn a_repeated_create_guid_without_the_replay_flag_is_a_duplicate() {
     let subject = Subject::start(&Setup::default());
     let neighbour = Neighbour::beside(&subject).await;
     let (client, key, create) = (Guid([1; 16]), Guid([2; 16]), Guid([3; 16]));
@@ -212,9 +212,9 @@ async fn replays_without_the_flag() {
     neighbour.goes_on().await;
 }
 
-/// Watches are bounded for each connection; what cannot be told is said to be too much, not kept.
+/// The number of watches of a connection is limited; changes beyond the buffer are reported as too many.
 #[tokio::test]
-async fn storms_of_watches() {
+async fn the_number_of_watches_is_limited() {
     let subject = Subject::start(&Setup::default());
     let neighbour = Neighbour::beside(&subject).await;
     let (connection, tree) = connected(&subject, "bob").await;
@@ -224,7 +224,7 @@ async fn storms_of_watches() {
     };
     let directory = tree.create(&directory).await.expect("create");
     let filter = CompletionFilter::FILE_NAME | CompletionFilter::DIR_NAME;
-    // As many as credits allow: nobody is answered, and nobody else waits.
+    // As many as credits allow: none of them is answered, and no other client waits.
     let mut waiting = Vec::new();
     while connection.credits() > 8 && waiting.len() < 20_000 {
         waiting.push(directory.submit_notify(filter, WatchFlags::WATCH_TREE, 64).await.expect("send"));
@@ -305,7 +305,7 @@ async fn malformed_and_huge_descriptors() {
         assert_eq!(descriptor(&file).await, before, "after descriptor {number}");
         neighbour.goes_on().await;
     }
-    // As large as a list can be: all of it is stored, or nothing.
+    // A list of the maximum size is stored completely or not at all.
     for count in [100, 1_000, 1_700, 5_000] {
         let aces = (0..count).map(|n| Ace::allow(Sid::unix_user(n), AccessMask::READ_DATA, AceFlags::NONE));
         let aces: Vec<_> = std::iter::once(ace.clone()).chain(aces).collect();
@@ -343,10 +343,10 @@ async fn descriptor(file: &File) -> SecurityDescriptor {
     SecurityDescriptor::decode(&bytes).expect("a descriptor")
 }
 
-/// MS-SMB2 3.3.5.9.13: an application's next instance takes the place of the last on another client, but nobody shuts
-/// out anybody who may do more.
+/// MS-SMB2 3.3.5.9.13: the next instance of an application takes over the opens of the last one on another client,
+/// but only if its user has the same rights.
 #[tokio::test]
-async fn an_application_instance_ends_only_what_its_user_may_do_too() {
+async fn an_application_instance_ends_only_opens_within_its_users_rights() {
     let subject = Subject::start(&Setup::default());
     if let Subject::Shareward(server) = &subject {
         let grants = "name = \"data\"\ngrants = [{ user = \"alice\", right = \"full\" }, \
@@ -375,7 +375,7 @@ async fn an_application_instance_ends_only_what_its_user_may_do_too() {
     refused(bob.create(&reading(2)).await, NtStatus::SHARING_VIOLATION);
     open.write(0, b"mine".to_vec()).await.expect("still open");
 
-    // On another node with an account of its own, and on another of one's own.
+    // On another node, a different account, and then the user's own.
     for (user, number) in [("admin", 3), ("alice", 4)] {
         let (_node, tree) = connected(&subject, user).await;
         tree.create(&first(number)).await.expect("takes its place");

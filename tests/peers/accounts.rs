@@ -1,5 +1,4 @@
-//! Whose passwords count, and what becomes of those who have none: users that are changed while the server runs,
-//! guests, and who may list shares.
+//! Accounts: users that are changed while the server runs, guests, and the right to list shares.
 
 use std::fs;
 
@@ -63,7 +62,7 @@ fn lists(output: Output, shares: &[(&str, bool)]) {
 }
 
 #[test]
-fn users_count_at_once_and_their_sessions_go_on() {
+fn changes_of_users_take_effect_at_the_next_logon_and_sessions_continue() {
     let subject = Subject::Shareward(Shareward::start(&Setup::default()));
     let server = ours(&subject);
     assert_eq!(logon(&subject, "dora", "First 1").err(), Some(NtStatus::LOGON_FAILURE));
@@ -90,7 +89,7 @@ fn users_count_at_once_and_their_sessions_go_on() {
 }
 
 #[test]
-fn a_users_file_that_cannot_be_read_changes_nothing_and_is_told_of_once() {
+fn an_unreadable_users_file_changes_nothing_and_is_logged_once() {
     let subject = Subject::Shareward(Shareward::start(&Setup::default()));
     let server = ours(&subject);
     let password = subject.user("alice").password.clone();
@@ -105,7 +104,7 @@ fn a_users_file_that_cannot_be_read_changes_nothing_and_is_told_of_once() {
 }
 
 #[test]
-fn who_is_made_a_user_is_no_guest_from_then_on() {
+fn a_new_user_is_no_longer_a_guest() {
     let Some(subject) = with_guests("") else { return };
     let flags = |name: &str, password: &str| logon(&subject, name, password).map(|(_, keys)| keys.flags);
     assert_eq!(flags("dora", "First 1"), Ok(SessionFlags::IS_GUEST));
@@ -117,7 +116,7 @@ fn who_is_made_a_user_is_no_guest_from_then_on() {
 }
 
 #[test]
-fn who_is_somebody_elsewhere_is_no_guest() {
+fn users_of_other_domains_do_not_become_guests() {
     let Some(subject) = with_guests("guest_domains = [\"HOME\"]") else { return };
     let attempt =
         |name: &str, domain: &str| smbclient(&subject, &stranger(name), "other", &["-W", domain], "ls");
@@ -137,7 +136,7 @@ fn who_is_somebody_elsewhere_is_no_guest() {
 }
 
 #[test]
-fn guests_list_what_they_may_use_and_others_what_is_not_hidden() {
+fn guests_list_usable_shares_and_users_list_visible_ones() {
     let Some(subject) = with_guests("") else { return };
     let of_guests = [("other", true), ("data", false), ("attic", false), ("cellar", false), ("IPC$", true)];
     lists(list(&subject, &stranger("stranger"), &[]).success(), &of_guests);
@@ -147,10 +146,10 @@ fn guests_list_what_they_may_use_and_others_what_is_not_hidden() {
     let of_all = [("other", true), ("data", true), ("attic", true), ("cellar", true), ("IPC$", true)];
     lists(list(&subject, subject.user("admin"), &[]).success(), &of_all);
     rpcclient(&subject, subject.user("alice"), "netshareenum 1").success().never_says("attic");
-    // Whoever knows its name uses it.
+    // Users who know its name can use it.
     rpcclient(&subject, subject.user("alice"), "netsharegetinfo attic 1").success().says("attic");
     smbclient(&subject, subject.user("alice"), "attic", &[], "ls").success();
-    // Anonymous callers get nothing, and hear so.
+    // Anonymous callers are refused.
     rpcclient(&subject, &User { password: String::new(), ..stranger("") }, "netshareenum 1")
         .failure()
         .says("NT_STATUS_ACCESS_DENIED");
@@ -162,7 +161,7 @@ fn guests_list_what_they_may_use_and_others_what_is_not_hidden() {
 }
 
 #[test]
-fn lists_of_shares_are_given_by_setting() {
+fn the_setting_list_shares_determines_who_may_list() {
     let anonymous = User { password: String::new(), ..stranger("") };
     if let Some(subject) = with_guests("list_shares = \"anonymous\"") {
         lists(list(&subject, &anonymous, &[]).success(), &[("other", true), ("data", false)]);
@@ -192,13 +191,13 @@ fn a_user_without_a_unix_account_is_named_in_the_log() {
     for words in ["ghost", "127.0.0.1", "no Unix account"] {
         assert!(told.contains(words), "{words} is not in {told}");
     }
-    // Who has one hears nothing.
+    // A user with a Unix account causes no warning.
     let has_one = server.user(&["passwd", "alice"], "Another 1\n").success();
     assert!(!has_one.stderr.contains("Unix"), "{}", has_one.stderr);
 }
 
 #[test]
-fn wrong_names_are_counted_like_wrong_passwords() {
+fn unknown_names_are_counted_like_wrong_passwords() {
     let subject = Subject::Shareward(Shareward::start(&Setup::default()));
     let server = ours(&subject);
     for name in ["alice", "nobody-here"] {

@@ -1,9 +1,9 @@
-//! `\PIPE\srvsvc` as impacket, rpcclient and Samba's `net` speak it, and our own `net` commands beside them.
+//! `\PIPE\srvsvc` with impacket, rpcclient and Samba's `net`, together with our own `net` commands.
 
 use testkit::peer::{impacket, net_rpc, rpcclient};
 use testkit::{Subject, skip};
 
-/// Runs a check of `srvsvc.py`. Those that Samba is known to fail say so.
+/// Runs a check of `srvsvc.py`. `samba_does` is false for the checks that Samba is known to fail.
 fn srvsvc(check: &str, samba_does: bool) {
     let Some(subject) = Subject::with(&["python:impacket"]) else { return };
     if subject.is_samba() && !samba_does {

@@ -1,4 +1,4 @@
-//! What macOS expects of a rename: whatever is open goes on, by its new name.
+//! Renames by macOS clients: open files continue under their new names.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use wire::{AccessMask, NtStatus};
 
 use crate::scripted::{rename, tree};
 
-/// A client that has said that it is a Mac.
+/// A client that negotiated as a Mac.
 async fn mac(subject: &Subject, user: &str) -> Tree {
     let tree = tree(subject, user, "data").await;
     let aapl = AaplRequest::ServerQuery {
@@ -24,7 +24,7 @@ async fn mac(subject: &Subject, user: &str) -> Tree {
     tree
 }
 
-/// A directory, made where there is none, that can be renamed.
+/// A directory that can be renamed; it is created if it does not exist.
 async fn folder(tree: &Tree, name: &str) -> File {
     let opening = CreateParameters {
         access: AccessMask::FILE_GENERIC_READ | AccessMask::DELETE,
@@ -52,7 +52,7 @@ async fn a_mac_renames_a_folder_with_files_open_below() {
     let stream = file(&alice, r"top\inner\own:stream").await;
     let others = file(&bob, r"top\others").await;
 
-    // Nobody else may.
+    // Other clients may not.
     let bobs = folder(&bob, "top").await;
     let refused = rename(&bobs, "taken").await.expect_err("files are open below");
     assert!(refused.is(NtStatus::ACCESS_DENIED), "{refused}");
@@ -67,7 +67,7 @@ async fn a_mac_renames_a_folder_with_files_open_below() {
         assert!(files.contains(path), "{path}: {files}");
     }
     assert!(!files.contains(r"\top\") && !files.contains(r",top\"), "{files}");
-    // What is deleted when it is closed is found where it is now.
+    // A file that is deleted on close is found under its new name.
     others.set_delete_on_close(true).await.expect("set");
     others.close().await.expect("close");
     assert!(!data.join("moved/others").exists());

@@ -1,5 +1,5 @@
-//! What files have beside their data, asked about as other clients do not let one ask: Apple's view of it, quotas,
-//! descriptors with a SACL, what is left of it when a file is overwritten.
+//! Metadata of files, queried in ways that other clients do not offer: Apple's attributes, quotas, descriptors with a
+//! SACL, and metadata that survives overwriting.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -28,7 +28,7 @@ async fn write(tree: &Tree, name: &str, data: &[u8]) {
 }
 
 #[tokio::test]
-async fn a_mac_is_told_what_it_wants_to_know() {
+async fn macs_get_their_attributes() {
     let subject = Subject::start(&Setup::default());
     let data = tree(&subject, "alice", "data").await;
     let mut finder_info = [0; 32];
@@ -78,7 +78,7 @@ async fn a_mac_is_told_what_it_wants_to_know() {
     let fork = data.create(&CreateParameters::open("copy:AFP_Resource")).await.expect("the fork");
     assert_eq!(fork.read(0, 10).await.expect("read")[..], *b"fork");
 
-    // The mode is in the descriptor, and setting it there sets nothing else.
+    // The mode is in the descriptor, and setting it there changes nothing else.
     let asking = CreateParameters { access: AccessMask::FILE_ALL, ..CreateParameters::open("copy") };
     let file = data.create(&asking).await.expect("open");
     let which = AdditionalInformation::DACL;
@@ -99,7 +99,7 @@ async fn a_mac_is_told_what_it_wants_to_know() {
 }
 
 #[tokio::test]
-async fn nobody_has_a_quota() {
+async fn quotas_are_not_supported() {
     let subject = Subject::start(&Setup::default());
     let data = tree(&subject, "alice", "data").await;
     let quotas = CreateParameters {
@@ -169,7 +169,7 @@ async fn patterns_find_short_names_too() {
 }
 
 #[tokio::test]
-async fn auditing_is_the_administrators() {
+async fn only_administrators_may_audit() {
     let subject = Subject::start(&Setup::default());
     let audited = |name| CreateParameters {
         access: AccessMask::FILE_GENERIC_READ | AccessMask::ACCESS_SYSTEM_SECURITY,
@@ -203,7 +203,7 @@ async fn auditing_is_the_administrators() {
 }
 
 #[tokio::test]
-async fn who_is_made_the_owner_owns_the_file_on_the_disk() {
+async fn a_new_owner_owns_the_file_on_the_disk() {
     if !need(&["root", "unshare"]) {
         return;
     }
@@ -232,7 +232,7 @@ async fn who_is_made_the_owner_owns_the_file_on_the_disk() {
     assert_eq!(uid(), alice + 77);
 }
 
-/// Nobody here encrypts files on the disk: what asks for it is refused, and changes nothing.
+/// The server does not encrypt files on the disk: requests for it are refused and change nothing.
 #[tokio::test]
 async fn files_are_not_encrypted_on_the_disk() {
     let subject = Subject::start(&Setup::default());
@@ -256,9 +256,9 @@ async fn files_are_not_encrypted_on_the_disk() {
     data.create(&asking("open", CreateDisposition::OPEN_IF)).await.expect("what is there is opened");
 }
 
-/// What a file system can do (MS-FSCC 2.5.1). Explorer shows no Security page without FILE_PERSISTENT_ACLS.
+/// The file system attributes (MS-FSCC 2.5.1). Explorer shows the Security page only with FILE_PERSISTENT_ACLS.
 #[tokio::test]
-async fn a_file_system_says_what_it_can_do() {
+async fn file_system_attributes_are_reported() {
     let mut setup = Setup::default();
     setup.shares[1].read_only = true;
     let subject = Subject::start(&setup);
@@ -281,7 +281,7 @@ async fn a_file_system_says_what_it_can_do() {
     );
 }
 
-/// MS-FSA 2.1.5.1.2.1: the attribute takes something from what is granted, and nothing from what the user may do.
+/// MS-FSA 2.1.5.1.2.1: the attribute reduces the granted access, not the maximal access of the user.
 #[tokio::test]
 async fn a_readonly_file_shows_the_maximal_access_and_grants_less() {
     let subject = Subject::start(&Setup::default());

@@ -1,5 +1,5 @@
-//! What one user may have of what all share (locks of a request, named pipes and what they keep, watches), and whose
-//! the files of a user are.
+//! Limits of one user on shared resources (locks of a request, named pipes and their memory, watches), and the
+//! ownership of a user's files.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -28,7 +28,7 @@ fn refused<T>(outcome: Result<T, Error>, status: NtStatus) {
 
 /// MS-SMB2 3.3.5.14.2: a request of as many elements as a client sends is done as a whole or not at all.
 #[tokio::test]
-async fn a_lock_of_many_elements_is_all_or_none() {
+async fn a_lock_of_many_elements_is_atomic() {
     let subject = Subject::start(&Setup::default());
     let ((_, alice), (_, bob)) = (connected(&subject, "alice").await, connected(&subject, "bob").await);
     let locked = CreateParameters::read_write("locked");
@@ -61,7 +61,7 @@ fn bind() -> Vec<u8> {
     pdu
 }
 
-/// A fragment of a REQUEST to srvsvc (C706 12.6.4.9); `flags` say whether it is the first and the last one.
+/// A fragment of a REQUEST to srvsvc (C706 12.6.4.9); `flags` mark the first and the last one.
 fn request(flags: u8, opnum: u16, stub: &[u8]) -> Vec<u8> {
     let length = u16::try_from(24 + stub.len()).expect("a short stub");
     let mut pdu = vec![5, 0, 0, flags, 0x10, 0, 0, 0];
@@ -101,7 +101,7 @@ async fn pipe(ipc: &Tree) -> Result<File, Error> {
     Ok(pipe)
 }
 
-/// What the server has in memory, kilobytes.
+/// The resident memory of the server, in kilobytes.
 fn resident(server: &testkit::Shareward) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("its status");
     let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("its memory");
@@ -127,7 +127,7 @@ async fn unread_answers_and_unfinished_requests_of_pipes_are_bounded() {
     };
     assert!(full.is(NtStatus::PIPE_NOT_AVAILABLE) && pipes.len() == 64, "{full} after {} pipes", pipes.len());
     for pipe in &pipes[..32] {
-        // As many calls as a pipe takes whose answers nobody reads.
+        // As many unread answers as a pipe accepts.
         while pipe.write(0, canonicalize()).await.is_ok() {}
     }
     let mut is_refused = false;
@@ -189,9 +189,9 @@ const RIGHTS: AccessMask = AccessMask(
         | AccessMask::WRITE_OWNER.0,
 );
 
-/// MS-DTYP 2.5.3.2: the owner's implicit rights are one user's, also where one Unix user has all files.
+/// MS-DTYP 2.5.3.2: the implicit rights of an owner belong to one user, even if one Unix user owns all files.
 #[tokio::test]
-async fn a_file_that_a_user_protects_is_not_other_users_to_unprotect() {
+async fn other_users_cannot_change_a_protected_descriptor() {
     let subject = Subject::start(&Setup::default());
     let ((_, alice), (_, bob)) = (connected(&subject, "alice").await, connected(&subject, "bob").await);
     let file = alice.create(&with_rights("private", RIGHTS)).await.expect("create");
@@ -206,9 +206,9 @@ async fn a_file_that_a_user_protects_is_not_other_users_to_unprotect() {
     assert_eq!(descriptor(&file).await.owner, Some(owner));
 }
 
-/// MS-SMB2 3.3.5.9: nobody gets more of a file than `TreeConnect.MaximalAccess`, not even who makes it.
+/// MS-SMB2 3.3.5.9: no user gets more access to a file than `TreeConnect.MaximalAccess`, not even its creator.
 #[tokio::test]
-async fn who_creates_through_a_share_gets_no_more_than_it_gives() {
+async fn a_creator_gets_no_more_than_the_shares_maximal_access() {
     let directory = tempfile::tempdir().expect("a directory");
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o777)).expect("chmod");
     let extra = format!(
@@ -240,7 +240,7 @@ async fn who_creates_through_a_share_gets_no_more_than_it_gives() {
 
 /// The kernel clears the set-id bits of a file that is written to; its descriptor stays in force.
 #[tokio::test]
-async fn a_write_to_a_set_id_file_leaves_its_descriptor() {
+async fn a_write_to_a_set_id_file_keeps_its_descriptor() {
     // Root's own writes clear nothing, so the server is an ordinary user's.
     let subject = Subject::start(&Setup::default());
     if subject.is_samba() {
@@ -260,7 +260,7 @@ async fn a_write_to_a_set_id_file_leaves_its_descriptor() {
     assert_eq!(mode & 0o7_000, 0, "{mode:o}: nothing was cleared, and this shows nothing");
     refused(bob.create(&reads).await, NtStatus::ACCESS_DENIED);
     assert_eq!(descriptor(&file).await.dacl.expect("a DACL").aces.len(), 1);
-    // A chmod is somebody's decision, and it is what counts, as with Samba.
+    // A local chmod takes effect, as with Samba.
     fs::set_permissions(&local, fs::Permissions::from_mode(0o666)).expect("chmod");
     bob.create(&reads).await.expect("permission bits").close().await.expect("close");
 }
@@ -274,9 +274,9 @@ async fn told(request: InFlight) -> Vec<String> {
     decode_changes(buffer).map(name).collect()
 }
 
-/// Who watches a tree hears of no name in a directory that the user may not list.
+/// A watch of a tree reports no name in a directory that the user may not list.
 #[tokio::test]
-async fn a_watch_of_a_tree_tells_nothing_of_directories_that_are_closed_to_the_user() {
+async fn a_watch_of_a_tree_omits_directories_that_the_user_may_not_list() {
     let subject = Subject::start(&Setup::default());
     if subject.is_samba() {
         return testkit::skip("Samba tells");
@@ -304,7 +304,7 @@ async fn a_watch_of_a_tree_tells_nothing_of_directories_that_are_closed_to_the_u
             .await
             .expect("close");
     }
-    // Somebody without the server's help, too.
+    // A change by a local process, too.
     fs::write(subject.share_dir("data").join("private").join("local"), "x").expect("write");
     alice
         .create(&CreateParameters::read_write("public"))
@@ -314,7 +314,7 @@ async fn a_watch_of_a_tree_tells_nothing_of_directories_that_are_closed_to_the_u
         .await
         .expect("close");
     assert_eq!(told(waiting).await, ["public"]);
-    // The owner hears of it.
+    // The owner gets the notification.
     let hers = alice.create(&CreateParameters::directory("")).await.expect("the root");
     let waiting = hers.submit_notify(filter, WatchFlags::WATCH_TREE, 4_096).await.expect("send");
     waiting.pending().await.expect("it waits");
@@ -324,7 +324,7 @@ async fn a_watch_of_a_tree_tells_nothing_of_directories_that_are_closed_to_the_u
 
 /// Nor, in a share with access-based enumeration, of a name that a listing would not show.
 #[tokio::test]
-async fn a_watch_tells_no_name_that_access_based_enumeration_hides() {
+async fn a_watch_omits_names_that_access_based_enumeration_hides() {
     let mut setup = Setup::default();
     setup.shares.push(Share { name: "hiding".into(), hides_unreadable: true, ..setup.shares[0].clone() });
     let subject = Subject::start(&setup);
@@ -349,7 +349,7 @@ async fn a_watch_tells_no_name_that_access_based_enumeration_hides() {
     let hidden = alice.create(&hidden).await.expect("create");
     alice.create(&CreateParameters::read_write("shown")).await.expect("create");
     assert_eq!(told(waiting).await, ["shown"]);
-    // Of what is gone nobody can say whether it was shown.
+    // For a removed file it is unknown if it was visible.
     let waiting = root.submit_notify(filter, WatchFlags::NONE, 4_096).await.expect("send");
     waiting.pending().await.expect("it waits");
     hidden.set_delete_on_close(true).await.expect("delete");

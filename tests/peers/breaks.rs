@@ -1,5 +1,5 @@
-//! Waiting until others have given up what they cache (MS-SMB2 3.3.5.21.1, 3.3.5.22, MS-FSA 2.1.5.15.11), and what is
-//! heard meanwhile.
+//! Waiting for others to give up their caching (MS-SMB2 3.3.5.21.1, 3.3.5.22, MS-FSA 2.1.5.15.11), and the messages
+//! meanwhile.
 
 use client::smb::CreateParameters;
 use testkit::{Setup, Subject};
@@ -81,11 +81,11 @@ impl Client {
     }
 
     fn hear_break(&mut self) {
-        assert_eq!(self.raw.hear(&[]).expect("a break").header.command, Command::OPLOCK_BREAK);
+        assert_eq!(self.raw.receive(&[]).expect("a break").header.command, Command::OPLOCK_BREAK);
     }
 }
 
-/// Opens what is to be renamed.
+/// Opens a file for renaming.
 fn to_rename(name: &str) -> CreateParameters<'_> {
     CreateParameters {
         access: AccessMask::DELETE | AccessMask::READ_ATTRIBUTES,
@@ -104,12 +104,12 @@ fn a_rename_waits_without_an_interim_answer() {
     renamer.raw.send(message, Clear);
     holder.hear_break();
     holder.keep_reading(1);
-    let heard = renamer.raw.hear(&[]).expect("an answer").header;
+    let heard = renamer.raw.receive(&[]).expect("an answer").header;
     assert_eq!((heard.message_id, heard.status), (id, NtStatus::SUCCESS), "the first that comes");
 }
 
 #[test]
-fn what_is_opened_during_the_breaks_is_in_the_way_of_a_directorys_rename() {
+fn an_open_during_the_breaks_blocks_a_directorys_rename() {
     let subject = Subject::start(&Setup::default());
     let (mut holder, mut renamer) = (Client::new(&subject, "alice"), Client::new(&subject, "bob"));
     let options = CreateOptions::DIRECTORY_FILE;
@@ -122,7 +122,7 @@ fn what_is_opened_during_the_breaks_is_in_the_way_of_a_directorys_rename() {
     holder.hear_break();
     let second = holder.open_leased("dir\\second.txt", 2);
     holder.close(first);
-    // Nobody waits for the second: the socket's time limit is less than that of a break.
+    // The second open causes no wait: the socket's time limit is shorter than that of a break.
     let heard = renamer.raw.answer_to(id, &[]).expect("an answer").header;
     assert_eq!(heard.status, NtStatus::ACCESS_DENIED);
     holder.close(second);
@@ -131,7 +131,7 @@ fn what_is_opened_during_the_breaks_is_in_the_way_of_a_directorys_rename() {
 }
 
 #[test]
-fn who_keeps_a_file_open_stops_a_directorys_rename_at_once() {
+fn an_open_file_blocks_a_directorys_rename_at_once() {
     let subject = Subject::start(&Setup::default());
     let (mut holder, mut renamer) = (Client::new(&subject, "alice"), Client::new(&subject, "bob"));
     let options = CreateOptions::DIRECTORY_FILE;
@@ -150,7 +150,7 @@ fn who_keeps_a_file_open_stops_a_directorys_rename_at_once() {
 }
 
 #[test]
-fn an_acknowledgment_through_no_tree_connect_is_refused() {
+fn an_acknowledgment_with_an_unknown_tree_id_is_refused() {
     let subject = Subject::start(&Setup::default());
     let mut holder = Client::new(&subject, "alice");
     let file = CreateParameters { oplock: OplockLevel::BATCH, ..CreateParameters::read_write("cached.txt") };

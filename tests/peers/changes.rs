@@ -1,4 +1,4 @@
-//! What clients hear of changes in directories that they watch or have leases on: by other clients, and by
+//! Notifications about changes in directories that clients watch or have leases on: by other clients, and by
 //! processes on the server's own machine.
 
 use std::fs;
@@ -19,10 +19,10 @@ const RH: LeaseState = LeaseState(LeaseState::READ.0 | LeaseState::HANDLE.0);
 
 const ALL: CompletionFilter = CompletionFilter(0xfff);
 
-/// Enough for a change to be told, even on a busy machine.
+/// The time for a notification, even on a busy machine.
 const SOON: Duration = Duration::from_secs(20);
 
-/// How long nothing is to come, where nothing is to come.
+/// The time to wait if no notification is expected.
 const A_WHILE: Duration = Duration::from_millis(400);
 
 struct Client {
@@ -110,8 +110,8 @@ impl Watched {
         watched
     }
 
-    /// Makes a directory in the one that is watched and waits until that is told: then what happened before it has been
-    /// taken in, for what the kernel reports comes in its order. Returns what was told of names besides.
+    /// Creates a directory in the watched one and waits for its notification. Earlier changes have been processed
+    /// then, because the kernel reports them in order. Returns the other notifications.
     async fn settle(&mut self, watched: &Path) -> Vec<(NotifyAction, String)> {
         self.settled += 1;
         let name = format!("settled-{}", self.settled);
@@ -126,7 +126,7 @@ impl Watched {
         self.waiting = Some(asked.expect("CHANGE_NOTIFY"));
     }
 
-    /// The next changes; none: the client is to look for itself.
+    /// The next changes; `None` if the client must list the directory.
     async fn next(&mut self) -> Option<Vec<(NotifyAction, String)>> {
         let waiting = self.waiting.take().expect("a request");
         let answer = waiting.response_within(SOON).await.expect("changes in time");
@@ -145,7 +145,7 @@ impl Watched {
         )
     }
 
-    /// All changes of names until one of `last` comes.
+    /// All changes of names up to one of `last`.
     async fn until(&mut self, last: &str) -> Vec<(NotifyAction, String)> {
         let mut all = Vec::new();
         loop {
@@ -176,7 +176,7 @@ fn changes(expected: &[(NotifyAction, &str)]) -> Vec<(NotifyAction, String)> {
 }
 
 #[tokio::test]
-async fn local_changes_are_told() {
+async fn local_changes_are_notified() {
     let subject = Subject::start(&Setup::default());
     let directory = shared(&subject, "watched");
     let client = Client::of(&subject).await;
@@ -184,7 +184,7 @@ async fn local_changes_are_told() {
     let file = directory.join("a.txt");
     fs::write(&file, "one").expect("write");
     assert_eq!(watched.next().await.expect("no overflow")[0], (NotifyAction::ADDED, "a.txt".into()));
-    // What follows of the same write.
+    // Later notifications of the same write.
     watched.settle(&directory).await;
     fs::rename(&file, directory.join("b.txt")).expect("rename");
     fs::remove_file(directory.join("b.txt")).expect("remove");
@@ -200,7 +200,7 @@ async fn local_changes_are_told() {
 }
 
 #[tokio::test]
-async fn a_local_write_is_told_beside_those_of_clients() {
+async fn local_writes_are_notified_like_those_of_clients() {
     let subject = Subject::start(&Setup::default());
     let directory = shared(&subject, "watched");
     let (client, other) = (Client::of(&subject).await, Client::of(&subject).await);
@@ -209,14 +209,14 @@ async fn a_local_write_is_told_beside_those_of_clients() {
     file.write(0, b"one".to_vec()).await.expect("write");
     let modified = changes(&[(NotifyAction::MODIFIED, "a.txt")]);
     assert_eq!(watched.next().await, Some(modified.clone()));
-    // The server has just written the file, and so has somebody else.
+    // The server and another process have just written the file.
     watched.settle(&directory).await;
     fs::write(directory.join("a.txt"), "two").expect("write");
     assert_eq!(watched.next().await, Some(modified));
 }
 
 #[tokio::test]
-async fn nothing_is_told_twice() {
+async fn no_change_is_notified_twice() {
     let subject = Subject::start(&Setup::default());
     let directory = shared(&subject, "watched");
     let (client, other) = (Client::of(&subject).await, Client::of(&subject).await);
@@ -239,7 +239,7 @@ async fn nothing_is_told_twice() {
         file.close().await.expect("close");
     }
     let mut told = watched.settle(&directory).await;
-    // A name that a client had a moment ago, by somebody else.
+    // Another process creates a name that a client had before.
     fs::write(directory.join("file0"), "again").expect("write");
     expected.push((NotifyAction::ADDED, "file0".into()));
     make_directory(&directory.join("last"));
@@ -249,7 +249,7 @@ async fn nothing_is_told_twice() {
 }
 
 #[tokio::test]
-async fn local_changes_deep_below_are_told() {
+async fn local_changes_deep_below_are_notified() {
     let subject = Subject::start(&Setup::default());
     let directory = shared(&subject, "tree");
     make_directory(&directory.join("old"));
@@ -278,7 +278,7 @@ async fn local_changes_deep_below_are_told() {
 }
 
 #[tokio::test]
-async fn a_storm_of_local_changes_ends_in_one_word() {
+async fn too_many_local_changes_end_in_one_notification() {
     let subject = Subject::start(&Setup::default());
     let directory = shared(&subject, "storm");
     let client = Client::of(&subject).await;
@@ -305,12 +305,12 @@ async fn others_changes_break_directory_leases() {
     own.write(0, b"content".to_vec()).await.expect("write");
     own.close().await.expect("close");
     no_break(&mut breaks).await;
-    // Its own, which do not.
+    // The client's own changes do not.
     let own = one.file(r"leased\another", 3, None).await;
     assert_eq!(next_break(&mut breaks).await, (1, LeaseState::NONE, true));
     one.tree.acknowledge_lease(guid(1), LeaseState::NONE).await.expect("acknowledge");
     assert_eq!(granted(&one.leased("leased", 1).await), RH, "it is had again");
-    // What is written shows in a listing when the file is closed.
+    // A listing shows the new size after the file is closed.
     own.write(0, b"content".to_vec()).await.expect("write");
     no_break(&mut breaks).await;
     own.close().await.expect("close");
@@ -347,13 +347,13 @@ async fn local_changes_break_directory_leases() {
         }
         assert_eq!(next_break(&mut breaks).await, (1, LeaseState::NONE, true), "change {change}");
         client.tree.acknowledge_lease(guid(1), LeaseState::NONE).await.expect("acknowledge");
-        // What else the kernel has to say of it.
+        // Other notifications of the kernel.
         watched.settle(&path).await;
     }
 }
 
 #[tokio::test]
-async fn a_local_write_breaks_what_is_cached_of_the_file() {
+async fn a_local_write_breaks_caching_of_the_file() {
     let subject = Subject::start(&Setup::default());
     let path = shared(&subject, "leased");
     if subject.is_samba() {
@@ -385,7 +385,7 @@ fn smbclient_notify() {
         .spawn()
         .expect("smbclient");
     let output = smbclient.stdout.take().expect("its output");
-    // It says nothing before the first change.
+    // smbclient prints nothing before the first change.
     let changes = std::thread::spawn(move || {
         for number in 0..200 {
             fs::write(directory.join(format!("local-{number}")), "").expect("write");

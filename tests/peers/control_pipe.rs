@@ -33,7 +33,7 @@ pub(crate) fn get(address: &str) -> Vec<u8> {
     format!("GET {address} HTTP/1.1\r\nhost: x\r\n\r\n").into_bytes()
 }
 
-/// Reads until an answer is whole: its head and as many bytes as it announces.
+/// Reads a whole answer: its header and its body.
 pub(crate) async fn answer(pipe: &File) -> (u16, String) {
     let mut text = String::new();
     loop {
@@ -71,7 +71,7 @@ async fn requests_in_pieces_and_one_after_another() {
 }
 
 #[tokio::test]
-async fn the_session_decides() {
+async fn the_rights_are_those_of_the_session() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let (_connection, tree) = tree(server.address(), &setup, "alice", "IPC$").await;
@@ -122,7 +122,7 @@ async fn a_read_waits_for_its_answer_and_for_no_longer_than_the_pipe() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_costs_no_more_than_the_buffer() {
+async fn a_slow_reader_costs_no_more_than_the_buffer() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let (connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;
@@ -145,14 +145,14 @@ async fn who_does_not_read_costs_no_more_than_the_buffer() {
     tokio::time::timeout(Duration::from_secs(10), asking).await.expect("in time").expect("joined");
 }
 
-/// A write is cancelled with what the server has taken of it: the rest of a request may follow.
+/// A cancelled write reports the number of bytes that the server took: the rest of a request may follow.
 #[tokio::test]
-async fn a_cancelled_write_says_what_was_taken() {
+async fn a_cancelled_write_reports_the_bytes_taken() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let (connection, tree) = tree(server.address(), &setup, "admin", "IPC$").await;
     let pipe = pipe(&tree).await;
-    // Answers that nobody reads, until the server takes no more.
+    // Answers that the client does not read, until the server accepts no more.
     let mut taken = Vec::new();
     loop {
         let bytes = get("/v1/files").repeat(1000);
@@ -175,9 +175,9 @@ async fn a_cancelled_write_says_what_was_taken() {
     assert!(taken.iter().any(|(count, length)| count < length), "{taken:?}");
 }
 
-/// Somebody who opens many pipes has some of them served, and leaves the others to others.
+/// A user who opens many pipes gets some of them served, and leaves room for others.
 #[tokio::test]
-async fn one_user_does_not_take_all_places() {
+async fn one_user_cannot_use_all_places() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let (_connection, tree_of_bob) = tree(server.address(), &setup, "bob", "IPC$").await;
@@ -197,7 +197,7 @@ async fn one_user_does_not_take_all_places() {
         pipe.write(0, get("/v1/clock")).await.expect("write");
         assert_eq!(answer(&pipe).await.0, 200, "{user}");
     }
-    // What is given back can be had again.
+    // A released place can be used again.
     served.pop().expect("a pipe").close().await.expect("close");
     let pipe = pipe(&tree_of_bob).await;
     pipe.write(0, get("/v1/clock")).await.expect("write");

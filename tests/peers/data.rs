@@ -1,4 +1,4 @@
-//! What writers are told is in the file is there, and what they may not change is not changed.
+//! Data integrity: acknowledged data is in the file, and protected data is not changed.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -73,9 +73,9 @@ async fn an_append_only_open_writes_where_windows_does() {
     }
 }
 
-/// An ACL that lets its user append protects what is there, whichever way it is written to.
+/// An ACL that lets its user append protects the existing data against every kind of write.
 #[tokio::test]
-async fn who_may_only_append_changes_nothing_that_is_there() {
+async fn append_only_access_cannot_change_existing_data() {
     if !need(&["root", "unshare"]) {
         return;
     }
@@ -90,7 +90,7 @@ async fn who_may_only_append_changes_nothing_that_is_there() {
     let log = alices.create(&asking).await.expect("create");
     log.write(0, b"entry".to_vec()).await.expect("write");
     let path = subject.share_dir("data").join("log");
-    // The kernel lets everybody write; the descriptor says who may do what.
+    // The kernel allows writing to all users; the descriptor restricts it.
     fs::set_permissions(&path, Permissions::from_mode(0o666)).expect("chmod");
     let alice = Sid::unix_user(uid("log"));
     let only_append = AccessMask::APPEND_DATA
@@ -191,7 +191,7 @@ async fn two_shares_over_one_directory_lose_no_write_to_a_stream() {
 }
 
 #[tokio::test]
-async fn an_append_asks_about_locks_where_it_writes() {
+async fn an_append_checks_locks_at_its_position() {
     let subject = Subject::start(&Setup::default());
     if subject.is_samba() {
         return skip("Samba takes the offset -1 from its own clients for POSIX only");
@@ -209,9 +209,10 @@ async fn an_append_asks_about_locks_where_it_writes() {
     assert_eq!(fs::read(subject.share_dir("data").join("f")).expect("the file"), b"123456");
 }
 
-/// MS-SMB2 3.3.5.14.1: processing stops at the unlock that fails; those before it hold, those behind it are not made.
+/// MS-SMB2 3.3.5.14.1: processing stops at the unlock that fails; earlier elements stay in effect, later ones are
+/// skipped.
 #[tokio::test]
-async fn a_failed_unlock_ends_the_request_and_takes_nothing_back() {
+async fn a_failed_unlock_keeps_the_earlier_elements() {
     let subject = Subject::start(&Setup::default());
     let data = tree(&subject, "alice", "data").await;
     let holder = file_of(&data, "f", b"").await;
@@ -245,9 +246,9 @@ async fn an_allocation_size_cuts_whole_clusters() {
     assert!(too_much.is_err());
 }
 
-/// A backup that goes by the time must see what others have written since the time was set.
+/// A backup that compares times must notice the writes of others after the time was set.
 #[tokio::test]
-async fn closing_leaves_the_time_that_later_writers_have_left() {
+async fn closing_keeps_the_write_time_of_later_writers() {
     let subject = Subject::start(&Setup::default());
     if subject.is_samba() {
         return skip("Samba keeps a time that was set for as long as the file is open");
@@ -278,7 +279,7 @@ async fn closing_leaves_the_time_that_later_writers_have_left() {
 
 /// Apple's copy of a whole file: its streams are opened as a client would open them.
 #[tokio::test]
-async fn a_copied_stream_respects_who_has_it_open() {
+async fn copying_a_stream_checks_share_modes() {
     let subject = Subject::start(&Setup::default());
     let data = tree(&subject, "alice", "data").await;
     let aapl =

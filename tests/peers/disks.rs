@@ -21,13 +21,13 @@ use wire::{AccessMask, NtStatus};
 use crate::reload::reconfigure;
 use crate::scripted::{DATA, logged_on, rename, tree};
 
-/// What a command about file systems may take.
+/// The time limit for a command about file systems.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// How long it may take until what a lost connection has left is closed.
+/// The time until opens of a lost connection are closed.
 const RECOVERY_MAX: Duration = Duration::from_secs(40);
 
-/// What the log says of a share whose directory is away, and when it is there again.
+/// The log messages for a share whose directory is missing, and for its return.
 const AWAY: &str = "a share's directory is not there";
 const BACK: &str = "a share's directory is there again";
 
@@ -42,7 +42,7 @@ impl Disk {
         Self(on.to_owned())
     }
 
-    /// Unmounts it, which takes that nobody holds anything of it.
+    /// Unmounts it, which requires that nothing is open there.
     fn unmount(&self) -> Output {
         let mut unmount = Command::new("umount");
         unmount.arg(&self.0);
@@ -106,7 +106,7 @@ fn make(directory: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disk_that_is_mounted_later_is_what_the_next_client_gets() {
+async fn a_disk_that_is_mounted_later_is_visible_to_new_connections() {
     if !need(&["root", "mount", "umount"]) {
         return;
     }
@@ -122,10 +122,10 @@ async fn a_disk_that_is_mounted_later_is_what_the_next_client_gets() {
     file_of(&since, "on the disk").await.close().await.expect("close");
     assert!(directory.join("on the disk").exists(), "it is written to the disk, and not underneath");
     assert!(!has(&since, "below").await);
-    // Who was connected keeps what there was.
+    // An existing connection keeps the previous directory.
     below.write(4, b", and more".to_vec()).await.expect("write");
     assert!(has(&before, "below").await && !has(&before, "on the disk").await);
-    // What is open below a directory of the one is not below that of the other.
+    // An open below a directory of one file system is not below the same directory of the other.
     let moved = make_in(&since, "d").await;
     rename(&moved, "e").await.expect("nothing of this disk is open below");
     let files = tokio::task::block_in_place(|| server(&subject).net(&["file", "--csv"])).success().stdout;
@@ -138,7 +138,7 @@ async fn a_disk_that_is_mounted_later_is_what_the_next_client_gets() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_held_of_a_share_that_nobody_is_connected_to() {
+async fn a_share_without_connections_keeps_nothing_open() {
     if !need(&["root", "mount", "umount"]) {
         return;
     }
@@ -170,7 +170,7 @@ async fn nothing_is_held_of_a_share_that_nobody_is_connected_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_is_deleted_and_made_again_is_shared_again() {
+async fn a_directory_that_is_deleted_and_created_again_is_shared_again() {
     let subject = Subject::Shareward(Shareward::start(&Setup::default()));
     let directory = subject.share_dir("data");
     let before = tree(&subject, "alice", "data").await;
@@ -195,7 +195,7 @@ async fn a_directory_that_is_deleted_and_made_again_is_shared_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_is_missing_at_the_start_keeps_no_other_share_down() {
+async fn a_missing_directory_at_the_start_affects_only_its_share() {
     let mut ours = Shareward::start(&Setup::default());
     let directory = ours.share_dir("data");
     fs::remove_dir(&directory).expect("delete");
@@ -212,7 +212,7 @@ async fn a_directory_that_is_missing_at_the_start_keeps_no_other_share_down() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_directory_that_is_missing_at_a_reload_keeps_no_setting_from_being_taken() {
+async fn a_missing_directory_at_a_reload_affects_only_its_share() {
     let subject = Subject::Shareward(Shareward::start(&Setup::default()));
     let later = server(&subject).scratch().join("later");
     let (path, new) = (subject.share_dir("other"), format!("path = {later:?}\n"));
@@ -226,13 +226,13 @@ async fn a_directory_that_is_missing_at_a_reload_keeps_no_setting_from_being_tak
     file_of(&connects(&subject, "other").await.expect("it is there"), "f").await;
     assert!(later.join("f").exists());
 
-    // A share that is made takes a directory that is there.
+    // A new share requires an existing directory.
     let missing = format!("new={}", later.join("missing").display());
     let refused = tokio::task::block_in_place(|| server(&subject).net(&["share", &missing]));
     assert!(refused.status != Some(0), "{refused}");
 }
 
-/// What a class says of the file system that a file is in.
+/// Information of a class about the file system of a file.
 async fn file_system<T: FixedLayout>(file: &File, class: FsInfoClass) -> T {
     let data = file.query_info(InfoType::FILESYSTEM, class.0, AdditionalInformation::NONE, 4096).await;
     T::decode(&data.expect("query")).expect("what was asked for")
@@ -245,7 +245,7 @@ async fn serial(file: &File) -> [u8; 4] {
     *data.await.expect("query")[8..].first_chunk().expect("a serial number")
 }
 
-/// The ids of a directory's entries by name, as the listing has them and as each file says itself, which is the same.
+/// The ids of a directory's entries by name. The listing and the files themselves report the same ids.
 async fn ids(tree: &Tree, directory: &str) -> BTreeMap<String, u64> {
     let listed = tree.create(&CreateParameters::directory(directory)).await.expect("open");
     let entries = listed.list(FileInfoClass::ID_BOTH_DIRECTORY, "*").all(1000).await.expect("list");
@@ -274,7 +274,7 @@ async fn ids(tree: &Tree, directory: &str) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_mounted_inside_a_share_is_a_file_system_of_its_own() {
+async fn a_mount_inside_a_share_is_a_separate_file_system() {
     if !need(&["root", "mount", "umount"]) {
         return;
     }

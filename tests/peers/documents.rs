@@ -20,7 +20,7 @@ fn the_examples_of_the_control_api() {
         shell.env("SHAREWARD_SOCKET", server.config().with_file_name("run").join("control.sock"));
         let output = shell.output().expect("a shell");
         let said = String::from_utf8(output.stdout).expect("text");
-        // What is asked about is not there: its number says that it was looked for.
+        // The objects do not exist, and the error number shows that the server looked for them.
         let answered = ["\"schema\":1", "\"code\":2314", "\"code\":2312"].iter().any(|it| said.contains(it));
         let is_stream = line.contains("/v1/events") && output.status.code() == Some(28);
         assert!(answered || is_stream, "{line}\n{said}");

@@ -1,4 +1,4 @@
-//! Our client, where somebody in between or the server itself makes less of a connection than it could be.
+//! Our client against a man in the middle, or a server, that weakens a connection.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -45,7 +45,7 @@ async fn in_between(server: SocketAddr, highest: Dialect) -> SocketAddr {
 }
 
 #[tokio::test]
-async fn a_negotiation_that_was_changed_on_the_way_ends_the_connection_on_every_dialect() {
+async fn a_tampered_negotiation_ends_the_connection_on_every_dialect() {
     let subject = Subject::start(&Setup::default());
     let user = subject.user("alice");
     for highest in BELOW_311 {
@@ -62,7 +62,7 @@ async fn a_negotiation_that_was_changed_on_the_way_ends_the_connection_on_every_
 }
 
 #[tokio::test]
-async fn a_negotiation_that_was_not_changed_is_valid_on_every_dialect() {
+async fn an_intact_negotiation_is_valid_on_every_dialect() {
     let subject = Subject::start(&Setup::default());
     for dialect in BELOW_311.into_iter().chain([Dialect::SMB311]) {
         for signing in [Signing::IfRequired, Signing::Required] {
@@ -74,7 +74,7 @@ async fn a_negotiation_that_was_not_changed_is_valid_on_every_dialect() {
 }
 
 #[tokio::test]
-async fn a_server_that_makes_a_guest_of_a_user_is_refused() {
+async fn a_guest_logon_of_a_user_is_refused() {
     if !need(&["root", "smbd", "pdbedit", "unshare"]) {
         return;
     }
@@ -87,7 +87,7 @@ async fn a_server_that_makes_a_guest_of_a_user_is_refused() {
     let refused = connection.logon(stranger()).await.expect_err("the password was not checked");
     assert!(matches!(refused, Error::MadeGuest), "{refused}");
     assert!(connection.has_ended());
-    // It is the server that does so, and whoever wants it can have it.
+    // The server does so, and a caller can accept it.
     let connection = Connection::connect(samba.address(), None, options()).await.expect("connect");
     let accepting = LogonOptions { accept_guest: true, ..LogonOptions::default() };
     connection.logon_with(stranger(), accepting).await.expect("Samba makes a guest of whom it does not know");
@@ -108,7 +108,7 @@ async fn a_server_that_makes_a_guest_of_a_user_is_refused() {
 }
 
 #[test]
-fn a_password_is_not_sent_over_what_is_not_sealed() {
+fn a_new_password_is_not_sent_without_encryption() {
     let extra = "encryption = \"off\"\n".into();
     for (setup, sent) in [(Setup { extra, ..Setup::default() }, false), (Setup::default(), true)] {
         let server = Shareward::start(&setup);

@@ -1,5 +1,4 @@
-//! What clients are promised to be on the disk, and what becomes of it when system calls fail or take their time: those
-//! of the server are watched (strace).
+//! Durability of data, and failing or slow system calls; strace observes the server's calls.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -25,7 +24,7 @@ use crate::scripted::tree;
 /// The flushes of a server from here on.
 struct Watched {
     strace: Child,
-    /// Open as long as strace may say something.
+    /// Kept open while strace may write to it.
     _said: BufReader<ChildStderr>,
     calls: PathBuf,
 }
@@ -50,7 +49,7 @@ impl Watched {
         Self { strace, _said: said, calls }
     }
 
-    /// What was flushed: the names, in order.
+    /// The names that were flushed, in order.
     fn end(self) -> Vec<String> {
         let calls = self.calls();
         let flushed = calls
@@ -63,7 +62,7 @@ impl Watched {
         flushed.filter_map(path).collect()
     }
 
-    /// All calls that were watched, one a line.
+    /// All observed calls, one per line.
     fn calls(mut self) -> String {
         let pid = self.strace.id().to_string();
         Command::new("kill").args(["-s", "INT", &pid]).status().expect("kill");
@@ -72,7 +71,7 @@ impl Watched {
     }
 }
 
-/// Whether there is what is needed; a server as it runs anywhere.
+/// A server with the usual configuration; `None` if a requirement is missing.
 fn subject() -> Option<Subject> {
     need(&["root", "strace"]).then(|| Subject::Shareward(Shareward::start(&Setup::default())))
 }
@@ -101,7 +100,7 @@ async fn write(file: &File) {
     file.write(0, b"data".to_vec()).await.expect("write");
 }
 
-/// What the server flushes for a deed.
+/// The names that the server flushes for an operation.
 async fn flushes(subject: &Subject, deed: impl AsyncFnOnce()) -> Vec<String> {
     let watched = Watched::begin(subject, &[]);
     deed().await;
@@ -123,7 +122,7 @@ async fn a_flush_reaches_the_disk_with_streams_and_names() {
     stream.write(0, b"stream".to_vec()).await.expect("write");
     let all = ["f", "d", "data"];
     assert_eq!(flushes(&subject, async || stream.flush().await.expect("flush")).await, all);
-    // A directory that is on the disk is left alone, as soon as its time can tell that it has not changed again.
+    // A directory that was flushed is not flushed again, once its time shows that it has not changed.
     let started = Instant::now();
     while flushes(&subject, async || file.flush().await.expect("flush")).await != ["f"] {
         assert!(started.elapsed() < SOON, "directories that do not change are flushed again and again");
@@ -133,7 +132,7 @@ async fn a_flush_reaches_the_disk_with_streams_and_names() {
     gone.set_delete_on_close(true).await.expect("delete");
     gone.close().await.expect("close");
     assert_eq!(flushes(&subject, async || directory.flush().await.expect("flush")).await, ["d"]);
-    // What Apple's clients ask with for F_FULLFSYNC.
+    // The flush of Apple's clients for F_FULLFSYNC.
     let full = Part::new(SmbCommand::FLUSH, |out, base| {
         FlushRequest { file_id: file.id() }.encode(out, base);
         out.patch_u32(base + Header::SIZE + 2, 0xffff);
@@ -219,7 +218,7 @@ async fn changes_through_a_write_through_open_are_on_the_disk() {
     assert!(flushed.is_empty(), "FileModeInformation: {flushed:?}");
 }
 
-/// What is promised to others costs an ordinary WRITE nothing.
+/// Guarantees for other opens do not make an ordinary WRITE slower.
 #[tokio::test]
 async fn an_ordinary_write_is_one_system_call() {
     let Some(subject) = subject() else { return };
@@ -238,9 +237,9 @@ async fn an_ordinary_write_is_one_system_call() {
     assert!(calls.len() <= 21, "{calls:#?}");
 }
 
-/// A change that was made is a change, whether or not it got to the disk: others must not go on with what they cached.
+/// A write that changed the file is a change even if its flush failed: others must drop their cached data.
 #[tokio::test]
-async fn a_write_whose_flush_fails_is_told_to_others() {
+async fn a_write_whose_flush_fails_breaks_the_caching_of_others() {
     let Some(subject) = subject() else { return };
     let (alices, bobs) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
     let writer = alices.create(&CreateParameters::read_write("f")).await.expect("create");
@@ -258,9 +257,9 @@ async fn a_write_whose_flush_fails_is_told_to_others() {
     assert_eq!(reader.read(0, 10).await.expect("read")[..], *b"after!");
 }
 
-/// What is stored of a file and cannot be read for a moment is not taken for nothing, and written over.
+/// Stored attributes that are temporarily unreadable are not taken for missing and overwritten.
 #[tokio::test]
-async fn attributes_that_cannot_be_read_stay() {
+async fn unreadable_attributes_are_not_overwritten() {
     let Some(subject) = subject() else { return };
     let data = tree(&subject, "alice", "data").await;
     let hidden = CreateParameters { attributes: FileAttributes::HIDDEN, ..CreateParameters::read_write("f") };
@@ -292,7 +291,7 @@ async fn write_through(tree: &Tree, file: &File, data: &[u8]) -> Option<NtStatus
 
 /// Parts of a descriptor that two clients set at once are both there afterwards.
 #[tokio::test]
-async fn two_parts_of_a_descriptor_keep_each_other() {
+async fn concurrent_changes_of_a_descriptors_parts_are_both_kept() {
     let Some(subject) = subject() else { return };
     let (alices, admins) = (tree(&subject, "alice", "data").await, tree(&subject, "admin", "data").await);
     let asking = |access| CreateParameters { access, ..CreateParameters::read_write("f") };

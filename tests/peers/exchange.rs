@@ -1,5 +1,5 @@
-//! Names that stand for something else a moment later: exchanged by a local process, linked, marked to be deleted. What
-//! was decided about is what is acted on, as the user who asked for it.
+//! Names whose files change during a request: exchanged by a local process, linked, or marked for deletion. The
+//! server acts on the file that it checked, as the user of the request.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -20,11 +20,11 @@ use wire::{AccessMask, NtStatus, Utf16};
 
 use crate::scripted::tree;
 
-/// How often a verb is tried, and for how long at most.
+/// The most attempts of an operation, and their time limit.
 const TRIES: usize = 600;
 const TIME: Duration = Duration::from_secs(6);
 
-/// A server of root's with the Unix users alice and bob; none where this machine cannot have one.
+/// A server of root with the Unix users alice and bob; `None` if this machine cannot run one.
 fn subject() -> Option<Subject> {
     need(&["root", "unshare"])
         .then(|| Subject::start(&Setup { run_as: RunAs::Root, ..Setup::default() }))
@@ -77,7 +77,7 @@ impl Place {
         entries.map(|it| it.expect("an entry").file_name().into_string().expect("UTF-8")).collect()
     }
 
-    /// Exchanges two names until what comes back is dropped.
+    /// Exchanges two names until the returned value is dropped.
     fn exchange(&self, one: &str, other: &str) -> Exchange {
         let (one, other) = (self.disk(one), self.disk(other));
         let done = Arc::new(AtomicBool::new(false));
@@ -128,7 +128,7 @@ async fn set_owner(file: &File, uid: u32) -> Result<(), Error> {
     file.set_info(InfoType::SECURITY, 0, AdditionalInformation::OWNER, &bytes).await
 }
 
-/// Lets nobody but its owner add to a directory, as far as its descriptor goes.
+/// Restricts adding to a directory to its owner by its descriptor.
 async fn close_to_others(share: &Tree, name: &str, owner: u32) {
     let access = AccessMask::WRITE_DAC | AccessMask::READ_CONTROL;
     let open =
@@ -153,9 +153,9 @@ async fn new_name(file: &File, class: FileInfoClass, name: &str, replace: bool) 
     file.set_info(InfoType::FILE, class.0, AdditionalInformation::NONE, &bytes).await
 }
 
-/// What the user gets on one file must not be used on another: MAXIMUM_ALLOWED is decided by what was opened.
+/// The access to one file must not be used on another: MAXIMUM_ALLOWED is computed from the opened file.
 #[tokio::test]
-async fn the_maximum_allowed_of_one_file_is_not_had_of_another() {
+async fn the_maximum_allowed_of_one_file_is_not_granted_on_another() {
     let Some(subject) = subject() else { return };
     let place = Place::new(&subject).await;
     place.file("mine", place.bob, 0o600);
@@ -179,9 +179,9 @@ async fn the_maximum_allowed_of_one_file_is_not_had_of_another() {
     assert!(given > 0);
 }
 
-/// A directory's descriptor is asked, and what is made is made in that directory.
+/// The directory whose descriptor is checked is the one in which the file is created.
 #[tokio::test]
-async fn nothing_is_made_in_a_directory_whose_descriptor_forbids_it() {
+async fn creating_in_a_directory_needs_its_descriptors_permission() {
     let Some(subject) = subject() else { return };
     let place = Place::new(&subject).await;
     place.directory("door", place.bob, 0o777);
@@ -226,7 +226,7 @@ async fn nothing_is_made_in_a_directory_whose_descriptor_forbids_it() {
     assert!(made.iter().all(|made| *made > 0), "{made:?}");
 }
 
-/// A stream is part of its file: who makes one has no more of the file than without it.
+/// A stream is part of its file: creating one gives no additional access to the file.
 #[tokio::test]
 async fn a_new_stream_gives_no_right_to_its_file() {
     let Some(subject) = subject() else { return };
@@ -251,7 +251,7 @@ async fn a_new_stream_gives_no_right_to_its_file() {
 
 /// MS-FSA 2.1.5.5: the link that the open was opened by is deleted, and no other one of the file's.
 #[tokio::test]
-async fn delete_on_close_removes_the_link_it_was_asked_for() {
+async fn delete_on_close_removes_the_link_that_was_opened() {
     let Some(subject) = subject() else { return };
     let place = Place::new(&subject).await;
     let (alice, bob) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
@@ -276,9 +276,9 @@ async fn delete_on_close_removes_the_link_it_was_asked_for() {
     }
 }
 
-/// What is deleted is deleted with the rights of who asked for it, whoever closes last.
+/// The deletion uses the rights of the user who requested it, regardless of the last close.
 #[tokio::test]
-async fn delete_on_close_acts_as_who_asked_for_it() {
+async fn delete_on_close_uses_the_rights_of_the_requester() {
     let Some(subject) = subject() else { return };
     let place = Place::new(&subject).await;
     place.directory("his", place.bob, 0o755);
@@ -296,9 +296,9 @@ async fn delete_on_close_acts_as_who_asked_for_it() {
     assert!(!place.disk("his/f").exists(), "she may not, but he may");
 }
 
-/// MS-FSA 2.1.5.15.6: what is to be deleted gets no further name, and its content goes.
+/// MS-FSA 2.1.5.15.6: a file that is marked for deletion gets no new name, and its content is removed.
 #[tokio::test]
-async fn a_link_that_is_to_be_deleted_is_not_linked() {
+async fn a_file_marked_for_deletion_gets_no_new_link() {
     let Some(subject) = Subject::with(&[]) else { return };
     let share = tree(&subject, "alice", "data").await;
     let directory = subject.share_dir("data");
@@ -320,9 +320,9 @@ async fn a_link_that_is_to_be_deleted_is_not_linked() {
     assert_eq!(fs::read(directory.join("target")).expect("the target"), b"stays");
 }
 
-/// A directory that is to be deleted takes nothing in: it would keep what was promised to go.
+/// A directory that is marked for deletion accepts no new entries, which would prevent the deletion.
 #[tokio::test]
-async fn nothing_is_made_in_a_directory_that_is_to_be_deleted() {
+async fn a_directory_marked_for_deletion_accepts_no_entries() {
     let Some(subject) = Subject::with(&[]) else { return };
     let share = tree(&subject, "alice", "data").await;
     let made = CreateParameters {

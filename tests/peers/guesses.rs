@@ -1,4 +1,4 @@
-//! Guessing passwords: it takes time, it is told of, and it locks accounts where the settings say so.
+//! Guessing passwords: refusals are delayed and logged, and lock accounts if the settings say so.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use wire::NtStatus;
 
 use crate::scripted::connected;
 
-/// What Windows takes for a refusal (`InvalidAuthenticationDelayTimeInMs`).
+/// The delay of a refusal on Windows (`InvalidAuthenticationDelayTimeInMs`).
 const DELAY: Duration = Duration::from_secs(2);
 
 async fn attempt(server: &Shareward, user: &str, password: &str) -> Result<(), Error> {
@@ -30,12 +30,12 @@ fn refused_with(outcome: &Result<(), Error>, status: NtStatus) {
 
 fn lines(server: &Shareward, words: &[&str]) -> Vec<String> {
     let log = server.log();
-    let meant = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
-    meant.map(str::to_owned).collect()
+    let matching = log.lines().filter(|line| words.iter().all(|word| line.contains(word)));
+    matching.map(str::to_owned).collect()
 }
 
 #[tokio::test]
-async fn a_refusal_is_held_back_and_nothing_else_on_its_connection_is() {
+async fn a_refusal_is_delayed_and_other_requests_of_its_connection_are_not() {
     let subject = Subject::start(&Setup::default());
     let (connection, tree) = connected(&subject, "alice").await;
     for user in ["bob", "nobody-here"] {
@@ -58,7 +58,7 @@ async fn a_refusal_is_held_back_and_nothing_else_on_its_connection_is() {
 }
 
 #[tokio::test]
-async fn many_guesses_at_once_are_judged_one_after_another() {
+async fn concurrent_guesses_are_checked_one_after_another() {
     let server = Shareward::start(&Setup::default());
     for user in ["bob", "nobody-here"] {
         let began = Instant::now();
@@ -75,7 +75,7 @@ async fn many_guesses_at_once_are_judged_one_after_another() {
         assert!(judged >= 2, "{user}: {judged} judged");
         assert!(judged as u64 <= took / 2 + 1, "{user}: {judged} judged in {took} s");
     }
-    // Whoever knows the password gets in, from there as well.
+    // The right password is accepted, from the same address, too.
     attempt(&server, "bob", &server.setup().user("bob").password).await.expect("log on");
     attempt(&server, "alice", &server.setup().user("alice").password).await.expect("log on");
 }
@@ -117,7 +117,7 @@ async fn wrong_passwords_lock_an_account_and_an_administrator_unlocks_it() {
 }
 
 #[tokio::test]
-async fn a_restart_unlocks_nobody() {
+async fn a_restart_unlocks_no_account() {
     let extra = "lockout_threshold = 2\nlockout_duration = 0\n";
     let mut server = Shareward::start(&Setup { extra: extra.into(), ..Setup::default() });
     let right = server.setup().user("bob").password.clone();
@@ -145,7 +145,7 @@ async fn a_restart_unlocks_nobody() {
     attempt(&server, "bob", &right).await.expect("an administrator has unlocked it");
     refused_with(&attempt(&server, "alice", &alice).await, NtStatus::ACCOUNT_LOCKED_OUT);
 
-    // What is kept can be anything: the server starts, and says so.
+    // The state file can contain anything: the server starts, and logs the problem.
     server.restart();
     std::fs::write(&kept, b"\xff\0nonsense").expect("write");
     server.kill_and_restart();
@@ -154,7 +154,7 @@ async fn a_restart_unlocks_nobody() {
 }
 
 #[tokio::test]
-async fn a_lock_outlives_a_server_that_is_killed() {
+async fn a_lock_survives_killing_the_server() {
     let extra = "lockout_threshold = 2\nlockout_duration = 0\n";
     let mut server = Shareward::start(&Setup { extra: extra.into(), ..Setup::default() });
     for _ in 0..2 {
@@ -172,7 +172,7 @@ async fn a_lock_outlives_a_server_that_is_killed() {
 }
 
 #[tokio::test]
-async fn old_passwords_are_not_guessed_faster() {
+async fn old_passwords_cannot_be_guessed_faster() {
     let server = Shareward::start(&Setup::default());
     let user = server.setup().user("bob").clone();
     let client = || {

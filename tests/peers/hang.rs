@@ -1,4 +1,4 @@
-//! Shares whose file systems hang: their own users wait, and nobody else.
+//! Shares whose file systems hang: only their own users wait.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -16,19 +16,19 @@ use wire::msg::{AdditionalInformation, CompletionFilter, InfoType, WatchFlags};
 
 use crate::scripted::{logged_on, rename, tree};
 
-/// Clients of the share that hangs, each on a connection of its own: more than the server has threads.
+/// Clients of the hanging share, each on a separate connection: more than the server has threads.
 const CLIENTS: usize = 40;
 
-/// What a request of somebody else may take, on a busy machine.
+/// The time limit for requests of other users, on a busy machine.
 const OTHERS_WAIT_MAX: Duration = Duration::from_secs(4);
 
-/// What an administrator's command may take: it waits a while for the files that it has closed.
+/// The time limit for an administrator's command, which waits a while for the files that it has closed.
 const COMMAND_MAX: Duration = Duration::from_secs(12);
 
-/// How long everything may take to be as it was.
+/// The time until the state is as before.
 const RECOVERY_MAX: Duration = Duration::from_secs(40);
 
-/// A server with a share that hangs when it is told to, and `data`, which does not.
+/// A server with a share that hangs on request, and the share `data`, which does not.
 struct Scene {
     subject: Subject,
     stuck: StuckFs,
@@ -63,7 +63,7 @@ impl Scene {
         output
     }
 
-    /// Somebody else reads and writes as ever, logs on, and the administrators' commands work.
+    /// Checks that other users can read, write and log on, and that the administrators' commands work.
     async fn others_go_on(&self, neighbour: &Tree) {
         let mut slowest = Duration::ZERO;
         for round in 0..40 {
@@ -84,7 +84,7 @@ impl Scene {
         another.connection().disconnect();
     }
 
-    /// Once the file system works again nothing is left of those who waited.
+    /// Checks that the file system works again and nothing is left of the waiting clients.
     async fn everything_is_as_before(&self) {
         self.stuck.release();
         let begun = Instant::now();
@@ -241,7 +241,7 @@ async fn a_share_that_hangs_in(operation: Operation) {
     let requests = hang(&scene, &victims, |victim| victim.needs(operation)).await;
     scene.others_go_on(&neighbour).await;
 
-    // Administrators see everybody, and close a file and end sessions of those who wait.
+    // Administrators see all sessions, and close a file and end sessions of waiting clients.
     let sessions = scene.net(&["session"]).await.success();
     assert!(sessions.stdout.contains("alice") && sessions.stdout.contains("bob"), "{sessions}");
     let files = scene.net(&["file", "--csv", "--no-header"]).await.success().stdout;
@@ -263,7 +263,7 @@ async fn a_share_that_hangs_in(operation: Operation) {
         // Their sessions are over.
         drop(request.expect("a request"));
     }
-    // It works again, for new clients of its own.
+    // The share works again, for new clients.
     let again = Victim::new(&scene.subject, CLIENTS).await;
     again.tree.connection().disconnect();
     for victim in &victims {
@@ -298,7 +298,7 @@ hangs_in! {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_go_away_while_everything_hangs_leave_nothing() {
+async fn clients_that_disconnect_during_a_hang_leave_nothing() {
     let Some(scene) = Scene::set() else { return };
     let neighbour = tree(&scene.subject, "bob", "data").await;
     let victims = victims(&scene.subject).await;
@@ -318,7 +318,7 @@ async fn clients_that_go_away_while_everything_hangs_leave_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_system_that_is_killed_lets_go() {
+async fn a_killed_file_system_ends_all_waits() {
     let Some(scene) = Scene::set() else { return };
     let neighbour = tree(&scene.subject, "bob", "data").await;
     let victims = victims(&scene.subject).await;
@@ -341,7 +341,7 @@ async fn a_file_system_that_is_killed_lets_go() {
 
 /// Also for a client that uses the share that hangs and another one on one connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_goes_on_beside_a_request_that_hangs() {
+async fn a_hanging_request_does_not_block_its_connection() {
     let Some(scene) = Scene::set() else { return };
     let victims = victims(&scene.subject).await;
     scene.stuck.hang(&[Operation::Attributes]);
@@ -354,7 +354,7 @@ async fn a_connection_goes_on_beside_a_request_that_hangs() {
     let waits = tokio::spawn(async move { hung.create(&CreateParameters::open("file0")).await.map(drop) });
     scene.others_go_on(&data).await;
     session.connection().echo().await.expect("echo");
-    // Somebody else needs what this client has cached.
+    // Another client needs the data that this client has cached.
     let mut parameters = CreateParameters::read_write("cached");
     parameters.oplock = wire::OplockLevel::BATCH;
     let mut breaks = session.connection().breaks();
@@ -384,7 +384,7 @@ async fn a_connection_goes_on_beside_a_request_that_hangs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_starts_and_stops_beside_a_share_that_hangs() {
+async fn a_server_starts_and_stops_with_a_hanging_share() {
     if !need(&["root", "/dev/fuse", "umount"]) {
         return;
     }
@@ -429,14 +429,14 @@ async fn a_server_starts_and_stops_beside_a_share_that_hangs() {
     let file = hung.create(&CreateParameters::read_write("late")).await.expect("create");
     file.write(0, b"late".to_vec()).await.expect("write");
 
-    // It stops although files there can be neither flushed nor closed.
+    // The server stops although files there can be neither flushed nor closed.
     scene.stuck.hang(&Operation::ALL);
     let Scene { subject, stuck, _directory, .. } = scene;
     let Subject::Shareward(server) = subject else { return };
     server.signal("TERM");
     let address = server.address();
     let begun = Instant::now();
-    // A process cannot end while the kernel waits in it; it has said good-bye all the same.
+    // A process cannot end while the kernel waits in it, but it no longer listens.
     until("nobody listens", || std::net::TcpStream::connect(address).is_err()).await;
     assert!(begun.elapsed() < COMMAND_MAX, "it took {:?}", begun.elapsed());
     stuck.release();
@@ -446,7 +446,7 @@ async fn a_server_starts_and_stops_beside_a_share_that_hangs() {
 
 /// Watching and leasing a directory makes the kernel look at it.
 #[tokio::test(flavor = "multi_thread")]
-async fn watches_of_a_share_that_hangs_keep_nobody_from_watching() {
+async fn watches_of_a_hanging_share_do_not_block_other_watches() {
     let Some(scene) = Scene::set() else { return };
     let victims = victims(&scene.subject).await;
     scene.stuck.hang(&[Operation::Attributes, Operation::Open, Operation::List]);
@@ -461,7 +461,7 @@ async fn watches_of_a_share_that_hangs_keep_nobody_from_watching() {
     let root = neighbour.create(&CreateParameters::directory("")).await.expect("open");
     let watch =
         root.submit_notify(CompletionFilter::FILE_NAME, WatchFlags::NONE, 4096).await.expect("a watch");
-    // A local process is told of, too.
+    // Changes by a local process are notified as well.
     watch.pending().await.expect("it waits");
     std::fs::write(scene.server().share_dir("data").join("local"), b"x").expect("write");
     watch.response_within(OTHERS_WAIT_MAX).await.expect("an answer");

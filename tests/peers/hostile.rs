@@ -1,4 +1,4 @@
-//! Clients that mean harm, or nothing at all: each gets its refusal, and a client beside them does not notice.
+//! Malicious and broken clients: each gets a refusal, and other clients are not affected.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -33,7 +33,7 @@ impl Neighbour {
     }
 }
 
-/// Sends bytes and says whether the server then ends the connection.
+/// Sends bytes and returns true if the server then ends the connection.
 fn is_hung_up_on(server: SocketAddr, bytes: &[u8]) -> bool {
     let mut socket = TcpStream::connect(server).expect("connect");
     socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
@@ -52,7 +52,7 @@ fn framed(message: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn garbage_is_hung_up_on() {
+async fn garbage_ends_the_connection() {
     let subject = Subject::start(&Setup::default());
     let neighbour = Neighbour::beside(&subject).await;
     let server = address(&subject);
@@ -75,7 +75,7 @@ async fn garbage_is_hung_up_on() {
 }
 
 #[tokio::test]
-async fn half_a_frame_costs_nothing() {
+async fn incomplete_frames_take_no_memory() {
     let subject = Subject::start(&Setup::default());
     let neighbour = Neighbour::beside(&subject).await;
     let mut silent = Vec::new();
@@ -113,7 +113,7 @@ async fn a_compound_of_a_thousand_parts_ends_its_connection() {
 }
 
 #[tokio::test]
-async fn opens_without_end_are_refused_and_leave_room_for_others() {
+async fn the_number_of_opens_is_limited_and_leaves_room_for_others() {
     let subject = Subject::start(&Setup::default());
     let neighbour = Neighbour::beside(&subject).await;
     let (_greedy, tree) = connected(&subject, "bob").await;
@@ -128,7 +128,7 @@ async fn opens_without_end_are_refused_and_leave_room_for_others() {
     };
     assert!(refusal.is(NtStatus::TOO_MANY_OPENED_FILES), "{refusal}");
     neighbour.goes_on().await;
-    // And what is given back can be had again.
+    // A released open can be replaced.
     opens.pop().expect("an open").close().await.expect("close");
     tree.create(&CreateParameters::open("wanted.txt")).await.expect("one more after one less");
 }

@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 use testkit::peer::smbclient;
 use testkit::{Setup, Shareward, Subject, need};
 
-/// How long the client may take to write its first bytes.
+/// The time for the client to write its first bytes.
 const BEGUN_MAX: Duration = Duration::from_secs(30);
 
 /// More than the client takes in one WRITE, so that it waits for the rest with something written.
 const GIVEN: usize = 20 << 20;
 
 #[test]
-fn what_smbclient_has_written_stays_and_it_is_told_of_the_close() {
+fn data_of_smbclient_is_kept_and_it_gets_an_error_after_the_close() {
     if !need(&["smbclient", "mkfifo"]) {
         return;
     }
@@ -32,7 +32,7 @@ fn what_smbclient_has_written_stays_and_it_is_told_of_the_close() {
         scope.spawn(move || {
             let mut pipe = File::create(source).expect("the pipe");
             let block = vec![b'k'; 1 << 20];
-            // The client goes away in the middle, and the pipe with it.
+            // The client disconnects in the middle, and the pipe ends.
             for _ in 0..GIVEN >> 20 {
                 if pipe.write_all(&block).is_err() {
                     return;

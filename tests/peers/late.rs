@@ -1,4 +1,4 @@
-//! What the file system refuses only when a file is closed: nobody is told that it was done.
+//! Errors that the file system reports only when a file is closed: they are not answered with success.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use wire::{AccessMask, NtStatus};
 
 use crate::scripted::tree;
 
-/// A file that is deleted by a handle of its own.
+/// A file that is deleted through a separate handle.
 fn to_delete(name: &str) -> CreateParameters<'_> {
     CreateParameters {
         access: AccessMask::DELETE | AccessMask::READ_ATTRIBUTES,
@@ -21,7 +21,7 @@ fn to_delete(name: &str) -> CreateParameters<'_> {
     }
 }
 
-/// The same with the last close as a condition of the open.
+/// Parameters for an open with delete-on-close.
 fn on_close(name: &str) -> CreateParameters<'_> {
     CreateParameters { options: CreateOptions::DELETE_ON_CLOSE, ..to_delete(name) }
 }
@@ -31,7 +31,7 @@ fn run(program: &str, words: &[&str], path: &Path) {
     assert!(status.success(), "{program} {words:?} {}", path.display());
 }
 
-/// What was made immutable, or mounted, until a test is over.
+/// Immutable files and mounts that a test has made; dropping it reverts them.
 #[derive(Default)]
 struct Undone {
     immutable: Vec<PathBuf>,
@@ -61,7 +61,7 @@ impl Drop for Undone {
     }
 }
 
-/// A server whose users are one Unix user, so that nothing but what the test sets up is in the way.
+/// A server whose users are one Unix user, so that only the test's own conditions cause errors.
 fn subject() -> Option<Subject> {
     need(&["root", "chattr", "mount", "umount"])
         .then(|| Subject::Shareward(Shareward::start(&Setup::default())))
@@ -86,7 +86,7 @@ async fn make_directory(data: &Tree, directory: &Path, name: &str) -> PathBuf {
     directory.join(name)
 }
 
-/// How both ways to delete are refused, whichever request it is that is.
+/// The errors of both ways to delete a file, whichever request returns them.
 async fn refusals(data: &Tree, name: &str) -> [NtStatus; 2] {
     let by_handle = match data.create(&to_delete(name)).await {
         Err(error) => error.status(),
@@ -100,9 +100,9 @@ async fn refusals(data: &Tree, name: &str) -> [NtStatus; 2] {
     [by_handle, on_close].map(|status| status.unwrap_or(NtStatus::SUCCESS))
 }
 
-/// Editors save so. What was to be deleted has no name left, and what has its name now is another file.
+/// Editors save in this way. The file to delete has no name left, and the file that has its name now is another one.
 #[tokio::test]
-async fn a_delete_of_what_was_replaced_is_done_and_takes_nothing_else() {
+async fn deleting_a_replaced_file_keeps_its_replacement() {
     let subject = Subject::start(&Setup::default());
     let directory = subject.share_dir("data");
     let data = tree(&subject, "alice", "data").await;
@@ -124,7 +124,7 @@ async fn a_delete_of_what_was_replaced_is_done_and_takes_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_delete_that_cannot_be_is_refused_when_it_is_asked_for() {
+async fn a_delete_that_is_known_to_fail_is_refused_at_set_info() {
     let Some(subject) = subject() else { return };
     let (directory, mut undone) = (subject.share_dir("data"), Undone::default());
     let data = tree(&subject, "alice", "data").await;
@@ -167,7 +167,7 @@ async fn a_delete_that_cannot_be_is_refused_when_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_delete_that_fails_fails_the_close_that_was_to_do_it() {
+async fn a_failing_delete_fails_the_close() {
     let Some(subject) = subject() else { return };
     let Subject::Shareward(server) = &subject else { panic!("not our server") };
     let (directory, mut undone) = (subject.share_dir("data"), Undone::default());
@@ -186,7 +186,7 @@ async fn a_delete_that_fails_fails_the_close_that_was_to_do_it() {
         let refused = other.close().await.expect_err("the delete is refused");
         assert!(refused.is(NtStatus::ACCESS_DENIED), "{refused}");
         assert!(directory.join(name).exists());
-        // It is an ordinary file again.
+        // The file can be used normally again.
         data.create(&CreateParameters::open(name)).await.expect("open").close().await.expect("close");
     }
 
@@ -201,7 +201,7 @@ async fn a_delete_that_fails_fails_the_close_that_was_to_do_it() {
     data.create(&on_close("filled")).await.expect("open").close().await.expect("close");
     assert!(filled.join("f").exists());
 
-    // Nobody is there to be told: the log is.
+    // No client is connected to get the error; the log has it.
     make(&data, "lost").await;
     let file = data.create(&to_delete("lost")).await.expect("open");
     file.set_delete_on_close(true).await.expect("delete");
@@ -222,9 +222,9 @@ async fn a_delete_that_fails_fails_the_close_that_was_to_do_it() {
     assert!(directory.join("lost").exists());
 }
 
-/// Where a stream is larger than the file system lets an attribute be, the disk is not said to be full.
+/// If a stream is larger than the file system's limit for attributes, the error is not DISK_FULL.
 #[tokio::test]
-async fn a_stream_that_has_no_place_is_no_full_disk() {
+async fn a_stream_that_is_too_large_is_not_reported_as_a_full_disk() {
     let subject = Subject::start(&Setup::default());
     let data = tree(&subject, "alice", "data").await;
     make(&data, "f").await;
@@ -264,7 +264,7 @@ fn failing() -> Option<(Subject, StuckFs, tempfile::TempDir)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_file_system_says_at_a_flush_or_a_close_is_told() {
+async fn errors_of_flush_and_close_are_reported() {
     let Some((subject, files, _top)) = failing() else { return };
     let data = tree(&subject, "alice", "data").await;
     for (operation, errno, status) in [

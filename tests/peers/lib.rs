@@ -1,2 +1,2 @@
-//! Other people's clients against the real binary: the tests are in `main.rs` and the files beside it.
+//! Clients of other projects against the real binary; the tests are in `main.rs` and the files next to it.
 #![forbid(unsafe_code)]

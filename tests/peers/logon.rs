@@ -1,4 +1,4 @@
-//! Who gets in: right and wrong passwords, with a MIC (Samba's clients send one) and without (impacket sends none).
+//! Logons with right and wrong passwords, with a MIC (Samba's clients send one) and without (impacket sends none).
 
 use testkit::peer::{impacket, smbclient};
 use testkit::{Subject, User};

@@ -1,7 +1,7 @@
-//! Other people's clients against the real binary.
+//! Clients of other projects against the real binary.
 //!
 //! `SHAREWARD_TEST_SUBJECT=samba` runs the same tests against Samba's smbd, which shows whether a test or the server
-//! is wrong. `cargo xtask test` installs the clients; without them a test says loudly that it was skipped.
+//! is wrong. `cargo xtask test` installs the clients; without them a test reports that it was skipped.
 #![forbid(unsafe_code)]
 
 mod abuse;
@@ -22,7 +22,6 @@ mod exchange;
 mod grammar;
 mod guesses;
 mod hang;
-mod holders;
 mod hostile;
 mod kernel;
 mod kind_close;
@@ -50,3 +49,4 @@ mod soak;
 mod statuses;
 mod strangers;
 mod verbs;
+mod who;

@@ -1,4 +1,4 @@
-//! What a mount does with files when something goes wrong, or others change them too: nothing is lost without a word.
+//! The mount with failing requests and concurrent changes by others: no data is lost without an error.
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -39,7 +39,7 @@ fn python(program: &str, words: &[&str]) {
 }
 
 #[test]
-fn a_file_that_is_open_survives_another_case_of_its_name() {
+fn an_open_file_survives_a_lookup_in_another_case() {
     for subject in servers() {
         let machine = Machine::of(&subject);
         let one = machine.directory("one");
@@ -64,7 +64,7 @@ fn a_file_that_is_open_survives_another_case_of_its_name() {
     }
 }
 
-/// Where a request to rename is lost, and whether the server has it by then.
+/// The point at which a rename request is lost: before or after the server executed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Lost {
     Request,
@@ -77,7 +77,7 @@ async fn losing(server: SocketAddr, which: usize, lost: Lost) -> (SocketAddr, Ar
     losing_for(server, which, lost, Arc::new(AtomicBool::new(false))).await
 }
 
-/// The same. From then on there is no server for as long as `away` says so.
+/// As [`losing`], with a server that stays unreachable while `away` is true.
 async fn losing_for(
     server: SocketAddr,
     which: usize,
@@ -117,7 +117,7 @@ async fn losing_for(
                         to_server.write_all(&message).await.expect("pass on");
                     }
                     if cut {
-                        // The server reads what it has been sent before it sees the end.
+                        // The server reads the data that was sent before the end of the stream.
                         to_server.shutdown().await.ok();
                         answers.abort();
                         return;
@@ -131,7 +131,7 @@ async fn losing_for(
 }
 
 #[test]
-fn a_rename_over_an_open_file_replaces_it_or_leaves_it_wherever_the_connection_is_lost() {
+fn a_rename_over_an_open_file_is_atomic_when_the_connection_is_lost() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     for subject in servers() {
         for lost in [Lost::Request, Lost::Answer] {
@@ -156,7 +156,7 @@ fn a_rename_over_an_open_file_replaces_it_or_leaves_it_wherever_the_connection_i
                 let there = |name: &str| fs::read_to_string(directory.join(name)).ok();
                 match (there("source").as_deref(), there("target").as_deref()) {
                     (Some("new"), Some("old")) => assert!(renamed.is_err(), "{scene}"),
-                    // It was done, and that may not have been heard of.
+                    // The rename was done, but its answer may have been lost.
                     (None, Some("new")) => {}
                     (source, target) => panic!("{scene}: {renamed:?}, {source:?}, {target:?}"),
                 }
@@ -178,7 +178,7 @@ fn a_rename_over_an_open_file_replaces_it_or_leaves_it_wherever_the_connection_i
 }
 
 #[test]
-fn a_rename_that_the_server_leaves_half_done_is_finished_or_undone_when_it_is_back() {
+fn an_incomplete_rename_is_finished_or_undone_after_reconnecting() {
     if !need(NEEDS) {
         return;
     }
@@ -254,7 +254,7 @@ fn a_rename_that_the_server_leaves_half_done_is_finished_or_undone_when_it_is_ba
 }
 
 #[test]
-fn a_rename_that_the_server_refuses_leaves_its_target() {
+fn a_refused_rename_keeps_its_target() {
     if !need(&[NEEDS, &["mount", "umount"]].concat()) {
         return;
     }
@@ -295,7 +295,7 @@ fn a_rename_that_the_server_refuses_leaves_its_target() {
 }
 
 #[test]
-fn what_is_read_only_or_a_directory_is_replaced_and_removed_as_a_whole() {
+fn read_only_files_and_directories_are_replaced_and_removed() {
     for subject in servers() {
         let machine = Machine::of(&subject);
         machine.mount("one", "data", &[]).success();
@@ -335,7 +335,7 @@ os.unlink("a/kept"); os.rmdir("a")
     }
 }
 
-/// A program that stops where it says so.
+/// A program that pauses at marked points.
 struct Stepwise {
     child: Child,
     says: BufReader<std::process::ChildStdout>,
@@ -362,7 +362,7 @@ impl Stepwise {
 }
 
 #[test]
-fn fsync_fails_once_for_each_open_after_the_server_was_started_again() {
+fn fsync_fails_once_for_each_open_after_a_restart_of_the_server() {
     if !need(NEEDS) {
         return;
     }
@@ -430,7 +430,7 @@ wait("done")
 }
 
 #[test]
-fn an_append_takes_turns_with_locks() {
+fn appends_and_locks_exclude_each_other() {
     for subject in servers() {
         let machine = Machine::of(&subject);
         machine.mount("one", "data", &[]).success();
@@ -482,7 +482,7 @@ assert read(here) == b"1234567890ab" + large == read(there)
 }
 
 #[test]
-fn appends_of_two_clients_overwrite_nothing() {
+fn concurrent_appends_of_two_clients_are_all_kept() {
     for subject in servers() {
         let machine = Machine::of(&subject);
         machine.mount("one", "data", &[]).success();
@@ -500,7 +500,7 @@ fn appends_of_two_clients_overwrite_nothing() {
         }
         assert_eq!(fs::read_to_string(format!("{one}/log")).expect("read"), "one\ntwo\nthree\n");
         assert_eq!(fs::read_to_string(format!("{two}/log")).expect("read"), "one\ntwo\nthree\n");
-        // Both at once, some with a lock of the whole file and some without.
+        // Both at the same time, some with a lock on the whole file and some without.
         let program = r#"
 import fcntl, os, sys
 name = sys.argv[2]

@@ -1,6 +1,5 @@
-//! A directory moves between Samba and us, either way: what was put there through the one server is the same through
-//! the other. Both run at once here, over the same files, and neither has a configuration made for the occasion beyond
-//! what `docs/samba.md` says.
+//! A directory moves between Samba and our server, in both directions: files written through one server are the same
+//! through the other. Both run at the same time on the same files, with no configuration beyond `docs/samba.md`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +22,7 @@ use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
 
 use crate::scripted::connected;
 
-/// Both servers over one tree.
+/// Both servers with one tree.
 struct Pair {
     ours: Subject,
     sambas: Subject,
@@ -31,7 +30,7 @@ struct Pair {
 }
 
 impl Pair {
-    /// Starts both over a new directory in `place`; none where this machine cannot.
+    /// Starts both with a new directory in `place`; `None` if this machine cannot.
     fn start(place: &Path) -> Option<Self> {
         if !need(&["root", "smbd", "smbclient", "smbcacls", "pdbedit", "net", "unshare"]) {
             return None;
@@ -46,13 +45,13 @@ impl Pair {
         Some(Self { ours: Subject::Shareward(ours), sambas: Subject::Samba(sambas), _tree: tree })
     }
 
-    /// Who writes and who then reads, both ways, each with a name of its own.
+    /// The writer and the reader, in both directions, each with a distinct name.
     fn ways(&self) -> [(&Subject, &Subject, &'static str); 2] {
         [(&self.sambas, &self.ours, "from-samba"), (&self.ours, &self.sambas, "from-us")]
     }
 }
 
-/// What `docs/samba.md` has an administrator do.
+/// The steps for an administrator in `docs/samba.md`.
 fn take_over_sids(sambas: &Samba, ours: &Shareward) {
     let mut list = sambas.tool("pdbedit");
     list.args(["-L", "-v"]);
@@ -68,7 +67,8 @@ fn temporary() -> std::path::PathBuf {
     std::env::temp_dir()
 }
 
-/// What a client can learn of a file. Not the change time, which Samba tells to be the time of the last write in a
+/// All properties of a file that a client can query, except the change time, which Samba reports as the time of the
+/// last write in the answer to a CREATE.
 /// CREATE's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Portrait {
@@ -136,7 +136,7 @@ async fn eas(file: &File) -> BTreeMap<String, Vec<u8>> {
     match file.query_info(InfoType::FILE, class, NOTHING, 64 * 1024).await {
         Ok(bytes) => decode_eas(&bytes)
             .map(|ea| ea.expect("an EA"))
-            // Samba tells names in capitals, as Windows stores them.
+            // Samba reports names in capitals, as Windows stores them.
             .map(|ea| (String::from_utf8_lossy(ea.name).to_uppercase(), ea.value.to_vec()))
             .collect(),
         Err(error) if error.is(NtStatus::NO_EAS_ON_FILE) => BTreeMap::new(),
@@ -189,7 +189,7 @@ fn noise(length: usize) -> Vec<u8> {
     (0..length as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-/// Both servers' pictures of a file, which are to be the same; the reader's.
+/// Compares the properties of a file through both servers, and returns the reader's.
 async fn alike(writer: &Tree, reader: &Tree, name: &str) -> Portrait {
     let expected = Portrait::of(writer, name).await;
     let found = Portrait::of(reader, name).await;
@@ -216,7 +216,7 @@ async fn named_streams() {
             let portrait = alike(&writer, &reader, name).await;
             assert_eq!(portrait.streams.len(), 5, "{:?}", portrait.streams.keys());
 
-            // In other case it is the same stream, and what the second server changes the first one sees.
+            // The name in another case is the same stream, and the first server sees the changes of the second.
             put(&reader, &format!("{name}:ZONE.identifier"), b"[zonetransfer]\r\nzoneID=4\r\n").await;
             put(&reader, &format!("{name}:BIG"), &noise(big).repeat(1)[..big - 7]).await;
             let doomed = reader.create(&CreateParameters::read_write(&format!("{name}:EMPTY"))).await;
@@ -233,7 +233,7 @@ async fn named_streams() {
 /// A command that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Whether files in `place` can have an attribute of so many bytes.
+/// True if files in `place` can have an attribute of this size.
 fn takes_attributes(place: &Path, bytes: usize) -> bool {
     let Ok(file) = tempfile::NamedTempFile::new_in(place) else { return false };
     let value = "x".repeat(bytes);
@@ -263,14 +263,14 @@ async fn attributes_and_creation_time() {
             let portrait = alike(&writer, &reader, &name).await;
             assert_eq!(portrait.attributes, wanted);
             assert_eq!(portrait.created, created);
-            // And back, where the file may be changed.
+            // And back, if the file may be changed.
             let file = open_attributes(&reader, &name).await;
             set_basic(&file, FileTime(created.0 + 70), FileAttributes::HIDDEN).await;
             file.close().await.expect("close");
             let portrait = alike(&reader, &writer, &name).await;
             assert_eq!(portrait.attributes, FileAttributes::HIDDEN);
         }
-        // What was never told is not made up differently either: a fresh file, a fresh directory.
+        // Properties that were never set are the same, too: a new file, a new directory.
         let name = format!("{prefix}-directory");
         let directory = CreateParameters {
             disposition: CreateDisposition::CREATE,
@@ -295,7 +295,7 @@ async fn extended_attributes() {
         put(&writer, name, b"x").await;
         set_eas(&writer, name, &[("First", b"one"), ("SECOND", &noise(300)), ("third", b"\0\x01\0")]).await;
         assert_eq!(alike(&writer, &reader, name).await.eas.len(), 3);
-        // In other case it is the same one; an empty value removes it.
+        // The name in another case is the same attribute; an empty value removes it.
         set_eas(&reader, name, &[("FIRST", b"changed"), ("Second", b"")]).await;
         let eas = alike(&reader, &writer, name).await.eas;
         assert_eq!(eas.len(), 2);
@@ -323,7 +323,7 @@ async fn security_descriptors() {
             ..CreateParameters::directory(name)
         };
         let directory = writer.create(&directory).await.expect("create");
-        // Without a stored descriptor each makes one up from the permission bits, in its own way.
+        // Without a stored descriptor, each server derives one from the permission bits in its own way.
         let before = descriptor(&directory).await;
         let owner = before.owner.expect("an owner");
         let onward = AceFlags::OBJECT_INHERIT | AceFlags::CONTAINER_INHERIT;
@@ -341,7 +341,7 @@ async fn security_descriptors() {
         directory.close().await.expect("close");
         assert_eq!(same_descriptor(&writer, &reader, name).await.dacl, wanted.dacl);
 
-        // What is made in it, by either, inherits the same, and the other sees it.
+        // A file that either server creates in it inherits the same entries, and the other server sees them.
         let (by_writer, by_reader) = (format!(r"{name}\by-writer"), format!(r"{name}\by-reader"));
         put(&writer, &by_writer, b"1").await;
         put(&reader, &by_reader, b"2").await;
@@ -404,7 +404,7 @@ async fn names_in_every_script() {
         for name in names {
             let name = format!("{prefix} {name}");
             assert!(listed.iter().any(|entry| entry.name == name), "{name} is listed");
-            // And found in other case.
+            // The name is found in another case, too.
             let other = name.to_uppercase();
             assert!(tree.create(&CreateParameters::open(&other)).await.is_ok(), "{other}");
         }
@@ -435,7 +435,7 @@ async fn sparse_files() {
     }
 }
 
-/// As [`alike`], for a file of too much nothing.
+/// As [`alike`] for a file that is too large to read.
 async fn alike_without_data(writer: &Tree, reader: &Tree, name: &str) -> client::smb::Created {
     let open = |tree: &Tree| {
         let tree = tree.clone();

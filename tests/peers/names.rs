@@ -1,4 +1,4 @@
-//! `\PIPE\lsarpc`: what accounts are called, as impacket and rpcclient ask it.
+//! `\PIPE\lsarpc`: the names of accounts, requested by impacket and rpcclient.
 
 use testkit::peer::{impacket, rpcclient, smbcacls};
 use testkit::{Subject, skip};
@@ -57,7 +57,7 @@ fn rpcclient_asks_for_names() {
     rpcclient(&subject, alice, "lookupnames nobody-here").says("NT_STATUS_NONE_MAPPED");
 }
 
-/// The program asks who the SIDs of a file's descriptor are.
+/// The program requests the names of the SIDs in a file's descriptor.
 #[test]
 fn smbcacls_shows_names() {
     let Some(subject) = Subject::with(&["smbcacls", "root"]) else { return };

@@ -12,10 +12,10 @@ use testkit::{Output, Setup, Shareward, Subject, find, need, repository, run, sh
 
 pub(crate) const NEEDS: &[&str] = &["root", "/dev/fuse", "python3"];
 
-/// What a command of this machine's may take: some wait for a connection to be lost.
+/// The time limit for a command of this machine; some wait for the loss of a connection.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// A client machine: its directories, and what it remembers.
+/// A client machine: its directories and its remembered connections.
 pub(crate) struct Machine {
     root: PathBuf,
     port: u16,
@@ -57,7 +57,7 @@ impl Machine {
         self.net_use(&words)
     }
 
-    /// The process behind a mount, by what the mount says.
+    /// The process behind a mount, as the mount reports it.
     fn process(&self, directory: &str) -> u32 {
         let told = self.net_use(&[&self.directory(directory), "--json"]).success().stdout;
         let pid = told.split("\"pid\": ").nth(1).expect("a process").trim_end_matches(['}', '\n', ' ']);
@@ -68,7 +68,7 @@ impl Machine {
 impl Drop for Machine {
     fn drop(&mut self) {
         for name in ["one", "two"] {
-            // Most tests leave nothing; what a failed one left must not stay.
+            // Most tests leave nothing; the mounts of a failed one must not stay.
             let mut umount = Command::new("umount");
             let _ = umount.args(["-l", &self.directory(name)]).stderr(std::process::Stdio::null()).status();
         }
@@ -79,7 +79,7 @@ fn is_mounted(directory: &str) -> bool {
     fs::read_to_string("/proc/self/mountinfo").expect("a mount table").contains(&format!(" {directory} "))
 }
 
-/// Waits for what is about to happen.
+/// Waits for an expected event.
 pub(crate) fn soon(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
@@ -142,7 +142,7 @@ fn sealed_and_read_only_shares() {
 }
 
 #[test]
-fn refusals_have_their_numbers() {
+fn refusals_have_the_numbers_of_net() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     let machine = Machine::of(&subject);
     let (one, share) = (machine.directory("one"), machine.share("data"));
@@ -163,7 +163,7 @@ fn refusals_have_their_numbers() {
 }
 
 #[test]
-fn what_is_open_is_asked_about_and_then_ended() {
+fn deleting_a_connection_with_open_files_asks_first() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     let machine = Machine::of(&subject);
     let one = machine.directory("one");
@@ -182,7 +182,7 @@ fn what_is_open_is_asked_about_and_then_ended() {
 }
 
 #[test]
-fn a_lost_server_is_an_error_and_no_wait() {
+fn a_lost_server_is_an_error_without_waiting() {
     if !need(NEEDS) {
         return;
     }
@@ -212,7 +212,7 @@ fn a_lost_server_is_an_error_and_no_wait() {
 }
 
 #[test]
-fn what_is_remembered_is_restored() {
+fn remembered_connections_are_restored() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     let machine = Machine::of(&subject);
     let one = machine.directory("one");
@@ -225,7 +225,7 @@ fn what_is_remembered_is_restored() {
     machine.net_use(&words).failure().says("0644").says("chmod 600");
     run(chmod(&file, "600"), b"", LIMIT).success();
     machine.net_use(&words).success();
-    // Another test's list of what is connected may be looking at it.
+    // The list command of another test may be looking at it.
     soon("it is unmounted", || run(umount(&one), b"", LIMIT).status == Some(0));
     machine.net_use(&[&one]).success().says("Unavailable");
     machine.net_use(&["--restore"]).success();
@@ -236,7 +236,7 @@ fn what_is_remembered_is_restored() {
 }
 
 #[test]
-fn what_is_connected_at_once_is_remembered() {
+fn concurrent_connections_are_all_remembered() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     let machine = Machine::of(&subject);
     for _ in 0..3 {
@@ -255,15 +255,15 @@ fn what_is_connected_at_once_is_remembered() {
     }
 }
 
-/// In a view of the machine of its own, where everybody may open `/dev/fuse`, as on any machine with udev: whoever is
-/// nobody connects with the help of `fusermount3`, and has the files to himself.
+/// In a separate view of the machine, in which every user may open `/dev/fuse`, as on a machine with udev: an
+/// ordinary user connects with `fusermount3`, and only this user has access.
 #[test]
 fn an_ordinary_user_connects() {
     let Some(subject) = Subject::with(&[NEEDS, &["fusermount3", "unshare", "setpriv", "mknod"]].concat())
     else {
         return;
     };
-    // Where nobody may come: the programs of a build are below somebody's home.
+    // The programs of a build are below a home directory that other users may not enter.
     let home =
         tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o755)).tempdir().expect("a home");
     fs::copy(shareward_binary(), home.path().join("shareward")).expect("install the program");
@@ -304,7 +304,7 @@ echo all done
     output.says("all done").says("you are not permitted to open /dev/fuse").says("OK ");
 }
 
-/// In the virtual machine the kernel has a client of its own, and it is what is used.
+/// In the virtual machine the kernel has its own client, which is used.
 #[test]
 fn through_the_kernels_client() {
     let Some(subject) = Subject::with(KERNEL_CLIENT_NEEDS) else { return };

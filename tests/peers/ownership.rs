@@ -7,7 +7,7 @@ use testkit::peer::smbclient;
 use testkit::{RunAs, Setup, Subject, need};
 
 #[test]
-fn files_belong_to_who_made_them() {
+fn files_belong_to_their_creators() {
     if !need(&["root", "smbclient", "unshare"]) {
         return;
     }

@@ -63,7 +63,7 @@ async fn listed(directory: &File, pattern: &str) -> Result<Vec<String>, NtStatus
 }
 
 #[tokio::test]
-async fn separators_and_dots_are_as_windows_and_samba_have_them() {
+async fn separators_and_dots_follow_windows_and_samba() {
     let subject = Subject::start(&Setup::default());
     let data = tree(&subject, "alice", "data").await;
     make_directory(&data, "d").await;
@@ -134,7 +134,7 @@ async fn separators_and_dots_are_as_windows_and_samba_have_them() {
 }
 
 #[tokio::test]
-async fn halves_of_surrogate_pairs_are_names() {
+async fn unpaired_surrogates_are_valid_in_names() {
     let subject = Subject::Shareward(Shareward::start(&Setup::default()));
     let data = tree(&subject, "alice", "data").await;
     // Text has these in the place of lone halves; on the wire they are U+D800 and U+DFFF.

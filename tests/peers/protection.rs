@@ -1,4 +1,4 @@
-//! What must be signed or sealed, and with whose key (MS-SMB2 3.3.5.2 to 3.3.5.8, 3.3.5.16, 3.3.5.22).
+//! Required signing and encryption, and the keys for them (MS-SMB2 3.3.5.2 to 3.3.5.8, 3.3.5.16, 3.3.5.22).
 
 use client::smb::CreateParameters;
 use testkit::{Setup, Subject};
@@ -55,7 +55,7 @@ fn signing_required_by_negotiate_is_required() {
 }
 
 #[test]
-fn negotiate_that_says_it_is_signed_is_refused() {
+fn a_negotiate_with_the_signed_flag_is_refused() {
     let subject = Subject::start(&Setup::default());
     let mut raw = Raw::connect(&subject);
     assert_eq!(raw.negotiate(Dialect::SMB302, ENABLED, true), NtStatus::INVALID_PARAMETER);
@@ -65,7 +65,7 @@ fn negotiate_that_says_it_is_signed_is_refused() {
 
 /// MS-SMB2 3.3.5.2.4: there is no key that a first logon could be signed with.
 #[test]
-fn first_session_setup_that_says_it_is_signed_is_refused() {
+fn a_first_session_setup_with_the_signed_flag_is_refused() {
     let subject = Subject::start(&Setup::default());
     let (mut raw, alice) = logged_on(&subject, "alice");
     let token = [0_u8; 8];
@@ -126,15 +126,15 @@ fn tree_connect_of_311_is_signed_or_sealed() {
         let heard = raw.try_ask(message, Clear);
         assert_eq!(heard.is_none(), ends, "{dialect:?}");
     }
-    // Nobody has a key to do it with.
+    // An anonymous session has no key for it.
     let mut raw = Raw::speaking(&subject, Dialect::SMB311, ENABLED);
     let nobody = raw.logon(auth::Credentials::anonymous(), ENABLED).expect("log nobody on");
     raw.tree(&nobody, "IPC$", Clear);
 }
 
-/// The keys of a session are those of its first logon, and everybody has those of nobody's.
+/// The keys of a session are those of its first logon, and anybody has the keys of an anonymous one.
 #[test]
-fn a_session_that_began_as_nobodys_becomes_no_users() {
+fn an_anonymous_session_cannot_become_a_users() {
     let subject = Subject::start(&Setup::default());
     for dialect in [Dialect::SMB302, Dialect::SMB311] {
         let mut raw = Raw::speaking(&subject, dialect, ENABLED);
@@ -208,13 +208,13 @@ fn everything_about_an_encrypted_share_is_sealed() {
         assert_eq!(raw.ask(message, protection).header.status, NtStatus::ACCESS_DENIED);
     }
 
-    // The break notice does not tell in the clear what is open.
+    // The break notification does not reveal the open file without encryption.
     let (mut other, bob) = logged_on(&subject, "bob");
     let others = other.tree(&bob, "sealed", Signed(&bob));
     let message = other.create(bob.id, others, &CreateParameters::open("secret.txt"));
     let opening = Header::decode(&message).expect("a header").message_id;
     other.send(message, Sealed(&bob));
-    let notice = raw.hear(&[&keys]).expect("a break");
+    let notice = raw.receive(&[&keys]).expect("a break");
     assert_eq!((notice.header.command, notice.sealed), (Command::OPLOCK_BREAK, true));
     let message = acknowledge(&mut raw);
     assert_eq!(raw.ask(message, Sealed(&keys)).header.status, NtStatus::SUCCESS);
@@ -244,7 +244,7 @@ impl Waiting {
         let message = lock(&mut raw, &keys, tree, wants, LockFlags::EXCLUSIVE_LOCK);
         let waits = Header::decode(&message).expect("a header").message_id;
         raw.send(message, Signed(&keys));
-        let interim = raw.hear(&[&keys]).expect("an interim answer");
+        let interim = raw.receive(&[&keys]).expect("an interim answer");
         assert_eq!((interim.header.status, interim.header.message_id), (NtStatus::PENDING, waits));
         Self { raw, keys, tree, holds, waits }
     }
@@ -263,7 +263,7 @@ impl Waiting {
         message
     }
 
-    /// What the request that waits hears in the end.
+    /// The final status of the waiting request.
     fn outcome(&mut self) -> NtStatus {
         self.raw.answer_to(self.waits, &[&self.keys]).expect("an answer").header.status
     }
@@ -277,7 +277,7 @@ fn lock(raw: &mut Raw, keys: &Keys, tree: TreeId, file_id: FileId, flags: LockFl
 }
 
 #[test]
-fn cancel_counts_from_the_session_it_is_about_protected_as_its_requests_are() {
+fn a_cancel_needs_the_session_and_protection_of_its_request() {
     let subject = Subject::start(&Setup::default());
     let mut cases = Vec::new();
     for by_async_id in [false, true] {
@@ -309,7 +309,7 @@ fn cancel_counts_from_the_session_it_is_about_protected_as_its_requests_are() {
         let key = if session == 2 { &bob } else { &waiting.keys };
         let frame = framed(message, if signed { Signed(key) } else { Clear });
         waiting.raw.send_bytes(&frame);
-        // A CANCEL that counts is heard of before the lock can be had.
+        // A valid CANCEL is processed before the lock becomes available.
         if counts {
             assert_eq!(waiting.outcome(), NtStatus::CANCELLED, "{mode:?} {session} {signed}");
             continue;
@@ -322,11 +322,11 @@ fn cancel_counts_from_the_session_it_is_about_protected_as_its_requests_are() {
 }
 
 #[test]
-fn a_lock_that_is_granted_when_cancel_comes_is_answered_as_granted() {
+fn a_lock_granted_before_its_cancel_is_answered_as_granted() {
     let subject = Subject::start(&Setup::default());
     for round in 0..20 {
         let mut waiting = Waiting::for_lock(&subject, ENABLED);
-        // Both are handled before the request that waits goes on.
+        // Both are processed before the waiting request continues.
         let (unlock, cancel) = (waiting.unlock(), waiting.cancel(waiting.keys.id));
         let frames = [framed(unlock, Signed(&waiting.keys)), framed(cancel, Signed(&waiting.keys))].concat();
         waiting.raw.send_bytes(&frames);
@@ -334,7 +334,7 @@ fn a_lock_that_is_granted_when_cancel_comes_is_answered_as_granted() {
     }
 }
 
-/// MS-SMB2 3.3.5.22.1: it gives the oplock up, so that nobody waits for it.
+/// MS-SMB2 3.3.5.22.1: it gives up the oplock, so that no client waits for it.
 #[test]
 fn acknowledgment_of_level_lease_ends_the_break() {
     let subject = Subject::start(&Setup::default());
@@ -347,7 +347,7 @@ fn acknowledgment_of_level_lease_ends_the_break() {
     let message = other.create(bob.id, others, &CreateParameters::open("cached.txt"));
     let opening = Header::decode(&message).expect("a header").message_id;
     other.send(message, Clear);
-    assert_eq!(raw.hear(&[]).expect("a break").header.command, Command::OPLOCK_BREAK);
+    assert_eq!(raw.receive(&[]).expect("a break").header.command, Command::OPLOCK_BREAK);
     let body = OplockBreak { oplock_level: OplockLevel::LEASE, file_id: file };
     let message = raw.message(Command::OPLOCK_BREAK, keys.id, tree, |out, base| body.encode(out, base));
     assert_eq!(raw.ask(message, Clear).header.status, NtStatus::INVALID_PARAMETER);

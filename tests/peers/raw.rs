@@ -1,4 +1,5 @@
-//! A client made of bytes: it signs, seals and addresses every message as a test says, and hears every frame.
+//! A client at the level of bytes: each test chooses signing, encryption and addresses of every message, and sees
+//! every frame.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -30,7 +31,7 @@ pub(crate) struct Raw {
 pub(crate) struct Keys {
     pub(crate) id: SessionId,
     pub(crate) flags: SessionFlags,
-    /// None for guests and nobody.
+    /// `None` for guest and anonymous sessions.
     secrets: Option<Secrets>,
 }
 
@@ -40,7 +41,7 @@ struct Secrets {
     inward: Option<SealingKey>,
 }
 
-/// How a message is protected.
+/// The protection of a message.
 #[derive(Clone, Copy)]
 pub(crate) enum Protection<'a> {
     Clear,
@@ -50,15 +51,15 @@ pub(crate) enum Protection<'a> {
     SealedWithFlags(&'a Keys, u16),
 }
 
-/// A message as it came.
-pub(crate) struct Heard {
+/// A received message.
+pub(crate) struct Received {
     pub(crate) header: Header,
     pub(crate) message: Vec<u8>,
     pub(crate) sealed: bool,
 }
 
 impl Raw {
-    /// A connection on which nothing was said.
+    /// A new connection.
     pub(crate) fn connect(subject: &Subject) -> Self {
         let socket = TcpStream::connect(subject.address()).expect("connect");
         socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a time limit");
@@ -100,7 +101,7 @@ impl Raw {
         let mut preauth = self.preauth;
         preauth.update(&message);
         self.send(message, Protection::Clear);
-        let heard = self.hear(&[]).expect("an answer");
+        let heard = self.receive(&[]).expect("an answer");
         if heard.header.status.is_success() {
             preauth.update(&heard.message);
             self.preauth = preauth;
@@ -108,12 +109,12 @@ impl Raw {
         heard.header.status
     }
 
-    /// Logs on with a SESSION_SETUP that says `mode`.
+    /// Logs on with `mode` in the SESSION_SETUP.
     pub(crate) fn logon(&mut self, credentials: Credentials, mode: SecurityMode) -> Result<Keys, NtStatus> {
         self.logon_instead_of(credentials, mode, SessionId(0))
     }
 
-    /// The same, naming a previous session.
+    /// As [`Self::logon`] with a previous session.
     pub(crate) fn logon_instead_of(
         &mut self,
         credentials: Credentials,
@@ -123,7 +124,7 @@ impl Raw {
         self.exchange(SessionId(0), credentials, mode, previous)
     }
 
-    /// Logs on to a session that is there already.
+    /// Logs on to an existing session again.
     pub(crate) fn logon_again(&mut self, id: SessionId, credentials: Credentials) -> Result<Keys, NtStatus> {
         self.exchange(id, credentials, SecurityMode::SIGNING_ENABLED, SessionId(0))
     }
@@ -143,7 +144,7 @@ impl Raw {
             let message = self.session_setup(id, mode, previous, token);
             preauth.update(&message);
             self.send(message, Protection::Clear);
-            let heard = self.hear(&[]).expect("an answer");
+            let heard = self.receive(&[]).expect("an answer");
             id = heard.header.session_id;
             let status = heard.header.status;
             if status != NtStatus::SUCCESS && status != NtStatus::MORE_PROCESSING_REQUIRED {
@@ -240,7 +241,7 @@ impl Raw {
         message
     }
 
-    /// Sends a message in a frame of its own.
+    /// Sends a message in a separate frame.
     pub(crate) fn send(&mut self, message: Vec<u8>, protection: Protection<'_>) {
         let frame = framed(message, protection);
         self.send_bytes(&frame);
@@ -251,9 +252,9 @@ impl Raw {
         self.socket.write_all(frames).expect("send");
     }
 
-    /// The next frame's message, opened with the keys of the session it is sealed for; none where the server has ended
-    /// the connection.
-    pub(crate) fn hear(&mut self, keys: &[&Keys]) -> Option<Heard> {
+    /// The message in the next frame, decrypted with the keys of its session; `None` if the server has ended the
+    /// connection.
+    pub(crate) fn receive(&mut self, keys: &[&Keys]) -> Option<Received> {
         let mut length = [0; 4];
         match self.socket.read_exact(&mut length) {
             Ok(()) => {}
@@ -276,16 +277,16 @@ impl Raw {
                 .expect("sealed for us");
             message.drain(..TransformHeader::SIZE);
         }
-        Some(Heard { header: Header::decode(&message).expect("a header"), message, sealed })
+        Some(Received { header: Header::decode(&message).expect("a header"), message, sealed })
     }
 
-    /// Sends a request and hears its answer, whatever else comes before.
-    pub(crate) fn ask(&mut self, message: Vec<u8>, protection: Protection<'_>) -> Heard {
+    /// Sends a request and returns its answer, skipping other messages.
+    pub(crate) fn ask(&mut self, message: Vec<u8>, protection: Protection<'_>) -> Received {
         self.try_ask(message, protection).expect("an answer")
     }
 
-    /// The same; none where the server ends the connection instead.
-    pub(crate) fn try_ask(&mut self, message: Vec<u8>, protection: Protection<'_>) -> Option<Heard> {
+    /// As [`Self::ask`]; `None` if the server ends the connection instead.
+    pub(crate) fn try_ask(&mut self, message: Vec<u8>, protection: Protection<'_>) -> Option<Received> {
         let id = Header::decode(&message).expect("a header").message_id;
         self.send(message, protection);
         let keys: Vec<&Keys> = protection.keys().into_iter().collect();
@@ -293,9 +294,9 @@ impl Raw {
     }
 
     /// The final answer to a request.
-    pub(crate) fn answer_to(&mut self, id: MessageId, keys: &[&Keys]) -> Option<Heard> {
+    pub(crate) fn answer_to(&mut self, id: MessageId, keys: &[&Keys]) -> Option<Received> {
         loop {
-            let heard = self.hear(keys)?;
+            let heard = self.receive(keys)?;
             if heard.header.message_id == id && heard.header.status != NtStatus::PENDING {
                 return Some(heard);
             }

@@ -1,4 +1,4 @@
-//! What a change of the settings means for those who are connected.
+//! The effects of changed settings on existing connections.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ fn stranger(name: &str) -> Credentials {
 }
 
 #[tokio::test]
-async fn rights_on_an_open_pipe_are_those_of_the_settings_in_force() {
+async fn rights_on_an_open_pipe_follow_the_current_settings() {
     const ROLE: &str = "[[role]]\nallow = \"view\"\nusers = [\"alice\"]\n";
     let setup = Setup { extra: format!("\n{ROLE}"), ..Setup::default() };
     let server = Shareward::start(&setup);
@@ -57,7 +57,7 @@ async fn rights_on_an_open_pipe_are_those_of_the_settings_in_force() {
 }
 
 #[tokio::test]
-async fn privileges_of_a_session_are_those_of_the_settings_in_force() {
+async fn privileges_of_a_session_follow_the_current_settings() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let (_connection, tree) = tree(server.address(), &setup, "admin", "data").await;
@@ -79,7 +79,7 @@ async fn privileges_of_a_session_are_those_of_the_settings_in_force() {
 }
 
 #[test]
-fn guests_are_taken_as_the_settings_in_force_say() {
+fn guests_follow_the_current_settings() {
     let subject = Subject::Shareward(Shareward::start(&Setup::default()));
     let Subject::Shareward(server) = &subject else { panic!("not ours") };
     let logon = || {
@@ -121,7 +121,7 @@ async fn a_guest_is_not_the_account_of_its_name() {
         "a guest's session is not the account's to replace"
     );
 
-    // What is carol's own is not the guest's.
+    // The guest has no access to carol's own opens.
     let with_carol = Setup {
         users: vec![testkit::User {
             name: "carol".into(),
@@ -159,7 +159,7 @@ async fn a_guest_is_not_the_account_of_its_name() {
 }
 
 #[tokio::test]
-async fn symlinks_are_followed_as_the_settings_say_from_the_next_tree_connect_on() {
+async fn a_change_of_follow_symlinks_applies_to_new_tree_connects() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let directory = server.share_dir("data");

@@ -13,12 +13,12 @@ use testkit::{Output, Samba, Setup, Share, Shareward, User, need, run, shareward
 use wire::NtStatus;
 use wire::msg::{CreateDisposition, CreateOptions};
 
-/// Who may do all. Samba takes nobody else for it where winbindd does not run.
+/// The administrator. Without winbindd, Samba accepts only root.
 pub(crate) const ROOT: (&str, &str) = ("root", "Adm1n-secret");
-/// Who may not.
+/// A user without rights.
 pub(crate) const ALICE: (&str, &str) = ("alice", "Wonder-Land 1");
 
-/// Who may not either.
+/// Another user without rights.
 const BOB: (&str, &str) = ("bob", "b0b-the-Builder");
 
 /// Longer than any command of these takes.
@@ -48,7 +48,7 @@ fn samba() -> Option<Samba> {
     Some(samba)
 }
 
-/// A command about other servers, and what it answered, as somebody at a terminal would see it.
+/// Commands about other servers with their output, as on a terminal.
 pub(crate) struct Transcript {
     pub(crate) text: String,
     hidden: Vec<(String, &'static str)>,
@@ -59,12 +59,12 @@ impl Transcript {
         Self { text: String::new(), hidden: vec![(format!(":{}", server.port()), ":PORT")] }
     }
 
-    /// Writes `shown` where `text` was said.
+    /// Replaces `text` with `shown`.
     pub(crate) fn hide(&mut self, text: impl Into<String>, shown: &'static str) {
         self.hidden.push((text.into(), shown));
     }
 
-    /// Runs a command, its words separated by spaces.
+    /// Runs a command; its words are separated by spaces.
     pub(crate) fn run(&mut self, words: &str, (_, password): (&str, &str), input: &str) -> Output {
         let mut command = Command::new(shareward_binary());
         command.args(words.split(' ')).env("SHAREWARD_PASSWORD", password);
@@ -100,7 +100,7 @@ fn without_times(text: &str) -> String {
     shown.into_iter().collect()
 }
 
-/// The text with columns that are as wide as one space: how wide they are is up to the lengths of paths and numbers.
+/// The text with single spaces, because column widths depend on the lengths of paths and numbers.
 fn without_widths(text: &str) -> String {
     let line = |line: &str| line.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     text.lines().map(|it| line(it) + "\n").collect()
@@ -142,13 +142,13 @@ impl Holder {
         Self { connection, file }
     }
 
-    /// Whether the file was closed under the client, which goes on.
+    /// True if the file was closed on the server. The client continues.
     async fn has_lost_its_file(&self) -> bool {
         self.connection.echo().await.expect("the connection is alive");
         self.file.read(0, 1).await.is_err_and(|error| error.is(NtStatus::FILE_CLOSED))
     }
 
-    /// Whether the session is over, or the connection with it.
+    /// True if the session or its connection has ended.
     async fn has_lost_its_session(&self) -> bool {
         let read = self.file.read(0, 1).await;
         read.is_err_and(|error| error.is(NtStatus::USER_SESSION_DELETED) || error.status().is_none())
@@ -177,7 +177,7 @@ async fn samba_closes_a_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn samba_ends_a_session_and_what_else_ends_is_said_before() {
+async fn ending_a_session_on_samba_warns_about_the_others() {
     let Some(samba) = samba() else { return };
     let at = format!("--server root@{}", samba.address());
     let holder = Holder::open(samba.address(), ALICE, "data", "kept.txt").await;

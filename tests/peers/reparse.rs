@@ -1,4 +1,4 @@
-//! Symlinks and other reparse points, where clients follow them and where the server does.
+//! Symbolic links and other reparse points, with clients or the server following them.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -18,7 +18,7 @@ use wire::{AccessMask, FileAttributes, Guid, NtStatus, Utf16};
 
 use crate::scripted::tree;
 
-/// A share that shows symlinks, and where it is.
+/// A share that shows symbolic links, and its directory.
 async fn shown() -> (Subject, Tree, PathBuf) {
     let mut setup = Setup::default();
     setup.shares[0].shows_symlinks = true;
@@ -64,7 +64,7 @@ async fn target_of(tree: &Tree, name: &str) -> Result<String, Option<NtStatus>> 
     Ok(data.substitute_name.to_string().expect("a name"))
 }
 
-/// What a plain open of the name is told: where to go on, and how many bytes of the name are left.
+/// The error data of a plain open of the name: the target, and the number of bytes of the name that are left.
 async fn stopped(tree: &Tree, name: &str) -> (String, u16) {
     let part = CreateParameters::open(name).part().expect("a request");
     let answer = tree.connection().request(tree.scope(), part).await.expect("an answer");
@@ -153,7 +153,8 @@ async fn clients_make_symlinks_that_stay_inside() {
     drop(subject);
 }
 
-/// What a plain open of a name is told of an absolute symlink: the target, how to show it, and how many bytes are left.
+/// The error data of a plain open of an absolute symbolic link: the target, its form for display, and the number of
+/// bytes that are left.
 async fn stopped_on_absolute(tree: &Tree, name: &str) -> (String, String, u16) {
     let part = CreateParameters::open(name).part().expect("a request");
     let answer = tree.connection().request(tree.scope(), part).await.expect("an answer");
@@ -195,7 +196,7 @@ async fn symlinks_to_other_machines_are_kept_for_clients() {
         link.ioctl(code, &reparse, 0).await.expect("set");
         assert_eq!(link.ioctl(FsctlCode::GET_REPARSE_POINT, &[], 4096).await.expect("get")[..], reparse);
         link.close().await.expect("close");
-        // Nothing that a local process would follow.
+        // A local process could not follow it.
         assert!(!directory.join(name).is_symlink());
 
         let told = |left: &str| (target.to_owned(), String::from("shown"), 2 * left.len() as u16);
@@ -219,7 +220,7 @@ async fn symlinks_to_other_machines_are_kept_for_clients() {
 }
 
 #[tokio::test]
-async fn symlinks_are_removed_by_who_makes_them_writable_first() {
+async fn symlinks_can_be_removed_after_clearing_readonly() {
     let (subject, data, directory) = shown().await;
     fs::create_dir(directory.join("d")).expect("mkdir");
     symlink("nowhere", directory.join("file")).expect("symlink");
@@ -248,9 +249,9 @@ async fn symlinks_are_removed_by_who_makes_them_writable_first() {
     drop(subject);
 }
 
-/// Where the server follows the file system's symlinks, those of clients are theirs: it follows none of them.
+/// The server follows the file system's symbolic links, and none that clients created.
 #[tokio::test]
-async fn clients_make_symlinks_where_the_server_follows_those_of_others() {
+async fn clients_can_create_symlinks_on_shares_that_follow_them() {
     let subject = Subject::start(&Setup::default());
     let (data, directory) = (tree(&subject, "alice", "data").await, subject.share_dir("data"));
     let code = FsctlCode::SET_REPARSE_POINT;
@@ -277,7 +278,7 @@ async fn clients_make_symlinks_where_the_server_follows_those_of_others() {
     assert_eq!(stopped(&data, "link").await, (String::from(r"d\there"), 0));
     assert_eq!(stopped(&data, "dangling").await, (String::from("later"), 0));
     assert_eq!(stopped(&data, r"d\\up\\f:s").await, (String::from(r"..\d\deep"), 10));
-    // One that was moved to where it would lead out is told to nobody.
+    // One that was moved and would now lead out of the share is not revealed.
     let moved = directory.join("up");
     fs::rename(directory.join("d/up"), &moved).expect("rename");
     assert_eq!(opens(&data, "up").await, Err(Some(NtStatus::ACCESS_DENIED)));

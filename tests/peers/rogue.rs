@@ -1,5 +1,5 @@
-//! Servers that mean harm to our client and our mount: whatever they answer, a call comes to an end, and none of it gets
-//! where it does not belong.
+//! Malicious servers against our client and our mount: every call ends, and no answer has an effect where it must
+//! not.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -39,10 +39,10 @@ const PASSWORD: &str = "Wonder-Land 1";
 /// The status that comes without a signature.
 const IN_BETWEEN: NtStatus = NtStatus::FILE_CLOSED;
 
-/// A body and its status, in place of what a server would answer.
+/// A body and its status, which replace a server's answer.
 type Answer = (NtStatus, Vec<u8>);
 
-/// What a server does otherwise than others; none where it does as they do.
+/// The deviations of a server; `None` for a normal answer.
 type Mischief = dyn Fn(&Header, &[u8]) -> Option<Answer> + Send + Sync;
 
 /// A server of one share without files, whose root is a directory.
@@ -64,7 +64,7 @@ impl Rogue {
         Self::granting(u16::MAX, mischief).await
     }
 
-    /// As [`start`](Self::start), and never grants more than so many credits after the NEGOTIATE.
+    /// As [`start`](Self::start), with at most `credits` credits after the NEGOTIATE.
     async fn granting(
         credits: u16,
         mischief: impl Fn(&Header, &[u8]) -> Option<Answer> + Send + Sync + 'static,
@@ -127,7 +127,7 @@ async fn serve(mut stream: TcpStream, credits: u16, mischief: Arc<Mischief>) {
             }
             let mut message = answer.to_bytes().to_vec();
             message.extend_from_slice(&body);
-            // What somebody in between says has no signature.
+            // Answers of a man in the middle have no signature.
             let unsigned = status == NtStatus::MORE_PROCESSING_REQUIRED || status == IN_BETWEEN;
             if let Some(key) = key.as_ref().filter(|_| !unsigned) {
                 let key: &SigningKey = key;
@@ -241,7 +241,7 @@ fn listed(message: &[u8], entries: &[(&str, u64)], again: bool) -> Answer {
     body(|out, base| QueryDirectoryResponse { output_buffer: &buffer }.encode(out, base))
 }
 
-/// What does not come to an end by itself is a failure, and does not keep the test.
+/// Fails if `work` does not end, so that the test does not hang.
 async fn ends<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, work).await.expect("a hostile server must not keep anybody for ever")
 }
@@ -273,7 +273,7 @@ def fails(expected, call, *words):
 "#;
 
 #[tokio::test]
-async fn a_listing_comes_to_an_end() {
+async fn an_endless_listing_is_aborted() {
     let endless = Rogue::start(|header, message| {
         (header.command == Command::QUERY_DIRECTORY).then(|| listed(message, &[(".", 0)], true))
     })
@@ -304,7 +304,7 @@ async fn a_listing_comes_to_an_end() {
 }
 
 #[tokio::test]
-async fn names_and_sizes_that_cannot_be_are_not_shown() {
+async fn invalid_names_and_sizes_are_not_shown() {
     if !need(NEEDS) {
         return;
     }
@@ -334,7 +334,7 @@ async fn names_and_sizes_that_cannot_be_are_not_shown() {
 }
 
 #[tokio::test]
-async fn only_the_server_itself_may_refuse_to_confirm_the_negotiation() {
+async fn an_unsigned_refusal_of_validation_ends_the_connection() {
     for (status, is_confirmed) in [
         (NtStatus::NOT_SUPPORTED, true),
         (NtStatus::INVALID_DEVICE_REQUEST, true),
@@ -350,7 +350,7 @@ async fn only_the_server_itself_may_refuse_to_confirm_the_negotiation() {
         assert_eq!(tree.is_ok(), is_confirmed, "{status}: {tree:?}");
         assert_eq!(connection.has_ended(), !is_confirmed, "{status}");
     }
-    // What the server confirms must be what was negotiated.
+    // The confirmation must match the negotiation.
     let rogue = Rogue::start(|header, _| {
         (header.command == Command::IOCTL).then(|| {
             let mut output = Vec::new();
@@ -373,7 +373,7 @@ async fn only_the_server_itself_may_refuse_to_confirm_the_negotiation() {
 }
 
 #[tokio::test]
-async fn a_link_leads_somewhere_or_is_an_error() {
+async fn an_invalid_link_target_is_an_error() {
     if !need(NEEDS) {
         return;
     }
@@ -388,7 +388,7 @@ async fn a_link_leads_somewhere_or_is_an_error() {
             if code != FsctlCode::GET_REPARSE_POINT.0 {
                 return None;
             }
-            // What WSL makes: the target as it is.
+            // WSL stores the target unchanged.
             let target = match targets.fetch_add(1, Ordering::SeqCst) {
                 0 => b"a\0b".to_vec(),
                 1 => Vec::new(),
@@ -412,7 +412,7 @@ async fn a_link_leads_somewhere_or_is_an_error() {
 }
 
 #[tokio::test]
-async fn an_answer_is_no_larger_than_asked_for() {
+async fn an_answer_larger_than_requested_is_refused() {
     let rogue = Rogue::start(|header, _| match header.command {
         Command::READ => {
             let data = vec![7; 2 << 20];
@@ -439,7 +439,7 @@ async fn an_answer_is_no_larger_than_asked_for() {
 }
 
 #[tokio::test]
-async fn a_logon_and_a_bind_come_to_an_end() {
+async fn endless_logons_and_binds_are_aborted() {
     let rounds = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&rounds);
     let rogue = Rogue::start(move |header, _| {
@@ -477,11 +477,11 @@ async fn a_logon_and_a_bind_come_to_an_end() {
 }
 
 #[tokio::test]
-async fn a_server_without_credits_or_answers_is_waited_for_so_long() {
+async fn waiting_for_credits_and_answers_is_limited() {
     let wait = Duration::from_millis(300);
     let rogue = Rogue::granting(0, |_, _| None).await;
     let connection = rogue.connection(wait).await.expect("connect");
-    // What the NEGOTIATE brought is spent.
+    // The credits of the NEGOTIATE are used up.
     let outcome = ends(async {
         loop {
             if let Err(error) = connection.echo().await {
@@ -498,7 +498,7 @@ async fn a_server_without_credits_or_answers_is_waited_for_so_long() {
 }
 
 #[tokio::test]
-async fn an_unlock_that_failed_is_not_forgotten() {
+async fn a_failed_unlock_is_repeated() {
     if !need(NEEDS) {
         return;
     }

@@ -1,4 +1,4 @@
-//! Roles that Unix groups have: what members of each may see and do, over SMB, beside what they may not.
+//! Roles of Unix groups: the rights of their members over SMB, and the limits.
 
 use std::fs;
 

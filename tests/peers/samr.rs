@@ -31,7 +31,7 @@ fn accounts() {
     check("accounts", false);
 }
 
-/// As Windows does since version 10.
+/// As Windows since version 10.
 #[test]
 fn only_administrators_list() {
     check("only_administrators_list", false);
@@ -106,7 +106,7 @@ fn who_cannot_log_on_changes_an_expired_password_and_sees_nothing() {
     rpcclient(&subject, &with_password(&bob, "N3w-secret"), "getusername").success().says("bob");
 }
 
-/// Requests and answers of one fragment and of several, protected by RPC beside SMB.
+/// Requests and answers of one fragment and of several, protected by RPC in addition to SMB.
 #[test]
 fn rpc_protects_its_messages_itself() {
     let Some(subject) = Subject::with(&["rpcclient"]) else { return };
@@ -156,7 +156,7 @@ fn samrdump_lists_accounts() {
     }
 }
 
-/// A wrong old password is a wrong password: it takes its time, and locks the account where the settings say so.
+/// A wrong old password counts as a wrong password: its refusal is delayed, and it locks the account if configured.
 #[tokio::test]
 async fn old_passwords_are_guessed_as_slowly_as_logons() {
     let subject = Subject::start(&Setup { extra: LOCKOUT.into(), ..Setup::default() });

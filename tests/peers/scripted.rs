@@ -1,4 +1,4 @@
-//! Our small client, connected: for what other people's clients cannot be told to do.
+//! Our SMB client, for requests that clients of other projects do not offer.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ pub(crate) fn address(subject: &Subject) -> SocketAddr {
     subject.address()
 }
 
-/// A connection of its own and the share `data` over it.
+/// A new connection and a tree connect to the share `data`.
 pub(crate) async fn connected(subject: &Subject, name: &str) -> (Connection, Tree) {
     let options = ConnectOptions::new().expect("options");
     let session = logged_on(subject, name, options).await;
@@ -20,7 +20,7 @@ pub(crate) async fn connected(subject: &Subject, name: &str) -> (Connection, Tre
     (session.connection().clone(), tree)
 }
 
-/// A session over a connection of its own.
+/// A session over a new connection.
 pub(crate) async fn logged_on(subject: &Subject, name: &str, options: ConnectOptions) -> Session {
     let connection = Connection::connect(address(subject), None, options).await.expect("connect");
     let user = subject.user(name);
@@ -28,10 +28,10 @@ pub(crate) async fn logged_on(subject: &Subject, name: &str, options: ConnectOpt
     connection.logon(credentials).await.expect("log on")
 }
 
-/// The share that everybody uses.
+/// The share that all tests use.
 pub(crate) const DATA: &str = r"\\127.0.0.1\data";
 
-/// A share as a user of the subject sees it, over a connection of its own.
+/// A tree connect of a user of the subject, over a new connection.
 pub(crate) async fn tree(subject: &Subject, user: &str, share: &str) -> Tree {
     let session = logged_on(subject, user, ConnectOptions::new().expect("options")).await;
     session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await.expect("tree connect")

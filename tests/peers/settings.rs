@@ -43,7 +43,7 @@ administer_tests! {
 }
 
 #[test]
-fn rpcclient_changes_shares_and_the_file_says_so() {
+fn rpcclient_changes_shares_in_the_file() {
     let Some(subject) = Subject::with(&["rpcclient", "smbclient"]) else { return };
     let Subject::Shareward(server) = &subject else { return skip("it looks at our configuration file") };
     let admin = subject.user("admin");
@@ -79,7 +79,7 @@ fn rpcclient_changes_shares_and_the_file_says_so() {
 }
 
 #[test]
-fn rpcclient_asks_the_rest() {
+fn rpcclient_makes_the_other_calls() {
     let Some(subject) = Subject::with(&["rpcclient"]) else { return };
     if subject.is_samba() {
         return skip("Samba 4.17 asks for BUILTIN\\Administrators, which needs winbindd");

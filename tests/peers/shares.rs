@@ -1,4 +1,4 @@
-//! `net share` about other servers: who may do what, and shares that come, change and go.
+//! `net share` about other servers: permissions, and creating, changing and deleting shares.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use testkit::{Samba, Setup, Shareward, Subject, need, run, skip};
 
 use crate::remote::{ALICE, COMMAND_MAX, ROOT, Transcript, setup};
 
-/// What Samba runs to change shares: it is given the configuration, and a share's name, path, remark and uses.
+/// The script that Samba runs to change shares, with the configuration and a share's name, path, remark and uses.
 const SCRIPT: &str = r#"#!/bin/sh
 set -e
 action=$1 config=$2 name=$3
@@ -86,7 +86,7 @@ fn samba_makes_changes_and_deletes_a_share() {
 }
 
 #[test]
-fn samba_without_scripts_says_no() {
+fn samba_without_scripts_refuses_changes() {
     let Some(samba) = samba() else { return };
     let at = format!("--server root@{}", samba.address());
     let directory = unshared(samba.scratch());
@@ -100,12 +100,12 @@ fn samba_without_scripts_says_no() {
 
 /// Set by us, and seen by Samba's own program; set by that, and seen by us.
 #[test]
-fn samba_tells_and_takes_permissions() {
+fn samba_reports_and_accepts_permissions() {
     let Some(samba) = samba() else { return };
     let at = format!("--server root@{}", samba.address());
     let mut seen = Transcript::new(samba.address());
     seen.hide(samba.share_dir("").to_string_lossy().trim_end_matches('/').replace('/', "\\"), r"\SHARES");
-    // As JSON has it.
+    // In the form of JSON.
     seen.hide(samba.share_dir("").to_string_lossy().trim_end_matches('/').replace('/', "\\\\"), r"\\SHARES");
     seen.run(&format!("share data {at}"), ROOT, "");
     seen.run(
@@ -134,7 +134,7 @@ fn samba_tells_and_takes_permissions() {
 
 /// Our own server as one that has only MS-SRVS: its permissions travel both ways, groups too.
 #[tokio::test]
-async fn our_own_server_tells_and_takes_permissions() {
+async fn our_own_server_reports_and_accepts_permissions() {
     let server = Shareward::start(&setup());
     let place = server.address().to_string().parse().expect("a place");
     let client = SrvsClient::new(Remote::new(place, Credentials::password(ROOT.0, "", ROOT.1)));
@@ -152,7 +152,7 @@ async fn our_own_server_tells_and_takes_permissions() {
     told[0].user = r"TESTED\alice".into();
     told[1].group = Some(r"Unix Group\root".into());
     let mut by_group = change(asked);
-    // A name alone may be a user's; that of the group says so.
+    // A name alone may be a user's; the group's name identifies it.
     by_group.grants.as_mut().expect("grants")[1].group = Some(r"Unix Group\root".into());
     let share = client.change_share("data", &by_group).await.expect("changed");
     assert_eq!(share.grants.as_ref(), Some(&told));
@@ -170,7 +170,7 @@ async fn our_own_server_tells_and_takes_permissions() {
 }
 
 #[test]
-fn groups_may_what_their_grant_says() {
+fn groups_have_the_rights_of_their_grants() {
     let Some(subject) = Subject::with(&["smbclient", "rpcclient", "root"]) else { return };
     let Subject::Shareward(server) = &subject else { return skip("it looks at our configuration file") };
     let admin = subject.user("admin");
@@ -183,7 +183,7 @@ fn groups_may_what_their_grant_says() {
     seen.run(&format!("share other {at}"), admins, "");
     let config = fs::read_to_string(server.config()).expect("the configuration");
     assert!(config.contains("{ group = \"root\", right = \"change\" }"), "{config}");
-    // Neither bob nor the administrator is in that group: who is granted nothing does not get in.
+    // Neither bob nor the administrator is in that group, and users without a grant are refused.
     smbclient(&subject, subject.user("alice"), "other", &[], "ls").success();
     smbclient(&subject, subject.user("bob"), "other", &[], "ls").says("NT_STATUS_ACCESS_DENIED");
     rpcclient(&subject, admin, "netsharegetinfo other 502").success().says("S-1-22-2-0");
@@ -192,7 +192,7 @@ fn groups_may_what_their_grant_says() {
 
 /// The Unix user of that name is in the group.
 #[test]
-fn who_is_in_a_group_is_let_in() {
+fn members_of_a_group_can_connect() {
     if !need(&["root", "smbclient"]) {
         return;
     }

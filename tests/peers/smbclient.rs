@@ -131,7 +131,7 @@ fn a_share_that_demands_encryption() {
 }
 
 #[test]
-fn a_big_file_there_and_back() {
+fn a_big_file_round_trips() {
     let Some(subject) = Subject::with(NEEDS) else { return };
     let sent = noise(BIG);
     fs::write(subject.scratch().join("sent"), &sent).expect("write a local file");
@@ -267,9 +267,9 @@ fn an_smb1_negotiate_that_offers_smb2() {
     as_alice(&subject, "data", &["--option=client min protocol=NT1"], "ls").success();
 }
 
-/// libsmbclient hands on the separators of an address, and puts one of its own behind them.
+/// libsmbclient passes on the separators of a URL, and appends another one.
 #[test]
-fn smbget_gets_what_is_behind_doubled_separators() {
+fn smbget_uses_doubled_separators() {
     let Some(subject) = Subject::with(&["smbget"]) else { return };
     let data = subject.share_dir("data");
     fs::create_dir_all(data.join("d/deep")).expect("mkdir");
@@ -285,7 +285,7 @@ fn smbget_gets_what_is_behind_doubled_separators() {
     assert_eq!(got.ok().as_deref(), Some("text"), "{output:?}");
 }
 
-/// It writes the list in revision 3, which has no name.
+/// smbcacls writes the list in revision 3, which has no name.
 #[test]
 fn smbcacls_sets_a_whole_list() {
     let Some(subject) = Subject::with(&["root", "smbclient", "smbcacls"]) else { return };

@@ -3,7 +3,7 @@
 use soak::{Options, run};
 
 #[test]
-fn clients_of_all_kinds_in_all_troubles_lose_nothing_and_leave_nothing() {
+fn a_short_soak_has_no_findings() {
     let report = run(&Options::short(20_261_129));
     for reason in report.skipped() {
         eprintln!("without {reason}");

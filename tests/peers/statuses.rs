@@ -1,4 +1,4 @@
-//! What requests are answered that ordinary clients rarely send, message by message.
+//! The answers to requests that ordinary clients rarely send, message by message.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ use wire::msg::{
 };
 use wire::{Dialect, FileId, NtStatus, TreeId};
 
-use crate::raw::{Heard, Keys, Protection, Raw, credentials};
+use crate::raw::{Keys, Protection, Raw, Received, credentials};
 
 /// A user's tree connect.
 struct Place {
@@ -35,7 +35,7 @@ impl Place {
         Self { raw, keys, tree }
     }
 
-    fn ask(&mut self, command: Command, body: impl FnOnce(&mut Vec<u8>, usize)) -> Heard {
+    fn ask(&mut self, command: Command, body: impl FnOnce(&mut Vec<u8>, usize)) -> Received {
         let message = self.raw.message(command, self.keys.id, self.tree, body);
         self.raw.ask(message, Protection::Signed(&self.keys))
     }
@@ -72,7 +72,7 @@ impl Place {
         self.set(file_id, FileInfoClass::DISPOSITION_EX, &flags.to_le_bytes())
     }
 
-    /// The names of the extended attributes that a query tells.
+    /// The names of the extended attributes in the answer to a query.
     fn eas(&mut self, file_id: FileId, flags: QueryInfoFlags, index: u32) -> Result<String, NtStatus> {
         let body = QueryInfoRequest {
             info_type: InfoType::FILE,
@@ -164,7 +164,7 @@ fn directories_are_neither_overwritten_nor_locked() {
 }
 
 #[test]
-fn pipes_are_not_opened_to_delegate_and_nothing_goes_through_them_to_a_disk() {
+fn pipes_refuse_delegation_and_write_through() {
     let subject = Subject::start(&Setup::default());
     let mut place = Place::of(&subject, "alice", "IPC$");
     let pipe = CreateParameters::read_write("srvsvc");
@@ -190,7 +190,7 @@ fn pipes_are_not_opened_to_delegate_and_nothing_goes_through_them_to_a_disk() {
 
 /// MS-SMB2 3.3.5.15.1.
 #[test]
-fn there_are_no_previous_versions_and_the_list_says_so() {
+fn the_list_of_previous_versions_is_empty() {
     let subject = Subject::start(&Setup::default());
     let mut place = Place::of(&subject, "alice", "data");
     for root in [CreateParameters::directory(""), CreateParameters::read_write("f")] {
@@ -203,7 +203,7 @@ fn there_are_no_previous_versions_and_the_list_says_so() {
 
 /// MS-FSA 2.1.5.15.14.
 #[test]
-fn all_data_of_a_file_are_valid_and_only_administrators_say_so() {
+fn only_administrators_may_set_the_valid_data_length() {
     let subject = Subject::start(&Setup::default());
     let file = CreateParameters::read_write("f");
     let class = FileInfoClass::VALID_DATA_LENGTH;
@@ -225,7 +225,7 @@ fn all_data_of_a_file_are_valid_and_only_administrators_say_so() {
 }
 
 #[test]
-fn a_posix_delete_takes_the_name_with_the_open_that_asks() {
+fn a_posix_delete_removes_the_name_with_its_open() {
     let subject = Subject::start(&Setup::default());
     let directory = subject.share_dir("data");
     let mut place = Place::of(&subject, "alice", "data");
@@ -241,7 +241,7 @@ fn a_posix_delete_takes_the_name_with_the_open_that_asks() {
     assert_eq!(place.create(&everything("f"), |_| ()), NtStatus::DELETE_PENDING);
     assert_eq!(place.close(one), NtStatus::SUCCESS);
     assert!(!directory.join("f").exists());
-    // The other open goes on, with a file of no name; another file gets the name, and keeps it.
+    // The other open continues, with a file without a name; another file can use the name.
     let body = WriteRequest { file_id: other, data: b"still there", ..WriteRequest::default() };
     assert_eq!(
         place.ask(Command::WRITE, |out, base| body.encode(out, base)).header.status,
@@ -257,7 +257,7 @@ fn a_posix_delete_takes_the_name_with_the_open_that_asks() {
     assert_eq!((place.close(other), place.close(new)), (NtStatus::SUCCESS, NtStatus::SUCCESS));
     assert_eq!(fs::read(directory.join("f")).expect("the new file"), b"new");
 
-    // An empty directory, whoever watches it.
+    // An empty directory, even if it is watched.
     let options = CreateOptions::DIRECTORY_FILE;
     let wish = CreateParameters { options, ..everything("d") };
     let (watches, deletes) = (place.open(&wish), place.open(&wish));
@@ -268,7 +268,7 @@ fn a_posix_delete_takes_the_name_with_the_open_that_asks() {
 }
 
 #[test]
-fn delete_on_close_is_set_and_taken_back_where_the_open_was_made_with_it() {
+fn delete_on_close_of_a_create_can_be_cleared() {
     let subject = Subject::start(&Setup::default());
     let there = |name: &str| subject.share_dir("data").join(name).exists();
     let mut place = Place::of(&subject, "alice", "data");

@@ -1,5 +1,5 @@
-//! Clients that nobody has logged on to, as many as they like: they make room for each other, what they may hold is
-//! bounded, and whoever can log on does.
+//! Clients without a logon, in any number: they make room for each other, their resources are limited, and clients
+//! with credentials can still log on.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,7 +17,7 @@ use wire::{NtStatus, SessionId, Utf16};
 use crate::hostile::Neighbour;
 use crate::scripted::tree;
 
-/// What the limit on descriptors leaves for connections.
+/// The limit of descriptors, of which connections get a part.
 const DESCRIPTORS: u32 = 4_096;
 const CONNECTIONS: usize = 512;
 
@@ -35,7 +35,7 @@ fn resident(server: &Shareward) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
-/// A client of its own, at one of some addresses.
+/// A client with a new connection, from one of several addresses.
 async fn stranger(server: SocketAddr, number: usize) -> Connection {
     let host = u8::try_from(number % usize::from(HOSTS)).expect("small") + 2;
     let local = SocketAddr::from(([127, 0, 0, host], 0));
@@ -43,7 +43,7 @@ async fn stranger(server: SocketAddr, number: usize) -> Connection {
     Connection::connect(server, Some(local), options).await.expect("connect")
 }
 
-/// Sends the first leg of a logon, with a token of its own choice, and says how it is answered.
+/// Sends the first message of a logon with a given token, and returns the status.
 async fn begin(connection: &Connection, token: &[u8]) -> NtStatus {
     let request = SessionSetupRequest { security_buffer: token, ..SessionSetupRequest::default() };
     let part = Part::new(Command::SESSION_SETUP, |out, base| request.encode(out, base));
@@ -86,18 +86,18 @@ async fn tree_connects(session: &Session) -> usize {
 async fn an_administrator_logs_on_when_strangers_have_filled_everything() {
     let server = Shareward::start(&small());
     let (address, before) = (server.address(), resident(&server));
-    // Somebody was there before them, and stays.
+    // An existing connection, which stays.
     let subject = Subject::Shareward(server);
     let neighbour = Neighbour::beside(&subject).await;
     let Subject::Shareward(server) = &subject else { unreachable!() };
 
-    // Connections, the idle ones and those with a part of a large frame.
+    // Connections, idle ones and ones with a part of a large frame.
     let mut idle: Vec<_> = (0..CONNECTIONS).map(|_| TcpStream::connect(address).expect("connect")).collect();
     idle.extend((0..CONNECTIONS).map(|_| half_a_frame(address, 128 * 1024, 100 * 1024)));
     neighbour.goes_on().await;
     let with_halves = resident(server);
 
-    // Sessions in progress; one of those that may be there begins with a token that is too large to be kept.
+    // Sessions in progress; one of the allowed ones begins with a token that is too large to be stored.
     let token = first_token();
     let mut strangers = Vec::new();
     let mut begun = 0;
@@ -113,7 +113,7 @@ async fn an_administrator_logs_on_when_strangers_have_filled_everything() {
     assert!(begun > 4_096, "{begun} sessions in progress");
     neighbour.goes_on().await;
 
-    // Tree connects of nobody.
+    // Tree connects of anonymous sessions.
     let mut trees = 0;
     for number in 0..64 {
         let connection = stranger(address, number).await;
@@ -126,7 +126,7 @@ async fn an_administrator_logs_on_when_strangers_have_filled_everything() {
     neighbour.goes_on().await;
     let after = resident(server);
 
-    // And the connections once more, so that none is left.
+    // And more connections, so that none is left.
     idle.extend((0..CONNECTIONS).map(|_| TcpStream::connect(address).expect("connect")));
 
     let words = format!("session --server {address} --login admin");
@@ -134,7 +134,7 @@ async fn an_administrator_logs_on_when_strangers_have_filled_everything() {
     command.args(words.split(' ')).env("SHAREWARD_PASSWORD", &server.setup().user("admin").password);
     run(command, b"", Duration::from_secs(60)).success().says("alice");
     server.net(&["session"]).success().says("alice");
-    // Users get in as well, and the one who was there works on.
+    // Users can log on as well, and the existing connection works.
     tree(&subject, "bob", "data").await;
     neighbour.goes_on().await;
     eprintln!(
@@ -187,7 +187,7 @@ async fn an_anonymous_session_does_not_lift_the_limits_of_strangers() {
     assert_eq!(file.write(0, vec![7; 200 * 1024]).await.expect("write"), 200 * 1024);
 }
 
-/// How long a connection may take until somebody has logged on, with time for a busy machine.
+/// The time until a connection needs a logon, with allowance for a busy machine.
 const LOGON_TIME: Duration = Duration::from_secs(45 + 30);
 
 #[tokio::test]
@@ -208,7 +208,7 @@ async fn an_anonymous_session_stays_only_with_a_share_that_takes_guests() {
     let began = Instant::now();
     while !(idle.has_ended() && browser.has_ended()) {
         assert!(began.elapsed() < LOGON_TIME, "idle: {}, browser: {}", idle.has_ended(), browser.has_ended());
-        // Whoever asks something all the time has no more of it.
+        // A client that sends requests all the time has no more time.
         let _ = tokio::join!(idle.echo(), browser.echo(), tokio::time::sleep(Duration::from_millis(200)));
     }
     let large = vec![7; 1024 * 1024];

@@ -3,6 +3,7 @@
 mod dependencies;
 mod documents;
 mod sources;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -29,6 +30,7 @@ pub(crate) fn main() -> bool {
     let top = testkit::repository();
     dependencies::check(&top, &mut findings);
     sources::check(&top, &mut findings);
+    words::check(&top, &mut findings);
     documents::check(&top, &mut findings);
     findings.warnings.iter().for_each(|line| println!("warning: {line}"));
     findings.errors.iter().for_each(|line| println!("error: {line}"));

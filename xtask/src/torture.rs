@@ -58,7 +58,7 @@ const BLOCKING: &[&str] = &[
     "smb2.replay.dhv2-pending3*",
 ];
 
-/// Set in the process that has a network of its own.
+/// The variable that is set in the process with a separate network.
 const ALONE: &str = "SHAREWARD_TORTURE_ALONE";
 
 const USAGE: &str = "\
@@ -240,7 +240,7 @@ fn setup() -> Setup {
     setup
 }
 
-/// Runs the tests on `plan.jobs` servers, each with a share of its own that is emptied before every test.
+/// Runs the tests on `plan.jobs` servers, each with a separate share that is emptied before every test.
 fn side_by_side(plan: &Plan, smbtorture: &Smbtorture, tests: &[String]) -> BTreeMap<String, Verdict> {
     let queue = Mutex::new(tests.iter().cloned().collect::<VecDeque<_>>());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();

@@ -73,7 +73,7 @@ pub struct InitiatorOptions {
     pub send_mech_list_mic: bool,
     /// Sends the server's target information back inside the response.
     pub send_target_info: bool,
-    /// Offers the exchange of a session key of its own.
+    /// Offers the exchange of a new session key.
     pub key_exchange: bool,
     /// The name this computer gives itself.
     pub workstation: String,

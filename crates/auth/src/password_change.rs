@@ -19,7 +19,7 @@ use crate::ntlm::compute::equal;
 /// The reason that decryption fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotOpened {
-    /// It was encrypted with another password.
+    /// The data was encrypted with another password.
     WrongPassword,
     /// The new password is not text.
     NotText,

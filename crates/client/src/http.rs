@@ -39,7 +39,7 @@ where
     answer
 }
 
-/// An answer that comes in lines, for as long as the server has any.
+/// An answer of lines, which ends when the server ends it.
 pub(crate) struct Lines {
     body: Incoming,
     buffered: BytesMut,

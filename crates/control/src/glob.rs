@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn parts_and_patterns() {
         let path = r"Reports\2026\May.xlsx";
-        for (pattern, meant) in [
+        for (pattern, expected) in [
             ("", true),
             ("may", true),
             ("reports/2026", true),
@@ -74,7 +74,7 @@ mod tests {
             ("*", true),
             ("reports*june*", false),
         ] {
-            assert_eq!(matches(pattern, path), meant, "{pattern}");
+            assert_eq!(matches(pattern, path), expected, "{pattern}");
         }
         assert!(matches("*ß*", "STRAße"));
     }

@@ -97,20 +97,20 @@ impl SessionQuery {
     }
 }
 
-/// True if `meant`, which is `user` or `DOMAIN\user`, is this account. An unknown domain is not compared.
-pub(crate) fn same_user(meant: &str, domain: Option<&str>, user: &str) -> bool {
-    let (meant_domain, meant_user) = match meant.rsplit_once('\\') {
+/// True if `wanted`, which is `user` or `DOMAIN\user`, is this account. An unknown domain is not compared.
+pub(crate) fn same_user(wanted: &str, domain: Option<&str>, user: &str) -> bool {
+    let (wanted_domain, wanted_user) = match wanted.rsplit_once('\\') {
         Some((domain, user)) => (Some(domain), user),
-        None => (None, meant),
+        None => (None, wanted),
     };
     let (domain, user) = match user.rsplit_once('\\') {
         Some((domain, user)) => (Some(domain), user),
         None => (domain, user),
     };
-    meant_user.to_lowercase() == user.to_lowercase()
-        && meant_domain
+    wanted_user.to_lowercase() == user.to_lowercase()
+        && wanted_domain
             .zip(domain)
-            .is_none_or(|(meant, domain)| meant.to_lowercase() == domain.to_lowercase())
+            .is_none_or(|(wanted, domain)| wanted.to_lowercase() == domain.to_lowercase())
 }
 
 /// The body of `POST /v1/sessions/close`: the sessions of a computer, of a user, or of a user at a computer

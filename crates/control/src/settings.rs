@@ -92,12 +92,12 @@ pub struct Clock {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ServiceState {
-    /// It accepts new sessions.
+    /// The service accepts new sessions.
     #[default]
     Running,
-    /// It serves existing sessions and refuses new ones.
+    /// The service keeps existing sessions and refuses new ones.
     Paused,
-    /// It is about to stop.
+    /// The service is stopping.
     Stopping,
 }
 

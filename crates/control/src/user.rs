@@ -58,7 +58,7 @@ impl std::fmt::Debug for PasswordChange {
 pub struct Logon {
     /// The account.
     pub user: String,
-    /// Its domain.
+    /// The account's domain.
     pub domain: Option<String>,
     /// The terminal or seat.
     pub terminal: Option<String>,

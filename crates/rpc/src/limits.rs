@@ -20,9 +20,8 @@ pub const CONTEXTS_MAX: usize = 16;
 /// that reads never has more than one. Beyond: the association breaks.
 pub const PDUS_UNREAD_MAX: usize = 64;
 
-/// Octets of responses not yet read above which further calls are not executed. Beyond: fault
-/// `nca_s_server_too_busy`. One response alone may be larger: how much a call returns is the
-/// dispatcher's to bound. Clients read an answer before they ask again.
+/// The octets of unread responses above which further calls are refused with the fault `nca_s_server_too_busy`. One
+/// response alone may be larger, because the dispatcher limits it. Clients read an answer before they call again.
 pub const RESPONSE_BYTES_UNREAD_MAX: usize = 256 << 10;
 
 /// Zeros at the end of a response that are kept as such, in octets. A client that names the length of an output buffer

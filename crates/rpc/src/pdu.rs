@@ -180,7 +180,7 @@ pub struct Bind {
 /// A proposed presentation context (`p_cont_elem_t`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ProposedContext {
-    /// Its id in requests.
+    /// The id of the context in requests.
     pub id: u16,
     /// The interface.
     pub interface: InterfaceId,

@@ -18,7 +18,7 @@ use crate::output::Console;
 
 /// The servers that a command line names, and the credentials for them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct ServerTarget {
     /// `--socket`: the control socket of a server on this machine.
     pub(crate) socket: Option<PathBuf>,
     /// `--server`: other machines, as `[USER@]NAME[:PORT]` or `@FILE`, separated by commas.
@@ -31,7 +31,7 @@ pub(crate) struct Target {
     pub(crate) password: Option<Zeroizing<String>>,
 }
 
-impl Target {
+impl ServerTarget {
     /// Sets the server to the one that an operand names as `\\\\NAME`, instead of `--server`.
     pub(crate) fn named_by(&mut self, operands: &[String]) -> Result<(), Numbered> {
         match operands {
@@ -84,7 +84,7 @@ impl Servers {
 }
 
 /// The servers that the command line names; without `--server`, the one on this machine.
-pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
+pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
     let Some(text) = &target.server else {
         if target.login.is_some() || target.credentials.is_some() {
             return Err(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)
@@ -125,7 +125,7 @@ pub(crate) fn all_of(target: &Target) -> Result<Servers, Failure> {
 
 /// The administration of the one server that the command line names, or of this machine's. Refuses several servers,
 /// because the command acts on one object or shows one.
-pub(crate) fn of(target: &Target) -> Result<Box<dyn Administration>, Failure> {
+pub(crate) fn of(target: &ServerTarget) -> Result<Box<dyn Administration>, Failure> {
     if let Some(text) = &target.server
         && named(text)?.len() > 1
     {
@@ -137,7 +137,7 @@ pub(crate) fn of(target: &Target) -> Result<Box<dyn Administration>, Failure> {
     Ok(server.map_or_else(|| here(target), |server| server.administration))
 }
 
-fn here(target: &Target) -> Box<dyn Administration> {
+fn here(target: &ServerTarget) -> Box<dyn Administration> {
     let sockets = match &target.socket {
         Some(socket) => vec![socket.clone()],
         None => control::places::socket_candidates(|name| std::env::var_os(name)),

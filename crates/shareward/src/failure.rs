@@ -31,7 +31,7 @@ pub(crate) enum Failure {
     /// A failure without a number of NET, with its whole message; exit code 1.
     Plain(String),
     /// A failure that was reported already; only the exit code is left.
-    Told(ExitCode),
+    Reported(ExitCode),
     /// A failure whose exit code is not that of its number.
     Exit {
         /// The failure.
@@ -127,14 +127,14 @@ pub(crate) fn conclude(outcome: Result<(), Failure>, console: &mut Console) -> E
     match outcome {
         Ok(()) => ExitCode::Done,
         Err(failure) => {
-            let (text, code) = told(&failure, console.json());
+            let (text, code) = message_and_code(&failure, console.json());
             console.error(&text);
             code
         }
     }
 }
 
-fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
+fn message_and_code(failure: &Failure, as_json: bool) -> (String, ExitCode) {
     match failure {
         Failure::Numbered(error) | Failure::Usage { error, .. } if as_json => {
             (json_block(error), ExitCode::of_number(error.number))
@@ -170,13 +170,17 @@ fn told(failure: &Failure, as_json: bool) -> (String, ExitCode) {
         }
         Failure::Declined => (String::new(), ExitCode::of_number(ERROR_CANCELLED)),
         Failure::Plain(text) => (format!("{text}\n"), ExitCode::of_number(PLAIN)),
-        Failure::Told(code) => (String::new(), *code),
-        Failure::Exit { failure, code } => (told(failure, as_json).0, ExitCode::System(*code)),
+        Failure::Reported(code) => (String::new(), *code),
+        Failure::Exit { failure, code } => (message_and_code(failure, as_json).0, ExitCode::System(*code)),
     }
 }
 
 /// The message and exit code for one of several servers that failed.
-pub(crate) fn told_of_server(server: &str, error: client::Error, as_json: bool) -> (String, ExitCode) {
+pub(crate) fn server_failure_message(
+    server: &str,
+    error: client::Error,
+    as_json: bool,
+) -> (String, ExitCode) {
     let code = ExitCode::of_number(error.number());
     let error = Numbered::from(error);
     if as_json {

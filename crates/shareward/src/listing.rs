@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::administration::{self, Servers};
 use crate::cli::Format;
 use crate::exit::ExitCode;
-use crate::failure::{Failure, Numbered, told_of_server};
+use crate::failure::{Failure, Numbered, server_failure_message};
 use crate::messages;
 use crate::output::{Align, Column, Console, Csv, Cut, Of, clean_line, line};
 
@@ -77,11 +77,11 @@ impl<T> Gathered<T> {
     pub(crate) fn conclude(self, console: &mut Console) -> Result<(), Failure> {
         let mut first: Option<ExitCode> = None;
         for (server, error) in self.failures {
-            let (text, code) = told_of_server(&server, error, console.json());
+            let (text, code) = server_failure_message(&server, error, console.json());
             console.error(&text);
             first.get_or_insert(code);
         }
-        first.map_or(Ok(()), |code| Err(Failure::Told(code)))
+        first.map_or(Ok(()), |code| Err(Failure::Reported(code)))
     }
 }
 

@@ -9,15 +9,15 @@ mod cli;
 mod credentials;
 mod exit;
 mod failure;
-mod holders;
 mod listing;
 mod messages;
-mod opens;
+mod open_files;
 mod output;
 mod programs;
 mod prompt;
 mod setup;
 mod watch;
+mod who_query;
 mod wmi;
 
 use std::process::ExitCode;

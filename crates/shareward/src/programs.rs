@@ -2,11 +2,11 @@
 
 use client::Administration;
 
-use crate::administration::{self, Target};
+use crate::administration::{self, ServerTarget};
 use crate::output::inert;
 
 /// The name of the server in capitals, as these programs show it.
-pub(crate) fn host_name(server: &dyn Administration, target: &Target) -> String {
+pub(crate) fn host_name(server: &dyn Administration, target: &ServerTarget) -> String {
     let told = administration::run(async { Ok(server.server().await.ok()) });
     let told = told.ok().flatten().map(|info| info.name).filter(|name| !name.is_empty());
     told.or_else(|| target.server.clone()).unwrap_or_else(local_name).to_uppercase()

@@ -54,9 +54,9 @@ pub(crate) trait Watched: Listed + Clone {
     /// The entry in one line.
     fn line(&self) -> String;
     /// The new entry that an event describes, if it describes one.
-    fn came(event: &Event) -> Option<Self>;
+    fn from_arrival(event: &Event) -> Option<Self>;
     /// True if the event is the end of this entry.
-    fn went(&self, event: &Event) -> bool;
+    fn is_departure(&self, event: &Event) -> bool;
 }
 
 /// One change in the list.
@@ -76,12 +76,12 @@ pub(crate) fn watch<T: Watched>(
     format: Format,
     console: &mut Console,
     question: impl AsyncFn(&dyn Administration) -> Result<Vec<T>, client::Error>,
-    is_meant: impl Fn(&T) -> bool,
+    is_selected: impl Fn(&T) -> bool,
     frame: impl Fn(&Gathered<T>) -> String,
 ) -> Result<(), Failure> {
     let drawn = format == Format::Text && console.width().is_some();
     administration::run(async {
-        let mut happenings = self::happenings(servers).await;
+        let mut messages_of_servers = self::messages_of_servers(servers).await;
         let mut silent = false;
         let end = watch.lasts.and_then(|lasts| Instant::now().checked_add(lasts));
         // From here on Ctrl-C is handled: it must not end the command in the middle of a line.
@@ -93,7 +93,7 @@ pub(crate) fn watch<T: Watched>(
             let asked = Instant::now();
             if std::mem::take(&mut silent) {
                 // The server ends the stream when the user's rights have changed.
-                happenings = self::happenings(servers).await;
+                messages_of_servers = self::messages_of_servers(servers).await;
             }
             let mut gathered = gather(servers, &question).await?;
             // A list that takes long is requested less often, so that watching is never most of the server's work.
@@ -111,7 +111,7 @@ pub(crate) fn watch<T: Watched>(
                 // Entries of a server that does not answer are not gone.
                 gathered.keep(known.as_deref().unwrap_or_default());
                 let changes = Changes { known: known.as_deref(), now: &gathered.entries, events: &events };
-                changes.tell(format, console, &is_meant)?;
+                changes.print(format, console, &is_selected)?;
             }
             troubled = trouble;
             known = Some(gathered.entries);
@@ -123,14 +123,14 @@ pub(crate) fn watch<T: Watched>(
                 biased;
                 () = interrupted(&mut interrupts) => return Ok(()),
                 () = until(end) => return Ok(()),
-                happened = next(&mut happenings) => {
+                happened = next(&mut messages_of_servers) => {
                     // Events of one operation are shown together.
                     sleep(TOGETHER.max(took)).await;
-                    let more = std::iter::from_fn(|| next(&mut happenings).now_or_never());
+                    let more = std::iter::from_fn(|| next(&mut messages_of_servers).now_or_never());
                     for happened in std::iter::once(happened).chain(more) {
                         match happened {
-                            Happening::Event(server, event) => events.push((server, *event)),
-                            Happening::Silence => silent = true,
+                            Message::Event(server, event) => events.push((server, *event)),
+                            Message::Silence => silent = true,
                         }
                     }
                 }
@@ -151,58 +151,60 @@ struct Changes<'a, T> {
 }
 
 impl<T: Watched> Changes<'_, T> {
-    fn tell(
+    fn print(
         &self,
         format: Format,
         console: &mut Console,
-        is_meant: impl Fn(&T) -> bool,
+        is_selected: impl Fn(&T) -> bool,
     ) -> Result<(), Failure> {
         let at = Timestamp::now();
         let [comes, goes] = T::COMES_AND_GOES;
         let known = self.known.unwrap_or_default();
         let same = |a: &Of<T>, b: &Of<T>| a.server == b.server && a.entry.is(&b.entry);
         for it in known.iter().filter(|it| !self.now.iter().any(|other| same(it, other))) {
-            let when = self.event(|server, event| *server == it.server && it.entry.went(event));
-            tell(Change { at: when.unwrap_or(at), what: goes, it }, format, console)?;
+            let when = self.event(|server, event| *server == it.server && it.entry.is_departure(event));
+            print_change(Change { at: when.unwrap_or(at), what: goes, it }, format, console)?;
         }
         for it in self.now {
             match known.iter().find(|other| same(it, other)) {
-                None if self.known.is_none() => tell(Change { at, what: "present", it }, format, console)?,
+                None if self.known.is_none() => {
+                    print_change(Change { at, what: "present", it }, format, console)?
+                }
                 None => {
                     let when = self.event(|server, event| {
-                        *server == it.server && T::came(event).is_some_and(|came| came.is(&it.entry))
+                        *server == it.server && T::from_arrival(event).is_some_and(|came| came.is(&it.entry))
                     });
-                    tell(Change { at: when.unwrap_or(at), what: comes, it }, format, console)?;
+                    print_change(Change { at: when.unwrap_or(at), what: comes, it }, format, console)?;
                 }
                 Some(before) if it.entry.differs(&before.entry) => {
-                    tell(Change { at, what: "changed", it }, format, console)?;
+                    print_change(Change { at, what: "changed", it }, format, console)?;
                 }
                 Some(_) => {}
             }
         }
-        self.tell_of_the_short_lived(format, console, is_meant)
+        self.print_short_lived(format, console, is_selected)
     }
 
     /// Reports entries that came and went between two lists. Only events describe them.
-    fn tell_of_the_short_lived(
+    fn print_short_lived(
         &self,
         format: Format,
         console: &mut Console,
-        is_meant: impl Fn(&T) -> bool,
+        is_selected: impl Fn(&T) -> bool,
     ) -> Result<(), Failure> {
         let [comes, goes] = T::COMES_AND_GOES;
         let known = self.known.unwrap_or_default();
         for (server, event) in self.events {
-            let Some(entry) = T::came(event).filter(|entry| is_meant(entry)) else { continue };
+            let Some(entry) = T::from_arrival(event).filter(|entry| is_selected(entry)) else { continue };
             let listed = |it: &Of<T>| it.server == *server && it.entry.is(&entry);
             if self.now.iter().any(listed) || known.iter().any(listed) {
                 continue;
             }
-            let ended = self.event(|of, event| of == server && entry.went(event));
+            let ended = self.event(|of, event| of == server && entry.is_departure(event));
             let it = Of { server: server.clone(), entry };
             let at = event.at.unwrap_or_else(Timestamp::now);
-            tell(Change { at, what: comes, it: &it }, format, console)?;
-            tell(Change { at: ended.unwrap_or(at), what: goes, it: &it }, format, console)?;
+            print_change(Change { at, what: comes, it: &it }, format, console)?;
+            print_change(Change { at: ended.unwrap_or(at), what: goes, it: &it }, format, console)?;
         }
         Ok(())
     }
@@ -212,7 +214,11 @@ impl<T: Watched> Changes<'_, T> {
     }
 }
 
-fn tell<T: Watched>(change: Change<'_, T>, format: Format, console: &mut Console) -> Result<(), Failure> {
+fn print_change<T: Watched>(
+    change: Change<'_, T>,
+    format: Format,
+    console: &mut Console,
+) -> Result<(), Failure> {
     if format == Format::Ndjson {
         return write_line(T::ONE, &change, console);
     }
@@ -232,32 +238,32 @@ fn draw(parts: &[String], console: &mut Console) {
 }
 
 /// A message from the servers.
-enum Happening {
+enum Message {
     /// An event on the server of this name.
     Event(Option<String>, Box<Event>),
     /// The end of one server's events.
     Silence,
 }
 
-type Happenings<'a> = SelectAll<LocalBoxStream<'a, Happening>>;
+type Messages<'a> = SelectAll<LocalBoxStream<'a, Message>>;
 
 /// The events of all servers that report them. Without events the list is requested every second.
-async fn happenings(servers: &Servers) -> Happenings<'_> {
+async fn messages_of_servers(servers: &Servers) -> Messages<'_> {
     let mut streams = Vec::new();
     for server in servers.iter() {
         if let Ok(events) = server.administration.events(&FROM_NOW_ON).await {
             let name = server.name.clone().filter(|_| servers.are_several());
             let events =
                 events.take_while(|event| ready(event.is_ok())).filter_map(|event| ready(event.ok()));
-            let events = events.map(move |event| Happening::Event(name.clone(), Box::new(event)));
-            streams.push(events.chain(once(ready(Happening::Silence))).boxed_local());
+            let events = events.map(move |event| Message::Event(name.clone(), Box::new(event)));
+            streams.push(events.chain(once(ready(Message::Silence))).boxed_local());
         }
     }
     select_all(streams)
 }
 
-async fn next(happenings: &mut Happenings<'_>) -> Happening {
-    match happenings.next().await {
+async fn next(messages_of_servers: &mut Messages<'_>) -> Message {
+    match messages_of_servers.next().await {
         Some(happening) => happening,
         None => pending().await,
     }

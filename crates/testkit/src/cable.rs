@@ -14,7 +14,7 @@ pub struct Cable {
 }
 
 impl Cable {
-    /// Leads from a port of 127.0.0.1 to a server, for as long as this process runs.
+    /// Forwards a port of 127.0.0.1 to a server while this process runs.
     pub fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let port = listener.local_addr().expect("an address").port();

@@ -52,8 +52,8 @@ fn rpcclient_at(subject: &Subject, server: &str, user: &User, options: &[&str], 
     run(command, b"", PEER_MAX)
 }
 
-/// Runs `net rpc ARGUMENTS`. This program knows no port but 445, so an address of its own leads from there to the
-/// subject's, which needs root.
+/// Runs `net rpc ARGUMENTS`. This program only uses port 445, so a separate address forwards it to the subject's
+/// port, which requires root.
 pub fn net_rpc(subject: &Subject, user: &User, arguments: &[&str]) -> Output {
     let address = forward_445(subject).to_string();
     let mut command = samba_tool("net", subject);
@@ -155,8 +155,8 @@ fn samba_tool(name: impl AsRef<OsStr>, subject: &Subject) -> Command {
     command
 }
 
-/// Listens on port 445 of a loopback address that no other process has, for as long as this process runs, and passes
-/// every connection on to the subject.
+/// Listens on port 445 of a loopback address that no other process uses, while this process runs, and forwards every
+/// connection to the subject.
 fn forward_445(subject: &Subject) -> Ipv4Addr {
     let [.., high, low] = std::process::id().to_be_bytes();
     let last = u8::try_from(subject.port() % 200 + 2).expect("at most 201");

@@ -20,7 +20,7 @@ impl User {
     }
 }
 
-/// A share over a directory of its own.
+/// A share with a separate directory.
 #[derive(Clone, Debug)]
 pub struct Share {
     /// The share's name, which is its directory's too.

@@ -120,7 +120,7 @@ pub fn run_test(target: &Target<'_>, id: &str, limit: Duration) -> Verdict {
     judge(&output, limit)
 }
 
-/// The options that tell tests about the server, which they would take for another one.
+/// The options that describe the server to tests, which otherwise expect another one.
 const OPTIONS: &[(&str, &str)] = &[
     // For versions after Windows 7, this test expects that an open for SYNCHRONIZE alone is refused, but
     // smb2.sharemode and smb2.getinfo expect that it is granted.

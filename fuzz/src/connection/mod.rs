@@ -180,7 +180,7 @@ impl World {
             panic!("{message}");
         }
         let Counts { opens, .. } = self.server.counts();
-        // A pipe has no handle; an open that is being made, or was just closed, may have one of its own.
+        // A pipe has no handle; an open that is being created or was just closed may have another one.
         assert!(self.server.busy().1 <= opens + WAITING_MAX * 2, "requests that nobody sent wait");
     }
 

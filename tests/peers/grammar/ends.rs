@@ -1,4 +1,4 @@
-//! What is closed and ended.
+//! Commands that close opens and end sessions.
 
 use super::{Line, line};
 

@@ -33,7 +33,7 @@ pub(super) const LISTED: &[Line] = &[
     line("net file --watch --for 0 --user bob"),
 ];
 
-/// What programs read.
+/// Output formats for programs.
 pub(super) const FORMS: &[Line] = &[
     line("net file --json --path 報告"),
     line("net file #1 --json"),
@@ -52,7 +52,7 @@ pub(super) const FORMS: &[Line] = &[
     line("net file x --json"),
 ];
 
-/// What is refused.
+/// Command lines that are refused.
 pub(super) const WRONG: &[Line] = &[
     line("net file 0"),
     line("net file 4711"),

@@ -1,6 +1,6 @@
-//! What differs from run to run, hidden without moving a column.
+//! Masks for values that differ between runs; they keep the widths of columns.
 
-/// What is hidden in a server's answers.
+/// The masks for a server's answers.
 #[derive(Default)]
 pub(super) struct Masks {
     texts: Vec<(String, String)>,
@@ -12,12 +12,12 @@ impl Masks {
         Self::default()
     }
 
-    /// Shows `shown` where `text` was said.
+    /// Replaces `text` with `shown`.
     pub(super) fn hide(&mut self, text: impl Into<String>, shown: &str) {
         self.texts.push((text.into(), shown.to_owned()));
     }
 
-    /// Shows `shown` where `text` was said, before anything else is hidden; as the first column of a table at its width.
+    /// Replaces `text` with `shown` before all other masks; in the first column of a table, it keeps the width.
     pub(super) fn hide_first(&mut self, text: &str, shown: &str) {
         let wide = format!("\n{shown:<width$} ", width = text.chars().count());
         self.texts.insert(0, (text.to_owned(), shown.to_owned()));
@@ -34,7 +34,7 @@ impl Masks {
         for (hidden, shown) in &self.texts {
             text = text.replace(hidden, shown);
         }
-        // How wide this program's columns are is up to the numbers.
+        // The widths of this program's columns depend on the numbers.
         let squeezes =
             !self.numbers.is_empty() && text.contains("Files opened remotely via local share points");
         if squeezes {
@@ -53,7 +53,7 @@ impl Masks {
     }
 }
 
-/// Nobody is at the machine that the tests run on.
+/// Removes the logons at this machine.
 fn without_logons(text: &str) -> String {
     match text.split_once("Users logged on locally:\n") {
         Some((before, after)) => {
@@ -64,7 +64,7 @@ fn without_logons(text: &str) -> String {
     }
 }
 
-/// What depends on the machine: its limits, its Samba, its resolver's words.
+/// Removes values that depend on the machine: its limits, its Samba, and its resolver's messages.
 fn without_machine(line: &str) -> String {
     if line.starts_with("Maximum ") {
         return line.replace(|it: char| it.is_ascii_digit(), "N");
@@ -88,7 +88,7 @@ fn squeezed(line: &str) -> String {
     line.split(' ').filter(|it| !it.is_empty()).map(word).collect::<Vec<_>>().join(" ")
 }
 
-/// The text with `shown` where `number` stands alone; spaces behind it keep what follows in its column.
+/// Replaces the separate occurrences of `number` with `shown`; spaces after it keep the following columns.
 fn numbered(text: &str, number: &str, shown: &str, in_columns: bool) -> String {
     let mut done = String::new();
     let mut rest = text;

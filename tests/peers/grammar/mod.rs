@@ -1,8 +1,9 @@
-//! The commands' whole grammar: every line of a table is typed at our server through its control socket, at our server
-//! over SMB, and at Samba over MS-SRVS, and the three answers stand side by side in a snapshot.
+//! The whole grammar of the commands: every line of a table runs on our server through its control socket, on our
+//! server over SMB, and on Samba over MS-SRVS, and a snapshot shows the three answers side by side.
 //!
-//! `[all]` is what all three said, `[here]` our server's control socket, `[smb]` our server over SMB, `[samba]` Samba.
-//! What differs from run to run is masked at its own width, so that columns stand where people see them.
+//! `[all]` marks common output, `[here]` that of our server's control socket, `[smb]` of our server over SMB, and
+//! `[samba]` of Samba. Values that differ between runs are masked with the same width, so that columns are as users
+//! see them.
 
 mod ends;
 mod files;
@@ -20,7 +21,7 @@ mod words;
 use masks::Masks;
 use stage::{Line, Stage, line};
 
-/// Runs the lines and compares what they said with the snapshot of this name.
+/// Runs the lines and compares their output with the snapshot of this name.
 macro_rules! check {
     ($name:literal, $told:expr) => {
         insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false }, {
@@ -30,7 +31,7 @@ macro_rules! check {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn what_is_listed() {
+async fn commands_that_list() {
     let Some(stage) = Stage::set().await else { return };
     check!("session_list", stage.play(sessions::LISTED));
     check!("session_forms", stage.play(sessions::FORMS));
@@ -48,7 +49,7 @@ async fn what_is_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn what_is_ended() {
+async fn commands_that_close_and_end() {
     let Some(stage) = Stage::set().await else { return };
     check!("file_close", stage.play(ends::FILES));
     check!("session_delete", stage.play(ends::SESSIONS));
@@ -58,7 +59,7 @@ async fn what_is_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn what_is_changed() {
+async fn commands_that_change() {
     let Some(stage) = Stage::set().await else { return };
     check!("share", stage.play(shares::LISTED));
     check!("share_changes", stage.play(shares::CHANGES));
@@ -67,15 +68,16 @@ async fn what_is_changed() {
 }
 
 #[test]
-fn words_without_a_server() {
+fn command_lines_without_a_server() {
     check!("words", words::told());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn several_servers_none_and_terminals() {
+async fn several_servers_unreachable_servers_and_terminals() {
     let Some(mut stage) = Stage::set().await else { return };
     check!("unreachable", unreachable::told(&stage));
-    // Of what terminals act on, these are what SMB lets a name contain: a control sequence, and what turns text round.
+    // The characters with effects on terminals that SMB allows in names: a control sequence, and one that reverses
+    // text.
     stage.add("hostile \u{9b}31m \u{202e}txt.exe").await;
     check!("terminal", terminal::told(&stage));
 }

@@ -1,4 +1,4 @@
-//! What clients have open on the servers that the commands are about.
+//! The open files of clients on the servers of these tests.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -9,13 +9,13 @@ use wire::{AccessMask, OplockLevel};
 
 use super::stage::{ALICE, BOB};
 
-/// Who has what open, until it goes.
+/// The clients with their opens, until they are dropped.
 pub(super) struct Scene {
     connections: Vec<Connection>,
     files: Vec<File>,
 }
 
-/// The directories of it, below those of the shares.
+/// The directories, below those of the shares.
 pub(super) const DIRECTORIES: [&str; 3] = ["Bücher/été", "data/a long name", "data/plan"];
 
 /// The path of 200 characters.

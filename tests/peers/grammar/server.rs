@@ -76,7 +76,7 @@ pub(super) const WRONG: &[Line] = &[
     line("net user a b c"),
 ];
 
-/// What who is no administrator may.
+/// Commands of a user who is not an administrator.
 pub(super) const RIGHTS: &[Line] = &[
     line("net session").by_alice(),
     line("net session --mine").by_alice(),

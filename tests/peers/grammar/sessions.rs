@@ -34,7 +34,7 @@ pub(super) const LISTED: &[Line] = &[
     line("net session --watch --for 0 --user bob"),
 ];
 
-/// What programs read.
+/// Output formats for programs.
 pub(super) const FORMS: &[Line] = &[
     line("net session --json --user alice"),
     line("net session --ndjson --user bob"),
@@ -49,7 +49,7 @@ pub(super) const FORMS: &[Line] = &[
     line("net session //127.0.0.2 --json"),
 ];
 
-/// What is refused.
+/// Command lines that are refused.
 pub(super) const WRONG: &[Line] = &[
     line("net session //192.0.2.1"),
     line("net session //name.invalid"),

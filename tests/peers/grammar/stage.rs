@@ -15,11 +15,11 @@ use testkit::{Output, RunAs, Samba, Setup, Share, Shareward, User, need, run, sh
 use super::Masks;
 use super::scene::{DIRECTORIES, Scene};
 
-/// Who may do all. Samba takes nobody else for it where winbindd does not run.
+/// The administrator. Without winbindd, Samba accepts only root.
 pub(super) const ROOT: (&str, &str) = ("root", "Adm1n-secret");
-/// Who may not.
+/// A user without rights.
 pub(super) const ALICE: (&str, &str) = ("alice", "Wonder-Land 1");
-/// Who may not either.
+/// Another user without rights.
 pub(super) const BOB: (&str, &str) = ("bob", "b0b-the-Builder");
 
 /// Longer than any command of these takes.
@@ -28,21 +28,21 @@ const COMMAND_MAX: Duration = Duration::from_secs(60);
 /// The directory of the shares' directories, in one of a random name.
 const SHARES: &str = "shares";
 
-/// Where the tests' made-up accounts begin; alice is the second of the setup.
+/// The first id of the temporary accounts; alice is the second of the setup.
 const ALICE_UID: u32 = 64_101;
 
 /// A line that is typed.
 #[derive(Clone, Copy)]
 pub(super) struct Line {
-    /// The words, separated by spaces; those with spaces in single quotes. `#3` is the third open.
+    /// The words, separated by spaces; single quotes keep spaces in a word. `#3` is the third open.
     pub(super) words: &'static str,
-    /// What is typed when something is asked.
+    /// The input for questions.
     pub(super) input: &'static str,
-    /// Who types it.
+    /// The user who runs the line.
     pub(super) by: As,
 }
 
-/// Who types a line.
+/// The user who runs a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum As {
     Root,
@@ -55,12 +55,12 @@ pub(super) const fn line(words: &'static str) -> Line {
 }
 
 impl Line {
-    /// The same with answers.
+    /// Adds input.
     pub(super) const fn answered(self, input: &'static str) -> Self {
         Self { input, ..self }
     }
 
-    /// The same typed by alice.
+    /// Runs the line as alice.
     pub(super) const fn by_alice(self) -> Self {
         Self { by: As::Alice, ..self }
     }
@@ -71,7 +71,7 @@ pub(super) struct Stage {
     places: [Place; 3],
 }
 
-/// A server, the way to it and what is open there.
+/// A server, the way to it, and its opens.
 pub(super) struct Place {
     way: Way,
     server: Server,
@@ -85,7 +85,7 @@ enum Server {
     Samba(Samba),
 }
 
-/// How a server is asked.
+/// The way to ask a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
     Here,
@@ -104,7 +104,7 @@ impl Way {
 }
 
 impl Stage {
-    /// Starts the servers and opens the files; none where a part is missing.
+    /// Starts the servers and opens the files; `None` if a requirement is missing.
     pub(super) async fn set() -> Option<Self> {
         if !need(&["root", "smbd", "net", "pdbedit", "unshare", "script"]) {
             return None;
@@ -147,7 +147,7 @@ impl Stage {
         &self.places[2]
     }
 
-    /// Types the lines at all servers, and tells what they said.
+    /// Runs the lines on all servers and returns their output.
     pub(super) fn play(&self, lines: &[Line]) -> String {
         let mut told = thread::scope(|scope| {
             let played = self.places.each_ref().map(|place| {
@@ -168,7 +168,7 @@ impl Stage {
 }
 
 fn start(way: Way) -> (Server, TempDir) {
-    // Names of one length, so that all columns are as wide every time; random where cut paths have their dots.
+    // Names of the same length give columns of the same width; they are random where cut paths have their dots.
     let tree =
         tempfile::Builder::new().prefix("grammar.").rand_bytes(6).tempdir_in("/tmp").expect("a directory");
     open_to_all(tree.path());
@@ -241,7 +241,7 @@ impl Place {
     }
 
     fn type_in(&self, line: &Line) -> String {
-        let words: Vec<String> = split(line.words).iter().map(|word| self.meant(word)).collect();
+        let words: Vec<String> = split(line.words).iter().map(|word| self.with_open_number(word)).collect();
         let (program, words) = words.split_first().expect("a program");
         let mut command = command(program, line.by);
         let target = self.target(program, line.by);
@@ -254,7 +254,7 @@ impl Place {
         shown(&run(command, line.input.as_bytes(), COMMAND_MAX), &self.masks())
     }
 
-    /// What says which server is meant, as `program` has it.
+    /// The arguments that select the server, in the form of `program`.
     fn target(&self, program: &str, by: As) -> Vec<String> {
         let user = by.user().0;
         let (socket, address) = (self.socket().display().to_string(), self.address().to_string());
@@ -270,8 +270,8 @@ impl Place {
         words.iter().map(|word| (*word).to_owned()).collect()
     }
 
-    /// The word with the open's number where it is about one.
-    fn meant(&self, word: &str) -> String {
+    /// Replaces a reference to an open with its number.
+    fn with_open_number(&self, word: &str) -> String {
         let id = word.strip_prefix('#').and_then(|it| it.parse::<usize>().ok());
         match id.and_then(|it| self.ids.get(it - 1)) {
             Some(id) => id.to_string(),
@@ -279,7 +279,7 @@ impl Place {
         }
     }
 
-    /// The numbers of what is open, in the order of the scene; 0 for what the server does not list.
+    /// The numbers of the opens, in the order of the scene; 0 for an open that the server does not list.
     fn find_ids(&self) -> Vec<u32> {
         let mut command = command("net", As::Root);
         command.args(["file", "--csv", "--no-header"]).args(self.target("net", As::Root));
@@ -291,14 +291,14 @@ impl Place {
         ["報告.txt", "0123456789", "plan,", "cached.docx", "b.txt", "six.txt", "srvsvc"].map(id).to_vec()
     }
 
-    /// What differs from run to run.
+    /// The masks for values that differ between runs.
     pub(super) fn masks(&self) -> Masks {
         let mut masks = Masks::new();
         self.add_masks(&mut masks);
         masks
     }
 
-    /// The same beside what another server says.
+    /// Adds the masks to those of another server.
     pub(super) fn add_masks(&self, masks: &mut Masks) {
         let tree = self.tree.path().to_string_lossy().into_owned();
         let random = tree.rsplit('.').next().unwrap_or_default().to_owned();
@@ -323,7 +323,7 @@ impl As {
     }
 }
 
-/// How the programs call this machine that say so.
+/// The name of this machine as programs print it.
 fn machine() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().split('.').next().unwrap_or_default().to_uppercase()
@@ -340,7 +340,7 @@ pub(super) fn command(program: &str, by: As) -> Command {
     command
 }
 
-/// What a command left behind, as text.
+/// The result of a command, as text.
 pub(super) fn shown(output: &Output, masks: &Masks) -> String {
     let exit = output.status.map_or("none".to_owned(), |status| status.to_string());
     let mut text = format!("exit {exit}\n{}", output.stdout);

@@ -1,4 +1,4 @@
-//! The same at a terminal.
+//! Commands at a terminal.
 
 use std::process::Command;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use testkit::{run, shareward_binary};
 
 use super::stage::{ROOT, Stage, shorten, shown};
 
-/// Lines, and what is typed at them.
+/// Lines, with their input.
 const LINES: &[(&str, &str)] = &[
     ("file --user alice", ""),
     ("file --user alice --compat", ""),

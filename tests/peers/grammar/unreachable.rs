@@ -1,4 +1,4 @@
-//! Servers that do not answer, do not believe who asks, or are several.
+//! Servers that do not answer, refuse the credentials, or are several.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -57,7 +57,7 @@ const LINES: &[&str] = &[
     "openfiles /s NOBODY",
     r"psfile '\\NOBODY' -nobanner",
     r"psloggedon '\\NOBODY' -nobanner",
-    // Who asks.
+    // Credentials.
     "net session --server OURS --login root --credentials DIR/wrong-password",
     "net session --server SAMBA --login root --credentials DIR/wrong-password",
     "net session --server mallory@OURS",
@@ -137,11 +137,11 @@ pub(super) fn told(stage: &Stage) -> String {
 }
 
 fn one(line: &str, names: &[(&str, String)], stage: &Stage) -> String {
-    let mut meant = line.to_owned();
+    let mut replaced = line.to_owned();
     for (name, value) in names {
-        meant = meant.replace(name, value);
+        replaced = replaced.replace(name, value);
     }
-    let words = split(&meant);
+    let words = split(&replaced);
     let (program, words) = words.split_first().expect("a program");
     let mut command = command(program, As::Root);
     command.args(words);

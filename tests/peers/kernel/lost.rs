@@ -1,4 +1,4 @@
-//! Connections that are cut and servers that are restarted, in the middle of what a client does.
+//! Connections that are cut and servers that are restarted while a client works.
 
 use std::fs;
 use std::path::Path;
@@ -10,10 +10,10 @@ use testkit::{Cable, Setup, Shareward, Subject, need};
 
 const LOST: &str = include_str!("lost.py");
 
-/// How often, in one run.
+/// The number of interruptions in one run.
 const TIMES: usize = 4;
 
-/// Waits for what the script does; its own limits are shorter.
+/// Waits for the script, whose own limits are shorter.
 fn wait_for(what: impl Fn() -> bool) {
     let started = Instant::now();
     while !what() {
@@ -34,7 +34,7 @@ fn opens(server: &Shareward, name: &str) -> Vec<String> {
     lines.filter_map(|line| Some(line.split_whitespace().next()?.to_owned())).collect()
 }
 
-/// The host's part: does what is to be done whenever the script asks for it, and looks at the outcome.
+/// The host's part: acts whenever the script asks for it, and checks the result.
 fn host(share: &Path, mut act: impl FnMut(usize)) -> u64 {
     for time in 0..TIMES {
         wait_for(|| share.join(format!("now-{time}")).exists());

@@ -1,5 +1,5 @@
-//! The Linux kernel's own client, in a virtual machine that is an ordinary process. What it runs there is in the folder
-//! `kernel`; what takes minutes waits for `cargo xtask kernel`.
+//! The Linux kernel's own client, in a virtual machine that runs as an ordinary process. Its scripts are in the
+//! folder `kernel`; long tests run only in `cargo xtask kernel`.
 
 mod lost;
 
@@ -14,7 +14,7 @@ const TWO_MOUNTS: &str = include_str!("two_mounts.py");
 const DIRECTORIES: &str = include_str!("directories.py");
 const FILES: &str = include_str!("files.py");
 
-/// For what is left to `cargo xtask kernel`.
+/// The time limit of tests in `cargo xtask kernel`.
 const LONG: Duration = Duration::from_secs(540);
 
 /// Everything that changes the wire: dialect, caching, protection.
@@ -102,8 +102,8 @@ fn fsx(options: &str, operations: u32, limit: Option<Duration>) {
     run(options, limit, script, &arguments).map(|output| output.says("fsx done"));
 }
 
-/// What this client cannot do: without a cache, mappings and writes do not see each other; before SMB 3 it neither
-/// punches holes nor lets the server copy.
+/// The operations that this client does not support: without a cache, mappings and writes are not coherent; before
+/// SMB 3 it neither punches holes nor lets the server copy.
 fn left_out(options: &str) -> String {
     let cannot = [("cache=none", "map.*"), ("vers=2", "punch_hole|copy_file_range")];
     let cannot = cannot.iter().filter(|(option, _)| options.contains(option));
@@ -136,7 +136,7 @@ fn fsx_in_every_dialect() {
 }
 
 #[test]
-fn symlinks_are_the_clients_to_follow() {
+fn the_client_follows_symlinks() {
     let mut setup = testkit::Setup::default();
     setup.shares[0].shows_symlinks = true;
     if !need(KERNEL_CLIENT_NEEDS) {

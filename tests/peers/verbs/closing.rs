@@ -25,7 +25,7 @@ async fn a_kind_close_lets_the_client_write_back() {
 
     let closing = closing(&control, id, CloseFile::default());
     assert_eq!(next_lease_break(&mut breaks).await, R);
-    // Nobody else waits meanwhile, other administrators neither.
+    // No other client waits meanwhile, and no other administrator.
     assert_eq!(only_open(&control, "letter.txt").await.id, id);
     file.write(0, b"what the client had".to_vec()).await.expect("write back");
     tree.acknowledge_lease(Guid([1; 16]), R).await.expect("acknowledge");
@@ -49,7 +49,7 @@ async fn a_kind_close_lets_the_client_write_back() {
 }
 
 #[tokio::test]
-async fn who_does_not_answer_is_closed_by_force() {
+async fn an_unanswered_break_ends_in_a_forced_close() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -65,7 +65,7 @@ async fn who_does_not_answer_is_closed_by_force() {
     assert_eq!(next_lease_break(&mut breaks).await, R);
     assert!(file.write(0, b"late".to_vec()).await.expect_err("closed").is(NtStatus::FILE_CLOSED));
 
-    // At once, and nobody is asked.
+    // At once, without a break.
     leased(&tree, "silent.txt", rwh()).await;
     let id = only_open(&control, "silent.txt").await.id;
     let how = CloseFile { force: true, ..CloseFile::default() };
@@ -83,7 +83,7 @@ async fn who_does_not_answer_is_closed_by_force() {
 }
 
 #[tokio::test]
-async fn a_client_may_close_by_itself_or_go() {
+async fn a_client_may_close_or_disconnect_meanwhile() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -118,7 +118,7 @@ async fn a_client_may_close_by_itself_or_go() {
 }
 
 #[tokio::test]
-async fn an_orphan_has_nobody_to_ask() {
+async fn an_orphaned_open_is_closed_at_once() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -142,7 +142,7 @@ async fn an_orphan_has_nobody_to_ask() {
 
 /// MS-SMB2 3.3.7.1: an open that is asked for its cache does not wait for a client that goes instead.
 #[tokio::test]
-async fn a_durable_open_that_is_being_closed_does_not_wait_for_its_client() {
+async fn a_durable_open_that_is_being_closed_is_not_kept_for_its_client() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -169,9 +169,9 @@ async fn a_durable_open_that_is_being_closed_does_not_wait_for_its_client() {
     assert!(refused.is(NtStatus::OBJECT_NAME_NOT_FOUND), "{refused:?}");
 }
 
-/// A resilient one does (MS-SMB2 3.3.7.1), and its client can write back for as long as the close gives it time.
+/// A resilient open is kept (MS-SMB2 3.3.7.1), and its client can write back within the close's grace period.
 #[tokio::test]
-async fn a_client_that_comes_back_in_time_writes_back() {
+async fn a_client_that_reconnects_in_time_writes_back() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -205,7 +205,7 @@ async fn a_client_that_comes_back_in_time_writes_back() {
 }
 
 #[tokio::test]
-async fn a_lease_is_its_clients_and_only_the_open_that_was_named_is_closed() {
+async fn only_the_named_open_of_a_lease_is_closed() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -254,7 +254,8 @@ async fn only_the_expected_open_is_closed() {
     );
 }
 
-/// Writes what stays in the kernel's cache under its lease, says so, and holds the file until it is told to go.
+/// A program that writes data into the kernel's cache under its lease, reports it, and keeps the file open until
+/// signalled.
 const CACHED: &str = r#"
 set -eu
 cd /mnt

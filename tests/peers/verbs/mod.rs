@@ -1,4 +1,4 @@
-//! What an administrator asks for over the control API, with clients who hold what it is about.
+//! The operations of the control API with clients that hold the objects.
 
 mod closing;
 
@@ -92,7 +92,7 @@ async fn event(events: &mut Events<'_>, mut is_it: impl FnMut(&Event) -> bool) -
     tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the event in time")
 }
 
-/// Asks beside the test, on a thread of its own.
+/// Runs a query concurrently, in a separate thread.
 fn beside<T: Send + 'static>(
     ask: impl AsyncFnOnce() -> Result<T, Error> + Send + 'static,
 ) -> tokio::task::JoinHandle<Result<T, Error>> {
@@ -158,7 +158,7 @@ async fn lists_are_filtered() {
 }
 
 #[tokio::test]
-async fn who_has_it_and_who_was_refused() {
+async fn who_lists_opens_and_refusals() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -228,7 +228,7 @@ async fn who_has_it_and_who_was_refused() {
 }
 
 #[tokio::test]
-async fn events_are_told_as_they_happen() {
+async fn events_are_streamed() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -264,9 +264,9 @@ async fn events_are_told_as_they_happen() {
     assert!(matches!(refused, Error::Refused(ref error) if error.code == 170), "{refused:?}");
 }
 
-/// More happens than the server keeps for who does not read (16,384 events) and the pipes between hold.
+/// More events than the server keeps for a slow reader (16,384) and the pipes in between can hold.
 #[tokio::test]
-async fn a_slow_reader_is_told_how_much_it_has_missed() {
+async fn a_slow_reader_gets_the_number_of_lost_events() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -297,7 +297,7 @@ async fn a_slow_reader_is_told_how_much_it_has_missed() {
     .await;
     let missed = lost.lost.expect("how many");
     assert_eq!(lost.id, first.id + read - 1 + missed, "the number of the last that is missing");
-    // What it still reads follows, and what there is now it asks for.
+    // The remaining events follow, and the current ones are requested.
     let next = event(&mut events, |_| true).await;
     assert_eq!(next.id, lost.id + 1);
     assert_eq!(only_open(&control, "kept.txt").await.path, "kept.txt");
@@ -313,7 +313,7 @@ async fn a_slow_reader_is_told_how_much_it_has_missed() {
 const MISSED: u32 = 16_000;
 
 #[tokio::test]
-async fn idle_sessions_end_and_probes_keep_none() {
+async fn idle_sessions_end_despite_keepalive_requests() {
     let setup = Setup { extra: String::from("autodisconnect = 0"), ..Setup::default() };
     let server = Shareward::start(&setup);
     let control = control(&server);
@@ -343,12 +343,12 @@ fn ask_as(uid: u32, server: &Shareward, method: &str, address: &str) -> (u16, St
 }
 
 #[tokio::test]
-async fn everybody_sees_and_closes_his_own_and_no_more_but_by_a_role() {
+async fn users_manage_their_own_opens_and_roles_add_rights() {
     if !need(&["root", "curl"]) {
         return;
     }
     let mut setup = Setup::default();
-    // Debian's first accounts, who are also users of the server.
+    // Debian's first accounts, which are also users of the server.
     for name in ["daemon", "bin"] {
         setup.users.push(testkit::User {
             name: name.into(),
@@ -379,7 +379,7 @@ async fn everybody_sees_and_closes_his_own_and_no_more_but_by_a_role() {
         (daemon, "GET", String::from("/v1/files/4000000000"), 403),
         (daemon, "DELETE", format!("/v1/files/{}", hers.id), 403),
         (daemon, "DELETE", format!("/v1/sessions/{}", hers.session_id.unwrap_or_default()), 403),
-        // A role is for its shares and for what it allows.
+        // A role is limited to its shares and rights.
         (bin, "DELETE", format!("/v1/files/{}", hers.id), 403),
         (bin, "GET", format!("/v1/files/{}", hers.id), 403),
         (sys, "GET", String::from("/v1/who?share=data&path="), 200),
@@ -407,7 +407,7 @@ async fn everybody_sees_and_closes_his_own_and_no_more_but_by_a_role() {
 }
 
 #[tokio::test]
-async fn every_act_is_in_the_audit_log() {
+async fn every_action_is_in_the_audit_log() {
     let setup = Setup::default();
     let server = Shareward::start(&setup);
     let control = control(&server);

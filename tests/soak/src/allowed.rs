@@ -119,7 +119,7 @@ const BECAUSE: &[(Trouble, &[Operation], &[NtStatus])] = &[
     (T::ChangeShares, &[O::Passing, O::Peer], &[NtStatus::BAD_NETWORK_NAME]),
     (T::RestartServer, &[], ENDED),
     (T::KillServer, &[], ENDED),
-    // A file is in the way of its own client until the server knows that the connection is lost.
+    // A file blocks its own client until the server notices that the connection is lost.
     (T::CutCables, &[O::CreateOwn, O::NameOwn], &[NtStatus::SHARING_VIOLATION]),
 ];
 

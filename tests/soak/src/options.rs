@@ -28,7 +28,7 @@ pub enum Kind {
     Impacket,
     /// Our FUSE mount.
     Mount,
-    /// The Linux kernel's client, in a machine of its own.
+    /// The Linux kernel's client, in a virtual machine.
     Kernel,
 }
 

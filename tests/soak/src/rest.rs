@@ -173,7 +173,7 @@ fn appends(world: &World) -> Vec<String> {
     for line in there.chunks(LINE) {
         *found.entry(line).or_default() += 1;
     }
-    // The next round begins a file of its own.
+    // The next round begins a new file.
     let appended = std::mem::take(&mut *lock(&world.appended));
     let wrong = appended.iter().filter(|line| found.get(line.as_slice()) != Some(&1)).count();
     let all = appended.len();

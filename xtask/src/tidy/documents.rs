@@ -17,7 +17,7 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
     }
 }
 
-/// Whatever stands in backticks and looks like a path of this tree must be one.
+/// Reports texts in backticks that look like paths of this tree but do not exist.
 fn paths(top: &Path, document: &Path, text: &str, findings: &mut Findings) {
     let known = [
         "crates/",

@@ -35,12 +35,12 @@ fn an_exported_file_works_unchanged() {
 #[test]
 fn a_domain_in_a_name_is_ignored_like_a_separate_one() {
     let db = parse(&EXPORTED.replace("carol:", "carol@home:"));
-    let meant = |domain: &str, name: &str| db.meant(domain, name).map(|user| user.name.as_str());
-    assert_eq!(meant("OTHER", "alice"), Some("alice"));
-    assert_eq!(meant("", "Alice@OTHER"), Some("alice"));
-    assert_eq!(meant("", "carol@home"), Some("carol@home"), "an account that is called so");
-    assert_eq!(meant("MicrosoftAccount", "alice@example.com"), None);
-    assert_eq!((meant("", "@OTHER"), meant("", "erin@OTHER")), (None, None));
+    let found = |domain: &str, name: &str| db.meant(domain, name).map(|user| user.name.as_str());
+    assert_eq!(found("OTHER", "alice"), Some("alice"));
+    assert_eq!(found("", "Alice@OTHER"), Some("alice"));
+    assert_eq!(found("", "carol@home"), Some("carol@home"), "an account that is called so");
+    assert_eq!(found("MicrosoftAccount", "alice@example.com"), None);
+    assert_eq!((found("", "@OTHER"), found("", "erin@OTHER")), (None, None));
 }
 
 #[test]

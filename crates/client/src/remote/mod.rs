@@ -90,8 +90,8 @@ impl Remote {
         }
     }
 
-    /// The connection: the one there is, unless it has ended or was left alone so long that the server may have
-    /// ended it unheard.
+    /// The existing connection, or a new one if it has ended or was idle for so long that the server may have dropped
+    /// it silently.
     async fn live(&self) -> Result<MutexGuard<'_, Option<Live>>, Error> {
         let mut live = self.live.lock().await;
         let stale = live.as_ref().is_none_or(|live| {

@@ -239,7 +239,7 @@ impl Connection {
         Ok(in_flight)
     }
 
-    /// Asks for a request to be cancelled, which has no answer of its own (MS-SMB2 3.2.4.24).
+    /// Requests the cancellation of a request; a CANCEL has no answer (MS-SMB2 3.2.4.24).
     pub async fn cancel(&self, request: &InFlight) -> Result<(), Error> {
         self.cancel_message(request.message_id, &request.scope).await
     }

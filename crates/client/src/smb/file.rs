@@ -172,7 +172,7 @@ impl File {
         at_most(length, read_data(&self.tree.request(read_part(self.id, offset, length)).await?)?)
     }
 
-    /// WRITE: how many bytes were written.
+    /// WRITE: returns the number of bytes written.
     pub async fn write(&self, offset: u64, data: impl Into<Bytes>) -> Result<u32, Error> {
         let data = data.into();
         let length = data.len();

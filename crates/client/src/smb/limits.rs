@@ -15,7 +15,7 @@ pub(crate) const SEND_QUEUE: usize = 256;
 /// Messages written with one call of the system.
 pub(crate) const SEND_BATCH: usize = 32;
 
-/// The most break notifications kept for a slow reader. Older ones are dropped, which the reader is told.
+/// The most break notifications kept for a slow reader. Older ones are dropped, which the reader gets as an error.
 pub(crate) const BREAKS_KEPT: usize = 1024;
 
 /// Answers kept for [`raw_recv`](super::Connection::raw_recv). The newest are dropped beyond.

@@ -8,7 +8,7 @@ use rpc::srvsvc::{
 };
 
 use super::call::{CallError, Refused, Rpc, list, make};
-use super::{Knowledge, SrvsClient, told, unsupported};
+use super::{Knowledge, SrvsClient, check_supported, unsupported};
 use crate::Error;
 use crate::limits::CLOSE_LOOKS;
 
@@ -21,11 +21,21 @@ impl<R: Rpc> SrvsClient<R> {
             Some(client) => self.files_of_computer(client).await?,
             None => self.all_files(None).await?,
         };
-        self.tell_file_shares(&mut files).await;
-        told(query.idle.is_some(), &files, |it| it.idle_seconds.is_some(), "how long files are not used")?;
-        told(query.age.is_some(), &files, |it| it.opened_at.is_some(), "since when files are open")?;
-        told(query.locked.is_some(), &files, |it| it.locks.is_some(), "which files are locked")?;
-        told(query.writing.is_some(), &files, |it| it.permissions.is_some(), "for what files are open")?;
+        self.add_shares_and_paths(&mut files).await;
+        check_supported(
+            query.idle.is_some(),
+            &files,
+            |it| it.idle_seconds.is_some(),
+            "the idle times of files",
+        )?;
+        check_supported(query.age.is_some(), &files, |it| it.opened_at.is_some(), "the open times of files")?;
+        check_supported(query.locked.is_some(), &files, |it| it.locks.is_some(), "the locks of files")?;
+        check_supported(
+            query.writing.is_some(),
+            &files,
+            |it| it.permissions.is_some(),
+            "the access of opens",
+        )?;
         let now = Timestamp::now();
         files.retain(|file| query.matches(file, now));
         if query.mine == Some(true) {
@@ -46,7 +56,7 @@ impl<R: Rpc> SrvsClient<R> {
                         FileInfo::Level2(info) => vec![level_2(info)],
                         FileInfo::Absent(_) => Vec::new(),
                     };
-                    self.tell_file_shares(&mut files).await;
+                    self.add_shares_and_paths(&mut files).await;
                     return files.pop().ok_or_else(|| Error::Nonsense("a file without information".into()));
                 }
                 Err(refused) if refused.is_unknown() => {}
@@ -71,18 +81,14 @@ impl<R: Rpc> SrvsClient<R> {
             Err(Refused::Call(CallError::Ended(_))) => Ok(closed),
             // Samba returns this for a successful close.
             Err(refused) if refused.is(Win32Error::FILE_NOT_FOUND) => {
-                if self.goes(&file).await? {
-                    Ok(closed)
-                } else {
-                    Err(refused.into())
-                }
+                if self.is_closed_meanwhile(&file).await? { Ok(closed) } else { Err(refused.into()) }
             }
             Err(refused) => Err(refused.into()),
         }
     }
 
     /// Checks repeatedly if an open is gone after a close that seemed to fail.
-    async fn goes(&self, file: &OpenFile) -> Result<bool, Error> {
+    async fn is_closed_meanwhile(&self, file: &OpenFile) -> Result<bool, Error> {
         for wait in CLOSE_LOOKS {
             tokio::time::sleep(wait).await;
             let files = self.all_files(None).await?;
@@ -97,7 +103,7 @@ impl<R: Rpc> SrvsClient<R> {
     async fn files_of_computer(&self, client: &str) -> Result<Vec<OpenFile>, Error> {
         let mut files = self.all_files(Some(&address::display(client))).await?;
         if files.is_empty() && !self.knows_computers_of_files().await? {
-            return Err(unsupported("this server does not tell from which computer a file is open".into()));
+            return Err(unsupported("this server does not report the computers of opens".into()));
         }
         for file in &mut files {
             file.computer = Some(client.trim_start_matches('\\').to_owned());
@@ -151,7 +157,7 @@ impl<R: Rpc> SrvsClient<R> {
     }
 
     /// Adds the share and the path below it to each file, from the directories of the shares.
-    async fn tell_file_shares(&self, files: &mut [OpenFile]) {
+    async fn add_shares_and_paths(&self, files: &mut [OpenFile]) {
         if files.iter().all(|file| file.server_path.is_none()) {
             return;
         }

@@ -136,7 +136,7 @@ impl<R: Rpc> Administration for SrvsClient<R> {
     }
 
     fn refusals<'a>(&'a self, _query: &'a RefusalQuery) -> Answer<'a, Vec<Refusal>> {
-        Box::pin(async { Err(unsupported("this server does not tell whom it refused".into())) })
+        Box::pin(async { Err(unsupported("this server does not report refusals".into())) })
     }
 
     fn settings(&self) -> Answer<'_, Settings> {
@@ -166,8 +166,13 @@ fn unsupported(hint: String) -> Error {
 }
 
 /// Refuses a filter on information that no entry contains: an empty list would suggest that nothing matches.
-fn told<T>(asked: bool, entries: &[T], is_told: impl Fn(&T) -> bool, what: &str) -> Result<(), Error> {
-    if asked && !entries.is_empty() && !entries.iter().any(is_told) {
+fn check_supported<T>(
+    asked: bool,
+    entries: &[T],
+    is_known: impl Fn(&T) -> bool,
+    what: &str,
+) -> Result<(), Error> {
+    if asked && !entries.is_empty() && !entries.iter().any(is_known) {
         return Err(unsupported(format!("this server does not report {what}")));
     }
     Ok(())

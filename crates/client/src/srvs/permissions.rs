@@ -17,18 +17,18 @@ use super::{SrvsClient, unsupported};
 use crate::Error;
 
 /// A share with its descriptor; `None` if the server does not provide it.
-pub(super) struct Told {
+pub(super) struct ShareWithDescriptor {
     pub(super) share: Share,
     pub(super) descriptor: Option<SecurityDescriptor>,
 }
 
-impl From<Share> for Told {
+impl From<Share> for ShareWithDescriptor {
     fn from(share: Share) -> Self {
         Self { share, descriptor: None }
     }
 }
 
-impl Told {
+impl ShareWithDescriptor {
     /// The share with the descriptor in the buffer, if it is a valid one.
     pub(super) fn new(share: Share, descriptor: &SizedBuffer) -> Self {
         let bytes = descriptor.0.as_deref().filter(|bytes| !bytes.is_empty());
@@ -38,7 +38,7 @@ impl Told {
 
 impl<R: Rpc> SrvsClient<R> {
     /// Adds the grants to the shares.
-    pub(super) async fn with_grants(&self, shares: Vec<Told>) -> Vec<Share> {
+    pub(super) async fn with_grants(&self, shares: Vec<ShareWithDescriptor>) -> Vec<Share> {
         let everybody = shares.iter().filter_map(|it| it.descriptor.as_ref()).flat_map(principals);
         let names = self.names_of(everybody).await;
         let shares = shares.into_iter();
@@ -79,7 +79,7 @@ impl<R: Rpc> SrvsClient<R> {
             parameter_error: Some(0),
         };
         make(&self.rpc, ENDPOINT, &request).await.map_err(not_found)?;
-        let same = |set: SecurityDescriptor| lets(&set) == lets(&descriptor);
+        let same = |set: SecurityDescriptor| entries(&set) == entries(&descriptor);
         if self.descriptor_of(name).await?.is_some_and(same) {
             Ok(())
         } else {
@@ -90,7 +90,7 @@ impl<R: Rpc> SrvsClient<R> {
     async fn descriptor_of(&self, name: &str) -> Result<Option<SecurityDescriptor>, Error> {
         match self.share_info(name, 502).await.map_err(not_found)? {
             ShareInfo::Level502(info) => {
-                Ok(Told::new(Share::default(), &info.security_descriptor).descriptor)
+                Ok(ShareWithDescriptor::new(Share::default(), &info.security_descriptor).descriptor)
             }
             _ => Err(Error::Nonsense("a share without information".into())),
         }
@@ -105,7 +105,7 @@ pub(super) fn encoded(descriptor: &SecurityDescriptor) -> Result<SizedBuffer, Er
 }
 
 /// The entries of a descriptor, for comparison.
-fn lets(descriptor: &SecurityDescriptor) -> Option<&[Ace]> {
+fn entries(descriptor: &SecurityDescriptor) -> Option<&[Ace]> {
     descriptor.dacl.as_ref().map(|dacl| dacl.aces.as_slice())
 }
 

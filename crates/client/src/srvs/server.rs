@@ -20,7 +20,7 @@ const LEVELS: [u32; 3] = [102, 101, 100];
 /// `sv102_disc`: idle sessions are never ended.
 const NEVER: u32 = u32::MAX;
 
-/// `sv102_users`: as many as come.
+/// `sv102_users`: no limit.
 const UNLIMITED: u32 = u32::MAX;
 
 /// `tod_timezone`: not known.
@@ -29,8 +29,12 @@ const NO_ZONE: u32 = u32::MAX;
 impl<R: Rpc> SrvsClient<R> {
     pub(super) async fn server_info(&self) -> Result<ServerInfo, Error> {
         Ok(match self.best_info().await? {
-            Info::Level102(info) => told(info.name, info.comment, info.version_major, info.version_minor),
-            Info::Level101(info) => told(info.name, info.comment, info.version_major, info.version_minor),
+            Info::Level102(info) => {
+                server_info(info.name, info.comment, info.version_major, info.version_minor)
+            }
+            Info::Level101(info) => {
+                server_info(info.name, info.comment, info.version_major, info.version_minor)
+            }
             Info::Level100(ServerInfo100 { name, .. }) => ServerInfo::new(bare(name)),
             _ => return Err(Error::Nonsense("a server without information".into())),
         })
@@ -207,7 +211,7 @@ fn of_102(info: ServerInfo102) -> ServerInfo101 {
     }
 }
 
-fn told(name: Option<String>, comment: Option<String>, major: u32, minor: u32) -> ServerInfo {
+fn server_info(name: Option<String>, comment: Option<String>, major: u32, minor: u32) -> ServerInfo {
     ServerInfo {
         comment: comment.unwrap_or_default(),
         version: version(major, minor),

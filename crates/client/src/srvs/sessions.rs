@@ -10,7 +10,7 @@ use rpc::srvsvc::{
 };
 
 use super::call::{CallError, Refused, Rpc, list, make};
-use super::{Knowledge, SrvsClient, computer, some, told};
+use super::{Knowledge, SrvsClient, check_supported, computer, some};
 use crate::Error;
 use crate::limits::SRVS_COMPUTERS_ASKED;
 
@@ -23,10 +23,25 @@ const FINE_LEVELS: [u32; 2] = [502, 2];
 impl<R: Rpc> SrvsClient<R> {
     pub(super) async fn session_list(&self, query: &SessionQuery) -> Result<Vec<Session>, Error> {
         let mut sessions = self.all_sessions().await?;
-        self.tell_shares(&mut sessions).await;
-        told(query.share.is_some(), &sessions, |it| it.shares.is_some(), "which shares sessions use")?;
-        told(query.idle.is_some(), &sessions, |it| it.idle_seconds.is_some(), "how long sessions are idle")?;
-        told(query.age.is_some(), &sessions, |it| it.active_seconds.is_some(), "how old sessions are")?;
+        self.add_shares(&mut sessions).await;
+        check_supported(
+            query.share.is_some(),
+            &sessions,
+            |it| it.shares.is_some(),
+            "the shares of sessions",
+        )?;
+        check_supported(
+            query.idle.is_some(),
+            &sessions,
+            |it| it.idle_seconds.is_some(),
+            "the idle times of sessions",
+        )?;
+        check_supported(
+            query.age.is_some(),
+            &sessions,
+            |it| it.active_seconds.is_some(),
+            "the ages of sessions",
+        )?;
         sessions.retain(|session| query.matches(session));
         if query.mine == Some(true) {
             let own = SessionQuery { user: Some(self.own()?), ..SessionQuery::default() };
@@ -112,7 +127,7 @@ impl<R: Rpc> SrvsClient<R> {
     }
 
     /// Adds the shares that the sessions are connected to. They stay unknown if the server does not report them.
-    async fn tell_shares(&self, sessions: &mut [Session]) {
+    async fn add_shares(&self, sessions: &mut [Session]) {
         let mut computers: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, session) in sessions.iter().enumerate() {
             computers.entry(session.computer.clone()).or_default().push(index);

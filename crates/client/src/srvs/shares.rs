@@ -11,7 +11,7 @@ use rpc::srvsvc::{
 };
 
 use super::call::{Refused, Rpc, list, make};
-use super::permissions::{Told, encoded};
+use super::permissions::{ShareWithDescriptor, encoded};
 use super::{SrvsClient, some, unsupported};
 use crate::Error;
 
@@ -28,15 +28,15 @@ const ENCRYPT_DATA: u32 = 0x8000;
 impl<R: Rpc> SrvsClient<R> {
     /// The shares, with their permissions.
     pub(super) async fn share_list(&self) -> Result<Vec<Share>, Error> {
-        Ok(self.with_grants(self.shares_told().await?).await)
+        Ok(self.with_grants(self.shares_with_descriptors().await?).await)
     }
 
     /// The shares without their permissions, which take additional calls.
     pub(super) async fn plain_share_list(&self) -> Result<Vec<Share>, Error> {
-        Ok(self.shares_told().await?.into_iter().map(|told| told.share).collect())
+        Ok(self.shares_with_descriptors().await?.into_iter().map(|told| told.share).collect())
     }
 
-    async fn shares_told(&self) -> Result<Vec<Told>, Error> {
+    async fn shares_with_descriptors(&self) -> Result<Vec<ShareWithDescriptor>, Error> {
         let mut denied = None;
         let mut unknown = None;
         for level in LEVELS {
@@ -53,7 +53,7 @@ impl<R: Rpc> SrvsClient<R> {
         Err(denied.or(unknown).map_or_else(|| unsupported("no level is left".into()), Error::from))
     }
 
-    async fn shares_at(&self, level: u32) -> Result<Vec<Told>, Refused> {
+    async fn shares_at(&self, level: u32) -> Result<Vec<ShareWithDescriptor>, Refused> {
         let name = self.rpc.server_name();
         list(
             &self.rpc,
@@ -66,9 +66,9 @@ impl<R: Rpc> SrvsClient<R> {
             },
             |response| {
                 let shares = match response.info {
-                    ShareEnumStruct::Level0(entries) => told(entries, level_0),
-                    ShareEnumStruct::Level1(entries) => told(entries, level_1),
-                    ShareEnumStruct::Level2(entries) => told(entries, level_2),
+                    ShareEnumStruct::Level0(entries) => without_descriptors(entries, level_0),
+                    ShareEnumStruct::Level1(entries) => without_descriptors(entries, level_1),
+                    ShareEnumStruct::Level2(entries) => without_descriptors(entries, level_2),
                     ShareEnumStruct::Level502(entries) => entries.into_iter().map(level_502).collect(),
                     _ => Vec::new(),
                 };
@@ -317,7 +317,7 @@ fn level_2(info: ShareInfo2) -> Share {
     }
 }
 
-fn level_502(info: ShareInfo502) -> Told {
+fn level_502(info: ShareInfo502) -> ShareWithDescriptor {
     let share = level_2(ShareInfo2 {
         net_name: info.net_name,
         share_type: info.share_type,
@@ -328,10 +328,10 @@ fn level_502(info: ShareInfo502) -> Told {
         path: info.path,
         password: None,
     });
-    Told::new(share, &info.security_descriptor)
+    ShareWithDescriptor::new(share, &info.security_descriptor)
 }
 
-fn told<T>(entries: Vec<T>, share: fn(T) -> Share) -> Vec<Told> {
+fn without_descriptors<T>(entries: Vec<T>, share: fn(T) -> Share) -> Vec<ShareWithDescriptor> {
     entries.into_iter().map(|entry| share(entry).into()).collect()
 }
 

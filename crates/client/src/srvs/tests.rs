@@ -36,14 +36,14 @@ impl Rpc for Scripted {
     async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {
         assert_eq!(endpoint.pipe, "srvsvc");
         let request = Request::decode(C::OPNUM, &call.encode()).unwrap();
-        self.asked.borrow_mut().push(told(&request));
+        self.asked.borrow_mut().push(summary(&request));
         let response = (self.script.borrow_mut())(&request)?;
         Ok(C::Response::decode(&response.encode()).unwrap())
     }
 }
 
 /// The name and the main parameter of a request.
-fn told(request: &Request) -> String {
+fn summary(request: &Request) -> String {
     let about = match request {
         Request::SessionEnum(it) => it.info.level().to_string(),
         Request::SessionDel(it) => format!("{:?} {:?}", it.client_name, it.user_name),
@@ -379,7 +379,7 @@ async fn a_server_with_the_lowest_level_provides_ids() {
     assert_eq!(client.files(&writing).await.unwrap_err().number(), 50);
 }
 
-/// A Samba that closes `after` so many lists and reports failure; with `None` it never closes.
+/// A Samba that closes after `after` lists and reports failure; with `None` it never closes.
 fn closing_samba(after: Option<usize>) -> SrvsClient<Scripted> {
     let mut looks = None;
     client(move |request| match request {

@@ -12,7 +12,7 @@ use crate::limits::LOOK_AGAIN;
 
 /// The path of a query: a share and the path below it, or a path on the server's disk.
 #[derive(Debug, PartialEq, Eq)]
-enum Meant {
+enum QueriedPath {
     Below { share: String, path: String },
     OnDisk(String),
 }
@@ -20,23 +20,23 @@ enum Meant {
 impl<R: Rpc> SrvsClient<R> {
     /// The opens. Servers do not report refusals over MS-SRVS.
     pub(super) async fn holders(&self, query: &WhoQuery) -> Result<Who, Error> {
-        let meant = Meant::of(query);
-        self.resolve(&meant, &query.path).await?;
+        let queried = QueriedPath::of(query);
+        self.resolve(&queried, &query.path).await?;
         let wait = Duration::from_secs(query.wait.unwrap_or(0).min(limits::WAIT_MAX).into());
         let deadline = Instant::now() + wait;
         loop {
             let mut holders = self.file_list(&FileQuery::default()).await?;
-            let is_partial = holders.iter().any(|file| !meant.can_tell(file));
-            holders.retain(|file| meant.has(file));
+            let is_partial = holders.iter().any(|file| !queried.is_comparable(file));
+            holders.retain(|file| queried.has(file));
             if holders.is_empty() && is_partial {
-                let what = "this server does not tell in which share all of its open files are: \
-                            whether anybody has it open is not known";
+                let what = "this server does not report the share of every open: \
+                            it is unknown if anybody has it open";
                 return Err(unsupported(what.into()));
             }
             if holders.is_empty() || Instant::now() + LOOK_AGAIN > deadline {
-                let (share, path) = match meant {
-                    Meant::Below { share, path } => (Some(share), path),
-                    Meant::OnDisk(path) => (None, path),
+                let (share, path) = match queried {
+                    QueriedPath::Below { share, path } => (Some(share), path),
+                    QueriedPath::OnDisk(path) => (None, path),
                 };
                 return Ok(Who { share, path, holders, ..Who::default() });
             }
@@ -47,9 +47,9 @@ impl<R: Rpc> SrvsClient<R> {
 
 impl<R: Rpc> SrvsClient<R> {
     /// Refuses a path that is in no share of the server, as far as that can be known: nobody can have it open.
-    async fn resolve(&self, meant: &Meant, asked: &str) -> Result<(), Error> {
-        match meant {
-            Meant::Below { share, .. } => match self.share_of_name(share).await {
+    async fn resolve(&self, queried: &QueriedPath, asked: &str) -> Result<(), Error> {
+        match queried {
+            QueriedPath::Below { share, .. } => match self.share_of_name(share).await {
                 Err(error) if error.number() == number::NET_NAME_NOT_FOUND => {
                     let told = control::Error::new(error.number(), error.to_string());
                     Err(told.with_hint(self.names_of_shares().await).into())
@@ -57,14 +57,14 @@ impl<R: Rpc> SrvsClient<R> {
                 // A caller without rights to the share gets access denied from the list of its opens.
                 _ => Ok(()),
             },
-            Meant::OnDisk(path) if !path.starts_with('\\') && !has_drive(path) => {
+            QueriedPath::OnDisk(path) if !path.starts_with('\\') && !has_drive(path) => {
                 let why = format!(
                     "{asked} does not name a share; use --share NAME or //server/share/path; {}",
                     self.names_of_shares().await
                 );
                 Err(invalid(why))
             }
-            Meant::OnDisk(path) => {
+            QueriedPath::OnDisk(path) => {
                 let shares = self.plain_share_list().await?;
                 let mut places = shares.iter().filter_map(|share| share.path.as_deref()).peekable();
                 if places.peek().is_none() {
@@ -90,7 +90,7 @@ impl<R: Rpc> SrvsClient<R> {
     /// The shares that a path can be in, for a hint.
     async fn names_of_shares(&self) -> String {
         let Ok(shares) = self.plain_share_list().await else {
-            return String::from("the server does not tell its shares");
+            return String::from("the server does not list its shares");
         };
         let names: Vec<_> =
             shares.iter().filter(|it| it.kind == ShareKind::Disk).map(|it| it.name.as_str()).collect();
@@ -106,7 +106,7 @@ fn invalid(hint: String) -> Error {
     control::Error::new(number::INVALID_PARAMETER, "The parameter is incorrect.").with_hint(hint).into()
 }
 
-impl Meant {
+impl QueriedPath {
     fn of(query: &WhoQuery) -> Self {
         let path = query.path.replace('/', "\\");
         if let Some(share) = &query.share {
@@ -123,7 +123,7 @@ impl Meant {
     }
 
     /// True if the description of an open suffices for comparing it with this path.
-    fn can_tell(&self, file: &OpenFile) -> bool {
+    fn is_comparable(&self, file: &OpenFile) -> bool {
         match self {
             Self::Below { .. } => file.share.is_some(),
             Self::OnDisk(_) => file.server_path.is_some(),
@@ -168,8 +168,8 @@ fn without_drive(path: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn meant(path: &str, share: Option<&str>) -> Meant {
-        Meant::of(&WhoQuery { path: path.into(), share: share.map(str::to_owned), wait: None })
+    fn queried(path: &str, share: Option<&str>) -> QueriedPath {
+        QueriedPath::of(&WhoQuery { path: path.into(), share: share.map(str::to_owned), wait: None })
     }
 
     #[test]
@@ -194,7 +194,7 @@ mod tests {
             ("//nas/data", None, true),
             ("//nas/other", None, false),
         ] {
-            assert_eq!(meant(path, share).has(&file), found, "{path} {share:?}");
+            assert_eq!(queried(path, share).has(&file), found, "{path} {share:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ pub const STYPE_IPC: u32 = 3;
 pub const STYPE_SPECIAL: u32 = 0x8000_0000;
 /// `shi*_type`: a share that ends with the server; combined with another type.
 pub const STYPE_TEMPORARY: u32 = 0x4000_0000;
-/// `shi*_max_uses`: as many as come.
+/// `shi*_max_uses`: no limit.
 pub const SHI_USES_UNLIMITED: u32 = 0xffff_ffff;
 
 ndr_struct! {

@@ -7,7 +7,7 @@ use super::{Applet, Family, Help};
 use crate::cli;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::opens::number;
+use crate::open_files::number;
 use crate::output::Console;
 use crate::setup;
 

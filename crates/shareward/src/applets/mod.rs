@@ -69,7 +69,7 @@ pub(crate) struct Applet {
     family: Family,
     /// The line in the list of commands.
     summary: &'static str,
-    /// Its help.
+    /// The help.
     help: &'static Help,
     /// Runs the command. `words` are the arguments after its name.
     run: fn(words: &[String], console: &mut Console) -> Result<(), Failure>,

@@ -6,10 +6,10 @@ use control::{CloseFile, FileQuery, OpenFile, glob, permission};
 use zeroize::Zeroizing;
 
 use super::{Applet, Family, Help};
-use crate::administration::{self, Target};
+use crate::administration::{self, ServerTarget};
 use crate::cli::plain::{Known, Line, Value, Wrong};
 use crate::failure::{Failure, Numbered};
-use crate::opens::shown_path;
+use crate::open_files::shown_path;
 use crate::output::{Console, clean_line, columns, pad};
 use crate::programs::{csv_row, host_name};
 
@@ -96,19 +96,19 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if line.has("local") {
         return local(&line, console);
     }
-    let target = Target {
+    let target = ServerTarget {
         socket: line.value("socket").map(Into::into),
         server: line.value("s").map(|name| name.trim_start_matches(['\\', '/']).to_owned()),
         login: line.value("u").map(str::to_owned),
         password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
-        ..Target::default()
+        ..ServerTarget::default()
     };
     if line.has("disconnect") {
         if given(&OF_QUERY) || !given(&OF_DISCONNECT) {
             return Err(misused("Invalid syntax."));
         }
-        let meant = Meant::of(&line)?;
-        return disconnect(&*asked(&target)?, &meant, console);
+        let selection = Selection::of(&line)?;
+        return disconnect(&*asked(&target)?, &selection, console);
     }
     if given(&OF_DISCONNECT) {
         return Err(misused("Invalid syntax."));
@@ -122,7 +122,7 @@ fn misused(text: &str) -> Failure {
 }
 
 /// The server; an error has the form of this program's messages.
-fn asked(target: &Target) -> Result<Box<dyn Administration>, Failure> {
+fn asked(target: &ServerTarget) -> Result<Box<dyn Administration>, Failure> {
     administration::of(target).map_err(|failure| match failure {
         Failure::Numbered(error) => Failure::Plain(format!("ERROR: {}", error.explained())),
         other => other,
@@ -194,7 +194,7 @@ const VERBOSE_TITLES: [(&str, usize); 7] = [
 
 fn query(
     server: &dyn Administration,
-    target: &Target,
+    target: &ServerTarget,
     form: Form,
     verbose: bool,
     console: &mut Console,
@@ -296,14 +296,14 @@ fn list(titles: &[(&str, usize)], rows: &[Vec<String>]) -> String {
 }
 
 /// The options that select opens to close.
-struct Meant {
+struct Selection {
     id: Option<u32>,
     user: Option<String>,
     mode: Option<&'static str>,
     path: Option<String>,
 }
 
-impl Meant {
+impl Selection {
     fn of(line: &Line) -> Result<Self, Failure> {
         let given = |name| line.value(name).filter(|value| *value != "*").map(str::to_owned);
         let wrong = |name, value: &str| {
@@ -340,12 +340,16 @@ fn is(wanted: &str, text: &str) -> bool {
     folded(wanted) == folded(text)
 }
 
-fn disconnect(server: &dyn Administration, meant: &Meant, console: &mut Console) -> Result<(), Failure> {
+fn disconnect(
+    server: &dyn Administration,
+    selection: &Selection,
+    console: &mut Console,
+) -> Result<(), Failure> {
     let all =
         administration::run(async { Ok(server.files(&FileQuery::default()).await) })?.map_err(refused)?;
     let mut failed = false;
     let mut any = false;
-    for file in all.iter().filter(|file| meant.has(file)) {
+    for file in all.iter().filter(|file| selection.has(file)) {
         any = true;
         // Closes an open only if it still has the listed path.
         let how = CloseFile { expect_path: Some(shown_path(file).to_owned()), ..CloseFile::default() };
@@ -368,7 +372,7 @@ fn disconnect(server: &dyn Administration, meant: &Meant, console: &mut Console)
     }
     match (any, failed) {
         (false, _) => Err(Failure::Plain("ERROR: No open file matches.".to_owned())),
-        (true, true) => Err(Failure::Told(crate::exit::ExitCode::System(1))),
+        (true, true) => Err(Failure::Reported(crate::exit::ExitCode::System(1))),
         (true, false) => Ok(()),
     }
 }

@@ -6,12 +6,12 @@ use control::{CloseFile, FileQuery, OpenFile, Outcome, glob, permission};
 use zeroize::Zeroizing;
 
 use super::{Applet, Family, Help};
-use crate::administration::{self, Target};
+use crate::administration::{self, ServerTarget};
 use crate::cli;
 use crate::cli::plain::{Known, Line, Value, Wrong};
 use crate::exit::ExitCode;
 use crate::failure::{Failure, Numbered};
-use crate::opens::shown_path;
+use crate::open_files::shown_path;
 use crate::output::{Console, clean_line, or_unknown};
 use crate::programs::host_name;
 
@@ -69,9 +69,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         let name = cli::computer(first).map_err(|error| Failure::Plain(error.explained()))?;
         (computer, operands) = (Some(name), rest);
     }
-    let meant = match operands {
-        [] => Meant::All,
-        [word] => word.parse().map_or_else(|_not_one| Meant::Path(word.clone()), Meant::Id),
+    let selection = match operands {
+        [] => Selection::All,
+        [word] => word.parse().map_or_else(|_not_one| Selection::Path(word.clone()), Selection::Id),
         _ => return Err(misused("Too many arguments.".to_owned())),
     };
     if computer.is_none() && (line.has("u") || line.has("p")) {
@@ -80,7 +80,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     if line.has("p") && !line.has("u") {
         return Err(misused("-p requires -u.".to_owned()));
     }
-    if line.has("c") && meant == Meant::All {
+    if line.has("c") && selection == Selection::All {
         return Err(misused("-c needs an id or a path.".to_owned()));
     }
     if !line.has("nobanner") {
@@ -90,12 +90,12 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             " - Lists files and directories opened remotely\n\n"
         ));
     }
-    let target = Target {
+    let target = ServerTarget {
         socket: line.value("socket").map(Into::into),
         server: computer,
         login: line.value("u").map(str::to_owned),
         password: line.value("p").map(|password| Zeroizing::new(password.to_owned())),
-        ..Target::default()
+        ..ServerTarget::default()
     };
     let server = administration::of(&target).map_err(|failure| match failure {
         Failure::Numbered(error) => Failure::Plain(error.explained()),
@@ -104,19 +104,23 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let host = host_name(&*server, &target);
     let mut files = administration::run(async { Ok(server.files(&FileQuery::default()).await) })?
         .map_err(|error| Failure::Plain(Numbered::from(error).explained()))?;
-    files.retain(|file| meant.has(file));
-    if line.has("c") { close(&*server, &files, &host, console) } else { list(&files, &meant, &host, console) }
+    files.retain(|file| selection.has(file));
+    if line.has("c") {
+        close(&*server, &files, &host, console)
+    } else {
+        list(&files, &selection, &host, console)
+    }
 }
 
 /// The opens that the command line selects.
 #[derive(Debug, PartialEq, Eq)]
-enum Meant {
+enum Selection {
     All,
     Id(u32),
     Path(String),
 }
 
-impl Meant {
+impl Selection {
     fn has(&self, file: &OpenFile) -> bool {
         let paths = [Some(&file.path), file.server_path.as_ref()];
         match self {
@@ -127,10 +131,10 @@ impl Meant {
     }
 }
 
-fn list(files: &[OpenFile], meant: &Meant, host: &str, console: &mut Console) -> Result<(), Failure> {
+fn list(files: &[OpenFile], selection: &Selection, host: &str, console: &mut Console) -> Result<(), Failure> {
     let host = clean_line(host);
     if files.is_empty() {
-        if *meant != Meant::All {
+        if *selection != Selection::All {
             return Err(nothing(&host));
         }
         console.line(&format!("No files opened remotely on {host}."));
@@ -188,7 +192,7 @@ fn close(
             }
         }
     }
-    if failed { Err(Failure::Told(ExitCode::System(1))) } else { Ok(()) }
+    if failed { Err(Failure::Reported(ExitCode::System(1))) } else { Ok(()) }
 }
 
 fn nothing(host: &str) -> Failure {

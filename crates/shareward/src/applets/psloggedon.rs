@@ -8,7 +8,7 @@ use server::logons::UTMP;
 use zeroize::Zeroizing;
 
 use super::{Applet, Family, Help};
-use crate::administration::{self, Target};
+use crate::administration::{self, ServerTarget};
 use crate::cli;
 use crate::cli::plain::{Known, Line, Value, Wrong};
 use crate::exit::ExitCode;
@@ -106,7 +106,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
             " - See who's logged on\n\n"
         ));
     }
-    let target = Target {
+    let target = ServerTarget {
         socket: line.value("socket").map(Into::into),
         server: computer.or_else(|| line.value("server").map(str::to_owned)),
         login: line.value("u").or(line.value("login")).map(str::to_owned),
@@ -138,7 +138,7 @@ impl Machine {
     }
 }
 
-fn ask(target: &Target, local_only: bool) -> Result<Vec<Machine>, Failure> {
+fn ask(target: &ServerTarget, local_only: bool) -> Result<Vec<Machine>, Failure> {
     let servers = administration::all_of(target)?;
     let here = target.server.is_none();
     administration::run(async {
@@ -202,7 +202,7 @@ fn show(machines: &[Machine], local_only: bool, times: bool, console: &mut Conso
             }
             Err(error) => {
                 console.line("Unable to query local logons");
-                tell(machine, error, &mut first, console);
+                report_error(machine, error, &mut first, console);
             }
         }
         if local_only {
@@ -221,15 +221,15 @@ fn show(machines: &[Machine], local_only: bool, times: bool, console: &mut Conso
             Err(error) => {
                 console.line("Unable to query resource logons");
                 if !machine.is_silent() {
-                    tell(machine, error, &mut first, console);
+                    report_error(machine, error, &mut first, console);
                 }
             }
         }
     }
-    first.map_or(Ok(()), |code| Err(Failure::Told(code)))
+    first.map_or(Ok(()), |code| Err(Failure::Reported(code)))
 }
 
-fn tell(machine: &Machine, error: &Numbered, first: &mut Option<ExitCode>, console: &mut Console) {
+fn report_error(machine: &Machine, error: &Numbered, first: &mut Option<ExitCode>, console: &mut Console) {
     console.error(&format!("{}: {}\n", clean_line(&machine.name), error.explained()));
     first.get_or_insert(error.exit_code());
 }
@@ -254,31 +254,31 @@ fn find(machines: &[Machine], wanted: &str, console: &mut Console) -> Result<(),
     let mut found = false;
     let mut first: Option<ExitCode> = None;
     for machine in machines {
-        let mut tell_found = |name: &str, how: &str| {
+        let mut print_found = |name: &str, how: &str| {
             found = true;
             console.line(&clean_line(&format!("{name} logged onto {} {how}.", machine.name)));
         };
         for logon in machine.local.iter().flatten() {
             if is_user(wanted, logon.domain.as_deref(), &logon.user) {
-                tell_found(&name(logon.domain.as_deref(), &logon.user), "locally");
+                print_found(&name(logon.domain.as_deref(), &logon.user), "locally");
             }
         }
         for session in machine.shares.iter().flatten() {
             if is_user(wanted, session.domain.as_deref(), &session.user) {
-                tell_found(&name(session.domain.as_deref(), &session.user), "via resource shares");
+                print_found(&name(session.domain.as_deref(), &session.user), "via resource shares");
             }
         }
         let shares = machine.shares.as_ref().err().filter(|_| !machine.is_silent());
         for error in machine.local.as_ref().err().into_iter().chain(shares) {
-            tell(machine, error, &mut first, console);
+            report_error(machine, error, &mut first, console);
         }
     }
     match (found, first) {
         (true, _) => Ok(()),
-        (false, Some(code)) => Err(Failure::Told(code)),
+        (false, Some(code)) => Err(Failure::Reported(code)),
         (false, None) => {
             console.line(&clean_line(&format!("{wanted} is not logged on.")));
-            Err(Failure::Told(ExitCode::System(1)))
+            Err(Failure::Reported(ExitCode::System(1)))
         }
     }
 }

@@ -47,7 +47,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
     let (words, mut options) = command_line(cli::parse(words, &cli::asking(&[ALL, CACHE])), &HELP, console)?;
     options.target.named_by(&words.operands).map_err(usage)?;
-    if options.target == administration::Target::default() {
+    if options.target == administration::ServerTarget::default() {
         return Err(Numbered::new(ERROR_NO_BROWSER_SERVERS_FOUND)
             .hint("'net view //NAME' shows what one server offers")
             .into());

@@ -12,10 +12,10 @@ use crate::administration;
 use crate::cli::{self, Switch, Takes};
 use crate::exit::ExitCode;
 use crate::failure::Failure;
-use crate::holders;
 use crate::messages;
-use crate::opens::{counted, shown_path, whose};
+use crate::open_files::{counted, shown_path, whose};
 use crate::output::{Console, clean_line, local_time};
+use crate::who_query;
 
 pub(super) static APPLET: Applet = Applet {
     names: &["wait"],
@@ -62,7 +62,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let outcome = waited(words, console);
     // 1 means that the file is still open, so every error has the same other code.
     outcome.map_err(|failure| match failure {
-        Failure::Told(code) => Failure::Told(code),
+        Failure::Reported(code) => Failure::Reported(code),
         failure => Failure::Exit { failure: Box::new(failure), code: ERROR },
     })
 }
@@ -70,9 +70,9 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
 fn waited(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
     let (words, options) =
-        command_line(cli::parse_paths(words, &holders::known(&[TIMEOUT])), &HELP, console)?;
+        command_line(cli::parse_paths(words, &who_query::known(&[TIMEOUT])), &HELP, console)?;
     let timeout = cli::length(&words, &TIMEOUT).map_err(usage)?;
-    let query = holders::question(&words, &options.target).map_err(usage)?;
+    let query = who_query::question(&words, &options.target).map_err(usage)?;
     let server = administration::of(&options.target)?;
     let started = Instant::now();
     let who = administration::run(until_free(&*server, query, timeout, console));
@@ -84,10 +84,10 @@ fn waited(words: &[String], console: &mut Console) -> Result<(), Failure> {
         let seconds = started.elapsed().as_secs();
         console.document("waited", &Waited { free, seconds, share, path, holders: who.holders })?;
     } else if free {
-        console.line(&format!("Nobody has {} open.", clean_line(&holders::subject(&who))));
+        console.line(&format!("Nobody has {} open.", clean_line(&who_query::subject(&who))));
         console.line(&format!("{}\n", messages::COMPLETED));
     } else {
-        console.line(&format!("{} is still open:\n", clean_line(&holders::subject(&who))));
+        console.line(&format!("{} is still open:\n", clean_line(&who_query::subject(&who))));
         for file in &who.holders {
             let since =
                 file.opened_at.map(|time| format!(", since {}", local_time(time))).unwrap_or_default();
@@ -95,7 +95,7 @@ fn waited(words: &[String], console: &mut Console) -> Result<(), Failure> {
         }
         console.line("");
     }
-    if free { Ok(()) } else { Err(Failure::Told(ExitCode::System(STILL_OPEN))) }
+    if free { Ok(()) } else { Err(Failure::Reported(ExitCode::System(STILL_OPEN))) }
 }
 
 /// Asks until nobody has the file open or the time is over. The server waits, too, so that the answer comes as soon
@@ -113,7 +113,7 @@ async fn until_free(
         let wait = u32::try_from(whole_seconds).unwrap_or(u32::MAX).min(control::limits::WAIT_MAX);
         query.wait = Some(wait).filter(|seconds| *seconds > 0);
         let asked = Instant::now();
-        let who = holders::ask(server, &query).await?;
+        let who = who_query::ask(server, &query).await?;
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         if who.holders.is_empty() || left.is_some_and(|left| left.is_zero()) {
             return Ok(who);

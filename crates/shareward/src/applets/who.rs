@@ -6,10 +6,10 @@ use super::{Applet, Family, Help, command_line};
 use crate::administration;
 use crate::cli;
 use crate::failure::Failure;
-use crate::holders;
 use crate::messages;
-use crate::opens::{self, by, caching, label, lock_ranges, shown_path};
+use crate::open_files::{self, by, caching, label, lock_ranges, shown_path};
 use crate::output::{Console, clean_line, local_time, or_unknown, span};
+use crate::who_query;
 
 pub(super) static APPLET: Applet = Applet {
     names: &["who"],
@@ -45,26 +45,27 @@ is running). The message contains the number. In scripts, 'net wait --timeout
 
 fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     let usage = |error| Failure::Usage { error, help: &HELP };
-    let (words, options) = command_line(cli::parse_paths(words, &holders::known(&[])), &HELP, console)?;
-    let query = holders::question(&words, &options.target).map_err(usage)?;
+    let (words, options) = command_line(cli::parse_paths(words, &who_query::known(&[])), &HELP, console)?;
+    let query = who_query::question(&words, &options.target).map_err(usage)?;
     let server = administration::of(&options.target)?;
-    let who = administration::run(async { Ok(holders::ask(&*server, &query).await?) })?;
+    let who = administration::run(async { Ok(who_query::ask(&*server, &query).await?) })?;
     if options.json {
         return console.document("who", &who);
     }
-    console.write(&told(&who));
+    console.write(&opens_and_refusals(&who));
     console.line(&format!("{}\n", messages::COMPLETED));
     Ok(())
 }
 
-fn told(who: &Who) -> String {
-    let subject = clean_line(&holders::subject(who));
+fn opens_and_refusals(who: &Who) -> String {
+    let subject = clean_line(&who_query::subject(who));
     let mut text = match who.holders.len() {
         0 => format!("Nobody has {subject} open.\n\n"),
-        count => format!("{subject}: {}.\n\n", opens::number(count, "open", "opens")),
+        count => format!("{subject}: {}.\n\n", open_files::number(count, "open", "opens")),
     };
     for file in &who.holders {
-        let access = opens::access(file).unwrap_or_else(|| or_unknown(file.permissions.map(opens::letters)));
+        let access =
+            open_files::access(file).unwrap_or_else(|| or_unknown(file.permissions.map(open_files::letters)));
         let shared = file.share_access.as_ref().map(|names| match names.join(", ") {
             names if names.is_empty() => "nothing".to_owned(),
             names => names,
@@ -91,7 +92,7 @@ fn told(who: &Who) -> String {
         Some(refusals) => {
             text.push_str("Recently refused:\n\n");
             for refusal in refusals {
-                text.push_str(&told_of(refusal));
+                text.push_str(&refusal_text(refusal));
             }
             text.push('\n');
         }
@@ -99,7 +100,7 @@ fn told(who: &Who) -> String {
     text
 }
 
-fn told_of(refusal: &Refusal) -> String {
+fn refusal_text(refusal: &Refusal) -> String {
     let wanted = refusal.wanted.as_ref().map(|access| match access.names.join(" ") {
         names if names.is_empty() => access.mask.to_string(),
         names => names,

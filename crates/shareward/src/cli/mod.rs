@@ -9,7 +9,7 @@ mod switches;
 
 use std::path::PathBuf;
 
-use crate::administration::Target;
+use crate::administration::ServerTarget;
 use crate::failure::Numbered;
 use crate::messages;
 use crate::prompt::Preset;
@@ -50,7 +50,7 @@ pub(crate) fn asking(own: &[Switch]) -> Vec<Switch> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Options {
     /// The selected server.
-    pub(crate) target: Target,
+    pub(crate) target: ServerTarget,
     /// True if output is JSON.
     pub(crate) json: bool,
     /// True if tables are cut to NET's columns.
@@ -71,7 +71,7 @@ impl Options {
             (false, false) => Preset::Ask,
         };
         Ok(Self {
-            target: Target {
+            target: ServerTarget {
                 socket: words.value(&SOCKET).map(PathBuf::from),
                 server: words.value(&SERVER).map(str::to_owned),
                 login: words.value(&LOGIN).map(str::to_owned),

@@ -292,12 +292,12 @@ mod tests {
         fn an_abbreviation_means_what_it_abbreviates_or_nothing(index in 0..ALL.len(), length in 1usize..9) {
             let switch = &ALL[index];
             let name: String = switch.name.chars().take(length).collect();
-            if let Ok(meant) = resolve(&name, ALL) {
-                prop_assert!(meant.name.starts_with(&name));
+            if let Ok(found) = resolve(&name, ALL) {
+                prop_assert!(found.name.starts_with(&name));
                 let rivals = ALL.iter().filter(|other| {
-                    other.origin == meant.origin && other.name.starts_with(&name) && *other != meant
+                    other.origin == found.origin && other.name.starts_with(&name) && *other != found
                 });
-                prop_assert!(name == meant.name || rivals.count() == 0);
+                prop_assert!(name == found.name || rivals.count() == 0);
             }
             prop_assert_eq!(resolve(switch.name, ALL), Ok(switch));
         }

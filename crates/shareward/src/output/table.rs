@@ -38,9 +38,9 @@ pub(crate) enum Cut {
 /// A table of rows with one value for each column. The rows are iterated twice, once for the widths and once for the
 /// text, so that a long list is not copied.
 pub(crate) struct Table<'a, R> {
-    /// Its columns.
+    /// The columns.
     pub(crate) columns: &'a [Column],
-    /// Its rows.
+    /// The rows.
     pub(crate) rows: R,
 }
 

@@ -96,7 +96,7 @@ impl<'a> Iterator for Chain<'a> {
     }
 }
 
-/// Writes elements that `NextEntryOffset` chains, each aligned, as long as they fit.
+/// Writes elements that `NextEntryOffset` chains, each aligned, until one does not fit.
 #[derive(Debug)]
 pub(crate) struct ChainWriter<'b> {
     out: &'b mut Vec<u8>,

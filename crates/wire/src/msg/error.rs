@@ -118,7 +118,7 @@ pub struct SymlinkErrorResponse<'a> {
     pub flags: SymlinkFlags,
     /// The substitute name: the target of the link.
     pub substitute_name: Utf16<'a>,
-    /// The print name: how to show that.
+    /// The print name: the target in the form for display.
     pub print_name: Utf16<'a>,
 }
 

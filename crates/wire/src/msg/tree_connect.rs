@@ -32,7 +32,7 @@ wire_enum! {
 }
 
 bit_mask! {
-    /// `ShareFlags` (MS-SMB2 2.2.10). The caching policy is the two bits 0x30, manual when none is set.
+    /// `ShareFlags` (MS-SMB2 2.2.10). The caching policy is in the two bits 0x30; zero means manual caching.
     ShareFlags(u32) {
         /// SMB2_SHAREFLAG_DFS.
         DFS = 0x0000_0001,

@@ -25,11 +25,11 @@ impl WellKnown {
             Some((domain, name)) => (Some(domain), name),
             None => (None, name),
         };
-        let is_meant = |it: &&Self| {
+        let matches = |it: &&Self| {
             it.name.eq_ignore_ascii_case(name)
                 && domain.is_none_or(|domain| it.domain.eq_ignore_ascii_case(domain))
         };
-        ALL.iter().find(is_meant).copied()
+        ALL.iter().find(matches).copied()
     }
 
     /// The local groups of the machine, by their RIDs.

@@ -7,7 +7,7 @@ use testkit::peer::KernelClient;
 use crate::allowed::{Operation, may_break};
 use crate::world::World;
 
-/// Works once: a machine takes about as long as a round.
+/// Runs once: a virtual machine takes about as long as a round.
 pub(crate) fn work(world: &World) {
     let round = world.round();
     let user = world.user("alice");

@@ -1,5 +1,5 @@
-//! Our own client: everything that SMB has, on files of its own, whose every byte it remembers, and on files that all
-//! of them use.
+//! Our own client: all operations of SMB, on its own files, whose bytes it remembers, and on files that all clients
+//! use.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -56,7 +56,7 @@ async fn perform(keep: bool, console: &mut Console) -> Result<(), Failure> {
     let mut stop = Stop::new().map_err(failed("cannot wait for signals"))?;
     let stage = Stage::set()?;
     let told = tokio::select! {
-        told = story::tell(&stage, console) => told,
+        told = story::run_all(&stage, console) => told,
         () = stop.asked() => Err(Failure::Plain(String::from("interrupted"))),
     };
     let outcome = match told {

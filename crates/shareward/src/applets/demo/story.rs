@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::output::Console;
 
 /// Runs all steps. Afterwards the clients are still connected, the second one without a session.
-pub(super) async fn tell(stage: &Stage, console: &mut Console) -> Result<Clients, Failure> {
+pub(super) async fn run_all(stage: &Stage, console: &mut Console) -> Result<Clients, Failure> {
     introduce(stage, console)?;
     let clients = connect(stage, console).await?;
     look(stage, &clients, console).await?;

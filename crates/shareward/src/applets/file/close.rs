@@ -9,7 +9,7 @@ use crate::administration;
 use crate::cli::{Format, Words};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::opens::{self, Shown, counted, may_have_unwritten, may_write, shown_path, whose};
+use crate::open_files::{self, Shown, counted, may_have_unwritten, may_write, shown_path, whose};
 use crate::output::{Console, Of, clean_line};
 use crate::prompt::{self, DefaultAnswer, Preset};
 
@@ -109,7 +109,7 @@ impl Closing {
             return console.document("ended", &ended);
         }
         if let Some(outcome) = ended.outcome {
-            console.line(told(outcome));
+            console.line(outcome_message(outcome));
         }
         console.line(&format!("{}\n", messages::COMPLETED));
         Ok(())
@@ -226,7 +226,7 @@ impl Closing {
     ) -> Result<(), Failure> {
         let failed = || closed.iter().filter_map(|(file, outcome)| Some((*file, outcome.as_ref().err()?)));
         if self.format.is_json() {
-            let all: Vec<Closed> = closed.iter().map(|(file, outcome)| told_as_data(file, outcome)).collect();
+            let all: Vec<Closed> = closed.iter().map(|(file, outcome)| closed_entry(file, outcome)).collect();
             console.document("closed", &all)?;
         } else if closed.is_empty() {
             console.line(&format!("{}\n", messages::NO_ENTRIES));
@@ -238,7 +238,7 @@ impl Closing {
             }
         }
         match failed().find(|(_, error)| !is_gone(error)) {
-            Some((_, error)) => Err(Failure::Told(error.exit_code())),
+            Some((_, error)) => Err(Failure::Reported(error.exit_code())),
             None if self.format.is_json() || closed.is_empty() => Ok(()),
             None => {
                 console.line(&format!("{}\n", messages::COMPLETED));
@@ -258,7 +258,7 @@ fn summary(closed: &[(&OpenFile, Result<Ended, Numbered>)]) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, name)| format!("{count} {name}"))
         .collect();
-    let mut text = format!("{} closed", opens::number(ended().count(), "file", "files"));
+    let mut text = format!("{} closed", open_files::number(ended().count(), "file", "files"));
     if !parts.is_empty() {
         text.push_str(&format!(": {}", parts.join(", ")));
     }
@@ -271,7 +271,7 @@ fn summary(closed: &[(&OpenFile, Result<Ended, Numbered>)]) -> String {
     text
 }
 
-fn told_as_data(file: &OpenFile, outcome: &Result<Ended, Numbered>) -> Closed {
+fn closed_entry(file: &OpenFile, outcome: &Result<Ended, Numbered>) -> Closed {
     Closed {
         id: file.id,
         path: file.path.clone(),
@@ -283,7 +283,7 @@ fn told_as_data(file: &OpenFile, outcome: &Result<Ended, Numbered>) -> Closed {
 }
 
 /// The message for the outcome of a close.
-pub(in crate::applets) fn told(outcome: Outcome) -> &'static str {
+pub(in crate::applets) fn outcome_message(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Clean => "Closed; the client had no unwritten data.",
         Outcome::Flushed => "Closed; the client wrote its cached data first.",

@@ -11,7 +11,7 @@ use crate::cli::{self, Filter, Format, Options, Switch, Takes};
 use crate::failure::{Failure, Numbered};
 use crate::listing::{self, gather_now};
 use crate::messages;
-use crate::opens::{Shown, detail, more};
+use crate::open_files::{Shown, detail, more};
 use crate::output::Console;
 use crate::watch::{self, Watch, watch};
 
@@ -165,9 +165,9 @@ fn list(
     let question = async |server: &dyn Administration| server.files(&query).await;
     let shown = Shown { verbose: options.verbose, compat: options.compat, width: console.width() };
     if let Some(watched) = watched {
-        let is_meant =
+        let is_selected =
             |file: &OpenFile| FileQuery { mine: None, ..query.clone() }.matches(file, Timestamp::now());
-        return watch(servers, watched, format, console, question, is_meant, |gathered| {
+        return watch(servers, watched, format, console, question, is_selected, |gathered| {
             shown.table(&gathered.entries, gathered.several)
         });
     }

@@ -13,7 +13,7 @@ use wire::NtStatus;
 use zeroize::Zeroizing;
 
 use super::operand::{Local, Operand, conventional};
-use super::remembered::{Connection, Remembered};
+use super::remembered::{Remembered, RememberedConnection};
 use super::serve::{self, Order};
 use super::{ALLOW_OTHERS, FOREGROUND, READ_ONLY, USER, VIA};
 use crate::administration;
@@ -78,7 +78,7 @@ impl Asked {
         })
     }
 
-    fn remembered(kept: &Connection) -> Self {
+    fn remembered(kept: &RememberedConnection) -> Self {
         Self {
             directory: Some(kept.directory.clone()),
             target: kept.target.clone(),
@@ -114,7 +114,7 @@ pub(super) fn connection(
         let credentials = credentials.map_err(|error| {
             Failure::Plain(format!("cannot resolve the path of the credentials file: {error}"))
         })?;
-        keep = Some(Connection {
+        keep = Some(RememberedConnection {
             directory: match &asked.directory {
                 Some(directory) => directory.clone(),
                 None => no_directory(&asked.target)?,
@@ -329,11 +329,11 @@ fn by_fuse(order: &Order) -> Result<(), Failure> {
     }
     // It reports the reason on standard error.
     let _ = child.wait();
-    Err(told(&text))
+    Err(reported_failure(&text))
 }
 
 /// The failure that the process reported.
-fn told(text: &str) -> Failure {
+fn reported_failure(text: &str) -> Failure {
     #[derive(serde::Deserialize)]
     struct Document {
         error: control::Error,

@@ -25,12 +25,12 @@ struct Content {
     #[serde(default)]
     remember: bool,
     #[serde(default)]
-    connections: Vec<Connection>,
+    connections: Vec<RememberedConnection>,
 }
 
 /// A connection that is remembered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Connection {
+pub(super) struct RememberedConnection {
     pub(super) directory: PathBuf,
     pub(super) target: Target,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -62,12 +62,12 @@ impl Remembered {
     }
 
     /// All remembered connections.
-    pub(super) fn connections(&self) -> &[Connection] {
+    pub(super) fn connections(&self) -> &[RememberedConnection] {
         &self.content.connections
     }
 
     /// The remembered connection of a directory.
-    pub(super) fn of_directory(&self, directory: &Path) -> Option<&Connection> {
+    pub(super) fn of_directory(&self, directory: &Path) -> Option<&RememberedConnection> {
         self.content.connections.iter().find(|connection| connection.directory == directory)
     }
 
@@ -81,7 +81,7 @@ impl Remembered {
     }
 
     /// Remembers a connection and forgets the previous one of its directory.
-    pub(super) fn add(&mut self, connection: Connection) -> Result<(), Failure> {
+    pub(super) fn add(&mut self, connection: RememberedConnection) -> Result<(), Failure> {
         self.change(|content| {
             content.connections.retain(|known| known.directory != connection.directory);
             content.connections.push(connection);
@@ -183,8 +183,8 @@ fn file() -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    fn connection(number: usize) -> Connection {
-        Connection {
+    fn connection(number: usize) -> RememberedConnection {
+        RememberedConnection {
             directory: PathBuf::from(format!("/mnt/{number}")),
             target: Target { host: "nas".into(), port: 445, share: "data".into() },
             user: None,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::operand::{Local, Operand, conventional};
 use super::remembered::Remembered;
-use super::show::{self, Connection};
+use super::show::{self, ListedConnection};
 use crate::cli::Options;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
@@ -73,7 +73,7 @@ pub(super) fn all(
 }
 
 fn end(
-    connections: &[Connection],
+    connections: &[ListedConnection],
     remembered: &mut Remembered,
     preset: Preset,
     console: &mut Console,
@@ -92,7 +92,7 @@ fn end(
     Ok(())
 }
 
-fn unmount(connection: &Connection, preset: Preset, console: &mut Console) -> Result<(), Failure> {
+fn unmount(connection: &ListedConnection, preset: Preset, console: &mut Console) -> Result<(), Failure> {
     let directory = &connection.local;
     match unmount_idle(directory) {
         Ok(()) => {}
@@ -139,7 +139,7 @@ fn refused(error: &io::Error) -> Failure {
 }
 
 /// Removes a directory that was created for its connection.
-fn tidy(directory: &Path, connection: &Connection) {
+fn tidy(directory: &Path, connection: &ListedConnection) {
     let words = [connection.remote.clone()];
     let Ok(operands) = super::operand::all(&words, None) else { return };
     if let [Operand::Remote(target)] = operands.as_slice()

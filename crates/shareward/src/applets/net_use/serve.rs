@@ -67,7 +67,7 @@ pub(super) fn here(order: &Order, ready: impl FnOnce()) -> Result<(), Failure> {
             read_only: order.read_only,
             others: order.allow_others,
         };
-        let served = mount::serve(tree, &order.directory, options, told_to_stop(), ready).await;
+        let served = mount::serve(tree, &order.directory, options, stop_signal(), ready).await;
         served.map_err(|error| mount_failure(&order.directory, &error))
     });
     // Tasks that still wait for the server or the kernel are abandoned.
@@ -80,7 +80,7 @@ pub(super) async fn connect(target: &Target, credentials: &Credentials) -> Resul
     mount::connect(target, &credentials.logon()).await
 }
 
-async fn told_to_stop() {
+async fn stop_signal() {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use mount::{Mounted, State, Status, Via};
 use serde::Serialize;
 
-use super::remembered::{Connection as Kept, Remembered};
+use super::remembered::{Remembered, RememberedConnection};
 use crate::failure::{Failure, Numbered};
 use crate::messages;
 use crate::output::{Align, Column, Console, Cut, Table, labelled};
 
 /// A connection, as `--json` prints it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Connection {
+pub(super) struct ListedConnection {
     /// `OK`, `Disconnected`, `Reconnecting` or `Unavailable`.
     pub(super) status: &'static str,
     /// The directory.
@@ -40,7 +40,7 @@ const COLUMNS: [Column; 4] = [
 ];
 
 /// All connections: the existing ones, then those that are only remembered.
-pub(super) fn all(remembered: &Remembered) -> Result<Vec<Connection>, Failure> {
+pub(super) fn all(remembered: &Remembered) -> Result<Vec<ListedConnection>, Failure> {
     let mounted =
         mount::mounted().map_err(|error| Failure::Plain(format!("cannot read the mount table: {error}")))?;
     let kept = remembered.connections();
@@ -101,17 +101,17 @@ pub(super) fn details(
     Ok(())
 }
 
-fn connected(mounted: &Mounted, remembered: &Remembered) -> Connection {
+fn connected(mounted: &Mounted, remembered: &Remembered) -> ListedConnection {
     let persistent = remembered.of_directory(&mounted.directory).is_some();
     let (state, status) = match mounted.via {
         Via::Cifs => (None, OK),
-        Via::Fuse => told(mount::state(&mounted.directory)),
+        Via::Fuse => state_and_status(mount::state(&mounted.directory)),
     };
     let remote = match &state {
         Some(state) => state.target.to_string(),
         None => mounted.source.replace('/', "\\"),
     };
-    Connection {
+    ListedConnection {
         status,
         local: mounted.directory.clone(),
         remote,
@@ -123,7 +123,7 @@ fn connected(mounted: &Mounted, remembered: &Remembered) -> Connection {
     }
 }
 
-fn told(state: io::Result<State>) -> (Option<State>, &'static str) {
+fn state_and_status(state: io::Result<State>) -> (Option<State>, &'static str) {
     match state {
         Ok(state) => {
             let status = match state.status {
@@ -139,8 +139,8 @@ fn told(state: io::Result<State>) -> (Option<State>, &'static str) {
     }
 }
 
-fn unavailable(kept: &Kept) -> Connection {
-    Connection {
+fn unavailable(kept: &RememberedConnection) -> ListedConnection {
+    ListedConnection {
         status: "Unavailable",
         local: kept.directory.clone(),
         remote: kept.target.to_string(),

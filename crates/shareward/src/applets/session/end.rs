@@ -8,7 +8,7 @@ use crate::administration;
 use crate::cli::Format;
 use crate::failure::{Failure, Numbered};
 use crate::messages;
-use crate::opens;
+use crate::open_files;
 use crate::output::{Console, Of, clean_line};
 use crate::prompt::{self, DefaultAnswer, Preset};
 
@@ -73,7 +73,7 @@ impl Ending {
         console.write(&format!("{}\n", shown::table(&listed, false, shown::Form::default())));
         console.line(&format!(
             "{}. Dry run: no session was ended.\n",
-            opens::number(sessions.len(), "session", "sessions")
+            open_files::number(sessions.len(), "session", "sessions")
         ));
         Ok(())
     }

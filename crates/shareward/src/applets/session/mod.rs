@@ -113,11 +113,12 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
     {
         return Err(usage(Numbered::new(messages::CONFLICTING_OPTIONS_NUMBER)));
     }
-    let meant = Meant { id: id(&words).map_err(usage)?, computer, filter, addresses: OnceCell::new() };
+    let selection =
+        Selection { id: id(&words).map_err(usage)?, computer, filter, addresses: OnceCell::new() };
     if deletes {
         let server = administration::of(&options.target)?;
-        let sessions = administration::run(async { Ok(meant.of(&*server).await?) })?;
-        let one_computer = meant.computer.is_some();
+        let sessions = administration::run(async { Ok(selection.of(&*server).await?) })?;
+        let one_computer = selection.computer.is_some();
         if one_computer && sessions.is_empty() {
             return Err(Numbered::new(number::CLIENT_NAME_NOT_FOUND).into());
         }
@@ -125,7 +126,7 @@ fn run(words: &[String], console: &mut Console) -> Result<(), Failure> {
         return ending.run(&*server, &sessions, console);
     }
     let servers = administration::all_of(&options.target)?;
-    let shown = Shown { meant: &meant, as_list, verbose: options.verbose, compat: options.compat };
+    let shown = Shown { selection: &selection, as_list, verbose: options.verbose, compat: options.compat };
     match watched {
         Some(watched) => shown.watch(&servers, watched, format, console),
         None => shown.once(&servers, format, console),
@@ -140,7 +141,7 @@ fn id(words: &cli::Words) -> Result<Option<u32>, Numbered> {
 }
 
 /// The sessions that the command line selects.
-struct Meant {
+struct Selection {
     id: Option<u32>,
     computer: Option<String>,
     filter: Filter,
@@ -148,7 +149,7 @@ struct Meant {
     addresses: OnceCell<BTreeSet<IpAddr>>,
 }
 
-impl Meant {
+impl Selection {
     async fn of(&self, server: &dyn Administration) -> Result<Vec<Session>, client::Error> {
         let query = self.filter.sessions();
         let mut sessions = server.sessions(&query).await?;
@@ -171,7 +172,7 @@ impl Meant {
 
 /// The options of showing sessions.
 struct Shown<'a> {
-    meant: &'a Meant,
+    selection: &'a Selection,
     as_list: bool,
     verbose: bool,
     compat: bool,
@@ -179,11 +180,12 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn once(&self, servers: &Servers, format: Format, console: &mut Console) -> Result<(), Failure> {
-        let gathered = gather_now(servers, async |server: &dyn Administration| self.meant.of(server).await)?;
+        let gathered =
+            gather_now(servers, async |server: &dyn Administration| self.selection.of(server).await)?;
         if gathered.is_nothing(servers) {
             return gathered.conclude(console);
         }
-        if gathered.entries.is_empty() && self.meant.computer.is_some() {
+        if gathered.entries.is_empty() && self.selection.computer.is_some() {
             gathered.conclude(console)?;
             return Err(Numbered::new(number::CLIENT_NAME_NOT_FOUND).into());
         }
@@ -197,8 +199,8 @@ impl Shown<'_> {
             console.line(&format!("{}\n", messages::NO_ENTRIES));
             return gathered.conclude(console);
         }
-        if self.as_list || self.meant.computer.is_some() {
-            let with_shares = self.meant.computer.is_some();
+        if self.as_list || self.selection.computer.is_some() {
+            let with_shares = self.selection.computer.is_some();
             console.write(&shown::details(&gathered.entries, with_shares, self.verbose, self.compat));
         } else {
             console.write(&shown::table(&gathered.entries, gathered.several, self.form(None)));
@@ -239,14 +241,16 @@ impl Shown<'_> {
         format: Format,
         console: &mut Console,
     ) -> Result<(), Failure> {
-        let meant = self.meant;
+        let selection = self.selection;
         let width = console.width();
-        let query = SessionQuery { mine: None, ..meant.filter.sessions() };
-        let is_meant = |session: &Session| {
-            meant.computer.is_none() && meant.filter.opens_of_sessions().is_none() && query.matches(session)
+        let query = SessionQuery { mine: None, ..selection.filter.sessions() };
+        let is_selected = |session: &Session| {
+            selection.computer.is_none()
+                && selection.filter.opens_of_sessions().is_none()
+                && query.matches(session)
         };
-        let question = async |server: &dyn Administration| meant.of(server).await;
-        watch(servers, watched, format, console, question, is_meant, |gathered| {
+        let question = async |server: &dyn Administration| selection.of(server).await;
+        watch(servers, watched, format, console, question, is_selected, |gathered| {
             shown::table(&gathered.entries, gathered.several, self.form(width))
         })
     }

@@ -89,11 +89,11 @@ impl Watched for Session {
     }
 
     fn line(&self) -> String {
-        let whose = crate::opens::by(&self.user, Some(&self.computer));
+        let whose = crate::open_files::by(&self.user, Some(&self.computer));
         format!("{}  {whose}  {} open", or_unknown(self.id), or_unknown(self.opens))
     }
 
-    fn came(event: &Event) -> Option<Self> {
+    fn from_arrival(event: &Event) -> Option<Self> {
         let id = event.session_id.filter(|_| event.kind == "session_up")?;
         Some(Self {
             id: Some(id),
@@ -104,7 +104,7 @@ impl Watched for Session {
         })
     }
 
-    fn went(&self, event: &Event) -> bool {
+    fn is_departure(&self, event: &Event) -> bool {
         event.kind == "session_down" && event.session_id.is_some() && event.session_id == self.id
     }
 }

@@ -1,5 +1,4 @@
-//! `net who` and `net wait` never answer "nobody" where they cannot know, and what an administrator of Samba has to do
-//! before anything is told.
+//! `net who` and `net wait` never answer "nobody" if they cannot know, and the configuration that Samba needs first.
 
 use std::process::Command;
 
@@ -25,7 +24,7 @@ async fn holding(address: std::net::SocketAddr, name: &str) -> File {
 }
 
 #[tokio::test]
-async fn what_names_no_share_is_an_error_and_the_shares_are_named() {
+async fn a_path_without_a_share_is_an_error_that_names_the_shares() {
     if !need(&["root", "smbd", "net", "pdbedit", "unshare"]) {
         return;
     }
@@ -37,7 +36,7 @@ async fn what_names_no_share_is_an_error_and_the_shares_are_named() {
         let said = ask(&server, words, ROOT).failure();
         assert!(said.stderr.contains("the shares are:") && said.stderr.contains("data"), "{}", said.text());
         assert!(!said.stdout.contains("Nobody"), "{}", said.text());
-        assert_ne!(said.status, Some(1), "1 is for whom somebody still has it");
+        assert_ne!(said.status, Some(1), "exit code 1 means that it is still open");
     }
     ask(&server, "who report.docx --share nope", ROOT).failure().says("data");
     let on_disk = samba.share_dir("data").join("report.docx");
@@ -50,12 +49,12 @@ async fn what_names_no_share_is_an_error_and_the_shares_are_named() {
 }
 
 #[test]
-fn ours_names_the_shares_too() {
+fn our_server_names_the_shares_as_well() {
     let server = Shareward::start(&Setup::default());
     for words in [&["who", "report.docx", "--share", "nope"][..], &["wait", "/nowhere", "--timeout", "0"]] {
         server.net(words).failure().says("the shares are: data, other, sealed");
     }
-    // What is above several shares is in none of them.
+    // A path above several shares is in none of them.
     let above = server.share_dir("data").parent().expect("a parent").to_path_buf();
     let above = above.to_str().expect("a path");
     let said = server.net(&["who", above]).success();
@@ -63,7 +62,7 @@ fn ours_names_the_shares_too() {
 }
 
 #[test]
-fn samba_has_no_administrators_before_they_are_made() {
+fn samba_needs_a_group_of_administrators() {
     if !need(&["root", "smbd", "net", "pdbedit", "unshare"]) {
         return;
     }
@@ -84,7 +83,7 @@ fn samba_has_no_administrators_before_they_are_made() {
 }
 
 #[test]
-fn a_share_that_is_made_without_a_grant_is_everyones_to_read() {
+fn a_new_share_without_a_grant_is_readable_for_everyone() {
     let subject = Subject::Shareward(Shareward::start(&Setup::default()));
     let Subject::Shareward(server) = &subject else { panic!("not ours") };
     let path = server.scratch();
@@ -95,6 +94,6 @@ fn a_share_that_is_made_without_a_grant_is_everyones_to_read() {
     assert!(text.contains("right = \"read\""), "{text}");
     let full = server.net(&["share", &format!("more={}", path.display()), "/GRANT:Everyone,FULL"]).success();
     assert!(!full.stderr.contains("GRANT"), "{}", full.text());
-    // What a file says without grants means what it meant.
+    // A share in the file without grants keeps its permissions.
     server.net(&["share", "data"]).success().says("Everyone, FULL");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, absolute};
 use client::Administration;
 use control::{FileQuery, OpenFile, Who, WhoQuery, number};
 
-use crate::administration::Target;
+use crate::administration::ServerTarget;
 use crate::cli::{self, Switch, Takes, Words};
 use crate::failure::Numbered;
 use crate::messages;
@@ -17,7 +17,7 @@ pub(crate) const SWITCHES: [Switch; 1] = [SHARE];
 
 /// The query in `words`. A path that names neither a server nor a share is one on this machine, relative to the
 /// working directory.
-pub(crate) fn question(words: &Words, target: &Target) -> Result<WhoQuery, Numbered> {
+pub(crate) fn question(words: &Words, target: &ServerTarget) -> Result<WhoQuery, Numbered> {
     let [path] = words.operands.as_slice() else {
         return Err(Numbered::new(messages::ARGUMENT_COUNT_NUMBER));
     };
@@ -55,7 +55,7 @@ pub(crate) async fn ask(server: &dyn Administration, query: &WhoQuery) -> Result
     }
     let filter = FileQuery { share: share.clone(), ..FileQuery::default() };
     let mut holders = server.files(&filter).await?;
-    holders.retain(|file| is_meant(file, &path));
+    holders.retain(|file| is_at_or_below(file, &path));
     Ok(Who { share, path, holders, ..Who::default() })
 }
 
@@ -73,7 +73,7 @@ fn below_share(query: &WhoQuery) -> (Option<String>, String) {
 }
 
 /// True if the open is of this path or of something below it.
-fn is_meant(file: &OpenFile, path: &str) -> bool {
+fn is_at_or_below(file: &OpenFile, path: &str) -> bool {
     let folded = |path: &str| path.to_lowercase().replace('/', r"\").trim_matches('\\').to_owned();
     let wanted = folded(path);
     [Some(&file.path), file.server_path.as_ref()].into_iter().flatten().any(|path| {
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn a_path_matches_itself_and_everything_below_it() {
         let report = file(r"Plan\Report.docx", Some("/srv/projects/Plan/Report.docx"));
-        for (path, meant) in [
+        for (path, expected) in [
             (r"plan\report.docx", true),
             ("plan", true),
             ("/plan/", true),
@@ -119,7 +119,7 @@ mod tests {
             ("report.docx", false),
             ("/srv/projects/plan/report.docx/x", false),
         ] {
-            assert_eq!(is_meant(&report, path), meant, "{path}");
+            assert_eq!(is_at_or_below(&report, path), expected, "{path}");
         }
     }
 

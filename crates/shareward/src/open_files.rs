@@ -86,7 +86,7 @@ impl Watched for OpenFile {
         format!("{}  {}  {}", self.id, shown_path(self), whose(self))
     }
 
-    fn came(event: &Event) -> Option<Self> {
+    fn from_arrival(event: &Event) -> Option<Self> {
         let id = event.file_id.filter(|_| event.kind == "opened")?;
         Some(Self {
             id,
@@ -100,7 +100,7 @@ impl Watched for OpenFile {
         })
     }
 
-    fn went(&self, event: &Event) -> bool {
+    fn is_departure(&self, event: &Event) -> bool {
         event.kind == "closed" && event.file_id == Some(self.id)
     }
 }
