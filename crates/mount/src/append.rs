@@ -34,6 +34,7 @@ use crate::files::OpenFile;
 use crate::limits;
 use crate::locks::{Range, refused};
 use crate::remote::Live;
+use crate::tenure::Tenure;
 use crate::volume::{Volume, wire_size};
 
 /// Whether writes of an open file with these flags go to its end.
@@ -121,7 +122,10 @@ impl Volume {
         // What a process has locked must not change before the append is done.
         let held = self.locks.of(open.number);
         let held = held.lock().await;
-        let mut guards = self.locks.gaps(&held, &self.files, open, range);
+        let mut guards = match open.tenure {
+            Tenure::Alone => Vec::new(),
+            _ => self.locks.gaps(&held, &self.files, open, range),
+        };
         if !guards.is_empty() {
             match file.lock(&elements(&guards, LockFlags::EXCLUSIVE_LOCK | LockFlags::FAIL_IMMEDIATELY)).await
             {
@@ -159,7 +163,7 @@ impl Volume {
         end: u64,
         data: &Bytes,
     ) -> Result<Tried, Errno> {
-        let size = self.stat_open(live, file).await?.size;
+        let size = self.size_of(live, file).await?;
         if size != end {
             return Ok(Tried::Moved(size));
         }

@@ -5,8 +5,11 @@ use std::time::{Duration, SystemTime};
 use client::smb::Created;
 use fuser::{Errno, FileAttr, FileType, INodeNo};
 use wire::fscc::DirectoryEntry;
-use wire::fscc::file_info::NetworkOpenInfo;
-use wire::{FileAttributes, FileTime};
+use wire::fscc::file_info::{BasicInfo, StandardInfo};
+use wire::layout::FixedLayout as _;
+use wire::{DecodeError, FileAttributes, FileTime};
+
+use crate::identity::Identity;
 
 /// What a server says of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,10 @@ pub(crate) struct Facts {
     pub(crate) changed: FileTime,
     /// Whether it is a symbolic link.
     pub(crate) symlink: bool,
+    /// How many names it has; none where that is not known.
+    pub(crate) links: Option<u32>,
+    /// Which file it is.
+    pub(crate) identity: Identity,
 }
 
 /// As whom and with which permissions files are shown: SMB has none of its own.
@@ -41,6 +48,8 @@ impl From<&Created> for Facts {
             modified: created.last_write_time,
             changed: created.change_time,
             symlink: false,
+            links: None,
+            identity: Identity::of(created),
         }
     }
 }
@@ -56,26 +65,31 @@ impl From<&DirectoryEntry<'_>> for Facts {
             modified: entry.modified,
             changed: entry.changed,
             symlink: false,
-        }
-    }
-}
-
-impl From<&NetworkOpenInfo> for Facts {
-    fn from(info: &NetworkOpenInfo) -> Self {
-        Self {
-            attributes: info.attributes,
-            size: info.end_of_file,
-            allocation: info.allocation_size,
-            created: info.created,
-            accessed: info.accessed,
-            modified: info.modified,
-            changed: info.changed,
-            symlink: false,
+            links: None,
+            identity: Identity::default(),
         }
     }
 }
 
 impl Facts {
+    /// The facts in a FileAllInformation, or in the start of one (MS-FSCC 2.4.2).
+    pub(crate) fn of_all(info: &[u8]) -> Result<Self, DecodeError> {
+        let basic = BasicInfo::decode(info)?;
+        let standard = StandardInfo::decode(info.get(BasicInfo::SIZE..).unwrap_or_default())?;
+        Ok(Self {
+            attributes: basic.attributes,
+            size: standard.end_of_file,
+            allocation: standard.allocation_size,
+            created: basic.created,
+            accessed: basic.accessed,
+            modified: basic.modified,
+            changed: basic.changed,
+            symlink: false,
+            links: Some(links(&standard)),
+            identity: Identity::default(),
+        })
+    }
+
     /// The same where it can be of a file: Linux has no larger ones, and its kernel gives a whole directory up for one
     /// (MS-FSCC 2.4.29 has sizes signed, too).
     pub(crate) fn possible(self) -> Result<Self, Errno> {
@@ -124,7 +138,7 @@ impl Facts {
             crtime: time(self.created),
             kind: self.kind(),
             perm: self.permissions(view),
-            nlink: if directory { 2 } else { 1 },
+            nlink: if directory { 2 } else { self.links.unwrap_or(1) },
             uid: view.uid,
             gid: view.gid,
             rdev: 0,
@@ -132,6 +146,11 @@ impl Facts {
             flags: 0,
         }
     }
+}
+
+/// How many names a file has. One that is not being deleted has one, whatever a server says that does not count them.
+pub(crate) fn links(standard: &StandardInfo) -> u32 {
+    standard.number_of_links.max(u32::from(!standard.delete_pending))
 }
 
 /// A time of the wire's.
@@ -199,6 +218,29 @@ mod tests {
         for impossible in [facts(1 << 63, 0), facts(0, u64::MAX)] {
             assert_eq!(impossible.possible().unwrap_err().code(), Errno::EIO.code());
         }
+    }
+
+    #[test]
+    fn names_are_counted_as_the_server_does() {
+        let standard = |number_of_links, delete_pending| {
+            let mut info = Vec::new();
+            BasicInfo::default().encode(&mut info);
+            let standard =
+                StandardInfo { number_of_links, delete_pending, end_of_file: 7, ..StandardInfo::default() };
+            standard.encode(&mut info);
+            info
+        };
+        for (info, shown) in [
+            (standard(3, false), 3),
+            (standard(0, true), 0),
+            // Not counted.
+            (standard(0, false), 1),
+        ] {
+            let facts = Facts::of_all(&info).unwrap();
+            let attributes = facts.shown(INodeNo(5), &VIEW);
+            assert_eq!((attributes.nlink, attributes.size), (shown, 7));
+        }
+        Facts::of_all(&standard(1, false)[..50]).unwrap_err();
     }
 
     #[test]

@@ -11,18 +11,18 @@ use wire::fscc::named_info::RenameInfo;
 use wire::ioctl::{FsctlCode, ZeroData};
 use wire::layout::FixedLayout as _;
 use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoType};
-use wire::{AccessMask, FileAttributes, FileTime, Utf16, utf16le};
+use wire::{AccessMask, Command, FileAttributes, FileTime, NtStatus, Utf16, utf16le};
 
 use crate::attributes::{Facts, wire_time};
 use crate::remote::Live;
 use crate::volume::Volume;
+use crate::{identity, names};
 
-/// What a `setattr` changes.
+/// What a `setattr` changes. The owner and the group are not among it: nothing of them can be kept, and as Linux' own
+/// client does, a change of them is passed over. What is answered is what they still are.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) mode: Option<u32>,
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
     pub(crate) size: Option<u64>,
     pub(crate) accessed: Option<TimeOrNow>,
     pub(crate) modified: Option<TimeOrNow>,
@@ -63,13 +63,15 @@ impl Volume {
             disposition: CreateDisposition::CREATE,
             options,
             attributes,
+            contexts: identity::asking(),
             ..CreateParameters::open(&path)
         };
         let file = self.open(&live, &create).await?;
         self.unflushed.changed(parent, live.generation);
-        let facts = Facts::from(&file.created).possible();
+        let facts = Facts { links: Some(1), ..Facts::from(&file.created) }.possible();
         self.close(&live, &file).await;
-        Ok((self.inodes().look_up(parent, &name), facts?))
+        let facts = facts?;
+        Ok((self.inodes().look_up(parent, &name, &facts), facts))
     }
 
     /// Another name for a file.
@@ -79,21 +81,15 @@ impl Volume {
         parent: INodeNo,
         name: &OsStr,
     ) -> Result<(INodeNo, Facts), Errno> {
-        let path = self.path(number)?;
         let (to_path, name) = self.path_in(parent, name)?;
         let access = AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES;
-        let to = to_path.clone();
-        let open = CreateParameters {
-            access,
-            options: CreateOptions::NON_DIRECTORY_FILE,
-            ..CreateParameters::open(&path)
-        };
-        let linked =
-            self.with_open(open, async move |file| set_name(file, FileInfoClass::LINK, &to, false).await);
+        let linked = self.with_number(number, access, CreateOptions::NON_DIRECTORY_FILE, async |file| {
+            set_name(file, FileInfoClass::LINK, &to_path, false).await
+        });
         let ((), generation) = linked.await?;
         self.unflushed.changed(parent, generation);
         let facts = self.stat(&to_path).await?;
-        Ok((self.inodes().look_up(parent, &name), facts))
+        Ok((self.inodes().look_up(parent, &name, &facts), facts))
     }
 
     /// What `stat` tells of a number, through an open where there is one.
@@ -102,18 +98,17 @@ impl Volume {
         number: INodeNo,
         handle: Option<FileHandle>,
     ) -> Result<Facts, Errno> {
+        let linked = self.inodes().is_linked(number);
         let open = match handle.and_then(|handle| self.files.get(handle).ok()) {
             Some(open) => Some(open),
-            None if !self.inodes().is_linked(number) => self.files.of(number).into_iter().next(),
+            None if !linked => self.files.of(number).into_iter().next(),
             None => None,
         };
-        match open {
-            Some(open) => {
-                let (live, file) = self.through(&open).await?;
-                self.stat_open(&live, &file).await
-            }
-            None => self.stat(&self.path(number)?).await,
-        }
+        let Some(open) = open else { return self.stat_number(number).await };
+        let (live, file) = self.through(&open).await?;
+        let facts = self.stat_open(&live, &file).await?;
+        // The name that a deleted file has until it is closed is none for Linux.
+        Ok(if linked { facts } else { Facts { links: Some(0), ..facts } })
     }
 
     /// Changes attributes, and tells what they are then.
@@ -123,10 +118,6 @@ impl Volume {
         handle: Option<FileHandle>,
         changes: Changes,
     ) -> Result<Facts, Errno> {
-        let view = &self.view;
-        if changes.uid.is_some_and(|uid| uid != view.uid) || changes.gid.is_some_and(|gid| gid != view.gid) {
-            return Err(Errno::EPERM);
-        }
         if let Some(size) = changes.size {
             self.change_size(number, handle, size).await?;
         }
@@ -142,7 +133,7 @@ impl Volume {
     }
 
     /// What a mode means for the read-only attribute, which is all of a mode that there is: none where it is as the
-    /// mode says. A mode with other differences is refused, for it would not be kept.
+    /// mode says. Everything else of a mode is passed over, as Linux' own client does.
     async fn read_only_of_mode(
         &self,
         number: INodeNo,
@@ -150,17 +141,9 @@ impl Volume {
         mode: u32,
     ) -> Result<Option<bool>, Errno> {
         let facts = self.attributes(number, handle).await?;
-        let shown = u32::from(facts.permissions(&self.view));
-        let wanted = mode & 0o7777;
-        if wanted == shown {
-            return Ok(None);
-        }
-        let file = facts.kind() == FileType::RegularFile;
-        match (wanted & 0o222, wanted & !0o222 == shown & !0o222) {
-            (0, true) if file => Ok(Some(true)),
-            (writes, true) if file && writes & 0o200 != 0 && shown & 0o200 == 0 => Ok(Some(false)),
-            _ => Err(Errno::EPERM),
-        }
+        let wanted = mode & 0o222 == 0;
+        let is = facts.attributes.contains(FileAttributes::READONLY);
+        Ok((facts.kind() == FileType::RegularFile && wanted != is).then_some(wanted))
     }
 
     async fn change_size(&self, number: INodeNo, handle: Option<FileHandle>, size: u64) -> Result<(), Errno> {
@@ -172,13 +155,10 @@ impl Volume {
             self.unflushed.changed(number, live.generation);
             return Ok(());
         }
-        let path = self.path(number)?;
-        let open = CreateParameters {
-            access: AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES,
-            options: CreateOptions::NON_DIRECTORY_FILE,
-            ..CreateParameters::open(&path)
-        };
-        let ((), generation) = self.with_open(open, async |file| set_end(file, size).await).await?;
+        let access = AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES;
+        let options = CreateOptions::NON_DIRECTORY_FILE;
+        let cut = self.with_number(number, access, options, async |file| set_end(file, size).await);
+        let ((), generation) = cut.await?;
         self.unflushed.changed(number, generation);
         Ok(())
     }
@@ -236,13 +216,12 @@ impl Volume {
             };
             set_basic(file, info).await
         };
-        if let Ok(path) = self.path(number) {
+        if self.inodes().is_linked(number) {
             let access = AccessMask::WRITE_ATTRIBUTES | AccessMask::READ_ATTRIBUTES;
-            return self
-                .with(&path, access, CreateOptions::NONE, async |file| {
-                    work(file, file.created.attributes).await
-                })
-                .await;
+            let changed = self.with_number(number, access, CreateOptions::NONE, async |file| {
+                work(file, file.created.attributes).await
+            });
+            return changed.await.map(|((), _)| ());
         }
         let open = self.files.of(number).into_iter().find(|open| open.writes).ok_or(Errno::ESTALE)?;
         let (live, file) = self.through(&open).await?;
@@ -262,7 +241,13 @@ async fn set_name(file: &File, class: FileInfoClass, to: &str, replace: bool) ->
     let info = RenameInfo { replace_if_exists: replace, root_directory: 0, name: Utf16::new(&name)? };
     let mut buffer = Vec::new();
     info.encode(&mut buffer);
-    file.set_info(InfoType::FILE, class.0, AdditionalInformation::NONE, &buffer).await
+    match file.set_info(InfoType::FILE, class.0, AdditionalInformation::NONE, &buffer).await {
+        // It is the length that the server means.
+        Err(error) if error.is(NtStatus::OBJECT_NAME_INVALID) && names::is_long(to) => {
+            Err(Error::Status(NtStatus::NAME_TOO_LONG, Command::SET_INFO))
+        }
+        outcome => outcome,
+    }
 }
 
 async fn set_end(file: &File, size: u64) -> Result<(), Error> {

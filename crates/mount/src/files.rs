@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 use client::smb::{CreateParameters, Error, File};
@@ -10,12 +11,13 @@ use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenAccMode, OpenFlags};
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
-use crate::append;
 use crate::attributes::Facts;
 use crate::identity::{self, Identity, Same};
 use crate::remote::Live;
+use crate::tenure::Tenure;
 use crate::unflushed::Told;
 use crate::volume::{Entry, Volume, wire_size};
+use crate::{append, limits};
 
 /// What is open, by the handles that the kernel has.
 #[derive(Debug, Default)]
@@ -23,6 +25,8 @@ pub(crate) struct Files {
     files: Mutex<HashMap<u64, Arc<OpenFile>>>,
     directories: Mutex<HashMap<u64, Arc<OpenDirectory>>>,
     next: AtomicU64,
+    /// Held by whoever opens or closes a file that is this machine's alone.
+    pub(crate) alone: tokio::sync::Mutex<()>,
 }
 
 /// An open file.
@@ -37,7 +41,10 @@ pub(crate) struct OpenFile {
     pub(crate) direct: bool,
     /// Which losses it has been told of.
     pub(crate) told: Told,
-    slot: tokio::sync::Mutex<Slot>,
+    /// How long it lasts, and who else may have the file open.
+    pub(crate) tenure: Tenure,
+    /// The open of the server's, shared with the other opens of a file that is this machine's alone.
+    slot: Arc<tokio::sync::Mutex<Slot>>,
 }
 
 #[derive(Debug)]
@@ -85,6 +92,11 @@ impl Files {
         self.files().values().filter(|file| file.number == number).cloned().collect()
     }
 
+    /// An open of a file that is this machine's alone; none where it is not.
+    pub(crate) fn alone(&self, number: INodeNo) -> Option<Arc<OpenFile>> {
+        self.of(number).into_iter().find(|open| open.tenure == Tenure::Alone)
+    }
+
     /// How many are open.
     pub(crate) fn count(&self) -> usize {
         self.files().len().saturating_add(self.directories().len())
@@ -103,7 +115,7 @@ impl Files {
         self.directories().remove(&handle.0);
     }
 
-    fn add(&self, file: OpenFile) -> FileHandle {
+    pub(crate) fn add(&self, file: OpenFile) -> FileHandle {
         let handle = self.handle();
         self.files().insert(handle, Arc::new(file));
         FileHandle(handle)
@@ -122,10 +134,14 @@ impl Volume {
         flags: OpenFlags,
     ) -> Result<(FileHandle, FopenFlags), Errno> {
         let path = self.path(number)?;
-        let live = self.live().await?;
         let (reads, writes) = modes(flags);
-        let file = self.open(&live, &opening(&path, reads, writes)).await?;
-        let open = OpenFile::new(number, flags, file, &live, self.unflushed.opened(number));
+        let tenure = Tenure::of(&path, writes);
+        if tenure == Tenure::Alone || self.files.alone(number).is_some() {
+            return self.open_alone(number, flags).await;
+        }
+        let live = self.live().await?;
+        let file = self.open_latest(&live, number, &opening("", reads, writes)).await?;
+        let open = OpenFile::new(number, flags, file, &live, self.unflushed.opened(number), tenure);
         let how = open.how();
         Ok((self.files.add(open), how))
     }
@@ -143,21 +159,27 @@ impl Volume {
         let (path, name) = self.path_in(parent, name)?;
         let live = self.live().await?;
         let (reads, writes) = modes(flags);
+        let tenure = Tenure::of(&path, writes);
+        let _turn = match tenure {
+            Tenure::Alone => Some(self.files.alone.lock().await),
+            _ => None,
+        };
         let open = CreateParameters {
+            share: tenure.share(),
             disposition: if exclusive { CreateDisposition::CREATE } else { CreateDisposition::OPEN_IF },
             attributes: if read_only { FileAttributes::READONLY } else { FileAttributes::NORMAL },
-            ..opening(&path, reads, writes)
+            ..opening(&path, reads || tenure == Tenure::Alone, writes)
         };
-        let file = self.open(&live, &open).await?;
+        let file = self.open_when_free(&live, &open).await?;
         let empties = truncate && file.created.end_of_file > 0;
-        let mut facts = match self.emptied(&live, &file, empties).await {
+        let mut facts = match self.created(&live, &file, empties).await {
             Ok(facts) => facts,
             Err(errno) => {
                 self.close(&live, &file).await;
                 return Err(errno);
             }
         };
-        let number = self.inodes().look_up(parent, &name);
+        let number = self.inodes().look_up(parent, &name, &facts);
         let told = self.unflushed.opened(number);
         if file.created.action == CreateAction::CREATED {
             self.unflushed.changed(parent, live.generation);
@@ -166,13 +188,34 @@ impl Volume {
             facts.size = 0;
             self.unflushed.changed(number, live.generation);
         }
-        let open = OpenFile::new(number, flags, file, &live, told);
+        let open = OpenFile::new(number, flags, file, &live, told, tenure);
         let how = open.how();
         Ok((number, facts, self.files.add(open), how))
     }
 
-    async fn emptied(&self, live: &Live, file: &File, empties: bool) -> Result<Facts, Errno> {
-        let facts = Facts::from(&file.created).possible()?;
+    /// Opens by a path once what is being deleted there is gone. For Linux it is gone already: whoever still has it open
+    /// keeps only its data.
+    async fn open_when_free(&self, live: &Live, open: &CreateParameters<'_>) -> Result<File, Errno> {
+        let started = Instant::now();
+        loop {
+            match live.tree.create(open).await {
+                Err(error)
+                    if error.is(NtStatus::DELETE_PENDING) && started.elapsed() < limits::DELETED_WAIT_MAX =>
+                {
+                    tokio::time::sleep(limits::DELETED_PAUSE).await;
+                }
+                outcome => return outcome.map_err(|error| self.failed_at(live, &error, open.name)),
+            }
+        }
+    }
+
+    /// The facts of a file that was opened by a name, empty if it `empties`.
+    async fn created(&self, live: &Live, file: &File, empties: bool) -> Result<Facts, Errno> {
+        let mut facts = Facts::from(&file.created).possible()?;
+        facts.links = match file.created.action {
+            CreateAction::CREATED => Some(1),
+            _ => Some(self.links_of(live, file).await?),
+        };
         if empties {
             self.set_size(live, file, 0).await?;
         }
@@ -181,8 +224,15 @@ impl Volume {
 
     /// Closes a file, its locks with it.
     pub(crate) async fn release(&self, handle: FileHandle) -> Result<(), Errno> {
-        let Some(open) = self.files.remove(handle) else { return Ok(()) };
-        let outcome = self.close_open(&open).await;
+        let Ok(open) = self.files.get(handle) else { return Ok(()) };
+        // Nobody joins an open that is being closed.
+        let _turn = match open.tenure {
+            Tenure::Alone => Some(self.files.alone.lock().await),
+            _ => None,
+        };
+        self.files.remove(handle);
+        let joined = self.files.of(open.number).iter().any(|other| Arc::ptr_eq(&other.slot, &open.slot));
+        let outcome = if joined { Ok(()) } else { self.close_open(&open).await };
         self.locks.forget_handle(open.number, handle).await;
         outcome
     }
@@ -261,8 +311,7 @@ impl Volume {
             self.unflushed.tell(open.number, Some(live.generation), &open.told)?;
             return self.flush(&live, &file, open.number, &open.told).await;
         }
-        let path = self.path(open.number)?;
-        self.flush_by_path(&path, CreateOptions::NON_DIRECTORY_FILE, open.number, &open.told).await
+        self.flush_anew(open.number, CreateOptions::NON_DIRECTORY_FILE, &open.told).await
     }
 
     /// fsync(2) of a directory: what was made, removed and renamed in it.
@@ -274,8 +323,7 @@ impl Volume {
         if !self.unflushed.any(number) {
             return Ok(());
         }
-        let path = self.path(number)?;
-        let outcome = self.flush_by_path(&path, CreateOptions::DIRECTORY_FILE, number, &directory.told).await;
+        let outcome = self.flush_anew(number, CreateOptions::DIRECTORY_FILE, &directory.told).await;
         // What fsync(2) says of what cannot be synchronized, where the server has no such thing.
         let unable = [Errno::EOPNOTSUPP.code(), Errno::EISDIR.code()];
         outcome.map_err(|errno| if unable.contains(&errno.code()) { Errno::EINVAL } else { errno })
@@ -305,18 +353,13 @@ impl Volume {
         }
     }
 
-    async fn flush_by_path(
-        &self,
-        path: &str,
-        options: CreateOptions,
-        number: INodeNo,
-        told: &Told,
-    ) -> Result<(), Errno> {
+    /// Flushes a file that nobody has open for writing.
+    async fn flush_anew(&self, number: INodeNo, options: CreateOptions, told: &Told) -> Result<(), Errno> {
         // FILE_ADD_FILE of a directory is the same bit.
         let access = AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES;
         let mark = self.unflushed.mark(number);
-        let open = CreateParameters { access, options, ..CreateParameters::open(path) };
-        let ((), generation) = self.with_open(open, async |file| file.flush().await).await?;
+        let flushed = self.with_number(number, access, options, async |file| file.flush().await);
+        let ((), generation) = flushed.await?;
         // The connection may be another one by now than the changes went over.
         self.unflushed.tell(number, Some(generation), told)?;
         self.unflushed.flushed(number, mark);
@@ -330,12 +373,11 @@ impl Volume {
         if slot.generation == live.generation && !slot.given_up {
             return Ok((live, slot.file.clone()));
         }
-        if open.locked.load(Ordering::Relaxed) {
-            // What the locks guarded may have changed.
+        if open.locked.load(Ordering::Relaxed) || open.tenure != Tenure::Shared {
+            // What the locks guarded, or the open itself, may have changed.
             return Err(Errno::EIO);
         }
-        let path = self.path(open.number)?;
-        let file = self.open(&live, &opening(&path, open.reads, open.writes)).await?;
+        let file = self.open_number(&live, open.number, &opening("", open.reads, open.writes)).await?;
         if Identity::of(&slot.file.created).compare(Identity::of(&file.created)) != Same::Yes {
             // Another file has the name by now, for all that the server says.
             self.close(&live, &file).await;
@@ -419,15 +461,37 @@ impl Volume {
 }
 
 impl OpenFile {
-    fn new(number: INodeNo, flags: OpenFlags, file: File, live: &Live, told: Told) -> Self {
-        let slot = tokio::sync::Mutex::new(Slot { file, generation: live.generation, given_up: false });
+    pub(crate) fn new(
+        number: INodeNo,
+        flags: OpenFlags,
+        file: File,
+        live: &Live,
+        told: Told,
+        tenure: Tenure,
+    ) -> Self {
+        let slot = Slot { file, generation: live.generation, given_up: false };
+        Self::over(Arc::new(tokio::sync::Mutex::new(slot)), number, flags, told, tenure)
+    }
+
+    /// One more over the same open of the server's.
+    pub(crate) fn joining(other: &Self, flags: OpenFlags, told: Told) -> Self {
+        Self::over(Arc::clone(&other.slot), other.number, flags, told, other.tenure)
+    }
+
+    fn over(
+        slot: Arc<tokio::sync::Mutex<Slot>>,
+        number: INodeNo,
+        flags: OpenFlags,
+        told: Told,
+        tenure: Tenure,
+    ) -> Self {
         let (reads, writes) = modes(flags);
         let direct = append::appends(flags);
-        Self { number, reads, writes, locked: AtomicBool::new(false), direct, told, slot }
+        Self { number, reads, writes, locked: AtomicBool::new(false), direct, told, tenure, slot }
     }
 
     /// How the kernel is to treat it. Only the server knows where an append goes, and so of which page it is.
-    fn how(&self) -> FopenFlags {
+    pub(crate) fn how(&self) -> FopenFlags {
         if self.direct { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() }
     }
 }
@@ -460,7 +524,7 @@ fn modes(flags: OpenFlags) -> (bool, bool) {
     }
 }
 
-fn opening(path: &str, reads: bool, writes: bool) -> CreateParameters<'_> {
+pub(crate) fn opening(path: &str, reads: bool, writes: bool) -> CreateParameters<'_> {
     let mut access = AccessMask::READ_ATTRIBUTES | AccessMask::SYNCHRONIZE;
     if reads {
         access |= AccessMask::READ_DATA;

@@ -8,21 +8,20 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use fuser::{
-    BsdFileFlags, Errno, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
-    KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory,
-    ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLock, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
-    Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
+    LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyLock, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow,
+    WriteFlags,
 };
 use tokio::runtime::Handle;
 
 use crate::append;
-use crate::attributes::Facts;
 use crate::change::Changes;
 use crate::limits;
 use crate::locks::{self, Range};
-use crate::replies::{attributes, done, entry, positions, sized};
+use crate::replies::{attributes, done, entry, sized};
 use crate::state::{STATE_ATTRIBUTE, State};
-use crate::volume::{Entry, Volume};
+use crate::volume::Volume;
 use crate::xattrs::When;
 
 /// A share as FUSE asks for it.
@@ -52,6 +51,7 @@ impl Filesystem for ShareFs {
         for wanted in [
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
             InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_AUTO_INVAL_DATA,
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_ASYNC_DIO,
@@ -72,9 +72,7 @@ impl Filesystem for ShareFs {
     }
 
     fn forget(&self, _request: &Request, number: INodeNo, lookups: u64) {
-        if self.volume.inodes().forget(number, lookups) {
-            self.volume.unflushed.forget(number);
-        }
+        self.volume.forget(number, lookups);
     }
 
     fn getattr(&self, _request: &Request, number: INodeNo, handle: Option<FileHandle>, reply: ReplyAttr) {
@@ -88,8 +86,8 @@ impl Filesystem for ShareFs {
         _request: &Request,
         number: INodeNo,
         mode: Option<u32>,
-        uid: Option<u32>,
-        gid: Option<u32>,
+        _uid: Option<u32>,
+        _gid: Option<u32>,
         size: Option<u64>,
         accessed: Option<TimeOrNow>,
         modified: Option<TimeOrNow>,
@@ -101,22 +99,16 @@ impl Filesystem for ShareFs {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let changes = Changes { mode, uid, gid, size, accessed, modified };
+        let changes = Changes { mode, size, accessed, modified };
         self.spawn(async move |volume: Arc<Volume>| {
             attributes(&volume, number, volume.change(number, handle, changes).await, reply);
         });
     }
 
     fn readlink(&self, _request: &Request, number: INodeNo, reply: ReplyData) {
-        self.spawn(async move |volume: Arc<Volume>| {
-            let target = match volume.path(number) {
-                Ok(path) => volume.link_target(&path).await,
-                Err(errno) => Err(errno),
-            };
-            match target {
-                Ok(target) => reply.data(target.as_bytes()),
-                Err(errno) => reply.error(errno),
-            }
+        self.spawn(async move |volume: Arc<Volume>| match volume.link_target_of(number).await {
+            Ok(target) => reply.data(target.as_bytes()),
+            Err(errno) => reply.error(errno),
         });
     }
 
@@ -339,18 +331,10 @@ impl Filesystem for ShareFs {
         mut reply: ReplyDirectory,
     ) {
         self.spawn(async move |volume: Arc<Volume>| {
-            let entries = match volume.entries(handle, offset).await {
-                Ok(entries) => entries,
-                Err(errno) => return reply.error(errno),
-            };
-            for (next, name, facts) in positions(&entries, offset) {
-                let kind = facts.map_or(FileType::Directory, Facts::kind);
-                let shown = if name == "." { number } else { UNKNOWN };
-                if reply.add(shown, next, kind, name) {
-                    break;
-                }
+            match volume.list_names(number, handle, offset, &mut reply).await {
+                Ok(()) => reply.ok(),
+                Err(errno) => reply.error(errno),
             }
-            reply.ok();
         });
     }
 
@@ -363,39 +347,10 @@ impl Filesystem for ShareFs {
         mut reply: ReplyDirectoryPlus,
     ) {
         self.spawn(async move |volume: Arc<Volume>| {
-            let entries = match volume.entries(handle, offset).await {
-                Ok(entries) => entries,
-                Err(errno) => return reply.error(errno),
-            };
-            let time = limits::ATTRIBUTES_TIME;
-            for (next, name, facts) in positions(&entries, offset) {
-                let Some(facts) = facts else {
-                    // Themselves and the one above are not looked up by this (fuse's readdirplus).
-                    let own = Facts { attributes: wire::FileAttributes::DIRECTORY, ..Facts::default() };
-                    if reply.add(
-                        number,
-                        next,
-                        name,
-                        &Duration::ZERO,
-                        &own.shown(number, &volume.view),
-                        Generation(0),
-                    ) {
-                        break;
-                    }
-                    continue;
-                };
-                let index = usize::try_from(next).unwrap_or(usize::MAX).saturating_sub(3);
-                let server_name = entries.get(index).map_or(name, |entry| entry.server_name.as_str());
-                let known = volume.inodes().look_up(number, server_name);
-                // A link's size takes another look, an open file's may be ahead of its directory's.
-                let sure = !facts.symlink && volume.files.of(known).is_empty();
-                let time = if sure { time } else { Duration::ZERO };
-                if reply.add(known, next, name, &time, &facts.shown(known, &volume.view), Generation(0)) {
-                    volume.inodes().forget(known, 1);
-                    break;
-                }
+            match volume.list_all(number, handle, offset, &mut reply).await {
+                Ok(()) => reply.ok(),
+                Err(errno) => reply.error(errno),
             }
-            reply.ok();
         });
     }
 
@@ -563,29 +518,10 @@ impl Filesystem for ShareFs {
     }
 }
 
-impl Volume {
-    /// The entries of an open directory, read anew from its start.
-    async fn entries(&self, handle: FileHandle, offset: u64) -> Result<Arc<Vec<Entry>>, Errno> {
-        let directory = self.files.directory(handle)?;
-        let mut known = directory.entries.lock().await;
-        match &*known {
-            Some(entries) if offset > 0 => Ok(Arc::clone(entries)),
-            _ => {
-                let entries = Arc::new(self.list(&self.path(directory.number)?).await?);
-                *known = Some(Arc::clone(&entries));
-                Ok(entries)
-            }
-        }
-    }
-}
-
 /// Whether a new file is to be read-only, which is what SMB keeps of a mode.
 const fn read_only(mode: u32, umask: u32) -> bool {
     mode & !umask & 0o222 == 0
 }
-
-/// An inode number that is not known (FUSE_UNKNOWN_INO).
-const UNKNOWN: INodeNo = INodeNo(0xffff_ffff);
 
 /// FALLOC_FL_PUNCH_HOLE and FALLOC_FL_ZERO_RANGE, each with FALLOC_FL_KEEP_SIZE.
 const PUNCH_HOLE: i32 = 0x03;

@@ -51,6 +51,28 @@ pub(crate) const REPARSE_BYTES_MAX: u32 = 16 << 10;
 /// UTF-16 code units of a name. A longer one is ENAMETOOLONG.
 pub(crate) const NAME_UNITS_MAX: usize = 255;
 
+/// UTF-16 code units of a path (MS-FSCC 2.1.5: a request has 16 bits for its bytes; Windows takes no more). A longer one
+/// is ENAMETOOLONG.
+pub(crate) const PATH_UNITS_MAX: usize = 32_760;
+
+/// Bytes of a name in UTF-8 that file systems of Unix servers take (NAME_MAX). If a server calls a longer one invalid,
+/// its length is the reason: ENAMETOOLONG.
+pub(crate) const SERVER_NAME_BYTES_MAX: usize = 255;
+
+/// The same for a path (PATH_MAX, the zero aside).
+pub(crate) const SERVER_PATH_BYTES_MAX: usize = 4095;
+
+/// Entries of a listing that are looked at together: enough to fill the way to a distant server, few enough that other
+/// calls come in between.
+pub(crate) const LOOKS_AT_ONCE: usize = 32;
+
+/// How long the creation of a file waits for one of its name that was deleted and that another client still has open:
+/// looks take milliseconds. Beyond, the call fails with ENOENT, as the server says.
+pub(crate) const DELETED_WAIT_MAX: Duration = Duration::from_secs(2);
+
+/// The pause between two tries of that.
+pub(crate) const DELETED_PAUSE: Duration = Duration::from_millis(20);
+
 /// How long a rename that failed half-way goes on trying to put back what it had moved out of its way: a server that
 /// restarts is back by then. Beyond, the call ends, and it is put back when the connection is.
 pub(crate) const RESTORE_TIME_MAX: Duration = Duration::from_secs(15);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 
+use bytes::Bytes;
 use client::smb::{CreateParameters, Error, File};
 use fuser::{Errno, INodeNo};
 use wire::ioctl::{FsctlCode, ReparseData, ReparseTag, SymlinkData, decode_nfs_symlink};
@@ -10,7 +11,7 @@ use wire::{AccessMask, FileAttributes, NtStatus};
 
 use crate::attributes::Facts;
 use crate::volume::{Volume, wire_size};
-use crate::{limits, names};
+use crate::{identity, limits, names};
 
 impl Volume {
     /// Makes a link.
@@ -27,6 +28,7 @@ impl Volume {
             disposition: CreateDisposition::CREATE,
             options: CreateOptions::NON_DIRECTORY_FILE | CreateOptions::OPEN_REPARSE_POINT,
             attributes: FileAttributes::NORMAL,
+            contexts: identity::asking(),
             ..CreateParameters::open(&path)
         };
         let file = self.open(&live, &create).await?;
@@ -45,24 +47,35 @@ impl Volume {
         })?;
         closed.map_err(|error| self.failed(&live, &error))?;
         let size = wire_size(target.len());
-        let facts = Facts { symlink: true, size, ..Facts::from(&file.created) }.possible()?;
-        Ok((self.inodes().look_up(parent, &name), facts))
+        let facts = Facts { symlink: true, size, links: Some(1), ..Facts::from(&file.created) }.possible()?;
+        Ok((self.inodes().look_up(parent, &name, &facts), facts))
     }
 
     /// Where a link leads.
     pub(crate) async fn link_target(&self, path: &str) -> Result<String, Errno> {
+        leads_to(&self.with(path, AccessMask::READ_ATTRIBUTES, CreateOptions::NONE, reparse_point).await?)
+    }
+
+    /// Where a link leads that the kernel knows.
+    pub(crate) async fn link_target_of(&self, number: INodeNo) -> Result<String, Errno> {
         let access = AccessMask::READ_ATTRIBUTES;
-        let data = self.with(path, access, CreateOptions::NONE, async |file| {
-            file.ioctl(FsctlCode::GET_REPARSE_POINT, &[], limits::REPARSE_BYTES_MAX).await
-        });
-        let target = target(&data.await?).ok_or(Errno::EINVAL)?;
-        match target.len() {
-            0 => Err(Errno::EIO),
-            length if length > limits::LINK_BYTES_MAX => Err(Errno::ENAMETOOLONG),
-            // The kernel would take it for its end.
-            _ if target.contains('\0') => Err(Errno::EIO),
-            _ => Ok(target),
-        }
+        let (data, _) = self.with_number(number, access, CreateOptions::NONE, reparse_point).await?;
+        leads_to(&data)
+    }
+}
+
+async fn reparse_point(file: &File) -> Result<Bytes, Error> {
+    file.ioctl(FsctlCode::GET_REPARSE_POINT, &[], limits::REPARSE_BYTES_MAX).await
+}
+
+fn leads_to(data: &[u8]) -> Result<String, Errno> {
+    let target = target(data).ok_or(Errno::EINVAL)?;
+    match target.len() {
+        0 => Err(Errno::EIO),
+        length if length > limits::LINK_BYTES_MAX => Err(Errno::ENAMETOOLONG),
+        // The kernel would take it for its end.
+        _ if target.contains('\0') => Err(Errno::EIO),
+        _ => Ok(target),
     }
 }
 

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use fuser::Errno;
 use wire::fscc::name::utf16_length;
 
-use crate::limits::NAME_UNITS_MAX;
+use crate::limits::{NAME_UNITS_MAX, SERVER_NAME_BYTES_MAX, SERVER_PATH_BYTES_MAX};
 
 /// The name as the server has it. EILSEQ where it is no Unicode, ENAMETOOLONG where it is too long.
 pub(crate) fn to_server(name: &OsStr) -> Result<String, Errno> {
@@ -45,6 +45,13 @@ pub(crate) fn from_server(name: &str) -> Option<String> {
 /// The path of `name` in the directory of path `parent`, which is empty for the root.
 pub(crate) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.to_owned() } else { format!("{parent}\\{name}") }
+}
+
+/// Whether a path is longer than many servers' file systems take, although it could be one: their limits count bytes,
+/// and they call such a name invalid.
+pub(crate) fn is_long(path: &str) -> bool {
+    let mut names = path.split('\\');
+    path.len() > SERVER_PATH_BYTES_MAX || names.any(|name| name.len() > SERVER_NAME_BYTES_MAX)
 }
 
 /// The target of a symbolic link as the server has it.
@@ -127,6 +134,15 @@ mod tests {
         for name in ["", ".", "\u{f029}", ".\u{f029}", "a/b", "a\\b", "..\\b", "a\0b", &"x".repeat(256)] {
             assert_eq!(from_server(name), None, "{name:?}");
         }
+    }
+
+    #[test]
+    fn names_and_paths_that_unix_servers_do_not_take_are_long() {
+        let name = "日".repeat(85);
+        assert!(to_server(OsStr::new(&name)).is_ok() && !is_long(&name));
+        assert!(is_long(&format!("{name}x")) && is_long(&format!("d\\{name}x\\e")));
+        let deep = vec![name; 17].join("\\");
+        assert!(!is_long(&deep[..4095]) && is_long(&deep));
     }
 
     #[test]

@@ -11,7 +11,10 @@ use std::time::Instant;
 
 use client::smb::{CreateParameters, Error, File};
 use fuser::{Errno, INodeNo, RenameFlags};
-use wire::msg::CreateOptions;
+use wire::fscc::FileInfoClass;
+use wire::fscc::file_info::{DispositionFlags, DispositionInfoEx};
+use wire::layout::FixedLayout as _;
+use wire::msg::{AdditionalInformation, CreateOptions, InfoType};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
 use crate::change::{rename, set_attributes};
@@ -20,7 +23,7 @@ use crate::limits;
 use crate::names::join;
 use crate::remote::Live;
 use crate::unfinished::Leftover;
-use crate::volume::Volume;
+use crate::volume::{Volume, counted_links};
 
 /// What the names start with of files that were in the way of a rename which has not succeeded yet.
 const REPLACED: &str = ".shareward-replaced-";
@@ -333,7 +336,7 @@ impl Volume {
     async fn remove(&self, path: &str, options: CreateOptions) -> Result<u64, Errno> {
         let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
         let open = |access| CreateParameters { access, options, ..CreateParameters::open(path) };
-        let outcome = self.with_open(open(access), async |file| file.set_delete_on_close(true).await).await;
+        let outcome = self.with_open(open(access), delete).await;
         if outcome.as_ref().err().map(|errno| errno.code()) != Some(Errno::EACCES.code()) {
             return outcome.map(|((), generation)| generation);
         }
@@ -343,11 +346,16 @@ impl Volume {
                 return Err(Error::Status(NtStatus::ACCESS_DENIED, wire::Command::SET_INFO));
             }
             set_attributes(file, file.created.attributes.without(FileAttributes::READONLY)).await?;
-            let Err(refused) = file.set_delete_on_close(true).await else { return Ok(()) };
-            // As it was. One error can be told: that the file could not be made read-only again is worse than that it
-            // is still there.
-            set_attributes(file, file.created.attributes).await?;
-            Err(refused)
+            let refused = file.set_delete_on_close(true).await;
+            if refused.is_err() || counted_links(file).await? > 0 {
+                // As it was, for those who have it by another name, or because it stays. One error can be told: that
+                // the file could not be made read-only again is worse than that it is still there.
+                if let Err(error) = set_attributes(file, file.created.attributes).await {
+                    file.set_delete_on_close(false).await?;
+                    return Err(error);
+                }
+            }
+            refused
         });
         outcome.await.map(|((), generation)| generation)
     }
@@ -393,6 +401,32 @@ impl Volume {
         Err(Errno::EBUSY)
     }
 }
+
+/// Has an open file deleted, as unlink(2) does: its name is gone at once, whoever has it open, and read-only or not
+/// (MS-FSCC 2.4.11.2). Where the server has no such request, with the last who closes it.
+async fn delete(file: &File) -> Result<(), Error> {
+    let flags = DispositionFlags::DELETE
+        | DispositionFlags::POSIX_SEMANTICS
+        | DispositionFlags::IGNORE_READONLY_ATTRIBUTE;
+    let mut buffer = Vec::new();
+    DispositionInfoEx { flags: flags.0 }.encode(&mut buffer);
+    let class = FileInfoClass::DISPOSITION_EX.0;
+    match file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &buffer).await {
+        Err(error) if error.status().is_some_and(|status| WITHOUT_DISPOSITION_EX.contains(&status)) => {
+            file.set_delete_on_close(true).await
+        }
+        outcome => outcome,
+    }
+}
+
+/// What servers answer that do not know FileDispositionInformationEx.
+const WITHOUT_DISPOSITION_EX: &[NtStatus] = &[
+    NtStatus::INVALID_INFO_CLASS,
+    NtStatus::INVALID_PARAMETER,
+    NtStatus::INVALID_DEVICE_REQUEST,
+    NtStatus::NOT_IMPLEMENTED,
+    NtStatus::NOT_SUPPORTED,
+];
 
 /// Tells if the connection failed, and not the request.
 pub(crate) fn is_lost(errno: &Errno) -> bool {

@@ -4,15 +4,7 @@ use fuser::{Errno, Generation, INodeNo, ReplyAttr, ReplyEmpty, ReplyEntry, Reply
 
 use crate::attributes::Facts;
 use crate::limits;
-use crate::volume::{Entry, Volume};
-
-/// The entries from a position on, each with the position behind it; first the two that every directory has.
-pub(crate) fn positions(entries: &[Entry], offset: u64) -> impl Iterator<Item = (u64, &str, Option<&Facts>)> {
-    let own = [(".", None), ("..", None)].into_iter();
-    let all = own.chain(entries.iter().map(|entry| (entry.name.as_str(), Some(&entry.facts))));
-    let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
-    (1u64..).zip(all).skip(skipped).map(|(next, (name, facts))| (next, name, facts))
-}
+use crate::volume::Volume;
 
 pub(crate) fn entry(volume: &Volume, outcome: Result<(INodeNo, Facts), Errno>, reply: ReplyEntry) {
     match outcome {

@@ -16,6 +16,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::attributes::View;
 use crate::filesystem::ShareFs;
+use crate::identity;
 use crate::remote::{Remote, Status, Target};
 use crate::state::{FILE_SYSTEM_TYPE, State};
 use crate::volume::Volume;
@@ -46,9 +47,10 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let view = View { uid, gid, read_only: options.read_only };
+    let root = identity::of_root(&tree).await.map_err(io::Error::other)?;
     let remote = Remote::new(options.target.clone(), options.credentials.clone(), tree);
     let remote = remote.map_err(io::Error::other)?;
-    let volume = Arc::new(Volume::new(Arc::clone(&remote), view));
+    let volume = Arc::new(Volume::new(Arc::clone(&remote), view, root));
     let state = State {
         target: options.target.clone(),
         user: options.user.clone(),

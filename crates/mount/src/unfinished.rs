@@ -33,21 +33,54 @@ pub(crate) enum Leftover {
 /// All that there is of it.
 #[derive(Debug, Default)]
 pub(crate) struct Unfinished {
-    leftovers: Mutex<VecDeque<Leftover>>,
+    leftovers: Mutex<InOrder<Leftover>>,
     added: Notify,
+}
+
+/// Things to be done in the order in which they came up: a file that is to be put back may have to go before a later one
+/// gets its name.
+#[derive(Debug)]
+struct InOrder<T>(VecDeque<T>);
+
+impl<T: Clone> InOrder<T> {
+    /// Adds one behind the others, where there is room.
+    fn add(&mut self, new: T) -> bool {
+        let fits = self.0.len() < limits::UNFINISHED_MAX;
+        if fits {
+            self.0.push_back(new);
+        }
+        fits
+    }
+
+    /// The one to be tried next.
+    fn first(&self) -> Option<T> {
+        self.0.front().cloned()
+    }
+
+    /// The first was tried. If something is left of it, that is the first, before all that came later.
+    fn tried(&mut self, left: Option<T>) {
+        self.0.pop_front();
+        if let Some(left) = left {
+            self.0.push_front(left);
+        }
+    }
+}
+
+impl<T> Default for InOrder<T> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
 }
 
 impl Unfinished {
     /// Remembers what is to be done. One more than [`limits::UNFINISHED_MAX`] is left as it is.
     pub(crate) fn add(&self, leftover: Leftover) {
-        let mut leftovers = self.lock();
-        if leftovers.len() < limits::UNFINISHED_MAX {
-            leftovers.push_back(leftover);
+        if self.lock().add(leftover) {
             self.added.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Leftover>> {
+    fn lock(&self) -> MutexGuard<'_, InOrder<Leftover>> {
         self.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -63,21 +96,18 @@ impl Volume {
         }
     }
 
-    /// Tries each of what is left over once; whether nothing is left.
+    /// Tries what is left over, until something cannot be done yet; whether nothing is left.
     pub(crate) async fn try_leftovers(&self) -> bool {
-        let count = self.unfinished.lock().len();
-        for _ in 0..count {
-            let Some(leftover) = self.unfinished.lock().front().cloned() else { break };
-            let next = self.try_leftover(&leftover).await;
-            let mut leftovers = self.unfinished.lock();
-            leftovers.pop_front();
-            if let Some(next) = next {
-                // Where the connection is away for one it is for all.
-                leftovers.push_front(next);
+        loop {
+            let Some(leftover) = self.unfinished.lock().first() else { return true };
+            let left = self.try_leftover(&leftover).await;
+            // Where the connection is away for one it is for all.
+            let stop = left.is_some();
+            self.unfinished.lock().tried(left);
+            if stop {
                 return false;
             }
         }
-        self.unfinished.lock().is_empty()
     }
 
     /// What is still to be done then; nothing also where it cannot be done, and so stays as it is.
@@ -97,5 +127,25 @@ impl Volume {
             }
         };
         lost.then(|| leftover.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_done_stays_before_what_came_later() {
+        let mut leftovers = InOrder::default();
+        for name in ["first", "second"] {
+            assert!(leftovers.add(name));
+        }
+        leftovers.tried(Some("rest of the first"));
+        leftovers.add("third");
+        for expected in ["rest of the first", "second", "third"] {
+            assert_eq!(leftovers.first(), Some(expected));
+            leftovers.tried(None);
+        }
+        assert_eq!(leftovers.first(), None);
     }
 }

@@ -5,8 +5,7 @@
 //! once for each open file description, as Linux' errseq_t has it for a disk (`Documentation/core-api/errseq.rst`): what
 //! was lost before a file was opened is told to it only where nobody has been told yet.
 //!
-//! Changes are remembered by the number of the file or directory, and by the connection that they went over. Two names
-//! of one file are two numbers: what is written by one name is not known to the other.
+//! Changes are remembered by the number of the file or directory, and by the connection that they went over.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

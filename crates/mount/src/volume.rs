@@ -4,18 +4,20 @@ use std::ffi::OsStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use client::smb::{CreateParameters, Error, File, OwnedEntry, close_part};
+use client::smb::{CreateParameters, Error, File, OwnedEntry, close_part, query_info_data, query_info_part};
 use fuser::{Errno, INodeNo, Notifier};
-use wire::fscc::file_info::NetworkOpenInfo;
+use wire::fscc::file_info::{NetworkOpenInfo, StandardInfo};
 use wire::fscc::fs_info::FsFullSizeInfo;
+use wire::fscc::name::utf16_length;
 use wire::fscc::{FileInfoClass, FsInfoClass};
 use wire::ioctl::ReparseTag;
 use wire::layout::FixedLayout as _;
 use wire::msg::{AdditionalInformation, CloseFlags, CreateOptions, InfoType};
 use wire::{AccessMask, FileId, NtStatus};
 
-use crate::attributes::{Facts, View};
+use crate::attributes::{Facts, View, links};
 use crate::files::Files;
+use crate::identity::{self, Identity};
 use crate::inodes::Inodes;
 use crate::locks::Locks;
 use crate::remote::{Live, Remote};
@@ -59,7 +61,8 @@ pub(crate) struct Space {
 }
 
 impl Volume {
-    pub(crate) fn new(remote: Arc<Remote>, view: View) -> Self {
+    /// A volume whose root is this.
+    pub(crate) fn new(remote: Arc<Remote>, view: View, root: Identity) -> Self {
         Self {
             remote,
             view,
@@ -68,7 +71,7 @@ impl Volume {
             unflushed: Unflushed::default(),
             unfinished: Unfinished::default(),
             notifier: std::sync::OnceLock::new(),
-            inodes: Mutex::new(Inodes::new()),
+            inodes: Mutex::new(Inodes::new(root)),
             hidden: AtomicU64::new(u64::from(std::process::id()) << 32),
         }
     }
@@ -88,19 +91,28 @@ impl Volume {
         errno::of(error)
     }
 
+    /// The same for a call that gave the server a path.
+    pub(crate) fn failed_at(&self, live: &Live, error: &Error, path: &str) -> Errno {
+        let errno = self.failed(live, error);
+        if error.is(NtStatus::OBJECT_NAME_INVALID) && names::is_long(path) {
+            Errno::ENAMETOOLONG
+        } else {
+            errno
+        }
+    }
+
     /// The path of a number. ESTALE where it has none any more.
     pub(crate) fn path(&self, number: INodeNo) -> Result<String, Errno> {
-        let inodes = self.inodes();
-        if !inodes.is_linked(number) {
-            return Err(Errno::ESTALE);
-        }
-        inodes.path(number).ok_or(Errno::ESTALE)
+        self.inodes().path(number).ok_or(Errno::ESTALE)
     }
 
     /// The path of a name in a directory, and the name as the server has it.
     pub(crate) fn path_in(&self, parent: INodeNo, name: &OsStr) -> Result<(String, String), Errno> {
         let name = names::to_server(name)?;
         let path = self.inodes().path_in(parent, &name).ok_or(Errno::ESTALE)?;
+        if utf16_length(&path) > limits::PATH_UNITS_MAX {
+            return Err(Errno::ENAMETOOLONG);
+        }
         Ok((path, name))
     }
 
@@ -112,9 +124,9 @@ impl Volume {
             Err(Error::Status(status, _)) if errno::is_session_lost(status) => {
                 live.tree.connection().disconnect();
                 let live = self.live().await?;
-                self.look(&live, path).await.map_err(|error| self.failed(&live, &error))?
+                self.look(&live, path).await.map_err(|error| self.failed_at(&live, &error, path))?
             }
-            outcome => outcome.map_err(|error| self.failed(&live, &error))?,
+            outcome => outcome.map_err(|error| self.failed_at(&live, &error, path))?,
         };
         let facts = facts.possible()?;
         if !facts.is_reparse_point() {
@@ -129,40 +141,135 @@ impl Volume {
         }
     }
 
-    /// One CREATE that asks for nothing tells all that `stat` does.
+    /// What a number is like. A name that stands for something else by now is not this number's any more.
+    pub(crate) async fn stat_number(&self, number: INodeNo) -> Result<Facts, Errno> {
+        let mut outcome = Err(Errno::ESTALE);
+        let names = self.inodes().names(number);
+        for (name, path) in names {
+            outcome = match self.stat(&path).await {
+                Ok(facts) if !self.inodes().is_of(number, facts.identity) => Err(Errno::ESTALE),
+                outcome => outcome,
+            };
+            if !outcome.as_ref().is_err_and(is_gone) {
+                break;
+            }
+            self.inodes().lose(number, &name);
+        }
+        outcome
+    }
+
+    /// One CREATE that asks for nothing tells all that `stat` does, but how many names a file has.
     async fn look(&self, live: &Live, path: &str) -> Result<Facts, Error> {
         let open = CreateParameters {
             access: AccessMask::READ_ATTRIBUTES,
             options: CreateOptions::OPEN_REPARSE_POINT,
+            contexts: identity::asking(),
             ..CreateParameters::open(path)
         };
-        let parts = vec![open.part()?, close_part(FileId::RELATED, CloseFlags::NONE)];
+        let (file, class) = (FileId::RELATED, FileInfoClass::STANDARD.0);
+        let standard =
+            query_info_part(file, InfoType::FILE, class, AdditionalInformation::NONE, STANDARD_BYTES);
+        let parts = vec![open.part()?, standard, close_part(file, CloseFlags::NONE)];
         let tree = &live.tree;
         let mut answers = tree.connection().submit_compound(tree.scope(), parts, true).await?.into_iter();
-        let created = answers.next().ok_or(Error::Protocol("a compound without answers"))?;
+        let mut answer = || answers.next().ok_or(Error::Protocol("a compound without answers"));
+        let (created, standard) = (answer()?, answer()?);
         let created = created.response().await?.success()?;
-        Ok(Facts::from(&File::created(tree, &created)?.created))
+        let links = match query_info_data(standard.response().await?) {
+            Ok(info) => Some(links(&StandardInfo::decode(&info)?)),
+            // A server without such information.
+            Err(Error::Status(..)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(Facts { links, ..Facts::from(&File::created(tree, &created)?.created) })
     }
 
     /// What an open file is like now.
     pub(crate) async fn stat_open(&self, live: &Live, file: &File) -> Result<Facts, Errno> {
+        let class = FileInfoClass::ALL.0;
+        let answer = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, ALL_BYTES).await;
+        let answer = answer.map_err(|error| self.failed(live, &error))?;
+        Facts::of_all(&answer).map_err(|_| Errno::EIO)?.possible()
+    }
+
+    /// How large an open file is now.
+    pub(crate) async fn size_of(&self, live: &Live, file: &File) -> Result<u64, Errno> {
         let class = FileInfoClass::NETWORK_OPEN.0;
         let answer = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, 64).await;
         let answer = answer.map_err(|error| self.failed(live, &error))?;
-        let info = NetworkOpenInfo::decode(&answer).map_err(|_| Errno::EIO)?;
-        Facts::from(&info).possible()
+        NetworkOpenInfo::decode(&answer).map(|info| info.end_of_file).map_err(|_| Errno::EIO)
+    }
+
+    /// How many names an open file has.
+    pub(crate) async fn links_of(&self, live: &Live, file: &File) -> Result<u32, Errno> {
+        counted_links(file).await.map_err(|error| self.failed(live, &error))
     }
 
     /// The number of a name and what is there.
     pub(crate) async fn look_up(&self, parent: INodeNo, name: &OsStr) -> Result<(INodeNo, Facts), Errno> {
         let (path, name) = self.path_in(parent, name)?;
         let facts = self.stat(&path).await?;
-        Ok((self.inodes().look_up(parent, &name), facts))
+        Ok((self.inodes().look_up(parent, &name, &facts), facts))
     }
 
     /// Opens by a path.
     pub(crate) async fn open(&self, live: &Live, open: &CreateParameters<'_>) -> Result<File, Errno> {
-        live.tree.create(open).await.map_err(|error| self.failed(live, &error))
+        live.tree.create(open).await.map_err(|error| self.failed_at(live, &error, open.name))
+    }
+
+    /// Opens what a name stood for when it was looked up last. If it stands for something else by now, ESTALE has the kernel
+    /// look it up again, by the name that the caller gave.
+    pub(crate) async fn open_latest(
+        &self,
+        live: &Live,
+        number: INodeNo,
+        how: &CreateParameters<'_>,
+    ) -> Result<File, Errno> {
+        let (name, path) = self.inodes().names(number).into_iter().next().ok_or(Errno::ESTALE)?;
+        let opened = self.open_as(live, number, &path, how).await;
+        if let Err(errno) = &opened
+            && is_gone(errno)
+            && self.inodes().lose(number, &name)
+        {
+            return Err(Errno::ESTALE);
+        }
+        opened
+    }
+
+    /// Opens a number by whichever of its names is still its own. ESTALE where none is.
+    pub(crate) async fn open_number(
+        &self,
+        live: &Live,
+        number: INodeNo,
+        how: &CreateParameters<'_>,
+    ) -> Result<File, Errno> {
+        let mut outcome = Err(Errno::ESTALE);
+        let names = self.inodes().names(number);
+        for (name, path) in names {
+            outcome = self.open_as(live, number, &path, how).await;
+            if !outcome.as_ref().is_err_and(is_gone) {
+                break;
+            }
+            self.inodes().lose(number, &name);
+        }
+        outcome
+    }
+
+    /// Opens what is at a path if it is what the number stands for, otherwise ESTALE.
+    async fn open_as(
+        &self,
+        live: &Live,
+        number: INodeNo,
+        path: &str,
+        how: &CreateParameters<'_>,
+    ) -> Result<File, Errno> {
+        let open = CreateParameters { name: path, contexts: identity::asking(), ..how.clone() };
+        let file = self.open(live, &open).await?;
+        if self.inodes().is_of(number, Identity::of(&file.created)) {
+            return Ok(file);
+        }
+        self.close(live, &file).await;
+        Err(Errno::ESTALE)
     }
 
     /// Opens by a path what is there, links themselves, does something with it, and closes.
@@ -186,10 +293,34 @@ impl Volume {
         let live = self.live().await?;
         let open = CreateParameters { options: open.options | CreateOptions::OPEN_REPARSE_POINT, ..open };
         let file = self.open(&live, &open).await?;
+        self.done_with(&live, file, work).await
+    }
+
+    /// Opens a number, a link itself, does something with it, and closes; also over which connection it was done.
+    pub(crate) async fn with_number<T>(
+        &self,
+        number: INodeNo,
+        access: AccessMask,
+        options: CreateOptions,
+        work: impl AsyncFnOnce(&File) -> Result<T, Error>,
+    ) -> Result<(T, u64), Errno> {
+        let live = self.live().await?;
+        let options = options | CreateOptions::OPEN_REPARSE_POINT;
+        let open = CreateParameters { access, options, ..CreateParameters::open("") };
+        let file = self.open_number(&live, number, &open).await?;
+        self.done_with(&live, file, work).await
+    }
+
+    async fn done_with<T>(
+        &self,
+        live: &Live,
+        file: File,
+        work: impl AsyncFnOnce(&File) -> Result<T, Error>,
+    ) -> Result<(T, u64), Errno> {
         let outcome = work(&file).await;
         let closed = file.close().await;
-        let outcome = outcome.map_err(|error| self.failed(&live, &error))?;
-        closed.map_err(|error| self.failed(&live, &error))?;
+        let outcome = outcome.map_err(|error| self.failed(live, &error))?;
+        closed.map_err(|error| self.failed(live, &error))?;
         Ok((outcome, live.generation))
     }
 
@@ -216,9 +347,11 @@ impl Volume {
         let live = self.live().await?;
         let directory = CreateParameters {
             access: AccessMask::READ_DATA | AccessMask::READ_ATTRIBUTES | AccessMask::SYNCHRONIZE,
+            contexts: identity::asking(),
             ..CreateParameters::directory(path)
         };
         let directory = self.open(&live, &directory).await?;
+        let volume = Identity::of(&directory.created).numbers().map(|(_, volume)| volume);
         let bytes = limits::LISTING_BYTES.min(live.read_max).min(transact_max(&live));
         let mut listing = directory.list(FileInfoClass::ID_BOTH_DIRECTORY, "*").bytes(bytes);
         let mut entries = Vec::new();
@@ -238,7 +371,7 @@ impl Volume {
                     return Err(Errno::EFBIG);
                 }
                 for listed in &more {
-                    entries.extend(entry(listed)?);
+                    entries.extend(entry(listed, volume)?);
                 }
                 if entries.len() >= enough {
                     return Ok(());
@@ -279,12 +412,13 @@ impl Volume {
 }
 
 /// What is shown of an entry; none where nothing is.
-fn entry(entry: &OwnedEntry) -> Result<Option<Entry>, Errno> {
+fn entry(entry: &OwnedEntry, volume: Option<u64>) -> Result<Option<Entry>, Errno> {
     if entry.name == "." || entry.name == ".." || entry.name.starts_with(HIDDEN) {
         return Ok(None);
     }
     let Some(name) = names::from_server(&entry.name) else { return Ok(None) };
     let mut facts = Facts::from(&entry.fields).possible()?;
+    facts.identity = Identity::listed(entry.fields.file_id, volume, entry.fields.created);
     let tag = ReparseTag(entry.fields.reparse_tag);
     let linked = matches!(tag, ReparseTag::SYMLINK | ReparseTag::LX_SYMLINK | ReparseTag::NFS);
     facts.symlink = facts.is_reparse_point() && linked;
@@ -294,6 +428,24 @@ fn entry(entry: &OwnedEntry) -> Result<Option<Entry>, Errno> {
 fn transact_max(live: &Live) -> u32 {
     live.tree.connection().negotiated().map_or(64 << 10, |negotiated| negotiated.max_transact_size)
 }
+
+/// Whether a name that was tried is not that of what was looked for any more.
+fn is_gone(errno: &Errno) -> bool {
+    [Errno::ENOENT.code(), Errno::ESTALE.code()].contains(&errno.code())
+}
+
+/// How many names an open file has.
+pub(crate) async fn counted_links(file: &File) -> Result<u32, Error> {
+    let class = FileInfoClass::STANDARD.0;
+    let info = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, STANDARD_BYTES).await?;
+    Ok(links(&StandardInfo::decode(&info)?))
+}
+
+/// FileStandardInformation (MS-FSCC 2.4.47).
+const STANDARD_BYTES: u32 = 24;
+
+/// FileAllInformation without the name at its end, and what of that fits (MS-FSCC 2.4.2).
+const ALL_BYTES: u32 = 1024;
 
 pub(crate) fn wire_size(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)

@@ -76,7 +76,6 @@ impl Volume {
     }
 
     async fn put_attribute(&self, number: INodeNo, name: &str, value: &[u8]) -> Result<(), Errno> {
-        let path = self.path(number)?;
         let mut buffer = Vec::new();
         let entry = EaEntry { flags: 0, name: name.as_bytes(), value };
         let max = usize::try_from(EA_BYTES_MAX).unwrap_or(usize::MAX);
@@ -84,17 +83,16 @@ impl Volume {
             return Err(Errno::E2BIG);
         }
         let class = FileInfoClass::FULL_EA.0;
-        self.with(&path, AccessMask::WRITE_EA, CreateOptions::NONE, async |file| {
+        let set = self.with_number(number, AccessMask::WRITE_EA, CreateOptions::NONE, async |file| {
             file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &buffer).await
-        })
-        .await
+        });
+        set.await.map(|((), _)| ())
     }
 
     async fn all_attributes(&self, number: INodeNo) -> Result<Attributes, Errno> {
-        let path = self.path(number)?;
         let class = FileInfoClass::FULL_EA.0;
         let none = [NtStatus::NO_EAS_ON_FILE, NtStatus::NO_MORE_ENTRIES, NtStatus::NONEXISTENT_EA_ENTRY];
-        let buffer = self.with(&path, AccessMask::READ_EA, CreateOptions::NONE, async |file| {
+        let buffer = self.with_number(number, AccessMask::READ_EA, CreateOptions::NONE, async |file| {
             let answer =
                 file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, EA_BYTES_MAX).await;
             match answer {
@@ -102,7 +100,7 @@ impl Volume {
                 answer => answer,
             }
         });
-        let buffer = buffer.await?;
+        let (buffer, _) = buffer.await?;
         decode_eas(&buffer)
             .map(|entry| {
                 let entry = entry.map_err(|_| Errno::EIO)?;

@@ -210,21 +210,9 @@ impl File {
         additional: AdditionalInformation,
         max_length: u32,
     ) -> Result<Bytes, Error> {
-        let body = QueryInfoRequest {
-            info_type,
-            file_info_class: class,
-            output_buffer_length: max_length,
-            additional_information: additional,
-            file_id: self.id,
-            ..QueryInfoRequest::default()
-        };
-        let part = Part::new(Command::QUERY_INFO, |out, base| body.encode(out, base)).carrying(max_length);
+        let part = query_info_part(self.id, info_type, class, additional, max_length);
         let answer = self.tree.connection().request(self.tree.scope(), part).await?;
-        let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
-        at_most(
-            max_length,
-            answer.message.slice_ref(QueryInfoResponse::decode(&answer.message)?.output_buffer),
-        )
+        at_most(max_length, query_info_data(answer)?)
     }
 
     /// SET_INFO.
@@ -331,6 +319,31 @@ pub fn write_part(file: FileId, offset: u64, data: Bytes) -> Part {
         }
     });
     part.with_data(data)
+}
+
+/// A QUERY_INFO.
+pub fn query_info_part(
+    file: FileId,
+    info_type: InfoType,
+    class: u8,
+    additional: AdditionalInformation,
+    max_length: u32,
+) -> Part {
+    let body = QueryInfoRequest {
+        info_type,
+        file_info_class: class,
+        output_buffer_length: max_length,
+        additional_information: additional,
+        file_id: file,
+        ..QueryInfoRequest::default()
+    };
+    Part::new(Command::QUERY_INFO, |out, base| body.encode(out, base)).carrying(max_length)
+}
+
+/// The information in a QUERY_INFO's answer, not copied. Truncated information is a success here.
+pub fn query_info_data(answer: Response) -> Result<Bytes, Error> {
+    let answer = answer.success_or(&[NtStatus::BUFFER_OVERFLOW])?;
+    Ok(answer.message.slice_ref(QueryInfoResponse::decode(&answer.message)?.output_buffer))
 }
 
 /// A CLOSE.

@@ -31,7 +31,10 @@ pub use breaks::{Break, Breaks};
 pub use connection::{Connection, InFlight, Part, Response, Scope};
 pub use directory::{Listing, OwnedEntry};
 pub use error::Error;
-pub use file::{CreateParameters, Created, File, close_part, read_data, read_part, write_part};
+pub use file::{
+    CreateParameters, Created, File, close_part, query_info_data, query_info_part, read_data, read_part,
+    write_part,
+};
 pub use negotiate::Negotiated;
 pub use options::{ConnectOptions, LogonOptions, Signing};
 pub use pipe::Pipe;

@@ -1,0 +1,158 @@
+//! Answers to readdir: the names alone, or with everything `stat` tells.
+//!
+//! A server's listing does not say how many names a file has, nor how large an open file is by now. So what is answered
+//! together with the names is looked at one by one, many at a time; the kernel asks for it when somebody wants to know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{Errno, FileHandle, FileType, Generation, INodeNo, ReplyDirectory, ReplyDirectoryPlus};
+
+use crate::attributes::Facts;
+use crate::inodes::UNKNOWN;
+use crate::limits;
+use crate::names::join;
+use crate::volume::{Entry, Volume};
+
+impl Volume {
+    /// Adds the names from a position on until the answer is full.
+    pub(crate) async fn list_names(
+        &self,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        reply: &mut ReplyDirectory,
+    ) -> Result<(), Errno> {
+        let entries = self.entries(handle, offset).await?;
+        for (next, listed) in positions(&entries, offset) {
+            let full = match listed {
+                Listed::Own(name) => {
+                    let shown = if name == "." { number } else { UNKNOWN };
+                    reply.add(shown, next, FileType::Directory, name)
+                }
+                Listed::Entry(entry) => {
+                    let shown = self.inodes().listed(number, &entry.server_name, entry.facts.identity);
+                    reply.add(shown, next, entry.facts.kind(), &entry.name)
+                }
+            };
+            if full {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with everything else that there is to know. Each name that is added is looked up by that.
+    pub(crate) async fn list_all(
+        self: &Arc<Self>,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        reply: &mut ReplyDirectoryPlus,
+    ) -> Result<(), Errno> {
+        let entries = self.entries(handle, offset).await?;
+        let directory = self.path(number)?;
+        let mut rest = positions(&entries, offset);
+        loop {
+            let batch: Vec<_> = rest.by_ref().take(limits::LOOKS_AT_ONCE).collect();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let looks =
+                batch.into_iter().map(|(next, listed)| (next, listed, self.start_look(&directory, listed)));
+            for (next, listed, look) in looks.collect::<Vec<_>>() {
+                let found = match look {
+                    Some(look) => look.await.map_err(|_| Errno::EIO)?.ok(),
+                    None => None,
+                };
+                if self.add(number, next, listed, found, reply) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn start_look(
+        self: &Arc<Self>,
+        directory: &str,
+        listed: Listed<'_>,
+    ) -> Option<tokio::task::JoinHandle<Result<Facts, Errno>>> {
+        let Listed::Entry(entry) = listed else { return None };
+        let (volume, path) = (Arc::clone(self), join(directory, &entry.server_name));
+        Some(tokio::spawn(async move { volume.stat(&path).await }))
+    }
+
+    /// Adds one entry, unless the answer is full, which is returned.
+    fn add(
+        &self,
+        number: INodeNo,
+        next: u64,
+        listed: Listed<'_>,
+        found: Option<Facts>,
+        reply: &mut ReplyDirectoryPlus,
+    ) -> bool {
+        let generation = Generation(0);
+        let entry = match listed {
+            // Themselves and the one above are not looked up by this (fuse's readdirplus).
+            Listed::Own(name) => {
+                let own = Facts { attributes: wire::FileAttributes::DIRECTORY, ..Facts::default() };
+                return reply.add(
+                    number,
+                    next,
+                    name,
+                    &Duration::ZERO,
+                    &own.shown(number, &self.view),
+                    generation,
+                );
+            }
+            Listed::Entry(entry) => entry,
+        };
+        // What cannot be looked at, or is gone by now, is asked about again.
+        let (facts, time) = match found {
+            Some(facts) => (facts, limits::ATTRIBUTES_TIME),
+            None => (entry.facts, Duration::ZERO),
+        };
+        let known = self.inodes().look_up(number, &entry.server_name, &facts);
+        let full = reply.add(known, next, &entry.name, &time, &facts.shown(known, &self.view), generation);
+        if full {
+            self.forget(known, 1);
+        }
+        full
+    }
+
+    /// The kernel has so many look-ups fewer of a number.
+    pub(crate) fn forget(&self, number: INodeNo, lookups: u64) {
+        if self.inodes().forget(number, lookups) {
+            self.unflushed.forget(number);
+        }
+    }
+
+    /// The entries of an open directory, read anew from its start.
+    async fn entries(&self, handle: FileHandle, offset: u64) -> Result<Arc<Vec<Entry>>, Errno> {
+        let directory = self.files.directory(handle)?;
+        let mut known = directory.entries.lock().await;
+        match &*known {
+            Some(entries) if offset > 0 => Ok(Arc::clone(entries)),
+            _ => {
+                let entries = Arc::new(self.list(&self.path(directory.number)?).await?);
+                *known = Some(Arc::clone(&entries));
+                Ok(entries)
+            }
+        }
+    }
+}
+
+/// A line of a listing.
+#[derive(Clone, Copy, Debug)]
+enum Listed<'a> {
+    /// One of the two that every directory has.
+    Own(&'static str),
+    Entry(&'a Entry),
+}
+
+/// The lines from a position on, each with the position behind it.
+fn positions(entries: &[Entry], offset: u64) -> impl Iterator<Item = (u64, Listed<'_>)> {
+    let own = [".", ".."].into_iter().map(Listed::Own);
+    let skipped = usize::try_from(offset).unwrap_or(usize::MAX);
+    (1u64..).zip(own.chain(entries.iter().map(Listed::Entry))).skip(skipped)
+}
