@@ -17,6 +17,7 @@ mod random;
 mod report;
 mod rest;
 mod trouble;
+mod victims;
 mod world;
 
 use std::sync::Arc;

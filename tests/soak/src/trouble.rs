@@ -1,14 +1,13 @@
 //! The troubles that disturb the clients during a round.
 
 use std::fs;
-use std::process::Command;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use crate::allowed::{Operation, Trouble};
 use crate::random::Random;
-use crate::world::{World, lock};
+use crate::world::World;
 
 /// Starts the troubles of a round.
 pub(crate) fn start(world: &Arc<World>) -> Vec<JoinHandle<()>> {
@@ -31,7 +30,7 @@ fn make(world: &World, trouble: Trouble) {
             Trouble::Reload => world.server().signal("HUP"),
             Trouble::CutCables => _ = random.one_of(&world.cables).cut(),
             Trouble::FillDisk => fill_disk(world, &mut random),
-            Trouble::KillClients => kill_client(world, &mut random),
+            Trouble::KillClients => world.victims.kill_one(&mut random),
             Trouble::RestartServer | Trouble::KillServer => {
                 world.restart(trouble == Trouble::KillServer);
                 pause(world, 3000);
@@ -123,13 +122,4 @@ fn fill_disk(world: &World, random: &mut Random) {
     let _ = fs::write(&filler, vec![0x77; 8 << 20]);
     pause(world, 200 + random.next() % 500);
     let _ = fs::remove_file(&filler);
-}
-
-fn kill_client(world: &World, random: &mut Random) {
-    let children = lock(&world.children).clone();
-    if children.is_empty() {
-        return;
-    }
-    let pid = random.one_of(&children).to_string();
-    let _ = Command::new("kill").args(["-s", "KILL", &pid]).stderr(std::process::Stdio::null()).status();
 }

@@ -15,6 +15,7 @@ use crate::allowed::{Operation, Trouble, is_allowed, may_break};
 use crate::ledger::Ledger;
 use crate::mounts::Small;
 use crate::random::Random;
+use crate::victims::Victims;
 
 /// A soak under way.
 pub(crate) struct World {
@@ -30,8 +31,7 @@ pub(crate) struct World {
     told: Mutex<BTreeMap<String, u64>>,
     round: Mutex<Round>,
     over: AtomicBool,
-    /// The processes that may be killed.
-    pub(crate) children: Mutex<Vec<u32>>,
+    pub(crate) victims: Victims,
     /// The lines that the server acknowledged in the file that all clients append to.
     pub(crate) appended: Mutex<Vec<[u8; LINE]>>,
 }
@@ -85,7 +85,7 @@ impl World {
             told: Mutex::default(),
             round: Mutex::default(),
             over: AtomicBool::new(true),
-            children: Mutex::default(),
+            victims: Victims::default(),
             appended: Mutex::default(),
         }
     }

@@ -56,7 +56,12 @@ impl FromStr for NamedServer {
             Some((user, place)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), place),
             None => (None, text),
         };
-        Ok(Self { user, place: place.parse()? })
+        let place: Place = place.parse()?;
+        // Spaces and backslashes before such a number do not make it a name: written again, it would be a port.
+        if user.is_some() && is_port(place.host()) {
+            return Err(NotAPlace);
+        }
+        Ok(Self { user, place })
     }
 }
 
@@ -87,7 +92,7 @@ mod tests {
             let named: NamedServer = text.parse().unwrap();
             assert_eq!((named.user.as_deref(), named.place.to_string().as_str()), (user, place), "{text}");
         }
-        for text in ["alice@", "nas:1@2", "@1445"] {
+        for text in ["alice@", "nas:1@2", "@1445", "alice@ 1445", r"alice@\\1445"] {
             assert!(text.parse::<NamedServer>().is_err(), "{text}");
         }
     }

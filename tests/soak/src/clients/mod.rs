@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::allowed::{Operation, Trouble, allowed, may_break};
 use crate::options::Kind;
-use crate::world::{World, lock};
+use crate::world::World;
 
 pub(crate) use ours::COMMON;
 
@@ -81,8 +81,7 @@ fn run(world: &World, who: &str, mut command: Command, limit: Duration) -> Said 
     let file = File::create(&path).expect("a file");
     command.stdin(Stdio::null()).stdout(file.try_clone().expect("a descriptor")).stderr(file);
     let mut child = command.spawn().expect("a process");
-    let pid = child.id();
-    lock(&world.children).push(pid);
+    let _victim = world.victims.add(child.id());
     let started = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().expect("a child") {
@@ -95,7 +94,6 @@ fn run(world: &World, who: &str, mut command: Command, limit: Duration) -> Said 
         }
         thread::sleep(POLL);
     };
-    lock(&world.children).retain(|it| *it != pid);
     let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).into_owned();
     Said { good: status.success(), killed: status.code().is_none(), text }
 }

@@ -38,9 +38,7 @@ pub(crate) fn work(world: &World, number: usize) {
             unmount(&at);
             continue;
         }
-        if let Some(pid) = process(world, &at) {
-            lock(&world.children).push(pid);
-        }
+        let victim = process(world, &at).and_then(|pid| world.victims.add(pid));
         // Uses the descriptor: if the mount is gone, the directory below it must not be taken for it.
         let Some(root) = root(&at) else { continue };
         let own = Path::new("/proc/self/fd").join(root.as_raw_fd().to_string()).join(&directory);
@@ -51,9 +49,7 @@ pub(crate) fn work(world: &World, number: usize) {
         if told(world, &who, "mkdir", done).is_some() {
             while !world.is_over() && file(world, &who, &own, &mut random, &ledger, &mut made).is_some() {}
         }
-        if let Some(pid) = process(world, &at) {
-            lock(&world.children).retain(|it| *it != pid);
-        }
+        drop(victim);
         drop(root);
         net_use(world, &[&at.display().to_string(), "/DELETE", "/YES"]);
         unmount(&at);
