@@ -15,6 +15,11 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
         paths(top, &path, &text, findings);
         commands(top, &path, &text, findings);
     }
+    // The commands there are Samba's and the system's, too.
+    for path in crate::shell::files(&top.join("docs"), &["md"]) {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        paths(top, &path, &text, findings);
+    }
 }
 
 /// Reports texts in backticks that look like paths of this tree but do not exist.

@@ -209,6 +209,9 @@ mod tests {
                 assert!(text.lines().all(|line| line.len() < 80), "{}", applet.names[0]);
             }
         }
+        for family in [Family::Net, Family::Own] {
+            assert!(help::overview(family).lines().all(|line| line.len() < 80));
+        }
     }
 
     #[test]
