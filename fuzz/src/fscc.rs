@@ -114,7 +114,7 @@ fn listings(data: &[u8], max: usize) {
     for class in (0..=255).map(FileInfoClass) {
         let Some(entries) = DirectoryEntries::new(class, data) else { continue };
         let names: Vec<String> =
-            entries.flatten().take(64).filter_map(|entry| entry.name.to_string().ok()).collect();
+            entries.flatten().take(64).map(|entry| entry.name.to_text()).collect();
         let mut listing = Vec::new();
         let Some(mut writer) = DirectoryWriter::new(class, &mut listing, max) else { continue };
         let written = names
@@ -127,7 +127,7 @@ fn listings(data: &[u8], max: usize) {
         let again: Vec<String> = DirectoryEntries::new(class, &listing)
             .into_iter()
             .flatten()
-            .map(|entry| entry.unwrap().name.to_string().unwrap())
+            .map(|entry| entry.unwrap().name.to_text())
             .collect();
         assert_eq!(again, names[..written], "{class:?}");
     }
@@ -137,7 +137,7 @@ fn changes(data: &[u8], max: usize) {
     let changes: Vec<NotifyEntry<String>> = decode_changes(data)
         .flatten()
         .take(64)
-        .filter_map(|it| Some(NotifyEntry { action: it.action, name: it.name.to_string().ok()? }))
+        .map(|it| NotifyEntry { action: it.action, name: it.name.to_text() })
         .collect();
     let mut out = Vec::new();
     let whole = encode_changes(
@@ -147,7 +147,7 @@ fn changes(data: &[u8], max: usize) {
     );
     assert!(out.len() <= max);
     if whole {
-        let again = decode_changes(&out).map(|it| it.unwrap().name.to_string().unwrap());
+        let again = decode_changes(&out).map(|it| it.unwrap().name.to_text());
         assert!(again.eq(changes.into_iter().map(|it| it.name)));
     }
 }
@@ -156,7 +156,7 @@ fn streams(data: &[u8], max: usize) {
     let streams: Vec<(String, u64)> = decode_streams(data)
         .flatten()
         .take(64)
-        .filter_map(|it| Some((it.name.to_string().ok()?, it.size)))
+        .map(|it| (it.name.to_text(), it.size))
         .collect();
     let entries = streams.iter().map(|(name, size)| StreamEntry {
         name: name.as_str(),

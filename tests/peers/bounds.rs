@@ -269,8 +269,7 @@ async fn told(request: InFlight) -> Vec<String> {
     let answer = request.response().await.expect("news");
     let answer = answer.success().expect("news");
     let buffer = ChangeNotifyResponse::decode(&answer.message).expect("an answer").output_buffer;
-    let name =
-        |it: Result<NotifyEntry<Utf16<'_>>, _>| it.expect("an entry").name.to_string().expect("UTF-16");
+    let name = |it: Result<NotifyEntry<Utf16<'_>>, _>| it.expect("an entry").name.to_text();
     decode_changes(buffer).map(name).collect()
 }
 

@@ -140,7 +140,7 @@ impl Watched {
         Some(
             entries
                 .map(|entry| entry.expect("an entry"))
-                .map(|entry| (entry.action, entry.name.to_string().expect("a name")))
+                .map(|entry| (entry.action, entry.name.to_text()))
                 .collect(),
         )
     }

@@ -101,7 +101,7 @@ impl Portrait {
         let info = file.query_info(InfoType::FILE, FileInfoClass::STREAM.0, NOTHING, 64 * 1024).await;
         for stream in decode_streams(&info.expect("the streams")) {
             let stream = stream.expect("a stream");
-            let stream_name = stream.name.to_string().expect("a name");
+            let stream_name = stream.name.to_text();
             let path = format!("{name}{stream_name}");
             let data =
                 read_all(&tree.create(&CreateParameters::open(&path)).await.expect("open a stream")).await;

@@ -61,7 +61,7 @@ async fn target_of(tree: &Tree, name: &str) -> Result<String, Option<NtStatus>> 
     assert_eq!(reparse.tag, ReparseTag::SYMLINK);
     let data = SymlinkData::<Utf16<'_>>::decode(reparse.data).expect("a symlink");
     assert!(data.relative);
-    Ok(data.substitute_name.to_string().expect("a name"))
+    Ok(data.substitute_name.to_text())
 }
 
 /// The error data of a plain open of the name: the target, and the number of bytes of the name that are left.
@@ -73,7 +73,7 @@ async fn stopped(tree: &Tree, name: &str) -> (String, u16) {
     let context = error.contexts().iter().next().expect("a context").expect("a good one");
     let link = SymlinkErrorResponse::decode(context.data).expect("a symlink");
     assert_eq!(link.flags, SymlinkFlags::RELATIVE);
-    (link.substitute_name.to_string().expect("a name"), link.unparsed_path_length)
+    (link.substitute_name.to_text(), link.unparsed_path_length)
 }
 
 async fn opens(tree: &Tree, name: &str) -> Result<(), Option<NtStatus>> {
@@ -163,7 +163,7 @@ async fn stopped_on_absolute(tree: &Tree, name: &str) -> (String, String, u16) {
     let context = error.contexts().iter().next().expect("a context").expect("a good one");
     let link = SymlinkErrorResponse::decode(context.data).expect("a symlink");
     assert_eq!(link.flags, SymlinkFlags::NONE);
-    let text = |name: Utf16<'_>| name.to_string().expect("a name");
+    let text = |name: Utf16<'_>| name.to_text();
     (text(link.substitute_name), text(link.print_name), link.unparsed_path_length)
 }
 

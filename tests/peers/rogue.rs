@@ -318,7 +318,7 @@ async fn invalid_names_and_sizes_are_not_shown() {
         Command::QUERY_DIRECTORY => Some(listed(message, &names.map(|name| (name, 5)), false)),
         Command::CREATE => {
             let request = CreateRequest::decode(message).expect("a CREATE");
-            let name = request.name.to_string().expect("a name");
+            let name = request.name.to_text();
             (name == "huge").then(|| created(FileAttributes::NORMAL, Some(1 << 63)))
         }
         _ => None,

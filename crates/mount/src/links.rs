@@ -104,11 +104,11 @@ fn target(buffer: &[u8]) -> Option<String> {
     match point.tag {
         ReparseTag::SYMLINK => {
             let link = SymlinkData::decode(point.data).ok()?;
-            let name = link.substitute_name.to_string().ok()?;
+            let name = link.substitute_name.to_text();
             // An absolute target of Windows' is in the object manager's name space.
             Some(names::target_from_server(name.strip_prefix(r"\??\").unwrap_or(&name)))
         }
-        ReparseTag::NFS => decode_nfs_symlink(point.data).ok()??.to_string().ok(),
+        ReparseTag::NFS => Some(decode_nfs_symlink(point.data).ok()??.to_text()),
         ReparseTag::LX_SYMLINK => String::from_utf8(point.data.get(4..)?.to_vec()).ok(),
         _ => None,
     }

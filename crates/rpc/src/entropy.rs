@@ -149,6 +149,52 @@ impl<T: Any> Any for crate::call::WithLevel<T> {
     }
 }
 
+/// The tests that each interface whose calls return an NTSTATUS has in common.
+macro_rules! round_trips {
+    () => {
+        proptest::proptest! {
+            #[test]
+            fn requests_and_refusals_come_back(
+                seed in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+            ) {
+                let request: Request = $crate::entropy::Any::any(&mut $crate::entropy::Entropy(&seed));
+                let refusal = request.refuse(wire::NtStatus::ACCESS_DENIED);
+                proptest::prop_assert_eq!(refusal.status(), wire::NtStatus::ACCESS_DENIED);
+                proptest::prop_assert_eq!(Response::decode(request.opnum(), &refusal.encode()), Ok(refusal));
+                proptest::prop_assert_eq!(Request::decode(request.opnum(), &request.encode()), Ok(request));
+            }
+
+            #[test]
+            fn responses_come_back(
+                seed in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400),
+            ) {
+                let response: Response = $crate::entropy::Any::any(&mut $crate::entropy::Entropy(&seed));
+                proptest::prop_assert_eq!(
+                    Response::decode(response.opnum(), &response.encode()),
+                    Ok(response)
+                );
+            }
+
+            #[test]
+            fn arbitrary_stubs_are_read_or_refused(
+                at in proptest::prelude::any::<proptest::sample::Index>(),
+                stub in proptest::collection::vec(
+                    proptest::prop_oneof![4 => 0u8..4, 1 => proptest::prelude::any::<u8>()],
+                    0..300,
+                ),
+            ) {
+                let opnum = Request::OPNUMS[at.index(Request::OPNUMS.len())];
+                if let Ok(request) = Request::decode(opnum, &stub) {
+                    proptest::prop_assert!(request.encode().len() <= 4 * stub.len() + 64);
+                }
+                if let Ok(response) = Response::decode(opnum, &stub) {
+                    proptest::prop_assert!(response.encode().len() <= 4 * stub.len() + 64);
+                }
+            }
+        }
+    };
+}
+
 macro_rules! any_struct {
     ($name:ident { $($field:ident,)* }) => {
         impl $crate::entropy::Any for $name {

@@ -488,7 +488,7 @@ impl AaplServerAnswer {
         if parts.contains(AaplParts::MODEL_INFO) {
             cursor.skip(4)?;
             let length = usize::try_from(cursor.u32()?).map_err(|_| DecodeError::TooLong)?;
-            answer.model = Some(Utf16::new(cursor.bytes(length)?)?.to_string()?);
+            answer.model = Some(Utf16::new(cursor.bytes(length)?)?.to_text());
         }
         Ok(answer)
     }

@@ -38,11 +38,6 @@ impl<'a> Utf16<'a> {
         char::decode_utf16(self.units()).map(|c| c.unwrap_or_else(|lone| stand_in(lone.unpaired_surrogate())))
     }
 
-    /// The text as UTF-8, as other decoders answer.
-    pub fn to_string(self) -> Result<String, DecodeError> {
-        Ok(self.to_text())
-    }
-
     /// The text, with a substitute for each unpaired surrogate; it never fails.
     pub fn to_text(self) -> String {
         let mut text = String::with_capacity(self.0.len());
@@ -122,7 +117,7 @@ mod tests {
     fn text_survives() {
         for text in ["", "a", "Grüße\\ファイル.txt", "💾"] {
             let bytes = utf16le(text);
-            assert_eq!(Utf16::new(&bytes).unwrap().to_string().unwrap(), text);
+            assert_eq!(Utf16::new(&bytes).unwrap().to_text(), text);
         }
     }
 
@@ -139,7 +134,7 @@ mod tests {
             (&[0xdc00, 0xd800], "\u{10dc00}\u{10d800}"),
         ] {
             let bytes: Vec<u8> = units.iter().copied().flat_map(u16::to_le_bytes).collect();
-            assert_eq!(Utf16::new(&bytes).unwrap().to_string().unwrap(), text);
+            assert_eq!(Utf16::new(&bytes).unwrap().to_text(), text);
             assert_eq!(utf16le(text), bytes);
         }
         // A name that contains substitutes of its own.

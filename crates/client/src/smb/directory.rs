@@ -100,9 +100,5 @@ impl<'a> Listing<'a> {
 }
 
 fn owned(item: &DirectoryItem<'_>) -> Result<OwnedEntry, Error> {
-    Ok(OwnedEntry {
-        name: item.name.to_string()?,
-        short_name: item.short_name.to_string()?,
-        fields: item.fields,
-    })
+    Ok(OwnedEntry { name: item.name.to_text(), short_name: item.short_name.to_text(), fields: item.fields })
 }

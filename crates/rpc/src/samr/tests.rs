@@ -1,39 +1,6 @@
-use proptest::prelude::*;
-use wire::NtStatus;
-
 use super::*;
-use crate::entropy::{Any, Entropy};
 
-proptest! {
-    #[test]
-    fn requests_and_refusals_round_trip(seed in prop::collection::vec(any::<u8>(), 0..400)) {
-        let request: Request = Any::any(&mut Entropy(&seed));
-        let refusal = request.refuse(NtStatus::ACCESS_DENIED);
-        prop_assert_eq!(refusal.status(), NtStatus::ACCESS_DENIED);
-        prop_assert_eq!(Response::decode(request.opnum(), &refusal.encode()), Ok(refusal));
-        prop_assert_eq!(Request::decode(request.opnum(), &request.encode()), Ok(request));
-    }
-
-    #[test]
-    fn responses_round_trip(seed in prop::collection::vec(any::<u8>(), 0..400)) {
-        let response: Response = Any::any(&mut Entropy(&seed));
-        prop_assert_eq!(Response::decode(response.opnum(), &response.encode()), Ok(response));
-    }
-
-    #[test]
-    fn arbitrary_stubs_are_read_or_refused(
-        at in any::<prop::sample::Index>(),
-        stub in prop::collection::vec(prop_oneof![4 => 0u8..4, 1 => any::<u8>()], 0..300),
-    ) {
-        let opnum = Request::OPNUMS[at.index(Request::OPNUMS.len())];
-        if let Ok(request) = Request::decode(opnum, &stub) {
-            prop_assert!(request.encode().len() <= 4 * stub.len() + 64);
-        }
-        if let Ok(response) = Response::decode(opnum, &stub) {
-            prop_assert!(response.encode().len() <= 4 * stub.len() + 64);
-        }
-    }
-}
+round_trips!();
 
 /// The structure with an integer of eight octets begins at a multiple of eight, wherever the name before it ends.
 #[test]

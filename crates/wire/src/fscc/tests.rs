@@ -104,7 +104,7 @@ fn streams_end_with_the_last_that_fits() {
     let mut out = Vec::new();
     assert_eq!(encode_streams(streams, &mut out, 1000), Fit::Whole);
     assert_eq!(out.len(), 40 + 24 + 22);
-    let names: Vec<_> = decode_streams(&out).map(|entry| entry.unwrap().name.to_string().unwrap()).collect();
+    let names: Vec<_> = decode_streams(&out).map(|entry| entry.unwrap().name.to_text()).collect();
     assert_eq!(names, ["::$DATA", ":meta:$DATA"]);
     for (max, fit, length, count) in [
         (31, Fit::TooSmall, 0, 0),
@@ -223,7 +223,7 @@ fn changes_that_do_not_fit_are_not_encoded() {
     assert_eq!(out[1..17], [16, 0, 0, 0, 4, 0, 0, 0, 2, 0, 0, 0, b'a', 0, 0, 0]);
     let read: Vec<_> = decode_changes(&out[1..]).map(Result::unwrap).collect();
     assert_eq!(read[1].action, NotifyAction::RENAMED_NEW_NAME);
-    assert_eq!(read[1].name.to_string().unwrap(), r"b\c");
+    assert_eq!(read[1].name.to_text(), r"b\c");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn file_system_names() {
     let mut out = Vec::new();
     assert_eq!(info.encode(&mut out, 100), Fit::Whole);
     assert_eq!(out, b"\x02\0\0\0\xff\0\0\0\x08\0\0\0N\0T\0F\0S\0");
-    assert_eq!(FsAttributeInfo::decode(&out).unwrap().file_system.to_string().unwrap(), "NTFS");
+    assert_eq!(FsAttributeInfo::decode(&out).unwrap().file_system.to_text(), "NTFS");
     assert_eq!(info.encode(&mut Vec::new(), 15), Fit::TooSmall);
     assert_eq!(info.encode(&mut Vec::new(), 16), Fit::Truncated);
 
@@ -244,10 +244,10 @@ fn file_system_names() {
     let mut out = Vec::new();
     assert_eq!(volume.encode(&mut out, 26), Fit::Whole);
     let read = FsVolumeInfo::decode(&out).unwrap();
-    assert_eq!((read.serial, read.label.to_string().unwrap()), (2, "data".into()));
+    assert_eq!((read.serial, read.label.to_text()), (2, "data".into()));
     let mut out = Vec::new();
     encode_fs_label("ü", &mut out);
-    assert_eq!(decode_fs_label(&out).unwrap().to_string().unwrap(), "ü");
+    assert_eq!(decode_fs_label(&out).unwrap().to_text(), "ü");
 }
 
 #[test]
@@ -320,10 +320,10 @@ proptest! {
             DirectoryEntries::new(class, listing).unwrap().collect::<Result<_, _>>().unwrap();
         prop_assert_eq!(items.len(), written);
         for (item, (name, short_name, fields)) in items.iter().zip(&entries) {
-            prop_assert_eq!(&item.name.to_string().unwrap(), name);
+            prop_assert_eq!(&item.name.to_text(), name);
             prop_assert_eq!(item.fields, carried(class, *fields));
             if matches!(class.0, 3 | 37 | 63 | 79 | 81) {
-                prop_assert_eq!(&item.short_name.to_string().unwrap(), short_name);
+                prop_assert_eq!(&item.short_name.to_text(), short_name);
             }
             let offset = item.name.as_bytes().as_ptr() as usize - listing.as_ptr() as usize;
             prop_assert_eq!((offset - directory_fixed_size(class).unwrap()) % 8, 0);

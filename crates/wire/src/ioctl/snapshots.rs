@@ -35,7 +35,7 @@ impl SnapshotArray {
             return Err(DecodeError::Truncated);
         }
         let token = |_| {
-            let text = Utf16::new(cursor.bytes(TOKEN_SIZE)?)?.to_string()?;
+            let text = Utf16::new(cursor.bytes(TOKEN_SIZE)?)?.to_text();
             parse_gmt_token(text.trim_end_matches('\0')).ok_or(DecodeError::InvalidValue)
         };
         Ok(Self { number, array_size, snapshots: (0..returned).map(token).collect::<Result<_, _>>()? })

@@ -88,8 +88,8 @@ fn symlinks() {
     let reparse = ReparseData::decode(&out).unwrap();
     assert_eq!(reparse.tag, ReparseTag::SYMLINK);
     let read = SymlinkData::decode(reparse.data).unwrap();
-    assert_eq!(read.substitute_name.to_string().unwrap(), link.substitute_name);
-    assert_eq!(read.print_name.to_string().unwrap(), link.print_name);
+    assert_eq!(read.substitute_name.to_text(), link.substitute_name);
+    assert_eq!(read.print_name.to_text(), link.print_name);
     assert!(read.relative);
     assert!(ReparseData::decode(&out[..out.len() - 1]).is_err());
     assert_eq!(decode_nfs_symlink(b"LNK\x01\0\0\0\0a\0"), Ok(Some(Utf16::new(b"a\0").unwrap())));
@@ -154,7 +154,7 @@ fn pipe_wait_and_trim() {
     wait.encode(&mut out);
     assert_eq!(out[8..14], [12, 0, 0, 0, 1, 0]);
     let read = PipeWait::decode(&out).unwrap();
-    assert_eq!((read.timeout, read.name.to_string().unwrap()), (Some(-50_000), "srvsvc".into()));
+    assert_eq!((read.timeout, read.name.to_text()), (Some(-50_000), "srvsvc".into()));
     let trim = TrimRanges { key: 0, ranges: vec![(0, 4096), (8192, 1)] };
     let mut out = Vec::new();
     trim.encode(&mut out);

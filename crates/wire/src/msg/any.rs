@@ -149,12 +149,7 @@ const ERROR_SIZE: u16 = 9;
 fn check_request(request: &Request<'_>) -> Result<(), DecodeError> {
     match request {
         Request::Negotiate(body) => body.contexts.iter().try_for_each(|context| context.map(|_| ())),
-        Request::Create(body) => {
-            body.name.to_string()?;
-            body.contexts.iter().try_for_each(|context| context.map(|_| ()))
-        }
-        Request::TreeConnect(body) => body.path.to_string().map(|_| ()),
-        Request::QueryDirectory(body) => body.file_name.to_string().map(|_| ()),
+        Request::Create(body) => body.contexts.iter().try_for_each(|context| context.map(|_| ())),
         _ => Ok(()),
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> O
     if max < fixed_size {
         return Err(NtStatus::INFO_LENGTH_MISMATCH);
     }
-    let text = query.file_name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let text = query.file_name.to_text();
     if text.contains(['\\', '/']) {
         return Err(NtStatus::OBJECT_NAME_INVALID);
     }

@@ -19,7 +19,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let server = &request.connection.server;
     let negotiated = request.connection.negotiated.get().ok_or(NtStatus::INVALID_PARAMETER)?;
     let asked = TreeConnectRequest::decode(request.message).map_err(malformed)?;
-    let path = asked.path.to_string().map_err(malformed)?;
+    let path = asked.path.to_text();
     let name = share_name(&path).ok_or(NtStatus::INVALID_PARAMETER)?;
     let session = Arc::clone(request.session()?);
     let (share, tree) = connect(server, &session, name).await?;

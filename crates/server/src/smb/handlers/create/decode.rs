@@ -92,7 +92,7 @@ pub(super) fn decode(request: &Request<'_>) -> Result<Asked, NtStatus> {
         // There are no snapshots to go back to.
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }
-    let written = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let written = create.name.to_text();
     let name = canonical(&written)?;
     if name.eq_ignore_ascii_case(crate::core::files::quota::NAME) {
         return match create.create_disposition {
@@ -200,7 +200,7 @@ pub(super) fn pipe(request: &Request<'_>) -> Result<(String, AccessMask), NtStat
     if create.impersonation_level.0 >= ImpersonationLevel::DELEGATE.0 {
         return Err(NtStatus::BAD_IMPERSONATION_LEVEL);
     }
-    let name = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let name = create.name.to_text();
     // Some clients write the name as it is in a path.
     let name = name.trim_start_matches('\\').to_owned();
     let access = access(create.desired_access)?;

@@ -58,7 +58,7 @@ impl Durability {
             (None, None) => None,
         };
         if let Some((file_id, create_guid)) = reclaimed {
-            let path = create.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+            let path = create.name.to_text();
             return Ok(Self::Reclaim(Reclaim {
                 file_id,
                 create_guid,

@@ -175,7 +175,7 @@ fn wait_for_pipe(request: &Request<'_>, ioctl: &IoctlRequest<'_>) -> Answer {
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
     let wait = PipeWait::decode(ioctl.input).map_err(malformed)?;
-    let name = wait.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let name = wait.name.to_text();
     if !pipes::exists(&name) {
         return Err(NtStatus::OBJECT_NAME_NOT_FOUND);
     }

@@ -216,7 +216,7 @@ fn wish(data: &[u8]) -> Result<(String, bool), NtStatus> {
     if info.root_directory != 0 {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    let name = info.name.to_string().map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
+    let name = info.name.to_text();
     Ok((name, info.replace_if_exists))
 }
 
