@@ -27,3 +27,4 @@ pub(crate) mod session;
 pub(crate) mod state_file;
 pub(crate) mod status;
 pub(crate) mod tree;
+pub(crate) mod waiting;

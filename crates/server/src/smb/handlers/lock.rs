@@ -5,8 +5,8 @@ use wire::msg::{GlobalCapabilities, LockFlags, LockRequest, LockResponse};
 use wire::{Dialect, NtStatus};
 
 use super::malformed;
-use crate::core::effects::Wake;
 use crate::core::open::Open;
+use crate::core::waiting::{Ticket, Wake};
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// Handles LOCK.
@@ -89,26 +89,26 @@ async fn take(
     }
     let server = &request.connection.server;
     let key = RequestKey { connection: request.connection.id, id: server.next_request() };
-    let mut woken = server.waiters.enter(key);
+    let mut ticket = Ticket::take(server, key);
     let (result, effects) =
         server.registry.lock("lock").lock(open.file_id(), &elements, may_wait, key, server.now());
     server.apply(effects);
     match result {
         Ok(LockOutcome::Granted) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             Ok(())
         }
         Err(error) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             Err(status(error))
         }
         Ok(LockOutcome::Waiting) => {
             let (woken, cancelled) = match request.wait(answer) {
                 Ok(pending) => tokio::select! {
-                    woken = &mut woken => (woken.ok(), NtStatus::CANCELLED),
-                    () = pending.cancelled() => (server.cancel(key, woken).await, NtStatus::CANCELLED),
+                    woken = ticket.woken() => (woken, NtStatus::CANCELLED),
+                    () = pending.cancelled() => (ticket.cancel().await, NtStatus::CANCELLED),
                 },
-                Err(status) => (server.cancel(key, woken).await, status),
+                Err(status) => (ticket.cancel().await, status),
             };
             match woken {
                 // A lock that is held is answered as such, whenever CANCEL came.

@@ -28,10 +28,9 @@ use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
 use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
-use crate::core::effects::Wake;
 use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
-use crate::core::server::Server;
+use crate::core::waiting::{Ticket, Wake};
 use crate::fronts::pipes::Pipe;
 use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
 use apart::Apart;
@@ -150,7 +149,7 @@ async fn admit<'a>(
     file.append_only = !resolved.maximal_access.contains(AccessMask::WRITE_DATA);
     file.state().times = server.write_times.of(resolved.key());
     let content = Content::File(file);
-    let woken = server.waiters.enter(key);
+    let mut ticket = Ticket::take(server, key);
     let created = Created {
         actor: resolved.actor.clone(),
         action: resolved.action,
@@ -176,20 +175,19 @@ async fn admit<'a>(
     }
     match (admission, attached) {
         (Admission::Granted(granted), Some(open)) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             session.remember_open(Arc::clone(&open));
             act(request, wish, resolved, open, granted).map(Some)
         }
         (Admission::LookAgain, _) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             let share = &request.tree()?.share.settings.name;
             vanishing(server, resolved.key(), share, &display).await;
             Ok(None)
         }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
-                let pending = request.wait_untold().inspect_err(|_| give_up(server, key))?;
-                wait.pending = Some(pending);
+                wait.pending = Some(request.wait_untold()?);
             }
             let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
             if let Some(DurableRequest::V2 { .. }) = wish.durable {
@@ -198,7 +196,7 @@ async fn admit<'a>(
             }
             let waited = async {
                 tokio::select! {
-                    woken = woken => Some(woken),
+                    woken = ticket.woken() => Some(woken),
                     () = pending.cancelled() => None,
                 }
             };
@@ -213,16 +211,12 @@ async fn admit<'a>(
                 }
             };
             match ended {
-                Some(Ok(Wake::Retry | Wake::Granted)) => Ok(None),
-                Some(Ok(Wake::Ended(_)) | Err(_)) => Err(NtStatus::CANCELLED),
-                None => {
-                    give_up(server, key);
-                    Err(NtStatus::CANCELLED)
-                }
+                Some(Some(Wake::Retry | Wake::Granted)) => Ok(None),
+                Some(Some(Wake::Ended(_)) | None) | None => Err(NtStatus::CANCELLED),
             }
         }
         (Admission::Refused(refused), _) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             resolved.undo(request);
             Err(refused_status(refused))
         }
@@ -272,13 +266,6 @@ async fn vanishing(server: &crate::core::server::Server, file: FileKey, share: &
     if tokio::time::timeout(limits::MAX_VANISHING_WAIT, over).await.is_err() {
         tracing::debug!("a file takes long to be removed");
     }
-}
-
-/// Takes out a request that does not wait any longer.
-fn give_up(server: &Server, key: RequestKey) {
-    server.waiters.leave(key);
-    let effects = server.registry.lock("cancel").cancel(key, server.now());
-    server.apply(effects);
 }
 
 /// Changes the file, now that nobody objects; if that fails the open is taken back.
