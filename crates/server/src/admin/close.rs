@@ -19,6 +19,7 @@ use super::files::{describe, folded, server_path, within};
 use super::{Account, Caller, Ended, Error, Explained, Own, Right, audit};
 use crate::core::bulkhead;
 use crate::core::server::Server;
+use crate::core::waiting::{Ticket, Wake};
 
 /// Closes one open. It goes on when whoever asked does not wait for it any more.
 pub(crate) async fn close_file(
@@ -138,28 +139,18 @@ async fn written_back(server: &Server, id: FileGlobalId, grace: Duration) {
     let deadline = Instant::now() + grace;
     let key = RequestKey { connection: ConnectionId::NONE, id: server.next_request() };
     loop {
-        let woken = server.waiters.enter(key);
+        let mut ticket = Ticket::take(server, key);
         let asked = server.registry.lock("break_for_close").break_for_close(id, key, server.now());
         let must_wait = asked.is_ok_and(|(readiness, effects)| {
             server.apply(effects);
             readiness == Readiness::MustWait
         });
         if !must_wait {
-            server.waiters.leave(key);
-            return;
+            return ticket.give_back();
         }
-        tokio::select! {
-            woken = woken => {
-                if !matches!(woken, Ok(crate::core::effects::Wake::Retry | crate::core::effects::Wake::Granted)) {
-                    return;
-                }
-            }
-            () = tokio::time::sleep_until(deadline) => {
-                server.waiters.leave(key);
-                let effects = server.registry.lock("cancel").cancel(key, server.now());
-                server.apply(effects);
-                return;
-            }
+        let woken = tokio::time::timeout_at(deadline, ticket.woken()).await;
+        if !matches!(woken, Ok(Some(Wake::Retry | Wake::Granted))) {
+            return;
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Where the registry's decisions become deeds: what it attaches to its objects, and what is done
 //! with the [`Effects`] it returns, outside of its lock.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use registry::{
     AwaitedBreak, BreakKind, Cancelled, CloseReason, Dropped, Effects, InTheWay, MoveCount, MoveNames,
-    Outcome, Removal, RequestKey, Rest, State,
+    Removal, Rest, State,
 };
-use tokio::sync::oneshot;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
@@ -21,6 +20,7 @@ use crate::core::open::{Content, Open, OpenFile};
 use crate::core::server::Server;
 use crate::core::session::Session;
 use crate::core::tree::Tree;
+use crate::core::waiting::Wake;
 
 /// What the server attaches to the registry's objects.
 #[derive(Clone, Debug)]
@@ -82,53 +82,6 @@ impl Break {
     }
 }
 
-/// What a waiting request hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wake {
-    /// The lock is held.
-    Granted,
-    /// What stood in the way may be gone.
-    Retry,
-    /// It will not come true.
-    Ended(Outcome),
-}
-
-/// Requests that wait for the registry, by the key it knows them under.
-#[derive(Default)]
-pub(crate) struct Waiters {
-    table: Mutex<HashMap<RequestKey, oneshot::Sender<Wake>>>,
-}
-
-impl Waiters {
-    /// Enters a request. To be called before the registry learns of the key.
-    pub(crate) fn enter(&self, key: RequestKey) -> oneshot::Receiver<Wake> {
-        let (sender, receiver) = oneshot::channel();
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).insert(key, sender);
-        receiver
-    }
-
-    /// Takes a request out that does not wait after all.
-    pub(crate) fn leave(&self, key: RequestKey) {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-    }
-
-    /// How many requests wait.
-    #[cfg(any(test, feature = "testing"))]
-    pub(crate) fn count(&self) -> usize {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    fn wake(&self, key: RequestKey, wake: Wake) {
-        let waiter = self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-        if let Some(waiter) = waiter
-            && waiter.send(wake).is_err()
-        {
-            // Its connection is lost, and with it whoever was to be answered.
-            tracing::debug!(?key, ?wake, "a request is woken that nobody waits for");
-        }
-    }
-}
-
 /// How much has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ended {
@@ -153,15 +106,6 @@ impl Server {
         if tokio::time::timeout(limits::MAX_VANISHING_WAIT, over).await.is_err() {
             tracing::debug!("a removal or a rename takes long; a request that waits for it looks again");
         }
-    }
-
-    /// Cancels a request that waits, and says what became of it: one that was granted or ended before stays so. None if
-    /// nobody will say.
-    pub(crate) async fn cancel(&self, key: RequestKey, woken: oneshot::Receiver<Wake>) -> Option<Wake> {
-        let effects = self.registry.lock("cancel").cancel(key, self.now());
-        self.apply(effects);
-        // Whoever took the request out of the registry, here or before, wakes it.
-        woken.await.ok()
     }
 
     /// Does what a change of the registry's state obliges the server to do, to the end: where the registry has left

@@ -38,3 +38,4 @@ pub(crate) mod start_error;
 pub(crate) mod state_file;
 pub(crate) mod status;
 pub(crate) mod tree;
+pub(crate) mod waiting;

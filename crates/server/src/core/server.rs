@@ -19,7 +19,7 @@ use crate::core::accounts::Accounts;
 use crate::core::bulkhead::{self, Bulkhead};
 use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
 use crate::core::directory::{self, Directory, open_directory};
-use crate::core::effects::{SmbShell, Waiters};
+use crate::core::effects::SmbShell;
 use crate::core::files::host_locks::HostLocks;
 use crate::core::files::notify::Watches;
 use crate::core::files::replay::Creations;
@@ -36,6 +36,7 @@ use crate::core::security::{Machine, UserSids, domain_users};
 use crate::core::share_deletions::Deletions;
 use crate::core::start_error::StartError;
 use crate::core::tree::{Share, ShareContent};
+use crate::core::waiting::Waiters;
 
 /// A server, running or about to.
 pub(crate) struct Server {

@@ -4,8 +4,9 @@
 use registry::{Effects, Readiness, RequestKey, State, Time};
 use wire::NtStatus;
 
-use crate::core::effects::{SmbShell, Wake};
+use crate::core::effects::SmbShell;
 use crate::core::limits;
+use crate::core::waiting::{Ticket, Wake};
 use crate::smb::connection::{Pending, Request};
 
 /// What the registry says about going on.
@@ -22,40 +23,24 @@ pub(crate) async fn wait<'a>(
     let key = RequestKey { connection: connection.id, id: server.next_request() };
     let mut pending: Option<Pending<'a>> = None;
     for _ in 0..limits::MAX_CREATE_ATTEMPTS {
-        let woken = server.waiters.enter(key);
+        let mut ticket = Ticket::take(server, key);
         let asked = ask(&mut server.registry.lock("break_handles"), key, server.now());
-        let readiness = match asked {
-            Ok((readiness, effects)) => {
-                server.apply(effects);
-                readiness
-            }
-            Err(status) => {
-                server.waiters.leave(key);
-                return Err(status);
-            }
-        };
+        let (readiness, effects) = asked?;
+        server.apply(effects);
         if readiness == Readiness::Ready {
-            server.waiters.leave(key);
+            ticket.give_back();
             return Ok(());
         }
-        let give_up = || {
-            server.waiters.leave(key);
-            let effects = server.registry.lock("cancel").cancel(key, server.now());
-            server.apply(effects);
-        };
         if pending.is_none() {
-            pending = Some(request.wait_untold().inspect_err(|_| give_up())?);
+            pending = Some(request.wait_untold()?);
         }
         let pending = pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
         tokio::select! {
-            woken = woken => match woken {
-                Ok(Wake::Retry | Wake::Granted) => {}
-                Ok(Wake::Ended(_)) | Err(_) => return Err(NtStatus::CANCELLED),
+            woken = ticket.woken() => match woken {
+                Some(Wake::Retry | Wake::Granted) => {}
+                Some(Wake::Ended(_)) | None => return Err(NtStatus::CANCELLED),
             },
-            () = pending.cancelled() => {
-                give_up();
-                return Err(NtStatus::CANCELLED);
-            }
+            () = pending.cancelled() => return Err(NtStatus::CANCELLED),
         }
     }
     Err(NtStatus::SHARING_VIOLATION)

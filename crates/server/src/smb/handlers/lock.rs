@@ -1,16 +1,16 @@
 //! LOCK: MS-SMB2 3.3.5.14.
 
 use registry::{Effects, LockElement, LockError, LockOutcome, Outcome as WaitOutcome, RequestKey};
-use tokio::sync::oneshot;
 use wire::msg::{GlobalCapabilities, LockFlags, LockRequest, LockResponse};
 use wire::{Dialect, NtStatus};
 
 use super::malformed;
-use crate::core::effects::{SmbShell, Wake};
+use crate::core::effects::SmbShell;
 use crate::core::files::host_locks::{FileLocks, HostFile};
 use crate::core::limits;
 use crate::core::open::Open;
 use crate::core::server::Server;
+use crate::core::waiting::{Ticket, Wake};
 use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
 
 /// Handles LOCK.
@@ -100,22 +100,22 @@ async fn take(
     }
     let server = &request.connection.server;
     let key = RequestKey { connection: request.connection.id, id: server.next_request() };
-    let woken = server.waiters.enter(key);
+    let ticket = Ticket::take(server, key);
     match lock_once(server, open, &elements, may_wait, key) {
         Ok(LockOutcome::Granted) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             Ok(())
         }
         Err(status) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             Err(status)
         }
         Ok(outcome) => match request.wait(answer) {
             Ok(pending) => {
                 let is_outside = outcome == LockOutcome::WaitingOutside;
-                Waiting { server, open, elements: &elements, key, woken }.granted(&pending, is_outside).await
+                Waiting { server, open, elements: &elements, ticket }.granted(&pending, is_outside).await
             }
-            Err(status) => match server.cancel(key, woken).await {
+            Err(status) => match ticket.cancel().await {
                 Some(Wake::Granted) => Ok(()),
                 _ => Err(status),
             },
@@ -175,8 +175,7 @@ struct Waiting<'a> {
     server: &'a Server,
     open: &'a Open,
     elements: &'a [LockElement],
-    key: RequestKey,
-    woken: oneshot::Receiver<Wake>,
+    ticket: Ticket<'a>,
 }
 
 impl Waiting<'_> {
@@ -186,49 +185,43 @@ impl Waiting<'_> {
         let mut delay = limits::HOST_LOCK_FIRST_RETRY;
         loop {
             let is_woken = tokio::select! {
-                woken = &mut self.woken => match woken {
-                    Ok(Wake::Granted) => return Ok(()),
-                    Ok(Wake::Retry) => true,
+                woken = self.ticket.woken() => match woken {
+                    Some(Wake::Granted) => return Ok(()),
+                    Some(Wake::Retry) => true,
                     // 3.3.4.17, 3.3.5.6, 3.3.5.8: who waits on a handle that goes away hears this.
-                    Ok(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | Err(_) => {
+                    Some(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | None => {
                         return Err(NtStatus::RANGE_NOT_LOCKED);
                     }
-                    Ok(Wake::Ended(WaitOutcome::Cancelled)) => return Err(NtStatus::CANCELLED),
+                    Some(Wake::Ended(WaitOutcome::Cancelled)) => return Err(NtStatus::CANCELLED),
                 },
                 () = pending.cancelled() => return self.cancelled().await,
                 () = tokio::time::sleep(delay), if is_outside => false,
             };
             if is_woken {
                 delay = limits::HOST_LOCK_FIRST_RETRY;
-                // Before the registry is asked again: what it says from then on is heard.
-                self.woken = self.server.waiters.enter(self.key);
+                self.ticket.take_again();
             } else {
                 delay = delay.saturating_mul(2).min(limits::HOST_LOCK_LAST_RETRY);
             }
             match self.retry() {
                 Ok(Retried::Granted) => {
-                    self.server.waiters.leave(self.key);
+                    self.ticket.give_back();
                     return Ok(());
                 }
                 Ok(Retried::Waits) => is_outside = false,
                 Ok(Retried::WaitsOutside) => is_outside = true,
                 Ok(Retried::Over) => {
-                    self.server.waiters.leave(self.key);
+                    self.ticket.give_back();
                     return Err(NtStatus::RANGE_NOT_LOCKED);
                 }
-                Err(status) => {
-                    let effects = self.server.registry.lock("cancel").cancel(self.key, self.server.now());
-                    self.server.apply(effects);
-                    self.server.waiters.leave(self.key);
-                    return Err(status);
-                }
+                Err(status) => return Err(status),
             }
         }
     }
 
     /// A lock that is held is answered as such, whenever CANCEL came; so is that the handle is gone.
     async fn cancelled(self) -> Result<(), NtStatus> {
-        match self.server.cancel(self.key, self.woken).await {
+        match self.ticket.cancel().await {
             Some(Wake::Granted) => Ok(()),
             Some(Wake::Ended(WaitOutcome::HandleClosed | WaitOutcome::SessionEnded)) | None => {
                 Err(NtStatus::RANGE_NOT_LOCKED)
@@ -239,16 +232,17 @@ impl Waiting<'_> {
     }
 
     fn retry(&self) -> Result<Retried, NtStatus> {
-        let Self { server, open, elements, key, .. } = self;
+        let Self { server, open, elements, ticket } = self;
+        let key = ticket.key();
         let Some(on_host) = on_host(server, open) else {
             return Ok(Retried::Over);
         };
         let mut turn = on_host.turn();
         if !turn.take(open, elements)? {
-            let is_waiting = server.registry.lock("lock").is_waiting(*key);
+            let is_waiting = server.registry.lock("lock").is_waiting(key);
             return Ok(if is_waiting { Retried::WaitsOutside } else { Retried::Over });
         }
-        let (outcome, effects) = server.registry.lock("lock").retry_lock(*key, server.now());
+        let (outcome, effects) = server.registry.lock("lock").retry_lock(key, server.now());
         if outcome != Some(LockOutcome::Granted) {
             turn.give_back(open, elements);
         }

@@ -28,11 +28,10 @@ use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction, CreateContexts, CreateResponse, CreateResponseFlags};
 use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 
-use crate::core::effects::Wake;
 use crate::core::files::host_locks::HostLocking;
 use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
-use crate::core::server::Server;
+use crate::core::waiting::{Ticket, Wake};
 use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
 use apart::Apart;
@@ -171,7 +170,7 @@ async fn admit<'a>(
         file.locking = HostLocking::new(resolved.key(), &server.settings(), &tree.share.settings);
     }
     let content = Content::File(file);
-    let woken = server.waiters.enter(key);
+    let mut ticket = Ticket::take(server, key);
     let created = Created {
         actor: resolved.actor.clone(),
         action: resolved.action,
@@ -198,12 +197,12 @@ async fn admit<'a>(
     }
     match (admission, attached) {
         (Admission::Granted(granted), Some(open)) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             session.remember_open(Arc::clone(&open));
             act(request, wish, resolved, open, granted).map(Admitted::Opened)
         }
         (Admission::LookAgain, _) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             let (file, share) = (resolved.key(), &request.tree()?.share.settings.name);
             server
                 .vanished(|registry| registry.is_vanishing(file) || registry.is_moving(share, &display))
@@ -212,8 +211,7 @@ async fn admit<'a>(
         }
         (Admission::MustWait, _) => {
             if wait.pending.is_none() {
-                let pending = request.wait_untold().inspect_err(|_| give_up(server, key))?;
-                wait.pending = Some(pending);
+                wait.pending = Some(request.wait_untold()?);
             }
             let pending = wait.pending.as_ref().ok_or(NtStatus::INTERNAL_ERROR)?;
             if let Some(DurableRequest::V2 { .. }) = wish.durable {
@@ -222,7 +220,7 @@ async fn admit<'a>(
             }
             let waited = async {
                 tokio::select! {
-                    woken = woken => Some(woken),
+                    woken = ticket.woken() => Some(woken),
                     () = pending.cancelled() => None,
                 }
             };
@@ -237,16 +235,12 @@ async fn admit<'a>(
                 }
             };
             match ended {
-                Some(Ok(Wake::Retry | Wake::Granted)) => Ok(Admitted::LookAgain(resolved)),
-                Some(Ok(Wake::Ended(_)) | Err(_)) => Err(NtStatus::CANCELLED),
-                None => {
-                    give_up(server, key);
-                    Err(NtStatus::CANCELLED)
-                }
+                Some(Some(Wake::Retry | Wake::Granted)) => Ok(Admitted::LookAgain(resolved)),
+                Some(Some(Wake::Ended(_)) | None) | None => Err(NtStatus::CANCELLED),
             }
         }
         (Admission::Refused(refused), _) => {
-            server.waiters.leave(key);
+            ticket.give_back();
             resolved.undo(request);
             Err(refused_status(refused))
         }
@@ -274,13 +268,6 @@ fn take_back(request: &Request<'_>, open: &Open) {
     let closed = server.registry.lock("create_failed").close_open(open.file_id(), reason, server.now());
     // Where it is not found, somebody else has ended it meanwhile.
     server.apply(closed.unwrap_or_default());
-}
-
-/// Takes out a request that does not wait any longer.
-fn give_up(server: &Server, key: RequestKey) {
-    server.waiters.leave(key);
-    let effects = server.registry.lock("cancel").cancel(key, server.now());
-    server.apply(effects);
 }
 
 /// Changes the file, now that nobody objects; if that fails the open is taken back.
