@@ -2,6 +2,7 @@
 
 mod dependencies;
 mod documents;
+mod doors;
 mod sources;
 mod words;
 
@@ -29,6 +30,7 @@ pub(crate) fn main() -> bool {
     let mut findings = Findings::default();
     let top = testkit::repository();
     dependencies::check(&top, &mut findings);
+    doors::check(&top, &mut findings);
     sources::check(&top, &mut findings);
     words::check(&top, &mut findings);
     documents::check(&top, &mut findings);

@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::ndr::{NdrError, Parameter, Reader, Writer};
+use crate::win32::Win32Error;
 
 /// The parameters of one direction of a call.
 pub trait Stub: Sized {
@@ -46,6 +47,32 @@ pub trait Response: Stub {
 
     /// The return value.
     fn status(&self) -> Self::Status;
+}
+
+/// A call that a server refuses without reading the request. In the response nothing is there but the return value.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RefusedCall {
+    /// The operation number.
+    pub opnum: u16,
+    /// The specification's name.
+    pub name: &'static str,
+    /// The parameters of the response, each of which is a number or a pointer.
+    pub parameters: usize,
+}
+
+impl RefusedCall {
+    /// The call with this number, if it is among those.
+    pub fn find(calls: &[Self], opnum: u16) -> Option<&Self> {
+        calls.iter().find(|call| call.opnum == opnum)
+    }
+
+    /// The stub of the refusal: zeros and null pointers, and the return value.
+    pub fn response(&self, status: Win32Error) -> Vec<u8> {
+        let mut to = Writer::default();
+        (0..self.parameters).for_each(|_| to.u32(0));
+        to.u32(status.0);
+        to.finish()
+    }
 }
 
 /// A union that knows its level.

@@ -38,7 +38,7 @@ pub mod win32;
 pub mod wkssvc;
 
 pub use association::{Association, Broken, Dispatch, Endpoint, IncomingCall, ReadOutcome};
-pub use call::{Call, DecodeError, Response, Stub, WithLevel};
+pub use call::{Call, DecodeError, RefusedCall, Response, Stub, WithLevel};
 pub use client::{ClientAssociation, ClientError};
 pub use fault::Fault;
 pub use ndr::NdrError;

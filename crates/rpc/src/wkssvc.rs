@@ -208,48 +208,6 @@ ndr_interface! {
     GetJoinInformation(GetJoinInformationRequest => GetJoinInformationResponse),
     /// NetrEnumerateComputerNames.
     EnumerateComputerNames(EnumerateComputerNamesRequest => EnumerateComputerNamesResponse),
-    /// NetrWkstaSetInfo.
-    WkstaSetInfo(WkstaSetInfoRequest => WkstaSetInfoResponse),
-    /// NetrWkstaTransportAdd.
-    WkstaTransportAdd(WkstaTransportAddRequest => WkstaTransportAddResponse),
-    /// NetrWkstaTransportDel.
-    WkstaTransportDel(WkstaTransportDelRequest => WkstaTransportDelResponse),
-    /// NetrUseAdd.
-    UseAdd(UseAddRequest => UseAddResponse),
-    /// NetrUseDel.
-    UseDel(UseDelRequest => UseDelResponse),
-    /// NetrWorkstationStatisticsGet.
-    WorkstationStatisticsGet(WorkstationStatisticsGetRequest => WorkstationStatisticsGetResponse),
-    /// NetrLogonDomainNameAdd.
-    LogonDomainNameAdd(LogonDomainNameAddRequest => LogonDomainNameAddResponse),
-    /// NetrLogonDomainNameDel.
-    LogonDomainNameDel(LogonDomainNameDelRequest => LogonDomainNameDelResponse),
-    /// NetrJoinDomain.
-    JoinDomain(JoinDomainRequest => JoinDomainResponse),
-    /// NetrUnjoinDomain.
-    UnjoinDomain(UnjoinDomainRequest => UnjoinDomainResponse),
-    /// NetrRenameMachineInDomain.
-    RenameMachineInDomain(RenameMachineInDomainRequest => RenameMachineInDomainResponse),
-    /// NetrValidateName.
-    ValidateName(ValidateNameRequest => ValidateNameResponse),
-    /// NetrGetJoinableOUs.
-    GetJoinableOUs(GetJoinableOUsRequest => GetJoinableOUsResponse),
-    /// NetrGetJoinableOUs2.
-    GetJoinableOUs2(GetJoinableOUs2Request => GetJoinableOUs2Response),
-    /// NetrJoinDomain2.
-    JoinDomain2(JoinDomain2Request => JoinDomain2Response),
-    /// NetrUnjoinDomain2.
-    UnjoinDomain2(UnjoinDomain2Request => UnjoinDomain2Response),
-    /// NetrRenameMachineInDomain2.
-    RenameMachineInDomain2(RenameMachineInDomain2Request => RenameMachineInDomain2Response),
-    /// NetrValidateName2.
-    ValidateName2(ValidateName2Request => ValidateName2Response),
-    /// NetrAddAlternateComputerName.
-    AddAlternateComputerName(AddAlternateComputerNameRequest => AddAlternateComputerNameResponse),
-    /// NetrRemoveAlternateComputerName.
-    RemoveAlternateComputerName(RemoveAlternateComputerNameRequest => RemoveAlternateComputerNameResponse),
-    /// NetrSetPrimaryComputerName.
-    SetPrimaryComputerName(SetPrimaryComputerNameRequest => SetPrimaryComputerNameResponse),
 }
 
 #[cfg(test)]

@@ -99,34 +99,8 @@ ndr_interface! {
     ShareDelEx(ShareDelExRequest => ShareDelExResponse),
     /// NetrServerAliasEnum.
     ServerAliasEnum(ServerAliasEnumRequest => ServerAliasEnumResponse),
-    /// NetrServerTransportAdd.
-    ServerTransportAdd(ServerTransportAddRequest => ServerTransportAddResponse),
-    /// NetrServerTransportDel.
-    ServerTransportDel(ServerTransportDelRequest => ServerTransportDelResponse),
     /// NetrpSetFileSecurity.
     SetFileSecurity(SetFileSecurityRequest => SetFileSecurityResponse),
-    /// NetrServerTransportAddEx.
-    ServerTransportAddEx(ServerTransportAddExRequest => ServerTransportAddExResponse),
-    /// NetrDfsGetVersion.
-    DfsGetVersion(DfsGetVersionRequest => DfsGetVersionResponse),
-    /// NetrDfsCreateLocalPartition.
-    DfsCreateLocalPartition(DfsCreateLocalPartitionRequest => DfsCreateLocalPartitionResponse),
-    /// NetrDfsDeleteLocalPartition.
-    DfsDeleteLocalPartition(DfsDeleteLocalPartitionRequest => DfsDeleteLocalPartitionResponse),
-    /// NetrDfsSetLocalVolumeState.
-    DfsSetLocalVolumeState(DfsSetLocalVolumeStateRequest => DfsSetLocalVolumeStateResponse),
-    /// NetrDfsDeleteExitPoint.
-    DfsDeleteExitPoint(DfsDeleteExitPointRequest => DfsDeleteExitPointResponse),
-    /// NetrDfsModifyPrefix.
-    DfsModifyPrefix(DfsModifyPrefixRequest => DfsModifyPrefixResponse),
-    /// NetrDfsFixLocalVolume.
-    DfsFixLocalVolume(DfsFixLocalVolumeRequest => DfsFixLocalVolumeResponse),
-    /// NetrServerTransportDelEx.
-    ServerTransportDelEx(ServerTransportDelExRequest => ServerTransportDelExResponse),
-    /// NetrServerAliasAdd.
-    ServerAliasAdd(ServerAliasAddRequest => ServerAliasAddResponse),
-    /// NetrServerAliasDel.
-    ServerAliasDel(ServerAliasDelRequest => ServerAliasDelResponse),
     /// NetrpGetFileSecurity.
     GetFileSecurity(GetFileSecurityRequest => GetFileSecurityResponse),
 }

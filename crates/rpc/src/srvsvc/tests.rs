@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::call::{Call, DecodeError, Stub};
+use crate::call::{Call, DecodeError, RefusedCall, Stub};
 use crate::entropy::{Any, Entropy};
 use crate::fault::Fault;
 use crate::ndr::NdrError;
@@ -132,10 +132,18 @@ fn errors_become_faults() {
 
 #[test]
 fn operations_are_numbered_once() {
-    let mut opnums = Request::OPNUMS.to_vec();
+    let all = || Request::OPNUMS.iter().copied().chain(REFUSED.iter().map(|call| call.opnum));
+    let mut opnums: Vec<u16> = all().collect();
     opnums.sort_unstable();
     opnums.dedup();
-    assert_eq!(opnums.len(), Request::OPNUMS.len());
+    assert_eq!(opnums.len(), all().count());
+}
+
+#[test]
+fn a_refused_call_has_empty_parameters_and_the_status() {
+    let call = RefusedCall::find(REFUSED, DFS_GET_VERSION).unwrap();
+    assert_eq!(call.response(Win32Error::NOT_SUPPORTED), [0, 0, 0, 0, 50, 0, 0, 0]);
+    assert_eq!(RefusedCall::find(REFUSED, FileEnumRequest::OPNUM), None);
 }
 
 #[test]

@@ -299,7 +299,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    use crate::Runtime;
+    use crate::core::runtime::Runtime;
 
     /// Watchdogs see the calls of the whole process, which has one runtime other than in tests.
     fn alone() -> MutexGuard<'static, ()> {

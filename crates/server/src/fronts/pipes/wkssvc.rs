@@ -9,7 +9,7 @@ use rpc::wkssvc::{
     WkstaTransportEnumRequest, WkstaTransportEnumResponse, WkstaTransportEnumStruct, WkstaTransportInfo0,
     WkstaUserEnumRequest, WkstaUserEnumResponse, WkstaUserEnumStruct, WkstaUserInfo0, WkstaUserInfo1,
 };
-use rpc::{Fault, Win32Error};
+use rpc::{Fault, RefusedCall, Win32Error};
 
 use super::listing::{after, fill, saturated};
 use super::srvsvc::{TRANSPORT, VERSION};
@@ -19,6 +19,9 @@ use crate::core::server::Server;
 
 /// Makes a call: a request's stub becomes a response's.
 pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, Fault> {
+    if let Some(refused) = RefusedCall::find(rpc::wkssvc::REFUSED, opnum) {
+        return Ok(refused.response(unsupported(caller).number()));
+    }
     let request = Request::decode(opnum, stub)?;
     let response: Result<Response, Error> = match &request {
         Request::WkstaGetInfo(it) => get(server, caller, it).map(Into::into),
@@ -26,27 +29,6 @@ pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) ->
         Request::WkstaTransportEnum(it) => transports(server, caller, it).map(Into::into),
         Request::GetJoinInformation(_) => membership(server, caller).map(Into::into),
         Request::EnumerateComputerNames(it) => names(server, caller, it).map(Into::into),
-        Request::WkstaSetInfo(_)
-        | Request::WkstaTransportAdd(_)
-        | Request::WkstaTransportDel(_)
-        | Request::UseAdd(_)
-        | Request::UseDel(_)
-        | Request::WorkstationStatisticsGet(_)
-        | Request::LogonDomainNameAdd(_)
-        | Request::LogonDomainNameDel(_)
-        | Request::JoinDomain(_)
-        | Request::UnjoinDomain(_)
-        | Request::RenameMachineInDomain(_)
-        | Request::ValidateName(_)
-        | Request::GetJoinableOUs(_)
-        | Request::GetJoinableOUs2(_)
-        | Request::JoinDomain2(_)
-        | Request::UnjoinDomain2(_)
-        | Request::RenameMachineInDomain2(_)
-        | Request::ValidateName2(_)
-        | Request::AddAlternateComputerName(_)
-        | Request::RemoveAlternateComputerName(_)
-        | Request::SetPrimaryComputerName(_) => Err(unsupported(caller)),
     };
     Ok(response.unwrap_or_else(|error| request.refuse(error.number())).encode())
 }

@@ -14,8 +14,8 @@ mod sessions;
 mod share_changes;
 mod shares;
 
-use rpc::Fault;
-use rpc::srvsvc::{Request, Response};
+use rpc::srvsvc::{DFS_GET_VERSION, Request, Response};
+use rpc::{Fault, RefusedCall};
 
 pub(super) use info::{TRANSPORT, VERSION};
 
@@ -25,6 +25,10 @@ use crate::core::server::Server;
 
 /// Makes a call: a request's stub becomes a response's.
 pub(super) fn call(server: &Server, caller: &Caller, opnum: u16, stub: &[u8]) -> Result<Vec<u8>, Fault> {
+    if let Some(refused) = RefusedCall::find(rpc::srvsvc::REFUSED, opnum) {
+        let right = if opnum == DFS_GET_VERSION { Right::SeeServer } else { Right::ChangeSettings };
+        return Ok(refused.response(unsupported(caller, right).number()));
+    }
     let request = Request::decode(opnum, stub)?;
     let response = answer(server, caller, &request);
     Ok(response.unwrap_or_else(|error| request.refuse(error.number())).encode())
@@ -64,19 +68,6 @@ fn answer(server: &Server, caller: &Caller, request: &Request) -> Result<Respons
         Request::PathType(it) => paths::path_type(caller, it)?.into(),
         Request::PathCanonicalize(it) => paths::canonicalize(caller, it)?.into(),
         Request::PathCompare(it) => paths::compare(caller, it)?.into(),
-        Request::DfsGetVersion(_) => return Err(unsupported(caller, Right::SeeServer)),
-        Request::ServerTransportAdd(_)
-        | Request::ServerTransportAddEx(_)
-        | Request::ServerTransportDel(_)
-        | Request::ServerTransportDelEx(_)
-        | Request::ServerAliasAdd(_)
-        | Request::ServerAliasDel(_)
-        | Request::DfsCreateLocalPartition(_)
-        | Request::DfsDeleteLocalPartition(_)
-        | Request::DfsSetLocalVolumeState(_)
-        | Request::DfsDeleteExitPoint(_)
-        | Request::DfsModifyPrefix(_)
-        | Request::DfsFixLocalVolume(_) => return Err(unsupported(caller, Right::ChangeSettings)),
     })
 }
 

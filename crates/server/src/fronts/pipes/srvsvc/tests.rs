@@ -252,9 +252,16 @@ async fn the_servers_settings_are_changed() {
 #[tokio::test]
 async fn what_is_not_done_is_refused() {
     let (server, root, alice) = (server(), caller("root", true), caller("alice", false));
-    assert_eq!(status(&server, &root, DfsGetVersionRequest {}), Win32Error::NOT_SUPPORTED);
-    assert_eq!(status(&server, &root, ServerAliasAddRequest {}), Win32Error::NOT_SUPPORTED);
-    assert_eq!(status(&server, &alice, ServerAliasAddRequest {}), Win32Error::ACCESS_DENIED);
+    let status = |caller: &Caller, opnum| {
+        let stub = call(&server, caller, opnum, b"not read").unwrap();
+        let (parameters, status) = stub.split_last_chunk().unwrap();
+        (parameters.len(), Win32Error(u32::from_le_bytes(*status)))
+    };
+    const SERVER_ALIAS_ADD: u16 = 54;
+    assert_eq!(status(&root, DFS_GET_VERSION), (4, Win32Error::NOT_SUPPORTED));
+    assert_eq!(status(&alice, DFS_GET_VERSION), (4, Win32Error::NOT_SUPPORTED));
+    assert_eq!(status(&root, SERVER_ALIAS_ADD), (0, Win32Error::NOT_SUPPORTED));
+    assert_eq!(status(&alice, SERVER_ALIAS_ADD), (0, Win32Error::ACCESS_DENIED));
 }
 
 #[test]

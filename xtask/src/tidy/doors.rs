@@ -1,0 +1,146 @@
+//! The doors between the rooms of the server: the folders of `crates/server/src`.
+
+use std::fs;
+use std::path::Path;
+
+use super::Findings;
+use crate::shell::files;
+
+const SERVER: &str = "crates/server/src";
+
+/// A room and the paths below `crate::` that it may use besides its own. What stands in comments and links of the
+/// documentation counts, too.
+struct Room {
+    name: &'static str,
+    uses: &'static [&'static str],
+    /// Whether it looks at the registry, which is the state of all sessions and opens.
+    sees_registry: bool,
+}
+
+const ROOMS: &[Room] = &[
+    Room { name: "core", uses: &[], sees_registry: true },
+    Room { name: "smb", uses: &["core", "fronts::pipes"], sees_registry: true },
+    Room { name: "admin", uses: &["core"], sees_registry: true },
+    Room { name: "fronts", uses: &["core", "admin"], sees_registry: false },
+];
+
+/// What is in no room: it puts the rooms together, and may use all of them.
+const OUTSIDE: &[&str] = &["lib.rs", "service.rs", "testing", "testing.rs"];
+
+pub(super) fn check(top: &Path, findings: &mut Findings) {
+    let server = top.join(SERVER);
+    let entries = fs::read_dir(&server).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !ROOMS.iter().any(|room| room.name == name) && !OUTSIDE.contains(&name.as_str()) {
+            findings.error(&entry.path(), 0, "in none of the server's rooms (xtask/src/tidy/doors.rs)");
+        }
+    }
+    for room in ROOMS {
+        for file in files(&server.join(room.name), &["rs"]) {
+            let text = fs::read_to_string(&file).unwrap_or_default();
+            for (line, found) in room.violations(&text) {
+                findings.error(&file, line, format!("{} may not use {found}", room.name));
+            }
+        }
+    }
+}
+
+impl Room {
+    /// What a text uses that the room may not, with its line.
+    fn violations(&self, text: &str) -> Vec<(usize, String)> {
+        let line_of = |at: usize| text[..at].matches('\n').count() + 1;
+        let mut found = Vec::new();
+        for at in words(text, "crate::") {
+            let mut paths = Vec::new();
+            expand("", &text[at + "crate::".len()..], &mut paths);
+            let wrong = paths.into_iter().filter(|path| !self.may_use(path));
+            found.extend(wrong.map(|path| (line_of(at), format!("crate::{path}"))));
+        }
+        if !self.sees_registry {
+            let through_server = text.match_indices(".registry").map(|(at, _)| at);
+            let all = words(text, "registry::").chain(through_server);
+            found.extend(all.map(|at| (line_of(at), String::from("the registry"))));
+        }
+        found
+    }
+
+    fn may_use(&self, path: &str) -> bool {
+        [self.name].iter().chain(self.uses).any(|allowed| {
+            path.strip_prefix(allowed).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+        })
+    }
+}
+
+/// Where a word begins that is no part of a longer path or name.
+fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let continues = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
+    text.match_indices(word).map(|(at, _)| at).filter(move |at| !text[..*at].ends_with(continues))
+}
+
+/// Adds the paths that a text begins with, each after `prefix`: one, or those of a group in braces. Returns the text
+/// after them.
+fn expand<'a>(prefix: &str, text: &'a str, paths: &mut Vec<String>) -> &'a str {
+    let mut rest = text.trim_start();
+    if let Some(group) = rest.strip_prefix('{') {
+        rest = group;
+        loop {
+            rest = expand(prefix, rest, paths).trim_start();
+            match rest.strip_prefix(',') {
+                Some(more) => rest = more,
+                None => return rest.strip_prefix('}').unwrap_or(rest),
+            }
+        }
+    }
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    let (name, after) = rest.split_at(end);
+    let path = format!("{prefix}{name}");
+    match after.strip_prefix("::") {
+        Some(more) => expand(&format!("{path}::"), more, paths),
+        None => {
+            if !name.is_empty() {
+                paths.push(path);
+            }
+            after
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(name: &str) -> &'static Room {
+        ROOMS.iter().find(|room| room.name == name).unwrap()
+    }
+
+    #[test]
+    fn paths_are_found_in_groups_and_comments() {
+        let text = "use crate::{\n    core::server::{self, Server},\n    admin,\n};\n\
+                    /// As [`crate::smb::connection::Link`] has it.\nlet x = mycrate::smb;";
+        let found = room("core").violations(text);
+        assert_eq!(
+            found,
+            [(1, String::from("crate::admin")), (5, String::from("crate::smb::connection::Link"))]
+        );
+        assert_eq!(room("admin").violations("use crate::core::{a, b::{c, d}};\nuse crate::admin::e;"), []);
+    }
+
+    #[test]
+    fn smb_reaches_the_front_of_the_pipes_only() {
+        let smb = room("smb");
+        assert_eq!(smb.violations("use crate::fronts::pipes;\nuse crate::fronts::pipes::open;"), []);
+        assert_eq!(smb.violations("use crate::fronts::{http, pipes};").len(), 1);
+        assert_eq!(smb.violations("use crate::fronts::pipes_of_others;").len(), 1);
+        assert_eq!(smb.violations("crate::admin::check(caller)").len(), 1);
+    }
+
+    #[test]
+    fn fronts_see_the_registry_neither_by_name_nor_through_the_server() {
+        for text in ["use registry::Time;", "server.registry.lock(\"x\")", "use crate::smb::connection;"] {
+            assert_eq!(room("fronts").violations(text).len(), 1, "{text}");
+        }
+        assert_eq!(room("fronts").violations("use crate::admin::Time; // what the registry says"), []);
+        assert_eq!(room("admin").violations("use registry::Time;"), []);
+    }
+}
