@@ -1,6 +1,7 @@
 //! Changing files: making them, truncating, attributes and times.
 
 use std::ffi::OsStr;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use client::smb::{CreateParameters, Error, File};
@@ -14,6 +15,7 @@ use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoTyp
 use wire::{AccessMask, Command, FileAttributes, FileTime, NtStatus, Utf16, utf16le};
 
 use crate::attributes::{Facts, wire_time};
+use crate::files::OpenFile;
 use crate::remote::Live;
 use crate::volume::Volume;
 use crate::{identity, names};
@@ -151,6 +153,7 @@ impl Volume {
         let open = given.or_else(|| self.files.of(number).into_iter().find(|open| open.writes));
         if let Some(open) = open {
             let (live, file) = self.through(&open).await?;
+            self.unstamp(&open, &live, &file).await?;
             self.set_size(&live, &file, size).await?;
             self.unflushed.changed(number, live.generation);
             return Ok(());
@@ -180,6 +183,7 @@ impl Volume {
         let mut buffer = Vec::new();
         range.encode(&mut buffer);
         let (live, file) = self.through(&open).await?;
+        self.unstamp(&open, &live, &file).await?;
         if hole {
             // Only a sparse file has holes (MS-FSA 2.1.5.10.37).
             let sparse = file.ioctl(FsctlCode::SET_SPARSE, &[], 0).await;
@@ -216,19 +220,41 @@ impl Volume {
             };
             set_basic(file, info).await
         };
-        if self.inodes().is_linked(number) {
-            let access = AccessMask::WRITE_ATTRIBUTES | AccessMask::READ_ATTRIBUTES;
-            let changed = self.with_number(number, access, CreateOptions::NONE, async |file| {
-                work(file, file.created.attributes).await
-            });
-            return changed.await.map(|((), _)| ());
+        let opens: Vec<_> = self.files.of(number).into_iter().filter(|open| open.writes).collect();
+        for open in &opens {
+            let (live, file) = self.through(open).await?;
+            let facts = self.stat_open(&live, &file).await?;
+            // What was written through an open changes the time when it is closed, unless that was set through it.
+            work(&file, facts.attributes).await.map_err(|error| self.failed(&live, &error))?;
+            open.stamped.fetch_or(modified.is_some(), Ordering::Relaxed);
         }
-        let open = self.files.of(number).into_iter().find(|open| open.writes).ok_or(Errno::ESTALE)?;
-        let (live, file) = self.through(&open).await?;
-        let facts = self.stat_open(&live, &file).await?;
-        work(&file, facts.attributes).await.map_err(|error| self.failed(&live, &error))
+        if !opens.is_empty() {
+            return Ok(());
+        }
+        let access = AccessMask::WRITE_ATTRIBUTES | AccessMask::READ_ATTRIBUTES;
+        let changed = self.with_number(number, access, CreateOptions::NONE, async |file| {
+            work(file, file.created.attributes).await
+        });
+        changed.await.map(|((), _)| ())
+    }
+
+    /// Lets changes through an open set the time of the last one again: a time that was set through it stays, for a
+    /// server (MS-FSA 2.1.5.15.2, UserSetModificationTime).
+    pub(crate) async fn unstamp(&self, open: &OpenFile, live: &Live, file: &File) -> Result<(), Errno> {
+        if !open.stamped.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        // Samba keeps a time that was set until the close, whatever comes after: this one at least is right so far.
+        for modified in [wire_time(SystemTime::now()), THAWED] {
+            let info = BasicInfo { modified, ..BasicInfo::default() };
+            set_basic(file, info).await.map_err(|error| self.failed(live, &error))?;
+        }
+        Ok(())
     }
 }
+
+/// The time that has a server go on with times of its own (MS-FSCC 2.4.7: -2).
+const THAWED: FileTime = FileTime(u64::MAX - 1);
 
 /// Gives an open file another name.
 pub(crate) async fn rename(file: &File, to: &str, replace: bool) -> Result<(), Error> {

@@ -37,6 +37,8 @@ pub(crate) struct OpenFile {
     pub(crate) writes: bool,
     /// Whether locks are held on it, which do not survive a connection.
     pub(crate) locked: AtomicBool,
+    /// Whether the time of the last change was set through it.
+    pub(crate) stamped: AtomicBool,
     /// Whether the kernel keeps no pages of what goes through it.
     pub(crate) direct: bool,
     /// Which losses it has been told of.
@@ -434,6 +436,7 @@ impl Volume {
         data: &Bytes,
     ) -> Result<(), Failed> {
         let (live, file) = self.through(open).await?;
+        self.unstamp(open, &live, &file).await?;
         let mut rest = data.clone();
         while !rest.is_empty() {
             let part = rest.slice(..rest.len().min(usize::try_from(live.write_max).unwrap_or(usize::MAX)));
@@ -487,7 +490,8 @@ impl OpenFile {
     ) -> Self {
         let (reads, writes) = modes(flags);
         let direct = append::appends(flags);
-        Self { number, reads, writes, locked: AtomicBool::new(false), direct, told, tenure, slot }
+        let (locked, stamped) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { number, reads, writes, locked, stamped, direct, told, tenure, slot }
     }
 
     /// How the kernel is to treat it. Only the server knows where an append goes, and so of which page it is.

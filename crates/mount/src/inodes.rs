@@ -202,16 +202,14 @@ impl Inodes {
         self.nodes.get(&number.0).is_none_or(|node| !node.identity.is_other_number(found))
     }
 
-    /// A name is not this number's any more. The last one stays: nothing else says what was there. Returns whether others
-    /// are left.
-    pub(crate) fn lose(&mut self, number: INodeNo, name: &Name) -> bool {
+    /// A name is not this number's any more. The last one stays: nothing else says what was there.
+    pub(crate) fn lose(&mut self, number: INodeNo, name: &Name) {
         let node = self.nodes.get_mut(&number.0).filter(|node| node.names.len() > 1);
-        let Some(node) = node else { return false };
+        let Some(node) = node else { return };
         node.names.retain(|other| other != name);
         if self.numbers.get(name) == Some(&number.0) {
             self.numbers.remove(name);
         }
-        true
     }
 
     /// The name is gone, in whatever case it was written; its number may stay in use.
@@ -435,6 +433,7 @@ mod tests {
         assert_eq!(inodes.look_up(ROOT, "b", &file(12, 1)), INodeNo(12));
         assert_eq!(inodes.path(number).as_deref(), Some("a"));
         let (name, _) = inodes.names(number).remove(0);
-        assert!(!inodes.lose(number, &name) && inodes.is_linked(number));
+        inodes.lose(number, &name);
+        assert!(inodes.is_linked(number));
     }
 }

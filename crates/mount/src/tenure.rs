@@ -68,7 +68,7 @@ impl Volume {
             None => {
                 let live = self.live().await?;
                 let how = CreateParameters { share: Tenure::Alone.share(), ..opening("", true, true) };
-                let file = self.open_number(&live, number, &how).await?;
+                let file = self.open_latest(&live, number, &how).await?;
                 OpenFile::new(number, flags, file, &live, told, Tenure::Alone)
             }
         };

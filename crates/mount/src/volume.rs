@@ -217,8 +217,8 @@ impl Volume {
         live.tree.create(open).await.map_err(|error| self.failed_at(live, &error, open.name))
     }
 
-    /// Opens what a name stood for when it was looked up last. If it stands for something else by now, ESTALE has the kernel
-    /// look it up again, by the name that the caller gave.
+    /// Opens what a name stood for when it was looked up last. If it stands for something else by now, or for nothing,
+    /// ESTALE has the kernel look it up again, by the name that the caller gave, and create it where that is asked for.
     pub(crate) async fn open_latest(
         &self,
         live: &Live,
@@ -227,13 +227,11 @@ impl Volume {
     ) -> Result<File, Errno> {
         let (name, path) = self.inodes().names(number).into_iter().next().ok_or(Errno::ESTALE)?;
         let opened = self.open_as(live, number, &path, how).await;
-        if let Err(errno) = &opened
-            && is_gone(errno)
-            && self.inodes().lose(number, &name)
-        {
-            return Err(Errno::ESTALE);
+        if !opened.as_ref().is_err_and(is_gone) {
+            return opened;
         }
-        opened
+        self.inodes().lose(number, &name);
+        Err(Errno::ESTALE)
     }
 
     /// Opens a number by whichever of its names is still its own. ESTALE where none is.
