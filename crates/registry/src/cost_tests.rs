@@ -197,6 +197,35 @@ fn a_removed_share_ends_its_durable_opens_without_a_look_at_others() {
 }
 
 #[test]
+fn an_acknowledgment_forgets_no_more_replays_than_a_lease_may_have() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let many = crate::limits::REPLAYABLE_PER_LEASE as u64 + 100;
+    let create_guid = |number: u64| {
+        let mut bytes = [0xcc; 16];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        Guid(bytes)
+    };
+    for number in 0..many {
+        open(&mut world, client, 1, |it| {
+            (it.lease, it.share_access) = (lease(1, LeaseState(7)), SHARE_ALL);
+            it.durable = Some(DurableRequest::V2 { create_guid: create_guid(number), timeout_ms: 0 });
+        });
+    }
+    let found =
+        |world: &World, number| world.state.open_by_create_guid(guid(1), create_guid(number)).is_some();
+    assert!(!found(&world, 99), "the oldest are not found any more");
+    assert!(found(&world, 100) && found(&world, many - 1));
+    let _ = world.state.break_for_outsider(file_key(1), world.now);
+    let id = Guid(std::array::from_fn(|at| u8::from(at == 0)));
+    let (acknowledged, steps) =
+        cost::of(|| world.state.acknowledge_lease(guid(1), id, LeaseState::NONE, world.now).is_ok());
+    assert!(acknowledged && !found(&world, many - 1));
+    assert!(steps <= crate::limits::REPLAYABLE_PER_LEASE as u64 + 10, "{steps} steps");
+    world.check();
+}
+
+#[test]
 fn an_open_costs_no_more_for_the_others_of_its_file() {
     let mut world = World::new();
     let (hostile, client) = (world.client(1), world.client(2));
