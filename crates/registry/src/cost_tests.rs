@@ -1,18 +1,14 @@
 //! What each operation costs in a state that hostile clients have filled: steps and ended opens are counted, so
 //! that the machine's speed does not matter.
 
-use registry::{
+use crate::{
     Admission, CloseReason, ConnectionId, DurableRequest, Effects, EndReason, FileFilter, FileKey,
     LeaseRequest, Limits, MoveCount, MoveNames, Refused, Rest, Target,
 };
 use wire::{AccessMask, FileGlobalId, Guid, LeaseState, OplockLevel, ShareAccess};
 
 use crate::cost;
-use world::{Bench, Client, SHARE_ALL, World, file_key, guid};
-
-#[path = "../tests/registry/world.rs"]
-#[allow(dead_code, reason = "the integration tests use all of it")]
-mod world;
+use crate::testing::world::{self, Bench, Client, SHARE_ALL, World, file_key, guid};
 
 /// Opens of the hostile client: more than ten times of what one hold of the lock may end.
 const MANY: u64 = 3_000;
@@ -25,7 +21,7 @@ fn open(
     world: &mut World,
     client: Client,
     file: u64,
-    change: impl FnOnce(&mut registry::AdmitRequest),
+    change: impl FnOnce(&mut crate::AdmitRequest),
 ) -> FileGlobalId {
     let mut request = world.request(client, file);
     change(&mut request);
@@ -73,7 +69,7 @@ fn what_ends_with_many_opens_ends_in_parts() {
             let again = world.logon(client.connection, client.number);
             world.state.replace_previous_session(again, client.session, world.now)
         },
-        |world, _| world.state.close_sessions(&registry::SessionFilter::default(), world.now).1,
+        |world, _| world.state.close_sessions(&crate::SessionFilter::default(), world.now).1,
     ];
     for end in ends {
         let mut world = World::new();
@@ -139,7 +135,7 @@ fn of_too_many_durable_opens_left_behind_the_oldest_goes() {
     let clients: Vec<Client> = (1..3).map(|number| world.client(number)).collect();
     let mut opens: Vec<Vec<FileGlobalId>> = Vec::new();
     for client in &clients {
-        let durable = |it: &mut registry::AdmitRequest| {
+        let durable = |it: &mut crate::AdmitRequest| {
             it.oplock = OplockLevel::BATCH;
             it.durable = Some(DurableRequest::V1);
         };
@@ -167,7 +163,7 @@ fn durable_opens_left_behind_count_for_their_user_in_every_domain() {
         let created =
             world.state.create_session(connection, |_, _, _| 1, world.now).map(|(it, _)| it.session_id);
         let session = created.unwrap();
-        let identity = registry::Identity { domain: domain.into(), ..world::identity(1) };
+        let identity = crate::Identity { domain: domain.into(), ..world::identity(1) };
         let _ = world.state.session_valid(session, identity, None, world.now).unwrap();
         let tree = world.tree(session, "data");
         open(&mut world, Client { number: 1, connection, session, tree }, file as u64, |it| {
@@ -197,6 +193,35 @@ fn a_removed_share_ends_its_durable_opens_without_a_look_at_others() {
     let (effects, steps) = cost::of(|| world.state.remove_share("other", world.now).ok().unwrap());
     assert_eq!(effects.dropped.len() as u64, MANY / 300);
     assert!(effects.rest.is_empty() && steps <= 10 * MANY / 300, "{steps} steps");
+    world.check();
+}
+
+#[test]
+fn an_acknowledgment_forgets_no_more_replays_than_a_lease_may_have() {
+    let mut world = World::new();
+    let client = world.client(1);
+    let many = crate::limits::REPLAYABLE_PER_LEASE as u64 + 100;
+    let create_guid = |number: u64| {
+        let mut bytes = [0xcc; 16];
+        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        Guid(bytes)
+    };
+    for number in 0..many {
+        open(&mut world, client, 1, |it| {
+            (it.lease, it.share_access) = (lease(1, LeaseState(7)), SHARE_ALL);
+            it.durable = Some(DurableRequest::V2 { create_guid: create_guid(number), timeout_ms: 0 });
+        });
+    }
+    let found =
+        |world: &World, number| world.state.open_by_create_guid(guid(1), create_guid(number)).is_some();
+    assert!(!found(&world, 99), "the oldest are not found any more");
+    assert!(found(&world, 100) && found(&world, many - 1));
+    let _ = world.state.break_for_outsider(file_key(1), world.now);
+    let id = Guid(std::array::from_fn(|at| u8::from(at == 0)));
+    let (acknowledged, steps) =
+        cost::of(|| world.state.acknowledge_lease(guid(1), id, LeaseState::NONE, world.now).is_ok());
+    assert!(acknowledged && !found(&world, many - 1));
+    assert!(steps <= crate::limits::REPLAYABLE_PER_LEASE as u64 + 10, "{steps} steps");
     world.check();
 }
 
@@ -390,8 +415,8 @@ fn lists_are_shorter_where_entries_have_much_to_show() {
     for file in 0..20 {
         let id = open(&mut world, client, file, |_| {});
         for part in 0..8 {
-            let elements: Vec<registry::LockElement> = (0..256)
-                .map(|it| registry::LockElement { offset: part * 1_000 + it, length: 1, exclusive: true })
+            let elements: Vec<crate::LockElement> = (0..256)
+                .map(|it| crate::LockElement { offset: part * 1_000 + it, length: 1, exclusive: true })
                 .collect();
             let request = world.key(client);
             world.state.lock(id, &elements, false, request, world.now).0.unwrap();
@@ -415,11 +440,8 @@ fn lists_are_shorter_where_entries_have_much_to_show() {
 fn instances_of_an_application_are_replaced_in_parts() {
     let mut world = World::new();
     let (before, after) = (world.client(1), world.client(2));
-    let instance = Some(registry::AppInstance {
-        id: guid(9),
-        version: None,
-        maximal_access: wire::AccessMask::FILE_ALL,
-    });
+    let instance =
+        Some(crate::AppInstance { id: guid(9), version: None, maximal_access: wire::AccessMask::FILE_ALL });
     for number in 0..MANY {
         open(&mut world, before, 1, |it| it.app_instance = instance.filter(|_| number % 2 == 0));
     }
@@ -508,7 +530,7 @@ fn a_close_costs_no_more_for_the_deletes_of_other_links() {
     let first: Vec<FileGlobalId> = opens.drain(..MANY as usize / 2).collect();
     assert!(removals_of_closes(&mut world, &first).iter().all(|removals| *removals == 1));
     let refused = world.request(client, 1);
-    let refused = registry::AdmitRequest { path: "renamed".into(), ..refused };
+    let refused = crate::AdmitRequest { path: "renamed".into(), ..refused };
     let (answer, steps) = cost::of(|| world.state.admit(refused, |_| 0, world.now).0);
     assert!(matches!(answer, Admission::Refused(Refused::DeletePending)), "{answer:?}");
     assert!(steps <= 20, "{steps} steps to refuse");
@@ -567,7 +589,7 @@ fn deletes_that_have_waited_for_another_share_go_in_parts() {
     // What is not yet taken out is deleted all the same.
     for name in ["link0", "link2999"] {
         let late = world.request(client, 1);
-        let late = registry::AdmitRequest { path: name.into(), ..late };
+        let late = crate::AdmitRequest { path: name.into(), ..late };
         let answer = world.state.admit(late, |_| 0, world.now).0;
         assert!(
             matches!(answer, Admission::LookAgain | Admission::Refused(Refused::DeletePending)),

@@ -12,7 +12,7 @@ use crate::open::{Home, Open};
 use crate::paths::folded;
 use crate::session::{Session, SessionState};
 use crate::{
-    ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State, Time,
+    ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State, Time, cost,
 };
 
 /// A durable handle that is asked for.
@@ -212,6 +212,7 @@ impl<S: Shell> State<S> {
     /// Notes that a client uses an open, and so has had the answer to its CREATE: a replay is not meant
     /// for it (`Open.IsReplayEligible`).
     pub fn forget_replay(&mut self, id: FileGlobalId) {
+        cost::step();
         let Some(open) = self.opens.get_mut(&id) else {
             return;
         };

@@ -9,7 +9,7 @@ use wire::{FileGlobalId, LeaseState};
 use crate::admit::LeaseRequest;
 use crate::caching::Holder;
 use crate::deadlines::Deadline;
-use crate::limits::CONNECTIONS_LOOKED_AT;
+use crate::limits::{CONNECTIONS_LOOKED_AT, REPLAYABLE_PER_LEASE};
 use crate::session::{Session, SessionState};
 use crate::{BreakKind, ConnectionId, Effects, FileKey, LeaseId, Shell, State, Time, cost};
 
@@ -177,6 +177,15 @@ impl<S: Shell> State<S> {
                 now,
                 effects,
             );
+        }
+    }
+
+    /// Keeps the opens of a lease that can be replayed to a number that one hold of the lock can forget.
+    pub(crate) fn bound_replayable(&mut self, id: LeaseId) {
+        let replayable = self.leases.get(&id).map(|it| &it.replayable);
+        let oldest = replayable.filter(|it| it.len() > REPLAYABLE_PER_LEASE).and_then(BTreeSet::first);
+        if let Some(oldest) = oldest.copied() {
+            self.forget_replay(oldest);
         }
     }
 

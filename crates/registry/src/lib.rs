@@ -25,9 +25,6 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)
 )]
 
-#[cfg(test)]
-extern crate self as registry;
-
 mod acknowledge;
 mod admit;
 mod caching;
@@ -65,6 +62,16 @@ mod snapshot;
 mod state;
 mod statistics;
 mod streams;
+#[cfg(any(test, feature = "testing"))]
+#[allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests: names say what a helper does, and what is not as it should be ends them"
+)]
+pub mod testing;
 mod time;
 mod tree;
 mod users;

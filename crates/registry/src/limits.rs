@@ -106,6 +106,11 @@ pub const CACHERS_PER_FILE: usize = 1_024;
 /// not renamed: STATUS_INSUFFICIENT_RESOURCES.
 pub const OPENS_OF_RENAMED_STREAM: usize = 1_024;
 
+/// Opens under one lease that a repeated CREATE may be answered with: all of them stop being so when the client
+/// acknowledges a break of the lease. A client has fewer CREATEs under way. Of more, the oldest open is no longer found
+/// by its create GUID, and a repeated CREATE makes another.
+pub const REPLAYABLE_PER_LEASE: usize = 1_024;
+
 /// Durable opens of one user that wait for their clients: more than a client keeps that is cut off in the middle of
 /// its work. Of more, the oldest is closed.
 pub const ORPHANS_PER_USER: usize = 1_024;

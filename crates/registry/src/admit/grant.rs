@@ -147,8 +147,12 @@ impl<S: Shell> State<S> {
                 lease.replayable.insert(id);
             }
         }
+        let lease = self.holder_of(id, &open);
         self.volatile_ids.insert(open.file_id.volatile, id);
         self.opens.insert(id, Box::new(open));
+        if let Some(Holder::Lease(lease)) = lease {
+            self.bound_replayable(lease);
+        }
     }
 
     /// What of the caching asked for can be granted beside the others (MS-FSA 2.1.5.18).

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use registry::{
+use crate::{
     Admission, AdmitRequest, ConnectionDetails, ConnectionId, DurableRequest, Effects, FileKey, GrantedOpen,
     Identity, LeaseRequest, Limits, Refused, Replay, ReplayError, RequestKey, ShareDefinition, ShareKind,
     Shell, State, Target, Time,
@@ -13,7 +13,7 @@ use wire::{
 };
 
 #[derive(Debug)]
-pub(crate) struct Bench;
+pub struct Bench;
 
 impl Shell for Bench {
     type Connection = u8;
@@ -22,42 +22,42 @@ impl Shell for Bench {
     type Open = u64;
 }
 
-pub(crate) const READ: AccessMask = AccessMask::READ_DATA;
-pub(crate) const WRITE: AccessMask = AccessMask::WRITE_DATA;
-pub(crate) const ALL_ACCESS: AccessMask = AccessMask::FILE_ALL;
-pub(crate) const SHARE_ALL: ShareAccess = ShareAccess(7);
-pub(crate) const SHARE_NONE: ShareAccess = ShareAccess::NONE;
+pub const READ: AccessMask = AccessMask::READ_DATA;
+pub const WRITE: AccessMask = AccessMask::WRITE_DATA;
+pub const ALL_ACCESS: AccessMask = AccessMask::FILE_ALL;
+pub const SHARE_ALL: ShareAccess = ShareAccess(7);
+pub const SHARE_NONE: ShareAccess = ShareAccess::NONE;
 
-pub(crate) const NONE: LeaseState = LeaseState::NONE;
-pub(crate) const R: LeaseState = LeaseState::READ;
-pub(crate) const RH: LeaseState = LeaseState(3);
-pub(crate) const RW: LeaseState = LeaseState(5);
-pub(crate) const RWH: LeaseState = LeaseState(7);
+pub const NONE: LeaseState = LeaseState::NONE;
+pub const R: LeaseState = LeaseState::READ;
+pub const RH: LeaseState = LeaseState(3);
+pub const RW: LeaseState = LeaseState(5);
+pub const RWH: LeaseState = LeaseState(7);
 
 /// The directory of every share.
-pub(crate) const ROOT: FileKey = FileKey { device: 1, inode: 2, stream: 0 };
+pub const ROOT: FileKey = FileKey { device: 1, inode: 2, stream: 0 };
 
-pub(crate) struct World {
-    pub(crate) state: State<Bench>,
-    pub(crate) now: Time,
+pub struct World {
+    pub state: State<Bench>,
+    pub now: Time,
     last_request: u64,
 }
 
 /// A client with one connection, one session and one tree connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Client {
-    pub(crate) number: u8,
-    pub(crate) connection: ConnectionId,
-    pub(crate) session: SessionId,
-    pub(crate) tree: TreeId,
+pub struct Client {
+    pub number: u8,
+    pub connection: ConnectionId,
+    pub session: SessionId,
+    pub tree: TreeId,
 }
 
 impl World {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self::with(Limits::default())
     }
 
-    pub(crate) fn with(limits: Limits) -> Self {
+    pub fn with(limits: Limits) -> Self {
         let now = Time(1_000_000);
         let mut state = State::new(limits, 0x5eed, now);
         for name in ["data", "other"] {
@@ -67,14 +67,14 @@ impl World {
     }
 
     /// A client with this number, which is also its GUID, its address and its user's name.
-    pub(crate) fn client(&mut self, number: u8) -> Client {
+    pub fn client(&mut self, number: u8) -> Client {
         let connection = self.connect(number);
         let session = self.logon(connection, number);
         let tree = self.tree(session, "data");
         Client { number, connection, session, tree }
     }
 
-    pub(crate) fn connect(&mut self, number: u8) -> ConnectionId {
+    pub fn connect(&mut self, number: u8) -> ConnectionId {
         let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number)), 50_000);
         let (id, effects) = self.state.add_connection(peer, number, self.now).unwrap();
         assert!(effects.is_empty(), "a connection that pushes another out");
@@ -85,7 +85,7 @@ impl World {
         id
     }
 
-    pub(crate) fn logon(&mut self, connection: ConnectionId, number: u8) -> SessionId {
+    pub fn logon(&mut self, connection: ConnectionId, number: u8) -> SessionId {
         let session = self
             .state
             .create_session(connection, |_, _, _| number, self.now)
@@ -96,28 +96,28 @@ impl World {
         session
     }
 
-    pub(crate) fn tree(&mut self, session: SessionId, share: &str) -> TreeId {
+    pub fn tree(&mut self, session: SessionId, share: &str) -> TreeId {
         self.tree_at(session, share, ROOT)
     }
 
     /// A tree connect to a share that has another directory at this time.
-    pub(crate) fn tree_at(&mut self, session: SessionId, share: &str, root: FileKey) -> TreeId {
+    pub fn tree_at(&mut self, session: SessionId, share: &str, root: FileKey) -> TreeId {
         self.state.tree_connect(session, share, false, root, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
     }
 
-    pub(crate) fn key(&mut self, client: Client) -> RequestKey {
+    pub fn key(&mut self, client: Client) -> RequestKey {
         self.last_request += 1;
         RequestKey { connection: client.connection, id: self.last_request }
     }
 
     /// What an ordinary open of a file asks for; tests change what they are about.
-    pub(crate) fn request(&mut self, client: Client, file: u64) -> AdmitRequest {
+    pub fn request(&mut self, client: Client, file: u64) -> AdmitRequest {
         let (target, path) = (Target::File(file_key(file)), format!("dir\\file{file}").into());
         let plain = AdmitRequest::new(self.key(client), (client.session, client.tree), target, path);
         AdmitRequest { access: ALL_ACCESS, allocation: 4096, ..plain }
     }
 
-    pub(crate) fn admit(&mut self, request: AdmitRequest) -> (Admission, Effects<Bench>) {
+    pub fn admit(&mut self, request: AdmitRequest) -> (Admission, Effects<Bench>) {
         let (answer, effects) =
             self.state.admit(request, |granted| u64::from(granted.global_id.value()), self.now);
         self.check();
@@ -126,20 +126,20 @@ impl World {
     }
 
     /// Opens what must be granted at once and without any effect.
-    pub(crate) fn open(&mut self, request: AdmitRequest) -> GrantedOpen {
+    pub fn open(&mut self, request: AdmitRequest) -> GrantedOpen {
         let (granted, effects) = self.open_with_effects(request);
         assert!(effects.is_empty(), "an open with effects");
         granted
     }
 
-    pub(crate) fn open_with_effects(&mut self, request: AdmitRequest) -> (GrantedOpen, Effects<Bench>) {
+    pub fn open_with_effects(&mut self, request: AdmitRequest) -> (GrantedOpen, Effects<Bench>) {
         match self.admit(request) {
             (Admission::Granted(granted), effects) => (granted, effects),
             (other, _) => panic!("not granted: {other:?}"),
         }
     }
 
-    pub(crate) fn refused(&mut self, request: AdmitRequest) -> Refused {
+    pub fn refused(&mut self, request: AdmitRequest) -> Refused {
         match self.admit(request) {
             (Admission::Refused(refused), effects) => {
                 assert!(effects.is_empty());
@@ -149,23 +149,23 @@ impl World {
         }
     }
 
-    pub(crate) fn must_wait(&mut self, request: AdmitRequest) -> Effects<Bench> {
+    pub fn must_wait(&mut self, request: AdmitRequest) -> Effects<Bench> {
         match self.admit(request) {
             (Admission::MustWait, effects) => effects,
             (other, _) => panic!("need not wait: {other:?}"),
         }
     }
 
-    pub(crate) fn replay(&mut self, request: &Replay) -> Result<Option<GrantedOpen>, ReplayError> {
+    pub fn replay(&mut self, request: &Replay) -> Result<Option<GrantedOpen>, ReplayError> {
         let found = self.state.replay(request, |_, attached| *attached, self.now);
         self.check();
         found.map(|found| found.map(|it| it.granted))
     }
 
-    pub(crate) fn close(&mut self, open: &GrantedOpen) -> Effects<Bench> {
+    pub fn close(&mut self, open: &GrantedOpen) -> Effects<Bench> {
         let effects = self
             .state
-            .close_open(open.file_id, registry::CloseReason::ClientClose, self.now)
+            .close_open(open.file_id, crate::CloseReason::ClientClose, self.now)
             .unwrap_or_else(|it| panic!("{it:?}"));
         self.check();
         self.remove(&effects);
@@ -173,14 +173,14 @@ impl World {
     }
 
     /// Says that what is to be removed is removed.
-    pub(crate) fn remove(&mut self, effects: &Effects<Bench>) {
+    pub fn remove(&mut self, effects: &Effects<Bench>) {
         for removal in effects.dropped.iter().flat_map(|it| &it.removals).chain(&effects.removals) {
             self.state.removed(removal);
         }
     }
 
     /// Lets time pass.
-    pub(crate) fn pass_ms(&mut self, ms: u64) -> Effects<Bench> {
+    pub fn pass_ms(&mut self, ms: u64) -> Effects<Bench> {
         self.now = self.now.after_ms(ms);
         let effects = self.state.handle_timeout(self.now);
         self.check();
@@ -188,34 +188,34 @@ impl World {
         effects
     }
 
-    pub(crate) fn check(&self) {
+    pub fn check(&self) {
         if let Err(message) = self.state.check_invariants() {
             panic!("{message}");
         }
     }
 
-    pub(crate) fn lease_of(&self, open: FileGlobalId) -> LeaseState {
+    pub fn lease_of(&self, open: FileGlobalId) -> LeaseState {
         self.state.open(open).unwrap().lease
     }
 
-    pub(crate) fn oplock_of(&self, open: FileGlobalId) -> OplockLevel {
+    pub fn oplock_of(&self, open: FileGlobalId) -> OplockLevel {
         self.state.open(open).unwrap().oplock
     }
 }
 
-pub(crate) fn guid(number: u8) -> Guid {
+pub fn guid(number: u8) -> Guid {
     Guid([number; 16])
 }
 
-pub(crate) fn identity(number: u8) -> Identity {
+pub fn identity(number: u8) -> Identity {
     Identity { user: format!("user{number}").into(), domain: "DOMAIN".into(), ..Identity::default() }
 }
 
-pub(crate) fn file_key(file: u64) -> FileKey {
+pub fn file_key(file: u64) -> FileKey {
     FileKey { device: 1, inode: file, stream: 0 }
 }
 
-pub(crate) fn share(name: &str, max_uses: Option<u32>) -> ShareDefinition {
+pub fn share(name: &str, max_uses: Option<u32>) -> ShareDefinition {
     ShareDefinition {
         name: name.into(),
         kind: ShareKind::Disk,
@@ -228,14 +228,14 @@ pub(crate) fn share(name: &str, max_uses: Option<u32>) -> ShareDefinition {
     }
 }
 
-pub(crate) fn lease(key: u8, state: LeaseState) -> Option<LeaseRequest> {
+pub fn lease(key: u8, state: LeaseState) -> Option<LeaseRequest> {
     Some(LeaseRequest { key: guid(key), state, version: 1, epoch: 0 })
 }
 
-pub(crate) fn lease_v2(key: u8, state: LeaseState, epoch: u16) -> Option<LeaseRequest> {
+pub fn lease_v2(key: u8, state: LeaseState, epoch: u16) -> Option<LeaseRequest> {
     Some(LeaseRequest { key: guid(key), state, version: 2, epoch })
 }
 
-pub(crate) fn durable_v2(guid_number: u8, timeout_ms: u32) -> Option<DurableRequest> {
+pub fn durable_v2(guid_number: u8, timeout_ms: u32) -> Option<DurableRequest> {
     Some(DurableRequest::V2 { create_guid: guid(guid_number), timeout_ms })
 }

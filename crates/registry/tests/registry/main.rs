@@ -11,4 +11,5 @@ mod moves;
 mod share_modes;
 mod strangers;
 mod streams;
-mod world;
+
+use registry::testing::world;

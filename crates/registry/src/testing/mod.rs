@@ -1,0 +1,7 @@
+//! Help for tests of the registry: a small world, and a driver that carries out arbitrary operations in it, for
+//! properties and for fuzzing.
+
+mod driver;
+pub mod world;
+
+pub use driver::{CLIENTS, Driver, DurableWish, Opening, Operation, ReclaimedBy, Replayed};
