@@ -278,6 +278,25 @@ async fn local_changes_deep_below_are_told() {
 }
 
 #[tokio::test]
+async fn where_streams_are_kept_is_no_news() {
+    let subject = Subject::start(&Setup::default());
+    if matches!(subject, Subject::Samba(_)) {
+        return skip("its shares keep streams in attributes alone");
+    }
+    let client = Client::of(&subject).await;
+    let root = subject.share_dir("data");
+    let mut watched = Watched::begin(&client, "", WatchFlags::WATCH_TREE).await;
+    drop(client.file("f", 1, None).await);
+    let stream = client.tree.create(&CreateParameters::read_write("f:s")).await.expect("create");
+    stream.write(0, vec![1; 20_000]).await.expect("write");
+    let kept = root.join(".streams");
+    fs::write(kept.join("local"), "a local program's").expect("write");
+    let told = watched.settle(&root).await;
+    assert!(told.iter().any(|(_, name)| name == "f"), "{told:?}");
+    assert!(told.iter().all(|(_, name)| !name.contains("streams")), "{told:?}");
+}
+
+#[tokio::test]
 async fn a_storm_of_local_changes_ends_in_one_word() {
     let subject = Subject::start(&Setup::default());
     let directory = shared(&subject, "storm");

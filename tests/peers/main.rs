@@ -49,4 +49,5 @@ mod smbclient;
 mod soak;
 mod statuses;
 mod strangers;
+mod streams;
 mod verbs;

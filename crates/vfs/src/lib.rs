@@ -33,7 +33,7 @@ pub use handle::{
     DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr,
 };
 #[cfg(target_os = "linux")]
-pub use local::{LocalBackend, LocalOptions};
+pub use local::{LocalBackend, LocalOptions, Streams};
 pub use mem::MemBackend;
 pub use path::RelativePath;
 pub use stat::{Kind, Stat};

@@ -102,6 +102,8 @@ pub struct ShareSettings {
     pub access_based_enum: bool,
     /// Whether the server follows symlinks; otherwise clients do.
     pub follow_symlinks: bool,
+    /// Where named streams are kept.
+    pub streams: vfs::Streams,
     /// Whether it is left out of browse lists.
     pub hidden: bool,
     /// Tree connects at the same time; none for no limit.
@@ -211,6 +213,7 @@ impl ShareSettings {
             encrypt: false,
             access_based_enum: false,
             follow_symlinks: true,
+            streams: vfs::Streams::Auto,
             hidden: true,
             max_users: None,
             users: Vec::new(),

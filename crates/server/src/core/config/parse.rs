@@ -144,6 +144,7 @@ struct ShareTable {
     #[serde(default)]
     access_based_enum: bool,
     follow_symlinks: Option<bool>,
+    streams: Option<Spanned<String>>,
     #[serde(default)]
     hidden: bool,
     max_users: Option<Spanned<u32>>,
@@ -266,6 +267,7 @@ impl Reader<'_> {
             self.error(max_users, String::from("max_users must be at least 1"));
         }
         let caching = table.caching.and_then(|word| self.word("caching", &word, &CACHING));
+        let streams = table.streams.and_then(|word| self.word("streams", &word, &STREAMS));
         let grants = table.grants.into_iter().filter_map(|grant| self.grant(grant)).collect();
         Some(ShareSettings {
             grants,
@@ -279,6 +281,7 @@ impl Reader<'_> {
             encrypt: table.encrypt,
             access_based_enum: table.access_based_enum,
             follow_symlinks: table.follow_symlinks.unwrap_or(true),
+            streams: streams.unwrap_or_default(),
             hidden: table.hidden || table.name.get_ref().ends_with('$'),
             max_users: table.max_users.map(Spanned::into_inner),
             users: table.users.into_iter().map(Spanned::into_inner).collect(),
@@ -463,6 +466,9 @@ const CACHING: [(&str, Caching); 4] = [
     ("none", Caching::None),
 ];
 
+const STREAMS: [(&str, vfs::Streams); 3] =
+    [("auto", vfs::Streams::Auto), ("xattr", vfs::Streams::Attributes), ("depot", vfs::Streams::Depot)];
+
 const GRANT_RIGHTS: [(&str, GrantRight); 3] =
     [("read", GrantRight::Read), ("change", GrantRight::Change), ("full", GrantRight::Full)];
 
@@ -547,6 +553,18 @@ mod tests {
                 "7:96: a grant is for a user or for a group"
             ]
         );
+    }
+
+    #[test]
+    fn a_share_says_where_its_streams_are() {
+        let of = |line: &str| {
+            read(&format!("[[share]]\nname = 'a'\npath = '/'\n{line}\n")).map(|it| it.shares[0].streams)
+        };
+        assert_eq!(of("").unwrap(), vfs::Streams::Auto);
+        assert_eq!(of("streams = 'xattr'").unwrap(), vfs::Streams::Attributes);
+        assert_eq!(of("streams = 'depot'").unwrap(), vfs::Streams::Depot);
+        let errors = of("streams = 'none'").unwrap_err();
+        assert_eq!(errors[0].to_string(), "4:11: streams is one of auto, xattr, depot");
     }
 
     #[test]

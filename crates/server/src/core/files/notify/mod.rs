@@ -416,7 +416,13 @@ fn host_path(tree: &Tree, path: &RelativePath) -> String {
 /// The same, with where it is on disk; none for a name that no file can have there.
 fn place(tree: &Tree, path: &RelativePath) -> Option<Place> {
     let disk = vfs::local::disk_path(path).ok()?;
-    Some(Place { path: host_path(tree, path), root: tree.share.settings.path.as_path().into(), below: disk })
+    let settings = &tree.share.settings;
+    Some(Place {
+        path: host_path(tree, path),
+        root: settings.path.as_path().into(),
+        below: disk,
+        hides_streams: settings.streams != vfs::Streams::Attributes,
+    })
 }
 
 /// The directory that a path is in.
