@@ -70,6 +70,8 @@ pub struct Reconnect {
     pub lease: Option<(Guid, u8)>,
     /// The path of the CREATE.
     pub path: Arc<str>,
+    /// How the share compares paths.
+    pub is_same_path: fn(&str, &str) -> bool,
 }
 
 /// An open that has its client again.
@@ -378,7 +380,7 @@ impl<S: Shell> State<S> {
                     return Err(NotFound);
                 }
                 if self.leases.get(&lease).is_some_and(|it| it.version != version)
-                    || open.path.to_lowercase() != request.path.to_lowercase()
+                    || !(request.is_same_path)(&open.path, &request.path)
                 {
                     return Err(InvalidParameter);
                 }

@@ -29,6 +29,7 @@ pub use backend::{
     Volume, Wanted,
 };
 pub use error::{Error, Result};
+pub use fold::Forms;
 pub use handle::{
     DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, ReparsePoint, SetTimes, StreamInfo, Xattr,
 };

@@ -435,6 +435,7 @@ impl Chaos {
                         create_guid: create_guid.map(|()| Guid([0; 16])),
                         lease: lease.map(|key| (guid(key), version)),
                         path: shown.path.clone(),
+                        is_same_path: |one, other| one.to_lowercase() == other.to_lowercase(),
                     };
                     if let Ok(found) = self.world.state.reconnect(&request, |_, open| *open, self.world.now) {
                         assert!(shown.session.is_none() && shown.durable);

@@ -64,7 +64,7 @@ impl Directory {
     /// Whether it is what a share with these settings has, too.
     pub(crate) fn is_of(&self, settings: &ShareSettings) -> bool {
         let opened_with = |share: &ShareSettings| {
-            let how = (share.follow_symlinks, share.streams);
+            let how = (share.follow_symlinks, share.streams, share.unicode_forms);
             (share.path.clone(), share.name.clone(), how)
         };
         opened_with(&self.share) == opened_with(settings)
@@ -230,6 +230,7 @@ pub(crate) fn open_directory(share: &ShareSettings) -> vfs::Result<Arc<dyn Backe
         label: share.name.clone(),
         follow_symlinks: share.follow_symlinks,
         streams: share.streams,
+        forms: share.unicode_forms,
         ..LocalOptions::default()
     };
     Ok(Arc::new(LocalBackend::open(&share.path, options)?))

@@ -256,7 +256,7 @@ pub(super) fn rename_stream(
     may_replace: bool,
 ) -> Result<String> {
     let Some(from_stream) = from.stream() else { return Err(Error::NotSupported) };
-    if !crate::fold::equal(to.as_str(), from.as_str()) {
+    if !crate::fold::equal_in(handle.root.options.forms, to.as_str(), from.as_str()) {
         return Err(Error::NotSupported);
     }
     match to.stream() {

@@ -28,7 +28,9 @@ pub(super) struct Entry {
 impl Entry {
     /// Looks a name up in a directory that is locked to change it.
     pub(super) fn locked(root: &Root, change: &OwnChange<'_>, name: &str) -> Result<Self> {
-        Self::look_up(change.fd(), name, |name| root.shown(change.fd(), change.find(name)?))
+        Self::look_up(change.fd(), name, |name| {
+            root.shown(change.fd(), change.find(root.options.forms, name)?)
+        })
     }
 
     /// Looks a name up.

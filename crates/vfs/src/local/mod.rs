@@ -34,6 +34,7 @@ use crate::backend::{
     self, Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
 };
 use crate::error::{Error, Result};
+use crate::fold::Forms;
 use crate::handle::Handle;
 use crate::limits::COMPONENT_UNITS_MAX;
 use crate::path::RelativePath;
@@ -72,6 +73,8 @@ pub struct LocalOptions {
     pub follow_symlinks: bool,
     /// Where named streams are kept.
     pub streams: Streams,
+    /// Which spellings of a name are one.
+    pub forms: Forms,
 }
 
 /// Where a share keeps named streams.
@@ -95,6 +98,7 @@ impl Default for LocalOptions {
             directory_mode: 0o775,
             follow_symlinks: true,
             streams: Streams::Auto,
+            forms: Forms::Exact,
         }
     }
 }

@@ -144,7 +144,7 @@ impl Root {
 
     /// Finds a name of a directory without regard to case, but for what clients do not see.
     pub(super) fn find(&self, directory: BorrowedFd<'_>, name: &str) -> Result<Option<Vec<u8>>> {
-        let found = folded::find(directory, name)?;
+        let found = folded::find(directory, self.options.forms, name)?;
         self.shown(directory, found)
     }
 

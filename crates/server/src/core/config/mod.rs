@@ -104,6 +104,8 @@ pub struct ShareSettings {
     pub follow_symlinks: bool,
     /// Where named streams are kept.
     pub streams: vfs::Streams,
+    /// Which spellings of a name with composed characters are one.
+    pub unicode_forms: vfs::Forms,
     /// Whether it is left out of browse lists.
     pub hidden: bool,
     /// Tree connects at the same time; none for no limit.
@@ -214,6 +216,7 @@ impl ShareSettings {
             access_based_enum: false,
             follow_symlinks: true,
             streams: vfs::Streams::Auto,
+            unicode_forms: vfs::Forms::Exact,
             hidden: true,
             max_users: None,
             users: Vec::new(),
