@@ -278,6 +278,25 @@ async fn local_changes_deep_below_are_notified() {
 }
 
 #[tokio::test]
+async fn changes_in_the_directory_of_streams_are_not_reported() {
+    let subject = Subject::start(&Setup::default());
+    if matches!(subject, Subject::Samba(_)) {
+        return skip("its shares keep streams in attributes alone");
+    }
+    let client = Client::of(&subject).await;
+    let root = subject.share_dir("data");
+    let mut watched = Watched::begin(&client, "", WatchFlags::WATCH_TREE).await;
+    drop(client.file("f", 1, None).await);
+    let stream = client.tree.create(&CreateParameters::read_write("f:s")).await.expect("create");
+    stream.write(0, vec![1; 20_000]).await.expect("write");
+    let kept = root.join(".streams");
+    fs::write(kept.join("local"), "a local program's").expect("write");
+    let told = watched.settle(&root).await;
+    assert!(told.iter().any(|(_, name)| name == "f"), "{told:?}");
+    assert!(told.iter().all(|(_, name)| !name.contains("streams")), "{told:?}");
+}
+
+#[tokio::test]
 async fn too_many_local_changes_end_in_one_notification() {
     let subject = Subject::start(&Setup::default());
     let directory = shared(&subject, "storm");

@@ -48,5 +48,6 @@ mod smbclient;
 mod soak;
 mod statuses;
 mod strangers;
+mod streams;
 mod verbs;
 mod who;

@@ -23,30 +23,42 @@ use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
 use crate::scripted::connected;
 
 /// Both servers with one tree.
-struct Pair {
+pub(crate) struct Pair {
     ours: Subject,
     sambas: Subject,
-    _tree: TempDir,
+    tree: TempDir,
 }
 
 impl Pair {
     /// Starts both with a new directory in `place`; `None` if this machine cannot.
     fn start(place: &Path) -> Option<Self> {
+        Self::start_as(place, |_| ())
+    }
+
+    /// The same, with what `change` adds to the configurations.
+    pub(crate) fn start_as(place: &Path, change: impl FnOnce(&mut Setup)) -> Option<Self> {
         if !need(&["root", "smbd", "smbclient", "smbcacls", "pdbedit", "net", "unshare"]) {
             return None;
         }
         let tree = tempfile::Builder::new().prefix("moves.").tempdir_in(place).expect("a directory");
         fs::set_permissions(tree.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
-        let setup = Setup { run_as: RunAs::Root, tree: Some(tree.path().to_path_buf()), ..Setup::default() };
+        let mut setup =
+            Setup { run_as: RunAs::Root, tree: Some(tree.path().to_path_buf()), ..Setup::default() };
+        change(&mut setup);
         let sambas = Samba::start(&setup);
         let mut ours = Shareward::start(&setup);
         take_over_sids(&sambas, &ours);
         ours.restart();
-        Some(Self { ours: Subject::Shareward(ours), sambas: Subject::Samba(sambas), _tree: tree })
+        Some(Self { ours: Subject::Shareward(ours), sambas: Subject::Samba(sambas), tree })
+    }
+
+    /// The directory behind the share called `name`.
+    pub(crate) fn share_dir(&self, name: &str) -> std::path::PathBuf {
+        self.tree.path().join(name)
     }
 
     /// The writer and the reader, in both directions, each with a distinct name.
-    fn ways(&self) -> [(&Subject, &Subject, &'static str); 2] {
+    pub(crate) fn ways(&self) -> [(&Subject, &Subject, &'static str); 2] {
         [(&self.sambas, &self.ours, "from-samba"), (&self.ours, &self.sambas, "from-us")]
     }
 }
@@ -144,7 +156,7 @@ async fn eas(file: &File) -> BTreeMap<String, Vec<u8>> {
     }
 }
 
-async fn read_all(file: &File) -> Vec<u8> {
+pub(crate) async fn read_all(file: &File) -> Vec<u8> {
     let mut all = Vec::new();
     loop {
         match file.read(all.len() as u64, 64 * 1024).await {
@@ -158,7 +170,7 @@ async fn read_all(file: &File) -> Vec<u8> {
 }
 
 /// Creates or overwrites a file or a stream.
-async fn put(tree: &Tree, name: &str, data: &[u8]) {
+pub(crate) async fn put(tree: &Tree, name: &str, data: &[u8]) {
     let file = tree.create(&CreateParameters::read_write(name)).await;
     let file = file.unwrap_or_else(|error| panic!("create {name}: {error}"));
     for (index, piece) in data.chunks(32 * 1024).enumerate() {
@@ -185,7 +197,7 @@ async fn set_basic(file: &File, created: FileTime, attributes: FileAttributes) {
     file.set_info(InfoType::FILE, FileInfoClass::BASIC.0, NOTHING, &info).await.expect("set");
 }
 
-fn noise(length: usize) -> Vec<u8> {
+pub(crate) fn noise(length: usize) -> Vec<u8> {
     (0..length as u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 

@@ -168,3 +168,78 @@ async fn unpaired_surrogates_are_valid_in_names() {
     assert_eq!(opened(&data, &gone).await, NtStatus::SUCCESS);
     assert!(!subject.share_dir("data").join(second).exists());
 }
+
+/// One file by both forms of its name, where the share says so: to opens, to share modes, and to who makes or renames.
+#[tokio::test]
+async fn forms_of_a_name_are_one_by_setting() {
+    const COMPOSED: &str = "B\u{e4}ume";
+    const DECOMPOSED: &str = "Ba\u{308}ume";
+    for (setting, is_one) in [("exact", false), ("any", true)] {
+        let extra_share = format!("unicode_forms = {setting:?}");
+        let server = Shareward::start(&Setup { extra_share, ..Setup::default() });
+        let disk = server.share_dir("data");
+        let subject = Subject::Shareward(server);
+        let data = tree(&subject, "alice", "data").await;
+        // As a Mac or a local program has left it.
+        std::fs::create_dir(disk.join(DECOMPOSED)).expect("a directory");
+        std::fs::write(disk.join(DECOMPOSED).join(DECOMPOSED), "text").expect("a file");
+        let (one, other) = (format!(r"{DECOMPOSED}\{DECOMPOSED}"), format!(r"{COMPOSED}\{COMPOSED}"));
+        let found = if is_one { NtStatus::SUCCESS } else { NtStatus::OBJECT_PATH_NOT_FOUND };
+        assert_eq!(opened(&data, &CreateParameters::open(&other)).await, found, "{setting}");
+        let root = data.create(&CreateParameters::directory("")).await.expect("open");
+        let names = if is_one { Ok(vec![DECOMPOSED.to_owned()]) } else { Err(NtStatus::NO_SUCH_FILE) };
+        assert_eq!(listed(&root, COMPOSED).await, names, "{setting}");
+        let made = CreateParameters {
+            disposition: CreateDisposition::CREATE,
+            ..CreateParameters::read_write(&other)
+        };
+        if !is_one {
+            make_directory(&data, COMPOSED).await;
+            assert_eq!(opened(&data, &made).await, NtStatus::SUCCESS);
+            assert_eq!(std::fs::read_dir(&disk).expect("list").count(), 2);
+            continue;
+        }
+        assert_eq!(opened(&data, &made).await, NtStatus::OBJECT_NAME_COLLISION);
+        // Who has it open by the one name keeps others from it by the other.
+        let alone =
+            CreateParameters { share: wire::msg::ShareAccess::NONE, ..CreateParameters::read_write(&one) };
+        let held = data.create(&alone).await.expect("open");
+        assert_eq!(opened(&data, &CreateParameters::open(&other)).await, NtStatus::SHARING_VIOLATION);
+        held.close().await.expect("close");
+        // A rename to the other form is one of the file itself; to a name that is taken it is refused.
+        assert_eq!(named(&data, FileInfoClass::RENAME, &one, &other, &one).await, NtStatus::SUCCESS);
+        make(&data, r"other").await;
+        let taken = named(&data, FileInfoClass::RENAME, "other", &other, "other").await;
+        assert_eq!(taken, NtStatus::OBJECT_NAME_COLLISION);
+        let read = data.create(&CreateParameters::open(&other)).await.expect("open");
+        assert_eq!(&read.read(0, 10).await.expect("read")[..], b"text");
+        read.close().await.expect("close");
+        // A new name is kept as it was sent.
+        make(&data, "gro\u{308}ße").await;
+        assert!(disk.join("gro\u{308}ße").exists());
+        let delete = CreateParameters {
+            access: AccessMask::DELETE,
+            options: CreateOptions::DELETE_ON_CLOSE,
+            ..CreateParameters::open("GRÖßE")
+        };
+        assert_eq!(opened(&data, &delete).await, NtStatus::SUCCESS);
+        assert!(!disk.join("gro\u{308}ße").exists());
+    }
+}
+
+#[test]
+fn smbclient_finds_either_form() {
+    if !testkit::need(&["smbclient"]) {
+        return;
+    }
+    let server =
+        Shareward::start(&Setup { extra_share: "unicode_forms = \"any\"".into(), ..Setup::default() });
+    std::fs::write(server.share_dir("data").join("cafe\u{301}"), "text").expect("a file");
+    let got = server.scratch().join("got").display().to_string();
+    let subject = Subject::Shareward(server);
+    let commands = format!("ls caf\u{e9}; get caf\u{e9} {got}; rename caf\u{e9} caf\u{e9}; del caf\u{e9}");
+    let output = testkit::peer::smbclient(&subject, subject.user("alice"), "data", &[], &commands);
+    output.success().says("cafe\u{301}");
+    assert_eq!(std::fs::read(got).expect("what was got"), b"text");
+    assert_eq!(std::fs::read_dir(subject.share_dir("data")).expect("list").count(), 0);
+}

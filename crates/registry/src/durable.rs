@@ -9,7 +9,6 @@ use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::open::{Home, Open};
-use crate::paths::folded;
 use crate::session::{Session, SessionState};
 use crate::{
     ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State, Time, cost,
@@ -71,6 +70,8 @@ pub struct Reconnect {
     pub lease: Option<(Guid, u8)>,
     /// The path of the CREATE.
     pub path: Arc<str>,
+    /// How the share compares paths.
+    pub is_same_path: fn(&str, &str) -> bool,
 }
 
 /// An open that has its client again.
@@ -380,7 +381,7 @@ impl<S: Shell> State<S> {
                     return Err(NotFound);
                 }
                 if self.leases.get(&lease).is_some_and(|it| it.version != version)
-                    || open.folded != folded(&request.path)
+                    || !(request.is_same_path)(&open.path, &request.path)
                 {
                     return Err(InvalidParameter);
                 }

@@ -65,6 +65,8 @@ pub struct Setup {
     pub descriptors: Option<u32>,
     /// Lines appended to `[server]` of our configuration.
     pub extra: String,
+    /// Lines appended to each `[[share]]` of our configuration.
+    pub extra_share: String,
     /// Lines appended to `[global]` of Samba's.
     pub extra_samba: String,
 }
@@ -96,6 +98,7 @@ impl Default for Setup {
             ipv6: false,
             descriptors: None,
             extra: String::new(),
+            extra_share: String::new(),
             extra_samba: String::new(),
         }
     }

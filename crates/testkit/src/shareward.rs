@@ -266,6 +266,7 @@ impl Files {
             if share.shows_symlinks {
                 text.push_str("follow_symlinks = false\n");
             }
+            writeln!(text, "{}", self.setup.extra_share).expect("a string");
         }
         let path = self.path("shareward.toml");
         fs::write(&path, text).expect("write the configuration");

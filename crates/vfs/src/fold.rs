@@ -1,6 +1,18 @@
 //! How names compare: simple upper case of the basic plane, one character to one, as Windows does
 //! (MS-FSA 2.1.4.4 with the upcase table of NTFS).
 
+use unicode_normalization::UnicodeNormalization;
+
+/// Which spellings of a name with composed characters are one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Forms {
+    /// Each is a name of its own, as on Windows.
+    #[default]
+    Exact,
+    /// Those that Unicode calls canonically equivalent: an umlaut, and its letter with a diaeresis behind it.
+    Any,
+}
+
 /// The character that `c` compares as.
 ///
 /// No character beyond ASCII folds into ASCII (dotless i, long s, Kelvin), so that an ASCII name only ever
@@ -22,6 +34,43 @@ pub fn fold_char(c: char) -> char {
 /// `name` as it compares.
 pub fn fold(name: &str) -> String {
     name.chars().map(fold_char).collect()
+}
+
+/// `name` as it compares where these forms are one name.
+pub fn fold_in(forms: Forms, name: &str) -> String {
+    match forms {
+        Forms::Exact => fold(name),
+        Forms::Any => folded_decomposed(name).collect(),
+    }
+}
+
+/// Whether two names are equal but for case and for forms that are one name.
+pub fn equal_in(forms: Forms, left: &str, right: &str) -> bool {
+    match forms {
+        // An ASCII name has but one form.
+        Forms::Any if !left.is_ascii() || !right.is_ascii() => {
+            folded_decomposed(left).eq(folded_decomposed(right))
+        }
+        _ => equal(left, right),
+    }
+}
+
+fn folded_decomposed(name: &str) -> impl Iterator<Item = char> {
+    name.chars().map(not_ascii).nfd().map(|c| if c == YPOGEGRAMMENI { c } else { fold_char(c) })
+}
+
+/// Its capital is a letter of its own; folded, alpha with it would be alpha and iota.
+const YPOGEGRAMMENI: char = '\u{345}';
+
+/// Keeps what is no ASCII from being decomposed to it: the Greek question mark, the varia and the Kelvin sign. What
+/// they become here no name has.
+fn not_ascii(c: char) -> char {
+    match c {
+        '\u{37e}' => '\u{fdd0}',
+        '\u{1fef}' => '\u{fdd1}',
+        '\u{212a}' => '\u{fdd2}',
+        c => c,
+    }
 }
 
 /// Whether two names are equal but for case.
@@ -48,6 +97,38 @@ mod tests {
         {
             assert!(!equal(left, right), "{left} {right}");
             assert_ne!(fold(left), fold(right));
+        }
+    }
+
+    #[test]
+    fn forms_of_a_character_are_one_where_they_are_to_be() {
+        for (left, right) in [
+            ("Bär", "Ba\u{308}r"),
+            ("BÄR", "ba\u{308}r"),
+            ("\u{1e69}", "s\u{323}\u{307}"),
+            ("s\u{307}\u{323}", "s\u{323}\u{307}"),
+            ("한글", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}"),
+            ("Å", "\u{212b}"),
+        ] {
+            assert!(equal_in(Forms::Any, left, right), "{left} {right}");
+            assert_eq!(fold_in(Forms::Any, left), fold_in(Forms::Any, right));
+            assert!(!equal_in(Forms::Exact, left, right), "{left} {right}");
+        }
+        for (left, right) in [("ä", "a"), ("ᾳ", "αι"), ("\u{212a}", "k"), ("\u{37e}", ";"), ("ﬁ", "fi")]
+        {
+            assert!(!equal_in(Forms::Any, left, right), "{left} {right}");
+            assert_ne!(fold_in(Forms::Any, left), fold_in(Forms::Any, right));
+        }
+    }
+
+    #[test]
+    fn names_that_differ_in_case_alone_are_one_in_any_form() {
+        // The long s is a letter of its own, because the capital is ASCII; with a dot above, it is so in this form alone.
+        let all = (0..=0xffff).filter_map(char::from_u32);
+        for c in all.filter(|c| !matches!(*c, YPOGEGRAMMENI | '\u{1e9b}')) {
+            let (one, other) = (String::from(c), String::from(fold_char(c)));
+            assert!(equal_in(Forms::Any, &one, &other), "{c:?}");
+            assert_eq!(fold_in(Forms::Any, &one).is_ascii(), one.is_ascii(), "{c:?}");
         }
     }
 

@@ -29,12 +29,13 @@ pub use backend::{
     Volume, Wanted,
 };
 pub use error::{Error, Result};
+pub use fold::Forms;
 pub use handle::{
     DirectoryCursor, Entry, EntryWanted, Handle, PosixPermissions, RangeLock, ReparsePoint, SetTimes,
     StreamInfo, Xattr,
 };
 #[cfg(target_os = "linux")]
-pub use local::{LocalBackend, LocalOptions};
+pub use local::{LocalBackend, LocalOptions, Streams};
 pub use mem::MemBackend;
 pub use path::RelativePath;
 pub use stat::{Kind, Stat};

@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+/// How often streams of files that are gone are set aside for one place; then their directory is full of what nobody
+/// has looked after, and no large stream is made there.
+pub(crate) const LOST_STREAMS_MAX: usize = 1000;
+
 /// UTF-16 units in one component (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].
 pub const COMPONENT_UNITS_MAX: usize = 255;
 

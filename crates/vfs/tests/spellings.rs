@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Barrier;
-use vfs::{Actor, Backend, Error, LocalBackend, LocalOptions, Opened, RelativePath, Wanted};
+use vfs::{Actor, Backend, Error, Forms, LocalBackend, LocalOptions, Opened, RelativePath, Wanted};
 use wire::FileAttributes;
 
 fn share(directory: &Path) -> LocalBackend {
@@ -132,4 +132,46 @@ fn renames_in_opposite_directions_end() {
             });
         }
     });
+}
+
+/// A share that takes all forms of a character for one, and one that does not, over the same directory.
+#[test]
+fn forms_of_a_name_are_one_where_the_share_says_so() {
+    for others in [0, 200] {
+        let directory = tempfile::tempdir().unwrap();
+        let any = LocalBackend::open(
+            directory.path(),
+            LocalOptions { forms: Forms::Any, ..LocalOptions::default() },
+        );
+        let (any, exact) = (any.unwrap(), share(directory.path()));
+        for number in 0..others {
+            make(&any, &format!("ö{number}")).unwrap();
+        }
+        let (composed, decomposed) = ("Bäume/größe", "Ba\u{308}ume/gro\u{308}ße");
+        std::fs::create_dir(directory.path().join("Ba\u{308}ume")).unwrap();
+        let made = make(&any, composed).unwrap();
+        // A new name is as it was sent; what was there keeps its own.
+        assert_eq!(made.path, "Ba\u{308}ume/größe", "with {others} others");
+        for name in [composed, decomposed, "BÄUME/GRÖßE", "bA\u{308}UME/grÖßE"] {
+            assert_eq!(open(&any, name).unwrap().path, made.path, "{name}");
+            assert!(matches!(make(&any, name), Err(Error::Exists)), "{name}");
+        }
+        assert!(matches!(open(&exact, composed), Err(Error::PathNotFound | Error::NotFound)));
+        // A rename to another form is one to another spelling.
+        let target = path("Bäume/gro\u{308}ße");
+        let renamed = any.rename(&Actor::Process, &*made.handle, &path(composed), &target, false).unwrap();
+        assert_eq!(renamed, "Ba\u{308}ume/gro\u{308}ße");
+        assert_eq!(open(&any, composed).unwrap().path, renamed);
+        // Another share, or a program, can make both; then each is found by its own.
+        make(&exact, "Ba\u{308}ume/größe").unwrap();
+        for name in ["größe", "gro\u{308}ße"] {
+            assert_eq!(open(&any, &format!("Bäume/{name}")).unwrap().path, format!("Ba\u{308}ume/{name}"));
+        }
+        let other = make(&any, "other").unwrap();
+        let onto = any.rename(&Actor::Process, &*other.handle, &path("other"), &path(composed), false);
+        assert!(matches!(onto, Err(Error::Exists)));
+        let opened = open(&any, decomposed).unwrap();
+        any.remove(&Actor::Process, &path(decomposed), &*opened.handle).unwrap();
+        assert_eq!(open(&any, decomposed).unwrap().path, "Ba\u{308}ume/größe");
+    }
 }

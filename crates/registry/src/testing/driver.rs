@@ -500,7 +500,9 @@ impl Driver {
         for (create_guid, lease) in contexts {
             let Client { connection, session, tree, .. } = client;
             let path = shown.path.clone();
-            let request = Reconnect { session, tree, connection, file_id, create_guid, lease, path };
+            let is_same_path = |one: &str, other: &str| one.to_lowercase() == other.to_lowercase();
+            let request =
+                Reconnect { session, tree, connection, file_id, create_guid, lease, path, is_same_path };
             if let Ok(found) = self.world.state.reconnect(&request, |_, open| *open, self.world.now) {
                 assert!(shown.session.is_none() && shown.durable, "an open that had not lost its client");
                 self.opens.iter_mut().find(|it| it.0 == id).unwrap().1 = found.granted.file_id;

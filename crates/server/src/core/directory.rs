@@ -63,8 +63,10 @@ impl Directory {
 
     /// Whether it is what a share with these settings has, too.
     pub(crate) fn is_of(&self, settings: &ShareSettings) -> bool {
-        let opened_with =
-            |share: &ShareSettings| (share.path.clone(), share.name.clone(), share.follow_symlinks);
+        let opened_with = |share: &ShareSettings| {
+            let how = (share.follow_symlinks, share.streams, share.unicode_forms);
+            (share.path.clone(), share.name.clone(), how)
+        };
         opened_with(&self.share) == opened_with(settings)
     }
 
@@ -227,6 +229,8 @@ pub(crate) fn open_directory(share: &ShareSettings) -> vfs::Result<Arc<dyn Backe
     let options = LocalOptions {
         label: share.name.clone(),
         follow_symlinks: share.follow_symlinks,
+        streams: share.streams,
+        forms: share.unicode_forms,
         ..LocalOptions::default()
     };
     Ok(Arc::new(LocalBackend::open(&share.path, options)?))

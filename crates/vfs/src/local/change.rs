@@ -12,7 +12,7 @@ use super::making::Making;
 use super::metadata;
 use super::open::{base_of, finish};
 use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
-use super::{names, stream, xattr};
+use super::{depot, names, stream, xattr};
 use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -123,7 +123,7 @@ pub(super) fn rename(
     let other = if source_key == target_key { None } else { Some(OwnChange::begin(to.fd())?) };
     let target = other.as_ref().unwrap_or(&source);
     let old = verified(root, &source, &source_path, from_name, handle)?;
-    let mut new = Entry::locked(target, to_name)?;
+    let mut new = Entry::locked(root, target, to_name)?;
     drop(guard);
     let (old_path, new_path) = (joined(&source_path, &old.leaf), joined(&to.path(), &new.leaf));
     let is_below = new_path.strip_prefix(old_path.as_slice()).is_some_and(|rest| rest.starts_with(b"/"));
@@ -160,6 +160,9 @@ pub(super) fn rename(
         }
     }
     note_removal(root, &source, &old.leaf);
+    if let Some(replaced) = replaced.filter(|_| existing.is_some()) {
+        name_gone(replaced);
+    }
     Ok(names::decode_path(&joined(&to.path(), &new.leaf)))
 }
 
@@ -179,7 +182,7 @@ pub(super) fn link(
     let _lock = inode::lock(Purpose::Entries, directory_key(to.fd())?);
     let change = OwnChange::begin(to.fd())?;
     let guard = root.credentials.assume(actor)?;
-    let new = Entry::locked(&change, name)?;
+    let new = Entry::locked(root, &change, name)?;
     drop(guard);
     let path = names::decode_path(&joined(&to.path(), &new.leaf));
     if new.raw.is_none() {
@@ -193,7 +196,7 @@ pub(super) fn link(
         return Ok(path);
     }
     // There is no call that links over a name, but one that renames over it.
-    let _guard = root.credentials.assume(actor)?;
+    let guard = root.credentials.assume(actor)?;
     let temporary = temporary_name(own.stx_ino);
     link_at(handle, &change, &temporary)?;
     if let Err(error) = rustix::fs::renameat(change.fd(), &temporary, change.fd(), &new.leaf) {
@@ -201,15 +204,29 @@ pub(super) fn link(
         return Err(error.into());
     }
     change.done(None, Some(&new.leaf));
+    drop(guard);
+    if let Some(replaced) = replaced {
+        name_gone(replaced);
+    }
     Ok(path)
+}
+
+/// Removes what is kept elsewhere of a file that has just lost a name, if it was the last.
+pub(super) fn name_gone(handle: &LocalHandle) {
+    let is_last =
+        statx_fd(handle.fd()).is_ok_and(|raw| raw.stx_nlink == 0 || handle.kind() == Kind::Directory);
+    if is_last {
+        let _lock = handle.lock_attributes();
+        depot::forget(handle);
+    }
 }
 
 /// Removes a name of what `handle` has open.
 pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &LocalHandle) -> Result<()> {
-    let _guard = root.credentials.assume(actor)?;
     if let Some(wanted) = path.stream() {
-        return stream::remove(handle, wanted);
+        return stream::remove(actor, handle, wanted);
     }
+    let guard = root.credentials.assume(actor)?;
     let (parent, name) = path.split().ok_or(Error::AccessDenied)?;
     let directory = root.hold(parent)?;
     let change = OwnChange::begin(directory.fd.as_fd())?;
@@ -223,6 +240,9 @@ pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &L
             result?;
             change.done(Some(&entry.leaf), None);
             note_removal(root, &change, &entry.leaf);
+            drop(guard);
+            drop(directory);
+            name_gone(handle);
             Ok(())
         }
     }
@@ -236,7 +256,7 @@ pub(super) fn rename_stream(
     may_replace: bool,
 ) -> Result<String> {
     let Some(from_stream) = from.stream() else { return Err(Error::NotSupported) };
-    if !crate::fold::equal(to.as_str(), from.as_str()) {
+    if !crate::fold::equal_in(handle.root.options.forms, to.as_str(), from.as_str()) {
         return Err(Error::NotSupported);
     }
     match to.stream() {
@@ -250,12 +270,12 @@ pub(super) fn rename_stream(
 /// was the short name of a moment ago.
 fn free_name(root: &Root, change: &OwnChange<'_>, path: &RelativePath) -> Result<Vec<u8>> {
     let name = path.name().ok_or(Error::Exists)?;
-    let entry = Entry::locked(change, name)?;
+    let entry = Entry::locked(root, change, name)?;
     if entry.raw.is_some() {
         return Err(Error::Exists);
     }
     let Some(before) = root.tunnel.take(change.key(), name) else { return Ok(entry.leaf) };
-    match Entry::locked(change, &before) {
+    match Entry::locked(root, change, &before) {
         Ok(before) if before.raw.is_none() => Ok(before.leaf),
         _ => Ok(entry.leaf),
     }

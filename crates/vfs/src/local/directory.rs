@@ -3,7 +3,7 @@
 use super::dosattrib::{self, DosAttrib};
 use super::handle::LocalHandle;
 use super::resolve::{Root, statx};
-use super::{link, making, metadata, names, xattr};
+use super::{depot, link, making, metadata, names, xattr};
 use crate::backend::Actor;
 use crate::error::Result;
 use crate::handle::{DirectoryCursor, Entry, EntryWanted};
@@ -22,6 +22,8 @@ pub(super) struct LocalCursor {
     fd: OwnedFd,
     /// The device that the directory is on.
     device: u64,
+    /// Whether the share keeps streams in a directory that this one has.
+    has_hidden: bool,
     /// The directory's path on disk, for symlinks.
     path: Vec<u8>,
     /// `/proc/self/fd/N/`, then room for a name: extended attributes have no call relative to a directory.
@@ -52,6 +54,7 @@ impl LocalCursor {
             proc_prefix: proc_path.len(),
             proc_path,
             device: handle.inode().0,
+            has_hidden: handle.root.hides(handle.inode(), depot::DIRECTORY),
             fd,
             state: State::Dot,
             batch: Vec::new(),
@@ -198,6 +201,9 @@ impl DirectoryCursor for LocalCursor {
                 return Ok(Some(Entry { name: name.to_owned(), stat, ea_size: 0 }));
             }
             let Some(disk) = self.next_name()? else { return Ok(None) };
+            if self.has_hidden && disk == depot::DIRECTORY {
+                continue;
+            }
             let name = names::decode(&disk);
             let wanted = wanted(&name);
             match wanted {

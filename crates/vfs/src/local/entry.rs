@@ -1,6 +1,6 @@
 //! Names in a directory that is open: what they stand for, and which directory has a file.
 
-use super::folded::{self, OwnChange};
+use super::folded::OwnChange;
 use super::handle::{LocalHandle, permits};
 use super::open::{finish, finish_stream};
 use super::resolve::{Root, device, directory_key, open_entry, statx, statx_fd};
@@ -27,13 +27,15 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Looks a name up in a directory that is locked to change it.
-    pub(super) fn locked(change: &OwnChange<'_>, name: &str) -> Result<Self> {
-        Self::look_up(change.fd(), name, |name| change.find(name))
+    pub(super) fn locked(root: &Root, change: &OwnChange<'_>, name: &str) -> Result<Self> {
+        Self::look_up(change.fd(), name, |name| {
+            root.shown(change.fd(), change.find(root.options.forms, name)?)
+        })
     }
 
     /// Looks a name up.
-    fn of(directory: BorrowedFd<'_>, name: &str) -> Result<Self> {
-        Self::look_up(directory, name, |name| folded::find(directory, name))
+    fn of(root: &Root, directory: BorrowedFd<'_>, name: &str) -> Result<Self> {
+        Self::look_up(directory, name, |name| root.find(directory, name))
     }
 
     fn look_up(
@@ -73,7 +75,7 @@ pub(super) fn verified(
     name: &str,
     handle: &LocalHandle,
 ) -> Result<Entry> {
-    let entry = Entry::locked(change, name)?;
+    let entry = Entry::locked(root, change, name)?;
     check_stands_for(root, directory_path, &entry, handle)?;
     Ok(entry)
 }
@@ -87,12 +89,16 @@ pub(super) fn open_in(
     followed: bool,
 ) -> Result<Opened> {
     if let Some(wanted) = path.stream() {
-        let name = stream::find(directory.fd(), wanted)?.ok_or(Error::NotFound)?;
-        return finish_stream(directory.duplicate(actor, Wanted::NOTHING)?, name, Wanted::NOTHING);
+        let base = directory.duplicate(actor, Wanted::NOTHING)?;
+        let lock = base.lock_attributes();
+        let found = stream::find(&base, wanted)?.ok_or(Error::NotFound)?;
+        let opened = finish_stream(base, found, Wanted::NOTHING);
+        drop(lock);
+        return opened;
     }
     let name = path.name().ok_or(Error::InvalidArgument)?;
     let guard = root.credentials.assume(actor)?;
-    let entry = Entry::of(directory.fd(), name)?;
+    let entry = Entry::of(root, directory.fd(), name)?;
     entry.existing()?;
     let fd = open_entry(directory.fd(), &entry.leaf, OFlags::PATH, Mode::empty())?;
     let raw = statx_fd(fd.as_fd())?;
@@ -129,7 +135,7 @@ pub(super) fn directory_of(
     let (parent, name) = path.split().ok_or(Error::InvalidArgument)?;
     let guard = root.credentials.assume(actor)?;
     let (fd, directory_path) = root.directory(parent)?;
-    let entry = Entry::of(fd.as_fd(), name)?;
+    let entry = Entry::of(root, fd.as_fd(), name)?;
     check_stands_for(root, &directory_path, &entry, handle)?;
     let raw = statx_fd(fd.as_fd())?;
     let uid = root.credentials.uid(actor);

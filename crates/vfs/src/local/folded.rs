@@ -14,7 +14,7 @@ use super::inode::InodeKey;
 use super::names;
 use super::resolve::{device, statx_fd};
 use crate::error::Result;
-use crate::fold::fold;
+use crate::fold::{Forms, fold_in};
 use crate::limits::{
     DIRECTORY_BUFFER_BYTES, FOLDED_AGE_MAX, FOLDED_DIRECTORIES_MAX, FOLDED_NAMES_MAX, FOLDED_NAMES_MIN,
 };
@@ -30,7 +30,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 /// What is remembered of directories. The lock is held for map look-ups only.
-static REMEMBERED: Mutex<BTreeMap<InodeKey, Directory>> = Mutex::new(BTreeMap::new());
+static REMEMBERED: Mutex<BTreeMap<RememberedKey, Directory>> = Mutex::new(BTreeMap::new());
 
 /// Counts what this process changes in directories, each under the number of its inode: a scan that such a change
 /// fell into is not remembered.
@@ -38,6 +38,9 @@ static OWN_CHANGES: [AtomicU64; OWN_CHANGE_COUNTERS] = [const { AtomicU64::new(0
 
 /// How many counters there are: so many that a scan seldom meets the changes of another directory.
 const OWN_CHANGE_COUNTERS: usize = 256;
+
+/// Shares that take other forms for one name remember on their own.
+type RememberedKey = (InodeKey, Forms);
 
 struct Directory {
     stamp: Stamp,
@@ -62,23 +65,23 @@ impl Stamp {
     }
 }
 
-/// The entry of a directory that is `wanted` but for case, the first by its bytes if there are several;
+/// The entry of a directory that is `wanted` but for case and for `forms` that are one name, the first by its bytes if there are several;
 /// or the one that `wanted` is the short name of.
 ///
 /// A directory that the thread may search but not list has only exact names.
-pub(super) fn find(directory: BorrowedFd<'_>, wanted: &str) -> Result<Option<Vec<u8>>> {
+pub(super) fn find(directory: BorrowedFd<'_>, forms: Forms, wanted: &str) -> Result<Option<Vec<u8>>> {
     let raw = statx_fd(directory)?;
     let key = key(&raw);
     let counter = own_changes(key);
     let changes = counter.load(Ordering::SeqCst);
     // The directory's lock is not held, so others may change it during the scan.
     let is_undisturbed = || counter.load(Ordering::SeqCst) == changes;
-    find_at(directory, key, Stamp::of(&raw), wanted, is_undisturbed)
+    find_at(directory, (key, forms), Stamp::of(&raw), wanted, is_undisturbed)
 }
 
 fn find_at(
     directory: BorrowedFd<'_>,
-    key: InodeKey,
+    (key, forms): RememberedKey,
     stamp: Stamp,
     wanted: &str,
     is_undisturbed: impl FnOnce() -> bool,
@@ -88,14 +91,16 @@ fn find_at(
         Err(Errno::ACCESS) => return Ok(None),
         result => result?,
     };
-    if let Some(remembered) = remembered().get(&key).filter(|remembered| remembered.is_valid(stamp)) {
-        let found = remembered.names.get(&comparable(wanted)).or_else(|| remembered.by_short_name(wanted));
+    if let Some(remembered) = remembered().get(&(key, forms)).filter(|remembered| remembered.is_valid(stamp))
+    {
+        let found =
+            remembered.names.get(&comparable(forms, wanted)).or_else(|| remembered.by_short_name(wanted));
         return Ok(found.cloned());
     }
     let scanned = Instant::now();
-    let scan = scan(fd, wanted)?;
+    let scan = scan(fd, forms, wanted)?;
     if let Some(names) = scan.names.filter(|names| names.len() >= FOLDED_NAMES_MIN) {
-        remember(key, Directory { stamp, scanned, names }, is_undisturbed);
+        remember((key, forms), Directory { stamp, scanned, names }, is_undisturbed);
     }
     Ok(scan.best.or(scan.by_short_name))
 }
@@ -132,8 +137,8 @@ impl<'a> OwnChange<'a> {
     }
 
     /// As [`find`].
-    pub(super) fn find(&self, wanted: &str) -> Result<Option<Vec<u8>>> {
-        find_at(self.directory, self.key, self.before.get(), wanted, || true)
+    pub(super) fn find(&self, forms: Forms, wanted: &str) -> Result<Option<Vec<u8>>> {
+        find_at(self.directory, (self.key, forms), self.before.get(), wanted, || true)
     }
 
     /// Notes that this thread has just taken an entry from the directory, given it one, or both. What was
@@ -144,25 +149,32 @@ impl<'a> OwnChange<'a> {
         own_changes(self.key).fetch_add(1, Ordering::SeqCst);
         let mut directories = remembered();
         let Ok(after) = after else {
-            directories.remove(&self.key);
+            for forms in FORMS {
+                directories.remove(&(self.key, forms));
+            }
             return;
         };
         self.before.set(after);
-        let Some(known) = directories.get_mut(&self.key) else { return };
-        let mut is_right = known.stamp == before;
-        if let Some(name) = removed {
-            known.names.remove(&comparable_disk(name));
-        }
-        if let Some(name) = added {
-            let previous = known.names.insert(comparable_disk(name), name.to_vec());
-            is_right &= previous.is_none_or(|previous| previous == name);
-        }
-        known.stamp = after;
-        if !is_right || known.names.len() > FOLDED_NAMES_MAX {
-            directories.remove(&self.key);
+        for forms in FORMS {
+            let Some(known) = directories.get_mut(&(self.key, forms)) else { continue };
+            let mut is_right = known.stamp == before;
+            if let Some(name) = removed {
+                known.names.remove(&comparable_disk(forms, name));
+            }
+            if let Some(name) = added {
+                let previous = known.names.insert(comparable_disk(forms, name), name.to_vec());
+                is_right &= previous.is_none_or(|previous| previous == name);
+            }
+            known.stamp = after;
+            if !is_right || known.names.len() > FOLDED_NAMES_MAX {
+                directories.remove(&(self.key, forms));
+            }
         }
     }
 }
+
+/// All that a directory can be remembered for.
+const FORMS: [Forms; 2] = [Forms::Exact, Forms::Any];
 
 fn own_changes(key: InodeKey) -> &'static AtomicU64 {
     let index = usize::try_from(key.1 % OWN_CHANGE_COUNTERS as u64).unwrap_or(0);
@@ -170,7 +182,7 @@ fn own_changes(key: InodeKey) -> &'static AtomicU64 {
     OWN_CHANGES.get(index).unwrap_or(first)
 }
 
-fn remember(key: InodeKey, directory: Directory, is_undisturbed: impl FnOnce() -> bool) {
+fn remember(key: RememberedKey, directory: Directory, is_undisturbed: impl FnOnce() -> bool) {
     let mut directories = remembered();
     if !is_undisturbed() {
         return;
@@ -184,7 +196,7 @@ fn remember(key: InodeKey, directory: Directory, is_undisturbed: impl FnOnce() -
     directories.insert(key, directory);
 }
 
-fn remembered() -> MutexGuard<'static, BTreeMap<InodeKey, Directory>> {
+fn remembered() -> MutexGuard<'static, BTreeMap<RememberedKey, Directory>> {
     REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -208,7 +220,7 @@ struct Scan {
     names: Option<HashMap<String, Vec<u8>>>,
 }
 
-fn scan(fd: OwnedFd, wanted: &str) -> Result<Scan> {
+fn scan(fd: OwnedFd, forms: Forms, wanted: &str) -> Result<Scan> {
     let mut buffer = [MaybeUninit::uninit(); DIRECTORY_BUFFER_BYTES];
     let mut entries = RawDir::new(fd, &mut buffer);
     let mut best: Option<Vec<u8>> = None;
@@ -220,7 +232,7 @@ fn scan(fd: OwnedFd, wanted: &str) -> Result<Scan> {
     while let Some(entry) = entries.next() {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
-        if names::matches(name, wanted) && best.as_deref().is_none_or(|best| name < best) {
+        if names::matches(forms, name, wanted) && best.as_deref().is_none_or(|best| name < best) {
             best = Some(name.to_vec());
         }
         if may_be_short
@@ -239,19 +251,19 @@ fn scan(fd: OwnedFd, wanted: &str) -> Result<Scan> {
     }
     let mut folded = HashMap::with_capacity(count);
     for name in all.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        if folded.insert(comparable_disk(name), name.to_vec()).is_some() {
+        if folded.insert(comparable_disk(forms, name), name.to_vec()).is_some() {
             return Ok(Scan { best, by_short_name, names: None });
         }
     }
     Ok(Scan { best, by_short_name, names: Some(folded) })
 }
 
-fn comparable(wanted: &str) -> String {
-    fold(&names::with_end_mapped(wanted))
+fn comparable(forms: Forms, wanted: &str) -> String {
+    fold_in(forms, &names::with_end_mapped(wanted))
 }
 
-fn comparable_disk(name: &[u8]) -> String {
-    fold(&names::decode(name))
+fn comparable_disk(forms: Forms, name: &[u8]) -> String {
+    fold_in(forms, &names::decode(name))
 }
 
 fn key(raw: &Statx) -> InodeKey {

@@ -5,7 +5,7 @@ use super::end::End;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};
-use super::{clone, closing, flush, link, names, range_lock, rights, stream, xattr};
+use super::{clone, closing, depot, flush, link, names, range_lock, rights, stream, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{
@@ -107,6 +107,11 @@ impl LocalHandle {
     /// Whether the descriptor can be read, written or listed with.
     pub(super) fn has_data(&self) -> bool {
         self.target().has_data
+    }
+
+    /// The access to data that it was opened with.
+    pub(super) fn wanted(&self) -> Wanted {
+        self.wanted
     }
 
     /// Device and inode of what was opened.
@@ -337,7 +342,9 @@ impl Handle for LocalHandle {
     }
 
     fn flush(&self) -> Result<()> {
-        flush::flush(self)
+        flush::flush(self)?;
+        let _lock = self.lock_attributes();
+        depot::flush(self)
     }
 
     fn ask_closing(&self) -> Result<()> {
@@ -481,7 +488,7 @@ impl Handle for LocalHandle {
     fn set_xattr(&self, name: &str, value: &[u8]) -> Result<()> {
         let _lock = self.lock_attributes();
         let stored = xattr::stored_name(self.fd(), name)?;
-        xattr::set(self.fd(), &stored, value)
+        stream::put_beside(self, &stored, value)
     }
 
     fn remove_xattr(&self, name: &str) -> Result<()> {
@@ -509,21 +516,28 @@ impl Handle for LocalHandle {
 
     fn set_security_record(&self, record: &[u8]) -> Result<()> {
         let privileged = self.root.credentials.is_privileged();
-        xattr::set(self.fd(), if privileged { xattr::SECURITY } else { xattr::SECURITY_OF_USER }, record)
+        let _lock = self.lock_attributes();
+        stream::put_beside(self, if privileged { xattr::SECURITY } else { xattr::SECURITY_OF_USER }, record)
     }
 
     fn set_owner(&self, uid: u32) -> Result<()> {
+        let before = statx_fd(self.fd())?.stx_uid;
         let owner = rustix::fs::Uid::from_raw(uid);
-        Ok(rustix::fs::chownat(self.fd(), c"", Some(owner), None, AtFlags::EMPTY_PATH)?)
+        rustix::fs::chownat(self.fd(), c"", Some(owner), None, AtFlags::EMPTY_PATH)?;
+        let _lock = self.lock_attributes();
+        depot::follow_permissions(self, before)
     }
 
     fn set_permissions(&self, mode: u32) -> Result<()> {
-        let kept = u32::from(statx_fd(self.fd())?.stx_mode) & 0o7000;
+        let raw = statx_fd(self.fd())?;
+        let kept = u32::from(raw.stx_mode) & 0o7000;
         let mode = Mode::from_raw_mode(kept | (mode & 0o777));
         if self.kind() == Kind::Symlink {
             return Err(Error::NotSupported);
         }
-        Ok(rustix::fs::chmodat(CWD, xattr::proc_path(self.fd()), mode, AtFlags::empty())?)
+        rustix::fs::chmodat(CWD, xattr::proc_path(self.fd()), mode, AtFlags::empty())?;
+        let _lock = self.lock_attributes();
+        depot::follow_permissions(self, raw.stx_uid)
     }
 
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
@@ -550,7 +564,7 @@ impl Handle for LocalHandle {
     }
 
     fn streams(&self) -> Result<Vec<StreamInfo>> {
-        stream::list(self.fd())
+        stream::list(self)
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {

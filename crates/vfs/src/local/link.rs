@@ -1,6 +1,6 @@
 //! Reparse points: symlinks where clients follow them, and what clients make reparse points of themselves.
 
-use super::change::temporary_name;
+use super::change::{name_gone, temporary_name};
 use super::entry::{is_same, joined, verified};
 use super::folded::OwnChange;
 use super::handle::LocalHandle;
@@ -164,7 +164,7 @@ pub(super) fn make(
         return Err(Error::NotEmpty);
     }
     let (parent, name) = path.split().ok_or(Error::NotSupported)?;
-    let _guard = root.credentials.assume(actor)?;
+    let guard = root.credentials.assume(actor)?;
     let directory = root.hold(parent)?;
     let change = OwnChange::begin(directory.fd.as_fd())?;
     let entry = verified(root, &change, &directory.path, name, handle)?;
@@ -173,7 +173,11 @@ pub(super) fn make(
     rustix::fs::symlinkat(&*target, change.fd(), &temporary)?;
     let placed = place_link(change.fd(), &temporary, &entry.leaf, &target, handle);
     change.done(None, Some(&entry.leaf));
-    if handle.replace(placed?) { Ok(()) } else { Err(Error::Busy) }
+    let placed = placed?;
+    drop(guard);
+    drop(directory);
+    name_gone(handle);
+    if handle.replace(placed) { Ok(()) } else { Err(Error::Busy) }
 }
 
 /// Gives the symlink `temporary` the name `leaf` of what `handle` has open, which is empty and goes; a descriptor of

@@ -8,6 +8,7 @@ mod change;
 mod clone;
 mod closing;
 mod credentials;
+mod depot;
 mod directory;
 mod dosattrib;
 mod end;
@@ -35,6 +36,7 @@ use crate::backend::{
     self, Actor, Backend, Capabilities, Complete, NamedIn, Opened, Parent, Space, Symlink, Volume, Wanted,
 };
 use crate::error::{Error, Result};
+use crate::fold::Forms;
 use crate::handle::Handle;
 use crate::limits::COMPONENT_UNITS_MAX;
 use crate::path::RelativePath;
@@ -75,6 +77,22 @@ pub struct LocalOptions {
     /// Whether symlinks are what they lead to, as long as that is in the share. Otherwise they are shown as
     /// symlinks, and clients follow them.
     pub follow_symlinks: bool,
+    /// Where named streams are kept.
+    pub streams: Streams,
+    /// Which spellings of a name are one.
+    pub forms: Forms,
+}
+
+/// Where a share keeps named streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Streams {
+    /// In extended attributes as long as they fit there, else in files of their own.
+    #[default]
+    Auto,
+    /// In extended attributes only; the directory that the files would be in is one as any other.
+    Attributes,
+    /// New ones in files of their own.
+    Depot,
 }
 
 impl Default for LocalOptions {
@@ -85,6 +103,8 @@ impl Default for LocalOptions {
             file_mode: 0o664,
             directory_mode: 0o775,
             follow_symlinks: true,
+            streams: Streams::Auto,
+            forms: Forms::Exact,
         }
     }
 }
@@ -124,10 +144,12 @@ impl Backend for LocalBackend {
     }
 
     fn open(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+        self.root.check_shown(path)?;
         open::open(&self.root, actor, path, wanted)
     }
 
     fn open_link(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
+        self.root.check_shown(path)?;
         match open::open(&self.root, actor, path, wanted) {
             Err(Error::Loop) if !self.root.options.follow_symlinks => {
                 link::open(&self.root, actor, path, wanted)
@@ -137,6 +159,7 @@ impl Backend for LocalBackend {
     }
 
     fn first_symlink(&self, actor: &Actor, path: &RelativePath) -> Result<Option<Symlink>> {
+        self.root.check_shown(path)?;
         link::first(&self.root, actor, path)
     }
 
@@ -147,6 +170,7 @@ impl Backend for LocalBackend {
         handle: &dyn Handle,
         target: &str,
     ) -> Result<()> {
+        self.root.check_shown(path)?;
         link::make(&self.root, actor, path, change::own(handle)?, target)
     }
 
@@ -159,6 +183,7 @@ impl Backend for LocalBackend {
     }
 
     fn parent(&self, actor: &Actor, path: &RelativePath) -> Result<Parent> {
+        self.root.check_shown(path)?;
         open::parent(&self.root, actor, path)
     }
 
@@ -169,10 +194,13 @@ impl Backend for LocalBackend {
         path: &RelativePath,
         followed: bool,
     ) -> Result<Opened> {
+        // A listing does not have it.
+        self.root.check_shown(path).map_err(|_| Error::NotFound)?;
         entry::open_in(&self.root, actor, change::own(holder)?, path, followed)
     }
 
     fn directory_of(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<NamedIn> {
+        self.root.check_shown(path)?;
         entry::directory_of(&self.root, actor, path, change::own(handle)?)
     }
 
@@ -208,6 +236,7 @@ impl Backend for LocalBackend {
         to: &Parent,
         replaced: Option<&dyn Handle>,
     ) -> Result<String> {
+        self.root.check_shown(from)?;
         let handle = change::own(handle)?;
         if from.stream().is_some() || to.path.stream().is_some() {
             return change::rename_stream(handle, from, &to.path, replaced.is_some());
@@ -231,10 +260,12 @@ impl Backend for LocalBackend {
     }
 
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
+        self.root.check_shown(path)?;
         change::remove(&self.root, actor, path, change::own(handle)?)
     }
 
     fn check_removable(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()> {
+        self.root.check_shown(path)?;
         entry::check_removable(&self.root, actor, path, change::own(handle)?)
     }
 
@@ -302,6 +333,9 @@ pub fn disk_path(path: &RelativePath) -> Result<PathBuf> {
 pub fn reopen_path(handle: &dyn Handle) -> Option<String> {
     change::own(handle).ok().map(|handle| xattr::proc_path(handle.fd()))
 }
+
+/// The name on disk of the directory in a share's root that streams are kept in: see [`Streams`].
+pub const STREAMS_DIRECTORY: &[u8] = depot::DIRECTORY;
 
 /// Whether a name on disk is one that this process makes for a moment, to put it in place of another.
 pub fn is_temporary_name(disk: &[u8]) -> bool {

@@ -7,6 +7,7 @@
 //! is shown as its bytes, so that no two names on disk look alike.
 
 use crate::error::{Error, Result};
+use crate::fold::Forms;
 
 const BAD_BYTE: u32 = 0xef00;
 const SFM: u32 = 0xf000;
@@ -108,12 +109,12 @@ pub(super) fn push_component(path: &mut Vec<u8>, component: &[u8]) {
     path.extend_from_slice(component);
 }
 
-/// Whether a name on disk is `wanted` but for case.
-pub(super) fn matches(disk: &[u8], wanted: &str) -> bool {
+/// Whether a name on disk is `wanted` but for case, and for forms that are one name.
+pub(super) fn matches(forms: Forms, disk: &[u8], wanted: &str) -> bool {
     if wanted.is_ascii() {
         return disk.eq_ignore_ascii_case(wanted.as_bytes());
     }
-    !is_alphanumeric(disk) && crate::fold::equal(&decode(disk), &with_end_mapped(wanted))
+    !is_alphanumeric(disk) && crate::fold::equal_in(forms, &decode(disk), &with_end_mapped(wanted))
 }
 
 /// Whether it is ASCII that decodes to itself, so that it cannot match a name with other characters.
@@ -217,7 +218,8 @@ mod tests {
             let wire = decode(&disk);
             prop_assert!(crate::RelativePath::new(wire.clone()).is_ok(), "{:?}", wire);
             prop_assert_eq!(encode(&wire).unwrap(), disk.clone());
-            prop_assert!(matches(&disk, &wire));
+            prop_assert!(matches(Forms::Exact, &disk, &wire));
+            prop_assert!(matches(Forms::Any, &disk, &wire));
         }
 
         #[test]

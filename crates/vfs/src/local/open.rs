@@ -3,7 +3,8 @@
 use super::handle::LocalHandle;
 use super::open_stream::LocalStream;
 use super::resolve::{Root, statx_fd};
-use super::{change, making, metadata, names, stream, xattr};
+use super::stream::{self, Found};
+use super::{change, making, metadata, names, xattr};
 use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -24,8 +25,8 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
     let base = open_base(root, actor, path)?;
     // A rename of the stream reaches all that have it open: nobody is half-way in between.
     let lock = base.lock_attributes();
-    let name = stream::find(base.fd(), wanted_stream)?.ok_or(Error::NotFound)?;
-    let opened = finish_stream(base, name, wanted);
+    let found = stream::find(&base, wanted_stream)?.ok_or(Error::NotFound)?;
+    let opened = finish_stream(base, found, wanted);
     drop(lock);
     opened
 }
@@ -33,8 +34,9 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
 /// Opens what `opened` has open again, for `wanted`: through its descriptor, with the kernel's yes to `actor`.
 pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: Wanted) -> Result<Opened> {
     let handle = change::own(&*opened.handle)?;
-    if let Some(stream) = &opened.stream {
-        return finish_stream(handle.duplicate(actor, Wanted::NOTHING)?, stream.clone(), wanted);
+    if let Some(stream) = opened.handle.as_any().downcast_ref::<LocalStream>() {
+        let again = stream.again(handle.duplicate(actor, Wanted::NOTHING)?, wanted)?;
+        return Ok(Opened { stat: again.stat()?, handle: Arc::new(again), ..opened.clone() });
     }
     let is_listed = handle.kind() == Kind::Directory && wanted.read;
     if handle.kind() == Kind::Symlink || wanted == Wanted::NOTHING {
@@ -93,14 +95,14 @@ fn create_stream(
         return Err(Error::AccessDenied);
     }
     let lock = base.lock_attributes();
-    if stream::find(base.fd(), name)?.is_some() {
+    if stream::find(&base, name)?.is_some() {
         return Err(Error::Exists);
     }
-    stream::create(&base, name)?;
-    let opened = finish_stream(base, name.to_owned(), wanted)?;
+    let made = stream::create(&base, name)?;
+    let opened = finish_stream(base, made, wanted)?;
     drop(lock);
     if let Err(error) = complete(&opened) {
-        stream::remove(file, name)?;
+        stream::remove(actor, file, name)?;
         return Err(error);
     }
     Ok(opened)
@@ -213,10 +215,10 @@ fn open_base(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Result<Loc
     Ok(LocalHandle::new(root, fd, Wanted::NOTHING, has_data, &stat, disk, actor))
 }
 
-/// Makes a handle of a stream of an open file.
-pub(super) fn finish_stream(base: LocalHandle, name: String, wanted: Wanted) -> Result<Opened> {
+/// Makes a handle of a stream of an open file, under the lock of its attributes.
+pub(super) fn finish_stream(base: LocalHandle, found: Found, wanted: Wanted) -> Result<Opened> {
     let path = names::decode_path(&base.path());
-    let handle = LocalStream::new(base, &name, wanted)?;
+    let handle = LocalStream::new(base, &found, wanted)?;
     let stat = handle.stat()?;
-    Ok(Opened { handle: Arc::new(handle), path, stream: Some(name), stat })
+    Ok(Opened { handle: Arc::new(handle), path, stream: Some(found.name), stat })
 }

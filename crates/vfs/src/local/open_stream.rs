@@ -2,7 +2,8 @@
 
 use super::handle::LocalHandle;
 use super::inode::InodeKey;
-use super::stream::full_name;
+use super::resolve::statx_fd;
+use super::stream::{self, Found, Store, full_name};
 use super::xattr;
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
@@ -24,17 +25,20 @@ pub(super) static OPEN: OpenStreams = OpenStreams(Mutex::new(BTreeMap::new()));
 
 pub(super) struct OpenStreams(Mutex<BTreeMap<StreamKey, Weak<SharedPlace>>>);
 
-/// The file, and the stream's name as it compares.
-type StreamKey = (InodeKey, String);
+/// The file, where the stream is kept, and the stream's name as it compares. What is in files is there for the share with
+/// this root alone, in attributes for all.
+type StreamKey = (InodeKey, Option<InodeKey>, String);
 
 /// Where an open stream is, for all that have it open. It changes under the lock of the file's attributes.
 type SharedPlace = Mutex<Place>;
 
 /// Where a stream is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Place {
     /// In an extended attribute, under the stream's name.
     Attribute(String),
+    /// In a file of its own, under the stream's name.
+    Depot(String, Arc<LocalHandle>),
     /// It has become its file's data.
     Data,
     /// It was removed, or another was put in its place.
@@ -42,45 +46,76 @@ pub(super) enum Place {
     Gone,
 }
 
+impl Place {
+    /// Which store it is in; for what is in none of them, the answer does not matter.
+    pub(super) fn store(&self) -> Store {
+        if matches!(self, Self::Depot(..)) { Store::Depot } else { Store::Attribute }
+    }
+}
+
 impl OpenStreams {
-    fn opened(&self, inode: InodeKey, name: &str) -> Arc<SharedPlace> {
+    fn opened(&self, base: &LocalHandle, found: &Found, place: Place) -> Arc<SharedPlace> {
         let mut open = locked(&self.0);
-        let known = open.entry(stream_key(inode, name)).or_default();
-        known.upgrade().unwrap_or_else(|| {
-            let shared = Arc::new(Mutex::new(Place::Attribute(name.to_owned())));
+        let known = open.entry(stream_key(base, found)).or_default();
+        let Some(shared) = known.upgrade() else {
+            let shared = Arc::new(Mutex::new(place));
             *known = Arc::downgrade(&shared);
-            shared
-        })
+            return shared;
+        };
+        // The one who opened the file first may have had fewer rights to it.
+        let mut unneeded = place;
+        if let (Place::Depot(_, before), Place::Depot(_, now)) = (&mut *locked(&shared), &mut unneeded)
+            && now.wanted() == Wanted::BOTH
+        {
+            std::mem::swap(before, now);
+        }
+        // Closing may take its time.
+        drop(open);
+        drop(unneeded);
+        shared
     }
 
-    pub(super) fn moved(&self, inode: InodeKey, from: &str, to: Place) {
+    /// Lets all that have a stream open know where it is now.
+    pub(super) fn moved(&self, base: &LocalHandle, from: &Found, to: impl FnOnce(&Place) -> Place) {
         let mut open = locked(&self.0);
-        let Some(known) = open.remove(&stream_key(inode, from)) else { return };
+        let Some(known) = open.remove(&stream_key(base, from)) else { return };
         let Some(shared) = known.upgrade() else { return };
-        if let Place::Attribute(to) = &to {
-            open.insert(stream_key(inode, to), known);
+        let mut place = locked(&shared);
+        let now = to(&place);
+        if let Place::Attribute(name) | Place::Depot(name, _) = &now {
+            let found = Found { name: name.clone(), store: now.store() };
+            open.insert(stream_key(base, &found), known);
         }
-        *locked(&shared) = to;
+        let before = std::mem::replace(&mut *place, now);
+        drop(place);
+        drop(open);
+        drop(before);
     }
 
     /// Lets go of a stream, and forgets it with its last opener.
     fn closed(&self, inode: InodeKey, place: Arc<SharedPlace>) {
         let mut open = locked(&self.0);
+        let mut last = Place::Gone;
         if Arc::strong_count(&place) == 1 {
             let pointer = Arc::downgrade(&place);
-            let own = (inode, String::new())..(inode, String::from(char::MAX));
-            let found = open.range(own).find(|(_, known)| known.ptr_eq(&pointer)).map(|(key, _)| key.clone());
+            let of_inode = |key: &StreamKey| key.0 == inode;
+            let own = open.range((inode, None, String::new())..).take_while(|(key, _)| of_inode(key));
+            let found = own.into_iter().find(|(_, known)| known.ptr_eq(&pointer)).map(|(key, _)| key.clone());
             if let Some(key) = found {
                 open.remove(&key);
             }
+            last = std::mem::take(&mut *locked(&place));
         }
         // Before the next opener is counted.
         drop(place);
+        drop(open);
+        drop(last);
     }
 }
 
-fn stream_key(inode: InodeKey, name: &str) -> StreamKey {
-    (inode, crate::fold::fold(name))
+fn stream_key(base: &LocalHandle, found: &Found) -> StreamKey {
+    let root = (found.store == Store::Depot).then_some((base.root.device, base.root.inode));
+    (base.inode(), root, crate::fold::fold(&found.name))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -97,15 +132,33 @@ pub(super) struct LocalStream {
 impl LocalStream {
     /// Opens a stream of `base` that exists; the file's permissions are the stream's. To be called under the lock of
     /// the file's attributes, by who has looked the name up.
-    pub(super) fn new(base: LocalHandle, name: &str, wanted: Wanted) -> Result<Self> {
-        let mut access = Access::empty();
-        access.set(Access::READ_OK, wanted.read);
-        access.set(Access::WRITE_OK, wanted.write);
-        if !access.is_empty() && !base.permits(&base.actor, access) {
-            return Err(Error::AccessDenied);
-        }
-        let place = OPEN.opened(base.inode(), name);
+    pub(super) fn new(base: LocalHandle, found: &Found, wanted: Wanted) -> Result<Self> {
+        check_permitted(&base, wanted)?;
+        let place = match found.store {
+            Store::Attribute => Place::Attribute(found.name.clone()),
+            Store::Depot => {
+                let file = stream::opened(&base, &found.name)?;
+                if (wanted.read && !file.wanted().read) || (wanted.write && !file.wanted().write) {
+                    return Err(Error::AccessDenied);
+                }
+                Place::Depot(found.name.clone(), Arc::new(file))
+            }
+        };
+        let place = OPEN.opened(&base, found, place);
         Ok(Self { base, place, wanted })
+    }
+
+    /// The same stream opened again by `base`, a handle of its file.
+    pub(super) fn again(&self, base: LocalHandle, wanted: Wanted) -> Result<Self> {
+        check_permitted(&base, wanted)?;
+        if let Place::Depot(name, file) = self.place() {
+            let is_enough = (file.wanted().read || !wanted.read) && (file.wanted().write || !wanted.write);
+            if !is_enough {
+                let _lock = base.lock_attributes();
+                return Self::new(base, &Found { name, store: Store::Depot }, wanted);
+            }
+        }
+        Ok(Self { base, place: Arc::clone(&self.place), wanted })
     }
 
     /// The file that the stream is of.
@@ -113,48 +166,88 @@ impl LocalStream {
         &self.base
     }
 
-    /// The attribute that holds the stream; none once the stream has become its file's data.
-    fn attribute(&self) -> Result<Option<Vec<u8>>> {
-        match &*locked(&self.place) {
-            Place::Attribute(name) => Ok(Some(full_name(name))),
-            Place::Data => Ok(None),
+    fn place(&self) -> Place {
+        locked(&self.place).clone()
+    }
+
+    /// The file that holds the stream's data; none where an attribute does.
+    fn file(&self) -> Result<Option<Arc<LocalHandle>>> {
+        match self.place() {
+            Place::Attribute(_) => Ok(None),
+            Place::Depot(_, file) => Ok(Some(file)),
+            Place::Data => self.base.reopened(self.wanted).map(Arc::new).map(Some),
             Place::Gone => Err(Error::NotFound),
         }
     }
 
-    /// The file whose data the stream has become.
-    fn file(&self) -> Result<LocalHandle> {
-        self.base.reopened(self.wanted)
-    }
-
-    /// The stream's bytes; none once it has become its file's data.
-    fn data(&self) -> Result<Option<Vec<u8>>> {
-        let Some(attribute) = self.attribute()? else { return Ok(None) };
-        match read(&self.base, &attribute) {
-            Err(Error::NotFound) => {}
-            result => return result.map(Some),
+    /// The stream's bytes where an attribute holds them, or else the file that does.
+    fn data(&self) -> Result<Data> {
+        if let Some(file) = self.file()? {
+            return Ok(Data::File(file));
+        }
+        if let Place::Attribute(name) = self.place() {
+            match read(&self.base, &full_name(&name)) {
+                Err(Error::NotFound) => {}
+                result => return result.map(Data::Bytes),
+            }
         }
         // A rename came in between, or is under way.
         let _lock = self.base.lock_attributes();
-        let Some(attribute) = self.attribute()? else { return Ok(None) };
-        read(&self.base, &attribute).map(Some)
+        match self.place() {
+            Place::Attribute(name) => read(&self.base, &full_name(&name)).map(Data::Bytes),
+            _ => self.file()?.map(Data::File).ok_or(Error::NotFound),
+        }
     }
 
-    /// Changes the stream's bytes; none, and nothing is changed, once it has become its file's data.
-    fn update<T>(&self, change: impl FnOnce(&mut Vec<u8>) -> Result<T>) -> Result<Option<T>> {
+    /// Changes the stream: its `bytes` as long as an attribute can hold them, or else the `file` that does, into which
+    /// they go where they no longer fit.
+    fn change<T>(
+        &self,
+        bytes: impl FnOnce(&mut Vec<u8>) -> Result<T>,
+        file: impl FnOnce(&LocalHandle) -> Result<T>,
+    ) -> Result<T> {
         if !self.wanted.write {
             return Err(Error::AccessDenied);
         }
         let _lock = self.base.lock_attributes();
-        let Some(attribute) = self.attribute()? else { return Ok(None) };
-        let mut data = read(&self.base, &attribute)?;
-        let done = change(&mut data)?;
-        data.push(0);
-        xattr::set(self.base.fd(), &attribute, &data)?;
-        // The times of a file are those of all its streams (MS-FSA 2.1.1.3).
-        self.base.touch()?;
-        Ok(Some(done))
+        if let Place::Attribute(name) = self.place() {
+            let stored = read(&self.base, &full_name(&name))?;
+            let mut changed = stored.clone();
+            let done = bytes(&mut changed).and_then(|done| {
+                changed.push(0);
+                xattr::set(self.base.fd(), &full_name(&name), &changed)?;
+                Ok(done)
+            });
+            match done {
+                Err(Error::Limitation) => stream::move_to_depot(&self.base, &name, &stored)?,
+                done => {
+                    let done = done?;
+                    // The times of a file are those of all its streams (MS-FSA 2.1.1.3).
+                    self.base.touch()?;
+                    return Ok(done);
+                }
+            }
+        }
+        let holder = self.file()?.ok_or(Error::NotFound)?;
+        let done = file(&holder)?;
+        if holder.inode() != self.base.inode() {
+            self.base.touch()?;
+        }
+        Ok(done)
     }
+}
+
+/// What holds a stream's data.
+enum Data {
+    Bytes(Vec<u8>),
+    File(Arc<LocalHandle>),
+}
+
+fn check_permitted(base: &LocalHandle, wanted: Wanted) -> Result<()> {
+    let mut access = Access::empty();
+    access.set(Access::READ_OK, wanted.read);
+    access.set(Access::WRITE_OK, wanted.write);
+    if access.is_empty() || base.permits(&base.actor, access) { Ok(()) } else { Err(Error::AccessDenied) }
 }
 
 impl Drop for LocalStream {
@@ -170,9 +263,17 @@ impl Handle for LocalStream {
 
     fn stat(&self) -> Result<Stat> {
         let mut stat = self.base.stat()?;
-        let Some(data) = self.data()? else { return Ok(stat) };
-        stat.size = u64::try_from(data.len()).unwrap_or(u64::MAX);
-        stat.allocation = stat.size;
+        match self.data()? {
+            Data::File(file) if file.inode() == self.base.inode() => return Ok(stat),
+            Data::File(file) => {
+                let own = statx_fd(file.fd())?;
+                (stat.size, stat.allocation) = (own.stx_size, own.stx_blocks.saturating_mul(512));
+            }
+            Data::Bytes(data) => {
+                stat.size = u64::try_from(data.len()).unwrap_or(u64::MAX);
+                stat.allocation = stat.size;
+            }
+        }
         stat.kind = Kind::File;
         stat.attributes = crate::stat::normalized(stat.attributes, Kind::File);
         Ok(stat)
@@ -182,7 +283,10 @@ impl Handle for LocalStream {
         if !self.wanted.read {
             return Err(Error::AccessDenied);
         }
-        let Some(data) = self.data()? else { return self.file()?.read_at(buffer, offset) };
+        let data = match self.data()? {
+            Data::File(file) => return file.read_at(buffer, offset),
+            Data::Bytes(data) => data,
+        };
         let rest = usize::try_from(offset).ok().and_then(|offset| data.get(offset..)).unwrap_or_default();
         let length = rest.len().min(buffer.len());
         for (to, from) in buffer.iter_mut().zip(rest) {
@@ -196,22 +300,20 @@ impl Handle for LocalStream {
     }
 
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize> {
-        let written = self.update(|stored| put(stored, data, offset))?;
-        written.map_or_else(|| self.file()?.write_at(data, offset), Ok)
+        self.change(|stored| put(stored, data, offset), |file| file.write_at(data, offset))
     }
 
     fn append(&self, data: &[u8], may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
         let refused = Cell::new(false);
-        let written = self.update(|stored| {
-            let end = u64::try_from(stored.len()).unwrap_or(u64::MAX);
-            refused.set(!may_write_at(end));
-            if refused.get() { Err(Error::AccessDenied) } else { put(stored, data, end) }
-        });
-        match written {
-            Err(_) if refused.get() => Ok(None),
-            Ok(None) => self.file()?.append(data, may_write_at),
-            written => written,
-        }
+        let written = self.change(
+            |stored| {
+                let end = u64::try_from(stored.len()).unwrap_or(u64::MAX);
+                refused.set(!may_write_at(end));
+                if refused.get() { Err(Error::AccessDenied) } else { put(stored, data, end).map(Some) }
+            },
+            |file| file.append(data, may_write_at),
+        );
+        if refused.get() { Ok(None) } else { written }
     }
 
     fn flush(&self) -> Result<()> {
@@ -219,34 +321,33 @@ impl Handle for LocalStream {
     }
 
     fn set_size(&self, size: u64) -> Result<()> {
-        let resized = self.update(|stored| {
+        let resize = |stored: &mut Vec<u8>| {
             let (_, end) = bounds(size, 0)?;
             stored.resize(end, 0);
             Ok(())
-        })?;
-        resized.map_or_else(|| self.file()?.set_size(size), Ok)
+        };
+        self.change(resize, |file| file.set_size(size))
     }
 
     fn allocate(&self, bytes: u64) -> Result<()> {
-        match self.attribute()? {
-            Some(_) if !self.wanted.write => Err(Error::AccessDenied),
-            Some(_) => bounds(bytes, 0).map(drop),
-            None => self.file()?.allocate(bytes),
-        }
+        self.change(|_| bounds(bytes, 0).map(drop), |file| file.allocate(bytes))
     }
 
     fn zero(&self, range: Range<u64>) -> Result<()> {
-        let zeroed = self.update(|stored| {
+        let zero = |stored: &mut Vec<u8>| {
             let end = usize::try_from(range.end).unwrap_or(usize::MAX).min(stored.len());
             let start = usize::try_from(range.start).unwrap_or(usize::MAX).min(end);
             stored.get_mut(start..end).unwrap_or_default().fill(0);
             Ok(())
-        })?;
-        zeroed.map_or_else(|| self.file()?.zero(range), Ok)
+        };
+        self.change(zero, |file| file.zero(range.clone()))
     }
 
     fn allocated_ranges(&self, range: Range<u64>) -> Result<Vec<Range<u64>>> {
-        let Some(data) = self.data()? else { return self.file()?.allocated_ranges(range) };
+        let data = match self.data()? {
+            Data::File(file) => return file.allocated_ranges(range),
+            Data::Bytes(data) => data,
+        };
         let end = range.end.min(u64::try_from(data.len()).unwrap_or(u64::MAX));
         Ok((range.start < end).then_some(range.start..end).into_iter().collect())
     }
@@ -333,20 +434,21 @@ fn read(base: &LocalHandle, attribute: &[u8]) -> Result<Vec<u8>> {
 
 /// Writes into the bytes of a stream.
 fn put(stored: &mut Vec<u8>, data: &[u8], offset: u64) -> Result<usize> {
+    if data.is_empty() {
+        return Ok(0);
+    }
     let (start, end) = bounds(offset, data.len())?;
-    if stored.len() < end && !data.is_empty() {
+    if stored.len() < end {
         stored.resize(end, 0);
     }
-    if !data.is_empty() {
-        stored.get_mut(start..end).ok_or(Error::InvalidArgument)?.copy_from_slice(data);
-    }
+    stored.get_mut(start..end).ok_or(Error::InvalidArgument)?.copy_from_slice(data);
     Ok(data.len())
 }
 
-/// The range of a write as indices, refused where no attribute can hold it.
+/// The range of a write as indices, refused where no attribute can hold it, or no file.
 fn bounds(offset: u64, length: usize) -> Result<(usize, usize)> {
-    let start = usize::try_from(offset).map_err(|_| Error::Limitation)?;
-    let end = start.checked_add(length).filter(|end| *end < XATTR_VALUE_BYTES_MAX);
-    let end = end.ok_or(Error::Limitation)?;
-    Ok((start, end))
+    let start = usize::try_from(offset).map_err(|_| Error::InvalidArgument)?;
+    let end = start.checked_add(length).filter(|end| i64::try_from(*end).is_ok());
+    let end = end.ok_or(Error::InvalidArgument)?;
+    if end < XATTR_VALUE_BYTES_MAX { Ok((start, end)) } else { Err(Error::Limitation) }
 }

@@ -4,7 +4,7 @@ use super::credentials::Credentials;
 use super::file_system::{self, FileSystems};
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::tunnel::Tunnel;
-use super::{LocalOptions, folded, names};
+use super::{LocalOptions, Streams, depot, folded, names};
 use crate::error::{Error, Result};
 use crate::limits::RESOLVE_ATTEMPTS_MAX;
 use crate::path::RelativePath;
@@ -115,6 +115,50 @@ impl Root {
         resolve_at(self.fd.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
+    /// Whether a name on disk is that of the directory of streams, which clients do not see.
+    pub(super) fn hides(&self, directory: InodeKey, leaf: &[u8]) -> bool {
+        leaf == depot::DIRECTORY
+            && directory == (self.device, self.inode)
+            && self.options.streams != Streams::Attributes
+    }
+
+    /// Refuses a path that is, or leads through, the directory of streams.
+    pub(super) fn check_shown(&self, path: &RelativePath) -> Result<()> {
+        if self.options.streams == Streams::Attributes {
+            return Ok(());
+        }
+        let mut start: usize = 0;
+        for component in path.components() {
+            // Symlinks may lead back to the root.
+            if component.eq_ignore_ascii_case(depot::DIRECTORY_NAME)
+                && let Some(above) = path.as_str().get(..start.saturating_sub(1))
+                && let Ok((directory, _)) = self.directory(above)
+                && directory_key(directory.as_fd())? == (self.device, self.inode)
+            {
+                return Err(Error::AccessDenied);
+            }
+            start = start.saturating_add(component.len()).saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Finds a name of a directory without regard to case, but for what clients do not see.
+    pub(super) fn find(&self, directory: BorrowedFd<'_>, name: &str) -> Result<Option<Vec<u8>>> {
+        let found = folded::find(directory, self.options.forms, name)?;
+        self.shown(directory, found)
+    }
+
+    /// What was found in a directory, unless clients do not see it.
+    pub(super) fn shown(&self, directory: BorrowedFd<'_>, found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
+        match found {
+            Some(leaf) if leaf == depot::DIRECTORY => {
+                let is_hidden = self.hides(directory_key(directory)?, &leaf);
+                Ok(if is_hidden { None } else { Some(leaf) })
+            }
+            found => Ok(found),
+        }
+    }
+
     /// Opens a directory with O_PATH; exact first, then without regard to case. Gives its path on disk too.
     pub(super) fn directory(&self, path: &str) -> Result<(OwnedFd, Vec<u8>)> {
         let disk = names::encode_path(path)?;
@@ -142,7 +186,7 @@ impl Root {
             Err(Errno::NOENT) => false,
             Err(error) => return Err(error.into()),
         };
-        if !exists && let Some(leaf) = folded::find(parent.as_fd(), name)? {
+        if !exists && let Some(leaf) = self.find(parent.as_fd(), name)? {
             return Ok(Located { parent, parent_path, leaf, exists: true });
         }
         Ok(Located { parent, parent_path, leaf, exists })
@@ -160,7 +204,7 @@ impl Root {
             names::push_component(&mut disk, &names::encode(component)?);
             directory = match self.open_directory(&disk) {
                 Err(Errno::NOENT) => {
-                    let found = folded::find(directory.as_fd(), component)?.ok_or(Error::PathNotFound)?;
+                    let found = self.find(directory.as_fd(), component)?.ok_or(Error::PathNotFound)?;
                     disk.truncate(parent_bytes);
                     names::push_component(&mut disk, &found);
                     self.open_directory(&disk).map_err(on_the_way)?
@@ -186,7 +230,8 @@ pub(super) fn open_entry(
     resolve_at(directory, leaf, flags, mode, resolve)
 }
 
-fn resolve_at(
+/// Opens a path on disk below a directory.
+pub(super) fn resolve_at(
     directory: BorrowedFd<'_>,
     path: &[u8],
     flags: OFlags,

@@ -1,77 +1,176 @@
-//! Named streams, kept as Samba's `vfs_streams_xattr` keeps them: the extended attribute
-//! `user.DosStream.NAME:$DATA` holds the data and one NUL byte.
+//! Named streams, kept as Samba keeps them: in the extended attribute `user.DosStream.NAME:$DATA`, which holds the data
+//! and one NUL byte (`vfs_streams_xattr`), or in a file of their own ([`depot`]). The share's setting says which, and
+//! both are looked in.
 //!
-//! A stream is read and written as a whole, under the inode's lock, and can be no larger than the file system
-//! lets an attribute be ([`Error::Limitation`]).
+//! A stream in an attribute is read and written as a whole, under the inode's lock, and can be no larger than the file
+//! system lets an attribute be. One that gets larger goes into a file, where the setting lets it, and else is
+//! [`Error::Limitation`]; there it stays until it is removed, however small it becomes.
+//!
+//! While a stream moves there are both, and the attribute counts. It goes once the file is on the disk; what is in a
+//! file beside an attribute is half a move that a crash has interrupted, and is removed with the stream.
 
 use super::handle::LocalHandle;
 use super::open_stream::{OPEN, Place};
-use super::xattr;
-use crate::backend::Wanted;
+use super::{Streams, depot, xattr};
+use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{Handle, StreamInfo};
+use crate::limits::XATTR_VALUE_BYTES_MAX;
 use crate::stat::Kind;
-use std::os::fd::BorrowedFd;
+use rustix::fs::Access;
+use std::sync::Arc;
 
 const SUFFIX: &[u8] = b":$DATA";
 
+/// Bytes that are copied at a time where a stream in a file becomes the data of another.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Where a stream is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Store {
+    /// In an extended attribute.
+    Attribute,
+    /// In a file of its own.
+    Depot,
+}
+
+/// A stream that exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Its real spelling.
+    pub(super) name: String,
+    pub(super) store: Store,
+}
+
 /// The streams of an open file.
-pub(super) fn list(fd: BorrowedFd<'_>) -> Result<Vec<StreamInfo>> {
+pub(super) fn list(base: &LocalHandle) -> Result<Vec<StreamInfo>> {
     let mut streams = Vec::new();
-    for full in xattr::list(fd)? {
+    for full in xattr::list(base.fd())? {
         let Some(name) = stream_name(&full) else { continue };
-        let Some(stored) = xattr::get(fd, &full)? else { continue };
+        let Some(stored) = xattr::get(base.fd(), &full)? else { continue };
         let size = u64::try_from(stored.len().saturating_sub(1)).unwrap_or(u64::MAX);
         streams.push(StreamInfo { name, size, allocation: size });
+    }
+    if let Some(place) = depot::find(base)? {
+        for depot::Stored { name, size, allocation } in place.list()? {
+            if !streams.iter().any(|known| crate::fold::equal(&known.name, &name)) {
+                streams.push(StreamInfo { name, size, allocation });
+            }
+        }
     }
     streams.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(streams)
 }
 
-/// The real spelling of a stream, where it exists.
-pub(super) fn find(fd: BorrowedFd<'_>, wanted: &str) -> Result<Option<String>> {
-    if xattr::get(fd, &full_name(wanted))?.is_some() {
-        return Ok(Some(wanted.to_owned()));
+/// A stream by its name, or but for case.
+pub(super) fn find(base: &LocalHandle, wanted: &str) -> Result<Option<Found>> {
+    if xattr::get(base.fd(), &full_name(wanted))?.is_some() {
+        return Ok(Some(Found { name: wanted.to_owned(), store: Store::Attribute }));
     }
-    let names = xattr::list(fd)?.into_iter().filter_map(|full| stream_name(&full));
-    Ok(names.filter(|name| crate::fold::equal(name, wanted)).min())
+    let place = depot::find(base)?;
+    if let Some(place) = &place
+        && place.has(wanted)?
+    {
+        return Ok(Some(Found { name: wanted.to_owned(), store: Store::Depot }));
+    }
+    let matching = |name: &String| crate::fold::equal(name, wanted);
+    let names = xattr::list(base.fd())?.into_iter().filter_map(|full| stream_name(&full));
+    if let Some(name) = names.filter(matching).min() {
+        return Ok(Some(Found { name, store: Store::Attribute }));
+    }
+    let Some(place) = place else { return Ok(None) };
+    let names = place.list()?.into_iter().map(|stream| stream.name);
+    Ok(names.filter(matching).min().map(|name| Found { name, store: Store::Depot }))
 }
 
 /// Creates an empty stream.
-pub(super) fn create(base: &LocalHandle, name: &str) -> Result<()> {
-    xattr::set(base.fd(), &full_name(name), b"\0")
+pub(super) fn create(base: &LocalHandle, name: &str) -> Result<Found> {
+    let store = put_new(base, name, b"\0")?.store();
+    Ok(Found { name: name.to_owned(), store })
 }
 
-/// Removes the stream that `wanted` finds.
-pub(super) fn remove(base: &LocalHandle, wanted: &str) -> Result<()> {
+/// Puts a stream, data and NUL, where the share keeps new ones.
+fn put_new(base: &LocalHandle, name: &str, stored: &[u8]) -> Result<Place> {
+    let options = &base.root.options;
+    if options.streams != Streams::Depot {
+        match xattr::set(base.fd(), &full_name(name), stored) {
+            Err(Error::Limitation) if options.streams == Streams::Auto => {}
+            result => return result.map(|()| Place::Attribute(name.to_owned())),
+        }
+    }
+    let (_, data) = stored.split_last().unwrap_or((&0, &[]));
+    let file = depot::keep(base, name, data)?;
+    depot::mark(base);
+    Ok(Place::Depot(name.to_owned(), Arc::new(file)))
+}
+
+/// Removes the stream that `wanted` finds, with the rights of `actor`.
+pub(super) fn remove(actor: &Actor, base: &LocalHandle, wanted: &str) -> Result<()> {
     let _lock = base.lock_attributes();
-    let name = find(base.fd(), wanted)?.ok_or(Error::NotFound)?;
-    xattr::remove(base.fd(), &full_name(&name))?;
-    OPEN.moved(base.inode(), &name, Place::Gone);
+    let found = find(base, wanted)?.ok_or(Error::NotFound)?;
+    if found.store == Store::Depot && !base.permits(actor, Access::WRITE_OK) {
+        return Err(Error::AccessDenied);
+    }
+    take(actor, base, &found)?;
+    OPEN.moved(base, &found, |_| Place::Gone);
     Ok(())
+}
+
+/// Removes a stream from where it is, and what a crash may have left of it. An attribute is removed with the rights of
+/// `actor`.
+fn take(actor: &Actor, base: &LocalHandle, found: &Found) -> Result<()> {
+    if let Some(place) = depot::find(base)? {
+        place.remove(&found.name)?;
+    }
+    if found.store == Store::Depot {
+        return Ok(());
+    }
+    let _guard = base.root.credentials.assume(actor)?;
+    xattr::remove(base.fd(), &full_name(&found.name))
 }
 
 /// Renames the stream that `from` finds; what has it open follows.
 pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) -> Result<()> {
     let _lock = base.lock_attributes();
-    let from = find(base.fd(), from)?.ok_or(Error::NotFound)?;
-    let existing = find(base.fd(), to)?.filter(|existing| *existing != from);
+    let from = find(base, from)?.ok_or(Error::NotFound)?;
+    let existing = find(base, to)?.filter(|existing| *existing != from);
     if existing.is_some() && !replace {
         return Err(Error::Exists);
     }
-    if from == to {
+    if from.name == to {
         return Ok(());
     }
-    let data = xattr::get(base.fd(), &full_name(&from))?.ok_or(Error::NotFound)?;
-    xattr::set(base.fd(), &full_name(to), &data)?;
-    if let Some(existing) = existing {
-        if existing != to {
-            xattr::remove(base.fd(), &full_name(&existing))?;
+    let replace = |store: Store| {
+        let renamed = Found { name: to.to_owned(), store };
+        match existing.as_ref().filter(|existing| **existing != renamed) {
+            None => Ok(()),
+            Some(Found { name, store: Store::Attribute }) => xattr::remove(base.fd(), &full_name(name)),
+            Some(existing) => take(&Actor::Process, base, existing),
         }
-        OPEN.moved(base.inode(), &existing, Place::Gone);
+    };
+    let mut place = None;
+    match from.store {
+        Store::Attribute => {
+            let stored = xattr::get(base.fd(), &full_name(&from.name))?.ok_or(Error::NotFound)?;
+            let put = put_new(base, to, &stored)?;
+            replace(put.store())?;
+            take(&Actor::Process, base, &from)?;
+            place = Some(put);
+        }
+        Store::Depot => {
+            // First: an attribute would count instead of the file.
+            replace(Store::Depot)?;
+            depot::find(base)?.ok_or(Error::NotFound)?.rename(&from.name, to)?;
+        }
     }
-    xattr::remove(base.fd(), &full_name(&from))?;
-    OPEN.moved(base.inode(), &from, Place::Attribute(to.to_owned()));
+    if let Some(existing) = &existing {
+        OPEN.moved(base, existing, |_| Place::Gone);
+    }
+    OPEN.moved(base, &from, |before| match (place, before) {
+        (Some(place), _) => place,
+        (None, Place::Depot(_, file)) => Place::Depot(to.to_owned(), Arc::clone(file)),
+        (None, other) => other.clone(),
+    });
     Ok(())
 }
 
@@ -79,7 +178,7 @@ pub(super) fn rename(base: &LocalHandle, from: &str, to: &str, replace: bool) ->
 /// then.
 pub(super) fn become_data(base: &LocalHandle, from: &str) -> Result<()> {
     let _lock = base.lock_attributes();
-    let from = find(base.fd(), from)?.ok_or(Error::NotFound)?;
+    let from = find(base, from)?.ok_or(Error::NotFound)?;
     let stat = base.stat()?;
     if stat.kind != Kind::File {
         return Err(Error::IsADirectory);
@@ -87,18 +186,95 @@ pub(super) fn become_data(base: &LocalHandle, from: &str) -> Result<()> {
     if stat.size > 0 {
         return Err(Error::Exists);
     }
-    let mut data = xattr::get(base.fd(), &full_name(&from))?.ok_or(Error::NotFound)?;
-    data.pop();
     let file = base.reopened(Wanted::BOTH)?;
-    if file.write_at(&data, 0)? != data.len() {
+    let copied = match from.store {
+        Store::Attribute => {
+            let mut data = xattr::get(base.fd(), &full_name(&from.name))?.ok_or(Error::NotFound)?;
+            data.pop();
+            file.write_at(&data, 0).map(|written| written == data.len())
+        }
+        Store::Depot => copy(&opened(base, &from.name)?, &file),
+    };
+    if !matches!(copied, Ok(true)) {
         file.set_size(0)?;
+        copied?;
         return Err(Error::NoSpace);
     }
-    xattr::remove(base.fd(), &full_name(&from))?;
-    OPEN.moved(base.inode(), &from, Place::Data);
+    take(&Actor::Process, base, &from)?;
+    OPEN.moved(base, &from, |_| Place::Data);
     Ok(())
 }
 
+/// Copies all of a file; false where there is no room for it.
+fn copy(from: &LocalHandle, to: &LocalHandle) -> Result<bool> {
+    let mut buffer = vec![0; COPY_BYTES];
+    let mut done = 0;
+    loop {
+        let read = from.read_at(&mut buffer, done)?;
+        let piece = buffer.get(..read).unwrap_or_default();
+        if piece.is_empty() {
+            return Ok(true);
+        }
+        if to.write_at(piece, done)? < read {
+            return Ok(false);
+        }
+        done =
+            u64::try_from(read).ok().and_then(|read| done.checked_add(read)).ok_or(Error::InvalidArgument)?;
+    }
+}
+
+/// Moves a stream with this data from its attribute into a file, where the share has such files; what has it open
+/// follows.
+pub(super) fn move_to_depot(base: &LocalHandle, name: &str, data: &[u8]) -> Result<()> {
+    if base.root.options.streams == Streams::Attributes {
+        return Err(Error::Limitation);
+    }
+    let file = Arc::new(depot::keep(base, name, data)?);
+    xattr::remove(base.fd(), &full_name(name))?;
+    // There may have been no room for it before.
+    depot::mark(base);
+    let found = Found { name: name.to_owned(), store: Store::Attribute };
+    OPEN.moved(base, &found, |_| Place::Depot(name.to_owned(), file));
+    Ok(())
+}
+
+/// Puts an attribute of a file for which there may be no room: then streams go out of its way, the largest first, where
+/// the share lets them. Under the lock of the file's attributes.
+pub(super) fn put_beside(base: &LocalHandle, name: &[u8], value: &[u8]) -> Result<()> {
+    loop {
+        match xattr::set(base.fd(), name, value) {
+            Err(Error::Limitation) if value.len() <= XATTR_VALUE_BYTES_MAX && move_largest(base)? => {}
+            result => return result,
+        }
+    }
+}
+
+/// Moves the largest stream that is in an attribute into a file; false where there is none, or the share has no files.
+fn move_largest(base: &LocalHandle) -> Result<bool> {
+    if base.root.options.streams == Streams::Attributes {
+        return Ok(false);
+    }
+    let mut largest: Option<(String, Vec<u8>)> = None;
+    for full in xattr::list(base.fd())? {
+        let Some(name) = stream_name(&full) else { continue };
+        let Some(mut data) = xattr::get(base.fd(), &full)? else { continue };
+        data.pop();
+        if largest.as_ref().is_none_or(|(_, before)| before.len() < data.len()) {
+            largest = Some((name, data));
+        }
+    }
+    match largest {
+        Some((name, data)) if !data.is_empty() => move_to_depot(base, &name, &data).map(|()| true),
+        _ => Ok(false),
+    }
+}
+
+/// The file that a stream is kept in.
+pub(super) fn opened(base: &LocalHandle, name: &str) -> Result<LocalHandle> {
+    depot::find(base)?.ok_or(Error::NotFound)?.open(name)
+}
+
+/// The name of the attribute that a stream is kept in.
 pub(super) fn full_name(name: &str) -> Vec<u8> {
     [xattr::STREAM_PREFIX, name.as_bytes(), SUFFIX].concat()
 }

@@ -122,7 +122,8 @@ fn judge(world: &World, who: &str, said: &Said) {
 }
 
 /// True for the errors that Samba's client itself reports for a lost connection or session. ACCESS_DENIED: an answer
-/// is not signed although it must be, as that of a session without a key.
+/// is not signed although it must be, as that of a session without a key. INVALID_NETWORK_RESPONSE: after the first
+/// refusal it forgets the other requests of a transfer, and takes the answers to these for invalid.
 fn is_of_the_client(name: &str) -> bool {
     [
         "ACCESS_DENIED",
@@ -135,6 +136,7 @@ fn is_of_the_client(name: &str) -> bool {
         "UNEXPECTED_NETWORK_ERROR",
         "NETWORK_UNREACHABLE",
         "INVALID_CONNECTION",
+        "INVALID_NETWORK_RESPONSE",
         "UNSUCCESSFUL",
     ]
     .contains(&name)

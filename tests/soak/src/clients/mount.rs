@@ -40,17 +40,18 @@ pub(crate) fn work(world: &World, number: usize) {
         }
         let victim = process(world, &at).and_then(|pid| world.victims.add(pid));
         // Uses the descriptor: if the mount is gone, the directory below it must not be taken for it.
-        let Some(root) = root(&at) else { continue };
-        let own = Path::new("/proc/self/fd").join(root.as_raw_fd().to_string()).join(&directory);
-        let done = fs::create_dir(&own).or_else(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => Ok(()),
-            _ => Err(error),
-        });
-        if told(world, &who, "mkdir", done).is_some() {
-            while !world.is_over() && file(world, &who, &own, &mut random, &ledger, &mut made).is_some() {}
+        if let Some(root) = root(&at) {
+            let own = Path::new("/proc/self/fd").join(root.as_raw_fd().to_string()).join(&directory);
+            let done = fs::create_dir(&own).or_else(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => Ok(()),
+                _ => Err(error),
+            });
+            if told(world, &who, "mkdir", done).is_some() {
+                while !world.is_over() && file(world, &who, &own, &mut random, &ledger, &mut made).is_some() {
+                }
+            }
         }
         drop(victim);
-        drop(root);
         net_use(world, &[&at.display().to_string(), "/DELETE", "/YES"]);
         unmount(&at);
     }

@@ -110,6 +110,10 @@ pub struct ShareSettings {
     pub posix_locking: Option<bool>,
     /// [`Settings::strict_locking`] for this share; none for the server's.
     pub strict_locking: Option<bool>,
+    /// Where named streams are kept.
+    pub streams: vfs::Streams,
+    /// Which spellings of a name with composed characters are one.
+    pub unicode_forms: vfs::Forms,
     /// Whether it is left out of browse lists.
     pub hidden: bool,
     /// Tree connects at the same time; none for no limit.
@@ -221,6 +225,8 @@ impl ShareSettings {
             follow_symlinks: true,
             posix_locking: None,
             strict_locking: None,
+            streams: vfs::Streams::Auto,
+            unicode_forms: vfs::Forms::Exact,
             hidden: true,
             max_users: None,
             users: Vec::new(),

@@ -148,6 +148,8 @@ struct ShareTable {
     follow_symlinks: Option<bool>,
     posix_locking: Option<bool>,
     strict_locking: Option<bool>,
+    streams: Option<Spanned<String>>,
+    unicode_forms: Option<Spanned<String>>,
     #[serde(default)]
     hidden: bool,
     max_users: Option<Spanned<u32>>,
@@ -272,6 +274,8 @@ impl Reader<'_> {
             self.error(max_users, String::from("max_users must be at least 1"));
         }
         let caching = table.caching.and_then(|word| self.word("caching", &word, &CACHING));
+        let streams = table.streams.and_then(|word| self.word("streams", &word, &STREAMS));
+        let forms = table.unicode_forms.and_then(|word| self.word("unicode_forms", &word, &FORMS));
         let grants = table.grants.into_iter().filter_map(|grant| self.grant(grant)).collect();
         Some(ShareSettings {
             grants,
@@ -287,6 +291,8 @@ impl Reader<'_> {
             follow_symlinks: table.follow_symlinks.unwrap_or(true),
             posix_locking: table.posix_locking,
             strict_locking: table.strict_locking,
+            streams: streams.unwrap_or_default(),
+            unicode_forms: forms.unwrap_or_default(),
             hidden: table.hidden || table.name.get_ref().ends_with('$'),
             max_users: table.max_users.map(Spanned::into_inner),
             users: table.users.into_iter().map(Spanned::into_inner).collect(),
@@ -471,6 +477,11 @@ const CACHING: [(&str, Caching); 4] = [
     ("none", Caching::None),
 ];
 
+const STREAMS: [(&str, vfs::Streams); 3] =
+    [("auto", vfs::Streams::Auto), ("xattr", vfs::Streams::Attributes), ("depot", vfs::Streams::Depot)];
+
+const FORMS: [(&str, vfs::Forms); 2] = [("exact", vfs::Forms::Exact), ("any", vfs::Forms::Any)];
+
 const GRANT_RIGHTS: [(&str, GrantRight); 3] =
     [("read", GrantRight::Read), ("change", GrantRight::Change), ("full", GrantRight::Full)];
 
@@ -555,6 +566,21 @@ mod tests {
                 "7:96: a grant is for a user or for a group"
             ]
         );
+    }
+
+    #[test]
+    fn a_share_says_where_its_streams_are_and_which_names_are_one() {
+        use vfs::{Forms, Streams};
+        let of = |line: &str| {
+            let share = read(&format!("[[share]]\nname = 'a'\npath = '/'\n{line}\n"))?.shares.remove(0);
+            Ok::<_, Vec<ConfigError>>((share.streams, share.unicode_forms))
+        };
+        assert_eq!(of("").unwrap(), (Streams::Auto, Forms::Exact));
+        assert_eq!(of("streams = 'xattr'").unwrap(), (Streams::Attributes, Forms::Exact));
+        assert_eq!(of("streams = 'depot'\nunicode_forms = 'any'").unwrap(), (Streams::Depot, Forms::Any));
+        let error = |line| of(line).unwrap_err()[0].to_string();
+        assert_eq!(error("streams = 'none'"), "4:11: streams is one of auto, xattr, depot");
+        assert_eq!(error("unicode_forms = 'nfc'"), "4:17: unicode_forms is one of exact, any");
     }
 
     #[test]

@@ -443,7 +443,7 @@ impl Tables {
 
 impl Report {
     fn event(&self, directory: &Place, index: usize) -> Option<Event> {
-        let place = directory.child(&self.name);
+        let place = directory.child(&self.name)?;
         let is_directory = self.flags.contains(ReadFlags::ISDIR);
         let name = |happened, moved: bool| {
             let moved = moved.then_some((self.cookie, index));
@@ -489,7 +489,7 @@ fn entries(directory: &Place, all: bool) -> Option<Vec<Entry>> {
         if matches!(name, b"." | b"..") {
             continue;
         }
-        let place = directory.child(name);
+        let Some(place) = directory.child(name) else { continue };
         let is_directory = match entry.file_type() {
             FileType::Unknown => stat(&place).is_some_and(|stat| file_type(&stat) == FileType::Directory),
             kind => kind == FileType::Directory,

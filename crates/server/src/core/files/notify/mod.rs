@@ -342,7 +342,8 @@ impl Watches {
         let disk = vfs::local::disk_path(path).ok()?;
         let root = tree.share.settings.path.as_path().into();
         let identity = self.root(tree).identity;
-        Some(Place { path: self.host_path(tree, path), root, identity, below: disk })
+        let hides_streams = tree.share.settings.streams != vfs::Streams::Attributes;
+        Some(Place { path: self.host_path(tree, path), root, identity, below: disk, hides_streams })
     }
 
     fn root<'a>(&self, tree: &'a Tree) -> &'a WatchRoot {

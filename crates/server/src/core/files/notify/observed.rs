@@ -54,18 +54,25 @@ pub(super) struct Place {
     pub(super) identity: FileKey,
     /// On disk, from there.
     pub(super) below: PathBuf,
+    /// Whether the share keeps streams in a directory that clients do not see.
+    pub(super) hides_streams: bool,
 }
 
 impl Place {
-    /// What has this name in it.
-    pub(super) fn child(&self, name: &[u8]) -> Self {
+    /// What has this name in it; none for what clients do not see.
+    pub(super) fn child(&self, name: &[u8]) -> Option<Self> {
         use std::os::unix::ffi::OsStrExt;
-        Self {
+        let is_top = self.below.as_os_str().is_empty();
+        if self.hides_streams && is_top && name == vfs::local::STREAMS_DIRECTORY {
+            return None;
+        }
+        Some(Self {
             path: format!("{}/{}", self.path, vfs::local::wire_name(name)),
             root: Arc::clone(&self.root),
             identity: self.identity,
             below: self.below.join(std::ffi::OsStr::from_bytes(name)),
-        }
+            hides_streams: self.hides_streams,
+        })
     }
 
     /// Opens it, unless it is below another directory by now; nothing on the way leads out of the share.
@@ -270,7 +277,8 @@ mod tests {
 
     fn place(root: &Path, name: &str) -> Place {
         let path = format!("{}/{name}", root.display());
-        Place { path, root: root.into(), identity: FileKey::default(), below: PathBuf::from(name) }
+        let below = PathBuf::from(name);
+        Place { path, root: root.into(), identity: FileKey::default(), below, hides_streams: true }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use registry::{
     AppInstance, DurableGranted, DurableRequest, GrantedOpen, Reconnect, ReconnectError, Replay, ReplayError,
 };
+use vfs::Forms;
 use wire::create_context::{CreateContextsRequest, DurableResponseV2, LeaseContext};
 use wire::fscc::SmbPath;
 use wire::header::HeaderFlags;
@@ -101,6 +102,10 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
         create_guid: asked.create_guid,
         lease: asked.lease.map(|lease| (lease.key, if lease.v2.is_some() { 2 } else { 1 })),
         path: asked.path.as_str().into(),
+        is_same_path: match tree.share.settings.unicode_forms {
+            Forms::Exact => |one, other| one.to_lowercase() == other.to_lowercase(),
+            Forms::Any => |one, other| vfs::fold::equal_in(Forms::Any, one, other),
+        },
     };
     let sequence = request.header.channel_sequence();
     let (owner, maximal_access) = (Arc::clone(&session), tree.maximal_access);
