@@ -69,6 +69,8 @@ def link_counts():
     os.link("b", "d/c")
     for name in ("a", "b", "d/c"):
         assert seen(name) == (number, 3), name
+    # As `ls -l` asks, of a directory that this client has not seen yet.
+    assert [entry.stat().st_nlink for entry in os.scandir(SECOND) if entry.is_file()] == [3, 3]
     # The number is the server's unless this client has it for something that the other has removed.
     assert len({os.stat(there(name)).st_ino for name in ("a", "b", "d/c")}) == 1
     assert os.stat(there("a")).st_nlink == 3
