@@ -28,6 +28,7 @@ mod kind_close;
 mod late;
 mod logon;
 mod mount_faults;
+mod mount_programs;
 mod moves;
 mod names;
 mod net_use;

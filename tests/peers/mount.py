@@ -133,8 +133,6 @@ def attributes():
     assert (seen.st_atime, seen.st_mtime) == (1000000000.5, 1200000000.25), seen
     os.chmod("t", 0o555)
     assert os.stat("t").st_mode & 0o777 == 0o555
-    fails(errno.EPERM, os.chmod, "t", 0o700)
-    fails(errno.EPERM, os.chown, "t", 4242, -1)
     os.unlink("t")
     write("x", "")
     os.setxattr("x", "user.Colour", b"red")

@@ -18,14 +18,15 @@ use wire::header::Header;
 use crate::net_use::{LIMIT, Machine, NEEDS};
 
 /// Our server and Samba's, as far as they are here.
-fn servers() -> Vec<Subject> {
+pub(crate) fn servers() -> Vec<Subject> {
     if !need(NEEDS) {
         return Vec::new();
     }
     let mut servers = vec![Subject::Shareward(Shareward::start(&Setup::default()))];
     if need(&["smbd", "pdbedit", "unshare"]) && is_root() {
-        // No streams and no ACLs are needed, and the modules for them are a package of their own.
-        let extra_samba = "vfs objects =\n".into();
+        // No streams and no ACLs are needed, and the modules for them are a package of their own. With POSIX locks 4.17
+        // keeps a shared lock of one open for as long as another open has the same (docs/net-use.md).
+        let extra_samba = "vfs objects =\nposix locking = no\n".into();
         servers.push(Subject::Samba(Samba::start(&Setup { extra_samba, ..Setup::default() })));
     }
     servers

@@ -20,6 +20,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("util-linux", "/usr/bin/unshare"),
     ("gcc", "/usr/bin/cc"),
     ("fuse3", "/usr/bin/fusermount3"),
+    ("rsync", "/usr/bin/rsync"),
 ];
 
 /// The file system exerciser, a program that no distribution has.

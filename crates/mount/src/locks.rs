@@ -307,8 +307,9 @@ impl Volume {
     async fn at_server(&self, piece: &Piece, element: LockElement) -> Result<(), Outcome> {
         let (live, file) = self.lockable(piece.handle).await?;
         if self.is_alone(piece.handle) {
-            // Nobody but this machine has the file open.
-            return Ok(());
+            // Nobody but this machine has the file open, as long as the server has not closed it.
+            let open = element.flags == LockFlags::UNLOCK || self.links_of(&live, &file).await.is_ok();
+            return if open { Ok(()) } else { Err(Outcome::Failed(Errno::EIO)) };
         }
         file.lock(&[element]).await.map_err(|error| {
             if refused(&error) || error.is(NtStatus::RANGE_NOT_LOCKED) {

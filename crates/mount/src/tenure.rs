@@ -9,7 +9,8 @@
 //! So a file of such a name is opened for this machine alone. As long as anybody here may write to it, the server
 //! refuses everybody else (a sharing violation, EBUSY here), and the locks need not leave this machine. All processes
 //! of the mount share one open of the server's, in which no lock is in the way. Once the connection is lost the claim
-//! is lost, too: whoever has the file open then gets EIO until it is closed.
+//! is lost, too: whoever has the file open then gets EIO until it is closed. No lock is granted before the server has
+//! been asked something about that open, which shows that it still has it.
 //!
 //! The log itself, `NAME-wal`, has no locks of its own. An open of it that could go on after a lost connection would
 //! write into a log that another machine has taken over by then, so it ends as well.
@@ -63,7 +64,15 @@ impl Volume {
     ) -> Result<(FileHandle, FopenFlags), Errno> {
         let _turn = self.files.alone.lock().await;
         let told = self.unflushed.opened(number);
-        let open = match self.files.alone(number) {
+        let mut joined = None;
+        for other in self.files.of(number) {
+            // One that its connection has left is closed by those who have it, sooner or later.
+            if other.tenure == Tenure::Alone && self.through(&other).await.is_ok() {
+                joined = Some(other);
+                break;
+            }
+        }
+        let open = match joined {
             Some(other) => OpenFile::joining(&other, flags, told),
             None => {
                 let live = self.live().await?;
