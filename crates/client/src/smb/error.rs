@@ -13,7 +13,7 @@ pub enum Error {
     #[error("{1:?}: {0}")]
     Status(NtStatus, Command),
     /// The connection could not be made, or broke; the server closing it is `UnexpectedEof`.
-    #[error("the connection was lost: {0}")]
+    #[error("the connection failed: {0}")]
     Io(#[from] io::Error),
     /// The server violated the protocol.
     #[error("the server violated the protocol: {0}")]
