@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use auth::Credentials;
 use client::smb::{ConnectOptions, Connection, Pipe};
 use rpc::ndr::Octets;
-use rpc::samr::{INTERFACE, UnicodeChangePasswordUser2Request};
+use rpc::samr::{Connect2Request, INTERFACE, UnicodeChangePasswordUser2Request};
 use testkit::peer::{
     SAMRDUMP, impacket, net_rpc, rpcclient, rpcclient_protected, rpcclient_with, samrdump, smbpasswd,
 };
@@ -40,6 +40,11 @@ fn only_administrators_list() {
 #[test]
 fn own_password() {
     check("own_password", false);
+}
+
+#[test]
+fn expired_password() {
+    check("expired_password", false);
 }
 
 #[test]
@@ -85,25 +90,6 @@ fn rpcclient_lists_accounts_and_changes_passwords() {
         bob = with_password(&bob, &new);
         rpcclient(&subject, &bob, "getusername").success().says("bob");
     }
-}
-
-/// As Windows does it for a user whose password has expired: without a logon.
-#[test]
-fn who_cannot_log_on_changes_an_expired_password_and_sees_nothing() {
-    let Some(subject) = Subject::with(&["rpcclient"]) else { return };
-    if subject.is_samba() {
-        return skip("its anonymous callers may list accounts");
-    }
-    let nobody = User { name: String::new(), password: String::new(), ..subject.user("bob").clone() };
-    let bob = subject.user("bob").clone();
-    for commands in ["enumdomusers", "querydominfo", "getdompwinfo", "chgpasswd3 bob a b"] {
-        rpcclient(&subject, &nobody, commands).never_says("user:[").never_says("min_password");
-    }
-    let change = |old: &str| rpcclient(&subject, &nobody, &format!("chgpasswd2 bob '{old}' 'N3w-secret'"));
-    change("wrong").says("NT_STATUS_WRONG_PASSWORD");
-    let output = change(&bob.password).success();
-    assert!(!output.text().contains("NT_STATUS"), "{}", output.text());
-    rpcclient(&subject, &with_password(&bob, "N3w-secret"), "getusername").success().says("bob");
 }
 
 /// Requests and answers of one fragment and of several, protected by RPC in addition to SMB.
@@ -159,6 +145,16 @@ fn samrdump_lists_accounts() {
 /// A wrong old password counts as a wrong password: its refusal is delayed, and it locks the account if configured.
 #[tokio::test]
 async fn old_passwords_are_guessed_as_slowly_as_logons() {
+    guess_old_passwords(false).await;
+}
+
+/// Whoever cannot log on, because the password has expired, may change it, and see nothing.
+#[tokio::test]
+async fn old_passwords_are_guessed_no_faster_without_a_logon() {
+    guess_old_passwords(true).await;
+}
+
+async fn guess_old_passwords(anonymous: bool) {
     let subject = Subject::start(&Setup { extra: LOCKOUT.into(), ..Setup::default() });
     if subject.is_samba() {
         return skip("it has no such setting here");
@@ -169,9 +165,15 @@ async fn old_passwords_are_guessed_as_slowly_as_logons() {
     };
     let connection = Connection::connect(subject.address(), None, options.clone()).await.expect("connect");
     let alice = subject.user("alice");
-    let session =
-        connection.logon(Credentials::password(&alice.name, "", &alice.password)).await.expect("log on");
+    let session = match anonymous {
+        true => connection.logon_anonymous().await,
+        false => connection.logon(Credentials::password(&alice.name, "", &alice.password)).await,
+    };
+    let session = session.expect("log on");
     let mut pipe = Pipe::connect(&session, "samr", INTERFACE).await.expect("the pipe");
+    let look = Connect2Request { server_name: None, desired_access: 1 };
+    let looked = pipe.call(&look).await.map(|answer| answer.status);
+    assert_eq!(looked.ok() == Some(NtStatus::SUCCESS), !anonymous);
     for user in ["bob", "nobody-here"] {
         let request = UnicodeChangePasswordUser2Request {
             server_name: None,

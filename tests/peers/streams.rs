@@ -39,7 +39,7 @@ async fn streams(tree: &Tree, name: &str) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for stream in decode_streams(&info) {
         let stream = stream.expect("a stream");
-        let stream_name = stream.name.to_string().expect("a name");
+        let stream_name = stream.name.to_text();
         if stream_name == "::$DATA" {
             continue;
         }

@@ -102,6 +102,8 @@ pub(crate) fn change_password(
     name: &str,
     open: Open<'_>,
 ) -> Result<User, NotSet> {
+    // Nobody may have logged on since the file was changed, not even the caller.
+    server.refresh_accounts();
     let change = || {
         let old = server.accounts().user(name).and_then(|user| user.nt_hash).map(Zeroizing::new);
         let new = open(&old.as_deref().copied().unwrap_or_default());
