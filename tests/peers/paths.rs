@@ -1,5 +1,7 @@
 //! The table of `docs/names.md`: separators, `.` and `..`, and halves of surrogate pairs, wherever clients write names.
 
+use std::os::unix::fs::MetadataExt;
+
 use client::smb::{CreateParameters, File, Tree};
 use testkit::{Setup, Shareward, Subject};
 use wire::fscc::FileInfoClass;
@@ -183,6 +185,10 @@ async fn forms_of_a_name_are_one_by_setting() {
         // As a Mac or a local program has left it.
         std::fs::create_dir(disk.join(DECOMPOSED)).expect("a directory");
         std::fs::write(disk.join(DECOMPOSED).join(DECOMPOSED), "text").expect("a file");
+        let of = std::fs::metadata(&disk).expect("the share");
+        for path in [disk.join(DECOMPOSED), disk.join(DECOMPOSED).join(DECOMPOSED)] {
+            std::os::unix::fs::chown(path, Some(of.uid()), Some(of.gid())).expect("chown");
+        }
         let (one, other) = (format!(r"{DECOMPOSED}\{DECOMPOSED}"), format!(r"{COMPOSED}\{COMPOSED}"));
         let found = if is_one { NtStatus::SUCCESS } else { NtStatus::OBJECT_PATH_NOT_FOUND };
         assert_eq!(opened(&data, &CreateParameters::open(&other)).await, found, "{setting}");
@@ -201,8 +207,7 @@ async fn forms_of_a_name_are_one_by_setting() {
         }
         assert_eq!(opened(&data, &made).await, NtStatus::OBJECT_NAME_COLLISION);
         // Who has it open by the one name keeps others from it by the other.
-        let alone =
-            CreateParameters { share: wire::ShareAccess::NONE, ..CreateParameters::read_write(&one) };
+        let alone = CreateParameters { share: wire::ShareAccess::NONE, ..CreateParameters::read_write(&one) };
         let held = data.create(&alone).await.expect("open");
         assert_eq!(opened(&data, &CreateParameters::open(&other)).await, NtStatus::SHARING_VIOLATION);
         held.close().await.expect("close");

@@ -182,6 +182,18 @@ fn where_attributes_are_all_there_is_they_limit_streams() {
 }
 
 #[test]
+fn streams_are_not_put_where_a_symlink_leads() {
+    let share = Share::new(Streams::Auto);
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(elsewhere.path(), share.disk(depot())).unwrap();
+    let _base = share.file("f");
+    let stream = share.put(&of("f", "s"), b"small");
+    assert!(matches!(stream.handle.write_at(&noise(100_000), 0), Err(Error::Limitation)));
+    assert_eq!(share.streams("f")["s"], b"small");
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn streams_make_room_for_what_can_be_nowhere_else() {
     let share = Share::new(Streams::Auto);
     let base = share.file("f");

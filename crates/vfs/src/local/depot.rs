@@ -67,9 +67,8 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<Place<'_>>> {
         return Ok(None);
     }
     let fd = match open_below(&base.root, &path_of(base.inode())) {
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
-        // A symlink, which somebody else has put there.
-        Err(Errno::LOOP) => return Err(Error::AccessDenied),
+        // What a symlink leads to is no place for streams of this share.
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         result => result?,
     };
     let (own, of) = (statx_fd(fd.as_fd())?, statx_fd(base.fd())?);
