@@ -217,8 +217,7 @@ impl Waiting<'_> {
                     return Err(NtStatus::RANGE_NOT_LOCKED);
                 }
                 Err(status) => {
-                    let effects =
-                        self.server.registry.lock("cancel").cancel(self.key, self.server.now());
+                    let effects = self.server.registry.lock("cancel").cancel(self.key, self.server.now());
                     self.server.apply(effects);
                     self.server.waiters.leave(self.key);
                     return Err(status);
@@ -246,7 +245,7 @@ impl Waiting<'_> {
         };
         let mut turn = on_host.turn();
         if !turn.take(open, elements)? {
-            let is_waiting = server.registry.lock("lock").is_waiting(*key);
+            let is_waiting = server.registry.lock("lock").refused_outside(*key);
             return Ok(if is_waiting { Retried::WaitsOutside } else { Retried::Over });
         }
         let (outcome, effects) = server.registry.lock("lock").retry_lock(*key, server.now());
