@@ -42,7 +42,7 @@ pub(crate) use answer::AnswerBuilder;
 pub(crate) use budget::InputBudget;
 pub(crate) use dispatch::Violation;
 pub(crate) use held_back::{HeldBack, HeldBackLogons};
-pub(crate) use output::{Answer, Tail};
+pub(crate) use output::{Answer, Check, Tail};
 pub(crate) use pending::Pending;
 pub(crate) use request::{Chain, Outcome, Request};
 
