@@ -138,6 +138,8 @@ const STREAM_BYTES: usize = 4 << 20;
 #[cfg(test)]
 mod failing_files;
 #[cfg(test)]
+mod host_locks;
+#[cfg(test)]
 mod late_locks;
 #[cfg(test)]
 mod standings;

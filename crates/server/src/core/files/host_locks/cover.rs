@@ -62,7 +62,8 @@ impl Cover {
         let mut pieces = Pieces::default();
         let first = (range.start, self.at(range.start));
         let inner = self.counts.range((std::ops::Bound::Excluded(range.start), std::ops::Bound::Unbounded));
-        let inner = inner.take_while(|(start, _)| **start < range.end).map(|(start, counts)| (*start, *counts));
+        let inner =
+            inner.take_while(|(start, _)| **start < range.end).map(|(start, counts)| (*start, *counts));
         let starts: Vec<(u64, Counts)> = std::iter::once(first).chain(inner).collect();
         let ends = starts.iter().skip(1).map(|(start, _)| *start).chain([range.end]);
         for ((start, counts), end) in starts.iter().zip(ends) {

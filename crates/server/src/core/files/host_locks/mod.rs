@@ -196,7 +196,8 @@ impl FileLocks {
     /// Gives up what opens have that have ended; false: there are none.
     fn give_up_ended(&mut self) -> bool {
         let mut has_given_up = false;
-        for locks in self.opens.values_mut().filter(|it| it.shared.closed().is_some() && !it.cover.is_empty()) {
+        for locks in self.opens.values_mut().filter(|it| it.shared.closed().is_some() && !it.cover.is_empty())
+        {
             locks.give_up_all();
             has_given_up = true;
         }
