@@ -23,6 +23,7 @@ mod grammar;
 mod guesses;
 mod hang;
 mod holders;
+mod host_locks;
 mod hostile;
 mod kernel;
 mod kind_close;
