@@ -22,6 +22,7 @@ mod exchange;
 mod grammar;
 mod guesses;
 mod hang;
+mod host_locks;
 mod hostile;
 mod kernel;
 mod kind_close;

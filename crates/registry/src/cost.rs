@@ -16,8 +16,8 @@
 //! | `admit`, any break: orphans in the way | orphans under one lease ([`ORPHANS_PER_USER`](crate::limits::ORPHANS_PER_USER)) |
 //! | `break_for_write`, `break_for_overwrite`, `break_handle_caching`, `break_directory_caching`, `break_for_outsider`, `break_for_close` | caches of the file; each notice names 32 connections at most |
 //! | `acknowledge_oplock`, `acknowledge_lease` | log, and the requests that wait for the file's breaks; of a lease the opens that can be replayed ([`REPLAYABLE_PER_LEASE`](crate::limits::REPLAYABLE_PER_LEASE)) |
-//! | `lock`, `lock_outside` | elements ([`LOCKS_PER_CALL`](crate::limits::LOCKS_PER_CALL)) times log; waiters of the file ([`WAITING_LOCKS_PER_FILE`](crate::limits::WAITING_LOCKS_PER_FILE)) where it may wait |
-//! | `retry_lock` | waiters of the file, and log |
+//! | `lock`, `lock_outside` | elements ([`LOCKS_PER_CALL`](crate::limits::LOCKS_PER_CALL)) times log; waiters of the file ([`WAITING_LOCKS_PER_FILE`](crate::limits::WAITING_LOCKS_PER_FILE)) times log |
+//! | `retry_lock`, `refused_outside` | waiters of the file, and log |
 //! | `unlock`, `unlock_each`, `take_back_locks` | (elements + waiters) times log |
 //! | `check_io` | log |
 //! | `cancel`, `forget_waiting` | log; as `unlock` where a lock was waited for |

@@ -89,8 +89,9 @@ impl<S: Shell> State<S> {
     /// As [`Self::lock`], for a caller that must have the same locks somewhere else, outside the registry, and has asked
     /// there first: `is_free` says that it has them. Where they are not granted here it gives those back.
     ///
-    /// A request that waits is granted by [`Self::retry_lock`] alone: when what is in the way here may be gone, its key
-    /// comes in [`Effects::retry`]; what is in the way outside is the caller's to look after.
+    /// A request that waits is granted by [`Self::retry_lock`] alone: when what is in the way here is gone, its key comes
+    /// in [`Effects::retry`], and nobody gets what it waits for until the caller has tried that or said that it cannot
+    /// ([`Self::refused_outside`]); what is in the way outside is the caller's to look after.
     pub fn lock_outside(
         &mut self,
         open: impl Into<OpenRef>,
@@ -120,6 +121,14 @@ impl<S: Shell> State<S> {
         file.shared.set_lock_count(file.ranges.len());
         self.waited_for_lock(request, id, now, &mut effects);
         (Some(LockOutcome::Granted), effects)
+    }
+
+    /// Takes in that the caller of a request of [`Self::lock_outside`] that waits has asked outside again and was refused
+    /// there: others need not wait for that any longer. False where the request does not wait any more, as in
+    /// [`Self::retry_lock`].
+    pub fn refused_outside(&mut self, request: RequestKey) -> bool {
+        let Some(Waiting::Lock { file: key, .. }) = self.waiting.get(&request) else { return false };
+        self.files.get_mut(key).is_some_and(|file| file.ranges.has_tried(request))
     }
 
     /// Gives up locks, one after the other, each by exactly its range (MS-SMB2 3.3.5.14.1): what came
@@ -290,7 +299,10 @@ impl<S: Shell> State<S> {
             return Err(LockError::LimitReached(LimitReached::LocksPerFile));
         }
         let lock = Held { open: id, element: *first };
-        let behind = if wait { file.ranges.conflict_with_waiting(&lock) } else { None };
+        let behind = match wait {
+            true => file.ranges.conflict_with_waiting(&lock),
+            false => file.ranges.conflict_with_told(id, elements),
+        };
         let result = match behind {
             Some(blocker) => Err(blocker),
             None => file.ranges.lock_all(id, elements),
@@ -304,7 +316,7 @@ impl<S: Shell> State<S> {
                 if !wait || !has_home {
                     return Err(LockError::HeldOutside);
                 }
-                self.begin_to_wait(Waiter { request, lock, outside: true }, key)?;
+                self.begin_to_wait(Waiter::new(request, lock, true), key)?;
                 Ok(LockOutcome::WaitingOutside)
             }
             Ok(()) => {
@@ -316,7 +328,7 @@ impl<S: Shell> State<S> {
                 Ok(LockOutcome::Granted)
             }
             Err(blocker) if wait && has_home => {
-                self.begin_to_wait(Waiter { request, lock, outside: outside.is_some() }, key)?;
+                self.begin_to_wait(Waiter::new(request, lock, outside.is_some()), key)?;
                 self.remember_conflict(RefusalKind::LockConflict, id, first, blocker, now);
                 Ok(LockOutcome::Waiting)
             }

@@ -6,8 +6,8 @@
 //! by shared ones that keep arriving. Who does not want to wait takes what is free. When a range is
 //! given up, the queue is looked at in order.
 //!
-//! A waiter that must have the lock [outside](Waiter::outside) first keeps its place in the queue until it has: who has
-//! it try hears when it may.
+//! A waiter that must have the lock [outside](Waiter::outside) first keeps its place in the queue until it has: its caller
+//! is told when to try, and until it has tried, nobody takes what is free before it.
 //!
 //! With `n` locks of the file and `w` waiters, whose number has a small limit: an element is locked, unlocked or
 //! found in the way in O(log n) steps; what gives up `k` ranges takes O(k log n), and O((k + w) log (k + w)) more
@@ -64,6 +64,14 @@ pub(crate) struct Waiter {
     pub(crate) lock: Held,
     /// Its caller must first have the same lock somewhere else.
     pub(crate) outside: bool,
+    /// Its caller is told to try again, and has not yet.
+    pub(crate) told: bool,
+}
+
+impl Waiter {
+    pub(crate) const fn new(request: RequestKey, lock: Held, outside: bool) -> Self {
+        Self { request, lock, outside, told: false }
+    }
 }
 
 /// What came of ranges that were given up.
@@ -239,11 +247,31 @@ impl Ranges {
         let Some(lock) = self.waiting.get(at).map(|waiter| waiter.lock) else { return false };
         let mut before = self.waiting.iter().take(at).inspect(|_| cost::step());
         if before.any(|it| it.lock.conflicts_with(&lock)) || self.held.conflict(&lock).is_some() {
+            self.has_tried(request);
             return false;
         }
         self.waiting.remove(at);
         self.hold(&lock);
         true
+    }
+
+    /// Takes in that a waiter has tried and was not granted; false: it does not wait.
+    pub(crate) fn has_tried(&mut self, request: RequestKey) -> bool {
+        let waiter = self.waiting.iter_mut().find(|waiter| waiter.request == request);
+        waiter.map(|waiter| waiter.told = false).is_some()
+    }
+
+    /// Whose waiter is to try before any of these can be had.
+    pub(crate) fn conflict_with_told(
+        &self,
+        open: FileGlobalId,
+        elements: &[LockElement],
+    ) -> Option<FileGlobalId> {
+        let mut told = Obstacles::default();
+        for waiter in self.waiting.iter().inspect(|_| cost::step()).filter(|waiter| waiter.told) {
+            told.insert(&waiter.lock);
+        }
+        elements.iter().find_map(|element| told.conflict(&Held { open, element: *element }))
     }
 
     /// Grants what can be granted now that these ranges have been given up, in the order of asking.
@@ -254,7 +282,7 @@ impl Ranges {
         }
         let freed = Freed::new(released);
         let mut still = Obstacles::default();
-        for waiter in std::mem::take(&mut self.waiting) {
+        for mut waiter in std::mem::take(&mut self.waiting) {
             cost::step();
             let is_free = freed.overlaps(&waiter.lock.range())
                 && self.held.conflict(&waiter.lock).is_none()
@@ -265,6 +293,7 @@ impl Ranges {
                 continue;
             }
             if is_free {
+                waiter.told = true;
                 woken.retry.push(waiter.request);
             }
             still.insert(&waiter.lock);
@@ -370,7 +399,7 @@ mod tests {
         for id in 0..waiters as u64 {
             let request = RequestKey { connection: crate::ConnectionId(1), id };
             let lock = Held { open: open(7), element: exclusive(id * 4, 1) };
-            ranges.push_waiter(Waiter { request, lock, outside: false });
+            ranges.push_waiter(Waiter::new(request, lock, false));
         }
         let released = ranges.unlock_open(open(1));
         let (woken, steps) = cost::of(|| ranges.grant_waiting(&released));

@@ -140,6 +140,8 @@ mod exchanged_roots;
 #[cfg(test)]
 mod failing_files;
 #[cfg(test)]
+mod host_locks;
+#[cfg(test)]
 mod late_locks;
 #[cfg(test)]
 mod late_renames;

@@ -2,7 +2,7 @@
 //!
 //! A [`Backend`] is one share's tree; it opens names into [`Handle`]s. Every call is synchronous and may block,
 //! except where its documentation says otherwise, so callers run them on a blocking pool. Nothing here knows
-//! sessions, share modes, locks or NTSTATUS: opening has no side effects, and what an open was granted is
+//! sessions, share modes, what clients have locked, or NTSTATUS: opening has no side effects, and what an open was granted is
 //! decided by the caller (MS-SMB2 3.3.5.9).
 #![deny(unsafe_code)]
 #![cfg_attr(

@@ -367,3 +367,22 @@ fn unlocking_says_which_locks_are_given_up() {
     assert_eq!(released, [shared(20, 1), exclusive(0, 10), shared(0, 10)]);
     assert_eq!(result, Err(LockError::RangeNotLocked));
 }
+
+#[test]
+fn nobody_overtakes_a_request_that_is_told_to_try() {
+    let mut it = Locker::new();
+    let (one, two) = (it.one.clone(), it.two.clone());
+    assert_eq!(it.lock(&one, &[exclusive(0, 10)]), Ok(()));
+    let (_, waits) = it.lock_outside(&two, exclusive(0, 10), true, true);
+    assert_eq!(it.unlock(&one, &[exclusive(0, 10)]).1.retry, [waits]);
+    let not_granted = Err(LockError::NotGranted { blocker: two.global_id });
+    assert_eq!(it.lock(&one, &[shared(20, 1), shared(9, 1)]), not_granted);
+    assert_eq!(it.lock(&one, &[shared(20, 1), shared(10, 1)]), Ok(()), "beside it");
+    assert_eq!(it.lock_outside(&one, exclusive(0, 10), false, true).0, not_granted);
+    // Its caller is refused outside: what is free here is anybody's again.
+    assert!(it.world.state.refused_outside(waits));
+    assert_eq!(it.lock(&one, &[shared(9, 1)]), Ok(()));
+    assert_eq!(it.retry(waits), Some(LockOutcome::Waiting));
+    let _ = it.world.close(&two);
+    assert!(!it.world.state.refused_outside(waits));
+}

@@ -8,7 +8,7 @@ use auth::users::UserDb;
 use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, Part, Tree, close_part};
 use tokio::time::{sleep, timeout};
 use vfs::faulty::{Faults, FaultyBackend, Rates};
-use vfs::{Actor, Backend, EntryWanted, Handle, MemBackend, RelativePath, Wanted};
+use vfs::{Actor, Backend, EntryWanted, Handle, MemBackend, RangeLock, RelativePath, Wanted};
 use wire::fscc::FileInfoClass;
 use wire::ioctl::FsctlCode;
 use wire::msg::{
@@ -18,7 +18,7 @@ use wire::msg::{
 use wire::{AccessMask, Command, FileAttributes, FileTime, NtStatus, OplockLevel, utf16le};
 
 use super::{Counts, TestServer};
-use crate::core::config::Settings;
+use crate::core::config::{Settings, ShareSettings};
 
 const PASSWORD: &str = "Wonder-Land 1";
 
@@ -33,15 +33,20 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
+        Self::with(seed, |_| ())
+    }
+
+    /// A world whose share is set up as `change` says.
+    pub(super) fn with(seed: u64, change: impl FnOnce(&mut ShareSettings)) -> Self {
         let files = Arc::new(MemBackend::new());
         let faults = Arc::new(Faults::new(seed));
         let backend: Arc<dyn Backend> = Arc::new(FaultyBackend::new(files.clone(), Arc::clone(&faults)));
         let mut settings = Settings::conventional(false, |_| None);
         settings.control_socket = None;
         settings.state_directory = "/nonexistent/shareward".into();
-        settings
-            .shares
-            .push(crate::core::config::ShareSettings::new("data".into(), "/nonexistent/data".into()));
+        let mut share = ShareSettings::new("data".into(), "/nonexistent/data".into());
+        change(&mut share);
+        settings.shares.push(share);
         let mut accounts = UserDb::default();
         accounts.add("alice", 60_001, PASSWORD, FileTime::from_unix(1_700_000_000, 0)).unwrap();
         let server = TestServer::start(settings, accounts, seed, move |_| Ok(Arc::clone(&backend)));
@@ -98,7 +103,7 @@ impl World {
     }
 
     /// Nothing is left once the clients are gone, whatever has failed.
-    async fn comes_to_rest(&self) {
+    pub(super) async fn comes_to_rest(&self) {
         self.faults.set_rates(Rates::NONE);
         for _ in 0..100 {
             if self.server.counts() == Counts::default() && self.server.busy() == (0, 0) {
@@ -374,6 +379,9 @@ impl<'a> Client<'a> {
                     flags: LockFlags::EXCLUSIVE_LOCK | LockFlags::FAIL_IMMEDIATELY,
                 };
                 file.lock(&[element]).await?;
+                let real = self.world.real(name).unwrap();
+                let is_seen = real.is_range_locked(at..at + 10, RangeLock::Shared);
+                assert!(is_seen.unwrap(), "{name}: a lock is granted that the machine does not have");
                 file.lock(&[LockElement { flags: LockFlags::UNLOCK, ..element }]).await?;
             }
         }

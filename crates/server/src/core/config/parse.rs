@@ -122,7 +122,7 @@ struct ServerTable {
     max_dialect: Option<Spanned<String>>,
     unix_identities: Option<bool>,
     posix_locking: Option<bool>,
-    strict_locking: Option<bool>,
+    strict_locking: Option<Spanned<bool>>,
     list_shares: Option<Spanned<String>>,
     guest_domains: Option<Vec<Spanned<String>>>,
     lockout_threshold: Option<Spanned<i64>>,
@@ -147,7 +147,7 @@ struct ShareTable {
     access_based_enum: bool,
     follow_symlinks: Option<bool>,
     posix_locking: Option<bool>,
-    strict_locking: Option<bool>,
+    strict_locking: Option<Spanned<bool>>,
     streams: Option<Spanned<String>>,
     unicode_forms: Option<Spanned<String>>,
     #[serde(default)]
@@ -249,7 +249,8 @@ impl Reader<'_> {
         }
         settings.unix_identities = table.unix_identities.unwrap_or(settings.unix_identities);
         settings.posix_locking = table.posix_locking.unwrap_or(settings.posix_locking);
-        settings.strict_locking = table.strict_locking.unwrap_or(settings.strict_locking);
+        let strict_locking = self.strict_locking(table.strict_locking, table.posix_locking);
+        settings.strict_locking = strict_locking.unwrap_or(settings.strict_locking);
         settings.roles = file.roles.into_iter().filter_map(|role| self.role(role)).collect();
         for share in file.shares {
             let share = self.share(share, &settings.shares);
@@ -290,7 +291,7 @@ impl Reader<'_> {
             access_based_enum: table.access_based_enum,
             follow_symlinks: table.follow_symlinks.unwrap_or(true),
             posix_locking: table.posix_locking,
-            strict_locking: table.strict_locking,
+            strict_locking: self.strict_locking(table.strict_locking, table.posix_locking),
             streams: streams.unwrap_or_default(),
             unicode_forms: forms.unwrap_or_default(),
             hidden: table.hidden || table.name.get_ref().ends_with('$'),
@@ -314,6 +315,15 @@ impl Reader<'_> {
         }
         let right = self.word("right", &table.right, &GRANT_RIGHTS)?;
         Some(Grant { who: who(name.into_inner()), right })
+    }
+
+    /// `strict_locking`, which has no effect beside what is refused here.
+    fn strict_locking(&mut self, strict: Option<Spanned<bool>>, posix: Option<bool>) -> Option<bool> {
+        let strict = strict?;
+        if *strict.get_ref() && posix == Some(false) {
+            self.error(&strict, String::from("strict_locking needs posix_locking"));
+        }
+        Some(strict.into_inner())
     }
 
     /// Minutes of `autodisconnect`; none for never.
@@ -581,6 +591,36 @@ mod tests {
         let error = |line| of(line).unwrap_err()[0].to_string();
         assert_eq!(error("streams = 'none'"), "4:11: streams is one of auto, xattr, depot");
         assert_eq!(error("unicode_forms = 'nfc'"), "4:17: unicode_forms is one of exact, any");
+    }
+
+    #[test]
+    fn how_files_are_locked_is_the_servers_to_say_unless_a_share_does() {
+        let told = |text: &str| {
+            let settings = read(text).unwrap();
+            let share = &settings.shares[0];
+            (
+                share.posix_locking.unwrap_or(settings.posix_locking),
+                share.strict_locking.unwrap_or(settings.strict_locking),
+            )
+        };
+        let share = "[[share]]\nname = 'data'\npath = '/srv'\n";
+        assert_eq!(told(share), (true, false));
+        let server = "[server]\nposix_locking = false\n";
+        assert_eq!(told(&format!("{server}{share}")), (false, false));
+        assert_eq!(
+            told(&format!("{server}{share}posix_locking = true\nstrict_locking = true\n")),
+            (true, true)
+        );
+        assert_eq!(
+            told(&format!("[server]\nstrict_locking = true\n{share}strict_locking = false\n")),
+            (true, false)
+        );
+        assert_eq!(
+            errors(&format!(
+                "{server}strict_locking = true\n{share}strict_locking = true\nposix_locking = false\n"
+            )),
+            ["3:18: strict_locking needs posix_locking", "7:18: strict_locking needs posix_locking"]
+        );
     }
 
     #[test]

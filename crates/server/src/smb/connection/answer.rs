@@ -6,7 +6,7 @@ use std::sync::Arc;
 use auth::signing::SigningKey;
 use wire::header::{Header, TransformHeader};
 
-use super::output::{Answer, Tail};
+use super::output::{Answer, FRAME_PREFIX, Tail};
 use crate::core::session::Session;
 
 /// A frame of answers under construction.
@@ -146,9 +146,6 @@ impl AnswerBuilder {
         Some(Answer { bytes: self.bytes, tail: self.tail, unsendable: false })
     }
 }
-
-/// The length before each frame, bytes (MS-SMB2 2.1).
-const FRAME_PREFIX: usize = 4;
 
 #[cfg(test)]
 mod tests {

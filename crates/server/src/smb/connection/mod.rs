@@ -42,7 +42,7 @@ pub(crate) use answer::AnswerBuilder;
 pub(crate) use dispatch::{Refusal, Violation};
 pub(crate) use held_back::HeldBack;
 pub(crate) use negotiated::Negotiated;
-pub(crate) use output::{Answer, Tail};
+pub(crate) use output::{Answer, Check, Tail};
 pub(crate) use pending::Pending;
 pub(crate) use request::{Chain, Outcome, Request};
 

@@ -10,6 +10,10 @@ use rustix::net::SendFlags;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
+use wire::NtStatus;
+use wire::header::Header;
+use wire::msg::error::ErrorResponse;
+
 use crate::core::limits;
 use crate::core::open::Open;
 
@@ -28,7 +32,34 @@ impl Answer {
     pub(crate) fn unsendable() -> Self {
         Self { bytes: Vec::new(), tail: None, unsendable: true }
     }
+
+    /// Bytes of it, the tail included.
+    fn size(&self) -> usize {
+        self.bytes.len().saturating_add(self.tail.as_ref().map_or(0, |tail| tail.length))
+    }
+
+    /// Makes the one message of a frame with a tail an error; false: it is no such frame. None of these is signed or sealed.
+    fn refuse(&mut self, status: NtStatus) -> bool {
+        let message = FRAME_PREFIX..FRAME_PREFIX.saturating_add(Header::SIZE);
+        let header = self.bytes.get(message.clone()).and_then(|header| Header::decode(header).ok());
+        let Some(header) = header else { return false };
+        self.tail = None;
+        self.bytes.truncate(message.end);
+        let header = Header { status, ..header }.to_bytes();
+        if let Some(place) = self.bytes.get_mut(message.clone()) {
+            place.copy_from_slice(&header);
+        }
+        ErrorResponse::default().encode(&mut self.bytes, message.start);
+        let length = u32::try_from(self.bytes.len().saturating_sub(FRAME_PREFIX)).unwrap_or(u32::MAX);
+        if let Some(prefix) = self.bytes.first_chunk_mut::<FRAME_PREFIX>() {
+            *prefix = length.to_be_bytes();
+        }
+        true
+    }
 }
+
+/// The length before each frame, bytes (MS-SMB2 2.1).
+pub(super) const FRAME_PREFIX: usize = 4;
 
 /// File content that ends a frame.
 pub(crate) struct Tail {
@@ -39,7 +70,12 @@ pub(crate) struct Tail {
     pub(crate) length: usize,
     /// The open that it is read through; it closes the file, should it be the last to have it.
     pub(crate) open: Option<Arc<Open>>,
+    /// Asked right before the first byte is sent, which may be long after the READ was accepted.
+    pub(crate) may_be_read: Check,
 }
+
+/// The answer whether something may be done now, or the status that it is refused with.
+pub(crate) type Check = Box<dyn Fn() -> Result<(), NtStatus> + Send + Sync>;
 
 /// The frames that wait, in order, and spare buffers for new ones.
 #[derive(Default)]
@@ -63,8 +99,17 @@ impl Output {
             self.failed = true;
             return;
         }
-        self.waiting += answer.bytes.len() + answer.tail.as_ref().map_or(0, |tail| tail.length);
+        self.waiting += answer.size();
         self.queue.push_back(answer);
+    }
+
+    /// Refuses the first frame where its content may not be read any more and nothing of it is sent.
+    fn check_first(&mut self) {
+        let Some(first) = self.queue.front_mut().filter(|_| self.written == 0) else { return };
+        let Some(Err(status)) = first.tail.as_ref().map(|tail| (tail.may_be_read)()) else { return };
+        self.waiting = self.waiting.saturating_sub(first.size());
+        self.failed |= !first.refuse(status);
+        self.waiting = self.waiting.saturating_add(first.size());
     }
 
     /// Bytes that wait to be written.
@@ -84,10 +129,10 @@ impl Output {
 
     /// Writes until nothing waits (true) or the socket takes no more (false).
     pub(crate) fn write(&mut self, socket: &TcpStream) -> io::Result<bool> {
-        if self.failed {
-            return Err(io::Error::other("an answer could not be signed or sealed"));
-        }
-        while let Some(first) = self.queue.front_mut() {
+        loop {
+            self.check_first();
+            self.check_protected()?;
+            let Some(first) = self.queue.front_mut() else { return Ok(true) };
             let done = if first.bytes.len() > self.written {
                 if first.tail.is_some() {
                     // MSG_MORE: the header travels with the file content that follows it.
@@ -106,7 +151,13 @@ impl Output {
                 Err(error) => return Err(error),
             }
         }
-        Ok(true)
+    }
+
+    fn check_protected(&self) -> io::Result<()> {
+        match self.failed {
+            true => Err(io::Error::other("an answer could not be signed or sealed")),
+            false => Ok(()),
+        }
     }
 
     /// Writes from the start of the queue up to the first frame with a tail.
@@ -195,6 +246,8 @@ static ZEROS: [u8; 4096] = [0; 4096];
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use tokio::io::AsyncReadExt as _;
     use tokio::net::TcpListener;
     use vfs::local::{LocalBackend, LocalOptions};
@@ -202,32 +255,81 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn a_file_that_was_cut_short_ends_in_zeros_and_the_next_frame_follows() {
-        const LENGTH: usize = 100_000;
+    /// A file of as many bytes, and the two ends of a connection.
+    async fn file_and_sockets(size: usize) -> (Arc<dyn vfs::Handle>, TcpStream, TcpStream) {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("f"), [b'x'; 5_000]).unwrap();
+        std::fs::write(directory.path().join("f"), vec![b'x'; size]).unwrap();
         let backend = LocalBackend::open(directory.path(), LocalOptions::default()).unwrap();
         let path = RelativePath::new("f").unwrap();
         let handle = backend.open(&Actor::Process, &path, Wanted::READ).unwrap().handle;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (client, server) = tokio::join!(tokio::net::TcpStream::connect(address), listener.accept());
-        let (mut client, (server, _)) = (client.unwrap(), server.unwrap());
+        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (handle, client.unwrap(), server.unwrap().0)
+    }
+
+    async fn write_all(output: &mut Output, socket: &TcpStream) {
+        while !output.write(socket).unwrap() {
+            socket.writable().await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_cut_short_ends_in_zeros_and_the_next_frame_follows() {
+        const LENGTH: usize = 100_000;
+        let (handle, mut client, server) = file_and_sockets(5_000).await;
         let mut output = Output::default();
-        let tail = Tail { handle, offset: 1_000, length: LENGTH, open: None };
+        let may_be_read: Check = Box::new(|| Ok(()));
+        let tail = Tail { handle, offset: 1_000, length: LENGTH, open: None, may_be_read };
         output.push(Answer { bytes: b"read".to_vec(), tail: Some(tail), unsendable: false });
         output.push(Answer { bytes: b"next".to_vec(), tail: None, unsendable: false });
-        let write = async {
-            while !output.write(&server).unwrap() {
-                server.writable().await.unwrap();
-            }
-        };
         let mut told = vec![0; 4 + LENGTH + 4];
-        let (_, read) = tokio::join!(write, client.read_exact(&mut told));
+        let (_, read) = tokio::join!(write_all(&mut output, &server), client.read_exact(&mut told));
         read.unwrap();
         let expected = [&b"read"[..], &[b'x'; 4_000], &[0; LENGTH - 4_000], b"next"].concat();
         assert!(told == expected);
         assert_eq!((output.waiting(), output.take_sent()), (0, expected.len() as u64));
+    }
+
+    #[tokio::test]
+    async fn content_that_was_locked_since_its_read_was_accepted_is_not_sent() {
+        const LENGTH: usize = 16 << 20;
+        let (handle, mut client, server) = file_and_sockets(LENGTH).await;
+        let is_locked = Arc::new(AtomicBool::new(false));
+        let mut output = Output::default();
+        for number in 0..3 {
+            let asked = Arc::clone(&is_locked);
+            let may_be_read: Check = Box::new(move || match asked.load(Ordering::Relaxed) {
+                true => Err(NtStatus::FILE_LOCK_CONFLICT),
+                false => Ok(()),
+            });
+            let header = Header { message_id: wire::MessageId(number), ..Header::default() };
+            let mut bytes = u32::try_from(Header::SIZE + 4 + LENGTH).unwrap().to_be_bytes().to_vec();
+            bytes.extend(header.to_bytes());
+            bytes.extend(b"body");
+            let tail =
+                Tail { handle: Arc::clone(&handle), offset: 0, length: LENGTH, open: None, may_be_read };
+            output.push(Answer { bytes, tail: Some(tail), unsendable: false });
+        }
+        assert!(!output.write(&server).unwrap(), "the socket takes no such amount");
+        is_locked.store(true, Ordering::Relaxed);
+        let frames = async {
+            let mut told = Vec::new();
+            for _ in 0..3 {
+                let length = client.read_u32().await.unwrap();
+                let mut frame = vec![0; usize::try_from(length).unwrap()];
+                client.read_exact(&mut frame).await.unwrap();
+                told.push(frame);
+            }
+            told
+        };
+        let (_, frames) = tokio::join!(write_all(&mut output, &server), frames);
+        assert_eq!(frames[0].len(), Header::SIZE + 4 + LENGTH, "what has begun goes on");
+        for (number, frame) in (1..).zip(&frames[1..]) {
+            let header = Header::decode(frame).unwrap();
+            assert_eq!((header.message_id.0, header.status), (number, NtStatus::FILE_LOCK_CONFLICT));
+            assert_eq!(frame.len(), Header::SIZE + 9, "an error without data");
+        }
+        assert_eq!(output.waiting(), 0);
     }
 }

@@ -239,7 +239,7 @@ impl Waiting<'_> {
         };
         let mut turn = on_host.turn();
         if !turn.take(open, elements)? {
-            let is_waiting = server.registry.lock("lock").is_waiting(key);
+            let is_waiting = server.registry.lock("lock").refused_outside(key);
             return Ok(if is_waiting { Retried::WaitsOutside } else { Retried::Over });
         }
         let (outcome, effects) = server.registry.lock("lock").retry_lock(key, server.now());

@@ -9,7 +9,7 @@ use super::malformed;
 use crate::core::files::locked::check_range;
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
-use crate::smb::connection::{AnswerBuilder, Outcome, Request, Tail};
+use crate::smb::connection::{AnswerBuilder, Check, Outcome, Request, Tail};
 
 /// Handles READ.
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -123,7 +123,10 @@ fn send_from_cache(
         }
     }
     ReadResponse::encode_prefix(length, answer.body());
+    let (server, asking, range) =
+        (Arc::clone(&request.connection.server), Arc::clone(open), (read.offset, read.length));
+    let may_be_read: Check = Box::new(move || check_range(&server, &asking, range.0, range.1.into(), false));
     let (handle, open) = (Arc::clone(&file.handle), Some(Arc::clone(open)));
-    answer.set_tail(Tail { handle, offset: read.offset, length: length as usize, open });
+    answer.set_tail(Tail { handle, offset: read.offset, length: length as usize, open, may_be_read });
     Ok(Some(length))
 }
