@@ -1,6 +1,6 @@
-//! Renames that the server carries out outside of the lock. From when the last handle that somebody cached has been
-//! given up until the new name is known, nobody may cache another one, and nobody is admitted by the old name or, if
-//! it is a directory's, to anything below it: they look again.
+//! Renames that the server carries out outside of the lock. From the time when the last cached handle of a file was
+//! given up until its new name is known, handle caching of it is not granted, and no open is admitted by the old name
+//! nor, below a directory, to anything in it: CREATE looks the name up again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::{FileKey, NotFound, OpenRef, Shell, State, cost};
 pub(crate) struct Moves {
     /// The files that are renamed, each with the number of renames.
     files: BTreeMap<FileKey, usize>,
-    /// Under which name, in lower case.
+    /// The names of these files, in lower case, each with the number of renames.
     places: BTreeMap<ShareKey, BTreeMap<Arc<str>, usize>>,
 }
 
 /// A rename that is being carried out: see [`State::begin_move`].
-#[must_use = "nobody can open what is renamed until it is given back"]
+#[must_use = "the file cannot be opened by its old name until this is given back"]
 #[derive(Debug)]
 pub struct Moving {
     file: FileKey,
@@ -31,11 +31,11 @@ pub struct Moving {
 /// An obstacle to a rename (MS-FSA 2.1.5.15.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InTheWay {
-    /// Somebody caches a handle of the file: that is to be broken first.
+    /// A handle of the file is cached: that caching is to be broken first.
     CachedHandle,
     /// A named stream of the file is open, or something below the directory: STATUS_ACCESS_DENIED.
     Open,
-    /// The open that it is to be renamed by has ended: STATUS_FILE_CLOSED.
+    /// The open of the rename has ended: STATUS_FILE_CLOSED.
     Closed,
 }
 
@@ -46,9 +46,9 @@ impl From<NotFound> for InTheWay {
 }
 
 impl<S: Shell> State<S> {
-    /// Begins to rename what an open is of, whose name in its share, below its tree connect's `root`, is `path`, if
-    /// nothing is in the way. The open's own caching stays. Opens of its streams and below it are in the way unless
-    /// `others_follow`, which is how Apple's clients want it.
+    /// Begins to rename the file or directory of an open, whose name in its share, below its tree connect's `root`, is
+    /// `path`, if nothing is in the way. The open's own caching stays. Opens of its streams and below it are in the way
+    /// unless `others_follow`, as Apple's clients expect it.
     pub fn begin_move(
         &mut self,
         open: impl Into<OpenRef>,
@@ -79,19 +79,19 @@ impl<S: Shell> State<S> {
         self.moves.end(moving);
     }
 
-    /// Tells if the server is renaming `path` of a share, or a directory above it.
+    /// True if the server is renaming `path` of a share, or a directory above it.
     pub fn is_moving(&self, share: &str, path: &str) -> bool {
         self.moves.is_any() && self.moves.holds(&ShareKey::new(share), &path.into())
     }
 
-    /// The caching that an open's holder has of the file; none if the open is gone.
+    /// The caching of the file by an open's holder; `None` if the open is gone.
     pub fn caching_of_file(&self, open: impl Into<OpenRef>) -> Option<LeaseState> {
         let id = self.open_global(open.into()).ok()?;
         let open = self.opens.get(&id)?;
         Some(self.holder_of(id, open).map_or(LeaseState::NONE, |holder| self.held(holder)))
     }
 
-    /// Tells if anybody but the open itself caches handles of its file.
+    /// True if another holder than the open's own caches handles of its file.
     pub fn caches_handle(&self, open: impl Into<OpenRef>) -> Result<bool, NotFound> {
         let id = self.open_global(open.into())?;
         let own = self.opens.get(&id).ok_or(NotFound)?;
@@ -107,12 +107,12 @@ impl Moves {
         !self.places.is_empty()
     }
 
-    /// Whether this file is renamed, by whatever name.
+    /// True if this file is being renamed, by any of its names.
     pub(crate) fn concerns(&self, file: FileKey) -> bool {
         self.files.contains_key(&file)
     }
 
-    /// Whether this path of a share is renamed, or a directory above it.
+    /// True if this path of a share is being renamed, or a directory above it.
     pub(crate) fn holds(&self, share: &ShareKey, path: &Arc<str>) -> bool {
         let Some(places) = self.places.get(share) else { return false };
         let path = folded(path);
