@@ -1,7 +1,7 @@
 //! Operations on the registry, as clients, administrators and the clock cause them.
 
 use registry::testing::world::guid;
-use registry::testing::{CLIENTS, Driver, DurableWish, Opening, Operation, ReclaimedBy, Replayed};
+use registry::testing::{CLIENTS, Driver, DurableKind, Opening, Operation, ReclaimedBy, Replayed};
 use registry::{AppInstance, LeaseRequest, Limits, LockElement};
 use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
 
@@ -114,9 +114,9 @@ fn opening(input: &mut Input<'_>) -> Opening {
             epoch: u16::from(lease >> 7),
         }),
         durable: match durable % 4 {
-            1 => Some(DurableWish::V1),
-            2 => Some(DurableWish::V2 { create_guid: None, timeout_ms: 60_000 }),
-            3 => Some(DurableWish::V2 { create_guid: Some(guid(durable)), timeout_ms: u32::MAX }),
+            1 => Some(DurableKind::V1),
+            2 => Some(DurableKind::V2 { create_guid: None, timeout_ms: 60_000 }),
+            3 => Some(DurableKind::V2 { create_guid: Some(guid(durable)), timeout_ms: u32::MAX }),
             _ => None,
         },
         app_instance: (durable & 0x0c == 0x0c).then(|| AppInstance {

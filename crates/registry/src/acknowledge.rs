@@ -1,4 +1,4 @@
-//! How a break ends: acknowledged (MS-SMB2 3.3.5.22) or timed out (MS-SMB2 3.3.6.1, 3.3.6.5).
+//! The end of a break: acknowledged (MS-SMB2 3.3.5.22) or timed out (MS-SMB2 3.3.6.1, 3.3.6.5).
 
 use wire::{FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId};
 
@@ -8,7 +8,7 @@ use crate::events::EventKind;
 use crate::statistics::count;
 use crate::{Effects, LeaseId, Shell, State, Time};
 
-/// Why an oplock break acknowledgment was refused (MS-SMB2 3.3.5.22.1).
+/// The reason for refusing an oplock break acknowledgment (MS-SMB2 3.3.5.22.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcknowledgeOplockError {
     /// There is no such open: STATUS_FILE_CLOSED.
@@ -22,7 +22,7 @@ pub enum AcknowledgeOplockError {
     NotBreaking,
 }
 
-/// Why a lease break acknowledgment was refused (MS-SMB2 3.3.5.22.2).
+/// The reason for refusing a lease break acknowledgment (MS-SMB2 3.3.5.22.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcknowledgeLeaseError {
     /// There is no such lease: STATUS_OBJECT_NAME_NOT_FOUND.
@@ -34,7 +34,7 @@ pub enum AcknowledgeLeaseError {
 }
 
 impl<S: Shell> State<S> {
-    /// Takes an oplock break acknowledgment (MS-SMB2 3.3.5.22.1) and says which level is left.
+    /// Takes an oplock break acknowledgment (MS-SMB2 3.3.5.22.1) and returns the level that is left.
     pub fn acknowledge_oplock(
         &mut self,
         session: SessionId,
@@ -47,7 +47,7 @@ impl<S: Shell> State<S> {
         (result, effects)
     }
 
-    /// Takes a lease break acknowledgment (MS-SMB2 3.3.5.22.2) and says which state is left.
+    /// Takes a lease break acknowledgment (MS-SMB2 3.3.5.22.2) and returns the state that is left.
     pub fn acknowledge_lease(
         &mut self,
         client: Guid,
@@ -119,7 +119,7 @@ impl<S: Shell> State<S> {
             return Err(NotBreaking);
         };
         if level != OplockLevel::LEVEL_II && level != OplockLevel::NONE {
-            // Whatever the client means by it, it has answered: who waits for it goes on.
+            // The client has answered, if wrongly: requests that wait for it go on.
             self.finish_oplock_break(info.global_id, OplockLevel::NONE, effects);
             return Err(if level == OplockLevel::LEASE { LevelOfLease } else { BadLevel });
         }

@@ -1,4 +1,4 @@
-//! Who may cache a file, and how that is taken back: oplocks and leases (MS-FSA 2.1.4.12, MS-SMB2
+//! The caching of files by clients, and how it is taken back: oplocks and leases (MS-FSA 2.1.4.12, MS-SMB2
 //! 3.3.4.6, 3.3.4.7, 3.3.5.22).
 //!
 //! Both are handled as sets of read, write and handle caching: a batch oplock is all three, an
@@ -28,7 +28,7 @@ use crate::{
     Shell, State, Time, cost,
 };
 
-/// What an open caches by.
+/// The oplock or lease under which an open caches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caching {
     None,
@@ -39,29 +39,29 @@ pub(crate) enum Caching {
 /// `Open.OplockState` Breaking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OplockBreaking {
-    /// What the client was told.
+    /// The level that the client was asked to go to.
     pub(crate) to: OplockLevel,
-    /// What has to be reached since.
+    /// The level that has to be reached by now.
     pub(crate) required: OplockLevel,
     /// `Open.OplockTimeout`.
     pub(crate) deadline: Time,
 }
 
-/// Whoever caches a file.
+/// The holder of a cache of a file: an open with an oplock, or a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Holder {
     Oplock(FileGlobalId),
     Lease(LeaseId),
 }
 
-/// What came of asking a holder to give something up.
+/// The result of asking a holder to give something up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// It holds it still and has been told (now or before).
+    /// The holder has been asked, now or before, and has not answered yet.
     Pending,
-    /// It holds it no longer; it was told and need not answer.
+    /// The holder has lost it, and need not answer.
     Done,
-    /// It was an orphan and has been closed.
+    /// The holder had no client, and its opens have been closed.
     Gone,
 }
 
@@ -84,10 +84,10 @@ pub(crate) fn level_within(caches: LeaseState) -> OplockLevel {
 }
 
 impl<S: Shell> State<S> {
-    /// Tells those who cache a file that its data change through this open: its size, its content, a
-    /// byte-range lock (MS-FSA 2.1.4.12, operations WRITE, SET_INFORMATION and LOCK_CONTROL). What is
-    /// cached under the open's own lease or exclusive oplock stays; a level II oplock goes, even its
-    /// own. Nobody waits for it.
+    /// Breaks read caching of a file whose data change through this open: its size, its content, a
+    /// byte-range lock (MS-FSA 2.1.4.12, operations WRITE, SET_INFORMATION and LOCK_CONTROL). The open's own
+    /// lease or exclusive oplock stays; a level II oplock goes, even its own. The change does not wait for
+    /// the breaks.
     pub fn break_for_write(&mut self, open: impl Into<OpenRef>, now: Time) -> Result<Effects<S>, NotFound> {
         let id = self.open_global(open.into())?;
         let mut effects = Effects::none();
@@ -95,8 +95,8 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Tells those who cache a file that the CREATE that made this open has emptied it, whatever they
-    /// have read since it was admitted. The open's own caching is of the empty file and stays.
+    /// Breaks all caching of a file that the CREATE of this open has emptied, including what was read since the
+    /// open was admitted. The open's own caching is of the empty file and stays.
     pub fn break_for_overwrite(
         &mut self,
         open: impl Into<OpenRef>,
@@ -115,8 +115,8 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Asks those who cache handles of this open's file to give them up, before it is renamed or a
-    /// delete of it becomes pending (MS-FSA 2.1.5.15.11, 2.1.5.15.3). The open's own caching stays.
+    /// Breaks handle caching of this open's file by others, before the file is renamed or a delete of it
+    /// becomes pending (MS-FSA 2.1.5.15.11, 2.1.5.15.3). The open's own caching stays.
     pub fn break_handle_caching(
         &mut self,
         open: impl Into<OpenRef>,
@@ -131,7 +131,7 @@ impl<S: Shell> State<S> {
         Ok(self.break_handles(file, except, request, session, now))
     }
 
-    /// The same for a file that is not open by the one who asks: the target of a rename, what lies
+    /// Breaks handle caching of a file that the request has no open of: the target of a rename, or a file
     /// below a directory that is renamed.
     pub fn break_handle_caching_of(
         &mut self,
@@ -142,8 +142,8 @@ impl<S: Shell> State<S> {
         self.break_handles(file, None, request, None, now)
     }
 
-    /// Tells those who cache a directory that its entries change (MS-FSA 2.1.4.12, PARENT_OBJECT): all but
-    /// the lease that the change's open names as its parent's. Nobody waits for it.
+    /// Breaks caching of a directory whose entries change (MS-FSA 2.1.4.12, PARENT_OBJECT), except for the lease
+    /// that the change's open names as its parent's. The change does not wait for the breaks.
     pub fn break_directory_caching(
         &mut self,
         directory: FileKey,
@@ -161,8 +161,7 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Tells those who cache a file or directory that somebody has changed it who is no client: what they
-    /// have of it is not what is there.
+    /// Breaks caching of a file or directory that a local program has changed.
     pub fn break_for_outsider(&mut self, file: FileKey, now: Time) -> Effects<S> {
         self.break_directory_caching(file, None, now)
     }
@@ -182,7 +181,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// What a holder caches until it has acknowledged a break.
+    /// The caching of a holder, which it keeps until it has acknowledged a break.
     pub(crate) fn held(&self, holder: Holder) -> LeaseState {
         match holder {
             Holder::Oplock(open) => match self.opens.get(&open).map(|it| it.caching) {
@@ -212,7 +211,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Asks a holder to keep no more than `keep`.
+    /// Breaks a holder's caching to at most `keep`.
     pub(crate) fn break_holder(
         &mut self,
         holder: Holder,

@@ -1,5 +1,5 @@
-//! Leaving: one function ends an open, one a tree connect, one a session. All others are callers with
-//! different reasons.
+//! The ways out of the tables: one function ends an open, one a tree connect, one a session. All others
+//! call these, each with its reason.
 
 use std::sync::Arc;
 
@@ -19,9 +19,9 @@ use crate::{
 };
 
 impl<S: Shell> State<S> {
-    /// Ends an open (MS-SMB2 3.3.4.17): CLOSE and every administrator's close alike. Its locks go, who
-    /// waited for them or for its caching goes on, and the last open of a file takes a file along that
-    /// is to be deleted.
+    /// Ends an open (MS-SMB2 3.3.4.17), for CLOSE and for an administrator's close alike. Its locks are released,
+    /// requests that waited for them or for its caching go on, and a pending delete of the file is due with the
+    /// last open.
     pub fn close_open(
         &mut self,
         open: impl Into<OpenRef>,
@@ -74,20 +74,20 @@ impl<S: Shell> State<S> {
         self.close_session(id, reason, now)
     }
 
-    /// Ends every session an administrator means (MS-SRVS 3.1.4.6) and says how many they were.
+    /// Ends every session that a filter lets through (MS-SRVS 3.1.4.6) and returns their number.
     pub fn close_sessions(&mut self, filter: &SessionFilter<'_>, now: Time) -> (usize, Effects<S>) {
         let filter = Matching::new(filter.user, filter.client, None, None);
-        let meant: Vec<SessionGlobalId> = self
+        let found: Vec<SessionGlobalId> = self
             .sessions
             .iter()
             .filter(|(_, session)| session.is_listed() && self.matches_session(session, &filter))
             .map(|(id, _)| *id)
             .collect();
         let mut effects = Effects::none();
-        for id in &meant {
+        for id in &found {
             self.end_session(*id, EndReason::Administrator, now, &mut effects);
         }
-        (meant.len(), effects)
+        (found.len(), effects)
     }
 
     /// Ends the session a new one names as its previous, if it is the same user's (MS-SMB2 3.3.5.5.3).
@@ -108,10 +108,10 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Ends the sessions that have no opens and whose user did nothing for too long (MS-SRVS 2.2.4.43,
-    /// `sv102_disc`), among the next `length` after the last one seen; the last of these, where the table goes
-    /// on. `limit_ms` says how long that is for a session connected to these shares; none for never, and for
-    /// nobody less than `least_ms`.
+    /// Ends the sessions that have no opens and whose user has been idle for too long (MS-SRVS 2.2.4.43,
+    /// `sv102_disc`), among the next `length` after the last one seen. Returns the last of these if the table
+    /// goes on. `limit_ms` returns the idle time that a session connected to these shares may have, which is at
+    /// least `least_ms`; `None` for any.
     pub fn close_idle_sessions(
         &mut self,
         least_ms: u64,
@@ -142,7 +142,7 @@ impl<S: Shell> State<S> {
         (last, effects)
     }
 
-    /// Ends everything (MS-SMB2 3.3.4.22), in one go: nobody is served any more.
+    /// Ends everything (MS-SMB2 3.3.4.22) under one hold of the lock: no request is served any more.
     pub fn shutdown(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         self.limits.work_per_hold = usize::MAX;
@@ -380,7 +380,8 @@ impl<S: Shell> State<S> {
             if is_done {
                 nobodys.push(*channel);
             }
-            // An administrator ends a session, not a connection: its client is to hear so (MS-SMB2 3.3.4.12).
+            // An administrator ends a session, not a connection: requests of its client are still answered (MS-SMB2
+            // 3.3.4.12).
             if is_done && matches!(reason, EndReason::Expired | EndReason::Shutdown) {
                 effects.disconnected.push(connection.attached.clone());
             }

@@ -30,15 +30,15 @@ pub(crate) struct Connection<S: Shell> {
     pub(crate) attached: S::Connection,
 }
 
-/// Who a connection's or session's client is known to be, from the least to the most.
+/// The standing of a connection's or session's client, from the least known to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
-    /// Nobody has logged on, or nobody in particular: an anonymous session, or a guest's, that is connected to
-    /// no share but IPC$.
+    /// No user has logged on; there may be sessions of anonymous callers or guests that are connected to no share
+    /// but IPC$.
     #[default]
     Stranger,
-    /// An anonymous caller or a guest has connected to a share that takes guests. Its server's operator lets it
-    /// work there; it has proved nothing all the same.
+    /// An anonymous caller or a guest has connected to a share that takes guests. The server's operator lets it
+    /// work there, but it has proved nothing.
     Guest,
     /// A user has logged on.
     User,
@@ -46,18 +46,18 @@ pub enum Standing {
     Administrator,
 }
 
-/// What NEGOTIATE settled (MS-SMB2 3.3.5.4).
+/// The results of NEGOTIATE (MS-SMB2 3.3.5.4).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionDetails {
     /// `Connection.ClientGuid`; all zeroes for a client of dialect 2.0.2.
     pub client_guid: Guid,
     /// `Connection.Dialect`.
     pub dialect: Dialect,
-    /// The client's name where it gave one; else it goes by its address.
+    /// The client's name, if it has given one; its address is shown otherwise.
     pub client_name: Option<Arc<str>>,
 }
 
-/// What the registry knows of a connection.
+/// A connection, as the registry knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
     /// Its id.
@@ -74,7 +74,7 @@ pub struct ConnectionInfo {
     pub created: Time,
     /// How many sessions it carries.
     pub sessions: usize,
-    /// Who its client is known to be.
+    /// The standing of its client.
     pub standing: Standing,
 }
 
@@ -122,7 +122,7 @@ impl<S: Shell> State<S> {
         Ok((id, effects))
     }
 
-    /// Ends a connection to make room; its task hears so.
+    /// Ends a connection to make room, and has its task closed.
     fn evict(&mut self, id: ConnectionId, now: Time, effects: &mut Effects<S>) {
         let Some(attached) = self.connections.get(&id).map(|it| it.attached.clone()) else {
             return;
@@ -131,8 +131,8 @@ impl<S: Shell> State<S> {
         effects.disconnected.push(attached);
     }
 
-    /// Whether a client may become known on a connection: users leave the places that are kept for
-    /// administrators, and for whoever is about to log on as one.
+    /// Checks that a client may get this standing on a connection: users leave the places that are kept for
+    /// administrators, including those who have not logged on yet.
     pub(crate) fn check_standing(&self, id: ConnectionId, standing: Standing) -> Result<(), LimitReached> {
         let before = self.connections.get(&id).map_or(Standing::Stranger, |it| it.standing);
         if standing < Standing::User || standing <= before || before >= Standing::User {
@@ -191,7 +191,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Enters a connection in the index of its client, or takes it out: it hears of leases if it has sessions.
+    /// Enters a connection in the index of its client, or takes it out: lease breaks are sent on those with sessions.
     pub(crate) fn index_client(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
         let entry = (connection.client_guid, id);
@@ -211,8 +211,8 @@ impl<S: Shell> State<S> {
     }
 
     /// Ends a connection (MS-SMB2 3.3.7.1): its waiting requests end without an answer, its
-    /// sessions without another channel end, durable opens stay behind. A session with another channel
-    /// hears there of the breaks it was told of here; its requests that wait for a break go on waiting.
+    /// sessions without another channel end, durable opens stay behind. The breaks of a session with another
+    /// channel are sent again there; its requests that wait for a break go on waiting.
     pub fn disconnect(&mut self, id: ConnectionId, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -246,7 +246,7 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Whether every session of a connection has another channel: then none ends with it.
+    /// True if every session of a connection has another channel: none ends with it.
     pub fn is_dispensable(&self, id: ConnectionId) -> bool {
         let has_another = |session| self.sessions.get(session).is_some_and(|it| it.channels.len() > 1);
         self.connections.get(&id).is_some_and(|it| it.sessions.iter().all(has_another))
@@ -262,7 +262,7 @@ impl<S: Shell> State<S> {
             .collect()
     }
 
-    /// What is known of a connection.
+    /// A connection, as the registry knows it.
     pub fn connection(&self, id: ConnectionId) -> Option<ConnectionInfo> {
         self.connections.get(&id).map(|it| it.info(id))
     }

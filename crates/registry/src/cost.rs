@@ -1,14 +1,14 @@
-//! What operations under the one lock cost, in the numbers that clients decide about.
+//! The costs of operations under the one lock, in the numbers that clients decide about.
 //!
-//! The rule: one hold of the lock takes no longer because one client has, or wants, much. What has to touch many
-//! things touches [`WORK_PER_HOLD`](crate::limits::WORK_PER_HOLD) of them and leaves a [`Rest`](crate::Rest);
-//! everything else looks things up, or looks at a number of things that has a small limit. `log` is the logarithm of
+//! The rule: one hold of the lock takes no longer because one client has, or wants, much. An operation that has to touch
+//! many things touches [`WORK_PER_HOLD`](crate::limits::WORK_PER_HOLD) of them and leaves a [`Rest`](crate::Rest);
+//! all others look things up, or look at a number of things that has a small limit. `log` is the logarithm of
 //! the table's length; hash tables are counted as one step, although one that grows moves its entries once.
 //!
 //! | Operation | Steps |
 //! |---|---|
 //! | `add_connection`, `connection_negotiated`, `create_session`, `session_valid`, `expire_session`, `bind_session` | log |
-//! | `tree_connect`, `tree`, `session`, `open`, `open_of` | log; a session's channels (32) where they are told |
+//! | `tree_connect`, `tree`, `session`, `open`, `open_of` | log; a session's channels (32) where they are listed |
 //! | `admit`: share modes | log; the kinds of sharing there are (64) to name who is in the way |
 //! | `admit`: breaks and what may be cached | caches of the file ([`CACHERS_PER_FILE`](crate::limits::CACHERS_PER_FILE)) |
 //! | `admit`: delete beside named streams | streams of the file that are open: what its attributes have room for |
@@ -46,11 +46,11 @@
 //! | `share_snapshots`, `shares`, `connections_of`, `connection_snapshots` | administrators only: shares, connections |
 //! | `sessions_after` (the server's `refresh_users`) | what is asked for: the server asks for 256 |
 //! | `set_administrator` | channels of a session ([`CHANNELS_PER_SESSION`](crate::limits::CHANNELS_PER_SESSION)) |
-//! | what each user has (`users.rs`) | a look-up by user, where a session becomes valid, and a tree connect or open begins or ends |
-//! | who makes room among strangers, guests and logons in progress (`crowd.rs`) | log |
-//! | whom a lease's break is told (`channels_of_lease`) | connections of that client GUID, and sessions of all of them together ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of each kind) |
+//! | numbers of things that each user has (`users.rs`) | a look-up by user, where a session becomes valid, and a tree connect or open begins or ends |
+//! | choosing among strangers, guests and logons in progress (`crowd.rs`) the one that makes room | log |
+//! | connections that a lease's break is sent on (`channels_of_lease`) | connections of that client GUID, and sessions of all of them together ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of each kind) |
 //! | `close_sessions` | the table of sessions; the server ends them one by one instead |
-//! | `shutdown` | everything: nobody is served any more |
+//! | `shutdown` | everything: no request is served any more |
 //! | statistics | none: they are atomics |
 //!
 //! Steps are counted in this crate's unit tests: `cost_tests.rs`, and beside the code in `ranges.rs` and
@@ -63,7 +63,7 @@ pub(crate) fn step() {
     STEPS.with(|steps| steps.set(steps.get().saturating_add(1)));
 }
 
-/// What `work` returns, and its steps.
+/// The result of `work`, and its steps.
 #[cfg(test)]
 pub(crate) fn of<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = STEPS.with(std::cell::Cell::get);

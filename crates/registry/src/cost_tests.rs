@@ -1,4 +1,4 @@
-//! What each operation costs in a state that hostile clients have filled: steps and ended opens are counted, so
+//! The costs of operations in a state that hostile clients have filled: steps and ended opens are counted, so
 //! that the machine's speed does not matter.
 
 use crate::{
@@ -37,7 +37,7 @@ fn lease(key: u64, state: LeaseState) -> Option<LeaseRequest> {
     Some(LeaseRequest { key: Guid(bytes), state, version: 1, epoch: 0 })
 }
 
-/// Goes on until nothing is left, and says what each hold of the lock ended.
+/// Goes on until nothing is left, and returns the number of opens that each hold of the lock ended.
 fn ended_by_hold(world: &mut World, first: Effects<Bench>) -> Vec<usize> {
     let mut ended = vec![first.dropped.len()];
     let mut rest: Vec<Rest> = first.rest;
@@ -58,7 +58,7 @@ fn check_ends(world: &mut World, first: Effects<Bench>, total: u64) {
 }
 
 #[test]
-fn what_ends_with_many_opens_ends_in_parts() {
+fn many_opens_end_in_parts_with_their_session_tree_or_share() {
     type End = fn(&mut World, Client) -> Effects<Bench>;
     let ends: [End; 6] = [
         |world, client| world.state.close_session(client.session, EndReason::Logoff, world.now).ok().unwrap(),
@@ -78,7 +78,7 @@ fn what_ends_with_many_opens_ends_in_parts() {
             open(&mut world, client, file, |_| {});
         }
         let first = end(&mut world, client);
-        // What ends is cut off at once.
+        // Requests by the ids of what ends are refused at once.
         let late = world.request(client, MANY);
         let answer = world.state.admit(late, |_| 0, world.now).0;
         let is_removal = world.state.share("data").is_none();
@@ -300,7 +300,7 @@ fn a_directory_is_renamed_without_a_look_at_every_open() {
     world.check();
 }
 
-/// Goes through the list of what is open below a directory, and says how many steps each part took.
+/// Lists the opens below a directory; returns them and the steps that each part took.
 fn listed_below(world: &World, directory: &str, length: usize) -> (Vec<FileGlobalId>, Vec<u64>) {
     let (mut ids, mut steps_of_parts, mut after) = (Vec::new(), Vec::new(), None);
     loop {
@@ -463,7 +463,7 @@ fn instances_of_an_application_are_replaced_in_parts() {
 }
 
 #[test]
-fn who_has_a_stream_open_is_found_without_a_look_at_each() {
+fn open_for_delete_costs_no_more_for_opens_of_the_files_streams() {
     let mut world = World::new();
     let client = world.client(1);
     let stream = |stream| Target::File(FileKey { stream, ..file_key(1) });
@@ -476,7 +476,7 @@ fn who_has_a_stream_open_is_found_without_a_look_at_each() {
     assert!(matches!(answer, Admission::Granted(_)) && steps <= 50, "{steps} steps, {answer:?}");
 }
 
-/// Closes opens, and says how many removals came with each; none may cost more for what else there is.
+/// Closes opens, and returns the number of removals of each; none may cost more for the others that there are.
 fn removals_of_closes(world: &mut World, opens: &[FileGlobalId]) -> Vec<usize> {
     let mut removals = Vec::new();
     for id in opens {
@@ -586,7 +586,7 @@ fn deletes_that_have_waited_for_another_share_go_in_parts() {
     assert!(steps <= 2 * limit as u64, "{steps} steps to close");
     assert_eq!(effects.dropped[0].removals.len(), limit - 1);
     world.check();
-    // What is not yet taken out is deleted all the same.
+    // Deletes that are due and not handed out yet are pending all the same.
     for name in ["link0", "link2999"] {
         let late = world.request(client, 1);
         let late = crate::AdmitRequest { path: name.into(), ..late };
@@ -643,7 +643,7 @@ fn a_renamed_directory_takes_the_pending_deletes_below_along() {
 }
 
 #[test]
-fn who_hears_of_a_break_is_found_among_few_sessions() {
+fn connections_for_a_lease_break_are_found_among_few_sessions() {
     let mut world = World::new();
     let client = world.client(1);
     open(&mut world, client, 1, |it| it.lease = lease(1, LeaseState(7)));

@@ -1,9 +1,9 @@
 //! Objects that strangers make, by the addresses they come from.
 //!
-//! A stranger is whoever has not proved to be a user. Anybody can be many strangers, so a full table of
+//! A stranger is a client that has not proved to be a user. One machine can be many strangers, so a full table of
 //! theirs makes room instead of refusing: the oldest entry of the address that has the most goes; of several
-//! addresses that have as many, the one whose entry is the oldest. Whoever comes from another address is left
-//! alone, and whoever comes last gets in.
+//! addresses that have as many, the one whose entry is the oldest. Clients at other addresses are left alone, and
+//! the newest client gets in.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,7 @@ impl AddressGroup {
 #[derive(Debug)]
 pub(crate) struct Crowd<I> {
     groups: BTreeMap<AddressGroup, BTreeSet<I>>,
-    /// The groups by size and by the age of their oldest: derived, to find who makes room.
+    /// The groups by size and by the age of their oldest: derived, to find the id that makes room.
     sizes: BTreeSet<Rank<I>>,
     len: usize,
 }
@@ -78,13 +78,13 @@ impl<I: Copy + Ord> Crowd<I> {
         self.len
     }
 
-    /// Whether an id is there.
+    /// True if an id is there.
     pub(crate) fn contains(&self, group: AddressGroup, id: I) -> bool {
         self.groups.get(&group).is_some_and(|members| members.contains(&id))
     }
 
-    /// The id that makes room for one more of `group`; none where there is room: at most `per_group` ids
-    /// of a group, and `total` in all.
+    /// The id that makes room for one more of `group`, which may have `per_group` ids, of `total` in all. `None` if
+    /// there is room.
     pub(crate) fn in_the_way(&self, group: AddressGroup, per_group: usize, total: usize) -> Option<I> {
         let own = self.groups.get(&group).filter(|members| members.len() >= per_group);
         if let Some(oldest) = own.and_then(BTreeSet::first) {
@@ -98,7 +98,7 @@ impl<I: Copy + Ord> Crowd<I> {
         self.sizes.last().map(|(_, Reverse(oldest), _)| *oldest)
     }
 
-    /// Whether the derived parts agree with the rest.
+    /// True if the derived parts agree with the rest.
     pub(crate) fn is_consistent(&self) -> bool {
         let sizes = self.groups.iter().filter_map(|(group, members)| rank(*group, members)).collect();
         let len: usize = self.groups.values().map(BTreeSet::len).sum();
@@ -115,7 +115,7 @@ impl<I: Copy + Ord> Crowd<I> {
 
 type Rank<I> = (usize, Reverse<I>, AddressGroup);
 
-/// Where a group stands; none for one without members.
+/// The place of a group in their order; `None` for one without members.
 fn rank<I: Copy + Ord>(group: AddressGroup, members: &BTreeSet<I>) -> Option<Rank<I>> {
     members.first().map(|oldest| (members.len(), Reverse(*oldest), group))
 }

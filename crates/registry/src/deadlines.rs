@@ -1,4 +1,4 @@
-//! What happens when nothing else does: breaks nobody acknowledges, durable opens nobody claims.
+//! Deadlines: of breaks to be acknowledged, of durable opens to be reclaimed, of logons to be finished.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -16,14 +16,14 @@ pub(crate) enum Deadline {
     Logon(SessionGlobalId),
 }
 
-/// A break that a client is to acknowledge, and by when.
+/// A break that a client is to acknowledge, with its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwaitedBreak {
     by: Time,
     what: Deadline,
 }
 
-/// Deadlines in order of time. Whoever sets one keeps its time, to take it back.
+/// Deadlines in order of time. The caller keeps the time of a deadline that it has set, to take it back.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     set: BTreeSet<(Time, Deadline)>,
@@ -67,7 +67,7 @@ impl Deadlines {
 }
 
 impl<S: Shell> State<S> {
-    /// Whether a break has neither been acknowledged nor timed out.
+    /// True if a break has neither been acknowledged nor timed out.
     pub fn is_awaited(&self, awaited: &AwaitedBreak) -> bool {
         self.deadlines.contains(awaited.by, awaited.what)
     }
@@ -86,14 +86,14 @@ impl<S: Shell> State<S> {
         Some(AwaitedBreak { by: breaking.deadline, what: Deadline::LeaseBreak(id) })
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is next to be called; ask again after every change.
+    /// The time of the next call of [`handle_timeout`](Self::handle_timeout), which every change may change.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.deadlines.next().map(|(at, _)| at)
     }
 
-    /// Lets time pass: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1, 3.3.6.5), durable opens whose
-    /// client did not come back are closed (MS-SMB2 3.3.6.2), sessions that nobody has logged on to end. What is due
-    /// and not done under this hold of the lock [stays due](Self::poll_timeout).
+    /// Acts on the deadlines that have passed: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1,
+    /// 3.3.6.5), durable opens whose client did not come back are closed (MS-SMB2 3.3.6.2), sessions whose logon was
+    /// not finished end. Deadlines that this hold of the lock had no time for [stay due](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         while let Some((at, deadline)) = self.deadlines.next()

@@ -12,7 +12,7 @@ use crate::rest::Work;
 use crate::share::ShareKey;
 use crate::{Effects, FileKey, NotFound, OpenRef, Rest, Shell, State, Target, cost};
 
-/// A delete that is to happen with the last open of a link or stream.
+/// A delete that takes effect with the last open of a link or stream.
 pub(crate) struct PendingDelete<S: Shell> {
     /// The link's path as its open had it.
     path: Arc<str>,
@@ -26,12 +26,12 @@ impl<S: Shell> PendingDelete<S> {
     }
 }
 
-/// The pending deletes of a file, by link, or the one of a stream. All are of one share: another share's would be of
-/// the same link.
+/// The pending deletes of a file, by link, or the one of a stream. All are of one share: links of several shares
+/// cannot be told from each other, so a delete by another share counts as one of the same link.
 pub(crate) struct PendingDeletes<S: Shell> {
     all: BTreeMap<Link, PendingDelete<S>>,
-    /// Those of links that nobody has open any more: they wait for the file's opens by other shares, or for the next
-    /// part of what is being taken out.
+    /// The deletes of links without an open: they wait for the file's opens by other shares, or for the next part of
+    /// the work under way.
     left: BTreeSet<Link>,
     /// True while a [`Rest`] takes out the deletes that are left.
     going_on: bool,
@@ -44,13 +44,13 @@ impl<S: Shell> Default for PendingDeletes<S> {
 }
 
 impl<S: Shell> PendingDeletes<S> {
-    /// Whether one of them is of this link, as far as can be told.
+    /// True if one of them is of this link, as far as is known.
     fn concerns(&self, link: &Link) -> bool {
         cost::step();
         self.all.contains_key(link) || self.all.keys().next().is_some_and(|it| !it.is_of_share(link))
     }
 
-    /// Notes that nobody has this link open any more.
+    /// Notes that a link has no open any more.
     fn leave(&mut self, link: &Link) {
         if self.all.contains_key(link) {
             self.left.insert(link.clone());
@@ -64,8 +64,8 @@ impl<S: Shell> PendingDeletes<S> {
         self.all.remove_entry(link)
     }
 
-    /// Takes out what is due, as many as there is time for: the links that nobody has open, unless the file is open by
-    /// another share's.
+    /// Takes out at most so many deletes that are due: those of links without an open, unless the file is open by
+    /// another share.
     fn due(&mut self, file: FileKey, links: &Links, most: usize) -> Vec<(Link, PendingDelete<S>)> {
         let waits = self.all.keys().next().is_some_and(|link| links.has_other_share(file, link));
         let mut due = Vec::new();
@@ -78,7 +78,7 @@ impl<S: Shell> PendingDeletes<S> {
         due
     }
 
-    /// Tells if a [`Rest`] takes out the deletes that are left.
+    /// True if a [`Rest`] takes out the deletes that are left.
     pub(crate) fn is_going_on(&self) -> bool {
         self.going_on
     }
@@ -96,7 +96,7 @@ impl<S: Shell> PendingDeletes<S> {
         Some(attached)
     }
 
-    /// What is wrong with it, for the invariants.
+    /// Checks the deletes, for the invariants.
     pub(crate) fn check(&self, file: FileKey, links: &Links) -> Result<(), &'static str> {
         let Some(first) = self.all.keys().next() else { return Err("there is none") };
         if !self.all.keys().all(|it| it.is_of_share(first)) {
@@ -115,29 +115,29 @@ impl<S: Shell> PendingDeletes<S> {
 }
 
 /// A name or a stream to remove now, outside of the lock: a delete was pending, and the last open is gone (MS-FSA
-/// 2.1.5.5). Until [`State::removed`] nobody is admitted to it.
+/// 2.1.5.5). Until [`State::removed`] no open is admitted to it.
 pub struct Removal<S: Shell> {
-    /// What the server attached to the open that asked for it, which may have ended before: by its name, and with
-    /// its user's rights, it is to be removed.
+    /// The server's part of the open that asked for the removal, which is carried out by the name of that open and with
+    /// the rights of its user. The open may have ended before.
     pub attached: S::Open,
     /// The open that asked for it.
     pub by: FileGlobalId,
-    /// What is removed: a named stream, or of a file (its unnamed stream) the link.
+    /// The named stream that is removed; or the file whose link is removed.
     pub target: FileKey,
     link: Link,
 }
 
-/// Pending deletes that were taken back, with what the server had attached to the opens that asked for them. To be
-/// dropped when the lock is free again: there may be many, and what is attached may be the last of a file.
+/// Pending deletes that were taken back, with the server's parts of the opens that asked for them. They are to be
+/// dropped when the lock is free again: there may be many, and one may hold the last handle of a file.
 pub struct Forgotten<S: Shell>(BTreeMap<Link, PendingDelete<S>>);
 
 impl<S: Shell> Forgotten<S> {
-    /// How many there were.
+    /// The number of these deletes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there were none.
+    /// True if there was no such delete.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -150,7 +150,7 @@ impl<S: Shell> std::fmt::Debug for Forgotten<S> {
 }
 
 /// A link that is replaced outside of the lock: see [`State::begin_replace`].
-#[must_use = "whatever it is of cannot be opened until it is given back"]
+#[must_use = "the link or stream cannot be opened until this is given back"]
 #[derive(Debug)]
 pub struct Replacing {
     target: FileKey,
@@ -159,8 +159,8 @@ pub struct Replacing {
 
 impl<S: Shell> State<S> {
     /// Marks the link or the stream of an open to be deleted with its last open, or takes that back (MS-FSA
-    /// 2.1.5.15.3, FileDispositionInformation). That it may be deleted has been checked by the server; others'
-    /// handle caching is broken by [`break_handle_caching`](Self::break_handle_caching). Returns what it replaces.
+    /// 2.1.5.15.3, FileDispositionInformation). The server has checked that it may be deleted; others' handle caching
+    /// is broken by [`break_handle_caching`](Self::break_handle_caching). Returns the deletes that this one replaces.
     pub fn set_delete_pending(
         &mut self,
         open: impl Into<OpenRef>,
@@ -180,8 +180,8 @@ impl<S: Shell> State<S> {
         Ok(forgotten)
     }
 
-    /// Says whether the delete that an open has asked for, or asks for with its close, is of the name at once when that
-    /// open ends, whoever else has the file open (FILE_DISPOSITION_POSIX_SEMANTICS, MS-FSCC 2.4).
+    /// Sets or clears the removal of the name with the end of the open that asks for the delete, even if the file has
+    /// other opens (FILE_DISPOSITION_POSIX_SEMANTICS, MS-FSCC 2.4).
     pub fn set_delete_with_own_open(
         &mut self,
         open: impl Into<OpenRef>,
@@ -199,35 +199,34 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// Whether a delete of this file or stream is pending, by whatever link; of a stream, also while one of its file
-    /// is.
+    /// True if a delete of this file or stream is pending, by any link; for a stream, also while one of its file is.
     pub fn is_delete_pending(&self, file: FileKey) -> bool {
         self.deletions.contains_key(&file) || self.deletions.contains_key(&file.base())
     }
 
-    /// Whether a delete of the link that an open was opened by, or of its stream, is pending.
+    /// True if a delete of the link that an open was opened by, or of its stream, is pending.
     pub fn is_open_deleted(&self, open: impl Into<OpenRef>) -> bool {
         let open = self.open_global(open.into()).ok().and_then(|id| self.opens.get(&id));
         open.is_some_and(|open| self.is_deleted(&open.target, &Link::of(open)))
     }
 
-    /// Whether a link or stream of this file, or the stream, is being removed or replaced outside of the lock.
+    /// True if a link or stream of this file, or the stream, is being removed or replaced outside of the lock.
     pub fn is_vanishing(&self, file: FileKey) -> bool {
         self.vanishing.contains_key(&file) || self.vanishing.contains_key(&file.base())
     }
 
-    /// How many links of a file have a delete pending: they count no more (MS-FSA 2.1.5.12.27).
+    /// The number of links of a file that have a delete pending: they count no more (MS-FSA 2.1.5.12.27).
     pub fn deleted_links(&self, file: FileKey) -> usize {
         self.deletions.get(&file.base()).map_or(0, |it| it.all.len())
     }
 
-    /// Notes that what a [`Removal`] said was done, or could not be.
+    /// Notes that a [`Removal`] was carried out, or has failed.
     pub fn removed(&mut self, removal: &Removal<S>) {
         self.end_vanishing(removal.target, &removal.link);
     }
 
-    /// Keeps everybody from opening a file by the name `path` of a share (or a stream by any) while the server
-    /// replaces or removes it outside of the lock; none while somebody has it open.
+    /// Begins to refuse opens of a file by the name `path` of a share (or of a stream by any name), while the server
+    /// replaces or removes it outside of the lock. `None` if the file is open.
     pub fn begin_replace(&mut self, target: FileKey, share: &str, path: &str) -> Option<Replacing> {
         if self.files.contains_key(&target) {
             return None;
@@ -242,14 +241,14 @@ impl<S: Shell> State<S> {
         self.end_vanishing(replacing.target, &replacing.link);
     }
 
-    /// Whether this link, or the stream, has a delete pending.
+    /// True if this link, or the stream, has a delete pending.
     pub(crate) fn is_deleted(&self, target: &Target, link: &Link) -> bool {
         let Some(key) = target.file() else { return false };
         let of_link = self.deletions.get(&key.base()).is_some_and(|all| all.concerns(link));
         of_link || key.is_named_stream() && self.deletions.contains_key(&key)
     }
 
-    /// Whether this link, or the stream, is being removed.
+    /// True if this link, or the stream, is being removed.
     pub(crate) fn is_link_vanishing(&self, key: FileKey, link: &Link) -> bool {
         cost::step();
         let of_link = self.vanishing.get(&key.base()).is_some_and(|all| {
@@ -260,7 +259,7 @@ impl<S: Shell> State<S> {
         of_link || key.is_named_stream() && self.vanishing.contains_key(&key)
     }
 
-    /// Marks what an open was of, which ends with FILE_DELETE_ON_CLOSE (MS-FSA 2.1.5.5, phase 1).
+    /// Marks the link or stream of an open that ends with FILE_DELETE_ON_CLOSE (MS-FSA 2.1.5.5, phase 1).
     pub(crate) fn delete_on_close(&mut self, key: FileKey, id: FileGlobalId, open: &Open<S>) {
         let link = Link::of(open);
         if !self.is_deleted(&open.target, &link) {
@@ -268,9 +267,9 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Takes out the deletes whose link or stream an open of `key` by `link` was the last to have; nobody is admitted
-    /// to these from now on. The delete that `own`, the open, has asked for is due in any case. It looks only at what
-    /// this open may have been the last of, and leaves what there is no time for to a [`Rest`].
+    /// Takes out the deletes of links and streams whose last open was one of `key` by `link`; no open is admitted to
+    /// these from now on. The delete that `own`, the open, has asked for is due in any case. Only deletes that can
+    /// depend on this open are looked at; those that this hold of the lock has no time for are left to a [`Rest`].
     pub(crate) fn due_removals(
         &mut self,
         key: FileKey,
@@ -331,8 +330,8 @@ impl<S: Shell> State<S> {
         Removal { attached, by, target, link }
     }
 
-    /// Lets the pending delete of a link know its new name; gives what the server attached to the open that asked for
-    /// it, which may have ended.
+    /// Gives the pending delete of a link its new name, and returns the server's part of the open that asked for it,
+    /// which may have ended.
     pub(crate) fn rename_delete(
         &mut self,
         key: FileKey,
@@ -346,7 +345,7 @@ impl<S: Shell> State<S> {
         pending.rename(&old_link, new_link, without_stream(new))
     }
 
-    /// What the server attached to the open that asked for the delete of a stream, which may have ended.
+    /// The server's part of the open that asked for the delete of a stream, which may have ended.
     pub(crate) fn asked_to_delete(&self, stream: FileKey) -> Option<S::Open> {
         Some(self.deletions.get(&stream)?.all.values().next()?.attached.clone())
     }

@@ -14,7 +14,7 @@ use crate::{
     ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State, Time, cost,
 };
 
-/// A durable handle that is asked for.
+/// A durable handle, as a CREATE asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurableRequest {
     /// SMB2_CREATE_DURABLE_HANDLE_REQUEST (MS-SMB2 2.2.13.2.3).
@@ -28,7 +28,7 @@ pub enum DurableRequest {
     },
 }
 
-/// What was granted of it.
+/// A durable handle, as it was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurableGranted {
     /// SMB2_CREATE_DURABLE_HANDLE_RESPONSE (MS-SMB2 2.2.14.2.3).
@@ -43,13 +43,13 @@ pub enum DurableGranted {
 /// `Open.IsDurable` and what belongs to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Durable {
-    /// `Open.CreateGuid`: none for the first kind.
+    /// `Open.CreateGuid`; `None` for the first kind.
     pub(crate) create_guid: Option<Guid>,
     /// `Open.DurableOpenTimeout`.
     pub(crate) timeout_ms: u32,
     /// `Open.DurableOpenScavengerTimeout`: set while it is an orphan.
     pub(crate) deadline: Option<Time>,
-    /// `Open.IsResilient`: it outlives its client whatever it caches.
+    /// `Open.IsResilient`: the open outlives its connection whether or not it caches.
     pub(crate) resilient: bool,
 }
 
@@ -78,7 +78,7 @@ pub struct Reconnect {
 pub struct Reconnected<S: Shell> {
     /// The open as it is now: after a reconnect the volatile part of its id has changed.
     pub granted: GrantedOpen,
-    /// What the server attached.
+    /// The server's part of the open.
     pub attached: S::Open,
 }
 
@@ -154,8 +154,8 @@ impl Durable {
 }
 
 impl<S: Shell> State<S> {
-    /// Gives a durable open back to its client (MS-SMB2 3.3.5.9.7, 3.3.5.9.12). `attach` makes what the
-    /// server keeps with the open from its new id and what it kept so far.
+    /// Gives a durable open back to its client (MS-SMB2 3.3.5.9.7, 3.3.5.9.12). `attach` makes the server's part
+    /// of the open from its new id and the part so far.
     pub fn reconnect(
         &mut self,
         request: &Reconnect,
@@ -168,7 +168,7 @@ impl<S: Shell> State<S> {
         self.give_back(id, home, attach, now).ok_or(ReconnectError::NotFound)
     }
 
-    /// Gives an orphan to a client that has shown that it is its own.
+    /// Gives an orphan to the client that has reclaimed it.
     fn give_back(
         &mut self,
         id: FileGlobalId,
@@ -204,14 +204,14 @@ impl<S: Shell> State<S> {
         Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() })
     }
 
-    /// The open a CREATE with this GUID made: what a replayed CREATE is answered with (MS-SMB2
+    /// The open that a CREATE with this GUID made: a replayed CREATE is answered with it (MS-SMB2
     /// 3.3.5.9.10).
     pub fn open_by_create_guid(&self, client: Guid, create_guid: Guid) -> Option<FileGlobalId> {
         self.create_guids.get(&(client, create_guid)).copied()
     }
 
-    /// Notes that a client uses an open, and so has had the answer to its CREATE: a replay is not meant
-    /// for it (`Open.IsReplayEligible`).
+    /// Notes that a client uses an open, and so has had the answer to its CREATE: the open is no longer found
+    /// for a replay (`Open.IsReplayEligible`).
     pub fn forget_replay(&mut self, id: FileGlobalId) {
         cost::step();
         let Some(open) = self.opens.get_mut(&id) else {
@@ -227,9 +227,9 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Finds the open that a replayed CREATE has made already (MS-SMB2 3.3.5.9.10); none: it has not,
-    /// and is to be executed. One that waits for its client has it again: who lost the connection before the answer
-    /// came knows no id to reclaim it by. `attach` is as in [`Self::reconnect`].
+    /// Finds the open that a replayed CREATE has made already (MS-SMB2 3.3.5.9.10). `None` if there is none, and the
+    /// CREATE is to be executed. An open that waits for its client is given back: a client that lost the connection
+    /// before the answer came knows no id to reclaim it by. `attach` is as in [`Self::reconnect`].
     pub fn replay(
         &mut self,
         request: &Replay,
@@ -275,7 +275,7 @@ impl<S: Shell> State<S> {
         Ok(Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() }))
     }
 
-    /// Makes an open wait for its client whatever it caches (MS-SMB2 3.3.5.15.9).
+    /// Makes an open outlive its connection whether or not it caches (MS-SMB2 3.3.5.15.9).
     pub fn make_resilient(&mut self, open: FileId, timeout_ms: u32) -> Result<(), NotFound> {
         let id = self.open_global(open.into())?;
         let asked = if timeout_ms == 0 { self.limits.durable_v2_timeout_ms } else { u64::from(timeout_ms) };
@@ -287,15 +287,15 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// `Connection.ClientGuid` of a session's connection: this one, or, if that is lost, any other, for
-    /// all of them are the same client's (MS-SMB2 3.3.5.5).
+    /// `Connection.ClientGuid` of a session's connection: this one, or, if that is lost, any other, since
+    /// all of them are of one client (MS-SMB2 3.3.5.5).
     pub(crate) fn client_of(&self, session: &Session<S>, connection: ConnectionId) -> Option<Guid> {
         let own = self.connections.get(&connection);
         own.or_else(|| session.channels.iter().find_map(|it| self.connections.get(it)))
             .map(|it| it.client_guid)
     }
 
-    /// What CREATE answers for an open that is there already.
+    /// The answer of CREATE for an open that is there already.
     fn granted_again(&self, id: FileGlobalId, open: &Open<S>) -> GrantedOpen {
         let (oplock, lease_state) = self.caching_of(open);
         let lease = match open.caching {
@@ -315,20 +315,21 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Whether an open waits for its client if that is lost now (MS-SMB2 3.3.7.1).
+    /// True if an open waits for its client when the connection is lost now (MS-SMB2 3.3.7.1).
     pub(crate) fn outlives_client(&self, id: FileGlobalId, open: &Open<S>) -> bool {
         open.durable.is_some_and(|durable| {
             durable.resilient
                 || self.holder_of(id, open).is_some_and(|holder| {
                     let held = self.held(holder);
-                    // Locks stay only with who caches writing: nobody else can have been promised the range.
+                    // Locks stay only with a holder that caches writing: no other client can have been granted the
+                    // range.
                     let keeps_locks = open.locks == 0 || held.contains(LeaseState::WRITE);
                     held.contains(LeaseState::HANDLE) && keeps_locks && !self.is_breaking(holder)
                 })
         })
     }
 
-    /// Takes an open from its client and lets it wait.
+    /// Makes an open whose connection is lost wait for its client.
     pub(crate) fn orphan_open(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         self.cancel_locks(id, now, effects);
         let Some(open) = self.opens.get_mut(&id) else {

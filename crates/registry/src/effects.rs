@@ -1,4 +1,4 @@
-//! What a state change obliges the server to do outside the lock, as data.
+//! The duties of the server after a state change, outside the lock, as data.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use wire::{
 
 use crate::{AwaitedBreak, Removal, RequestKey, Rest, Shell, Target};
 
-/// What must happen outside the lock. One type for every change, so that they can be merged.
+/// The work that is due outside the lock. One type for every change, so that they can be merged.
 ///
 /// The order of the fields is the order in which to act: breaks go out before anything that could
 /// delay them, handles are released before those who wait for them try again.
@@ -22,7 +22,7 @@ pub struct Effects<S: Shell> {
     pub removals: Vec<Removal<S>>,
     /// Waiting requests to answer now, unsuccessfully.
     pub cancelled: Vec<Cancelled>,
-    /// Waiting requests that are over and have nobody left to be answered.
+    /// Waiting requests that are over and whose connection is lost.
     pub forgotten: Vec<RequestKey>,
     /// Waiting lock requests that hold their lock now.
     pub granted: Vec<RequestKey>,
@@ -35,14 +35,14 @@ pub struct Effects<S: Shell> {
     pub sessions_ended: Vec<SessionEnded<S>>,
     /// Connections to tear down.
     pub disconnected: Vec<S::Connection>,
-    /// What there was no time for: [`State::go_on`](crate::State::go_on), once the others are done.
+    /// Work that is left: [`State::go_on`](crate::State::go_on) does it, once the other fields are done.
     pub rest: Vec<Rest>,
-    /// What this hold of the lock has done already, in opens and locks that ended.
+    /// The work that this hold of the lock has done already, in opens and locks that ended.
     pub(crate) spent: usize,
 }
 
 impl<S: Shell> Effects<S> {
-    /// Nothing to do.
+    /// No work.
     pub const fn none() -> Self {
         Self {
             breaks: Vec::new(),
@@ -60,7 +60,7 @@ impl<S: Shell> Effects<S> {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// True if there is no work.
     pub fn is_empty(&self) -> bool {
         self.breaks.is_empty()
             && self.dropped.is_empty()
@@ -75,7 +75,7 @@ impl<S: Shell> Effects<S> {
             && self.rest.is_empty()
     }
 
-    /// Adds what `later` asks for.
+    /// Adds the work of a later change.
     pub fn merge(&mut self, later: Self) {
         self.breaks.extend(later.breaks);
         self.dropped.extend(later.dropped);
@@ -105,17 +105,17 @@ pub struct BreakNotice<S: Shell> {
     pub connections: Vec<S::Connection>,
     /// The session whose keys seal it.
     pub session: S::Session,
-    /// Whether it must be sealed: `Session.EncryptData` or `Share.EncryptData` of the open that it is about.
+    /// The notification must be sealed: `Session.EncryptData` or `Share.EncryptData` of the open is set.
     pub sealed: bool,
     /// That session's id.
     pub session_id: SessionId,
-    /// What is broken.
+    /// The oplock or lease that is broken.
     pub kind: BreakKind,
-    /// What the client has to acknowledge, if it has to.
+    /// The break to be acknowledged; `None` if no acknowledgment is required.
     pub awaited: Option<AwaitedBreak>,
 }
 
-/// What a break notification says.
+/// The contents of a break notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakKind {
     /// An oplock break (MS-SMB2 2.2.23.1).
@@ -146,23 +146,23 @@ pub struct Dropped<S: Shell> {
     pub global_id: FileGlobalId,
     /// `Open.FileId` and `Open.DurableFileId`.
     pub file_id: FileId,
-    /// What the server attached.
+    /// The server's part of the open.
     pub attached: S::Open,
-    /// What was open.
+    /// The file or pipe that was open.
     pub target: Target,
     /// The share it was in.
     pub share: Arc<str>,
     /// Its path in the share when it ended.
     pub path: Arc<str>,
-    /// A delete was pending and this was the last open of what it is of (MS-FSA 2.1.5.5): there are `removals`.
+    /// A delete was pending and this was the last open of its link or stream (MS-FSA 2.1.5.5): there are `removals`.
     pub delete_on_close_now: bool,
-    /// What is to be removed now, in order.
+    /// The names and streams to remove now, in order.
     pub removals: Vec<Removal<S>>,
-    /// Why it ended.
+    /// The reason of its end.
     pub reason: CloseReason,
 }
 
-/// Why an open ended.
+/// The reason of an open's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CloseReason {
     /// The client's CLOSE (MS-SMB2 3.3.5.10).
@@ -175,10 +175,10 @@ pub enum CloseReason {
     ConnectionLost = 4,
     /// An administrator closed it or its session (MS-SMB2 3.3.4.17, MS-SRVS 3.1.4.2).
     Administrator = 5,
-    /// It was durable and its client did not come back in time (MS-SMB2 3.3.6.2), or too many were left behind
-    /// after it.
+    /// It was durable and its client did not come back in time (MS-SMB2 3.3.6.2), or too many newer ones were left
+    /// behind.
     DurableExpired = 6,
-    /// It was durable, without a client, and somebody else wanted the file.
+    /// It was durable, without a client, and in the way of another open.
     DurableConflict = 7,
     /// Its share was removed (MS-SMB2 3.3.4.14).
     ShareRemoved = 8,
@@ -214,7 +214,7 @@ impl CloseReason {
     }
 }
 
-/// Why a session ended.
+/// The reason of a session's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EndReason {
     /// LOGOFF (MS-SMB2 3.3.5.6).
@@ -234,7 +234,7 @@ pub enum EndReason {
 }
 
 impl EndReason {
-    /// Why the opens of a session that ends for this reason end.
+    /// The reason of the opens of a session that ends for this reason.
     pub const fn of_opens(self) -> CloseReason {
         match self {
             Self::Logoff => CloseReason::Logoff,
@@ -245,22 +245,22 @@ impl EndReason {
         }
     }
 
-    /// Whether durable opens outlive a session that ends for this reason.
+    /// True if durable opens outlive a session that ends for this reason.
     pub const fn keeps_durable_opens(self) -> bool {
         matches!(self, Self::Logoff | Self::ConnectionLost | Self::PreviousSession | Self::Expired)
     }
 }
 
-/// A waiting request to answer now.
+/// A waiting request that is to be answered now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled {
     /// The request.
     pub request: RequestKey,
-    /// What to answer.
+    /// The outcome to answer with.
     pub outcome: Outcome,
 }
 
-/// How a waiting request ended unsuccessfully.
+/// The outcome of a waiting request that has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was cancelled: STATUS_CANCELLED.
@@ -279,9 +279,9 @@ pub struct TreeEnded<S: Shell> {
     pub tree_id: TreeId,
     /// The session's id.
     pub session_id: SessionId,
-    /// What the server attached to the session.
+    /// The server's part of the session.
     pub session: S::Session,
-    /// What the server attached.
+    /// The server's part of the tree connect.
     pub attached: S::Tree,
 }
 
@@ -291,10 +291,10 @@ pub struct SessionEnded<S: Shell> {
     pub global_id: SessionGlobalId,
     /// `Session.SessionId`.
     pub session_id: SessionId,
-    /// What the server attached.
+    /// The server's part of the session.
     pub attached: S::Session,
     /// The connections it was bound to, which are to forget it.
     pub connections: Vec<S::Connection>,
-    /// Why it ended.
+    /// The reason of its end.
     pub reason: EndReason,
 }

@@ -1,4 +1,4 @@
-//! The event stream: what happened, for those who watch.
+//! The event stream, for administrators who watch.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,14 +7,14 @@ use wire::{FileGlobalId, SessionGlobalId, TreeGlobalId};
 
 use crate::{CloseReason, ConnectionId, EndReason, RefusalKind, Shell, State, Time};
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Its place in the stream: rising by one, from one.
     pub seq: u64,
-    /// When.
+    /// The time of the event.
     pub time: Time,
-    /// What.
+    /// The kind of the event, and the objects it is about.
     pub kind: EventKind,
 }
 
@@ -27,13 +27,13 @@ pub struct EventOpen {
     pub share: Arc<str>,
     /// The path in it.
     pub path: Arc<str>,
-    /// Whose it is.
+    /// The user of the open.
     pub user: Arc<str>,
-    /// From where.
+    /// The client of the open.
     pub client: Arc<str>,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the objects the event is about, named for what they are")]
 pub enum EventKind {
@@ -57,7 +57,7 @@ pub enum EventKind {
     Orphaned { open: EventOpen },
     /// A durable open was claimed by its client.
     Reclaimed { open: EventOpen, session: SessionGlobalId },
-    /// Somebody wanted a file or a range and was refused.
+    /// An open, a lock or a transfer was refused.
     Refused {
         kind: RefusalKind,
         share: Arc<str>,
@@ -67,7 +67,7 @@ pub enum EventKind {
         client: Arc<str>,
         blocker: Option<FileGlobalId>,
     },
-    /// A client was asked to give up caching.
+    /// A break was sent to a client.
     BreakSent { open: EventOpen },
     /// A client did not answer a break in time.
     BreakTimedOut { open: EventOpen },
@@ -82,9 +82,9 @@ pub enum EventKind {
 pub struct Events {
     /// The events, in order.
     pub events: Vec<Event>,
-    /// How many between the one asked for and the first of these are no longer remembered.
+    /// The number of events between the one asked for and the first of these, which are no longer remembered.
     pub lost: u64,
-    /// What to ask for next time.
+    /// The number to ask with next time.
     pub last_seq: u64,
 }
 
@@ -124,7 +124,7 @@ impl<S: Shell> State<S> {
         Events { events, lost, last_seq }
     }
 
-    /// The number of the latest event: where a reader starts who wants only what comes.
+    /// The number of the latest event: a reader starts there for later events only.
     pub fn last_event(&self) -> u64 {
         self.events.last_seq
     }

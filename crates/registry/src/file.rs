@@ -1,5 +1,5 @@
-//! Files: what stands beside the opens of one stream (MS-FSA 2.1.1.5), and carries their share modes,
-//! byte-range locks, caching and the pending delete.
+//! Files: the entry of a stream that is open (MS-FSA 2.1.1.5), with the share modes of its opens,
+//! byte-range locks, caching and waiting requests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::open::Open;
 use crate::ranges::Ranges;
 use crate::{LeaseId, NotFound, OpenRef, RequestKey, Shell, State, cost};
 
-/// A stream of a file, the same however it is reached.
+/// The key of a stream of a file, the same by every link and share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
     /// The device.
     pub device: u64,
     /// The inode on it.
     pub inode: u64,
-    /// The stream: zero for the unnamed one, else what the server derives from its name.
+    /// The stream: zero for the unnamed one, else a number that the server derives from its name.
     pub stream: u64,
 }
 
@@ -38,12 +38,12 @@ impl FileKey {
     }
 }
 
-/// What an open is an open of.
+/// The object that an open is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A file, directory or stream of the store.
     File(FileKey),
-    /// A named pipe: shared by nobody, but administrators see it.
+    /// A named pipe: it has no share modes, but administrators see it.
     Pipe(Arc<str>),
 }
 
@@ -65,12 +65,12 @@ pub struct FileShared {
 }
 
 impl FileShared {
-    /// How many byte-range locks are held on it. Nobody needs to ask about locks while it is zero.
+    /// The number of byte-range locks that are held on it. While it is zero, READ and WRITE need not ask about locks.
     pub fn lock_count(&self) -> u32 {
         self.lock_count.load(Relaxed)
     }
 
-    /// How many oplocks and leases let somebody cache it.
+    /// The number of oplocks and leases under which it is cached.
     pub fn cachers(&self) -> u32 {
         self.cachers.load(Relaxed)
     }
@@ -91,15 +91,15 @@ pub(crate) struct File {
     pub(crate) share_mode: ShareMode,
     /// The opens that hold an oplock (no lease).
     pub(crate) oplocks: BTreeSet<FileGlobalId>,
-    /// The leases its opens are under, whatever their state.
+    /// The leases of its opens, in any state.
     pub(crate) leases: BTreeSet<LeaseId>,
     /// The oplocks and those leases that are not in state none: derived.
     pub(crate) caching: BTreeSet<Holder>,
-    /// The opens that take part in sharing, by how: who stands in the way of another.
+    /// The opens that take part in sharing, by kind of sharing: to find the one in the way of another.
     sharing: BTreeSet<(u8, FileGlobalId)>,
     /// The opens of instances of applications.
     instances: BTreeSet<(Guid, FileGlobalId)>,
-    /// How many opens keep others from caching what they write: derived.
+    /// The number of opens beside which no other may cache writing: derived.
     deny_write_caching: usize,
     pub(crate) ranges: Ranges,
     /// Requests that wait for breaks on it, in the order they began to.
@@ -109,11 +109,11 @@ pub(crate) struct File {
 /// A file at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileSummary {
-    /// How many opens it has.
+    /// The number of its opens.
     pub opens: usize,
     /// A delete is pending: it goes with the last of them.
     pub delete_pending: bool,
-    /// How many byte-range locks are held on it.
+    /// The number of byte-range locks that are held on it.
     pub locks: usize,
 }
 
@@ -162,7 +162,7 @@ impl Sharing {
         self.reads || self.writes || self.deletes
     }
 
-    /// Whether two opens of one file cannot be at the same time.
+    /// True if two opens of one file cannot be at the same time.
     pub(crate) const fn conflicts_with(self, other: Self) -> bool {
         self.counts() && other.counts() && (self.is_denied_by(other) || other.is_denied_by(self))
     }
@@ -226,7 +226,7 @@ impl ShareMode {
 }
 
 impl File {
-    /// An open that does not share the file so.
+    /// An open that does not allow another of this kind.
     pub(crate) fn blocker(&self, wanted: Sharing) -> Option<FileGlobalId> {
         if !self.share_mode.conflicts_with(wanted) {
             return None;
@@ -248,7 +248,7 @@ impl File {
         self.instances.range(all).map(|(_, id)| *id)
     }
 
-    /// Whether these are the opens that are counted and indexed: for tests.
+    /// True if exactly these opens are counted and indexed: for tests.
     pub(crate) fn knows<'a, S: Shell>(
         &self,
         opens: impl Iterator<Item = (FileGlobalId, &'a Open<S>)>,
@@ -260,7 +260,7 @@ impl File {
         counts(self) == counts(&expected) && sets(self) == sets(&expected)
     }
 
-    /// How many opens keep others from caching what they write.
+    /// The number of opens beside which no other may cache writing.
     pub(crate) fn deny_write_caching(&self) -> usize {
         self.deny_write_caching
     }
@@ -298,8 +298,8 @@ impl File {
 }
 
 impl<S: Shell> State<S> {
-    /// The open of a named stream that keeps its file from being opened with this access: who may delete
-    /// the file would delete the stream (MS-FSA 2.1.5.1.2).
+    /// The open of a named stream that keeps its file from being opened with this access: a delete of the file
+    /// would delete the stream (MS-FSA 2.1.5.1.2).
     pub(crate) fn stream_conflict(&self, file: FileKey, access: AccessMask) -> Option<FileGlobalId> {
         if file.is_named_stream() || !access.contains(AccessMask::DELETE) {
             return None;
@@ -322,13 +322,13 @@ impl<S: Shell> State<S> {
         self.files.entry(key).or_default()
     }
 
-    /// Takes out what stood beside the opens of a file, the last of which is gone.
+    /// Takes out the entry of a file whose last open is gone.
     pub(crate) fn leave_file(&mut self, key: FileKey) {
         self.files.remove(&key);
         self.streams.remove(&key);
     }
 
-    /// The opens of a file and what follows from them; none if nobody has it open.
+    /// A summary of the opens of a file; `None` if it is not open.
     pub fn file_summary(&self, file: FileKey) -> Option<FileSummary> {
         self.files.get(&file).map(|it| FileSummary {
             opens: it.opens.len(),
@@ -337,8 +337,8 @@ impl<S: Shell> State<S> {
         })
     }
 
-    /// The open of a file that keeps others from having `access` and leaving `share`, if there is one:
-    /// what a rename over a file, a delete or a set-size by path must ask first.
+    /// The open of a file that does not allow another with `access` and `share`, if there is one. A rename over
+    /// a file, a delete and a set-size by path ask this first.
     pub fn share_conflict(
         &self,
         file: FileKey,
@@ -360,7 +360,7 @@ impl<S: Shell> Open<S> {
         Sharing::of(self.access, self.share_access)
     }
 
-    /// Whether others may not cache what they write while it is there.
+    /// True if no other open may cache writing while this one is there.
     pub(crate) fn denies_write_caching(&self) -> bool {
         self.caching != Caching::None || !is_stat_open(self.access)
     }

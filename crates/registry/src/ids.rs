@@ -1,4 +1,4 @@
-//! Identifiers of the registry's own, and how identifiers are issued.
+//! Identifiers that only the registry and the server use, and the issuing of all identifiers.
 
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
@@ -11,7 +11,7 @@ use wire::Guid;
 pub struct ConnectionId(pub u64);
 
 impl ConnectionId {
-    /// No connection: whose request waits under it is an administrator, and gives up by himself.
+    /// No connection: a request under it is an administrator's, who ends it.
     pub const NONE: Self = Self(0);
 }
 
@@ -24,12 +24,12 @@ impl std::fmt::Display for ConnectionId {
 /// A request that may have to wait, named by the server: its connection and a number that is unique
 /// there while the request lives (its message id, its async id).
 ///
-/// The server chooses it, so that it can be ready for the answer before it asks the question.
+/// The server chooses it, so that it can be ready for the answer before it asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey {
-    /// The connection it came on.
+    /// The connection of the request.
     pub connection: ConnectionId,
-    /// Its number there.
+    /// The number of the request there.
     pub id: u64,
 }
 

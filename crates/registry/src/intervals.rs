@@ -1,9 +1,9 @@
-//! Ranges of bytes by whose they are: which of many overlaps a given one, in as many steps as the logarithm
-//! of their number.
+//! Ranges of bytes with their opens: one of many that overlaps a given range is found in as many steps as the
+//! logarithm of their number.
 //!
-//! A balanced tree (AVL) in order of the ranges' beginnings. Every node knows how far the ranges below it
-//! reach: that of the open whose range reaches furthest, and the furthest of all other opens, so that "another
-//! open's" is asked for as quickly as "anybody's".
+//! A balanced tree (AVL) in order of the ranges' beginnings. Every node has the furthest end of the ranges below it,
+//! with its open, and the furthest end of all other opens, so that a range of another open is found as quickly as a
+//! range of any.
 
 use std::cmp::Ordering;
 
@@ -30,7 +30,7 @@ type Tree = Option<Box<Node>>;
 #[derive(Debug)]
 struct Node {
     range: Owned,
-    /// How many equal ones there are.
+    /// The number of equal ranges.
     count: u32,
     height: u8,
     reach: Reach,
@@ -38,7 +38,7 @@ struct Node {
     right: Tree,
 }
 
-/// How far ranges reach: the open of the furthest end, and the furthest end of another one.
+/// The furthest end of ranges with its open, and the furthest end of the other opens.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reach {
     first: Option<(FileGlobalId, u128)>,
@@ -50,7 +50,7 @@ impl Owned {
         u128::from(self.offset).saturating_add(u128::from(self.length))
     }
 
-    /// A range of no bytes lies between two bytes: it overlaps what has both, and nothing else.
+    /// True if two ranges overlap. A range of no bytes lies between two bytes: it overlaps ranges that have both.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         u128::from(self.offset) < other.end() && u128::from(other.offset) < self.end()
     }
@@ -61,14 +61,14 @@ impl Intervals {
         self.root = Some(insert(self.root.take(), range));
     }
 
-    /// Takes one of the equal ranges out; false: there is none.
+    /// Takes one of the equal ranges out. False if there is none.
     pub(crate) fn remove(&mut self, range: &Owned) -> bool {
         let (root, removed) = remove(self.root.take(), range);
         self.root = root;
         removed
     }
 
-    /// Where the first range begins.
+    /// The beginning of the first range.
     pub(crate) fn first_offset(&self) -> Option<u64> {
         let mut first = self.root.as_deref()?;
         while let Some(earlier) = first.left.as_deref() {
@@ -157,7 +157,7 @@ impl Node {
         self.reach = reach;
     }
 
-    /// By how much the left side is the higher one.
+    /// The height of the left side less that of the right side.
     fn lean(&self) -> i16 {
         i16::from(height(&self.left)).saturating_sub(i16::from(height(&self.right)))
     }
@@ -225,7 +225,7 @@ fn take_first(mut node: Box<Node>) -> (Tree, Box<Node>) {
     }
 }
 
-/// Puts a node right whose sides are, and differ in height by two at most.
+/// Balances a node whose sides are balanced, and differ in height by two at most.
 fn balance(mut node: Box<Node>) -> Box<Node> {
     node.refresh();
     match node.lean() {
@@ -318,7 +318,7 @@ mod tests {
         for wanted in [range(0, 1, 2), range(40_001, 0, 2), range(65_534, 9, 2), range(65_536, 9, 2)] {
             assert!(cost::of(|| tree.overlapping(&wanted, None)).1 <= 25);
             let other = cost::of(|| tree.overlapping(&wanted, FileGlobalId::new(1)));
-            assert_eq!(other, (None, 1), "nobody else's is seen at the root");
+            assert_eq!(other, (None, 1), "the root has no other open");
         }
         for number in (0..32_768).rev() {
             assert!(cost::of(|| tree.remove(&range(number * 2, 1, 1))).1 <= 40);

@@ -1,4 +1,4 @@
-//! What is always true of the tables. The rest of the registry relies on it and tests check it after
+//! The invariants of the tables. The rest of the registry relies on them, and tests check them after
 //! every step.
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use crate::users::{ByUser, UserKey};
 use crate::waiting::Waiting;
 use crate::{AddressGroup, Shell, Standing, State};
 
-/// Returns what is wrong unless the condition holds.
+/// Returns the message as an error unless the condition holds.
 macro_rules! ensure {
     ($condition:expr, $($message:tt)*) => {
         if !$condition {
@@ -29,7 +29,7 @@ macro_rules! ensure {
 }
 
 impl<S: Shell> State<S> {
-    /// Looks at everything and says what is wrong. Slow: for tests.
+    /// Checks all tables. Slow: for tests.
     pub fn check_invariants(&self) -> Result<(), String> {
         self.check_connections()?;
         self.check_standings()?;

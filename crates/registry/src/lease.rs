@@ -21,22 +21,22 @@ pub(crate) struct Lease {
     pub(crate) breaking: Option<LeaseBreaking>,
     /// `Lease.Epoch`.
     pub(crate) epoch: u16,
-    /// Breaks that the client did not acknowledge in time: what it had cached may not have come back.
+    /// The number of breaks that the client did not acknowledge in time: data that it had cached may be lost.
     pub(crate) unanswered_breaks: u32,
     /// `Lease.LeaseOpens`.
     pub(crate) opens: BTreeSet<FileGlobalId>,
-    /// Those of them that a CREATE can be the replay of (`Open.IsReplayEligible`).
+    /// The opens of the lease that a replayed CREATE may be answered with (`Open.IsReplayEligible`).
     pub(crate) replayable: BTreeSet<FileGlobalId>,
-    /// The state for those who have no lock: see [`OpenShared`](crate::OpenShared).
+    /// The state, to be read without the lock: see [`OpenShared`](crate::OpenShared).
     pub(crate) shared: Arc<AtomicU8>,
 }
 
 /// `Lease.Breaking`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseBreaking {
-    /// `Lease.BreakToLeaseState`: what the client was told.
+    /// `Lease.BreakToLeaseState`: the state that the client was asked to go to.
     pub(crate) to: LeaseState,
-    /// What has to be reached since, in further steps.
+    /// The state that has to be reached by now, in further steps.
     pub(crate) required: LeaseState,
     /// `Lease.LeaseBreakTimeout`.
     pub(crate) deadline: Time,
@@ -62,7 +62,7 @@ impl Lease {
         self.shared.store((state.0 & 0xff) as u8, Relaxed);
     }
 
-    /// `Lease.Epoch` counts the changes a client of version 2 is told of (MS-SMB2 3.3.4.7).
+    /// Advances `Lease.Epoch`, which counts the changes that a client of version 2 learns of (MS-SMB2 3.3.4.7).
     pub(crate) fn advance_epoch(&mut self) {
         if self.version >= 2 {
             self.epoch = self.epoch.wrapping_add(1);
@@ -70,27 +70,27 @@ impl Lease {
     }
 }
 
-/// What of the state asked for there is: directories are not written to in a cache.
+/// The state that a request for a lease can get: writing is not cached for directories.
 pub(crate) fn wanted(lease: &LeaseRequest, is_directory: bool) -> LeaseState {
     usable(if is_directory { lease.state.without(LeaseState::WRITE) } else { lease.state })
 }
 
-/// A lease state a client may hold: all others are granted as none (MS-SMB2 3.3.5.9.8).
+/// The lease state that a client may hold: all states without read caching are granted as none (MS-SMB2 3.3.5.9.8).
 pub(crate) fn usable(state: LeaseState) -> LeaseState {
     let state = state & (LeaseState::READ | LeaseState::HANDLE | LeaseState::WRITE);
     if state.contains(LeaseState::READ) { state } else { LeaseState::NONE }
 }
 
 impl<S: Shell> State<S> {
-    /// The file a client's lease key is in use for: CREATE with the key for another one is refused
-    /// (MS-SMB2 3.3.5.9.8), which is better known before the other one is created.
+    /// The file that a client's lease key is in use for. A CREATE with the key for another file is refused
+    /// (MS-SMB2 3.3.5.9.8); the server asks before it creates that file.
     pub fn lease_file(&self, lease: LeaseId) -> Option<FileKey> {
         self.leases.get(&lease).map(|it| it.file)
     }
 
-    /// Adds an open to a lease, which is made as far as can be, or raised (MS-SMB2 3.3.5.9.8,
-    /// 3.3.5.9.11). One that exists is raised to all that is asked for or not at all; it is never
-    /// lowered, and never changed while it is breaking.
+    /// Adds an open to a lease. A new lease gets the state that can be granted; one that exists is raised to the whole
+    /// state that is asked for or not at all (MS-SMB2 3.3.5.9.8, 3.3.5.9.11). It is never lowered, and never changed
+    /// while it is breaking.
     pub(crate) fn join_lease(
         &mut self,
         id: LeaseId,
@@ -107,7 +107,7 @@ impl<S: Shell> State<S> {
         let whole = is_new || caches == wanted(asked, is_directory);
         let raised =
             whole && caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
-        // A client that is granted nothing is told of no change.
+        // For a client that is granted nothing, nothing has changed.
         if raised {
             lease.advance_epoch();
         }
@@ -139,7 +139,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Tells a lease's client to go to `to`, and remembers that it has to come to `required`. The steps of
+    /// Asks a lease's client to go to `to`, and remembers that it has to reach `required`. The steps of
     /// a break that has grown are one change of the epoch.
     pub(crate) fn break_lease(
         &mut self,
@@ -159,7 +159,7 @@ impl<S: Shell> State<S> {
         let current = lease.state;
         let ack_required = current.intersects(LeaseState::WRITE | LeaseState::HANDLE);
         let epoch = lease.epoch;
-        let open = self.spokesman(id);
+        let open = self.open_for_breaks(id);
         let Some(lease) = self.leases.get_mut(&id) else {
             return;
         };
@@ -209,13 +209,13 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The open of a lease by which its client is told of a break: the first that has a client.
-    pub(crate) fn spokesman(&self, id: LeaseId) -> Option<FileGlobalId> {
+    /// The open by which the client of a lease is found for a break: the first that is no orphan.
+    pub(crate) fn open_for_breaks(&self, id: LeaseId) -> Option<FileGlobalId> {
         let lease = self.leases.get(&id)?;
         lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some())).copied()
     }
 
-    /// Whether what is sent about an open must be sealed (MS-SMB2 3.3.4.1.4).
+    /// True if messages about an open must be sealed (MS-SMB2 3.3.4.1.4).
     pub(crate) fn is_sealed(&self, id: FileGlobalId) -> bool {
         let Some(home) = self.opens.get(&id).and_then(|open| open.home) else {
             return false;
@@ -224,11 +224,11 @@ impl<S: Shell> State<S> {
             || self.sessions.get(&home.session).is_some_and(|session| session.identity.flags.encrypted)
     }
 
-    /// The connections that a client hears of a lease on. They are the client's and not a session's, and breaks are not
-    /// signed: like Windows and Samba the server uses its oldest connection that is of use still. Anybody can give
-    /// himself a client's GUID, so only those count on which the user of the lease is logged on.
+    /// The connections that breaks of a lease are sent on, the best first. They are the client's and not a session's,
+    /// and breaks are not signed: like Windows and Samba the server uses the client's oldest connection that still
+    /// works. Any client can claim this GUID, so only connections count on which the user of the lease is logged on.
     pub(crate) fn channels_of_lease(&self, id: LeaseId) -> Vec<ConnectionId> {
-        let open = self.spokesman(id).and_then(|open| self.opens.get(&open));
+        let open = self.open_for_breaks(id).and_then(|open| self.opens.get(&open));
         let Some(session) = open.and_then(|open| self.sessions.get(&open.home?.session)) else {
             return Vec::new();
         };
@@ -246,7 +246,7 @@ impl<S: Shell> State<S> {
             .inspect(|_| cost::step())
             .filter(|(_, other)| self.sessions.get(other).is_some_and(is_users))
             .map(|(connection, _)| connection);
-        // The session's own are the user's, however many others have made up the same GUID.
+        // The session's own connections are the user's, however many others claim the same GUID.
         let own = session.channels.iter().copied();
         let own = own.filter(|connection| self.client_connections.contains(&(id.client, *connection)));
         let mut all: Vec<ConnectionId> = of_user.chain(own).collect();

@@ -2,22 +2,22 @@
 //! passed in; no I/O.
 //!
 //! [`State`] is a plain structure that contains no synchronization of its own: its policy is tested
-//! without tasks. [`Registry`] puts it behind one lock. Whatever a change obliges the caller to do
-//! outside that lock (handles to drop, breaks to send, requests to answer) is in the [`Effects`] it
-//! returns.
+//! without tasks. [`Registry`] puts it behind one lock. The work that a change leaves to the caller,
+//! outside that lock (handles to drop, breaks to send, requests to answer), is in the [`Effects`] that
+//! it returns.
 //!
 //! The vocabulary is the specification's (MS-SMB2 3.3.1, MS-SRVS 3.1.1); how files behave is MS-FSA.
 //!
 //! How a request goes through here:
 //! - a connection is added, negotiated, and in the end disconnected ([`State::add_connection`],
 //!   [`State::connection_negotiated`], [`State::disconnect`]);
-//! - a session is created in progress, becomes valid, and ends in [`State::close_session`], whoever
-//!   ends it;
+//! - a session is created in progress, becomes valid, and ends in [`State::close_session`], for
+//!   every reason;
 //! - CREATE resolves a name without side effects, then asks [`State::admit`], and only when granted
 //!   creates or truncates;
 //! - READ and WRITE look at [`OpenShared`] and, where the file has byte-range locks, ask
 //!   [`State::check_io`];
-//! - every open ends in [`State::close_open`], whoever ends it;
+//! - every open ends in [`State::close_open`], for every reason;
 //! - time passes through [`State::poll_timeout`] and [`State::handle_timeout`].
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -117,17 +117,17 @@ pub use tree::{TreeConnectError, TreeInfo};
 pub use waiting::Readiness;
 pub use write_back::WriteCaching;
 
-/// What the server attaches to each object: the registry carries these and gives them back, and
+/// The server's parts of the objects: the registry carries these and gives them back, and
 /// never looks inside.
 ///
-/// Each is meant to be cheap to clone (an `Arc`, a channel's sender).
+/// Each should be cheap to clone (an `Arc`, a channel's sender).
 pub trait Shell: 'static {
-    /// What is attached to a connection: a way to reach its task.
+    /// The server's part of a connection: a way to reach its task.
     type Connection: Clone;
-    /// What is attached to a session: its keys and identity.
+    /// The server's part of a session: its keys and identity.
     type Session: Clone;
-    /// What is attached to a tree connect: the share it reaches.
+    /// The server's part of a tree connect: the share it reaches.
     type Tree: Clone;
-    /// What is attached to an open: `Open.LocalOpen` of MS-SMB2 3.3.1.10, the handle of the store.
+    /// The server's part of an open: `Open.LocalOpen` of MS-SMB2 3.3.1.10, the handle of the store.
     type Open: Clone;
 }

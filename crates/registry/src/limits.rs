@@ -1,4 +1,4 @@
-//! Every table and queue of the registry has a bound. What does not fit is refused with
+//! The bounds of every table and queue of the registry. Entries beyond one are refused with
 //! [`LimitReached`], which the server answers as INSUFFICIENT_RESOURCES or TOO_MANY_OPENED_FILES.
 
 use crate::Standing;
@@ -17,8 +17,8 @@ pub const RESERVE_MAX: usize = 1_024;
 /// They have proved nothing, so they do not use up what users need.
 pub const STRANGERS_PART: usize = 8;
 
-/// The part of sessions, tree connects and opens that one user may have, who is no administrator: one in this many.
-/// Others get in whatever one user does. Half of a table is generous also where one service account is all users.
+/// The part of sessions, tree connects and opens that one user who is no administrator may have: one in this many.
+/// One user cannot keep the others out. Half of a table is generous also where one service account is all users.
 /// More are answered as the full table is: INSUFFICIENT_RESOURCES, or TOO_MANY_OPENED_FILES.
 pub const USER_PART: usize = 2;
 
@@ -44,7 +44,8 @@ pub const SESSIONS_IN_PROGRESS: usize = 4_096;
 /// Sessions in progress from one address. One more ends the oldest of them.
 pub const SESSIONS_IN_PROGRESS_PER_ADDRESS: usize = 1_024;
 
-/// How long a session may be in progress: two or three round trips of programs, no person is asked in between.
+/// The time that a session may be in progress, in milliseconds: a logon takes two or three round trips of programs,
+/// without a person in between.
 pub const LOGON_TIMEOUT_MS: u64 = 30_000;
 
 /// Sessions at once. More than one per connection on average, for terminal servers.
@@ -57,8 +58,8 @@ pub const SESSIONS_PER_CONNECTION: usize = 1_024;
 pub const CHANNELS_PER_SESSION: usize = 32;
 
 /// Connections with the GUID of a lease's client, and sessions of all of them together, that are looked at for the
-/// lease's user. Anybody can make up a GUID; a client has some connections of one user. The lease's session is told in
-/// any case.
+/// lease's user. Any client can claim a GUID; a client has some connections of one user. The connections of the lease's
+/// session are found in any case.
 pub const CONNECTIONS_LOOKED_AT: usize = 256;
 
 /// Requests of one session that wait for a break and have lost their connection.
@@ -99,7 +100,7 @@ pub const WAITING_LOCKS_PER_FILE: usize = 256;
 pub const WAITING_PER_CONNECTION: usize = 8_192;
 
 /// Oplocks and leases of one file in whose name something is cached: each is looked at when the file is opened or
-/// changed. Who asks for one more is granted none, and reads and writes through.
+/// changed. A client that asks for one more is granted none, and reads and writes through.
 pub const CACHERS_PER_FILE: usize = 1_024;
 
 /// Opens of a named stream that is renamed: all of them change under one hold of the lock. A stream with more is
@@ -122,7 +123,7 @@ pub const ORPHANS: usize = 16_384;
 /// a millisecond's work. What ends with more is ended in parts.
 pub const WORK_PER_HOLD: usize = 256;
 
-/// Shares: an administrator's list, far beyond what anybody defines by hand.
+/// Shares: far more than an administrator defines by hand.
 pub const SHARES: usize = 16_384;
 
 /// Recent refusals remembered for the question "why can't I open this?".
@@ -131,14 +132,15 @@ pub const REFUSALS: usize = 1_024;
 /// Events kept for readers of the event stream: some seconds of a very busy server.
 pub const EVENTS: usize = 16_384;
 
-/// How long a client has to acknowledge a break (MS-SMB2 3.3.2.1, 3.3.2.5: 35 seconds in Windows).
+/// The time that a client has to acknowledge a break, in milliseconds (MS-SMB2 3.3.2.1, 3.3.2.5: 35 seconds in
+/// Windows).
 pub const BREAK_TIMEOUT_MS: u64 = 35_000;
 
-/// How long a durable open of the first kind waits for its client. MS-SMB2 leaves this to the server;
-/// Windows waits 16 minutes, but a file nobody uses is in the way for everybody else.
+/// The time that a durable open of the first kind waits for its client, in milliseconds. MS-SMB2 leaves this to the
+/// server; Windows waits 16 minutes, but an open without a client is in the way of others.
 pub const DURABLE_V1_TIMEOUT_MS: u64 = 120_000;
 
-/// How long a durable open of the second kind waits when the client names no time (MS-SMB2
+/// The time that a durable open of the second kind waits if the client names none, in milliseconds (MS-SMB2
 /// 3.3.5.9.10: 60 seconds in Windows).
 pub const DURABLE_V2_TIMEOUT_MS: u64 = 60_000;
 
@@ -215,7 +217,7 @@ pub struct Limits {
     pub durable_v2_timeout_max_ms: u64,
 }
 
-/// How much of `limit` somebody of this standing may use up; `used` counts everybody's.
+/// True if one more entry fits for a client of this standing; `used` counts the entries of all clients.
 pub(crate) fn has_room(limit: usize, used: usize, standing: Standing) -> bool {
     let reserve =
         if standing == Standing::Administrator { 0 } else { (limit / RESERVE_PART).min(RESERVE_MAX) };
@@ -261,7 +263,7 @@ impl Default for Limits {
     }
 }
 
-/// The bound that stood in the way.
+/// The bound that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReached {
     /// [`Limits::connections`].

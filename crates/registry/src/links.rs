@@ -1,7 +1,7 @@
-//! The links that files are open by (MS-FSA 2.1.1.6), counted: whether a link is open still is looked up.
+//! The links that files are open by (MS-FSA 2.1.1.6), counted, so that an open link is found by a look-up.
 //!
-//! A link is known by the share and the path that it was opened by. What other shares call the same file cannot be
-//! told from it, and counts as the same link.
+//! A link is known by the share and the path that it was opened by. The names of the same file in other shares may be
+//! the same link, and count as it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) fn without_stream(path: &Arc<str>) -> Arc<str> {
     }
 }
 
-/// How many opens files have by their links, those of their streams among them.
+/// The numbers of opens that files have by their links, those of their streams among them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links(BTreeMap<(FileKey, Link), usize>);
 
@@ -55,7 +55,7 @@ impl Links {
         *count = count.saturating_add(1);
     }
 
-    /// Takes one open out. True: the file has none by this link any more.
+    /// Takes one open out. True if the file has none by this link any more.
     pub(crate) fn leave(&mut self, file: FileKey, link: &Link) -> bool {
         let place = (file.base(), link.clone());
         let Some(count) = self.0.get_mut(&place) else { return true };
@@ -67,13 +67,13 @@ impl Links {
         is_last
     }
 
-    /// Whether the file is open by this very link.
+    /// True if the file is open by this very link.
     pub(crate) fn contains(&self, file: FileKey, link: &Link) -> bool {
         cost::step();
         self.0.contains_key(&(file.base(), link.clone()))
     }
 
-    /// Whether the file is open by a link of another share than this one's.
+    /// True if the file is open by a link of another share than this one's.
     pub(crate) fn has_other_share(&self, file: FileKey, link: &Link) -> bool {
         cost::step();
         // Links are in the order of their shares, so another share's is the first or the last.

@@ -1,9 +1,9 @@
 //! The one lock.
 //!
-//! A `std` mutex and not an asynchronous one: everything done under it is a few table lookups, nothing
-//! waits while it is held, and a task that is suspended can therefore never hold it. What has to wait
-//! (releasing a handle, sending a break) is in the [`Effects`](crate::Effects) and happens after the
-//! guard is gone. The lock is a leaf: whoever holds it takes no other lock.
+//! A blocking mutex and not an asynchronous one: everything done under it is a few table lookups, nothing
+//! waits while it is held, and a task that is suspended can therefore never hold it. Work that has to wait
+//! (releasing a handle, sending a break) is in the [`Effects`](crate::Effects) and is done after the
+//! guard is dropped. The lock is a leaf: its holder takes no other lock.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ impl<S: Shell> Registry<S> {
     /// Takes the lock; `purpose` names the holder in the report of the feature `lock-report`.
     ///
     /// A holder that panicked leaves the state as it was at that moment: each change is complete in
-    /// itself up to a panic, and a server that refused everybody would lose more.
+    /// itself up to a panic, and a server that refused all requests would lose more.
     pub fn lock(&self, purpose: &'static str) -> Guard<'_, S> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let before = state.last_event();
@@ -47,7 +47,7 @@ impl<S: Shell> Registry<S> {
 pub struct Guard<'a, S: Shell> {
     before: u64,
     state: MutexGuard<'a, State<S>>,
-    /// After the state: what is called finds the lock free.
+    /// Dropped after the state: the callback finds the lock free.
     announcement: Announcement<'a>,
     _report: Report,
 }
@@ -58,7 +58,7 @@ impl<S: Shell> Drop for Guard<'_, S> {
     }
 }
 
-/// Says that something happened, if it did.
+/// Calls back when an event was added, after the lock is free.
 struct Announcement<'a> {
     happened: &'a (dyn Fn() + Send + Sync),
     due: bool,

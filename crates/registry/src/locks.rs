@@ -1,4 +1,4 @@
-//! LOCK, and what READ and WRITE ask about locks (MS-FSA 2.1.5.8, 2.1.5.9; MS-SMB2 3.3.5.14).
+//! Byte-range locks: LOCK, and the checks of READ and WRITE (MS-FSA 2.1.5.8, 2.1.5.9; MS-SMB2 3.3.5.14).
 
 use wire::{AccessMask, FileGlobalId, ShareAccess};
 
@@ -15,14 +15,14 @@ use crate::{
 pub struct RangeLock {
     /// The range.
     pub element: LockElement,
-    /// Whether it is only wanted yet.
+    /// True if the lock is waited for, false if it is held.
     pub waiting: bool,
 }
 
-/// What became of a lock request.
+/// The result of a lock request that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockOutcome {
-    /// All of it is locked.
+    /// All elements are locked.
     Granted,
     /// It waits: its key will come in [`Effects::granted`] or [`Effects::cancelled`]; that of a request by
     /// [`State::lock_outside`] in [`Effects::retry`] or [`Effects::cancelled`].
@@ -31,12 +31,12 @@ pub enum LockOutcome {
     WaitingOutside,
 }
 
-/// Why a lock or unlock request failed.
+/// The reason for refusing a lock or unlock request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockError {
     /// There is no such open: STATUS_FILE_CLOSED.
     NoSuchOpen,
-    /// It is no file, there are no elements or too many, or several may wait: STATUS_INVALID_PARAMETER.
+    /// The open is not of a file, there are no elements or too many, or several may wait: STATUS_INVALID_PARAMETER.
     InvalidParameter,
     /// The range ends beyond 2^64: STATUS_INVALID_LOCK_RANGE.
     InvalidRange,
@@ -49,11 +49,11 @@ pub enum LockError {
     HeldOutside,
     /// STATUS_RANGE_NOT_LOCKED.
     RangeNotLocked,
-    /// A limit stood in the way.
+    /// A limit was reached.
     LimitReached(LimitReached),
 }
 
-/// A READ or WRITE that a byte-range lock stands in the way of: STATUS_FILE_LOCK_CONFLICT.
+/// The refusal of a READ or WRITE because of a byte-range lock: STATUS_FILE_LOCK_CONFLICT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoRefused {
     /// The open whose lock it is.
@@ -131,8 +131,8 @@ impl<S: Shell> State<S> {
         self.files.get_mut(key).is_some_and(|file| file.ranges.has_tried(request))
     }
 
-    /// Gives up locks, one after the other, each by exactly its range (MS-SMB2 3.3.5.14.1): what came
-    /// before the one that is not there stays unlocked. Whether an element is exclusive is not looked at.
+    /// Releases locks, one after the other, each by exactly its range (MS-SMB2 3.3.5.14.1): the elements
+    /// before one that is not held stay unlocked. The kind of an element is not compared.
     pub fn unlock(
         &mut self,
         open: impl Into<OpenRef>,
@@ -175,8 +175,8 @@ impl<S: Shell> State<S> {
         (released, result, effects)
     }
 
-    /// Takes back locks of a request of which a later element was refused (MS-SMB2 3.3.5.14.2): these very ones,
-    /// of the kind they are.
+    /// Releases locks of a request of which a later element was refused (MS-SMB2 3.3.5.14.2): these very ones,
+    /// of their kinds.
     pub fn take_back_locks(
         &mut self,
         open: impl Into<OpenRef>,
@@ -199,8 +199,8 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Whether byte-range locks let this READ or WRITE through (MS-FSA 2.1.4.10). To be asked where
-    /// [`OpenShared::has_locks`](crate::OpenShared::has_locks).
+    /// Refuses a READ or WRITE that a byte-range lock does not allow (MS-FSA 2.1.4.10). The server asks this if
+    /// [`OpenShared::has_locks`](crate::OpenShared::has_locks) is true.
     pub fn check_io(
         &mut self,
         open: impl Into<OpenRef>,
@@ -244,7 +244,7 @@ impl<S: Shell> State<S> {
         self.after_release(key, &released, now, effects);
     }
 
-    /// Gives up all locks of an open.
+    /// Releases all locks of an open.
     pub(crate) fn release_locks(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         self.cancel_locks(id, now, effects);
         let Some(open) = self.opens.get_mut(&id).filter(|open| open.locks > 0) else {
@@ -259,7 +259,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The locks of a file that an open holds or wants.
+    /// The locks of a file that an open holds or waits for.
     pub(crate) fn locks_of(&self, id: FileGlobalId, key: Option<FileKey>) -> Vec<RangeLock> {
         let Some(file) = key.and_then(|key| self.files.get(&key)) else {
             return Vec::new();

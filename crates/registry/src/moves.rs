@@ -70,7 +70,7 @@ pub struct MoveNames<'a> {
 }
 
 /// A rename that is being carried out: see [`State::begin_move`].
-#[must_use = "nobody can open what is renamed until it is given back"]
+#[must_use = "the file cannot be opened by its old name until this is given back"]
 #[derive(Debug)]
 pub struct Moving {
     file: FileKey,
@@ -91,11 +91,11 @@ impl Moving {
 /// An obstacle to a rename (MS-FSA 2.1.5.15.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InTheWay {
-    /// Somebody caches a handle of the file: that is to be broken first.
+    /// A handle of the file is cached: that caching is to be broken first.
     CachedHandle,
     /// A named stream of the file is open, or something below the directory: STATUS_ACCESS_DENIED.
     Open,
-    /// The open that it is to be renamed by has ended: STATUS_FILE_CLOSED.
+    /// The open of the rename has ended: STATUS_FILE_CLOSED.
     Closed,
     /// One of the names is in another rename's, or was since they were looked up: they are to be looked up again when
     /// that is over ([`State::meets_move`]).
@@ -192,12 +192,12 @@ impl<S: Shell> State<S> {
         self.moves.counter().now()
     }
 
-    /// Tells if the server is renaming `path` of a share, or a directory above it.
+    /// True if the server is renaming `path` of a share, or a directory above it.
     pub fn is_moving(&self, share: &str, path: &str) -> bool {
         self.moves.is_any() && self.moves.holds(&ShareKey::new(share), &path.into())
     }
 
-    /// Tells if the server is renaming `path` of a share, a directory above it, or anything below it or to there.
+    /// True if the server is renaming `path` of a share, a directory above it, or anything below it or to there.
     pub fn meets_move(&self, share: &str, path: &str) -> bool {
         self.moves.is_any() && self.moves.meets(&ShareKey::new(share), &path.into())
     }
@@ -207,14 +207,14 @@ impl<S: Shell> State<S> {
         self.moves.moved_path(&ShareKey::new(share), path.into(), looked_up)
     }
 
-    /// The caching that an open's holder has of the file; none if the open is gone.
+    /// The caching of the file by an open's holder; `None` if the open is gone.
     pub fn caching_of_file(&self, open: impl Into<OpenRef>) -> Option<LeaseState> {
         let id = self.open_global(open.into()).ok()?;
         let open = self.opens.get(&id)?;
         Some(self.holder_of(id, open).map_or(LeaseState::NONE, |holder| self.held(holder)))
     }
 
-    /// Tells if anybody but the open itself caches handles of its file.
+    /// True if another holder than the open's own caches handles of its file.
     pub fn caches_handle(&self, open: impl Into<OpenRef>) -> Result<bool, NotFound> {
         let id = self.open_global(open.into())?;
         let own = self.opens.get(&id).ok_or(NotFound)?;
@@ -235,7 +235,7 @@ impl Moves {
         self.counter().now() > looked_up
     }
 
-    /// Whether this file is renamed, by whatever name.
+    /// True if this file is being renamed, by any of its names.
     pub(crate) fn concerns(&self, file: FileKey) -> bool {
         self.files.contains_key(&file)
     }
@@ -244,7 +244,7 @@ impl Moves {
         MoveCounter(Arc::clone(&self.count))
     }
 
-    /// Whether this path of a share is renamed, or a directory above it.
+    /// True if this path of a share is being renamed, or a directory above it.
     pub(crate) fn holds(&self, share: &ShareKey, path: &Arc<str>) -> bool {
         let Some(places) = self.places.get(share) else { return false };
         let path = folded(path);

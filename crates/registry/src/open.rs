@@ -1,4 +1,4 @@
-//! Opens (MS-SMB2 3.3.1.10), the objects everything here is about.
+//! Opens (MS-SMB2 3.3.1.10), the objects that the registry is for.
 //!
 //! ```text
 //!                      1 admit
@@ -13,21 +13,21 @@
 //!      Closed <------------------- 4 --------------------------+-+
 //! ```
 //!
-//! 1. [`State::admit`]: the only way in. Refused, it leaves nothing behind but the refusal log.
+//! 1. [`State::admit`]: the only way in. A refused open leaves nothing behind but an entry of the refusal log.
 //! 2. `State::orphan_open` (durable.rs), called by [`State::close_session`] for opens that are durable
 //!    and still hold a batch oplock or a handle lease (MS-SMB2 3.3.7.1). The open keeps its share modes,
 //!    locks and caching; it has no session, tree connect or connection, and a deadline.
 //! 3. [`State::reconnect`] (MS-SMB2 3.3.5.9.7, 3.3.5.9.12): a new volatile id, a new session.
-//! 4. `State::end_open` (close.rs): the only way out, with a [`CloseReason`]; everything public that
-//!    closes calls it.
+//! 4. `State::end_open` (close.rs): the only way out, with a [`CloseReason`]; all public functions that
+//!    close call it.
 //! 5. `State::end_open` with [`CloseReason::DurableExpired`].
-//! 6. `State::end_open` with [`CloseReason::DurableConflict`]: a break has nobody to go to.
+//! 6. `State::end_open` with [`CloseReason::DurableConflict`]: there is no client to send a break to.
 //!
-//! Closed is not kept: the open leaves the tables, and [`OpenShared::closed`] tells those who still
-//! hold the `Arc`.
+//! Closed opens are not kept: the open leaves the tables, and [`OpenShared::closed`] has the reason for holders
+//! of the `Arc`.
 //!
 //! Lock order: there is one lock (lock.rs), and it is a leaf. [`OpenShared`], [`SessionShared`] and
-//! [`FileShared`] are atomics: they are written under the lock or by their owner, and read by anybody.
+//! [`FileShared`] are atomics: they are written under the lock or by their owner, and read without it.
 //!
 //! [`SessionShared`]: crate::SessionShared
 
@@ -52,7 +52,7 @@ use crate::{
 
 pub(crate) struct Open<S: Shell> {
     pub(crate) file_id: FileId,
-    /// None while it is an orphan.
+    /// `None` while it is an orphan.
     pub(crate) home: Option<Home>,
     pub(crate) target: Target,
     /// The start of its path.
@@ -64,11 +64,11 @@ pub(crate) struct Open<S: Shell> {
     pub(crate) share_access: ShareAccess,
     pub(crate) is_directory: bool,
     pub(crate) delete_on_close: bool,
-    /// The name goes with this open, where it has asked for the delete: FILE_DISPOSITION_POSIX_SEMANTICS.
+    /// The name is removed with this open if it has asked for the delete: FILE_DISPOSITION_POSIX_SEMANTICS.
     pub(crate) deletes_with_own: bool,
     pub(crate) caching: Caching,
     pub(crate) durable: Option<Durable>,
-    /// Its place among the orphans, while it is one.
+    /// Its number among the orphans, while it is one.
     pub(crate) orphaned: Option<u64>,
     /// Its client and `Open.CreateGuid`, while a CREATE can be its replay (`Open.IsReplayEligible`).
     pub(crate) replay: Option<(Guid, Guid)>,
@@ -76,14 +76,14 @@ pub(crate) struct Open<S: Shell> {
     /// `Open.ClientGuid`.
     pub(crate) client_guid: Guid,
     pub(crate) owner: Arc<Owner>,
-    /// By whom it is counted.
+    /// The user that it counts for.
     pub(crate) user: UserKey,
     pub(crate) created: Time,
-    /// How many byte-range locks it holds: derived, for the limit and for administrators.
+    /// The number of byte-range locks that it holds: derived, for the limit and for administrators.
     pub(crate) locks: usize,
-    /// How many of its requests wait for a lock: derived, so that a close need not look for them.
+    /// The number of its requests that wait for a lock: derived, so that a close need not look for them.
     pub(crate) waiting_locks: usize,
-    /// Breaks of its oplock that its client did not acknowledge in time.
+    /// The number of breaks of its oplock that its client did not acknowledge in time.
     pub(crate) unanswered_breaks: u32,
     /// It was opened by an anonymous session, or a guest's.
     pub(crate) of_stranger: bool,
@@ -92,7 +92,7 @@ pub(crate) struct Open<S: Shell> {
 }
 
 impl<S: Shell> Open<S> {
-    /// It, as events name it.
+    /// The open, as events name it.
     pub(crate) fn event(&self, file: FileGlobalId) -> EventOpen {
         EventOpen {
             file,
@@ -104,16 +104,16 @@ impl<S: Shell> Open<S> {
     }
 }
 
-/// `Open.Session` and `Open.TreeConnect`: both or none.
+/// `Open.Session` and `Open.TreeConnect`, which an open has both or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
     pub(crate) session: SessionGlobalId,
     pub(crate) tree: TreeGlobalId,
-    /// `Open.Connection`, which may be lost while the session has others.
+    /// `Open.Connection`, which may have been lost while the session has others.
     pub(crate) connection: ConnectionId,
 }
 
-/// Whose an open is; kept with it because it may outlive its session.
+/// The user and client of an open, kept with it because it may outlive its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {
     pub(crate) user: Arc<str>,
@@ -129,16 +129,16 @@ impl Owner {
     }
 }
 
-/// There is no such object: it never was, or it is gone.
+/// The object does not exist: it never did, or it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotFound;
 
-/// An open, by either of its names.
+/// The name of an open: one of two kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenRef {
-    /// As a request names it.
+    /// The id in requests.
     FileId(FileId),
-    /// As an administrator names it.
+    /// The id for administrators.
     Global(FileGlobalId),
 }
 
@@ -154,7 +154,7 @@ impl From<FileGlobalId> for OpenRef {
     }
 }
 
-/// The part of an open that READ and WRITE touch without the registry's lock.
+/// The part of an open that READ and WRITE use without the registry's lock.
 #[derive(Debug)]
 pub struct OpenShared {
     closed: AtomicU8,
@@ -163,7 +163,7 @@ pub struct OpenShared {
     bytes_written: AtomicU64,
     oplock: AtomicU8,
     lease: Option<Arc<AtomicU8>>,
-    /// The file's part.
+    /// The file's part of the same kind.
     pub file: Arc<FileShared>,
 }
 
@@ -180,7 +180,7 @@ impl OpenShared {
         }
     }
 
-    /// Why the open has ended; none while it lives. A request looks here after it has found its open,
+    /// The reason of the open's end; `None` while it lives. A request looks here after it has found its open,
     /// because an administrator may have been quicker.
     pub fn closed(&self) -> Option<CloseReason> {
         CloseReason::from_number(self.closed.load(Relaxed))
@@ -198,7 +198,7 @@ impl OpenShared {
         self.last_io.store(now.0, Relaxed);
     }
 
-    /// When data last went through it; when it was opened, if none did.
+    /// The time of the last READ or WRITE; the time of the open, if there was none.
     pub fn last_io(&self) -> Time {
         Time(self.last_io.load(Relaxed))
     }
@@ -213,14 +213,14 @@ impl OpenShared {
         self.bytes_written.load(Relaxed)
     }
 
-    /// Whether READ and WRITE must ask [`State::check_io`]: the file has byte-range locks.
+    /// True if READ and WRITE must ask [`State::check_io`]: the file has byte-range locks.
     pub fn has_locks(&self) -> bool {
         self.file.lock_count() != 0
     }
 
-    /// Whether a change of the data must call [`State::break_for_write`]: others may cache them. To be
-    /// asked when the change has reached the store and before it is answered, so that who begins to
-    /// cache in between is told as well.
+    /// True if a change of the data must call [`State::break_for_write`]: others may cache them. The server asks
+    /// when the change has reached the store and before it is answered, so that caches which begin in between
+    /// are broken as well.
     pub fn write_needs_break(&self) -> bool {
         let leased = self.lease.as_ref().is_some_and(|state| state.load(Relaxed) != 0);
         let exclusive = self.oplock.load(Relaxed) > OplockLevel::LEVEL_II.0;
@@ -236,38 +236,38 @@ impl OpenShared {
     }
 }
 
-/// What the registry knows of an open.
+/// An open, as the registry knows it.
 pub struct OpenInfo<S: Shell> {
     /// `Open.FileGlobalId`.
     pub global_id: FileGlobalId,
     /// `Open.FileId` and `Open.DurableFileId`.
     pub file_id: FileId,
-    /// What is open.
+    /// The file or pipe.
     pub target: Target,
     /// The share.
     pub share: Arc<str>,
-    /// The path in it, which a rename changes.
+    /// The path in the share, which a rename changes.
     pub path: Arc<str>,
     /// `Open.GrantedAccess`.
     pub access: AccessMask,
-    /// What others are left.
+    /// The access that it shares with others.
     pub share_access: ShareAccess,
-    /// Whether it is a directory.
+    /// True for a directory.
     pub is_directory: bool,
-    /// The session, unless it is an orphan.
+    /// The session; `None` for an orphan.
     pub session: Option<SessionGlobalId>,
     /// `Open.OplockLevel`.
     pub oplock: OplockLevel,
     /// The state of its lease.
     pub lease: LeaseState,
-    /// What requests touch.
+    /// The part that requests use without the lock.
     pub shared: Arc<OpenShared>,
-    /// What the server attached.
+    /// The server's part of the open.
     pub attached: S::Open,
 }
 
 impl<S: Shell> State<S> {
-    /// The open a request names; none if it is gone or another session's (MS-SMB2 3.3.5.10 and all the
+    /// The open that a request names; `None` if it has ended or is another session's (MS-SMB2 3.3.5.10 and all the
     /// others: "locate the open in Session.OpenTable").
     pub fn open_of(&self, session: SessionId, id: FileId) -> Option<OpenInfo<S>> {
         let global_id = self.open_global(id.into()).ok()?;
@@ -276,7 +276,7 @@ impl<S: Shell> State<S> {
         (open.home?.session == session).then(|| self.open_info(global_id, open))
     }
 
-    /// What is known of an open.
+    /// An open, as the registry knows it.
     pub fn open(&self, id: impl Into<OpenRef>) -> Option<OpenInfo<S>> {
         let global_id = self.open_global(id.into()).ok()?;
         self.opens.get(&global_id).map(|open| self.open_info(global_id, open))
@@ -315,7 +315,7 @@ impl<S: Shell> State<S> {
 }
 
 /// Objects by a 64-bit id that the registry issued. The ids are spread by [`WireIds`](crate::ids::WireIds)
-/// already, and nobody else chooses what is in the table, so the id is its own hash.
+/// already, and clients do not choose the entries of the table, so the id is its own hash.
 pub(crate) type IdMap<K = u64, V = FileGlobalId> = HashMap<K, V, BuildHasherDefault<IssuedIdHasher>>;
 
 /// See [`IdMap`].

@@ -12,14 +12,14 @@ use crate::{CloseReason, Effects, Shell, State, Time, cost};
 /// The orphans in the order in which they lost their clients.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Orphans {
-    by_age: BTreeSet<Place>,
-    by_user: HashMap<UserKey, BTreeSet<Place>>,
+    by_age: BTreeSet<Numbered>,
+    by_user: HashMap<UserKey, BTreeSet<Numbered>>,
     /// The orphans of each share: they end with it.
     by_share: BTreeSet<(u32, FileGlobalId)>,
 }
 
 /// The number of the open among those that lost their clients, and the open.
-type Place = (u64, FileGlobalId);
+type Numbered = (u64, FileGlobalId);
 
 impl Orphans {
     pub(crate) fn len(&self) -> usize {
@@ -40,7 +40,7 @@ impl Orphans {
         self.by_share.insert((open.origin.share_id, id));
     }
 
-    /// Notes that an orphan has a client again, or is over.
+    /// Takes an open out that has a client again, or ends.
     pub(crate) fn leave<S: Shell>(&mut self, id: FileGlobalId, open: &mut Open<S>) {
         let Some(number) = open.orphaned.take() else { return };
         self.by_age.remove(&(number, id));
@@ -68,7 +68,7 @@ impl Orphans {
 }
 
 impl<S: Shell> State<S> {
-    /// Notes that an open has lost its client. Where its user or all users together leave too many behind, the
+    /// Enters an open that has lost its client. If its user or all users together leave too many behind, the
     /// oldest one ends; a reconnect does not find it (STATUS_OBJECT_NAME_NOT_FOUND).
     pub(crate) fn enter_orphan(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         let Some(open) = self.opens.get_mut(&id) else { return };

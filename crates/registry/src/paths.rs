@@ -1,4 +1,4 @@
-//! Opens by their path: what is open below a directory, and what a rename moves.
+//! Opens by their paths: those below a directory, and those that a rename moves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -73,32 +73,32 @@ impl Paths {
     }
 }
 
-/// Opens that a rename has moved, as many as one hold of the lock takes.
+/// The opens that a rename has moved under one hold of the lock.
 pub struct Renamed<S: Shell> {
-    /// What the server attached to them.
+    /// The server's parts of them.
     pub opens: Vec<S::Open>,
-    /// Where there are more: [`State::rename_on`].
+    /// The rest of the rename, if there are more: [`State::rename_on`].
     pub rest: Option<RenameRest>,
 }
 
-/// A rename of which not every open knows yet.
+/// A rename that has not moved all opens yet.
 #[derive(Clone, Debug)]
 pub struct RenameRest {
     place: (u32, FileKey),
     old: Arc<str>,
     new: Arc<str>,
-    what: Moves,
+    what: RenameScope,
     after: Option<PathEntry>,
 }
 
-/// Which opens a rename moves.
+/// The opens that a rename moves.
 #[derive(Clone, Copy, Debug)]
-enum Moves {
-    /// Those of this file by that name.
+enum RenameScope {
+    /// The opens of this file by the old name.
     Itself(FileKey),
-    /// Those of this file's streams by that name.
+    /// The opens of this file's streams by the old name.
     Streams(FileKey),
-    /// Those of what is below.
+    /// The opens below the directory.
     Below,
 }
 
@@ -109,7 +109,7 @@ pub struct PathPosition {
     entry: PathEntry,
 }
 
-/// A path in the form that it is looked up in.
+/// Folds a path to the form that is compared: lower case.
 pub(crate) fn folded(path: &Arc<str>) -> Arc<str> {
     if path.chars().all(|c| c.is_ascii() && !c.is_ascii_uppercase()) {
         path.clone()
@@ -119,7 +119,7 @@ pub(crate) fn folded(path: &Arc<str>) -> Arc<str> {
 }
 
 impl<S: Shell> State<S> {
-    /// Records that a file was renamed: every open of it by that name in that share shows the new path.
+    /// Records the rename of a file: every open of it by the old name in the share gets the new path.
     pub fn rename(&mut self, open: impl Into<OpenRef>, new_path: &str) -> Result<Renamed<S>, NotFound> {
         let id = self.open_global(open.into())?;
         let renamed = self.opens.get(&id).ok_or(NotFound)?;
@@ -128,7 +128,8 @@ impl<S: Shell> State<S> {
         Ok(self.rename_link(file, &origin.share, origin.place(), old, new_path))
     }
 
-    /// As [`Self::rename`], for a rename below the share's directory `root` whose own open has ended meanwhile.
+    /// Records a rename, as [`Self::rename`] does, below the share's directory `root` if the open of the rename has
+    /// ended meanwhile.
     pub fn rename_by_path(
         &mut self,
         file: FileKey,
@@ -157,7 +158,7 @@ impl<S: Shell> State<S> {
         new: &str,
     ) -> Renamed<S> {
         let new = Arc::from(new);
-        let what = Moves::Itself(file);
+        let what = RenameScope::Itself(file);
         // Before the opens move: it is not to be left by them. A stream of another name leaves its file where it is.
         let by_delete = if file.is_named_stream() { None } else { self.rename_delete(file, key, &old, &new) };
         let mut moved = self.rename_on(RenameRest { place, old, new, what, after: None });
@@ -165,7 +166,7 @@ impl<S: Shell> State<S> {
         moved
     }
 
-    /// Records that a file was renamed whose streams are open: they are known by its new name.
+    /// Records the rename of a file for the opens of its streams, which get its new name.
     pub fn rename_streams(
         &mut self,
         file: FileKey,
@@ -174,15 +175,22 @@ impl<S: Shell> State<S> {
         old: &str,
         new: &str,
     ) -> Renamed<S> {
-        self.rename_in(share, root, old, new, Moves::Streams(file.base()))
+        self.rename_in(share, root, old, new, RenameScope::Streams(file.base()))
     }
 
-    /// Records that a directory below the share's directory `root` was renamed: what is open below it shows its new path.
+    /// Records the rename of a directory below the share's directory `root`: opens below it get their new paths.
     pub fn rename_below(&mut self, share: &str, root: FileKey, old: &str, new: &str) -> Renamed<S> {
-        self.rename_in(share, root, old, new, Moves::Below)
+        self.rename_in(share, root, old, new, RenameScope::Below)
     }
 
-    fn rename_in(&mut self, share: &str, root: FileKey, old: &str, new: &str, what: Moves) -> Renamed<S> {
+    fn rename_in(
+        &mut self,
+        share: &str,
+        root: FileKey,
+        old: &str,
+        new: &str,
+        what: RenameScope,
+    ) -> Renamed<S> {
         let Some(share) = self.shares.get(&ShareKey::new(share)).map(|it| it.id) else {
             return Renamed { opens: Vec::new(), rest: None };
         };
@@ -199,11 +207,11 @@ impl<S: Shell> State<S> {
             cost::step();
             let Some(open) = self.opens.get_mut(id) else { continue };
             let path = match rename.what {
-                Moves::Itself(file) => {
+                RenameScope::Itself(file) => {
                     let is_meant = open.target.file() == Some(file) && open.path == rename.old;
                     is_meant.then(|| rename.new.clone())
                 }
-                Moves::Streams(file) => {
+                RenameScope::Streams(file) => {
                     let is_meant =
                         open.target.file().is_some_and(|it| it.is_named_stream() && it.base() == file);
                     // Names are compared without regard to case, and may differ in length by that.
@@ -211,7 +219,7 @@ impl<S: Shell> State<S> {
                         open.path.rsplit_once('\\').map_or(&*open.path, |(_, name)| name).split_once(':');
                     stream.filter(|_| is_meant).map(|(_, stream)| format!("{}:{stream}", rename.new).into())
                 }
-                Moves::Below => {
+                RenameScope::Below => {
                     let depth = rename.old.split('\\').count().saturating_add(1);
                     open.path.splitn(depth, '\\').last().map(|rest| format!("{}\\{rest}", rename.new).into())
                 }
@@ -228,11 +236,11 @@ impl<S: Shell> State<S> {
                 self.links.enter(file, Link::of(open));
                 let is_last = self.links.leave(file, &old_link);
                 // Of what is below, the first open takes the link's pending delete along.
-                if matches!(rename.what, Moves::Below) {
+                if matches!(rename.what, RenameScope::Below) {
                     opens.extend(self.rename_delete(file, &origin.share, &old, &path));
                 }
                 // Those that asked for a stream's delete may have ended.
-                if file.is_named_stream() && !matches!(rename.what, Moves::Itself(_)) {
+                if file.is_named_stream() && !matches!(rename.what, RenameScope::Itself(_)) {
                     opens.extend(self.asked_to_delete(file));
                 }
                 if is_last {
@@ -245,8 +253,8 @@ impl<S: Shell> State<S> {
         Renamed { opens, rest: after.map(|after| RenameRest { after: Some(after), ..rename }) }
     }
 
-    /// Some of the opens of what lies below a directory of a share, whose own is `root`: what stands in the way of its
-    /// rename.
+    /// At most `limit` of the opens below a directory of a share whose own directory is `root`: they are in the way
+    /// of its rename.
     pub fn opens_below(
         &self,
         share: &str,
@@ -310,7 +318,7 @@ impl<S: Shell> State<S> {
         })
     }
 
-    /// What is open below a directory.
+    /// The opens below a directory.
     fn below<'a>(
         &'a self,
         place: (u32, FileKey),
@@ -322,13 +330,15 @@ impl<S: Shell> State<S> {
         self.paths.beginning(place, &prefix, after).filter(|(path, _)| !path.is_empty())
     }
 
-    /// The places of what a rename may move.
+    /// The opens that a rename may move.
     fn places(&self, rename: &RenameRest) -> Box<dyn Iterator<Item = &PathEntry> + '_> {
         let (place, after, old) = (rename.place, rename.after.as_ref(), folded(&rename.old));
         match rename.what {
-            Moves::Itself(_) => Box::new(self.paths.at(place, &old, after)),
-            Moves::Streams(_) => Box::new(self.paths.beginning(place, &format!("{old}:").into(), after)),
-            Moves::Below => Box::new(self.below(place, &old, after)),
+            RenameScope::Itself(_) => Box::new(self.paths.at(place, &old, after)),
+            RenameScope::Streams(_) => {
+                Box::new(self.paths.beginning(place, &format!("{old}:").into(), after))
+            }
+            RenameScope::Below => Box::new(self.below(place, &old, after)),
         }
     }
 }

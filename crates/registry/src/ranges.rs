@@ -1,10 +1,10 @@
-//! The byte-range locks of one file (MS-FSA 2.1.5.8, 2.1.5.9, 2.1.4.10). Ranges and whose they are, and
+//! The byte-range locks of one file (MS-FSA 2.1.5.8, 2.1.5.9, 2.1.4.10): ranges and their opens, and
 //! nothing else.
 //!
-//! A lock is granted if no held lock conflicts with it. One that may wait joins the file's queue; it
-//! also waits behind an earlier waiter that it conflicts with, so that an exclusive lock is not starved
-//! by shared ones that keep arriving. Who does not want to wait takes what is free. When a range is
-//! given up, the queue is looked at in order.
+//! A lock is granted if no held lock conflicts with it. A request that may wait joins the file's queue; it
+//! also waits behind an earlier one that it conflicts with, so that an exclusive lock is not starved
+//! by shared ones that keep arriving. A request that does not wait takes any free range. When a range is
+//! released, the queue is looked at in order.
 //!
 //! A waiter that must have the lock [outside](Waiter::outside) first keeps its place in the queue until it has: its caller
 //! is told when to try, and until it has tried, nobody takes what is free before it.
@@ -31,19 +31,19 @@ pub struct LockElement {
     pub exclusive: bool,
 }
 
-/// The locks of a file, and who waits for one. It knows nothing but ranges and whose they are.
+/// The locks of a file, and the requests that wait for one.
 #[derive(Debug, Default)]
 pub(crate) struct Ranges {
-    /// The locks by what they overlap.
+    /// The locks, to find those that overlap a range.
     held: Obstacles,
-    /// The same locks by who holds them, equal ones counted.
-    by_open: BTreeMap<Place, u32>,
+    /// The same locks by their opens, equal ones counted.
+    by_open: BTreeMap<ByOpen, u32>,
     count: usize,
     waiting: VecDeque<Waiter>,
 }
 
 /// A lock in order of its open: open, offset, length, exclusive.
-type Place = (FileGlobalId, u64, u64, bool);
+type ByOpen = (FileGlobalId, u64, u64, bool);
 
 /// Locks that stand in the way of others.
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ impl LockElement {
 }
 
 impl Held {
-    /// Whether a new lock cannot be beside this one. An open may stack a shared lock on its own
+    /// True if a new lock cannot be beside this one. An open may stack a shared lock on its own
     /// exclusive one, and not the other way round.
     pub(crate) fn conflicts_with(&self, new: &Self) -> bool {
         let stacks = self.open == new.open && self.element.exclusive && !new.element.exclusive;
@@ -105,7 +105,7 @@ impl Held {
         self.element.of(self.open)
     }
 
-    fn place(&self) -> Place {
+    fn place(&self) -> ByOpen {
         (self.open, self.element.offset, self.element.length, self.element.exclusive)
     }
 }
@@ -121,7 +121,7 @@ impl Obstacles {
         locks.remove(&lock.range())
     }
 
-    /// Whose lock [conflicts](Held::conflicts_with) with a new one.
+    /// The open of a lock that [conflicts](Held::conflicts_with) with a new one.
     fn conflict(&self, new: &Held) -> Option<FileGlobalId> {
         let range = new.range();
         if !new.element.exclusive {
@@ -136,7 +136,7 @@ impl Ranges {
         self.count
     }
 
-    /// Where the first of the locks begins.
+    /// The beginning of the first lock.
     pub(crate) fn first_offset(&self) -> Option<u64> {
         self.held.shared.first_offset().into_iter().chain(self.held.exclusive.first_offset()).min()
     }
@@ -160,13 +160,13 @@ impl Ranges {
         self.waiting.iter()
     }
 
-    /// Adds a waiter at the end of the queue.
+    /// Adds a request at the end of the queue.
     pub(crate) fn push_waiter(&mut self, waiter: Waiter) {
         self.waiting.push_back(waiter);
     }
 
-    /// Whose lock keeps reading or writing through `open` from the range (MS-FSA 2.1.4.10). A shared
-    /// lock keeps everybody from writing, whoever holds it.
+    /// The open of a lock that does not allow reading or writing the range through `open` (MS-FSA 2.1.4.10). A shared
+    /// lock does not allow writing, even through the open that holds it.
     pub(crate) fn denies(
         &self,
         open: FileGlobalId,
@@ -202,7 +202,7 @@ impl Ranges {
         Ok(())
     }
 
-    /// Gives up one lock of exactly this range: an exclusive one before a shared one.
+    /// Releases one lock of exactly this range: an exclusive one before a shared one.
     pub(crate) fn unlock(&mut self, open: FileGlobalId, range: &LockElement) -> Option<LockElement> {
         [true, false]
             .into_iter()
@@ -210,7 +210,7 @@ impl Ranges {
             .find(|element| self.remove(&Held { open, element: *element }))
     }
 
-    /// Gives up one lock of exactly this range and kind.
+    /// Releases one lock of exactly this range and kind.
     pub(crate) fn remove(&mut self, lock: &Held) -> bool {
         cost::step();
         let Some(count) = self.by_open.get_mut(&lock.place()) else { return false };
@@ -311,7 +311,7 @@ impl Ranges {
     }
 }
 
-/// Ranges that were given up: their beginnings in order, and how far those so far reach.
+/// Ranges that were released: their beginnings in order, each with the furthest end up to there.
 struct Freed(Vec<(u64, u128)>);
 
 impl Freed {
@@ -336,7 +336,7 @@ impl Freed {
     }
 }
 
-fn held((open, offset, length, exclusive): &Place) -> Held {
+fn held((open, offset, length, exclusive): &ByOpen) -> Held {
     let element = LockElement { offset: *offset, length: *length, exclusive: *exclusive };
     Held { open: *open, element }
 }

@@ -1,4 +1,4 @@
-//! Recent refusals: who wanted what, and whose open stood in the way.
+//! Recent refusals: the user and the request, and the open that stood in the way.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,40 +8,40 @@ use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
 use crate::events::EventKind;
 use crate::{Shell, State, Time, UserKind};
 
-/// A request that another open (or a limit) stood in the way of.
+/// The refusal of a request because of another open, or of a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// Its place among all refusals: rising by one, from one.
     pub number: u64,
-    /// When.
+    /// The time of the refusal.
     pub time: Time,
-    /// Why.
+    /// The reason of the refusal.
     pub kind: RefusalKind,
-    /// Who asked.
+    /// The user of the request.
     pub user: Arc<str>,
-    /// What kind of user that is.
+    /// The kind of that user.
     pub user_kind: UserKind,
     /// The domain or server that the client named.
     pub domain: Arc<str>,
-    /// From where.
+    /// The client of the request.
     pub client: Arc<str>,
-    /// In which session; none for an orphan, whose client is gone.
+    /// The session; `None` for an orphan, whose client is gone.
     pub session: Option<SessionGlobalId>,
     /// The share.
     pub share: Arc<str>,
-    /// The path in it.
+    /// The path in the share.
     pub path: Arc<str>,
     /// The access asked for.
     pub access: AccessMask,
-    /// What others were to be left.
+    /// The access that was to be shared with others.
     pub share_access: ShareAccess,
-    /// The range asked for, where it was one.
+    /// The range asked for; `None` for an open.
     pub range: Option<(u64, u64)>,
     /// The open that stood in the way, as it was then; it may be gone.
     pub blocker: Option<RefusalOpen>,
 }
 
-/// Why something was refused.
+/// The reasons of refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalKind {
     /// STATUS_SHARING_VIOLATION.
@@ -63,15 +63,15 @@ pub enum RefusalKind {
 pub struct RefusalOpen {
     /// Its id, for `net file`.
     pub global_id: FileGlobalId,
-    /// Whose it is.
+    /// The user of the open.
     pub user: Arc<str>,
-    /// From where.
+    /// The client of the open.
     pub client: Arc<str>,
-    /// Under which path it was opened.
+    /// The path of the open.
     pub path: Arc<str>,
     /// The access it has.
     pub access: AccessMask,
-    /// What it leaves others.
+    /// The access that it shares with others.
     pub share_access: ShareAccess,
 }
 

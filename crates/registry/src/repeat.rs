@@ -1,4 +1,4 @@
-//! Breaks that are told again, since the channel is lost that they were sent on (MS-SMB2 3.3.4.6, 3.3.4.7).
+//! Breaks that are sent again after the channel was lost that they were sent on (MS-SMB2 3.3.4.6, 3.3.4.7).
 
 use std::ops::Bound;
 
@@ -11,7 +11,7 @@ use crate::snapshot::after_bound;
 use crate::{BreakKind, ConnectionId, Effects, LeaseId, Rest, Shell, State, Time, cost};
 
 impl<S: Shell> State<S> {
-    /// Tells a session again of the breaks it has not acknowledged that were sent on a channel that is lost,
+    /// Sends again the breaks that a session has not acknowledged and that were sent on a channel that is lost,
     /// its first or another (MS-SMB2 3.3.4.6, 3.3.4.7). Breaks of leases are the client's, unless the session
     /// is sealed.
     pub(crate) fn repeat_breaks(
@@ -27,7 +27,7 @@ impl<S: Shell> State<S> {
             return;
         };
         let left = found.channels.clone();
-        let was_told_there = |open: &Open<S>| {
+        let was_sent_there = |open: &Open<S>| {
             let own = open.home.map(|home| home.connection);
             own == Some(lost) || was_first && !own.is_some_and(|own| left.contains(&own))
         };
@@ -47,12 +47,12 @@ impl<S: Shell> State<S> {
                 continue;
             };
             match open.caching {
-                Caching::Oplock { breaking: Some(breaking), .. } if was_told_there(open) => {
+                Caching::Oplock { breaking: Some(breaking), .. } if was_sent_there(open) => {
                     let kind = BreakKind::Oplock { file_id: open.file_id, level: breaking.to };
                     self.notify(id, kind, now, effects);
                 }
                 Caching::Lease(lease)
-                    if was_first && self.spokesman(lease) == Some(id) && self.is_sealed(id) =>
+                    if was_first && self.open_for_breaks(lease) == Some(id) && self.is_sealed(id) =>
                 {
                     self.repeat_lease_break(lease, now, effects);
                 }
@@ -61,8 +61,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The leases of a client whose breaks, not acknowledged yet, were sent on a connection; of as many as one hold of
-    /// the lock looks at, with the last of these where there are more.
+    /// The leases of a client whose breaks, not acknowledged yet, were sent on a connection, among those that one
+    /// hold of the lock looks at; and the last of these, if there are more.
     pub(crate) fn lease_breaks_on(
         &self,
         client: Guid,
@@ -75,8 +75,8 @@ impl<S: Shell> State<S> {
         (leases.into_iter().filter(sent_there).collect(), more)
     }
 
-    /// Goes on telling a client of the breaks of its leases that it was told of on a connection that is lost. What
-    /// else the connection was good for is forgotten by now: it was the oldest for whoever has only newer ones.
+    /// Goes on to send again the breaks of a client's leases that were sent on a connection that is lost. The
+    /// connection itself is forgotten by now: breaks of leases whose other connections are all newer were sent on it.
     pub(crate) fn repeat_lease_breaks(
         &mut self,
         client: Guid,
@@ -98,8 +98,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Tells a client again of the break of a lease that it has not acknowledged: the connection that it was sent on is
-    /// lost.
+    /// Sends again the break of a lease that its client has not acknowledged, after the connection was lost that it was
+    /// sent on.
     pub(crate) fn repeat_lease_break(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
         let Some((lease, breaking)) =
             self.leases.get(&id).and_then(|it| it.breaking.map(|breaking| (it, breaking)))
@@ -113,7 +113,7 @@ impl<S: Shell> State<S> {
             ack_required: true,
             epoch: lease.epoch,
         };
-        if let Some(open) = self.spokesman(id) {
+        if let Some(open) = self.open_for_breaks(id) {
             self.notify(open, kind, now, effects);
         }
     }

@@ -1,20 +1,20 @@
 //! Work that is done in parts, with the lock given back in between.
 //!
-//! Ending a session with sixty thousand opens takes a good part of a second, and everybody else would wait. So one
-//! hold of the lock does so much ([`Limits::work_per_hold`](crate::Limits::work_per_hold)) and leaves the others as
-//! a [`Rest`] in its effects, which the server goes on with once it has applied them. What ends is cut off from
-//! requests before its first part is done: a session's id names nothing any more, nor does a tree connect's, and a
+//! Ending a session with sixty thousand opens takes a good part of a second, and all other requests would wait. So
+//! one hold of the lock ends a limited number ([`Limits::work_per_hold`](crate::Limits::work_per_hold)) and leaves
+//! the others as a [`Rest`] in its effects, which the server goes on with once it has applied them. The session, tree
+//! connect or share is cut off from requests before the first part is done: its id names nothing any more, and a
 //! removed share's opens cannot be reclaimed.
 
 use wire::{FileGlobalId, Guid, SessionGlobalId, TreeGlobalId, TreeId};
 
 use crate::{ConnectionId, Effects, FileKey, LeaseId, Shell, State, Time};
 
-/// Something that is to be gone on with: [`State::go_on`].
+/// The rest of an unfinished change, which [`State::go_on`] goes on with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rest(pub(crate) Work);
 
-/// What is left to do.
+/// The kinds of work that are done in parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Work {
     /// A session ends.
@@ -23,22 +23,21 @@ pub(crate) enum Work {
     Tree(TreeGlobalId),
     /// A removed share's tree connects and orphans end.
     Share(u32),
-    /// A session hears again of its breaks that were sent on a lost channel.
+    /// Breaks that a session was sent on a lost channel are sent again.
     Breaks {
         session: SessionGlobalId,
         lost: ConnectionId,
         was_first: bool,
         after: Option<(TreeId, FileGlobalId)>,
     },
-    /// The links of a file go whose deletes have waited for the opens of another share.
+    /// The links of a file are removed whose deletes have waited for the opens of another share.
     Deletes(FileKey),
-    /// A client hears again of the breaks of its leases.
+    /// Breaks of a client's leases are sent again.
     LeaseBreaks { client: Guid, lost: ConnectionId, after: LeaseId },
 }
 
 impl<S: Shell> State<S> {
-    /// Does the next part of what an earlier change has left undone. What has been done meanwhile by others is
-    /// no longer there to do.
+    /// Does the next part of an unfinished change. Objects that have ended meanwhile for other reasons are skipped.
     pub fn go_on(&mut self, rest: Rest, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         match rest.0 {
@@ -56,7 +55,7 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Whether this hold of the lock may do more.
+    /// True if this hold of the lock may do more.
     pub(crate) fn has_time(&self, effects: &Effects<S>) -> bool {
         effects.spent < self.limits.work_per_hold
     }

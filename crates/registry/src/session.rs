@@ -11,8 +11,8 @@
 //!
 //! 1 [`State::create_session`]; 2 [`State::session_valid`]; 3 [`State::expire_session`];
 //! 4 [`State::session_valid`] again (MS-SMB2 3.3.5.5.3, reauthentication);
-//! 5 [`State::close_session`](crate::State::close_session), the only way out; a session in progress goes by
-//! itself when its time is over, or when newer ones need its place.
+//! 5 [`State::close_session`](crate::State::close_session), the only way out; a session in progress is ended
+//! when its time is over, or when newer ones need its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) session_id: SessionId,
     pub(crate) state: SessionState,
     pub(crate) identity: Identity,
-    /// Whose it is, once it is valid.
+    /// The user, once the session is valid.
     pub(crate) user: Option<UserKey>,
     /// Its identity and client as its opens carry them.
     pub(crate) owner: Arc<Owner>,
@@ -45,7 +45,7 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) created: Time,
     /// The address it was made from.
     pub(crate) group: AddressGroup,
-    /// When it goes if it is still in progress.
+    /// The time when it ends if it is still in progress.
     pub(crate) logon_deadline: Option<Time>,
     pub(crate) trees: BTreeMap<TreeId, TreeGlobalId>,
     /// Tree connects that are being ended.
@@ -59,7 +59,7 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) attached: S::Session,
 }
 
-/// How a session ends that is being ended.
+/// The end of a session that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
     pub(crate) reason: EndReason,
@@ -78,25 +78,25 @@ pub enum SessionState {
     Expired,
 }
 
-/// Who a session belongs to, known once it is valid.
+/// The user of a session, known once it is valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// `Session.UserName`: the account's name, the name that a guest gave itself, or empty for the anonymous user.
     pub user: Arc<str>,
-    /// The domain or server that the client named. Nobody has checked it.
+    /// The domain or server that the client named. It is not checked.
     pub domain: Arc<str>,
-    /// The rest that shows.
+    /// The kind of the session.
     pub flags: SessionFlags,
 }
 
 impl Identity {
-    /// Whether both are one user: of one kind, and of one account. The domain is not compared, because the client
+    /// True if both are one user: of one kind, and of one account. The domain is not compared, because the client
     /// chooses it and the account is the same in all of them.
     pub fn is_same_user(&self, other: &Self) -> bool {
         is_same_user((self.kind(), &self.user), (other.kind(), &other.user))
     }
 
-    /// What kind of user it is.
+    /// The kind of user.
     pub const fn kind(&self) -> UserKind {
         match self.flags {
             SessionFlags { anonymous: true, .. } => UserKind::Anonymous,
@@ -106,7 +106,7 @@ impl Identity {
     }
 }
 
-/// What kind of user somebody is. A guest's name is its own claim: it makes the guest no account of that name.
+/// The kinds of users. A guest's name is its own claim: a guest is not the account of that name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UserKind {
     /// An account that has proved its password.
@@ -118,12 +118,12 @@ pub enum UserKind {
     Anonymous,
 }
 
-/// Whether two users, each by kind and name, are the same.
+/// True if two users, each by kind and name, are the same.
 pub(crate) fn is_same_user(one: (UserKind, &str), other: (UserKind, &str)) -> bool {
     one.0 == other.0 && one.1.to_lowercase() == other.1.to_lowercase()
 }
 
-/// What kind of session it is.
+/// The flags of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionFlags {
     /// `Session.IsAnonymous`.
@@ -139,7 +139,7 @@ pub struct SessionFlags {
 }
 
 impl Identity {
-    /// Who it is, as far as places are concerned.
+    /// The standing of the user, on which places in tables depend.
     pub fn standing(&self) -> Standing {
         if self.flags.anonymous || self.flags.guest {
             Standing::Stranger
@@ -151,7 +151,7 @@ impl Identity {
     }
 }
 
-/// The part of a session that requests touch without the registry's lock.
+/// The part of a session that requests use without the registry's lock.
 #[derive(Debug, Default)]
 pub struct SessionShared {
     ended: AtomicU8,
@@ -159,17 +159,17 @@ pub struct SessionShared {
 }
 
 impl SessionShared {
-    /// Records that the user did something. ECHO is nothing of the user's and does not call this.
+    /// Records a request of the user. ECHO comes from the client's system and does not call this.
     pub fn touch(&self, now: Time) {
         self.last_active.store(now.0, Relaxed);
     }
 
-    /// When the user last did something: `Session.IdleTime`.
+    /// The time of the user's last request: `Session.IdleTime`.
     pub fn last_active(&self) -> Time {
         Time(self.last_active.load(Relaxed))
     }
 
-    /// Whether the session has ended.
+    /// True if the session has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.load(Relaxed) != 0
     }
@@ -179,25 +179,25 @@ impl SessionShared {
     }
 }
 
-/// Why a session was not bound to a connection.
+/// The reason for not binding a session to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindError {
     /// There is no such session, or no such connection.
     NotFound,
-    /// A limit stood in the way.
+    /// A limit was reached.
     LimitReached(LimitReached),
 }
 
-/// Why a session did not become valid.
+/// The reason for not making a session valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EstablishError {
-    /// It is gone.
+    /// The session has ended.
     NotFound,
-    /// A limit stood in the way.
+    /// A limit was reached.
     LimitReached(LimitReached),
 }
 
-/// What the registry knows of a session.
+/// A session, as the registry knows it.
 pub struct SessionInfo<S: Shell> {
     /// `Session.SessionId`.
     pub session_id: SessionId,
@@ -205,22 +205,22 @@ pub struct SessionInfo<S: Shell> {
     pub global_id: SessionGlobalId,
     /// `Session.State`.
     pub state: SessionState,
-    /// Who it belongs to.
+    /// Its user.
     pub identity: Identity,
     /// The connections it is bound to: `Session.ChannelList`.
     pub channels: Vec<ConnectionId>,
-    /// How many opens it has.
+    /// The number of its opens.
     pub opens: usize,
-    /// What requests touch.
+    /// The part that requests use without the lock.
     pub shared: Arc<SessionShared>,
-    /// What the server attached.
+    /// The server's part of the session.
     pub attached: S::Session,
 }
 
 impl<S: Shell> State<S> {
-    /// Begins a session on a connection, in progress (MS-SMB2 3.3.5.5.1). `attach` makes what the
-    /// server keeps with it, knowing its ids. A connection that is gone already has room for none. Sessions in
-    /// progress beyond their number make room, the oldest first.
+    /// Begins a session on a connection, in progress (MS-SMB2 3.3.5.5.1). `attach` makes the server's part of it
+    /// from its ids. A connection that is gone already has room for none. Sessions in progress beyond their limit
+    /// make room, the oldest first.
     pub fn create_session(
         &mut self,
         connection: ConnectionId,
@@ -290,8 +290,8 @@ impl<S: Shell> State<S> {
     }
 
     /// Makes a session valid: its authentication succeeded, for the first time or again (MS-SMB2
-    /// 3.3.5.5.3). `attached` replaces what the server keeps with it, where given. Users are refused where what
-    /// is left is kept for administrators; of anonymous callers and guests the oldest make room.
+    /// 3.3.5.5.3). `attached` replaces the server's part of it, if given. Users are refused if the places that are
+    /// left are kept for administrators; of anonymous callers and guests the oldest make room.
     pub fn session_valid(
         &mut self,
         id: SessionId,
@@ -343,7 +343,7 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Sees to it that a session can become valid as this identity's.
+    /// Makes room for a session to become valid as this identity's.
     fn make_room_to_establish(
         &mut self,
         id: SessionGlobalId,
@@ -379,8 +379,8 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Says whether the user of a session may administer the server, now that other settings are in force. What the
-    /// session has it keeps; what it gets from now on it gets as who it is now.
+    /// Sets or clears a session's administrator flag, after other settings have come into force. Tree connects and
+    /// opens that the session has are kept; limits apply to the next ones as the flag says.
     pub fn set_administrator(&mut self, id: SessionId, administrator: bool) -> Result<(), NotFound> {
         let global_id = self.session_global(id)?;
         let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
@@ -405,8 +405,8 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// Binds a session to one more connection (MS-SMB2 3.3.5.5.2); what the protocol asks to be the
-    /// same has been compared by the server.
+    /// Binds a session to one more connection (MS-SMB2 3.3.5.5.2); the server has compared what the protocol
+    /// requires to be equal.
     pub fn bind_session(&mut self, id: SessionId, connection: ConnectionId) -> Result<(), BindError> {
         let global_id = self.session_global(id).map_err(|_| BindError::NotFound)?;
         let standing = self.sessions.get(&global_id).map_or(Standing::Stranger, |it| it.identity.standing());
@@ -430,7 +430,7 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// What the server attached to the next sessions after the last one seen, at most so many.
+    /// The server's parts of the next sessions after the last one seen, at most `limit`.
     pub fn sessions_after(
         &self,
         after: Option<SessionGlobalId>,
@@ -441,12 +441,12 @@ impl<S: Shell> State<S> {
         next.map(|(id, it)| (*id, it.attached.clone())).collect()
     }
 
-    /// What is known of a session.
+    /// A session, as the registry knows it.
     pub fn session(&self, id: SessionId) -> Option<SessionInfo<S>> {
         self.session_global(id).ok().and_then(|id| self.session_by_global_id(id))
     }
 
-    /// What is known of a session, by the administrator's id.
+    /// A session, as the registry knows it, by the administrator's id.
     pub fn session_by_global_id(&self, id: SessionGlobalId) -> Option<SessionInfo<S>> {
         self.sessions.get(&id).map(|it| it.info(id))
     }
@@ -457,7 +457,7 @@ impl<S: Shell> State<S> {
 }
 
 impl<S: Shell> Session<S> {
-    /// Whether administrators see it.
+    /// True if administrators see the session.
     pub(crate) fn is_listed(&self) -> bool {
         self.state != SessionState::InProgress && self.ending.is_none()
     }

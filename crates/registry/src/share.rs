@@ -9,7 +9,7 @@ use crate::events::EventKind;
 use crate::rest::Work;
 use crate::{CloseReason, Effects, FileKey, LimitReached, NotFound, Rest, ShareSnapshot, Shell, State, Time};
 
-/// What an administrator defines (MS-SRVS 2.2.4.26 SHARE_INFO_502).
+/// The definition of a share by an administrator (MS-SRVS 2.2.4.26 SHARE_INFO_502).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareDefinition {
     /// `shi502_netname`: compared without regard to case.
@@ -20,11 +20,11 @@ pub struct ShareDefinition {
     pub path: Arc<str>,
     /// `shi502_remark`.
     pub remark: Arc<str>,
-    /// `shi502_max_uses`; none for no bound.
+    /// `shi502_max_uses`; `None` for no bound.
     pub max_uses: Option<u32>,
     /// `shi1005_flags` (MS-SRVS 2.2.4.29), which the registry carries and does not read.
     pub flags: u32,
-    /// STYPE_SPECIAL: left out of what ordinary users see.
+    /// STYPE_SPECIAL: not listed for ordinary users.
     pub hidden: bool,
     /// STYPE_TEMPORARY: it does not outlive the server.
     pub temporary: bool,
@@ -41,12 +41,12 @@ pub enum ShareKind {
     Pipe,
 }
 
-/// There is a share of this name.
+/// The reason for not adding a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShareExists {
-    /// There is one: NERR_DuplicateShare.
+    /// There is a share of this name: NERR_DuplicateShare.
     Duplicate,
-    /// There are too many.
+    /// A limit was reached.
     LimitReached(LimitReached),
 }
 
@@ -64,7 +64,8 @@ impl ShareKey {
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
     pub(crate) share: ShareKey,
-    /// The number of the share among those that have had its name: one that was removed is another than one added since.
+    /// The number of the share among those that have had its name: one that was removed is another than one added
+    /// since.
     pub(crate) share_id: u32,
     /// The name of the share, as it was defined.
     pub(crate) share_name: Arc<str>,
@@ -80,7 +81,7 @@ impl Origin {
 }
 
 pub(crate) struct Share {
-    /// Its place in lists that are resumed; rises from share to share.
+    /// The number of the share, for lists that are resumed; it rises from share to share.
     pub(crate) id: u32,
     pub(crate) definition: ShareDefinition,
     /// `Share.CurrentUses` is its length.
@@ -109,7 +110,7 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// Replaces a share's definition (MS-SMB2 3.3.4.15); who is connected stays connected.
+    /// Replaces a share's definition (MS-SMB2 3.3.4.15); tree connects stay.
     pub fn replace_share(&mut self, definition: ShareDefinition) -> Result<(), NotFound> {
         let share = self.shares.get_mut(&ShareKey::new(&definition.name)).ok_or(NotFound)?;
         share.definition = definition;

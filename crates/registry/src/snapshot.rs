@@ -1,4 +1,4 @@
-//! What administrators get: plain data, in order of the administrators' ids, so that a listing is
+//! Snapshots for administrators: plain data, in order of the administrators' ids, so that a listing is
 //! resumed after the last id seen while entries come and go.
 
 use std::collections::{BTreeMap, HashSet};
@@ -18,19 +18,19 @@ use crate::{
     ConnectionId, ConnectionInfo, Identity, ShareDefinition, Shell, State, Target, Time, UserKind, cost,
 };
 
-/// Which sessions are meant (MS-SRVS 3.1.4.5); no condition means all.
+/// A filter of sessions (MS-SRVS 3.1.4.5); without a condition it lets all through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionFilter<'a> {
     /// The client's name or address.
     pub client: Option<&'a str>,
-    /// The user's account. A guest who calls itself so is not meant.
+    /// The user's account, and no guest who goes by its name.
     pub user: Option<&'a str>,
 }
 
-/// Which opens are meant (MS-SRVS 3.1.4.1); no condition means all.
+/// A filter of opens (MS-SRVS 3.1.4.1); without a condition it lets all through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileFilter<'a> {
-    /// The user's account. A guest who calls itself so is not meant.
+    /// The user's account, and no guest who goes by its name.
     pub user: Option<&'a str>,
     /// The client's name or address.
     pub client: Option<&'a str>,
@@ -40,7 +40,7 @@ pub struct FileFilter<'a> {
     pub share: Option<&'a str>,
 }
 
-/// Which tree connects are meant (MS-SRVS 3.1.4.4): a share's or a client's; no condition means all.
+/// A filter of tree connects (MS-SRVS 3.1.4.4): a share's or a client's; without a condition it lets all through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeFilter<'a> {
     /// The share.
@@ -58,19 +58,19 @@ pub struct SessionSnapshot {
     pub global_id: SessionGlobalId,
     /// `Session.State`.
     pub state: SessionState,
-    /// Who it belongs to.
+    /// Its user.
     pub identity: Identity,
     /// The client's name.
     pub client: Arc<str>,
     /// The connections it is bound to.
     pub connections: Vec<ConnectionInfo>,
-    /// When it was made.
+    /// The time of its creation.
     pub created: Time,
-    /// When its user last did something.
+    /// The time of its user's last request.
     pub last_active: Time,
-    /// How many opens it has.
+    /// The number of its opens.
     pub opens: usize,
-    /// How many tree connects it has.
+    /// The number of its tree connects.
     pub trees: usize,
     /// The shares they connect it to, each once.
     pub shares: Vec<Arc<str>>,
@@ -83,31 +83,31 @@ pub struct SessionSnapshot {
 pub struct FileSnapshot {
     /// `Open.FileGlobalId`.
     pub global_id: FileGlobalId,
-    /// Its session; none for an orphan, whose client is gone and may come back.
+    /// Its session; `None` for an orphan, whose client is gone and may come back.
     pub session: Option<SessionGlobalId>,
     /// Its tree connect.
     pub tree: Option<TreeGlobalId>,
-    /// Whose it is.
+    /// The user's name.
     pub user: Arc<str>,
-    /// What kind of user that is.
+    /// The kind of that user.
     pub user_kind: UserKind,
     /// The domain or server that the client named.
     pub domain: Arc<str>,
     /// The client's name.
     pub client: Arc<str>,
-    /// What is open.
+    /// The file or pipe.
     pub target: Target,
     /// The share.
     pub share: Arc<str>,
-    /// The path in it.
+    /// The path in the share.
     pub path: Arc<str>,
-    /// Whether it is a directory.
+    /// True for a directory.
     pub is_directory: bool,
     /// `Open.GrantedAccess`.
     pub access: AccessMask,
-    /// What others are left.
+    /// The access that it shares with others.
     pub share_access: ShareAccess,
-    /// Its byte-range locks, held and wanted.
+    /// Its byte-range locks, held and waited for.
     pub locks: Vec<RangeLock>,
     /// `Open.OplockLevel`.
     pub oplock: OplockLevel,
@@ -115,13 +115,13 @@ pub struct FileSnapshot {
     pub lease: LeaseState,
     /// `Open.IsDurable`.
     pub durable: bool,
-    /// When it goes if its client does not come back.
+    /// The time when it ends if its client does not come back.
     pub expires: Option<Time>,
-    /// A delete is pending: the file goes with its last open.
+    /// A delete is pending: the file is removed with its last open.
     pub delete_pending: bool,
-    /// When it was opened.
+    /// The time of the open.
     pub opened: Time,
-    /// When data last went through it.
+    /// The time of the last READ or WRITE.
     pub last_io: Time,
     /// Bytes read through it.
     pub bytes_read: u64,
@@ -138,22 +138,22 @@ pub struct TreeSnapshot {
     pub session: SessionGlobalId,
     /// The share.
     pub share: Arc<str>,
-    /// Whose it is.
+    /// The user's name.
     pub user: Arc<str>,
-    /// What kind of user that is.
+    /// The kind of that user.
     pub user_kind: UserKind,
     /// The client's name.
     pub client: Arc<str>,
-    /// How many opens it has.
+    /// The number of its opens.
     pub opens: usize,
-    /// When it was made.
+    /// The time of its creation.
     pub created: Time,
 }
 
 /// A share (MS-SRVS 2.2.4.26 SHARE_INFO_502).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareSnapshot {
-    /// Its place in lists that are resumed; it stays while other shares come and go.
+    /// Its number in lists that are resumed; it stays while other shares come and go.
     pub id: u32,
     /// Its definition.
     pub definition: ShareDefinition,
@@ -161,20 +161,19 @@ pub struct ShareSnapshot {
     pub uses: usize,
 }
 
-/// Those entries of a part of a table that are meant. What is not meant takes its time too, so that the length of a
-/// part, and with it a hold of the lock, does not depend on what is asked for; entries with much to show make it
-/// shorter.
+/// The entries of a part of a table that a filter lets through. All entries of the part count for its length, so that a
+/// hold of the lock does not take longer for a filter that lets few through; entries with much to show make it shorter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part<T, I> {
     /// The entries.
     pub entries: Vec<T>,
-    /// The last id looked at, where the table goes on; none at its end.
+    /// The last id looked at, if the table goes on; `None` at its end.
     pub last: Option<I>,
 }
 
 impl<S: Shell> State<S> {
-    /// The sessions meant among the next `length`, after the last one seen; those in progress are nobody's yet and
-    /// are left out.
+    /// The sessions that a filter lets through among the next `length`, after the last one seen; those in progress
+    /// have no user yet and are left out.
     pub fn session_snapshots(
         &self,
         filter: &SessionFilter<'_>,
@@ -188,13 +187,13 @@ impl<S: Shell> State<S> {
             length,
             |it| it.trees.len(),
             |id, it| {
-                let is_meant = it.is_listed() && self.matches_session(it, &filter);
-                is_meant.then(|| self.session_snapshot(id, it))
+                let is_wanted = it.is_listed() && self.matches_session(it, &filter);
+                is_wanted.then(|| self.session_snapshot(id, it))
             },
         )
     }
 
-    /// The opens meant among the next `length`, after the last one seen.
+    /// The opens that a filter lets through among the next `length`, after the last one seen.
     pub fn file_snapshots(
         &self,
         filter: &FileFilter<'_>,
@@ -216,7 +215,7 @@ impl<S: Shell> State<S> {
         self.opens.get(&id).map(|open| self.snapshot_of(id, open))
     }
 
-    /// The tree connects meant among the next `length`, after the last one seen.
+    /// The tree connects that a filter lets through among the next `length`, after the last one seen.
     pub fn tree_snapshots(
         &self,
         filter: &TreeFilter<'_>,
@@ -231,10 +230,10 @@ impl<S: Shell> State<S> {
             |_| 0,
             |global_id, tree| {
                 let session = self.sessions.get(&tree.session)?;
-                let is_meant = filter.share.as_ref().is_none_or(|share| tree.origin.share == *share)
+                let is_wanted = filter.share.as_ref().is_none_or(|share| tree.origin.share == *share)
                     && filter.session.is_none_or(|session| tree.session == session)
                     && filter.client.as_ref().is_none_or(|client| self.is_from(session, client));
-                is_meant.then(|| TreeSnapshot {
+                is_wanted.then(|| TreeSnapshot {
                     global_id,
                     session: tree.session,
                     share: tree.origin.share_name.clone(),
@@ -439,8 +438,8 @@ fn part<I: Copy + Ord, V, T>(
     Part { entries, last: last.filter(|_| rest.next().is_some()) }
 }
 
-/// How many details of an entry (locks, tree connects) take as long to show as the entry itself. A part with more
-/// of them is shorter.
+/// The number of details of an entry (locks, tree connects) that take as long to show as the entry itself. A part with
+/// more of them is shorter.
 const DETAILS_PER_ENTRY: usize = 16;
 
 pub(crate) fn after_bound<T>(after: Option<T>) -> std::ops::Bound<T> {

@@ -26,7 +26,7 @@ use crate::users::ByUser;
 use crate::waiting::Waiting;
 use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
 
-/// All shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps
+/// The shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps
 /// it.
 ///
 /// Every object is owned by exactly one table, keyed by its administrator's id (so that listings are
@@ -49,48 +49,48 @@ pub struct State<S: Shell> {
     pub(crate) leases: HashMap<LeaseId, Lease>,
     /// Deletes that wait for the last open of a link or stream.
     pub(crate) deletions: BTreeMap<FileKey, PendingDeletes<S>>,
-    /// Links and streams that the server removes or replaces just now, and how often.
+    /// Links and streams that the server is removing or replacing, each with the number of these acts.
     pub(crate) vanishing: BTreeMap<FileKey, BTreeMap<Link, usize>>,
-    /// What the server renames just now.
+    /// The renames that the server is carrying out.
     pub(crate) moves: Moves,
-    /// The named streams among the files: who opens a file to delete it asks for them.
+    /// The named streams among the files: an open for a file's delete looks for them.
     pub(crate) streams: BTreeSet<FileKey>,
 
     /// The opens by their paths.
     pub(crate) paths: Paths,
-    /// How many opens files have by each link: derived, for pending deletes.
+    /// The numbers of opens that files have by each link: derived, for pending deletes.
     pub(crate) links: Links,
     /// Durable opens that wait for their client, by user and age.
     pub(crate) orphans: Orphans,
-    /// Connections with sessions, by client: who hears of a lease's break.
+    /// Connections with sessions, by client: breaks of leases are sent on them.
     pub(crate) client_connections: BTreeSet<(Guid, ConnectionId)>,
-    /// The connections without a logon: who makes room for others.
+    /// The connections without a logon: they make room for others.
     pub(crate) strangers: Crowd<ConnectionId>,
-    /// The connections of guests: who makes room where there are no strangers.
+    /// The connections of guests: they make room if there are no strangers.
     pub(crate) guests: Crowd<ConnectionId>,
-    /// The sessions in progress: who makes room for other logons.
+    /// The sessions in progress: they make room for other logons.
     pub(crate) in_progress: Crowd<SessionGlobalId>,
-    /// The valid sessions of anonymous callers and guests: who makes room for other ones.
+    /// The valid sessions of anonymous callers and guests: they make room for other ones.
     pub(crate) stranger_sessions: Crowd<SessionGlobalId>,
-    /// How many tree connects are of such sessions: derived, for the limit.
+    /// The number of tree connects of such sessions: derived, for the limit.
     pub(crate) stranger_trees: usize,
-    /// How many opens are of such sessions: derived, for the limit.
+    /// The number of opens of such sessions: derived, for the limit.
     pub(crate) stranger_opens: usize,
-    /// How many valid sessions, tree connects and opens each user has: derived, for the limit.
+    /// The numbers of valid sessions, tree connects and opens by user: derived, for the limit.
     pub(crate) user_sessions: ByUser,
     pub(crate) user_trees: ByUser,
     pub(crate) user_opens: ByUser,
     /// Sessions by the id in the header of every request.
     pub(crate) session_ids: IdMap<SessionId, SessionGlobalId>,
-    /// Opens by the volatile part of their id: what requests name.
+    /// Opens by the volatile part of their id, which requests name.
     pub(crate) volatile_ids: IdMap,
-    /// Durable opens by the persistent part of their id: what a reconnect names.
+    /// Durable opens by the persistent part of their id, which a reconnect names.
     pub(crate) durable_ids: IdMap,
-    /// Opens by client and create GUID, until they are used: what a replay names.
+    /// Opens by client and create GUID, which a replay names, until they are used.
     pub(crate) create_guids: HashMap<(Guid, Guid), FileGlobalId>,
-    /// What waits, by request: what CANCEL names.
+    /// The requests that wait, and the objects that they wait for.
     pub(crate) waiting: HashMap<RequestKey, Waiting>,
-    /// What happens when nothing else does.
+    /// The deadlines.
     pub(crate) deadlines: Deadlines,
 
     pub(crate) refusals: RefusalLog,
@@ -98,7 +98,7 @@ pub struct State<S: Shell> {
 
     pub(crate) last_connection: u64,
     pub(crate) last_share: u32,
-    /// The order in which requests began to wait.
+    /// The number of the request that began to wait last.
     pub(crate) last_wait: u64,
     pub(crate) session_globals: GlobalIds,
     pub(crate) tree_globals: GlobalIds,
@@ -157,7 +157,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The counters, which anybody may touch without the lock.
+    /// The counters, which are used without the lock.
     pub fn statistics(&self) -> &Arc<Statistics> {
         &self.statistics
     }
@@ -167,7 +167,7 @@ impl<S: Shell> State<S> {
         &self.limits
     }
 
-    /// How many connections, sessions, tree connects and opens there are.
+    /// The numbers of connections, sessions, tree connects and opens.
     pub fn counts(&self) -> (usize, usize, usize, usize) {
         (self.connections.len(), self.sessions.len(), self.trees.len(), self.opens.len())
     }

@@ -1,4 +1,4 @@
-//! The server's counters (MS-SRVS 2.2.4.39 STAT_SERVER_0), as atomics that anybody may touch without
+//! The server's counters (MS-SRVS 2.2.4.39 STAT_SERVER_0), as atomics that are used without
 //! the lock.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,7 +17,7 @@ macro_rules! statistics {
         /// The counters at one moment.
         #[derive(Clone, Debug, Default, PartialEq, Eq)]
         pub struct StatisticsSnapshot {
-            /// `sts0_start`: when counting began.
+            /// `sts0_start`: the time when counting began.
             pub started: Time,
             $($(#[$doc])* pub $name: u64,)*
         }

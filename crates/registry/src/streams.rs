@@ -1,18 +1,18 @@
-//! What a file and its named streams are to each other where one of them gets another name.
+//! Renames of files with named streams, and of named streams.
 
 use crate::links::Link;
 use crate::waiting::Waiting;
 use crate::{FileKey, NotFound, OpenRef, Renamed, Shell, State, Target};
 
 impl<S: Shell> State<S> {
-    /// Whether a named stream of an open's file is open: the file cannot be renamed then (MS-FSA
+    /// True if a named stream of an open's file is open: the file cannot be renamed then (MS-FSA
     /// 2.1.5.15.11).
     pub fn has_open_streams(&self, open: impl Into<OpenRef>) -> bool {
         self.file_of(open.into()).is_ok_and(|key| self.streams_of(key).next().is_some())
     }
 
-    /// Records that an open's stream was renamed to one that nobody has open: all its opens, locks and
-    /// leases are the other's now. Returns what the server attached to those opens, of which there are
+    /// Records the rename of an open's stream to one that is not open: all its opens, locks and leases are the
+    /// other's now. Returns the server's parts of those opens, of which there are
     /// [few](crate::Limits::opens_of_renamed_stream).
     pub fn rename_stream(
         &mut self,
@@ -63,7 +63,7 @@ impl<S: Shell> State<S> {
             rest = renamed.rest;
         }
         if to.is_named_stream() {
-            // Those that asked for its delete may have ended.
+            // The opens that asked for its delete may have ended.
             opens.extend(self.asked_to_delete(to));
         }
         Ok(opens)

@@ -1,4 +1,4 @@
-//! The registry's clock, which it is given and never reads.
+//! The registry's time, which the caller passes in: the registry reads no clock.
 
 /// Milliseconds since the Unix epoch on a clock that never goes back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -10,7 +10,7 @@ impl Time {
         Self(self.0.saturating_add(ms))
     }
 
-    /// How many milliseconds have passed since `earlier`; none if it lies ahead.
+    /// The milliseconds since `earlier`; zero if it lies ahead.
     pub const fn since_ms(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

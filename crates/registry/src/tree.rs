@@ -15,20 +15,20 @@ pub(crate) struct Tree<S: Shell> {
     pub(crate) tree_id: TreeId,
     pub(crate) session: SessionGlobalId,
     pub(crate) origin: Arc<Origin>,
-    /// Why it ends, while it is being ended, and whether durable opens outlive it.
+    /// The reason of its end, while it is being ended, and true if durable opens outlive it.
     pub(crate) ending: Option<(CloseReason, bool)>,
     pub(crate) created: Time,
     pub(crate) opens: BTreeSet<FileGlobalId>,
-    /// What goes by it must be sealed.
+    /// Its requests and answers must be sealed.
     pub(crate) encrypted: bool,
-    /// Whose it is.
+    /// The user that it counts for.
     pub(crate) user: UserKey,
-    /// It is an anonymous session's, or a guest's.
+    /// It belongs to an anonymous session, or a guest's.
     pub(crate) of_stranger: bool,
     pub(crate) attached: S::Tree,
 }
 
-/// What the registry knows of a tree connect.
+/// A tree connect, as the registry knows it.
 pub struct TreeInfo<S: Shell> {
     /// `TreeConnect.TreeId`.
     pub tree_id: TreeId,
@@ -40,11 +40,11 @@ pub struct TreeInfo<S: Shell> {
     pub kind: ShareKind,
     /// `TreeConnect.OpenCount`.
     pub opens: usize,
-    /// What the server attached.
+    /// The server's part of the tree connect.
     pub attached: S::Tree,
 }
 
-/// Why a tree connect was refused (MS-SMB2 3.3.5.7).
+/// The reason for refusing a tree connect (MS-SMB2 3.3.5.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TreeConnectError {
     /// There is no such session.
@@ -53,14 +53,14 @@ pub enum TreeConnectError {
     NoSuchShare,
     /// The share has as many users as it may (`Share.MaxUses`): STATUS_REQUEST_NOT_ACCEPTED.
     ShareFull,
-    /// A limit stood in the way.
+    /// A limit was reached.
     LimitReached(LimitReached),
 }
 
 impl<S: Shell> State<S> {
     /// Connects a session to a share (MS-SMB2 3.3.5.7), with `Share.EncryptData` in `encrypted`. `root` is the
     /// directory that the share has at this time: equal paths below different ones are of different files. `attach`
-    /// makes what the server keeps with it.
+    /// makes the server's part of it.
     pub fn tree_connect(
         &mut self,
         session: SessionId,
@@ -150,7 +150,7 @@ impl<S: Shell> State<S> {
         Ok(info)
     }
 
-    /// What is known of a session's tree connect.
+    /// A session's tree connect, as the registry knows it.
     pub fn tree(&self, session: SessionId, tree: TreeId) -> Option<TreeInfo<S>> {
         let id = self.tree_global(session, tree).ok()?;
         let found = self.trees.get(&id)?;

@@ -1,4 +1,4 @@
-//! What each user has: no user takes what others need.
+//! The numbers of things that each user has, so that no user takes the places that others need.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::limits::USER_PART;
 use crate::{Identity, Standing, UserKind};
 
-/// A user as [`Identity::is_same_user`] tells one from another.
+/// A user in the form that is compared, as [`Identity::is_same_user`] does it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct UserKey {
     kind: UserKind,
@@ -48,7 +48,7 @@ impl ByUser {
         }
     }
 
-    /// Whether a user of this standing may have one more where all together may have `limit`.
+    /// True if a user of this standing may have one more, of `limit` for all users together.
     pub(crate) fn has_room(&self, user: &UserKey, limit: usize, standing: Standing) -> bool {
         let used = self.0.get(user).copied().unwrap_or_default();
         standing == Standing::Administrator || used < (limit / USER_PART).max(1)

@@ -1,5 +1,5 @@
 //! Requests that wait, for a byte-range lock or for a break, and how each of them ends: granted, woken to try again,
-//! cancelled, or without anybody left to be answered.
+//! cancelled, or without an answer because its connection is lost.
 
 use std::collections::BTreeMap;
 
@@ -10,34 +10,28 @@ use crate::{
     Cancelled, ConnectionId, Effects, FileKey, LimitReached, Outcome, RequestKey, Shell, State, Time, cost,
 };
 
-/// Whether an operation may go on.
+/// The answer to an operation that breaks caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// It may.
+    /// The operation may go on.
     Ready,
-    /// It has to wait for breaks; its key will come in [`Effects::retry`], or in
+    /// The operation has to wait for breaks; its key will come in [`Effects::retry`], or in
     /// [`Effects::cancelled`].
     MustWait,
 }
 
-/// What a waiting request waits for.
+/// The object that a waiting request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
-    /// A break; `place` is its place among those that wait for the file's.
-    Break {
-        file: FileKey,
-        session: Option<SessionGlobalId>,
-        place: u64,
-    },
-    Lock {
-        file: FileKey,
-        open: FileGlobalId,
-    },
+    /// Breaks on a file; `place` is the number of the request among those that wait.
+    Break { file: FileKey, session: Option<SessionGlobalId>, place: u64 },
+    /// A byte-range lock through an open.
+    Lock { file: FileKey, open: FileGlobalId },
 }
 
 impl<S: Shell> State<S> {
-    /// Cancels a waiting request (MS-SMB2 3.3.5.16). One that no longer waits has been answered or will
-    /// be: then there is nothing to do.
+    /// Cancels a waiting request (MS-SMB2 3.3.5.16). A request that no longer waits has been answered or will
+    /// be, and nothing is done.
     pub fn cancel(&mut self, request: RequestKey, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         if self.forget_waiting(&[request], now, &mut effects) != 0 {
@@ -46,12 +40,12 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Whether a request waits.
+    /// True if a request waits.
     pub fn is_waiting(&self, request: RequestKey) -> bool {
         self.waiting.contains_key(&request)
     }
 
-    /// Makes a request wait for breaks of a file if it has to.
+    /// Makes a request wait for breaks of a file, if `wait` is true.
     pub(crate) fn wait_if(
         &mut self,
         wait: bool,
@@ -79,7 +73,7 @@ impl<S: Shell> State<S> {
         Readiness::MustWait
     }
 
-    /// Whether one more request of this connection may wait.
+    /// Checks that one more request of this connection may wait.
     pub(crate) fn may_wait(&self, request: RequestKey) -> Result<(), LimitReached> {
         match self.connections.get(&request.connection) {
             Some(it) if it.waiting.len() >= self.limits.waiting_per_connection => {
@@ -89,7 +83,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Lets everybody who waits for breaks of a file try again.
+    /// Wakes all requests that wait for breaks of a file, to try again.
     pub(crate) fn wake(&mut self, file: FileKey, effects: &mut Effects<S>) {
         let Some(found) = self.files.get_mut(&file) else {
             return;
@@ -104,7 +98,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Takes waiting requests back without an answer, all of them before any other goes on for it.
+    /// Takes waiting requests out without an answer, all of them before any other request goes on.
     pub(crate) fn forget_waiting(
         &mut self,
         requests: &[RequestKey],
@@ -154,7 +148,7 @@ impl<S: Shell> State<S> {
     }
 
     /// Leaves a request of a lost connection waiting for its break if its session has another channel:
-    /// a replay there will find what came of it.
+    /// a replay there will find its result.
     pub(crate) fn strand(&mut self, request: RequestKey, connection: ConnectionId) -> bool {
         let Some(Waiting::Break { session: Some(session), .. }) = self.waiting.get(&request) else {
             return false;

@@ -1,24 +1,24 @@
-//! What an administrator's close takes back first, so that nothing is lost with the open.
+//! Taking back what a client caches before an administrator closes its open, so that no data are lost.
 
 use wire::LeaseState;
 
 use crate::caching::{Broken, Caching};
 use crate::{Effects, NotFound, OpenRef, Readiness, RequestKey, Shell, State, Time};
 
-/// Whether a client caches what is written, as it stands.
+/// The state of a client's write caching for an open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCaching {
-    /// Whether it may, and has not acknowledged a break of that.
+    /// True if the client may cache writing, and has not acknowledged a break of that.
     pub held: bool,
-    /// How many breaks it has not acknowledged in time: what it cached under them may be lost.
+    /// The number of breaks that it has not acknowledged in time: data that it had cached may be lost.
     pub unanswered_breaks: u32,
 }
 
 impl<S: Shell> State<S> {
     /// Asks the client of an open to write back what it caches and to close what it keeps open only for
     /// caching, so that an administrator's close loses nothing. A lease is broken for all opens that share
-    /// it; they keep what is left of it. Where there is no client to ask, nothing is asked, and nobody
-    /// waits: [`write_caching`](Self::write_caching) tells afterwards what is lost.
+    /// it; they keep the rest of its state. An open without a client is not waited for:
+    /// [`write_caching`](Self::write_caching) shows afterwards if data may be lost.
     pub fn break_for_close(
         &mut self,
         open: impl Into<OpenRef>,
@@ -34,7 +34,7 @@ impl<S: Shell> State<S> {
         if self.is_orphaned(holder) {
             return Ok((Readiness::Ready, effects));
         }
-        // The asker's request is not of the open's session.
+        // The administrator's request is not of the open's session.
         let session = None;
         let keep = self.held(holder) & LeaseState::READ;
         let delay = LeaseState::WRITE | LeaseState::HANDLE;
@@ -43,7 +43,7 @@ impl<S: Shell> State<S> {
         Ok((self.wait_if(wait, file, request, session), effects))
     }
 
-    /// Whether there may be something that only the client of an open has.
+    /// The write caching of an open: data may be there that only its client has.
     pub fn write_caching(&self, open: impl Into<OpenRef>) -> Result<WriteCaching, NotFound> {
         let id = self.open_global(open.into())?;
         let open = self.opens.get(&id).ok_or(NotFound)?;

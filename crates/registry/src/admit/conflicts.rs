@@ -1,5 +1,5 @@
-//! What stands in the way of an open and can make way: earlier instances of the same application, what others cache,
-//! removals and renames under way.
+//! Obstacles to an open that can make way: earlier instances of the same application, caches of others, removals and
+//! renames under way.
 
 use wire::{AccessMask, LeaseState};
 
@@ -9,10 +9,11 @@ use crate::caching::{Broken, Holder};
 use crate::{CloseReason, Effects, FileKey, LeaseId, Readiness, Shell, State, Time, cost};
 
 impl<S: Shell> State<S> {
-    /// Closes what an earlier instance of the same application has open of the file, on another client, if the user
-    /// may read the file (MS-SMB2 3.3.5.9.13, 3.3.5.9.16). That is enough for the user's own opens. Another user's open
-    /// is closed only for somebody who may have all of its access: who knows the id of an application can so take its
-    /// place, but not shut out anybody who may do more. False: there are more than one hold of the lock may close.
+    /// Closes the opens of the file by an earlier instance of the same application, on another client, if the user
+    /// may read the file (MS-SMB2 3.3.5.9.13, 3.3.5.9.16). That is enough for the user's own opens. Another user's
+    /// open is closed only for a user who may have all of its access: a client that knows the id of an application
+    /// can so take its place, but not shut out users who may do more. False if there are more than one hold of the
+    /// lock may close.
     pub(super) fn fail_over(
         &mut self,
         request: &AdmitRequest,
@@ -89,7 +90,7 @@ impl<S: Shell> State<S> {
             (false, false) => LeaseState::WRITE,
         };
         let spares_leases = is_lease_stat_open(request.access) && !request.overwrites;
-        // Where a sharing violation keeps the overwriting out, the data stay, and so does the caching of them.
+        // If a sharing violation prevents the overwriting, the data stay, and so does the caching of them.
         let overwrites = request.overwrites && !in_the_way;
         let mut delay = false;
         let mut gone = false;
@@ -107,7 +108,7 @@ impl<S: Shell> State<S> {
                 keep = keep.without(LeaseState::HANDLE | LeaseState::READ);
             }
             if keep == held {
-                // A directory's lease is broken by what changes in it, which nobody waits for.
+                // A directory's lease is broken by changes in it, which do not wait for that.
                 delay |= was_breaking && !request.is_directory;
                 continue;
             }

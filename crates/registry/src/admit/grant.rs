@@ -17,7 +17,7 @@ use crate::paths::folded;
 use crate::statistics::count;
 use crate::{FileKey, LeaseId, OpenShared, Shell, Standing, State, Time, cost};
 
-/// What others hold limits what can be granted.
+/// The caching by others, which limits the caching that can be granted.
 #[derive(Default)]
 struct Others {
     oplock: bool,
@@ -155,7 +155,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// What of the caching asked for can be granted beside the others (MS-FSA 2.1.5.18).
+    /// The part of the requested caching that can be granted beside the others (MS-FSA 2.1.5.18).
     fn grantable(
         &self,
         request: &AdmitRequest,
@@ -179,11 +179,11 @@ impl<S: Shell> State<S> {
             return LeaseState::NONE;
         }
         let others = self.others(file, own);
-        // Who writes in a cache still was spared by an open of attributes only.
+        // A holder that still caches writing was spared by an open of attributes only.
         if others.write_caching {
             return LeaseState::NONE;
         }
-        // A lock of what is there keeps others from caching it; one behind the end keeps nobody from anything.
+        // A lock of existing data keeps others from caching the file; one behind the end does not.
         let allocation = if request.overwrites { 0 } else { request.allocation };
         if file.ranges.first_offset().is_some_and(|offset| offset < allocation) {
             return LeaseState::NONE;

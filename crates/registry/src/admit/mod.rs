@@ -1,4 +1,4 @@
-//! CREATE's question: may this open be (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1.2)?
+//! The decision on an open (MS-SMB2 3.3.5.9, MS-FSA 2.1.5.1.2).
 
 mod conflicts;
 mod grant;
@@ -30,18 +30,18 @@ struct Requester {
     client_guid: Guid,
 }
 
-/// What has been decided about an open that is not refused.
+/// The decision on an open that is not refused.
 enum Decided {
     Granted(Requester),
     /// Breaks are under way.
     MustWait,
-    /// There is more to close first than one hold of the lock may, or the file is being removed.
+    /// There are more opens to close first than one hold of the lock may close, or the file is being removed.
     LookAgain,
 }
 
 impl<S: Shell> State<S> {
     /// Decides on an open (MS-FSA 2.1.5.1.2) and makes it. Refused or waiting, nothing has changed but
-    /// the refusal log and the breaks under way. `attach` makes what the server keeps with the open.
+    /// the refusal log and the breaks under way. `attach` makes the server's part of the open.
     pub fn admit(
         &mut self,
         request: AdmitRequest,
@@ -113,7 +113,7 @@ impl<S: Shell> State<S> {
                 Broken::Gone => {}
             }
         };
-        // What made way may have taken the file along.
+        // The file may have been removed with an open that made way.
         if self.vanishes(request) {
             return Ok(Decided::LookAgain);
         }

@@ -1,4 +1,4 @@
-//! What CREATE asks of the registry, and what it is told.
+//! The request of CREATE to the registry, and the answer.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use crate::{
     ConnectionId, DurableGranted, DurableRequest, LimitReached, MoveCount, OpenShared, RequestKey, Target,
 };
 
-/// What CREATE wants, its name resolved and its access decided.
+/// A CREATE whose name is resolved and whose access is decided.
 #[derive(Clone, Debug)]
 pub struct AdmitRequest {
     /// The request, in case it has to wait.
     pub request: RequestKey,
-    /// It waited and was told to try again.
+    /// The request has waited and been woken.
     pub is_retry: bool,
     /// The session's id.
     pub session: SessionId,
     /// The tree connect's id.
     pub tree: TreeId,
-    /// The connection it came on.
+    /// The connection of the request.
     pub connection: ConnectionId,
-    /// What is to be opened.
+    /// The file or pipe to open.
     pub target: Target,
     /// The path in the share, with `\`.
     pub path: Arc<str>,
@@ -37,7 +37,7 @@ pub struct AdmitRequest {
     pub allocation: u64,
     /// FILE_DELETE_ON_CLOSE.
     pub delete_on_close: bool,
-    /// Whether it is a directory.
+    /// True for a directory.
     pub is_directory: bool,
     /// `RequestedOplockLevel`, other than LEASE.
     pub oplock: OplockLevel,
@@ -50,8 +50,8 @@ pub struct AdmitRequest {
 }
 
 impl AdmitRequest {
-    /// The plainest open there is: without rights, shared with everybody, cached by nobody, gone with its session, and
-    /// leaving what it opens as it is.
+    /// A request for the plainest open: without rights, sharing all access, without caching, not durable, and without a
+    /// change of the file.
     pub fn new(
         request: RequestKey,
         (session, tree): (SessionId, TreeId),
@@ -80,8 +80,8 @@ impl AdmitRequest {
         }
     }
 
-    /// The access that the others must share. What overwrites a stream is in the way of whoever does not share
-    /// writing, as an open for FILE_WRITE_DATA is, though it is not granted that (MS-FSA 2.1.5.1.2).
+    /// The access that the others must share. Overwriting a stream conflicts with opens that do not share
+    /// writing, as an open for FILE_WRITE_DATA does, though that is not granted (MS-FSA 2.1.5.1.2).
     pub(crate) fn shared_access(&self) -> AccessMask {
         if self.overwrites { self.access | AccessMask::WRITE_DATA } else { self.access }
     }
@@ -111,14 +111,15 @@ pub struct LeaseRequest {
     pub epoch: u16,
 }
 
-/// The answer.
+/// The answer to a CREATE.
 #[derive(Clone, Debug)]
 pub enum Admission {
-    /// The open is.
+    /// The open is made.
     Granted(GrantedOpen),
-    /// It cannot be.
+    /// The open is refused.
     Refused(Refused),
-    /// Breaks have been sent; the request's key will come in [`Effects::retry`](crate::Effects::retry) (then ask again) or in
+    /// Breaks have been sent; the request's key will come in [`Effects::retry`](crate::Effects::retry) (then ask
+    /// again) or in
     /// [`Effects::cancelled`](crate::Effects::cancelled).
     MustWait,
     /// Once the effects are done, the name has to be resolved again: what it means is just being removed,
@@ -136,7 +137,7 @@ pub struct GrantedOpen {
     pub global_id: FileGlobalId,
     /// The oplock level granted: LEASE if a lease was asked for.
     pub oplock: OplockLevel,
-    /// The lease's state, none without a lease.
+    /// The lease's state; NONE without a lease.
     pub lease_state: LeaseState,
     /// The lease's version, 1 or 2: that of the open that made it. Zero without a lease.
     pub lease_version: u8,
@@ -144,13 +145,13 @@ pub struct GrantedOpen {
     pub lease_epoch: u16,
     /// SMB2_LEASE_FLAG_BREAK_IN_PROGRESS.
     pub lease_breaking: bool,
-    /// What was granted of the durable handle asked for.
+    /// The durable handle, if one was asked for and granted.
     pub durable: Option<DurableGranted>,
-    /// What READ and WRITE touch.
+    /// The part that READ and WRITE use without the lock.
     pub shared: Arc<OpenShared>,
 }
 
-/// Why an open cannot be.
+/// The reason for refusing an open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// STATUS_SHARING_VIOLATION.
@@ -169,7 +170,7 @@ pub enum Refused {
     },
     /// A newer instance of the application has the file: STATUS_FILE_FORCED_CLOSED.
     NewerInstance,
-    /// A limit stood in the way.
+    /// A limit was reached.
     LimitReached(LimitReached),
     /// There is no such session, or it is not valid: STATUS_USER_SESSION_DELETED.
     SessionGone,

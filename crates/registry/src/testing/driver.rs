@@ -1,6 +1,7 @@
-//! Arbitrary sequences of operations, as clients, administrators and the clock cause them. There is no model of what is
-//! granted; what must hold is that the tables stay consistent, that each request that waits is answered once, that each
-//! open is released once, and that everything comes to rest.
+//! Arbitrary sequences of operations, as clients, administrators and the clock cause them.
+//!
+//! The driver has no model of the decisions. It checks that the tables stay consistent, that each request that waits is
+//! answered once, that each open is released once, and that everything comes to rest.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -110,13 +111,13 @@ pub struct Opening {
     pub is_directory: bool,
     pub oplock: OplockLevel,
     pub lease: Option<LeaseRequest>,
-    pub durable: Option<DurableWish>,
+    pub durable: Option<DurableKind>,
     pub app_instance: Option<AppInstance>,
 }
 
-/// A durable handle that an [`Opening`] asks for; without a create GUID it gets one that no other has.
+/// The durable handle of an [`Opening`]; without a create GUID it gets one that no other has.
 #[derive(Clone, Copy, Debug)]
-pub enum DurableWish {
+pub enum DurableKind {
     V1,
     V2 { create_guid: Option<Guid>, timeout_ms: u32 },
 }
@@ -139,7 +140,7 @@ pub enum ReclaimedBy {
     Contexts { create_guid: Option<Guid>, lease: Option<(Guid, u8)> },
 }
 
-/// Requests that wait, by what is to be done when they are told to try again.
+/// A request that waits, with the act that follows when it is woken.
 #[derive(Debug)]
 enum Pending {
     Create(Box<AdmitRequest>),
@@ -363,9 +364,9 @@ impl Driver {
         request.oplock = opening.oplock;
         request.lease = opening.lease;
         request.app_instance = opening.app_instance;
-        request.durable = opening.durable.map(|wish| match wish {
-            DurableWish::V1 => DurableRequest::V1,
-            DurableWish::V2 { create_guid, timeout_ms } => {
+        request.durable = opening.durable.map(|kind| match kind {
+            DurableKind::V1 => DurableRequest::V1,
+            DurableKind::V2 { create_guid, timeout_ms } => {
                 let create_guid = create_guid.unwrap_or(unique);
                 self.created.push((create_guid, request.lease.map(|lease| lease.key)));
                 DurableRequest::V2 { create_guid, timeout_ms }

@@ -4,4 +4,4 @@
 mod driver;
 pub mod world;
 
-pub use driver::{CLIENTS, Driver, DurableWish, Opening, Operation, ReclaimedBy, Replayed};
+pub use driver::{CLIENTS, Driver, DurableKind, Opening, Operation, ReclaimedBy, Replayed};

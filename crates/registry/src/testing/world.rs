@@ -110,7 +110,7 @@ impl World {
         RequestKey { connection: client.connection, id: self.last_request }
     }
 
-    /// What an ordinary open of a file asks for; tests change what they are about.
+    /// The request of an ordinary open of a file; a test changes the fields that it is about.
     pub fn request(&mut self, client: Client, file: u64) -> AdmitRequest {
         let (target, path) = (Target::File(file_key(file)), format!("dir\\file{file}").into());
         let plain = AdmitRequest::new(self.key(client), (client.session, client.tree), target, path);
@@ -125,7 +125,7 @@ impl World {
         (answer, effects)
     }
 
-    /// Opens what must be granted at once and without any effect.
+    /// Opens a file that must be granted at once and without any effect.
     pub fn open(&mut self, request: AdmitRequest) -> GrantedOpen {
         let (granted, effects) = self.open_with_effects(request);
         assert!(effects.is_empty(), "an open with effects");
@@ -172,7 +172,7 @@ impl World {
         effects
     }
 
-    /// Says that what is to be removed is removed.
+    /// Reports all removals as carried out.
     pub fn remove(&mut self, effects: &Effects<Bench>) {
         for removal in effects.dropped.iter().flat_map(|it| &it.removals).chain(&effects.removals) {
             self.state.removed(removal);

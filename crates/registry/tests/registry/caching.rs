@@ -478,7 +478,7 @@ fn a_lease_is_raised_to_all_that_is_asked_for_or_not_at_all() {
 }
 
 #[test]
-fn who_writes_in_a_cache_is_alone_with_it() {
+fn write_caching_is_held_by_one_holder_alone() {
     for access in [AccessMask::READ_ATTRIBUTES, AccessMask::SYNCHRONIZE] {
         let (mut world, one, two) = pair();
         let request = with_oplock(&mut world, one, OplockLevel::EXCLUSIVE);
@@ -709,7 +709,7 @@ fn an_oplock_break_goes_by_the_opens_own_channel_first() {
 }
 
 #[test]
-fn what_need_not_be_acknowledged_is_not_awaited() {
+fn break_without_acknowledgment_is_not_awaited() {
     let (mut world, one, two) = pair();
     let request = with_lease(&mut world, one, 1, R);
     world.open(request);

@@ -1,7 +1,7 @@
 //! Arbitrary sequences of operations with caching, waiting, durable opens and time.
 
 use proptest::prelude::*;
-use registry::testing::{CLIENTS, Driver, DurableWish, Opening, Operation, ReclaimedBy, Replayed};
+use registry::testing::{CLIENTS, Driver, DurableKind, Opening, Operation, ReclaimedBy, Replayed};
 use registry::{LeaseRequest, Limits, LockElement};
 use wire::{AccessMask, LeaseState, OplockLevel, ShareAccess};
 
@@ -37,8 +37,8 @@ fn opening() -> impl Strategy<Value = Opening> {
                         epoch: 0,
                     }),
                     durable: match durable {
-                        1 => Some(DurableWish::V1),
-                        2 => Some(DurableWish::V2 { create_guid: None, timeout_ms: 60_000 }),
+                        1 => Some(DurableKind::V1),
+                        2 => Some(DurableKind::V2 { create_guid: None, timeout_ms: 60_000 }),
                         _ => None,
                     },
                     app_instance: None,
@@ -102,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn so_it_does_where_everything_is_done_in_parts(operations in prop::collection::vec(operation(), 1..150)) {
+    fn everything_comes_to_rest_when_it_is_done_in_parts(operations in prop::collection::vec(operation(), 1..150)) {
         let limits = Limits {
             work_per_hold: 2,
             orphans_per_user: 2,

@@ -167,7 +167,7 @@ fn a_reconnect_is_checked() {
 }
 
 #[test]
-fn nobody_comes_back_in_time() {
+fn durable_open_ends_when_its_time_is_over() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = v1_with_batch(&mut world, client);
@@ -314,7 +314,7 @@ fn an_orphan_that_takes_its_file_along_makes_the_next_one_look_again() {
 }
 
 #[test]
-fn whoever_looks_again_does_not_wait_for_a_break_as_well() {
+fn request_that_looks_again_does_not_wait_for_a_break() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = world.request(client, 1);

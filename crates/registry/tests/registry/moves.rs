@@ -23,7 +23,7 @@ fn looks_again(world: &mut World, request: AdmitRequest) -> bool {
 }
 
 #[test]
-fn nobody_caches_a_handle_again_before_the_rename() {
+fn handle_caching_is_not_granted_while_a_rename_is_under_way() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let request = world.request(one, 1);
@@ -151,7 +151,7 @@ fn renames_do_not_meet() {
 }
 
 #[test]
-fn what_is_open_below_or_beside_is_in_the_way() {
+fn opens_of_streams_and_below_are_in_the_way_of_a_rename() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let directory = of_path(&mut world, one, 1, "dir");

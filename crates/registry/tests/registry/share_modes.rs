@@ -377,7 +377,7 @@ fn a_name_can_go_with_the_open_that_asks_and_not_with_the_last() {
 }
 
 #[test]
-fn nobody_opens_what_is_being_removed_or_replaced() {
+fn opens_are_refused_while_a_file_is_removed_or_replaced() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = world.request(client, 1);

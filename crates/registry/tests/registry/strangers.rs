@@ -285,7 +285,7 @@ fn tree_connects_and_opens_are_bounded_for_strangers_and_kept_for_administrators
 }
 
 #[test]
-fn one_user_leaves_half_of_everything_to_others() {
+fn one_user_can_have_half_of_every_table() {
     let limits = Limits { sessions: 16, trees: 16, opens: 16, ..Limits::default() };
     let mut world = World::with(limits);
     let client = world.client(1);
@@ -321,7 +321,7 @@ fn one_user_leaves_half_of_everything_to_others() {
 }
 
 #[test]
-fn who_becomes_an_administrator_or_is_none_any_more_has_the_places_of_one_or_not() {
+fn administrator_flag_decides_about_reserved_places() {
     let mut world = World::with(Limits { trees: 32, ..small() });
     let (one, other) = (world.client(1), world.client(2));
     let connect = |world: &mut World, session| {
