@@ -89,9 +89,17 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
             Err(logon.refuse(claim.as_ref(), &reason, NtStatus::LOGON_FAILURE, None).await)
         }
         Judged::Step(Step::Done(done)) => {
+            let proven = Proven {
+                connection,
+                negotiated,
+                session: &session,
+                logon: &done,
+                preauth: &preauth,
+                settings: &settings,
+                setup: &setup,
+            };
             if binds {
-                let bound = bind(connection, negotiated, &session, &done, &preauth);
-                request.signer = Some(bound.inspect_err(|status| {
+                request.signer = Some(proven.bind().inspect_err(|status| {
                     if server.logon_log.has_room(connection.peer.ip(), server.now()) {
                         logon_refused(&connection.peer, claim.as_ref(), "NTLM", &format!("{status}"));
                     }
@@ -100,7 +108,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
                     .encode(answer.body(), base);
                 return Ok(NtStatus::SUCCESS);
             }
-            let flags = match finish(connection, negotiated, &session, &done, &preauth, &settings, &setup) {
+            let flags = match proven.finish() {
                 Ok(flags) => flags,
                 Err(NotBegun { status, reason }) => {
                     if server.logon_log.has_room(connection.peer.ip(), server.now()) {
@@ -204,39 +212,6 @@ fn session_elsewhere(request: &mut Request<'_>) -> Option<SessionInfo<SmbShell>>
     Some(found)
 }
 
-/// Binds a session to the connection, its user having logged on here too (MS-SMB2 3.3.5.5.2,
-/// 3.3.5.5.3).
-fn bind(
-    connection: &Connection,
-    negotiated: &Negotiated,
-    session: &Arc<Session>,
-    logon: &auth::Logon,
-    preauth: &PreauthHash,
-) -> Result<Arc<SigningKey>, NtStatus> {
-    let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
-    if logon.identity.kind != IdentityKind::User || user.kind != IdentityKind::User {
-        return Err(NtStatus::NOT_SUPPORTED);
-    }
-    if !user.name.eq_ignore_ascii_case(&logon.identity.user) {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    let key = channel_signing_key(negotiated.dialect, &logon.session_key, preauth);
-    let key = SigningKey::new(negotiated.signing, &key).map_err(|_| NtStatus::INTERNAL_ERROR)?;
-    let key = Arc::new(key);
-    connection.remember_session(Channel { session: Arc::clone(session), signing: Some(Arc::clone(&key)) });
-    let bound = connection.server.registry.lock("bind").bind_session(session.id(), connection.id);
-    if let Err(error) = bound {
-        connection.forget_session(session.id());
-        return Err(match error {
-            BindError::NotFound => NtStatus::USER_SESSION_DELETED,
-            BindError::LimitReached(limit) => crate::core::status::of_limit(limit),
-        });
-    }
-    tracing::info!(session = session.global_id().value(), conn = connection.id.0, "session bound");
-    connection.raise_standing(Standing::User);
-    Ok(key)
-}
-
 pub(super) fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
     connection.logons.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -303,130 +278,169 @@ impl From<NtStatus> for NotBegun {
     }
 }
 
-/// What follows a successful exchange (MS-SMB2 3.3.5.5.3).
-fn finish(
-    connection: &Connection,
-    negotiated: &Negotiated,
-    session: &Arc<Session>,
-    logon: &auth::Logon,
-    preauth: &PreauthHash,
-    settings: &Arc<Settings>,
-    setup: &SessionSetupRequest<'_>,
-) -> Result<SessionFlags, NotBegun> {
-    let identity = &logon.identity;
-    let user = user_of(&connection.server, settings, identity)?;
-    // The keys stay those of the first logon. A user is not protected by those of nobody, which everybody has.
-    let keys_of = session.established().map(|it| it.kind);
-    if identity.kind == IdentityKind::User && keys_of.is_some_and(|kind| kind != IdentityKind::User) {
-        return Err(NtStatus::ACCESS_DENIED.into());
-    }
-    let mut flags = match identity.kind {
-        IdentityKind::User => SessionFlags::NONE,
-        IdentityKind::Guest => SessionFlags::IS_GUEST,
-        IdentityKind::Anonymous => SessionFlags::IS_NULL,
-    };
-    if session.established().is_none() {
-        // Who is there goes on, and an administrator can end the pause.
-        if connection.server.running.is_paused() && !user.administrator {
-            return Err(NtStatus::SHARING_PAUSED.into());
-        }
-        let established = establish(negotiated, identity.kind, &logon.session_key, preauth, settings, setup)?;
-        if established.must_seal {
-            flags |= SessionFlags::ENCRYPT_DATA;
-        }
-        let signing = established.signing.clone();
-        if !session.establish(established) {
-            return Err(NtStatus::INTERNAL_ERROR.into());
-        }
-        connection.remember_session(Channel { session: Arc::clone(session), signing });
-    } else if session.seals() {
-        flags |= SessionFlags::ENCRYPT_DATA;
-    }
-    let established = session.established().ok_or(NtStatus::INTERNAL_ERROR)?;
-    let administers = user.administrator || may_administer(settings, &user);
-    let facts = registry::Identity {
-        user: user.name.as_str().into(),
-        domain: identity.domain.as_str().into(),
-        flags: registry::SessionFlags {
-            anonymous: identity.kind == IdentityKind::Anonymous,
-            guest: identity.kind == IdentityKind::Guest,
-            encrypted: established.must_seal,
-            signed: established.must_sign,
-            administrator: administers,
-        },
-    };
-    let server = &connection.server;
-    let standing = facts.standing();
-    let mut registry = server.registry.lock("session_valid");
-    let mut effects =
-        registry.session_valid(session.id(), facts, None, server.now()).map_err(|error| match error {
-            EstablishError::NotFound => NtStatus::USER_SESSION_DELETED,
-            EstablishError::LimitReached(limit) => crate::core::status::of_limit(limit),
-        })?;
-    effects.merge(registry.replace_previous_session(session.id(), setup.previous_session_id, server.now()));
-    drop(registry);
-    server.act_for(session, user, settings);
-    tracing::info!(session = session.global_id().value(), "session valid");
-    server.apply(effects);
-    // Whoever is nobody in particular stays a stranger until a share takes guests.
-    connection.raise_standing(standing);
-    Ok(flags)
+/// A logon whose user is proved, on its way into its session.
+struct Proven<'a> {
+    connection: &'a Connection,
+    negotiated: &'a Negotiated,
+    session: &'a Arc<Session>,
+    logon: &'a auth::Logon,
+    preauth: &'a PreauthHash,
+    settings: &'a Arc<Settings>,
+    setup: &'a SessionSetupRequest<'a>,
 }
 
-fn establish(
-    negotiated: &Negotiated,
-    kind: IdentityKind,
-    session_key: &[u8; 16],
-    preauth: &PreauthHash,
-    settings: &Settings,
-    setup: &SessionSetupRequest<'_>,
-) -> Result<Established, NtStatus> {
-    if kind != IdentityKind::User {
-        // There is no secret to derive keys from: what nobody has proved can be no protection.
-        let must_sign = settings.signing == Signing::Required;
-        if must_sign || settings.encryption == Encryption::Required {
+impl Proven<'_> {
+    /// Binds a session to the connection, its user having logged on here too (MS-SMB2 3.3.5.5.2, 3.3.5.5.3).
+    fn bind(&self) -> Result<Arc<SigningKey>, NtStatus> {
+        let Self { connection, negotiated, session, logon, .. } = self;
+        let user = session.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
+        if logon.identity.kind != IdentityKind::User || user.kind != IdentityKind::User {
+            return Err(NtStatus::NOT_SUPPORTED);
+        }
+        if !user.name.eq_ignore_ascii_case(&logon.identity.user) {
             return Err(NtStatus::ACCESS_DENIED);
         }
+        let key = channel_signing_key(negotiated.dialect, &logon.session_key, self.preauth);
+        let key = SigningKey::new(negotiated.signing, &key).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+        let key = Arc::new(key);
+        connection
+            .remember_session(Channel { session: Arc::clone(session), signing: Some(Arc::clone(&key)) });
+        let bound = connection.server.registry.lock("bind").bind_session(session.id(), connection.id);
+        if let Err(error) = bound {
+            connection.forget_session(session.id());
+            return Err(match error {
+                BindError::NotFound => NtStatus::USER_SESSION_DELETED,
+                BindError::LimitReached(limit) => crate::core::status::of_limit(limit),
+            });
+        }
+        tracing::info!(session = session.global_id().value(), conn = connection.id.0, "session bound");
+        connection.raise_standing(Standing::User);
+        Ok(key)
     }
-    if kind == IdentityKind::Guest {
-        return Ok(Established {
+
+    /// Makes the session valid, for the first time or again (MS-SMB2 3.3.5.5.3).
+    fn finish(&self) -> Result<SessionFlags, NotBegun> {
+        let identity = &self.logon.identity;
+        let user = user_of(&self.connection.server, self.settings, identity)?;
+        // The keys stay those of the first logon. A user is not protected by those of nobody, which everybody has.
+        let keys_of = self.session.established().map(|it| it.kind);
+        if identity.kind == IdentityKind::User && keys_of.is_some_and(|kind| kind != IdentityKind::User) {
+            return Err(NtStatus::ACCESS_DENIED.into());
+        }
+        if self.session.established().is_none() {
+            self.settle_keys(&user)?;
+        }
+        self.enter(user)?;
+        let kind = match identity.kind {
+            IdentityKind::User => SessionFlags::NONE,
+            IdentityKind::Guest => SessionFlags::IS_GUEST,
+            IdentityKind::Anonymous => SessionFlags::IS_NULL,
+        };
+        Ok(if self.session.seals() { kind | SessionFlags::ENCRYPT_DATA } else { kind })
+    }
+
+    /// Gives the session its keys.
+    fn settle_keys(&self, user: &User) -> Result<(), NtStatus> {
+        // Who is there goes on, and an administrator can end the pause.
+        if self.connection.server.running.is_paused() && !user.administrator {
+            return Err(NtStatus::SHARING_PAUSED);
+        }
+        let established = self.established()?;
+        let signing = established.signing.clone();
+        if !self.session.establish(established) {
+            return Err(NtStatus::INTERNAL_ERROR);
+        }
+        self.connection.remember_session(Channel { session: Arc::clone(self.session), signing });
+        Ok(())
+    }
+
+    /// Tells the registry that the session is valid, and lets it act for the user.
+    fn enter(&self, user: User) -> Result<(), NtStatus> {
+        let Self { connection, session, settings, .. } = self;
+        let (server, identity) = (&connection.server, &self.logon.identity);
+        let established = session.established().ok_or(NtStatus::INTERNAL_ERROR)?;
+        let facts = registry::Identity {
+            user: user.name.as_str().into(),
+            domain: identity.domain.as_str().into(),
+            flags: registry::SessionFlags {
+                anonymous: identity.kind == IdentityKind::Anonymous,
+                guest: identity.kind == IdentityKind::Guest,
+                encrypted: established.must_seal,
+                signed: established.must_sign,
+                administrator: user.administrator || may_administer(settings, &user),
+            },
+        };
+        let standing = facts.standing();
+        let mut registry = server.registry.lock("session_valid");
+        let mut effects =
+            registry.session_valid(session.id(), facts, None, server.now()).map_err(|error| match error {
+                EstablishError::NotFound => NtStatus::USER_SESSION_DELETED,
+                EstablishError::LimitReached(limit) => crate::core::status::of_limit(limit),
+            })?;
+        let previous = self.setup.previous_session_id;
+        effects.merge(registry.replace_previous_session(session.id(), previous, server.now()));
+        drop(registry);
+        server.act_for(session, user, settings);
+        tracing::info!(session = session.global_id().value(), "session valid");
+        server.apply(effects);
+        // Whoever is nobody in particular stays a stranger until a share takes guests.
+        connection.raise_standing(standing);
+        Ok(())
+    }
+
+    /// The keys of the session, and how its messages have to be protected.
+    fn established(&self) -> Result<Established, NtStatus> {
+        let Self { negotiated, settings, .. } = self;
+        let kind = self.logon.identity.kind;
+        if kind != IdentityKind::User {
+            // There is no secret to derive keys from: what nobody has proved can be no protection.
+            let must_sign = settings.signing == Signing::Required;
+            if must_sign || settings.encryption == Encryption::Required {
+                return Err(NtStatus::ACCESS_DENIED);
+            }
+        }
+        if kind == IdentityKind::Guest {
+            return Ok(Established {
+                dialect: negotiated.dialect,
+                cipher: None,
+                signing: None,
+                sealing: None,
+                must_sign: false,
+                must_seal: false,
+                kind,
+            });
+        }
+        let failed = |_| NtStatus::INTERNAL_ERROR;
+        let keys =
+            SessionKeys::derive(negotiated.dialect, &self.logon.session_key, self.preauth, negotiated.cipher);
+        let signing =
+            SigningKey::new(negotiated.signing, &keys.signing).map_err(|_| NtStatus::INTERNAL_ERROR)?;
+        let sealing = match (negotiated.cipher, &keys.server_to_client, &keys.client_to_server) {
+            (Some(cipher), Some(outgoing), Some(incoming)) => Some(SealingKeys {
+                outgoing: SealingKey::new(cipher, outgoing.as_bytes()).map_err(failed)?,
+                incoming: SealingKey::new(cipher, incoming.as_bytes()).map_err(failed)?,
+            }),
+            _ => None,
+        };
+        let is_user = kind == IdentityKind::User;
+        let must_seal = is_user && settings.encryption == Encryption::Required;
+        if must_seal && sealing.is_none() {
+            return Err(NtStatus::ACCESS_DENIED);
+        }
+        Ok(Established {
             dialect: negotiated.dialect,
-            cipher: None,
-            signing: None,
-            sealing: None,
-            must_sign: false,
-            must_seal: false,
+            cipher: negotiated.cipher,
+            signing: Some(Arc::new(signing)),
+            sealing,
+            // `Connection.ShouldSign` is what NEGOTIATE said.
+            must_sign: is_user
+                && (settings.signing == Signing::Required
+                    || (self.setup.security_mode | negotiated.client_security_mode)
+                        .contains(SecurityMode::SIGNING_REQUIRED)),
+            must_seal,
             kind,
-        });
+        })
     }
-    let failed = |_| NtStatus::INTERNAL_ERROR;
-    let keys = SessionKeys::derive(negotiated.dialect, session_key, preauth, negotiated.cipher);
-    let signing = SigningKey::new(negotiated.signing, &keys.signing).map_err(|_| NtStatus::INTERNAL_ERROR)?;
-    let sealing = match (negotiated.cipher, &keys.server_to_client, &keys.client_to_server) {
-        (Some(cipher), Some(outgoing), Some(incoming)) => Some(SealingKeys {
-            outgoing: SealingKey::new(cipher, outgoing.as_bytes()).map_err(failed)?,
-            incoming: SealingKey::new(cipher, incoming.as_bytes()).map_err(failed)?,
-        }),
-        _ => None,
-    };
-    let is_user = kind == IdentityKind::User;
-    let must_seal = is_user && settings.encryption == Encryption::Required;
-    if must_seal && sealing.is_none() {
-        return Err(NtStatus::ACCESS_DENIED);
-    }
-    Ok(Established {
-        dialect: negotiated.dialect,
-        cipher: negotiated.cipher,
-        signing: Some(Arc::new(signing)),
-        sealing,
-        // `Connection.ShouldSign` is what NEGOTIATE said.
-        must_sign: is_user
-            && (settings.signing == Signing::Required
-                || (setup.security_mode | negotiated.client_security_mode)
-                    .contains(SecurityMode::SIGNING_REQUIRED)),
-        must_seal,
-        kind,
-    })
 }
 
 /// Whether a role lets the user administer the server, as [`Caller`](crate::core::caller::Caller) has it.
