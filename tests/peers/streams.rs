@@ -1,4 +1,4 @@
-//! Named streams of every size, and where they are kept: for clients, and for Samba over the same files.
+//! Named streams of every size and in either store: for clients, and for Samba over the same files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -214,7 +214,7 @@ async fn two_clients_write_one_large_stream() {
     assert!(data == expected, "{}", data.len());
 }
 
-/// Where the setting forbids files, the status says what is the matter.
+/// The status says what is the matter if the setting forbids files.
 #[tokio::test]
 async fn a_stream_that_no_store_can_hold_is_refused() {
     let setup = Setup { extra_share: String::from("streams = \"xattr\""), ..Setup::default() };

@@ -71,13 +71,13 @@ pub struct LocalOptions {
     /// Whether symlinks are what they lead to, as long as that is in the share. Otherwise they are shown as
     /// symlinks, and clients follow them.
     pub follow_symlinks: bool,
-    /// Where named streams are kept.
+    /// The place of named streams.
     pub streams: Streams,
-    /// Which spellings of a name are one.
+    /// The spellings of a name that are one.
     pub forms: Forms,
 }
 
-/// Where a share keeps named streams.
+/// The places in which a share keeps named streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streams {
     /// In extended attributes as long as they fit there, else in files of their own.

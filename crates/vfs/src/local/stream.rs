@@ -25,7 +25,7 @@ const SUFFIX: &[u8] = b":$DATA";
 /// Bytes that are copied at a time where a stream in a file becomes the data of another.
 const COPY_BYTES: usize = 1 << 20;
 
-/// Where a stream is kept.
+/// The stores of streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Store {
     /// In an extended attribute.

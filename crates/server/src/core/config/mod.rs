@@ -102,9 +102,9 @@ pub struct ShareSettings {
     pub access_based_enum: bool,
     /// Whether the server follows symlinks; otherwise clients do.
     pub follow_symlinks: bool,
-    /// Where named streams are kept.
+    /// The place of named streams.
     pub streams: vfs::Streams,
-    /// Which spellings of a name with composed characters are one.
+    /// The spellings of a name with composed characters that are one.
     pub unicode_forms: vfs::Forms,
     /// Whether it is left out of browse lists.
     pub hidden: bool,
