@@ -279,7 +279,8 @@ async fn local_changes_deep_below_are_notified() {
 
 #[tokio::test]
 async fn changes_in_the_directory_of_streams_are_not_reported() {
-    let subject = Subject::start(&Setup::default());
+    let subject =
+        Subject::start(&Setup { extra_share: String::from("streams = \"auto\""), ..Setup::default() });
     if matches!(subject, Subject::Samba(_)) {
         return skip("its shares keep streams in attributes alone");
     }

@@ -206,7 +206,7 @@ async fn forms_of_a_name_are_one_by_setting() {
             continue;
         }
         assert_eq!(opened(&data, &made).await, NtStatus::OBJECT_NAME_COLLISION);
-        // Who has it open by the one name keeps others from it by the other.
+        // An open by the one name keeps others from the file by the other.
         let alone = CreateParameters { share: wire::ShareAccess::NONE, ..CreateParameters::read_write(&one) };
         let held = data.create(&alone).await.expect("open");
         assert_eq!(opened(&data, &CreateParameters::open(&other)).await, NtStatus::SHARING_VIOLATION);

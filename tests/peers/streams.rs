@@ -1,4 +1,4 @@
-//! Named streams of every size, and where they are kept: for clients, and for Samba over the same files.
+//! Named streams of every size and in either store: for clients, and for Samba over the same files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,6 +24,11 @@ fn pair(place: &Path) -> Option<Pair> {
         setup.extra_share = String::from("streams = \"depot\"");
         setup.extra_samba = String::from("vfs objects = acl_xattr streams_depot");
     })
+}
+
+/// Shares of which small streams are where `vfs_streams_xattr` looks for them.
+fn in_files_where_too_large() -> Setup {
+    Setup { extra_share: String::from("streams = \"auto\""), ..Setup::default() }
 }
 
 fn smbclient(subject: &Subject, commands: &str) -> Output {
@@ -153,13 +158,12 @@ async fn streams_of_directories_are_the_same_to_samba() {
     }
 }
 
-/// A default share: what fits is where `vfs_streams_xattr` looks for it.
 #[test]
 fn smbclient_keeps_streams_of_any_size() {
     if !need(&["smbclient"]) {
         return;
     }
-    let subject = Subject::start(&Setup::default());
+    let subject = Subject::start(&in_files_where_too_large());
     let Subject::Shareward(server) = &subject else { return skip("its streams are in attributes alone") };
     let (scratch, share) = (server.scratch(), server.share_dir("data"));
     let local = |name: &str| scratch.join(name).display().to_string();
@@ -196,7 +200,7 @@ fn smbclient_keeps_streams_of_any_size() {
 #[tokio::test]
 async fn two_clients_write_one_large_stream() {
     const PIECE: usize = 8_000;
-    let subject = Subject::start(&Setup::default());
+    let subject = Subject::start(&in_files_where_too_large());
     let (alice, bob) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
     put(&alice, "f", b"data").await;
     let open = async |tree: &Tree| tree.create(&CreateParameters::read_write("f:s")).await.expect("open");
@@ -214,10 +218,10 @@ async fn two_clients_write_one_large_stream() {
     assert!(data == expected, "{}", data.len());
 }
 
-/// Where the setting forbids files, the status says what is the matter.
+/// The status says what is the matter if the setting forbids files.
 #[tokio::test]
 async fn a_stream_that_no_store_can_hold_is_refused() {
-    let setup = Setup { extra_share: String::from("streams = \"xattr\""), ..Setup::default() };
+    let setup = Setup::default();
     let subject = Subject::start(&setup);
     let Subject::Shareward(server) = &subject else { return skip("it has the limit of its file system") };
     let (_connection, alice) = connected(&subject, "alice").await;
@@ -235,7 +239,7 @@ async fn a_large_stream_has_the_owner_and_the_rights_of_its_file() {
     if !need(&["root", "unshare"]) {
         return;
     }
-    let server = Shareward::start(&Setup { run_as: RunAs::Root, ..Setup::default() });
+    let server = Shareward::start(&Setup { run_as: RunAs::Root, ..in_files_where_too_large() });
     let share = server.share_dir("data");
     let subject = Subject::Shareward(server);
     let (alice, bob) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);

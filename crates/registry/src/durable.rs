@@ -70,7 +70,7 @@ pub struct Reconnect {
     pub lease: Option<(Guid, u8)>,
     /// The path of the CREATE.
     pub path: Arc<str>,
-    /// How the share compares paths.
+    /// The share's comparison of paths.
     pub is_same_path: fn(&str, &str) -> bool,
 }
 

@@ -3,13 +3,14 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-/// Which spellings of a name with composed characters are one name.
+/// The spellings of a name with composed characters that are one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Forms {
     /// Each is a name of its own, as on Windows.
     #[default]
     Exact,
-    /// Those that Unicode calls canonically equivalent: an umlaut, and its letter with a diaeresis behind it.
+    /// Spellings that Unicode calls canonically equivalent are one name: an umlaut, and its letter with a diaeresis
+    /// behind it.
     Any,
 }
 
@@ -44,7 +45,7 @@ pub fn fold_in(forms: Forms, name: &str) -> String {
     }
 }
 
-/// Whether two names are equal but for case and for forms that are one name.
+/// Two names are equal but for case and for forms that are one name.
 pub fn equal_in(forms: Forms, left: &str, right: &str) -> bool {
     match forms {
         // An ASCII name has but one form.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// How often streams of files that are gone are set aside for one place; then their directory is full of what nobody
-/// has looked after, and no large stream is made there.
+/// The number of times that streams of files that are gone are set aside for one place. Beyond it nobody has looked
+/// after `.streams` for long, and no large stream is made there.
 pub(crate) const LOST_STREAMS_MAX: usize = 1000;
 
 /// UTF-16 units in one component (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].

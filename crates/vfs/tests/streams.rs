@@ -1,4 +1,4 @@
-//! Where named streams are kept, and that nothing shows of it but how large they can be.
+//! Named streams in both of their stores, of which nothing shows but how large a stream can be.
 #![cfg(target_os = "linux")]
 
 use proptest::prelude::*;
@@ -444,7 +444,7 @@ fn nobody_reads_others_files_by_putting_them_where_streams_are() {
             assert!(matches!(opened.map(drop), Err(Error::AccessDenied | Error::NotFound)), "{name}");
         }
     }
-    // Nor where the streams of a file of hers are in a directory of his, as Samba leaves them that he has made.
+    // Samba leaves streams of her file that he has made in a directory of his: that is no way to her files either.
     std::os::unix::fs::chown(share.disk("mine"), Some(64_201), None).unwrap();
     base.handle.set_permissions(0o666).unwrap();
     let opened = share.backend.open(&share.actor, &of("mine", "moved"), Wanted::READ);

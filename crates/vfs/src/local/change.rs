@@ -118,7 +118,7 @@ pub(super) fn rename(
     let guard = root.credentials.assume(actor)?;
     let (source_fd, source_path) = root.directory(from_parent)?;
     let (source_key, target_key) = (directory_key(source_fd.as_fd())?, directory_key(to.fd())?);
-    let _locks = inode::lock_directories(source_key, target_key);
+    let locks = inode::lock_directories(source_key, target_key);
     let source = OwnChange::begin(source_fd.as_fd())?;
     let other = if source_key == target_key { None } else { Some(OwnChange::begin(to.fd())?) };
     let target = other.as_ref().unwrap_or(&source);
@@ -160,6 +160,7 @@ pub(super) fn rename(
         }
     }
     note_removal(root, &source, &old.leaf);
+    drop((source, other, locks));
     if let Some(replaced) = replaced.filter(|_| existing.is_some()) {
         name_gone(replaced);
     }
@@ -179,7 +180,7 @@ pub(super) fn link(
     }
     let (_, name) = to.path.split().ok_or(Error::AccessDenied)?;
     let to = own(&*to.handle)?;
-    let _lock = inode::lock(Purpose::Entries, directory_key(to.fd())?);
+    let lock = inode::lock(Purpose::Entries, directory_key(to.fd())?);
     let change = OwnChange::begin(to.fd())?;
     let guard = root.credentials.assume(actor)?;
     let new = Entry::locked(root, &change, name)?;
@@ -204,7 +205,7 @@ pub(super) fn link(
         return Err(error.into());
     }
     change.done(None, Some(&new.leaf));
-    drop(guard);
+    drop((guard, change, lock));
     if let Some(replaced) = replaced {
         name_gone(replaced);
     }

@@ -6,11 +6,11 @@
 //! the file that it was made for, which an attribute of its own says; for one that Samba made, the file has the mark and
 //! is not younger. Any other is set aside, as Samba does, when its place is needed.
 //!
-//! A stream has its file's permissions, so the process looks after what belongs to the file's owner, like the file.
-//! What belongs to somebody else was made by a user of Samba, or put here by who may change the directory: it is the
-//! actor's to use, with the actor's rights.
+//! A stream has its file's permissions, so the process looks after streams that belong to the file's owner, as the file
+//! does. Others were made by a user of Samba, or put here by somebody who may change the directory: the actor uses them
+//! with rights of his own.
 //!
-//! Whoever calls this has the lock of the file's attributes, and acts as the process.
+//! Callers have the lock of the file's attributes, and act as the process.
 
 use super::Streams;
 use super::credentials::Guard;
@@ -35,9 +35,9 @@ pub(super) const DIRECTORY: &[u8] = b".streams";
 /// The same as clients would spell it.
 pub(super) const DIRECTORY_NAME: &str = ".streams";
 
-/// What marks a file that has streams here, for Samba.
+/// The attribute that marks a file with streams here, for Samba.
 const MARK: &[u8] = b"user.SAMBA_STREAMS";
-/// What says which file a directory was made for.
+/// The attribute of a directory that says which file it was made for.
 const MADE_FOR: &[u8] = b"user.StreamsOf";
 
 const PREFIX: &[u8] = b":";
@@ -50,7 +50,7 @@ const STICKY: u32 = 0o1000;
 pub(super) struct Place<'a> {
     base: &'a LocalHandle,
     fd: OwnedFd,
-    /// Whether it belongs to the file's owner.
+    /// The directory belongs to the file's owner.
     is_owners: bool,
 }
 
@@ -67,7 +67,7 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<Place<'_>>> {
         return Ok(None);
     }
     let fd = match open_below(&base.root, &path_of(base.inode())) {
-        // What a symlink leads to is no place for streams of this share.
+        // A symlink leads to no place for streams of this share.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
         result => result?,
     };
@@ -111,7 +111,7 @@ fn find_or_make(base: &LocalHandle) -> Result<Place<'_>> {
     Err(Error::Busy)
 }
 
-/// Gives a directory that has just been made what it is to have.
+/// Completes a directory that has just been made: its file, its owner, its permissions.
 fn made<'a>(base: &'a LocalHandle, above: BorrowedFd<'_>, id: &[u8], of: &Statx) -> Result<Place<'a>> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let fd = open_entry(above, id, flags, Mode::empty())?;
@@ -162,7 +162,7 @@ impl Place<'_> {
         Ok(streams)
     }
 
-    /// Whether there is a stream of exactly this name.
+    /// A stream of exactly this name exists.
     pub(super) fn has(&self, name: &str) -> Result<bool> {
         let _guard = self.acting()?;
         match statx(self.fd.as_fd(), &file_name(name), AtFlags::SYMLINK_NOFOLLOW) {
@@ -221,7 +221,10 @@ impl Place<'_> {
         let guard = self.acting()?;
         let fd = open_entry(self.fd.as_fd(), &file_name(name), flags, Mode::from_raw_mode(0o600))?;
         drop(guard);
-        self.give_file(fd.as_fd())?;
+        if let Err(error) = self.give_file(fd.as_fd()) {
+            self.remove(name)?;
+            return Err(error);
+        }
         self.handle(fd, Wanted::BOTH)
     }
 
@@ -232,14 +235,19 @@ impl Place<'_> {
         Ok(LocalHandle::new(&self.base.root, fd, wanted, has_data, &stat, path, &Actor::Process))
     }
 
-    /// Gives a stream its file's owner and permissions.
+    /// The stream gets its file's owner and permissions.
     fn give_file(&self, fd: BorrowedFd<'_>) -> Result<()> {
         let of = statx_fd(self.base.fd())?;
         if !give(self.base, fd, &of)? {
             return Ok(());
         }
+        let acl = xattr::get(self.base.fd(), xattr::POSIX_ACCESS_ACL)?;
+        if acl.is_none() && xattr::get(fd, xattr::POSIX_ACCESS_ACL)?.is_some() {
+            // One that is inherited from the depot's directories, or that the file has no longer.
+            xattr::remove(fd, xattr::POSIX_ACCESS_ACL)?;
+        }
         rustix::fs::fchmod(fd, Mode::from_raw_mode(u32::from(of.stx_mode) & 0o666))?;
-        if let Some(acl) = xattr::get(self.base.fd(), xattr::POSIX_ACCESS_ACL)? {
+        if let Some(acl) = acl {
             xattr::set(fd, xattr::POSIX_ACCESS_ACL, &acl)?;
         }
         Ok(())
@@ -297,8 +305,8 @@ pub(super) fn flush(base: &LocalHandle) -> Result<()> {
     Ok(())
 }
 
-/// Gives a file's streams the owner and the permissions that the file has now, which belonged to `before`. What belonged
-/// to somebody else stays as it is.
+/// A file's streams that belonged to `before` get the owner and the permissions that the file has now; others stay as
+/// they are.
 pub(super) fn follow_permissions(base: &LocalHandle, before: u32) -> Result<()> {
     let Some(place) = find(base)? else { return Ok(()) };
     if statx_fd(place.fd.as_fd())?.stx_uid != before {
@@ -385,7 +393,7 @@ fn set_aside(root: &Root, above: BorrowedFd<'_>, id: &[u8]) -> Result<()> {
     Err(Error::Limitation)
 }
 
-/// Gives something the owner and the group of a file; false where the server may not.
+/// A stream or its directory gets the owner and the group of a file; false where the server may not do that.
 fn give(base: &LocalHandle, fd: BorrowedFd<'_>, of: &Statx) -> Result<bool> {
     let own = statx_fd(fd)?;
     if (own.stx_uid, own.stx_gid) == (of.stx_uid, of.stx_gid) {
@@ -400,7 +408,7 @@ fn give(base: &LocalHandle, fd: BorrowedFd<'_>, of: &Statx) -> Result<bool> {
     }
 }
 
-/// Whether a directory was made for a file.
+/// A directory was made for a file.
 fn is_made_for(place: BorrowedFd<'_>, own: &Statx, base: BorrowedFd<'_>, of: &Statx) -> Result<bool> {
     let mut buffer = [0; MADE_FOR_BYTES];
     let said = xattr::get_short(place, MADE_FOR, &mut buffer)?;
@@ -417,7 +425,7 @@ fn is_made_for(place: BorrowedFd<'_>, own: &Statx, base: BorrowedFd<'_>, of: &St
     Ok(born(own).zip(born(of)).is_none_or(|(own, of)| own >= of))
 }
 
-/// What tells a file from all that have had, or will have, its inode number: when it was born.
+/// The record that tells a file from all that have had, or will have, its inode number, by the time of its birth.
 fn made_for(of: &Statx) -> [u8; MADE_FOR_BYTES] {
     let mut said = [0; MADE_FOR_BYTES];
     let (seconds, nanoseconds) = (of.stx_btime.tv_sec.to_le_bytes(), of.stx_btime.tv_nsec.to_le_bytes());
@@ -435,7 +443,7 @@ fn open_below(root: &Root, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
     resolve_at(root.fd.as_fd(), path, flags, Mode::empty(), resolve)
 }
 
-/// Where the directory of a file's streams is, from the share's root.
+/// The path of the directory of a file's streams, from the share's root.
 fn path_of((device, inode): InodeKey) -> Vec<u8> {
     let id = [device.to_le_bytes(), inode.to_le_bytes()].concat();
     let shifts = (0..HASH_BITS).cycle().step_by(HASH_STEP);

@@ -22,7 +22,7 @@ pub(super) struct LocalCursor {
     fd: OwnedFd,
     /// The device that the directory is on.
     device: u64,
-    /// Whether the share keeps streams in a directory that this one has.
+    /// The directory has the one in which the share keeps streams.
     has_hidden: bool,
     /// The directory's path on disk, for symlinks.
     path: Vec<u8>,

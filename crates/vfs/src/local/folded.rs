@@ -173,7 +173,7 @@ impl<'a> OwnChange<'a> {
     }
 }
 
-/// All that a directory can be remembered for.
+/// The settings that a directory's names can be remembered for.
 const FORMS: [Forms; 2] = [Forms::Exact, Forms::Any];
 
 fn own_changes(key: InodeKey) -> &'static AtomicU64 {

@@ -77,20 +77,20 @@ pub struct LocalOptions {
     /// Whether symlinks are what they lead to, as long as that is in the share. Otherwise they are shown as
     /// symlinks, and clients follow them.
     pub follow_symlinks: bool,
-    /// Where named streams are kept.
+    /// The place of named streams.
     pub streams: Streams,
-    /// Which spellings of a name are one.
+    /// The spellings of a name that are one.
     pub forms: Forms,
 }
 
-/// Where a share keeps named streams.
+/// The places in which a share keeps named streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streams {
-    /// In extended attributes as long as they fit there, else in files of their own.
-    #[default]
-    Auto,
     /// In extended attributes only; the directory that the files would be in is one as any other.
+    #[default]
     Attributes,
+    /// In extended attributes as long as they fit there, else in files of their own.
+    Auto,
     /// New ones in files of their own.
     Depot,
 }
@@ -103,7 +103,7 @@ impl Default for LocalOptions {
             file_mode: 0o664,
             directory_mode: 0o775,
             follow_symlinks: true,
-            streams: Streams::Auto,
+            streams: Streams::Attributes,
             forms: Forms::Exact,
         }
     }

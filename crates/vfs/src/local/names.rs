@@ -109,7 +109,7 @@ pub(super) fn push_component(path: &mut Vec<u8>, component: &[u8]) {
     path.extend_from_slice(component);
 }
 
-/// Whether a name on disk is `wanted` but for case, and for forms that are one name.
+/// A name on disk is `wanted` but for case, and for forms that are one name.
 pub(super) fn matches(forms: Forms, disk: &[u8], wanted: &str) -> bool {
     if wanted.is_ascii() {
         return disk.eq_ignore_ascii_case(wanted.as_bytes());

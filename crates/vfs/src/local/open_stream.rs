@@ -29,10 +29,10 @@ pub(super) struct OpenStreams(Mutex<BTreeMap<StreamKey, Weak<SharedPlace>>>);
 /// this root alone, in attributes for all.
 type StreamKey = (InodeKey, Option<InodeKey>, String);
 
-/// Where an open stream is, for all that have it open. It changes under the lock of the file's attributes.
+/// The place of an open stream, for all that have it open. It changes under the lock of the file's attributes.
 type SharedPlace = Mutex<Place>;
 
-/// Where a stream is.
+/// The place of a stream.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Place {
     /// In an extended attribute, under the stream's name.
@@ -237,7 +237,7 @@ impl LocalStream {
     }
 }
 
-/// What holds a stream's data.
+/// The holder of a stream's data.
 enum Data {
     Bytes(Vec<u8>),
     File(Arc<LocalHandle>),

@@ -115,7 +115,7 @@ impl Root {
         resolve_at(self.fd.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
-    /// Whether a name on disk is that of the directory of streams, which clients do not see.
+    /// A name on disk is that of the directory of streams, which clients do not see.
     pub(super) fn hides(&self, directory: InodeKey, leaf: &[u8]) -> bool {
         leaf == depot::DIRECTORY
             && directory == (self.device, self.inode)
@@ -148,7 +148,7 @@ impl Root {
         self.shown(directory, found)
     }
 
-    /// What was found in a directory, unless clients do not see it.
+    /// A name that was found in a directory; none where clients do not see it.
     pub(super) fn shown(&self, directory: BorrowedFd<'_>, found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
         match found {
             Some(leaf) if leaf == depot::DIRECTORY => {

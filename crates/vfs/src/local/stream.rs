@@ -11,7 +11,7 @@
 
 use super::handle::LocalHandle;
 use super::open_stream::{OPEN, Place};
-use super::{Streams, depot, xattr};
+use super::{Streams, depot, flush, xattr};
 use crate::backend::{Actor, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::{Handle, StreamInfo};
@@ -25,7 +25,7 @@ const SUFFIX: &[u8] = b":$DATA";
 /// Bytes that are copied at a time where a stream in a file becomes the data of another.
 const COPY_BYTES: usize = 1 << 20;
 
-/// Where a stream is kept.
+/// The stores of streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Store {
     /// In an extended attribute.
@@ -200,6 +200,8 @@ pub(super) fn become_data(base: &LocalHandle, from: &str) -> Result<()> {
         copied?;
         return Err(Error::NoSpace);
     }
+    // The stream goes: its data has to be on the disk as the file's before.
+    flush::flush(&file)?;
     take(&Actor::Process, base, &from)?;
     OPEN.moved(base, &from, |_| Place::Data);
     Ok(())

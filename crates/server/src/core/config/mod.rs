@@ -110,9 +110,9 @@ pub struct ShareSettings {
     pub posix_locking: Option<bool>,
     /// [`Settings::strict_locking`] for this share; none for the server's.
     pub strict_locking: Option<bool>,
-    /// Where named streams are kept.
+    /// The place of named streams.
     pub streams: vfs::Streams,
-    /// Which spellings of a name with composed characters are one.
+    /// The spellings of a name with composed characters that are one.
     pub unicode_forms: vfs::Forms,
     /// Whether it is left out of browse lists.
     pub hidden: bool,
@@ -225,7 +225,7 @@ impl ShareSettings {
             follow_symlinks: true,
             posix_locking: None,
             strict_locking: None,
-            streams: vfs::Streams::Auto,
+            streams: vfs::Streams::Attributes,
             unicode_forms: vfs::Forms::Exact,
             hidden: true,
             max_users: None,

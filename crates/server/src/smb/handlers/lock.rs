@@ -214,7 +214,13 @@ impl Waiting<'_> {
                     self.ticket.give_back();
                     return Err(NtStatus::RANGE_NOT_LOCKED);
                 }
-                Err(status) => return Err(status),
+                // The registry may have told it to try again meanwhile: it still waits there.
+                Err(status) => {
+                    return match self.ticket.cancel().await {
+                        Some(Wake::Granted) => Ok(()),
+                        _ => Err(status),
+                    };
+                }
             }
         }
     }

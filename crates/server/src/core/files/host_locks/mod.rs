@@ -104,8 +104,9 @@ impl HostLocks {
             return;
         }
         let Some(file) = self.file(open) else { return };
-        let ended = file.turn().opens.remove(&id);
-        if let Some(mut ended) = ended {
+        // In one turn: another open's lock must not be refused because of locks that are being given up.
+        let mut turn = file.turn();
+        if let Some(mut ended) = turn.opens.remove(&id) {
             ended.give_up_all();
         }
     }

@@ -54,12 +54,12 @@ pub(super) struct Place {
     pub(super) identity: FileKey,
     /// On disk, from there.
     pub(super) below: PathBuf,
-    /// Whether the share keeps streams in a directory that clients do not see.
+    /// The share keeps streams in a directory that clients do not see.
     pub(super) hides_streams: bool,
 }
 
 impl Place {
-    /// What has this name in it; none for what clients do not see.
+    /// The place of a name in it; none for the directory that clients do not see.
     pub(super) fn child(&self, name: &[u8]) -> Option<Self> {
         use std::os::unix::ffi::OsStrExt;
         let is_top = self.below.as_os_str().is_empty();
