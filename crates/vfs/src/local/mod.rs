@@ -133,7 +133,11 @@ impl Backend for LocalBackend {
             let path = handle.path();
             let directory = match handle.kind() {
                 Kind::Directory => &*path,
-                _ => path.iter().rposition(|byte| *byte == b'/').map_or(&b""[..], |end| &path[..end]),
+                _ => path
+                    .iter()
+                    .rposition(|byte| *byte == b'/')
+                    .and_then(|end| path.get(..end))
+                    .unwrap_or_default(),
             };
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             self.root.open_at(directory, flags, Mode::empty()).ok()
