@@ -53,7 +53,7 @@
 //! | `shutdown` | everything: no request is served any more |
 //! | statistics | none: they are atomics |
 //!
-//! Steps are counted in this crate's unit tests: `cost_tests.rs`, and beside the code in `ranges.rs` and
+//! Steps are counted in this crate's unit tests: `cost_tests`, and beside the code in `ranges.rs` and
 //! `intervals.rs`.
 
 /// Counts a step: a visited entry of a table, a comparison of a range.
