@@ -347,7 +347,8 @@ impl Volume {
             }
             set_attributes(file, file.created.attributes.without(FileAttributes::READONLY)).await?;
             let refused = file.set_delete_on_close(true).await;
-            if refused.is_err() || counted_links(file).await? > 0 {
+            let others = counted_links(file).await;
+            if refused.is_err() || !matches!(others, Ok(0)) {
                 // As it was, for those who have it by another name, or because it stays. One error can be told: that
                 // the file could not be made read-only again is worse than that it is still there.
                 if let Err(error) = set_attributes(file, file.created.attributes).await {
@@ -355,7 +356,12 @@ impl Volume {
                     return Err(error);
                 }
             }
-            refused
+            refused?;
+            if let Err(error) = others {
+                file.set_delete_on_close(false).await?;
+                return Err(error);
+            }
+            Ok(())
         });
         outcome.await.map(|((), generation)| generation)
     }

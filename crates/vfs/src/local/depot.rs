@@ -69,6 +69,8 @@ pub(super) fn find(base: &LocalHandle) -> Result<Option<Place<'_>>> {
     let fd = match open_below(&base.root, &path_of(base.inode())) {
         // A symlink leads to no place for streams of this share.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+        // A depot that this server may not search has nothing of its streams.
+        Err(Errno::ACCESS) => return Ok(None),
         result => result?,
     };
     let (own, of) = (statx_fd(fd.as_fd())?, statx_fd(base.fd())?);

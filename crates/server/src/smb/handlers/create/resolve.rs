@@ -208,18 +208,19 @@ impl From<vfs::Error> for NotMade {
 
 /// Empties a stream, or a file with all its streams but those that somebody has open.
 fn overwrite(request: &Request<'_>, wish: &Wish, resolved: &Resolved) -> vfs::Result<()> {
-    resolved.handle.set_size(0)?;
     if resolved.path.stream().is_some() {
-        return Ok(());
+        return resolved.handle.set_size(0);
     }
+    // Asked first: an error must not leave the file empty.
+    let streams = match resolved.handle.streams() {
+        Err(vfs::Error::NotSupported) => Vec::new(),
+        streams => streams?,
+    };
+    resolved.handle.set_size(0)?;
     let attributes = wish.attributes.without(FileAttributes::NORMAL) | FileAttributes::ARCHIVE;
     let lock = resolved.handle.lock_security_record();
     security::keeping(&*resolved.handle, || resolved.handle.set_attributes(attributes))?;
     drop(lock);
-    let streams = match resolved.handle.streams() {
-        Err(vfs::Error::NotSupported) => return Ok(()),
-        streams => streams?,
-    };
     let Some(tree) = &request.tree else { return Ok(()) };
     let Some(backend) = tree.backend() else { return Ok(()) };
     let server = &request.connection.server;
