@@ -186,6 +186,8 @@ impl Waiting<'_> {
         let mut delay = limits::HOST_LOCK_FIRST_RETRY;
         loop {
             let is_woken = tokio::select! {
+                // What could be had before CANCEL came is tried before that is looked at.
+                biased;
                 woken = &mut self.woken => match woken {
                     Ok(Wake::Granted) => return Ok(()),
                     Ok(Wake::Retry) => true,
