@@ -185,6 +185,8 @@ impl Waiting<'_> {
         let mut delay = limits::HOST_LOCK_FIRST_RETRY;
         loop {
             let is_woken = tokio::select! {
+                // A lock that could be had before CANCEL came is tried first.
+                biased;
                 woken = self.ticket.woken() => match woken {
                     Some(Wake::Granted) => return Ok(()),
                     Some(Wake::Retry) => true,
