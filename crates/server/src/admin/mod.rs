@@ -1,8 +1,8 @@
-//! What administrators may ask of the server, whatever way they come in.
+//! The verbs of administrators: one function for each act, whatever front the request comes through.
 //!
-//! Each verb asks for the caller's right, looks at the registry or changes it, does what the change
+//! A verb checks the caller's right, looks at the registry or changes it, does what the change
 //! obliges to, and writes what was done to the audit log. The pipes and the control API translate:
-//! they decide nothing.
+//! they decide nothing. [`view`] has the verbs in the plain data of the control API.
 
 mod audit;
 mod close;

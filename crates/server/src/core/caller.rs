@@ -1,4 +1,4 @@
-//! Who asks for an act of administration, over a named pipe or the control API.
+//! The user who asks for an act of administration, over a named pipe or the control API.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use crate::core::roles::Roles;
 use crate::core::server::Server;
 use crate::core::session::{Session, User};
 
-/// Who asks.
+/// The user who asks for an act of administration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
     /// The user's account; empty for somebody who has none.
     pub(crate) user: String,
     /// Whether the user may administer the server.
     pub(crate) administrator: bool,
-    /// What else the user may.
+    /// The roles of the user.
     pub(crate) roles: Roles,
     /// Whether somebody without an account may see the shares that they may use.
     pub(crate) lists_shares: bool,
-    /// Where the request comes from.
+    /// The place that the request comes from: an address, or the control socket.
     pub(crate) from: String,
-    /// Who asks as the owners of files know them; none for those who come from the machine itself.
+    /// The user as the owners of files know them; none for users of the machine itself.
     pub(crate) session_user: Option<Arc<User>>,
 }
 

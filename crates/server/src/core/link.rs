@@ -4,13 +4,13 @@ use tokio::sync::mpsc;
 
 use crate::core::effects::Break;
 
-/// How other tasks reach a connection.
+/// The way from other tasks to a connection.
 #[derive(Debug)]
 pub(crate) struct Link {
     events: mpsc::UnboundedSender<Event>,
 }
 
-/// What other tasks ask of a connection. The queue is unbounded, but what enters it is not: at most
+/// An event that another task sends to a connection. The queue is unbounded, but what enters it is not: at most
 /// one break for each open and one end for each session.
 #[derive(Debug)]
 pub(crate) enum Event {
@@ -34,12 +34,12 @@ impl Link {
         Self { events: mpsc::unbounded_channel().0 }
     }
 
-    /// Asks, and says whether somebody hears it: a connection that is over does not listen any more.
+    /// Sends an event; false if the connection is over, and takes none any more.
     pub(crate) fn send(&self, event: Event) -> bool {
         self.offer(event).is_ok()
     }
 
-    /// The same, with the event given back where nobody hears it.
+    /// Sends an event, which is given back if the connection is over.
     pub(crate) fn offer(&self, event: Event) -> Result<(), Event> {
         self.events.send(event).map_err(|unheard| unheard.0)
     }

@@ -53,7 +53,8 @@ pub(crate) struct Created {
     pub(crate) parent_key: Option<Guid>,
 }
 
-/// What is open.
+/// The object that is open.
+#[expect(clippy::large_enum_variant, reason = "nearly all opens are of files, and all are behind an `Arc`")]
 pub(crate) enum Content {
     /// A file, directory or stream.
     File(OpenFile),

@@ -1,4 +1,4 @@
-//! A named pipe as its open has it. Who serves the pipe is not known here.
+//! A named pipe as its open has it. The front that serves the pipe is not known here.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

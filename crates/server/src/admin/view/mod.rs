@@ -113,7 +113,7 @@ pub(crate) fn delete_share(server: &Server, caller: &Caller, name: &str) -> Resu
     super::delete_share(server, caller, || Ok(name.to_owned())).map(shown::ended)
 }
 
-/// The most that the caller may see of shares: whoever has logged on may learn what browsing takes (MS-SRVS 3.1.4.8,
+/// The right that lets the caller see most of shares. Every account may learn what browsing takes (MS-SRVS 3.1.4.8,
 /// level 1).
 fn right_to_shares(caller: &Caller) -> Right {
     if super::may(caller, Right::ReadShares) || !super::may(caller, Right::BrowseShares) {

@@ -147,12 +147,12 @@ pub(super) fn ended(ended: admin::Ended) -> control::Ended {
     }
 }
 
-/// Refusals as they are told.
+/// Refusals as the control API shows them.
 pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item = Refusal> {
     refusals.into_iter().map(|it| refusal(&it))
 }
 
-/// The refusal as it is told, if all filters match.
+/// The refusal as the control API shows it, if all filters match.
 pub(super) fn matching_refusal(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
     let account = query.user.as_deref().and_then(Account::new);
     let is_account = |meant: Account| meant.is(refusal.user_kind, &refusal.domain, &refusal.user);

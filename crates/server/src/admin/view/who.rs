@@ -12,7 +12,7 @@ use crate::admin::{self, Caller, Error, Explained, Having, Right, Seat, Wanted};
 use crate::core::server::Server;
 
 /// The holders of what the query asks about; with a wait, once there are none or the wait is over. `identify` says who
-/// asks, again and again: whoever waits has the rights of the settings in force whenever there is something to answer.
+/// asks, again and again: a caller who waits has the rights of the settings in force whenever there is something to answer.
 pub(crate) async fn who<F>(
     server: &Arc<Server>,
     query: &WhoQuery,

@@ -14,7 +14,7 @@ pub(crate) struct Listing {
     source: Source,
     /// An entry that the last answer had no room for.
     held: Option<Entry>,
-    /// Why the last answer ended early: what the next one says.
+    /// The reason why the last answer ended early, which the next one says.
     failed: Option<NtStatus>,
 }
 
@@ -62,7 +62,7 @@ impl Listing {
         self.failed = Some(status);
     }
 
-    /// Why the last answer ended early, if it did; it is told once.
+    /// Takes the reason why the last answer ended early, if it did: the next answer says it.
     pub(crate) fn take_failure(&mut self) -> Option<NtStatus> {
         self.failed.take()
     }

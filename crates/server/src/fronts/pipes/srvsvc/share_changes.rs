@@ -17,8 +17,8 @@ use super::shares::{caching_of, flag};
 use crate::admin::{self, Caller, Error, NewShare, ShareEdit};
 use crate::core::server::Server;
 
-/// What a new share is made of, at whatever level it came.
-struct Told<'a> {
+/// The fields of a new share, from any level.
+struct ShareFields<'a> {
     name: &'a Option<String>,
     share_type: u32,
     remark: &'a Option<String>,
@@ -39,7 +39,7 @@ pub(super) fn add(
 /// The share that a level describes.
 fn new_share(server: &Server, info: &ShareInfo) -> Result<NewShare, Error> {
     let share = match info {
-        ShareInfo::Level2(it) => Told {
+        ShareInfo::Level2(it) => ShareFields {
             name: &it.net_name,
             share_type: it.share_type,
             remark: &it.remark,
@@ -47,7 +47,7 @@ fn new_share(server: &Server, info: &ShareInfo) -> Result<NewShare, Error> {
             path: &it.path,
             descriptor: None,
         },
-        ShareInfo::Level502(it) => Told {
+        ShareInfo::Level502(it) => ShareFields {
             name: &it.net_name,
             share_type: it.share_type,
             remark: &it.remark,
@@ -57,7 +57,7 @@ fn new_share(server: &Server, info: &ShareInfo) -> Result<NewShare, Error> {
         },
         ShareInfo::Level503(it) => {
             own_scope(it.server_name.as_deref(), server)?;
-            Told {
+            ShareFields {
                 name: &it.net_name,
                 share_type: it.share_type,
                 remark: &it.remark,
