@@ -55,7 +55,7 @@ impl Program {
         self.answer()
     }
 
-    /// How it finds bytes, from the beginning on: `.` for free, `s` for shared, `x` for exclusive.
+    /// The bytes from the beginning on, as the program finds them: `.` for free, `s` for shared, `x` for exclusive.
     fn sees(&mut self, bytes: u32) -> String {
         (0..bytes)
             .map(|byte| match self.does("probe", &format!("{byte} 1")).as_str() {

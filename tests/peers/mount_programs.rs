@@ -11,7 +11,7 @@ use testkit::{Setup, Shareward, need, repository, run};
 use crate::mount_faults::servers;
 use crate::net_use::{Machine, NEEDS};
 
-/// What a program may take that makes hundreds of files, on a machine with more to do.
+/// The time for a program that makes hundreds of files, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(170);
 
 /// Runs a script with two mounts of one share, which are two clients for the server, and with each server there is.
@@ -57,7 +57,7 @@ fn sqlite_works_with_every_journal() {
     });
 }
 
-/// What a process has mapped is not what the server has after another client has had the file.
+/// A process must not use its mapping of a file after another client has had the file.
 #[test]
 fn a_write_ahead_log_ends_with_its_connection() {
     if !need(NEEDS) {

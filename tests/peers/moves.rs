@@ -35,7 +35,7 @@ impl Pair {
         Self::start_as(place, |_| ())
     }
 
-    /// The same, with what `change` adds to the configurations.
+    /// Starts both as [`Self::start`] does, with the changes of `change` to the configurations.
     pub(crate) fn start_as(place: &Path, change: impl FnOnce(&mut Setup)) -> Option<Self> {
         if !need(&["root", "smbd", "smbclient", "smbcacls", "pdbedit", "net", "unshare"]) {
             return None;

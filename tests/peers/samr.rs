@@ -148,7 +148,7 @@ async fn old_passwords_are_guessed_as_slowly_as_logons() {
     guess_old_passwords(false).await;
 }
 
-/// Whoever cannot log on, because the password has expired, may change it, and see nothing.
+/// Users who cannot log on, because the password has expired, can change it, and see nothing else.
 #[tokio::test]
 async fn old_passwords_are_guessed_no_faster_without_a_logon() {
     guess_old_passwords(true).await;

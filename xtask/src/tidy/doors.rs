@@ -13,7 +13,7 @@ const SERVER: &str = "crates/server/src";
 struct Room {
     name: &'static str,
     uses: &'static [&'static str],
-    /// Whether it looks at the registry, which is the state of all sessions and opens.
+    /// True if the room uses the registry, which is the state of all sessions and opens.
     sees_registry: bool,
 }
 
@@ -24,7 +24,7 @@ const ROOMS: &[Room] = &[
     Room { name: "fronts", uses: &["core", "admin"], sees_registry: false },
 ];
 
-/// What is in no room: it puts the rooms together, and may use all of them.
+/// The files outside of the rooms: they put the rooms together, and may use all of them.
 const OUTSIDE: &[&str] = &["lib.rs", "service.rs", "testing", "testing.rs"];
 
 pub(super) fn check(top: &Path, findings: &mut Findings) {
@@ -47,7 +47,7 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
 }
 
 impl Room {
-    /// What a text uses that the room may not, with its line.
+    /// The uses in a text that the room may not have, with their lines.
     fn violations(&self, text: &str) -> Vec<(usize, String)> {
         let line_of = |at: usize| text[..at].matches('\n').count() + 1;
         let mut found = Vec::new();
@@ -72,7 +72,7 @@ impl Room {
     }
 }
 
-/// Where a word begins that is no part of a longer path or name.
+/// The places of a word that is no part of a longer path or name.
 fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let continues = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == ':';
     text.match_indices(word).map(|(at, _)| at).filter(move |at| !text[..*at].ends_with(continues))
