@@ -223,6 +223,7 @@ impl<S: Shell> State<S> {
     /// Notes that a [`Removal`] was carried out, or has failed.
     pub fn removed(&mut self, removal: &Removal<S>) {
         self.end_vanishing(removal.target, &removal.link);
+        self.note_removed(&removal.link);
     }
 
     /// Begins to refuse opens of a file by the name `path` of a share (or of a stream by any name), while the server
@@ -239,6 +240,13 @@ impl<S: Shell> State<S> {
     /// Ends what [`Self::begin_replace`] began.
     pub fn end_replace(&mut self, replacing: &Replacing) {
         self.end_vanishing(replacing.target, &replacing.link);
+        self.note_removed(&replacing.link);
+    }
+
+    /// A CREATE that has looked the name up before must do so again.
+    fn note_removed(&mut self, link: &Link) {
+        let (share, path) = link.place();
+        self.moves.removed(share.clone(), path.clone());
     }
 
     /// True if this link, or the stream, has a delete pending.

@@ -32,6 +32,11 @@ impl Link {
         Self { share: open.origin.share.clone(), path: open.folded.clone() }
     }
 
+    /// The share, and the path in lower case.
+    pub(crate) fn place(&self) -> (&ShareKey, &Arc<str>) {
+        (&self.share, &self.path)
+    }
+
     pub(crate) fn is_of_share(&self, other: &Self) -> bool {
         self.share == other.share
     }

@@ -22,13 +22,13 @@ pub(crate) struct Moves {
     files: BTreeMap<FileKey, usize>,
     /// The old and the new names, in lower case.
     places: BTreeMap<ShareKey, BTreeMap<Arc<str>, usize>>,
-    /// The number of those that have been carried out.
+    /// The number of renames, and of removals and replacements, that have been carried out.
     count: Arc<AtomicU64>,
     /// The last of these.
     carried_out: VecDeque<CarriedOut>,
 }
 
-/// The number of renames that the server had carried out when it began to look a name up.
+/// The number of renames, removals and replacements that the server had carried out when it began to look a name up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MoveCount(u64);
 
@@ -47,13 +47,13 @@ impl MoveCounter {
     }
 }
 
-/// A rename that has been carried out.
+/// A rename that has been carried out, or a removal or replacement, which has no new name.
 #[derive(Debug)]
 struct CarriedOut {
     share: ShareKey,
     /// In lower case.
     from: Arc<str>,
-    to: Arc<str>,
+    to: Option<Arc<str>>,
 }
 
 /// The names of a rename in a share.
@@ -265,19 +265,20 @@ impl Moves {
         self.holds(share, path) || has_below('\\') || has_below(':')
     }
 
-    /// Tells if this path of a share, or a directory above it, was renamed since it was looked up, or may have been.
+    /// Tells if this path of a share, or a directory above it, was renamed, removed or replaced since it was looked up, or
+    /// may have been.
     pub(crate) fn has_moved(&self, share: &ShareKey, path: &Arc<str>, looked_up: MoveCount) -> bool {
         match self.since(looked_up) {
             None => true,
-            Some(mut since) => since.any(|it| it.share == *share && it.rest_of(path).is_some()),
+            Some(mut since) => since.any(|it| it.share == *share && it.concerns(path)),
         }
     }
 
     fn moved_path(&self, share: &ShareKey, path: Arc<str>, looked_up: MoveCount) -> Arc<str> {
         let since = self.since(looked_up).into_iter().flatten().filter(|it| it.share == *share);
-        since.fold(path, |path, it| match it.rest_of(&path) {
-            Some(rest) => format!("{}{rest}", it.to).into(),
-            None => path,
+        since.fold(path, |path, it| match (&it.to, it.rest_of(&path)) {
+            (Some(to), Some(rest)) => format!("{to}{rest}").into(),
+            _ => path,
         })
     }
 
@@ -308,18 +309,36 @@ impl Moves {
             }
         }
         if let Some(to) = &moving.moved_to {
-            if self.carried_out.len() >= CARRIED_OUT {
-                self.carried_out.pop_front();
-            }
             let [from, _] = moving.places.clone();
-            self.carried_out.push_back(CarriedOut { share: moving.share.clone(), from, to: to.clone() });
-            // From here on a look finds the new name.
-            self.count.fetch_add(1, Ordering::Release);
+            self.note(CarriedOut { share: moving.share.clone(), from, to: Some(to.clone()) });
         }
+    }
+
+    /// Notes that `path` of a share, in lower case, was removed or replaced.
+    pub(crate) fn removed(&mut self, share: ShareKey, path: Arc<str>) {
+        self.note(CarriedOut { share, from: path, to: None });
+    }
+
+    fn note(&mut self, carried_out: CarriedOut) {
+        if self.carried_out.len() >= CARRIED_OUT {
+            self.carried_out.pop_front();
+        }
+        self.carried_out.push_back(carried_out);
+        // From here on a look finds what there is now.
+        self.count.fetch_add(1, Ordering::Release);
     }
 }
 
 impl CarriedOut {
+    /// Tells if the file by this path may be another one since, or gone: by the old name or the new one.
+    fn concerns(&self, path: &Arc<str>) -> bool {
+        let is_new = |to| {
+            let (path, to) = (folded(path), folded(to));
+            path.strip_prefix(&*to).is_some_and(|rest| rest.is_empty() || rest.starts_with(SEPARATORS))
+        };
+        self.rest_of(path).is_some() || self.to.as_ref().is_some_and(is_new)
+    }
+
     /// The part of a path that comes behind what was renamed, with its separator; none of a path that was not.
     fn rest_of<'a>(&self, path: &'a Arc<str>) -> Option<&'a str> {
         let folded = folded(path);

@@ -112,9 +112,12 @@ pub struct PathPosition {
 /// Folds a path to the form that is compared: lower case.
 pub(crate) fn folded(path: &Arc<str>) -> Arc<str> {
     if path.chars().all(|c| c.is_ascii() && !c.is_ascii_uppercase()) {
-        path.clone()
-    } else {
-        path.to_lowercase().into()
+        return path.clone();
+    }
+    // Lower case may depend on what follows: a file's name must not differ with the name of a stream behind it.
+    match path.split_once(':') {
+        Some((path, stream)) => format!("{}:{}", path.to_lowercase(), stream.to_lowercase()).into(),
+        None => path.to_lowercase().into(),
     }
 }
 

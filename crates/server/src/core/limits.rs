@@ -156,6 +156,14 @@ pub(crate) const PIPE_BYTES_PER_SESSION: usize = 16 << 20;
 /// The same for all sessions together.
 pub(crate) const PIPE_BYTES: usize = 128 << 20;
 
+/// Named pipes that a session of a guest or of an anonymous caller has open: one for the list of shares and one to
+/// change a password, twice. For one more: STATUS_PIPE_NOT_AVAILABLE.
+pub(crate) const STRANGERS_PIPES_PER_SESSION: usize = 4;
+
+/// The bytes of [`PIPE_BYTES`] that the pipes of all guests and anonymous callers keep together: these cannot use up the
+/// pipes of users. The refusals are the same.
+pub(crate) const STRANGERS_PIPE_BYTES: usize = PIPE_BYTES / 16;
+
 /// What is reserved for the answer to a call before it is executed, bytes: any answer but a list. So no call is
 /// executed whose answer cannot be kept.
 pub(crate) const PIPE_ANSWER_BYTES: usize = 64 << 10;

@@ -4,7 +4,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::core::limits::{PIPE_BYTES, PIPE_BYTES_PER_SESSION, PIPES_PER_SESSION};
+use crate::core::limits::{
+    PIPE_BYTES, PIPE_BYTES_PER_SESSION, PIPES_PER_SESSION, STRANGERS_PIPE_BYTES, STRANGERS_PIPES_PER_SESSION,
+};
 
 /// What the pipes of a session, or of all sessions, keep.
 #[derive(Debug, Default)]
@@ -16,7 +18,8 @@ pub(crate) struct PipeUsage {
 /// One pipe's part of it; given back when dropped.
 pub(crate) struct Charge {
     session: Arc<PipeUsage>,
-    server: Arc<PipeUsage>,
+    /// The usages that count its bytes, with their limits.
+    counts: Vec<(Arc<PipeUsage>, usize)>,
     bytes: Mutex<usize>,
 }
 
@@ -40,24 +43,40 @@ impl PipeUsage {
 }
 
 impl Charge {
-    /// A place for one more pipe; none if the session has as many as it may.
+    /// A place for one more pipe of a user's session. `None` if the session has as many as it may.
     pub(crate) fn new(session: &Arc<PipeUsage>, server: &Arc<PipeUsage>) -> Option<Self> {
-        PipeUsage::add(&session.pipes, 1, PIPES_PER_SESSION).then(|| Self {
-            session: Arc::clone(session),
-            server: Arc::clone(server),
-            bytes: Mutex::new(0),
-        })
+        Self::with(session, PIPES_PER_SESSION, vec![(Arc::clone(server), PIPE_BYTES)])
+    }
+
+    /// A place for one more pipe of a guest's or an anonymous session. `strangers` counts the pipes of all of these,
+    /// which leave the most of the server's bytes to users.
+    pub(crate) fn of_stranger(
+        session: &Arc<PipeUsage>,
+        strangers: &Arc<PipeUsage>,
+        server: &Arc<PipeUsage>,
+    ) -> Option<Self> {
+        let counts = vec![(Arc::clone(strangers), STRANGERS_PIPE_BYTES), (Arc::clone(server), PIPE_BYTES)];
+        Self::with(session, STRANGERS_PIPES_PER_SESSION, counts)
+    }
+
+    fn with(
+        session: &Arc<PipeUsage>,
+        pipes: usize,
+        mut counts: Vec<(Arc<PipeUsage>, usize)>,
+    ) -> Option<Self> {
+        counts.push((Arc::clone(session), PIPE_BYTES_PER_SESSION));
+        let session = Arc::clone(session);
+        PipeUsage::add(&session.pipes, 1, pipes).then(|| Self { session, counts, bytes: Mutex::new(0) })
     }
 
     /// Takes room for so many bytes more; false: there is none, and nothing is taken.
     pub(crate) fn reserve(&self, more: usize) -> bool {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        if !PipeUsage::add(&self.session.bytes, more, PIPE_BYTES_PER_SESSION) {
-            return false;
-        }
-        if !PipeUsage::add(&self.server.bytes, more, PIPE_BYTES) {
-            PipeUsage::take(&self.session.bytes, more);
-            return false;
+        for (index, (usage, limit)) in self.counts.iter().enumerate() {
+            if !PipeUsage::add(&usage.bytes, more, *limit) {
+                self.counts.iter().take(index).for_each(|(usage, _)| PipeUsage::take(&usage.bytes, more));
+                return false;
+            }
         }
         *bytes = bytes.saturating_add(more);
         true
@@ -66,7 +85,7 @@ impl Charge {
     /// Counts what is kept in the place of what was reserved.
     pub(crate) fn settle(&self, kept: usize) {
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        for usage in [&self.session, &self.server] {
+        for (usage, _) in &self.counts {
             PipeUsage::take(&usage.bytes, bytes.saturating_sub(kept));
             // What is there is there: the next reservation finds out.
             PipeUsage::add(&usage.bytes, kept.saturating_sub(*bytes), usize::MAX);
@@ -100,6 +119,23 @@ mod tests {
         drop((pipes, other));
         assert_eq!((one.bytes(), two.bytes(), server.bytes()), (0, 0, 0));
         assert!(Charge::new(&one, &server).is_some());
+    }
+
+    #[test]
+    fn strangers_leave_bytes_to_users() {
+        let (strangers, server) = (Arc::default(), Arc::default());
+        let sessions: Vec<Arc<PipeUsage>> = (0..20).map(|_| Arc::default()).collect();
+        let place = |session| Charge::of_stranger(session, &strangers, &server);
+        let pipes: Vec<Charge> =
+            sessions.iter().flat_map(|it| std::iter::from_fn(move || place(it))).collect();
+        assert_eq!(pipes.len(), 20 * STRANGERS_PIPES_PER_SESSION);
+        let full = pipes.iter().filter(|pipe| pipe.reserve(1 << 20)).count();
+        assert_eq!(full, STRANGERS_PIPE_BYTES >> 20);
+        assert_eq!((strangers.bytes(), server.bytes()), (STRANGERS_PIPE_BYTES, STRANGERS_PIPE_BYTES));
+        let user = Arc::default();
+        assert!(Charge::new(&user, &server).unwrap().reserve(PIPE_BYTES_PER_SESSION));
+        drop(pipes);
+        assert_eq!((strangers.bytes(), server.bytes()), (0, 0));
     }
 
     #[test]

@@ -48,6 +48,8 @@ pub(crate) struct Server {
     pub(crate) watches: Watches,
     /// What the named pipes of all sessions keep.
     pub(crate) pipes: Arc<PipeUsage>,
+    /// The part of it of sessions of guests and anonymous callers.
+    pub(crate) strangers_pipes: Arc<PipeUsage>,
     /// What of the writes to open files shows.
     pub(crate) write_times: WriteTimes,
     /// Wakes the task that watches the registry's timeouts.
@@ -188,6 +190,7 @@ impl Server {
             waiters: Waiters::default(),
             watches: Watches::default(),
             pipes: Arc::default(),
+            strangers_pipes: Arc::default(),
             write_times: WriteTimes::default(),
             timeouts_changed: Notify::new(),
             vanished: Notify::new(),

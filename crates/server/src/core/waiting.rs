@@ -107,7 +107,10 @@ impl<'a> Ticket<'a> {
 
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
-        if self.server.waiters.leave(self.key) && !self.is_answered {
+        let is_entered = self.server.waiters.leave(self.key);
+        // One that was told to try again has left the table and still waits in the registry.
+        let may_wait = is_entered || matches!(self.woken.try_recv(), Ok(Wake::Retry));
+        if !self.is_answered && may_wait {
             self.cancel_in_registry();
         }
     }

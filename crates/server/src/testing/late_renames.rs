@@ -54,9 +54,13 @@ async fn make_file(tree: &Tree, name: &str) -> File {
 }
 
 async fn rename(file: &File, to: &str) -> Result<(), Error> {
+    rename_or_replace(file, to, false).await
+}
+
+async fn rename_or_replace(file: &File, to: &str, replaces: bool) -> Result<(), Error> {
     let target = utf16le(to);
     let length = u32::try_from(target.len()).unwrap().to_le_bytes();
-    let buffer = [&[0; 16][..], &length, &target].concat();
+    let buffer = [&[u8::from(replaces)][..], &[0; 15], &length, &target].concat();
     file.set_info(InfoType::FILE, FileInfoClass::RENAME.0, AdditionalInformation::NONE, &buffer).await
 }
 
@@ -76,6 +80,45 @@ async fn what_a_rename_overtakes_is_not_opened_by_the_old_name() {
     let error = opening.await.unwrap().unwrap_err();
     assert!(error.is(NtStatus::OBJECT_PATH_NOT_FOUND), "{error}");
     assert_eq!(world.open_paths(), ["e"]);
+}
+
+/// Otherwise the writes of the one who had looked the old file up would be acknowledged and lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_file_that_is_replaced_after_its_look_up_is_looked_up_again() {
+    let world = World::new(26);
+    let (_one, tree) = world.client().await;
+    let (_other, others) = world.client().await;
+    make_file(&tree, "b").await.close().await.unwrap();
+    let new = make_file(&tree, "a").await;
+    new.write(0, b"new".to_vec()).await.unwrap();
+
+    let mut held = Held::after(&world, "open");
+    let opening = tokio::spawn(async move { others.create(&CreateParameters::read_write("b")).await });
+    held.arrived().await;
+    rename_or_replace(&new, "b", true).await.unwrap();
+    new.close().await.unwrap();
+    held.go();
+    let opened = opening.await.unwrap().unwrap();
+    assert_eq!(opened.created.end_of_file, 3);
+    assert_eq!(world.open_paths(), ["b"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_file_that_is_removed_after_its_look_up_is_not_opened() {
+    let world = World::new(27);
+    let (_one, tree) = world.client().await;
+    let (_other, others) = world.client().await;
+    let file = make_file(&tree, "f").await;
+
+    let mut held = Held::after(&world, "open");
+    let opening = tokio::spawn(async move { others.create(&CreateParameters::open("f")).await });
+    held.arrived().await;
+    file.set_delete_on_close(true).await.unwrap();
+    file.close().await.unwrap();
+    held.go();
+    let error = opening.await.unwrap().unwrap_err();
+    assert!(error.is(NtStatus::OBJECT_NAME_NOT_FOUND), "{error}");
+    assert!(world.open_paths().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -21,7 +21,7 @@ use wire::NtStatus;
 use crate::admin::Caller;
 use crate::core::limits::{GUESS_PATIENCE, PIPE_ANSWER_BYTES, REFUSED_LOGON_DELAY};
 use crate::core::pipe::{Pipe, PipeMode, Writer};
-use crate::core::pipe_usage::{Charge, PipeUsage};
+use crate::core::pipe_usage::Charge;
 use crate::core::server::Server;
 use api::ApiPipe;
 use lsarpc::Policies;
@@ -79,19 +79,14 @@ pub(crate) fn changes_passwords(name: &str) -> bool {
 }
 
 /// Opens the pipe called so, in any case.
-pub(crate) fn open(
-    name: &str,
-    session: &Arc<PipeUsage>,
-    server: &Arc<PipeUsage>,
-) -> Result<Box<dyn Pipe>, NtStatus> {
-    let charge = || Charge::new(session, server).ok_or(NtStatus::PIPE_NOT_AVAILABLE);
+pub(crate) fn open(name: &str, charge: Charge) -> Result<Box<dyn Pipe>, NtStatus> {
     if control::places::PIPE.eq_ignore_ascii_case(name) {
-        return Ok(Box::new(ApiPipe::new(charge()?)?));
+        return Ok(Box::new(ApiPipe::new(charge)?));
     }
     let endpoint = endpoint(name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
     Ok(Box::new(RpcPipe {
         name: endpoint.pipe,
-        charge: charge()?,
+        charge,
         association: Mutex::new(Secured::new(endpoint)),
         handles: Arc::default(),
         readable: Notify::new(),

@@ -216,13 +216,8 @@ impl Waiting<'_> {
                     self.ticket.give_back();
                     return Err(NtStatus::RANGE_NOT_LOCKED);
                 }
-                // The registry may have told it to try again meanwhile: it still waits there.
-                Err(status) => {
-                    return match self.ticket.cancel().await {
-                        Some(Wake::Granted) => Ok(()),
-                        _ => Err(status),
-                    };
-                }
+                // The dropped ticket cancels the request, which is granted by a retry alone.
+                Err(status) => return Err(status),
             }
         }
     }

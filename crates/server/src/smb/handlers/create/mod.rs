@@ -31,6 +31,7 @@ use wire::{AccessMask, Guid, LeaseState, NtStatus, OplockLevel};
 use crate::core::files::host_locks::HostLocking;
 use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
+use crate::core::pipe_usage::Charge;
 use crate::core::waiting::{Ticket, Wake};
 use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
@@ -389,7 +390,12 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
         }
         return Err(NtStatus::ACCESS_DENIED);
     }
-    let pipe = pipes::open(&name, &request.session()?.pipes, &request.connection.server.pipes)?;
+    let (server, of_session) = (&request.connection.server, &request.session()?.pipes);
+    let charge = match user.kind {
+        auth::IdentityKind::User => Charge::new(of_session, &server.pipes),
+        _ => Charge::of_stranger(of_session, &server.strangers_pipes, &server.pipes),
+    };
+    let pipe = pipes::open(&name, charge.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?)?;
     let apart = Apart {
         target: Target::Pipe(pipe.name().into()),
         path: pipe.name().into(),
