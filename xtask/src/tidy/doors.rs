@@ -42,6 +42,10 @@ pub(super) fn check(top: &Path, findings: &mut Findings) {
             for (line, found) in room.violations(&text) {
                 findings.error(&file, line, format!("{} may not use {found}", room.name));
             }
+            let depth = depth(file.strip_prefix(&server).unwrap_or(&file));
+            for line in leaving(&text, depth) {
+                findings.error(&file, line, "`super` leads out of the room: write the path from `crate`");
+            }
         }
     }
 }
@@ -57,9 +61,17 @@ impl Room {
             let wrong = paths.into_iter().filter(|path| !self.may_use(path));
             found.extend(wrong.map(|path| (line_of(at), format!("crate::{path}"))));
         }
+        let renamed =
+            words(text, "crate as ").map(|at| (line_of(at), String::from("another name for the crate")));
+        found.extend(renamed);
         if !self.sees_registry {
-            let through_server = text.match_indices(".registry").map(|(at, _)| at);
-            let all = words(text, "registry::").chain(through_server);
+            // Under any path or name; comments may speak of it.
+            let is_code = |at: usize| {
+                !text[..at].rsplit('\n').next().unwrap_or_default().contains("//")
+                    && !text[at + "registry".len()..].starts_with(is_part)
+                    && !text[..at].ends_with(is_part)
+            };
+            let all = text.match_indices("registry").map(|(at, _)| at).filter(|at| is_code(*at));
             found.extend(all.map(|at| (line_of(at), String::from("the registry"))));
         }
         found
@@ -70,6 +82,26 @@ impl Room {
             path.strip_prefix(allowed).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
         })
     }
+}
+
+/// The number of modules from the crate's root to that of a file, by its path below `src`.
+fn depth(file: &Path) -> usize {
+    file.components().count() - usize::from(file.ends_with("mod.rs"))
+}
+
+/// The lines of a text where `super` leads out of the room. Tests are one module deeper than their file.
+fn leaving(text: &str, depth: usize) -> Vec<usize> {
+    let tests = text.find("#[cfg(test)]").unwrap_or(text.len());
+    let supers = |at: usize| text[at..].split("super::").take_while(|between| between.is_empty()).count();
+    let leaves = |at: &usize| {
+        let run = supers(*at);
+        run >= depth + usize::from(*at > tests)
+    };
+    words(text, "super::").filter(leaves).map(|at| text[..at].matches('\n').count() + 1).collect()
+}
+
+fn is_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
 }
 
 /// The places of a word that is no part of a longer path or name.
@@ -137,10 +169,27 @@ mod tests {
 
     #[test]
     fn fronts_see_the_registry_neither_by_name_nor_through_the_server() {
-        for text in ["use registry::Time;", "server.registry.lock(\"x\")", "use crate::smb::connection;"] {
+        for text in [
+            "use registry::Time;",
+            "use registry as r;",
+            "use ::registry::Time;",
+            "let Server { registry, .. } = server;",
+            "server.registry.lock(\"x\")",
+            "use crate::smb::connection;",
+            "use crate as c;",
+        ] {
             assert_eq!(room("fronts").violations(text).len(), 1, "{text}");
         }
         assert_eq!(room("fronts").violations("use crate::admin::Time; // what the registry says"), []);
         assert_eq!(room("admin").violations("use registry::Time;"), []);
+    }
+
+    #[test]
+    fn super_stays_in_its_room() {
+        let of = |file: &str, text| leaving(text, depth(Path::new(file)));
+        assert_eq!(of("admin/close.rs", "use super::Caller;\nuse super::super::smb;"), [2]);
+        assert_eq!(of("admin/mod.rs", "use super::smb;"), [1]);
+        let tests = "use super::x;\n#[cfg(test)]\nmod tests {\n    use super::super::y;\n    use super::super::super::z;\n}";
+        assert_eq!(of("admin/close.rs", tests), [5]);
     }
 }
