@@ -70,9 +70,9 @@ async fn pages_become_one_list() {
     assert_eq!(
         server.requests(),
         [
-            "GET /v1/files?share=a%20b&limit=2000 HTTP/1.1",
-            "GET /v1/files?share=a%20b&after=2&limit=2000 HTTP/1.1",
-            "GET /v1/files?share=a%20b&after=9&limit=2000 HTTP/1.1"
+            "GET /v1/files?share=a+b&limit=2000 HTTP/1.1",
+            "GET /v1/files?share=a+b&after=2&limit=2000 HTTP/1.1",
+            "GET /v1/files?share=a+b&after=9&limit=2000 HTTP/1.1"
         ]
     );
 }

@@ -129,7 +129,21 @@ pub fn file(id: u32) -> String {
 
 /// The URL for closing the open `id`.
 pub fn close_file(id: u32, how: &CloseFile) -> String {
-    address(&file(id), how)
+    #[derive(Serialize)]
+    struct Query<'a> {
+        /// Not set where it has its default.
+        force: Option<bool>,
+        grace: Option<u32>,
+        expect_user: Option<&'a str>,
+        expect_path: Option<&'a str>,
+    }
+    let query = Query {
+        force: how.force.then_some(true),
+        grace: how.grace,
+        expect_user: how.expect_user.as_deref(),
+        expect_path: how.expect_path.as_deref(),
+    };
+    address(&file(id), &query)
 }
 
 /// The URL of the share `name`.
