@@ -89,11 +89,11 @@ pub(crate) fn information(data: &[u8]) {
         rename.encode(&mut again);
         assert_eq!(RenameInfo::decode(&again), Ok(rename));
     }
-    let _ = decode_name_info(data).map(Utf16::to_string);
+    let _ = decode_name_info(data).map(Utf16::to_text);
     let _ = AllInfo::decode_with_name(data);
     let _ = FsVolumeInfo::decode(data);
     let _ = FsAttributeInfo::decode(data);
-    let _ = decode_fs_label(data).map(Utf16::to_string);
+    let _ = decode_fs_label(data).map(Utf16::to_text);
     let _ = QueryQuotaInfo::decode(data);
     assert!(ea::decode_ea_names(data).count() <= CHAIN_ENTRIES_MAX);
 }

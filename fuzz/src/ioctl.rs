@@ -45,11 +45,11 @@ pub(crate) fn payload(data: &[u8]) {
         again.clear();
     }
     if let Ok(symlink) = SymlinkData::decode(data) {
-        let _ = (symlink.substitute_name.to_string(), symlink.print_name.to_string());
+        let _ = (symlink.substitute_name.to_text(), symlink.print_name.to_text());
     }
     let _ = decode_nfs_symlink(data);
     let _ = SetSparse::decode(data);
-    let _ = PipeWait::decode(data).map(|wait| wait.name.to_string());
+    let _ = PipeWait::decode(data).map(|wait| wait.name.to_text());
     fixed::<DuplicateExtents>(data);
     fixed::<ZeroData>(data);
     if let Ok(zero) = ZeroData::decode(data)

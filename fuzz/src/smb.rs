@@ -97,12 +97,10 @@ fn examine_request(request: &Request<'_>) {
             let _ = negotiate.contexts.iter().count();
         }
         Request::TreeConnect(connect) => {
-            let _ = connect.path.to_string();
+            let _ = connect.path.to_text();
         }
         Request::Create(create) => {
-            if let Ok(name) = create.name.to_string() {
-                let _ = SmbPath::parse(&name);
-            }
+            let _ = SmbPath::parse(&create.name.to_text());
             examine_contexts(create.contexts);
             if let Ok(contexts) = CreateContextsRequest::decode(create.contexts) {
                 let mut again = Vec::new();
@@ -116,9 +114,8 @@ fn examine_request(request: &Request<'_>) {
             let _ = lock.locks.iter().count();
         }
         Request::QueryDirectory(query) => {
-            if let Ok(pattern) = query.file_name.to_string() {
-                let _ = Pattern::new(&pattern).map(|pattern| pattern.matches("Any.Name.txt"));
-            }
+            let pattern = Pattern::new(&query.file_name.to_text());
+            let _ = pattern.map(|pattern| pattern.matches("Any.Name.txt"));
         }
         Request::Ioctl(ioctl) => crate::ioctl::payload(ioctl.input),
         Request::SetInfo(set) if set.info_type == InfoType::SECURITY => {

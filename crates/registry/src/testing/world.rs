@@ -52,9 +52,15 @@ pub struct Client {
     pub tree: TreeId,
 }
 
+impl Default for World {
+    fn default() -> Self {
+        Self::with(Limits::default())
+    }
+}
+
 impl World {
     pub fn new() -> Self {
-        Self::with(Limits::default())
+        Self::default()
     }
 
     pub fn with(limits: Limits) -> Self {

@@ -65,7 +65,6 @@ pub(crate) fn files(
             client: computer.as_ref().map(Computer::as_str),
             share: share.as_deref(),
             session,
-            ..FileFilter::default()
         };
         if nowhere {
             return Part { entries: Vec::new(), last: None };
