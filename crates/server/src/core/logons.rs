@@ -49,6 +49,11 @@ pub fn read_utmp(bytes: &[u8]) -> Vec<Logon> {
     bytes.chunks_exact(LAYOUT.size).filter_map(read_record).collect()
 }
 
+/// The process with this number. `None` for numbers that no process has.
+fn process_of(number: i32) -> Option<Pid> {
+    (number > 0).then(|| Pid::from_raw(number)).flatten()
+}
+
 fn read_record(record: &[u8]) -> Option<Logon> {
     let kind = i16::from_ne_bytes(*record.first_chunk()?);
     if kind != USER_PROCESS {
@@ -71,7 +76,7 @@ fn read_record(record: &[u8]) -> Option<Logon> {
         terminal: text(8, 32)?,
         from: text(76, 256)?,
         since_ms: seconds.checked_mul(1000).filter(|it| *it > 0),
-        process: Pid::from_raw(process),
+        process: process_of(process),
     })
 }
 
@@ -103,7 +108,7 @@ pub fn read_logind_session(text: &str) -> Option<Logon> {
         terminal: value("TTY").or_else(|| value("SEAT")).unwrap_or_default(),
         from: value("REMOTE_HOST").unwrap_or_default(),
         since_ms: value("REALTIME").and_then(|it| it.parse::<i64>().ok()).map(|it| it / 1000),
-        process: value("LEADER").and_then(|it| it.parse().ok()).and_then(Pid::from_raw),
+        process: value("LEADER").and_then(|it| it.parse().ok()).and_then(process_of),
     })
 }
 
@@ -187,6 +192,14 @@ mod tests {
     fn fields_that_fill_their_room_have_no_terminating_zero() {
         let longest = "a".repeat(32);
         assert_eq!(read_utmp(&record(USER_PROCESS, &longest, "pts/0", "", 5))[0].user, longest);
+    }
+
+    #[test]
+    fn numbers_that_no_process_has_are_ignored() {
+        let mut negative = record(USER_PROCESS, "ann", "pts/0", "", 5);
+        negative[4..8].copy_from_slice(&i32::MIN.to_ne_bytes());
+        assert_eq!(read_utmp(&negative)[0].process, None);
+        assert_eq!(read_logind_session("USER=ann\nLEADER=-1\n").unwrap().process, None);
     }
 
     #[test]
