@@ -187,7 +187,8 @@ impl<S: Shell> State<S> {
         self.moves.end(moving);
     }
 
-    /// The count of renames that have been carried out: [`Registry::moves`](crate::Registry::moves).
+    /// The count of renames, removals and replacements that have been carried out:
+    /// [`Registry::moves`](crate::Registry::moves).
     pub fn moves(&self) -> MoveCount {
         self.moves.counter().now()
     }
@@ -230,7 +231,7 @@ impl Moves {
         !self.places.is_empty()
     }
 
-    /// Tells if any rename was carried out since.
+    /// True if any rename, removal or replacement was carried out since.
     pub(crate) fn are_any_since(&self, looked_up: MoveCount) -> bool {
         self.counter().now() > looked_up
     }
@@ -282,7 +283,7 @@ impl Moves {
         })
     }
 
-    /// The renames that were carried out since; none where not all of them are known any more.
+    /// Those that were carried out since; `None` if not all of them are known any more.
     fn since(&self, looked_up: MoveCount) -> Option<impl Iterator<Item = &CarriedOut>> {
         let new = self.counter().now().0.saturating_sub(looked_up.0);
         let known = self.carried_out.len();
