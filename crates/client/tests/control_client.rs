@@ -1,10 +1,11 @@
 //! The client against servers that answer right, wrong and not at all.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use client::{Administration as _, ControlClient, Error};
 use control::{FileQuery, OpenFile, Page, Session, SessionQuery};
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
@@ -28,7 +29,7 @@ impl Scripted {
                     assert!(stream.read_buf(&mut request).await.unwrap() > 0);
                 }
                 let line = String::from_utf8_lossy(&request).lines().next().unwrap_or_default().to_owned();
-                noted.lock().unwrap().push(line);
+                noted.lock().push(line);
                 stream.write_all(answer.as_bytes()).await.unwrap();
             }
         });
@@ -44,7 +45,7 @@ impl Scripted {
     }
 
     fn requests(&self) -> Vec<String> {
-        self.requests.lock().unwrap().clone()
+        self.requests.lock().clone()
     }
 }
 

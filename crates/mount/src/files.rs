@@ -1,13 +1,14 @@
 //! Open files and directories: reading and writing.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use client::smb::{CreateParameters, Error, File};
 use fuser::{Errno, FileHandle, FopenFlags, INodeNo, OpenAccMode, OpenFlags};
+use parking_lot::{Mutex, MutexGuard};
 use wire::msg::{CreateAction, CreateDisposition, CreateOptions};
 use wire::{AccessMask, FileAttributes, NtStatus};
 
@@ -68,11 +69,11 @@ pub(crate) struct OpenDirectory {
 
 impl Files {
     fn files(&self) -> MutexGuard<'_, HashMap<u64, Arc<OpenFile>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 
     fn directories(&self) -> MutexGuard<'_, HashMap<u64, Arc<OpenDirectory>>> {
-        self.directories.lock().unwrap_or_else(PoisonError::into_inner)
+        self.directories.lock()
     }
 
     fn handle(&self) -> u64 {

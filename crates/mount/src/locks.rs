@@ -7,11 +7,12 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use client::smb::{Error, File};
 use fuser::{Errno, FileHandle, INodeNo, LockOwner};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use wire::NtStatus;
 use wire::msg::{LockElement, LockFlags};
@@ -64,13 +65,13 @@ struct Plan {
 
 impl Locks {
     pub(crate) fn of(&self, number: INodeNo) -> Arc<tokio::sync::Mutex<Vec<Piece>>> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut files = self.files.lock();
         Arc::clone(files.entry(number.0).or_default())
     }
 
     /// The locks of a file; none where it never had any.
     fn known(&self, number: INodeNo) -> Option<Arc<tokio::sync::Mutex<Vec<Piece>>>> {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let files = self.files.lock();
         files.get(&number.0).cloned()
     }
 
@@ -94,7 +95,7 @@ impl Locks {
         let mut held = held.lock().await;
         held.retain(|piece| piece.handle != handle);
         if held.is_empty() {
-            self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&number.0);
+            self.files.lock().remove(&number.0);
         }
         drop(held);
         self.changed.notify_waiters();

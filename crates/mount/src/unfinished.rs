@@ -5,8 +5,8 @@
 //! given. Nothing but the mount knows what it was called.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::identity::Identity;
@@ -81,7 +81,7 @@ impl Unfinished {
     }
 
     fn lock(&self) -> MutexGuard<'_, InOrder<Leftover>> {
-        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.leftovers.lock()
     }
 }
 

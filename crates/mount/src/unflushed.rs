@@ -9,9 +9,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fuser::{Errno, INodeNo};
+use parking_lot::{Mutex, MutexGuard};
 
 /// The unflushed changes of a mount. It has an entry for each number that has any, or had some lost, until the kernel
 /// forgets the number.
@@ -44,7 +44,7 @@ struct Changes {
 
 impl Unflushed {
     fn files(&self) -> MutexGuard<'_, HashMap<u64, Changes>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 
     /// A file is opened.

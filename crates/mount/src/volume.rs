@@ -1,11 +1,12 @@
 //! A share as the kernel asks about it: looks, listings and the space there is.
 
 use std::ffi::OsStr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use client::smb::{CreateParameters, Error, File, OwnedEntry, close_part, query_info_data, query_info_part};
 use fuser::{Errno, INodeNo, Notifier};
+use parking_lot::{Mutex, MutexGuard};
 use wire::fscc::file_info::{NetworkOpenInfo, StandardInfo};
 use wire::fscc::fs_info::FsFullSizeInfo;
 use wire::fscc::name::utf16_length;
@@ -77,7 +78,7 @@ impl Volume {
     }
 
     pub(crate) fn inodes(&self) -> MutexGuard<'_, Inodes> {
-        self.inodes.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inodes.lock()
     }
 
     /// The connection; EIO where there is none to be had.

@@ -6,7 +6,8 @@
 //! guard is dropped. The lock is a leaf: its holder takes no other lock.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::moves::MoveCounter;
 use crate::{MoveCount, Shell, State};
@@ -36,7 +37,7 @@ impl<S: Shell> Registry<S> {
     /// A holder that panicked leaves the state as it was at that moment: each change is complete in
     /// itself up to a panic, and a server that refused all requests would lose more.
     pub fn lock(&self, purpose: &'static str) -> Guard<'_, S> {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.lock();
         let before = state.last_event();
         let announcement = Announcement { happened: &*self.happened, due: false };
         Guard { before, state, announcement, _report: Report::start(purpose) }

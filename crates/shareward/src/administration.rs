@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use client::{Administration, ControlClient, NamedServer, Remote, RemoteClient, ServerWord};
+use parking_lot::Mutex;
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
@@ -117,7 +118,7 @@ pub(crate) fn all_of(target: &ServerTarget) -> Result<Servers, Failure> {
         };
         let name = Some(place.to_string());
         let client = RemoteClient::new(place, credentials.logon());
-        OPENED.lock().unwrap_or_else(PoisonError::into_inner).push(client.remote());
+        OPENED.lock().push(client.remote());
         servers.push(Server { name, administration: Box::new(client) });
     }
     Ok(Servers { servers })
@@ -189,7 +190,7 @@ static OPENED: Mutex<Vec<Arc<Remote>>> = Mutex::new(Vec::new());
 
 /// Logs off from all servers, so that none of them counts a lost connection. Gives up after [`LEAVE_TIME_MAX`].
 pub(crate) fn leave() {
-    let opened = std::mem::take(&mut *OPENED.lock().unwrap_or_else(PoisonError::into_inner));
+    let opened = std::mem::take(&mut *OPENED.lock());
     if opened.is_empty() {
         return;
     }

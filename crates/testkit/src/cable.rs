@@ -2,8 +2,10 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
+
+use parking_lot::Mutex;
 
 /// Passes connections on to a server until it is cut; then its connections are gone, and new ones are as good as the
 /// first.
@@ -25,7 +27,7 @@ impl Cable {
                 // A server that is away is one more thing that a client must bear.
                 let Ok(there) = TcpStream::connect(server) else { continue };
                 let ends = [&client, &there].map(|end| end.try_clone().expect("a descriptor"));
-                known.lock().unwrap_or_else(PoisonError::into_inner).extend(ends);
+                known.lock().extend(ends);
                 let (back_from, back_to) =
                     (there.try_clone().expect("a descriptor"), client.try_clone().expect("a descriptor"));
                 thread::spawn(move || pass_on(client, there));
@@ -42,7 +44,7 @@ impl Cable {
 
     /// Cuts all connections and returns their number.
     pub fn cut(&self) -> usize {
-        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut connections = self.connections.lock();
         let alive = connections.iter().filter(|end| end.peer_addr().is_ok()).count() / 2;
         for end in connections.drain(..) {
             end.shutdown(Shutdown::Both).ok();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -13,6 +13,7 @@ use fuser::{
     ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request,
     SessionACL, TimeOrNow, WriteFlags,
 };
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// The operations that can hang.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -159,11 +160,11 @@ impl Drop for StuckFs {
 
 impl Inner {
     fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+        self.gate.lock()
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 
     fn failure(&self, operation: Operation) -> Option<Errno> {
@@ -192,7 +193,7 @@ impl Inner {
         std::thread::spawn(move || {
             let mut gate = inner.gate();
             while gate.closed.contains(&operation) {
-                gate = inner.changed.wait(gate).unwrap_or_else(PoisonError::into_inner);
+                inner.changed.wait(&mut gate);
             }
             gate.waiting -= 1;
             drop(gate);

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use client::smb::Error;
+use parking_lot::{Mutex, MutexGuard};
 use tempfile::TempDir;
 use testkit::{Cable, Output, RunAs, Setup, Share, Shareward, User};
 use wire::NtStatus;
@@ -236,7 +237,7 @@ impl World {
 }
 
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// Makes a directory readable and writable for all users.

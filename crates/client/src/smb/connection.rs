@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
@@ -262,7 +263,7 @@ impl Connection {
 
     /// The notifications of the server from now on.
     pub fn breaks(&self) -> Breaks {
-        let breaks = self.shared().breaks.lock().unwrap_or_else(PoisonError::into_inner);
+        let breaks = self.shared().breaks.lock();
         // A connection that has ended sends nothing more: this sender is dropped at once.
         Breaks(
             breaks
@@ -317,7 +318,7 @@ impl Connection {
     }
 
     fn outgoing(&self) -> Result<mpsc::Sender<Frame>, Error> {
-        let outgoing = self.handle.outgoing.lock().unwrap_or_else(PoisonError::into_inner);
+        let outgoing = self.handle.outgoing.lock();
         outgoing.clone().ok_or_else(|| self.shared().ended())
     }
 
@@ -512,7 +513,7 @@ impl Shared {
     }
 
     pub(crate) fn notify(&self, notification: Break) {
-        let breaks = self.breaks.lock().unwrap_or_else(PoisonError::into_inner);
+        let breaks = self.breaks.lock();
         if let Some(breaks) = breaks.as_ref() {
             // There may be no listener.
             breaks.send(notification).ok();
@@ -527,7 +528,7 @@ impl Shared {
         drop(state);
         drop(pending);
         self.credits.close();
-        self.breaks.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.breaks.lock().take();
         self.interim.notify_waiters();
     }
 
@@ -549,12 +550,12 @@ impl Shared {
         if self.multi_credit() { charge } else { 0 }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> parking_lot::MutexGuard<'_, State> {
+        self.state.lock()
     }
 
-    fn sessions(&self) -> std::sync::MutexGuard<'_, HashMap<SessionId, Arc<SessionState>>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sessions(&self) -> parking_lot::MutexGuard<'_, HashMap<SessionId, Arc<SessionState>>> {
+        self.sessions.lock()
     }
 }
 
@@ -571,7 +572,7 @@ struct Handle {
 
 impl Handle {
     fn end(&self) {
-        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.outgoing.lock().take();
         self.reader.abort();
         self.shared.end(Ended::Io(std::io::ErrorKind::ConnectionAborted));
     }

@@ -17,7 +17,7 @@ mod who;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Mutex, PoisonError};
+use parking_lot::Mutex;
 
 use control::{
     Clock, CloseFile, Connection, ConnectionQuery, Ended, FileQuery, Logon, NewShare, OpenFile, Refusal,
@@ -52,11 +52,11 @@ impl<R: Rpc> SrvsClient<R> {
     }
 
     fn knowledge(&self) -> Knowledge {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.known.lock().clone()
     }
 
     fn learn(&self, change: impl FnOnce(Knowledge) -> Knowledge) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         *known = change(std::mem::take(&mut known));
     }
 

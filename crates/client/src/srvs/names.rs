@@ -171,7 +171,7 @@ fn nobody(name: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use parking_lot::Mutex;
 
     use rpc::call::Stub as _;
     use rpc::lsarpc::{
@@ -198,7 +198,7 @@ mod tests {
         async fn call<C: Call>(&self, endpoint: Endpoint, call: &C) -> Result<C::Response, CallError> {
             assert_eq!(endpoint.pipe, "lsarpc");
             let request = Request::decode(C::OPNUM, &call.encode()).unwrap();
-            self.0.lock().unwrap().push(request.name());
+            self.0.lock().push(request.name());
             Ok(C::Response::decode(&answer(&request).encode()).unwrap())
         }
     }
@@ -246,12 +246,12 @@ mod tests {
         let names = client.names_of([Sid::WORLD, Sid::ADMINISTRATORS]).await;
         assert_eq!(names[&Sid::ADMINISTRATORS].name, r"BUILTIN\Administrators");
         assert_eq!(client.sids_of(&["everyone", "S-1-5-11"]).await.unwrap()[0], Sid::WORLD);
-        assert!(client.rpc.0.lock().unwrap().is_empty());
+        assert!(client.rpc.0.lock().is_empty());
 
         let names = client.names_of([ANN, Sid::WORLD, GONE, ANN]).await;
         assert_eq!(names[&ANN], Principal { name: r"NAS\ann".into(), is_group: false });
         assert_eq!((names.get(&GONE), names.len()), (None, 2));
-        let asked = std::mem::take(&mut *client.rpc.0.lock().unwrap());
+        let asked = std::mem::take(&mut *client.rpc.0.lock());
         assert_eq!(asked, ["LsarOpenPolicy2", "LsarLookupSids", "LsarClose"]);
     }
 

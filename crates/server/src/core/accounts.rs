@@ -11,10 +11,11 @@ use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use auth::users::{LoadError, UserDb};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use crate::core::limits::USERS_FILE_SETTLES;
 use crate::core::server::Server;
@@ -84,13 +85,13 @@ impl Accounts {
 
     /// The accounts in force.
     pub(crate) fn current(&self) -> Arc<UserDb> {
-        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read())
     }
 
     /// Replaces the accounts by what the caller knows the file to say. It is looked at again all the same.
     pub(crate) fn replace(&self, users: UserDb) {
         self.seen().version = None;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        *self.current.write() = Arc::new(users);
     }
 
     fn is_of(&self, version: Version) -> bool {
@@ -98,7 +99,7 @@ impl Accounts {
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock()
     }
 
     /// Tells if the file says now what is in force. Nothing is held meanwhile: others may log on at the same time.
@@ -127,7 +128,7 @@ impl Accounts {
                     tracing::warn!(path = %path.display(), "{warning}");
                 }
                 tracing::info!(target: "audit", users = users.users().count(), "the users file has changed");
-                *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+                *self.current.write() = Arc::new(users);
             }
             // It is being written.
             Ok(_) => {}

@@ -14,10 +14,11 @@
 mod kept;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
+use parking_lot::Mutex;
 use registry::{AddressGroup, Time};
 use tokio::sync::Notify;
 

@@ -5,8 +5,8 @@
 //! not here ([`guesses`](super::guesses)), so nobody gains by that.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::core::limits;
@@ -27,7 +27,7 @@ struct Table {
 impl HeldBackLogons {
     /// Enters one more, and lets the oldest go where there are too many.
     pub(crate) fn enter(&self) -> (u64, CancellationToken) {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock();
         table.last = table.last.wrapping_add(1);
         let (id, let_go) = (table.last, CancellationToken::new());
         table.held.insert(id, let_go.clone());
@@ -41,7 +41,7 @@ impl HeldBackLogons {
 
     /// Takes out one that is not held back any longer.
     pub(crate) fn leave(&self, id: u64) {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).held.remove(&id);
+        self.table.lock().held.remove(&id);
     }
 }
 
@@ -60,6 +60,6 @@ mod tests {
         for id in held.iter().map(|(id, _)| *id).chain([last]) {
             all.leave(id);
         }
-        assert!(all.table.lock().unwrap().held.is_empty());
+        assert!(all.table.lock().held.is_empty());
     }
 }

@@ -7,10 +7,10 @@
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use nix::unistd::{Gid, Group, User, getgrouplist};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::core::limits;
 
@@ -185,7 +185,7 @@ impl NameService {
                 tracing::warn!(?question, "the name service does not answer");
                 return None;
             }
-            guard = self.changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.changed.wait_for(&mut guard, left);
         }
     }
 
@@ -199,7 +199,7 @@ impl NameService {
     }
 
     fn asked(&self) -> MutexGuard<'_, Option<Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.asked.lock()
     }
 }
 
@@ -231,7 +231,7 @@ impl Known {
 /// A user whose look-up hangs, for tests of those who do not ask for it.
 #[cfg(test)]
 pub(crate) mod hanging {
-    use std::sync::{Condvar, Mutex, PoisonError};
+    use parking_lot::{Condvar, Mutex};
 
     use tokio::sync::Notify;
 
@@ -248,7 +248,7 @@ pub(crate) mod hanging {
 
     impl Drop for Hold {
         fn drop(&mut self) {
-            *RELEASED.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            *RELEASED.0.lock() = true;
             RELEASED.1.notify_all();
         }
     }
@@ -256,8 +256,7 @@ pub(crate) mod hanging {
     pub(super) fn look_up(uid: u32) {
         if uid == UID {
             ASKED.notify_one();
-            let released = RELEASED.0.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(RELEASED.1.wait_while(released, |released| !*released));
+            RELEASED.1.wait_while(&mut RELEASED.0.lock(), |released| !*released);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! What connections that nobody has logged on to may hold of unfinished input.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use registry::ConnectionId;
 
 use crate::core::link::{Event, Link};
@@ -28,7 +29,7 @@ impl InputBudget {
 
     /// Notes how many bytes a connection holds now, and closes others where that is too much in all.
     pub(crate) fn hold(&self, connection: ConnectionId, link: &Arc<Link>, bytes: usize) {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.held.lock();
         held.release(connection);
         if bytes == 0 {
             return;
@@ -50,7 +51,7 @@ impl InputBudget {
 
     /// Notes that a connection holds nothing any more.
     pub(crate) fn release(&self, connection: ConnectionId) {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).release(connection);
+        self.held.lock().release(connection);
     }
 }
 
@@ -82,6 +83,6 @@ mod tests {
         closed.dedup();
         assert_eq!(closed, [2, 3], "60 and 40 go for 50 and then 70");
         budget.release(ConnectionId(4));
-        assert_eq!(budget.held.lock().unwrap().total, 0);
+        assert_eq!(budget.held.lock().total, 0);
     }
 }

@@ -1,9 +1,10 @@
 //! An open outside the registry: the file's handle or the pipe's association, and what the handlers
 //! keep between requests.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use registry::{GrantedOpen, OpenShared, Time};
 use vfs::RelativePath;
 use wire::msg::{CreateAction, CreateOptions};
@@ -382,7 +383,7 @@ impl OpenFile {
 
     /// What changes while the file is open.
     pub(crate) fn state(&self) -> MutexGuard<'_, FileState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     /// The metadata as this open shows it.

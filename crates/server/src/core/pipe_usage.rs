@@ -1,8 +1,10 @@
 //! What named pipes keep in memory, counted by session and for the server: clients decide how much of the answers to
 //! their calls they read, and how much of a request they send.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::core::limits::{
     PIPE_BYTES, PIPE_BYTES_PER_SESSION, PIPES_PER_SESSION, STRANGERS_PIPE_BYTES, STRANGERS_PIPES_PER_SESSION,
@@ -71,7 +73,7 @@ impl Charge {
 
     /// Takes room for so many bytes more; false: there is none, and nothing is taken.
     pub(crate) fn reserve(&self, more: usize) -> bool {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.lock();
         for (index, (usage, limit)) in self.counts.iter().enumerate() {
             if !PipeUsage::add(&usage.bytes, more, *limit) {
                 self.counts.iter().take(index).for_each(|(usage, _)| PipeUsage::take(&usage.bytes, more));
@@ -84,7 +86,7 @@ impl Charge {
 
     /// Counts what is kept in the place of what was reserved.
     pub(crate) fn settle(&self, kept: usize) {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.lock();
         for (usage, _) in &self.counts {
             PipeUsage::take(&usage.bytes, bytes.saturating_sub(kept));
             // What is there is there: the next reservation finds out.

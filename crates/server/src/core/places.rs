@@ -1,7 +1,9 @@
 //! How many may ask at the same time what takes a while.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::core::caller::Caller;
 
@@ -96,7 +98,7 @@ impl Seat {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Place>> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+        self.place.lock()
     }
 }
 
@@ -117,7 +119,7 @@ impl Places {
     /// Takes a place for the caller; none where there is none left for that caller.
     pub(crate) fn take(&self, caller: &Caller) -> Option<Place> {
         let Bounds { all, kept, per_user } = self.bounds;
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         let user = (!caller.administrator).then(|| caller.user.to_lowercase());
         let most = if user.is_some() { all.saturating_sub(kept) } else { all };
         if taken.all >= most {
@@ -137,7 +139,7 @@ impl Places {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut taken = self.taken.lock();
         taken.all = taken.all.saturating_sub(1);
         if let Some(user) = &self.user
             && let Some(own) = taken.by_user.get_mut(user)
@@ -195,7 +197,7 @@ mod tests {
         drop(one.step_aside());
         assert!(one.is_held() && root().is_none());
         drop((one, other));
-        assert_eq!(places.taken.lock().unwrap().all, 0);
+        assert_eq!(places.taken.lock().all, 0);
     }
 
     #[test]
@@ -213,7 +215,7 @@ mod tests {
         held.push(places.take(&caller("bob", false)).unwrap());
         assert!(places.take(&caller("bob", false)).is_none());
         drop(held);
-        let taken = places.taken.lock().unwrap();
+        let taken = places.taken.lock();
         assert_eq!((taken.all, taken.by_user.len()), (0, 0));
     }
 }

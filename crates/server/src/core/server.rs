@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use auth::AcceptorConfig;
 use auth::users::{LoadError, UpdateError, UserDb};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use registry::{Effects, Limits, Registry, ShareDefinition, ShareKind, State, Statistics, Time};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -243,7 +244,7 @@ impl Server {
     /// Takes over shares, users and administrators. A share whose directory is another now is a new
     /// share: its tree connects end.
     pub(crate) fn reload<E>(&self, read: impl FnOnce() -> Result<(Settings, UserDb), E>) -> Result<(), E> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         // What an administrator changes now would be overwritten by what was read before.
         let (mut settings, accounts) = read()?;
         for share in self.settings().shares.iter().filter(|share| share.temporary) {
@@ -254,9 +255,9 @@ impl Server {
         let settings = Arc::new(settings);
         self.open_shares(&settings);
         let user_sids = UserSids::load(&settings.state_directory);
-        *self.user_sids.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(user_sids);
+        *self.user_sids.write() = Arc::new(user_sids);
         self.accounts.replace(accounts);
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = settings;
+        *self.settings.write() = settings;
         self.refresh_users();
         Ok(())
     }
@@ -268,7 +269,7 @@ impl Server {
         &self,
         change: impl FnOnce(&mut Settings) -> Result<(), E>,
     ) -> Result<usize, E> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let before = self.settings();
         let mut after = Settings::clone(&before);
         change(&mut after)?;
@@ -282,7 +283,7 @@ impl Server {
         if let Some(source) = &before.source {
             after.source = Some(keep(source, &before, &after)?);
         }
-        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(after);
+        *self.settings.write() = Arc::new(after);
         self.refresh_users();
         Ok(self.replace_shares(shares))
     }
@@ -293,7 +294,7 @@ impl Server {
         &self,
         change: impl FnOnce(&mut UserDb) -> Result<T, E>,
     ) -> Result<T, E> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _changing = self.changing.lock();
         let settings = self.settings();
         // The accounts of a server without a file are nowhere but here.
         let file = settings.source.as_ref().map(|_| settings.users_file.as_path());
@@ -330,7 +331,7 @@ impl Server {
 
     /// Keeps others from replacing settings, accounts or shares.
     pub(crate) fn changing(&self) -> MutexGuard<'_, ()> {
-        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+        self.changing.lock()
     }
 
     /// Goes on from what a server before this one has kept in its state directory.
@@ -342,13 +343,13 @@ impl Server {
     /// What was guessed lately of passwords. It is held for look-ups and for judging a logon, never across an
     /// await.
     pub(crate) fn guesses(&self) -> MutexGuard<'_, Guesses> {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+        self.guesses.lock()
     }
 
     /// Does what it takes that others have made room, and says so in the log now and then.
     pub(crate) fn made_room(&self, effects: Effects<SmbShell>) {
         if !effects.disconnected.is_empty() {
-            let mut told = self.told_of_eviction.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = self.told_of_eviction.lock();
             if told.is_none_or(|at| at.elapsed() >= limits::EVICTION_NOTICE) {
                 *told = Some(Instant::now());
                 tracing::warn!(
@@ -382,7 +383,7 @@ impl Server {
 
     /// The shares of the settings. What a directory was opened with goes for tree connects from now on.
     fn prepare_shares(&self, settings: &Settings) -> Shares {
-        let before = self.shares.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = self.shares.read().clone();
         let mut after = Shares::new();
         for share in settings.shares.iter().cloned().chain([ShareSettings::ipc()]) {
             let key = share.name.to_lowercase();
@@ -408,7 +409,7 @@ impl Server {
 
     fn replace_shares(&self, after: Shares) -> usize {
         // A tree connect sees the shares here and in the registry as they were or as they are.
-        let mut current = self.shares.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.shares.write();
         let before = current.clone();
         let mut effects = Effects::none();
         let mut registry = self.registry.lock("open_shares");
@@ -446,7 +447,7 @@ impl Server {
 
     /// The settings in force.
     pub(crate) fn settings(&self) -> Arc<Settings> {
-        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.settings.read())
     }
 
     /// How logons are taken by the settings in force.
@@ -456,27 +457,27 @@ impl Server {
 
     /// The share with this name, in any case.
     pub(crate) fn share(&self, name: &str) -> Option<Arc<Share>> {
-        let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
+        let shares = self.shares.read();
         shares.get(&name.to_lowercase()).map(Arc::clone)
     }
 
     /// Does something with a share that is still served as it was looked up; none if it is not.
     pub(crate) fn while_served<T>(&self, share: &Arc<Share>, act: impl FnOnce() -> T) -> Option<T> {
-        let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
+        let shares = self.shares.read();
         let current = shares.get(&share.settings.name.to_lowercase())?;
         Arc::ptr_eq(current, share).then(act)
     }
 
     /// All shares, in no order.
     pub(crate) fn shares(&self) -> Vec<Arc<Share>> {
-        self.shares.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+        self.shares.read().values().map(Arc::clone).collect()
     }
 
     /// Who a user of the users file is to security descriptors, beside their Unix ids: to this machine, and to
     /// the server that had the files before.
     pub(crate) fn sids_of(&self, account: &auth::users::User) -> Vec<Sid> {
         let machine = self.machine();
-        let user_sids = Arc::clone(&self.user_sids.read().unwrap_or_else(PoisonError::into_inner));
+        let user_sids = Arc::clone(&self.user_sids.read());
         let users = user_sids.of(&account.name).into_iter().chain([machine.user(&account.name, account.uid)]);
         users.flat_map(|user| [Some(user), domain_users(user)]).flatten().collect()
     }

@@ -4,11 +4,12 @@
 //! may outlive what it stands for by a moment, and every use looks at the registry's own mark first.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 
 use auth::preauth::PreauthHash;
 use auth::sealing::{Cipher, SealingError, SealingKey};
 use auth::signing::SigningKey;
+use parking_lot::{Mutex, RwLock};
 use registry::{SessionShared, Time};
 use wire::header::TransformHeader;
 use wire::{Dialect, FileId, SessionGlobalId, SessionId, TreeId};
@@ -132,17 +133,17 @@ impl Session {
 
     /// Who the session acts for; none before the first logon.
     pub(crate) fn user(&self) -> Option<Arc<User>> {
-        self.user.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.user.read().clone()
     }
 
     /// Sets who the session acts for.
     pub(crate) fn set_user(&self, user: User) {
-        *self.user.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(user));
+        *self.user.write() = Some(Arc::new(user));
     }
 
     /// Replaces who the session acts for, unless that is another by now.
     pub(crate) fn replace_user(&self, before: &Arc<User>, after: User) -> bool {
-        let mut user = self.user.write().unwrap_or_else(PoisonError::into_inner);
+        let mut user = self.user.write();
         let is_same = user.as_ref().is_some_and(|user| Arc::ptr_eq(user, before));
         if is_same {
             *user = Some(Arc::new(after));
@@ -207,7 +208,7 @@ impl Session {
 
     /// The open with this id, if it is alive.
     pub(crate) fn open(&self, id: FileId) -> Option<Arc<Open>> {
-        let opens = self.opens.lock().unwrap_or_else(PoisonError::into_inner);
+        let opens = self.opens.lock();
         opens.get(&id.volatile).filter(|open| open.file_id() == id && !open.is_closed()).map(Arc::clone)
     }
 
@@ -215,7 +216,7 @@ impl Session {
     /// Whoever ends it later finds it here.
     pub(crate) fn remember_open(&self, open: Arc<Open>) {
         let id = open.file_id();
-        self.opens.lock().unwrap_or_else(PoisonError::into_inner).insert(id.volatile, Arc::clone(&open));
+        self.opens.lock().insert(id.volatile, Arc::clone(&open));
         if open.is_closed() {
             self.forget_open(id);
         }
@@ -223,7 +224,7 @@ impl Session {
 
     /// Forgets an open that is over.
     pub(crate) fn forget_open(&self, id: FileId) {
-        self.opens.lock().unwrap_or_else(PoisonError::into_inner).remove(&id.volatile);
+        self.opens.lock().remove(&id.volatile);
     }
 
     /// Whether the session is over.
@@ -234,11 +235,11 @@ impl Session {
     /// Lets go of everything a session that is over knows.
     pub(crate) fn end(&self) {
         self.trees().clear();
-        self.opens.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.opens.lock().clear();
     }
 
-    fn trees(&self) -> std::sync::MutexGuard<'_, HashMap<TreeId, Arc<Tree>>> {
-        self.trees.lock().unwrap_or_else(PoisonError::into_inner)
+    fn trees(&self) -> parking_lot::MutexGuard<'_, HashMap<TreeId, Arc<Tree>>> {
+        self.trees.lock()
     }
 }
 
@@ -309,15 +310,9 @@ mod tests {
         drop(registry);
         server.apply(closed);
         server.apply(ended);
-        assert!(
-            session.trees().is_empty() && session.opens.lock().unwrap().is_empty(),
-            "what ends is forgotten"
-        );
+        assert!(session.trees().is_empty() && session.opens.lock().is_empty(), "what ends is forgotten");
         session.remember_tree(tree);
         session.remember_open(open);
-        assert!(
-            session.trees().is_empty() && session.opens.lock().unwrap().is_empty(),
-            "what is over is not kept"
-        );
+        assert!(session.trees().is_empty() && session.opens.lock().is_empty(), "what is over is not kept");
     }
 }

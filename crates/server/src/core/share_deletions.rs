@@ -1,7 +1,8 @@
 //! Shares that somebody has announced to delete (`DeletedShareList`, MS-SRVS 3.1.4.14).
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// The announcements, by the handles that whoever made them has.
 #[derive(Debug, Default)]
@@ -10,7 +11,7 @@ pub(crate) struct Deletions(Mutex<VecDeque<([u8; 16], String)>>);
 impl Deletions {
     /// Remembers an announcement. Where there are too many, the oldest is forgotten.
     pub(crate) fn begin(&self, handle: [u8; 16], share: &str) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         if all.len() >= DELETIONS_MAX {
             all.pop_front();
         }
@@ -19,7 +20,7 @@ impl Deletions {
 
     /// Forgets an announcement, and tells its share.
     pub(crate) fn end(&self, handle: [u8; 16]) -> Option<String> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         let place = all.iter().position(|(it, _)| *it == handle)?;
         all.remove(place).map(|(_, share)| share)
     }

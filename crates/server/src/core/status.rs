@@ -3,6 +3,18 @@
 use registry::{IoRefused, LimitReached, TreeConnectError};
 use wire::NtStatus;
 
+/// Turns the backend's errors into the statuses that clients are answered with.
+pub(crate) trait OrStatus<T> {
+    /// The value, or [`of_vfs`] of the error.
+    fn or_status(self) -> Result<T, NtStatus>;
+}
+
+impl<T> OrStatus<T> for vfs::Result<T> {
+    fn or_status(self) -> Result<T, NtStatus> {
+        self.map_err(|error| of_vfs(&error))
+    }
+}
+
 /// The status of a backend's error (MS-FSA 2.1.5; MS-ERREF 2.3).
 pub(crate) fn of_vfs(error: &vfs::Error) -> NtStatus {
     use vfs::Error;

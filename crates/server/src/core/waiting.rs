@@ -1,8 +1,8 @@
 //! Requests that wait for the registry: for a byte-range lock, or until others have given up what they cache.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use registry::{Outcome, RequestKey};
 use tokio::sync::oneshot;
 
@@ -28,23 +28,23 @@ pub(crate) struct Waiters {
 impl Waiters {
     fn enter(&self, key: RequestKey) -> oneshot::Receiver<Wake> {
         let (sender, receiver) = oneshot::channel();
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).insert(key, sender);
+        self.table.lock().insert(key, sender);
         receiver
     }
 
     /// Takes a request out that nobody will wake. False if it has been woken, or was taken out before.
     pub(crate) fn leave(&self, key: RequestKey) -> bool {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key).is_some()
+        self.table.lock().remove(&key).is_some()
     }
 
     /// The number of requests that wait.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn count(&self) -> usize {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.table.lock().len()
     }
 
     pub(crate) fn wake(&self, key: RequestKey, wake: Wake) {
-        let waiter = self.table.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        let waiter = self.table.lock().remove(&key);
         if let Some(waiter) = waiter
             && waiter.send(wake).is_err()
         {

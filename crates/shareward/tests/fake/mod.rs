@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use axum::extract::{Path, Query, Request, State};
 use axum::http::StatusCode;
@@ -18,6 +18,7 @@ use control::{
     Timestamp, Who, WhoQuery, number, route,
 };
 use futures_util::{StreamExt as _, stream};
+use parking_lot::Mutex;
 
 /// The data of the server.
 #[derive(Clone, Default)]
@@ -91,14 +92,14 @@ impl FakeServer {
 
     pub(crate) fn run(&self, program: &str, words: &str, input: &str) -> String {
         let mut told = run_at(self.socket(), program, words, input);
-        for request in std::mem::take(&mut *self.shared.notable.lock().unwrap()) {
+        for request in std::mem::take(&mut *self.shared.notable.lock()) {
             writeln!(told, "-> {request}").unwrap();
         }
         told
     }
 
     pub(crate) fn sessions_left(&self) -> usize {
-        self.shared.data.lock().unwrap().sessions.len()
+        self.shared.data.lock().sessions.len()
     }
 
     pub(crate) fn stop(self) {
@@ -153,10 +154,10 @@ async fn note(State(shared): State<Arc<Shared>>, request: Request, next: Next) -
     let filtered = query.split('&').any(|pair| !pair.starts_with("limit=") && !pair.starts_with("after="));
     if head.method != "GET" || (!query.is_empty() && filtered) {
         let noted = format!("{} {} {}", head.method, head.uri, String::from_utf8_lossy(&body));
-        shared.notable.lock().unwrap().push(noted.trim_end().to_owned());
+        shared.notable.lock().push(noted.trim_end().to_owned());
     }
     let request = Request::from_parts(head, body.into());
-    if let Some(refusal) = shared.data.lock().unwrap().refusal.clone() {
+    if let Some(refusal) = shared.data.lock().refusal.clone() {
         return Refused(refusal).into_response();
     }
     next.run(request).await
@@ -175,20 +176,20 @@ async fn sessions(
     State(shared): State<Arc<Shared>>,
     Query(query): Query<SessionQuery>,
 ) -> Answer<Page<Session>> {
-    let data = shared.data.lock().unwrap();
+    let data = shared.data.lock();
     let mut all = data.sessions.clone();
     all.retain(|session| query.matches(session));
     Ok(Json(page(&all, |session| session.id.unwrap(), query.after)))
 }
 
 async fn session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<Session> {
-    let data = shared.data.lock().unwrap();
+    let data = shared.data.lock();
     let found = data.sessions.iter().find(|session| session.id == Some(id)).cloned();
     found.map(Json).ok_or_else(no_session)
 }
 
 async fn end_session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<Ended> {
-    let mut data = shared.data.lock().unwrap();
+    let mut data = shared.data.lock();
     let index = data.sessions.iter().position(|session| session.id == Some(id)).ok_or_else(no_session)?;
     let session = data.sessions.remove(index);
     Ok(Json(Ended { sessions: 1, files: session.opens.unwrap_or(0), outcome: None }))
@@ -196,7 +197,7 @@ async fn end_session(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> 
 
 /// A list ends with its last page.
 async fn files(State(shared): State<Arc<Shared>>, Query(query): Query<FileQuery>) -> Answer<Page<OpenFile>> {
-    let mut data = shared.data.lock().unwrap();
+    let mut data = shared.data.lock();
     let mut all = data.files.clone();
     all.retain(|file| query.matches(file, NOW));
     let page = page(&all, |file| file.id, query.after);
@@ -207,7 +208,7 @@ async fn files(State(shared): State<Arc<Shared>>, Query(query): Query<FileQuery>
 }
 
 async fn file(State(shared): State<Arc<Shared>>, Path(id): Path<u32>) -> Answer<OpenFile> {
-    let data = shared.data.lock().unwrap();
+    let data = shared.data.lock();
     data.files.iter().find(|file| file.id == id).cloned().map(Json).ok_or_else(no_file)
 }
 
@@ -216,7 +217,7 @@ async fn close_file(
     Path(id): Path<u32>,
     Query(how): Query<CloseFile>,
 ) -> Answer<Ended> {
-    let mut data = shared.data.lock().unwrap();
+    let mut data = shared.data.lock();
     let index = data.files.iter().position(|file| file.id == id).ok_or_else(no_file)?;
     let file = &data.files[index];
     let is_path = |path: &String| [Some(&file.path), file.server_path.as_ref()].contains(&Some(path));
@@ -233,12 +234,12 @@ async fn close_file(
 }
 
 async fn logons(State(shared): State<Arc<Shared>>) -> Answer<Page<Logon>> {
-    let logons = shared.data.lock().unwrap().logons.clone();
+    let logons = shared.data.lock().logons.clone();
     logons.map(|logons| Json(Page::whole(logons))).ok_or_else(not_supported)
 }
 
 async fn who(State(shared): State<Arc<Shared>>, Query(_query): Query<WhoQuery>) -> Answer<Who> {
-    let mut data = shared.data.lock().unwrap();
+    let mut data = shared.data.lock();
     let answer = data.who.first().cloned().ok_or_else(not_supported)?;
     if data.who.len() > 1 {
         data.who.remove(0);
@@ -248,7 +249,7 @@ async fn who(State(shared): State<Arc<Shared>>, Query(_query): Query<WhoQuery>) 
 
 /// The events, on a stream that stays open.
 async fn events(State(shared): State<Arc<Shared>>) -> Response {
-    let Some(events) = shared.data.lock().unwrap().events.clone() else {
+    let Some(events) = shared.data.lock().events.clone() else {
         return not_supported().into_response();
     };
     let lines: String = events.iter().map(|event| serde_json::to_string(event).unwrap() + "\n").collect();

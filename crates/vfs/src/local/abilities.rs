@@ -8,7 +8,8 @@ use crate::limits::FILE_SYSTEMS_MAX;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 /// The abilities of the file systems below a share's root, as far as they were asked for, by mount and device.
 #[derive(Default)]
@@ -28,14 +29,14 @@ impl Abilities {
         if place == root {
             return Ok(None);
         }
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&place).copied();
+        let known = self.0.lock().get(&place).copied();
         if let Some(known) = known {
             return Ok(Some(known));
         }
         let directory = directory();
         let capabilities = probe(fd, directory.as_ref().map(std::os::fd::AsFd::as_fd), options);
         if directory.is_some() {
-            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut known = self.0.lock();
             if known.len() >= FILE_SYSTEMS_MAX {
                 known.clear();
             }

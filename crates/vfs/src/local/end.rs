@@ -5,7 +5,9 @@
 
 use super::inode::InodeKey;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// Files that some handle can write to. The lock is held for look-ups.
 static FILES: Mutex<BTreeMap<InodeKey, Arc<RwLock<()>>>> = Mutex::new(BTreeMap::new());
@@ -24,12 +26,12 @@ impl End {
 
     /// For who may move the end without having looked where it is.
     pub(super) fn moving(&self) -> RwLockReadGuard<'_, ()> {
-        self.lock.read().unwrap_or_else(PoisonError::into_inner)
+        self.lock.read()
     }
 
     /// For who looks where the end is, and goes on from there.
     pub(super) fn still(&self) -> RwLockWriteGuard<'_, ()> {
-        self.lock.write().unwrap_or_else(PoisonError::into_inner)
+        self.lock.write()
     }
 }
 
@@ -47,7 +49,7 @@ impl Drop for End {
 }
 
 fn files() -> MutexGuard<'static, BTreeMap<InodeKey, Arc<RwLock<()>>>> {
-    FILES.lock().unwrap_or_else(PoisonError::into_inner)
+    FILES.lock()
 }
 
 #[cfg(test)]

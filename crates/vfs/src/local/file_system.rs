@@ -9,7 +9,8 @@ use crate::limits::FILE_SYSTEMS_MAX;
 use rustix::fs::{major, minor};
 use std::collections::BTreeMap;
 use std::os::fd::BorrowedFd;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Ids below this one are reserved by HFS+, and macOS shows no file that has one.
 const FIRST_FILE_ID: u64 = 17;
@@ -39,7 +40,7 @@ impl FileSystems {
     }
 
     fn table(&self) -> MutexGuard<'_, BTreeMap<u64, u64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

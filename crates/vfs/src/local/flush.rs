@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// Brings what a handle has open to the disk, with its name.
 pub(super) fn flush(handle: &LocalHandle) -> Result<()> {
@@ -157,7 +158,7 @@ type Moment = (i64, u32);
 static FLUSHED: Mutex<BTreeMap<InodeKey, Moment>> = Mutex::new(BTreeMap::new());
 
 fn flushed() -> MutexGuard<'static, BTreeMap<InodeKey, Moment>> {
-    FLUSHED.lock().unwrap_or_else(PoisonError::into_inner)
+    FLUSHED.lock()
 }
 
 fn key(stat: &Statx) -> InodeKey {

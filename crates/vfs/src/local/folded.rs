@@ -26,8 +26,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// What is remembered of directories. The lock is held for map look-ups only.
 static REMEMBERED: Mutex<BTreeMap<RememberedKey, Directory>> = Mutex::new(BTreeMap::new());
@@ -197,7 +198,7 @@ fn remember(key: RememberedKey, directory: Directory, is_undisturbed: impl FnOnc
 }
 
 fn remembered() -> MutexGuard<'static, BTreeMap<RememberedKey, Directory>> {
-    REMEMBERED.lock().unwrap_or_else(PoisonError::into_inner)
+    REMEMBERED.lock()
 }
 
 impl Directory {

@@ -14,6 +14,7 @@ use crate::handle::{
 use crate::limits::ALLOCATED_RANGES_MAX;
 use crate::path::RelativePath;
 use crate::stat::{DERIVED_ATTRIBUTES, Kind, SETTABLE_ATTRIBUTES, Stat};
+use parking_lot::RwLock;
 use rustix::fs::{
     Access, AtFlags, CWD, FallocateFlags, Mode, OFlags, SeekFrom, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT,
 };
@@ -23,7 +24,7 @@ use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock};
 use wire::{AccessMask, FileAttributes, FileTime};
 
 /// Set-user-id and set-group-id.
@@ -88,7 +89,7 @@ impl LocalHandle {
 
     /// The path on disk, as far as the server knows.
     pub(super) fn path(&self) -> Vec<u8> {
-        self.path.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.path.read().clone()
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -230,7 +231,7 @@ impl Handle for LocalHandle {
     fn moved(&self, path: &RelativePath) {
         // One that was made of a name on disk can be one again.
         if let Ok(disk) = names::encode_path(path.as_str()) {
-            *self.path.write().unwrap_or_else(PoisonError::into_inner) = disk;
+            *self.path.write() = disk;
         }
     }
 

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// What tells a file or directory from all others: its device and its inode.
 pub(super) type InodeKey = (u64, u64);
@@ -77,7 +79,7 @@ pub(super) fn lock(purpose: Purpose, inode: InodeKey) -> InodeLock {
                 return InodeLock { purpose, inode };
             }
         }
-        table = freed.wait(table).unwrap_or_else(PoisonError::into_inner);
+        freed.wait(&mut table);
     }
 }
 
@@ -108,7 +110,7 @@ fn table_of((device, inode): InodeKey) -> MutexGuard<'static, BTreeMap<(Purpose,
     let [first, ..] = &TABLE;
     let index = (inode ^ device).checked_rem(SHARDS as u64).and_then(|index| usize::try_from(index).ok());
     let shard = index.and_then(|index| TABLE.get(index)).unwrap_or(first);
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
+    shard.lock()
 }
 
 #[cfg(test)]

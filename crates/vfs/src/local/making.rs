@@ -17,7 +17,8 @@ use rustix::fs::Statx;
 use std::collections::BTreeSet;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// How many files and directories are being made: while there are none, nobody has to look further.
 static UNDERWAY: AtomicUsize = AtomicUsize::new(0);
@@ -92,7 +93,7 @@ fn wait(root: &Root, raw: &Statx) {
     let mut unknown = unknown();
     let now = unknown.next;
     while [own, root.device].into_iter().any(|device| unknown.has(device, now)) {
-        unknown = KNOWN.wait(unknown).unwrap_or_else(PoisonError::into_inner);
+        KNOWN.wait(&mut unknown);
     }
     drop(unknown);
     drop(inode::lock(Purpose::Making, (own, raw.stx_ino)));
@@ -106,5 +107,5 @@ impl Unknown {
 }
 
 fn unknown() -> MutexGuard<'static, Unknown> {
-    UNKNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+    UNKNOWN.lock()
 }

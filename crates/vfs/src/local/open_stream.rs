@@ -17,8 +17,10 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use wire::{AccessMask, FileAttributes};
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The streams that are open, through whatever share, so that a rename reaches all that have one open.
 pub(super) static OPEN: OpenStreams = OpenStreams(Mutex::new(BTreeMap::new()));
@@ -119,7 +121,7 @@ fn stream_key(base: &LocalHandle, found: &Found) -> StreamKey {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// An open stream.

@@ -4,8 +4,9 @@
 use crate::limits::{TUNNEL_AGE_MAX, TUNNEL_NAMES_MAX};
 use crate::short_name;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 /// The names that are gone, oldest first.
 #[derive(Default)]
@@ -22,7 +23,7 @@ impl Tunnel {
     /// Notes that a name is gone from a directory (device, inode).
     pub(super) fn removed(&self, directory: (u64, u64), name: &str) {
         let Some(short_name) = short_name::other_short_name(name) else { return };
-        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.0.lock();
         gone.retain(|it| it.since.elapsed() < TUNNEL_AGE_MAX);
         if gone.len() >= TUNNEL_NAMES_MAX {
             gone.pop_front();
@@ -35,7 +36,7 @@ impl Tunnel {
         if !short_name::may_be_derived(name) {
             return None;
         }
-        let mut gone = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut gone = self.0.lock();
         let index = gone.iter().rposition(|it| {
             it.directory == directory
                 && it.short_name.eq_ignore_ascii_case(name)

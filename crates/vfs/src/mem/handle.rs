@@ -11,8 +11,10 @@ use crate::handle::{
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use std::any::Any;
 use std::ops::{Bound, Range};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use wire::{AccessMask, FileAttributes};
+
+use parking_lot::MutexGuard;
 
 /// An open file, directory or stream in memory.
 pub(super) struct MemHandle {
@@ -44,7 +46,7 @@ impl MemHandle {
     /// The folded name of the stream that is open; none for the file's data.
     fn stream(&self) -> Option<String> {
         let open = self.stream.as_ref()?;
-        open.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        open.lock().clone()
     }
 
     fn locks(&self) -> Result<MutexGuard<'_, Locks>> {

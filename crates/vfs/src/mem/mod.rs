@@ -16,9 +16,11 @@ use crate::stat::{Kind, Stat};
 use handle::MemHandle;
 use locks::Owner;
 use node::{Node, UNIT_BYTES};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wire::FileAttributes;
+
+use parking_lot::{Mutex, MutexGuard};
 
 /// The inode of the root.
 const ROOT_INODE: u64 = 1;
@@ -79,7 +81,7 @@ impl MemBackend {
     }
 
     fn lock_names(&self) -> MutexGuard<'_, ()> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.names.lock()
     }
 
     fn locate(&self, path: &RelativePath) -> Result<Place> {

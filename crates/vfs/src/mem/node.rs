@@ -9,9 +9,11 @@ use crate::short_name;
 use crate::stat::{Kind, SETTABLE_ATTRIBUTES, Stat, normalized};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 use wire::{FileAttributes, FileTime};
+
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The device number of every memory backend.
 const DEVICE: u64 = 0x6d65_6d00;
@@ -79,15 +81,15 @@ impl Node {
 
     /// The locks of ranges of its data.
     pub(super) fn locks(&self) -> MutexGuard<'_, Locks> {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.locks.lock()
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Inner> {
-        self.inner.read().unwrap_or_else(PoisonError::into_inner)
+        self.inner.read()
     }
 
     pub(super) fn write(&self) -> RwLockWriteGuard<'_, Inner> {
-        self.inner.write().unwrap_or_else(PoisonError::into_inner)
+        self.inner.write()
     }
 
     pub(super) fn stat(&self) -> Stat {
@@ -153,7 +155,7 @@ impl Inner {
     pub(super) fn stream_renamed(&mut self, from: &str, to: Option<String>) {
         let Some(known) = self.open_streams.remove(from) else { return };
         if let Some(open) = known.upgrade() {
-            open.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&to);
+            open.lock().clone_from(&to);
             if let Some(to) = to {
                 self.open_streams.insert(to, known);
             }

@@ -70,7 +70,7 @@ fn file(
     who: &str,
     own: &Path,
     random: &mut Random,
-    ledger: &std::sync::Mutex<crate::ledger::Ledger>,
+    ledger: &parking_lot::Mutex<crate::ledger::Ledger>,
     made: &mut u64,
 ) -> Option<()> {
     *made += 1;

@@ -1,11 +1,12 @@
 //! Our own client: all operations of SMB, on its own files, whose bytes it remembers, and on files that all clients
 //! use.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Credentials;
 use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, InFlight, Signing, Tree};
+use parking_lot::Mutex;
 use wire::create_context::{CreateContextsRequest, DurableRequestV2, LeaseContext, LeaseFlags};
 use wire::fscc::FileInfoClass;
 use wire::msg::{

@@ -23,9 +23,10 @@ use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -91,7 +92,7 @@ impl Bulkhead {
             jobs: Mutex::default(),
             done: Notify::new(),
         });
-        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = ALL.lock();
         all.get_or_insert_default().insert(id, Arc::downgrade(&bulkhead));
         bulkhead
     }
@@ -197,7 +198,7 @@ impl Bulkhead {
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        self.jobs.lock()
     }
 }
 
@@ -234,7 +235,7 @@ pub(crate) fn current() -> Option<Arc<Bulkhead>> {
 }
 
 fn by_id(id: u64) -> Option<Arc<Bulkhead>> {
-    ALL.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.get(&id)?.upgrade()
+    ALL.lock().as_ref()?.get(&id)?.upgrade()
 }
 
 /// Polls what may want to become a task of its own; true: it does.
@@ -272,7 +273,7 @@ fn in_place<T>(work: impl FnOnce() -> T) -> T {
 
 /// Takes in which bulkheads have calls that last.
 fn mark_stalled(stalled: &HashSet<u64>) {
-    let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut all = ALL.lock();
     let Some(all) = all.as_mut() else { return };
     all.retain(|id, bulkhead| {
         let Some(bulkhead) = bulkhead.upgrade() else { return false };
@@ -304,7 +305,7 @@ mod tests {
     /// Watchdogs see the calls of the whole process, which has one runtime other than in tests.
     fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
-        ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+        ALONE.lock()
     }
 
     /// Carries out a request as a connection does: in a task of its own where it wants that.
@@ -348,8 +349,7 @@ mod tests {
                     let (bulkhead, is_free) = (Arc::clone(bulkhead), Arc::clone(&is_free));
                     stuck.push(spawn(async move {
                         // They all wait until the sender is gone.
-                        let wait =
-                            move || is_free.lock().unwrap_or_else(PoisonError::into_inner).recv().is_err();
+                        let wait = move || is_free.lock().recv().is_err();
                         request(&bulkhead, wait).await;
                     }));
                 }
@@ -380,15 +380,15 @@ mod tests {
             let ((), jobs) = collected(|| {
                 for number in 0..3 {
                     let done = Arc::clone(&done);
-                    bulkhead.submit(number == 2, move || done.lock().unwrap().push(number));
+                    bulkhead.submit(number == 2, move || done.lock().push(number));
                 }
             });
             assert!(settle(jobs).await);
             bulkhead.submit(true, move || goes.recv().unwrap());
             let last = Arc::clone(&done);
-            bulkhead.submit(true, move || last.lock().unwrap().push(3));
+            bulkhead.submit(true, move || last.lock().push(3));
             let (of, seen) = (Arc::clone(&bulkhead), Arc::clone(&done));
-            let waits = spawn(async move { request(&of, move || seen.lock().unwrap().clone()).await });
+            let waits = spawn(async move { request(&of, move || seen.lock().clone()).await });
             tokio::task::yield_now().await;
             go.send(()).unwrap();
             assert_eq!(waits.await.unwrap(), [0, 1, 2, 3]);

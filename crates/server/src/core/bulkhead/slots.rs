@@ -4,7 +4,9 @@
 //! nothing; who looks for calls that last too long reads them (`watchdog.rs`).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use super::watchdog;
 
@@ -46,7 +48,7 @@ static SLOTS: Mutex<Vec<Weak<Slot>>> = Mutex::new(Vec::new());
 thread_local! {
     static OWN: Arc<Slot> = {
         let slot = Arc::new(Slot::default());
-        let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = SLOTS.lock();
         slots.retain(|known| known.strong_count() != 0);
         slots.push(Arc::downgrade(&slot));
         slot
@@ -55,7 +57,7 @@ thread_local! {
 
 /// The slots of all threads that were ever in a call and are still there.
 pub(super) fn all() -> Vec<Arc<Slot>> {
-    SLOTS.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    SLOTS.lock().iter().filter_map(Weak::upgrade).collect()
 }
 
 impl Slot {

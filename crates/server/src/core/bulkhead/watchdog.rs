@@ -6,11 +6,12 @@
 //! which do nothing else, until they are needed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use tokio::runtime::Handle;
 
 use super::slots;
@@ -27,7 +28,7 @@ static SLEEPER: Mutex<Option<Thread>> = Mutex::new(None);
 /// A call begins.
 pub(super) fn notice() {
     if ASLEEP.load(Ordering::Relaxed) && ASLEEP.swap(false, Ordering::Relaxed) {
-        let sleeper = SLEEPER.lock().unwrap_or_else(PoisonError::into_inner);
+        let sleeper = SLEEPER.lock();
         if let Some(thread) = &*sleeper {
             thread.unpark();
         }
@@ -124,7 +125,7 @@ fn watch(runtime: &Handle, reserve: &Arc<Reserve>) {
 }
 
 fn sleep() {
-    *SLEEPER.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread::current());
+    *SLEEPER.lock() = Some(thread::current());
     ASLEEP.store(true, Ordering::SeqCst);
     // Who began a call without seeing that is found when this time is over.
     thread::park_timeout(limits::WATCHDOG_NAP);
@@ -154,7 +155,7 @@ struct Kept {
 
 impl Reserve {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        self.kept.lock()
     }
 
     /// Sees to it that as many sleep as are to; false once there is nothing to watch any more.
@@ -174,11 +175,10 @@ impl Reserve {
     }
 
     fn wait_until_asleep(&self) {
-        let kept = self.kept();
-        let waited = self.changed.wait_timeout_while(kept, limits::RESERVE_WAIT, |kept| kept.coming != 0);
-        let (kept, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.kept();
+        let waited = self.changed.wait_while_for(&mut kept, |kept| kept.coming != 0, limits::RESERVE_WAIT);
         drop(kept);
-        if !timeout.timed_out() {
+        if !waited.timed_out() {
             EXHAUSTED.store(false, Ordering::Relaxed);
         }
     }
@@ -202,7 +202,7 @@ impl Reserve {
         kept.asleep += 1;
         self.changed.notify_all();
         while kept.asleep <= kept.wanted {
-            kept = self.changed.wait(kept).unwrap_or_else(PoisonError::into_inner);
+            self.changed.wait(&mut kept);
         }
         kept.asleep -= 1;
     }

@@ -5,7 +5,7 @@ use vfs::{DirectoryCursor, Entry, EntryWanted};
 use wire::NtStatus;
 use wire::fscc::Pattern;
 
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 
 /// A listing under way: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
 pub(crate) struct Listing {
@@ -35,7 +35,7 @@ impl Listing {
         let source = if is_name {
             Source::Name(Some(pattern.to_owned()))
         } else {
-            Source::Scan(directory.read_directory().map_err(|error| of_vfs(&error))?)
+            Source::Scan(directory.read_directory().or_status()?)
         };
         Ok(Self { text: pattern.to_owned(), pattern: parsed, source, held: None, failed: None })
     }
@@ -44,7 +44,7 @@ impl Listing {
     pub(crate) fn restart(&mut self) -> Result<(), NtStatus> {
         (self.held, self.failed) = (None, None);
         match &mut self.source {
-            Source::Scan(cursor) => cursor.restart().map_err(|error| of_vfs(&error)),
+            Source::Scan(cursor) => cursor.restart().or_status(),
             Source::Name(name) => {
                 *name = Some(self.text.clone());
                 Ok(())

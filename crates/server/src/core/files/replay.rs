@@ -2,9 +2,10 @@
 //! (MS-SMB2 3.3.5.14), and the CREATEs that are under way (MS-SMB2 3.3.5.9.10).
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use wire::{Guid, NtStatus};
 
 /// `Open.ChannelSequence` and the requests that came under it and before it (MS-SMB2 3.3.1.10).
@@ -68,7 +69,7 @@ impl ChannelCounts {
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -139,14 +140,14 @@ impl Creations {
     /// Enters a CREATE; none if it is under way already.
     pub(crate) fn begin(&self, client: Guid, create_guid: Guid) -> Option<Creation> {
         let name = (client, create_guid);
-        let is_new = self.under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
+        let is_new = self.under_way.lock().insert(name);
         is_new.then(|| Creation { under_way: Arc::clone(&self.under_way), name })
     }
 }
 
 impl Drop for Creation {
     fn drop(&mut self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        self.under_way.lock().remove(&self.name);
     }
 }
 

@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{Mutex, MutexGuard};
 use registry::FileKey;
 use vfs::{Handle, SetTimes, Stat};
 use wire::FileTime;
@@ -30,7 +31,7 @@ impl WriteTimes {
     pub(crate) fn of(&self, file: FileKey) -> Arc<Writes> {
         // A stream's LastWriteTime is its file's.
         let file = FileKey { stream: 0, ..file };
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.lock();
         if let Some(writes) = table.files.get(&file).and_then(Weak::upgrade) {
             return writes;
         }
@@ -105,7 +106,7 @@ impl Writes {
     }
 
     fn leaving(&self) -> MutexGuard<'_, Leaving> {
-        self.leaving.lock().unwrap_or_else(PoisonError::into_inner)
+        self.leaving.lock()
     }
 }
 
@@ -377,7 +378,7 @@ mod tests {
         for inode in 0..1000 {
             let _ = table.of(key(inode, 0));
         }
-        assert!(table.0.lock().unwrap().files.len() <= SWEEP_MIN);
+        assert!(table.0.lock().files.len() <= SWEEP_MIN);
     }
 
     #[test]

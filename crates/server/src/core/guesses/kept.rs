@@ -7,7 +7,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use registry::Time;
@@ -105,7 +105,7 @@ async fn save(server: &Arc<Server>, state_directory: &Path) {
 fn save_now(server: &Server, state_directory: &Path) -> std::io::Result<()> {
     let saving = server.guesses().changes().saving;
     // One after another, and each what holds when its turn has come.
-    let _saving = saving.lock().unwrap_or_else(PoisonError::into_inner);
+    let _saving = saving.lock();
     let (kept, revision) = {
         let guesses = server.guesses();
         if guesses.revision == guesses.kept_revision {

@@ -6,7 +6,7 @@ use wire::msg::AdditionalInformation;
 use wire::security::{SecurityDescriptor, Sid};
 
 use super::{Machine, Stored, Token, made_up, store, stored};
-use crate::core::status::of_vfs;
+use crate::core::status::{OrStatus, of_vfs};
 
 /// The descriptor that is to replace these parts, as far as such parts are kept.
 pub(crate) fn decode(which: AdditionalInformation, data: &[u8]) -> Result<SecurityDescriptor, NtStatus> {
@@ -50,14 +50,14 @@ pub(crate) fn replace(
     if which.contains(AdditionalInformation::OWNER) {
         own(machine, handle, descriptor.owner)?;
     }
-    store(handle, &descriptor).map_err(|error| of_vfs(&error))
+    store(handle, &descriptor).or_status()
 }
 
 /// Lets the file belong to the owner on the disk too, where that is a Unix user and the server may. Where it may
 /// not the descriptor alone tells.
 fn own(machine: Machine, handle: &dyn Handle, owner: Option<Sid>) -> Result<(), NtStatus> {
     let Some(uid) = owner.and_then(|owner| machine.unix_user(owner)) else { return Ok(()) };
-    let stat = handle.stat().map_err(|error| of_vfs(&error))?;
+    let stat = handle.stat().or_status()?;
     if stat.uid == uid {
         return Ok(());
     }

@@ -21,7 +21,7 @@ use wire::security::{AceFlags, Privileges, SdControl, SecurityDescriptor, Sid, a
 use wire::{AccessMask, NtStatus};
 
 use crate::core::session::User;
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 pub(crate) use change::{check_owner, decode, replace};
 pub(crate) use names::{Names, Principal, PrincipalKind};
 pub(crate) use sids::{UserSids, domain_users};
@@ -184,8 +184,8 @@ pub(crate) fn descriptor(handle: &dyn Handle, token: &Token) -> Result<SecurityD
 
 /// The descriptor that says what the owner, permission bits and ACLs of a file say.
 fn made_up(handle: &dyn Handle, token: &Token) -> Result<SecurityDescriptor, NtStatus> {
-    let stat = handle.stat().map_err(|error| of_vfs(&error))?;
-    let permissions = handle.posix_permissions().map_err(|error| of_vfs(&error))?;
+    let stat = handle.stat().or_status()?;
+    let permissions = handle.posix_permissions().or_status()?;
     let owners = (token.owner_of(&stat), token.group_of(&stat));
     Ok(posix::describe(&stat, owners, permissions.as_ref()))
 }

@@ -5,9 +5,10 @@
 //! READ and WRITE fail with STATUS_PIPE_BROKEN.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::task::AbortHandle;
 use wire::NtStatus;
@@ -63,7 +64,7 @@ impl ApiPipe {
     ) -> Result<(), NtStatus> {
         let caller = Caller::of_session(server, session, address);
         let user = caller.user.clone();
-        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut conversation = self.conversation.lock();
         *conversation = match std::mem::replace(&mut *conversation, Conversation::Over) {
             Conversation::Silent(stream) => {
                 let peer = Peer::Session { session: Arc::clone(session), address, user: user.clone() };
@@ -130,7 +131,7 @@ impl Pipe for ApiPipe {
     }
 
     fn close(&self) {
-        let mut conversation = self.conversation.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut conversation = self.conversation.lock();
         if let Conversation::Begun(serving, _) = std::mem::replace(&mut *conversation, Conversation::Over) {
             serving.abort();
         }

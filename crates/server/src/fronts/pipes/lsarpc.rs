@@ -1,8 +1,8 @@
 //! MS-LSAT and MS-LSAD over the administrator's verbs: names to SIDs and back, and what the machine is called.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use rpc::Fault;
 use rpc::lsarpc::{
     ACCOUNT_DOMAIN, CloseResponse, DNS_DOMAIN, GetUserNameRequest, GetUserNameResponse, LookupNames2Response,
@@ -143,7 +143,7 @@ impl Policies {
     }
 
     fn handles(&self) -> MutexGuard<'_, HashSet<[u8; 16]>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -9,10 +9,11 @@ mod secured;
 mod srvsvc;
 mod wkssvc;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use parking_lot::{Mutex, MutexGuard};
 use rpc::{Broken, Endpoint, Fault, IncomingCall, ReadOutcome};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -193,7 +194,7 @@ impl RpcPipe {
     }
 
     fn association(&self) -> MutexGuard<'_, Secured> {
-        self.association.lock().unwrap_or_else(PoisonError::into_inner)
+        self.association.lock()
     }
 }
 

@@ -25,13 +25,14 @@ use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
 use auth::preauth::PreauthHash;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use parking_lot::{Mutex, MutexGuard};
 use registry::{ConnectionId, Standing};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
@@ -348,31 +349,31 @@ impl Connection {
 
     /// The session of a request, with the key this connection signs with.
     pub(crate) fn channel(&self, id: SessionId) -> Option<Channel> {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.sessions.lock();
         sessions.get(&id).filter(|channel| !channel.session.has_ended()).cloned()
     }
 
     /// The session whose keys a sealed request was made with, even if it is over: its client then
     /// hears STATUS_USER_SESSION_DELETED instead of losing the connection with all other sessions.
     pub(crate) fn channel_for_keys(&self, id: SessionId) -> Option<Channel> {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.sessions.lock();
         sessions.get(&id).cloned()
     }
 
     /// Remembers a session that belongs to this connection.
     pub(crate) fn remember_session(&self, channel: Channel) {
         let id = channel.session.id();
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).insert(id, channel);
+        self.sessions.lock().insert(id, channel);
     }
 
     /// Forgets a session that could not be bound.
     pub(crate) fn forget_session(&self, id: SessionId) {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.sessions.lock().remove(&id);
     }
 
     /// Forgets sessions that are over, but for the last few.
     pub(crate) fn forget_sessions(&self) {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions.lock();
         let mut ended = sessions.values().filter(|channel| channel.session.has_ended()).count();
         sessions.retain(|_, channel| {
             let forget = channel.session.has_ended() && ended > limits::ENDED_SESSIONS;
@@ -382,19 +383,18 @@ impl Connection {
         let known = |id: &SessionId| sessions.get(id).is_some_and(|channel| !channel.session.has_ended());
         self.logons
             .lock()
-            .unwrap_or_else(PoisonError::into_inner)
             .retain(|id, logon| logon.binding.as_ref().map_or(known(id), |session| !session.has_ended()));
     }
 
     /// Takes the message ids of a request; false ends the connection.
     pub(crate) fn take_message_ids(&self, header: &wire::header::Header) -> bool {
-        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sequence = self.sequence.lock();
         sequence.take(header.message_id, header.credit_charge)
     }
 
     /// Grants credits for an answer.
     pub(crate) fn grant_credits(&self, requested: u16) -> u16 {
-        let mut sequence = self.sequence.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sequence = self.sequence.lock();
         match self.standing() {
             Standing::Stranger => sequence.grant_within(requested, limits::STRANGER_CREDITS),
             Standing::Guest | Standing::User | Standing::Administrator => sequence.grant(requested),
@@ -402,12 +402,12 @@ impl Connection {
     }
 
     fn output(&self) -> MutexGuard<'_, Output> {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner)
+        self.output.lock()
     }
 
     /// `Connection.PreauthIntegrityHashValue`.
     pub(crate) fn preauth(&self) -> MutexGuard<'_, PreauthHash> {
-        self.preauth.lock().unwrap_or_else(PoisonError::into_inner)
+        self.preauth.lock()
     }
 
     /// Notes who is known to be here; less than was known before changes nothing.

@@ -1,8 +1,9 @@
 //! `Connection.AsyncCommandList` (MS-SMB2 3.3.1.7): requests that wait, and how CANCEL finds them.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use registry::RequestKey;
 use tokio_util::sync::CancellationToken;
 use wire::{AsyncId, MessageId};
@@ -41,7 +42,7 @@ impl PendingRequests {
         session: Option<Arc<Session>>,
         must_seal: bool,
     ) -> Option<Pending<'_>> {
-        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.lock();
         if table.waiting.len() >= limits::MAX_PENDING {
             return None;
         }
@@ -63,7 +64,7 @@ impl PendingRequests {
         async_id: Option<AsyncId>,
         message_id: MessageId,
     ) {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.lock();
         let found = match async_id {
             Some(id) => table.waiting.get(&id),
             None => table.waiting.values().find(|waiting| waiting.message_id == message_id),
@@ -75,7 +76,7 @@ impl PendingRequests {
 
     /// Cancels what does not outlive the connection, which is lost.
     pub(crate) fn abandon(&self, lives_on: impl Fn(RequestKey) -> bool) {
-        let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = self.table.lock();
         for waiting in table.waiting.values().filter(|it| !it.survives.is_some_and(&lives_on)) {
             waiting.cancelled.cancel();
         }
@@ -123,7 +124,7 @@ impl Pending<'_> {
 
     /// Lets the request go on when its connection is lost, if the registry keeps it.
     pub(crate) fn survive(&self, key: RequestKey) {
-        let mut table = self.requests.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.requests.table.lock();
         if let Some(waiting) = table.waiting.get_mut(&self.async_id) {
             waiting.survives = Some(key);
         }
@@ -137,6 +138,6 @@ impl Pending<'_> {
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        self.requests.table.lock().unwrap_or_else(PoisonError::into_inner).waiting.remove(&self.async_id);
+        self.requests.table.lock().waiting.remove(&self.async_id);
     }
 }

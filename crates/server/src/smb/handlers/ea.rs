@@ -8,7 +8,7 @@ use wire::fscc::Fit;
 use wire::fscc::ea::{EaEntry, decode_ea_names, decode_eas, encode_eas};
 use wire::msg::{QueryInfoFlags, QueryInfoRequest};
 
-use crate::core::status::of_vfs;
+use crate::core::status::{OrStatus, of_vfs};
 
 /// An attribute to set; an empty value removes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,10 +108,10 @@ pub(crate) fn query(
 pub(crate) fn clear(handle: &dyn Handle) -> Result<(), NtStatus> {
     let xattrs = match handle.xattrs() {
         Err(vfs::Error::NotSupported) => return Ok(()),
-        xattrs => xattrs.map_err(|error| of_vfs(&error))?,
+        xattrs => xattrs.or_status()?,
     };
     for xattr in xattrs {
-        handle.remove_xattr(&xattr.name).map_err(|error| of_vfs(&error))?;
+        handle.remove_xattr(&xattr.name).or_status()?;
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use wire::{AccessMask, NtStatus};
 use super::malformed;
 use crate::core::limits::UNFLUSHED_DIRECTORIES;
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::{OrStatus, of_vfs};
 use crate::core::tree::Tree;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
@@ -69,7 +69,7 @@ pub(crate) async fn removal(open: &Open, file: &OpenFile) -> Result<(), NtStatus
 
 async fn run(handle: &Arc<dyn Handle>) -> Result<(), NtStatus> {
     let handle = Arc::clone(handle);
-    crate::core::blocking::run(move || handle.flush()).await?.map_err(|error| of_vfs(&error))
+    crate::core::blocking::run(move || handle.flush()).await?.or_status()
 }
 
 /// Handles FLUSH.

@@ -1,14 +1,15 @@
 //! SESSION_SETUP: MS-SMB2 3.3.5.5.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, MutexGuard, PoisonError};
 
 use auth::kdf::{SessionKeys, channel_signing_key};
 use auth::preauth::PreauthHash;
 use auth::sealing::SealingKey;
 use auth::signing::{SigningAlgorithm, SigningKey};
 use auth::{IdentityKind, Refusal, Step};
+use parking_lot::MutexGuard;
 use registry::{BindError, EndReason, EstablishError, SessionInfo, SessionState, Standing};
 use wire::msg::{SecurityMode, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Dialect, NtStatus, SessionId};
@@ -213,7 +214,7 @@ fn session_elsewhere(request: &mut Request<'_>) -> Option<SessionInfo<SmbShell>>
 }
 
 pub(super) fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
-    connection.logons.lock().unwrap_or_else(PoisonError::into_inner)
+    connection.logons.lock()
 }
 
 /// A new session, with nobody logged on (MS-SMB2 3.3.5.5.1).

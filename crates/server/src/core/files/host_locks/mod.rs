@@ -20,16 +20,17 @@ mod cover;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use registry::{FileKey, LockElement, OpenShared};
 use vfs::RangeLock;
 use wire::{FileGlobalId, NtStatus};
 
 use crate::core::config::{Settings, ShareSettings};
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::{OrStatus, of_vfs};
 use cover::{Cover, Piece};
 
 /// The files of which opens have locks on the machine.
@@ -116,7 +117,7 @@ impl HostLocks {
         let lock = if writes { RangeLock::Exclusive } else { RangeLock::Shared };
         let is_locked = || match open.handle.is_range_locked(range.clone(), lock) {
             Err(vfs::Error::NotSupported) => Ok(false),
-            result => result.map_err(|error| of_vfs(&error)),
+            result => result.or_status(),
         };
         if !is_locked()? {
             return Ok(false);
@@ -127,7 +128,7 @@ impl HostLocks {
     }
 
     fn files(&self) -> MutexGuard<'_, HashMap<FileKey, Arc<Mutex<FileLocks>>>> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock()
     }
 }
 
@@ -135,7 +136,7 @@ impl HostFile<'_> {
     /// Waits for the turn to change locks of the file. Calls into its file system are made meanwhile: not to be waited
     /// for with the registry's lock, nor held across an await.
     pub(crate) fn turn(&self) -> MutexGuard<'_, FileLocks> {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner)
+        self.locks.lock()
     }
 }
 
@@ -144,7 +145,7 @@ impl Drop for HostFile<'_> {
         let mut files = self.table.files();
         // Others have cloned it under the table's lock.
         let is_last = Arc::strong_count(&self.locks) == 2;
-        if is_last && self.locks.try_lock().is_ok_and(|locks| locks.opens.is_empty()) {
+        if is_last && self.locks.try_lock().is_some_and(|locks| locks.opens.is_empty()) {
             files.remove(&self.key);
         }
     }

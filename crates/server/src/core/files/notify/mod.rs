@@ -27,10 +27,11 @@ pub(crate) use visible::{Viewer, Visible};
 pub(crate) use watch::{Found, News, Watch};
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use registry::{FileKey, Time};
 use vfs::{Handle, RelativePath};
 use wire::fscc::notify::NotifyAction;
@@ -351,7 +352,7 @@ impl Watches {
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock()
     }
 }
 

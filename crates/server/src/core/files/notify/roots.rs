@@ -5,8 +5,9 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
+use parking_lot::Mutex;
 use registry::FileKey;
 
 /// A share's directory, as watches know it.
@@ -35,7 +36,7 @@ impl Roots {
     pub(super) fn of(&self, path: &Path, identity: FileKey) -> Arc<WatchRoot> {
         let path = path.to_string_lossy();
         let path = path.trim_end_matches('/');
-        let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.0.lock();
         let Table { by_path, told_apart } = &mut *table;
         // One that nobody uses any more is forgotten with the next that is asked for.
         by_path.retain(|_, roots| {
@@ -83,6 +84,6 @@ mod tests {
         assert_eq!(of("/srv/a", 1).name, "2/srv/a");
         drop((second, third, other));
         assert_eq!(of("/srv/c", 1).name, "/srv/c");
-        assert_eq!(roots.0.lock().unwrap().by_path.len(), 1);
+        assert_eq!(roots.0.lock().by_path.len(), 1);
     }
 }

@@ -1,8 +1,8 @@
 //! One open's watch: what has changed since its client last heard (MS-FSA 2.1.5.10, 2.1.4.1).
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 use wire::NtStatus;
 use wire::fscc::notify::NotifyAction;
@@ -142,7 +142,7 @@ impl Watch {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

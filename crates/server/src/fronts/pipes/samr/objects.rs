@@ -5,8 +5,8 @@
 //! domain and a name in it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use rpc::ndr::ContextHandle;
 use rpc::samr::{
     ALIAS_LIST_MEMBERS, ALIAS_READ_INFORMATION, DOMAIN_GET_ALIAS_MEMBERSHIP, DOMAIN_LIST_ACCOUNTS,
@@ -168,7 +168,7 @@ impl Objects {
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<[u8; 16], (Object, u32)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -5,10 +5,10 @@
 //! sealed by SMB. 54 seals with LM hashes, of which there are none.
 
 use std::num::NonZeroU32;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use auth::password_change::{self, ITERATIONS, NotOpened, SealedWithAes};
+use parking_lot::Mutex;
 use rpc::samr::{ChangePasswordUserRequest, EncryptedHash, EncryptedPasswordAes, EncryptedUserPassword};
 use wire::NtStatus;
 
@@ -72,7 +72,7 @@ pub(super) fn by_aes(
     let iterations = iterations.and_then(|count| NonZeroU32::new(u32::try_from(count).ok()?));
     let Some(iterations) = iterations else { return Err(Error::InvalidParameter.into()) };
     let is_slow = iterations.get() > ITERATIONS_BESIDE_OTHERS;
-    let turn = is_slow.then(|| ONE_SLOW.try_lock().map_err(|_| NotSet::NotYet(SLOW_AGAIN)));
+    let turn = is_slow.then(|| ONE_SLOW.try_lock().ok_or(NotSet::NotYet(SLOW_AGAIN)));
     let _turn = turn.transpose()?;
     let sealed = SealedWithAes {
         auth_data: &sealed.auth_data.0,

@@ -17,7 +17,7 @@ use super::decode::Wish;
 use super::{Extras, Opened, respond};
 use crate::core::files::replay::Creation;
 use crate::core::open::Open;
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 
 /// What a CREATE has to do with durable handles.
@@ -129,7 +129,7 @@ pub(super) fn reclaim(request: &mut Request<'_>, answer: &mut AnswerBuilder, ask
         durable: None,
         apple: None,
     };
-    let stat = open.file().ok_or(NtStatus::INTERNAL_ERROR)?.handle.stat().map_err(|error| of_vfs(&error))?;
+    let stat = open.file().ok_or(NtStatus::INTERNAL_ERROR)?.handle.stat().or_status()?;
     let action = CreateAction::OPENED;
     let opened = Opened { open, granted: found.granted, maximal_access, action, stat };
     respond(request, answer, &extras, &opened)
@@ -185,7 +185,7 @@ pub(super) fn replayed(request: &Request<'_>, wish: &Wish) -> Result<Option<(Ext
         granted.oplock = wish.oplock;
         extras.durable = extras.durable.filter(|_| wish.oplock == OplockLevel::BATCH);
     }
-    let stat = open.file().ok_or(NtStatus::INTERNAL_ERROR)?.handle.stat().map_err(|error| of_vfs(&error))?;
+    let stat = open.file().ok_or(NtStatus::INTERNAL_ERROR)?.handle.stat().or_status()?;
     let (maximal_access, action) = (tree.maximal_access, open.action);
     Ok(Some((extras, Opened { open, granted, maximal_access, action, stat })))
 }

@@ -6,14 +6,14 @@ use wire::utf16::{units, utf16le};
 use wire::{NtStatus, Utf16};
 
 use super::decode::Wish;
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 use crate::smb::handlers::{actor, put_error_data};
 
 /// Tells the client where the symlink leads, if that is not out of the share on this machine.
 pub(super) fn stop(request: &Request<'_>, answer: &mut AnswerBuilder, wish: &Wish) -> Outcome {
     let backend = request.tree()?.backend().ok_or(NtStatus::BAD_DEVICE_TYPE)?;
-    let found = backend.first_symlink(&actor(request)?, &wish.path).map_err(|error| of_vfs(&error))?;
+    let found = backend.first_symlink(&actor(request)?, &wish.path).or_status()?;
     // Symlinks that the server follows turned in a circle.
     let link = found.ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)?;
     let (flags, substitute, print) = match link.target {

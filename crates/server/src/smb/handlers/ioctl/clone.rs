@@ -12,7 +12,7 @@ use super::{Answer, done};
 use crate::core::bulkhead;
 use crate::core::files::locked::check_range;
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 
 /// Lets a range of the file be one of another on the disk, where the file system can.
@@ -23,7 +23,7 @@ pub(super) async fn duplicate(
     ioctl: &IoctlRequest<'_>,
 ) -> Answer {
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let capabilities = backend.capabilities_at(&*file.handle).map_err(|error| of_vfs(&error))?;
+    let capabilities = backend.capabilities_at(&*file.handle).or_status()?;
     if !capabilities.contains(Capabilities::BLOCK_CLONES) {
         return Err(NtStatus::NOT_SUPPORTED);
     }
@@ -41,7 +41,7 @@ pub(super) async fn duplicate(
     let (start, target, length) =
         (unsigned(wish.source_offset)?, unsigned(wish.target_offset)?, unsigned(wish.byte_count)?);
     let end = start.checked_add(length).ok_or(NtStatus::INVALID_PARAMETER)?;
-    if end > from.handle.size().map_err(|error| of_vfs(&error))? {
+    if end > from.handle.size().or_status()? {
         return Err(NtStatus::NOT_SUPPORTED);
     }
     let server = &request.connection.server;
@@ -56,7 +56,7 @@ pub(super) async fn duplicate(
     let cloned = crate::core::blocking::run(move || {
         check_range(&server, &out_of, start, length, false)?;
         check_range(&server, &into, target, length, true)?;
-        to.duplicate_extents(&*from, start..end, target).map_err(|error| of_vfs(&error))
+        to.duplicate_extents(&*from, start..end, target).or_status()
     })
     .await?;
     change.done();

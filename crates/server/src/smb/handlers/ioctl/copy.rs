@@ -15,7 +15,7 @@ use crate::core::files::locked::check_range;
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
 use crate::core::server::Server;
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 use crate::smb::handlers::write::{Place, append, place};
 
@@ -62,7 +62,7 @@ pub(super) async fn copy(
         return Err(NtStatus::ACCESS_DENIED);
     }
     // Chunks are taken in their order: those before one that cannot be are copied.
-    let size = from.handle.size().map_err(|error| of_vfs(&error))?;
+    let size = from.handle.size().or_status()?;
     let mut chunks = Vec::with_capacity(wish.chunks.len());
     let mut refused = None;
     for chunk in wish.chunks {
@@ -129,7 +129,7 @@ impl Side {
     /// Reads what there is of a range.
     pub(super) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize, NtStatus> {
         check_range(&self.server, &self.open, offset, buffer.len() as u64, false)?;
-        self.handle.read_at(buffer, offset).map_err(|error| of_vfs(&error))
+        self.handle.read_at(buffer, offset).or_status()
     }
 
     /// Writes a range, less than all of it where there is no more space.
@@ -137,7 +137,7 @@ impl Side {
         match place {
             Place::At(offset) => {
                 check_range(&self.server, &self.open, offset, data.len() as u64, true)?;
-                self.handle.write_at(data, offset).map_err(|error| of_vfs(&error))
+                self.handle.write_at(data, offset).or_status()
             }
             Place::End => append(&self.server, &self.open, &*self.handle, data),
         }

@@ -11,7 +11,7 @@ use super::{Answer, copy, copy::Side};
 use crate::core::files::locked::check_range;
 use crate::core::limits::COPY_CHUNK_BYTES;
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::{OrStatus, of_vfs};
 use crate::smb::connection::Request;
 use crate::smb::handlers::write::Place;
 
@@ -32,7 +32,7 @@ pub(super) async fn copy(
     // Whoever has one of the streams open is asked before anything is copied, as by a CREATE of each.
     let mut streams = Vec::new();
     if !from.is_stream && !file.is_stream {
-        for stream in optional(from.handle.streams()).map_err(|error| of_vfs(&error))? {
+        for stream in optional(from.handle.streams()).or_status()? {
             let from = stream::open(request, source, &stream.name, Use::Read).await?;
             streams.push((from, stream::open(request, open, &stream.name, Use::Overwrite).await?));
         }
@@ -85,8 +85,8 @@ fn copy_all(pairs: &[(Side, Side)]) -> Copied {
             copied?;
         }
         let Some((from, to)) = pairs.first() else { return Ok(()) };
-        for xattr in optional(from.handle.xattrs()).map_err(|error| of_vfs(&error))? {
-            to.handle.set_xattr(&xattr.name, &xattr.value).map_err(|error| of_vfs(&error))?;
+        for xattr in optional(from.handle.xattrs()).or_status()? {
+            to.handle.set_xattr(&xattr.name, &xattr.value).or_status()?;
         }
         Ok(())
     };
@@ -100,7 +100,7 @@ fn copy_data(from: &Side, to: &Side, done: &mut u64) -> Result<(), NtStatus> {
         let read = from.read(&mut buffer, *done)?;
         let data = buffer.get(..read).unwrap_or_default();
         if data.is_empty() {
-            return to.handle.set_size(*done).map_err(|error| of_vfs(&error));
+            return to.handle.set_size(*done).or_status();
         }
         let written = to.write(data, Place::At(*done))?;
         *done = done.saturating_add(written as u64);

@@ -17,7 +17,7 @@ use wire::{AccessMask, Dialect, FileId, Guid, NtStatus};
 
 use super::{check_transact, flush, malformed, pipe};
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Refusal, Request};
 
@@ -188,9 +188,9 @@ fn object_id(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) -> Answer {
         return Err(NtStatus::INVALID_PARAMETER);
     }
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    let stat = file.handle.stat().or_status()?;
     let pair = |low: u64, high: u64| Guid((u128::from(high) << 64 | u128::from(low)).to_le_bytes());
-    let volume = backend.volume(&*file.handle).map_err(|error| of_vfs(&error))?;
+    let volume = backend.volume(&*file.handle).or_status()?;
     let birth_volume_id = pair(volume.serial.into(), volume.created.0);
     let object_id = pair(backend.file_id(&*file.handle, &stat), volume.serial.into());
     let mut output = Vec::new();

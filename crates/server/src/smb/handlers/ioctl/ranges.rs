@@ -13,7 +13,7 @@ use wire::{AccessMask, FileAttributes, NtStatus};
 use super::{Answer, done};
 use crate::core::files::locked::check_range;
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 
 /// MS-FSA 2.1.5.10.22.
@@ -28,12 +28,12 @@ pub(super) fn allocated(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) 
     let start = u64::try_from(asked.file_offset).map_err(|_| NtStatus::INVALID_PARAMETER)?;
     let end = asked.file_offset.checked_add(asked.length).filter(|_| asked.length >= 0);
     let end = end.and_then(|end| u64::try_from(end).ok()).ok_or(NtStatus::INVALID_PARAMETER)?;
-    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    let stat = file.handle.stat().or_status()?;
     let end = end.min(stat.size);
     let ranges = if start >= end {
         Vec::new()
     } else if stat.attributes.contains(FileAttributes::SPARSE_FILE) {
-        file.handle.allocated_ranges(start..end).map_err(|error| of_vfs(&error))?
+        file.handle.allocated_ranges(start..end).or_status()?
     } else {
         // Only files that are said to be sparse show their holes.
         std::iter::once(start..end).collect()
@@ -69,7 +69,7 @@ pub(super) fn regions(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>) ->
         return Err(NtStatus::INVALID_PARAMETER);
     }
     let end = asked.file_offset.checked_add(asked.length).ok_or(NtStatus::INVALID_PARAMETER)?;
-    let size = file.handle.size().map_err(|error| of_vfs(&error))?;
+    let size = file.handle.size().or_status()?;
     let length = end.min(i64::try_from(size).unwrap_or(i64::MAX)) - asked.file_offset;
     let region = FileRegion { file_offset: asked.file_offset, length, usage: VALID_DATA };
     let regions = if length > 0 { vec![region] } else { Vec::new() };
@@ -94,7 +94,7 @@ pub(super) fn set_sparse(open: &Open, file: &OpenFile, ioctl: &IoctlRequest<'_>)
         return Err(NtStatus::ACCESS_DENIED);
     }
     let SetSparse(sparse) = SetSparse::decode(ioctl.input);
-    file.handle.set_sparse(sparse).map_err(|error| of_vfs(&error))?;
+    file.handle.set_sparse(sparse).or_status()?;
     done(Vec::new())
 }
 
@@ -119,7 +119,7 @@ pub(super) async fn zero(
         (Arc::clone(&file.handle), Arc::clone(&request.connection.server), Arc::clone(open));
     let zeroed = crate::core::blocking::run(move || {
         check_range(&server, &asking, start, length, true)?;
-        handle.zero(start..start.saturating_add(length)).map_err(|error| of_vfs(&error))
+        handle.zero(start..start.saturating_add(length)).or_status()
     })
     .await?;
     change.done();

@@ -12,7 +12,7 @@ use wire::{AccessMask, NtStatus, Utf16};
 
 use super::{Answer, done};
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 use crate::smb::handlers::actor;
 
@@ -36,7 +36,7 @@ pub(super) fn set(request: &Request<'_>, open: &Open, file: &OpenFile, ioctl: &I
         check_same(&old, ioctl.input)?;
     }
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    if file.is_directory && !backend.is_empty_directory(&*file.handle).map_err(|error| of_vfs(&error))? {
+    if file.is_directory && !backend.is_empty_directory(&*file.handle).or_status()? {
         return Err(NtStatus::DIRECTORY_NOT_EMPTY);
     }
     let path = file.path();
@@ -50,7 +50,7 @@ pub(super) fn set(request: &Request<'_>, open: &Open, file: &OpenFile, ioctl: &I
         }
         _ => file.handle.set_reparse_data(Some(ioctl.input)),
     };
-    done_so.map_err(|error| of_vfs(&error))?;
+    done_so.or_status()?;
     told(request, open);
     done(Vec::new())
 }
@@ -68,14 +68,14 @@ pub(super) fn delete(
     }
     let old = current(file)?.ok_or(NtStatus::NOT_A_REPARSE_POINT)?;
     check_same(&old, ioctl.input)?;
-    file.handle.set_reparse_data(None).map_err(|error| of_vfs(&error))?;
+    file.handle.set_reparse_data(None).or_status()?;
     told(request, open);
     done(Vec::new())
 }
 
 /// What the file is as a REPARSE_DATA_BUFFER; none where it is an ordinary one.
 fn current(file: &OpenFile) -> Result<Option<Vec<u8>>, NtStatus> {
-    Ok(match file.handle.reparse_point().map_err(|error| of_vfs(&error))? {
+    Ok(match file.handle.reparse_point().or_status()? {
         None => None,
         Some(ReparsePoint::Data(data)) => Some(data),
         Some(ReparsePoint::Symlink(target)) => {

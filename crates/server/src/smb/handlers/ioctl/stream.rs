@@ -12,7 +12,7 @@ use wire::{AccessMask, FileAttributes, NtStatus};
 use crate::core::limits;
 use crate::core::open::{Content, Created, Open, OpenFile};
 use crate::core::server::Server;
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 use crate::smb::handlers::create::{file_key, refused_status};
 use crate::smb::handlers::{actor, breaks, display_path};
@@ -95,18 +95,17 @@ async fn open_once(
     let tree = Arc::clone(base.tree());
     let backend = Arc::clone(tree.backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
     let file = base.file().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let path = file.path().with_stream(name).map_err(|error| of_vfs(&error))?;
+    let path = file.path().with_stream(name).or_status()?;
     let actor = actor(request)?;
     // The streams of the file that is open, whatever has its name by now.
     let (opened, is_new) = match backend.open_in(&actor, &*file.handle, &path, true) {
         Err(vfs::Error::NotFound) if why == Use::Overwrite => {
-            let parent =
-                Parent::of(Arc::clone(&file.handle), path.clone()).map_err(|error| of_vfs(&error))?;
+            let parent = Parent::of(Arc::clone(&file.handle), path.clone()).or_status()?;
             (backend.create_file_in(&actor, &parent, FileAttributes::NONE, why.wanted()), true)
         }
         opened => (opened.and_then(|opened| backend.reopen(&actor, &opened, why.wanted())), false),
     };
-    let opened = opened.map_err(|error| of_vfs(&error))?;
+    let opened = opened.or_status()?;
     let key = file_key(&opened.stat, path.stream());
     let server = Arc::clone(&request.connection.server);
     let session = Arc::clone(request.session()?);

@@ -13,7 +13,7 @@ use wire::msg::QueryInfoRequest;
 use wire::{AccessMask, Dialect, NtStatus};
 
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 use crate::smb::handlers::ea::{self, ea_size_of};
 use crate::smb::handlers::{display_path, put_output};
@@ -113,7 +113,7 @@ impl Subject<'_> {
     }
 
     fn stat(&self) -> Result<Stat, NtStatus> {
-        self.file.stat().map_err(|error| of_vfs(&error))
+        self.file.stat().or_status()
     }
 
     /// The path from the share's root, as FileAllInformation has it (MS-FSCC 2.4.2).
@@ -177,7 +177,7 @@ impl Subject<'_> {
 
     fn id(&self) -> Result<IdInfo, NtStatus> {
         let backend = self.open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-        let volume = backend.volume(&*self.file.handle).map_err(|error| of_vfs(&error))?;
+        let volume = backend.volume(&*self.file.handle).or_status()?;
         Ok(IdInfo {
             volume_serial: volume.serial.into(),
             file_id: u128::from(self.internal()?.index_number).to_le_bytes(),
@@ -192,7 +192,7 @@ impl Subject<'_> {
     fn xattrs(&self) -> Result<Vec<Xattr>, NtStatus> {
         match self.file.handle.xattrs() {
             Err(vfs::Error::NotSupported) => Ok(Vec::new()),
-            result => result.map_err(|error| of_vfs(&error)),
+            result => result.or_status(),
         }
     }
 
@@ -204,7 +204,7 @@ impl Subject<'_> {
     fn streams(&self, out: &mut Vec<u8>, max: usize) -> Result<Fit, NtStatus> {
         let named = match self.file.handle.streams() {
             Err(vfs::Error::NotSupported) => Vec::new(),
-            result => result.map_err(|error| of_vfs(&error))?,
+            result => result.or_status()?,
         };
         let mut streams = Vec::with_capacity(named.len() + 1);
         if let Some(data) = self.data()? {
@@ -230,7 +230,7 @@ impl Subject<'_> {
         } else {
             let backend = self.open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
             let actor = crate::smb::handlers::actor(self.request)?;
-            backend.file_of(&actor, &*self.file.handle).map_err(|error| of_vfs(&error))?.stat
+            backend.file_of(&actor, &*self.file.handle).or_status()?.stat
         };
         Ok((!stat.is_directory()).then_some(stat))
     }

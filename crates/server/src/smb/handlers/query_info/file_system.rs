@@ -10,7 +10,7 @@ use wire::msg::QueryInfoRequest;
 use wire::{Guid, NtStatus};
 
 use crate::core::open::Open;
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome};
 use crate::smb::handlers::put_output;
 
@@ -36,8 +36,8 @@ fn encode(
     out: &mut Vec<u8>,
     max: usize,
 ) -> Result<Fit, NtStatus> {
-    let volume = || backend.volume(handle).map_err(|error| of_vfs(&error));
-    let space = || backend.space(handle).map_err(|error| of_vfs(&error));
+    let volume = || backend.volume(handle).or_status();
+    let space = || backend.space(handle).or_status();
     Ok(match class {
         FsInfoClass::VOLUME => {
             let volume = volume()?;
@@ -86,7 +86,7 @@ fn encode(
         FsInfoClass::ATTRIBUTE => {
             let volume = volume()?;
             let read_only = read_only_share || space()?.read_only;
-            let capabilities = backend.capabilities_at(handle).map_err(|error| of_vfs(&error))?;
+            let capabilities = backend.capabilities_at(handle).or_status()?;
             let info = FsAttributeInfo {
                 attributes: attributes(capabilities, read_only),
                 maximum_component_length: volume.component_units_max,

@@ -7,7 +7,7 @@ use wire::{AccessMask, FileAttributes, FileTime, NtStatus};
 use crate::core::files::times::{self, TimeWish};
 use crate::core::open::{Open, OpenFile};
 use crate::core::security;
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 
 /// Sets times and attributes.
 pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), NtStatus> {
@@ -18,7 +18,7 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     let [created, accessed, modified, changed] = wishes;
     let (created, accessed, modified, changed) = (created?, accessed?, modified?, changed?);
     // How they are before anything is changed is how they are frozen.
-    let stat = file.stat().map_err(|error| of_vfs(&error))?;
+    let stat = file.stat().or_status()?;
     // A symlink to a directory is shown as one.
     let is_directory = match stat.kind {
         Kind::Symlink => stat.attributes.contains(FileAttributes::DIRECTORY),
@@ -27,8 +27,7 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
     let attributes = attributes(info.attributes, is_directory)?;
     if let Some(attributes) = attributes {
         let _lock = file.handle.lock_security_record();
-        security::keeping(&*file.handle, || file.handle.set_attributes(attributes))
-            .map_err(|error| of_vfs(&error))?;
+        security::keeping(&*file.handle, || file.handle.set_attributes(attributes)).or_status()?;
     }
     // Last: a change of the attributes may change times.
     let set = SetTimes {
@@ -37,7 +36,7 @@ pub(super) fn set(open: &Open, file: &OpenFile, info: &BasicInfo) -> Result<(), 
         modified: modified.time(),
         changed: changed.time(),
     };
-    times::set(file, set, (modified, changed), &stat).map_err(|error| of_vfs(&error))
+    times::set(file, set, (modified, changed), &stat).or_status()
 }
 
 /// What is asked of a time (MS-FSCC 2.4.7). CreationTime and LastAccessTime do not move by an open's doings,

@@ -9,7 +9,7 @@ use wire::{AccessMask, FileAttributes, NtStatus};
 use super::rename::clear_handles;
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 
 /// Whether a file is to be deleted, and when.
@@ -133,7 +133,7 @@ fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<()
     if path.is_root() && path.stream().is_none() {
         return Err(NtStatus::CANNOT_DELETE);
     }
-    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    let stat = file.handle.stat().or_status()?;
     if stat.attributes.contains(FileAttributes::READONLY) && !wish.ignore_readonly {
         return Err(NtStatus::CANNOT_DELETE);
     }
@@ -141,10 +141,10 @@ fn check_deletable(open: &Open, file: &OpenFile, wish: Disposition) -> Result<()
     match backend.check_removable(open.actor(), &path, &*file.handle) {
         // The name is gone, or another file's by now: nothing is left to be removed.
         Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::Replaced) => {}
-        checked => checked.map_err(|error| of_vfs(&error))?,
+        checked => checked.or_status()?,
     }
     if file.is_directory {
-        let empty = backend.is_empty_directory(&*file.handle).map_err(|error| of_vfs(&error))?;
+        let empty = backend.is_empty_directory(&*file.handle).or_status()?;
         if !empty {
             return Err(NtStatus::DIRECTORY_NOT_EMPTY);
         }

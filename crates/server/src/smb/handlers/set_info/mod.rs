@@ -21,7 +21,7 @@ use wire::{AccessMask, FileAttributes, NtStatus};
 
 use super::{check_transact, ea, flush, malformed};
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
 use disposition::Disposition;
 
@@ -161,7 +161,7 @@ fn unsigned(value: i64) -> Result<u64, NtStatus> {
 fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
     let change = file.begin_write();
-    file.handle.set_size(size).map_err(|error| of_vfs(&error))?;
+    file.handle.set_size(size).or_status()?;
     change.done();
     super::write::resized(request, open);
     Ok(())
@@ -171,13 +171,13 @@ fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> R
 fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> Result<(), NtStatus> {
     check_data_change(open, file)?;
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
-    let space = backend.space(&*file.handle).map_err(|error| of_vfs(&error))?;
+    let space = backend.space(&*file.handle).or_status()?;
     let cluster = u64::from(space.unit_bytes);
     let rounded = bytes.checked_next_multiple_of(cluster).ok_or(NtStatus::INVALID_PARAMETER)?;
-    let size = file.handle.size().map_err(|error| of_vfs(&error))?;
+    let size = file.handle.size().or_status()?;
     if rounded < size {
         let change = file.begin_write();
-        file.handle.set_size(rounded).map_err(|error| of_vfs(&error))?;
+        file.handle.set_size(rounded).or_status()?;
         change.done();
         file.state().reserved = Some(rounded);
         super::write::resized(request, open);
@@ -191,7 +191,7 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
         Err(vfs::Error::NotSupported)
             if space.available.saturating_mul(cluster) >= rounded.saturating_sub(size) => {}
         Err(vfs::Error::NotSupported) => return Err(NtStatus::DISK_FULL),
-        allocated => allocated.map_err(|error| of_vfs(&error))?,
+        allocated => allocated.or_status()?,
     }
     file.state().reserved = Some(bytes);
     super::write::resized(request, open);
@@ -211,7 +211,7 @@ fn check_valid_data_length(
     if !user.token.privileges().contains(Privileges::MANAGE_VOLUME) {
         return Err(NtStatus::PRIVILEGE_NOT_HELD);
     }
-    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    let stat = file.handle.stat().or_status()?;
     if length != stat.size || stat.attributes.contains(FileAttributes::SPARSE_FILE) {
         return Err(NtStatus::INVALID_PARAMETER);
     }

@@ -14,7 +14,7 @@ use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
 use crate::core::security::Subject;
 use crate::core::server::Server;
-use crate::core::status::of_vfs;
+use crate::core::status::{OrStatus, of_vfs};
 use crate::smb::connection::Request;
 use crate::smb::handlers::create::{canonical, file_key, path_status, relative_path};
 use crate::smb::handlers::{actor, breaks, display_path, flush};
@@ -123,7 +123,7 @@ async fn give_name(
     let mut last = NtStatus::SHARING_VIOLATION;
     for _ in 0..limits::MAX_NAME_ATTEMPTS {
         let looked_up = request.connection.server.registry.moves();
-        let parent = backend.parent(&actor, to).map_err(|error| of_vfs(&error))?;
+        let parent = backend.parent(&actor, to).or_status()?;
         if change == NameChange::Rename {
             clear_parent(request, &parent).await?;
         }
@@ -136,7 +136,7 @@ async fn give_name(
         check_name(request, &*backend, &parent, file.is_directory)?;
         let replacing = match &existing {
             Some(Existing { opened, key: Some(key) }) => {
-                let path = RelativePath::new(opened.path.clone()).map_err(|error| of_vfs(&error))?;
+                let path = RelativePath::new(opened.path.clone()).or_status()?;
                 // One that stays open, or was opened since, is in the way.
                 let replacing = Replacing::begin(server, open.tree(), *key, &path);
                 Some(replacing.ok_or(NtStatus::ACCESS_DENIED)?)
@@ -178,7 +178,7 @@ async fn give_name(
         drop(replacing);
         match done {
             Ok(real) => {
-                let real = RelativePath::new(real).map_err(|error| of_vfs(&error))?;
+                let real = RelativePath::new(real).or_status()?;
                 if let Some(moving) = &mut moving {
                     moving.moved_to(&real);
                 }
@@ -328,9 +328,9 @@ async fn clear_target(
     let backend = open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?;
     let opened = match backend.open_in(&actor(request)?, &*parent.handle, &parent.path, false) {
         Err(vfs::Error::NotFound) => return Ok(None),
-        opened => opened.map_err(|error| of_vfs(&error))?,
+        opened => opened.or_status()?,
     };
-    let own = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    let own = file.handle.stat().or_status()?;
     if opened.stat.is_same_file(&own) {
         return Ok(replace.then_some(Existing { opened, key: None }));
     }
@@ -355,7 +355,7 @@ fn check_name(
 ) -> Result<(), NtStatus> {
     let user = request.session()?.user().ok_or(NtStatus::USER_SESSION_DELETED)?;
     let checked = Subject::of(&user, backend).may_create(parent, is_directory);
-    checked.map(drop).map_err(|error| of_vfs(&error))
+    checked.map(drop).or_status()
 }
 
 fn name_change(file: &OpenFile) -> CompletionFilter {

@@ -6,7 +6,7 @@ use wire::msg::AdditionalInformation;
 
 use crate::core::open::{Open, OpenFile};
 use crate::core::security;
-use crate::core::status::of_vfs;
+use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 
 /// Replaces the parts of a file's security descriptor that `which` names.
@@ -36,7 +36,7 @@ pub(super) fn set(
             which = which.without(AdditionalInformation::DACL);
         }
         let set = security::keeping(&*file.handle, || file.handle.set_permissions(mode));
-        set.map_err(|error| of_vfs(&error))?;
+        set.or_status()?;
         if which.is_none() {
             return Ok(());
         }

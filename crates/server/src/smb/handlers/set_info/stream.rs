@@ -14,7 +14,7 @@ use super::rename::{clear_handles, clear_parent, others_moved};
 use crate::core::effects::{Moving, Replacing};
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
-use crate::core::status::of_vfs;
+use crate::core::status::{OrStatus, of_vfs};
 use crate::smb::connection::Request;
 use crate::smb::handlers::create::{file_key, path_status};
 use crate::smb::handlers::{actor, display_path};
@@ -71,11 +71,11 @@ fn give_name(
     mut moving: Moving,
 ) -> Result<(), NtStatus> {
     let backend = Arc::clone(open.tree().backend().ok_or(NtStatus::INVALID_DEVICE_REQUEST)?);
-    let stat = file.handle.stat().map_err(|error| of_vfs(&error))?;
+    let stat = file.handle.stat().or_status()?;
     let (own, key) = (file_key(&stat, from.stream()), file_key(&stat, to.stream()));
     let actor = actor(request)?;
     // The file that is open, whatever has its name by now.
-    let parent = Parent::of(Arc::clone(&file.handle), to.clone()).map_err(|error| of_vfs(&error))?;
+    let parent = Parent::of(Arc::clone(&file.handle), to.clone()).or_status()?;
     let mut existing = None;
     let mut replacing = None;
     if own != key {
@@ -105,7 +105,7 @@ fn give_name(
     }
     let replaced = existing.as_ref().map(|existing| &*existing.handle);
     let change = file.begin_change();
-    backend.rename_in(&actor, &*file.handle, from, &parent, replaced).map_err(|error| of_vfs(&error))?;
+    backend.rename_in(&actor, &*file.handle, from, &parent, replaced).or_status()?;
     change.done();
     moving.moved_to(to);
     moved(request, open, file, key, from, to);
