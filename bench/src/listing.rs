@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use client::smb::{CreateParameters, Error, File, Tree};
+use client::smb::{ClientTree, CreateParameters, Error, File};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 use wire::AccessMask;
@@ -32,7 +32,7 @@ const LIST_MEMORY_MAX: u64 = 4 << 30;
 /// The opens that are listed.
 #[derive(Default)]
 pub(crate) struct Held {
-    trees: Vec<Tree>,
+    trees: Vec<ClientTree>,
     opens: usize,
 }
 
@@ -76,7 +76,7 @@ pub(crate) async fn measure(
 /// Closes the opens.
 pub(crate) async fn release(target: &Target) -> Result<(), Error> {
     let held = std::mem::take(&mut *target.held.lock().await);
-    logoff(held.trees.iter().map(Tree::session)).await
+    logoff(held.trees.iter().map(ClientTree::session)).await
 }
 
 async fn hold(case: &Case, target: &Target, opens: usize) -> Result<(), Error> {
@@ -130,7 +130,7 @@ struct Served {
 }
 
 impl Served {
-    async fn start(tree: &Tree) -> Result<Self, Error> {
+    async fn start(tree: &ClientTree) -> Result<Self, Error> {
         let name = data::small_name(0);
         let parameters =
             CreateParameters { access: AccessMask::FILE_GENERIC_READ, ..CreateParameters::open(&name) };

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use client::smb::{
-    Break, CreateParameters, Error, File, Pipe, Session, Tree, close_part, read_data, read_part, write_part,
+    Break, ClientSession, ClientTree, CreateParameters, Error, File, Pipe, close_part, read_data, read_part,
+    write_part,
 };
 use rpc::Response as _;
 use rpc::srvsvc::{ENDPOINT, FileEnumRequest, FileEnumStruct, INTERFACE, MAX_PREFERRED_LENGTH};
@@ -61,13 +62,13 @@ pub(crate) async fn run(
             }
             let work = move |(tree, first), until| open_read_close(tree, first, compound, until);
             let figure = timed(target, time, workers, work).await?;
-            logoff(trees.iter().map(Tree::session)).await?;
+            logoff(trees.iter().map(ClientTree::session)).await?;
             Ok(figure)
         }
         Load::List => {
             let trees = trees(case, target, options).await?;
             let figure = timed(target, time, trees.clone(), list).await?;
-            logoff(trees.iter().map(Tree::session)).await?;
+            logoff(trees.iter().map(ClientTree::session)).await?;
             Ok(figure)
         }
         Load::Logon => {
@@ -90,7 +91,7 @@ pub(crate) async fn run(
                 lease_break(index, holder, opener, until)
             })
             .await?;
-            logoff(holders.iter().chain(&openers).map(Tree::session)).await?;
+            logoff(holders.iter().chain(&openers).map(ClientTree::session)).await?;
             Ok(figure)
         }
         Load::FileEnum => file_enum(case, target, options, time).await,
@@ -128,7 +129,7 @@ where
     Ok(figure)
 }
 
-async fn trees(case: &Case, target: &Target, options: &Options) -> Result<Vec<Tree>, Error> {
+async fn trees(case: &Case, target: &Target, options: &Options) -> Result<Vec<ClientTree>, Error> {
     let mut trees = Vec::new();
     for _ in 0..options.connections {
         trees.push(target.tree(case.protection).await?);
@@ -150,7 +151,7 @@ async fn files(
     Ok(files)
 }
 
-pub(crate) async fn logoff(sessions: impl Iterator<Item = &Session>) -> Result<(), Error> {
+pub(crate) async fn logoff(sessions: impl Iterator<Item = &ClientSession>) -> Result<(), Error> {
     for session in sessions {
         session.logoff().await?;
     }
@@ -196,7 +197,12 @@ async fn write(file: File, content: Bytes, depth: usize, until: Instant) -> Resu
     }
 }
 
-async fn open_read_close(tree: Tree, first: usize, compound: bool, until: Instant) -> Result<f64, Error> {
+async fn open_read_close(
+    tree: ClientTree,
+    first: usize,
+    compound: bool,
+    until: Instant,
+) -> Result<f64, Error> {
     let mut done = 0.0;
     for index in first.. {
         if Instant::now() >= until {
@@ -227,7 +233,7 @@ async fn open_read_close(tree: Tree, first: usize, compound: bool, until: Instan
     Ok(done)
 }
 
-async fn list(tree: Tree, until: Instant) -> Result<f64, Error> {
+async fn list(tree: ClientTree, until: Instant) -> Result<f64, Error> {
     const CLASS: FileInfoClass = FileInfoClass::ID_BOTH_DIRECTORY;
     let mut done = 0.0;
     while Instant::now() < until {
@@ -247,7 +253,12 @@ async fn list(tree: Tree, until: Instant) -> Result<f64, Error> {
     Ok(done)
 }
 
-async fn lease_break(index: usize, holder: Tree, opener: Tree, until: Instant) -> Result<f64, Error> {
+async fn lease_break(
+    index: usize,
+    holder: ClientTree,
+    opener: ClientTree,
+    until: Instant,
+) -> Result<f64, Error> {
     let name = format!("{}-{index}", data::LEASE_NAME);
     let key = Guid([u8::try_from(index + 1).unwrap_or(u8::MAX); 16]);
     let mut caching = CreateParameters::read_write(&name);
@@ -280,12 +291,12 @@ async fn file_enum(case: &Case, target: &Target, options: &Options, time: Durati
     let administrator = target.logon_administrator().await?;
     let pipe = Pipe::connect(&administrator, ENDPOINT.pipe, INTERFACE).await?;
     let figure = timed(target, time, vec![pipe], enumerate).await?;
-    logoff(trees.iter().map(Tree::session).chain([&administrator])).await?;
+    logoff(trees.iter().map(ClientTree::session).chain([&administrator])).await?;
     Ok(figure)
 }
 
 /// Opens `opens` files on all trees at the same time; they are closed with their sessions.
-pub(crate) async fn open_on_all(trees: &[Tree], opens: usize) -> Result<(), Error> {
+pub(crate) async fn open_on_all(trees: &[ClientTree], opens: usize) -> Result<(), Error> {
     let names = |index| (index..opens).step_by(trees.len()).map(data::many_name);
     let opened: Vec<_> = trees
         .iter()
@@ -298,7 +309,7 @@ pub(crate) async fn open_on_all(trees: &[Tree], opens: usize) -> Result<(), Erro
     Ok(())
 }
 
-async fn open_many(tree: Tree, mut names: impl Iterator<Item = String>) -> Result<(), Error> {
+async fn open_many(tree: ClientTree, mut names: impl Iterator<Item = String>) -> Result<(), Error> {
     let mut under_way = VecDeque::with_capacity(OPENS_AT_ONCE);
     loop {
         while under_way.len() < OPENS_AT_ONCE

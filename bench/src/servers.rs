@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use auth::{Cipher, Credentials, SigningAlgorithm};
-use client::smb::{ConnectOptions, Connection, Error, Session, Signing, Tree};
+use client::smb::{ClientConnection, ClientSession, ClientTree, ConnectOptions, Error, Signing};
 use tempfile::TempDir;
 use testkit::{RunAs, Samba, Setup, Shareward, User, is_root};
 use tokio::sync::Mutex;
@@ -123,29 +123,33 @@ impl Target {
     }
 
     /// Connects and logs the loading user on.
-    pub(crate) async fn logon(&self, protection: Protection) -> Result<Session, Error> {
+    pub(crate) async fn logon(&self, protection: Protection) -> Result<ClientSession, Error> {
         let [user, ..] = USERS;
         self.logon_as(user, protection).await
     }
 
     /// Connects and logs the administrator on.
-    pub(crate) async fn logon_administrator(&self) -> Result<Session, Error> {
+    pub(crate) async fn logon_administrator(&self) -> Result<ClientSession, Error> {
         self.logon_as(ADMINISTRATOR, Protection::Plain).await
     }
 
     /// Connects to the share.
-    pub(crate) async fn tree(&self, protection: Protection) -> Result<Tree, Error> {
+    pub(crate) async fn tree(&self, protection: Protection) -> Result<ClientTree, Error> {
         self.logon(protection).await?.tree_connect(SHARE).await
     }
 
     /// Connects to the share as the loading users in turn.
-    pub(crate) async fn tree_in_turn(&self, number: usize, protection: Protection) -> Result<Tree, Error> {
+    pub(crate) async fn tree_in_turn(
+        &self,
+        number: usize,
+        protection: Protection,
+    ) -> Result<ClientTree, Error> {
         let [first, ..] = USERS;
         let user = USERS.get(number % USERS.len()).copied().unwrap_or(first);
         self.logon_as(user, protection).await?.tree_connect(SHARE).await
     }
 
-    async fn logon_as(&self, who: (&str, &str), protection: Protection) -> Result<Session, Error> {
+    async fn logon_as(&self, who: (&str, &str), protection: Protection) -> Result<ClientSession, Error> {
         let options = ConnectOptions {
             signing: if protection == Protection::Signed { Signing::Required } else { Signing::IfRequired },
             seal: protection == Protection::Sealed,
@@ -153,7 +157,7 @@ impl Target {
             signing_algorithms: vec![SigningAlgorithm::AesGmac, SigningAlgorithm::AesCmac],
             ..ConnectOptions::new()?.dialect(Dialect::SMB311)
         };
-        let connection = Connection::connect(self.address, None, options).await?;
+        let connection = ClientConnection::connect(self.address, None, options).await?;
         connection.logon(Credentials::password(who.0, "", who.1)).await
     }
 }

@@ -113,8 +113,7 @@ pub(crate) fn fixed<T: FixedLayout + PartialEq + std::fmt::Debug>(data: &[u8]) {
 fn listings(data: &[u8], max: usize) {
     for class in (0..=255).map(FileInfoClass) {
         let Some(entries) = DirectoryEntries::new(class, data) else { continue };
-        let names: Vec<String> =
-            entries.flatten().take(64).map(|entry| entry.name.to_text()).collect();
+        let names: Vec<String> = entries.flatten().take(64).map(|entry| entry.name.to_text()).collect();
         let mut listing = Vec::new();
         let Some(mut writer) = DirectoryWriter::new(class, &mut listing, max) else { continue };
         let written = names
@@ -153,11 +152,8 @@ fn changes(data: &[u8], max: usize) {
 }
 
 fn streams(data: &[u8], max: usize) {
-    let streams: Vec<(String, u64)> = decode_streams(data)
-        .flatten()
-        .take(64)
-        .map(|it| (it.name.to_text(), it.size))
-        .collect();
+    let streams: Vec<(String, u64)> =
+        decode_streams(data).flatten().take(64).map(|it| (it.name.to_text(), it.size)).collect();
     let entries = streams.iter().map(|(name, size)| StreamEntry {
         name: name.as_str(),
         size: *size,

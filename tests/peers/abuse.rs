@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use client::smb::{Break, ConnectOptions, CreateParameters, Error, File, Session, Tree};
+use client::smb::{Break, ClientSession, ClientTree, ConnectOptions, CreateParameters, Error, File};
 use testkit::{Setup, Subject};
 use wire::create_context::{
     CreateContextsRequest, DurableReconnectV2, DurableRequestV2, LeaseContext, LeaseFlags,
@@ -38,7 +38,7 @@ fn refused<T>(outcome: Result<T, Error>, status: NtStatus) {
 }
 
 /// A session that can wait longer than the server waits for an acknowledgment.
-async fn patient(subject: &Subject, name: &str) -> Tree {
+async fn patient(subject: &Subject, name: &str) -> ClientTree {
     let options = ConnectOptions {
         request_timeout: Duration::from_secs(60),
         ..ConnectOptions::new().expect("options")
@@ -138,7 +138,7 @@ fn reclaim(key: Guid, file_id: FileId, create_guid: Guid) -> CreateContextsReque
     }
 }
 
-async fn as_client(subject: &Subject, user: &str, guid: Guid) -> (Session, Tree) {
+async fn as_client(subject: &Subject, user: &str, guid: Guid) -> (ClientSession, ClientTree) {
     let session = logged_on(subject, user, ConnectOptions::with_guid(guid)).await;
     let tree = session.tree_connect(DATA).await.expect("tree connect");
     (session, tree)

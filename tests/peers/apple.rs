@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use client::smb::{CreateParameters, File, Tree};
+use client::smb::{ClientTree, CreateParameters, File};
 use testkit::{Setup, Subject, skip};
 use wire::create_context::{AaplParts, AaplRequest, AaplServerCaps, CreateContextsRequest};
 use wire::msg::CreateDisposition;
@@ -11,7 +11,7 @@ use wire::{AccessMask, NtStatus};
 use crate::scripted::{rename, tree};
 
 /// A client that negotiated as a Mac.
-async fn mac(subject: &Subject, user: &str) -> Tree {
+async fn mac(subject: &Subject, user: &str) -> ClientTree {
     let tree = tree(subject, user, "data").await;
     let aapl = AaplRequest::ServerQuery {
         parts: AaplParts::SERVER_CAPS | AaplParts::VOLUME_CAPS,
@@ -25,7 +25,7 @@ async fn mac(subject: &Subject, user: &str) -> Tree {
 }
 
 /// A directory that can be renamed; it is created if it does not exist.
-async fn folder(tree: &Tree, name: &str) -> File {
+async fn folder(tree: &ClientTree, name: &str) -> File {
     let opening = CreateParameters {
         access: AccessMask::FILE_GENERIC_READ | AccessMask::DELETE,
         disposition: CreateDisposition::OPEN_IF,
@@ -34,7 +34,7 @@ async fn folder(tree: &Tree, name: &str) -> File {
     tree.create(&opening).await.expect("open")
 }
 
-async fn file(tree: &Tree, name: &str) -> File {
+async fn file(tree: &ClientTree, name: &str) -> File {
     let file = tree.create(&CreateParameters::read_write(name)).await.expect("create");
     file.write(0, b"text".to_vec()).await.expect("write");
     file

@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use client::smb::{CreateParameters, Part, Tree};
+use client::smb::{ClientTree, CreateParameters, Part};
 use testkit::{RunAs, Setup, Subject, need, skip};
 use wire::apple::{AFP_INFO_STREAM, AfpInfo, RESOURCE_STREAM};
 use wire::create_context::{
@@ -21,7 +21,7 @@ use wire::{AccessMask, Command, FileAttributes, FileTime, NtStatus};
 
 use crate::scripted::tree;
 
-async fn write(tree: &Tree, name: &str, data: &[u8]) {
+async fn write(tree: &ClientTree, name: &str, data: &[u8]) {
     let file = tree.create(&CreateParameters::read_write(name)).await.expect("create");
     file.write(0, data.to_vec()).await.expect("write");
     file.close().await.expect("close");

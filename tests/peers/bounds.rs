@@ -4,7 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use client::smb::{ConnectOptions, CreateParameters, Error, File, InFlight, Tree};
+use client::smb::{ClientTree, ConnectOptions, CreateParameters, Error, File, InFlight};
 use testkit::{Setup, Share, Subject};
 use wire::create_context::CreateContextsRequest;
 use wire::fscc::notify::{NotifyEntry, decode_changes};
@@ -87,7 +87,7 @@ fn canonicalize() -> Vec<u8> {
     request(3, 31, &stub)
 }
 
-async fn pipe(ipc: &Tree) -> Result<File, Error> {
+async fn pipe(ipc: &ClientTree) -> Result<File, Error> {
     let parameters = CreateParameters {
         access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,
         share: ShareAccess::READ | ShareAccess::WRITE,

@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use auth::Credentials;
-use client::smb::{Break, Breaks, ConnectOptions, Connection, CreateParameters, File, InFlight, Tree};
+use client::smb::{
+    Break, Breaks, ClientConnection, ClientTree, ConnectOptions, CreateParameters, File, InFlight,
+};
 use testkit::{Setup, Subject, skip};
 use wire::create_context::{CreateContextsRequest, LeaseContext, LeaseFlags, LeaseV2};
 use wire::fscc::notify::{NotifyAction, decode_changes};
@@ -26,15 +28,15 @@ const SOON: Duration = Duration::from_secs(20);
 const A_WHILE: Duration = Duration::from_millis(400);
 
 struct Client {
-    connection: Connection,
-    tree: Tree,
+    connection: ClientConnection,
+    tree: ClientTree,
 }
 
 impl Client {
     async fn of(subject: &Subject) -> Self {
         let options = ConnectOptions::new().expect("options");
         let address = SocketAddr::from(([127, 0, 0, 1], subject.port()));
-        let connection = Connection::connect(address, None, options).await.expect("connect");
+        let connection = ClientConnection::connect(address, None, options).await.expect("connect");
         let user = subject.user("alice");
         let credentials = Credentials::password(&user.name, "", &user.password);
         let session = connection.logon(credentials).await.expect("log on");

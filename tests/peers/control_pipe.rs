@@ -4,14 +4,19 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, File, Tree, write_part};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, File, write_part};
 use testkit::{Setup, Shareward};
 use wire::msg::{CreateDisposition, WriteResponse};
 use wire::{AccessMask, NtStatus, ShareAccess};
 
-pub(crate) async fn tree(server: SocketAddr, setup: &Setup, user: &str, share: &str) -> (Connection, Tree) {
+pub(crate) async fn tree(
+    server: SocketAddr,
+    setup: &Setup,
+    user: &str,
+    share: &str,
+) -> (ClientConnection, ClientTree) {
     let options = ConnectOptions::new().expect("options");
-    let connection = Connection::connect(server, None, options).await.expect("connect");
+    let connection = ClientConnection::connect(server, None, options).await.expect("connect");
     let user = setup.user(user);
     let credentials = Credentials::password(&user.name, "", &user.password);
     let session = connection.logon(credentials).await.expect("log on");
@@ -19,7 +24,7 @@ pub(crate) async fn tree(server: SocketAddr, setup: &Setup, user: &str, share: &
     (connection, tree)
 }
 
-pub(crate) async fn pipe(tree: &Tree) -> File {
+pub(crate) async fn pipe(tree: &ClientTree) -> File {
     let parameters = CreateParameters {
         access: AccessMask::FILE_GENERIC_READ | AccessMask::FILE_GENERIC_WRITE,
         share: ShareAccess::READ | ShareAccess::WRITE,

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
-use client::smb::{CreateParameters, Error, File, Tree};
+use client::smb::{ClientTree, CreateParameters, Error, File};
 use testkit::{RunAs, Setup, Subject, need, skip};
 use wire::create_context::{AaplParts, AaplRequest, AaplServerCaps, CreateContextsRequest};
 use wire::fscc::file_info::{AllocationInfo, BasicInfo, EndOfFileInfo, FileInfoClass};
@@ -22,7 +22,7 @@ fn appending(name: &str) -> CreateParameters<'_> {
     CreateParameters { access, ..CreateParameters::open(name) }
 }
 
-async fn file_of(tree: &Tree, name: &str, data: &[u8]) -> File {
+async fn file_of(tree: &ClientTree, name: &str, data: &[u8]) -> File {
     let file = tree.create(&CreateParameters::read_write(name)).await.expect("create");
     file.write(0, data.to_vec()).await.expect("write");
     file

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use client::smb::{ConnectOptions, CreateParameters, Error, File, Tree};
+use client::smb::{ClientTree, ConnectOptions, CreateParameters, Error, File};
 use testkit::{Output, Setup, Shareward, Subject, need, run};
 use wire::create_context::CreateContextsRequest;
 use wire::fscc::file_info::InternalInfo;
@@ -65,14 +65,14 @@ fn server(subject: &Subject) -> &Shareward {
     }
 }
 
-async fn file_of(tree: &Tree, name: &str) -> File {
+async fn file_of(tree: &ClientTree, name: &str) -> File {
     let file = tree.create(&CreateParameters::read_write(name)).await.expect("create");
     file.write(0, b"text".to_vec()).await.expect("write");
     file
 }
 
 /// A new directory, which can be renamed.
-async fn make_in(tree: &Tree, name: &str) -> File {
+async fn make_in(tree: &ClientTree, name: &str) -> File {
     let making = CreateParameters {
         access: AccessMask::FILE_GENERIC_READ | AccessMask::DELETE,
         disposition: CreateDisposition::CREATE,
@@ -81,7 +81,7 @@ async fn make_in(tree: &Tree, name: &str) -> File {
     tree.create(&making).await.expect("make")
 }
 
-async fn has(tree: &Tree, name: &str) -> bool {
+async fn has(tree: &ClientTree, name: &str) -> bool {
     match tree.create(&CreateParameters::open(name)).await {
         Ok(file) => file.close().await.map(|()| true).expect("close"),
         Err(error) if error.is(NtStatus::OBJECT_NAME_NOT_FOUND) => false,
@@ -89,7 +89,7 @@ async fn has(tree: &Tree, name: &str) -> bool {
     }
 }
 
-async fn connects(subject: &Subject, share: &str) -> Result<Tree, Error> {
+async fn connects(subject: &Subject, share: &str) -> Result<ClientTree, Error> {
     let session = logged_on(subject, "alice", ConnectOptions::new().expect("options")).await;
     session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await
 }
@@ -246,7 +246,7 @@ async fn serial(file: &File) -> [u8; 4] {
 }
 
 /// The ids of a directory's entries by name. The listing and the files themselves report the same ids.
-async fn ids(tree: &Tree, directory: &str) -> BTreeMap<String, u64> {
+async fn ids(tree: &ClientTree, directory: &str) -> BTreeMap<String, u64> {
     let listed = tree.create(&CreateParameters::directory(directory)).await.expect("open");
     let entries = listed.list(FileInfoClass::ID_BOTH_DIRECTORY, "*").all(1000).await.expect("list");
     let mut ids = BTreeMap::new();
@@ -324,6 +324,6 @@ async fn a_mount_inside_a_share_is_a_separate_file_system() {
     }
 }
 
-async fn open(tree: &Tree, name: &str) -> File {
+async fn open(tree: &ClientTree, name: &str) -> File {
     tree.create(&CreateParameters::open(name)).await.expect("open")
 }

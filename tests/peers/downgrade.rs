@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, Error, LogonOptions, Signing};
+use client::smb::{ClientConnection, ConnectOptions, Error, LogonOptions, Signing};
 use testkit::{Samba, Setup, Shareward, Subject, need, run, shareward_binary};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -51,7 +51,7 @@ async fn a_tampered_negotiation_ends_the_connection_on_every_dialect() {
     for highest in BELOW_311 {
         let place = in_between(address(&subject), highest).await;
         let options = ConnectOptions::new().expect("options");
-        let connection = Connection::connect(place, None, options).await.expect("connect");
+        let connection = ClientConnection::connect(place, None, options).await.expect("connect");
         assert_eq!(connection.negotiated().expect("negotiated").dialect, highest);
         let credentials = Credentials::password(&user.name, "", &user.password);
         let session = connection.logon(credentials).await.expect("the logon is not what was changed");
@@ -83,12 +83,12 @@ async fn a_guest_logon_of_a_user_is_refused() {
     let options = || ConnectOptions { signing: Signing::Required, ..ConnectOptions::new().expect("options") };
     let stranger = || Credentials::password("stranger", "", "secret");
 
-    let connection = Connection::connect(samba.address(), None, options()).await.expect("connect");
+    let connection = ClientConnection::connect(samba.address(), None, options()).await.expect("connect");
     let refused = connection.logon(stranger()).await.expect_err("the password was not checked");
     assert!(matches!(refused, Error::MadeGuest), "{refused}");
     assert!(connection.has_ended());
     // The server does so, and a caller can accept it.
-    let connection = Connection::connect(samba.address(), None, options()).await.expect("connect");
+    let connection = ClientConnection::connect(samba.address(), None, options()).await.expect("connect");
     let accepting = LogonOptions { accept_guest: true, ..LogonOptions::default() };
     connection.logon_with(stranger(), accepting).await.expect("Samba makes a guest of whom it does not know");
 

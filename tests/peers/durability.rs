@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use client::smb::{CreateParameters, File, Part, Tree};
+use client::smb::{ClientTree, CreateParameters, File, Part};
 use testkit::{Setup, Shareward, Subject, need};
 use wire::Put;
 use wire::fscc::file_info::{BasicInfo, EndOfFileInfo, FileInfoClass, ModeInfo};
@@ -278,7 +278,7 @@ async fn unreadable_attributes_are_not_overwritten() {
 }
 
 /// WRITE with SMB2_WRITEFLAG_WRITE_THROUGH: its refusal.
-async fn write_through(tree: &Tree, file: &File, data: &[u8]) -> Option<NtStatus> {
+async fn write_through(tree: &ClientTree, file: &File, data: &[u8]) -> Option<NtStatus> {
     let body = WriteRequest {
         flags: WriteFlags::WRITE_THROUGH,
         file_id: file.id(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use client::smb::{CreateParameters, Error, File, Tree};
+use client::smb::{ClientTree, CreateParameters, Error, File};
 use rustix::fs::{CWD, RenameFlags};
 use testkit::{RunAs, Setup, Subject, need};
 use wire::fscc::FileInfoClass;
@@ -129,7 +129,7 @@ async fn set_owner(file: &File, uid: u32) -> Result<(), Error> {
 }
 
 /// Restricts adding to a directory to its owner by its descriptor.
-async fn close_to_others(share: &Tree, name: &str, owner: u32) {
+async fn close_to_others(share: &ClientTree, name: &str, owner: u32) {
     let access = AccessMask::WRITE_DAC | AccessMask::READ_CONTROL;
     let open =
         share.create(&CreateParameters { access, ..CreateParameters::open(name) }).await.expect("open");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, Error};
+use client::smb::{ClientConnection, ConnectOptions, CreateParameters, Error};
 use client::{Administration, RemoteClient};
 use control::PasswordChange;
 use testkit::{Setup, Shareward, Subject};
@@ -16,7 +16,7 @@ const DELAY: Duration = Duration::from_secs(2);
 
 async fn attempt(server: &Shareward, user: &str, password: &str) -> Result<(), Error> {
     let options = ConnectOptions { request_timeout: Duration::from_secs(60), ..ConnectOptions::new()? };
-    let connection = Connection::connect(server.address(), None, options).await?;
+    let connection = ClientConnection::connect(server.address(), None, options).await?;
     connection.logon(Credentials::password(user, "DOM", password)).await.map(|_| ())
 }
 

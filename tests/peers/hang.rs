@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, Tree};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, File};
 use futures_util::future::join_all;
 use testkit::{Operation, Output, RunAs, Setup, Share, Shareward, StuckFs, Subject, need};
 use tokio::task::JoinHandle;
@@ -64,7 +64,7 @@ impl Scene {
     }
 
     /// Checks that other users can read, write and log on, and that the administrators' commands work.
-    async fn others_go_on(&self, neighbour: &Tree) {
+    async fn others_go_on(&self, neighbour: &ClientTree) {
         let mut slowest = Duration::ZERO;
         for round in 0..40 {
             let begun = Instant::now();
@@ -155,7 +155,7 @@ fn descriptors(server: &Shareward) -> usize {
 /// A client of the share that hangs, with a file open there.
 #[derive(Clone)]
 struct Victim {
-    tree: Tree,
+    tree: ClientTree,
     file: File,
     root: File,
     name: String,
@@ -495,7 +495,7 @@ async fn a_name_service_that_hangs_delays_logons_only() {
             let user = subject.user("bob").clone();
             tokio::spawn(async move {
                 let options = ConnectOptions::new()?;
-                let connection = Connection::connect(address, None, options).await?;
+                let connection = ClientConnection::connect(address, None, options).await?;
                 connection.logon(Credentials::password(&user.name, "", &user.password)).await.map(drop)
             })
         })
@@ -520,7 +520,7 @@ async fn a_name_service_that_hangs_delays_logons_only() {
     let begun = Instant::now();
     loop {
         let options = ConnectOptions::new().expect("options");
-        let connection = Connection::connect(subject.address(), None, options).await.expect("connect");
+        let connection = ClientConnection::connect(subject.address(), None, options).await.expect("connect");
         let user = subject.user("bob");
         match connection.logon(Credentials::password(&user.name, "", &user.password)).await {
             Ok(_) => break,

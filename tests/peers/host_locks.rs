@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use client::smb::{CreateParameters, Error, File, Response, Tree};
+use client::smb::{ClientTree, CreateParameters, Error, File, Response};
 use testkit::{Setup, Subject, need, repository};
 use wire::NtStatus;
 use wire::msg::{LockElement, LockFlags};
@@ -99,7 +99,7 @@ async fn unlock(file: &File, offset: u64, length: u64) {
     file.lock(&[lock(offset, length, LockFlags::UNLOCK)]).await.expect("unlock");
 }
 
-async fn opened(tree: &Tree) -> File {
+async fn opened(tree: &ClientTree) -> File {
     tree.create(&CreateParameters::read_write("f")).await.expect("open")
 }
 

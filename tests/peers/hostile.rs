@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use client::smb::{CreateParameters, File, Tree};
+use client::smb::{ClientTree, CreateParameters, File};
 use testkit::{Setup, Subject};
 use wire::header::{Command, Header};
 use wire::msg::EchoRequest;
@@ -14,7 +14,7 @@ use crate::scripted::{address, connected};
 
 /// A client that minds its own business.
 pub(crate) struct Neighbour {
-    tree: Tree,
+    tree: ClientTree,
     file: File,
 }
 

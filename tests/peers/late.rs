@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use client::smb::{CreateParameters, File, Tree};
+use client::smb::{ClientTree, CreateParameters, File};
 use rustix::io::Errno;
 use testkit::{Operation, Setup, Share, Shareward, StuckFs, Subject, need};
 use wire::msg::CreateOptions;
@@ -72,11 +72,11 @@ fn open_to_all(path: &Path) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("chmod");
 }
 
-async fn make(data: &Tree, name: &str) {
+async fn make(data: &ClientTree, name: &str) {
     data.create(&CreateParameters::read_write(name)).await.expect("create").close().await.expect("close");
 }
 
-async fn make_directory(data: &Tree, directory: &Path, name: &str) -> PathBuf {
+async fn make_directory(data: &ClientTree, directory: &Path, name: &str) -> PathBuf {
     let made = CreateParameters {
         disposition: wire::msg::CreateDisposition::CREATE,
         ..CreateParameters::directory(name)
@@ -87,7 +87,7 @@ async fn make_directory(data: &Tree, directory: &Path, name: &str) -> PathBuf {
 }
 
 /// The errors of both ways to delete a file, whichever request returns them.
-async fn refusals(data: &Tree, name: &str) -> [NtStatus; 2] {
+async fn refusals(data: &ClientTree, name: &str) -> [NtStatus; 2] {
     let by_handle = match data.create(&to_delete(name)).await {
         Err(error) => error.status(),
         Ok(file) => {

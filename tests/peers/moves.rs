@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use auth::UserDb;
-use client::smb::{CreateParameters, File, Tree};
+use client::smb::{ClientTree, CreateParameters, File};
 use tempfile::TempDir;
 use testkit::peer::{smbcacls, smbclient};
 use testkit::{RunAs, Samba, Setup, Shareward, Subject, User, need, run};
@@ -99,7 +99,7 @@ fn descriptors_parts() -> AdditionalInformation {
 }
 
 impl Portrait {
-    async fn of(tree: &Tree, name: &str) -> Self {
+    async fn of(tree: &ClientTree, name: &str) -> Self {
         let access = AccessMask::FILE_GENERIC_READ;
         let file = tree.create(&CreateParameters { access, ..CreateParameters::open(name) }).await;
         let file = file.unwrap_or_else(|error| panic!("open {name}: {error}"));
@@ -132,7 +132,7 @@ async fn descriptor(file: &File) -> SecurityDescriptor {
 }
 
 /// A stored descriptor, which both servers show alike.
-async fn same_descriptor(writer: &Tree, reader: &Tree, name: &str) -> SecurityDescriptor {
+async fn same_descriptor(writer: &ClientTree, reader: &ClientTree, name: &str) -> SecurityDescriptor {
     let mut found = Vec::new();
     for tree in [writer, reader] {
         let file = tree.create(&CreateParameters::open(name)).await.expect("open");
@@ -170,7 +170,7 @@ pub(crate) async fn read_all(file: &File) -> Vec<u8> {
 }
 
 /// Creates or overwrites a file or a stream.
-pub(crate) async fn put(tree: &Tree, name: &str, data: &[u8]) {
+pub(crate) async fn put(tree: &ClientTree, name: &str, data: &[u8]) {
     let file = tree.create(&CreateParameters::read_write(name)).await;
     let file = file.unwrap_or_else(|error| panic!("create {name}: {error}"));
     for (index, piece) in data.chunks(32 * 1024).enumerate() {
@@ -182,7 +182,7 @@ pub(crate) async fn put(tree: &Tree, name: &str, data: &[u8]) {
 }
 
 /// Everything, so that a test may set anything.
-async fn open_to_change(tree: &Tree, name: &str) -> File {
+async fn open_to_change(tree: &ClientTree, name: &str) -> File {
     let access = AccessMask::FILE_GENERIC_READ
         | AccessMask::FILE_GENERIC_WRITE
         | AccessMask::WRITE_DAC
@@ -202,7 +202,7 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
 }
 
 /// Compares the properties of a file through both servers, and returns the reader's.
-async fn alike(writer: &Tree, reader: &Tree, name: &str) -> Portrait {
+async fn alike(writer: &ClientTree, reader: &ClientTree, name: &str) -> Portrait {
     let expected = Portrait::of(writer, name).await;
     let found = Portrait::of(reader, name).await;
     assert_eq!(found, expected, "{name}");
@@ -294,7 +294,7 @@ async fn attributes_and_creation_time() {
     }
 }
 
-async fn open_attributes(tree: &Tree, name: &str) -> File {
+async fn open_attributes(tree: &ClientTree, name: &str) -> File {
     let access = AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES;
     tree.create(&CreateParameters { access, ..CreateParameters::open(name) }).await.expect("open")
 }
@@ -315,7 +315,7 @@ async fn extended_attributes() {
     }
 }
 
-async fn set_eas(tree: &Tree, name: &str, eas: &[(&str, &[u8])]) {
+async fn set_eas(tree: &ClientTree, name: &str, eas: &[(&str, &[u8])]) {
     let file = open_to_change(tree, name).await;
     let mut buffer = Vec::new();
     let entries = eas.iter().map(|(name, value)| EaEntry { flags: 0, name: name.as_bytes(), value });
@@ -448,8 +448,8 @@ async fn sparse_files() {
 }
 
 /// As [`alike`] for a file that is too large to read.
-async fn alike_without_data(writer: &Tree, reader: &Tree, name: &str) -> client::smb::Created {
-    let open = |tree: &Tree| {
+async fn alike_without_data(writer: &ClientTree, reader: &ClientTree, name: &str) -> client::smb::Created {
+    let open = |tree: &ClientTree| {
         let tree = tree.clone();
         let name = name.to_owned();
         async move {

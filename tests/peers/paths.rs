@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use client::smb::{CreateParameters, File, Tree};
+use client::smb::{ClientTree, CreateParameters, File};
 use testkit::{Setup, Shareward, Subject};
 use wire::fscc::FileInfoClass;
 use wire::msg::{AdditionalInformation, CreateDisposition, CreateOptions, InfoType};
@@ -10,17 +10,17 @@ use wire::{AccessMask, NtStatus, utf16le};
 
 use crate::scripted::tree;
 
-async fn make(data: &Tree, name: &str) {
+async fn make(data: &ClientTree, name: &str) {
     data.create(&CreateParameters::read_write(name)).await.expect("create").close().await.expect("close");
 }
 
-async fn make_directory(data: &Tree, name: &str) {
+async fn make_directory(data: &ClientTree, name: &str) {
     let made =
         CreateParameters { disposition: CreateDisposition::CREATE, ..CreateParameters::directory(name) };
     data.create(&made).await.expect("mkdir").close().await.expect("close");
 }
 
-async fn opened(data: &Tree, parameters: &CreateParameters<'_>) -> NtStatus {
+async fn opened(data: &ClientTree, parameters: &CreateParameters<'_>) -> NtStatus {
     match data.create(parameters).await {
         Ok(file) => {
             file.close().await.expect("close");
@@ -31,7 +31,7 @@ async fn opened(data: &Tree, parameters: &CreateParameters<'_>) -> NtStatus {
 }
 
 /// Renames a file, or links it, and takes that back.
-async fn named(data: &Tree, class: FileInfoClass, from: &str, to: &str, back: &str) -> NtStatus {
+async fn named(data: &ClientTree, class: FileInfoClass, from: &str, to: &str, back: &str) -> NtStatus {
     let parameters = CreateParameters { access: AccessMask::FILE_ALL, ..CreateParameters::open(from) };
     let file = data.create(&parameters).await.expect("open");
     let status = set_name(&file, class, to).await;

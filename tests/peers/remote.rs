@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, File, Tree};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, File};
 use client::{Administration as _, Remote, SrvsClient};
 use control::{CloseFile, ConnectionQuery, FileQuery, Session, SessionQuery};
 use testkit::{Output, Samba, Setup, Share, Shareward, User, need, run, shareward_binary};
@@ -115,17 +115,18 @@ fn net(words: &str, (_, password): (&str, &str), input: &str) -> Output {
 
 /// A client with a file open, which is left open.
 struct Holder {
-    connection: Connection,
+    connection: ClientConnection,
     file: File,
 }
 
 impl Holder {
     async fn open(server: SocketAddr, (user, password): (&str, &str), share: &str, path: &str) -> Self {
-        let connection = Connection::connect(server, None, ConnectOptions::new().expect("options"))
+        let connection = ClientConnection::connect(server, None, ConnectOptions::new().expect("options"))
             .await
             .expect("connect");
         let session = connection.logon(Credentials::password(user, "", password)).await.expect("log on");
-        let tree: Tree = session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await.expect("tree connect");
+        let tree: ClientTree =
+            session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await.expect("tree connect");
         if let Some((directory, _)) = path.rsplit_once('\\') {
             let parameters = CreateParameters {
                 disposition: CreateDisposition::OPEN_IF,

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
-use client::smb::{CreateParameters, Tree};
+use client::smb::{ClientTree, CreateParameters};
 use testkit::{Setup, Subject};
 use wire::fscc::FileInfoClass;
 use wire::fscc::file_info::BasicInfo;
@@ -19,7 +19,7 @@ use wire::{AccessMask, FileAttributes, Guid, NtStatus, Utf16};
 use crate::scripted::tree;
 
 /// A share that shows symbolic links, and its directory.
-async fn shown() -> (Subject, Tree, PathBuf) {
+async fn shown() -> (Subject, ClientTree, PathBuf) {
     let mut setup = Setup::default();
     setup.shares[0].shows_symlinks = true;
     let subject = Subject::start(&setup);
@@ -52,7 +52,7 @@ fn buffer(tag: ReparseTag, guid: Option<Guid>, data: &[u8]) -> Vec<u8> {
     buffer
 }
 
-async fn target_of(tree: &Tree, name: &str) -> Result<String, Option<NtStatus>> {
+async fn target_of(tree: &ClientTree, name: &str) -> Result<String, Option<NtStatus>> {
     let link = tree.create(&link_itself(name)).await.map_err(|error| error.status())?;
     let read = link.ioctl(FsctlCode::GET_REPARSE_POINT, &[], 4096).await;
     link.close().await.expect("close");
@@ -65,7 +65,7 @@ async fn target_of(tree: &Tree, name: &str) -> Result<String, Option<NtStatus>> 
 }
 
 /// The error data of a plain open of the name: the target, and the number of bytes of the name that are left.
-async fn stopped(tree: &Tree, name: &str) -> (String, u16) {
+async fn stopped(tree: &ClientTree, name: &str) -> (String, u16) {
     let part = CreateParameters::open(name).part().expect("a request");
     let answer = tree.connection().request(tree.scope(), part).await.expect("an answer");
     assert_eq!(answer.status(), NtStatus::STOPPED_ON_SYMLINK, "{name}");
@@ -76,7 +76,7 @@ async fn stopped(tree: &Tree, name: &str) -> (String, u16) {
     (link.substitute_name.to_text(), link.unparsed_path_length)
 }
 
-async fn opens(tree: &Tree, name: &str) -> Result<(), Option<NtStatus>> {
+async fn opens(tree: &ClientTree, name: &str) -> Result<(), Option<NtStatus>> {
     let file = tree.create(&CreateParameters::open(name)).await.map_err(|error| error.status())?;
     file.close().await.map_err(|error| error.status())
 }
@@ -155,7 +155,7 @@ async fn clients_make_symlinks_that_stay_inside() {
 
 /// The error data of a plain open of an absolute symbolic link: the target, its form for display, and the number of
 /// bytes that are left.
-async fn stopped_on_absolute(tree: &Tree, name: &str) -> (String, String, u16) {
+async fn stopped_on_absolute(tree: &ClientTree, name: &str) -> (String, String, u16) {
     let part = CreateParameters::open(name).part().expect("a request");
     let answer = tree.connection().request(tree.scope(), part).await.expect("an answer");
     assert_eq!(answer.status(), NtStatus::STOPPED_ON_SYMLINK, "{name}");

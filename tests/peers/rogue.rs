@@ -13,7 +13,7 @@ use auth::{
     Acceptor, AcceptorConfig, AccountRecord, Accounts, Credentials, PreauthHash, SessionKeys,
     SigningAlgorithm, SigningKey, Step,
 };
-use client::smb::{ConnectOptions, Connection, CreateParameters, Error, Pipe, Tree};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, Pipe};
 use rpc::InterfaceId;
 use testkit::{need, run};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -81,12 +81,12 @@ impl Rogue {
         Self { address }
     }
 
-    async fn connection(&self, request_timeout: Duration) -> Result<Connection, Error> {
+    async fn connection(&self, request_timeout: Duration) -> Result<ClientConnection, Error> {
         let options = ConnectOptions { request_timeout, ..ConnectOptions::new()? };
-        Connection::connect(self.address, None, options).await
+        ClientConnection::connect(self.address, None, options).await
     }
 
-    async fn tree(&self) -> Tree {
+    async fn tree(&self) -> ClientTree {
         let connection = self.connection(Duration::from_secs(20)).await.expect("connect");
         let session = connection.logon(Credentials::password("alice", "", PASSWORD)).await.expect("log on");
         session.tree_connect(r"\\127.0.0.1\data").await.expect("tree connect")

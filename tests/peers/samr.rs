@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, Pipe};
+use client::smb::{ClientConnection, ConnectOptions, Pipe};
 use rpc::ndr::Octets;
 use rpc::samr::{Connect2Request, INTERFACE, UnicodeChangePasswordUser2Request};
 use testkit::peer::{
@@ -163,7 +163,8 @@ async fn guess_old_passwords(anonymous: bool) {
         request_timeout: Duration::from_secs(60),
         ..ConnectOptions::new().expect("options")
     };
-    let connection = Connection::connect(subject.address(), None, options.clone()).await.expect("connect");
+    let connection =
+        ClientConnection::connect(subject.address(), None, options.clone()).await.expect("connect");
     let alice = subject.user("alice");
     let session = match anonymous {
         true => connection.logon_anonymous().await,
@@ -197,7 +198,7 @@ async fn guess_old_passwords(anonymous: bool) {
         );
     }
     let bob = subject.user("bob");
-    let connection = Connection::connect(subject.address(), None, options).await.expect("connect");
+    let connection = ClientConnection::connect(subject.address(), None, options).await.expect("connect");
     match connection.logon(Credentials::password(&bob.name, "", &bob.password)).await {
         Err(error) => assert!(error.is(NtStatus::ACCOUNT_LOCKED_OUT), "{error}"),
         Ok(_) => panic!("logged on"),

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, Error, File, Session, Tree};
+use client::smb::{ClientConnection, ClientSession, ClientTree, ConnectOptions, Error, File};
 use testkit::Subject;
 use wire::fscc::FileInfoClass;
 use wire::msg::{AdditionalInformation, InfoType};
@@ -13,7 +13,7 @@ pub(crate) fn address(subject: &Subject) -> SocketAddr {
 }
 
 /// A new connection and a tree connect to the share `data`.
-pub(crate) async fn connected(subject: &Subject, name: &str) -> (Connection, Tree) {
+pub(crate) async fn connected(subject: &Subject, name: &str) -> (ClientConnection, ClientTree) {
     let options = ConnectOptions::new().expect("options");
     let session = logged_on(subject, name, options).await;
     let tree = session.tree_connect(DATA).await.expect("tree connect");
@@ -21,8 +21,8 @@ pub(crate) async fn connected(subject: &Subject, name: &str) -> (Connection, Tre
 }
 
 /// A session over a new connection.
-pub(crate) async fn logged_on(subject: &Subject, name: &str, options: ConnectOptions) -> Session {
-    let connection = Connection::connect(address(subject), None, options).await.expect("connect");
+pub(crate) async fn logged_on(subject: &Subject, name: &str, options: ConnectOptions) -> ClientSession {
+    let connection = ClientConnection::connect(address(subject), None, options).await.expect("connect");
     let user = subject.user(name);
     let credentials = Credentials::password(&user.name, "", &user.password);
     connection.logon(credentials).await.expect("log on")
@@ -32,7 +32,7 @@ pub(crate) async fn logged_on(subject: &Subject, name: &str, options: ConnectOpt
 pub(crate) const DATA: &str = r"\\127.0.0.1\data";
 
 /// A tree connect of a user of the subject, over a new connection.
-pub(crate) async fn tree(subject: &Subject, user: &str, share: &str) -> Tree {
+pub(crate) async fn tree(subject: &Subject, user: &str, share: &str) -> ClientTree {
     let session = logged_on(subject, user, ConnectOptions::new().expect("options")).await;
     session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await.expect("tree connect")
 }

@@ -7,7 +7,7 @@ use std::process;
 use std::time::{Duration, Instant};
 
 use auth::{ClientStep, Credentials, Initiator};
-use client::smb::{ConnectOptions, Connection, CreateParameters, Part, Scope, Session};
+use client::smb::{ClientConnection, ClientSession, ConnectOptions, CreateParameters, Part, Scope};
 
 use testkit::{Setup, Shareward, Subject, run, shareward_binary};
 use wire::header::{Command, Header};
@@ -36,15 +36,15 @@ fn resident(server: &Shareward) -> u64 {
 }
 
 /// A client with a new connection, from one of several addresses.
-async fn stranger(server: SocketAddr, number: usize) -> Connection {
+async fn stranger(server: SocketAddr, number: usize) -> ClientConnection {
     let host = u8::try_from(number % usize::from(HOSTS)).expect("small") + 2;
     let local = SocketAddr::from(([127, 0, 0, host], 0));
     let options = ConnectOptions::new().expect("options");
-    Connection::connect(server, Some(local), options).await.expect("connect")
+    ClientConnection::connect(server, Some(local), options).await.expect("connect")
 }
 
 /// Sends the first message of a logon with a given token, and returns the status.
-async fn begin(connection: &Connection, token: &[u8]) -> NtStatus {
+async fn begin(connection: &ClientConnection, token: &[u8]) -> NtStatus {
     let request = SessionSetupRequest { security_buffer: token, ..SessionSetupRequest::default() };
     let part = Part::new(Command::SESSION_SETUP, |out, base| request.encode(out, base));
     match connection.request(&Scope::default(), part).await {
@@ -69,7 +69,7 @@ fn half_a_frame(server: SocketAddr, announced: usize, sent: usize) -> TcpStream 
     socket
 }
 
-async fn tree_connects(session: &Session) -> usize {
+async fn tree_connects(session: &ClientSession) -> usize {
     let path: Vec<u8> = r"\\x\IPC$".encode_utf16().flat_map(u16::to_le_bytes).collect();
     let request = TreeConnectRequest { path: Utf16::new(&path).expect("text"), ..Default::default() };
     for count in 0.. {
@@ -169,7 +169,7 @@ async fn the_oldest_idle_connection_of_an_address_is_dropped() {
 async fn an_anonymous_session_does_not_lift_the_limits_of_strangers() {
     let subject = Subject::start(&Setup::default());
     let options = ConnectOptions::new().expect("options");
-    let connection = Connection::connect(subject.address(), None, options).await.expect("connect");
+    let connection = ClientConnection::connect(subject.address(), None, options).await.expect("connect");
     let session = connection.logon_anonymous().await.expect("an anonymous session");
     assert!(session.id() != SessionId(0));
     connection.echo().await.expect("echo");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use client::smb::{CreateParameters, File, Tree};
+use client::smb::{ClientTree, CreateParameters, File};
 use testkit::peer;
 use testkit::{Output, RunAs, Setup, Shareward, Subject, need, skip};
 use wire::fscc::FileInfoClass;
@@ -36,7 +36,7 @@ fn smbclient(subject: &Subject, commands: &str) -> Output {
 }
 
 /// All streams of a file but the unnamed one.
-async fn streams(tree: &Tree, name: &str) -> BTreeMap<String, Vec<u8>> {
+async fn streams(tree: &ClientTree, name: &str) -> BTreeMap<String, Vec<u8>> {
     let access = AccessMask::FILE_GENERIC_READ;
     let file = tree.create(&CreateParameters { access, ..CreateParameters::open(name) }).await.expect("open");
     let (class, none) = (FileInfoClass::STREAM.0, AdditionalInformation::NONE);
@@ -57,12 +57,12 @@ async fn streams(tree: &Tree, name: &str) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-async fn open_to_delete(tree: &Tree, name: &str) -> File {
+async fn open_to_delete(tree: &ClientTree, name: &str) -> File {
     let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
     tree.create(&CreateParameters { access, ..CreateParameters::open(name) }).await.expect("open")
 }
 
-async fn delete(tree: &Tree, name: &str) {
+async fn delete(tree: &ClientTree, name: &str) {
     let file = open_to_delete(tree, name).await;
     file.set_delete_on_close(true).await.expect("delete");
     file.close().await.expect("close");
@@ -85,7 +85,7 @@ fn kept(share: &Path) -> Vec<String> {
 }
 
 /// As `:NAME` is renamed: to a stream of the same file.
-async fn rename_stream(tree: &Tree, from: &str, to: &str) {
+async fn rename_stream(tree: &ClientTree, from: &str, to: &str) {
     let stream = open_to_delete(tree, from).await;
     rename(&stream, to).await.expect("rename");
     stream.close().await.expect("close");
@@ -203,7 +203,8 @@ async fn two_clients_write_one_large_stream() {
     let subject = Subject::start(&in_files_where_too_large());
     let (alice, bob) = (tree(&subject, "alice", "data").await, tree(&subject, "bob", "data").await);
     put(&alice, "f", b"data").await;
-    let open = async |tree: &Tree| tree.create(&CreateParameters::read_write("f:s")).await.expect("open");
+    let open =
+        async |tree: &ClientTree| tree.create(&CreateParameters::read_write("f:s")).await.expect("open");
     let (one, other) = (open(&alice).await, open(&bob).await);
     let write = async |file: &File, odd: usize| {
         for number in (odd..60).step_by(2) {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, File};
+use client::smb::{ClientConnection, ConnectOptions, CreateParameters, File};
 use testkit::{Output, Samba, Setup, Shareward, Subject, need, run, shareward_binary};
 
 use crate::remote::{ALICE, COMMAND_MAX, ROOT, setup};
@@ -17,7 +17,7 @@ fn ask(server: &str, words: &str, (user, password): (&str, &str)) -> Output {
 
 async fn holding(address: std::net::SocketAddr, name: &str) -> File {
     let options = ConnectOptions::new().expect("options");
-    let connection = Connection::connect(address, None, options).await.expect("connect");
+    let connection = ClientConnection::connect(address, None, options).await.expect("connect");
     let session = connection.logon(Credentials::password(ALICE.0, "", ALICE.1)).await.expect("log on");
     let tree = session.tree_connect(r"\\127.0.0.1\data").await.expect("the share");
     tree.create(&CreateParameters::read_write(name)).await.expect("create")

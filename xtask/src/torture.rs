@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
-use testkit::torture::{Outcome, Target, Verdict, empty, list, run_test, selects};
+use testkit::torture::{Outcome, TortureTarget, Verdict, empty, list, run_test, selects};
 use testkit::{Setup, Share, Subject};
 
 use crate::shell;
@@ -257,7 +257,7 @@ fn side_by_side(plan: &Plan, smbtorture: &Smbtorture, tests: &[String]) -> BTree
                     empty(&share);
                     // Only administrators may query the pipes.
                     let user = subject.user(if id.starts_with("rpc.") { "admin" } else { "alice" });
-                    let target = Target {
+                    let target = TortureTarget {
                         program: &smbtorture.program,
                         port: subject.port(),
                         share: "data",

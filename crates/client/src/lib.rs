@@ -23,7 +23,8 @@ pub use administration::{Administration, Answer, Events};
 pub use control_client::{ControlClient, Sockets, Transport};
 pub use error::Error;
 pub use remote::{
-    NamedServer, NotAPlace, PipeStream, Place, Remote, ServerWord, servers_of_file, servers_of_list,
+    NamedServer, NotAServerAddress, PipeStream, Remote, ServerAddress, ServerWord, servers_of_file,
+    servers_of_list,
 };
 pub use remote_client::RemoteClient;
 pub use srvs::{CallError, Rpc, SrvsClient};

@@ -10,7 +10,7 @@ use control::{
 };
 use tokio::sync::OnceCell;
 
-use crate::remote::{Place, Remote};
+use crate::remote::{Remote, ServerAddress};
 use crate::{Administration, Answer, ControlClient, Error, Events, SrvsClient};
 
 /// A server on another machine. The first question finds out which API it speaks.
@@ -21,7 +21,7 @@ pub struct RemoteClient {
 
 impl RemoteClient {
     /// The server at that place, with those credentials.
-    pub fn new(place: Place, credentials: Credentials) -> Self {
+    pub fn new(place: ServerAddress, credentials: Credentials) -> Self {
         Self { remote: Arc::new(Remote::new(place, credentials)), way: OnceCell::new() }
     }
 
@@ -33,7 +33,7 @@ impl RemoteClient {
     /// Our own server is the one that has the pipe of the control API.
     async fn way(&self) -> Result<&dyn Administration, Error> {
         let way = self.way.get_or_try_init(async || {
-            let own = self.remote.open_stream(control::places::PIPE).await?.is_some();
+            let own = self.remote.open_stream(control::socket_paths::PIPE).await?.is_some();
             let remote = Arc::clone(&self.remote);
             let way: Box<dyn Administration> =
                 if own { Box::new(ControlClient::over(remote)) } else { Box::new(SrvsClient::new(remote)) };

@@ -1,6 +1,6 @@
 //! The data types of the control API, shared by server and client.
 //!
-//! Version 1 is HTTP/1.1 with JSON bodies, served on a Unix socket ([`places`]); nothing in it depends on that
+//! Version 1 is HTTP/1.1 with JSON bodies, served on a Unix socket ([`socket_paths`]); nothing in it depends on that
 //! transport. [`route`] is the table of its routes. Lists are [`Page`]s; every refusal is an [`Error`] with the HTTP
 //! status [`Error::http_status`].
 //!
@@ -20,13 +20,13 @@ mod file;
 pub mod glob;
 pub mod limits;
 mod page;
-pub mod places;
 mod refusal;
 pub mod route;
 mod server;
 mod session;
 mod settings;
 mod share;
+pub mod socket_paths;
 mod timestamp;
 mod user;
 mod who;

@@ -33,8 +33,8 @@ use wire::msg::{LockElement, LockFlags};
 use crate::files::OpenFile;
 use crate::limits;
 use crate::locks::{Range, refused};
+use crate::open_lifetime::Tenure;
 use crate::remote::Live;
-use crate::tenure::Tenure;
 use crate::volume::{Volume, wire_size};
 
 /// Whether writes of an open file with these flags go to its end.

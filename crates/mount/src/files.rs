@@ -14,8 +14,8 @@ use wire::{AccessMask, FileAttributes, NtStatus};
 
 use crate::attributes::Facts;
 use crate::identity::{self, Identity, Same};
+use crate::open_lifetime::Tenure;
 use crate::remote::Live;
-use crate::tenure::Tenure;
 use crate::unflushed::Told;
 use crate::volume::{Entry, Volume, wire_size};
 use crate::{append, limits};

@@ -1,6 +1,6 @@
 //! The identity of an open file, to be compared when its name may have come to mean another file.
 
-use client::smb::{CreateParameters, Created, Error, Tree};
+use client::smb::{ClientTree, CreateParameters, Created, Error};
 use wire::create_context::CreateContextsRequest;
 use wire::{AccessMask, FileTime};
 
@@ -34,7 +34,7 @@ pub(crate) fn asking() -> CreateContextsRequest<'static> {
 }
 
 /// The identity of a share's root. Nothing is known of one that this user may not even look at.
-pub(crate) async fn of_root(tree: &Tree) -> Result<Identity, Error> {
+pub(crate) async fn of_root(tree: &ClientTree) -> Result<Identity, Error> {
     let access = AccessMask::READ_ATTRIBUTES;
     let open = CreateParameters { access, contexts: asking(), ..CreateParameters::open("") };
     match tree.create(&open).await {

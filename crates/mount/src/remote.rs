@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, Error, Signing, Tree};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, Error, Signing};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use wire::msg::ShareType;
@@ -16,7 +16,7 @@ use crate::limits;
 
 /// A share: `\\host\share`, on its port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Target {
+pub struct ShareAddress {
     /// The server's name or address.
     pub host: String,
     /// The port; 445 unless said otherwise.
@@ -57,7 +57,7 @@ pub enum Status {
     Disconnected,
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for ShareAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, share } = self;
         let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
@@ -68,7 +68,7 @@ impl fmt::Display for Target {
     }
 }
 
-impl Target {
+impl ShareAddress {
     /// SMB over TCP.
     pub const PORT: u16 = 445;
 
@@ -84,7 +84,7 @@ impl Target {
 }
 
 /// Connects, logs on, and connects to the share.
-pub async fn connect(target: &Target, credentials: &Credentials) -> Result<Tree, ConnectError> {
+pub async fn connect(target: &ShareAddress, credentials: &Credentials) -> Result<ClientTree, ConnectError> {
     let unreachable = |error: Error| ConnectError::Unreachable(target.host.clone(), error);
     let mut options = ConnectOptions::new().map_err(unreachable)?;
     options.server_name.clone_from(&target.host);
@@ -94,7 +94,7 @@ pub async fn connect(target: &Target, credentials: &Credentials) -> Result<Tree,
     options.request_timeout = limits::REQUEST_TIME_MAX;
     let mut last = None;
     for address in resolve(target).await? {
-        match Connection::connect(address, None, options.clone()).await {
+        match ClientConnection::connect(address, None, options.clone()).await {
             Ok(connection) => return log_on(&connection, target, credentials).await,
             Err(error) => last = Some(error),
         }
@@ -103,10 +103,10 @@ pub async fn connect(target: &Target, credentials: &Credentials) -> Result<Tree,
 }
 
 async fn log_on(
-    connection: &Connection,
-    target: &Target,
+    connection: &ClientConnection,
+    target: &ShareAddress,
     credentials: &Credentials,
-) -> Result<Tree, ConnectError> {
+) -> Result<ClientTree, ConnectError> {
     let session = connection.logon(credentials.clone()).await.map_err(|error| match error {
         Error::Io(_) | Error::TimedOut(_) => ConnectError::Unreachable(target.host.clone(), error),
         error => ConnectError::Logon(error),
@@ -118,7 +118,7 @@ async fn log_on(
     Ok(tree)
 }
 
-async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, ConnectError> {
+async fn resolve(target: &ShareAddress) -> Result<Vec<SocketAddr>, ConnectError> {
     let name = (target.host.clone(), target.port);
     let found = tokio::task::spawn_blocking(move || name.to_socket_addrs().map(Vec::from_iter)).await;
     match found {
@@ -130,7 +130,7 @@ async fn resolve(target: &Target) -> Result<Vec<SocketAddr>, ConnectError> {
 /// The connection of a mount.
 #[derive(Debug)]
 pub(crate) struct Remote {
-    target: Target,
+    target: ShareAddress,
     credentials: Credentials,
     state: Mutex<State>,
 }
@@ -145,7 +145,7 @@ struct State {
 /// A connection in use.
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
-    pub(crate) tree: Tree,
+    pub(crate) tree: ClientTree,
     /// Which one it is: what was opened over an earlier one is gone.
     pub(crate) generation: u64,
     pub(crate) read_max: u32,
@@ -154,7 +154,11 @@ pub(crate) struct Live {
 
 impl Remote {
     /// A connection that has been made.
-    pub(crate) fn new(target: Target, credentials: Credentials, tree: Tree) -> Result<Arc<Self>, Error> {
+    pub(crate) fn new(
+        target: ShareAddress,
+        credentials: Credentials,
+        tree: ClientTree,
+    ) -> Result<Arc<Self>, Error> {
         let live = Live::new(tree, 1)?;
         let state = State { live: Some(live), generations: 1, failed_at: None };
         Ok(Arc::new(Self { target, credentials, state: Mutex::new(state) }))
@@ -243,7 +247,7 @@ impl Remote {
 }
 
 impl Live {
-    fn new(tree: Tree, generation: u64) -> Result<Self, Error> {
+    fn new(tree: ClientTree, generation: u64) -> Result<Self, Error> {
         let negotiated = tree.connection().negotiated()?;
         // Without credits for more, one request carries 64 KiB (MS-SMB2 3.1.5.2).
         let most = if negotiated.multi_credit { limits::TRANSFER_BYTES_MAX } else { 64 << 10 };
@@ -261,7 +265,7 @@ mod tests {
 
     #[test]
     fn a_share_is_written_as_net_writes_it() {
-        let target = |host: &str, port| Target { host: host.into(), port, share: "data".into() };
+        let target = |host: &str, port| ShareAddress { host: host.into(), port, share: "data".into() };
         assert_eq!(target("nas", 445).to_string(), r"\\nas\data");
         assert_eq!(target("nas", 4450).to_string(), r"\\nas@4450\data");
         assert_eq!(target("fe80::1", 445).source(), "//[fe80::1]/data");

@@ -21,8 +21,8 @@ use crate::change::{rename, set_attributes};
 use crate::identity::{self, Identity, Same};
 use crate::limits;
 use crate::names::join;
+use crate::pending_cleanup::Leftover;
 use crate::remote::Live;
-use crate::unfinished::Leftover;
 use crate::volume::{Volume, counted_links};
 
 /// What the names start with of files that were in the way of a rename which has not succeeded yet.

@@ -10,14 +10,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use auth::Credentials;
-use client::smb::Tree;
+use client::smb::ClientTree;
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::attributes::View;
 use crate::filesystem::ShareFs;
 use crate::identity;
-use crate::remote::{Remote, Status, Target};
+use crate::remote::{Remote, ShareAddress, Status};
 use crate::state::{FILE_SYSTEM_TYPE, State};
 use crate::volume::Volume;
 
@@ -25,7 +25,7 @@ use crate::volume::Volume;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The share.
-    pub target: Target,
+    pub target: ShareAddress,
     /// Who logs on, again where the connection is lost.
     pub credentials: Credentials,
     /// The user's name, to be shown.
@@ -39,7 +39,7 @@ pub struct Options {
 /// Mounts a share that is connected on a directory and serves it until it is unmounted, or until `stop`, which unmounts
 /// it. `ready` is called when it is mounted.
 pub async fn serve(
-    tree: Tree,
+    tree: ClientTree,
     directory: &Path,
     options: Options,
     stop: impl Future<Output = ()>,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::remote::{Status, Target};
+use crate::remote::{ShareAddress, Status};
 
 /// The extended attribute of a mount's root that holds its [`State`].
 pub const STATE_ATTRIBUTE: &str = "user.shareward.state";
@@ -17,7 +17,7 @@ pub const FILE_SYSTEM_TYPE: &str = "fuse.shareward";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The share.
-    pub target: Target,
+    pub target: ShareAddress,
     /// The user that is logged on there.
     pub user: String,
     /// How it is with the connection.

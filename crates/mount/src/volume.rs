@@ -21,8 +21,8 @@ use crate::files::Files;
 use crate::identity::{self, Identity};
 use crate::inodes::Inodes;
 use crate::locks::Locks;
+use crate::pending_cleanup::Unfinished;
 use crate::remote::{Live, Remote};
-use crate::unfinished::Unfinished;
 use crate::unflushed::Unflushed;
 use crate::{errno, limits, names};
 

@@ -9,7 +9,7 @@ use crate::caching::Caching;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::links::Link;
-use crate::rest::Work;
+use crate::remaining_work::Work;
 use crate::session::{Ending, Session, SessionState};
 use crate::snapshot::{Matching, after_bound};
 use crate::statistics::count;

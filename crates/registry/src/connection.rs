@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use wire::{Dialect, Guid, SessionGlobalId};
 
-use crate::crowd::{AddressGroup, Crowd};
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PER_ADDRESS_PART, has_room};
-use crate::rest::Work;
+use crate::remaining_work::Work;
+use crate::strangers::{AddressGroup, Crowd};
 use crate::{ConnectionId, Effects, EndReason, LimitReached, RequestKey, Rest, Shell, State, Time};
 
 pub(crate) struct Connection<S: Shell> {

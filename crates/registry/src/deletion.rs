@@ -8,9 +8,9 @@ use wire::FileGlobalId;
 
 use crate::links::{Link, Links, without_stream};
 use crate::open::Open;
-use crate::rest::Work;
+use crate::remaining_work::Work;
 use crate::share::ShareKey;
-use crate::{Effects, FileKey, NotFound, OpenRef, Rest, Shell, State, Target, cost};
+use crate::{Effects, FileKey, NotFound, OpenRef, OpenTarget, Rest, Shell, State, cost};
 
 /// A delete that takes effect with the last open of a link or stream.
 pub(crate) struct PendingDelete<S: Shell> {
@@ -250,7 +250,7 @@ impl<S: Shell> State<S> {
     }
 
     /// True if this link, or the stream, has a delete pending.
-    pub(crate) fn is_deleted(&self, target: &Target, link: &Link) -> bool {
+    pub(crate) fn is_deleted(&self, target: &OpenTarget, link: &Link) -> bool {
         let Some(key) = target.file() else { return false };
         let of_link = self.deletions.get(&key.base()).is_some_and(|all| all.concerns(link));
         of_link || key.is_named_stream() && self.deletions.contains_key(&key)

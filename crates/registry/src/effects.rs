@@ -6,7 +6,7 @@ use wire::{
     FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionGlobalId, SessionId, TreeGlobalId, TreeId,
 };
 
-use crate::{AwaitedBreak, Removal, RequestKey, Rest, Shell, Target};
+use crate::{AwaitedBreak, OpenTarget, Removal, RequestKey, Rest, Shell};
 
 /// The work that is due outside the lock. One type for every change, so that they can be merged.
 ///
@@ -149,7 +149,7 @@ pub struct Dropped<S: Shell> {
     /// The server's part of the open.
     pub attached: S::Open,
     /// The file or pipe that was open.
-    pub target: Target,
+    pub target: OpenTarget,
     /// The share it was in.
     pub share: Arc<str>,
     /// Its path in the share when it ended.

@@ -40,14 +40,14 @@ impl FileKey {
 
 /// The object that an open is of.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Target {
+pub enum OpenTarget {
     /// A file, directory or stream of the store.
     File(FileKey),
     /// A named pipe: it has no share modes, but administrators see it.
     Pipe(Arc<str>),
 }
 
-impl Target {
+impl OpenTarget {
     /// The file's key.
     pub const fn file(&self) -> Option<FileKey> {
         match self {

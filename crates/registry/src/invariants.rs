@@ -13,9 +13,9 @@ use crate::file::{File, FileKey, ShareMode};
 use crate::links::{Link, Links};
 use crate::open::Open;
 use crate::orphans::Orphans;
-use crate::paths::Paths;
+use crate::path_index::Paths;
 use crate::session::SessionState;
-use crate::users::{ByUser, UserKey};
+use crate::user_counts::{ByUser, UserKey};
 use crate::waiting::Waiting;
 use crate::{AddressGroup, Shell, Standing, State};
 

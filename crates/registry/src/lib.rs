@@ -33,7 +33,6 @@ mod connection;
 mod cost;
 #[cfg(test)]
 mod cost_tests;
-mod crowd;
 mod deadlines;
 mod deletion;
 mod durable;
@@ -51,16 +50,17 @@ mod locks;
 mod moves;
 mod open;
 mod orphans;
-mod paths;
+mod path_index;
 mod ranges;
 mod refusals;
-mod repeat;
-mod rest;
+mod remaining_work;
+mod repeated_breaks;
 mod session;
 mod share;
 mod snapshot;
 mod state;
 mod statistics;
+mod strangers;
 mod streams;
 #[cfg(any(test, feature = "testing"))]
 #[allow(
@@ -74,14 +74,13 @@ mod streams;
 pub mod testing;
 mod time;
 mod tree;
-mod users;
+mod user_counts;
 mod waiting;
 mod write_back;
 
 pub use acknowledge::{AcknowledgeLeaseError, AcknowledgeOplockError};
 pub use admit::{Admission, AdmitRequest, AppInstance, GrantedOpen, LeaseRequest, Refused};
 pub use connection::{ConnectionDetails, ConnectionInfo, Standing};
-pub use crowd::AddressGroup;
 pub use deadlines::AwaitedBreak;
 pub use deletion::{Forgotten, Removal, Replacing};
 pub use durable::{
@@ -92,17 +91,17 @@ pub use effects::{
     TreeEnded,
 };
 pub use events::{Event, EventKind, EventOpen, Events};
-pub use file::{FileKey, FileShared, FileSummary, Target};
+pub use file::{FileKey, FileShared, FileSummary, OpenTarget};
 pub use ids::{ConnectionId, LeaseId, RequestKey};
 pub use limits::{LimitReached, Limits};
 pub use lock::{Guard, Registry};
 pub use locks::{IoRefused, LockError, LockOutcome, RangeLock};
 pub use moves::{InTheWay, MoveCount, MoveNames, Moving};
 pub use open::{NotFound, OpenInfo, OpenRef, OpenShared};
-pub use paths::{PathPosition, RenameRest, Renamed};
+pub use path_index::{PathPosition, RenameRest, Renamed};
 pub use ranges::LockElement;
 pub use refusals::{Refusal, RefusalKind, RefusalOpen};
-pub use rest::Rest;
+pub use remaining_work::Rest;
 pub use session::{
     BindError, EstablishError, Identity, SessionFlags, SessionInfo, SessionShared, SessionState, UserKind,
 };
@@ -112,6 +111,7 @@ pub use snapshot::{
 };
 pub use state::State;
 pub use statistics::{Statistics, StatisticsSnapshot};
+pub use strangers::AddressGroup;
 pub use time::Time;
 pub use tree::{TreeConnectError, TreeInfo};
 pub use waiting::Readiness;

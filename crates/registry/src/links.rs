@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::open::Open;
-use crate::paths::folded;
+use crate::path_index::folded;
 use crate::share::ShareKey;
 use crate::{FileKey, Shell, cost};
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use wire::{FileGlobalId, LeaseState};
 
-use crate::paths::folded;
+use crate::path_index::folded;
 use crate::share::ShareKey;
 use crate::{Effects, FileKey, NotFound, OpenRef, Shell, State, Time, cost};
 

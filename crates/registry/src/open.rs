@@ -45,16 +45,16 @@ use crate::caching::Caching;
 use crate::durable::Durable;
 use crate::events::EventOpen;
 use crate::share::Origin;
-use crate::users::UserKey;
+use crate::user_counts::UserKey;
 use crate::{
-    AppInstance, CloseReason, ConnectionId, FileShared, Identity, Shell, State, Target, Time, UserKind,
+    AppInstance, CloseReason, ConnectionId, FileShared, Identity, OpenTarget, Shell, State, Time, UserKind,
 };
 
 pub(crate) struct Open<S: Shell> {
     pub(crate) file_id: FileId,
     /// `None` while it is an orphan.
     pub(crate) home: Option<Home>,
-    pub(crate) target: Target,
+    pub(crate) target: OpenTarget,
     /// The start of its path.
     pub(crate) origin: Arc<Origin>,
     pub(crate) path: Arc<str>,
@@ -243,7 +243,7 @@ pub struct OpenInfo<S: Shell> {
     /// `Open.FileId` and `Open.DurableFileId`.
     pub file_id: FileId,
     /// The file or pipe.
-    pub target: Target,
+    pub target: OpenTarget,
     /// The share.
     pub share: Arc<str>,
     /// The path in the share, which a rename changes.

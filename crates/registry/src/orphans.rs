@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use wire::FileGlobalId;
 
 use crate::open::Open;
-use crate::users::UserKey;
+use crate::user_counts::UserKey;
 use crate::{CloseReason, Effects, Shell, State, Time, cost};
 
 /// The orphans in the order in which they lost their clients.

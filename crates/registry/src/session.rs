@@ -20,13 +20,13 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use wire::{SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 
-use crate::crowd::AddressGroup;
 use crate::deadlines::Deadline;
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
 use crate::open::Owner;
 use crate::statistics::count;
-use crate::users::UserKey;
+use crate::strangers::AddressGroup;
+use crate::user_counts::UserKey;
 use crate::{
     ConnectionId, Effects, EndReason, LimitReached, NotFound, RequestKey, Shell, Standing, State, Time,
 };

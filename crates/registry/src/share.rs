@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wire::TreeGlobalId;
 
 use crate::events::EventKind;
-use crate::rest::Work;
+use crate::remaining_work::Work;
 use crate::{CloseReason, Effects, FileKey, LimitReached, NotFound, Rest, ShareSnapshot, Shell, State, Time};
 
 /// The definition of a share by an administrator (MS-SRVS 2.2.4.26 SHARE_INFO_502).

@@ -13,9 +13,9 @@ use crate::locks::RangeLock;
 use crate::open::Open;
 use crate::session::{Session, SessionState};
 use crate::share::ShareKey;
-use crate::users::UserKey;
+use crate::user_counts::UserKey;
 use crate::{
-    ConnectionId, ConnectionInfo, Identity, ShareDefinition, Shell, State, Target, Time, UserKind, cost,
+    ConnectionId, ConnectionInfo, Identity, OpenTarget, ShareDefinition, Shell, State, Time, UserKind, cost,
 };
 
 /// A filter of sessions (MS-SRVS 3.1.4.5); without a condition it lets all through.
@@ -96,7 +96,7 @@ pub struct FileSnapshot {
     /// The client's name.
     pub client: Arc<str>,
     /// The file or pipe.
-    pub target: Target,
+    pub target: OpenTarget,
     /// The share.
     pub share: Arc<str>,
     /// The path in the share.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use wire::{FileGlobalId, Guid, SessionGlobalId, SessionId, TreeGlobalId};
 
 use crate::connection::Connection;
-use crate::crowd::Crowd;
 use crate::deadlines::Deadlines;
 use crate::deletion::PendingDeletes;
 use crate::events::EventLog;
@@ -17,12 +16,13 @@ use crate::links::{Link, Links};
 use crate::moves::Moves;
 use crate::open::{IdMap, Open};
 use crate::orphans::Orphans;
-use crate::paths::Paths;
+use crate::path_index::Paths;
 use crate::refusals::RefusalLog;
 use crate::session::Session;
 use crate::share::{Share, ShareKey};
+use crate::strangers::Crowd;
 use crate::tree::Tree;
-use crate::users::ByUser;
+use crate::user_counts::ByUser;
 use crate::waiting::Waiting;
 use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
 

@@ -2,7 +2,7 @@
 
 use crate::links::Link;
 use crate::waiting::Waiting;
-use crate::{FileKey, NotFound, OpenRef, Renamed, Shell, State, Target};
+use crate::{FileKey, NotFound, OpenRef, OpenTarget, Renamed, Shell, State};
 
 impl<S: Shell> State<S> {
     /// True if a named stream of an open's file is open: the file cannot be renamed then (MS-FSA
@@ -30,7 +30,7 @@ impl<S: Shell> State<S> {
             self.streams.remove(&from);
             for id in &file.opens {
                 if let Some(open) = self.opens.get_mut(id) {
-                    open.target = Target::File(to);
+                    open.target = OpenTarget::File(to);
                     let link = Link::of(open);
                     self.links.leave(from, &link);
                     self.links.enter(to, link);

@@ -8,7 +8,7 @@ use wire::{FileGlobalId, SessionGlobalId, SessionId, TreeGlobalId, TreeId};
 use crate::events::EventKind;
 use crate::limits::{STRANGERS_PART, has_room};
 use crate::share::{Origin, ShareKey, ShareKind};
-use crate::users::UserKey;
+use crate::user_counts::UserKey;
 use crate::{CloseReason, FileKey, LimitReached, NotFound, Shell, Standing, State, Time};
 
 pub(crate) struct Tree<S: Shell> {

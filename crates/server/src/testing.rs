@@ -52,7 +52,7 @@ impl TestServer {
         let _ = server.machine.set(Machine([1, 2, 3]));
         let tasks = vec![
             tokio::spawn(service::watch_timeouts(Arc::clone(&server))),
-            tokio::spawn(admin::idle::watch(Arc::clone(&server))),
+            tokio::spawn(admin::idle_sessions::watch(Arc::clone(&server))),
         ];
         Self { server, served: Arc::default(), ports: AtomicU16::new(FIRST_PORT), tasks }
     }
@@ -65,7 +65,7 @@ impl TestServer {
         let served = Served::one_more(&self.served);
         let server = Arc::clone(&self.server);
         tokio::spawn(async move {
-            connection::driven::serve(server, end, peer).await;
+            connection::over_stream::serve(server, end, peer).await;
             drop(served);
         });
         client

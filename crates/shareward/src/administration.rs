@@ -141,7 +141,7 @@ pub(crate) fn of(target: &ServerTarget) -> Result<Box<dyn Administration>, Failu
 fn here(target: &ServerTarget) -> Box<dyn Administration> {
     let sockets = match &target.socket {
         Some(socket) => vec![socket.clone()],
-        None => control::places::socket_candidates(|name| std::env::var_os(name)),
+        None => control::socket_paths::socket_candidates(|name| std::env::var_os(name)),
     };
     Box::new(ControlClient::new(sockets))
 }
@@ -178,7 +178,7 @@ fn in_file(path: &Path) -> Result<Vec<NamedServer>, Failure> {
 fn not_a_server(word: &str) -> Failure {
     Numbered::new(messages::VALUE_OF_OPTION_NUMBER)
         .about("--server")
-        .hint(format!("'{word}' is not a server name: {}", client::NotAPlace))
+        .hint(format!("'{word}' is not a server name: {}", client::NotAServerAddress))
         .into()
 }
 

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::limits::{LOG_TAIL_LINES, POLL, PORTS, READY_MAX, START_ATTEMPTS, STOP_MAX};
-use crate::places;
+use crate::paths;
 
 /// A running server whose log is in a file. Dropping it ends it; dropping it in a panic shows the log.
 #[derive(Debug)]
@@ -200,7 +200,7 @@ fn tail(log: &Path) -> String {
 }
 
 fn keep(log: &Path, name: &str, address: SocketAddr) -> Option<PathBuf> {
-    let directory = places::build_directory()?.join("test-logs");
+    let directory = paths::build_directory()?.join("test-logs");
     fs::create_dir_all(&directory).ok()?;
     let kept = directory.join(format!("{name}-{}-{}.log", address.port(), std::process::id()));
     fs::copy(log, &kept).ok()?;

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
-use crate::places::build_directory;
+use crate::paths::build_directory;
 
 /// Returns true if all `programs` are installed; otherwise reports the missing ones and that the test is skipped.
 ///

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::limits::{KERNEL_MAX, KERNEL_SPARE, PEER_MAX};
 use crate::output::{Output, run};
-use crate::places::repository;
+use crate::paths::repository;
 use crate::setup::User;
 use crate::subject::Subject;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::output::{Output, run};
-use crate::places::repository;
+use crate::paths::repository;
 use crate::setup::User;
 
 /// The result of a test.
@@ -60,7 +60,7 @@ pub struct Verdict {
 
 /// The server to test: its port, share and user.
 #[derive(Debug)]
-pub struct Target<'a> {
+pub struct TortureTarget<'a> {
     /// smbtorture.
     pub program: &'a Path,
     /// The port on 127.0.0.1.
@@ -97,7 +97,7 @@ pub fn selects(selector: &str, id: &str) -> bool {
 }
 
 /// Runs one test, killing it after `limit`.
-pub fn run_test(target: &Target<'_>, id: &str, limit: Duration) -> Verdict {
+pub fn run_test(target: &TortureTarget<'_>, id: &str, limit: Duration) -> Verdict {
     let scratch = target.scratch.display();
     let mut command = Command::new(target.program);
     command.arg(format!("//127.0.0.1/{}", target.share)).arg("-p").arg(target.port.to_string());

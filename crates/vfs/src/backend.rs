@@ -332,13 +332,13 @@ impl Wanted {
 pub struct Symlink {
     /// How many of the path's last components come after it.
     pub components_behind: usize,
-    /// Where it leads: see [`Target`].
-    pub target: Target,
+    /// Where it leads: see [`SymlinkTarget`].
+    pub target: SymlinkTarget,
 }
 
 /// Where a symlink leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum SymlinkTarget {
     /// Relative to its directory, with `/` between the components; it does not leave the share.
     Relative(String),
     /// Where the client says that made it, in the words of its own name space (MS-FSCC 2.1.2.4); nobody else follows it.

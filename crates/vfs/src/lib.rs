@@ -25,8 +25,8 @@ pub mod short_name;
 pub mod stat;
 
 pub use backend::{
-    Actor, Backend, Capabilities, Complete, Identity, NamedIn, Opened, Parent, Root, Space, Symlink, Target,
-    Volume, Wanted,
+    Actor, Backend, Capabilities, Complete, Identity, NamedIn, Opened, Parent, Root, Space, Symlink,
+    SymlinkTarget, Volume, Wanted,
 };
 pub use error::{Error, Result};
 pub use fold::Forms;

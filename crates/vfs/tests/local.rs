@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vfs::{
     Actor, Backend, Capabilities, Entry, EntryWanted, Error, Kind, LocalBackend, LocalOptions, RelativePath,
-    Target, Wanted,
+    SymlinkTarget, Wanted,
 };
 use wire::{AccessMask, FileAttributes};
 
@@ -559,7 +559,7 @@ fn symlinks_that_are_left_to_clients_stop_every_way() {
     }
     let first = |name: &str| backend.first_symlink(&actor, &path(name));
     let link = first("Link/F").unwrap().unwrap();
-    assert_eq!((link.components_behind, link.target), (1, Target::Relative("d".into())));
+    assert_eq!((link.components_behind, link.target), (1, SymlinkTarget::Relative("d".into())));
     assert!(matches!(first("out/passwd"), Err(Error::AccessDenied)));
     assert_eq!(first("d/f").unwrap(), None);
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use auth::{Cipher, Credentials};
 use client::smb::{
-    Break, Breaks, ConnectOptions, Connection, InFlight, LogonOptions, Part, Scope, Session, Signing,
+    Break, Breaks, ClientConnection, ClientSession, ConnectOptions, InFlight, LogonOptions, Part, Scope,
+    Signing,
 };
 use rpc::{ClientAssociation, InterfaceId};
 use server::config::ShareSettings;
@@ -73,9 +74,9 @@ struct World {
 }
 
 struct Client {
-    connection: Connection,
+    connection: ClientConnection,
     breaks: Breaks,
-    sessions: Vec<Session>,
+    sessions: Vec<ClientSession>,
     trees: Vec<Tree>,
 }
 
@@ -197,7 +198,7 @@ impl World {
             ..ConnectOptions::with_guid(guid(0)).dialect(dialects[usize::from(choice >> 4 & 7) % 5])
         };
         let (from, to) = tokio::io::split(self.server.connect());
-        let connection = Connection::over(from, to, options);
+        let connection = ClientConnection::over(from, to, options);
         if connection.negotiate().await.is_err() {
             return;
         }
@@ -211,7 +212,8 @@ impl World {
         if self.clients.is_empty() {
             return;
         }
-        let sessions: Vec<_> = self.clients.iter().flat_map(|it| &it.sessions).map(Session::id).collect();
+        let sessions: Vec<_> =
+            self.clients.iter().flat_map(|it| &it.sessions).map(ClientSession::id).collect();
         let previous = sessions.get(usize::from(previous)).copied().unwrap_or_default();
         self.log_on_as(usize::from(client) % self.clients.len(), user, previous).await;
     }

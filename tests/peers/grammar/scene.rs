@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, File, Session, Tree};
+use client::smb::{ClientConnection, ClientSession, ClientTree, ConnectOptions, CreateParameters, File};
 use wire::msg::{CreateDisposition, LockElement, LockFlags};
 use wire::{AccessMask, OplockLevel};
 
@@ -11,7 +11,7 @@ use super::stage::{ALICE, BOB};
 
 /// The clients with their opens, until they are dropped.
 pub(super) struct Scene {
-    connections: Vec<Connection>,
+    connections: Vec<ClientConnection>,
     files: Vec<File>,
 }
 
@@ -68,21 +68,26 @@ impl Scene {
         self.create(&tree(&alice, "data").await, path, CreateParameters::read_write("")).await;
     }
 
-    async fn log_on(&mut self, server: SocketAddr, from: IpAddr, (user, password): (&str, &str)) -> Session {
+    async fn log_on(
+        &mut self,
+        server: SocketAddr,
+        from: IpAddr,
+        (user, password): (&str, &str),
+    ) -> ClientSession {
         let options = ConnectOptions::new().expect("options");
         let from = Some(SocketAddr::new(from, 0));
-        let connection = Connection::connect(server, from, options).await.expect("connect");
+        let connection = ClientConnection::connect(server, from, options).await.expect("connect");
         self.connections.push(connection.clone());
         connection.logon(Credentials::password(user, "", password)).await.expect("log on")
     }
 
-    async fn create(&mut self, tree: &Tree, path: &str, parameters: CreateParameters<'_>) -> File {
+    async fn create(&mut self, tree: &ClientTree, path: &str, parameters: CreateParameters<'_>) -> File {
         let file = tree.create(&CreateParameters { name: path, ..parameters }).await.expect("the file");
         self.files.push(file.clone());
         file
     }
 }
 
-async fn tree(session: &Session, share: &str) -> Tree {
+async fn tree(session: &ClientSession, share: &str) -> ClientTree {
     session.tree_connect(&format!(r"\\127.0.0.1\{share}")).await.expect("tree connect")
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use auth::Credentials;
-use client::smb::{Break, Breaks, ConnectOptions, Connection, CreateParameters, File, Tree};
+use client::smb::{Break, Breaks, ClientConnection, ClientTree, ConnectOptions, CreateParameters, File};
 use client::{Administration as _, ControlClient, Error, Events};
 use control::{
     CloseFile, Ended, Event, EventQuery, FileQuery, OpenFile, Outcome, RefusalKind, SessionQuery, WhoQuery,
@@ -34,9 +34,9 @@ fn control(server: &Shareward) -> ControlClient {
     ControlClient::new(vec![socket(server)])
 }
 
-async fn connected(server: SocketAddr, setup: &Setup, name: &str) -> (Connection, Tree) {
+async fn connected(server: SocketAddr, setup: &Setup, name: &str) -> (ClientConnection, ClientTree) {
     let options = ConnectOptions::new().expect("options");
-    let connection = Connection::connect(server, None, options).await.expect("connect");
+    let connection = ClientConnection::connect(server, None, options).await.expect("connect");
     let user = setup.user(name);
     let credentials = Credentials::password(&user.name, "", &user.password);
     let session = connection.logon(credentials).await.expect("log on");
@@ -48,7 +48,7 @@ fn lease(key: u8, state: LeaseState) -> Option<LeaseContext> {
     Some(LeaseContext { key: Guid([key; 16]), state, flags: LeaseFlags::NONE, v2: Some(LeaseV2::default()) })
 }
 
-async fn leased(tree: &Tree, name: &str, state: LeaseState) -> File {
+async fn leased(tree: &ClientTree, name: &str, state: LeaseState) -> File {
     let mut parameters = CreateParameters::read_write(name);
     parameters.contexts.lease = lease(1, state);
     let file = tree.create(&parameters).await.expect("create");

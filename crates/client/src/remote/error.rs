@@ -4,12 +4,12 @@ use control::number;
 use rpc::{ClientError, Endpoint, Fault};
 use wire::{Command, NtStatus};
 
-use super::{Place, ends_session};
+use super::{ServerAddress, ends_session};
 use crate::Error;
 use crate::smb;
 
 /// The failure of anything but opening a pipe.
-pub(super) fn of_smb(error: smb::Error, place: &Place) -> Error {
+pub(super) fn of_smb(error: smb::Error, place: &ServerAddress) -> Error {
     match error {
         smb::Error::Status(status, command) => of_status(status, command, place),
         smb::Error::Io(error) => Error::Broken(error),
@@ -34,7 +34,7 @@ pub(super) fn of_smb(error: smb::Error, place: &Place) -> Error {
 }
 
 /// The failure to open a pipe or to bind to its interface.
-pub(super) fn of_pipe(error: smb::Error, endpoint: Endpoint, place: &Place) -> Error {
+pub(super) fn of_pipe(error: smb::Error, endpoint: Endpoint, place: &ServerAddress) -> Error {
     match error {
         smb::Error::Status(status, Command::CREATE) if is_missing(status) => no_pipe(endpoint.pipe, place),
         smb::Error::Rpc(ClientError::Refused(_) | ClientError::Rejected { .. }) => {
@@ -45,7 +45,7 @@ pub(super) fn of_pipe(error: smb::Error, endpoint: Endpoint, place: &Place) -> E
 }
 
 /// The server lacks the pipe, so the service behind it is not running there.
-pub(super) fn no_pipe(pipe: &str, place: &Place) -> Error {
+pub(super) fn no_pipe(pipe: &str, place: &ServerAddress) -> Error {
     let hint = format!(r"{place} has no pipe {pipe}");
     if pipe == rpc::srvsvc::ENDPOINT.pipe {
         refused(number::SERVER_NOT_STARTED, "The Server service is not started.", hint)
@@ -88,7 +88,7 @@ fn is_missing(status: NtStatus) -> bool {
     .contains(&status)
 }
 
-fn of_status(status: NtStatus, command: Command, place: &Place) -> Error {
+fn of_status(status: NtStatus, command: Command, place: &ServerAddress) -> Error {
     let hint = format!("{place} answered {status} to {command:?}");
     let (number, message) = match status {
         NtStatus::ACCESS_DENIED | NtStatus::NETWORK_ACCESS_DENIED => {

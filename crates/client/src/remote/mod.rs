@@ -2,7 +2,7 @@
 
 mod error;
 mod named;
-mod place;
+mod server_address;
 mod stream;
 
 use std::collections::HashMap;
@@ -20,19 +20,19 @@ use wire::NtStatus;
 
 pub(crate) use error::of_fault as fault_error;
 pub use named::{NamedServer, ServerWord, servers_of_file, servers_of_list};
-pub use place::{NotAPlace, Place};
+pub use server_address::{NotAServerAddress, ServerAddress};
 pub use stream::PipeStream;
 
 use crate::control_client::Transport;
 use crate::limits::{ADDRESSES_TRIED, CONNECTION_IDLE_MAX};
-use crate::smb::{self, ConnectOptions, Connection, Pipe, Session, Signing, Tree};
+use crate::smb::{self, ClientConnection, ClientSession, ClientTree, ConnectOptions, Pipe, Signing};
 use crate::srvs::{CallError, Rpc};
 use crate::{Error, remote};
 
 /// A server on another machine, with credentials. It connects on the first call.
 #[derive(Debug)]
 pub struct Remote {
-    place: Place,
+    place: ServerAddress,
     credentials: Credentials,
     live: Mutex<Option<Live>>,
 }
@@ -40,20 +40,20 @@ pub struct Remote {
 /// A connection that is logged on.
 #[derive(Debug)]
 struct Live {
-    session: Session,
-    ipc: Tree,
+    session: ClientSession,
+    ipc: ClientTree,
     pipes: HashMap<&'static str, Pipe>,
     used: Instant,
 }
 
 impl Remote {
     /// The server at `place`, with these credentials.
-    pub fn new(place: Place, credentials: Credentials) -> Self {
+    pub fn new(place: ServerAddress, credentials: Credentials) -> Self {
         Self { place, credentials, live: Mutex::default() }
     }
 
     /// The server's place.
-    pub fn place(&self) -> &Place {
+    pub fn place(&self) -> &ServerAddress {
         &self.place
     }
 
@@ -116,7 +116,7 @@ impl Remote {
         Ok(Live { session, ipc, pipes: HashMap::new(), used: Instant::now() })
     }
 
-    async fn connect(&self) -> Result<Connection, Error> {
+    async fn connect(&self) -> Result<ClientConnection, Error> {
         let unreachable = |why: String| {
             let error = control::Error::new(number::BAD_NETPATH, "The network path was not found.");
             Error::Refused(error.with_hint(format!("{}: {why}", self.place)))
@@ -132,7 +132,7 @@ impl Remote {
                 server_name: self.place.unc_host(),
                 ..ConnectOptions::new().map_err(|error| self.failure(error))?
             };
-            match Connection::connect(address, None, options).await {
+            match ClientConnection::connect(address, None, options).await {
                 Ok(connection) => return Ok(connection),
                 Err(smb::Error::Io(error)) => last = format!("{error}{}", self.at(address)),
                 Err(smb::Error::TimedOut(_)) => last = format!("no answer in time{}", self.at(address)),
@@ -236,8 +236,8 @@ impl Transport for Arc<Remote> {
     type Stream = PipeStream;
 
     async fn connect(&self) -> Result<PipeStream, Error> {
-        let stream = self.open_stream(control::places::PIPE).await?;
-        stream.ok_or_else(|| remote::error::no_pipe(control::places::PIPE, &self.place))
+        let stream = self.open_stream(control::socket_paths::PIPE).await?;
+        stream.ok_or_else(|| remote::error::no_pipe(control::socket_paths::PIPE, &self.place))
     }
 
     fn is_private(&self, stream: &PipeStream) -> bool {

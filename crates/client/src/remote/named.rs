@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{NotAPlace, Place};
+use super::{NotAServerAddress, ServerAddress};
 
 /// A server and as whom to ask it: `[USER@]NAME[:PORT]`, or `[USER@]NAME[@PORT]`. A user may have an `@` too.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub struct NamedServer {
     /// The user to log on as, as `[DOMAIN\]USER`.
     pub user: Option<String>,
     /// The server's place.
-    pub place: Place,
+    pub place: ServerAddress,
 }
 
 /// One element of a list.
@@ -29,7 +29,7 @@ pub fn servers_of_list(list: &str) -> Result<Vec<ServerWord<'_>>, &str> {
     words
         .map(|word| match word.strip_prefix('@') {
             Some(file) => Ok(ServerWord::File(file)),
-            None => word.parse().map(ServerWord::Named).map_err(|NotAPlace| word),
+            None => word.parse().map(ServerWord::Named).map_err(|NotAServerAddress| word),
         })
         .collect()
 }
@@ -38,13 +38,13 @@ pub fn servers_of_list(list: &str) -> Result<Vec<ServerWord<'_>>, &str> {
 /// none.
 pub fn servers_of_file(text: &str) -> Result<Vec<NamedServer>, &str> {
     let names = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
-    names.filter(|name| !name.is_empty()).map(|name| name.parse().map_err(|NotAPlace| name)).collect()
+    names.filter(|name| !name.is_empty()).map(|name| name.parse().map_err(|NotAServerAddress| name)).collect()
 }
 
 impl FromStr for NamedServer {
-    type Err = NotAPlace;
+    type Err = NotAServerAddress;
 
-    fn from_str(text: &str) -> Result<Self, NotAPlace> {
+    fn from_str(text: &str) -> Result<Self, NotAServerAddress> {
         // A number behind an `@` is the port: no host is called so.
         let is_port = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
         let end = text
@@ -56,10 +56,10 @@ impl FromStr for NamedServer {
             Some((user, place)) => (Some(user.to_owned()).filter(|user| !user.is_empty()), place),
             None => (None, text),
         };
-        let place: Place = place.parse()?;
+        let place: ServerAddress = place.parse()?;
         // Spaces and backslashes before such a number do not make it a name: written again, it would be a port.
         if user.is_some() && is_port(place.host()) {
-            return Err(NotAPlace);
+            return Err(NotAServerAddress);
         }
         Ok(Self { user, place })
     }

@@ -10,9 +10,9 @@ use super::error::Error;
 /// A notification of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// An oplock is to be given up: [`Tree::acknowledge_oplock`](super::Tree::acknowledge_oplock).
+    /// An oplock is to be given up: [`ClientTree::acknowledge_oplock`](super::ClientTree::acknowledge_oplock).
     Oplock(OplockBreak),
-    /// A lease is to be given up: [`Tree::acknowledge_lease`](super::Tree::acknowledge_lease).
+    /// A lease is to be given up: [`ClientTree::acknowledge_lease`](super::ClientTree::acknowledge_lease).
     Lease(LeaseBreakNotification),
     /// A session was closed by the server (MS-SMB2 2.2.44.2).
     SessionClosed(SessionId),

@@ -30,7 +30,7 @@ use super::send::{Frame, HEAD_ROOM, Numbers, finish_frame, finish_message, write
 /// A connection to a server. Clones are the same connection; it closes when the last of them, and of the
 /// sessions over it, is dropped.
 #[derive(Clone)]
-pub struct Connection {
+pub struct ClientConnection {
     handle: Arc<Handle>,
 }
 
@@ -81,7 +81,7 @@ pub struct Part {
     carries: u32,
 }
 
-impl Connection {
+impl ClientConnection {
     /// Connects, from `local` if it is given, and negotiates.
     pub async fn connect(
         server: SocketAddr,
@@ -340,7 +340,7 @@ impl Connection {
     }
 }
 
-impl fmt::Debug for Connection {
+impl fmt::Debug for ClientConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("negotiated", &self.shared().negotiated).finish_non_exhaustive()
     }

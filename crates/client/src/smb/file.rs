@@ -21,7 +21,7 @@ use wire::{
 use super::connection::{InFlight, Part, Response};
 use super::directory::Listing;
 use super::error::Error;
-use super::tree::Tree;
+use super::tree::ClientTree;
 
 /// The parameters of a CREATE. The default opens an existing file for reading and shares everything.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ pub struct Created {
 /// An open. Clones are the same open; dropping them closes nothing.
 #[derive(Clone)]
 pub struct File {
-    tree: Tree,
+    tree: ClientTree,
     id: FileId,
     /// The server's answer to the CREATE.
     pub created: Created,
@@ -130,12 +130,12 @@ impl<'a> CreateParameters<'a> {
 }
 
 impl File {
-    pub(crate) async fn create(tree: &Tree, parameters: &CreateParameters<'_>) -> Result<Self, Error> {
+    pub(crate) async fn create(tree: &ClientTree, parameters: &CreateParameters<'_>) -> Result<Self, Error> {
         Self::created(tree, &tree.request(parameters.part()?).await?)
     }
 
     /// The open in the answer to a CREATE.
-    pub fn created(tree: &Tree, answer: &Response) -> Result<Self, Error> {
+    pub fn created(tree: &ClientTree, answer: &Response) -> Result<Self, Error> {
         let body = CreateResponse::decode(&answer.message)?;
         let created = Created {
             oplock: body.oplock_level,
@@ -153,12 +153,12 @@ impl File {
     }
 
     /// An open of that id.
-    pub fn with_id(tree: &Tree, id: FileId, created: Created) -> Self {
+    pub fn with_id(tree: &ClientTree, id: FileId, created: Created) -> Self {
         Self { tree: tree.clone(), id, created }
     }
 
     /// The tree connect it was opened under.
-    pub const fn tree(&self) -> &Tree {
+    pub const fn tree(&self) -> &ClientTree {
         &self.tree
     }
 

@@ -18,7 +18,7 @@ pub(crate) const SEND_BATCH: usize = 32;
 /// The most break notifications kept for a slow reader. Older ones are dropped, which the reader gets as an error.
 pub(crate) const BREAKS_KEPT: usize = 1024;
 
-/// Answers kept for [`raw_recv`](super::Connection::raw_recv). The newest are dropped beyond.
+/// Answers kept for [`raw_recv`](super::ClientConnection::raw_recv). The newest are dropped beyond.
 pub(crate) const RAW_KEPT: usize = 64;
 
 /// The most credits held; further grants are not used.

@@ -1,9 +1,9 @@
 //! A small asynchronous SMB2/3 client for scripted tests, the load generator and calls over pipes.
 //!
-//! From the outside in: a [`Connection`] negotiates and carries many requests at a time; [`Session`]s are logged on
-//! over it, [`Tree`]s are connected in sessions, [`File`]s are opened in trees, and a [`Pipe`] makes RPC calls
+//! From the outside in: a [`ClientConnection`] negotiates and carries many requests at a time; [`ClientSession`]s are logged on
+//! over it, [`ClientTree`]s are connected in sessions, [`File`]s are opened in trees, and a [`Pipe`] makes RPC calls
 //! through a file. All of them build requests in the same way: encode a body, wait for the [`Response`], decode it.
-//! [`Connection::submit`] sends any body, and [`Connection::raw_send`] any bytes.
+//! [`ClientConnection::submit`] sends any body, and [`ClientConnection::raw_send`] any bytes.
 //!
 //! Nothing here retries, reconnects or caches: one call is one exchange (a few for logons and listings), and the
 //! caller interprets the server's answer.
@@ -28,7 +28,7 @@ mod tree;
 mod tests;
 
 pub use breaks::{Break, Breaks};
-pub use connection::{Connection, InFlight, Part, Response, Scope};
+pub use connection::{ClientConnection, InFlight, Part, Response, Scope};
 pub use directory::{Listing, OwnedEntry};
 pub use error::Error;
 pub use file::{
@@ -38,5 +38,5 @@ pub use file::{
 pub use negotiate::Negotiated;
 pub use options::{ConnectOptions, LogonOptions, Signing};
 pub use pipe::Pipe;
-pub use session::Session;
-pub use tree::Tree;
+pub use session::ClientSession;
+pub use tree::ClientTree;

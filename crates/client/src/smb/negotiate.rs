@@ -9,7 +9,7 @@ use wire::msg::{
 };
 use wire::{Command, Dialect, Guid, Utf16, utf16le};
 
-use super::connection::{Connection, Part, Scope};
+use super::connection::{ClientConnection, Part, Scope};
 use super::error::Error;
 use super::options::{ConnectOptions, Signing};
 
@@ -42,7 +42,7 @@ pub struct Negotiated {
     pub preauth: PreauthHash,
 }
 
-pub(crate) async fn negotiate(connection: &Connection) -> Result<Negotiated, Error> {
+pub(crate) async fn negotiate(connection: &ClientConnection) -> Result<Negotiated, Error> {
     let options = connection.options();
     let part = Part::new(Command::NEGOTIATE, |_, _| {});
     let part = request(options, part)?;

@@ -9,8 +9,8 @@ use wire::{AccessMask, Command, FileId, NtStatus, ShareAccess};
 use super::error::Error;
 use super::file::{CreateParameters, File, at_most, read_data, read_part};
 use super::limits::{BIND_ANSWER_MAX, CALL_TIME_MAX, PIPE_BYTES};
-use super::session::Session;
-use super::tree::{Tree, output};
+use super::session::ClientSession;
+use super::tree::{ClientTree, output};
 
 /// A pipe, bound to one interface.
 #[derive(Debug)]
@@ -21,18 +21,18 @@ pub struct Pipe {
 
 impl Pipe {
     /// Connects to `IPC$`, opens the pipe of that name and binds to the interface.
-    pub async fn connect(session: &Session, name: &str, interface: InterfaceId) -> Result<Self, Error> {
+    pub async fn connect(session: &ClientSession, name: &str, interface: InterfaceId) -> Result<Self, Error> {
         let server = &session.connection().options().server_name;
         let tree = session.tree_connect(&format!(r"\\{server}\IPC$")).await?;
         Self::open(&tree, name, interface).await
     }
 
     /// Opens the pipe of that name under a tree connect to `IPC$` and binds to the interface.
-    pub async fn open(tree: &Tree, name: &str, interface: InterfaceId) -> Result<Self, Error> {
+    pub async fn open(tree: &ClientTree, name: &str, interface: InterfaceId) -> Result<Self, Error> {
         limited(Command::CREATE, Self::open_unlimited(tree, name, interface)).await
     }
 
-    async fn open_unlimited(tree: &Tree, name: &str, interface: InterfaceId) -> Result<Self, Error> {
+    async fn open_unlimited(tree: &ClientTree, name: &str, interface: InterfaceId) -> Result<Self, Error> {
         let file = tree.open_pipe(name).await?;
         let mut pipe = Self { file, association: ClientAssociation::new(interface) };
         let (first, mut more) = pipe.transceive(&pipe.association.bind()).await?;
@@ -108,7 +108,7 @@ async fn limited<T>(command: Command, work: impl Future<Output = Result<T, Error
     tokio::time::timeout(CALL_TIME_MAX, work).await.unwrap_or(Err(Error::TimedOut(command)))
 }
 
-impl Tree {
+impl ClientTree {
     /// Opens the pipe of that name under this tree connect to `IPC$`, for reading and writing as a byte stream.
     pub(crate) async fn open_pipe(&self, name: &str) -> Result<File, Error> {
         let parameters = CreateParameters {

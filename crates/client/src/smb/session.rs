@@ -8,31 +8,31 @@ use auth::{ClientStep, Credentials, Initiator, PreauthHash, SessionKeys};
 use wire::msg::{LogoffRequest, SessionFlags, SessionSetupFlags, SessionSetupRequest, SessionSetupResponse};
 use wire::{Command, Dialect, NtStatus, SessionId};
 
-use super::connection::{Connection, Part, Response, Scope};
+use super::connection::{ClientConnection, Part, Response, Scope};
 use super::error::Error;
 use super::limits::LOGON_ROUNDS_MAX;
 use super::options::LogonOptions;
 use super::protection::SessionState;
-use super::tree::Tree;
+use super::tree::ClientTree;
 
 /// A logged-on session. Clones are the same session; dropping them does not log off.
 #[derive(Clone)]
-pub struct Session {
-    connection: Connection,
+pub struct ClientSession {
+    connection: ClientConnection,
     state: Arc<SessionState>,
     scope: Scope,
     /// True if the negotiation was validated, which dialects before 3.1.1 require once per session.
     pub(crate) validated: Arc<AtomicBool>,
 }
 
-impl Connection {
+impl ClientConnection {
     /// Logs on.
-    pub async fn logon(&self, credentials: Credentials) -> Result<Session, Error> {
+    pub async fn logon(&self, credentials: Credentials) -> Result<ClientSession, Error> {
         self.logon_with(credentials, LogonOptions::default()).await
     }
 
     /// Logs on anonymously: a session without keys, neither signed nor encrypted.
-    pub async fn logon_anonymous(&self) -> Result<Session, Error> {
+    pub async fn logon_anonymous(&self) -> Result<ClientSession, Error> {
         let initiator = Initiator::new(Credentials::anonymous(), self.options().server_name.clone());
         let logon = exchange(self, initiator, SessionId(0)).await?;
         self.session(SessionState::keyless(logon.id, logon.flags))
@@ -43,7 +43,7 @@ impl Connection {
         &self,
         credentials: Credentials,
         options: LogonOptions,
-    ) -> Result<Session, Error> {
+    ) -> Result<ClientSession, Error> {
         let negotiated = self.negotiated()?;
         let anonymous = credentials.is_anonymous();
         let initiator = Initiator::new(credentials, self.options().server_name.clone());
@@ -76,7 +76,7 @@ impl Connection {
         self.session(state)
     }
 
-    fn session(&self, state: SessionState) -> Result<Session, Error> {
+    fn session(&self, state: SessionState) -> Result<ClientSession, Error> {
         let wanted = self.options().seal || self.options().seal_if_possible && state.can_seal();
         let sealed = wanted || state.flags.contains(SessionFlags::ENCRYPT_DATA);
         if sealed && !state.can_seal() {
@@ -91,13 +91,13 @@ impl Connection {
             state: Some(Arc::clone(&state)),
             ..Scope::default()
         };
-        Ok(Session { connection: self.clone(), state, scope, validated: Arc::default() })
+        Ok(ClientSession { connection: self.clone(), state, scope, validated: Arc::default() })
     }
 }
 
-impl Session {
+impl ClientSession {
     /// The connection it is over.
-    pub const fn connection(&self) -> &Connection {
+    pub const fn connection(&self) -> &ClientConnection {
         &self.connection
     }
 
@@ -127,8 +127,8 @@ impl Session {
     }
 
     /// Connects to the share of a path `\\server\share`.
-    pub async fn tree_connect(&self, path: &str) -> Result<Tree, Error> {
-        Tree::connect(self, path).await
+    pub async fn tree_connect(&self, path: &str) -> Result<ClientTree, Error> {
+        ClientTree::connect(self, path).await
     }
 
     /// LOGOFF: ends the session with everything in it.
@@ -142,7 +142,7 @@ impl Session {
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for ClientSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("id", &self.state.id).field("flags", &self.state.flags).finish()
     }
@@ -159,7 +159,7 @@ struct Logon {
 
 /// Exchanges tokens until the server accepts or refuses.
 async fn exchange(
-    connection: &Connection,
+    connection: &ClientConnection,
     mut initiator: Initiator,
     previous_session_id: SessionId,
 ) -> Result<Logon, Error> {

@@ -58,19 +58,19 @@ impl Script {
     }
 }
 
-fn pair(timeout: Duration) -> (Connection, Script) {
+fn pair(timeout: Duration) -> (ClientConnection, Script) {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
     let (from, to) = tokio::io::split(ours);
     let options = ConnectOptions {
         request_timeout: timeout,
         ..ConnectOptions::with_guid(wire::Guid::default()).dialect(Dialect::SMB210)
     };
-    let connection = Connection::over(from, to, options);
+    let connection = ClientConnection::over(from, to, options);
     let (from, to) = tokio::io::split(theirs);
     (connection, Script { from, to })
 }
 
-async fn negotiated(credits: u16) -> (Connection, Script) {
+async fn negotiated(credits: u16) -> (ClientConnection, Script) {
     let (connection, mut script) = pair(Duration::from_secs(5));
     let (answer, ()) = tokio::join!(connection.negotiate(), script.negotiate(credits));
     assert!(answer.unwrap().multi_credit);

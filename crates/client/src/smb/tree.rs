@@ -11,23 +11,23 @@ use wire::msg::{
 };
 use wire::{Command, Dialect, FileId, Guid, LeaseState, NtStatus, OplockLevel, TreeId, Utf16, utf16le};
 
-use super::connection::{Connection, Part, Response, Scope};
+use super::connection::{ClientConnection, Part, Response, Scope};
 use super::error::Error;
 use super::file::{CreateParameters, File, at_most};
 use super::negotiate::{validate, validation_request};
-use super::session::Session;
+use super::session::ClientSession;
 
 /// A tree connect. Clones are the same tree connect; dropping them does not disconnect it.
 #[derive(Clone)]
-pub struct Tree {
-    session: Session,
+pub struct ClientTree {
+    session: ClientSession,
     scope: Scope,
     /// The server's answer with the share's properties.
     pub share: TreeConnectResponse,
 }
 
-impl Tree {
-    pub(crate) async fn connect(session: &Session, path: &str) -> Result<Self, Error> {
+impl ClientTree {
+    pub(crate) async fn connect(session: &ClientSession, path: &str) -> Result<Self, Error> {
         let connection = session.connection();
         let dialect = connection.negotiated()?.dialect;
         let name = utf16le(path);
@@ -61,12 +61,12 @@ impl Tree {
     }
 
     /// The session it is of.
-    pub const fn session(&self) -> &Session {
+    pub const fn session(&self) -> &ClientSession {
         &self.session
     }
 
     /// The connection it is over.
-    pub const fn connection(&self) -> &Connection {
+    pub const fn connection(&self) -> &ClientConnection {
         self.session.connection()
     }
 
@@ -174,7 +174,7 @@ impl Tree {
     }
 }
 
-impl fmt::Debug for Tree {
+impl fmt::Debug for ClientTree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tree").field("id", &self.id()).field("share", &self.share).finish_non_exhaustive()
     }

@@ -13,7 +13,7 @@ use crate::file::File;
 use crate::lease::{usable, wanted};
 use crate::links::Link;
 use crate::open::Open;
-use crate::paths::folded;
+use crate::path_index::folded;
 use crate::statistics::count;
 use crate::{FileKey, LeaseId, OpenShared, Shell, Standing, State, Time, cost};
 

@@ -20,7 +20,7 @@ use crate::refusals::{Refusal, RefusalKind};
 use crate::session::SessionState;
 use crate::share::Origin;
 use crate::statistics::count;
-use crate::users::UserKey;
+use crate::user_counts::UserKey;
 use crate::{Effects, Identity, LeaseId, LimitReached, Shell, Standing, State, Time};
 use grant::may_have_lease;
 

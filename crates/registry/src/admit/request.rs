@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wire::{AccessMask, FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId};
 
 use crate::{
-    ConnectionId, DurableGranted, DurableRequest, LimitReached, MoveCount, OpenShared, RequestKey, Target,
+    ConnectionId, DurableGranted, DurableRequest, LimitReached, MoveCount, OpenShared, OpenTarget, RequestKey,
 };
 
 /// A CREATE whose name is resolved and whose access is decided.
@@ -22,7 +22,7 @@ pub struct AdmitRequest {
     /// The connection of the request.
     pub connection: ConnectionId,
     /// The file or pipe to open.
-    pub target: Target,
+    pub target: OpenTarget,
     /// The path in the share, with `\`.
     pub path: Arc<str>,
     /// The access granted: generic rights and MAXIMUM_ALLOWED are resolved.
@@ -55,7 +55,7 @@ impl AdmitRequest {
     pub fn new(
         request: RequestKey,
         (session, tree): (SessionId, TreeId),
-        target: Target,
+        target: OpenTarget,
         path: Arc<str>,
     ) -> Self {
         Self {

@@ -22,7 +22,7 @@ fn a_close_costs_no_more_for_a_pending_delete_of_its_file() {
     let mut world = World::new();
     let client = world.client(1);
     let mut opens: Vec<FileGlobalId> = (0..MANY).map(|_| open(&mut world, client, 1, |_| {})).collect();
-    let stream = |stream| Target::File(FileKey { stream, ..file_key(1) });
+    let stream = |stream| OpenTarget::File(FileKey { stream, ..file_key(1) });
     for number in 1..100 {
         opens.push(open(&mut world, client, 1, |it| {
             (it.target, it.path) = (stream(number), format!("dir\\file1:{number}").into());

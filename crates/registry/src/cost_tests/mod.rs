@@ -5,7 +5,7 @@ mod deletes;
 
 use crate::{
     Admission, CloseReason, ConnectionId, DurableRequest, Effects, EndReason, FileFilter, FileKey,
-    LeaseRequest, Limits, MoveCount, MoveNames, Refused, Rest, Target,
+    LeaseRequest, Limits, MoveCount, MoveNames, OpenTarget, Refused, Rest,
 };
 use wire::{AccessMask, FileGlobalId, Guid, LeaseState, OplockLevel, ShareAccess};
 
@@ -468,7 +468,7 @@ fn instances_of_an_application_are_replaced_in_parts() {
 fn open_for_delete_costs_no_more_for_opens_of_the_files_streams() {
     let mut world = World::new();
     let client = world.client(1);
-    let stream = |stream| Target::File(FileKey { stream, ..file_key(1) });
+    let stream = |stream| OpenTarget::File(FileKey { stream, ..file_key(1) });
     for number in 0..MANY {
         open(&mut world, client, 1, |it| it.target = stream(number % 10 + 1));
     }

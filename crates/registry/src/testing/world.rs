@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::{
     Admission, AdmitRequest, ConnectionDetails, ConnectionId, DurableRequest, Effects, FileKey, GrantedOpen,
-    Identity, LeaseRequest, Limits, Refused, Replay, ReplayError, RequestKey, ShareDefinition, ShareKind,
-    Shell, State, Target, Time,
+    Identity, LeaseRequest, Limits, OpenTarget, Refused, Replay, ReplayError, RequestKey, ShareDefinition,
+    ShareKind, Shell, State, Time,
 };
 use wire::{
     AccessMask, Dialect, FileGlobalId, Guid, LeaseState, OplockLevel, SessionId, ShareAccess, TreeId,
@@ -118,7 +118,7 @@ impl World {
 
     /// The request of an ordinary open of a file; a test changes the fields that it is about.
     pub fn request(&mut self, client: Client, file: u64) -> AdmitRequest {
-        let (target, path) = (Target::File(file_key(file)), format!("dir\\file{file}").into());
+        let (target, path) = (OpenTarget::File(file_key(file)), format!("dir\\file{file}").into());
         let plain = AdmitRequest::new(self.key(client), (client.session, client.tree), target, path);
         AdmitRequest { access: ALL_ACCESS, allocation: 4096, ..plain }
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use registry::{
-    Admission, CloseReason, EndReason, EventKind, FileFilter, LimitReached, Limits, Refused, SessionFilter,
-    SessionFlags, SessionState, ShareExists, Target, TreeConnectError, TreeFilter,
+    Admission, CloseReason, EndReason, EventKind, FileFilter, LimitReached, Limits, OpenTarget, Refused,
+    SessionFilter, SessionFlags, SessionState, ShareExists, TreeConnectError, TreeFilter,
 };
 use wire::{FileGlobalId, OplockLevel};
 
@@ -148,7 +148,7 @@ fn files_are_found_by_who_and_where() {
     request.path = "Dir2\\x".into();
     let second = world.open(request);
     let mut request = world.request(two, 0);
-    request.target = Target::Pipe("srvsvc".into());
+    request.target = OpenTarget::Pipe("srvsvc".into());
     request.path = "srvsvc".into();
     let pipe = world.open(request);
     let find = |filter: FileFilter<'_>| -> Vec<FileGlobalId> {
@@ -176,7 +176,7 @@ fn files_are_found_by_who_and_where() {
     assert_eq!((shown.opened, shown.last_io), (world.now, world.now.after_ms(8)));
     assert_eq!(
         (&*shown.share, &*shown.path, shown.target),
-        ("data", "dir\\file1", Target::File(file_key(1)))
+        ("data", "dir\\file1", OpenTarget::File(file_key(1)))
     );
 }
 

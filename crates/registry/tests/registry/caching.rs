@@ -276,12 +276,12 @@ fn a_break_that_is_not_acknowledged_takes_effect_in_time() {
     let request = with_lease(&mut world, one, 1, RWH);
     let leased = world.open(request);
     let mut request = with_oplock(&mut world, one, OplockLevel::BATCH);
-    request.target = registry::Target::File(file_key(2));
+    request.target = registry::OpenTarget::File(file_key(2));
     let oplocked = world.open(request);
     let second = with_oplock(&mut world, two, OplockLevel::NONE);
     let _ = world.must_wait(second.clone());
     let mut third = with_oplock(&mut world, two, OplockLevel::NONE);
-    third.target = registry::Target::File(file_key(2));
+    third.target = registry::OpenTarget::File(file_key(2));
     let _ = world.must_wait(third.clone());
 
     assert_eq!(world.state.poll_timeout(), Some(world.now.after_ms(BREAK_TIMEOUT_MS)));

@@ -241,7 +241,7 @@ fn share_conflict_answers_for_those_who_do_not_open() {
 
 fn stream_of(world: &mut World, client: Client, file: u64) -> AdmitRequest {
     let mut request = world.request(client, file);
-    request.target = registry::Target::File(registry::FileKey { stream: 7, ..file_key(file) });
+    request.target = registry::OpenTarget::File(registry::FileKey { stream: 7, ..file_key(file) });
     request
 }
 
@@ -258,7 +258,7 @@ fn a_stream_that_does_not_share_deletes_keeps_its_file() {
     let mut writing = world.request(client, 1);
     writing.access = WRITE;
     world.open(writing);
-    deleting.target = registry::Target::File(file_key(2));
+    deleting.target = registry::OpenTarget::File(file_key(2));
     world.open(deleting);
 }
 

@@ -1,7 +1,7 @@
 //! Renames of streams (MS-FSA 2.1.5.15.11).
 
 use crate::world::{Client, World, file_key, lease};
-use registry::{AdmitRequest, FileKey, LockElement, LockOutcome, Target};
+use registry::{AdmitRequest, FileKey, LockElement, LockOutcome, OpenTarget};
 use wire::LeaseState;
 
 fn key(stream: u64) -> FileKey {
@@ -10,7 +10,7 @@ fn key(stream: u64) -> FileKey {
 
 fn stream(world: &mut World, client: Client, stream: u64) -> AdmitRequest {
     let mut request = world.request(client, 1);
-    request.target = Target::File(key(stream));
+    request.target = OpenTarget::File(key(stream));
     request
 }
 
@@ -55,7 +55,7 @@ fn streams_go_along_with_their_file() {
     request.path = "dir\\link:other".into();
     let linked = world.open(request);
     let mut request = world.request(client, 2);
-    request.target = Target::File(FileKey { stream: 7, ..file_key(2) });
+    request.target = OpenTarget::File(FileKey { stream: 7, ..file_key(2) });
     request.path = "dir\\file1:stale".into();
     let stale = world.open(request);
     world.state.rename(base.file_id, "new\\name").unwrap();

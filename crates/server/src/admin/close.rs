@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use wire::FileGlobalId;
 
 use super::files::{describe, folded, server_path, within};
-use super::{Account, Caller, Ended, Error, Explained, Own, Right, audit};
+use super::{AccountFilter, Caller, Ended, Error, Explained, Own, Right, audit};
 use crate::core::bulkhead;
 use crate::core::server::Server;
 use crate::core::waiting::{Ticket, Wake};
@@ -91,7 +91,7 @@ fn expected(
         }
     };
     let is_user = |meant: &String| {
-        Account::new(meant).is_some_and(|it| it.is(file.user_kind, &file.domain, &file.user))
+        AccountFilter::new(meant).is_some_and(|it| it.is(file.user_kind, &file.domain, &file.user))
     };
     let is_path = |meant: &String| {
         let meant = folded(meant);

@@ -4,14 +4,14 @@ use registry::{ShareSnapshot, TreeFilter, TreeSnapshot};
 use wire::{SessionGlobalId, TreeGlobalId};
 
 use super::walk::walk;
-use super::{Account, Caller, Computer, Error, Own, Right, Scope, scope};
+use super::{AccountFilter, Caller, Computer, Error, Own, Right, Scope, scope};
 use crate::core::server::Server;
 
 /// Which tree connects are meant; no condition means all.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct TreesMeant {
+pub(crate) struct TreeSelection {
     pub(crate) computer: Option<Computer>,
-    pub(crate) account: Option<Account>,
+    pub(crate) account: Option<AccountFilter>,
     pub(crate) share: Option<String>,
     pub(crate) session: Option<SessionGlobalId>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct TreesMeant {
 pub(crate) fn connections(
     server: &Server,
     caller: &Caller,
-    meant: TreesMeant,
+    meant: TreeSelection,
     after: Option<u32>,
 ) -> Result<impl Iterator<Item = TreeSnapshot>, Error> {
     let scope = scope(caller, Right::ReadConnections, Own::No)?;
@@ -32,10 +32,10 @@ pub(crate) fn connections(
 pub(crate) fn connections_within(
     server: &Server,
     scope: Scope,
-    meant: TreesMeant,
+    meant: TreeSelection,
     after: Option<u32>,
 ) -> impl Iterator<Item = TreeSnapshot> {
-    let TreesMeant { computer, account, share, session } = meant;
+    let TreeSelection { computer, account, share, session } = meant;
     let fetch = move |last, length| {
         let filter =
             TreeFilter { share: share.as_deref(), client: computer.as_ref().map(Computer::as_str), session };
@@ -52,7 +52,7 @@ pub(crate) fn share_of(server: &Server, tree: &TreeSnapshot) -> Option<ShareSnap
     server.registry.lock("connection_share").share_snapshot(&tree.share)
 }
 
-fn is_account(server: &Server, meant: &Account, tree: &TreeSnapshot) -> bool {
+fn is_account(server: &Server, meant: &AccountFilter, tree: &TreeSnapshot) -> bool {
     let session = server.registry.lock("tree_account").session_by_global_id(tree.session);
     session.is_some_and(|it| meant.is(it.identity.kind(), &it.identity.domain, &it.identity.user))
 }

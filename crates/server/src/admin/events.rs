@@ -5,7 +5,7 @@ use std::sync::Arc;
 use control::{Event, EventQuery};
 
 use super::view::event;
-use super::{Aside, Caller, Error, Own, Place, Right, Scope, Seat, scope};
+use super::{AdminSlot, Aside, Caller, Error, Own, Right, Scope, Seat, scope};
 use crate::core::config::Settings;
 use crate::core::server::Server;
 
@@ -16,7 +16,7 @@ pub(crate) struct EventReader {
     /// The settings that the scope comes from.
     settings: Arc<Settings>,
     after: u64,
-    _place: Place,
+    _place: AdminSlot,
     _aside: Aside,
 }
 

@@ -5,16 +5,16 @@ use registry::{FileFilter, FileSnapshot, Part, UserKind};
 use wire::{FileGlobalId, SessionGlobalId};
 
 use super::walk::walk;
-use super::{Account, Caller, Computer, Error, Own, Right, audit, scope};
+use super::{AccountFilter, Caller, Computer, Error, Own, Right, audit, scope};
 use crate::core::server::Server;
 
 /// Which opens are meant; no condition means all.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct FilesMeant {
+pub(crate) struct FileSelection {
     pub(crate) computer: Option<Computer>,
-    pub(crate) account: Option<Account>,
+    pub(crate) account: Option<AccountFilter>,
     pub(crate) share: Option<String>,
-    pub(crate) path: Option<PathMeant>,
+    pub(crate) path: Option<PathSelection>,
     pub(crate) session: Option<u32>,
     /// Only the caller's own.
     pub(crate) mine: bool,
@@ -22,14 +22,14 @@ pub(crate) struct FilesMeant {
 
 /// Which paths are meant; compared without regard to case, `/` being the same as `\`.
 #[derive(Clone, Debug)]
-pub(crate) enum PathMeant {
+pub(crate) enum PathSelection {
     /// Those whose path in the share or on the server is meant by this ([`control::glob`]).
     Like(String),
     /// Those that begin so on the server (`BasePath` of MS-SRVS 3.1.4.2).
     Beginning(String),
 }
 
-impl PathMeant {
+impl PathSelection {
     fn is(&self, path: &str, server_path: Option<&str>) -> bool {
         match self {
             Self::Like(pattern) => {
@@ -50,10 +50,10 @@ impl PathMeant {
 pub(crate) fn files(
     server: &Server,
     caller: &Caller,
-    meant: FilesMeant,
+    meant: FileSelection,
     after: Option<u32>,
 ) -> Result<impl Iterator<Item = FileSnapshot>, Error> {
-    let FilesMeant { computer, account, share, path, session, mine } = meant;
+    let FileSelection { computer, account, share, path, session, mine } = meant;
     let scope = scope(caller, Right::ReadFiles, if mine { Own::Only } else { Own::No })?;
     let session = session.map(|id| SessionGlobalId::new(id).ok_or(id));
     let nowhere = matches!(session, Some(Err(_)));
@@ -165,13 +165,13 @@ mod tests {
             (r"C:\srv\other", false),
             (r"Reports", false),
         ] {
-            assert_eq!(PathMeant::Beginning(base.into()).is(path, server_path), meant, "{base}");
+            assert_eq!(PathSelection::Beginning(base.into()).is(path, server_path), meant, "{base}");
         }
         for (part, meant) in
             [("may", true), ("srv/data", true), (r"data\reports", true), ("*.txt", true), ("june", false)]
         {
-            assert_eq!(PathMeant::Like(part.into()).is(path, server_path), meant, "{part}");
+            assert_eq!(PathSelection::Like(part.into()).is(path, server_path), meant, "{part}");
         }
-        assert!(PathMeant::Like("svc".into()).is("srvsvc", None));
+        assert!(PathSelection::Like("svc".into()).is("srvsvc", None));
     }
 }

@@ -4,17 +4,17 @@
 //! obliges to, and writes what was done to the audit log. The pipes and the control API translate:
 //! they decide nothing. [`view`] has the verbs in the plain data of the control API.
 
+mod account_sids;
 mod audit;
+mod client_and_account;
 mod close;
 mod connections;
 mod error;
 mod events;
 mod file_security;
 mod files;
-pub(crate) mod idle;
+pub(crate) mod idle_sessions;
 mod logons;
-mod meant;
-mod names;
 mod permissions;
 mod rights;
 mod server;
@@ -27,19 +27,19 @@ pub(crate) mod view;
 mod walk;
 mod who;
 
+pub(crate) use account_sids::{names_of_sids, sids_of_names};
+pub(crate) use client_and_account::{AccountFilter, Computer};
 pub(crate) use close::{close_file, close_file_at_once};
-pub(crate) use connections::{TreesMeant, connections, connections_within, share_of};
+pub(crate) use connections::{TreeSelection, connections, connections_within, share_of};
 pub(crate) use error::{Error, Explained};
 pub(crate) use events::{EventReader, events};
 pub(crate) use file_security::{file_security, set_file_security};
-pub(crate) use files::{FilesMeant, PathMeant, file, files, server_path};
+pub(crate) use files::{FileSelection, PathSelection, file, files, server_path};
 pub(crate) use logons::logons;
-pub(crate) use meant::{Account, Computer};
-pub(crate) use names::{names_of_sids, sids_of_names};
 pub(crate) use permissions::permissions;
 pub(crate) use rights::{Own, Right, Scope, check, may, scope};
 pub(crate) use server::{Counts, counts, refusals, statistics};
-pub(crate) use sessions::{SessionsMeant, end_session, end_sessions, protection, session, sessions};
+pub(crate) use sessions::{SessionSelection, end_session, end_sessions, protection, session, sessions};
 pub(crate) use settings::{
     ServerSettings, ServiceAction, ServiceState, SettingsEdit, change_settings, clock, control_service,
     service, settings,
@@ -60,8 +60,8 @@ pub(crate) use registry::{
     TreeSnapshot,
 };
 
+pub(crate) use crate::core::admin_slots::{AdminSlot, Aside, Seat};
 pub(crate) use crate::core::caller::{Caller, owns_server};
-pub(crate) use crate::core::places::{Aside, Place, Seat};
 
 /// A count as administrators are told it, in 32 bits.
 pub(crate) fn saturated(count: usize) -> u32 {

@@ -5,14 +5,14 @@ use wire::SessionGlobalId;
 
 use super::files::guest;
 use super::walk::walk;
-use super::{Account, Caller, Computer, Ended, Error, Own, Right, audit, scope};
+use super::{AccountFilter, Caller, Computer, Ended, Error, Own, Right, audit, scope};
 use crate::core::server::Server;
 
 /// Which sessions are meant; no condition means all.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SessionsMeant {
+pub(crate) struct SessionSelection {
     pub(crate) computer: Option<Computer>,
-    pub(crate) account: Option<Account>,
+    pub(crate) account: Option<AccountFilter>,
     /// Only the caller's own.
     pub(crate) mine: bool,
 }
@@ -28,7 +28,7 @@ pub(crate) struct Protection {
 pub(crate) fn sessions(
     server: &Server,
     caller: &Caller,
-    meant: SessionsMeant,
+    meant: SessionSelection,
     after: Option<u32>,
 ) -> Result<impl Iterator<Item = SessionSnapshot>, Error> {
     let scope = scope(caller, Right::ReadSessions, if meant.mine { Own::Only } else { Own::No })?;
@@ -83,7 +83,11 @@ pub(crate) fn end_session(server: &Server, caller: &Caller, id: u32) -> Result<E
 
 /// Ends the sessions of a computer, of a user, or of a user on a computer: the caller's own, where he says
 /// so, and else those of everybody.
-pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMeant) -> Result<Ended, Error> {
+pub(crate) fn end_sessions(
+    server: &Server,
+    caller: &Caller,
+    meant: SessionSelection,
+) -> Result<Ended, Error> {
     let own = if meant.mine { Own::Only } else { Own::No };
     let scope = scope(caller, Right::EndSessions, own)?;
     if meant.computer.is_none() && meant.account.is_none() {
@@ -91,7 +95,7 @@ pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMean
     }
     let object = format!(
         r"user {} on \\{}",
-        meant.account.as_ref().map_or("*", Account::user),
+        meant.account.as_ref().map_or("*", AccountFilter::user),
         meant.computer.as_ref().map_or("*", Computer::as_str)
     );
     let mut total = Ended::default();
@@ -109,8 +113,12 @@ pub(crate) fn end_sessions(server: &Server, caller: &Caller, meant: SessionsMean
     Ok(total)
 }
 
-fn all(server: &Server, meant: SessionsMeant, after: Option<u32>) -> impl Iterator<Item = SessionSnapshot> {
-    let SessionsMeant { computer, account, mine: _ } = meant;
+fn all(
+    server: &Server,
+    meant: SessionSelection,
+    after: Option<u32>,
+) -> impl Iterator<Item = SessionSnapshot> {
+    let SessionSelection { computer, account, mine: _ } = meant;
     let user = account.as_ref().map(|it| it.user().to_owned());
     let fetch = move |last, length| {
         let filter = SessionFilter { client: computer.as_ref().map(Computer::as_str), user: user.as_deref() };

@@ -10,7 +10,7 @@ use crate::core::tree::ShareContent;
 
 /// A place in a share: the file or directory meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct SharePath {
     pub(crate) share: String,
     /// The path below the share, with backslashes; empty for its root.
     pub(crate) path: String,
@@ -20,7 +20,7 @@ pub(crate) struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// Those in it first, the innermost before the others, and then those that are below it.
-    places: Vec<Place>,
+    places: Vec<SharePath>,
     /// How many of them it is in.
     around: usize,
 }
@@ -33,7 +33,7 @@ impl Wanted {
 
     /// The place that says the most: the one in the innermost share. None where it is in no share and shares are
     /// below it.
-    pub(crate) fn place(&self) -> Option<&Place> {
+    pub(crate) fn place(&self) -> Option<&SharePath> {
         self.places.first().filter(|_| self.around > 0)
     }
 }
@@ -55,7 +55,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
     };
     let in_share = |share: &str, path: &str| {
         let share = server.share(share).ok_or(Error::NoSuchShare)?;
-        let place = Place { share: share.settings.name.clone(), path: components(path) };
+        let place = SharePath { share: share.settings.name.clone(), path: components(path) };
         Ok(Wanted { places: vec![place], around: 1 })
     };
     if let Some(share) = share {
@@ -70,7 +70,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
         return Err(Error::InvalidParameter);
     }
     let asked = components(path);
-    let mut places: Vec<(bool, usize, Place)> = Vec::new();
+    let mut places: Vec<(bool, usize, SharePath)> = Vec::new();
     for share in server.shares().iter().filter(|it| matches!(it.content, ShareContent::Disk(_))) {
         let directory = components(&share.settings.path.to_string_lossy());
         let (folded_asked, folded_directory) = (folded(&asked), folded(&directory));
@@ -84,7 +84,7 @@ pub(crate) fn wanted(server: &Server, path: &str, share: Option<&str>) -> Result
         } else {
             continue;
         };
-        places.push((is_around, directory.len(), Place { share: share.settings.name.clone(), path }));
+        places.push((is_around, directory.len(), SharePath { share: share.settings.name.clone(), path }));
     }
     places.sort_by_key(|(is_around, length, _)| std::cmp::Reverse((*is_around, *length)));
     let around = places.iter().filter(|(is_around, ..)| *is_around).count();

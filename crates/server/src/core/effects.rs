@@ -13,9 +13,9 @@ use wire::msg::CompletionFilter;
 use wire::msg::{LeaseBreakFlags, LeaseBreakNotification, OplockBreak};
 use wire::{AccessMask, NtStatus};
 
+use crate::core::connection_link::{ConnectionEvent, ConnectionLink};
 use crate::core::files::display_path;
 use crate::core::limits;
-use crate::core::link::{Event, Link};
 use crate::core::open::{Content, Open, OpenFile};
 use crate::core::server::Server;
 use crate::core::session::Session;
@@ -27,37 +27,37 @@ use crate::core::waiting::Wake;
 pub(crate) enum SmbShell {}
 
 impl registry::Shell for SmbShell {
-    type Connection = Arc<Link>;
+    type Connection = Arc<ConnectionLink>;
     type Session = Arc<Session>;
     type Tree = Arc<Tree>;
     type Open = Arc<Open>;
 }
 
 /// A break notification on its way to a client.
-pub(crate) struct Break {
+pub(crate) struct BreakNotification {
     /// The session whose keys seal it; none for one that goes in the clear.
     pub(crate) seal: Option<Arc<Session>>,
     kind: BreakKind,
     /// What the client has to acknowledge, if it has to.
     pub(crate) awaited: Option<AwaitedBreak>,
     /// The connections it may be sent on when this one has failed, the best first.
-    pub(crate) elsewhere: Vec<Arc<Link>>,
+    pub(crate) elsewhere: Vec<Arc<ConnectionLink>>,
 }
 
-impl std::fmt::Debug for Break {
+impl std::fmt::Debug for BreakNotification {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Break").field(&self.kind).finish()
     }
 }
 
-impl Break {
+impl BreakNotification {
     /// Hands it to the first connection that listens: one is enough, the next is for when it has failed
     /// (MS-SMB2 3.3.4.6).
     pub(crate) fn send(mut self) {
         while !self.elsewhere.is_empty() {
             let link = self.elsewhere.remove(0);
-            match link.offer(Event::Break(Box::new(self))) {
-                Err(Event::Break(unheard)) => self = *unheard,
+            match link.offer(ConnectionEvent::Break(Box::new(self))) {
+                Err(ConnectionEvent::Break(unheard)) => self = *unheard,
                 _ => return,
             }
         }
@@ -84,7 +84,7 @@ impl Break {
 
 /// How much has ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ended {
+pub(crate) struct EndedCounts {
     pub(crate) sessions: usize,
     pub(crate) files: usize,
 }
@@ -110,8 +110,8 @@ impl Server {
 
     /// Does what a change of the registry's state obliges the server to do, to the end: where the registry has left
     /// something undone, others have had the lock before it is gone on with.
-    pub(crate) fn apply(&self, effects: Effects<SmbShell>) -> Ended {
-        let mut ended = Ended::default();
+    pub(crate) fn apply(&self, effects: Effects<SmbShell>) -> EndedCounts {
+        let mut ended = EndedCounts::default();
         if effects.is_empty() {
             return ended;
         }
@@ -125,7 +125,7 @@ impl Server {
         ended
     }
 
-    fn apply_part(&self, effects: Effects<SmbShell>, ended: &mut Ended) -> Vec<Rest> {
+    fn apply_part(&self, effects: Effects<SmbShell>, ended: &mut EndedCounts) -> Vec<Rest> {
         ended.sessions = ended.sessions.saturating_add(effects.sessions_ended.len());
         ended.files = ended.files.saturating_add(effects.dropped.len());
         // Breaks and durable opens that were left behind have deadlines.
@@ -133,7 +133,7 @@ impl Server {
             self.timeouts_changed.notify_one();
         }
         for notice in effects.breaks {
-            Break {
+            BreakNotification {
                 seal: Some(notice.session).filter(|_| notice.sealed),
                 kind: notice.kind,
                 awaited: notice.awaited,
@@ -159,7 +159,7 @@ impl Server {
         for session in effects.sessions_ended {
             session.attached.end();
             for link in session.connections {
-                link.send(Event::SessionEnded);
+                link.send(ConnectionEvent::SessionEnded);
             }
         }
         for key in effects.granted {
@@ -175,7 +175,7 @@ impl Server {
             self.waiters.leave(key);
         }
         for link in effects.disconnected {
-            link.send(Event::Close);
+            link.send(ConnectionEvent::Close);
         }
         effects.rest
     }

@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 pub(crate) use self::kept::{keep, keep_last};
 
 use crate::core::config::Lockout;
-use crate::core::expiring::Table;
+use crate::core::expiring_table::ExpiringTable;
 use crate::core::limits::{
     FAILED_MS, FAMILIAR_ADDRESSES, FAMILIAR_KEPT_MS, FAMILIAR_MS, GUESSED_ACCOUNTS, GUESSES,
     GUESSES_OF_ACCOUNT, GUESSES_OF_ADDRESS, GUESSES_OF_PAIR,
@@ -90,12 +90,12 @@ pub(crate) struct Guessed {
 pub(crate) struct Guesses {
     secret: Secret,
     /// When a pair, an account or an address is free of its wrong passwords.
-    free_at: Table<Key, ()>,
-    accounts: Table<Key, Guessed>,
+    free_at: ExpiringTable<Key, ()>,
+    accounts: ExpiringTable<Key, Guessed>,
     /// The pairs of an account and an address that have logged on.
-    familiar: Table<Key, ()>,
+    familiar: ExpiringTable<Key, ()>,
     /// The pairs that were refused lately.
-    failed: Table<Key, ()>,
+    failed: ExpiringTable<Key, ()>,
     /// Counts what is to be kept.
     revision: u64,
     /// What of it is kept.
@@ -117,10 +117,10 @@ impl Default for Guesses {
     fn default() -> Self {
         Self {
             secret: Secret::random(),
-            free_at: Table::new(GUESSES),
-            accounts: Table::new(GUESSED_ACCOUNTS),
-            familiar: Table::new(FAMILIAR_ADDRESSES),
-            failed: Table::new(GUESSES),
+            free_at: ExpiringTable::new(GUESSES),
+            accounts: ExpiringTable::new(GUESSED_ACCOUNTS),
+            familiar: ExpiringTable::new(FAMILIAR_ADDRESSES),
+            failed: ExpiringTable::new(GUESSES),
             revision: 0,
             kept_revision: 0,
             changes: Changes::default(),

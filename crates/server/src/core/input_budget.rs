@@ -6,7 +6,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use registry::ConnectionId;
 
-use crate::core::link::{Event, Link};
+use crate::core::connection_link::{ConnectionEvent, ConnectionLink};
 
 /// Memory that connections share. Where it is used up, the oldest of those that hold some is closed.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct InputBudget {
 #[derive(Debug, Default)]
 struct Held {
     total: usize,
-    by: BTreeMap<ConnectionId, (usize, Arc<Link>)>,
+    by: BTreeMap<ConnectionId, (usize, Arc<ConnectionLink>)>,
 }
 
 impl InputBudget {
@@ -28,7 +28,7 @@ impl InputBudget {
     }
 
     /// Notes how many bytes a connection holds now, and closes others where that is too much in all.
-    pub(crate) fn hold(&self, connection: ConnectionId, link: &Arc<Link>, bytes: usize) {
+    pub(crate) fn hold(&self, connection: ConnectionId, link: &Arc<ConnectionLink>, bytes: usize) {
         let mut held = self.held.lock();
         held.release(connection);
         if bytes == 0 {
@@ -44,7 +44,7 @@ impl InputBudget {
                     conn = oldest.0,
                     "closed: unfinished requests of strangers take too much memory"
                 );
-                link.send(Event::Close);
+                link.send(ConnectionEvent::Close);
             }
         }
     }
@@ -56,7 +56,7 @@ impl InputBudget {
 }
 
 impl Held {
-    fn release(&mut self, connection: ConnectionId) -> Option<Arc<Link>> {
+    fn release(&mut self, connection: ConnectionId) -> Option<Arc<ConnectionLink>> {
         let (bytes, link) = self.by.remove(&connection)?;
         self.total = self.total.saturating_sub(bytes);
         Some(link)
@@ -76,7 +76,7 @@ mod tests {
         for (id, bytes) in [(1, 0), (2, 60), (3, 40), (4, 50), (4, 70)] {
             let (events, inbox) = mpsc::unbounded_channel();
             inboxes.push((id, inbox));
-            budget.hold(ConnectionId(id), &Arc::new(Link::new(events)), bytes);
+            budget.hold(ConnectionId(id), &Arc::new(ConnectionLink::new(events)), bytes);
         }
         let mut closed: Vec<_> =
             inboxes.iter_mut().filter_map(|(id, inbox)| inbox.try_recv().ok().map(|_| *id)).collect();

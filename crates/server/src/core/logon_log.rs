@@ -10,7 +10,7 @@ use registry::{AddressGroup, Time};
 use tokio::sync::Notify;
 
 use crate::core::audit::{Untold, logons_untold};
-use crate::core::expiring::Table;
+use crate::core::expiring_table::ExpiringTable;
 use crate::core::limits::{
     CLOCK_TOLD_MS, LOGON_LINES, LOGON_LINES_OF_ADDRESS, LOGON_LOG_ADDRESSES, LOGON_SUMMARY,
     LOGON_SUMMARY_ADDRESSES,
@@ -26,9 +26,9 @@ pub(crate) struct LogonLog {
 
 struct Told {
     /// Lines lately: of an address, and of all of them.
-    lines: Table<Option<AddressGroup>, ()>,
+    lines: ExpiringTable<Option<AddressGroup>, ()>,
     /// The addresses whose clocks have been told of.
-    clocks: Table<AddressGroup, ()>,
+    clocks: ExpiringTable<AddressGroup, ()>,
     /// How many lines were left out.
     untold: BTreeMap<AddressGroup, u64>,
     /// The same, for addresses that there is no room for.
@@ -38,8 +38,8 @@ struct Told {
 impl Default for LogonLog {
     fn default() -> Self {
         let told = Told {
-            lines: Table::new(LOGON_LOG_ADDRESSES),
-            clocks: Table::new(LOGON_LOG_ADDRESSES),
+            lines: ExpiringTable::new(LOGON_LOG_ADDRESSES),
+            clocks: ExpiringTable::new(LOGON_LOG_ADDRESSES),
             untold: BTreeMap::new(),
             untold_elsewhere: 0,
         };

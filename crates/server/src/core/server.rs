@@ -17,8 +17,10 @@ use wire::security::Sid;
 use wire::{FileTime, Guid};
 
 use crate::core::accounts::Accounts;
+use crate::core::admin_slots::AdminSlots;
 use crate::core::bulkhead::{self, Bulkhead};
 use crate::core::config::{self, NotEditable, ReplaceError, Settings, ShareSettings, Source};
+use crate::core::delayed_logons::DelayedLogons;
 use crate::core::directory::{self, Directory, open_directory};
 use crate::core::effects::SmbShell;
 use crate::core::files::host_locks::HostLocks;
@@ -26,13 +28,11 @@ use crate::core::files::notify::Watches;
 use crate::core::files::replay::Creations;
 use crate::core::files::times::WriteTimes;
 use crate::core::guesses::Guesses;
-use crate::core::held_back::HeldBackLogons;
 use crate::core::input_budget::InputBudget;
 use crate::core::limits;
 use crate::core::logon_log::LogonLog;
 use crate::core::pipe_usage::PipeUsage;
-use crate::core::places::AdminPlaces;
-use crate::core::running::Running;
+use crate::core::run_state::Running;
 use crate::core::security::{Machine, UserSids, domain_users};
 use crate::core::share_deletions::Deletions;
 use crate::core::start_error::StartError;
@@ -90,14 +90,14 @@ pub(crate) struct Server {
     /// When the log last said that connections are dropped to make room.
     told_of_eviction: Mutex<Option<Instant>>,
     /// The logons that are held back.
-    pub(crate) held_back: HeldBackLogons,
+    pub(crate) held_back: DelayedLogons,
     guesses: Mutex<Guesses>,
     /// What the log is told of logons.
     pub(crate) logon_log: LogonLog,
     /// Clients' locks on the machine.
     pub(crate) host_locks: HostLocks,
     /// How many may ask at the same time.
-    pub(crate) admin_places: AdminPlaces,
+    pub(crate) admin_places: AdminSlots,
     /// Told of every addition to the registry's event stream.
     pub(crate) happened: Arc<Notify>,
 }
@@ -215,11 +215,11 @@ impl Server {
             strangers_input: InputBudget::new(limits::STRANGERS_INPUT),
             guests_input: InputBudget::new(limits::GUESTS_INPUT),
             told_of_eviction: Mutex::default(),
-            held_back: HeldBackLogons::default(),
+            held_back: DelayedLogons::default(),
             guesses: Mutex::default(),
             logon_log: LogonLog::default(),
             host_locks: HostLocks::default(),
-            admin_places: AdminPlaces::default(),
+            admin_places: AdminSlots::default(),
             happened,
         });
         server.open_shares(&server.settings());

@@ -49,7 +49,7 @@ impl Channel {
 
 /// A logon between its first and its last message: a session's first one, a repeated one, or one that
 /// binds the session to a further connection.
-pub(crate) struct Logon {
+pub(crate) struct PendingLogon {
     pub(crate) acceptor: auth::Acceptor,
     /// `Session.PreauthIntegrityHashValue`, or that of an entry of `Connection.PreauthSessionTable` (3.1.1).
     pub(crate) preauth: PreauthHash,
@@ -248,13 +248,13 @@ mod tests {
     use std::net::{Ipv4Addr, SocketAddr};
 
     use auth::users::UserDb;
-    use registry::{Admission, AdmitRequest, CloseReason, RequestKey, Target};
+    use registry::{Admission, AdmitRequest, CloseReason, OpenTarget, RequestKey};
     use wire::AccessMask;
     use wire::msg::CreateAction;
 
     use super::*;
     use crate::core::config::{Settings, ShareSettings};
-    use crate::core::link::Link;
+    use crate::core::connection_link::ConnectionLink;
     use crate::core::open::{Content, Created};
     use crate::core::server::Server;
 
@@ -266,7 +266,8 @@ mod tests {
         let mut registry = server.registry.lock("test");
         let now = server.now();
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let (connection, _) = registry.add_connection(peer, Arc::new(Link::unheard()), now).unwrap();
+        let (connection, _) =
+            registry.add_connection(peer, Arc::new(ConnectionLink::unheard()), now).unwrap();
         let attach = |id, global, shared: &Arc<_>| Arc::new(Session::new(id, global, Arc::clone(shared)));
         let session = registry.create_session(connection, attach, now).unwrap().0.attached;
         let _ = registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
@@ -277,7 +278,7 @@ mod tests {
             .unwrap()
             .attached;
         let key = RequestKey { connection, id: 1 };
-        let (target, path) = (Target::Pipe("srvsvc".into()), "srvsvc".into());
+        let (target, path) = (OpenTarget::Pipe("srvsvc".into()), "srvsvc".into());
         let request = AdmitRequest::new(key, (session.id(), tree.id()), target, path);
         let made = Created {
             actor: vfs::Actor::Process,

@@ -123,15 +123,15 @@ mod tests {
 
     use auth::users::UserDb;
     use registry::{
-        Admission, AdmitRequest, ConnectionId, FileKey, LockElement, LockOutcome, ShareDefinition, ShareKind,
-        Target,
+        Admission, AdmitRequest, ConnectionId, FileKey, LockElement, LockOutcome, OpenTarget,
+        ShareDefinition, ShareKind,
     };
     use wire::msg::CreateAction;
     use wire::{AccessMask, FileId};
 
     use super::*;
     use crate::core::config::{Settings, ShareSettings};
-    use crate::core::link::Link;
+    use crate::core::connection_link::ConnectionLink;
     use crate::core::open::{Content, Created, Open};
     use crate::core::session::Session;
     use crate::core::tree::Tree;
@@ -143,7 +143,8 @@ mod tests {
         let mut registry = server.registry.lock("test");
         let now = server.now();
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let (connection, _) = registry.add_connection(peer, Arc::new(Link::unheard()), now).unwrap();
+        let (connection, _) =
+            registry.add_connection(peer, Arc::new(ConnectionLink::unheard()), now).unwrap();
         let attach = |id, global, shared: &Arc<_>| Arc::new(Session::new(id, global, Arc::clone(shared)));
         let session = registry.create_session(connection, attach, now).unwrap().0.attached;
         let _ = registry.session_valid(session.id(), registry::Identity::default(), None, now).unwrap();
@@ -162,7 +163,7 @@ mod tests {
         let attach = |id, _| Arc::new(Tree::new(id, Arc::clone(&share), None, AccessMask::FILE_ALL));
         let tree =
             registry.tree_connect(session.id(), "data", false, FileKey::default(), attach, now).unwrap();
-        let target = Target::File(FileKey { device: 1, inode: 1, stream: 0 });
+        let target = OpenTarget::File(FileKey { device: 1, inode: 1, stream: 0 });
         let key = RequestKey { connection, id: server.next_request() };
         let request = AdmitRequest::new(key, (session.id(), tree.tree_id), target, "file".into());
         let made = Created {

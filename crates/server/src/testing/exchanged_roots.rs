@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use auth::Credentials;
 use auth::users::UserDb;
-use client::smb::{ConnectOptions, Connection, CreateParameters, File, InFlight, Tree};
+use client::smb::{ClientConnection, ClientTree, ConnectOptions, CreateParameters, File, InFlight};
 use vfs::local::{LocalBackend, LocalOptions};
 use wire::FileTime;
 use wire::msg::{ChangeNotifyResponse, CompletionFilter, WatchFlags};
@@ -27,9 +27,9 @@ fn server(directory: &Path) -> TestServer {
     })
 }
 
-async fn connect(server: &TestServer) -> (Connection, Tree) {
+async fn connect(server: &TestServer) -> (ClientConnection, ClientTree) {
     let (from, to) = tokio::io::split(server.connect());
-    let connection = Connection::over(from, to, ConnectOptions::new().unwrap());
+    let connection = ClientConnection::over(from, to, ConnectOptions::new().unwrap());
     connection.negotiate().await.unwrap();
     let session = connection.logon(Credentials::password("alice", "", PASSWORD)).await.unwrap();
     let tree = session.tree_connect(r"\\localhost\data").await.unwrap();
@@ -37,14 +37,14 @@ async fn connect(server: &TestServer) -> (Connection, Tree) {
 }
 
 /// A watch of the root's names.
-async fn watch(tree: &Tree) -> (File, InFlight) {
+async fn watch(tree: &ClientTree) -> (File, InFlight) {
     let root = tree.create(&CreateParameters::directory("")).await.unwrap();
     let notify = root.submit_notify(CompletionFilter::FILE_NAME, WatchFlags::NONE, 1000).await.unwrap();
     assert!(notify.pending().await.is_some());
     (root, notify)
 }
 
-async fn make(tree: &Tree, name: &str) {
+async fn make(tree: &ClientTree, name: &str) {
     tree.create(&CreateParameters::read_write(name)).await.unwrap().close().await.unwrap();
 }
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use auth::Credentials;
 use auth::users::UserDb;
-use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, Part, Tree, close_part};
+use client::smb::{
+    ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, File, Part, close_part,
+};
 use tokio::time::{sleep, timeout};
 use vfs::faulty::{Faults, FaultyBackend, Rates};
 use vfs::{Actor, Backend, EntryWanted, Handle, MemBackend, RangeLock, RelativePath, Wanted};
@@ -53,9 +55,9 @@ impl World {
         Self { server, files, faults }
     }
 
-    pub(super) async fn client(&self) -> (Connection, Tree) {
+    pub(super) async fn client(&self) -> (ClientConnection, ClientTree) {
         let (from, to) = tokio::io::split(self.server.connect());
-        let connection = Connection::over(from, to, ConnectOptions::new().unwrap());
+        let connection = ClientConnection::over(from, to, ConnectOptions::new().unwrap());
         connection.negotiate().await.unwrap();
         let session = connection.logon(Credentials::password("alice", "", PASSWORD)).await.unwrap();
         let tree = session.tree_connect(r"\\localhost\data").await.unwrap();
@@ -121,7 +123,7 @@ impl World {
 /// One client that does one thing after another in a directory of its own.
 struct Client<'a> {
     world: &'a World,
-    tree: Tree,
+    tree: ClientTree,
     directory: String,
     random: u64,
     open: Vec<(String, File)>,

@@ -50,7 +50,7 @@ fn takes(program: &Arc<dyn Handle>, range: Range<u64>, lock: RangeLock) {
     assert!(program.set_range_lock(range, Some(lock)).unwrap(), "nobody has it");
 }
 
-async fn opened(tree: &client::smb::Tree) -> File {
+async fn opened(tree: &client::smb::ClientTree) -> File {
     tree.create(&CreateParameters::read_write("f")).await.unwrap()
 }
 

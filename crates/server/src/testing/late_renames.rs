@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use client::smb::{Break, CreateParameters, Error, File, Tree};
+use client::smb::{Break, ClientTree, CreateParameters, Error, File};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 use wire::fscc::FileInfoClass;
@@ -39,7 +39,7 @@ impl Held {
     }
 }
 
-async fn make_directory(tree: &Tree, name: &str) -> File {
+async fn make_directory(tree: &ClientTree, name: &str) -> File {
     let parameters = CreateParameters {
         disposition: CreateDisposition::OPEN_IF,
         options: CreateOptions::DIRECTORY_FILE,
@@ -49,7 +49,7 @@ async fn make_directory(tree: &Tree, name: &str) -> File {
     tree.create(&parameters).await.unwrap()
 }
 
-async fn make_file(tree: &Tree, name: &str) -> File {
+async fn make_file(tree: &ClientTree, name: &str) -> File {
     tree.create(&CreateParameters::read_write(name)).await.unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use auth::Credentials;
 use auth::users::UserDb;
-use client::smb::{ConnectOptions, Connection};
+use client::smb::{ClientConnection, ConnectOptions};
 use wire::FileTime;
 
 use super::TestServer;
@@ -34,7 +34,7 @@ fn accounts() -> UserDb {
 async fn a_session_has_the_standing_that_the_settings_in_force_give() {
     let server = TestServer::start(settings(&[], &[], &[]), accounts(), 1, |_| Err(vfs::Error::NotFound));
     let (from, to) = tokio::io::split(server.connect());
-    let connection = Connection::over(from, to, ConnectOptions::new().unwrap());
+    let connection = ClientConnection::over(from, to, ConnectOptions::new().unwrap());
     connection.negotiate().await.unwrap();
     let _session = connection.logon(Credentials::password("root", "", PASSWORD)).await.unwrap();
     let administers = || {

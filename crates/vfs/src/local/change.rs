@@ -6,10 +6,10 @@
 use super::entry::{Entry, is_same, joined, verified};
 use super::folded::OwnChange;
 use super::handle::LocalHandle;
+use super::incomplete_files::Making;
 use super::inode::{self, Purpose};
-use super::made::{initialize, make_directory, undo};
-use super::making::Making;
 use super::metadata;
+use super::new_entry::{initialize, make_directory, undo};
 use super::open::{base_of, finish};
 use super::resolve::{Root, directory_key, on_the_way, open_entry, statx_fd};
 use super::{depot, names, stream, xattr};

@@ -3,7 +3,7 @@
 use super::dosattrib::{self, DosAttrib};
 use super::handle::LocalHandle;
 use super::resolve::{Root, statx};
-use super::{depot, link, making, metadata, names, xattr};
+use super::{depot, incomplete_files, link, metadata, names, xattr};
 use crate::backend::Actor;
 use crate::error::Result;
 use crate::handle::{DirectoryCursor, Entry, EntryWanted};
@@ -117,7 +117,7 @@ impl LocalCursor {
                 self.link(name, &raw)
             });
         }
-        making::wait_for_entry(&self.root, &raw);
+        incomplete_files::wait_for_entry(&self.root, &raw);
         let mut stored = DosAttrib::default();
         if metadata::has_attributes(kind) {
             let mut buffer = [0; dosattrib::RECORD_BYTES_MAX];

@@ -4,7 +4,7 @@ use super::folded::OwnChange;
 use super::handle::{LocalHandle, permits};
 use super::open::{finish, finish_stream};
 use super::resolve::{Root, device, directory_key, open_entry, statx, statx_fd};
-use super::{change, link, making, metadata, names, stream};
+use super::{change, incomplete_files, link, metadata, names, stream};
 use crate::backend::{Actor, NamedIn, Opened, Wanted};
 use crate::error::{Error, Result};
 use crate::path::RelativePath;
@@ -105,7 +105,7 @@ pub(super) fn open_in(
     let disk = joined(&directory.path(), &entry.leaf);
     if metadata::kind(&raw) != Kind::Symlink {
         drop(guard);
-        making::wait_for(root, fd.as_fd())?;
+        incomplete_files::wait_for(root, fd.as_fd())?;
         return finish(root, actor, fd, Wanted::NOTHING, false, disk);
     }
     let stat = if root.options.follow_symlinks {
@@ -144,7 +144,7 @@ pub(super) fn directory_of(
     let is_removable = root.credentials.is_all_powerful(actor)
         || (permits(fd.as_fd(), Access::WRITE_OK | Access::EXEC_OK) && (!is_sticky || is_owner));
     drop(guard);
-    making::wait_for(root, fd.as_fd())?;
+    incomplete_files::wait_for(root, fd.as_fd())?;
     let directory = LocalHandle::new(root, fd, Wanted::NOTHING, false, &plain(&raw), directory_path, actor);
     Ok(NamedIn { directory: Arc::new(directory), is_removable })
 }

@@ -1,7 +1,7 @@
 //! An open local file or directory.
 
 use super::directory::LocalCursor;
-use super::end::End;
+use super::file_end::End;
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::metadata::{self, Stored};
 use super::resolve::{Root, statx_fd};

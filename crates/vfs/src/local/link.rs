@@ -7,7 +7,7 @@ use super::handle::LocalHandle;
 use super::metadata::{self, Stored};
 use super::resolve::{Root, open_entry, statx, statx_fd};
 use super::{directory, names, xattr};
-use crate::backend::{Actor, Opened, Symlink, Target, Wanted};
+use crate::backend::{Actor, Opened, Symlink, SymlinkTarget, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::ReparsePoint;
 use crate::path::RelativePath;
@@ -60,7 +60,7 @@ pub(super) fn first(root: &Root, actor: &Actor, path: &RelativePath) -> Result<O
         } else {
             let target = rustix::fs::readlinkat(&located.parent, &located.leaf, Vec::new())?;
             let target = inside(&own_path, target.as_bytes()).ok_or(Error::AccessDenied)?;
-            return found(Target::Relative(target));
+            return found(SymlinkTarget::Relative(target));
         };
         // What is stored is the server's to read.
         drop(guard);
@@ -73,15 +73,15 @@ pub(super) fn first(root: &Root, actor: &Actor, path: &RelativePath) -> Result<O
 }
 
 /// Where a symlink leads that is kept as reparse data. What is no symlink leads nowhere.
-fn kept_target(link: &[u8], data: &[u8]) -> Result<Target> {
+fn kept_target(link: &[u8], data: &[u8]) -> Result<SymlinkTarget> {
     let symlink = ReparseData::decode(data).and_then(|data| SymlinkData::<Utf16<'_>>::decode(data.data));
     let symlink = symlink.map_err(|_| Error::AccessDenied)?;
     let substitute = symlink.substitute_name.to_text();
     if !symlink.relative {
-        return Ok(Target::Absolute { substitute, print: symlink.print_name.to_text() });
+        return Ok(SymlinkTarget::Absolute { substitute, print: symlink.print_name.to_text() });
     }
     let target = encode(&substitute.replace('\\', "/"))?;
-    inside(link, &target).map(Target::Relative).ok_or(Error::AccessDenied)
+    inside(link, &target).map(SymlinkTarget::Relative).ok_or(Error::AccessDenied)
 }
 
 /// The metadata of the symlink at `path`, which is a directory's where it leads to one (as Windows has it).

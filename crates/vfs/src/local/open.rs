@@ -4,7 +4,7 @@ use super::handle::LocalHandle;
 use super::open_stream::LocalStream;
 use super::resolve::{Root, statx_fd};
 use super::stream::{self, Found};
-use super::{change, making, metadata, names, xattr};
+use super::{change, incomplete_files, metadata, names, xattr};
 use crate::backend::{Actor, Complete, Opened, Parent, Wanted};
 use crate::error::{Error, Result};
 use crate::handle::Handle;
@@ -76,7 +76,7 @@ pub(super) fn parent(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Re
     let guard = root.credentials.assume(actor)?;
     let (fd, disk) = root.directory(parent)?;
     drop(guard);
-    making::wait_for(root, fd.as_fd())?;
+    incomplete_files::wait_for(root, fd.as_fd())?;
     let stat = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default());
     let handle = LocalHandle::new(root, fd, Wanted::NOTHING, false, &stat, disk, actor);
     Ok(Parent { handle: Arc::new(handle), stat, path: path.clone() })
@@ -156,7 +156,7 @@ fn open_file(
     wanted: Wanted,
 ) -> Result<(OwnedFd, bool, Vec<u8>)> {
     let opened = find_file(root, actor, path, wanted)?;
-    making::wait_for(root, opened.0.as_fd())?;
+    incomplete_files::wait_for(root, opened.0.as_fd())?;
     Ok(opened)
 }
 

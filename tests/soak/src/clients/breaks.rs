@@ -1,9 +1,9 @@
 //! The answers of our own client to breaks.
 
-use client::smb::{Break, Connection, Tree};
+use client::smb::{Break, ClientConnection, ClientTree};
 
 /// Acknowledges every break for as long as the connection exists.
-pub(super) async fn acknowledge(connection: Connection, tree: Tree) {
+pub(super) async fn acknowledge(connection: ClientConnection, tree: ClientTree) {
     let mut breaks = connection.breaks();
     while let Ok(Some(notice)) = breaks.next().await {
         // A file that is closed meanwhile has nothing to acknowledge.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Credentials;
-use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, InFlight, Signing, Tree};
+use client::smb::{
+    ClientConnection, ClientTree, ConnectOptions, CreateParameters, Error, File, InFlight, Signing,
+};
 use parking_lot::Mutex;
 use wire::create_context::{CreateContextsRequest, DurableRequestV2, LeaseContext, LeaseFlags};
 use wire::fscc::FileInfoClass;
@@ -52,8 +54,8 @@ struct Client<'a> {
 
 /// A session with its opens.
 struct Session {
-    connection: Connection,
-    tree: Tree,
+    connection: ClientConnection,
+    tree: ClientTree,
     own: Vec<(String, File)>,
     common: Vec<File>,
     watches: Vec<InFlight>,
@@ -109,7 +111,7 @@ impl Client<'_> {
             seal_if_possible: random.once_in(4),
             ..ConnectOptions::new()?.dialect(dialect)
         };
-        let connection = Connection::connect(self.world.way(random), None, options).await?;
+        let connection = ClientConnection::connect(self.world.way(random), None, options).await?;
         let user = self.world.user(if random.once_in(2) { "alice" } else { "bob" });
         let session = connection.logon(Credentials::password(&user.name, "", &user.password)).await?;
         let tree = session.tree_connect(r"\\127.0.0.1\data").await?;

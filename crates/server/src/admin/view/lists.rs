@@ -10,8 +10,8 @@ use wire::SessionGlobalId;
 
 use super::shown;
 use crate::admin::{
-    Account, Caller, Computer, Error, FilesMeant, Own, PathMeant, Right, Scope, SessionsMeant, TreesMeant,
-    connections_within, saturated,
+    AccountFilter, Caller, Computer, Error, FileSelection, Own, PathSelection, Right, Scope,
+    SessionSelection, TreeSelection, connections_within, saturated,
 };
 use crate::core::server::Server;
 
@@ -33,9 +33,9 @@ pub(crate) fn sessions<'a>(
     caller: &'a Caller,
     query: &'a SessionQuery,
 ) -> Result<impl Iterator<Item = Looked<Session>> + 'a, Error> {
-    let meant = SessionsMeant {
+    let meant = SessionSelection {
         computer: query.client.as_deref().and_then(Computer::new),
-        account: query.user.as_deref().and_then(Account::new),
+        account: query.user.as_deref().and_then(AccountFilter::new),
         mine: query.mine.unwrap_or_default(),
     };
     let all = crate::admin::sessions(server, caller, meant, after(query.after))?;
@@ -52,11 +52,11 @@ pub(crate) fn files<'a>(
     caller: &'a Caller,
     query: &'a FileQuery,
 ) -> Result<impl Iterator<Item = Looked<OpenFile>> + 'a, Error> {
-    let meant = FilesMeant {
+    let meant = FileSelection {
         computer: query.client.as_deref().and_then(Computer::new),
-        account: query.user.as_deref().and_then(Account::new),
+        account: query.user.as_deref().and_then(AccountFilter::new),
         share: query.share.clone(),
-        path: query.path.clone().map(PathMeant::Like),
+        path: query.path.clone().map(PathSelection::Like),
         session: query.session,
         mine: query.mine.unwrap_or_default(),
     };
@@ -74,9 +74,9 @@ pub(crate) fn connections<'a>(
     caller: &'a Caller,
     query: &ConnectionQuery,
 ) -> Result<impl Iterator<Item = Looked<Connection>> + 'a, Error> {
-    let meant = TreesMeant {
+    let meant = TreeSelection {
         computer: query.client.as_deref().and_then(Computer::new),
-        account: query.user.as_deref().and_then(Account::new),
+        account: query.user.as_deref().and_then(AccountFilter::new),
         share: query.share.clone(),
         session: None,
     };
@@ -106,7 +106,7 @@ pub(super) fn shares_of_sessions(
     session: Option<SessionGlobalId>,
 ) -> SharesOfSessions {
     let scope = Scope::of(caller, Right::ReadSessions, Own::Too);
-    let meant = TreesMeant { session, ..TreesMeant::default() };
+    let meant = TreeSelection { session, ..TreeSelection::default() };
     let mut all = SharesOfSessions::new();
     for tree in connections_within(server, scope, meant, None) {
         let shares = all.entry(tree.session).or_default();

@@ -10,7 +10,7 @@ use registry::{FileSnapshot, SessionSnapshot, ShareSnapshot, Time, TreeSnapshot}
 use wire::{AccessMask, Dialect, LeaseState, NtStatus, OplockLevel, SessionGlobalId, ShareAccess};
 
 use super::lists::SharesOfSessions;
-use crate::admin::{self, Account, Counts, Right, saturated};
+use crate::admin::{self, AccountFilter, Counts, Right, saturated};
 use crate::core::server::Server;
 
 pub(super) fn session(server: &Server, session: &SessionSnapshot, shares: &SharesOfSessions) -> Session {
@@ -154,8 +154,8 @@ pub(super) fn refusals(refusals: Vec<registry::Refusal>) -> impl Iterator<Item =
 
 /// The refusal as the control API shows it, if all filters match.
 pub(super) fn matching_refusal(refusal: &registry::Refusal, query: &RefusalQuery) -> Option<Refusal> {
-    let account = query.user.as_deref().and_then(Account::new);
-    let is_account = |meant: Account| meant.is(refusal.user_kind, &refusal.domain, &refusal.user);
+    let account = query.user.as_deref().and_then(AccountFilter::new);
+    let is_account = |meant: AccountFilter| meant.is(refusal.user_kind, &refusal.domain, &refusal.user);
     let is_users = account.is_none_or(is_account);
     Some(self::refusal(refusal)).filter(|shown| is_users && is_meant(shown, query))
 }

@@ -121,7 +121,7 @@ impl Bulkhead {
     }
 
     fn call_job(&self, work: Box<dyn FnOnce() + Send>) {
-        super::slots::within(self.id, super::Mode::Apart, work);
+        super::slots::within(self.id, super::Mode::SpecialFile, work);
     }
 
     /// Returns once the ordered jobs are done or have lasted too long; none if there are none to be waited for.

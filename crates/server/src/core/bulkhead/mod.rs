@@ -62,7 +62,7 @@ const STALLED: u8 = 1;
 const ORDERED: u8 = 2;
 
 /// A place behind a bulkhead: the right to a thread that may be stuck there.
-pub(crate) type Place = OwnedSemaphorePermit;
+pub(crate) type Permit = OwnedSemaphorePermit;
 
 /// All bulkheads there are, by their ids.
 static ALL: Mutex<Option<HashMap<u64, Weak<Bulkhead>>>> = Mutex::new(None);
@@ -119,12 +119,12 @@ impl Bulkhead {
     }
 
     /// Waits for a place.
-    pub(crate) async fn place(&self) -> Option<Place> {
+    pub(crate) async fn place(&self) -> Option<Permit> {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
     /// Takes a place for an administrator, who waits for none, if that leaves enough for the share's users.
-    pub(crate) fn spare_place(&self) -> Option<Place> {
+    pub(crate) fn spare_place(&self) -> Option<Permit> {
         if self.places.available_permits() <= limits::PLACES / 2 {
             return None;
         }
@@ -163,7 +163,8 @@ impl Bulkhead {
                         return Poll::Pending;
                     };
                     *waits = None;
-                    let polled = in_place(|| slots::within(self.id, Mode::Apart, || request.poll(context)));
+                    let polled =
+                        in_place(|| slots::within(self.id, Mode::SpecialFile, || request.poll(context)));
                     drop(place);
                     return polled;
                 }
@@ -205,7 +206,7 @@ impl Bulkhead {
 /// What a request waits for before it may make calls.
 enum Waits {
     ForJobs(Pin<Box<dyn Future<Output = ()> + Send>>),
-    ForPlace(Pin<Box<dyn Future<Output = Option<Place>> + Send>>),
+    ForPlace(Pin<Box<dyn Future<Output = Option<Permit>> + Send>>),
 }
 
 /// Carries out a request that may make calls behind a bulkhead, if it has one.
@@ -217,7 +218,7 @@ pub(crate) async fn behind<F: Future>(bulkhead: Option<&Bulkhead>, mut request: 
 
 /// Waits until a request may be about files of two shares at once: whichever of the two hangs, the other one has most
 /// of its places left. None where it is one share.
-pub(crate) async fn cross(one: &Bulkhead, other: &Bulkhead) -> Option<(Place, Place)> {
+pub(crate) async fn cross(one: &Bulkhead, other: &Bulkhead) -> Option<(Permit, Permit)> {
     if one.id == other.id {
         return None;
     }

@@ -29,7 +29,7 @@ pub(super) enum Mode {
     /// On a worker thread of the runtime, which serves nobody else meanwhile.
     Inline,
     /// On a thread that the runtime does not need.
-    Apart,
+    SpecialFile,
     /// The same, for what may take long without anything being wrong.
     Patient,
 }
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn calls_nest_and_end_with_a_panic_too() {
         assert_eq!(current(), 0);
-        within(7, Mode::Apart, || {
+        within(7, Mode::SpecialFile, || {
             assert_eq!(current(), 7);
             assert_eq!(within(8, Mode::Patient, current), 8);
             assert_eq!(current(), 7);

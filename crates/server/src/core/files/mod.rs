@@ -3,7 +3,7 @@
 
 pub(crate) mod host_locks;
 pub(crate) mod listing;
-pub(crate) mod locked;
+pub(crate) mod lock_conflicts;
 pub(crate) mod notify;
 pub(crate) mod quota;
 pub(crate) mod replay;

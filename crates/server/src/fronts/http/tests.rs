@@ -219,7 +219,7 @@ async fn those_who_wait_leave_places_for_short_requests() {
         }
         connections.push(stream);
     }
-    for number in 0..crate::core::places::SOCKET_PLACES {
+    for number in 0..crate::core::admin_slots::SOCKET_PLACES {
         let mut stream = UnixStream::connect(&path).await.unwrap();
         stream.write_all(b"GET /v1/clock HTTP/1.1\r\nhost: server\r\n\r\n").await.unwrap();
         let length = stream.read(&mut bytes).await.unwrap();

@@ -86,7 +86,7 @@ impl ApiPipe {
 
 impl Pipe for ApiPipe {
     fn name(&self) -> &'static str {
-        control::places::PIPE
+        control::socket_paths::PIPE
     }
 
     fn mode(&self) -> PipeMode {

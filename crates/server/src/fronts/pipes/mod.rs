@@ -51,7 +51,7 @@ enum Called {
     /// Its answer.
     Answer(Vec<u8>),
     /// Its answer, a refusal that whoever guesses passwords waits for.
-    HeldBack(Vec<u8>),
+    DelayedLogon(Vec<u8>),
     /// Nothing yet: it is to be made again when this time has passed, and refused so if that is too long.
     NotYet(Duration, Vec<u8>),
 }
@@ -66,7 +66,7 @@ const ENDPOINTS: [Endpoint; 4] =
 
 /// Whether there is a pipe called so, in any case.
 pub(crate) fn exists(name: &str) -> bool {
-    control::places::PIPE.eq_ignore_ascii_case(name) || endpoint(name).is_some()
+    control::socket_paths::PIPE.eq_ignore_ascii_case(name) || endpoint(name).is_some()
 }
 
 /// Whether the pipe called so has the list of shares.
@@ -81,7 +81,7 @@ pub(crate) fn changes_passwords(name: &str) -> bool {
 
 /// Opens the pipe called so, in any case.
 pub(crate) fn open(name: &str, charge: Charge) -> Result<Box<dyn Pipe>, NtStatus> {
-    if control::places::PIPE.eq_ignore_ascii_case(name) {
+    if control::socket_paths::PIPE.eq_ignore_ascii_case(name) {
         return Ok(Box::new(ApiPipe::new(charge)?));
     }
     let endpoint = endpoint(name).ok_or(NtStatus::OBJECT_NAME_NOT_FOUND)?;
@@ -156,7 +156,7 @@ impl RpcPipe {
                     .await?;
             let (wait, answer) = match called {
                 Ok(Called::Answer(answer)) => return Ok(Ok(answer)),
-                Ok(Called::HeldBack(answer)) => (REFUSED_LOGON_DELAY, Some(answer)),
+                Ok(Called::DelayedLogon(answer)) => (REFUSED_LOGON_DELAY, Some(answer)),
                 Ok(Called::NotYet(wait, refusal)) if Instant::now() + wait > patience => {
                     (patience.saturating_duration_since(Instant::now()), Some(refusal))
                 }

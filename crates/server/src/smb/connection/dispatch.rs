@@ -13,9 +13,9 @@ use wire::{DecodeError, Dialect, MessageId, NtStatus, SessionId};
 use super::pending::Protected;
 use super::request::Outcome;
 use super::unseal;
-use super::{Answer, AnswerBuilder, Chain, Connection, Request};
+use super::{Answer, AnswerBuilder, Chain, Request, SmbConnection};
 use crate::core::bulkhead::{self, Bulkhead};
-use crate::core::effects::Break;
+use crate::core::effects::BreakNotification;
 use crate::core::server::Server;
 use crate::core::session::Session;
 use crate::core::tree::Tree;
@@ -46,7 +46,10 @@ pub(crate) enum Violation {
 }
 
 /// Handles the requests of one frame. None: nothing is to be answered (CANCEL).
-pub(crate) async fn process(connection: &Connection, frame: BytesMut) -> Result<Option<Answer>, Violation> {
+pub(crate) async fn process(
+    connection: &SmbConnection,
+    frame: BytesMut,
+) -> Result<Option<Answer>, Violation> {
     let (frame, seal) = match PacketKind::of(&frame).map_err(Violation::Malformed)? {
         PacketKind::Smb2 => (frame.freeze(), None),
         PacketKind::Encrypted => {
@@ -334,7 +337,7 @@ fn finish(request: &mut Request<'_>, answer: &mut AnswerBuilder, outcome: Outcom
 }
 
 /// An OPLOCK_BREAK notification (MS-SMB2 3.3.4.6, 3.3.4.7).
-pub(crate) fn break_notification(connection: &Connection, notice: &Break) -> Option<Answer> {
+pub(crate) fn break_notification(connection: &SmbConnection, notice: &BreakNotification) -> Option<Answer> {
     let mut answer = AnswerBuilder::new(connection.buffer(), notice.seal.clone());
     answer.begin();
     let base = answer.base();

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use tokio::task::JoinHandle;
 
 use super::dispatch::{self, Violation};
-use super::{Answer, Connection};
+use super::{Answer, SmbConnection};
 use crate::core::bulkhead;
 
 /// What comes of a frame.
@@ -19,7 +19,7 @@ type Work = Pin<Box<dyn Future<Output = Handled> + Send>>;
 
 /// The requests of a frame.
 pub(super) struct Handling {
-    connection: Arc<Connection>,
+    connection: Arc<SmbConnection>,
     bytes: usize,
     at: At,
 }
@@ -28,13 +28,13 @@ enum At {
     /// In the connection's task.
     Here(Work),
     /// In a task of its own, which ends with this.
-    Apart(JoinHandle<Handled>, Arc<AtomicBool>),
+    SpecialFile(JoinHandle<Handled>, Arc<AtomicBool>),
     Over,
 }
 
 impl Handling {
     /// Begins to handle a frame.
-    pub(super) fn new(connection: &Arc<Connection>, frame: BytesMut) -> Self {
+    pub(super) fn new(connection: &Arc<SmbConnection>, frame: BytesMut) -> Self {
         let bytes = frame.len();
         let of = Arc::clone(connection);
         let work = Box::pin(async move { dispatch::process(&of, frame).await });
@@ -43,7 +43,7 @@ impl Handling {
 
     /// Gives it up if it waits for a place, now that its client is gone.
     pub(super) fn stop_waiting(&self) {
-        if let At::Apart(task, waits) = &self.at
+        if let At::SpecialFile(task, waits) = &self.at
             && waits.load(Ordering::Relaxed)
         {
             task.abort();
@@ -55,8 +55,9 @@ impl Handling {
         connection.apart_bytes.fetch_add(self.bytes, Ordering::Relaxed);
         connection.apart_requests.fetch_add(1, Ordering::Relaxed);
         let waits = Arc::new(AtomicBool::new(false));
-        let apart = Apart { connection, bytes: self.bytes, work: Some(work), waits: Arc::clone(&waits) };
-        At::Apart(bulkhead::spawn(apart), waits)
+        let apart =
+            SpecialFile { connection, bytes: self.bytes, work: Some(work), waits: Arc::clone(&waits) };
+        At::SpecialFile(bulkhead::spawn(apart), waits)
     }
 }
 
@@ -75,7 +76,7 @@ impl Future for Handling {
             }
         }
         match &mut this.at {
-            At::Apart(task, _) => match Pin::new(task).poll(context) {
+            At::SpecialFile(task, _) => match Pin::new(task).poll(context) {
                 Poll::Ready(Ok(handled)) => Poll::Ready(handled),
                 // A panic, or its client is gone.
                 Poll::Ready(Err(_)) => Poll::Ready(Err(Violation::Failed)),
@@ -88,22 +89,22 @@ impl Future for Handling {
 
 impl Drop for Handling {
     fn drop(&mut self) {
-        if let At::Apart(task, _) = &self.at {
+        if let At::SpecialFile(task, _) = &self.at {
             task.abort();
         }
     }
 }
 
 /// A request in a task of its own.
-struct Apart {
-    connection: Arc<Connection>,
+struct SpecialFile {
+    connection: Arc<SmbConnection>,
     bytes: usize,
     work: Option<Work>,
     /// Whether it waits for a place.
     waits: Arc<AtomicBool>,
 }
 
-impl Future for Apart {
+impl Future for SpecialFile {
     type Output = Handled;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled> {
@@ -120,7 +121,7 @@ impl Future for Apart {
     }
 }
 
-impl Drop for Apart {
+impl Drop for SpecialFile {
     fn drop(&mut self) {
         self.connection.apart_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
         self.connection.apart_requests.fetch_sub(1, Ordering::Relaxed);

@@ -2,21 +2,21 @@
 //!
 //! Requests are handled in the order of arrival until they have to wait; from then on they run side
 //! by side with later ones (MS-SMB2 3.3.4.2) and are answered as they finish. Other tasks reach a
-//! connection through its [`Link`] only.
+//! connection through its [`ConnectionLink`] only.
 
 mod answer;
+mod break_delivery;
+mod delayed_logons;
 mod dispatch;
-#[cfg(any(test, feature = "testing"))]
-pub(crate) mod driven;
 mod handling;
-mod held_back;
 mod input;
 mod negotiated;
 mod output;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod over_stream;
 mod pending;
 mod request;
 mod sequence;
-mod stall;
 mod traffic;
 mod unseal;
 
@@ -40,27 +40,27 @@ use tokio_util::sync::CancellationToken;
 use wire::SessionId;
 
 pub(crate) use answer::AnswerBuilder;
+pub(crate) use delayed_logons::DelayedLogon;
 pub(crate) use dispatch::{Refusal, Violation};
-pub(crate) use held_back::HeldBack;
 pub(crate) use negotiated::Negotiated;
 pub(crate) use output::{Answer, Check, Tail};
 pub(crate) use pending::Pending;
 pub(crate) use request::{Chain, Outcome, Request};
 
+use crate::core::connection_link::{ConnectionEvent, ConnectionLink};
 use crate::core::limits;
-use crate::core::link::{Event, Link};
 use crate::core::server::Server;
-use crate::core::session::{Channel, Logon, Session};
+use crate::core::session::{Channel, PendingLogon, Session};
+use break_delivery::{Review, Unconfirmed};
 use handling::Handling;
 use input::{FrameReader, InputEnd, Room};
 use output::Output;
 use pending::PendingRequests;
 use sequence::SequenceWindow;
-use stall::{Review, Unconfirmed};
 use traffic::Traffic;
 
 /// What a connection's requests share.
-pub(crate) struct Connection {
+pub(crate) struct SmbConnection {
     pub(crate) server: Arc<Server>,
     pub(crate) id: ConnectionId,
     pub(crate) peer: SocketAddr,
@@ -70,7 +70,7 @@ pub(crate) struct Connection {
     /// Sessions by id as this connection has used them; the registry's word is final.
     sessions: Mutex<HashMap<SessionId, Channel>>,
     /// The logons under way: `Session.PreauthIntegrityHashValue` and `Connection.PreauthSessionTable`.
-    pub(crate) logons: Mutex<HashMap<SessionId, Logon>>,
+    pub(crate) logons: Mutex<HashMap<SessionId, PendingLogon>>,
     output: Mutex<Output>,
     /// What is counted for the server's statistics.
     traffic: Traffic,
@@ -103,7 +103,7 @@ pub(crate) async fn serve(
         tracing::debug!(%error, "cannot set TCP_NODELAY; small answers may be late");
     }
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let link = Arc::new(Link::new(events));
+    let link = Arc::new(ConnectionLink::new(events));
     let now = server.now();
     let added = server.registry.lock("connect").add_connection(peer, Arc::clone(&link), now);
     let Ok((id, effects)) = added else {
@@ -111,7 +111,7 @@ pub(crate) async fn serve(
         return;
     };
     server.made_room(effects);
-    let connection = Arc::new(Connection::new(Arc::clone(&server), id, peer));
+    let connection = Arc::new(SmbConnection::new(Arc::clone(&server), id, peer));
     tracing::debug!(conn = id.0, "connected");
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, &link, &socket, &mut inbox, &mut waiting).await;
@@ -137,10 +137,10 @@ enum End {
 }
 
 async fn run(
-    connection: &Arc<Connection>,
-    link: &Arc<Link>,
+    connection: &Arc<SmbConnection>,
+    link: &Arc<ConnectionLink>,
     socket: &TcpStream,
-    inbox: &mut mpsc::UnboundedReceiver<Event>,
+    inbox: &mut mpsc::UnboundedReceiver<ConnectionEvent>,
     waiting: &mut FuturesUnordered<Handling>,
 ) -> End {
     let mut reader = FrameReader::default();
@@ -237,7 +237,7 @@ async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Outpu
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }
 
-impl Connection {
+impl SmbConnection {
     /// A connection on which nothing was said.
     fn new(server: Arc<Server>, id: ConnectionId, peer: SocketAddr) -> Self {
         Self {
@@ -291,17 +291,17 @@ impl Connection {
     fn take_event(
         &self,
         socket: &TcpStream,
-        event: Event,
+        event: ConnectionEvent,
         unconfirmed: &mut Unconfirmed,
     ) -> ControlFlow<End> {
         match event {
-            Event::Break(notice) => {
+            ConnectionEvent::Break(notice) => {
                 self.await_peer(socket);
                 self.push(dispatch::break_notification(self, &notice));
                 unconfirmed.watch(*notice);
             }
-            Event::SessionEnded => self.forget_sessions(),
-            Event::Close => return ControlFlow::Break(End::Asked),
+            ConnectionEvent::SessionEnded => self.forget_sessions(),
+            ConnectionEvent::Close => return ControlFlow::Break(End::Asked),
         }
         ControlFlow::Continue(())
     }
@@ -445,7 +445,7 @@ impl Connection {
     }
 
     /// Keeps what nobody in particular has sent within its budget.
-    fn budget_input(&self, link: &Arc<Link>, reader: &mut FrameReader) {
+    fn budget_input(&self, link: &Arc<ConnectionLink>, reader: &mut FrameReader) {
         let standing = self.standing();
         if standing >= Standing::User {
             // It may have been a stranger a moment ago.

@@ -6,7 +6,7 @@ use auth::signing::SigningKey;
 use wire::header::{Command, Header, HeaderFlags, TreeOrAsync};
 use wire::{Dialect, FileId, NtStatus, SessionId, TreeId};
 
-use super::{AnswerBuilder, Connection, Pending};
+use super::{AnswerBuilder, Pending, SmbConnection};
 use crate::core::files::replay::Counted;
 use crate::core::open::Open;
 use crate::core::session::Session;
@@ -17,7 +17,7 @@ pub(crate) type Outcome = Result<NtStatus, NtStatus>;
 
 /// A request, with what was looked up for it.
 pub(crate) struct Request<'a> {
-    pub(crate) connection: &'a Connection,
+    pub(crate) connection: &'a SmbConnection,
     pub(crate) header: Header,
     /// The message from its header on, padding included.
     pub(crate) message: &'a [u8],

@@ -5,11 +5,11 @@ use bytes::{Buf, BytesMut};
 use registry::Standing;
 use wire::header::TransformHeader;
 
-use super::Connection;
+use super::SmbConnection;
 use super::dispatch::{ClearFrame, Violation};
 
 /// Opens a sealed frame in place.
-pub(crate) fn unseal(connection: &Connection, mut frame: BytesMut) -> Result<ClearFrame, Violation> {
+pub(crate) fn unseal(connection: &SmbConnection, mut frame: BytesMut) -> Result<ClearFrame, Violation> {
     let (transform, payload) =
         frame.split_first_chunk_mut::<{ TransformHeader::SIZE }>().ok_or(Violation::BadSeal)?;
     let header = TransformHeader::decode(transform).map_err(Violation::Malformed)?;

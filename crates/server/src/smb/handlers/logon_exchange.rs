@@ -12,12 +12,12 @@ use super::session_setup::{end, logons};
 use crate::core::audit::{account_locked, clock_differs, logon_refused};
 use crate::core::guesses::{Attempt, Guesses, Origin, Turn};
 use crate::core::limits;
-use crate::core::session::{Logon, Session};
-use crate::smb::connection::{Connection, HeldBack};
+use crate::core::session::{PendingLogon, Session};
+use crate::smb::connection::{DelayedLogon, SmbConnection};
 
 /// One message of a logon.
 pub(super) struct LogonExchange<'a> {
-    pub(super) connection: &'a Connection,
+    pub(super) connection: &'a SmbConnection,
     /// The session that is logged on to, or bound.
     pub(super) session: &'a Arc<Session>,
     pub(super) binds: bool,
@@ -50,7 +50,7 @@ impl LogonExchange<'_> {
         &self,
         message: &[u8],
         claim: Option<&Claim>,
-        place: Option<&HeldBack<'_>>,
+        place: Option<&DelayedLogon<'_>>,
     ) -> Result<(Judged, PreauthHash), NtStatus> {
         let server = &self.connection.server;
         let (Some(claim), Some(place)) = (claim, place) else {
@@ -93,7 +93,7 @@ impl LogonExchange<'_> {
     fn judge(&self, message: &[u8]) -> (Step, PreauthHash) {
         let server = &self.connection.server;
         let mut logons = logons(self.connection);
-        let exchange = logons.entry(self.session.id()).or_insert_with(|| Logon {
+        let exchange = logons.entry(self.session.id()).or_insert_with(|| PendingLogon {
             acceptor: Acceptor::new(server.acceptor_config()),
             preauth: *self.connection.preauth(),
             rounds: 0,
@@ -152,7 +152,7 @@ impl LogonExchange<'_> {
         claim: Option<&Claim>,
         reason: &(dyn std::fmt::Display + Sync),
         status: NtStatus,
-        place: Option<HeldBack<'_>>,
+        place: Option<DelayedLogon<'_>>,
     ) -> NtStatus {
         let server = &self.connection.server;
         logons(self.connection).remove(&self.session.id());

@@ -1,13 +1,13 @@
 //! One file per command. Each handler reads as its section of MS-SMB2 3.3.5 does: it decodes, checks,
 //! asks the registry, acts on the file, and writes the body of its answer.
 
-pub(crate) mod breaks;
 pub(crate) mod change_notify;
 pub(crate) mod close;
 pub(crate) mod create;
 pub(crate) mod ea;
 pub(crate) mod echo;
 pub(crate) mod flush;
+pub(crate) mod handle_breaks;
 pub(crate) mod ioctl;
 pub(crate) mod lock;
 pub(crate) mod logoff;

@@ -14,7 +14,7 @@ use wire::{Dialect, Guid, MessageId, NtStatus};
 use super::malformed;
 use crate::core::config::{Encryption, Signing};
 use crate::core::limits;
-use crate::smb::connection::{Answer, AnswerBuilder, Connection, Negotiated, Outcome, Request, Violation};
+use crate::smb::connection::{Answer, AnswerBuilder, Negotiated, Outcome, Request, SmbConnection, Violation};
 
 /// Handles NEGOTIATE.
 pub(crate) fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -101,7 +101,7 @@ pub(crate) fn best_dialect(
 
 /// Handles the NEGOTIATE of SMB1 with which a client asks whether the server knows SMB2
 /// (MS-SMB2 3.3.5.3.1, 3.3.5.3.2). SMB1 itself is not spoken.
-pub(crate) fn handle_smb1(connection: &Connection, message: &[u8]) -> Result<Option<Answer>, Violation> {
+pub(crate) fn handle_smb1(connection: &SmbConnection, message: &[u8]) -> Result<Option<Answer>, Violation> {
     let offered = Smb1Negotiate::decode(message).map_err(|_| Violation::Smb1)?;
     let settings = connection.server.settings();
     let (lowest, highest) = settings.dialects;
@@ -142,7 +142,7 @@ pub(crate) fn handle_smb1(connection: &Connection, message: &[u8]) -> Result<Opt
     Ok(answer.complete())
 }
 
-fn tell_registry(connection: &Connection, negotiated: &Negotiated) {
+fn tell_registry(connection: &SmbConnection, negotiated: &Negotiated) {
     let details = ConnectionDetails {
         client_guid: negotiated.client_guid,
         dialect: negotiated.dialect,
@@ -152,7 +152,7 @@ fn tell_registry(connection: &Connection, negotiated: &Negotiated) {
 }
 
 fn respond(
-    connection: &Connection,
+    connection: &SmbConnection,
     negotiated: &Negotiated,
     contexts: NegotiateContexts<'_>,
     answer: &mut AnswerBuilder,

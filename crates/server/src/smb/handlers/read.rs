@@ -6,7 +6,7 @@ use wire::msg::{Channel, ReadRequest, ReadResponse};
 use wire::{AccessMask, NtStatus};
 
 use super::malformed;
-use crate::core::files::locked::check_range;
+use crate::core::files::lock_conflicts::check_range;
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
 use crate::smb::connection::{AnswerBuilder, Check, Outcome, Request, Tail};

@@ -21,8 +21,8 @@ use crate::core::config::{Encryption, GUEST_ACCOUNT, Settings, Signing};
 use crate::core::effects::SmbShell;
 use crate::core::roles::Roles;
 use crate::core::server::Server;
-use crate::core::session::{Channel, Established, Logon, SealingKeys, Session, User};
-use crate::smb::connection::{AnswerBuilder, Connection, Negotiated, Outcome, Request};
+use crate::core::session::{Channel, Established, PendingLogon, SealingKeys, Session, User};
+use crate::smb::connection::{AnswerBuilder, Negotiated, Outcome, Request, SmbConnection};
 
 /// Handles SESSION_SETUP. A logon that tries a password waits for its turn, and a refusal is held back (Windows'
 /// `InvalidAuthenticationDelayTimeInMs`); later requests of the connection go on meanwhile.
@@ -213,12 +213,12 @@ fn session_elsewhere(request: &mut Request<'_>) -> Option<SessionInfo<SmbShell>>
     Some(found)
 }
 
-pub(super) fn logons(connection: &Connection) -> MutexGuard<'_, HashMap<SessionId, Logon>> {
+pub(super) fn logons(connection: &SmbConnection) -> MutexGuard<'_, HashMap<SessionId, PendingLogon>> {
     connection.logons.lock()
 }
 
 /// A new session, with nobody logged on (MS-SMB2 3.3.5.5.1).
-fn create(connection: &Connection) -> Result<Arc<Session>, NtStatus> {
+fn create(connection: &SmbConnection) -> Result<Arc<Session>, NtStatus> {
     let server = &connection.server;
     let attach = |id, global_id, shared: &Arc<_>| Arc::new(Session::new(id, global_id, Arc::clone(shared)));
     let created = server.registry.lock("session_setup").create_session(connection.id, attach, server.now());
@@ -281,7 +281,7 @@ impl From<NtStatus> for NotBegun {
 
 /// A logon whose user is proved, on its way into its session.
 struct Proven<'a> {
-    connection: &'a Connection,
+    connection: &'a SmbConnection,
     negotiated: &'a Negotiated,
     session: &'a Arc<Session>,
     logon: &'a auth::Logon,
@@ -470,7 +470,7 @@ fn user_of(server: &Server, settings: &Settings, identity: &auth::Identity) -> R
     Ok(server.user_with(settings, name, identity.kind, actor))
 }
 
-pub(super) fn end(connection: &Connection, session: &Session, reason: EndReason) {
+pub(super) fn end(connection: &SmbConnection, session: &Session, reason: EndReason) {
     let server = &connection.server;
     let ended = server.registry.lock("session_failed").close_session(session.id(), reason, server.now());
     if let Ok(effects) = ended {

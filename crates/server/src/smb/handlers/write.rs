@@ -7,7 +7,7 @@ use wire::msg::{Channel, CompletionFilter, WriteFlags, WriteRequest, WriteRespon
 use wire::{AccessMask, Dialect, NtStatus};
 
 use super::malformed;
-use crate::core::files::locked::check_range;
+use crate::core::files::lock_conflicts::check_range;
 use crate::core::open::{Open, OpenFile};
 use crate::core::server::Server;
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
@@ -34,15 +34,15 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
         return Err(NtStatus::INVALID_DEVICE_REQUEST);
     }
     let place = place(&open, file, write.offset, length)?;
-    if let Place::At(offset) = place {
+    if let WritePosition::At(offset) = place {
         check_range(&request.connection.server, &open, offset, length.into(), true)?;
     }
     let change = (!write.data.is_empty()).then(|| file.begin_write());
     let written = match place {
-        Place::At(offset) => {
+        WritePosition::At(offset) => {
             file.handle.write_at(write.data, offset).map_err(|error| crate::core::status::of_vfs(&error))?
         }
-        Place::End => append(&request.connection.server, &open, &*file.handle, write.data)?,
+        WritePosition::End => append(&request.connection.server, &open, &*file.handle, write.data)?,
     };
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     drop(change);
@@ -61,7 +61,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
 
 /// Where data go that a client writes or copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum WritePosition {
     /// At this offset.
     At(u64),
     /// At the end of the file, wherever that is by then.
@@ -82,19 +82,24 @@ pub(crate) enum Place {
 ///
 /// Everything else that changes data (SET_INFO of sizes, FSCTL_SET_ZERO_DATA, FSCTL_DUPLICATE_EXTENTS_TO_FILE,
 /// overwriting dispositions) needs FILE_WRITE_DATA.
-pub(crate) fn place(open: &Open, file: &OpenFile, offset: u64, length: u32) -> Result<Place, NtStatus> {
+pub(crate) fn place(
+    open: &Open,
+    file: &OpenFile,
+    offset: u64,
+    length: u32,
+) -> Result<WritePosition, NtStatus> {
     let access = open.access();
     if !access.intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
         return Err(NtStatus::ACCESS_DENIED);
     }
     let only_appends = !access.contains(AccessMask::WRITE_DATA);
     if only_appends && offset == END_OF_FILE {
-        return Ok(Place::End);
+        return Ok(WritePosition::End);
     }
     if offset.checked_add(length.into()).is_none_or(|end| end > i64::MAX as u64) {
         return Err(NtStatus::INVALID_PARAMETER);
     }
-    Ok(if only_appends && file.append_only { Place::End } else { Place::At(offset) })
+    Ok(if only_appends && file.append_only { WritePosition::End } else { WritePosition::At(offset) })
 }
 
 /// The offset that stands for the end of the file.

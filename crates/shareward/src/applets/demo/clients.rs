@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use auth::{Random, SystemRandom};
-use client::smb::{ConnectOptions, Connection, CreateParameters, Error, File, Session, Tree};
+use client::smb::{
+    ClientConnection, ClientSession, ClientTree, ConnectOptions, CreateParameters, Error, File,
+};
 use wire::create_context::{CreateContextsRequest, LeaseContext, LeaseFlags, LeaseV2};
 use wire::msg::{LockElement, LockFlags};
 use wire::{AccessMask, Guid, LeaseState, NtStatus, ShareAccess};
@@ -37,8 +39,8 @@ pub(super) struct Clients {
 pub(super) struct Client {
     pub(super) user: &'static str,
     pub(super) from: IpAddr,
-    session: Session,
-    tree: Tree,
+    session: ClientSession,
+    tree: ClientTree,
 }
 
 impl fmt::Display for Client {
@@ -54,7 +56,8 @@ impl Client {
         let credentials = stage.credentials(user)?;
         let connect = async {
             let options = ConnectOptions::new()?;
-            let connection = Connection::connect(server, Some(SocketAddr::new(from, 0)), options).await?;
+            let connection =
+                ClientConnection::connect(server, Some(SocketAddr::new(from, 0)), options).await?;
             let session = connection.logon(credentials).await?;
             let tree = session.tree_connect(&format!(r"\\localhost\{SHARE}")).await?;
             Ok::<_, Error>(Self { user, from, session, tree })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use client::smb::Error;
-use mount::{ConnectError, Target, Via};
+use mount::{ConnectError, ShareAddress, Via};
 use rustix::mount::MountFlags;
 use wire::NtStatus;
 use zeroize::Zeroizing;
@@ -29,7 +29,7 @@ use crate::setup;
 pub(super) struct Asked {
     /// `None` for the default directory.
     directory: Option<PathBuf>,
-    target: Target,
+    target: ShareAddress,
     user: Option<String>,
     password: Option<String>,
     credentials: Option<PathBuf>,
@@ -44,7 +44,7 @@ impl Asked {
     pub(super) fn of(
         words: &Words,
         local: Option<&Local>,
-        target: &Target,
+        target: &ShareAddress,
         password: &[Operand],
     ) -> Result<Self, Numbered> {
         let directory = match local {
@@ -245,7 +245,7 @@ fn directory(asked: &Asked) -> Result<PathBuf, Failure> {
 }
 
 /// The default directory of a share.
-fn no_directory(target: &Target) -> Result<PathBuf, Failure> {
+fn no_directory(target: &ShareAddress) -> Result<PathBuf, Failure> {
     conventional(target).ok_or_else(|| {
         Numbered::new(PATH_NOT_FOUND).hint("XDG_RUNTIME_DIR is not set; name a directory to connect").into()
     })
@@ -295,7 +295,7 @@ fn mount_cifs(asked: &Asked, credentials: &Credentials, directory: &Path) -> Res
         flags |= MountFlags::RDONLY;
     }
     let data = CString::new(data.as_bytes()).map_err(|_| rustix::io::Errno::INVAL)?;
-    let source = Target { port: Target::PORT, ..target.clone() }.source();
+    let source = ShareAddress { port: ShareAddress::PORT, ..target.clone() }.source();
     rustix::mount::mount(source, directory, "cifs", flags, Some(data.as_c_str()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use mount::Target;
+use mount::ShareAddress;
 
 use crate::failure::Numbered;
 use crate::setup;
@@ -13,7 +13,7 @@ pub(super) enum Operand {
     /// A directory on this machine, or `*`.
     Local(Local),
     /// A share.
-    Remote(Target),
+    Remote(ShareAddress),
     /// The password, which follows a share.
     Password(String),
 }
@@ -45,7 +45,7 @@ pub(super) fn all(words: &[String], port: Option<u16>) -> Result<Vec<Operand>, N
 }
 
 /// Parses `\\host\share`, `\\host@port\share` or `//host/share`; an IPv6 address is in brackets.
-fn share(word: &str, port: Option<u16>) -> Result<Target, Numbered> {
+fn share(word: &str, port: Option<u16>) -> Result<ShareAddress, Numbered> {
     let wrong =
         || Numbered::new(BAD_NET_NAME).hint(r"a share is written //NAME/SHARE, or '\\NAME\SHARE' in quotes");
     let plain = word.replace('\\', "/");
@@ -74,8 +74,8 @@ fn share(word: &str, port: Option<u16>) -> Result<Target, Numbered> {
     if host.is_empty() {
         return Err(wrong());
     }
-    let port = given.or(port).unwrap_or(Target::PORT);
-    Ok(Target { host: host.to_owned(), port, share: share.to_owned() })
+    let port = given.or(port).unwrap_or(ShareAddress::PORT);
+    Ok(ShareAddress { host: host.to_owned(), port, share: share.to_owned() })
 }
 
 fn absolute(word: &str) -> Result<PathBuf, Numbered> {
@@ -86,14 +86,14 @@ fn absolute(word: &str) -> Result<PathBuf, Numbered> {
 }
 
 /// The default directory of a share; `None` if this user has no runtime directory.
-pub(super) fn conventional(target: &Target) -> Option<PathBuf> {
+pub(super) fn conventional(target: &ShareAddress) -> Option<PathBuf> {
     let base = if setup::is_root() {
         PathBuf::from("/run")
     } else {
         std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())?
     };
     let host = match target.port {
-        Target::PORT => target.host.clone(),
+        ShareAddress::PORT => target.host.clone(),
         port => format!("{}@{port}", target.host),
     };
     Some(base.join("shareward").join("mounts").join(host).join(&target.share))
@@ -106,8 +106,8 @@ const BAD_NET_NAME: u32 = 67;
 mod tests {
     use super::*;
 
-    fn target(host: &str, port: u16, share: &str) -> Target {
-        Target { host: host.into(), port, share: share.into() }
+    fn target(host: &str, port: u16, share: &str) -> ShareAddress {
+        ShareAddress { host: host.into(), port, share: share.into() }
     }
 
     #[test]

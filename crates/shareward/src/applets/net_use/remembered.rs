@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use mount::{Target, Via};
+use mount::{ShareAddress, Via};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -32,7 +32,7 @@ struct Content {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RememberedConnection {
     pub(super) directory: PathBuf,
-    pub(super) target: Target,
+    pub(super) target: ShareAddress,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -186,7 +186,7 @@ mod tests {
     fn connection(number: usize) -> RememberedConnection {
         RememberedConnection {
             directory: PathBuf::from(format!("/mnt/{number}")),
-            target: Target { host: "nas".into(), port: 445, share: "data".into() },
+            target: ShareAddress { host: "nas".into(), port: 445, share: "data".into() },
             user: None,
             credentials: None,
             via: None,

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use client::smb::Tree;
-use mount::{ConnectError, Target};
+use client::smb::ClientTree;
+use mount::{ConnectError, ShareAddress};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -15,7 +15,7 @@ use crate::output::Console;
 /// The parameters of such a process.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Order {
-    pub(super) target: Target,
+    pub(super) target: ShareAddress,
     pub(super) directory: PathBuf,
     pub(super) user: String,
     pub(super) domain: String,
@@ -76,7 +76,10 @@ pub(super) fn here(order: &Order, ready: impl FnOnce()) -> Result<(), Failure> {
 }
 
 /// Connects to the share.
-pub(super) async fn connect(target: &Target, credentials: &Credentials) -> Result<Tree, ConnectError> {
+pub(super) async fn connect(
+    target: &ShareAddress,
+    credentials: &Credentials,
+) -> Result<ClientTree, ConnectError> {
     mount::connect(target, &credentials.logon()).await
 }
 

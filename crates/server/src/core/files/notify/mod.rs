@@ -14,16 +14,16 @@
 //! Who watches a tree is told of what its user may list (`visible.rs`). What the kernel can report on is shared by all:
 //! each user has a part of it.
 
-mod local;
-mod observed;
-mod own;
-mod roots;
-mod visible;
+mod local_changes;
+mod own_changes;
+mod share_roots;
+mod visible_names;
 mod watch;
+mod watched_directories;
 
-pub(crate) use local::observe;
-pub(crate) use roots::WatchRoot;
-pub(crate) use visible::{Viewer, Visible};
+pub(crate) use local_changes::observe;
+pub(crate) use share_roots::WatchRoot;
+pub(crate) use visible_names::{Viewer, Visible};
 pub(crate) use watch::{Found, News, Watch};
 
 use std::collections::{HashMap, HashSet};
@@ -42,9 +42,9 @@ use crate::core::open::Open;
 use crate::core::server::Server;
 use crate::core::session::User;
 use crate::core::tree::Tree;
-use observed::{Observed, Place};
-use own::{Happened, Moment, OwnChanges};
-use roots::Roots;
+use own_changes::{Happened, Moment, OwnChanges};
+use share_roots::Roots;
+use watched_directories::{Observed, WatchedDirectory};
 
 /// The watches of a server, and the directories that its clients have leases on.
 pub(crate) struct Watches {
@@ -319,7 +319,7 @@ impl Watches {
     /// is kept from the tables meanwhile.
     fn observe_by(
         &self,
-        place: Place,
+        place: WatchedDirectory,
         way: &str,
         data: bool,
         watcher: Watcher,
@@ -339,12 +339,18 @@ impl Watches {
     }
 
     /// The place of a file of a share on the host and on disk; none for a name that no file can have there.
-    fn place(&self, tree: &Tree, path: &RelativePath) -> Option<Place> {
+    fn place(&self, tree: &Tree, path: &RelativePath) -> Option<WatchedDirectory> {
         let disk = vfs::local::disk_path(path).ok()?;
         let root = tree.share.settings.path.as_path().into();
         let identity = self.root(tree).identity;
         let hides_streams = tree.share.settings.streams != vfs::Streams::Attributes;
-        Some(Place { path: self.host_path(tree, path), root, identity, below: disk, hides_streams })
+        Some(WatchedDirectory {
+            path: self.host_path(tree, path),
+            root,
+            identity,
+            below: disk,
+            hides_streams,
+        })
     }
 
     fn root<'a>(&self, tree: &'a Tree) -> &'a WatchRoot {
@@ -414,7 +420,7 @@ impl Tables {
         }
     }
 
-    fn renamed(&mut self, from: &str, to: &Place) {
+    fn renamed(&mut self, from: &str, to: &WatchedDirectory) {
         let moved = |old: &str| format!("{}{}", to.path, old.get(from.len()..).unwrap_or_default());
         let inside: HashSet<String> =
             self.watches.keys().chain(self.leases.keys()).filter(|it| is_in(it, from)).cloned().collect();

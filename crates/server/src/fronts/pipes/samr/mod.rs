@@ -113,7 +113,7 @@ fn change(
         Err(NotSet::Refused(error)) => {
             let refusal = refusal(request, error).encode();
             match error {
-                Error::WrongPassword | Error::LockedOut => Called::HeldBack(refusal),
+                Error::WrongPassword | Error::LockedOut => Called::DelayedLogon(refusal),
                 _ => Called::Answer(refusal),
             }
         }

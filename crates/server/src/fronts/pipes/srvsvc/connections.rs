@@ -8,7 +8,7 @@ use rpc::srvsvc::{
 use super::listing::{after, fill, saturated};
 use super::sessions::seconds;
 use super::shares::share_type;
-use crate::admin::{self, Caller, Computer, Error, Right, TreeSnapshot, TreesMeant};
+use crate::admin::{self, Caller, Computer, Error, Right, TreeSelection, TreeSnapshot};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -20,10 +20,10 @@ pub(super) fn enumerate(
         request.qualifier.as_deref().filter(|it| !it.is_empty()).ok_or(Error::InvalidParameter)?;
     let of_client = qualifier.starts_with(r"\\");
     let meant = if of_client {
-        TreesMeant { computer: Computer::parameter(Some(qualifier))?, ..TreesMeant::default() }
+        TreeSelection { computer: Computer::parameter(Some(qualifier))?, ..TreeSelection::default() }
     } else {
         let share = admin::share(server, caller, qualifier, Right::ReadConnections)?;
-        TreesMeant { share: Some(share.definition.name.to_string()), ..TreesMeant::default() }
+        TreeSelection { share: Some(share.definition.name.to_string()), ..TreeSelection::default() }
     };
     let all = admin::connections(server, caller, meant, after(request.resume_handle))?;
     let (room, id) = (request.preferred_maximum_length, |it: &TreeSnapshot| it.global_id.value());

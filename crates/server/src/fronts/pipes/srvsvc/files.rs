@@ -9,7 +9,9 @@ use rpc::srvsvc::{
 
 use super::drive_path;
 use super::listing::{after, fill, saturated};
-use crate::admin::{self, Account, Caller, Computer, Error, FileSnapshot, FilesMeant, Own, PathMeant};
+use crate::admin::{
+    self, AccountFilter, Caller, Computer, Error, FileSelection, FileSnapshot, Own, PathSelection,
+};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -58,12 +60,12 @@ pub(super) fn close(
 }
 
 /// `UserName` is a client where two backslashes begin it (MS-SRVS 3.1.4.2).
-fn meant(request: &FileEnumRequest) -> Result<FilesMeant, Error> {
-    let path = request.base_path.clone().filter(|it| !it.is_empty()).map(PathMeant::Beginning);
-    let mut meant = FilesMeant { path, ..FilesMeant::default() };
+fn meant(request: &FileEnumRequest) -> Result<FileSelection, Error> {
+    let path = request.base_path.clone().filter(|it| !it.is_empty()).map(PathSelection::Beginning);
+    let mut meant = FileSelection { path, ..FileSelection::default() };
     match request.user_name.as_deref() {
         Some(client) if client.starts_with(r"\\") => meant.computer = Computer::parameter(Some(client))?,
-        user => meant.account = user.and_then(Account::new),
+        user => meant.account = user.and_then(AccountFilter::new),
     }
     Ok(meant)
 }
@@ -108,7 +110,7 @@ mod tests {
         assert_eq!(by_client.computer, Computer::new("192.0.2.1"));
         assert_eq!(by_client.account, None);
         let by_user = meant(&request(Some(r"DOM\alice"))).unwrap();
-        assert_eq!((by_user.computer, by_user.account), (None, Account::new(r"dom\ALICE")));
+        assert_eq!((by_user.computer, by_user.account), (None, AccountFilter::new(r"dom\ALICE")));
         let all = meant(&request(Some(""))).unwrap();
         assert_eq!((all.computer, all.account), (None, None));
     }

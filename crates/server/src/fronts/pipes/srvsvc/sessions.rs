@@ -8,7 +8,7 @@ use rpc::srvsvc::{
 };
 
 use super::listing::{after, fill, saturated};
-use crate::admin::{self, Account, Caller, Computer, Error, SessionSnapshot, SessionsMeant};
+use crate::admin::{self, AccountFilter, Caller, Computer, Error, SessionSelection, SessionSnapshot};
 use crate::core::server::Server;
 
 pub(super) fn enumerate(
@@ -16,9 +16,9 @@ pub(super) fn enumerate(
     caller: &Caller,
     request: &SessionEnumRequest,
 ) -> Result<SessionEnumResponse, Error> {
-    let meant = SessionsMeant {
+    let meant = SessionSelection {
         computer: Computer::parameter(request.client_name.as_deref())?,
-        account: request.user_name.as_deref().and_then(Account::new),
+        account: request.user_name.as_deref().and_then(AccountFilter::new),
         mine: false,
     };
     let all = admin::sessions(server, caller, meant.clone(), after(request.resume_handle))?;
@@ -48,9 +48,9 @@ pub(super) fn delete(
     caller: &Caller,
     request: &SessionDelRequest,
 ) -> Result<SessionDelResponse, Error> {
-    let meant = SessionsMeant {
+    let meant = SessionSelection {
         computer: Computer::parameter(request.client_name.as_deref())?,
-        account: request.user_name.as_deref().and_then(Account::new),
+        account: request.user_name.as_deref().and_then(AccountFilter::new),
         mine: false,
     };
     admin::end_sessions(server, caller, meant)?;
@@ -58,10 +58,10 @@ pub(super) fn delete(
 }
 
 /// Nothing matched: says whether it is the client or the user that is not known.
-fn refuse_unknown(server: &Server, caller: &Caller, meant: SessionsMeant) -> Result<(), Error> {
-    let SessionsMeant { computer, account, mine: _ } = meant;
+fn refuse_unknown(server: &Server, caller: &Caller, meant: SessionSelection) -> Result<(), Error> {
+    let SessionSelection { computer, account, mine: _ } = meant;
     if computer.is_some() {
-        let of_client = SessionsMeant { computer, ..SessionsMeant::default() };
+        let of_client = SessionSelection { computer, ..SessionSelection::default() };
         if admin::sessions(server, caller, of_client, None)?.next().is_none() {
             return Err(Error::NoSuchSession);
         }

@@ -4,12 +4,12 @@
 //! (`resolve.rs`), ask the registry ([`admit`]), only then change the file ([`act`]), and answer. A
 //! refused CREATE changed nothing.
 
-mod apart;
 mod apple;
 mod decode;
 mod durable;
 mod quota;
 mod resolve;
+mod special_file;
 mod symlink;
 
 pub(crate) use decode::{canonical, path_status, relative_path};
@@ -17,8 +17,8 @@ pub(crate) use decode::{canonical, path_status, relative_path};
 use std::sync::Arc;
 
 use registry::{
-    Admission, AdmitRequest, AppInstance, DurableGranted, DurableRequest, FileKey, LeaseRequest, Refused,
-    RequestKey, Target,
+    Admission, AdmitRequest, AppInstance, DurableGranted, DurableRequest, FileKey, LeaseRequest, OpenTarget,
+    Refused, RequestKey,
 };
 use vfs::Stat;
 use wire::create_context::{
@@ -35,9 +35,9 @@ use crate::core::pipe_usage::Charge;
 use crate::core::waiting::{Ticket, Wake};
 use crate::fronts::pipes;
 use crate::smb::connection::{AnswerBuilder, Outcome, Pending, Request};
-use apart::Apart;
 use decode::{Asked, Wish};
 use resolve::Resolved;
+use special_file::SpecialFile;
 
 /// Handles CREATE.
 pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
@@ -147,7 +147,7 @@ async fn admit<'a>(
         session: session.id(),
         tree: tree.id(),
         connection: request.connection.id,
-        target: Target::File(resolved.key()),
+        target: OpenTarget::File(resolved.key()),
         path: display.as_str().into(),
         access: resolved.access,
         share_access: wish.share_access,
@@ -396,13 +396,13 @@ fn open_pipe(request: &mut Request<'_>, answer: &mut AnswerBuilder) -> Outcome {
         _ => Charge::of_stranger(of_session, &server.strangers_pipes, &server.pipes),
     };
     let pipe = pipes::open(&name, charge.ok_or(NtStatus::PIPE_NOT_AVAILABLE)?)?;
-    let apart = Apart {
-        target: Target::Pipe(pipe.name().into()),
+    let apart = SpecialFile {
+        target: OpenTarget::Pipe(pipe.name().into()),
         path: pipe.name().into(),
         access,
         content: Content::Pipe(pipe),
     };
-    let open = apart::admit(request, apart)?;
+    let open = special_file::admit(request, apart)?;
     let base = answer.base();
     CreateResponse {
         create_action: CreateAction::OPENED,

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use registry::{FileKey, Target};
+use registry::{FileKey, OpenTarget};
 use vfs::{Handle, RelativePath};
 use wire::msg::{CreateAction, CreateResponse};
 use wire::{AccessMask, NtStatus};
 
-use super::apart::{self, Apart};
+use super::special_file::{self, SpecialFile};
 use crate::core::files::quota::{self, QuotaFile};
 use crate::core::open::{Content, OpenFile};
 use crate::smb::connection::{AnswerBuilder, Outcome, Request};
@@ -22,9 +22,9 @@ pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desire
         return Err(NtStatus::ACCESS_DENIED);
     }
     let stat = QuotaFile.stat().map_err(|error| crate::core::status::of_vfs(&error))?;
-    let apart = Apart {
+    let apart = SpecialFile {
         // No file of a disk has this number.
-        target: Target::File(FileKey { device: stat.device, inode: stat.inode, stream: 0 }),
+        target: OpenTarget::File(FileKey { device: stat.device, inode: stat.inode, stream: 0 }),
         path: quota::NAME.into(),
         access,
         content: Content::File(OpenFile::new(
@@ -35,7 +35,7 @@ pub(super) fn open(request: &mut Request<'_>, answer: &mut AnswerBuilder, desire
             Arc::default(),
         )),
     };
-    let open = apart::admit(request, apart)?;
+    let open = special_file::admit(request, apart)?;
     let base = answer.base();
     CreateResponse {
         create_action: CreateAction::OPENED,

@@ -1,6 +1,6 @@
 //! CREATE that meets a symlink on its way: the client follows it (MS-SMB2 2.2.2.2.1).
 
-use vfs::Target;
+use vfs::SymlinkTarget;
 use wire::msg::{SymlinkErrorResponse, SymlinkFlags};
 use wire::utf16::{units, utf16le};
 use wire::{NtStatus, Utf16};
@@ -17,11 +17,11 @@ pub(super) fn stop(request: &Request<'_>, answer: &mut AnswerBuilder, wish: &Wis
     // Symlinks that the server follows turned in a circle.
     let link = found.ok_or(NtStatus::OBJECT_PATH_NOT_FOUND)?;
     let (flags, substitute, print) = match link.target {
-        Target::Relative(target) => {
+        SymlinkTarget::Relative(target) => {
             let target = target.replace('/', "\\");
             (SymlinkFlags::RELATIVE, target.clone(), target)
         }
-        Target::Absolute { substitute, print } => (SymlinkFlags::NONE, substitute, print),
+        SymlinkTarget::Absolute { substitute, print } => (SymlinkFlags::NONE, substitute, print),
     };
     let (substitute, print) = (utf16le(&substitute), utf16le(&print));
     let name = |bytes| Utf16::new(bytes).map_err(|_| NtStatus::INTERNAL_ERROR);

@@ -10,7 +10,7 @@ use wire::{AccessMask, NtStatus};
 
 use super::{Answer, done};
 use crate::core::bulkhead;
-use crate::core::files::locked::check_range;
+use crate::core::files::lock_conflicts::check_range;
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::OrStatus;
 use crate::smb::connection::Request;

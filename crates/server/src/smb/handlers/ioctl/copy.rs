@@ -11,13 +11,13 @@ use wire::{AccessMask, FileId, NtStatus};
 
 use super::{Answer, done};
 use crate::core::bulkhead;
-use crate::core::files::locked::check_range;
+use crate::core::files::lock_conflicts::check_range;
 use crate::core::limits;
 use crate::core::open::{Open, OpenFile};
 use crate::core::server::Server;
 use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
-use crate::smb::handlers::write::{Place, append, place};
+use crate::smb::handlers::write::{WritePosition, append, place};
 
 /// 3.3.5.15.5: a key by which the file can be a source.
 pub(super) fn resume_key(open: &Open, ioctl: &IoctlRequest<'_>) -> Answer {
@@ -104,7 +104,7 @@ fn check(
     source_size: u64,
     (target, file): (&Open, &OpenFile),
     chunk: &CopyChunk,
-) -> Result<Place, NtStatus> {
+) -> Result<WritePosition, NtStatus> {
     let length = chunk.length.into();
     if chunk.source_offset.checked_add(length).is_none_or(|end| end > source_size) {
         return Err(INVALID_VIEW_SIZE);
@@ -112,7 +112,7 @@ fn check(
     let place = place(target, file, chunk.target_offset, chunk.length)?;
     let server = &request.connection.server;
     check_range(server, source, chunk.source_offset, length, false)?;
-    if let Place::At(offset) = place {
+    if let WritePosition::At(offset) = place {
         check_range(server, target, offset, length, true)?;
     }
     Ok(place)
@@ -133,13 +133,13 @@ impl Side {
     }
 
     /// Writes a range, less than all of it where there is no more space.
-    pub(super) fn write(&self, data: &[u8], place: Place) -> Result<usize, NtStatus> {
+    pub(super) fn write(&self, data: &[u8], place: WritePosition) -> Result<usize, NtStatus> {
         match place {
-            Place::At(offset) => {
+            WritePosition::At(offset) => {
                 check_range(&self.server, &self.open, offset, data.len() as u64, true)?;
                 self.handle.write_at(data, offset).or_status()
             }
-            Place::End => append(&self.server, &self.open, &*self.handle, data),
+            WritePosition::End => append(&self.server, &self.open, &*self.handle, data),
         }
     }
 }
@@ -148,7 +148,7 @@ impl Side {
 fn copy_chunks(
     from: &Side,
     to: &Side,
-    chunks: &[(CopyChunk, Place)],
+    chunks: &[(CopyChunk, WritePosition)],
 ) -> (CopyChunkResponse, Result<(), NtStatus>) {
     let mut copied = CopyChunkResponse::default();
     let mut buffer = Vec::new();

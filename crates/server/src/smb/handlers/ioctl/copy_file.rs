@@ -8,12 +8,12 @@ use wire::{AccessMask, NtStatus};
 
 use super::stream::{self, Use};
 use super::{Answer, copy, copy::Side};
-use crate::core::files::locked::check_range;
+use crate::core::files::lock_conflicts::check_range;
 use crate::core::limits::COPY_CHUNK_BYTES;
 use crate::core::open::{Open, OpenFile};
 use crate::core::status::{OrStatus, of_vfs};
 use crate::smb::connection::Request;
-use crate::smb::handlers::write::Place;
+use crate::smb::handlers::write::WritePosition;
 
 /// Copies data, streams and extended attributes of `source`.
 pub(super) async fn copy(
@@ -102,7 +102,7 @@ fn copy_data(from: &Side, to: &Side, done: &mut u64) -> Result<(), NtStatus> {
         if data.is_empty() {
             return to.handle.set_size(*done).or_status();
         }
-        let written = to.write(data, Place::At(*done))?;
+        let written = to.write(data, WritePosition::At(*done))?;
         *done = done.saturating_add(written as u64);
         if written < data.len() {
             return Err(of_vfs(&vfs::Error::NoSpace));

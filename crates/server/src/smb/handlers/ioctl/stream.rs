@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use registry::{Admission, AdmitRequest, CloseReason, Readiness, Target};
+use registry::{Admission, AdmitRequest, CloseReason, OpenTarget, Readiness};
 use vfs::{Handle, Parent, RelativePath, Wanted};
 use wire::fscc::notify::NotifyAction;
 use wire::msg::{CompletionFilter, CreateAction};
@@ -15,7 +15,7 @@ use crate::core::server::Server;
 use crate::core::status::OrStatus;
 use crate::smb::connection::Request;
 use crate::smb::handlers::create::{file_key, refused_status};
-use crate::smb::handlers::{actor, breaks, display_path};
+use crate::smb::handlers::{actor, display_path, handle_breaks};
 
 /// What a stream is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,8 +114,8 @@ async fn open_once(
     let mut attached = None;
     let mut is_retry = false;
     let mut refusal = Some(NtStatus::INTERNAL_ERROR);
-    let asked = breaks::wait(request, |registry, key_of_request, now| {
-        let (target, shown) = (Target::File(key), display_path(&path).as_str().into());
+    let asked = handle_breaks::wait(request, |registry, key_of_request, now| {
+        let (target, shown) = (OpenTarget::File(key), display_path(&path).as_str().into());
         let admission = AdmitRequest {
             is_retry: std::mem::replace(&mut is_retry, true),
             access: why.access(),

@@ -17,7 +17,7 @@ use crate::core::server::Server;
 use crate::core::status::{OrStatus, of_vfs};
 use crate::smb::connection::Request;
 use crate::smb::handlers::create::{canonical, file_key, path_status, relative_path};
-use crate::smb::handlers::{actor, breaks, display_path, flush};
+use crate::smb::handlers::{actor, display_path, flush, handle_breaks};
 
 use super::stream;
 use wire::fscc::notify::NotifyAction;
@@ -240,7 +240,7 @@ fn target(name: &str) -> Result<RelativePath, NtStatus> {
 /// Waits until those who cache handles of the file that is renamed have given them up.
 pub(super) async fn clear_handles(request: &mut Request<'_>, open: &Open) -> Result<(), NtStatus> {
     let id = open.file_id();
-    breaks::wait(request, |registry, key, now| {
+    handle_breaks::wait(request, |registry, key, now| {
         registry.break_handle_caching(id, key, now).map_err(|_| NtStatus::FILE_CLOSED)
     })
     .await
@@ -262,7 +262,7 @@ async fn clear_below(
     let found = below(request, OPENS_BELOW);
     ask_for_handles(&request.connection.server, &found)?;
     for id in &found {
-        breaks::wait(request, |registry, key, now| {
+        handle_breaks::wait(request, |registry, key, now| {
             let target = registry.open(*id).and_then(|info| info.target.file());
             Ok(match target {
                 Some(file) => registry.break_handle_caching_of(file, key, now),
@@ -302,8 +302,10 @@ pub(super) async fn clear_parent(request: &mut Request<'_>, parent: &Parent) -> 
     if server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share).is_none() {
         return Ok(());
     }
-    breaks::wait(request, |registry, request, now| Ok(registry.break_handle_caching_of(key, request, now)))
-        .await?;
+    handle_breaks::wait(request, |registry, request, now| {
+        Ok(registry.break_handle_caching_of(key, request, now))
+    })
+    .await?;
     match server.registry.lock("rename").share_conflict(key, AccessMask::WRITE_DATA, share) {
         Some(_) => Err(NtStatus::SHARING_VIOLATION),
         None => Ok(()),
@@ -341,8 +343,10 @@ async fn clear_target(
         return Err(NtStatus::ACCESS_DENIED);
     }
     let key = file_key(&opened.stat, None);
-    breaks::wait(request, |registry, request, now| Ok(registry.break_handle_caching_of(key, request, now)))
-        .await?;
+    handle_breaks::wait(request, |registry, request, now| {
+        Ok(registry.break_handle_caching_of(key, request, now))
+    })
+    .await?;
     Ok(Some(Existing { opened, key: Some(key) }))
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use registry::{Admission, AdmitRequest, GrantedOpen, RequestKey, Target};
+use registry::{Admission, AdmitRequest, GrantedOpen, OpenTarget, RequestKey};
 use wire::msg::CreateAction;
 use wire::{AccessMask, NtStatus};
 
@@ -10,18 +10,18 @@ use crate::core::open::{Content, Created, Open};
 use crate::smb::connection::Request;
 
 /// What is opened.
-pub(super) struct Apart {
-    pub(super) target: Target,
+pub(super) struct SpecialFile {
+    pub(super) target: OpenTarget,
     pub(super) path: Arc<str>,
     pub(super) access: AccessMask,
     pub(super) content: Content,
 }
 
 /// Makes the open: shared with everybody, cached by nobody, and gone with its session.
-pub(super) fn admit(request: &mut Request<'_>, apart: Apart) -> Result<Arc<Open>, NtStatus> {
+pub(super) fn admit(request: &mut Request<'_>, apart: SpecialFile) -> Result<Arc<Open>, NtStatus> {
     let server = &request.connection.server;
     let (session, tree) = (Arc::clone(request.session()?), Arc::clone(request.tree()?));
-    let Apart { target, path, access, content } = apart;
+    let SpecialFile { target, path, access, content } = apart;
     let key = RequestKey { connection: request.connection.id, id: server.next_request() };
     let plain = AdmitRequest::new(key, (session.id(), tree.id()), target, path);
     let admission = AdmitRequest { access, ..plain };

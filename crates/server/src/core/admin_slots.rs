@@ -9,34 +9,34 @@ use crate::core::caller::Caller;
 
 /// Room for those who ask.
 #[derive(Debug)]
-pub(crate) struct AdminPlaces {
+pub(crate) struct AdminSlots {
     /// Control pipes.
-    pub(crate) pipes: Places,
+    pub(crate) pipes: AdminSlotPool,
     /// Connections to the control socket.
-    pub(crate) socket: Places,
+    pub(crate) socket: AdminSlotPool,
     /// Closes that wait for their client.
-    pub(crate) closes: Places,
+    pub(crate) closes: AdminSlotPool,
     /// Questions who has something that wait until nobody has.
-    pub(crate) waits: Places,
+    pub(crate) waits: AdminSlotPool,
     /// Readers of the event stream.
-    pub(crate) watchers: Places,
+    pub(crate) watchers: AdminSlotPool,
 }
 
-impl Default for AdminPlaces {
+impl Default for AdminSlots {
     fn default() -> Self {
         Self {
-            pipes: Places::new(PIPES),
-            socket: Places::new(SOCKET_CONNECTIONS),
-            closes: Places::new(CLOSES),
-            waits: Places::new(WAITS),
-            watchers: Places::new(WATCHERS),
+            pipes: AdminSlotPool::new(PIPES),
+            socket: AdminSlotPool::new(SOCKET_CONNECTIONS),
+            closes: AdminSlotPool::new(CLOSES),
+            waits: AdminSlotPool::new(WAITS),
+            watchers: AdminSlotPool::new(WATCHERS),
         }
     }
 }
 
 /// Places that callers share: some are kept for administrators, and no other user has more than a few.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct AdminSlotPool {
     bounds: Bounds,
     taken: Arc<Mutex<Taken>>,
 }
@@ -60,7 +60,7 @@ struct Taken {
 
 /// A place, given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct AdminSlot {
     taken: Arc<Mutex<Taken>>,
     user: Option<String>,
 }
@@ -69,9 +69,9 @@ pub(crate) struct Place {
 /// wait instead, so that however many wait, short requests find room.
 #[derive(Clone, Debug)]
 pub(crate) struct Seat {
-    places: Places,
+    places: AdminSlotPool,
     caller: Arc<Caller>,
-    place: Arc<Mutex<Option<Place>>>,
+    place: Arc<Mutex<Option<AdminSlot>>>,
 }
 
 /// A connection that has left its place to others. It takes one again when this is dropped, if there is one.
@@ -80,7 +80,7 @@ pub(crate) struct Aside(Seat);
 
 impl Seat {
     /// Takes a place for the caller's connection; none where there is none left for that caller.
-    pub(crate) fn take(places: &Places, caller: Caller) -> Option<Self> {
+    pub(crate) fn take(places: &AdminSlotPool, caller: Caller) -> Option<Self> {
         let place = places.take(&caller)?;
         let place = Arc::new(Mutex::new(Some(place)));
         Some(Self { places: places.clone(), caller: Arc::new(caller), place })
@@ -97,7 +97,7 @@ impl Seat {
         self.lock().is_some()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Place>> {
+    fn lock(&self) -> MutexGuard<'_, Option<AdminSlot>> {
         self.place.lock()
     }
 }
@@ -111,13 +111,13 @@ impl Drop for Aside {
     }
 }
 
-impl Places {
+impl AdminSlotPool {
     fn new(bounds: Bounds) -> Self {
         Self { bounds, taken: Arc::default() }
     }
 
     /// Takes a place for the caller; none where there is none left for that caller.
-    pub(crate) fn take(&self, caller: &Caller) -> Option<Place> {
+    pub(crate) fn take(&self, caller: &Caller) -> Option<AdminSlot> {
         let Bounds { all, kept, per_user } = self.bounds;
         let mut taken = self.taken.lock();
         let user = (!caller.administrator).then(|| caller.user.to_lowercase());
@@ -133,11 +133,11 @@ impl Places {
             *own = own.saturating_add(1);
         }
         taken.all = taken.all.saturating_add(1);
-        Some(Place { taken: Arc::clone(&self.taken), user })
+        Some(AdminSlot { taken: Arc::clone(&self.taken), user })
     }
 }
 
-impl Drop for Place {
+impl Drop for AdminSlot {
     fn drop(&mut self) {
         let mut taken = self.taken.lock();
         taken.all = taken.all.saturating_sub(1);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn whoever_waits_leaves_its_place_to_others() {
-        let places = Places::new(Bounds { all: 2, kept: 1, per_user: 1 });
+        let places = AdminSlotPool::new(Bounds { all: 2, kept: 1, per_user: 1 });
         let root = || Seat::take(&places, caller("root", true));
         let (one, other) = (root().unwrap(), root().unwrap());
         assert!(root().is_none());
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn one_user_leaves_places_to_others_and_all_of_them_to_administrators() {
-        let places = Places::new(Bounds { all: 6, kept: 2, per_user: 3 });
+        let places = AdminSlotPool::new(Bounds { all: 6, kept: 2, per_user: 3 });
         let mut held: Vec<_> =
             ["bob", "BOB", "bob"].map(|user| places.take(&caller(user, false)).unwrap()).into();
         assert!(places.take(&caller("Bob", false)).is_none());

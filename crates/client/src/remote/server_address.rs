@@ -10,7 +10,7 @@ const SMB_PORT: u16 = 445;
 /// The place of a server: `NAME`, `NAME:PORT`, `[IPV6]:PORT`, or with `@` instead of the colon, as in Windows' UNC
 /// paths. Leading backslashes, as NET has them, are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct ServerAddress {
     host: String,
     port: u16,
 }
@@ -18,9 +18,9 @@ pub struct Place {
 /// Text that names no server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a server is written NAME, NAME:PORT, or [IPV6]:PORT")]
-pub struct NotAPlace;
+pub struct NotAServerAddress;
 
-impl Place {
+impl ServerAddress {
     /// The name or address, an IPv6 address without brackets.
     pub fn host(&self) -> &str {
         &self.host
@@ -44,10 +44,10 @@ impl Place {
     }
 }
 
-impl FromStr for Place {
-    type Err = NotAPlace;
+impl FromStr for ServerAddress {
+    type Err = NotAServerAddress;
 
-    fn from_str(text: &str) -> Result<Self, NotAPlace> {
+    fn from_str(text: &str) -> Result<Self, NotAServerAddress> {
         let text = text.trim().trim_start_matches(['\\', '/']);
         let (text, port_behind) = match text.rsplit_once('@') {
             Some((host, port)) => (host, Some(port)),
@@ -55,7 +55,7 @@ impl FromStr for Place {
         };
         let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((host, "")) => (host, None),
-            Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or(NotAPlace)?)),
+            Some((host, rest)) => (host, Some(rest.strip_prefix(':').ok_or(NotAServerAddress)?)),
             // An IPv6 address without brackets has more than one colon, and no port.
             None if text.matches(':').count() > 1 => (text, None),
             None => match text.split_once(':') {
@@ -64,29 +64,31 @@ impl FromStr for Place {
             },
         };
         let port = match (port, port_behind) {
-            (Some(_), Some(_)) => return Err(NotAPlace),
+            (Some(_), Some(_)) => return Err(NotAServerAddress),
             (port, behind) => port.or(behind),
         };
         let (bare, scope) = host.split_once('%').unwrap_or((host, ""));
         if host.contains(':') && (bare.parse::<Ipv6Addr>().is_err() || scope.contains(':')) {
-            return Err(NotAPlace);
+            return Err(NotAServerAddress);
         }
         let strange = |character: char| {
             character.is_whitespace() || character.is_control() || "\\/[]@,".contains(character)
         };
         if host.is_empty() || host.contains(strange) {
-            return Err(NotAPlace);
+            return Err(NotAServerAddress);
         }
         let digits = |port: &&str| port.bytes().all(|byte| byte.is_ascii_digit());
         let port = match port {
             None => SMB_PORT,
-            Some(port) => Some(port).filter(digits).and_then(|port| port.parse().ok()).ok_or(NotAPlace)?,
+            Some(port) => {
+                Some(port).filter(digits).and_then(|port| port.parse().ok()).ok_or(NotAServerAddress)?
+            }
         };
         Ok(Self { host: host.to_owned(), port })
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let host = control::address::bracketed(&self.host);
         if self.port == SMB_PORT { f.write_str(&host) } else { write!(f, "{host}:{}", self.port) }
@@ -114,7 +116,7 @@ mod tests {
             ("fe80::1%eth0", "fe80::1%eth0", 445, "[fe80::1%eth0]"),
             ("dateien-köln", "dateien-köln", 445, "dateien-köln"),
         ] {
-            let place: Place = text.parse().unwrap();
+            let place: ServerAddress = text.parse().unwrap();
             assert_eq!((place.host(), place.port()), (host, port), "{text}");
             assert_eq!(place.to_string(), shown, "{text}");
         }
@@ -134,7 +136,7 @@ mod tests {
             "10.0.0.1%a:b:c",
             "::1%a:b",
         ] {
-            assert_eq!(text.parse::<Place>(), Err(NotAPlace), "{text}");
+            assert_eq!(text.parse::<ServerAddress>(), Err(NotAServerAddress), "{text}");
         }
     }
 
@@ -145,7 +147,7 @@ mod tests {
             ("fe80::1%4", "fe80--1s4.ipv6-literal.net"),
             ("10.0.0.1", "10.0.0.1"),
         ] {
-            assert_eq!(text.parse::<Place>().unwrap().unc_host(), host);
+            assert_eq!(text.parse::<ServerAddress>().unwrap().unc_host(), host);
         }
     }
 }

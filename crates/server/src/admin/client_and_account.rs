@@ -34,12 +34,12 @@ impl Computer {
 
 /// An account: `user`, or `DOMAIN\user` where the domain counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Account {
+pub(crate) struct AccountFilter {
     domain: Option<String>,
     user: String,
 }
 
-impl Account {
+impl AccountFilter {
     /// The account spelled so; none for no text at all.
     pub(crate) fn new(text: &str) -> Option<Self> {
         let (domain, user) = match text.split_once('\\') {
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn the_domain_counts_where_it_is_given() {
         let is = |meant, domain, user| {
-            let meant = Account::new(meant);
+            let meant = AccountFilter::new(meant);
             let guest = meant.as_ref().is_some_and(|it| it.is(UserKind::Guest, domain, user));
             assert!(!guest, "a guest has no account");
             meant.is_some_and(|it| it.is(UserKind::Account, domain, user))
@@ -87,7 +87,7 @@ mod tests {
         assert!(is("ALICE", "DOM", "alice"));
         assert!(is(r"dom\alice", "DOM", "Alice"));
         assert!(!is(r"other\alice", "DOM", "alice"));
-        assert_eq!(Account::new(""), None);
-        assert_eq!(Account::new(r"dom\"), None);
+        assert_eq!(AccountFilter::new(""), None);
+        assert_eq!(AccountFilter::new(r"dom\"), None);
     }
 }

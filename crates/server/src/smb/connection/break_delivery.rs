@@ -11,14 +11,14 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::core::effects::Break;
+use crate::core::effects::BreakNotification;
 use crate::core::limits;
 use crate::core::server::Server;
 
 /// The breaks that were sent on a connection and are looked after.
 #[derive(Default)]
 pub(super) struct Unconfirmed {
-    breaks: Vec<Break>,
+    breaks: Vec<BreakNotification>,
     review: Option<Instant>,
 }
 
@@ -33,7 +33,7 @@ pub(super) enum Review {
 
 impl Unconfirmed {
     /// Looks after a break that was just queued, if it is to be acknowledged and there is another way.
-    pub(super) fn watch(&mut self, notice: Break) {
+    pub(super) fn watch(&mut self, notice: BreakNotification) {
         if notice.awaited.is_some() && !notice.elsewhere.is_empty() {
             self.breaks.push(notice);
             self.review.get_or_insert_with(|| Instant::now() + limits::BREAK_REVIEW);
@@ -65,7 +65,7 @@ impl Unconfirmed {
             Progress::UnderWay => self.review = Some(Instant::now() + limits::BREAK_REVIEW),
             Progress::Stalled if is_dispensable => return Review::GiveUp,
             Progress::Stalled => {
-                self.breaks.drain(..).for_each(Break::send);
+                self.breaks.drain(..).for_each(BreakNotification::send);
                 self.review = None;
             }
         }

@@ -17,9 +17,9 @@ use wire::NtStatus;
 use wire::fscc::notify::NotifyAction;
 use wire::msg::CompletionFilter;
 
-use super::observed::{Place, way};
-use super::own::Happened;
-use super::roots::on_host;
+use super::own_changes::Happened;
+use super::share_roots::on_host;
+use super::watched_directories::{WatchedDirectory, way};
 use super::{Tables, Watch, Watcher, Watches, directory_of};
 use crate::core::limits;
 use crate::core::server::Server;
@@ -70,9 +70,9 @@ type Move = (u32, usize);
 /// What has happened to a name.
 enum Event {
     /// It came or went; `moved`: both halves of a rename have the same.
-    Name { happened: Happened, place: Place, is_directory: bool, moved: Option<Move> },
+    Name { happened: Happened, place: WatchedDirectory, is_directory: bool, moved: Option<Move> },
     /// Something has changed about what it stands for; `data`: what it holds.
-    File { place: Place, data: bool },
+    File { place: WatchedDirectory, data: bool },
 }
 
 /// What follows for those who cache something.
@@ -81,7 +81,7 @@ struct Outcome {
     /// Directories and files that are not as they were.
     changed: Vec<FileKey>,
     /// New directories below ones that are watched with all below; `fresh`: what is in them is new, too.
-    entered: Vec<(Place, bool)>,
+    entered: Vec<(WatchedDirectory, bool)>,
 }
 
 fn read(kernel: &OwnedFd) -> Vec<Report> {
@@ -181,7 +181,7 @@ impl Watches {
     }
 
     /// A directory has appeared below one that is watched with all below; `fresh`: it has just been made.
-    fn enter(&self, place: &Place, fresh: bool) {
+    fn enter(&self, place: &WatchedDirectory, fresh: bool) {
         let Some(watcher) = self.tables().recursive_above(&place.path) else { return };
         let found = match self.observe_place(place, &watcher) {
             Some(true) => self.walk(place.clone(), fresh, &watcher),
@@ -203,7 +203,7 @@ impl Watches {
     }
 
     /// Observes what is below a directory and says what there is, if `fresh`; none: it is too much.
-    fn walk(&self, top: Place, fresh: bool, watcher: &Watcher) -> Option<Vec<Entry>> {
+    fn walk(&self, top: WatchedDirectory, fresh: bool, watcher: &Watcher) -> Option<Vec<Entry>> {
         let mut queue = VecDeque::from([top]);
         let (mut found, mut count) = (Vec::new(), 0);
         while let Some(directory) = queue.pop_front() {
@@ -230,7 +230,7 @@ impl Watches {
 
     /// Whether a directory is observed now; none: it is gone again, or may not be read, and so is not there for
     /// clients either.
-    fn observe_place(&self, place: &Place, watcher: &Watcher) -> Option<bool> {
+    fn observe_place(&self, place: &WatchedDirectory, watcher: &Watcher) -> Option<bool> {
         let fd = place.open(OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
         let watcher = Watcher::clone(watcher);
         Some(self.observe_by(place.clone(), &way(fd.as_fd()), true, watcher).1)
@@ -279,7 +279,7 @@ impl Watches {
             }
             _ => true,
         });
-        let mut partners: HashMap<Move, Place> = HashMap::new();
+        let mut partners: HashMap<Move, WatchedDirectory> = HashMap::new();
         for event in &events {
             if let Event::Name { happened: Happened::Appeared, moved: Some(number), place, .. } = event {
                 partners.insert(*number, place.clone());
@@ -296,7 +296,7 @@ impl Tables {
     fn take_event(
         &mut self,
         event: Event,
-        partners: &mut HashMap<Move, Place>,
+        partners: &mut HashMap<Move, WatchedDirectory>,
         stats: &HashMap<String, Option<Statx>>,
         outcome: &mut Outcome,
     ) {
@@ -341,7 +341,7 @@ impl Tables {
         }
     }
 
-    fn vanished(&mut self, own: bool, place: &Place, is_directory: bool, outcome: &mut Outcome) {
+    fn vanished(&mut self, own: bool, place: &WatchedDirectory, is_directory: bool, outcome: &mut Outcome) {
         if !own {
             self.tell(&place.path, NotifyAction::REMOVED, name_kind(is_directory), "");
             self.lease_on(&place.path, outcome);
@@ -355,8 +355,8 @@ impl Tables {
     fn renamed_locally(
         &mut self,
         own: bool,
-        from: &Place,
-        to: &Place,
+        from: &WatchedDirectory,
+        to: &WatchedDirectory,
         is_directory: bool,
         outcome: &mut Outcome,
     ) {
@@ -442,7 +442,7 @@ impl Tables {
 }
 
 impl Report {
-    fn event(&self, directory: &Place, index: usize) -> Option<Event> {
+    fn event(&self, directory: &WatchedDirectory, index: usize) -> Option<Event> {
         let place = directory.child(&self.name)?;
         let is_directory = self.flags.contains(ReadFlags::ISDIR);
         let name = |happened, moved: bool| {
@@ -467,7 +467,7 @@ impl Report {
     }
 }
 
-fn too_large(directory: &Place) -> Option<Vec<Entry>> {
+fn too_large(directory: &WatchedDirectory) -> Option<Vec<Entry>> {
     tracing::warn!(directory = %directory.path, "a tree is too large for all its local changes to be told");
     None
 }
@@ -475,12 +475,12 @@ fn too_large(directory: &Place) -> Option<Vec<Entry>> {
 /// An entry of a directory on disk.
 #[derive(Clone)]
 struct Entry {
-    place: Place,
+    place: WatchedDirectory,
     is_directory: bool,
 }
 
 /// What is in a directory, or only the directories; none: there is too much.
-fn entries(directory: &Place, all: bool) -> Option<Vec<Entry>> {
+fn entries(directory: &WatchedDirectory, all: bool) -> Option<Vec<Entry>> {
     let Ok(fd) = directory.open(OFlags::RDONLY | OFlags::DIRECTORY) else { return Some(Vec::new()) };
     let Ok(listing) = rustix::fs::Dir::new(fd) else { return Some(Vec::new()) };
     let mut found = Vec::new();
@@ -506,7 +506,7 @@ fn entries(directory: &Place, all: bool) -> Option<Vec<Entry>> {
 }
 
 /// Metadata of what a name stands for, not followed where it is a link.
-fn stat(place: &Place) -> Option<Statx> {
+fn stat(place: &WatchedDirectory) -> Option<Statx> {
     let fd = place.open(OFlags::PATH).ok()?;
     rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).ok()
 }

@@ -10,12 +10,12 @@ use super::*;
 /// Serves a connection until its end.
 pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(server: Arc<Server>, stream: S, peer: SocketAddr) {
     let (events, mut inbox) = mpsc::unbounded_channel();
-    let link = Arc::new(Link::new(events));
+    let link = Arc::new(ConnectionLink::new(events));
     let now = server.now();
     let added = server.registry.lock("connect").add_connection(peer, link, now);
     let Ok((id, effects)) = added else { return };
     server.made_room(effects);
-    let connection = Arc::new(Connection::new(Arc::clone(&server), id, peer));
+    let connection = Arc::new(SmbConnection::new(Arc::clone(&server), id, peer));
     let mut waiting = FuturesUnordered::new();
     let end = run(&connection, stream, &mut inbox, &mut waiting).await;
     connection.over.cancel();
@@ -25,9 +25,9 @@ pub(crate) async fn serve<S: AsyncRead + AsyncWrite>(server: Arc<Server>, stream
 }
 
 async fn run<S: AsyncRead + AsyncWrite>(
-    connection: &Arc<Connection>,
+    connection: &Arc<SmbConnection>,
     stream: S,
-    inbox: &mut mpsc::UnboundedReceiver<Event>,
+    inbox: &mut mpsc::UnboundedReceiver<ConnectionEvent>,
     waiting: &mut FuturesUnordered<Handling>,
 ) -> End {
     let (mut from, mut to) = tokio::io::split(stream);
@@ -87,13 +87,13 @@ async fn run<S: AsyncRead + AsyncWrite>(
     }
 }
 
-impl Connection {
-    /// [`Connection::take_event`] where no kernel can be asked about the peer.
-    fn take_driven_event(&self, event: Event) -> ControlFlow<End> {
+impl SmbConnection {
+    /// [`SmbConnection::take_event`] where no kernel can be asked about the peer.
+    fn take_driven_event(&self, event: ConnectionEvent) -> ControlFlow<End> {
         match event {
-            Event::Break(notice) => self.push(dispatch::break_notification(self, &notice)),
-            Event::SessionEnded => self.forget_sessions(),
-            Event::Close => return ControlFlow::Break(End::Asked),
+            ConnectionEvent::Break(notice) => self.push(dispatch::break_notification(self, &notice)),
+            ConnectionEvent::SessionEnded => self.forget_sessions(),
+            ConnectionEvent::Close => return ControlFlow::Break(End::Asked),
         }
         ControlFlow::Continue(())
     }

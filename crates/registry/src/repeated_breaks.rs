@@ -6,7 +6,7 @@ use wire::{FileGlobalId, Guid, SessionGlobalId, TreeId};
 
 use crate::caching::Caching;
 use crate::open::Open;
-use crate::rest::Work;
+use crate::remaining_work::Work;
 use crate::snapshot::after_bound;
 use crate::{BreakKind, ConnectionId, Effects, LeaseId, Rest, Shell, State, Time, cost};
 

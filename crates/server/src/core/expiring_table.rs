@@ -8,13 +8,13 @@ use registry::Time;
 use crate::core::limits::GuessRate;
 
 /// Entries that end by themselves. Where there are too many, those that would end first go.
-pub(crate) struct Table<K, T> {
+pub(crate) struct ExpiringTable<K, T> {
     entries: HashMap<K, (Time, T)>,
     ends: BTreeSet<(Time, K)>,
     limit: usize,
 }
 
-impl<K: Copy + Hash + Ord, T> Table<K, T> {
+impl<K: Copy + Hash + Ord, T> ExpiringTable<K, T> {
     /// An empty table that has room for so many entries.
     pub(crate) fn new(limit: usize) -> Self {
         Self { entries: HashMap::new(), ends: BTreeSet::new(), limit }
@@ -64,7 +64,7 @@ impl<K: Copy + Hash + Ord, T> Table<K, T> {
 }
 
 /// A table of how often something has happened lately: an entry ends when all of that is forgotten.
-impl<K: Copy + Hash + Ord> Table<K, ()> {
+impl<K: Copy + Hash + Ord> ExpiringTable<K, ()> {
     /// From when on the rate lets it happen again.
     pub(crate) fn ready_at(&self, key: K, rate: GuessRate) -> Time {
         let at_once = u64::from(rate.at_once.saturating_sub(1)).saturating_mul(rate.interval_ms);
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn what_is_taken_back_has_not_happened() {
         let rate = GuessRate { at_once: 2, interval_ms: 100 };
-        let mut table = Table::new(10);
+        let mut table = ExpiringTable::new(10);
         let now = Time(1_000);
         for _ in 0..3 {
             table.charge(1, rate, now);
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn of_too_many_entries_those_go_that_would_end_first() {
-        let mut table = Table::new(10);
+        let mut table = ExpiringTable::new(10);
         for n in 0..100_u64 {
             table.put(n, Time(1_000 + n), (), Time(0));
         }

@@ -17,7 +17,7 @@ use crate::core::limits;
 pub(super) struct Observed {
     kernel: Option<Arc<OwnedFd>>,
     /// By the kernel's number: one directory may be reached by several paths.
-    directories: HashMap<i32, Vec<Place>>,
+    directories: HashMap<i32, Vec<WatchedDirectory>>,
     numbers: HashMap<String, (i32, Watcher)>,
     /// How many directories are observed for each user.
     counts: HashMap<Watcher, usize>,
@@ -45,7 +45,7 @@ pub(super) fn way(fd: BorrowedFd<'_>) -> String {
 
 /// A directory: where watches know it, and where it is on disk.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct WatchedDirectory {
     /// As [`super::host_path`] has it.
     pub(super) path: String,
     /// The share's directory.
@@ -58,7 +58,7 @@ pub(super) struct Place {
     pub(super) hides_streams: bool,
 }
 
-impl Place {
+impl WatchedDirectory {
     /// The place of a name in it; none for the directory that clients do not see.
     pub(super) fn child(&self, name: &[u8]) -> Option<Self> {
         use std::os::unix::ffi::OsStrExt;
@@ -130,7 +130,12 @@ impl Observed {
     }
 
     /// Takes in what the kernel says. False: there are no reports.
-    pub(super) fn answered(&mut self, place: Place, number: Result<i32, Errno>, watcher: Watcher) -> bool {
+    pub(super) fn answered(
+        &mut self,
+        place: WatchedDirectory,
+        number: Result<i32, Errno>,
+        watcher: Watcher,
+    ) -> bool {
         self.asking = self.asking.saturating_sub(1);
         let is_observed = match number {
             Ok(number) => {
@@ -192,12 +197,12 @@ impl Observed {
     }
 
     /// The directory with the kernel's number.
-    pub(super) fn places(&self, number: i32) -> &[Place] {
+    pub(super) fn places(&self, number: i32) -> &[WatchedDirectory] {
         self.directories.get(&number).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Where the directory with this path is on disk.
-    pub(super) fn place(&self, path: &str) -> Option<&Place> {
+    pub(super) fn place(&self, path: &str) -> Option<&WatchedDirectory> {
         let (number, _) = self.numbers.get(path)?;
         self.places(*number).iter().find(|place| place.path == path)
     }
@@ -233,7 +238,7 @@ impl Observed {
     }
 
     /// A directory is somewhere else in its share now, with all below.
-    pub(super) fn renamed(&mut self, from: &str, to: &Place) {
+    pub(super) fn renamed(&mut self, from: &str, to: &WatchedDirectory) {
         for old in self.paths_in(from) {
             let Some((number, watcher)) = self.numbers.remove(&old) else { continue };
             let rest = old.get(from.len()..).unwrap_or_default();
@@ -275,10 +280,10 @@ const NAMES: WatchFlags = WatchFlags::CREATE
 mod tests {
     use super::*;
 
-    fn place(root: &Path, name: &str) -> Place {
+    fn place(root: &Path, name: &str) -> WatchedDirectory {
         let path = format!("{}/{name}", root.display());
         let below = PathBuf::from(name);
-        Place { path, root: root.into(), identity: FileKey::default(), below, hides_streams: true }
+        WatchedDirectory { path, root: root.into(), identity: FileKey::default(), below, hides_streams: true }
     }
 
     #[test]

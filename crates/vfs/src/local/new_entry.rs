@@ -4,7 +4,7 @@ use super::change::temporary_name;
 use super::directory;
 use super::entry::{is_same, plain};
 use super::folded::OwnChange;
-use super::making::Making;
+use super::incomplete_files::Making;
 use super::metadata::{self, Stored};
 use super::resolve::{Root, on_the_way, open_entry, statx, statx_fd};
 use crate::backend::Actor;

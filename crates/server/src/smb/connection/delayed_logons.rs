@@ -5,30 +5,30 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Connection;
+use super::SmbConnection;
 use crate::core::limits;
 
 /// A logon that is held back.
-pub(crate) struct HeldBack<'a> {
-    connection: &'a Connection,
+pub(crate) struct DelayedLogon<'a> {
+    connection: &'a SmbConnection,
     id: u64,
     let_go: CancellationToken,
 }
 
-impl Connection {
+impl SmbConnection {
     /// Takes a place among the logons that are held back; none where the connection has too many.
-    pub(crate) fn hold_back(&self) -> Option<HeldBack<'_>> {
+    pub(crate) fn hold_back(&self) -> Option<DelayedLogon<'_>> {
         let before = self.held_back.fetch_add(1, Ordering::Relaxed);
         if before >= limits::HELD_BACK_PER_CONNECTION {
             self.held_back.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
         let (id, let_go) = self.server.held_back.enter();
-        Some(HeldBack { connection: self, id, let_go })
+        Some(DelayedLogon { connection: self, id, let_go })
     }
 }
 
-impl HeldBack<'_> {
+impl DelayedLogon<'_> {
     /// Waits, at most until the connection is over or the place is needed.
     pub(crate) async fn wait(&self, time: Duration) {
         tokio::select! {
@@ -49,7 +49,7 @@ impl HeldBack<'_> {
     }
 }
 
-impl Drop for HeldBack<'_> {
+impl Drop for DelayedLogon<'_> {
     fn drop(&mut self) {
         self.connection.server.held_back.leave(self.id);
         self.connection.held_back.fetch_sub(1, Ordering::Relaxed);

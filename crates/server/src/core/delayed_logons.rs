@@ -13,7 +13,7 @@ use crate::core::limits;
 
 /// The logons of all connections that are held back.
 #[derive(Debug, Default)]
-pub(crate) struct HeldBackLogons {
+pub(crate) struct DelayedLogons {
     table: Mutex<Table>,
 }
 
@@ -24,7 +24,7 @@ struct Table {
     held: BTreeMap<u64, CancellationToken>,
 }
 
-impl HeldBackLogons {
+impl DelayedLogons {
     /// Enters one more, and lets the oldest go where there are too many.
     pub(crate) fn enter(&self) -> (u64, CancellationToken) {
         let mut table = self.table.lock();
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_where_there_are_too_many() {
-        let all = HeldBackLogons::default();
+        let all = DelayedLogons::default();
         let held: Vec<_> = (0..limits::HELD_BACK).map(|_| all.enter()).collect();
         assert!(held.iter().all(|(_, let_go)| !let_go.is_cancelled()));
         let (last, _) = all.enter();
