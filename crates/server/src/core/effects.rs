@@ -90,8 +90,9 @@ pub(crate) struct EndedCounts {
 }
 
 impl Server {
-    /// Waits until what is removed, replaced or renamed is no longer, but not for ever: whoever waits looks again.
-    pub(crate) async fn vanished(&self, is_under_way: impl Fn(&State<SmbShell>) -> bool + Send) {
+    /// Waits until a removal, replacement or rename is no longer under way, for a bounded time. The caller then looks
+    /// the name up again.
+    pub(crate) async fn wait_while_moving(&self, is_under_way: impl Fn(&State<SmbShell>) -> bool + Send) {
         let over = async {
             loop {
                 // From before the look, so that nothing which ends after it is missed.
@@ -203,7 +204,7 @@ impl Server {
         self.finish_file(dropped, file);
         // The last of several opens will delete it; who watches it hears so now.
         if file.is_directory && file.deletes_on_close() {
-            self.watches.deleting(dropped.attached.tree(), &file.path());
+            self.watches.end_for_delete(dropped.attached.tree(), &file.path());
         }
         for removal in &dropped.removals {
             let removed = self.finish_name(removal, removal.by == dropped.global_id);
@@ -269,13 +270,13 @@ impl Server {
         // Windows brings a renamed file's entry up to date when the one who did it closes it.
         if std::mem::take(&mut file.state().renamed) && !dropped.delete_on_close_now {
             let what = CompletionFilter::ATTRIBUTES | CompletionFilter::CREATION;
-            self.watches.changed(open.tree(), &file.path(), NotifyAction::MODIFIED, what);
+            self.watches.notify(open.tree(), &file.path(), NotifyAction::MODIFIED, what);
         }
         if open.access().intersects(AccessMask::WRITE_DATA | AccessMask::APPEND_DATA) {
-            self.watches.tended(open);
+            self.watches.note_own_change(open);
         }
         if file.was_written() && !file.is_stream {
-            self.relisted(open.tree(), &file.path(), open.parent_key());
+            self.break_directory_leases(open.tree(), &file.path(), open.parent_key());
         }
     }
 
@@ -298,11 +299,11 @@ impl Server {
             (_, true) => (NotifyAction::REMOVED, CompletionFilter::DIR_NAME),
             (_, false) => (NotifyAction::REMOVED, CompletionFilter::FILE_NAME),
         };
-        self.watches.changed(open.tree(), &path, action, what);
+        self.watches.notify(open.tree(), &path, action, what);
         if !is_stream {
             // What one open wished and another has done is not the doing of either's lease.
             let parent_key = open.parent_key().filter(|_| is_by_last);
-            self.relisted(open.tree(), &path, parent_key);
+            self.break_directory_leases(open.tree(), &path, parent_key);
         }
         Ok(())
     }

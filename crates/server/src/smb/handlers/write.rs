@@ -47,7 +47,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     let count = u32::try_from(written).map_err(|_| NtStatus::INTERNAL_ERROR)?;
     drop(change);
     // Others see the change whether or not it gets to the disk.
-    wrote(request, &open, count);
+    announce_write(request, &open, count);
     // 3.3.5.13 has SMB 2.1 and later refuse WRITE_THROUGH where the open was not made with
     // FILE_NO_INTERMEDIATE_BUFFERING. Samba's server does not, nobody loses by having his data on the disk, and a
     // client that asks for that and is refused does.
@@ -124,45 +124,45 @@ pub(crate) fn append(
     appended.ok_or(refused.get())
 }
 
-/// What it means for others that a file's data were written: who caches them is told. Its directory shows it
-/// when the open is over.
-pub(crate) fn wrote(request: &Request<'_>, open: &Open, bytes: u32) {
+/// Breaks the caching of a file whose data were written and notifies its watches. Its directory shows the change when
+/// the open is over.
+pub(crate) fn announce_write(request: &Request<'_>, open: &Open, bytes: u32) {
     if let Some(file) = open.file() {
         file.set_written();
     }
-    changed(request, open, bytes);
+    announce_data_change(request, open, bytes);
 }
 
-/// What it means for others that a file's size was set, which its directory shows at once.
-pub(crate) fn resized(request: &Request<'_>, open: &Open) {
-    changed(request, open, 0);
+/// Breaks the caching of a file whose size was set and notifies its watches. Its directory shows the change at once.
+pub(crate) fn announce_size(request: &Request<'_>, open: &Open) {
+    announce_data_change(request, open, 0);
     if let Some(file) = open.file().filter(|file| !file.is_stream) {
-        request.connection.server.relisted(open.tree(), &file.path(), open.parent_key());
+        request.connection.server.break_directory_leases(open.tree(), &file.path(), open.parent_key());
     }
 }
 
-fn changed(request: &Request<'_>, open: &Open, bytes: u32) {
+fn announce_data_change(request: &Request<'_>, open: &Open, bytes: u32) {
     let server = &request.connection.server;
     let shared = open.shared();
     let now = server.now();
     shared.count_written(bytes.into(), now);
     let (action, what) = data_change(open);
-    server.watches.written(open, action, what, now);
+    server.watches.notify_write(open, action, what, now);
     if shared.write_needs_break() {
         let effects = server.registry.lock("write").break_for_write(open.file_id(), now);
         server.apply(effects.unwrap_or_default());
     }
 }
 
-/// What it means for others that a CREATE has emptied a file.
-pub(crate) fn overwritten(request: &Request<'_>, open: &Open) {
+/// Breaks the caching of a file that a CREATE has emptied and notifies its watches.
+pub(crate) fn announce_overwrite(request: &Request<'_>, open: &Open) {
     let server = &request.connection.server;
     if open.shared().file.cachers() != 0 {
         let effects = server.registry.lock("create").break_for_overwrite(open.file_id(), server.now());
         server.apply(effects.unwrap_or_default());
     }
     let (action, what) = data_change(open);
-    server.touched(open, action, what);
+    server.notify_change_of(open, action, what);
 }
 
 /// What those who watch hear of a change of data.

@@ -374,7 +374,7 @@ impl Tables {
         self.lease_on(&from.path, outcome);
         self.lease_on(&to.path, outcome);
         if is_directory {
-            self.renamed(&from.path, to);
+            self.follow_rename(&from.path, to);
             if self.is_below_recursive(&to.path) && !self.observed.contains(&to.path) {
                 outcome.entered.push((to.clone(), false));
             }

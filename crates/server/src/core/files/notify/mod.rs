@@ -80,32 +80,32 @@ pub(crate) fn watcher(user: Option<&User>) -> Watcher {
 }
 
 impl Server {
-    /// Tells of a change to the file at `path` made through an open: those who watch its directory or one
-    /// above with all below, and those who have a lease on its directory.
-    pub(crate) fn changed(
+    /// Reports a change of the file at `path`, made through an open, to the watches of its directory and of those
+    /// above, and breaks the leases on its directory.
+    pub(crate) fn notify_change(
         &self,
         by: &Open,
         path: &RelativePath,
         action: NotifyAction,
         what: CompletionFilter,
     ) {
-        let directory = self.watches.changed(by.tree(), path, action, what);
+        let directory = self.watches.notify(by.tree(), path, action, what);
         if !what.intersects(UNLISTED) {
             self.break_directory(directory, by.parent_key());
         }
     }
 
-    /// As [`Self::changed`] for the file of an open.
-    pub(crate) fn touched(&self, open: &Open, action: NotifyAction, what: CompletionFilter) {
+    /// Does [`Self::notify_change`] for the open's own file.
+    pub(crate) fn notify_change_of(&self, open: &Open, action: NotifyAction, what: CompletionFilter) {
         if self.watches.has_interests()
             && let Some(file) = open.file()
         {
-            self.changed(open, &file.path(), action, what);
+            self.notify_change(open, &file.path(), action, what);
         }
     }
 
-    /// Tells those who have a lease on the directory of `path` that what it lists has changed.
-    pub(crate) fn relisted(&self, tree: &Tree, path: &RelativePath, parent_key: Option<Guid>) {
+    /// Breaks the leases on the directory of `path`, since the entries that it lists have changed.
+    pub(crate) fn break_directory_leases(&self, tree: &Tree, path: &RelativePath, parent_key: Option<Guid>) {
         if self.watches.leased.load(Ordering::Acquire) != 0 {
             self.break_directory(
                 self.watches.leased_directory(&self.watches.host_path(tree, path)),
@@ -217,8 +217,8 @@ impl Watches {
         self.leased.store(tables.leases.len(), Ordering::Release);
     }
 
-    /// Tells who watches of a change to the file at `path`; returns its directory, if there are leases on it.
-    pub(crate) fn changed(
+    /// Reports a change of the file at `path` to the watches. Returns its directory if there are leases on it.
+    pub(crate) fn notify(
         &self,
         tree: &Tree,
         path: &RelativePath,
@@ -241,11 +241,11 @@ impl Watches {
         tables.leases.get(directory_of(&full)?).map(|leases| leases.directory)
     }
 
-    /// A file was written: tells who watches. Who has a lease on the directory hears of it with the CLOSE.
-    pub(crate) fn written(&self, open: &Open, action: NotifyAction, what: CompletionFilter, now: Time) {
+    /// Reports to the watches that a file was written. Leases on the directory are broken at CLOSE.
+    pub(crate) fn notify_write(&self, open: &Open, action: NotifyAction, what: CompletionFilter, now: Time) {
         let Some(file) = open.file() else { return };
         if self.watched.load(Ordering::Acquire) != 0 {
-            self.changed(open.tree(), &file.path(), action, what);
+            self.notify(open.tree(), &file.path(), action, what);
         } else if self.leased.load(Ordering::Acquire) != 0 && file.is_due(now, WRITING.as_millis()) {
             // Nobody is told, so one note does for the writes of a moment.
             let moment = Moment::now().and_on(WRITING * 2);
@@ -253,8 +253,9 @@ impl Watches {
         }
     }
 
-    /// The server has changed a file in a way that nobody is told of; what the kernel reports of it is that.
-    pub(crate) fn tended(&self, open: &Open) {
+    /// Records a change that the server has made and that no watch reports, so that the kernel's report of it is
+    /// ignored.
+    pub(crate) fn note_own_change(&self, open: &Open) {
         if self.has_interests()
             && let Some(file) = open.file()
         {
@@ -262,8 +263,8 @@ impl Watches {
         }
     }
 
-    /// The server has made a file and removed it again, and nobody is told.
-    pub(crate) fn undone(&self, tree: &Tree, path: &RelativePath) {
+    /// Records that the server has created a file and removed it again, which no watch reports.
+    pub(crate) fn note_own_undone(&self, tree: &Tree, path: &RelativePath) {
         if self.has_interests() {
             let (full, mut tables) = (self.host_path(tree, path), self.tables());
             tables.note_own(&full, Happened::Appeared);
@@ -271,18 +272,18 @@ impl Watches {
         }
     }
 
-    /// Lets watches and leases follow a directory that was renamed.
-    pub(crate) fn renamed(&self, tree: &Tree, from: &RelativePath, to: &RelativePath) {
+    /// Moves watches and leases to the new name of a directory.
+    pub(crate) fn follow_rename(&self, tree: &Tree, from: &RelativePath, to: &RelativePath) {
         if self.has_interests() {
             // Without a name on disk there is no file that could have got it.
             if let Some(to) = self.place(tree, to) {
-                self.tables().renamed(&self.host_path(tree, from), &to);
+                self.tables().follow_rename(&self.host_path(tree, from), &to);
             }
         }
     }
 
-    /// Tells those who watch a directory that it is going to be deleted (MS-FSA 2.1.5.15.3).
-    pub(crate) fn deleting(&self, tree: &Tree, path: &RelativePath) {
+    /// Ends the watches of a directory that is going to be deleted (MS-FSA 2.1.5.15.3).
+    pub(crate) fn end_for_delete(&self, tree: &Tree, path: &RelativePath) {
         if self.watched.load(Ordering::Acquire) == 0 {
             return;
         }
@@ -420,7 +421,7 @@ impl Tables {
         }
     }
 
-    fn renamed(&mut self, from: &str, to: &WatchedDirectory) {
+    fn follow_rename(&mut self, from: &str, to: &WatchedDirectory) {
         let moved = |old: &str| format!("{}{}", to.path, old.get(from.len()..).unwrap_or_default());
         let inside: HashSet<String> =
             self.watches.keys().chain(self.leases.keys()).filter(|it| is_in(it, from)).cloned().collect();

@@ -206,7 +206,9 @@ async fn admit<'a>(
             ticket.give_back();
             let (file, share) = (resolved.key(), &request.tree()?.share.settings.name);
             server
-                .vanished(|registry| registry.is_vanishing(file) || registry.is_moving(share, &display))
+                .wait_while_moving(|registry| {
+                    registry.is_vanishing(file) || registry.is_moving(share, &display)
+                })
                 .await;
             Ok(Admitted::LookAgain(resolved))
         }
@@ -295,7 +297,7 @@ fn act(
     };
     if resolved.overwrites {
         // Who cached the content while it was there is told that it is gone.
-        super::write::overwritten(request, &open);
+        super::write::announce_overwrite(request, &open);
     }
     if resolved.action == CreateAction::CREATED {
         let (action, what) = match (resolved.path.stream(), stat.is_directory()) {
@@ -303,7 +305,7 @@ fn act(
             (None, true) => (NotifyAction::ADDED, CompletionFilter::DIR_NAME),
             (None, false) => (NotifyAction::ADDED, CompletionFilter::FILE_NAME),
         };
-        server.touched(&open, action, what);
+        server.notify_change_of(&open, action, what);
     }
     let maximal_access = resolved.maximal_access;
     Ok(Opened { open, granted, maximal_access, action: resolved.action, stat })

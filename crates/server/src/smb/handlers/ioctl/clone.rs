@@ -61,7 +61,7 @@ pub(super) async fn duplicate(
     .await?;
     change.done();
     // What fails halfway has changed the file too.
-    crate::smb::handlers::write::wrote(request, open, 0);
+    crate::smb::handlers::write::announce_write(request, open, 0);
     cloned?;
     done(Vec::new())
 }

@@ -87,7 +87,7 @@ pub(super) async fn copy(
     if copied.total_bytes_written != 0 {
         let now = request.connection.server.now();
         source.shared().count_read(copied.total_bytes_written.into(), now);
-        crate::smb::handlers::write::wrote(request, open, copied.total_bytes_written);
+        crate::smb::handlers::write::announce_write(request, open, copied.total_bytes_written);
     }
     // What was copied stays, and the client is told how much that is.
     let status = match result {

@@ -59,7 +59,7 @@ pub(super) async fn copy(
     for ((from, to), bytes) in pairs.into_iter().zip(&copied.bytes) {
         let bytes = u32::try_from(*bytes).unwrap_or(u32::MAX);
         from.shared().count_read(bytes.into(), now);
-        crate::smb::handlers::write::wrote(request, to, bytes);
+        crate::smb::handlers::write::announce_write(request, to, bytes);
     }
     copied.result?;
     let bytes = copied.bytes.first().and_then(|bytes| u32::try_from(*bytes).ok()).unwrap_or(u32::MAX);

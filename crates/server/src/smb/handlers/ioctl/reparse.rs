@@ -135,7 +135,7 @@ fn relative_target(new: &ReparseData<'_>) -> Result<Option<String>, NtStatus> {
 }
 
 fn told(request: &Request<'_>, open: &Open) {
-    request.connection.server.touched(open, NotifyAction::MODIFIED, CompletionFilter::ATTRIBUTES);
+    request.connection.server.notify_change_of(open, NotifyAction::MODIFIED, CompletionFilter::ATTRIBUTES);
 }
 
 /// Bytes of a REPARSE_DATA_BUFFER before its data (MS-FSCC 2.1.2.2).

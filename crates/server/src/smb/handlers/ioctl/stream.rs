@@ -78,7 +78,7 @@ pub(super) async fn open(
         }
         let (file, share) = (base.file().ok_or(NtStatus::FILE_CLOSED)?, &base.tree().share.settings.name);
         let shown = display_path(&file.path());
-        request.connection.server.vanished(|registry| registry.is_moving(share, &shown)).await;
+        request.connection.server.wait_while_moving(|registry| registry.is_moving(share, &shown)).await;
     }
     // What made way is deleted, and the stream with it.
     Err(NtStatus::OBJECT_NAME_NOT_FOUND)
@@ -157,7 +157,7 @@ async fn open_once(
         }
     };
     if is_new {
-        server.changed(&open, &path, NotifyAction::ADDED_STREAM, CompletionFilter::STREAM_NAME);
+        server.notify_change(&open, &path, NotifyAction::ADDED_STREAM, CompletionFilter::STREAM_NAME);
     }
     Ok(Some(StreamOpen { server, open }))
 }

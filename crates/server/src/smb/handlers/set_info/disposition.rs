@@ -79,7 +79,7 @@ pub(super) async fn set(
             undone.map_err(|_| NtStatus::FILE_CLOSED)?;
             return Err(status);
         }
-        server.watches.deleting(open.tree(), &file.path());
+        server.watches.end_for_delete(open.tree(), &file.path());
     }
     Ok(())
 }

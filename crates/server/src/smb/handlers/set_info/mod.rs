@@ -48,7 +48,7 @@ pub(crate) async fn handle(request: &mut Request<'_>, answer: &mut AnswerBuilder
     }
     drop(change);
     if let Some(what) = listed_change(set.info_type, class, set.buffer) {
-        request.connection.server.touched(&open, NotifyAction::MODIFIED, what);
+        request.connection.server.notify_change_of(&open, NotifyAction::MODIFIED, what);
     }
     if let Some(file) = open.file() {
         flush::through(&open, file).await?;
@@ -163,7 +163,7 @@ fn set_size(request: &Request<'_>, open: &Open, file: &OpenFile, size: u64) -> R
     let change = file.begin_write();
     file.handle.set_size(size).or_status()?;
     change.done();
-    super::write::resized(request, open);
+    super::write::announce_size(request, open);
     Ok(())
 }
 
@@ -180,7 +180,7 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
         file.handle.set_size(rounded).or_status()?;
         change.done();
         file.state().reserved = Some(rounded);
-        super::write::resized(request, open);
+        super::write::announce_size(request, open);
         return Ok(());
     }
     let change = file.begin_allocation();
@@ -194,7 +194,7 @@ fn allocate(request: &Request<'_>, open: &Open, file: &OpenFile, bytes: u64) -> 
         allocated => allocated.or_status()?,
     }
     file.state().reserved = Some(bytes);
-    super::write::resized(request, open);
+    super::write::announce_size(request, open);
     Ok(())
 }
 

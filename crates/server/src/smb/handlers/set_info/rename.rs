@@ -81,8 +81,8 @@ pub(super) async fn link(
     }
     let real = give_name(request, open, file, &to, replace, NameChange::Link).await?.real;
     // A link changes the file by its other names, too, which is no local program's doing.
-    request.connection.server.watches.tended(open);
-    request.connection.server.changed(open, &real, NotifyAction::ADDED, name_change(file));
+    request.connection.server.watches.note_own_change(open);
+    request.connection.server.notify_change(open, &real, NotifyAction::ADDED, name_change(file));
     match real.parent() {
         Some(directory) => flush::remember(open, file, directory).await,
         None => Ok(()),
@@ -195,7 +195,7 @@ async fn give_name(
 /// Waits until the renames are over that one between these names is not to meet.
 pub(super) async fn others_moved(server: &Server, open: &Open, (from, to): (&RelativePath, &RelativePath)) {
     let (share, names) = (&open.tree().share.settings.name, [display_path(from), display_path(to)]);
-    server.vanished(|registry| names.iter().any(|name| registry.meets_move(share, name))).await;
+    server.wait_while_moving(|registry| names.iter().any(|name| registry.meets_move(share, name))).await;
 }
 
 /// Whether its client expects of a rename what POSIX says of it: macOS keeps files open that it renames, and those below
@@ -404,14 +404,14 @@ fn moved(request: &Request<'_>, open: &Open, file: &OpenFile, from: &RelativePat
     }
     let what = name_change(file);
     if from.parent() == to.parent() {
-        server.changed(open, from, NotifyAction::RENAMED_OLD_NAME, what);
-        server.changed(open, to, NotifyAction::RENAMED_NEW_NAME, what);
+        server.notify_change(open, from, NotifyAction::RENAMED_OLD_NAME, what);
+        server.notify_change(open, to, NotifyAction::RENAMED_NEW_NAME, what);
     } else {
-        server.changed(open, from, NotifyAction::REMOVED, what);
-        server.changed(open, to, NotifyAction::ADDED, what);
+        server.notify_change(open, from, NotifyAction::REMOVED, what);
+        server.notify_change(open, to, NotifyAction::ADDED, what);
     }
     if file.is_directory {
-        server.watches.renamed(open.tree(), from, to);
+        server.watches.follow_rename(open.tree(), from, to);
     }
     file.moved(to.clone());
     file.state().renamed = true;

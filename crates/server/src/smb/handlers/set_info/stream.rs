@@ -141,9 +141,9 @@ fn moved(
     let server = &request.connection.server;
     let renamed = server.registry.lock("rename_stream").rename_stream(open.file_id(), key, &display_path(to));
     let what = CompletionFilter::STREAM_NAME;
-    server.changed(open, from, NotifyAction::REMOVED_STREAM, what);
+    server.notify_change(open, from, NotifyAction::REMOVED_STREAM, what);
     if to.stream().is_some() {
-        server.changed(open, to, NotifyAction::ADDED_STREAM, what);
+        server.notify_change(open, to, NotifyAction::ADDED_STREAM, what);
     }
     file.state().path = to.clone();
     for other in renamed.unwrap_or_default().iter().filter_map(|other| other.file()) {
