@@ -1,4 +1,4 @@
-//! A share's tree: names in, handles out.
+//! The file tree of one share: takes names, returns handles.
 
 use crate::error::Result;
 use crate::handle::Handle;
@@ -9,10 +9,12 @@ use wire::{FileAttributes, FileTime};
 
 /// One share's files.
 ///
-/// Names are looked up exactly first and without regard to case where that fails, in every component
-/// ([`crate::fold`]); of several candidates the one that sorts first by its bytes on disk is taken. A name that
-/// none has may be the short name of one ([`crate::short_name`]). Symlinks are followed as long as they stay in the share; others are [`crate::Error::AccessDenied`], dangling ones
-/// [`crate::Error::NotFound`]. A share may also leave them to its clients: [`crate::Error::Loop`].
+/// In every component of a path, an exact match of the name comes first; if there is none, case is ignored
+/// ([`crate::fold`]), and of several candidates the one that sorts first by its bytes on disk is taken. A
+/// name that matches no file may be the short name of one ([`crate::short_name`]). Symlinks are followed if
+/// they stay in the share; others are [`crate::Error::AccessDenied`], dangling ones
+/// [`crate::Error::NotFound`]. A share can also be configured to let its clients follow symlinks:
+/// [`crate::Error::Loop`].
 pub trait Backend: Send + Sync {
     /// The abilities of the file system that the root is in.
     fn capabilities(&self) -> Capabilities;
@@ -22,29 +24,29 @@ pub trait Backend: Send + Sync {
         Ok(self.capabilities())
     }
 
-    /// Opens what exists, with no side effect: never creates, truncates or blocks on a special file.
+    /// Opens an existing file without side effects: never creates, truncates or blocks on a special file.
     ///
-    /// A handle for `wanted` without any access still answers metadata calls. With data access wanted, a
-    /// special file is [`crate::Error::AccessDenied`]; a directory is opened for listing if `read` is wanted,
-    /// and `write` asks nothing of it. A path with a stream opens the stream, which must exist.
+    /// If `wanted` contains no access, the handle still answers metadata calls. Data access to a special file
+    /// is [`crate::Error::AccessDenied`]. A directory is opened for listing if `read` is wanted; `write` has
+    /// no effect on it. A path with a stream opens the stream, which must exist.
     fn open(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened>;
 
-    /// As [`Self::open`], but a symlink at the end of the path is itself opened where the share does not follow
-    /// symlinks (FILE_OPEN_REPARSE_POINT).
+    /// Opens a path as [`Self::open`] does, but opens a symlink at its end itself if the share does not
+    /// follow symlinks (FILE_OPEN_REPARSE_POINT).
     fn open_link(&self, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
         self.open(actor, path, wanted)
     }
 
-    /// The first symlink on the way of a path that is a client's to follow: one of the file system's where the share
-    /// leaves these to its clients (what [`Self::open`] answers with [`crate::Error::Loop`]), and everywhere one that is
-    /// kept as reparse data. None where there is none.
+    /// The first symlink in a path that the client must follow itself, or `None`. It is a reparse point that
+    /// a client has set or, if the share does not follow symlinks, a symlink of the file system (for which
+    /// [`Self::open`] returns [`crate::Error::Loop`]).
     fn first_symlink(&self, _actor: &Actor, _path: &RelativePath) -> Result<Option<Symlink>> {
         Ok(None)
     }
 
-    /// Puts a symlink in the place of the empty file, the empty directory or the symlink that `handle` has open
-    /// as `path`; the handle then is of the symlink. `target` is relative and has `/` between its components;
-    /// where it leads out of the share, it is [`crate::Error::AccessDenied`].
+    /// Replaces the empty file, the empty directory or the symlink that `handle` has open as `path` with a
+    /// symlink; `handle` then refers to the symlink. `target` is relative with `/` between its components; if
+    /// it leads out of the share, the error is [`crate::Error::AccessDenied`].
     fn make_symlink(
         &self,
         _actor: &Actor,
@@ -55,23 +57,24 @@ pub trait Backend: Send + Sync {
         Err(crate::Error::NotSupported)
     }
 
-    /// The same file or stream opened again with the access that is `wanted`, by right of `actor`: what `opened`
-    /// has open, whatever has its name by now.
+    /// Opens the file or stream of `opened` again with the access `wanted` and the rights of `actor`, even if
+    /// its name now belongs to another file.
     fn reopen(&self, actor: &Actor, opened: &Opened, wanted: Wanted) -> Result<Opened>;
 
-    /// The file of which `handle` is a stream (or itself), without access to data.
+    /// Opens the file that `handle` is a stream of (or the file itself), without access to data.
     fn file_of(&self, actor: &Actor, handle: &dyn Handle) -> Result<Opened>;
 
-    /// What holds the last component of `path`, which need not exist: its directory; for a path with a stream,
-    /// the file. Calls that take a [`Parent`] act in what was found here, whatever has its name by then.
+    /// Finds the container of the last component of `path`, which need not exist: its directory or, for a
+    /// path with a stream, the file. Calls that take a [`Parent`] act on the container found here, even if
+    /// its name belongs to another file by then.
     ///
     /// The root has no parent: [`crate::Error::InvalidArgument`].
     fn parent(&self, actor: &Actor, path: &RelativePath) -> Result<Parent>;
 
-    /// Opens, without access to data, what the last component of `path` stands for in the directory `holder`, or the
-    /// stream of the file `holder` that `path` names. A symlink is opened itself, unless it is to be `followed` and
-    /// the share follows symlinks; the metadata are those that clients see, of what a symlink leads to where the
-    /// share follows it.
+    /// Opens, without access to data, the entry of the directory `holder` that the last component of `path`
+    /// names, or the stream of the file `holder` that `path` names. A symlink itself is opened, unless
+    /// `followed` is set and the share follows symlinks. The metadata are those that clients see: those of
+    /// the symlink's target if the share follows symlinks.
     fn open_in(
         &self,
         actor: &Actor,
@@ -80,13 +83,13 @@ pub trait Backend: Send + Sync {
         followed: bool,
     ) -> Result<Opened>;
 
-    /// The directory in which `path` stands for `handle`'s file ([`crate::Error::Replaced`] where it stands for
-    /// another), and whether its permissions let `actor` remove the name.
+    /// The directory in which `path` names `handle`'s file ([`crate::Error::Replaced`] if it names another
+    /// file), and the answer whether the directory's permissions let `actor` remove the name.
     fn directory_of(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<NamedIn>;
 
-    /// Creates a file that does not exist under any case spelling ([`crate::Error::Exists`] otherwise), and lets
-    /// `complete` give it what it is to have: whoever opens it through a local share, or sees it in a listing's
-    /// metadata, waits for that.
+    /// Creates a file that does not exist in any spelling ([`crate::Error::Exists`] otherwise) and calls
+    /// `complete` to initialize it. Until `complete` returns, opens of the file through any local share and
+    /// listings that include its metadata wait.
     ///
     /// ARCHIVE is added to `attributes`. A path with a stream creates the stream; its file must exist.
     fn make_file_in(
@@ -98,9 +101,9 @@ pub trait Backend: Send + Sync {
         complete: Complete<'_>,
     ) -> Result<Opened>;
 
-    /// Creates a directory that does not exist under any case spelling ([`crate::Error::Exists`] otherwise, also
-    /// where somebody has put another directory in the place of the one that was made); the handle can list it.
-    /// `complete` as in [`Self::make_file_in`].
+    /// Creates a directory that does not exist in any spelling; the handle can list it. The error is
+    /// [`crate::Error::Exists`] if the name exists, or if another process has replaced the new directory with
+    /// another one. `complete` works as in [`Self::make_file_in`].
     fn make_directory_in(
         &self,
         actor: &Actor,
@@ -109,7 +112,7 @@ pub trait Backend: Send + Sync {
         complete: Complete<'_>,
     ) -> Result<Opened>;
 
-    /// [`Self::make_file_in`] for a file that needs no completion.
+    /// Creates a file as [`Self::make_file_in`] does, without initialization.
     fn create_file_in(
         &self,
         actor: &Actor,
@@ -120,7 +123,7 @@ pub trait Backend: Send + Sync {
         self.make_file_in(actor, parent, attributes, wanted, &|_| Ok(()))
     }
 
-    /// [`Self::make_directory_in`] for a directory that needs no completion.
+    /// Creates a directory as [`Self::make_directory_in`] does, without initialization.
     fn create_directory_in(
         &self,
         actor: &Actor,
@@ -130,18 +133,18 @@ pub trait Backend: Send + Sync {
         self.make_directory_in(actor, parent, attributes, &|_| Ok(()))
     }
 
-    /// Renames `from` to the name in `to` if `from` still stands for `handle`'s file
-    /// ([`crate::Error::Replaced`] otherwise); returns the real spelling of the new path.
+    /// Renames `from` to the name in `to` if `from` still names `handle`'s file ([`crate::Error::Replaced`]
+    /// otherwise); returns the new path in its spelling on disk.
     ///
-    /// A symlink is renamed itself, not what it points to. An existing target is [`crate::Error::Exists`], unless
-    /// only the case of the name changes or it is the file that is to be `replaced` (what [`Self::open_in`] has
-    /// opened); where that has been replaced itself, the error is [`crate::Error::Replaced`]. A file is replaced
-    /// atomically and keeps its spelling; a directory or a READONLY file is [`crate::Error::AccessDenied`]
-    /// (MS-FSA 2.1.5.15.11).
+    /// A symlink itself is renamed, not its target. An existing target is [`crate::Error::Exists`], unless
+    /// only the case of the name changes or the target is the file `replaced`, which [`Self::open_in`] has
+    /// opened; if the name belongs to another file by now, the error is [`crate::Error::Replaced`]. A file is
+    /// replaced atomically and keeps its spelling; a directory or a READONLY file is
+    /// [`crate::Error::AccessDenied`] (MS-FSA 2.1.5.15.11).
     ///
-    /// With a stream in `from`: `to` is of the same file, another stream or, without one, the file's data, which
-    /// must be empty ([`crate::Error::Exists`]) and are what the stream's were. Whatever had the stream open still
-    /// has.
+    /// If `from` has a stream, `to` must be on the same file. With a stream in `to`, the stream is renamed;
+    /// without one, the stream's data become the file's data, which must have been empty
+    /// ([`crate::Error::Exists`]). Handles of the stream remain valid.
     fn rename_in(
         &self,
         actor: &Actor,
@@ -151,8 +154,8 @@ pub trait Backend: Send + Sync {
         replaced: Option<&dyn Handle>,
     ) -> Result<String>;
 
-    /// Gives `handle`'s file the further name that `to` says; returns its real spelling. Directories are
-    /// [`crate::Error::IsADirectory`]; an existing target as in [`Self::rename_in`].
+    /// Gives `handle`'s file the additional name `to`; returns its spelling on disk. Directories are
+    /// [`crate::Error::IsADirectory`]; existing targets are treated as in [`Self::rename_in`].
     fn link_in(
         &self,
         actor: &Actor,
@@ -161,18 +164,19 @@ pub trait Backend: Send + Sync {
         replaced: Option<&dyn Handle>,
     ) -> Result<String>;
 
-    /// Removes the name `path` if it still stands for `handle`'s file ([`crate::Error::Replaced`] otherwise);
-    /// a symlink is removed itself, a directory must be empty. A path with a stream removes the stream.
+    /// Removes the name `path` if it still names `handle`'s file ([`crate::Error::Replaced`] otherwise). A
+    /// symlink itself is removed; a directory must be empty. A path with a stream removes the stream.
     fn remove(&self, actor: &Actor, path: &RelativePath, handle: &dyn Handle) -> Result<()>;
 
-    /// What is known already against [`Self::remove`]: [`crate::Error::ReadOnly`], [`crate::Error::AccessDenied`]
-    /// where the directory does not let `actor`, [`crate::Error::Undeletable`], [`crate::Error::Replaced`]. That
-    /// nothing is known is no promise.
+    /// Checks in advance for reasons why [`Self::remove`] would fail: [`crate::Error::ReadOnly`],
+    /// [`crate::Error::AccessDenied`] if the directory does not permit `actor` to remove names,
+    /// [`crate::Error::Undeletable`], [`crate::Error::Replaced`]. Success does not guarantee that the removal
+    /// succeeds.
     fn check_removable(&self, _actor: &Actor, _path: &RelativePath, _handle: &dyn Handle) -> Result<()> {
         Ok(())
     }
 
-    /// [`Self::create_file_in`] for a caller that decides nothing by the directory.
+    /// Creates a file as [`Self::create_file_in`] does, for callers that do not check its directory.
     fn create_file(
         &self,
         actor: &Actor,
@@ -186,7 +190,8 @@ pub trait Backend: Send + Sync {
         self.create_file_in(actor, &self.parent(actor, path)?, attributes, wanted)
     }
 
-    /// [`Self::create_directory_in`] for a caller that decides nothing by the directory.
+    /// Creates a directory as [`Self::create_directory_in`] does, for callers that do not check its
+    /// directory.
     fn create_directory(
         &self,
         actor: &Actor,
@@ -202,8 +207,8 @@ pub trait Backend: Send + Sync {
         self.create_directory_in(actor, &self.parent(actor, path)?, attributes)
     }
 
-    /// [`Self::rename_in`] for a caller that decides nothing by the directory; with `replace`, whatever has the
-    /// name is to be replaced.
+    /// Renames as [`Self::rename_in`] does, for callers that do not check the directory; with `replace`, an
+    /// existing target is replaced.
     fn rename(
         &self,
         actor: &Actor,
@@ -216,14 +221,14 @@ pub trait Backend: Send + Sync {
             return Err(crate::Error::AccessDenied);
         }
         let to = self.parent_for(actor, from, to)?;
-        // Data that a stream becomes are never replaced.
+        // A stream that becomes the file's data never replaces data.
         let may_replace = replace && (from.stream().is_none() || to.path.stream().is_some());
         let replaced = self.replaced_in(actor, &to, may_replace)?;
         self.rename_in(actor, handle, from, &to, replaced.as_ref().map(|opened| &*opened.handle))
     }
 
-    /// [`Self::link_in`] for a caller that decides nothing by the directory; with `replace`, whatever has the
-    /// name is to be replaced.
+    /// Links as [`Self::link_in`] does, for callers that do not check the directory; with `replace`, an
+    /// existing target is replaced.
     fn link(&self, actor: &Actor, handle: &dyn Handle, to: &RelativePath, replace: bool) -> Result<String> {
         if to.stream().is_some() {
             return Err(crate::Error::NotSupported);
@@ -236,7 +241,8 @@ pub trait Backend: Send + Sync {
         self.link_in(actor, handle, &to, replaced.as_ref().map(|opened| &*opened.handle))
     }
 
-    /// The [`Parent`] of a rename's target. That of a stream is the file, also where the stream becomes its data.
+    /// The [`Parent`] of a rename's target. For a stream it is the file, even if the stream becomes the
+    /// file's data.
     fn parent_for(&self, actor: &Actor, from: &RelativePath, to: &RelativePath) -> Result<Parent> {
         match (from.stream(), to.stream()) {
             (Some(stream), None) => {
@@ -247,7 +253,7 @@ pub trait Backend: Send + Sync {
         }
     }
 
-    /// What has the name in `parent`, where it is to be replaced; none where there is nothing.
+    /// Opens the existing target in `parent` if it is to be replaced; `None` if the name is free.
     fn replaced_in(&self, actor: &Actor, parent: &Parent, replace: bool) -> Result<Option<Opened>> {
         if !replace {
             return Ok(None);
@@ -258,39 +264,41 @@ pub trait Backend: Send + Sync {
         }
     }
 
-    /// Whether `handle`'s directory has no entry at all, entries that a listing leaves out counted.
+    /// True if `handle`'s directory has no entries, not even hidden ones.
     fn is_empty_directory(&self, handle: &dyn Handle) -> Result<bool>;
 
-    /// How much there is room for in the file system that `handle` is in, which may be mounted below the root.
+    /// The space in the file system that `handle` is in, which may be mounted below the root.
     fn space(&self, handle: &dyn Handle) -> Result<Space>;
 
-    /// What the file system that `handle` is in calls itself.
+    /// The name and properties of the file system that `handle` is in.
     fn volume(&self, handle: &dyn Handle) -> Result<Volume>;
 
-    /// The file's id (MS-FSCC 2.4.20): another for each file of the share, the same by all its names and after a restart,
-    /// and none of those that clients have other uses for. `stat` is of `of` itself, or of an entry of that directory.
+    /// The file's id (MS-FSCC 2.4.20): unique in the share, equal for all names of the file and after a
+    /// restart, and never a value that clients reserve. `stat` describes `of` itself or an entry of that
+    /// directory.
     fn file_id(&self, _of: &dyn Handle, stat: &Stat) -> u64 {
         stat.inode
     }
 
-    /// Which directory is the share's root. What is mounted on it later, or made in its place, is another.
+    /// The identity of the share's root directory. If a file system is mounted on it later, or another
+    /// directory takes its place, the identity differs.
     fn root(&self) -> Root {
         Root::default()
     }
 }
 
-/// Who acts: whose permissions the file system applies.
+/// The user whose permissions the file system applies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Actor {
     /// The server's own process.
     #[default]
     Process,
-    /// A user. Where the server does not run as root, all users are the process.
+    /// A user. If the server does not run as root, every user acts as the process.
     User(Arc<Identity>),
 }
 
 impl Actor {
-    /// A user by ids; `groups` are the supplementary ones.
+    /// The user with these ids; `groups` are the supplementary ones.
     pub fn user(uid: u32, gid: u32, groups: Vec<u32>) -> Self {
         Self::User(Arc::new(Identity { uid, gid, groups }))
     }
@@ -307,7 +315,7 @@ pub struct Identity {
     pub groups: Vec<u32>,
 }
 
-/// Which data access an open needs.
+/// The data access that an open needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// Reading data or listing a directory.
@@ -327,21 +335,23 @@ impl Wanted {
     pub const BOTH: Self = Self { read: true, write: true };
 }
 
-/// A symlink that a client is to follow itself.
+/// A symlink that the client must follow itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Symlink {
-    /// How many of the path's last components come after it.
+    /// The number of path components behind the symlink.
     pub components_behind: usize,
-    /// Where it leads: see [`SymlinkTarget`].
+    /// The target of the symlink.
     pub target: SymlinkTarget,
 }
 
-/// Where a symlink leads.
+/// The target of a symlink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SymlinkTarget {
-    /// Relative to its directory, with `/` between the components; it does not leave the share.
+    /// A path relative to the symlink's directory, with `/` between the components; it does not leave the
+    /// share.
     Relative(String),
-    /// Where the client says that made it, in the words of its own name space (MS-FSCC 2.1.2.4); nobody else follows it.
+    /// A path in the name space of the client that made the symlink (MS-FSCC 2.1.2.4); the server never
+    /// follows it.
     Absolute {
         /// `SubstituteName`.
         substitute: String,
@@ -350,34 +360,34 @@ pub enum SymlinkTarget {
     },
 }
 
-/// Gives something new what it is to have beside its attributes, through the handle that it is told alone; where it
-/// fails, what is new is removed. It must not call the backend.
+/// A function that initializes a new file or directory beyond its attributes, through the only handle to it.
+/// If it fails, the new item is removed. It must not call the backend.
 pub type Complete<'a> = &'a dyn Fn(&Opened) -> Result<()>;
 
-/// What holds a name: see [`Backend::parent`].
+/// The container of a name: see [`Backend::parent`].
 #[derive(Clone)]
 pub struct Parent {
-    /// The directory; for a stream its file.
+    /// The directory or, for a stream, its file.
     pub handle: Arc<dyn Handle>,
-    /// Its metadata when it was found.
+    /// The metadata of the container when it was found.
     pub stat: Stat,
-    /// The path that was asked for, the name included.
+    /// The requested path, including the name.
     pub path: RelativePath,
 }
 
 impl Parent {
-    /// The name `path` in a directory (or the stream of a file) that is open.
+    /// The name `path` in an open directory, or a stream of an open file.
     pub fn of(handle: Arc<dyn Handle>, path: RelativePath) -> Result<Self> {
         Ok(Self { stat: handle.stat()?, handle, path })
     }
 }
 
-/// The directory that has a file by a name: see [`Backend::directory_of`].
+/// The directory in which a path names a file: see [`Backend::directory_of`].
 #[derive(Clone)]
 pub struct NamedIn {
     /// The directory.
     pub directory: Arc<dyn Handle>,
-    /// Whether its permissions let the actor remove the name.
+    /// True if the directory's permissions let the actor remove the name.
     pub is_removable: bool,
 }
 
@@ -388,67 +398,68 @@ pub struct Opened {
     pub handle: Arc<dyn Handle>,
     /// The real spelling on disk, share-relative, split by `/`, without the stream.
     pub path: String,
-    /// The stream's real spelling, where one was opened.
+    /// The stream's spelling on disk, if a stream was opened.
     pub stream: Option<String>,
     /// The metadata at the time of the open.
     pub stat: Stat,
 }
 
 wire::bit_mask! {
-    /// What a backend can do.
+    /// The features of a backend.
     Capabilities(u32) {
         /// Named streams.
         STREAMS = 0x01,
         /// Extended attributes.
         XATTR = 0x02,
-        /// Holes: [`Handle::zero`] frees a sparse file's space, [`Handle::allocated_ranges`] tells.
+        /// Holes: [`Handle::zero`] frees space of a sparse file; [`Handle::allocated_ranges`] lists the rest.
         SPARSE = 0x04,
-        /// Names are found without regard to case.
+        /// Case-insensitive lookup of names.
         CASE_INSENSITIVE = 0x08,
-        /// DOS attributes and creation times are stored.
+        /// Stored DOS attributes and creation times.
         DOS_ATTRIBUTES = 0x10,
         /// Hard links.
         HARD_LINKS = 0x20,
-        /// [`Handle::try_read_at`] may be worth trying.
+        /// Reads without waiting: [`Handle::try_read_at`] may succeed.
         NOWAIT = 0x40,
-        /// Reparse points are kept for clients.
+        /// Reparse points set by clients.
         REPARSE_POINTS = 0x80,
-        /// [`Handle::duplicate_extents`] works.
+        /// Block cloning: [`Handle::duplicate_extents`].
         BLOCK_CLONES = 0x100,
-        /// [`Backend::make_symlink`] works: symlinks are the file system's, and shown as such.
+        /// Symlinks of the file system, shown as such: [`Backend::make_symlink`].
         SYMLINKS = 0x200,
-        /// Security descriptors are kept.
+        /// Security descriptors.
         SECURITY = 0x400,
     }
 }
 
-/// A share's root: [`Backend::root`].
+/// The identity of a share's root: see [`Backend::root`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Root {
-    /// Its device number.
+    /// The device number.
     pub device: u64,
-    /// Its inode number on that device.
+    /// The inode number on that device.
     pub inode: u64,
-    /// The mount through which it is seen: its options, read-only for one, go for the files below.
+    /// The mount through which the share sees the root; its options, such as read-only, apply to all files
+    /// below.
     pub mount: u64,
 }
 
-/// Room on the volume, in allocation units.
+/// The space of a volume, in allocation units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// Bytes in a unit.
+    /// Bytes per unit.
     pub unit_bytes: u32,
-    /// Units in all.
+    /// All units.
     pub total: u64,
-    /// Units free for anybody.
+    /// The free units, including those reserved for the superuser.
     pub free: u64,
-    /// Units free for an ordinary user.
+    /// The free units for ordinary users.
     pub available: u64,
-    /// Nothing on the volume can be changed.
+    /// True if nothing on the volume can be changed.
     pub read_only: bool,
 }
 
-/// What MS-FSCC 2.5.9 and 2.5.1 answer.
+/// The data of FileFsVolumeInformation (MS-FSCC 2.5.9) and FileFsAttributeInformation (2.5.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// `VolumeSerialNumber`: the same across restarts.
@@ -457,7 +468,7 @@ pub struct Volume {
     pub label: String,
     /// `VolumeCreationTime`.
     pub created: FileTime,
-    /// `FileSystemName`: what clients expect, not what the disk has.
+    /// `FileSystemName`: the name that clients expect, not that of the file system on the disk.
     pub file_system: String,
     /// `MaximumComponentNameLength`.
     pub component_units_max: u32,

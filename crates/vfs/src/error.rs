@@ -1,18 +1,18 @@
-//! What can go wrong in a backend, in file system terms; the server maps it to NTSTATUS in one place.
+//! The errors of a backend, in terms of file systems; the server maps them to NTSTATUS in one place.
 
 use std::io;
 
 /// The result of every backend call.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a backend call failed.
+/// The reason why a backend call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The last component does not exist (a dangling symlink included).
     #[error("no such file")]
     NotFound,
     /// A component before the last does not exist or is no directory.
-    #[error("no such directory on the way")]
+    #[error("no such directory in the path")]
     PathNotFound,
     /// A directory was needed.
     #[error("not a directory")]
@@ -23,17 +23,17 @@ pub enum Error {
     /// The name is taken.
     #[error("the name exists")]
     Exists,
-    /// The actor may not, or the handle was not opened for it, or a symlink leads out of the share, or the
-    /// name is a special file (FIFO, socket, device) and data access was wanted.
+    /// The permissions deny it, the handle was not opened for this access, a symlink leads out of the share,
+    /// or data access to a special file (FIFO, socket, device) was requested.
     #[error("access denied")]
     AccessDenied,
-    /// Nobody can remove it: it is immutable, only to be appended to, or what a file system is mounted on.
+    /// No user can remove it: it is immutable, append-only, or a mount point.
     #[error("cannot be removed")]
     Undeletable,
     /// The directory still has entries.
     #[error("the directory is not empty")]
     NotEmpty,
-    /// Symlinks turn in a circle, there are too many of them, or the share leaves them to its clients
+    /// The symlinks form a loop, there are too many, or the share does not follow symlinks
     /// ([`crate::Backend::first_symlink`]).
     #[error("too many symbolic links")]
     Loop,
@@ -43,9 +43,9 @@ pub enum Error {
     /// The device or the quota is full.
     #[error("no space left")]
     NoSpace,
-    /// The file system has no place for that much, however much room there is: an extended attribute, or a stream that is
-    /// kept in one, that is too large for it.
-    #[error("more than the file system can keep there")]
+    /// The value is larger than the file system can store in this place, even with free space: for example, a
+    /// large extended attribute, or a large stream that is stored in one.
+    #[error("too large for the file system")]
     Limitation,
     /// The file system is mounted read-only.
     #[error("the file system is read-only")]
@@ -56,22 +56,22 @@ pub enum Error {
     /// The name cannot exist here: empty, `.` or `..`, forbidden characters, too long.
     #[error("invalid name")]
     InvalidName,
-    /// An argument no file can have (offset or size out of range).
+    /// The argument is valid for no file (offset or size out of range).
     #[error("invalid argument")]
     InvalidArgument,
     /// The process or the system has no file descriptors left.
     #[error("too many open files")]
     TooManyOpen,
-    /// The file system, or this kind of file, cannot do it.
+    /// The file system does not support the operation, or not for this kind of file.
     #[error("not supported")]
     NotSupported,
-    /// Somebody outside holds it (a kernel lease, a running program), or names keep changing underfoot.
+    /// Another process holds the file (a kernel lease, a running program), or its names keep changing.
     #[error("busy")]
     Busy,
-    /// The name no longer stands for the file of the handle; nothing was changed.
+    /// The name now stands for a file other than the handle's; nothing was changed.
     #[error("the name stands for another file")]
     Replaced,
-    /// Anything else the operating system said.
+    /// Any other error of the operating system.
     #[error(transparent)]
     Io(io::Error),
 }
@@ -95,7 +95,8 @@ impl From<rustix::io::Errno> for Error {
             Errno::NOTDIR => Self::NotADirectory,
             Errno::ISDIR => Self::IsADirectory,
             Errno::EXIST => Self::Exists,
-            // EBADF: the descriptor was not opened for this access. ENXIO: a socket, or a FIFO nobody reads.
+            // EBADF: the descriptor was not opened for this access. ENXIO: a socket, or a FIFO without a
+            // reader.
             Errno::ACCESS | Errno::PERM | Errno::BADF | Errno::NXIO | Errno::NODEV => Self::AccessDenied,
             Errno::NOTEMPTY => Self::NotEmpty,
             Errno::LOOP => Self::Loop,

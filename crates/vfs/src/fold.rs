@@ -1,23 +1,22 @@
-//! How names compare: simple upper case of the basic plane, one character to one, as Windows does
-//! (MS-FSA 2.1.4.4 with the upcase table of NTFS).
+//! Comparison of names as in Windows: simple upper case in the basic plane, one character to one (MS-FSA
+//! 2.1.4.4 with the upcase table of NTFS).
 
 use unicode_normalization::UnicodeNormalization;
 
-/// The spellings of a name with composed characters that are one name.
+/// The Unicode normalization forms that count as one name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Forms {
-    /// Each is a name of its own, as on Windows.
+    /// Every spelling is a distinct name, as in Windows.
     #[default]
     Exact,
-    /// Spellings that Unicode calls canonically equivalent are one name: an umlaut, and its letter with a diaeresis
-    /// behind it.
+    /// Canonically equivalent spellings are one name: "ä" equals "a" followed by U+0308.
     Any,
 }
 
-/// The character that `c` compares as.
+/// The folded character that stands for `c` in comparisons.
 ///
-/// No character beyond ASCII folds into ASCII (dotless i, long s, Kelvin), so that an ASCII name only ever
-/// matches ASCII names.
+/// No character beyond ASCII folds into ASCII (dotless i, long s, Kelvin), so an ASCII name matches only
+/// ASCII names.
 pub fn fold_char(c: char) -> char {
     if c.is_ascii() {
         return c.to_ascii_uppercase();
@@ -32,12 +31,12 @@ pub fn fold_char(c: char) -> char {
     }
 }
 
-/// `name` as it compares.
+/// The folded form of `name`, which is equal for equal names.
 pub fn fold(name: &str) -> String {
     name.chars().map(fold_char).collect()
 }
 
-/// `name` as it compares where these forms are one name.
+/// The folded form of `name` under the given normalization forms.
 pub fn fold_in(forms: Forms, name: &str) -> String {
     match forms {
         Forms::Exact => fold(name),
@@ -45,10 +44,10 @@ pub fn fold_in(forms: Forms, name: &str) -> String {
     }
 }
 
-/// Two names are equal but for case and for forms that are one name.
+/// True if two names differ at most in case and in normalization forms that count as one name.
 pub fn equal_in(forms: Forms, left: &str, right: &str) -> bool {
     match forms {
-        // An ASCII name has but one form.
+        // ASCII names have only one normalization form.
         Forms::Any if !left.is_ascii() || !right.is_ascii() => {
             folded_decomposed(left).eq(folded_decomposed(right))
         }
@@ -60,11 +59,12 @@ fn folded_decomposed(name: &str) -> impl Iterator<Item = char> {
     name.chars().map(not_ascii).nfd().map(|c| if c == YPOGEGRAMMENI { c } else { fold_char(c) })
 }
 
-/// Its capital is a letter of its own; folded, alpha with it would be alpha and iota.
+/// The combining iota subscript. Its capital is a separate letter; folding it would make alpha with iota
+/// subscript equal to alpha and iota.
 const YPOGEGRAMMENI: char = '\u{345}';
 
-/// Keeps what is no ASCII from being decomposed to it: the Greek question mark, the varia and the Kelvin sign. What
-/// they become here no name has.
+/// Protects three characters beyond ASCII from being decomposed to ASCII: the Greek question mark, the varia
+/// and the Kelvin sign. It maps them to noncharacters, which occur in no name.
 fn not_ascii(c: char) -> char {
     match c {
         '\u{37e}' => '\u{fdd0}',
@@ -74,7 +74,7 @@ fn not_ascii(c: char) -> char {
     }
 }
 
-/// Whether two names are equal but for case.
+/// True if two names differ at most in case.
 pub fn equal(left: &str, right: &str) -> bool {
     if left.is_ascii() && right.is_ascii() {
         return left.eq_ignore_ascii_case(right);
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compares_as_windows_does() {
+    fn names_compare_as_in_windows() {
         for (left, right) in [("abc", "ABC"), ("äöü", "ÄÖÜ"), ("страница", "СТРАНИЦА"), ("ÿ", "Ÿ")]
         {
             assert!(equal(left, right), "{left} {right}");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn forms_of_a_character_are_one_where_they_are_to_be() {
+    fn canonically_equivalent_names_are_equal_if_so_configured() {
         for (left, right) in [
             ("Bär", "Ba\u{308}r"),
             ("BÄR", "ba\u{308}r"),
@@ -123,8 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_in_case_alone_are_one_in_any_form() {
-        // The long s is a letter of its own, because the capital is ASCII; with a dot above, it is so in this form alone.
+    fn names_that_differ_in_case_only_are_equal_in_any_form() {
+        // The exceptions: U+0345, and the long s with a dot above, which equals its fold only without
+        // decomposition.
         let all = (0..=0xffff).filter_map(char::from_u32);
         for c in all.filter(|c| !matches!(*c, YPOGEGRAMMENI | '\u{1e9b}')) {
             let (one, other) = (String::from(c), String::from(fold_char(c)));

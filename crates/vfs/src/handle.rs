@@ -8,86 +8,89 @@ use std::any::Any;
 use std::ops::Range;
 use wire::{AccessMask, FileAttributes, FileTime};
 
-/// An open file, directory or stream. It stays the same file whatever happens to its name.
+/// An open file, directory or stream. It refers to the same file even after a rename or removal.
 ///
-/// Data calls need the access the handle was opened with ([`crate::Wanted`]) and are
-/// [`crate::Error::AccessDenied`] without it. Metadata calls act as the server's process: whether the client
-/// may was decided when it opened, by [`Self::maximal_access`].
+/// Data calls need the access that the handle was opened with ([`crate::Wanted`]) and return
+/// [`crate::Error::AccessDenied`] without it. Metadata calls act as the server's process: the permissions of
+/// the client were checked at the open, with [`Self::maximal_access`].
 pub trait Handle: Send + Sync {
-    /// The metadata now.
+    /// The current metadata.
     fn stat(&self) -> Result<Stat>;
 
-    /// The size in bytes now, as [`Self::stat`] tells it.
+    /// The current size in bytes, as in [`Self::stat`].
     fn size(&self) -> Result<u64> {
         Ok(self.stat()?.size)
     }
 
-    /// Fills `buffer` from `offset`; less than all of it only at the end of the file. May block.
+    /// Fills `buffer` from `offset`; returns less only at the end of the file. May block.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize>;
 
-    /// As [`Self::read_at`] from memory alone; `None` where that would wait for a disk, or cannot be known.
+    /// Reads as [`Self::read_at`] does, but from memory only; `None` if the call would wait for a disk, or
+    /// cannot know.
     fn try_read_at(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>>;
 
-    /// Writes all of `data` at `offset`, growing the file where needed; less only where an error (space)
-    /// struck after some of it was written. May block.
+    /// Writes all of `data` at `offset` and extends the file if needed; writes less only if an error such as
+    /// a full disk occurs after a part. May block.
     fn write_at(&self, data: &[u8], offset: u64) -> Result<usize>;
 
-    /// Writes all of `data` at the end of the file in one step: nothing that moves the end, through whatever share,
-    /// comes between the look for the end and the write. `may_write_at` is told the end before anything is
-    /// written; where it says no, nothing is, and the answer is `None`. Less than all of `data` only as in
-    /// [`Self::write_at`]. May block.
+    /// Appends all of `data` atomically: no other change of the file's end, through any share, happens
+    /// between the determination of the end and the write. `may_write_at` receives the end before anything is
+    /// written; if it returns false, nothing is written and the result is `None`. Less than all of `data` is
+    /// written only as in [`Self::write_at`]. May block.
     fn append(&self, _data: &[u8], _may_write_at: &dyn Fn(u64) -> bool) -> Result<Option<usize>> {
         Err(crate::Error::NotSupported)
     }
 
-    /// Takes a lock of a range of the file that all programs of the machine see and that is this handle's alone, or with
-    /// `None` gives up what the handle has there. What it has had in the range until now, this takes the place of. At
-    /// once: false where somebody else's lock is in the way, and then nothing has changed. Never refused for another
-    /// reason than that or an error of the file system, but kept weaker, or not at all, where the operating system
-    /// cannot have it so ([`RangeLock`]). Dropping the handle gives up everything.
+    /// Sets this handle's lock of a range of the file, in place of any lock that the handle has there; `None`
+    /// releases the range. All programs of the machine see such locks. Never waits: returns false, without a
+    /// change, if another owner's lock conflicts. Apart from errors of the file system, there is no other
+    /// refusal: a lock that the operating system cannot represent is weakened or omitted ([`RangeLock`]).
+    /// Dropping the handle releases all its locks.
     fn set_range_lock(&self, _range: Range<u64>, _lock: Option<RangeLock>) -> Result<bool> {
         Err(crate::Error::NotSupported)
     }
 
-    /// Looks for a lock that is not this handle's and keeps it from taking one of a range now.
+    /// True if another owner's lock currently prevents this handle from taking such a lock.
     fn is_range_locked(&self, _range: Range<u64>, _lock: RangeLock) -> Result<bool> {
         Err(crate::Error::NotSupported)
     }
 
-    /// Brings data, metadata, streams and the file's name to the disk, whatever the handle was opened for. May block.
+    /// Writes data, metadata, streams and the file's name to the disk, with any access of the handle. May
+    /// block.
     fn flush(&self) -> Result<()>;
 
-    /// What the file system says where a descriptor that was written through is closed: network file systems write
-    /// with that what they hold back, and say then that there is no room for it. The handle stays open. May block.
+    /// Returns the error that the file system would report when a written descriptor is closed: at that point
+    /// network file systems write what they have cached, and may find that there is no space. The handle
+    /// stays open. May block.
     fn ask_closing(&self) -> Result<()> {
         Ok(())
     }
 
-    /// Sets the end of the file: cuts off, or grows by zeros.
+    /// Sets the end of the file: truncates it, or extends it with zeros.
     fn set_size(&self, size: u64) -> Result<()>;
 
-    /// Reserves room for the first `bytes` bytes; the size stays. Never shrinks.
+    /// Reserves space for the first `bytes` bytes; the size stays the same. Never shrinks.
     fn allocate(&self, bytes: u64) -> Result<()>;
 
-    /// Makes the range zeros; the size stays (FSCTL_SET_ZERO_DATA). A sparse file gives the space back where
-    /// possible, any other keeps it.
+    /// Fills the range with zeros; the size stays the same (FSCTL_SET_ZERO_DATA). The space is freed only if
+    /// the file is sparse and the file system supports it.
     fn zero(&self, range: Range<u64>) -> Result<()>;
 
-    /// The parts of the range that hold data, rising, cut to the range and the file; at most
-    /// [`crate::limits::ALLOCATED_RANGES_MAX`] of them.
+    /// The parts of the range that contain data, in ascending order, limited to the range and the file; at
+    /// most [`crate::limits::ALLOCATED_RANGES_MAX`].
     fn allocated_ranges(&self, range: Range<u64>) -> Result<Vec<Range<u64>>>;
 
-    /// Lets the bytes from `at` be those of `range` in `source`, on the disk too, until one of the files is written
-    /// to (FSCTL_DUPLICATE_EXTENTS_TO_FILE).
+    /// Clones `range` of `source` to offset `at`: the files share the blocks on the disk until one of them is
+    /// written to (FSCTL_DUPLICATE_EXTENTS_TO_FILE).
     fn duplicate_extents(&self, _source: &dyn Handle, _range: Range<u64>, _at: u64) -> Result<()> {
         Err(crate::Error::NotSupported)
     }
 
-    /// Sets the times that are given.
+    /// Sets the given times.
     fn set_times(&self, times: SetTimes) -> Result<()>;
 
-    /// Sets the settable attributes ([`crate::stat::SETTABLE_ATTRIBUTES`]) to exactly these; NORMAL or NONE
-    /// clears them all.
+    /// Replaces the settable attributes ([`crate::stat::SETTABLE_ATTRIBUTES`]); NORMAL or NONE clears them
+    /// all.
     fn set_attributes(&self, attributes: FileAttributes) -> Result<()>;
 
     /// Sets or clears SPARSE_FILE (FSCTL_SET_SPARSE).
@@ -96,18 +99,18 @@ pub trait Handle: Send + Sync {
     /// Starts a listing; [`crate::Error::NotADirectory`] for files.
     fn read_directory(&self) -> Result<Box<dyn DirectoryCursor>>;
 
-    /// What `actor` may do with the file by its owner and permission bits (and its ACL, where there is one).
-    /// DELETE is only there for those who pass every check: it is a matter of the directory
-    /// ([`crate::Backend::directory_of`]). DOS attributes do not count here.
+    /// The access that the owner, the permission bits and the ACL of the file grant to `actor`. It includes
+    /// DELETE only for actors who pass every check: for others, the directory decides
+    /// ([`crate::Backend::directory_of`]). DOS attributes are not considered.
     fn maximal_access(&self, actor: &Actor) -> AccessMask;
 
-    /// An extended attribute's value, the name compared without regard to ASCII case; `None` if there is none.
+    /// The value of an extended attribute, or `None`; case of ASCII letters in the name is ignored.
     fn xattr(&self, name: &str) -> Result<Option<Vec<u8>>>;
 
     /// Creates or replaces an extended attribute.
     fn set_xattr(&self, name: &str, value: &[u8]) -> Result<()>;
 
-    /// Removes an extended attribute; fine if there is none.
+    /// Removes an extended attribute, if it exists.
     fn remove_xattr(&self, name: &str) -> Result<()>;
 
     /// All extended attributes that clients may see, sorted by name.
@@ -116,8 +119,9 @@ pub trait Handle: Send + Sync {
     /// The stored security descriptor record (Samba's `security.NTACL`), uninterpreted.
     fn security_record(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Keeps others who ask for the same, through whatever share, waiting until what it returns is dropped: for who
-    /// reads the security descriptor record and writes it back changed. Not to be asked twice by one thread.
+    /// Locks the security descriptor record against other callers of this function, through any share, until
+    /// the returned value is dropped. Callers that read, change and write the record hold it meanwhile. A
+    /// thread must not call it twice.
     fn lock_security_record(&self) -> Box<dyn Send> {
         Box::new(())
     }
@@ -125,7 +129,7 @@ pub trait Handle: Send + Sync {
     /// Stores the security descriptor record.
     fn set_security_record(&self, record: &[u8]) -> Result<()>;
 
-    /// Gives the file to another Unix user. [`crate::Error::AccessDenied`] where the server may not.
+    /// Changes the Unix owner of the file. [`crate::Error::AccessDenied`] if the server has no right to.
     fn set_owner(&self, _uid: u32) -> Result<()> {
         Err(crate::Error::NotSupported)
     }
@@ -135,40 +139,42 @@ pub trait Handle: Send + Sync {
         Err(crate::Error::NotSupported)
     }
 
-    /// What the operating system itself decides by, in full; `None` where it decides by nothing of the kind.
+    /// The complete POSIX permissions, by which the operating system decides; `None` if it does not use any.
     fn posix_permissions(&self) -> Result<Option<PosixPermissions>> {
         Ok(None)
     }
 
-    /// What the file is where it is a reparse point (MS-FSCC 2.1.2); none where it is an ordinary one.
+    /// The reparse point (MS-FSCC 2.1.2), or `None` for an ordinary file.
     fn reparse_point(&self) -> Result<Option<ReparsePoint>> {
         Ok(None)
     }
 
-    /// Makes the file a reparse point with this REPARSE_DATA_BUFFER, or with `None` an ordinary file again.
+    /// Makes the file a reparse point with this REPARSE_DATA_BUFFER; `None` makes it an ordinary file again.
     fn set_reparse_data(&self, _data: Option<&[u8]>) -> Result<()> {
         Err(crate::Error::NotSupported)
     }
 
-    /// The named streams, sorted by name; without the unnamed one.
+    /// The named streams, sorted by name; the unnamed stream is not included.
     fn streams(&self) -> Result<Vec<StreamInfo>>;
 
-    /// The descriptor for `sendfile`, where there is one that can read data.
+    /// The descriptor for `sendfile`, if the handle has one that can read data.
     #[cfg(unix)]
     fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>>;
 
-    /// Tells it that its file has been renamed, or a directory above: symlinks that it lists lead from there.
+    /// Updates the path from which relative symlinks in this directory are resolved, after a rename of the
+    /// directory or of one above it.
     fn moved(&self, _path: &RelativePath) {}
 
-    /// For the backend that made it.
+    /// Lets the backend downcast a handle to its own type.
     fn as_any(&self) -> &dyn Any;
 }
 
-/// A lock of a range of a file, as other programs of the machine see it: see [`Handle::set_range_lock`].
+/// A lock of a range of a file, visible to other programs of the machine: see [`Handle::set_range_lock`].
 ///
-/// Linux has locks of the offsets below 2^63, and of a range what is below. An exclusive one needs a descriptor that can
-/// write: through another one it is a shared lock. A shared one needs a descriptor that can read: through another one
-/// there is none. Both are refused all the same while somebody has a lock that the true one would conflict with.
+/// Linux can lock offsets below 2^63, so only the part of a range below that is locked. An exclusive lock
+/// needs a descriptor that can write; with another one, a shared lock is taken instead. A shared lock needs a
+/// descriptor that can read; without one, the range stays unlocked. Even then the request is refused if the
+/// intended lock would conflict with another owner's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RangeLock {
     /// Others may have shared locks beside it.
@@ -178,7 +184,7 @@ pub enum RangeLock {
 }
 
 impl RangeLock {
-    /// The lock that a handle opened for `wanted` can have where this one is asked for.
+    /// The lock that a handle opened for `wanted` can take if this one is requested.
     pub(crate) fn held_by(self, wanted: Wanted) -> Option<Self> {
         match self {
             Self::Exclusive if wanted.write => Some(self),
@@ -188,55 +194,56 @@ impl RangeLock {
     }
 }
 
-/// Where the offsets end that the operating system can lock.
+/// The end of the offsets that the operating system can lock.
 pub const LOCKABLE_END: u64 = 1 << 63;
 
-/// The part of a range that the operating system can lock; none where there is nothing of it.
+/// The part of a range that the operating system can lock; `None` if there is no such part.
 pub fn lockable(range: &Range<u64>) -> Option<Range<u64>> {
     let end = range.end.min(LOCKABLE_END);
     (range.start < end).then_some(range.start..end)
 }
 
-/// A listing in progress. It streams: entries that exist from start to end appear exactly once, those that
-/// come or go meanwhile may or may not.
+/// A listing in progress. Entries that exist from start to end appear exactly once; entries that are created
+/// or removed meanwhile may be missing.
 pub trait DirectoryCursor: Send {
     /// The next entry that `wanted` does not skip; `None` at the end. `.` and `..` come first.
     ///
-    /// `wanted` sees the name and says what the entry is worth; the metadata is only fetched for
-    /// [`EntryWanted::Stat`] and [`EntryWanted::Full`]. Where the share follows symlinks they show what they point
-    /// to, and those that lead nowhere or out of the share are left out wherever the metadata is asked for.
+    /// `wanted` receives the name and returns how much of the entry the caller needs; only
+    /// [`EntryWanted::Stat`] and [`EntryWanted::Full`] fetch metadata. If the share follows symlinks, the
+    /// metadata are those of the target, and symlinks that are dangling or lead out of the share are omitted
+    /// when metadata are requested.
     fn next(&mut self, wanted: &mut dyn FnMut(&str) -> EntryWanted) -> Result<Option<Entry>>;
 
-    /// Starts again from the beginning, with what is there now.
+    /// Restarts the listing with the current entries.
     fn restart(&mut self) -> Result<()>;
 }
 
-/// What a caller wants of a listed name.
+/// The information that a caller needs about a listed name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryWanted {
-    /// Nothing: go on.
+    /// Nothing: the entry is skipped.
     Skip,
     /// The name alone.
     Name,
     /// The name and the metadata.
     Stat,
-    /// The name, the metadata and how large the extended attributes are.
+    /// The name, the metadata and the size of the extended attributes.
     Full,
 }
 
 /// A listed name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The name as the wire shows it.
+    /// The name in its form on the wire.
     pub name: String,
-    /// The metadata, where it was asked for.
+    /// The metadata, if requested.
     pub stat: Option<Stat>,
-    /// `EaSize`, where it was asked for.
+    /// `EaSize`, if requested.
     pub ea_size: u32,
 }
 
-/// `EaSize` (MS-FSCC 2.4.12) of attributes given by the lengths of their names and values: as OS/2's list of
-/// them had it.
+/// `EaSize` (MS-FSCC 2.4.12) of attributes, given the lengths of their names and values: the size of the list
+/// of them in OS/2.
 pub fn ea_size(attributes: impl Iterator<Item = (usize, usize)>) -> u32 {
     let sizes = attributes.map(|(name, value)| EA_HEADER_BYTES.saturating_add(name).saturating_add(value));
     let size = sizes.fold(0, usize::saturating_add);
@@ -244,11 +251,11 @@ pub fn ea_size(attributes: impl Iterator<Item = (usize, usize)>) -> u32 {
     u32::try_from(list).unwrap_or(u32::MAX)
 }
 
-/// What the list itself, and each attribute in it, took besides.
+/// The overhead of the list itself, and of each attribute in it.
 const EA_LIST_BYTES: usize = 4;
 const EA_HEADER_BYTES: usize = 5;
 
-/// Times to set; `None` leaves one as it is.
+/// The times to set; `None` leaves a time unchanged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SetTimes {
     /// `CreationTime`.
@@ -257,8 +264,8 @@ pub struct SetTimes {
     pub accessed: Option<FileTime>,
     /// `LastWriteTime`.
     pub modified: Option<FileTime>,
-    /// `ChangeTime`. A local backend keeps the time that is set beside the operating system's, which cannot
-    /// be set, and tells it until the file changes; where it cannot, the operating system's remains.
+    /// `ChangeTime`. The operating system's own cannot be set. A local backend stores the given time and
+    /// returns it until the file changes; if it cannot store it, the operating system's time remains.
     pub changed: Option<FileTime>,
 }
 
@@ -280,19 +287,19 @@ pub struct PosixPermissions {
     pub uid: u32,
     /// The group.
     pub gid: u32,
-    /// The access ACL in the form of the attribute `system.posix_acl_access`, where there is more than the
+    /// The access ACL in the format of the attribute `system.posix_acl_access`, if it contains more than the
     /// permission bits.
     pub access_acl: Option<Vec<u8>>,
-    /// A directory's default ACL in the same form.
+    /// The default ACL of a directory in the same format.
     pub default_acl: Option<Vec<u8>>,
 }
 
-/// What a reparse point is.
+/// The contents of a reparse point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReparsePoint {
-    /// A symlink, by its relative target with `/` between the components.
+    /// The relative target of a symlink, with `/` between the components.
     Symlink(String),
-    /// What a client has set, with the header.
+    /// The data that a client has set, with the header.
     Data(Vec<u8>),
 }
 
@@ -301,8 +308,8 @@ pub enum ReparsePoint {
 pub struct StreamInfo {
     /// The name alone: no colons, no `$DATA`.
     pub name: String,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Its allocation in bytes.
+    /// The allocated bytes.
     pub allocation: u64,
 }

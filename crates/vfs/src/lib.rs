@@ -1,9 +1,9 @@
 //! Backends that hold the files: local directories and memory.
 //!
-//! A [`Backend`] is one share's tree; it opens names into [`Handle`]s. Every call is synchronous and may block,
-//! except where its documentation says otherwise, so callers run them on a blocking pool. Nothing here knows
-//! sessions, share modes, what clients have locked, or NTSTATUS: opening has no side effects, and what an open was granted is
-//! decided by the caller (MS-SMB2 3.3.5.9).
+//! A [`Backend`] is the tree of one share; it opens names and returns [`Handle`]s. Every call is synchronous
+//! and may block unless its documentation says otherwise, so callers use a blocking pool. This crate does not
+//! know sessions, share modes, locks of clients or NTSTATUS. Opening has no side effects; the caller decides
+//! which access an open is granted (MS-SMB2 3.3.5.9).
 #![deny(unsafe_code)]
 #![cfg_attr(
     not(test),

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// The number of times that streams of files that are gone are set aside for one place. Beyond it nobody has looked
-/// after `.streams` for long, and no large stream is made there.
+/// Attempts to find a free name for the orphaned streams of a removed file. If all are taken, `.streams` has
+/// not been cleaned up for long, and no large stream is created there.
 pub(crate) const LOST_STREAMS_MAX: usize = 1000;
 
 /// UTF-16 units in one component (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].
@@ -12,8 +12,8 @@ pub const COMPONENT_UNITS_MAX: usize = 255;
 /// UTF-16 units in a whole path (MS-FSCC 2.1.5); longer ones are [`crate::Error::InvalidName`].
 pub const PATH_UNITS_MAX: usize = 32_760;
 
-/// How often a resolution that raced with renames (EAGAIN of openat2) is tried again before
-/// [`crate::Error::Busy`]: a client that keeps renaming must not keep a server thread.
+/// Attempts to resolve a path while renames interfere (EAGAIN of openat2); then [`crate::Error::Busy`], so
+/// that a client that keeps renaming does not occupy a server thread.
 pub const RESOLVE_ATTEMPTS_MAX: usize = 64;
 
 /// Bytes of one getdents call: some 400 entries, so that a listing of 10,000 costs 25 calls.
@@ -29,30 +29,31 @@ pub const MEM_FILE_BYTES_MAX: u64 = 1 << 30;
 /// Ranges that one allocated-ranges answer holds; a caller asks again from the end of the last one.
 pub const ALLOCATED_RANGES_MAX: usize = 4096;
 
-/// Entries from which a directory's names are remembered for case folding; a shorter one is scanned as fast.
+/// Entries from which on a directory's names are cached for case folding; a shorter directory is scanned as
+/// fast.
 pub const FOLDED_NAMES_MIN: usize = 128;
 
-/// Entries up to which a directory's names are remembered; a longer one is scanned each time, so that
-/// clients cannot make the server remember without bound.
+/// Entries up to which a directory's names are cached; a longer directory is scanned each time, so that
+/// clients cannot make the cache grow without bound.
 pub const FOLDED_NAMES_MAX: usize = 65_536;
 
-/// Directories whose names are remembered, in the whole process; beyond, the one scanned longest ago is forgotten.
+/// Directories whose names are cached, in the whole process; beyond, the one scanned longest ago is dropped.
 pub const FOLDED_DIRECTORIES_MAX: usize = 32;
 
-/// How long remembered names count: what another program's change could stay unseen for at most.
+/// The lifetime of cached names: changes by other programs can remain unseen for at most this long.
 pub const FOLDED_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// How long a name that is gone is remembered with its short name (MS-FSA 2.1.1.1, TunnelCacheList): Windows'
-/// own 15 seconds.
+/// The time for which a removed name is remembered with its short name (MS-FSA 2.1.1.1, TunnelCacheList): 15
+/// seconds, as in Windows.
 pub const TUNNEL_AGE_MAX: Duration = Duration::from_secs(15);
 
-/// Names that are gone and remembered, per share; beyond, the oldest is forgotten.
+/// Removed names that are remembered per share; beyond, the oldest is dropped.
 pub const TUNNEL_NAMES_MAX: usize = 256;
 
-/// Directories that are remembered to be on the disk as they are, so that a flush of a file in them need not flush
-/// them too; beyond, all are forgotten, and the next flushes take longer.
+/// Directories that are remembered as flushed, so that a flush of a file in them need not flush them again;
+/// beyond, all are dropped, and the next flushes take longer.
 pub const FLUSHED_DIRECTORIES_MAX: usize = 4096;
 
-/// File systems below a share's root that are remembered by their device numbers: more than anybody mounts at a time.
-/// Where more came and went, all are asked again.
+/// File systems below a share's root that are remembered by device number: more than are usually mounted at a
+/// time. Beyond, all are dropped and queried again.
 pub(crate) const FILE_SYSTEMS_MAX: usize = 1024;

@@ -4,11 +4,12 @@ use crate::error::{Error, Result};
 use crate::limits::{COMPONENT_UNITS_MAX, PATH_UNITS_MAX};
 use std::fmt;
 
-/// A share-relative path: components split by `/`, `""` is the share's root; optionally a named stream.
+/// A path relative to the share: components separated by `/`, with an optional stream. `""` is the share's
+/// root.
 ///
-/// Construction refuses what no file name may hold on the wire (MS-FSCC 2.1.5.2): empty components, `.` and
-/// `..`, control characters and `" * : < > ? \ |`. Characters that files on disk have nonetheless travel in
-/// the private use area (see `local::names`).
+/// The constructor refuses what no file name on the wire can contain (MS-FSCC 2.1.5.2): empty components, `.`
+/// and `..`, control characters and `" * : < > ? \ |`. If names on disk contain such characters, they are
+/// mapped to the private use area (see `local::names`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct RelativePath {
     text: String,
@@ -16,7 +17,7 @@ pub struct RelativePath {
 }
 
 impl RelativePath {
-    /// Takes a path with `/` between components and none before or after.
+    /// Accepts a path with `/` between components, but not at its start or end.
     pub fn new(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         if !text.is_empty() {
@@ -33,7 +34,7 @@ impl RelativePath {
         Self::default()
     }
 
-    /// The same file's named stream (the name alone: no colons, no `$DATA`); MS-FSCC 2.1.5.3.
+    /// The path of a named stream of this file (the name only: no colons, no `$DATA`); MS-FSCC 2.1.5.3.
     pub fn with_stream(mut self, name: impl Into<String>) -> Result<Self> {
         let name = name.into();
         let forbidden = |c: char| matches!(c, '/' | '\\' | ':' | '\0');
@@ -44,12 +45,12 @@ impl RelativePath {
         Ok(self)
     }
 
-    /// The same file without the stream.
+    /// The path of the file without the stream.
     pub fn without_stream(&self) -> Self {
         Self { text: self.text.clone(), stream: None }
     }
 
-    /// The stream's name, where the path names one.
+    /// The stream's name, if the path has one.
     pub fn stream(&self) -> Option<&str> {
         self.stream.as_deref()
     }
@@ -59,12 +60,12 @@ impl RelativePath {
         &self.text
     }
 
-    /// Whether it is the share's root itself.
+    /// True if the file is the share's root.
     pub fn is_root(&self) -> bool {
         self.text.is_empty()
     }
 
-    /// The components from the root down; none for the root.
+    /// The components from the root down; empty for the root.
     pub fn components(&self) -> impl DoubleEndedIterator<Item = &str> {
         self.text.split('/').filter(|component| !component.is_empty())
     }
@@ -74,7 +75,7 @@ impl RelativePath {
         self.components().next_back()
     }
 
-    /// The directory that holds it; `None` for the root.
+    /// The directory that contains the file; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
         if self.is_root() {
             return None;
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_what_leaves_or_confuses() {
+    fn names_that_leave_the_share_or_are_invalid_are_refused() {
         for bad in
             ["/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/.", "a\\b", "a:b", "a*", "a\0b", "a\x1f", "a|b"]
         {
@@ -135,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_apart_and_joins() {
+    fn paths_are_split_and_joined() {
         let path = RelativePath::new("a/b. c/…").unwrap();
         assert_eq!(path.components().collect::<Vec<_>>(), ["a", "b. c", "…"]);
         assert_eq!(path.name(), Some("…"));

@@ -1,23 +1,23 @@
-//! Names of eight and three characters (MS-FSCC 2.1.5.2.1), for clients that ask for them.
+//! Short names of eight and three characters (MS-FSCC 2.1.5.2.1), for clients that request them.
 //!
-//! They are derived from the name alone and stored nowhere, so that the same file always has the same one and
-//! nothing needs to be remembered: a character of the name, five digits, a tilde, a digit, and what of the
-//! extension fits. The digits (base 36) are a hash, so that two names of one directory practically never share
-//! a short name; if they do, it stands for the first of them that a search meets.
+//! They are derived from the long name alone and not stored, so that a file always has the same short name. A
+//! derived name consists of a character of the name, five digits, a tilde, a digit, and the part of the
+//! extension that fits. The digits (base 36) are a hash, so that two names in a directory practically never
+//! share a short name; if they do, the short name stands for the first one that a search meets.
 
 use crate::fold::fold_char;
 
-/// What a base name and an extension have room for.
+/// The lengths of a short base name and extension.
 const BASE_CHARS: usize = 8;
 const EXTENSION_CHARS: usize = 3;
 
-/// Where in a derived base name the tilde is.
+/// The position of the tilde in a derived base name.
 const TILDE: usize = 6;
 
 const DIGITS: &[u8; 36] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// The short name of a file: its own in upper case where that is short enough, else a derived one. None for
-/// `.` and `..`.
+/// The short name of a file: its name in upper case if it is short enough, otherwise a derived one. `None`
+/// for `.` and `..`.
 pub fn short_name(name: &str) -> Option<String> {
     match name {
         "" | "." | ".." => None,
@@ -26,23 +26,23 @@ pub fn short_name(name: &str) -> Option<String> {
     }
 }
 
-/// The short name where it is another one than the name.
+/// The short name, if it differs from the name.
 pub fn other_short_name(name: &str) -> Option<String> {
     (!is_short(name)).then(|| short_name(name)).flatten()
 }
 
-/// Whether `name` has the form of a derived short name, in any case.
+/// True if `name` has the form of a derived short name, in any case.
 pub fn may_be_derived(name: &str) -> bool {
     let base = name.split_once('.').map_or(name, |(base, _)| base);
     base.len() == BASE_CHARS && base.as_bytes().get(TILDE) == Some(&b'~') && is_short(name)
 }
 
-/// Whether `short`, of the form of a derived name, stands for `name`.
+/// True if `short`, which has the form of a derived name, is the short name of `name`.
 pub fn stands_for(short: &str, name: &str) -> bool {
     !is_short(name) && derived(name).eq_ignore_ascii_case(short)
 }
 
-/// Whether a name needs no other short name: case does not matter.
+/// True if the name is itself a short name, in any case.
 fn is_short(name: &str) -> bool {
     let (base, extension) = name.split_once('.').unwrap_or((name, "x"));
     let fits = |part: &str, max: usize| (1..=max).contains(&part.len()) && part.bytes().all(is_allowed);
@@ -81,7 +81,7 @@ fn derived(name: &str) -> String {
     short
 }
 
-/// FNV-1a of the name as it compares: every spelling has the same short name.
+/// The FNV-1a hash of the folded name: every spelling has the same short name.
 fn hash(name: &str) -> u64 {
     name.chars().fold(0xcbf2_9ce4_8422_2325, |hash: u64, c| {
         (hash ^ u64::from(u32::from(fold_char(c)))).wrapping_mul(0x0000_0100_0000_01b3)
@@ -94,7 +94,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn short_names_stay_what_they_are() {
+    fn names_that_are_short_are_their_own_short_names() {
         for name in ["A", "readme.txt", "AUTOEXEC.BAT", "~a$b", "12345678.123"] {
             assert_eq!(short_name(name).unwrap(), name.to_uppercase());
             assert_eq!(other_short_name(name), None, "{name}");
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn long_names_get_one_of_the_right_form() {
+    fn long_names_get_short_names_of_the_right_form() {
         let long = ["a long name.txt", ".profile", "a.b.c", "tool.java", "name.", "a+b", "äöü", "x y", "…"];
         for name in long {
             let short = other_short_name(name).unwrap();

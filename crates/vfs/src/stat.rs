@@ -1,13 +1,13 @@
-//! What is known about a file: one snapshot, as MS-FSCC's information classes need it.
+//! A snapshot of a file's metadata, as the information classes of MS-FSCC need it.
 
 use wire::{FileAttributes, FileTime};
 
 /// A snapshot of a file's metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stat {
-    /// The device number; with `inode` it tells whether two names are one file.
+    /// The device number; two names with equal `device` and `inode` are one file.
     pub device: u64,
-    /// The inode number, which is the device's; [`crate::Backend::file_id`] is what clients are told.
+    /// The inode number, unique per device only; clients receive [`crate::Backend::file_id`] instead.
     pub inode: u64,
     /// `EndOfFile` in bytes; 0 for directories and special files.
     pub size: u64,
@@ -15,7 +15,7 @@ pub struct Stat {
     pub allocation: u64,
     /// Hard links; 1 for directories, as on NTFS.
     pub links: u32,
-    /// What it is, symlinks followed where the share follows them.
+    /// The kind of the file; of a symlink's target if the share follows symlinks.
     pub kind: Kind,
     /// `CreationTime`.
     pub created: FileTime,
@@ -25,9 +25,10 @@ pub struct Stat {
     pub modified: FileTime,
     /// `ChangeTime`.
     pub changed: FileTime,
-    /// Ready for the wire: DIRECTORY where it is one, NORMAL where there is nothing else, never empty.
+    /// The attributes in their form on the wire: DIRECTORY for directories, NORMAL if there are no others,
+    /// never empty.
     pub attributes: FileAttributes,
-    /// The tag of a reparse point (MS-FSCC 2.1.2.1); 0 for everything else.
+    /// The tag of a reparse point (MS-FSCC 2.1.2.1), otherwise 0.
     pub reparse_tag: u32,
     /// The POSIX permission bits (lowest twelve).
     pub mode: u32,
@@ -38,31 +39,31 @@ pub struct Stat {
 }
 
 impl Stat {
-    /// Whether it is a directory.
+    /// True for a directory.
     pub fn is_directory(&self) -> bool {
         self.kind == Kind::Directory
     }
 
-    /// Whether `other` describes the same file.
+    /// True if `other` describes the same file.
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode) == (other.device, other.inode)
     }
 }
 
-/// What a file is.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A file with data.
     File,
     /// A directory.
     Directory,
-    /// A symbolic link that was not followed.
+    /// A symlink that was not followed.
     Symlink,
-    /// A FIFO, socket or device: it has metadata, its data cannot be opened.
+    /// A FIFO, socket or device: it has metadata, but its data cannot be opened.
     Other,
 }
 
-/// The attributes a client may set (MS-FSCC 2.6, MS-FSA 2.1.5.14.2); the others follow from what the file is.
+/// The attributes that a client can set (MS-FSCC 2.6, MS-FSA 2.1.5.14.2); the others depend on the file.
 pub const SETTABLE_ATTRIBUTES: FileAttributes = FileAttributes(
     FileAttributes::READONLY.0
         | FileAttributes::HIDDEN.0
@@ -73,11 +74,11 @@ pub const SETTABLE_ATTRIBUTES: FileAttributes = FileAttributes(
         | FileAttributes::NOT_CONTENT_INDEXED.0,
 );
 
-/// The attributes that are stored, but follow from what is done to a file.
+/// The stored attributes that clients cannot set directly, but change with other operations.
 pub(crate) const DERIVED_ATTRIBUTES: FileAttributes =
     FileAttributes(FileAttributes::SPARSE_FILE.0 | FileAttributes::REPARSE_POINT.0);
 
-/// Makes `stored` ready for the wire: DIRECTORY exactly for directories, NORMAL only alone.
+/// Converts `stored` to the form on the wire: DIRECTORY exactly for directories, NORMAL only alone.
 pub(crate) fn normalized(stored: FileAttributes, kind: Kind) -> FileAttributes {
     let mut attributes = stored & (SETTABLE_ATTRIBUTES | DERIVED_ATTRIBUTES);
     if kind == Kind::Symlink {

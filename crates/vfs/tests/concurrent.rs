@@ -1,4 +1,4 @@
-//! Several threads at one file, through one share or through two over the same directory.
+//! Tests with several threads that use one file, through one share or two shares of one directory.
 #![cfg(target_os = "linux")]
 
 use std::os::unix::fs::MetadataExt;
@@ -13,7 +13,7 @@ use vfs::{
 };
 use wire::{FileAttributes, FileTime};
 
-/// Two shares over one directory.
+/// Two shares of one directory.
 fn two_shares() -> (tempfile::TempDir, LocalBackend, LocalBackend) {
     let directory = tempfile::tempdir().unwrap();
     let share = |path: &Path| LocalBackend::open(path, LocalOptions::default()).unwrap();
@@ -41,7 +41,7 @@ fn file() -> RelativePath {
 }
 
 #[test]
-fn a_stream_written_through_two_shares_loses_nothing() {
+fn concurrent_stream_writes_through_two_shares_are_all_kept() {
     let (_directory, one, other) = two_shares();
     let _file = create(&one, &file());
     let stream = file().with_stream("s").unwrap();
@@ -61,7 +61,7 @@ fn a_stream_written_through_two_shares_loses_nothing() {
 }
 
 #[test]
-fn attributes_set_through_two_shares_keep_each_other() {
+fn concurrent_attribute_changes_through_two_shares_are_all_kept() {
     let (_directory, one, other) = two_shares();
     let first = create(&one, &file());
     let second = open(&other, &file());
@@ -89,7 +89,7 @@ fn attributes_set_through_two_shares_keep_each_other() {
 }
 
 #[test]
-fn attributes_of_one_name_in_two_spellings_are_one() {
+fn an_extended_attribute_set_in_two_spellings_is_stored_once() {
     let (directory, one, other) = two_shares();
     for round in 0..300 {
         let path = RelativePath::new(format!("f{round}")).unwrap();
@@ -104,7 +104,7 @@ fn attributes_of_one_name_in_two_spellings_are_one() {
 }
 
 #[test]
-fn a_stream_keeps_what_is_written_while_it_is_renamed() {
+fn a_write_during_a_stream_rename_is_not_lost() {
     let (_directory, one, other) = two_shares();
     let opened = create(&one, &file());
     let name = |number: u32| file().with_stream(format!("s{number}")).unwrap();
@@ -136,7 +136,7 @@ fn a_stream_keeps_what_is_written_while_it_is_renamed() {
 }
 
 #[test]
-fn appends_lose_nothing() {
+fn concurrent_appends_are_all_kept() {
     let (_directory, one, other) = two_shares();
     let memory = MemBackend::new();
     let stream = file().with_stream("s").unwrap();
@@ -149,9 +149,10 @@ fn appends_lose_nothing() {
     }
 }
 
-/// Four threads append, and a fifth writes behind the end, as an ordinary writer does who knows where that is.
+/// Four threads append; a fifth thread, if requested, writes at the end with its offset, as an ordinary
+/// writer would.
 fn append_from_all_sides(first: &Arc<dyn Handle>, second: &Arc<dyn Handle>, with_writer: bool) {
-    // A stream is no larger than an attribute may be.
+    // A stream must fit into an attribute.
     const RECORDS: usize = 200;
     const RECORD: usize = 4;
     std::thread::scope(|scope| {
@@ -183,7 +184,7 @@ fn append_from_all_sides(first: &Arc<dyn Handle>, second: &Arc<dyn Handle>, with
 }
 
 #[test]
-fn an_append_is_told_its_place_and_can_be_refused() {
+fn an_append_passes_its_offset_to_the_check_which_can_refuse_it() {
     let (_directory, one, _) = two_shares();
     let memory = MemBackend::new();
     let stream = file().with_stream("s").unwrap();
@@ -201,7 +202,7 @@ fn an_append_is_told_its_place_and_can_be_refused() {
 }
 
 #[test]
-fn zeros_give_back_the_space_of_sparse_files_only() {
+fn zeroing_frees_the_space_of_sparse_files_only() {
     let (directory, one, _) = two_shares();
     let handle = create(&one, &file()).handle;
     let data = vec![1; 1 << 20];
@@ -222,7 +223,7 @@ fn zeros_give_back_the_space_of_sparse_files_only() {
 }
 
 #[test]
-fn who_has_a_stream_open_that_is_gone_does_not_reach_its_successor() {
+fn a_handle_of_a_removed_stream_does_not_access_a_new_one_of_that_name() {
     let (_directory, one, other) = two_shares();
     let base = create(&one, &file());
     let path = file().with_stream("s").unwrap();
@@ -244,12 +245,12 @@ fn who_has_a_stream_open_that_is_gone_does_not_reach_its_successor() {
     assert_eq!(content(&*open(&other, &path).handle), b"new");
 }
 
-/// Longer than a call takes that does not wait for another.
+/// Longer than a call that does not wait.
 const A_WHILE: Duration = Duration::from_millis(200);
 
-/// What the one who makes something does to it is there for whoever opens it, or sees it listed.
+/// A thread that opens or lists a new file waits until its creator has completed it.
 #[test]
-fn nobody_gets_to_what_is_being_made_before_it_is_complete() {
+fn opens_and_listings_wait_until_a_new_file_is_complete() {
     const RECORD: &[u8] = b"a descriptor";
     type Look = fn(&dyn Backend) -> vfs::Result<Arc<dyn Handle>>;
     let looks: [(&str, Look); 4] = [
@@ -259,7 +260,7 @@ fn nobody_gets_to_what_is_being_made_before_it_is_complete() {
             share.open_in(&Actor::Process, &*parent.handle, &file(), true).map(|it| it.handle)
         }),
         ("hold what is in it", |share| {
-            // Of a file there is nothing in.
+            // A file contains nothing.
             match share.parent(&Actor::Process, &RelativePath::new("f/g")?) {
                 Err(_) => share.open(&Actor::Process, &file(), Wanted::NOTHING).map(|it| it.handle),
                 parent => parent.map(|it| it.handle),
@@ -297,7 +298,7 @@ fn nobody_gets_to_what_is_being_made_before_it_is_complete() {
 }
 
 #[test]
-fn what_cannot_be_completed_is_not_there() {
+fn a_file_whose_completion_fails_is_removed() {
     let (directory, one, other) = two_shares();
     let local: [&dyn Backend; 2] = [&one, &other];
     let memory = MemBackend::new();
@@ -323,9 +324,9 @@ fn what_cannot_be_completed_is_not_there() {
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
 
-/// Who says yes to an append has been told where the data go.
+/// The end that an append passes to its check is the place where the data are written.
 #[test]
-fn an_append_goes_where_it_was_said_to() {
+fn an_append_writes_at_the_offset_that_the_check_accepted() {
     type Move = fn(&dyn Handle);
     let moves: [Move; 3] = [
         |it| assert_eq!(it.write_at(b"x", 50).unwrap(), 1),
@@ -349,7 +350,7 @@ fn an_append_goes_where_it_was_said_to() {
                     moves(&*second.handle);
                     done.send(()).unwrap();
                 });
-                // Whoever moves the end waits.
+                // A thread that moves the end waits.
                 let _ = is_done.recv_timeout(A_WHILE);
                 true
             };
@@ -361,7 +362,7 @@ fn an_append_goes_where_it_was_said_to() {
             (at, written[..read].to_vec())
         });
         assert_eq!(told.0, 10);
-        // It was written there, and cut off again where the other has done that since.
+        // The data were written there, and truncated if the other thread has done that since.
         assert!(told.1 == b"appended" || told.1.is_empty(), "{told:?}");
     }
 }

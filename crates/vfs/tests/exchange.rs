@@ -1,6 +1,6 @@
-//! Names that a local process exchanges while the backend works on them: what was found and decided about is what is
-//! acted on. Each test runs one verb against an endless RENAME_EXCHANGE, as a user, and looks at what is not the
-//! user's afterwards. Needs root: two Unix users.
+//! Names that a local process exchanges while the backend works on them: the backend must change the file
+//! that it has found and checked. Each test runs one operation as a user during an endless RENAME_EXCHANGE,
+//! and then inspects the files of the other user. Needs root, to use two Unix users.
 #![cfg(target_os = "linux")]
 
 use rustix::fs::{CWD, RenameFlags};
@@ -13,11 +13,11 @@ use vfs::{
 };
 use wire::FileAttributes;
 
-/// Who works through the backend.
+/// The uid of the user who calls the backend.
 const USER: u32 = 65_534;
-/// Whose files must stay as they are.
+/// The owner of the files that must stay unchanged.
 const OTHER: u32 = 65_533;
-/// How often a verb is tried, and for how long at most.
+/// The limits of the number of attempts, and of their time.
 const TRIES: usize = 1_500;
 const TIME: Duration = Duration::from_secs(4);
 
@@ -28,7 +28,7 @@ struct Share {
 }
 
 impl Share {
-    /// None where the tests cannot run.
+    /// `None` if the tests cannot run.
     fn new(follow_symlinks: bool) -> Option<Self> {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: only root can act as two users");
@@ -45,7 +45,8 @@ impl Share {
         self.outer.path().join(name)
     }
 
-    /// A directory that everybody may change as far as the kernel goes, which is what a descriptor is about.
+    /// A directory that every user may change as far as the kernel is concerned; only a descriptor would
+    /// restrict it.
     fn directory(&self, name: &str, owner: u32) {
         std::fs::create_dir(self.disk(name)).unwrap();
         self.give(name, owner, 0o777);
@@ -61,7 +62,7 @@ impl Share {
         std::fs::set_permissions(self.disk(name), PermissionsExt::from_mode(mode)).unwrap();
     }
 
-    /// Removes a symlink or an empty file, and nothing else that has got the name meanwhile.
+    /// Removes a symlink or an empty file, but no other file that has the name by now.
     fn remove_what_is_empty(&self, name: &str) {
         let (name, aside) = (self.disk(name), self.disk("aside"));
         if std::fs::rename(&name, &aside).is_err() {
@@ -80,7 +81,7 @@ impl Share {
         entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// Exchanges two names for as long as `verb` is tried; how often it succeeded.
+    /// Exchanges two names while `verb` is tried; returns the number of successes.
     fn exchanging(&self, one: &str, other: &str, mut verb: impl FnMut(usize) -> bool) -> usize {
         let done = AtomicBool::new(false);
         let rounds = AtomicU32::new(0);
@@ -88,7 +89,7 @@ impl Share {
             scope.spawn(|| {
                 let (one, other) = (self.disk(one), self.disk(other));
                 while !done.load(Ordering::Relaxed) {
-                    // A name may be missing for a moment, where the verb removes or makes it.
+                    // A name may be missing for a moment while the operation removes or creates it.
                     let exchanged = rustix::fs::renameat_with(CWD, &one, CWD, &other, RenameFlags::EXCHANGE);
                     if exchanged.is_ok() {
                         rounds.fetch_add(1, Ordering::Relaxed);
@@ -118,7 +119,7 @@ impl Share {
     }
 }
 
-/// Ends the exchanging, on a panic too.
+/// Ends the exchanges, also in a panic.
 struct SetOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for SetOnDrop<'_> {
@@ -131,7 +132,8 @@ fn path(text: &str) -> RelativePath {
     RelativePath::new(text).unwrap()
 }
 
-/// What may come of a verb whose name is exchanged; nothing else may.
+/// The result of an operation whose names are exchanged; `None` for an expected error, and a panic for
+/// others.
 fn accepted<T>(result: Result<T, Error>) -> Option<T> {
     match result {
         Ok(value) => Some(value),
@@ -150,7 +152,7 @@ fn accepted<T>(result: Result<T, Error>) -> Option<T> {
 }
 
 #[test]
-fn a_reopened_file_is_the_one_that_was_looked_at() {
+fn reopen_opens_the_checked_file_despite_exchanged_names() {
     let Some(share) = Share::new(true) else { return };
     share.file("mine", USER);
     share.file("others", OTHER);
@@ -171,7 +173,7 @@ fn a_reopened_file_is_the_one_that_was_looked_at() {
 }
 
 #[test]
-fn what_is_created_is_created_in_the_directory_that_was_checked() {
+fn create_acts_in_the_checked_directory() {
     let Some(share) = Share::new(true) else { return };
     share.directory("door", USER);
     share.directory("closed", OTHER);
@@ -181,7 +183,7 @@ fn what_is_created_is_created_in_the_directory_that_was_checked() {
             let Some(parent) = share.parent(&format!("door/new {number} {is_directory}")) else {
                 return false;
             };
-            // Who asks the descriptor of what is not the user's hears no.
+            // The check of the directory's descriptor would refuse the user.
             if parent.stat.uid != USER {
                 return false;
             }
@@ -200,7 +202,7 @@ fn what_is_created_is_created_in_the_directory_that_was_checked() {
 }
 
 #[test]
-fn names_are_given_in_the_directory_that_was_checked() {
+fn rename_and_link_act_in_the_checked_directory() {
     let Some(share) = Share::new(true) else { return };
     share.directory("door", USER);
     share.directory("closed", OTHER);
@@ -228,7 +230,7 @@ fn names_are_given_in_the_directory_that_was_checked() {
 }
 
 #[test]
-fn a_directory_that_was_made_is_not_taken_for_another() {
+fn a_new_directory_is_not_confused_with_an_exchanged_one() {
     let Some(share) = Share::new(true) else { return };
     share.directory("door", USER);
     let (round, done) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -238,7 +240,7 @@ fn a_directory_that_was_made_is_not_taken_for_another() {
                 let number = round.load(Ordering::Relaxed);
                 let (new, decoy) =
                     (share.disk(format!("door/new {number}")), share.disk(format!("door/decoy {number}")));
-                // There is nothing to exchange until the directory is made.
+                // The exchange fails until the directory exists.
                 let _exchanged = rustix::fs::renameat_with(CWD, new, CWD, decoy, RenameFlags::EXCHANGE);
             }
         });
@@ -273,7 +275,7 @@ fn a_directory_that_was_made_is_not_taken_for_another() {
 }
 
 #[test]
-fn only_the_file_that_is_open_is_removed() {
+fn remove_removes_only_the_open_file() {
     let Some(share) = Share::new(true) else { return };
     share.directory("door", USER);
     share.directory("closed", OTHER);
@@ -288,7 +290,7 @@ fn only_the_file_that_is_open_is_removed() {
             return false;
         };
         let Some(made) = accepted(made) else { return false };
-        // Half of the time the name is the file's.
+        // The name belongs to the file half of the time.
         let start = Instant::now();
         while accepted(share.backend.remove(&share.actor, &path("door/f"), &*made.handle)).is_none() {
             assert!(start.elapsed() < Duration::from_secs(20), "{number}: never removed");
@@ -301,7 +303,7 @@ fn only_the_file_that_is_open_is_removed() {
 }
 
 #[test]
-fn only_the_file_that_was_looked_at_is_replaced() {
+fn rename_replaces_only_the_checked_file() {
     let Some(share) = Share::new(true) else { return };
     share.directory("door", USER);
     share.directory("closed", OTHER);
@@ -325,9 +327,9 @@ fn only_the_file_that_was_looked_at_is_replaced() {
     assert_eq!(std::fs::read(share.disk("closed/f")).unwrap(), b"closed/f");
 }
 
-/// A file that took the name since it was looked at is not replaced.
+/// A file that has taken the name since the check is not replaced.
 #[test]
-fn a_file_that_was_not_looked_at_is_not_replaced() {
+fn rename_does_not_replace_an_unchecked_file() {
     let Some(share) = Share::new(true) else { return };
     for name in ["a", "b", "c"] {
         share.file(name, USER);
@@ -346,7 +348,7 @@ fn a_file_that_was_not_looked_at_is_not_replaced() {
 }
 
 #[test]
-fn the_right_to_delete_is_that_of_the_directory_that_has_the_file() {
+fn the_right_to_delete_comes_from_the_directory_of_the_file() {
     let Some(share) = Share::new(true) else { return };
     share.directory("door", USER);
     share.directory("closed", OTHER);
@@ -366,7 +368,7 @@ fn the_right_to_delete_is_that_of_the_directory_that_has_the_file() {
 }
 
 #[test]
-fn a_listing_looks_names_up_in_the_directory_that_is_listed() {
+fn open_in_looks_names_up_in_the_open_directory() {
     let Some(share) = Share::new(true) else { return };
     share.directory("door", OTHER);
     share.directory("mine", USER);
@@ -383,7 +385,7 @@ fn a_listing_looks_names_up_in_the_directory_that_is_listed() {
 }
 
 #[test]
-fn a_stream_is_made_on_the_file_that_was_checked() {
+fn a_stream_is_created_on_the_checked_file() {
     let Some(share) = Share::new(true) else { return };
     share.file("mine", USER);
     share.file("others", OTHER);
@@ -407,7 +409,7 @@ fn a_stream_is_made_on_the_file_that_was_checked() {
 }
 
 #[test]
-fn a_symlink_takes_the_place_of_no_other_file() {
+fn make_symlink_replaces_no_other_file() {
     let Some(share) = Share::new(false) else { return };
     share.directory("work", USER);
     share.file("work/full", USER);
@@ -420,7 +422,7 @@ fn a_symlink_takes_the_place_of_no_other_file() {
             Wanted::NOTHING,
         );
         let Some(made) = accepted(made) else {
-            // It is there from the round before, under one of the two names.
+            // The files of the previous round have one of the two names each.
             for name in ["work/empty", "work/full"] {
                 share.remove_what_is_empty(name);
             }
@@ -434,7 +436,7 @@ fn a_symlink_takes_the_place_of_no_other_file() {
         placed
     });
     assert!(left > 0, "nothing was made");
-    // Whoever exchanges may always be faster; without them it succeeds.
+    // The exchanging thread may always be faster; without it, the operation must succeed.
     if succeeded == 0 {
         let path = path("work/alone");
         let made =

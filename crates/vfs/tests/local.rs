@@ -1,4 +1,4 @@
-//! What only the local backend can do, or can do wrong.
+//! Tests of behaviour that only the local backend has.
 #![cfg(target_os = "linux")]
 
 use rustix::fs::{CWD, Mode};
@@ -58,7 +58,7 @@ fn content(opened: &vfs::Opened) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_mounted_below_can_do_what_its_own_file_system_can() {
+fn capabilities_below_a_mount_are_those_of_its_file_system() {
     let backend = LocalBackend::open(Path::new("/"), LocalOptions::default()).unwrap();
     let at = |name: &str| {
         let opened = backend.open(&Actor::Process, &path(name), Wanted::NOTHING).unwrap();
@@ -75,7 +75,7 @@ fn what_is_mounted_below_can_do_what_its_own_file_system_can() {
 }
 
 #[test]
-fn nothing_leads_out() {
+fn no_path_leads_out_of_the_share() {
     let share = Share::new();
     std::fs::create_dir(share.disk("d")).unwrap();
     std::fs::write(share.disk("d/f"), "inside").unwrap();
@@ -122,9 +122,9 @@ fn nothing_leads_out() {
     assert_eq!(share.entries("d")[0].stat.as_ref().unwrap().size, 6);
 }
 
-/// A directory that is listed may have been renamed since it was opened, or one above it.
+/// The listed directory, or one above it, may have been renamed since it was opened.
 #[test]
-fn links_are_followed_from_where_a_directory_is_now() {
+fn listed_symlinks_are_followed_from_the_renamed_directory() {
     let share = Share::new();
     std::fs::create_dir_all(share.disk("above/d")).unwrap();
     std::fs::write(share.disk("above/f"), "text").unwrap();
@@ -145,7 +145,7 @@ fn links_are_followed_from_where_a_directory_is_now() {
 }
 
 #[test]
-fn a_symlink_is_removed_itself() {
+fn removing_a_symlink_keeps_its_target() {
     let share = Share::new();
     std::fs::write(share.disk("target"), "x").unwrap();
     symlink("target", share.disk("link")).unwrap();
@@ -157,7 +157,7 @@ fn a_symlink_is_removed_itself() {
 }
 
 #[test]
-fn swapping_symlinks_never_shows_the_outside() {
+fn swapped_symlinks_never_lead_out_of_the_share() {
     let share = Share::new();
     std::fs::create_dir(share.disk("real")).unwrap();
     std::fs::write(share.disk("real/secret"), "inside").unwrap();
@@ -220,7 +220,7 @@ fn special_files_never_block() {
 }
 
 #[test]
-fn odd_names_are_listed_opened_and_made() {
+fn names_that_windows_forbids_are_listed_opened_and_created() {
     let share = Share::new();
     let odd: [&[u8]; 7] = [b"caf\xe9", b"a:b", b"end.", b"end ", b"q?*\"<>|\\", b"line\nbreak", b"\xff\xfe"];
     for name in odd {
@@ -255,7 +255,7 @@ fn odd_names_are_listed_opened_and_made() {
 }
 
 #[test]
-fn exact_case_wins_and_the_choice_is_always_the_same() {
+fn an_exact_match_is_preferred_and_other_choices_are_stable() {
     let share = Share::new();
     for name in ["readme", "README", "Readme"] {
         std::fs::write(share.disk(name), name).unwrap();
@@ -268,7 +268,7 @@ fn exact_case_wins_and_the_choice_is_always_the_same() {
 }
 
 #[test]
-fn a_long_directory_is_known_in_every_case_while_it_changes() {
+fn cached_names_follow_changes_of_the_directory() {
     let share = Share::new();
     let make = |name: &str| {
         share.backend.create_file(&Actor::Process, &path(name), FileAttributes::NONE, Wanted::NOTHING)
@@ -288,12 +288,14 @@ fn a_long_directory_is_known_in_every_case_while_it_changes() {
     assert!(matches!(share.open("OTHER", Wanted::NOTHING), Err(Error::NotFound)));
     make("OTHER").unwrap();
     assert_eq!(share.open("oTHER", Wanted::NOTHING).unwrap().path, "OTHER");
-    // Another program, seen by the directory's times (set apart, for file systems with coarse clocks).
+    // A change by another program is noticed by the directory's times (set explicitly, for file systems with
+    // coarse clocks).
     std::fs::write(share.disk("Foreign"), "").unwrap();
     let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
     std::fs::File::open(share.disk("")).unwrap().set_modified(long_ago).unwrap();
     assert_eq!(share.open("FOREIGN", Wanted::NOTHING).unwrap().path, "Foreign");
-    // Two spellings by another program: both stay reachable, and the first is found for a third.
+    // If another program creates a second spelling, both can be opened, and the first one is found for a
+    // third spelling.
     std::fs::write(share.disk("FOREIGN"), "").unwrap();
     std::fs::File::open(share.disk(""))
         .unwrap()
@@ -304,7 +306,7 @@ fn a_long_directory_is_known_in_every_case_while_it_changes() {
 }
 
 #[test]
-fn a_name_comes_back_through_its_short_name() {
+fn a_file_created_under_the_short_name_gets_its_long_name_back() {
     let share = Share::new();
     let long = "A long name.txt";
     let short = vfs::short_name::short_name(long).unwrap();
@@ -315,7 +317,7 @@ fn a_name_comes_back_through_its_short_name() {
     share.backend.remove(&Actor::Process, &path(&short), &*made.handle).unwrap();
     assert_eq!(make(&short.to_lowercase()).unwrap().path, long);
     assert!(share.disk(long).exists());
-    // Once only, and not beside what took the name meanwhile.
+    // The name is restored only once, and not if it is taken.
     let again = share.open(long, Wanted::NOTHING).unwrap();
     share.backend.rename(&Actor::Process, &*again.handle, &path(long), &path("other"), false).unwrap();
     std::fs::write(share.disk("x"), "").unwrap();
@@ -326,7 +328,7 @@ fn a_name_comes_back_through_its_short_name() {
 }
 
 #[test]
-fn attributes_are_where_samba_looks() {
+fn attributes_are_stored_as_samba_stores_them() {
     let share = Share::new();
     let made = share
         .backend
@@ -358,7 +360,7 @@ fn attributes_are_where_samba_looks() {
 }
 
 #[test]
-fn holes_are_told() {
+fn allocated_ranges_leave_out_holes() {
     let share = Share::new();
     let made =
         share.backend.create_file(&Actor::Process, &path("f"), FileAttributes::NONE, Wanted::BOTH).unwrap();
@@ -373,7 +375,7 @@ fn holes_are_told() {
 }
 
 #[test]
-fn cached_data_needs_no_waiting() {
+fn try_read_at_returns_cached_data() {
     let share = Share::new();
     std::fs::write(share.disk("f"), vec![7; 100_000]).unwrap();
     let opened = share.open("f", Wanted::READ).unwrap();
@@ -387,9 +389,9 @@ fn cached_data_needs_no_waiting() {
     assert!(share.open("", Wanted::READ).unwrap().handle.as_fd().is_none());
 }
 
-/// With root's rights only: the file system must see the user.
+/// Needs root: the file system must see the user.
 #[test]
-fn users_act_as_themselves() {
+fn the_permissions_of_the_acting_user_apply() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -467,9 +469,9 @@ fn users_act_as_themselves() {
     assert!(rustix::process::getegid().is_root());
 }
 
-/// With root's rights only: READONLY is seen although the actor may not read the file.
+/// Needs root: READONLY is respected although the actor cannot read the file.
 #[test]
-fn readonly_protects_from_those_who_cannot_read() {
+fn readonly_protects_from_users_who_cannot_read_the_file() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -492,9 +494,9 @@ fn readonly_protects_from_those_who_cannot_read() {
     assert_eq!(target.handle.stat().unwrap().links, 0);
 }
 
-/// With root's rights only: a write as a user clears set-id bits, as the kernel would for the user.
+/// Needs root: a write as a user clears set-id bits, as the kernel does for the user.
 #[test]
-fn a_users_write_takes_the_set_id_bits_away() {
+fn a_write_as_a_user_clears_set_id_bits() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -507,7 +509,7 @@ fn a_users_write_takes_the_set_id_bits_away() {
         ("allocate", |file| file.allocate(1 << 16).is_ok()),
         ("zero", |file| file.zero(0..1).is_ok()),
         ("zero a sparse file", |file| file.set_sparse(true).is_ok() && file.zero(0..1).is_ok()),
-        // As far as the file system has it; it is refused after the bits are gone where it does not.
+        // If the file system does not support it, it is refused after the bits are cleared.
         ("clone", |file| !matches!(file.duplicate_extents(file, 0..4096, 4096), Err(Error::AccessDenied))),
     ];
     let share = Share::new();
@@ -531,7 +533,7 @@ fn a_users_write_takes_the_set_id_bits_away() {
             assert_eq!(handle.stat().unwrap().mode, 0o6777, "{what}, by root");
         }
     }
-    // A stream that becomes the data.
+    // A stream that becomes the file's data.
     std::fs::write(share.disk("tool"), "").unwrap();
     let stream = path("tool").with_stream("s").unwrap();
     let made = share.backend.create_file(&nobody, &stream, FileAttributes::NONE, Wanted::BOTH).unwrap();
@@ -543,7 +545,7 @@ fn a_users_write_takes_the_set_id_bits_away() {
 }
 
 #[test]
-fn symlinks_that_are_left_to_clients_stop_every_way() {
+fn a_symlink_that_is_not_followed_stops_every_path() {
     let outer = tempfile::tempdir().unwrap();
     let options = LocalOptions { follow_symlinks: false, ..LocalOptions::default() };
     let backend = LocalBackend::open(outer.path(), options).unwrap();

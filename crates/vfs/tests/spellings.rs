@@ -1,4 +1,4 @@
-//! One name has one spelling, whoever makes it at the same time, and through whatever share.
+//! A name exists in one spelling only, even if several threads create it at once through several shares.
 #![cfg(target_os = "linux")]
 
 use std::path::Path;
@@ -22,9 +22,9 @@ fn open(backend: &LocalBackend, name: &str) -> Result<Opened, Error> {
     backend.open(&Actor::Process, &path(name), Wanted::NOTHING)
 }
 
-/// In long directories, which are remembered, as in short ones; through two shares over one directory.
+/// Tests short directories and long ones, which are cached, through two shares of one directory.
 #[test]
-fn of_several_spellings_made_at_once_one_is_made() {
+fn concurrent_creations_of_several_spellings_create_one_file() {
     for others in [0, 200] {
         let directory = tempfile::tempdir().unwrap();
         let shares = [share(directory.path()), share(directory.path())];
@@ -47,7 +47,7 @@ fn of_several_spellings_made_at_once_one_is_made() {
                             let made = match number {
                                 0 => backend.create_directory(actor, &name, none),
                                 1 => {
-                                    // A rename gives a name as well.
+                                    // A rename creates a name, too.
                                     let own = make(backend, &format!("renamed {round}")).unwrap();
                                     let from = path(&format!("renamed {round}"));
                                     let renamed = backend.rename(actor, &*own.handle, &from, &name, false);
@@ -74,9 +74,9 @@ fn of_several_spellings_made_at_once_one_is_made() {
     }
 }
 
-/// What a local process made since the names were remembered is found after any change of the server's own.
+/// A name that a local process has created since the scan is found after any change by the server.
 #[test]
-fn an_own_change_makes_no_stale_memory_valid() {
+fn an_own_change_does_not_revive_stale_cached_names() {
     let directory = tempfile::tempdir().unwrap();
     let backend = share(directory.path());
     for number in 0..300 {
@@ -98,12 +98,12 @@ fn an_own_change_makes_no_stale_memory_valid() {
         }
     };
     for (round, kind) in ["remove", "rename", "link", "create"].into_iter().cycle().take(40).enumerate() {
-        // Remembered, if it was not.
+        // Fill the cache.
         assert!(matches!(open(&backend, "NOTHING OF THE KIND"), Err(Error::NotFound)));
         let file = open(&backend, &format!("File {round}")).unwrap();
         let foreign = format!("Foreign {round}");
         std::fs::write(directory.path().join(&foreign), "").unwrap();
-        // By its exact name, so that nothing is looked up before.
+        // The exact name needs no lookup before the change.
         change(kind, round, &file);
         let found = open(&backend, &foreign.to_uppercase());
         assert_eq!(found.map(|found| found.path).ok().as_ref(), Some(&foreign), "after {kind}");
@@ -111,9 +111,10 @@ fn an_own_change_makes_no_stale_memory_valid() {
     }
 }
 
-/// A directory's lock is the process's: two shares rename between two directories in both directions at once.
+/// The lock of a directory belongs to the process: two shares rename between two directories in both
+/// directions.
 #[test]
-fn renames_in_opposite_directions_end() {
+fn renames_in_opposite_directions_do_not_deadlock() {
     let directory = tempfile::tempdir().unwrap();
     let shares = [share(directory.path()), share(directory.path())];
     for name in ["a", "b"] {
@@ -134,9 +135,9 @@ fn renames_in_opposite_directions_end() {
     });
 }
 
-/// A share that takes all forms of a character for one, and one that does not, over the same directory.
+/// Two shares of one directory: one treats all normalization forms as one name, the other does not.
 #[test]
-fn forms_of_a_name_are_one_where_the_share_says_so() {
+fn normalization_forms_are_one_name_if_the_share_is_so_configured() {
     for others in [0, 200] {
         let directory = tempfile::tempdir().unwrap();
         let any = LocalBackend::open(
@@ -150,19 +151,19 @@ fn forms_of_a_name_are_one_where_the_share_says_so() {
         let (composed, decomposed) = ("Bäume/größe", "Ba\u{308}ume/gro\u{308}ße");
         std::fs::create_dir(directory.path().join("Ba\u{308}ume")).unwrap();
         let made = make(&any, composed).unwrap();
-        // A new name is as it was sent; what was there keeps its own.
+        // A new name is stored as it was sent; an existing name keeps its form.
         assert_eq!(made.path, "Ba\u{308}ume/größe", "with {others} others");
         for name in [composed, decomposed, "BÄUME/GRÖßE", "bA\u{308}UME/grÖßE"] {
             assert_eq!(open(&any, name).unwrap().path, made.path, "{name}");
             assert!(matches!(make(&any, name), Err(Error::Exists)), "{name}");
         }
         assert!(matches!(open(&exact, composed), Err(Error::PathNotFound | Error::NotFound)));
-        // A rename to another form is one to another spelling.
+        // A rename to another form counts as one to another spelling.
         let target = path("Bäume/gro\u{308}ße");
         let renamed = any.rename(&Actor::Process, &*made.handle, &path(composed), &target, false).unwrap();
         assert_eq!(renamed, "Ba\u{308}ume/gro\u{308}ße");
         assert_eq!(open(&any, composed).unwrap().path, renamed);
-        // Another share, or a program, can make both; then each is found by its own.
+        // Another share, or a program, can create both; then each is found by its exact form.
         make(&exact, "Ba\u{308}ume/größe").unwrap();
         for name in ["größe", "gro\u{308}ße"] {
             assert_eq!(open(&any, &format!("Bäume/{name}")).unwrap().path, format!("Ba\u{308}ume/{name}"));

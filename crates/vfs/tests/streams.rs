@@ -1,4 +1,4 @@
-//! Named streams in both of their stores, of which nothing shows but how large a stream can be.
+//! Named streams in both stores, which must behave equally except for the size limit.
 #![cfg(target_os = "linux")]
 
 use proptest::prelude::*;
@@ -13,7 +13,7 @@ use vfs::{
 };
 use wire::FileAttributes;
 
-/// Larger than what ext4 has for all attributes of a file.
+/// A size that exceeds the space of ext4 for all attributes of a file.
 const LARGE: usize = 5_000;
 
 struct Share {
@@ -46,14 +46,14 @@ impl Share {
         self.backend.open(&self.actor, path, Wanted::BOTH)
     }
 
-    /// A new stream with this content.
+    /// Creates a stream with this content.
     fn put(&self, path: &RelativePath, data: &[u8]) -> Opened {
         let made = self.make(path).unwrap();
         assert_eq!(made.handle.write_at(data, 0).unwrap(), data.len());
         made
     }
 
-    /// The streams of a file by name, with their sizes as they are listed and their content.
+    /// The streams of a file by name, with their content; checks the listed sizes.
     fn streams(&self, name: &str) -> BTreeMap<String, Vec<u8>> {
         let base = self.backend.open(&self.actor, &path(name), Wanted::NOTHING).unwrap();
         let mut found = BTreeMap::new();
@@ -66,7 +66,7 @@ impl Share {
         found
     }
 
-    /// The files in which streams are kept.
+    /// The files in which streams are stored.
     fn kept(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut directories = vec![self.disk(depot())];
@@ -114,7 +114,7 @@ fn noise(length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_stream_that_outgrows_an_attribute_is_one_to_all_that_have_it_open() {
+fn a_stream_that_outgrows_its_attribute_stays_the_same_for_all_handles() {
     let share = Share::new(Streams::Auto);
     let _base = share.file("f");
     let first = share.put(&of("f", "S"), b"small");
@@ -127,7 +127,7 @@ fn a_stream_that_outgrows_an_attribute_is_one_to_all_that_have_it_open() {
     assert!(!share.has_attribute("f", "S"));
     assert_eq!(share.kept().len(), 1);
     assert_eq!(share.streams("f"), BTreeMap::from([(String::from("S"), expected)]));
-    // It shrinks where it is, and who has it open goes on.
+    // The stream shrinks in its store; open handles continue to work.
     first.handle.set_size(2).unwrap();
     assert_eq!(second.handle.append(b"all", &|at| at == 2).unwrap(), Some(3));
     assert_eq!(second.handle.append(b"none", &|_| false).unwrap(), None);
@@ -141,7 +141,7 @@ fn a_stream_that_outgrows_an_attribute_is_one_to_all_that_have_it_open() {
 }
 
 #[test]
-fn streams_can_have_holes_and_far_ends() {
+fn streams_can_be_sparse_and_large() {
     let share = Share::new(Streams::Auto);
     let _base = share.file("f");
     let stream = share.make(&of("f", "s")).unwrap();
@@ -163,7 +163,7 @@ fn streams_can_have_holes_and_far_ends() {
 }
 
 #[test]
-fn where_attributes_are_all_there_is_they_limit_streams() {
+fn without_a_depot_attributes_limit_the_size_of_streams() {
     let share = Share::new(Streams::Attributes);
     let _base = share.file("f");
     let stream = share.put(&of("f", "s"), b"small");
@@ -175,14 +175,14 @@ fn where_attributes_are_all_there_is_they_limit_streams() {
         assert!(matches!(refused, Err(Error::Limitation)), "{refused:?}");
     }
     assert_eq!(content(&*stream.handle), b"small");
-    // Nothing is hidden then.
+    // The directory of streams is not hidden then.
     let top = path(depot());
     share.backend.create_directory(&share.actor, &top, FileAttributes::NONE).unwrap();
     assert!(share.open(&top).is_ok());
 }
 
 #[test]
-fn streams_are_not_put_where_a_symlink_leads() {
+fn a_symlink_in_place_of_the_depot_is_not_followed() {
     let share = Share::new(Streams::Auto);
     let elsewhere = tempfile::tempdir().unwrap();
     symlink(elsewhere.path(), share.disk(depot())).unwrap();
@@ -194,7 +194,7 @@ fn streams_are_not_put_where_a_symlink_leads() {
 }
 
 #[test]
-fn streams_make_room_for_what_can_be_nowhere_else() {
+fn streams_move_to_the_depot_to_make_space_for_extended_attributes() {
     let share = Share::new(Streams::Auto);
     let base = share.file("f");
     let (large, small) = (noise(3_300), noise(200));
@@ -213,7 +213,7 @@ fn streams_make_room_for_what_can_be_nowhere_else() {
 }
 
 #[test]
-fn streams_change_their_names_across_both_stores() {
+fn streams_are_renamed_and_replaced_across_both_stores() {
     for (from, to) in [(10, LARGE), (LARGE, 10), (LARGE, LARGE), (10, 10)] {
         let share = Share::new(Streams::Auto);
         let base = share.file("f");
@@ -230,7 +230,7 @@ fn streams_change_their_names_across_both_stores() {
         assert!(matches!(replaced.handle.read_at(&mut [0], 0), Err(Error::NotFound)));
         moved.handle.write_at(b"more", from as u64).unwrap();
         assert_eq!(share.streams("f")["to"].len(), from + 4);
-        // It becomes the file's data.
+        // The stream becomes the file's data.
         share.backend.rename(&share.actor, &*moved.handle, &of("f", "to"), &path("f"), false).unwrap();
         assert_eq!(content(&*base.handle), [&source[..], b"more"].concat());
         assert_eq!(content(&*moved.handle), content(&*base.handle));
@@ -239,7 +239,7 @@ fn streams_change_their_names_across_both_stores() {
 }
 
 #[test]
-fn streams_go_with_the_last_name_of_their_file() {
+fn streams_are_removed_with_the_last_name_of_their_file() {
     let share = Share::new(Streams::Depot);
     let remove = |name: &str| {
         let opened = share.backend.open(&share.actor, &path(name), Wanted::NOTHING).unwrap();
@@ -273,8 +273,8 @@ fn streams_go_with_the_last_name_of_their_file() {
     assert_eq!(share.kept().len(), 1);
 }
 
-/// A new file that has the inode number that another had, if the file system lets there be one. It is younger than
-/// `place` by the file system's clock.
+/// Creates a file that reuses an inode number, if the file system does that. It is younger than `place` by
+/// the file system's clock.
 fn successor(share: &Share, inode: u64, place: &Path) -> Option<()> {
     let born = |path: &Path| fs::metadata(path).unwrap().created().ok();
     let probe = share.disk(depot()).join("probe");
@@ -297,7 +297,7 @@ fn successor(share: &Share, inode: u64, place: &Path) -> Option<()> {
 }
 
 #[test]
-fn nobody_gets_the_streams_of_a_file_that_is_gone() {
+fn a_new_file_does_not_get_the_streams_of_a_removed_one() {
     for samba_made in [false, true] {
         let share = Share::new(Streams::Depot);
         drop(share.file("old"));
@@ -308,7 +308,7 @@ fn nobody_gets_the_streams_of_a_file_that_is_gone() {
             assert_eq!(share.streams("old")["s"], b"secret");
         }
         let inode = fs::metadata(share.disk("old")).unwrap().ino();
-        // A local process removes it, and a copy brings the mark along.
+        // A local process removes the file, and a copy has its attribute.
         fs::remove_file(share.disk("old")).unwrap();
         let place = kept.parent().unwrap();
         let Some(()) = successor(&share, inode, place) else {
@@ -320,14 +320,14 @@ fn nobody_gets_the_streams_of_a_file_that_is_gone() {
         assert!(share.streams("new").is_empty(), "samba: {samba_made}");
         share.put(&of("new", "t"), b"own");
         assert_eq!(share.streams("new"), BTreeMap::from([(String::from("t"), b"own".to_vec())]));
-        // What was found is kept for the administrator.
+        // The orphaned stream is preserved for the administrator.
         let lost = share.kept().into_iter().filter(|file| file.to_string_lossy().contains("lost-"));
         assert_eq!(lost.map(|file| fs::read(file).unwrap()).collect::<Vec<_>>(), [b"secret"]);
     }
 }
 
 #[test]
-fn a_move_that_a_crash_has_interrupted_is_undone() {
+fn an_interrupted_move_between_the_stores_is_undone() {
     let share = Share::new(Streams::Auto);
     let _base = share.file("f");
     drop(share.put(&of("f", "s"), &noise(LARGE)));
@@ -348,7 +348,7 @@ fn a_move_that_a_crash_has_interrupted_is_undone() {
 }
 
 #[test]
-fn clients_do_not_see_where_streams_are_kept() {
+fn the_directory_of_streams_is_hidden_from_clients() {
     let share = Share::new(Streams::Auto);
     fs::create_dir(share.disk("d")).unwrap();
     symlink(".", share.disk("loop")).unwrap();
@@ -369,7 +369,7 @@ fn clients_do_not_see_where_streams_are_kept() {
         assert!(matches!(renamed, Err(Error::AccessDenied)), "{text}: {renamed:?}");
         share.backend.remove(&share.actor, &self::path("mine"), &*mine.handle).unwrap();
     };
-    // Before there is any, and then.
+    // Before the directory exists, and then with it.
     denied(".streams");
     share.file("f");
     share.put(&of("f", "s"), &noise(LARGE));
@@ -385,18 +385,18 @@ fn clients_do_not_see_where_streams_are_kept() {
     }
     names.sort();
     assert_eq!(names, [".", "..", "d", "f", "loop"]);
-    // Elsewhere it is a name like any other.
+    // In other directories it is an ordinary name.
     share.backend.create_directory(&share.actor, &path("d/.streams"), FileAttributes::NONE).unwrap();
     assert!(share.open(&path("d/.STREAMS")).is_ok());
 }
 
-/// Two users, where the server can act for them.
+/// Two users, if the server can act for them.
 fn two_users() -> Option<[Actor; 2]> {
     rustix::process::geteuid().is_root().then(|| [64_201, 64_202].map(|uid| Actor::user(uid, uid, vec![])))
 }
 
 #[test]
-fn a_stream_belongs_to_whom_its_file_does() {
+fn a_stream_has_the_owner_and_mode_of_its_file() {
     let Some([alice, bob]) = two_users() else { return };
     let mut share = Share::new(Streams::Auto);
     share.actor = alice;
@@ -420,7 +420,7 @@ fn a_stream_belongs_to_whom_its_file_does() {
 }
 
 #[test]
-fn nobody_reads_others_files_by_putting_them_where_streams_are() {
+fn files_moved_into_the_depot_do_not_become_readable() {
     let Some([alice, bob]) = two_users() else { return };
     let mut share = Share::new(Streams::Depot);
     share.actor = bob.clone();
@@ -432,7 +432,7 @@ fn nobody_reads_others_files_by_putting_them_where_streams_are() {
     share.file("secret").handle.set_permissions(0o600).unwrap();
     fs::write(share.disk("secret"), "alice's").unwrap();
     share.actor = bob;
-    // As who may rename it in its directory can.
+    // A user who may rename the file in its directory can do this.
     fs::rename(share.disk("secret"), place.join(":moved:$DATA")).unwrap();
     fs::write(share.disk("roots"), "root's").unwrap();
     fs::set_permissions(share.disk("roots"), PermissionsExt::from_mode(0o600)).unwrap();
@@ -444,7 +444,8 @@ fn nobody_reads_others_files_by_putting_them_where_streams_are() {
             assert!(matches!(opened.map(drop), Err(Error::AccessDenied | Error::NotFound)), "{name}");
         }
     }
-    // Samba leaves streams of her file that he has made in a directory of his: that is no way to her files either.
+    // Samba leaves streams of her file in a directory of his that he created: they must not give access to
+    // her files.
     std::os::unix::fs::chown(share.disk("mine"), Some(64_201), None).unwrap();
     base.handle.set_permissions(0o666).unwrap();
     let opened = share.backend.open(&share.actor, &of("mine", "moved"), Wanted::READ);
@@ -484,7 +485,7 @@ fn step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
-    fn streams_are_bytes_wherever_they_are_kept(
+    fn both_stores_behave_like_a_byte_array(
         streams in prop_oneof![Just(Streams::Auto), Just(Streams::Depot)],
         steps in proptest::collection::vec(step(), 1..25),
     ) {

@@ -1,4 +1,4 @@
-//! What every backend must do; each check runs over all of them.
+//! The behaviour that all backends share; each check runs with every backend.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -47,7 +47,7 @@ fn list(opened: &Opened) -> Vec<String> {
 }
 
 #[test]
-fn data_is_written_read_cut_and_zeroed() {
+fn data_is_written_read_truncated_and_zeroed() {
     check(|backend| {
         let Opened { handle, stat, path: real, .. } = file(&*backend, "f");
         assert_eq!((stat.size, stat.kind, stat.links), (0, Kind::File, 1));
@@ -84,11 +84,11 @@ fn data_is_written_read_cut_and_zeroed() {
     });
 }
 
-/// The ways to open a file for its data.
+/// The ways to open a file for data access.
 const DATA: [Wanted; 3] = [Wanted::READ, Wanted::WRITE, Wanted::BOTH];
 
 #[test]
-fn locks_of_ranges_are_each_handles_own() {
+fn range_locks_belong_to_their_handle() {
     let (shared, exclusive) = (Some(RangeLock::Shared), Some(RangeLock::Exclusive));
     check(|backend| {
         let one = file(&*backend, "f").handle;
@@ -103,7 +103,7 @@ fn locks_of_ranges_are_each_handles_own() {
         drop(third);
         assert!(other.is_range_locked(10..20, RangeLock::Shared).unwrap(), "others' handles may go");
 
-        // Giving up the middle leaves both ends, and another kind takes the place of what was there.
+        // Releasing the middle preserves both ends, and another kind replaces the previous lock.
         assert!(one.set_range_lock(12..18, None).unwrap());
         assert!(one.set_range_lock(10..11, shared).unwrap());
         let seen: Vec<(bool, bool)> = (9..21)
@@ -128,7 +128,7 @@ fn locks_of_ranges_are_each_handles_own() {
 }
 
 #[test]
-fn the_locks_of_a_handle_are_those_that_its_access_can_have() {
+fn range_locks_depend_on_the_access_of_the_handle() {
     let can = |handle: &Arc<dyn vfs::Handle>, other: &Arc<dyn vfs::Handle>, lock| {
         let taken = handle.set_range_lock(0..10, Some(lock)).unwrap();
         let seen =
@@ -147,7 +147,7 @@ fn the_locks_of_a_handle_are_those_that_its_access_can_have() {
             };
             assert_eq!(can(&handle, &other, RangeLock::Shared), (true, as_shared), "{wanted:?}");
             assert_eq!(can(&handle, &other, RangeLock::Exclusive), (true, as_exclusive), "{wanted:?}");
-            // What cannot be held is refused all the same where it would be in the way of somebody's.
+            // A lock that cannot be held is still refused if it conflicts.
             other.set_range_lock(0..1, Some(RangeLock::Shared)).unwrap();
             assert!(!handle.set_range_lock(0..10, Some(RangeLock::Exclusive)).unwrap(), "{wanted:?}");
             other.set_range_lock(0..1, Some(RangeLock::Exclusive)).unwrap();
@@ -165,7 +165,7 @@ fn the_locks_of_a_handle_are_those_that_its_access_can_have() {
 }
 
 #[test]
-fn locks_of_ranges_end_where_the_systems_offsets_do() {
+fn range_locks_end_at_the_largest_lockable_offset() {
     check(|backend| {
         let one = file(&*backend, "f").handle;
         let other = backend.open(&Actor::Process, &path("f"), Wanted::BOTH).unwrap().handle;
@@ -186,7 +186,7 @@ fn locks_of_ranges_end_where_the_systems_offsets_do() {
 }
 
 #[test]
-fn a_handle_gives_only_what_was_wanted() {
+fn a_handle_has_only_the_access_it_was_opened_with() {
     check(|backend| {
         file(&*backend, "f").handle.write_at(b"data", 0).unwrap();
         let actor = Actor::Process;
@@ -223,7 +223,7 @@ fn a_handle_gives_only_what_was_wanted() {
 }
 
 #[test]
-fn opening_says_what_is_missing() {
+fn open_distinguishes_missing_files_from_missing_directories() {
     check(|backend| {
         directory(&*backend, "d");
         file(&*backend, "d/f");
@@ -270,7 +270,7 @@ fn names_are_found_in_any_case() {
 }
 
 #[test]
-fn renames_respect_the_target() {
+fn a_rename_refuses_existing_targets_unless_they_are_to_be_replaced() {
     check(|backend| {
         let actor = Actor::Process;
         let a = file(&*backend, "a");
@@ -306,7 +306,7 @@ fn renames_respect_the_target() {
 }
 
 #[test]
-fn links_are_further_names() {
+fn a_link_is_another_name_of_the_file() {
     check(|backend| {
         let actor = Actor::Process;
         let a = file(&*backend, "a");
@@ -319,11 +319,11 @@ fn links_are_further_names() {
         assert_eq!(a.handle.stat().unwrap().links, 2);
         assert_eq!(backend.link(&actor, &*a.handle, &path("b"), true).unwrap(), "b");
         assert_eq!((a.handle.stat().unwrap().links, b.handle.stat().unwrap().links), (3, 0));
-        // From a handle without data access.
+        // Links can be made from a handle without data access.
         let c = open(&*backend, "a").unwrap();
         backend.link(&actor, &*c.handle, &path("c"), false).unwrap();
         assert_eq!(a.handle.stat().unwrap().links, 4);
-        // One link renamed over another of the same file: one name less.
+        // Renaming one link over another of the same file removes one name.
         assert_eq!(backend.rename(&actor, &*a.handle, &path("a"), &path("c"), true).unwrap(), "c");
         assert!(matches!(open(&*backend, "a"), Err(Error::NotFound)));
         assert_eq!(a.handle.stat().unwrap().links, 3);
@@ -332,7 +332,7 @@ fn links_are_further_names() {
 }
 
 #[test]
-fn what_was_found_is_acted_on_whatever_has_its_name_by_now() {
+fn calls_act_on_the_found_directory_after_its_name_changed() {
     check(|backend| {
         let actor = Actor::Process;
         directory(&*backend, "d");
@@ -344,7 +344,7 @@ fn what_was_found_is_acted_on_whatever_has_its_name_by_now() {
         assert!(matches!(backend.parent(&actor, &path("x/y")), Err(Error::PathNotFound)));
         assert!(matches!(backend.parent(&actor, &stream("x", "s")), Err(Error::NotFound)));
 
-        // Both names are others' now.
+        // Both names belong to other files now.
         let d = open(&*backend, "d").unwrap();
         backend.rename(&actor, &*d.handle, &path("d"), &path("moved"), false).unwrap();
         directory(&*backend, "d");
@@ -373,7 +373,7 @@ fn what_was_found_is_acted_on_whatever_has_its_name_by_now() {
         assert!(matches!(is_of("d/none"), Err(Error::NotFound)));
         assert!(is_of("").is_err());
 
-        // Streams are of the file that is open.
+        // Streams belong to the open file.
         let of_old = Parent::of(old.handle.clone(), stream("d/f", "s")).unwrap();
         let made = backend.create_file_in(&actor, &of_old, FileAttributes::NONE, Wanted::BOTH).unwrap();
         made.handle.write_at(b"stream", 0).unwrap();
@@ -387,7 +387,7 @@ fn what_was_found_is_acted_on_whatever_has_its_name_by_now() {
 }
 
 #[test]
-fn only_the_file_that_was_looked_at_gives_way() {
+fn a_rename_replaces_only_the_file_that_was_opened() {
     check(|backend| {
         let actor = Actor::Process;
         let (a, b) = (file(&*backend, "a"), file(&*backend, "b"));
@@ -407,7 +407,7 @@ fn only_the_file_that_was_looked_at_gives_way() {
 }
 
 #[test]
-fn only_the_opened_file_is_removed() {
+fn remove_refuses_a_name_of_another_file() {
     check(|backend| {
         let actor = Actor::Process;
         let old = file(&*backend, "name");
@@ -432,7 +432,7 @@ fn only_the_opened_file_is_removed() {
 }
 
 #[test]
-fn metadata_is_kept() {
+fn attributes_and_times_are_stored() {
     check(|backend| {
         let attributes = FileAttributes::HIDDEN | FileAttributes::SYSTEM;
         let made = backend.create_file(&Actor::Process, &path("f"), attributes, Wanted::READ).unwrap();
@@ -467,7 +467,7 @@ fn metadata_is_kept() {
 }
 
 #[test]
-fn a_change_time_stays_until_the_file_changes() {
+fn a_change_time_is_returned_until_the_file_changes() {
     check(|backend| {
         let made = file(&*backend, "f");
         let changed = Some(FileTime::from_unix(1_000_000_000, 0));
@@ -532,7 +532,7 @@ fn extended_attributes_and_streams() {
         assert!(matches!(backend.rename(&actor, &*made.handle, &main, &other, false), Err(Error::Exists)));
         backend.rename(&actor, &*made.handle, &main, &other, true).unwrap();
         assert_eq!(backend.open(&actor, &other, Wanted::READ).unwrap().stat.size, 3);
-        // What has it open follows.
+        // Open handles of the stream follow it.
         made.handle.write_at(b"more", 0).unwrap();
         assert_eq!(opened.handle.stat().unwrap().size, 4);
         let opened = backend.open(&actor, &other, Wanted::READ).unwrap();
@@ -571,7 +571,7 @@ fn a_stream_can_become_the_data() {
 }
 
 #[test]
-fn short_names_are_found_where_nothing_has_them() {
+fn short_names_are_found_unless_a_file_has_that_name() {
     check(|backend| {
         let actor = Actor::Process;
         directory(&*backend, "A long name");
@@ -590,7 +590,7 @@ fn short(name: &str) -> String {
 }
 
 #[test]
-fn listings_show_dots_first_and_start_again() {
+fn listings_begin_with_dots_and_can_restart() {
     check(|backend| {
         let root = backend.open(&Actor::Process, &path(""), Wanted::READ).unwrap();
         assert_eq!(list(&root), [".", ".."]);
@@ -619,7 +619,7 @@ fn listings_show_dots_first_and_start_again() {
 }
 
 #[test]
-fn ten_thousand_entries_each_once_while_others_come() {
+fn a_long_listing_returns_each_entry_once_during_changes() {
     check(|backend| {
         let d = directory(&*backend, "d");
         for number in 0..10_000 {
@@ -654,7 +654,7 @@ fn ten_thousand_entries_each_once_while_others_come() {
 }
 
 #[test]
-fn the_volume_is_plausible() {
+fn volume_and_space_have_plausible_values() {
     check(|backend| {
         let root = backend.open(&Actor::Process, &RelativePath::root(), Wanted::NOTHING).unwrap().handle;
         let space = backend.space(&*root).unwrap();

@@ -1,4 +1,4 @@
-//! Which calls fail, and how.
+//! The choice of the calls that fail, and of the failures.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,27 +8,27 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Error, Result};
 
-/// How often something goes wrong, each in so many of 1,024 calls.
+/// The frequency of each kind of failure, per 1,024 calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
-    /// A call fails and has done nothing.
+    /// A call fails without effect.
     pub fails: u16,
-    /// A call has its effect and reports an error all the same.
+    /// A call takes effect, but reports an error.
     pub tears: u16,
-    /// A write or read does less than it was asked for.
+    /// A write is shorter than requested.
     pub shortens: u16,
     /// A call takes [`Rates::slowness`] longer.
     pub slows: u16,
-    /// How much longer.
+    /// The additional duration of a slow call.
     pub slowness: Duration,
 }
 
 impl Rates {
-    /// Nothing goes wrong.
+    /// No failures.
     pub const NONE: Self = Self { fails: 0, tears: 0, shortens: 0, slows: 0, slowness: Duration::ZERO };
 }
 
-/// What goes wrong in the calls of a [`FaultyBackend`](super::FaultyBackend) and of its handles, and what has.
+/// The failures of a [`FaultyBackend`](super::FaultyBackend) and its handles, and the counts of its calls.
 pub struct Faults {
     state: Mutex<State>,
     hooks: Mutex<Vec<(&'static str, When, Hook)>>,
@@ -39,21 +39,21 @@ pub struct Faults {
 struct State {
     random: u64,
     rates: Rates,
-    /// How often each call was made, and how often it went wrong.
+    /// The numbers of calls and of failed calls, by name.
     calls: BTreeMap<&'static str, (u64, u64)>,
 }
 
-/// Something that is done before or after a call.
+/// A function that runs before or after a call.
 type Hook = Box<dyn FnOnce() + Send>;
 
-/// When a [`Hook`] is called.
+/// The time at which a [`Hook`] runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum When {
     Before,
     After,
 }
 
-/// What is to become of a call.
+/// The chosen result of a call.
 enum Fate {
     Succeeds,
     Fails(Error),
@@ -61,42 +61,42 @@ enum Fate {
 }
 
 impl Faults {
-    /// Nothing goes wrong yet; what will be drawn follows from the seed.
+    /// No failures yet; the seed determines all random choices.
     pub fn new(seed: u64) -> Self {
         let state = State { random: seed, rates: Rates::NONE, calls: BTreeMap::new() };
         Self { state: Mutex::new(state), hooks: Mutex::default(), handles: AtomicUsize::new(0) }
     }
 
-    /// Sets how often something goes wrong from now on.
+    /// Sets the rates of failures from now on.
     pub fn set_rates(&self, rates: Rates) {
         self.state().rates = rates;
     }
 
-    /// How many handles there are.
+    /// The number of existing handles.
     pub fn handles(&self) -> usize {
         self.handles.load(Ordering::Relaxed)
     }
 
-    /// How often each call was made, and how often something was wrong with it.
+    /// The numbers of calls and of failed calls, by name.
     pub fn calls(&self) -> BTreeMap<&'static str, (u64, u64)> {
         self.state().calls.clone()
     }
 
-    /// Lets `hook` be called, on the thread of the call, before the next call of that name.
+    /// Runs `hook` before the next call of that name, on the thread of the call.
     pub fn before(&self, call: &'static str, hook: impl FnOnce() + Send + 'static) {
         self.hooks().push((call, When::Before, Box::new(hook)));
     }
 
-    /// Lets `hook` be called, on the thread of the call, when the next call of that name has had its effect and the caller
-    /// does not know of it yet.
+    /// Runs `hook` after the next call of that name, on the thread of the call: the call has taken effect,
+    /// but its caller has not received the result.
     pub fn after(&self, call: &'static str, hook: impl FnOnce() + Send + 'static) {
         self.hooks().push((call, When::After, Box::new(hook)));
     }
 
-    /// Makes a call, or not, and reports an error, or not.
+    /// Makes or skips the call, and reports its result or an error, as chosen.
     pub(super) fn call<T>(&self, name: &'static str, call: impl FnOnce() -> Result<T>) -> Result<T> {
         let (fate, slowness) = self.state().draw(name);
-        // Not under the lock: other calls go on.
+        // Sleeps without the lock, so that other calls continue.
         if let Some(slowness) = slowness {
             std::thread::sleep(slowness);
         }
@@ -104,7 +104,7 @@ impl Faults {
         let outcome = match fate {
             Fate::Succeeds => call(),
             Fate::Fails(error) => Err(error),
-            // What fails anyway says so itself.
+            // If the call itself fails, its own error is reported.
             Fate::Tears(error) => call().and(Err(error)),
         };
         self.run_hook(name, When::After);
@@ -122,7 +122,7 @@ impl Faults {
         }
     }
 
-    /// How much of `length` bytes a call does.
+    /// The number of bytes, out of `length`, that a call processes.
     pub(super) fn shortened(&self, length: usize) -> usize {
         let mut state = self.state();
         let rate = state.rates.shortens;
@@ -163,7 +163,7 @@ impl State {
         (fate, slowness)
     }
 
-    /// Any error that a backend can report: one of its own, or whatever the errno is translated to.
+    /// Any error that a backend can report: one of its own, or the translation of an errno.
     fn error(&mut self) -> Error {
         let own = [
             Error::NotFound,
@@ -211,5 +211,5 @@ impl State {
     }
 }
 
-/// EHWPOISON, the last that Linux has.
+/// EHWPOISON, the last errno of Linux.
 const LAST_ERRNO: usize = 133;

@@ -1,4 +1,4 @@
-//! Open files that fail.
+//! Open files whose calls can fail.
 
 use std::any::Any;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use crate::handle::{
 use crate::path::RelativePath;
 use crate::stat::Stat;
 
-/// An open file whose calls fail as the [`Faults`] say.
+/// An open file whose calls fail as [`Faults`] chooses.
 pub(super) struct FaultyHandle {
     inner: Arc<dyn Handle>,
     faults: Arc<Faults>,
@@ -182,7 +182,7 @@ impl Handle for FaultyHandle {
         self.faults.call("streams", || self.inner.streams())
     }
 
-    /// None: what is sent past the server is not read by a call that could fail.
+    /// Returns `None`, because `sendfile` would bypass the calls that can fail.
     #[cfg(unix)]
     fn as_fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
         None

@@ -1,7 +1,7 @@
-//! Files that fail, for tests: any backend, whose calls may fail with any error, take their time, or tear.
+//! A backend for tests that wraps another one: its calls may fail with any error, be slow, or take effect and
+//! still report an error.
 //!
-//! What a call does is drawn from a seed ([`Faults`]). Everything that does happen happens to the wrapped backend,
-//! where a test can look at it.
+//! [`Faults`] chooses from a seed. All effects reach the wrapped backend, where a test can inspect them.
 
 mod faults;
 mod handle;
@@ -21,7 +21,7 @@ use crate::stat::Stat;
 pub use faults::{Faults, Rates};
 use handle::FaultyHandle;
 
-/// A backend whose calls fail as its [`Faults`] say.
+/// A backend whose calls fail as [`Faults`] chooses.
 pub struct FaultyBackend {
     inner: Arc<dyn Backend>,
     faults: Arc<Faults>,
@@ -52,7 +52,7 @@ fn inner_arc(handle: &dyn Handle) -> Result<&Arc<dyn Handle>> {
     Ok(own.inner())
 }
 
-/// What the wrapped backend knows as the parent.
+/// The parent with the wrapped backend's handle.
 fn inner_parent(parent: &Parent) -> Result<Parent> {
     Ok(Parent { handle: Arc::clone(inner_arc(&*parent.handle)?), ..parent.clone() })
 }

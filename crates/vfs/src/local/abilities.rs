@@ -1,4 +1,4 @@
-//! The abilities of a share's file systems: the root's, and those that are mounted below.
+//! The features of a share's file systems: the root's, and those mounted below.
 
 use super::resolve::{device, mount, statx_fd};
 use super::{LocalOptions, clone, dosattrib, xattr};
@@ -11,13 +11,13 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 
 use parking_lot::Mutex;
 
-/// The abilities of the file systems below a share's root, as far as they were asked for, by mount and device.
+/// The features of the file systems below a share's root that were queried so far, by mount and device.
 #[derive(Default)]
 pub(super) struct Abilities(Mutex<BTreeMap<(u64, u64), Capabilities>>);
 
 impl Abilities {
-    /// Asks for the abilities of the file system that `fd` is in, where that is not the root's, which is mounted as
-    /// `root`. Opens `directory`, the one that `fd` is of or in, where they were not asked for before.
+    /// The features of the file system that `fd` is in; `None` if it is the root's, which is mounted as
+    /// `root`. If they are not known yet, `directory` opens the directory that `fd` is or is in.
     pub(super) fn below(
         &self,
         root: (u64, u64),
@@ -46,18 +46,19 @@ impl Abilities {
     }
 }
 
-/// Asks for the abilities of the file system that a file and `directory` are in.
+/// Queries the features of the file system that a file and `directory` are in.
 pub(super) fn probe(
     fd: BorrowedFd<'_>,
     directory: Option<BorrowedFd<'_>>,
     options: &LocalOptions,
 ) -> Capabilities {
     let mut capabilities = Capabilities::CASE_INSENSITIVE | Capabilities::HARD_LINKS | Capabilities::NOWAIT;
-    // Asking tells whether the file system knows user attributes without leaving a trace on the disk.
+    // Reading an attribute shows whether the file system has user attributes, without leaving a trace on the
+    // disk.
     let mut record = [0; dosattrib::RECORD_BYTES_MAX];
     let asked = rustix::fs::getxattr(xattr::proc_path(fd), dosattrib::NAME, &mut record[..]);
     if !matches!(asked, Err(Errno::OPNOTSUPP)) {
-        // That a file is sparse is one of the attributes.
+        // SPARSE_FILE is one of the stored attributes.
         capabilities |= Capabilities::STREAMS
             | Capabilities::XATTR
             | Capabilities::DOS_ATTRIBUTES

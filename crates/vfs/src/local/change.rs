@@ -1,7 +1,7 @@
-//! What changes the tree: creating, renaming, linking, removing.
+//! Changes of the tree: create, rename, link, remove.
 //!
-//! Every change is made in a directory that is open and locked ([`Purpose::Entries`]): what is looked at there before is
-//! what is changed.
+//! Every change is made in an open directory whose entries are locked ([`Purpose::Entries`]), so that the
+//! checks and the change see the same entries.
 
 use super::entry::{Entry, is_same, joined, verified};
 use super::folded::OwnChange;
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wire::FileAttributes;
 
-/// Creates a file that does not exist, in a directory that is open.
+/// Creates a file in an open directory; the name must be free.
 pub(super) fn create_file(
     root: &Arc<Root>,
     actor: &Actor,
@@ -46,8 +46,8 @@ pub(super) fn create_file(
     };
     let mode = Mode::from_raw_mode(root.options.file_mode & 0o777);
     let mut making = Making::begin(parent.inode());
-    // RDONLY lends read access that was not wanted; the handle's own check still refuses it.
-    // What is missing is the directory.
+    // RDONLY opens for read access even if only metadata is wanted; the handle's own check still refuses
+    // reads. If the name is not found, the missing item is the directory.
     let fd =
         open_entry(parent.fd(), &leaf, access | OFlags::CREATE | OFlags::EXCL, mode).map_err(on_the_way)?;
     drop(guard);
@@ -60,7 +60,7 @@ pub(super) fn create_file(
     completed(root, actor, parent, &leaf, made, complete)
 }
 
-/// Completes something new, or takes it back.
+/// Runs `complete` on a new file or directory, and removes the item if that fails.
 fn completed(
     root: &Root,
     actor: &Actor,
@@ -77,7 +77,7 @@ fn completed(
     Ok(made)
 }
 
-/// Creates a directory that does not exist, in a directory that is open.
+/// Creates a directory in an open directory; the name must be free.
 pub(super) fn create_directory(
     root: &Arc<Root>,
     actor: &Actor,
@@ -103,7 +103,7 @@ pub(super) fn create_directory(
     completed(root, actor, directory, &leaf, made, complete)
 }
 
-/// Renames what `handle` has open.
+/// Renames the file that `handle` has open.
 pub(super) fn rename(
     root: &Root,
     actor: &Actor,
@@ -131,7 +131,7 @@ pub(super) fn rename(
         return Err(Error::AccessDenied);
     }
     if other.is_none() && old.leaf == new.leaf {
-        // No more than the case of the name changes, if that.
+        // At most the case of the name changes.
         new = Entry { leaf: names::encode(to_name)?, raw: None };
         if new.leaf == old.leaf {
             return Ok(names::decode_path(&old_path));
@@ -144,7 +144,7 @@ pub(super) fn rename(
     let guard = root.credentials.assume(actor)?;
     match existing {
         Some(_) if handle.kind() == Kind::Directory => return Err(Error::AccessDenied),
-        // Two links of one file: rename(2) would leave both.
+        // Both names are links of one file: rename(2) would leave both.
         Some(existing) if is_same(&existing, old.existing()?) => {
             rustix::fs::unlinkat(source.fd(), &old.leaf, AtFlags::empty())?;
         }
@@ -167,7 +167,7 @@ pub(super) fn rename(
     Ok(names::decode_path(&joined(&to.path(), &new.leaf)))
 }
 
-/// Links what `handle` has open.
+/// Adds a link to the file that `handle` has open.
 pub(super) fn link(
     root: &Root,
     actor: &Actor,
@@ -196,7 +196,7 @@ pub(super) fn link(
     if is_same(&replaceable(change.fd(), &new.leaf, replaced)?, &own) {
         return Ok(path);
     }
-    // There is no call that links over a name, but one that renames over it.
+    // linkat does not replace existing names, so link to a temporary name and rename that.
     let guard = root.credentials.assume(actor)?;
     let temporary = temporary_name(own.stx_ino);
     link_at(handle, &change, &temporary)?;
@@ -212,7 +212,7 @@ pub(super) fn link(
     Ok(path)
 }
 
-/// Removes what is kept elsewhere of a file that has just lost a name, if it was the last.
+/// Removes the streams that are stored outside of a file after the removal of its last name.
 pub(super) fn name_gone(handle: &LocalHandle) {
     let is_last =
         statx_fd(handle.fd()).is_ok_and(|raw| raw.stx_nlink == 0 || handle.kind() == Kind::Directory);
@@ -222,7 +222,7 @@ pub(super) fn name_gone(handle: &LocalHandle) {
     }
 }
 
-/// Removes a name of what `handle` has open.
+/// Removes a name of the file that `handle` has open.
 pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &LocalHandle) -> Result<()> {
     if let Some(wanted) = path.stream() {
         return stream::remove(actor, handle, wanted);
@@ -235,7 +235,7 @@ pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &L
     let is_directory = metadata::kind(entry.existing()?) == Kind::Directory;
     let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
     match rustix::fs::unlinkat(change.fd(), &entry.leaf, flags) {
-        // Some file systems say EEXIST for a directory that is not empty.
+        // Some file systems return EEXIST for a directory that is not empty.
         Err(Errno::EXIST) => Err(Error::NotEmpty),
         result => {
             result?;
@@ -249,7 +249,7 @@ pub(super) fn remove(root: &Root, actor: &Actor, path: &RelativePath, handle: &L
     }
 }
 
-/// Renames a stream of the file `handle` has open; without a stream in `to` it becomes the file's data.
+/// Renames a stream of the file that `handle` has open; without a stream in `to`, it becomes the file's data.
 pub(super) fn rename_stream(
     handle: &LocalHandle,
     from: &RelativePath,
@@ -267,8 +267,8 @@ pub(super) fn rename_stream(
     Ok(names::decode_path(&handle.path()))
 }
 
-/// The name on disk of a `path` whose last component is free in a locked directory: its own, or the one that it
-/// was the short name of a moment ago.
+/// The name on disk for a new entry `path` in a locked directory: its own, or the long name that was recently
+/// removed there and had it as its short name.
 fn free_name(root: &Root, change: &OwnChange<'_>, path: &RelativePath) -> Result<Vec<u8>> {
     let name = path.name().ok_or(Error::Exists)?;
     let entry = Entry::locked(root, change, name)?;
@@ -282,7 +282,7 @@ fn free_name(root: &Root, change: &OwnChange<'_>, path: &RelativePath) -> Result
     }
 }
 
-/// Notes that a name is gone, for whoever creates its short name.
+/// Remembers a removed name, for a new file created under its short name.
 fn note_removal(root: &Root, change: &OwnChange<'_>, leaf: &[u8]) {
     let name = names::decode(leaf);
     if short_name::other_short_name(&name).is_some() {
@@ -292,7 +292,7 @@ fn note_removal(root: &Root, change: &OwnChange<'_>, leaf: &[u8]) {
 
 fn rename_to_free(source: BorrowedFd<'_>, old: &[u8], target: BorrowedFd<'_>, new: &[u8]) -> Result<()> {
     match rustix::fs::renameat_with(source, old, target, new, RenameFlags::NOREPLACE) {
-        // The file system cannot promise it, so look first.
+        // The file system cannot rename without replacing, so check the target first.
         Err(Errno::INVAL | Errno::NOSYS) => match open_entry(target, new, OFlags::PATH, Mode::empty()) {
             Ok(_) => Err(Error::Exists),
             Err(Errno::NOENT) => Ok(rustix::fs::renameat(source, old, target, new)?),
@@ -302,24 +302,24 @@ fn rename_to_free(source: BorrowedFd<'_>, old: &[u8], target: BorrowedFd<'_>, ne
     }
 }
 
-/// Makes a link; linkat with AT_EMPTY_PATH needs a capability, the way over /proc does not.
+/// Makes a link. linkat with AT_EMPTY_PATH needs a capability; a path in /proc does not.
 fn link_at(handle: &LocalHandle, change: &OwnChange<'_>, leaf: &[u8]) -> Result<()> {
     let own = xattr::proc_path(handle.fd());
     match rustix::fs::linkat(CWD, own, change.fd(), leaf, AtFlags::SYMLINK_FOLLOW) {
-        // All its names are gone.
+        // All names of the file are gone.
         Err(Errno::NOENT) => Err(Error::Replaced),
         result => Ok(result?),
     }
 }
 
-/// A name for a moment, for what has that inode; one that is taken fails what would take it.
+/// A temporary name for the file with that inode. If the name is taken, the operation that needs it fails.
 pub(super) fn temporary_name(inode: u64) -> Vec<u8> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let (process, number) = (std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
     format!("{TEMPORARY}{process:x}-{inode:x}-{number:x}").into_bytes()
 }
 
-/// Whether a name is such a one.
+/// True for a temporary name of this process.
 pub(super) fn is_temporary_name(name: &[u8]) -> bool {
     name.starts_with(TEMPORARY.as_bytes())
         && name.starts_with(format!("{TEMPORARY}{:x}-", std::process::id()).as_bytes())
@@ -327,9 +327,9 @@ pub(super) fn is_temporary_name(name: &[u8]) -> bool {
 
 const TEMPORARY: &str = ".link-";
 
-/// The metadata of an existing target, which must be the file that is to be `replaced` and may be (MS-FSA
-/// 2.1.5.15.11). Looks as the process: an actor that may not read the file must not pass its READONLY attribute
-/// by.
+/// The metadata of an existing target, which must be the file `replaced` and replaceable (MS-FSA
+/// 2.1.5.15.11). Reads them as the process, so that the READONLY attribute also counts for actors who cannot
+/// read the file.
 fn replaceable(directory: BorrowedFd<'_>, leaf: &[u8], replaced: Option<&LocalHandle>) -> Result<Statx> {
     let replaced = replaced.ok_or(Error::Exists)?;
     let fd = open_entry(directory, leaf, OFlags::PATH, Mode::empty())?;
@@ -348,7 +348,7 @@ fn replaceable(directory: BorrowedFd<'_>, leaf: &[u8], replaced: Option<&LocalHa
     Ok(raw)
 }
 
-/// The local handle behind any handle.
+/// The local handle of a file, or of the file that a stream handle belongs to.
 pub(super) fn own(handle: &dyn Handle) -> Result<&LocalHandle> {
     base_of(handle).ok_or(Error::InvalidArgument)
 }

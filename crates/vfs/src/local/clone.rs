@@ -1,4 +1,5 @@
-//! Ranges that two files share on the disk until one of them is written to (FICLONERANGE, ioctl_ficlonerange(2)).
+//! Cloned ranges: two files share blocks on the disk until one of them is written to (FICLONERANGE,
+//! ioctl_ficlonerange(2)).
 //!
 //! Unsafe code: the kernel's call has no safe wrapper.
 #![expect(unsafe_code, reason = "an ioctl that rustix does not wrap")]
@@ -21,10 +22,10 @@ struct FileCloneRange {
 /// FICLONERANGE.
 const CLONE_RANGE: rustix::ioctl::Opcode = opcode::write::<FileCloneRange>(0x94, 13);
 
-/// Bytes that a probe clones: a block of every file system that can.
+/// The bytes that a probe clones: at least a block of every file system that supports cloning.
 static PROBE: [u8; 64 * 1024] = [1; 64 * 1024];
 
-/// Lets `length` bytes of `target` be those of `source`.
+/// Clones `length` bytes of `source` into `target`.
 pub(super) fn clone_range(
     source: BorrowedFd<'_>,
     source_offset: u64,
@@ -43,7 +44,7 @@ pub(super) fn clone_range(
     unsafe { ioctl(target, Setter::<CLONE_RANGE, _>::new(range)) }
 }
 
-/// Whether the file system below a directory can: tried on two files without names.
+/// True if the file system of a directory supports cloning: tries it with two files without names.
 pub(super) fn is_supported(directory: BorrowedFd<'_>) -> bool {
     let probe = || -> Result<()> {
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
@@ -62,7 +63,7 @@ mod tests {
     use std::os::fd::AsFd;
 
     #[test]
-    fn a_file_system_that_can_says_so_and_does() {
+    fn the_probe_for_cloning_predicts_its_success() {
         let directory = tempfile::tempdir().unwrap();
         let root = std::fs::File::open(directory.path()).unwrap();
         let source = directory.path().join("source");

@@ -1,7 +1,7 @@
-//! What a file system says when a file is closed (close(2)).
+//! Errors that a file system reports when a file is closed (close(2)).
 //!
-//! Network file systems, and FUSE, write with a descriptor's close what they still hold back, and say there that the
-//! server, the quota or the disk would not have it. The standard library drops that.
+//! Network file systems and FUSE write cached data when a descriptor is closed, and then report errors of the
+//! server, the quota or the disk. The standard library discards them.
 #![expect(unsafe_code, reason = "no safe wrapper of close tells its error")]
 
 use rustix::io::Errno;
@@ -13,15 +13,16 @@ unsafe extern "C" {
     fn close(fd: c_int) -> c_int;
 }
 
-/// Lets the file system say what it says at a close, the descriptor staying open: every close of a descriptor asks it,
-/// and this one is of a copy.
+/// Returns the error that a close of `fd` would report: closes a copy, which has the same effect on the file
+/// system. `fd` stays open.
 pub(super) fn ask(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     let copy = rustix::io::fcntl_dupfd_cloexec(fd, 0)?.into_raw_fd();
-    // SAFETY: `copy` is a descriptor that nobody else has, and is given up with this call, whatever it answers.
+    // SAFETY: `copy` is a descriptor that only this function owns; it is not used after this call, whatever
+    // the result.
     match unsafe { close(copy) } {
         0 => Ok(()),
         _ => match Errno::from_io_error(&std::io::Error::last_os_error()) {
-            // Linux has closed the descriptor all the same.
+            // Linux has closed the descriptor nevertheless.
             Some(Errno::INTR) | None => Ok(()),
             Some(error) => Err(error),
         },

@@ -1,9 +1,9 @@
-//! Acting as a user: the calling thread's effective ids, switched for the length of a guard.
+//! Acting as a user: switches the calling thread's effective ids while a guard exists.
 //!
-//! Linux keeps credentials per thread, and rustix's `set_thread_*` are the bare system calls, so only the
-//! calling thread changes. The real and saved ids stay the server's: the thread can come back, and the user's
-//! own processes cannot signal or trace it. The capabilities that bypass permissions leave the effective set
-//! together with uid 0 and return with it (capabilities(7), "Effect of user ID changes").
+//! Linux keeps credentials per thread, and rustix's `set_thread_*` functions are the bare system calls, so
+//! only the calling thread changes. The real and saved ids stay the server's: the thread can switch back, and
+//! the user's own processes cannot signal or trace it. The capabilities that bypass permissions leave the
+//! effective set together with uid 0 and return with it (capabilities(7), "Effect of user ID changes").
 
 use crate::backend::{Actor, Identity};
 use crate::error::Result;
@@ -11,7 +11,7 @@ use rustix::process::{Gid, Uid};
 use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
 use std::marker::PhantomData;
 
-/// The process's own identity, as it was when the backend was opened.
+/// The process's own identity at the time when the backend was opened.
 #[derive(Clone, Debug)]
 pub(super) struct Credentials {
     uid: Uid,
@@ -20,7 +20,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Remembers who the calling thread is; call it where no guard is held.
+    /// Reads the calling thread's identity; must not be called while a guard exists.
     pub(super) fn current() -> Result<Self> {
         Ok(Self {
             uid: rustix::process::geteuid(),
@@ -29,17 +29,17 @@ impl Credentials {
         })
     }
 
-    /// Whether the process may switch.
+    /// True if the process can switch to other users.
     pub(super) fn is_privileged(&self) -> bool {
         self.uid.is_root()
     }
 
-    /// Whether `actor` passes every permission check.
+    /// True if `actor` passes every permission check.
     pub(super) fn is_all_powerful(&self, actor: &Actor) -> bool {
         self.is_privileged() && self.identity(actor).is_none()
     }
 
-    /// The user to become, if that changes anything. Uid 0 is the process.
+    /// The identity to switch to; `None` if no switch is needed. Uid 0 is the process.
     fn identity<'a>(&self, actor: &'a Actor) -> Option<&'a Identity> {
         match actor {
             Actor::User(identity) if self.is_privileged() && identity.uid != 0 => Some(identity),
@@ -66,9 +66,9 @@ impl Credentials {
     }
 }
 
-/// While it lives the thread acts as somebody; dropped (on a panic too) the thread is the process again.
+/// A thread acts as another user while the guard exists; dropping it, also in a panic, switches back.
 ///
-/// It must not live across calls into code that is not the file system's.
+/// The guard must not be held during calls to code that does not belong to the file system.
 #[must_use]
 pub(super) struct Guard<'a> {
     own: Option<&'a Credentials>,
@@ -82,7 +82,8 @@ impl Drop for Guard<'_> {
             .and_then(|()| set_thread_res_gid(None, own.gid, None))
             .and_then(|()| set_thread_groups(&own.groups));
         if restored.is_err() {
-            // The thread would go on serving others with this user's rights: nothing is safer than to stop.
+            // The thread would continue to serve others with this user's rights; aborting is the only safe
+            // reaction.
             std::process::abort();
         }
     }
@@ -94,7 +95,7 @@ mod tests {
     use rustix::process::{getegid, geteuid, getgroups, getuid};
 
     #[test]
-    fn the_thread_comes_back_even_from_a_panic() {
+    fn the_identity_is_restored_after_a_panic() {
         let credentials = Credentials::current().unwrap();
         let before = (geteuid(), getegid(), getgroups().unwrap());
         let actor = Actor::user(65534, 65533, vec![65532, 65531]);
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn other_threads_stay_who_they_are() {
+    fn other_threads_keep_their_identity() {
         let credentials = Credentials::current().unwrap();
         let (ask, asked) = std::sync::mpsc::channel::<()>();
         let (answer, answered) = std::sync::mpsc::channel();

@@ -1,4 +1,4 @@
-//! Listing a local directory.
+//! Listings of local directories.
 
 use super::dosattrib::{self, DosAttrib};
 use super::handle::LocalHandle;
@@ -15,22 +15,22 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// A listing in progress: a descriptor of its own, and the names of one getdents call.
+/// A listing in progress: its own descriptor, and the names of one getdents call.
 pub(super) struct LocalCursor {
     root: Arc<Root>,
     actor: Actor,
     fd: OwnedFd,
     /// The device that the directory is on.
     device: u64,
-    /// The directory has the one in which the share keeps streams.
+    /// True if the directory contains the share's directory of streams, which is hidden.
     has_hidden: bool,
     /// The directory's path on disk, for symlinks.
     path: Vec<u8>,
-    /// `/proc/self/fd/N/`, then room for a name: extended attributes have no call relative to a directory.
+    /// `/proc/self/fd/N/` and a name: there are no calls for extended attributes relative to a directory.
     proc_path: Vec<u8>,
     proc_prefix: usize,
     state: State,
-    /// The names of the last call, each ended by NUL, and how far they are consumed.
+    /// The names of the last call, each ended by NUL, and the number of bytes consumed.
     batch: Vec<u8>,
     consumed: usize,
 }
@@ -96,14 +96,15 @@ impl LocalCursor {
             if !matches!(name, b".\0" | b"..\0") {
                 self.batch.extend_from_slice(name);
             }
-            // Only what this one call brought: another would overwrite what is not consumed.
+            // Stop at the end of this call's buffer: another call would overwrite names that are not consumed
+            // yet.
             if entries.is_buffer_empty() {
                 return Ok(());
             }
         }
     }
 
-    /// The metadata of a name; `None` if it is gone, or a symlink that cannot be opened.
+    /// The metadata of a name; `None` if it is gone, or is a symlink that cannot be opened.
     fn stat(&mut self, name: &[u8]) -> Result<Option<Stat>> {
         let raw = match statx(self.fd.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT | Errno::STALE) => return Ok(None),
@@ -130,12 +131,12 @@ impl LocalCursor {
         Ok(Some(stat))
     }
 
-    /// Gets to know the file system of an entry that is in another one than the directory, for its id.
+    /// Queries the file system of an entry that is on another device than the directory, for its file id.
     fn note_file_system(&self, name: &[u8], stat: &Stat) {
         if stat.device == self.device || self.root.file_systems.known(stat.device).is_some() {
             return;
         }
-        // One that cannot be opened has an id all the same, which may change with a restart.
+        // An entry that cannot be opened has an id nevertheless, but it may change with a restart.
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         if let Ok(fd) = rustix::fs::openat(&self.fd, name, flags, Mode::empty()) {
             let _ = self.root.file_systems.key(stat.device, fd.as_fd());
@@ -230,7 +231,7 @@ impl DirectoryCursor for LocalCursor {
     }
 }
 
-/// Whether a directory has no entry but `.` and `..`.
+/// True if a directory has no entries except `.` and `..`.
 pub(super) fn is_empty(directory: BorrowedFd<'_>) -> Result<bool> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(directory, c".", flags, Mode::empty())?;

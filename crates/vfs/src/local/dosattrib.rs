@@ -1,8 +1,8 @@
-//! `user.DOSATTRIB`: DOS attributes and the creation time, in the record that Samba keeps them in.
+//! `user.DOSATTRIB`: DOS attributes and the creation time, in Samba's record format.
 //!
-//! The record is NDR, little-endian, fields aligned to at most four bytes from its start: a NUL-terminated
-//! string (`0x%x` of the attributes up to version 3, empty from version 4), the version (u16), the same again
-//! as the union's discriminant, then by version (T: FILETIME as two u32)
+//! The record is NDR, little-endian, with fields aligned to at most four bytes from its start: a
+//! NUL-terminated string (`0x%x` of the attributes up to version 3, empty from version 4), the version (u16),
+//! the version again as the union's discriminant, then depending on the version (T: FILETIME as two u32)
 //!
 //! | version | fields |
 //! |---|---|
@@ -12,27 +12,27 @@
 //! | 4 | valid flags, attributes, invented time T, created T |
 //! | 5 | valid flags, attributes, created T |
 //!
-//! This server writes version 5, and version 3 where a client set the change time, which no file system lets
-//! be set: the time is in `changed`, and in the size, which is not said to be valid, the moment it was set (see
-//! [`SetChange`]). Samba takes the rest of such a record as it is.
+//! This server writes version 5. If a client has set the change time, which no file system can store, it
+//! writes version 3: `changed` is the time that was set, and the size, whose valid flag is not set, is the
+//! time of the setting (see [`SetChange`]). Samba accepts the rest of such a record.
 
 use wire::{FileAttributes, FileTime};
 
 /// The name of the extended attribute.
 pub(super) const NAME: &str = "user.DOSATTRIB";
 
-/// More than any record Samba writes.
+/// A size larger than any record that Samba writes.
 pub(super) const RECORD_BYTES_MAX: usize = 512;
 
 const VALID_ATTRIBUTES: u32 = 0x01;
 const VALID_CREATED: u32 = 0x10;
 const VALID_CHANGED: u32 = 0x20;
 
-/// How far the kernel's change time may lie from the moment a change time was set, and still stand for the
-/// setting itself: its clock ticks every 10 ms or faster, and the call takes its time. In 100 ns.
+/// The tolerance, in units of 100 ns, for the difference between the kernel's change time and the recorded
+/// time of the setting: the kernel's clock ticks every 10 ms or faster, and the call takes some time.
 const CHANGE_TICKS_MAX: u64 = 250_000;
 
-/// What the record says.
+/// The contents of the record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct DosAttrib {
     /// The attributes, if they are valid.
@@ -43,31 +43,32 @@ pub(super) struct DosAttrib {
     pub(super) changed: Option<SetChange>,
 }
 
-/// A change time that was set. Nothing can set the kernel's, so it counts while the kernel's is still that of
-/// the setting; whatever changes the file later moves that on.
+/// A change time that was set by a client. The kernel's change time cannot be set, so this one is valid until
+/// the kernel's moves on from the time of the setting: every later change of the file does that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SetChange {
     /// The time that was set.
     pub(super) time: FileTime,
-    /// When it was set.
+    /// The time of the setting.
     pub(super) at: FileTime,
 }
 
 impl SetChange {
-    /// Whether a file whose kernel's change time is `kernel` has not changed since.
+    /// True if a file whose kernel change time is `kernel` has not changed since the setting.
     pub(super) fn counts(self, kernel: FileTime) -> bool {
         kernel.0.abs_diff(self.at.0) <= CHANGE_TICKS_MAX
     }
 }
 
 impl DosAttrib {
-    /// Reads a record of any version; `None` if it is none, in which case the file has no stored attributes.
+    /// Parses a record of any version; `None` if it is malformed, and then the file counts as without stored
+    /// attributes.
     pub(super) fn parse(record: &[u8]) -> Option<Self> {
         let text_end = record.iter().position(|byte| *byte == 0);
         let text = record.get(..text_end.unwrap_or(record.len()))?;
         let mut reader = Reader { record, position: text.len().checked_add(1)? };
         let Some(version) = reader.u16() else {
-            // Before there were versions the string was all.
+            // Before there were versions, the record was only the string.
             let digits = std::str::from_utf8(text).ok()?.trim().strip_prefix("0x")?;
             let attributes = FileAttributes(u32::from_str_radix(digits, 16).ok()?);
             return Some(Self { attributes: Some(attributes), ..Self::default() });
@@ -107,7 +108,7 @@ impl DosAttrib {
         })
     }
 
-    /// The record, version 5 or 3.
+    /// The encoded record, version 5 or 3.
     pub(super) fn to_record(self) -> Vec<u8> {
         let mut valid = 0;
         if self.attributes.is_some() {
@@ -211,7 +212,7 @@ mod tests {
     ];
 
     #[test]
-    fn reads_what_samba_writes() {
+    fn records_of_samba_are_parsed() {
         for (hex, attributes, created) in SAMBA {
             let expected = DosAttrib {
                 attributes: Some(FileAttributes(attributes)),
@@ -223,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_what_samba_writes() {
+    fn records_are_encoded_as_by_samba() {
         let mut compared = 0;
         for (hex, ..) in SAMBA.iter().filter(|(hex, ..)| hex.starts_with("00000500")) {
             let parsed = DosAttrib::parse(&bytes(hex)).unwrap();
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_string_alone_and_refuses_the_rest() {
+    fn a_record_of_the_string_only_is_parsed_and_others_are_refused() {
         let hidden = DosAttrib { attributes: Some(FileAttributes::HIDDEN), ..DosAttrib::default() };
         assert_eq!(DosAttrib::parse(b"0x2"), Some(hidden));
         assert_eq!(DosAttrib::parse(b"0x2\0"), Some(hidden));
@@ -252,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_and_survives(record in proptest::collection::vec(any::<u8>(), 0..80), created in 1..u64::MAX, bits: u32) {
+        fn parsing_never_panics_and_records_round_trip(record in proptest::collection::vec(any::<u8>(), 0..80), created in 1..u64::MAX, bits: u32) {
             _ = DosAttrib::parse(&record);
             let created = FileTime(created);
             let ours = DosAttrib { attributes: Some(FileAttributes(bits)), created: Some(created), changed: None };

@@ -1,4 +1,4 @@
-//! Names in a directory that is open: what they stand for, and which directory has a file.
+//! Names in an open directory: the files that they stand for, and the directory that a file has its name in.
 
 use super::folded::OwnChange;
 use super::handle::{LocalHandle, permits};
@@ -14,26 +14,26 @@ use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// The sticky bit: only owners remove entries.
+/// The sticky bit: only owners can remove entries.
 const STICKY: u32 = 0o1000;
 
 /// A name in a directory.
 pub(super) struct Entry {
-    /// The name on disk: the real spelling if it exists, otherwise the wanted one.
+    /// The name on disk: the real spelling if it exists, otherwise the requested one.
     pub(super) leaf: Vec<u8>,
-    /// The metadata of the name itself, a symlink not followed; none where there is nothing.
+    /// The metadata of the name itself, without following symlinks; `None` if the name is free.
     pub(super) raw: Option<Statx>,
 }
 
 impl Entry {
-    /// Looks a name up in a directory that is locked to change it.
+    /// Looks a name up in a directory that is locked for a change.
     pub(super) fn locked(root: &Root, change: &OwnChange<'_>, name: &str) -> Result<Self> {
         Self::look_up(change.fd(), name, |name| {
             root.shown(change.fd(), change.find(root.options.forms, name)?)
         })
     }
 
-    /// Looks a name up.
+    /// Looks a name up in a directory.
     fn of(root: &Root, directory: BorrowedFd<'_>, name: &str) -> Result<Self> {
         Self::look_up(directory, name, |name| root.find(directory, name))
     }
@@ -48,7 +48,7 @@ impl Entry {
             return Ok(Self { leaf, raw: Some(raw) });
         }
         if let Some(found) = find(name)? {
-            // It may be remembered and gone.
+            // A cached name may have been removed.
             if let Some(raw) = lstat(directory, &found)? {
                 return Ok(Self { leaf: found, raw: Some(raw) });
             }
@@ -62,12 +62,12 @@ impl Entry {
     }
 }
 
-/// The entry `name` of a locked directory, which must stand for `handle`'s file, itself or as a symlink to it.
+/// The entry `name` of a locked directory; it must be `handle`'s file, or a symlink to it.
 ///
-/// Between this look and the change that follows a local process can still exchange the name: POSIX has no
-/// call that changes a name only if it is a certain file. It needs the right to change the directory for that,
-/// and the change is made with no more than the actor's. The server's own changes are serialized by the
-/// directory's lock.
+/// A local process can still exchange the name between this check and the subsequent change: POSIX has no
+/// call that changes a name only if it belongs to a certain file. Such a process needs the right to change
+/// the directory, and the change is made with the actor's rights only. The directory's lock serializes the
+/// server's own changes.
 pub(super) fn verified(
     root: &Root,
     change: &OwnChange<'_>,
@@ -114,7 +114,7 @@ pub(super) fn open_in(
         if followed {
             return finish(root, actor, target?, Wanted::NOTHING, false, disk);
         }
-        // One that leads nowhere shows itself.
+        // A dangling symlink shows its own metadata.
         target.and_then(|target| metadata::stat_fd(target.as_fd())).unwrap_or_else(|_| plain(&raw))
     } else {
         link::stat(root, &disk, &raw)
@@ -125,7 +125,7 @@ pub(super) fn open_in(
     Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
 }
 
-/// The directory in which `path` stands for `handle`'s file.
+/// The directory in which `path` names `handle`'s file.
 pub(super) fn directory_of(
     root: &Arc<Root>,
     actor: &Actor,
@@ -149,7 +149,7 @@ pub(super) fn directory_of(
     Ok(NamedIn { directory: Arc::new(directory), is_removable })
 }
 
-/// What the kernel would say to the removal of a name, or of a stream, as far as it can be known (unlink(2)).
+/// Predicts, as far as possible, the kernel's error for the removal of a name or a stream (unlink(2)).
 pub(super) fn check_removable(
     root: &Arc<Root>,
     actor: &Actor,
@@ -184,7 +184,7 @@ pub(super) fn joined(directory: &[u8], leaf: &[u8]) -> Vec<u8> {
     path
 }
 
-/// Whether both are one file.
+/// True if both are the same file.
 pub(super) fn is_same(one: &Statx, other: &Statx) -> bool {
     (device(one), one.stx_ino) == (device(other), other.stx_ino)
 }
@@ -201,8 +201,8 @@ fn check_stands_for(root: &Root, directory_path: &[u8], entry: &Entry, handle: &
     if is_same(&own, &named) { Ok(()) } else { Err(Error::Replaced) }
 }
 
-/// What a symlink of a directory leads to. The kernel follows it from the share's root, so the directory must be
-/// where `path` says.
+/// Opens the target of a symlink in a directory. The kernel resolves it from the share's root, so the
+/// directory must still be at `path`.
 fn follow(root: &Root, directory: &LocalHandle, path: &RelativePath, leaf: &[u8]) -> Result<OwnedFd> {
     let (parent, _) = path.split().ok_or(Error::InvalidArgument)?;
     let (again, disk) = root.directory(parent)?;
@@ -220,7 +220,7 @@ fn lstat(directory: BorrowedFd<'_>, leaf: &[u8]) -> Result<Option<Statx>> {
     }
 }
 
-/// Metadata without what is stored.
+/// The metadata of a file without its stored attributes.
 pub(super) fn plain(raw: &Statx) -> Stat {
     metadata::to_stat(raw, Default::default())
 }

@@ -1,7 +1,7 @@
-//! The end of a file, kept where it is while somebody appends: who may append decides by where the data go, and the
-//! kernel has no call that writes at the end only if that is where it was.
+//! Locks that keep the end of a file in place during an append. The caller decides by the end whether it may
+//! append, and the kernel has no call that writes at the end only if it has not moved.
 //!
-//! It is one for all handles that write to a file, through whatever share. Local processes do not know of it.
+//! All handles that write to a file share its lock, also across shares. Local processes do not take part.
 
 use super::inode::InodeKey;
 use std::collections::BTreeMap;
@@ -9,27 +9,27 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Files that some handle can write to. The lock is held for look-ups.
+/// The files that have handles for writing. The lock is held for look-ups only.
 static FILES: Mutex<BTreeMap<InodeKey, Arc<RwLock<()>>>> = Mutex::new(BTreeMap::new());
 
-/// The end of a file that a handle can write to.
+/// The lock of the end of a file, for one handle.
 pub(super) struct End {
     inode: InodeKey,
     lock: Arc<RwLock<()>>,
 }
 
 impl End {
-    /// The end of a file, for one handle.
+    /// Creates the lock of a file's end for one handle.
     pub(super) fn of(inode: InodeKey) -> Self {
         Self { inode, lock: Arc::clone(files().entry(inode).or_default()) }
     }
 
-    /// For who may move the end without having looked where it is.
+    /// Locks for an operation that may move the end, but does not depend on it.
     pub(super) fn moving(&self) -> RwLockReadGuard<'_, ()> {
         self.lock.read()
     }
 
-    /// For who looks where the end is, and goes on from there.
+    /// Locks for an operation that determines the end and writes there.
     pub(super) fn still(&self) -> RwLockWriteGuard<'_, ()> {
         self.lock.write()
     }
@@ -39,11 +39,11 @@ impl Drop for End {
     fn drop(&mut self) {
         let mut files = files();
         let own = std::mem::take(&mut self.lock);
-        // Others have cloned it under the table's lock.
+        // Other handles clone it under the table's lock.
         if Arc::strong_count(&own) == 2 {
             files.remove(&self.inode);
         }
-        // Before the table is given back, and the next one counts.
+        // Drop it before the table's lock is released and another handle counts.
         drop(own);
     }
 }
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_nobody_writes_to_is_forgotten() {
+    fn the_entry_of_a_file_is_removed_with_its_last_writer() {
         let inode = (u64::MAX, 7);
         let (one, other) = (End::of(inode), End::of(inode));
         assert!(Arc::ptr_eq(&one.lock, &other.lock));

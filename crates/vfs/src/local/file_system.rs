@@ -1,7 +1,7 @@
-//! The file systems that a share consists of: its root's, and those that are mounted below.
+//! The file systems of a share: the root's, and those mounted below.
 //!
-//! Inode numbers are one file system's. What clients are told tells the files of all of them apart, and is the same after
-//! a restart, when devices may be numbered otherwise.
+//! Inode numbers are unique per file system only. The file ids that clients receive are unique across all of
+//! them, and equal after a restart, which may change device numbers.
 
 use super::resolve::{device, mount, statx_fd};
 use crate::error::Result;
@@ -20,7 +20,8 @@ const FIRST_FILE_ID: u64 = 17;
 pub(super) struct FileSystems(Mutex<BTreeMap<u64, u64>>);
 
 impl FileSystems {
-    /// What tells the file system on `device` from others, also after a restart; `fd` is of a file in it.
+    /// The key of the file system on `device`, which differs from those of others and survives a restart;
+    /// `fd` is of a file in it.
     pub(super) fn key(&self, device: u64, fd: BorrowedFd<'_>) -> Result<u64> {
         if let Some(key) = self.known(device) {
             return Ok(key);
@@ -34,7 +35,7 @@ impl FileSystems {
         Ok(key)
     }
 
-    /// The same, of a file system that was asked for before.
+    /// The key of a file system that was queried before.
     pub(super) fn known(&self, device: u64) -> Option<u64> {
         self.table().get(&device).copied()
     }
@@ -44,12 +45,12 @@ impl FileSystems {
     }
 }
 
-/// Whether a file of the root's file system is known by its inode number.
+/// True if a file of the root's file system has its inode number as its id.
 pub(super) fn is_plain(inode: u64) -> bool {
     inode >= FIRST_FILE_ID
 }
 
-/// The id of a file that is not known by its inode number. No two files of a file system have the same.
+/// The id of a file whose inode number is not its id. Ids of different files in a file system differ.
 pub(super) fn file_id(key: u64, inode: u64) -> u64 {
     let mut id = mixed(key) ^ inode;
     loop {
@@ -60,7 +61,7 @@ pub(super) fn file_id(key: u64, inode: u64) -> u64 {
     }
 }
 
-/// The finalizer of SplitMix64, which takes no two numbers to one.
+/// The finalizer of SplitMix64, which maps different numbers to different numbers.
 fn mixed(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -68,13 +69,14 @@ fn mixed(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-/// What statfs(2) calls the file system, which comes from its UUID in most. Where it has no name, or only that of its
-/// device, it is what is mounted there.
+/// The file system id of statfs(2), which most file systems derive from their UUID. If it is missing or only
+/// the device number, a hash of the mount's description is used.
 fn key_of(fd: BorrowedFd<'_>) -> Result<u64> {
     let device = device(&statx_fd(fd)?);
     let told = rustix::fs::fstatvfs(fd)?.f_fsid;
     let (major, minor) = (u64::from(major(device)), u64::from(minor(device)));
-    // As the kernel's huge_encode_dev puts a device number together, in which xfs, vfat and others have it.
+    // The kernel's huge_encode_dev encodes a device number like this; xfs, vfat and others use it as their
+    // id.
     let numbered = minor & 0xff | major << 8 | (minor & !0xff) << 12;
     if told != 0 && told != numbered {
         return Ok(told);
@@ -82,7 +84,7 @@ fn key_of(fd: BorrowedFd<'_>) -> Result<u64> {
     Ok(mounted(mount(fd)?).unwrap_or(device))
 }
 
-/// What proc(5) says of a mount: what is mounted, of which type, and where.
+/// A hash of the description of a mount in proc(5): its root, mount point, type and source.
 fn mounted(id: u64) -> Option<u64> {
     let table = std::fs::read("/proc/self/mountinfo").ok()?;
     let line = table.split(|byte| *byte == b'\n').find(|line| {
@@ -115,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_mounted_tells_file_systems_apart_that_have_no_name() {
+    fn file_systems_without_an_id_differ_by_their_mounts() {
         let [proc, dev] = ["/proc", "/dev"].map(|path| std::fs::File::open(path).unwrap());
         let [proc, dev] = [proc, dev].map(|file| mounted(mount(file.as_fd()).unwrap()));
         assert!(proc.is_some() && dev.is_some() && proc != dev, "{proc:?} {dev:?}");

@@ -1,9 +1,9 @@
-//! Bringing files to the disk: data, metadata, extended attributes (streams among them), and the names by which
-//! they are found (MS-FSA 2.1.5.7: "the directory structure is persisted").
+//! Writes files to the disk: data, metadata, extended attributes (which include streams), and the names of
+//! the file (MS-FSA 2.1.5.7: "the directory structure is persisted").
 //!
-//! POSIX promises of a file that was flushed that its content is on the disk, not that its name is. So the directories
-//! that lead to it are flushed too, up to the share's root. One that has not changed since it was flushed is left
-//! alone, which its change time tells.
+//! In POSIX, flushing a file guarantees that its content is on the disk, but not its name. So the directories
+//! from the file up to the share's root are flushed, too. A directory whose change time is that of its last
+//! flush is skipped.
 
 use super::handle::LocalHandle;
 use super::inode::InodeKey;
@@ -21,7 +21,7 @@ use std::path::Path;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// Brings what a handle has open to the disk, with its name.
+/// Flushes the open file of a handle, and its name.
 pub(super) fn flush(handle: &LocalHandle) -> Result<()> {
     let reopened;
     let fd = match handle.kind() {
@@ -34,18 +34,18 @@ pub(super) fn flush(handle: &LocalHandle) -> Result<()> {
             reopened = directory_at(handle.fd(), b".")?;
             reopened.as_fd()
         }
-        // All that there is to them is in their directory.
+        // These have no data of their own; everything is in their directory.
         Kind::Symlink | Kind::Other => return flush_name(&handle.root, handle.fd(), handle.kind()),
     };
     rustix::fs::fsync(fd)?;
     match flush_name(&handle.root, fd, handle.kind()) {
-        // What leads to the file cannot be opened: everything on the file system is flushed instead.
+        // If a directory above the file cannot be opened, flush the whole file system.
         Err(Error::AccessDenied | Error::Busy) => Ok(rustix::fs::syncfs(fd)?),
         result => result,
     }
 }
 
-/// Opens a file again that was opened without access to its data; any access will do.
+/// Reopens a file that was opened without access to its data, for reading or writing.
 fn reopen(fd: BorrowedFd<'_>) -> Result<OwnedFd> {
     let open = |access| {
         let flags = access | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
@@ -82,7 +82,7 @@ fn flush_name(root: &Root, fd: BorrowedFd<'_>, kind: Kind) -> Result<()> {
             return Ok(());
         }
         let above = directory_at(directory.as_fd(), b"..")?;
-        // The root of all: a directory that was moved out of the share.
+        // The root of the file system is reached: the directory was moved out of the share.
         if key(&statx_fd(above.as_fd())?) == key(&stat) {
             return Ok(());
         }
@@ -90,7 +90,7 @@ fn flush_name(root: &Root, fd: BorrowedFd<'_>, kind: Kind) -> Result<()> {
     }
 }
 
-/// The directory that an open file has its name in; none where the name is gone.
+/// The directory that contains the name of an open file; `None` if the name is gone.
 fn directory_of(fd: BorrowedFd<'_>, own: &Statx) -> Result<Option<OwnedFd>> {
     for _ in 0..RESOLVE_ATTEMPTS_MAX {
         let path = rustix::fs::readlink(xattr::proc_path(fd), Vec::new())?.into_bytes();
@@ -107,7 +107,7 @@ fn directory_of(fd: BorrowedFd<'_>, own: &Statx) -> Result<Option<OwnedFd>> {
             Err(Errno::NOENT | Errno::NOTDIR) => {}
             Err(error) => return Err(error.into()),
         }
-        // It was renamed or removed meanwhile.
+        // The file was renamed or removed meanwhile.
         if statx_fd(fd)?.stx_nlink == 0 {
             return Ok(None);
         }
@@ -115,18 +115,18 @@ fn directory_of(fd: BorrowedFd<'_>, own: &Statx) -> Result<Option<OwnedFd>> {
     Err(Error::Busy)
 }
 
-/// Flushes a directory unless it is known to be on the disk as `stat` has it.
+/// Flushes a directory, unless it was flushed with the change time in `stat`.
 fn flush_directory(fd: BorrowedFd<'_>, stat: &Statx) -> Result<()> {
     let changed = (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec);
     if flushed().get(&key(stat)) == Some(&changed) {
         return Ok(());
     }
     match rustix::fs::fsync(fd) {
-        // The file system has no separate way for directories.
+        // The file system does not support fsync of directories.
         Ok(()) | Err(Errno::INVAL) => {}
         Err(error) => return Err(error.into()),
     }
-    // A change that comes within the same tick of the file system's clock would not show.
+    // A later change within the same tick of the file system's clock would have the same change time.
     if is_past(changed) {
         let mut flushed = flushed();
         if flushed.len() >= FLUSHED_DIRECTORIES_MAX {
@@ -137,7 +137,7 @@ fn flush_directory(fd: BorrowedFd<'_>, stat: &Statx) -> Result<()> {
     Ok(())
 }
 
-/// Whether a time of the file system is long enough ago for its clock to have gone on.
+/// True if the clock of the file system has certainly moved on since that time.
 fn is_past((seconds, nanoseconds): Moment) -> bool {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     let millis = |seconds: i64, nanoseconds: i64| {
@@ -148,13 +148,13 @@ fn is_past((seconds, nanoseconds): Moment) -> bool {
     millis(now.tv_sec, now.tv_nsec).saturating_sub(millis(seconds, nanoseconds.into())) > CLOCK_TICKS_MS
 }
 
-/// More than any tick of the clock that file systems stamp changes with, in milliseconds.
+/// An upper limit of the tick, in milliseconds, of the clock for change times.
 const CLOCK_TICKS_MS: i128 = 1000;
 
 /// A change time: seconds and nanoseconds.
 type Moment = (i64, u32);
 
-/// The directories that are on the disk as they were at their change time.
+/// The directories that are flushed, with their change times at the flush.
 static FLUSHED: Mutex<BTreeMap<InodeKey, Moment>> = Mutex::new(BTreeMap::new());
 
 fn flushed() -> MutexGuard<'static, BTreeMap<InodeKey, Moment>> {

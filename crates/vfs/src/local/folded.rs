@@ -1,14 +1,15 @@
-//! Finding a name without regard to case: one pass over the directory, remembered for long directories.
+//! Case-insensitive lookup of names: one scan of the directory, cached for long directories.
 //!
-//! Every creation in a share must know that no other spelling exists; without memory, filling a directory
-//! costs the square of its length. What is remembered is only ever a hint about *other spellings*: exact names
-//! are always asked of the kernel, permission to list is checked each time, and whatever is found is opened
-//! through the kernel again. A memory counts while the directory's times are what they were after the scan or
-//! after this server's own last change in it, and for [`FOLDED_AGE_MAX`] at most. This server's own change only
-//! keeps a memory that was right just before ([`OwnChange`]). So the worst it can do is to miss, for that long,
-//! another spelling that a local process created in the same clock tick, or in the moment of an own change.
+//! Every creation in a share must check that no other spelling exists; without a cache, filling a directory
+//! would take quadratic time. The cache is only a hint about *other spellings*: the kernel resolves exact
+//! names, the permission to list is checked each time, and the kernel opens every name that was found. An
+//! entry is valid while the directory's times are those after the scan or after this server's own last
+//! change, and for [`FOLDED_AGE_MAX`] at most. An own change updates an entry only if it was valid just
+//! before ([`OwnChange`]). The worst possible error is to miss, for that time, another spelling that a local
+//! process created in the same clock tick or during an own change.
 //!
-//! The memory is the process's, as the lock on a directory is: two shares may show the same one.
+//! The cache belongs to the process, as the locks of directories do: two shares may contain the same
+//! directory.
 
 use super::inode::InodeKey;
 use super::names;
@@ -30,23 +31,23 @@ use std::time::Instant;
 
 use parking_lot::{Mutex, MutexGuard};
 
-/// What is remembered of directories. The lock is held for map look-ups only.
+/// The cached directories. The lock is held for map look-ups only.
 static REMEMBERED: Mutex<BTreeMap<RememberedKey, Directory>> = Mutex::new(BTreeMap::new());
 
-/// Counts what this process changes in directories, each under the number of its inode: a scan that such a change
-/// fell into is not remembered.
+/// Counters of this process's changes of directories, selected by inode number: a scan during which its
+/// counter changes is not cached.
 static OWN_CHANGES: [AtomicU64; OWN_CHANGE_COUNTERS] = [const { AtomicU64::new(0) }; OWN_CHANGE_COUNTERS];
 
-/// How many counters there are: so many that a scan seldom meets the changes of another directory.
+/// The number of counters: so many that a scan is seldom disturbed by changes of another directory.
 const OWN_CHANGE_COUNTERS: usize = 256;
 
-/// Shares that take other forms for one name remember on their own.
+/// The key of a cached directory. Shares with different normalization rules have separate entries.
 type RememberedKey = (InodeKey, Forms);
 
 struct Directory {
     stamp: Stamp,
     scanned: Instant,
-    /// Names on disk by how they compare; a directory where two compare equal is not remembered.
+    /// The names on disk by folded name. A directory in which two names fold to the same is not cached.
     names: HashMap<String, Vec<u8>>,
 }
 
@@ -59,15 +60,15 @@ impl Stamp {
         Self([(raw.stx_mtime.tv_sec, raw.stx_mtime.tv_nsec), (raw.stx_ctime.tv_sec, raw.stx_ctime.tv_nsec)])
     }
 
-    /// The change time, which nobody can set.
+    /// The change time, which no program can set.
     pub(super) fn changed(self) -> (i64, u32) {
         let [_, changed] = self.0;
         changed
     }
 }
 
-/// The entry of a directory that is `wanted` but for case and for `forms` that are one name, the first by its bytes if there are several;
-/// or the one that `wanted` is the short name of.
+/// Finds the entry of a directory that equals `wanted` in all but case and the normalization `forms` (the
+/// first by its bytes if there are several), or the one whose short name is `wanted`.
 ///
 /// A directory that the thread may search but not list has only exact names.
 pub(super) fn find(directory: BorrowedFd<'_>, forms: Forms, wanted: &str) -> Result<Option<Vec<u8>>> {
@@ -106,16 +107,16 @@ fn find_at(
     Ok(scan.best.or(scan.by_short_name))
 }
 
-/// A directory whose lock this thread holds, in which it changes entries.
+/// A directory whose lock this thread holds while it changes entries.
 pub(super) struct OwnChange<'a> {
     directory: BorrowedFd<'a>,
     key: InodeKey,
-    /// How the directory was before what is changed next.
+    /// The times of the directory before the next change.
     before: Cell<Stamp>,
 }
 
 impl<'a> OwnChange<'a> {
-    /// Looks how the directory is now.
+    /// Reads the directory's current times.
     pub(super) fn begin(directory: BorrowedFd<'a>) -> Result<Self> {
         let raw = statx_fd(directory)?;
         own_changes(key(&raw)).fetch_add(1, Ordering::SeqCst);
@@ -127,23 +128,23 @@ impl<'a> OwnChange<'a> {
         self.directory
     }
 
-    /// What tells the directory from others.
+    /// The device and inode of the directory.
     pub(super) fn key(&self) -> InodeKey {
         self.key
     }
 
-    /// How the directory was before the change.
+    /// The times of the directory before the change.
     pub(super) fn before(&self) -> Stamp {
         self.before.get()
     }
 
-    /// As [`find`].
+    /// Finds an entry as the function [`find`] does.
     pub(super) fn find(&self, forms: Forms, wanted: &str) -> Result<Option<Vec<u8>>> {
         find_at(self.directory, (self.key, forms), self.before.get(), wanted, || true)
     }
 
-    /// Notes that this thread has just taken an entry from the directory, given it one, or both. What was
-    /// remembered of a directory that was another before is forgotten: a local process has changed it as well.
+    /// Records that this thread has just removed an entry, added one, or both. A cached directory whose times
+    /// before the change were different is dropped: a local process has changed it as well.
     pub(super) fn done(&self, removed: Option<&[u8]>, added: Option<&[u8]>) {
         let before = self.before.get();
         let after = statx_fd(self.directory).map(|raw| Stamp::of(&raw));
@@ -174,7 +175,7 @@ impl<'a> OwnChange<'a> {
     }
 }
 
-/// The settings that a directory's names can be remembered for.
+/// All variants that can be cached of a directory.
 const FORMS: [Forms; 2] = [Forms::Exact, Forms::Any];
 
 fn own_changes(key: InodeKey) -> &'static AtomicU64 {
@@ -217,7 +218,7 @@ impl Directory {
 struct Scan {
     best: Option<Vec<u8>>,
     by_short_name: Option<Vec<u8>>,
-    /// All names, unless there are too many or two compare equal.
+    /// All names, unless there are too many or two of them fold to the same.
     names: Option<HashMap<String, Vec<u8>>>,
 }
 
@@ -227,7 +228,7 @@ fn scan(fd: OwnedFd, forms: Forms, wanted: &str) -> Result<Scan> {
     let mut best: Option<Vec<u8>> = None;
     let mut by_short_name: Option<Vec<u8>> = None;
     let may_be_short = short_name::may_be_derived(wanted);
-    // The names, each ended by NUL: folding waits until it is known that there are enough of them.
+    // The names, each ended by NUL: they are folded only if there are enough of them.
     let mut all = Vec::new();
     let mut count = 0_usize;
     while let Some(entry) = entries.next() {

@@ -29,35 +29,35 @@ use wire::{AccessMask, FileAttributes, FileTime};
 
 /// Set-user-id and set-group-id.
 const SET_IDS: u32 = 0o6000;
-/// Zeros written at a time where the file system cannot punch holes.
+/// The zeros that are written at a time if the file system cannot punch holes.
 const ZEROS: [u8; 16 * 1024] = [0; 16 * 1024];
 
 /// An open local file or directory.
 pub(super) struct LocalHandle {
     pub(super) root: Arc<Root>,
     own: Target,
-    /// What was opened, as the process's locks know it.
+    /// The device and inode of the opened file, for the locks of the process.
     inode: InodeKey,
-    /// The symlink that has taken the place of what was opened.
+    /// The symlink that has replaced the opened file.
     replaced: OnceLock<Target>,
     wanted: Wanted,
-    /// The path on disk: where symlinks in a listing start from.
+    /// The path on disk, from which symlinks in a listing are resolved.
     path: RwLock<Vec<u8>>,
     pub(super) actor: Actor,
-    /// Cleared once the file system says that it cannot tell cached data from data on disk.
+    /// Cleared if the file system does not support reads from the cache only.
     nowait: AtomicBool,
-    /// Whether set-id bits are to be cleared before each change of the data: the kernel only does so for writers
-    /// without privileges, and the descriptor's writes run as the server.
+    /// True if set-id bits must be cleared before each change of the data: the kernel clears them only for
+    /// writers without privileges, but the descriptor's writes run as the server.
     clears_set_ids: bool,
-    /// The file's end, where the handle can move it.
+    /// The lock of the file's end, if the handle can move it.
     end: Option<End>,
 }
 
-/// What a handle is of.
+/// The file that a handle refers to.
 struct Target {
     fd: OwnedFd,
     kind: Kind,
-    /// Whether `fd` is a real open rather than O_PATH.
+    /// True if `fd` was opened for data, not with O_PATH.
     has_data: bool,
 }
 
@@ -87,7 +87,7 @@ impl LocalHandle {
         }
     }
 
-    /// The path on disk, as far as the server knows.
+    /// The path on disk, as far as known to the server.
     pub(super) fn path(&self) -> Vec<u8> {
         self.path.read().clone()
     }
@@ -96,7 +96,7 @@ impl LocalHandle {
         self.target().fd.as_fd()
     }
 
-    /// The metadata of what is open, a symlink's target not looked at.
+    /// The metadata of the open file, without those of a symlink's target.
     pub(super) fn stat_now(&self) -> Result<Stat> {
         metadata::stat_fd(self.fd())
     }
@@ -105,17 +105,17 @@ impl LocalHandle {
         self.target().kind
     }
 
-    /// Whether the descriptor can be read, written or listed with.
+    /// True if the descriptor can read, write or list.
     pub(super) fn has_data(&self) -> bool {
         self.target().has_data
     }
 
-    /// The access to data that it was opened with.
+    /// The data access that the handle was opened with.
     pub(super) fn wanted(&self) -> Wanted {
         self.wanted
     }
 
-    /// Device and inode of what was opened.
+    /// The device and inode of the opened file.
     pub(super) fn inode(&self) -> InodeKey {
         self.inode
     }
@@ -125,12 +125,12 @@ impl LocalHandle {
         inode::lock(Purpose::Attributes, self.inode)
     }
 
-    /// Lets the handle be of the symlink that has taken the place of what it was of; false the second time.
+    /// Makes the handle refer to the symlink that has replaced its file; false if that has happened before.
     pub(super) fn replace(&self, link: OwnedFd) -> bool {
         self.replaced.set(Target { fd: link, kind: Kind::Symlink, has_data: false }).is_ok()
     }
 
-    /// Whether [`Self::replace`] still can.
+    /// True if [`Self::replace`] can still succeed.
     pub(super) fn can_be_replaced(&self) -> bool {
         self.replaced.get().is_none()
     }
@@ -139,29 +139,29 @@ impl LocalHandle {
         self.replaced.get().unwrap_or(&self.own)
     }
 
-    /// Whether the kernel lets `actor` have `access`, ACLs and read-only mounts considered.
+    /// True if the kernel grants `access` to `actor`, considering ACLs and read-only mounts.
     pub(super) fn permits(&self, actor: &Actor, access: Access) -> bool {
         let Ok(_guard) = self.root.credentials.assume(actor) else { return false };
         permits(self.fd(), access)
     }
 
-    /// A descriptor of its own for listing, positioned at the start.
+    /// Opens a separate descriptor for listing, positioned at the start.
     pub(super) fn open_for_listing(&self) -> Result<OwnedFd> {
-        // A handle that was opened for listing keeps that right; another asks for it now.
+        // A handle that was opened for listing keeps that right; for others the kernel checks it now.
         let actor = if self.target().has_data { &Actor::Process } else { &self.actor };
         let _guard = self.root.credentials.assume(actor)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(self.fd(), c".", flags, Mode::empty())?)
     }
 
-    /// The same file without access to data, for a handle of its own.
+    /// Duplicates the handle of the file, without access to data.
     pub(super) fn duplicate(&self, actor: &Actor, wanted: Wanted) -> Result<Self> {
         let fd = rustix::io::fcntl_dupfd_cloexec(self.fd(), 0)?;
         let stat = metadata::to_stat(&statx_fd(fd.as_fd())?, Default::default());
         Ok(Self::new(&self.root, fd, wanted, false, &stat, self.path(), actor))
     }
 
-    /// The same file opened again for data, by right of who opened this.
+    /// Opens the file again for data, with the rights of the process.
     pub(super) fn reopened(&self, wanted: Wanted) -> Result<Self> {
         let flags = match wanted {
             Wanted { read: _, write: false } => OFlags::RDONLY,
@@ -204,7 +204,7 @@ impl LocalHandle {
             _ => return Err(Error::AccessDenied),
         }
         if self.clears_set_ids {
-            // Each time: somebody may have set them since.
+            // Check before each change: the bits may have been set since.
             let mode = rustix::fs::fstat(self.fd())?.st_mode;
             if mode & SET_IDS != 0 {
                 rustix::fs::fchmod(self.fd(), Mode::from_raw_mode(mode & 0o7777 & !SET_IDS))?;
@@ -213,7 +213,7 @@ impl LocalHandle {
         Ok(self.fd())
     }
 
-    /// The descriptor that locks of ranges belong to, whatever has taken the file's place since.
+    /// The descriptor that owns range locks, even if a symlink has replaced the file since.
     fn lockable(&self) -> Result<BorrowedFd<'_>> {
         if self.own.kind == Kind::File && self.own.has_data {
             Ok(self.own.fd.as_fd())
@@ -229,7 +229,7 @@ impl LocalHandle {
 
 impl Handle for LocalHandle {
     fn moved(&self, path: &RelativePath) {
-        // One that was made of a name on disk can be one again.
+        // The path comes from a name on disk, so it should be encodable; if not, the old one stays.
         if let Ok(disk) = names::encode_path(path.as_str()) {
             *self.path.write() = disk;
         }
@@ -272,8 +272,8 @@ impl Handle for LocalHandle {
             return Ok(None);
         }
         let mut done = 0;
-        // A short answer is either the end of the file, which the next call confirms, or the end of what is
-        // cached.
+        // A short result means the end of the file, which the next call confirms, or the end of the cached
+        // data.
         while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
             let mut slices = [IoSliceMut::new(rest)];
             match rustix::io::preadv2(fd, &mut slices, position(offset, done)?, ReadWriteFlags::NOWAIT) {
@@ -317,7 +317,8 @@ impl Handle for LocalHandle {
         }
         let mut done = 0;
         while let Some(rest) = data.get(done..).filter(|rest| !rest.is_empty()) {
-            // The kernel looks for the end again: what others have written there since stays.
+            // The kernel determines the end again, so data that a local process has appended since is
+            // preserved.
             let at = position(end, done)?;
             let written = match rustix::io::pwritev2(fd, &[IoSlice::new(rest)], at, ReadWriteFlags::APPEND) {
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => rustix::io::pwrite(fd, rest, at),
@@ -372,7 +373,7 @@ impl Handle for LocalHandle {
         let fd = self.writable()?;
         let end = range.end.min(statx_fd(fd)?.stx_size);
         let Some(length) = end.checked_sub(range.start).filter(|length| *length > 0) else { return Ok(()) };
-        // Only sparse files are deallocated (MS-FSA 2.1.5.10.39): what was reserved for another stays reserved.
+        // Only sparse files are deallocated (MS-FSA 2.1.5.10.39); other files keep their reserved space.
         let attributes = metadata::stored(fd, self.kind())?.attributes.unwrap_or_default();
         let how = match attributes.contains(FileAttributes::SPARSE_FILE) {
             true => FallocateFlags::PUNCH_HOLE,
@@ -435,7 +436,7 @@ impl Handle for LocalHandle {
             };
             rustix::fs::utimensat(self.fd(), c"", &stamps, AtFlags::EMPTY_PATH)?;
         }
-        // A symlink has no place for the others.
+        // The other times cannot be stored for a symlink.
         if (times.created.is_none() && times.changed.is_none()) || self.kind() == Kind::Symlink {
             return Ok(());
         }
@@ -448,7 +449,8 @@ impl Handle for LocalHandle {
 
     fn set_attributes(&self, attributes: FileAttributes) -> Result<()> {
         if self.kind() == Kind::Symlink {
-            // It has no others and cannot have any; clients take READONLY away before they remove it.
+            // A symlink has no other attributes and cannot store any. Success for none, because clients clear
+            // READONLY before they remove a symlink.
             let others = (attributes & SETTABLE_ATTRIBUTES).without(FileAttributes::ARCHIVE);
             return if others.is_none() { Ok(()) } else { Err(Error::NotSupported) };
         }
@@ -583,12 +585,12 @@ impl std::fmt::Debug for LocalHandle {
     }
 }
 
-/// Whether the kernel lets the calling thread have `access` now.
+/// True if the kernel currently grants `access` to the calling thread.
 pub(super) fn permits(fd: BorrowedFd<'_>, access: Access) -> bool {
     rustix::fs::accessat(CWD, xattr::proc_path(fd), access, AtFlags::EACCESS).is_ok()
 }
 
-/// `offset` plus `done`, refused where no file reaches.
+/// `offset` plus `done`; an error if that exceeds the largest file offset.
 fn position(offset: u64, done: usize) -> Result<u64> {
     let position = u64::try_from(done).ok().and_then(|done| offset.checked_add(done));
     position.filter(|position| i64::try_from(*position).is_ok()).ok_or(Error::InvalidArgument)

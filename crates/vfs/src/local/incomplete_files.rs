@@ -1,14 +1,14 @@
-//! What is being made: it has its name already, but not yet all that it is to have, its security descriptor above
-//! all. Whoever comes across it through a share waits until it does.
+//! Incomplete files: they have a name, but not yet their attributes and security descriptor. A thread that
+//! finds one through a share waits until it is complete.
 //!
-//! Giving it the name last would ask less, but the kernel has no clean way. A file of O_TMPFILE that is linked into
-//! its directory goes on as `#NUMBER` in what it reports to those who watch the directory (`IN_MODIFY`,
-//! `IN_CLOSE_WRITE`) and in `/proc/self/fd`, for as long as it is open; and neither every file system nor
-//! directories have it. A temporary name is a name like any other, and is reported as one.
+//! Adding the name last would be simpler, but the kernel has no clean way. A file of O_TMPFILE that is linked
+//! into its directory appears as `#NUMBER` in notifications for the directory (`IN_MODIFY`, `IN_CLOSE_WRITE`)
+//! and in `/proc/self/fd` while it is open; and O_TMPFILE exists neither on every file system nor for
+//! directories. A temporary name is visible and reported like any other.
 //!
-//! The inode is not known before there is one. Until it is, whoever opens anything that could be it waits: what is
-//! on the device of the directory, or in a share whose root is (an overlay's files may be on other devices than its
-//! directories).
+//! The inode is unknown until the file exists. Until then, a thread waits if the file that it opens could be
+//! the new one: if it is on the device of the directory, or in a share whose root is on that device (an
+//! overlay's files may be on other devices than its directories).
 
 use super::inode::{self, InodeKey, InodeLock, Purpose};
 use super::resolve::{Root, device, statx_fd};
@@ -20,20 +20,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// How many files and directories are being made: while there are none, nobody has to look further.
+/// The number of incomplete files and directories: while it is 0, no further checks are needed.
 static UNDERWAY: AtomicUsize = AtomicUsize::new(0);
 
 static UNKNOWN: Mutex<Unknown> = Mutex::new(Unknown { next: 0, begun: BTreeSet::new() });
 static KNOWN: Condvar = Condvar::new();
 
-/// What is being made and may have its name, while its inode is not known.
+/// The incomplete files that may have a name already, but whose inodes are unknown.
 struct Unknown {
     next: u64,
-    /// The directory's device, and a number that rises.
+    /// The directory's device, and an increasing number.
     begun: BTreeSet<(u64, u64)>,
 }
 
-/// Something that is being made, until it is dropped.
+/// An incomplete file or directory, until it is dropped.
 #[must_use]
 pub(super) struct Making {
     begun: Option<(u64, u64)>,
@@ -41,7 +41,7 @@ pub(super) struct Making {
 }
 
 impl Making {
-    /// Begins to make something in a directory, before it has its name.
+    /// Begins a creation in a directory, before the name exists.
     pub(super) fn begin((device, _): InodeKey) -> Self {
         UNDERWAY.fetch_add(1, Ordering::SeqCst);
         let mut unknown = unknown();
@@ -51,7 +51,7 @@ impl Making {
         Self { begun: Some(begun), lock: None }
     }
 
-    /// Says what it is.
+    /// Sets the inode of the new file.
     pub(super) fn is(&mut self, raw: &Statx) {
         self.lock = Some(inode::lock(Purpose::Making, (device(raw), raw.stx_ino)));
         self.end_unknown();
@@ -73,7 +73,8 @@ impl Drop for Making {
     }
 }
 
-/// Waits until what has just been opened is no longer being made. Not to be called by who is making something.
+/// Waits until a file that has just been opened is complete. A thread that is creating a file must not call
+/// it.
 pub(super) fn wait_for(root: &Root, fd: BorrowedFd<'_>) -> Result<()> {
     if UNDERWAY.load(Ordering::SeqCst) != 0 {
         wait(root, &statx_fd(fd)?);
@@ -81,7 +82,7 @@ pub(super) fn wait_for(root: &Root, fd: BorrowedFd<'_>) -> Result<()> {
     Ok(())
 }
 
-/// As [`wait_for`], for what has been looked up.
+/// Waits as [`wait_for`] does, for a file whose metadata were read.
 pub(super) fn wait_for_entry(root: &Root, raw: &Statx) {
     if UNDERWAY.load(Ordering::SeqCst) != 0 {
         wait(root, raw);
@@ -100,7 +101,7 @@ fn wait(root: &Root, raw: &Statx) {
 }
 
 impl Unknown {
-    /// Whether something on a device was begun before `number` and still is not known.
+    /// True if a creation on a device began before `number` and its inode is still unknown.
     fn has(&self, device: u64, number: u64) -> bool {
         self.begun.range((device, 0)..(device, number)).next().is_some()
     }

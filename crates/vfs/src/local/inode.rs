@@ -1,8 +1,9 @@
-//! Locks of inodes, the same for the whole process: a directory can be shared more than once, and a file can have
-//! names in several shares.
+//! Locks of inodes for the whole process: a directory can be in several shares, and a file can have names in
+//! several shares.
 //!
-//! A lock is of one inode alone, so that a file system that hangs keeps nobody waiting but those who want the same
-//! file or directory. Only what is locked or waited for is in the table, whose own locks are held for look-ups.
+//! A lock belongs to one inode, so that a hanging file system delays only the users of the same file or
+//! directory. The table contains only locks that are held or waited for; its own locks are held for look-ups
+//! only.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,39 +11,39 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// What tells a file or directory from all others: its device and its inode.
+/// The device and inode of a file or directory.
 pub(super) type InodeKey = (u64, u64);
 
-/// What a lock of an inode serializes.
+/// The operations that a lock of an inode serializes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Purpose {
-    /// Changes of a directory's entries: who looks whether a name is free and then takes it. Whoever holds one must
-    /// not wait for another: see [`lock_directories`].
+    /// Changes of a directory's entries: checking that a name is free, and then using it. A thread that holds
+    /// one must not wait for another: see [`lock_directories`].
     Entries,
-    /// Making it, until it has all that it is to have: see [`super::making`].
+    /// The creation of a file or directory, until it is complete: see [`super::making`].
     Making,
-    /// Changes of extended attributes that depend on what they were: streams, DOS attributes, EAs.
+    /// Changes of extended attributes that depend on their previous values: streams, DOS attributes, EAs.
     Attributes,
-    /// Changes of the security descriptor that depend on what it was.
+    /// Changes of the security descriptor that depend on its previous value.
     Security,
 }
 
-/// How many tables the locks are spread over, so that requests for different files rarely meet.
+/// The number of tables, so many that requests for different files rarely use the same.
 const SHARDS: usize = 16;
 
 static TABLE: [Shard; SHARDS] = [const { Mutex::new(BTreeMap::new()) }; SHARDS];
 
 type Shard = Mutex<BTreeMap<(Purpose, InodeKey), Slot>>;
 
-/// A lock that somebody has or waits for.
+/// The state of a lock that is held or waited for.
 struct Slot {
     is_held: bool,
-    /// How many wait, and what wakes one of them; made by the first.
+    /// The number of waiting threads, and the condition that wakes one of them; the first one creates it.
     waiting: u32,
     freed: Option<Arc<Condvar>>,
 }
 
-/// A lock of an inode; dropping it gives the lock back.
+/// A held lock of an inode; dropping it releases the lock.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct InodeLock {
@@ -66,7 +67,7 @@ pub(super) fn lock(purpose: Purpose, inode: InodeKey) -> InodeLock {
         }
     };
     loop {
-        // A slot that is waited for stays.
+        // A slot with waiting threads is not removed.
         match table.get_mut(&key) {
             Some(slot) if slot.is_held => {}
             Some(slot) => {
@@ -83,7 +84,7 @@ pub(super) fn lock(purpose: Purpose, inode: InodeKey) -> InodeLock {
     }
 }
 
-/// Waits for the locks on the entries of two directories, which may be one, always in the same order.
+/// Waits for the locks of the entries of two directories, which may be the same, always in the same order.
 pub(super) fn lock_directories(one: InodeKey, other: InodeKey) -> (InodeLock, Option<InodeLock>) {
     let first = lock(Purpose::Entries, one.min(other));
     let second = (one != other).then(|| lock(Purpose::Entries, one.max(other)));
@@ -119,7 +120,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
     #[test]
-    fn only_one_holds_the_lock_of_an_inode() {
+    fn only_one_thread_holds_the_lock_of_an_inode() {
         let inode = (u64::MAX, 1);
         let counter = AtomicU64::new(0);
         std::thread::scope(|scope| {
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn other_inodes_and_other_purposes_are_free() {
+    fn locks_of_other_inodes_and_purposes_are_independent() {
         let inode = (u64::MAX, 2);
         let _lock = lock(Purpose::Attributes, inode);
         let _other = lock(Purpose::Security, inode);

@@ -1,4 +1,4 @@
-//! Reparse points: symlinks where clients follow them, and what clients make reparse points of themselves.
+//! Reparse points: symlinks that clients follow, and reparse data that clients set.
 
 use super::change::{name_gone, temporary_name};
 use super::entry::{is_same, joined, verified};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use wire::ioctl::{ReparseData, ReparseTag, SymlinkData};
 use wire::{FileAttributes, Utf16};
 
-/// Opens a symlink itself; the path ends in one.
+/// Opens a symlink itself; the last component of the path must be one.
 pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted: Wanted) -> Result<Opened> {
     if path.stream().is_some() {
         return Err(Error::Loop);
@@ -41,7 +41,7 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
     Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
 }
 
-/// The first symlink on the way of a path that clients are to follow.
+/// The first symlink in a path that clients must follow.
 pub(super) fn first(root: &Root, actor: &Actor, path: &RelativePath) -> Result<Option<Symlink>> {
     let components: Vec<&str> = path.components().collect();
     for (index, _) in components.iter().enumerate() {
@@ -62,7 +62,7 @@ pub(super) fn first(root: &Root, actor: &Actor, path: &RelativePath) -> Result<O
             let target = inside(&own_path, target.as_bytes()).ok_or(Error::AccessDenied)?;
             return found(SymlinkTarget::Relative(target));
         };
-        // What is stored is the server's to read.
+        // The stored data is read with the server's rights.
         drop(guard);
         if metadata::stat_fd(fd.as_fd())?.reparse_tag == ReparseTag::SYMLINK.0 {
             let data = xattr::get(fd.as_fd(), xattr::REPARSE)?.unwrap_or_default();
@@ -72,7 +72,7 @@ pub(super) fn first(root: &Root, actor: &Actor, path: &RelativePath) -> Result<O
     Ok(None)
 }
 
-/// Where a symlink leads that is kept as reparse data. What is no symlink leads nowhere.
+/// The target of a symlink that is stored as reparse data; an error if the data is malformed.
 fn kept_target(link: &[u8], data: &[u8]) -> Result<SymlinkTarget> {
     let symlink = ReparseData::decode(data).and_then(|data| SymlinkData::<Utf16<'_>>::decode(data.data));
     let symlink = symlink.map_err(|_| Error::AccessDenied)?;
@@ -84,7 +84,8 @@ fn kept_target(link: &[u8], data: &[u8]) -> Result<SymlinkTarget> {
     inside(link, &target).map(SymlinkTarget::Relative).ok_or(Error::AccessDenied)
 }
 
-/// The metadata of the symlink at `path`, which is a directory's where it leads to one (as Windows has it).
+/// The metadata of the symlink at `path`. As in Windows, a symlink to a directory has the DIRECTORY
+/// attribute.
 pub(super) fn stat(root: &Root, path: &[u8], raw: &Statx) -> Stat {
     let mut stat = metadata::to_stat(raw, Default::default());
     let target = root.followed(path).and_then(|fd| statx_fd(fd.as_fd()));
@@ -94,7 +95,7 @@ pub(super) fn stat(root: &Root, path: &[u8], raw: &Statx) -> Stat {
     stat
 }
 
-/// Puts in the tag of what is marked as a reparse point; `read` gets the data.
+/// Sets the reparse tag of a file that is marked as a reparse point; `read` returns the data.
 pub(super) fn complete(stat: &mut Stat, read: impl FnOnce() -> Result<Option<Vec<u8>>>) -> Result<()> {
     if stat.kind == Kind::Symlink || !stat.attributes.contains(FileAttributes::REPARSE_POINT) {
         return Ok(());
@@ -109,7 +110,7 @@ pub(super) fn complete(stat: &mut Stat, read: impl FnOnce() -> Result<Option<Vec
     Ok(())
 }
 
-/// What an open file is where it is a reparse point.
+/// The contents of a reparse point; `None` for other files.
 pub(super) fn reparse_point(handle: &LocalHandle) -> Result<Option<ReparsePoint>> {
     if handle.kind() == Kind::Symlink {
         let target = target_of(handle.fd())?;
@@ -122,7 +123,7 @@ pub(super) fn reparse_point(handle: &LocalHandle) -> Result<Option<ReparsePoint>
     Ok(xattr::get(handle.fd(), xattr::REPARSE)?.map(ReparsePoint::Data))
 }
 
-/// Keeps what a client makes a reparse point of, or forgets it.
+/// Stores or removes the reparse data of a file.
 pub(super) fn set_data(handle: &LocalHandle, data: Option<&[u8]>) -> Result<()> {
     if !metadata::has_attributes(handle.kind()) {
         return Err(Error::NotSupported);
@@ -131,7 +132,7 @@ pub(super) fn set_data(handle: &LocalHandle, data: Option<&[u8]>) -> Result<()> 
         let is_symlink =
             data.first_chunk().is_some_and(|tag| u32::from_le_bytes(*tag) == ReparseTag::SYMLINK.0);
         if is_symlink {
-            // One that leads out of the share is told to nobody.
+            // A symlink that leads out of the share is refused.
             kept_target(&handle.path(), data)?;
         }
         xattr::set(handle.fd(), xattr::REPARSE, data)?;
@@ -144,7 +145,7 @@ pub(super) fn set_data(handle: &LocalHandle, data: Option<&[u8]>) -> Result<()> 
     if data.is_none() { xattr::remove(handle.fd(), xattr::REPARSE) } else { Ok(()) }
 }
 
-/// Puts a symlink in the place of something empty.
+/// Replaces an empty file, directory or symlink with a symlink.
 pub(super) fn make(
     root: &Root,
     actor: &Actor,
@@ -180,8 +181,8 @@ pub(super) fn make(
     if handle.replace(placed) { Ok(()) } else { Err(Error::Busy) }
 }
 
-/// Gives the symlink `temporary` the name `leaf` of what `handle` has open, which is empty and goes; a descriptor of
-/// the symlink.
+/// Moves the symlink `temporary` to the name `leaf`, replacing the empty file that `handle` has open; returns
+/// a descriptor of the symlink.
 fn place_link(
     parent: BorrowedFd<'_>,
     temporary: &[u8],
@@ -190,7 +191,7 @@ fn place_link(
     handle: &LocalHandle,
 ) -> Result<OwnedFd> {
     let link = open_entry(parent, temporary, OFlags::PATH, Mode::empty())?;
-    // Somebody who may change the directory may have put something else there.
+    // A local process with write access to the directory may have replaced the symlink.
     if target_of(link.as_fd()).ok().as_deref() != Some(target) {
         return Err(Error::Busy);
     }
@@ -201,8 +202,8 @@ fn place_link(
     placed.map(|()| link)
 }
 
-/// Exchanges the names of a symlink and an empty file, directory or symlink, and removes the latter, if it still is
-/// what `handle` has open and is empty. Otherwise both get their names back.
+/// Exchanges the names of a symlink and an empty file, directory or symlink, and removes the latter, if it
+/// still is the file that `handle` has open, and empty. Otherwise exchanges the names back.
 fn exchange(
     parent: BorrowedFd<'_>,
     temporary: &[u8],
@@ -212,7 +213,7 @@ fn exchange(
 ) -> Result<()> {
     let is_directory = handle.kind() == Kind::Directory;
     match rustix::fs::renameat_with(parent, temporary, parent, leaf, RenameFlags::EXCHANGE) {
-        // Where the file system cannot exchange names, it still can replace a file.
+        // A file system that cannot exchange names can still replace a file.
         Err(Errno::INVAL | Errno::NOSYS) if !is_directory => {
             return Ok(rustix::fs::renameat(parent, temporary, parent, leaf)?);
         }
@@ -227,7 +228,7 @@ fn exchange(
             return Err(Error::Busy);
         }
         let flags = if is_directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        // Somebody may have been faster to put something in a directory.
+        // Fails if another process has created an entry in the directory meanwhile.
         Ok(rustix::fs::unlinkat(parent, temporary, flags)?)
     };
     if let Err(error) = removed() {
@@ -237,14 +238,15 @@ fn exchange(
     Ok(())
 }
 
-/// How often the symlink is looked for under the name it was given, when that is taken back. A local process that
-/// exchanges names all the time has it elsewhere every second time.
+/// Attempts to find the symlink under its new name when the exchange is undone. A local process that
+/// constantly exchanges names has it elsewhere half of the time.
 const TAKE_BACK_TRIES: usize = 10_000;
 
-/// Exchanges the names again, so that what stood at `leaf` is not left under the temporary name.
+/// Exchanges the names back, so that the file at `leaf` is not left under the temporary name.
 ///
-/// The symlink is exchanged only while it has the name `leaf`: if a local process has moved it meanwhile, exchanging
-/// would take what now has that name out of its place. If it moves in between, the loop goes on with what was taken.
+/// Exchanges only while the symlink is at `leaf`: if a local process has moved it, the exchange would
+/// displace another file. If it is moved between the check and the exchange, the loop continues with the file
+/// that was displaced.
 fn take_back(parent: BorrowedFd<'_>, temporary: &[u8], leaf: &[u8], link: BorrowedFd<'_>) -> Result<()> {
     for _ in 0..TAKE_BACK_TRIES {
         if is_entry(parent, temporary, link) {
@@ -257,21 +259,22 @@ fn take_back(parent: BorrowedFd<'_>, temporary: &[u8], leaf: &[u8], link: Borrow
         }
     }
     tracing::warn!(
-        left = %String::from_utf8_lossy(temporary),
+        temporary = %String::from_utf8_lossy(temporary),
         name = %String::from_utf8_lossy(leaf),
-        "a local process renames what is being made a symlink; a file may have been left under a temporary name"
+        "cannot undo the creation of a symlink, because a local process keeps renaming it; a file may have been left \
+         under the temporary name"
     );
     Err(Error::Busy)
 }
 
-/// Whether an entry is what the descriptor has open.
+/// True if an entry is the file that the descriptor has open.
 fn is_entry(parent: BorrowedFd<'_>, leaf: &[u8], fd: BorrowedFd<'_>) -> bool {
     let named = statx(parent, leaf, AtFlags::SYMLINK_NOFOLLOW);
     matches!((named, statx_fd(fd)), (Ok(named), Ok(own)) if is_same(&named, &own))
 }
 
-/// The target of a symlink as clients see it; none where it leads out of the share. `..` is taken by the
-/// text, as clients take it, who follow it with another open that is checked again.
+/// The target of a symlink as clients see it; `None` if it leads out of the share. `..` is resolved
+/// textually, as clients do: they follow it with another open, which is checked again.
 fn inside(link: &[u8], target: &[u8]) -> Option<String> {
     if target.starts_with(b"/") {
         return None;
@@ -295,7 +298,7 @@ fn inside(link: &[u8], target: &[u8]) -> Option<String> {
     Some(if shown.is_empty() { String::from(".") } else { shown.join("/") })
 }
 
-/// A target as it is on disk.
+/// A target in its form on disk.
 fn encode(target: &str) -> Result<Vec<u8>> {
     let mut disk = Vec::with_capacity(target.len());
     for component in target.split('/') {
@@ -317,7 +320,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn targets_that_leave_the_share_are_told_to_nobody() {
+    fn targets_that_leave_the_share_are_hidden() {
         for (link, target, shown) in [
             ("l", "a/b", Some("a/b")),
             ("l", "./a//b/", Some("a/b")),
@@ -334,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_are_written_as_names_are() {
+    fn targets_are_encoded_as_names_are() {
         assert_eq!(encode("../a\u{f022}b").unwrap(), b"../a:b");
         for wrong in ["", "/a", "a/", "a//b", "a/\0"] {
             assert!(encode(wrong).is_err(), "{wrong:?}");

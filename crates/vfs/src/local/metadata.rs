@@ -1,4 +1,4 @@
-//! From statx and the stored DOS attributes to [`Stat`], and back.
+//! Conversion between statx with the stored DOS attributes, and [`Stat`].
 
 use super::dosattrib::{self, DosAttrib, SetChange};
 use super::inode::{self, Purpose};
@@ -11,10 +11,10 @@ use std::os::fd::BorrowedFd;
 use wire::ioctl::ReparseTag;
 use wire::{FileAttributes, FileTime};
 
-/// How often a change time is set again that did not take effect at once.
+/// Attempts to store a change time that does not count because of a delay.
 const SET_CHANGE_ATTEMPTS: usize = 4;
 
-/// The permission bits that let somebody write.
+/// The write permission bits of owner, group and others.
 const ANY_WRITE: u32 = 0o222;
 
 /// The metadata of an open file.
@@ -26,8 +26,8 @@ pub(super) fn stat_fd(fd: BorrowedFd<'_>) -> Result<Stat> {
     Ok(stat)
 }
 
-/// What can be read; nothing where the server's own user may not read the file. Anything else that fails is no
-/// reason to take a file for one without attributes.
+/// `None` if the server's own user may not read the file. Other errors are returned, because the file must
+/// not appear to have no attributes.
 fn readable<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Err(Error::AccessDenied) => Ok(None),
@@ -35,8 +35,8 @@ fn readable<T>(result: Result<T>) -> Result<Option<T>> {
     }
 }
 
-/// What is stored for an open file; nothing where nothing is that could be understood. A record that cannot be read
-/// is an error: it may protect the file, and would be lost with the next change.
+/// The stored attributes of an open file; empty if there are none, or if the record is malformed. A record
+/// that cannot be read is an error: it may protect the file, and the next change would overwrite it.
 pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> Result<DosAttrib> {
     if !has_attributes(kind) {
         return Ok(DosAttrib::default());
@@ -46,12 +46,12 @@ pub(super) fn stored(fd: BorrowedFd<'_>, kind: Kind) -> Result<DosAttrib> {
     Ok(record.and_then(DosAttrib::parse).unwrap_or_default())
 }
 
-/// Whether user attributes can be there at all: the kernel knows them for files and directories only.
+/// True if the kernel supports user attributes for this kind: files and directories only.
 pub(super) fn has_attributes(kind: Kind) -> bool {
     matches!(kind, Kind::File | Kind::Directory)
 }
 
-/// What a file is.
+/// The kind of a file.
 pub(super) fn kind(raw: &Statx) -> Kind {
     match FileType::from_raw_mode(u32::from(raw.stx_mode)) {
         FileType::RegularFile => Kind::File,
@@ -61,7 +61,7 @@ pub(super) fn kind(raw: &Statx) -> Kind {
     }
 }
 
-/// Puts together what the kernel and the stored record say.
+/// Combines the kernel's metadata with the stored record.
 pub(super) fn to_stat(raw: &Statx, stored: DosAttrib) -> Stat {
     let kind = kind(raw);
     let is_file = kind == Kind::File;
@@ -89,7 +89,7 @@ pub(super) fn to_stat(raw: &Statx, stored: DosAttrib) -> Stat {
     }
 }
 
-/// The attributes of a file that has none stored.
+/// The attributes of a file without stored ones.
 fn from_mode(mode: u32, kind: Kind) -> FileAttributes {
     match kind {
         Kind::File if mode & ANY_WRITE == 0 => FileAttributes::ARCHIVE | FileAttributes::READONLY,
@@ -98,7 +98,7 @@ fn from_mode(mode: u32, kind: Kind) -> FileAttributes {
     }
 }
 
-/// What can be stored.
+/// The metadata that can be stored.
 pub(super) struct Stored {
     pub(super) attributes: FileAttributes,
     pub(super) created: FileTime,
@@ -106,15 +106,16 @@ pub(super) struct Stored {
     pub(super) changed: Option<FileTime>,
 }
 
-/// Changes what is stored; `change` sees the file as it is. Where the file system has no user attributes,
-/// READONLY becomes the permission bits, and the rest is not kept.
+/// Changes the stored attributes; `change` receives the current metadata. If the file system has no user
+/// attributes, READONLY is stored in the permission bits, and the rest is lost.
 pub(super) fn update(fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
     update_or(fd, change, |stat, new| {
         set_readonly_mode(fd, stat, new.attributes.contains(FileAttributes::READONLY))
     })
 }
 
-/// As [`update`], but [`Error::NotSupported`] where it cannot be kept.
+/// Changes the stored attributes as [`update`] does, but returns [`Error::NotSupported`] if they cannot be
+/// stored.
 pub(super) fn update_kept(fd: BorrowedFd<'_>, change: impl FnOnce(&Stat) -> Stored) -> Result<()> {
     update_or(fd, change, |_, _| Err(Error::NotSupported))
 }
@@ -130,7 +131,7 @@ fn update_or(
         return Err(Error::NotSupported);
     }
     let _lock = inode::lock(Purpose::Attributes, (device(&raw), raw.stx_ino));
-    // What is stored may have changed until now, and the kernel's change time with it.
+    // The stored attributes may have changed until now, and the kernel's change time with them.
     let stat = to_stat(&statx_fd(fd)?, stored(fd, kind)?);
     let new = change(&stat);
     match store(fd, kind, &new) {
@@ -151,7 +152,7 @@ pub(super) fn store(fd: BorrowedFd<'_>, kind: Kind, new: &Stored) -> Result<()> 
     for _ in 0..SET_CHANGE_ATTEMPTS {
         let set = SetChange { time, at: now() };
         put(DosAttrib { changed: Some(set), ..record })?;
-        // Whoever was kept from running between the two may have set it too late.
+        // If the thread was delayed between the two steps, the kernel's change time may be too late.
         if set.counts(self::time(&statx_fd(fd)?.stx_ctime)) {
             break;
         }
@@ -162,7 +163,7 @@ pub(super) fn store(fd: BorrowedFd<'_>, kind: Kind, new: &Stored) -> Result<()> 
 fn set_readonly_mode(fd: BorrowedFd<'_>, stat: &Stat, readonly: bool) -> Result<()> {
     let mode = match (readonly, stat.mode & ANY_WRITE == 0) {
         (true, false) => stat.mode & !ANY_WRITE,
-        // The owner, and whoever the umask of a new file would let write, is all that can be given back.
+        // Only the owner gets the permission back, because the previous bits are unknown.
         (false, true) => stat.mode | 0o200,
         _ => return Ok(()),
     };
@@ -176,7 +177,7 @@ fn time(raw: &StatxTimestamp) -> FileTime {
     FileTime::from_unix(raw.tv_sec, raw.tv_nsec)
 }
 
-/// The time by the clock that the kernel's times are from.
+/// The time of the clock that the kernel uses for file times.
 pub(super) fn now() -> FileTime {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
     FileTime::from_unix(now.tv_sec, u32::try_from(now.tv_nsec).unwrap_or_default())

@@ -1,7 +1,7 @@
 //! Local directories on Linux.
 //!
-//! Nothing is remembered between calls but descriptors (and, as a hint, other spellings of names: see
-//! `folded`): what the disk says is the truth, also when other programs change it meanwhile.
+//! Apart from descriptors and caches that are only hints (see `folded`), nothing is kept between calls: the
+//! disk has the truth, also when other programs change it.
 
 mod abilities;
 mod change;
@@ -55,43 +55,44 @@ use wire::{FileAttributes, FileTime};
 /// A share that is a directory.
 pub struct LocalBackend {
     root: Arc<Root>,
-    /// Of the root's file system.
+    /// The features of the root's file system.
     capabilities: Capabilities,
-    /// Of those that are mounted below.
+    /// The features of file systems mounted below.
     below: Abilities,
     created: FileTime,
     mount: u64,
 }
 
-/// How a local share behaves.
+/// The options of a local share.
 #[derive(Clone, Debug)]
 pub struct LocalOptions {
     /// The volume's label.
     pub label: String,
-    /// What clients are told the file system is; programs look for "NTFS" before they use streams and the like.
+    /// The name of the file system that clients receive; programs check for "NTFS" before they use features
+    /// such as streams.
     pub file_system: String,
     /// Permission bits of new files, before the process's umask.
     pub file_mode: u32,
     /// Permission bits of new directories, before the process's umask.
     pub directory_mode: u32,
-    /// Whether symlinks are what they lead to, as long as that is in the share. Otherwise they are shown as
-    /// symlinks, and clients follow them.
+    /// True if the server follows symlinks, as long as they stay in the share. Otherwise clients see symlinks
+    /// and follow them.
     pub follow_symlinks: bool,
     /// The place of named streams.
     pub streams: Streams,
-    /// The spellings of a name that are one.
+    /// The normalization forms that count as one name.
     pub forms: Forms,
 }
 
-/// The places in which a share keeps named streams.
+/// The places where a share stores named streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Streams {
-    /// In extended attributes only; the directory that the files would be in is one as any other.
+    /// Extended attributes only; the directory for large streams is an ordinary one.
     #[default]
     Attributes,
-    /// In extended attributes as long as they fit there, else in files of their own.
+    /// Extended attributes if the stream fits there, otherwise separate files.
     Auto,
-    /// New ones in files of their own.
+    /// Separate files for all new streams.
     Depot,
 }
 
@@ -198,7 +199,7 @@ impl Backend for LocalBackend {
         path: &RelativePath,
         followed: bool,
     ) -> Result<Opened> {
-        // A listing does not have it.
+        // Hidden from listings, so it does not exist here either.
         self.root.check_shown(path).map_err(|_| Error::NotFound)?;
         entry::open_in(&self.root, actor, change::own(holder)?, path, followed)
     }
@@ -291,7 +292,7 @@ impl Backend for LocalBackend {
         let handle = change::own(handle)?;
         let (device, _) = handle.inode();
         let key = self.root.file_systems.key(device, handle.fd())?;
-        // Two shares of one file system are two volumes, as two drives are.
+        // As with two drives, two shares of one file system are two volumes.
         let longest = rustix::fs::fstatvfs(handle.fd())?.f_namemax;
         let longest = usize::try_from(longest).map_or(COMPONENT_UNITS_MAX, |it| it.min(COMPONENT_UNITS_MAX));
         let of_root = if device == self.root.device { self.root.inode } else { 0 };
@@ -314,8 +315,8 @@ impl Backend for LocalBackend {
     }
 }
 
-/// Looks whether a directory could be a share's root now. It is neither opened nor, where that is for
-/// autofs(5) to do, mounted.
+/// Checks whether a directory can currently be the root of a share, without opening it and without triggering
+/// an automount (autofs(5)).
 pub fn look(root: &Path) -> Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let fd = rustix::fs::open(root, flags, Mode::empty())?;
@@ -323,30 +324,30 @@ pub fn look(root: &Path) -> Result<()> {
     if handle::permits(fd.as_fd(), needed) { Ok(()) } else { Err(Error::AccessDenied) }
 }
 
-/// The name that the wire shows for a name on disk.
+/// The name on the wire for a name on disk.
 pub fn wire_name(disk: &[u8]) -> String {
     names::decode(disk)
 }
 
-/// Where a path of a share is on disk, from the share's directory; the stream is left out.
+/// The path on disk, relative to the share's directory; the stream is omitted.
 pub fn disk_path(path: &RelativePath) -> Result<PathBuf> {
     Ok(PathBuf::from(OsString::from_vec(names::encode_path(path.as_str())?)))
 }
 
-/// A way to an open file for calls that take no descriptor, as long as it is open.
+/// A path that refers to an open file, for calls that take no descriptor; valid while it is open.
 pub fn reopen_path(handle: &dyn Handle) -> Option<String> {
     change::own(handle).ok().map(|handle| xattr::proc_path(handle.fd()))
 }
 
-/// The name on disk of the directory in a share's root that streams are kept in: see [`Streams`].
+/// The name on disk of the directory in a share's root that contains streams: see [`Streams`].
 pub const STREAMS_DIRECTORY: &[u8] = depot::DIRECTORY;
 
-/// Whether a name on disk is one that this process makes for a moment, to put it in place of another.
+/// True for a temporary name of this process, under which a file is created before it replaces another.
 pub fn is_temporary_name(disk: &[u8]) -> bool {
     change::is_temporary_name(disk)
 }
 
-/// A serial number from what tells the file system and the root apart from others (FNV-1a).
+/// A volume serial number: the FNV-1a hash of the file system's key and the root's inode.
 fn serial(file_system: u64, inode: u64) -> u32 {
     let bytes = file_system.to_le_bytes().into_iter().chain(inode.to_le_bytes());
     bytes.fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))

@@ -1,10 +1,10 @@
-//! Names on disk (any bytes) and names on the wire (what Windows allows), both ways without loss.
+//! Lossless conversion between names on disk (any bytes) and names on the wire (those that Windows allows).
 //!
 //! Characters that Windows forbids become the private use characters of "Services for Macintosh", which the
-//! Linux and macOS clients and Samba's `vfs_fruit`/`vfs_catia` use too: controls 0x01..0x1f are U+F001..F01F,
-//! `" * : < > ? \ |` are U+F020..F027, a space or dot at the end is U+F028 or U+F029. A byte that is no UTF-8
-//! becomes U+EF00 plus the byte (U+EF80..EFFF). A character on disk that already lies in one of these ranges
-//! is shown as its bytes, so that no two names on disk look alike.
+//! Linux and macOS clients and Samba's `vfs_fruit`/`vfs_catia` also use: controls 0x01..0x1f are
+//! U+F001..F01F, `" * : < > ? \ |` are U+F020..F027, a space or dot at the end is U+F028 or U+F029. A byte
+//! that is not UTF-8 becomes U+EF00 plus the byte (U+EF80..EFFF). A character on disk that is already in one
+//! of these ranges is shown as its bytes, so that different names on disk look different.
 
 use crate::error::{Error, Result};
 use crate::fold::Forms;
@@ -16,7 +16,7 @@ const SFM_PUNCTUATION_FIRST: u32 = 0xf020;
 const SFM_SPACE: char = '\u{f028}';
 const SFM_DOT: char = '\u{f029}';
 
-/// The name that the wire shows for a name on disk.
+/// The name on the wire for a name on disk.
 pub(super) fn decode(disk: &[u8]) -> String {
     let plain = |byte: &u8| (b' '..0x7f).contains(byte) && !SFM_PUNCTUATION.contains(byte);
     if disk.iter().all(plain)
@@ -44,8 +44,8 @@ pub(super) fn decode(disk: &[u8]) -> String {
     name
 }
 
-/// The name on disk for a name on the wire; a name that no name on disk decodes to is refused, except that a
-/// plain space or dot at the end is taken too.
+/// The name on disk for a name on the wire. A name that is not the decoded form of any name on disk is
+/// refused, but a plain space or dot at the end is accepted.
 pub(super) fn encode(name: &str) -> Result<Vec<u8>> {
     if name.is_ascii() && !name.bytes().any(|byte| byte < b' ') {
         return checked(name.as_bytes().to_vec());
@@ -80,7 +80,7 @@ pub(super) fn encode(name: &str) -> Result<Vec<u8>> {
     checked(disk)
 }
 
-/// The disk path of components split by `/`.
+/// The disk path for components separated by `/`.
 pub(super) fn encode_path(path: &str) -> Result<Vec<u8>> {
     let mut disk = Vec::with_capacity(path.len());
     for component in path.split('/').filter(|component| !component.is_empty()) {
@@ -89,7 +89,7 @@ pub(super) fn encode_path(path: &str) -> Result<Vec<u8>> {
     Ok(disk)
 }
 
-/// The wire path of a disk path.
+/// The path on the wire for a disk path.
 pub(super) fn decode_path(disk: &[u8]) -> String {
     let mut path = String::with_capacity(disk.len());
     for component in disk.split(|byte| *byte == b'/').filter(|component| !component.is_empty()) {
@@ -109,7 +109,7 @@ pub(super) fn push_component(path: &mut Vec<u8>, component: &[u8]) {
     path.extend_from_slice(component);
 }
 
-/// A name on disk is `wanted` but for case, and for forms that are one name.
+/// True if a name on disk equals `wanted` in all but case and the normalization `forms`.
 pub(super) fn matches(forms: Forms, disk: &[u8], wanted: &str) -> bool {
     if wanted.is_ascii() {
         return disk.eq_ignore_ascii_case(wanted.as_bytes());
@@ -117,7 +117,7 @@ pub(super) fn matches(forms: Forms, disk: &[u8], wanted: &str) -> bool {
     !is_alphanumeric(disk) && crate::fold::equal_in(forms, &decode(disk), &with_end_mapped(wanted))
 }
 
-/// Whether it is ASCII that decodes to itself, so that it cannot match a name with other characters.
+/// True for ASCII that decodes to itself and therefore cannot match a name with other characters.
 fn is_alphanumeric(disk: &[u8]) -> bool {
     disk.iter().all(u8::is_ascii_alphanumeric)
 }
@@ -146,7 +146,7 @@ fn push_bad_byte(name: &mut String, byte: u8) {
     name.push(char::from_u32(BAD_BYTE + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER));
 }
 
-/// `name` as its name on disk decodes: with the mapped character at the end.
+/// `name` with a space or dot at its end replaced by the mapped character, as its name on disk decodes.
 pub(super) fn with_end_mapped(name: &str) -> String {
     if let Some(rest) = name.strip_suffix(' ') {
         format!("{rest}{SFM_SPACE}")
@@ -157,7 +157,8 @@ pub(super) fn with_end_mapped(name: &str) -> String {
     }
 }
 
-/// The last look at a component before it meets the kernel: mapped characters can spell `.` and `..`.
+/// The final check of a component before it is passed to the kernel: mapped characters can spell `.` and
+/// `..`.
 fn checked(disk: Vec<u8>) -> Result<Vec<u8>> {
     let fatal = |byte: &u8| matches!(byte, b'/' | 0);
     if disk.is_empty() || disk == b"." || disk == b".." || disk.iter().any(fatal) {
@@ -172,7 +173,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn maps_what_windows_forbids() {
+    fn characters_that_windows_forbids_are_mapped() {
         for (disk, wire) in [
             (&b"plain.txt"[..], "plain.txt"),
             (b"a:b*?\"<>|\\", "a\u{f022}b\u{f021}\u{f025}\u{f020}\u{f023}\u{f024}\u{f027}\u{f026}"),
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn mapped_characters_cannot_spell_a_way_out() {
+    fn mapped_characters_cannot_spell_a_parent_directory() {
         for evil in [
             "\u{f029}",
             ".\u{f029}",
@@ -212,7 +213,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_disk_name_survives(disk in proptest::collection::vec(prop_oneof![1..=255u8, Just(0xef), Just(0xbe), 0x80..=0xbfu8], 1..40)) {
+        fn every_name_on_disk_round_trips(disk in proptest::collection::vec(prop_oneof![1..=255u8, Just(0xef), Just(0xbe), 0x80..=0xbfu8], 1..40)) {
             let disk: Vec<u8> = disk.into_iter().filter(|byte| *byte != b'/').collect();
             prop_assume!(!disk.is_empty() && disk != b"." && disk != b"..");
             let wire = decode(&disk);
@@ -223,7 +224,7 @@ mod tests {
         }
 
         #[test]
-        fn no_wire_name_reaches_elsewhere(name in "\\PC{1,20}") {
+        fn no_name_on_the_wire_leaves_its_directory(name in "\\PC{1,20}") {
             if let Ok(path) = crate::RelativePath::new(name.clone())
                 && path.components().count() == 1
                 && let Ok(disk) = encode(&name)

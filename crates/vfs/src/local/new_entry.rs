@@ -1,4 +1,4 @@
-//! What has just been created: that it is what was created, its attributes, and taking it back.
+//! Steps after a creation: verify the new item, store its attributes, or remove it again.
 
 use super::change::temporary_name;
 use super::directory;
@@ -14,12 +14,12 @@ use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use wire::FileAttributes;
 
-/// Makes a directory and opens it; the thread acts as `actor`.
+/// Creates a directory and opens it; the thread acts as `actor`.
 ///
-/// The kernel has no call that does both, and between the two a local process that may change the parent can
-/// put another directory under the name. So what is opened must be what the actor has just made: it belongs to
-/// the actor, is empty and was born since the parent changed last. What is not counts as somebody else's
-/// ([`Error::Exists`]), to be looked at as what exists is.
+/// The kernel has no call that does both, and in between a local process with write access to the parent can
+/// put another directory under the name. So the opened directory must be the one just created: owned by the
+/// actor, empty, and born since the last change of the parent. Any other counts as an existing file
+/// ([`Error::Exists`]).
 pub(super) fn make_directory(
     root: &Root,
     actor: &Actor,
@@ -31,7 +31,8 @@ pub(super) fn make_directory(
     let opened = open_entry(change.fd(), leaf, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
     let fd = match opened {
         Ok(fd) => fd,
-        // Gone again, or something else by now. A mode that keeps its owner out is an error of its own.
+        // The directory is gone or replaced. If it is still the own one, its mode denies access to its owner,
+        // and the error is returned.
         Err(error) => {
             let is_own = statx(change.fd(), leaf, AtFlags::SYMLINK_NOFOLLOW)
                 .is_ok_and(|raw| metadata::kind(&raw) == Kind::Directory && is_owned(root, actor, &raw));
@@ -45,7 +46,7 @@ pub(super) fn make_directory(
     if is_made { Ok(fd) } else { Err(Error::Exists) }
 }
 
-/// Stores the attributes and creation time of something new.
+/// Stores the attributes and creation time of a new file or directory.
 pub(super) fn initialize(
     fd: &OwnedFd,
     kind: Kind,
@@ -61,8 +62,8 @@ pub(super) fn initialize(
     }
 }
 
-/// Takes back a creation that could not be completed, with the actor's rights, if the name still is what was
-/// created.
+/// Removes a new file or directory that could not be completed, with the actor's rights, if the name still
+/// belongs to it.
 pub(super) fn undo(root: &Root, actor: &Actor, change: &OwnChange<'_>, leaf: &[u8], fd: BorrowedFd<'_>) {
     let undone = || -> Result<()> {
         let _guard = root.credentials.assume(actor)?;
@@ -76,7 +77,10 @@ pub(super) fn undo(root: &Root, actor: &Actor, change: &OwnChange<'_>, leaf: &[u
     };
     match undone() {
         Ok(()) => change.done(Some(leaf), None),
-        Err(error) => tracing::warn!(%error, "cannot remove a file whose creation failed; it stays"),
+        Err(error) => {
+            let name = String::from_utf8_lossy(leaf);
+            tracing::warn!(%name, %error, "cannot remove a file whose creation failed; an incomplete file remains");
+        }
     }
 }
 
@@ -84,8 +88,8 @@ fn is_owned(root: &Root, actor: &Actor, raw: &Statx) -> bool {
     raw.stx_uid == root.credentials.uid(actor)
 }
 
-/// Whether the directory belongs to whom the file system gives all that the thread makes: FAT and mapped network
-/// file systems know no owners, or other ones. A file made for the purpose tells.
+/// True if the directory has the owner that the file system assigns to all new files of this thread: FAT and
+/// network file systems with mapped owners have none, or others. A temporary file shows that owner.
 fn is_given_owner(parent: BorrowedFd<'_>, raw: &Statx) -> Result<bool> {
     let name = temporary_name(raw.stx_ino);
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
@@ -95,8 +99,8 @@ fn is_given_owner(parent: BorrowedFd<'_>, raw: &Statx) -> Result<bool> {
     Ok(owner? == raw.stx_uid)
 }
 
-/// Whether it was born after the last change of the parent before its creation, by the file system's own clock;
-/// one that tells no birth, or whose clock went back meanwhile, proves nothing.
+/// True if the directory was born after the parent's last change before the creation, by the file system's
+/// own clock. Also true if the file system stores no birth times, or if its clock was set back.
 fn is_born_since(change: &OwnChange<'_>, raw: &Statx) -> Result<bool> {
     let before = change.before().changed();
     if !StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::BTIME)

@@ -1,4 +1,4 @@
-//! Opening what exists.
+//! Opens existing files and streams.
 
 use super::handle::LocalHandle;
 use super::open_stream::LocalStream;
@@ -23,7 +23,7 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
         return finish(root, actor, fd, wanted, has_data, disk);
     };
     let base = open_base(root, actor, path)?;
-    // A rename of the stream reaches all that have it open: nobody is half-way in between.
+    // Holds the lock while the stream is opened: a rename of the stream must reach all its handles.
     let lock = base.lock_attributes();
     let found = stream::find(&base, wanted_stream)?.ok_or(Error::NotFound)?;
     let opened = finish_stream(base, found, wanted);
@@ -31,7 +31,8 @@ pub(super) fn open(root: &Arc<Root>, actor: &Actor, path: &RelativePath, wanted:
     opened
 }
 
-/// Opens what `opened` has open again, for `wanted`: through its descriptor, with the kernel's yes to `actor`.
+/// Opens the file of `opened` again for `wanted`, through its descriptor and with the kernel's permission
+/// check for `actor`.
 pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: Wanted) -> Result<Opened> {
     let handle = change::own(&*opened.handle)?;
     if let Some(stream) = opened.handle.as_any().downcast_ref::<LocalStream>() {
@@ -60,14 +61,14 @@ pub(super) fn reopen(root: &Arc<Root>, actor: &Actor, opened: &Opened, wanted: W
     Ok(again)
 }
 
-/// The file itself, without access to data.
+/// The file itself, opened without access to data.
 pub(super) fn file_of(actor: &Actor, file: &LocalHandle) -> Result<Opened> {
     let handle = file.duplicate(actor, Wanted::NOTHING)?;
     let (path, stat) = (names::decode_path(&handle.path()), handle.stat()?);
     Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
 }
 
-/// The directory of a path, or the file of a stream.
+/// The parent directory of a path, or the file of a stream.
 pub(super) fn parent(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Result<Parent> {
     if path.stream().is_some() {
         return Parent::of(Arc::new(open_base(root, actor, path)?), path.clone());
@@ -82,7 +83,7 @@ pub(super) fn parent(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Re
     Ok(Parent { handle: Arc::new(handle), stat, path: path.clone() })
 }
 
-/// Creates a stream of a file that is open.
+/// Creates a stream of an open file.
 fn create_stream(
     actor: &Actor,
     file: &LocalHandle,
@@ -124,7 +125,7 @@ pub(super) fn create_file(
     }
 }
 
-/// Makes a handle of a descriptor.
+/// Makes a handle from a descriptor.
 pub(super) fn finish(
     root: &Arc<Root>,
     actor: &Actor,
@@ -142,13 +143,13 @@ pub(super) fn finish(
     Ok(Opened { handle: Arc::new(handle), path, stream: None, stat })
 }
 
-/// The file behind a handle of this backend, whether it or a stream of it is open.
+/// The handle of a file of this backend, or of the file that a stream handle belongs to.
 pub(super) fn base_of(handle: &dyn Handle) -> Option<&LocalHandle> {
     let any = handle.as_any();
     any.downcast_ref::<LocalHandle>().or_else(|| Some(any.downcast_ref::<LocalStream>()?.base()))
 }
 
-/// Opens the descriptor: exact spelling with one call, other spellings after a search.
+/// Opens a descriptor: one call for the exact spelling, a search for others.
 fn open_file(
     root: &Arc<Root>,
     actor: &Actor,
@@ -183,8 +184,8 @@ fn find_file(
     }
 }
 
-/// Opens with the access that is wanted; with O_PATH where it is none, and where a directory is only to be
-/// written to. Says which.
+/// Opens with the access that is wanted; with O_PATH if that is none, or only writing to a directory. The
+/// flag in the result is false for O_PATH.
 fn open_descriptor(root: &Root, disk: &[u8], wanted: Wanted) -> std::result::Result<(OwnedFd, bool), Errno> {
     let flags = data_flags(wanted);
     match root.open_at(disk, flags, Mode::empty()) {
@@ -215,7 +216,7 @@ fn open_base(root: &Arc<Root>, actor: &Actor, path: &RelativePath) -> Result<Loc
     Ok(LocalHandle::new(root, fd, Wanted::NOTHING, has_data, &stat, disk, actor))
 }
 
-/// Makes a handle of a stream of an open file, under the lock of its attributes.
+/// Makes a handle of a stream of an open file; the caller holds the lock of its attributes.
 pub(super) fn finish_stream(base: LocalHandle, found: Found, wanted: Wanted) -> Result<Opened> {
     let path = names::decode_path(&base.path());
     let handle = LocalStream::new(base, &found, wanted)?;

@@ -1,12 +1,13 @@
 //! Locks of ranges of a local file that all programs of the machine see (`fcntl`, `lockf`, an NFS server).
 //!
-//! They are open file description locks: they belong to the handle's descriptor, other descriptors of the file in this
-//! process have their own, and closing one of those gives up nothing. POSIX locks, which belong to the process, would go
-//! with the first descriptor of the file that the server closes. The two conflict with each other as two of a kind do.
+//! They are open file description locks: they belong to the handle's descriptor. Other descriptors of the
+//! file in this process have their own locks, and closing one of them releases only those. POSIX locks belong
+//! to the process, and would be lost when the server closes any descriptor of the file. Both kinds conflict
+//! with each other as usual.
 //!
-//! The kernel asks for the descriptor's own access, whoever calls: exclusive locks need one that can write, shared locks
-//! one that can read. What the handle lacks for that it gets nowhere else: opening the file again could be refused, or
-//! break somebody's lease.
+//! The kernel checks the descriptor's own access: exclusive locks need a descriptor that can write, shared
+//! locks one that can read. If the handle has no such access, the file is not reopened: that could be
+//! refused, or break a lease.
 
 use crate::backend::Wanted;
 use crate::error::{Error, Result};
@@ -17,7 +18,7 @@ use nix::libc;
 use std::ops::Range;
 use std::os::fd::BorrowedFd;
 
-/// Takes or gives up a lock: [`crate::Handle::set_range_lock`].
+/// Sets or releases a lock: [`crate::Handle::set_range_lock`].
 pub(super) fn set(
     fd: BorrowedFd<'_>,
     wanted: Wanted,
@@ -42,7 +43,7 @@ pub(super) fn set(
     }
 }
 
-/// Looks for somebody else's lock in the way: [`crate::Handle::is_range_locked`].
+/// True if another owner's lock conflicts: [`crate::Handle::is_range_locked`].
 pub(super) fn is_locked(fd: BorrowedFd<'_>, range: &Range<u64>, lock: RangeLock) -> Result<bool> {
     let Some(range) = lockable(range) else { return Ok(false) };
     loop {
@@ -69,7 +70,7 @@ fn flock(range: &Range<u64>, kind: libc::c_int) -> Result<libc::flock> {
         l_type: libc::c_short::try_from(kind).map_err(|_| Error::InvalidArgument)?,
         l_whence: libc::c_short::try_from(libc::SEEK_SET).map_err(|_| Error::InvalidArgument)?,
         l_start: offset(range.start)?,
-        // All that there is has no length that the call could be given: zero stands for that.
+        // A length that does not fit means the whole range of offsets, which is encoded as zero.
         l_len: offset(length).unwrap_or(0),
         l_pid: 0,
     })

@@ -1,4 +1,4 @@
-//! From names to files: every step is openat2 below the share's root, so nothing leads out of it.
+//! Path resolution: every step is openat2 below the share's root, so no path leads out of the share.
 
 use super::credentials::Credentials;
 use super::file_system::{self, FileSystems};
@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, Statx, StatxFlags};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What all handles of a share have in common.
+/// The state that all handles of a share have in common.
 pub(super) struct Root {
     pub(super) fd: OwnedFd,
     pub(super) device: u64,
@@ -23,7 +23,7 @@ pub(super) struct Root {
     pub(super) file_systems: FileSystems,
 }
 
-/// A directory of a share with its lock, for those who change entries.
+/// A directory with its lock, for changes of its entries.
 pub(super) struct HeldDirectory {
     /// Opened with O_PATH.
     pub(super) fd: OwnedFd,
@@ -32,27 +32,27 @@ pub(super) struct HeldDirectory {
     _lock: InodeLock,
 }
 
-/// A name in its directory, which exists; the name itself may not.
+/// A name in an existing directory; the name itself may not exist.
 pub(super) struct Located {
     /// The directory, opened with O_PATH.
     pub(super) parent: OwnedFd,
     /// The directory's path on disk.
     pub(super) parent_path: Vec<u8>,
-    /// The last component on disk: the real spelling if it exists, otherwise the wanted one.
+    /// The last component on disk: the real spelling if it exists, otherwise the requested one.
     pub(super) leaf: Vec<u8>,
-    /// Whether there is something (a dangling symlink, too).
+    /// True if the name exists, even as a dangling symlink.
     pub(super) exists: bool,
 }
 
 impl Located {
-    /// The whole path on disk.
+    /// The complete path on disk.
     pub(super) fn path(&self) -> Vec<u8> {
         let mut path = self.parent_path.clone();
         names::push_component(&mut path, &self.leaf);
         path
     }
 
-    /// The metadata of the name itself, a symlink not followed.
+    /// The metadata of the name itself, without following symlinks.
     pub(super) fn lstat(&self) -> Result<Statx> {
         Ok(statx(self.parent.as_fd(), &self.leaf, AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -72,8 +72,8 @@ impl Root {
         })
     }
 
-    /// The id that clients know a file by; `fd` is of some file in its file system, or `None` where that was asked for
-    /// before.
+    /// The file id for clients. `fd` is of any file in the same file system; it may be `None` if the file
+    /// system was queried before.
     pub(super) fn file_id(&self, device: u64, inode: u64, fd: Option<BorrowedFd<'_>>) -> u64 {
         if device == self.device && file_system::is_plain(inode) {
             return inode;
@@ -86,9 +86,10 @@ impl Root {
         file_system::file_id(key.unwrap_or(device), inode)
     }
 
-    /// Opens a path on disk below the root, exactly as it is spelled; the empty path is the root.
+    /// Opens a path on disk below the root in exactly this spelling; the empty path is the root.
     ///
-    /// EXDEV, a symlink that leads out, becomes EACCES here, so that it cannot be taken for a rename's EXDEV.
+    /// EXDEV, for a symlink that leads out of the share, is converted to EACCES, so that it differs from the
+    /// EXDEV of a rename.
     pub(super) fn open_at(
         &self,
         path: &[u8],
@@ -97,7 +98,7 @@ impl Root {
     ) -> std::result::Result<OwnedFd, Errno> {
         let path = if path.is_empty() { b"." } else { path };
         let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
-        // O_PATH takes only a few companions; openat2 refuses the others.
+        // openat2 accepts only some flags together with O_PATH.
         let flags = match flags.contains(OFlags::PATH) {
             true => flags & (OFlags::PATH | OFlags::CLOEXEC | OFlags::DIRECTORY | OFlags::NOFOLLOW),
             false => flags,
@@ -109,13 +110,13 @@ impl Root {
         resolve_at(self.fd.as_fd(), path, flags, mode, resolve)
     }
 
-    /// As [`Self::open_at`] with O_PATH, symlinks followed also where clients are to follow them.
+    /// Opens as [`Self::open_at`] does with O_PATH, but follows symlinks even if the share does not.
     pub(super) fn followed(&self, path: &[u8]) -> std::result::Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         resolve_at(self.fd.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
     }
 
-    /// A name on disk is that of the directory of streams, which clients do not see.
+    /// True if a name on disk is the directory of streams, which is hidden from clients.
     pub(super) fn hides(&self, directory: InodeKey, leaf: &[u8]) -> bool {
         leaf == depot::DIRECTORY
             && directory == (self.device, self.inode)
@@ -129,7 +130,7 @@ impl Root {
         }
         let mut start: usize = 0;
         for component in path.components() {
-            // Symlinks may lead back to the root.
+            // Each occurrence is checked, because symlinks may lead back to the root.
             if component.eq_ignore_ascii_case(depot::DIRECTORY_NAME)
                 && let Some(above) = path.as_str().get(..start.saturating_sub(1))
                 && let Ok((directory, _)) = self.directory(above)
@@ -142,13 +143,13 @@ impl Root {
         Ok(())
     }
 
-    /// Finds a name of a directory without regard to case, but for what clients do not see.
+    /// Finds a name in a directory without regard to case, except for hidden ones.
     pub(super) fn find(&self, directory: BorrowedFd<'_>, name: &str) -> Result<Option<Vec<u8>>> {
         let found = folded::find(directory, self.options.forms, name)?;
         self.shown(directory, found)
     }
 
-    /// A name that was found in a directory; none where clients do not see it.
+    /// Filters a name that was found in a directory; `None` if it is hidden from clients.
     pub(super) fn shown(&self, directory: BorrowedFd<'_>, found: Option<Vec<u8>>) -> Result<Option<Vec<u8>>> {
         match found {
             Some(leaf) if leaf == depot::DIRECTORY => {
@@ -159,7 +160,8 @@ impl Root {
         }
     }
 
-    /// Opens a directory with O_PATH; exact first, then without regard to case. Gives its path on disk too.
+    /// Opens a directory with O_PATH, first by exact spelling, then without regard to case; also returns its
+    /// path on disk.
     pub(super) fn directory(&self, path: &str) -> Result<(OwnedFd, Vec<u8>)> {
         let disk = names::encode_path(path)?;
         match self.open_directory(&disk) {
@@ -168,14 +170,14 @@ impl Root {
         }
     }
 
-    /// As [`Self::directory`], with the directory's lock.
+    /// Opens and locks a directory.
     pub(super) fn hold(&self, path: &str) -> Result<HeldDirectory> {
         let (fd, path) = self.directory(path)?;
         let lock = inode::lock(Purpose::Entries, directory_key(fd.as_fd())?);
         Ok(HeldDirectory { fd, path, _lock: lock })
     }
 
-    /// Finds a name: its directory, and its real spelling where it exists. The root is
+    /// Finds a name: its directory and, if it exists, its real spelling. The root is
     /// [`Error::InvalidArgument`].
     pub(super) fn locate(&self, path: &RelativePath) -> Result<Located> {
         let (parent, name) = path.split().ok_or(Error::InvalidArgument)?;
@@ -216,8 +218,8 @@ impl Root {
     }
 }
 
-/// Opens an entry of a directory by its name on disk, itself: where it is a symlink, that is an error (or with
-/// O_PATH what is opened).
+/// Opens an entry of a directory by its name on disk without following symlinks: a symlink is an error or,
+/// with O_PATH, itself opened.
 pub(super) fn open_entry(
     directory: BorrowedFd<'_>,
     leaf: &[u8],
@@ -248,24 +250,24 @@ pub(super) fn resolve_at(
     Err(Errno::BUSY)
 }
 
-/// What tells a directory from all others.
+/// The device and inode of a directory.
 pub(super) fn directory_key(fd: BorrowedFd<'_>) -> std::result::Result<InodeKey, Errno> {
     statx_fd(fd).map(|raw| (device(&raw), raw.stx_ino))
 }
 
-/// Metadata of an open file, however it was opened.
+/// The metadata of an open file, also of O_PATH descriptors.
 pub(super) fn statx_fd(fd: BorrowedFd<'_>) -> std::result::Result<Statx, Errno> {
     statx(fd, b"", AtFlags::EMPTY_PATH)
 }
 
-/// The mount through which an open file is seen; zero where the kernel does not tell (before Linux 5.8).
+/// The mount of an open file; 0 if the kernel does not report it (before Linux 5.8).
 pub(super) fn mount(fd: BorrowedFd<'_>) -> std::result::Result<u64, Errno> {
     let raw = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)?;
     let is_told = StatxFlags::from_bits_retain(raw.stx_mask).contains(StatxFlags::MNT_ID);
     Ok(if is_told { raw.stx_mnt_id } else { 0 })
 }
 
-/// Metadata of a name in a directory.
+/// The metadata of a name in a directory.
 pub(super) fn statx(fd: BorrowedFd<'_>, name: &[u8], flags: AtFlags) -> std::result::Result<Statx, Errno> {
     rustix::fs::statx(fd, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)
 }
@@ -275,7 +277,7 @@ pub(super) fn device(stat: &Statx) -> u64 {
     rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor)
 }
 
-/// What an error means that struck a component before the last.
+/// The error for an errno that concerns a component before the last.
 pub(super) fn on_the_way(errno: Errno) -> Error {
     match errno {
         Errno::NOENT | Errno::NOTDIR => Error::PathNotFound,

@@ -1,4 +1,4 @@
-//! What the kernel lets a user do with an open file.
+//! The access that the kernel grants to a user of an open file.
 
 use super::handle::{LocalHandle, permits};
 use super::resolve::statx_fd;
@@ -7,10 +7,10 @@ use crate::stat::Kind;
 use rustix::fs::Access;
 use wire::AccessMask;
 
-/// The sticky bit: only owners remove entries.
+/// The sticky bit: only owners can remove entries.
 const STICKY: u32 = 0o1000;
 
-/// What `actor` may do by the file's owner, permission bits and ACL.
+/// The access that the file's owner, permission bits and ACL grant to `actor`.
 pub(super) fn maximal_access(handle: &LocalHandle, actor: &Actor) -> AccessMask {
     let credentials = &handle.root.credentials;
     if credentials.is_all_powerful(actor) {

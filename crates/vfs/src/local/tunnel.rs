@@ -1,5 +1,5 @@
-//! Names that were there a moment ago (MS-FSA 2.1.1.1, TunnelCacheList): a program that saves a file by removing
-//! it and creating it again under its short name gets its long name back.
+//! Recently removed names (MS-FSA 2.1.1.1, TunnelCacheList): if a program saves a file by removing it and
+//! creating it again under its short name, the new file gets the long name.
 
 use crate::limits::{TUNNEL_AGE_MAX, TUNNEL_NAMES_MAX};
 use crate::short_name;
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// The names that are gone, oldest first.
+/// The removed names, oldest first.
 #[derive(Default)]
 pub(super) struct Tunnel(Mutex<VecDeque<Gone>>);
 
@@ -20,7 +20,7 @@ struct Gone {
 }
 
 impl Tunnel {
-    /// Notes that a name is gone from a directory (device, inode).
+    /// Remembers a name that was removed from a directory (device, inode).
     pub(super) fn removed(&self, directory: (u64, u64), name: &str) {
         let Some(short_name) = short_name::other_short_name(name) else { return };
         let mut gone = self.0.lock();
@@ -31,7 +31,7 @@ impl Tunnel {
         gone.push_back(Gone { directory, name: name.to_owned(), short_name, since: Instant::now() });
     }
 
-    /// The name that a new `name` in a directory gets instead: the one it was the short name of.
+    /// The long name that a new file `name` in a directory gets instead: a removed name with this short name.
     pub(super) fn take(&self, directory: (u64, u64), name: &str) -> Option<String> {
         if !short_name::may_be_derived(name) {
             return None;

@@ -1,4 +1,4 @@
-//! Extended attributes of an open file, an O_PATH descriptor included.
+//! Extended attributes of an open file, also of O_PATH descriptors.
 
 use super::dosattrib;
 use crate::error::{Error, Result};
@@ -8,31 +8,31 @@ use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// The name space that ordinary processes may use, and where EAs are kept.
+/// The name space for ordinary processes, which contains the EAs.
 pub(super) const USER: &[u8] = b"user.";
 /// Samba's prefix of named streams.
 pub(super) const STREAM_PREFIX: &[u8] = b"user.DosStream.";
 /// Samba's record of a security descriptor.
 pub(super) const SECURITY: &[u8] = b"security.NTACL";
-/// The same record where the server may not write `security.*`: an ordinary user's server, whose files are
-/// that user's anyway (Samba's `acl_xattr:security_acl_name` can be set to it).
+/// Samba's record of a security descriptor if the server may not write `security.*`: a server that runs as an
+/// ordinary user, who owns the files anyway (Samba's `acl_xattr:security_acl_name` can be set to it).
 pub(super) const SECURITY_OF_USER: &[u8] = b"user.NTACL";
-/// Samba's place for what a client makes a reparse point of: a whole REPARSE_DATA_BUFFER.
+/// Samba's attribute for reparse data set by clients: a complete REPARSE_DATA_BUFFER.
 pub(super) const REPARSE: &[u8] = b"user.SmbReparse";
-/// A POSIX ACL (acl(5)), where a file has one.
+/// The POSIX ACL of a file (acl(5)).
 pub(super) const POSIX_ACCESS_ACL: &[u8] = b"system.posix_acl_access";
-/// The POSIX ACL that what is created in a directory gets.
+/// The POSIX ACL for new files in a directory.
 pub(super) const POSIX_DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 
-/// More names than the kernel gives: its XATTR_LIST_MAX.
+/// The kernel's XATTR_LIST_MAX, the largest list of names.
 const LIST_BYTES_MAX: usize = 64 * 1024;
 
-/// The path that means the open file itself; f*xattr and fchmod refuse O_PATH descriptors.
+/// A path that refers to the open file; f*xattr and fchmod refuse O_PATH descriptors.
 pub(super) fn proc_path(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// An attribute's value; `None` if there is none, or none can be.
+/// The value of an attribute; `None` if it does not exist or the file system has no such attributes.
 pub(super) fn get(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>> {
     let mut short = [0; 1024];
     match read(fd, name, &mut short) {
@@ -60,13 +60,13 @@ pub(super) fn get_short<'a>(
     }
 }
 
-/// As [`get_short`], by path, a symlink not followed.
+/// Reads a short attribute as [`get_short`] does, by path and without following symlinks.
 pub(super) fn get_short_at<'a>(path: &[u8], name: &[u8], buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     let length = rustix::fs::lgetxattr(path, name, &mut *buffer).ok()?;
     buffer.get(..length)
 }
 
-/// As [`get`], by path, a symlink not followed; `None` where nothing can be read.
+/// Reads an attribute as [`get`] does, by path and without following symlinks; `None` on any error.
 pub(super) fn get_at(path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     let mut value = vec![0; XATTR_VALUE_BYTES_MAX];
     let length = rustix::fs::lgetxattr(path, name, &mut *value).ok()?;
@@ -74,7 +74,7 @@ pub(super) fn get_at(path: &[u8], name: &[u8]) -> Option<Vec<u8>> {
     Some(value)
 }
 
-/// `EaSize` of what [`list_visible`] would give, by path, a symlink not followed; 0 where nothing can be read.
+/// `EaSize` for the attributes of [`list_visible`], by path and without following symlinks; 0 on any error.
 pub(super) fn ea_size_at(path: &[u8]) -> u32 {
     let mut names = [0; 4096];
     let Ok(length) = rustix::fs::llistxattr(path, &mut names[..]) else { return 0 };
@@ -105,21 +105,21 @@ pub(super) fn set(fd: BorrowedFd<'_>, name: &[u8], value: &[u8]) -> Result<()> {
         result => result,
     };
     match result {
-        // The name, not the value, is what can be out of range here.
+        // Only the name, not the value, can be out of range here.
         Err(Errno::RANGE) => Err(Error::InvalidName),
         Err(Errno::TOOBIG) => Err(Error::Limitation),
-        // ext4 has one block for all attributes of a file, and says the same where the disk is full.
+        // ext4 stores all attributes of a file in one block, and also returns ENOSPC if the disk is full.
         Err(Errno::NOSPC) if has_room(fd) => Err(Error::Limitation),
         result => Ok(result?),
     }
 }
 
-/// Whether there is room for more on the file system.
+/// True if the file system has free space.
 fn has_room(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fstatvfs(fd).is_ok_and(|room| room.f_bavail > 0)
 }
 
-/// Removes an attribute; fine if there is none.
+/// Removes an attribute, if it exists.
 pub(super) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     let result = match rustix::fs::fremovexattr(fd, name) {
         Err(Errno::BADF) => rustix::fs::removexattr(proc_path(fd), name),
@@ -131,7 +131,7 @@ pub(super) fn remove(fd: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     }
 }
 
-/// All names, name space included.
+/// All names, including their name spaces.
 pub(super) fn list(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
     let mut names = Vec::with_capacity(1024);
     loop {
@@ -154,7 +154,7 @@ pub(super) fn list(fd: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
     Ok(names.map(<[u8]>::to_vec).collect())
 }
 
-/// The EAs that clients see: all of `user.*` but what this server and Samba keep there.
+/// The EAs that clients see: all of `user.*` except the private ones of this server and Samba.
 pub(super) fn list_visible(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>> {
     let mut visible = Vec::new();
     for full in list(fd)? {
@@ -172,7 +172,7 @@ pub(super) fn list_visible(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>> {
     Ok(visible)
 }
 
-/// The full name of an EA as it is stored: the spelling that exists, or the wanted one.
+/// The full name of an EA: the stored spelling if it exists, otherwise the requested one.
 pub(super) fn stored_name(fd: BorrowedFd<'_>, name: &str) -> Result<Vec<u8>> {
     if name.is_empty() || name.contains('\0') {
         return Err(Error::InvalidName);
@@ -185,7 +185,7 @@ pub(super) fn stored_name(fd: BorrowedFd<'_>, name: &str) -> Result<Vec<u8>> {
     Ok(stored.unwrap_or(wanted))
 }
 
-/// Whether the name is kept from clients: they could forge attributes and streams past the checks.
+/// True for a name that is hidden from clients: with it they could forge attributes and streams.
 fn is_private(name: &str) -> bool {
     let has_prefix =
         |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));

@@ -19,19 +19,19 @@ use parking_lot::MutexGuard;
 /// An open file, directory or stream in memory.
 pub(super) struct MemHandle {
     pub(super) node: Arc<Node>,
-    /// The directory it was opened in, for `..`; the root's own for the root.
+    /// The directory in which it was opened, for `..`; the root itself for the root.
     pub(super) parent: Arc<Node>,
-    /// The path it was opened by, as it is spelled, without the stream.
+    /// The path in its real spelling, without the stream.
     pub(super) path: String,
     /// The stream.
     pub(super) stream: Option<Arc<OpenStream>>,
     pub(super) wanted: Wanted,
-    /// Whose the locks of ranges are that it has.
+    /// The owner of this handle's range locks.
     pub(super) owner: Owner,
 }
 
 impl MemHandle {
-    /// The same file or stream with another access.
+    /// A handle of the same file or stream with another access.
     pub(super) fn again(&self, wanted: Wanted) -> Self {
         Self {
             node: Arc::clone(&self.node),
@@ -43,7 +43,7 @@ impl MemHandle {
         }
     }
 
-    /// The folded name of the stream that is open; none for the file's data.
+    /// The folded name of the open stream; `None` for the file's data.
     fn stream(&self) -> Option<String> {
         let open = self.stream.as_ref()?;
         open.lock().clone()
@@ -306,7 +306,7 @@ struct MemCursor {
 enum At {
     Dot,
     DotDot,
-    /// After the entry of this folded name.
+    /// The position after the entry with this folded name.
     After(String),
 }
 

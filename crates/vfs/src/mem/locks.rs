@@ -1,5 +1,5 @@
-//! Locks of ranges of a file in memory, as Linux has them: one owner's lock of a byte takes the place of the owner's
-//! lock before.
+//! Locks of ranges of a file in memory, with the semantics of Linux: a new lock of an owner replaces the
+//! owner's locks of the same bytes.
 
 use crate::handle::RangeLock;
 use std::ops::Range;
@@ -21,7 +21,7 @@ impl Default for Owner {
 pub(super) struct Locks(Vec<(u64, Range<u64>, RangeLock)>);
 
 impl Locks {
-    /// Looks for somebody else's lock that keeps `owner` from this one.
+    /// True if another owner's lock conflicts with this one.
     pub(super) fn is_locked(&self, owner: &Owner, range: &Range<u64>, lock: RangeLock) -> bool {
         self.0.iter().any(|(other, held, kind)| {
             let overlaps = held.start < range.end && range.start < held.end;
@@ -29,7 +29,7 @@ impl Locks {
         })
     }
 
-    /// Gives `owner` this lock in place of what it has in the range.
+    /// Replaces the locks of `owner` in the range with this one.
     pub(super) fn set(&mut self, owner: &Owner, range: &Range<u64>, lock: Option<RangeLock>) {
         let mut kept = Vec::new();
         for (other, held, kind) in self.0.drain(..) {
@@ -45,7 +45,7 @@ impl Locks {
         self.0 = kept;
     }
 
-    /// Gives up all that `owner` has.
+    /// Releases all locks of `owner`.
     pub(super) fn forget(&mut self, owner: &Owner) {
         self.0.retain(|(other, ..)| *other != owner.0);
     }

@@ -1,4 +1,4 @@
-//! A tree in memory, for tests and benchmarks: everybody may do everything, nothing outlives it.
+//! A tree in memory, for tests and benchmarks: every user has all access, and nothing is stored permanently.
 
 mod handle;
 mod locks;
@@ -27,8 +27,8 @@ const ROOT_INODE: u64 = 1;
 
 /// A share in memory.
 ///
-/// `names` is held while names change, so that a rename sees both its directories as they are; the nodes'
-/// own locks are taken one at a time, under it or without it, and never while waiting for it.
+/// `names` is held while names change, so that a rename sees both directories unchanged. The locks of nodes
+/// are taken one at a time, with or without `names`; no thread waits for `names` while it holds one.
 pub struct MemBackend {
     root: Arc<Node>,
     names: Mutex<()>,
@@ -39,14 +39,14 @@ pub struct MemBackend {
 struct Place {
     parent: Arc<Node>,
     parent_path: String,
-    /// The wanted spelling.
+    /// The requested spelling.
     name: String,
-    /// The real spelling and the file, where it exists.
+    /// The spelling on disk and the file, if it exists.
     found: Option<(String, Arc<Node>)>,
 }
 
 impl Place {
-    /// The path with the real spelling of the directories, and `leaf` at the end.
+    /// The path with the real spelling of the directories and `leaf` at its end.
     fn path(&self, leaf: &str) -> String {
         if self.parent_path.is_empty() { leaf.to_owned() } else { format!("{}/{leaf}", self.parent_path) }
     }
@@ -62,7 +62,7 @@ impl Place {
     }
 
     fn remove(&self) {
-        // It may have been found by its short name.
+        // The file may have been found by its short name.
         let name = self.found.as_ref().map_or(&self.name, |(real, _)| real);
         let mut parent = self.parent.write();
         parent.children.remove(&fold(name));
@@ -139,7 +139,7 @@ impl MemBackend {
         Ok(made)
     }
 
-    /// The place of a name that must stand for the handle's file.
+    /// The place of a name that must belong to the handle's file.
     fn verified(&self, path: &RelativePath, handle: &MemHandle) -> Result<Place> {
         let place = self.locate(path)?;
         match &place.found {
@@ -444,7 +444,7 @@ fn own(handle: &dyn Handle) -> Result<&MemHandle> {
     handle.as_any().downcast_ref().ok_or(Error::InvalidArgument)
 }
 
-/// The place of a name in a directory that is open.
+/// The place of a name in an open directory.
 fn place_in(directory: &MemHandle, path: &RelativePath) -> Result<Place> {
     let name = path.name().ok_or(Error::InvalidArgument)?;
     let found = directory.node.child(name).or_else(|| directory.node.child_by_short_name(name));
@@ -456,7 +456,7 @@ fn place_in(directory: &MemHandle, path: &RelativePath) -> Result<Place> {
     })
 }
 
-/// Whether an existing target is the file that is to be `replaced` and may be (MS-FSA 2.1.5.15.11).
+/// Checks that an existing target is the file `replaced` and can be replaced (MS-FSA 2.1.5.15.11).
 fn replaceable(node: &Arc<Node>, replaced: Option<&dyn Handle>) -> Result<()> {
     let replaced = own(replaced.ok_or(Error::Exists)?)?;
     if !Arc::ptr_eq(node, &replaced.node) {

@@ -17,7 +17,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The device number of every memory backend.
 const DEVICE: u64 = 0x6d65_6d00;
-/// What sizes are rounded up to for `AllocationSize`.
+/// The unit to which sizes are rounded up for `AllocationSize`.
 pub(super) const UNIT_BYTES: u64 = 4096;
 
 /// One file or directory.
@@ -30,19 +30,19 @@ pub(super) struct Node {
     locks: Mutex<Locks>,
 }
 
-/// Entries, streams: by folded name, with the real spelling.
+/// Entries or streams by folded name, with the real spelling.
 pub(super) type ByName<T> = BTreeMap<String, (String, T)>;
 
-/// The folded name of an open stream, shared by all that have it open; none once it is the file's data.
+/// The folded name of an open stream, shared by all its handles; `None` once it has become the file's data.
 pub(super) type OpenStream = Mutex<Option<String>>;
 
-/// What changes.
+/// The mutable part of a node.
 pub(super) struct Inner {
     pub(super) data: Vec<u8>,
     pub(super) allocated: u64,
     pub(super) children: ByName<Arc<Node>>,
     pub(super) streams: ByName<Vec<u8>>,
-    /// What is open of them, by folded name.
+    /// The open streams, by folded name.
     open_streams: BTreeMap<String, Weak<OpenStream>>,
     pub(super) xattrs: ByName<Vec<u8>>,
     pub(super) security: Option<Vec<u8>>,
@@ -79,7 +79,7 @@ impl Node {
         Arc::new(Self { inode, kind, uid, gid, inner: RwLock::new(inner), locks: Mutex::default() })
     }
 
-    /// The locks of ranges of its data.
+    /// The range locks of the file's data.
     pub(super) fn locks(&self) -> MutexGuard<'_, Locks> {
         self.locks.lock()
     }
@@ -119,12 +119,12 @@ impl Node {
         ea_size(self.read().xattrs.values().map(|(name, value)| (name.len(), value.len())))
     }
 
-    /// The entry of that name, in whatever case, with its real spelling.
+    /// The entry of that name, in any case, with its real spelling.
     pub(super) fn child(&self, name: &str) -> Option<(String, Arc<Node>)> {
         self.read().children.get(&fold(name)).cloned()
     }
 
-    /// The entry that `short` is the short name of.
+    /// The entry whose short name is `short`.
     pub(super) fn child_by_short_name(&self, short: &str) -> Option<(String, Arc<Node>)> {
         if !short_name::may_be_derived(short) {
             return None;
@@ -140,7 +140,7 @@ impl Inner {
         self.changed = self.modified;
     }
 
-    /// What all that have the stream `name` (folded) open share.
+    /// The shared state of all handles that have the stream `name` (folded) open.
     pub(super) fn open_stream(&mut self, name: &str) -> Arc<OpenStream> {
         self.open_streams.retain(|_, open| open.strong_count() > 0);
         let known = self.open_streams.entry(name.to_owned()).or_default();
@@ -151,7 +151,7 @@ impl Inner {
         })
     }
 
-    /// Lets whatever has a stream open know its new name (folded); none if it is the file's data now.
+    /// Passes the new folded name of a stream on to its open handles; `None` if it is the file's data now.
     pub(super) fn stream_renamed(&mut self, from: &str, to: Option<String>) {
         let Some(known) = self.open_streams.remove(from) else { return };
         if let Some(open) = known.upgrade() {
@@ -163,7 +163,7 @@ impl Inner {
     }
 }
 
-/// A size that fits into memory.
+/// The size as `usize`, if it is within the limit.
 pub(super) fn index(size: u64) -> Result<usize> {
     if size > MEM_FILE_BYTES_MAX {
         return Err(if i64::try_from(size).is_ok() { Error::NoSpace } else { Error::InvalidArgument });
