@@ -1,25 +1,25 @@
-//! Writing at the end of a file that others write to as well (O_APPEND of open(2)).
+//! Appends to a file that others write to as well (O_APPEND of open(2)).
 //!
-//! The kernel says where it takes the end to be, which is where it was a while ago. No request of SMB's asks every
-//! server to find it:
+//! The kernel passes the end of the file as it last knew it. No single SMB request makes every server append:
 //!
-//! - A write through an open that has FILE_APPEND_DATA and not FILE_WRITE_DATA goes to the end by MS-FSA 2.1.5.4. Windows
-//!   refuses it where it would overwrite (MS-SMB2 3.3.5.13), and Samba writes where it is told to.
-//! - The offset -1, which is FILE_WRITE_TO_END_OF_FILE for a local file of Windows', is no offset in MS-SMB2 2.2.21:
-//!   Windows and this server refuse it, Samba takes it from clients with POSIX extensions only.
-//! - The size can be asked for, and has changed when the answer is there.
+//! - A write through an open that has FILE_APPEND_DATA and not FILE_WRITE_DATA goes to the end in MS-FSA
+//!   2.1.5.4. Windows refuses it if it would overwrite data (MS-SMB2 3.3.5.13), and Samba writes at the given
+//!   offset.
+//! - The offset -1, FILE_WRITE_TO_END_OF_FILE for a local file in Windows, is not an offset in MS-SMB2
+//!   2.2.21: Windows and this server refuse it, Samba accepts it from clients with POSIX extensions only.
+//! - The size can be queried, but may have changed when the answer arrives.
 //!
-//! What all of them have is locks that hold for whoever writes, lock or no lock (MS-FSA 2.1.5.4). So an append locks the
-//! bytes that it is going to write, exclusively, and then asks for the size again. If the end still is where the locked
-//! range starts, nobody can write there before this client has, and whoever asks for the size afterwards finds it grown.
-//! If not, the range is unlocked and the next one tried. Two appends want the same first byte, so one waits for the
-//! other. Others may extend the file beyond the range meanwhile: nothing of theirs is overwritten, but the append is not
-//! the last thing in the file. Whoever writes into the range meanwhile without a lock is refused, as by any lock. Nor
-//! does a lock keep processes on the server itself away.
+//! All servers have locks that are binding for every writer (MS-FSA 2.1.5.4). So an append locks the bytes
+//! that it is going to write, exclusively, and then queries the size again. If the end still is the start of
+//! the locked range, no other client can write there first, and a later query of the size includes the new
+//! data. Otherwise the range is unlocked and the next one is tried. Two appends compete for the same first
+//! byte, so one waits for the other. A client may extend the file beyond the range meanwhile: its data is not
+//! overwritten, but the append is not at the end of the file. A client that writes into the range without a
+//! lock is refused, as with any lock. Processes on the server itself are not restricted by the lock.
 //!
-//! A server that has no locks is asked for the size right before, which is all that can be done there.
+//! If a server has no locks, the size is queried immediately before the write, which leaves a race.
 //!
-//! What a process has locked here is left out of what is locked for it: the server has it locked already.
+//! Ranges that the process has locked already are not locked again.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,7 +37,7 @@ use crate::open_lifetime::Tenure;
 use crate::remote::Live;
 use crate::volume::{Volume, wire_size};
 
-/// Whether writes of an open file with these flags go to its end.
+/// True if writes with these flags go to the end of the file.
 pub(crate) fn appends(flags: OpenFlags) -> bool {
     flags.0 & O_APPEND != 0
 }
@@ -45,27 +45,28 @@ pub(crate) fn appends(flags: OpenFlags) -> bool {
 /// A finished append.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Appended {
-    /// Bytes of it.
+    /// The number of bytes.
     pub(crate) length: u32,
-    /// Whether the kernel has it in pages, and those where it took the end to be. It holds them until it is answered.
+    /// True if the kernel has the data in its page cache, at the offset of the end that it last knew. It
+    /// keeps these pages locked until the request is answered.
     pub(crate) cached: bool,
 }
 
 /// The outcome of one attempt to append.
 enum Tried {
     Written,
-    /// The end is here, not where it was taken to be.
+    /// The end is at this offset, not at the expected one.
     Moved(u64),
-    /// Somebody has locked the bytes behind the end.
+    /// The bytes behind the end are locked.
     Locked {
-        /// Whether it is a process of this machine. An append goes through its open if that can write, unless it is
-        /// just being unlocked; otherwise waiting is in vain.
+        /// True if a process of this machine holds the lock. The append then uses that lock's open if it can
+        /// write; if none can, waiting helps only if the lock is just being released.
         here: bool,
     },
 }
 
 impl Volume {
-    /// Writes all of it at the end of the file, wherever that is; `end` is where the kernel takes it to be.
+    /// Appends all of the data; `end` is the end of the file as far as the kernel knows.
     pub(crate) async fn append(
         &self,
         handle: FileHandle,
@@ -105,7 +106,8 @@ impl Volume {
         Ok(Appended { length, cached: !open.direct })
     }
 
-    /// A process reaches what it has locked through any of its opens.
+    /// Tries the given open, and then other opens of the file that hold locks: the locks belong to the same
+    /// process.
     async fn append_through_any(&self, open: &Arc<OpenFile>, end: u64, data: &Bytes) -> Result<Tried, Errno> {
         let mut tried = self.append_through(open, end, data).await?;
         for other in self.others(open, |other| other.writes) {
@@ -119,7 +121,7 @@ impl Volume {
         let last = end.checked_add(wire_size(data.len())).filter(|end| i64::try_from(*end).is_ok());
         let range = Range { start: end, end: last.ok_or(Errno::EFBIG)?.saturating_sub(1) };
         let (live, file) = self.through(open).await?;
-        // What a process has locked must not change before the append is done.
+        // The locks of the process must not change before the append is done.
         let held = self.locks.of(open.number);
         let held = held.lock().await;
         let mut guards = match open.tenure {
@@ -148,7 +150,8 @@ impl Volume {
         };
         drop(held);
         if let Err(error) = unlocked {
-            // The lock must not stay: what is not unlocked is closed. What was written is written.
+            // The lock must not remain: if the range cannot be unlocked, the file is closed. The data is
+            // written in any case.
             self.failed(&live, &error);
             self.give_up(open, &live).await;
         }
@@ -178,7 +181,7 @@ fn elements(ranges: &[Range], flags: LockFlags) -> Vec<LockElement> {
     ranges.iter().map(|range| LockElement { offset: range.start, length: range.length(), flags }).collect()
 }
 
-/// What servers without locks of ranges answer to LOCK.
+/// The statuses of servers without byte-range locks for LOCK.
 const WITHOUT_LOCKS: &[NtStatus] =
     &[NtStatus::NOT_SUPPORTED, NtStatus::NOT_IMPLEMENTED, NtStatus::INVALID_DEVICE_REQUEST];
 

@@ -1,4 +1,4 @@
-//! What a server says of a file, as Linux shows it.
+//! The conversion of a server's metadata to that of Linux.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +11,7 @@ use wire::{DecodeError, FileAttributes, FileTime};
 
 use crate::identity::Identity;
 
-/// What a server says of a file.
+/// The metadata that a server reports for a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     pub(crate) attributes: FileAttributes,
@@ -21,15 +21,15 @@ pub(crate) struct Facts {
     pub(crate) accessed: FileTime,
     pub(crate) modified: FileTime,
     pub(crate) changed: FileTime,
-    /// Whether it is a symbolic link.
+    /// True for a symbolic link.
     pub(crate) symlink: bool,
-    /// How many names it has; none where that is not known.
+    /// The number of names; `None` if unknown.
     pub(crate) links: Option<u32>,
-    /// Which file it is.
+    /// The identity of the file.
     pub(crate) identity: Identity,
 }
 
-/// As whom and with which permissions files are shown: SMB has none of its own.
+/// The owner and the restrictions of the files shown; SMB has no owner or mode of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) uid: u32,
@@ -72,7 +72,7 @@ impl From<&DirectoryEntry<'_>> for Facts {
 }
 
 impl Facts {
-    /// The facts in a FileAllInformation, or in the start of one (MS-FSCC 2.4.2).
+    /// Decodes a FileAllInformation, or the start of one (MS-FSCC 2.4.2).
     pub(crate) fn of_all(info: &[u8]) -> Result<Self, DecodeError> {
         let basic = BasicInfo::decode(info)?;
         let standard = StandardInfo::decode(info.get(BasicInfo::SIZE..).unwrap_or_default())?;
@@ -90,14 +90,14 @@ impl Facts {
         })
     }
 
-    /// The same where it can be of a file: Linux has no larger ones, and its kernel gives a whole directory up for one
-    /// (MS-FSCC 2.4.29 has sizes signed, too).
+    /// Checks that the sizes are valid for Linux: the kernel would refuse a whole directory because of one
+    /// larger file (MS-FSCC 2.4.29 has signed sizes as well).
     pub(crate) fn possible(self) -> Result<Self, Errno> {
         let fits = |bytes: u64| i64::try_from(bytes).is_ok();
         if fits(self.size) && fits(self.allocation) { Ok(self) } else { Err(Errno::EIO) }
     }
 
-    /// Its kind. What a reparse point other than a symbolic link stands for, the server resolves.
+    /// The kind of the file. The server resolves reparse points other than symbolic links.
     pub(crate) fn kind(&self) -> FileType {
         if self.symlink {
             FileType::Symlink
@@ -108,13 +108,13 @@ impl Facts {
         }
     }
 
-    /// Whether it is a reparse point, whose tag tells the kind.
+    /// True for a reparse point; its tag determines the kind.
     pub(crate) fn is_reparse_point(&self) -> bool {
         self.attributes.contains(FileAttributes::REPARSE_POINT)
     }
 
-    /// The permission bits. Read-only takes the write bits of a file; a directory's has no such meaning (MS-FSCC
-    /// 2.6).
+    /// The permission bits. READONLY clears the write bits of a file; for a directory it has another meaning
+    /// (MS-FSCC 2.6).
     pub(crate) fn permissions(&self, view: &View) -> u16 {
         let all = match self.kind() {
             FileType::Symlink => return 0o777,
@@ -125,7 +125,7 @@ impl Facts {
         if writable { all } else { all & 0o555 }
     }
 
-    /// As `stat` shows it.
+    /// The attributes for `stat`.
     pub(crate) fn shown(&self, number: INodeNo, view: &View) -> FileAttr {
         let directory = self.kind() == FileType::Directory;
         FileAttr {
@@ -148,12 +148,13 @@ impl Facts {
     }
 }
 
-/// How many names a file has. One that is not being deleted has one, whatever a server says that does not count them.
+/// The number of names of a file. It is at least one unless the file is being deleted, because some servers
+/// do not count.
 pub(crate) fn links(standard: &StandardInfo) -> u32 {
     standard.number_of_links.max(u32::from(!standard.delete_pending))
 }
 
-/// A time of the wire's.
+/// Converts a time from the wire.
 pub(crate) fn time(time: FileTime) -> SystemTime {
     if time == FileTime::NONE {
         return SystemTime::UNIX_EPOCH;
@@ -169,7 +170,7 @@ pub(crate) fn time(time: FileTime) -> SystemTime {
     time.unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-/// A time for the wire.
+/// Converts a time for the wire.
 pub(crate) fn wire_time(time: SystemTime) -> FileTime {
     let (seconds, nanoseconds) = match time.duration_since(SystemTime::UNIX_EPOCH) {
         Ok(since) => (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos()),
@@ -192,7 +193,7 @@ mod tests {
     const VIEW: View = View { uid: 7, gid: 8, read_only: false };
 
     #[test]
-    fn times_come_back_to_a_tenth_of_a_microsecond() {
+    fn times_round_trip_in_units_of_100_nanoseconds() {
         for (seconds, nanoseconds) in [(0, 100), (1_700_000_000, 123_456_700), (4_000_000_000, 999_999_900)] {
             let there = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanoseconds);
             assert_eq!(time(wire_time(there)), there);
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_read_only_attribute_is_a_permission() {
+    fn only_the_read_only_attribute_of_files_changes_the_mode() {
         let facts = |attributes| Facts { attributes, size: 1, ..Facts::default() };
         assert_eq!(facts(FileAttributes::ARCHIVE).permissions(&VIEW), 0o755);
         assert_eq!(facts(FileAttributes::READONLY).permissions(&VIEW), 0o555);
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_no_file_has_are_an_error() {
+    fn impossible_sizes_are_an_error() {
         let facts = |size, allocation| Facts { size, allocation, ..Facts::default() };
         assert!(facts(i64::MAX as u64, i64::MAX as u64).possible().is_ok());
         for impossible in [facts(1 << 63, 0), facts(0, u64::MAX)] {
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_counted_as_the_server_does() {
+    fn the_link_count_is_that_of_the_server() {
         let standard = |number_of_links, delete_pending| {
             let mut info = Vec::new();
             BasicInfo::default().encode(&mut info);
@@ -233,7 +234,7 @@ mod tests {
         for (info, shown) in [
             (standard(3, false), 3),
             (standard(0, true), 0),
-            // Not counted.
+            // The server does not count links.
             (standard(0, false), 1),
         ] {
             let facts = Facts::of_all(&info).unwrap();

@@ -1,4 +1,4 @@
-//! Changing files: making them, truncating, attributes and times.
+//! Changes of files: creation, size, attributes and times.
 
 use std::ffi::OsStr;
 use std::sync::atomic::Ordering;
@@ -20,8 +20,8 @@ use crate::remote::Live;
 use crate::volume::Volume;
 use crate::{identity, names};
 
-/// What a `setattr` changes. The owner and the group are not among it: nothing of them can be kept, and as Linux' own
-/// client does, a change of them is passed over. What is answered is what they still are.
+/// The changes of a `setattr`. Owner and group are not included: they cannot be stored, so changes of them
+/// are ignored, as in Linux' own client; the answer contains the unchanged ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Changes {
     pub(crate) mode: Option<u32>,
@@ -31,7 +31,7 @@ pub(crate) struct Changes {
 }
 
 impl Volume {
-    /// Makes a directory.
+    /// Creates a directory.
     pub(crate) async fn make_directory(
         &self,
         parent: INodeNo,
@@ -40,7 +40,7 @@ impl Volume {
         self.make(parent, name, CreateOptions::DIRECTORY_FILE, FileAttributes::DIRECTORY).await
     }
 
-    /// Makes an empty file.
+    /// Creates an empty file.
     pub(crate) async fn make_file(
         &self,
         parent: INodeNo,
@@ -76,7 +76,7 @@ impl Volume {
         Ok((self.inodes().look_up(parent, &name, &facts), facts))
     }
 
-    /// Another name for a file.
+    /// Creates a hard link to a file.
     pub(crate) async fn link(
         &self,
         number: INodeNo,
@@ -94,7 +94,7 @@ impl Volume {
         Ok((self.inodes().look_up(parent, &name, &facts), facts))
     }
 
-    /// What `stat` tells of a number, through an open where there is one.
+    /// The attributes of an inode number for `stat`, queried through an open if there is one.
     pub(crate) async fn attributes(
         &self,
         number: INodeNo,
@@ -109,11 +109,12 @@ impl Volume {
         let Some(open) = open else { return self.stat_number(number).await };
         let (live, file) = self.through(&open).await?;
         let facts = self.stat_open(&live, &file).await?;
-        // The name that a deleted file has until it is closed is none for Linux.
+        // A deleted file that is still open has a temporary name on the server, which does not count in
+        // Linux.
         Ok(if linked { facts } else { Facts { links: Some(0), ..facts } })
     }
 
-    /// Changes attributes, and tells what they are then.
+    /// Changes attributes, and returns the new ones.
     pub(crate) async fn change(
         &self,
         number: INodeNo,
@@ -134,8 +135,8 @@ impl Volume {
         self.attributes(number, handle).await
     }
 
-    /// What a mode means for the read-only attribute, which is all of a mode that there is: none where it is as the
-    /// mode says. Everything else of a mode is passed over, as Linux' own client does.
+    /// The change of READONLY that a mode implies; `None` if READONLY already agrees with the mode. Other
+    /// bits of the mode are ignored, as in Linux' own client.
     async fn read_only_of_mode(
         &self,
         number: INodeNo,
@@ -166,7 +167,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Zeroes a range of an open file, whose size stays; `hole` also gives its space back.
+    /// Zeroes a range of an open file without changing its size; with `hole`, its space is freed.
     pub(crate) async fn zero(
         &self,
         handle: FileHandle,
@@ -185,7 +186,7 @@ impl Volume {
         let (live, file) = self.through(&open).await?;
         self.unstamp(&open, &live, &file).await?;
         if hole {
-            // Only a sparse file has holes (MS-FSA 2.1.5.10.37).
+            // Only sparse files can have holes (MS-FSA 2.1.5.10.37).
             let sparse = file.ioctl(FsctlCode::SET_SPARSE, &[], 0).await;
             sparse.map_err(|error| self.failed(&live, &error))?;
         }
@@ -209,7 +210,7 @@ impl Volume {
             let attributes = match read_only {
                 Some(true) => (now | FileAttributes::READONLY).without(FileAttributes::NORMAL),
                 Some(false) => normal(now.without(FileAttributes::READONLY)),
-                // Zero changes nothing (MS-FSCC 2.4.7).
+                // Zero leaves the attributes unchanged (MS-FSCC 2.4.7).
                 None => FileAttributes::NONE,
             };
             let info = BasicInfo {
@@ -224,7 +225,8 @@ impl Volume {
         for open in &opens {
             let (live, file) = self.through(open).await?;
             let facts = self.stat_open(&live, &file).await?;
-            // What was written through an open changes the time when it is closed, unless that was set through it.
+            // Setting the time through the open prevents the server from updating it at the close because of
+            // earlier writes.
             work(&file, facts.attributes).await.map_err(|error| self.failed(&live, &error))?;
             open.stamped.fetch_or(modified.is_some(), Ordering::Relaxed);
         }
@@ -238,13 +240,14 @@ impl Volume {
         changed.await.map(|((), _)| ())
     }
 
-    /// Lets changes through an open set the time of the last one again: a time that was set through it stays, for a
-    /// server (MS-FSA 2.1.5.15.2, UserSetModificationTime).
+    /// Makes the server update the time of the last change again for writes through this open: otherwise a
+    /// time that was set through it remains (MS-FSA 2.1.5.15.2, UserSetModificationTime).
     pub(crate) async fn unstamp(&self, open: &OpenFile, live: &Live, file: &File) -> Result<(), Errno> {
         if !open.stamped.swap(false, Ordering::Relaxed) {
             return Ok(());
         }
-        // Samba keeps a time that was set until the close, whatever comes after: this one at least is right so far.
+        // Samba keeps a time that was set until the close. The current time is set first, so that at least
+        // this write is reflected.
         for modified in [wire_time(SystemTime::now()), THAWED] {
             let info = BasicInfo { modified, ..BasicInfo::default() };
             set_basic(file, info).await.map_err(|error| self.failed(live, &error))?;
@@ -253,22 +256,22 @@ impl Volume {
     }
 }
 
-/// The time that has a server go on with times of its own (MS-FSCC 2.4.7: -2).
+/// The value that makes a server resume its own updates of a time (MS-FSCC 2.4.7: -2).
 const THAWED: FileTime = FileTime(u64::MAX - 1);
 
-/// Gives an open file another name.
+/// Renames an open file.
 pub(crate) async fn rename(file: &File, to: &str, replace: bool) -> Result<(), Error> {
     set_name(file, FileInfoClass::RENAME, to, replace).await
 }
 
-/// FileRenameInformation and FileLinkInformation have one layout (MS-FSCC 2.4.27, 2.4.42).
+/// Sets a name: FileRenameInformation and FileLinkInformation have the same layout (MS-FSCC 2.4.27, 2.4.42).
 async fn set_name(file: &File, class: FileInfoClass, to: &str, replace: bool) -> Result<(), Error> {
     let name = utf16le(to);
     let info = RenameInfo { replace_if_exists: replace, root_directory: 0, name: Utf16::new(&name)? };
     let mut buffer = Vec::new();
     info.encode(&mut buffer);
     match file.set_info(InfoType::FILE, class.0, AdditionalInformation::NONE, &buffer).await {
-        // It is the length that the server means.
+        // The server refuses the name because of its length.
         Err(error) if error.is(NtStatus::OBJECT_NAME_INVALID) && names::is_long(to) => {
             Err(Error::Status(NtStatus::NAME_TOO_LONG, Command::SET_INFO))
         }
@@ -277,14 +280,14 @@ async fn set_name(file: &File, class: FileInfoClass, to: &str, replace: bool) ->
 }
 
 async fn set_end(file: &File, size: u64) -> Result<(), Error> {
-    let end_of_file = i64::try_from(size).map_err(|_| Error::Unable("no file is that large"))?;
+    let end_of_file = i64::try_from(size).map_err(|_| Error::Unable("the file size is out of range"))?;
     let mut buffer = Vec::new();
     EndOfFileInfo { end_of_file }.encode(&mut buffer);
     let class = FileInfoClass::END_OF_FILE.0;
     file.set_info(InfoType::FILE, class, AdditionalInformation::NONE, &buffer).await
 }
 
-/// Sets the attributes, and nothing else.
+/// Sets only the attributes.
 pub(crate) async fn set_attributes(file: &File, attributes: FileAttributes) -> Result<(), Error> {
     set_basic(file, BasicInfo { attributes: normal(attributes), ..BasicInfo::default() }).await
 }
@@ -295,7 +298,7 @@ async fn set_basic(file: &File, info: BasicInfo) -> Result<(), Error> {
     file.set_info(InfoType::FILE, FileInfoClass::BASIC.0, AdditionalInformation::NONE, &buffer).await
 }
 
-/// No attributes at all are written as NORMAL (MS-FSCC 2.6).
+/// Encodes an empty set of attributes as NORMAL (MS-FSCC 2.6).
 fn normal(attributes: FileAttributes) -> FileAttributes {
     if attributes.is_none() { FileAttributes::NORMAL } else { attributes }
 }

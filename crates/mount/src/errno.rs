@@ -1,10 +1,10 @@
-//! What a call on the mount fails with, by what the server answered.
+//! The errors of calls, by the status of the server.
 
 use client::smb::Error;
 use fuser::Errno;
 use wire::NtStatus;
 
-/// The error of a call by the failure of the exchange behind it. Whatever has to do with the connection is EIO.
+/// The error for a failed exchange. Failures of the connection are EIO.
 pub(crate) fn of(error: &Error) -> Errno {
     match error {
         Error::Status(status, _) => of_status(*status),
@@ -12,13 +12,13 @@ pub(crate) fn of(error: &Error) -> Errno {
     }
 }
 
-/// The error of a call by the server's status.
+/// The error for a status of the server.
 pub(crate) fn of_status(status: NtStatus) -> Errno {
     let found = TABLE.iter().find(|(known, _)| *known == status);
     found.map_or(Errno::EIO, |(_, errno)| *errno)
 }
 
-/// Whether the server has lost sight of session or share: a new logon may help.
+/// True if the server no longer knows the session or the share; a new logon may help.
 pub(crate) fn is_session_lost(status: NtStatus) -> bool {
     matches!(
         status,
@@ -97,14 +97,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_status_stands_once() {
+    fn every_status_is_listed_once() {
         for (index, (status, _)) in TABLE.iter().enumerate() {
             assert!(TABLE.iter().skip(index + 1).all(|(other, _)| other != status), "{status}");
         }
     }
 
     #[test]
-    fn what_is_not_known_and_what_the_connection_did_is_an_io_error() {
+    fn unknown_statuses_and_connection_failures_are_io_errors() {
         assert_eq!(of_status(NtStatus(0xc123_4567)).code(), Errno::EIO.code());
         assert_eq!(of(&Error::TimedOut(wire::Command::READ)).code(), Errno::EIO.code());
         assert_eq!(of_status(NtStatus::DISK_FULL).code(), Errno::ENOSPC.code());

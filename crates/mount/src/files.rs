@@ -20,13 +20,13 @@ use crate::unflushed::Told;
 use crate::volume::{Entry, Volume, wire_size};
 use crate::{append, limits};
 
-/// What is open, by the handles that the kernel has.
+/// The open files and directories, by the kernel's handles.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     files: Mutex<HashMap<u64, Arc<OpenFile>>>,
     directories: Mutex<HashMap<u64, Arc<OpenDirectory>>>,
     next: AtomicU64,
-    /// Held by whoever opens or closes a file that is this machine's alone.
+    /// Held while a file with [`Tenure::Alone`] is opened or closed.
     pub(crate) alone: tokio::sync::Mutex<()>,
 }
 
@@ -36,17 +36,17 @@ pub(crate) struct OpenFile {
     pub(crate) number: INodeNo,
     pub(crate) reads: bool,
     pub(crate) writes: bool,
-    /// Whether locks are held on it, which do not survive a connection.
+    /// True if locks are held through this open; they do not survive the connection.
     pub(crate) locked: AtomicBool,
-    /// Whether the time of the last change was set through it.
+    /// True if the modification time was set through this open.
     pub(crate) stamped: AtomicBool,
-    /// Whether the kernel keeps no pages of what goes through it.
+    /// True if the kernel does not cache pages of this open.
     pub(crate) direct: bool,
-    /// Which losses it has been told of.
+    /// The losses that were reported through this open.
     pub(crate) told: Told,
-    /// How long it lasts, and who else may have the file open.
+    /// The lifetime of the open, and the access of other clients meanwhile.
     pub(crate) tenure: Tenure,
-    /// The open of the server's, shared with the other opens of a file that is this machine's alone.
+    /// The server's open, shared by all opens of a file with [`Tenure::Alone`].
     slot: Arc<tokio::sync::Mutex<Slot>>,
 }
 
@@ -54,15 +54,15 @@ pub(crate) struct OpenFile {
 struct Slot {
     file: File,
     generation: u64,
-    /// Whether it is to be opened again although the connection is the same.
+    /// True if it must be reopened even on the same connection.
     given_up: bool,
 }
 
-/// An open directory: its entries from when it was last read from its start.
+/// An open directory with its entries, as of the last read from its start.
 #[derive(Debug)]
 pub(crate) struct OpenDirectory {
     pub(crate) number: INodeNo,
-    /// Which losses it has been told of.
+    /// The losses that were reported through this open.
     pub(crate) told: Told,
     pub(crate) entries: tokio::sync::Mutex<Option<Arc<Vec<Entry>>>>,
 }
@@ -95,17 +95,17 @@ impl Files {
         self.files().values().filter(|file| file.number == number).cloned().collect()
     }
 
-    /// An open of a file that is this machine's alone; none where it is not.
+    /// An open of the file with [`Tenure::Alone`], if there is one.
     pub(crate) fn alone(&self, number: INodeNo) -> Option<Arc<OpenFile>> {
         self.of(number).into_iter().find(|open| open.tenure == Tenure::Alone)
     }
 
-    /// How many are open.
+    /// The number of open files and directories.
     pub(crate) fn count(&self) -> usize {
         self.files().len().saturating_add(self.directories().len())
     }
 
-    /// A directory is opened.
+    /// Adds an open directory.
     pub(crate) fn add_directory(&self, number: INodeNo, told: Told) -> FileHandle {
         let handle = self.handle();
         let directory = OpenDirectory { number, told, entries: tokio::sync::Mutex::new(None) };
@@ -113,7 +113,7 @@ impl Files {
         FileHandle(handle)
     }
 
-    /// A directory is closed.
+    /// Removes an open directory.
     pub(crate) fn remove_directory(&self, handle: FileHandle) {
         self.directories().remove(&handle.0);
     }
@@ -130,7 +130,7 @@ impl Files {
 }
 
 impl Volume {
-    /// Opens a file that is there.
+    /// Opens an existing file.
     pub(crate) async fn open_file(
         &self,
         number: INodeNo,
@@ -149,7 +149,7 @@ impl Volume {
         Ok((self.files.add(open), how))
     }
 
-    /// Creates a file and opens it; opens what is there unless `exclusive`.
+    /// Creates a file and opens it; unless `exclusive`, opens an existing one.
     pub(crate) async fn create_file(
         &self,
         parent: INodeNo,
@@ -196,8 +196,8 @@ impl Volume {
         Ok((number, facts, self.files.add(open), how))
     }
 
-    /// Opens by a path once what is being deleted there is gone. For Linux it is gone already: whoever still has it open
-    /// keeps only its data.
+    /// Opens a path, and waits if a file there is being deleted. In Linux a deleted file has no name any
+    /// more, even while it is open.
     async fn open_when_free(&self, live: &Live, open: &CreateParameters<'_>) -> Result<File, Errno> {
         let started = Instant::now();
         loop {
@@ -212,7 +212,7 @@ impl Volume {
         }
     }
 
-    /// The facts of a file that was opened by a name, empty if it `empties`.
+    /// The metadata of a file that was opened by a name; truncates it if `empties`.
     async fn created(&self, live: &Live, file: &File, empties: bool) -> Result<Facts, Errno> {
         let mut facts = Facts::from(&file.created).possible()?;
         facts.links = match file.created.action {
@@ -225,10 +225,10 @@ impl Volume {
         Ok(facts)
     }
 
-    /// Closes a file, its locks with it.
+    /// Closes a file and releases its locks.
     pub(crate) async fn release(&self, handle: FileHandle) -> Result<(), Errno> {
         let Ok(open) = self.files.get(handle) else { return Ok(()) };
-        // Nobody joins an open that is being closed.
+        // The lock prevents another open from joining this one while it is being closed.
         let _turn = match open.tenure {
             Tenure::Alone => Some(self.files.alone.lock().await),
             _ => None,
@@ -249,22 +249,22 @@ impl Volume {
         let Err(error) = slot.file.close().await else { return Ok(()) };
         let errno = self.failed(&live, &error);
         if open.locked.load(Ordering::Relaxed) && !error.is(NtStatus::FILE_CLOSED) {
-            // Its locks are forgotten here, and must not stay there.
+            // This table forgets the locks, so the server must release them as well.
             live.tree.connection().disconnect();
         }
         Err(errno)
     }
 
-    /// Closes all that is open.
+    /// Closes all open files.
     pub(crate) async fn close_all(&self) {
         let handles: Vec<u64> = self.files.files().keys().copied().collect();
         for handle in handles {
-            // The connection ends next, and all opens with it: an error has nobody to be told to.
+            // The connection and all its opens end next, so errors do not matter.
             self.release(FileHandle(handle)).await.ok();
         }
     }
 
-    /// Reads until `size` bytes or the end of the file.
+    /// Reads `size` bytes, or to the end of the file.
     pub(crate) async fn read(&self, handle: FileHandle, offset: u64, size: u32) -> Result<Bytes, Errno> {
         let open = self.files.get(handle)?;
         match self.read_through(&open, offset, size).await {
@@ -280,7 +280,7 @@ impl Volume {
         }
     }
 
-    /// Writes all of it.
+    /// Writes all of the data.
     pub(crate) async fn write(&self, handle: FileHandle, offset: u64, data: Bytes) -> Result<u32, Errno> {
         let open = self.files.get(handle)?;
         let length = u32::try_from(data.len()).map_err(|_| Errno::EINVAL)?;
@@ -297,7 +297,7 @@ impl Volume {
         }
     }
 
-    /// fsync(2): EIO where something that was written may be lost, once for each open.
+    /// fsync(2): EIO if written data may be lost, once per open.
     pub(crate) async fn sync(&self, handle: FileHandle) -> Result<(), Errno> {
         let open = self.files.get(handle)?;
         let (live, file) = self.through(&open).await?;
@@ -305,7 +305,7 @@ impl Volume {
         if open.writes {
             return self.flush(&live, &file, open.number, &open.told).await;
         }
-        // A server flushes only for those who may write (MS-SMB2 3.3.5.11).
+        // A server flushes only opens with write access (MS-SMB2 3.3.5.11).
         if !self.unflushed.any(open.number) {
             return Ok(());
         }
@@ -317,7 +317,7 @@ impl Volume {
         self.flush_anew(open.number, CreateOptions::NON_DIRECTORY_FILE, &open.told).await
     }
 
-    /// fsync(2) of a directory: what was made, removed and renamed in it.
+    /// fsync(2) of a directory: flushes creations, removals and renames in it.
     pub(crate) async fn sync_directory(&self, handle: FileHandle) -> Result<(), Errno> {
         let directory = self.files.directory(handle)?;
         let live = self.live().await?;
@@ -327,12 +327,13 @@ impl Volume {
             return Ok(());
         }
         let outcome = self.flush_anew(number, CreateOptions::DIRECTORY_FILE, &directory.told).await;
-        // What fsync(2) says of what cannot be synchronized, where the server has no such thing.
+        // If the server cannot flush directories, EINVAL, as fsync(2) returns for files that cannot be
+        // synchronized.
         let unable = [Errno::EOPNOTSUPP.code(), Errno::EISDIR.code()];
         outcome.map_err(|errno| if unable.contains(&errno.code()) { Errno::EINVAL } else { errno })
     }
 
-    /// The result of close(2): EIO where data of the file may be lost that this open has not been told of.
+    /// The result of close(2): EIO if data of the file may be lost and this open has not reported it.
     pub(crate) async fn is_kept(&self, handle: FileHandle) -> Result<(), Errno> {
         let open = self.files.get(handle)?;
         if !open.writes {
@@ -356,20 +357,20 @@ impl Volume {
         }
     }
 
-    /// Flushes a file that nobody has open for writing.
+    /// Flushes a file that has no open with write access.
     async fn flush_anew(&self, number: INodeNo, options: CreateOptions, told: &Told) -> Result<(), Errno> {
-        // FILE_ADD_FILE of a directory is the same bit.
+        // FILE_ADD_FILE of a directory has the same bit.
         let access = AccessMask::WRITE_DATA | AccessMask::READ_ATTRIBUTES;
         let mark = self.unflushed.mark(number);
         let flushed = self.with_number(number, access, options, async |file| file.flush().await);
         let ((), generation) = flushed.await?;
-        // The connection may be another one by now than the changes went over.
+        // The connection may no longer be the one that the changes were sent over.
         self.unflushed.tell(number, Some(generation), told)?;
         self.unflushed.flushed(number, mark);
         Ok(())
     }
 
-    /// The file behind an open, opened again where the connection it was opened over is gone.
+    /// The server's open behind an open; it is reopened if its connection is lost.
     pub(crate) async fn through(&self, open: &OpenFile) -> Result<(Live, File), Errno> {
         let live = self.live().await?;
         let mut slot = open.slot.lock().await;
@@ -377,12 +378,12 @@ impl Volume {
             return Ok((live, slot.file.clone()));
         }
         if open.locked.load(Ordering::Relaxed) || open.tenure != Tenure::Shared {
-            // What the locks guarded, or the open itself, may have changed.
+            // Data under the locks, or of a file that ends with its connection, may have changed.
             return Err(Errno::EIO);
         }
         let file = self.open_number(&live, open.number, &opening("", open.reads, open.writes)).await?;
         if Identity::of(&slot.file.created).compare(Identity::of(&file.created)) != Same::Yes {
-            // Another file has the name by now, for all that the server says.
+            // Another file has the name, as far as the server reports.
             self.close(&live, &file).await;
             return Err(Errno::ESTALE);
         }
@@ -390,8 +391,8 @@ impl Volume {
         Ok((live, file))
     }
 
-    /// Gives up an open whose locks at the server are not known any more: they go with it. It is opened again when it is
-    /// used, unless a process has locks on it.
+    /// Closes the server's open when the state of its locks is unknown, which releases them. The next use
+    /// reopens it, unless a process holds locks on it.
     pub(crate) async fn give_up(&self, open: &OpenFile, live: &Live) {
         let mut slot = open.slot.lock().await;
         if slot.generation != live.generation || slot.given_up {
@@ -400,7 +401,7 @@ impl Volume {
         slot.given_up = true;
         if let Err(error) = slot.file.close().await {
             self.failed(live, &error);
-            // What the server has not closed it closes with the connection.
+            // If the close fails, the server closes the file with the connection.
             live.tree.connection().disconnect();
         }
     }
@@ -454,8 +455,8 @@ impl Volume {
         Ok(())
     }
 
-    /// The other opens of the same file through which a process reaches what it has locked: locks are an open's for
-    /// the server, and a process's for Linux.
+    /// The other opens of the same file that hold locks. A lock belongs to an open in SMB, but to a process
+    /// in Linux, so the process must be able to use any of them.
     pub(crate) fn others(&self, open: &Arc<OpenFile>, fit: impl Fn(&OpenFile) -> bool) -> Vec<Arc<OpenFile>> {
         let mut others = self.files.of(open.number);
         others
@@ -477,7 +478,7 @@ impl OpenFile {
         Self::over(Arc::new(tokio::sync::Mutex::new(slot)), number, flags, told, tenure)
     }
 
-    /// One more over the same open of the server's.
+    /// Another open that shares the server's open.
     pub(crate) fn joining(other: &Self, flags: OpenFlags, told: Told) -> Self {
         Self::over(Arc::clone(&other.slot), other.number, flags, told, other.tenure)
     }
@@ -495,16 +496,17 @@ impl OpenFile {
         Self { number, reads, writes, locked, stamped, direct, told, tenure, slot }
     }
 
-    /// How the kernel is to treat it. Only the server knows where an append goes, and so of which page it is.
+    /// The flags for the kernel. Only the server determines the offset of an append, so its pages cannot be
+    /// cached.
     pub(crate) fn how(&self) -> FopenFlags {
         if self.direct { FopenFlags::FOPEN_DIRECT_IO } else { FopenFlags::empty() }
     }
 }
 
-/// Why a transfer failed.
+/// The reason why a transfer failed.
 pub(crate) struct Failed {
     pub(crate) errno: Errno,
-    /// Whether somebody's lock is in the way, perhaps the caller's own.
+    /// True if a lock conflicts, which may be the caller's own.
     conflict: bool,
 }
 
@@ -520,7 +522,7 @@ impl From<Errno> for Failed {
     }
 }
 
-/// Whether a call reads and writes.
+/// The access of an open: reading and writing.
 fn modes(flags: OpenFlags) -> (bool, bool) {
     match flags.acc_mode() {
         OpenAccMode::O_RDONLY => (true, false),

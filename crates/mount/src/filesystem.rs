@@ -1,4 +1,5 @@
-//! The kernel's requests, each a task: one that waits for the server holds up no other.
+//! The requests of the kernel. Each one is a task, so that a request that waits for the server does not delay
+//! others.
 
 use std::ffi::OsStr;
 use std::future::Future;
@@ -24,7 +25,7 @@ use crate::state::{STATE_ATTRIBUTE, State};
 use crate::volume::Volume;
 use crate::xattrs::When;
 
-/// A share as FUSE asks for it.
+/// The FUSE file system of a share.
 pub(crate) struct ShareFs {
     pub(crate) volume: Arc<Volume>,
     pub(crate) runtime: Handle,
@@ -42,12 +43,12 @@ impl ShareFs {
 
 impl Filesystem for ShareFs {
     fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> std::io::Result<()> {
-        // Without these, locks would be this machine's and look like everybody's.
+        // Without these, the kernel would keep locks to itself, and they would not exclude other clients.
         let needed = InitFlags::FUSE_POSIX_LOCKS | InitFlags::FUSE_FLOCK_LOCKS;
         config.add_capabilities(needed).map_err(|_| {
-            std::io::Error::new(std::io::ErrorKind::Unsupported, "this kernel's FUSE passes no locks on")
+            std::io::Error::new(std::io::ErrorKind::Unsupported, "FUSE in this kernel does not support locks")
         })?;
-        // What else a kernel does not know it does without, and of the sizes it takes the nearest that it can.
+        // Other capabilities are optional, and the kernel adjusts the sizes to its limits.
         for wanted in [
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
             InitFlags::FUSE_DO_READDIRPLUS,
@@ -253,7 +254,7 @@ impl Filesystem for ShareFs {
         reply: ReplyWrite,
     ) {
         let data = Bytes::copy_from_slice(data);
-        // Pages of a mapping have their place.
+        // Pages of a mapping have fixed offsets.
         if append::appends(flags) && !write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
             self.spawn(async move |volume: Arc<Volume>| match volume.append(handle, offset, &data).await {
                 Ok(appended) => {
@@ -387,7 +388,7 @@ impl Filesystem for ShareFs {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        // Space cannot be promised: what allocates without writing is refused, and programs write instead.
+        // SMB cannot reserve space, so plain allocation is refused; programs then write instead.
         let hole = match mode {
             PUNCH_HOLE => true,
             ZERO_RANGE => false,
@@ -505,7 +506,7 @@ impl Filesystem for ShareFs {
         waits: bool,
         reply: ReplyEmpty,
     ) {
-        // Signals are looked for at the thread that called, the lock belongs to its process.
+        // Signals are checked for the calling thread, but the lock belongs to its process.
         let thread = request.pid();
         let wanted = locks::Request { owner, handle, pid, range: Range { start, end } };
         self.spawn(async move |volume: Arc<Volume>| {
@@ -518,7 +519,7 @@ impl Filesystem for ShareFs {
     }
 }
 
-/// Whether a new file is to be read-only, which is what SMB keeps of a mode.
+/// True if a new file is read-only; that is all of a mode that SMB stores.
 const fn read_only(mode: u32, umask: u32) -> bool {
     mode & !umask & 0o222 == 0
 }

@@ -1,18 +1,19 @@
-//! The identity of an open file, to be compared when its name may have come to mean another file.
+//! The identity of an open file, to detect that its name now belongs to another file.
 
 use client::smb::{ClientTree, CreateParameters, Created, Error};
 use wire::create_context::CreateContextsRequest;
 use wire::{AccessMask, FileTime};
 
-/// The properties of a file that a rename does not change: its number on the volume, the number of the volume (MS-SMB2
-/// 2.2.14.2.9), and its creation time.
+/// The properties of a file that a rename does not change: its number on the volume, the number of the volume
+/// (MS-SMB2 2.2.14.2.9), and its creation time.
 ///
-/// The number alone is not enough: file systems reuse it. The creation time alone is not enough: files that are made or
-/// copied at once share it. If a server tells no numbers, two files that were created in the same tenth of a microsecond
-/// count as one. If it tells neither, no two opens count as opens of one file.
+/// The number alone is not sufficient, because file systems reuse numbers. The creation time alone is not
+/// sufficient, because files can be created or copied at the same time. If a server reports no numbers, two
+/// files created in the same tenth of a microsecond count as one. If it reports neither, opens never count as
+/// opens of the same file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The file's number and its volume's.
+    /// The number of the file and that of its volume.
     numbers: Option<(u64, u64)>,
     created: FileTime,
 }
@@ -20,20 +21,20 @@ pub(crate) struct Identity {
 /// The result of comparing two opens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Same {
-    /// They are of one file.
+    /// Both are opens of one file.
     Yes,
-    /// They are not.
+    /// Both are opens of different files.
     No,
-    /// The server does not say enough.
+    /// The server does not report enough.
     Unknown,
 }
 
-/// The create contexts that ask for the numbers.
+/// The create contexts that request the numbers.
 pub(crate) fn asking() -> CreateContextsRequest<'static> {
     CreateContextsRequest { query_on_disk_id: true, ..CreateContextsRequest::default() }
 }
 
-/// The identity of a share's root. Nothing is known of one that this user may not even look at.
+/// The identity of a share's root; unknown if the user has no access to it.
 pub(crate) async fn of_root(tree: &ClientTree) -> Result<Identity, Error> {
     let access = AccessMask::READ_ATTRIBUTES;
     let open = CreateParameters { access, contexts: asking(), ..CreateParameters::open("") };
@@ -45,7 +46,7 @@ pub(crate) async fn of_root(tree: &ClientTree) -> Result<Identity, Error> {
 }
 
 impl Identity {
-    /// Nothing is known of it.
+    /// The identity of a file of which nothing is known.
     pub(crate) const UNKNOWN: Self = Self { numbers: None, created: FileTime::NONE };
 
     /// The identity of a file that was opened with the contexts of [`asking`].
@@ -54,19 +55,19 @@ impl Identity {
         Self { numbers: told.map(|id| (id.file_id, id.volume_id)), created: created.creation_time }
     }
 
-    /// The identity of a file in a listing: `volume` is its directory's, as far as that is known.
+    /// The identity of a file in a listing; `volume` is its directory's, if known.
     pub(crate) fn listed(file_id: u64, volume: Option<u64>, created: FileTime) -> Self {
         let known = volume.filter(|_| ![0, u64::MAX].contains(&file_id));
         Self { numbers: known.map(|volume| (file_id, volume)), created }
     }
 
-    /// The file's number and its volume's, where the server tells them.
+    /// The numbers of the file and of its volume, if the server reports them.
     pub(crate) fn numbers(self) -> Option<(u64, u64)> {
         self.numbers
     }
 
-    /// Compares the numbers alone: true only if both are known and differ. The creation time of a file may be changed;
-    /// some servers make one up from the other times.
+    /// Compares the numbers only: true if both are known and differ. Creation times can be changed, and some
+    /// servers derive them from other times.
     pub(crate) fn is_other_number(self, other: Self) -> bool {
         matches!((self.numbers, other.numbers), (Some(numbers), Some(others)) if numbers != others)
     }
@@ -95,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_its_number_its_volume_and_its_creation() {
+    fn identities_compare_number_volume_and_creation_time() {
         let file = identity(Some((5, 1)), 100);
         for (other, same) in [
             (identity(Some((5, 1)), 100), Same::Yes),
-            // Another file that was made at once.
+            // Another file that was created at the same time.
             (identity(Some((6, 1)), 100), Same::No),
             (identity(Some((5, 2)), 100), Same::No),
-            // A new file with an old one's number.
+            // A new file that reuses the number of an old one.
             (identity(Some((5, 1)), 101), Same::No),
             (identity(Some((5, 1)), 0), Same::Yes),
             (identity(None, 100), Same::Unknown),

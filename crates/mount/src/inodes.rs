@@ -1,18 +1,17 @@
-//! The files that the kernel knows, by the numbers it knows them by.
+//! The files that the kernel knows, by inode number.
 //!
-//! SMB has paths, the kernel has inode numbers: a number stands for a file, and so for the path of any of its names. It
-//! follows them through renames, and is kept as long as the kernel counts look-ups on it.
+//! SMB uses paths, the kernel uses inode numbers: a number stands for a file, and so for the path of any of
+//! its names. It follows them through renames, and is kept as long as the kernel has look-ups of it.
 //!
-//! - The number is the one that the server has for the file, if that can be one: it is not zero, not in use here for
-//!   something else, and of the volume that the share's root is on. Otherwise it is made up and lasts as long as the
-//!   look-ups.
-//! - Two names are one file's only if everything says so: number, volume and creation time are the same, and the server
-//!   counts more than one link. Servers whose numbers are not unique exist, and a file must never be taken for another.
+//! - The number is the server's number of the file if it is usable: not zero, not in use for another file,
+//!   and from the volume of the share's root. Otherwise it is generated and lasts as long as the look-ups.
+//! - Two names are one file only if number, volume and creation time are equal, and the server reports more
+//!   than one link. Some servers have numbers that are not unique, and a file must never be taken for another.
 //!   On a server without numbers, two names of one file are two files here.
-//! - Two spellings of a name that differ in case only are two files here, for all that the kernel knows: only then can
-//!   one be renamed to the other.
-//! - A directory has one name. A server that follows links by itself shows one directory in several places, and the
-//!   kernel knows no such thing.
+//! - Two spellings of a name that differ only in case are two files for the kernel: otherwise it would not
+//!   rename one to the other.
+//! - A directory has one name. A server that follows links itself shows one directory in several places,
+//!   which the kernel does not support.
 
 use std::collections::HashMap;
 
@@ -22,24 +21,24 @@ use crate::attributes::Facts;
 use crate::identity::{Identity, Same};
 use crate::names::join;
 
-/// The table. No look-up waits for anything.
+/// The table of inode numbers. Its operations do not wait.
 #[derive(Debug)]
 pub(crate) struct Inodes {
     nodes: HashMap<u64, Node>,
     numbers: HashMap<Name, u64>,
-    /// Files by the server's numbers of them and their volumes.
+    /// The files by the server's number and volume.
     files: HashMap<(u64, u64), u64>,
-    /// The volume whose numbers are used as they are.
+    /// The volume whose numbers are used directly.
     volume: Option<u64>,
     next: u64,
 }
 
-/// The number of a directory, and a name in it as the server has it.
+/// The number of a directory, and a name in it in the server's spelling.
 pub(crate) type Name = (u64, String);
 
 #[derive(Debug)]
 struct Node {
-    /// The names it has still, that which was looked up last at the end.
+    /// The current names, the one looked up last at the end.
     names: Vec<Name>,
     lookups: u64,
     kind: FileType,
@@ -47,7 +46,7 @@ struct Node {
 }
 
 impl Inodes {
-    /// A table with the root only. Numbers of the server's on its volume become inode numbers.
+    /// Creates a table that contains the root. The server's numbers on its volume become inode numbers.
     pub(crate) fn new(root: Identity) -> Self {
         Self {
             nodes: HashMap::new(),
@@ -58,7 +57,7 @@ impl Inodes {
         }
     }
 
-    /// The number of a name, one look-up more. `facts` is what the server says that is there.
+    /// Counts a look-up of a name and returns its number. `facts` is the server's metadata of the file.
     pub(crate) fn look_up(&mut self, parent: INodeNo, name: &str, facts: &Facts) -> INodeNo {
         let key = (parent.0, name.to_owned());
         let known = self.numbers.get(&key).copied();
@@ -82,7 +81,7 @@ impl Inodes {
         INodeNo(number)
     }
 
-    /// Whether a number that a name has can still be that of what is there.
+    /// True if the number of a name may still belong to the file found there.
     fn may_be(&self, number: u64, facts: &Facts) -> bool {
         let node = self.nodes.get(&number);
         node.is_some_and(|node| node.kind == facts.kind() && !node.identity.is_other_number(facts.identity))
@@ -92,7 +91,8 @@ impl Inodes {
     fn other_name_of(&self, (parent, name): &Name, facts: &Facts) -> Option<u64> {
         let number = *self.files.get(&facts.identity.numbers()?)?;
         let node = self.nodes.get(&number)?;
-        // For the kernel, renaming one of a file's names to another of them does nothing.
+        // Spellings of one name need different numbers: the kernel ignores a rename between two names of one
+        // file.
         let respelled =
             node.names.iter().any(|it| it.0 == *parent && it.1.to_lowercase() == name.to_lowercase());
         let named_twice = facts.links.is_some_and(|links| links > 1) && !respelled;
@@ -120,27 +120,27 @@ impl Inodes {
         }
     }
 
-    /// The server's number of a file, where it can be an inode number.
+    /// The server's number of a file, if it can be an inode number.
     fn usable(&self, identity: Identity) -> Option<u64> {
         let (number, volume) = identity.numbers()?;
         let taken = [INodeNo::ROOT, UNKNOWN].contains(&INodeNo(number));
         (Some(volume) == self.volume && !taken).then_some(number)
     }
 
-    /// Files are found again by the server's number. Directories are not: they have one name.
+    /// Records a file by the server's numbers. Directories are not recorded, because they have one name.
     fn remember(&mut self, number: u64) {
         let Some(node) = self.nodes.get(&number) else { return };
         let Some(numbers) = node.identity.numbers().filter(|_| node.kind != FileType::Directory) else {
             return;
         };
         let taken = self.files.get(&numbers).and_then(|other| self.nodes.get(other));
-        // Whatever has the number and no name any more is gone, or about to be.
+        // A file with the same numbers that has no name left is deleted, or about to be.
         if taken.is_none_or(|other| other.names.is_empty() || other.identity != node.identity) {
             self.files.insert(numbers, number);
         }
     }
 
-    /// So many look-ups fewer: whether the number is forgotten with them.
+    /// Subtracts look-ups from a number; true if that removes it.
     pub(crate) fn forget(&mut self, number: INodeNo, lookups: u64) -> bool {
         let Some(node) = self.nodes.get_mut(&number.0) else { return false };
         node.lookups = node.lookups.saturating_sub(lookups);
@@ -163,18 +163,18 @@ impl Inodes {
         true
     }
 
-    /// The number that a name has, if the kernel knows it.
+    /// The number of a name, if the kernel knows it.
     pub(crate) fn number(&self, parent: INodeNo, name: &str) -> Option<INodeNo> {
         self.numbers.get(&(parent.0, name.to_owned())).map(|number| INodeNo(*number))
     }
 
-    /// The number to be shown in a listing, where nothing is looked up by that.
+    /// The number to show in a listing, which does not count as a look-up.
     pub(crate) fn listed(&self, parent: INodeNo, name: &str, identity: Identity) -> INodeNo {
         let known = self.number(parent, name);
         known.or_else(|| self.usable(identity).map(INodeNo)).unwrap_or(UNKNOWN)
     }
 
-    /// The path of a number; none where the kernel has forgotten it, or it has no name any more.
+    /// The path of a number; `None` if the kernel has forgotten it, or it has no name left.
     pub(crate) fn path(&self, number: INodeNo) -> Option<String> {
         if number == INodeNo::ROOT {
             return Some(String::new());
@@ -186,7 +186,7 @@ impl Inodes {
         Some(join(&self.path(INodeNo(*parent))?, name))
     }
 
-    /// The names of a number with their paths, that which was looked up last first.
+    /// The names of a number with their paths, the one looked up last first.
     pub(crate) fn names(&self, number: INodeNo) -> Vec<(Name, String)> {
         if number == INodeNo::ROOT {
             return vec![((number.0, String::new()), String::new())];
@@ -200,12 +200,13 @@ impl Inodes {
         Some(join(&self.path(parent)?, name))
     }
 
-    /// Whether what was found by a name of the number's is what the number stands for, for all that is known.
+    /// True if a file found by one of the number's names may be the number's file.
     pub(crate) fn is_of(&self, number: INodeNo, found: Identity) -> bool {
         self.nodes.get(&number.0).is_none_or(|node| !node.identity.is_other_number(found))
     }
 
-    /// A name is not this number's any more. The last one stays: nothing else says what was there.
+    /// Removes a name from a number that has others; the last name stays, because it is the only record of
+    /// the path.
     pub(crate) fn lose(&mut self, number: INodeNo, name: &Name) {
         let node = self.nodes.get_mut(&number.0).filter(|node| node.names.len() > 1);
         let Some(node) = node else { return };
@@ -215,7 +216,7 @@ impl Inodes {
         }
     }
 
-    /// The name is gone; its number may stay in use.
+    /// Removes a name; its number may stay in use.
     pub(crate) fn unlink(&mut self, parent: INodeNo, name: &str) {
         let key = (parent.0, name.to_owned());
         if let Some(number) = self.numbers.remove(&key)
@@ -225,12 +226,12 @@ impl Inodes {
         }
     }
 
-    /// Whether the number has a name still.
+    /// True if the number has a name.
     pub(crate) fn is_linked(&self, number: INodeNo) -> bool {
         number == INodeNo::ROOT || self.nodes.get(&number.0).is_some_and(|node| !node.names.is_empty())
     }
 
-    /// The name has moved. What had the new one has lost it.
+    /// Moves a name. A number that had the new name loses it.
     pub(crate) fn rename(&mut self, parent: INodeNo, name: &str, to: INodeNo, to_name: &str) {
         let number = self.number(parent, name);
         self.unlink(parent, name);
@@ -240,7 +241,8 @@ impl Inodes {
         }
     }
 
-    /// A name is written in another case. What had the new spelling is the same file: it has that name, too.
+    /// Changes the case of a name. If the new spelling had a number of its own, that is the same file and
+    /// keeps the name, too.
     pub(crate) fn respell(&mut self, parent: INodeNo, name: &str, to_name: &str) {
         let Some(number) = self.number(parent, name) else { return };
         self.unlink(parent, name);
@@ -256,17 +258,17 @@ impl Inodes {
         }
     }
 
-    /// How many numbers the kernel knows.
+    /// The number of entries.
     #[cfg(test)]
     fn len(&self) -> usize {
         self.nodes.len()
     }
 }
 
-/// An inode number that is not known (FUSE_UNKNOWN_INO).
+/// The inode number for unknown numbers (FUSE_UNKNOWN_INO).
 pub(crate) const UNKNOWN: INodeNo = INodeNo(0xffff_ffff);
 
-/// Where numbers start that are made up: few of a server's are this large.
+/// The first generated number; servers' numbers are seldom this large.
 const MADE_UP: u64 = 1 << 63;
 
 #[cfg(test)]
@@ -281,7 +283,7 @@ mod tests {
         Inodes::new(Identity::listed(2, Some(VOLUME), FileTime(1)))
     }
 
-    /// A file of this number, of so many names.
+    /// A file with this number and this many names.
     fn file(number: u64, links: u32) -> Facts {
         let identity = Identity::listed(number, Some(VOLUME), FileTime(number));
         Facts { links: Some(links), identity, ..Facts::default() }
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_lives_as_long_as_its_look_ups() {
+    fn a_number_is_removed_with_its_last_look_up() {
         let mut inodes = table();
         let unknown = Facts::default();
         let first = inodes.look_up(ROOT, "f", &unknown);
@@ -321,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn two_spellings_of_a_name_stay_one_files() {
+    fn two_spellings_of_a_name_follow_a_change_of_case() {
         for facts in [Facts::default(), file(11, 1), file(11, 2)] {
             let mut inodes = table();
             let (lower, upper) = (inodes.look_up(ROOT, "file", &facts), inodes.look_up(ROOT, "FILE", &facts));
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_taken_by_another_leaves_its_number_without_one() {
+    fn a_replaced_file_loses_its_name() {
         let mut inodes = table();
         let old = inodes.look_up(ROOT, "target", &file(10, 1));
         let new = inodes.look_up(ROOT, "source", &file(11, 1));
@@ -348,17 +350,17 @@ mod tests {
         inodes.forget(old, 1);
         assert_eq!(inodes.number(ROOT, "target"), Some(new));
         inodes.unlink(ROOT, "target");
-        // The server may have the number for another file by now, and the kernel still has it for this one.
+        // The server may have reused the number for another file, while the kernel still has it for this one.
         let again = Facts { identity: Identity::listed(11, Some(VOLUME), FileTime(9)), ..file(11, 1) };
         assert_ne!(inodes.look_up(ROOT, "target", &again), new);
     }
 
     #[test]
-    fn the_servers_number_is_the_inode_number() {
+    fn a_usable_number_of_the_server_is_the_inode_number() {
         let mut inodes = table();
         assert_eq!(inodes.look_up(ROOT, "f", &file(4711, 1)), INodeNo(4711));
         assert_eq!(inodes.listed(ROOT, "g", file(4712, 1).identity), INodeNo(4712));
-        // These are not, or are another volume's.
+        // These are not usable, or belong to another volume.
         let elsewhere =
             Facts { identity: Identity::listed(4713, Some(VOLUME + 1), FileTime(1)), ..file(1, 1) };
         for (name, facts) in
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn hard_links_are_one_number_that_lives_as_long_as_any_of_them() {
+    fn hard_links_share_a_number_until_the_last_is_removed() {
         let mut inodes = table();
         let number = inodes.look_up(ROOT, "a", &file(11, 2));
         assert_eq!(inodes.look_up(ROOT, "b", &file(11, 2)), number);
@@ -380,7 +382,7 @@ mod tests {
         inodes.unlink(ROOT, "b");
         assert_eq!(inodes.path(number).as_deref(), Some("a"));
         assert_eq!(inodes.look_up(ROOT, "b", &file(11, 2)), number);
-        // Another file takes one of the names.
+        // Another file takes over one of the names.
         inodes.look_up(ROOT, "c", &file(12, 1));
         inodes.rename(ROOT, "c", ROOT, "b");
         assert_eq!(inodes.path(number).as_deref(), Some("a"));
@@ -391,10 +393,10 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_not_surely_one_are_two() {
+    fn files_that_may_differ_have_different_numbers() {
         let two = file(11, 2);
         let otherwise = [
-            // A server whose numbers are not unique; one that shows what a link of its own leads to.
+            // A server whose numbers are not unique; one that shows the target of its own link.
             file(11, 1),
             Facts { identity: Identity::listed(11, Some(VOLUME), FileTime(12)), ..two },
             Facts { identity: Identity::listed(11, Some(VOLUME + 1), FileTime(11)), ..two },
@@ -412,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_stands_for_another_file_has_another_number() {
+    fn a_name_of_another_file_gets_another_number() {
         let mut inodes = table();
         let number = inodes.look_up(ROOT, "a", &file(11, 2));
         inodes.look_up(ROOT, "b", &file(11, 2));

@@ -1,9 +1,9 @@
-//! Journals: files beside a file that is locked, whose presence and size say what state it is in.
+//! Journals: files beside a locked file, whose presence and size describe its state.
 //!
-//! The kernel believes names and attributes for a second. Whoever has locked a database must not: SQLite looks whether
-//! there is a journal, right after it has the lock, and what another client wrote into one a moment ago, before it was
-//! cut off, has to be undone before anything is read. So with a lock granted, what is known of the journals is forgotten
-//! as well as what is known of the file itself.
+//! The kernel caches names and attributes for a second, which a process that has locked a database must not
+//! rely on: SQLite checks for a journal right after it has the lock, and must undo the changes that another
+//! client recorded there before it lost its connection. So a granted lock invalidates the kernel's cache of
+//! the journals as well as of the file itself.
 
 use std::ffi::OsString;
 
@@ -13,11 +13,11 @@ use crate::names;
 use crate::volume::Volume;
 
 impl Volume {
-    /// A lock of this file was granted: what it guards may have been changed by whoever had it before. The kernel is to
-    /// ask for it again.
+    /// Makes the kernel query a file and its journals again after a lock of the file was granted: the
+    /// previous holder of the lock may have changed them.
     pub(crate) async fn forget_guarded(&self, number: INodeNo, handle: FileHandle) {
         if self.is_alone(handle) {
-            // Nobody else had it.
+            // No other client had the file open.
             return;
         }
         self.invalidate(number).await;
@@ -25,7 +25,7 @@ impl Volume {
         for (parent, name, journal) in self.journals(number) {
             self.invalidate(journal).await;
             let notifier = notifier.clone();
-            // The kernel refuses for what it does not know any more, and so asks for.
+            // An error means that the kernel does not know the name, and so will query it anyway.
             tokio::task::spawn_blocking(move || notifier.inval_entry(parent, &name).ok()).await.ok();
         }
     }
@@ -45,5 +45,5 @@ impl Volume {
     }
 }
 
-/// What SQLite puts behind the name of a database for those of its journals.
+/// The endings that SQLite appends to the name of a database for its journals.
 const ENDINGS: &[&str] = &["-journal", "-wal"];

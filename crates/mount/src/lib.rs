@@ -1,14 +1,15 @@
-//! A share as a directory: a FUSE file system over the SMB client.
+//! A share as a directory: a FUSE file system based on the SMB client.
 //!
-//! [`connect`] reaches a share, [`serve`] mounts it and serves the kernel until it is unmounted. [`mounted`] lists what
-//! is mounted, by this or by the kernel's own client, and [`state`] asks a mount of ours how it is.
+//! [`connect`] connects to a share, [`serve`] mounts it and serves the kernel until it is unmounted.
+//! [`mounted`] lists the mounted shares, of this program and of the kernel's client, and [`state`] queries
+//! the state of a mount of this program.
 //!
-//! - Nothing is cached but what the kernel keeps of names, attributes and pages for a second or until the next open;
-//!   a write is answered when the server has answered it.
-//! - Locks are the server's: other clients see them, whatever they run.
-//! - A lost connection is made again by the next call. What was under way fails with EIO, open files are opened again,
-//!   those with locks are not: what the locks guarded may have changed. What was written and not flushed may be lost:
-//!   fsync says so.
+//! - Only the kernel caches: names and attributes for a second, pages until the next open. A write is
+//!   answered when the server has answered it.
+//! - Locks are the server's, so all clients see them.
+//! - After a connection is lost, the next call reconnects. Calls in progress fail with EIO. Open files are
+//!   reopened unless they have locks, because data under the locks may have changed. Written data that was not
+//!   flushed may be lost; fsync reports that.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

@@ -1,7 +1,8 @@
-//! Answers to readdir: the names alone, or with everything `stat` tells.
+//! Answers to readdir: names only, or with all attributes for `stat`.
 //!
-//! A server's listing does not say how many names a file has, nor how large an open file is by now. So what is answered
-//! together with the names is looked at one by one, many at a time; the kernel asks for it when somebody wants to know.
+//! A server's listing contains neither the number of links of a file nor the current size of an open file. So
+//! entries with attributes are queried one by one, many at a time; the kernel requests attributes only when a
+//! program needs them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use crate::names::join;
 use crate::volume::{Entry, Volume};
 
 impl Volume {
-    /// Adds the names from a position on until the answer is full.
+    /// Adds names from a position on until the answer is full.
     pub(crate) async fn list_names(
         &self,
         number: INodeNo,
@@ -42,7 +43,7 @@ impl Volume {
         Ok(())
     }
 
-    /// The same with everything else that there is to know. Each name that is added is looked up by that.
+    /// Adds entries with attributes until the answer is full. Each added entry counts as a look-up.
     pub(crate) async fn list_all(
         self: &Arc<Self>,
         number: INodeNo,
@@ -82,7 +83,7 @@ impl Volume {
         Some(tokio::spawn(async move { volume.stat(&path).await }))
     }
 
-    /// Adds one entry, unless the answer is full, which is returned.
+    /// Adds one entry; true if the answer is full.
     fn add(
         &self,
         number: INodeNo,
@@ -93,7 +94,7 @@ impl Volume {
     ) -> bool {
         let generation = Generation(0);
         let entry = match listed {
-            // Themselves and the one above are not looked up by this (fuse's readdirplus).
+            // The directory itself and its parent do not count as look-ups (readdirplus of FUSE).
             Listed::Own(name) => {
                 let own = Facts { attributes: wire::FileAttributes::DIRECTORY, ..Facts::default() };
                 return reply.add(
@@ -107,7 +108,7 @@ impl Volume {
             }
             Listed::Entry(entry) => entry,
         };
-        // What cannot be looked at, or is gone by now, is asked about again.
+        // If an entry could not be queried or is gone, its attributes are not cached.
         let (facts, time) = match found {
             Some(facts) => (facts, limits::ATTRIBUTES_TIME),
             None => (entry.facts, Duration::ZERO),
@@ -120,14 +121,14 @@ impl Volume {
         full
     }
 
-    /// The kernel has so many look-ups fewer of a number.
+    /// Subtracts look-ups that the kernel has dropped from a number.
     pub(crate) fn forget(&self, number: INodeNo, lookups: u64) {
         if self.inodes().forget(number, lookups) {
             self.unflushed.forget(number);
         }
     }
 
-    /// The entries of an open directory, read anew from its start.
+    /// The entries of an open directory; a read from the start lists it again.
     async fn entries(&self, handle: FileHandle, offset: u64) -> Result<Arc<Vec<Entry>>, Errno> {
         let directory = self.files.directory(handle)?;
         let mut known = directory.entries.lock().await;
@@ -145,12 +146,12 @@ impl Volume {
 /// A line of a listing.
 #[derive(Clone, Copy, Debug)]
 enum Listed<'a> {
-    /// One of the two that every directory has.
+    /// `.` or `..`.
     Own(&'static str),
     Entry(&'a Entry),
 }
 
-/// The lines from a position on, each with the position behind it.
+/// The lines from a position on, each with the position after it.
 fn positions(entries: &[Entry], offset: u64) -> impl Iterator<Item = (u64, Listed<'_>)> {
     let own = [".", ".."].into_iter().map(Listed::Own);
     let skipped = usize::try_from(offset).unwrap_or(usize::MAX);

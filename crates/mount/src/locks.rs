@@ -1,9 +1,9 @@
-//! Locks: Linux's, which are a process's and split and merge as they like, over SMB's, which are an open's and are
-//! unlocked as they were locked (MS-SMB2 3.3.5.14).
+//! Locks. In Linux they belong to a process and can be split and merged; in SMB they belong to an open and
+//! are unlocked as they were locked (MS-SMB2 3.3.5.14).
 //!
-//! What is held is a list of pieces, each as it was locked at the server. A call becomes a [`Plan`]: pieces to unlock
-//! and ranges to lock. Where a piece must be split there is a moment in which another client may come between; the
-//! call then fails.
+//! The held locks are a list of pieces, each as it was locked at the server. A call becomes a [`Plan`]:
+//! pieces to unlock and ranges to lock. While a piece is being split, another client may get a lock in
+//! between; the call then fails.
 
 use std::collections::HashMap;
 use std::fs;
@@ -22,14 +22,14 @@ use crate::limits;
 use crate::remote::Live;
 use crate::volume::Volume;
 
-/// A range of bytes, its end included.
+/// A range of bytes, including its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Range {
     pub(crate) start: u64,
     pub(crate) end: u64,
 }
 
-/// What a call asks for.
+/// The parameters of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
     pub(crate) owner: LockOwner,
@@ -38,7 +38,7 @@ pub(crate) struct Request {
     pub(crate) range: Range,
 }
 
-/// A lock that is held.
+/// A held lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Piece {
     owner: LockOwner,
@@ -52,11 +52,11 @@ pub(crate) struct Piece {
 #[derive(Debug, Default)]
 pub(crate) struct Locks {
     files: Mutex<HashMap<u64, Arc<tokio::sync::Mutex<Vec<Piece>>>>>,
-    /// Told when some lock was given up.
+    /// Notified when a lock was released.
     changed: Notify,
 }
 
-/// What a call comes to.
+/// The steps of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Plan {
     unlock: Vec<Piece>,
@@ -69,13 +69,13 @@ impl Locks {
         Arc::clone(files.entry(number.0).or_default())
     }
 
-    /// The locks of a file; none where it never had any.
+    /// The locks of a file; `None` if it never had any.
     fn known(&self, number: INodeNo) -> Option<Arc<tokio::sync::Mutex<Vec<Piece>>>> {
         let files = self.files.lock();
         files.get(&number.0).cloned()
     }
 
-    /// What of a range an open has not locked for writing.
+    /// The parts of a range that an open has not locked exclusively.
     pub(crate) fn gaps(
         &self,
         held: &[Piece],
@@ -89,7 +89,7 @@ impl Locks {
         without(range, held.iter().filter(is_own).map(|piece| piece.range))
     }
 
-    /// An open is closed: the server has dropped its locks.
+    /// Removes the locks of an open that is closed; the server has released them.
     pub(crate) async fn forget_handle(&self, number: INodeNo, handle: FileHandle) {
         let Some(held) = self.known(number) else { return };
         let mut held = held.lock().await;
@@ -103,8 +103,8 @@ impl Locks {
 }
 
 impl Volume {
-    /// F_SETLK and F_SETLKW with a lock. Where somebody else's is in the way, the thread `waits` does, until it has a
-    /// signal to see to; without one it is EAGAIN.
+    /// F_SETLK and F_SETLKW with a lock. If another lock conflicts, waits until the thread `waits` has a
+    /// signal to handle; without a thread, returns EAGAIN.
     pub(crate) async fn lock(
         &self,
         number: INodeNo,
@@ -173,13 +173,13 @@ impl Volume {
         drop(held);
         self.locks.changed.notify_waiters();
         match outcome {
-            // What was to stay locked went to another client.
+            // A part that should have stayed locked is now locked by another client.
             Err(errno) if errno.code() == Errno::EAGAIN.code() => Err(Errno::ENOLCK),
             outcome => outcome,
         }
     }
 
-    /// Unlocks all that an owner has in a file: a close of any of its opens does (fcntl(2)).
+    /// Unlocks all locks of an owner in a file, as every close of one of its opens does (fcntl(2)).
     pub(crate) async fn unlock_all(
         &self,
         number: INodeNo,
@@ -190,8 +190,7 @@ impl Volume {
         self.unlock(number, request).await
     }
 
-    /// F_GETLK: a lock that is in the way; none where there is none. Of another client's only that it is there is
-    /// known.
+    /// F_GETLK: a conflicting lock, or `None`. Of another client's lock, only its existence is known.
     pub(crate) async fn in_the_way(
         &self,
         number: INodeNo,
@@ -217,7 +216,7 @@ impl Volume {
         Ok(None)
     }
 
-    /// Whether a lock would be granted, by trying.
+    /// Tests whether a lock would be granted, by taking and releasing it.
     async fn is_free(&self, live: &Live, file: &File, piece: &Piece) -> Result<bool, Errno> {
         if self.is_alone(piece.handle) {
             return Ok(true);
@@ -227,7 +226,7 @@ impl Volume {
                 Ok(()) => Ok(true),
                 Err(error) => {
                     let errno = self.failed(live, &error);
-                    // What was only tried must not stay.
+                    // The test's lock must not remain.
                     if let Ok(open) = self.files.get(piece.handle) {
                         self.give_up(&open, live).await;
                     }
@@ -239,7 +238,7 @@ impl Volume {
         }
     }
 
-    /// Carries a plan out, or restores what was. EAGAIN where another client's lock is in the way.
+    /// Carries out a plan, or restores the previous locks. EAGAIN if another client's lock conflicts.
     async fn carry_out(&self, held: &mut Vec<Piece>, plan: &Plan) -> Result<(), Errno> {
         let mut unlocked: Vec<Piece> = Vec::new();
         for piece in &plan.unlock {
@@ -274,10 +273,10 @@ impl Volume {
         Ok(())
     }
 
-    /// Unlocks a piece. It stays in the table for as long as the server may have it locked.
+    /// Unlocks a piece. It stays in the table as long as the server may have it locked.
     async fn give_back(&self, held: &mut Vec<Piece>, piece: &Piece) -> Result<(), Errno> {
         match self.at_server(piece, unlocking(piece)).await {
-            // Gone already, with the connection or by an administrator.
+            // Already released, with the connection or by an administrator.
             Ok(()) | Err(Outcome::Lost | Outcome::Refused) => {
                 held.retain(|other| other != piece);
                 self.mark(held, piece.handle);
@@ -287,8 +286,8 @@ impl Volume {
         }
     }
 
-    /// Locks again what was unlocked for something that failed. What another client has locked meanwhile is lost, which
-    /// the caller tells in any case.
+    /// Locks pieces again that were unlocked for a plan that failed. Pieces that another client has locked
+    /// meanwhile are lost; the caller returns an error in any case.
     async fn lock_again(&self, held: &mut Vec<Piece>, pieces: &[Piece]) {
         for piece in pieces {
             if self.at_server(piece, element(piece, true)).await.is_ok() {
@@ -298,7 +297,7 @@ impl Volume {
         }
     }
 
-    /// Whether reads and writes of an open are guarded by a lock.
+    /// Updates the flag that an open has locks.
     fn mark(&self, held: &[Piece], handle: FileHandle) {
         if let Ok(open) = self.files.get(handle) {
             open.locked.store(held.iter().any(|piece| piece.handle == handle), Ordering::Relaxed);
@@ -308,7 +307,7 @@ impl Volume {
     async fn at_server(&self, piece: &Piece, element: LockElement) -> Result<(), Outcome> {
         let (live, file) = self.lockable(piece.handle).await?;
         if self.is_alone(piece.handle) {
-            // Nobody but this machine has the file open, as long as the server has not closed it.
+            // No other machine has the file open, as long as the server has not closed it.
             let open = element.flags == LockFlags::UNLOCK || self.links_of(&live, &file).await.is_ok();
             return if open { Ok(()) } else { Err(Outcome::Failed(Errno::EIO)) };
         }
@@ -325,7 +324,8 @@ impl Volume {
         self.through(&open).await.map_err(|_| Outcome::Lost)
     }
 
-    /// Lets the server wait for a lock, until it is granted, a lock here has changed, or a signal comes.
+    /// Lets the server wait for a lock until it is granted, a lock of this machine changes, or a signal
+    /// arrives.
     async fn wait_at_server(
         &self,
         piece: &Piece,
@@ -356,12 +356,12 @@ impl Volume {
         let cancelled = connection.cancel_message(message_id, live.tree.scope()).await;
         cancelled.map_err(|error| self.failed(&live, &error))?;
         let Ok(granted) = tokio::time::timeout(limits::REQUEST_TIME_MAX, answer).await else {
-            // Whether it is locked is not known. It is not when the connection has ended.
+            // The state of the lock is unknown; ending the connection releases it.
             connection.disconnect();
             return Err(Errno::EIO);
         };
-        // It may have been granted before the server heard; some answer that they cancelled it and have granted it all
-        // the same.
+        // The lock may have been granted before the server received the cancellation; some servers answer
+        // that it was cancelled and have granted it nevertheless.
         let status = granted.map(|answer| answer.status());
         if status.is_ok_and(|status| status.is_success() || status == NtStatus::CANCELLED)
             && let Err(error) = file.lock(&[unlocking(piece)]).await
@@ -376,10 +376,10 @@ impl Volume {
         if interrupted { Err(Errno::EINTR) } else { Ok(Waited::Changed) }
     }
 
-    /// The kernel is to ask for a file's pages and attributes again.
+    /// Makes the kernel drop a file's pages and attributes.
     pub(crate) async fn invalidate(&self, number: INodeNo) {
         if let Some(notifier) = self.notifier.get().cloned() {
-            // The kernel may write pages out before it drops them, which this volume then serves. It refuses for what
+            // The kernel may first write pages, which this volume serves. It returns an error for a file that
             // it does not know, and so has no pages of.
             tokio::task::spawn_blocking(move || notifier.inval_inode(number, 0, 0).ok()).await.ok();
         }
@@ -392,9 +392,9 @@ enum Waited {
 }
 
 enum Outcome {
-    /// Somebody else's lock is in the way, or there was none to unlock.
+    /// Another lock conflicts, or there was no lock to release.
     Refused,
-    /// The open is gone, and its locks with it.
+    /// The open is gone, together with its locks.
     Lost,
     Failed(Errno),
 }
@@ -407,7 +407,7 @@ impl Request {
 }
 
 impl Range {
-    /// Its length in bytes.
+    /// The length in bytes.
     pub(crate) fn length(self) -> u64 {
         self.end.saturating_sub(self.start).saturating_add(1)
     }
@@ -417,13 +417,13 @@ impl Range {
     }
 }
 
-/// A lock of somebody else on this machine that is in the way.
+/// A conflicting lock of another owner on this machine.
 fn conflict(held: &[Piece], request: &Request, exclusive: bool) -> Option<Piece> {
     let others = held.iter().filter(|piece| piece.owner != request.owner);
     others.copied().find(|piece| piece.range.overlaps(request.range) && (exclusive || piece.exclusive))
 }
 
-/// What a call comes to: a lock of this kind, or none.
+/// The plan of a call that sets a lock, or with `None` removes locks.
 fn plan(held: &[Piece], request: &Request, exclusive: Option<bool>) -> Plan {
     let own = held.iter().filter(|piece| piece.owner == request.owner && piece.range.overlaps(request.range));
     let (kept, cut): (Vec<Piece>, Vec<Piece>) = own.partition(|piece| Some(piece.exclusive) == exclusive);
@@ -439,7 +439,7 @@ fn plan(held: &[Piece], request: &Request, exclusive: Option<bool>) -> Plan {
     Plan { unlock: cut, lock }
 }
 
-/// What is left of a range without others.
+/// The rest of a range without other ranges.
 fn without(range: Range, others: impl Iterator<Item = Range>) -> Vec<Range> {
     let mut left = vec![range];
     for other in others {
@@ -473,12 +473,13 @@ fn unlocking(piece: &Piece) -> LockElement {
     LockElement { offset: range.start, length: range.length(), flags: LockFlags::UNLOCK }
 }
 
-/// Whether somebody else's lock is in the way of a lock.
+/// True if another lock prevented the request.
 pub(crate) fn refused(error: &Error) -> bool {
     error.is(NtStatus::LOCK_NOT_GRANTED) || error.is(NtStatus::FILE_LOCK_CONFLICT)
 }
 
-/// Waits until a thread has a signal to see to. The kernel does not say so to this side: what waits is looked at.
+/// Waits until a thread has a signal to handle. FUSE does not report that here, so the thread's status is
+/// polled.
 async fn signal(thread: Option<u32>) {
     let status = format!("/proc/{}/status", thread.unwrap_or_default());
     loop {
@@ -489,7 +490,7 @@ async fn signal(thread: Option<u32>) {
     }
 }
 
-/// Whether a status of proc(5) has a signal pending that is neither blocked nor ignored.
+/// True if a status of proc(5) contains a pending signal that is neither blocked nor ignored.
 fn signalled(status: &str) -> bool {
     let mask = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -521,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_already_is_not_locked_again() {
+    fn held_ranges_are_not_locked_again() {
         let mut held = Vec::new();
         let first = plan(&held, &request(1, range(10, 19)), Some(true));
         assert_eq!(first.lock.len(), 1);
@@ -536,7 +537,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_in_the_way_unless_both_share() {
+    fn locks_of_other_owners_conflict_unless_both_are_shared() {
         let held = [request(1, range(0, 9)).piece(false), request(1, range(10, 19)).piece(true)];
         assert!(conflict(&held, &request(2, range(0, 9)), false).is_none());
         assert!(conflict(&held, &request(2, range(0, 9)), true).is_some());
@@ -546,7 +547,7 @@ mod tests {
     }
 
     #[test]
-    fn only_signals_that_would_be_seen_count() {
+    fn only_signals_neither_blocked_nor_ignored_count() {
         let status = |pending: &str, blocked: &str, ignored: &str| {
             format!("Name:\tx\nSigPnd:\t{pending}\nShdPnd:\t0\nSigBlk:\t{blocked}\nSigIgn:\t{ignored}\n")
         };
@@ -557,7 +558,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_byte_is_locked_as_a_plain_table_says(
+        fn plans_lock_the_same_bytes_as_a_simple_model(
             calls in prop::collection::vec((0u64..2, 0u64..24, 0u64..12, prop::option::of(any::<bool>())), 1..40)
         ) {
             let mut held: Vec<Piece> = Vec::new();

@@ -1,8 +1,7 @@
-//! Names: any that Linux allows, as an SMB server takes them.
+//! Conversion of Linux names, which allow nearly all characters, for SMB servers.
 //!
-//! What Windows forbids in a name goes to code points of the private use area and comes back from there, as
-//! Apple's clients ("Services for Macintosh") and the Linux kernel's (`mapposix`) do it: a file that one of them
-//! named is the same for all.
+//! Characters that Windows forbids are mapped to the private use area and back, as Apple's clients ("Services
+//! for Macintosh") and the Linux kernel's (`mapposix`) do, so that a file has the same name for all of them.
 
 use std::ffi::OsStr;
 
@@ -11,7 +10,7 @@ use wire::fscc::name::utf16_length;
 
 use crate::limits::{NAME_UNITS_MAX, SERVER_NAME_BYTES_MAX, SERVER_PATH_BYTES_MAX};
 
-/// The name as the server has it. EILSEQ where it is no Unicode, ENAMETOOLONG where it is too long.
+/// The server's form of a name. EILSEQ if it is not Unicode, ENAMETOOLONG if it is too long.
 pub(crate) fn to_server(name: &OsStr) -> Result<String, Errno> {
     let name = name.to_str().ok_or(Errno::EILSEQ)?;
     if name.is_empty() || name == "." || name == ".." || name.contains('/') {
@@ -21,7 +20,7 @@ pub(crate) fn to_server(name: &OsStr) -> Result<String, Errno> {
     let mut mapped: String = body.chars().map(|c| map(c, TO_SERVER)).collect();
     let tail = name.get(body.len()..).unwrap_or_default();
     mapped.extend(tail.chars().enumerate().map(|(index, c)| {
-        // Only the very end is lost to a server.
+        // Servers strip only the last character.
         if index.saturating_add(1) == tail.len() { map(c, TAIL_TO_SERVER) } else { c }
     }));
     if utf16_length(&mapped) > NAME_UNITS_MAX {
@@ -30,31 +29,31 @@ pub(crate) fn to_server(name: &OsStr) -> Result<String, Errno> {
     Ok(mapped)
 }
 
-/// The name as Linux shows it. None where it cannot be one.
+/// The Linux form of a name; `None` if it is not valid there.
 pub(crate) fn from_server(name: &str) -> Option<String> {
     let mut shown: String = name.chars().map(|c| unmap(c, TO_SERVER)).collect();
     if let Some(last) = shown.pop() {
         shown.push(unmap(last, TAIL_TO_SERVER));
     }
-    // A backslash would lead on into another directory of the server's when the name is used.
+    // A server would interpret a backslash as the start of another component.
     let possible = !name.contains('\\') && utf16_length(name) <= NAME_UNITS_MAX;
     let usable = !shown.is_empty() && shown != "." && shown != ".." && !shown.contains(['/', '\0']);
     (possible && usable).then_some(shown)
 }
 
-/// The path of `name` in the directory of path `parent`, which is empty for the root.
+/// The path of `name` in the directory at `parent`, which is empty for the root.
 pub(crate) fn join(parent: &str, name: &str) -> String {
     if parent.is_empty() { name.to_owned() } else { format!("{parent}\\{name}") }
 }
 
-/// Whether a path is longer than many servers' file systems take, although it could be one: their limits count bytes,
-/// and they call such a name invalid.
+/// True for a path that is valid, but too long for many servers' file systems, which count bytes and report
+/// an invalid name.
 pub(crate) fn is_long(path: &str) -> bool {
     let mut names = path.split('\\');
     path.len() > SERVER_PATH_BYTES_MAX || names.any(|name| name.len() > SERVER_NAME_BYTES_MAX)
 }
 
-/// The target of a symbolic link as the server has it.
+/// The server's form of a symbolic link's target.
 pub(crate) fn target_to_server(target: &str) -> String {
     let components = target.split('/').map(|part| match part {
         "" | "." | ".." => part.to_owned(),
@@ -63,7 +62,7 @@ pub(crate) fn target_to_server(target: &str) -> String {
     components.collect::<Vec<_>>().join("\\")
 }
 
-/// The target of a symbolic link as Linux has it.
+/// The Linux form of a symbolic link's target.
 pub(crate) fn target_from_server(target: &str) -> String {
     target.replace('\\', "/").chars().map(|c| unmap(c, TO_SERVER)).collect()
 }
@@ -82,7 +81,7 @@ fn unmap(c: char, pairs: &[(char, char)]) -> char {
     }
 }
 
-/// Where the control characters go.
+/// The start of the range for control characters.
 const CONTROLS: u32 = 0xf000;
 
 const TO_SERVER: &[(char, char)] = &[
@@ -123,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn invalid_names_are_refused() {
         for name in ["", ".", "..", "a/b"] {
             assert_eq!(to_server(OsStr::new(name)).unwrap_err().code(), Errno::EINVAL.code());
         }
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_paths_that_unix_servers_do_not_take_are_long() {
+    fn names_and_paths_beyond_the_limits_of_unix_servers_are_long() {
         let name = "日".repeat(85);
         assert!(to_server(OsStr::new(&name)).is_ok() && !is_long(&name));
         assert!(is_long(&format!("{name}x")) && is_long(&format!("d\\{name}x\\e")));
@@ -153,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn names_come_back(name in "[^/\0\u{f000}-\u{f0ff}]{1,60}") {
+        fn mapped_names_round_trip(name in "[^/\0\u{f000}-\u{f0ff}]{1,60}") {
             prop_assume!(name != "." && name != "..");
             let mapped = to_server(OsStr::new(&name)).unwrap();
             prop_assert!(wire::fscc::name::check_component(&mapped).is_ok());

@@ -1,19 +1,19 @@
-//! How long an open lasts, and who else may have the file open meanwhile.
+//! The lifetime of an open, and the access of other clients meanwhile.
 //!
-//! SQLite's write-ahead log needs memory that all processes using the database share: they map the file `NAME-shm` and
-//! lock single bytes of it. Over SMB that goes wrong twice. A lock is binding for the server, so that pages of the file
-//! can neither be read nor written while any process has a lock in them. And what a process on one machine changes in
-//! its mapping, another machine does not see, although the locks look as if it did: two machines would overwrite each
-//! other's log.
+//! SQLite's write-ahead log needs memory that is shared by all processes using the database: they map the
+//! file `NAME-shm` and lock single bytes of it. Over SMB that fails for two reasons. Locks are binding for
+//! the server, so pages of the file can be neither read nor written while any process has a lock in them. And
+//! changes in a mapping on one machine are not visible on another machine, although the locks work across
+//! both: two machines would overwrite each other's log.
 //!
-//! So a file of such a name is opened for this machine alone. As long as anybody here may write to it, the server
-//! refuses everybody else (a sharing violation, EBUSY here), and the locks need not leave this machine. All processes
-//! of the mount share one open of the server's, in which no lock is in the way. Once the connection is lost the claim
-//! is lost, too: whoever has the file open then gets EIO until it is closed. No lock is granted before the server has
-//! been asked something about that open, which shows that it still has it.
+//! So a file of such a name is opened exclusively for this machine. While a process here may write to it, the
+//! server refuses all other machines (a sharing violation, EBUSY here), and the locks are kept locally. All
+//! processes of the mount share one open at the server, in which no lock conflicts. When the connection is
+//! lost, exclusivity is lost, too: all opens of the file return EIO until they are closed. Before a lock is
+//! granted, a request for that open verifies that the server still has it.
 //!
-//! The log itself, `NAME-wal`, has no locks of its own. An open of it that could go on after a lost connection would
-//! write into a log that another machine has taken over by then, so it ends as well.
+//! The log itself, `NAME-wal`, has no locks. If an open of it survived a lost connection, it could write into
+//! a log that another machine has taken over; so it ends with the connection as well.
 
 use std::sync::Arc;
 
@@ -24,14 +24,14 @@ use wire::ShareAccess;
 use crate::files::{OpenFile, opening};
 use crate::volume::Volume;
 
-/// How long an open lasts, and who else may have the file open.
+/// The lifetime of an open, and the access of other clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tenure {
-    /// Others may have it open, and it is opened again when the connection was lost.
+    /// Others may have the file open; it is reopened after the connection was lost.
     Shared,
-    /// Others may have it open. It ends with the connection.
+    /// Others may have the file open; the open ends with the connection.
     Once,
-    /// Nobody else may have it open. It ends with the connection.
+    /// No other machine may have the file open; the open ends with the connection.
     Alone,
 }
 
@@ -45,10 +45,10 @@ impl Tenure {
         }
     }
 
-    /// Who else may have the file open.
+    /// The access that others may have to the file.
     pub(crate) fn share(self) -> ShareAccess {
         match self {
-            // It may be given another name and be deleted.
+            // Renaming and deleting stay possible.
             Self::Alone => ShareAccess::DELETE,
             Self::Shared | Self::Once => ShareAccess::READ | ShareAccess::WRITE | ShareAccess::DELETE,
         }
@@ -56,7 +56,7 @@ impl Tenure {
 }
 
 impl Volume {
-    /// Opens a file for this machine alone, or joins the open there is of that kind.
+    /// Opens a file exclusively for this machine, or joins an existing exclusive open.
     pub(crate) async fn open_alone(
         &self,
         number: INodeNo,
@@ -66,7 +66,7 @@ impl Volume {
         let told = self.unflushed.opened(number);
         let mut joined = None;
         for other in self.files.of(number) {
-            // One that its connection has left is closed by those who have it, sooner or later.
+            // An open whose connection is lost does not count; its processes will close it.
             if other.tenure == Tenure::Alone && self.through(&other).await.is_ok() {
                 joined = Some(other);
                 break;
@@ -85,13 +85,13 @@ impl Volume {
         Ok((self.files.add(open), how))
     }
 
-    /// Whether the file behind a handle is open for this machine alone.
+    /// True if the handle's file is open exclusively for this machine.
     pub(crate) fn is_alone(&self, handle: FileHandle) -> bool {
         self.files.get(handle).is_ok_and(|open: Arc<OpenFile>| open.tenure == Tenure::Alone)
     }
 }
 
-/// How SQLite's names end of the files that processes map together, and of those that are write-ahead logs
+/// The endings of SQLite's names for shared memory and for write-ahead logs
 /// (<https://sqlite.org/walformat.html>).
 const SHARED_MEMORY: &str = "-shm";
 const LOG: &str = "-wal";

@@ -1,8 +1,8 @@
-//! What renames and removals could not finish, because the connection stayed lost for longer than a call may take: it is
-//! finished, or undone, when the connection is back.
+//! The steps of renames and removals that could not be finished because the connection was lost for longer
+//! than a call may take; they are finished or undone after a reconnection.
 //!
-//! It is in memory: what is unfinished at the end of a mount, with the server still away, keeps the name that it was
-//! given. Nothing but the mount knows what it was called.
+//! The list is kept in memory: if the server is still unreachable at the end of a mount, the files keep their
+//! temporary names, and their original names are lost.
 
 use std::collections::VecDeque;
 
@@ -14,36 +14,36 @@ use crate::limits;
 use crate::rename::{PutAway, PutBack, is_lost};
 use crate::volume::Volume;
 
-/// Something that has a name which is not its own.
+/// A file with a temporary name.
 #[derive(Clone, Debug)]
 pub(crate) enum Leftover {
-    /// It was replaced and is to be deleted.
+    /// A replaced file that must be deleted.
     Discard(PutAway),
-    /// It is to get its name back, unless the file that was to replace it has done so.
+    /// A file that must get its name back, unless the file that was to replace it has done so.
     PutBack {
-        /// What it is.
+        /// The file.
         away: PutAway,
-        /// Its name.
+        /// The original path.
         path: String,
-        /// The file that was to take its place.
+        /// The file that was to replace it.
         replacing: Identity,
     },
 }
 
-/// All that there is of it.
+/// The unfinished steps of a mount.
 #[derive(Debug, Default)]
 pub(crate) struct Unfinished {
     leftovers: Mutex<InOrder<Leftover>>,
     added: Notify,
 }
 
-/// Things to be done in the order in which they came up: a file that is to be put back may have to go before a later one
-/// gets its name.
+/// Items in the order of their creation: a file to be restored may have to be handled before a later one gets
+/// its name.
 #[derive(Debug)]
 struct InOrder<T>(VecDeque<T>);
 
 impl<T: Clone> InOrder<T> {
-    /// Adds one behind the others, where there is room.
+    /// Appends an item if there is space.
     fn add(&mut self, new: T) -> bool {
         let fits = self.0.len() < limits::UNFINISHED_MAX;
         if fits {
@@ -52,12 +52,12 @@ impl<T: Clone> InOrder<T> {
         fits
     }
 
-    /// The one to be tried next.
+    /// The item to try next.
     fn first(&self) -> Option<T> {
         self.0.front().cloned()
     }
 
-    /// The first was tried. If something is left of it, that is the first, before all that came later.
+    /// Removes the first item after an attempt; if a rest of it remains, that becomes the first.
     fn tried(&mut self, left: Option<T>) {
         self.0.pop_front();
         if let Some(left) = left {
@@ -73,7 +73,7 @@ impl<T> Default for InOrder<T> {
 }
 
 impl Unfinished {
-    /// Remembers what is to be done. One more than [`limits::UNFINISHED_MAX`] is left as it is.
+    /// Adds a step. Beyond [`limits::UNFINISHED_MAX`] it is dropped.
     pub(crate) fn add(&self, leftover: Leftover) {
         if self.lock().add(leftover) {
             self.added.notify_one();
@@ -86,7 +86,7 @@ impl Unfinished {
 }
 
 impl Volume {
-    /// Finishes what is left over, for as long as the mount lasts.
+    /// Finishes steps as long as the mount lasts.
     pub(crate) async fn finish_leftovers(&self) {
         loop {
             self.unfinished.added.notified().await;
@@ -96,12 +96,12 @@ impl Volume {
         }
     }
 
-    /// Tries what is left over, until something cannot be done yet; whether nothing is left.
+    /// Tries all steps until one must wait; true if none is left.
     pub(crate) async fn try_leftovers(&self) -> bool {
         loop {
             let Some(leftover) = self.unfinished.lock().first() else { return true };
             let left = self.try_leftover(&leftover).await;
-            // Where the connection is away for one it is for all.
+            // If the connection is lost for one step, it is lost for all.
             let stop = left.is_some();
             self.unfinished.lock().tried(left);
             if stop {
@@ -110,7 +110,7 @@ impl Volume {
         }
     }
 
-    /// What is still to be done then; nothing also where it cannot be done, and so stays as it is.
+    /// Tries a step; returns the step that remains, or `None` if it is finished or can never be.
     async fn try_leftover(&self, leftover: &Leftover) -> Option<Leftover> {
         let lost = match leftover {
             Leftover::Discard(away) => self.try_discard(away).await.is_err_and(|errno| is_lost(&errno)),
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_done_stays_before_what_came_later() {
+    fn an_unfinished_item_stays_first() {
         let mut leftovers = InOrder::default();
         for name in ["first", "second"] {
             assert!(leftovers.add(name));

@@ -1,4 +1,4 @@
-//! The connection behind a mount: made when it is needed, made again when it was lost.
+//! The connection of a mount, which is created when needed, and again after a loss.
 
 use std::fmt;
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -19,41 +19,41 @@ use crate::limits;
 pub struct ShareAddress {
     /// The server's name or address.
     pub host: String,
-    /// The port; 445 unless said otherwise.
+    /// The port; 445 by default.
     pub port: u16,
     /// The share's name.
     pub share: String,
 }
 
-/// Why there is no connection to a share.
+/// The reason why there is no connection to a share.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Nobody knows the server's name.
+    /// The server's name cannot be resolved.
     #[error("the name {0} is not known")]
     UnknownHost(String),
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     #[error("no connection to {0}: {1}")]
     Unreachable(String, Error),
-    /// The server refuses the user.
+    /// The server refuses the logon.
     #[error("the logon is refused: {0}")]
     Logon(Error),
-    /// The server refuses the share.
+    /// The server refuses access to the share.
     #[error("the share is refused: {0}")]
     Share(Error),
-    /// The share has no files: a pipe's or a printer's.
+    /// The share has no files: it is a pipe's or a printer's.
     #[error("the share is not a disk")]
     NotDisk,
 }
 
-/// How it is with a connection.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// It is there.
+    /// The connection exists.
     Ok,
-    /// It is being made again.
+    /// A new connection is being made.
     Reconnecting,
-    /// It is lost, and the last attempt to make it again failed.
+    /// The connection is lost, and the last attempt to reconnect failed.
     Disconnected,
 }
 
@@ -69,10 +69,10 @@ impl fmt::Display for ShareAddress {
 }
 
 impl ShareAddress {
-    /// SMB over TCP.
+    /// The port of SMB over TCP.
     pub const PORT: u16 = 445;
 
-    /// The same as mounts are named in the mount table.
+    /// The name of the share in the mount table.
     pub fn source(&self) -> String {
         self.to_string().replace('\\', "/")
     }
@@ -83,12 +83,12 @@ impl ShareAddress {
     }
 }
 
-/// Connects, logs on, and connects to the share.
+/// Connects to the server, logs on, and connects to the share.
 pub async fn connect(target: &ShareAddress, credentials: &Credentials) -> Result<ClientTree, ConnectError> {
     let unreachable = |error: Error| ConnectError::Unreachable(target.host.clone(), error);
     let mut options = ConnectOptions::new().map_err(unreachable)?;
     options.server_name.clone_from(&target.host);
-    // What is read is believed, and what is written is kept: nobody in between may change either.
+    // Signing prevents changes of the data on the network.
     options.signing = Signing::Required;
     options.connect_timeout = limits::CONNECT_TIME_MAX;
     options.request_timeout = limits::REQUEST_TIME_MAX;
@@ -146,14 +146,14 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Live {
     pub(crate) tree: ClientTree,
-    /// Which one it is: what was opened over an earlier one is gone.
+    /// The number of the connection; opens of earlier connections are gone.
     pub(crate) generation: u64,
     pub(crate) read_max: u32,
     pub(crate) write_max: u32,
 }
 
 impl Remote {
-    /// A connection that has been made.
+    /// Wraps an existing connection.
     pub(crate) fn new(
         target: ShareAddress,
         credentials: Credentials,
@@ -164,7 +164,7 @@ impl Remote {
         Ok(Arc::new(Self { target, credentials, state: Mutex::new(state) }))
     }
 
-    /// The connection, made again where it was lost.
+    /// The current connection; reconnects if it is lost.
     pub(crate) async fn live(&self) -> Result<Live, Error> {
         let mut state = self.state.lock().await;
         if let Some(live) = state.live.as_ref().filter(|live| !live.tree.connection().has_ended()) {
@@ -191,15 +191,15 @@ impl Remote {
         }
     }
 
-    /// Which connection there is; none where it is lost and has not been made again.
+    /// The number of the current connection; `None` if it is lost and has not been replaced.
     pub(crate) async fn generation(&self) -> Option<u64> {
         let state = self.state.lock().await;
         let live = state.live.as_ref().filter(|live| !live.tree.connection().has_ended());
         live.map(|live| live.generation)
     }
 
-    /// What an exchange came to. One that says that the session is gone ends the connection, for the next to log on
-    /// again; so does one that was not answered.
+    /// Disconnects after an error that means that the session is gone or the server does not answer, so that
+    /// the next call connects again.
     pub(crate) fn note(&self, live: &Live, error: &Error) {
         let lost = match error {
             Error::Status(status, _) => is_session_lost(*status),
@@ -211,9 +211,9 @@ impl Remote {
         }
     }
 
-    /// How it is with the connection.
+    /// The state of the connection.
     pub(crate) fn status(&self) -> Status {
-        // Nobody holds it for long but who connects.
+        // The lock is held for long only during a connection attempt.
         let Ok(state) = self.state.try_lock() else { return Status::Reconnecting };
         match &state.live {
             Some(live) if !live.tree.connection().has_ended() => Status::Ok,
@@ -221,8 +221,7 @@ impl Remote {
         }
     }
 
-    /// Asks the connection now and then whether it lives, so that what is under way on a dead one does not wait for
-    /// long.
+    /// Checks the connection regularly, so that requests over a dead one fail soon.
     pub(crate) async fn watch(self: Arc<Self>) {
         loop {
             tokio::time::sleep(limits::ECHO_PAUSE).await;
@@ -236,11 +235,11 @@ impl Remote {
         }
     }
 
-    /// Logs off, where there is somebody to tell.
+    /// Logs off, if there is a connection.
     pub(crate) async fn close(&self) {
         if let Some(live) = self.state.lock().await.live.take() {
             let farewell = live.tree.session().logoff();
-            // Whether the server hears it changes nothing here.
+            // A failure does not matter at this point.
             let _ = tokio::time::timeout(limits::CONNECT_TIME_MAX, farewell).await;
         }
     }
@@ -249,7 +248,7 @@ impl Remote {
 impl Live {
     fn new(tree: ClientTree, generation: u64) -> Result<Self, Error> {
         let negotiated = tree.connection().negotiated()?;
-        // Without credits for more, one request carries 64 KiB (MS-SMB2 3.1.5.2).
+        // Without multi-credit requests, a request carries at most 64 KiB (MS-SMB2 3.1.5.2).
         let most = if negotiated.multi_credit { limits::TRANSFER_BYTES_MAX } else { 64 << 10 };
         let read_max = negotiated.max_read_size.clamp(512, most);
         let write_max = negotiated.max_write_size.clamp(512, most);

@@ -1,9 +1,10 @@
 //! Removing and renaming.
 //!
-//! A server neither deletes nor replaces a file that is open or read-only; unlink(2) and rename(2) do. The target of such
-//! a rename gets another name first and is deleted last. If a step in between fails, the target gets its name back. If
-//! the connection stays lost for longer than a call may take, that is done when it is back (`unfinished.rs`); until then
-//! the target has its new name, which starts with [`REPLACED`] and is shown in listings.
+//! A server neither deletes nor replaces a file that is open or read-only, but unlink(2) and rename(2) do.
+//! The target of such a rename is first moved to another name, and deleted last. If a step in between fails,
+//! the target gets its name back. If the connection is lost for longer than a call may take, that is done
+//! after a reconnection (`unfinished.rs`); until then the target has its temporary name, which starts with
+//! [`REPLACED`] and is visible in listings.
 
 use std::ffi::OsStr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,14 +26,14 @@ use crate::pending_cleanup::Leftover;
 use crate::remote::Live;
 use crate::volume::{Volume, counted_links};
 
-/// What the names start with of files that were in the way of a rename which has not succeeded yet.
+/// The prefix of the temporary names of files that a rename is about to replace.
 const REPLACED: &str = ".shareward-replaced-";
 
-/// The access that a change of a name takes.
+/// The access that a rename needs.
 const RENAMING: AccessMask =
     AccessMask(AccessMask::DELETE.0 | AccessMask::READ_ATTRIBUTES.0 | AccessMask::SYNCHRONIZE.0);
 
-/// Where a rename leads.
+/// The target of a rename.
 #[derive(Clone, Copy, Debug)]
 struct Destination<'a> {
     parent: INodeNo,
@@ -40,31 +41,31 @@ struct Destination<'a> {
     path: &'a str,
 }
 
-/// Something that was given another name.
+/// A file that was moved to a temporary name.
 #[derive(Clone, Debug)]
 pub(crate) struct PutAway {
-    /// Its path now.
+    /// The current path.
     path: String,
-    /// Its directory's path.
+    /// The path of its directory.
     directory: String,
     is_directory: bool,
-    /// Whether it is open here.
+    /// True if the file is open on this machine.
     used: bool,
 }
 
-/// What trying to put something back came to.
+/// The result of an attempt to restore a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PutBack {
-    /// It is where it was.
+    /// The file has its name back.
     Done,
-    /// The file that was to take its place has taken it: the answer to that was lost.
+    /// The new file has taken the name: only the answer to that rename was lost.
     Replaced,
-    /// It is still away.
+    /// The file still has its temporary name.
     Failed,
 }
 
 impl Volume {
-    /// Removes a file. One that is open here keeps its data until it is closed, under a name that is not shown.
+    /// Removes a file. If it is open here, it gets a hidden name and keeps its data until it is closed.
     pub(crate) async fn remove_file(&self, parent: INodeNo, name: &OsStr) -> Result<(), Errno> {
         let (path, name) = self.path_in(parent, name)?;
         let number = self.inodes().number(parent, &name);
@@ -88,7 +89,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Renames, as rename(2) does.
+    /// Renames a file or directory, as rename(2) does.
     pub(crate) async fn rename(
         &self,
         parent: INodeNo,
@@ -133,8 +134,8 @@ impl Volume {
         to: Destination<'_>,
         replace: bool,
     ) -> Result<(), Errno> {
-        // The server knows whether the two names are one file's, in whatever case they are written: it is asked before
-        // anything else is touched.
+        // The server knows whether both names belong to one file, in any case, so this is tried before
+        // anything else is changed.
         let refused = match rename(source, to.path, replace).await {
             Ok(()) => return Ok(()),
             Err(error) => error,
@@ -153,15 +154,15 @@ impl Volume {
             }
         }
         let Err(errno) = self.discard(&away).await else { return Ok(()) };
-        // What is away could not be deleted: a directory that is not empty after all, say.
+        // The old target could not be deleted, for example because the directory is not empty after all.
         if self.move_back(to.path, path, identity).await {
             self.put_back(&away, to.path, identity).await;
         }
         Err(errno)
     }
 
-    /// Gives the target of a rename another name, if rename(2) replaces such a target. Otherwise fails, with `errno` where
-    /// no other error says more.
+    /// Moves the target of a rename to a temporary name if rename(2) would replace it. Otherwise returns an
+    /// error: `errno`, unless a more specific one applies.
     async fn put_away(
         &self,
         live: &Live,
@@ -201,7 +202,7 @@ impl Volume {
             (true, true) if self.has_entries(to.path).await? => return Err(Errno::ENOTEMPTY),
             (true, true) => true,
             (false, false) if used || read_only => false,
-            // Somebody else has it open, or this user may not.
+            // The file is open elsewhere, or the user lacks the right.
             (false, false) => return Err(errno),
         };
         let directory = self.path(to.parent)?;
@@ -213,7 +214,7 @@ impl Volume {
                 Err(error) if error.is(NtStatus::OBJECT_NAME_COLLISION) => {}
                 Err(error) => {
                     let errno = self.failed(live, &error);
-                    // Where no answer came it may have been done.
+                    // If there was no answer, the rename may have been done.
                     if error.status().is_none() {
                         self.put_back(&away, to.path, Identity::of(&source.created)).await;
                     }
@@ -224,8 +225,8 @@ impl Volume {
         Err(Errno::EBUSY)
     }
 
-    /// Deletes a target that was put away. The rename itself is done: if the connection stays lost, the file is deleted
-    /// when it is back.
+    /// Deletes a target that was moved away. The rename itself is done, so if the connection stays lost, the
+    /// deletion is postponed until a reconnection.
     async fn discard(&self, away: &PutAway) -> Result<(), Errno> {
         let started = Instant::now();
         loop {
@@ -241,7 +242,7 @@ impl Volume {
         }
     }
 
-    /// The same, tried once.
+    /// Tries once to delete a target that was moved away.
     pub(crate) async fn try_discard(&self, away: &PutAway) -> Result<(), Errno> {
         let outcome = if away.is_directory {
             self.remove(&away.path, CreateOptions::DIRECTORY_FILE).await
@@ -251,16 +252,16 @@ impl Volume {
             self.remove(&away.path, CreateOptions::NON_DIRECTORY_FILE).await
         };
         match outcome {
-            // It was deleted, and the answer lost; or the two names were one file's, on a server that tells no
-            // identities, and the rename has moved it on.
+            // The file was deleted and the answer was lost; or both names belonged to one file on a server
+            // that reports no identities, and the rename has moved it.
             Err(errno) if errno.code() == Errno::ENOENT.code() => Ok(()),
             outcome => outcome.map(drop),
         }
     }
 
-    /// Gives a target that was put away its old name. Tries again over new connections for
-    /// [`limits::RESTORE_TIME_MAX`], and after that when the connection is back. `replacing` is the file that was to take
-    /// its place.
+    /// Restores the name of a target that was moved away. Retries over new connections for
+    /// [`limits::RESTORE_TIME_MAX`], and afterwards when the connection is back. `replacing` is the file that
+    /// was to replace it.
     async fn put_back(&self, away: &PutAway, path: &str, replacing: Identity) -> PutBack {
         let started = Instant::now();
         loop {
@@ -280,7 +281,7 @@ impl Volume {
         }
     }
 
-    /// The same, tried once.
+    /// Tries once to restore the name of a target that was moved away.
     pub(crate) async fn try_put_back(
         &self,
         away: &PutAway,
@@ -298,7 +299,7 @@ impl Volume {
             };
         }
         if errno.code() == Errno::ENOENT.code() {
-            // It was put back, and the answer lost; or it never was away.
+            // The name was restored and the answer was lost; or the file was never moved away.
             return match self.stat(path).await {
                 Ok(_) => Ok(PutBack::Done),
                 Err(errno) if is_lost(&errno) => Err(errno),
@@ -308,7 +309,7 @@ impl Volume {
         Err(errno)
     }
 
-    /// Gives a file that was renamed its old name again. Returns whether it has it.
+    /// Moves a renamed file back to its old name; true if that succeeds.
     async fn move_back(&self, from: &str, to: &str, identity: Identity) -> bool {
         let open = CreateParameters {
             access: RENAMING,
@@ -332,7 +333,7 @@ impl Volume {
         told.map(|(identity, _)| identity)
     }
 
-    /// Removes a file or directory by its path. Returns the generation of the connection it went over.
+    /// Removes a file or directory by its path. Returns the number of the connection that was used.
     async fn remove(&self, path: &str, options: CreateOptions) -> Result<u64, Errno> {
         let access = AccessMask::DELETE | AccessMask::READ_ATTRIBUTES;
         let open = |access| CreateParameters { access, options, ..CreateParameters::open(path) };
@@ -340,7 +341,7 @@ impl Volume {
         if outcome.as_ref().err().map(|errno| errno.code()) != Some(Errno::EACCES.code()) {
             return outcome.map(|((), generation)| generation);
         }
-        // Linux removes what is read-only where it may write to the directory; SMB does not (MS-FSA 2.1.5.15.3).
+        // Linux removes read-only files in writable directories; SMB does not (MS-FSA 2.1.5.15.3).
         let outcome = self.with_open(open(access | AccessMask::WRITE_ATTRIBUTES), async |file| {
             if !file.created.attributes.contains(FileAttributes::READONLY) {
                 return Err(Error::Status(NtStatus::ACCESS_DENIED, wire::Command::SET_INFO));
@@ -349,8 +350,8 @@ impl Volume {
             let refused = file.set_delete_on_close(true).await;
             let others = counted_links(file).await;
             if refused.is_err() || !matches!(others, Ok(0)) {
-                // As it was, for those who have it by another name, or because it stays. One error can be told: that
-                // the file could not be made read-only again is worse than that it is still there.
+                // Restores READONLY, for other names of the file, or because it was not deleted. Only one
+                // error can be returned: the failure to restore READONLY is worse than the failed deletion.
                 if let Err(error) = set_attributes(file, file.created.attributes).await {
                     file.set_delete_on_close(false).await?;
                     return Err(error);
@@ -366,8 +367,8 @@ impl Volume {
         outcome.await.map(|((), generation)| generation)
     }
 
-    /// Gives an open file another name and has the server delete it at its close. Returns the generation of the connection
-    /// it went over. A file that cannot be deleted gets its name back.
+    /// Moves an open file to a hidden name and deletes it there, which takes effect at its close. Returns the
+    /// number of the connection that was used. If the file cannot be deleted, it gets its name back.
     async fn hide(&self, directory: &str, path: &str) -> Result<u64, Errno> {
         for _ in 0..limits::HIDDEN_NAMES_MAX {
             let hidden = join(directory, &self.hidden_name());
@@ -395,7 +396,7 @@ impl Volume {
                 },
                 Err(errno) if errno.code() == Errno::EEXIST.code() => continue,
                 Err(errno) => {
-                    // Where no answer came it may have been done.
+                    // If there was no answer, the rename may have been done.
                     if errno.code() == Errno::EIO.code() && asked.into_inner() {
                         self.put_back(&away, path, Identity::UNKNOWN).await;
                     }
@@ -408,8 +409,8 @@ impl Volume {
     }
 }
 
-/// Has an open file deleted, as unlink(2) does: its name is gone at once, whoever has it open, and read-only or not
-/// (MS-FSCC 2.4.11.2). Where the server has no such request, with the last who closes it.
+/// Deletes an open file as unlink(2) does: its name is gone at once, even if it is open elsewhere or
+/// read-only (MS-FSCC 2.4.11.2). If the server does not support that, the file is deleted at its last close.
 async fn delete(file: &File) -> Result<(), Error> {
     let flags = DispositionFlags::DELETE
         | DispositionFlags::POSIX_SEMANTICS
@@ -425,7 +426,7 @@ async fn delete(file: &File) -> Result<(), Error> {
     }
 }
 
-/// What servers answer that do not know FileDispositionInformationEx.
+/// The statuses of servers without FileDispositionInformationEx.
 const WITHOUT_DISPOSITION_EX: &[NtStatus] = &[
     NtStatus::INVALID_INFO_CLASS,
     NtStatus::INVALID_PARAMETER,
@@ -434,12 +435,12 @@ const WITHOUT_DISPOSITION_EX: &[NtStatus] = &[
     NtStatus::NOT_SUPPORTED,
 ];
 
-/// Tells if the connection failed, and not the request.
+/// True if the connection failed, not the request.
 pub(crate) fn is_lost(errno: &Errno) -> bool {
     errno.code() == Errno::EIO.code()
 }
 
-/// Whether it is a directory for rename(2), and no link to one.
+/// True for a directory in the sense of rename(2), which excludes links to directories.
 fn is_directory(file: &File) -> bool {
     let attributes = file.created.attributes;
     attributes.contains(FileAttributes::DIRECTORY) && !attributes.contains(FileAttributes::REPARSE_POINT)

@@ -29,7 +29,7 @@ pub(crate) fn done(outcome: Result<(), Errno>, reply: ReplyEmpty) {
     }
 }
 
-/// An attribute's value, or its size for whoever asks for that.
+/// Answers with an attribute's value, or with its size if `size` is 0.
 pub(crate) fn sized(value: Result<Vec<u8>, Errno>, size: u32, reply: ReplyXattr) {
     let value = match value {
         Ok(value) => value,

@@ -1,4 +1,4 @@
-//! A mount from its beginning to its end.
+//! The life of a mount from start to end.
 
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -21,23 +21,23 @@ use crate::remote::{Remote, ShareAddress, Status};
 use crate::state::{FILE_SYSTEM_TYPE, State};
 use crate::volume::Volume;
 
-/// How a share is mounted.
+/// The parameters of a mount.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The share.
     pub target: ShareAddress,
-    /// Who logs on, again where the connection is lost.
+    /// The credentials for the logon and for reconnections.
     pub credentials: Credentials,
-    /// The user's name, to be shown.
+    /// The user's name, for display.
     pub user: String,
-    /// Whether nothing may be changed.
+    /// True for a read-only mount.
     pub read_only: bool,
-    /// Whether other users of this machine may look in, with the permissions that are shown.
+    /// True if other users of this machine have access, according to the displayed permissions.
     pub others: bool,
 }
 
-/// Mounts a share that is connected on a directory and serves it until it is unmounted, or until `stop`, which unmounts
-/// it. `ready` is called when it is mounted.
+/// Mounts a connected share on a directory and serves it until it is unmounted, or until `stop` completes,
+/// which unmounts it. Calls `ready` when it is mounted.
 pub async fn serve(
     tree: ClientTree,
     directory: &Path,
@@ -64,7 +64,7 @@ pub async fn serve(
     // The handshake waits for the kernel.
     let session = tokio::task::spawn_blocking(move || start(file_system, &at, &how)).await;
     let session = session.map_err(io::Error::other)??;
-    // It is set once, here.
+    // It is set only here.
     let _ = volume.notifier.set(session.notifier());
     let watch = tokio::spawn(Arc::clone(&remote).watch());
     let finishing = Arc::clone(&volume);
@@ -78,13 +78,13 @@ pub async fn serve(
             let at = directory.to_owned();
             let unmounted = tokio::task::spawn_blocking(move || unmount(&at, false).or_else(|_| unmount(&at, true)));
             unmounted.await.map_err(io::Error::other)??;
-            // Whoever still has something open keeps the session alive; the process ends it.
+            // Open files keep the session alive; it ends with the process.
             tokio::time::timeout(crate::limits::CONNECT_TIME_MAX, &mut ended).await.unwrap_or(Ok(Ok(())))
         }
     };
     watch.abort();
     finish.abort();
-    // An aborted task has left what it was at where it was.
+    // An aborted task has left its current item in the list.
     let _ = finish.await;
     volume.try_leftovers().await;
     volume.close_all().await;
@@ -92,7 +92,7 @@ pub async fn serve(
     outcome.map_err(io::Error::other)?
 }
 
-/// Unmounts a directory. `lazily` it is gone from there at once and ends when nothing in it is open any more.
+/// Unmounts a directory. With `lazily` it disappears at once, and ends when nothing in it is open any more.
 pub fn unmount(directory: &Path, lazily: bool) -> io::Result<()> {
     let flags = if lazily { UnmountFlags::DETACH } else { UnmountFlags::empty() };
     match rustix::mount::unmount(directory, flags) {
@@ -121,7 +121,7 @@ fn start(file_system: ShareFs, directory: &Path, options: &Options) -> io::Resul
     }
 }
 
-/// Mounts by the system call, which takes CAP_SYS_ADMIN. What is read from the device is for the session.
+/// Mounts with the system call, which needs CAP_SYS_ADMIN. The session reads from the device.
 fn mount(directory: &Path, options: &Options) -> io::Result<OwnedFd> {
     let device: File = OpenOptions::new().read(true).write(true).open("/dev/fuse")?;
     let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
@@ -137,7 +137,7 @@ fn mount(directory: &Path, options: &Options) -> io::Result<OwnedFd> {
     Ok(device.into())
 }
 
-/// The helper that FUSE installs for users.
+/// Unmounts with the helper that FUSE installs for users.
 fn unmount_by_helper(directory: &Path, lazily: bool) -> io::Result<()> {
     let mut missing = io::Error::from(io::ErrorKind::PermissionDenied);
     for helper in ["fusermount3", "fusermount"] {
@@ -156,5 +156,5 @@ fn unmount_by_helper(directory: &Path, lazily: bool) -> io::Result<()> {
     Err(missing)
 }
 
-/// What follows `fuse.` in [`FILE_SYSTEM_TYPE`].
+/// The part of [`FILE_SYSTEM_TYPE`] after `fuse.`.
 const SUBTYPE: &str = "shareward";

@@ -1,4 +1,4 @@
-//! What a mount says of itself, and what is mounted on this machine.
+//! The state of a mount, and the list of mounted shares on this machine.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,19 +10,19 @@ use crate::remote::{ShareAddress, Status};
 /// The extended attribute of a mount's root that holds its [`State`].
 pub const STATE_ATTRIBUTE: &str = "user.shareward.state";
 
-/// The type under which our mounts are in the mount table.
+/// The type of this program's mounts in the mount table.
 pub const FILE_SYSTEM_TYPE: &str = "fuse.shareward";
 
-/// What a mount says of itself.
+/// The state of a mount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The share.
     pub target: ShareAddress,
-    /// The user that is logged on there.
+    /// The user who is logged on at the server.
     pub user: String,
-    /// How it is with the connection.
+    /// The state of the connection.
     pub status: Status,
-    /// Files and directories that are open through the mount.
+    /// The number of files and directories that are open through the mount.
     pub opens: usize,
     /// The process that serves it.
     pub pid: u32,
@@ -31,32 +31,32 @@ pub struct State {
 /// A share that is mounted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mounted {
-    /// Where.
+    /// The directory that it is mounted on.
     pub directory: PathBuf,
-    /// What, as the mount table has it: `//host/share`.
+    /// The share, as in the mount table: `//host/share`.
     pub source: String,
-    /// Through what.
+    /// The client that serves it.
     pub via: Via,
 }
 
-/// What a share is mounted through.
+/// The client that a share is mounted with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// The kernel's own client.
     Cifs,
-    /// FUSE, by us.
+    /// This program, with FUSE.
     Fuse,
 }
 
-/// The state of a mount of ours. An error where nobody serves it any more: ENOTCONN.
+/// The state of a mount of this program; ENOTCONN if its process is gone.
 pub fn state(directory: &Path) -> io::Result<State> {
     let mut buffer = vec![0; STATE_BYTES_MAX];
     let length = rustix::fs::getxattr(directory, STATE_ATTRIBUTE, &mut buffer)?;
     serde_json::from_slice(buffer.get(..length).unwrap_or_default()).map_err(io::Error::from)
 }
 
-/// The shares that are mounted, in the order they were.
+/// The mounted shares, in the order of the mount table.
 pub fn mounted() -> io::Result<Vec<Mounted>> {
     Ok(parse(&std::fs::read_to_string("/proc/self/mountinfo")?))
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_are_found_among_other_mounts() {
+    fn mounted_shares_are_found_in_the_mount_table() {
         let table = "\
 22 1 0:20 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
 40 22 0:50 / /mnt/my\\040data rw,nosuid,nodev - fuse.shareward //nas/my\\040share rw,user_id=0

@@ -14,7 +14,7 @@ use crate::volume::{Volume, wire_size};
 use crate::{identity, limits, names};
 
 impl Volume {
-    /// Makes a link.
+    /// Creates a symbolic link.
     pub(crate) async fn make_link(
         &self,
         parent: INodeNo,
@@ -34,14 +34,13 @@ impl Volume {
         let file = self.open(&live, &create).await?;
         let made = set_target(&file, target).await;
         if made.is_err() {
-            // A link that cannot be made leaves no file behind, if the server lets it be removed. What is told is that
-            // it cannot be made.
+            // Removes the file if it cannot become a link; the error of the first failure is reported.
             file.set_delete_on_close(true).await.ok();
         }
         self.unflushed.changed(parent, live.generation);
         let closed = file.close().await;
         made.map_err(|error| match error.status() {
-            // What symlink(2) says where there are no links.
+            // The error of symlink(2) on file systems without links.
             Some(status) if UNKNOWN.contains(&status) => Errno::EPERM,
             _ => self.failed(&live, &error),
         })?;
@@ -51,12 +50,12 @@ impl Volume {
         Ok((self.inodes().look_up(parent, &name, &facts), facts))
     }
 
-    /// Where a link leads.
+    /// The target of the link at a path.
     pub(crate) async fn link_target(&self, path: &str) -> Result<String, Errno> {
         leads_to(&self.with(path, AccessMask::READ_ATTRIBUTES, CreateOptions::NONE, reparse_point).await?)
     }
 
-    /// Where a link leads that the kernel knows.
+    /// The target of a link by its inode number.
     pub(crate) async fn link_target_of(&self, number: INodeNo) -> Result<String, Errno> {
         let access = AccessMask::READ_ATTRIBUTES;
         let (data, _) = self.with_number(number, access, CreateOptions::NONE, reparse_point).await?;
@@ -73,7 +72,7 @@ fn leads_to(data: &[u8]) -> Result<String, Errno> {
     match target.len() {
         0 => Err(Errno::EIO),
         length if length > limits::LINK_BYTES_MAX => Err(Errno::ENAMETOOLONG),
-        // The kernel would take it for its end.
+        // The kernel would take the zero for the end of the target.
         _ if target.contains('\0') => Err(Errno::EIO),
         _ => Ok(target),
     }
@@ -90,7 +89,7 @@ async fn set_target(file: &File, target: &str) -> Result<(), Error> {
     file.ioctl(FsctlCode::SET_REPARSE_POINT, &buffer, 0).await.map(|_| ())
 }
 
-/// What servers without symbolic links answer to FSCTL_SET_REPARSE_POINT; Samba the last of these.
+/// The statuses of servers without symbolic links for FSCTL_SET_REPARSE_POINT; the last one is Samba's.
 const UNKNOWN: &[NtStatus] = &[
     NtStatus::INVALID_DEVICE_REQUEST,
     NtStatus::NOT_SUPPORTED,
@@ -98,14 +97,14 @@ const UNKNOWN: &[NtStatus] = &[
     NtStatus::NOT_A_REPARSE_POINT,
 ];
 
-/// The target in a reparse point; none where it is no link.
+/// The target in a reparse point; `None` if it is not a symbolic link.
 fn target(buffer: &[u8]) -> Option<String> {
     let point = ReparseData::decode(buffer).ok()?;
     match point.tag {
         ReparseTag::SYMLINK => {
             let link = SymlinkData::decode(point.data).ok()?;
             let name = link.substitute_name.to_text();
-            // An absolute target of Windows' is in the object manager's name space.
+            // Absolute targets in Windows are in the object manager's name space.
             Some(names::target_from_server(name.strip_prefix(r"\??\").unwrap_or(&name)))
         }
         ReparseTag::NFS => Some(decode_nfs_symlink(point.data).ok()??.to_text()),
@@ -131,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn targets_of_every_kind_of_link() {
+    fn targets_of_all_kinds_of_links_are_decoded() {
         for (buffer, expected) in [
             (symlink(r"..\a\b", true), Some("../a/b")),
             (symlink(r"\??\C:\dir", false), Some("C:/dir")),

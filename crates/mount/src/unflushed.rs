@@ -1,11 +1,13 @@
-//! Changes that the server has answered and not yet flushed, and the opens that have to be told if they are lost.
+//! Changes that the server has answered but not yet flushed, and the reporting of their loss to opens.
 //!
-//! A server answers a WRITE when it has the data, not when its disk has it; that takes a FLUSH. A connection that ends
-//! in between may have ended with the server, and the data with it: nobody can tell from here. So the next fsync fails,
-//! once for each open file description, as Linux' errseq_t has it for a disk (`Documentation/core-api/errseq.rst`): what
-//! was lost before a file was opened is told to it only where nobody has been told yet.
+//! A server answers a WRITE when it has the data, which need not be on its disk before a FLUSH. If the
+//! connection ends in between, the server may have crashed, and the data may be lost; the client cannot know.
+//! So the next fsync fails, once for each open file description, like errseq_t in Linux
+//! (`Documentation/core-api/errseq.rst`): a loss before a file was opened is reported to that open only if it
+//! was not reported to any other.
 //!
-//! Changes are remembered by the number of the file or directory, and by the connection that they went over.
+//! Changes are recorded by the number of the file or directory and by the connection that they were sent
+//! over.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,32 +15,32 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use fuser::{Errno, INodeNo};
 use parking_lot::{Mutex, MutexGuard};
 
-/// The unflushed changes of a mount. It has an entry for each number that has any, or had some lost, until the kernel
-/// forgets the number.
+/// The unflushed changes of a mount. A number has an entry if it has unflushed changes, or had losses, until
+/// the kernel forgets the number.
 #[derive(Debug, Default)]
 pub(crate) struct Unflushed {
     files: Mutex<HashMap<u64, Changes>>,
 }
 
-/// How many losses an open file description has been told of.
+/// The number of losses that were reported to an open file description.
 #[derive(Debug, Default)]
 pub(crate) struct Told(AtomicU64);
 
-/// How far a file was changed when a FLUSH was sent.
+/// The number of changes of a file at the time of a FLUSH.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Mark(u64);
 
 #[derive(Debug, Default)]
 struct Changes {
-    /// Changes that were answered.
+    /// The number of answered changes.
     made: u64,
-    /// Those among them that a FLUSH has covered, or that are known to be lost.
+    /// The number of those that a FLUSH has covered, or that are known to be lost.
     settled: u64,
     /// The connection of the others.
     generation: u64,
-    /// How many times some were lost.
+    /// The number of losses.
     losses: u64,
-    /// Whether somebody was told of the last loss.
+    /// True if the last loss was reported to any open.
     heard: bool,
 }
 
@@ -47,7 +49,7 @@ impl Unflushed {
         self.files.lock()
     }
 
-    /// A file is opened.
+    /// The state for a file that is being opened.
     pub(crate) fn opened(&self, number: INodeNo) -> Told {
         let losses = self.files().get(&number.0).map_or(0, |changes| {
             if changes.heard { changes.losses } else { changes.losses.saturating_sub(1) }
@@ -55,7 +57,7 @@ impl Unflushed {
         Told(AtomicU64::new(losses))
     }
 
-    /// The server has answered a change that went over this connection.
+    /// Records a change that the server has answered over this connection.
     pub(crate) fn changed(&self, number: INodeNo, generation: u64) {
         let mut files = self.files();
         let changes = files.entry(number.0).or_default();
@@ -64,17 +66,17 @@ impl Unflushed {
         changes.made = changes.made.saturating_add(1);
     }
 
-    /// Whether there is something that a FLUSH would make safe.
+    /// True if there are changes to flush.
     pub(crate) fn any(&self, number: INodeNo) -> bool {
         self.files().get(&number.0).is_some_and(Changes::any)
     }
 
-    /// What a FLUSH that is sent now covers.
+    /// The changes that a FLUSH sent now covers.
     pub(crate) fn mark(&self, number: INodeNo) -> Mark {
         Mark(self.files().get(&number.0).map_or(0, |changes| changes.made))
     }
 
-    /// A FLUSH was answered.
+    /// Records a successful FLUSH.
     pub(crate) fn flushed(&self, number: INodeNo, mark: Mark) {
         let mut files = self.files();
         let Some(changes) = files.get_mut(&number.0) else { return };
@@ -84,7 +86,8 @@ impl Unflushed {
         }
     }
 
-    /// A FLUSH failed, which the caller is told: what it would have covered counts as lost for everybody else.
+    /// Records a failed FLUSH, which is reported to the caller: the changes that it should have covered count
+    /// as lost for all other opens.
     pub(crate) fn failed(&self, number: INodeNo, mark: Mark, told: &Told) {
         let mut files = self.files();
         let changes = files.entry(number.0).or_default();
@@ -94,8 +97,8 @@ impl Unflushed {
         told.0.store(changes.losses, Ordering::Relaxed);
     }
 
-    /// EIO where something was lost that the description has not been told of; it has been, then. `alive` is the
-    /// connection there is.
+    /// EIO if there was a loss that the description has not reported; then it counts as reported. `alive` is
+    /// the current connection.
     pub(crate) fn tell(&self, number: INodeNo, alive: Option<u64>, told: &Told) -> Result<(), Errno> {
         let mut files = self.files();
         let Some(changes) = files.get_mut(&number.0) else { return Ok(()) };
@@ -107,7 +110,8 @@ impl Unflushed {
         Err(Errno::EIO)
     }
 
-    /// As [`tell`](Self::tell), for close(2), after which a description may live on: it is told again by fsync(2).
+    /// Checks for losses as [`tell`](Self::tell) does, but for close(2), after which other copies of the
+    /// description may remain: the loss does not count as reported.
     pub(crate) fn warn(&self, number: INodeNo, alive: Option<u64>, told: &Told) -> Result<(), Errno> {
         let mut files = self.files();
         let Some(changes) = files.get_mut(&number.0) else { return Ok(()) };
@@ -115,7 +119,7 @@ impl Unflushed {
         if told.0.load(Ordering::Relaxed) == changes.losses { Ok(()) } else { Err(Errno::EIO) }
     }
 
-    /// The kernel has forgotten the number.
+    /// Drops a number that the kernel has forgotten.
     pub(crate) fn forget(&self, number: INodeNo) {
         self.files().remove(&number.0);
     }
@@ -146,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_lost_connection_may_have_lost_is_told_to_every_description_once() {
+    fn a_loss_is_reported_once_to_each_description() {
         let unflushed = Unflushed::default();
         let (first, second) = (unflushed.opened(FILE), unflushed.opened(FILE));
         unflushed.changed(FILE, 1);
@@ -155,17 +159,17 @@ mod tests {
             assert!(is_told(&unflushed, 2, told));
             assert!(!is_told(&unflushed, 2, told));
         }
-        // Everybody has been told of this one: who comes now has nothing to do with it.
+        // All opens have reported this loss, so a new one does not.
         assert!(!is_told(&unflushed, 2, &unflushed.opened(FILE)));
         unflushed.changed(FILE, 2);
         assert!(is_told(&unflushed, 3, &first));
     }
 
     #[test]
-    fn a_loss_that_nobody_was_told_of_waits_for_the_next_to_open() {
+    fn an_unreported_loss_is_reported_to_the_next_open() {
         let unflushed = Unflushed::default();
         unflushed.changed(FILE, 1);
-        // A change over the next connection finds out.
+        // A change over the next connection reveals the loss.
         unflushed.changed(FILE, 2);
         let late = unflushed.opened(FILE);
         assert!(is_told(&unflushed, 2, &late));
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_flushed_is_not_lost_and_what_is_written_meanwhile_may_be() {
+    fn only_changes_that_were_not_flushed_count_as_lost() {
         let unflushed = Unflushed::default();
         let told = unflushed.opened(FILE);
         unflushed.changed(FILE, 1);
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_warns_and_does_not_count_as_told() {
+    fn a_close_reports_a_loss_without_settling_it() {
         let unflushed = Unflushed::default();
         let told = unflushed.opened(FILE);
         unflushed.changed(FILE, 1);
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_that_failed_is_told_to_the_others_too() {
+    fn a_failed_flush_is_reported_to_other_descriptions() {
         let unflushed = Unflushed::default();
         let (first, second) = (unflushed.opened(FILE), unflushed.opened(FILE));
         unflushed.changed(FILE, 1);

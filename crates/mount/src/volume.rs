@@ -1,4 +1,4 @@
-//! A share as the kernel asks about it: looks, listings and the space there is.
+//! The share behind a mount: metadata, listings and space.
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -45,9 +45,9 @@ pub(crate) struct Volume {
 /// An entry of a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
-    /// As Linux shows it.
+    /// The name in Linux.
     pub(crate) name: String,
-    /// As the server has it.
+    /// The name on the server.
     pub(crate) server_name: String,
     pub(crate) facts: Facts,
 }
@@ -62,7 +62,7 @@ pub(crate) struct Space {
 }
 
 impl Volume {
-    /// A volume whose root is this.
+    /// Creates a volume with this root.
     pub(crate) fn new(remote: Arc<Remote>, view: View, root: Identity) -> Self {
         Self {
             remote,
@@ -81,7 +81,7 @@ impl Volume {
         self.inodes.lock()
     }
 
-    /// The connection; EIO where there is none to be had.
+    /// The current connection; EIO if there is none.
     pub(crate) async fn live(&self) -> Result<Live, Errno> {
         self.remote.live().await.map_err(|error| errno::of(&error))
     }
@@ -92,7 +92,7 @@ impl Volume {
         errno::of(error)
     }
 
-    /// The same for a call that gave the server a path.
+    /// The error of a failed call that passed a path to the server.
     pub(crate) fn failed_at(&self, live: &Live, error: &Error, path: &str) -> Errno {
         let errno = self.failed(live, error);
         if error.is(NtStatus::OBJECT_NAME_INVALID) && names::is_long(path) {
@@ -102,12 +102,12 @@ impl Volume {
         }
     }
 
-    /// The path of a number. ESTALE where it has none any more.
+    /// The path of a number; ESTALE if it has none any more.
     pub(crate) fn path(&self, number: INodeNo) -> Result<String, Errno> {
         self.inodes().path(number).ok_or(Errno::ESTALE)
     }
 
-    /// The path of a name in a directory, and the name as the server has it.
+    /// The path of a name in a directory, and the server's form of the name.
     pub(crate) fn path_in(&self, parent: INodeNo, name: &OsStr) -> Result<(String, String), Errno> {
         let name = names::to_server(name)?;
         let path = self.inodes().path_in(parent, &name).ok_or(Errno::ESTALE)?;
@@ -117,11 +117,11 @@ impl Volume {
         Ok((path, name))
     }
 
-    /// What is there by a path.
+    /// The metadata of the file at a path.
     pub(crate) async fn stat(&self, path: &str) -> Result<Facts, Errno> {
         let live = self.live().await?;
         let facts = match self.look(&live, path).await {
-            // Nothing was done: a new logon may do it.
+            // Nothing was done, so try again with a new logon.
             Err(Error::Status(status, _)) if errno::is_session_lost(status) => {
                 live.tree.connection().disconnect();
                 let live = self.live().await?;
@@ -135,14 +135,14 @@ impl Volume {
         }
         match self.link_target(path).await {
             Ok(target) => Ok(Facts { symlink: true, size: wire_size(target.len()), ..facts }),
-            // Whether it is a link is not known.
+            // The connection failed, so the kind of the file is unknown.
             Err(errno) if errno.code() == Errno::EIO.code() => Err(errno),
-            // Whose target cannot be read is no link for Linux.
+            // A reparse point without a readable target is not a link in Linux.
             Err(_) => Ok(facts),
         }
     }
 
-    /// What a number is like. A name that stands for something else by now is not this number's any more.
+    /// The metadata of a number. A name that now belongs to another file is removed from the number.
     pub(crate) async fn stat_number(&self, number: INodeNo) -> Result<Facts, Errno> {
         let mut outcome = Err(Errno::ESTALE);
         let names = self.inodes().names(number);
@@ -159,7 +159,7 @@ impl Volume {
         outcome
     }
 
-    /// One CREATE that asks for nothing tells all that `stat` does, but how many names a file has.
+    /// Queries all that `stat` needs with one compound: a CREATE, and a query for the number of links.
     async fn look(&self, live: &Live, path: &str) -> Result<Facts, Error> {
         let open = CreateParameters {
             access: AccessMask::READ_ATTRIBUTES,
@@ -178,14 +178,14 @@ impl Volume {
         let created = created.response().await?.success()?;
         let links = match query_info_data(standard.response().await?) {
             Ok(info) => Some(links(&StandardInfo::decode(&info)?)),
-            // A server without such information.
+            // The server does not support this information class.
             Err(Error::Status(..)) => None,
             Err(error) => return Err(error),
         };
         Ok(Facts { links, ..Facts::from(&File::created(tree, &created)?.created) })
     }
 
-    /// What an open file is like now.
+    /// The current metadata of an open file.
     pub(crate) async fn stat_open(&self, live: &Live, file: &File) -> Result<Facts, Errno> {
         let class = FileInfoClass::ALL.0;
         let answer = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, ALL_BYTES).await;
@@ -193,7 +193,7 @@ impl Volume {
         Facts::of_all(&answer).map_err(|_| Errno::EIO)?.possible()
     }
 
-    /// How large an open file is now.
+    /// The current size of an open file.
     pub(crate) async fn size_of(&self, live: &Live, file: &File) -> Result<u64, Errno> {
         let class = FileInfoClass::NETWORK_OPEN.0;
         let answer = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, 64).await;
@@ -201,25 +201,26 @@ impl Volume {
         NetworkOpenInfo::decode(&answer).map(|info| info.end_of_file).map_err(|_| Errno::EIO)
     }
 
-    /// How many names an open file has.
+    /// The number of names of an open file.
     pub(crate) async fn links_of(&self, live: &Live, file: &File) -> Result<u32, Errno> {
         counted_links(file).await.map_err(|error| self.failed(live, &error))
     }
 
-    /// The number of a name and what is there.
+    /// Looks up a name; returns its number and metadata.
     pub(crate) async fn look_up(&self, parent: INodeNo, name: &OsStr) -> Result<(INodeNo, Facts), Errno> {
         let (path, name) = self.path_in(parent, name)?;
         let facts = self.stat(&path).await?;
         Ok((self.inodes().look_up(parent, &name, &facts), facts))
     }
 
-    /// Opens by a path.
+    /// Opens a path.
     pub(crate) async fn open(&self, live: &Live, open: &CreateParameters<'_>) -> Result<File, Errno> {
         live.tree.create(open).await.map_err(|error| self.failed_at(live, &error, open.name))
     }
 
-    /// Opens what a name stood for when it was looked up last. If it stands for something else by now, or for nothing,
-    /// ESTALE has the kernel look it up again, by the name that the caller gave, and create it where that is asked for.
+    /// Opens the file that a name belonged to at its last look-up. If the name belongs to another file or to
+    /// none, the error is ESTALE: it makes the kernel look the name up again, and create the file if
+    /// requested.
     pub(crate) async fn open_latest(
         &self,
         live: &Live,
@@ -235,7 +236,7 @@ impl Volume {
         Err(Errno::ESTALE)
     }
 
-    /// Opens a number by whichever of its names is still its own. ESTALE where none is.
+    /// Opens a number by the first of its names that still belongs to it; ESTALE if none does.
     pub(crate) async fn open_number(
         &self,
         live: &Live,
@@ -254,7 +255,7 @@ impl Volume {
         outcome
     }
 
-    /// Opens what is at a path if it is what the number stands for, otherwise ESTALE.
+    /// Opens a path if it belongs to the number, otherwise returns ESTALE.
     async fn open_as(
         &self,
         live: &Live,
@@ -271,7 +272,7 @@ impl Volume {
         Err(Errno::ESTALE)
     }
 
-    /// Opens by a path what is there, links themselves, does something with it, and closes.
+    /// Opens the file at a path without following links, calls `work`, and closes it.
     pub(crate) async fn with<T>(
         &self,
         path: &str,
@@ -283,7 +284,8 @@ impl Volume {
         self.with_open(open, work).await.map(|(outcome, _)| outcome)
     }
 
-    /// As [`with`](Self::with), opened in any way; also over which connection it was done.
+    /// Opens with the given parameters, calls `work` as [`with`](Self::with) does, and also returns the
+    /// number of the connection.
     pub(crate) async fn with_open<T>(
         &self,
         open: CreateParameters<'_>,
@@ -295,7 +297,8 @@ impl Volume {
         self.done_with(&live, file, work).await
     }
 
-    /// Opens a number, a link itself, does something with it, and closes; also over which connection it was done.
+    /// Opens a number without following links, calls `work`, and closes it; also returns the number of the
+    /// connection.
     pub(crate) async fn with_number<T>(
         &self,
         number: INodeNo,
@@ -323,25 +326,25 @@ impl Volume {
         Ok((outcome, live.generation))
     }
 
-    /// Closes what has served its purpose. That it cannot be closed changes nothing of that; where it is the
-    /// connection's fault, it is gone with the connection.
+    /// Closes a file after its use. An error has no consequences: if the connection failed, the open is gone
+    /// with it.
     pub(crate) async fn close(&self, live: &Live, file: &File) {
         if let Err(error) = file.close().await {
             self.failed(live, &error);
         }
     }
 
-    /// All entries of a directory, itself and the one above aside.
+    /// All entries of a directory except `.` and `..`.
     pub(crate) async fn list(&self, path: &str) -> Result<Vec<Entry>, Errno> {
         self.list_some(path, usize::MAX).await
     }
 
-    /// Whether a directory has entries that are shown.
+    /// True if a directory has visible entries.
     pub(crate) async fn has_entries(&self, path: &str) -> Result<bool, Errno> {
         self.list_some(path, 1).await.map(|some| !some.is_empty())
     }
 
-    /// The entries of a directory, or the first of them as soon as they are `enough`.
+    /// The entries of a directory; stops when there are at least `enough`.
     async fn list_some(&self, path: &str, enough: usize) -> Result<Vec<Entry>, Errno> {
         let live = self.live().await?;
         let directory = CreateParameters {
@@ -354,7 +357,7 @@ impl Volume {
         let bytes = limits::LISTING_BYTES.min(live.read_max).min(transact_max(&live));
         let mut listing = directory.list(FileInfoClass::ID_BOTH_DIRECTORY, "*").bytes(bytes);
         let mut entries = Vec::new();
-        // Entries that are not shown count as well: a server could send nothing else, without end.
+        // Hidden entries count as well, because a server could send such entries without end.
         let (mut count, mut size) = (0usize, 0u64);
         let outcome = tokio::time::timeout(limits::LISTING_TIME_MAX, async {
             loop {
@@ -383,7 +386,7 @@ impl Volume {
         Ok(entries)
     }
 
-    /// The space there is.
+    /// The space of the share.
     pub(crate) async fn space(&self) -> Result<Space, Errno> {
         let class = FsInfoClass::FULL_SIZE.0;
         let access = AccessMask::READ_ATTRIBUTES;
@@ -399,18 +402,18 @@ impl Volume {
         })
     }
 
-    /// A name for a file that is deleted while it is open.
+    /// A name for a deleted file that is still open.
     pub(crate) fn hidden_name(&self) -> String {
         self.unique_name(HIDDEN)
     }
 
-    /// A name that this mount has not given yet.
+    /// A name that this mount has not used yet.
     pub(crate) fn unique_name(&self, prefix: &str) -> String {
         format!("{prefix}{:016x}", self.hidden.fetch_add(1, Ordering::Relaxed))
     }
 }
 
-/// What is shown of an entry; none where nothing is.
+/// The visible form of an entry; `None` if it is hidden.
 fn entry(entry: &OwnedEntry, volume: Option<u64>) -> Result<Option<Entry>, Errno> {
     if entry.name == "." || entry.name == ".." || entry.name.starts_with(HIDDEN) {
         return Ok(None);
@@ -428,12 +431,12 @@ fn transact_max(live: &Live) -> u32 {
     live.tree.connection().negotiated().map_or(64 << 10, |negotiated| negotiated.max_transact_size)
 }
 
-/// Whether a name that was tried is not that of what was looked for any more.
+/// True if the error means that a name does not belong to the file any more.
 fn is_gone(errno: &Errno) -> bool {
     [Errno::ENOENT.code(), Errno::ESTALE.code()].contains(&errno.code())
 }
 
-/// How many names an open file has.
+/// The number of names of an open file.
 pub(crate) async fn counted_links(file: &File) -> Result<u32, Error> {
     let class = FileInfoClass::STANDARD.0;
     let info = file.query_info(InfoType::FILE, class, AdditionalInformation::NONE, STANDARD_BYTES).await?;
@@ -443,12 +446,12 @@ pub(crate) async fn counted_links(file: &File) -> Result<u32, Error> {
 /// FileStandardInformation (MS-FSCC 2.4.47).
 const STANDARD_BYTES: u32 = 24;
 
-/// FileAllInformation without the name at its end, and what of that fits (MS-FSCC 2.4.2).
+/// The size of FileAllInformation, with room for part of the name at its end (MS-FSCC 2.4.2).
 const ALL_BYTES: u32 = 1024;
 
 pub(crate) fn wire_size(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// What the names of files start with that are deleted and still open.
+/// The prefix of the names of deleted files that are still open.
 const HIDDEN: &str = ".shareward-deleted-";

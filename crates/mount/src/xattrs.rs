@@ -1,4 +1,5 @@
-//! Extended attributes: `user.NAME` is the server's NAME (MS-FSCC 2.4.16), whose case the server may change.
+//! Extended attributes: `user.NAME` is the server's attribute NAME (MS-FSCC 2.4.16); the server may change
+//! its case.
 
 use std::ffi::OsStr;
 
@@ -12,7 +13,7 @@ use wire::{AccessMask, NtStatus};
 use crate::limits::EA_BYTES_MAX;
 use crate::volume::Volume;
 
-/// When an attribute may be set.
+/// The condition for setting an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum When {
     Always,
@@ -33,7 +34,7 @@ impl Volume {
         found.map(|(_, value)| value).ok_or(Errno::ENODATA)
     }
 
-    /// The names of all attributes, each with a zero behind it.
+    /// The names of all attributes, each followed by a zero.
     pub(crate) async fn attribute_names(&self, number: INodeNo) -> Result<Vec<u8>, Errno> {
         let mut names = Vec::new();
         for (name, _) in self.all_attributes(number).await? {
@@ -44,7 +45,7 @@ impl Volume {
         Ok(names)
     }
 
-    /// Sets an attribute. An empty value is refused: for a server it is none.
+    /// Sets an attribute. An empty value is refused, because servers take it for a removal.
     pub(crate) async fn set_attribute(
         &self,
         number: INodeNo,
@@ -110,7 +111,7 @@ impl Volume {
     }
 }
 
-/// The server's name of an attribute. What is not the users' is not the server's.
+/// The server's name of an attribute. Only the name space `user` exists there.
 fn server_name(name: &OsStr) -> Result<&str, Errno> {
     let name = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).ok_or(Errno::EOPNOTSUPP)?;
     if name.is_empty() || !name.is_ascii() { Err(Errno::EINVAL) } else { Ok(name) }
