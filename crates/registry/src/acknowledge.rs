@@ -1,4 +1,4 @@
-//! The end of a break: acknowledged (MS-SMB2 3.3.5.22) or timed out (MS-SMB2 3.3.6.1, 3.3.6.5).
+//! The end of a break, by an acknowledgment (MS-SMB2 3.3.5.22) or a timeout (MS-SMB2 3.3.6.1, 3.3.6.5).
 
 use wire::{FileGlobalId, FileId, Guid, LeaseState, OplockLevel, SessionId};
 
@@ -13,12 +13,12 @@ use crate::{Effects, LeaseId, Shell, State, Time};
 pub enum AcknowledgeOplockError {
     /// There is no such open: STATUS_FILE_CLOSED.
     NoSuchOpen,
-    /// The level is that of a lease; the oplock is lost: STATUS_INVALID_PARAMETER.
+    /// The level is a lease's; the oplock is lost: STATUS_INVALID_PARAMETER.
     LevelOfLease,
     /// The level is neither II nor none; the oplock is lost: STATUS_INVALID_OPLOCK_PROTOCOL.
     BadLevel,
-    /// No break was to be acknowledged: STATUS_INVALID_DEVICE_STATE by MS-SMB2 3.3.5.22.1; Windows
-    /// answers STATUS_INVALID_OPLOCK_PROTOCOL where a level II oplock was broken.
+    /// No acknowledgment is expected: STATUS_INVALID_DEVICE_STATE by MS-SMB2 3.3.5.22.1; Windows answers
+    /// STATUS_INVALID_OPLOCK_PROTOCOL if a level II oplock was broken.
     NotBreaking,
 }
 
@@ -27,14 +27,14 @@ pub enum AcknowledgeOplockError {
 pub enum AcknowledgeLeaseError {
     /// There is no such lease: STATUS_OBJECT_NAME_NOT_FOUND.
     NoSuchLease,
-    /// No break was to be acknowledged: STATUS_UNSUCCESSFUL.
+    /// No acknowledgment is expected: STATUS_UNSUCCESSFUL.
     NotBreaking,
-    /// The state is more than the break left: STATUS_REQUEST_NOT_ACCEPTED.
+    /// The state is more than the break allows: STATUS_REQUEST_NOT_ACCEPTED.
     BadState,
 }
 
 impl<S: Shell> State<S> {
-    /// Takes an oplock break acknowledgment (MS-SMB2 3.3.5.22.1) and returns the level that is left.
+    /// Processes an oplock break acknowledgment (MS-SMB2 3.3.5.22.1) and returns the level that remains.
     pub fn acknowledge_oplock(
         &mut self,
         session: SessionId,
@@ -47,7 +47,7 @@ impl<S: Shell> State<S> {
         (result, effects)
     }
 
-    /// Takes a lease break acknowledgment (MS-SMB2 3.3.5.22.2) and returns the state that is left.
+    /// Processes a lease break acknowledgment (MS-SMB2 3.3.5.22.2) and returns the state that remains.
     pub fn acknowledge_lease(
         &mut self,
         client: Guid,
@@ -119,7 +119,7 @@ impl<S: Shell> State<S> {
             return Err(NotBreaking);
         };
         if level != OplockLevel::LEVEL_II && level != OplockLevel::NONE {
-            // The client has answered, if wrongly: requests that wait for it go on.
+            // The client has answered, although wrongly, so requests that wait for the break continue.
             self.finish_oplock_break(info.global_id, OplockLevel::NONE, effects);
             return Err(if level == OplockLevel::LEASE { LevelOfLease } else { BadLevel });
         }
@@ -146,8 +146,8 @@ impl<S: Shell> State<S> {
     }
 }
 
-/// The next state to ask for on the way to `required`: handle caching is given up before read caching,
-/// as Windows does it when a break has grown while it was under way.
+/// The next state on the way to `required`: handle caching is broken before read caching, as in Windows when more was
+/// required during the break.
 fn next_step(state: LeaseState, required: LeaseState) -> LeaseState {
     let target = state & required;
     if target != state && state.contains(LeaseState::READ | LeaseState::HANDLE) && target.is_none() {

@@ -1,9 +1,9 @@
-//! The caching of files by clients, and how it is taken back: oplocks and leases (MS-FSA 2.1.4.12, MS-SMB2
-//! 3.3.4.6, 3.3.4.7, 3.3.5.22).
+//! The caching of files by clients, and its breaks: oplocks and leases (MS-FSA 2.1.4.12, MS-SMB2 3.3.4.6, 3.3.4.7,
+//! 3.3.5.22).
 //!
-//! Both are handled as sets of read, write and handle caching: a batch oplock is all three, an
-//! exclusive one read and write, a level II one read. They differ in who holds them (one open, or all
-//! opens with a lease key) and in what they can be broken to.
+//! Both are sets of read, write and handle caching: a batch oplock has all three, an exclusive one read and write, a
+//! level II one read. They differ in their holders (one open, or all opens with a lease key) and in the states to which
+//! they can be broken.
 //!
 //! ```text
 //!             grant                break (to be acknowledged)
@@ -14,8 +14,8 @@
 //!         not to be acknowledged
 //! ```
 //!
-//! 1 `grant_caching`; 2, 3 `break_holder`; 4 [`State::acknowledge_oplock`], [`State::acknowledge_lease`],
-//! which begins at 2 again where more has been asked for since; 5 [`State::handle_timeout`].
+//! 1 `grant_caching`; 2, 3 `break_holder`; 4 [`State::acknowledge_oplock`], [`State::acknowledge_lease`], which begin
+//! again at 2 if another request has required more since; 5 [`State::handle_timeout`].
 
 use wire::{FileGlobalId, Guid, LeaseState, OplockLevel, SessionGlobalId};
 
@@ -39,9 +39,9 @@ pub(crate) enum Caching {
 /// `Open.OplockState` Breaking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OplockBreaking {
-    /// The level that the client was asked to go to.
+    /// The level that the break notification named.
     pub(crate) to: OplockLevel,
-    /// The level that has to be reached by now.
+    /// The level that is required by now.
     pub(crate) required: OplockLevel,
     /// `Open.OplockTimeout`.
     pub(crate) deadline: Time,
@@ -54,18 +54,18 @@ pub(crate) enum Holder {
     Lease(LeaseId),
 }
 
-/// The result of asking a holder to give something up.
+/// The result of breaking a holder's caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// The holder has been asked, now or before, and has not answered yet.
+    /// A break was sent, now or before, and is not acknowledged yet.
     Pending,
-    /// The holder has lost it, and need not answer.
+    /// The holder no longer has the caching; no acknowledgment is required.
     Done,
     /// The holder had no client, and its opens have been closed.
     Gone,
 }
 
-/// The caching an oplock level stands for (MS-FSA 2.1.4.12).
+/// The caching that an oplock level stands for (MS-FSA 2.1.4.12).
 pub(crate) fn level_caches(level: OplockLevel) -> LeaseState {
     match level {
         OplockLevel::BATCH => LeaseState::READ | LeaseState::WRITE | LeaseState::HANDLE,
@@ -75,7 +75,7 @@ pub(crate) fn level_caches(level: OplockLevel) -> LeaseState {
     }
 }
 
-/// The best oplock level within what may be cached.
+/// The highest oplock level whose caching is contained in `caches`.
 pub(crate) fn level_within(caches: LeaseState) -> OplockLevel {
     [OplockLevel::BATCH, OplockLevel::EXCLUSIVE, OplockLevel::LEVEL_II]
         .into_iter()
@@ -84,10 +84,9 @@ pub(crate) fn level_within(caches: LeaseState) -> OplockLevel {
 }
 
 impl<S: Shell> State<S> {
-    /// Breaks read caching of a file whose data change through this open: its size, its content, a
-    /// byte-range lock (MS-FSA 2.1.4.12, operations WRITE, SET_INFORMATION and LOCK_CONTROL). The open's own
-    /// lease or exclusive oplock stays; a level II oplock goes, even its own. The change does not wait for
-    /// the breaks.
+    /// Breaks read caching of a file whose data change through this open: its size, its content, a byte-range lock
+    /// (MS-FSA 2.1.4.12, operations WRITE, SET_INFORMATION and LOCK_CONTROL). The open's own lease or exclusive oplock
+    /// stays; its own level II oplock is broken. The change does not wait for the breaks.
     pub fn break_for_write(&mut self, open: impl Into<OpenRef>, now: Time) -> Result<Effects<S>, NotFound> {
         let id = self.open_global(open.into())?;
         let mut effects = Effects::none();
@@ -95,7 +94,7 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Breaks all caching of a file that the CREATE of this open has emptied, including what was read since the
+    /// Breaks all caching of a file that the CREATE of this open has emptied, including data that were read since the
     /// open was admitted. The open's own caching is of the empty file and stays.
     pub fn break_for_overwrite(
         &mut self,
@@ -115,8 +114,8 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Breaks handle caching of this open's file by others, before the file is renamed or a delete of it
-    /// becomes pending (MS-FSA 2.1.5.15.11, 2.1.5.15.3). The open's own caching stays.
+    /// Breaks the handle caching that others have of this open's file, before the file is renamed or a delete becomes
+    /// pending (MS-FSA 2.1.5.15.11, 2.1.5.15.3). The open's own caching stays.
     pub fn break_handle_caching(
         &mut self,
         open: impl Into<OpenRef>,
@@ -131,8 +130,8 @@ impl<S: Shell> State<S> {
         Ok(self.break_handles(file, except, request, session, now))
     }
 
-    /// Breaks handle caching of a file that the request has no open of: the target of a rename, or a file
-    /// below a directory that is renamed.
+    /// Breaks handle caching of a file that the request has not opened: the target of a rename, or a file below a
+    /// directory that is renamed.
     pub fn break_handle_caching_of(
         &mut self,
         file: FileKey,
@@ -142,8 +141,8 @@ impl<S: Shell> State<S> {
         self.break_handles(file, None, request, None, now)
     }
 
-    /// Breaks caching of a directory whose entries change (MS-FSA 2.1.4.12, PARENT_OBJECT), except for the lease
-    /// that the change's open names as its parent's. The change does not wait for the breaks.
+    /// Breaks caching of a directory whose entries change (MS-FSA 2.1.4.12, PARENT_OBJECT), except for a lease with the
+    /// parent lease key of the open that makes the change. The change does not wait for the breaks.
     pub fn break_directory_caching(
         &mut self,
         directory: FileKey,
@@ -152,7 +151,7 @@ impl<S: Shell> State<S> {
     ) -> Effects<S> {
         let mut effects = Effects::none();
         for holder in self.holders(directory) {
-            // Like Windows' object store, which knows keys and no clients.
+            // Windows' object store compares lease keys without regard to the client, too.
             let is_spared = matches!(holder, Holder::Lease(lease) if parent_key == Some(lease.key));
             if !is_spared {
                 let _ = self.break_holder(holder, LeaseState::NONE, now, &mut effects);
@@ -181,7 +180,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The caching of a holder, which it keeps until it has acknowledged a break.
+    /// The caching of a holder. It keeps this until it has acknowledged a break.
     pub(crate) fn held(&self, holder: Holder) -> LeaseState {
         match holder {
             Holder::Oplock(open) => match self.opens.get(&open).map(|it| it.caching) {
@@ -211,7 +210,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Breaks a holder's caching to at most `keep`.
+    /// Breaks a holder's caching to no more than `keep`.
     pub(crate) fn break_holder(
         &mut self,
         holder: Holder,
@@ -258,7 +257,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Sets an open's oplock, which takes back any deadline it had.
+    /// Sets an open's oplock and removes the deadline of a break under way.
     pub(crate) fn set_oplock(
         &mut self,
         id: FileGlobalId,
@@ -354,7 +353,7 @@ impl<S: Shell> State<S> {
             Caching::Lease(lease) if sealed => (session.channels.clone(), self.awaited_lease_break(lease)),
             Caching::Lease(lease) => (self.channels_of_lease(lease), self.awaited_lease_break(lease)),
             _ => {
-                // Any channel will do (MS-SMB2 3.3.4.1.6); the client uses this one for this file.
+                // The server may use any channel (MS-SMB2 3.3.4.1.6); the client uses this one for the file.
                 let first = open.home.map(|home| home.connection);
                 let mut channels = session.channels.clone();
                 channels.sort_by_key(|channel| Some(*channel) != first);
@@ -393,7 +392,7 @@ impl<S: Shell> State<S> {
     }
 }
 
-/// Oplocks can be broken to level II and to nothing.
+/// The oplock level that remains: an oplock can be broken to level II and to none.
 fn level_left(keep: LeaseState) -> OplockLevel {
     if keep.contains(LeaseState::READ) { OplockLevel::LEVEL_II } else { OplockLevel::NONE }
 }

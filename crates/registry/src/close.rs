@@ -1,5 +1,4 @@
-//! The ways out of the tables: one function ends an open, one a tree connect, one a session. All others
-//! call these, each with its reason.
+//! The ends of opens, tree connects and sessions: one function for each, which all others call with their reasons.
 
 use std::sync::Arc;
 
@@ -19,9 +18,8 @@ use crate::{
 };
 
 impl<S: Shell> State<S> {
-    /// Ends an open (MS-SMB2 3.3.4.17), for CLOSE and for an administrator's close alike. Its locks are released,
-    /// requests that waited for them or for its caching go on, and a pending delete of the file is due with the
-    /// last open.
+    /// Ends an open (MS-SMB2 3.3.4.17), by CLOSE or by an administrator. Its locks are released, requests that waited
+    /// for them or for its caching continue, and a pending delete of the file is due with the last open.
     pub fn close_open(
         &mut self,
         open: impl Into<OpenRef>,
@@ -48,9 +46,9 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Ends a session with its tree connects and opens (MS-SMB2 3.3.4.12, 3.3.5.6, 3.3.7.1): LOGOFF, a
-    /// lost connection and an administrator alike. Durable opens stay behind where the
-    /// [reason](EndReason::keeps_durable_opens) lets them.
+    /// Ends a session with its tree connects and opens (MS-SMB2 3.3.4.12, 3.3.5.6, 3.3.7.1), by LOGOFF, a lost
+    /// connection or an administrator. Durable opens become orphans if the [reason](EndReason::keeps_durable_opens)
+    /// allows that.
     pub fn close_session(
         &mut self,
         session: SessionId,
@@ -63,7 +61,7 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Ends the session an administrator names.
+    /// Ends the session with this id for administrators.
     pub fn close_session_by_global_id(
         &mut self,
         session: SessionGlobalId,
@@ -74,7 +72,7 @@ impl<S: Shell> State<S> {
         self.close_session(id, reason, now)
     }
 
-    /// Ends every session that a filter lets through (MS-SRVS 3.1.4.6) and returns their number.
+    /// Ends every session that a filter matches (MS-SRVS 3.1.4.6) and returns their number.
     pub fn close_sessions(&mut self, filter: &SessionFilter<'_>, now: Time) -> (usize, Effects<S>) {
         let filter = Matching::new(filter.user, filter.client, None, None);
         let found: Vec<SessionGlobalId> = self
@@ -90,7 +88,7 @@ impl<S: Shell> State<S> {
         (found.len(), effects)
     }
 
-    /// Ends the session a new one names as its previous, if it is the same user's (MS-SMB2 3.3.5.5.3).
+    /// Ends the session that a new one names as its previous, if both belong to the same user (MS-SMB2 3.3.5.5.3).
     pub fn replace_previous_session(&mut self, new: SessionId, previous: SessionId, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         let (Ok(new), Ok(previous)) = (self.session_global(new), self.session_global(previous)) else {
@@ -108,10 +106,10 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Ends the sessions that have no opens and whose user has been idle for too long (MS-SRVS 2.2.4.43,
-    /// `sv102_disc`), among the next `length` after the last one seen. Returns the last of these if the table
-    /// goes on. `limit_ms` returns the idle time that a session connected to these shares may have, which is at
-    /// least `least_ms`; `None` for any.
+    /// Ends the sessions without opens whose user has been idle for too long (MS-SRVS 2.2.4.43, `sv102_disc`), among
+    /// the next `length` after the last one seen. Returns the last of these if the table continues. `limit_ms` returns
+    /// the allowed idle time of a session that is connected to these shares, which is at least `least_ms`; `None` if
+    /// there is no limit.
     pub fn close_idle_sessions(
         &mut self,
         least_ms: u64,
@@ -142,7 +140,7 @@ impl<S: Shell> State<S> {
         (last, effects)
     }
 
-    /// Ends everything (MS-SMB2 3.3.4.22) under one hold of the lock: no request is served any more.
+    /// Ends everything (MS-SMB2 3.3.4.22) under one hold of the lock; the server no longer accepts requests.
     pub fn shutdown(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         self.limits.work_per_hold = usize::MAX;
@@ -163,7 +161,7 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// The only way out of the table of opens.
+    /// Ends an open. No other function removes opens from the table.
     pub(crate) fn end_open(
         &mut self,
         id: FileGlobalId,
@@ -238,7 +236,7 @@ impl<S: Shell> State<S> {
         });
     }
 
-    /// Cuts a tree connect off from requests, to be ended.
+    /// Cuts off a tree connect from requests, before it is ended.
     pub(crate) fn begin_to_end_tree(&mut self, id: TreeGlobalId, reason: CloseReason, keeps_durable: bool) {
         let Some(tree) = self.trees.get_mut(&id).filter(|tree| tree.ending.is_none()) else {
             return;
@@ -261,7 +259,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The only way out of the table of tree connects, for one that has begun to end. False: there is more to do.
+    /// Ends a tree connect that has begun to end; no other function removes tree connects from the table. Returns false
+    /// if a part of the work is left.
     pub(crate) fn end_tree_part(&mut self, id: TreeGlobalId, now: Time, effects: &mut Effects<S>) -> bool {
         while let Some(tree) = self.trees.get(&id) {
             let Some((reason, keeps_durable)) = tree.ending else { return true };
@@ -312,7 +311,7 @@ impl<S: Shell> State<S> {
         true
     }
 
-    /// Begins to end a session: from now on its id names nothing.
+    /// Begins to end a session: from now on its id is not found.
     pub(crate) fn end_session(
         &mut self,
         id: SessionGlobalId,
@@ -331,7 +330,7 @@ impl<S: Shell> State<S> {
         self.end_session_part(id, now, effects);
     }
 
-    /// The only way out of the table of sessions, for one that has begun to end.
+    /// Ends a session that has begun to end; no other function removes sessions from the table.
     pub(crate) fn end_session_part(&mut self, id: SessionGlobalId, now: Time, effects: &mut Effects<S>) {
         while let Some(session) = self.sessions.get(&id) {
             let Some(Ending { reason, .. }) = session.ending else { return };
@@ -380,8 +379,8 @@ impl<S: Shell> State<S> {
             if is_done {
                 nobodys.push(*channel);
             }
-            // An administrator ends a session, not a connection: requests of its client are still answered (MS-SMB2
-            // 3.3.4.12).
+            // An administrator ends a session, not a connection: later requests of the client are still answered
+            // (MS-SMB2 3.3.4.12).
             if is_done && matches!(reason, EndReason::Expired | EndReason::Shutdown) {
                 effects.disconnected.push(connection.attached.clone());
             }

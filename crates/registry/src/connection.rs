@@ -20,25 +20,25 @@ pub(crate) struct Connection<S: Shell> {
     pub(crate) created: Time,
     pub(crate) standing: Standing,
     pub(crate) sessions: BTreeSet<SessionGlobalId>,
-    /// How many tree connects its sessions have: derived, for the limit.
+    /// The number of tree connects of its sessions: derived, for the limit.
     pub(crate) trees: usize,
     pub(crate) waiting: BTreeSet<RequestKey>,
-    /// Its client closed it, in order.
+    /// True if the client closed the connection in order.
     pub(crate) hung_up: bool,
-    /// It is lost: nothing is sent on it any more.
+    /// True if the connection is lost: nothing is sent on it any more.
     pub(crate) lost: bool,
     pub(crate) attached: S::Connection,
 }
 
-/// The standing of a connection's or session's client, from the least known to the most.
+/// The standing of a connection's or session's client, from the least trusted to the most.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Standing {
-    /// No user has logged on; there may be sessions of anonymous callers or guests that are connected to no share
-    /// but IPC$.
+    /// No user has logged on. There may be sessions of anonymous callers or guests, without a tree connect other than
+    /// to IPC$.
     #[default]
     Stranger,
-    /// An anonymous caller or a guest has connected to a share that takes guests. The server's operator lets it
-    /// work there, but it has proved nothing.
+    /// An anonymous caller or a guest has connected to a share that accepts guests. The operator allows that, but the
+    /// client has proved nothing.
     Guest,
     /// A user has logged on.
     User,
@@ -53,18 +53,18 @@ pub struct ConnectionDetails {
     pub client_guid: Guid,
     /// `Connection.Dialect`.
     pub dialect: Dialect,
-    /// The client's name, if it has given one; its address is shown otherwise.
+    /// The name that the client has given; `None` if its address is to be shown.
     pub client_name: Option<Arc<str>>,
 }
 
-/// A connection, as the registry knows it.
+/// The registry's view of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionInfo {
-    /// Its id.
+    /// The id of the connection.
     pub id: ConnectionId,
-    /// The other end.
+    /// The client's address.
     pub peer: SocketAddr,
-    /// The name to show for the client.
+    /// The client's name, or its address.
     pub client_name: Arc<str>,
     /// `Connection.ClientGuid`.
     pub client_guid: Guid,
@@ -72,15 +72,15 @@ pub struct ConnectionInfo {
     pub dialect: Option<Dialect>,
     /// `Connection.CreationTime`.
     pub created: Time,
-    /// How many sessions it carries.
+    /// The number of sessions of the connection.
     pub sessions: usize,
-    /// The standing of its client.
+    /// The standing of the client.
     pub standing: Standing,
 }
 
 impl<S: Shell> State<S> {
-    /// Takes in a new transport connection (MS-SMB2 3.3.5.1). Where its address has too many without a logon,
-    /// or the table is full, the oldest of those is dropped to make room; users' connections are not.
+    /// Adds a new transport connection (MS-SMB2 3.3.5.1). If its address has too many connections without a logon, or
+    /// the table is full, the oldest of those is closed to make room; connections of users are not.
     pub fn add_connection(
         &mut self,
         peer: SocketAddr,
@@ -122,7 +122,7 @@ impl<S: Shell> State<S> {
         Ok((id, effects))
     }
 
-    /// Ends a connection to make room, and has its task closed.
+    /// Ends a connection to make room, and has its task close it.
     fn evict(&mut self, id: ConnectionId, now: Time, effects: &mut Effects<S>) {
         let Some(attached) = self.connections.get(&id).map(|it| it.attached.clone()) else {
             return;
@@ -131,8 +131,8 @@ impl<S: Shell> State<S> {
         effects.disconnected.push(attached);
     }
 
-    /// Checks that a client may get this standing on a connection: users leave the places that are kept for
-    /// administrators, including those who have not logged on yet.
+    /// Checks that a client may get this standing on a connection. Some places are kept for administrators, including
+    /// those who have not logged on yet.
     pub(crate) fn check_standing(&self, id: ConnectionId, standing: Standing) -> Result<(), LimitReached> {
         let before = self.connections.get(&id).map_or(Standing::Stranger, |it| it.standing);
         if standing < Standing::User || standing <= before || before >= Standing::User {
@@ -147,14 +147,14 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Raises what is known of a connection's client.
+    /// Raises the standing of a connection's client.
     pub(crate) fn raise_standing(&mut self, id: ConnectionId, standing: Standing) {
         if self.connections.get(&id).is_some_and(|it| it.standing < standing) {
             self.set_standing(id, standing);
         }
     }
 
-    /// Sets what is known of a connection's client.
+    /// Sets the standing of a connection's client.
     pub(crate) fn set_standing(&mut self, id: ConnectionId, standing: Standing) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
@@ -169,7 +169,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The connections of this standing, where they make room for others.
+    /// The connections of this standing, if they make room for others; `None` if they do not.
     fn crowd_of(&mut self, standing: Standing) -> Option<&mut Crowd<ConnectionId>> {
         match standing {
             Standing::Stranger => Some(&mut self.strangers),
@@ -178,7 +178,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Records what NEGOTIATE settled (MS-SMB2 3.3.5.4). A connection that is gone stays gone.
+    /// Records the results of NEGOTIATE (MS-SMB2 3.3.5.4). If the connection has ended, nothing is done.
     pub fn connection_negotiated(&mut self, id: ConnectionId, details: ConnectionDetails) {
         if let Some(connection) = self.connections.get_mut(&id) {
             self.client_connections.remove(&(connection.client_guid, id));
@@ -191,7 +191,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Enters a connection in the index of its client, or takes it out: lease breaks are sent on those with sessions.
+    /// Enters a connection in the index of its client, or removes it: lease breaks are sent on connections with
+    /// sessions.
     pub(crate) fn index_client(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(&id) else { return };
         let entry = (connection.client_guid, id);
@@ -202,17 +203,17 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Notes that it is the client that closes the connection, in order. Sessions that end with it then
-    /// count as ended, not as lost.
+    /// Records that the client itself closes the connection, in order. Sessions that end with it are then counted as
+    /// ended, not as lost.
     pub fn connection_hung_up(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.hung_up = true;
         }
     }
 
-    /// Ends a connection (MS-SMB2 3.3.7.1): its waiting requests end without an answer, its
-    /// sessions without another channel end, durable opens stay behind. The breaks of a session with another
-    /// channel are sent again there; its requests that wait for a break go on waiting.
+    /// Ends a connection (MS-SMB2 3.3.7.1). Its waiting requests end without an answer, sessions without another
+    /// channel end, and durable opens remain as orphans. If a session has another channel, its breaks are sent again
+    /// there, and its requests that wait for a break continue to wait.
     pub fn disconnect(&mut self, id: ConnectionId, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -222,7 +223,7 @@ impl<S: Shell> State<S> {
         let client = connection.client_guid;
         let (waiting, sessions) = (connection.waiting.clone(), connection.sessions.clone());
         let (breaks, more) = self.lease_breaks_on(client, id);
-        // Nothing more is sent on it.
+        // Nothing more is sent on this connection.
         self.client_connections.remove(&(client, id));
         let waiting: Vec<RequestKey> = waiting.into_iter().filter(|it| !self.strand(*it, id)).collect();
         self.forget_waiting(&waiting, now, &mut effects);
@@ -246,14 +247,14 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// True if every session of a connection has another channel: none ends with it.
+    /// True if every session of a connection has another channel, so that no session ends with it.
     pub fn is_dispensable(&self, id: ConnectionId) -> bool {
         let has_another = |session| self.sessions.get(session).is_some_and(|it| it.channels.len() > 1);
         self.connections.get(&id).is_some_and(|it| it.sessions.iter().all(has_another))
     }
 
-    /// Asks for connections to be torn down: all whose client goes by this name or address, or all.
-    /// Their state goes when the server reports them as [disconnected](Self::disconnect).
+    /// The connections of clients with this name, or all, for the server to close. Their state remains until the server
+    /// reports them as [disconnected](Self::disconnect).
     pub fn connections_of(&self, client: Option<&str>) -> Vec<(ConnectionId, S::Connection)> {
         self.connections
             .iter()
@@ -262,7 +263,7 @@ impl<S: Shell> State<S> {
             .collect()
     }
 
-    /// A connection, as the registry knows it.
+    /// The registry's view of a connection.
     pub fn connection(&self, id: ConnectionId) -> Option<ConnectionInfo> {
         self.connections.get(&id).map(|it| it.info(id))
     }
@@ -289,7 +290,7 @@ impl<S: Shell> State<S> {
             return;
         }
         self.end_session(session, EndReason::ConnectionLost, now, effects);
-        // If there is more to do, it is done without this connection.
+        // If a part of the work is left, it is done without this connection.
         if let Some(found) = self.sessions.get_mut(&session) {
             found.channels.retain(|channel| *channel != connection);
         }

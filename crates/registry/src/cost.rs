@@ -1,53 +1,54 @@
-//! The costs of operations under the one lock, in the numbers that clients decide about.
+//! The costs of operations under the one lock, depending on numbers that clients control.
 //!
-//! The rule: one hold of the lock takes no longer because one client has, or wants, much. An operation that has to touch
-//! many things touches [`WORK_PER_HOLD`](crate::limits::WORK_PER_HOLD) of them and leaves a [`Rest`](crate::Rest);
-//! all others look things up, or look at a number of things that has a small limit. `log` is the logarithm of
-//! the table's length; hash tables are counted as one step, although one that grows moves its entries once.
+//! The rule: a client cannot make one hold of the lock longer by having, or requesting, much. An operation that has to
+//! change many objects changes [`WORK_PER_HOLD`](crate::limits::WORK_PER_HOLD) of them and leaves a
+//! [`Rest`](crate::Rest); all others make lookups, or examine a number of objects that has a small limit. `log` is the
+//! logarithm of the table's length; a lookup in a hash table is counted as one step, although a table that grows moves
+//! its entries once.
 //!
 //! | Operation | Steps |
 //! |---|---|
 //! | `add_connection`, `connection_negotiated`, `create_session`, `session_valid`, `expire_session`, `bind_session` | log |
 //! | `tree_connect`, `tree`, `session`, `open`, `open_of` | log; a session's channels (32) where they are listed |
-//! | `admit`: share modes | log; the kinds of sharing there are (64) to name who is in the way |
-//! | `admit`: breaks and what may be cached | caches of the file ([`CACHERS_PER_FILE`](crate::limits::CACHERS_PER_FILE)) |
-//! | `admit`: delete beside named streams | streams of the file that are open: what its attributes have room for |
-//! | `admit`: `AppInstanceId` | instances of that application on the file; ends `WORK_PER_HOLD`, then `LookAgain` |
+//! | `admit`: share modes | log; the kinds of sharing there are (64) to name the conflicting open |
+//! | `admit`: breaks, and the caching that is granted | caches of the file ([`CACHERS_PER_FILE`](crate::limits::CACHERS_PER_FILE)) |
+//! | `admit`: delete beside named streams | streams of the file that are open; the file's extended attributes limit their number |
+//! | `admit`: `AppInstanceId` | instances of that application on the file; `WORK_PER_HOLD` of them end, then `LookAgain` |
 //! | `admit`, any break: orphans in the way | orphans under one lease ([`ORPHANS_PER_USER`](crate::limits::ORPHANS_PER_USER)) |
 //! | `break_for_write`, `break_for_overwrite`, `break_handle_caching`, `break_directory_caching`, `break_for_outsider`, `break_for_close` | caches of the file; each notice names 32 connections at most |
-//! | `acknowledge_oplock`, `acknowledge_lease` | log, and the requests that wait for the file's breaks; of a lease the opens that can be replayed ([`REPLAYABLE_PER_LEASE`](crate::limits::REPLAYABLE_PER_LEASE)) |
+//! | `acknowledge_oplock`, `acknowledge_lease` | log, and the requests that wait for the file's breaks; for a lease, the opens that can be replayed ([`REPLAYABLE_PER_LEASE`](crate::limits::REPLAYABLE_PER_LEASE)) |
 //! | `lock`, `lock_outside` | elements ([`LOCKS_PER_CALL`](crate::limits::LOCKS_PER_CALL)) times log; waiters of the file ([`WAITING_LOCKS_PER_FILE`](crate::limits::WAITING_LOCKS_PER_FILE)) times log |
 //! | `retry_lock`, `refused_outside` | waiters of the file, and log |
 //! | `unlock`, `unlock_each`, `take_back_locks` | (elements + waiters) times log |
 //! | `check_io` | log |
-//! | `cancel`, `forget_waiting` | log; as `unlock` where a lock was waited for |
-//! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, each of which is to be woken |
-//! | `close_open`: pending deletes | log: links are counted by file, and only the closing open's is looked at; those that waited for the opens of another share, where the last of these is gone: `WORK_PER_HOLD` of them, then a `Rest` |
+//! | `cancel`, `forget_waiting` | log; as `unlock` if the request waited for a lock |
+//! | `close_open` | locks of the open ([`LOCKS_PER_OPEN`](crate::limits::LOCKS_PER_OPEN)) times log, waiters, and the requests that wait for the file's breaks, all of which are woken |
+//! | `close_open`: pending deletes | log: links are counted by file, and only the closing open's is examined; when the last open of another share has ended, `WORK_PER_HOLD` of the deletes that waited for it, then a `Rest` |
 //! | `is_open_deleted`, `is_vanishing`, `deleted_links`, `begin_replace`, `end_replace`, `removed`; `admit`: deletes, removals and replacements under way | log |
 //! | `begin_move`, `begin_stream_move`, `end_move`, `caches_handle` | log, and caches of the file |
-//! | `admit`, `is_moving`, `meets_move`: while anything is renamed | the components of the path times log |
-//! | `admit`, `begin_move`, `moved_path`: renames since the path was looked up | as many as there were, of those that are remembered |
+//! | `admit`, `is_moving`, `meets_move`: during a rename | the components of the path times log |
+//! | `admit`, `begin_move`, `moved_path`: renames since the path was looked up | the number of renames since then, up to those that are remembered |
 //! | `tree_disconnect`, `close_session`, `replace_previous_session`, `remove_share` | `WORK_PER_HOLD` opens and locks, then a `Rest` |
 //! | `disconnect` | the requests that wait on the connection and its sessions ([`SESSIONS_PER_CONNECTION`](crate::limits::SESSIONS_PER_CONNECTION)), each of which is only cut off; their opens as above; repeated breaks, `WORK_PER_HOLD` at a time |
-//! | `handle_timeout` | `WORK_PER_HOLD` deadlines; what is due and not done stays due |
-//! | `close_idle_sessions` | the part of the table that is asked for, with the tree connects of its sessions |
+//! | `handle_timeout` | `WORK_PER_HOLD` deadlines; the others stay due |
+//! | `close_idle_sessions` | the requested part of the table, with the tree connects of its sessions |
 //! | `reconnect`, `replay`, `make_resilient`, `forget_replay` | log |
-//! | losing a client's durable opens | as ending them; what is beyond a user's limit ends, the oldest first |
-//! | `set_delete_pending` | log; the pending deletes of links that another share's open replaces are handed out as a whole, to be dropped later |
+//! | losing a client's durable opens | as ending them; those beyond the user's limit end, the oldest first |
+//! | `set_delete_pending` | log; the pending deletes that another share's open replaces are returned as a whole, to be dropped later |
 //! | `set_delete_with_own_open`, `set_delete_on_close`, `is_delete_pending`, `file_summary`, `share_conflict`, `lease_file`, `has_open_streams` | log |
 //! | `rename`, `rename_streams`, `rename_below` | `WORK_PER_HOLD` opens of that path or below, then a `RenameRest` |
 //! | `rename`, `rename_below`: pending deletes | log for each open that moves |
-//! | `opens_below`, `break_handles_of_all` | as many as are asked for, and caches of their files |
-//! | `files_below` | the part that is asked for, of what it finds; the directories that the share has had while files are open |
+//! | `opens_below`, `break_handles_of_all` | the requested number, and caches of their files |
+//! | `files_below` | the requested part; the directories that the share has had while files are open |
 //! | `rename_stream` | opens of the stream ([`OPENS_OF_RENAMED_STREAM`](crate::limits::OPENS_OF_RENAMED_STREAM)) |
-//! | snapshots of sessions, files, tree connects | the part that is asked for; entries with many locks or tree connects make it shorter |
-//! | `refusals` | what is remembered ([`REFUSALS`](crate::limits::REFUSALS)) |
-//! | `events_after` | what is asked for, of what is remembered ([`EVENTS`](crate::limits::EVENTS)) |
+//! | snapshots of sessions, files, tree connects | the requested part; entries with many locks or tree connects make it shorter |
+//! | `refusals` | the refusals that are remembered ([`REFUSALS`](crate::limits::REFUSALS)) |
+//! | `events_after` | the requested number, up to those that are remembered ([`EVENTS`](crate::limits::EVENTS)) |
 //! | `share_snapshots`, `shares`, `connections_of`, `connection_snapshots` | administrators only: shares, connections |
-//! | `sessions_after` (the server's `refresh_users`) | what is asked for: the server asks for 256 |
+//! | `sessions_after` (the server's `refresh_users`) | the requested number: 256 by the server |
 //! | `set_administrator` | channels of a session ([`CHANNELS_PER_SESSION`](crate::limits::CHANNELS_PER_SESSION)) |
-//! | numbers of things that each user has (`users.rs`) | a look-up by user, where a session becomes valid, and a tree connect or open begins or ends |
-//! | choosing among strangers, guests and logons in progress (`crowd.rs`) the one that makes room | log |
+//! | numbers of objects of each user (`users.rs`) | a lookup by user when a session becomes valid, and when a tree connect or open begins or ends |
+//! | the choice of the stranger, guest or logon in progress that makes room (`crowd.rs`) | log |
 //! | connections that a lease's break is sent on (`channels_of_lease`) | connections of that client GUID, and sessions of all of them together ([`CONNECTIONS_LOOKED_AT`](crate::limits::CONNECTIONS_LOOKED_AT) of each kind) |
 //! | `close_sessions` | the table of sessions; the server ends them one by one instead |
 //! | `shutdown` | everything: no request is served any more |
@@ -63,7 +64,7 @@ pub(crate) fn step() {
     STEPS.with(|steps| steps.set(steps.get().saturating_add(1)));
 }
 
-/// The result of `work`, and its steps.
+/// Runs `work` and returns its result with the number of its steps.
 #[cfg(test)]
 pub(crate) fn of<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = STEPS.with(std::cell::Cell::get);

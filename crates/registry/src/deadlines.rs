@@ -1,4 +1,4 @@
-//! Deadlines: of breaks to be acknowledged, of durable opens to be reclaimed, of logons to be finished.
+//! The deadlines of breaks that are to be acknowledged, of orphans that are to be reclaimed, and of logons.
 
 use std::collections::BTreeSet;
 use std::ops::Bound;
@@ -16,18 +16,18 @@ pub(crate) enum Deadline {
     Logon(SessionGlobalId),
 }
 
-/// A break that a client is to acknowledge, with its deadline.
+/// A break that a client has to acknowledge, with its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AwaitedBreak {
     by: Time,
     what: Deadline,
 }
 
-/// Deadlines in order of time. The caller keeps the time of a deadline that it has set, to take it back.
+/// Deadlines in the order of time. The caller that sets a deadline keeps its time, to clear it.
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     set: BTreeSet<(Time, Deadline)>,
-    /// The leases among them, in order of their clients.
+    /// The leases among them, in the order of their clients.
     leases: BTreeSet<LeaseId>,
 }
 
@@ -86,14 +86,14 @@ impl<S: Shell> State<S> {
         Some(AwaitedBreak { by: breaking.deadline, what: Deadline::LeaseBreak(id) })
     }
 
-    /// The time of the next call of [`handle_timeout`](Self::handle_timeout), which every change may change.
+    /// The time for the next call of [`handle_timeout`](Self::handle_timeout). Any change of the state may change it.
     pub fn poll_timeout(&self) -> Option<Time> {
         self.deadlines.next().map(|(at, _)| at)
     }
 
-    /// Acts on the deadlines that have passed: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1,
-    /// 3.3.6.5), durable opens whose client did not come back are closed (MS-SMB2 3.3.6.2), sessions whose logon was
-    /// not finished end. Deadlines that this hold of the lock had no time for [stay due](Self::poll_timeout).
+    /// Handles the deadlines that have passed: breaks that were not acknowledged take effect (MS-SMB2 3.3.6.1,
+    /// 3.3.6.5), orphans whose client did not reclaim them are closed (MS-SMB2 3.3.6.2), and sessions whose logon was
+    /// not finished end. Deadlines for which this hold of the lock had no time [stay due](Self::poll_timeout).
     pub fn handle_timeout(&mut self, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         while let Some((at, deadline)) = self.deadlines.next()

@@ -1,5 +1,5 @@
-//! Deletes: pending ones, which are of a link or of a named stream (MS-FSA 2.1.5.15.3, `Link.IsDeleted`,
-//! `Stream.IsDeleted`), and those that are being carried out.
+//! Pending deletes, of a link or of a named stream (MS-FSA 2.1.5.15.3, `Link.IsDeleted`, `Stream.IsDeleted`), and
+//! deletes that are being carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::{Effects, FileKey, NotFound, OpenRef, OpenTarget, Rest, Shell, State,
 
 /// A delete that takes effect with the last open of a link or stream.
 pub(crate) struct PendingDelete<S: Shell> {
-    /// The link's path as its open had it.
+    /// The path of the link when the delete was requested.
     path: Arc<str>,
     by: FileGlobalId,
     attached: S::Open,
@@ -26,14 +26,14 @@ impl<S: Shell> PendingDelete<S> {
     }
 }
 
-/// The pending deletes of a file, by link, or the one of a stream. All are of one share: links of several shares
-/// cannot be told from each other, so a delete by another share counts as one of the same link.
+/// The pending deletes of a file, by link, or the one of a stream. All of them belong to one share: the registry cannot
+/// distinguish the links of several shares, so a delete by another share counts as one of the same link.
 pub(crate) struct PendingDeletes<S: Shell> {
     all: BTreeMap<Link, PendingDelete<S>>,
-    /// The deletes of links without an open: they wait for the file's opens by other shares, or for the next part of
-    /// the work under way.
+    /// The deletes of links without an open. They wait for the opens of the file by other shares, or for the next part
+    /// of the work.
     left: BTreeSet<Link>,
-    /// True while a [`Rest`] takes out the deletes that are left.
+    /// True while a [`Rest`] will carry out the deletes in `left`.
     going_on: bool,
 }
 
@@ -44,27 +44,27 @@ impl<S: Shell> Default for PendingDeletes<S> {
 }
 
 impl<S: Shell> PendingDeletes<S> {
-    /// True if one of them is of this link, as far as is known.
+    /// True if one of the deletes may be of this link.
     fn concerns(&self, link: &Link) -> bool {
         cost::step();
         self.all.contains_key(link) || self.all.keys().next().is_some_and(|it| !it.is_of_share(link))
     }
 
-    /// Notes that a link has no open any more.
+    /// Records that a link has no opens any more.
     fn leave(&mut self, link: &Link) {
         if self.all.contains_key(link) {
             self.left.insert(link.clone());
         }
     }
 
-    /// Takes out the delete of a link, if this open has asked for it.
+    /// Takes out the delete of a link, if this open requested it.
     fn take_own(&mut self, link: &Link, by: FileGlobalId) -> Option<(Link, PendingDelete<S>)> {
         self.all.get(link).filter(|it| it.by == by)?;
         self.left.remove(link);
         self.all.remove_entry(link)
     }
 
-    /// Takes out at most so many deletes that are due: those of links without an open, unless the file is open by
+    /// Takes out at most `most` deletes that are due: those of links without an open, unless the file is open by
     /// another share.
     fn due(&mut self, file: FileKey, links: &Links, most: usize) -> Vec<(Link, PendingDelete<S>)> {
         let waits = self.all.keys().next().is_some_and(|link| links.has_other_share(file, link));
@@ -78,7 +78,7 @@ impl<S: Shell> PendingDeletes<S> {
         due
     }
 
-    /// True if a [`Rest`] takes out the deletes that are left.
+    /// True while a [`Rest`] will carry out deletes.
     pub(crate) fn is_going_on(&self) -> bool {
         self.going_on
     }
@@ -96,7 +96,7 @@ impl<S: Shell> PendingDeletes<S> {
         Some(attached)
     }
 
-    /// Checks the deletes, for the invariants.
+    /// Checks the invariants of the deletes.
     pub(crate) fn check(&self, file: FileKey, links: &Links) -> Result<(), &'static str> {
         let Some(first) = self.all.keys().next() else { return Err("there is none") };
         if !self.all.keys().all(|it| it.is_of_share(first)) {
@@ -114,21 +114,21 @@ impl<S: Shell> PendingDeletes<S> {
     }
 }
 
-/// A name or a stream to remove now, outside of the lock: a delete was pending, and the last open is gone (MS-FSA
-/// 2.1.5.5). Until [`State::removed`] no open is admitted to it.
+/// A name or a stream that the server is to remove now, outside of the lock: a delete was pending, and the last open
+/// has ended (MS-FSA 2.1.5.5). Until [`State::removed`] no open is admitted to it.
 pub struct Removal<S: Shell> {
-    /// The server's part of the open that asked for the removal, which is carried out by the name of that open and with
-    /// the rights of its user. The open may have ended before.
+    /// The server's part of the open that requested the delete. The server removes the name of that open with the
+    /// rights of its user. The open may have ended before.
     pub attached: S::Open,
-    /// The open that asked for it.
+    /// The open that requested the delete.
     pub by: FileGlobalId,
-    /// The named stream that is removed; or the file whose link is removed.
+    /// The named stream that is removed, or the file whose link is removed.
     pub target: FileKey,
     link: Link,
 }
 
-/// Pending deletes that were taken back, with the server's parts of the opens that asked for them. They are to be
-/// dropped when the lock is free again: there may be many, and one may hold the last handle of a file.
+/// Pending deletes that were withdrawn, with the server's parts of the opens that requested them. The caller drops them
+/// when the lock is free again: there may be many, and one may hold the last handle of a file.
 pub struct Forgotten<S: Shell>(BTreeMap<Link, PendingDelete<S>>);
 
 impl<S: Shell> Forgotten<S> {
@@ -158,9 +158,10 @@ pub struct Replacing {
 }
 
 impl<S: Shell> State<S> {
-    /// Marks the link or the stream of an open to be deleted with its last open, or takes that back (MS-FSA
-    /// 2.1.5.15.3, FileDispositionInformation). The server has checked that it may be deleted; others' handle caching
-    /// is broken by [`break_handle_caching`](Self::break_handle_caching). Returns the deletes that this one replaces.
+    /// Marks the link or the stream of an open to be deleted with its last open, or withdraws that (MS-FSA 2.1.5.15.3,
+    /// FileDispositionInformation). The server has checked before that it may be deleted;
+    /// [`break_handle_caching`](Self::break_handle_caching) breaks the handle caching of others. Returns the deletes
+    /// that this one replaces.
     pub fn set_delete_pending(
         &mut self,
         open: impl Into<OpenRef>,
@@ -180,7 +181,7 @@ impl<S: Shell> State<S> {
         Ok(forgotten)
     }
 
-    /// Sets or clears the removal of the name with the end of the open that asks for the delete, even if the file has
+    /// Sets or clears that the name is removed when this open, which requests the delete, ends, even if the file has
     /// other opens (FILE_DISPOSITION_POSIX_SEMANTICS, MS-FSCC 2.4).
     pub fn set_delete_with_own_open(
         &mut self,
@@ -199,35 +200,36 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// True if a delete of this file or stream is pending, by any link; for a stream, also while one of its file is.
+    /// True if a delete of this file by any link, or of this stream or its file, is pending.
     pub fn is_delete_pending(&self, file: FileKey) -> bool {
         self.deletions.contains_key(&file) || self.deletions.contains_key(&file.base())
     }
 
-    /// True if a delete of the link that an open was opened by, or of its stream, is pending.
+    /// True if a delete of an open's link or stream is pending.
     pub fn is_open_deleted(&self, open: impl Into<OpenRef>) -> bool {
         let open = self.open_global(open.into()).ok().and_then(|id| self.opens.get(&id));
         open.is_some_and(|open| self.is_deleted(&open.target, &Link::of(open)))
     }
 
-    /// True if a link or stream of this file, or the stream, is being removed or replaced outside of the lock.
+    /// True if the server is removing or replacing this stream, or a link or stream of this file, outside of the lock.
     pub fn is_vanishing(&self, file: FileKey) -> bool {
         self.vanishing.contains_key(&file) || self.vanishing.contains_key(&file.base())
     }
 
-    /// The number of links of a file that have a delete pending: they count no more (MS-FSA 2.1.5.12.27).
+    /// The number of links of a file that have a delete pending. They are not counted as links any more (MS-FSA
+    /// 2.1.5.12.27).
     pub fn deleted_links(&self, file: FileKey) -> usize {
         self.deletions.get(&file.base()).map_or(0, |it| it.all.len())
     }
 
-    /// Notes that a [`Removal`] was carried out, or has failed.
+    /// Records that a [`Removal`] was carried out or has failed.
     pub fn removed(&mut self, removal: &Removal<S>) {
         self.end_vanishing(removal.target, &removal.link);
         self.note_removed(&removal.link);
     }
 
-    /// Begins to refuse opens of a file by the name `path` of a share (or of a stream by any name), while the server
-    /// replaces or removes it outside of the lock. `None` if the file is open.
+    /// Refuses opens of a file by the name `path` of a share (or of a stream by any name) from now on, while the server
+    /// replaces or removes it outside of the lock. Returns `None` if the file is open.
     pub fn begin_replace(&mut self, target: FileKey, share: &str, path: &str) -> Option<Replacing> {
         if self.files.contains_key(&target) {
             return None;
@@ -237,37 +239,37 @@ impl<S: Shell> State<S> {
         Some(Replacing { target, link })
     }
 
-    /// Ends what [`Self::begin_replace`] began.
+    /// Ends a replacement that [`Self::begin_replace`] began.
     pub fn end_replace(&mut self, replacing: &Replacing) {
         self.end_vanishing(replacing.target, &replacing.link);
         self.note_removed(&replacing.link);
     }
 
-    /// A CREATE that has looked the name up before must do so again.
+    /// Records a removal: a CREATE that has looked the name up before must look it up again.
     fn note_removed(&mut self, link: &Link) {
         let (share, path) = link.place();
         self.moves.removed(share.clone(), path.clone());
     }
 
-    /// True if this link, or the stream, has a delete pending.
+    /// True if a delete of this link, or of the stream, is pending.
     pub(crate) fn is_deleted(&self, target: &OpenTarget, link: &Link) -> bool {
         let Some(key) = target.file() else { return false };
         let of_link = self.deletions.get(&key.base()).is_some_and(|all| all.concerns(link));
         of_link || key.is_named_stream() && self.deletions.contains_key(&key)
     }
 
-    /// True if this link, or the stream, is being removed.
+    /// True if this link, or the stream, is being removed or replaced.
     pub(crate) fn is_link_vanishing(&self, key: FileKey, link: &Link) -> bool {
         cost::step();
         let of_link = self.vanishing.get(&key.base()).is_some_and(|all| {
-            // In the order of their shares: another share's is the first or the last.
+            // The links are in the order of their shares, so one of another share is the first or the last.
             let ends = [all.first_key_value(), all.last_key_value()];
             all.contains_key(link) || ends.into_iter().flatten().any(|(it, _)| !it.is_of_share(link))
         });
         of_link || key.is_named_stream() && self.vanishing.contains_key(&key)
     }
 
-    /// Marks the link or stream of an open that ends with FILE_DELETE_ON_CLOSE (MS-FSA 2.1.5.5, phase 1).
+    /// Marks the link or stream of an open with FILE_DELETE_ON_CLOSE that ends (MS-FSA 2.1.5.5, phase 1).
     pub(crate) fn delete_on_close(&mut self, key: FileKey, id: FileGlobalId, open: &Open<S>) {
         let link = Link::of(open);
         if !self.is_deleted(&open.target, &link) {
@@ -275,9 +277,9 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Takes out the deletes of links and streams whose last open was one of `key` by `link`; no open is admitted to
-    /// these from now on. The delete that `own`, the open, has asked for is due in any case. Only deletes that can
-    /// depend on this open are looked at; those that this hold of the lock has no time for are left to a [`Rest`].
+    /// Takes out the deletes of links and streams whose last open was one of `key` by `link`; from now on no open is
+    /// admitted to these. A delete that the open `own` has requested is due in any case. Only deletes that can depend
+    /// on this open are considered; those for which this hold of the lock has no time are left to a [`Rest`].
     pub(crate) fn due_removals(
         &mut self,
         key: FileKey,
@@ -304,7 +306,7 @@ impl<S: Shell> State<S> {
         removals
     }
 
-    /// Goes on with the deletes of a file's links that are due.
+    /// Continues with the deletes of a file's links that are due.
     pub(crate) fn go_on_deleting(&mut self, base: FileKey, effects: &mut Effects<S>) {
         if let Some(pending) = self.deletions.get_mut(&base) {
             pending.going_on = false;
@@ -324,7 +326,7 @@ impl<S: Shell> State<S> {
         if pending.all.is_empty() {
             self.deletions.remove(&base);
         }
-        // The first is its open's.
+        // The first delete is counted with the open that ended.
         effects.spent = effects.spent.saturating_add(due.len().saturating_sub(1));
         due.into_iter().map(|it| self.removal(base, it)).collect()
     }
@@ -338,7 +340,7 @@ impl<S: Shell> State<S> {
         Removal { attached, by, target, link }
     }
 
-    /// Gives the pending delete of a link its new name, and returns the server's part of the open that asked for it,
+    /// Gives the pending delete of a link its new name, and returns the server's part of the open that requested it,
     /// which may have ended.
     pub(crate) fn rename_delete(
         &mut self,
@@ -353,12 +355,12 @@ impl<S: Shell> State<S> {
         pending.rename(&old_link, new_link, without_stream(new))
     }
 
-    /// The server's part of the open that asked for the delete of a stream, which may have ended.
+    /// The server's part of the open that requested the delete of a stream. The open may have ended.
     pub(crate) fn asked_to_delete(&self, stream: FileKey) -> Option<S::Open> {
         Some(self.deletions.get(&stream)?.all.values().next()?.attached.clone())
     }
 
-    /// Notes that a rename has taken the last open from a link.
+    /// Records that a rename has moved the last open away from a link.
     pub(crate) fn leave_link(&mut self, key: FileKey, link: &Link) {
         if let Some(pending) = self.deletions.get_mut(&key.base()) {
             pending.leave(link);

@@ -1,5 +1,5 @@
-//! Durable opens: those that wait for their client (MS-SMB2 3.3.5.9.6, 3.3.5.9.7, 3.3.5.9.10,
-//! 3.3.5.9.12, 3.3.7.1).
+//! Durable opens, which wait for their client when it is lost (MS-SMB2 3.3.5.9.6, 3.3.5.9.7, 3.3.5.9.10, 3.3.5.9.12,
+//! 3.3.7.1).
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     ConnectionId, Effects, GrantedOpen, LeaseId, LimitReached, Limits, NotFound, Shell, State, Time, cost,
 };
 
-/// A durable handle, as a CREATE asks for it.
+/// The durable handle that a CREATE requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurableRequest {
     /// SMB2_CREATE_DURABLE_HANDLE_REQUEST (MS-SMB2 2.2.13.2.3).
@@ -23,12 +23,12 @@ pub enum DurableRequest {
     V2 {
         /// `CreateGuid`.
         create_guid: Guid,
-        /// `Timeout`; zero leaves it to the server.
+        /// `Timeout`; if zero, the server chooses.
         timeout_ms: u32,
     },
 }
 
-/// A durable handle, as it was granted.
+/// The durable handle that was granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DurableGranted {
     /// SMB2_CREATE_DURABLE_HANDLE_RESPONSE (MS-SMB2 2.2.14.2.3).
@@ -40,16 +40,16 @@ pub enum DurableGranted {
     },
 }
 
-/// `Open.IsDurable` and what belongs to it.
+/// `Open.IsDurable` and the related fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Durable {
-    /// `Open.CreateGuid`; `None` for the first kind.
+    /// `Open.CreateGuid`; `None` for a version 1 handle.
     pub(crate) create_guid: Option<Guid>,
     /// `Open.DurableOpenTimeout`.
     pub(crate) timeout_ms: u32,
-    /// `Open.DurableOpenScavengerTimeout`: set while it is an orphan.
+    /// `Open.DurableOpenScavengerTimeout`: set while the open is an orphan.
     pub(crate) deadline: Option<Time>,
-    /// `Open.IsResilient`: the open outlives its connection whether or not it caches.
+    /// `Open.IsResilient`: the open outlives its connection, with or without caching.
     pub(crate) resilient: bool,
 }
 
@@ -60,13 +60,13 @@ pub struct Reconnect {
     pub session: SessionId,
     /// The tree connect's id.
     pub tree: TreeId,
-    /// The connection it came on.
+    /// The connection of the request.
     pub connection: ConnectionId,
-    /// `FileId` of the context; only its persistent part counts.
+    /// `FileId` of the context; only its persistent part is compared.
     pub file_id: FileId,
-    /// `CreateGuid`, in a reconnect of the second kind. It is zero for an open of the first kind.
+    /// `CreateGuid` of a version 2 reconnect. It is zero for an open with a version 1 handle.
     pub create_guid: Option<Guid>,
-    /// The key and version of the lease context beside it.
+    /// The key and version in the lease context of the CREATE.
     pub lease: Option<(Guid, u8)>,
     /// The path of the CREATE.
     pub path: Arc<str>,
@@ -74,9 +74,9 @@ pub struct Reconnect {
     pub is_same_path: fn(&str, &str) -> bool,
 }
 
-/// An open that has its client again.
+/// An open that is connected to its client again.
 pub struct Reconnected<S: Shell> {
-    /// The open as it is now: after a reconnect the volatile part of its id has changed.
+    /// The present state of the open: after a reconnect the volatile part of its id has changed.
     pub granted: GrantedOpen,
     /// The server's part of the open.
     pub attached: S::Open,
@@ -89,41 +89,41 @@ pub struct Replay {
     pub session: SessionId,
     /// The tree connect's id.
     pub tree: TreeId,
-    /// The connection it came on.
+    /// The connection of the request.
     pub connection: ConnectionId,
     /// `CreateGuid`.
     pub create_guid: Guid,
-    /// The key of the lease asked for instead of an oplock.
+    /// The lease key, if a lease is requested instead of an oplock.
     pub lease: Option<Guid>,
 }
 
-/// Why a replayed CREATE was refused (MS-SMB2 3.3.5.9.10).
+/// The reason for refusing a replayed CREATE (MS-SMB2 3.3.5.9.10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayError {
-    /// The open is another user's, or was asked for with other caching: STATUS_ACCESS_DENIED.
+    /// The open belongs to another user, or was requested with other caching: STATUS_ACCESS_DENIED.
     Denied,
     /// The open belongs to another session or tree connect, or to another share: STATUS_DUPLICATE_OBJECTID.
     Elsewhere,
-    /// A limit stood in the way.
+    /// A limit was reached.
     LimitReached(LimitReached),
     /// There is no such session: STATUS_USER_SESSION_DELETED.
     SessionGone,
 }
 
-/// Why a reconnect was refused (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
+/// The reason for refusing a reconnect (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReconnectError {
-    /// There is no such open, it has a client, or it does not fit: STATUS_OBJECT_NAME_NOT_FOUND.
+    /// There is no such open, it has a client, or the request does not match it: STATUS_OBJECT_NAME_NOT_FOUND.
     NotFound,
-    /// It belongs to another user: STATUS_ACCESS_DENIED.
+    /// The open belongs to another user: STATUS_ACCESS_DENIED.
     OtherUser,
-    /// The name or the lease's version is another: STATUS_INVALID_PARAMETER.
+    /// The name or the version of the lease differs: STATUS_INVALID_PARAMETER.
     InvalidParameter,
     /// There is no such session: STATUS_USER_SESSION_DELETED.
     SessionGone,
     /// There is no such tree connect: STATUS_NETWORK_NAME_DELETED.
     TreeGone,
-    /// A limit stood in the way.
+    /// A limit was reached.
     LimitReached(LimitReached),
 }
 
@@ -154,8 +154,8 @@ impl Durable {
 }
 
 impl<S: Shell> State<S> {
-    /// Gives a durable open back to its client (MS-SMB2 3.3.5.9.7, 3.3.5.9.12). `attach` makes the server's part
-    /// of the open from its new id and the part so far.
+    /// Connects an orphan to its client again (MS-SMB2 3.3.5.9.7, 3.3.5.9.12). `attach` makes the server's part of the
+    /// open from the new id and the present part.
     pub fn reconnect(
         &mut self,
         request: &Reconnect,
@@ -163,12 +163,12 @@ impl<S: Shell> State<S> {
         now: Time,
     ) -> Result<Reconnected<S>, ReconnectError> {
         let (id, home) = self.reclaimable(request)?;
-        // Its client knows that it has it.
+        // The client knows that the CREATE succeeded.
         self.forget_replay(id);
         self.give_back(id, home, attach, now).ok_or(ReconnectError::NotFound)
     }
 
-    /// Gives an orphan to the client that has reclaimed it.
+    /// Connects an orphan to the client that reclaims it.
     fn give_back(
         &mut self,
         id: FileGlobalId,
@@ -181,7 +181,7 @@ impl<S: Shell> State<S> {
         let open = self.opens.get_mut(&id)?;
         self.orphans.leave(id, open);
         open.file_id.volatile = volatile;
-        // Without a lease the client may have another GUID now.
+        // Without a lease, the client may have another GUID now.
         open.client_guid = client;
         open.attached = attach(open.file_id, &open.attached);
         open.home = Some(home);
@@ -204,14 +204,13 @@ impl<S: Shell> State<S> {
         Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() })
     }
 
-    /// The open that a CREATE with this GUID made: a replayed CREATE is answered with it (MS-SMB2
-    /// 3.3.5.9.10).
+    /// The open that a CREATE with this GUID made. A replayed CREATE is answered with it (MS-SMB2 3.3.5.9.10).
     pub fn open_by_create_guid(&self, client: Guid, create_guid: Guid) -> Option<FileGlobalId> {
         self.create_guids.get(&(client, create_guid)).copied()
     }
 
-    /// Notes that a client uses an open, and so has had the answer to its CREATE: the open is no longer found
-    /// for a replay (`Open.IsReplayEligible`).
+    /// Records that a client uses an open, and so has received the answer to its CREATE: a replay no longer finds the
+    /// open (`Open.IsReplayEligible`).
     pub fn forget_replay(&mut self, id: FileGlobalId) {
         cost::step();
         let Some(open) = self.opens.get_mut(&id) else {
@@ -227,9 +226,9 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Finds the open that a replayed CREATE has made already (MS-SMB2 3.3.5.9.10). `None` if there is none, and the
-    /// CREATE is to be executed. An open that waits for its client is given back: a client that lost the connection
-    /// before the answer came knows no id to reclaim it by. `attach` is as in [`Self::reconnect`].
+    /// Finds the open that a replayed CREATE has made already (MS-SMB2 3.3.5.9.10). Returns `None` if there is no such
+    /// open and the CREATE is to be executed. An orphan is connected to its client again: a client that lost the
+    /// connection before the answer came has no id to reclaim it by. `attach` is as in [`Self::reconnect`].
     pub fn replay(
         &mut self,
         request: &Replay,
@@ -275,27 +274,27 @@ impl<S: Shell> State<S> {
         Ok(Some(Reconnected { granted: self.granted_again(id, open), attached: open.attached.clone() }))
     }
 
-    /// Makes an open outlive its connection whether or not it caches (MS-SMB2 3.3.5.15.9).
+    /// Makes an open outlive its connection, with or without caching (MS-SMB2 3.3.5.15.9).
     pub fn make_resilient(&mut self, open: FileId, timeout_ms: u32) -> Result<(), NotFound> {
         let id = self.open_global(open.into())?;
         let asked = if timeout_ms == 0 { self.limits.durable_v2_timeout_ms } else { u64::from(timeout_ms) };
         let timeout_ms = u32::try_from(asked.min(self.limits.durable_v2_timeout_max_ms)).unwrap_or(u32::MAX);
         let open = self.opens.get_mut(&id).ok_or(NotFound)?;
-        // It is reclaimed as an open of the first kind from now on.
+        // From now on it is reclaimed as an open with a version 1 handle.
         open.durable = Some(Durable { create_guid: None, timeout_ms, deadline: None, resilient: true });
         self.durable_ids.insert(open.file_id.persistent, id);
         Ok(())
     }
 
-    /// `Connection.ClientGuid` of a session's connection: this one, or, if that is lost, any other, since
-    /// all of them are of one client (MS-SMB2 3.3.5.5).
+    /// `Connection.ClientGuid` of a session's connection: of this one, or, if it is lost, of any other, since all have
+    /// the same client (MS-SMB2 3.3.5.5).
     pub(crate) fn client_of(&self, session: &Session<S>, connection: ConnectionId) -> Option<Guid> {
         let own = self.connections.get(&connection);
         own.or_else(|| session.channels.iter().find_map(|it| self.connections.get(it)))
             .map(|it| it.client_guid)
     }
 
-    /// The answer of CREATE for an open that is there already.
+    /// The answer to a CREATE for an open that exists already.
     fn granted_again(&self, id: FileGlobalId, open: &Open<S>) -> GrantedOpen {
         let (oplock, lease_state) = self.caching_of(open);
         let lease = match open.caching {
@@ -315,13 +314,13 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// True if an open waits for its client when the connection is lost now (MS-SMB2 3.3.7.1).
+    /// True if an open becomes an orphan when the connection is lost now (MS-SMB2 3.3.7.1).
     pub(crate) fn outlives_client(&self, id: FileGlobalId, open: &Open<S>) -> bool {
         open.durable.is_some_and(|durable| {
             durable.resilient
                 || self.holder_of(id, open).is_some_and(|holder| {
                     let held = self.held(holder);
-                    // Locks stay only with a holder that caches writing: no other client can have been granted the
+                    // Locks stay only with a holder that caches writes: no other client can have been granted the
                     // range.
                     let keeps_locks = open.locks == 0 || held.contains(LeaseState::WRITE);
                     held.contains(LeaseState::HANDLE) && keeps_locks && !self.is_breaking(holder)
@@ -329,7 +328,7 @@ impl<S: Shell> State<S> {
         })
     }
 
-    /// Makes an open whose connection is lost wait for its client.
+    /// Makes an orphan of an open whose connection is lost.
     pub(crate) fn orphan_open(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         self.cancel_locks(id, now, effects);
         let Some(open) = self.opens.get_mut(&id) else {
@@ -369,7 +368,7 @@ impl<S: Shell> State<S> {
         let id = *self.durable_ids.get(&request.file_id.persistent).ok_or(NotFound)?;
         let open = self.opens.get(&id).ok_or(NotFound)?;
         let durable = open.durable.as_ref().ok_or(NotFound)?;
-        // An open of the first kind has no GUID, and one of either kind is reclaimed without.
+        // An open with a version 1 handle has no GUID. An open of either version may be reclaimed without a GUID.
         let same_guid = request.create_guid.is_none_or(|it| it == durable.create_guid.unwrap_or_default());
         // The share may have another directory by now.
         let same_place = open.origin.place() == tree.origin.place();

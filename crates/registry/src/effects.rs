@@ -1,4 +1,4 @@
-//! The duties of the server after a state change, outside the lock, as data.
+//! The work that a state change leaves to the server, outside the lock, as data.
 
 use std::sync::Arc;
 
@@ -8,26 +8,26 @@ use wire::{
 
 use crate::{AwaitedBreak, OpenTarget, Removal, RequestKey, Rest, Shell};
 
-/// The work that is due outside the lock. One type for every change, so that they can be merged.
+/// The work that is to be done outside the lock. All changes return this one type, so that their work can be merged.
 ///
-/// The order of the fields is the order in which to act: breaks go out before anything that could
-/// delay them, handles are released before those who wait for them try again.
+/// The order of the fields is the order of the work: breaks are sent before anything that could delay them, and handles
+/// are released before requests that wait for them are tried again.
 #[must_use = "breaks, releases and answers get lost with it"]
 pub struct Effects<S: Shell> {
     /// Breaks to send.
     pub breaks: Vec<BreakNotice<S>>,
     /// Handles to release, in order.
     pub dropped: Vec<Dropped<S>>,
-    /// Names to remove whose opens have been released before, in order.
+    /// Names to remove, in order; their opens have been released before.
     pub removals: Vec<Removal<S>>,
-    /// Waiting requests to answer now, unsuccessfully.
+    /// Waiting requests that fail and are answered now.
     pub cancelled: Vec<Cancelled>,
-    /// Waiting requests that are over and whose connection is lost.
+    /// Waiting requests that have ended and whose connection is lost.
     pub forgotten: Vec<RequestKey>,
-    /// Waiting lock requests that hold their lock now.
+    /// Waiting lock requests that now hold their lock.
     pub granted: Vec<RequestKey>,
-    /// Requests that waited for breaks, or for what is in the way of a lock that they must have outside as well, and
-    /// should try again.
+    /// Requests to try again: they waited for breaks, or for a conflicting lock here although they need their lock
+    /// outside of the registry, too.
     pub retry: Vec<RequestKey>,
     /// Tree connects that ended.
     pub trees_ended: Vec<TreeEnded<S>>,
@@ -35,9 +35,9 @@ pub struct Effects<S: Shell> {
     pub sessions_ended: Vec<SessionEnded<S>>,
     /// Connections to tear down.
     pub disconnected: Vec<S::Connection>,
-    /// Work that is left: [`State::go_on`](crate::State::go_on) does it, once the other fields are done.
+    /// Work that is left, for [`State::go_on`](crate::State::go_on), after the other fields are done.
     pub rest: Vec<Rest>,
-    /// The work that this hold of the lock has done already, in opens and locks that ended.
+    /// The work that this hold of the lock has done already, as a number of opens and locks that ended.
     pub(crate) spent: usize,
 }
 
@@ -100,18 +100,18 @@ impl<S: Shell> Default for Effects<S> {
 
 /// A break notification to send (MS-SMB2 3.3.4.6, 3.3.4.7).
 pub struct BreakNotice<S: Shell> {
-    /// The connections it may be sent on, the best first; one is enough. For a lease they need not be the
-    /// session's.
+    /// The connections on which the notification may be sent, the best first; one is enough. For a lease they need not
+    /// belong to the session.
     pub connections: Vec<S::Connection>,
-    /// The session whose keys seal it.
+    /// The session whose keys seal the notification.
     pub session: S::Session,
-    /// The notification must be sealed: `Session.EncryptData` or `Share.EncryptData` of the open is set.
+    /// True if the notification must be sealed: `Session.EncryptData` or `Share.EncryptData` of the open is set.
     pub sealed: bool,
-    /// That session's id.
+    /// The id of the session.
     pub session_id: SessionId,
     /// The oplock or lease that is broken.
     pub kind: BreakKind,
-    /// The break to be acknowledged; `None` if no acknowledgment is required.
+    /// The break that the client has to acknowledge; `None` if no acknowledgment is required.
     pub awaited: Option<AwaitedBreak>,
 }
 
@@ -120,9 +120,9 @@ pub struct BreakNotice<S: Shell> {
 pub enum BreakKind {
     /// An oplock break (MS-SMB2 2.2.23.1).
     Oplock {
-        /// The open that holds it.
+        /// The open that holds the oplock.
         file_id: FileId,
-        /// The level it is broken to.
+        /// The new level.
         level: OplockLevel,
     },
     /// A lease break (MS-SMB2 2.2.23.2).
@@ -140,7 +140,7 @@ pub enum BreakKind {
     },
 }
 
-/// An open that has ended: its handle is to be released outside the lock.
+/// An open that has ended, whose handle the server releases outside the lock.
 pub struct Dropped<S: Shell> {
     /// `Open.FileGlobalId`.
     pub global_id: FileGlobalId,
@@ -150,15 +150,16 @@ pub struct Dropped<S: Shell> {
     pub attached: S::Open,
     /// The file or pipe that was open.
     pub target: OpenTarget,
-    /// The share it was in.
+    /// The share of the open.
     pub share: Arc<str>,
-    /// Its path in the share when it ended.
+    /// The path in the share at the end of the open.
     pub path: Arc<str>,
-    /// A delete was pending and this was the last open of its link or stream (MS-FSA 2.1.5.5): there are `removals`.
+    /// True if a delete was pending and this was the last open of its link or stream (MS-FSA 2.1.5.5): there are
+    /// `removals`.
     pub delete_on_close_now: bool,
     /// The names and streams to remove now, in order.
     pub removals: Vec<Removal<S>>,
-    /// The reason of its end.
+    /// The reason of the end.
     pub reason: CloseReason,
 }
 
@@ -167,28 +168,28 @@ pub struct Dropped<S: Shell> {
 pub enum CloseReason {
     /// The client's CLOSE (MS-SMB2 3.3.5.10).
     ClientClose = 1,
-    /// Its tree connect ended (MS-SMB2 3.3.5.8).
+    /// The tree connect ended (MS-SMB2 3.3.5.8).
     TreeDisconnect = 2,
-    /// Its session ended by LOGOFF (MS-SMB2 3.3.5.6).
+    /// The session ended by LOGOFF (MS-SMB2 3.3.5.6).
     Logoff = 3,
-    /// Its connection was lost (MS-SMB2 3.3.7.1).
+    /// The connection was lost (MS-SMB2 3.3.7.1).
     ConnectionLost = 4,
-    /// An administrator closed it or its session (MS-SMB2 3.3.4.17, MS-SRVS 3.1.4.2).
+    /// An administrator closed the open or its session (MS-SMB2 3.3.4.17, MS-SRVS 3.1.4.2).
     Administrator = 5,
-    /// It was durable and its client did not come back in time (MS-SMB2 3.3.6.2), or too many newer ones were left
-    /// behind.
+    /// The open was durable, and its client did not reclaim it in time (MS-SMB2 3.3.6.2) or there were too many newer
+    /// orphans.
     DurableExpired = 6,
-    /// It was durable, without a client, and in the way of another open.
+    /// The open was durable, without a client, and conflicted with another open.
     DurableConflict = 7,
-    /// Its share was removed (MS-SMB2 3.3.4.14).
+    /// The share was removed (MS-SMB2 3.3.4.14).
     ShareRemoved = 8,
-    /// Its session expired or was replaced by a newer one of the same client.
+    /// The session expired, or a newer one of the same client replaced it.
     SessionReplaced = 9,
     /// The server shuts down (MS-SMB2 3.3.4.22).
     Shutdown = 10,
-    /// The server granted it and could not carry the CREATE through.
+    /// The server granted the open and could not complete the CREATE.
     CreateFailed = 11,
-    /// Another instance of its application has taken its place (MS-SMB2 3.3.5.9.13).
+    /// Another instance of the application replaced it (MS-SMB2 3.3.5.9.13).
     FailedOver = 12,
 }
 
@@ -219,22 +220,23 @@ impl CloseReason {
 pub enum EndReason {
     /// LOGOFF (MS-SMB2 3.3.5.6).
     Logoff = 1,
-    /// Its last connection was lost (MS-SMB2 3.3.7.1).
+    /// The last connection was lost (MS-SMB2 3.3.7.1).
     ConnectionLost = 2,
     /// An administrator ended it (MS-SRVS 3.1.4.6).
     Administrator = 3,
-    /// Its client came back with a new session that names this one as previous (MS-SMB2 3.3.5.5.3).
+    /// The client set up a new session that names this one as previous (MS-SMB2 3.3.5.5.3).
     PreviousSession = 4,
-    /// Its authentication expired for good (MS-SMB2 3.3.6.3).
+    /// The authentication expired and was not renewed (MS-SMB2 3.3.6.3), or the session was idle for too long or made
+    /// room for another.
     Expired = 5,
-    /// Its authentication failed before it became valid (MS-SMB2 3.3.5.5.3).
+    /// The authentication failed or was not finished in time (MS-SMB2 3.3.5.5.3).
     LogonFailed = 6,
     /// The server shuts down (MS-SMB2 3.3.4.22).
     Shutdown = 7,
 }
 
 impl EndReason {
-    /// The reason of the opens of a session that ends for this reason.
+    /// The reason for which the opens of the session end.
     pub const fn of_opens(self) -> CloseReason {
         match self {
             Self::Logoff => CloseReason::Logoff,
@@ -251,23 +253,23 @@ impl EndReason {
     }
 }
 
-/// A waiting request that is to be answered now.
+/// A waiting request that the server answers now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cancelled {
     /// The request.
     pub request: RequestKey,
-    /// The outcome to answer with.
+    /// The outcome that determines the answer.
     pub outcome: Outcome,
 }
 
 /// The outcome of a waiting request that has failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was cancelled: STATUS_CANCELLED.
+    /// The request was cancelled: STATUS_CANCELLED.
     Cancelled,
-    /// The open whose lock it wanted ended: STATUS_RANGE_NOT_LOCKED, as Windows answers.
+    /// The open that requested the lock ended: STATUS_RANGE_NOT_LOCKED, as Windows answers.
     HandleClosed,
-    /// The session or tree connect it belongs to ended.
+    /// The session or tree connect of the request ended.
     SessionEnded,
 }
 
@@ -293,8 +295,8 @@ pub struct SessionEnded<S: Shell> {
     pub session_id: SessionId,
     /// The server's part of the session.
     pub attached: S::Session,
-    /// The connections it was bound to, which are to forget it.
+    /// The connections that the session was bound to, which have to forget it.
     pub connections: Vec<S::Connection>,
-    /// The reason of its end.
+    /// The reason of the end.
     pub reason: EndReason,
 }

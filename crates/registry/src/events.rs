@@ -1,4 +1,4 @@
-//! The event stream, for administrators who watch.
+//! The event stream for administrators.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use crate::{CloseReason, ConnectionId, EndReason, RefusalKind, Shell, State, Tim
 /// An event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its place in the stream: rising by one, from one.
+    /// The number of the event in the stream: rising by one, from one.
     pub seq: u64,
     /// The time of the event.
     pub time: Time,
-    /// The kind of the event, and the objects it is about.
+    /// The kind of the event, with the objects that it concerns.
     pub kind: EventKind,
 }
 
-/// The open that an event is about.
+/// The open that an event concerns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventOpen {
     /// `Open.FileGlobalId`.
     pub file: FileGlobalId,
     /// The share.
     pub share: Arc<str>,
-    /// The path in it.
+    /// The path in the share.
     pub path: Arc<str>,
     /// The user of the open.
     pub user: Arc<str>,
@@ -53,9 +53,9 @@ pub enum EventKind {
     Opened { open: EventOpen, session: SessionGlobalId },
     /// An open ended.
     Closed { open: EventOpen, reason: CloseReason },
-    /// A durable open lost its client and waits.
+    /// A durable open lost its client and waits for it.
     Orphaned { open: EventOpen },
-    /// A durable open was claimed by its client.
+    /// A client reclaimed its durable open.
     Reclaimed { open: EventOpen, session: SessionGlobalId },
     /// An open, a lock or a transfer was refused.
     Refused {
@@ -82,9 +82,9 @@ pub enum EventKind {
 pub struct Events {
     /// The events, in order.
     pub events: Vec<Event>,
-    /// The number of events between the one asked for and the first of these, which are no longer remembered.
+    /// The number of events that were asked for and are no longer remembered, between `seq` and the first of these.
     pub lost: u64,
-    /// The number to ask with next time.
+    /// The number to pass in the next call.
     pub last_seq: u64,
 }
 
@@ -112,7 +112,7 @@ impl EventLog {
 }
 
 impl<S: Shell> State<S> {
-    /// The events after the one with this number, at most `limit`; zero asks for all that are
+    /// The events after the one with this number, at most `limit`. Zero returns those from the oldest that is
     /// remembered.
     pub fn events_after(&self, seq: u64, limit: usize) -> Events {
         let log = &self.events;
@@ -124,7 +124,7 @@ impl<S: Shell> State<S> {
         Events { events, lost, last_seq }
     }
 
-    /// The number of the latest event: a reader starts there for later events only.
+    /// The number of the latest event. A reader that starts there gets later events only.
     pub fn last_event(&self) -> u64 {
         self.events.last_seq
     }

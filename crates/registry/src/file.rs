@@ -1,5 +1,5 @@
-//! Files: the entry of a stream that is open (MS-FSA 2.1.1.5), with the share modes of its opens,
-//! byte-range locks, caching and waiting requests.
+//! Files: the entry of a stream that is open (MS-FSA 2.1.1.5), with the share modes of its opens, byte-range locks,
+//! caching and waiting requests.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use crate::open::Open;
 use crate::ranges::Ranges;
 use crate::{LeaseId, NotFound, OpenRef, RequestKey, Shell, State, cost};
 
-/// The key of a stream of a file, the same by every link and share.
+/// The key of a stream of a file, equal by every link and share.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileKey {
     /// The device.
     pub device: u64,
-    /// The inode on it.
+    /// The inode number on the device.
     pub inode: u64,
-    /// The stream: zero for the unnamed one, else a number that the server derives from its name.
+    /// The stream: zero for the unnamed one, otherwise a number that the server derives from the stream's name.
     pub stream: u64,
 }
 
@@ -28,7 +28,7 @@ impl FileKey {
     pub(crate) const MIN: Self = Self { device: 0, inode: 0, stream: 0 };
     pub(crate) const MAX: Self = Self { device: u64::MAX, inode: u64::MAX, stream: u64::MAX };
 
-    /// The file whose stream this is: its unnamed stream.
+    /// The key of the file that the stream belongs to, which is its unnamed stream.
     pub(crate) const fn base(self) -> Self {
         Self { stream: 0, ..self }
     }
@@ -38,12 +38,12 @@ impl FileKey {
     }
 }
 
-/// The object that an open is of.
+/// The object of an open.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum OpenTarget {
     /// A file, directory or stream of the store.
     File(FileKey),
-    /// A named pipe: it has no share modes, but administrators see it.
+    /// A named pipe. It has no share modes, but administrators see its opens.
     Pipe(Arc<str>),
 }
 
@@ -57,7 +57,7 @@ impl OpenTarget {
     }
 }
 
-/// The part of a file that READ and WRITE look at without the registry's lock.
+/// The part of a file that READ and WRITE use without the registry's lock.
 #[derive(Debug, Default)]
 pub struct FileShared {
     lock_count: AtomicU32,
@@ -65,12 +65,12 @@ pub struct FileShared {
 }
 
 impl FileShared {
-    /// The number of byte-range locks that are held on it. While it is zero, READ and WRITE need not ask about locks.
+    /// The number of byte-range locks that are held on the file. While it is zero, READ and WRITE need not check locks.
     pub fn lock_count(&self) -> u32 {
         self.lock_count.load(Relaxed)
     }
 
-    /// The number of oplocks and leases under which it is cached.
+    /// The number of oplocks and leases under which the file is cached.
     pub fn cachers(&self) -> u32 {
         self.cachers.load(Relaxed)
     }
@@ -89,20 +89,20 @@ pub(crate) struct File {
     pub(crate) shared: Arc<FileShared>,
     pub(crate) opens: BTreeSet<FileGlobalId>,
     pub(crate) share_mode: ShareMode,
-    /// The opens that hold an oplock (no lease).
+    /// The opens that hold an oplock; leases are not included.
     pub(crate) oplocks: BTreeSet<FileGlobalId>,
     /// The leases of its opens, in any state.
     pub(crate) leases: BTreeSet<LeaseId>,
-    /// The oplocks and those leases that are not in state none: derived.
+    /// The oplocks, and the leases with a state other than none: derived.
     pub(crate) caching: BTreeSet<Holder>,
-    /// The opens that take part in sharing, by kind of sharing: to find the one in the way of another.
+    /// The opens that take part in sharing, by kind of sharing, to find one that conflicts with a new open.
     sharing: BTreeSet<(u8, FileGlobalId)>,
-    /// The opens of instances of applications.
+    /// The opens by instances of applications.
     instances: BTreeSet<(Guid, FileGlobalId)>,
-    /// The number of opens beside which no other may cache writing: derived.
+    /// The number of opens that do not allow others to cache writes: derived.
     deny_write_caching: usize,
     pub(crate) ranges: Ranges,
-    /// Requests that wait for breaks on it, in the order they began to.
+    /// The requests that wait for breaks on the file, in the order in which they began to wait.
     pub(crate) waiting: BTreeSet<(u64, RequestKey)>,
 }
 
@@ -111,14 +111,13 @@ pub(crate) struct File {
 pub struct FileSummary {
     /// The number of its opens.
     pub opens: usize,
-    /// A delete is pending: it goes with the last of them.
+    /// A delete is pending: the file is removed with its last open.
     pub delete_pending: bool,
     /// The number of byte-range locks that are held on it.
     pub locks: usize,
 }
 
-/// The access that takes part in sharing (MS-FSA 2.1.5.1.2): opens with none of it neither conflict
-/// nor are conflicted with.
+/// The access that takes part in sharing (MS-FSA 2.1.5.1.2). An open without such access conflicts with no other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sharing {
     reads: bool,
@@ -137,7 +136,7 @@ impl Sharing {
         }
     }
 
-    /// Its number among the kinds of sharing there are.
+    /// The number of this kind of sharing, which encodes all of its fields.
     fn kind(self) -> u8 {
         let bits = [
             self.reads,
@@ -162,7 +161,7 @@ impl Sharing {
         self.reads || self.writes || self.deletes
     }
 
-    /// True if two opens of one file cannot be at the same time.
+    /// True if the two opens cannot exist at the same time.
     pub(crate) const fn conflicts_with(self, other: Self) -> bool {
         self.counts() && other.counts() && (self.is_denied_by(other) || other.is_denied_by(self))
     }
@@ -174,7 +173,7 @@ impl Sharing {
     }
 }
 
-/// The share modes of all opens of a file as counts, so that admission does not look at each of them.
+/// The share modes of all opens of a file as counts, so that an admission need not examine each open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ShareMode {
     opens: u32,
@@ -242,13 +241,13 @@ impl File {
         None
     }
 
-    /// The opens of instances of this application.
+    /// The opens by instances of this application.
     pub(crate) fn instances(&self, application: Guid) -> impl Iterator<Item = FileGlobalId> {
         let all = (application, FileGlobalId::MIN)..=(application, FileGlobalId::MAX);
         self.instances.range(all).map(|(_, id)| *id)
     }
 
-    /// True if exactly these opens are counted and indexed: for tests.
+    /// True if exactly these opens are counted and indexed. Used by tests.
     pub(crate) fn knows<'a, S: Shell>(
         &self,
         opens: impl Iterator<Item = (FileGlobalId, &'a Open<S>)>,
@@ -260,7 +259,7 @@ impl File {
         counts(self) == counts(&expected) && sets(self) == sets(&expected)
     }
 
-    /// The number of opens beside which no other may cache writing.
+    /// The number of opens that do not allow others to cache writes.
     pub(crate) fn deny_write_caching(&self) -> usize {
         self.deny_write_caching
     }
@@ -298,7 +297,7 @@ impl File {
 }
 
 impl<S: Shell> State<S> {
-    /// The open of a named stream that keeps its file from being opened with this access: a delete of the file
+    /// The open of a named stream that does not allow its file to be opened with this access: a delete of the file
     /// would delete the stream (MS-FSA 2.1.5.1.2).
     pub(crate) fn stream_conflict(&self, file: FileKey, access: AccessMask) -> Option<FileGlobalId> {
         if file.is_named_stream() || !access.contains(AccessMask::DELETE) {
@@ -322,7 +321,7 @@ impl<S: Shell> State<S> {
         self.files.entry(key).or_default()
     }
 
-    /// Takes out the entry of a file whose last open is gone.
+    /// Removes the entry of a file whose last open has ended.
     pub(crate) fn leave_file(&mut self, key: FileKey) {
         self.files.remove(&key);
         self.streams.remove(&key);
@@ -337,8 +336,8 @@ impl<S: Shell> State<S> {
         })
     }
 
-    /// The open of a file that does not allow another with `access` and `share`, if there is one. A rename over
-    /// a file, a delete and a set-size by path ask this first.
+    /// The open of a file that does not allow another with `access` and `share`; `None` if there is no such open. A
+    /// rename over a file, a delete and a set-size by path check this first.
     pub fn share_conflict(
         &self,
         file: FileKey,
@@ -360,7 +359,7 @@ impl<S: Shell> Open<S> {
         Sharing::of(self.access, self.share_access)
     }
 
-    /// True if no other open may cache writing while this one is there.
+    /// True if no other open may cache writes while this one exists.
     pub(crate) fn denies_write_caching(&self) -> bool {
         self.caching != Caching::None || !is_stat_open(self.access)
     }

@@ -1,4 +1,4 @@
-//! Identifiers that only the registry and the server use, and the issuing of all identifiers.
+//! Identifiers that only the registry and the server use, and the generators of all identifiers.
 
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher};
@@ -11,7 +11,7 @@ use wire::Guid;
 pub struct ConnectionId(pub u64);
 
 impl ConnectionId {
-    /// No connection: a request under it is an administrator's, who ends it.
+    /// No connection: the request is an administrator's, who ends it.
     pub const NONE: Self = Self(0);
 }
 
@@ -21,10 +21,10 @@ impl std::fmt::Display for ConnectionId {
     }
 }
 
-/// A request that may have to wait, named by the server: its connection and a number that is unique
-/// there while the request lives (its message id, its async id).
+/// A request that may have to wait: its connection and a number that is unique there while the request exists (its
+/// message id or async id).
 ///
-/// The server chooses it, so that it can be ready for the answer before it asks.
+/// The server chooses the key before it calls the registry, so that it can register for the result in advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestKey {
     /// The connection of the request.
@@ -33,7 +33,7 @@ pub struct RequestKey {
     pub id: u64,
 }
 
-/// A lease's name: the lease key within the client's lease table (MS-SMB2 3.3.1.11, 3.3.1.12).
+/// The identity of a lease: the lease key within the client's lease table (MS-SMB2 3.3.1.11, 3.3.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseId {
     /// `LeaseTable.ClientGuid`.
@@ -54,8 +54,8 @@ impl Ord for LeaseId {
     }
 }
 
-/// Issues the non-zero 32-bit ids that administrators use: rising, and after the wrap skipping those
-/// still in use, so that an id gets a new meaning only after four billion others.
+/// The generator of the non-zero 32-bit ids that administrators use. They rise; after the wrap, ids in use are skipped,
+/// so that an id is used again only after four billion others.
 #[derive(Debug)]
 pub(crate) struct GlobalIds {
     last: u32,
@@ -66,7 +66,7 @@ impl GlobalIds {
         Self { last }
     }
 
-    /// The next id for which `in_use` is false. The tables have limits far below 2^32, so this ends.
+    /// Returns the next id for which `in_use` is false. The loop ends because the tables have limits far below 2^32.
     pub(crate) fn issue(&mut self, in_use: impl Fn(NonZeroU32) -> bool) -> NonZeroU32 {
         loop {
             self.last = self.last.wrapping_add(1);
@@ -79,11 +79,10 @@ impl GlobalIds {
     }
 }
 
-/// Issues 64-bit ids: a counter through a keyed bijection, so that they are unique without a lookup
-/// and the next one does not follow from the last.
+/// The generator of 64-bit ids: a counter through a keyed bijection, so that ids are unique without a lookup and the
+/// next one cannot be derived from the last.
 ///
-/// This is no cipher. An id is a name and not a secret: every use of one is checked against the
-/// session it came with.
+/// This is no cipher. An id is not a secret: every use of one is checked against the session of the request.
 #[derive(Debug)]
 pub(crate) struct WireIds {
     key: u64,
@@ -95,7 +94,7 @@ impl WireIds {
         Self { key, counter: 0 }
     }
 
-    /// The next id; never zero and never all ones, which mean "none" and "the previous one".
+    /// Returns the next id. It is never zero or all ones, which mean "none" and "the previous one" in requests.
     pub(crate) fn issue(&mut self) -> u64 {
         loop {
             self.counter = self.counter.wrapping_add(1);
@@ -114,8 +113,8 @@ pub(crate) const fn mix(value: u64) -> u64 {
     value ^ (value >> 31)
 }
 
-/// Hashes numbers that clients can hardly choose (devices and inodes) by mixing them with a secret:
-/// an open of a file costs one such hash, and the standard one is several times as slow.
+/// A hash for numbers that clients can hardly choose (devices and inodes), which mixes them with a secret. Every open
+/// of a file computes one such hash, and the standard hash is several times as slow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MixHash {
     secret: u64,
@@ -135,7 +134,7 @@ impl BuildHasher for MixHash {
     }
 }
 
-/// See [`MixHash`].
+/// The hasher of [`MixHash`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MixHasher(u64);
 

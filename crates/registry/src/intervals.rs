@@ -1,9 +1,9 @@
-//! Ranges of bytes with their opens: one of many that overlaps a given range is found in as many steps as the
-//! logarithm of their number.
+//! Ranges of bytes with their opens. A range that overlaps a given one is found in a number of steps that grows as the
+//! logarithm of the number of ranges.
 //!
-//! A balanced tree (AVL) in order of the ranges' beginnings. Every node has the furthest end of the ranges below it,
-//! with its open, and the furthest end of all other opens, so that a range of another open is found as quickly as a
-//! range of any.
+//! A balanced tree (AVL) in the order of the beginnings of the ranges. Every node has the furthest end of the ranges
+//! below it, with its open, and the furthest end of all other opens, so that a range of another open is found as
+//! quickly as one of any open.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use wire::FileGlobalId;
 
 use crate::cost;
 
-/// A range and the open that it belongs to. Ranges of one open may be equal.
+/// A range and its open. An open may have equal ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Owned {
     pub(crate) offset: u64,
@@ -50,7 +50,7 @@ impl Owned {
         u128::from(self.offset).saturating_add(u128::from(self.length))
     }
 
-    /// True if two ranges overlap. A range of no bytes lies between two bytes: it overlaps ranges that have both.
+    /// True if two ranges overlap. A range of no bytes lies between two bytes; it overlaps a range that contains both.
     pub(crate) fn overlaps(&self, other: &Self) -> bool {
         u128::from(self.offset) < other.end() && u128::from(other.offset) < self.end()
     }
@@ -61,7 +61,7 @@ impl Intervals {
         self.root = Some(insert(self.root.take(), range));
     }
 
-    /// Takes one of the equal ranges out. False if there is none.
+    /// Removes one of the equal ranges. Returns false if there is none.
     pub(crate) fn remove(&mut self, range: &Owned) -> bool {
         let (root, removed) = remove(self.root.take(), range);
         self.root = root;
@@ -78,7 +78,7 @@ impl Intervals {
         Some(first.range.offset)
     }
 
-    /// The owner of a range that overlaps this one; with `except`, of one that is not that open's.
+    /// The open of a range that overlaps this one, other than the open `except`.
     pub(crate) fn overlapping(&self, range: &Owned, except: Option<FileGlobalId>) -> Option<FileGlobalId> {
         let lo = u128::from(range.offset);
         let reaches = |tree: &Tree| tree.as_ref().is_some_and(|it| it.reach.end(except) > Some(lo));
@@ -88,8 +88,8 @@ impl Intervals {
             if node.reach.end(except) <= Some(lo) {
                 return None;
             }
-            // If something on the left reaches far enough and overlaps all the same nothing, it begins behind
-            // the range, and so does everything on the right.
+            // If a range on the left reaches far enough and none there overlaps, that range begins behind the wanted
+            // one, and so do all ranges on the right.
             if reaches(&node.left) {
                 next = node.left.as_deref();
                 continue;
@@ -133,7 +133,7 @@ impl Reach {
                     self.second = one;
                 }
             }
-            // A second of the same open is not another's any more: what was first is further.
+            // If the second end belongs to the same open, it is replaced: the previous first end is further.
             before => {
                 self.second = before;
                 self.first = one;
@@ -157,7 +157,7 @@ impl Node {
         self.reach = reach;
     }
 
-    /// The height of the left side less that of the right side.
+    /// The height of the left side minus that of the right side.
     fn lean(&self) -> i16 {
         i16::from(height(&self.left)).saturating_sub(i16::from(height(&self.right)))
     }
@@ -204,7 +204,7 @@ fn remove(tree: Tree, range: &Owned) -> (Tree, bool) {
     (Some(if removed { balance(node) } else { node }), removed)
 }
 
-/// One tree of two whose heights differ by one at most.
+/// Joins two trees whose heights differ by at most one.
 fn join(left: Tree, right: Tree) -> Tree {
     let Some(right) = right else { return left };
     let (rest, mut first) = take_first(right);
@@ -225,7 +225,7 @@ fn take_first(mut node: Box<Node>) -> (Tree, Box<Node>) {
     }
 }
 
-/// Balances a node whose sides are balanced, and differ in height by two at most.
+/// Balances a node whose sides are balanced and differ in height by at most two.
 fn balance(mut node: Box<Node>) -> Box<Node> {
     node.refresh();
     match node.lean() {

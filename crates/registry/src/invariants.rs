@@ -1,5 +1,4 @@
-//! The invariants of the tables. The rest of the registry relies on them, and tests check them after
-//! every step.
+//! The invariants of the tables. The rest of the registry relies on them; tests check them after every step.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +28,7 @@ macro_rules! ensure {
 }
 
 impl<S: Shell> State<S> {
-    /// Checks all tables. Slow: for tests.
+    /// Checks all tables. This is slow and used by tests.
     pub fn check_invariants(&self) -> Result<(), String> {
         self.check_connections()?;
         self.check_standings()?;
@@ -328,7 +327,7 @@ impl<S: Shell> State<S> {
         for (at, waiter) in waiting.iter().enumerate() {
             let expected = Waiting::Lock { file: key, open: waiter.lock.open };
             ensure!(self.waiting.get(&waiter.request) == Some(&expected), "{key:?}: {waiter:?} is not known");
-            // One that must have its lock outside may wait for that.
+            // A waiter that must have its lock outside of the registry may wait for that.
             let blocked = waiter.outside
                 || held.iter().any(|it| it.conflicts_with(&waiter.lock))
                 || waiting.iter().take(at).any(|it| it.lock.conflicts_with(&waiter.lock));
@@ -412,7 +411,7 @@ impl<S: Shell> State<S> {
         }
         ensure!(found == self.waiting.len(), "files know {found} waiting requests of {}", self.waiting.len());
         for (request, waiting) in &self.waiting {
-            // An administrator waits without a connection, and gives up by himself.
+            // An administrator's request has no connection; the administrator ends the wait.
             if request.connection == ConnectionId::NONE
                 && matches!(waiting, Waiting::Break { session: None, .. })
             {

@@ -16,7 +16,7 @@ use crate::{BreakKind, ConnectionId, Effects, FileKey, LeaseId, Shell, State, Ti
 pub(crate) struct Lease {
     pub(crate) file: FileKey,
     pub(crate) version: u8,
-    /// `Lease.LeaseState`: until a break is acknowledged, what it was before.
+    /// `Lease.LeaseState`. It changes when a break is acknowledged.
     pub(crate) state: LeaseState,
     pub(crate) breaking: Option<LeaseBreaking>,
     /// `Lease.Epoch`.
@@ -27,16 +27,16 @@ pub(crate) struct Lease {
     pub(crate) opens: BTreeSet<FileGlobalId>,
     /// The opens of the lease that a replayed CREATE may be answered with (`Open.IsReplayEligible`).
     pub(crate) replayable: BTreeSet<FileGlobalId>,
-    /// The state, to be read without the lock: see [`OpenShared`](crate::OpenShared).
+    /// The state, which is read without the lock: see [`OpenShared`](crate::OpenShared).
     pub(crate) shared: Arc<AtomicU8>,
 }
 
 /// `Lease.Breaking`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct LeaseBreaking {
-    /// `Lease.BreakToLeaseState`: the state that the client was asked to go to.
+    /// `Lease.BreakToLeaseState`: the state in the break notification.
     pub(crate) to: LeaseState,
-    /// The state that has to be reached by now, in further steps.
+    /// The state that is required by now, which may take further steps.
     pub(crate) required: LeaseState,
     /// `Lease.LeaseBreakTimeout`.
     pub(crate) deadline: Time,
@@ -62,7 +62,7 @@ impl Lease {
         self.shared.store((state.0 & 0xff) as u8, Relaxed);
     }
 
-    /// Advances `Lease.Epoch`, which counts the changes that a client of version 2 learns of (MS-SMB2 3.3.4.7).
+    /// Advances `Lease.Epoch`, which counts the changes that a client of version 2 is notified of (MS-SMB2 3.3.4.7).
     pub(crate) fn advance_epoch(&mut self) {
         if self.version >= 2 {
             self.epoch = self.epoch.wrapping_add(1);
@@ -70,27 +70,27 @@ impl Lease {
     }
 }
 
-/// The state that a request for a lease can get: writing is not cached for directories.
+/// The requested state of a lease, as far as it is allowed: directories have no write caching.
 pub(crate) fn wanted(lease: &LeaseRequest, is_directory: bool) -> LeaseState {
     usable(if is_directory { lease.state.without(LeaseState::WRITE) } else { lease.state })
 }
 
-/// The lease state that a client may hold: all states without read caching are granted as none (MS-SMB2 3.3.5.9.8).
+/// The lease state that a client may hold: a state without read caching is granted as none (MS-SMB2 3.3.5.9.8).
 pub(crate) fn usable(state: LeaseState) -> LeaseState {
     let state = state & (LeaseState::READ | LeaseState::HANDLE | LeaseState::WRITE);
     if state.contains(LeaseState::READ) { state } else { LeaseState::NONE }
 }
 
 impl<S: Shell> State<S> {
-    /// The file that a client's lease key is in use for. A CREATE with the key for another file is refused
-    /// (MS-SMB2 3.3.5.9.8); the server asks before it creates that file.
+    /// The file for which a client's lease key is in use. A CREATE with the key for another file is refused (MS-SMB2
+    /// 3.3.5.9.8); the server checks this before it creates that file.
     pub fn lease_file(&self, lease: LeaseId) -> Option<FileKey> {
         self.leases.get(&lease).map(|it| it.file)
     }
 
-    /// Adds an open to a lease. A new lease gets the state that can be granted; one that exists is raised to the whole
-    /// state that is asked for or not at all (MS-SMB2 3.3.5.9.8, 3.3.5.9.11). It is never lowered, and never changed
-    /// while it is breaking.
+    /// Adds an open to a lease. A new lease gets the state that can be granted; an existing one is raised to the whole
+    /// requested state or not at all (MS-SMB2 3.3.5.9.8, 3.3.5.9.11). It is never lowered, and does not change while it
+    /// is breaking.
     pub(crate) fn join_lease(
         &mut self,
         id: LeaseId,
@@ -107,7 +107,7 @@ impl<S: Shell> State<S> {
         let whole = is_new || caches == wanted(asked, is_directory);
         let raised =
             whole && caches != lease.state && caches.contains(lease.state) && lease.breaking.is_none();
-        // For a client that is granted nothing, nothing has changed.
+        // If nothing is granted, nothing has changed for the client.
         if raised {
             lease.advance_epoch();
         }
@@ -120,7 +120,7 @@ impl<S: Shell> State<S> {
         shared
     }
 
-    /// Sets a lease's state, and with it who counts as caching the file.
+    /// Sets a lease's state, and enters or removes the lease among the holders that cache the file.
     pub(crate) fn set_lease_state(&mut self, id: LeaseId, state: LeaseState) {
         let Some(lease) = self.leases.get_mut(&id) else {
             return;
@@ -139,8 +139,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Asks a lease's client to go to `to`, and remembers that it has to reach `required`. The steps of
-    /// a break that has grown are one change of the epoch.
+    /// Breaks a lease to `to`, and records that `required` has to be reached. A break that grows takes several steps,
+    /// which advance the epoch once.
     pub(crate) fn break_lease(
         &mut self,
         id: LeaseId,
@@ -180,7 +180,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Keeps the opens of a lease that can be replayed to a number that one hold of the lock can forget.
+    /// Limits the number of opens of a lease that can be replayed, so that one hold of the lock can reset them.
     pub(crate) fn bound_replayable(&mut self, id: LeaseId) {
         let replayable = self.leases.get(&id).map(|it| &it.replayable);
         let oldest = replayable.filter(|it| it.len() > REPLAYABLE_PER_LEASE).and_then(BTreeSet::first);
@@ -209,7 +209,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The open by which the client of a lease is found for a break: the first that is no orphan.
+    /// The open that determines the client for breaks of a lease: the first that is no orphan.
     pub(crate) fn open_for_breaks(&self, id: LeaseId) -> Option<FileGlobalId> {
         let lease = self.leases.get(&id)?;
         lease.opens.iter().find(|open| self.opens.get(open).is_some_and(|it| it.home.is_some())).copied()
@@ -224,9 +224,9 @@ impl<S: Shell> State<S> {
             || self.sessions.get(&home.session).is_some_and(|session| session.identity.flags.encrypted)
     }
 
-    /// The connections that breaks of a lease are sent on, the best first. They are the client's and not a session's,
-    /// and breaks are not signed: like Windows and Samba the server uses the client's oldest connection that still
-    /// works. Any client can claim this GUID, so only connections count on which the user of the lease is logged on.
+    /// The connections for the breaks of a lease, the best first. They belong to the client and not to a session, and
+    /// breaks are not signed: like Windows and Samba, the server uses the client's oldest connection that still works.
+    /// Any client can claim this GUID, so only connections on which the user of the lease is logged on are included.
     pub(crate) fn channels_of_lease(&self, id: LeaseId) -> Vec<ConnectionId> {
         let open = self.open_for_breaks(id).and_then(|open| self.opens.get(&open));
         let Some(session) = open.and_then(|open| self.sessions.get(&open.home?.session)) else {
@@ -246,7 +246,7 @@ impl<S: Shell> State<S> {
             .inspect(|_| cost::step())
             .filter(|(_, other)| self.sessions.get(other).is_some_and(is_users))
             .map(|(connection, _)| connection);
-        // The session's own connections are the user's, however many others claim the same GUID.
+        // The session's own connections belong to the user, even if many others claim the same GUID.
         let own = session.channels.iter().copied();
         let own = own.filter(|connection| self.client_connections.contains(&(id.client, *connection)));
         let mut all: Vec<ConnectionId> = of_user.chain(own).collect();

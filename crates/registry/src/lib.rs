@@ -117,10 +117,9 @@ pub use tree::{TreeConnectError, TreeInfo};
 pub use waiting::Readiness;
 pub use write_back::WriteCaching;
 
-/// The server's parts of the objects: the registry carries these and gives them back, and
-/// never looks inside.
+/// The server's parts of the objects. The registry stores them and returns them, and does not read them.
 ///
-/// Each should be cheap to clone (an `Arc`, a channel's sender).
+/// Each type should be cheap to clone (an `Arc`, the sender of a channel).
 pub trait Shell: 'static {
     /// The server's part of a connection: a way to reach its task.
     type Connection: Clone;

@@ -1,154 +1,154 @@
-//! The bounds of every table and queue of the registry. Entries beyond one are refused with
-//! [`LimitReached`], which the server answers as INSUFFICIENT_RESOURCES or TOO_MANY_OPENED_FILES.
+//! The limits of all tables and queues of the registry. Entries beyond a limit are refused with [`LimitReached`], which
+//! the server answers with INSUFFICIENT_RESOURCES or TOO_MANY_OPENED_FILES.
 
 use crate::Standing;
 
-/// Connections at once: what the default descriptor limit of a busy server sustains.
+/// The number of connections: what the usual limit of descriptors on a busy server allows.
 pub const CONNECTIONS: usize = 65_536;
 
-/// The part of connections, sessions, tree connects and opens that is kept for administrators: one place in
-/// this many. When users have taken all the others, an administrator can still log on and end something.
+/// The part of connections, sessions, tree connects and opens that is kept for administrators: one place in this many.
+/// When users have taken all the others, an administrator can still log on and end sessions.
 pub const RESERVE_PART: usize = 16;
 
-/// Places kept for administrators at most, of each kind.
+/// The maximal number of places kept for administrators, for each kind of object.
 pub const RESERVE_MAX: usize = 1_024;
 
-/// The part of sessions, tree connects and opens that anonymous and guest sessions may have: one in this many.
-/// They have proved nothing, so they do not use up what users need.
+/// The part of sessions, tree connects and opens that anonymous and guest sessions may have: one in this many. These
+/// callers have proved nothing, so they may not take the places that users need.
 pub const STRANGERS_PART: usize = 8;
 
-/// The part of sessions, tree connects and opens that one user who is no administrator may have: one in this many.
-/// One user cannot keep the others out. Half of a table is generous also where one service account is all users.
-/// More are answered as the full table is: INSUFFICIENT_RESOURCES, or TOO_MANY_OPENED_FILES.
+/// The part of sessions, tree connects and opens that one user who is no administrator may have: one in this many. So
+/// one user cannot keep the others out. Half of a table is enough even if all clients use one service account. Requests
+/// for more are answered as if the table were full: INSUFFICIENT_RESOURCES, or TOO_MANY_OPENED_FILES.
 pub const USER_PART: usize = 2;
 
-/// Connections without a logon from one address. Hundreds, because the users of a terminal server or behind a
-/// NAT share one, and all of them connect at once when a server comes back. One more drops the oldest.
+/// The number of connections without a logon from one address: hundreds, because the users of a terminal server or
+/// behind a NAT share one address, and all of them connect at once when a server comes back. One more closes the oldest.
 pub const STRANGERS_PER_ADDRESS: usize = 512;
 
-/// The part of all connections that connections without a logon from one address may be: one in this many.
+/// The part of all connections that connections without a logon from one address may have: one in this many.
 pub const STRANGERS_PER_ADDRESS_PART: usize = 4;
 
-/// Sessions of a connection without a logon, in progress and anonymous ones: several users of a terminal
+/// The number of sessions of a connection without a logon, in progress and anonymous: several users of a terminal
 /// server may begin to log on before the first is done.
 pub const SESSIONS_PER_STRANGER: usize = 64;
 
-/// Tree connects of a connection without a user's logon: a guest has one for each share that takes guests, and
-/// IPC$.
+/// The number of tree connects of a connection without a user's logon: a guest has one for each share that accepts
+/// guests, and IPC$.
 pub const TREES_PER_STRANGER: usize = 64;
 
-/// Sessions in progress at once: they have a table of their own, so that they cannot use up the places of
-/// valid ones. One more ends the oldest of the address that has the most.
+/// The number of sessions in progress. They are counted apart, so that they cannot take the places of valid ones. One
+/// more ends the oldest of the address that has the most.
 pub const SESSIONS_IN_PROGRESS: usize = 4_096;
 
-/// Sessions in progress from one address. One more ends the oldest of them.
+/// The number of sessions in progress from one address. One more ends the oldest of them.
 pub const SESSIONS_IN_PROGRESS_PER_ADDRESS: usize = 1_024;
 
-/// The time that a session may be in progress, in milliseconds: a logon takes two or three round trips of programs,
-/// without a person in between.
+/// The time that a session may be in progress, in milliseconds: a logon takes two or three round trips between
+/// programs, and waits for no person.
 pub const LOGON_TIMEOUT_MS: u64 = 30_000;
 
-/// Sessions at once. More than one per connection on average, for terminal servers.
+/// The number of sessions: more than one per connection on average, for terminal servers.
 pub const SESSIONS: usize = 131_072;
 
-/// Sessions of one connection: a terminal server has one for each of its users.
+/// The number of sessions of one connection: a terminal server has one for each of its users.
 pub const SESSIONS_PER_CONNECTION: usize = 1_024;
 
-/// Connections of one session: 32 in Windows (MS-SMB2 3.3.5.5.2).
+/// The number of connections of one session: 32 in Windows (MS-SMB2 3.3.5.5.2).
 pub const CHANNELS_PER_SESSION: usize = 32;
 
-/// Connections with the GUID of a lease's client, and sessions of all of them together, that are looked at for the
-/// lease's user. Any client can claim a GUID; a client has some connections of one user. The connections of the lease's
-/// session are found in any case.
+/// The number of connections with the GUID of a lease's client, and of sessions of all of these together, that are
+/// searched for the lease's user. Any client can claim a GUID; a client has a few connections of one user. The
+/// connections of the lease's session are found in any case.
 pub const CONNECTIONS_LOOKED_AT: usize = 256;
 
-/// Requests of one session that wait for a break and have lost their connection.
+/// The number of requests of one session that wait for a break and have lost their connection.
 pub const STRANDED_PER_SESSION: usize = 64;
 
-/// Tree connects of one session: a client uses one for each share.
+/// The number of tree connects of one session: a client uses one for each share.
 pub const TREES_PER_SESSION: usize = 1_024;
 
-/// Tree connects that a connection's sessions have together: some eight for each user of a terminal server.
+/// The number of tree connects of all sessions of a connection: some eight for each user of a terminal server.
 pub const TREES_PER_CONNECTION: usize = 8_192;
 
-/// Tree connects at once, about a kilobyte each: as many as sessions, few of which there are at the same time.
+/// The number of tree connects, of about a kilobyte each: as many as sessions, of which there are usually few.
 pub const TREES: usize = 131_072;
 
-/// Opens at once: the descriptors a process may have on a server tuned for it.
+/// The number of opens: the descriptors that a process may have on a server tuned for it.
 pub const OPENS: usize = 1_048_576;
 
-/// Opens of one session: 16,384 files is Windows' own limit for one client's connection.
+/// The number of opens of one session. Windows' own limit for one client's connection is 16,384 files.
 pub const OPENS_PER_SESSION: usize = 65_536;
 
-/// Byte-range locks taken under one hold of the lock: a millisecond's work at most. A request may have more
-/// elements, and the server takes them in parts; more in one call of [`State::lock`](crate::State::lock) are
-/// refused as an invalid parameter.
+/// The number of byte-range locks that are taken under one hold of the lock, which takes at most a millisecond. A
+/// request may have more elements, and the server takes them in parts; more in one call of
+/// [`State::lock`](crate::State::lock) are an invalid parameter.
 pub const LOCKS_PER_CALL: usize = 256;
 
-/// Byte-range locks of one open; a database takes some hundred. They go with the open under one hold of the
-/// lock, a millisecond's work.
+/// The number of byte-range locks of one open; a database takes some hundred. They end with the open under one hold of
+/// the lock, which takes a millisecond.
 pub const LOCKS_PER_OPEN: usize = 4_096;
 
-/// Byte-range locks of one file, for the memory they take: some three megabytes.
+/// The number of byte-range locks of one file, for their memory: some three megabytes.
 pub const LOCKS_PER_FILE: usize = 32_768;
 
-/// Requests that wait for a lock of one file: each of them is looked at whenever a lock is given up.
+/// The number of requests that wait for a lock of one file: all of them are examined whenever a lock is released.
 pub const WAITING_LOCKS_PER_FILE: usize = 256;
 
-/// Requests of one connection that wait (for a lock or for a break): each is answered with an
-/// interim response and held; a client's credits are of this size.
+/// The number of requests of one connection that wait for a lock or a break. Each is answered with an interim response
+/// and kept; the number of a client's credits is similar.
 pub const WAITING_PER_CONNECTION: usize = 8_192;
 
-/// Oplocks and leases of one file in whose name something is cached: each is looked at when the file is opened or
-/// changed. A client that asks for one more is granted none, and reads and writes through.
+/// The number of oplocks and leases under which one file is cached: all are examined when the file is opened or
+/// changed. A client that requests one more gets none, and reads and writes without a cache.
 pub const CACHERS_PER_FILE: usize = 1_024;
 
-/// Opens of a named stream that is renamed: all of them change under one hold of the lock. A stream with more is
-/// not renamed: STATUS_INSUFFICIENT_RESOURCES.
+/// The number of opens of a named stream that is renamed: all of them change under one hold of the lock. A stream with
+/// more is not renamed: STATUS_INSUFFICIENT_RESOURCES.
 pub const OPENS_OF_RENAMED_STREAM: usize = 1_024;
 
-/// Opens under one lease that a repeated CREATE may be answered with: all of them stop being so when the client
-/// acknowledges a break of the lease. A client has fewer CREATEs under way. Of more, the oldest open is no longer found
-/// by its create GUID, and a repeated CREATE makes another.
+/// The number of opens under one lease that replayed CREATEs may be answered with: all of them are reset when the
+/// client acknowledges a break of the lease. A client has fewer CREATEs under way. One more removes the oldest open
+/// from the replays: a repeated CREATE then makes another open.
 pub const REPLAYABLE_PER_LEASE: usize = 1_024;
 
-/// Durable opens of one user that wait for their clients: more than a client keeps that is cut off in the middle of
-/// its work. Of more, the oldest is closed.
+/// The number of orphans of one user: more than a client has that loses its connection in the middle of its work. One
+/// more closes the oldest.
 pub const ORPHANS_PER_USER: usize = 1_024;
 
-/// Durable opens that wait for their clients, of all users. Of more, the oldest is closed.
+/// The number of orphans of all users. One more closes the oldest.
 pub const ORPHANS: usize = 16_384;
 
-/// Opens and locks that end under one hold of the lock, and entries of other kinds that are handled under one: half
-/// a millisecond's work. What ends with more is ended in parts.
+/// The number of opens and locks that end under one hold of the lock, and of other entries that are handled under one:
+/// half a millisecond's work. A larger change is made in parts.
 pub const WORK_PER_HOLD: usize = 256;
 
-/// Shares: far more than an administrator defines by hand.
+/// The number of shares: far more than an administrator defines by hand.
 pub const SHARES: usize = 16_384;
 
-/// Recent refusals remembered for the question "why can't I open this?".
+/// The number of recent refusals that are remembered, to find out why a file could not be opened.
 pub const REFUSALS: usize = 1_024;
 
-/// Events kept for readers of the event stream: some seconds of a very busy server.
+/// The number of events that are kept for readers of the event stream: those of some seconds of a very busy server.
 pub const EVENTS: usize = 16_384;
 
 /// The time that a client has to acknowledge a break, in milliseconds (MS-SMB2 3.3.2.1, 3.3.2.5: 35 seconds in
 /// Windows).
 pub const BREAK_TIMEOUT_MS: u64 = 35_000;
 
-/// The time that a durable open of the first kind waits for its client, in milliseconds. MS-SMB2 leaves this to the
-/// server; Windows waits 16 minutes, but an open without a client is in the way of others.
+/// The time that an open with a version 1 durable handle waits for its client, in milliseconds. MS-SMB2 leaves this to
+/// the server; Windows waits 16 minutes, but an open without a client can conflict with others.
 pub const DURABLE_V1_TIMEOUT_MS: u64 = 120_000;
 
-/// The time that a durable open of the second kind waits if the client names none, in milliseconds (MS-SMB2
+/// The time that an open with a version 2 durable handle waits if the client names no time, in milliseconds (MS-SMB2
 /// 3.3.5.9.10: 60 seconds in Windows).
 pub const DURABLE_V2_TIMEOUT_MS: u64 = 60_000;
 
-/// The longest time a durable open of the second kind waits (MS-SMB2 3.3.5.9.10: 300 seconds in
-/// Windows).
+/// The longest time that an open with a version 2 durable handle waits, in milliseconds (MS-SMB2 3.3.5.9.10: 300
+/// seconds in Windows).
 pub const DURABLE_V2_TIMEOUT_MAX_MS: u64 = 300_000;
 
-/// The bounds in force; the default is the constants of this module.
+/// The limits in force. The defaults are the constants of this module.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// [`CONNECTIONS`].
@@ -263,7 +263,7 @@ impl Default for Limits {
     }
 }
 
-/// The bound that was reached.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReached {
     /// [`Limits::connections`].

@@ -1,7 +1,7 @@
-//! The links that files are open by (MS-FSA 2.1.1.6), counted, so that an open link is found by a look-up.
+//! The links that files are opened by (MS-FSA 2.1.1.6), counted, so that an open link is found by a lookup.
 //!
-//! A link is known by the share and the path that it was opened by. The names of the same file in other shares may be
-//! the same link, and count as it.
+//! A link is identified by the share and the path that it was opened by. Names of the same file in other shares may be
+//! the same link, and count as the same.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::path_index::folded;
 use crate::share::ShareKey;
 use crate::{FileKey, Shell, cost};
 
-/// A name of a file. Where case does not count on the disk, one name is opened in several: it is kept in lower case.
+/// A name of a file, kept in lower case: on a disk that ignores case, clients open one name in several spellings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Link {
     share: ShareKey,
@@ -25,7 +25,7 @@ impl Link {
     }
 
     pub(crate) fn of<S: Shell>(open: &Open<S>) -> Self {
-        // Lower case may depend on what follows, so the stream goes first.
+        // The lower case of a letter may depend on the next one, so the stream is removed first.
         if open.path.contains(':') {
             return Self::new(open.origin.share.clone(), &open.path);
         }
@@ -50,7 +50,7 @@ pub(crate) fn without_stream(path: &Arc<str>) -> Arc<str> {
     }
 }
 
-/// The numbers of opens that files have by their links, those of their streams among them.
+/// The number of opens of each file by each link, including the opens of its streams.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links(BTreeMap<(FileKey, Link), usize>);
 
@@ -60,7 +60,7 @@ impl Links {
         *count = count.saturating_add(1);
     }
 
-    /// Takes one open out. True if the file has none by this link any more.
+    /// Removes one open. Returns true if the file has no more opens by this link.
     pub(crate) fn leave(&mut self, file: FileKey, link: &Link) -> bool {
         let place = (file.base(), link.clone());
         let Some(count) = self.0.get_mut(&place) else { return true };
@@ -72,16 +72,16 @@ impl Links {
         is_last
     }
 
-    /// True if the file is open by this very link.
+    /// True if the file is open by exactly this link.
     pub(crate) fn contains(&self, file: FileKey, link: &Link) -> bool {
         cost::step();
         self.0.contains_key(&(file.base(), link.clone()))
     }
 
-    /// True if the file is open by a link of another share than this one's.
+    /// True if the file is open by a link of another share than this link's.
     pub(crate) fn has_other_share(&self, file: FileKey, link: &Link) -> bool {
         cost::step();
-        // Links are in the order of their shares, so another share's is the first or the last.
+        // The links are in the order of their shares, so one of another share is the first or the last.
         let mut all = self.of(file);
         let ends = [all.next(), all.next_back()];
         ends.into_iter().flatten().any(|other| !other.is_of_share(link))

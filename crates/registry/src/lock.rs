@@ -1,9 +1,9 @@
-//! The one lock.
+//! The registry's one lock.
 //!
-//! A blocking mutex and not an asynchronous one: everything done under it is a few table lookups, nothing
-//! waits while it is held, and a task that is suspended can therefore never hold it. Work that has to wait
-//! (releasing a handle, sending a break) is in the [`Effects`](crate::Effects) and is done after the
-//! guard is dropped. The lock is a leaf: its holder takes no other lock.
+//! It is a blocking mutex and not an asynchronous one: a hold of it does a few table lookups and never waits, so a
+//! suspended task can never hold it. Work that has to wait (releasing a handle, sending a break) is in the
+//! [`Effects`](crate::Effects) and is done after the guard is dropped. The lock is a leaf: its holder takes no other
+//! lock.
 
 use std::ops::{Deref, DerefMut};
 
@@ -20,22 +20,22 @@ pub struct Registry<S: Shell> {
 }
 
 impl<S: Shell> Registry<S> {
-    /// Puts a state behind the lock. `happened` is called after every hold of the lock that has added to
-    /// the event stream, when the lock is free again; it should be quick.
+    /// Puts a state behind the lock. After a hold of the lock that has added events, `happened` is called when the lock
+    /// is free again; it should be quick.
     pub fn new(state: State<S>, happened: impl Fn() + Send + Sync + 'static) -> Self {
         Self { moves: state.moves.counter(), state: Mutex::new(state), happened: Box::new(happened) }
     }
 
-    /// The count of renames that have been carried out: read before a name is looked up, it says whether the name may
-    /// mean something else by the time that it is acted on. Takes no lock.
+    /// The count of renames that have been carried out. A caller reads it before it looks a name up; later it shows if
+    /// the name may stand for another file by then. Takes no lock.
     pub fn moves(&self) -> MoveCount {
         self.moves.now()
     }
 
     /// Takes the lock; `purpose` names the holder in the report of the feature `lock-report`.
     ///
-    /// A holder that panicked leaves the state as it was at that moment: each change is complete in
-    /// itself up to a panic, and a server that refused all requests would lose more.
+    /// If a holder panics, the state stays as it was at that moment: changes are complete up to a panic, and a server
+    /// that refused all requests from then on would be worse.
     pub fn lock(&self, purpose: &'static str) -> Guard<'_, S> {
         let state = self.state.lock();
         let before = state.last_event();
@@ -44,11 +44,11 @@ impl<S: Shell> Registry<S> {
     }
 }
 
-/// The state, exclusively; given back when dropped.
+/// Exclusive access to the state, until it is dropped.
 pub struct Guard<'a, S: Shell> {
     before: u64,
     state: MutexGuard<'a, State<S>>,
-    /// Dropped after the state: the callback finds the lock free.
+    /// Dropped after the state, so that the callback finds the lock free.
     announcement: Announcement<'a>,
     _report: Report,
 }
@@ -59,7 +59,7 @@ impl<S: Shell> Drop for Guard<'_, S> {
     }
 }
 
-/// Calls back when an event was added, after the lock is free.
+/// Calls back after the lock is free, if an event was added.
 struct Announcement<'a> {
     happened: &'a (dyn Fn() + Send + Sync),
     due: bool,

@@ -10,12 +10,12 @@ use crate::{
     Cancelled, Effects, FileKey, LimitReached, OpenRef, Outcome, RequestKey, Shell, State, Time, limits,
 };
 
-/// A byte-range lock as administrators see it.
+/// A byte-range lock for administrators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeLock {
     /// The range.
     pub element: LockElement,
-    /// True if the lock is waited for, false if it is held.
+    /// True if the open waits for the lock, false if it holds it.
     pub waiting: bool,
 }
 
@@ -24,10 +24,10 @@ pub struct RangeLock {
 pub enum LockOutcome {
     /// All elements are locked.
     Granted,
-    /// It waits: its key will come in [`Effects::granted`] or [`Effects::cancelled`]; that of a request by
-    /// [`State::lock_outside`] in [`Effects::retry`] or [`Effects::cancelled`].
+    /// The request waits; its key will be in [`Effects::granted`] or [`Effects::cancelled`]. For a request by
+    /// [`State::lock_outside`] it will be in [`Effects::retry`] or [`Effects::cancelled`].
     Waiting,
-    /// It waits for a lock outside: nothing here is in the way.
+    /// The request waits for a lock outside of the registry; there is no conflict here.
     WaitingOutside,
 }
 
@@ -36,16 +36,17 @@ pub enum LockOutcome {
 pub enum LockError {
     /// There is no such open: STATUS_FILE_CLOSED.
     NoSuchOpen,
-    /// The open is not of a file, there are no elements or too many, or several may wait: STATUS_INVALID_PARAMETER.
+    /// The open is not of a file, there are no elements or too many, or several elements with `wait`:
+    /// STATUS_INVALID_PARAMETER.
     InvalidParameter,
     /// The range ends beyond 2^64: STATUS_INVALID_LOCK_RANGE.
     InvalidRange,
     /// STATUS_LOCK_NOT_GRANTED.
     NotGranted {
-        /// The open whose lock stands in the way.
+        /// The open whose lock conflicts.
         blocker: FileGlobalId,
     },
-    /// A lock outside is in the way, and none here: STATUS_LOCK_NOT_GRANTED.
+    /// A lock outside of the registry conflicts, and none here: STATUS_LOCK_NOT_GRANTED.
     HeldOutside,
     /// STATUS_RANGE_NOT_LOCKED.
     RangeNotLocked,
@@ -56,7 +57,7 @@ pub enum LockError {
 /// The refusal of a READ or WRITE because of a byte-range lock: STATUS_FILE_LOCK_CONFLICT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IoRefused {
-    /// The open whose lock it is.
+    /// The open that holds the lock.
     pub blocker: FileGlobalId,
 }
 
@@ -65,13 +66,14 @@ struct Wanted<'a> {
     elements: &'a [LockElement],
     wait: bool,
     request: RequestKey,
-    /// Set where there are locks outside, too: true if its caller has these.
+    /// Set if the caller needs locks outside of the registry, too: true if it has them.
     outside: Option<bool>,
 }
 
 impl<S: Shell> State<S> {
     /// Locks ranges of a file, all or none (MS-SMB2 3.3.5.14.2); at most
-    /// [`LOCKS_PER_CALL`](crate::limits::LOCKS_PER_CALL). With `wait`, a single element waits until it can be had.
+    /// [`LOCKS_PER_CALL`](crate::limits::LOCKS_PER_CALL). With `wait`, a single element waits until the lock can be
+    /// granted.
     pub fn lock(
         &mut self,
         open: impl Into<OpenRef>,
@@ -86,12 +88,13 @@ impl<S: Shell> State<S> {
         (result, effects)
     }
 
-    /// As [`Self::lock`], for a caller that must have the same locks somewhere else, outside the registry, and has asked
-    /// there first: `is_free` says that it has them. Where they are not granted here it gives those back.
+    /// Locks ranges as [`Self::lock`] does, for a caller that needs the same locks outside of the registry and has
+    /// requested them there first. `is_free` is true if it has them. If the locks are not granted here, the caller
+    /// releases those.
     ///
-    /// A request that waits is granted by [`Self::retry_lock`] alone: when what is in the way here is gone, its key comes
-    /// in [`Effects::retry`], and nobody gets what it waits for until the caller has tried that or said that it cannot
-    /// ([`Self::refused_outside`]); what is in the way outside is the caller's to look after.
+    /// Only [`Self::retry_lock`] grants a request that waits. When the conflict here is over, the request's key is in
+    /// [`Effects::retry`], and no other request gets the range until the caller has called that function or
+    /// [`Self::refused_outside`]. The caller itself watches for the end of conflicts outside.
     pub fn lock_outside(
         &mut self,
         open: impl Into<OpenRef>,
@@ -107,8 +110,8 @@ impl<S: Shell> State<S> {
         (result, effects)
     }
 
-    /// Grants a request of [`Self::lock_outside`] that waits, now that its caller has the lock outside, unless something
-    /// here is in the way. None where it does not wait any more: it was cancelled, or its open has ended.
+    /// Grants a waiting request of [`Self::lock_outside`] whose caller now has the lock outside, unless there is a
+    /// conflict here. Returns `None` if the request no longer waits: it was cancelled, or its open has ended.
     pub fn retry_lock(&mut self, request: RequestKey, now: Time) -> (Option<LockOutcome>, Effects<S>) {
         let mut effects = Effects::none();
         let Some(Waiting::Lock { file: key, open: id }) = self.waiting.get(&request).copied() else {
@@ -123,16 +126,16 @@ impl<S: Shell> State<S> {
         (Some(LockOutcome::Granted), effects)
     }
 
-    /// Takes in that the caller of a request of [`Self::lock_outside`] that waits has asked outside again and was refused
-    /// there: others need not wait for that any longer. False where the request does not wait any more, as in
+    /// Records that the caller of a waiting request of [`Self::lock_outside`] has tried again outside and was refused
+    /// there, so that other requests no longer wait for that. Returns false if the request no longer waits, as in
     /// [`Self::retry_lock`].
     pub fn refused_outside(&mut self, request: RequestKey) -> bool {
         let Some(Waiting::Lock { file: key, .. }) = self.waiting.get(&request) else { return false };
         self.files.get_mut(key).is_some_and(|file| file.ranges.has_tried(request))
     }
 
-    /// Releases locks, one after the other, each by exactly its range (MS-SMB2 3.3.5.14.1): the elements
-    /// before one that is not held stay unlocked. The kind of an element is not compared.
+    /// Releases locks one after the other, each by exactly its range (MS-SMB2 3.3.5.14.1). If one is not held, the
+    /// elements before it stay unlocked. The kind of an element is not compared.
     pub fn unlock(
         &mut self,
         open: impl Into<OpenRef>,
@@ -143,7 +146,8 @@ impl<S: Shell> State<S> {
         (result, effects)
     }
 
-    /// As [`Self::unlock`], and says which locks were given up, of the kinds that they were, also where one was not there.
+    /// Releases locks as [`Self::unlock`] does, and returns those that were released, with their kinds, even if a later
+    /// one was not held.
     pub fn unlock_each(
         &mut self,
         open: impl Into<OpenRef>,
@@ -175,8 +179,8 @@ impl<S: Shell> State<S> {
         (released, result, effects)
     }
 
-    /// Releases locks of a request of which a later element was refused (MS-SMB2 3.3.5.14.2): these very ones,
-    /// of their kinds.
+    /// Releases the locks that a request has taken before one of its elements was refused (MS-SMB2 3.3.5.14.2): exactly
+    /// these, with their kinds.
     pub fn take_back_locks(
         &mut self,
         open: impl Into<OpenRef>,
@@ -199,7 +203,7 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Refuses a READ or WRITE that a byte-range lock does not allow (MS-FSA 2.1.4.10). The server asks this if
+    /// Refuses a READ or WRITE that a byte-range lock does not allow (MS-FSA 2.1.4.10). The server calls this if
     /// [`OpenShared::has_locks`](crate::OpenShared::has_locks) is true.
     pub fn check_io(
         &mut self,
@@ -226,7 +230,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Cancels the lock requests of an open that wait.
+    /// Cancels the waiting lock requests of an open.
     pub(crate) fn cancel_locks(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         let Some(open) = self.opens.get_mut(&id).filter(|open| open.waiting_locks > 0) else {
             return;
@@ -382,7 +386,7 @@ impl<S: Shell> State<S> {
         effects.retry.extend(woken.retry);
     }
 
-    /// Takes in that a request that waited holds its lock.
+    /// Records that a request that waited now holds its lock.
     fn waited_for_lock(
         &mut self,
         request: RequestKey,

@@ -1,7 +1,9 @@
-//! Renames that the server carries out outside of the lock. From when the last handle that somebody cached has been
-//! given up until the new name is known, nobody may cache another one, and nobody is admitted by the old or the new name
-//! or, if it is a directory's, to anything below it: they look again. So does whoever is admitted afterwards and has
-//! looked the name up before.
+//! Renames, which the server carries out outside of the lock.
+//!
+//! A rename begins when the last handle that another client cached has been given up, and ends when the registry has
+//! the new name. Meanwhile no handle of the file may be cached, and a CREATE by the old or the new name, or below it if
+//! it is a directory's, must look its name up again. So must a CREATE that comes later with a name that was looked up
+//! before.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -14,17 +16,17 @@ use crate::path_index::folded;
 use crate::share::ShareKey;
 use crate::{Effects, FileKey, NotFound, OpenRef, Shell, State, Time, cost};
 
-/// The renames that are being carried out, of which there are no more than requests that are being served, and the last
-/// of those that have been.
+/// The renames that are being carried out, and the last ones that were. There are no more of the former than requests
+/// that the server is working on.
 #[derive(Debug, Default)]
 pub(crate) struct Moves {
-    /// The files that are renamed, each with the number of renames.
+    /// The files that are being renamed, each with the number of its renames.
     files: BTreeMap<FileKey, usize>,
     /// The old and the new names, in lower case.
     places: BTreeMap<ShareKey, BTreeMap<Arc<str>, usize>>,
     /// The number of renames, and of removals and replacements, that have been carried out.
     count: Arc<AtomicU64>,
-    /// The last of these.
+    /// The last renames, removals and replacements that were carried out.
     carried_out: VecDeque<CarriedOut>,
 }
 
@@ -33,11 +35,11 @@ pub(crate) struct Moves {
 pub struct MoveCount(u64);
 
 impl MoveCount {
-    /// The count of what has no name that could change.
+    /// The count for an object without a name that can change, such as a pipe.
     pub const NEVER_MOVED: Self = Self(u64::MAX);
 }
 
-/// The count of renames, which anybody may read without the lock.
+/// The count of renames, which is read without the lock.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct MoveCounter(Arc<AtomicU64>);
 
@@ -47,11 +49,11 @@ impl MoveCounter {
     }
 }
 
-/// A rename that has been carried out, or a removal or replacement, which has no new name.
+/// A rename that was carried out, or a removal or replacement, which has no new name.
 #[derive(Debug)]
 struct CarriedOut {
     share: ShareKey,
-    /// In lower case.
+    /// The old name, in lower case.
     from: Arc<str>,
     to: Option<Arc<str>>,
 }
@@ -63,9 +65,9 @@ pub struct MoveNames<'a> {
     pub share: &'a str,
     /// The path that is renamed.
     pub from: &'a str,
-    /// The path that it is to have.
+    /// The new path.
     pub to: &'a str,
-    /// The count of renames from before these were looked up.
+    /// The count of renames, read before the names were looked up.
     pub looked_up: MoveCount,
 }
 
@@ -77,12 +79,12 @@ pub struct Moving {
     share: ShareKey,
     /// In lower case.
     places: [Arc<str>; 2],
-    /// The new path, once it has that.
+    /// The new path, once the file has it.
     moved_to: Option<Arc<str>>,
 }
 
 impl Moving {
-    /// Notes that the file has the path `to` now.
+    /// Records that the file now has the path `to`.
     pub fn moved_to(&mut self, to: &str) {
         self.moved_to = Some(to.into());
     }
@@ -91,14 +93,14 @@ impl Moving {
 /// An obstacle to a rename (MS-FSA 2.1.5.15.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InTheWay {
-    /// A handle of the file is cached: that caching is to be broken first.
+    /// Another client caches a handle of the file. That caching must be broken first.
     CachedHandle,
-    /// A named stream of the file is open, or something below the directory: STATUS_ACCESS_DENIED.
+    /// A named stream of the file or an object below the directory is open: STATUS_ACCESS_DENIED.
     Open,
     /// The open of the rename has ended: STATUS_FILE_CLOSED.
     Closed,
-    /// One of the names is in another rename's, or was since they were looked up: they are to be looked up again when
-    /// that is over ([`State::meets_move`]).
+    /// Another rename concerns one of the names, or did since they were looked up. When it is over
+    /// ([`State::meets_move`]), the server looks the names up again.
     OtherMove,
 }
 
@@ -109,9 +111,9 @@ impl From<NotFound> for InTheWay {
 }
 
 impl<S: Shell> State<S> {
-    /// Begins to rename what an open is of, below its tree connect's `root`, if nothing is in the way. The open's own
-    /// caching stays. Opens of its streams and below it are in the way unless `others_follow`, which is how Apple's
-    /// clients want it.
+    /// Begins to rename the file of an open, below the `root` of its tree connect, if there is no obstacle. The caching
+    /// of this open stays. Opens of streams and below the directory are obstacles unless `others_follow`, which Apple's
+    /// clients require.
     pub fn begin_move(
         &mut self,
         open: impl Into<OpenRef>,
@@ -134,8 +136,8 @@ impl<S: Shell> State<S> {
         self.enter_move(id, names)
     }
 
-    /// Begins to rename the named stream that an open is of, as [`Self::begin_move`]: what else is open of the file is in
-    /// nobody's way.
+    /// Begins to rename the named stream of an open, as [`Self::begin_move`] does. Other opens of the file are no
+    /// obstacles.
     pub fn begin_stream_move(
         &mut self,
         open: impl Into<OpenRef>,
@@ -163,8 +165,8 @@ impl<S: Shell> State<S> {
         Ok(moving)
     }
 
-    /// Asks all those to give up their handles who cache handles of what these opens are of, so that each has the same time
-    /// for it. Nobody waits yet.
+    /// Breaks the handle caching of all clients that cache handles of the files of these opens, so that all have the
+    /// same time to acknowledge. No request waits for these breaks yet.
     pub fn break_handles_of_all(&mut self, opens: &[FileGlobalId], now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         for id in opens {
@@ -174,7 +176,7 @@ impl<S: Shell> State<S> {
                 let held = self.held(holder);
                 if held.contains(LeaseState::HANDLE) {
                     let keep = held.without(LeaseState::HANDLE);
-                    // Whoever waits for them asks again.
+                    // The request that waits for the holder calls this again.
                     let _ = self.break_holder(holder, keep, now, &mut effects);
                 }
             }
@@ -182,7 +184,7 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// Ends what [`Self::begin_move`] began, once the new name is known ([`Moving::moved_to`]) or the rename has failed.
+    /// Ends a rename that [`Self::begin_move`] began, after it was carried out ([`Moving::moved_to`]) or has failed.
     pub fn end_move(&mut self, moving: &Moving) {
         self.moves.end(moving);
     }
@@ -198,24 +200,26 @@ impl<S: Shell> State<S> {
         self.moves.is_any() && self.moves.holds(&ShareKey::new(share), &path.into())
     }
 
-    /// True if the server is renaming `path` of a share, a directory above it, or anything below it or to there.
+    /// True if the server is renaming `path` of a share, a directory above it, or an object below it, or renames
+    /// another file to such a name.
     pub fn meets_move(&self, share: &str, path: &str) -> bool {
         self.moves.is_any() && self.moves.meets(&ShareKey::new(share), &path.into())
     }
 
-    /// The path that the file has by now which had `path` in a share when it was looked up, as far as that is known.
+    /// The present path of the file that had `path` in a share when it was looked up, as far as the renames since then
+    /// are remembered.
     pub fn moved_path(&self, share: &str, path: &str, looked_up: MoveCount) -> Arc<str> {
         self.moves.moved_path(&ShareKey::new(share), path.into(), looked_up)
     }
 
-    /// The caching of the file by an open's holder; `None` if the open is gone.
+    /// The caching that the holder of this open has of the file; `None` if the open has ended.
     pub fn caching_of_file(&self, open: impl Into<OpenRef>) -> Option<LeaseState> {
         let id = self.open_global(open.into()).ok()?;
         let open = self.opens.get(&id)?;
         Some(self.holder_of(id, open).map_or(LeaseState::NONE, |holder| self.held(holder)))
     }
 
-    /// True if another holder than the open's own caches handles of its file.
+    /// True if a holder other than this open's own caches handles of the file.
     pub fn caches_handle(&self, open: impl Into<OpenRef>) -> Result<bool, NotFound> {
         let id = self.open_global(open.into())?;
         let own = self.opens.get(&id).ok_or(NotFound)?;
@@ -231,7 +235,7 @@ impl Moves {
         !self.places.is_empty()
     }
 
-    /// True if any rename, removal or replacement was carried out since.
+    /// True if a rename, removal or replacement was carried out since.
     pub(crate) fn are_any_since(&self, looked_up: MoveCount) -> bool {
         self.counter().now() > looked_up
     }
@@ -254,7 +258,7 @@ impl Moves {
         above.any(|above| places.contains_key(above))
     }
 
-    /// Tells if this path of a share, a directory above it or something below it is renamed.
+    /// True if this path of a share, a directory above it or an object below it is being renamed.
     fn meets(&self, share: &ShareKey, path: &Arc<str>) -> bool {
         let Some(places) = self.places.get(share) else { return false };
         let has_below = |separator| {
@@ -266,8 +270,8 @@ impl Moves {
         self.holds(share, path) || has_below('\\') || has_below(':')
     }
 
-    /// Tells if this path of a share, or a directory above it, was renamed, removed or replaced since it was looked up, or
-    /// may have been.
+    /// True if this path of a share, or a directory above it, was renamed, removed or replaced since it was looked up,
+    /// or if that is no longer known.
     pub(crate) fn has_moved(&self, share: &ShareKey, path: &Arc<str>, looked_up: MoveCount) -> bool {
         match self.since(looked_up) {
             None => true,
@@ -283,7 +287,7 @@ impl Moves {
         })
     }
 
-    /// Those that were carried out since; `None` if not all of them are known any more.
+    /// The renames, removals and replacements since then; `None` if some of them are no longer remembered.
     fn since(&self, looked_up: MoveCount) -> Option<impl Iterator<Item = &CarriedOut>> {
         let new = self.counter().now().0.saturating_sub(looked_up.0);
         let known = self.carried_out.len();
@@ -315,7 +319,7 @@ impl Moves {
         }
     }
 
-    /// Notes that `path` of a share, in lower case, was removed or replaced.
+    /// Records that `path` of a share, in lower case, was removed or replaced.
     pub(crate) fn removed(&mut self, share: ShareKey, path: Arc<str>) {
         self.note(CarriedOut { share, from: path, to: None });
     }
@@ -325,13 +329,13 @@ impl Moves {
             self.carried_out.pop_front();
         }
         self.carried_out.push_back(carried_out);
-        // From here on a look finds what there is now.
+        // A CREATE that reads the new count finds the new name.
         self.count.fetch_add(1, Ordering::Release);
     }
 }
 
 impl CarriedOut {
-    /// Tells if the file by this path may be another one since, or gone: by the old name or the new one.
+    /// True if the path may now name another file or none, because it begins with the old name or the new one.
     fn concerns(&self, path: &Arc<str>) -> bool {
         let is_new = |to| {
             let (path, to) = (folded(path), folded(to));
@@ -340,14 +344,14 @@ impl CarriedOut {
         self.rest_of(path).is_some() || self.to.as_ref().is_some_and(is_new)
     }
 
-    /// The part of a path that comes behind what was renamed, with its separator; none of a path that was not.
+    /// The rest of a path after the old name, with its separator; `None` if the rename does not concern the path.
     fn rest_of<'a>(&self, path: &'a Arc<str>) -> Option<&'a str> {
         let folded = folded(path);
         let rest = folded.strip_prefix(&*self.from)?;
         if !rest.is_empty() && !rest.starts_with(SEPARATORS) {
             return None;
         }
-        // Lower case may be of another length, so the components are counted.
+        // A name in lower case may have another length, so this counts components.
         let components = self.from.matches(SEPARATORS).count();
         let end = path.match_indices(SEPARATORS).nth(components).map_or(path.len(), |(end, _)| end);
         path.get(end..)
@@ -366,6 +370,6 @@ fn take_one<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 /// The characters that end a component of a path.
 const SEPARATORS: [char; 2] = ['\\', ':'];
 
-/// Renames that are remembered for those who have looked a name up and are not admitted yet: more than are carried out in
-/// that time. Whoever comes later still looks again.
+/// The number of renames that are remembered for requests that have looked a name up and are not admitted yet. Fewer
+/// are carried out in that time; a request that takes longer looks its name up again.
 const CARRIED_OUT: usize = 256;

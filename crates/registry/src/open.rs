@@ -1,4 +1,4 @@
-//! Opens (MS-SMB2 3.3.1.10), the objects that the registry is for.
+//! Opens (MS-SMB2 3.3.1.10), the central objects of the registry.
 //!
 //! ```text
 //!                      1 admit
@@ -52,47 +52,48 @@ use crate::{
 
 pub(crate) struct Open<S: Shell> {
     pub(crate) file_id: FileId,
-    /// `None` while it is an orphan.
+    /// `None` for an orphan.
     pub(crate) home: Option<Home>,
     pub(crate) target: OpenTarget,
-    /// The start of its path.
+    /// The share and the directory that the path begins in.
     pub(crate) origin: Arc<Origin>,
     pub(crate) path: Arc<str>,
-    /// The path in lower case, by which it is found.
+    /// The path in lower case: the key of the index of paths.
     pub(crate) folded: Arc<str>,
     pub(crate) access: AccessMask,
     pub(crate) share_access: ShareAccess,
     pub(crate) is_directory: bool,
     pub(crate) delete_on_close: bool,
-    /// The name is removed with this open if it has asked for the delete: FILE_DISPOSITION_POSIX_SEMANTICS.
+    /// FILE_DISPOSITION_POSIX_SEMANTICS: if this open asked for the delete, the name is removed when the open ends.
     pub(crate) deletes_with_own: bool,
     pub(crate) caching: Caching,
     pub(crate) durable: Option<Durable>,
-    /// Its number among the orphans, while it is one.
+    /// The number of the open among the orphans; `None` if it is no orphan.
     pub(crate) orphaned: Option<u64>,
-    /// Its client and `Open.CreateGuid`, while a CREATE can be its replay (`Open.IsReplayEligible`).
+    /// The client and `Open.CreateGuid`, while a replayed CREATE can be answered with the open
+    /// (`Open.IsReplayEligible`).
     pub(crate) replay: Option<(Guid, Guid)>,
     pub(crate) app_instance: Option<AppInstance>,
     /// `Open.ClientGuid`.
     pub(crate) client_guid: Guid,
     pub(crate) owner: Arc<Owner>,
-    /// The user that it counts for.
+    /// The user whose opens include this one, for the limit.
     pub(crate) user: UserKey,
     pub(crate) created: Time,
-    /// The number of byte-range locks that it holds: derived, for the limit and for administrators.
+    /// The number of byte-range locks that the open holds: derived, for the limit and for administrators.
     pub(crate) locks: usize,
-    /// The number of its requests that wait for a lock: derived, so that a close need not look for them.
+    /// The number of requests of the open that wait for a lock: derived, so that a close need not look for them.
     pub(crate) waiting_locks: usize,
-    /// The number of breaks of its oplock that its client did not acknowledge in time.
+    /// The number of breaks of the oplock that the client did not acknowledge in time.
     pub(crate) unanswered_breaks: u32,
-    /// It was opened by an anonymous session, or a guest's.
+    /// True if the session is anonymous or a guest's.
     pub(crate) of_stranger: bool,
     pub(crate) shared: Arc<OpenShared>,
     pub(crate) attached: S::Open,
 }
 
 impl<S: Shell> Open<S> {
-    /// The open, as events name it.
+    /// The description of the open in events.
     pub(crate) fn event(&self, file: FileGlobalId) -> EventOpen {
         EventOpen {
             file,
@@ -104,7 +105,7 @@ impl<S: Shell> Open<S> {
     }
 }
 
-/// `Open.Session` and `Open.TreeConnect`, which an open has both or neither.
+/// `Open.Session` and `Open.TreeConnect`. An open has both or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Home {
     pub(crate) session: SessionGlobalId,
@@ -129,11 +130,11 @@ impl Owner {
     }
 }
 
-/// The object does not exist: it never did, or it has ended.
+/// The object does not exist, or has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotFound;
 
-/// The name of an open: one of two kinds.
+/// A reference to an open, by one of its two ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenRef {
     /// The id in requests.
@@ -163,7 +164,7 @@ pub struct OpenShared {
     bytes_written: AtomicU64,
     oplock: AtomicU8,
     lease: Option<Arc<AtomicU8>>,
-    /// The file's part of the same kind.
+    /// The part of the file that is used without the lock.
     pub file: Arc<FileShared>,
 }
 
@@ -180,8 +181,8 @@ impl OpenShared {
         }
     }
 
-    /// The reason of the open's end; `None` while it lives. A request looks here after it has found its open,
-    /// because an administrator may have been quicker.
+    /// The reason why the open has ended; `None` while it exists. A request checks this after it has found its open,
+    /// because an administrator may have closed the open in between.
     pub fn closed(&self) -> Option<CloseReason> {
         CloseReason::from_number(self.closed.load(Relaxed))
     }
@@ -198,29 +199,29 @@ impl OpenShared {
         self.last_io.store(now.0, Relaxed);
     }
 
-    /// The time of the last READ or WRITE; the time of the open, if there was none.
+    /// The time of the last READ or WRITE, or of the open if there was none.
     pub fn last_io(&self) -> Time {
         Time(self.last_io.load(Relaxed))
     }
 
-    /// Bytes read through it.
+    /// The number of bytes that were read through the open.
     pub fn bytes_read(&self) -> u64 {
         self.bytes_read.load(Relaxed)
     }
 
-    /// Bytes written through it.
+    /// The number of bytes that were written through the open.
     pub fn bytes_written(&self) -> u64 {
         self.bytes_written.load(Relaxed)
     }
 
-    /// True if READ and WRITE must ask [`State::check_io`]: the file has byte-range locks.
+    /// True if READ and WRITE must call [`State::check_io`]: the file has byte-range locks.
     pub fn has_locks(&self) -> bool {
         self.file.lock_count() != 0
     }
 
-    /// True if a change of the data must call [`State::break_for_write`]: others may cache them. The server asks
-    /// when the change has reached the store and before it is answered, so that caches which begin in between
-    /// are broken as well.
+    /// True if a change of the data must call [`State::break_for_write`], because others may cache the data. The server
+    /// checks this after the change has reached the store and before it answers the request, so that caches that began
+    /// in between are broken as well.
     pub fn write_needs_break(&self) -> bool {
         let leased = self.lease.as_ref().is_some_and(|state| state.load(Relaxed) != 0);
         let exclusive = self.oplock.load(Relaxed) > OplockLevel::LEVEL_II.0;
@@ -236,7 +237,7 @@ impl OpenShared {
     }
 }
 
-/// An open, as the registry knows it.
+/// The registry's view of an open.
 pub struct OpenInfo<S: Shell> {
     /// `Open.FileGlobalId`.
     pub global_id: FileGlobalId,
@@ -250,7 +251,7 @@ pub struct OpenInfo<S: Shell> {
     pub path: Arc<str>,
     /// `Open.GrantedAccess`.
     pub access: AccessMask,
-    /// The access that it shares with others.
+    /// The access that the open shares with others.
     pub share_access: ShareAccess,
     /// True for a directory.
     pub is_directory: bool,
@@ -258,7 +259,7 @@ pub struct OpenInfo<S: Shell> {
     pub session: Option<SessionGlobalId>,
     /// `Open.OplockLevel`.
     pub oplock: OplockLevel,
-    /// The state of its lease.
+    /// The state of the open's lease.
     pub lease: LeaseState,
     /// The part that requests use without the lock.
     pub shared: Arc<OpenShared>,
@@ -267,8 +268,8 @@ pub struct OpenInfo<S: Shell> {
 }
 
 impl<S: Shell> State<S> {
-    /// The open that a request names; `None` if it has ended or is another session's (MS-SMB2 3.3.5.10 and all the
-    /// others: "locate the open in Session.OpenTable").
+    /// The open with this id; `None` if it has ended or belongs to another session (MS-SMB2 3.3.5.10 and others:
+    /// "locate the open in Session.OpenTable").
     pub fn open_of(&self, session: SessionId, id: FileId) -> Option<OpenInfo<S>> {
         let global_id = self.open_global(id.into()).ok()?;
         let session = self.session_global(session).ok()?;
@@ -276,7 +277,7 @@ impl<S: Shell> State<S> {
         (open.home?.session == session).then(|| self.open_info(global_id, open))
     }
 
-    /// An open, as the registry knows it.
+    /// The registry's view of an open.
     pub fn open(&self, id: impl Into<OpenRef>) -> Option<OpenInfo<S>> {
         let global_id = self.open_global(id.into()).ok()?;
         self.opens.get(&global_id).map(|open| self.open_info(global_id, open))

@@ -1,5 +1,5 @@
-//! The durable opens that wait for their clients, by user and by age: each pins a handle of the store and stands in
-//! others' way, so a user may leave only so many behind. The oldest goes first.
+//! Orphans: durable opens that wait for their clients, by user and by age. Each holds a handle of the store and can
+//! conflict with other opens, so their number is limited for each user; the oldest is closed first.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -14,11 +14,11 @@ use crate::{CloseReason, Effects, Shell, State, Time, cost};
 pub(crate) struct Orphans {
     by_age: BTreeSet<Numbered>,
     by_user: HashMap<UserKey, BTreeSet<Numbered>>,
-    /// The orphans of each share: they end with it.
+    /// The orphans of each share, which end when the share is removed.
     by_share: BTreeSet<(u32, FileGlobalId)>,
 }
 
-/// The number of the open among those that lost their clients, and the open.
+/// An open with its number in the order in which opens lost their clients.
 type Numbered = (u64, FileGlobalId);
 
 impl Orphans {
@@ -40,7 +40,7 @@ impl Orphans {
         self.by_share.insert((open.origin.share_id, id));
     }
 
-    /// Takes an open out that has a client again, or ends.
+    /// Removes an open that has a client again, or that ends.
     pub(crate) fn leave<S: Shell>(&mut self, id: FileGlobalId, open: &mut Open<S>) {
         let Some(number) = open.orphaned.take() else { return };
         self.by_age.remove(&(number, id));
@@ -68,8 +68,8 @@ impl Orphans {
 }
 
 impl<S: Shell> State<S> {
-    /// Enters an open that has lost its client. If its user or all users together leave too many behind, the
-    /// oldest one ends; a reconnect does not find it (STATUS_OBJECT_NAME_NOT_FOUND).
+    /// Enters an open that has lost its client. If its user, or all users together, have too many orphans, the oldest
+    /// is closed. A reconnect to it fails with STATUS_OBJECT_NAME_NOT_FOUND.
     pub(crate) fn enter_orphan(&mut self, id: FileGlobalId, now: Time, effects: &mut Effects<S>) {
         let Some(open) = self.opens.get_mut(&id) else { return };
         open.orphaned = Some(self.orphans.next_number());

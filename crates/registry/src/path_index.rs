@@ -1,4 +1,4 @@
-//! Opens by their paths: those below a directory, and those that a rename moves.
+//! The index of opens by their paths: opens below a directory, and opens that a rename moves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -12,14 +12,14 @@ use crate::share::ShareKey;
 use crate::snapshot::PartWork;
 use crate::{FileKey, FileSnapshot, NotFound, OpenRef, Part, Shell, State, cost};
 
-/// The opens in the order of the tree connects' starts, then of their folded paths.
+/// The opens in the order of the tree connects' shares and directories, then of their folded paths.
 ///
-/// Paths are compared as bytes, so what begins with `dir\` stands together: `dir!` and `dir name` come before all of
-/// it, `dir]` after all of it, and the directory's own opens before any of these.
+/// Paths are compared as bytes, so the paths that begin with `dir\` are adjacent: `dir!` and `dir name` come before all
+/// of them, `dir]` after all of them, and the directory's own opens before any of these.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Paths(BTreeMap<(u32, FileKey), BTreeSet<PathEntry>>);
 
-/// An open by its folded path.
+/// An open with its folded path.
 type PathEntry = (Arc<str>, FileGlobalId);
 
 impl Paths {
@@ -47,7 +47,7 @@ impl Paths {
         self.range(place, path.clone(), after).take_while(move |(it, _)| *it == path)
     }
 
-    /// The opens whose folded path begins so, after the one that was last seen.
+    /// The opens whose folded path has this prefix, after the one that was last seen.
     fn beginning<'a>(
         &'a self,
         place: (u32, FileKey),
@@ -75,9 +75,9 @@ impl Paths {
 
 /// The opens that a rename has moved under one hold of the lock.
 pub struct Renamed<S: Shell> {
-    /// The server's parts of them.
+    /// The server's parts of these opens.
     pub opens: Vec<S::Open>,
-    /// The rest of the rename, if there are more: [`State::rename_on`].
+    /// The rest of the rename, for [`State::rename_on`]; `None` if all opens have moved.
     pub rest: Option<RenameRest>,
 }
 
@@ -102,7 +102,7 @@ enum RenameScope {
     Below,
 }
 
-/// A position in a list of opens by their paths: [`State::files_below`] goes on after it.
+/// A position in a list of opens by their paths, from which [`State::files_below`] continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPosition {
     place: (u32, FileKey),
@@ -114,7 +114,8 @@ pub(crate) fn folded(path: &Arc<str>) -> Arc<str> {
     if path.chars().all(|c| c.is_ascii() && !c.is_ascii_uppercase()) {
         return path.clone();
     }
-    // Lower case may depend on what follows: a file's name must not differ with the name of a stream behind it.
+    // The lower case of a letter may depend on the next one, so the name of a file is folded without that of a stream
+    // after it.
     match path.split_once(':') {
         Some((path, stream)) => format!("{}:{}", path.to_lowercase(), stream.to_lowercase()).into(),
         None => path.to_lowercase().into(),
@@ -131,8 +132,8 @@ impl<S: Shell> State<S> {
         Ok(self.rename_link(file, &origin.share, origin.place(), old, new_path))
     }
 
-    /// Records a rename, as [`Self::rename`] does, below the share's directory `root` if the open of the rename has
-    /// ended meanwhile.
+    /// Records a rename as [`Self::rename`] does, for an open that has ended meanwhile: below the share's directory
+    /// `root`.
     pub fn rename_by_path(
         &mut self,
         file: FileKey,
@@ -144,7 +145,7 @@ impl<S: Shell> State<S> {
         let (key, old) = (ShareKey::new(share), Arc::from(old));
         match self.shares.get(&key).map(|it| it.id) {
             Some(share) => self.rename_link(file, &key, (share, root), old, new),
-            // The share is gone; the delete that its open asked for may wait for another share's opens.
+            // The share is gone, but the delete that its open requested may wait for another share's opens.
             None => {
                 let opens = self.rename_delete(file, &key, &old, &Arc::from(new)).into_iter().collect();
                 Renamed { opens, rest: None }
@@ -162,14 +163,15 @@ impl<S: Shell> State<S> {
     ) -> Renamed<S> {
         let new = Arc::from(new);
         let what = RenameScope::Itself(file);
-        // Before the opens move: it is not to be left by them. A stream of another name leaves its file where it is.
+        // This comes before the opens move, so that the link is not recorded as left. A rename of a stream does not
+        // move its file.
         let by_delete = if file.is_named_stream() { None } else { self.rename_delete(file, key, &old, &new) };
         let mut moved = self.rename_on(RenameRest { place, old, new, what, after: None });
         moved.opens.extend(by_delete);
         moved
     }
 
-    /// Records the rename of a file for the opens of its streams, which get its new name.
+    /// Records the rename of a file for the opens of its streams, whose paths contain its name.
     pub fn rename_streams(
         &mut self,
         file: FileKey,
@@ -201,7 +203,7 @@ impl<S: Shell> State<S> {
         self.rename_on(RenameRest { place: (share, root), old, new, what, after: None })
     }
 
-    /// Goes on with a rename.
+    /// Continues a rename.
     pub fn rename_on(&mut self, rename: RenameRest) -> Renamed<S> {
         let limit = self.limits.work_per_hold;
         let looked_at: Vec<PathEntry> = self.places(&rename).take(limit).cloned().collect();
@@ -217,7 +219,8 @@ impl<S: Shell> State<S> {
                 RenameScope::Streams(file) => {
                     let is_meant =
                         open.target.file().is_some_and(|it| it.is_named_stream() && it.base() == file);
-                    // Names are compared without regard to case, and may differ in length by that.
+                    // Names are compared without regard to case, so the old name may differ in length from the name in
+                    // the path.
                     let stream =
                         open.path.rsplit_once('\\').map_or(&*open.path, |(_, name)| name).split_once(':');
                     stream.filter(|_| is_meant).map(|(_, stream)| format!("{}:{stream}", rename.new).into())
@@ -238,11 +241,11 @@ impl<S: Shell> State<S> {
             if let Some(file) = open.target.file() {
                 self.links.enter(file, Link::of(open));
                 let is_last = self.links.leave(file, &old_link);
-                // Of what is below, the first open takes the link's pending delete along.
+                // Below a directory, the first open that moves takes the pending delete of its link along.
                 if matches!(rename.what, RenameScope::Below) {
                     opens.extend(self.rename_delete(file, &origin.share, &old, &path));
                 }
-                // Those that asked for a stream's delete may have ended.
+                // The open that requested the delete of the stream may have ended.
                 if file.is_named_stream() && !matches!(rename.what, RenameScope::Itself(_)) {
                     opens.extend(self.asked_to_delete(file));
                 }
@@ -256,8 +259,8 @@ impl<S: Shell> State<S> {
         Renamed { opens, rest: after.map(|after| RenameRest { after: Some(after), ..rename }) }
     }
 
-    /// At most `limit` of the opens below a directory of a share whose own directory is `root`: they are in the way
-    /// of its rename.
+    /// At most `limit` of the opens below a directory of a share whose own directory is `root`. They are obstacles to
+    /// its rename.
     pub fn opens_below(
         &self,
         share: &str,
@@ -271,9 +274,9 @@ impl<S: Shell> State<S> {
         self.below((share, root), &folded(&directory.into()), None).take(limit).map(|(_, id)| *id).collect()
     }
 
-    /// The opens of a file or directory, by its path in the share of this name, and of all that is below it; among the
-    /// next `length` after the last one seen, in the order of their paths. An open that is renamed meanwhile may be
-    /// there twice, or not at all.
+    /// The opens of a file or directory, by its path in the share of this name, and of all objects below it: those
+    /// among the next `length` after the last one seen, in the order of their paths. An open that is renamed meanwhile
+    /// may be listed twice, or not at all.
     pub fn files_below(
         &self,
         share: &str,
@@ -304,7 +307,7 @@ impl<S: Shell> State<S> {
         path: &Arc<str>,
         after: Option<PathPosition>,
     ) -> impl Iterator<Item = ((u32, FileKey), &'a PathEntry)> + use<'a, S> {
-        // Of a share that was removed some opens may be left, which have not been ended yet.
+        // A share that was removed may have opens that have not been ended yet.
         let removed = self.removed_shares.values().filter(|it| ShareKey::new(&it.definition.name) == *share);
         let mut shares: Vec<u32> = removed.chain(self.shares.get(share)).map(|it| it.id).collect();
         shares.sort_unstable();
@@ -329,7 +332,7 @@ impl<S: Shell> State<S> {
         after: Option<&PathEntry>,
     ) -> impl Iterator<Item = &'a PathEntry> + use<'a, S> {
         let prefix = if directory.is_empty() { directory.clone() } else { format!("{directory}\\").into() };
-        // The share's root is not below itself.
+        // The root of the share is not below itself.
         self.paths.beginning(place, &prefix, after).filter(|(path, _)| !path.is_empty())
     }
 

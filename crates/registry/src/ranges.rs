@@ -1,17 +1,16 @@
-//! The byte-range locks of one file (MS-FSA 2.1.5.8, 2.1.5.9, 2.1.4.10): ranges and their opens, and
-//! nothing else.
+//! The byte-range locks of one file (MS-FSA 2.1.5.8, 2.1.5.9, 2.1.4.10): ranges, their opens and the queue of requests.
 //!
-//! A lock is granted if no held lock conflicts with it. A request that may wait joins the file's queue; it
-//! also waits behind an earlier one that it conflicts with, so that an exclusive lock is not starved
-//! by shared ones that keep arriving. A request that does not wait takes any free range. When a range is
-//! released, the queue is looked at in order.
+//! A lock is granted if no held lock conflicts with it. A request that may wait joins the file's queue; it also waits
+//! behind earlier requests that it conflicts with, so that shared locks that keep arriving do not starve an exclusive
+//! one. A request that may not wait takes any free range. When a range is released, the queue is searched in order.
 //!
-//! A waiter that must have the lock [outside](Waiter::outside) first keeps its place in the queue until it has: its caller
-//! is told when to try, and until it has tried, nobody takes what is free before it.
+//! Some requests need the same lock [outside](Waiter::outside) of the registry first. Such a request keeps its place in
+//! the queue until its caller has that lock: the registry reports to the caller when to try, and until the caller has
+//! tried, no other request gets the range.
 //!
-//! With `n` locks of the file and `w` waiters, whose number has a small limit: an element is locked, unlocked or
-//! found in the way in O(log n) steps; what gives up `k` ranges takes O(k log n), and O((k + w) log (k + w)) more
-//! if somebody waits.
+//! With `n` locks of the file and `w` waiters, whose number has a small limit: to lock or unlock an element, or to find
+//! a conflict, takes O(log n) steps; to release `k` ranges takes O(k log n), and O((k + w) log (k + w)) more if
+//! requests wait.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -36,7 +35,7 @@ pub struct LockElement {
 pub(crate) struct Ranges {
     /// The locks, to find those that overlap a range.
     held: Obstacles,
-    /// The same locks by their opens, equal ones counted.
+    /// The locks again by their opens, equal ones counted.
     by_open: BTreeMap<ByOpen, u32>,
     count: usize,
     waiting: VecDeque<Waiter>,
@@ -45,7 +44,7 @@ pub(crate) struct Ranges {
 /// A lock in order of its open: open, offset, length, exclusive.
 type ByOpen = (FileGlobalId, u64, u64, bool);
 
-/// Locks that stand in the way of others.
+/// Locks that can conflict with others.
 #[derive(Debug, Default)]
 struct Obstacles {
     shared: Intervals,
@@ -62,9 +61,9 @@ pub(crate) struct Held {
 pub(crate) struct Waiter {
     pub(crate) request: RequestKey,
     pub(crate) lock: Held,
-    /// Its caller must first have the same lock somewhere else.
+    /// True if the caller must have the same lock outside of the registry first.
     pub(crate) outside: bool,
-    /// Its caller is told to try again, and has not yet.
+    /// True while the caller has been asked to try again and has not tried yet.
     pub(crate) told: bool,
 }
 
@@ -74,12 +73,12 @@ impl Waiter {
     }
 }
 
-/// What came of ranges that were given up.
+/// The results of a release of ranges.
 #[derive(Debug, Default)]
 pub(crate) struct Woken {
-    /// Waiters that hold their lock now.
+    /// Waiters that now hold their lock.
     pub(crate) granted: Vec<Waiter>,
-    /// Waiters that nothing here stands in the way of, and that are to try again.
+    /// Waiters without a conflict here, whose callers are to try again.
     pub(crate) retry: Vec<RequestKey>,
 }
 
@@ -94,8 +93,8 @@ impl LockElement {
 }
 
 impl Held {
-    /// True if a new lock cannot be beside this one. An open may stack a shared lock on its own
-    /// exclusive one, and not the other way round.
+    /// True if a new lock conflicts with this one. An open may add a shared lock to its own exclusive one, but no
+    /// exclusive lock to a shared one.
     pub(crate) fn conflicts_with(&self, new: &Self) -> bool {
         let stacks = self.open == new.open && self.element.exclusive && !new.element.exclusive;
         self.range().overlaps(&new.range()) && (self.element.exclusive || new.element.exclusive) && !stacks
@@ -145,7 +144,7 @@ impl Ranges {
         self.waiting.len()
     }
 
-    /// All locks, in order of their opens and ranges. Slow: for tests.
+    /// All locks, in order of their opens and ranges. This is slow and used by tests.
     pub(crate) fn held(&self) -> impl Iterator<Item = Held> {
         self.by_open.iter().flat_map(|(place, count)| (0..*count).map(|_| held(place)))
     }
@@ -165,8 +164,8 @@ impl Ranges {
         self.waiting.push_back(waiter);
     }
 
-    /// The open of a lock that does not allow reading or writing the range through `open` (MS-FSA 2.1.4.10). A shared
-    /// lock does not allow writing, even through the open that holds it.
+    /// The open whose lock does not allow reading or writing the range through `open` (MS-FSA 2.1.4.10). A shared lock
+    /// does not allow writing, not even through the open that holds it.
     pub(crate) fn denies(
         &self,
         open: FileGlobalId,
@@ -241,7 +240,7 @@ impl Ranges {
         taken
     }
 
-    /// Grants a waiter what it waits for, or false: something is in the way.
+    /// Grants the lock that a waiter waits for. Returns false if there is a conflict.
     pub(crate) fn grant(&mut self, request: RequestKey) -> bool {
         let Some(at) = self.waiting.iter().position(|waiter| waiter.request == request) else { return false };
         let Some(lock) = self.waiting.get(at).map(|waiter| waiter.lock) else { return false };
@@ -255,13 +254,13 @@ impl Ranges {
         true
     }
 
-    /// Takes in that a waiter has tried and was not granted; false: it does not wait.
+    /// Records that a waiter has tried and was not granted its lock. Returns false if it does not wait.
     pub(crate) fn has_tried(&mut self, request: RequestKey) -> bool {
         let waiter = self.waiting.iter_mut().find(|waiter| waiter.request == request);
         waiter.map(|waiter| waiter.told = false).is_some()
     }
 
-    /// Whose waiter is to try before any of these can be had.
+    /// The open of a waiter that is to try before any of these ranges can be locked.
     pub(crate) fn conflict_with_told(
         &self,
         open: FileGlobalId,
@@ -274,7 +273,7 @@ impl Ranges {
         elements.iter().find_map(|element| told.conflict(&Held { open, element: *element }))
     }
 
-    /// Grants what can be granted now that these ranges have been given up, in the order of asking.
+    /// Grants the locks that are free now that these ranges have been released, in the order of the requests.
     pub(crate) fn grant_waiting(&mut self, released: &[LockElement]) -> Woken {
         let mut woken = Woken::default();
         if self.waiting.is_empty() || released.is_empty() {
@@ -311,7 +310,7 @@ impl Ranges {
     }
 }
 
-/// Ranges that were released: their beginnings in order, each with the furthest end up to there.
+/// Ranges that were released: their beginnings in order, each with the furthest end of this range and those before it.
 struct Freed(Vec<(u64, u128)>);
 
 impl Freed {
@@ -353,7 +352,7 @@ mod tests {
         LockElement { offset, length, exclusive: true }
     }
 
-    /// As many locks as a file may have, of two opens and both kinds, and a few equal ones.
+    /// As many locks as a file may have, of two opens and both kinds, with a few equal ones.
     fn full() -> Ranges {
         let mut ranges = Ranges::default();
         for number in 0..32_768 {
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn locks_that_are_free_but_for_the_last_cost_no_more_than_their_number() {
+    fn cost_of_lock_all_with_a_conflict_is_linear() {
         let mut ranges = full();
         let mut elements: Vec<LockElement> = (0..2_730).map(|it| exclusive(it * 4 + 2, 1)).collect();
         elements.push(exclusive(8, 1));
@@ -374,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn each_question_costs_the_logarithm() {
+    fn cost_of_lock_operations_is_logarithmic() {
         let mut ranges = full();
         let limit = 80;
         for (offset, length) in [(0, 1), (50_000, 9), (131_070, 2), (0, u64::MAX), (131_072, 5), (3, 0)] {
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_gone_through_once_for_all_that_is_given_up() {
+    fn queue_is_searched_once_per_release() {
         let mut ranges = full();
         let waiters = crate::limits::WAITING_LOCKS_PER_FILE;
         for id in 0..waiters as u64 {

@@ -1,4 +1,4 @@
-//! Recent refusals: the user and the request, and the open that stood in the way.
+//! Recent refusals: the user, the request and the conflicting open.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use wire::{AccessMask, FileGlobalId, SessionGlobalId, ShareAccess};
 use crate::events::EventKind;
 use crate::{Shell, State, Time, UserKind};
 
-/// The refusal of a request because of another open, or of a limit.
+/// The refusal of a request because of another open or of a limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Its place among all refusals: rising by one, from one.
+    /// The number of the refusal: rising by one, from one.
     pub number: u64,
     /// The time of the refusal.
     pub time: Time,
@@ -19,7 +19,7 @@ pub struct Refusal {
     pub kind: RefusalKind,
     /// The user of the request.
     pub user: Arc<str>,
-    /// The kind of that user.
+    /// The kind of user.
     pub user_kind: UserKind,
     /// The domain or server that the client named.
     pub domain: Arc<str>,
@@ -31,13 +31,13 @@ pub struct Refusal {
     pub share: Arc<str>,
     /// The path in the share.
     pub path: Arc<str>,
-    /// The access asked for.
+    /// The requested access.
     pub access: AccessMask,
-    /// The access that was to be shared with others.
+    /// The access that the request would share with others.
     pub share_access: ShareAccess,
-    /// The range asked for; `None` for an open.
+    /// The requested range; `None` for an open.
     pub range: Option<(u64, u64)>,
-    /// The open that stood in the way, as it was then; it may be gone.
+    /// The open that conflicted, as it was then; it may have ended.
     pub blocker: Option<RefusalOpen>,
 }
 
@@ -52,16 +52,16 @@ pub enum RefusalKind {
     LockConflict,
     /// STATUS_FILE_LOCK_CONFLICT.
     IoConflict,
-    /// A lease key that names another file.
+    /// The lease key is in use for another file.
     LeaseKeyInUse,
-    /// Too many opens.
+    /// A limit was reached.
     LimitReached,
 }
 
-/// The open that stood in the way.
+/// The open that conflicted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusalOpen {
-    /// Its id, for `net file`.
+    /// The id of the open, for `net file`.
     pub global_id: FileGlobalId,
     /// The user of the open.
     pub user: Arc<str>,
@@ -69,9 +69,9 @@ pub struct RefusalOpen {
     pub client: Arc<str>,
     /// The path of the open.
     pub path: Arc<str>,
-    /// The access it has.
+    /// The granted access of the open.
     pub access: AccessMask,
-    /// The access that it shares with others.
+    /// The access that the open shares with others.
     pub share_access: ShareAccess,
 }
 

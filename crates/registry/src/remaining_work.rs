@@ -1,16 +1,16 @@
-//! Work that is done in parts, with the lock given back in between.
+//! Work that is done in parts, with the lock released in between.
 //!
-//! Ending a session with sixty thousand opens takes a good part of a second, and all other requests would wait. So
-//! one hold of the lock ends a limited number ([`Limits::work_per_hold`](crate::Limits::work_per_hold)) and leaves
-//! the others as a [`Rest`] in its effects, which the server goes on with once it has applied them. The session, tree
-//! connect or share is cut off from requests before the first part is done: its id names nothing any more, and a
+//! Ending a session with sixty thousand opens takes a good part of a second, during which all other requests would
+//! wait. So one hold of the lock ends a limited number ([`Limits::work_per_hold`](crate::Limits::work_per_hold)) and
+//! leaves the others as a [`Rest`] in its effects, which the server continues after it has applied them. Before the
+//! first part is done, the session, tree connect or share is cut off from requests: its id is no longer found, and a
 //! removed share's opens cannot be reclaimed.
 
 use wire::{FileGlobalId, Guid, SessionGlobalId, TreeGlobalId, TreeId};
 
 use crate::{ConnectionId, Effects, FileKey, LeaseId, Shell, State, Time};
 
-/// The rest of an unfinished change, which [`State::go_on`] goes on with.
+/// The rest of an unfinished change, which [`State::go_on`] continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rest(pub(crate) Work);
 
@@ -23,21 +23,21 @@ pub(crate) enum Work {
     Tree(TreeGlobalId),
     /// A removed share's tree connects and orphans end.
     Share(u32),
-    /// Breaks that a session was sent on a lost channel are sent again.
+    /// Breaks that were sent to a session on a lost channel are sent again.
     Breaks {
         session: SessionGlobalId,
         lost: ConnectionId,
         was_first: bool,
         after: Option<(TreeId, FileGlobalId)>,
     },
-    /// The links of a file are removed whose deletes have waited for the opens of another share.
+    /// Links of a file are removed: their pending deletes waited for the opens of another share.
     Deletes(FileKey),
     /// Breaks of a client's leases are sent again.
     LeaseBreaks { client: Guid, lost: ConnectionId, after: LeaseId },
 }
 
 impl<S: Shell> State<S> {
-    /// Does the next part of an unfinished change. Objects that have ended meanwhile for other reasons are skipped.
+    /// Does the next part of an unfinished change. Objects that have ended for other reasons are skipped.
     pub fn go_on(&mut self, rest: Rest, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         match rest.0 {
@@ -55,7 +55,7 @@ impl<S: Shell> State<S> {
         effects
     }
 
-    /// True if this hold of the lock may do more.
+    /// True if this hold of the lock may do more work.
     pub(crate) fn has_time(&self, effects: &Effects<S>) -> bool {
         effects.spent < self.limits.work_per_hold
     }

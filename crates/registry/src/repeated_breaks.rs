@@ -1,4 +1,4 @@
-//! Breaks that are sent again after the channel was lost that they were sent on (MS-SMB2 3.3.4.6, 3.3.4.7).
+//! Breaks that are sent again because the channel on which they were sent was lost (MS-SMB2 3.3.4.6, 3.3.4.7).
 
 use std::ops::Bound;
 
@@ -11,9 +11,9 @@ use crate::snapshot::after_bound;
 use crate::{BreakKind, ConnectionId, Effects, LeaseId, Rest, Shell, State, Time, cost};
 
 impl<S: Shell> State<S> {
-    /// Sends again the breaks that a session has not acknowledged and that were sent on a channel that is lost,
-    /// its first or another (MS-SMB2 3.3.4.6, 3.3.4.7). Breaks of leases are the client's, unless the session
-    /// is sealed.
+    /// Sends again the breaks that a session has not acknowledged and that were sent on a lost channel, its first or
+    /// another (MS-SMB2 3.3.4.6, 3.3.4.7). Breaks of leases belong to the client and not to the session, unless the
+    /// session is sealed.
     pub(crate) fn repeat_breaks(
         &mut self,
         session: SessionGlobalId,
@@ -61,8 +61,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The leases of a client whose breaks, not acknowledged yet, were sent on a connection, among those that one
-    /// hold of the lock looks at; and the last of these, if there are more.
+    /// The leases of a client with unacknowledged breaks that were sent on this connection, among those that one hold
+    /// of the lock examines; and the last of these, if there are more.
     pub(crate) fn lease_breaks_on(
         &self,
         client: Guid,
@@ -75,8 +75,8 @@ impl<S: Shell> State<S> {
         (leases.into_iter().filter(sent_there).collect(), more)
     }
 
-    /// Goes on to send again the breaks of a client's leases that were sent on a connection that is lost. The
-    /// connection itself is forgotten by now: breaks of leases whose other connections are all newer were sent on it.
+    /// Continues to send again the breaks of a client's leases that were sent on a lost connection. The connection has
+    /// been removed by now: the breaks of a lease were sent on it if all other connections of the lease are newer.
     pub(crate) fn repeat_lease_breaks(
         &mut self,
         client: Guid,
@@ -98,8 +98,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Sends again the break of a lease that its client has not acknowledged, after the connection was lost that it was
-    /// sent on.
+    /// Sends again the break of a lease that its client has not acknowledged, because the connection on which it was
+    /// sent was lost.
     pub(crate) fn repeat_lease_break(&mut self, id: LeaseId, now: Time, effects: &mut Effects<S>) {
         let Some((lease, breaking)) =
             self.leases.get(&id).and_then(|it| it.breaking.map(|breaking| (it, breaking)))

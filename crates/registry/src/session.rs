@@ -11,8 +11,8 @@
 //!
 //! 1 [`State::create_session`]; 2 [`State::session_valid`]; 3 [`State::expire_session`];
 //! 4 [`State::session_valid`] again (MS-SMB2 3.3.5.5.3, reauthentication);
-//! 5 [`State::close_session`](crate::State::close_session), the only way out; a session in progress is ended
-//! when its time is over, or when newer ones need its place.
+//! 5 [`State::close_session`](crate::State::close_session), which ends every session; a session in progress is also
+//! ended when its time is over, or when newer ones need its place.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -37,61 +37,61 @@ pub(crate) struct Session<S: Shell> {
     pub(crate) identity: Identity,
     /// The user, once the session is valid.
     pub(crate) user: Option<UserKey>,
-    /// Its identity and client as its opens carry them.
+    /// The identity and client of the session, for its opens.
     pub(crate) owner: Arc<Owner>,
     pub(crate) channels: Vec<ConnectionId>,
     /// Requests that wait for a break and whose connection is lost.
     pub(crate) stranded: Vec<RequestKey>,
     pub(crate) created: Time,
-    /// The address it was made from.
+    /// The address from which the session was set up.
     pub(crate) group: AddressGroup,
-    /// The time when it ends if it is still in progress.
+    /// The time when the session ends if it is still in progress.
     pub(crate) logon_deadline: Option<Time>,
     pub(crate) trees: BTreeMap<TreeId, TreeGlobalId>,
     /// Tree connects that are being ended.
     pub(crate) ended_trees: BTreeSet<TreeGlobalId>,
-    /// Set while it is being ended: its id names nothing any more.
+    /// Set while the session is being ended: its id is not found any more.
     pub(crate) ending: Option<Ending>,
     pub(crate) last_tree: u32,
-    /// Opens of all its trees: derived, for the limit and for administrators.
+    /// The number of opens of all its tree connects: derived, for the limit and for administrators.
     pub(crate) open_count: usize,
     pub(crate) shared: Arc<SessionShared>,
     pub(crate) attached: S::Session,
 }
 
-/// The end of a session that is under way.
+/// The end of a session, while it is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ending {
     pub(crate) reason: EndReason,
-    /// Its client closed the connection, in order.
+    /// True if the client closed the connection in order.
     pub(crate) hung_up: bool,
 }
 
 /// `Session.State` (MS-SMB2 3.3.1.8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SessionState {
-    /// Authentication goes on.
+    /// The authentication is not complete.
     InProgress,
-    /// It may be used.
+    /// The session may be used.
     Valid,
-    /// Its authentication has expired: nothing but reauthentication and closing is served.
+    /// The authentication has expired: only reauthentication and closing are allowed.
     Expired,
 }
 
-/// The user of a session, known once it is valid.
+/// The user of a session, which is known once the session is valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
-    /// `Session.UserName`: the account's name, the name that a guest gave itself, or empty for the anonymous user.
+    /// `Session.UserName`: the name of the account, the name that a guest claims, or empty for the anonymous user.
     pub user: Arc<str>,
-    /// The domain or server that the client named. It is not checked.
+    /// The domain or server that the client named, unchecked.
     pub domain: Arc<str>,
-    /// The kind of the session.
+    /// The flags of the session.
     pub flags: SessionFlags,
 }
 
 impl Identity {
-    /// True if both are one user: of one kind, and of one account. The domain is not compared, because the client
-    /// chooses it and the account is the same in all of them.
+    /// True if both are the same user: of the same kind, and of the same account. The domain is not compared, because
+    /// the client chooses it and it does not affect the account.
     pub fn is_same_user(&self, other: &Self) -> bool {
         is_same_user((self.kind(), &self.user), (other.kind(), &other.user))
     }
@@ -106,7 +106,7 @@ impl Identity {
     }
 }
 
-/// The kinds of users. A guest's name is its own claim: a guest is not the account of that name.
+/// The kinds of users. A guest only claims a name and is not the account of that name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum UserKind {
     /// An account that has proved its password.
@@ -134,12 +134,12 @@ pub struct SessionFlags {
     pub encrypted: bool,
     /// `Session.SigningRequired`.
     pub signed: bool,
-    /// The user may administer the server: what is kept for administrators is theirs.
+    /// True if the user may administer the server and use the places that are kept for administrators.
     pub administrator: bool,
 }
 
 impl Identity {
-    /// The standing of the user, on which places in tables depend.
+    /// The standing of the user, which determines the places that it may take in tables.
     pub fn standing(&self) -> Standing {
         if self.flags.anonymous || self.flags.guest {
             Standing::Stranger
@@ -159,7 +159,7 @@ pub struct SessionShared {
 }
 
 impl SessionShared {
-    /// Records a request of the user. ECHO comes from the client's system and does not call this.
+    /// Records a request of the user. ECHO does not call this, because the client's system sends it without the user.
     pub fn touch(&self, now: Time) {
         self.last_active.store(now.0, Relaxed);
     }
@@ -197,7 +197,7 @@ pub enum EstablishError {
     LimitReached(LimitReached),
 }
 
-/// A session, as the registry knows it.
+/// The registry's view of a session.
 pub struct SessionInfo<S: Shell> {
     /// `Session.SessionId`.
     pub session_id: SessionId,
@@ -205,11 +205,11 @@ pub struct SessionInfo<S: Shell> {
     pub global_id: SessionGlobalId,
     /// `Session.State`.
     pub state: SessionState,
-    /// Its user.
+    /// The user of the session.
     pub identity: Identity,
-    /// The connections it is bound to: `Session.ChannelList`.
+    /// The connections that the session is bound to: `Session.ChannelList`.
     pub channels: Vec<ConnectionId>,
-    /// The number of its opens.
+    /// The number of opens of the session.
     pub opens: usize,
     /// The part that requests use without the lock.
     pub shared: Arc<SessionShared>,
@@ -218,9 +218,9 @@ pub struct SessionInfo<S: Shell> {
 }
 
 impl<S: Shell> State<S> {
-    /// Begins a session on a connection, in progress (MS-SMB2 3.3.5.5.1). `attach` makes the server's part of it
-    /// from its ids. A connection that is gone already has room for none. Sessions in progress beyond their limit
-    /// make room, the oldest first.
+    /// Begins a session on a connection, in progress (MS-SMB2 3.3.5.5.1). `attach` makes the server's part of it from
+    /// its ids. If the connection has ended, this returns `LimitReached::Connections`. If there are too many sessions
+    /// in progress, the oldest is ended to make room.
     pub fn create_session(
         &mut self,
         connection: ConnectionId,
@@ -250,7 +250,7 @@ impl<S: Shell> State<S> {
         let sessions = &self.sessions;
         let global_id =
             SessionGlobalId(self.session_globals.issue(|id| sessions.contains_key(&SessionGlobalId(id))));
-        // 32 bits of it: there are clients that keep no more.
+        // The id has 32 bits, because some clients keep no more.
         let session_id = loop {
             let id = SessionId(self.wire_ids.issue() & u64::from(u32::MAX));
             if id.0 != 0 && !self.session_ids.contains_key(&id) {
@@ -289,9 +289,9 @@ impl<S: Shell> State<S> {
         Ok((info, effects))
     }
 
-    /// Makes a session valid: its authentication succeeded, for the first time or again (MS-SMB2
-    /// 3.3.5.5.3). `attached` replaces the server's part of it, if given. Users are refused if the places that are
-    /// left are kept for administrators; of anonymous callers and guests the oldest make room.
+    /// Makes a session valid: its authentication succeeded, for the first time or again (MS-SMB2 3.3.5.5.3). `attached`
+    /// replaces the server's part of it, if given. Users are refused if the remaining places are kept for
+    /// administrators; for anonymous callers and guests, the oldest session of these is ended to make room.
     pub fn session_valid(
         &mut self,
         id: SessionId,
@@ -343,7 +343,7 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Makes room for a session to become valid as this identity's.
+    /// Makes room for a session to become valid with this identity.
     fn make_room_to_establish(
         &mut self,
         id: SessionGlobalId,
@@ -379,8 +379,8 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Sets or clears a session's administrator flag, after other settings have come into force. Tree connects and
-    /// opens that the session has are kept; limits apply to the next ones as the flag says.
+    /// Sets or clears a session's administrator flag, after the configuration has changed. The session keeps its tree
+    /// connects and opens; the limits for later ones depend on the new flag.
     pub fn set_administrator(&mut self, id: SessionId, administrator: bool) -> Result<(), NotFound> {
         let global_id = self.session_global(id)?;
         let session = self.sessions.get_mut(&global_id).ok_or(NotFound)?;
@@ -405,8 +405,8 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// Binds a session to one more connection (MS-SMB2 3.3.5.5.2); the server has compared what the protocol
-    /// requires to be equal.
+    /// Binds a session to one more connection (MS-SMB2 3.3.5.5.2). The server has compared the properties that the
+    /// protocol requires to be equal.
     pub fn bind_session(&mut self, id: SessionId, connection: ConnectionId) -> Result<(), BindError> {
         let global_id = self.session_global(id).map_err(|_| BindError::NotFound)?;
         let standing = self.sessions.get(&global_id).map_or(Standing::Stranger, |it| it.identity.standing());
@@ -441,12 +441,12 @@ impl<S: Shell> State<S> {
         next.map(|(id, it)| (*id, it.attached.clone())).collect()
     }
 
-    /// A session, as the registry knows it.
+    /// The registry's view of a session.
     pub fn session(&self, id: SessionId) -> Option<SessionInfo<S>> {
         self.session_global(id).ok().and_then(|id| self.session_by_global_id(id))
     }
 
-    /// A session, as the registry knows it, by the administrator's id.
+    /// The registry's view of the session with this id for administrators.
     pub fn session_by_global_id(&self, id: SessionGlobalId) -> Option<SessionInfo<S>> {
         self.sessions.get(&id).map(|it| it.info(id))
     }
@@ -457,7 +457,7 @@ impl<S: Shell> State<S> {
 }
 
 impl<S: Shell> Session<S> {
-    /// True if administrators see the session.
+    /// True if administrators see the session in lists.
     pub(crate) fn is_listed(&self) -> bool {
         self.state != SessionState::InProgress && self.ending.is_none()
     }

@@ -20,13 +20,13 @@ pub struct ShareDefinition {
     pub path: Arc<str>,
     /// `shi502_remark`.
     pub remark: Arc<str>,
-    /// `shi502_max_uses`; `None` for no bound.
+    /// `shi502_max_uses`; `None` if there is no limit.
     pub max_uses: Option<u32>,
-    /// `shi1005_flags` (MS-SRVS 2.2.4.29), which the registry carries and does not read.
+    /// `shi1005_flags` (MS-SRVS 2.2.4.29), which the registry stores and does not use.
     pub flags: u32,
-    /// STYPE_SPECIAL: not listed for ordinary users.
+    /// STYPE_SPECIAL: the share is not listed for ordinary users.
     pub hidden: bool,
-    /// STYPE_TEMPORARY: it does not outlive the server.
+    /// STYPE_TEMPORARY: the share does not outlive the server.
     pub temporary: bool,
 }
 
@@ -50,7 +50,7 @@ pub enum ShareExists {
     LimitReached(LimitReached),
 }
 
-/// A share's name in the form it is compared in.
+/// A share's name in the form that is compared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ShareKey(Arc<str>);
 
@@ -60,28 +60,29 @@ impl ShareKey {
     }
 }
 
-/// The start of paths: the share and directory of a tree connect, which its opens keep when it has ended.
+/// The beginning of paths: the share and directory of a tree connect. Opens keep it when the tree connect has ended.
 #[derive(Debug, Default)]
 pub(crate) struct Origin {
     pub(crate) share: ShareKey,
-    /// The number of the share among those that have had its name: one that was removed is another than one added
-    /// since.
+    /// The number of the share, which distinguishes a share that was removed from one that was added later with the
+    /// same name.
     pub(crate) share_id: u32,
-    /// The name of the share, as it was defined.
+    /// The name of the share, as it is defined.
     pub(crate) share_name: Arc<str>,
-    /// The directory of the share at the time of the tree connect: equal paths below others are of other files.
+    /// The directory of the share at the time of the tree connect: equal paths below different directories are
+    /// different files.
     pub(crate) root: FileKey,
 }
 
 impl Origin {
-    /// The part of the origin by which opens are found by their paths.
+    /// The part of the origin that is in the index of paths.
     pub(crate) const fn place(&self) -> (u32, FileKey) {
         (self.share_id, self.root)
     }
 }
 
 pub(crate) struct Share {
-    /// The number of the share, for lists that are resumed; it rises from share to share.
+    /// The number of the share, which rises from share to share; lists are resumed by it.
     pub(crate) id: u32,
     pub(crate) definition: ShareDefinition,
     /// `Share.CurrentUses` is its length.
@@ -110,7 +111,7 @@ impl<S: Shell> State<S> {
         Ok(())
     }
 
-    /// Replaces a share's definition (MS-SMB2 3.3.4.15); tree connects stay.
+    /// Replaces a share's definition (MS-SMB2 3.3.4.15). Its tree connects stay.
     pub fn replace_share(&mut self, definition: ShareDefinition) -> Result<(), NotFound> {
         let share = self.shares.get_mut(&ShareKey::new(&definition.name)).ok_or(NotFound)?;
         share.definition = definition;
@@ -129,7 +130,7 @@ impl<S: Shell> State<S> {
         Ok(effects)
     }
 
-    /// Ends the tree connects of a removed share, and the durable opens in it that wait for their client.
+    /// Ends the tree connects of a removed share, and the orphans in it.
     pub(crate) fn end_share_part(&mut self, id: u32, now: Time, effects: &mut Effects<S>) {
         while let Some(share) = self.removed_shares.get(&id) {
             let Some(tree) = share.uses.first().copied() else { break };

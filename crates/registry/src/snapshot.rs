@@ -1,5 +1,5 @@
-//! Snapshots for administrators: plain data, in order of the administrators' ids, so that a listing is
-//! resumed after the last id seen while entries come and go.
+//! Snapshots for administrators: plain data, in the order of the ids for administrators, so that a listing can be
+//! resumed after the last id seen while entries are added and removed.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
@@ -18,19 +18,19 @@ use crate::{
     ConnectionId, ConnectionInfo, Identity, OpenTarget, ShareDefinition, Shell, State, Time, UserKind, cost,
 };
 
-/// A filter of sessions (MS-SRVS 3.1.4.5); without a condition it lets all through.
+/// A filter of sessions (MS-SRVS 3.1.4.5). Without conditions it matches all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SessionFilter<'a> {
     /// The client's name or address.
     pub client: Option<&'a str>,
-    /// The user's account, and no guest who goes by its name.
+    /// The user's account. A guest of the same name does not match.
     pub user: Option<&'a str>,
 }
 
-/// A filter of opens (MS-SRVS 3.1.4.1); without a condition it lets all through.
+/// A filter of opens (MS-SRVS 3.1.4.1). Without conditions it matches all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FileFilter<'a> {
-    /// The user's account, and no guest who goes by its name.
+    /// The user's account. A guest of the same name does not match.
     pub user: Option<&'a str>,
     /// The client's name or address.
     pub client: Option<&'a str>,
@@ -40,7 +40,7 @@ pub struct FileFilter<'a> {
     pub share: Option<&'a str>,
 }
 
-/// A filter of tree connects (MS-SRVS 3.1.4.4): a share's or a client's; without a condition it lets all through.
+/// A filter of tree connects (MS-SRVS 3.1.4.4), by share, client or session. Without conditions it matches all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TreeFilter<'a> {
     /// The share.
@@ -58,21 +58,21 @@ pub struct SessionSnapshot {
     pub global_id: SessionGlobalId,
     /// `Session.State`.
     pub state: SessionState,
-    /// Its user.
+    /// The user of the session.
     pub identity: Identity,
     /// The client's name.
     pub client: Arc<str>,
-    /// The connections it is bound to.
+    /// The connections that the session is bound to.
     pub connections: Vec<ConnectionInfo>,
     /// The time of its creation.
     pub created: Time,
     /// The time of its user's last request.
     pub last_active: Time,
-    /// The number of its opens.
+    /// The number of opens of the session.
     pub opens: usize,
-    /// The number of its tree connects.
+    /// The number of tree connects of the session.
     pub trees: usize,
-    /// The shares they connect it to, each once.
+    /// The shares that the session is connected to, each once.
     pub shares: Vec<Arc<str>>,
     /// `Connection.Dialect` of its first connection.
     pub dialect: Option<Dialect>,
@@ -83,13 +83,13 @@ pub struct SessionSnapshot {
 pub struct FileSnapshot {
     /// `Open.FileGlobalId`.
     pub global_id: FileGlobalId,
-    /// Its session; `None` for an orphan, whose client is gone and may come back.
+    /// The session of the open; `None` for an orphan, whose client may still reclaim it.
     pub session: Option<SessionGlobalId>,
-    /// Its tree connect.
+    /// The tree connect of the open; `None` for an orphan.
     pub tree: Option<TreeGlobalId>,
     /// The user's name.
     pub user: Arc<str>,
-    /// The kind of that user.
+    /// The kind of user.
     pub user_kind: UserKind,
     /// The domain or server that the client named.
     pub domain: Arc<str>,
@@ -105,27 +105,27 @@ pub struct FileSnapshot {
     pub is_directory: bool,
     /// `Open.GrantedAccess`.
     pub access: AccessMask,
-    /// The access that it shares with others.
+    /// The access that the open shares with others.
     pub share_access: ShareAccess,
-    /// Its byte-range locks, held and waited for.
+    /// The byte-range locks of the open, held and waited for.
     pub locks: Vec<RangeLock>,
     /// `Open.OplockLevel`.
     pub oplock: OplockLevel,
-    /// Its lease's state.
+    /// The state of the open's lease.
     pub lease: LeaseState,
     /// `Open.IsDurable`.
     pub durable: bool,
-    /// The time when it ends if its client does not come back.
+    /// The time when the open ends unless its client reclaims it.
     pub expires: Option<Time>,
-    /// A delete is pending: the file is removed with its last open.
+    /// True if a delete is pending: the file is removed with its last open.
     pub delete_pending: bool,
     /// The time of the open.
     pub opened: Time,
     /// The time of the last READ or WRITE.
     pub last_io: Time,
-    /// Bytes read through it.
+    /// The number of bytes that were read through the open.
     pub bytes_read: u64,
-    /// Bytes written through it.
+    /// The number of bytes that were written through the open.
     pub bytes_written: u64,
 }
 
@@ -134,17 +134,17 @@ pub struct FileSnapshot {
 pub struct TreeSnapshot {
     /// `TreeConnect.TreeGlobalId`.
     pub global_id: TreeGlobalId,
-    /// Its session.
+    /// The session of the tree connect.
     pub session: SessionGlobalId,
     /// The share.
     pub share: Arc<str>,
     /// The user's name.
     pub user: Arc<str>,
-    /// The kind of that user.
+    /// The kind of user.
     pub user_kind: UserKind,
     /// The client's name.
     pub client: Arc<str>,
-    /// The number of its opens.
+    /// The number of opens of the tree connect.
     pub opens: usize,
     /// The time of its creation.
     pub created: Time,
@@ -153,27 +153,27 @@ pub struct TreeSnapshot {
 /// A share (MS-SRVS 2.2.4.26 SHARE_INFO_502).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShareSnapshot {
-    /// Its number in lists that are resumed; it stays while other shares come and go.
+    /// The number of the share in lists that are resumed. It stays the same while other shares are added and removed.
     pub id: u32,
-    /// Its definition.
+    /// The definition of the share.
     pub definition: ShareDefinition,
     /// `Share.CurrentUses`.
     pub uses: usize,
 }
 
-/// The entries of a part of a table that a filter lets through. All entries of the part count for its length, so that a
-/// hold of the lock does not take longer for a filter that lets few through; entries with much to show make it shorter.
+/// The matching entries of one part of a table. All entries of the part count for its length, matching or not, so that
+/// a selective filter does not hold the lock for longer; entries with much to show make the part shorter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part<T, I> {
     /// The entries.
     pub entries: Vec<T>,
-    /// The last id looked at, if the table goes on; `None` at its end.
+    /// The last id examined, if the table continues; `None` at its end.
     pub last: Option<I>,
 }
 
 impl<S: Shell> State<S> {
-    /// The sessions that a filter lets through among the next `length`, after the last one seen; those in progress
-    /// have no user yet and are left out.
+    /// The matching sessions among the next `length` after the last one seen. Sessions in progress have no user yet and
+    /// are left out.
     pub fn session_snapshots(
         &self,
         filter: &SessionFilter<'_>,
@@ -193,7 +193,7 @@ impl<S: Shell> State<S> {
         )
     }
 
-    /// The opens that a filter lets through among the next `length`, after the last one seen.
+    /// The matching opens among the next `length` after the last one seen.
     pub fn file_snapshots(
         &self,
         filter: &FileFilter<'_>,
@@ -215,7 +215,7 @@ impl<S: Shell> State<S> {
         self.opens.get(&id).map(|open| self.snapshot_of(id, open))
     }
 
-    /// The tree connects that a filter lets through among the next `length`, after the last one seen.
+    /// The matching tree connects among the next `length` after the last one seen.
     pub fn tree_snapshots(
         &self,
         filter: &TreeFilter<'_>,
@@ -361,7 +361,7 @@ pub(crate) struct Matching<'a> {
     session: Option<SessionGlobalId>,
 }
 
-/// A client's name, which may be its address.
+/// A client's name, or its address.
 struct MatchingClient<'a> {
     name: &'a str,
     address: Option<IpAddr>,
@@ -394,13 +394,13 @@ impl MatchingClient<'_> {
 }
 
 impl<S: Shell> Open<S> {
-    /// The number of locks that its snapshot shows.
+    /// The number of locks in the snapshot of the open.
     pub(crate) fn shown_locks(&self) -> usize {
         self.locks.saturating_add(self.waiting_locks)
     }
 }
 
-/// The work that making a part of a list may still take.
+/// The work that is left for one part of a list.
 pub(crate) struct PartWork(usize);
 
 impl PartWork {
@@ -412,7 +412,7 @@ impl PartWork {
         self.0 != 0
     }
 
-    /// Takes the work of an entry with so many details.
+    /// Subtracts the work of an entry with this number of details.
     pub(crate) fn take(&mut self, details: usize) {
         self.0 = self.0.saturating_sub(details.saturating_add(DETAILS_PER_ENTRY));
     }
@@ -439,7 +439,7 @@ fn part<I: Copy + Ord, V, T>(
 }
 
 /// The number of details of an entry (locks, tree connects) that take as long to show as the entry itself. A part with
-/// more of them is shorter.
+/// more details has fewer entries.
 const DETAILS_PER_ENTRY: usize = 16;
 
 pub(crate) fn after_bound<T>(after: Option<T>) -> std::ops::Bound<T> {

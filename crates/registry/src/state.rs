@@ -1,4 +1,4 @@
-//! The tables.
+//! The registry's tables.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -29,9 +29,9 @@ use crate::{ConnectionId, LeaseId, Limits, RequestKey, Shell, Statistics, Time};
 /// The shared state of the server. It contains no synchronization: [`Registry`](crate::Registry) wraps
 /// it.
 ///
-/// Every object is owned by exactly one table, keyed by its administrator's id (so that listings are
-/// in order and can be resumed); everything else refers to it by that id. The other maps are indexes
-/// and say what they exist for.
+/// Every object is owned by exactly one table, keyed by the id for administrators (so that listings are in order and
+/// can be resumed); everything else refers to it by that id. The other maps are indexes; their comments name their
+/// purpose.
 pub struct State<S: Shell> {
     pub(crate) limits: Limits,
     pub(crate) statistics: Arc<Statistics>,
@@ -39,38 +39,38 @@ pub struct State<S: Shell> {
     pub(crate) connections: BTreeMap<ConnectionId, Connection<S>>,
     pub(crate) sessions: BTreeMap<SessionGlobalId, Session<S>>,
     pub(crate) trees: BTreeMap<TreeGlobalId, Tree<S>>,
-    /// Boxed: the nodes of the tree are half empty where ids only rise.
+    /// Boxed, because the nodes of a B-tree are half empty if the ids only rise.
     pub(crate) opens: BTreeMap<FileGlobalId, Box<Open<S>>>,
     pub(crate) shares: BTreeMap<ShareKey, Share>,
-    /// Shares that are removed and whose tree connects are being ended.
+    /// Shares that were removed and whose tree connects are being ended.
     pub(crate) removed_shares: BTreeMap<u32, Share>,
-    /// Boxed: a table that has just grown is half empty.
+    /// Boxed, because a hash table that has just grown is half empty.
     pub(crate) files: HashMap<FileKey, Box<File>, MixHash>,
     pub(crate) leases: HashMap<LeaseId, Lease>,
     /// Deletes that wait for the last open of a link or stream.
     pub(crate) deletions: BTreeMap<FileKey, PendingDeletes<S>>,
-    /// Links and streams that the server is removing or replacing, each with the number of these acts.
+    /// Links and streams that the server is removing or replacing, each with the number of these operations.
     pub(crate) vanishing: BTreeMap<FileKey, BTreeMap<Link, usize>>,
     /// The renames that the server is carrying out.
     pub(crate) moves: Moves,
-    /// The named streams among the files: an open for a file's delete looks for them.
+    /// The named streams among the files, for opens that request a file's delete.
     pub(crate) streams: BTreeSet<FileKey>,
 
     /// The opens by their paths.
     pub(crate) paths: Paths,
-    /// The numbers of opens that files have by each link: derived, for pending deletes.
+    /// The number of opens of each file by each link: derived, for pending deletes.
     pub(crate) links: Links,
     /// Durable opens that wait for their client, by user and age.
     pub(crate) orphans: Orphans,
-    /// Connections with sessions, by client: breaks of leases are sent on them.
+    /// Connections with sessions, by client: lease breaks are sent on them.
     pub(crate) client_connections: BTreeSet<(Guid, ConnectionId)>,
-    /// The connections without a logon: they make room for others.
+    /// The connections without a logon, which are closed first if others need their places.
     pub(crate) strangers: Crowd<ConnectionId>,
-    /// The connections of guests: they make room if there are no strangers.
+    /// The connections of guests, which are closed if there are no strangers.
     pub(crate) guests: Crowd<ConnectionId>,
-    /// The sessions in progress: they make room for other logons.
+    /// The sessions in progress, which are ended if other logons need their places.
     pub(crate) in_progress: Crowd<SessionGlobalId>,
-    /// The valid sessions of anonymous callers and guests: they make room for other ones.
+    /// The valid sessions of anonymous callers and guests, which are ended if others of these need their places.
     pub(crate) stranger_sessions: Crowd<SessionGlobalId>,
     /// The number of tree connects of such sessions: derived, for the limit.
     pub(crate) stranger_trees: usize,
@@ -86,11 +86,11 @@ pub struct State<S: Shell> {
     pub(crate) volatile_ids: IdMap,
     /// Durable opens by the persistent part of their id, which a reconnect names.
     pub(crate) durable_ids: IdMap,
-    /// Opens by client and create GUID, which a replay names, until they are used.
+    /// Opens by client and create GUID, for replays, until the client has used the open.
     pub(crate) create_guids: HashMap<(Guid, Guid), FileGlobalId>,
-    /// The requests that wait, and the objects that they wait for.
+    /// The requests that wait, with the objects that they wait for.
     pub(crate) waiting: HashMap<RequestKey, Waiting>,
-    /// The deadlines.
+    /// The deadlines of breaks, durable opens and logons.
     pub(crate) deadlines: Deadlines,
 
     pub(crate) refusals: RefusalLog,
@@ -108,7 +108,7 @@ pub struct State<S: Shell> {
 }
 
 impl<S: Shell> State<S> {
-    /// An empty state. `seed` keys the ids on the wire: it should come from the system's random source.
+    /// Creates an empty state. `seed` keys the ids on the wire; it should come from the system's random source.
     pub fn new(limits: Limits, seed: u64, now: Time) -> Self {
         Self {
             statistics: Arc::new(Statistics::new(now)),
@@ -162,7 +162,7 @@ impl<S: Shell> State<S> {
         &self.statistics
     }
 
-    /// The bounds in force.
+    /// The limits in force.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }

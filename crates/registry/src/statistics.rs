@@ -57,19 +57,19 @@ statistics! {
     password_errors,
     /// `sts0_permerrors`: access denied.
     permission_errors,
-    /// `sts0_syserrors`: errors of the server's own.
+    /// `sts0_syserrors`: errors of the server itself.
     system_errors,
     /// `sts0_bytessent`.
     bytes_sent,
     /// `sts0_bytesrcvd`.
     bytes_received,
-    /// Microseconds all answered requests took, for `sts0_avresponse`.
+    /// The time that all answered requests took, in microseconds, for `sts0_avresponse`.
     response_us,
-    /// Requests answered, for `sts0_avresponse`.
+    /// The number of answered requests, for `sts0_avresponse`.
     responses,
-    /// Opens refused: sharing violations, pending deletes, lease keys.
+    /// Refused opens: sharing violations, pending deletes, lease keys, limits.
     opens_refused,
-    /// Byte-range lock and I/O requests refused by a lock.
+    /// Byte-range lock, READ and WRITE requests that were refused because of a lock.
     lock_conflicts,
     /// Oplock and lease breaks sent.
     breaks_sent,
@@ -78,7 +78,7 @@ statistics! {
 }
 
 impl Statistics {
-    /// Counters at zero.
+    /// Creates counters that are zero.
     pub fn new(now: Time) -> Self {
         let statistics = Self::default();
         statistics.clear(now);
@@ -87,14 +87,14 @@ impl Statistics {
 }
 
 impl StatisticsSnapshot {
-    /// `sts0_avresponse`: milliseconds that an answer took on average, rounded.
+    /// `sts0_avresponse`: the average time to an answer in milliseconds, rounded.
     pub fn average_response_ms(&self) -> u64 {
         let average_us = self.response_us.checked_div(self.responses).unwrap_or(0);
         average_us.saturating_add(500) / 1000
     }
 }
 
-/// Adds one.
+/// Adds one to a counter.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Relaxed);
 }

@@ -1,9 +1,9 @@
-//! Objects that strangers make, by the addresses they come from.
+//! Objects of strangers, by the addresses that they come from.
 //!
 //! A stranger is a client that has not proved to be a user. One machine can be many strangers, so a full table of
-//! theirs makes room instead of refusing: the oldest entry of the address that has the most goes; of several
-//! addresses that have as many, the one whose entry is the oldest. Clients at other addresses are left alone, and
-//! the newest client gets in.
+//! theirs makes room instead of refusing: the oldest entry of the address with the most entries is removed. If several
+//! addresses have as many, it is the oldest entry of all of these. Clients at other addresses keep their entries, and
+//! the newest client gets a place.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,7 +36,7 @@ impl AddressGroup {
 #[derive(Debug)]
 pub(crate) struct Crowd<I> {
     groups: BTreeMap<AddressGroup, BTreeSet<I>>,
-    /// The groups by size and by the age of their oldest: derived, to find the id that makes room.
+    /// The groups by size and by the age of their oldest: derived, to find the id to remove.
     sizes: BTreeSet<Rank<I>>,
     len: usize,
 }
@@ -59,7 +59,7 @@ impl<I: Copy + Ord> Crowd<I> {
         }
     }
 
-    /// Takes an id out, if it is there.
+    /// Removes an id, if it is present.
     pub(crate) fn remove(&mut self, group: AddressGroup, id: I) {
         let Some(members) = self.groups.get_mut(&group) else { return };
         let before = rank(group, members);
@@ -78,12 +78,12 @@ impl<I: Copy + Ord> Crowd<I> {
         self.len
     }
 
-    /// True if an id is there.
+    /// True if an id is present.
     pub(crate) fn contains(&self, group: AddressGroup, id: I) -> bool {
         self.groups.get(&group).is_some_and(|members| members.contains(&id))
     }
 
-    /// The id that makes room for one more of `group`, which may have `per_group` ids, of `total` in all. `None` if
+    /// The id to remove for one more of `group`, if the group has `per_group` ids or all groups have `total`. `None` if
     /// there is room.
     pub(crate) fn in_the_way(&self, group: AddressGroup, per_group: usize, total: usize) -> Option<I> {
         let own = self.groups.get(&group).filter(|members| members.len() >= per_group);
@@ -93,7 +93,7 @@ impl<I: Copy + Ord> Crowd<I> {
         if self.len >= total { self.oldest_of_largest() } else { None }
     }
 
-    /// The oldest id of the group that has the most.
+    /// The oldest id of the group with the most ids.
     pub(crate) fn oldest_of_largest(&self) -> Option<I> {
         self.sizes.last().map(|(_, Reverse(oldest), _)| *oldest)
     }
@@ -115,7 +115,7 @@ impl<I: Copy + Ord> Crowd<I> {
 
 type Rank<I> = (usize, Reverse<I>, AddressGroup);
 
-/// The place of a group in their order; `None` for one without members.
+/// The rank of a group; `None` if it has no members.
 fn rank<I: Copy + Ord>(group: AddressGroup, members: &BTreeSet<I>) -> Option<Rank<I>> {
     members.first().map(|oldest| (members.len(), Reverse(*oldest), group))
 }

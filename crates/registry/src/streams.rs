@@ -5,15 +5,15 @@ use crate::waiting::Waiting;
 use crate::{FileKey, NotFound, OpenRef, OpenTarget, Renamed, Shell, State};
 
 impl<S: Shell> State<S> {
-    /// True if a named stream of an open's file is open: the file cannot be renamed then (MS-FSA
+    /// True if a named stream of an open's file is open, which does not allow the file to be renamed (MS-FSA
     /// 2.1.5.15.11).
     pub fn has_open_streams(&self, open: impl Into<OpenRef>) -> bool {
         self.file_of(open.into()).is_ok_and(|key| self.streams_of(key).next().is_some())
     }
 
-    /// Records the rename of an open's stream to one that is not open: all its opens, locks and leases are the
-    /// other's now. Returns the server's parts of those opens, of which there are
-    /// [few](crate::Limits::opens_of_renamed_stream).
+    /// Records the rename of an open's stream to one that is not open, which gets all opens, locks and leases of the
+    /// old one. Returns the server's parts of these opens, whose number is
+    /// [limited](crate::Limits::opens_of_renamed_stream).
     pub fn rename_stream(
         &mut self,
         open: impl Into<OpenRef>,
@@ -63,7 +63,7 @@ impl<S: Shell> State<S> {
             rest = renamed.rest;
         }
         if to.is_named_stream() {
-            // The opens that asked for its delete may have ended.
+            // The open that requested the delete of the stream may have ended.
             opens.extend(self.asked_to_delete(to));
         }
         Ok(opens)

@@ -15,26 +15,26 @@ pub(crate) struct Tree<S: Shell> {
     pub(crate) tree_id: TreeId,
     pub(crate) session: SessionGlobalId,
     pub(crate) origin: Arc<Origin>,
-    /// The reason of its end, while it is being ended, and true if durable opens outlive it.
+    /// The reason of the end, while the tree connect is being ended; with true if durable opens outlive it.
     pub(crate) ending: Option<(CloseReason, bool)>,
     pub(crate) created: Time,
     pub(crate) opens: BTreeSet<FileGlobalId>,
-    /// Its requests and answers must be sealed.
+    /// True if requests and answers must be sealed.
     pub(crate) encrypted: bool,
-    /// The user that it counts for.
+    /// The user whose tree connects include this one, for the limit.
     pub(crate) user: UserKey,
-    /// It belongs to an anonymous session, or a guest's.
+    /// True if the session is anonymous or a guest's.
     pub(crate) of_stranger: bool,
     pub(crate) attached: S::Tree,
 }
 
-/// A tree connect, as the registry knows it.
+/// The registry's view of a tree connect.
 pub struct TreeInfo<S: Shell> {
     /// `TreeConnect.TreeId`.
     pub tree_id: TreeId,
     /// `TreeConnect.TreeGlobalId`.
     pub global_id: TreeGlobalId,
-    /// The share's name as it was defined.
+    /// The share's name, as it is defined.
     pub share: Arc<str>,
     /// The share's kind.
     pub kind: ShareKind,
@@ -51,16 +51,16 @@ pub enum TreeConnectError {
     SessionGone,
     /// There is no share of this name.
     NoSuchShare,
-    /// The share has as many users as it may (`Share.MaxUses`): STATUS_REQUEST_NOT_ACCEPTED.
+    /// The share has its maximal number of users (`Share.MaxUses`): STATUS_REQUEST_NOT_ACCEPTED.
     ShareFull,
     /// A limit was reached.
     LimitReached(LimitReached),
 }
 
 impl<S: Shell> State<S> {
-    /// Connects a session to a share (MS-SMB2 3.3.5.7), with `Share.EncryptData` in `encrypted`. `root` is the
-    /// directory that the share has at this time: equal paths below different ones are of different files. `attach`
-    /// makes the server's part of it.
+    /// Connects a session to a share (MS-SMB2 3.3.5.7), with `Share.EncryptData` in `encrypted`. `root` is the present
+    /// directory of the share: equal paths below different directories are different files. `attach` makes the server's
+    /// part of the tree connect.
     pub fn tree_connect(
         &mut self,
         session: SessionId,
@@ -150,7 +150,7 @@ impl<S: Shell> State<S> {
         Ok(info)
     }
 
-    /// A session's tree connect, as the registry knows it.
+    /// The registry's view of a session's tree connect.
     pub fn tree(&self, session: SessionId, tree: TreeId) -> Option<TreeInfo<S>> {
         let id = self.tree_global(session, tree).ok()?;
         let found = self.trees.get(&id)?;

@@ -1,4 +1,4 @@
-//! The numbers of things that each user has, so that no user takes the places that others need.
+//! The number of sessions, tree connects and opens of each user, so that no user takes the places that others need.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::limits::USER_PART;
 use crate::{Identity, Standing, UserKind};
 
-/// A user in the form that is compared, as [`Identity::is_same_user`] does it.
+/// A user in the form that is compared, with the rules of [`Identity::is_same_user`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct UserKey {
     kind: UserKind,
@@ -23,13 +23,13 @@ impl UserKey {
         Self { kind, account: name.to_lowercase().into() }
     }
 
-    /// The user of an account, and no guest who goes by its name.
+    /// The user of an account. A guest of the same name is another user.
     pub(crate) fn of_account(name: &str) -> Self {
         Self::new(UserKind::Account, name)
     }
 }
 
-/// The numbers of one kind of thing, by user.
+/// The number of objects of one kind, by user.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ByUser(HashMap<UserKey, usize>);
 
@@ -48,7 +48,7 @@ impl ByUser {
         }
     }
 
-    /// True if a user of this standing may have one more, of `limit` for all users together.
+    /// True if a user of this standing may have one more object; `limit` is for all users together.
     pub(crate) fn has_room(&self, user: &UserKey, limit: usize, standing: Standing) -> bool {
         let used = self.0.get(user).copied().unwrap_or_default();
         standing == Standing::Administrator || used < (limit / USER_PART).max(1)

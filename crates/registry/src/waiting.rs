@@ -1,5 +1,5 @@
-//! Requests that wait, for a byte-range lock or for a break, and how each of them ends: granted, woken to try again,
-//! cancelled, or without an answer because its connection is lost.
+//! Requests that wait for a byte-range lock or a break, and the ends of the wait: granted, woken to try again,
+//! cancelled, or without an answer because the connection is lost.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +10,16 @@ use crate::{
     Cancelled, ConnectionId, Effects, FileKey, LimitReached, Outcome, RequestKey, Shell, State, Time, cost,
 };
 
-/// The answer to an operation that breaks caching.
+/// The result of an operation that breaks caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Readiness {
-    /// The operation may go on.
+    /// The operation may continue.
     Ready,
-    /// The operation has to wait for breaks; its key will come in [`Effects::retry`], or in
-    /// [`Effects::cancelled`].
+    /// The operation has to wait for breaks; its key will be in [`Effects::retry`] or in [`Effects::cancelled`].
     MustWait,
 }
 
-/// The object that a waiting request waits for.
+/// The object that a request waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// Breaks on a file; `place` is the number of the request among those that wait.
@@ -30,8 +29,8 @@ pub(crate) enum Waiting {
 }
 
 impl<S: Shell> State<S> {
-    /// Cancels a waiting request (MS-SMB2 3.3.5.16). A request that no longer waits has been answered or will
-    /// be, and nothing is done.
+    /// Cancels a waiting request (MS-SMB2 3.3.5.16). If the request no longer waits, it has been answered or will be,
+    /// and nothing is done.
     pub fn cancel(&mut self, request: RequestKey, now: Time) -> Effects<S> {
         let mut effects = Effects::none();
         if self.forget_waiting(&[request], now, &mut effects) != 0 {
@@ -98,7 +97,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Takes waiting requests out without an answer, all of them before any other request goes on.
+    /// Removes waiting requests without an answer, all of them before any other request continues.
     pub(crate) fn forget_waiting(
         &mut self,
         requests: &[RequestKey],
@@ -147,8 +146,8 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// Leaves a request of a lost connection waiting for its break if its session has another channel:
-    /// a replay there will find its result.
+    /// Leaves a request of a lost connection waiting for its break if its session has another channel: a replay there
+    /// will find the result.
     pub(crate) fn strand(&mut self, request: RequestKey, connection: ConnectionId) -> bool {
         let Some(Waiting::Break { session: Some(session), .. }) = self.waiting.get(&request) else {
             return false;

@@ -1,4 +1,4 @@
-//! Taking back what a client caches before an administrator closes its open, so that no data are lost.
+//! Breaks before an administrator's close, so that the client writes its cached data back and none are lost.
 
 use wire::LeaseState;
 
@@ -8,16 +8,16 @@ use crate::{Effects, NotFound, OpenRef, Readiness, RequestKey, Shell, State, Tim
 /// The state of a client's write caching for an open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCaching {
-    /// True if the client may cache writing, and has not acknowledged a break of that.
+    /// True if the client may cache writes, and has not acknowledged a break of that.
     pub held: bool,
-    /// The number of breaks that it has not acknowledged in time: data that it had cached may be lost.
+    /// The number of breaks that the client did not acknowledge in time: data that it had cached may be lost.
     pub unanswered_breaks: u32,
 }
 
 impl<S: Shell> State<S> {
-    /// Asks the client of an open to write back what it caches and to close what it keeps open only for
-    /// caching, so that an administrator's close loses nothing. A lease is broken for all opens that share
-    /// it; they keep the rest of its state. An open without a client is not waited for:
+    /// Breaks the caching of an open's client, which then writes its data back and closes the handles that it keeps
+    /// open only for caching, so that an administrator's close loses nothing. A lease is broken for all opens that
+    /// share it; they keep its read caching. An open without a client is not waited for:
     /// [`write_caching`](Self::write_caching) shows afterwards if data may be lost.
     pub fn break_for_close(
         &mut self,
@@ -34,7 +34,7 @@ impl<S: Shell> State<S> {
         if self.is_orphaned(holder) {
             return Ok((Readiness::Ready, effects));
         }
-        // The administrator's request is not of the open's session.
+        // The administrator's request does not belong to the open's session.
         let session = None;
         let keep = self.held(holder) & LeaseState::READ;
         let delay = LeaseState::WRITE | LeaseState::HANDLE;
@@ -43,7 +43,7 @@ impl<S: Shell> State<S> {
         Ok((self.wait_if(wait, file, request, session), effects))
     }
 
-    /// The write caching of an open: data may be there that only its client has.
+    /// The write caching of an open. While it is held, the client may have data that the server has not.
     pub fn write_caching(&self, open: impl Into<OpenRef>) -> Result<WriteCaching, NotFound> {
         let id = self.open_global(open.into())?;
         let open = self.opens.get(&id).ok_or(NotFound)?;

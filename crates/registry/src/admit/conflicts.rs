@@ -1,5 +1,5 @@
-//! Obstacles to an open that can make way: earlier instances of the same application, caches of others, removals and
-//! renames under way.
+//! Conflicts with an open that can be resolved: earlier instances of the same application, caching by others, removals
+//! and renames under way.
 
 use wire::{AccessMask, LeaseState};
 
@@ -9,10 +9,10 @@ use crate::caching::{Broken, Holder};
 use crate::{CloseReason, Effects, FileKey, LeaseId, Readiness, Shell, State, Time, cost};
 
 impl<S: Shell> State<S> {
-    /// Closes the opens of the file by an earlier instance of the same application, on another client, if the user
-    /// may read the file (MS-SMB2 3.3.5.9.13, 3.3.5.9.16). That is enough for the user's own opens. Another user's
-    /// open is closed only for a user who may have all of its access: a client that knows the id of an application
-    /// can so take its place, but not shut out users who may do more. False if there are more than one hold of the
+    /// Closes the opens of the file by an earlier instance of the same application, on another client, if the user may
+    /// read the file (MS-SMB2 3.3.5.9.13, 3.3.5.9.16). That is enough for the user's own opens. Another user's open is
+    /// closed only if the user may have all of its access: so a client that knows the id of an application can take its
+    /// place, but cannot shut out users with more rights. Returns false if there are more opens than one hold of the
     /// lock may close.
     pub(super) fn fail_over(
         &mut self,
@@ -36,7 +36,7 @@ impl<S: Shell> State<S> {
             if open.client_guid == requester.client_guid || share != Some(&open.origin.share) {
                 continue;
             }
-            // One without a version is older than any with one.
+            // An instance without a version is older than any with one.
             if its.version.is_some() && instance.version <= its.version {
                 return Err(Refused::NewerInstance);
             }
@@ -58,8 +58,8 @@ impl<S: Shell> State<S> {
         Ok(true)
     }
 
-    /// True if the server is removing, replacing or renaming the file, or has renamed it since the name was looked up:
-    /// it must be looked up again.
+    /// True if the server is removing, replacing or renaming the file, or has renamed it since the name was looked up.
+    /// The name must then be looked up again.
     pub(super) fn vanishes(&self, request: &AdmitRequest) -> bool {
         if self.moves_away(request) {
             return true;
@@ -69,9 +69,9 @@ impl<S: Shell> State<S> {
         requester.is_ok_and(|requester| self.is_link_vanishing(key, &self.link_of(request, &requester)))
     }
 
-    /// Sends the breaks that this open takes (MS-FSA 2.1.5.1.2, 2.1.4.12). In the way of sharing only
-    /// handle caching is broken: its holder may have closed the file already, were it not for the cache.
-    /// It is broken as well before the file is opened to be deleted, so that the close deletes it.
+    /// Sends the breaks that this open requires (MS-FSA 2.1.5.1.2, 2.1.4.12). A sharing conflict breaks only handle
+    /// caching: without the cache, the holder might have closed the file already. Handle caching is also broken before
+    /// the file is opened to be deleted, so that the close deletes it.
     pub(super) fn break_for_open(
         &mut self,
         request: &AdmitRequest,
@@ -90,7 +90,7 @@ impl<S: Shell> State<S> {
             (false, false) => LeaseState::WRITE,
         };
         let spares_leases = is_lease_stat_open(request.access) && !request.overwrites;
-        // If a sharing violation prevents the overwriting, the data stay, and so does the caching of them.
+        // If a sharing violation prevents the overwriting, the data stay, and so does their caching.
         let overwrites = request.overwrites && !in_the_way;
         let mut delay = false;
         let mut gone = false;
@@ -108,7 +108,7 @@ impl<S: Shell> State<S> {
                 keep = keep.without(LeaseState::HANDLE | LeaseState::READ);
             }
             if keep == held {
-                // A directory's lease is broken by changes in it, which do not wait for that.
+                // A directory's lease is broken by changes in the directory, which do not wait for it.
                 delay |= was_breaking && !request.is_directory;
                 continue;
             }
@@ -145,13 +145,13 @@ impl<S: Shell> State<S> {
     }
 }
 
-/// An open that breaks no oplock (MS-FSA 2.1.5.1.2): attributes only.
+/// True if an open with this access breaks no oplock (MS-FSA 2.1.5.1.2): it reads or writes attributes only.
 pub(crate) fn is_stat_open(access: AccessMask) -> bool {
     let bits = AccessMask::READ_ATTRIBUTES | AccessMask::WRITE_ATTRIBUTES | AccessMask::SYNCHRONIZE;
     !access.is_none() && bits.contains(access)
 }
 
-/// An open that breaks no lease: that, and reading the security descriptor.
+/// True if an open with this access breaks no lease: it uses attributes and reads the security descriptor only.
 pub(crate) fn is_lease_stat_open(access: AccessMask) -> bool {
     let bits = AccessMask::READ_ATTRIBUTES
         | AccessMask::WRITE_ATTRIBUTES

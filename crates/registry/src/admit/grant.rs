@@ -1,4 +1,5 @@
-//! The open that is granted: what it may cache beside the others (MS-FSA 2.1.5.18), and its places in the tables.
+//! The creation of an open that is granted: its caching beside other opens (MS-FSA 2.1.5.18), and its entries in the
+//! tables.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use crate::path_index::folded;
 use crate::statistics::count;
 use crate::{FileKey, LeaseId, OpenShared, Shell, Standing, State, Time, cost};
 
-/// The caching by others, which limits the caching that can be granted.
+/// The caching of others, which limits the caching that can be granted.
 #[derive(Default)]
 struct Others {
     oplock: bool,
@@ -155,7 +156,7 @@ impl<S: Shell> State<S> {
         }
     }
 
-    /// The part of the requested caching that can be granted beside the others (MS-FSA 2.1.5.18).
+    /// The part of the requested caching that can be granted beside other opens (MS-FSA 2.1.5.18).
     fn grantable(
         &self,
         request: &AdmitRequest,
@@ -179,11 +180,11 @@ impl<S: Shell> State<S> {
             return LeaseState::NONE;
         }
         let others = self.others(file, own);
-        // A holder that still caches writing was spared by an open of attributes only.
+        // A holder can still cache writes here if the new open is for attributes only, which breaks no such caching.
         if others.write_caching {
             return LeaseState::NONE;
         }
-        // A lock of existing data keeps others from caching the file; one behind the end does not.
+        // A lock of existing data does not allow others to cache the file; one behind the end does.
         let allocation = if request.overwrites { 0 } else { request.allocation };
         if file.ranges.first_offset().is_some_and(|offset| offset < allocation) {
             return LeaseState::NONE;
@@ -215,8 +216,8 @@ impl<S: Shell> State<S> {
     }
 }
 
-/// Directories are leased by version 2 only (MS-SMB2 3.3.5.9.8); a lease of version 1 is as if it had not
-/// been asked for.
+/// True if the open may have a lease. Directories are leased by version 2 only (MS-SMB2 3.3.5.9.8); a request for a
+/// lease of version 1 is ignored.
 pub(super) fn may_have_lease(request: &AdmitRequest) -> bool {
     !request.is_directory || request.lease.is_some_and(|lease| lease.version >= 2)
 }

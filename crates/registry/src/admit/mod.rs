@@ -24,7 +24,7 @@ use crate::user_counts::UserKey;
 use crate::{Effects, Identity, LeaseId, LimitReached, Shell, Standing, State, Time};
 use grant::may_have_lease;
 
-/// The objects a request came with.
+/// The session, tree connect, connection and client of a request.
 struct Requester {
     home: Home,
     client_guid: Guid,
@@ -35,13 +35,13 @@ enum Decided {
     Granted(Requester),
     /// Breaks are under way.
     MustWait,
-    /// There are more opens to close first than one hold of the lock may close, or the file is being removed.
+    /// More opens have to be closed first than one hold of the lock may close, or the file is being removed or renamed.
     LookAgain,
 }
 
 impl<S: Shell> State<S> {
-    /// Decides on an open (MS-FSA 2.1.5.1.2) and makes it. Refused or waiting, nothing has changed but
-    /// the refusal log and the breaks under way. `attach` makes the server's part of the open.
+    /// Decides on an open (MS-FSA 2.1.5.1.2) and creates it. If the open is refused or waits, only the refusal log and
+    /// the breaks under way have changed. `attach` makes the server's part of the open.
     pub fn admit(
         &mut self,
         request: AdmitRequest,
@@ -56,7 +56,7 @@ impl<S: Shell> State<S> {
             }
             Ok(Decided::LookAgain) => Admission::LookAgain,
             Ok(Decided::MustWait) if self.vanishes(&request) => {
-                // It looks again when the file is gone, and not when a break is acknowledged.
+                // The request looks the name up again when the file is gone, and not when a break is acknowledged.
                 self.forget_waiting(&[request.request], now, &mut effects);
                 Admission::LookAgain
             }
@@ -113,7 +113,7 @@ impl<S: Shell> State<S> {
                 Broken::Gone => {}
             }
         };
-        // The file may have been removed with an open that made way.
+        // The file may have been removed with an open that was closed to make way.
         if self.vanishes(request) {
             return Ok(Decided::LookAgain);
         }

@@ -1,4 +1,4 @@
-//! The request of CREATE to the registry, and the answer.
+//! The request of CREATE to the registry, and the result.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use crate::{
 /// A CREATE whose name is resolved and whose access is decided.
 #[derive(Clone, Debug)]
 pub struct AdmitRequest {
-    /// The request, in case it has to wait.
+    /// The key of the request, in case it has to wait.
     pub request: RequestKey,
-    /// The request has waited and been woken.
+    /// True if the request has waited and is tried again.
     pub is_retry: bool,
     /// The session's id.
     pub session: SessionId,
@@ -25,15 +25,15 @@ pub struct AdmitRequest {
     pub target: OpenTarget,
     /// The path in the share, with `\`.
     pub path: Arc<str>,
-    /// The access granted: generic rights and MAXIMUM_ALLOWED are resolved.
+    /// The granted access: generic rights and MAXIMUM_ALLOWED are resolved.
     pub access: AccessMask,
     /// `ShareAccess`.
     pub share_access: ShareAccess,
-    /// `CreateDisposition` is FILE_SUPERSEDE, FILE_OVERWRITE or FILE_OVERWRITE_IF.
+    /// True if `CreateDisposition` is FILE_SUPERSEDE, FILE_OVERWRITE or FILE_OVERWRITE_IF.
     pub overwrites: bool,
-    /// The count of renames from before the path was looked up ([`Registry::moves`](crate::Registry::moves)).
+    /// The count of renames, read before the path was looked up ([`Registry::moves`](crate::Registry::moves)).
     pub looked_up: MoveCount,
-    /// `Stream.AllocationSize`, bytes: of what is opened, before it is overwritten. Of a sparse file, its size.
+    /// `Stream.AllocationSize` in bytes, before the file is overwritten. For a sparse file, its size.
     pub allocation: u64,
     /// FILE_DELETE_ON_CLOSE.
     pub delete_on_close: bool,
@@ -41,17 +41,17 @@ pub struct AdmitRequest {
     pub is_directory: bool,
     /// `RequestedOplockLevel`, other than LEASE.
     pub oplock: OplockLevel,
-    /// A lease is asked for instead of an oplock.
+    /// The requested lease; `None` if an oplock is requested.
     pub lease: Option<LeaseRequest>,
-    /// A durable handle is asked for.
+    /// The requested durable handle.
     pub durable: Option<DurableRequest>,
-    /// The application this is an instance of, beside a durable request of the second kind.
+    /// The instance of an application that opens the file, in a version 2 durable request.
     pub app_instance: Option<AppInstance>,
 }
 
 impl AdmitRequest {
-    /// A request for the plainest open: without rights, sharing all access, without caching, not durable, and without a
-    /// change of the file.
+    /// Creates a request for the plainest open: without rights, sharing all access, without caching, not durable, and
+    /// without a change of the file.
     pub fn new(
         request: RequestKey,
         (session, tree): (SessionId, TreeId),
@@ -80,8 +80,8 @@ impl AdmitRequest {
         }
     }
 
-    /// The access that the others must share. Overwriting a stream conflicts with opens that do not share
-    /// writing, as an open for FILE_WRITE_DATA does, though that is not granted (MS-FSA 2.1.5.1.2).
+    /// The access that others must share. Overwriting a stream conflicts with opens that do not share writing, as an
+    /// open for FILE_WRITE_DATA does, although that access is not granted (MS-FSA 2.1.5.1.2).
     pub(crate) fn shared_access(&self) -> AccessMask {
         if self.overwrites { self.access | AccessMask::WRITE_DATA } else { self.access }
     }
@@ -94,7 +94,7 @@ pub struct AppInstance {
     pub id: Guid,
     /// `AppInstanceVersionHigh` and `AppInstanceVersionLow`.
     pub version: Option<(u64, u64)>,
-    /// The maximal access that the user has on the file.
+    /// The maximal access of the user to the file.
     pub maximal_access: AccessMask,
 }
 
@@ -114,17 +114,16 @@ pub struct LeaseRequest {
 /// The answer to a CREATE.
 #[derive(Clone, Debug)]
 pub enum Admission {
-    /// The open is made.
+    /// The open was created.
     Granted(GrantedOpen),
-    /// The open is refused.
+    /// The open was refused.
     Refused(Refused),
-    /// Breaks have been sent; the request's key will come in [`Effects::retry`](crate::Effects::retry) (then ask
-    /// again) or in
-    /// [`Effects::cancelled`](crate::Effects::cancelled).
+    /// Breaks have been sent. The request's key will be in [`Effects::retry`](crate::Effects::retry) (call again then)
+    /// or in [`Effects::cancelled`](crate::Effects::cancelled).
     MustWait,
-    /// Once the effects are done, the name has to be resolved again: what it means is just being removed,
-    /// replaced or renamed, perhaps because an open was closed to make way, or was renamed since it was looked up; or
-    /// there is more to close than one hold of the lock may.
+    /// After the effects are done, the server has to look the name up again: the file is being removed, replaced or
+    /// renamed, perhaps because an open was closed to make way, or was renamed since the lookup; or more opens have to
+    /// be closed than one hold of the lock may close.
     LookAgain,
 }
 
@@ -135,17 +134,17 @@ pub struct GrantedOpen {
     pub file_id: FileId,
     /// `Open.FileGlobalId`.
     pub global_id: FileGlobalId,
-    /// The oplock level granted: LEASE if a lease was asked for.
+    /// The oplock level granted: LEASE if a lease was requested.
     pub oplock: OplockLevel,
     /// The lease's state; NONE without a lease.
     pub lease_state: LeaseState,
-    /// The lease's version, 1 or 2: that of the open that made it. Zero without a lease.
+    /// The lease's version, 1 or 2, which the first open of the lease sets. Zero without a lease.
     pub lease_version: u8,
     /// The lease's epoch.
     pub lease_epoch: u16,
     /// SMB2_LEASE_FLAG_BREAK_IN_PROGRESS.
     pub lease_breaking: bool,
-    /// The durable handle, if one was asked for and granted.
+    /// The durable handle, if it was requested and granted.
     pub durable: Option<DurableGranted>,
     /// The part that READ and WRITE use without the lock.
     pub shared: Arc<OpenShared>,
@@ -156,16 +155,16 @@ pub struct GrantedOpen {
 pub enum Refused {
     /// STATUS_SHARING_VIOLATION.
     SharingViolation {
-        /// The open that stands in the way.
+        /// The conflicting open.
         blocker: FileGlobalId,
     },
     /// STATUS_DELETE_PENDING.
     DeletePending,
     /// The lease key is in use for another file: STATUS_INVALID_PARAMETER.
     LeaseKeyInUse,
-    /// The create GUID is in use: STATUS_DUPLICATE_OBJECTID, unless this is a replay.
+    /// The create GUID is in use: STATUS_DUPLICATE_OBJECTID, unless the request is a replay.
     CreateGuidInUse {
-        /// The open that has it.
+        /// The open with this create GUID.
         open: FileGlobalId,
     },
     /// A newer instance of the application has the file: STATUS_FILE_FORCED_CLOSED.

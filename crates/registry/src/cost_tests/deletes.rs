@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Closes opens, and returns the number of removals of each; none may cost more for the others that there are.
+/// Closes opens and returns the number of removals of each. The cost of a close must not depend on the other opens.
 fn removals_of_closes(world: &mut World, opens: &[FileGlobalId]) -> Vec<usize> {
     let mut removals = Vec::new();
     for id in opens {
@@ -18,7 +18,7 @@ fn removals_of_closes(world: &mut World, opens: &[FileGlobalId]) -> Vec<usize> {
 }
 
 #[test]
-fn a_close_costs_no_more_for_a_pending_delete_of_its_file() {
+fn cost_of_close_does_not_depend_on_opens_with_pending_delete() {
     let mut world = World::new();
     let client = world.client(1);
     let mut opens: Vec<FileGlobalId> = (0..MANY).map(|_| open(&mut world, client, 1, |_| {})).collect();
@@ -38,7 +38,7 @@ fn a_close_costs_no_more_for_a_pending_delete_of_its_file() {
 }
 
 #[test]
-fn a_close_costs_no_more_for_the_deletes_of_other_links() {
+fn cost_of_close_does_not_depend_on_deletes_of_other_links() {
     let mut world = World::new();
     let client = world.client(1);
     let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
@@ -49,7 +49,7 @@ fn a_close_costs_no_more_for_the_deletes_of_other_links() {
         opens.push(id);
     }
     assert_eq!(world.state.deleted_links(file_key(1)) as u64, MANY);
-    // A link is renamed, and its delete with it; one that is closed first is removed first.
+    // A link is renamed, together with its delete; a link that is closed first is removed first.
     let renamed = opens.pop().unwrap();
     let _ = world.state.rename(renamed, "Renamed").unwrap();
     world.check();
@@ -70,7 +70,7 @@ fn a_close_costs_no_more_for_the_deletes_of_other_links() {
 }
 
 #[test]
-fn deletes_wait_for_the_opens_of_another_share_without_a_look_at_each() {
+fn pending_deletes_wait_for_opens_of_another_share_at_constant_cost() {
     let mut world = World::new();
     let client = world.client(1);
     let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
@@ -93,7 +93,7 @@ fn deletes_wait_for_the_opens_of_another_share_without_a_look_at_each() {
 }
 
 #[test]
-fn deletes_that_have_waited_for_another_share_go_in_parts() {
+fn deletes_that_waited_for_another_share_are_removed_in_parts() {
     let mut world = World::new();
     let client = world.client(1);
     let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
@@ -112,7 +112,7 @@ fn deletes_that_have_waited_for_another_share_go_in_parts() {
     assert!(steps <= 2 * limit as u64, "{steps} steps to close");
     assert_eq!(effects.dropped[0].removals.len(), limit - 1);
     world.check();
-    // Deletes that are due and not handed out yet are pending all the same.
+    // Deletes that are due and not returned yet are still pending.
     for name in ["link0", "link2999"] {
         let late = world.request(client, 1);
         let late = crate::AdmitRequest { path: name.into(), ..late };
@@ -138,7 +138,7 @@ fn deletes_that_have_waited_for_another_share_go_in_parts() {
 }
 
 #[test]
-fn another_shares_delete_hands_out_what_it_replaces() {
+fn delete_by_another_share_returns_the_deletes_it_replaces() {
     let mut world = World::new();
     let client = world.client(1);
     let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
@@ -155,7 +155,7 @@ fn another_shares_delete_hands_out_what_it_replaces() {
 }
 
 #[test]
-fn a_renamed_directory_takes_the_pending_deletes_below_along() {
+fn rename_of_directory_renames_pending_deletes_below() {
     let mut world = World::new();
     let client = world.client(1);
     let opens: Vec<FileGlobalId> =

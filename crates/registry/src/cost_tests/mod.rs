@@ -1,5 +1,5 @@
-//! The costs of operations in a state that hostile clients have filled: steps and ended opens are counted, so
-//! that the machine's speed does not matter.
+//! The costs of operations in a state that hostile clients have filled. The tests count steps and ended opens, so they
+//! do not depend on the speed of the machine.
 
 mod deletes;
 
@@ -12,13 +12,13 @@ use wire::{AccessMask, FileGlobalId, Guid, LeaseState, OplockLevel, ShareAccess}
 use crate::cost;
 use crate::testing::world::{self, Bench, Client, SHARE_ALL, World, file_key, guid};
 
-/// Opens of the hostile client: more than ten times of what one hold of the lock may end.
+/// The number of opens of the hostile client: more than ten times what one hold of the lock may end.
 const MANY: u64 = 3_000;
 
-/// Steps that are taken without regard to how much there is: what the largest limits on a file's caches allow.
+/// The steps that are allowed in a full state: what the largest limits on a file's caches need.
 const FEW: u64 = 2_500;
 
-/// Opens without the invariants being checked, which takes long in a full state.
+/// Opens a file without checking the invariants, which takes long in a full state.
 fn open(
     world: &mut World,
     client: Client,
@@ -39,7 +39,7 @@ fn lease(key: u64, state: LeaseState) -> Option<LeaseRequest> {
     Some(LeaseRequest { key: Guid(bytes), state, version: 1, epoch: 0 })
 }
 
-/// Goes on until nothing is left, and returns the number of opens that each hold of the lock ended.
+/// Continues until no work is left, and returns the number of opens that each hold of the lock ended.
 fn ended_by_hold(world: &mut World, first: Effects<Bench>) -> Vec<usize> {
     let mut ended = vec![first.dropped.len()];
     let mut rest: Vec<Rest> = first.rest;
@@ -80,7 +80,7 @@ fn many_opens_end_in_parts_with_their_session_tree_or_share() {
             open(&mut world, client, file, |_| {});
         }
         let first = end(&mut world, client);
-        // Requests by the ids of what ends are refused at once.
+        // Requests by the ids of the ending objects are refused at once.
         let late = world.request(client, MANY);
         let answer = world.state.admit(late, |_| 0, world.now).0;
         let is_removal = world.state.share("data").is_none();
@@ -131,7 +131,7 @@ fn expired_durable_opens_end_in_parts() {
 }
 
 #[test]
-fn of_too_many_durable_opens_left_behind_the_oldest_goes() {
+fn oldest_orphan_is_closed_beyond_the_limit() {
     let limits = Limits { orphans_per_user: 10, orphans: 15, ..Limits::default() };
     let mut world = World::with(limits);
     let clients: Vec<Client> = (1..3).map(|number| world.client(number)).collect();
@@ -157,7 +157,7 @@ fn of_too_many_durable_opens_left_behind_the_oldest_goes() {
 }
 
 #[test]
-fn durable_opens_left_behind_count_for_their_user_in_every_domain() {
+fn orphans_are_counted_by_user_across_domains() {
     let mut world = World::with(Limits { orphans_per_user: 3, ..Limits::default() });
     let mut gone = Vec::new();
     for (file, domain) in ["ONE", "TWO", "THREE", "FOUR", "FIVE"].into_iter().enumerate() {
@@ -179,7 +179,7 @@ fn durable_opens_left_behind_count_for_their_user_in_every_domain() {
 }
 
 #[test]
-fn a_removed_share_ends_its_durable_opens_without_a_look_at_others() {
+fn removed_share_closes_its_orphans_without_examining_others() {
     let mut world = World::with(Limits { orphans_per_user: usize::MAX, ..Limits::default() });
     let client = world.client(1);
     let elsewhere = Client { tree: world.tree(client.session, "other"), ..client };
@@ -199,7 +199,7 @@ fn a_removed_share_ends_its_durable_opens_without_a_look_at_others() {
 }
 
 #[test]
-fn an_acknowledgment_forgets_no_more_replays_than_a_lease_may_have() {
+fn acknowledgment_resets_a_bounded_number_of_replays() {
     let mut world = World::new();
     let client = world.client(1);
     let many = crate::limits::REPLAYABLE_PER_LEASE as u64 + 100;
@@ -228,14 +228,14 @@ fn an_acknowledgment_forgets_no_more_replays_than_a_lease_may_have() {
 }
 
 #[test]
-fn an_open_costs_no_more_for_the_others_of_its_file() {
+fn cost_of_open_does_not_depend_on_other_opens_of_the_file() {
     let mut world = World::new();
     let (hostile, client) = (world.client(1), world.client(2));
     for key in 0..MANY {
         open(&mut world, hostile, 1, |it| it.lease = lease(key, LeaseState(3)));
         open(&mut world, hostile, 1, |it| it.access = AccessMask::READ_DATA);
     }
-    // A lone open that does not share, behind all of those that do.
+    // A single open that does not share, after all of those that do.
     open(&mut world, hostile, 2, |_| {});
     for _ in 0..MANY {
         open(&mut world, hostile, 2, |it| {
@@ -278,7 +278,7 @@ fn a_file_is_cached_by_no_more_than_its_limit() {
 }
 
 #[test]
-fn a_directory_is_renamed_without_a_look_at_every_open() {
+fn rename_of_directory_does_not_examine_every_open() {
     let mut world = World::new();
     let client = world.client(1);
     for file in 0..MANY {
@@ -302,7 +302,7 @@ fn a_directory_is_renamed_without_a_look_at_every_open() {
     world.check();
 }
 
-/// Lists the opens below a directory; returns them and the steps that each part took.
+/// Lists the opens below a directory; returns them and the steps of each part.
 fn listed_below(world: &World, directory: &str, length: usize) -> (Vec<FileGlobalId>, Vec<u64>) {
     let (mut ids, mut steps_of_parts, mut after) = (Vec::new(), Vec::new(), None);
     loop {
@@ -317,13 +317,13 @@ fn listed_below(world: &World, directory: &str, length: usize) -> (Vec<FileGloba
 }
 
 #[test]
-fn files_below_a_directory_cost_no_more_for_the_others_of_the_share() {
+fn cost_of_files_below_does_not_depend_on_other_opens_of_the_share() {
     for others in [MANY / 10, MANY] {
         let mut world = World::new();
         let client = world.client(1);
         let elsewhere = FileKey { inode: 3, ..world::ROOT };
         let elsewhere = Client { tree: world.tree_at(client.session, "data", elsewhere), ..client };
-        // Siblings that come before and after the directory and what is below it.
+        // Siblings that are sorted before and after the directory and the opens below it.
         let siblings = ["few", "few!", "few name", "few.txt", "few]", "fe", "fewer", "few\u{e9}"];
         for file in 0..others {
             let sibling = siblings[file as usize % siblings.len()];
@@ -365,7 +365,7 @@ fn files_below_a_directory_cost_no_more_for_the_others_of_the_share() {
 }
 
 #[test]
-fn a_lost_channel_costs_nothing_for_others_deadlines() {
+fn cost_of_lost_channel_does_not_depend_on_deadlines_of_others() {
     let mut world = World::with(Limits { orphans_per_user: usize::MAX, ..Limits::default() });
     let (hostile, other) = (world.client(1), world.client(2));
     for file in 0..MANY {
@@ -381,7 +381,7 @@ fn a_lost_channel_costs_nothing_for_others_deadlines() {
     }
     let (effects, steps) = cost::of(|| world.state.disconnect(other.connection, world.now));
     assert!(effects.breaks.is_empty() && steps <= 10, "{steps} steps");
-    // The breaks of the one whose channel it was are repeated, so many under each hold.
+    // The breaks of the client that lost the channel are repeated, a limited number under each hold.
     let first = world.state.disconnect(hostile.connection, world.now);
     let mut repeated = first.breaks.len();
     let mut rest = first.rest;
@@ -396,7 +396,7 @@ fn a_lost_channel_costs_nothing_for_others_deadlines() {
 }
 
 #[test]
-fn a_break_is_offered_to_no_more_connections_than_a_session_has() {
+fn break_names_no_more_connections_than_a_session_may_have() {
     let mut world = World::new();
     let client = world.client(1);
     open(&mut world, client, 1, |it| it.lease = lease(1, LeaseState(7)));
@@ -411,7 +411,7 @@ fn a_break_is_offered_to_no_more_connections_than_a_session_has() {
 }
 
 #[test]
-fn lists_are_shorter_where_entries_have_much_to_show() {
+fn parts_of_lists_are_shorter_if_entries_have_many_details() {
     let mut world = World::new();
     let client = world.client(1);
     for file in 0..20 {
@@ -465,7 +465,7 @@ fn instances_of_an_application_are_replaced_in_parts() {
 }
 
 #[test]
-fn open_for_delete_costs_no_more_for_opens_of_the_files_streams() {
+fn cost_of_open_for_delete_does_not_depend_on_opens_of_streams() {
     let mut world = World::new();
     let client = world.client(1);
     let stream = |stream| OpenTarget::File(FileKey { stream, ..file_key(1) });
@@ -483,7 +483,7 @@ fn connections_for_a_lease_break_are_found_among_few_sessions() {
     let mut world = World::new();
     let client = world.client(1);
     open(&mut world, client, 1, |it| it.lease = lease(1, LeaseState(7)));
-    // Others make up the client's GUID, and log on more than once.
+    // Others claim the client's GUID, and log on more than once.
     let others: Vec<ConnectionId> = (0..50).map(|_| world.connect(1)).collect();
     for other in others {
         for _ in 0..30 {

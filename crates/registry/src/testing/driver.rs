@@ -1,7 +1,7 @@
 //! Arbitrary sequences of operations, as clients, administrators and the clock cause them.
 //!
 //! The driver has no model of the decisions. It checks that the tables stay consistent, that each request that waits is
-//! answered once, that each open is released once, and that everything comes to rest.
+//! answered once, that each open is released once, and that in the end nothing waits.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,14 +19,14 @@ type Effects = crate::Effects<Bench>;
 /// The number of clients, which are numbered from zero.
 pub const CLIENTS: u8 = 3;
 
-/// One operation. Opens, notices and requests are chosen by a number among those that there are.
+/// One operation. Opens, notices and requests are chosen by a number among those that exist.
 #[derive(Clone, Debug)]
 pub enum Operation {
     Open(Opening),
     Close {
         open: usize,
     },
-    /// Acknowledges a break; `None` stands for the level or state that the client was asked for.
+    /// Acknowledges a break; `None` stands for the level or state in the notification.
     Acknowledge {
         notice: usize,
         level: Option<OplockLevel>,
@@ -38,7 +38,7 @@ pub enum Operation {
     Rename {
         open: usize,
     },
-    /// Takes back the caching of an open, as an administrator's close does first.
+    /// Breaks the caching of an open, as before an administrator's close.
     WriteBack {
         open: usize,
         by_administrator: bool,
@@ -67,7 +67,7 @@ pub enum Operation {
         /// Set if the lock is needed outside of the registry, too: true if the caller has it there.
         outside: Option<bool>,
     },
-    /// Asks again for a lock that is needed outside of the registry, too.
+    /// Tries again to get a lock that is needed outside of the registry, too.
     RetryLock {
         request: usize,
     },
@@ -115,7 +115,7 @@ pub struct Opening {
     pub app_instance: Option<AppInstance>,
 }
 
-/// The durable handle of an [`Opening`]; without a create GUID it gets one that no other has.
+/// The durable handle of an [`Opening`]. Without a create GUID it gets a unique one.
 #[derive(Clone, Copy, Debug)]
 pub enum DurableKind {
     V1,
@@ -125,7 +125,7 @@ pub enum DurableKind {
 /// The CREATE that [`Operation::Replay`] repeats.
 #[derive(Clone, Copy, Debug)]
 pub enum Replayed {
-    /// One of those that there were.
+    /// One of the earlier ones.
     Made(usize),
     /// One by its create GUID, with the key of its lease.
     Named(Guid, Option<Guid>),
@@ -134,7 +134,7 @@ pub enum Replayed {
 /// The contexts by which [`Operation::Reconnect`] reclaims an open.
 #[derive(Clone, Copy, Debug)]
 pub enum ReclaimedBy {
-    /// All that may fit, one after the other.
+    /// All contexts that may match, one after the other.
     Any,
     /// The create GUID, and the key and version of the lease.
     Contexts { create_guid: Option<Guid>, lease: Option<(Guid, u8)> },
@@ -148,7 +148,7 @@ enum Pending {
     Other,
 }
 
-/// Carries out operations, and checks after each what must hold.
+/// The driver, which carries out operations and checks the invariants after each.
 pub struct Driver {
     world: World,
     clients: Vec<Client>,
@@ -160,9 +160,9 @@ pub struct Driver {
     outside: BTreeSet<RequestKey>,
     notices: Vec<(SessionId, u8, BreakKind)>,
     released: BTreeSet<FileGlobalId>,
-    /// The create GUIDs that CREATEs could be replayed with, and their leases' keys.
+    /// The create GUIDs of CREATEs that can be replayed, and the keys of their leases.
     created: Vec<(Guid, Option<Guid>)>,
-    /// Unfinished work: one part goes on before each operation.
+    /// Unfinished work: one part is done before each operation.
     rest: VecDeque<Rest>,
 }
 
@@ -194,7 +194,7 @@ impl Driver {
         assert_eq!(self.world.state.counts().3, self.opens.len());
     }
 
-    /// Lets time alone bring everything that waits for breaks to an end, and shuts down.
+    /// Lets only time pass until no request waits for breaks, and shuts down.
     pub fn come_to_rest(mut self) {
         (0..CLIENTS).for_each(|number| self.lose_spare_channels(number));
         while self.go_on() {}
@@ -449,7 +449,7 @@ impl Driver {
         }
     }
 
-    /// Loses the oldest connection of a client's session, where it has others: its breaks go there.
+    /// Loses the oldest connection of a client's session, if it has others, on which its breaks are sent again.
     fn lose_channel(&mut self, number: u8) -> bool {
         let Some(index) = self.channels.iter().position(|(owner, _)| *owner == number) else { return false };
         let (_, next) = self.channels.remove(index);
@@ -532,7 +532,7 @@ impl Driver {
             assert!(self.pending.remove(&answered).is_some(), "answered twice: {answered:?}");
         }
         for request in effects.retry {
-            // It may be told twice, and other effects may have cancelled it.
+            // A request may be reported twice, and other effects may have cancelled it.
             if self.outside.contains(&request) {
                 self.retry_lock(request);
                 continue;

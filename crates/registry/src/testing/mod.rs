@@ -1,5 +1,5 @@
-//! Help for tests of the registry: a small world, and a driver that carries out arbitrary operations in it, for
-//! properties and for fuzzing.
+//! Helpers for tests of the registry: a small world, and a driver that carries out arbitrary operations in it, for
+//! property tests and for fuzzing.
 
 mod driver;
 pub mod world;

@@ -1,4 +1,4 @@
-//! A small world to test the registry in: a clock, clients, and checks after every step.
+//! A small world in which the registry is tested: a clock, clients, and checks after every step.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl World {
         Self { state, now, last_request: 0 }
     }
 
-    /// A client with this number, which is also its GUID, its address and its user's name.
+    /// Adds a client with this number, which is also its GUID, its address and its user's name.
     pub fn client(&mut self, number: u8) -> Client {
         let connection = self.connect(number);
         let session = self.logon(connection, number);
@@ -106,7 +106,7 @@ impl World {
         self.tree_at(session, share, ROOT)
     }
 
-    /// A tree connect to a share that has another directory at this time.
+    /// Connects to a share that has this directory at the time.
     pub fn tree_at(&mut self, session: SessionId, share: &str, root: FileKey) -> TreeId {
         self.state.tree_connect(session, share, false, root, |_, _| 0, self.now).map(|it| it.tree_id).unwrap()
     }
@@ -116,7 +116,7 @@ impl World {
         RequestKey { connection: client.connection, id: self.last_request }
     }
 
-    /// The request of an ordinary open of a file; a test changes the fields that it is about.
+    /// The request of an ordinary open of a file. A test changes the fields that it concerns.
     pub fn request(&mut self, client: Client, file: u64) -> AdmitRequest {
         let (target, path) = (OpenTarget::File(file_key(file)), format!("dir\\file{file}").into());
         let plain = AdmitRequest::new(self.key(client), (client.session, client.tree), target, path);
@@ -131,7 +131,7 @@ impl World {
         (answer, effects)
     }
 
-    /// Opens a file that must be granted at once and without any effect.
+    /// Opens a file that must be granted at once and without effects.
     pub fn open(&mut self, request: AdmitRequest) -> GrantedOpen {
         let (granted, effects) = self.open_with_effects(request);
         assert!(effects.is_empty(), "an open with effects");
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn pass_ms(&mut self, ms: u64) -> Effects<Bench> {
         self.now = self.now.after_ms(ms);
         let effects = self.state.handle_timeout(self.now);

@@ -1,4 +1,4 @@
-//! What administrators see and do (MS-SRVS 3.1.4), limits, events.
+//! The lists and operations of administrators (MS-SRVS 3.1.4), limits, events.
 
 use std::collections::BTreeSet;
 
@@ -47,7 +47,7 @@ fn a_session_comes_up_shows_and_ends() {
 }
 
 #[test]
-fn administrators_close_what_a_filter_means() {
+fn close_sessions_ends_the_sessions_that_match_the_filter() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let request = world.request(one, 1);
@@ -139,7 +139,7 @@ fn listings_resume_after_the_last_id_while_entries_come_and_go() {
 }
 
 #[test]
-fn files_are_found_by_who_and_where() {
+fn file_snapshots_filter_by_user_client_share_and_path() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let request = world.request(one, 1);
@@ -181,7 +181,7 @@ fn files_are_found_by_who_and_where() {
 }
 
 #[test]
-fn an_open_is_its_sessions_own() {
+fn open_of_another_session_is_not_found() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let request = world.request(one, 1);
@@ -228,7 +228,7 @@ fn shares_are_added_replaced_and_removed() {
 }
 
 #[test]
-fn every_limit_refuses() {
+fn every_limit_refuses_further_entries() {
     let limits = Limits {
         connections: 2,
         sessions: 2,
@@ -276,7 +276,7 @@ fn every_limit_refuses() {
 }
 
 #[test]
-fn events_and_refusals_are_bounded_and_events_say_what_was_lost() {
+fn events_and_refusals_are_bounded_and_lost_events_are_counted() {
     let mut world = World::with(Limits { events: 4, refusals: 2, ..Limits::default() });
     let start = world.state.last_event();
     let client = world.client(1);
@@ -300,7 +300,7 @@ fn events_and_refusals_are_bounded_and_events_say_what_was_lost() {
 }
 
 #[test]
-fn shutdown_leaves_nothing() {
+fn shutdown_ends_all_sessions_and_opens() {
     let mut world = World::new();
     for number in 1..5 {
         let client = world.client(number);

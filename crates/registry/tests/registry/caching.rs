@@ -61,9 +61,9 @@ fn pair() -> (World, Client, Client) {
     (world, one, two)
 }
 
-/// What a second open gets beside a first, and what the first is left with, for every pair.
+/// The caching that a second open gets beside a first one, and the caching that remains for the first, for every pair.
 #[test]
-fn grants_beside_others() {
+fn second_open_is_granted_compatible_caching() {
     use OplockLevel as O;
     let lease_state = |granted: &GrantedOpen| granted.lease_state;
     for (held, asked, granted) in [
@@ -135,7 +135,7 @@ fn a_batch_oplock_is_broken_and_acknowledged() {
 }
 
 #[test]
-fn oplock_acknowledgments_that_are_wrong() {
+fn wrong_oplock_acknowledgments_are_refused() {
     use AcknowledgeOplockError::{NoSuchOpen, NotBreaking};
     let (mut world, one, two) = pair();
     let request = with_oplock(&mut world, one, OplockLevel::EXCLUSIVE);
@@ -150,7 +150,7 @@ fn oplock_acknowledgments_that_are_wrong() {
 }
 
 #[test]
-fn acknowledgments_of_a_level_that_cannot_be_give_the_oplock_up() {
+fn acknowledgment_of_invalid_level_ends_the_oplock() {
     use AcknowledgeOplockError::{BadLevel, LevelOfLease};
     for (level, error) in [(OplockLevel::EXCLUSIVE, BadLevel), (OplockLevel::LEASE, LevelOfLease)] {
         let (mut world, one, two) = pair();
@@ -168,7 +168,7 @@ fn acknowledgments_of_a_level_that_cannot_be_give_the_oplock_up() {
 }
 
 #[test]
-fn overwriting_breaks_to_nothing_and_waits_only_for_written_data() {
+fn overwrite_breaks_to_none_and_waits_only_for_write_caching() {
     let (mut world, one, two) = pair();
     let request = with_lease(&mut world, one, 1, RH);
     let first = world.open(request);
@@ -195,7 +195,7 @@ fn overwriting_breaks_to_nothing_and_waits_only_for_written_data() {
 }
 
 #[test]
-fn a_lease_break_that_grows_goes_down_in_steps() {
+fn growing_lease_break_takes_several_steps() {
     let (mut world, one, two) = pair();
     let request = with_lease(&mut world, one, 1, RWH);
     world.open(request);
@@ -221,7 +221,7 @@ fn a_lease_break_that_grows_goes_down_in_steps() {
 }
 
 #[test]
-fn less_may_be_acknowledged_than_was_left() {
+fn acknowledgment_may_keep_less_than_the_break_allows() {
     let (mut world, one, two) = pair();
     let request = with_lease(&mut world, one, 1, RWH);
     let first = world.open(request);
@@ -299,7 +299,7 @@ fn a_break_that_is_not_acknowledged_takes_effect_in_time() {
 }
 
 #[test]
-fn writing_takes_read_caching_from_others_and_level_ii_from_oneself() {
+fn write_breaks_read_caching_of_others_and_own_level_ii_oplock() {
     let (mut world, one, two) = pair();
     let request = with_lease(&mut world, one, 1, RH);
     let leased = world.open(request);
@@ -369,7 +369,7 @@ fn a_kind_close_lets_the_client_write_back() {
 }
 
 #[test]
-fn write_caching_tells_what_may_be_lost() {
+fn write_caching_counts_unanswered_breaks() {
     let (mut world, one, _) = pair();
     let request = with_lease(&mut world, one, 1, RWH);
     let open = world.open(request);
@@ -387,7 +387,7 @@ fn write_caching_tells_what_may_be_lost() {
 }
 
 #[test]
-fn an_administrator_who_waits_can_give_up() {
+fn wait_of_an_administrator_can_be_cancelled() {
     let (mut world, one, _) = pair();
     let request = with_oplock(&mut world, one, OplockLevel::BATCH);
     let open = world.open(request);
@@ -400,7 +400,7 @@ fn an_administrator_who_waits_can_give_up() {
 }
 
 #[test]
-fn epochs_count_what_a_client_of_version_2_is_told() {
+fn epoch_of_version_2_lease_advances_with_every_change() {
     let (mut world, one, two) = pair();
     let mut request = world.request(one, 1);
     request.lease = lease_v2(1, R, 0x4711);
@@ -422,7 +422,7 @@ fn epochs_count_what_a_client_of_version_2_is_told() {
 }
 
 #[test]
-fn the_steps_of_a_break_that_grows_are_one_change() {
+fn steps_of_growing_break_advance_the_epoch_once() {
     let (mut world, one, two) = pair();
     let mut request = world.request(one, 1);
     request.lease = lease_v2(1, RWH, 0x10);
@@ -441,7 +441,7 @@ fn the_steps_of_a_break_that_grows_are_one_change() {
 }
 
 #[test]
-fn a_lease_stays_what_its_first_open_made_it() {
+fn lease_keeps_the_version_of_its_first_open() {
     for (first, second, version, epoch) in
         [(lease_v2(1, R, 0x10), lease(1, RH), 2, 0x12), (lease(1, R), lease_v2(1, RH, 0x10), 1, 0)]
     {
@@ -457,7 +457,7 @@ fn a_lease_stays_what_its_first_open_made_it() {
 }
 
 #[test]
-fn a_lease_is_raised_to_all_that_is_asked_for_or_not_at_all() {
+fn lease_is_raised_to_the_whole_requested_state_or_not_at_all() {
     for (held, other, asked, left) in [
         (R, R, RH, RH),
         (R, R, RWH, R),
@@ -493,7 +493,7 @@ fn write_caching_is_held_by_one_holder_alone() {
 }
 
 #[test]
-fn overwriting_is_no_matter_of_attributes() {
+fn overwrite_with_attribute_access_breaks_caching() {
     let (mut world, one, two) = pair();
     let request = with_oplock(&mut world, one, OplockLevel::BATCH);
     let first = world.open(request);
@@ -532,7 +532,7 @@ fn an_open_that_deletes_waits_for_cached_handles() {
 }
 
 #[test]
-fn a_client_hears_of_its_leases_on_its_oldest_connection() {
+fn lease_breaks_are_sent_on_the_oldest_connection_of_the_client() {
     let mut world = World::new();
     let other = world.client(2);
     let unused = world.connect(1);
@@ -636,7 +636,7 @@ fn a_directory_lease_is_spared_by_its_own_key_only() {
 }
 
 #[test]
-fn a_delete_is_the_wish_of_who_asked_for_it() {
+fn removal_names_the_open_that_requested_the_delete() {
     let (mut world, one, two) = pair();
     for asked_by_last in [false, true] {
         let opens = [one, two].map(|client| {
@@ -654,7 +654,7 @@ fn a_delete_is_the_wish_of_who_asked_for_it() {
 }
 
 #[test]
-fn a_lease_break_goes_by_another_connection_when_the_first_is_lost() {
+fn lease_break_is_sent_again_when_its_connection_is_lost() {
     let mut world = World::new();
     let other = world.client(2);
     let (older, newer) = (world.client(1), world.client(1));
@@ -677,7 +677,7 @@ fn a_lease_break_goes_by_another_connection_when_the_first_is_lost() {
 }
 
 #[test]
-fn an_oplock_break_goes_by_the_opens_own_channel_first() {
+fn oplock_break_names_the_channel_of_the_open_first() {
     let (mut world, one, two) = pair();
     let (third, fourth) = (world.connect(3), world.connect(4));
     for channel in [third, fourth] {
@@ -693,7 +693,7 @@ fn an_oplock_break_goes_by_the_opens_own_channel_first() {
     let awaited = effects.breaks[0].awaited.expect("to be acknowledged");
     assert!(world.state.is_awaited(&awaited));
 
-    // It was not told on this one.
+    // The break was not sent on this connection.
     assert!(world.state.disconnect(fourth, world.now).breaks.is_empty());
     assert!(world.state.is_dispensable(third) && world.state.is_dispensable(one.connection));
     let effects = world.state.disconnect(third, world.now);

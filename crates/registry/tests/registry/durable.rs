@@ -52,7 +52,7 @@ fn error(world: &mut World, request: &Reconnect) -> Option<ReconnectError> {
     world.state.reconnect(request, |_, attached| *attached, world.now).err()
 }
 
-/// The share has another directory by now: what is open in the one before is not in this one.
+/// The share has another directory by now; opens below the previous one are not in this one.
 #[test]
 fn an_open_is_not_reclaimed_below_another_directory() {
     let mut world = World::new();
@@ -70,7 +70,7 @@ fn an_open_is_not_reclaimed_below_another_directory() {
 }
 
 #[test]
-fn durability_takes_handle_caching() {
+fn durable_handle_requires_handle_caching() {
     let mut world = World::new();
     let client = world.client(1);
     for (oplock, lease, granted) in [
@@ -98,7 +98,7 @@ fn durability_takes_handle_caching() {
 }
 
 #[test]
-fn a_lost_client_comes_back_to_its_open() {
+fn client_reclaims_its_open_after_connection_loss() {
     let mut world = World::new();
     let client = world.client(1);
     let request = v1_with_batch(&mut world, client);
@@ -131,7 +131,7 @@ fn a_lost_client_comes_back_to_its_open() {
 }
 
 #[test]
-fn a_reconnect_is_checked() {
+fn reconnect_checks_user_share_guid_and_lease() {
     let mut world = World::new();
     let client = world.client(1);
     let request = v2_with_lease(&mut world, client);
@@ -161,7 +161,7 @@ fn a_reconnect_is_checked() {
         assert_eq!(error(&mut world, &wrong), Some(expected), "{wrong:?}");
         world.check();
     }
-    // Which paths are one is the share's to say.
+    // The share decides which paths are equal.
     let is_same_path = |open: &str, asked: &str| (open, asked) == ("dir\\file1", "dir\\else");
     assert_eq!(error(&mut world, &Reconnect { path: "dir\\else".into(), is_same_path, ..good }), None);
 }
@@ -184,7 +184,7 @@ fn durable_open_ends_when_its_time_is_over() {
 }
 
 #[test]
-fn a_conflicting_open_takes_an_orphans_place() {
+fn conflicting_open_closes_an_orphan() {
     let mut world = World::new();
     let client = world.client(1);
     let request = v1_with_batch(&mut world, client);
@@ -199,7 +199,7 @@ fn a_conflicting_open_takes_an_orphans_place() {
 }
 
 #[test]
-fn a_kind_close_has_nobody_to_ask_about_an_orphan() {
+fn kind_close_of_an_orphan_does_not_wait() {
     let mut world = World::new();
     let client = world.client(1);
     let request = v2_with_lease(&mut world, client);
@@ -213,7 +213,7 @@ fn a_kind_close_has_nobody_to_ask_about_an_orphan() {
 }
 
 #[test]
-fn an_orphan_that_is_in_nobodys_way_stays() {
+fn orphan_without_conflict_stays() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = v2_with_lease(&mut world, client);
@@ -227,7 +227,7 @@ fn an_orphan_that_is_in_nobodys_way_stays() {
 }
 
 #[test]
-fn which_ends_keep_durable_opens() {
+fn reason_of_session_end_decides_about_durable_opens() {
     for reason in [
         EndReason::Logoff,
         EndReason::ConnectionLost,
@@ -284,7 +284,7 @@ fn a_create_guid_names_one_open() {
 }
 
 #[test]
-fn a_share_that_goes_takes_its_orphans() {
+fn removed_share_closes_its_orphans() {
     let mut world = World::new();
     let client = world.client(1);
     let request = v1_with_batch(&mut world, client);
@@ -297,7 +297,7 @@ fn a_share_that_goes_takes_its_orphans() {
 }
 
 #[test]
-fn an_orphan_that_takes_its_file_along_makes_the_next_one_look_again() {
+fn open_looks_again_if_a_closed_orphan_deletes_the_file() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = v1_with_batch(&mut world, client);
@@ -322,7 +322,7 @@ fn request_that_looks_again_does_not_wait_for_a_break() {
     (request.durable, request.delete_on_close) = (Some(DurableRequest::V1), true);
     world.open(request);
     lose(&mut world, client);
-    // The same file by another link, cached by somebody who is there: its delete is of the first link only.
+    // Another client, which is connected, caches the file by another link. The delete is of the first link only.
     let holder = world.client(3);
     let mut request = world.request(holder, 1);
     (request.path, request.access) = ("other link".into(), AccessMask::READ_ATTRIBUTES);
@@ -340,7 +340,7 @@ fn request_that_looks_again_does_not_wait_for_a_break() {
 }
 
 #[test]
-fn a_replayed_create_finds_what_it_made() {
+fn replayed_create_returns_the_open_it_made() {
     let mut world = World::new();
     let client = world.client(1);
     let request = v2_with_lease(&mut world, client);
@@ -380,7 +380,7 @@ fn a_replayed_create_finds_what_it_made() {
 }
 
 #[test]
-fn a_request_that_waits_outlives_its_channel() {
+fn waiting_request_outlives_its_channel() {
     let mut world = World::new();
     let (holder, client) = (world.client(1), world.client(2));
     let second = world.connect(2);
@@ -417,7 +417,7 @@ fn a_request_without_any_channel_left_is_cancelled() {
 }
 
 #[test]
-fn a_break_is_told_again_when_its_channel_is_lost() {
+fn break_is_sent_again_when_its_channel_is_lost() {
     let mut world = World::new();
     let (holder, client) = (world.client(1), world.client(2));
     let second = world.connect(1);
@@ -434,7 +434,7 @@ fn a_break_is_told_again_when_its_channel_is_lost() {
 }
 
 #[test]
-fn an_instance_of_an_application_takes_the_place_of_the_last() {
+fn new_app_instance_closes_opens_of_the_previous_one() {
     let mut world = World::new();
     let instance = |version| Some(AppInstance { id: guid(0xa), version, maximal_access: ALL_ACCESS });
     let (one, other) = (world.client(1), world.client(2));
@@ -455,7 +455,7 @@ fn an_instance_of_an_application_takes_the_place_of_the_last() {
 }
 
 #[test]
-fn a_resilient_open_waits_for_its_client_whatever_it_caches() {
+fn resilient_open_outlives_its_client_without_caching() {
     let mut world = World::new();
     let client = world.client(1);
     let request = world.request(client, 1);
@@ -471,7 +471,7 @@ fn a_resilient_open_waits_for_its_client_whatever_it_caches() {
 }
 
 #[test]
-fn a_lease_that_is_acknowledged_has_no_replays() {
+fn lease_break_acknowledgment_ends_replays() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let request = v2_with_lease(&mut world, one);
@@ -491,7 +491,7 @@ fn a_lease_that_is_acknowledged_has_no_replays() {
 }
 
 #[test]
-fn breaks_of_what_is_open_in_an_encrypted_share_are_sealed() {
+fn breaks_of_opens_in_an_encrypted_share_are_sealed() {
     for encrypted in [false, true] {
         let mut world = World::new();
         let (mut one, two) = (world.client(1), world.client(2));

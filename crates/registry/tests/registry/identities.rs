@@ -1,4 +1,4 @@
-//! Who is whom: a guest is no account, whatever name it gives itself (MS-SMB2 3.3.5.5.3, 3.3.5.9.7, 3.3.5.9.13).
+//! The identities of users: a guest is no account, whatever name it claims (MS-SMB2 3.3.5.5.3, 3.3.5.9.7, 3.3.5.9.13).
 
 use registry::{
     Admission, AppInstance, CloseReason, FileFilter, Identity, Reconnect, ReconnectError, Refused, Replay,
@@ -10,7 +10,7 @@ use crate::world::{
     ALL_ACCESS, Client, READ, RWH, SHARE_ALL, SHARE_NONE, World, durable_v2, guid, identity, lease,
 };
 
-/// A further session of the client, whose user calls itself `user1`.
+/// A further session of the client, whose user claims the name `user1`.
 fn session_as(world: &mut World, client: Client, flags: SessionFlags, domain: &str) -> Client {
     let session = world.logon(client.connection, client.number);
     let identity = Identity { domain: domain.into(), flags, ..identity(1) };
@@ -23,7 +23,7 @@ const GUEST: SessionFlags =
     SessionFlags { anonymous: false, guest: true, administrator: false, encrypted: false, signed: false };
 
 #[test]
-fn a_user_is_a_kind_and_an_account() {
+fn users_are_equal_if_kind_and_account_are_equal() {
     let account = identity(1);
     let elsewhere = Identity { user: "USER1".into(), domain: "ELSEWHERE".into(), ..account.clone() };
     let guest = Identity { flags: GUEST, ..account.clone() };
@@ -91,7 +91,7 @@ fn a_guest_does_not_reclaim_the_open_of_an_account() {
 }
 
 #[test]
-fn filters_mean_accounts() {
+fn user_filters_match_accounts_only() {
     let mut world = World::new();
     let alice = world.client(1);
     let guest = session_as(&mut world, alice, GUEST, "DOMAIN");
@@ -112,7 +112,7 @@ fn filters_mean_accounts() {
     assert_eq!(files.iter().map(|it| it.user_kind).collect::<Vec<_>>(), [UserKind::Account]);
 }
 
-/// An application's first instance, which has the file for itself.
+/// The first instance of an application, which shares no access to the file.
 fn first_instance(
     world: &mut World,
     client: Client,
@@ -129,7 +129,7 @@ fn first_instance(
     client.session
 }
 
-/// What comes of a second instance with this access on the file.
+/// The result of a second instance with this access to the file.
 fn second_instance(
     world: &mut World,
     client: Client,
@@ -145,7 +145,7 @@ fn second_instance(
 }
 
 #[test]
-fn an_instance_ends_an_open_for_those_who_may_do_as_much() {
+fn app_instance_closes_an_open_only_with_all_of_its_access() {
     let all = ALL_ACCESS;
     let read = AccessMask::FILE_GENERIC_READ;
     let attributes = AccessMask::READ_ATTRIBUTES;
@@ -175,7 +175,7 @@ fn an_instance_ends_an_open_for_those_who_may_do_as_much() {
 }
 
 #[test]
-fn an_instance_without_a_version_does_not_end_one_with() {
+fn app_instance_without_version_does_not_replace_a_versioned_one() {
     let mut world = World::new();
     let (one, other) = (world.client(1), world.client(2));
     first_instance(&mut world, one, ALL_ACCESS, Some((1, 1)));
@@ -187,11 +187,11 @@ fn an_instance_without_a_version_does_not_end_one_with() {
     assert_eq!(second_instance(&mut world, other, ALL_ACCESS, Some((1, 2))).1, [CloseReason::FailedOver]);
 }
 
-/// Anybody can give himself the GUID of a client.
+/// Any client can claim the GUID of another.
 #[test]
-fn only_connections_of_its_user_hear_of_a_lease() {
+fn lease_breaks_are_sent_only_on_connections_of_its_user() {
     let mut world = World::new();
-    // Older connections with the client's GUID: of another user, of a guest, and of somebody who never logs on.
+    // Older connections with the client's GUID: of another user, of a guest, and without a logon.
     let stranger = world.connect(1);
     world.logon(stranger, 2);
     let guests = world.connect(1);
@@ -211,7 +211,7 @@ fn only_connections_of_its_user_hear_of_a_lease() {
     let request = world.request(other, 1);
     let effects = world.must_wait(request);
     assert_eq!(effects.breaks[0].connections.len(), 2, "the user's two");
-    // What is told again when a stranger's connection goes is nothing; when the user's goes, all of it.
+    // When a stranger's connection is lost, no breaks are sent again; when the user's connection is lost, all are.
     assert!(world.state.disconnect(stranger, world.now).breaks.is_empty());
     world.state.bind_session(alice.session, second).unwrap();
     assert_eq!(world.state.disconnect(alice.connection, world.now).breaks.len(), 1);

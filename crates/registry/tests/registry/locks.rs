@@ -76,7 +76,7 @@ impl Locker {
 }
 
 #[test]
-fn shared_locks_are_together_and_exclusive_ones_alone() {
+fn shared_locks_may_overlap_and_exclusive_locks_may_not() {
     let mut it = Locker::new();
     let (one, two) = (it.one.clone(), it.two.clone());
     assert_eq!(it.lock(&one, &[shared(0, 10)]), Ok(()));
@@ -148,7 +148,7 @@ fn several_elements_are_locked_all_or_none_and_unlocked_one_by_one() {
 }
 
 #[test]
-fn reading_and_writing_are_kept_from_what_others_locked() {
+fn locks_refuse_reads_and_writes_of_other_opens() {
     let mut it = Locker::new();
     let (one, two) = (it.one.clone(), it.two.clone());
     assert!(!it.io(&two, 0, 1, true));
@@ -217,7 +217,7 @@ fn a_close_cancels_its_own_waiters_and_wakes_the_others() {
 }
 
 #[test]
-fn a_lost_connection_and_a_logoff_take_their_waiters_along() {
+fn lost_connection_and_logoff_end_their_waiters() {
     let mut it = Locker::new();
     let one = it.one.clone();
     assert_eq!(it.lock(&one, &[exclusive(0, 10)]), Ok(()));
@@ -235,7 +235,7 @@ fn a_lost_connection_and_a_logoff_take_their_waiters_along() {
 }
 
 #[test]
-fn a_lock_takes_read_caching_from_others() {
+fn lock_breaks_read_caching_of_others() {
     let mut it = Locker::new();
     let one = it.one.clone();
     let other = it.world.client(2);
@@ -308,7 +308,7 @@ impl Locker {
 }
 
 #[test]
-fn a_lock_that_is_held_outside_is_refused_and_seen_by_nobody() {
+fn lock_held_outside_is_refused_and_changes_nothing() {
     let mut it = Locker::new();
     let (one, two) = (it.one.clone(), it.two.clone());
     assert_eq!(it.lock_outside(&one, exclusive(0, 10), false, false).0, Err(LockError::HeldOutside));
@@ -329,7 +329,7 @@ fn a_request_that_waits_for_a_lock_outside_is_granted_once_its_caller_has_it() {
     let (outcome, waits) = it.lock_outside(&one, exclusive(0, 10), true, false);
     assert_eq!(outcome, Ok(LockOutcome::WaitingOutside));
     assert!(it.world.state.is_waiting(waits) && !one.shared.has_locks());
-    // Who does not wait takes what is free; the end of that lock is told.
+    // A request that does not wait takes a free range; when that lock ends, the waiter is to try again.
     assert_eq!(it.lock(&two, &[exclusive(5, 1)]), Ok(()));
     assert_eq!(it.retry(waits), Some(LockOutcome::Waiting));
     let (_, effects) = it.unlock(&two, &[exclusive(5, 1)]);
@@ -358,7 +358,7 @@ fn a_request_that_waits_for_a_lock_outside_keeps_its_place() {
 }
 
 #[test]
-fn unlocking_says_which_locks_are_given_up() {
+fn unlock_each_returns_the_released_locks() {
     let mut it = Locker::new();
     let one = it.one.clone();
     assert_eq!(it.lock(&one, &[exclusive(0, 10), shared(0, 10), shared(20, 1)]), Ok(()));
@@ -369,7 +369,7 @@ fn unlocking_says_which_locks_are_given_up() {
 }
 
 #[test]
-fn nobody_overtakes_a_request_that_is_told_to_try() {
+fn no_request_overtakes_one_that_is_to_try_again() {
     let mut it = Locker::new();
     let (one, two) = (it.one.clone(), it.two.clone());
     assert_eq!(it.lock(&one, &[exclusive(0, 10)]), Ok(()));
@@ -379,7 +379,7 @@ fn nobody_overtakes_a_request_that_is_told_to_try() {
     assert_eq!(it.lock(&one, &[shared(20, 1), shared(9, 1)]), not_granted);
     assert_eq!(it.lock(&one, &[shared(20, 1), shared(10, 1)]), Ok(()), "beside it");
     assert_eq!(it.lock_outside(&one, exclusive(0, 10), false, true).0.map(drop), not_granted);
-    // Its caller is refused outside: what is free here is anybody's again.
+    // The caller is refused outside, so others may take the free range again.
     assert!(it.world.state.refused_outside(waits));
     assert_eq!(it.lock(&one, &[shared(9, 1)]), Ok(()));
     assert_eq!(it.retry(waits), Some(LockOutcome::Waiting));

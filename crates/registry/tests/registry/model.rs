@@ -1,5 +1,5 @@
-//! Arbitrary sequences of operations against a model written from the specification in the plainest
-//! way: lists that are searched, bytes that are compared one by one.
+//! Arbitrary sequences of operations against a model that follows the specification in the plainest way: it searches
+//! lists and compares single bytes.
 
 use proptest::prelude::*;
 use registry::{
@@ -80,7 +80,7 @@ struct ModelLock {
     request: Option<RequestKey>,
 }
 
-/// What should be.
+/// The expected state.
 #[derive(Default)]
 struct Model {
     opens: Vec<ModelOpen>,
@@ -89,7 +89,7 @@ struct Model {
     delete_pending: Vec<u64>,
 }
 
-/// What should have happened.
+/// The expected effects.
 #[derive(Debug, Default, PartialEq)]
 struct Expected {
     dropped: Vec<(FileGlobalId, bool)>,

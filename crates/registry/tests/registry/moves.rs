@@ -1,4 +1,5 @@
-//! Renames that are being carried out (MS-FSA 2.1.5.15.11), and the caching and sharing that smbtorture has found wrong.
+//! Renames that are being carried out (MS-FSA 2.1.5.15.11), and errors in caching and sharing that smbtorture has
+//! found.
 
 use registry::{
     Admission, AdmitRequest, BreakKind, InTheWay, LockElement, MoveCount, MoveNames, Refused, Replay,
@@ -43,7 +44,7 @@ fn handle_caching_is_not_granted_while_a_rename_is_under_way() {
     }
     let request = of_path(&mut world, two, 2, "dir\\file10");
     world.open(request);
-    // By another of its names it can be opened, but its handle cannot be cached.
+    // The file can be opened by another of its names, but its handle cannot be cached.
     for (oplock, wanted, left) in
         [(OplockLevel::NONE, lease(8, RH), R), (OplockLevel::NONE, lease(9, RWH), R)]
     {
@@ -59,7 +60,7 @@ fn handle_caching_is_not_granted_while_a_rename_is_under_way() {
 }
 
 #[test]
-fn who_has_looked_before_a_rename_looks_again_after_it() {
+fn create_with_a_lookup_before_a_rename_looks_again() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let directory = of_path(&mut world, one, 1, "Dir");
@@ -76,7 +77,7 @@ fn who_has_looked_before_a_rename_looks_again_after_it() {
         ("dir:s", true),
         ("Else", false),
         ("dirt", false),
-        // What was found by the new name before has been replaced.
+        // The file that had the new name before has been replaced.
         ("else\\new\\a", true),
     ] {
         for (looked_up, again) in [(before, has_moved), (after, false)] {
@@ -85,7 +86,7 @@ fn who_has_looked_before_a_rename_looks_again_after_it() {
             assert_eq!(looks_again(&mut world, request), again, "{path} {looked_up:?}");
         }
     }
-    // Lower case is longer than this.
+    // The lower case of this name is longer.
     for (path, now) in
         [("dIR\\\u{130}\\b", "Else\\New\\\u{130}\\b"), ("dir:S", "Else\\New:S"), ("dirt", "dirt")]
     {
@@ -93,7 +94,7 @@ fn who_has_looked_before_a_rename_looks_again_after_it() {
         assert_eq!(&*world.state.moved_path("other", path, before), path);
         assert_eq!(&*world.state.moved_path("data", path, after), path);
     }
-    // One that fails has moved nothing, and of many only the last are known.
+    // A rename that failed has moved nothing, and only the last of many renames are remembered.
     for (number, moves) in [(0, false), (1, true)] {
         for _ in 0..300 {
             let mut moving = world.state.begin_move(directory.file_id, names("x", "y"), ROOT, false).unwrap();
@@ -109,7 +110,7 @@ fn who_has_looked_before_a_rename_looks_again_after_it() {
 }
 
 #[test]
-fn renames_do_not_meet() {
+fn renames_with_common_names_exclude_each_other() {
     let mut world = World::new();
     let one = world.client(1);
     let mut opened = |path: &str, number| {
@@ -140,7 +141,7 @@ fn renames_do_not_meet() {
         assert_eq!(begun.err(), Some(InTheWay::OtherMove), "{from} to {to}");
     }
     world.state.end_move(&first);
-    // What a name was looked up as may be another file by now.
+    // The name that was looked up may stand for another file by now.
     let looked_up = world.state.moves();
     let mut moving = world.state.begin_move(file, names("d", "e"), ROOT, true).unwrap();
     moving.moved_to("e");
@@ -172,7 +173,7 @@ fn opens_of_streams_and_below_are_in_the_way_of_a_rename() {
 }
 
 #[test]
-fn a_lock_keeps_others_from_caching_what_is_there() {
+fn lock_of_existing_data_prevents_caching() {
     for (allocation, overwrites, left) in [(4096, false, NONE), (0, false, R), (4096, true, R)] {
         let mut world = World::new();
         let (one, two) = (world.client(1), world.client(2));
@@ -188,7 +189,7 @@ fn a_lock_keeps_others_from_caching_what_is_there() {
 }
 
 #[test]
-fn a_lease_of_nothing_has_the_epoch_of_its_client() {
+fn lease_without_state_keeps_the_epoch_of_the_request() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let mut request = world.request(one, 1);
@@ -203,7 +204,7 @@ fn a_lease_of_nothing_has_the_epoch_of_its_client() {
 }
 
 #[test]
-fn overwriting_what_is_not_shared_takes_handles_and_nothing_else() {
+fn overwrite_with_sharing_violation_breaks_only_handle_caching() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let request = world.request(one, 1);

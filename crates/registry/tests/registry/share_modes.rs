@@ -1,4 +1,4 @@
-//! Share modes (MS-FSA 2.1.5.1.2), pending deletes, renames, and what is remembered of refusals.
+//! Share modes (MS-FSA 2.1.5.1.2), pending deletes, renames and the refusal log.
 
 use crate::world::{ALL_ACCESS, Client, READ, SHARE_ALL, SHARE_NONE, WRITE, World, file_key, lease};
 use registry::{Admission, AdmitRequest, CloseReason, RefusalKind, Refused};
@@ -96,7 +96,7 @@ fn a_refused_open_changes_nothing_but_the_refusal_log() {
 }
 
 #[test]
-fn a_delete_pending_refuses_opens_and_happens_with_the_last_close() {
+fn pending_delete_refuses_opens_and_removes_the_file_at_last_close() {
     let mut world = World::new();
     let (one, two) = (world.client(1), world.client(2));
     let request = world.request(one, 1);
@@ -116,7 +116,7 @@ fn a_delete_pending_refuses_opens_and_happens_with_the_last_close() {
 }
 
 #[test]
-fn delete_on_close_is_pending_from_the_close_on_and_can_be_taken_back() {
+fn delete_on_close_becomes_pending_at_close_and_can_be_withdrawn() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = world.request(client, 1);
@@ -182,7 +182,7 @@ fn a_lease_key_names_one_file() {
 }
 
 #[test]
-fn a_rename_shows_in_every_open_and_below_a_directory() {
+fn rename_changes_the_path_of_every_open_and_below_a_directory() {
     let mut world = World::new();
     let client = world.client(1);
     let request = world.request(client, 1);
@@ -205,7 +205,7 @@ fn a_rename_shows_in_every_open_and_below_a_directory() {
     assert_eq!(&*world.state.open(beside.file_id).unwrap().path, "dirty\\file");
 }
 
-/// A disk that is mounted on a share's directory brings other files under the same paths.
+/// If another disk is mounted on a share's directory, the same paths are other files.
 #[test]
 fn a_rename_is_below_the_directory_that_the_share_had() {
     let mut world = World::new();
@@ -227,7 +227,7 @@ fn a_rename_is_below_the_directory_that_the_share_had() {
 }
 
 #[test]
-fn share_conflict_answers_for_those_who_do_not_open() {
+fn share_conflict_reports_conflicts_without_an_open() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = world.request(client, 1);
@@ -246,7 +246,7 @@ fn stream_of(world: &mut World, client: Client, file: u64) -> AdmitRequest {
 }
 
 #[test]
-fn a_stream_that_does_not_share_deletes_keeps_its_file() {
+fn stream_without_share_delete_prevents_open_of_its_file_for_delete() {
     let mut world = World::new();
     let client = world.client(1);
     let mut request = stream_of(&mut world, client, 1);
@@ -283,7 +283,7 @@ fn a_deleted_file_stays_until_its_streams_are_closed() {
 }
 
 #[test]
-fn a_delete_is_of_the_link_it_was_asked_for() {
+fn delete_removes_the_link_of_the_requesting_open() {
     let mut world = World::new();
     let client = world.client(1);
     let by = |world: &mut World, path: &str| {
@@ -305,7 +305,7 @@ fn a_delete_is_of_the_link_it_was_asked_for() {
     let request = by(&mut world, "two");
     let again = world.open(request);
 
-    // Opens by the other name keep nothing, and ending one deletes nothing.
+    // Opens by the other name neither delay the delete nor cause one.
     assert!(world.close(&again).dropped[0].removals.is_empty());
     assert!(world.close(&one).dropped[0].removals.is_empty());
     let effects = world.close(&same);
@@ -329,7 +329,7 @@ fn a_renamed_link_is_deleted_by_its_new_name() {
     let asked: u64 = one.global_id.value().into();
     let moved = world.state.rename(two.file_id, "dir\\new").unwrap();
     assert!(moved.opens.contains(&asked), "the open that asked hears of it, though it has ended");
-    // Nor need the one that renamed it still be there.
+    // The open that renamed the file may have ended.
     let moved = world.state.rename_by_path(file_key(1), "data", crate::world::ROOT, "dir\\new", "dir\\newer");
     assert_eq!(moved.opens.len(), 2);
     assert_eq!(&*world.state.open(two.file_id).unwrap().path, "dir\\newer");
@@ -338,7 +338,7 @@ fn a_renamed_link_is_deleted_by_its_new_name() {
 }
 
 #[test]
-fn a_name_can_go_with_the_open_that_asks_and_not_with_the_last() {
+fn posix_delete_removes_the_name_with_the_requesting_open() {
     let mut world = World::new();
     let client = world.client(1);
     let request = world.request(client, 1);
@@ -361,7 +361,7 @@ fn a_name_can_go_with_the_open_that_asks_and_not_with_the_last() {
         assert_eq!(removals.len(), 1, "the other has it open");
         assert!(!world.state.is_open_deleted(other.file_id));
     }
-    // What is taken back is as it was; and a plain delete waits for the last.
+    // If the request is withdrawn, nothing has changed, and a plain delete waits for the last open.
     let request = world.request(client, 1);
     let one = world.open(request);
     world.state.set_delete_pending(one.file_id, true).unwrap();

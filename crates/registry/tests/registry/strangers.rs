@@ -1,4 +1,5 @@
-//! Connections and sessions that nobody has logged on to: what they may use up, and who gets in all the same.
+//! Connections and sessions without a logon: the places that they may take, and the clients that are accepted all the
+//! same.
 #![expect(unused_must_use, reason = "nobody is there to hear of the effects")]
 
 use std::net::SocketAddr;
@@ -70,11 +71,12 @@ fn the_oldest_connection_without_a_logon_makes_room() {
     for _ in 0..7 {
         assert!(connected(&mut world, "192.0.2.1").1.is_empty());
     }
-    // One address has as many as it may; its oldest goes, and neither a user's connection nor another's.
+    // One address has its maximal number; its oldest connection is closed, and neither a user's nor that of another
+    // address.
     let (_, effects) = connected(&mut world, "192.0.2.1");
     assert_eq!(effects.disconnected.len(), 1);
     assert!(world.state.connection(first).is_none());
-    // Many addresses fill the table; the address that has the most loses one.
+    // Many addresses fill the table; the address with the most connections loses one.
     for host in 0.. {
         if world.state.counts().0 == 64 {
             break;
@@ -88,7 +90,7 @@ fn the_oldest_connection_without_a_logon_makes_room() {
 }
 
 #[test]
-fn users_leave_places_for_whoever_logs_on_as_an_administrator() {
+fn places_are_reserved_for_logons_of_administrators() {
     let mut world = World::with(small());
     let mut users = Vec::new();
     let refusal = loop {
@@ -101,7 +103,7 @@ fn users_leave_places_for_whoever_logs_on_as_an_administrator() {
     assert_eq!(refusal.1, EstablishError::LimitReached(LimitReached::Sessions));
     assert_eq!(users.len(), 32 - 32 / RESERVE_PART);
     let (_, session) = users[0];
-    // The connections are used up by channels of sessions.
+    // The channels of sessions use up the connections.
     let refusal = loop {
         let (connection, _) = connected(&mut world, "192.0.2.1");
         if let Err(refusal) = world.state.bind_session(session, connection) {
@@ -120,7 +122,7 @@ fn users_leave_places_for_whoever_logs_on_as_an_administrator() {
         assert_eq!(standing(&world, connection), Standing::Administrator);
         let_in.push((connection, session));
     }
-    // What is full for administrators is full.
+    // The table is full for administrators, too.
     let (connection, _) = connected(&mut world, "192.0.2.1");
     assert_eq!(
         valid(&mut world, connection, administrator()).err(),
@@ -129,7 +131,7 @@ fn users_leave_places_for_whoever_logs_on_as_an_administrator() {
 }
 
 #[test]
-fn connections_of_users_leave_places_too() {
+fn connections_are_reserved_for_administrators() {
     let mut world = World::with(Limits { sessions: 1_000, ..small() });
     let refusal = loop {
         let (connection, _) = connected(&mut world, "192.0.2.1");
@@ -138,7 +140,7 @@ fn connections_of_users_leave_places_too() {
         }
     };
     assert_eq!(refusal, EstablishError::LimitReached(LimitReached::Connections));
-    // Whoever could not log on stays a stranger, and makes room for the next.
+    // A client that could not log on stays a stranger, and makes room for the next.
     for _ in 0..100 {
         connected(&mut world, "192.0.2.9");
     }
@@ -163,13 +165,13 @@ fn sessions_in_progress_do_not_use_up_the_places_of_valid_ones() {
             }
         }
     }
-    // All 100 are there, beside 32 places for valid ones; another address needs one.
+    // All 100 exist, beside 32 places for valid ones; another address needs one.
     let (user, _) = connected(&mut world, "198.51.100.1");
     let (_, effects) = begun(&mut world, user).unwrap();
     assert_eq!((effects.sessions_ended.len(), effects.disconnected.len()), (1, 0));
     assert_eq!(effects.sessions_ended[0].reason, EndReason::LogonFailed);
     valid(&mut world, user, identity(1)).ok().unwrap();
-    // One address ends the oldest of its own.
+    // A further one of the same address ends the oldest of that address.
     let (connection, _) = connected(&mut world, "192.0.2.1");
     for _ in 0..60 {
         begun(&mut world, connection).unwrap();
@@ -204,7 +206,7 @@ fn a_connection_without_a_logon_has_few_sessions() {
 }
 
 #[test]
-fn anonymous_sessions_have_a_part_of_all_and_the_oldest_makes_room() {
+fn anonymous_sessions_are_limited_and_the_oldest_makes_room() {
     let mut world = World::with(small());
     let (connection, _) = connected(&mut world, "192.0.2.1");
     let mut sessions = Vec::new();
@@ -218,7 +220,7 @@ fn anonymous_sessions_have_a_part_of_all_and_the_oldest_makes_room() {
 }
 
 #[test]
-fn a_guest_of_a_share_goes_after_all_strangers() {
+fn guest_connection_is_closed_after_all_strangers() {
     let mut world = World::with(small());
     let (guest, _) = connected(&mut world, "192.0.2.1");
     let (session, _) = valid(&mut world, guest, anonymous()).ok().unwrap();
@@ -230,7 +232,7 @@ fn a_guest_of_a_share_goes_after_all_strangers() {
         connected(&mut world, "192.0.2.1");
     }
     assert!(world.state.connection(guest).is_some());
-    // Without its session it is a stranger again.
+    // Without the session, the client is a stranger again.
     let ended = world.state.close_session(session, EndReason::Logoff, world.now);
     assert_eq!(ended.ok().unwrap().sessions_ended.len(), 1);
     assert_eq!(standing(&world, guest), Standing::Stranger);
@@ -285,7 +287,7 @@ fn tree_connects_and_opens_are_bounded_for_strangers_and_kept_for_administrators
 }
 
 #[test]
-fn one_user_can_have_half_of_every_table() {
+fn one_user_is_limited_to_half_of_every_table() {
     let limits = Limits { sessions: 16, trees: 16, opens: 16, ..Limits::default() };
     let mut world = World::with(limits);
     let client = world.client(1);
@@ -341,7 +343,7 @@ fn administrator_flag_decides_about_reserved_places() {
     world.state.set_administrator(one.session, false).unwrap();
     assert_eq!(connect(&mut world, one.session), full);
     assert!(!world.state.session(one.session).unwrap().identity.flags.administrator);
-    // Whoever is nobody in particular stays so.
+    // An anonymous caller stays a stranger.
     let (stranger, _) = connected(&mut world, "192.0.2.9");
     let (session, _) = valid(&mut world, stranger, anonymous()).unwrap();
     world.state.set_administrator(session, true).unwrap();

@@ -42,7 +42,7 @@ fn locks_and_leases_follow_a_renamed_stream() {
 }
 
 #[test]
-fn streams_go_along_with_their_file() {
+fn opens_of_streams_follow_their_renamed_file() {
     let mut world = World::new();
     let client = world.client(1);
     let request = world.request(client, 1);
@@ -86,7 +86,7 @@ fn a_stream_that_is_open_is_not_replaced() {
     world.check();
 }
 
-/// A delete that is pending goes with the stream: nothing is left that would refuse the old name.
+/// A pending delete moves with the stream, so that no delete is left that would refuse the old name.
 #[test]
 fn a_pending_delete_follows_a_renamed_stream() {
     let mut world = World::new();
@@ -104,9 +104,9 @@ fn a_pending_delete_follows_a_renamed_stream() {
     assert_eq!(removals.iter().map(|it| it.target).collect::<Vec<_>>(), [key(9)]);
 }
 
-/// A stream's new name is not its file's.
+/// The new name of a stream does not change the name of its file.
 #[test]
-fn a_renamed_stream_renames_no_delete_of_its_file() {
+fn rename_of_stream_keeps_the_pending_delete_of_its_file() {
     let mut world = World::new();
     let client = world.client(1);
     let request = world.request(client, 1);
