@@ -1,15 +1,14 @@
-//! How often passwords may be guessed.
+//! The limits on how often passwords may be guessed.
 //!
-//! A wrong password costs time, and more of them than the policy allows lock the account. Three things are
-//! counted: an account together with the address it is tried from, an account from everywhere, and an address
-//! with every account. Where one of them has been tried too often, the next attempt waits for its turn before it
-//! is judged; requests of others on the same connection do not. An account with an address from which it has
-//! logged on before waits for nobody else's wrong passwords, so that whoever knows an account's name does not
-//! shut its user out. Nor does the first attempt from an address wait for those who have failed before: only other
-//! first attempts, and each takes a new address.
+//! A wrong password costs time, and more of them than the policy allows lock the account. Attempts are counted for
+//! three keys: an account together with an address, an account from all addresses, and an address with all accounts. If
+//! there were too many for one of them, the next attempt waits before the password is checked; requests of others on
+//! the same connection do not wait. For an account and an address from which it has logged on before, only the wrong
+//! passwords of this pair count, so an attacker who knows an account's name cannot shut its user out. The first attempt
+//! from an address does not wait for addresses that have failed before, but only for other first attempts, each of
+//! which takes a new address.
 //!
-//! Accounts that do not exist are treated like the others: neither a delay nor a lock tells which names are
-//! accounts.
+//! Accounts that do not exist are treated like others, so neither a delay nor a lock shows which names are accounts.
 
 mod kept;
 
@@ -31,7 +30,7 @@ use crate::core::limits::{
     GUESSES_OF_ACCOUNT, GUESSES_OF_ADDRESS, GUESSES_OF_PAIR,
 };
 
-/// Where attempts come from.
+/// The origin of attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     /// The network.
@@ -41,23 +40,23 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    /// The origin of what comes from an address.
+    /// The origin for an address.
     pub(crate) fn of(address: IpAddr) -> Self {
         Self::Address(AddressGroup::of(address))
     }
 }
 
-/// An attempt at an account's password, as the tables know it.
+/// The keys of an attempt at an account's password.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Attempt {
     account: Key,
-    /// The account's, for attempts from addresses that have not failed with it.
+    /// The key of the account for attempts from addresses that have not failed with it.
     newcomers: Key,
     address: Key,
     pair: Key,
 }
 
-/// The cost of an attempt that is not judged yet.
+/// The cost of an attempt whose password is not checked yet.
 #[must_use]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spent {
@@ -65,51 +64,51 @@ pub(crate) struct Spent {
     address: Key,
 }
 
-/// Whether an attempt may be judged.
+/// The time at which the password of an attempt may be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Now.
     Now,
-    /// Not before this time has passed; then ask again.
+    /// After this time; then [`Guesses::turn`] must be called again.
     In(Duration),
-    /// No: the account is locked.
+    /// Never, because the account is locked.
     Locked,
 }
 
-/// What administrators are told of an account.
+/// The wrong passwords and the lock of an account, for administrators.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Guessed {
-    /// Wrong passwords that count towards a lock.
+    /// The number of wrong passwords that count towards a lock.
     pub(crate) wrong: u32,
-    /// Until when the account is locked; [`Time`]'s maximum where only an administrator unlocks it.
+    /// The time until which the account is locked; [`Time`]'s maximum if only an administrator can unlock it.
     pub(crate) locked_until: Option<Time>,
 }
 
-/// What was guessed lately. Of the accounts and the familiar pairs a restart forgets the last minute at most
-/// (`kept.rs`), of the others everything.
+/// The recent guesses. A restart loses at most the last minute of the accounts and the familiar pairs (`kept.rs`), and
+/// all of the others.
 pub(crate) struct Guesses {
     secret: Secret,
-    /// When a pair, an account or an address is free of its wrong passwords.
+    /// The time at which the wrong passwords of a pair, an account or an address no longer cause a wait.
     free_at: ExpiringTable<Key, ()>,
     accounts: ExpiringTable<Key, Guessed>,
-    /// The pairs of an account and an address that have logged on.
+    /// The pairs of an account and an address with a successful logon.
     familiar: ExpiringTable<Key, ()>,
-    /// The pairs that were refused lately.
+    /// The pairs with a recent failure.
     failed: ExpiringTable<Key, ()>,
-    /// Counts what is to be kept.
+    /// The number of changes that are to be saved.
     revision: u64,
-    /// What of it is kept.
+    /// The value of `revision` in the saved file.
     kept_revision: u64,
     changes: Changes,
 }
 
-/// Told when there is something to keep.
+/// Notifications of changes that are to be saved.
 #[derive(Clone, Debug, Default)]
 struct Changes {
     any: Arc<Notify>,
-    /// An account was locked or unlocked.
+    /// Notified when an account was locked or unlocked.
     of_locks: Arc<Notify>,
-    /// Held by whoever writes the file.
+    /// Locked while the file is written.
     saving: Arc<Mutex<()>>,
 }
 
@@ -129,7 +128,7 @@ impl Default for Guesses {
 }
 
 impl Guesses {
-    /// An attempt at an account, whose name may be in any case.
+    /// Creates an attempt at an account, whose name may be in any case.
     pub(crate) fn attempt(&self, account: &str, origin: Origin) -> Attempt {
         let name = auth::users::folded(account);
         Attempt {
@@ -140,7 +139,7 @@ impl Guesses {
         }
     }
 
-    /// Whether the attempt may be judged now. Whoever judges it holds the table until the outcome is noted.
+    /// The time at which the password may be checked. The caller holds the table until the result is recorded.
     pub(crate) fn turn(&self, attempt: &Attempt, now: Time) -> Turn {
         if self.guessed(attempt.account, now).locked_until.is_some() {
             return Turn::Locked;
@@ -156,14 +155,14 @@ impl Guesses {
         }
     }
 
-    /// Notes a refused attempt. `counts` says whether it was a wrong password, which counts towards a lock;
-    /// returns whether it has locked the account.
+    /// Records a failed attempt. `counts` is true if the password was wrong, which counts towards a lock. Returns true
+    /// if the account is now locked.
     pub(crate) fn refused(&mut self, attempt: &Attempt, counts: bool, policy: Lockout, now: Time) -> bool {
         let _ = self.spent(attempt, now);
         counts && self.wrong(attempt, policy, now)
     }
 
-    /// Notes an attempt that is not judged yet, so that no other one is judged beside it.
+    /// Records an attempt whose password is not checked yet, so that other attempts are not checked at the same time.
     pub(crate) fn spent(&mut self, attempt: &Attempt, now: Time) -> Spent {
         self.free_at.charge(attempt.pair, GUESSES_OF_PAIR, now);
         let crowd = self.crowd_of(attempt, now);
@@ -173,13 +172,13 @@ impl Guesses {
         Spent { crowd, address: attempt.address }
     }
 
-    /// Takes back what an attempt cost others that was right after all: the others of its account, and of its address.
+    /// Returns the cost of an attempt whose password was right to its account and address, for the attempts of others.
     pub(crate) fn give_back(&mut self, spent: Spent, now: Time) {
         self.free_at.give_back(spent.crowd, GUESSES_OF_ACCOUNT, now);
         self.free_at.give_back(spent.address, GUESSES_OF_ADDRESS, now);
     }
 
-    /// Counts a wrong password towards a lock; returns whether it has locked the account.
+    /// Counts a wrong password towards a lock. Returns true if the account is now locked.
     pub(crate) fn wrong(&mut self, attempt: &Attempt, policy: Lockout, now: Time) -> bool {
         let mut guessed = self.guessed(attempt.account, now);
         guessed.wrong = guessed.wrong.saturating_add(1);
@@ -197,13 +196,13 @@ impl Guesses {
         locks
     }
 
-    /// Notes a right password.
+    /// Records a right password.
     pub(crate) fn accepted(&mut self, attempt: &Attempt, now: Time) {
         self.free_at.remove(attempt.pair);
         self.failed.remove(attempt.pair);
         let had_wrong_ones = self.accounts.remove(attempt.account);
         let until = now.after_ms(FAMILIAR_MS);
-        // To keep each logon would be to write all the time.
+        // If each logon were saved, the server would write constantly.
         let is_known =
             self.familiar.until(attempt.pair).is_some_and(|it| it.after_ms(FAMILIAR_KEPT_MS) >= until);
         self.familiar.put(attempt.pair, until, (), now);
@@ -212,12 +211,12 @@ impl Guesses {
         }
     }
 
-    /// What is known of an account.
+    /// The wrong passwords and the lock of an account.
     pub(crate) fn of_account(&self, name: &str, now: Time) -> Guessed {
         self.guessed(self.key(Kind::Account, &auth::users::folded(name), None), now)
     }
 
-    /// Unlocks an account and forgets its wrong passwords.
+    /// Unlocks an account and removes its wrong passwords.
     pub(crate) fn forgive(&mut self, name: &str) {
         let key = self.key(Kind::Account, &auth::users::folded(name), None);
         self.free_at.remove(key);
@@ -226,7 +225,8 @@ impl Guesses {
         }
     }
 
-    /// With whom an attempt shares the account's attempts: those who have failed, or those who have not.
+    /// The key of the attempts at the account that this one is counted with: those from addresses that have failed, or
+    /// from others.
     fn crowd_of(&self, attempt: &Attempt, now: Time) -> Key {
         if self.failed.get(attempt.pair, now).is_some() { attempt.account } else { attempt.newcomers }
     }
@@ -247,7 +247,7 @@ impl Guesses {
         self.changes.clone()
     }
 
-    /// Names are kept as keyed hashes: they are as long as a client likes, and hashes are not.
+    /// The key of a name or address. Keys are keyed hashes, because a name can be as long as a client chooses.
     fn key(&self, kind: Kind, name: &str, origin: Option<Origin>) -> Key {
         let mut of = vec![kind as u8];
         match origin {
@@ -268,7 +268,7 @@ impl Guesses {
     }
 }
 
-/// What a key is the key of. The numbers are in what is kept.
+/// The kind of a key. The numbers are in the saved file.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Account = 1,
@@ -277,17 +277,19 @@ enum Kind {
     Pair = 4,
 }
 
-/// What names and addresses are hashed with, so that nobody can choose those that have one hash, nor read them out of
-/// what is kept.
+/// The key of the hashes of names and addresses, so that a client cannot choose names with equal hashes, and a reader
+/// of the saved file does not learn the names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Secret([u8; 32]);
 
 impl Secret {
     fn random() -> Self {
         let mut bytes = [0; 32];
-        // Without randomness no server gets as far as a logon.
+        // Without randomness the server accepts no logons.
         if crate::core::random::fill(&mut bytes).is_err() {
-            tracing::error!("no randomness for the hashes of accounts' names");
+            tracing::error!(
+                "cannot get random bytes for the hashes of account names; clients could predict them"
+            );
         }
         Self(bytes)
     }
@@ -337,7 +339,7 @@ mod tests {
         Origin::of(address.parse().unwrap())
     }
 
-    /// How many wrong passwords are judged in a time by somebody who tries without pause.
+    /// The number of wrong passwords that are checked within a time, for a client that tries without pause.
     fn judged(guesses: &mut Guesses, attempts: &[Attempt], from: Time, ms: u64) -> usize {
         let mut judged = 0;
         for passed in 0..ms / 100 {
@@ -355,7 +357,7 @@ mod tests {
     #[test]
     fn one_address_tries_an_account_once_in_two_seconds() {
         let mut guesses = Guesses::default();
-        // In any case, and several at once.
+        // The names differ in case, and the attempts come at once.
         let attempts = ["alice", "ALICE", "Alice"].map(|name| guesses.attempt(name, origin("192.0.2.1")));
         assert_eq!(judged(&mut guesses, &attempts, START, 20_000), 10);
         let other = guesses.attempt("bob", origin("192.0.2.1"));
@@ -369,9 +371,9 @@ mod tests {
             (0..200).map(|n| guesses.attempt("alice", origin(&format!("192.0.2.{n}")))).collect();
         let at_once = usize::try_from(GUESSES_OF_ACCOUNT.at_once).unwrap();
         let judged = judged(&mut guesses, &attempts, START, 30_000);
-        // As many again of first attempts.
+        // The limit for first attempts is as high again.
         assert!(judged <= 2 * (at_once + 30), "{judged}");
-        // The 64-bit prefix of IPv6 is one address.
+        // The 64-bit prefix of an IPv6 address counts as one address.
         let inside = guesses.attempt("bob", origin("2001:db8::1"));
         guesses.refused(&inside, true, OFF, START);
         let beside = guesses.attempt("bob", origin("2001:db8::2"));
@@ -389,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_logged_on_from_an_address_does_not_wait_for_the_guesses_of_others() {
+    fn familiar_address_does_not_wait_for_guesses_of_others() {
         let mut guesses = Guesses::default();
         let home = guesses.attempt("alice", origin("192.0.2.1"));
         guesses.accepted(&home, START);
@@ -399,7 +401,7 @@ mod tests {
         judged(&mut guesses, &attempts, START, 5_000);
         let now = START.after_ms(4_999);
         assert_eq!(guesses.turn(&home, now), Turn::Now);
-        // Its own wrong passwords it does wait for.
+        // Wrong passwords of the pair itself do cause a wait.
         guesses.refused(&home, true, OFF, now);
         assert_eq!(guesses.turn(&home, now), Turn::In(Duration::from_secs(2)));
         guesses.accepted(&home, now);
@@ -407,7 +409,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fails_from_some_addresses_leaves_turns_to_whoever_comes_from_a_new_one() {
+    fn new_address_does_not_wait_for_failed_addresses() {
         let mut guesses = Guesses::default();
         let attempts: Vec<_> =
             (0..120).map(|n| guesses.attempt("alice", origin(&format!("192.0.2.{n}")))).collect();
@@ -448,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tables_have_an_end_and_what_lasts_longest_stays() {
+    fn tables_are_bounded_and_keep_the_longest_entries() {
         let mut guesses = Guesses::default();
         let home = guesses.attempt("alice", origin("192.0.2.1"));
         guesses.accepted(&home, START);

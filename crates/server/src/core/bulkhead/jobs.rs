@@ -1,4 +1,4 @@
-//! What is done to files on nobody's request, in order, and how its causer waits for it.
+//! Jobs: work on files that no request waits for directly, done in order, and the wait of the request that caused it.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,19 +13,19 @@ use tokio::sync::oneshot;
 use super::{Bulkhead, ORDERED};
 use crate::core::limits;
 
-/// The jobs of a bulkhead that are not done.
+/// The unfinished jobs of a bulkhead.
 #[derive(Default)]
 pub(super) struct Jobs {
     waiting: VecDeque<Job>,
     is_running: bool,
-    /// When the running one has begun.
+    /// The start of the running job.
     begun: Option<Instant>,
-    /// How many of them later requests are to find done, the running one included.
+    /// The number of unfinished jobs that later requests must find done, including the running one.
     ordered: usize,
 }
 
 impl Jobs {
-    /// Whether the running one has lasted so long that nobody is to wait for it, and for those behind it.
+    /// True if the running job has taken so long that no request should wait for it and for those behind it.
     fn are_overdue(&self) -> bool {
         self.begun.is_some_and(|begun| begun.elapsed() >= limits::JOB_OVERDUE)
     }
@@ -43,28 +43,29 @@ struct Job {
     done: oneshot::Sender<()>,
 }
 
-/// Hears when a job is done.
+/// A channel that reports the end of a job.
 pub(crate) type Submitted = oneshot::Receiver<()>;
 
 thread_local! {
-    /// The jobs that the running request has caused; none where nobody asks.
+    /// The jobs that the running request has caused; `None` if they are not collected.
     static CAUSED: RefCell<Option<Caused>> = const { RefCell::new(None) };
 }
 
-/// Jobs that somebody waits for.
+/// Jobs that a request waits for.
 #[derive(Default)]
 struct Caused {
     jobs: Vec<Submitted>,
-    /// Whether overdue ones are among them.
+    /// True if overdue jobs are included.
     all: bool,
 }
 
-/// Jobs done since the process began: as long as the number rises, waiting for more makes sense.
+/// The number of jobs that were done since the process began. While it rises, it makes sense to wait for more.
 static DONE: AtomicU64 = AtomicU64::new(0);
 
 impl Bulkhead {
-    /// Does `work` behind the bulkhead: at once if the running thread is behind it already, otherwise on the blocking
-    /// pool after all that was submitted before. Requests that come later find an ordered job done, unless it lasts.
+    /// Does `work` behind the bulkhead: at once if the running thread is already behind it, otherwise on the blocking
+    /// pool after all jobs that were submitted before. Later requests wait for an ordered job, unless it takes too
+    /// long.
     pub(crate) fn submit(self: &Arc<Self>, is_ordered: bool, work: impl FnOnce() + Send + 'static) {
         if self.is_current() {
             return work();
@@ -90,7 +91,7 @@ impl Bulkhead {
         });
     }
 
-    /// How many jobs wait to be done.
+    /// The number of jobs that wait to be done.
     pub(crate) fn jobs_waiting(&self) -> usize {
         self.jobs().waiting.len()
     }
@@ -107,7 +108,7 @@ impl Bulkhead {
             drop(jobs);
             let Job { work, is_ordered, done } = job;
             if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.call_job(work))).is_err() {
-                tracing::error!(share = %self.name, "what was to be done to a file ended in a panic");
+                tracing::error!(share = %self.name, "a job on a file ended in a panic");
             }
             let mut jobs = self.jobs();
             jobs.ordered -= usize::from(is_ordered);
@@ -115,7 +116,7 @@ impl Bulkhead {
             drop(jobs);
             DONE.fetch_add(1, Ordering::Relaxed);
             self.done.notify_waiters();
-            // Nobody may be waiting.
+            // It is no error if no request waits.
             let _ = done.send(());
         }
     }
@@ -124,7 +125,8 @@ impl Bulkhead {
         super::slots::within(self.id, super::Mode::SpecialFile, work);
     }
 
-    /// Returns once the ordered jobs are done or have lasted too long; none if there are none to be waited for.
+    /// A future that ends when the ordered jobs are done or have taken too long; `None` if there are no jobs to wait
+    /// for.
     pub(super) fn jobs_done(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let id = self.id;
         let has_ordered = move || {
@@ -147,20 +149,20 @@ impl Bulkhead {
                     done.await;
                 }
             };
-            // Those that are not done by then are overdue.
+            // Jobs that are not done by then are overdue.
             let _ = tokio::time::timeout(limits::JOBS_WAIT, all_done).await;
         })
     }
 }
 
-/// Runs `work`, and says which jobs it has caused that are to be waited for.
+/// Runs `work`, and returns the jobs that it has caused and that are to be waited for.
 pub(crate) fn collected<T>(work: impl FnOnce() -> T) -> (T, Vec<Submitted>) {
     let mut caused = Caused::default();
     let done = caused.collect(work);
     (done, caused.jobs)
 }
 
-/// The same, with jobs of file systems that seem to hang.
+/// Runs `work` as [`collected`] does, and returns jobs of stalled file systems, too.
 pub(crate) fn collected_all<T>(work: impl FnOnce() -> T) -> (T, Vec<Submitted>) {
     let mut caused = Caused { all: true, ..Caused::default() };
     let done = caused.collect(work);
@@ -176,7 +178,7 @@ impl Caused {
     }
 }
 
-/// Carries out what may cause jobs, and waits for these a while before it says that it is done.
+/// Runs `work`, and waits for the jobs that it has caused, for a limited time.
 pub(crate) async fn settled<F: Future>(mut work: Pin<&mut F>) -> F::Output {
     let mut caused = Caused::default();
     let done = std::future::poll_fn(|context| caused.collect(|| work.as_mut().poll(context))).await;
@@ -186,23 +188,23 @@ pub(crate) async fn settled<F: Future>(mut work: Pin<&mut F>) -> F::Output {
     done
 }
 
-/// As [`settled`], of what need not stay where it is.
+/// Runs `work` as [`settled`] does, for a future that need not be pinned.
 pub(crate) async fn settling<F: Future>(work: F) -> F::Output {
     settled(std::pin::pin!(work)).await
 }
 
-/// Waits for jobs, but not longer than [`limits::JOBS_WAIT`]; false: some are not done.
+/// Waits for jobs, at most for [`limits::JOBS_WAIT`]. Returns false if some are not done.
 pub(crate) async fn settle(jobs: Vec<Submitted>) -> bool {
     let all = async {
         for job in jobs {
-            // One whose sender is gone was given up.
+            // If the sender is gone, the job was abandoned.
             let _ = job.await;
         }
     };
     tokio::time::timeout(limits::JOBS_WAIT, all).await.is_ok()
 }
 
-/// Waits for jobs as long as any are being done, of whatever bulkhead; false: some are stuck.
+/// Waits for jobs as long as any jobs of any bulkhead are being done. Returns false if no job makes progress.
 pub(crate) async fn settle_all(jobs: Vec<Submitted>) -> bool {
     for mut job in jobs {
         loop {

@@ -1,18 +1,18 @@
-//! What keeps a file system that hangs from stopping those who do not use it.
+//! Bulkheads, which keep a file system that hangs from blocking requests to other file systems.
 //!
 //! File systems are called synchronously, and such a call may never return: a network file system whose server is gone,
-//! a FUSE file system whose process is stuck. Each share has a [`Bulkhead`], and requests that may call into it are
-//! polled behind that ([`Bulkhead::poll`]):
+//! a FUSE file system whose process is stuck. Each share has a [`Bulkhead`], and requests that may call into its file
+//! system are polled behind that ([`Bulkhead::poll`]):
 //!
-//! - As long as no call lasts, the request runs where it is, on a worker of the runtime; nothing is counted.
-//! - Once a call lasts, which a watchdog notices ([`watchdog`]), the bulkhead is stalled. Requests behind it become
-//!   tasks of their own (`connection/handling.rs`), wait for one of the bulkhead's places, and run where they hold no
-//!   worker. The workers that are stuck already are replaced from a reserve.
-//! - What has to be done to files when an open ends other than by its client's CLOSE is a job: the bulkhead's jobs are
-//!   done in order, one at a time, on the blocking pool ([`Bulkhead::submit`]). Who has caused them waits for them, but
-//!   not for ever ([`settled`]).
+//! - As long as all calls are short, the request runs in place, on a worker of the runtime; nothing is counted.
+//! - When a watchdog ([`watchdog`]) finds a call that takes too long, the bulkhead is stalled. Requests behind it
+//! become separate tasks (`connection/handling.rs`), wait for one of the bulkhead's places, and run where they hold no
+//! worker. Workers that are already stuck are replaced from a reserve.
+//! - Work on files at the end of an open, other than by its client's CLOSE, is a job: the bulkhead's jobs are done in
+//! order, one at a time, on the blocking pool ([`Bulkhead::submit`]). The request that caused them waits for them for a
+//! limited time ([`settled`]).
 //!
-//! Pipes and logons have bulkheads, too: what they call may be a name service that hangs.
+//! Pipes and logons have bulkheads, too, because they may call a name service that hangs.
 
 mod jobs;
 mod slots;
@@ -37,49 +37,49 @@ use slots::Mode;
 pub(crate) use tracked::{spawn, tracked};
 pub(crate) use watchdog::Watchdog;
 
-/// What stands between the calls into one share's files and everybody else.
+/// A bulkhead around the calls into one share's files.
 #[derive(Debug)]
 pub(crate) struct Bulkhead {
     id: u64,
-    /// Whose it is, for the log.
+    /// The name of the bulkhead, for the log.
     name: Box<str>,
-    /// [`STALLED`] and [`ORDERED`]; 0 where requests may run in place.
+    /// [`STALLED`] and [`ORDERED`]; 0 if requests may run in place.
     state: AtomicU8,
     places: Arc<Semaphore>,
-    /// How many requests may be about its files and another share's at the same time.
+    /// Permits for requests that use files of this share and another one at the same time.
     crossings: Arc<Semaphore>,
-    /// Ticks of the watchdog for which it has been stalled.
+    /// The number of ticks of the watchdog for which the bulkhead has been stalled.
     stalled_ticks: AtomicU32,
     jobs: Mutex<Jobs>,
-    /// Told when jobs are done.
+    /// Notified when jobs are done.
     done: Notify,
 }
 
-/// A call lasts too long.
+/// The flag of a bulkhead with a call that takes too long.
 const STALLED: u8 = 1;
 
-/// There are jobs that later requests are to find done.
+/// The flag of a bulkhead with jobs that later requests must find done.
 const ORDERED: u8 = 2;
 
-/// A place behind a bulkhead: the right to a thread that may be stuck there.
+/// A place behind a bulkhead: the right to use a thread that may get stuck there.
 pub(crate) type Permit = OwnedSemaphorePermit;
 
-/// All bulkheads there are, by their ids.
+/// All bulkheads, by their ids.
 static ALL: Mutex<Option<HashMap<u64, Weak<Bulkhead>>>> = Mutex::new(None);
 
 static LAST_ID: AtomicU64 = AtomicU64::new(0);
 
 thread_local! {
-    /// Whether the task that is being polled is a request's own.
+    /// True if the task that is being polled belongs to one request.
     static IS_APART: Cell<bool> = const { Cell::new(false) };
-    /// Whether a request that was just polled is to become a task of its own.
+    /// True if the request that was just polled must become a separate task.
     static WANTS_APART: Cell<bool> = const { Cell::new(false) };
-    /// Whether a request that was just polled waits for a place.
+    /// True if the request that was just polled waits for a place.
     static WAITS: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Bulkhead {
-    /// A bulkhead, called so in the log, with as many places.
+    /// Creates a bulkhead with this name for the log and this number of places.
     pub(crate) fn new(name: &str, places: usize) -> Arc<Self> {
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let bulkhead = Arc::new(Self {
@@ -97,17 +97,17 @@ impl Bulkhead {
         bulkhead
     }
 
-    /// Whether a call behind it lasts too long.
+    /// True if a call behind the bulkhead takes too long.
     pub(crate) fn is_stalled(&self) -> bool {
         self.state.load(Ordering::Relaxed) & STALLED != 0
     }
 
-    /// Whether the running thread is in a call behind it.
+    /// True if the running thread is in a call behind the bulkhead.
     pub(crate) fn is_current(&self) -> bool {
         slots::current() == self.id
     }
 
-    /// Makes a call in place, whatever the state: for what can neither wait nor go elsewhere.
+    /// Makes a call in place, in any state: for work that can neither wait nor move to another thread.
     pub(crate) fn call<T>(&self, work: impl FnOnce() -> T) -> T {
         tracked::let_go();
         slots::within(self.id, Mode::Inline, work)
@@ -123,7 +123,7 @@ impl Bulkhead {
         Arc::clone(&self.places).acquire_owned().await.ok()
     }
 
-    /// Takes a place for an administrator, who waits for none, if that leaves enough for the share's users.
+    /// Takes a place for an administrator, without waiting, if enough places remain for the share's users.
     pub(crate) fn spare_place(&self) -> Option<Permit> {
         if self.places.available_permits() <= limits::PLACES / 2 {
             return None;
@@ -131,7 +131,7 @@ impl Bulkhead {
         Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
-    /// Polls a request that may make calls behind it, as soon as it may.
+    /// Polls a request that may make calls behind the bulkhead, as soon as it may make them.
     fn poll<F: Future>(
         &self,
         context: &mut Context<'_>,
@@ -181,7 +181,7 @@ impl Bulkhead {
                         *waits =
                             Some(Waits::ForPlace(Box::pin(async move { places.acquire_owned().await.ok() })));
                     } else {
-                        // Who polls this polls it again, in a task of its own.
+                        // The caller polls the request again in a separate task.
                         WANTS_APART.set(true);
                         return Poll::Pending;
                     }
@@ -203,21 +203,21 @@ impl Bulkhead {
     }
 }
 
-/// What a request waits for before it may make calls.
+/// The condition that a request waits for before it may make calls.
 enum Waits {
     ForJobs(Pin<Box<dyn Future<Output = ()> + Send>>),
     ForPlace(Pin<Box<dyn Future<Output = Option<Permit>> + Send>>),
 }
 
-/// Carries out a request that may make calls behind a bulkhead, if it has one.
+/// Runs a request that may make calls behind a bulkhead, if it has one.
 pub(crate) async fn behind<F: Future>(bulkhead: Option<&Bulkhead>, mut request: Pin<&mut F>) -> F::Output {
     let Some(bulkhead) = bulkhead else { return request.await };
     let mut waits = None;
     std::future::poll_fn(|context| bulkhead.poll(context, request.as_mut(), &mut waits)).await
 }
 
-/// Waits until a request may be about files of two shares at once: whichever of the two hangs, the other one has most
-/// of its places left. None where it is one share.
+/// Waits until a request may use files of two shares at once: if one of them hangs, the other has most of its places
+/// left. Returns `None` if both are the same share.
 pub(crate) async fn cross(one: &Bulkhead, other: &Bulkhead) -> Option<(Permit, Permit)> {
     if one.id == other.id {
         return None;
@@ -227,7 +227,7 @@ pub(crate) async fn cross(one: &Bulkhead, other: &Bulkhead) -> Option<(Permit, P
     Some((first, Arc::clone(&second.crossings).acquire_owned().await.ok()?))
 }
 
-/// The bulkhead that the running thread is behind.
+/// The bulkhead of the call that the running thread is in.
 pub(crate) fn current() -> Option<Arc<Bulkhead>> {
     match slots::current() {
         0 => None,
@@ -239,7 +239,7 @@ fn by_id(id: u64) -> Option<Arc<Bulkhead>> {
     ALL.lock().as_ref()?.get(&id)?.upgrade()
 }
 
-/// Polls what may want to become a task of its own; true: it does.
+/// Polls a future that may have to become a separate task; returns true if it has to.
 pub(crate) fn poll_here<T>(poll: impl FnOnce() -> Poll<T>) -> (Poll<T>, bool) {
     WANTS_APART.set(false);
     let polled = poll();
@@ -247,9 +247,9 @@ pub(crate) fn poll_here<T>(poll: impl FnOnce() -> Poll<T>) -> (Poll<T>, bool) {
     (polled, wants)
 }
 
-/// Polls a task that is a request's own; true: it waits for a place.
+/// Polls a task that belongs to one request; returns true if it waits for a place.
 pub(crate) fn poll_apart<T>(poll: impl FnOnce() -> T) -> (T, bool) {
-    /// Takes the mark away after a panic, too.
+    /// Clears the mark, also after a panic.
     struct Mark;
     impl Drop for Mark {
         fn drop(&mut self) {
@@ -262,17 +262,17 @@ pub(crate) fn poll_apart<T>(poll: impl FnOnce() -> T) -> (T, bool) {
     (poll(), WAITS.replace(false))
 }
 
-/// Whether the running thread can leave its worker to another one.
+/// True if the running thread can hand its worker's tasks over to another thread.
 fn can_leave() -> bool {
     Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
-/// Runs what may hang where it holds no worker.
+/// Runs work that may hang without holding a worker.
 fn in_place<T>(work: impl FnOnce() -> T) -> T {
     if can_leave() { tokio::task::block_in_place(work) } else { work() }
 }
 
-/// Takes in which bulkheads have calls that last.
+/// Marks the bulkheads with calls that take too long.
 fn mark_stalled(stalled: &HashSet<u64>) {
     let mut all = ALL.lock();
     let Some(all) = all.as_mut() else { return };
@@ -285,10 +285,10 @@ fn mark_stalled(stalled: &HashSet<u64>) {
         if is_stalled {
             let ticks = bulkhead.stalled_ticks.fetch_add(1, Ordering::Relaxed).saturating_add(1);
             if ticks == limits::HANG_TICKS {
-                tracing::warn!(share = %bulkhead.name, "a call hangs; its users wait");
+                tracing::warn!(share = %bulkhead.name, "a call into the file system hangs; requests to this share wait");
             }
         } else if bulkhead.stalled_ticks.swap(0, Ordering::Relaxed) >= limits::HANG_TICKS {
-            tracing::warn!(share = %bulkhead.name, "no call hangs any more");
+            tracing::warn!(share = %bulkhead.name, "calls into the file system return again");
         }
         true
     });
@@ -303,13 +303,14 @@ mod tests {
 
     use crate::core::runtime::Runtime;
 
-    /// Watchdogs see the calls of the whole process, which has one runtime other than in tests.
+    /// A guard for tests that must run alone: a watchdog sees the calls of the whole process, which has only one
+    /// runtime outside of tests.
     fn alone() -> MutexGuard<'static, ()> {
         static ALONE: Mutex<()> = Mutex::new(());
         ALONE.lock()
     }
 
-    /// Carries out a request as a connection does: in a task of its own where it wants that.
+    /// Runs a request as a connection does: in a separate task if it requires one.
     async fn request<T>(bulkhead: &Arc<Bulkhead>, work: impl FnOnce() -> T + Send + 'static) -> T
     where
         T: Send + 'static,
@@ -336,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn more_calls_hang_than_there_are_threads_and_others_go_on() {
+    fn requests_continue_when_more_calls_hang_than_there_are_threads() {
         let _alone = alone();
         let runtime = Runtime::start().unwrap();
         let (free, is_free) = mpsc::channel::<()>();
@@ -349,7 +350,7 @@ mod tests {
                 for _ in 0..32 {
                     let (bulkhead, is_free) = (Arc::clone(bulkhead), Arc::clone(&is_free));
                     stuck.push(spawn(async move {
-                        // They all wait until the sender is gone.
+                        // All calls wait until the sender is dropped.
                         let wait = move || is_free.lock().recv().is_err();
                         request(&bulkhead, wait).await;
                     }));
@@ -398,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_a_job_that_hangs_for_long() {
+    fn wait_for_a_hanging_job_is_limited() {
         let _alone = alone();
         let runtime = Runtime::start().unwrap();
         let bulkhead = Bulkhead::new("stuck", 4);

@@ -1,7 +1,7 @@
-//! What each thread is in the middle of: a call that may hang, and behind which bulkhead.
+//! The state of each thread: the call that may hang which it is in, with its bulkhead.
 //!
-//! Entering and leaving are stores to memory that no other thread writes, so that the fast path costs next to
-//! nothing; who looks for calls that last too long reads them (`watchdog.rs`).
+//! To enter and to leave a call, a thread stores to memory that no other thread writes, so the fast path costs next to
+//! nothing. The watchdog, which looks for calls that take too long, reads that memory (`watchdog.rs`).
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
@@ -10,31 +10,31 @@ use parking_lot::Mutex;
 
 use super::watchdog;
 
-/// One thread.
+/// The state of one thread.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    /// Counts up with each entering and each leaving: odd in a call.
+    /// A counter that rises with each enter and each leave, so it is odd during a call.
     turns: AtomicU64,
     /// The bulkhead of the call.
     bulkhead: AtomicU64,
-    /// Whether a worker of the runtime waits for the call.
+    /// True if a worker of the runtime waits for the call.
     holds_worker: AtomicBool,
-    /// Whether the call may take long without anything being wrong, as a flush may.
+    /// True if the call may take long without an error, as a flush may.
     is_patient: AtomicBool,
 }
 
-/// How a thread enters a call.
+/// The way in which a thread makes a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// On a worker thread of the runtime, which serves nobody else meanwhile.
+    /// On a worker thread of the runtime, which runs no other task meanwhile.
     Inline,
     /// On a thread that the runtime does not need.
     SpecialFile,
-    /// The same, for what may take long without anything being wrong.
+    /// On such a thread, for a call that may take long without an error.
     Patient,
 }
 
-/// What a thread is in the middle of.
+/// The call that a thread is in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) turn: u64,
@@ -55,13 +55,13 @@ thread_local! {
     };
 }
 
-/// The slots of all threads that were ever in a call and are still there.
+/// The slots of all existing threads that have ever made a call.
 pub(super) fn all() -> Vec<Arc<Slot>> {
     SLOTS.lock().iter().filter_map(Weak::upgrade).collect()
 }
 
 impl Slot {
-    /// The call that the thread is in, if it is in one.
+    /// The call that the thread is in; `None` if it is in no call.
     pub(super) fn call(&self) -> Option<Call> {
         let turn = self.turns.load(Ordering::Acquire);
         (turn % 2 == 1).then(|| Call {
@@ -84,12 +84,12 @@ impl Slot {
     }
 
     fn advance(&self) {
-        // Nobody else writes it.
+        // No other thread writes it.
         self.turns.store(self.turns.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
     }
 }
 
-/// The bulkhead that the running thread is behind; 0 outside of every one.
+/// The bulkhead of the call that the running thread is in; 0 outside of calls.
 pub(super) fn current() -> u64 {
     OWN.try_with(|slot| slot.call().map_or(0, |call| call.bulkhead)).unwrap_or(0)
 }
@@ -103,9 +103,9 @@ pub(super) fn within<T>(bulkhead: u64, mode: Mode, work: impl FnOnce() -> T) -> 
     done
 }
 
-/// Takes the thread out of the call again, after a panic too.
+/// A guard that ends the call, also after a panic.
 struct Entered {
-    /// The call that this one is made in.
+    /// The call that this one is nested in.
     outer: Option<Call>,
 }
 

@@ -1,9 +1,8 @@
-//! Tasks that do not get stuck behind another task's call.
+//! Tasks that do not get stuck behind the call of another task.
 //!
-//! A worker of the runtime keeps the task that was woken last to itself, and runs it next; all others can be taken
-//! over by other workers. A task that wakes another and then hangs would keep that one from running. So tasks are
-//! spawned here, their wakers note who was woken by the running thread, and before a call that may hang
-//! [`let_go`] puts an empty task into that place.
+//! A worker of the runtime runs the task that was woken last next, and other workers cannot take that task over. If a
+//! task wakes another and then hangs, the other would not run. So tasks are spawned here, their wakers record the task
+//! that the running thread has woken, and before a call that may hang, [`let_go`] puts an empty task into that place.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -23,17 +22,17 @@ where
     tokio::spawn(tracked(task))
 }
 
-/// A task that is to be spawned other than by [`spawn`].
+/// Wraps a task that is spawned by other means than [`spawn`].
 pub(crate) fn tracked<F: Future>(task: F) -> Tracked<F> {
     Tracked::new(task)
 }
 
 thread_local! {
-    /// The task that the running thread has woken last and not run since; 0 for none.
+    /// The id of the task that the running thread has woken last and not run since; 0 if there is none.
     static WOKEN: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Lets other workers have the task that the running one keeps to itself, if it does.
+/// Makes the task that the running worker reserves for itself available to other workers, if there is such a task.
 pub(super) fn let_go() {
     if WOKEN.try_with(Cell::get).is_ok_and(|woken| woken != 0) {
         let _ = WOKEN.try_with(|woken| woken.set(0));
@@ -43,7 +42,7 @@ pub(super) fn let_go() {
     }
 }
 
-/// The same, where nobody has noted whether it does.
+/// Does the same as [`let_go`] if no record shows whether there is such a task.
 pub(super) fn let_go_always() {
     let _ = WOKEN.try_with(|woken| woken.set(0));
     if let Ok(runtime) = Handle::try_current() {
@@ -51,11 +50,11 @@ pub(super) fn let_go_always() {
     }
 }
 
-/// A task whose wakers note that they wake it.
+/// A task whose wakers record that they wake it.
 pub(crate) struct Tracked<F> {
     task: Pin<Box<F>>,
     id: u64,
-    /// The runtime's waker, and the one that stands before it.
+    /// The runtime's waker, and the recording waker around it.
     wakers: Option<(Waker, Waker)>,
 }
 
@@ -89,7 +88,7 @@ impl<F: Future> Future for Tracked<F> {
     }
 }
 
-/// A waker that notes whom the thread has woken.
+/// A waker that records the task that the thread has woken.
 struct Noting {
     id: u64,
     inner: Waker,
@@ -112,7 +111,7 @@ mod tests {
     use std::sync::mpsc;
     use std::time::Duration;
 
-    /// Whether a task that was woken by another runs while that other one blocks its thread.
+    /// True if a task that was woken by another runs while that other one blocks its thread.
     fn runs_beside_who_woke_it() -> bool {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         let (ran, has_run) = mpsc::channel();
@@ -125,7 +124,7 @@ mod tests {
         }));
         is_waiting.recv().unwrap();
         let blocking = runtime.spawn(Tracked::new(async move {
-            // The waiter is not running any more when this is.
+            // The waiter is no longer running when this task continues.
             tokio::task::yield_now().await;
             told.send(()).unwrap();
             let_go();
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_woken_before_a_call_that_hangs_runs_all_the_same() {
+    fn task_woken_before_a_hanging_call_runs() {
         assert!(runs_beside_who_woke_it());
     }
 }

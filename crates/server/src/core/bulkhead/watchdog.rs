@@ -1,8 +1,8 @@
-//! The thread that looks for calls that last too long.
+//! The watchdog thread, which looks for calls that take too long.
 //!
-//! As long as all calls are quick, they run on the runtime's workers and nothing is counted. Once one lasts longer
-//! than [`limits::CALL_TICK`] and the same again, its bulkhead is stalled: later calls behind it run on threads of their
-//! own. The workers that are stuck are replaced from a reserve: threads of the runtime that are kept asleep by tasks
+//! As long as all calls are short, they run on the runtime's workers, and nothing is counted. If two ticks in a row
+//! ([`limits::CALL_TICK`]) find a thread in the same call, the bulkhead of that call is stalled: later calls behind it
+//! run on other threads. Workers that are stuck are replaced from a reserve: threads of the runtime that sleep in tasks
 //! which do nothing else, until they are needed.
 
 use std::collections::{HashMap, HashSet};
@@ -17,15 +17,15 @@ use tokio::runtime::Handle;
 use super::slots;
 use crate::core::limits;
 
-/// Whether the watchdog sleeps and has to be woken by who makes a call.
+/// True while the watchdog sleeps, so that a thread that makes a call has to wake it.
 static ASLEEP: AtomicBool = AtomicBool::new(false);
 
-/// Whether calls may run on workers at all: not once there is nobody left to replace a worker that is stuck.
+/// True if calls may not run on workers, because no worker is left to replace one that is stuck.
 static EXHAUSTED: AtomicBool = AtomicBool::new(false);
 
 static SLEEPER: Mutex<Option<Thread>> = Mutex::new(None);
 
-/// A call begins.
+/// Wakes the watchdog if it sleeps, because a call begins.
 pub(super) fn notice() {
     if ASLEEP.load(Ordering::Relaxed) && ASLEEP.swap(false, Ordering::Relaxed) {
         let sleeper = SLEEPER.lock();
@@ -35,12 +35,12 @@ pub(super) fn notice() {
     }
 }
 
-/// Whether calls may run on workers of the runtime.
+/// True if calls may run on workers of the runtime.
 pub(super) fn may_hold_workers() -> bool {
     !EXHAUSTED.load(Ordering::Relaxed)
 }
 
-/// A watchdog over a runtime, for as long as this is there.
+/// A watchdog over a runtime, which ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Watchdog {
     reserve: Arc<Reserve>,
@@ -48,11 +48,11 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Begins to watch; `reserve` of the runtime's workers are kept asleep.
+    /// Starts the watchdog; `reserve` of the runtime's workers sleep.
     pub(crate) fn start(runtime: &Handle, reserve: usize) -> std::io::Result<Self> {
         let kept = Kept { wanted: reserve, ..Kept::default() };
         let reserve = Arc::new(Reserve { size: reserve, kept: Mutex::new(kept), changed: Condvar::new() });
-        // They are asleep before the first call: later ones could hold all workers.
+        // They must sleep before the first call, because later calls could hold all workers.
         reserve.keep(runtime);
         reserve.wait_until_asleep();
         let (kept, handle) = (Arc::clone(&reserve), runtime.clone());
@@ -69,10 +69,10 @@ impl Drop for Watchdog {
         kept.wanted = 0;
         self.reserve.changed.notify_all();
         drop(kept);
-        // It would go on deciding what the next one's calls may do.
+        // Otherwise it would affect the calls of the next runtime.
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // A panic of the watchdog has been told by itself.
+            // A panic of the watchdog has been reported already.
             let _ = thread.join();
         }
     }
@@ -105,7 +105,7 @@ fn watch(runtime: &Handle, reserve: &Arc<Reserve>) {
         super::mark_stalled(&stalled);
         let too_few = stuck_workers.saturating_add(1) >= reserve.size || reserve.kept().coming != 0;
         if too_few {
-            // Before the last of the reserve wake up, lest they get stuck as well.
+            // This must happen before the last of the reserve wake up, so that they do not get stuck as well.
             EXHAUSTED.store(true, Ordering::Relaxed);
         }
         reserve.release(stuck_workers);
@@ -113,7 +113,7 @@ fn watch(runtime: &Handle, reserve: &Arc<Reserve>) {
             EXHAUSTED.store(false, Ordering::Relaxed);
         }
         if stuck_workers != 0 {
-            // A worker that is woken looks for what the stuck ones have left, and waits for the network in their stead.
+            // A worker that is woken takes over the tasks of the stuck ones, and polls the network in their place.
             runtime.spawn(async {});
         }
         quiet_ticks = if is_quiet { quiet_ticks + 1 } else { 0 };
@@ -127,12 +127,12 @@ fn watch(runtime: &Handle, reserve: &Arc<Reserve>) {
 fn sleep() {
     *SLEEPER.lock() = Some(thread::current());
     ASLEEP.store(true, Ordering::SeqCst);
-    // Who began a call without seeing that is found when this time is over.
+    // If a thread began a call without seeing that the watchdog sleeps, its call is found when this time is over.
     thread::park_timeout(limits::WATCHDOG_NAP);
     ASLEEP.store(false, Ordering::Relaxed);
 }
 
-/// Workers of the runtime that are kept asleep until others are stuck.
+/// Workers of the runtime that sleep until others are stuck.
 #[derive(Debug)]
 struct Reserve {
     size: usize,
@@ -142,13 +142,13 @@ struct Reserve {
 
 #[derive(Debug, Default)]
 struct Kept {
-    /// How many are to sleep.
+    /// The number of workers that should sleep.
     wanted: usize,
-    /// How many sleep.
+    /// The number of workers that sleep.
     asleep: usize,
-    /// How many tasks are on their way to make a worker sleep.
+    /// The number of tasks that are about to make a worker sleep.
     coming: usize,
-    /// Ticks since a worker was stuck.
+    /// The number of ticks since a worker was stuck.
     calm_ticks: u32,
     is_over: bool,
 }
@@ -158,7 +158,7 @@ impl Reserve {
         self.kept.lock()
     }
 
-    /// Sees to it that as many sleep as are to; false once there is nothing to watch any more.
+    /// Makes as many workers sleep as should. Returns false when the watchdog ends.
     fn keep(self: &Arc<Self>, runtime: &Handle) -> bool {
         let mut kept = self.kept();
         if kept.is_over {
@@ -183,7 +183,7 @@ impl Reserve {
         }
     }
 
-    /// Wakes as many as are stuck. They sleep again once that is long over.
+    /// Wakes as many workers as are stuck. They sleep again long after that is over.
     fn release(&self, stuck: usize) {
         let mut kept = self.kept();
         let wanted = self.size.saturating_sub(stuck);
@@ -194,7 +194,7 @@ impl Reserve {
         }
     }
 
-    /// Keeps the running worker asleep, as long as it is to be.
+    /// Makes the running worker sleep as long as it should.
     fn sleep(&self) {
         super::tracked::let_go_always();
         let mut kept = self.kept();

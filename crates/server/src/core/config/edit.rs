@@ -1,17 +1,17 @@
-//! Changes of `shareward.toml` in place: what people wrote around the values stays.
+//! Changes to `shareward.toml` in place, which keep comments and formatting.
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value};
 
 use super::{Caching, Grant, GrantRight, Grantee, Settings, ShareSettings};
 
-/// The text is not a configuration, or not of a form that can be edited.
+/// The text is not a configuration, or has a form that cannot be edited.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration cannot be edited: {0}")]
 pub struct NotEditable(String);
 
-/// `text`, which says `before`, changed so that it says `after`. Only what administrators can change
-/// while the server runs is looked at: the shares, and of the server `comment`, `hidden` and
-/// `autodisconnect`. What is the same in both is not touched.
+/// Changes `text`, which contains the settings `before`, so that it contains `after`. Only settings that administrators
+/// can change while the server runs are considered: the shares, and of the server `comment`, `hidden` and
+/// `autodisconnect`. Settings that are the same in both are not touched.
 pub fn edit(text: &str, before: &Settings, after: &Settings) -> Result<String, NotEditable> {
     let mut document: DocumentMut = text.parse().map_err(|error| NotEditable(format!("{error}")))?;
     edit_server(&mut document, before, after)?;
@@ -51,8 +51,7 @@ fn edit_shares(document: &mut DocumentMut, before: &Settings, after: &Settings) 
         let place = tables.iter().position(|table| is_of(table, share));
         if let Some(table) = place.and_then(|place| tables.get_mut(place)) {
             let known = before.shares.iter().find(|it| it.name.eq_ignore_ascii_case(&share.name));
-            let known =
-                known.ok_or_else(|| NotEditable(format!("share {:?} is there already", share.name)))?;
+            let known = known.ok_or_else(|| NotEditable(format!("share {:?} exists already", share.name)))?;
             edit_share(table, known, share);
         } else {
             tables.push(new_share(share));
@@ -100,7 +99,7 @@ fn edit_share(table: &mut Table, before: &ShareSettings, after: &ShareSettings) 
     set("autodisconnect", before.autodisconnect != after.autodisconnect, number(after.autodisconnect));
 }
 
-/// Sets a value, with the comment and the spaces that the one before it had; or takes it away.
+/// Sets a value, with the comment and the spaces of the value before it; removes the key if there is no value.
 fn put(table: &mut dyn toml_edit::TableLike, key: &str, value: Option<Value>) {
     let Some(mut value) = value else {
         table.remove(key);
@@ -137,7 +136,7 @@ fn grant(grant: &Grant) -> Value {
     Value::InlineTable(table)
 }
 
-/// The word for a right in the file.
+/// The name of a right in the file.
 fn right(right: GrantRight) -> &'static str {
     match right {
         GrantRight::Read => "read",
@@ -146,7 +145,7 @@ fn right(right: GrantRight) -> &'static str {
     }
 }
 
-/// The word for a caching policy in the file.
+/// The name of a caching policy in the file.
 fn caching(caching: Caching) -> &'static str {
     match caching {
         Caching::Manual => "manual",
@@ -193,7 +192,7 @@ path = \"/srv/secret\"
         super::super::parse(text, Path::new("/etc/shareward"), defaults).unwrap()
     }
 
-    /// The file after a change, which says what was changed and nothing else.
+    /// Edits the file for a change and checks that exactly this was changed.
     fn changed(text: &str, change: impl FnOnce(&mut Settings)) -> String {
         let before = read(text);
         let mut after = before.clone();
@@ -210,13 +209,13 @@ path = \"/srv/secret\"
     }
 
     #[test]
-    fn nothing_changes_where_nothing_is_changed() {
+    fn unchanged_settings_leave_the_text_unchanged() {
         assert_eq!(changed(FILE, |_| ()), FILE);
         assert_eq!(changed("", |_| ()), "");
     }
 
     #[test]
-    fn a_value_keeps_its_comment() {
+    fn changed_value_keeps_its_comment() {
         let text = changed(FILE, |settings| {
             settings.comment = String::from("new");
             settings.autodisconnect = Some(15);
@@ -231,7 +230,7 @@ path = \"/srv/secret\"
     }
 
     #[test]
-    fn shares_come_and_go() {
+    fn shares_are_added_and_removed() {
         let mut share = ShareSettings::new(String::from("new'name"), "/srv/a b".into());
         share.remark = String::from("line 1\nline 2 \u{7}");
         share.grants = vec![Grant { who: Grantee::User(String::from("Everyone")), right: GrantRight::Read }];
@@ -251,7 +250,7 @@ path = \"/srv/secret\"
     }
 
     #[test]
-    fn every_setting_of_a_share_is_written_and_taken_back() {
+    fn every_setting_of_a_share_is_written_and_removed() {
         let full = ShareSettings {
             remark: String::from("r"),
             read_only: true,
@@ -276,7 +275,7 @@ path = \"/srv/secret\"
     }
 
     #[test]
-    fn what_cannot_be_edited_is_refused() {
+    fn malformed_text_is_refused() {
         let (before, mut after) = (read(FILE), read(FILE));
         after.shares.clear();
         after.comment.clear();

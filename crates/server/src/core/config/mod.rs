@@ -1,4 +1,4 @@
-//! The server's settings: what `shareward.toml` says, with its defaults filled in.
+//! The server's settings: the contents of `shareward.toml`, with defaults.
 
 mod edit;
 mod parse;
@@ -23,65 +23,68 @@ pub struct Settings {
     pub name: String,
     /// The comment that administrators see (`sv101_comment`).
     pub comment: String,
-    /// Whether it is left out of lists of servers (`sv102_hidden`).
+    /// True if the server is left out of lists of servers (`sv102_hidden`).
     pub hidden: bool,
-    /// Minutes after which an idle session without open files is ended (`sv102_disc`); none for never.
+    /// Minutes after which an idle session without open files is ended (`sv102_disc`); `None` if it is not ended.
     pub autodisconnect: Option<u32>,
-    /// Where to listen.
+    /// The addresses to listen on.
     pub listen: Vec<SocketAddr>,
-    /// The users, in smbpasswd format.
+    /// The file with the users, in smbpasswd format.
     pub users_file: PathBuf,
-    /// The control API's Unix socket; none to have none.
+    /// The Unix socket of the control API; `None` if there is no such socket.
     pub control_socket: Option<PathBuf>,
-    /// What outlives a restart.
+    /// The directory of the files that outlive a restart.
     pub state_directory: PathBuf,
-    /// Users that may administer the server.
+    /// The users that may administer the server.
     pub administrators: Vec<String>,
-    /// Whether clients must sign.
+    /// The policy on signing.
     pub signing: Signing,
-    /// Whether clients must seal, for every share.
+    /// The policy on encryption, for every share.
     pub encryption: Encryption,
-    /// When wrong passwords lock an account.
+    /// The policy on locking accounts after wrong passwords.
     pub lockout: Lockout,
-    /// Who else than users may have a list of the shares that they may use.
+    /// The lowest kind of caller that may list the shares.
     pub list_shares: ListShares,
-    /// Domains whose unknown users become guests where a share takes guests, beside those that are none; `*` is all.
+    /// The domains whose unknown users become guests if the share accepts guests, in addition to callers without a
+    /// domain; `*` stands for all.
     pub guest_domains: Vec<String>,
-    /// The lowest and the highest dialect spoken.
+    /// The lowest and the highest dialect of the server.
     pub dialects: (wire::Dialect, wire::Dialect),
-    /// Whether each session acts with its user's Unix identity; only root can.
+    /// True if each session acts with its user's Unix identity, which requires root.
     pub unix_identities: bool,
-    /// Clients' locks of files' ranges are locks for local programs as well, and the other way round.
+    /// True if byte-range locks of clients are locks for local programs as well, and vice versa.
     pub posix_locking: bool,
-    /// Clients do not read or write what local programs have locked, although they lock nothing themselves.
+    /// True if clients cannot read or write ranges that local programs have locked, even if they lock nothing
+    /// themselves.
     pub strict_locking: bool,
-    /// Who else may look after the server, and how far.
+    /// The roles of users that are not administrators.
     pub roles: Vec<Role>,
-    /// The shares, in the order of the file; IPC$ is not among them.
+    /// The shares, in the order of the file, without IPC$.
     pub shares: Vec<ShareSettings>,
-    /// The file that says all this, to keep changes in; none for a server that keeps nothing.
+    /// The configuration file, in which changes are saved; `None` if changes are not saved.
     pub source: Option<Source>,
 }
 
-/// One `[[role]]`: what it allows to whom, and where.
+/// One `[[role]]`: permissions of users and groups for some shares or the whole server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Role {
-    /// What it allows.
+    /// The permission.
     pub allow: Allow,
-    /// Accounts, in any case.
+    /// Names of accounts, compared without regard to case.
     pub users: Vec<String>,
     /// Unix groups.
     pub groups: Vec<String>,
-    /// The shares it is for, in any case; empty for the whole server.
+    /// Names of the shares that the role is for, compared without regard to case; empty for the whole server.
     pub shares: Vec<String>,
 }
 
-/// What a role allows.
+/// The permission of a role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allow {
-    /// Everything that an administrator may.
+    /// To do all that an administrator may do.
     Administer,
-    /// To see, and to close opens; with the whole server, to end sessions as well.
+    /// To see sessions, connections and opens, and to close opens; if the role is for the whole server, also to end
+    /// sessions.
     Close,
     /// To see sessions, connections, opens, refusals and events.
     View,
@@ -92,68 +95,68 @@ pub enum Allow {
 pub struct ShareSettings {
     /// The share's name.
     pub name: String,
-    /// The directory it shares.
+    /// The directory that the share gives access to.
     pub path: PathBuf,
     /// The remark that administrators and browsers see.
     pub remark: String,
-    /// Whether nobody may write.
+    /// True if no user may write.
     pub read_only: bool,
-    /// Whether guests and anonymous callers may use it.
+    /// True if guests and anonymous callers may use the share.
     pub guest: bool,
-    /// Whether clients must seal.
+    /// True if clients must encrypt.
     pub encrypt: bool,
-    /// Whether listings leave out what the user cannot read.
+    /// True if listings leave out files that the user cannot read.
     pub access_based_enum: bool,
-    /// Whether the server follows symlinks; otherwise clients do.
+    /// True if the server follows symlinks; otherwise clients do.
     pub follow_symlinks: bool,
-    /// [`Settings::posix_locking`] for this share; none for the server's.
+    /// [`Settings::posix_locking`] for this share; `None` for the server's setting.
     pub posix_locking: Option<bool>,
-    /// [`Settings::strict_locking`] for this share; none for the server's.
+    /// [`Settings::strict_locking`] for this share; `None` for the server's setting.
     pub strict_locking: Option<bool>,
-    /// The place of named streams.
+    /// The place where named streams are stored.
     pub streams: vfs::Streams,
-    /// The spellings of a name with composed characters that are one.
+    /// The spellings of a name with composed characters that count as equal.
     pub unicode_forms: vfs::Forms,
-    /// Whether it is left out of browse lists.
+    /// True if the share is left out of browse lists.
     pub hidden: bool,
-    /// Tree connects at the same time; none for no limit.
+    /// The maximal number of tree connects at the same time; `None` if there is no limit.
     pub max_users: Option<u32>,
-    /// Who may use it: empty for every user that can log on.
+    /// The users that may use the share; empty for every user that can log on.
     pub users: Vec<String>,
-    /// Who may do what: empty for everything to whom `users` lets in. `read_only` and `users` hold
-    /// beside it: what one of the three refuses is refused.
+    /// The permissions of users and groups; if empty, every user in `users` has full access. `read_only` and `users`
+    /// apply in addition: access that one of the three refuses is refused.
     pub grants: Vec<Grant>,
-    /// What clients may cache while they are offline.
+    /// The files that clients may cache for offline use.
     pub caching: Caching,
-    /// Whether it is in no file and goes with the server (STYPE_TEMPORARY).
+    /// True if the share is in no file and ends with the server (STYPE_TEMPORARY).
     pub temporary: bool,
-    /// [`Settings::autodisconnect`] for sessions that are connected to this share; none for the server's.
+    /// [`Settings::autodisconnect`] for sessions that are connected to this share; `None` for the server's setting.
     pub autodisconnect: Option<u32>,
 }
 
-/// Who may do what with a share.
+/// A permission of a user or group for a share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// Whom it means.
+    /// The user or group.
     pub who: Grantee,
-    /// What they may do.
+    /// The right that the grant gives.
     pub right: GrantRight,
 }
 
-/// Whom a grant means.
+/// The user or group of a grant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Grantee {
     /// The account, in any case, or [`EVERYONE`].
     User(String),
-    /// The accounts that are in this Unix group.
+    /// The accounts in this Unix group.
     Group(String),
 }
 
-/// Whom a grant means that means every user.
+/// The name in a grant that stands for every user.
 pub const EVERYONE: &str = "Everyone";
 
 impl Grant {
-    /// Whether it means this account, which is in these Unix groups.
+    /// True if the grant applies to this account, which is in these Unix groups.
     pub fn is_for(&self, user: &str, groups: &[String]) -> bool {
         match &self.who {
             Grantee::User(name) => self.is_for_everyone() || name.to_lowercase() == user.to_lowercase(),
@@ -161,32 +164,32 @@ impl Grant {
         }
     }
 
-    /// Whether it means every account.
+    /// True if the grant applies to every account.
     pub fn is_for_everyone(&self) -> bool {
         matches!(&self.who, Grantee::User(name) if name.eq_ignore_ascii_case(EVERYONE))
     }
 }
 
-/// What clients may cache while they are offline (`CSC_CACHE_*`, MS-SRVS 2.2.4.29).
+/// The files that clients may cache for offline use (`CSC_CACHE_*`, MS-SRVS 2.2.4.29).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Caching {
-    /// Files that their users choose.
+    /// Files that users choose.
     #[default]
     Manual,
-    /// Files that were opened.
+    /// Files that users open.
     Documents,
-    /// Files that were opened, and programs are run from there.
+    /// Files that users open; programs are run from the cache.
     Programs,
-    /// Nothing.
+    /// No files.
     None,
 }
 
 impl ShareSettings {
-    /// The name of the share that has the named pipes.
+    /// The name of the share of the named pipes.
     pub(crate) const IPC: &str = "IPC$";
 
-    /// Who may do what, in grants: where there are none, all that the share lets anybody do, for those whom `users`
-    /// lets in.
+    /// The permissions as grants. Without grants, these are all rights that the share gives at all, for the users in
+    /// `users`.
     pub(crate) fn permissions(&self) -> Cow<'_, [Grant]> {
         if !self.grants.is_empty() {
             return Cow::Borrowed(&self.grants);
@@ -199,7 +202,7 @@ impl ShareSettings {
         Cow::Owned(self.users.iter().map(|name| grant(name)).collect())
     }
 
-    /// A share of a directory, for every user.
+    /// Creates the settings of a share of a directory, for every user.
     pub fn new(name: String, path: PathBuf) -> Self {
         Self {
             name,
@@ -212,7 +215,7 @@ impl ShareSettings {
         }
     }
 
-    /// The share of the named pipes.
+    /// The settings of the share of the named pipes.
     pub(crate) fn ipc() -> Self {
         Self {
             name: String::from(Self::IPC),
@@ -238,15 +241,15 @@ impl ShareSettings {
     }
 }
 
-/// When wrong passwords lock an account. Off unless it is asked for, because whoever knows an account's name could
-/// lock its user out; guessing is slow all the same. The times are Windows' defaults.
+/// The policy on locking accounts after wrong passwords. It is off by default, because anyone who knows the name of an
+/// account could lock its user out, and guessing passwords is slow in any case. The default times are those of Windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lockout {
-    /// Wrong passwords that lock the account; 0 for never.
+    /// The number of wrong passwords that lock an account; 0 for never.
     pub threshold: u32,
-    /// Minutes until it is unlocked by itself; 0 where only an administrator unlocks it.
+    /// Minutes until the account is unlocked; 0 if only an administrator can unlock it.
     pub duration: u32,
-    /// Minutes after the last wrong password in which they are forgotten.
+    /// Minutes after the last wrong password until the wrong passwords are forgotten.
     pub window: u32,
 }
 
@@ -256,42 +259,43 @@ impl Default for Lockout {
     }
 }
 
-/// Whether clients must sign (MS-SMB2 3.3.3, `RequireMessageSigning`).
+/// The policy on signing (MS-SMB2 3.3.3, `RequireMessageSigning`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Signing {
-    /// Messages are signed where the client asks for it.
+    /// Messages are signed if the client requires it.
     #[default]
     Enabled,
     /// Messages that are neither signed nor sealed are refused.
     Required,
 }
 
-/// Whether clients must seal (MS-SMB2 3.3.3, `EncryptData`).
+/// The policy on encryption (MS-SMB2 3.3.3, `EncryptData`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Encryption {
-    /// Sealing is not offered.
+    /// Encryption is not offered.
     Off,
-    /// Clients may seal; shares may demand it.
+    /// Clients may encrypt, and shares may require it.
     #[default]
     Enabled,
-    /// Clients are told to seal, and refused where they can't.
+    /// Clients must encrypt; those that cannot are refused.
     Required,
 }
 
-/// Who may have a list of the shares. Windows keeps it from anonymous callers (`RestrictNullSessAccess`).
+/// The lowest kind of caller that may list the shares. Windows does not allow anonymous callers
+/// (`RestrictNullSessAccess`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ListShares {
     /// Users.
     Users,
-    /// Guests too, of what they may use. There are none unless a share takes guests.
+    /// Guests as well, limited to shares that they may use. There are no guests unless a share accepts them.
     #[default]
     Guests,
-    /// Anonymous callers too, of what they may use.
+    /// Anonymous callers as well, limited to shares that they may use.
     Anonymous,
 }
 
 impl Settings {
-    /// Whether a user of this kind may have a list of shares.
+    /// True if a user of this kind may list the shares.
     pub(crate) fn lists_shares(&self, kind: auth::IdentityKind) -> bool {
         self.list_shares
             >= match kind {
@@ -301,13 +305,13 @@ impl Settings {
             }
     }
 
-    /// Whether the account called `name` is one of the administrators.
+    /// True if the account with this name is an administrator.
     pub(crate) fn is_administrator(&self, name: &str) -> bool {
         self.administrators.iter().any(|it| it.eq_ignore_ascii_case(name))
     }
 
-    /// The settings of a server that nothing is said about, with the conventional places: the
-    /// system's for root, the XDG directories for an ordinary user (`environment` looks up a variable).
+    /// The default settings, with the conventional directories: the system's for root, the XDG directories for an
+    /// ordinary user (`environment` looks up a variable).
     pub fn conventional(root: bool, environment: impl Fn(&str) -> Option<String>) -> Self {
         let places = Places::conventional(root, environment);
         Self {
@@ -339,11 +343,11 @@ impl Settings {
 /// The conventional directories.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// Where `shareward.toml` and `users` are.
+    /// The directory of `shareward.toml` and `users`.
     pub config: PathBuf,
-    /// Where the control socket is.
+    /// The directory of the control socket.
     pub runtime: PathBuf,
-    /// Where what outlives a restart is.
+    /// The directory of the files that outlive a restart.
     pub state: PathBuf,
 }
 
@@ -375,8 +379,8 @@ impl Places {
 /// The Unix account of guests and anonymous callers.
 pub const GUEST_ACCOUNT: &str = "nobody";
 
-/// Whether what is kept in the state directory can be used; the error says all that cannot. What is not there is made
-/// when the server starts.
+/// Checks the files in the state directory; the error lists all faults. Files that do not exist are no faults, because
+/// the server creates them when it starts.
 pub fn check_state(directory: &std::path::Path) -> Result<(), String> {
     crate::core::security::check_state(directory)
 }
@@ -384,7 +388,7 @@ pub fn check_state(directory: &std::path::Path) -> Result<(), String> {
 /// The port of SMB over direct TCP (MS-SMB2 2.1).
 pub const SMB_PORT: u16 = 445;
 
-/// Longest server name: a NetBIOS name without its suffix byte.
+/// The maximal length of a server name: a NetBIOS name without its suffix byte.
 pub const MAX_NAME: usize = 15;
 
 /// The machine's name as a NetBIOS name.

@@ -1,4 +1,4 @@
-//! `shareward.toml` into [`Settings`], with line and column for whatever is wrong.
+//! Reads `shareward.toml` into [`Settings`], and reports every error with its line and column.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -16,14 +16,14 @@ use super::{
     ShareSettings, Signing,
 };
 
-/// What is wrong with a configuration, and where.
+/// An error in a configuration, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Line, from 1.
+    /// The line, from 1.
     pub line: usize,
-    /// Column in characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// What is wrong.
+    /// The description of the error.
     pub message: String,
 }
 
@@ -35,8 +35,8 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Reads a configuration over `defaults`. Relative paths are below `base`, the file's directory.
-/// Pure: whether a directory exists is not looked at.
+/// Reads a configuration over `defaults`. Relative paths are below `base`, the file's directory. The function does not
+/// access files, so it does not check if directories exist.
 pub fn parse(text: &str, base: &Path, defaults: Settings) -> Result<Settings, Vec<ConfigError>> {
     let (file, errors) = read_file(text)?;
     let mut reader = Reader { text, base, errors };
@@ -44,7 +44,8 @@ pub fn parse(text: &str, base: &Path, defaults: Settings) -> Result<Settings, Ve
     if reader.errors.is_empty() { Ok(settings) } else { Err(reader.errors) }
 }
 
-/// What a text says, and the keys in it that mean nothing; or, where that is all that can be told, what is wrong.
+/// Reads the tables of a text, with an error for each unknown key. If there is another kind of error, only errors are
+/// returned.
 fn read_file(text: &str) -> Result<(File, Vec<ConfigError>), Vec<ConfigError>> {
     let of = |error: &toml::de::Error| {
         let at = error.span().map_or(0, |span| span.start);
@@ -60,14 +61,14 @@ fn read_file(text: &str) -> Result<(File, Vec<ConfigError>), Vec<ConfigError>> {
         let (at, told) = of(&error);
         let is_unknown = told.message.starts_with("unknown field");
         errors.push(told);
-        // Without the key the rest can be looked at.
+        // Without the unknown key, the rest can be checked.
         if !is_unknown || errors.len() >= MAX_ERRORS || !remove_key(document.get_mut(), at) {
             return Err(errors);
         }
     }
 }
 
-/// Takes the key out that begins at this place of the text, wherever it is.
+/// Removes the key that begins at this offset of the text, in any table.
 fn remove_key(table: &mut DeTable<'_>, at: usize) -> bool {
     let found = table.keys().find(|key| key.span().start == at).map(|key| key.get_ref().to_string());
     found.is_some_and(|key| table.remove(key.as_str()).is_some())
@@ -265,7 +266,7 @@ impl Reader<'_> {
             return None;
         }
         if before.iter().any(|share| share.name.eq_ignore_ascii_case(table.name.get_ref())) {
-            self.error(&table.name, format!("share {:?} is there twice", table.name.get_ref()));
+            self.error(&table.name, format!("share {:?} is defined twice", table.name.get_ref()));
             return None;
         }
         if let Some(remark) = &table.remark {
@@ -306,18 +307,18 @@ impl Reader<'_> {
             (Some(name), None) => (Grantee::User, name),
             (None, Some(name)) => (Grantee::Group, name),
             _ => {
-                self.error(&table.right, String::from("a grant is for a user or for a group"));
+                self.error(&table.right, String::from("a grant has either a user or a group"));
                 return None;
             }
         };
         if name.get_ref().is_empty() {
-            self.error(&name, String::from("a grant is for somebody"));
+            self.error(&name, String::from("the name of a user or group is empty"));
         }
         let right = self.word("right", &table.right, &GRANT_RIGHTS)?;
         Some(Grant { who: who(name.into_inner()), right })
     }
 
-    /// `strict_locking`, which has no effect beside what is refused here.
+    /// `strict_locking`, which requires `posix_locking`.
     fn strict_locking(&mut self, strict: Option<Spanned<bool>>, posix: Option<bool>) -> Option<bool> {
         let strict = strict?;
         if *strict.get_ref() && posix == Some(false) {
@@ -326,7 +327,7 @@ impl Reader<'_> {
         Some(strict.into_inner())
     }
 
-    /// Minutes of `autodisconnect`; none for never.
+    /// The minutes of `autodisconnect`; `None` for never.
     fn minutes(&mut self, minutes: &Spanned<i64>) -> Option<u32> {
         match *minutes.get_ref() {
             -1 => None,
@@ -344,16 +345,16 @@ impl Reader<'_> {
     fn role(&mut self, table: RoleTable) -> Option<Role> {
         let allow = self.word("allow", &table.allow, &ALLOWS)?;
         if table.users.is_empty() && table.groups.is_empty() {
-            self.error(&table.allow, String::from("a role is for some users or groups"));
+            self.error(&table.allow, String::from("a role needs users or groups"));
         }
         for name in table.users.iter().chain(&table.groups).filter(|name| name.get_ref().is_empty()) {
-            self.error(name, String::from("a role is for somebody"));
+            self.error(name, String::from("the name of a user or group is empty"));
         }
         if let Some(shares) = &table.shares {
             if allow == Allow::Administer {
-                self.error(shares, String::from("who administers, administers the whole server"));
+                self.error(shares, String::from("allow = 'administer' is for the whole server only"));
             } else if shares.get_ref().is_empty() {
-                self.error(shares, String::from("no shares at all; leave it out for the whole server"));
+                self.error(shares, String::from("shares is empty; leave it out for the whole server"));
             }
             for name in shares.get_ref() {
                 if let Err(message) = check_share_name(name.get_ref()) {
@@ -408,8 +409,8 @@ impl Reader<'_> {
     }
 }
 
-/// The addresses that a `listen` entry or `--listen` names: an address or host name, with or
-/// without a port (`127.0.0.1`, `[::1]:4450`, `localhost:4450`, `::`, `:4450` for every address).
+/// The addresses of a `listen` entry or of `--listen`: an address or host name, with or without a port (`127.0.0.1`,
+/// `[::1]:4450`, `localhost:4450`, `::`, `:4450` for every address).
 pub fn listen_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(vec![address]);
@@ -430,7 +431,7 @@ pub fn listen_addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     }
 }
 
-/// Whether a share may be called so (MS-SRVS 2.2.4.22 and the characters no client can send).
+/// Checks the name of a share (MS-SRVS 2.2.4.22, and characters that no client can send).
 pub fn check_share_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.chars().count() > MAX_SHARE_NAME {
         return Err(format!("a share name has 1 to {MAX_SHARE_NAME} characters"));
@@ -444,7 +445,7 @@ pub fn check_share_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a remark or comment may say this.
+/// Checks a remark or comment.
 pub(crate) fn check_remark(text: &str) -> Result<(), String> {
     if text.chars().count() > MAX_REMARK {
         return Err(format!("longer than {MAX_REMARK} characters"));
@@ -462,19 +463,19 @@ fn located(text: &str, offset: usize, message: String) -> ConfigError {
     }
 }
 
-/// Keys that mean nothing and are told of at once: each takes another look at the whole file.
+/// The maximal number of unknown keys that are reported together: each of them takes another pass over the whole file.
 const MAX_ERRORS: usize = 100;
 
-/// Longest share name, characters (MS-SRVS 2.2.4.22: NNLEN).
+/// The maximal length of a share name, in characters (MS-SRVS 2.2.4.22: NNLEN).
 const MAX_SHARE_NAME: usize = 80;
 
-/// Longest remark or comment, characters (MAXCOMMENTSZ).
+/// The maximal length of a remark or comment, in characters (MAXCOMMENTSZ).
 const MAX_REMARK: usize = 256;
 
-/// Names that mean something else to every client.
+/// Names with another meaning for every client.
 const RESERVED_SHARES: [&str; 4] = ["IPC$", "PIPE", "MAILSLOT", "ADMIN$"];
 
-/// Most minutes of `autodisconnect`, as NET CONFIG SERVER has it.
+/// The maximal minutes of `autodisconnect`, as in NET CONFIG SERVER.
 pub(crate) const MAX_AUTODISCONNECT: i64 = 65535;
 
 const ALLOWS: [(&str, Allow); 3] =
@@ -521,14 +522,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_the_conventional_server() {
+    fn empty_file_gives_the_default_settings() {
         let settings = read("").unwrap();
         assert!(settings.shares.is_empty());
         assert_eq!(settings.listen.len(), 2);
     }
 
     #[test]
-    fn a_whole_file() {
+    fn settings_of_server_and_shares_are_read() {
         let settings = read(
             "[server]\nname = 'ATTIC'\nlisten = ['127.0.0.1:4450', '::1']\nencryption = 'required'\n\
              users_file = 'people'\ncontrol_socket = ''\n\n[[share]]\nname = 'data'\npath = '/srv/data'\n\
@@ -545,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn what_administrators_change() {
+    fn grants_caching_and_autodisconnect_are_read() {
         let settings = read(
             "[server]\nhidden = true\nautodisconnect = 15\n\n[[share]]\nname = 'data'\npath = '/srv'\n\
              caching = 'documents'\nautodisconnect = 5\n\
@@ -570,16 +571,16 @@ mod tests {
             [
                 "2:18: autodisconnect is 0 to 65535 minutes, or -1 for never",
                 "6:11: caching is one of manual, documents, programs, none",
-                "7:20: a grant is for somebody",
+                "7:20: the name of a user or group is empty",
                 "7:32: right is one of read, change, full",
-                "7:51: a grant is for a user or for a group",
-                "7:96: a grant is for a user or for a group"
+                "7:51: a grant has either a user or a group",
+                "7:96: a grant has either a user or a group"
             ]
         );
     }
 
     #[test]
-    fn a_share_says_where_its_streams_are_and_which_names_are_one() {
+    fn streams_and_unicode_forms_are_read() {
         use vfs::{Forms, Streams};
         let of = |line: &str| {
             let share = read(&format!("[[share]]\nname = 'a'\npath = '/'\n{line}\n"))?.shares.remove(0);
@@ -594,7 +595,7 @@ mod tests {
     }
 
     #[test]
-    fn how_files_are_locked_is_the_servers_to_say_unless_a_share_does() {
+    fn locking_settings_of_a_share_override_the_servers() {
         let told = |text: &str| {
             let settings = read(text).unwrap();
             let share = &settings.shares[0];
@@ -639,7 +640,7 @@ mod tests {
     }
 
     #[test]
-    fn roles_are_for_somebody_and_somewhere() {
+    fn roles_need_subjects_and_valid_shares() {
         let settings = read(
             "[[role]]\nallow = 'close'\nusers = ['ann']\ngroups = ['helpdesk']\nshares = ['data']\n\n\
              [[role]]\nallow = 'view'\ngroups = ['auditors']\n",
@@ -660,16 +661,16 @@ mod tests {
         };
         assert_eq!(settings.roles, [close, view]);
         for (text, error) in [
-            ("allow = 'view'", "2:9: a role is for some users or groups"),
+            ("allow = 'view'", "2:9: a role needs users or groups"),
             ("allow = 'see'\nusers = ['a']", "2:9: allow is one of view, close, administer"),
-            ("allow = 'view'\nusers = ['']", "3:10: a role is for somebody"),
+            ("allow = 'view'\nusers = ['']", "3:10: the name of a user or group is empty"),
             (
                 "allow = 'view'\nusers = ['a']\nshares = []",
-                "4:10: no shares at all; leave it out for the whole server",
+                "4:10: shares is empty; leave it out for the whole server",
             ),
             (
                 "allow = 'administer'\nusers = ['a']\nshares = ['data']",
-                "4:10: who administers, administers the whole server",
+                "4:10: allow = 'administer' is for the whole server only",
             ),
             ("allow = 'view'\nusers = ['a']\nshares = ['a/b']", "4:11: a share name cannot have '/'"),
         ] {
@@ -679,7 +680,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_have_line_and_column_and_come_together() {
+    fn all_errors_are_reported_with_line_and_column() {
         assert_eq!(
             errors("[server]\nsigning = 'maybe'\nname = 'much too long a name'\n"),
             [
@@ -700,7 +701,7 @@ mod tests {
         assert!(errors("[server\n")[0].starts_with("1:8: "));
         assert_eq!(
             errors("[[share]]\nname='a'\npath='/'\n[[share]]\nname='A'\npath='/'\n"),
-            ["5:6: share \"A\" is there twice"]
+            ["5:6: share \"A\" is defined twice"]
         );
         assert_eq!(errors("[[share]]\nname='IPC$'\npath='/'\n"), ["2:6: IPC$ is reserved"]);
     }

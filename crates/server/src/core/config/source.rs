@@ -1,4 +1,4 @@
-//! The file that the settings came from.
+//! The configuration file.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -6,22 +6,22 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A configuration file, as it was when it was read.
+/// A configuration file, as it was when the server read it.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// What it said.
+    /// The contents of the file.
     pub text: Arc<str>,
 }
 
-/// Why the file was not replaced.
+/// The reason for not replacing the file.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplaceError {
-    /// It says something else than when the server read it.
+    /// The file was changed after the server read it.
     #[error("it was edited since the server read it")]
     Edited,
-    /// The system refused.
+    /// An error of the operating system.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -32,22 +32,21 @@ impl Source {
         Ok(Self { path: path.to_owned(), text: read_text(path)?.into() })
     }
 
-    /// The directory that relative paths in it begin at.
+    /// The directory that relative paths in the file begin at.
     pub fn base(&self) -> PathBuf {
         let absolute = std::path::absolute(&self.path).ok();
         absolute.and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default()
     }
 
-    /// Refuses where the file is not what it was.
+    /// Fails if the file was changed since it was read.
     pub(crate) fn check(&self) -> Result<(), ReplaceError> {
         if read_text(&self.path)? == *self.text { Ok(()) } else { Err(ReplaceError::Edited) }
     }
 
-    /// Replaces the file by `text`: a reader finds the old or the new one, whole, whatever happens
-    /// meanwhile. The new one has the permission bits of the old, and its owner where the server may give
-    /// files away.
+    /// Replaces the file by `text`. A reader finds either the old or the new file as a whole, even after a crash. The
+    /// new file has the permission bits of the old one, and its owner if the server may change owners.
     pub(crate) fn replace(&self, text: &str) -> Result<Self, ReplaceError> {
-        // A symbolic link stays one: what it points to is replaced.
+        // If the path is a symbolic link, its target is replaced.
         let target = fs::canonicalize(&self.path)?;
         let directory = target.parent().ok_or_else(unnamed)?;
         let name = target.file_name().ok_or_else(unnamed)?;
@@ -56,7 +55,7 @@ impl Source {
         temporary.push(format!(".{}.new", std::process::id()));
         let temporary = directory.join(temporary);
         let written = self.write_new(&temporary, &target, text).and_then(|()| {
-            // As late as can be: whoever saves the file between this and the next line loses.
+            // This check comes as late as possible: an edit between this and the next line is lost.
             self.check()?;
             Ok(fs::rename(&temporary, &target)?)
         });
@@ -64,7 +63,7 @@ impl Source {
             && let Err(error) = fs::remove_file(&temporary)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, path = %temporary.display(), "an unfinished configuration file stays");
+            tracing::warn!(%error, path = %temporary.display(), "cannot remove the temporary file of a failed change");
         }
         written?;
         File::open(directory)?.sync_all()?;
@@ -73,7 +72,7 @@ impl Source {
 
     fn write_new(&self, temporary: &Path, target: &Path, text: &str) -> Result<(), ReplaceError> {
         use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
-        // Left over from a process of the same id that died here.
+        // Another process with the same id may have crashed here and left the file.
         match fs::remove_file(temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
             _ => {}
@@ -82,9 +81,9 @@ impl Source {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
         let made = file.metadata()?;
         if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
-            // Who may write the directory and is not root may replace the file, and not give it away.
+            // A user that is not root may replace files in its directory, but not change their owner.
             if let Err(error) = fchown(&file, Some(before.uid()), Some(before.gid())) {
-                tracing::warn!(%error, path = %target.display(), "the configuration file gets another owner");
+                tracing::warn!(%error, path = %target.display(), "cannot keep the owner of the configuration file");
             }
         }
         file.write_all(text.as_bytes())?;
@@ -107,7 +106,7 @@ fn read_text(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Bytes of the largest configuration: 16,384 shares, the registry's bound, with a kibibyte for each.
+/// The maximal size of a configuration: 16,384 shares, the registry's limit, with a kibibyte for each.
 const MAX_FILE: u64 = 16 << 20;
 
 #[cfg(test)]
@@ -117,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_is_replaced_with_its_bits_and_not_where_it_was_edited() {
+    fn replace_keeps_permission_bits_and_refuses_edited_files() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("shareward.toml");
         let link = directory.path().join("link.toml");

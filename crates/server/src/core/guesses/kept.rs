@@ -1,9 +1,9 @@
-//! What of the guesses outlives a restart: locked accounts, wrong passwords that count towards a lock, and the
-//! addresses that accounts have logged on from. Without the first, whoever makes the server restart has as many more
-//! guesses; without the last, a restart makes every user wait for those who guess at the time.
+//! The part of the guesses that outlives a restart: locked accounts, wrong passwords that count towards a lock, and the
+//! addresses that accounts have logged on from. Without the first, an attacker who makes the server restart gets more
+//! guesses; without the last, every user has to wait after a restart while an attacker is guessing.
 //!
-//! It is text, in the file `guesses` of the state directory: a key, and a line for each account and each pair of an
-//! account and an address. Names and addresses are hashed with the key, and times are milliseconds since 1970.
+//! The file `guesses` in the state directory is text: a key, and a line for each account and each pair of an account
+//! and an address. Names and addresses are hashed with the key, and times are milliseconds since 1970.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use crate::core::limits::{
 use crate::core::server::Server;
 use crate::core::state_file;
 
-/// The part of the guesses that is kept.
+/// The part of the guesses that is saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Kept {
     pub(super) secret: Secret,
@@ -28,8 +28,9 @@ pub(super) struct Kept {
 }
 
 impl Guesses {
-    /// What a server before this one has kept in its state directory, and nothing where it has kept nothing. A file that
-    /// cannot be read or makes no sense is told of and counts as none: the server is there, and nobody is locked.
+    /// Reads the guesses that an earlier run has saved; without a file there are none. If the file cannot be read or is
+    /// malformed, this logs a warning and starts without locked accounts, because a server that does not start would be
+    /// worse.
     pub(crate) fn load(state_directory: &Path, now: Time) -> Self {
         let path = state_directory.join(FILE_NAME);
         let text = match state_file::read(state_directory, FILE_NAME, GUESSES_FILE_MAX) {
@@ -41,19 +42,19 @@ impl Guesses {
             }
         };
         let Some((kept, wrong)) = Kept::parse(&text) else {
-            tracing::warn!(path = %path.display(), "not what a server has kept; locked accounts are forgotten");
+            tracing::warn!(path = %path.display(), "the file is malformed; locked accounts are forgotten");
             return Self::default();
         };
         if wrong != 0 {
-            tracing::warn!(path = %path.display(), lines = wrong, "lines make no sense and are forgotten");
+            tracing::warn!(path = %path.display(), lines = wrong, "some lines of the file are malformed and are ignored");
         }
         Self::with(kept, now)
     }
 
-    /// Guesses that go on from what was kept.
+    /// Creates guesses from those that were saved.
     fn with(kept: Kept, now: Time) -> Self {
         let mut guesses = Self { secret: kept.secret, ..Self::default() };
-        // A clock that was wrong must not lock anybody for longer than any policy does.
+        // A wrong clock must not lock an account for longer than any policy does.
         let longest = now.after_ms(u64::try_from(LOCKOUT_MINUTES_MAX).unwrap_or(0).saturating_mul(60_000));
         for (key, until, guessed) in kept.accounts {
             let until = if until == FOR_GOOD { until } else { until.min(longest) };
@@ -73,22 +74,23 @@ impl Guesses {
     }
 }
 
-/// Keeps what is to be kept, not long after it has changed, for as long as the server runs.
+/// Saves the guesses soon after each change, as long as the server runs.
 pub(crate) async fn keep(server: Arc<Server>, state_directory: PathBuf) {
     let changes = server.guesses().changes();
     loop {
         changes.any.notified().await;
-        // Others follow; only locks do not wait for them. Either way it is kept then.
+        // More changes usually follow, so this waits for a while, except after a change of a lock. The guesses are
+        // saved in either case.
         let _: Result<(), _> = tokio::time::timeout(GUESSES_KEPT_EVERY, changes.of_locks.notified()).await;
         save(&server, &state_directory).await;
         tokio::time::sleep(GUESSES_LOCK_KEPT_EVERY).await;
     }
 }
 
-/// Keeps what has changed since it was kept last; a state directory that hangs is waited for only so long.
+/// Saves the changes since the last save; waits for a limited time if the state directory hangs.
 pub(crate) async fn keep_last(server: &Arc<Server>, state_directory: &Path) {
     if tokio::time::timeout(LAST_PATIENCE, save(server, state_directory)).await.is_err() {
-        tracing::warn!("the state directory hangs; locked accounts may be forgotten");
+        tracing::warn!("the state directory hangs; the next start may forget locked accounts");
     }
 }
 
@@ -98,13 +100,13 @@ async fn save(server: &Arc<Server>, state_directory: &Path) {
     if let Err(error) = saved.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
         // The next change tries again.
         let path = state_directory.join(FILE_NAME);
-        tracing::warn!(%error, path = %path.display(), "a restart would forget locked accounts");
+        tracing::warn!(%error, path = %path.display(), "cannot save locked accounts; a restart would forget them");
     }
 }
 
 fn save_now(server: &Server, state_directory: &Path) -> std::io::Result<()> {
     let saving = server.guesses().changes().saving;
-    // One after another, and each what holds when its turn has come.
+    // Writers take turns, and each writes the state at the start of its turn.
     let _saving = saving.lock();
     let (kept, revision) = {
         let guesses = server.guesses();
@@ -133,8 +135,8 @@ impl Kept {
         text
     }
 
-    /// What a text says, and how many of its lines make no sense; none where there is no key, without which the others
-    /// say nothing.
+    /// Parses a text, and returns the number of malformed lines as well; `None` if there is no key, without which the
+    /// other lines are useless.
     fn parse(text: &str) -> Option<(Self, usize)> {
         let mut secret = None;
         let (mut accounts, mut familiar, mut wrong) = (Vec::new(), Vec::new(), 0_usize);
@@ -175,16 +177,16 @@ fn bytes<const N: usize>(hex: &str) -> Option<[u8; N]> {
     bytes?.try_into().ok()
 }
 
-/// An account's lock that only an administrator ends.
+/// The end of a lock that only an administrator ends.
 const FOR_GOOD: Time = Time(u64::MAX);
 
-/// Where it is kept.
+/// The name of the file.
 const FILE_NAME: &str = "guesses";
 
 const HEAD: &str =
     "# Locked accounts, wrong passwords and the addresses of logons; the server writes this file.\n";
 
-/// How long a server that ends waits for its state directory.
+/// The time for which a server that stops waits for its state directory.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
@@ -200,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_goes_on_and_ends_when_it_would_have() {
+    fn saved_locks_continue_and_end_on_time() {
         let policy = Lockout { threshold: 2, duration: 10, window: 10 };
         let mut guesses = Guesses::default();
         for name in ["bob", "bob", "carol"] {
@@ -233,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_locks_nobody_and_nobody_for_longer_than_a_policy_does() {
+    fn malformed_lines_are_ignored_and_locks_are_limited() {
         assert!(Kept::parse("").is_none());
         assert!(Kept::parse(&format!("key 00\nlocked {} 5 5\n", "ab".repeat(16))).is_none());
         let key = "0f".repeat(32);
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_read_is_no_reason_not_to_start() {
+    fn unreadable_file_counts_as_empty() {
         let directory = tempfile::tempdir().unwrap();
         for text in [&b""[..], b"\xff\xfe\n", b"key 12\n"] {
             std::fs::write(directory.path().join(FILE_NAME), text).unwrap();

@@ -1,4 +1,4 @@
-//! Changing a file's descriptor (MS-FSA 2.1.5.17).
+//! Changes of a file's security descriptor (MS-FSA 2.1.5.17).
 
 use vfs::Handle;
 use wire::NtStatus;
@@ -8,7 +8,7 @@ use wire::security::{SecurityDescriptor, Sid};
 use super::{Machine, Stored, Token, made_up, store, stored};
 use crate::core::status::{OrStatus, of_vfs};
 
-/// The descriptor that is to replace these parts, as far as such parts are kept.
+/// Decodes the descriptor with the new parts; refuses parts that the server does not store.
 pub(crate) fn decode(which: AdditionalInformation, data: &[u8]) -> Result<SecurityDescriptor, NtStatus> {
     if which.intersects(NOT_KEPT) {
         return Err(NtStatus::NOT_SUPPORTED);
@@ -19,7 +19,7 @@ pub(crate) fn decode(which: AdditionalInformation, data: &[u8]) -> Result<Securi
     SecurityDescriptor::decode(data).map_err(|_| NtStatus::INVALID_SECURITY_DESCR)
 }
 
-/// Whether the user may replace these parts so: nobody's file becomes just anybody's.
+/// Checks that the user may make the new owner the owner of a file.
 pub(crate) fn check_owner(
     token: &Token,
     which: AdditionalInformation,
@@ -32,7 +32,7 @@ pub(crate) fn check_owner(
     Ok(())
 }
 
-/// Replaces the parts of a file's descriptor that `which` names; the user may, as far as access goes.
+/// Replaces the parts of a file's descriptor that `which` names. The caller has checked the access of the open.
 pub(crate) fn replace(
     machine: Machine,
     token: &Token,
@@ -43,7 +43,7 @@ pub(crate) fn replace(
     check_owner(token, which, new)?;
     let before = match stored(handle) {
         Stored::Descriptor(descriptor) => descriptor,
-        // In the place of one that cannot be read goes what it would be without.
+        // A descriptor that cannot be read is replaced by the one of a file without a stored descriptor.
         Stored::Nothing | Stored::Unreadable => made_up(handle, token)?,
     };
     let descriptor = before.replaced(new, which);
@@ -53,8 +53,8 @@ pub(crate) fn replace(
     store(handle, &descriptor).or_status()
 }
 
-/// Lets the file belong to the owner on the disk too, where that is a Unix user and the server may. Where it may
-/// not the descriptor alone tells.
+/// Changes the owner of the file on the disk as well, if the new owner is a Unix user and the server may change it.
+/// Otherwise only the descriptor has the new owner.
 fn own(machine: Machine, handle: &dyn Handle, owner: Option<Sid>) -> Result<(), NtStatus> {
     let Some(uid) = owner.and_then(|owner| machine.unix_user(owner)) else { return Ok(()) };
     let stat = handle.stat().or_status()?;
@@ -67,10 +67,10 @@ fn own(machine: Machine, handle: &dyn Handle, owner: Option<Sid>) -> Result<(), 
     }
 }
 
-/// The longest descriptor that is looked at: what one extended attribute holds.
+/// The maximal length of a descriptor: the size of an extended attribute.
 const DESCRIPTOR_BYTES_MAX: usize = vfs::limits::XATTR_VALUE_BYTES_MAX;
 
-/// The parts that descriptors here do not have: labels, claims and central policies.
+/// The parts that the server does not store: labels, claims and central policies.
 const NOT_KEPT: AdditionalInformation = AdditionalInformation(
     AdditionalInformation::LABEL.0
         | AdditionalInformation::ATTRIBUTE.0

@@ -1,9 +1,9 @@
-//! Security descriptors of files: kept as Samba keeps them, inherited, and asked at every open.
+//! Security descriptors of files: stored in Samba's format, inherited, and evaluated at every open.
 //!
-//! A file without a stored descriptor is the operating system's alone to decide about, and shows what its
-//! owner and permission bits say. Where a descriptor is stored, it decides in addition: what the kernel
-//! refuses the user stays refused. A descriptor that is stored and cannot be read is not none: nobody gets to the
-//! file but who may give it another descriptor, its owner and administrators.
+//! For a file without a stored descriptor, the operating system alone decides, and the descriptor that clients see is
+//! derived from the owner and permission bits. A stored descriptor applies in addition: access that the kernel refuses
+//! stays refused. If a stored descriptor cannot be read, access is refused to all except users that may replace the
+//! descriptor: the owner and administrators.
 
 mod change;
 mod names;
@@ -27,34 +27,34 @@ pub(crate) use names::{Names, Principal, PrincipalKind};
 pub(crate) use sids::{UserSids, domain_users};
 pub(crate) use token::{Machine, Token};
 
-/// Whether the files of the state directory that this reads are well formed; the error has a line for each fault.
+/// Checks the files of the state directory that this module reads; the error has a line for each fault.
 pub(crate) fn check_state(directory: &std::path::Path) -> Result<(), String> {
     let wrong: Vec<_> =
         [Machine::check(directory), UserSids::check(directory)].into_iter().filter_map(Result::err).collect();
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-/// Who wants something of a share's files.
+/// A user that accesses files of a share.
 pub(crate) struct Subject<'a> {
     pub(crate) backend: &'a dyn Backend,
-    /// Whose permissions the file system applies.
+    /// The user to whom the file system applies its permissions.
     pub(crate) actor: &'a Actor,
-    /// Whose rights descriptors tell.
+    /// The user to whom descriptors apply.
     pub(crate) token: &'a Token,
-    /// Whether the open asks for what backup and restore privileges give (FILE_OPEN_FOR_BACKUP_INTENT).
+    /// True if the open requests the rights of backup and restore privileges (FILE_OPEN_FOR_BACKUP_INTENT).
     pub(crate) for_backup: bool,
 }
 
 impl<'a> Subject<'a> {
-    /// The user of a session, about files of a share.
+    /// The user of a session, for files of a share.
     pub(crate) fn of(user: &'a User, backend: &'a dyn Backend) -> Self {
         Self { backend, actor: &user.actor, token: &user.token, for_backup: false }
     }
 
-    /// What the subject may do with the file at `path`, as far as `interest` asks: rights outside it may be
-    /// told wrongly. With MAXIMUM_ALLOWED in it, every right is looked at.
+    /// The rights of the subject to the file at `path`. They are correct for the rights in `interest`, and may be wrong
+    /// for others. With MAXIMUM_ALLOWED in `interest`, all are correct.
     ///
-    /// The stored descriptor is only read where it matters.
+    /// The stored descriptor is read only if the result depends on it.
     pub(crate) fn permitted(
         &self,
         path: &RelativePath,
@@ -70,8 +70,7 @@ impl<'a> Subject<'a> {
             return kernel;
         }
         let wants_delete = interest.intersects(AccessMask::DELETE | AccessMask::MAXIMUM_ALLOWED);
-        // The directory that has the file by this name, found once: its permissions and its descriptor say what
-        // may be done to the name.
+        // The directory of this name, found once: its permissions and its descriptor decide about deletes of the name.
         let found = OnceCell::new();
         let named =
             || found.get_or_init(|| self.backend.directory_of(self.actor, path, handle).ok()).as_ref();
@@ -95,8 +94,8 @@ impl<'a> Subject<'a> {
             }
             Stored::Unreadable => return self.repair(stat),
         };
-        // MS-FSA 2.1.5.1.2.1: who lists the directory sees the attributes, and who may delete in it may
-        // delete the file.
+        // MS-FSA 2.1.5.1.2.1: a user that may list the directory may read the attributes, and a user that may delete in
+        // the directory may delete the file.
         let mut granted = self.granted_by(&descriptor) | AccessMask::READ_ATTRIBUTES;
         if wants_delete && !granted.contains(AccessMask::DELETE) && parent_permits_delete() {
             granted |= AccessMask::DELETE;
@@ -104,7 +103,7 @@ impl<'a> Subject<'a> {
         granted.without(KERNELS) | (granted & kernel & KERNELS)
     }
 
-    /// Whether a listing that leaves out what cannot be read shows the file.
+    /// True if the file is shown in a listing that leaves out files that the user cannot read.
     pub(crate) fn may_see(&self, handle: &dyn Handle) -> bool {
         let needed = AccessMask::READ_DATA
             | AccessMask::READ_EA
@@ -118,8 +117,8 @@ impl<'a> Subject<'a> {
             }
     }
 
-    /// Whether something may be created in `parent`, as far as stored descriptors tell; the directory's one,
-    /// from which what is created inherits.
+    /// Checks that stored descriptors allow the creation of a file in `parent`. Returns the directory's descriptor,
+    /// from which the new file inherits.
     pub(crate) fn may_create(
         &self,
         parent: &Parent,
@@ -136,7 +135,7 @@ impl<'a> Subject<'a> {
         Ok(descriptor)
     }
 
-    /// What the DACL, ownership and privileges grant.
+    /// The rights that the DACL, ownership and privileges grant.
     pub(crate) fn granted_by(&self, descriptor: &SecurityDescriptor) -> AccessMask {
         let privileges = self.token.privileges();
         let privileges = if self.for_backup {
@@ -148,8 +147,8 @@ impl<'a> Subject<'a> {
             .unwrap_or(AccessMask::NONE)
     }
 
-    /// What may be done with a file whose stored descriptor cannot be read: those who may write another one see that
-    /// there is none to see, and write it. Where all users are one Unix user, its files are nobody's in particular.
+    /// The rights to a file whose stored descriptor cannot be read: users that may replace the descriptor may do so,
+    /// and all others have no access. If all users act as one Unix user, no user owns its files here.
     fn repair(&self, stat: &Stat) -> AccessMask {
         let repair = ALWAYS | AccessMask::READ_CONTROL | AccessMask::WRITE_DAC;
         if self.token.privileges().contains(Privileges::TAKE_OWNERSHIP) {
@@ -166,14 +165,15 @@ impl<'a> Subject<'a> {
         descriptor.is_ok_and(|found| self.check(found.as_ref(), AccessMask::DELETE_CHILD).is_ok())
     }
 
-    /// No descriptor leaves the decision to the kernel.
+    /// Checks a right against a descriptor. Without a descriptor, the kernel decides.
     fn check(&self, descriptor: Option<&SecurityDescriptor>, right: AccessMask) -> vfs::Result<()> {
         let granted = descriptor.is_none_or(|descriptor| self.granted_by(descriptor).contains(right));
         if granted { Ok(()) } else { Err(vfs::Error::AccessDenied) }
     }
 }
 
-/// The descriptor of a file as `token` sees it: the stored one, or what its owner, permission bits and ACLs say.
+/// The descriptor of a file for `token`: the stored one, or one that is derived from the owner, permission bits and
+/// ACLs.
 pub(crate) fn descriptor(handle: &dyn Handle, token: &Token) -> Result<SecurityDescriptor, NtStatus> {
     match stored(handle) {
         Stored::Descriptor(descriptor) => Ok(descriptor),
@@ -182,7 +182,7 @@ pub(crate) fn descriptor(handle: &dyn Handle, token: &Token) -> Result<SecurityD
     }
 }
 
-/// The descriptor that says what the owner, permission bits and ACLs of a file say.
+/// The descriptor that is derived from the owner, permission bits and ACLs of a file.
 fn made_up(handle: &dyn Handle, token: &Token) -> Result<SecurityDescriptor, NtStatus> {
     let stat = handle.stat().or_status()?;
     let permissions = handle.posix_permissions().or_status()?;
@@ -197,8 +197,8 @@ pub(crate) fn store(handle: &dyn Handle, descriptor: &SecurityDescriptor) -> vfs
     handle.set_security_record(&record)
 }
 
-/// Stores the descriptor of what was just created: what it inherits from its directory and what the CREATE
-/// brought with it. With neither, the operating system's permissions are all there is. `token` is its owner's.
+/// Stores the descriptor of a file that was just created, if it inherits from its directory or the CREATE contains a
+/// descriptor. Otherwise only the operating system's permissions apply. `token` is the token of the owner.
 pub(crate) fn endow(
     handle: &dyn Handle,
     stat: &Stat,
@@ -216,15 +216,14 @@ pub(crate) fn endow(
     Ok(Some(descriptor))
 }
 
-/// Makes a change to a file that may change its permission bits, after which its stored descriptor still
-/// counts.
+/// Makes a change to a file that may change its permission bits, and keeps its stored descriptor in force.
 pub(crate) fn keeping(handle: &dyn Handle, change: impl FnOnce() -> vfs::Result<()>) -> vfs::Result<()> {
     let Stored::Descriptor(descriptor) = stored(handle) else { return change() };
     change()?;
     if stored(handle) == Stored::Nothing { store(handle, &descriptor) } else { Ok(()) }
 }
 
-/// What access a query or a change of these parts needs (MS-FSA 2.1.5.14, 2.1.5.17).
+/// The access that a query or a change of these parts requires (MS-FSA 2.1.5.14, 2.1.5.17).
 pub(crate) fn needed(which: AdditionalInformation, change: bool) -> AccessMask {
     let mut needed = AccessMask::NONE;
     if which.intersects(SYSTEMS) {
@@ -245,19 +244,20 @@ pub(crate) fn needed(which: AdditionalInformation, change: bool) -> AccessMask {
     needed
 }
 
-/// What is stored with a file.
+/// The descriptor that is stored with a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 enum Stored {
-    /// No descriptor, or one that is older than a change of the permissions by somebody else, which then is what
-    /// counts: a local `chmod`, as with Samba.
+    /// No descriptor, or one that is older than a change of the permissions by another program: then the permissions
+    /// apply, as with Samba after a local `chmod`.
     Nothing,
     Descriptor(SecurityDescriptor),
-    /// A record that cannot be read, or not be compared with the permissions.
+    /// A record that cannot be read, or cannot be compared with the permissions.
     Unreadable,
 }
 
-/// The stored descriptor; none where there is nothing stored. One that cannot be read is an error: it grants nothing.
+/// The stored descriptor; `None` if there is no descriptor. One that cannot be read is an error, so it grants no
+/// access.
 fn descriptor_of(handle: &dyn Handle) -> vfs::Result<Option<SecurityDescriptor>> {
     match stored(handle) {
         Stored::Descriptor(descriptor) => Ok(Some(descriptor)),
@@ -271,14 +271,14 @@ fn stored(handle: &dyn Handle) -> Stored {
         Ok(Some(record)) => record,
         Ok(None) => return Stored::Nothing,
         Err(error) => {
-            tracing::warn!(%error, "cannot read a file's security descriptor; nobody gets to the file but to replace it");
+            tracing::warn!(%error, "cannot read a file's security descriptor; access to the file is refused except to replace the descriptor");
             return Stored::Unreadable;
         }
     };
     let record = match record::decode(&record) {
         Ok(record) => record,
         Err(error) => {
-            tracing::warn!(%error, "a stored security descriptor is malformed; nobody gets to the file but to replace it");
+            tracing::warn!(%error, "a stored security descriptor is malformed; access to the file is refused except to replace the descriptor");
             return Stored::Unreadable;
         }
     };
@@ -287,13 +287,13 @@ fn stored(handle: &dyn Handle) -> Stored {
         Ok(Some(permissions)) if !posix::is_hash_of(&hash, &permissions) => Stored::Nothing,
         Ok(_) => Stored::Descriptor(record.descriptor),
         Err(error) => {
-            tracing::warn!(%error, "cannot read the permissions that a security descriptor is of; nobody gets to the file but to replace it");
+            tracing::warn!(%error, "cannot compare a security descriptor with the file's permissions; access to the file is refused except to replace the descriptor");
             Stored::Unreadable
         }
     }
 }
 
-/// What an owner may beside what the kernel tells apart, who may read and write anyway.
+/// Adds the rights of an owner that the kernel does not distinguish, if the owner may read and write.
 fn with_owners(kernel: AccessMask) -> AccessMask {
     if kernel.contains(AccessMask::READ_DATA | AccessMask::WRITE_DATA) {
         kernel | AccessMask::FILE_ALL.without(KERNELS)
@@ -306,7 +306,7 @@ fn says_something(creator: &SecurityDescriptor) -> bool {
     creator.owner.is_some() || creator.group.is_some() || creator.control.contains(SdControl::DACL_PRESENT)
 }
 
-/// Whether a child of a directory with this descriptor inherits anything.
+/// True if a child of a directory with this descriptor inherits entries.
 fn passes_on(parent: &SecurityDescriptor, to_directory: bool) -> bool {
     let lists = [&parent.dacl, &parent.sacl];
     lists.into_iter().flatten().flat_map(|list| &list.aces).any(|ace| {
@@ -320,10 +320,10 @@ fn passes_on(parent: &SecurityDescriptor, to_directory: bool) -> bool {
     })
 }
 
-/// What everyone may who gets to a file.
+/// The rights of every user that can reach a file.
 const ALWAYS: AccessMask = AccessMask(AccessMask::READ_ATTRIBUTES.0 | AccessMask::SYNCHRONIZE.0);
 
-/// The rights that the kernel enforces itself: a descriptor cannot grant them against it. The server
+/// The rights that the kernel enforces itself: a descriptor cannot grant them if the kernel refuses them. The server
 /// enforces the others.
 const KERNELS: AccessMask = AccessMask(
     AccessMask::READ_DATA.0 | AccessMask::WRITE_DATA.0 | AccessMask::APPEND_DATA.0 | AccessMask::DELETE.0,
@@ -332,7 +332,7 @@ const KERNELS: AccessMask = AccessMask(
 const SYSTEMS: AdditionalInformation =
     AdditionalInformation(AdditionalInformation::SACL.0 | AdditionalInformation::BACKUP.0);
 
-/// The parts of a descriptor that READ_CONTROL lets one see.
+/// The parts of a descriptor that READ_CONTROL makes readable.
 const READABLE: AdditionalInformation = AdditionalInformation(
     AdditionalInformation::OWNER.0
         | AdditionalInformation::GROUP.0

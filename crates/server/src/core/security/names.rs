@@ -1,4 +1,4 @@
-//! What those are called whom SIDs stand for.
+//! The names of the users and groups that SIDs stand for.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
@@ -9,19 +9,19 @@ use super::domain_users;
 use crate::core::identity;
 use crate::core::server::Server;
 
-/// Somebody that a SID stands for.
+/// A user, group or domain that a SID stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Principal {
     pub(crate) sid: Sid,
     pub(crate) kind: PrincipalKind,
-    /// What it is in; empty for what is in nothing.
+    /// The domain of the principal; empty if it has none.
     pub(crate) domain: String,
     pub(crate) domain_sid: Sid,
-    /// Its name there; empty for the domain itself.
+    /// The name in the domain; empty for the domain itself.
     pub(crate) name: String,
 }
 
-/// What somebody is (SID_NAME_USE, MS-LSAT 2.2.13).
+/// The kind of principal (SID_NAME_USE, MS-LSAT 2.2.13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PrincipalKind {
     /// One of the local groups that every machine has.
@@ -32,24 +32,25 @@ pub(crate) enum PrincipalKind {
     Group,
     /// An account.
     User,
-    /// Whoever the system says is in it.
+    /// A group whose members the system determines.
     WellKnownGroup,
 }
 
-/// The names of the server's accounts, of the machine's Unix users and groups, and those that every machine has.
+/// The names of the server's accounts, of the machine's Unix users and groups, and of the groups that every machine
+/// has.
 pub(crate) struct Names<'a> {
     server: &'a Server,
-    /// The names of the users file, once they are asked for.
+    /// The names in the users file, read when they are first needed.
     accounts: OnceCell<HashMap<Sid, String>>,
 }
 
 impl<'a> Names<'a> {
-    /// The server's names, as they are now.
+    /// Creates a view of the server's present names.
     pub(crate) fn new(server: &'a Server) -> Self {
         Self { server, accounts: OnceCell::new() }
     }
 
-    /// Who this is.
+    /// The principal with this SID.
     pub(crate) fn of_sid(&self, sid: Sid) -> Option<Principal> {
         if let Some(it) = WellKnown::of_sid(sid) {
             return Some(well_known(it));
@@ -68,7 +69,8 @@ impl<'a> Names<'a> {
         self.of_domain(sid, PrincipalKind::User, &self.account_of(sid)?)
     }
 
-    /// Who is called so: `NAME`, or `DOMAIN\\NAME` with one of the domains that [`Self::of_sid`] tells.
+    /// The principal with this name: `NAME`, or `DOMAIN\\NAME` with one of the domains in the results of
+    /// [`Self::of_sid`].
     pub(crate) fn of_name(&self, name: &str) -> Option<Principal> {
         if name.is_empty() {
             return None;
@@ -107,7 +109,7 @@ impl<'a> Names<'a> {
         None
     }
 
-    /// The account of the users file that this SID is.
+    /// The account of the users file with this SID.
     pub(crate) fn account_of(&self, sid: Sid) -> Option<String> {
         if let (22, [1, uid]) = (sid.authority(), sid.sub_authorities()) {
             let name = identity::user_name(*uid)?;
@@ -159,9 +161,9 @@ fn unix(sid: Sid, kind: PrincipalKind, name: String) -> Principal {
     Principal { sid, kind, domain: domain.to_owned(), domain_sid, name }
 }
 
-/// The domains of Unix users and groups, as Samba calls them.
+/// The domains of Unix users and groups, with the names that Samba uses.
 const UNIX_USER: &str = "Unix User";
 const UNIX_GROUP: &str = "Unix Group";
 
-/// The group of all users of a machine that is in no domain, as Windows calls it.
+/// The group of all users of a machine without a domain, with the name that Windows uses.
 const NONE: &str = "None";

@@ -1,5 +1,6 @@
-//! Unix permissions in descriptors as Apple's clients know them from Microsoft's NFS server (kAAPL_SUPPORTS_NFS_ACE):
-//! three entries that deny nothing to `S-1-5-88-1-UID`, `S-1-5-88-2-GID` and `S-1-5-88-3-MODE`.
+//! Unix permissions in descriptors, as Apple's clients expect them from Microsoft's NFS server
+//! (kAAPL_SUPPORTS_NFS_ACE): three entries that deny nothing to `S-1-5-88-1-UID`, `S-1-5-88-2-GID` and
+//! `S-1-5-88-3-MODE`.
 
 use vfs::PosixPermissions;
 use wire::AccessMask;
@@ -15,7 +16,7 @@ pub(crate) fn show(dacl: &mut Acl, permissions: &PosixPermissions) {
     dacl.aces.extend(entries.map(entry));
 }
 
-/// Takes the entries out, and gives the permission bits that are to be set, where one says so.
+/// Removes the entries, and returns the permission bits that the client sets, if one of the entries has them.
 pub(crate) fn take(dacl: &mut Acl) -> Option<u32> {
     let mut mode = None;
     dacl.aces.retain(|ace| {
@@ -36,7 +37,7 @@ const USER: u32 = 1;
 const GROUP: u32 = 2;
 const MODE: u32 = 3;
 
-/// What of a mode a client may set: no set-id bits.
+/// The bits of a mode that a client may set, without the set-id bits.
 const PERMISSIONS: u32 = 0o777;
 
 #[cfg(test)]
@@ -44,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_shown_is_taken_out_again() {
+    fn added_entries_are_removed_again() {
         let everyone = Ace::allow(Sid::WORLD, AccessMask::FILE_ALL, AceFlags::NONE);
         let mut dacl = Acl { aces: vec![everyone] };
         let permissions = PosixPermissions { mode: 0o104_751, uid: 7, gid: 8, ..PosixPermissions::default() };

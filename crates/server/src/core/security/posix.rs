@@ -1,8 +1,8 @@
-//! POSIX permissions as descriptors, and their hash.
+//! POSIX permissions as security descriptors, and their hash.
 //!
-//! A descriptor made up from permissions says what they say: the owner's entries come first, then the
-//! group's, then everyone's, and each is preceded by a denial of what only a later one would grant, since
-//! POSIX stops at the first that applies.
+//! A descriptor that is derived from permissions has the owner's entries first, then those of groups, then everyone's.
+//! Each is preceded by a denial of the rights that only a later entry would grant, because POSIX uses only the first
+//! entry that applies.
 
 use aws_lc_rs::digest;
 use vfs::{PosixPermissions, Stat};
@@ -10,7 +10,7 @@ use wire::cursor::Put;
 use wire::security::{Ace, AceFlags, Acl, SecurityDescriptor, Sid};
 use wire::{AccessMask, DecodeError, ReadCursor};
 
-/// The descriptor that says what the permission bits say, and the ACLs where there are any.
+/// The descriptor with the rights of the permission bits, or of the ACLs if there are any.
 pub(super) fn describe(
     stat: &Stat,
     (owner, group): (Sid, Sid),
@@ -28,8 +28,8 @@ pub(super) fn describe(
     SecurityDescriptor::new(owner, group, Acl { aces })
 }
 
-/// Appends what an ACL says. All groups that somebody is in count together, so what one denies comes after
-/// what all of them allow.
+/// Appends the entries for an ACL. The groups of a user count together, so the denials for groups come after all
+/// entries that allow.
 fn describe_acl(
     acl: &[Entry],
     (owner, group): (Sid, Sid),
@@ -78,8 +78,8 @@ fn describe_acl(
     aces.push(Ace::allow(Sid::WORLD, others | EVERYONES, flags));
 }
 
-/// Whether a hash is of these permissions. The kernel clears the set-id bits of a file that somebody writes to, and
-/// the sticky bit says nothing of who may read and write: those three may have changed.
+/// True if a hash is of these permissions. The kernel clears the set-id bits of a file when a program writes to it, and
+/// the sticky bit does not affect who may read and write: these three bits may have changed.
 pub(super) fn is_hash_of(stored: &[u8; 32], permissions: &PosixPermissions) -> bool {
     if *stored == hash(permissions) {
         return true;
@@ -92,8 +92,8 @@ pub(super) fn is_hash_of(stored: &[u8; 32], permissions: &PosixPermissions) -> b
     })
 }
 
-/// SHA-256 of the permissions as Samba puts them in a row (`smb_acl_wrapper` in NDR), which tells whether
-/// they have changed since.
+/// The SHA-256 hash of the permissions in Samba's serialization (`smb_acl_wrapper` in NDR), which shows if they have
+/// changed since.
 pub(super) fn hash(permissions: &PosixPermissions) -> [u8; 32] {
     let hash = digest::digest(&digest::SHA256, &in_a_row(permissions));
     hash.as_ref().first_chunk().copied().unwrap_or_default()
@@ -136,7 +136,7 @@ fn entries(acl: &[u8]) -> Result<Vec<Entry>, DecodeError> {
     Ok(entries)
 }
 
-/// The ACL that permission bits alone are.
+/// The ACL that is equivalent to permission bits.
 fn of_mode(mode: u32) -> Vec<Entry> {
     let bits = |shift: u32| u16::try_from(mode >> shift & 7).unwrap_or_default();
     [(tag::USER_OBJ, 6), (tag::GROUP_OBJ, 3), (tag::OTHER, 0)]
@@ -171,7 +171,7 @@ fn put_acl(out: &mut Vec<u8>, entries: &[Entry]) {
     }
 }
 
-/// What three permission bits allow.
+/// The rights of three permission bits.
 fn rights(mode: u32, directory: bool) -> AccessMask {
     let mut rights = AccessMask::NONE;
     if mode & 4 != 0 {
@@ -190,7 +190,7 @@ fn rights(mode: u32, directory: bool) -> AccessMask {
     rights
 }
 
-/// What an owner may in any case.
+/// The rights of an owner in any case.
 const OWNERS: AccessMask = AccessMask(
     EVERYONES.0
         | AccessMask::WRITE_ATTRIBUTES.0
@@ -200,11 +200,11 @@ const OWNERS: AccessMask = AccessMask(
         | AccessMask::WRITE_OWNER.0,
 );
 
-/// What everyone may who gets to the file.
+/// The rights of every user that can reach the file.
 const EVERYONES: AccessMask =
     AccessMask(AccessMask::READ_ATTRIBUTES.0 | AccessMask::READ_CONTROL.0 | AccessMask::SYNCHRONIZE.0);
 
-/// What Samba's marshalling calls the first pointer.
+/// The value of the first pointer in Samba's marshalling.
 const FIRST_REFERENT: u32 = 0x0002_0000;
 
 /// S_ISUID, S_ISGID and S_ISVTX.

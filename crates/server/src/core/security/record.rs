@@ -8,7 +8,7 @@ use wire::{DecodeError, FileTime, ReadCursor};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Record {
     pub(super) descriptor: SecurityDescriptor,
-    /// SHA-256 of the file's permissions when the record was made; none where the record does not tell.
+    /// The SHA-256 hash of the file's permissions at the time of the record; `None` if the record has no such hash.
     pub(super) system_hash: Option<[u8; 32]>,
 }
 
@@ -16,7 +16,7 @@ pub(super) struct Record {
 pub(super) fn decode(data: &[u8]) -> Result<Record, DecodeError> {
     let mut cursor = ReadCursor::new(data);
     let version = cursor.u16()?;
-    // The union's arm is chosen by the version, and NDR says so again.
+    // The version selects the arm of the union, and NDR repeats it.
     if cursor.u16()? != version || cursor.u32()? == 0 {
         return Err(DecodeError::InvalidValue);
     }
@@ -45,10 +45,10 @@ pub(super) fn decode(data: &[u8]) -> Result<Record, DecodeError> {
     Ok(Record { descriptor, system_hash })
 }
 
-/// A record of version 4.
+/// Encodes a record of version 4.
 ///
-/// Samba takes it for current as long as `system_hash` is that of the file's permissions. The other hash is
-/// of the descriptor that Samba itself would make up from them, its second resort; that is left empty.
+/// Samba uses it as long as `system_hash` is the hash of the file's permissions. The other hash, which Samba compares
+/// if the first differs, is of the descriptor that Samba would derive from the permissions; it is left empty.
 pub(super) fn encode(
     descriptor: &SecurityDescriptor,
     system_hash: &[u8; 32],
@@ -80,7 +80,7 @@ fn descriptor_at(data: &[u8], start: usize) -> Result<SecurityDescriptor, Decode
     SecurityDescriptor::decode(&bytes)
 }
 
-/// Changes the four offsets of the descriptor at `start` that lead anywhere.
+/// Changes the four offsets of the descriptor at `start`, except those that are zero.
 fn move_offsets(bytes: &mut [u8], start: usize, change: impl Fn(u32) -> Option<u32>) -> Option<()> {
     let fields = bytes.get_mut(start..)?.get_mut(4..20)?;
     for field in fields.chunks_exact_mut(4) {
@@ -98,7 +98,7 @@ fn skip_text(cursor: &mut ReadCursor<'_>) -> Result<(), DecodeError> {
     Ok(())
 }
 
-/// What Samba's marshalling calls the first pointer.
+/// The value of the first pointer in Samba's marshalling.
 const FIRST_REFERENT: u32 = 0x0002_0000;
 
 /// XATTR_SD_HASH_TYPE_SHA256.
@@ -107,5 +107,5 @@ const HASH_SHA256: u16 = 1;
 /// Bytes of a hash of version 2.
 const OLD_HASH_BYTES: usize = 16;
 
-/// Bytes that there are for a hash from version 3 on; SHA-256 takes the first 32.
+/// The size of the hash field from version 3 on; SHA-256 uses the first 32 bytes.
 const HASH_BYTES: usize = 64;

@@ -1,4 +1,4 @@
-//! Who users were to the server that had their files before.
+//! The SIDs of users on the server that had their files before.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -8,31 +8,32 @@ use wire::security::Sid;
 
 use crate::core::limits::USER_SIDS_BYTES_MAX;
 
-/// The SIDs of `user-sids` in the state directory: lines of a user's name and the SID that stored descriptors
-/// know the user by. Samba numbers its users as they come, so nothing but such a list can tell.
+/// The SIDs in the file `user-sids` of the state directory: each line has a user's name and the SID that stands for the
+/// user in stored descriptors. Samba numbers users in the order of their creation, so the SIDs cannot be derived from
+/// names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct UserSids(HashMap<String, Sid>);
 
 impl UserSids {
-    /// Reads the list; there need not be one.
+    /// Reads the list, if it exists.
     pub(crate) fn load(state_directory: &Path) -> Self {
         let path = state_directory.join(FILE_NAME);
         let text = match read(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Self::default(),
             Err(error) => {
-                tracing::warn!(%error, path = %path.display(), "users have no SIDs of another server");
+                tracing::warn!(%error, path = %path.display(), "cannot read the list of users' SIDs; descriptors of another server do not apply to its users");
                 return Self::default();
             }
         };
         let (sids, wrong) = Self::parse(&text);
         for line in wrong {
-            tracing::warn!(path = %path.display(), line, "not a user's name and SID");
+            tracing::warn!(path = %path.display(), line, "the line has no user name and SID and is ignored");
         }
         sids
     }
 
-    /// Whether every line of the list is one; there need not be a list.
+    /// Checks every line of the list, if it exists.
     pub(crate) fn check(state_directory: &Path) -> Result<(), String> {
         let path = state_directory.join(FILE_NAME);
         match read(&path) {
@@ -53,7 +54,7 @@ impl UserSids {
         self.0.get(&name.to_lowercase()).copied()
     }
 
-    /// The list, and the numbers of the lines that are none of it.
+    /// Parses a list, and returns it with the numbers of the lines that are malformed.
     fn parse(text: &str) -> (Self, Vec<usize>) {
         let mut sids = HashMap::new();
         let mut wrong = Vec::new();
@@ -72,7 +73,7 @@ impl UserSids {
     }
 }
 
-/// The group that every user of a domain or machine is in, of which `user` is one.
+/// The SID of the group of all users of the domain or machine of `user`.
 pub(crate) fn domain_users(user: Sid) -> Option<Sid> {
     match (user.authority(), user.sub_authorities()) {
         (5, [21, a, b, c, _]) => Some(Sid::of_domain([*a, *b, *c], DOMAIN_USERS)),
@@ -91,7 +92,7 @@ fn read(path: &Path) -> std::io::Result<String> {
 
 const FILE_NAME: &str = "user-sids";
 
-/// DOMAIN_GROUP_RID_USERS (MS-DTYP 2.4.2.4), Samba's primary group of everybody.
+/// DOMAIN_GROUP_RID_USERS (MS-DTYP 2.4.2.4), Samba's primary group of all users.
 const DOMAIN_USERS: u32 = 513;
 
 #[cfg(test)]
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_is_names_and_sids() {
+    fn each_line_has_a_name_and_a_sid() {
         let (sids, wrong) = UserSids::parse(
             "# from pdbedit\nAlice S-1-5-21-1-2-3-1000\n\nann with spaces\tS-1-5-21-1-2-3-1001\n\
              bob\nS-1-5-21-1-2-3-1002\ncarl S-1-5-32-544\n",
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_of_a_domain_is_in_its_users() {
+    fn every_user_of_a_domain_is_in_domain_users() {
         assert_eq!(domain_users(Sid::of_domain([1, 2, 3], 7)), Some(Sid::of_domain([1, 2, 3], 513)));
         assert_eq!(domain_users(Sid::ADMINISTRATORS), None);
     }

@@ -1,4 +1,4 @@
-//! The record against bytes of Samba 4.17, and decisions over a backend in memory.
+//! Tests of the record with bytes from Samba 4.17, and of decisions with a backend in memory.
 
 use super::*;
 use auth::IdentityKind;
@@ -7,8 +7,8 @@ use vfs::{Kind, MemBackend, PosixPermissions, Wanted};
 use wire::security::{Ace, Acl};
 use wire::{FileAttributes, FileTime};
 
-/// A file of mode 0677, owner 1000, group 100, with entries for both in its ACL, and the record that Samba
-/// wrote for it: `O:S-1-22-1-1000G:S-1-22-2-100D:(A;;0x001f01ff;;;WD)`.
+/// The record that Samba wrote for a file of mode 0677, owner 1000, group 100, with entries for both in its ACL:
+/// `O:S-1-22-1-1000G:S-1-22-2-100D:(A;;0x001f01ff;;;WD)`.
 const SAMBAS: &str = "04000400000002000400020001009acf0077dca49ac5e82afa8efb7339ee2b00dbe45e66bbec32f897aec6e2\
      a8d30000000000000000000000000000000000000000000000000000000000000000706f7369785f61636c003c4c66de7e7add01d1f7\
      da9d67014f6fce32046930aa97ed52b1c411f2f0d5b5a32cfcfc42bd01c2000000000000000000000000000000000000000000000000\
@@ -18,7 +18,7 @@ const SAMBAS: &str = "04000400000002000400020001009acf0077dca49ac5e82afa8efb7339
 const SAMBAS_ACL: &str = "0200000001000600ffffffff02000600e803000004000700ffffffff080007006400000010000700ffffffff\
      20000700ffffffff";
 
-/// A directory with a default ACL: what Samba 4.17 hashed.
+/// The default ACL of a directory that Samba 4.17 hashed.
 const DEFAULT_ACL: &str = "0200000001000700ffffffff02000700e903000004000700ffffffff080004000700000010000700ffffff\
      ff20000700ffffffff";
 const DIRECTORY_ACL: &str = "0200000001000700ffffffff020007000000000004000700ffffffff080007000000000010000700ffff\
@@ -36,7 +36,7 @@ fn sambas_descriptor() -> SecurityDescriptor {
 }
 
 #[test]
-fn a_record_of_sambas_is_read_and_current() {
+fn record_of_samba_is_read_and_current() {
     let record = record::decode(&bytes(SAMBAS)).unwrap();
     assert_eq!(record.descriptor, sambas_descriptor());
     let mut permissions = PosixPermissions {
@@ -52,14 +52,14 @@ fn a_record_of_sambas_is_read_and_current() {
 }
 
 #[test]
-fn records_are_what_samba_writes() {
+fn records_equal_those_of_samba() {
     let sambas = bytes(SAMBAS);
     let hash = record::decode(&sambas).unwrap().system_hash.unwrap();
     let time = FileTime(u64::from_le_bytes(sambas[88..96].try_into().unwrap()));
     let mut ours = record::encode(&sambas_descriptor(), &hash, time).unwrap();
-    // The hash of what Samba makes up from permissions is Samba's alone.
+    // Only Samba uses the hash of the descriptor that it derives from permissions.
     ours[14..46].copy_from_slice(&sambas[14..46]);
-    // The same entries fit either revision of lists; this one came from text, which Samba reads as the later.
+    // The same entries fit either revision of ACLs; this record came from text, which Samba encodes with the later one.
     let mut sambas = sambas;
     assert_eq!(std::mem::replace(&mut sambas[212], 2), 4);
     assert_eq!(ours, sambas);
@@ -84,7 +84,7 @@ fn a_directory_is_hashed_with_its_default_acl() {
     assert_eq!(posix::hash(&permissions), digest.as_ref());
 }
 
-/// The older versions, as Samba's own marshalling writes them.
+/// The older versions, in bytes from Samba's own marshalling.
 #[test]
 fn older_versions_are_read() {
     let descriptor = "010200000000001601000000e80300000102000000000016020000006400000004001c0001000000000014\
@@ -103,14 +103,14 @@ fn older_versions_are_read() {
 
 proptest! {
     #[test]
-    fn no_record_is_trusted(data in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..232) {
+    fn malformed_records_are_refused(data in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..232) {
         let _ = record::decode(&data);
         let sambas = bytes(SAMBAS);
         prop_assert!(record::decode(&sambas[..cut.min(sambas.len() - 1)]).is_err());
     }
 }
 
-/// Whose the file of [`stat`] is.
+/// The owner and group of the file of [`stat`].
 const UNIX_OWNERS: (Sid, Sid) = (Sid::unix_user(1000), Sid::unix_group(100));
 
 fn stat(mode: u32) -> Stat {
@@ -133,9 +133,9 @@ fn stat(mode: u32) -> Stat {
     }
 }
 
-/// For all permission bits and everyone who may come: the made-up descriptor grants what POSIX grants.
+/// For all permission bits and all users, the derived descriptor grants the rights that POSIX grants.
 #[test]
-fn the_descriptor_says_what_the_bits_say() {
+fn derived_descriptor_grants_the_rights_of_permission_bits() {
     let data = AccessMask::READ_DATA | AccessMask::WRITE_DATA;
     for mode in 0..0o1000_u32 {
         let descriptor = posix::describe(&stat(mode), UNIX_OWNERS, None);
@@ -159,7 +159,7 @@ fn the_descriptor_says_what_the_bits_say() {
     }
 }
 
-/// An ACL as the kernel stores it.
+/// An ACL in the kernel's format.
 fn posix_acl(entries: &[(u16, u16, u32)]) -> PosixPermissions {
     let mut acl = 2u32.to_le_bytes().to_vec();
     for (tag, permissions, id) in entries {
@@ -171,9 +171,9 @@ fn posix_acl(entries: &[(u16, u16, u32)]) -> PosixPermissions {
 }
 
 proptest! {
-    /// For any ACL and anybody: the made-up descriptor grants what acl(5)'s algorithm grants.
+    /// For any ACL and any user, the derived descriptor grants the rights that the algorithm of acl(5) grants.
     #[test]
-    fn the_descriptor_says_what_the_acl_says(bits in proptest::array::uniform8(0u16..8), who in 0usize..6) {
+    fn derived_descriptor_grants_the_rights_of_the_acl(bits in proptest::array::uniform8(0u16..8), who in 0usize..6) {
         let [owner, ann, bob, group, staff, crew, mask, other] = bits;
         let acl = posix_acl(&[
             (0x01, owner, u32::MAX), (0x02, ann, 1), (0x02, bob, 2), (0x04, group, u32::MAX), (0x08, staff, 7),
@@ -207,7 +207,7 @@ proptest! {
     }
 }
 
-/// What a user may do with `d/f` when the directory and the file have these entries for everyone.
+/// The rights of a user to `d/f` if the directory and the file have these entries for everyone.
 fn permitted(directory: AccessMask, file: AccessMask) -> AccessMask {
     let backend = MemBackend::new();
     let actor = Actor::user(1, 1, Vec::new());
@@ -234,11 +234,11 @@ fn a_file_can_be_deleted_by_its_own_right_or_the_directorys() {
 }
 
 #[test]
-fn attributes_are_seen_by_who_gets_to_the_file_and_nothing_else() {
+fn read_attributes_is_granted_without_an_entry() {
     assert_eq!(permitted(AccessMask::NONE, AccessMask::NONE), AccessMask::READ_ATTRIBUTES);
 }
 
-/// A file in memory, and a subject to ask about it.
+/// A file in memory.
 struct Scene {
     backend: MemBackend,
     made: vfs::Opened,
@@ -260,7 +260,7 @@ impl Scene {
 }
 
 #[test]
-fn an_unreadable_descriptor_lets_its_owner_and_administrators_replace_it_and_nobody_else_in() {
+fn unreadable_descriptor_refuses_access_except_to_replace_it() {
     let (ann, bob) = (Actor::user(1, 1, Vec::new()), Actor::user(2, 2, Vec::new()));
     let token = |actor: &Actor, administrator| Token::new(IdentityKind::User, actor, &[], administrator);
     let scene = Scene::new(&ann);
@@ -291,7 +291,7 @@ fn an_unreadable_descriptor_lets_its_owner_and_administrators_replace_it_and_nob
 }
 
 #[test]
-fn nothing_is_created_in_a_directory_whose_descriptor_is_unreadable() {
+fn create_fails_in_directory_with_unreadable_descriptor() {
     let backend = MemBackend::new();
     let actor = Actor::user(1, 1, Vec::new());
     let path = |text: &str| RelativePath::new(text).unwrap();
@@ -304,7 +304,7 @@ fn nothing_is_created_in_a_directory_whose_descriptor_is_unreadable() {
 }
 
 #[test]
-fn bits_that_the_kernel_clears_on_a_write_leave_a_descriptor_in_force() {
+fn descriptor_stays_in_force_when_the_kernel_clears_special_bits() {
     let permissions = |mode: u32| PosixPermissions { mode: 0o100_000 | mode, ..PosixPermissions::default() };
     for before in [0o755, 0o4_755, 0o2_755, 0o6_755, 0o1_755] {
         let hash = posix::hash(&permissions(before));
@@ -329,7 +329,7 @@ fn users_who_share_a_unix_user_do_not_own_each_others_files() {
     let everyone = AccessMask::WRITE_DAC | AccessMask::READ_DATA;
     assert!(scene.permitted(&Actor::Process, &bob).contains(everyone), "it is nobody's in particular yet");
     assert!(!bob.is(Sid::unix_user(uid)) && !bob.may_give(ann.owner_of(&scene.made.stat)));
-    // The first descriptor is inherited, or set by whoever is first.
+    // The first descriptor is inherited, or set by the first user that does so.
     let private = SecurityDescriptor::new(Sid::WORLD, Sid::WORLD, Acl { aces: Vec::new() });
     let handle = &*scene.made.handle;
     let made = endow(handle, &scene.made.stat, &ann, None, None).unwrap();

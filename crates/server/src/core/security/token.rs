@@ -1,4 +1,4 @@
-//! Who a user is to descriptors.
+//! The identities of users that descriptors are compared with.
 
 use std::io;
 use std::path::Path;
@@ -14,18 +14,18 @@ use crate::core::state_file;
 /// The SIDs and privileges of a logged-on user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Token {
-    /// The user's own come first.
+    /// The SIDs of the user and its groups; the user's own come first.
     sids: Vec<Sid>,
     privileges: Privileges,
-    /// The server's own uid, where that is whom all users' files belong to on the disk.
+    /// The uid of the server's process, if all users' files on the disk belong to it.
     shared_uid: Option<u32>,
 }
 
 impl Token {
-    /// The token of a user; `of_account` is who a user of the users file is besides.
+    /// Creates the token of a user; `of_account` contains the SIDs of a user of the users file.
     ///
-    /// Everyone is their Unix ids first, since that is who files belong to. Where all act as the server's process,
-    /// its ids are nobody's: users are who they are by their accounts.
+    /// The Unix ids come first, because files belong to them. If all users act as the server's process, its ids stand
+    /// for no user, and users are identified by their accounts.
     pub(crate) fn new(kind: IdentityKind, actor: &Actor, of_account: &[Sid], administrator: bool) -> Self {
         let mut sids = Vec::with_capacity(16);
         let mut shared_uid = None;
@@ -63,9 +63,8 @@ impl Token {
         Self { sids, privileges, shared_uid }
     }
 
-    /// Who a file without a stored descriptor belongs to, as the user sees it: its Unix user. Where all act as the
-    /// server's process, what belongs to that belongs to whoever asks; the first descriptor that is stored says whose
-    /// it is from then on.
+    /// The owner of a file without a stored descriptor, from the view of this user: the file's Unix user. If all users
+    /// act as the server's process, its files belong to the user who asks, until a descriptor is stored.
     pub(crate) fn owner_of(&self, stat: &Stat) -> Sid {
         let shared = self.shared_uid.filter(|uid| *uid == stat.uid).and_then(|_| self.sids.first().copied());
         shared.unwrap_or(Sid::unix_user(stat.uid))
@@ -77,23 +76,23 @@ impl Token {
         shared.map_or(Sid::unix_group(stat.gid), |own| domain_users(own).unwrap_or(own))
     }
 
-    /// Whether the user is `sid`, or is in the group that it is.
+    /// True if the user has this SID, or is in the group with it.
     pub(crate) fn is(&self, sid: Sid) -> bool {
         self.sids.contains(&sid)
     }
 
-    /// Whether the user may make this the owner of a file: themselves, or with a privilege anybody
-    /// (MS-DTYP 2.5.3.4, "may be assigned as owner").
+    /// True if the user may make this SID the owner of a file: it is its own, or the user has a privilege that allows
+    /// any owner (MS-DTYP 2.5.3.4, "may be assigned as owner").
     pub(crate) fn may_give(&self, owner: Sid) -> bool {
         self.is(owner) || self.privileges.contains(Privileges::RESTORE)
     }
 
-    /// The user's and the groups' SIDs.
+    /// The SIDs of the user and its groups.
     pub(crate) fn sids(&self) -> &[Sid] {
         &self.sids
     }
 
-    /// What the user may whatever descriptors say.
+    /// The privileges of the user, which apply regardless of descriptors.
     pub(crate) fn privileges(&self) -> Privileges {
         self.privileges
     }
@@ -104,36 +103,36 @@ impl Token {
 pub(crate) struct Machine(pub(crate) [u32; 3]);
 
 impl Machine {
-    /// The machine's SID as the state directory has it; a new one where there is none yet. Who takes over
-    /// a Samba server's files may write that server's (`net getlocalsid`) there before the first start.
+    /// Reads the machine's SID from the state directory; creates one if there is no file. An administrator who takes
+    /// over the files of a Samba server can write that server's SID (`net getlocalsid`) there before the first start.
     pub(crate) fn load(state_directory: &Path) -> Self {
         let path = state_directory.join(FILE_NAME);
         match std::fs::read_to_string(&path).map(|text| Self::parse(&text)) {
             Ok(Some(machine)) => return machine,
             Ok(None) => {
-                tracing::warn!(path = %path.display(), "not a machine's SID; one is made up for this run");
+                tracing::warn!(path = %path.display(), "the file contains no machine SID; using a random one for this run, so descriptors with the server's users do not apply");
                 return Self::random();
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%error, path = %path.display(), "a machine's SID is made up for this run");
+                tracing::warn!(%error, path = %path.display(), "cannot read the machine SID; using a random one for this run, so descriptors with the server's users do not apply");
                 return Self::random();
             }
             Err(_) => {}
         }
         let machine = Self::random();
         if let Err(error) = machine.save(state_directory) {
-            tracing::warn!(%error, path = %path.display(), "the machine's SID will be another one next time");
+            tracing::warn!(%error, path = %path.display(), "cannot save the machine SID; the next start will use another one");
         }
         machine
     }
 
-    /// Whether the state directory has a machine's SID, or none yet.
+    /// Checks that the state directory has a machine SID, or no such file yet.
     pub(crate) fn check(state_directory: &Path) -> Result<(), String> {
         let path = state_directory.join(FILE_NAME);
         match std::fs::read_to_string(&path) {
             Ok(text) if Self::parse(&text).is_some() => Ok(()),
             Ok(_) => Err(format!(
-                "{}: not a machine's SID (S-1-5-21-a-b-c); each start makes one up, and descriptors are lost on it",
+                "{}: not a machine's SID (S-1-5-21-a-b-c); every start uses a random one, and descriptors with the server's users do not apply",
                 path.display()
             )),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -141,21 +140,21 @@ impl Machine {
         }
     }
 
-    /// The machine's own SID, which those of its users begin with.
+    /// The SID of the machine, which is the prefix of its users' SIDs.
     pub(crate) fn sid(self) -> Sid {
         let [a, b, c] = self.0;
         Sid::of(5, [21, a, b, c])
     }
 
-    /// The SID of a user of the users file: by Samba's rule where the Unix account of that name has the
-    /// uid. Other users have that of the server's process, one and all, and are told apart by their names.
+    /// The SID of a user of the users file: by Samba's rule if the Unix account of that name has the uid. The other
+    /// users all have the uid of the server's process, and get SIDs derived from their names.
     pub(crate) fn user(self, name: &str, uid: u32) -> Sid {
         let by_uid = || uid.checked_mul(2)?.checked_add(FIRST_RID).filter(|rid| *rid < FIRST_NAMED_RID);
         let rid = crate::core::identity::uid_of(name).filter(|known| *known == uid).and_then(|_| by_uid());
         Sid::of_domain(self.0, rid.unwrap_or_else(|| rid_of_name(name)))
     }
 
-    /// The Unix user that a SID stands for, by what it says alone.
+    /// The Unix user that a SID stands for, according to the SID alone.
     pub(crate) fn unix_user(self, sid: Sid) -> Option<u32> {
         if let (UNIX_AUTHORITY, [UNIX_USERS, uid]) = (sid.authority(), sid.sub_authorities()) {
             return Some(*uid);
@@ -176,9 +175,9 @@ impl Machine {
     fn random() -> Self {
         let part = || {
             let mut bytes = [0; 4];
-            // Without randomness no server gets as far as a logon.
+            // Without randomness the server accepts no logons.
             if crate::core::random::fill(&mut bytes).is_err() {
-                tracing::error!("no randomness for a machine's SID; part of it is zero");
+                tracing::error!("cannot get random bytes for the machine SID; part of it is zero");
             }
             u32::from_le_bytes(bytes)
         };
@@ -190,24 +189,24 @@ impl Machine {
     }
 }
 
-/// A relative id that is the same for a name wherever and whenever it is asked for.
+/// A relative id that depends on the name only.
 fn rid_of_name(name: &str) -> u32 {
     let hash = digest::digest(&digest::SHA256, name.to_lowercase().as_bytes());
     let hash = hash.as_ref().first_chunk().copied().map_or(0, u32::from_le_bytes);
     FIRST_NAMED_RID | (hash & (FIRST_NAMED_RID - 1))
 }
 
-/// The authority of Unix users' and groups' SIDs, and where the users are below it.
+/// The authority of the SIDs of Unix users and groups, and the first subauthority of users.
 const UNIX_AUTHORITY: u64 = 22;
 const UNIX_USERS: u32 = 1;
 
-/// Where the machine's SID is kept.
+/// The file with the machine SID.
 const FILE_NAME: &str = "machine-sid";
 
-/// The relative id that the user with uid 0 has; Samba's `algorithmic rid base`.
+/// The relative id of the user with uid 0; Samba's `algorithmic rid base`.
 const FIRST_RID: u32 = 1000;
 
-/// Relative ids from here on are made from names; a power of two.
+/// The lowest of the relative ids that are derived from names; a power of two.
 const FIRST_NAMED_RID: u32 = 0x4000_0000;
 
 #[cfg(test)]
@@ -215,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn users_without_an_account_of_their_own_are_told_apart() {
+    fn users_without_unix_account_have_distinct_sids() {
         let machine = Machine([1, 2, 3]);
         let ann = machine.user("ann, who has no account", 0);
         assert_eq!(ann, machine.user("Ann, who has no account", 0));
@@ -230,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_sid_is_read_as_it_is_written() {
+    fn machine_sid_is_parsed() {
         let text = "S-1-5-21-1-2-4294967295\n";
         assert_eq!(Machine::parse(text), Some(Machine([1, 2, u32::MAX])));
         for wrong in ["", "S-1-5-21-1-2", "S-1-5-32-544", "S-1-5-21-1-2-3-4"] {
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_privilege_lets_one_give_files_to_others() {
+    fn only_privileged_users_give_files_to_others() {
         let token =
             |administrator| Token::new(IdentityKind::User, &Actor::user(7, 7, vec![8]), &[], administrator);
         assert!(token(false).may_give(Sid::unix_user(7)) && token(false).may_give(Sid::unix_group(8)));
