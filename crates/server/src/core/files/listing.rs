@@ -7,30 +7,30 @@ use wire::fscc::Pattern;
 
 use crate::core::status::OrStatus;
 
-/// A listing under way: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
+/// The state of a listing: `Open.EnumerationLocation` and `Open.EnumerationSearchPattern`.
 pub(crate) struct Listing {
     text: String,
     pattern: Pattern,
     source: Source,
-    /// An entry that the last answer had no room for.
+    /// An entry that did not fit into the last answer.
     held: Option<Entry>,
-    /// The reason why the last answer ended early, which the next one says.
+    /// The reason why the last answer ended early, which the next answer returns.
     failed: Option<NtStatus>,
 }
 
-/// Where the names come from.
+/// The source of the names.
 enum Source {
-    /// All names of the directory, those that do not match left out.
+    /// All names of the directory; those that do not match are left out.
     Scan(Box<dyn DirectoryCursor>),
-    /// The one name that a pattern without wildcards matches; none once it has been looked up.
+    /// The single name that a pattern without wildcards matches; `None` after it has been looked up.
     Name(Option<String>),
 }
 
 impl Listing {
-    /// A listing of what matches `pattern`; empty matches everything.
+    /// Creates a listing of the entries that match `pattern`; an empty pattern matches all.
     pub(crate) fn new(directory: &dyn vfs::Handle, pattern: &str) -> Result<Self, NtStatus> {
         let parsed = Pattern::new(pattern).map_err(|_| NtStatus::OBJECT_NAME_INVALID)?;
-        // `.` and `..` are names that only a listing knows.
+        // Only a listing has the names `.` and `..`.
         let is_name = !parsed.has_wildcards() && !matches!(pattern, "." | "..");
         let source = if is_name {
             Source::Name(Some(pattern.to_owned()))
@@ -40,7 +40,7 @@ impl Listing {
         Ok(Self { text: pattern.to_owned(), pattern: parsed, source, held: None, failed: None })
     }
 
-    /// Begins again with the same pattern.
+    /// Begins the listing again with the same pattern.
     pub(crate) fn restart(&mut self) -> Result<(), NtStatus> {
         (self.held, self.failed) = (None, None);
         match &mut self.source {
@@ -52,29 +52,29 @@ impl Listing {
         }
     }
 
-    /// Keeps an entry that an answer has no room for: the next one begins with it.
+    /// Keeps an entry that does not fit into an answer; the next answer begins with it.
     pub(crate) fn hold(&mut self, entry: Entry) {
         self.held = Some(entry);
     }
 
-    /// Notes why an answer ends early.
+    /// Records the reason why an answer ends early.
     pub(crate) fn fail(&mut self, status: NtStatus) {
         self.failed = Some(status);
     }
 
-    /// Takes the reason why the last answer ended early, if it did: the next answer says it.
+    /// Takes the reason why the last answer ended early, if it did. The next answer returns it.
     pub(crate) fn take_failure(&mut self) -> Option<NtStatus> {
         self.failed.take()
     }
 
-    /// The next entry that matches, with what is `wanted` of it; `look_up` finds the entry of a single name.
+    /// Returns the next entry that matches, with the `wanted` parts of it. `look_up` finds the entry of a single name.
     pub(crate) fn next(
         &mut self,
         wanted: EntryWanted,
         look_up: impl Fn(&str) -> vfs::Result<Option<Entry>>,
     ) -> vfs::Result<Option<Entry>> {
         match self.held.take() {
-            // It was fetched for a class that needs no more than names.
+            // The entry was read for an information class that contains only names.
             Some(Entry { name, stat: None, .. }) if wanted != EntryWanted::Name => {
                 if let Some(entry) = look_up(&name)? {
                     return Ok(Some(entry));
@@ -96,7 +96,7 @@ impl Listing {
     }
 }
 
-/// Whether a pattern matches a name or the short name that goes with it (MS-FSA 2.1.5.6.3).
+/// True if a pattern matches a name or its short name (MS-FSA 2.1.5.6.3).
 fn matches(pattern: &Pattern, name: &str) -> bool {
     pattern.matches(name) || other_short_name(name).is_some_and(|short| pattern.matches(&short))
 }

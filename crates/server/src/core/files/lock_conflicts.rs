@@ -1,4 +1,4 @@
-//! Byte-range locks that are in the way of reads and writes.
+//! Byte-range locks that conflict with reads and writes.
 
 use wire::NtStatus;
 
@@ -6,8 +6,8 @@ use crate::core::open::Open;
 use crate::core::server::Server;
 use crate::core::status::of_io_refusal;
 
-/// Refuses what somebody else's lock is in the way of (MS-FSA 2.1.4.10). To be asked right before the file is touched,
-/// by whoever touches it: of what waits first, for a thread or another chunk, the answer would be an old one.
+/// Refuses a read or write that conflicts with a lock of another open (MS-FSA 2.1.4.10). The caller must check right
+/// before it accesses the file: after a wait for a thread or another chunk, the result would be out of date.
 pub(crate) fn check_range(
     server: &Server,
     open: &Open,

@@ -1,5 +1,5 @@
-//! Knowledge about files beyond their opens: locked ranges, locks on the machine, listings, watches, times, repeated
-//! requests, quotas.
+//! Information about files beyond their opens: locked ranges, locks for local programs, listings, watches, times,
+//! repeated requests, quotas.
 
 pub(crate) mod host_locks;
 pub(crate) mod listing;
@@ -9,7 +9,7 @@ pub(crate) mod quota;
 pub(crate) mod replay;
 pub(crate) mod times;
 
-/// A path as clients and administrators write it: `\` between components, the stream behind a colon.
+/// The path as clients and administrators see it: `\` between components, and the stream after a colon.
 pub(crate) fn display_path(path: &vfs::RelativePath) -> String {
     path.to_string().replace('/', "\\")
 }

@@ -1,5 +1,5 @@
-//! The file by which clients ask for a volume's quotas (MS-SMB2 3.3.5.20.4, MS-FSCC 2.1.5.5): there are none, and
-//! that is what it tells.
+//! The file that clients open to query a volume's quotas (MS-SMB2 3.3.5.20.4, MS-FSCC 2.1.5.5). It reports that there
+//! are no quotas.
 
 use std::any::Any;
 use std::ops::Range;
@@ -8,14 +8,14 @@ use std::os::fd::BorrowedFd;
 use vfs::{Actor, DirectoryCursor, Error, Handle, Kind, Result, SetTimes, Stat, StreamInfo, Xattr};
 use wire::{AccessMask, FileAttributes, FileTime};
 
-/// What the file is called, in any case.
+/// The name of the file, in any case.
 pub(crate) const NAME: &str = r"$Extend\$Quota:$Q:$INDEX_ALLOCATION";
 
-/// What the file allows.
+/// The access to the file that is allowed.
 pub(crate) const ACCESS: AccessMask =
     AccessMask(AccessMask::FILE_GENERIC_READ.0 | AccessMask::FILE_GENERIC_EXECUTE.0);
 
-/// The quota file, which has no data and is on no disk.
+/// The quota file, which has no data and exists on no disk.
 pub(crate) struct QuotaFile;
 
 impl Handle for QuotaFile {

@@ -1,5 +1,5 @@
-//! What tells a repeated request from a new one: channel sequences (MS-SMB2 3.3.5.2.10), lock sequences
-//! (MS-SMB2 3.3.5.14), and the CREATEs that are under way (MS-SMB2 3.3.5.9.10).
+//! The recognition of repeated requests: channel sequences (MS-SMB2 3.3.5.2.10), lock sequences (MS-SMB2 3.3.5.14), and
+//! CREATEs under way (MS-SMB2 3.3.5.9.10).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 use wire::{Guid, NtStatus};
 
-/// `Open.ChannelSequence` and the requests that came under it and before it (MS-SMB2 3.3.1.10).
+/// `Open.ChannelSequence`, with the numbers of requests with it and with earlier ones (MS-SMB2 3.3.1.10).
 #[derive(Debug)]
 pub(crate) struct ChannelCounts {
-    /// The sequence again, for those who only look whether it is new.
+    /// A copy of the sequence, which is compared without the lock.
     latest: AtomicU16,
     state: Mutex<Counts>,
 }
@@ -26,21 +26,21 @@ struct Counts {
 }
 
 impl ChannelCounts {
-    /// Those of an open made by a request with this `ChannelSequence`.
+    /// The counts of an open that was made by a request with this `ChannelSequence`.
     pub(crate) fn new(sequence: u16) -> Arc<Self> {
         let state = Mutex::new(Counts { sequence, now: 0, before: 0 });
         Arc::new(Self { latest: AtomicU16::new(sequence), state })
     }
 
-    /// Takes notice of a request that changes nothing: it may be late, but not unheard.
+    /// Records the sequence of a request that changes nothing. Such a request is executed even if it is late.
     pub(crate) fn note(&self, sequence: u16) {
         if sequence != self.latest.load(Ordering::Relaxed) {
             self.advance(&mut self.lock(), sequence);
         }
     }
 
-    /// Takes in a request that changes something (MS-SMB2 3.3.5.2.10): one from before the client lost a
-    /// channel, or one repeated while the first may still be under way, is refused.
+    /// Counts a request that changes something (MS-SMB2 3.3.5.2.10). A request from before the client lost a channel is
+    /// refused, and so is a repeated one while the first may still be under way.
     pub(crate) fn begin(self: &Arc<Self>, sequence: u16, is_replay: bool) -> Result<Counted, NtStatus> {
         let mut state = self.lock();
         if !self.advance(&mut state, sequence) {
@@ -53,7 +53,7 @@ impl ChannelCounts {
         Ok(Counted { counts: Arc::clone(self), sequence })
     }
 
-    /// Goes on to a later sequence; false if this one is an earlier one.
+    /// Advances to a later sequence. Returns false if this sequence is an earlier one.
     fn advance(&self, state: &mut Counts, sequence: u16) -> bool {
         if sequence == state.sequence {
             return true;
@@ -73,7 +73,7 @@ impl ChannelCounts {
     }
 }
 
-/// A request that counts until it is dropped.
+/// A request that is counted until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Counted {
     counts: Arc<ChannelCounts>,
@@ -95,7 +95,7 @@ pub(crate) struct LockSequences {
 }
 
 impl LockSequences {
-    /// Whether a request was executed before. If not, its bucket is empty until [`Self::done`].
+    /// True if a request was executed before. If not, its bucket is empty until [`Self::done`].
     pub(crate) fn is_repeated(&mut self, lock_sequence: u32) -> bool {
         let (Some(bucket), number) = split(lock_sequence) else { return false };
         let Some(last) = self.buckets.as_mut().and_then(|it| it.get_mut(bucket)) else { return false };
@@ -116,14 +116,14 @@ impl LockSequences {
     }
 }
 
-/// `LockSequenceIndex` as an index, and `LockSequenceNumber`. Index zero says that there is none.
+/// `LockSequenceIndex` as an index, `None` if it is zero, and `LockSequenceNumber`.
 fn split(lock_sequence: u32) -> (Option<usize>, u8) {
     let bucket = usize::try_from(lock_sequence >> 4).ok().and_then(|index| index.checked_sub(1));
     (bucket.filter(|&bucket| bucket < BUCKETS), (lock_sequence & 0xf) as u8)
 }
 
-/// The CREATEs with a create GUID that are under way, by client and GUID. There are no more than
-/// requests that are being served.
+/// The CREATEs with a create GUID that are under way, by client and GUID. There are no more of them than requests that
+/// the server is working on.
 #[derive(Debug, Default)]
 pub(crate) struct Creations {
     under_way: Arc<Mutex<HashSet<(Guid, Guid)>>>,
@@ -137,7 +137,7 @@ pub(crate) struct Creation {
 }
 
 impl Creations {
-    /// Enters a CREATE; none if it is under way already.
+    /// Enters a CREATE. Returns `None` if it is already under way.
     pub(crate) fn begin(&self, client: Guid, create_guid: Guid) -> Option<Creation> {
         let name = (client, create_guid);
         let is_new = self.under_way.lock().insert(name);
@@ -151,7 +151,7 @@ impl Drop for Creation {
     }
 }
 
-/// How far ahead a `ChannelSequence` is the later one (MS-SMB2 3.3.5.2.10).
+/// The largest difference by which a `ChannelSequence` counts as later (MS-SMB2 3.3.5.2.10).
 const LATEST: u16 = 0x7fff;
 
 /// `LockSequenceIndex` goes from 1 to 64 (MS-SMB2 3.3.5.14).
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_request_waits_for_those_of_the_lost_channel() {
+    fn repeated_request_is_refused_while_the_lost_channel_has_requests() {
         let counts = ChannelCounts::new(0);
         let lost = counts.begin(0, false).unwrap();
         assert!(counts.begin(0, true).is_ok(), "nothing was lost yet");
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn lock_sequences() {
+    fn repeated_lock_sequence_is_recognized() {
         let mut sequences = LockSequences::default();
         let request = |index: u32, number: u32| index << 4 | number;
         for unnumbered in [request(0, 3), request(65, 3)] {

@@ -1,8 +1,8 @@
-//! What an open does to its file's times beyond what the file system does by itself (MS-FSA 2.1.4.17 and
-//! 2.1.5.15.2): times that a client sets or freezes stay as they are whatever that open does, until another open or
-//! somebody else changes the file.
+//! The effects of an open on its file's times, beyond those of the file system itself (MS-FSA 2.1.4.17 and 2.1.5.15.2):
+//! times that a client sets or freezes stay the same regardless of that open's changes, until another open or a local
+//! program changes the file.
 //!
-//! LastWriteTime moves with every write, for everybody at once: as the file system has it, and Windows too.
+//! LastWriteTime changes with every write, at once and for all opens, as in the file system and in Windows.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,21 +15,21 @@ use wire::FileTime;
 
 use crate::core::open::OpenFile;
 
-/// The changes of each open file that its opens have to know of.
+/// The changes of each open file, shared by its opens.
 #[derive(Default)]
 pub(crate) struct WriteTimes(Mutex<Table>);
 
 #[derive(Default)]
 struct Table {
     files: HashMap<FileKey, Weak<Writes>>,
-    /// How many entries there are before those of closed files are looked for.
+    /// The number of entries at which those of closed files are searched for.
     sweep_at: usize,
 }
 
 impl WriteTimes {
-    /// The changes of a file, for an open of it.
+    /// The changes of a file, for one of its opens.
     pub(crate) fn of(&self, file: FileKey) -> Arc<Writes> {
-        // A stream's LastWriteTime is its file's.
+        // A stream has the LastWriteTime of its file.
         let file = FileKey { stream: 0, ..file };
         let mut table = self.0.lock();
         if let Some(writes) = table.files.get(&file).and_then(Weak::upgrade) {
@@ -45,26 +45,26 @@ impl WriteTimes {
     }
 }
 
-/// Entries that are too few to look for those of closed files among them.
+/// The number of entries below which those of closed files are not searched for.
 const SWEEP_MIN: usize = 64;
 
-/// The changes of a file that clients make, the same for all opens of the file: those that move LastWriteTime, and those
-/// that are to leave it. A change of the second kind brings the time back to what it was before, unless one of the first
-/// kind was under way beside it.
+/// The changes of a file by clients, shared by all opens of the file: those that move LastWriteTime, and those that
+/// keep it. A change of the second kind restores the previous time, unless one of the first kind was under way at the
+/// same time.
 #[derive(Debug, Default)]
 pub(crate) struct Writes {
-    /// The numbers of changes that move the time: those that have begun, and those of them that have ended.
+    /// The number of changes that move the time and have begun; `ended` is the number of those that have also ended.
     begun: AtomicU64,
     ended: AtomicU64,
     leaving: Mutex<Leaving>,
 }
 
-/// The changes under way that are to leave LastWriteTime.
+/// The changes under way that keep LastWriteTime.
 #[derive(Debug, Default)]
 struct Leaving {
-    /// The number of them.
+    /// The number of these changes.
     count: usize,
-    /// LastWriteTime before the first of them, and `begun`; none where something else moves it.
+    /// LastWriteTime before the first of them, and `begun`; `None` if another change moves the time.
     before: Option<(FileTime, u64)>,
 }
 
@@ -80,7 +80,7 @@ impl Writes {
     fn begin_leaving(&self, handle: &dyn Handle) {
         let mut leaving = self.leaving();
         if leaving.count == 0 {
-            // In this order: one that ends meanwhile counts as being under way.
+            // The order matters: a change that ends in between counts as under way.
             let ended = self.ended.load(Ordering::SeqCst);
             let begun = self.begun.load(Ordering::SeqCst);
             let stat = handle.stat().ok().filter(|_| begun == ended);
@@ -98,7 +98,7 @@ impl Writes {
                 put(handle, modified);
             }
             if moved && !is_alone(begun) {
-                // What was taken back may be that one's doing, which was just now.
+                // The time that was overwritten may be the time of that change, which has just happened.
                 put(handle, now());
             }
         }
@@ -110,23 +110,23 @@ impl Writes {
     }
 }
 
-/// The effect of a change on its file's LastWriteTime, by its nature.
+/// The effect of a kind of change on its file's LastWriteTime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Moves {
-    /// It moves the time, but for an open that keeps it.
+    /// The change moves the time, unless the open keeps it.
     Unless,
-    /// It leaves the time, whatever the file system thinks of it.
+    /// The change keeps the time, even if the file system moves it.
     Never,
-    /// It leaves the time, and so does the file system: only what an open keeps is of interest.
+    /// The change keeps the time, and so does the file system: only the times that an open keeps matter.
     Nothing,
 }
 
-/// A change of a file that is under way through an open. When this is dropped the change is done, or has failed.
+/// A change of a file that is under way through an open. It ends, done or failed, when this is dropped.
 pub(crate) struct Change<'a> {
     file: &'a OpenFile,
     moves: bool,
     leaves: bool,
-    /// The open kept times when the change began.
+    /// True if the open kept times when the change began.
     keeps: bool,
 }
 
@@ -165,43 +165,43 @@ impl Drop for Change<'_> {
     }
 }
 
-/// The times of a file as one open has them.
+/// The times that one open of a file keeps.
 #[derive(Debug, Default)]
 pub(crate) struct Times {
-    /// `Open.UserSetModificationTime`: whether this open's changes leave LastWriteTime.
+    /// `Open.UserSetModificationTime`: true if this open's changes keep LastWriteTime.
     keeps_modified: bool,
-    /// `Open.UserSetChangeTime`: the time that this open's changes leave.
+    /// `Open.UserSetChangeTime`: the time that this open's changes keep.
     changed: Option<FileTime>,
-    /// The number of the open's own changes under way.
+    /// The number of this open's changes under way.
     under_way: usize,
-    /// What has become of ChangeTime since this open keeps it: what others do to it is not this open's to undo.
+    /// The history of ChangeTime since this open keeps it: changes by others are not undone.
     since: Since,
 }
 
-/// What has become of a file since an open keeps its times.
+/// The history of a file's ChangeTime since an open keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Since {
-    /// ChangeTime as the open's own last change has left it.
+    /// ChangeTime after the open's own last change.
     left: Option<FileTime>,
-    /// Whether somebody else was seen to have moved it.
+    /// True if another open or program was seen to have moved it.
     by_others: bool,
 }
 
-/// What a client asks of one time (MS-FSCC 2.4.7).
+/// The request of a client for one of the times (MS-FSCC 2.4.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TimeWish {
-    /// 0: nothing.
+    /// 0: no change.
     Leave,
-    /// -1: this open's doings leave it from now on.
+    /// -1: this open's changes keep the time from now on.
     Freeze,
-    /// -2: they move it again.
+    /// -2: this open's changes move the time again.
     Thaw,
-    /// This time, and that they leave it from now on.
+    /// The time is set to this value, and this open's changes keep it from now on.
     Set(FileTime),
 }
 
 impl TimeWish {
-    /// The time to set now.
+    /// The time to set now; `None` if it is not set.
     pub(crate) fn time(self) -> Option<FileTime> {
         match self {
             Self::Set(time) => Some(time),
@@ -220,25 +220,25 @@ impl TimeWish {
 }
 
 impl Times {
-    /// The metadata as this open shows it.
+    /// The metadata that this open shows.
     pub(crate) fn shown(&self, mut stat: Stat) -> Stat {
         stat.changed = self.changed.unwrap_or(stat.changed);
         stat
     }
 
-    /// Looks at the file before the open changes it itself, where it keeps times. Says whether it keeps LastWriteTime.
+    /// Examines the file before the open changes it, if the open keeps times. Returns true if it keeps LastWriteTime.
     fn begin_change(&mut self, handle: &dyn Handle) -> bool {
         if let Some(left) = self.since.left
             && self.under_way == 0
         {
-            // What cannot be told from others' changes stays.
+            // If this cannot be distinguished from others' changes, the time stays.
             self.since.by_others |= handle.stat().map_or(true, |stat| stat.changed != left);
         }
         self.under_way = self.under_way.saturating_add(1);
         self.keeps_modified
     }
 
-    /// Looks at the file after the open has changed it itself. Whether it kept times before, `had_begun` says.
+    /// Examines the file after the open has changed it. `had_begun` is true if the open kept times before the change.
     fn end_change(&mut self, handle: &dyn Handle, had_begun: bool) {
         self.under_way = self.under_way.saturating_sub(had_begun.into());
         if self.under_way == 0 && self.keeps_any() {
@@ -246,8 +246,8 @@ impl Times {
         }
     }
 
-    /// Takes in what a client asks of the times, which is done; `stat` is how they were. Says whether the open keeps
-    /// any.
+    /// Records the request of a client for the times, which has been executed; `stat` is the state before. Returns true
+    /// if the open now keeps a time.
     fn set(&mut self, modified: TimeWish, changed: TimeWish, stat: &Stat) -> bool {
         let kept = Some(stat.modified).filter(|_| self.keeps_modified);
         self.keeps_modified = modified.apply(kept, stat.modified).is_some();
@@ -256,8 +256,7 @@ impl Times {
         self.keeps_any()
     }
 
-    /// Brings the file's ChangeTime to what it is when the open ends. It is an error that one which a client has set
-    /// does not stay.
+    /// Restores the file's ChangeTime when the open ends. Fails if a time that the client has set cannot be restored.
     pub(crate) fn finish(&mut self, handle: &dyn Handle) -> vfs::Result<()> {
         self.keeps_modified = false;
         let since = std::mem::take(&mut self.since);
@@ -274,7 +273,7 @@ impl Times {
     }
 }
 
-/// Sets times of a file as a client asks for, and remembers what it asks the open to keep.
+/// Sets times of a file for a client, and records the times that the open is to keep.
 pub(crate) fn set(
     file: &OpenFile,
     times: SetTimes,
@@ -282,7 +281,7 @@ pub(crate) fn set(
     stat: &Stat,
 ) -> vfs::Result<()> {
     if times != SetTimes::default() {
-        // Others' changes under way are not to bring back what was before.
+        // Changes of others that are under way must not restore the previous time.
         let moves = times.modified.is_some();
         if moves {
             file.writes.begin_moving();
@@ -307,7 +306,7 @@ fn now() -> FileTime {
 fn put(handle: &dyn Handle, modified: FileTime) {
     match handle.set_times(SetTimes { modified: Some(modified), ..SetTimes::default() }) {
         Ok(()) => {}
-        // A file that the server's user may write but does not own: the kernel's times are all there is.
+        // The server's user may write the file but does not own it, so only the kernel's times are possible.
         Err(vfs::Error::AccessDenied) => tracing::debug!("a file's times stay as the file system has them"),
         Err(error) => {
             tracing::warn!(%error, "cannot set a file's times; they stay as the file system has them")
@@ -333,7 +332,7 @@ mod tests {
         made.handle
     }
 
-    /// An open of a file.
+    /// Opens a file.
     fn open(table: &WriteTimes, handle: &Arc<dyn Handle>) -> OpenFile {
         let key = FileKey { device: 1, inode: 1, stream: 0 };
         OpenFile::new(Arc::clone(handle), RelativePath::root(), false, 0, table.of(key))
@@ -361,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_show_at_once_and_once() {
+    fn write_changes_last_write_time_at_once() {
         let (handle, table) = (file(), WriteTimes::default());
         let (writer, reader) = (open(&table, &handle), open(&table, &handle));
         write(&writer);
@@ -382,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_time_stays_until_another_writes_and_is_then_everybodys() {
+    fn set_time_stays_until_another_open_writes() {
         let (handle, table) = (file(), WriteTimes::default());
         let (keeper, writer) = (open(&table, &handle), open(&table, &handle));
         keep(&keeper, TimeWish::Set(LONG_AGO), TimeWish::Leave);
@@ -396,14 +395,14 @@ mod tests {
         assert_eq!(modified(&writer), written);
     }
 
-    /// An open that keeps the time takes nothing of another's change back, in whatever order their changes begin and end.
+    /// An open that keeps the time does not undo another's change, in any order of their begins and ends.
     #[test]
-    fn what_is_beside_anothers_change_takes_nothing_of_it_back() {
+    fn concurrent_change_of_another_open_is_not_undone() {
         type Begin = for<'a> fn(&'a OpenFile) -> Change<'a>;
         let kept: Begin = |file| Change::begin(file, Moves::Unless);
         let allocates: Begin = |file| Change::begin(file, Moves::Never);
-        // The order of the keeper's begin and end (k, K) and the writer's (w, W), which writes right before it ends or
-        // in the middle.
+        // The order of the keeper's begin and end (k, K) and the writer's (w, W). The writer writes right before its
+        // end or in the middle.
         for (leaves, keeps_time) in [(kept, true), (allocates, false)] {
             for (order, stays) in [
                 ("kKwW", false),
@@ -438,7 +437,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_that_leave_the_time_leave_it_beside_each_other() {
+    fn concurrent_changes_that_keep_the_time_keep_it() {
         let (handle, table) = (file(), WriteTimes::default());
         let (one, other) = (open(&table, &handle), open(&table, &handle));
         for keeper in [&one, &other] {
@@ -454,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_set_is_not_taken_back_by_what_is_under_way() {
+    fn set_time_is_not_undone_by_changes_under_way() {
         let (handle, table) = (file(), WriteTimes::default());
         let (keeper, other) = (open(&table, &handle), open(&table, &handle));
         keep(&keeper, TimeWish::Freeze, TimeWish::Leave);
@@ -466,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn times_that_were_set_stay() {
+    fn set_and_frozen_times_stay() {
         let (handle, table) = (file(), WriteTimes::default());
         let file = open(&table, &handle);
         for wish in [TimeWish::Freeze, TimeWish::Set(LONG_AGO), TimeWish::Leave] {
@@ -485,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_undoes_what_the_open_itself_wrote_and_nothing_else() {
+    fn close_undoes_only_time_changes_of_its_own_open() {
         type Doing = fn(&OpenFile, &OpenFile);
         let own: Doing = |keeper, _| write(keeper);
         let beside: Doing = |keeper, _| {
@@ -515,7 +514,7 @@ mod tests {
             change.done();
             for doing in doings {
                 doing(&keeper, &writer);
-                // What two do within one tick of the clock cannot be told apart.
+                // Two changes within one tick of the clock cannot be distinguished.
                 while now().0 <= handle.stat().unwrap().modified.0 {
                     std::hint::spin_loop();
                 }
@@ -526,7 +525,7 @@ mod tests {
     }
 
     #[test]
-    fn closing_leaves_a_change_time_that_others_have_moved() {
+    fn close_keeps_a_change_time_that_others_moved() {
         let (handle, table) = (file(), WriteTimes::default());
         let file = open(&table, &handle);
         keep(&file, TimeWish::Leave, TimeWish::Set(LONG_AGO));

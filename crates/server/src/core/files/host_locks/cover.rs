@@ -1,9 +1,9 @@
-//! What one open's byte-range locks come to on the machine, where locks do not stack: of each byte, whether any of them
-//! covers it, and whether an exclusive one does.
+//! The lock on each byte that results from the byte-range locks of one open: exclusive, shared or none, because locks
+//! on the host do not stack.
 //!
-//! On Windows each lock is a thing of its own: two shared locks of one range are both given up, and a shared one may lie
-//! on an exclusive one. On Linux a byte is locked by an owner or not. So locks are counted, and what a change makes
-//! another is what has to be set.
+//! On Windows each lock is a separate object: two shared locks of one range have to be released one by one, and a
+//! shared lock may be added to an exclusive one. On Linux an owner has one lock on a byte, or none. So this module
+//! counts locks, and a change returns the ranges whose lock on the host has to change.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use registry::LockElement;
 use vfs::RangeLock;
 use vfs::handle::lockable;
 
-/// The locks of an open: how many of either kind cover the bytes from an offset on, until the next one.
+/// The locks of an open: the numbers of both kinds that cover the bytes from an offset up to the next one.
 #[derive(Debug, Default)]
 pub(super) struct Cover {
     counts: BTreeMap<u64, Counts>,
@@ -24,7 +24,7 @@ struct Counts {
     exclusive: u32,
 }
 
-/// A range, and what is to be held there.
+/// A range, and the lock that the host must have there; `None` to release it.
 pub(super) type Piece = (Range<u64>, Option<RangeLock>);
 
 impl Counts {
@@ -46,17 +46,17 @@ impl Cover {
         self.counts.clear();
     }
 
-    /// Adds a lock, and says what has to be set for it.
+    /// Adds a lock, and returns the ranges to set on the host.
     pub(super) fn add(&mut self, element: &LockElement) -> Vec<Piece> {
         self.change(element, |count| count.saturating_add(1))
     }
 
-    /// Takes a lock away, and says what has to be set for what is left.
+    /// Removes a lock, and returns the ranges to set on the host.
     pub(super) fn remove(&mut self, element: &LockElement) -> Vec<Piece> {
         self.change(element, |count| count.saturating_sub(1))
     }
 
-    /// All that is to be held within the bytes of a lock, and where nothing is.
+    /// All ranges within the bytes of a lock, with the lock that the host must have there.
     pub(super) fn within(&self, element: &LockElement) -> Vec<Piece> {
         let Some(range) = bytes(element) else { return Vec::new() };
         let mut pieces = Pieces::default();
@@ -96,13 +96,13 @@ impl Cover {
         self.counts.range(..=offset).next_back().map(|(_, counts)| *counts).unwrap_or_default()
     }
 
-    /// Lets counts begin at an offset.
+    /// Makes counts begin at an offset.
     fn split(&mut self, offset: u64) {
         let counts = self.at(offset);
         self.counts.entry(offset).or_insert(counts);
     }
 
-    /// Takes away that they begin there, where they are those before.
+    /// Removes the counts at an offset if they are the same as before it.
     fn join(&mut self, offset: u64) {
         let before = self.counts.range(..offset).next_back().map(|(_, counts)| *counts).unwrap_or_default();
         if self.counts.get(&offset) == Some(&before) {
@@ -111,7 +111,7 @@ impl Cover {
     }
 }
 
-/// Pieces in their order, neighbours of one kind as one.
+/// Pieces in order; adjacent ones of the same kind are joined.
 #[derive(Default)]
 struct Pieces(Vec<Piece>);
 
@@ -124,7 +124,7 @@ impl Pieces {
     }
 }
 
-/// The bytes of a lock that the machine can lock: of a lock of no bytes there are none.
+/// The bytes of a lock that the host can lock; `None` for a lock of no bytes.
 fn bytes(element: &LockElement) -> Option<Range<u64>> {
     lockable(&(element.offset..element.offset.saturating_add(element.length)))
 }
@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// The bytes that are looked at.
+    /// The number of bytes that are checked.
     const BYTES: u64 = 32;
 
     fn element(offset: u64, length: u64, exclusive: bool) -> LockElement {
@@ -146,7 +146,7 @@ mod tests {
         element.offset <= byte && byte - element.offset < element.length
     }
 
-    /// What a byte is to be by a list of locks.
+    /// The lock on a byte that a list of locks requires.
     fn expected(locks: &[LockElement], byte: u64) -> Option<RangeLock> {
         let kinds = locks.iter().filter(|it| covers(it, byte)).map(|it| match it.exclusive {
             true => RangeLock::Exclusive,
@@ -156,9 +156,9 @@ mod tests {
     }
 
     proptest! {
-        /// The machine does what it is told of each change, and nothing else.
+        /// The host ends up with the required locks, and no lock is set twice.
         #[test]
-        fn the_machine_has_what_is_left_of_the_locks(
+        fn host_has_the_remaining_locks(
             steps in prop::collection::vec((0..BYTES, 0..12_u64, any::<bool>(), any::<prop::sample::Index>()), 1..60)
         ) {
             let (mut cover, mut locks) = (Cover::default(), Vec::new());
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_lies_beyond_the_machines_offsets_there_is_nothing() {
+    fn ranges_beyond_the_hosts_offsets_are_ignored() {
         let mut cover = Cover::default();
         assert_eq!(cover.add(&element(1 << 63, u64::MAX >> 1, true)), []);
         assert_eq!(cover.add(&element(5, 0, true)), []);

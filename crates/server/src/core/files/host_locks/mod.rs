@@ -1,20 +1,20 @@
-//! The locks that clients have of files' ranges, on the machine: local programs, NFS servers and databases see them, and
-//! theirs are seen by clients, as with Samba's `posix locking`.
+//! Locks on the host for clients' byte-range locks: local programs, NFS servers and databases see them, and clients see
+//! theirs, as with Samba's `posix locking`.
 //!
-//! Among clients the registry decides. A lock that it is to grant is taken on the machine first, and given back there
-//! where the registry refuses it: so nobody ever meets a lock in the registry that the machine has yet to agree to. A
-//! client that waits for what a program has keeps its place in the registry's queue, and its request asks again
-//! ([`limits::HOST_LOCK_FIRST_RETRY`](crate::core::limits::HOST_LOCK_FIRST_RETRY)): the kernel wakes nobody but a thread
-//! that it has kept until then.
+//! The registry decides between clients. A lock is first taken on the host, and released there if the registry refuses
+//! it, so the registry never contains a lock that the host may still refuse. A client that waits for a program's lock
+//! keeps its place in the registry's queue, and the server tries again
+//! ([`limits::HOST_LOCK_FIRST_RETRY`](crate::core::limits::HOST_LOCK_FIRST_RETRY)), because the kernel would only wake
+//! a thread that waits all the time.
 //!
-//! Each open has its locks on a descriptor of its own. Whoever changes locks of a file has its turn ([`HostFile::turn`]):
-//! the change in the registry and the change on the machine are one to all others. Opens that end are the exception,
-//! since they end without a call into the file system: their locks are given up on the machine a moment later, or by
-//! whoever meets them before. Until then they are in the way of nobody but local programs.
+//! Each open has its locks on its own descriptor. A request that changes locks of a file takes a turn
+//! ([`HostFile::turn`]), so that the changes in the registry and on the host are one change to all others. Opens that
+//! end are the exception, because they end without a call into the file system: their locks on the host are released a
+//! moment later, or by the next request that finds them. Until then they conflict only with local programs.
 //!
-//! What the machine cannot have is the registry's alone: named streams, offsets from 2^63 on, locks of no bytes, shared
-//! locks of opens that cannot read, and that an exclusive lock of an open that cannot write is more than a shared one
-//! ([`vfs::RangeLock`]). So it is on file systems without locks.
+//! Some locks exist in the registry only: locks of named streams, at offsets from 2^63 on, of no bytes, and shared
+//! locks of opens that cannot read. An exclusive lock of an open that cannot write is a shared one on the host
+//! ([`vfs::RangeLock`]). On file systems without locks, all locks exist in the registry only.
 
 mod cover;
 
@@ -33,31 +33,31 @@ use crate::core::open::{Open, OpenFile};
 use crate::core::status::{OrStatus, of_vfs};
 use cover::{Cover, Piece};
 
-/// The files of which opens have locks on the machine.
+/// The files whose opens have locks on the host.
 #[derive(Default)]
 pub(crate) struct HostLocks {
     files: Mutex<HashMap<FileKey, Arc<Mutex<FileLocks>>>>,
 }
 
-/// How an open goes about locks on the machine.
+/// The use of locks on the host by an open.
 #[derive(Debug, Default)]
 pub(crate) struct HostLocking {
-    /// The file; none where its locks are the clients' alone.
+    /// The file; `None` if its locks are for clients only.
     file: Option<FileKey>,
-    /// The open does not read or write what programs have locked.
+    /// True if the open cannot read or write ranges that programs have locked.
     strict: bool,
-    /// The open may have locks.
+    /// True if the open may have locks.
     used: AtomicBool,
 }
 
-/// A file whose locks are looked at.
+/// A file whose locks are in use.
 pub(crate) struct HostFile<'a> {
     table: &'a HostLocks,
     key: FileKey,
     locks: Arc<Mutex<FileLocks>>,
 }
 
-/// The locks of one file on the machine.
+/// The locks of one file on the host.
 #[derive(Default)]
 pub(crate) struct FileLocks {
     opens: BTreeMap<FileGlobalId, OpenLocks>,
@@ -68,51 +68,51 @@ struct OpenLocks {
     handle: Arc<dyn vfs::Handle>,
     shared: Arc<OpenShared>,
     cover: Cover,
-    /// The file system has no locks.
+    /// True if the file system has no locks.
     unsupported: bool,
-    /// More may be locked than `cover` says, because giving up has failed.
+    /// True if more may be locked than `cover` contains, because a release has failed.
     unsure: bool,
 }
 
-/// Every byte that the machine can lock.
+/// All bytes that the host can lock.
 const ALL: Range<u64> = 0..vfs::handle::LOCKABLE_END;
 
 impl HostLocking {
-    /// That of an open of a file's data in a share.
+    /// The use of locks by an open of a file's data in a share.
     pub(crate) fn new(file: FileKey, settings: &Settings, share: &ShareSettings) -> Self {
         let locks = share.posix_locking.unwrap_or(settings.posix_locking);
         let strict = share.strict_locking.unwrap_or(settings.strict_locking);
         Self { file: locks.then_some(file), strict: locks && strict, used: AtomicBool::new(false) }
     }
 
-    /// The answer is true for an open that does not read or write what programs have locked.
+    /// True if the open cannot read or write ranges that programs have locked.
     pub(crate) fn is_strict(&self) -> bool {
         self.strict
     }
 }
 
 impl HostLocks {
-    /// The file of an open; none where its locks are the clients' alone.
+    /// The file of an open; `None` if its locks are for clients only.
     pub(crate) fn file(&self, open: &OpenFile) -> Option<HostFile<'_>> {
         let key = open.locking.file?;
         let locks = Arc::clone(self.files().entry(key).or_default());
         Some(HostFile { table: self, key, locks })
     }
 
-    /// Gives up what an open that has ended still has.
+    /// Releases the locks of an open that has ended.
     pub(crate) fn end(&self, id: FileGlobalId, open: &OpenFile) {
         if !open.locking.used.load(Ordering::Relaxed) {
             return;
         }
         let Some(file) = self.file(open) else { return };
-        // In one turn: another open's lock must not be refused because of locks that are being given up.
+        // This is one turn, so that the lock of another open is not refused because of locks that are being released.
         let mut turn = file.turn();
         if let Some(mut ended) = turn.opens.remove(&id) {
             ended.give_up_all();
         }
     }
 
-    /// Asks the machine for a program's lock that keeps an open from reading or writing a range.
+    /// True if a program's lock does not allow an open to read or write a range.
     pub(crate) fn denies(&self, open: &OpenFile, range: Range<u64>, writes: bool) -> Result<bool, NtStatus> {
         let lock = if writes { RangeLock::Exclusive } else { RangeLock::Shared };
         let is_locked = || match open.handle.is_range_locked(range.clone(), lock) {
@@ -122,7 +122,7 @@ impl HostLocks {
         if !is_locked()? {
             return Ok(false);
         }
-        // It may be what an open that has ended has not given up yet.
+        // The lock may belong to an open that has ended and not released it yet.
         let has_given_up = self.file(open).is_some_and(|file| file.turn().give_up_ended());
         if has_given_up { is_locked() } else { Ok(true) }
     }
@@ -133,8 +133,8 @@ impl HostLocks {
 }
 
 impl HostFile<'_> {
-    /// Waits for the turn to change locks of the file. Calls into its file system are made meanwhile: not to be waited
-    /// for with the registry's lock, nor held across an await.
+    /// Waits for the turn to change locks of the file. The holder calls into the file system meanwhile, so a caller
+    /// must not wait with the registry's lock, and must not hold the turn across an await.
     pub(crate) fn turn(&self) -> MutexGuard<'_, FileLocks> {
         self.locks.lock()
     }
@@ -143,7 +143,7 @@ impl HostFile<'_> {
 impl Drop for HostFile<'_> {
     fn drop(&mut self) {
         let mut files = self.table.files();
-        // Others have cloned it under the table's lock.
+        // Other clones are made under the table's lock.
         let is_last = Arc::strong_count(&self.locks) == 2;
         if is_last && self.locks.try_lock().is_some_and(|locks| locks.opens.is_empty()) {
             files.remove(&self.key);
@@ -152,8 +152,8 @@ impl Drop for HostFile<'_> {
 }
 
 impl FileLocks {
-    /// Takes locks for an open, all or none; false: a program has one that is in the way, or an open that the registry
-    /// knows of. The registry is to grant the same, or [`Self::give_back`] is to follow.
+    /// Takes locks for an open, all or none. Returns false if a lock of a program, or of an open that the registry has,
+    /// conflicts. The caller must have the registry grant the same locks, or call [`Self::give_back`].
     pub(crate) fn take(&mut self, open: &Open, elements: &[LockElement]) -> Result<bool, NtStatus> {
         loop {
             let taken = self.try_to_take(open, elements)?;
@@ -163,8 +163,8 @@ impl FileLocks {
         }
     }
 
-    /// Gives back locks of an open that the registry has given up or has not granted, each of its kind. What other locks
-    /// of the open have of the range stays.
+    /// Releases locks of an open that the registry has released or not granted, each of its kind. Other locks of the
+    /// open in the same range stay.
     pub(crate) fn give_back(&mut self, open: &Open, elements: &[LockElement]) {
         let Some(locks) = self.opens.get_mut(&open.global_id()) else { return };
         for element in elements {
@@ -195,7 +195,7 @@ impl FileLocks {
         Ok(true)
     }
 
-    /// Gives up what opens have that have ended; false: there are none.
+    /// Releases the locks of opens that have ended. Returns false if there are none.
     fn give_up_ended(&mut self) -> bool {
         let mut has_given_up = false;
         for locks in self.opens.values_mut().filter(|it| it.shared.closed().is_some() && !it.cover.is_empty())
@@ -219,7 +219,7 @@ impl FileLocks {
 }
 
 impl OpenLocks {
-    /// Takes a lock; with anything but true nothing has changed.
+    /// Takes a lock. If the result is not true, nothing has changed.
     fn take(&mut self, element: &LockElement) -> vfs::Result<bool> {
         let pieces = self.cover.add(element);
         for (range, lock) in &pieces {
@@ -249,8 +249,8 @@ impl OpenLocks {
         }
     }
 
-    /// Sets what is less than was there before, which nobody's lock can be in the way of. Where it fails all the same,
-    /// the locks are given up for clients, and for programs when the open's last one is.
+    /// Reduces locks, with which no other lock can conflict. If that fails nevertheless, clients no longer see the
+    /// locks, and programs see them until the open's last lock is released.
     fn set_what_is_left(&mut self, pieces: &[Piece]) {
         for (range, lock) in pieces {
             let set = self.set(range, *lock);
@@ -261,7 +261,7 @@ impl OpenLocks {
                     error,
                     offset = range.start,
                     end = range.end,
-                    "a client's lock is given up, and local programs still see it"
+                    "cannot release a client's lock on the host; local programs still see it"
                 );
             }
         }
@@ -275,12 +275,12 @@ impl OpenLocks {
     }
 }
 
-/// The status of a lock that the file system could not take.
+/// The status for a lock that the file system could not take.
 fn of_lock(error: &vfs::Error) -> NtStatus {
     match error {
-        // ENOLCK: its table of locks is full, or whoever keeps it for a network file system is away.
+        // ENOLCK: its table of locks is full, or the lock service of a network file system does not respond.
         vfs::Error::Io(_) => {
-            tracing::warn!(%error, "a file system refuses to lock; clients' locks of its files are refused");
+            tracing::warn!(%error, "the file system cannot lock; clients' locks of its files are refused");
             NtStatus::INSUFFICIENT_RESOURCES
         }
         error => of_vfs(error),

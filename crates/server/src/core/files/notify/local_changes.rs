@@ -1,4 +1,4 @@
-//! Changes by others than the server: local processes, as the kernel reports them.
+//! Changes by local processes, which the kernel reports.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::mem::MaybeUninit;
@@ -24,24 +24,23 @@ use super::{Tables, Watch, Watcher, Watches, directory_of};
 use crate::core::limits;
 use crate::core::server::Server;
 
-/// Takes in what the kernel reports, for as long as the server runs.
+/// Processes the kernel's reports, as long as the server runs.
 pub(crate) async fn observe(server: Arc<Server>) {
     let kernel = server.watches.tables().observed.kernel().cloned();
     let Some(kernel) = kernel else { return };
-    #[expect(
-        deprecated,
-        reason = "the other one is unsafe, for the sake of types that lie about their descriptor"
-    )]
+    #[expect(deprecated, reason = "its replacement is unsafe, because types might return a wrong descriptor")]
     let registered = AsyncFd::with_interest(kernel, Interest::READABLE);
     let kernel = match registered {
         Ok(kernel) => kernel,
-        Err(error) => return tracing::warn!(%error, "changes by local processes are not told"),
+        Err(error) => {
+            return tracing::warn!(%error, "cannot read the kernel's reports; clients are not notified of changes by local processes");
+        }
     };
     loop {
         let mut ready = match kernel.readable().await {
             Ok(ready) => ready,
             Err(error) => {
-                tracing::error!(%error, "changes by local processes are not told any more");
+                tracing::error!(%error, "cannot read the kernel's reports; clients are no longer notified of changes by local processes");
                 return server.reports_lost();
             }
         };
@@ -50,13 +49,13 @@ pub(crate) async fn observe(server: Arc<Server>) {
             ready.clear_ready();
             continue;
         }
-        // What the server does itself is noted by then; others' changes come together.
+        // By then the server has recorded its own changes; and changes by others are processed together.
         tokio::time::sleep(limits::OBSERVATION_DELAY).await;
         server.take_reports(&reports);
     }
 }
 
-/// What the kernel says of a directory.
+/// A report of the kernel about a directory.
 struct Report {
     number: i32,
     flags: ReadFlags,
@@ -64,23 +63,23 @@ struct Report {
     name: Vec<u8>,
 }
 
-/// What two halves of a rename have in common: the kernel's number for it, and by which of a directory's paths.
+/// The key of a rename, equal in both halves: the kernel's number for it, and the index of the directory's path.
 type Move = (u32, usize);
 
-/// What has happened to a name.
+/// A change of a name or of the file with this name.
 enum Event {
-    /// It came or went; `moved`: both halves of a rename have the same.
+    /// The name appeared or vanished; `moved` is equal in both halves of a rename.
     Name { happened: Happened, place: WatchedDirectory, is_directory: bool, moved: Option<Move> },
-    /// Something has changed about what it stands for; `data`: what it holds.
+    /// The file has changed; `data` is true if its contents have.
     File { place: WatchedDirectory, data: bool },
 }
 
-/// What follows for those who cache something.
+/// The consequences for caches and watches.
 #[derive(Default)]
 struct Outcome {
-    /// Directories and files that are not as they were.
+    /// Directories and files that have changed.
     changed: Vec<FileKey>,
-    /// New directories below ones that are watched with all below; `fresh`: what is in them is new, too.
+    /// New directories below recursively watched ones, with true if their contents are new, too.
     entered: Vec<(WatchedDirectory, bool)>,
 }
 
@@ -99,7 +98,7 @@ fn read(kernel: &OwnedFd) -> Vec<Report> {
             Err(Errno::INTR) => continue,
             Err(Errno::AGAIN) => return reports,
             Err(error) => {
-                tracing::error!(%error, "cannot read reports of local changes; some are not told");
+                tracing::error!(%error, "cannot read the kernel's reports; clients are not notified of some changes by local processes");
                 return reports;
             }
         }
@@ -109,18 +108,18 @@ fn read(kernel: &OwnedFd) -> Vec<Report> {
     }
 }
 
-/// What the kernel has reported, by the share's directory that it is about.
+/// The kernel's reports, by the share's directory.
 #[derive(Default)]
 struct Sorted {
     events: HashMap<Arc<Path>, Vec<Event>>,
-    /// Renames in which the server has a hand.
+    /// Renames that are part of the server's own changes.
     own_moves: HashSet<u32>,
-    /// What follows where reports were lost.
+    /// The consequences of lost reports.
     outcome: Outcome,
 }
 
 impl Server {
-    /// Takes in reports. What they are about is looked at, which may hang: for each share on its own.
+    /// Processes reports. This examines files, which may hang, so each share is processed separately.
     fn take_reports(self: &Arc<Self>, reports: &[Report]) {
         let Sorted { events, own_moves, outcome } = self.watches.sort(reports);
         self.take_outcome(outcome);
@@ -138,7 +137,7 @@ impl Server {
         }
     }
 
-    /// Something has changed that nobody knows: clients are to look for themselves.
+    /// Makes clients read their directories again, because changes were lost.
     fn reports_lost(self: &Arc<Self>) {
         let mut outcome = Outcome::default();
         self.watches.tables().lose_track(&mut outcome);
@@ -158,10 +157,11 @@ impl Server {
         }
     }
 
-    /// Has something done where only the users of the share with this directory wait for it; false: too much waits.
+    /// Submits work for which only the users of the share with this directory wait. Returns false if too much work
+    /// waits.
     #[must_use]
     fn behind(&self, root: &Path, work: impl FnOnce() + Send + 'static) -> bool {
-        // A share that is gone has nobody who watches.
+        // A share that is gone has no watches.
         let Some(share) = self.shares().into_iter().find(|it| it.settings.path == root) else { return true };
         if share.bulkhead.jobs_waiting() >= limits::REPORTS_WAITING {
             return false;
@@ -172,7 +172,7 @@ impl Server {
 }
 
 impl Watches {
-    /// Lets the kernel report on what is below a directory that is watched with all below. Takes a while.
+    /// Lets the kernel report on the directories below a recursively watched one. This takes a while.
     pub(crate) fn observe_below(&self, watch: &Watch) {
         let Some(place) = self.tables().observed.place(&watch.directory()).cloned() else { return };
         if self.walk(place, false, &watch.watcher()).is_none() {
@@ -180,7 +180,7 @@ impl Watches {
         }
     }
 
-    /// A directory has appeared below one that is watched with all below; `fresh`: it has just been made.
+    /// Processes a directory that has appeared below a recursively watched one; `fresh` is true if it is new.
     fn enter(&self, place: &WatchedDirectory, fresh: bool) {
         let Some(watcher) = self.tables().recursive_above(&place.path) else { return };
         let found = match self.observe_place(place, &watcher) {
@@ -191,7 +191,7 @@ impl Watches {
         let mut tables = self.tables();
         match found {
             None => tables.lose_track_above(&place.path),
-            // What was made in it before the kernel was asked to report.
+            // These entries were created before the kernel was asked to report.
             Some(found) => {
                 for Entry { place, is_directory } in found {
                     if !tables.own.take(&place.path, Happened::Appeared) {
@@ -202,7 +202,8 @@ impl Watches {
         }
     }
 
-    /// Observes what is below a directory and says what there is, if `fresh`; none: it is too much.
+    /// Observes the directories below a directory, and returns all entries if `fresh`. Returns `None` if there are too
+    /// many.
     fn walk(&self, top: WatchedDirectory, fresh: bool, watcher: &Watcher) -> Option<Vec<Entry>> {
         let mut queue = VecDeque::from([top]);
         let (mut found, mut count) = (Vec::new(), 0);
@@ -228,8 +229,8 @@ impl Watches {
         Some(found)
     }
 
-    /// Whether a directory is observed now; none: it is gone again, or may not be read, and so is not there for
-    /// clients either.
+    /// Observes a directory, and returns true if the kernel reports on it; `None` if the directory is gone or cannot be
+    /// read, so that clients cannot read it either.
     fn observe_place(&self, place: &WatchedDirectory, watcher: &Watcher) -> Option<bool> {
         let fd = place.open(OFlags::RDONLY | OFlags::DIRECTORY).ok()?;
         let watcher = Watcher::clone(watcher);
@@ -247,7 +248,7 @@ impl Watches {
             } else if report.flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::UNMOUNT) {
                 tables.directory_gone(report.number);
             } else if vfs::local::is_temporary_name(&report.name) {
-                // What the server moves to its place from here is its own doing.
+                // A move from a temporary name is the server's own change.
                 own_moves.insert(report.cookie);
             } else if !report.name.is_empty() {
                 let places = tables.observed.places(report.number).iter().enumerate();
@@ -323,7 +324,7 @@ impl Tables {
                 }
             }
             Event::Name { place, is_directory, moved, .. } => {
-                // The other half has told of it.
+                // The other half of the rename has been processed already.
                 if moved.is_some_and(|number| partners.remove(&number).is_none()) {
                     return;
                 }
@@ -346,7 +347,7 @@ impl Tables {
             self.tell(&place.path, NotifyAction::REMOVED, name_kind(is_directory), "");
             self.lease_on(&place.path, outcome);
             if is_directory {
-                // Moved away, it would still be reported on, under a name that it has no longer.
+                // If the directory was moved away, the kernel would still report on it, under its old name.
                 self.unobserve_gone(&place.path);
             }
         }
@@ -381,7 +382,7 @@ impl Tables {
         }
     }
 
-    /// Whoever has a lease on the directory of `full` is to lose it.
+    /// Adds the leases on the directory of `full` to those that are broken.
     fn lease_on(&self, full: &str, outcome: &mut Outcome) {
         if let Some(leases) = directory_of(full).and_then(|directory| self.leases.get(directory))
             && !outcome.changed.contains(&leases.directory)
@@ -398,13 +399,13 @@ impl Tables {
         }
     }
 
-    /// The kernel has more to report than it can hold.
+    /// Makes all watches report lost changes, because the kernel had more reports than its queue can hold.
     fn lose_track(&mut self, outcome: &mut Outcome) {
         tracing::debug!("reports of local changes were lost: there were too many");
         self.own.clear();
         self.watches.values().flatten().for_each(|watch| watch.lose_track());
         outcome.changed.extend(self.leases.values().map(|leases| leases.directory));
-        // Directories may have been made that nobody has heard of.
+        // New directories may have been missed.
         for (path, watches) in &self.watches {
             if watches.iter().any(|watch| watch.is_recursive())
                 && let Some(place) = self.observed.place(path)
@@ -414,7 +415,7 @@ impl Tables {
         }
     }
 
-    /// More is reported of a share than can be looked at, since that hangs.
+    /// Makes the watches of a share report lost changes, because its file system hangs and too many reports wait.
     fn lose_track_below(&self, root: &Path) -> Outcome {
         let root = root.to_string_lossy();
         let is_below = |path: &str| super::is_in(on_host(path), root.trim_end_matches('/'));
@@ -431,7 +432,7 @@ impl Tables {
         }
     }
 
-    /// A directory that is watched has been deleted or unmounted.
+    /// Ends the watches of a directory that was deleted or unmounted.
     fn directory_gone(&self, number: i32) {
         for place in self.observed.places(number) {
             for watch in self.watches.get(&place.path).into_iter().flatten() {
@@ -468,7 +469,7 @@ impl Report {
 }
 
 fn too_large(directory: &WatchedDirectory) -> Option<Vec<Entry>> {
-    tracing::warn!(directory = %directory.path, "a tree is too large for all its local changes to be told");
+    tracing::warn!(directory = %directory.path, "the tree is too large; clients are not notified of all changes by local processes");
     None
 }
 
@@ -479,7 +480,7 @@ struct Entry {
     is_directory: bool,
 }
 
-/// What is in a directory, or only the directories; none: there is too much.
+/// The entries of a directory, or only its directories; `None` if there are too many.
 fn entries(directory: &WatchedDirectory, all: bool) -> Option<Vec<Entry>> {
     let Ok(fd) = directory.open(OFlags::RDONLY | OFlags::DIRECTORY) else { return Some(Vec::new()) };
     let Ok(listing) = rustix::fs::Dir::new(fd) else { return Some(Vec::new()) };
@@ -505,7 +506,7 @@ fn entries(directory: &WatchedDirectory, all: bool) -> Option<Vec<Entry>> {
     Some(found)
 }
 
-/// Metadata of what a name stands for, not followed where it is a link.
+/// The metadata of the file with a name; a link is not followed.
 fn stat(place: &WatchedDirectory) -> Option<Statx> {
     let fd = place.open(OFlags::PATH).ok()?;
     rustix::fs::statx(&fd, c"", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).ok()
@@ -530,12 +531,12 @@ fn name_kind(is_directory: bool) -> CompletionFilter {
     if is_directory { CompletionFilter::DIR_NAME } else { CompletionFilter::FILE_NAME }
 }
 
-/// What a write changes.
+/// The changes that a write causes.
 const DATA: CompletionFilter = CompletionFilter(
     CompletionFilter::SIZE.0 | CompletionFilter::LAST_WRITE.0 | CompletionFilter::ATTRIBUTES.0,
 );
 
-/// What the kernel has one report for.
+/// The changes that the kernel reports as one.
 const METADATA: CompletionFilter = CompletionFilter(
     CompletionFilter::ATTRIBUTES.0
         | CompletionFilter::LAST_WRITE.0

@@ -1,18 +1,18 @@
-//! Who watches or caches which directory, and what has changed there (MS-FSA 2.1.5.10, 2.1.4.1;
-//! MS-SMB2 3.3.5.19, 3.3.4.7).
+//! Watches and directory leases of clients, and notifications of changes (MS-FSA 2.1.5.10, 2.1.4.1; MS-SMB2 3.3.5.19,
+//! 3.3.4.7).
 //!
-//! Directories are known by their path on the host, so that two shares over one tree tell each other, and by which
-//! directory their share had when its client connected (`roots.rs`). A watch belongs to an open: it begins with the
-//! open's first CHANGE_NOTIFY, gathers changes between requests, and ends with the open.
+//! Directories are identified by their path on the host, so that two shares of one tree notify each other, and by the
+//! directory that their share had when the client connected (`share_roots.rs`). A watch belongs to an open: it begins
+//! with the open's first CHANGE_NOTIFY, collects changes between requests, and ends with the open.
 //!
-//! Changes come from two sources. Handlers report what they change, with all that the protocol can say of it
-//! and before they answer. The kernel (inotify, `observed.rs`) reports the changes of everybody for the
-//! directories that somebody watches or has a directory lease on; `local.rs` takes from that what the server has
-//! not done itself, which `own.rs` remembers. So nothing is told twice, and nothing is left out because the
-//! server had its hand in the same file: at worst, under load, a local change is told as one more of the server's.
+//! Changes come from two sources. Handlers report the changes that they make, with all details of the protocol, before
+//! they answer. The kernel (inotify, `watched_directories.rs`) reports all changes in the directories that have a watch
+//! or a lease; `local_changes.rs` removes those that the server has made itself, which `own_changes.rs` records. So no
+//! change is reported twice, and a local change is not lost because the server changed the same file: at worst, under
+//! load, a local change is reported as another one of the server's.
 //!
-//! Who watches a tree is told of what its user may list (`visible.rs`). What the kernel can report on is shared by all:
-//! each user has a part of it.
+//! A watch of a tree reports only names that its user may list (`visible_names.rs`). The number of directories that the
+//! kernel can report on is limited for all users together, and for each user.
 
 mod local_changes;
 mod own_changes;
@@ -48,9 +48,9 @@ use watched_directories::{Observed, WatchedDirectory};
 
 /// The watches of a server, and the directories that its clients have leases on.
 pub(crate) struct Watches {
-    /// How many watches there are: as long as there is none, writes cost nothing.
+    /// The number of watches. While it is zero, writes cost nothing.
     watched: AtomicUsize,
-    /// How many directories have leases: as long as there are none and no watches, changes cost nothing.
+    /// The number of directories with leases. While it is zero and there are no watches, changes cost nothing.
     leased: AtomicUsize,
     tables: Mutex<Tables>,
     roots: Roots,
@@ -71,10 +71,11 @@ struct Leases {
     watcher: Watcher,
 }
 
-/// The user whom a watch or lease is counted for.
+/// The user that a watch or lease is counted for.
 pub(crate) type Watcher = Arc<str>;
 
-/// The name that a user's watches and leases are counted under: guests are not the accounts whose names they gave.
+/// The name under which a user's watches and leases are counted. Guests are counted apart from the accounts whose names
+/// they claim.
 pub(crate) fn watcher(user: Option<&User>) -> Watcher {
     user.map_or_else(|| "".into(), |user| format!("{:?} {}", user.kind, user.name.to_lowercase()).into())
 }
@@ -104,7 +105,7 @@ impl Server {
         }
     }
 
-    /// Breaks the leases on the directory of `path`, since the entries that it lists have changed.
+    /// Breaks the leases on the directory of `path`, because the entries that it lists have changed.
     pub(crate) fn break_directory_leases(&self, tree: &Tree, path: &RelativePath, parent_key: Option<Guid>) {
         if self.watches.leased.load(Ordering::Acquire) != 0 {
             self.break_directory(
@@ -158,7 +159,7 @@ impl Watches {
         watch
     }
 
-    /// Ends a watch: whoever waits on it hears `status`.
+    /// Ends a watch; requests that wait on it are answered with `status`.
     pub(crate) fn end(&self, watch: &Arc<Watch>, status: NtStatus) {
         let mut tables = self.tables();
         let directory = watch.directory();
@@ -175,13 +176,12 @@ impl Watches {
         watch.finish(status);
     }
 
-    /// Whether directory leases can be kept true: only where local changes are reported.
+    /// True if directory leases are possible, which requires reports of local changes.
     pub(crate) fn supports_leases(&self) -> bool {
         self.tables().observed.kernel().is_some()
     }
 
-    /// Prepares for a lease on a directory; false: there can be none. To be taken back with
-    /// [`Self::unlease`].
+    /// Prepares for a lease on a directory. Returns false if no lease is possible. [`Self::unlease`] ends it.
     pub(crate) fn lease(
         &self,
         tree: &Tree,
@@ -196,13 +196,13 @@ impl Watches {
         }
         let host = self.host_path(tree, path);
         let known = tables.leased_paths.entry(directory).or_insert_with(|| host.clone()).clone();
-        // By another path, for example through another share, it is the same directory.
+        // The same directory may be known by another path, for example through another share.
         tables.leases.entry(known).or_insert(Leases { directory, opens: 0, watcher }).opens += 1;
         self.leased.store(tables.leases.len(), Ordering::Release);
         true
     }
 
-    /// An open of a directory that was prepared for a lease is over.
+    /// Ends one preparation for a lease, when an open of the directory ends.
     pub(crate) fn unlease(&self, directory: FileKey) {
         let mut tables = self.tables();
         let Some(path) = tables.leased_paths.get(&directory).cloned() else { return };
@@ -247,7 +247,7 @@ impl Watches {
         if self.watched.load(Ordering::Acquire) != 0 {
             self.notify(open.tree(), &file.path(), action, what);
         } else if self.leased.load(Ordering::Acquire) != 0 && file.is_due(now, WRITING.as_millis()) {
-            // Nobody is told, so one note does for the writes of a moment.
+            // No watch is notified, so one record is enough for the writes of a moment.
             let moment = Moment::now().and_on(WRITING * 2);
             self.tables().note_own_at(&self.host_path(open.tree(), &file.path()), Happened::Touched, moment);
         }
@@ -275,7 +275,7 @@ impl Watches {
     /// Moves watches and leases to the new name of a directory.
     pub(crate) fn follow_rename(&self, tree: &Tree, from: &RelativePath, to: &RelativePath) {
         if self.has_interests() {
-            // Without a name on disk there is no file that could have got it.
+            // If the name cannot exist on the disk, no file can have been renamed to it.
             if let Some(to) = self.place(tree, to) {
                 self.tables().follow_rename(&self.host_path(tree, from), &to);
             }
@@ -301,7 +301,7 @@ impl Watches {
         self.watched.load(Ordering::Acquire) != 0 || self.leased.load(Ordering::Acquire) != 0
     }
 
-    /// Lets the kernel report on a directory that is open; false: it does not.
+    /// Lets the kernel report on an open directory. Returns false if it does not.
     fn observe(
         &self,
         tree: &Tree,
@@ -316,8 +316,8 @@ impl Watches {
         }
     }
 
-    /// The same by a way to the open directory. The kernel looks at the directory, whose file system may hang: nobody
-    /// is kept from the tables meanwhile.
+    /// Does the same as [`Self::observe`] by a path to the open directory. The kernel accesses the directory, whose
+    /// file system may hang, so the tables are not locked meanwhile.
     fn observe_by(
         &self,
         place: WatchedDirectory,
@@ -332,14 +332,14 @@ impl Watches {
         (tables, is_observed)
     }
 
-    /// The path of a file of a share on the host, with `/` and none at the end, and with something before it where the
-    /// share has other directories by that path.
+    /// The path of a file of a share on the host, with `/` and without a trailing one, and with a prefix if the share
+    /// has other directories at that path.
     fn host_path(&self, tree: &Tree, path: &RelativePath) -> String {
         let root = &self.root(tree).name;
         if path.is_root() { root.clone() } else { format!("{root}/{}", path.as_str()) }
     }
 
-    /// The place of a file of a share on the host and on disk; none for a name that no file can have there.
+    /// The place of a file of a share on the host and on the disk; `None` for a name that cannot exist there.
     fn place(&self, tree: &Tree, path: &RelativePath) -> Option<WatchedDirectory> {
         let disk = vfs::local::disk_path(path).ok()?;
         let root = tree.share.settings.path.as_path().into();
@@ -364,7 +364,7 @@ impl Watches {
 }
 
 impl Tables {
-    /// Lets the kernel be silent on a directory that nobody needs to hear of any more.
+    /// Ends the kernel's reports on a directory that no watch or lease needs any more.
     fn unobserve(&mut self, directory: &str, recursive: bool) {
         let candidates = match recursive {
             true => self.observed.paths_in(directory),
@@ -378,14 +378,14 @@ impl Tables {
         }
     }
 
-    /// One of those who need to hear of a directory.
+    /// A user that needs reports on a directory.
     fn needed_by(&self, path: &str) -> Option<Watcher> {
         let watch = self.watches.get(path).and_then(|watches| watches.first()).map(|it| it.watcher());
         let lease = || self.leases.get(path).map(|leases| Arc::clone(&leases.watcher));
         watch.or_else(lease).or_else(|| self.recursive_above(path))
     }
 
-    /// One of those who watch a directory above with all below.
+    /// A user with a recursive watch on a directory above.
     fn recursive_above(&self, path: &str) -> Option<Watcher> {
         ancestors(path).find_map(|above| {
             let watches = self.watches.get(above)?;
@@ -393,12 +393,12 @@ impl Tables {
         })
     }
 
-    /// Whether somebody watches a directory above with all below.
+    /// True if a directory above has a recursive watch.
     fn is_below_recursive(&self, path: &str) -> bool {
         self.recursive_above(path).is_some()
     }
 
-    /// Remembers a change of the server's own that the kernel will report, too.
+    /// Records a change by the server that the kernel will report, too.
     fn note_own(&mut self, full: &str, happened: Happened) {
         self.note_own_at(full, happened, Moment::now());
     }
@@ -450,12 +450,12 @@ fn ancestors(full: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(directory_of(full), |path| directory_of(path))
 }
 
-/// Whether a path is a directory or something below it.
+/// True if a path is a directory or below it.
 fn is_in(path: &str, directory: &str) -> bool {
     path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// How long writes are taken for the server's own without being noted one by one.
+/// The time for which one record stands for all writes of the server to a file.
 const WRITING: Duration = Duration::from_millis(50);
 
 /// Changes that a listing of the directory does not show.

@@ -1,20 +1,20 @@
-//! What the server itself has changed a moment ago. The kernel reports that like anybody's change, later and
-//! without saying whose it was; here is what of it has been told already.
+//! The server's own recent changes. The kernel reports them like all others, later and without their origin; this
+//! module recognizes the reports that are already known.
 //!
-//! Names that come and go are counted: each is reported once, so the next one is somebody else's. Changes of
-//! what a name stands for are reported any number of times, so the file itself decides: one that has not changed
-//! since the server last changed it has not been changed by somebody else.
+//! Appearing and vanishing names are counted: each is reported once, so the next report is of another's change. Changes
+//! of a file are reported any number of times, so its change time decides: if the file has not changed since the
+//! server's last change, no other program has changed it.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::core::limits;
 
-/// The server's own changes, by the path of what they changed.
+/// The server's own changes, by the path of the file.
 #[derive(Default)]
 pub(super) struct OwnChanges {
     changes: HashMap<String, Own>,
-    /// In order of age.
+    /// The paths in the order of age.
     order: VecDeque<(Instant, String)>,
 }
 
@@ -25,18 +25,18 @@ struct Own {
     noted: Instant,
 }
 
-/// What happened to a name.
+/// A change of a name or its file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Happened {
-    /// It is there.
+    /// The name appeared.
     Appeared,
-    /// It is there no longer.
+    /// The name vanished.
     Vanished,
-    /// What it stands for has changed.
+    /// The file with this name has changed.
     Touched,
 }
 
-/// A moment, by the clock that files are stamped with and by the one that does not jump.
+/// A moment on the clock for file times and on the monotonic clock.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     pub(super) clock: SystemTime,
@@ -48,14 +48,14 @@ impl Moment {
         Self { clock: SystemTime::now(), instant: Instant::now() }
     }
 
-    /// The same for what goes on for a while.
+    /// The end of a period that begins at this moment.
     pub(super) fn and_on(self, by: Duration) -> Self {
         Self { clock: self.clock + by, ..self }
     }
 }
 
 impl OwnChanges {
-    /// Notes a change that is done.
+    /// Records a change that is done.
     pub(super) fn note(&mut self, path: &str, happened: Happened, now: Moment) {
         self.forget_old(now.instant);
         let own = match self.changes.get_mut(path) {
@@ -76,13 +76,13 @@ impl OwnChanges {
             Happened::Vanished => own.vanished = own.vanished.saturating_add(1),
             Happened::Touched => {}
         }
-        // Who changes what is in a directory changes the directory.
+        // A change of an entry changes its directory.
         if let Some(directory) = super::directory_of(path).and_then(|path| self.changes.get_mut(path)) {
             directory.touched = directory.touched.max(now.clock);
         }
     }
 
-    /// Whether a name that came or went did so by the server's doing. Each time counts once.
+    /// True if the server itself made a name appear or vanish. Each record is used once.
     pub(super) fn take(&mut self, path: &str, happened: Happened) -> bool {
         let Some(own) = self.changes.get_mut(path) else { return false };
         let count = match happened {
@@ -95,12 +95,12 @@ impl OwnChanges {
         known
     }
 
-    /// Whether a file that was last changed then was last changed by the server.
+    /// True if the last change of a file, at this time, was made by the server.
     pub(super) fn covers(&self, path: &str, changed: SystemTime) -> bool {
         self.changes.get(path).is_some_and(|own| changed <= own.touched)
     }
 
-    /// Forgets everything: what the kernel had to report is lost.
+    /// Removes all records, because the kernel's reports were lost.
     pub(super) fn clear(&mut self) {
         self.changes.clear();
         self.order.clear();
@@ -120,7 +120,7 @@ impl OwnChanges {
     }
 }
 
-/// A change that is noted again so much later is as young as a new one.
+/// A change that is recorded again after this time counts as new.
 const REFRESH: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_came_is_known_once() {
+    fn appeared_name_is_recognized_once() {
         let (mut own, now) = (OwnChanges::default(), Moment::now());
         own.note("/a", Happened::Appeared, now);
         assert!(!own.take("/a", Happened::Vanished));
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_changed_later_was_changed_by_somebody_else() {
+    fn later_change_is_not_the_servers() {
         let (mut own, now) = (OwnChanges::default(), Moment::now());
         assert!(!own.covers("/a", now.clock));
         own.note("/a", Happened::Touched, now);
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_old_or_too_much_is_forgotten() {
+    fn old_and_excess_records_are_removed() {
         let (mut own, now) = (OwnChanges::default(), Moment::now());
         own.note("/a", Happened::Appeared, now);
         let late = Moment { instant: now.instant + limits::OWN_CHANGE_LIFETIME * 2, ..now };
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_stays_known() {
+    fn repeated_changes_stay_recorded() {
         let (mut own, now) = (OwnChanges::default(), Moment::now());
         for second in 0..limits::OWN_CHANGE_LIFETIME.as_secs() * 3 {
             own.note("/a", Happened::Touched, later(now, second));

@@ -1,7 +1,8 @@
 //! The names that the directories of shares have in the tables of watches and leases.
 //!
-//! A share may have several directories at a time: one that was exchanged for another, or that a disk was mounted over,
-//! stays the directory of those who were connected before. What is done in the one has not happened in the other.
+//! A share may have several directories at a time: when the directory is exchanged for another, or a disk is mounted
+//! over it, clients that were connected before keep the previous one. Changes in one of them are not reported for the
+//! other.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,13 +11,13 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use registry::FileKey;
 
-/// A share's directory, as watches know it.
+/// The directory of a share for watches.
 #[derive(Debug)]
 pub(crate) struct WatchRoot {
-    /// Its path on the host, without a separator at the end. A directory that is not the first of its path among those in
-    /// use has something before that.
+    /// The path of the directory on the host, without a trailing separator. If another directory with the same path is
+    /// in use, a number precedes the path.
     pub(super) name: String,
-    /// Which directory it is.
+    /// The device and inode of the directory.
     pub(super) identity: FileKey,
 }
 
@@ -27,18 +28,18 @@ pub(super) struct Roots(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     by_path: HashMap<String, Vec<Weak<WatchRoot>>>,
-    /// How many directories had to be told apart from others of their path.
+    /// The number of directories that needed a prefix.
     told_apart: u64,
 }
 
 impl Roots {
-    /// The directory `identity` with this path on the host, by the same name for all shares.
+    /// The directory `identity` with this path on the host. Its name is the same for all shares.
     pub(super) fn of(&self, path: &Path, identity: FileKey) -> Arc<WatchRoot> {
         let path = path.to_string_lossy();
         let path = path.trim_end_matches('/');
         let mut table = self.0.lock();
         let Table { by_path, told_apart } = &mut *table;
-        // One that nobody uses any more is forgotten with the next that is asked for.
+        // A directory that is no longer used is removed by the next call.
         by_path.retain(|_, roots| {
             roots.retain(|root| root.strong_count() != 0);
             !roots.is_empty()
@@ -61,7 +62,7 @@ impl Roots {
     }
 }
 
-/// The path on the host of what watches know by this name.
+/// The path on the host of the directory with this name.
 pub(super) fn on_host(name: &str) -> &str {
     name.trim_start_matches(|c: char| c.is_ascii_digit())
 }
@@ -71,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories_of_one_path_have_names_of_their_own_while_they_are_in_use() {
+    fn directories_of_one_path_have_distinct_names_while_in_use() {
         let roots = Roots::default();
         let of = |path: &str, inode| roots.of(Path::new(path), FileKey { device: 1, inode, stream: 0 });
         let (first, second, other) = (of("/srv/a", 1), of("/srv/a/", 2), of("/srv/b", 1));

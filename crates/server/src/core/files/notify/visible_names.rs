@@ -1,11 +1,11 @@
-//! What a watcher may hear of: names that its user could list.
+//! The names that a watch may report: those that its user may list.
 //!
-//! Windows tells a watcher of a tree everything below it, unless its user lacks SeChangeNotifyPrivilege; then NTFS asks
-//! for the right to traverse each directory on the way. Everybody has that privilege there by default, so names are
-//! told that nobody showed the user. Here a name is told if the user may list the directory that it is in; on the way
-//! there, rights are not looked at (MS-FSA 2.1.5.1.1), beyond what the kernel does. In a share with access-based
-//! enumeration the name itself must be one that a listing shows. Of a directory that is gone, and there of a name that
-//! is gone, nobody can tell any more: the client hears only that it is to look for itself (STATUS_NOTIFY_ENUM_DIR).
+//! Windows reports every change below a watched tree, unless the user lacks SeChangeNotifyPrivilege; then NTFS checks
+//! the right to traverse each directory on the way. By default all users have that privilege, so Windows reports names
+//! that the user could not list. This server reports a name if the user may list its directory; rights to the
+//! directories on the way are not checked (MS-FSA 2.1.5.1.1), except by the kernel. In a share with access-based
+//! enumeration, the name itself must be one that a listing shows. If a directory is gone, or a name in such a share,
+//! this can no longer be checked: the client receives STATUS_NOTIFY_ENUM_DIR and has to list the directory itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,29 +18,29 @@ use crate::core::security::Subject;
 use crate::core::session::User;
 use crate::core::tree::Tree;
 
-/// Who watches which directory.
+/// The user of a watch, and the watched directory.
 pub(crate) struct Viewer {
     pub(crate) user: Arc<User>,
     pub(crate) tree: Arc<Tree>,
     pub(crate) directory: RelativePath,
 }
 
-/// What of some changes may be told.
+/// The part of some changes that may be reported.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Visible {
-    /// These; there may be none.
+    /// These changes, possibly none.
     Changes(Vec<(NotifyAction, String)>),
-    /// That something has changed.
+    /// Only the fact that something has changed.
     Something,
 }
 
 impl Viewer {
-    /// Whether all that a watch gathers may be told without a look at it.
+    /// True if all changes that a watch collects may be reported without a check.
     pub(crate) fn sees_all(&self, recursive: bool) -> bool {
         !recursive && !self.tree.share.settings.access_based_enum
     }
 
-    /// Leaves out what the user may not list. Asks the file system.
+    /// Leaves out names that the user may not list. This calls the file system.
     pub(crate) fn visible(&self, told: Vec<(NotifyAction, String)>) -> Visible {
         let Some(backend) = self.tree.backend() else { return Visible::Something };
         let subject = Subject::of(&self.user, &**backend);
@@ -49,7 +49,7 @@ impl Viewer {
         let mut seen = Vec::with_capacity(told.len());
         for (action, name) in told {
             let directory = name.rsplit_once('\\').map(|(directory, _)| directory);
-            // The directory itself is open for listing.
+            // The watched directory itself is open for listing.
             let is_listable = directory.map_or(Some(true), |directory| {
                 *listable.entry(directory.to_owned()).or_insert_with(|| self.may_list(&subject, directory))
             });
@@ -70,7 +70,7 @@ impl Viewer {
         Visible::Changes(seen)
     }
 
-    /// Whether the user may list a directory; none if it is not there any more.
+    /// True if the user may list a directory; `None` if it no longer exists.
     fn may_list(&self, subject: &Subject<'_>, directory: &str) -> Option<bool> {
         let path = self.below(directory)?;
         let wanted = Wanted { read: true, write: false };
@@ -85,7 +85,7 @@ impl Viewer {
         }
     }
 
-    /// Whether a listing shows a name; none if there is nothing of that name.
+    /// True if a listing shows a name; `None` if it does not exist.
     fn shows(&self, subject: &Subject<'_>, name: &str) -> Option<bool> {
         let file = name.split(':').next().unwrap_or_default();
         let path = self.below(file)?;

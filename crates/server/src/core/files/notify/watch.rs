@@ -1,4 +1,4 @@
-//! One open's watch: what has changed since its client last heard (MS-FSA 2.1.5.10, 2.1.4.1).
+//! The watch of one open: the changes since its client's last request (MS-FSA 2.1.5.10, 2.1.4.1).
 
 use std::collections::VecDeque;
 
@@ -11,11 +11,11 @@ use wire::msg::CompletionFilter;
 use super::Watcher;
 use crate::core::limits;
 
-/// One open's watch.
+/// The watch of one open.
 pub(crate) struct Watch {
     filter: CompletionFilter,
     recursive: bool,
-    /// Changes gathered beyond this many bytes are forgotten, and the client told so: the size of
+    /// The number of bytes beyond which the collected changes are dropped and the client gets an overflow: the size of
     /// the first request's buffer.
     capacity: usize,
     watcher: Watcher,
@@ -24,7 +24,7 @@ pub(crate) struct Watch {
 
 #[derive(Default)]
 struct State {
-    /// Where the watched directory is; a rename moves it.
+    /// The path of the watched directory, which a rename changes.
     directory: String,
     changes: Vec<(NotifyAction, String)>,
     bytes: usize,
@@ -34,26 +34,26 @@ struct State {
     waiting: VecDeque<oneshot::Sender<News>>,
 }
 
-/// What a request hears.
+/// The answer to a request.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// What has changed.
+    /// Changes in the directory.
     Changes(Vec<(NotifyAction, String)>),
-    /// The answer is this status.
+    /// A status.
     Status(NtStatus),
 }
 
-/// What a request finds.
+/// The result of [`Watch::take`].
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// Something it can be answered with.
+    /// An answer is available.
     News(News),
-    /// Nothing yet: it will come here.
+    /// No answer yet; it will be sent on this channel.
     Nothing(oneshot::Receiver<News>),
 }
 
 impl Watch {
-    /// A watch that has not begun.
+    /// Creates a watch, which collects changes once it is entered in [`super::Watches`].
     pub(crate) fn new(filter: CompletionFilter, recursive: bool, capacity: usize, watcher: Watcher) -> Self {
         Self {
             filter,
@@ -64,7 +64,7 @@ impl Watch {
         }
     }
 
-    /// Takes what there is to tell, or a place to wait for it.
+    /// Takes the collected changes, or waits for them.
     pub(crate) fn take(&self) -> Found {
         let mut state = self.state();
         if let Some(status) = state.ended {
@@ -73,24 +73,24 @@ impl Watch {
         if let Some(news) = state.news() {
             return Found::News(news);
         }
-        // Places of requests that were cancelled go.
+        // Requests that were cancelled are removed.
         state.waiting.retain(|request| !request.is_closed());
         let (sender, receiver) = oneshot::channel();
         state.waiting.push_back(sender);
         Found::Nothing(receiver)
     }
 
-    /// Whether what is below its directory's directories is watched, too (SMB2_WATCH_TREE).
+    /// True if changes below its directory's directories are included (SMB2_WATCH_TREE).
     pub(crate) fn is_recursive(&self) -> bool {
         self.recursive
     }
 
-    /// The user whom it is counted for.
+    /// The user that the watch is counted for.
     pub(super) fn watcher(&self) -> Watcher {
         Watcher::clone(&self.watcher)
     }
 
-    /// Whether it asks for changes of this kind.
+    /// True if the watch includes changes of this kind.
     pub(super) fn wants(&self, what: CompletionFilter) -> bool {
         self.filter.intersects(what)
     }
@@ -103,15 +103,15 @@ impl Watch {
         directory.clone_into(&mut self.state().directory);
     }
 
-    /// Gathers a change. The oldest request that waits is answered with it at once, so that each change answers
-    /// one; only an old name waits for the new one (MS-FSA 2.1.4.1).
+    /// Adds a change. The oldest request that waits is answered with it at once, so that each change answers one
+    /// request; only an old name waits for the new one (MS-FSA 2.1.4.1).
     pub(super) fn note(&self, action: NotifyAction, name: String) {
         let mut state = self.state();
         if state.ended.is_some() || state.overflow {
             return;
         }
         let bytes = ENTRY_BYTES + name.len() * 2;
-        // The same again tells nothing new, however often a file is written.
+        // A repetition of the last change contains no news, for example when a file is written again.
         if state.changes.last().is_some_and(|(last, what)| *last == action && *what == name) {
             return;
         }
@@ -126,7 +126,7 @@ impl Watch {
         }
     }
 
-    /// Something has changed, and nobody knows what: the client is to look for itself (STATUS_NOTIFY_ENUM_DIR).
+    /// Makes the client list the directory itself (STATUS_NOTIFY_ENUM_DIR), because changes were lost.
     pub(super) fn lose_track(&self) {
         let mut state = self.state();
         state.forget();
@@ -157,7 +157,7 @@ impl State {
 
     fn answer(&mut self) {
         while let Some(request) = self.waiting.pop_front() {
-            // A request that was cancelled takes nothing.
+            // A request that was cancelled takes no changes.
             if !request.is_closed()
                 && let Some(news) = self.news()
             {
@@ -178,7 +178,7 @@ impl State {
     }
 }
 
-/// The fixed part of FILE_NOTIFY_INFORMATION with its padding, bytes.
+/// The size of the fixed part of FILE_NOTIFY_INFORMATION with its padding, in bytes.
 const ENTRY_BYTES: usize = 16;
 
 #[cfg(test)]
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_takes_no_more_room_than_the_buffer() {
+    fn changes_beyond_the_buffer_cause_an_overflow() {
         let watch = watch(100);
         for number in 0..10_000 {
             watch.note(NotifyAction::ADDED, format!("file {number}"));

@@ -1,4 +1,4 @@
-//! The directories that the kernel reports changes of (inotify).
+//! The directories on which the kernel reports changes (inotify).
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
@@ -13,53 +13,54 @@ use rustix::io::Errno;
 use super::Watcher;
 use crate::core::limits;
 
-/// The kernel's end, and what it has been asked for.
+/// The inotify descriptor, and the directories on which it reports.
 pub(super) struct Observed {
     kernel: Option<Arc<OwnedFd>>,
-    /// By the kernel's number: one directory may be reached by several paths.
+    /// The directories by the kernel's number: one directory may have several paths.
     directories: HashMap<i32, Vec<WatchedDirectory>>,
     numbers: HashMap<String, (i32, Watcher)>,
-    /// How many directories are observed for each user.
+    /// The number of observed directories of each user.
     counts: HashMap<Watcher, usize>,
-    /// How many questions to the kernel are under way: each looks at a directory, which may hang.
+    /// The number of calls to the kernel under way: each accesses a directory, which may hang.
     asking: usize,
-    /// Numbers that nobody needs any more, kept until no question is under way that may be answered with one.
+    /// Numbers that are no longer needed. They are kept while calls are under way, because a call may return one of
+    /// them again.
     unneeded: Vec<i32>,
 }
 
-/// A question to the kernel that is to be asked, without the tables being held.
+/// A call to the kernel, which is made without locking the tables.
 pub(super) struct Question(Arc<OwnedFd>);
 
 impl Question {
-    /// Asks for reports on a directory, with `data` also on every write to a file in it.
+    /// Lets the kernel report on a directory; with `data`, also on every write to a file in it.
     pub(super) fn ask(&self, way: &str, data: bool) -> Result<i32, Errno> {
         let flags = if data { NAMES | WatchFlags::MODIFY } else { NAMES };
         inotify::add_watch(&self.0, way, flags)
     }
 }
 
-/// The way to an open directory.
+/// A path to an open directory.
 pub(super) fn way(fd: BorrowedFd<'_>) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())
 }
 
-/// A directory: where watches know it, and where it is on disk.
+/// A directory, by its name for watches and its place on the disk.
 #[derive(Clone, Debug)]
 pub(super) struct WatchedDirectory {
-    /// As [`super::host_path`] has it.
+    /// The path in the form of [`super::Watches::host_path`].
     pub(super) path: String,
     /// The share's directory.
     pub(super) root: Arc<Path>,
-    /// Which directory that was: it may have been exchanged for another since.
+    /// The device and inode of that directory, which may have been exchanged for another since.
     pub(super) identity: FileKey,
-    /// On disk, from there.
+    /// The path below that directory on the disk.
     pub(super) below: PathBuf,
-    /// The share keeps streams in a directory that clients do not see.
+    /// True if the share keeps streams in a directory that clients do not see.
     pub(super) hides_streams: bool,
 }
 
 impl WatchedDirectory {
-    /// The place of a name in it; none for the directory that clients do not see.
+    /// The place of a name in the directory; `None` for the directory that clients do not see.
     pub(super) fn child(&self, name: &[u8]) -> Option<Self> {
         use std::os::unix::ffi::OsStrExt;
         let is_top = self.below.as_os_str().is_empty();
@@ -75,7 +76,7 @@ impl WatchedDirectory {
         })
     }
 
-    /// Opens it, unless it is below another directory by now; nothing on the way leads out of the share.
+    /// Opens the directory, unless the share has another directory by now. The path cannot lead out of the share.
     pub(super) fn open(&self, flags: OFlags) -> Result<OwnedFd, Errno> {
         let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(&*self.root, directory, Mode::empty())?;
@@ -94,7 +95,7 @@ impl Observed {
     pub(super) fn new() -> Self {
         let kernel = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC)
             .inspect_err(|error| {
-                tracing::warn!(%error, "changes by local processes are not told: no inotify");
+                tracing::warn!(%error, "inotify is not available; clients are not notified of changes by local processes");
             })
             .ok();
         Self {
@@ -107,29 +108,34 @@ impl Observed {
         }
     }
 
-    /// The descriptor that reports come from; none where there is no inotify.
+    /// The descriptor for the kernel's reports; `None` if there is no inotify.
     pub(super) fn kernel(&self) -> Option<&Arc<OwnedFd>> {
         self.kernel.as_ref()
     }
 
-    /// Begins to ask for reports on a directory; none: they cannot be had. To be ended with [`Self::answered`].
+    /// Begins a call for reports on a directory. Returns `None` if a limit does not allow it. [`Self::answered`] ends
+    /// the call.
     pub(super) fn question(&mut self, path: &str, watcher: &Watcher) -> Option<Question> {
         let kernel = self.kernel.as_ref()?;
         let is_new = !self.numbers.contains_key(path);
         let known = self.numbers.len().saturating_add(self.unneeded.len()).saturating_add(self.asking);
         if is_new && known >= limits::OBSERVED_DIRECTORIES {
-            tracing::warn!("changes by local processes are not told everywhere: too many directories");
+            tracing::warn!(
+                "too many directories are watched; clients are not notified of changes by local processes in others"
+            );
             return None;
         }
         if is_new && self.count_of(watcher) >= limits::OBSERVED_PER_USER {
-            tracing::debug!("a user watches too many directories for all their local changes to be told");
+            tracing::debug!(
+                "a user watches too many directories; the user's clients are not notified of changes by local processes in others"
+            );
             return None;
         }
         self.asking += 1;
         Some(Question(Arc::clone(kernel)))
     }
 
-    /// Takes in what the kernel says. False: there are no reports.
+    /// Records the result of a call. Returns false if there are no reports.
     pub(super) fn answered(
         &mut self,
         place: WatchedDirectory,
@@ -147,7 +153,7 @@ impl Observed {
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "changes by local processes are not told everywhere");
+                tracing::warn!(%error, "cannot watch a directory; clients are not notified of changes by local processes in it");
                 false
             }
         };
@@ -164,14 +170,16 @@ impl Observed {
     fn remove_number(&self, number: i32) {
         if let Some(kernel) = &self.kernel {
             match inotify::remove_watch(kernel, number) {
-                // A directory that is deleted takes its watch along.
+                // The kernel removes the watch of a directory that is deleted.
                 Ok(()) | Err(Errno::INVAL) => {}
-                Err(error) => tracing::warn!(%error, "a directory that nobody watches is observed still"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot end the kernel's reports on a directory that is no longer watched")
+                }
             }
         }
     }
 
-    /// Counts an observed directory for another user, whoever has as many as may be.
+    /// Counts an observed directory for another user, even beyond that user's limit.
     pub(super) fn count_for(&mut self, path: &str, watcher: Watcher) {
         let Some((_, counted)) = self.numbers.get_mut(path) else { return };
         *self.counts.entry(Watcher::clone(&watcher)).or_default() += 1;
@@ -196,18 +204,18 @@ impl Observed {
         self.numbers.contains_key(path)
     }
 
-    /// The directory with the kernel's number.
+    /// The directories with the kernel's number.
     pub(super) fn places(&self, number: i32) -> &[WatchedDirectory] {
         self.directories.get(&number).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Where the directory with this path is on disk.
+    /// The place on the disk of the directory with this path.
     pub(super) fn place(&self, path: &str) -> Option<&WatchedDirectory> {
         let (number, _) = self.numbers.get(path)?;
         self.places(*number).iter().find(|place| place.path == path)
     }
 
-    /// Asks for no more reports on a directory.
+    /// Ends the reports on a directory.
     pub(super) fn remove(&mut self, path: &str) {
         let Some((number, watcher)) = self.numbers.remove(path) else { return };
         self.uncount(&watcher);
@@ -223,12 +231,12 @@ impl Observed {
         }
     }
 
-    /// The directory at `path` and those below it.
+    /// The paths of the directory at `path` and of those below it.
     pub(super) fn paths_in(&self, path: &str) -> Vec<String> {
         self.numbers.keys().filter(|known| super::is_in(known, path)).cloned().collect()
     }
 
-    /// The kernel has stopped reporting on a directory.
+    /// Removes a directory on which the kernel has stopped to report.
     pub(super) fn forget(&mut self, number: i32) {
         for place in self.directories.remove(&number).unwrap_or_default() {
             if let Some((_, watcher)) = self.numbers.remove(&place.path) {
@@ -237,7 +245,7 @@ impl Observed {
         }
     }
 
-    /// A directory is somewhere else in its share now, with all below.
+    /// Records that a directory was renamed, with all directories below it.
     pub(super) fn renamed(&mut self, from: &str, to: &WatchedDirectory) {
         for old in self.paths_in(from) {
             let Some((number, watcher)) = self.numbers.remove(&old) else { continue };
@@ -265,7 +273,7 @@ fn tail(path: &Path, components: usize) -> PathBuf {
     all.iter().skip(all.len().saturating_sub(components)).collect()
 }
 
-/// Everything that shows in a listing of the directory; data that are written, once the file is closed.
+/// All changes that a listing of the directory shows; written data when the file is closed.
 const NAMES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::DELETE)
     .union(WatchFlags::MOVE)
@@ -287,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_has_a_part_of_what_is_observed_and_others_have_theirs() {
+    fn observed_directories_are_limited_for_each_user() {
         let root = tempfile::tempdir().unwrap();
         let mut observed = Observed::new();
         let (ann, bob): (Watcher, Watcher) = ("ann".into(), "bob".into());
@@ -303,7 +311,7 @@ mod tests {
         assert!(add(&mut observed, 0, &ann), "one that is observed already");
         assert!(add(&mut observed, 100_000, &bob));
         assert!(!add(&mut observed, 100_001, &ann));
-        // What another needs when the first one has gone is counted for the other.
+        // A directory that another user still needs when the first one has left is counted for the other.
         observed.count_for(&place(root.path(), "0").path, Watcher::clone(&bob));
         assert!(add(&mut observed, 100_001, &ann));
         observed.remove(&place(root.path(), "1").path);
