@@ -1,11 +1,11 @@
 //! The accounts in force: those of the users file as it is now.
 //!
-//! Whoever edits the file, `shareward user`, an administrator over the network, an editor, changes who may log on from
-//! the next logon on: each looks whether the file is still the one that was read. A file that cannot be read or is
-//! malformed changes nothing, and the log says so, once for each version of it. Nor does one that is being written:
-//! one that was changed a moment ago and does not end with a whole line.
+//! A change of the file, by `shareward user`, by an administrator over the network or with an editor, applies from the
+//! next logon on: each logon checks if the file is still the one that was read. A file that cannot be read or is
+//! malformed changes nothing; the server logs this once for each version of the file. A file that is being written
+//! changes nothing either: it was changed a moment ago and does not end with a whole line.
 //!
-//! Sessions go on when their account is removed, disabled or given another password, as on Windows.
+//! As on Windows, a session continues when its account is removed or disabled or gets another password.
 
 use std::fs::Metadata;
 use std::io;
@@ -20,30 +20,29 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 use crate::core::limits::USERS_FILE_SETTLES;
 use crate::core::server::Server;
 
-/// The accounts, and the version of the file that they are from.
+/// The accounts, and the version of the file that they were read from.
 pub(crate) struct Accounts {
     current: RwLock<Arc<UserDb>>,
     seen: Mutex<Seen>,
 }
 
-/// What is known of the file.
+/// The known versions of the file.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
-    /// The version that was read last; none where it has to be read again whatever it is.
+    /// The version that was read last; `None` if the file has to be read again in any case.
     version: Option<Version>,
-    /// The version that the log has been told of because it does not count.
+    /// The version that the log has reported as unusable.
     told: Option<Version>,
 }
 
-/// Which file it is, and since when: it is another one after each change that is as old as
-/// [`USERS_FILE_SETTLES`].
+/// The version of the file. It differs after each change that is older than [`USERS_FILE_SETTLES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Version {
     /// There is no file.
     Missing,
-    /// Nothing is known of the file.
+    /// The file cannot be examined.
     Unreadable(io::ErrorKind),
-    /// Device, inode, size, and when data and inode were changed, in nanoseconds.
+    /// Device, inode and size, with the times of the last changes of data and inode in nanoseconds.
     File { device: u64, inode: u64, size: u64, modified: (i64, i64), changed: (i64, i64) },
 }
 
@@ -67,8 +66,8 @@ impl Version {
     }
 }
 
-/// Whether the file may have changed again since without looking another one: times are as coarse as the file
-/// system has them. A time that lies ahead tells nothing, and does not keep the file young for ever.
+/// True if the file may have changed again with the same version, because file systems have coarse times. A time in the
+/// future is ignored, so that the file does not stay young for ever.
 fn is_young(metadata: &Metadata) -> bool {
     let age = |time: io::Result<SystemTime>| time.ok().and_then(|time| time.elapsed().ok());
     let changed = SystemTime::UNIX_EPOCH
@@ -78,7 +77,7 @@ fn is_young(metadata: &Metadata) -> bool {
 }
 
 impl Accounts {
-    /// The accounts that were read when the server started.
+    /// Creates the accounts that were read when the server started.
     pub(crate) fn new(users: UserDb) -> Self {
         Self { current: RwLock::new(Arc::new(users)), seen: Mutex::default() }
     }
@@ -88,7 +87,7 @@ impl Accounts {
         Arc::clone(&self.current.read())
     }
 
-    /// Replaces the accounts by what the caller knows the file to say. It is looked at again all the same.
+    /// Replaces the accounts by those that the caller has written to the file. The file is still read again.
     pub(crate) fn replace(&self, users: UserDb) {
         self.seen().version = None;
         *self.current.write() = Arc::new(users);
@@ -102,20 +101,20 @@ impl Accounts {
         self.seen.lock()
     }
 
-    /// Tells if the file says now what is in force. Nothing is held meanwhile: others may log on at the same time.
+    /// True if the file contains the accounts that are in force. No lock is held meanwhile, so others may log on.
     fn are_as_in(&self, path: &Path) -> bool {
         matches!(UserDb::load(path), Ok((users, _)) if *users.to_text() == *self.current().to_text())
     }
 
-    /// Reads the file again if it may have changed. The caller sees to it that nobody else changes the accounts.
+    /// Reads the file again if it may have changed. The caller prevents other changes of the accounts.
     fn refresh(&self, path: &Path) {
-        // Looked at before it is read: what changes in between is another version the next time.
+        // The version is taken before the file is read: a change in between has another version the next time.
         let (version, is_young) = Version::of(path);
         if self.is_of(version) {
             return;
         }
         let is_first = self.seen().version.is_none();
-        // Until a file has settled, its next version may look like this one.
+        // Until a file has settled, its next version may look the same.
         self.seen().version = (!is_young).then_some(version);
         let loaded = UserDb::load(path);
         match loaded {
@@ -130,9 +129,9 @@ impl Accounts {
                 tracing::info!(target: "audit", users = users.users().count(), "the users file has changed");
                 *self.current.write() = Arc::new(users);
             }
-            // It is being written.
+            // The file is being written.
             Ok(_) => {}
-            // There never was one.
+            // There was never a file.
             Err(LoadError::Io { source, .. })
                 if source.kind() == io::ErrorKind::NotFound && self.current().users().next().is_none() => {}
             Err(error) => {
@@ -150,11 +149,11 @@ impl Server {
         self.accounts.current()
     }
 
-    /// Takes over what the users file says now, if it is another one than what was read. It waits for the file
-    /// system, and for others who are changing settings if there is something to take over.
+    /// Reads the users file if it has changed. This waits for the file system, and, if the accounts change, for other
+    /// changes of settings.
     pub(crate) fn refresh_accounts(&self) {
         let settings = self.settings();
-        // The accounts of a server without a configuration file are nowhere but here.
+        // Without a configuration file, the server has its accounts in memory only.
         if settings.source.is_none() {
             return;
         }
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_others_to_see_that_a_young_file_says_nothing_new() {
+    async fn unchanged_young_file_is_recognized_without_waiting() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         fs::write(&path, ALICE).unwrap();
@@ -208,14 +207,14 @@ mod tests {
         assert_eq!(names(&server.accounts), ["carol"]);
     }
 
-    /// Lets a file look as if it had been written long ago, as far as times can be set.
+    /// Makes a file look as if it had been written long ago, as far as its times can be set.
     fn aged(path: &Path, seconds: u64) {
         let file = File::options().write(true).open(path).unwrap();
         file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
     }
 
     #[test]
-    fn the_accounts_are_those_of_the_file_as_it_is_now() {
+    fn changes_of_the_users_file_apply() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         let accounts = Accounts::new(UserDb::default());
@@ -224,7 +223,7 @@ mod tests {
         fs::write(&path, ALICE).unwrap();
         accounts.refresh(&path);
         assert_eq!(names(&accounts), ["alice"]);
-        // At once again, of the same size and within a tick of the clock.
+        // The file changes again at once, with the same size and within a tick of the clock.
         fs::write(&path, ALICE.replace("alice", "carol")).unwrap();
         accounts.refresh(&path);
         assert_eq!(names(&accounts), ["carol"]);
@@ -237,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_malformed_half_written_or_gone_changes_nothing() {
+    fn malformed_unfinished_or_missing_file_changes_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         fs::write(&path, ALICE).unwrap();
@@ -256,12 +255,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_young_for_a_moment() {
+    fn changed_file_is_young_for_a_moment() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("users");
         fs::write(&path, ALICE).unwrap();
         assert!(Version::of(&path).1);
-        // The inode has changed a moment ago all the same.
+        // The inode still has changed a moment ago.
         aged(&path, 100);
         assert!(Version::of(&path).1);
     }

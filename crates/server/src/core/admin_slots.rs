@@ -1,4 +1,4 @@
-//! How many may ask at the same time what takes a while.
+//! Limits on the number of simultaneous administrative requests that take a while.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use crate::core::caller::Caller;
 
-/// Room for those who ask.
+/// The places for administrative requests.
 #[derive(Debug)]
 pub(crate) struct AdminSlots {
     /// Control pipes.
@@ -16,7 +16,7 @@ pub(crate) struct AdminSlots {
     pub(crate) socket: AdminSlotPool,
     /// Closes that wait for their client.
     pub(crate) closes: AdminSlotPool,
-    /// Questions who has something that wait until nobody has.
+    /// Queries for the users of a file that wait until there are none.
     pub(crate) waits: AdminSlotPool,
     /// Readers of the event stream.
     pub(crate) watchers: AdminSlotPool,
@@ -34,39 +34,39 @@ impl Default for AdminSlots {
     }
 }
 
-/// Places that callers share: some are kept for administrators, and no other user has more than a few.
+/// Places that callers share: some are kept for administrators, and the number for each other user is limited.
 #[derive(Clone, Debug)]
 pub(crate) struct AdminSlotPool {
     bounds: Bounds,
     taken: Arc<Mutex<Taken>>,
 }
 
-/// How many places there are.
+/// The numbers of places.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     all: usize,
-    /// Those of them that only administrators take.
+    /// The places that only administrators may take.
     kept: usize,
-    /// Those that one user may have who is no administrator.
+    /// The places that one user may take who is no administrator.
     per_user: usize,
 }
 
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    /// By the user's name, for those who are no administrators.
+    /// The places of users that are no administrators, by name.
     by_user: HashMap<String, usize>,
 }
 
-/// A place, given back when dropped.
+/// A place, which is released when this is dropped.
 #[derive(Debug)]
 pub(crate) struct AdminSlot {
     taken: Arc<Mutex<Taken>>,
     user: Option<String>,
 }
 
-/// The place of a connection, which has it while its requests are short. One that waits has a place among those who
-/// wait instead, so that however many wait, short requests find room.
+/// The place of a connection while its requests are short. While a request waits, the connection has one of the places
+/// for waiting requests instead, so that short requests find places however many wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Seat {
     places: AdminSlotPool,
@@ -74,25 +74,25 @@ pub(crate) struct Seat {
     place: Arc<Mutex<Option<AdminSlot>>>,
 }
 
-/// A connection that has left its place to others. It takes one again when this is dropped, if there is one.
+/// A connection that has released its place. It takes one again when this is dropped, if there is one.
 #[derive(Debug)]
 pub(crate) struct Aside(Seat);
 
 impl Seat {
-    /// Takes a place for the caller's connection; none where there is none left for that caller.
+    /// Takes a place for the caller's connection. Returns `None` if there is none left for that caller.
     pub(crate) fn take(places: &AdminSlotPool, caller: Caller) -> Option<Self> {
         let place = places.take(&caller)?;
         let place = Arc::new(Mutex::new(Some(place)));
         Some(Self { places: places.clone(), caller: Arc::new(caller), place })
     }
 
-    /// Leaves the place to others. To be called by whoever has, or is about to take, a place among those who wait.
+    /// Releases the place. The caller has, or is about to take, one of the places for waiting requests.
     pub(crate) fn step_aside(&self) -> Aside {
         drop(self.lock().take());
         Aside(self.clone())
     }
 
-    /// Whether the connection has a place. One that has none, because others took it meanwhile, ends.
+    /// True if the connection has a place. A connection without a place ends, because others took it meanwhile.
     pub(crate) fn is_held(&self) -> bool {
         self.lock().is_some()
     }
@@ -116,7 +116,7 @@ impl AdminSlotPool {
         Self { bounds, taken: Arc::default() }
     }
 
-    /// Takes a place for the caller; none where there is none left for that caller.
+    /// Takes a place for the caller. Returns `None` if there is none left for that caller.
     pub(crate) fn take(&self, caller: &Caller) -> Option<AdminSlot> {
         let Bounds { all, kept, per_user } = self.bounds;
         let mut taken = self.taken.lock();
@@ -152,26 +152,26 @@ impl Drop for AdminSlot {
     }
 }
 
-/// Control pipes in use at the same time; a user has some commands running. One more is
-/// STATUS_PIPE_NOT_AVAILABLE. Those that wait for something have one of the places below instead.
+/// The number of control pipes in use; a user has some commands running. One more is STATUS_PIPE_NOT_AVAILABLE. Pipes
+/// with waiting requests use the places below instead.
 const PIPES: Bounds = Bounds { all: 384, kept: 128, per_user: 16 };
 
-/// Connections to the control socket at the same time: people and their scripts. One more is closed. Those that wait for
-/// something have one of the places below instead.
+/// The number of connections to the control socket, for people and their scripts. One more is closed. Connections with
+/// waiting requests use the places below instead.
 const SOCKET_CONNECTIONS: Bounds = Bounds { all: 192, kept: 128, per_user: 16 };
 
-/// How many connections to the control socket administrators may have.
+/// The number of connections to the control socket that administrators may have.
 #[cfg(test)]
 pub(crate) const SOCKET_PLACES: usize = SOCKET_CONNECTIONS.all;
 
-/// Closes that wait for their client at the same time: a script that closes what a whole share has open. One more
-/// is ERROR_BUSY.
+/// The number of closes that wait for their client, as a script causes that closes all files of a share. One more is
+/// ERROR_BUSY.
 const CLOSES: Bounds = Bounds { all: 256, kept: 64, per_user: 32 };
 
-/// Questions that wait at the same time. One more is ERROR_BUSY.
+/// The number of queries that wait. One more is ERROR_BUSY.
 const WAITS: Bounds = Bounds { all: 64, kept: 16, per_user: 8 };
 
-/// Readers of the event stream at the same time: each is told of every event. One more is ERROR_BUSY.
+/// The number of readers of the event stream, each of which gets every event. One more is ERROR_BUSY.
 const WATCHERS: Bounds = Bounds { all: 32, kept: 8, per_user: 4 };
 
 #[cfg(test)]
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waits_leaves_its_place_to_others() {
+    fn waiting_connection_releases_its_place() {
         let places = AdminSlotPool::new(Bounds { all: 2, kept: 1, per_user: 1 });
         let root = || Seat::take(&places, caller("root", true));
         let (one, other) = (root().unwrap(), root().unwrap());
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn one_user_leaves_places_to_others_and_all_of_them_to_administrators() {
+    fn places_are_limited_per_user_and_reserved_for_administrators() {
         let places = AdminSlotPool::new(Bounds { all: 6, kept: 2, per_user: 3 });
         let mut held: Vec<_> =
             ["bob", "BOB", "bob"].map(|user| places.take(&caller(user, false)).unwrap()).into();

@@ -1,5 +1,5 @@
-//! Lines of the audit log about logons and guests. The log is the tracing target `audit`; the verbs of administrators
-//! have lines of their own.
+//! Entries of the audit log for logons and guests. The log is the tracing target `audit`; administrative operations
+//! have other entries.
 
 use std::net::SocketAddr;
 
@@ -8,12 +8,12 @@ use registry::AddressGroup;
 
 use crate::core::limits::LOGGED_NAME_MAX;
 
-/// Records that somebody without an account wanted a named pipe.
+/// Records that a client without an account was refused a named pipe.
 pub(crate) fn pipe_refused(peer: &SocketAddr, pipe: &str) {
     tracing::info!(target: "audit", from = %peer.ip().to_canonical(), pipe, "pipe refused: neither guests nor anonymous callers get it (see list_shares)");
 }
 
-/// Records a refused logon: whose it was to be, as far as the client said, from where, and why.
+/// Records a refused logon: the account that the client named, its address, and the reason.
 pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'static str, reason: &str) {
     let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
     tracing::info!(
@@ -28,7 +28,7 @@ pub(crate) fn logon_refused(peer: &SocketAddr, claim: Option<&Claim>, method: &'
     );
 }
 
-/// Records that somebody without an account has become a guest.
+/// Records that a client without an account has become a guest.
 pub(crate) fn taken_as_guest(peer: &SocketAddr, claim: Option<&Claim>) {
     let shown = |name: fn(&Claim) -> &str| claim.map(|claim| loggable(name(claim)));
     tracing::info!(
@@ -41,7 +41,7 @@ pub(crate) fn taken_as_guest(peer: &SocketAddr, claim: Option<&Claim>) {
     );
 }
 
-/// Records that a client has another time than the server; `hours` is by how much, none where it gives no time.
+/// Records that a client's clock differs by `hours` from the server's; `None` if its logons have no time.
 pub(crate) fn clock_differs(peer: &SocketAddr, claim: &Claim, hours: Option<i64>) {
     let (from, workstation) = (peer.ip().to_canonical(), loggable(&claim.workstation));
     match hours {
@@ -50,26 +50,26 @@ pub(crate) fn clock_differs(peer: &SocketAddr, claim: &Claim, hours: Option<i64>
             %from,
             workstation,
             hours,
-            "the client's clock differs from the server's; its logons count all the same"
+            "the client's clock differs from the server's; its logons are accepted all the same"
         ),
         None => tracing::info!(
             target: "audit",
             %from,
             workstation,
-            "the client gives its logons no time; they count all the same"
+            "the client gives its logons no time; they are accepted all the same"
         ),
     }
 }
 
-/// Lines about logons that the log has not been told.
+/// A number of logons without entries in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Untold {
-    /// Where the logons came from; none for several addresses.
+    /// The address of the logons; `None` for several addresses.
     pub(crate) from: Option<AddressGroup>,
     pub(crate) count: u64,
 }
 
-/// Records how many lines about logons were left out.
+/// Records the number of entries that were left out.
 pub(crate) fn logons_untold(untold: &Untold) {
     let from = match untold.from {
         Some(AddressGroup::V4(address)) => address.to_string(),
@@ -82,7 +82,7 @@ pub(crate) fn logons_untold(untold: &Untold) {
         target: "audit",
         from,
         count = untold.count,
-        "more logons were refused, or taken as guests', than the log tells of"
+        "more logons were refused, or became guests', than the log has entries for"
     );
 }
 
@@ -91,8 +91,8 @@ pub(crate) fn account_locked(account: &str, from: &str) {
     tracing::warn!(target: "audit", account = loggable(account), from, "account locked: too many wrong passwords");
 }
 
-/// A name that a client chose, as it may stand in a log: without characters that move the cursor or turn the
-/// direction of writing, and no longer than a line has room for.
+/// A name that a client chose, in a form for the log: without characters that move the cursor or change the direction
+/// of writing, and cut to a limit.
 pub(crate) fn loggable(name: &str) -> String {
     let is_shown = |c: char| {
         !c.is_control()

@@ -1,8 +1,8 @@
-//! Where calls that may wait for a disk run.
+//! The execution of calls that may wait for a disk.
 //!
-//! Opening, metadata and writes into the page cache run in place: handing them to another thread
-//! costs more than they do. What certainly waits (a flush), and what would wait (a read that is not
-//! in memory), runs here.
+//! Opens, metadata and writes into the page cache run in place, because handing them to another thread would cost more
+//! than the calls. Calls that certainly wait (a flush), or would wait (a read of data that are not in memory), run
+//! here.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use wire::NtStatus;
 
 use crate::core::bulkhead::{self, Bulkhead};
 
-/// Runs `work` on the blocking pool, in one of the places of the share that the request is about: where those are all
-/// taken it waits for one. Waits a while for what the work causes to be done to other files.
+/// Runs `work` on the blocking pool, in one of the places of the share of the request; if all of these are taken, it
+/// waits for one. Afterwards it waits for a limited time for the jobs that the work has caused.
 pub(crate) async fn run<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, NtStatus> {
     run_behind(bulkhead::current(), work).await
 }

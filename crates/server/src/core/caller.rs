@@ -1,4 +1,4 @@
-//! The user who asks for an act of administration, over a named pipe or the control API.
+//! The user who requests an administrative operation, over a named pipe or the control API.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use crate::core::roles::Roles;
 use crate::core::server::Server;
 use crate::core::session::{Session, User};
 
-/// The user who asks for an act of administration.
+/// The user who requests an administrative operation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Caller {
-    /// The user's account; empty for somebody who has none.
+    /// The user's account; empty for a user without an account.
     pub(crate) user: String,
-    /// Whether the user may administer the server.
+    /// True if the user may administer the server.
     pub(crate) administrator: bool,
     /// The roles of the user.
     pub(crate) roles: Roles,
-    /// Whether somebody without an account may see the shares that they may use.
+    /// True if a user without an account may see the shares that it may use.
     pub(crate) lists_shares: bool,
-    /// The place that the request comes from: an address, or the control socket.
+    /// The origin of the request: an address, or the control socket.
     pub(crate) from: String,
-    /// The user as the owners of files know them; none for users of the machine itself.
+    /// The session's user, whom the owners of files are compared with; `None` for users of the machine itself.
     pub(crate) session_user: Option<Arc<User>>,
 }
 
 impl Caller {
-    /// The user of an SMB session, with the rights that the settings in force give. A guest has no account, and with
-    /// it no name and no rights here.
+    /// The user of an SMB session, with the rights of the settings in force. A guest has no account, so it has no name
+    /// and no rights here.
     pub(crate) fn of_session(server: &Server, session: &Session, peer: SocketAddr) -> Self {
         let user = session.user();
         let account = user.as_ref().filter(|user| user.kind == auth::IdentityKind::User);
@@ -46,13 +46,13 @@ impl Caller {
         }
     }
 
-    /// Root, on the machine itself.
+    /// The user root on the machine itself.
     pub(crate) fn of_root(server: &Server) -> Self {
         Self::on_machine(server, Uid::from_raw(0), Some(String::from("root")), Vec::new)
     }
 
-    /// The user of a process of this machine, with the rights that the settings in force give. What is an account's own
-    /// on the server is the Unix user's of the same name. Names and groups come from a name service, which may hang.
+    /// The user of a process on this machine, with the rights of the settings in force. A Unix user has the files and
+    /// sessions of the account with the same name. Names and groups come from a name service, which may hang.
     pub(crate) fn of_process(server: &Server, uid: Uid) -> Self {
         let name = identity::user_name(uid.as_raw());
         let groups = || name.as_deref().map(identity::group_names).unwrap_or_default();
@@ -79,14 +79,14 @@ impl Caller {
         }
     }
 
-    /// Whether the caller is the account called so, in any case.
+    /// True if the caller has this account name, in any case.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         !self.user.is_empty() && self.user.eq_ignore_ascii_case(name)
     }
 }
 
-/// Whether a user of the machine administers the server whatever the settings say. Root and the user the server runs as
-/// could do to the server whatever they like.
+/// True for users of the machine that may administer the server regardless of the settings: root and the user that the
+/// server runs as, who have full control over the process anyway.
 pub(crate) fn owns_server(uid: Uid) -> bool {
     uid.is_root() || uid == Uid::effective()
 }

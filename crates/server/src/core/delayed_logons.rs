@@ -1,8 +1,8 @@
-//! Logons that are held back: until it is their turn to be judged, or until their refusal may be told.
+//! Logons that are delayed: until their password may be checked, or until their refusal may be sent.
 //!
-//! Each keeps its request in memory meanwhile, and anybody can send one. So they have places: a few on each
-//! connection, and some in all. Where those are taken, the oldest goes: it is refused at once. What paces guesses is
-//! not here ([`guesses`](super::guesses)), so nobody gains by that.
+//! The request of each stays in memory meanwhile, and any client can send one. So their number is limited on each
+//! connection and in all. Beyond the limit, the oldest is refused at once. An attacker gains nothing by that, because
+//! this is not what limits guesses ([`guesses`](super::guesses)).
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::core::limits;
 
-/// The logons of all connections that are held back.
+/// The delayed logons of all connections.
 #[derive(Debug, Default)]
 pub(crate) struct DelayedLogons {
     table: Mutex<Table>,
@@ -20,12 +20,12 @@ pub(crate) struct DelayedLogons {
 #[derive(Debug, Default)]
 struct Table {
     last: u64,
-    /// By age.
+    /// The delayed logons by age.
     held: BTreeMap<u64, CancellationToken>,
 }
 
 impl DelayedLogons {
-    /// Enters one more, and lets the oldest go where there are too many.
+    /// Enters a logon, and releases the oldest if there are too many.
     pub(crate) fn enter(&self) -> (u64, CancellationToken) {
         let mut table = self.table.lock();
         table.last = table.last.wrapping_add(1);
@@ -39,7 +39,7 @@ impl DelayedLogons {
         (id, let_go)
     }
 
-    /// Takes out one that is not held back any longer.
+    /// Removes a logon that is no longer delayed.
     pub(crate) fn leave(&self, id: u64) {
         self.table.lock().held.remove(&id);
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_goes_where_there_are_too_many() {
+    fn oldest_delayed_logon_is_released_beyond_the_limit() {
         let all = DelayedLogons::default();
         let held: Vec<_> = (0..limits::HELD_BACK).map(|_| all.enter()).collect();
         assert!(held.iter().all(|(_, let_go)| !let_go.is_cancelled()));

@@ -1,11 +1,11 @@
-//! The directories of shares: found anew for each tree connect, and held for as long as somebody uses them.
+//! The directories of shares, which are opened for each tree connect and kept open while a client uses them.
 //!
-//! A disk that is mounted on a share's directory, or a directory that is made in the place of one that was deleted, is
-//! what the next tree connect gets; those before it keep what they have until they end. Nobody connected, nothing is
-//! held: a disk can be unmounted. A directory that is not there refuses its own clients only.
+//! If a disk is mounted on a share's directory, or the directory is deleted and created again, the next tree connect
+//! gets the new one; earlier ones keep the previous one until they end. Without tree connects, nothing is open, so a
+//! disk can be unmounted. If a directory does not exist, only its own clients are refused.
 //!
-//! Opening a directory may hang. It is done behind the share's bulkhead, on a thread that nobody needs, by one at a time
-//! for each share, and waited for no longer than a limit.
+//! An open of a directory may hang. It is done behind the share's bulkhead, on a thread that no other work needs, one
+//! at a time for each share, and with a limited wait.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
@@ -25,33 +25,34 @@ use crate::core::start_error::StartError;
 
 /// The directory of a share.
 pub(crate) struct Directory {
-    /// What it is opened with: the name, which is the label, the path, and whether symbolic links are followed.
+    /// The settings that the open depends on: the name, which is the label, the path, and the options for links,
+    /// streams and names.
     share: ShareSettings,
     open: Arc<OpenShare>,
     bulkhead: Arc<Bulkhead>,
-    /// Held while it is looked for.
+    /// Locked while the directory is being opened.
     turn: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// What the last tree connect got.
+    /// The files that the last tree connect got.
     files: Weak<Files>,
-    /// Why it is not there, as far as is known.
+    /// The reason why the directory is not available, as far as is known.
     away: Option<String>,
 }
 
-/// What a share's directory was when a tree connect was made.
+/// The directory of a share at the time of a tree connect.
 pub(crate) struct Files {
-    /// There until it is dropped.
+    /// Present until this is dropped.
     backend: Option<Arc<dyn Backend>>,
     root: FileKey,
     bulkhead: Arc<Bulkhead>,
 }
 
 impl Directory {
-    /// A directory that nobody has looked for yet.
+    /// Creates a directory that has not been opened yet.
     pub(crate) fn new(share: &ShareSettings, open: &Arc<OpenShare>, bulkhead: &Arc<Bulkhead>) -> Arc<Self> {
         Arc::new(Self {
             share: share.clone(),
@@ -62,7 +63,7 @@ impl Directory {
         })
     }
 
-    /// Whether it is what a share with these settings has, too.
+    /// True if a share with these settings has the same directory.
     pub(crate) fn is_of(&self, settings: &ShareSettings) -> bool {
         let opened_with = |share: &ShareSettings| {
             let how = (share.follow_symlinks, share.streams, share.unicode_forms);
@@ -71,20 +72,21 @@ impl Directory {
         opened_with(&self.share) == opened_with(settings)
     }
 
-    /// Finds it for a tree connect. None: it is not there, or its file system does not say.
+    /// Opens the directory for a tree connect. Returns `None` if it does not exist, or its file system does not
+    /// respond.
     pub(crate) async fn connect(self: &Arc<Self>) -> Option<Arc<Files>> {
         let this = Arc::clone(self);
         match self.in_turn(limits::SHARE_OPEN_WAIT, move || this.find().ok()).await {
             Some(found) => found,
             None => {
                 self.note(Some(HANGS));
-                // Who uses what is there already waits for that file system, and nobody else does.
+                // Clients of the directory that is open already wait for that file system, and no others do.
                 self.state().files.upgrade()
             }
         }
     }
 
-    /// Finds it; call it behind the share's bulkhead.
+    /// Opens the directory. The caller is behind the share's bulkhead.
     pub(crate) fn find(&self) -> vfs::Result<Arc<Files>> {
         let backend = match (self.open)(&self.share) {
             Ok(backend) => backend,
@@ -96,7 +98,7 @@ impl Directory {
         self.note(None);
         let found = backend.root();
         let mut state = self.state();
-        // Names that were there a moment ago are remembered with it, for all clients alike.
+        // If the directory is the same, the open one is used, with its cache of names, for all clients.
         let known =
             state.files.upgrade().filter(|known| known.backend().is_some_and(|it| it.root() == found));
         if let Some(known) = known {
@@ -109,7 +111,7 @@ impl Directory {
         Ok(files)
     }
 
-    /// Looks whether it is there, without holding it.
+    /// Checks if the directory exists, without keeping it open.
     pub(crate) async fn look(self: &Arc<Self>) {
         let path = self.share.path.clone();
         let looked = self.in_turn(limits::SHARE_LOOK_WAIT, move || vfs::local::look(&path)).await;
@@ -120,17 +122,18 @@ impl Directory {
         }
     }
 
-    /// Why it cannot be shared.
+    /// The error for a directory that cannot be shared.
     pub(crate) fn refusal(&self, error: vfs::Error) -> StartError {
         StartError::Share { name: self.share.name.clone(), path: self.share.path.clone(), error }
     }
 
-    /// Why it was not there when it was last looked for; none where it was.
+    /// The reason why the directory was not available at the last check; `None` if it was.
     pub(crate) fn away(&self) -> Option<String> {
         self.state().away.clone()
     }
 
-    /// Does something that may hang, on a thread for it; none if it takes too long, or what was done before it does.
+    /// Runs work that may hang on its own thread. Returns `None` if this, or previous work of this kind, takes too
+    /// long.
     async fn in_turn<T: Send + 'static>(
         &self,
         wait: Duration,
@@ -149,13 +152,13 @@ impl Directory {
         tokio::time::timeout(wait, done).await.ok().flatten()
     }
 
-    /// Takes in why it is not there, and says in the log when that changes.
+    /// Records the reason why the directory is not available, and logs changes.
     fn note(&self, away: Option<&str>) {
         let before = std::mem::replace(&mut self.state().away, away.map(str::to_owned));
         let (share, path) = (&self.share.name, self.share.path.display());
         match (before.as_deref(), away) {
             (before, Some(why)) if before != Some(why) => {
-                tracing::warn!(share, %path, why, "a share's directory is not there; its clients are refused until it is");
+                tracing::warn!(share, %path, why, "a share's directory is not available; its clients are refused until it is");
             }
             (Some(_), None) => tracing::warn!(share, %path, "a share's directory is there again"),
             _ => {}
@@ -167,7 +170,7 @@ impl Directory {
     }
 }
 
-/// Looks for directories side by side, not longer than a limit; those that are not there, and why.
+/// Opens directories in parallel, with a limited wait. Returns those that failed, with their errors.
 pub(crate) fn look_for(directories: &[Arc<Directory>]) -> Vec<(Arc<Directory>, vfs::Error)> {
     let deadline = Instant::now() + limits::SHARE_OPEN_WAIT;
     let begun = directories.iter().map(|directory| (directory, begin(directory))).collect::<Vec<_>>();
@@ -188,8 +191,8 @@ pub(crate) fn look_for(directories: &[Arc<Directory>]) -> Vec<(Arc<Directory>, v
     missing
 }
 
-/// Begins to look for a directory, on a thread of its own: there may be no runtime. None: somebody is at it already, and
-/// will say what comes of it.
+/// Begins to open a directory on a new thread, because there may be no runtime. Returns `None` if another thread is
+/// doing so and will record the result.
 fn begin(directory: &Arc<Directory>) -> vfs::Result<Option<mpsc::Receiver<vfs::Result<()>>>> {
     let Ok(turn) = Arc::clone(&directory.turn).try_lock_owned() else { return Ok(None) };
     let (says, found) = mpsc::channel();
@@ -197,7 +200,7 @@ fn begin(directory: &Arc<Directory>) -> vfs::Result<Option<mpsc::Receiver<vfs::R
     let look = move || {
         let found = directory.bulkhead.call_apart(|| directory.find().map(drop));
         drop(turn);
-        // Nobody may be waiting any more.
+        // It is no error if the caller no longer waits.
         let _ = says.send(found);
     };
     std::thread::Builder::new().name(String::from("open share")).spawn(look)?;
@@ -210,14 +213,14 @@ impl Files {
         self.backend.as_ref()
     }
 
-    /// The directory itself, which tells it from what the share had before and will have.
+    /// The directory itself, which distinguishes it from earlier and later ones of the share.
     pub(crate) fn root(&self) -> FileKey {
         self.root
     }
 }
 
 impl Drop for Files {
-    /// Closing a directory may hang.
+    /// The close of a directory may hang, so it becomes a job.
     fn drop(&mut self) {
         if let Some(backend) = self.backend.take() {
             self.bulkhead.submit(false, move || drop(backend));
@@ -237,7 +240,7 @@ pub(crate) fn open_directory(share: &ShareSettings) -> vfs::Result<Arc<dyn Backe
     Ok(Arc::new(LocalBackend::open(&share.path, options)?))
 }
 
-/// Why a directory is not there, in words.
+/// The reason why a directory is not available, as text.
 fn why(error: &vfs::Error) -> String {
     match error {
         vfs::Error::NotFound | vfs::Error::PathNotFound => String::from("no such directory"),
@@ -245,5 +248,5 @@ fn why(error: &vfs::Error) -> String {
     }
 }
 
-/// What is said of a directory that cannot be opened in time.
+/// The reason for a directory that cannot be opened in time.
 const HANGS: &str = "its file system does not answer";

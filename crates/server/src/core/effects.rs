@@ -1,5 +1,5 @@
-//! Where the registry's decisions become deeds: what it attaches to its objects, and what is done
-//! with the [`Effects`] it returns, outside of its lock.
+//! The execution of the registry's decisions: the objects that the server attaches to the registry's, and the work in
+//! the [`Effects`] of a change, outside of the registry's lock.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::core::session::Session;
 use crate::core::tree::Tree;
 use crate::core::waiting::Wake;
 
-/// What the server attaches to the registry's objects.
+/// The types that the server attaches to the registry's objects.
 #[derive(Clone, Debug)]
 pub(crate) enum SmbShell {}
 
@@ -35,12 +35,12 @@ impl registry::Shell for SmbShell {
 
 /// A break notification on its way to a client.
 pub(crate) struct BreakNotification {
-    /// The session whose keys seal it; none for one that goes in the clear.
+    /// The session whose keys seal the notification; `None` if it is not sealed.
     pub(crate) seal: Option<Arc<Session>>,
     kind: BreakKind,
-    /// What the client has to acknowledge, if it has to.
+    /// The break that the client has to acknowledge; `None` if it need not.
     pub(crate) awaited: Option<AwaitedBreak>,
-    /// The connections it may be sent on when this one has failed, the best first.
+    /// The connections on which it may be sent if this one fails, the best first.
     pub(crate) elsewhere: Vec<Arc<ConnectionLink>>,
 }
 
@@ -51,8 +51,8 @@ impl std::fmt::Debug for BreakNotification {
 }
 
 impl BreakNotification {
-    /// Hands it to the first connection that listens: one is enough, the next is for when it has failed
-    /// (MS-SMB2 3.3.4.6).
+    /// Sends the notification to the first connection that has not ended. One is enough; if it fails, the next one is
+    /// used (MS-SMB2 3.3.4.6).
     pub(crate) fn send(mut self) {
         while !self.elsewhere.is_empty() {
             let link = self.elsewhere.remove(0);
@@ -82,7 +82,7 @@ impl BreakNotification {
     }
 }
 
-/// How much has ended.
+/// The numbers of objects that have ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct EndedCounts {
     pub(crate) sessions: usize,
@@ -90,12 +90,12 @@ pub(crate) struct EndedCounts {
 }
 
 impl Server {
-    /// Waits until a removal, replacement or rename is no longer under way, for a bounded time. The caller then looks
+    /// Waits until a removal, replacement or rename is no longer under way, for a limited time. The caller then looks
     /// the name up again.
     pub(crate) async fn wait_while_moving(&self, is_under_way: impl Fn(&State<SmbShell>) -> bool + Send) {
         let over = async {
             loop {
-                // From before the look, so that nothing which ends after it is missed.
+                // The notification is enabled before the check, so that an end after it is not missed.
                 let mut vanished = std::pin::pin!(self.vanished.notified());
                 vanished.as_mut().enable();
                 if !is_under_way(&self.registry.lock("vanishing")) {
@@ -105,12 +105,12 @@ impl Server {
             }
         };
         if tokio::time::timeout(limits::MAX_VANISHING_WAIT, over).await.is_err() {
-            tracing::debug!("a removal or a rename takes long; a request that waits for it looks again");
+            tracing::debug!("a removal or a rename takes long; a waiting request looks its name up again");
         }
     }
 
-    /// Does what a change of the registry's state obliges the server to do, to the end: where the registry has left
-    /// something undone, others have had the lock before it is gone on with.
+    /// Does all the work that a change of the registry's state requires. If the registry has left a rest, other threads
+    /// get the lock before each of its parts.
     pub(crate) fn apply(&self, effects: Effects<SmbShell>) -> EndedCounts {
         let mut ended = EndedCounts::default();
         if effects.is_empty() {
@@ -129,7 +129,7 @@ impl Server {
     fn apply_part(&self, effects: Effects<SmbShell>, ended: &mut EndedCounts) -> Vec<Rest> {
         ended.sessions = ended.sessions.saturating_add(effects.sessions_ended.len());
         ended.files = ended.files.saturating_add(effects.dropped.len());
-        // Breaks and durable opens that were left behind have deadlines.
+        // Breaks and orphans have deadlines.
         if !effects.breaks.is_empty() || !effects.retry.is_empty() || !effects.sessions_ended.is_empty() {
             self.timeouts_changed.notify_one();
         }
@@ -181,8 +181,8 @@ impl Server {
         effects.rest
     }
 
-    /// Does what the end of a file's open obliges to. That may hang: outside of a request about the same share it is
-    /// done later, and requests that come after find a file removed that is to be.
+    /// Does the work at the end of a file's open. This may hang: outside of a request for the same share it becomes a
+    /// job, and if the file is to be removed, later requests wait for that.
     pub(crate) fn end_file(&self, dropped: Dropped<SmbShell>, flushes: bool) {
         let Some(server) = self.this() else { return };
         let bulkhead = Arc::clone(&dropped.attached.tree().share.bulkhead);
@@ -202,7 +202,7 @@ impl Server {
             self.watches.end(&watch, NtStatus::NOTIFY_CLEANUP);
         }
         self.finish_file(dropped, file);
-        // The last of several opens will delete it; who watches it hears so now.
+        // The last of several opens will delete the directory; its watches end now.
         if file.is_directory && file.deletes_on_close() {
             self.watches.end_for_delete(dropped.attached.tree(), &file.path());
         }
@@ -213,32 +213,32 @@ impl Server {
         self.report_late(dropped, file);
     }
 
-    /// Logs what has failed of an open's end where no CLOSE is there to be told.
+    /// Logs an error at the end of an open if there is no CLOSE to return it.
     fn report_late(&self, dropped: &Dropped<SmbShell>, file: &OpenFile) {
         let Some(status) = file.state().late else { return };
         let user = dropped.attached.session().user().map(|user| user.name.clone()).unwrap_or_default();
         let (share, path) = (&*dropped.share, &*dropped.path);
         match dropped.reason {
-            CloseReason::ClientClose => tracing::info!(share, path, user, %status, "a CLOSE fails"),
+            CloseReason::ClientClose => tracing::info!(share, path, user, %status, "a CLOSE failed"),
             reason => tracing::warn!(
                 share,
                 path,
                 user,
                 %status,
                 ?reason,
-                "a file is closed without its client, and not all that the client was promised is done"
+                "the server closed a file without a CLOSE, and data or a delete that the client requested may be lost"
             ),
         }
     }
 
-    /// Removes a name whose opens have been released before, in the order of what its share's files have to have done.
+    /// Removes a name whose opens have been released before, in the order of the jobs of its share.
     fn end_name(&self, removal: Removal<SmbShell>) {
         let Some(server) = self.this() else { return };
         let bulkhead = Arc::clone(&removal.attached.tree().share.bulkhead);
         bulkhead.submit(true, move || {
             if let Err(error) = server.finish_name(&removal, false) {
                 let path = removal.attached.file().map(|file| file.path().to_string()).unwrap_or_default();
-                tracing::warn!(path, %error, "what was to be deleted when the last had closed it stays");
+                tracing::warn!(path, %error, "cannot delete a file at its last close; it stays");
             }
         });
     }
@@ -250,11 +250,11 @@ impl Server {
         removed
     }
 
-    /// What an open leaves of itself in its file and in the directory's listing (MS-FSA 2.1.5.5).
+    /// Brings a file and its directory's listing up to date at the end of an open (MS-FSA 2.1.5.5).
     fn finish_file(&self, dropped: &Dropped<SmbShell>, file: &OpenFile) {
         let open = &dropped.attached;
         file.finish_times();
-        // What is removed next need not be written first.
+        // A file that is removed next need not be written first.
         if file.was_written() && !dropped.delete_on_close_now {
             let closing = file.handle.ask_closing();
             file.state().fail(closing);
@@ -267,7 +267,7 @@ impl Server {
             }
             return;
         }
-        // Windows brings a renamed file's entry up to date when the one who did it closes it.
+        // Windows updates the entry of a renamed file when the open that renamed it is closed.
         if std::mem::take(&mut file.state().renamed) && !dropped.delete_on_close_now {
             let what = CompletionFilter::ATTRIBUTES | CompletionFilter::CREATION;
             self.watches.notify(open.tree(), &file.path(), NotifyAction::MODIFIED, what);
@@ -280,17 +280,17 @@ impl Server {
         }
     }
 
-    /// Removes the name or the stream that a pending delete was of, now that its last open is gone (MS-FSA 2.1.5.5): as
-    /// the open that asked for it knows it, with the rights of its user.
+    /// Removes the name or the stream with a pending delete after its last open has ended (MS-FSA 2.1.5.5): by the path
+    /// of the open that requested it, with the rights of its user.
     fn remove_name(&self, removal: &Removal<SmbShell>, is_by_last: bool) -> vfs::Result<()> {
         let open = &removal.attached;
         let (Some(file), Some(backend)) = (open.file(), open.tree().backend()) else { return Ok(()) };
         let is_stream = file.is_stream;
         let path = file.path();
         match backend.remove(open.actor(), &path, &*file.handle) {
-            // Somebody else has removed it, or given its name to another file.
+            // Another program has removed the file, or given its name to another file.
             Err(vfs::Error::NotFound | vfs::Error::PathNotFound | vfs::Error::Replaced) => return Ok(()),
-            // FILE_DELETE_ON_CLOSE asks nothing of a directory and takes it only if it is empty: so does Windows.
+            // FILE_DELETE_ON_CLOSE does not check if a directory is empty, and removes it only then, as in Windows.
             Err(vfs::Error::NotEmpty) if file.deletes_on_close() => return Ok(()),
             removed => removed?,
         }
@@ -301,7 +301,7 @@ impl Server {
         };
         self.watches.notify(open.tree(), &path, action, what);
         if !is_stream {
-            // What one open wished and another has done is not the doing of either's lease.
+            // If another open carries out the delete, it is not a change by the lease of either open.
             let parent_key = open.parent_key().filter(|_| is_by_last);
             self.break_directory_leases(open.tree(), &path, parent_key);
         }
@@ -309,14 +309,14 @@ impl Server {
     }
 }
 
-/// Keeps a file that nobody has open from being opened by a name, while it loses that name or stream.
+/// A guard that prevents opens of a closed file by a name while the file loses that name or stream.
 pub(crate) struct Replacing<'a> {
     server: &'a Server,
     replacing: registry::Replacing,
 }
 
 impl<'a> Replacing<'a> {
-    /// None where somebody has it open.
+    /// Begins a replacement. Returns `None` if the file is open.
     pub(crate) fn begin(
         server: &'a Server,
         tree: &Tree,
@@ -329,15 +329,16 @@ impl<'a> Replacing<'a> {
     }
 }
 
-/// Keeps what is renamed, and what lies below it, from being opened by the old name, and others from caching handles
-/// of it.
+/// A guard that prevents opens of a renamed file, and of all files below it, by the old name, and new handle caching of
+/// it.
 pub(crate) struct Moving {
     server: Arc<Server>,
     moving: registry::Moving,
 }
 
 impl Moving {
-    /// Begins, unless something is in the way. The names were looked up when the count of renames was `looked_up`.
+    /// Begins a rename, unless there is an obstacle. The names were looked up when the count of renames was
+    /// `looked_up`.
     pub(crate) fn begin(
         server: &Arc<Server>,
         open: &Open,
@@ -358,7 +359,7 @@ impl Moving {
         Ok(Self { server: Arc::clone(server), moving })
     }
 
-    /// Notes the new name, which the file has on the disk: from now on others find it by that.
+    /// Records the new name, which the file has on the disk. From now on it is found by this name.
     pub(crate) fn moved_to(&mut self, path: &vfs::RelativePath) {
         self.moving.moved_to(&display_path(path));
     }

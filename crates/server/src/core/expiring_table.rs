@@ -1,4 +1,4 @@
-//! Tables of bounded size whose entries end by themselves.
+//! Tables of limited size whose entries expire.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
@@ -7,7 +7,7 @@ use registry::Time;
 
 use crate::core::limits::GuessRate;
 
-/// Entries that end by themselves. Where there are too many, those that would end first go.
+/// A table whose entries expire. If there are too many, those that expire first are removed.
 pub(crate) struct ExpiringTable<K, T> {
     entries: HashMap<K, (Time, T)>,
     ends: BTreeSet<(Time, K)>,
@@ -15,27 +15,27 @@ pub(crate) struct ExpiringTable<K, T> {
 }
 
 impl<K: Copy + Hash + Ord, T> ExpiringTable<K, T> {
-    /// An empty table that has room for so many entries.
+    /// Creates an empty table for this number of entries.
     pub(crate) fn new(limit: usize) -> Self {
         Self { entries: HashMap::new(), ends: BTreeSet::new(), limit }
     }
 
-    /// The number of entries, those that have ended included until others need their room.
+    /// The number of entries, including those that have expired and are not removed yet.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// When an entry ends or has ended.
+    /// The time at which an entry expires or has expired.
     pub(crate) fn until(&self, key: K) -> Option<Time> {
         self.entries.get(&key).map(|(until, _)| *until)
     }
 
-    /// An entry that has not ended.
+    /// An entry that has not expired.
     pub(crate) fn get(&self, key: K, now: Time) -> Option<&T> {
         self.entries.get(&key).filter(|(until, _)| *until > now).map(|(_, value)| value)
     }
 
-    /// Makes or replaces an entry.
+    /// Adds or replaces an entry.
     pub(crate) fn put(&mut self, key: K, until: Time, value: T, now: Time) {
         self.remove(key);
         while let Some((end, first)) = self.ends.first().copied()
@@ -47,7 +47,7 @@ impl<K: Copy + Hash + Ord, T> ExpiringTable<K, T> {
         self.ends.insert((until, key));
     }
 
-    /// Ends an entry; tells if it was there.
+    /// Removes an entry. Returns true if it existed.
     pub(crate) fn remove(&mut self, key: K) -> bool {
         let removed = self.entries.remove(&key);
         if let Some((until, _)) = &removed {
@@ -56,22 +56,22 @@ impl<K: Copy + Hash + Ord, T> ExpiringTable<K, T> {
         removed.is_some()
     }
 
-    /// The entries that have not ended, those that end first before the others.
+    /// The entries that have not expired, in the order of their expiry.
     pub(crate) fn in_force(&self, now: Time) -> impl Iterator<Item = (K, Time, &T)> {
         let ends = self.ends.iter().filter(move |(until, _)| *until > now);
         ends.filter_map(|(until, key)| self.entries.get(key).map(|(_, value)| (*key, *until, value)))
     }
 }
 
-/// A table of how often something has happened lately: an entry ends when all of that is forgotten.
+/// A table of the recent rates of events: an entry expires when its events no longer count.
 impl<K: Copy + Hash + Ord> ExpiringTable<K, ()> {
-    /// From when on the rate lets it happen again.
+    /// The time from which the rate allows the event again.
     pub(crate) fn ready_at(&self, key: K, rate: GuessRate) -> Time {
         let at_once = u64::from(rate.at_once.saturating_sub(1)).saturating_mul(rate.interval_ms);
         Time(self.until(key).map_or(0, |until| until.0.saturating_sub(at_once)))
     }
 
-    /// Takes back that it has happened.
+    /// Removes one event from the rate.
     pub(crate) fn give_back(&mut self, key: K, rate: GuessRate, now: Time) {
         let Some(until) = self.until(key) else { return };
         self.remove(key);
@@ -81,7 +81,7 @@ impl<K: Copy + Hash + Ord> ExpiringTable<K, ()> {
         }
     }
 
-    /// Notes that it has happened.
+    /// Adds one event to the rate.
     pub(crate) fn charge(&mut self, key: K, rate: GuessRate, now: Time) {
         let from = self.until(key).filter(|until| *until > now).unwrap_or(now);
         self.put(key, from.after_ms(rate.interval_ms), (), now);
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_taken_back_has_not_happened() {
+    fn given_back_events_do_not_count() {
         let rate = GuessRate { at_once: 2, interval_ms: 100 };
         let mut table = ExpiringTable::new(10);
         let now = Time(1_000);
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_entries_those_go_that_would_end_first() {
+    fn entries_that_expire_first_are_removed_beyond_the_limit() {
         let mut table = ExpiringTable::new(10);
         for n in 0..100_u64 {
             table.put(n, Time(1_000 + n), (), Time(0));

@@ -1,9 +1,9 @@
-//! Unix accounts of users.
+//! The Unix accounts of users.
 //!
-//! The name service that knows them may be on the network, and may hang. So each question is asked on a thread of its
-//! own, a bounded number of them; an answer is waited for a while, and remembered for a moment. What is not answered is
-//! taken for unknown, which gives nobody more rights. While the service hangs only who logs on waits: what accounts are
-//! called, which may be asked of thousands at once, is not worth it.
+//! The name service that knows them may be on the network and may hang. So each query runs on its own thread, and the
+//! number of threads is limited; callers wait for an answer for a limited time, and answers are cached for a moment. An
+//! account without an answer counts as unknown, which gives no user more rights. While the service hangs, only logons
+//! wait the full time: the names of accounts, which may be queried for thousands at once, are not worth it.
 
 use std::collections::HashMap;
 use std::ffi::CString;
@@ -22,13 +22,13 @@ struct Account {
     groups: Vec<u32>,
 }
 
-/// The names of the Unix groups of the account called so; none if there is no such account.
+/// The names of the Unix groups of the account with this name; empty if there is no such account.
 pub(crate) fn group_names(name: &str) -> Vec<String> {
     let ids = account(name, Patience::Full).map(|account| account.groups).unwrap_or_default();
     ids.into_iter().filter_map(group_name).collect()
 }
 
-/// The number of the Unix group called so; none if there is no such group.
+/// The id of the Unix group with this name; `None` if there is no such group.
 pub(crate) fn gid_of(group: &str) -> Option<u32> {
     match ask(Question::Group(group.to_owned()), Patience::Little)? {
         Answer::Id(gid) => Some(gid),
@@ -36,24 +36,24 @@ pub(crate) fn gid_of(group: &str) -> Option<u32> {
     }
 }
 
-/// The name of a Unix group; none if there is no such group.
+/// The name of a Unix group; `None` if there is no such group.
 pub(crate) fn group_name(gid: u32) -> Option<String> {
     name(Question::Gid(gid))
 }
 
-/// The number of the Unix user called so; none if there is no such user.
+/// The id of the Unix user with this name; `None` if there is no such user.
 pub(crate) fn uid_of(user: &str) -> Option<u32> {
     account(user, Patience::Little).map(|account| account.uid)
 }
 
-/// The name of a Unix user; none if there is no such user.
+/// The name of a Unix user; `None` if there is no such user.
 pub(crate) fn user_name(uid: u32) -> Option<String> {
     #[cfg(test)]
     hanging::look_up(uid);
     name(Question::Uid(uid))
 }
 
-/// The Unix identity of the account called so; none if there is no such account.
+/// The Unix identity of the account with this name; `None` if there is no such account.
 pub(crate) fn actor_of(name: &str) -> Option<vfs::Actor> {
     let Account { uid, gid, groups } = account(name, Patience::Full)?;
     Some(vfs::Actor::user(uid, gid, groups))
@@ -73,20 +73,20 @@ fn name(question: Question) -> Option<String> {
     }
 }
 
-/// What the name service is asked.
+/// A query to the name service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Question {
-    /// The account called so.
+    /// The account with this name.
     Account(String),
-    /// The user with this number.
+    /// The user with this id.
     Uid(u32),
-    /// The group called so.
+    /// The group with this name.
     Group(String),
-    /// The group with this number.
+    /// The group with this id.
     Gid(u32),
 }
 
-/// What it says.
+/// An answer of the name service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Answer {
     Account(Account),
@@ -95,7 +95,7 @@ enum Answer {
 }
 
 impl Question {
-    /// Asks the system, however long that takes.
+    /// Calls the system, which may take any time.
     fn put(&self) -> Option<Answer> {
         match self {
             Self::Account(name) => {
@@ -114,20 +114,20 @@ impl Question {
     }
 }
 
-/// How long an answer is worth waiting for.
+/// The time that a caller waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Patience {
-    /// Somebody cannot log on without it.
+    /// The full time, for a logon.
     Full,
     /// A moment, if the service hangs.
     Little,
 }
 
-/// The questions that were asked a moment ago.
+/// The recent queries.
 #[derive(Default)]
 struct Asked {
     known: HashMap<Question, Known>,
-    /// What is being asked, each by a thread of its own, and since when.
+    /// The queries under way, each on its own thread, with their start times.
     under_way: HashMap<Question, Instant>,
 }
 
@@ -170,7 +170,7 @@ impl NameService {
                     let asks = move || self.answered(own.clone(), put(&own));
                     let name = String::from("name service");
                     if let Err(error) = std::thread::Builder::new().name(name).spawn(asks) {
-                        tracing::warn!(%error, "the name service cannot be asked");
+                        tracing::warn!(%error, "cannot start a thread for the name service");
                         asked.under_way.remove(&question);
                         return None;
                     }
@@ -178,7 +178,7 @@ impl NameService {
                     return None;
                 }
             }
-            // Where all threads ask already, one of them may come back.
+            // If all threads are in use, one of them may become free.
             let wait = if hurries { limits::NAME_WAIT_SHORT } else { limits::NAME_WAIT };
             let left = wait.saturating_sub(begun.elapsed());
             if left.is_zero() {
@@ -214,36 +214,36 @@ impl Asked {
         self.under_way.insert(question.clone(), Instant::now());
     }
 
-    /// Whether the service has left a question unanswered.
+    /// True if the service has not answered a query in time.
     fn hangs(&self) -> bool {
         self.under_way.values().any(|since| since.elapsed() >= limits::NAME_WAIT)
     }
 }
 
 impl Known {
-    /// Whether the answer still holds. Who was unknown may have been made since.
+    /// True if the answer is recent enough. An account that was unknown may have been created since.
     fn is_good(&self) -> bool {
         let lifetime = if self.answer.is_some() { limits::NAME_LIFETIME } else { limits::NO_NAME_LIFETIME };
         self.at.elapsed() < lifetime
     }
 }
 
-/// A user whose look-up hangs, for tests of those who do not ask for it.
+/// A user whose lookup hangs, for tests of code that must not wait for it.
 #[cfg(test)]
 pub(crate) mod hanging {
     use parking_lot::{Condvar, Mutex};
 
     use tokio::sync::Notify;
 
-    /// The user's number.
+    /// The user's id.
     pub(crate) const UID: u32 = 4_000_000_001;
 
-    /// Told when somebody looks the user up.
+    /// Notified when the user is looked up.
     pub(crate) static ASKED: Notify = Notify::const_new();
 
     static RELEASED: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
 
-    /// Lets look-ups of the user end when it is dropped, also where a test fails.
+    /// A guard that ends the lookups of the user when it is dropped, also if a test fails.
     pub(crate) struct Hold;
 
     impl Drop for Hold {
@@ -267,7 +267,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn what_the_system_knows_is_told() {
+    fn system_accounts_are_found() {
         assert_eq!(uid_of("root"), Some(0));
         assert_eq!(user_name(0).as_deref(), Some("root"));
         assert_eq!(gid_of("root"), Some(0));
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_put_once_and_a_service_that_hangs_is_given_up() {
+    fn answers_are_cached_and_a_hanging_service_times_out() {
         static SERVICE: NameService = NameService { asked: Mutex::new(None), changed: Condvar::new() };
         static PUT: AtomicUsize = AtomicUsize::new(0);
         fn hangs(question: &Question) -> Option<Answer> {
@@ -304,7 +304,7 @@ mod tests {
         }
         assert!(begun.elapsed() < limits::NAME_WAIT * 3, "all at once, and not one after the other");
         assert_eq!(SERVICE.asked().as_ref().unwrap().under_way.len(), limits::NAME_THREADS);
-        // What is known is told all the same, and nobody waits for what is only nice to know.
+        // Cached answers are returned all the same, and callers with little patience do not wait.
         assert_eq!(SERVICE.ask(group(), Patience::Little, hangs), Some(Answer::Id(7)));
         let begun = Instant::now();
         for uid in 1000..2000 {

@@ -1,4 +1,4 @@
-//! What connections that nobody has logged on to may hold of unfinished input.
+//! The memory for unfinished input on connections without a logon.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use registry::ConnectionId;
 
 use crate::core::connection_link::{ConnectionEvent, ConnectionLink};
 
-/// Memory that connections share. Where it is used up, the oldest of those that hold some is closed.
+/// A memory budget that connections share. If it is used up, the oldest connection with unfinished input is closed.
 #[derive(Debug)]
 pub(crate) struct InputBudget {
     limit: usize,
@@ -22,12 +22,13 @@ struct Held {
 }
 
 impl InputBudget {
-    /// A budget of so many bytes.
+    /// Creates a budget of this number of bytes.
     pub(crate) fn new(limit: usize) -> Self {
         Self { limit, held: Mutex::default() }
     }
 
-    /// Notes how many bytes a connection holds now, and closes others where that is too much in all.
+    /// Records the number of bytes that a connection holds, and closes the oldest connections if the total is too
+    /// large.
     pub(crate) fn hold(&self, connection: ConnectionId, link: &Arc<ConnectionLink>, bytes: usize) {
         let mut held = self.held.lock();
         held.release(connection);
@@ -42,14 +43,14 @@ impl InputBudget {
             if let Some(link) = held.release(oldest) {
                 tracing::debug!(
                     conn = oldest.0,
-                    "closed: unfinished requests of strangers take too much memory"
+                    "closed a connection: unfinished requests without a logon take too much memory"
                 );
                 link.send(ConnectionEvent::Close);
             }
         }
     }
 
-    /// Notes that a connection holds nothing any more.
+    /// Records that a connection holds no input any more.
     pub(crate) fn release(&self, connection: ConnectionId) {
         self.held.lock().release(connection);
     }
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_that_holds_something_makes_room() {
+    fn oldest_connection_with_input_is_closed() {
         let budget = InputBudget::new(100);
         let mut inboxes = Vec::new();
         for (id, bytes) in [(1, 0), (2, 60), (3, 40), (4, 50), (4, 70)] {

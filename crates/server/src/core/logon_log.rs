@@ -1,5 +1,5 @@
-//! How much the log tells of logons: a line for each that is refused, as long as nobody makes so many of them that
-//! the log takes the disk. What is not told line by line is counted and told in a summary.
+//! The limit on log entries about logons: an entry for each refused logon, unless there are so many that the log would
+//! fill the disk. Entries that are left out are counted and reported in a summary.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,21 +17,21 @@ use crate::core::limits::{
 };
 use crate::core::server::Server;
 
-/// What the log has been told lately of logons, and what it has not.
+/// The recent entries about logons, and the counts of those that were left out.
 pub(crate) struct LogonLog {
     told: Mutex<Told>,
-    /// Told when there is something to sum up.
+    /// Notified when an entry was left out.
     has_untold: Notify,
 }
 
 struct Told {
-    /// Lines lately: of an address, and of all of them.
+    /// The recent entries, for one address and for all.
     lines: ExpiringTable<Option<AddressGroup>, ()>,
-    /// The addresses whose clocks have been told of.
+    /// The addresses whose clocks have been reported.
     clocks: ExpiringTable<AddressGroup, ()>,
-    /// How many lines were left out.
+    /// The numbers of entries that were left out, by address.
     untold: BTreeMap<AddressGroup, u64>,
-    /// The same, for addresses that there is no room for.
+    /// The number of entries that were left out for addresses beyond the limit.
     untold_elsewhere: u64,
 }
 
@@ -48,7 +48,7 @@ impl Default for LogonLog {
 }
 
 impl LogonLog {
-    /// Whether the log has room for another line about a logon from this address; if not, it is counted.
+    /// True if the log has room for an entry about a logon from this address. If not, the logon is counted.
     pub(crate) fn has_room(&self, address: IpAddr, now: Time) -> bool {
         let group = AddressGroup::of(address);
         let mut told = self.told();
@@ -71,7 +71,7 @@ impl LogonLog {
         false
     }
 
-    /// Whether the clock at this address has not been told of yet. It is from now on.
+    /// True if the clock at this address has not been reported yet. From now on it counts as reported.
     pub(crate) fn is_news_of_clock(&self, address: IpAddr, now: Time) -> bool {
         let group = AddressGroup::of(address);
         let mut told = self.told();
@@ -82,8 +82,8 @@ impl LogonLog {
         is_news
     }
 
-    /// Tells what has been left out since the last time: a line for each of the addresses with most, and one for the
-    /// rest.
+    /// Logs a summary of the entries that were left out since the last one: a line for each of the addresses with most,
+    /// and one for the rest.
     pub(crate) fn sum_up(&self) {
         for untold in self.take() {
             logons_untold(&untold);
@@ -112,7 +112,7 @@ impl LogonLog {
     }
 }
 
-/// Sums up what the log was not told, a while after the first of it.
+/// Logs a summary a while after the first entry was left out, as long as the server runs.
 pub(crate) async fn sum_up(server: Arc<Server>) {
     loop {
         server.logon_log.has_untold.notified().await;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn who_fills_the_log_is_counted_instead() {
+    fn log_entries_of_one_address_are_limited_and_counted() {
         let log = LogonLog::default();
         let told = (0..10_000).filter(|_| log.has_room(address(1), START)).count();
         assert_eq!(told, usize::try_from(LOGON_LINES_OF_ADDRESS.at_once).unwrap());
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn many_addresses_together_do_not_fill_it_either() {
+    fn log_entries_of_all_addresses_are_limited_and_counted() {
         let log = LogonLog::default();
         let count = u32::try_from(LOGON_LOG_ADDRESSES).unwrap() * 2;
         let told = (0..count).filter(|n| log.has_room(address(*n), START)).count();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_is_told_of_once_for_each_address() {
+    fn clock_difference_is_reported_once_for_each_address() {
         let log = LogonLog::default();
         assert!(log.is_news_of_clock(address(1), START) && log.is_news_of_clock(address(2), START));
         assert!(!log.is_news_of_clock(address(1), START.after_ms(1)));

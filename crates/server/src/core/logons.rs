@@ -14,13 +14,13 @@ use rustix::process::{Pid, test_kill_process};
 pub struct Logon {
     /// The account.
     pub user: String,
-    /// The terminal or seat; empty where there is none.
+    /// The terminal or seat; empty if there is none.
     pub terminal: String,
-    /// Empty for a logon at the machine.
+    /// The remote host; empty for a logon at the machine.
     pub from: String,
-    /// Milliseconds since 1970.
+    /// The time of the logon, in milliseconds since 1970.
     pub since_ms: Option<i64>,
-    /// The login process, where the record has one.
+    /// The login process, if the record has one.
     process: Option<Pid>,
 }
 
@@ -38,8 +38,7 @@ pub fn current() -> io::Result<Vec<Logon>> {
     Ok(logons.into_iter().filter(is_alive).collect())
 }
 
-/// Whether the process of a logon still runs: the records outlive a process that was killed, and a machine that lost
-/// its power.
+/// True if the process of a logon still runs. A record stays after its process was killed, or the machine lost power.
 fn is_alive(logon: &Logon) -> bool {
     logon.process.is_none_or(|process| test_kill_process(process) != Err(Errno::SRCH))
 }
@@ -84,7 +83,7 @@ fn read_record(record: &[u8]) -> Option<Logon> {
 fn read_logind(directory: &Path) -> io::Result<Vec<Logon>> {
     let entries = fs::read_dir(directory)?;
     let files = entries.filter_map(Result::ok).filter(|it| it.file_type().is_ok_and(|it| it.is_file()));
-    // A file that is gone by now is of a session that has ended.
+    // If a file is gone by now, its session has ended.
     let texts =
         files.take(LOGIND_SESSIONS_MAX).filter_map(|it| beginning_of(&it.path(), LOGIND_BYTES_MAX).ok());
     let mut logons: Vec<_> =
@@ -93,7 +92,7 @@ fn read_logind(directory: &Path) -> io::Result<Vec<Logon>> {
     Ok(logons)
 }
 
-/// A session of systemd-logind, if it is a user's and not over.
+/// Parses a session of systemd-logind. Returns `None` if it is not a user's, or is closing.
 pub fn read_logind_session(text: &str) -> Option<Logon> {
     let value = |key: &str| {
         let mut lines = text.lines();
@@ -124,7 +123,7 @@ pub const UTMP: &str = "/run/utmp";
 /// The directory of systemd-logind's sessions.
 const LOGIND: &str = "/run/systemd/sessions";
 
-/// Where the fields of `struct utmp` are that differ between architectures.
+/// The layout of `struct utmp`, as far as it differs between architectures.
 struct Layout {
     size: usize,
     /// `ut_tv.tv_sec`.
@@ -142,13 +141,13 @@ const LAYOUT: Layout = if cfg!(any(target_arch = "aarch64", target_arch = "loong
 /// `ut_type` of a logon.
 const USER_PROCESS: i16 = 7;
 
-/// Bytes of `utmp` that are read: some ten thousand logons. Later records are left out.
+/// The size of `utmp` that is read, in bytes: some ten thousand logons. Later records are left out.
 const UTMP_BYTES_MAX: u64 = 4 << 20;
 
-/// Sessions of systemd-logind that are read. Others are left out.
+/// The number of sessions of systemd-logind that are read. Others are left out.
 const LOGIND_SESSIONS_MAX: usize = 4096;
 
-/// Bytes of one of its files: some twenty short lines.
+/// The size of one of its files that is read, in bytes: some twenty short lines.
 const LOGIND_BYTES_MAX: u64 = 16 << 10;
 
 #[cfg(test)]
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn logons_of_utmp() {
+    fn utmp_records_of_logons_are_read() {
         let mut file = record(2, "reboot", "~", "6.1", 1);
         file.extend(record(USER_PROCESS, "ann", "pts/0", "192.0.2.1", 951_826_265));
         file.extend(record(8, "bob", "pts/1", "", 5));
@@ -218,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_of_logind() {
+    fn logind_session_is_read() {
         let text = "# This is private data. Do not parse.\nUID=1000\nUSER=ann\nACTIVE=1\nSTATE=active\n\
                     REMOTE=1\nTTY=pts/0\nCLASS=user\nREMOTE_HOST=192.0.2.1\nLEADER=77\nREALTIME=951826265000000\n";
         let logon = read_logind_session(text).unwrap();

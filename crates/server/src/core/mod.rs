@@ -1,7 +1,7 @@
-//! The state of the server outside the registry, and everything that its three other rooms share.
+//! The state of the server outside of the registry, which the three other rooms share.
 //!
-//! The server, its sessions, tree connects and opens; the settings and the accounts; what the
-//! registry's decisions oblige the server to do ([`effects`]); security descriptors and files.
+//! The server with its sessions, tree connects and opens; the settings and the accounts; the work that the registry's
+//! decisions require ([`effects`]); security descriptors and files.
 
 pub(crate) mod accounts;
 pub(crate) mod admin_slots;

@@ -1,5 +1,4 @@
-//! An open outside the registry: the file's handle or the pipe's association, and what the handlers
-//! keep between requests.
+//! Opens outside of the registry: the handle of a file or a pipe, and the state that handlers keep between requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,7 +17,7 @@ use crate::core::session::Session;
 use crate::core::status::of_vfs;
 use crate::core::tree::Tree;
 
-/// An open; attached to the registry's (MS-SMB2 3.3.1.10).
+/// An open, which is attached to the registry's open (MS-SMB2 3.3.1.10).
 pub(crate) struct Open {
     file_id: FileId,
     global_id: FileGlobalId,
@@ -26,14 +25,14 @@ pub(crate) struct Open {
     shared: Arc<OpenShared>,
     tree: Arc<Tree>,
     session: Arc<Session>,
-    /// Who opened it: whose rights count when it is to be deleted on close, whether or not the session is still there.
+    /// The Unix identity of the user, whose rights apply to a delete on close even if the session has ended.
     actor: vfs::Actor,
     pub(crate) content: Arc<Content>,
     /// `Open.ChannelSequence` and its counts.
     pub(crate) channel: Arc<ChannelCounts>,
-    /// What the CREATE answered, for its replay.
+    /// The `CreateAction` of the CREATE, for its replay.
     pub(crate) action: CreateAction,
-    /// The key of the lease on its directory that its own changes are not to break (`Lease.ParentLeaseKey`).
+    /// The key of the lease on the directory that changes through this open do not break (`Lease.ParentLeaseKey`).
     parent_key: Option<Guid>,
     /// `Open.IsReplayEligible`.
     replayable: AtomicBool,
@@ -41,27 +40,27 @@ pub(crate) struct Open {
     durable: AtomicBool,
 }
 
-/// What an open keeps of the CREATE that made it.
+/// The properties of a CREATE that its open keeps.
 #[derive(Clone, Debug)]
 pub(crate) struct Created {
-    /// Who asked for it.
+    /// The Unix identity of the user.
     pub(crate) actor: vfs::Actor,
     pub(crate) action: CreateAction,
     pub(crate) channel_sequence: u16,
-    /// Whether it had a create GUID.
+    /// True if the CREATE had a create GUID.
     pub(crate) has_guid: bool,
-    /// `ParentLeaseKey` of its lease context.
+    /// `ParentLeaseKey` of the lease context.
     pub(crate) parent_key: Option<Guid>,
 }
 
-/// The object that is open.
+/// The object of an open.
 #[expect(clippy::large_enum_variant, reason = "nearly all opens are of files, and all are behind an `Arc`")]
 pub(crate) enum Content {
     /// A file, directory or stream.
     File(OpenFile),
     /// A named pipe.
     Pipe(Box<dyn Pipe>),
-    /// What it was is being closed.
+    /// Replaces the object while it is being closed.
     Gone,
 }
 
@@ -70,61 +69,61 @@ pub(crate) struct OpenFile {
     pub(crate) handle: Arc<dyn vfs::Handle>,
     pub(crate) is_directory: bool,
     pub(crate) is_stream: bool,
-    /// `FileModeInformation`: the create options that stay (MS-FSCC 2.4.31).
+    /// `FileModeInformation`: the create options that apply to the open (MS-FSCC 2.4.31).
     pub(crate) mode: u32,
-    /// Whether its user may add data to the file but not change what is there (FILE_APPEND_DATA without
-    /// FILE_WRITE_DATA, by the file's permissions and not only by this open's).
+    /// True if the user may append data to the file but not change existing data (FILE_APPEND_DATA without
+    /// FILE_WRITE_DATA, by the file's permissions and not only by this open's access).
     pub(crate) append_only: bool,
-    /// How it goes about locks on the machine.
+    /// The use of locks on the host.
     pub(crate) locking: HostLocking,
-    /// Whether what it changes is on the disk before it is answered (FILE_WRITE_THROUGH).
+    /// True if changes are on the disk before they are answered (FILE_WRITE_THROUGH).
     write_through: AtomicBool,
-    /// Whether a client has set or frozen a time through it, which its own changes are to leave.
+    /// True if a client has set or frozen a time through this open, which its own changes must keep.
     keeps_times: AtomicBool,
     /// The changes of the file by all its opens.
     pub(crate) writes: Arc<Writes>,
-    /// Whether data were written through it.
+    /// True if data were written through this open.
     written: AtomicBool,
-    /// When its writes were last noted.
+    /// The time at which writes through this open were last recorded.
     noted: AtomicU64,
     pub(crate) state: Mutex<FileState>,
 }
 
-/// What changes while a file is open.
+/// The part of a file's open that changes.
 #[derive(Default)]
 pub(crate) struct FileState {
-    /// Where the file is now: a rename moves it.
+    /// The present path of the file, which a rename changes.
     pub(crate) path: RelativePath,
     /// `FilePositionInformation` (MS-FSCC 2.4.40).
     pub(crate) position: u64,
-    /// `Open.NextEaEntry`: how many of the extended attributes a scan has told.
+    /// `Open.NextEaEntry`: the number of extended attributes that a scan has returned.
     pub(crate) next_ea: usize,
-    /// `FileModeInformation` where it was set since the open.
+    /// `FileModeInformation`, if it was set after the open.
     pub(crate) mode: Option<u32>,
-    /// Whether the directory was prepared for a lease.
+    /// True if the directory was prepared for a lease.
     pub(crate) leased: bool,
-    /// Whether the file got its name through this open.
+    /// True if the file got its name through this open.
     pub(crate) renamed: bool,
-    /// Directories, beside the file's own, in which names of the file were made or removed through this open, until that
-    /// is on the disk.
+    /// Directories, other than the file's own, in which names of the file were created or removed through this open and
+    /// are not on the disk yet.
     pub(crate) unflushed: Vec<RelativePath>,
     /// The watch that CHANGE_NOTIFY has begun.
     pub(crate) watch: Option<Arc<crate::core::files::notify::Watch>>,
     /// `Open.LockSequenceArray`.
     pub(crate) lock_sequences: LockSequences,
-    /// `AllocationSize` as it was set through this open: what the disk uses besides, for attributes for one,
-    /// is no part of that.
+    /// `AllocationSize`, if it was set through this open. It does not include other space on the disk, for example for
+    /// attributes.
     pub(crate) reserved: Option<u64>,
-    /// What of the file's times is this open's.
+    /// The times that this open keeps.
     pub(crate) times: Times,
-    /// What has failed of the open's end.
+    /// The first error at the end of the open.
     pub(crate) late: Option<NtStatus>,
-    /// The listing under way.
+    /// The state of a directory listing.
     pub(crate) listing: Option<crate::core::files::listing::Listing>,
 }
 
 impl FileState {
-    /// Notes that something of the open's end has failed: of several the first.
+    /// Records an error at the end of the open. Only the first is kept.
     pub(crate) fn fail(&mut self, outcome: vfs::Result<()>) {
         if let Err(error) = outcome {
             let status = of_vfs(&error);
@@ -134,7 +133,7 @@ impl FileState {
 }
 
 impl Open {
-    /// An open as the registry granted it.
+    /// Creates an open that the registry has granted.
     pub(crate) fn new(
         granted: &GrantedOpen,
         access: AccessMask,
@@ -161,7 +160,7 @@ impl Open {
         }
     }
 
-    /// The same open with its client back (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
+    /// The open after its client has reclaimed it (MS-SMB2 3.3.5.9.7, 3.3.5.9.12).
     pub(crate) fn reclaimed(
         &self,
         file_id: FileId,
@@ -186,23 +185,24 @@ impl Open {
         }
     }
 
-    /// The same for a client that may not have heard of it yet: its CREATE can be repeated again.
+    /// Makes the open replayable again, because its client may not have received the answer to its CREATE.
     pub(crate) fn still_replayable(mut self) -> Self {
         self.replayable = AtomicBool::new(true);
         self
     }
 
-    /// Notes that the client uses it; true the first time, if a CREATE could be a replay until now.
+    /// Records that the client uses the open. Returns true for the first use, if a CREATE could have been a replay
+    /// until now.
     pub(crate) fn use_first(&self) -> bool {
         self.replayable.load(Ordering::Relaxed) && self.replayable.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether it waits for its client if that is lost.
+    /// True if the open becomes an orphan when its client is lost.
     pub(crate) fn is_durable(&self) -> bool {
         self.durable.load(Ordering::Relaxed)
     }
 
-    /// Notes that it waits for its client if that is lost.
+    /// Records that the open becomes an orphan when its client is lost.
     pub(crate) fn set_durable(&self) {
         self.durable.store(true, Ordering::Relaxed);
     }
@@ -222,37 +222,37 @@ impl Open {
         self.access
     }
 
-    /// The key of the lease on its directory that its own changes are not to break.
+    /// The key of the lease on the directory that changes through this open do not break.
     pub(crate) fn parent_key(&self) -> Option<Guid> {
         self.parent_key
     }
 
-    /// What the registry shares with the hot path.
+    /// The part of the registry's open that READ and WRITE use without a lock.
     pub(crate) fn shared(&self) -> &Arc<OpenShared> {
         &self.shared
     }
 
-    /// Whether the open is over.
+    /// True if the open has ended.
     pub(crate) fn is_closed(&self) -> bool {
         self.shared.closed().is_some()
     }
 
-    /// Who opened it.
+    /// The Unix identity of the user.
     pub(crate) fn actor(&self) -> &vfs::Actor {
         &self.actor
     }
 
-    /// The tree connect it was opened through.
+    /// The tree connect of the open.
     pub(crate) fn tree(&self) -> &Arc<Tree> {
         &self.tree
     }
 
-    /// The session it was opened in.
+    /// The session of the open.
     pub(crate) fn session(&self) -> &Arc<Session> {
         &self.session
     }
 
-    /// The file; none for a pipe.
+    /// The file; `None` for a pipe.
     pub(crate) fn file(&self) -> Option<&OpenFile> {
         match &*self.content {
             Content::File(file) => Some(file),
@@ -260,7 +260,7 @@ impl Open {
         }
     }
 
-    /// The pipe; none for a file.
+    /// The pipe; `None` for a file.
     pub(crate) fn pipe(&self) -> Option<&dyn Pipe> {
         match &*self.content {
             Content::File(_) | Content::Gone => None,
@@ -270,7 +270,7 @@ impl Open {
 }
 
 impl Drop for Open {
-    /// Closing a file may hang: it happens where only its share notices.
+    /// The close of a file may hang, so it is done behind the share's bulkhead.
     fn drop(&mut self) {
         if self.file().is_some() && !self.tree.share.bulkhead.is_current() {
             let content = std::mem::replace(&mut self.content, Arc::new(Content::Gone));
@@ -280,7 +280,7 @@ impl Drop for Open {
 }
 
 impl OpenFile {
-    /// A file that has just been opened.
+    /// Creates the state of a file that has just been opened.
     pub(crate) fn new(
         handle: Arc<dyn vfs::Handle>,
         path: RelativePath,
@@ -304,7 +304,7 @@ impl OpenFile {
         }
     }
 
-    /// Whether what it changes is on the disk before it is answered.
+    /// True if changes are on the disk before they are answered.
     pub(crate) fn is_write_through(&self) -> bool {
         self.write_through.load(Ordering::Relaxed)
     }
@@ -322,46 +322,46 @@ impl OpenFile {
         self.write_through.store(is_write_through(mode), Ordering::Relaxed);
     }
 
-    /// Notes that a client has set or frozen times through it.
+    /// Records that a client has set or frozen times through this open.
     pub(crate) fn set_keeps_times(&self) {
         self.keeps_times.store(true, Ordering::Relaxed);
     }
 
-    /// Tells if a client has set or frozen times through it.
+    /// True if a client has set or frozen times through this open.
     pub(crate) fn keeps_times(&self) -> bool {
         self.keeps_times.load(Ordering::Relaxed)
     }
 
-    /// Begins a change of its attributes or names through it.
+    /// Begins a change of attributes or names through this open.
     pub(crate) fn begin_change(&self) -> Change<'_> {
         Change::begin(self, Moves::Nothing)
     }
 
-    /// Begins a change of its data through it.
+    /// Begins a change of data through this open.
     pub(crate) fn begin_write(&self) -> Change<'_> {
         Change::begin(self, Moves::Unless)
     }
 
-    /// Begins to give it space through it, which is no change of its data.
+    /// Begins an allocation of space through this open, which does not change the data.
     pub(crate) fn begin_allocation(&self) -> Change<'_> {
         Change::begin(self, Moves::Never)
     }
 
-    /// Brings the file's times to what they are when the open ends.
+    /// Restores the file's times when the open ends.
     pub(crate) fn finish_times(&self) {
         let mut state = self.state();
         let finished = state.times.finish(&*self.handle);
         state.fail(finished);
     }
 
-    /// Notes that data are written through it.
+    /// Records that data were written through this open.
     pub(crate) fn set_written(&self) {
         if !self.written.load(Ordering::Relaxed) {
             self.written.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Whether its writes are to be noted again, which is as long ago.
+    /// True if writes were last recorded at least this time ago. From now on they count as recorded.
     pub(crate) fn is_due(&self, now: Time, after_ms: u128) -> bool {
         let last = self.noted.load(Ordering::Relaxed);
         let is_due = u128::from(now.since_ms(Time(last))) >= after_ms;
@@ -371,22 +371,22 @@ impl OpenFile {
         is_due
     }
 
-    /// Whether data were written through it.
+    /// True if data were written through this open.
     pub(crate) fn was_written(&self) -> bool {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Whether the open was made with FILE_DELETE_ON_CLOSE.
+    /// True if the open was made with FILE_DELETE_ON_CLOSE.
     pub(crate) fn deletes_on_close(&self) -> bool {
         self.current_mode() & CreateOptions::DELETE_ON_CLOSE.0 != 0
     }
 
-    /// What changes while the file is open.
+    /// The part of the open that changes.
     pub(crate) fn state(&self) -> MutexGuard<'_, FileState> {
         self.state.lock()
     }
 
-    /// The metadata as this open shows it.
+    /// The metadata that this open shows.
     pub(crate) fn stat(&self) -> vfs::Result<vfs::Stat> {
         let mut stat = self.handle.stat()?;
         let state = self.state();
@@ -396,13 +396,13 @@ impl OpenFile {
         Ok(state.times.shown(stat))
     }
 
-    /// Notes where the file is now.
+    /// Records the present path of the file.
     pub(crate) fn moved(&self, path: RelativePath) {
         self.handle.moved(&path);
         self.state().path = path;
     }
 
-    /// Where the file is now.
+    /// The present path of the file.
     pub(crate) fn path(&self) -> RelativePath {
         self.state().path.clone()
     }
@@ -412,5 +412,5 @@ fn is_write_through(mode: u32) -> bool {
     mode & CreateOptions::WRITE_THROUGH.0 != 0
 }
 
-/// What reservations are rounded up to, bytes.
+/// The unit to which reservations are rounded up, in bytes.
 const ALLOCATION_UNIT: u64 = 4096;
